@@ -1,0 +1,83 @@
+# A room is a folder below src/: one static library, one test binary, one place in the layering.
+#
+#   leadsman_room(rollout LEVEL 5
+#     DEPS base math events          # rooms of a lower level only
+#     LIBS sqlite3                   # libraries from outside, private to the room's .cc files
+#     [PUBLIC_LIBS ...])             # rare: a library that the room's headers need
+#
+# Sources are found by name: *_test.cc and testing/*.cc go into <room>_test, *_fuzz.cc become fuzz targets, *_bench.cc
+# benchmarks, everything else the library. A dependency on a room of the same or a higher level stops the configuration;
+# tools/check_layering.py checks the same for every #include.
+
+find_package(GTest REQUIRED)
+set_property(GLOBAL PROPERTY LEADSMAN_ROOMS "")
+
+function(leadsman_room name)
+  cmake_parse_arguments(ROOM "" "LEVEL;DIR" "DEPS;LIBS;PUBLIC_LIBS;TEST_DEPS;TEST_LIBS" ${ARGN})
+  if(NOT ROOM_DIR)
+    set(ROOM_DIR ${CMAKE_CURRENT_SOURCE_DIR}/${name})
+  endif()
+  set_property(GLOBAL APPEND PROPERTY LEADSMAN_ROOMS ${name})
+  set_property(GLOBAL PROPERTY LEADSMAN_LEVEL_${name} ${ROOM_LEVEL})
+  foreach(dep IN LISTS ROOM_DEPS)
+    get_property(level GLOBAL PROPERTY LEADSMAN_LEVEL_${dep})
+    if("${level}" STREQUAL "" OR NOT level LESS ROOM_LEVEL)
+      message(FATAL_ERROR "layering: room '${name}' (level ${ROOM_LEVEL}) may not depend on '${dep}' (level '${level}')")
+    endif()
+  endforeach()
+
+  file(GLOB_RECURSE all CONFIGURE_DEPENDS ${ROOM_DIR}/*.cc)
+  set(sources ${all})
+  list(FILTER sources EXCLUDE REGEX "(_test|_fuzz|_bench)\\.cc$|/testing/")
+  set(tests ${all})
+  list(FILTER tests INCLUDE REGEX "_test\\.cc$|/testing/")
+  set(fuzzers ${all})
+  list(FILTER fuzzers INCLUDE REGEX "_fuzz\\.cc$")
+  set(benches ${all})
+  list(FILTER benches INCLUDE REGEX "_bench\\.cc$")
+
+  list(TRANSFORM ROOM_DEPS PREPEND leadsman_ OUTPUT_VARIABLE deps)
+  list(TRANSFORM ROOM_TEST_DEPS PREPEND leadsman_ OUTPUT_VARIABLE test_deps)
+  if(sources)
+    add_library(leadsman_${name} STATIC ${sources})
+    target_include_directories(leadsman_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src)
+    target_link_libraries(leadsman_${name} PUBLIC ${deps} ${ROOM_PUBLIC_LIBS} PRIVATE ${ROOM_LIBS})
+    set(visibility PUBLIC)
+  else()
+    add_library(leadsman_${name} INTERFACE)
+    target_include_directories(leadsman_${name} INTERFACE ${CMAKE_SOURCE_DIR}/src)
+    target_link_libraries(leadsman_${name} INTERFACE ${deps} ${ROOM_PUBLIC_LIBS})
+  endif()
+
+  if(tests AND NOT LEADSMAN_FUZZ)
+    add_executable(${name}_test ${tests})
+    target_link_libraries(${name}_test PRIVATE leadsman_${name} ${test_deps} ${ROOM_LIBS} ${ROOM_TEST_LIBS}
+                          GTest::gtest_main GTest::gtest)
+    target_compile_definitions(${name}_test PRIVATE
+      LEADSMAN_SOURCE_DIR="${CMAKE_SOURCE_DIR}" LEADSMAN_BINARY_DIR="${CMAKE_BINARY_DIR}")
+    target_precompile_headers(${name}_test PRIVATE <gtest/gtest.h> <string> <vector> <memory> <functional>)
+    add_test(NAME ${name} COMMAND ${name}_test)
+    set_tests_properties(${name} PROPERTIES TIMEOUT 600)
+  endif()
+
+  foreach(source IN LISTS fuzzers)
+    get_filename_component(target ${source} NAME_WE)
+    if(LEADSMAN_FUZZ)
+      add_executable(${target} ${source})
+      target_compile_options(${target} PRIVATE -fsanitize=fuzzer)
+      target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+      target_link_libraries(${target} PRIVATE leadsman_${name} ${test_deps} ${ROOM_LIBS})
+    else()
+      # The corpus replays in the normal test run: the same target, driven by a plain main().
+      add_executable(${target}_replay ${source} ${CMAKE_SOURCE_DIR}/tests/fuzz/replay_main.cc)
+      target_link_libraries(${target}_replay PRIVATE leadsman_${name} ${test_deps} ${ROOM_LIBS})
+      add_test(NAME ${target}_replay COMMAND ${target}_replay ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${target})
+    endif()
+  endforeach()
+
+  if(benches AND NOT LEADSMAN_FUZZ AND NOT LEADSMAN_SANITIZE)
+    find_package(benchmark REQUIRED)
+    add_executable(${name}_bench ${benches})
+    target_link_libraries(${name}_bench PRIVATE leadsman_${name} ${test_deps} ${ROOM_LIBS} benchmark::benchmark_main)
+  endif()
+endfunction()

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "backend/backend.h"
+#include "base/clock.h"
+#include "base/snapshot.h"
+#include "lifecycle/types.h"
+
+namespace leadsman {
+
+/// What requests read: every ready version of every model. Immutable; swapped whole.
+struct ServableTable {
+  struct Model {
+    std::map<int64_t, Handle> ready;
+    std::map<std::string, int64_t> labels;  ///< only labels whose version is ready
+    bool known = false;
+  };
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(std::string_view s) const { return std::hash<std::string_view>()(s); }
+  };
+  std::unordered_map<std::string, Model, Hash, std::equal_to<>> models;  ///< every configured model, ready or not
+};
+
+/// Brings the wanted versions into memory and the others out: one control thread that lists the stores, asks the pure
+/// policy (lifecycle/policy.h) for the next action of each model, and carries it out on a small pool of loader threads.
+/// A version that cannot be loaded never takes the place of one that can.
+///
+/// Thread-safe. Nothing here blocks a request.
+class LifecycleManager {
+ public:
+  struct Deps {
+    Clock& clock;
+    const BackendRegistry& backends;
+    /// Called on the control thread after a version's state changed; must not block.
+    std::function<void(const std::string& model, int64_t version, VersionState state, const Status& status)> on_change;
+  };
+  struct Options {
+    std::chrono::milliseconds poll_interval{1000};  ///< how often the stores are listed
+    int load_threads = 2;
+    std::chrono::milliseconds drain_timeout{30'000};  ///< how long handles may hold an unwanted version before a WARN
+  };
+
+  LifecycleManager(Deps deps, Options options);
+  ~LifecycleManager();  ///< Stop()
+
+  /// The whole wanted set of models; what is missing from it is drained and unloaded. May be called again (reload).
+  Status Apply(std::vector<ModelConfig> models);
+  /// Starts the control thread.
+  void Start();
+  /// Ends all threads; loaded versions go once their handles are back.
+  void Stop();
+
+  /// Replaces the pins of one model. Takes effect at the next step of the control loop, which this call wakes.
+  void SetPins(const std::string& model, VersionPins pins);
+  /// FAILED_PRECONDITION when the version is not ready, NOT_FOUND when there is no such model.
+  Status SetLabel(const std::string& model, const std::string& label, int64_t version);
+
+  const Snapshot<ServableTable>& table() const;
+  std::vector<ModelStatus> GetStatus() const;
+  Result<ModelStatus> GetStatus(const std::string& model) const;
+
+  /// True once every model of the first Apply() has a ready version or has failed for good; for /readyz.
+  bool SettledOnce() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace leadsman

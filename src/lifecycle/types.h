@@ -1,0 +1,106 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "backend/backend.h"
+#include "base/clock.h"
+#include "base/status.h"
+#include "tensor/tensor.h"
+
+namespace leadsman {
+
+/// Which versions found in the store are wanted in memory.
+struct VersionPolicy {
+  enum class Kind { kLatest, kAll, kSpecific };
+  Kind kind = Kind::kLatest;
+  int latest = 1;                  ///< kLatest: how many of the highest
+  std::vector<int64_t> specific;   ///< kSpecific
+};
+
+/// How one version takes another's place.
+enum class SwapPolicy {
+  kAvailabilityPreserving,  ///< the old version goes only after the new one is ready (default)
+  kResourcePreserving,      ///< the old version goes first: never two in memory, a gap in service
+};
+
+enum class ExecutionMode {
+  kAuto,    ///< by measured cost: inline when one call takes less than `inline_below`
+  kInline,  ///< always on the I/O thread
+  kPool,    ///< always in the bounded pool
+};
+
+/// Everything the lifecycle and the serving room need to know of one model. Parsed from the configuration by app/.
+struct ModelConfig {
+  std::string name;
+  std::string path;  ///< folder with one sub-folder a version: path/1, path/2, …
+  VersionPolicy policy;
+  SwapPolicy swap = SwapPolicy::kAvailabilityPreserving;
+  std::map<std::string, int64_t> labels;  ///< label → version
+  int load_retries = 3;
+  std::chrono::milliseconds load_retry_delay{2000};
+  int warmup_requests = 5;                ///< zero-valued rows sent through a version before it is ready; 0 = none
+  ExecutionMode execution = ExecutionMode::kAuto;
+  std::chrono::microseconds inline_below{2000};
+  int intra_op_threads = 1;
+  std::map<std::string, std::string> runtime_options;
+};
+
+/// kNew → kFetching → kLoading → kWarming → kReady → kDraining → kUnloading → kGone; any → kFailed with the reason.
+enum class VersionState { kNew, kFetching, kLoading, kWarming, kReady, kDraining, kUnloading, kGone, kFailed };
+std::string_view VersionStateName(VersionState state);  ///< "ready"
+
+/// One loaded version as requests see it. Immutable but for its statistics; shared by all requests that use it.
+/// The serving room keeps execution contexts in `contexts`; they end before `model` does.
+struct ServableVersion {
+  std::string model_name;
+  int64_t version = 0;
+  uint32_t id = 0;  ///< small, unique in this process: indexes per-version counters
+  std::string backend_name;
+  std::string format;
+  std::shared_ptr<const ModelConfig> config;
+  std::unique_ptr<LoadedModel> model;
+  Duration warm_cost{};  ///< median duration of one warm-up call: what the execution mode is chosen by
+  bool run_inline = true;
+};
+
+/// Keeps a version loaded while one request uses it: hold it for one request, then drop it. Unloading happens on the
+/// lifecycle's thread, never on the thread that drops the last handle.
+using Handle = std::shared_ptr<const ServableVersion>;
+
+/// One version's state for status pages, the status API and the rollout.
+struct VersionStatus {
+  int64_t version = 0;
+  VersionState state = VersionState::kNew;
+  Status status;          ///< why it failed, or what is being waited for
+  WallTime since{};       ///< when the state was entered
+  std::string format;
+  std::string backend;
+  std::string execution;  ///< "inline" or "pool", once measured
+  Duration warm_cost{};
+  int64_t memory_bytes = 0;  ///< growth of the process's resident memory over the load; an estimate
+};
+
+struct ModelStatus {
+  std::string name;
+  std::string path;
+  std::vector<VersionStatus> versions;    ///< ascending; versions gone are listed until 32 newer ones exist
+  std::map<std::string, int64_t> labels;
+  std::string note;                       ///< e.g. "3: waiting for manifest.json (still being copied?)"
+};
+
+/// What a rollout asks of the lifecycle: these stay whatever the policy says, those are not to be loaded again.
+struct VersionPins {
+  std::set<int64_t> keep;
+  std::set<int64_t> exclude;
+  friend bool operator==(const VersionPins&, const VersionPins&) = default;
+};
+
+}  // namespace leadsman

@@ -1,0 +1,97 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/snapshot.h"
+#include "base/status.h"
+#include "events/prediction_event.h"
+#include "monitor/config.h"
+#include "stats/latency_scheme.h"
+#include "stats/registry.h"
+
+namespace leadsman {
+
+/// Sums since the process started (quality: since the version was first seen, kept in the database). Only ever grow
+/// while the process lives.
+struct VersionTotals {
+  uint64_t requests = 0;                ///< that reached the version
+  uint64_t errors = 0;                  ///< of these, answered with an error (client cancellations are not counted)
+  LatencyBuckets latency{};             ///< of the successful ones
+  uint64_t labelled = 0;                ///< rows whose label has come, weighted when ids are sampled
+  uint64_t wrong = 0;                   ///< of these, predicted otherwise
+};
+
+/// One window of one version, for charts and reports.
+struct WindowSummary {
+  WallTime start{};
+  double seconds = 0;
+  uint64_t requests = 0;
+  uint64_t errors = 0;
+  double latency_p50_seconds = 0;
+  double latency_p99_seconds = 0;
+  uint64_t labelled = 0;   ///< labels that arrived in this window
+  uint64_t wrong = 0;
+  std::map<std::string, uint64_t> predicted;  ///< class → count, the 32 most frequent, others as "(other)"
+};
+
+/// What became of a batch of labels.
+struct LabelReceipt {
+  uint64_t accepted = 0;    ///< taken; joined with their predictions by the collector
+  uint64_t rejected = 0;    ///< malformed, or the queue was full
+  std::vector<std::string> errors;  ///< the first few, each naming its entry
+};
+
+/// Takes events from per-thread rings that never block, folds them into profiles per (model, version, window), joins late
+/// labels with predictions in SQLite, and answers what happened. One collector thread does all the work.
+///
+/// Emit, AddLabels and all readers are thread-safe. Emit never blocks: a full ring counts a drop.
+class Monitor final : public Sink {
+ public:
+  struct Deps {
+    Clock& clock;
+    Registry& registry;
+  };
+  /// Opens (and if need be creates or repairs) the database. A database that cannot be opened is an error at start; one
+  /// that fails later (disk full) degrades: logged once, counted, serving and in-memory windows go on.
+  static Result<std::unique_ptr<Monitor>> Create(Deps deps, MonitorOptions options,
+                                                 std::map<std::string, MonitorConfig> models);
+  ~Monitor() override;
+
+  void Emit(const PredictionEvent& event) override;
+  uint32_t FeatureStride(size_t width) const override;
+
+  /// Queues labels for the join. Bounded; what does not fit is in `rejected`.
+  LabelReceipt AddLabels(std::vector<GroundTruth> labels);
+
+  /// Everything emitted or added before this call is folded and flushed when it returns true; false after `timeout`.
+  bool Flush(std::chrono::milliseconds timeout);
+
+  VersionTotals Totals(const std::string& model, int64_t version) const;
+  /// Windows of all versions of a model since `from`, oldest first.
+  std::map<int64_t, std::vector<WindowSummary>> Windows(const std::string& model, WallTime from) const;
+  /// JSON of one version's input profile: per feature count, mean, min, max, quantiles, non-finite; NOT_FOUND.
+  Result<std::string> ProfileJson(const std::string& model, int64_t version) const;
+
+  struct Counters {
+    uint64_t events = 0;
+    uint64_t events_dropped = 0;
+    uint64_t labels_joined = 0;
+    uint64_t labels_unknown = 0;    ///< no such prediction, or not among the kept share
+    uint64_t labels_duplicate = 0;
+    uint64_t labels_late = 0;       ///< after label_timeout
+    uint64_t labels_pending = 0;    ///< waiting for a prediction that may still be on its way
+    uint64_t database_errors = 0;
+  };
+  Counters counters() const;
+
+ private:
+  struct Impl;
+  explicit Monitor(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace leadsman

@@ -1,0 +1,109 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/rng.h"
+#include "base/snapshot.h"
+#include "base/status.h"
+#include "events/prediction_event.h"
+#include "lifecycle/manager.h"
+#include "tensor/tensor.h"
+
+namespace leadsman {
+
+/// Which traffic goes where, for models that a rollout has its hands on. Immutable; swapped whole by the embedded
+/// actuator, so that a rollback is one pointer swap. A model without an entry is served by its highest ready version.
+struct RouteTable {
+  struct Route {
+    int64_t stable = 0;
+    int64_t candidate = 0;            ///< 0 = none
+    uint32_t candidate_share = 0;     ///< in 1/10,000ths of the requests that name no version and no label
+  };
+  std::unordered_map<std::string, Route, ServableTable::Hash, std::equal_to<>> routes;
+};
+
+/// What a request asks for.
+struct ModelSelector {
+  std::string_view model;
+  std::optional<int64_t> version;
+  std::string_view label;
+};
+
+/// One request from admission to answer. Reused by its connection: buffers keep their capacity.
+/// Confined to the connection's thread, but for the time it is in the pool.
+struct PredictionCall {
+  // Set by the protocol.
+  Protocol protocol = Protocol::kUnknown;
+  std::string request_id;               ///< as sent by the client, or made by the protocol when the client sent none
+  SteadyTime received{};
+  std::optional<SteadyTime> deadline;
+  uint32_t request_bytes = 0;
+  std::vector<Tensor> inputs;           ///< in the order of the signature's inputs; the protocol fills them
+  size_t input_count = 0;               ///< how many of `inputs` are in use
+  uint32_t rows = 1;
+
+  // Set by Admit.
+  std::string model_name;
+  Handle handle;
+  int64_t version() const { return handle ? handle->version : 0; }
+
+  // Set by Execute.
+  Status status;
+  std::span<const TensorView> outputs;  ///< valid until Finish
+  uint64_t compute_ns = 0;
+
+  /// Holds what `outputs` points into; owned by the serving room.
+  std::shared_ptr<void> lease;
+};
+
+/// Protocol-neutral prediction:
+///   Admit (version choice, handle) → the protocol decodes against handle->model->signature() → Execute → the protocol
+///   encodes `outputs` → Finish (counters, one PredictionEvent, handle given back).
+/// Finish must be called exactly once for every call on which Admit was called, whatever Admit returned.
+/// Thread-safe.
+class Predictor {
+ public:
+  struct Deps {
+    Clock& clock;
+    LifecycleManager& lifecycle;
+    Sink& sink;
+    struct ServingMetrics* metrics;  ///< may be null in tests
+  };
+  struct Options {
+    int pool_threads = 2;
+    size_t pool_queue = 1024;   ///< requests that may wait for the pool; more are refused with RESOURCE_EXHAUSTED
+    std::chrono::milliseconds default_timeout{60'000};  ///< for pooled requests that bring no deadline
+  };
+  Predictor(Deps deps, Options options);
+  ~Predictor();
+
+  /// NOT_FOUND: no such model or version; INVALID_ARGUMENT: unknown label; UNAVAILABLE: model known, nothing ready yet
+  /// (the message says what is going on); DEADLINE_EXCEEDED.
+  Status Admit(const ModelSelector& selector, PredictionCall& call);
+
+  /// Runs the model. Cheap models run here and now, and `done` is called before Execute returns (true); others are queued
+  /// (false) and `done` is called from a pool thread. Inputs must agree with the signature (CheckAgainst).
+  bool Execute(PredictionCall& call, std::function<void()> done);
+
+  /// `status` is the request's outcome (decode errors included). Emits the event and releases everything.
+  void Finish(PredictionCall& call, const Status& status, size_t response_bytes);
+
+  /// Replaces the routes of all models. Thread-safe; takes effect for the next admission.
+  void SetRoutes(std::shared_ptr<const RouteTable> routes);
+  std::shared_ptr<const RouteTable> routes() const;
+
+  LifecycleManager& lifecycle();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace leadsman

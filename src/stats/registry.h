@@ -1,0 +1,81 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "stats/latency_scheme.h"
+
+namespace leadsman {
+
+enum class MetricType { kCounter, kGauge, kHistogram };
+
+/// One family as the documentation and the exporters see it.
+struct MetricDescription {
+  std::string name;  ///< "leadsman_serving_requests_total"
+  std::string help;
+  MetricType type = MetricType::kCounter;
+  std::vector<std::string> labels;
+};
+
+struct MetricSample {
+  std::vector<std::string> label_values;  ///< in the order of MetricDescription::labels
+  double value = 0;                       ///< counters and gauges
+  // Histograms: seconds. Cumulative counts at `upper_bounds`, then the total.
+  std::vector<double> upper_bounds;
+  std::vector<uint64_t> cumulative;
+  uint64_t count = 0;
+  double sum = 0;
+};
+struct MetricFamily {
+  const MetricDescription* description = nullptr;
+  std::vector<MetricSample> samples;
+};
+
+/// Where rooms declare their metrics and exporters pull them. Rooms register a description and a function that reads
+/// the present values; nobody pushes. Names and labels are fixed at registration, so that the reference page is
+/// generated from the same table.
+///
+/// Thread-safe. A reader must be safe from any thread until its Registration is gone, and must not block.
+class Registry {
+ public:
+  using Reader = std::function<std::vector<MetricSample>()>;
+
+  /// Removes the family when it goes.
+  class Registration {
+   public:
+    Registration() = default;
+    Registration(Registry* registry, uint64_t id) : registry_(registry), id_(id) {}
+    Registration(Registration&& other) noexcept : registry_(std::exchange(other.registry_, nullptr)), id_(other.id_) {}
+    Registration& operator=(Registration&& other) noexcept;
+    ~Registration();
+
+   private:
+    Registry* registry_ = nullptr;
+    uint64_t id_ = 0;
+  };
+
+  [[nodiscard]] Registration Add(MetricDescription description, Reader reader);
+  /// Sorted by name.
+  std::vector<MetricFamily> Collect() const;
+  std::vector<MetricDescription> Descriptions() const;
+
+ private:
+  struct Entry {
+    uint64_t id;
+    std::shared_ptr<const MetricDescription> description;
+    Reader reader;
+  };
+  void Remove(uint64_t id);
+
+  mutable Mutex mutex_;
+  std::vector<Entry> entries_ GUARDED_BY(mutex_);
+  uint64_t next_id_ GUARDED_BY(mutex_) = 1;
+};
+
+}  // namespace leadsman

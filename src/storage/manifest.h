@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "tensor/tensor.h"
+
+namespace leadsman {
+
+/// The name of the file that makes a version folder complete. It is written last, by rename, so a folder without it is
+/// still being copied.
+inline constexpr const char* kManifestFileName = "manifest.json";
+
+/// What a version folder holds:
+///   {"schema_version": 1, "name": "digits", "version": 1, "format": "onnx", "model_file": "model.onnx",
+///    "signature": {"inputs":  [{"name": "x", "datatype": "FP32", "shape": [-1, 64]}],
+///                  "outputs": [{"name": "label", "datatype": "INT64", "shape": [-1]}, …]},
+///    "files": [{"path": "model.onnx", "size_bytes": 12345, "sha256": "…64 hex digits…"}],
+///    "created_at": "2026-03-01T12:00:00Z", "metadata": {"any": "text"}}
+struct Manifest {
+  struct File {
+    std::string path;  ///< relative, inside the folder, no ".."
+    int64_t size_bytes = 0;
+    std::string sha256;
+  };
+  std::string name;
+  int64_t version = 0;
+  std::string format;
+  std::string model_file;
+  Signature signature;  ///< may be empty: then the runtime's own is used; when given it must agree with the runtime's
+  std::vector<File> files;
+  std::string created_at;
+};
+
+/// INVALID_ARGUMENT names the JSON field and what it should be. Unknown fields are errors.
+Result<Manifest> ParseManifest(std::string_view json);
+std::string ManifestToJson(const Manifest& manifest);
+
+/// Checks name, version, and every file's presence, size and sha256. DATA_LOSS names the file and both values;
+/// INVALID_ARGUMENT when the manifest speaks of another model or version than the folder. Reads every byte; blocks.
+Status VerifyFiles(const Manifest& manifest, const std::string& directory, const std::string& model_name, int64_t version);
+
+/// Hex sha256 of a file, read in pieces.
+Result<std::string> Sha256OfFile(const std::string& path);
+
+}  // namespace leadsman
