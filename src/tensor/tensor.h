@@ -64,7 +64,8 @@ struct TensorView {
   size_t byte_size() const { return static_cast<size_t>(element_count) * ElementSize(type); }
 };
 
-/// A tensor that owns its storage and can be filled again without allocating once it has grown.
+/// A tensor that owns its storage and can be filled again without allocating once it has grown. Confined to one thread:
+/// even View() of a kBytes tensor writes (it rebuilds its array of views).
 class Tensor {
  public:
   /// Drops the content, keeps the capacity.
@@ -88,7 +89,7 @@ class Tensor {
     bytes_.resize(at + sizeof(T));
     __builtin_memcpy(bytes_.data() + at, &value, sizeof(T));
   }
-  /// Room for `count` more elements; returns where they go.
+  /// Room for `count` more elements of a fixed-size type; returns where they go.
   void* Extend(size_t count) {
     size_t at = bytes_.size();
     bytes_.resize(at + count * ElementSize(type_));
@@ -100,7 +101,8 @@ class Tensor {
     string_data_.append(text);
   }
   size_t element_count() const {
-    return type_ == DataType::kBytes ? strings_.size() : bytes_.size() / ElementSize(type_);
+    if (type_ == DataType::kBytes) return strings_.size();
+    return bytes_.empty() ? 0 : bytes_.size() / ElementSize(type_);
   }
   /// Valid until the tensor changes or goes.
   TensorView View() const;
