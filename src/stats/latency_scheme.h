@@ -7,9 +7,10 @@
 
 namespace leadsman {
 
-/// The one bucket scheme of all latency histograms, so that any two can be added: log-linear over nanoseconds, eight
-/// buckets to each doubling (width at most 12.5 % of the value), from 1 µs to 68 s; below and above go to the first and
-/// last bucket. Bucket i holds values in [LowerEdge(i), LowerEdge(i + 1)).
+/// The one bucket scheme of all latency histograms, so that any two can be added: log-linear over
+/// nanoseconds, eight buckets to each doubling (width at most 12.5 % of the value), from 1 µs to 68
+/// s; below and above go to the first and last bucket. Bucket i holds values in [LowerEdge(i),
+/// LowerEdge(i + 1)).
 struct LatencyScheme {
   static constexpr int kSubBits = 3;
   static constexpr int kFirstOctave = 10;  ///< 2^10 ns ≈ 1 µs

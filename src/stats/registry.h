@@ -33,17 +33,27 @@ struct MetricSample {
   double sum = 0;
 };
 struct MetricFamily {
-  const MetricDescription* description = nullptr;
+  std::shared_ptr<const MetricDescription> description;  ///< never null in what Collect() returns
   std::vector<MetricSample> samples;
 };
 
-/// Where rooms declare their metrics and exporters pull them. Rooms register a description and a function that reads
-/// the present values; nobody pushes. Names and labels are fixed at registration, so that the reference page is
-/// generated from the same table.
+/// Where rooms declare their metrics and exporters pull them. Rooms register a description and a
+/// function that reads the present values; nobody pushes. Names and labels are fixed at
+/// registration, so that the reference page is generated from the same table.
 ///
-/// Thread-safe. A reader must be safe from any thread until its Registration is gone, and must not block.
+/// Several rooms or servers may add the same name (with the same type and labels): their samples
+/// become one family.
+///
+/// Thread-safe. A reader must be safe from any thread until its Registration is gone, and must not
+/// block. A Registration's end waits for a reader call in progress: hold no lock there that the
+/// reader takes.
 class Registry {
  public:
+  Registry();
+  ~Registry();
+  Registry(const Registry&) = delete;
+  Registry& operator=(const Registry&) = delete;
+
   using Reader = std::function<std::vector<MetricSample>()>;
 
   /// Removes the family when it goes.
@@ -51,7 +61,8 @@ class Registry {
    public:
     Registration() = default;
     Registration(Registry* registry, uint64_t id) : registry_(registry), id_(id) {}
-    Registration(Registration&& other) noexcept : registry_(std::exchange(other.registry_, nullptr)), id_(other.id_) {}
+    Registration(Registration&& other) noexcept
+        : registry_(std::exchange(other.registry_, nullptr)), id_(other.id_) {}
     Registration& operator=(Registration&& other) noexcept;
     ~Registration();
 
@@ -60,22 +71,24 @@ class Registry {
     uint64_t id_ = 0;
   };
 
+  /// The name and the labels must be valid Prometheus names (CHECKed: they are literals of the
+  /// program).
   [[nodiscard]] Registration Add(MetricDescription description, Reader reader);
   /// Sorted by name.
   std::vector<MetricFamily> Collect() const;
   std::vector<MetricDescription> Descriptions() const;
 
  private:
-  struct Entry {
-    uint64_t id;
-    std::shared_ptr<const MetricDescription> description;
-    Reader reader;
-  };
+  struct Entry;
   void Remove(uint64_t id);
 
   mutable Mutex mutex_;
-  std::vector<Entry> entries_ GUARDED_BY(mutex_);
+  mutable CondVar reader_left_;
+  std::vector<std::shared_ptr<Entry>> entries_ GUARDED_BY(mutex_);
   uint64_t next_id_ GUARDED_BY(mutex_) = 1;
 };
+
+bool IsValidMetricName(std::string_view name);
+bool IsValidLabelName(std::string_view name);
 
 }  // namespace leadsman
