@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
@@ -57,6 +58,12 @@ struct ModelConfig {
 enum class VersionState { kNew, kFetching, kLoading, kWarming, kReady, kDraining, kUnloading, kGone, kFailed };
 std::string_view VersionStateName(VersionState state);  ///< "ready"
 
+/// A place for state that a higher room makes on first use and that lives as long as its owner.
+struct LazySlot {
+  std::once_flag once;
+  std::shared_ptr<void> value;
+};
+
 /// One loaded version as requests see it. Immutable but for its statistics; shared by all requests that use it.
 /// The serving room keeps execution contexts in `contexts`; they end before `model` does.
 struct ServableVersion {
@@ -67,6 +74,7 @@ struct ServableVersion {
   std::string format;
   std::shared_ptr<const ModelConfig> config;
   std::unique_ptr<LoadedModel> model;
+  std::unique_ptr<LazySlot> contexts = std::make_unique<LazySlot>();  ///< after `model`: ends before it does
   Duration warm_cost{};  ///< median duration of one warm-up call: what the execution mode is chosen by
   bool run_inline = true;
 };
