@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
@@ -74,6 +75,9 @@ struct ServableVersion {
   std::string format;
   std::shared_ptr<const ModelConfig> config;
   std::unique_ptr<LoadedModel> model;
+  /// The serving room's own: std::call_once(version.contexts_once, [&] { version.contexts = …; }). Ends before `model`.
+  mutable std::once_flag contexts_once;
+  mutable std::shared_ptr<void> contexts;
   std::unique_ptr<LazySlot> contexts = std::make_unique<LazySlot>();  ///< after `model`: ends before it does
   Duration warm_cost{};  ///< median duration of one warm-up call: what the execution mode is chosen by
   bool run_inline = true;
