@@ -1,0 +1,154 @@
+# shellcheck shell=bash
+# What ./dev needs and how it gets it: Debian packages, model runtimes, Python environments, Prometheus. Sourced by ./dev.
+
+CACHE="${LEADSMAN_CACHE:-$HOME/.cache/leadsman}"
+VENV="$CACHE/venv"
+BENCH_VENV="$CACHE/venv-bench"
+# Debian's own, by full name: a python3 found through PATH may be another one without venv or with other versions.
+SYSTEM_PYTHON=/usr/bin/python3
+export LEADSMAN_CACHE="$CACHE"
+
+# The one list of Debian 12 packages. Reasons: docs/dependencies.md.
+PACKAGES_build=(
+  g++ cmake ninja-build ccache mold pkg-config ca-certificates unzip git
+  libboost1.81-dev libssl-dev zlib1g-dev
+  libsimdjson-dev nlohmann-json3-dev libyaml-cpp-dev
+  libspdlog-dev libfmt-dev libsqlite3-dev libcli11-dev
+  libgtest-dev libbenchmark-dev
+  python3 python3-venv
+)
+PACKAGES_test=()
+PACKAGES_lint=(clang-16 clang-format-16 clang-tidy-16 libclang-rt-16-dev shellcheck)
+PACKAGES_bench=(wrk)
+
+say() { printf '%s\n' "$*"; }
+die() {
+  printf './dev: %s\n' "$*" >&2
+  exit 1
+}
+
+as_root() {
+  if [[ $(id -u) -eq 0 ]]; then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    sudo "$@"
+  else
+    die "this needs root, and sudo is not installed: $*"
+  fi
+}
+
+apt_update_once() {
+  # Package lists younger than a day are good enough; a fresh container has none.
+  local lists=/var/lib/apt/lists
+  if [[ -n "$(find "$lists" -maxdepth 1 -name '*_Packages*' -mtime -1 -print -quit 2>/dev/null)" ]]; then return; fi
+  say "updating the package lists"
+  as_root apt-get update -qq || die "apt-get update failed; is the Debian mirror reachable?"
+}
+
+# need_packages <group>...: installs what is missing of the groups above.
+need_packages() {
+  local group package missing=()
+  for group in "$@"; do
+    local -n list="PACKAGES_$group"
+    for package in ${list[@]+"${list[@]}"}; do
+      if [[ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" != installed ]]; then
+        missing+=("$package")
+      fi
+    done
+    unset -n list
+  done
+  [[ ${#missing[@]} -gt 0 ]] || return 0
+  command -v apt-get >/dev/null || die "this is not Debian; please install what corresponds to: ${missing[*]}"
+  if [[ ${LEADSMAN_INSTALL:-1} == 0 ]]; then die "missing Debian packages: ${missing[*]}"; fi
+  say "installing ${#missing[@]} Debian packages: ${missing[*]}"
+  apt_update_once
+  mkdir -p "$CACHE"
+  local log="$CACHE/apt.log"
+  if ! as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}" \
+    >"$log" 2>&1; then
+    # Lists of yesterday may name packages that the mirror no longer has.
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}" \
+      >"$log" 2>&1 || { tail -20 "$log" >&2; die "apt-get install failed (whole log: $log)"; }
+  fi
+}
+
+# ONNX Runtime and its headers.
+need_runtimes() {
+  [[ -x tools/fetch_runtimes.sh ]] || die "tools/fetch_runtimes.sh is missing"
+  tools/fetch_runtimes.sh
+}
+
+# make_venv <folder> <requirements file>: created anew whenever the file or the interpreter changes.
+make_venv() {
+  local folder="$1" requirements="$2" want have=""
+  want="$({ cat "$requirements"; "$SYSTEM_PYTHON" --version; } | sha256sum | cut -d' ' -f1)"
+  [[ -f $folder/.stamp ]] && have="$(cat "$folder/.stamp")"
+  [[ $want == "$have" ]] && return 0
+  say "creating the Python environment of $requirements in $folder"
+  rm -rf "$folder"
+  mkdir -p "$(dirname "$folder")"
+  "$SYSTEM_PYTHON" -m venv "$folder" || die "cannot create a virtual environment; is python3-venv installed?"
+  "$folder/bin/pip" install --quiet --disable-pip-version-check --no-input -r "$requirements" ||
+    die "pip could not install $requirements; is PyPI (or your mirror, see 'pip config') reachable?"
+  printf '%s' "$want" >"$folder/.stamp"
+}
+need_venv() { make_venv "$VENV" demo/requirements.txt; }
+need_bench_venv() { make_venv "$BENCH_VENV" bench/requirements.txt; }
+
+# Debian's Prometheus, without installing it: the package would start a service on port 9090. Taken from the system if
+# it is there already; otherwise unpacked into the cache, where nothing starts by itself.
+prometheus_binary() {
+  if command -v prometheus >/dev/null; then
+    command -v prometheus
+  else
+    printf '%s' "$CACHE/prometheus/usr/bin/prometheus"
+  fi
+}
+need_prometheus() {
+  [[ -x "$(prometheus_binary)" ]] && return 0
+  say "fetching Debian's prometheus package (unpacked into the cache, not installed, so that no service starts)"
+  apt_update_once
+  local work="$CACHE/prometheus.part"
+  rm -rf "$work"
+  mkdir -p "$work/deb"
+  # apt drops its rights to the user _apt for a download, which must be able to write here when root runs this.
+  (cd "$work/deb" && apt-get -o APT::Sandbox::User="$(id -un)" download prometheus >/dev/null) ||
+    die "apt-get download prometheus failed; is the Debian mirror reachable?"
+  dpkg-deb -x "$work"/deb/prometheus_*.deb "$work"
+  rm -rf "$CACHE/prometheus" "$work/deb"
+  mv "$work" "$CACHE/prometheus"
+}
+
+cpp_sources() {
+  git ls-files -z --cached --others --exclude-standard -- '*.h' '*.cc' '*.c' |
+    while IFS= read -r -d '' file; do [[ -f $file ]] && printf '%s\0' "$file"; done
+}
+
+# build_preset <preset> [targets...]
+build_preset() {
+  local preset="$1" log
+  shift
+  mkdir -p build
+  log="build/configure-$preset.log"
+  say "configuring $preset"
+  cmake --preset "$preset" -DLEADSMAN_RUNTIMES="$CACHE/runtimes" >"$log" 2>&1 || {
+    cat "$log" >&2
+    die "cmake --preset $preset failed"
+  }
+  say "building $preset"
+  local status=0
+  if [[ -t 1 ]]; then
+    NINJA_STATUS='[%f/%t, %es] ' ninja -C "build/$preset" -j "$(nproc)" "$@" || status=$?
+  else
+    # Without a terminal: a line each tenth of the way, and whatever is not progress.
+    NINJA_STATUS='[%f/%t] ' ninja -C "build/$preset" -j "$(nproc)" "$@" | awk '
+      match($0, /^\[[0-9]+\/[0-9]+\]/) {
+        split(substr($0, 2, RLENGTH - 2), at, "/"); tenth = int(10 * at[1] / at[2])
+        if (tenth != last) { print "  built " at[1] " of " at[2]; fflush(); last = tenth }
+        next }
+      /^ninja: (Entering|no work)/ { next }
+      { print; fflush() }' || status=$?
+  fi
+  [[ $status -eq 0 ]] || die "the $preset build failed"
+}
