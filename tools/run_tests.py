@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+"""./dev test: builds and runs everything that tests, and says at the end how many cases passed and failed.
+
+    unit         every room's test binary and the fuzz corpora, in the dev build
+    asan, tsan   the same under AddressSanitizer + UndefinedBehaviorSanitizer, and under ThreadSanitizer
+    integration  pytest over tests/: the real binary, real clients, a real Prometheus
+
+A case is one gtest test, one pytest test or one replayed fuzz corpus. It is counted once: passed means passed in every
+build it ran in. A test binary that dies, times out or is not there is a failed case of its own name.
+"""
+import json
+import os
+import pathlib
+import platform
+import shutil
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as xml
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "build" / "results"
+STAGES = {"unit": "dev", "asan": "asan", "tsan": "tsan", "integration": "dev"}
+SANITIZER_OPTIONS = {
+    "ASAN_OPTIONS": "detect_stack_use_after_return=1:check_initialization_order=1:strict_init_order=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+    "TSAN_OPTIONS": "second_deadlock_stack=1:halt_on_error=1",
+}
+JOBS = os.cpu_count() or 2
+
+
+def build(preset):
+    """True when it compiled; the output goes to the terminal."""
+    command = '. tools/dev_lib.sh && build_preset "$1"'
+    return subprocess.run(["bash", "-euo", "pipefail", "-c", command, "build", preset], cwd=ROOT,
+                          check=False).returncode == 0
+
+
+def without_address_randomization():
+    """g++ 12's ThreadSanitizer cannot start where the kernel randomizes mappings by more than 28 bits."""
+    command = ["setarch", platform.machine(), "-R"]
+    try:
+        if subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0:
+            return command
+    except OSError:
+        pass
+    return []
+
+
+def gtest_cases(path):
+    """[(name, passed, seconds)] of one gtest XML file; skipped tests are left out."""
+    cases = []
+    for case in xml.parse(path).getroot().iter("testcase"):
+        if case.get("result") == "skipped" or case.get("status") == "notrun" or case.find("skipped") is not None:
+            continue
+        cases.append((f"{case.get('classname')}.{case.get('name')}", case.find("failure") is None,
+                      float(case.get("time", 0))))
+    return cases
+
+
+def run_ctest(stage, preset):
+    folder = RESULTS / stage
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    environment = {**os.environ, **SANITIZER_OPTIONS, "GTEST_OUTPUT": f"xml:{folder}/", "GTEST_COLOR": "no"}
+    prefix = without_address_randomization() if stage == "tsan" else []
+    command = [*prefix, "ctest", "--test-dir", f"build/{preset}", "-j", str(min(JOBS, 8)), "--output-on-failure",
+               "--output-junit", str(folder / "ctest-junit.xml"), "--no-tests=error"]
+    subprocess.run(command, cwd=ROOT, env=environment, check=False)
+    summary = folder / "ctest-junit.xml"
+    if not summary.exists():
+        return [(f"{stage}: ctest", False, 0.0)]
+    cases = []
+    for test in xml.parse(summary).getroot().iter("testcase"):
+        name, passed, seconds = test.get("name"), test.get("status") == "run", float(test.get("time", 0))
+        report = folder / f"{name}_test.xml"
+        if not report.exists():
+            cases.append((name, passed, seconds))
+            continue
+        inner = gtest_cases(report)
+        cases += [(f"{name}/{case}", ok, spent) for case, ok, spent in inner]
+        if not passed and all(ok for _, ok, _ in inner):
+            # All cases were written as good, and the process failed nevertheless: a leak, a race at exit.
+            cases.append((f"{name}: the test process", False, seconds))
+    return cases
+
+
+def run_pytest():
+    binary = ROOT / "build" / "dev" / "bin" / "leadsman"
+    python = os.environ.get("LEADSMAN_PYTHON", sys.executable)
+    cases = []
+    if not binary.exists():
+        cases.append((f"integration: {binary.relative_to(ROOT)} was not built", False, 0.0))
+    folders = [folder for folder in ("tests/tools", "tests/integration") if list((ROOT / folder).glob("**/test_*.py"))]
+    if "tests/integration" not in folders:
+        cases.append(("integration: tests/integration holds no test_*.py", False, 0.0))
+    report = RESULTS / "pytest.xml"
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.unlink(missing_ok=True)
+    environment = {**os.environ, "LEADSMAN_BINARY": str(binary), "LEADSMAN_BUILD_DIR": str(ROOT / "build" / "dev"),
+                   "PYTHONDONTWRITEBYTECODE": "1",
+                   "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(ROOT / "demo"), str(ROOT)])}
+    subprocess.run([python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=auto", "-rfE", "--durations=5",
+                    f"--junitxml={report}", *folders], cwd=ROOT, env=environment, check=False)
+    if not report.exists():
+        return [*cases, ("integration: pytest", False, 0.0)]
+    for case in xml.parse(report).getroot().iter("testcase"):
+        if case.find("skipped") is not None:
+            continue
+        passed = case.find("failure") is None and case.find("error") is None
+        cases.append((f"{case.get('classname')}.{case.get('name')}", passed, float(case.get("time", 0))))
+    return cases
+
+
+def run_stage(stage):
+    preset = STAGES[stage]
+    begin = time.monotonic()
+    print(f"\n=== {stage}", flush=True)
+    if not build(preset):
+        return [(f"{stage}: the {preset} build", False, 0.0)], time.monotonic() - begin, 0.0
+    built = time.monotonic()
+    cases = run_pytest() if stage == "integration" else run_ctest(stage, preset)
+    return cases, built - begin, time.monotonic() - built
+
+
+def main():
+    wanted = sys.argv[1:] or list(STAGES)
+    unknown = [stage for stage in wanted if stage not in STAGES]
+    if unknown:
+        print(f"unknown part: {', '.join(unknown)}; there are: {', '.join(STAGES)}")
+        return 2
+    verdicts, rows = {}, []
+    for stage in wanted:
+        cases, build_seconds, run_seconds = run_stage(stage)
+        for name, passed, _ in cases:
+            verdicts[name] = verdicts.get(name, True) and passed
+        failed = [name for name, passed, _ in cases if not passed]
+        rows.append((stage, len(cases) - len(failed), failed, build_seconds, run_seconds))
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / "test.json").write_text(json.dumps({
+        "stage": "test", "cases": [{"name": name, "passed": passed} for name, passed in sorted(verdicts.items())]}))
+
+    print(f"\n{'part':12} {'passed':>7} {'failed':>7} {'build':>8} {'run':>8}")
+    for stage, passed, failed, build_seconds, run_seconds in rows:
+        print(f"{stage:12} {passed:7} {len(failed):7} {build_seconds:6.0f} s {run_seconds:6.0f} s")
+    for stage, _, failed, _, _ in rows:
+        for name in failed:
+            print(f"failed in {stage}: {name}")
+    failures = sum(not passed for passed in verdicts.values())
+    print(f"{len(verdicts) - failures} passed, {failures} failed")
+    return 1 if failures or not verdicts else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
