@@ -13,40 +13,43 @@ namespace leadsman {
 enum class Protocol : uint8_t { kUnknown = 0, kTfServingRest, kV2Rest, kPlain };
 std::string_view ProtocolName(Protocol protocol);  ///< "tfserving_rest", "v2_rest", "plain"
 
-/// What one request leaves behind. Written by the thread that served it while everything is still hot in its caches;
-/// strings and spans point into the writer's buffers and are valid during Emit() only.
+/// What one request leaves behind. Written by the thread that served it while everything is still
+/// hot in its caches; strings and spans point into the writer's buffers and are valid during Emit()
+/// only.
 struct PredictionEvent {
   std::string_view model;
-  int64_t version = 0;        ///< 0 when no version was chosen
-  uint32_t version_id = 0;    ///< ServableVersion::id, 0 when none
+  int64_t version = 0;      ///< 0 when no version was chosen
+  uint32_t version_id = 0;  ///< ServableVersion::id, 0 when none
   Protocol protocol = Protocol::kUnknown;
   StatusCode outcome = StatusCode::kOk;
-  int64_t unix_ms = 0;        ///< wall time of the answer
-  uint64_t latency_ns = 0;    ///< first byte parsed → answer encoded
-  uint64_t compute_ns = 0;    ///< inside the runtime
+  int64_t unix_ms = 0;      ///< wall time of the answer
+  uint64_t latency_ns = 0;  ///< first byte parsed → answer encoded
+  uint64_t compute_ns = 0;  ///< inside the runtime
   uint32_t rows = 0;
   uint32_t request_bytes = 0;
   uint32_t response_bytes = 0;
   std::string_view request_id;
 
-  /// Numeric input values of the first row of the first input, row-major: all of them for narrow inputs; of wide ones
-  /// those of a sampled request. Each stands for `feature_weight` requests. Empty when this request was not sampled.
+  /// Numeric input values of the first row of the first input, row-major: all of them for narrow
+  /// inputs; of wide ones those of a sampled request. Each stands for `feature_weight` requests.
+  /// Empty when this request was not sampled.
   std::span<const float> features;
   float feature_weight = 1;
 
-  /// The answer per row: the class label, or the regression value. At most kMaxPredictions rows are kept.
-  /// Text for string labels; decimal integers for integer labels and for the argmax of scores.
+  /// The answer per row: the class label, or the regression value. At most kMaxPredictions rows are
+  /// kept. Text for string labels; decimal integers for integer labels and for the argmax of
+  /// scores.
   static constexpr size_t kMaxPredictions = 16;
   std::span<const std::string_view> predicted;
-  float score = -1;           ///< highest class score of the first row, -1 when unknown
+  float score = -1;  ///< highest class score of the first row, -1 when unknown
 };
 
 /// The true answer, later.
 struct GroundTruth {
   std::string request_id;
-  uint32_t row = 0;           ///< which row of the request
-  std::string label;          ///< as text: "7"
-  int64_t unix_ms = 0;        ///< when it arrived
+  uint32_t row = 0;     ///< which row of the request
+  std::string label;    ///< as text: "7"
+  int64_t unix_ms = 0;  ///< when it arrived
 };
 
 /// Where serving, gateway and intake leave events; the monitor implements it.
@@ -55,7 +58,8 @@ class Sink {
  public:
   virtual ~Sink() = default;
   virtual void Emit(const PredictionEvent& event) = 0;
-  /// How many of a wide input's requests to skip between two sampled ones, given its width: 1 = sample every request.
+  /// How many of a wide input's requests to skip between two sampled ones, given its width: 1 =
+  /// sample every request.
   virtual uint32_t FeatureStride(size_t width) const = 0;
 };
 
