@@ -24,12 +24,14 @@ struct ServableTable {
     using is_transparent = void;
     size_t operator()(std::string_view s) const { return std::hash<std::string_view>()(s); }
   };
-  std::unordered_map<std::string, Model, Hash, std::equal_to<>> models;  ///< every configured model, ready or not
+  /// Every configured model, ready or not.
+  std::unordered_map<std::string, Model, Hash, std::equal_to<>> models;
 };
 
-/// Brings the wanted versions into memory and the others out: one control thread that lists the stores, asks the pure
-/// policy (lifecycle/policy.h) for the next action of each model, and carries it out on a small pool of loader threads.
-/// A version that cannot be loaded never takes the place of one that can.
+/// Brings the wanted versions into memory and the others out: one control thread that lists the
+/// stores, asks the pure policy (lifecycle/policy.h) for the next action of each model, and carries
+/// it out on a small pool of loader threads. A version that cannot be loaded never takes the place
+/// of one that can.
 ///
 /// Thread-safe. Nothing here blocks a request.
 class LifecycleManager {
@@ -38,25 +40,30 @@ class LifecycleManager {
     Clock& clock;
     const BackendRegistry& backends;
     /// Called on the control thread after a version's state changed; must not block.
-    std::function<void(const std::string& model, int64_t version, VersionState state, const Status& status)> on_change;
+    std::function<void(const std::string& model, int64_t version, VersionState state,
+                       const Status& status)>
+        on_change;
   };
   struct Options {
     std::chrono::milliseconds poll_interval{1000};  ///< how often the stores are listed
     int load_threads = 2;
-    std::chrono::milliseconds drain_timeout{30'000};  ///< how long handles may hold an unwanted version before a WARN
+    /// How long handles may hold an unwanted version before a WARN.
+    std::chrono::milliseconds drain_timeout{30'000};
   };
 
   LifecycleManager(Deps deps, Options options);
   ~LifecycleManager();  ///< Stop()
 
-  /// The whole wanted set of models; what is missing from it is drained and unloaded. May be called again (reload).
+  /// The whole wanted set of models; what is missing from it is drained and unloaded. May be called
+  /// again (reload).
   Status Apply(std::vector<ModelConfig> models);
   /// Starts the control thread.
   void Start();
   /// Ends all threads; loaded versions go once their handles are back.
   void Stop();
 
-  /// Replaces the pins of one model. Takes effect at the next step of the control loop, which this call wakes.
+  /// Replaces the pins of one model. Takes effect at the next step of the control loop, which this
+  /// call wakes.
   void SetPins(const std::string& model, VersionPins pins);
   /// FAILED_PRECONDITION when the version is not ready, NOT_FOUND when there is no such model.
   Status SetLabel(const std::string& model, const std::string& label, int64_t version);
@@ -65,7 +72,8 @@ class LifecycleManager {
   std::vector<ModelStatus> GetStatus() const;
   Result<ModelStatus> GetStatus(const std::string& model) const;
 
-  /// True once every model of the first Apply() has a ready version or has failed for good; for /readyz.
+  /// True once every model of the first Apply() has a ready version or has failed for good; for
+  /// /readyz.
   bool SettledOnce() const;
 
  private:

@@ -5,7 +5,6 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
@@ -23,8 +22,8 @@ namespace leadsman {
 struct VersionPolicy {
   enum class Kind { kLatest, kAll, kSpecific };
   Kind kind = Kind::kLatest;
-  int latest = 1;                  ///< kLatest: how many of the highest
-  std::vector<int64_t> specific;   ///< kSpecific
+  int latest = 1;                 ///< kLatest: how many of the highest
+  std::vector<int64_t> specific;  ///< kSpecific
 };
 
 /// How one version takes another's place.
@@ -39,7 +38,8 @@ enum class ExecutionMode {
   kPool,    ///< always in the bounded pool
 };
 
-/// Everything the lifecycle and the serving room need to know of one model. Parsed from the configuration by app/.
+/// Everything the lifecycle and the serving room need to know of one model. Parsed from the
+/// configuration by app/.
 struct ModelConfig {
   std::string name;
   std::string path;  ///< folder with one sub-folder a version: path/1, path/2, …
@@ -48,15 +48,27 @@ struct ModelConfig {
   std::map<std::string, int64_t> labels;  ///< label → version
   int load_retries = 3;
   std::chrono::milliseconds load_retry_delay{2000};
-  int warmup_requests = 5;                ///< zero-valued rows sent through a version before it is ready; 0 = none
+  /// Zero-valued rows sent through a version before it is ready; 0 = none (then kAuto means kPool).
+  int warmup_requests = 5;
   ExecutionMode execution = ExecutionMode::kAuto;
   std::chrono::microseconds inline_below{2000};
   int intra_op_threads = 1;
   std::map<std::string, std::string> runtime_options;
 };
 
-/// kNew → kFetching → kLoading → kWarming → kReady → kDraining → kUnloading → kGone; any → kFailed with the reason.
-enum class VersionState { kNew, kFetching, kLoading, kWarming, kReady, kDraining, kUnloading, kGone, kFailed };
+/// kNew → kFetching → kLoading → kWarming → kReady → kDraining → kUnloading → kGone; any → kFailed
+/// with the reason.
+enum class VersionState {
+  kNew,
+  kFetching,
+  kLoading,
+  kWarming,
+  kReady,
+  kDraining,
+  kUnloading,
+  kGone,
+  kFailed
+};
 std::string_view VersionStateName(VersionState state);  ///< "ready"
 
 /// A place for state that a higher room makes on first use and that lives as long as its owner.
@@ -65,8 +77,9 @@ struct LazySlot {
   std::shared_ptr<void> value;
 };
 
-/// One loaded version as requests see it. Immutable but for its statistics; shared by all requests that use it.
-/// The serving room keeps execution contexts in `contexts`; they end before `model` does.
+/// One loaded version as requests see it. Immutable but for its statistics; shared by all requests
+/// that use it. The serving room keeps execution contexts in `contexts`; they end before `model`
+/// does.
 struct ServableVersion {
   std::string model_name;
   int64_t version = 0;
@@ -75,24 +88,23 @@ struct ServableVersion {
   std::string format;
   std::shared_ptr<const ModelConfig> config;
   std::unique_ptr<LoadedModel> model;
-  /// The serving room's own: std::call_once(version.contexts_once, [&] { version.contexts = …; }). Ends before `model`.
-  mutable std::once_flag contexts_once;
-  mutable std::shared_ptr<void> contexts;
-  std::unique_ptr<LazySlot> contexts = std::make_unique<LazySlot>();  ///< after `model`: ends before it does
-  Duration warm_cost{};  ///< median duration of one warm-up call: what the execution mode is chosen by
+  /// Declared after `model`: ends before it does.
+  std::unique_ptr<LazySlot> contexts = std::make_unique<LazySlot>();
+  /// Median duration of one warm-up call: what the execution mode is chosen by.
+  Duration warm_cost{};
   bool run_inline = true;
 };
 
-/// Keeps a version loaded while one request uses it: hold it for one request, then drop it. Unloading happens on the
-/// lifecycle's thread, never on the thread that drops the last handle.
+/// Keeps a version loaded while one request uses it: hold it for one request, then drop it.
+/// Unloading happens on the lifecycle's thread, never on the thread that drops the last handle.
 using Handle = std::shared_ptr<const ServableVersion>;
 
 /// One version's state for status pages, the status API and the rollout.
 struct VersionStatus {
   int64_t version = 0;
   VersionState state = VersionState::kNew;
-  Status status;          ///< why it failed, or what is being waited for
-  WallTime since{};       ///< when the state was entered
+  Status status;     ///< why it failed, or what is being waited for
+  WallTime since{};  ///< when the state was entered
   std::string format;
   std::string backend;
   std::string execution;  ///< "inline" or "pool", once measured
@@ -103,12 +115,14 @@ struct VersionStatus {
 struct ModelStatus {
   std::string name;
   std::string path;
-  std::vector<VersionStatus> versions;    ///< ascending; versions gone are listed until 32 newer ones exist
+  /// Ascending. Versions that were never wanted are not listed, those gone until 32 newer ones are.
+  std::vector<VersionStatus> versions;
   std::map<std::string, int64_t> labels;
-  std::string note;                       ///< e.g. "3: waiting for manifest.json (still being copied?)"
+  std::string note;  ///< e.g. "3: waiting for manifest.json (still being copied?)"
 };
 
-/// What a rollout asks of the lifecycle: these stay whatever the policy says, those are not to be loaded again.
+/// What a rollout asks of the lifecycle: these stay whatever the policy says, those are not to be
+/// loaded again.
 struct VersionPins {
   std::set<int64_t> keep;
   std::set<int64_t> exclude;

@@ -1,7 +1,10 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/status.h"
@@ -9,12 +12,13 @@
 
 namespace leadsman {
 
-/// The name of the file that makes a version folder complete. It is written last, by rename, so a folder without it is
-/// still being copied.
+/// The name of the file that makes a version folder complete. It is written last, by rename, so a
+/// folder without it is still being copied.
 inline constexpr const char* kManifestFileName = "manifest.json";
 
 /// What a version folder holds:
-///   {"schema_version": 1, "name": "digits", "version": 1, "format": "onnx", "model_file": "model.onnx",
+///   {"schema_version": 1, "name": "digits", "version": 1, "format": "onnx", "model_file":
+///   "model.onnx",
 ///    "signature": {"inputs":  [{"name": "x", "datatype": "FP32", "shape": [-1, 64]}],
 ///                  "outputs": [{"name": "label", "datatype": "INT64", "shape": [-1]}, …]},
 ///    "files": [{"path": "model.onnx", "size_bytes": 12345, "sha256": "…64 hex digits…"}],
@@ -29,20 +33,31 @@ struct Manifest {
   int64_t version = 0;
   std::string format;
   std::string model_file;
-  Signature signature;  ///< may be empty: then the runtime's own is used; when given it must agree with the runtime's
+  Signature signature;  ///< may be empty: then the runtime's own is used; when given it must agree
+                        ///< with the runtime's
   std::vector<File> files;
   std::string created_at;
+  std::map<std::string, std::string> metadata;
 };
+
+/// Manifests longer than this are refused unread.
+inline constexpr size_t kMaxManifestBytes = 1 << 20;
 
 /// INVALID_ARGUMENT names the JSON field and what it should be. Unknown fields are errors.
 Result<Manifest> ParseManifest(std::string_view json);
 std::string ManifestToJson(const Manifest& manifest);
 
-/// Checks name, version, and every file's presence, size and sha256. DATA_LOSS names the file and both values;
-/// INVALID_ARGUMENT when the manifest speaks of another model or version than the folder. Reads every byte; blocks.
-Status VerifyFiles(const Manifest& manifest, const std::string& directory, const std::string& model_name, int64_t version);
+/// Checks name, version, and every file's presence, size and sha256. DATA_LOSS names the file and
+/// both values; INVALID_ARGUMENT when the manifest speaks of another model or version than the
+/// folder. A file that is a link to outside the folder is PERMISSION_DENIED. Reads every byte;
+/// blocks; looks at `cancel` (may be null) from piece to piece and gives up with CANCELLED.
+Status VerifyFiles(const Manifest& manifest, const std::string& directory,
+                   const std::string& model_name, int64_t version,
+                   const std::atomic<bool>* cancel = nullptr);
 
-/// Hex sha256 of a file, read in pieces.
-Result<std::string> Sha256OfFile(const std::string& path);
+/// Hex sha256 of a file, read in pieces. NOT_FOUND when there is none, FAILED_PRECONDITION when it
+/// is not a plain file.
+Result<std::string> Sha256OfFile(const std::string& path,
+                                 const std::atomic<bool>* cancel = nullptr);
 
 }  // namespace leadsman

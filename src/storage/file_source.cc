@@ -1,0 +1,102 @@
+#include "storage/file_source.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "base/log.h"
+#include "base/rng.h"
+#include "base/strings.h"
+#include "storage/manifest.h"
+
+namespace leadsman {
+namespace {
+
+constexpr size_t kMaxRememberedNames = 1'000;
+constexpr int kMaxStampedFiles = 10'000;
+
+std::optional<int64_t> VersionOf(std::string_view name) {
+  bool digits = !name.empty() &&
+                std::all_of(name.begin(), name.end(), [](char c) { return c >= '0' && c <= '9'; });
+  if (!digits) return std::nullopt;
+  std::optional<int64_t> version = ParseInt64(name);
+  if (!version || *version < 1) return std::nullopt;
+  return version;
+}
+
+VersionFolder LookAt(int64_t version, std::string directory) {
+  VersionFolder folder{.version = version, .directory = std::move(directory)};
+  Result<FileStamp> stamp = StampOf(JoinPath(folder.directory, kManifestFileName));
+  if (stamp.ok()) {
+    folder.complete = true;
+    folder.manifest = *stamp;
+  } else if (stamp.status().code() == StatusCode::kNotFound) {
+    folder.waiting = StrCat("waiting for ", kManifestFileName, " (still being copied?)");
+  } else {
+    folder.waiting = StrCat("waiting for ", kManifestFileName, ": ", stamp.status().message());
+  }
+  return folder;
+}
+
+}  // namespace
+
+Result<std::vector<VersionFolder>> FileSource::List() {
+  Result<std::vector<std::string>> names = ListDirectory(path_);
+  if (!names.ok()) {
+    return Annotate(names.status(), "the model's folder cannot be read and is looked for again");
+  }
+  // "7" comes before "007": of two names of one version the shorter counts.
+  std::sort(names->begin(), names->end(), [](const std::string& a, const std::string& b) {
+    return a.size() != b.size() ? a.size() < b.size() : a < b;
+  });
+  std::map<int64_t, VersionFolder> found;
+  for (const std::string& name : *names) {
+    std::optional<int64_t> version = VersionOf(name);
+    std::string directory = JoinPath(path_, name);
+    if (!version) {
+      Ignore(name, "its name is not a version number");
+    } else if (!IsDirectory(directory)) {
+      Ignore(name, "it is not a folder");
+    } else if (found.contains(*version)) {
+      Ignore(name, "another folder has the same version");
+    } else {
+      found.emplace(*version, LookAt(*version, std::move(directory)));
+    }
+  }
+  std::vector<VersionFolder> folders;
+  for (auto& [version, folder] : found) folders.push_back(std::move(folder));
+  return folders;
+}
+
+void FileSource::Ignore(const std::string& name, std::string_view why) {
+  if (name.starts_with('.') || ignored_.size() >= kMaxRememberedNames) return;
+  if (!ignored_.insert(name).second) return;
+  LOG_INFO("ignored in a model's folder", {"path", path_}, {"name", name}, {"why", why});
+}
+
+uint64_t StampOfFolder(const std::string& directory) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  fs::recursive_directory_iterator at(directory, error);
+  if (error) return 0;
+  uint64_t sum = 1;
+  for (int seen = 0; at != fs::recursive_directory_iterator() && seen < kMaxStampedFiles; ++seen) {
+    Result<FileStamp> stamp = StampOf(at->path().string());
+    if (stamp.ok()) {
+      // Added up, so that the order of the listing does not matter.
+      uint64_t one = std::hash<std::string>()(at->path().string());
+      for (uint64_t part : {stamp->inode, static_cast<uint64_t>(stamp->size),
+                            static_cast<uint64_t>(stamp->modified_ns)}) {
+        one = Rng::Mix(one ^ part);
+      }
+      sum += one;
+    }
+    at.increment(error);
+    if (error) return 0;
+  }
+  return sum;
+}
+
+}  // namespace leadsman

@@ -1,0 +1,98 @@
+#include "storage/file_source.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "base/fs.h"
+#include "base/testing/temp_dir.h"
+#include "storage/manifest.h"
+
+namespace leadsman {
+namespace {
+
+namespace fs = std::filesystem;
+
+class FileSourceTest : public testing::Test {
+ protected:
+  void Folder(const std::string& name, bool complete) {
+    fs::create_directories(dir_.path() / name);
+    if (complete) std::ofstream(dir_.path() / name / kManifestFileName) << "{}";
+  }
+  std::vector<int64_t> Versions() {
+    std::vector<VersionFolder> folders = source_.List().value();
+    std::vector<int64_t> versions;
+    for (const VersionFolder& folder : folders) versions.push_back(folder.version);
+    return versions;
+  }
+  TempDir dir_;
+  FileSource source_{dir_.path().string()};
+};
+
+TEST_F(FileSourceTest, ListsVersionFoldersInOrderAndNothingElse) {
+  for (const char* name : {"10", "9", "2"}) Folder(name, true);
+  for (const char* name : {"0", "-1", "+3", "1.5", "v4", "latest", ".5", "99999999999999999999"}) {
+    Folder(name, true);
+  }
+  std::ofstream(dir_.file("11")) << "not a folder";
+  EXPECT_EQ(Versions(), (std::vector<int64_t>{2, 9, 10}));
+}
+
+TEST_F(FileSourceTest, TakesLeadingZerosAndTheShorterOfTwoNames) {
+  Folder("0007", true);
+  EXPECT_EQ(Versions(), std::vector<int64_t>{7});
+  Folder("7", false);
+  auto folders = source_.List().value();
+  ASSERT_EQ(folders.size(), 1u);
+  EXPECT_EQ(folders[0].directory, dir_.file("7"));
+}
+
+TEST_F(FileSourceTest, AFolderWithoutManifestIsWaitedFor) {
+  Folder("1", false);
+  auto folders = source_.List().value();
+  ASSERT_EQ(folders.size(), 1u);
+  EXPECT_FALSE(folders[0].complete);
+  EXPECT_EQ(folders[0].waiting, "waiting for manifest.json (still being copied?)");
+  Folder("1", true);
+  EXPECT_TRUE(source_.List().value()[0].complete);
+}
+
+TEST_F(FileSourceTest, AManifestThatIsAFolderIsWaitedForWithTheReason) {
+  fs::create_directories(dir_.path() / "1" / kManifestFileName);
+  EXPECT_NE(source_.List().value()[0].waiting.find("not a plain file"), std::string::npos);
+}
+
+TEST_F(FileSourceTest, AMissingPathIsAnErrorUntilItAppears) {
+  FileSource source(dir_.file("later"));
+  Result<std::vector<VersionFolder>> folders = source.List();
+  ASSERT_FALSE(folders.ok());
+  EXPECT_EQ(folders.status().code(), StatusCode::kNotFound);
+  EXPECT_NE(folders.status().message().find("later"), std::string::npos);
+  fs::create_directories(dir_.path() / "later" / "1");
+  EXPECT_EQ(source.List().value().size(), 1u);
+}
+
+TEST_F(FileSourceTest, TheStampChangesWithAnyFileBelow) {
+  fs::create_directories(dir_.path() / "1" / "sub");
+  std::ofstream(dir_.path() / "1" / "sub" / "weights") << "one";
+  uint64_t first = StampOfFolder(dir_.file("1"));
+  EXPECT_EQ(StampOfFolder(dir_.file("1")), first);
+  std::ofstream(dir_.path() / "1" / "sub" / "weights") << "two!";
+  EXPECT_NE(StampOfFolder(dir_.file("1")), first);
+  EXPECT_EQ(StampOfFolder(dir_.file("none")), 0u);
+}
+
+TEST(FsTest, WritesWhollyAndLeavesNothingBeside) {
+  TempDir dir;
+  ASSERT_TRUE(WriteFileAtomically(dir.file("f"), "one").ok());
+  ASSERT_TRUE(WriteFileAtomically(dir.file("f"), "two").ok());
+  EXPECT_EQ(ReadFile(dir.file("f"), 100).value(), "two");
+  EXPECT_EQ(ListDirectory(dir.path().string()).value(), std::vector<std::string>{"f"});
+  EXPECT_EQ(ReadFile(dir.file("f"), 2).status().code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(ReadFile(dir.path().string(), 2).status().code(), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(WriteFileAtomically(dir.file("no/f"), "x").code(), StatusCode::kNotFound);
+}
+
+}  // namespace
+}  // namespace leadsman

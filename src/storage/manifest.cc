@@ -1,0 +1,456 @@
+#include "storage/manifest.h"
+
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <initializer_list>
+#include <limits>
+#include <set>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+#include "base/fs.h"
+#include "base/strings.h"
+
+namespace leadsman {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr size_t kMaxDepth = 8;        // the schema needs five levels
+constexpr size_t kMaxNameBytes = 512;  // of any one string but metadata
+constexpr size_t kMaxFiles = 10'000;
+constexpr size_t kMaxTensors = 1'024;
+
+std::string Describe(const Json& value) {
+  switch (value.type()) {
+    case Json::value_t::null:
+      return "null";
+    case Json::value_t::object:
+      return "an object";
+    case Json::value_t::array:
+      return "an array";
+    case Json::value_t::string:
+      return "text";
+    case Json::value_t::boolean:
+      return "a boolean";
+    default:
+      return "a number";
+  }
+}
+
+Status Wrong(const std::string& field, std::string_view should, const Json& value) {
+  return InvalidArgumentError(StrCat(field, " must be ", should, ", not ", Describe(value)));
+}
+
+std::string Under(const std::string& parent, std::string_view key) {
+  return parent.empty() ? std::string(key) : StrCat(parent, ".", key);
+}
+
+Status CheckFields(const Json& object, const std::string& where,
+                   std::initializer_list<const char*> required,
+                   std::initializer_list<const char*> optional) {
+  if (!object.is_object())
+    return Wrong(where.empty() ? "the manifest" : where, "an object", object);
+  for (const char* key : required) {
+    if (!object.contains(key))
+      return InvalidArgumentError(StrCat(Under(where, key), " is missing"));
+  }
+  std::vector<std::string> known(required.begin(), required.end());
+  known.insert(known.end(), optional.begin(), optional.end());
+  for (const auto& [key, value] : object.items()) {
+    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+    std::string shown = key.substr(0, 64);
+    std::string text = StrCat(Under(where, shown), " is not a field of a manifest");
+    if (auto guess = DidYouMean(shown, known)) {
+      text += StrCat("; did you mean ", *guess, "?");
+    } else {
+      text += StrCat("; known are ", HumanList(known));
+    }
+    return InvalidArgumentError(std::move(text));
+  }
+  return OkStatus();
+}
+
+Result<std::string> Text(const Json& value, const std::string& field,
+                         size_t max_bytes = kMaxNameBytes) {
+  if (!value.is_string()) return Wrong(field, "text", value);
+  const auto& text = value.get_ref<const std::string&>();
+  if (text.empty()) return InvalidArgumentError(StrCat(field, " must not be empty"));
+  if (text.size() > max_bytes) {
+    return InvalidArgumentError(
+        StrCat(field, " must be at most ", max_bytes, " bytes long, not ", text.size()));
+  }
+  if (text.find('\0') != std::string::npos)
+    return InvalidArgumentError(StrCat(field, " must not hold a NUL byte"));
+  return text;
+}
+
+Result<int64_t> Integer(const Json& value, const std::string& field, int64_t least,
+                        std::string_view should) {
+  bool fits = value.is_number_integer() &&
+              !(value.is_number_unsigned() &&
+                value.get<uint64_t>() > static_cast<uint64_t>(std::numeric_limits<int64_t>::max()));
+  if (!fits) return Wrong(field, should, value);
+  auto number = value.get<int64_t>();
+  if (number < least)
+    return InvalidArgumentError(StrCat(field, " must be ", should, ", not ", number));
+  return number;
+}
+
+/// A path that stays inside the folder: "a/b.bin", not "/a", "../a", "a//b" or "./a".
+Result<std::string> RelativePath(const Json& value, const std::string& field) {
+  ASSIGN_OR_RETURN(std::string path, Text(value, field));
+  for (std::string_view part : Split(path, '/')) {
+    if (part.empty() || part == "." || part == "..") {
+      return InvalidArgumentError(StrCat(
+          field,
+          " must be a path relative to the version's folder, without \"..\", \".\" and empty "
+          "parts, not \"",
+          path, "\""));
+    }
+  }
+  if (path == kManifestFileName)
+    return InvalidArgumentError(StrCat(field, " must not be the manifest itself"));
+  return path;
+}
+
+Result<TensorSpec> ParseTensor(const Json& json, const std::string& where) {
+  RETURN_IF_ERROR(CheckFields(json, where, {"name", "datatype", "shape"}, {"optional"}));
+  TensorSpec spec;
+  ASSIGN_OR_RETURN(spec.name, Text(json["name"], Under(where, "name")));
+  ASSIGN_OR_RETURN(std::string type, Text(json["datatype"], Under(where, "datatype")));
+  std::optional<DataType> parsed = ParseDataType(type);
+  if (!parsed || *parsed == DataType::kInvalid) {
+    return InvalidArgumentError(StrCat(Under(where, "datatype"),
+                                       " must be one of BOOL, UINT8, UINT16, UINT32, UINT64, INT8, "
+                                       "INT16, INT32, INT64, FP16, FP32, FP64, BF16, BYTES, not \"",
+                                       type.substr(0, 64), "\""));
+  }
+  spec.type = *parsed;
+  std::string field = Under(where, "shape");
+  const Json& shape = json["shape"];
+  if (!shape.is_array()) return Wrong(field, "an array of dimensions", shape);
+  if (shape.size() > Shape::kMaxRank) {
+    return InvalidArgumentError(
+        StrCat(field, " must have at most ", Shape::kMaxRank, " dimensions, not ", shape.size()));
+  }
+  for (size_t i = 0; i < shape.size(); ++i) {
+    ASSIGN_OR_RETURN(int64_t dim, Integer(shape[i], StrCat(field, "[", i, "]"), -1,
+                                          "a length, or -1 for any length"));
+    spec.shape.Append(dim);
+  }
+  if (json.contains("optional")) {
+    if (!json["optional"].is_boolean())
+      return Wrong(Under(where, "optional"), "true or false", json["optional"]);
+    spec.optional = json["optional"].get<bool>();
+  }
+  return spec;
+}
+
+Result<std::vector<TensorSpec>> ParseTensors(const Json& json, const std::string& where) {
+  if (!json.is_array()) return Wrong(where, "an array of tensors", json);
+  if (json.size() > kMaxTensors)
+    return InvalidArgumentError(StrCat(where, " must list at most ", kMaxTensors, " tensors"));
+  std::vector<TensorSpec> specs;
+  std::set<std::string> names;
+  for (size_t i = 0; i < json.size(); ++i) {
+    std::string at = StrCat(where, "[", i, "]");
+    ASSIGN_OR_RETURN(TensorSpec spec, ParseTensor(json[i], at));
+    if (!names.insert(spec.name).second) {
+      return InvalidArgumentError(
+          StrCat(at, ".name must be unique; \"", spec.name, "\" is there twice"));
+    }
+    specs.push_back(std::move(spec));
+  }
+  return specs;
+}
+
+Result<Manifest::File> ParseFile(const Json& json, const std::string& where) {
+  RETURN_IF_ERROR(CheckFields(json, where, {"path", "size_bytes", "sha256"}, {}));
+  Manifest::File file;
+  ASSIGN_OR_RETURN(file.path, RelativePath(json["path"], Under(where, "path")));
+  ASSIGN_OR_RETURN(file.size_bytes,
+                   Integer(json["size_bytes"], Under(where, "size_bytes"), 0, "a number of bytes"));
+  std::string field = Under(where, "sha256");
+  ASSIGN_OR_RETURN(file.sha256, Text(json["sha256"], field));
+  bool hex = file.sha256.size() == 64;
+  for (char& c : file.sha256) {
+    if (c >= 'A' && c <= 'F') c = static_cast<char>(c - 'A' + 'a');
+    hex = hex && ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'));
+  }
+  if (!hex) return InvalidArgumentError(StrCat(field, " must be 64 hexadecimal digits"));
+  return file;
+}
+
+Status ParseFiles(const Json& json, Manifest& manifest) {
+  if (!json.is_array()) return Wrong("files", "an array", json);
+  if (json.empty()) return InvalidArgumentError("files must list at least the model file");
+  if (json.size() > kMaxFiles)
+    return InvalidArgumentError(StrCat("files must list at most ", kMaxFiles, " files"));
+  std::set<std::string> paths;
+  for (size_t i = 0; i < json.size(); ++i) {
+    std::string at = StrCat("files[", i, "]");
+    ASSIGN_OR_RETURN(Manifest::File file, ParseFile(json[i], at));
+    if (!paths.insert(file.path).second) {
+      return InvalidArgumentError(
+          StrCat(at, ".path must be unique; \"", file.path, "\" is there twice"));
+    }
+    manifest.files.push_back(std::move(file));
+  }
+  // A model may be a folder of files (a SavedModel): then its name is what they begin with.
+  auto next = paths.lower_bound(manifest.model_file);
+  bool listed = next != paths.end() && *next == manifest.model_file;
+  auto inside = paths.lower_bound(manifest.model_file + "/");
+  listed = listed || (inside != paths.end() && inside->starts_with(manifest.model_file + "/"));
+  if (!listed) {
+    return InvalidArgumentError(StrCat(
+        "model_file must be one of the files listed in files, or a folder that holds some; \"",
+        manifest.model_file, "\" is not"));
+  }
+  return OkStatus();
+}
+
+Status ParseMetadata(const Json& json, Manifest& manifest) {
+  if (!json.is_object()) return Wrong("metadata", "an object of texts", json);
+  for (const auto& [key, value] : json.items()) {
+    std::string field = Under("metadata", key.substr(0, 64));
+    if (!value.is_string()) return Wrong(field, "text", value);
+    manifest.metadata[key] = value.get<std::string>();
+  }
+  return OkStatus();
+}
+
+/// The text as a tree without keys that come twice: of these the last would win silently.
+Result<Json> ParseStrictJson(std::string_view text) {
+  std::vector<std::set<std::string>> keys;
+  Status trouble;
+  auto watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
+    if (event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start) {
+      if (static_cast<size_t>(depth) >= kMaxDepth && trouble.ok()) {
+        trouble = InvalidArgumentError(
+            StrCat("the manifest must be nested at most ", kMaxDepth, " levels deep"));
+      }
+      if (event == Json::parse_event_t::object_start) keys.emplace_back();
+    } else if (event == Json::parse_event_t::object_end) {
+      keys.pop_back();
+    } else if (event == Json::parse_event_t::key && trouble.ok()) {
+      const auto& key = parsed.get_ref<const std::string&>();
+      if (!keys.back().insert(key).second) {
+        trouble = InvalidArgumentError(
+            StrCat("the field ", key.substr(0, 64), " must come once, not twice"));
+      }
+    }
+    return trouble.ok();  // what is false here is dropped, so that trouble costs no memory
+  };
+  try {
+    Json json = Json::parse(text.begin(), text.end(), watch);
+    if (!trouble.ok()) return trouble;
+    return json;
+  } catch (const Json::exception& e) {
+    if (!trouble.ok()) return trouble;
+    return InvalidArgumentError(
+        StrCat("the manifest must be a JSON object: ", std::string_view(e.what()).substr(0, 200)));
+  }
+}
+
+class Sha256 {
+ public:
+  Sha256() : context_(EVP_MD_CTX_new()) {
+    CHECK(context_ != nullptr && EVP_DigestInit_ex(context_, EVP_sha256(), nullptr) == 1);
+  }
+  ~Sha256() { EVP_MD_CTX_free(context_); }
+  Sha256(const Sha256&) = delete;
+  Sha256& operator=(const Sha256&) = delete;
+  void Add(const void* data, size_t size) { CHECK(EVP_DigestUpdate(context_, data, size) == 1); }
+  std::string Hex() {
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int size = 0;
+    CHECK(EVP_DigestFinal_ex(context_, digest, &size) == 1);
+    std::string hex;
+    for (unsigned int i = 0; i < size; ++i) {
+      hex += "0123456789abcdef"[digest[i] >> 4];
+      hex += "0123456789abcdef"[digest[i] & 15];
+    }
+    return hex;
+  }
+
+ private:
+  EVP_MD_CTX* context_;
+};
+
+/// Opens a plain file to be read from begin to end. The caller closes.
+Result<int> OpenPlainFile(const std::string& path) {
+  // O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
+  int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return ErrnoStatus(errno, "open", path);
+  struct stat info;
+  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+    close(fd);
+    return FailedPreconditionError(StrCat(path, " is not a plain file"));
+  }
+  posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+  return fd;
+}
+
+/// The real place of `path` must be below the real place of `directory`.
+Status CheckStaysInside(const std::string& directory, const std::string& path) {
+  std::error_code error;
+  std::filesystem::path folder = std::filesystem::canonical(directory, error);
+  if (error)
+    return NotFoundError(StrCat("cannot find the folder ", directory, ": ", error.message()));
+  std::filesystem::path real = std::filesystem::canonical(JoinPath(directory, path), error);
+  if (error)
+    return DataLossError(
+        StrCat("the file ", path, " that manifest.json lists cannot be found: ", error.message()));
+  auto [end, ignored] = std::mismatch(folder.begin(), folder.end(), real.begin(), real.end());
+  if (end != folder.end()) {
+    return PermissionDeniedError(
+        StrCat("the file ", path,
+               " is a link to outside its version's folder; put the file itself there"));
+  }
+  return OkStatus();
+}
+
+Status VerifyFile(const Manifest::File& file, const std::string& directory,
+                  const std::atomic<bool>* cancel) {
+  RETURN_IF_ERROR(CheckStaysInside(directory, file.path));
+  std::string path = JoinPath(directory, file.path);
+  Result<FileStamp> stamp = StampOf(path);
+  if (!stamp.ok())
+    return DataLossError(
+        StrCat("the file ", file.path, " cannot be read: ", stamp.status().message()));
+  if (stamp->size != file.size_bytes) {
+    return DataLossError(
+        StrCat("the file ", file.path, " has ", stamp->size, " bytes, manifest.json says ",
+               file.size_bytes,
+               stamp->size < file.size_bytes ? ": truncated, or still being copied" : ""));
+  }
+  Result<std::string> sha256 = Sha256OfFile(path, cancel);
+  if (!sha256.ok()) {
+    if (sha256.status().code() == StatusCode::kCancelled) return sha256.status();
+    return DataLossError(
+        StrCat("the file ", file.path, " cannot be read: ", sha256.status().message()));
+  }
+  if (*sha256 != file.sha256) {
+    return DataLossError(StrCat("the file ", file.path, " has sha256 ", *sha256,
+                                ", manifest.json says ", file.sha256,
+                                ": it was changed after the manifest was written"));
+  }
+  return OkStatus();
+}
+
+Json ToJson(const std::vector<TensorSpec>& specs) {
+  Json list = Json::array();
+  for (const TensorSpec& spec : specs) {
+    Json shape = Json::array();
+    for (int64_t dim : spec.shape.dims()) shape.push_back(dim);
+    Json tensor = {{"name", spec.name},
+                   {"datatype", std::string(DataTypeName(spec.type))},
+                   {"shape", std::move(shape)}};
+    if (spec.optional) tensor["optional"] = true;
+    list.push_back(std::move(tensor));
+  }
+  return list;
+}
+
+}  // namespace
+
+Result<Manifest> ParseManifest(std::string_view text) {
+  if (text.size() > kMaxManifestBytes) {
+    return InvalidArgumentError(StrCat("the manifest must be at most ", kMaxManifestBytes,
+                                       " bytes long, not ", text.size()));
+  }
+  ASSIGN_OR_RETURN(Json json, ParseStrictJson(text));
+  RETURN_IF_ERROR(
+      CheckFields(json, "", {"schema_version", "name", "version", "format", "model_file", "files"},
+                  {"signature", "created_at", "metadata"}));
+  ASSIGN_OR_RETURN(int64_t schema, Integer(json["schema_version"], "schema_version", 1, "1"));
+  if (schema != 1) return InvalidArgumentError(StrCat("schema_version must be 1, not ", schema));
+  Manifest manifest;
+  ASSIGN_OR_RETURN(manifest.name, Text(json["name"], "name"));
+  ASSIGN_OR_RETURN(manifest.version,
+                   Integer(json["version"], "version", 1, "a whole number from 1"));
+  ASSIGN_OR_RETURN(manifest.format, Text(json["format"], "format"));
+  ASSIGN_OR_RETURN(manifest.model_file, RelativePath(json["model_file"], "model_file"));
+  RETURN_IF_ERROR(ParseFiles(json["files"], manifest));
+  if (json.contains("signature")) {
+    const Json& signature = json["signature"];
+    RETURN_IF_ERROR(CheckFields(signature, "signature", {"inputs", "outputs"}, {}));
+    ASSIGN_OR_RETURN(manifest.signature.inputs,
+                     ParseTensors(signature["inputs"], "signature.inputs"));
+    ASSIGN_OR_RETURN(manifest.signature.outputs,
+                     ParseTensors(signature["outputs"], "signature.outputs"));
+  }
+  if (json.contains("created_at")) {
+    ASSIGN_OR_RETURN(manifest.created_at, Text(json["created_at"], "created_at"));
+  }
+  if (json.contains("metadata")) RETURN_IF_ERROR(ParseMetadata(json["metadata"], manifest));
+  return manifest;
+}
+
+std::string ManifestToJson(const Manifest& manifest) {
+  Json files = Json::array();
+  for (const Manifest::File& file : manifest.files) {
+    files.push_back(
+        {{"path", file.path}, {"size_bytes", file.size_bytes}, {"sha256", file.sha256}});
+  }
+  Json json = {{"schema_version", 1},
+               {"name", manifest.name},
+               {"version", manifest.version},
+               {"format", manifest.format},
+               {"model_file", manifest.model_file},
+               {"files", std::move(files)}};
+  if (!manifest.signature.inputs.empty() || !manifest.signature.outputs.empty()) {
+    json["signature"] = {{"inputs", ToJson(manifest.signature.inputs)},
+                         {"outputs", ToJson(manifest.signature.outputs)}};
+  }
+  if (!manifest.created_at.empty()) json["created_at"] = manifest.created_at;
+  if (!manifest.metadata.empty()) json["metadata"] = manifest.metadata;
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+Status VerifyFiles(const Manifest& manifest, const std::string& directory,
+                   const std::string& model_name, int64_t version,
+                   const std::atomic<bool>* cancel) {
+  if (manifest.name != model_name) {
+    return InvalidArgumentError(StrCat("name in manifest.json is \"", manifest.name,
+                                       "\", but the folder is one of model \"", model_name, "\""));
+  }
+  if (manifest.version != version) {
+    return InvalidArgumentError(StrCat("version in manifest.json is ", manifest.version,
+                                       ", but the folder is that of version ", version));
+  }
+  for (const Manifest::File& file : manifest.files)
+    RETURN_IF_ERROR(VerifyFile(file, directory, cancel));
+  return OkStatus();
+}
+
+Result<std::string> Sha256OfFile(const std::string& path, const std::atomic<bool>* cancel) {
+  ASSIGN_OR_RETURN(int fd, OpenPlainFile(path));
+  struct Closer {
+    int fd;
+    ~Closer() { close(fd); }
+  } closer{fd};
+  Sha256 digest;
+  std::vector<char> piece(1 << 18);
+  while (true) {
+    if (cancel != nullptr && cancel->load())
+      return CancelledError(StrCat("reading ", path, " was called off"));
+    ssize_t n = read(fd, piece.data(), piece.size());
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      return ErrnoStatus(errno, "read", path);
+    }
+    if (n == 0) return digest.Hex();
+    digest.Add(piece.data(), static_cast<size_t>(n));
+  }
+}
+
+}  // namespace leadsman
