@@ -1,0 +1,81 @@
+// What one inference costs through the plug-in ABI, ONNX Runtime's own work included.
+//   ninja backend_bench && src/backend_bench
+#include <benchmark/benchmark.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/plugin_host.h"
+#include "backend/testing/test_plugins.h"
+
+namespace leadsman {
+namespace {
+
+struct Bench {
+  std::unique_ptr<LoadedModel> model;
+  std::unique_ptr<ExecutionContext> context;
+};
+
+Bench Open(benchmark::State& state, const std::string& format, const std::string& file) {
+  static const BackendRegistry* registry = [] {
+    auto* made = new BackendRegistry;
+    LoadBackends(TestPluginOptions(LEADSMAN_BINARY_DIR), *made);
+    return made;
+  }();
+  Bench bench;
+  auto backend = registry->ForFormat(format);
+  if (!backend.ok()) {
+    state.SkipWithError(backend.status().ToString().c_str());
+    return bench;
+  }
+  LoadSpec spec;
+  spec.directory = LEADSMAN_SOURCE_DIR "/src/backend/testdata";
+  spec.model_file = file;
+  auto model = (*backend)->Load(spec);
+  if (!model.ok()) {
+    state.SkipWithError(model.status().ToString().c_str());
+    return bench;
+  }
+  bench.model = std::move(model).value();
+  bench.context = std::move(bench.model->NewContext()).value();
+  return bench;
+}
+
+void Execute(benchmark::State& state, const std::string& format, const std::string& file,
+             bool moving) {
+  Bench bench = Open(state, format, file);
+  if (!bench.context) return;
+  const TensorSpec& spec = bench.model->signature().inputs[0];
+  int64_t rows = state.range(0);
+  // `moving`: every call brings its values in other memory, as calls of different connections do.
+  std::vector<Tensor> tensors(moving ? 2 : 1);
+  std::vector<TensorView> views;
+  for (Tensor& tensor : tensors) {
+    tensor.Reset(spec.name, DataType::kFp32);
+    tensor.shape() = {rows, spec.shape[1]};
+    for (int64_t i = 0; i < rows * spec.shape[1]; ++i)
+      tensor.Push(0.01f * static_cast<float>(i % 100));
+    views.push_back(tensor.View());
+  }
+  size_t call = 0;
+  for (auto _ : state) {
+    auto outputs = bench.context->Execute({&views[call++ % views.size()], 1});
+    if (!outputs.ok()) {
+      state.SkipWithError("refused");
+      break;
+    }
+    benchmark::DoNotOptimize((*outputs)[0].data);
+  }
+}
+
+BENCHMARK_CAPTURE(Execute, linear, "linear", "linear.txt", true)->Arg(1);
+BENCHMARK_CAPTURE(Execute, iris, "onnx", "iris.onnx", false)->Arg(1);
+BENCHMARK_CAPTURE(Execute, iris_moving, "onnx", "iris.onnx", true)->Arg(1)->Arg(16);
+BENCHMARK_CAPTURE(Execute, iris_zipmap, "onnx", "iris_zipmap.onnx", true)->Arg(1)->Arg(16);
+BENCHMARK_CAPTURE(Execute, iris_words, "onnx", "iris_words.onnx", true)->Arg(1);
+BENCHMARK_CAPTURE(Execute, mlp, "onnx", "mlp.onnx", false)->Arg(1);
+BENCHMARK_CAPTURE(Execute, mlp_moving, "onnx", "mlp.onnx", true)->Arg(1)->Arg(16);
+
+}  // namespace
+}  // namespace leadsman
