@@ -1,0 +1,80 @@
+"""Debian's Prometheus, scraping given targets once a second into a temporary folder."""
+import json
+import os
+import pathlib
+import shutil
+import urllib.error
+import urllib.parse
+import urllib.request
+
+from .process import HostError, HostProcess, free_port
+
+
+def find_binary():
+    """$LEADSMAN_PROMETHEUS, then PATH, then where `./dev install test` unpacks Debian's package."""
+    cache = pathlib.Path(os.environ.get("LEADSMAN_CACHE") or pathlib.Path.home() / ".cache" / "leadsman")
+    for candidate in (os.environ.get("LEADSMAN_PROMETHEUS"), shutil.which("prometheus"),
+                      str(cache / "prometheus/usr/bin/prometheus")):
+        if candidate and os.access(candidate, os.X_OK):
+            return candidate
+    raise HostError("Prometheus is not here; `./dev install test` fetches it")
+
+
+class Prometheus:
+    """
+        with Prometheus(folder, {"leadsman": "127.0.0.1:8502"}) as prometheus:
+            prometheus.wait_for("up == 1")
+            prometheus.query("sum(rate(leadsman_serving_requests_total[10s]))")
+    """
+
+    def __init__(self, folder, targets, binary=None, metrics_path="/metrics", interval="1s", timeout=20):
+        folder = pathlib.Path(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        jobs = [{"job_name": name, "metrics_path": metrics_path, "static_configs": [{"targets": [target]}]}
+                for name, target in targets.items()]
+        config = {"global": {"scrape_interval": interval, "scrape_timeout": interval}, "scrape_configs": jobs}
+        (folder / "prometheus.yml").write_text(json.dumps(config, indent=1))  # JSON is YAML
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.host = HostProcess("prometheus", [
+            binary or find_binary(), f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}",
+            f"--web.listen-address=127.0.0.1:{self.port}", "--log.level=warn"], folder / "prometheus.log")
+        try:
+            self.host.wait_until(self._ready, timeout)
+        except BaseException:
+            self.host.stop()
+            raise
+
+    def _ready(self):
+        try:
+            with urllib.request.urlopen(self.url + "/-/ready", timeout=2) as answer:
+                return answer.status == 200
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def query(self, promql):
+        """[(labels, value)] of an instant query; HostError with Prometheus's own words when it is refused."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': promql})}",
+                                        timeout=10) as answer:
+                result = json.load(answer)["data"]
+        except urllib.error.HTTPError as error:
+            raise HostError(f"Prometheus refused {promql!r}: {error.read().decode(errors='replace')}") from error
+        if result["resultType"] == "scalar":
+            return [({}, float(result["result"][1]))]
+        return [(series["metric"], float(series["value"][1])) for series in result["result"]]
+
+    def wait_for(self, promql, timeout=15):
+        """Waits until the query answers anything."""
+        self.host.wait_until(lambda: bool(self.query(promql)), timeout, f"answering {promql!r}")
+        return self.query(promql)
+
+    def stop(self):
+        return self.host.stop()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
