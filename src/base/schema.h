@@ -453,7 +453,7 @@ class Struct final : public StructInfo {
   template <typename M>
   Struct& Nested(std::string key, M T::*member, const Struct<M>& table, std::string doc) {
     initial_.*member = table.initial();
-    return AddMember(std::move(key), member, Of(table), std::move(doc), false);
+    return AddMember(std::move(key), member, Struct<M>::Of(table), std::move(doc), false);
   }
   /// A struct inside whose fields stand among this one's.
   template <typename M>

@@ -1,0 +1,405 @@
+#include "app/config.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <set>
+
+#include "base/fs.h"
+#include "base/strings.h"
+#include "lifecycle/config_schema.h"
+#include "monitor/config_schema.h"
+#include "rollout/config_schema.h"
+
+namespace leadsman {
+namespace {
+
+using std::chrono::milliseconds;
+using namespace std::chrono_literals;  // NOLINT: literals
+
+std::string CheckAddress(const std::string& address) {
+  // Names are not looked up: a literal says exactly which interface is listened on.
+  bool ok = !address.empty() && std::all_of(address.begin(), address.end(), [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == '.' ||
+           c == ':';
+  });
+  bool numeric = ok && (address.find(':') != std::string::npos ||
+                        std::count(address.begin(), address.end(), '.') == 3);
+  return numeric ? "" : "must be an IPv4 or IPv6 address like 127.0.0.1, 0.0.0.0 or ::";
+}
+
+std::string CheckFieldName(const std::string& name) {
+  return name.empty() ? "must not be empty" : "";
+}
+
+const schema::Struct<Config::Limits>& LimitsSchema() {
+  using Limits = Config::Limits;
+  static const auto table = [] {
+    schema::Struct<Limits> s("Limits",
+                             "What one client may ask of the server before it is refused.");
+    s.Field("max_header", &Limits::max_header, schema::Bytes<size_t>(1 << 10, 16 << 20),
+            "Head of a request.");
+    s.Field("max_body", &Limits::max_body, schema::Bytes<size_t>(1 << 10, int64_t{4} << 30),
+            "Body of a request, before and after inflating.");
+    s.Field("max_connections", &Limits::max_connections, schema::Integer<size_t>(1, 1'000'000),
+            "Open connections; more are answered with 503.");
+    s.Field("idle_timeout", &Limits::idle_timeout, schema::Time<milliseconds>(100ms, 24h),
+            "Between two requests.");
+    s.Field("read_timeout", &Limits::read_timeout, schema::Time<milliseconds>(100ms, 24h),
+            "From a request's first byte to its last.");
+    s.Field("write_timeout", &Limits::write_timeout, schema::Time<milliseconds>(100ms, 24h),
+            "For sending an answer.");
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<Config::Server>& ServerSchema() {
+  using Server = Config::Server;
+  static const auto table = [] {
+    schema::Struct<Server> s(
+        "Server",
+        "The port that clients use: TensorFlow Serving REST, Open Inference Protocol (V2), "
+        "plain /predict.");
+    s.Field("address", &Server::address, schema::TextWith("IPv4 or IPv6 literal", CheckAddress),
+            "Where to listen.");
+    s.Field("port", &Server::port, schema::Integer<uint16_t>(0, 65535),
+            "0 = any free one, told in the log.");
+    s.Field("io_threads", &Server::io_threads, schema::Integer<int>(0, 1024),
+            "Threads that read and answer requests; 0 = one per core.");
+    s.Field("pool_threads", &Server::pool_threads, schema::Integer<int>(0, 1024),
+            "Threads for models too slow to run inline; 0 = one per core.");
+    s.Field("pool_queue", &Server::pool_queue, schema::Integer<size_t>(1, 1'000'000),
+            "Requests that may wait for the pool; more are refused.");
+    s.Field("request_timeout", &Server::request_timeout, schema::Time<milliseconds>(1ms, 24h),
+            "Deadline of requests in the pool that bring none of their own.");
+    s.Field("drain_timeout", &Server::drain_timeout, schema::Time<milliseconds>(0ms, 24h),
+            "After SIGTERM: how long running requests may take.");
+    s.Nested("limits", &Server::limits, LimitsSchema(), "What one client may ask.");
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<Config::Admin>& AdminSchema() {
+  using Admin = Config::Admin;
+  static const auto table = [] {
+    schema::Struct<Admin> s(
+        "Admin",
+        "The port for operators: admin API, /metrics, /livez, /readyz. It has no password: "
+        "keep it on an address that only operators reach.");
+    s.Field("address", &Admin::address, schema::TextWith("IPv4 or IPv6 literal", CheckAddress),
+            "Where to listen.");
+    s.Field("port", &Admin::port, schema::Integer<uint16_t>(0, 65535),
+            "0 = any free one, told in the log.");
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<Config::Plugins>& PluginsSchema() {
+  using Plugins = Config::Plugins;
+  static const auto table = [] {
+    schema::Struct<Plugins> s("Plugins", "Model runtimes.");
+    s.Field("dirs", &Plugins::dirs, schema::List(schema::Text(), 0, 100),
+            "Folders with backend plug-ins; empty = beside the executable.");
+    s.Field("runtime_dirs", &Plugins::runtime_dirs, schema::List(schema::Text(), 0, 100),
+            "Folders with the runtimes' shared libraries; empty = the usual places.");
+    return s;
+  }();
+  return table;
+}
+
+schema::TypePtr<LogLevel> LogLevelType() {
+  return schema::Enum<LogLevel>({{"debug", LogLevel::kDebug},
+                                 {"info", LogLevel::kInfo},
+                                 {"warn", LogLevel::kWarn},
+                                 {"error", LogLevel::kError}});
+}
+schema::TypePtr<Config::LogFormat> LogFormatType() {
+  return schema::Enum<Config::LogFormat>(
+      {{"text", Config::LogFormat::kText}, {"json", Config::LogFormat::kJson}});
+}
+
+const schema::Struct<Config::Log>& LogSchema() {
+  static const auto table = [] {
+    schema::Struct<Config::Log> s("Log", "The log on standard error.");
+    s.Field("level", &Config::Log::level, LogLevelType(), "Lines below it are dropped.");
+    s.Field("format", &Config::Log::format, LogFormatType(),
+            "One line of text, or one JSON object, an event.");
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<Config::Model>& ModelSchema() {
+  using Model = Config::Model;
+  static const auto table = [] {
+    schema::Struct<Model> s(
+        "Model",
+        "One model: where it is, how it runs, what is watched, how new versions take over.");
+    s.Embedded(&Model::model, ModelConfigSchema());
+    s.Nested("monitoring", &Model::monitoring, MonitorConfigSchema(), "What is watched.");
+    s.Field("rollout", &Model::rollout, schema::Optional(schema::Of(RolloutPlanSchema())),
+            "How new versions take over; absent = at once.");
+    s.Check([](const Model& model, schema::Problems& problems) {
+      if (!model.rollout) return;
+      for (size_t i = 0; i < model.rollout->gates.size(); ++i) {
+        if (model.rollout->gates[i].kind == RolloutGate::Kind::kQuality &&
+            !model.monitoring.enabled) {
+          problems.Add(StrCat("rollout.gates[", i, "].kind"),
+                       "the quality gate needs labels: set monitoring.enabled: true");
+        }
+      }
+      if (!model.monitoring.enabled) {
+        problems.Add(
+            "rollout",
+            "a rollout is judged by what the monitor counts: set monitoring.enabled: true");
+      }
+      if (model.model.swap == SwapPolicy::kResourcePreserving) {
+        problems.Add("swap",
+                     "resource_preserving never has two versions in memory, a rollout needs two: "
+                     "remove one of them");
+      }
+    });
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<Config::Plain>& PlainSchema() {
+  using Plain = Config::Plain;
+  static const auto table = [] {
+    schema::Struct<Plain> s(
+        "Plain", "POST /predict: {input_field: rows} gives {output_field: predictions}.");
+    s.Field("model", &Plain::model, schema::Text(),
+            "The model that answers; empty = the only one there is.");
+    s.Field("input_field", &Plain::input_field, schema::TextWith("", CheckFieldName),
+            "JSON field with the input.");
+    s.Field("output_field", &Plain::output_field, schema::TextWith("", CheckFieldName),
+            "JSON field with the answer.");
+    return s;
+  }();
+  return table;
+}
+
+/// What no single section can know. Used on files and, once more, after flags were put over them.
+void CheckConfig(const Config& config,
+                 const std::function<void(const std::string&, std::string)>& add) {
+  if (config.server.port != 0 && config.server.port == config.admin.port) {
+    add("admin.port", StrCat("must differ from server.port (", config.server.port, ")"));
+  }
+  std::map<std::string, size_t> names;
+  std::vector<std::string> list;
+  for (size_t i = 0; i < config.models.size(); ++i) {
+    const std::string& name = config.models[i].model.name;
+    auto [first, added] = names.emplace(name, i);
+    if (!added)
+      add(StrCat("models[", i, "].name"),
+          StrCat("models[", first->second, "] has the name ", name, " already"));
+    if (added) list.push_back(name);
+  }
+  if (!config.plain.model.empty() && !names.contains(config.plain.model)) {
+    auto near = DidYouMean(config.plain.model, list);
+    add("plain.model", StrCat("there is no model ", config.plain.model,
+                              near ? StrCat("; did you mean ", *near, "?")
+                                   : StrCat("; models: ", HumanList(list))));
+  }
+  if (config.plain.input_field == config.plain.output_field) {
+    add("plain.output_field", "must differ from plain.input_field");
+  }
+}
+
+std::string MadeRelativeTo(const std::filesystem::path& folder, const std::string& path) {
+  if (path.empty() || std::filesystem::path(path).is_absolute() ||
+      path.find("://") != std::string::npos)
+    return path;
+  return (folder / path).lexically_normal().string();
+}
+
+/// One word of a flag through the same table as the file.
+template <typename T>
+Status ReadFlag(const std::string& flag, const std::string& text, const schema::TypePtr<T>& type,
+                T& out) {
+  ConfigNode node;
+  node.kind = ConfigNode::Kind::kScalar;
+  node.text = text;
+  std::vector<ConfigProblem> problems;
+  schema::Reader reader(problems);
+  type->Read(node, out, reader);
+  if (problems.empty()) return OkStatus();
+  return InvalidArgumentError(StrCat(flag, ": ", problems[0].message));
+}
+
+Status AddModel(const std::string& flag, const std::string& name, const std::string& path,
+                Config& config) {
+  std::string wrong = CheckModelName(name);
+  if (!wrong.empty())
+    return InvalidArgumentError(StrCat(flag, ": the model name ", name, " ", wrong));
+  Config::Model model = ModelSchema().initial();
+  model.model.name = name;
+  model.model.path = path;
+  config.models.push_back(std::move(model));
+  return OkStatus();
+}
+
+Status AddRepository(const std::string& folder, Config& config) {
+  std::error_code error;
+  std::vector<std::filesystem::path> found;
+  for (auto it = std::filesystem::directory_iterator(folder, error);
+       !error && it != std::filesystem::directory_iterator(); it.increment(error)) {
+    std::error_code ignored;
+    if (it->is_directory(ignored) && !it->path().filename().string().starts_with('.'))
+      found.push_back(it->path());
+  }
+  if (error)
+    return InvalidArgumentError(
+        StrCat("--model-repository: cannot list ", folder, ": ", error.message()));
+  if (found.empty()) {
+    return InvalidArgumentError(StrCat("--model-repository: ", folder,
+                                       " has no sub-folders; each model is one: ", folder,
+                                       "/NAME/1/manifest.json"));
+  }
+  std::sort(found.begin(), found.end());
+  for (const auto& path : found) {
+    std::string name = path.filename().string();
+    if (ParseInt64(name)) {
+      return InvalidArgumentError(StrCat("--model-repository: ", folder,
+                                         " looks like one model's folder (it has a version ", name,
+                                         "); give its parent, or --model NAME=", folder));
+    }
+    RETURN_IF_ERROR(AddModel("--model-repository", name, path.string(), config));
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+const schema::Struct<Config>& ConfigSchema() {
+  static const auto table = [] {
+    schema::Struct<Config> s("Config",
+                             "Every key is optional but `models[].name` and `models[].path`.");
+    s.Nested("server", &Config::server, ServerSchema(), "The port that clients use.");
+    s.Nested("admin", &Config::admin, AdminSchema(), "The port for operators.");
+    s.Field("data_dir", &Config::data_dir, schema::Text(),
+            "Folder of the rollout journal and the monitor's database; empty = in memory, gone "
+            "with the process. Relative "
+            "to the configuration file.");
+    s.Nested("plugins", &Config::plugins, PluginsSchema(), "Model runtimes.");
+    s.Nested("log", &Config::log, LogSchema(), "The log.");
+    s.Nested("monitor", &Config::monitor, MonitorOptionsSchema(),
+             "The monitor of the whole process.");
+    s.Nested("lifecycle", &Config::lifecycle, LifecycleOptionsSchema(),
+             "Finding and loading model versions.");
+    s.Field("models", &Config::models, schema::List(schema::Of(ModelSchema()), 0, 10'000),
+            "The models.");
+    s.Nested("plain", &Config::plain, PlainSchema(), "The plain /predict.");
+    s.Check([](const Config& config, schema::Problems& problems) {
+      CheckConfig(config, [&](const std::string& path, std::string message) {
+        problems.Add(path, std::move(message));
+      });
+    });
+    return s;
+  }();
+  return table;
+}
+
+bool ParseConfig(std::string_view yaml, Config& config, std::vector<ConfigProblem>& problems) {
+  config = ConfigSchema().initial();
+  return schema::ReadYaml(yaml, ConfigSchema(), config, problems);
+}
+
+Result<Config> LoadConfigFile(const std::string& path) {
+  ASSIGN_OR_RETURN(std::string text, ReadFile(path, ConfigLimits().max_bytes));
+  Config config;
+  std::vector<ConfigProblem> problems;
+  if (!ParseConfig(text, config, problems))
+    return InvalidArgumentError(FormatProblems(path, problems));
+  std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  config.data_dir = MadeRelativeTo(folder, config.data_dir);
+  for (std::string& dir : config.plugins.dirs) dir = MadeRelativeTo(folder, dir);
+  for (std::string& dir : config.plugins.runtime_dirs) dir = MadeRelativeTo(folder, dir);
+  for (Config::Model& model : config.models)
+    model.model.path = MadeRelativeTo(folder, model.model.path);
+  return config;
+}
+
+std::string ConfigToJson(const Config& config) { return schema::WriteJson(ConfigSchema(), config); }
+
+Status ApplyOverrides(const ConfigOverrides& flags, Config& config) {
+  auto address = schema::TextWith("", CheckAddress);
+  if (flags.address)
+    RETURN_IF_ERROR(ReadFlag("--address", *flags.address, address, config.server.address));
+  if (flags.port) config.server.port = *flags.port;
+  if (flags.admin_address)
+    RETURN_IF_ERROR(
+        ReadFlag("--admin-address", *flags.admin_address, address, config.admin.address));
+  if (flags.admin_port) config.admin.port = *flags.admin_port;
+  if (flags.data_dir) config.data_dir = *flags.data_dir;
+  if (!flags.plugin_dirs.empty()) config.plugins.dirs = flags.plugin_dirs;
+  if (!flags.runtime_dirs.empty()) config.plugins.runtime_dirs = flags.runtime_dirs;
+  if (flags.log_level)
+    RETURN_IF_ERROR(ReadFlag("--log-level", *flags.log_level, LogLevelType(), config.log.level));
+  if (flags.log_format)
+    RETURN_IF_ERROR(
+        ReadFlag("--log-format", *flags.log_format, LogFormatType(), config.log.format));
+  for (const std::string& text : flags.models) {
+    size_t at = text.find('=');
+    if (at == std::string::npos || at == 0 || at + 1 == text.size()) {
+      return InvalidArgumentError(StrCat("--model: must be NAME=PATH, not ", text));
+    }
+    RETURN_IF_ERROR(AddModel("--model", text.substr(0, at), text.substr(at + 1), config));
+  }
+  if (flags.model_repository) RETURN_IF_ERROR(AddRepository(*flags.model_repository, config));
+
+  std::string wrong;
+  CheckConfig(config, [&](const std::string& path, std::string message) {
+    wrong += StrCat(wrong.empty() ? "" : "\n", path, ": ", message);
+  });
+  return wrong.empty() ? OkStatus() : InvalidArgumentError(wrong);
+}
+
+std::string ConfigReferencePage() {
+  return schema::MarkdownReference(
+      ConfigSchema(), "Configuration",
+      "<!-- Generated by `leadsman reference config`; a test compares. Change the tables in the "
+      "code instead. -->\n\n"
+      "`leadsman serve --config leadsman.yaml` reads one YAML (or JSON) file of at most 1 MiB. "
+      "Unknown keys are errors; all\n"
+      "errors are told at once, with line and column. `leadsman config check FILE` checks a file "
+      "without a server. For editors\n"
+      "there is a JSON Schema: `configuration.schema.json` beside this page.\n\n"
+      "- A **duration** is written `500us`, `200ms`, `5s`, `10m`, `1h`, `14d` or `1h30m`.\n"
+      "- A **share** is written `10%` or `0.1`.\n"
+      "- A **size** is written `65536`, `64KiB`, `64MiB`, `1GiB` or `10MB`.\n"
+      "- A key without a value is as good as absent. Anchors and aliases may stand for whole "
+      "values.\n\n"
+      "The smallest file:\n\n"
+      "```yaml\n"
+      "models:\n"
+      "  - name: digits\n"
+      "    path: ./repository/digits\n"
+      "```\n\n"
+      "With a canary judged by errors, latency and late labels:\n\n"
+      "```yaml\n"
+      "models:\n"
+      "  - name: digits\n"
+      "    path: ./repository/digits\n"
+      "    rollout:\n"
+      "      steps:\n"
+      "        - {weight: 5%, duration: 10m}\n"
+      "        - {weight: 25%, duration: 10m}\n"
+      "        - {weight: 50%, duration: 10m}\n"
+      "      gates:\n"
+      "        - {kind: errors, margin: 1.5, floor: 1%}\n"
+      "        - {kind: latency, margin: 1.5, safe_quantile: 95%}\n"
+      "        - {kind: quality, margin: 1.5, floor: 2%}\n"
+      "```");
+}
+
+std::string ConfigJsonSchema() {
+  return schema::JsonSchema(ConfigSchema(), "urn:leadsman:configuration", "Leadsman configuration");
+}
+
+}  // namespace leadsman

@@ -1,0 +1,115 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/config_node.h"
+#include "base/log.h"
+#include "base/schema.h"
+#include "base/status.h"
+#include "lifecycle/manager.h"
+#include "lifecycle/types.h"
+#include "monitor/config.h"
+#include "rollout/plan.h"
+
+namespace leadsman {
+
+/// The server's configuration file, or what flags say instead of one. A value; made by
+/// LoadConfigFile or ParseConfig, which check everything, and immutable once the server runs.
+struct Config {
+  struct Limits {
+    size_t max_header = 64 << 10;
+    size_t max_body = 64 << 20;
+    size_t max_connections = 10'000;
+    std::chrono::milliseconds idle_timeout{75'000};
+    std::chrono::milliseconds read_timeout{30'000};
+    std::chrono::milliseconds write_timeout{30'000};
+  };
+  struct Server {
+    std::string address = "0.0.0.0";
+    uint16_t port = 8501;
+    int io_threads = 0;    ///< 0 = one per core
+    int pool_threads = 0;  ///< 0 = one per core
+    size_t pool_queue = 1024;
+    std::chrono::milliseconds request_timeout{60'000};
+    std::chrono::milliseconds drain_timeout{30'000};  ///< at SIGTERM
+    Limits limits;
+  };
+  struct Admin {
+    std::string address = "127.0.0.1";
+    uint16_t port = 8502;
+  };
+  struct Plugins {
+    std::vector<std::string> dirs;  ///< empty: beside the executable
+    std::vector<std::string>
+        runtime_dirs;  ///< where the runtimes' libraries lie; empty: the usual places
+  };
+  enum class LogFormat { kText, kJson };
+  struct Log {
+    LogLevel level = LogLevel::kInfo;
+    LogFormat format = LogFormat::kText;
+  };
+  struct Model {
+    ModelConfig model;
+    MonitorConfig monitoring;
+    std::optional<RolloutPlan> rollout;
+  };
+  struct Plain {
+    std::string model;  ///< empty: the only model, when there is one only
+    std::string input_field = "input_data";
+    std::string output_field = "prediction";
+  };
+
+  Server server;
+  Admin admin;
+  std::string data_dir =
+      "leadsman-data";  ///< journal.db and monitor.db; empty: in memory, gone with the process
+  Plugins plugins;
+  Log log;
+  MonitorOptions monitor;  ///< its `database` is not read from the file
+  LifecycleManager::Options lifecycle;
+  std::vector<Model> models;
+  Plain plain;
+};
+
+/// The table behind the file, the reference page and the JSON Schema.
+const schema::Struct<Config>& ConfigSchema();
+
+/// Checks everything; false when there are problems. Paths stay as they are written. Never reads a
+/// file.
+bool ParseConfig(std::string_view yaml, Config& config, std::vector<ConfigProblem>& problems);
+
+/// Reads and checks a file; relative paths are made relative to the file's folder. INVALID_ARGUMENT
+/// has all problems, one a line, each beginning with file:line:column; NOT_FOUND when there is no
+/// such file. Blocks for the file.
+Result<Config> LoadConfigFile(const std::string& path);
+
+/// The effective configuration as JSON, readable by ParseConfig.
+std::string ConfigToJson(const Config& config);
+
+/// What the command line says on top of a file, or instead of one.
+struct ConfigOverrides {
+  std::optional<std::string> address;
+  std::optional<uint16_t> port;
+  std::optional<std::string> admin_address;
+  std::optional<uint16_t> admin_port;
+  std::optional<std::string> data_dir;
+  std::vector<std::string> plugin_dirs;
+  std::vector<std::string> runtime_dirs;
+  std::optional<std::string> log_level;
+  std::optional<std::string> log_format;
+  std::vector<std::string> models;              ///< "NAME=PATH"
+  std::optional<std::string> model_repository;  ///< a folder of models
+};
+
+/// Puts the flags over `config` and checks the whole again. INVALID_ARGUMENT names the flag.
+Status ApplyOverrides(const ConfigOverrides& flags, Config& config);
+
+/// docs/reference/configuration.md and docs/reference/configuration.schema.json.
+std::string ConfigReferencePage();
+std::string ConfigJsonSchema();
+
+}  // namespace leadsman

@@ -1,0 +1,261 @@
+#include "app/config.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <iterator>
+
+#include <nlohmann/json.hpp>
+
+#include "base/testing/temp_dir.h"
+
+namespace leadsman {
+namespace {
+
+using namespace std::chrono_literals;  // NOLINT: literals
+
+constexpr const char* kDemo = R"(
+server: {address: 127.0.0.1, port: 8501, limits: {max_body: 8MiB}}
+admin: {port: 8502}
+data_dir: ./data
+lifecycle: {poll_interval: 500ms}
+models:
+  - name: digits
+    path: ./repository/digits
+    versions: {latest: 2}
+    labels: {stable: 1}
+    monitoring: {window: 2s, label_timeout: 10m}
+    rollout:
+      steps:
+        - {weight: 10%, duration: 3s, min_requests: 200}
+        - {weight: 0.5, duration: 3s}
+      gates:
+        - {kind: errors, margin: 2.0, floor: 1%}
+        - {kind: latency, quantiles: [50%, 99.9%]}
+        - {kind: quality, margin: 2, floor: 5%}
+      alpha: 1%
+      interval: 500ms
+      max_duration: 10m
+plain: {model: digits}
+)";
+
+std::string Errors(const std::string& yaml) {
+  Config config;
+  std::vector<ConfigProblem> problems;
+  ParseConfig(yaml, config, problems);
+  return FormatProblems("c.yaml", problems);
+}
+
+std::string FileText(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>());
+}
+
+TEST(ConfigTest, ReadsTheWholeFile) {
+  Config config;
+  std::vector<ConfigProblem> problems;
+  ASSERT_TRUE(ParseConfig(kDemo, config, problems)) << FormatProblems("c", problems);
+  EXPECT_EQ(config.server.address, "127.0.0.1");
+  EXPECT_EQ(config.server.limits.max_body, 8u << 20);
+  EXPECT_EQ(config.admin.port, 8502);
+  EXPECT_EQ(config.lifecycle.poll_interval, 500ms);
+  ASSERT_EQ(config.models.size(), 1u);
+  const Config::Model& model = config.models[0];
+  EXPECT_EQ(model.model.name, "digits");
+  EXPECT_EQ(model.model.policy.kind, VersionPolicy::Kind::kLatest);
+  EXPECT_EQ(model.model.policy.latest, 2);
+  EXPECT_EQ(model.model.labels.at("stable"), 1);
+  EXPECT_EQ(model.monitoring.window, 2s);
+  ASSERT_TRUE(model.rollout);
+  EXPECT_EQ(model.rollout->steps.size(), 2u);
+  EXPECT_DOUBLE_EQ(model.rollout->steps[0].weight, 0.1);
+  EXPECT_EQ(model.rollout->steps[0].min_requests, 200);
+  ASSERT_EQ(model.rollout->gates.size(), 3u);
+  EXPECT_EQ(model.rollout->gates[2].kind, RolloutGate::Kind::kQuality);
+  EXPECT_DOUBLE_EQ(model.rollout->gates[1].quantiles[1], 0.999);
+}
+
+TEST(ConfigTest, EffectiveConfigurationReadsBackTheSame) {
+  for (const char* yaml :
+       {kDemo, "", "models: [{name: a, path: b, versions: {all: true}}]",
+        "models: [{name: a, path: b, versions: {specific: [3, 1]}, rollout: {}}]"}) {
+    Config config, again;
+    std::vector<ConfigProblem> problems;
+    ASSERT_TRUE(ParseConfig(yaml, config, problems)) << FormatProblems("c", problems);
+    std::string json = ConfigToJson(config);
+    ASSERT_TRUE(ParseConfig(json, again, problems)) << FormatProblems("c", problems) << json;
+    EXPECT_EQ(ConfigToJson(again), json);
+  }
+}
+
+TEST(ConfigTest, ARolloutWithoutGatesGetsErrorsAndLatency) {
+  Config config;
+  std::vector<ConfigProblem> problems;
+  ASSERT_TRUE(ParseConfig("models: [{name: a, path: b, rollout: {alpha: 2%}}, {name: c, path: d}]",
+                          config, problems));
+  ASSERT_TRUE(config.models[0].rollout);
+  ASSERT_EQ(config.models[0].rollout->gates.size(), 2u);
+  EXPECT_EQ(config.models[0].rollout->gates[1].kind, RolloutGate::Kind::kLatency);
+  EXPECT_FALSE(config.models[1].rollout);
+}
+
+TEST(ConfigTest, TellsEverythingThatIsWrongWithOneFileAtOnce) {
+  EXPECT_EQ(
+      Errors("server: {port: 70000, adress: 127.0.0.1}\n"
+             "admin: {address: localhost}\n"
+             "models:\n"
+             "  - name: my model\n"
+             "    path: ''\n"
+             "    versions: {latest: 1, all: true}\n"
+             "    execution: inlined\n"
+             "    rollout:\n"
+             "      steps: [{weight: 0}, {weight: 50%}]\n"
+             "      alpha: 2\n"
+             "      gates: [{kind: error, margin: 1}]\n"
+             "log: {level: loud}\n"),
+      "c.yaml:1:16: server.port: must be 0 to 65535, not 70000\n"
+      "c.yaml:1:23: server.adress: unknown key; did you mean address?\n"
+      "c.yaml:2:18: admin.address: must be an IPv4 or IPv6 address like 127.0.0.1, 0.0.0.0 or ::\n"
+      "c.yaml:4:11: models[0].name: may contain letters, digits and _ - . only, no spaces\n"
+      "c.yaml:5:11: models[0].path: must not be empty\n"
+      "c.yaml:6:15: models[0].versions: give only one of latest, all and specific\n"
+      "c.yaml:7:16: models[0].execution: must be one of auto, inline and pool, not \"inlined\"; "
+      "did you mean inline?\n"
+      "c.yaml:9:24: models[0].rollout.steps[0].weight: must be above 0 and at most 1, not 0\n"
+      "c.yaml:10:14: models[0].rollout.alpha: must be above 0 and at most 0.5, not 2; did you mean "
+      "2%?\n"
+      "c.yaml:11:22: models[0].rollout.gates[0].kind: must be one of errors, latency and quality, "
+      "not \"error\"; "
+      "did you mean errors?\n"
+      "c.yaml:11:37: models[0].rollout.gates[0].margin: must be above 1 and at most 1000, not 1\n"
+      "c.yaml:12:14: log.level: must be one of debug, info, warn and error, not \"loud\"");
+}
+
+TEST(ConfigTest, ChecksThatFieldsAgree) {
+  EXPECT_EQ(Errors("server: {port: 9000}\nadmin: {port: 9000}\n"
+                   "models:\n  - {name: a, path: b}\n  - {name: a, path: c}\n"
+                   "plain: {model: aa}\n"),
+            "c.yaml:2:15: admin.port: must differ from server.port (9000)\n"
+            "c.yaml:5:12: models[1].name: models[0] has the name a already\n"
+            "c.yaml:6:16: plain.model: there is no model aa; did you mean a?");
+  EXPECT_EQ(Errors("models:\n- name: a\n  path: b\n  monitoring: {enabled: false}\n  swap: "
+                   "resource_preserving\n"
+                   "  rollout:\n    gates: [{kind: quality}]\n"),
+            "c.yaml:5:9: models[0].swap: resource_preserving never has two versions in memory, a "
+            "rollout needs two: remove one of "
+            "them\n"
+            "c.yaml:7:5: models[0].rollout: a rollout is judged by what the monitor counts: set "
+            "monitoring.enabled: true\n"
+            "c.yaml:7:20: models[0].rollout.gates[0].kind: the quality gate needs labels: set "
+            "monitoring.enabled: true");
+  EXPECT_EQ(
+      Errors("models:\n- name: a\n  path: b\n  rollout:\n    max_duration: 10s\n    steps:\n"
+             "    - {weight: 50%, duration: 5s}\n    - {weight: 10%, duration: 6s}\n"
+             "    gates: [{kind: errors}, {kind: errors}]\n"),
+      "c.yaml:5:19: models[0].rollout.max_duration: must be longer than the steps together (11s)\n"
+      "c.yaml:8:16: models[0].rollout.steps[1].weight: must be greater than the step before it "
+      "(0.5): the candidate's "
+      "share only grows\n"
+      "c.yaml:9:36: models[0].rollout.gates[1].kind: there is already a gate of this kind");
+  EXPECT_EQ(Errors("models: [{name: a, path: b, versions: {specific: [1]}, labels: {canary: 2}}]"),
+            "c.yaml:1:73: models[0].labels.canary: version 2 is not among versions.specific");
+}
+
+TEST(ConfigTest, PathsAreRelativeToTheFile) {
+  TempDir dir;
+  std::ofstream(dir.file("leadsman.yaml"))
+      << "data_dir: data\nplugins: {dirs: [/opt/p]}\nmodels: [{name: a, path: ./r/a}]\n";
+  auto config = LoadConfigFile(dir.file("leadsman.yaml"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->data_dir, dir.file("data"));
+  EXPECT_EQ(config->models[0].model.path, dir.file("r/a"));
+  EXPECT_EQ(config->plugins.dirs[0], "/opt/p");
+}
+
+TEST(ConfigTest, MissingAndUnreadableFilesAreNamed) {
+  TempDir dir;
+  auto code = [](const std::string& path) { return LoadConfigFile(path).status().code(); };
+  EXPECT_EQ(code(dir.file("x.yaml")), StatusCode::kNotFound);
+  EXPECT_EQ(code(dir.path().string()), StatusCode::kFailedPrecondition);
+  std::ofstream(dir.file("long.yaml")) << std::string(2 << 20, '#');
+  EXPECT_EQ(code(dir.file("long.yaml")), StatusCode::kResourceExhausted);
+}
+
+TEST(ConfigTest, FlagsWinOverTheFile) {
+  TempDir dir;
+  std::filesystem::create_directories(dir.file("repo/iris/1"));
+  std::filesystem::create_directories(dir.file("repo/digits/1"));
+  std::filesystem::create_directories(dir.file("repo/.git"));
+  Config config = ConfigSchema().initial();
+  ConfigOverrides flags;
+  flags.port = 9001;
+  flags.admin_port = 9002;
+  flags.log_level = "debug";
+  flags.models = {"mlp=/models/mlp"};
+  flags.model_repository = dir.file("repo");
+  ASSERT_TRUE(ApplyOverrides(flags, config).ok());
+  EXPECT_EQ(config.server.port, 9001);
+  EXPECT_EQ(config.log.level, LogLevel::kDebug);
+  ASSERT_EQ(config.models.size(), 3u);
+  EXPECT_EQ(config.models[0].model.path, "/models/mlp");
+  EXPECT_EQ(config.models[1].model.name, "digits");
+  EXPECT_EQ(config.models[2].model.name, "iris");
+}
+
+TEST(ConfigTest, BadFlagsAreNamed) {
+  TempDir dir;
+  std::filesystem::create_directories(dir.file("digits/1"));
+  auto message = [](const ConfigOverrides& flags) {
+    Config config = ConfigSchema().initial();
+    return std::string(ApplyOverrides(flags, config).message());
+  };
+  EXPECT_EQ(message({.models = {"digits"}}), "--model: must be NAME=PATH, not digits");
+  EXPECT_EQ(message({.models = {"a=b", "a=c"}}),
+            "models[1].name: models[0] has the name a already");
+  EXPECT_NE(message({.model_repository = dir.file("digits")}).find("looks like one model's folder"),
+            std::string::npos);
+  EXPECT_NE(message({.model_repository = dir.file("none")}).find("cannot list"), std::string::npos);
+  EXPECT_EQ(
+      message({.log_level = "inffo"}),
+      "--log-level: must be one of debug, info, warn and error, not \"inffo\"; did you mean info?");
+  EXPECT_EQ(message({.port = 8502}), "admin.port: must differ from server.port (8502)");
+}
+
+TEST(ConfigTest, JsonSchemaKnowsEveryKeyOfAFullFile) {
+  auto schema = nlohmann::json::parse(ConfigJsonSchema());
+  Config config;
+  std::vector<ConfigProblem> problems;
+  ASSERT_TRUE(ParseConfig(kDemo, config, problems));
+  // Walks the effective configuration and the schema together.
+  std::function<void(const nlohmann::json&, const nlohmann::json&, const std::string&)> walk =
+      [&](const nlohmann::json& value, const nlohmann::json& type, const std::string& path) {
+        if (type.contains("$ref")) {
+          std::string name = type["$ref"].get<std::string>().substr(std::string("#/$defs/").size());
+          ASSERT_TRUE(schema["$defs"].contains(name)) << path;
+          return walk(value, schema["$defs"][name], path);
+        }
+        if (value.is_object() && type.contains("properties")) {
+          for (const auto& [key, inner] : value.items()) {
+            ASSERT_TRUE(type["properties"].contains(key)) << path << "." << key;
+            walk(inner, type["properties"][key], path + "." + key);
+          }
+        } else if (value.is_array()) {
+          ASSERT_TRUE(type.contains("items")) << path;
+          for (const auto& item : value) walk(item, type["items"], path + "[]");
+        }
+      };
+  walk(nlohmann::json::parse(ConfigToJson(config)), schema, "");
+}
+
+TEST(ConfigTest, CommittedReferenceIsTheGeneratedOne) {
+  // After a change of a table: leadsman reference config > docs/reference/configuration.md, and
+  // with --json-schema.
+  std::string folder = std::string(LEADSMAN_SOURCE_DIR) + "/docs/reference/";
+  EXPECT_EQ(FileText(folder + "configuration.md"), ConfigReferencePage());
+  EXPECT_EQ(FileText(folder + "configuration.schema.json"), ConfigJsonSchema());
+}
+
+}  // namespace
+}  // namespace leadsman

@@ -1,0 +1,169 @@
+#include "lifecycle/config_schema.h"
+
+#include <algorithm>
+#include <set>
+
+#include "base/strings.h"
+
+namespace leadsman {
+namespace {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using namespace std::chrono_literals;  // NOLINT: literals
+
+/// As it stands in the file: exactly one of the three.
+struct VersionsText {
+  std::optional<int> latest;
+  std::optional<bool> all;
+  std::optional<std::vector<int64_t>> specific;
+};
+
+const schema::Struct<VersionsText>& VersionsSchema() {
+  static const auto table = [] {
+    schema::Struct<VersionsText> s(
+        "VersionPolicy",
+        "Which versions found in the folder are wanted in memory: exactly one of the three keys. "
+        "Without any: {latest: 1}.");
+    s.Field("latest", &VersionsText::latest, schema::Optional(schema::Integer<int>(1, 1000)),
+            "The highest so many.");
+    s.Field("all", &VersionsText::all, schema::Optional(schema::Boolean()), "true: every version.");
+    s.Field("specific", &VersionsText::specific,
+            schema::Optional(schema::List(schema::Integer<int64_t>(1), 1, 1000)),
+            "These, and no other.");
+    s.Check([](const VersionsText& v, schema::Problems& problems) {
+      int given = (v.latest ? 1 : 0) + (v.all.value_or(false) ? 1 : 0) + (v.specific ? 1 : 0);
+      if (given > 1) problems.Add("", "give only one of latest, all and specific");
+      if (v.specific &&
+          std::set<int64_t>(v.specific->begin(), v.specific->end()).size() != v.specific->size()) {
+        problems.Add("specific", "names a version twice");
+      }
+    });
+    return s;
+  }();
+  return table;
+}
+
+VersionPolicy FromText(const VersionsText& text) {
+  VersionPolicy policy;
+  if (text.all.value_or(false)) {
+    policy.kind = VersionPolicy::Kind::kAll;
+  } else if (text.specific) {
+    policy.kind = VersionPolicy::Kind::kSpecific;
+    policy.specific = *text.specific;
+  } else if (text.latest) {
+    policy.latest = *text.latest;
+  }
+  return policy;
+}
+
+VersionsText ToText(const VersionPolicy& policy) {
+  VersionsText text;
+  switch (policy.kind) {
+    case VersionPolicy::Kind::kLatest:
+      text.latest = policy.latest;
+      break;
+    case VersionPolicy::Kind::kAll:
+      text.all = true;
+      break;
+    case VersionPolicy::Kind::kSpecific:
+      text.specific = policy.specific;
+      break;
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string CheckModelName(const std::string& name) {
+  if (name.empty()) return "must not be empty";
+  if (name.size() > 128) return "must have at most 128 characters";
+  for (char c : name) {
+    bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              c == '_' || c == '-' || c == '.';
+    if (ok) continue;
+    bool printable = c > ' ' && c < 0x7f;
+    return StrCat("may contain letters, digits and _ - . only", printable  ? StrCat(", not ", c)
+                                                                : c == ' ' ? ", no spaces"
+                                                                           : "");
+  }
+  if (name[0] == '-' || name[0] == '.') return "must not begin with - or .";
+  return "";
+}
+
+const schema::Struct<ModelConfig>& ModelConfigSchema() {
+  static const auto table = [] {
+    schema::Struct<ModelConfig> s("ModelConfig", "How one model is loaded and run.");
+    s.Required("name", &ModelConfig::name,
+               schema::TextWith("letters, digits, _ - .", CheckModelName),
+               "The model's name in URLs and metrics.");
+    s.Required("path", &ModelConfig::path,
+               schema::TextWith("",
+                                [](const std::string& v) {
+                                  return std::string(v.empty() ? "must not be empty" : "");
+                                }),
+               "The folder with one sub-folder a version: path/1, path/2, … Relative to the "
+               "configuration file.");
+    s.Field("versions", &ModelConfig::policy,
+            schema::Via<VersionPolicy, VersionsText>(VersionsSchema(), FromText, ToText),
+            "Which versions are wanted in memory.");
+    s.Field(
+        "swap", &ModelConfig::swap,
+        schema::Enum<SwapPolicy>({{"availability_preserving", SwapPolicy::kAvailabilityPreserving},
+                                  {"resource_preserving", SwapPolicy::kResourcePreserving}}),
+        "How one version takes another's place: the old one goes only once the new one is ready, "
+        "or the old one goes "
+        "first (never two in memory, a gap in service).");
+    s.Field("labels", &ModelConfig::labels, schema::Map(schema::Integer<int64_t>(1)),
+            "Names for versions, for requests that ask by label.");
+    s.Field("load_retries", &ModelConfig::load_retries, schema::Integer<int>(0, 1000),
+            "How often a failed load is tried again.");
+    s.Field("load_retry_delay", &ModelConfig::load_retry_delay, schema::Time<milliseconds>(0ms, 1h),
+            "Time between two tries.");
+    s.Field("warmup_requests", &ModelConfig::warmup_requests, schema::Integer<int>(0, 10'000),
+            "Rows of zeros sent through a version before it is ready; 0 = none.");
+    s.Field("execution", &ModelConfig::execution,
+            schema::Enum<ExecutionMode>({{"auto", ExecutionMode::kAuto},
+                                         {"inline", ExecutionMode::kInline},
+                                         {"pool", ExecutionMode::kPool}}),
+            "Where the model runs: on the thread that read the request, in the pool, or by "
+            "measured cost.");
+    s.Field("inline_below", &ModelConfig::inline_below, schema::Time<microseconds>(0us, 10s),
+            "execution auto: a model whose call takes less than this runs inline.");
+    s.Field("intra_op_threads", &ModelConfig::intra_op_threads, schema::Integer<int>(1, 1024),
+            "Threads that one call may use.");
+    s.Field("runtime_options", &ModelConfig::runtime_options, schema::Map(schema::Text()),
+            "Settings passed on to the model runtime.");
+    s.Check([](const ModelConfig& model, schema::Problems& problems) {
+      for (const auto& [label, version] : model.labels) {
+        std::string wrong = CheckModelName(label);
+        if (!wrong.empty()) problems.Add("labels." + label, "the label " + wrong);
+        const auto& specific = model.policy.specific;
+        if (model.policy.kind == VersionPolicy::Kind::kSpecific &&
+            std::find(specific.begin(), specific.end(), version) == specific.end()) {
+          problems.Add("labels." + label,
+                       StrCat("version ", version, " is not among versions.specific"));
+        }
+      }
+    });
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<LifecycleManager::Options>& LifecycleOptionsSchema() {
+  using Options = LifecycleManager::Options;
+  static const auto table = [] {
+    schema::Struct<Options> s("LifecycleOptions", "Finding and loading model versions.");
+    s.Field("poll_interval", &Options::poll_interval, schema::Time<milliseconds>(10ms, 24h),
+            "How often the models' folders are listed.");
+    s.Field("load_threads", &Options::load_threads, schema::Integer<int>(1, 64),
+            "How many versions may load at once.");
+    s.Field("drain_timeout", &Options::drain_timeout, schema::Time<milliseconds>(0ms, 24h),
+            "How long requests may hold an unwanted version before it is reported.");
+    return s;
+  }();
+  return table;
+}
+
+}  // namespace leadsman
