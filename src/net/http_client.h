@@ -27,8 +27,8 @@ struct ClientRequest {
 };
 
 /// A blocking client with one kept connection per host. Externally synchronised.
-/// Errors: UNAVAILABLE (cannot connect; the message names host and port), DEADLINE_EXCEEDED, INVALID_ARGUMENT (bad URL).
-/// An HTTP error status is not an error here.
+/// Errors: UNAVAILABLE (cannot connect; the message names host and port), DEADLINE_EXCEEDED,
+/// INVALID_ARGUMENT (bad URL). An HTTP error status is not an error here.
 class HttpClient {
  public:
   virtual ~HttpClient() = default;

@@ -12,9 +12,9 @@
 
 namespace leadsman::net {
 
-/// A request as the handler sees it. Everything points into the connection's buffers and stays valid until the
-/// response is finished. `body` is followed by at least kBodyPadding readable bytes (for SIMD parsers); it has been
-/// de-chunked and, for gzip and deflate, inflated.
+/// A request as the handler sees it. Everything points into the connection's buffers and stays
+/// valid until the response is finished. `body` is followed by at least kBodyPadding readable bytes
+/// (for SIMD parsers); it has been de-chunked and, for gzip and deflate, inflated.
 struct HttpRequest {
   static constexpr size_t kBodyPadding = 64;
   std::string_view method;  ///< "GET"
@@ -22,7 +22,7 @@ struct HttpRequest {
   std::string_view path;    ///< target without the query, still percent-encoded
   std::string_view query;   ///< without '?'
   std::string_view body;
-  size_t wire_body_bytes = 0;  ///< before inflating
+  size_t wire_body_bytes = 0;                      ///< before inflating
   std::chrono::steady_clock::time_point received;  ///< when the head was complete
   /// Case-insensitive; empty when absent. The first when sent several times.
   std::string_view Header(std::string_view name) const;
@@ -34,7 +34,8 @@ struct HttpRequest {
   std::vector<Field> fields;
 };
 
-/// Filled by the handler. `body` keeps its capacity from request to request: append, do not replace.
+/// Filled by the handler. `body` keeps its capacity from request to request: append, do not
+/// replace.
 struct HttpResponse {
   int status = 200;
   std::string_view content_type = "application/json";  ///< must outlive the response: a literal
@@ -54,22 +55,24 @@ struct HttpResponse {
   }
 };
 
-/// One request and its response on one connection. Confined to the connection's I/O thread but for FinishFromAnyThread.
+/// One request and its response on one connection. Confined to the connection's I/O thread but for
+/// FinishFromAnyThread.
 class HttpExchange {
  public:
   virtual ~HttpExchange() = default;
   virtual const HttpRequest& request() const = 0;
   virtual HttpResponse& response() = 0;
 
-  /// The handler returns without having filled the response and calls FinishFromAnyThread exactly once later. Until
-  /// then request() and response() stay valid, also when the client goes away, and no further request of this
-  /// connection is read.
+  /// The handler returns without having filled the response and calls FinishFromAnyThread exactly
+  /// once later. Until then request() and response() stay valid, also when the client goes away,
+  /// and no further request of this connection is read.
   virtual void Defer() = 0;
   virtual void FinishFromAnyThread() = 0;
   /// After Defer: the client has closed the connection. Thread-safe.
   virtual bool client_gone() const = 0;
 
-  /// State that a handler wants to keep for the life of the connection (decoded tensors, parsers). Created on first use.
+  /// State that a handler wants to keep for the life of the connection (decoded tensors, parsers).
+  /// Created on first use.
   template <typename T>
   T& ConnectionState() {
     if (!connection_state_) connection_state_ = std::make_shared<T>();
@@ -80,7 +83,8 @@ class HttpExchange {
   std::shared_ptr<void> connection_state_;
 };
 
-/// Called on I/O threads, several at once. Must not block for long; exceptions are turned into 500 and logged.
+/// Called on I/O threads, several at once. Must not block for long; exceptions are turned into 500
+/// and logged.
 using HttpHandler = std::function<void(HttpExchange&)>;
 
 struct HttpServerOptions {
@@ -89,12 +93,13 @@ struct HttpServerOptions {
   uint16_t port = 0;                  ///< 0 = any free one
   int io_threads = 1;                 ///< each with its own listener (SO_REUSEPORT) and event loop
   size_t max_header_bytes = 64 << 10;
-  size_t max_body_bytes = 64 << 20;   ///< before and after inflating
-  size_t max_connections = 10'000;    ///< over all threads; more are answered 503 and closed
-  std::chrono::milliseconds idle_timeout{75'000};    ///< between requests
-  std::chrono::milliseconds read_timeout{30'000};    ///< from a request's first byte to its last
+  size_t max_body_bytes = 64 << 20;  ///< before and after inflating
+  size_t max_connections = 10'000;   ///< over all threads; more are answered 503 and closed
+  std::chrono::milliseconds idle_timeout{75'000};  ///< between requests
+  std::chrono::milliseconds read_timeout{30'000};  ///< from a request's first byte to its last
   std::chrono::milliseconds write_timeout{30'000};
-  /// Body of an error the server answers by itself (too large, malformed, timed out). Default: {"error": "<message>"}.
+  /// Body of an error the server answers by itself (too large, malformed, timed out). Default:
+  /// {"error": "<message>"}.
   std::function<std::string(int status, std::string_view message)> error_body;
 };
 
@@ -104,23 +109,26 @@ struct HttpServerStats {
   uint64_t connections_open = 0;
   uint64_t connections_refused = 0;
   uint64_t requests = 0;
-  uint64_t bad_requests = 0;      ///< refused before a handler saw them
+  uint64_t bad_requests = 0;  ///< refused before a handler saw them
   uint64_t timeouts = 0;
   uint64_t bytes_in = 0;
   uint64_t bytes_out = 0;
 };
 
-/// HTTP/1.1: keep-alive, pipelining, chunked and gzip/deflate request bodies, Expect: 100-continue, limits and timeouts.
+/// HTTP/1.1: keep-alive, pipelining, chunked and gzip/deflate request bodies, Expect: 100-continue,
+/// limits and timeouts.
 class HttpServer {
  public:
-  /// Binds and starts serving. UNAVAILABLE when the address is in use (the message names it and what to do).
+  /// Binds and starts serving. UNAVAILABLE when the address is in use (the message names it and
+  /// what to do).
   static Result<std::unique_ptr<HttpServer>> Start(HttpServerOptions options, HttpHandler handler);
   virtual ~HttpServer() = default;  ///< Shutdown(0)
 
   virtual uint16_t port() const = 0;
   virtual HttpServerStats stats() const = 0;
-  /// Stops listening, answers what has begun (with Connection: close) and returns when all is done or `grace` has passed; what is
-  /// left then is cut. A connection whose next request is already on the way is answered, so that no request is lost.
+  /// Stops listening, answers what has begun (with Connection: close) and returns when all is done
+  /// or `grace` has passed; what is left then is cut. A connection whose next request is already on
+  /// the way is answered, so that no request is lost.
   virtual void Shutdown(std::chrono::milliseconds grace) = 0;
 };
 

@@ -1,0 +1,208 @@
+#include "net/http_worker.h"
+
+#include <time.h>
+
+#include <algorithm>
+#include <exception>
+
+#include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
+
+#include "base/log.h"
+#include "net/http_connection.h"
+#include "net/listener.h"
+
+namespace leadsman::net {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kSweepInterval{250};
+constexpr milliseconds kDrainSweepInterval{10};
+constexpr milliseconds kAcceptAfterShutdown{50};  // for handshakes that were under way
+constexpr size_t kMaxRefusedOpen = 256;
+
+Time Read(clockid_t clock) {
+  timespec t;
+  clock_gettime(clock, &t);
+  return Time(std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec));
+}
+
+}  // namespace
+
+Time NowExact() { return Read(CLOCK_MONOTONIC); }
+Time NowCoarse() { return Read(CLOCK_MONOTONIC_COARSE); }
+
+// UNSAFE_IO: one thread only ever touches this loop's sockets, so that Asio need not lock them;
+// posting stays safe from any.
+HttpWorker::HttpWorker(std::shared_ptr<ServerShared> shared, int listening_socket, bool ipv6)
+    : shared_(std::move(shared)),
+      io_(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO),
+      acceptor_(io_.get_executor(), ipv6 ? asio::ip::tcp::v6() : asio::ip::tcp::v4(),
+                listening_socket),
+      sweep_timer_(io_.get_executor()) {
+  const HttpServerOptions& o = shared_->options;
+  milliseconds shortest = std::min({o.idle_timeout, o.read_timeout, o.write_timeout});
+  sweep_interval_ = std::clamp(shortest / 4, milliseconds(5), kSweepInterval);
+}
+
+void HttpWorker::Run() {
+  Accept();
+  ScheduleSweep();
+  for (;;) {
+    try {
+      io_.run();
+      break;
+    } catch (const std::exception& e) {  // e.g. no memory for a new connection; the others go on
+      LOG_ERROR("event loop caught an exception", {"server", options().name}, {"error", e.what()});
+    }
+  }
+  {
+    MutexLock lock(loop_mutex_);
+    loop_over_ = true;
+  }
+  // What has been posted or cancelled until now still holds connections; let it run out.
+  CutAll();
+  io_.restart();
+  io_.poll();
+}
+
+void HttpWorker::Accept() {
+  acceptor_.async_accept(
+      [self = shared_from_this()](boost::system::error_code error, Socket socket) {
+        if (error == asio::error::operation_aborted || !self->acceptor_.is_open()) return;
+        if (!error) {
+          self->Admit(std::move(socket));
+        } else if (error == asio::error::no_descriptors || error == asio::error::no_memory ||
+                   error == asio::error::no_buffer_space ||
+                   error == boost::system::errc::too_many_files_open_in_system) {
+          // Trying again at once would spin; the next sweep does.
+          if (!std::exchange(self->accept_paused_, true)) {
+            LOG_WARN("cannot accept connections for now", {"server", self->options().name},
+                     {"error", error.message()});
+          }
+          return;
+        }
+        self->Accept();
+      });
+}
+
+void HttpWorker::Admit(Socket socket) {
+  const bool refused = shared_->open.load(std::memory_order_relaxed) >= options().max_connections;
+  if (refused) {
+    stats_.refused.Add(1);
+    if (refused_open_ >= kMaxRefusedOpen) return;  // not even words for this one
+    ++refused_open_;
+  } else {
+    stats_.accepted.Add(1);
+    // Between this and the load above another worker may have added one: the limit is no exact
+    // science.
+    shared_->open.fetch_add(1, std::memory_order_relaxed);
+  }
+  auto connection =
+      std::make_shared<HttpConnection>(shared_from_this(), std::move(socket), refused);
+  connection->index = connections_.size();
+  connections_.push_back(connection);
+  refused ? connection->StartRefused() : connection->Start();
+}
+
+void HttpWorker::Remove(HttpConnection& connection, bool refused) {
+  if (refused) {
+    --refused_open_;
+  } else {
+    shared_->open.fetch_sub(1, std::memory_order_relaxed);
+  }
+  const size_t index = connection.index;
+  std::swap(connections_[index], connections_.back());
+  connections_[index]->index = index;
+  connections_.pop_back();
+}
+
+void HttpWorker::ScheduleSweep() {
+  sweep_timer_.expires_after(draining_ ? kDrainSweepInterval : sweep_interval_);
+  sweep_timer_.async_wait([self = shared_from_this()](boost::system::error_code error) {
+    if (!error) self->Sweep();
+  });
+}
+
+void HttpWorker::Sweep() {
+  const Time now = NowExact();
+  if (accept_paused_ && acceptor_.is_open()) {
+    accept_paused_ = false;
+    Accept();
+  }
+  // Backwards: a connection that closes puts the last one, which has been seen, in its place.
+  for (size_t i = connections_.size(); i-- > 0;) {
+    auto connection = connections_[i];
+    connection->OnSweep(now);
+  }
+  if (draining_) {
+    const auto passed = now - drain_began_;
+    if (acceptor_.is_open() && passed >= std::min(grace_ / 4, kAcceptAfterShutdown)) DrainBacklog();
+    if (passed >= grace_) CutAll();
+    if (!acceptor_.is_open() && connections_.empty()) {
+      io_.stop();
+      return;
+    }
+  }
+  ScheduleSweep();
+}
+
+/// Takes every connection whose handshake is complete, then stops listening.
+void HttpWorker::DrainBacklog() {
+  boost::system::error_code error;
+  acceptor_.non_blocking(true, error);
+  while (!error) {
+    Socket socket(io_.get_executor());
+    acceptor_.accept(socket, error);
+    if (!error) Admit(std::move(socket));
+  }
+  acceptor_.close(error);
+}
+
+void HttpWorker::BeginShutdown(std::chrono::milliseconds grace) {
+  asio::post(io_, [self = shared_from_this(), grace] {
+    self->draining_ = true;
+    self->drain_began_ = NowExact();
+    self->grace_ = grace;
+    if (grace.count() <= 0) {
+      boost::system::error_code ignored;
+      self->acceptor_.close(ignored);
+      self->CutAll();
+      self->io_.stop();
+      return;
+    }
+    RefuseNewConnections(self->acceptor_.native_handle());
+    self->ScheduleSweep();
+  });
+}
+
+void HttpWorker::CutAll() {
+  boost::system::error_code ignored;
+  acceptor_.close(ignored);
+  while (!connections_.empty()) {
+    auto connection = connections_.back();
+    connection->Close();
+  }
+  sweep_timer_.cancel();
+}
+
+bool HttpWorker::PostFinish(const std::shared_ptr<HttpConnection>& connection) {
+  MutexLock lock(loop_mutex_);
+  if (loop_over_) return false;
+  asio::post(io_, [connection] { connection->OnDeferredFinished(); });
+  return true;
+}
+
+void HttpWorker::LogHandlerException(std::string_view target, std::string_view what) {
+  const Time now = NowCoarse();
+  if (now - last_exception_log_ < std::chrono::seconds(1)) {
+    ++exceptions_unlogged_;
+    return;
+  }
+  last_exception_log_ = now;
+  LOG_ERROR("a request handler threw", {"server", options().name}, {"target", target},
+            {"what", what}, {"not_logged_before", std::exchange(exceptions_unlogged_, 0)});
+}
+
+}  // namespace leadsman::net

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+
+namespace leadsman::net {
+
+/// Listening sockets for one address, one per I/O thread; the kernel spreads connections over them
+/// (SO_REUSEPORT). The caller owns the descriptors.
+///
+/// SO_REUSEPORT alone would let a second process of the same user join the port without a word and
+/// take half of the connections. So the first socket binds and listens without it, which fails when
+/// anybody else is there, and only then is opened for its siblings.
+struct ListenerGroup {
+  std::vector<int> sockets;
+  uint16_t port = 0;
+  bool ipv6 = false;
+};
+
+/// UNAVAILABLE when the address is in use; PERMISSION_DENIED, INVALID_ARGUMENT (not an IP address)
+/// otherwise.
+Result<ListenerGroup> Listen(const std::string& address, uint16_t port, int count);
+
+/// Lets no new connection begin, while those whose handshake is under way complete. Without this,
+/// connections that arrive between the last accept and the close would be reset with their
+/// requests. Best effort: false where the kernel refuses.
+bool RefuseNewConnections(int listening_socket);
+
+}  // namespace leadsman::net
