@@ -20,6 +20,9 @@ Owned<OrtSessionOptions> MakeOptions(const Runtime& runtime, const leadsman_load
   runtime.Check(api.SetSessionGraphOptimizationLevel(raw, ORT_ENABLE_ALL));
   // Spinning threads would take the cores from the connections' threads.
   runtime.Check(api.AddSessionConfigEntry(raw, "session.intra_op.allow_spinning", "0"));
+  // The plans it makes are kept for every input shape ever seen, which clients choose; and small
+  // models run 5 % faster without (iris 1.43 → 1.36 µs, the 784-256-10 MLP alike).
+  runtime.Check(api.DisableMemPattern(raw));
   // What fails is in the status that comes back; a line in the log for every bad request would be
   // one too many.
   runtime.Check(api.SetSessionLogSeverityLevel(raw, ORT_LOGGING_LEVEL_FATAL));
