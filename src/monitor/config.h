@@ -9,22 +9,25 @@ namespace leadsman {
 /// Monitoring of one model. Parsed from the configuration (monitor/config_schema.h).
 struct MonitorConfig {
   bool enabled = true;
-  /// Which output is the prediction that a label is compared with. Empty: the first integer or string output of one
-  /// value a row; otherwise the argmax of the first output with several values a row; otherwise the first value.
+  /// Which output is the prediction that a label is compared with. Empty: the first integer or
+  /// string output of one value a row; otherwise the argmax of the first output with several values
+  /// a row; otherwise the first value.
   std::string prediction_output;
-  std::chrono::seconds window{10};               ///< length of one profile window
-  std::chrono::seconds label_timeout{3600};      ///< how long a prediction waits for its label
-  double max_join_rate_per_second = 2000;        ///< predictions kept for labels; beyond it a share is kept by hash of the id
+  std::chrono::seconds window{10};           ///< length of one profile window
+  std::chrono::seconds label_timeout{3600};  ///< how long a prediction waits for its label
+  double max_join_rate_per_second =
+      2000;  ///< predictions kept for labels; beyond it a share is kept by hash of the id
 };
 
 /// Of the whole process.
 struct MonitorOptions {
-  std::string database;                     ///< SQLite file; empty: in memory, gone with the process
-  size_t ring_bytes = 1 << 20;              ///< per thread
-  std::chrono::milliseconds poll{5};        ///< how often the collector looks into the rings
-  std::chrono::milliseconds flush{200};     ///< how often predictions and labels are written to the database
-  size_t wide_input = 64;                   ///< inputs with more values than this are profiled from sampled requests
-  std::chrono::hours history{24 * 14};      ///< how long windows are kept
+  std::string database;               ///< SQLite file; empty: in memory, gone with the process
+  size_t ring_bytes = 1 << 20;        ///< per thread
+  std::chrono::milliseconds poll{5};  ///< how often the collector looks into the rings
+  std::chrono::milliseconds flush{
+      200};                ///< how often predictions and labels are written to the database
+  size_t wide_input = 64;  ///< inputs with more values than this are profiled from sampled requests
+  std::chrono::hours history{24 * 14};  ///< how long windows are kept
 };
 
 }  // namespace leadsman

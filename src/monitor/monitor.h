@@ -15,14 +15,20 @@
 
 namespace leadsman {
 
-/// Sums since the process started (quality: since the version was first seen, kept in the database). Only ever grow
-/// while the process lives.
+/// Sums since the process started (quality: since the version was first seen, kept in the
+/// database). Only ever grow while the process lives. Weighted sums are kept exactly and rounded to
+/// the nearest integer here.
 struct VersionTotals {
-  uint64_t requests = 0;                ///< that reached the version
-  uint64_t errors = 0;                  ///< of these, answered with an error (client cancellations are not counted)
-  LatencyBuckets latency{};             ///< of the successful ones
-  uint64_t labelled = 0;                ///< rows whose label has come, weighted when ids are sampled
-  uint64_t wrong = 0;                   ///< of these, predicted otherwise
+  uint64_t requests = 0;  ///< that reached the version
+  uint64_t errors = 0;  ///< of these, answered with an error (client cancellations are not counted)
+  LatencyBuckets latency{};  ///< of the successful ones
+  uint64_t labelled = 0;     ///< rows whose label has come, weighted when ids are sampled
+  uint64_t wrong = 0;        ///< of these, predicted otherwise
+  /// Requests whose first row has been labelled, each counted once and never weighted: independent
+  /// units, which tests of evidence need (a weight or several rows of one request would be taken
+  /// for that many independent answers).
+  uint64_t labelled_requests = 0;
+  uint64_t wrong_requests = 0;
 };
 
 /// One window of one version, for charts and reports.
@@ -33,20 +39,23 @@ struct WindowSummary {
   uint64_t errors = 0;
   double latency_p50_seconds = 0;
   double latency_p99_seconds = 0;
-  uint64_t labelled = 0;   ///< labels that arrived in this window
+  uint64_t labelled = 0;  ///< labels that arrived in this window
   uint64_t wrong = 0;
-  std::map<std::string, uint64_t> predicted;  ///< class → count, the 32 most frequent, others as "(other)"
+  std::map<std::string, uint64_t>
+      predicted;  ///< class → count, the 32 most frequent, others as "(other)"
 };
 
 /// What became of a batch of labels.
 struct LabelReceipt {
-  uint64_t accepted = 0;    ///< taken; joined with their predictions by the collector
-  uint64_t rejected = 0;    ///< malformed, or the queue was full
+  uint64_t accepted = 0;            ///< taken; joined with their predictions by the collector
+  uint64_t rejected = 0;            ///< malformed, or the queue was full
   std::vector<std::string> errors;  ///< the first few, each naming its entry
 };
 
-/// Takes events from per-thread rings that never block, folds them into profiles per (model, version, window), joins late
-/// labels with predictions in SQLite, and answers what happened. One collector thread does all the work.
+/// Takes events from per-thread rings that never block, folds them into profiles per (model,
+/// version, window), joins late labels with predictions in SQLite, and answers what happened. One
+/// collector thread does all the work; a second one writes to the database, so that a slow disk
+/// does not fill the rings.
 ///
 /// Emit, AddLabels and all readers are thread-safe. Emit never blocks: a full ring counts a drop.
 class Monitor final : public Sink {
@@ -55,8 +64,9 @@ class Monitor final : public Sink {
     Clock& clock;
     Registry& registry;
   };
-  /// Opens (and if need be creates or repairs) the database. A database that cannot be opened is an error at start; one
-  /// that fails later (disk full) degrades: logged once, counted, serving and in-memory windows go on.
+  /// Opens (and if need be creates or repairs) the database. A database that cannot be opened is an
+  /// error at start; one that fails later (disk full) degrades: logged once, counted, serving and
+  /// in-memory windows go on.
   static Result<std::unique_ptr<Monitor>> Create(Deps deps, MonitorOptions options,
                                                  std::map<std::string, MonitorConfig> models);
   ~Monitor() override;
@@ -67,24 +77,34 @@ class Monitor final : public Sink {
   /// Queues labels for the join. Bounded; what does not fit is in `rejected`.
   LabelReceipt AddLabels(std::vector<GroundTruth> labels);
 
-  /// Everything emitted or added before this call is folded and flushed when it returns true; false after `timeout`.
+  /// Everything emitted or added before this call is folded and written to the database when it
+  /// returns true. False after `timeout`, or when the database did not take it (folded all the
+  /// same). Labels whose prediction has not been seen go on waiting. For tests, shutdown and
+  /// occasional readers: the collector waits for the disk meanwhile.
   bool Flush(std::chrono::milliseconds timeout);
 
   VersionTotals Totals(const std::string& model, int64_t version) const;
   /// Windows of all versions of a model since `from`, oldest first.
-  std::map<int64_t, std::vector<WindowSummary>> Windows(const std::string& model, WallTime from) const;
-  /// JSON of one version's input profile: per feature count, mean, min, max, quantiles, non-finite; NOT_FOUND.
+  std::map<int64_t, std::vector<WindowSummary>> Windows(const std::string& model,
+                                                        WallTime from) const;
+  /// JSON of one version's input profile: per feature count, mean, min, max, quantiles, non-finite;
+  /// NOT_FOUND.
   Result<std::string> ProfileJson(const std::string& model, int64_t version) const;
 
   struct Counters {
-    uint64_t events = 0;
+    uint64_t events = 0;  ///< folded, of versions and of refused requests
     uint64_t events_dropped = 0;
     uint64_t labels_joined = 0;
-    uint64_t labels_unknown = 0;    ///< no such prediction, or not among the kept share
+    uint64_t labels_unknown = 0;  ///< no such prediction, or not among the kept share
     uint64_t labels_duplicate = 0;
-    uint64_t labels_late = 0;       ///< after label_timeout
-    uint64_t labels_pending = 0;    ///< waiting for a prediction that may still be on its way
-    uint64_t database_errors = 0;
+    uint64_t labels_conflicting =
+        0;                         ///< of the duplicates: another value than the first, which stays
+    uint64_t labels_late = 0;      ///< after label_timeout
+    uint64_t labels_rejected = 0;  ///< malformed, or the queue was full
+    uint64_t labels_pending = 0;   ///< waiting for a prediction that may still be on its way
+    uint64_t database_errors = 0;  ///< failed transactions and lookups; they are retried
+    uint64_t database_rows_lost = 0;  ///< given up because the database failed for too long
+    Duration collector_cpu{};         ///< CPU time of the collector and database threads
   };
   Counters counters() const;
 

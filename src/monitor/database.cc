@@ -1,0 +1,349 @@
+#include "monitor/database.h"
+
+#include <sqlite3.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <numeric>
+
+#include <nlohmann/json.hpp>
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "monitor/monitor.h"
+
+namespace leadsman {
+namespace {
+
+constexpr int kSchemaVersion = 1;
+/// Short: another process (a person with the sqlite3 shell) may hold the lock, and the next flush
+/// tries again.
+constexpr int kBusyTimeoutMs = 50;
+
+// Without rowids the rows lie in the order of their key: one B-tree less to write.
+constexpr const char* kSchema = R"sql(
+CREATE TABLE IF NOT EXISTS predictions (
+  request_id TEXT NOT NULL, row INTEGER NOT NULL, model TEXT NOT NULL, version INTEGER NOT NULL,
+  predicted TEXT NOT NULL, score REAL NOT NULL, at_ms INTEGER NOT NULL, weight REAL NOT NULL,
+  expires_ms INTEGER NOT NULL, label TEXT, labelled_ms INTEGER,
+  PRIMARY KEY (request_id, row)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS predictions_expiry ON predictions (expires_ms);
+CREATE TABLE IF NOT EXISTS quality_totals (
+  model TEXT NOT NULL, version INTEGER NOT NULL, labelled REAL NOT NULL, wrong REAL NOT NULL,
+  labelled_requests INTEGER NOT NULL, wrong_requests INTEGER NOT NULL,
+  PRIMARY KEY (model, version)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS windows (
+  model TEXT NOT NULL, version INTEGER NOT NULL, start_ms INTEGER NOT NULL, seconds REAL NOT NULL,
+  requests INTEGER NOT NULL, errors INTEGER NOT NULL, latency_p50_seconds REAL NOT NULL,
+  latency_p99_seconds REAL NOT NULL, labelled INTEGER NOT NULL, wrong INTEGER NOT NULL, predicted TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS windows_start ON windows (start_ms);
+)sql";
+
+/// A prepared statement; reset after each use by Use.
+class Statement {
+ public:
+  Statement() = default;
+  ~Statement() { sqlite3_finalize(statement_); }
+  Statement(const Statement&) = delete;
+  Statement& operator=(const Statement&) = delete;
+
+  int Prepare(sqlite3* db, const char* sql) {
+    return sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement_, nullptr);
+  }
+  void Bind(int i, int64_t v) { sqlite3_bind_int64(statement_, i, v); }
+  void Bind(int i, double v) { sqlite3_bind_double(statement_, i, v); }
+  /// `v` must stay until the statement has been run.
+  void Bind(int i, const std::string& v) {
+    sqlite3_bind_text(statement_, i, v.data(), static_cast<int>(v.size()), SQLITE_STATIC);
+  }
+  int Step() { return sqlite3_step(statement_); }
+  int Run() {
+    int rc = Step();
+    Reset();
+    return rc == SQLITE_DONE || rc == SQLITE_ROW ? SQLITE_OK : rc;
+  }
+  void Reset() { sqlite3_reset(statement_); }
+  int64_t Int(int column) { return sqlite3_column_int64(statement_, column); }
+  double Real(int column) { return sqlite3_column_double(statement_, column); }
+  bool IsNull(int column) { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
+  std::string Text(int column) {
+    const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement_, column));
+    if (text == nullptr) return {};
+    return {text, static_cast<size_t>(sqlite3_column_bytes(statement_, column))};
+  }
+
+ private:
+  sqlite3_stmt* statement_ = nullptr;
+};
+
+bool MeansBroken(int rc) { return (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) == SQLITE_NOTADB; }
+
+}  // namespace
+
+struct Database::Connection {
+  sqlite3* db = nullptr;
+  Statement insert, mark, quality, window, purge_predictions, purge_windows, find;
+
+  ~Connection() {
+    // sqlite3_close_v2 waits for the statements, which are members and end after this body.
+    sqlite3_close_v2(db);
+  }
+  Status Error(const char* what) const {
+    return UnavailableError(StrCat("monitor database: ", what, ": ", sqlite3_errmsg(db)));
+  }
+  int Exec(const char* sql) { return sqlite3_exec(db, sql, nullptr, nullptr, nullptr); }
+  int Open(const std::string& path, int flags) {
+    int rc = sqlite3_open_v2(path.c_str(), &db, flags | SQLITE_OPEN_NOMUTEX, nullptr);
+    if (rc == SQLITE_OK) sqlite3_busy_timeout(db, kBusyTimeoutMs);
+    return rc;
+  }
+};
+
+Database::Database(std::string path) : path_(std::move(path)) {}
+Database::~Database() = default;
+
+Result<std::unique_ptr<Database>> Database::TryOpen(const std::string& path, bool& broken) {
+  std::unique_ptr<Database> database(new Database(path));
+  auto fail = [&](Connection& c, int rc, const char* what) {
+    broken = MeansBroken(rc);
+    return Annotate(c.Error(what), path);
+  };
+  auto writer = std::make_unique<Connection>();
+  int rc = writer->Open(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+  if (rc != SQLITE_OK) return fail(*writer, rc, "open");
+  if ((rc = writer->Exec("PRAGMA journal_mode=WAL")) != SQLITE_OK) return fail(*writer, rc, "WAL");
+  writer->Exec("PRAGMA synchronous=NORMAL");
+  writer->Exec("PRAGMA temp_store=MEMORY");
+  writer->Exec("PRAGMA cache_size=-8192");
+  int64_t version = 0;
+  {
+    Statement statement;
+    if ((rc = statement.Prepare(writer->db, "PRAGMA user_version")) != SQLITE_OK) {
+      return fail(*writer, rc, "read");
+    }
+    if (statement.Step() == SQLITE_ROW) version = statement.Int(0);
+  }
+  if (version > kSchemaVersion) {
+    return FailedPreconditionError(StrCat("monitor database ", path, " has schema version ",
+                                          version, ", this program knows up to ", kSchemaVersion,
+                                          ": use a newer leadsman or another file"));
+  }
+  if ((rc = writer->Exec(kSchema)) != SQLITE_OK) return fail(*writer, rc, "create tables");
+  if (version < kSchemaVersion && (rc = writer->Exec("PRAGMA user_version=1")) != SQLITE_OK) {
+    return fail(*writer, rc, "create tables");
+  }
+  struct {
+    Statement& statement;
+    const char* sql;
+  } const prepared[] = {
+      {writer->insert,
+       "INSERT OR IGNORE INTO predictions (request_id, row, model, version, predicted, score, "
+       "at_ms, weight, expires_ms) VALUES (?,?,?,?,?,?,?,?,?)"},
+      {writer->mark, "UPDATE predictions SET label=?, labelled_ms=? WHERE request_id=? AND row=?"},
+      {writer->quality, "INSERT OR REPLACE INTO quality_totals VALUES (?,?,?,?,?,?)"},
+      {writer->window, "INSERT INTO windows VALUES (?,?,?,?,?,?,?,?,?,?,?)"},
+      {writer->purge_predictions,
+       "DELETE FROM predictions WHERE (request_id, row) IN (SELECT request_id, row FROM "
+       "predictions WHERE expires_ms < ? ORDER BY expires_ms LIMIT ?)"},
+      {writer->purge_windows,
+       "DELETE FROM windows WHERE rowid IN (SELECT rowid FROM windows WHERE start_ms < ? LIMIT "
+       "1000)"},
+  };
+  for (const auto& p : prepared) {
+    if ((rc = p.statement.Prepare(writer->db, p.sql)) != SQLITE_OK) {
+      return fail(*writer, rc, "prepare");
+    }
+  }
+  auto finder = std::make_unique<Connection>();
+  if ((rc = finder->Open(path, SQLITE_OPEN_READONLY)) != SQLITE_OK) {
+    return fail(*finder, rc, "open for reading");
+  }
+  rc = finder->find.Prepare(finder->db,
+                            "SELECT model, version, predicted, score, at_ms, expires_ms, weight, "
+                            "label FROM predictions WHERE request_id=? AND row=?");
+  if (rc != SQLITE_OK) return fail(*finder, rc, "prepare");
+  database->writer_ = std::move(writer);
+  database->finder_ = std::move(finder);
+  return database;
+}
+
+Result<std::unique_ptr<Database>> Database::Open(const std::string& path, WallTime now) {
+  bool broken = false;
+  auto database = TryOpen(path, broken);
+  if (database.ok() || !broken) return database;
+  std::string aside = StrCat(path, ".broken-", UnixMillis(now));
+  std::error_code error;
+  std::filesystem::rename(path, aside, error);
+  if (error) return Annotate(database.status(), StrCat("cannot put it aside as ", aside));
+  // A log of the broken file must not be played into the new one.
+  std::filesystem::remove(path + "-wal", error);
+  std::filesystem::remove(path + "-shm", error);
+  LOG_WARN("monitor database is broken; a new one was begun", {"database", path},
+           {"put_aside_as", aside}, {"reason", database.status()});
+  return TryOpen(path, broken);
+}
+
+Status Database::Write(const Batch& batch, const Purge& purge) {
+  Connection& c = *writer_;
+  auto fail = [&](const char* what) {
+    Status status = c.Error(what);
+    c.Exec("ROLLBACK");
+    return status;
+  };
+  if (c.Exec("BEGIN IMMEDIATE") != SQLITE_OK) return c.Error("begin");
+
+  // In the order of the key: neighbours share pages.
+  std::vector<size_t> order(batch.predictions.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    const auto& x = batch.predictions[a];
+    const auto& y = batch.predictions[b];
+    if (int by_id = x.request_id.compare(y.request_id); by_id != 0) return by_id < 0;
+    return x.row != y.row ? x.row < y.row : a < b;
+  });
+  for (size_t i : order) {
+    const KeptPrediction& p = batch.predictions[i];
+    c.insert.Bind(1, p.request_id);
+    c.insert.Bind(2, int64_t{p.row});
+    c.insert.Bind(3, p.model);
+    c.insert.Bind(4, p.version);
+    c.insert.Bind(5, p.predicted);
+    c.insert.Bind(6, p.score);
+    c.insert.Bind(7, p.at_ms);
+    c.insert.Bind(8, p.weight);
+    c.insert.Bind(9, p.expires_ms);
+    if (c.insert.Run() != SQLITE_OK) return fail("insert prediction");
+  }
+  for (const LabelMark& m : batch.marks) {
+    c.mark.Bind(1, m.label);
+    c.mark.Bind(2, m.at_ms);
+    c.mark.Bind(3, m.request_id);
+    c.mark.Bind(4, int64_t{m.row});
+    if (c.mark.Run() != SQLITE_OK) return fail("mark as labelled");
+  }
+  for (const auto& [key, q] : batch.quality) {
+    c.quality.Bind(1, key.first);
+    c.quality.Bind(2, key.second);
+    c.quality.Bind(3, q.labelled);
+    c.quality.Bind(4, q.wrong);
+    c.quality.Bind(5, static_cast<int64_t>(q.labelled_requests));
+    c.quality.Bind(6, static_cast<int64_t>(q.wrong_requests));
+    if (c.quality.Run() != SQLITE_OK) return fail("write quality totals");
+  }
+  for (const auto& [key, w] : batch.windows) {
+    std::string predicted =
+        nlohmann::json(w.predicted).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    c.window.Bind(1, key.first);
+    c.window.Bind(2, key.second);
+    c.window.Bind(3, UnixMillis(w.start));
+    c.window.Bind(4, w.seconds);
+    c.window.Bind(5, static_cast<int64_t>(w.requests));
+    c.window.Bind(6, static_cast<int64_t>(w.errors));
+    c.window.Bind(7, w.latency_p50_seconds);
+    c.window.Bind(8, w.latency_p99_seconds);
+    c.window.Bind(9, static_cast<int64_t>(w.labelled));
+    c.window.Bind(10, static_cast<int64_t>(w.wrong));
+    c.window.Bind(11, predicted);
+    if (c.window.Run() != SQLITE_OK) return fail("write window");
+  }
+  if (purge.predictions_expired_before_ms > 0) {
+    c.purge_predictions.Bind(1, purge.predictions_expired_before_ms);
+    c.purge_predictions.Bind(2, int64_t{purge.max_predictions});
+    if (c.purge_predictions.Run() != SQLITE_OK) return fail("delete old predictions");
+  }
+  if (purge.windows_before_ms > 0) {
+    c.purge_windows.Bind(1, purge.windows_before_ms);
+    if (c.purge_windows.Run() != SQLITE_OK) return fail("delete old windows");
+  }
+  if (c.Exec("COMMIT") != SQLITE_OK) return fail("commit");
+  return OkStatus();
+}
+
+Result<std::optional<StoredPrediction>> Database::Find(const std::string& request_id,
+                                                       uint32_t row) {
+  Statement& find = finder_->find;
+  find.Bind(1, request_id);
+  find.Bind(2, int64_t{row});
+  int rc = find.Step();
+  std::optional<StoredPrediction> found;
+  if (rc == SQLITE_ROW) {
+    found.emplace();
+    KeptPrediction& p = found->prediction;
+    p.request_id = request_id;
+    p.row = row;
+    p.model = find.Text(0);
+    p.version = find.Int(1);
+    p.predicted = find.Text(2);
+    p.score = find.Real(3);
+    p.at_ms = find.Int(4);
+    p.expires_ms = find.Int(5);
+    p.weight = find.Real(6);
+    if (!find.IsNull(7)) found->label = find.Text(7);
+  }
+  Status status = rc == SQLITE_ROW || rc == SQLITE_DONE ? OkStatus() : finder_->Error("find");
+  find.Reset();
+  if (!status.ok()) return status;
+  return found;
+}
+
+Result<std::map<VersionKey, QualityTotals>> Database::LoadQuality() {
+  Connection c;
+  Statement s;
+  if (c.Open(path_, SQLITE_OPEN_READONLY) != SQLITE_OK ||
+      s.Prepare(c.db,
+                "SELECT model, version, labelled, wrong, labelled_requests, wrong_requests FROM "
+                "quality_totals") != SQLITE_OK) {
+    return c.Error("read quality totals");
+  }
+  std::map<VersionKey, QualityTotals> totals;
+  int rc;
+  while ((rc = s.Step()) == SQLITE_ROW) {
+    totals[{s.Text(0), s.Int(1)}] = {s.Real(2), s.Real(3), static_cast<uint64_t>(s.Int(4)),
+                                     static_cast<uint64_t>(s.Int(5))};
+  }
+  if (rc != SQLITE_DONE) return c.Error("read quality totals");
+  return totals;
+}
+
+Result<std::vector<std::pair<VersionKey, WindowSummary>>> Database::ReadWindows(
+    std::optional<std::string> model, int64_t from_ms, size_t limit) {
+  Connection c;
+  Statement s;
+  if (c.Open(path_, SQLITE_OPEN_READONLY) != SQLITE_OK ||
+      s.Prepare(c.db,
+                "SELECT model, version, start_ms, seconds, requests, errors, latency_p50_seconds, "
+                "latency_p99_seconds, labelled, wrong, predicted FROM windows WHERE start_ms >= ? "
+                "AND (? OR model = ?) ORDER BY start_ms DESC, rowid DESC LIMIT ?") != SQLITE_OK) {
+    return c.Error("read windows");
+  }
+  std::string name = model.value_or("");
+  s.Bind(1, from_ms);
+  s.Bind(2, int64_t{model ? 0 : 1});
+  s.Bind(3, name);
+  s.Bind(4, static_cast<int64_t>(limit));
+  std::vector<std::pair<VersionKey, WindowSummary>> windows;
+  int rc;
+  while ((rc = s.Step()) == SQLITE_ROW) {
+    WindowSummary w;
+    w.start = FromUnixMillis(s.Int(2));
+    w.seconds = s.Real(3);
+    w.requests = static_cast<uint64_t>(s.Int(4));
+    w.errors = static_cast<uint64_t>(s.Int(5));
+    w.latency_p50_seconds = s.Real(6);
+    w.latency_p99_seconds = s.Real(7);
+    w.labelled = static_cast<uint64_t>(s.Int(8));
+    w.wrong = static_cast<uint64_t>(s.Int(9));
+    auto predicted = nlohmann::json::parse(s.Text(10), nullptr, false);
+    if (predicted.is_object()) {
+      for (const auto& [name_of_class, count] : predicted.items()) {
+        if (count.is_number_unsigned()) w.predicted[name_of_class] = count.get<uint64_t>();
+      }
+    }
+    windows.emplace_back(VersionKey{s.Text(0), s.Int(1)}, std::move(w));
+  }
+  if (rc != SQLITE_DONE) return c.Error("read windows");
+  std::reverse(windows.begin(), windows.end());
+  return windows;
+}
+
+}  // namespace leadsman

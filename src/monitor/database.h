@@ -1,0 +1,98 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "monitor/monitor.h"
+
+namespace leadsman {
+
+/// One row of an answer, kept until its label comes.
+struct KeptPrediction {
+  std::string request_id;
+  uint32_t row = 0;
+  std::string model;
+  int64_t version = 0;
+  std::string predicted;
+  double score = -1;
+  int64_t at_ms = 0;
+  int64_t expires_ms = 0;  ///< at_ms plus the model's label timeout
+  double weight = 1;       ///< how many predictions it stands for: 1 / share kept
+};
+struct StoredPrediction {
+  KeptPrediction prediction;
+  std::optional<std::string> label;  ///< when it has been labelled already
+};
+struct LabelMark {
+  std::string request_id;
+  uint32_t row = 0;
+  std::string label;
+  int64_t at_ms = 0;
+};
+/// Sums over joined labels of one version. Weighted sums are for estimates, request counts for
+/// tests.
+struct QualityTotals {
+  double labelled = 0;
+  double wrong = 0;
+  uint64_t labelled_requests = 0;
+  uint64_t wrong_requests = 0;
+};
+using VersionKey = std::pair<std::string, int64_t>;  ///< model, version
+
+/// The monitor's SQLite file: predictions that wait for labels, quality totals, windows.
+///
+/// Thread safety: Write by one thread at a time, Find by one thread at a time, both may run at once
+/// (two connections, WAL); ReadWindows and the Load functions from any thread. All may block for
+/// the disk: nothing of this is on a request's path. Errors: UNAVAILABLE with SQLite's words;
+/// nothing of a failed Write is kept.
+class Database {
+ public:
+  struct Batch {
+    std::vector<KeptPrediction> predictions;
+    std::vector<LabelMark> marks;
+    std::map<VersionKey, QualityTotals> quality;  ///< the present values
+    std::vector<std::pair<VersionKey, WindowSummary>> windows;
+    bool empty() const {
+      return predictions.empty() && marks.empty() && quality.empty() && windows.empty();
+    }
+  };
+  struct Purge {
+    int64_t predictions_expired_before_ms = 0;
+    int64_t windows_before_ms = 0;
+    int max_predictions = 1000;  ///< in one Write; the rest is left for the next
+  };
+
+  /// Creates the file when there is none. One that is no database or is broken is put aside as
+  /// "<path>.broken-<ms>" and a new one begun. FAILED_PRECONDITION when a newer program has written
+  /// it.
+  static Result<std::unique_ptr<Database>> Open(const std::string& path, WallTime now);
+  ~Database();
+
+  /// One transaction: predictions (a known request id and row stays as it is), marks, totals,
+  /// windows, purge.
+  Status Write(const Batch& batch, const Purge& purge);
+  Result<std::optional<StoredPrediction>> Find(const std::string& request_id, uint32_t row);
+
+  Result<std::map<VersionKey, QualityTotals>> LoadQuality();
+  /// Oldest first; at most `limit` of the newest.
+  Result<std::vector<std::pair<VersionKey, WindowSummary>>> ReadWindows(
+      std::optional<std::string> model, int64_t from_ms, size_t limit);
+
+ private:
+  struct Connection;
+  explicit Database(std::string path);
+  static Result<std::unique_ptr<Database>> TryOpen(const std::string& path, bool& broken);
+
+  const std::string path_;
+  std::unique_ptr<Connection> writer_;
+  std::unique_ptr<Connection> finder_;
+};
+
+}  // namespace leadsman

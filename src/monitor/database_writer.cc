@@ -1,0 +1,128 @@
+#include "monitor/database_writer.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include "base/log.h"
+#include "stats/process_metrics.h"
+
+namespace leadsman {
+namespace {
+
+/// Puts what was offered first before what came later, and gives up the oldest beyond the limit.
+template <typename T>
+uint64_t Prepend(std::vector<T>& earlier, std::vector<T>& later, size_t limit) {
+  std::move(later.begin(), later.end(), std::back_inserter(earlier));
+  later = std::move(earlier);
+  earlier.clear();
+  if (later.size() <= limit) return 0;
+  size_t lost = later.size() - limit;
+  later.erase(later.begin(), later.begin() + static_cast<ptrdiff_t>(lost));
+  return lost;
+}
+
+}  // namespace
+
+DatabaseWriter::DatabaseWriter(Database& database)
+    : database_(database), thread_([this] { Run(); }) {}
+
+DatabaseWriter::~DatabaseWriter() {
+  {
+    MutexLock lock(mutex_);
+    stop_ = true;
+  }
+  changed_.NotifyAll();
+  thread_.join();
+}
+
+bool DatabaseWriter::Offer(Database::Batch& batch, const Database::Purge& purge, SteadyTime now,
+                           bool force) {
+  MutexLock lock(mutex_);
+  if (busy_) return false;
+  if (failing_) {
+    for (auto& [key, quality] : in_hand_.quality) batch.quality.try_emplace(key, quality);
+    in_hand_.quality.clear();
+    rows_lost_ += Prepend(in_hand_.predictions, batch.predictions, kMaxRows);
+    rows_lost_ += Prepend(in_hand_.marks, batch.marks, kMaxRows);
+    rows_lost_ += Prepend(in_hand_.windows, batch.windows, kMaxRows / 10);
+    if (not_before_ == SteadyTime{}) {
+      pause_ = std::clamp<Duration>(pause_ * 2, std::chrono::seconds(1), std::chrono::seconds(30));
+      not_before_ = now + pause_;
+    }
+    if (now < not_before_ && !force) return false;
+  } else {
+    pause_ = {};
+  }
+  not_before_ = {};
+  in_hand_ = std::move(batch);
+  batch = {};
+  purge_ = purge;
+  busy_ = true;
+  changed_.NotifyAll();
+  return true;
+}
+
+bool DatabaseWriter::WaitIdle(std::chrono::milliseconds timeout) {
+  auto until = SystemClock().SteadyNow() + timeout;
+  MutexLock lock(mutex_);
+  while (busy_) {
+    auto left = until - SystemClock().SteadyNow();
+    if (left <= Duration::zero()) return false;
+    changed_.WaitFor(mutex_, left);
+  }
+  return !failing_;
+}
+
+void DatabaseWriter::Run() {
+  while (true) {
+    {
+      MutexLock lock(mutex_);
+      while (!busy_ && !stop_) changed_.WaitFor(mutex_, std::chrono::seconds(60));
+      if (!busy_) return;
+    }
+    // While `busy_` nobody else touches the batch.
+    const Database::Batch* batch;
+    Database::Purge purge;
+    {
+      MutexLock lock(mutex_);
+      batch = &in_hand_;
+      purge = purge_;
+    }
+    Status status = database_.Write(*batch, purge);
+    Duration cpu = ThreadCpuTime();
+    bool was_failing;
+    {
+      MutexLock lock(mutex_);
+      was_failing = std::exchange(failing_, !status.ok());
+      if (status.ok()) {
+        in_hand_ = {};
+      } else {
+        ++errors_;
+      }
+      cpu_ = cpu;
+      busy_ = false;
+    }
+    changed_.NotifyAll();
+    if (!status.ok() && !was_failing) {
+      LOG_WARN("monitor database cannot be written; going on in memory and trying again",
+               {"reason", status});
+    } else if (status.ok() && was_failing) {
+      LOG_INFO("monitor database is written again");
+    }
+  }
+}
+
+uint64_t DatabaseWriter::errors() const {
+  MutexLock lock(mutex_);
+  return errors_;
+}
+uint64_t DatabaseWriter::rows_lost() const {
+  MutexLock lock(mutex_);
+  return rows_lost_;
+}
+Duration DatabaseWriter::cpu() const {
+  MutexLock lock(mutex_);
+  return cpu_;
+}
+
+}  // namespace leadsman

@@ -1,0 +1,117 @@
+#include "monitor/event_codec.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace leadsman {
+namespace {
+
+struct Head {
+  int64_t version;
+  int64_t unix_ms;
+  uint64_t latency_ns;
+  uint64_t compute_ns;
+  uint32_t version_id;
+  uint32_t rows;
+  uint32_t request_bytes;
+  uint32_t response_bytes;
+  float feature_weight;
+  float score;
+  uint32_t features;
+  uint8_t outcome;
+  uint8_t protocol;
+  uint8_t model_length;
+  uint8_t id_length;
+  uint8_t predictions;
+  uint8_t unused[7];
+};
+static_assert(sizeof(Head) == 72);
+
+size_t CutLength(std::string_view text) { return std::min(text.size(), kMaxEventText); }
+size_t IdLength(std::string_view id) { return id.size() <= kMaxRequestId ? id.size() : 0; }
+size_t PredictionCount(const PredictionEvent& event) {
+  return std::min(event.predicted.size(), PredictionEvent::kMaxPredictions);
+}
+
+char* Append(char* to, std::string_view text) {
+  std::memcpy(to, text.data(), text.size());
+  return to + text.size();
+}
+
+}  // namespace
+
+size_t EncodedSizeBound(const PredictionEvent& event, size_t features) {
+  size_t bytes =
+      sizeof(Head) + features * sizeof(float) + CutLength(event.model) + IdLength(event.request_id);
+  for (size_t i = 0; i < PredictionCount(event); ++i) bytes += 1 + CutLength(event.predicted[i]);
+  return bytes;
+}
+
+size_t EncodeEvent(const PredictionEvent& event, size_t features, std::byte* to) {
+  const size_t predictions = PredictionCount(event);
+  std::string_view model = event.model.substr(0, CutLength(event.model));
+  std::string_view id = event.request_id.substr(0, IdLength(event.request_id));
+  Head head{.version = event.version,
+            .unix_ms = event.unix_ms,
+            .latency_ns = event.latency_ns,
+            .compute_ns = event.compute_ns,
+            .version_id = event.version_id,
+            .rows = event.rows,
+            .request_bytes = event.request_bytes,
+            .response_bytes = event.response_bytes,
+            .feature_weight = event.feature_weight,
+            .score = event.score,
+            .features = static_cast<uint32_t>(features),
+            .outcome = static_cast<uint8_t>(event.outcome),
+            .protocol = static_cast<uint8_t>(event.protocol),
+            .model_length = static_cast<uint8_t>(model.size()),
+            .id_length = static_cast<uint8_t>(id.size()),
+            .predictions = static_cast<uint8_t>(predictions),
+            .unused = {}};
+  std::memcpy(to, &head, sizeof(head));
+  char* at = reinterpret_cast<char*>(to) + sizeof(head);
+  if (features > 0) std::memcpy(at, event.features.data(), features * sizeof(float));
+  at += features * sizeof(float);
+  if (!model.empty()) at = Append(at, model);
+  if (!id.empty()) at = Append(at, id);
+  for (size_t i = 0; i < predictions; ++i) {
+    std::string_view text = event.predicted[i].substr(0, CutLength(event.predicted[i]));
+    *at++ = static_cast<char>(text.size());
+    if (!text.empty()) at = Append(at, text);
+  }
+  return static_cast<size_t>(at - reinterpret_cast<char*>(to));
+}
+
+void DecodeEvent(const std::byte* from, DecodedEvent& out) {
+  Head head;
+  std::memcpy(&head, from, sizeof(head));
+  PredictionEvent& event = out.event;
+  event.version = head.version;
+  event.version_id = head.version_id;
+  event.protocol = static_cast<Protocol>(head.protocol);
+  event.outcome = static_cast<StatusCode>(head.outcome);
+  event.unix_ms = head.unix_ms;
+  event.latency_ns = head.latency_ns;
+  event.compute_ns = head.compute_ns;
+  event.rows = head.rows;
+  event.request_bytes = head.request_bytes;
+  event.response_bytes = head.response_bytes;
+  event.feature_weight = head.feature_weight;
+  event.score = head.score;
+  // Records are 8-byte aligned and the head is a multiple of 8 long.
+  event.features = {reinterpret_cast<const float*>(from + sizeof(head)), head.features};
+  const char* at =
+      reinterpret_cast<const char*>(from) + sizeof(head) + head.features * sizeof(float);
+  event.model = {at, head.model_length};
+  at += head.model_length;
+  event.request_id = {at, head.id_length};
+  at += head.id_length;
+  for (size_t i = 0; i < head.predictions; ++i) {
+    auto length = static_cast<unsigned char>(*at++);
+    out.predicted[i] = {at, length};
+    at += length;
+  }
+  event.predicted = {out.predicted.data(), head.predictions};
+}
+
+}  // namespace leadsman

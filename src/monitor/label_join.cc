@@ -1,0 +1,161 @@
+#include "monitor/label_join.h"
+
+#include <functional>
+
+#include "base/strings.h"
+
+namespace leadsman {
+namespace {
+
+std::string KeyOf(const std::string& request_id, uint32_t row) {
+  std::string key = request_id;
+  key += '\0';
+  key += static_cast<char>(row);  // rows are below PredictionEvent::kMaxPredictions
+  return key;
+}
+
+double UnitInterval(std::string_view request_id) {
+  uint64_t h = std::hash<std::string_view>()(request_id);
+  h = (h ^ (h >> 31)) * 0xbf58476d1ce4e5b9ull;
+  return static_cast<double>((h ^ (h >> 29)) >> 11) * 0x1p-53;
+}
+
+}  // namespace
+
+double JoinSampler::Weigh(std::string_view request_id, size_t rows, SteadyTime now) {
+  if (now - interval_start_ >= std::chrono::seconds(1)) Roll(now);
+  seen_ += static_cast<double>(rows);
+  if (share_ < 1 && UnitInterval(request_id) >= share_) return 0;
+  double weight = 1 / share_;
+  kept_ += static_cast<double>(rows);
+  // A burst must not have to wait for the end of the interval.
+  if (kept_ > 2 * max_rate_) {
+    share_ /= 2;
+    kept_ = max_rate_;
+  }
+  return weight;
+}
+
+void JoinSampler::Roll(SteadyTime now) {
+  double rate = seen_ / ToSeconds(now - interval_start_);
+  share_ = rate > max_rate_ ? max_rate_ / rate : 1;
+  if (share_ < 1e-6) share_ = 1e-6;  // also for a rate of 0: a weight must stay finite
+  seen_ = kept_ = 0;
+  interval_start_ = now;
+}
+
+LabelJoin::Entry& LabelJoin::Remember(std::string key, Entry entry) {
+  auto [it, fresh] = memory_.try_emplace(key, std::move(entry));
+  if (fresh) {
+    order_.push_back(std::move(key));
+    if (order_.size() > limits_.predictions) {
+      if (order_.front() != it->first) memory_.erase(order_.front());
+      order_.pop_front();
+    }
+  }
+  return it->second;
+}
+
+void LabelJoin::AddPrediction(KeptPrediction prediction, WallTime wall, SteadyTime now) {
+  std::string key = KeyOf(prediction.request_id, prediction.row);
+  // An id used twice belongs to its first prediction: a label cannot say which one it means.
+  if (memory_.contains(key)) return;
+  predictions_.push_back(prediction);
+  Entry& entry = Remember(key, Entry{std::move(prediction), now, false, false, {}});
+  if (waiting_.empty()) return;
+  auto [first, last] = waiting_.equal_range(key);
+  for (auto it = first; it != last; ++it) Join(entry, it->second.label, wall, now);
+  waiting_.erase(first, last);
+}
+
+void LabelJoin::AddLabel(GroundTruth label, WallTime wall, SteadyTime now) {
+  auto it = memory_.find(KeyOf(label.request_id, label.row));
+  if (it != memory_.end()) {
+    Join(it->second, label, wall, now);
+  } else {
+    lookups_.push_back(Waiting{std::move(label), now + kPatience});
+  }
+}
+
+void LabelJoin::Join(Entry& entry, const GroundTruth& label, WallTime wall, SteadyTime now) {
+  const KeptPrediction& p = entry.prediction;
+  if (entry.labelled) {
+    ++counters_.duplicate;
+    if (!SameAnswer(entry.label, label.label)) ++counters_.conflicting;
+    return;
+  }
+  // By steady time where it is known: a jump of the wall clock makes no label late. A prediction
+  // "from the future" is one made before the clock was set back.
+  Duration allowed = std::chrono::milliseconds(p.expires_ms - p.at_ms);
+  Duration age =
+      entry.from_database ? Duration(wall - FromUnixMillis(p.at_ms)) : Duration(now - entry.since);
+  if (age > allowed) {
+    ++counters_.late;
+    return;
+  }
+  ++counters_.joined;
+  entry.labelled = true;
+  entry.label = label.label;
+  joined_.push_back(
+      Joined{{p.model, p.version}, !SameAnswer(p.predicted, label.label), p.weight, p.row == 0});
+  marks_.push_back(LabelMark{p.request_id, p.row, label.label, UnixMillis(wall)});
+}
+
+Result<bool> LabelJoin::LookUp(Database* database, const GroundTruth& label, WallTime wall,
+                               SteadyTime now) {
+  std::string key = KeyOf(label.request_id, label.row);
+  auto it = memory_.find(key);
+  if (it == memory_.end()) {
+    if (database == nullptr) return false;
+    auto found = database->Find(label.request_id, label.row);
+    if (!found.ok()) {
+      ++lookup_errors_;
+      return found.status();
+    }
+    if (!found->has_value()) return false;
+    StoredPrediction& stored = **found;
+    bool labelled = stored.label.has_value();
+    // Into memory, so that a second label sees the mark before the database has it.
+    Entry& entry = Remember(std::move(key), Entry{std::move(stored.prediction), now, true, labelled,
+                                                  stored.label.value_or("")});
+    Join(entry, label, wall, now);
+    return true;
+  }
+  Join(it->second, label, wall, now);
+  return true;
+}
+
+void LabelJoin::Wait(Waiting waiting) {
+  std::string key = KeyOf(waiting.label.request_id, waiting.label.row);
+  waiting_order_.emplace_back(waiting.until, key);
+  waiting_.emplace(std::move(key), std::move(waiting));
+}
+
+void LabelJoin::Resolve(Database* database, WallTime wall, SteadyTime now) {
+  std::vector<Waiting> lookups = std::exchange(lookups_, {});
+  for (Waiting& w : lookups) {
+    auto found = LookUp(database, w.label, wall, now);
+    if (!found.ok() || !*found) Wait(std::move(w));
+  }
+  while (!waiting_order_.empty() &&
+         (waiting_order_.front().first <= now || waiting_.size() > limits_.waiting)) {
+    auto [until, key] = std::move(waiting_order_.front());
+    waiting_order_.pop_front();
+    auto it = waiting_.find(key);
+    if (it == waiting_.end()) continue;
+    // Once more: it may have been written and forgotten by the memory meanwhile, or the first
+    // lookup have failed.
+    auto found = LookUp(database, it->second.label, wall, now);
+    if (!found.ok() || !*found) ++counters_.unknown;
+    waiting_.erase(it);
+  }
+}
+
+bool SameAnswer(std::string_view predicted, std::string_view label) {
+  if (predicted == label) return true;
+  auto a = ParseDouble(predicted);
+  auto b = ParseDouble(label);
+  return a && b && *a == *b;
+}
+
+}  // namespace leadsman

@@ -1,0 +1,121 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/clock.h"
+#include "events/prediction_event.h"
+#include "monitor/database.h"
+
+namespace leadsman {
+
+/// Which predictions of one model are kept for labels: all, or beyond `max_rate` rows a second a
+/// share chosen by the hash of the request id, so that all rows of a request and all replicas
+/// choose alike. Each kept row then stands for 1 / share. Externally synchronised.
+class JoinSampler {
+ public:
+  explicit JoinSampler(double max_rate) : max_rate_(max_rate) {}
+  /// 0: not kept; else the weight.
+  double Weigh(std::string_view request_id, size_t rows, SteadyTime now);
+
+ private:
+  void Roll(SteadyTime now);
+  const double max_rate_;
+  double share_ = 1;
+  double seen_ = 0;  ///< rows in this interval
+  double kept_ = 0;
+  SteadyTime interval_start_{};
+};
+
+/// Joins labels with the predictions they belong to, whichever comes first. Recent predictions are
+/// held in memory; older ones are looked up in the database. A label that finds nothing waits a
+/// while, as it may have overtaken its prediction.
+///
+///   label ─┬─ in memory ──────────────→ joined | duplicate | late
+///          └─ looked up ── found ─────→ joined | duplicate | late
+///                       └─ not found → waits kPatience → joined | unknown
+///
+/// Confined to the collector's thread. Only Resolve() blocks (for the database).
+class LabelJoin {
+ public:
+  static constexpr std::chrono::seconds kPatience{60};
+
+  struct Limits {
+    size_t predictions = 128 << 10;  ///< held in memory
+    size_t waiting = 64 << 10;       ///< labels without a prediction
+  };
+  /// A label that counts.
+  struct Joined {
+    VersionKey version;
+    bool wrong = false;
+    double weight = 1;
+    bool first_of_request = false;  ///< row 0
+  };
+  struct Counters {
+    uint64_t joined = 0;
+    uint64_t unknown = 0;
+    uint64_t duplicate = 0;
+    uint64_t conflicting = 0;  ///< of the duplicates: with another value than the first
+    uint64_t late = 0;
+  };
+
+  explicit LabelJoin(Limits limits) : limits_(limits) {}
+
+  void AddPrediction(KeptPrediction prediction, WallTime wall, SteadyTime now);
+  void AddLabel(GroundTruth label, WallTime wall, SteadyTime now);
+  /// Looks up what was not in memory, in `database` when there is one, and gives up on what has
+  /// waited long enough.
+  void Resolve(Database* database, WallTime wall, SteadyTime now);
+
+  /// What has happened since the last call, for totals and for the database.
+  std::vector<Joined> TakeJoined() { return std::exchange(joined_, {}); }
+  std::vector<LabelMark> TakeMarks() { return std::exchange(marks_, {}); }
+  std::vector<KeptPrediction> TakePredictions() { return std::exchange(predictions_, {}); }
+
+  const Counters& counters() const { return counters_; }
+  size_t waiting() const { return lookups_.size() + waiting_.size(); }
+  /// Times a database lookup failed.
+  uint64_t lookup_errors() const { return lookup_errors_; }
+
+ private:
+  struct Entry {
+    KeptPrediction prediction;
+    SteadyTime since{};
+    bool from_database = false;
+    bool labelled = false;
+    std::string label;
+  };
+  struct Waiting {
+    GroundTruth label;
+    SteadyTime until{};
+  };
+
+  Entry& Remember(std::string key, Entry entry);
+  void Join(Entry& entry, const GroundTruth& label, WallTime wall, SteadyTime now);
+  /// True when the label has found its prediction in the database.
+  Result<bool> LookUp(Database* database, const GroundTruth& label, WallTime wall, SteadyTime now);
+  void Wait(Waiting waiting);
+
+  const Limits limits_;
+  std::unordered_map<std::string, Entry> memory_;
+  std::deque<std::string> order_;  ///< keys of memory_, oldest first
+  std::vector<Waiting> lookups_;   ///< to be looked up by the next Resolve
+  std::unordered_multimap<std::string, Waiting> waiting_;
+  std::deque<std::pair<SteadyTime, std::string>>
+      waiting_order_;  ///< may name labels that have been joined since
+  std::vector<Joined> joined_;
+  std::vector<LabelMark> marks_;
+  std::vector<KeptPrediction> predictions_;
+  Counters counters_;
+  uint64_t lookup_errors_ = 0;
+};
+
+/// "7" and "7.0" are the same answer.
+bool SameAnswer(std::string_view predicted, std::string_view label);
+
+}  // namespace leadsman

@@ -1,0 +1,623 @@
+#include "monitor/monitor.h"
+
+#include <algorithm>
+#include <atomic>
+#include <thread>
+#include <unordered_map>
+
+#include "base/log.h"
+#include "base/mutex.h"
+#include "base/strings.h"
+#include "events/ring_set.h"
+#include "monitor/database.h"
+#include "monitor/database_writer.h"
+#include "monitor/event_codec.h"
+#include "monitor/label_join.h"
+#include "monitor/version_profile.h"
+#include "stats/process_metrics.h"
+
+namespace leadsman {
+namespace {
+
+constexpr size_t kMaxVersions = 1024;
+constexpr size_t kMaxLabelQueue = 64 << 10;
+constexpr size_t kMaxLabelBytes = 255;
+constexpr size_t kMaxReceiptErrors = 10;
+/// Records folded under one hold of the state lock.
+constexpr size_t kFoldBatch = 256;
+constexpr std::chrono::milliseconds kIdlePoll{50};
+constexpr size_t kMaxWindowsRead = 200'000;
+/// Kept a little past the timeout, so that a label that comes too late is told so instead of
+/// "unknown".
+constexpr std::chrono::minutes kLateGrace{10};
+
+MetricSample Sample(std::vector<std::string> labels, double value) {
+  MetricSample sample;
+  sample.label_values = std::move(labels);
+  sample.value = value;
+  return sample;
+}
+
+}  // namespace
+
+struct Monitor::Impl {
+  /// What of a model's configuration the collector needs; one for each model.
+  struct ModelState {
+    explicit ModelState(const MonitorConfig& c) : config(c), sampler(c.max_join_rate_per_second) {}
+    MonitorConfig config;
+    JoinSampler sampler;
+  };
+  struct VersionState {
+    VersionState(VersionKey key, ModelState& m)
+        : model(m), profile(std::move(key), m.config.window) {}
+    ModelState& model;
+    VersionProfile profile;
+  };
+
+  Impl(Deps deps, MonitorOptions o, std::map<std::string, MonitorConfig> m)
+      : clock(deps.clock),
+        options(std::move(o)),
+        configs(std::move(m)),
+        rings(options.ring_bytes) {}
+  ~Impl();
+
+  Status Restore();
+  void Start(Registry& registry);
+  void AddMetrics(Registry& registry);
+
+  // The collector.
+  void Run();
+  bool Cycle(bool force_flush, bool& flushed);
+  size_t DrainRings();
+  void FoldRecord(const std::byte* record) REQUIRES(state_mutex);
+  void KeepForLabels(const PredictionEvent& event, ModelState& model);
+  void TakeLabels();
+  void FoldJoined();
+  void CloseWindows();
+  bool WriteDatabase(bool force);
+  VersionState* Find(const PredictionEvent& event) REQUIRES(state_mutex);
+  VersionState* FindByKey(const VersionKey& key, bool restoring) REQUIRES(state_mutex);
+
+  Clock& clock;
+  const MonitorOptions options;
+  const std::map<std::string, MonitorConfig> configs;
+  RingSet rings;
+
+  Mutex inbox_mutex;
+  std::vector<GroundTruth> inbox GUARDED_BY(inbox_mutex);
+  std::atomic<uint64_t> labels_rejected{0};
+
+  Mutex control_mutex;
+  CondVar control_changed;
+  uint64_t flush_wanted GUARDED_BY(control_mutex) = 0;
+  uint64_t flush_done GUARDED_BY(control_mutex) = 0;
+  bool flush_ok GUARDED_BY(control_mutex) = true;
+  bool stop GUARDED_BY(control_mutex) = false;
+
+  // Written by the collector, read by anybody.
+  mutable Mutex state_mutex;
+  std::map<std::string, ModelState> models GUARDED_BY(state_mutex);
+  std::map<VersionKey, std::unique_ptr<VersionState>> versions GUARDED_BY(state_mutex);
+  std::unordered_map<uint32_t, VersionState*> by_id GUARDED_BY(state_mutex);
+  uint32_t last_id GUARDED_BY(state_mutex) = 0;
+  VersionState* last_state GUARDED_BY(state_mutex) = nullptr;
+  uint64_t events GUARDED_BY(state_mutex) = 0;
+  uint64_t events_without_profile GUARDED_BY(state_mutex) = 0;
+  LabelJoin::Counters label_counters GUARDED_BY(state_mutex);
+  uint64_t labels_waiting GUARDED_BY(state_mutex) = 0;
+  uint64_t lookup_errors GUARDED_BY(state_mutex) = 0;
+  std::atomic<int64_t> collector_cpu_ns{0};
+
+  // Of the collector alone.
+  WallTime wall_now{};
+  SteadyTime now{};
+  DecodedEvent decoded;
+  LabelJoin join{LabelJoin::Limits{}};
+  Database::Batch batch;
+  SteadyTime last_write{};  ///< when a write was last considered
+  SteadyTime last_offer{};  ///< when one was last begun
+  SteadyTime next_window_close = SteadyTime::min();
+
+  std::unique_ptr<Database> database;      ///< null: everything in memory
+  std::unique_ptr<DatabaseWriter> writer;  ///< null likewise
+  std::thread collector;
+  std::vector<Registry::Registration>
+      registrations;  ///< go first: their readers look at all of the above
+};
+
+Monitor::Impl::~Impl() {
+  registrations.clear();
+  if (collector.joinable()) {
+    {
+      MutexLock lock(control_mutex);
+      stop = true;
+    }
+    control_changed.NotifyAll();
+    collector.join();
+  }
+}
+
+Status Monitor::Impl::Restore() {
+  if (options.database.empty()) return OkStatus();
+  ASSIGN_OR_RETURN(database, Database::Open(options.database, clock.Now()));
+  ASSIGN_OR_RETURN(auto quality, database->LoadQuality());
+  WallTime from = clock.Now() - std::chrono::hours(6);
+  ASSIGN_OR_RETURN(auto windows, database->ReadWindows(std::nullopt, UnixMillis(from), 20'000));
+  MutexLock lock(state_mutex);
+  for (auto& [key, totals] : quality) {
+    if (VersionState* state = FindByKey(key, true)) state->profile.Restore(totals);
+  }
+  for (auto& [key, window] : windows) {
+    if (VersionState* state = FindByKey(key, true)) state->profile.Restore(std::move(window));
+  }
+  return OkStatus();
+}
+
+void Monitor::Impl::Start(Registry& registry) {
+  if (database) writer = std::make_unique<DatabaseWriter>(*database);
+  last_write = clock.SteadyNow();
+  collector = std::thread([this] { Run(); });
+  AddMetrics(registry);
+}
+
+void Monitor::Impl::Run() {
+  auto wait = options.poll;
+  const auto longest = std::max(options.poll, kIdlePoll);
+  while (true) {
+    uint64_t wanted;
+    bool stopping;
+    {
+      MutexLock lock(control_mutex);
+      if (flush_wanted == flush_done && !stop) control_changed.WaitFor(control_mutex, wait);
+      wanted = flush_wanted;
+      stopping = stop;
+    }
+    bool force = stopping || [&] {
+      MutexLock lock(control_mutex);
+      return wanted != flush_done;
+    }();
+    bool flushed = true;
+    bool busy = Cycle(force, flushed);
+    collector_cpu_ns = ThreadCpuTime().count();
+    if (force) {
+      MutexLock lock(control_mutex);
+      flush_done = wanted;
+      flush_ok = flushed;
+      control_changed.NotifyAll();
+    }
+    if (stopping) return;
+    // An idle server uses next to no CPU; the rings hold more than what comes in one long wait.
+    wait = busy ? options.poll : std::min(wait * 2, longest);
+  }
+}
+
+bool Monitor::Impl::Cycle(bool force_flush, bool& flushed) {
+  wall_now = clock.Now();
+  now = clock.SteadyNow();
+  CloseWindows();
+  size_t records = DrainRings();
+  TakeLabels();
+  join.Resolve(database.get(), wall_now, now);
+  FoldJoined();
+  flushed = WriteDatabase(force_flush);
+  return records > 0;
+}
+
+size_t Monitor::Impl::DrainRings() {
+  size_t total = 0;
+  size_t records;
+  // A bound, for writers may be as fast as this thread for a while and labels wait their turn.
+  for (int round = 0; round < 1000; ++round) {
+    MutexLock lock(state_mutex);
+    records = rings.Drain([this](const std::byte* record, size_t)
+                              NO_THREAD_SAFETY_ANALYSIS { FoldRecord(record); },
+                          kFoldBatch);
+    total += records;
+    if (records == 0) break;
+  }
+  return total;
+}
+
+void Monitor::Impl::FoldRecord(const std::byte* record) {
+  DecodeEvent(record, decoded);
+  const PredictionEvent& event = decoded.event;
+  ++events;
+  if (event.version == 0 && event.version_id == 0) return;  // no version has seen it
+  VersionState* state = Find(event);
+  if (state == nullptr || !state->model.config.enabled) return;
+  state->profile.Fold(event, wall_now, now);
+  if (auto closes = state->profile.closes(); closes && *closes < next_window_close) {
+    next_window_close = *closes;
+  }
+  if (event.outcome == StatusCode::kOk && !event.request_id.empty() && !event.predicted.empty()) {
+    KeepForLabels(event, state->model);
+  }
+}
+
+void Monitor::Impl::KeepForLabels(const PredictionEvent& event, ModelState& model) {
+  double weight = model.sampler.Weigh(event.request_id, event.predicted.size(), now);
+  if (weight <= 0) return;
+  int64_t at_ms = event.unix_ms > 0 ? event.unix_ms : UnixMillis(wall_now);
+  int64_t timeout_ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(model.config.label_timeout).count();
+  for (size_t row = 0; row < event.predicted.size(); ++row) {
+    join.AddPrediction(
+        KeptPrediction{std::string(event.request_id), static_cast<uint32_t>(row),
+                       std::string(event.model), event.version, std::string(event.predicted[row]),
+                       row == 0 ? event.score : -1.0, at_ms, at_ms + timeout_ms, weight},
+        wall_now, now);
+  }
+}
+
+Monitor::Impl::VersionState* Monitor::Impl::Find(const PredictionEvent& event) {
+  if (event.version_id != 0 && event.version_id == last_id) return last_state;
+  VersionState* state = nullptr;
+  if (event.version_id != 0) {
+    auto it = by_id.find(event.version_id);
+    if (it != by_id.end()) state = it->second;
+  }
+  if (state == nullptr) {
+    state = FindByKey({std::string(event.model), event.version}, false);
+    if (state == nullptr) {
+      ++events_without_profile;
+      return nullptr;
+    }
+    if (event.version_id != 0) by_id[event.version_id] = state;
+  }
+  last_id = event.version_id;
+  last_state = state;
+  return state;
+}
+
+Monitor::Impl::VersionState* Monitor::Impl::FindByKey(const VersionKey& key, bool restoring) {
+  auto it = versions.find(key);
+  if (it != versions.end()) return it->second.get();
+  if (versions.size() >= kMaxVersions) {
+    if (!restoring && events_without_profile == 0) {
+      LOG_WARN("too many model versions to monitor; further ones are not profiled",
+               {"limit", kMaxVersions}, {"model", key.first}, {"version", key.second});
+    }
+    return nullptr;
+  }
+  auto config = configs.find(key.first);
+  auto model = models.find(key.first);
+  if (model == models.end()) {
+    model =
+        models.try_emplace(key.first, config != configs.end() ? config->second : MonitorConfig{})
+            .first;
+  }
+  return versions.emplace(key, std::make_unique<VersionState>(key, model->second))
+      .first->second.get();
+}
+
+void Monitor::Impl::TakeLabels() {
+  std::vector<GroundTruth> labels;
+  {
+    MutexLock lock(inbox_mutex);
+    labels.swap(inbox);
+  }
+  for (GroundTruth& label : labels) join.AddLabel(std::move(label), wall_now, now);
+}
+
+void Monitor::Impl::FoldJoined() {
+  std::vector<LabelJoin::Joined> joined = join.TakeJoined();
+  auto append = [](auto& to, auto from) {
+    if (to.empty()) {
+      to = std::move(from);
+    } else {
+      std::move(from.begin(), from.end(), std::back_inserter(to));
+    }
+  };
+  append(batch.predictions, join.TakePredictions());
+  append(batch.marks, join.TakeMarks());
+  MutexLock lock(state_mutex);
+  for (const LabelJoin::Joined& j : joined) {
+    VersionState* state = FindByKey(j.version, false);
+    if (state == nullptr) continue;
+    state->profile.AddJoined(j.wrong, j.weight, j.first_of_request, wall_now, now);
+    next_window_close = std::min(next_window_close, *state->profile.closes());
+    batch.quality[j.version] = state->profile.quality();
+  }
+  label_counters = join.counters();
+  labels_waiting = join.waiting();
+  lookup_errors = join.lookup_errors();
+}
+
+void Monitor::Impl::CloseWindows() {
+  if (now < next_window_close) return;
+  MutexLock lock(state_mutex);
+  next_window_close = SteadyTime::max();
+  for (auto& [key, state] : versions) {
+    if (auto summary = state->profile.CloseWindow(now)) {
+      batch.windows.emplace_back(key, std::move(*summary));
+    }
+    if (auto closes = state->profile.closes()) {
+      next_window_close = std::min(next_window_close, *closes);
+    }
+  }
+}
+
+bool Monitor::Impl::WriteDatabase(bool force) {
+  if (!writer) {
+    batch = {};
+    return true;
+  }
+  if (!force && now - last_write < options.flush) return true;
+  // Nothing new and nothing much to delete: an idle server leaves the disk alone.
+  if (!force && batch.empty() && now - last_offer < std::chrono::seconds(10)) return true;
+  Database::Purge purge;
+  purge.predictions_expired_before_ms = UnixMillis(wall_now - kLateGrace);
+  purge.windows_before_ms = UnixMillis(wall_now - options.history);
+  // While the disk is slow the present batch grows until the writer is free again.
+  if (force) {
+    constexpr std::chrono::seconds kPatience{30};
+    writer->WaitIdle(kPatience);
+    last_write = last_offer = now;
+    return writer->Offer(batch, purge, now, true) && writer->WaitIdle(kPatience);
+  }
+  last_write = now;
+  if (writer->Offer(batch, purge, now, false)) last_offer = now;
+  return true;
+}
+
+void Monitor::Impl::AddMetrics(Registry& registry) {
+  auto add = [&](const char* name, const char* help, MetricType type,
+                 std::vector<std::string> labels, Registry::Reader reader) {
+    registrations.push_back(registry.Add({name, help, type, std::move(labels)}, std::move(reader)));
+  };
+  auto version_family = [this](double (*read)(const VersionTotals&)) {
+    return [this, read] {
+      std::vector<MetricSample> samples;
+      MutexLock lock(state_mutex);
+      for (const auto& [key, state] : versions) {
+        samples.push_back(
+            Sample({key.first, std::to_string(key.second)}, read(state->profile.Totals())));
+      }
+      return samples;
+    };
+  };
+  auto single = [](auto read) {
+    return [read] { return std::vector<MetricSample>{Sample({}, static_cast<double>(read()))}; };
+  };
+
+  add("leadsman_monitor_events_total", "Prediction events folded into profiles.",
+      MetricType::kCounter, {}, single([this] {
+        MutexLock lock(state_mutex);
+        return events;
+      }));
+  add("leadsman_monitor_events_dropped_total",
+      "Prediction events not folded: a ring was full, or too many threads or versions.",
+      MetricType::kCounter, {}, single([this] {
+        MutexLock lock(state_mutex);
+        return rings.dropped() + events_without_profile;
+      }));
+  add("leadsman_monitor_labels_total", "Labels by what became of them.", MetricType::kCounter,
+      {"result"}, [this] {
+        MutexLock lock(state_mutex);
+        const auto& c = label_counters;
+        return std::vector<MetricSample>{
+            Sample({"joined"}, static_cast<double>(c.joined)),
+            Sample({"unknown"}, static_cast<double>(c.unknown)),
+            Sample({"duplicate"}, static_cast<double>(c.duplicate)),
+            Sample({"late"}, static_cast<double>(c.late)),
+            Sample({"rejected"}, static_cast<double>(labels_rejected.load()))};
+      });
+  add("leadsman_monitor_labels_conflicting_total",
+      "Labels that gave another value than an earlier one of the same row (the first one stays).",
+      MetricType::kCounter, {}, single([this] {
+        MutexLock lock(state_mutex);
+        return label_counters.conflicting;
+      }));
+  add("leadsman_monitor_labels_pending", "Labels waiting for their prediction.", MetricType::kGauge,
+      {}, single([this] {
+        MutexLock lock(state_mutex);
+        return labels_waiting;
+      }));
+  add("leadsman_monitor_labelled_total",
+      "Rows whose label has come, weighted when only a share of predictions is kept.",
+      MetricType::kCounter, {"model", "version"},
+      version_family([](const VersionTotals& t) { return static_cast<double>(t.labelled); }));
+  add("leadsman_monitor_wrong_total", "Labelled rows that were predicted otherwise.",
+      MetricType::kCounter, {"model", "version"},
+      version_family([](const VersionTotals& t) { return static_cast<double>(t.wrong); }));
+  add("leadsman_monitor_accuracy", "Share of labelled rows predicted right, over all labels.",
+      MetricType::kGauge, {"model", "version"}, [this] {
+        std::vector<MetricSample> samples;
+        MutexLock lock(state_mutex);
+        for (const auto& [key, state] : versions) {
+          const QualityTotals& q = state->profile.quality();
+          if (q.labelled <= 0) continue;  // no labels, no accuracy
+          samples.push_back(
+              Sample({key.first, std::to_string(key.second)}, 1 - q.wrong / q.labelled));
+        }
+        return samples;
+      });
+  add("leadsman_monitor_predictions_total",
+      "Rows by predicted class; the 32 most frequent classes, the rest as (other).",
+      MetricType::kCounter, {"model", "version", "class"}, [this] {
+        std::vector<MetricSample> samples;
+        MutexLock lock(state_mutex);
+        for (const auto& [key, state] : versions) {
+          for (const auto& [name, count] : state->profile.Predicted()) {
+            samples.push_back(
+                Sample({key.first, std::to_string(key.second), name}, static_cast<double>(count)));
+          }
+        }
+        return samples;
+      });
+  add("leadsman_monitor_database_errors_total",
+      "Failed transactions and lookups of the monitor's database; they are retried.",
+      MetricType::kCounter, {}, single([this] {
+        MutexLock lock(state_mutex);
+        return lookup_errors + (writer ? writer->errors() : 0);
+      }));
+  add("leadsman_monitor_database_rows_lost_total",
+      "Rows given up because the database failed for too long.", MetricType::kCounter, {},
+      single([this] { return writer ? writer->rows_lost() : 0; }));
+  add("leadsman_monitor_collector_cpu_seconds_total",
+      "CPU time of the threads that fold events and write the database.", MetricType::kCounter, {},
+      single([this] {
+        return ToSeconds(Duration(collector_cpu_ns.load()) + (writer ? writer->cpu() : Duration{}));
+      }));
+}
+
+Monitor::Monitor(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Monitor::~Monitor() = default;
+
+Result<std::unique_ptr<Monitor>> Monitor::Create(Deps deps, MonitorOptions options,
+                                                 std::map<std::string, MonitorConfig> models) {
+  auto impl = std::make_unique<Impl>(deps, std::move(options), std::move(models));
+  RETURN_IF_ERROR(impl->Restore());
+  impl->Start(deps.registry);
+  return std::unique_ptr<Monitor>(new Monitor(std::move(impl)));
+}
+
+void Monitor::Emit(const PredictionEvent& event) {
+  ByteRing* ring = impl_->rings.ForThisThread();
+  if (ring == nullptr) return;  // counted by the set
+  size_t features = std::min(event.features.size(), VersionProfile::kMaxFeatures);
+  size_t bound = EncodedSizeBound(event, features);
+  if (bound > ring->max_record()) {
+    // A small ring and a wide input: the rest of the event is worth more than the features.
+    features = 0;
+    bound = EncodedSizeBound(event, 0);
+  }
+  std::byte* to = ring->Reserve(bound);
+  if (to == nullptr) return;  // counted by the ring
+  ring->Commit(EncodeEvent(event, features, to));
+}
+
+uint32_t Monitor::FeatureStride(size_t width) const {
+  size_t wide = std::max<size_t>(impl_->options.wide_input, 1);
+  return static_cast<uint32_t>(std::max<size_t>((width + wide - 1) / wide, 1));
+}
+
+LabelReceipt Monitor::AddLabels(std::vector<GroundTruth> labels) {
+  LabelReceipt receipt;
+  auto reject = [&](size_t index, std::string reason) {
+    ++receipt.rejected;
+    ++impl_->labels_rejected;
+    if (receipt.errors.size() < kMaxReceiptErrors) {
+      receipt.errors.push_back(StrCat("labels[", index, "]: ", reason));
+    }
+  };
+  std::vector<std::pair<size_t, GroundTruth>> good;
+  good.reserve(labels.size());
+  for (size_t i = 0; i < labels.size(); ++i) {
+    GroundTruth& label = labels[i];
+    if (label.request_id.empty()) {
+      reject(i, "request_id is empty");
+    } else if (label.request_id.size() > kMaxRequestId) {
+      reject(i, StrCat("request_id is longer than ", kMaxRequestId, " bytes"));
+    } else if (label.row >= PredictionEvent::kMaxPredictions) {
+      reject(i, StrCat("row ", label.row, " is not kept: only the first ",
+                       PredictionEvent::kMaxPredictions, " rows of a request are (0 to ",
+                       PredictionEvent::kMaxPredictions - 1, ")"));
+    } else if (label.label.empty()) {
+      reject(i, "label is empty");
+    } else if (label.label.size() > kMaxLabelBytes) {
+      reject(i, StrCat("label is longer than ", kMaxLabelBytes, " bytes"));
+    } else {
+      good.emplace_back(i, std::move(label));
+    }
+  }
+  MutexLock lock(impl_->inbox_mutex);
+  for (auto& [index, label] : good) {
+    if (impl_->inbox.size() >= kMaxLabelQueue) {
+      reject(index, "the label queue is full; send it again later");
+      continue;
+    }
+    impl_->inbox.push_back(std::move(label));
+    ++receipt.accepted;
+  }
+  return receipt;
+}
+
+bool Monitor::Flush(std::chrono::milliseconds timeout) {
+  // Real time, as all waiting is: the given clock may stand still.
+  const auto until = SystemClock().SteadyNow() + timeout;
+  MutexLock lock(impl_->control_mutex);
+  const uint64_t mine = ++impl_->flush_wanted;
+  impl_->control_changed.NotifyAll();
+  while (impl_->flush_done < mine) {
+    auto left = until - SystemClock().SteadyNow();
+    if (left <= Duration::zero()) return false;
+    impl_->control_changed.WaitFor(impl_->control_mutex, left);
+  }
+  return impl_->flush_ok;
+}
+
+VersionTotals Monitor::Totals(const std::string& model, int64_t version) const {
+  MutexLock lock(impl_->state_mutex);
+  auto it = impl_->versions.find({model, version});
+  return it == impl_->versions.end() ? VersionTotals{} : it->second->profile.Totals();
+}
+
+std::map<int64_t, std::vector<WindowSummary>> Monitor::Windows(const std::string& model,
+                                                               WallTime from) const {
+  std::map<int64_t, std::vector<WindowSummary>> windows;
+  bool older_on_disk = false;
+  {
+    MutexLock lock(impl_->state_mutex);
+    auto it = impl_->versions.lower_bound({model, INT64_MIN});
+    for (; it != impl_->versions.end() && it->first.first == model; ++it) {
+      const VersionProfile& profile = it->second->profile;
+      for (const WindowSummary& w : profile.closed()) {
+        if (w.start >= from) windows[it->first.second].push_back(w);
+      }
+      older_on_disk = older_on_disk || (profile.forgot_windows() && !profile.closed().empty() &&
+                                        profile.closed().front().start > from);
+    }
+  }
+  // After a restart only the last hours are in memory.
+  WallTime oldest = impl_->clock.Now() - std::chrono::hours(6);
+  if (!impl_->database || (!older_on_disk && from >= oldest)) return windows;
+  auto stored = impl_->database->ReadWindows(model, UnixMillis(from), kMaxWindowsRead);
+  if (!stored.ok()) {
+    LOG_WARN("older windows cannot be read", {"model", model}, {"reason", stored.status()});
+    return windows;
+  }
+  std::map<int64_t, std::vector<WindowSummary>> older;
+  for (auto& [key, window] : *stored) {
+    auto in_memory = windows.find(key.second);
+    if (in_memory != windows.end() && window.start >= in_memory->second.front().start) continue;
+    older[key.second].push_back(std::move(window));
+  }
+  for (auto& [version, list] : windows) {
+    auto& all = older[version];
+    std::move(list.begin(), list.end(), std::back_inserter(all));
+  }
+  return older;
+}
+
+Result<std::string> Monitor::ProfileJson(const std::string& model, int64_t version) const {
+  MutexLock lock(impl_->state_mutex);
+  auto it = impl_->versions.find({model, version});
+  if (it == impl_->versions.end()) {
+    return NotFoundError(StrCat("no profile of model ", model, " version ", version,
+                                ": it has served no request yet"));
+  }
+  return it->second->profile.ToJson();
+}
+
+Monitor::Counters Monitor::counters() const {
+  MutexLock lock(impl_->state_mutex);
+  const LabelJoin::Counters& l = impl_->label_counters;
+  Counters c;
+  c.events = impl_->events;
+  c.events_dropped = impl_->rings.dropped() + impl_->events_without_profile;
+  c.labels_joined = l.joined;
+  c.labels_unknown = l.unknown;
+  c.labels_duplicate = l.duplicate;
+  c.labels_conflicting = l.conflicting;
+  c.labels_late = l.late;
+  c.labels_rejected = impl_->labels_rejected;
+  c.labels_pending = impl_->labels_waiting;
+  c.database_errors = impl_->lookup_errors + (impl_->writer ? impl_->writer->errors() : 0);
+  c.database_rows_lost = impl_->writer ? impl_->writer->rows_lost() : 0;
+  c.collector_cpu =
+      Duration(impl_->collector_cpu_ns) + (impl_->writer ? impl_->writer->cpu() : Duration{});
+  return c;
+}
+
+}  // namespace leadsman

@@ -1,0 +1,515 @@
+#include "monitor/monitor.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#include <fstream>
+#include <limits>
+#include <thread>
+
+#include <nlohmann/json.hpp>
+
+#include "base/testing/fake_clock.h"
+#include "base/testing/temp_dir.h"
+#include "monitor/database.h"
+
+namespace leadsman {
+namespace {
+
+using namespace std::chrono_literals;
+
+class MonitorTest : public ::testing::Test {
+ protected:
+  void Open(std::map<std::string, MonitorConfig> models = {}) {
+    monitor_.reset();
+    auto monitor = Monitor::Create({clock_, registry_}, options_, std::move(models));
+    ASSERT_TRUE(monitor.ok()) << monitor.status();
+    monitor_ = std::move(*monitor);
+  }
+  void UseFile() { options_.database = dir_.file("monitor.db"); }
+
+  void Emit(const std::string& id, std::vector<std::string> predicted, int64_t version = 1,
+            StatusCode outcome = StatusCode::kOk, std::vector<float> features = {}) {
+    std::vector<std::string_view> views(predicted.begin(), predicted.end());
+    PredictionEvent event;
+    event.model = "digits";
+    event.version = version;
+    event.version_id = static_cast<uint32_t>(version + 10);
+    event.outcome = outcome;
+    event.unix_ms = UnixMillis(clock_.Now());
+    event.latency_ns = 1'000'000;
+    event.rows = static_cast<uint32_t>(predicted.size());
+    event.request_id = id;
+    event.predicted = views;
+    event.features = features;
+    event.score = 0.9f;
+    monitor_->Emit(event);
+  }
+  LabelReceipt Label(const std::string& id, const std::string& label, uint32_t row = 0) {
+    return monitor_->AddLabels({GroundTruth{id, row, label, UnixMillis(clock_.Now())}});
+  }
+  bool Flush() { return monitor_->Flush(20s); }
+  double Metric(const std::string& name, const std::vector<std::string>& labels = {}) {
+    for (const auto& family : registry_.Collect()) {
+      if (family.description->name != name) continue;
+      for (const auto& sample : family.samples) {
+        if (sample.label_values == labels) return sample.value;
+      }
+    }
+    return std::numeric_limits<double>::quiet_NaN();
+  }
+
+  FakeClock clock_;
+  Registry registry_;
+  TempDir dir_;
+  MonitorOptions options_;
+  std::unique_ptr<Monitor> monitor_;
+};
+
+TEST_F(MonitorTest, CountsRequestsErrorsAndLatencyPerVersion) {
+  Open();
+  for (int i = 0; i < 10; ++i) Emit("", {"7"}, 1);
+  Emit("", {}, 1, StatusCode::kInternal);
+  Emit("", {}, 1, StatusCode::kCancelled);
+  Emit("", {"7"}, 2);
+  ASSERT_TRUE(Flush());
+  VersionTotals one = monitor_->Totals("digits", 1);
+  EXPECT_EQ(one.requests, 12u);
+  EXPECT_EQ(one.errors, 1u);
+  EXPECT_EQ(one.latency[LatencyScheme::Index(1'000'000)], 10u);
+  EXPECT_EQ(monitor_->Totals("digits", 2).requests, 1u);
+  EXPECT_EQ(monitor_->Totals("digits", 3).requests, 0u);
+  EXPECT_EQ(monitor_->counters().events, 13u);
+  EXPECT_EQ(Metric("leadsman_monitor_events_total"), 13);
+  EXPECT_EQ(Metric("leadsman_monitor_predictions_total", {"digits", "1", "7"}), 10);
+}
+
+TEST_F(MonitorTest, EventsWithoutAVersionMakeNoProfile) {
+  Open();
+  PredictionEvent event;
+  event.model = "no-such-model";
+  event.outcome = StatusCode::kNotFound;
+  monitor_->Emit(event);
+  ASSERT_TRUE(Flush());
+  EXPECT_EQ(monitor_->counters().events, 1u);
+  EXPECT_FALSE(monitor_->ProfileJson("no-such-model", 0).ok());
+}
+
+TEST_F(MonitorTest, JoinsLabelsAndCountsWrongOnes) {
+  Open();
+  for (int i = 0; i < 10; ++i) Emit("r" + std::to_string(i), {"7"});
+  ASSERT_TRUE(Flush());
+  clock_.Advance(5s);
+  for (int i = 0; i < 10; ++i) Label("r" + std::to_string(i), i < 3 ? "8" : "7.0");
+  ASSERT_TRUE(Flush());
+  VersionTotals totals = monitor_->Totals("digits", 1);
+  EXPECT_EQ(totals.labelled, 10u);
+  EXPECT_EQ(totals.wrong, 3u);
+  EXPECT_EQ(totals.labelled_requests, 10u);
+  EXPECT_EQ(totals.wrong_requests, 3u);
+  EXPECT_EQ(monitor_->counters().labels_joined, 10u);
+  EXPECT_DOUBLE_EQ(Metric("leadsman_monitor_accuracy", {"digits", "1"}), 0.7);
+}
+
+TEST_F(MonitorTest, JoinsEveryOneOfSixteenRowsAndRejectsTheNext) {
+  Open();
+  std::vector<std::string> predicted;
+  for (int row = 0; row < 20; ++row) predicted.push_back(std::to_string(row % 10));
+  Emit("batch", predicted);
+  for (uint32_t row = 0; row < 16; ++row) Label("batch", std::to_string(row % 10), row);
+  LabelReceipt beyond = Label("batch", "6", 16);
+  ASSERT_TRUE(Flush());
+  VersionTotals totals = monitor_->Totals("digits", 1);
+  EXPECT_EQ(totals.labelled, 16u);
+  EXPECT_EQ(totals.wrong, 0u);
+  EXPECT_EQ(totals.labelled_requests, 1u);  // one request is one unit
+  EXPECT_EQ(beyond.accepted, 0u);
+  ASSERT_EQ(beyond.errors.size(), 1u);
+  EXPECT_NE(beyond.errors[0].find("row 16"), std::string::npos);
+}
+
+TEST_F(MonitorTest, ALabelMayOvertakeItsPrediction) {
+  Open();
+  Label("early", "7");
+  ASSERT_TRUE(Flush());
+  EXPECT_EQ(monitor_->counters().labels_pending, 1u);
+  clock_.Advance(30s);
+  Emit("early", {"7"});
+  ASSERT_TRUE(Flush());
+  EXPECT_EQ(monitor_->counters().labels_pending, 0u);
+  EXPECT_EQ(monitor_->Totals("digits", 1).labelled, 1u);
+}
+
+TEST_F(MonitorTest, ALabelWithoutPredictionIsUnknownAfterAMinute) {
+  Open();
+  Label("nobody", "7");
+  ASSERT_TRUE(Flush());
+  clock_.Advance(61s);
+  ASSERT_TRUE(Flush());
+  EXPECT_EQ(monitor_->counters().labels_unknown, 1u);
+  EXPECT_EQ(monitor_->counters().labels_pending, 0u);
+}
+
+TEST_F(MonitorTest, TheFirstLabelCountsAndAnotherValueIsAConflict) {
+  Open();
+  Emit("r", {"7"});
+  Label("r", "7");
+  Label("r", "7");
+  Label("r", "8");
+  ASSERT_TRUE(Flush());
+  EXPECT_EQ(monitor_->counters().labels_joined, 1u);
+  EXPECT_EQ(monitor_->counters().labels_duplicate, 2u);
+  EXPECT_EQ(monitor_->counters().labels_conflicting, 1u);
+  EXPECT_EQ(monitor_->Totals("digits", 1).wrong, 0u);
+}
+
+TEST_F(MonitorTest, ALabelAfterTheTimeoutIsLateAndDoesNotCount) {
+  MonitorConfig config;
+  config.label_timeout = 60s;
+  Open({{"digits", config}});
+  Emit("r", {"7"});
+  ASSERT_TRUE(Flush());
+  clock_.Advance(61s);
+  Label("r", "8");
+  ASSERT_TRUE(Flush());
+  EXPECT_EQ(monitor_->counters().labels_late, 1u);
+  EXPECT_EQ(monitor_->Totals("digits", 1).labelled, 0u);
+}
+
+TEST_F(MonitorTest, AJumpOfTheWallClockMakesNoLabelLate) {
+  UseFile();
+  Open();
+  Emit("before", {"7"});
+  ASSERT_TRUE(Flush());
+  clock_.JumpWall(24h);
+  Label("before", "7");
+  ASSERT_TRUE(Flush());
+  clock_.JumpWall(-48h);
+  Emit("after", {"7"});
+  Label("after", "7");
+  ASSERT_TRUE(Flush());
+  EXPECT_EQ(monitor_->counters().labels_late, 0u);
+  EXPECT_EQ(monitor_->Totals("digits", 1).labelled, 2u);
+}
+
+TEST_F(MonitorTest, PredictionsFromTheFutureStillJoinAfterARestart) {
+  UseFile();
+  Open();
+  Emit("r", {"7"});
+  ASSERT_TRUE(Flush());
+  clock_.JumpWall(-10min);
+  Open();
+  Label("r", "7");
+  ASSERT_TRUE(Flush());
+  EXPECT_EQ(monitor_->counters().labels_joined, 1u);
+}
+
+TEST_F(MonitorTest, PredictionsAndTotalsSurviveARestart) {
+  UseFile();
+  Open();
+  Emit("a", {"7"});
+  Emit("b", {"7"});
+  Label("a", "8");
+  ASSERT_TRUE(Flush());
+  Open();
+  EXPECT_EQ(monitor_->Totals("digits", 1).labelled, 1u);
+  EXPECT_EQ(monitor_->Totals("digits", 1).wrong_requests, 1u);
+  Label("b", "7");
+  Label("b", "7");
+  Label("a", "8");  // labelled before the restart
+  ASSERT_TRUE(Flush());
+  VersionTotals totals = monitor_->Totals("digits", 1);
+  EXPECT_EQ(totals.labelled, 2u);
+  EXPECT_EQ(totals.wrong, 1u);
+  EXPECT_EQ(monitor_->counters().labels_duplicate, 2u);
+}
+
+TEST_F(MonitorTest, EverythingEmittedBeforeTheEndIsWritten) {
+  UseFile();
+  Open();
+  Emit("last", {"7"});
+  Open();  // without Flush
+  Label("last", "7");
+  ASSERT_TRUE(Flush());
+  EXPECT_EQ(monitor_->counters().labels_joined, 1u);
+}
+
+TEST_F(MonitorTest, ExpiredPredictionsAreDeletedFromTheFile) {
+  UseFile();
+  MonitorConfig config;
+  config.label_timeout = 60s;
+  Open({{"digits", config}});
+  for (int i = 0; i < 10; ++i) Emit("r" + std::to_string(i), {"7"});
+  ASSERT_TRUE(Flush());
+  clock_.Advance(1h);
+  ASSERT_TRUE(Flush());
+  monitor_.reset();
+  auto database = Database::Open(options_.database, clock_.Now());
+  ASSERT_TRUE(database.ok());
+  EXPECT_FALSE((*(*database)->Find("r1", 0)).has_value());
+}
+
+TEST_F(MonitorTest, BeyondTheRateAShareIsKeptAndWeighted) {
+  MonitorConfig config;
+  config.max_join_rate_per_second = 1000;
+  Open({{"digits", config}});
+  constexpr int kRequests = 40'000;
+  for (int i = 0; i < kRequests; ++i) {
+    Emit("r" + std::to_string(i), {"7"});
+    if (i % 1000 == 999) {
+      ASSERT_TRUE(Flush());
+    }
+  }
+  for (int i = 0; i < kRequests; ++i) {
+    Label("r" + std::to_string(i), i % 5 == 0 ? "8" : "7");
+    if (i % 10'000 == 9'999) {
+      ASSERT_TRUE(Flush());
+    }
+  }
+  ASSERT_TRUE(Flush());
+  VersionTotals totals = monitor_->Totals("digits", 1);
+  EXPECT_LT(totals.labelled_requests, 9'000u);
+  EXPECT_GT(totals.labelled_requests, 3'000u);
+  // Each kept one stands for up to 32 requests: the standard deviation of the sum is about 2 %.
+  EXPECT_NEAR(static_cast<double>(totals.labelled), kRequests, 0.1 * kRequests);
+  EXPECT_NEAR(static_cast<double>(totals.wrong) / static_cast<double>(totals.labelled), 0.2, 0.04);
+}
+
+TEST_F(MonitorTest, ClosesWindowsPerVersionAndKeepsThemOverARestart) {
+  UseFile();
+  Open();
+  auto start = clock_.Now();
+  for (int w = 0; w < 3; ++w) {
+    for (int i = 0; i <= w; ++i) Emit("", {i == 0 ? "0" : "1"}, 1);
+    Emit("", {}, 2, StatusCode::kInternal);
+    ASSERT_TRUE(Flush());
+    clock_.Advance(10s);
+  }
+  ASSERT_TRUE(Flush());
+  for (int restart = 0; restart < 2; ++restart) {
+    auto windows = monitor_->Windows("digits", start - 10s);
+    ASSERT_EQ(windows.size(), 2u);
+    ASSERT_EQ(windows[1].size(), 3u);
+    EXPECT_EQ(windows[1][0].requests, 1u);
+    EXPECT_EQ(windows[1][2].requests, 3u);
+    EXPECT_EQ(windows[1][2].predicted["1"], 2u);
+    EXPECT_DOUBLE_EQ(windows[1][0].seconds, 10);
+    EXPECT_NEAR(windows[1][0].latency_p50_seconds, 1e-3, 1.3e-4);
+    EXPECT_EQ(windows[2][1].errors, 1u);
+    EXPECT_LT(windows[1][0].start, windows[1][1].start);
+    EXPECT_EQ(monitor_->Windows("digits", start + 10s)[1].size(), 2u);
+    EXPECT_TRUE(monitor_->Windows("other", start).empty());
+    Open();
+  }
+}
+
+TEST_F(MonitorTest, LabelsCountInTheWindowTheyArriveIn) {
+  Open();
+  auto start = clock_.Now();
+  Emit("r", {"7"});
+  ASSERT_TRUE(Flush());
+  clock_.Advance(10s);
+  Label("r", "8");
+  ASSERT_TRUE(Flush());
+  clock_.Advance(10s);
+  ASSERT_TRUE(Flush());
+  auto windows = monitor_->Windows("digits", start - 10s)[1];
+  ASSERT_EQ(windows.size(), 2u);
+  EXPECT_EQ(windows[0].labelled, 0u);
+  EXPECT_EQ(windows[1].labelled, 1u);
+  EXPECT_EQ(windows[1].wrong, 1u);
+  EXPECT_EQ(windows[1].requests, 0u);
+}
+
+TEST_F(MonitorTest, WindowsBeyondTheMemoryComeFromTheFile) {
+  UseFile();
+  Open();
+  auto start = clock_.Now();
+  for (int w = 0; w < 2100; ++w) {
+    Emit("", {"7"});
+    ASSERT_TRUE(Flush());
+    clock_.Advance(10s);
+  }
+  ASSERT_TRUE(Flush());
+  auto windows = monitor_->Windows("digits", start - 10s)[1];
+  ASSERT_EQ(windows.size(), 2100u);
+  for (size_t i = 1; i < windows.size(); ++i) EXPECT_LT(windows[i - 1].start, windows[i].start);
+}
+
+TEST_F(MonitorTest, ProfileHoldsWhatWasSeen) {
+  Open();
+  for (int i = 1; i <= 100; ++i) {
+    Emit("", {"7"}, 1, StatusCode::kOk, {static_cast<float>(i), i == 1 ? NAN : 0.5f});
+  }
+  ASSERT_TRUE(Flush());
+  auto text = monitor_->ProfileJson("digits", 1);
+  ASSERT_TRUE(text.ok());
+  auto json = nlohmann::json::parse(*text);
+  ASSERT_EQ(json["features"].size(), 2u);
+  auto& f = json["features"][0];
+  EXPECT_EQ(f["count"], 100);
+  EXPECT_DOUBLE_EQ(f["mean"], 50.5);
+  EXPECT_EQ(f["min"], 1);
+  EXPECT_EQ(f["max"], 100);
+  EXPECT_NEAR(f["quantiles"]["0.5"].get<double>(), 50, 2);
+  EXPECT_EQ(json["features"][1]["non_finite"], 1);
+  EXPECT_EQ(json["features"][1]["count"], 99);
+  EXPECT_EQ(json["predicted"]["7"], 100);
+  EXPECT_EQ(json["score"]["histogram"][18], 100);
+  EXPECT_EQ(monitor_->ProfileJson("digits", 9).status().code(), StatusCode::kNotFound);
+}
+
+TEST_F(MonitorTest, WideInputsAreSampledToABudget) {
+  Open();
+  EXPECT_EQ(monitor_->FeatureStride(4), 1u);
+  EXPECT_EQ(monitor_->FeatureStride(64), 1u);
+  EXPECT_EQ(monitor_->FeatureStride(65), 2u);
+  EXPECT_EQ(monitor_->FeatureStride(784), 13u);
+}
+
+TEST_F(MonitorTest, ASmallRingCountsDropsAndGoesOn) {
+  options_.ring_bytes = 4096;
+  Open();
+  std::vector<float> wide(2000, 1.0f);
+  Emit("", {"7"}, 1, StatusCode::kOk, wide);  // without its features
+  for (int i = 0; i < 10'000; ++i) Emit("", {"7"});
+  ASSERT_TRUE(Flush());
+  auto c = monitor_->counters();
+  EXPECT_EQ(c.events + c.events_dropped, 10'001u);
+  EXPECT_EQ(monitor_->Totals("digits", 1).requests, c.events);
+}
+
+TEST_F(MonitorTest, ManyThreadsEmitWhileOthersRead) {
+  UseFile();
+  MonitorConfig config;
+  config.max_join_rate_per_second = 1e9;
+  Open({{"digits", config}});
+  std::vector<std::thread> threads;
+  std::atomic<bool> stop{false};
+  for (int t = 0; t < 3; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 2000; ++i) {
+        std::string id = std::to_string(t) + "-" + std::to_string(i);
+        Emit(id, {"7", "8"}, 1 + i % 3);
+        if (i % 4 == 0) Label(id, "7");
+      }
+    });
+  }
+  std::thread reader([&] {
+    while (!stop) {
+      (void)monitor_->Totals("digits", 1);
+      (void)monitor_->ProfileJson("digits", 2);
+      (void)monitor_->Windows("digits", clock_.Now() - 1h);
+      (void)registry_.Collect();
+      (void)monitor_->Flush(5s);
+      clock_.Advance(100ms);
+    }
+  });
+  for (auto& t : threads) t.join();
+  stop = true;
+  reader.join();
+  ASSERT_TRUE(Flush());
+  auto c = monitor_->counters();
+  EXPECT_EQ(c.events, 6000u);
+  EXPECT_EQ(c.labels_joined, 1500u);
+}
+
+TEST_F(MonitorTest, TooManyVersionsAreCountedAsDropped) {
+  Open();
+  for (int v = 1; v <= 1100; ++v) Emit("", {"7"}, v);
+  ASSERT_TRUE(Flush());
+  EXPECT_EQ(monitor_->counters().events_dropped, 76u);
+}
+
+TEST_F(MonitorTest, BadLabelsAreNamed) {
+  Open();
+  auto receipt = monitor_->AddLabels(
+      {{"", 0, "7", 0}, {"ok", 0, "7", 0}, {"r", 0, "", 0}, {std::string(300, 'x'), 0, "7", 0}});
+  EXPECT_EQ(receipt.accepted, 1u);
+  EXPECT_EQ(receipt.rejected, 3u);
+  ASSERT_EQ(receipt.errors.size(), 3u);
+  EXPECT_EQ(receipt.errors[0], "labels[0]: request_id is empty");
+  EXPECT_EQ(receipt.errors[1], "labels[2]: label is empty");
+}
+
+/// A full disk, as far as this process is concerned: no file may grow beyond what the database's
+/// log has now.
+class FullDisk {
+ public:
+  explicit FullDisk(rlim_t bytes) {
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before_);
+    rlimit limit = before_;
+    limit.rlim_cur = bytes;
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FullDisk() { setrlimit(RLIMIT_FSIZE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+TEST_F(MonitorTest, AFullDiskDegradesToMemoryAndIsMadeUpForLater) {
+  UseFile();
+  Open();
+  Emit("before", {"7"});
+  ASSERT_TRUE(Flush());
+  {
+    FullDisk full(4096);
+    for (int i = 0; i < 500; ++i) Emit("full" + std::to_string(i), {"7"});
+    EXPECT_FALSE(Flush());
+    Label("full1", "8");
+    EXPECT_FALSE(Flush());
+    EXPECT_EQ(monitor_->Totals("digits", 1).requests, 501u);
+    EXPECT_EQ(monitor_->Totals("digits", 1).wrong, 1u);
+    EXPECT_GE(monitor_->counters().database_errors, 2u);
+    EXPECT_GE(Metric("leadsman_monitor_database_errors_total"), 2);
+  }
+  ASSERT_TRUE(Flush());
+  Open();  // what was kept back is in the file now
+  EXPECT_EQ(monitor_->Totals("digits", 1).labelled, 1u);
+  Label("full2", "7");
+  Label("full1", "8");
+  ASSERT_TRUE(Flush());
+  EXPECT_EQ(monitor_->Totals("digits", 1).labelled, 2u);
+  EXPECT_EQ(monitor_->counters().labels_duplicate, 1u);
+}
+
+TEST_F(MonitorTest, ADatabaseThatCannotBeOpenedIsAnErrorThatNamesIt) {
+  options_.database = dir_.file("no/such/folder/monitor.db");
+  auto monitor = Monitor::Create({clock_, registry_}, options_, {});
+  ASSERT_FALSE(monitor.ok());
+  EXPECT_EQ(monitor.status().code(), StatusCode::kUnavailable);
+  EXPECT_NE(monitor.status().message().find("no/such/folder"), std::string::npos);
+}
+
+TEST_F(MonitorTest, ABrokenDatabaseIsPutAsideAndANewOneBegun) {
+  UseFile();
+  std::ofstream(options_.database) << std::string(8192, 'x');
+  Open();
+  Emit("r", {"7"});
+  ASSERT_TRUE(Flush());
+  size_t aside = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(dir_.path())) {
+    if (entry.path().string().find(".broken-") != std::string::npos) ++aside;
+  }
+  EXPECT_EQ(aside, 1u);
+}
+
+TEST_F(MonitorTest, MonitoringOfAModelCanBeOff) {
+  MonitorConfig config;
+  config.enabled = false;
+  Open({{"digits", config}});
+  Emit("r", {"7"});
+  ASSERT_TRUE(Flush());
+  EXPECT_EQ(monitor_->Totals("digits", 1).requests, 0u);
+}
+
+TEST_F(MonitorTest, FlushGivesUpAfterItsTimeout) {
+  Open();
+  EXPECT_FALSE(monitor_->Flush(0ms) && monitor_->Flush(-1ms));
+}
+
+}  // namespace
+}  // namespace leadsman
