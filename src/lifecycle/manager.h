@@ -1,6 +1,10 @@
 #pragma once
 
+#include <array>
+#include <chrono>
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -28,6 +32,17 @@ struct ServableTable {
   std::unordered_map<std::string, Model, Hash, std::equal_to<>> models;
 };
 
+/// What one model's loads have come to since it was configured; for lifecycle/metrics.h.
+struct LifecycleCounters {
+  /// Upper bounds of `buckets`, in seconds; the last bucket takes what is longer.
+  static constexpr std::array<double, 9> kBounds = {0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60};
+  uint64_t loads_ok = 0;
+  uint64_t loads_failed = 0;
+  uint64_t unloads = 0;
+  std::array<uint64_t, kBounds.size() + 1> buckets{};  ///< durations of all loads, failed ones too
+  double load_seconds = 0;
+};
+
 /// Brings the wanted versions into memory and the others out: one control thread that lists the
 /// stores, asks the pure policy (lifecycle/policy.h) for the next action of each model, and carries
 /// it out on a small pool of loader threads. A version that cannot be loaded never takes the place
@@ -49,21 +64,28 @@ class LifecycleManager {
     int load_threads = 2;
     /// How long handles may hold an unwanted version before a WARN.
     std::chrono::milliseconds drain_timeout{30'000};
+    /// For tests: Start() starts no thread, the control loop and its loads run in StepForTest().
+    bool manual = false;
   };
 
   LifecycleManager(Deps deps, Options options);
   ~LifecycleManager();  ///< Stop()
 
   /// The whole wanted set of models; what is missing from it is drained and unloaded. May be called
-  /// again (reload).
+  /// again (reload): ready versions stay where they are still wanted, and keep the execution
+  /// settings they were loaded with. INVALID_ARGUMENT names every wrong model; then nothing
+  /// changes.
   Status Apply(std::vector<ModelConfig> models);
   /// Starts the control thread.
   void Start();
-  /// Ends all threads; loaded versions go once their handles are back.
+  /// Ends all threads; loaded versions go once their handles are back, those still held by then on
+  /// the thread that lets go. Waits for a load that is inside a runtime, which cannot be
+  /// interrupted; everything else (verification, queued loads, warm-up) is cut short.
   void Stop();
 
-  /// Replaces the pins of one model. Takes effect at the next step of the control loop, which this
-  /// call wakes.
+  /// Replaces the pins of one model, known or yet to come. Takes effect at the next step of the
+  /// control loop, which this call wakes; may be called from on_change, and then takes effect
+  /// before the next version is taken out of memory.
   void SetPins(const std::string& model, VersionPins pins);
   /// FAILED_PRECONDITION when the version is not ready, NOT_FOUND when there is no such model.
   Status SetLabel(const std::string& model, const std::string& label, int64_t version);
@@ -74,7 +96,16 @@ class LifecycleManager {
 
   /// True once every model of the first Apply() has a ready version or has failed for good; for
   /// /readyz.
+  /// A model that has no complete version yet has not settled; its note says what it waits for.
   bool SettledOnce() const;
+
+  /// By model. For RegisterLifecycleMetrics().
+  std::map<std::string, LifecycleCounters> GetCounters() const;
+
+  /// With Options::manual only: one round of the control loop (messages, listing, policy,
+  /// callbacks), then the loads and unloads it asked for, all on this thread. False when nothing
+  /// happened.
+  bool StepForTest();
 
  private:
   struct Impl;

@@ -1,0 +1,217 @@
+#include "lifecycle/load.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/strings.h"
+
+namespace leadsman {
+namespace {
+
+/// Warm-up inputs beyond this are not worth their memory: the version goes without.
+constexpr int64_t kMaxWarmupBytes = int64_t{256} << 20;
+
+std::string Describe(const TensorSpec& spec) {
+  return StrCat(DataTypeName(spec.type), spec.shape.ToString());
+}
+
+bool Compatible(const Shape& a, const Shape& b) {
+  if (a.rank() != b.rank()) return false;
+  for (size_t i = 0; i < a.rank(); ++i) {
+    if (a[i] != b[i] && a[i] >= 0 && b[i] >= 0) return false;
+  }
+  return true;
+}
+
+Status CompareTensor(std::string_view what, const TensorSpec& said, const TensorSpec* found,
+                     const std::vector<TensorSpec>& all) {
+  if (found == nullptr) {
+    std::vector<std::string> names;
+    for (const TensorSpec& spec : all) names.push_back(spec.name);
+    return InvalidArgumentError(StrCat("manifest.json names the ", what, " ", said.name,
+                                       ", the model has none of that name; it has ",
+                                       HumanList(names)));
+  }
+  if (said.type == found->type && Compatible(said.shape, found->shape)) return OkStatus();
+  return InvalidArgumentError(StrCat("manifest.json says that the ", what, " ", said.name, " is ",
+                                     Describe(said), ", the model's is ", Describe(*found)));
+}
+
+/// One row of zeros for every input that is not optional. Nothing when that is too large to be
+/// made.
+std::optional<std::vector<Tensor>> ZeroInputs(const Signature& signature) {
+  std::vector<Tensor> inputs;
+  int64_t left = kMaxWarmupBytes;
+  for (const TensorSpec& spec : signature.inputs) {
+    if (spec.optional) continue;
+    Tensor tensor;
+    tensor.Reset(spec.name, spec.type);
+    tensor.shape() = spec.shape;
+    for (size_t i = 0; i < spec.shape.rank(); ++i) {
+      if (spec.shape[i] < 0) tensor.shape()[i] = 1;
+    }
+    std::optional<int64_t> count = tensor.shape().ElementCount();
+    if (!count || *count > left / static_cast<int64_t>(ElementSize(spec.type))) return std::nullopt;
+    left -= *count * static_cast<int64_t>(ElementSize(spec.type));
+    if (spec.type == DataType::kBytes) {
+      for (int64_t i = 0; i < *count; ++i) tensor.PushString("");
+    } else {
+      auto* to = static_cast<char*>(tensor.Extend(static_cast<size_t>(*count)));
+      std::fill_n(to, static_cast<size_t>(*count) * ElementSize(spec.type), 0);
+    }
+    inputs.push_back(std::move(tensor));
+  }
+  return inputs;
+}
+
+Status CheckOutputs(const Signature& signature, std::span<const TensorView> outputs) {
+  if (outputs.size() != signature.outputs.size()) {
+    return InternalError(StrCat("the model gave ", outputs.size(), " outputs, its signature has ",
+                                signature.outputs.size()));
+  }
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const TensorSpec& spec = signature.outputs[i];
+    if (outputs[i].type == spec.type) continue;
+    return InternalError(StrCat("the output ", spec.name, " came as ",
+                                DataTypeName(outputs[i].type), ", its signature says ",
+                                DataTypeName(spec.type)));
+  }
+  return OkStatus();
+}
+
+/// Sends zeros through the model and measures. The first calls of many runtimes are the slow ones,
+/// so the median.
+Status WarmUp(ServableVersion& servable, Clock& clock, const std::atomic<bool>& cancel) {
+  const ModelConfig& config = *servable.config;
+  bool measured = false;
+  if (config.warmup_requests > 0) {
+    const Signature& signature = servable.model->signature();
+    std::optional<std::vector<Tensor>> tensors = ZeroInputs(signature);
+    if (!tensors) {
+      LOG_WARN("one row of the model's inputs is too large to warm up with",
+               {"model", servable.model_name}, {"version", servable.version});
+    } else {
+      std::vector<TensorView> inputs;
+      for (const Tensor& tensor : *tensors) inputs.push_back(tensor.View());
+      Result<std::unique_ptr<ExecutionContext>> context = servable.model->NewContext();
+      if (!context.ok()) return Annotate(context.status(), "warm-up");
+      std::vector<Duration> times;
+      for (int i = 0; i < config.warmup_requests && !cancel.load(); ++i) {
+        SteadyTime begin = clock.SteadyNow();
+        Result<std::span<const TensorView>> outputs = (*context)->Execute(inputs);
+        if (!outputs.ok()) return Annotate(outputs.status(), "warm-up with a row of zeros");
+        times.push_back(clock.SteadyNow() - begin);
+        RETURN_IF_ERROR(CheckOutputs(signature, *outputs));
+      }
+      if (!times.empty()) {
+        std::nth_element(times.begin(), times.begin() + times.size() / 2, times.end());
+        servable.warm_cost = times[times.size() / 2];
+        measured = true;
+      }
+    }
+  }
+  servable.run_inline = config.execution == ExecutionMode::kInline ||
+                        (config.execution == ExecutionMode::kAuto && measured &&
+                         servable.warm_cost < config.inline_below);
+  return OkStatus();
+}
+
+/// Failures that come back however often one tries: they wait for another artefact or another
+/// machine.
+bool MayPass(StatusCode code) {
+  return code != StatusCode::kInvalidArgument && code != StatusCode::kUnimplemented;
+}
+
+Status Load(const LoadRequest& request, const BackendRegistry& backends, Clock& clock,
+            const std::atomic<bool>& cancel, const std::function<void(VersionState)>& progress,
+            LoadOutcome& out) {
+  std::string path = JoinPath(request.directory, kManifestFileName);
+  ASSIGN_OR_RETURN(std::string json, ReadFile(path, kMaxManifestBytes));
+  Result<Manifest> manifest = ParseManifest(json);
+  if (!manifest.ok()) return Annotate(manifest.status(), kManifestFileName);
+  out.format = manifest->format;
+  Result<std::shared_ptr<Backend>> backend = backends.ForFormat(manifest->format);
+  if (!backend.ok()) {
+    out.retry = false;  // the runtimes of a process do not change
+    return backend.status();
+  }
+  out.backend = (*backend)->name();
+  RETURN_IF_ERROR(
+      VerifyFiles(*manifest, request.directory, request.config->name, request.version, &cancel));
+
+  progress(VersionState::kLoading);
+  auto servable = std::make_unique<ServableVersion>();
+  servable->model_name = request.config->name;
+  servable->version = request.version;
+  servable->backend_name = out.backend;
+  servable->format = out.format;
+  servable->config = request.config;
+  LoadSpec spec{.model_name = request.config->name,
+                .version = request.version,
+                .directory = request.directory,
+                .model_file = manifest->model_file,
+                .intra_op_threads = request.config->intra_op_threads,
+                .options = request.config->runtime_options};
+  ASSIGN_OR_RETURN(servable->model, (*backend)->Load(spec));
+  RETURN_IF_ERROR(CompareSignatures(manifest->signature, servable->model->signature()));
+
+  progress(VersionState::kWarming);
+  RETURN_IF_ERROR(WarmUp(*servable, clock, cancel));
+  if (cancel.load()) return CancelledError("the server is shutting down");
+  out.servable = std::move(servable);
+  return OkStatus();
+}
+
+}  // namespace
+
+Status CompareSignatures(const Signature& manifest, const Signature& runtime) {
+  if (manifest.inputs.empty() && manifest.outputs.empty()) return OkStatus();
+  for (const TensorSpec& said : manifest.inputs) {
+    RETURN_IF_ERROR(CompareTensor("input", said, runtime.FindInput(said.name), runtime.inputs));
+  }
+  for (const TensorSpec& found : runtime.inputs) {
+    if (found.optional || manifest.FindInput(found.name) != nullptr) continue;
+    return InvalidArgumentError(StrCat("the model needs the input ", found.name, " (",
+                                       Describe(found), "), which manifest.json does not name"));
+  }
+  for (const TensorSpec& said : manifest.outputs) {
+    RETURN_IF_ERROR(CompareTensor("output", said, runtime.FindOutput(said.name), runtime.outputs));
+  }
+  return OkStatus();
+}
+
+int64_t ResidentBytes() {
+  std::FILE* file = std::fopen("/proc/self/statm", "re");
+  if (file == nullptr) return 0;
+  long long size = 0, resident = 0;
+  int read = std::fscanf(file, "%lld %lld", &size, &resident);
+  std::fclose(file);
+  return read == 2 ? resident * sysconf(_SC_PAGESIZE) : 0;
+}
+
+LoadOutcome LoadVersion(const LoadRequest& request, const BackendRegistry& backends, Clock& clock,
+                        const std::atomic<bool>& cancel,
+                        const std::function<void(VersionState)>& progress) {
+  LoadOutcome out;
+  SteadyTime begin = clock.SteadyNow();
+  int64_t before = ResidentBytes();
+  try {
+    out.status = Load(request, backends, clock, cancel, progress, out);
+  } catch (const std::exception& e) {
+    out.status = InternalError(StrCat("the load ended with an exception: ", e.what()));
+  }
+  out.retry = out.retry && MayPass(out.status.code());
+  out.took = clock.SteadyNow() - begin;
+  out.memory_bytes = std::max<int64_t>(0, ResidentBytes() - before);
+  return out;
+}
+
+}  // namespace leadsman

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "backend/backend.h"
+#include "base/clock.h"
+#include "lifecycle/types.h"
+#include "storage/manifest.h"
+
+namespace leadsman {
+
+/// What a loader thread needs to bring one version into memory.
+struct LoadRequest {
+  std::shared_ptr<const ModelConfig> config;
+  int64_t version = 0;
+  std::string directory;
+};
+
+struct LoadOutcome {
+  Status status;
+  bool retry = true;  ///< after a failure: whether the same attempt could succeed later
+  std::unique_ptr<ServableVersion> servable;  ///< when status is OK; its `id` is not set yet
+  std::string format;                         ///< as far as known
+  std::string backend;
+  int64_t memory_bytes =
+      0;  ///< growth of the process's resident memory; other loads at the same time blur it
+  Duration took{};
+};
+
+/// Manifest → verified files → runtime → signature compared → warmed up. Blocks for as long as all
+/// that takes; tells `progress` when it goes from kFetching to kLoading and to kWarming. `cancel`
+/// ends it between two pieces of work, but not inside the runtime. Thread-safe; no exception leaves
+/// it.
+LoadOutcome LoadVersion(const LoadRequest& request, const BackendRegistry& backends, Clock& clock,
+                        const std::atomic<bool>& cancel,
+                        const std::function<void(VersionState)>& progress);
+
+/// INVALID_ARGUMENT naming the tensor and both sides where the manifest does not say what the
+/// runtime found. An empty manifest signature agrees with everything. Every input must be named on
+/// both sides (but for optional ones); outputs that the manifest leaves out are allowed.
+Status CompareSignatures(const Signature& manifest, const Signature& runtime);
+
+/// The process's resident memory now; 0 where the kernel does not say.
+int64_t ResidentBytes();
+
+}  // namespace leadsman

@@ -1,0 +1,367 @@
+#include "lifecycle/manager.h"
+
+#include <malloc.h>
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "lifecycle/inbox.h"
+#include "lifecycle/load.h"
+#include "lifecycle/loader_pool.h"
+#include "lifecycle/model_machine.h"
+
+namespace leadsman {
+namespace {
+
+template <typename... Fs>
+struct Overloaded : Fs... {
+  using Fs::operator()...;
+};
+
+Status Validate(const std::vector<ModelConfig>& models) {
+  std::vector<std::string> errors;
+  std::set<std::string> names;
+  for (const ModelConfig& model : models) {
+    std::string at = StrCat("model ", model.name.empty() ? "(without name)" : model.name);
+    if (model.name.empty()) errors.push_back(StrCat(at, ": name must not be empty"));
+    if (!names.insert(model.name).second) errors.push_back(StrCat(at, ": is configured twice"));
+    if (model.path.empty()) errors.push_back(StrCat(at, ": path must not be empty"));
+    if (model.policy.kind == VersionPolicy::Kind::kLatest && model.policy.latest < 1) {
+      errors.push_back(StrCat(at, ": latest must be at least 1"));
+    }
+    if (model.policy.kind == VersionPolicy::Kind::kSpecific && model.policy.specific.empty()) {
+      errors.push_back(StrCat(at, ": specific must name at least one version"));
+    }
+  }
+  return errors.empty() ? OkStatus() : InvalidArgumentError(Join(errors, "; "));
+}
+
+}  // namespace
+
+struct LifecycleManager::Impl {
+  Impl(Deps d, Options o)
+      : deps(std::move(d)), options(o), inbox(std::make_shared<LifecycleInbox>()) {}
+
+  // What a look at the stores brought, gathered without the lock.
+  struct Look {
+    std::string model;
+    std::shared_ptr<FileSource> source;
+    std::vector<std::pair<int64_t, std::string>> failed;
+    Result<std::vector<VersionFolder>> folders = InternalError("not listed");
+    std::vector<std::pair<int64_t, uint64_t>> stamps;
+  };
+
+  void Loop();
+  bool Step(bool list);
+  std::vector<Look> LookAtStores();
+  void Absorb(std::vector<LifecycleMessage> messages, std::vector<Look> looks,
+              MachineEffects& effects) REQUIRES(mutex);
+  void Decide(MachineEffects& effects) REQUIRES(mutex);
+  void PublishTable() REQUIRES(mutex);
+  void CarryOut(MachineEffects effects);
+  void SubmitLoad(LoadRequest request);
+  void SubmitUnload(std::unique_ptr<ServableVersion> servable);
+  void Stop();
+
+  const Deps deps;
+  const Options options;
+  const std::shared_ptr<LifecycleInbox> inbox;
+  Snapshot<ServableTable> table;
+  LoaderPool pool;
+  std::thread control;
+  std::atomic<bool> stopping{false};
+
+  mutable Mutex mutex;
+  std::map<std::string, ModelMachine> machines GUARDED_BY(mutex);
+  std::map<std::string, VersionPins> pins GUARDED_BY(mutex);
+  std::optional<std::set<std::string>> first_models GUARDED_BY(mutex);
+  bool settled GUARDED_BY(mutex) = false;
+  uint32_t next_id GUARDED_BY(mutex) = 1;
+};
+
+void LifecycleManager::Impl::Loop() {
+  // The pace is real time: deps.clock may stand still in tests of the rooms above.
+  Clock& pace = SystemClock();
+  SteadyTime next_list = pace.SteadyNow();
+  while (!stopping.load()) {
+    bool list = inbox->TakeListRequest() || pace.SteadyNow() >= next_list;
+    Step(list);
+    if (list) next_list = pace.SteadyNow() + options.poll_interval;
+    Duration wait = next_list - pace.SteadyNow();
+    {
+      MutexLock lock(mutex);
+      SteadyTime now = deps.clock.SteadyNow();
+      for (const auto& [name, machine] : machines) {
+        if (auto retry = machine.NextRetry()) wait = std::min<Duration>(wait, *retry - now);
+      }
+    }
+    inbox->Wait(std::max<Duration>(wait, std::chrono::milliseconds(5)));
+  }
+}
+
+bool LifecycleManager::Impl::Step(bool list) {
+  std::vector<LifecycleMessage> messages = inbox->Take();
+  std::vector<Look> looks = list ? LookAtStores() : std::vector<Look>();
+  bool happened = !messages.empty();
+  // What became ready is told before the policy decides what may go: a rollout pins in between.
+  MachineEffects absorbed;
+  {
+    MutexLock lock(mutex);
+    Absorb(std::move(messages), std::move(looks), absorbed);
+    if (absorbed.table_changed) PublishTable();
+  }
+  happened = happened || !absorbed.changes.empty();
+  CarryOut(std::move(absorbed));
+
+  MachineEffects decided;
+  {
+    MutexLock lock(mutex);
+    Decide(decided);
+    if (decided.table_changed) PublishTable();
+  }
+  happened = happened || !decided.changes.empty();
+  CarryOut(std::move(decided));
+  return happened;
+}
+
+std::vector<LifecycleManager::Impl::Look> LifecycleManager::Impl::LookAtStores() {
+  std::vector<Look> looks;
+  {
+    MutexLock lock(mutex);
+    for (const auto& [name, machine] : machines) {
+      if (machine.removed()) continue;
+      looks.push_back(
+          {.model = name, .source = machine.source(), .failed = machine.FailedFolders()});
+    }
+  }
+  for (Look& look : looks) {
+    look.folders = look.source->List();
+    for (const auto& [version, directory] : look.failed) {
+      look.stamps.emplace_back(version, StampOfFolder(directory));
+    }
+  }
+  return looks;
+}
+
+void LifecycleManager::Impl::Absorb(std::vector<LifecycleMessage> messages, std::vector<Look> looks,
+                                    MachineEffects& effects) {
+  WallTime now = deps.clock.Now();
+  SteadyTime steady = deps.clock.SteadyNow();
+  auto find = [&](const std::string& name) NO_THREAD_SAFETY_ANALYSIS {
+    auto it = machines.find(name);
+    return it == machines.end() ? nullptr : &it->second;
+  };
+  for (LifecycleMessage& message : messages) {
+    std::visit(Overloaded{[&](LoadProgress& m) {
+                            if (auto* machine = find(m.model)) {
+                              machine->OnProgress(m.version, m.state, now, effects);
+                            }
+                          },
+                          [&](LoadDone& m) NO_THREAD_SAFETY_ANALYSIS {
+                            if (auto* machine = find(m.model)) {
+                              uint32_t id = m.outcome.status.ok() ? next_id++ : 0;
+                              machine->OnLoadDone(std::move(m), id, now, steady, effects);
+                            }
+                          },
+                          [&](HandlesGone& m) {
+                            if (auto* machine = find(m.servable->model_name)) {
+                              machine->OnHandlesGone(std::move(m.servable), now, effects);
+                            } else {
+                              effects.unloads.push_back(std::move(m.servable));
+                            }
+                          },
+                          [&](UnloadDone& m) {
+                            if (auto* machine = find(m.model)) {
+                              machine->OnUnloadDone(m.version, now, effects);
+                            }
+                          }},
+               message);
+  }
+  for (Look& look : looks) {
+    ModelMachine* machine = find(look.model);
+    // A reload may have given the model another path meanwhile: then this look is of the wrong
+    // place.
+    if (machine == nullptr || machine->source() != look.source) continue;
+    machine->OnListing(look.folders, now, effects);
+    for (const auto& [version, stamp] : look.stamps) machine->OnFolderStamp(version, stamp, steady);
+  }
+}
+
+void LifecycleManager::Impl::Decide(MachineEffects& effects) {
+  WallTime now = deps.clock.Now();
+  SteadyTime steady = deps.clock.SteadyNow();
+  bool all_settled = first_models.has_value();
+  for (auto it = machines.begin(); it != machines.end();) {
+    ModelMachine& machine = it->second;
+    auto pin = pins.find(it->first);
+    machine.SetPins(pin == pins.end() ? VersionPins() : pin->second);
+    machine.Step(now, steady, effects);
+    if (machine.removed() && machine.Empty()) {
+      it = machines.erase(it);
+      continue;
+    }
+    if (first_models && first_models->contains(it->first) && !machine.removed()) {
+      all_settled = all_settled && machine.Settled();
+    }
+    ++it;
+  }
+  settled = settled || all_settled;
+}
+
+void LifecycleManager::Impl::PublishTable() {
+  auto next = std::make_shared<ServableTable>();
+  for (const auto& [name, machine] : machines) {
+    if (!machine.removed()) next->models.emplace(name, machine.TableEntry());
+  }
+  table.Set(std::move(next));
+}
+
+void LifecycleManager::Impl::CarryOut(MachineEffects effects) {
+  for (LoadRequest& load : effects.loads) SubmitLoad(std::move(load));
+  for (auto& servable : effects.unloads) SubmitUnload(std::move(servable));
+  if (!deps.on_change) return;
+  for (const MachineEffects::Change& change : effects.changes) {
+    deps.on_change(change.model, change.version, change.state, change.status);
+  }
+}
+
+void LifecycleManager::Impl::SubmitLoad(LoadRequest request) {
+  pool.Submit([this, request = std::move(request)] {
+    LoadDone done{.model = request.config->name, .version = request.version};
+    done.folder_stamp = StampOfFolder(request.directory);
+    done.outcome =
+        LoadVersion(request, deps.backends, deps.clock, stopping, [&](VersionState state) {
+          inbox->Post(LoadProgress{request.config->name, request.version, state});
+        });
+    inbox->Post(std::move(done));
+  });
+}
+
+void LifecycleManager::Impl::SubmitUnload(std::unique_ptr<ServableVersion> servable) {
+  pool.Submit(
+      [this, holder = std::make_shared<std::unique_ptr<ServableVersion>>(std::move(servable))] {
+        UnloadDone done{(*holder)->model_name, (*holder)->version};
+        int64_t before = ResidentBytes();
+        holder->reset();
+        malloc_trim(0);  // or the allocator keeps what the runtime gave back
+        LOG_INFO("version unloaded", {"model", done.model}, {"version", done.version},
+                 {"resident_bytes_before", before}, {"resident_bytes_after", ResidentBytes()});
+        inbox->Post(std::move(done));
+      });
+}
+
+void LifecycleManager::Impl::Stop() {
+  stopping = true;
+  inbox->Wake(false);
+  if (control.joinable()) control.join();
+  pool.Stop();
+  std::vector<LifecycleMessage> left = inbox->Close();
+  // Destroyed, with the models that nobody holds, after the lock is given back.
+  std::shared_ptr<const ServableTable> old_table = table.Get();
+  std::map<std::string, ModelMachine> old;
+  MutexLock lock(mutex);
+  old.swap(machines);
+  PublishTable();
+}
+
+LifecycleManager::LifecycleManager(Deps deps, Options options)
+    : impl_(std::make_unique<Impl>(std::move(deps), options)) {}
+LifecycleManager::~LifecycleManager() { Stop(); }
+
+Status LifecycleManager::Apply(std::vector<ModelConfig> models) {
+  RETURN_IF_ERROR(Validate(models));
+  {
+    MutexLock lock(impl_->mutex);
+    std::set<std::string> names;
+    for (ModelConfig& model : models) {
+      std::string name = model.name;
+      names.insert(name);
+      auto config = std::make_shared<const ModelConfig>(std::move(model));
+      auto it = impl_->machines.find(name);
+      if (it != impl_->machines.end()) {
+        it->second.Configure(std::move(config));
+      } else {
+        impl_->machines.emplace(
+            name, ModelMachine(std::move(config), impl_->inbox, impl_->options.drain_timeout));
+      }
+    }
+    for (auto& [name, machine] : impl_->machines) {
+      if (!names.contains(name)) machine.Remove();
+    }
+    if (!impl_->first_models) impl_->first_models = std::move(names);
+    impl_->PublishTable();
+  }
+  impl_->inbox->Wake(true);
+  return OkStatus();
+}
+
+void LifecycleManager::Start() {
+  if (impl_->options.manual) return;
+  CHECK(!impl_->control.joinable());
+  impl_->pool.Start(std::max(1, impl_->options.load_threads));
+  impl_->control = std::thread([this] { impl_->Loop(); });
+}
+
+void LifecycleManager::Stop() { impl_->Stop(); }
+
+void LifecycleManager::SetPins(const std::string& model, VersionPins pins) {
+  {
+    MutexLock lock(impl_->mutex);
+    impl_->pins[model] = std::move(pins);
+  }
+  impl_->inbox->Wake(false);
+}
+
+Status LifecycleManager::SetLabel(const std::string& model, const std::string& label,
+                                  int64_t version) {
+  MutexLock lock(impl_->mutex);
+  auto it = impl_->machines.find(model);
+  if (it == impl_->machines.end() || it->second.removed()) {
+    return NotFoundError(StrCat("there is no model ", model));
+  }
+  RETURN_IF_ERROR(it->second.SetLabel(label, version));
+  impl_->PublishTable();
+  return OkStatus();
+}
+
+const Snapshot<ServableTable>& LifecycleManager::table() const { return impl_->table; }
+
+std::vector<ModelStatus> LifecycleManager::GetStatus() const {
+  MutexLock lock(impl_->mutex);
+  std::vector<ModelStatus> all;
+  for (const auto& [name, machine] : impl_->machines) all.push_back(machine.GetStatus());
+  return all;
+}
+
+Result<ModelStatus> LifecycleManager::GetStatus(const std::string& model) const {
+  MutexLock lock(impl_->mutex);
+  auto it = impl_->machines.find(model);
+  if (it != impl_->machines.end()) return it->second.GetStatus();
+  std::vector<std::string> names;
+  for (const auto& [name, machine] : impl_->machines) names.push_back(name);
+  return NotFoundError(StrCat("there is no model ", model, "; there are ", HumanList(names)));
+}
+
+bool LifecycleManager::SettledOnce() const {
+  MutexLock lock(impl_->mutex);
+  return impl_->settled;
+}
+
+std::map<std::string, LifecycleCounters> LifecycleManager::GetCounters() const {
+  MutexLock lock(impl_->mutex);
+  std::map<std::string, LifecycleCounters> counters;
+  for (const auto& [name, machine] : impl_->machines) counters[name] = machine.counters();
+  return counters;
+}
+
+bool LifecycleManager::StepForTest() {
+  CHECK(impl_->options.manual);
+  bool happened = impl_->Step(/*list=*/true);
+  while (impl_->pool.RunOneHere()) happened = true;
+  return happened;
+}
+
+}  // namespace leadsman

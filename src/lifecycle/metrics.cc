@@ -1,0 +1,124 @@
+#include "lifecycle/metrics.h"
+
+#include <array>
+#include <string>
+#include <utility>
+
+namespace leadsman {
+namespace {
+
+constexpr int kStates = static_cast<int>(VersionState::kFailed) + 1;
+
+std::vector<MetricSample> VersionsByState(const LifecycleManager& manager) {
+  std::vector<MetricSample> samples;
+  for (const ModelStatus& model : manager.GetStatus()) {
+    std::array<int, kStates> counts{};
+    for (const VersionStatus& version : model.versions)
+      ++counts[static_cast<size_t>(version.state)];
+    for (int state = 0; state < kStates; ++state) {
+      std::string name(VersionStateName(static_cast<VersionState>(state)));
+      samples.push_back({.label_values = {model.name, name},
+                         .value = static_cast<double>(counts[static_cast<size_t>(state)])});
+    }
+  }
+  return samples;
+}
+
+std::vector<MetricSample> Loads(const LifecycleManager& manager) {
+  std::vector<MetricSample> samples;
+  for (const auto& [model, counters] : manager.GetCounters()) {
+    samples.push_back(
+        {.label_values = {model, "ok"}, .value = static_cast<double>(counters.loads_ok)});
+    samples.push_back(
+        {.label_values = {model, "failed"}, .value = static_cast<double>(counters.loads_failed)});
+  }
+  return samples;
+}
+
+std::vector<MetricSample> Unloads(const LifecycleManager& manager) {
+  std::vector<MetricSample> samples;
+  for (const auto& [model, counters] : manager.GetCounters()) {
+    samples.push_back({.label_values = {model}, .value = static_cast<double>(counters.unloads)});
+  }
+  return samples;
+}
+
+std::vector<MetricSample> LoadDurations(const LifecycleManager& manager) {
+  std::vector<MetricSample> samples;
+  for (const auto& [model, counters] : manager.GetCounters()) {
+    MetricSample sample{.label_values = {model}};
+    const auto& bounds = LifecycleCounters::kBounds;
+    for (size_t i = 0; i < counters.buckets.size(); ++i) {
+      sample.count += counters.buckets[i];
+      if (i == bounds.size()) break;
+      sample.upper_bounds.push_back(bounds[i]);
+      sample.cumulative.push_back(sample.count);
+    }
+    sample.sum = counters.load_seconds;
+    samples.push_back(std::move(sample));
+  }
+  return samples;
+}
+
+/// One gauge for each ready version.
+template <typename F>
+std::vector<MetricSample> OfReady(const LifecycleManager& manager, F value) {
+  std::vector<MetricSample> samples;
+  for (const ModelStatus& model : manager.GetStatus()) {
+    for (const VersionStatus& version : model.versions) {
+      if (version.state != VersionState::kReady) continue;
+      samples.push_back({.label_values = {model.name, std::to_string(version.version)},
+                         .value = static_cast<double>(value(version))});
+    }
+  }
+  return samples;
+}
+
+}  // namespace
+
+std::vector<Registry::Registration> RegisterLifecycleMetrics(LifecycleManager& manager,
+                                                             Registry& registry) {
+  std::vector<Registry::Registration> registrations;
+  auto add = [&](MetricDescription description, Registry::Reader reader) {
+    registrations.push_back(registry.Add(std::move(description), std::move(reader)));
+  };
+  add({.name = "leadsman_lifecycle_versions",
+       .help = "Model versions known to the server, by state.",
+       .type = MetricType::kGauge,
+       .labels = {"model", "state"}},
+      [&manager] { return VersionsByState(manager); });
+  add({.name = "leadsman_lifecycle_loads_total",
+       .help = "Attempts to load a version, by outcome.",
+       .type = MetricType::kCounter,
+       .labels = {"model", "outcome"}},
+      [&manager] { return Loads(manager); });
+  add({.name = "leadsman_lifecycle_load_duration_seconds",
+       .help = "Time from the start of an attempt to load a version to its end: verification, load "
+               "and warm-up.",
+       .type = MetricType::kHistogram,
+       .labels = {"model"}},
+      [&manager] { return LoadDurations(manager); });
+  add({.name = "leadsman_lifecycle_unloads_total",
+       .help = "Versions taken out of memory.",
+       .type = MetricType::kCounter,
+       .labels = {"model"}},
+      [&manager] { return Unloads(manager); });
+  add({.name = "leadsman_lifecycle_version_memory_bytes",
+       .help =
+           "Growth of the process's resident memory while a ready version was loaded; an estimate.",
+       .type = MetricType::kGauge,
+       .labels = {"model", "version"}},
+      [&manager] {
+        return OfReady(manager, [](const VersionStatus& v) { return v.memory_bytes; });
+      });
+  add({.name = "leadsman_lifecycle_version_warm_cost_seconds",
+       .help = "Median duration of one warm-up call of a ready version.",
+       .type = MetricType::kGauge,
+       .labels = {"model", "version"}},
+      [&manager] {
+        return OfReady(manager, [](const VersionStatus& v) { return ToSeconds(v.warm_cost); });
+      });
+  return registrations;
+}
+
+}  // namespace leadsman

@@ -1,0 +1,423 @@
+#include "lifecycle/model_machine.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "base/strings.h"
+
+namespace leadsman {
+namespace {
+
+constexpr int kGoneVersionsListed = 32;
+
+bool InMemory(VersionState state) {
+  return state == VersionState::kReady || state == VersionState::kDraining ||
+         state == VersionState::kUnloading;
+}
+bool Idle(VersionState state) {
+  return state == VersionState::kNew || state == VersionState::kGone ||
+         state == VersionState::kFailed;
+}
+std::string_view ExecutionName(const ServableVersion& servable) {
+  return servable.run_inline ? "inline" : "pool";
+}
+
+void Count(LifecycleCounters& counters, const LoadOutcome& outcome) {
+  ++(outcome.status.ok() ? counters.loads_ok : counters.loads_failed);
+  double seconds = ToSeconds(outcome.took);
+  counters.load_seconds += seconds;
+  const auto& bounds = LifecycleCounters::kBounds;
+  size_t bucket =
+      static_cast<size_t>(std::lower_bound(bounds.begin(), bounds.end(), seconds) - bounds.begin());
+  ++counters.buckets[bucket];
+}
+
+}  // namespace
+
+ModelMachine::ModelMachine(std::shared_ptr<const ModelConfig> config,
+                           std::shared_ptr<LifecycleInbox> inbox, Duration drain_timeout)
+    : inbox_(std::move(inbox)), drain_timeout_(drain_timeout) {
+  Configure(std::move(config));
+}
+
+void ModelMachine::Configure(std::shared_ptr<const ModelConfig> config) {
+  removed_ = false;
+  if (!source_ || source_->path() != config->path) {
+    source_ = std::make_shared<FileSource>(config->path);
+    list_error_.clear();
+    listed_once_ = false;
+  }
+  if (config_) {
+    // A label that the new configuration moves is no longer what somebody set by hand.
+    for (const auto& [label, version] : config->labels) {
+      auto before = config_->labels.find(label);
+      if (before == config_->labels.end() || before->second != version) set_labels_.erase(label);
+    }
+  }
+  config_ = std::move(config);
+}
+
+bool ModelMachine::Empty() const {
+  return std::all_of(entries_.begin(), entries_.end(),
+                     [](const auto& e) { return Idle(e.second.shown.state); });
+}
+
+std::map<std::string, int64_t> ModelMachine::AllLabels() const {
+  std::map<std::string, int64_t> labels = set_labels_;
+  labels.insert(config_->labels.begin(), config_->labels.end());
+  return labels;
+}
+
+Status ModelMachine::SetLabel(const std::string& label, int64_t version) {
+  if (label.empty()) return InvalidArgumentError("a label must not be empty");
+  auto it = entries_.find(version);
+  if (it == entries_.end() || it->second.shown.state != VersionState::kReady) {
+    std::vector<std::string> ready;
+    for (const auto& [v, entry] : entries_) {
+      if (entry.shown.state == VersionState::kReady) ready.push_back(std::to_string(v));
+    }
+    return FailedPreconditionError(StrCat("label ", label, " can only point at a ready version of ",
+                                          config_->name, "; version ", version,
+                                          " is not, ready: ", HumanList(ready)));
+  }
+  set_labels_[label] = version;
+  return OkStatus();
+}
+
+void ModelMachine::Enter(Entry& entry, VersionState state, Status status, WallTime now,
+                         MachineEffects& effects) {
+  entry.shown.state = state;
+  entry.shown.status = std::move(status);
+  entry.shown.since = now;
+  effects.changes.push_back({config_->name, entry.shown.version, state, entry.shown.status});
+}
+
+void ModelMachine::OnListing(const Result<std::vector<VersionFolder>>& folders, WallTime now,
+                             MachineEffects& effects) {
+  if (!folders.ok()) {
+    // Nothing is known, which is not the same as nothing being there: what serves goes on serving.
+    if (list_error_.empty() && !removed_) {
+      LOG_WARN("a model's folder cannot be listed", {"model", config_->name},
+               {"status", folders.status()});
+    }
+    list_error_ = folders.status().message();
+    return;
+  }
+  list_error_.clear();
+  listed_once_ = true;
+  for (auto& [version, entry] : entries_) entry.folder_there = entry.complete = false;
+  for (const VersionFolder& folder : *folders) {
+    Entry& entry = entries_[folder.version];
+    entry.shown.version = folder.version;
+    entry.folder_there = true;
+    entry.complete = folder.complete;
+    entry.directory = folder.directory;
+    if (folder.complete) entry.manifest = folder.manifest;
+    bool known_by_files = entry.shown.state == VersionState::kNew;
+    if (known_by_files && !folder.complete) {
+      if (!entry.listed) entry.shown.since = now;
+      entry.listed = true;
+      entry.shown.status = UnavailableError(folder.waiting);
+    } else if (known_by_files) {
+      entry.shown.status = OkStatus();
+    } else if (entry.shown.state == VersionState::kReady && folder.complete &&
+               !(entry.manifest == entry.loaded_manifest) && !entry.changed_since) {
+      entry.changed_since = true;
+      LOG_WARN("a version's files changed after it was loaded; it is served as it was",
+               {"model", config_->name}, {"version", folder.version});
+    }
+  }
+  Forget(effects, now);
+}
+
+void ModelMachine::Forget(MachineEffects& effects, WallTime now) {
+  int newer = 0;
+  for (auto it = entries_.end(); it != entries_.begin();) {
+    auto at = std::prev(it);
+    Entry& entry = at->second;
+    bool there = entry.folder_there;
+    if (!there && entry.shown.state == VersionState::kFailed) {
+      Enter(entry, VersionState::kGone, OkStatus(), now, effects);
+    }
+    bool drop =
+        !there && (entry.shown.state == VersionState::kNew ||
+                   (entry.shown.state == VersionState::kGone && newer >= kGoneVersionsListed));
+    if (drop) {
+      it = entries_.erase(at);
+    } else {
+      newer += entry.listed ? 1 : 0;
+      it = at;
+    }
+  }
+}
+
+std::vector<std::pair<int64_t, std::string>> ModelMachine::FailedFolders() const {
+  std::vector<std::pair<int64_t, std::string>> folders;
+  for (const auto& [version, entry] : entries_) {
+    if (entry.failed_for_good && entry.folder_there) folders.emplace_back(version, entry.directory);
+  }
+  return folders;
+}
+
+void ModelMachine::OnFolderStamp(int64_t version, uint64_t stamp, SteadyTime now) {
+  auto it = entries_.find(version);
+  if (it == entries_.end() || !it->second.failed_for_good) return;
+  Entry& entry = it->second;
+  // Two looks that agree: a copy in progress is left alone.
+  bool settled = stamp == entry.seen_stamp;
+  entry.seen_stamp = stamp;
+  if (!settled || stamp == entry.failed_stamp || stamp == 0) return;
+  LOG_INFO("a failed version's files have changed; it is tried again", {"model", config_->name},
+           {"version", version});
+  entry.failed_for_good = false;
+  entry.attempts = 0;
+  entry.retry_at = now;
+}
+
+ModelView ModelMachine::View(SteadyTime steady) const {
+  ModelView view{
+      .swap = config_->swap, .policy = config_->policy, .pins = pins_, .removed = removed_};
+  for (const auto& [version, entry] : entries_) {
+    VersionState state = entry.shown.state;
+    view.versions.push_back({.version = version,
+                             .state = state,
+                             .available = entry.folder_there && (entry.complete || !Idle(state)),
+                             .failed_before = entry.failed_before,
+                             .failed_for_good = entry.failed_for_good,
+                             .retry_due = !entry.failed_for_good && steady >= entry.retry_at});
+  }
+  return view;
+}
+
+void ModelMachine::Step(WallTime now, SteadyTime steady, MachineEffects& effects) {
+  while (true) {
+    ModelView view = View(steady);
+    Action action = NextAction(view);
+    if (action.kind == Action::Kind::kNothing) {
+      std::set<int64_t> wanted = WantedVersions(view);
+      bool hopeless = !wanted.empty();
+      bool ready = false;
+      for (auto& [version, entry] : entries_) {
+        ready = ready || entry.shown.state == VersionState::kReady;
+        if (!wanted.contains(version)) continue;
+        entry.listed = true;
+        hopeless = hopeless && entry.failed_for_good;
+      }
+      settled_ = settled_ || ready || hopeless;
+      WarnOfSlowDrains(steady);
+      return;
+    }
+    Entry& entry = entries_.at(action.version);
+    if (action.kind == Action::Kind::kUnload) {
+      BeginDrain(entry, now, steady, effects);
+    } else if (entry.shown.state == VersionState::kDraining) {
+      entry.handle = entry.draining.lock();
+      if (entry.handle) {
+        effects.table_changed = true;
+        Enter(entry, VersionState::kReady, OkStatus(), now, effects);
+      } else {
+        // The last handle is just back; the message that says so is in the inbox.
+        Enter(entry, VersionState::kUnloading, OkStatus(), now, effects);
+      }
+    } else {
+      BeginLoad(entry, now, effects);
+      effects.loads.push_back({config_, action.version, entry.directory});
+    }
+  }
+}
+
+void ModelMachine::BeginLoad(Entry& entry, WallTime now, MachineEffects& effects) {
+  entry.listed = true;
+  entry.loaded_manifest = entry.manifest;
+  entry.changed_since = false;
+  entry.shown.execution.clear();
+  entry.shown.warm_cost = {};
+  entry.shown.memory_bytes = 0;
+  Enter(entry, VersionState::kFetching, OkStatus(), now, effects);
+}
+
+void ModelMachine::BeginDrain(Entry& entry, WallTime now, SteadyTime steady,
+                              MachineEffects& effects) {
+  entry.draining = entry.handle;
+  entry.drain_began = steady;
+  entry.drain_warned = false;
+  effects.table_changed = true;
+  Enter(entry, VersionState::kDraining, OkStatus(), now, effects);
+  LOG_INFO("version draining", {"model", config_->name}, {"version", entry.shown.version});
+  entry.handle = nullptr;
+}
+
+void ModelMachine::WarnOfSlowDrains(SteadyTime steady) {
+  for (auto& [version, entry] : entries_) {
+    if (entry.shown.state != VersionState::kDraining || entry.drain_warned ||
+        steady - entry.drain_began < drain_timeout_) {
+      continue;
+    }
+    entry.drain_warned = true;
+    entry.shown.status = DeadlineExceededError(
+        StrCat("requests have held it for more than ", drain_timeout_ / std::chrono::seconds(1),
+               " s since it was to be unloaded; it goes when they end"));
+    LOG_WARN("requests hold a version that is to be unloaded", {"model", config_->name},
+             {"version", version});
+  }
+}
+
+void ModelMachine::OnProgress(int64_t version, VersionState state, WallTime now,
+                              MachineEffects& effects) {
+  auto it = entries_.find(version);
+  if (it != entries_.end()) Enter(it->second, state, OkStatus(), now, effects);
+}
+
+void ModelMachine::OnLoadDone(LoadDone done, uint32_t id, WallTime now, SteadyTime steady,
+                              MachineEffects& effects) {
+  auto it = entries_.find(done.version);
+  if (it == entries_.end()) return;
+  Entry& entry = it->second;
+  LoadOutcome& outcome = done.outcome;
+  Count(counters_, outcome);
+  entry.shown.format = outcome.format;
+  entry.shown.backend = outcome.backend;
+  if (!outcome.status.ok()) {
+    entry.failed_before = true;
+    entry.failed_stamp = entry.seen_stamp = done.folder_stamp;
+    int allowed = 1 + std::max(0, config_->load_retries);
+    ++entry.attempts;
+    entry.failed_for_good = !outcome.retry || entry.attempts >= allowed;
+    entry.retry_at = steady + config_->load_retry_delay;
+    LOG_WARN("version failed to load", {"model", config_->name}, {"version", done.version},
+             {"attempt", entry.attempts}, {"for_good", entry.failed_for_good},
+             {"status", outcome.status});
+    std::string next = entry.failed_for_good
+                           ? std::string(" (not tried again until its files change)")
+                           : StrCat(" (attempt ", entry.attempts, " of ", allowed, ", the next in ",
+                                    config_->load_retry_delay.count(), " ms)");
+    Enter(entry, VersionState::kFailed,
+          Status(outcome.status.code(), StrCat(outcome.status.message(), next)), now, effects);
+    return;
+  }
+  entry.attempts = 0;
+  entry.failed_before = entry.failed_for_good = false;
+  entry.shown.execution = ExecutionName(*outcome.servable);
+  entry.shown.warm_cost = outcome.servable->warm_cost;
+  entry.shown.memory_bytes = outcome.memory_bytes;
+  bool rejected = pins_.exclude.contains(done.version) && !pins_.keep.contains(done.version);
+  if (removed_ || rejected) {
+    Enter(entry, VersionState::kUnloading, OkStatus(), now, effects);
+    effects.unloads.push_back(std::move(outcome.servable));
+    return;
+  }
+  LOG_INFO("version ready", {"model", config_->name}, {"version", done.version},
+           {"backend", outcome.backend}, {"took_s", ToSeconds(outcome.took)},
+           {"call_us", ToSeconds(entry.shown.warm_cost) * 1e6},
+           {"execution", entry.shown.execution}, {"memory_bytes", outcome.memory_bytes});
+  outcome.servable->id = id;
+  Publish(entry, std::move(outcome.servable), now, effects);
+}
+
+void ModelMachine::Publish(Entry& entry, std::unique_ptr<ServableVersion> servable, WallTime now,
+                           MachineEffects& effects) {
+  // Whoever lets go last hands the version back here: unloading takes long and is not a request's
+  // work.
+  entry.handle =
+      std::shared_ptr<ServableVersion>(servable.release(), [inbox = inbox_](ServableVersion* gone) {
+        inbox->Post(HandlesGone{std::unique_ptr<ServableVersion>(gone)});
+      });
+  effects.table_changed = true;
+  Enter(entry, VersionState::kReady, OkStatus(), now, effects);
+}
+
+void ModelMachine::OnHandlesGone(std::unique_ptr<ServableVersion> servable, WallTime now,
+                                 MachineEffects& effects) {
+  auto it = entries_.find(servable->version);
+  if (it != entries_.end() && it->second.shown.state == VersionState::kDraining) {
+    Enter(it->second, VersionState::kUnloading, OkStatus(), now, effects);
+  }
+  effects.unloads.push_back(std::move(servable));
+}
+
+void ModelMachine::OnUnloadDone(int64_t version, WallTime now, MachineEffects& effects) {
+  ++counters_.unloads;
+  auto it = entries_.find(version);
+  if (it == entries_.end()) return;
+  it->second.shown.memory_bytes = 0;
+  Enter(it->second, VersionState::kGone, OkStatus(), now, effects);
+}
+
+std::optional<SteadyTime> ModelMachine::NextRetry() const {
+  std::optional<SteadyTime> next;
+  for (const auto& [version, entry] : entries_) {
+    if (entry.shown.state != VersionState::kFailed || entry.failed_for_good) continue;
+    if (!next || entry.retry_at < *next) next = entry.retry_at;
+  }
+  return next;
+}
+
+ServableTable::Model ModelMachine::TableEntry() const {
+  ServableTable::Model model;
+  model.known = true;
+  for (const auto& [version, entry] : entries_) {
+    if (entry.handle) model.ready.emplace(version, entry.handle);
+  }
+  for (const auto& [label, version] : AllLabels()) {
+    if (model.ready.contains(version)) model.labels.emplace(label, version);
+  }
+  return model;
+}
+
+std::string ModelMachine::Note() const {
+  std::vector<std::string> notes;
+  if (removed_) notes.push_back("no longer configured; being unloaded");
+  if (!list_error_.empty()) notes.push_back(list_error_);
+  bool any = false;
+  for (const auto& [version, entry] : entries_) {
+    any = any || entry.folder_there;
+    bool waiting = entry.shown.state == VersionState::kNew && entry.folder_there && !entry.complete;
+    if (waiting) notes.push_back(StrCat(version, ": ", entry.shown.status.message()));
+    if (entry.changed_since) {
+      notes.push_back(StrCat(version,
+                             ": its files changed after it was loaded; it is served as it was. "
+                             "Release a new version instead"));
+    }
+    if (!entry.folder_there && listed_once_ && entry.shown.state == VersionState::kReady) {
+      notes.push_back(StrCat(version, ": its folder is gone",
+                             pins_.keep.contains(version)
+                                 ? "; it serves on because it is pinned"
+                                 : "; it serves until another takes over"));
+    }
+  }
+  if (listed_once_ && !any && list_error_.empty()) {
+    notes.push_back(
+        StrCat("no version yet: ", config_->path, " holds no folder with a number for its name"));
+  }
+  for (int64_t version : pins_.keep) {
+    auto it = entries_.find(version);
+    bool there =
+        it != entries_.end() && (it->second.folder_there || InMemory(it->second.shown.state));
+    if (!there && listed_once_)
+      notes.push_back(StrCat("pinned version ", version, " is not in the folder"));
+  }
+  for (const auto& [label, version] : AllLabels()) {
+    auto it = entries_.find(version);
+    if (it != entries_.end() && it->second.handle) continue;
+    notes.push_back(StrCat("label ", label, " waits: version ", version, " is not ready"));
+  }
+  return Join(notes, "; ");
+}
+
+ModelStatus ModelMachine::GetStatus() const {
+  ModelStatus status{.name = config_->name, .path = config_->path, .note = Note()};
+  int newer = 0;
+  for (auto it = entries_.rbegin(); it != entries_.rend(); ++it) {
+    const Entry& entry = it->second;
+    if (!entry.listed) continue;
+    if (entry.shown.state == VersionState::kGone && newer >= kGoneVersionsListed) continue;
+    status.versions.push_back(entry.shown);
+    ++newer;
+  }
+  std::reverse(status.versions.begin(), status.versions.end());
+  status.labels = TableEntry().labels;
+  return status;
+}
+
+}  // namespace leadsman

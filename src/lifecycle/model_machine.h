@@ -1,0 +1,124 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "lifecycle/inbox.h"
+#include "lifecycle/manager.h"
+#include "lifecycle/policy.h"
+#include "storage/file_source.h"
+
+namespace leadsman {
+
+/// What a step of a ModelMachine asks its owner to carry out.
+struct MachineEffects {
+  struct Change {
+    std::string model;
+    int64_t version;
+    VersionState state;
+    Status status;
+  };
+  std::vector<LoadRequest> loads;
+  std::vector<std::unique_ptr<ServableVersion>> unloads;
+  std::vector<Change> changes;
+  bool table_changed = false;
+};
+
+/// The versions of one model and where each stands. Passive: it is told what happened (a listing, a
+/// finished load, handles that came back) and answers with effects; it starts no thread, reads no
+/// file, and takes the time as an argument. Externally synchronised.
+class ModelMachine {
+ public:
+  ModelMachine(std::shared_ptr<const ModelConfig> config, std::shared_ptr<LifecycleInbox> inbox,
+               Duration drain_timeout);
+
+  /// Takes a changed configuration over. Ready versions keep the settings they were loaded with.
+  void Configure(std::shared_ptr<const ModelConfig> config);
+  /// No longer configured: everything goes. Configure() brings it back.
+  void Remove() { removed_ = true; }
+  bool removed() const { return removed_; }
+  /// True when nothing of it is in memory or on its way there.
+  bool Empty() const;
+
+  void SetPins(const VersionPins& pins) { pins_ = pins; }
+  Status SetLabel(const std::string& label, int64_t version);
+
+  void OnListing(const Result<std::vector<VersionFolder>>& folders, WallTime now,
+                 MachineEffects& effects);
+  /// The stamps (StampOfFolder) of the folders in FailedFolders(), as they are now.
+  void OnFolderStamp(int64_t version, uint64_t stamp, SteadyTime now);
+  void OnProgress(int64_t version, VersionState state, WallTime now, MachineEffects& effects);
+  void OnLoadDone(LoadDone done, uint32_t id, WallTime now, SteadyTime steady,
+                  MachineEffects& effects);
+  void OnHandlesGone(std::unique_ptr<ServableVersion> servable, WallTime now,
+                     MachineEffects& effects);
+  void OnUnloadDone(int64_t version, WallTime now, MachineEffects& effects);
+
+  /// Asks the policy until there is nothing more to do.
+  void Step(WallTime now, SteadyTime steady, MachineEffects& effects);
+
+  const std::shared_ptr<FileSource>& source() const { return source_; }
+  /// Versions that failed for good: they are tried again when their files change.
+  std::vector<std::pair<int64_t, std::string>> FailedFolders() const;
+  std::optional<SteadyTime> NextRetry() const;
+  bool Settled() const { return settled_; }
+
+  ServableTable::Model TableEntry() const;
+  ModelStatus GetStatus() const;
+  const LifecycleCounters& counters() const { return counters_; }
+
+ private:
+  struct Entry {
+    VersionStatus shown;
+    bool listed = false;  ///< it was wanted once, or is being waited for
+    bool folder_there = false;
+    bool complete = false;
+    std::string directory;
+    FileStamp manifest;         ///< as listed
+    FileStamp loaded_manifest;  ///< as listed when the load began
+    bool changed_since = false;
+    int attempts = 0;  ///< failed ones in a row
+    bool failed_before = false;
+    bool failed_for_good = false;
+    SteadyTime retry_at{};
+    uint64_t failed_stamp = 0;  ///< of the folder that failed
+    uint64_t seen_stamp = 0;    ///< of the folder at the last look
+    Handle handle;              ///< while ready
+    std::weak_ptr<const ServableVersion> draining;
+    SteadyTime drain_began{};
+    bool drain_warned = false;
+  };
+
+  ModelView View(SteadyTime steady) const;
+  void Enter(Entry& entry, VersionState state, Status status, WallTime now,
+             MachineEffects& effects);
+  void BeginLoad(Entry& entry, WallTime now, MachineEffects& effects);
+  void BeginDrain(Entry& entry, WallTime now, SteadyTime steady, MachineEffects& effects);
+  void Publish(Entry& entry, std::unique_ptr<ServableVersion> servable, WallTime now,
+               MachineEffects& effects);
+  void WarnOfSlowDrains(SteadyTime steady);
+  void Forget(MachineEffects& effects, WallTime now);
+  std::map<std::string, int64_t> AllLabels() const;
+  std::string Note() const;
+
+  std::shared_ptr<const ModelConfig> config_;
+  std::shared_ptr<LifecycleInbox> inbox_;
+  Duration drain_timeout_;
+  std::shared_ptr<FileSource> source_;
+  std::map<int64_t, Entry> entries_;
+  VersionPins pins_;
+  std::map<std::string, int64_t> set_labels_;  ///< by SetLabel, over the configured ones
+  std::string list_error_;
+  bool listed_once_ = false;
+  bool removed_ = false;
+  bool settled_ = false;
+  LifecycleCounters counters_;
+};
+
+}  // namespace leadsman
