@@ -6,7 +6,7 @@ VENV="$CACHE/venv"
 BENCH_VENV="$CACHE/venv-bench"
 # Debian's own, by full name: a python3 found through PATH may be another one without venv or with other versions.
 SYSTEM_PYTHON=/usr/bin/python3
-export LEADSMAN_CACHE="$CACHE"
+export LEADSMAN_CACHE="$CACHE" LEADSMAN_RUNTIMES="$CACHE/runtimes"
 
 # The one list of Debian 12 packages. Reasons: docs/dependencies.md.
 PACKAGES_build=(
@@ -15,7 +15,7 @@ PACKAGES_build=(
   libsimdjson-dev nlohmann-json3-dev libyaml-cpp-dev
   libspdlog-dev libfmt-dev libsqlite3-dev libcli11-dev
   libgtest-dev libbenchmark-dev
-  python3 python3-venv
+  python3 python3-venv python3-pip
 )
 PACKAGES_test=()
 PACKAGES_lint=(clang-16 clang-format-16 clang-tidy-16 libclang-rt-16-dev shellcheck)
