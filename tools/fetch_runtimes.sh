@@ -43,6 +43,7 @@ flock 9
 if [[ ${1:-} != --force && -f $target/stamp && $(<"$target/stamp") == "$stamp" ]]; then
   exit 0
 fi
+rm -rf "$runtimes"/.fetch-* # of a run that was killed
 work=$(mktemp -d "$runtimes/.fetch-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/new/lib" "$work/new/include"

@@ -119,7 +119,9 @@ class ConformanceTest : public testing::TestWithParam<ConformanceCase> {
  protected:
   void SetUp() override {
     Result<std::shared_ptr<Backend>> backend = GetParam().backend();
-    ASSERT_TRUE(backend.ok()) << backend.status();
+    ASSERT_TRUE(backend.ok())
+        << backend.status()
+        << "\nIf it is ONNX Runtime: run tools/fetch_runtimes.sh and configure again.";
     backend_ = *backend;
   }
   LoadSpec Spec() const {
