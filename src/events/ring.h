@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <bit>
 #include <cstddef>
@@ -40,7 +41,7 @@ class ByteRing {
     size_t offset = static_cast<size_t>(write_) & (capacity_ - 1);
     // acquire: pairs with the release in Drain.
     if (offset >= kRewindAfter && read_position_.load(std::memory_order_acquire) == write_) {
-      SkipToStart(offset);
+      Rewind(offset);
       offset = 0;
     } else if (offset + need > capacity_) {
       if (!HasRoom(capacity_ - offset + need)) return Drop();
@@ -71,6 +72,10 @@ class ByteRing {
     const uint64_t end = write_position_.load(std::memory_order_acquire);  // pairs with Commit
     size_t records = 0;
     while (read != end && records < max_records) {
+      // relaxed: written before the Commit that was seen above, and not again before all is read.
+      if (read == rewind_from_.load(std::memory_order_relaxed)) {
+        read = rewind_to_.load(std::memory_order_relaxed);
+      }
       size_t offset = static_cast<size_t>(read) & (capacity_ - 1);
       uint64_t size = *reinterpret_cast<const uint64_t*>(buffer_.get() + offset);
       if (size == kSkip) {
@@ -101,15 +106,24 @@ class ByteRing {
   /// does not do.
   bool HasRoom(size_t bytes) {
     if (write_ + bytes - read_seen_ <= capacity_) return true;
-    read_seen_ = read_position_.load(std::memory_order_acquire);
+    uint64_t read = read_position_.load(std::memory_order_acquire);  // pairs with Drain
+    // Nothing lies before the last rewind, whether or not the reader has followed it yet.
+    read_seen_ = std::max(read, rewind_to_.load(std::memory_order_relaxed));
     return write_ + bytes - read_seen_ <= capacity_;
   }
+  /// The ring is empty: the next record goes to the beginning of the buffer. The reader is told by
+  /// two numbers instead of a mark in the buffer, so that all of the buffer is free at once.
+  void Rewind(size_t offset) {
+    rewind_from_.store(write_, std::memory_order_relaxed);  // seen with the next Commit
+    write_ += capacity_ - offset;
+    rewind_to_.store(write_, std::memory_order_relaxed);
+    read_seen_ = write_;
+  }
+  /// The rest of the buffer is too short for the next record.
   void SkipToStart(size_t offset) {
-    if (offset < capacity_ && offset != 0) {
-      *reinterpret_cast<uint64_t*>(buffer_.get() + offset) = kSkip;
-      write_ += capacity_ - offset;
-      write_position_.store(write_, std::memory_order_release);  // pairs with Drain
-    }
+    *reinterpret_cast<uint64_t*>(buffer_.get() + offset) = kSkip;
+    write_ += capacity_ - offset;
+    write_position_.store(write_, std::memory_order_release);  // pairs with Drain
   }
   std::byte* Drop() {
     CountDrop();
@@ -123,6 +137,8 @@ class ByteRing {
   uint64_t read_seen_ = 0;
   std::atomic<uint64_t> write_position_{0};
   std::atomic<uint64_t> dropped_{0};  ///< stored by the writer only
+  std::atomic<uint64_t> rewind_from_{UINT64_MAX};
+  std::atomic<uint64_t> rewind_to_{0};
   // The reader's line.
   alignas(64) std::atomic<uint64_t> read_position_{0};
 };

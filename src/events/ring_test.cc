@@ -89,12 +89,27 @@ TEST(ByteRingTest, AnEmptyRingStartsAgainAtItsBeginning) {
   EXPECT_LT(touched.size() * 112, size_t{20} << 10);
 }
 
+TEST(ByteRingTest, AfterStartingAgainAllItsRoomIsThere) {
+  ByteRing ring(64 << 10);
+  for (int round = 0; round < 50; ++round) {
+    std::vector<std::string> expected;
+    size_t bytes = 0;
+    while (bytes < (60u << 10)) {
+      expected.emplace_back(static_cast<size_t>(round) * 7 % 500 + expected.size() % 50, 'x');
+      ASSERT_TRUE(Put(ring, expected.back())) << round << " after " << bytes;
+      bytes += 16 + expected.back().size();
+    }
+    ASSERT_EQ(Take(ring), expected);
+  }
+  EXPECT_EQ(ring.dropped(), 0u);
+}
+
 /// Every record carries writer, number and a body that depends on both: lost, mixed or repeated
 /// ones are seen.
 TEST(RingSetStressTest, NothingIsLostMixedOrRepeatedAndDropsAreCounted) {
   constexpr int kThreads = 4;
   constexpr uint32_t kEach = 30'000;
-  RingSet rings(16 << 10);
+  RingSet rings(64 << 10);
   std::atomic<uint64_t> sent{0};
   std::atomic<int> running{kThreads};
   std::vector<std::thread> writers;
