@@ -1,0 +1,335 @@
+#include "app/server.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "actuators/embedded/embedded_actuator.h"
+#include "actuators/embedded/version_observer.h"
+#include "app/monitor_source.h"
+#include "app/version.h"
+#include "backend/plugin_host.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/strings.h"
+#include "console/admin_api.h"
+#include "lifecycle/manager.h"
+#include "lifecycle/metrics.h"
+#include "monitor/monitor.h"
+#include "net/http_server.h"
+#include "protocol/http_frontend.h"
+#include "rollout/controller.h"
+#include "serving/metrics.h"
+#include "serving/predictor.h"
+#include "stats/process_metrics.h"
+#include "stats/registry.h"
+#include "telemetry/http_server_metrics.h"
+#include "telemetry/prometheus.h"
+
+namespace leadsman {
+namespace {
+
+using namespace std::chrono_literals;
+
+std::string Environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr ? value : "";
+}
+
+std::string BinaryDir() {
+  std::error_code error;
+  std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  return error ? "." : self.parent_path().string();
+}
+
+int OrCores(int configured) {
+  return configured > 0 ? configured : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+std::vector<ModelConfig> ModelsOf(const Config& config) {
+  std::vector<ModelConfig> models;
+  for (const Config::Model& model : config.models) models.push_back(model.model);
+  return models;
+}
+
+std::map<std::string, RolloutPlan> PlansOf(const Config& config) {
+  std::map<std::string, RolloutPlan> plans;
+  for (const Config::Model& model : config.models) {
+    if (model.rollout) plans.emplace(model.model.name, *model.rollout);
+  }
+  return plans;
+}
+
+std::map<std::string, MonitorConfig> MonitoredOf(const Config& config) {
+  std::map<std::string, MonitorConfig> monitored;
+  for (const Config::Model& model : config.models) {
+    if (model.monitoring.enabled) monitored.emplace(model.model.name, model.monitoring);
+  }
+  return monitored;
+}
+
+/// All rooms of one server. Members stand in the order in which they are built; each may refer to those before it.
+class Server {
+ public:
+  static Result<std::unique_ptr<Server>> Create(Config config) {
+    std::unique_ptr<Server> server(new Server(std::move(config)));
+    RETURN_IF_ERROR(server->Build());
+    return server;
+  }
+
+  ~Server() { Stop(0ms); }
+
+  /// Models, plans and prediction outputs are taken over; what needs a restart is said.
+  Status Reload(Config next) {
+    RETURN_IF_ERROR(lifecycle_->Apply(ModelsOf(next)));
+    if (rollouts_) rollouts_->Apply(PlansOf(next));
+    for (const Config::Model& model : next.models) {
+      predictor_->SetPredictionOutput(model.model.name, model.monitoring.prediction_output);
+    }
+    if (MonitoredOf(next).size() != MonitoredOf(config_).size() || (!rollouts_ && !PlansOf(next).empty())) {
+      LOG_WARN("a restart is needed for changes to monitoring or to the first rollout plan; models are reloaded");
+    }
+    MutexLock lock(config_mutex_);
+    config_json_ = ConfigToJson(next);
+    config_ = std::move(next);
+    return OkStatus();
+  }
+
+  /// No longer ready, then no longer listening, then nothing in flight, then everything else.
+  void Stop(std::chrono::milliseconds grace) {
+    if (stopping_.exchange(true)) return;
+    if (data_server_) data_server_->Shutdown(grace);
+    if (rollouts_) rollouts_->Stop();
+    if (monitor_ && !monitor_->Flush(5s)) LOG_WARN("the monitor did not finish writing within 5 s");
+    if (admin_server_) admin_server_->Shutdown(std::min<std::chrono::milliseconds>(grace, 1s));
+    registrations_.clear();  // they read the servers, which go now
+    data_server_.reset();
+    admin_server_.reset();
+    if (lifecycle_) lifecycle_->Stop();
+  }
+
+  std::string MetricsReference() const { return MetricsReferenceMarkdown(registry_); }
+
+ private:
+  explicit Server(Config config) : config_(std::move(config)), config_json_(ConfigToJson(config_)) {}
+
+  Status Build() {
+    registrations_ = AddProcessMetrics(registry_, kLeadsmanVersion);
+    PluginOptions plugins = PluginOptions::Default(BinaryDir(), Environment);
+    if (!config_.plugins.dirs.empty()) plugins.plugin_dirs = config_.plugins.dirs;
+    if (!config_.plugins.runtime_dirs.empty()) plugins.runtime_dirs = config_.plugins.runtime_dirs;
+    LoadBackends(plugins, backends_);
+
+    RETURN_IF_ERROR(PrepareDataDir());
+    std::map<std::string, MonitorConfig> monitored = MonitoredOf(config_);
+    if (!monitored.empty()) {
+      MonitorOptions options = config_.monitor;
+      options.database = InDataDir("monitor.db");
+      auto monitor = Monitor::Create({clock_, registry_}, options, std::move(monitored));
+      if (!monitor.ok()) return Annotate(monitor.status(), "start the monitor");
+      monitor_ = std::move(monitor).value();
+    }
+    Sink& sink = monitor_ ? static_cast<Sink&>(*monitor_) : null_sink_;
+
+    lifecycle_ = std::make_unique<LifecycleManager>(LifecycleManager::Deps{clock_, backends_, nullptr}, config_.lifecycle);
+    for (auto& registration : RegisterLifecycleMetrics(*lifecycle_, registry_)) {
+      registrations_.push_back(std::move(registration));
+    }
+    serving_metrics_ = std::make_unique<ServingMetrics>(registry_);
+
+    Predictor::Options serving;
+    serving.pool_threads = OrCores(config_.server.pool_threads);
+    serving.pool_queue = config_.server.pool_queue;
+    serving.default_timeout = config_.server.request_timeout;
+    for (const Config::Model& model : config_.models) {
+      serving.prediction_outputs[model.model.name] = model.monitoring.prediction_output;
+    }
+    predictor_ = std::make_unique<Predictor>(
+        Predictor::Deps{clock_, *lifecycle_, sink, serving_metrics_.get()}, std::move(serving));
+
+    RETURN_IF_ERROR(BuildRollouts());
+    RETURN_IF_ERROR(Listen());
+
+    RETURN_IF_ERROR(lifecycle_->Apply(ModelsOf(config_)));
+    // The journal's wanted state (pins, routes) is applied before the first version is loaded: a restart in mid-rollout
+    // must not load, or send traffic to, anything the rollout would not.
+    if (rollouts_) rollouts_->Start();
+    lifecycle_->Start();
+    return OkStatus();
+  }
+
+  Status PrepareDataDir() {
+    if (config_.data_dir.empty()) return OkStatus();
+    std::error_code error;
+    std::filesystem::create_directories(config_.data_dir, error);
+    if (error) {
+      return FailedPreconditionError(StrCat("data_dir ", config_.data_dir, " cannot be created: ", error.message(),
+                                            "; give another by --data-dir, or an empty one to keep nothing"));
+    }
+    return OkStatus();
+  }
+
+  std::string InDataDir(const char* file) const {
+    return config_.data_dir.empty() ? "" : (std::filesystem::path(config_.data_dir) / file).string();
+  }
+
+  Status BuildRollouts() {
+    std::map<std::string, RolloutPlan> plans = PlansOf(config_);
+    if (plans.empty()) return OkStatus();
+    if (!monitor_) {
+      return FailedPreconditionError("a rollout needs evidence: set monitoring.enabled of its model to true");
+    }
+    metric_source_ = std::make_unique<MonitorMetricSource>(*monitor_);
+    actuator_ = std::make_unique<EmbeddedActuator>(*predictor_, *lifecycle_);
+    observer_ = std::make_unique<LifecycleVersionObserver>(*lifecycle_);
+    auto rollouts = RolloutController::Create(
+        {clock_, *metric_source_, *actuator_, *observer_, registry_, InDataDir("journal.db")}, std::move(plans));
+    if (!rollouts.ok()) return Annotate(rollouts.status(), "open the rollout journal");
+    rollouts_ = std::move(rollouts).value();
+    return OkStatus();
+  }
+
+  Status Listen() {
+    HttpFrontend::Options frontend;
+    frontend.server_version = kLeadsmanVersion;
+    frontend.ready = [this] { return !stopping_ && lifecycle_->SettledOnce(); };
+    frontend.plain.model = config_.plain.model;
+    frontend.plain.input_field = config_.plain.input_field;
+    frontend.plain.output_field = config_.plain.output_field;
+    frontend_ = std::make_unique<HttpFrontend>(*predictor_, std::move(frontend));
+
+    AdminApi::Deps console{clock_, *lifecycle_, registry_, predictor_.get(), monitor_.get(), rollouts_.get()};
+    console.version = kLeadsmanVersion;
+    console.metrics = [this](net::HttpExchange& exchange) { HandleMetrics(registry_, exchange); };
+    console.not_ready = [this] {
+      return stopping_ ? std::vector<std::string>{"the server is stopping"} : std::vector<std::string>{};
+    };
+    console.configuration_json = [this] {
+      MutexLock lock(config_mutex_);
+      return config_json_;
+    };
+    admin_ = std::make_unique<AdminApi>(std::move(console));
+
+    net::HttpServerOptions admin;
+    admin.name = "admin";
+    admin.address = config_.admin.address;
+    admin.port = config_.admin.port;
+    admin.error_body = AdminApi::ErrorBody;
+    auto admin_server = net::HttpServer::Start(admin, [this](net::HttpExchange& e) { admin_->Handle(e); });
+    if (!admin_server.ok()) return Annotate(admin_server.status(), "admin port (admin.port, --admin-port)");
+    admin_server_ = std::move(admin_server).value();
+
+    net::HttpServerOptions data;
+    data.name = "serving";
+    data.address = config_.server.address;
+    data.port = config_.server.port;
+    data.io_threads = OrCores(config_.server.io_threads);
+    data.max_header_bytes = config_.server.limits.max_header;
+    data.max_body_bytes = config_.server.limits.max_body;
+    data.max_connections = config_.server.limits.max_connections;
+    data.idle_timeout = config_.server.limits.idle_timeout;
+    data.read_timeout = config_.server.limits.read_timeout;
+    data.write_timeout = config_.server.limits.write_timeout;
+    auto data_server = net::HttpServer::Start(data, [this](net::HttpExchange& e) { frontend_->Handle(e); });
+    if (!data_server.ok()) return Annotate(data_server.status(), "serving port (server.port, --port)");
+    data_server_ = std::move(data_server).value();
+
+    for (auto& registration : AddHttpServerMetrics(
+             {{"serving", data_server_.get()}, {"admin", admin_server_.get()}}, registry_)) {
+      registrations_.push_back(std::move(registration));
+    }
+    LOG_INFO("serving", {"address", config_.server.address}, {"port", data_server_->port()},
+             {"admin_address", config_.admin.address}, {"admin_port", admin_server_->port()},
+             {"io_threads", data.io_threads}, {"models", config_.models.size()}, {"version", kLeadsmanVersion});
+    return OkStatus();
+  }
+
+  Config config_;  ///< main thread
+  Mutex config_mutex_;
+  std::string config_json_ GUARDED_BY(config_mutex_);
+  std::atomic<bool> stopping_{false};
+
+  Clock& clock_ = SystemClock();
+  Registry registry_;
+  BackendRegistry backends_;
+  NullSink null_sink_;
+  std::unique_ptr<Monitor> monitor_;
+  std::unique_ptr<LifecycleManager> lifecycle_;
+  std::unique_ptr<ServingMetrics> serving_metrics_;
+  std::unique_ptr<Predictor> predictor_;
+  std::unique_ptr<MonitorMetricSource> metric_source_;
+  std::unique_ptr<EmbeddedActuator> actuator_;
+  std::unique_ptr<LifecycleVersionObserver> observer_;
+  std::unique_ptr<RolloutController> rollouts_;
+  std::unique_ptr<HttpFrontend> frontend_;
+  std::unique_ptr<AdminApi> admin_;
+  std::unique_ptr<net::HttpServer> admin_server_;
+  std::unique_ptr<net::HttpServer> data_server_;
+  std::vector<Registry::Registration> registrations_;  ///< read the rooms above: first to go
+};
+
+}  // namespace
+
+int RunServer(Config config, std::function<Result<Config>()> reload) {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+
+  ConfigureLog(config.log.level, config.log.format == Config::LogFormat::kJson);
+  std::chrono::milliseconds drain = config.server.drain_timeout;
+  auto server = Server::Create(std::move(config));
+  if (!server.ok()) {
+    LOG_ERROR("cannot start", {"reason", std::string(server.status().message())});
+    return 1;
+  }
+
+  for (;;) {
+    int signal = 0;
+    if (sigwait(&signals, &signal) != 0) continue;
+    if (signal != SIGHUP) {
+      LOG_INFO("stopping", {"signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"}, {"drain_timeout_ms", drain});
+      break;
+    }
+    Result<Config> next = reload();
+    Status status = next.ok() ? (*server)->Reload(std::move(next).value()) : next.status();
+    if (status.ok()) {
+      LOG_INFO("configuration reloaded");
+    } else {
+      LOG_ERROR("configuration not reloaded, the old one stays", {"reason", std::string(status.message())});
+    }
+  }
+  (*server)->Stop(drain);
+  LOG_INFO("stopped");
+  return 0;
+}
+
+std::string MetricsReferencePage() {
+  // Everything is registered at construction, so a server of nothing, in memory, knows every family.
+  Config config;
+  config.server.address = "127.0.0.1";
+  config.server.port = 0;
+  config.admin.port = 0;
+  config.data_dir.clear();
+  config.plugins.dirs = {"/nonexistent"};
+  Config::Model model;
+  model.model.name = "reference";
+  model.model.path = "/nonexistent";
+  model.rollout = RolloutPlan();
+  config.models.push_back(model);
+  ConfigureLog(LogLevel::kError, false);
+  auto server = Server::Create(std::move(config));
+  return server.ok() ? (*server)->MetricsReference() : std::string(server.status().message());
+}
+
+}  // namespace leadsman

@@ -1,0 +1,230 @@
+"""Everything from outside that can be wrong: the server stays up and says which field is wrong and what to do."""
+import json
+import os
+import socket
+import subprocess
+import time
+
+import conftest
+import models
+import numpy as np
+import pytest
+import requests
+from conftest import wait_for
+
+
+@pytest.fixture
+def server(start, repository):
+    models.release(repository, "digits", 1, models.classifier())
+    models.release(repository, "pair", 1, models.pair())
+    return start(models=[{"name": n, "path": str(repository / n)} for n in ("digits", "pair")],
+                 server={"limits": {"read_timeout": "1s", "max_connections": 200}})
+
+
+def still_serves(server):
+    answer = requests.post(server.url + "/v1/models/digits:predict", json={"instances": np.eye(10)[:1].tolist()}, timeout=5)
+    assert answer.status_code == 200, answer.text
+
+
+GOOD = np.eye(10)[:1].tolist()
+PREDICT = "/v1/models/digits:predict"
+INFER = "/v2/models/digits/infer"
+
+
+def v2(data, shape=(1, 10), datatype="FP32", name="x"):
+    return {"inputs": [{"name": name, "shape": list(shape), "datatype": datatype, "data": data}]}
+
+
+@pytest.mark.parametrize("path,body,status,words", [
+    ("/v1/models/nothing:predict", {"instances": GOOD}, 404, ["nothing"]),
+    ("/v1/models/digits/versions/9:predict", {"instances": GOOD}, 404, ["digits", "9"]),
+    ("/v1/models/digits/labels/canary:predict", {"instances": GOOD}, 400, ["canary"]),
+    ("/v1/models/digits/versions/99999999999999999999:predict", {"instances": GOOD}, 400, ["version"]),
+    (PREDICT, "", 400, ["empty"]),
+    (PREDICT, "{", 400, ["JSON"]),
+    (PREDICT, '{"instances": [[1,2,3', 400, ["JSON"]),
+    (PREDICT, '{"instances": ' + "[" * 50_000, 400, []),
+    (PREDICT, '{"other": ' + '{"a":' * 50_000 + "1", 400, []),
+    (PREDICT, {"instances": []}, 400, ["instances"]),
+    (PREDICT, {"rows": GOOD}, 400, ["instances", "inputs"]),
+    (PREDICT, {"instances": GOOD, "inputs": GOOD}, 400, ["instances", "inputs"]),
+    (PREDICT, {"instances": [[1, 2, 3]]}, 400, ["x", "10", "3"]),
+    (PREDICT, {"instances": [[0] * 10, [0] * 9]}, 400, []),
+    (PREDICT, {"instances": [["a"] * 10]}, 400, ["float"]),
+    (PREDICT, {"instances": [[[0] * 10]]}, 400, ["x"]),
+    (PREDICT, {"instances": 7}, 400, ["instances"]),
+    (PREDICT, {"instances": GOOD, "signature_name": "other"}, 400, ["other"]),
+    ("/v1/models/pair:predict", {"instances": [{"a": [1, 2]}]}, 400, ["b"]),
+    ("/v1/models/pair:predict", {"inputs": {"a": [[1, 2]], "c": [[1, 2]]}}, 400, ["b"]),
+    ("/v2/models/nothing/infer", v2([0] * 10), 404, ["nothing"]),
+    (INFER, v2([0] * 10, shape=(1, 9)), 400, ["x"]),
+    (INFER, v2([0] * 9), 400, ["x", "10", "9"]),
+    (INFER, v2([0] * 10, datatype="INT32"), 400, ["x", "INT32", "FP32"]),
+    (INFER, v2([0] * 10, datatype="FLOAT"), 400, ["FLOAT"]),
+    (INFER, v2([0] * 10, name="y"), 400, ["y", "x"]),
+    (INFER, v2([0] * 10, shape=(1, -10)), 400, ["shape"]),
+    (INFER, v2([0] * 10, shape=(2**40, 2**40)), 400, ["shape"]),
+    (INFER, {"inputs": []}, 400, ["inputs"]),
+    (INFER, {}, 400, ["inputs"]),
+    (INFER, "[1,2", 400, ["JSON"]),
+])
+def test_bad_requests_name_the_field(server, path, body, status, words):
+    data = body if isinstance(body, str) else json.dumps(body)
+    answer = requests.post(server.url + path, data=data, headers={"Content-Type": "application/json"}, timeout=10)
+    assert answer.status_code == status, answer.text
+    error = answer.json()["error"]
+    for word in words:
+        assert word in error, error
+    still_serves(server)
+
+
+@pytest.mark.parametrize("token", ["NaN", "Infinity", "-Infinity"])
+def test_not_finite_numbers_survive_json(server, token):
+    body = '{"instances": [[' + token + "," + ",".join(["0.5"] * 9) + "]]}"
+    answer = requests.post(server.url + PREDICT, data=body, timeout=5)
+    assert answer.status_code == 200, answer.text
+    still_serves(server)
+
+
+def test_a_body_of_a_gibibyte_is_refused_at_once(server):
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as s:
+        s.sendall(b"POST /v1/models/digits:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1073741824\r\n\r\n" + b"x" * 1000)
+        answer = s.recv(4096)
+    assert b" 413 " in answer and b"67108864" in answer
+    still_serves(server)
+
+
+def test_a_chunked_body_over_the_limit_is_refused(server):
+    def endless():
+        for _ in range(1100):
+            yield b" " * 65536
+    try:
+        answer = requests.post(server.url + PREDICT, data=endless(), timeout=30)
+        assert answer.status_code == 413
+    except requests.ConnectionError:
+        pass  # refused and cut while the client was still sending
+    still_serves(server)
+
+
+def test_slow_loris_is_cut_and_hurts_nobody(server):
+    host, port = server.url.removeprefix("http://").split(":")
+    slow = [socket.create_connection((host, int(port)), timeout=10) for _ in range(50)]
+    begin = time.monotonic()
+    for s in slow:
+        s.sendall(b"POST /v1/models/digits:predict HTTP/1.1\r\nHost")
+    still_serves(server)
+    for s in slow:
+        answer = s.recv(4096)  # blocks until the server gives up
+        assert answer == b"" or b" 408 " in answer
+        s.close()
+    assert time.monotonic() - begin < 8
+    still_serves(server)
+
+
+def test_disconnect_in_mid_request(server):
+    host, port = server.url.removeprefix("http://").split(":")
+    for sent in (b"POST /v1/mo", b"POST " + PREDICT.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n{\"inst"):
+        for _ in range(20):
+            with socket.create_connection((host, int(port)), timeout=5) as s:
+                s.sendall(sent)
+    still_serves(server)
+
+
+def test_a_version_without_manifest_is_waited_for_and_said(server, repository):
+    models.release(repository, "digits", 2, models.classifier(), manifest=False)
+    note = wait_for("the note on version 2", lambda: server.model("digits")["note"])
+    assert "2" in note and "manifest.json" in note
+    still_serves(server)
+    models.release(repository, "digits", 2, models.classifier())
+    wait_for("version 2 to be ready", lambda: server.version_state("digits", 2) == "ready")
+
+
+@pytest.mark.parametrize("kind,words", [
+    ("truncated", ["model.onnx", "bytes"]), ("tampered", ["model.onnx", "sha256"]), ("missing", ["model.onnx"]),
+    ("not onnx", []), ("lying signature", ["x", "INT64", "FP32"]), ("another model's", ["other", "digits"])])
+def test_a_bad_version_says_why_and_the_old_one_serves_on(server, repository, kind, words):
+    good = models.classifier()
+    if kind == "not onnx":
+        models.release(repository, "digits", 2, b"this is not an ONNX file at all")
+    elif kind == "lying signature":
+        models.release(repository, "digits", 2, good, signature={
+            "inputs": [{"name": "x", "datatype": "INT64", "shape": [-1, 10]}],
+            "outputs": [{"name": "label", "datatype": "INT64", "shape": [-1]},
+                        {"name": "probabilities", "datatype": "FP32", "shape": [-1, 10]}]})
+    elif kind == "another model's":
+        models.release(repository, "digits", 2, good, name="other")
+    else:
+        staging = repository.parent / "staging"
+        folder = models.release(staging, "digits", 2, good)
+        if kind == "truncated":
+            (folder / "model.onnx").write_bytes(good[:50])
+        elif kind == "tampered":
+            (folder / "model.onnx").write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+        else:
+            os.unlink(folder / "model.onnx")
+        os.rename(folder, repository / "digits" / "2")
+
+    failed = wait_for("version 2 to fail", lambda: next(
+        (v for v in server.model("digits")["versions"] if v["version"] == 2 and v["state"] == "failed"), None))
+    for word in words:
+        assert word in failed["reason"], failed["reason"]
+    assert failed["reason"]
+    still_serves(server)
+    shown = requests.get(server.url + "/v1/models/digits/versions/2", timeout=5).json()["model_version_status"][0]
+    assert shown["status"]["error_code"] != "OK" and shown["status"]["error_message"]
+
+
+def test_labels_for_unknown_ids_twice_and_malformed(server):
+    answer = requests.post(server.url + PREDICT, json={"instances": GOOD}, headers={"x-request-id": "r1"}, timeout=5)
+    assert answer.status_code == 200
+    post = lambda body: requests.post(server.admin + "/api/v1/labels", data=json.dumps(body), timeout=5)
+    assert post({"labels": [{"request_id": "r1", "label": 0}]}).json()["accepted"] == 1
+    monitor = lambda: server.get("/api/v1/status").json()["monitor"]
+    wait_for("the join", lambda: monitor()["labels_joined"] == 1)
+    post({"labels": [{"request_id": "r1", "label": 0}]})
+    wait_for("the duplicate", lambda: monitor()["labels_duplicate"] == 1)
+    post({"labels": [{"request_id": "never-seen", "label": 0}]})
+    wait_for("the unknown id", lambda: monitor()["labels_pending"] + monitor()["labels_unknown"] == 1)
+    bad = post({"labels": [{"request_id": "r1", "label": 1}, {"request_id": "r2"}]})
+    assert bad.status_code == 400 and "labels[1].label" in bad.text
+    assert post({"labels": [{"request_id": "r1", "label": [1]}]}).status_code == 400
+    assert requests.post(server.admin + "/api/v1/labels", data="{", timeout=5).status_code == 400
+    still_serves(server)
+
+
+def test_port_taken_says_so(server, tmp_path):
+    port = int(server.url.rsplit(":", 1)[1])
+    second = subprocess.run([str(conftest.BINARY), "serve", "--model", f"digits={tmp_path}", "--address", "127.0.0.1",
+                             "--port", str(port), "--admin-port", "0", "--data-dir", str(tmp_path / "d2")],
+                            capture_output=True, text=True, timeout=20)
+    assert second.returncode not in (0, None)
+    assert str(port) in second.stderr and "in use" in second.stderr
+    still_serves(server)
+
+
+def test_bad_configuration_shows_all_errors_with_lines(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text("server: {port: 99999}\nmodels:\n  - name: digits\n    pth: x\n    rollout:\n      steps:\n"
+                    "        - {wieght: 10%}\n      alpha: 2\nmodells: []\n")
+    for command in (["serve", "--config", str(path)], ["config", "check", str(path)]):
+        run = subprocess.run([str(conftest.BINARY), *command], capture_output=True, text=True, timeout=20)
+        assert run.returncode == 2
+        text = run.stderr + run.stdout
+        for line, word in ((1, "port"), (4, "pth"), (7, "wieght"), (8, "alpha"), (9, "modells")):
+            assert f"bad.yaml:{line}:" in text and word in text, text
+        assert "did you mean" in text
+
+
+def test_two_rollouts_at_once_are_refused(start, repository):
+    for version in (1, 2, 3):
+        models.release(repository, "digits", version, models.classifier())
+    server = start(models=[{"name": "digits", "path": str(repository / "digits"), "versions": {"latest": 1},
+                            "rollout": {"interval": "100ms"}}])
+    first = wait_for("version 3 to be the stable one", lambda: server.model("digits")["traffic"])
+    assert first["stable"] == 3 and not server.rollouts()
+    models.release(repository, "digits", 4, models.classifier())
+    rollout = wait_for("the rollout of 4", lambda: next((r for r in server.rollouts() if r["candidate"] == 4), None))
+    again = requests.post(server.admin + "/api/v1/rollouts", json={"model": "digits", "candidate": 3}, timeout=5)
+    assert again.status_code == 409, again.text
+    assert rollout["phase"] == "progressing"

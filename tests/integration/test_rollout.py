@@ -1,0 +1,216 @@
+"""Rollouts decided by evidence, on the real server with real traffic."""
+import signal
+import subprocess
+
+import models
+import requests
+from conftest import wait_for
+from traffic import Traffic
+
+PLAN = {"steps": [{"weight": "20%", "duration": "300ms"}, {"weight": "50%", "duration": "300ms"}],
+        "gates": [{"kind": "errors", "margin": 2, "floor": "2%"},
+                  {"kind": "latency", "margin": 2, "floor": "5%", "ignore_below": "100ms"},
+                  {"kind": "quality", "margin": 2, "floor": "5%"}],
+        "interval": "100ms", "max_duration": "5m"}
+
+
+def digits(repository, **rollout):
+    return [{"name": "digits", "path": str(repository / "digits"), "rollout": {**PLAN, **rollout},
+             "monitoring": {"window": "1s"}}]
+
+
+def ended(server, candidate):
+    return next((r for r in server.rollouts() if r["candidate"] == candidate
+                 and r["phase"] not in ("progressing", "held")), None)
+
+
+def test_a_good_version_is_promoted_and_a_bad_one_taken_back(start, repository):
+    models.release(repository, "digits", 1, models.classifier(wrong_class=3))
+    server = start(models=digits(repository))
+    with Traffic(server) as traffic:
+        wait_for("traffic", lambda: traffic.sent > 200)
+        models.release(repository, "digits", 2, models.classifier())
+        good = wait_for("the verdict on 2", lambda: ended(server, 2), timeout=60)
+        assert good["phase"] == "promoted", good["reason"]
+        wait_for("1 to leave memory", lambda: server.version_state("digits", 1) == "gone")
+        models.release(repository, "digits", 3, models.classifier(wrong_class=7))
+        bad = wait_for("the verdict on 3", lambda: ended(server, 3), timeout=60)
+        assert bad["phase"] == "rolled_back"
+        assert "quality" in bad["reason"] and "wrong" in bad["reason"], bad["reason"]
+        assert str(bad["arms"]["candidate"]["requests"]) in bad["reason"].replace(",", "")
+    assert traffic.failures == []
+    traffic_now = server.model("digits")["traffic"]
+    assert traffic_now["stable"] == 2 and not traffic_now["candidate"]
+    # What the page and the metrics say agrees with the verdicts.
+    history = server.get(f"/api/v1/rollouts/{bad['id']}/history").json()
+    assert history["ticks"][-1]["decision"] == "roll_back"
+    quality = next(g for g in history["ticks"][-1]["gates"] if g["gate"] == "quality")
+    assert quality["harm_log_e"] >= quality["harm_log_bound"]
+    metrics = server.get("/metrics").text
+    assert 'leadsman_rollout_verdicts_total{model="digits",verdict="promoted"} 1' in metrics
+    assert 'leadsman_rollout_verdicts_total{model="digits",verdict="rolled_back"} 1' in metrics
+    # A rejected version does not come back, also not after a restart.
+    server.stop()
+    server.start()
+    assert server.model("digits")["traffic"]["stable"] == 2
+    time_was = len(server.rollouts())
+    wait_for("a few polls", lambda: server.get("/api/v1/status").json()["uptime_seconds"] > 1)
+    assert len(server.rollouts()) == time_was
+    assert server.version_state("digits", 3) not in ("ready", "warming", "loading")
+
+
+def test_an_incompatible_version_is_taken_back_for_its_errors(start, repository):
+    models.release(repository, "digits", 1, models.classifier())
+    server = start(models=digits(repository))
+    with Traffic(server) as traffic:
+        wait_for("traffic", lambda: traffic.sent > 200)
+        models.release(repository, "digits", 2, models.pair())  # takes other inputs: every request to it is refused
+        verdict = wait_for("the verdict on 2", lambda: ended(server, 2), timeout=60)
+    assert verdict["phase"] == "rolled_back" and "errors" in verdict["reason"], verdict["reason"]
+    assert 0 < len(traffic.failures) < 60  # what the candidate was exposed to, nothing more
+    assert len(traffic.failures) == verdict["arms"]["candidate"]["errors"]
+
+
+def test_killed_at_every_step_it_comes_to_the_same_verdict(start, repository):
+    models.release(repository, "digits", 1, models.classifier(wrong_class=3))
+    steps = [{"weight": share, "duration": "700ms"} for share in ("10%", "30%", "60%")]
+    server = start(models=digits(repository, steps=steps), server={"port": free_port()}, admin={"port": free_port()})
+    seen = set()
+    with Traffic(server, retry_connect=True) as traffic:
+        wait_for("traffic", lambda: traffic.sent > 200)
+        models.release(repository, "digits", 2, models.classifier())
+        while len(seen) < len(steps):
+            running = wait_for("the next step", lambda: next(
+                (r for r in server.rollouts() if r["candidate"] == 2
+                 and (r["step"] not in seen or r["phase"] != "progressing")), None), timeout=60)
+            if running["phase"] != "progressing":
+                break
+            seen.add(running["step"])
+            server.kill()
+            server.start()
+            after = next(r for r in server.rollouts() if r["candidate"] == 2)
+            assert after["id"] == running["id"] and after["step"] >= running["step"]
+            assert after["arms"]["candidate"]["requests"] >= running["arms"]["candidate"]["requests"]
+        verdict = wait_for("the verdict on 2", lambda: ended(server, 2), timeout=60)
+    assert seen == {0, 1, 2}
+    assert verdict["phase"] == "promoted", verdict["reason"]
+    assert len(server.rollouts()) == 1
+    server.kill()
+    server.start()
+    assert server.model("digits")["traffic"]["stable"] == 2
+
+
+def test_killed_before_a_rollback_it_still_rolls_back(start, repository):
+    models.release(repository, "digits", 1, models.classifier())
+    server = start(models=digits(repository), server={"port": free_port()}, admin={"port": free_port()})
+    with Traffic(server, retry_connect=True, rate=200) as traffic:
+        wait_for("traffic", lambda: traffic.sent > 200)
+        models.release(repository, "digits", 2, models.classifier(wrong_class=1))
+        wait_for("the rollout", lambda: any(r["candidate"] == 2 for r in server.rollouts()))
+        server.kill()
+        server.start()
+        verdict = wait_for("the verdict on 2", lambda: ended(server, 2), timeout=60)
+    assert verdict["phase"] == "rolled_back", verdict["reason"]
+
+
+def test_promote_and_abort_by_hand(start, repository):
+    models.release(repository, "digits", 1, models.classifier())
+    server = start(models=digits(repository))
+    wait_for("a stable version", lambda: server.model("digits")["traffic"])
+    models.release(repository, "digits", 2, models.classifier())
+    wait_for("the rollout", lambda: server.rollouts())
+    shown = server.cli("rollout", "show", "digits")
+    assert shown.returncode == 0 and "digits" in shown.stdout and "progressing" in shown.stdout
+    run = server.cli("rollout", "abort", "digits")
+    assert run.returncode == 0, run.stderr
+    assert wait_for("the abort", lambda: ended(server, 2))["phase"] == "aborted"
+    assert server.model("digits")["traffic"]["stable"] == 1
+    assert server.cli("rollout", "abort", "digits").returncode == 1  # it has ended
+    assert server.cli("rollout", "start", "digits", "2").returncode == 0
+    wait_for("the second try", lambda: server.rollouts()[0]["phase"] == "progressing")
+    assert server.cli("rollout", "promote", "digits").returncode == 0
+    assert wait_for("the promotion", lambda: server.rollouts()[0]["phase"] == "promoted")
+    assert server.cli("rollout", "watch", "digits").returncode == 0
+    assert server.cli("rollout", "show", "99").returncode == 4
+
+
+def free_port():
+    import socket
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def test_sigterm_under_load_loses_no_request(start, repository):
+    """Three times 500 requests a second on kept connections; the client reconnects where it was told to close."""
+    models.release(repository, "digits", 1, models.classifier())
+    for _ in range(3):
+        server = start(models=[{"name": "digits", "path": str(repository / "digits")}])
+        traffic = Traffic(server, rate=500, threads=8, labels=False)
+        refused_after = []
+        with traffic:
+            wait_for("traffic", lambda: traffic.sent > 300)
+            server.process.send_signal(signal.SIGTERM)
+            # New connections are refused once the listener is gone: that is how a load balancer learns it. Whatever
+            # was sent on an open connection has been answered.
+            server.process.wait(40)
+            refused_after = [f for f in traffic.failures]
+        lost = [f for f in refused_after if f[0] not in ("ConnectionRefusedError",)]
+        assert lost == [], lost[:5]
+        assert server.process.returncode == 0
+
+
+def test_version_change_without_a_rollout_loses_no_request(start, repository):
+    models.release(repository, "digits", 1, models.classifier())
+    server = start(models=[{"name": "digits", "path": str(repository / "digits")}])
+    with Traffic(server, rate=500, labels=False) as traffic:
+        for version in (2, 3, 4):
+            models.release(repository, "digits", version, models.classifier())
+            wait_for(f"version {version} to take over", lambda: server.version_state("digits", version) == "ready")
+            wait_for(f"version {version - 1} to go", lambda: server.version_state("digits", version - 1) == "gone")
+    assert traffic.failures == []
+
+
+def test_ready_only_once_a_model_is(start, repository):
+    server = start(ready=False, models=[{"name": "digits", "path": str(repository / "digits")}])
+    assert server.get("/livez").status_code == 200
+    answer = server.get("/readyz")
+    assert answer.status_code == 503 and "digits" in answer.text
+    assert requests.get(server.url + "/v2/health/ready", timeout=5).status_code == 400
+    models.release(repository, "digits", 1, models.classifier())
+    wait_for("/readyz", lambda: server.get("/readyz").status_code == 200)
+
+
+def test_disk_full_for_the_journal_holds_the_rollout_and_serves_on(start, repository, tmp_path):
+    full = tmp_path / "small"
+    full.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(full)], capture_output=True, text=True)
+    assert made.returncode == 0, f"this test needs the right to mount a small tmpfs: {made.stderr}"
+    try:
+        models.release(repository, "digits", 1, models.classifier())
+        server = start(models=digits(repository), data_dir=str(full))
+        with Traffic(server, rate=200) as traffic:
+            wait_for("traffic", lambda: traffic.sent > 100)
+            (full / "filler").write_bytes(b"")
+            try:
+                with open(full / "filler", "wb", buffering=0) as filler:
+                    while True:
+                        filler.write(b"x" * 4096)
+            except OSError:
+                pass
+            models.release(repository, "digits", 2, models.classifier(wrong_class=3))
+            wait_for("version 2", lambda: server.version_state("digits", 2) == "ready")
+            before = traffic.sent
+            wait_for("more traffic", lambda: traffic.sent > before + 600)
+            phases = {r["phase"] for r in server.rollouts() if r["candidate"] == 2}
+            assert "promoted" not in phases, server.rollouts()
+            errors = [line for line in server.get("/metrics").text.splitlines()
+                      if line.startswith("leadsman_rollout_journal_errors_total")]
+            assert errors and float(errors[0].split()[-1]) > 0
+            (full / "filler").unlink()
+            verdict = wait_for("the verdict once there is room", lambda: ended(server, 2), timeout=60)
+            assert verdict["phase"] == "rolled_back", verdict
+        assert traffic.failures == []
+        server.stop()
+    finally:
+        subprocess.run(["umount", "-l", str(full)], check=False)

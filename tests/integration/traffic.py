@@ -1,0 +1,107 @@
+"""A client that predicts, keeps what it was told, and sends the true labels some time later."""
+import collections
+import http.client
+import itertools
+import json
+import random
+import threading
+import time
+
+ROWS = [[1.0 if i == j else 0.0 for j in range(10)] for i in range(10)]
+
+
+class Traffic:
+    """`threads` keep-alive connections; about `rate` requests a second together. Every failure is kept."""
+
+    def __init__(self, server, model="digits", rate=400, threads=4, label_delay=0.3, labels=True, retry_connect=False):
+        self.host, port = server.url.removeprefix("http://").split(":")
+        self.port = int(port)
+        self.admin_host, admin_port = server.admin.removeprefix("http://").split(":")
+        self.admin_port = int(admin_port)
+        self.model, self.rate, self.count = model, rate, threads
+        self.label_delay, self.labels, self.retry_connect = label_delay, labels, retry_connect
+        self.answers = collections.Counter()
+        self.failures = []
+        self.sent = 0
+        self._pending = collections.deque()
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._threads = []
+
+    def __enter__(self):
+        self._threads = [threading.Thread(target=self._predict, args=(i,)) for i in range(self.count)]
+        if self.labels:
+            self._threads.append(threading.Thread(target=self._label))
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(30)
+        self._threads = []
+
+    def _predict(self, index):
+        rng = random.Random(index)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=10)
+        pause = self.count / self.rate
+        due = time.monotonic()
+        for n in itertools.count():
+            if self._stop.is_set():
+                break
+            due += pause
+            time.sleep(max(0.0, due - time.monotonic()))
+            label = rng.randrange(10)
+            request_id = f"{id(self):x}-{index}-{n}"
+            headers = {"x-request-id": request_id, "Content-Type": "application/json"}
+            if n % 2:
+                path, body = f"/v1/models/{self.model}:predict", {"instances": [ROWS[label]]}
+            else:
+                path = f"/v2/models/{self.model}/infer"
+                body = {"inputs": [{"name": "x", "shape": [1, 10], "datatype": "FP32", "data": ROWS[label]}]}
+            try:
+                connection.request("POST", path, json.dumps(body), headers)
+                answer = connection.getresponse()
+                text = answer.read()
+                if answer.status != 200:
+                    self.failures.append((answer.status, text[:200]))
+                    continue
+                if answer.will_close:
+                    connection.close()
+            except (OSError, http.client.HTTPException) as error:
+                connection.close()
+                if self.retry_connect or self._stop.is_set():
+                    time.sleep(0.02)
+                    continue
+                self.failures.append((type(error).__name__, str(error)))
+                continue
+            with self._lock:
+                self.sent += 1
+                self._pending.append((time.monotonic() + self.label_delay, request_id, label))
+
+    def _label(self):
+        while not self._stop.is_set() or self._pending:
+            batch = []
+            with self._lock:
+                while self._pending and (self._pending[0][0] <= time.monotonic() or self._stop.is_set()):
+                    _, request_id, label = self._pending.popleft()
+                    batch.append({"request_id": request_id, "label": label})
+            if batch:
+                try:
+                    connection = http.client.HTTPConnection(self.admin_host, self.admin_port, timeout=10)
+                    connection.request("POST", "/api/v1/labels", json.dumps({"labels": batch[:5000]}))
+                    answer = connection.getresponse()
+                    text = answer.read()
+                    if answer.status != 200:
+                        self.failures.append(("labels", answer.status, text[:200]))
+                    connection.close()
+                except OSError as error:
+                    if not self.retry_connect:
+                        self.failures.append(("labels", type(error).__name__, str(error)))
+            self._stop.wait(0.1)
+            if self._stop.is_set() and not batch:
+                break
