@@ -9,6 +9,8 @@ SYSTEM_PYTHON=/usr/bin/python3
 export LEADSMAN_CACHE="$CACHE" LEADSMAN_RUNTIMES="$CACHE/runtimes"
 
 # The one list of Debian 12 packages. Reasons: docs/dependencies.md.
+# Used through a name reference in need_packages.
+# shellcheck disable=SC2034
 PACKAGES_build=(
   g++ cmake ninja-build ccache mold pkg-config ca-certificates unzip git
   libboost1.81-dev libssl-dev zlib1g-dev
@@ -17,8 +19,11 @@ PACKAGES_build=(
   libgtest-dev libbenchmark-dev
   python3 python3-venv python3-pip
 )
+# shellcheck disable=SC2034
 PACKAGES_test=()
+# shellcheck disable=SC2034
 PACKAGES_lint=(clang-16 clang-format-16 clang-tidy-16 libclang-rt-16-dev shellcheck)
+# shellcheck disable=SC2034
 PACKAGES_bench=(wrk)
 
 say() { printf '%s\n' "$*"; }
