@@ -1,0 +1,247 @@
+#include "telemetry/prometheus.h"
+
+#include <charconv>
+#include <cmath>
+#include <cstdint>
+
+#include "base/strings.h"
+
+namespace leadsman {
+namespace {
+
+void AppendNumber(std::string& out, double value) {
+  if (std::isnan(value)) {
+    out += "NaN";
+  } else if (std::isinf(value)) {
+    out += value > 0 ? "+Inf" : "-Inf";
+  } else {
+    char text[32];
+    auto [end, error] = std::to_chars(text, text + sizeof(text), value);
+    out.append(text, end);
+  }
+}
+
+/// OpenMetrics wants "1.0", not "1", for a bound.
+void AppendBound(std::string& out, double value, ExpositionFormat format) {
+  size_t start = out.size();
+  AppendNumber(out, value);
+  if (format == ExpositionFormat::kOpenMetrics && std::isfinite(value) &&
+      out.find_first_of(".e", start) == std::string::npos) {
+    out += ".0";
+  }
+}
+
+/// Backslash and newline; in label values and in OpenMetrics also the double quote.
+void AppendEscaped(std::string& out, std::string_view text, bool quote) {
+  for (char c : text) {
+    if (c == '\\') {
+      out += "\\\\";
+    } else if (c == '\n') {
+      out += "\\n";
+    } else if (c == '"' && quote) {
+      out += "\\\"";
+    } else {
+      out += c;
+    }
+  }
+}
+
+/// Scrapers refuse a page that is not UTF-8 as a whole: bad bytes (a model name, a class) become
+/// U+FFFD.
+std::string ToUtf8(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size();) {
+    auto byte = static_cast<unsigned char>(text[i]);
+    size_t length = byte < 0x80       ? 1
+                    : byte >> 5 == 6  ? 2
+                    : byte >> 4 == 14 ? 3
+                    : byte >> 3 == 30 ? 4
+                                      : 0;
+    bool good = length > 0 && i + length <= text.size() && byte != 0xc0 && byte != 0xc1;
+    uint32_t code = length > 1 ? byte & (0x7fu >> length) : byte;
+    for (size_t k = 1; good && k < length; ++k) {
+      auto next = static_cast<unsigned char>(text[i + k]);
+      good = next >> 6 == 2;
+      code = code << 6 | (next & 0x3f);
+    }
+    good = good && !(length == 3 && (code < 0x800 || (code >= 0xd800 && code < 0xe000))) &&
+           !(length == 4 && (code < 0x10000 || code > 0x10ffff));
+    if (good) {
+      out.append(text, i, length);
+      i += length;
+    } else {
+      out += "\xef\xbf\xbd";
+      ++i;
+    }
+  }
+  return out;
+}
+
+std::string_view TypeName(MetricType type) {
+  switch (type) {
+    case MetricType::kCounter:
+      return "counter";
+    case MetricType::kGauge:
+      return "gauge";
+    case MetricType::kHistogram:
+      return "histogram";
+  }
+  return "untyped";
+}
+
+std::string LabelText(const MetricDescription& description, const MetricSample& sample) {
+  std::string out;
+  for (size_t i = 0; i < description.labels.size(); ++i) {
+    if (i > 0) out += ',';
+    out += description.labels[i];
+    out += "=\"";
+    AppendEscaped(out, ToUtf8(sample.label_values[i]), true);
+    out += '"';
+  }
+  return out;
+}
+
+void AppendSeries(std::string& out, std::string_view name, std::string_view labels) {
+  out += name;
+  if (!labels.empty()) {
+    out += '{';
+    out += labels;
+    out += '}';
+  }
+  out += ' ';
+}
+
+void AppendHistogram(std::string& out, const std::string& name, const std::string& labels,
+                     const MetricSample& sample, ExpositionFormat format) {
+  auto bucket = [&](auto append_bound, uint64_t count) {
+    out += name;
+    out += "_bucket{";
+    out += labels;
+    if (!labels.empty()) out += ',';
+    out += "le=\"";
+    append_bound();
+    out += "\"} ";
+    out += std::to_string(count);
+    out += '\n';
+  };
+  size_t bounds = std::min(sample.upper_bounds.size(), sample.cumulative.size());
+  for (size_t i = 0; i < bounds; ++i) {
+    bucket([&] { AppendBound(out, sample.upper_bounds[i], format); }, sample.cumulative[i]);
+  }
+  bucket([&] { out += "+Inf"; }, sample.count);
+  AppendSeries(out, name + "_sum", labels);
+  AppendNumber(out, sample.sum);
+  out += '\n';
+  AppendSeries(out, name + "_count", labels);
+  out += std::to_string(sample.count);
+  out += '\n';
+}
+
+/// The name in HELP and TYPE: OpenMetrics leaves out a counter's "_total".
+std::string_view FamilyName(const MetricDescription& d, ExpositionFormat format) {
+  std::string_view name = d.name;
+  if (format == ExpositionFormat::kOpenMetrics && d.type == MetricType::kCounter &&
+      name.ends_with("_total")) {
+    name.remove_suffix(6);
+  }
+  return name;
+}
+
+void AppendFamily(std::string& out, const MetricFamily& family, ExpositionFormat format) {
+  const MetricDescription& d = *family.description;
+  std::string_view name = FamilyName(d, format);
+  out += StrCat("# HELP ", name, " ");
+  AppendEscaped(out, ToUtf8(d.help), format == ExpositionFormat::kOpenMetrics);
+  out += StrCat("\n# TYPE ", name, " ", TypeName(d.type), "\n");
+  for (const MetricSample& sample : family.samples) {
+    std::string labels = LabelText(d, sample);
+    if (d.type == MetricType::kHistogram) {
+      AppendHistogram(out, d.name, labels, sample, format);
+      continue;
+    }
+    // In OpenMetrics a counter's sample always ends with "_total".
+    bool add_total = format == ExpositionFormat::kOpenMetrics && d.type == MetricType::kCounter &&
+                     name == d.name;
+    AppendSeries(out, add_total ? d.name + "_total" : d.name, labels);
+    AppendNumber(out, sample.value);
+    out += '\n';
+  }
+}
+
+}  // namespace
+
+std::string_view ContentType(ExpositionFormat format) {
+  return format == ExpositionFormat::kOpenMetrics
+             ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+             : "text/plain; version=0.0.4; charset=utf-8";
+}
+
+ExpositionFormat ChooseFormat(std::string_view accept) {
+  double open_metrics = 0;
+  double text = -1;
+  double anything = 0;
+  for (std::string_view part : Split(accept, ',')) {
+    auto fields = Split(part, ';');
+    std::string_view type = Trim(fields[0]);
+    double weight = 1;
+    bool known_version = true;
+    for (size_t i = 1; i < fields.size(); ++i) {
+      std::string_view field = Trim(fields[i]);
+      if (field.starts_with("q=")) weight = ParseDouble(field.substr(2)).value_or(0);
+      if (field.starts_with("version=")) {
+        std::string_view version = field.substr(8);
+        known_version = version == "1.0.0" || version == "0.0.1" || version == "0.0.4";
+      }
+    }
+    if (EqualsIgnoreCase(type, "application/openmetrics-text") && known_version) {
+      open_metrics = std::max(open_metrics, weight);
+    } else if (EqualsIgnoreCase(type, "text/plain")) {
+      text = std::max(text, weight);
+    } else if (type == "*/*" || EqualsIgnoreCase(type, "text/*")) {
+      anything = std::max(anything, weight);
+    }
+  }
+  if (text < 0) text = anything;
+  return open_metrics > 0 && open_metrics >= text ? ExpositionFormat::kOpenMetrics
+                                                  : ExpositionFormat::kPrometheusText;
+}
+
+std::string RenderMetrics(const std::vector<MetricFamily>& families, ExpositionFormat format) {
+  std::string out;
+  for (const MetricFamily& family : families) AppendFamily(out, family, format);
+  if (format == ExpositionFormat::kOpenMetrics) out += "# EOF\n";
+  return out;
+}
+
+void HandleMetrics(const Registry& registry, net::HttpExchange& exchange) {
+  net::HttpResponse& response = exchange.response();
+  std::string_view method = exchange.request().method;
+  if (method != "GET" && method != "HEAD") {
+    response.status = 405;
+    response.headers += "allow: GET, HEAD\r\n";
+    response.body += R"({"error": "metrics are read with GET"})";
+    return;
+  }
+  ExpositionFormat format = ChooseFormat(exchange.request().Header("accept"));
+  response.content_type = ContentType(format);
+  response.headers += "vary: accept\r\n";
+  response.body += RenderMetrics(registry.Collect(), format);
+}
+
+std::string MetricsReferenceMarkdown(const Registry& registry) {
+  std::string out = "| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n";
+  for (const MetricDescription& d : registry.Descriptions()) {
+    out += StrCat("| `", d.name, "` | ", TypeName(d.type), " | ");
+    for (size_t i = 0; i < d.labels.size(); ++i)
+      out += StrCat(i > 0 ? ", " : "", "`", d.labels[i], "`");
+    out += " | ";
+    for (char c : d.help) {
+      if (c == '|') out += '\\';
+      out += c == '\n' ? ' ' : c;
+    }
+    out += " |\n";
+  }
+  return out;
+}
+
+}  // namespace leadsman

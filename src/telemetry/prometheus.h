@@ -1,0 +1,33 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "net/http_server.h"
+#include "stats/registry.h"
+
+namespace leadsman {
+
+enum class ExpositionFormat { kPrometheusText, kOpenMetrics };
+
+/// "text/plain; version=0.0.4; charset=utf-8" or OpenMetrics 1.0.
+std::string_view ContentType(ExpositionFormat format);
+
+/// What a scraper prefers by its Accept header: OpenMetrics when it names it with at least the
+/// weight of text/plain, otherwise (also for no or an unreadable header) the Prometheus text
+/// format, which everybody reads.
+ExpositionFormat ChooseFormat(std::string_view accept);
+
+/// The page for `families` (as Collect gives them). Families without samples appear with HELP and
+/// TYPE only.
+std::string RenderMetrics(const std::vector<MetricFamily>& families, ExpositionFormat format);
+
+/// Answers GET and HEAD /metrics; other methods with 405. Pulls the registry on the calling thread:
+/// a few hundred microseconds for a typical page. `registry` must outlive the handler.
+void HandleMetrics(const Registry& registry, net::HttpExchange& exchange);
+
+/// The reference page of all registered metrics: a Markdown table, sorted by name, without values.
+std::string MetricsReferenceMarkdown(const Registry& registry);
+
+}  // namespace leadsman
