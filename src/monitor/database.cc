@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <numeric>
 
 #include <nlohmann/json.hpp>
 
@@ -20,13 +19,17 @@ constexpr int kSchemaVersion = 1;
 /// tries again.
 constexpr int kBusyTimeoutMs = 50;
 
-// Without rowids the rows lie in the order of their key: one B-tree less to write.
+// Predictions are appended in the order of arrival and found through an index over a 64-bit hash of
+// request id and row: ids are random, and a table in their order would write a whole page for each
+// row (measured: 12 µs of CPU a row against 4). `key` is not unique: of an id used twice the first
+// row counts.
 constexpr const char* kSchema = R"sql(
 CREATE TABLE IF NOT EXISTS predictions (
-  request_id TEXT NOT NULL, row INTEGER NOT NULL, model TEXT NOT NULL, version INTEGER NOT NULL,
-  predicted TEXT NOT NULL, score REAL NOT NULL, at_ms INTEGER NOT NULL, weight REAL NOT NULL,
-  expires_ms INTEGER NOT NULL, label TEXT, labelled_ms INTEGER,
-  PRIMARY KEY (request_id, row)) WITHOUT ROWID;
+  id INTEGER PRIMARY KEY, key INTEGER NOT NULL, request_id TEXT NOT NULL, row INTEGER NOT NULL,
+  model TEXT NOT NULL, version INTEGER NOT NULL, predicted TEXT NOT NULL, score REAL NOT NULL,
+  at_ms INTEGER NOT NULL, weight REAL NOT NULL, expires_ms INTEGER NOT NULL, label TEXT,
+  labelled_ms INTEGER);
+CREATE INDEX IF NOT EXISTS predictions_key ON predictions (key);
 CREATE INDEX IF NOT EXISTS predictions_expiry ON predictions (expires_ms);
 CREATE TABLE IF NOT EXISTS quality_totals (
   model TEXT NOT NULL, version INTEGER NOT NULL, labelled REAL NOT NULL, wrong REAL NOT NULL,
@@ -75,6 +78,14 @@ class Statement {
  private:
   sqlite3_stmt* statement_ = nullptr;
 };
+
+/// FNV-1a with a final mix; lies in the file, so it must never change.
+int64_t KeyOf(const std::string& request_id, uint32_t row) {
+  uint64_t h = 0xcbf29ce484222325ull;
+  for (char c : request_id) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3ull;
+  h = (h ^ row) * 0x9e3779b97f4a7c15ull;
+  return static_cast<int64_t>(h ^ (h >> 32));
+}
 
 bool MeansBroken(int rc) { return (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) == SQLITE_NOTADB; }
 
@@ -137,14 +148,16 @@ Result<std::unique_ptr<Database>> Database::TryOpen(const std::string& path, boo
     const char* sql;
   } const prepared[] = {
       {writer->insert,
-       "INSERT OR IGNORE INTO predictions (request_id, row, model, version, predicted, score, "
-       "at_ms, weight, expires_ms) VALUES (?,?,?,?,?,?,?,?,?)"},
-      {writer->mark, "UPDATE predictions SET label=?, labelled_ms=? WHERE request_id=? AND row=?"},
+       "INSERT INTO predictions (key, request_id, row, model, version, predicted, score, at_ms, "
+       "weight, expires_ms) VALUES (?,?,?,?,?,?,?,?,?,?)"},
+      {writer->mark,
+       "UPDATE predictions SET label=?, labelled_ms=? WHERE id = (SELECT min(id) FROM predictions "
+       "WHERE key=? AND request_id=? AND row=?)"},
       {writer->quality, "INSERT OR REPLACE INTO quality_totals VALUES (?,?,?,?,?,?)"},
       {writer->window, "INSERT INTO windows VALUES (?,?,?,?,?,?,?,?,?,?,?)"},
       {writer->purge_predictions,
-       "DELETE FROM predictions WHERE (request_id, row) IN (SELECT request_id, row FROM "
-       "predictions WHERE expires_ms < ? ORDER BY expires_ms LIMIT ?)"},
+       "DELETE FROM predictions WHERE id IN (SELECT id FROM predictions WHERE expires_ms < ? "
+       "ORDER BY expires_ms LIMIT ?)"},
       {writer->purge_windows,
        "DELETE FROM windows WHERE rowid IN (SELECT rowid FROM windows WHERE start_ms < ? LIMIT "
        "1000)"},
@@ -160,7 +173,8 @@ Result<std::unique_ptr<Database>> Database::TryOpen(const std::string& path, boo
   }
   rc = finder->find.Prepare(finder->db,
                             "SELECT model, version, predicted, score, at_ms, expires_ms, weight, "
-                            "label FROM predictions WHERE request_id=? AND row=?");
+                            "label FROM predictions WHERE key=? AND request_id=? AND row=? ORDER "
+                            "BY id LIMIT 1");
   if (rc != SQLITE_OK) return fail(*finder, rc, "prepare");
   database->writer_ = std::move(writer);
   database->finder_ = std::move(finder);
@@ -192,33 +206,25 @@ Status Database::Write(const Batch& batch, const Purge& purge) {
   };
   if (c.Exec("BEGIN IMMEDIATE") != SQLITE_OK) return c.Error("begin");
 
-  // In the order of the key: neighbours share pages.
-  std::vector<size_t> order(batch.predictions.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-    const auto& x = batch.predictions[a];
-    const auto& y = batch.predictions[b];
-    if (int by_id = x.request_id.compare(y.request_id); by_id != 0) return by_id < 0;
-    return x.row != y.row ? x.row < y.row : a < b;
-  });
-  for (size_t i : order) {
-    const KeptPrediction& p = batch.predictions[i];
-    c.insert.Bind(1, p.request_id);
-    c.insert.Bind(2, int64_t{p.row});
-    c.insert.Bind(3, p.model);
-    c.insert.Bind(4, p.version);
-    c.insert.Bind(5, p.predicted);
-    c.insert.Bind(6, p.score);
-    c.insert.Bind(7, p.at_ms);
-    c.insert.Bind(8, p.weight);
-    c.insert.Bind(9, p.expires_ms);
+  for (const KeptPrediction& p : batch.predictions) {
+    c.insert.Bind(1, KeyOf(p.request_id, p.row));
+    c.insert.Bind(2, p.request_id);
+    c.insert.Bind(3, int64_t{p.row});
+    c.insert.Bind(4, p.model);
+    c.insert.Bind(5, p.version);
+    c.insert.Bind(6, p.predicted);
+    c.insert.Bind(7, p.score);
+    c.insert.Bind(8, p.at_ms);
+    c.insert.Bind(9, p.weight);
+    c.insert.Bind(10, p.expires_ms);
     if (c.insert.Run() != SQLITE_OK) return fail("insert prediction");
   }
   for (const LabelMark& m : batch.marks) {
     c.mark.Bind(1, m.label);
     c.mark.Bind(2, m.at_ms);
-    c.mark.Bind(3, m.request_id);
-    c.mark.Bind(4, int64_t{m.row});
+    c.mark.Bind(3, KeyOf(m.request_id, m.row));
+    c.mark.Bind(4, m.request_id);
+    c.mark.Bind(5, int64_t{m.row});
     if (c.mark.Run() != SQLITE_OK) return fail("mark as labelled");
   }
   for (const auto& [key, q] : batch.quality) {
@@ -262,8 +268,9 @@ Status Database::Write(const Batch& batch, const Purge& purge) {
 Result<std::optional<StoredPrediction>> Database::Find(const std::string& request_id,
                                                        uint32_t row) {
   Statement& find = finder_->find;
-  find.Bind(1, request_id);
-  find.Bind(2, int64_t{row});
+  find.Bind(1, KeyOf(request_id, row));
+  find.Bind(2, request_id);
+  find.Bind(3, int64_t{row});
   int rc = find.Step();
   std::optional<StoredPrediction> found;
   if (rc == SQLITE_ROW) {

@@ -75,9 +75,10 @@ class Database {
   static Result<std::unique_ptr<Database>> Open(const std::string& path, WallTime now);
   ~Database();
 
-  /// One transaction: predictions (a known request id and row stays as it is), marks, totals,
+  /// One transaction: predictions, marks, totals,
   /// windows, purge.
   Status Write(const Batch& batch, const Purge& purge);
+  /// The first prediction kept under this id and row.
   Result<std::optional<StoredPrediction>> Find(const std::string& request_id, uint32_t row);
 
   Result<std::map<VersionKey, QualityTotals>> LoadQuality();

@@ -29,7 +29,7 @@ double JoinSampler::Weigh(std::string_view request_id, size_t rows, SteadyTime n
   double weight = 1 / share_;
   kept_ += static_cast<double>(rows);
   // A burst must not have to wait for the end of the interval.
-  if (kept_ > 2 * max_rate_) {
+  if (kept_ > 1.5 * max_rate_) {
     share_ /= 2;
     kept_ = max_rate_;
   }

@@ -346,6 +346,7 @@ bool Monitor::Impl::WriteDatabase(bool force) {
   // Nothing new and nothing much to delete: an idle server leaves the disk alone.
   if (!force && batch.empty() && now - last_offer < std::chrono::seconds(10)) return true;
   Database::Purge purge;
+  purge.max_predictions = 5000;
   purge.predictions_expired_before_ms = UnixMillis(wall_now - kLateGrace);
   purge.windows_before_ms = UnixMillis(wall_now - options.history);
   // While the disk is slow the present batch grows until the writer is free again.
