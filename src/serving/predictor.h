@@ -1,11 +1,14 @@
 #pragma once
 
+#include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "base/clock.h"
@@ -14,17 +17,20 @@
 #include "base/status.h"
 #include "events/prediction_event.h"
 #include "lifecycle/manager.h"
+#include "serving/context_pool.h"
 #include "tensor/tensor.h"
 
 namespace leadsman {
 
-/// Which traffic goes where, for models that a rollout has its hands on. Immutable; swapped whole by the embedded
-/// actuator, so that a rollback is one pointer swap. A model without an entry is served by its highest ready version.
+/// Which traffic goes where, for models that a rollout has its hands on. Immutable; swapped whole
+/// by the embedded actuator, so that a rollback is one pointer swap. A model without an entry is
+/// served by its highest ready version.
 struct RouteTable {
   struct Route {
     int64_t stable = 0;
-    int64_t candidate = 0;            ///< 0 = none
-    uint32_t candidate_share = 0;     ///< in 1/10,000ths of the requests that name no version and no label
+    int64_t candidate = 0;  ///< 0 = none
+    uint32_t candidate_share =
+        0;  ///< in 1/10,000ths of the requests that name no version and no label
   };
   std::unordered_map<std::string, Route, ServableTable::Hash, std::equal_to<>> routes;
 };
@@ -41,13 +47,18 @@ struct ModelSelector {
 struct PredictionCall {
   // Set by the protocol.
   Protocol protocol = Protocol::kUnknown;
-  std::string request_id;               ///< as sent by the client, or made by the protocol when the client sent none
+  std::string
+      request_id;  ///< as sent by the client, or made by the protocol when the client sent none
   SteadyTime received{};
   std::optional<SteadyTime> deadline;
   uint32_t request_bytes = 0;
-  std::vector<Tensor> inputs;           ///< in the order of the signature's inputs; the protocol fills them
-  size_t input_count = 0;               ///< how many of `inputs` are in use
+  std::vector<Tensor> inputs;  ///< in the order of the signature's inputs; the protocol fills them
+                               ///< an absent optional input has type kInvalid
+  size_t input_count = 0;      ///< how many of `inputs` are in use
   uint32_t rows = 1;
+  /// Asked before a queued call is run: true = the client has gone, skip it (CANCELLED). May be
+  /// empty. Thread-safe.
+  std::function<bool()> cancelled;
 
   // Set by Admit.
   std::string model_name;
@@ -59,15 +70,23 @@ struct PredictionCall {
   std::span<const TensorView> outputs;  ///< valid until Finish
   uint64_t compute_ns = 0;
 
-  /// Holds what `outputs` points into; owned by the serving room.
-  std::shared_ptr<void> lease;
+  /// Holds what `outputs` points into. After `handle`: given back before it. Used by the serving
+  /// room alone.
+  ContextPool::Lease lease;
+  std::vector<TensorView> input_views;
+  std::vector<float> features;
+
+  /// Ready for the next request; buffers keep their capacity. The call must not be between Admit
+  /// and Finish.
+  void Reset();
 };
 
 /// Protocol-neutral prediction:
-///   Admit (version choice, handle) → the protocol decodes against handle->model->signature() → Execute → the protocol
-///   encodes `outputs` → Finish (counters, one PredictionEvent, handle given back).
-/// Finish must be called exactly once for every call on which Admit was called, whatever Admit returned.
-/// Thread-safe.
+///   Admit (version choice, handle) → the protocol decodes against handle->model->signature() →
+///   Execute → the protocol encodes `outputs` → Finish (counters, one PredictionEvent, handle given
+///   back).
+/// Finish must be called exactly once for every call on which Admit was called, whatever Admit
+/// returned. Thread-safe.
 class Predictor {
  public:
   struct Deps {
@@ -78,22 +97,38 @@ class Predictor {
   };
   struct Options {
     int pool_threads = 2;
-    size_t pool_queue = 1024;   ///< requests that may wait for the pool; more are refused with RESOURCE_EXHAUSTED
-    std::chrono::milliseconds default_timeout{60'000};  ///< for pooled requests that bring no deadline
+    size_t pool_queue =
+        1024;  ///< requests that may wait for the pool; more are refused with RESOURCE_EXHAUSTED
+    std::chrono::milliseconds default_timeout{
+        60'000};  ///< for pooled requests that bring no deadline
+    /// Model → MonitorConfig::prediction_output, for models that name one.
+    std::map<std::string, std::string> prediction_outputs;
   };
   Predictor(Deps deps, Options options);
   ~Predictor();
 
-  /// NOT_FOUND: no such model or version; INVALID_ARGUMENT: unknown label; UNAVAILABLE: model known, nothing ready yet
-  /// (the message says what is going on); DEADLINE_EXCEEDED.
+  /// NOT_FOUND: no such model or version; INVALID_ARGUMENT: unknown label; UNAVAILABLE: model
+  /// known, nothing ready yet (the message says what is going on); DEADLINE_EXCEEDED.
   Status Admit(const ModelSelector& selector, PredictionCall& call);
 
-  /// Runs the model. Cheap models run here and now, and `done` is called before Execute returns (true); others are queued
-  /// (false) and `done` is called from a pool thread. Inputs must agree with the signature (CheckAgainst).
+  /// The version that `selector` means, for metadata: without version and label the stable one of a
+  /// rollout, else the highest ready. Errors as of Admit.
+  Result<Handle> Find(const ModelSelector& selector) const;
+
+  /// Runs the model. Cheap models (handle->run_inline) run here and now, and `done` is called
+  /// before Execute returns (true); others are queued (false) and `done` is called from a pool
+  /// thread, or here and now (true) when the queue is full. call.status says how it went:
+  /// RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED, CANCELLED, UNAVAILABLE (shutting down) or the runtime's
+  /// error. Inputs must agree with the signature (CheckAgainst).
   bool Execute(PredictionCall& call, std::function<void()> done);
 
-  /// `status` is the request's outcome (decode errors included). Emits the event and releases everything.
+  /// `status` is the request's outcome (decode errors included). Emits the event and releases
+  /// everything.
   void Finish(PredictionCall& call, const Status& status, size_t response_bytes);
+
+  /// Which output is the prediction that labels are compared with; empty: the rule of
+  /// MonitorConfig. Thread-safe.
+  void SetPredictionOutput(const std::string& model, const std::string& output);
 
   /// Replaces the routes of all models. Thread-safe; takes effect for the next admission.
   void SetRoutes(std::shared_ptr<const RouteTable> routes);

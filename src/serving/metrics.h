@@ -1,0 +1,116 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/mutex.h"
+#include "base/status.h"
+#include "events/prediction_event.h"
+#include "lifecycle/types.h"
+#include "stats/registry.h"
+
+namespace leadsman {
+
+/// Counters and latency histograms of the serving room, exact per (model, version, protocol,
+/// outcome).
+///
+/// Counting writes plain words of the calling thread's own shard (no shared cache line, no locked
+/// instruction); reading adds the shards up. Requests that reached no version are counted under
+/// version="", those that named no model that is configured here under model="" too: labels never
+/// come from a client.
+///
+/// Thread-safe. The registry must outlive it.
+struct ServingMetrics {
+ public:
+  explicit ServingMetrics(Registry& registry);
+  ~ServingMetrics();
+  ServingMetrics(const ServingMetrics&) = delete;
+  ServingMetrics& operator=(const ServingMetrics&) = delete;
+
+  /// A request was admitted (whatever came of it); Finished follows exactly once.
+  void Started();
+  /// `version` is null when none was reached; `model` is then the configured model's name or empty.
+  /// `compute_ns` is 0 when the model did not run.
+  void Finished(const ServableVersion* version, std::string_view model, Protocol protocol,
+                StatusCode code, uint64_t latency_ns, uint64_t compute_ns, uint32_t rows);
+
+  std::atomic<int64_t> pool_queue_depth{0};
+  std::atomic<uint64_t> pool_rejected{0};
+
+  /// Bucket i of the exported histograms counts values up to 2^(kFirstExponent + i) ns (8 µs … 17
+  /// s); the last one the rest. The edges are LatencyScheme's octaves, so the figures agree with
+  /// every other histogram of the house.
+  static constexpr int kFirstExponent = 13;
+  static constexpr int kLastExponent = 34;
+  static constexpr size_t kBuckets = kLastExponent - kFirstExponent + 2;
+
+ private:
+  static constexpr size_t kProtocols = 4;
+  /// Written by one thread, read by any: hence atomics, but no read-modify-write.
+  struct Word {
+    std::atomic<uint64_t> value{0};
+    void Add(uint64_t n) {
+      value.store(value.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+    }
+    uint64_t Get() const { return value.load(std::memory_order_relaxed); }
+  };
+  struct Histogram {
+    std::array<Word, kBuckets> buckets;
+    Word sum_ns;
+    void Record(uint64_t ns);
+  };
+  struct alignas(64) Cells {
+    std::array<std::array<Word, kStatusCodeCount>, kProtocols> requests;
+    Histogram latency;
+    Histogram compute;
+    Word rows;
+  };
+  struct Chunk {
+    static constexpr size_t kSize = 64;
+    std::array<std::atomic<Cells*>, kSize> cells{};
+    ~Chunk() {
+      for (auto& cell : cells) delete cell.load();
+    }
+  };
+  /// One thread's counters; handed on to the next thread when its own ends.
+  struct alignas(64) Shard {
+    static constexpr size_t kChunks = 1024;
+    std::array<std::atomic<Chunk*>, kChunks> chunks{};
+    Word started;
+    Word finished;
+    std::atomic<bool> owned{true};
+    ~Shard() {
+      for (auto& chunk : chunks) delete chunk.load();
+    }
+  };
+  struct ThreadShards;
+  using VersionKey = std::pair<std::string, std::string>;  ///< model, version
+
+  Shard& MyShard();
+  std::shared_ptr<Shard> NewShard();
+  Cells& CellsOf(Shard& shard, const ServableVersion& version);
+  Cells& CellsOfModel(std::string_view model) REQUIRES(mutex_);
+  template <typename Visit>
+  void ForEachCells(Visit visit) const;
+  std::vector<MetricSample> ReadRequests() const;
+  std::vector<MetricSample> ReadHistogram(Histogram Cells::*histogram) const;
+  std::vector<MetricSample> ReadRows() const;
+  double InFlight() const;
+
+  const uint64_t instance_;
+  mutable Mutex mutex_;
+  std::vector<std::shared_ptr<Shard>> shards_ GUARDED_BY(mutex_);
+  std::map<uint32_t, VersionKey> names_ GUARDED_BY(mutex_);  ///< ServableVersion::id → labels
+  std::map<std::string, std::unique_ptr<Cells>, std::less<>> unversioned_ GUARDED_BY(mutex_);
+  std::vector<Registry::Registration>
+      registrations_;  ///< last: no reader runs once members above go
+};
+
+}  // namespace leadsman

@@ -1,0 +1,75 @@
+#include "serving/predicted_class.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+
+namespace leadsman {
+namespace {
+
+template <typename T>
+Tensor Make(std::string_view name, DataType type, Shape shape, std::vector<T> values) {
+  Tensor tensor;
+  tensor.Reset(name, type);
+  tensor.shape() = shape;
+  for (const T& value : values) {
+    if constexpr (std::is_same_v<T, std::string>) {
+      tensor.PushString(value);
+    } else {
+      tensor.Push(value);
+    }
+  }
+  return tensor;
+}
+
+std::vector<std::string> Classes(const std::vector<Tensor>& tensors, uint32_t rows,
+                                 std::string_view wanted = "") {
+  std::vector<TensorView> views;
+  for (const Tensor& tensor : tensors) views.push_back(tensor.View());
+  PredictedClasses predicted;
+  predicted.Extract(views, rows, wanted);
+  return {predicted.classes().begin(), predicted.classes().end()};
+}
+
+using Names = std::vector<std::string>;
+const float kNan = std::numeric_limits<float>::quiet_NaN();
+
+TEST(PredictedClassesTest, PrefersALabelOverScores) {
+  auto scores = Make<float>("p", DataType::kFp32, {2, 2}, {0.9f, 0.1f, 0.2f, 0.8f});
+  auto labels = Make<int64_t>("l", DataType::kInt64, {2}, {7, -3});
+  EXPECT_EQ(Classes({scores, labels}, 2), (Names{"7", "-3"}));
+  auto words = Make<std::string>("l", DataType::kBytes, {2, 1}, {"cat", "dog"});
+  EXPECT_EQ(Classes({scores, words}, 2), (Names{"cat", "dog"}));
+}
+
+TEST(PredictedClassesTest, TakesTheArgmaxOfScoresWithoutALabel) {
+  auto scores = Make<float>("p", DataType::kFp32, {3, 3},
+                            {0.1f, 0.7f, 0.2f, 0.5f, 0.5f, 0.0f, kNan, kNan, 0.1f});
+  EXPECT_EQ(Classes({scores}, 3), (Names{"1", "0", "2"}));
+  EXPECT_EQ(Classes({Make<float>("p", DataType::kFp32, {1, 2}, {kNan, kNan})}, 1), (Names{"NaN"}));
+}
+
+TEST(PredictedClassesTest, TakesTheValueOfARegression) {
+  EXPECT_EQ(Classes({Make<float>("y", DataType::kFp32, {2, 1}, {2.5f, 1e-3f})}, 2),
+            (Names{"2.5", "0.001"}));
+  EXPECT_EQ(Classes({Make<double>("y", DataType::kFp64, {}, {0.1})}, 1), (Names{"0.1"}));
+}
+
+TEST(PredictedClassesTest, TakesTheWantedOutputAndNoOther) {
+  auto a = Make<int64_t>("a", DataType::kInt64, {1}, {1});
+  auto b = Make<float>("b", DataType::kFp32, {1, 3}, {0, 0, 1});
+  EXPECT_EQ(Classes({a, b}, 1, "b"), (Names{"2"}));
+  EXPECT_EQ(Classes({a, b}, 1, "c"), Names{});
+}
+
+TEST(PredictedClassesTest, KeepsAtMostSixteenRowsAndStandsOddOutputs) {
+  std::vector<int64_t> many(40, 5);
+  EXPECT_EQ(Classes({Make<int64_t>("l", DataType::kInt64, {40}, many)}, 40).size(),
+            PredictionEvent::kMaxPredictions);
+  EXPECT_EQ(Classes({Make<int64_t>("l", DataType::kInt64, {3}, {1, 2, 3})}, 2), Names{});
+  EXPECT_EQ(Classes({Make<int64_t>("l", DataType::kInt64, {0}, {})}, 0), Names{});
+  EXPECT_EQ(Classes({}, 1), Names{});
+}
+
+}  // namespace
+}  // namespace leadsman

@@ -1,0 +1,398 @@
+#include "serving/predictor.h"
+
+#include <algorithm>
+#include <atomic>
+#include <utility>
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "serving/compute_pool.h"
+#include "serving/metrics.h"
+#include "serving/predicted_class.h"
+
+namespace leadsman {
+namespace {
+
+constexpr size_t kListedNames = 10;
+constexpr size_t kShownName = 128;
+
+/// A client's text in an error message, cut to a bearable length.
+std::string_view Shown(std::string_view name) { return name.substr(0, kShownName); }
+
+std::string ListModels(const ServableTable& table) {
+  std::vector<std::string> names;
+  for (const auto& [name, model] : table.models) names.push_back(name);
+  std::sort(names.begin(), names.end());
+  size_t more = names.size() > kListedNames ? names.size() - kListedNames : 0;
+  names.resize(names.size() - more);
+  std::string list = HumanList(names);
+  if (more > 0) list += StrCat(" (and ", more, " more)");
+  return list;
+}
+
+std::string ListReady(const ServableTable::Model& model) {
+  std::vector<std::string> versions;
+  for (const auto& [version, handle] : model.ready) versions.push_back(std::to_string(version));
+  return HumanList(versions);
+}
+
+Status NoSuchModel(const ModelSelector& selector, const ServableTable& table) {
+  std::string name(Shown(selector.model));
+  std::string asked = selector.version ? StrCat("Specific(", name, ", ", *selector.version, ")")
+                                       : StrCat("Latest(", name, ")");
+  std::string message =
+      StrCat("Servable not found for request: ", asked, "; models here: ", ListModels(table));
+  std::vector<std::string> names;
+  for (const auto& [known, model] : table.models) names.push_back(known);
+  if (auto meant = DidYouMean(name, names)) message += StrCat("; did you mean ", *meant, "?");
+  return NotFoundError(std::move(message));
+}
+
+/// "version 3 is loading", "version 3 has failed: file is truncated", or nothing.
+std::string Explain(const LifecycleManager& lifecycle, const std::string& model,
+                    std::optional<int64_t> only) {
+  Result<ModelStatus> status = lifecycle.GetStatus(model);
+  if (!status.ok()) return "";
+  std::string text;
+  for (const VersionStatus& v : status->versions) {
+    if (only && v.version != *only) continue;
+    if (v.state == VersionState::kGone && !only) continue;
+    text +=
+        StrCat(text.empty() ? "" : "; ", "version ", v.version, " is ", VersionStateName(v.state));
+    if (!v.status.ok()) text += StrCat(" (", v.status.message(), ")");
+  }
+  if (text.empty() && !status->note.empty()) text = status->note;
+  return text;
+}
+
+const Handle* Lookup(const ServableTable::Model& model, int64_t version) {
+  auto it = model.ready.find(version);
+  return it == model.ready.end() ? nullptr : &it->second;
+}
+
+Rng& ThreadRng() {
+  thread_local Rng rng(RandomSeed());
+  return rng;
+}
+
+}  // namespace
+
+void PredictionCall::Reset() {
+  protocol = Protocol::kUnknown;
+  request_id.clear();
+  received = {};
+  deadline.reset();
+  request_bytes = 0;
+  input_count = 0;
+  rows = 1;
+  cancelled = nullptr;
+  model_name.clear();
+  outputs = {};
+  lease.Release();
+  handle.reset();
+  status = OkStatus();
+  compute_ns = 0;
+}
+
+struct Predictor::Impl {
+  Impl(Deps d, Options o)
+      : deps(d),
+        options(std::move(o)),
+        prediction_outputs(std::make_shared<const OutputMap>(options.prediction_outputs.begin(),
+                                                             options.prediction_outputs.end())),
+        any_prediction_output(!options.prediction_outputs.empty()),
+        pool(options.pool_threads, options.pool_queue,
+             d.metrics ? &d.metrics->pool_queue_depth : nullptr) {}
+
+  using OutputMap = std::map<std::string, std::string, std::less<>>;
+
+  /// `model` is set as soon as the model is known, for the error's metric.
+  Result<Handle> Choose(const ModelSelector& selector, bool split, std::string* model_name) const;
+  Result<Handle> ByLabel(const ModelSelector& selector, const ServableTable::Model& model) const;
+  Status NotReady(const ModelSelector& selector, const ServableTable::Model& model,
+                  int64_t version) const;
+  void Run(PredictionCall& call);
+  Status RunModel(PredictionCall& call);
+  void RunQueued(PredictionCall& call, bool run);
+  void FillFeatures(PredictionCall& call, PredictionEvent& event);
+
+  Deps deps;
+  Options options;
+  Snapshot<RouteTable> routes;
+  Mutex outputs_mutex;  ///< serialises writers of `prediction_outputs`
+  Snapshot<OutputMap> prediction_outputs;
+  std::atomic<bool> any_prediction_output;
+  ComputePool pool;  ///< last: its jobs use everything above
+};
+
+Predictor::Predictor(Deps deps, Options options)
+    : impl_(std::make_unique<Impl>(deps, std::move(options))) {}
+Predictor::~Predictor() = default;
+
+Status Predictor::Impl::NotReady(const ModelSelector& selector, const ServableTable::Model& model,
+                                 int64_t version) const {
+  std::string name(selector.model);
+  std::string message =
+      StrCat("Servable not found for request: Specific(", name, ", ", version, ")");
+  std::string why = Explain(deps.lifecycle, name, version);
+  if (!why.empty()) message += StrCat("; ", why);
+  return NotFoundError(StrCat(message, "; ready versions: ", ListReady(model)));
+}
+
+Result<Handle> Predictor::Impl::ByLabel(const ModelSelector& selector,
+                                        const ServableTable::Model& model) const {
+  std::string label(selector.label);
+  auto configured = model.labels.find(label);
+  if (configured != model.labels.end()) {
+    if (const Handle* handle = Lookup(model, configured->second)) return *handle;
+    return NotReady(selector, model, configured->second);
+  }
+  std::shared_ptr<const RouteTable> table = routes.Get();
+  auto route = table->routes.find(selector.model);
+  std::vector<std::string> known;
+  for (const auto& [name, version] : model.labels) known.push_back(name);
+  if (route != table->routes.end()) {
+    int64_t version = label == "stable"   ? route->second.stable
+                      : label == "canary" ? route->second.candidate
+                                          : 0;
+    if (version != 0) {
+      if (const Handle* handle = Lookup(model, version)) return *handle;
+      return NotReady(selector, model, version);
+    }
+    known.push_back("stable");
+    if (route->second.candidate != 0) known.push_back("canary");
+  }
+  return InvalidArgumentError(StrCat("Unrecognized servable version label: ", Shown(selector.label),
+                                     "; labels of ", selector.model, ": ", HumanList(known)));
+}
+
+Result<Handle> Predictor::Impl::Choose(const ModelSelector& selector, bool split,
+                                       std::string* model_name) const {
+  std::shared_ptr<const ServableTable> table = deps.lifecycle.table().Get();
+  auto it = table->models.find(selector.model);
+  if (it == table->models.end()) return NoSuchModel(selector, *table);
+  if (model_name != nullptr) model_name->assign(it->first);
+  const ServableTable::Model& model = it->second;
+
+  if (selector.version) {
+    if (const Handle* handle = Lookup(model, *selector.version)) return *handle;
+    return NotReady(selector, model, *selector.version);
+  }
+  if (!selector.label.empty()) return ByLabel(selector, model);
+
+  std::shared_ptr<const RouteTable> route_table = routes.Get();
+  auto route = route_table->routes.find(selector.model);
+  if (route != route_table->routes.end()) {
+    const RouteTable::Route& r = route->second;
+    if (split && r.candidate != 0 && r.candidate_share > 0 &&
+        ThreadRng().Below(10'000) < r.candidate_share) {
+      if (const Handle* handle = Lookup(model, r.candidate)) return *handle;
+    }
+    if (const Handle* handle = Lookup(model, r.stable)) return *handle;
+  }
+  if (!model.ready.empty()) return model.ready.rbegin()->second;
+
+  std::string name(selector.model);
+  std::string why = Explain(deps.lifecycle, name, std::nullopt);
+  return UnavailableError(StrCat("Servable not found for request: Latest(", name,
+                                 "); the model has no ready version yet", why.empty() ? "" : ": ",
+                                 why));
+}
+
+Status Predictor::Admit(const ModelSelector& selector, PredictionCall& call) {
+  if (impl_->deps.metrics != nullptr) impl_->deps.metrics->Started();
+  Result<Handle> handle = impl_->Choose(selector, true, &call.model_name);
+  if (!handle.ok()) return handle.status();
+  call.handle = std::move(handle).value();
+  if (call.deadline && impl_->deps.clock.SteadyNow() >= *call.deadline) {
+    return DeadlineExceededError("the request's deadline had passed when it arrived");
+  }
+  return OkStatus();
+}
+
+Result<Handle> Predictor::Find(const ModelSelector& selector) const {
+  return impl_->Choose(selector, false, nullptr);
+}
+
+Status Predictor::Impl::RunModel(PredictionCall& call) {
+  SteadyTime start = deps.clock.SteadyNow();
+  if (call.deadline && start >= *call.deadline) {
+    return DeadlineExceededError(
+        "the request's deadline passed before the model could run; the server is busy");
+  }
+  ASSIGN_OR_RETURN(call.lease, ContextPool::Of(*call.handle).Acquire());
+  call.input_views.clear();
+  for (size_t i = 0; i < call.input_count; ++i) {
+    if (call.inputs[i].type() != DataType::kInvalid)
+      call.input_views.push_back(call.inputs[i].View());
+  }
+  Result<std::span<const TensorView>> outputs = call.lease.context().Execute(call.input_views);
+  call.compute_ns =
+      static_cast<uint64_t>(std::max<int64_t>((deps.clock.SteadyNow() - start).count(), 1));
+  if (!outputs.ok()) return outputs.status();
+  call.outputs = *outputs;
+  return OkStatus();
+}
+
+void Predictor::Impl::Run(PredictionCall& call) { call.status = RunModel(call); }
+
+void Predictor::Impl::RunQueued(PredictionCall& call, bool run) {
+  if (!run) {
+    call.status =
+        UnavailableError("the server is shutting down; send the request to another replica");
+  } else if (call.cancelled && call.cancelled()) {
+    call.status = CancelledError("the client closed the connection before the model could run");
+  } else {
+    Run(call);
+  }
+}
+
+bool Predictor::Execute(PredictionCall& call, std::function<void()> done) {
+  if (call.handle->run_inline) {
+    impl_->Run(call);
+    done();
+    return true;
+  }
+  if (!call.deadline)
+    call.deadline = impl_->deps.clock.SteadyNow() + impl_->options.default_timeout;
+  // `done` is shared: when the queue is full it is still needed here.
+  auto shared_done = std::make_shared<std::function<void()>>(std::move(done));
+  bool queued = impl_->pool.Submit([impl = impl_.get(), &call, shared_done](bool run) {
+    impl->RunQueued(call, run);
+    (*shared_done)();
+  });
+  if (queued) return false;
+  if (impl_->deps.metrics != nullptr)
+    impl_->deps.metrics->pool_rejected.fetch_add(1, std::memory_order_relaxed);
+  call.status = ResourceExhaustedError(
+      StrCat("the queue of the compute pool is full (", impl_->options.pool_queue,
+             " requests); retry after a moment, send fewer at once, or give the server more pool "
+             "threads or replicas"));
+  (*shared_done)();
+  return true;
+}
+
+void Predictor::Impl::FillFeatures(PredictionCall& call, PredictionEvent& event) {
+  for (const TensorView& input : call.input_views) {
+    if (input.type == DataType::kBytes || input.type == DataType::kFp16 ||
+        input.type == DataType::kBf16)
+      continue;
+    size_t rows = input.shape.rank() > 0 ? static_cast<size_t>(input.shape[0]) : 1;
+    if (rows == 0 || input.element_count == 0) return;
+    size_t width = static_cast<size_t>(input.element_count) / rows;
+    uint32_t stride = deps.sink.FeatureStride(width);
+    if (!call.lease.TakeSample(stride)) return;
+    event.feature_weight = static_cast<float>(stride);
+    if (input.type == DataType::kFp32) {
+      event.features = input.as<float>().first(width);
+      return;
+    }
+    call.features.resize(width);
+    auto convert = [&](auto values) {
+      for (size_t i = 0; i < width; ++i) call.features[i] = static_cast<float>(values[i]);
+    };
+    switch (input.type) {
+      case DataType::kBool:
+      case DataType::kUint8:
+        convert(input.as<uint8_t>());
+        break;
+      case DataType::kUint16:
+        convert(input.as<uint16_t>());
+        break;
+      case DataType::kUint32:
+        convert(input.as<uint32_t>());
+        break;
+      case DataType::kUint64:
+        convert(input.as<uint64_t>());
+        break;
+      case DataType::kInt8:
+        convert(input.as<int8_t>());
+        break;
+      case DataType::kInt16:
+        convert(input.as<int16_t>());
+        break;
+      case DataType::kInt32:
+        convert(input.as<int32_t>());
+        break;
+      case DataType::kInt64:
+        convert(input.as<int64_t>());
+        break;
+      case DataType::kFp64:
+        convert(input.as<double>());
+        break;
+      default:
+        return;
+    }
+    event.features = call.features;
+    return;
+  }
+}
+
+void Predictor::Finish(PredictionCall& call, const Status& status, size_t response_bytes) {
+  const Deps& deps = impl_->deps;
+  PredictionEvent event;
+  event.model = call.model_name;
+  event.protocol = call.protocol;
+  event.outcome = status.code();
+  event.latency_ns =
+      static_cast<uint64_t>(std::max<int64_t>((deps.clock.SteadyNow() - call.received).count(), 0));
+  event.compute_ns = call.compute_ns;
+  if (call.handle) {
+    event.version = call.handle->version;
+    event.version_id = call.handle->id;
+  }
+  if (deps.metrics != nullptr) {
+    deps.metrics->Finished(call.handle.get(), call.model_name, call.protocol, status.code(),
+                           event.latency_ns, call.compute_ns, call.rows);
+  }
+  // An unknown model's name is the client's invention: no event, or every typo would open a
+  // profile.
+  if (!call.model_name.empty()) {
+    event.unix_ms = UnixMillis(deps.clock.Now());
+    event.rows = call.rows;
+    event.request_bytes = call.request_bytes;
+    event.response_bytes = static_cast<uint32_t>(std::min<size_t>(response_bytes, UINT32_MAX));
+    event.request_id = call.request_id;
+    PredictedClasses predicted;
+    if (status.ok() && call.lease) {
+      std::shared_ptr<const Impl::OutputMap> configured;  // keeps `wanted` alive
+      std::string_view wanted;
+      // Relaxed: only says whether a look into the snapshot, which synchronises, is worth it.
+      if (impl_->any_prediction_output.load(std::memory_order_relaxed)) {
+        configured = impl_->prediction_outputs.Get();
+        auto it = configured->find(call.model_name);
+        if (it != configured->end()) wanted = it->second;
+      }
+      predicted.Extract(call.outputs, call.rows, wanted);
+      event.predicted = predicted.classes();
+      event.score = predicted.score();
+      impl_->FillFeatures(call, event);
+    }
+    deps.sink.Emit(event);
+  }
+  call.outputs = {};
+  call.lease.Release();
+  call.handle.reset();
+  call.cancelled = nullptr;
+}
+
+void Predictor::SetPredictionOutput(const std::string& model, const std::string& output) {
+  MutexLock lock(impl_->outputs_mutex);
+  auto next = std::make_shared<Impl::OutputMap>(*impl_->prediction_outputs.Get());
+  if (output.empty()) {
+    next->erase(model);
+  } else {
+    (*next)[model] = output;
+  }
+  bool any = !next->empty();
+  impl_->prediction_outputs.Set(std::move(next));
+  impl_->any_prediction_output.store(any);
+}
+
+void Predictor::SetRoutes(std::shared_ptr<const RouteTable> routes) {
+  impl_->routes.Set(std::move(routes));
+}
+std::shared_ptr<const RouteTable> Predictor::routes() const { return impl_->routes.Get(); }
+LifecycleManager& Predictor::lifecycle() { return impl_->deps.lifecycle; }
+
+}  // namespace leadsman
