@@ -15,8 +15,8 @@
 
 namespace leadsman {
 
-/// Sums of one version since the source started counting; the controller takes differences. A sum that went down means
-/// that the source started anew.
+/// Sums of one version since the source started counting; the controller takes differences. A sum
+/// that went down means that the source started anew.
 struct ArmTotals {
   uint64_t requests = 0;
   uint64_t errors = 0;
@@ -25,34 +25,37 @@ struct ArmTotals {
   uint64_t wrong = 0;
 };
 
-/// Where evidence comes from. Called on the controller's thread once a tick; must return within a second or so.
-/// UNAVAILABLE: no evidence this tick, the rollout holds.
+/// Where evidence comes from. Called on the controller's thread once a tick; must return within a
+/// second or so. UNAVAILABLE: no evidence this tick, the rollout holds.
 class MetricSource {
  public:
   virtual ~MetricSource() = default;
   virtual Result<ArmTotals> Read(const std::string& model, int64_t version) = 0;
 };
 
-/// The whole wanted traffic of one model.
+/// The whole wanted traffic of one model. stable == 0: the model is not managed any more, forget
+/// it.
 struct DesiredTraffic {
   std::string model;
   int64_t stable = 0;
-  int64_t candidate = 0;       ///< 0 = none
-  double candidate_share = 0;  ///< 0..1
+  int64_t candidate = 0;         ///< 0 = none
+  double candidate_share = 0;    ///< 0..1
   std::vector<int64_t> keep;     ///< versions to keep loaded
   std::vector<int64_t> exclude;  ///< versions rejected by a verdict: not to be loaded again
   friend bool operator==(const DesiredTraffic&, const DesiredTraffic&) = default;
 };
 
-/// Carries the wanted state out. Idempotent; called with the whole wanted state of a model whenever it changed, and once
-/// after a restart. An error is retried at the next tick; meanwhile the rollout does not move.
+/// Carries the wanted state out. Idempotent; called with the whole wanted state of a model whenever
+/// it changed, and once after a restart. An error is retried at the next tick; meanwhile the
+/// rollout does not move.
 class Actuator {
  public:
   virtual ~Actuator() = default;
   virtual Status Apply(const DesiredTraffic& desired) = 0;
 };
 
-/// Which versions are ready to take traffic, ascending, and which have failed to load. Called on the controller's thread.
+/// Which versions are ready to take traffic, ascending, and which have failed to load. Called on
+/// the controller's thread.
 struct ObservedVersions {
   std::vector<int64_t> ready;
   std::map<int64_t, std::string> failed;
@@ -64,18 +67,21 @@ class VersionObserver {
 };
 
 enum class RolloutPhase { kProgressing, kHeld, kPromoted, kRolledBack, kAborted };
-std::string_view RolloutPhaseName(RolloutPhase phase);  ///< "progressing", "held", "promoted", "rolled_back", "aborted"
+std::string_view RolloutPhaseName(
+    RolloutPhase phase);  ///< "progressing", "held", "promoted", "rolled_back", "aborted"
 
 /// One gate as it stands.
 struct GateView {
-  std::string gate;               ///< "errors", "latency", "quality"
-  double harm_log_e = 0;          ///< natural logs of the e-values
-  double harm_log_bound = 0;      ///< roll back at or above
+  std::string gate;           ///< "errors", "latency", "quality"
+  double harm_log_e = 0;      ///< natural logs of the e-values
+  double harm_log_bound = 0;  ///< roll back at or above
   double safe_log_e = 0;
-  double safe_log_bound = 0;      ///< a step may be left at or above
-  uint64_t stable_exposure = 0, stable_events = 0;        ///< requests (or labels) and bad events counted so far
+  double safe_log_bound = 0;  ///< a step may be left at or above
+  uint64_t stable_exposure = 0,
+           stable_events = 0;  ///< requests (or labels) and bad events counted so far
   uint64_t candidate_exposure = 0, candidate_events = 0;
-  int64_t candidate_exposure_needed = 0;  ///< planning estimate for a candidate as good as the stable
+  int64_t candidate_exposure_needed =
+      0;  ///< planning estimate for a candidate as good as the stable
 };
 
 /// One rollout as it stands, for people and scripts.
@@ -85,12 +91,12 @@ struct RolloutView {
   int64_t stable = 0;
   int64_t candidate = 0;
   RolloutPhase phase = RolloutPhase::kProgressing;
-  int step = 0;                   ///< index into plan.steps
+  int step = 0;  ///< index into plan.steps
   int step_count = 0;
-  double share = 0;               ///< the candidate's share wanted now
+  double share = 0;  ///< the candidate's share wanted now
   WallTime started{};
-  WallTime ended{};               ///< epoch when not ended
-  std::string reason;             ///< in words: what is being waited for, or why it ended
+  WallTime ended{};    ///< epoch when not ended
+  std::string reason;  ///< in words: what is being waited for, or why it ended
   uint64_t candidate_requests = 0;
   uint64_t stable_requests = 0;
   uint64_t candidate_errors = 0;
@@ -105,17 +111,18 @@ struct TickView {
   WallTime time{};
   int step = 0;
   double share = 0;
-  uint64_t stable_requests = 0, candidate_requests = 0;    ///< in this window
+  uint64_t stable_requests = 0, candidate_requests = 0;  ///< in this window
   uint64_t stable_errors = 0, candidate_errors = 0;
   uint64_t stable_labelled = 0, candidate_labelled = 0;
   uint64_t stable_wrong = 0, candidate_wrong = 0;
-  std::vector<GateView> gates;                             ///< after this window
-  std::string decision;                                    ///< "", "advance", "promote", "roll_back", …
+  std::vector<GateView> gates;  ///< after this window
+  std::string decision;         ///< "", "advance", "promote", "roll_back", …
 };
 
-/// Starts a rollout whenever a model with a plan has a ready version newer than the stable one that no verdict has
-/// rejected; steps it once an interval; journals every tick before acting on it. Killed at any point, it replays the
-/// journal and goes on. At most one rollout per model at a time: newer versions wait.
+/// Starts a rollout whenever a model with a plan has a ready version newer than the stable one that
+/// no verdict has rejected; steps it once an interval; journals every tick before acting on it.
+/// Killed at any point, it replays the journal and goes on. At most one rollout per model at a
+/// time: newer versions wait.
 ///
 /// One control thread; all public functions are thread-safe.
 class RolloutController {
@@ -126,26 +133,31 @@ class RolloutController {
     Actuator& actuator;
     VersionObserver& versions;
     Registry& registry;
-    std::string journal;   ///< SQLite file; empty: in memory
+    std::string journal;  ///< SQLite file; empty: in memory
   };
   /// DATA_LOSS when the journal cannot be read, with what to do about it.
-  static Result<std::unique_ptr<RolloutController>> Create(Deps deps, std::map<std::string, RolloutPlan> plans);
+  static Result<std::unique_ptr<RolloutController>> Create(
+      Deps deps, std::map<std::string, RolloutPlan> plans);
   virtual ~RolloutController() = default;  ///< Stop()
 
   virtual void Start() = 0;
   virtual void Stop() = 0;
-  /// One tick of every model, on the caller's thread; for tests and for the operator. Not together with Start().
+  /// One tick of every model, on the caller's thread; for tests and for the operator. Not together
+  /// with Start().
   virtual void TickOnce() = 0;
   /// New plans for rollouts that start from now on; running ones keep theirs.
   virtual void Apply(std::map<std::string, RolloutPlan> plans) = 0;
 
-  virtual std::vector<RolloutView> List() const = 0;                          ///< newest first
+  virtual std::vector<RolloutView> List() const = 0;  ///< newest first
   virtual Result<RolloutView> Get(int64_t id) const = 0;
   virtual Result<std::vector<TickView>> History(int64_t id) const = 0;
-  /// NOT_FOUND; FAILED_PRECONDITION when it has ended. Take effect at the next tick and are journaled.
-  virtual Status Promote(int64_t id, const std::string& who) = 0;   ///< at once to the end, evidence or not
-  virtual Status Abort(int64_t id, const std::string& who) = 0;     ///< back to the stable version
-  /// Starts one for a version that was rejected or skipped earlier. ALREADY_EXISTS when one runs for this model.
+  /// NOT_FOUND; FAILED_PRECONDITION when it has ended. Take effect at the next tick and are
+  /// journaled.
+  virtual Status Promote(int64_t id,
+                         const std::string& who) = 0;  ///< at once to the end, evidence or not
+  virtual Status Abort(int64_t id, const std::string& who) = 0;  ///< back to the stable version
+  /// Starts one for a version that was rejected or skipped earlier. ALREADY_EXISTS when one runs
+  /// for this model.
   virtual Status StartRollout(const std::string& model, int64_t candidate) = 0;
 };
 

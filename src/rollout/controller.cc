@@ -1,0 +1,814 @@
+#include "rollout/controller.h"
+
+#include <algorithm>
+#include <deque>
+#include <set>
+#include <thread>
+#include <utility>
+
+#include "base/log.h"
+#include "base/mutex.h"
+#include "base/strings.h"
+#include "rollout/journal.h"
+#include "rollout/step.h"
+
+namespace leadsman {
+namespace {
+
+/// How long a stable version may be neither ready nor failed before a ready one takes its place.
+constexpr Duration kStableGrace = std::chrono::seconds(60);
+constexpr Duration kIdleInterval = std::chrono::seconds(1);
+constexpr size_t kViewsPerModel = 100;
+
+bool Contains(const std::vector<int64_t>& versions, int64_t version) {
+  return std::find(versions.begin(), versions.end(), version) != versions.end();
+}
+
+/// What was counted between two readings. A sum that went down says that its source started anew:
+/// then all of the new sum came after the older reading. Requests and labels are counted by
+/// different hands.
+ArmDelta Difference(const ArmTotals& from, const ArmTotals& to,
+                    const std::vector<uint32_t>& thresholds) {
+  bool restarted = to.requests < from.requests || to.errors < from.errors;
+  for (size_t i = 0; i < to.latency.size() && !restarted; ++i) {
+    restarted = to.latency[i] < from.latency[i];
+  }
+  const bool labels_restarted = to.labelled < from.labelled || to.wrong < from.wrong;
+  ArmDelta delta;
+  LatencyBuckets latency = to.latency;
+  if (!restarted) {
+    for (size_t i = 0; i < latency.size(); ++i) latency[i] -= from.latency[i];
+  }
+  delta.requests = to.requests - (restarted ? 0 : from.requests);
+  delta.errors = to.errors - (restarted ? 0 : from.errors);
+  delta.labelled = to.labelled - (labels_restarted ? 0 : from.labelled);
+  delta.wrong = to.wrong - (labels_restarted ? 0 : from.wrong);
+  delta.timed = CountFrom(latency, 0);
+  for (uint32_t bucket : thresholds) delta.slow.push_back(CountFrom(latency, bucket));
+  return delta;
+}
+
+/// A rollout that is under way. Confined to the ticking thread.
+struct Running {
+  int64_t id = 0;
+  RolloutState state;                   ///< as journaled
+  std::optional<SteadyTime> last_tick;  ///< in this process
+  /// What both arms had counted at the last journaled tick; none: not read yet in this process.
+  std::optional<ArmTotals> stable_base, candidate_base;
+};
+
+/// A verdict that was acted on while the journal could not be written.
+struct UnwrittenVerdict {
+  int64_t id = 0;
+  StepInput input;
+  StepOutput output;
+};
+
+/// One model. Confined to the ticking thread.
+struct ManagedModel {
+  ModelRecord record;
+  bool record_unwritten = false;
+  std::optional<Running> running;
+  std::optional<UnwrittenVerdict> unwritten;
+  ObservedVersions seen;
+  std::set<int64_t> seen_ready;  ///< in this process
+  std::optional<SteadyTime> stable_missing_since;
+  std::optional<DesiredTraffic> applied;
+  std::string apply_error;
+  bool metrics_down = false;  ///< for logging once
+  std::optional<SteadyTime> next_tick;
+};
+
+class Controller final : public RolloutController {
+ public:
+  Controller(Deps deps, std::unique_ptr<Journal> journal, std::map<std::string, RolloutPlan> plans)
+      : deps_(deps), journal_(std::move(journal)), plans_(std::move(plans)) {}
+
+  ~Controller() override {
+    Stop();
+    registrations_.clear();  // before what their readers read
+  }
+
+  Status Recover();
+  void RegisterMetrics();
+
+  void Start() override;
+  void Stop() override;
+  void TickOnce() override;
+  void Apply(std::map<std::string, RolloutPlan> plans) override;
+  std::vector<RolloutView> List() const override;
+  Result<RolloutView> Get(int64_t id) const override;
+  Result<std::vector<TickView>> History(int64_t id) const override;
+  Status Promote(int64_t id, const std::string& who) override {
+    return Command(id, {RolloutCommand::Kind::kPromote, who});
+  }
+  Status Abort(int64_t id, const std::string& who) override {
+    return Command(id, {RolloutCommand::Kind::kAbort, who});
+  }
+  Status StartRollout(const std::string& model, int64_t candidate) override;
+
+ private:
+  // On the ticking thread.
+  void TakePlans();
+  void Loop();
+  void TickModel(const std::string& name, ManagedModel& model);
+  void WriteWhatIsOwed(ManagedModel& model);
+  void ChooseStable(const std::string& name, ManagedModel& model);
+  void SetStable(const std::string& name, ManagedModel& model, int64_t version, const char* why);
+  void MaybeBegin(const std::string& name, ManagedModel& model);
+  void Begin(const std::string& name, ManagedModel& model, int64_t candidate,
+             const RolloutPlan& plan);
+  void StepRunning(ManagedModel& model);
+  StepInput Observe(ManagedModel& model, std::optional<ArmTotals>& stable,
+                    std::optional<ArmTotals>& candidate);
+  void Commit(ManagedModel& model, const StepOutput& output);
+  void ReadBase(Running& running);
+  void ApplyTraffic(const std::string& name, ManagedModel& model);
+  void Release(const std::string& name, ManagedModel& model);
+  std::optional<RolloutPlan> PlanOf(const std::string& name) const;
+  Duration IntervalOf(const std::string& name, const ManagedModel& model) const;
+  static DesiredTraffic Desired(const std::string& name, const ManagedModel& model);
+  static ModelRecord After(const ModelRecord& before, const RolloutState& ended);
+  void Publish(int64_t id, const RolloutState& shown);
+  bool Journaled(const Status& status);
+
+  Status Command(int64_t id, RolloutCommand command);
+  bool RunsLocked(const std::string& model) const REQUIRES(mutex_);
+  /// The newest rollout of each model.
+  std::map<std::string, const RolloutView*> LatestLocked() const REQUIRES(mutex_);
+
+  const Deps deps_;
+  const std::unique_ptr<Journal> journal_;
+
+  // Confined to the ticking thread.
+  std::map<std::string, ManagedModel> models_;
+  bool journal_down_ = false;
+
+  mutable Mutex mutex_;
+  CondVar wake_;
+  bool stop_ GUARDED_BY(mutex_) = false;
+  std::map<std::string, RolloutPlan> plans_ GUARDED_BY(mutex_);
+  std::map<int64_t, RolloutCommand> commands_ GUARDED_BY(mutex_);
+  std::map<std::string, int64_t> requests_ GUARDED_BY(mutex_);  ///< model → candidate to start
+  std::map<int64_t, RolloutView> views_ GUARDED_BY(mutex_);
+  std::map<std::string, int64_t> stable_ GUARDED_BY(mutex_);
+  std::map<std::pair<std::string, RolloutPhase>, uint64_t> verdicts_ GUARDED_BY(mutex_);
+  uint64_t journal_errors_ GUARDED_BY(mutex_) = 0;
+  uint64_t actuator_errors_ GUARDED_BY(mutex_) = 0;
+  double lateness_seconds_ GUARDED_BY(mutex_) = 0;
+
+  std::thread thread_;
+  std::vector<Registry::Registration> registrations_;
+};
+
+// ---- start and end ----
+
+Status Controller::Recover() {
+  ASSIGN_OR_RETURN(std::vector<ModelRecord> records, journal_->Models());
+  for (ModelRecord& record : records) {
+    std::string name = record.model;
+    models_[name].record = std::move(record);
+  }
+  ASSIGN_OR_RETURN(std::vector<RolloutRecord> rollouts, journal_->Rollouts());
+  for (RolloutRecord& rollout : rollouts) {
+    Publish(rollout.id, rollout.state);
+    if (HasEnded(rollout.state.phase)) continue;
+    ASSIGN_OR_RETURN(Replay replay, ReplayRollout(*journal_, rollout.id, nullptr));
+    if (!replay.agrees) {
+      // What was stored is what was acted on. Another version of the program may compute otherwise.
+      LOG_WARN(
+          "rollout computes to another state than the stored one; going on from the stored one",
+          {"model", rollout.state.model}, {"rollout", rollout.id});
+    }
+    ManagedModel& model = models_[rollout.state.model];
+    model.record.model = rollout.state.model;
+    if (model.record.stable == 0) model.record.stable = rollout.state.stable;
+    LOG_INFO("rollout goes on", {"model", rollout.state.model}, {"rollout", rollout.id},
+             {"candidate", rollout.state.candidate}, {"step", rollout.state.step + 1},
+             {"ticks", rollout.state.ticks});
+    model.running.emplace();
+    model.running->id = rollout.id;
+    model.running->state = std::move(rollout.state);
+    ReadBase(*model.running);
+  }
+  MutexLock lock(mutex_);
+  for (const auto& [name, model] : models_) stable_[name] = model.record.stable;
+  return OkStatus();
+}
+
+void Controller::Start() {
+  if (thread_.joinable()) return;
+  {
+    MutexLock lock(mutex_);
+    stop_ = false;
+  }
+  thread_ = std::thread([this] { Loop(); });
+}
+
+void Controller::Stop() {
+  {
+    MutexLock lock(mutex_);
+    stop_ = true;
+    wake_.NotifyAll();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void Controller::Loop() {
+  while (true) {
+    TakePlans();
+    SteadyTime next = deps_.clock.SteadyNow() + kIdleInterval;
+    double lateness = 0;
+    for (auto& [name, model] : models_) {
+      SteadyTime now = deps_.clock.SteadyNow();
+      const Duration interval = IntervalOf(name, model);
+      if (!model.next_tick) model.next_tick = now;
+      if (*model.next_tick <= now) {
+        lateness = std::max(lateness, ToSeconds(now - *model.next_tick));
+        TickModel(name, model);
+        // Ticks keep their rhythm; one that was missed altogether is not made up for.
+        *model.next_tick += interval;
+        if (*model.next_tick <= now) model.next_tick = now + interval;
+      }
+      next = std::min(next, *model.next_tick);
+    }
+    MutexLock lock(mutex_);
+    lateness_seconds_ = lateness;
+    while (!stop_) {
+      Duration left = next - deps_.clock.SteadyNow();
+      if (left <= Duration{} || !wake_.WaitFor(mutex_, left)) break;
+    }
+    if (stop_) return;
+  }
+}
+
+void Controller::TickOnce() {
+  TakePlans();
+  for (auto& [name, model] : models_) TickModel(name, model);
+}
+
+/// Models come with their plans and go when they have none and nothing runs.
+void Controller::TakePlans() {
+  std::set<std::string> planned;
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [name, plan] : plans_) planned.insert(name);
+  }
+  for (const std::string& name : planned) models_[name].record.model = name;
+  for (auto it = models_.begin(); it != models_.end();) {
+    const std::string& name = it->first;
+    ManagedModel& model = it->second;
+    bool idle = !model.running && !model.unwritten;
+    if (planned.contains(name) || !idle) {
+      ++it;
+      continue;
+    }
+    Release(name, model);
+    it = model.apply_error.empty() && !model.record_unwritten ? models_.erase(it) : std::next(it);
+  }
+}
+
+void Controller::Release(const std::string& name, ManagedModel& model) {
+  DesiredTraffic none;
+  none.model = name;
+  Status status = model.applied ? deps_.actuator.Apply(none) : OkStatus();
+  model.apply_error = status.ok() ? "" : status.ToString();
+  // Whatever serves until a plan comes back is the stable version then.
+  if (model.record.stable != 0 || model.record_unwritten) {
+    model.record.stable = 0;
+    model.record_unwritten = !Journaled(journal_->SaveModel(model.record));
+  }
+  MutexLock lock(mutex_);
+  stable_.erase(name);
+}
+
+// ---- one tick of one model ----
+
+void Controller::TickModel(const std::string& name, ManagedModel& model) {
+  model.seen = deps_.versions.Observe(name);
+  model.seen_ready.insert(model.seen.ready.begin(), model.seen.ready.end());
+  WriteWhatIsOwed(model);
+  if (!model.running) {
+    ChooseStable(name, model);
+    MaybeBegin(name, model);
+  }
+  // Before the step: a rollout whose traffic is not as it says must not move on.
+  ApplyTraffic(name, model);
+  if (model.running) StepRunning(model);
+  ApplyTraffic(name, model);
+  MutexLock lock(mutex_);
+  stable_[name] = model.record.stable;
+}
+
+void Controller::WriteWhatIsOwed(ManagedModel& model) {
+  if (model.unwritten) {
+    const UnwrittenVerdict& verdict = *model.unwritten;
+    if (Journaled(journal_->AppendTick(verdict.id, verdict.input, verdict.output, model.record))) {
+      model.unwritten.reset();
+      model.record_unwritten = false;
+    }
+  } else if (model.record_unwritten) {
+    model.record_unwritten = !Journaled(journal_->SaveModel(model.record));
+  }
+}
+
+void Controller::SetStable(const std::string& name, ManagedModel& model, int64_t version,
+                           const char* why) {
+  LOG_INFO("stable version set without a rollout", {"model", name}, {"version", version},
+           {"was", model.record.stable}, {"why", why});
+  model.record.stable = version;
+  model.record.rejected.erase(version);
+  model.stable_missing_since.reset();
+  model.record_unwritten = !Journaled(journal_->SaveModel(model.record));
+}
+
+void Controller::ChooseStable(const std::string& name, ManagedModel& model) {
+  const int64_t stable = model.record.stable;
+  if (Contains(model.seen.ready, stable)) {
+    model.stable_missing_since.reset();
+    return;
+  }
+  int64_t best = 0;
+  for (int64_t version : model.seen.ready) {
+    if (!model.record.rejected.contains(version)) best = std::max(best, version);
+  }
+  if (best == 0) return;
+  if (stable == 0) {
+    SetStable(name, model, best, "first version that is ready");
+    return;
+  }
+  // The stable version cannot serve, another one could: that is an outage, and nothing to compare
+  // with.
+  if (model.seen.failed.contains(stable)) {
+    SetStable(name, model, best, "the stable version failed to load");
+    return;
+  }
+  SteadyTime now = deps_.clock.SteadyNow();
+  if (!model.stable_missing_since) model.stable_missing_since = now;
+  if (now - *model.stable_missing_since >= kStableGrace) {
+    SetStable(name, model, best, "the stable version has not been ready for a minute");
+  }
+}
+
+void Controller::MaybeBegin(const std::string& name, ManagedModel& model) {
+  std::optional<RolloutPlan> plan = PlanOf(name);
+  if (!plan || model.unwritten || model.record.stable == 0) return;
+  int64_t candidate = 0;
+  {
+    MutexLock lock(mutex_);
+    auto request = requests_.find(name);
+    if (request != requests_.end() && request->second == model.record.stable) {
+      requests_.erase(request);  // became the stable version meanwhile
+    } else if (request != requests_.end()) {
+      candidate = request->second;
+    }
+  }
+  if (candidate == 0 && Contains(model.seen.ready, model.record.stable)) {
+    for (int64_t version : model.seen.ready) {
+      if (version > model.record.stable && !model.record.rejected.contains(version)) {
+        candidate = std::max(candidate, version);
+      }
+    }
+  }
+  if (candidate != 0 && candidate != model.record.stable) Begin(name, model, candidate, *plan);
+}
+
+void Controller::Begin(const std::string& name, ManagedModel& model, int64_t candidate,
+                       const RolloutPlan& plan) {
+  Result<int64_t> id = journal_->NextId();
+  if (!Journaled(id.status())) return;
+  ModelRecord record = model.record;
+  record.rejected.erase(candidate);
+  RolloutState first = BeginRollout(name, record.stable, candidate, plan, deps_.clock.Now());
+  // No rollout without a journal: this is tried again at the next tick.
+  if (!Journaled(journal_->Begin(*id, first, record))) return;
+  model.record = std::move(record);
+  model.record_unwritten = false;
+  model.running.emplace();
+  model.running->id = *id;
+  model.running->state = std::move(first);
+  ReadBase(*model.running);
+  LOG_INFO("rollout started", {"model", name}, {"rollout", *id}, {"stable", model.record.stable},
+           {"candidate", candidate});
+  Publish(*id, model.running->state);
+  MutexLock lock(mutex_);
+  requests_.erase(name);
+}
+
+void Controller::ReadBase(Running& running) {
+  Result<ArmTotals> stable = deps_.metrics.Read(running.state.model, running.state.stable);
+  Result<ArmTotals> candidate = deps_.metrics.Read(running.state.model, running.state.candidate);
+  if (!stable.ok() || !candidate.ok()) return;
+  running.stable_base = std::move(stable).value();
+  running.candidate_base = std::move(candidate).value();
+}
+
+StepInput Controller::Observe(ManagedModel& model, std::optional<ArmTotals>& stable_now,
+                              std::optional<ArmTotals>& candidate_now) {
+  Running& running = *model.running;
+  const RolloutState& state = running.state;
+  StepInput in;
+  in.time = deps_.clock.Now();
+  if (running.last_tick) in.elapsed = deps_.clock.SteadyNow() - *running.last_tick;
+  in.stable_ready = Contains(model.seen.ready, state.stable);
+  if (Contains(model.seen.ready, state.candidate)) {
+    in.candidate = CandidateSeen::kReady;
+  } else if (auto failed = model.seen.failed.find(state.candidate);
+             failed != model.seen.failed.end()) {
+    in.candidate = CandidateSeen::kFailed;
+    in.candidate_failure = failed->second;
+  } else {
+    in.candidate =
+        model.seen_ready.contains(state.candidate) ? CandidateSeen::kGone : CandidateSeen::kLoading;
+  }
+
+  Result<ArmTotals> stable = deps_.metrics.Read(state.model, state.stable);
+  Result<ArmTotals> candidate = deps_.metrics.Read(state.model, state.candidate);
+  in.metrics_ok = stable.ok() && candidate.ok();
+  if (in.metrics_ok != !model.metrics_down) {
+    model.metrics_down = !in.metrics_ok;
+    if (model.metrics_down) {
+      LOG_WARN("rollout holds: no metrics", {"model", state.model},
+               {"status", stable.ok() ? candidate.status() : stable.status()});
+    }
+  }
+  if (in.metrics_ok) {
+    stable_now = std::move(stable).value();
+    candidate_now = std::move(candidate).value();
+    if (running.stable_base && running.candidate_base) {
+      in.stable_window = Difference(*running.stable_base, *stable_now, state.thresholds);
+      in.candidate_window = Difference(*running.candidate_base, *candidate_now, state.thresholds);
+    }
+    bool wants_thresholds =
+        state.thresholds.empty() &&
+        std::any_of(state.gates.begin(), state.gates.end(), [](const GateState& g) {
+          return g.config.kind == RolloutGate::Kind::kLatency;
+        });
+    if (state.ticks == 0 || wants_thresholds) {
+      in.history.emplace();
+      in.history->sums = Difference(ArmTotals{}, *stable_now, {});
+      in.history->latency = ToSparse(stable_now->latency);
+    }
+  }
+  {
+    MutexLock lock(mutex_);
+    auto command = commands_.find(running.id);
+    if (command != commands_.end()) in.command = command->second;
+  }
+  if (!model.apply_error.empty()) {
+    in.blocked = StrCat("held: the traffic could not be set: ", model.apply_error);
+  }
+  return in;
+}
+
+void Controller::StepRunning(ManagedModel& model) {
+  Running& running = *model.running;
+  const SteadyTime now = deps_.clock.SteadyNow();
+  std::optional<ArmTotals> stable_now, candidate_now;
+  StepInput in = Observe(model, stable_now, candidate_now);
+  StepOutput out = Step(running.state, in);
+  std::optional<ModelRecord> record;
+  if (HasEnded(out.state.phase)) record = After(model.record, out.state);
+
+  Status written = journal_->AppendTick(running.id, in, out, record);
+  if (!Journaled(written)) {
+    if (in.blocked.empty()) {
+      in.blocked = StrCat("held: the journal cannot be written, nothing moves on until it can: ",
+                          written.message());
+    }
+    out = Step(running.state, in);
+    if (!HasEnded(out.state.phase)) {
+      // This tick did not happen: the next one sees a longer window, from the same beginning.
+      if (!running.last_tick) running.last_tick = now;
+      Publish(running.id, out.state);
+      return;
+    }
+    // Safety first: back to the stable version now, into the journal when it takes it.
+    model.unwritten = UnwrittenVerdict{running.id, in, out};
+  }
+  running.last_tick = now;
+  if (stable_now) running.stable_base = std::move(stable_now);
+  if (candidate_now) running.candidate_base = std::move(candidate_now);
+  Commit(model, out);
+}
+
+void Controller::Commit(ManagedModel& model, const StepOutput& out) {
+  Running& running = *model.running;
+  for (size_t i = running.state.notes.size(); i < out.state.notes.size(); ++i) {
+    LOG_INFO("rollout plan", {"model", out.state.model}, {"note", out.state.notes[i]});
+  }
+  if (!out.decision.empty()) {
+    LOG_INFO("rollout decision", {"model", out.state.model}, {"rollout", running.id},
+             {"decision", out.decision}, {"step", out.state.step + 1},
+             {"reason", out.state.reason});
+  }
+  running.state = out.state;
+  Publish(running.id, out.state);
+  if (!HasEnded(out.state.phase)) return;
+  model.record = After(model.record, out.state);
+  MutexLock lock(mutex_);
+  commands_.erase(running.id);
+  ++verdicts_[{out.state.model, out.state.phase}];
+  model.running.reset();
+}
+
+ModelRecord Controller::After(const ModelRecord& before, const RolloutState& ended) {
+  ModelRecord record = before;
+  if (ended.phase == RolloutPhase::kPromoted) {
+    record.stable = ended.candidate;
+    record.rejected.erase(ended.candidate);
+  } else {
+    record.rejected.insert(ended.candidate);
+  }
+  return record;
+}
+
+// ---- traffic ----
+
+DesiredTraffic Controller::Desired(const std::string& name, const ManagedModel& model) {
+  DesiredTraffic desired;
+  desired.model = name;
+  desired.stable = model.record.stable;
+  desired.keep = {desired.stable};
+  if (model.running) {
+    const RolloutState& state = model.running->state;
+    desired.candidate = state.candidate;
+    // The state may be from before a restart: what is not ready now gets nothing.
+    if (Contains(model.seen.ready, state.candidate)) desired.candidate_share = WantedShare(state);
+    desired.keep.push_back(state.candidate);
+  }
+  for (int64_t version : model.record.rejected) {
+    if (!Contains(desired.keep, version)) desired.exclude.push_back(version);
+  }
+  return desired;
+}
+
+void Controller::ApplyTraffic(const std::string& name, ManagedModel& model) {
+  if (model.record.stable == 0) return;
+  DesiredTraffic desired = Desired(name, model);
+  if (model.applied == desired) {
+    model.apply_error.clear();
+    return;
+  }
+  Status status = deps_.actuator.Apply(desired);
+  if (status.ok()) {
+    model.applied = std::move(desired);
+    model.apply_error.clear();
+    return;
+  }
+  if (model.apply_error.empty()) {
+    LOG_WARN("traffic could not be set; tried again at every tick", {"model", name},
+             {"status", status});
+  }
+  model.apply_error = status.ToString();
+  MutexLock lock(mutex_);
+  ++actuator_errors_;
+}
+
+// ---- what others see ----
+
+/// True when the journal took it. The first failure of a row is logged, and the recovery.
+bool Controller::Journaled(const Status& status) {
+  if (status.ok()) {
+    if (journal_down_) LOG_INFO("rollout journal can be written again");
+    journal_down_ = false;
+    return true;
+  }
+  if (!journal_down_) {
+    LOG_ERROR("rollout journal cannot be written: rollouts hold, harm still rolls back",
+              {"status", status});
+  }
+  journal_down_ = true;
+  MutexLock lock(mutex_);
+  ++journal_errors_;
+  return false;
+}
+
+void Controller::Publish(int64_t id, const RolloutState& shown) {
+  RolloutView view = MakeView(id, shown);
+  MutexLock lock(mutex_);
+  const bool is_new = !views_.contains(id);
+  views_[id] = std::move(view);
+  if (!is_new) return;
+  size_t of_this_model = 0;
+  for (auto it = views_.end(); it != views_.begin();) {
+    --it;
+    if (it->second.model == shown.model && ++of_this_model > kViewsPerModel) it = views_.erase(it);
+  }
+}
+
+std::optional<RolloutPlan> Controller::PlanOf(const std::string& name) const {
+  MutexLock lock(mutex_);
+  auto it = plans_.find(name);
+  if (it == plans_.end()) return std::nullopt;
+  return it->second;
+}
+
+Duration Controller::IntervalOf(const std::string& name, const ManagedModel& model) const {
+  if (model.running) return model.running->state.plan.interval;
+  std::optional<RolloutPlan> plan = PlanOf(name);
+  return plan ? Duration(plan->interval) : kIdleInterval;
+}
+
+void Controller::Apply(std::map<std::string, RolloutPlan> plans) {
+  MutexLock lock(mutex_);
+  for (auto& [name, plan] : plans) {
+    Status valid = ValidatePlan(plan);
+    if (valid.ok()) continue;
+    LOG_ERROR("rollout plan refused, the one before is kept", {"model", name}, {"status", valid});
+    auto old = plans_.find(name);
+    plan = old == plans_.end() ? RolloutPlan{} : old->second;
+  }
+  plans_ = std::move(plans);
+}
+
+std::vector<RolloutView> Controller::List() const {
+  MutexLock lock(mutex_);
+  std::vector<RolloutView> list;
+  for (auto it = views_.rbegin(); it != views_.rend(); ++it) list.push_back(it->second);
+  return list;
+}
+
+Result<RolloutView> Controller::Get(int64_t id) const {
+  MutexLock lock(mutex_);
+  auto it = views_.find(id);
+  if (it == views_.end()) return NotFoundError(StrCat("no rollout ", id));
+  return it->second;
+}
+
+Result<std::vector<TickView>> Controller::History(int64_t id) const {
+  std::vector<TickView> ticks;
+  auto replay = ReplayRollout(*journal_, id, [&](const StepInput& in, const StepOutput& out) {
+    ticks.push_back(MakeTickView(in, out));
+  });
+  if (!replay.ok()) return replay.status();
+  return ticks;
+}
+
+Status Controller::Command(int64_t id, RolloutCommand command) {
+  MutexLock lock(mutex_);
+  auto it = views_.find(id);
+  if (it == views_.end()) return NotFoundError(StrCat("no rollout ", id));
+  if (HasEnded(it->second.phase)) {
+    return FailedPreconditionError(StrCat("rollout ", id, " has ended: ", it->second.reason));
+  }
+  commands_[id] = std::move(command);
+  return OkStatus();
+}
+
+bool Controller::RunsLocked(const std::string& model) const {
+  return std::any_of(views_.begin(), views_.end(), [&](const auto& entry) {
+    return entry.second.model == model && !HasEnded(entry.second.phase);
+  });
+}
+
+Status Controller::StartRollout(const std::string& model, int64_t candidate) {
+  MutexLock lock(mutex_);
+  if (!plans_.contains(model)) {
+    return NotFoundError(StrCat("model ", model, " has no rollout plan"));
+  }
+  if (candidate <= 0) return InvalidArgumentError("candidate: must be a version above 0");
+  if (RunsLocked(model) || requests_.contains(model)) {
+    return AlreadyExistsError(
+        StrCat("a rollout of model ", model, " is under way: abort it or wait for its end"));
+  }
+  auto stable = stable_.find(model);
+  if (stable == stable_.end() || stable->second == 0) {
+    return FailedPreconditionError(StrCat("model ", model, " has no stable version yet"));
+  }
+  if (stable->second == candidate) {
+    return FailedPreconditionError(
+        StrCat("version ", candidate, " of model ", model, " is the stable version already"));
+  }
+  requests_[model] = candidate;
+  return OkStatus();
+}
+
+// ---- metrics ----
+
+std::map<std::string, const RolloutView*> Controller::LatestLocked() const {
+  std::map<std::string, const RolloutView*> latest;
+  for (const auto& [id, view] : views_) latest[view.model] = &view;
+  return latest;
+}
+
+void Controller::RegisterMetrics() {
+  using Samples = std::vector<MetricSample>;
+  auto add = [&](const char* name, const char* help, MetricType type,
+                 std::vector<std::string> labels, Registry::Reader reader) {
+    registrations_.push_back(
+        deps_.registry.Add({name, help, type, std::move(labels)}, std::move(reader)));
+  };
+  auto per_rollout = [&](const char* name, const char* help,
+                         std::function<double(const RolloutView&)> value) {
+    add(name, help, MetricType::kGauge, {"model"}, [this, value] {
+      MutexLock lock(mutex_);
+      Samples samples;
+      for (const auto& [model, view] : LatestLocked()) samples.push_back({{model}, value(*view)});
+      return samples;
+    });
+  };
+  per_rollout("leadsman_rollout_candidate_share",
+              "Share of the traffic wanted for the candidate, 0 when no rollout runs.",
+              [](const RolloutView& v) { return v.share; });
+  per_rollout("leadsman_rollout_step", "Present step of the newest rollout, counted from 1.",
+              [](const RolloutView& v) { return v.step + 1.0; });
+  per_rollout("leadsman_rollout_candidate_version", "Candidate of the newest rollout.",
+              [](const RolloutView& v) { return static_cast<double>(v.candidate); });
+  per_rollout("leadsman_rollout_exposed_requests",
+              "Requests that the candidate of the newest rollout was exposed to.",
+              [](const RolloutView& v) { return static_cast<double>(v.candidate_requests); });
+  add("leadsman_rollout_stable_version", "The version that has the traffic when no rollout runs.",
+      MetricType::kGauge, {"model"}, [this] {
+        MutexLock lock(mutex_);
+        Samples samples;
+        for (const auto& [model, version] : stable_) {
+          if (version != 0) samples.push_back({{model}, static_cast<double>(version)});
+        }
+        return samples;
+      });
+  add("leadsman_rollout_phase", "1 for the phase that the newest rollout is in.",
+      MetricType::kGauge, {"model", "phase"}, [this] {
+        MutexLock lock(mutex_);
+        Samples samples;
+        for (const auto& [model, view] : LatestLocked()) {
+          for (auto phase :
+               {RolloutPhase::kProgressing, RolloutPhase::kHeld, RolloutPhase::kPromoted,
+                RolloutPhase::kRolledBack, RolloutPhase::kAborted}) {
+            samples.push_back(
+                {{model, std::string(RolloutPhaseName(phase))}, view->phase == phase ? 1.0 : 0.0});
+          }
+        }
+        return samples;
+      });
+  auto evidence = [&](const char* name, const char* help, double GateView::*harm,
+                      double GateView::*safe) {
+    add(name, help, MetricType::kGauge, {"model", "gate", "test"}, [this, harm, safe] {
+      MutexLock lock(mutex_);
+      Samples samples;
+      for (const auto& [model, view] : LatestLocked()) {
+        for (const GateView& gate : view->gates) {
+          samples.push_back({{model, gate.gate, "harm"}, gate.*harm});
+          samples.push_back({{model, gate.gate, "safe"}, gate.*safe});
+        }
+      }
+      return samples;
+    });
+  };
+  evidence("leadsman_rollout_evidence_log_e", "Natural logarithm of the e-value of a gate's test.",
+           &GateView::harm_log_e, &GateView::safe_log_e);
+  evidence("leadsman_rollout_evidence_log_bound",
+           "The e-value's bound, as a natural logarithm: harm at or above it "
+           "rolls back, safe at or above it lets a step be left.",
+           &GateView::harm_log_bound, &GateView::safe_log_bound);
+  add("leadsman_rollout_verdicts_total", "Rollouts ended since the process started.",
+      MetricType::kCounter, {"model", "verdict"}, [this] {
+        MutexLock lock(mutex_);
+        Samples samples;
+        for (const auto& [model, version] : stable_) {
+          for (auto phase :
+               {RolloutPhase::kPromoted, RolloutPhase::kRolledBack, RolloutPhase::kAborted}) {
+            auto it = verdicts_.find({model, phase});
+            double count = it == verdicts_.end() ? 0 : static_cast<double>(it->second);
+            samples.push_back({{model, std::string(RolloutPhaseName(phase))}, count});
+          }
+        }
+        return samples;
+      });
+  auto plain = [&](const char* name, const char* help, MetricType type,
+                   std::function<double()> value) {
+    add(name, help, type, {}, [value] { return Samples{{{}, value()}}; });
+  };
+  plain("leadsman_rollout_journal_errors_total", "Writes that the rollout journal refused.",
+        MetricType::kCounter, [this] {
+          MutexLock lock(mutex_);
+          return static_cast<double>(journal_errors_);
+        });
+  plain("leadsman_rollout_actuator_errors_total", "Times that the wanted traffic could not be set.",
+        MetricType::kCounter, [this] {
+          MutexLock lock(mutex_);
+          return static_cast<double>(actuator_errors_);
+        });
+  plain("leadsman_rollout_tick_lateness_seconds", "How much later than due the last tick began.",
+        MetricType::kGauge, [this] {
+          MutexLock lock(mutex_);
+          return lateness_seconds_;
+        });
+}
+
+}  // namespace
+
+Result<std::unique_ptr<RolloutController>> RolloutController::Create(
+    Deps deps, std::map<std::string, RolloutPlan> plans) {
+  for (const auto& [name, plan] : plans) {
+    Status valid = ValidatePlan(plan);
+    if (!valid.ok()) return Annotate(valid, StrCat("rollout plan of model ", name));
+  }
+  ASSIGN_OR_RETURN(std::unique_ptr<Journal> journal, Journal::Open(deps.journal));
+  auto controller = std::make_unique<Controller>(deps, std::move(journal), std::move(plans));
+  RETURN_IF_ERROR(controller->Recover());
+  controller->RegisterMetrics();
+  return std::unique_ptr<RolloutController>(std::move(controller));
+}
+
+}  // namespace leadsman

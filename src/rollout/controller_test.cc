@@ -1,0 +1,403 @@
+#include "rollout/controller.h"
+
+#include <gtest/gtest.h>
+#include <sqlite3.h>
+
+#include <filesystem>
+
+#include "base/testing/fake_clock.h"
+#include "base/testing/temp_dir.h"
+#include "rollout/journal.h"
+#include "rollout/testing/fake_world.h"
+
+namespace leadsman {
+namespace {
+
+using std::chrono::seconds;
+
+RolloutPlan Plan() {
+  RolloutPlan plan;
+  plan.steps = {{0.1, seconds(3)}, {0.5, seconds(3)}};
+  RolloutGate errors, quality;
+  errors.floor = quality.floor = 0.05;
+  quality.kind = RolloutGate::Kind::kQuality;
+  plan.gates = {errors, quality};
+  return plan;
+}
+
+class ControllerTest : public testing::Test {
+ protected:
+  ControllerTest() { world_.observed.ready = {1}; }
+
+  void Open(const std::string& journal,
+            std::map<std::string, RolloutPlan> plans = {{"digits", Plan()}}) {
+    controller_.reset();
+    auto controller = RolloutController::Create(
+        {clock_, world_, world_, world_, registry_, journal}, std::move(plans));
+    ASSERT_TRUE(controller.ok()) << controller.status();
+    controller_ = std::move(controller).value();
+  }
+  /// Traffic of one second, then a tick.
+  void Tick(uint64_t requests = 200) {
+    clock_.Advance(seconds(1));
+    world_.Serve(requests);
+    controller_->TickOnce();
+  }
+  RolloutView Newest() { return controller_->List().at(0); }
+  /// Ticks until the newest rollout has ended; how many it took.
+  int RunToVerdict() {
+    for (int i = 1; i <= 500; ++i) {
+      Tick();
+      if (Newest().phase != RolloutPhase::kProgressing && Newest().phase != RolloutPhase::kHeld)
+        return i;
+    }
+    ADD_FAILURE() << "no verdict: " << Newest().reason;
+    return 0;
+  }
+  /// v1 stable, v2 ready and its rollout begun.
+  void BeginRollout() {
+    Open(dir_.file("journal.db"));
+    Tick();
+    world_.observed.ready = {1, 2};
+    Tick();
+    ASSERT_EQ(Newest().phase, RolloutPhase::kProgressing) << Newest().reason;
+  }
+  double Metric(const std::string& name, const std::vector<std::string>& labels) {
+    for (const MetricFamily& family : registry_.Collect()) {
+      if (family.description->name != name) continue;
+      for (const MetricSample& sample : family.samples) {
+        if (sample.label_values == labels) return sample.value;
+      }
+    }
+    ADD_FAILURE() << "no metric " << name;
+    return -1;
+  }
+
+  TempDir dir_;
+  FakeClock clock_;
+  FakeWorld world_;
+  Registry registry_;
+  std::unique_ptr<RolloutController> controller_;
+};
+
+TEST_F(ControllerTest, FirstReadyVersionIsStableWithoutARollout) {
+  Open("");
+  Tick();
+  EXPECT_EQ(world_.traffic.stable, 1);
+  EXPECT_EQ(world_.traffic.candidate, 0);
+  EXPECT_EQ(world_.traffic.keep, std::vector<int64_t>{1});
+  EXPECT_TRUE(controller_->List().empty());
+}
+
+TEST_F(ControllerTest, AGoodVersionIsPromotedAndTheOldOneReleased) {
+  BeginRollout();
+  EXPECT_EQ(world_.traffic.candidate, 2);
+  EXPECT_EQ(world_.traffic.candidate_share, 0.1);
+  EXPECT_EQ(world_.traffic.keep, (std::vector<int64_t>{1, 2}));
+  RunToVerdict();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kPromoted) << Newest().reason;
+  EXPECT_EQ(world_.traffic.stable, 2);
+  EXPECT_EQ(world_.traffic.candidate, 0);
+  EXPECT_EQ(world_.traffic.keep, std::vector<int64_t>{2});
+  EXPECT_EQ(Metric("leadsman_rollout_verdicts_total", {"digits", "promoted"}), 1);
+  EXPECT_EQ(Metric("leadsman_rollout_stable_version", {"digits"}), 2);
+  EXPECT_EQ(Metric("leadsman_rollout_candidate_share", {"digits"}), 0);
+}
+
+TEST_F(ControllerTest, AVersionThatIsWrongIsRolledBackAndNotLoadedAgain) {
+  world_.behaviour[2].wrong_rate = 0.3;
+  BeginRollout();
+  RunToVerdict();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kRolledBack);
+  EXPECT_NE(Newest().reason.find("quality"), std::string::npos) << Newest().reason;
+  EXPECT_EQ(world_.traffic.stable, 1);
+  EXPECT_EQ(world_.traffic.candidate, 0);
+  EXPECT_EQ(world_.traffic.exclude, std::vector<int64_t>{2});
+  Tick();
+  EXPECT_EQ(controller_->List().size(), 1u) << "a rejected version does not start again";
+  EXPECT_LT(Metric("leadsman_rollout_exposed_requests", {"digits"}), 200);
+
+  // A still newer one does; and the rejected one on request.
+  world_.observed.ready = {1, 3};
+  Tick();
+  EXPECT_EQ(Newest().candidate, 3);
+  EXPECT_EQ(controller_->StartRollout("digits", 2).code(), StatusCode::kAlreadyExists);
+  ASSERT_TRUE(controller_->Abort(Newest().id, "ana").ok());
+  Tick();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kAborted);
+  ASSERT_TRUE(controller_->StartRollout("digits", 2).ok());
+  EXPECT_EQ(controller_->StartRollout("digits", 2).code(), StatusCode::kAlreadyExists);
+  Tick();
+  EXPECT_EQ(Newest().candidate, 2);
+  EXPECT_EQ(Newest().phase, RolloutPhase::kHeld) << "waits for it to load";
+  EXPECT_EQ(world_.traffic.keep, (std::vector<int64_t>{1, 2}));
+  EXPECT_EQ(world_.traffic.candidate_share, 0);
+  world_.observed.ready = {1, 2};
+  RunToVerdict();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kRolledBack);
+}
+
+TEST_F(ControllerTest, CommandsAreCheckedAndNamed) {
+  BeginRollout();
+  EXPECT_EQ(controller_->Promote(99, "ana").code(), StatusCode::kNotFound);
+  EXPECT_EQ(controller_->StartRollout("iris", 2).code(), StatusCode::kNotFound);
+  ASSERT_TRUE(controller_->Promote(Newest().id, "ana").ok());
+  Tick();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kPromoted);
+  EXPECT_NE(Newest().reason.find("ana"), std::string::npos);
+  EXPECT_EQ(controller_->Abort(Newest().id, "ben").code(), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(controller_->StartRollout("digits", 2).code(), StatusCode::kFailedPrecondition);
+}
+
+TEST_F(ControllerTest, NewerVersionsWaitForTheRolloutUnderWay) {
+  BeginRollout();
+  world_.observed.ready = {1, 2, 3};
+  Tick();
+  EXPECT_EQ(controller_->List().size(), 1u);
+  RunToVerdict();
+  Tick();
+  EXPECT_EQ(Newest().candidate, 3);
+  EXPECT_EQ(Newest().stable, 2);
+}
+
+TEST_F(ControllerTest, CountersThatStartAnewDoNotMakeEvidenceUp) {
+  BeginRollout();
+  for (int i = 0; i < 3; ++i) Tick();
+  uint64_t before = Newest().stable_requests;
+  world_.ForgetCounts();
+  Tick(100);
+  EXPECT_EQ(Newest().stable_requests + Newest().candidate_requests,
+            before + 100 + (Newest().candidate_requests - 10));
+  EXPECT_EQ(Newest().stable_requests, before + 90);
+}
+
+TEST_F(ControllerTest, HoldsWhileMetricsAreMissingAndLosesNothing) {
+  BeginRollout();
+  world_.read_status = UnavailableError("no answer");
+  Tick();
+  Tick();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kHeld);
+  EXPECT_EQ(Newest().stable_requests, 0u);
+  world_.read_status = OkStatus();
+  Tick();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kProgressing);
+  EXPECT_EQ(Newest().stable_requests, 3 * 180u);
+}
+
+TEST_F(ControllerTest, DoesNotMoveOnWhileTheTrafficCannotBeSet) {
+  Open("");
+  Tick();
+  world_.observed.ready = {1, 2};
+  world_.apply_status = UnavailableError("no route");
+  for (int i = 0; i < 100; ++i) Tick();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kHeld);
+  EXPECT_NE(Newest().reason.find("no route"), std::string::npos);
+  EXPECT_EQ(Newest().step, 0);
+  world_.apply_status = OkStatus();
+  RunToVerdict();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kPromoted);
+}
+
+TEST_F(ControllerTest, AStableVersionThatFailsToLoadAfterARestartIsReplaced) {
+  Open(dir_.file("journal.db"));
+  Tick();
+  world_.observed.ready = {2};
+  world_.observed.failed = {{1, "truncated"}};
+  Open(dir_.file("journal.db"));
+  Tick();
+  EXPECT_EQ(world_.traffic.stable, 2);
+}
+
+TEST_F(ControllerTest, AStableVersionThatIsOnlyLateIsWaitedForAMinute) {
+  Open(dir_.file("journal.db"));
+  Tick();
+  world_.observed.ready = {2};
+  Open(dir_.file("journal.db"));
+  for (int i = 0; i < 50; ++i) Tick();
+  EXPECT_EQ(world_.traffic.stable, 1);
+  for (int i = 0; i < 15; ++i) Tick();
+  EXPECT_EQ(world_.traffic.stable, 2);
+}
+
+TEST_F(ControllerTest, AModelWithoutAPlanIsLetGo) {
+  Open("");
+  Tick();
+  controller_->Apply({});
+  Tick();
+  EXPECT_EQ(world_.traffic.stable, 0);
+  EXPECT_TRUE(world_.traffic.keep.empty());
+}
+
+TEST_F(ControllerTest, RefusesABadPlanAtTheStartAndKeepsTheOldOneLater) {
+  RolloutPlan bad = Plan();
+  bad.gates[0].margin = 0.5;
+  auto refused =
+      RolloutController::Create({clock_, world_, world_, world_, registry_, ""}, {{"digits", bad}});
+  EXPECT_EQ(refused.status().code(), StatusCode::kInvalidArgument);
+  Open("");
+  controller_->Apply({{"digits", bad}});
+  Tick();
+  world_.observed.ready = {1, 2};
+  RunToVerdict();
+}
+
+TEST_F(ControllerTest, HistoryShowsEveryTickAndTheReplayAgrees) {
+  BeginRollout();
+  RunToVerdict();
+  auto ticks = controller_->History(1).value();
+  ASSERT_GE(ticks.size(), 5u);
+  uint64_t requests = 0;
+  for (const TickView& tick : ticks) requests += tick.candidate_requests;
+  EXPECT_EQ(requests, Newest().candidate_requests);
+  EXPECT_EQ(ticks.back().decision, "promote");
+  controller_.reset();
+  auto journal = Journal::Open(dir_.file("journal.db")).value();
+  EXPECT_TRUE(ReplayRollout(*journal, 1, nullptr).value().agrees);
+}
+
+// ---- killed at any point ----
+
+class KillTest : public ControllerTest, public testing::WithParamInterface<double> {};
+
+TEST_P(KillTest, AtEveryTickGoesOnToTheSameVerdict) {
+  world_.behaviour[2].wrong_rate = GetParam();
+  BeginRollout();
+  const int ticks = RunToVerdict();
+  const RolloutPhase verdict = Newest().phase;
+  const FakeWorld fresh = [] {
+    FakeWorld world;
+    world.observed.ready = {1};
+    return world;
+  }();
+  for (int kill_after = 0; kill_after < ticks; ++kill_after) {
+    SCOPED_TRACE(kill_after);
+    world_ = fresh;
+    world_.behaviour[2].wrong_rate = GetParam();
+    const std::string path = dir_.file("kill" + std::to_string(kill_after) + ".db");
+    Open(path);
+    Tick();
+    world_.observed.ready = {1, 2};
+    Tick();
+    for (int i = 0; i < kill_after; ++i) Tick();
+    // As SIGKILL leaves it: the files as they are, nothing closed.
+    for (const char* suffix : {"", "-wal"}) {
+      std::filesystem::copy_file(path + suffix, path + ".copy" + suffix);
+    }
+    Open(path + ".copy");
+    world_.ForgetCounts();       // the server's counters are gone
+    world_.observed.ready = {};  // and nothing is loaded yet
+    Tick(0);
+    world_.observed.ready = {1, 2};
+    RunToVerdict();
+    EXPECT_EQ(Newest().phase, verdict) << Newest().reason;
+    EXPECT_EQ(world_.traffic.stable, verdict == RolloutPhase::kPromoted ? 2 : 1);
+  }
+}
+INSTANTIATE_TEST_SUITE_P(GoodAndBad, KillTest, testing::Values(0.02, 0.3));
+
+TEST_F(ControllerTest, KilledBetweenTheJournalAndTheTrafficAppliesItAfterTheRestart) {
+  world_.behaviour[2].wrong_rate = 0.3;
+  BeginRollout();
+  const std::string path = dir_.file("journal.db"), copy = dir_.file("copy.db");
+  bool copied = false;
+  world_.before_apply = [&] {
+    if (copied) return;
+    copied = true;
+    for (const char* suffix : {"", "-wal"})
+      std::filesystem::copy_file(path + suffix, copy + suffix);
+  };
+  RunToVerdict();
+  ASSERT_TRUE(copied);
+  world_.before_apply = nullptr;
+  world_.traffic = {};
+  Open(copy);
+  EXPECT_EQ(Newest().phase, RolloutPhase::kRolledBack)
+      << "the verdict was journaled before it was acted on";
+  Tick();
+  EXPECT_EQ(world_.traffic.stable, 1);
+  EXPECT_EQ(world_.traffic.candidate, 0);
+}
+
+// ---- a journal that cannot be written ----
+
+/// Holds the journal's write lock, as a backup tool might; what the journal sees of a full disk is the same: no write.
+class WriteLock {
+ public:
+  explicit WriteLock(const std::string& path) {
+    EXPECT_EQ(sqlite3_open(path.c_str(), &db_), SQLITE_OK);
+    EXPECT_EQ(sqlite3_exec(db_, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr), SQLITE_OK);
+  }
+  ~WriteLock() { sqlite3_close(db_); }
+
+ private:
+  sqlite3* db_ = nullptr;
+};
+
+TEST_F(ControllerTest, WithoutAJournalNothingIsPromotedAndEvidenceIsNotLost) {
+  BeginRollout();
+  {
+    WriteLock lock(dir_.file("journal.db"));
+    Tick(20'000);
+    Tick(20'000);
+    EXPECT_EQ(Newest().phase, RolloutPhase::kHeld);
+    EXPECT_NE(Newest().reason.find("journal cannot be written"), std::string::npos)
+        << Newest().reason;
+    EXPECT_GE(Metric("leadsman_rollout_journal_errors_total", {}), 2);
+  }
+  Tick();
+  EXPECT_EQ(Newest().stable_requests, 36'180u);
+  RunToVerdict();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kPromoted);
+  controller_.reset();
+  auto journal = Journal::Open(dir_.file("journal.db")).value();
+  EXPECT_TRUE(ReplayRollout(*journal, 1, nullptr).value().agrees);
+}
+
+TEST_F(ControllerTest, WithoutAJournalHarmIsStillTakenBackAndWrittenLater) {
+  world_.behaviour[2].wrong_rate = 0.5;
+  BeginRollout();
+  {
+    WriteLock lock(dir_.file("journal.db"));
+    Tick(2000);
+    EXPECT_EQ(Newest().phase, RolloutPhase::kRolledBack);
+    EXPECT_EQ(world_.traffic.candidate, 0);
+    EXPECT_EQ(world_.traffic.exclude, std::vector<int64_t>{2});
+  }
+  Tick();
+  controller_.reset();
+  auto journal = Journal::Open(dir_.file("journal.db")).value();
+  EXPECT_EQ(journal->LastState(1).value().phase, RolloutPhase::kRolledBack);
+  EXPECT_EQ(journal->Models().value().at(0).rejected, std::set<int64_t>{2});
+  EXPECT_TRUE(ReplayRollout(*journal, 1, nullptr).value().agrees);
+}
+
+// ---- its own thread ----
+
+TEST_F(ControllerTest, RunsOnItsOwnThreadAndAnswersFromOthers) {
+  RolloutPlan plan = Plan();
+  plan.interval = std::chrono::milliseconds(1);
+  auto controller = RolloutController::Create(
+      {SystemClock(), world_, world_, world_, registry_, dir_.file("journal.db")},
+      {{"digits", plan}});
+  ASSERT_TRUE(controller.ok());
+  world_.observed.ready = {1, 2};
+  (*controller)->Start();
+  // v2 is the first one seen here; ask for a rollout of v1 and abort it, all from this thread.
+  const SteadyTime give_up = SystemClock().SteadyNow() + seconds(20);
+  while (!(*controller)->StartRollout("digits", 1).ok() && SystemClock().SteadyNow() < give_up) {
+  }
+  while ((*controller)->List().empty() && SystemClock().SteadyNow() < give_up) registry_.Collect();
+  ASSERT_FALSE((*controller)->List().empty());
+  const int64_t id = (*controller)->List()[0].id;
+  EXPECT_TRUE((*controller)->Abort(id, "ana").ok());
+  while ((*controller)->Get(id)->phase != RolloutPhase::kAborted &&
+         SystemClock().SteadyNow() < give_up) {
+    (void)(*controller)->History(id);
+  }
+  EXPECT_EQ((*controller)->Get(id)->phase, RolloutPhase::kAborted);
+  (*controller)->Stop();
+  (*controller)->Stop();
+}
+
+}  // namespace
+}  // namespace leadsman

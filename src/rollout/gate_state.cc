@@ -1,0 +1,143 @@
+#include "rollout/gate_state.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace leadsman {
+
+GateState::GateState(const RolloutGate& gate) : config(gate), safe(gate.margin) {
+  if (gate.floor > 0) floor.emplace(gate.floor);
+  if (gate.kind != RolloutGate::Kind::kLatency) SetThresholds(1, 0);
+}
+
+void GateState::SetThresholds(size_t count, size_t index_of_safe_quantile) {
+  harm.resize(count);
+  candidate.resize(count);
+  stable.resize(count);
+  safe_index = index_of_safe_quantile;
+}
+
+double GateState::HarmLogE() const {
+  std::vector<double> logs;
+  for (const HarmTest& test : harm) logs.push_back(test.log_e());
+  return LogMeanExp(logs);
+}
+
+double GateState::SafeLogE() const {
+  if (!floor) return safe.log_e();
+  double logs[] = {safe.log_e(), floor->log_e()};
+  return LogMeanExp(logs);
+}
+
+void GateState::Fold(size_t index, const ArmCounts& candidate_window,
+                     const ArmCounts& stable_window) {
+  // A source that counts an event before its exposure would break the tests' premise.
+  auto sane = [](ArmCounts counts) {
+    counts.events = std::min(counts.events, counts.exposure);
+    return counts;
+  };
+  ArmCounts mine = sane(candidate_window), theirs = sane(stable_window);
+  candidate[index].exposure += mine.exposure;
+  candidate[index].events += mine.events;
+  stable[index].exposure += theirs.exposure;
+  stable[index].events += theirs.events;
+  harm[index].Update(mine, theirs);
+  if (index == safe_index) {
+    safe.Update(mine, theirs);
+    if (floor) floor->Update(mine);
+  }
+}
+
+ArmCounts GateState::StableSoFar() const {
+  ArmCounts sum = before;
+  if (HasThresholds()) {
+    sum.exposure += stable[safe_index].exposure;
+    sum.events += stable[safe_index].events;
+  }
+  return sum;
+}
+
+bool operator==(const RolloutGate& a, const RolloutGate& b) {
+  return a.kind == b.kind && a.margin == b.margin && a.floor == b.floor &&
+         a.quantiles == b.quantiles && a.safe_quantile == b.safe_quantile &&
+         a.ignore_below == b.ignore_below;
+}
+
+bool operator==(const GateState& a, const GateState& b) {
+  return a.config == b.config && a.harm == b.harm && a.safe == b.safe && a.floor == b.floor &&
+         a.candidate == b.candidate && a.stable == b.stable && a.safe_index == b.safe_index &&
+         a.before == b.before && a.needed == b.needed;
+}
+
+std::string_view GateName(RolloutGate::Kind kind) {
+  switch (kind) {
+    case RolloutGate::Kind::kErrors:
+      return "errors";
+    case RolloutGate::Kind::kLatency:
+      return "latency";
+    case RolloutGate::Kind::kQuality:
+      return "quality";
+  }
+  return "unknown";
+}
+
+std::optional<RolloutGate::Kind> ParseGateName(std::string_view name) {
+  for (auto kind :
+       {RolloutGate::Kind::kErrors, RolloutGate::Kind::kLatency, RolloutGate::Kind::kQuality}) {
+    if (name == GateName(kind)) return kind;
+  }
+  return std::nullopt;
+}
+
+LatencyThresholds ChooseThresholds(const RolloutGate& gate, const SparseLatency& stable) {
+  constexpr auto kLast = static_cast<uint32_t>(LatencyScheme::kBuckets - 1);
+  auto ignore_ns = static_cast<uint64_t>(
+      std::max<int64_t>(0, std::chrono::nanoseconds(gate.ignore_below).count()));
+  auto lowest = static_cast<uint32_t>(LatencyScheme::Index(ignore_ns));
+  if (ignore_ns > 0 && LatencyScheme::LowerEdge(lowest) < ignore_ns) ++lowest;
+  const uint64_t total = CountAll(stable);
+  auto bucket_above = [&](double quantile) {
+    auto rank = static_cast<uint64_t>(std::ceil(quantile * static_cast<double>(total)));
+    uint64_t seen = 0;
+    uint32_t bucket = 0;
+    for (const auto& [index, count] : stable) {
+      seen += count;
+      bucket = index;
+      if (seen >= rank) break;
+    }
+    return std::clamp(bucket + 1, std::min(lowest, kLast), kLast);
+  };
+  LatencyThresholds chosen;
+  for (double quantile : gate.quantiles) chosen.buckets.push_back(bucket_above(quantile));
+  const uint32_t safe = bucket_above(gate.safe_quantile);
+  chosen.buckets.push_back(safe);
+  std::sort(chosen.buckets.begin(), chosen.buckets.end());
+  chosen.buckets.erase(std::unique(chosen.buckets.begin(), chosen.buckets.end()),
+                       chosen.buckets.end());
+  chosen.safe_index =
+      static_cast<size_t>(std::lower_bound(chosen.buckets.begin(), chosen.buckets.end(), safe) -
+                          chosen.buckets.begin());
+  return chosen;
+}
+
+SparseLatency ToSparse(const LatencyBuckets& buckets) {
+  SparseLatency sparse;
+  for (size_t i = 0; i < buckets.size(); ++i) {
+    if (buckets[i] != 0) sparse.emplace_back(static_cast<uint32_t>(i), buckets[i]);
+  }
+  return sparse;
+}
+
+uint64_t CountAll(const SparseLatency& latency) {
+  uint64_t sum = 0;
+  for (const auto& [index, count] : latency) sum += count;
+  return sum;
+}
+
+uint64_t CountFrom(const LatencyBuckets& buckets, uint32_t first) {
+  uint64_t sum = 0;
+  for (size_t i = first; i < buckets.size(); ++i) sum += buckets[i];
+  return sum;
+}
+
+}  // namespace leadsman

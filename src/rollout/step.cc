@@ -1,0 +1,616 @@
+#include "rollout/step.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "base/strings.h"
+#include "rollout/words.h"
+
+namespace leadsman {
+namespace {
+
+using words::Count;
+using words::EValue;
+using words::Percent;
+using words::Span;
+
+constexpr uint64_t kHistoryNeeded =
+    100;  // of the stable's answers, before thresholds are taken from them
+constexpr uint64_t kPlanningNeeded = 50;  // exposures, before an event rate is worth planning with
+
+std::string VersionName(int64_t version) { return StrCat("version ", version); }
+
+double HarmBound(const RolloutState& s) {
+  return std::log(static_cast<double>(s.gates.size()) / s.plan.alpha);
+}
+double SafeBound(const RolloutState& s) { return std::log(1 / s.plan.beta); }
+
+const RolloutStep& PresentStep(const RolloutState& s) {
+  return s.plan.steps[static_cast<size_t>(s.step)];
+}
+
+/// "61 of 203 labelled answers of version 3 were wrong (30 %), version 2: 12 of 1,840 (0.65 %)"
+std::string Comparison(const RolloutState& s, const GateState& gate, size_t index) {
+  std::string what, became;
+  switch (gate.config.kind) {
+    case RolloutGate::Kind::kErrors:
+      what = "requests to ";
+      became = "were answered with an error";
+      break;
+    case RolloutGate::Kind::kLatency:
+      what = "answers of ";
+      became = StrCat("took ", Span(Duration(LatencyScheme::LowerEdge(s.thresholds[index]))),
+                      " or longer");
+      break;
+    case RolloutGate::Kind::kQuality:
+      what = "labelled answers of ";
+      became = "were wrong";
+      break;
+  }
+  const ArmCounts &mine = gate.candidate[index], &theirs = gate.stable[index];
+  return StrCat(Count(mine.events), " of ", Count(mine.exposure), " ", what,
+                VersionName(s.candidate), " ", became, " (", Percent(mine.events, mine.exposure),
+                "), ", VersionName(s.stable), ": ", Count(theirs.events), " of ",
+                Count(theirs.exposure), " (", Percent(theirs.events, theirs.exposure), ")");
+}
+
+std::string Exposed(const RolloutState& s) {
+  uint64_t mine = s.candidate_sums.requests, all = mine + s.stable_sums.requests;
+  return StrCat(VersionName(s.candidate), " was exposed to ", Count(mine),
+                mine == 1 ? " request" : " requests",
+                all == 0 ? "" : StrCat(" (", Percent(mine, all), ")"));
+}
+
+void End(RolloutState& s, RolloutPhase phase, std::string reason) {
+  s.phase = phase;
+  s.reason = std::move(reason);
+  s.ended = s.last_tick;
+}
+
+void Add(ArmDelta& sums, const ArmDelta& window) {
+  sums.requests += window.requests;
+  sums.errors += window.errors;
+  sums.timed += window.timed;
+  sums.labelled += window.labelled;
+  sums.wrong += window.wrong;
+}
+
+void FoldWindow(RolloutState& s, const StepInput& in) {
+  const ArmDelta &mine = in.candidate_window, &theirs = in.stable_window;
+  for (GateState& gate : s.gates) {
+    switch (gate.config.kind) {
+      case RolloutGate::Kind::kErrors:
+        gate.Fold(0, {mine.requests, mine.errors}, {theirs.requests, theirs.errors});
+        break;
+      case RolloutGate::Kind::kQuality:
+        gate.Fold(0, {mine.labelled, mine.wrong}, {theirs.labelled, theirs.wrong});
+        break;
+      case RolloutGate::Kind::kLatency:
+        if (mine.slow.size() != s.thresholds.size() || theirs.slow.size() != s.thresholds.size()) {
+          break;  // counted before the thresholds were fixed
+        }
+        for (size_t k = 0; k < s.thresholds.size(); ++k) {
+          gate.Fold(k, {mine.timed, mine.slow[k]}, {theirs.timed, theirs.slow[k]});
+        }
+        break;
+    }
+  }
+}
+
+void TakeHistory(RolloutState& s, const StepInput::History& history) {
+  const bool first = s.ticks == 1;
+  for (GateState& gate : s.gates) {
+    switch (gate.config.kind) {
+      case RolloutGate::Kind::kErrors:
+        if (first) gate.before = {history.sums.requests, history.sums.errors};
+        break;
+      case RolloutGate::Kind::kQuality:
+        if (first) gate.before = {history.sums.labelled, history.sums.wrong};
+        break;
+      case RolloutGate::Kind::kLatency: {
+        uint64_t timed = CountAll(history.latency);
+        if (gate.HasThresholds() || timed < kHistoryNeeded) break;
+        LatencyThresholds chosen = ChooseThresholds(gate.config, history.latency);
+        gate.SetThresholds(chosen.buckets.size(), chosen.safe_index);
+        gate.before.exposure = timed;
+        for (const auto& [bucket, count] : history.latency) {
+          if (bucket >= chosen.buckets[chosen.safe_index]) gate.before.events += count;
+        }
+        std::vector<std::string> edges;
+        for (uint32_t bucket : chosen.buckets) {
+          edges.push_back(Span(Duration(LatencyScheme::LowerEdge(bucket))));
+        }
+        s.notes.push_back(StrCat("latency: slow means ", HumanList(edges), " or longer, from ",
+                                 Count(timed), " answers of ", VersionName(s.stable)));
+        s.thresholds = std::move(chosen.buckets);
+        break;
+      }
+    }
+  }
+}
+
+std::string_view ExposureUnit(RolloutGate::Kind kind) {
+  return kind == RolloutGate::Kind::kQuality ? "labelled answers" : "requests";
+}
+
+std::string_view BadThing(RolloutGate::Kind kind) {
+  switch (kind) {
+    case RolloutGate::Kind::kErrors:
+      return "answers an error to";
+    case RolloutGate::Kind::kLatency:
+      return "is slow on";
+    case RolloutGate::Kind::kQuality:
+      return "is wrong on";
+  }
+  return "fails";
+}
+
+/// How much a gate will need, once the stable's rate is known well enough.
+void PlanGate(RolloutState& s, GateState& gate) {
+  const ArmCounts seen = gate.StableSoFar();
+  if (gate.needed != 0 || !gate.HasThresholds() || seen.exposure < kPlanningNeeded) return;
+  const RolloutGate& config = gate.config;
+  const double share = PresentStep(s).weight;
+  const double rate = static_cast<double>(seen.events) / static_cast<double>(seen.exposure);
+  const double safe =
+      planning::SafeExposure(SafeBound(s), share, rate, config.margin, config.floor);
+  const std::string_view unit = ExposureUnit(config.kind);
+  const std::string head =
+      StrCat(GateName(config.kind), ": ", VersionName(s.stable), " ", BadThing(config.kind), " ",
+             Percent(rate), " of ", Count(seen.exposure), " ", unit, "; ");
+  if (std::isinf(safe)) {
+    gate.needed = -1;
+    s.notes.push_back(
+        StrCat(head, "at a share of ", Percent(share),
+               " nothing can show that the candidate is not worse: set a floor for this gate, or a "
+               "step with a weight below 1, or promote by hand"));
+    return;
+  }
+  gate.needed = static_cast<int64_t>(words::RoundUpNicely(safe));
+  std::string note = StrCat(
+      head, "at a share of ", Percent(share), " about ", Count(static_cast<uint64_t>(gate.needed)),
+      " ", unit, " of a candidate that is as good show that it is not ",
+      words::Significant(config.margin, 3), "x worse",
+      config.floor > 0 ? StrCat(" or stays below ", Percent(config.floor)) : "");
+  const double bad = std::min(0.99, std::max(3 * rate, config.floor > 0 ? 5 * config.floor : 0.05));
+  const double base = std::max(rate, 0.5 / static_cast<double>(seen.exposure));
+  const double harm = planning::HarmExposure(HarmBound(s), share, bad, base);
+  if (std::isfinite(harm)) {
+    note += StrCat("; one at ", Percent(bad), " is taken back after about ",
+                   Count(static_cast<uint64_t>(words::RoundUpNicely(harm))));
+  }
+  s.notes.push_back(std::move(note));
+}
+
+/// Each step's least exposure: what it takes to show a candidate that fails ten times as often (at
+/// least 5 %) there. The evidence of safety alone does not ask for it, once earlier steps have
+/// given enough.
+void PlanMinimums(RolloutState& s, const StepInput& in) {
+  if (!s.step_minimums.empty()) return;
+  ArmCounts seen{s.stable_sums.requests, s.stable_sums.errors};
+  if (in.history) {
+    seen.exposure += in.history->sums.requests;
+    seen.events += in.history->sums.errors;
+  }
+  const bool known = seen.exposure >= kPlanningNeeded;
+  const double stable_rate =
+      known ? std::clamp(static_cast<double>(seen.events) / static_cast<double>(seen.exposure),
+                         0.001, 0.5)
+            : 0.001;
+  const double bad_rate = std::min(0.99, std::max(10 * stable_rate, 0.05));
+  std::vector<std::string> said;
+  for (const RolloutStep& step : s.plan.steps) {
+    int64_t minimum = step.min_requests;
+    if (minimum == 0) {
+      double needed = planning::HarmExposure(HarmBound(s), step.weight, bad_rate, stable_rate);
+      if (std::isfinite(needed)) minimum = static_cast<int64_t>(words::RoundUpNicely(needed));
+    }
+    s.step_minimums.push_back(minimum);
+    said.push_back(StrCat(minimum, " at ", Percent(step.weight)));
+  }
+  s.notes.push_back(StrCat("least requests to the candidate in each step: ", HumanList(said)));
+}
+
+/// The worst gate at or above its bound, or null.
+const GateState* HarmfulGate(const RolloutState& s) {
+  const GateState* worst = nullptr;
+  for (const GateState& gate : s.gates) {
+    double log_e = gate.HarmLogE();
+    if (log_e >= HarmBound(s) && (worst == nullptr || log_e > worst->HarmLogE())) worst = &gate;
+  }
+  return worst;
+}
+
+std::string HarmReason(const RolloutState& s, const GateState& gate) {
+  size_t loudest = 0;
+  for (size_t k = 1; k < gate.harm.size(); ++k) {
+    if (gate.harm[k].log_e() > gate.harm[loudest].log_e()) loudest = k;
+  }
+  std::string shared =
+      s.gates.size() == 1 ? "1/alpha" : StrCat("1/alpha shared by ", s.gates.size(), " gates");
+  return StrCat("rolled back: ", GateName(gate.config.kind), ": ", Comparison(s, gate, loudest),
+                "; e-value ", EValue(gate.HarmLogE()), " >= ", EValue(HarmBound(s)), " (", shared,
+                "); ", Exposed(s));
+}
+
+/// What the present step still lacks; empty: it may be left.
+std::vector<std::string> Missing(const RolloutState& s) {
+  std::vector<std::string> missing;
+  const RolloutStep& step = PresentStep(s);
+  if (s.step_elapsed < step.duration) {
+    missing.push_back(StrCat(Span(step.duration - s.step_elapsed), " more of this step"));
+  }
+  if (s.step_minimums.empty()) {
+    missing.push_back("the first window of evidence");
+  } else {
+    int64_t left =
+        s.step_minimums[static_cast<size_t>(s.step)] - static_cast<int64_t>(s.step_requests);
+    if (left > 0) {
+      missing.push_back(StrCat(Count(static_cast<uint64_t>(left)),
+                               " more requests to the candidate in this step"));
+    }
+  }
+  for (const GateState& gate : s.gates) {
+    if (!gate.HasThresholds()) {
+      missing.push_back(StrCat("the first ", kHistoryNeeded, " answers of ", VersionName(s.stable),
+                               " to take latency thresholds from"));
+      continue;
+    }
+    double log_e = gate.SafeLogE();
+    if (log_e >= SafeBound(s)) continue;
+    std::string text =
+        StrCat("evidence on ", GateName(gate.config.kind), " (e-value ", EValue(log_e), " of ",
+               EValue(SafeBound(s)), " after ", Count(gate.candidate[gate.safe_index].exposure));
+    if (gate.needed > 0) text += StrCat(" of about ", Count(static_cast<uint64_t>(gate.needed)));
+    missing.push_back(StrCat(text, " ", ExposureUnit(gate.config.kind), ")"));
+  }
+  return missing;
+}
+
+std::string PromotionReason(const RolloutState& s) {
+  std::vector<std::string> parts;
+  for (const GateState& gate : s.gates) {
+    parts.push_back(StrCat(GateName(gate.config.kind), ": ", Comparison(s, gate, gate.safe_index),
+                           ", e-value ", EValue(gate.SafeLogE()), " >= ", EValue(SafeBound(s))));
+  }
+  return StrCat("promoted: ", Join(parts, "; "));
+}
+
+void SetPhase(StepOutput& out, RolloutPhase phase, std::string reason) {
+  RolloutState& s = out.state;
+  if (s.phase != phase && out.decision.empty()) {
+    out.decision = phase == RolloutPhase::kHeld ? "hold" : "resume";
+  }
+  s.phase = phase;
+  s.reason = std::move(reason);
+}
+
+void Inconclusive(StepOutput& out) {
+  RolloutState& s = out.state;
+  const std::string missing = HumanList(Missing(s));
+  const std::string head = StrCat("inconclusive after ", Span(s.plan.max_duration));
+  auto choice = s.plan.on_inconclusive;
+  if (choice == RolloutPlan::OnInconclusive::kPromote && !s.candidate_ready) {
+    choice = RolloutPlan::OnInconclusive::kRollBack;
+  }
+  switch (choice) {
+    case RolloutPlan::OnInconclusive::kPromote:
+      out.decision = "promote";
+      End(s, RolloutPhase::kPromoted,
+          StrCat("promoted: ", head, ", as the plan says; was lacking ", missing));
+      break;
+    case RolloutPlan::OnInconclusive::kRollBack:
+      out.decision = "roll_back";
+      End(s, RolloutPhase::kRolledBack,
+          StrCat("rolled back: ", head, "; was lacking ", missing, "; ", Exposed(s)));
+      break;
+    case RolloutPlan::OnInconclusive::kHold:
+      SetPhase(out, RolloutPhase::kHeld,
+               StrCat(head, ", held as the plan says: promote or abort it; lacking ", missing));
+      break;
+  }
+}
+
+/// A command or a lost candidate ends it whatever the evidence says. True when it did.
+bool EndedFromOutside(StepOutput& out, const StepInput& in) {
+  RolloutState& s = out.state;
+  if (in.command && in.command->kind == RolloutCommand::Kind::kAbort) {
+    out.decision = "abort";
+    End(s, RolloutPhase::kAborted, StrCat("aborted by ", in.command->who, "; ", Exposed(s)));
+    return true;
+  }
+  if (in.candidate == CandidateSeen::kFailed) {
+    out.decision = "roll_back";
+    End(s, RolloutPhase::kRolledBack,
+        StrCat("rolled back: ", VersionName(s.candidate),
+               " failed to load: ", in.candidate_failure));
+    return true;
+  }
+  if (in.candidate == CandidateSeen::kGone) {
+    out.decision = "roll_back";
+    End(s, RolloutPhase::kRolledBack,
+        StrCat("rolled back: ", VersionName(s.candidate), " is no longer ready; ", Exposed(s)));
+    return true;
+  }
+  if (in.command && in.command->kind == RolloutCommand::Kind::kPromote && s.candidate_ready &&
+      in.blocked.empty()) {
+    out.decision = "promote";
+    End(s, RolloutPhase::kPromoted,
+        StrCat("promoted by ", in.command->who, " before the evidence was complete; was lacking ",
+               HumanList(Missing(s), "nothing")));
+    return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+bool operator==(const RolloutStep& a, const RolloutStep& b) {
+  return a.weight == b.weight && a.duration == b.duration && a.min_requests == b.min_requests;
+}
+
+bool operator==(const RolloutPlan& a, const RolloutPlan& b) {
+  return a.strategy == b.strategy && a.steps == b.steps && a.gates == b.gates &&
+         a.alpha == b.alpha && a.beta == b.beta && a.interval == b.interval &&
+         a.max_duration == b.max_duration && a.on_inconclusive == b.on_inconclusive &&
+         a.warmup == b.warmup;
+}
+
+bool operator==(const RolloutState& a, const RolloutState& b) {
+  return a.model == b.model && a.stable == b.stable && a.candidate == b.candidate &&
+         a.plan == b.plan && a.started == b.started && a.ended == b.ended &&
+         a.last_tick == b.last_tick && a.ticks == b.ticks && a.phase == b.phase &&
+         a.reason == b.reason && a.step == b.step && a.elapsed == b.elapsed &&
+         a.traffic_elapsed == b.traffic_elapsed && a.step_elapsed == b.step_elapsed &&
+         a.candidate_ready == b.candidate_ready && a.stable_sums == b.stable_sums &&
+         a.candidate_sums == b.candidate_sums && a.step_requests == b.step_requests &&
+         a.step_minimums == b.step_minimums && a.thresholds == b.thresholds && a.gates == b.gates &&
+         a.notes == b.notes;
+}
+
+std::string_view CandidateSeenName(CandidateSeen seen) {
+  switch (seen) {
+    case CandidateSeen::kReady:
+      return "ready";
+    case CandidateSeen::kLoading:
+      return "loading";
+    case CandidateSeen::kFailed:
+      return "failed";
+    case CandidateSeen::kGone:
+      return "gone";
+  }
+  return "unknown";
+}
+
+std::string_view RolloutPhaseName(RolloutPhase phase) {
+  switch (phase) {
+    case RolloutPhase::kProgressing:
+      return "progressing";
+    case RolloutPhase::kHeld:
+      return "held";
+    case RolloutPhase::kPromoted:
+      return "promoted";
+    case RolloutPhase::kRolledBack:
+      return "rolled_back";
+    case RolloutPhase::kAborted:
+      return "aborted";
+  }
+  return "unknown";
+}
+
+bool HasEnded(RolloutPhase phase) {
+  return phase != RolloutPhase::kProgressing && phase != RolloutPhase::kHeld;
+}
+
+double WantedShare(const RolloutState& s) {
+  return HasEnded(s.phase) || !s.candidate_ready ? 0 : PresentStep(s).weight;
+}
+
+Status ValidatePlan(const RolloutPlan& plan) {
+  auto in_unit = [](double v) { return v > 0 && v < 1; };
+  if (!in_unit(plan.alpha)) return InvalidArgumentError("alpha: must be between 0 and 1");
+  if (!in_unit(plan.beta)) return InvalidArgumentError("beta: must be between 0 and 1");
+  if (plan.interval.count() <= 0) return InvalidArgumentError("interval: must be positive");
+  if (plan.max_duration.count() <= 0) return InvalidArgumentError("max_duration: must be positive");
+  if (plan.warmup.count() < 0) return InvalidArgumentError("warmup: must not be negative");
+  double last = 0;
+  for (const RolloutStep& step : plan.steps) {
+    if (!(step.weight > 0 && step.weight <= 1)) {
+      return InvalidArgumentError("steps: a weight must be above 0 and at most 1");
+    }
+    if (step.weight < last) return InvalidArgumentError("steps: weights must not go down");
+    if (step.duration.count() < 0)
+      return InvalidArgumentError("steps: a duration must not be negative");
+    if (step.min_requests < 0)
+      return InvalidArgumentError("steps: min_requests must not be negative");
+    last = step.weight;
+  }
+  std::set<RolloutGate::Kind> kinds;
+  for (const RolloutGate& gate : plan.gates) {
+    std::string name = StrCat("gates: ", GateName(gate.kind), ": ");
+    if (!kinds.insert(gate.kind).second) return InvalidArgumentError(name + "given twice");
+    if (!(gate.margin > 1 && gate.margin <= 1000)) {
+      return InvalidArgumentError(name + "margin must be above 1 and at most 1000");
+    }
+    if (!(gate.floor >= 0 && gate.floor < 1)) {
+      return InvalidArgumentError(name + "floor must be at least 0 and below 1");
+    }
+    if (gate.kind != RolloutGate::Kind::kLatency) continue;
+    for (double quantile : gate.quantiles) {
+      if (!in_unit(quantile))
+        return InvalidArgumentError(name + "quantiles must be between 0 and 1");
+    }
+    if (!in_unit(gate.safe_quantile)) {
+      return InvalidArgumentError(name + "safe_quantile must be between 0 and 1");
+    }
+    if (gate.ignore_below.count() < 0 || gate.ignore_below > std::chrono::seconds(60)) {
+      return InvalidArgumentError(name + "ignore_below must be between 0 and 60 s");
+    }
+  }
+  return OkStatus();
+}
+
+RolloutState BeginRollout(const std::string& model, int64_t stable, int64_t candidate,
+                          const RolloutPlan& plan, WallTime now) {
+  RolloutState s;
+  s.model = model;
+  s.stable = stable;
+  s.candidate = candidate;
+  s.plan = plan;
+  if (s.plan.steps.empty()) s.plan.steps = RolloutPlan{}.steps;
+  if (s.plan.gates.empty()) {
+    s.plan.gates.resize(2);
+    s.plan.gates[1].kind = RolloutGate::Kind::kLatency;
+  }
+  for (const RolloutGate& gate : s.plan.gates) s.gates.emplace_back(gate);
+  s.started = s.last_tick = now;
+  s.reason = "started";
+  return s;
+}
+
+StepOutput Step(const RolloutState& state, const StepInput& in) {
+  StepOutput out{state, ""};
+  RolloutState& s = out.state;
+  if (HasEnded(s.phase)) return out;
+
+  const bool was_ready = s.candidate_ready;
+  const Duration elapsed = std::max(in.elapsed, Duration{});
+  const bool warming_up = s.traffic_elapsed < s.plan.warmup;
+  ++s.ticks;
+  s.last_tick = in.time;
+  s.elapsed += elapsed;
+  s.candidate_ready = in.candidate == CandidateSeen::kReady;
+  if (was_ready) s.traffic_elapsed += elapsed;
+  if (was_ready && in.metrics_ok) s.step_elapsed += elapsed;
+
+  if (in.metrics_ok) {
+    Add(s.stable_sums, in.stable_window);
+    Add(s.candidate_sums, in.candidate_window);
+    s.step_requests += in.candidate_window.requests;
+    // Folded before thresholds are fixed: they must be older than all evidence that is measured by
+    // them.
+    if (!warming_up) FoldWindow(s, in);
+    if (in.history) TakeHistory(s, *in.history);
+    PlanMinimums(s, in);
+    for (GateState& gate : s.gates) PlanGate(s, gate);
+  }
+
+  if (EndedFromOutside(out, in)) return out;
+
+  if (const GateState* harmful = HarmfulGate(s)) {
+    out.decision = "roll_back";
+    End(s, RolloutPhase::kRolledBack, HarmReason(s, *harmful));
+    return out;
+  }
+
+  if (!in.blocked.empty()) {
+    SetPhase(out, RolloutPhase::kHeld, in.blocked);
+    return out;
+  }
+
+  const bool time_is_over = s.elapsed >= s.plan.max_duration;
+  const std::vector<std::string> missing = Missing(s);
+  const bool may_leave = missing.empty() && in.metrics_ok && s.candidate_ready && in.stable_ready;
+  if (may_leave && s.step + 1 == static_cast<int>(s.plan.steps.size())) {
+    out.decision = "promote";
+    End(s, RolloutPhase::kPromoted, PromotionReason(s));
+    return out;
+  }
+  const bool holds_on = s.plan.on_inconclusive == RolloutPlan::OnInconclusive::kHold;
+  if (time_is_over && !(may_leave && holds_on)) {
+    Inconclusive(out);
+    return out;
+  }
+  if (may_leave) {
+    ++s.step;
+    s.step_elapsed = {};
+    s.step_requests = 0;
+    out.decision = "advance";
+  }
+
+  if (!s.candidate_ready) {
+    SetPhase(out, RolloutPhase::kHeld,
+             StrCat("waiting for ", VersionName(s.candidate), " to load"));
+  } else if (!in.stable_ready) {
+    SetPhase(out, RolloutPhase::kHeld,
+             StrCat("waiting for ", VersionName(s.stable), ", the stable version, to be ready"));
+  } else if (!in.metrics_ok) {
+    SetPhase(out, RolloutPhase::kHeld, "waiting for metrics: their source gives no answer");
+  } else {
+    SetPhase(out, RolloutPhase::kProgressing,
+             StrCat("step ", s.step + 1, " of ", s.plan.steps.size(), " at ",
+                    Percent(PresentStep(s).weight), ", waiting for ",
+                    HumanList(Missing(s), "the next tick")));
+  }
+  return out;
+}
+
+std::vector<GateView> MakeGateViews(const RolloutState& s) {
+  std::vector<GateView> views;
+  for (const GateState& gate : s.gates) {
+    GateView view;
+    view.gate = GateName(gate.config.kind);
+    view.harm_log_e = gate.HarmLogE();
+    view.harm_log_bound = HarmBound(s);
+    view.safe_log_e = gate.SafeLogE();
+    view.safe_log_bound = SafeBound(s);
+    if (gate.HasThresholds()) {
+      const ArmCounts &mine = gate.candidate[gate.safe_index],
+                      &theirs = gate.stable[gate.safe_index];
+      view.candidate_exposure = mine.exposure;
+      view.candidate_events = mine.events;
+      view.stable_exposure = theirs.exposure;
+      view.stable_events = theirs.events;
+    }
+    view.candidate_exposure_needed = std::max<int64_t>(0, gate.needed);
+    views.push_back(std::move(view));
+  }
+  return views;
+}
+
+RolloutView MakeView(int64_t id, const RolloutState& s) {
+  RolloutView view;
+  view.id = id;
+  view.model = s.model;
+  view.stable = s.stable;
+  view.candidate = s.candidate;
+  view.phase = s.phase;
+  view.step = s.step;
+  view.step_count = static_cast<int>(s.plan.steps.size());
+  view.share = WantedShare(s);
+  view.started = s.started;
+  view.ended = s.ended;
+  view.reason = s.reason;
+  view.candidate_requests = s.candidate_sums.requests;
+  view.stable_requests = s.stable_sums.requests;
+  view.candidate_errors = s.candidate_sums.errors;
+  view.stable_errors = s.stable_sums.errors;
+  view.alpha = s.plan.alpha;
+  view.beta = s.plan.beta;
+  view.gates = MakeGateViews(s);
+  view.plan_notes = s.notes;
+  return view;
+}
+
+TickView MakeTickView(const StepInput& in, const StepOutput& out) {
+  TickView view;
+  view.time = in.time;
+  view.step = out.state.step;
+  view.share = WantedShare(out.state);
+  if (in.metrics_ok) {
+    view.stable_requests = in.stable_window.requests;
+    view.candidate_requests = in.candidate_window.requests;
+    view.stable_errors = in.stable_window.errors;
+    view.candidate_errors = in.candidate_window.errors;
+    view.stable_labelled = in.stable_window.labelled;
+    view.candidate_labelled = in.candidate_window.labelled;
+    view.stable_wrong = in.stable_window.wrong;
+    view.candidate_wrong = in.candidate_window.wrong;
+  }
+  view.gates = MakeGateViews(out.state);
+  view.decision = out.decision;
+  return view;
+}
+
+}  // namespace leadsman

@@ -1,0 +1,115 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "rollout/controller.h"
+#include "rollout/gate_state.h"
+#include "rollout/plan.h"
+
+namespace leadsman {
+
+/// How the candidate was seen at a tick.
+enum class CandidateSeen {
+  kReady,
+  kLoading,  ///< not ready, but it has not been seen ready in this process either
+  kFailed,   ///< its load failed
+  kGone,     ///< was ready in this process and is not any more
+};
+std::string_view CandidateSeenName(CandidateSeen seen);
+
+/// What a person wants.
+struct RolloutCommand {
+  enum class Kind { kPromote, kAbort };
+  Kind kind = Kind::kAbort;
+  std::string who;
+  friend bool operator==(const RolloutCommand&, const RolloutCommand&) = default;
+};
+
+/// Everything that one tick learned. Journaled as it is: what is not in here cannot influence a
+/// verdict.
+struct StepInput {
+  WallTime time{};     ///< for people only; may jump
+  Duration elapsed{};  ///< steady time since the last tick of this rollout; 0 for the first one of
+                       ///< a process
+  bool stable_ready = true;
+  CandidateSeen candidate = CandidateSeen::kReady;
+  std::string candidate_failure;  ///< kFailed: why
+  bool metrics_ok = true;  ///< false: the source had no answer; the next window will be longer
+  ArmDelta stable_window, candidate_window;
+  /// The stable's own history, from before this tick: at the first tick, and as long as latency
+  /// thresholds are not fixed.
+  struct History {
+    ArmDelta sums;
+    SparseLatency latency;
+    friend bool operator==(const History&, const History&) = default;
+  };
+  std::optional<History> history;
+  std::optional<RolloutCommand> command;
+  /// Not empty: something keeps the rollout from moving on, in words (the journal, the actuator).
+  /// Evidence is counted and harm still rolls back; nothing is advanced or promoted.
+  std::string blocked;
+  friend bool operator==(const StepInput&, const StepInput&) = default;
+};
+
+/// One rollout, whole: nothing outside it decides what the next Step does.
+struct RolloutState {
+  std::string model;
+  int64_t stable = 0;
+  int64_t candidate = 0;
+  RolloutPlan plan;
+  WallTime started{}, ended{}, last_tick{};
+  uint64_t ticks = 0;
+  RolloutPhase phase = RolloutPhase::kProgressing;
+  std::string reason;
+  int step = 0;
+  Duration elapsed{};            ///< since the start, while a process was there to see it
+  Duration traffic_elapsed{};    ///< of this, with the candidate ready to take traffic
+  Duration step_elapsed{};       ///< of this, in the present step and with metrics
+  bool candidate_ready = false;  ///< at the last tick; without it the candidate's share is 0
+  ArmDelta stable_sums,
+      candidate_sums;          ///< whole rollout, warm-up included ("exposed to"); `slow` unused
+  uint64_t step_requests = 0;  ///< of the candidate, in the present step
+  std::vector<int64_t> step_minimums;  ///< per step; empty until planned
+  std::vector<uint32_t> thresholds;    ///< latency buckets; empty until fixed
+  std::vector<GateState> gates;
+  std::vector<std::string> notes;  ///< plan notes
+  friend bool operator==(const RolloutState&, const RolloutState&);
+};
+
+struct StepOutput {
+  RolloutState state;
+  std::string decision;  ///< "", "advance", "promote", "roll_back", "abort", "hold", "resume"
+};
+
+/// One tick: the whole decision of a rollout, as a pure function. Deterministic: the same state and
+/// input give the same output to the bit, so that a journal of inputs is a journal of everything.
+/// Steps of an ended rollout change nothing.
+///
+///   kProgressing ⇄ kHeld;  either → kPromoted | kRolledBack | kAborted
+///
+/// In this order: a command; the candidate lost; the window folded into the gates; harm → roll
+/// back; time over → `on_inconclusive`; duration, exposure and safety of the step → next step or
+/// promote.
+StepOutput Step(const RolloutState& state, const StepInput& input);
+
+/// A new rollout of a valid plan. Missing gates and steps are the defaults of RolloutPlan.
+RolloutState BeginRollout(const std::string& model, int64_t stable, int64_t candidate,
+                          const RolloutPlan& plan, WallTime now);
+
+/// INVALID_ARGUMENT naming the field: weights in (0, 1] and ascending, margins above 1, floors
+/// below 1, alpha and beta in (0, 1), one gate of each kind, positive interval and max_duration.
+Status ValidatePlan(const RolloutPlan& plan);
+
+/// The share that the candidate is to have now.
+double WantedShare(const RolloutState& state);
+bool HasEnded(RolloutPhase phase);
+RolloutView MakeView(int64_t id, const RolloutState& state);
+std::vector<GateView> MakeGateViews(const RolloutState& state);
+TickView MakeTickView(const StepInput& input, const StepOutput& output);
+
+}  // namespace leadsman

@@ -1,0 +1,461 @@
+#include "rollout/step.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <sstream>
+
+#include "base/strings.h"
+#include "rollout/serialize.h"
+#include "rollout/words.h"
+
+namespace leadsman {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// ---- scripts ----
+//
+// testdata/*.script: lines of input, each followed by what Step made of it ("=> …"); UPDATE=1
+// rewrites the latter.
+//   plan steps=0.05:10s,0.5 gates=errors:margin=2:floor=0,latency:ignore_below=10ms,quality
+//        alpha=0.01 beta=0.05 max=1h inconclusive=hold warmup=5s               (all on one line,
+//        all optional)
+//   begin 2 3                       stable 2, candidate 3
+//   history requests=1000 errors=10 labelled=500 wrong=5
+//   tick +1s x20 s=900,9 c=100,1 sl=90,2 cl=10,0 slat=20ms*855,90ms*36 clat=…   20 ticks of 1 s
+//   each: requests and
+//        errors, labels and wrong ones, latencies of both arms
+//        candidate=loading|failed|gone  stable=down  metrics=down  blocked  promote=who  abort=who
+// Ticks print when something was decided, and the last of a row.
+
+milliseconds ParseSpan(std::string_view text) {
+  for (auto [suffix, unit] :
+       {std::pair<std::string_view, double>{"ms", 1}, {"h", 3'600'000}, {"s", 1000}}) {
+    if (text.ends_with(suffix)) {
+      text.remove_suffix(suffix.size());
+      return milliseconds(static_cast<int64_t>(ParseDouble(text).value() * unit));
+    }
+  }
+  ADD_FAILURE() << "not a span: " << text;
+  return {};
+}
+
+std::pair<std::string_view, std::string_view> KeyValue(std::string_view word) {
+  size_t at = word.find('=');
+  return at == word.npos ? std::pair{word, std::string_view()}
+                         : std::pair{word.substr(0, at), word.substr(at + 1)};
+}
+
+class ScriptRunner {
+ public:
+  /// What a line brings about, a line of output each.
+  std::vector<std::string> Run(std::string_view line) {
+    std::vector<std::string_view> words;
+    for (std::string_view word : Split(line, ' ')) {
+      if (!word.empty()) words.push_back(word);
+    }
+    std::string_view verb = words[0];
+    words.erase(words.begin());
+    if (verb == "plan") return Plan(words);
+    if (verb == "begin") {
+      plan_.gates = gates_;
+      state_ = BeginRollout("digits", ParseInt64(words.at(0)).value(),
+                            ParseInt64(words.at(1)).value(), plan_, FromUnixMillis(0));
+      history_ = pending_history_;
+      return {};
+    }
+    if (verb == "history") {
+      for (std::string_view word : words) {
+        auto [key, value] = KeyValue(word);
+        auto n = static_cast<uint64_t>(ParseInt64(value).value());
+        (key == "requests"   ? pending_history_.sums.requests
+         : key == "errors"   ? pending_history_.sums.errors
+         : key == "labelled" ? pending_history_.sums.labelled
+                             : pending_history_.sums.wrong) = n;
+      }
+      return {};
+    }
+    if (verb == "notes") return state_->notes;
+    if (verb == "tick") return Tick(words);
+    ADD_FAILURE() << "unknown verb " << verb;
+    return {};
+  }
+
+ private:
+  using Words = std::vector<std::string_view>;
+
+  std::vector<std::string> Plan(const Words& words) {
+    for (std::string_view word : words) {
+      auto [key, value] = KeyValue(word);
+      if (key == "steps") {
+        plan_.steps.clear();
+        for (std::string_view text : Split(value, ',')) {
+          auto parts = Split(text, ':');
+          RolloutStep step;
+          step.weight = ParseDouble(parts[0]).value();
+          if (parts.size() > 1) step.duration = ParseSpan(parts[1]);
+          if (parts.size() > 2) step.min_requests = ParseInt64(parts[2]).value();
+          plan_.steps.push_back(step);
+        }
+      } else if (key == "gates") {
+        for (std::string_view text : Split(value, ',')) gates_.push_back(Gate(text));
+      } else if (key == "alpha") {
+        plan_.alpha = ParseDouble(value).value();
+      } else if (key == "beta") {
+        plan_.beta = ParseDouble(value).value();
+      } else if (key == "max") {
+        plan_.max_duration = ParseSpan(value);
+      } else if (key == "warmup") {
+        plan_.warmup = ParseSpan(value);
+      } else if (key == "inconclusive") {
+        plan_.on_inconclusive = value == "hold"      ? RolloutPlan::OnInconclusive::kHold
+                                : value == "promote" ? RolloutPlan::OnInconclusive::kPromote
+                                                     : RolloutPlan::OnInconclusive::kRollBack;
+      } else {
+        ADD_FAILURE() << "unknown key " << key;
+      }
+    }
+    return {};
+  }
+  RolloutGate Gate(std::string_view text) {
+    auto parts = Split(text, ':');
+    RolloutGate gate;
+    gate.kind = ParseGateName(parts[0]).value();
+    for (size_t i = 1; i < parts.size(); ++i) {
+      auto [key, value] = KeyValue(parts[i]);
+      if (key == "margin") gate.margin = ParseDouble(value).value();
+      if (key == "floor") gate.floor = ParseDouble(value).value();
+      if (key == "ignore_below") gate.ignore_below = ParseSpan(value);
+      if (key == "safe_quantile") gate.safe_quantile = ParseDouble(value).value();
+    }
+    return gate;
+  }
+
+  static std::pair<uint64_t, uint64_t> Two(std::string_view value) {
+    auto parts = Split(value, ',');
+    return {static_cast<uint64_t>(ParseInt64(parts[0]).value()),
+            static_cast<uint64_t>(ParseInt64(parts[1]).value())};
+  }
+  static LatencyBuckets Latency(std::string_view value) {
+    LatencyBuckets buckets{};
+    for (std::string_view text : Split(value, ',')) {
+      size_t star = text.find('*');
+      auto ns = static_cast<uint64_t>(Duration(ParseSpan(text.substr(0, star))).count());
+      buckets[LatencyScheme::Index(ns)] +=
+          static_cast<uint64_t>(ParseInt64(text.substr(star + 1)).value());
+    }
+    return buckets;
+  }
+  void SetLatency(ArmDelta& arm, const LatencyBuckets& buckets) {
+    arm.timed = CountFrom(buckets, 0);
+    arm.slow.clear();
+    for (uint32_t bucket : state_->thresholds) arm.slow.push_back(CountFrom(buckets, bucket));
+  }
+
+  std::vector<std::string> Tick(const Words& words) {
+    StepInput in;
+    int times = 1;
+    LatencyBuckets stable_latency{}, candidate_latency{};
+    for (std::string_view word : words) {
+      auto [key, value] = KeyValue(word);
+      if (word[0] == '+')
+        in.elapsed = ParseSpan(word.substr(1));
+      else if (word[0] == 'x')
+        times = static_cast<int>(ParseInt64(word.substr(1)).value());
+      else if (key == "s")
+        std::tie(in.stable_window.requests, in.stable_window.errors) = Two(value);
+      else if (key == "c")
+        std::tie(in.candidate_window.requests, in.candidate_window.errors) = Two(value);
+      else if (key == "sl")
+        std::tie(in.stable_window.labelled, in.stable_window.wrong) = Two(value);
+      else if (key == "cl")
+        std::tie(in.candidate_window.labelled, in.candidate_window.wrong) = Two(value);
+      else if (key == "slat")
+        stable_latency = Latency(value);
+      else if (key == "clat")
+        candidate_latency = Latency(value);
+      else if (key == "stable")
+        in.stable_ready = false;
+      else if (key == "metrics")
+        in.metrics_ok = false;
+      else if (key == "blocked")
+        in.blocked = "held: the journal cannot be written";
+      else if (key == "promote")
+        in.command = RolloutCommand{RolloutCommand::Kind::kPromote, std::string(value)};
+      else if (key == "abort")
+        in.command = RolloutCommand{RolloutCommand::Kind::kAbort, std::string(value)};
+      else if (key == "candidate" && value == "loading")
+        in.candidate = CandidateSeen::kLoading;
+      else if (key == "candidate" && value == "gone")
+        in.candidate = CandidateSeen::kGone;
+      else if (key == "candidate" && value == "failed") {
+        in.candidate = CandidateSeen::kFailed;
+        in.candidate_failure = "model.onnx is truncated";
+      } else
+        ADD_FAILURE() << "unknown word " << word;
+    }
+    std::vector<std::string> printed;
+    for (int i = 0; i < times; ++i) {
+      clock_ += in.elapsed;
+      in.time = FromUnixMillis(0) + clock_;
+      SetLatency(in.stable_window, stable_latency);
+      SetLatency(in.candidate_window, candidate_latency);
+      for (size_t b = 0; b < stable_latency.size(); ++b) seen_latency_[b] += stable_latency[b];
+      in.history.reset();
+      if (state_->ticks == 0 || state_->thresholds.empty()) {
+        in.history = history_;
+        in.history->latency = ToSparse(seen_latency_);
+      }
+      StepOutput out = Step(*state_, in);
+      // Every script also shows that state and input survive the journal to the bit.
+      StepOutput again =
+          Step(ParseState(SerializeState(*state_)).value(), ParseInput(SerializeInput(in)).value());
+      EXPECT_EQ(out.decision, again.decision);
+      EXPECT_TRUE(out.state == again.state) << "tick " << out.state.ticks;
+      state_ = out.state;
+      if (!out.decision.empty() || i + 1 == times) {
+        printed.push_back(StrCat(words::Span(clock_), " ", RolloutPhaseName(state_->phase),
+                                 out.decision.empty() ? "" : StrCat(" [", out.decision, "]"),
+                                 " step ", state_->step + 1, " share ", WantedShare(*state_), ": ",
+                                 state_->reason));
+      }
+      if (HasEnded(state_->phase)) break;
+    }
+    return printed;
+  }
+
+  RolloutPlan plan_;
+  std::vector<RolloutGate> gates_;
+  std::optional<RolloutState> state_;
+  StepInput::History pending_history_, history_;
+  LatencyBuckets seen_latency_{};
+  Duration clock_{};
+};
+
+TEST(StepScripts, AllDoWhatTheySay) {
+  const auto folder = std::filesystem::path(LEADSMAN_SOURCE_DIR) / "src/rollout/testdata";
+  const bool update = std::getenv("UPDATE") != nullptr;
+  int scripts = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().extension() != ".script") continue;
+    SCOPED_TRACE(entry.path().filename().string());
+    ++scripts;
+    std::ifstream in(entry.path());
+    std::stringstream text;
+    text << in.rdbuf();
+    std::string wanted = text.str(), got;
+    ScriptRunner runner;
+    for (std::string_view line : Split(wanted, '\n')) {
+      if (line.starts_with("=> ")) continue;
+      got += StrCat(line, "\n");
+      if (line.empty() || line[0] == '#') continue;
+      for (const std::string& output : runner.Run(line)) got += StrCat("=> ", output, "\n");
+    }
+    while (got.ends_with("\n\n")) got.pop_back();
+    if (update) {
+      std::ofstream(entry.path()) << got;
+    } else {
+      EXPECT_EQ(got, wanted) << "run with UPDATE=1 if the new output is right";
+    }
+  }
+  EXPECT_GE(scripts, 10);
+}
+
+// ---- what scripts cannot say ----
+
+RolloutPlan QuickPlan() {
+  RolloutPlan plan;
+  plan.steps = {{0.1}, {0.5}};
+  RolloutGate errors;
+  errors.margin = 2;
+  errors.floor = 0;
+  plan.gates = {errors};
+  return plan;
+}
+
+TEST(StepTest, WallClockJumpsChangeNothingButTheTimesShown) {
+  RolloutState steady = BeginRollout("m", 1, 2, QuickPlan(), FromUnixMillis(0)), jumpy = steady;
+  StepInput in;
+  in.elapsed = seconds(1);
+  in.stable_window.requests = 900;
+  in.stable_window.errors = 9;
+  in.candidate_window.requests = 100;
+  in.candidate_window.errors = 1;
+  for (int i = 0; i < 20; ++i) {
+    in.time = FromUnixMillis(1000 * i);
+    steady = Step(steady, in).state;
+    in.time = FromUnixMillis(i % 2 ? 86'400'000'000 : -5'000'000);
+    jumpy = Step(jumpy, in).state;
+  }
+  EXPECT_EQ(steady.step, jumpy.step);
+  EXPECT_EQ(steady.elapsed, jumpy.elapsed);
+  EXPECT_TRUE(steady.gates == jumpy.gates);
+  EXPECT_EQ(steady.reason, jumpy.reason);
+}
+
+TEST(StepTest, ARolloutThatHasEndedStaysAsItIs) {
+  RolloutState state = BeginRollout("m", 1, 2, QuickPlan(), FromUnixMillis(0));
+  StepInput in;
+  in.command = RolloutCommand{RolloutCommand::Kind::kAbort, "someone"};
+  state = Step(state, in).state;
+  ASSERT_EQ(state.phase, RolloutPhase::kAborted);
+  EXPECT_TRUE(Step(state, in).state == state);
+}
+
+TEST(StepTest, EventsBeyondTheirExposureDoNotCount) {
+  RolloutState state = BeginRollout("m", 1, 2, QuickPlan(), FromUnixMillis(0));
+  StepInput in;
+  in.stable_window.requests = 10;
+  in.candidate_window.requests = 1;
+  in.candidate_window.errors = 5;
+  state = Step(state, in).state;
+  EXPECT_EQ(state.gates[0].candidate[0].events, 1u);
+}
+
+TEST(ThresholdTest, LieOnBucketEdgesAboveTheQuantilesAndAboveWhatIsIgnored) {
+  RolloutGate gate;
+  gate.kind = RolloutGate::Kind::kLatency;
+  gate.quantiles = {0.5, 0.9, 0.99};
+  gate.safe_quantile = 0.9;
+  gate.ignore_below = milliseconds(10);
+  SparseLatency stable{{static_cast<uint32_t>(LatencyScheme::Index(1'000'000)), 600},
+                       {static_cast<uint32_t>(LatencyScheme::Index(30'000'000)), 350},
+                       {static_cast<uint32_t>(LatencyScheme::Index(200'000'000)), 50}};
+  LatencyThresholds chosen = ChooseThresholds(gate, stable);
+  ASSERT_EQ(chosen.buckets.size(), 3u);
+  EXPECT_GE(LatencyScheme::LowerEdge(chosen.buckets[0]), 10'000'000u);
+  EXPECT_LT(LatencyScheme::LowerEdge(chosen.buckets[0]), 11'500'000u);
+  EXPECT_EQ(chosen.buckets[1], stable[1].first + 1);
+  EXPECT_EQ(chosen.buckets[2], stable[2].first + 1);
+  EXPECT_EQ(chosen.safe_index, 1u);
+}
+
+TEST(ThresholdTest, FastModelsGetOneThresholdAtWhatIsIgnored) {
+  RolloutGate gate;
+  gate.kind = RolloutGate::Kind::kLatency;
+  LatencyThresholds chosen =
+      ChooseThresholds(gate, {{static_cast<uint32_t>(LatencyScheme::Index(300'000)), 1000}});
+  EXPECT_EQ(chosen.buckets.size(), 1u);
+  EXPECT_EQ(chosen.safe_index, 0u);
+}
+
+TEST(ThresholdTest, VerySlowModelsStayInsideTheScheme) {
+  RolloutGate gate;
+  gate.kind = RolloutGate::Kind::kLatency;
+  gate.ignore_below = seconds(60);
+  LatencyThresholds chosen = ChooseThresholds(gate, {{LatencyScheme::kBuckets - 1, 1000}});
+  ASSERT_EQ(chosen.buckets.size(), 1u);
+  EXPECT_LT(chosen.buckets[0], LatencyScheme::kBuckets);
+}
+
+TEST(PlanTest, SaysWhichFieldIsWrong) {
+  RolloutPlan plan = QuickPlan();
+  EXPECT_TRUE(ValidatePlan(plan).ok());
+  EXPECT_TRUE(ValidatePlan(RolloutPlan{}).ok());
+  plan.gates[0].margin = 1;
+  EXPECT_NE(ValidatePlan(plan).message().find("margin"), std::string_view::npos);
+  plan = QuickPlan();
+  plan.gates.push_back(plan.gates[0]);
+  EXPECT_NE(ValidatePlan(plan).message().find("twice"), std::string_view::npos);
+  plan = QuickPlan();
+  plan.steps = {{0.5}, {0.1}};
+  EXPECT_NE(ValidatePlan(plan).message().find("weights"), std::string_view::npos);
+  plan = QuickPlan();
+  plan.alpha = std::nan("");
+  EXPECT_FALSE(ValidatePlan(plan).ok());
+  plan = QuickPlan();
+  plan.gates[0].floor = 1;
+  EXPECT_FALSE(ValidatePlan(plan).ok());
+}
+
+TEST(SerializeTest, RefusesWhatIsNotAState) {
+  EXPECT_EQ(ParseState("{").status().code(), StatusCode::kDataLoss);
+  EXPECT_EQ(ParseState("{\"model\": 3}").status().code(), StatusCode::kDataLoss);
+  EXPECT_EQ(ParseInput("[]").status().code(), StatusCode::kDataLoss);
+  RolloutState state = BeginRollout("m", 1, 2, QuickPlan(), FromUnixMillis(0));
+  std::string text = SerializeState(state);
+  EXPECT_TRUE(ParseState(text).value() == state);
+  std::string bad = text;
+  bad.replace(bad.find("\"step\":0"), 8, "\"step\":7");
+  EXPECT_EQ(ParseState(bad).status().code(), StatusCode::kDataLoss);
+}
+
+TEST(WordsTest, WriteNumbersAsPeopleDo) {
+  EXPECT_EQ(words::Count(1840), "1,840");
+  EXPECT_EQ(words::Count(999), "999");
+  EXPECT_EQ(words::Count(1234567), "1,234,567");
+  EXPECT_EQ(words::Percent(61, 203), "30 %");
+  EXPECT_EQ(words::Percent(12, 1840), "0.65 %");
+  EXPECT_EQ(words::Percent(0, 0), "0 %");
+  EXPECT_EQ(words::EValue(std::log(3.1e7)), "3.1e7");
+  EXPECT_EQ(words::EValue(std::log(300.0)), "300");
+  EXPECT_EQ(words::EValue(-100), "0.01 or less");
+  EXPECT_EQ(words::Span(std::chrono::hours(24)), "24 h");
+  EXPECT_EQ(words::Span(milliseconds(1500)), "1.5 s");
+  EXPECT_EQ(words::RoundUpNicely(257.3), 260);
+}
+
+// ---- the promises, through the whole machine ----
+
+struct Outcome {
+  int promoted = 0, rolled_back = 0, other = 0;
+};
+
+/// Whole rollouts with default gates plus quality, ticks of 200 requests, 30 % of them labelled.
+Outcome Simulate(uint64_t seed, int runs, double stable_error, double candidate_error,
+                 double stable_wrong, double candidate_wrong) {
+  std::mt19937_64 rng(seed);
+  auto binomial = [&](uint64_t n, double p) {
+    return n == 0 || p <= 0 ? 0 : std::binomial_distribution<uint64_t>(n, p)(rng);
+  };
+  RolloutPlan plan;
+  plan.steps = {{0.1}, {0.5}};
+  RolloutGate errors, quality;
+  errors.margin = quality.margin = 2;
+  errors.floor = quality.floor = 0.002;
+  quality.kind = RolloutGate::Kind::kQuality;
+  plan.gates = {errors, quality};
+  plan.max_duration = std::chrono::hours(1);
+  Outcome outcome;
+  for (int run = 0; run < runs; ++run) {
+    RolloutState state = BeginRollout("m", 1, 2, plan, FromUnixMillis(0));
+    StepInput in;
+    in.elapsed = seconds(1);
+    while (!HasEnded(state.phase)) {
+      auto mine = binomial(200, WantedShare(state));
+      in.candidate_window = {mine, binomial(mine, candidate_error), 0, {}, binomial(mine, 0.3), 0};
+      in.stable_window = {200 - mine, binomial(200 - mine, stable_error), 0,
+                          {},         binomial(200 - mine, 0.3),          0};
+      in.candidate_window.wrong = binomial(in.candidate_window.labelled, candidate_wrong);
+      in.stable_window.wrong = binomial(in.stable_window.labelled, stable_wrong);
+      state = Step(state, in).state;
+    }
+    outcome.promoted += state.phase == RolloutPhase::kPromoted;
+    outcome.rolled_back += state.phase == RolloutPhase::kRolledBack;
+  }
+  return outcome;
+}
+
+TEST(StepSimulation, EqualVersionsArePromoted) {
+  Outcome outcome = Simulate(1, 300, 0.01, 0.01, 0.04, 0.04);
+  EXPECT_LE(outcome.rolled_back, 3) << "of 300 at alpha = 0.01";
+  EXPECT_GE(outcome.promoted, 297);
+}
+
+TEST(StepSimulation, VersionsAtTheMarginOfOneGateArePromotedWithProbabilityAtMostBeta) {
+  EXPECT_LE(Simulate(2, 300, 0.01, 0.02, 0.04, 0.04).promoted, 15) << "of 300 at beta = 0.05";
+  EXPECT_LE(Simulate(3, 300, 0.01, 0.01, 0.04, 0.08).promoted, 15) << "of 300 at beta = 0.05";
+}
+
+TEST(StepSimulation, VersionsFarWorseAreRolledBack) {
+  EXPECT_GE(Simulate(4, 100, 0.01, 0.01, 0.01, 0.30).rolled_back, 100);
+}
+
+}  // namespace
+}  // namespace leadsman

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cmath>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/strings.h"
+#include "rollout/controller.h"
+
+namespace leadsman {
+
+/// A server with traffic, labels and versions, as a rollout sees it: metrics, actuator and versions
+/// in one. Counts are deterministic: a version with an error rate of 0.1 answers every tenth
+/// request with an error. Confined to one thread.
+class FakeWorld final : public MetricSource, public Actuator, public VersionObserver {
+ public:
+  struct Behaviour {
+    double error_rate = 0.01;
+    double wrong_rate = 0.02;
+    double label_share = 1;
+    uint64_t latency_ns = 20'000'000;
+  };
+
+  std::map<int64_t, Behaviour> behaviour;
+  ObservedVersions observed;
+  DesiredTraffic traffic;  ///< as last applied
+  std::vector<DesiredTraffic> applied;
+  Status apply_status;                 ///< what Apply answers
+  Status read_status;                  ///< what Read answers
+  std::function<void()> before_apply;  ///< called before a change takes effect
+
+  /// So many requests arrive and are split as the traffic says.
+  void Serve(uint64_t requests) {
+    owed_ += static_cast<double>(requests) * traffic.candidate_share;
+    auto mine = static_cast<uint64_t>(owed_);
+    owed_ -= static_cast<double>(mine);
+    Serve(traffic.candidate, mine);
+    Serve(traffic.stable, requests - mine);
+  }
+  void Serve(int64_t version, uint64_t requests) {
+    if (version == 0) return;
+    const Behaviour& b = behaviour[version];
+    ArmTotals& t = totals_[version];
+    t.requests += requests;
+    t.errors = Share(t.requests, b.error_rate);
+    t.latency[LatencyScheme::Index(b.latency_ns)] += requests;
+    t.labelled = Share(t.requests, b.label_share);
+    t.wrong = Share(t.labelled, b.wrong_rate);
+  }
+  /// The counters start anew, as after a restart of the server.
+  void ForgetCounts() { totals_.clear(); }
+
+  Result<ArmTotals> Read(const std::string&, int64_t version) override {
+    if (!read_status.ok()) return Status(read_status);
+    return totals_[version];
+  }
+  Status Apply(const DesiredTraffic& desired) override {
+    if (before_apply) before_apply();
+    if (!apply_status.ok()) return apply_status;
+    traffic = desired;
+    applied.push_back(desired);
+    return OkStatus();
+  }
+  ObservedVersions Observe(const std::string&) override { return observed; }
+
+ private:
+  static uint64_t Share(uint64_t of, double share) {
+    return static_cast<uint64_t>(std::floor(static_cast<double>(of) * share));
+  }
+  std::map<int64_t, ArmTotals> totals_;
+  double owed_ = 0;
+};
+
+}  // namespace leadsman
