@@ -71,7 +71,8 @@ void HttpConnection::Run() {
   }
   Enter(Phase::kReading);
   asio::post(worker_->io(), [self = shared_from_this()] {
-    if (self->phase_ != Phase::kClosed) self->Run();
+    // Unless the sweep has ended it meanwhile.
+    if (self->phase_ == Phase::kReading) self->Run();
   });
 }
 
@@ -252,7 +253,10 @@ bool HttpConnection::Respond() {
   std::string& head = worker_->scratch();
   head.clear();
   AppendResponseHead(head, spec);
-  return Write(head, body) && AfterResponse();
+  const bool sent = Write(head, body);
+  std::string& compressed = worker_->compressed();
+  if (compressed.capacity() > kFreedAtOnce) std::string().swap(compressed);
+  return sent && AfterResponse();
 }
 
 bool HttpConnection::AfterResponse() {

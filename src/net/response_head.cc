@@ -7,7 +7,7 @@ namespace leadsman::net {
 namespace {
 
 char* Put(char* p, std::string_view text) {
-  std::memcpy(p, text.data(), text.size());
+  if (!text.empty()) std::memcpy(p, text.data(), text.size());
   return p + text.size();
 }
 
