@@ -605,6 +605,26 @@ TEST_F(ThreadedLifecycleTest, AHandleMayOutliveTheManager) {
   EXPECT_EQ(backend_->loaded_now, 0);
 }
 
+TEST_F(ThreadedLifecycleTest, UnloadingHappensOnAThreadOfTheLifecycle) {
+  WriteModelVersion(dir_.path(), "digits", 1);
+  ASSERT_TRUE(manager_->Apply({config_}).ok());
+  manager_->Start();
+  ASSERT_TRUE(Eventually([&] { return !Ready().empty(); }));
+  Handle handle = manager_->table().Get()->models.find("digits")->second.ready.at(1);
+  std::atomic<bool> ended{false};
+  std::thread::id ended_on;
+  handle->contexts->value = std::shared_ptr<void>(nullptr, [&](void*) {
+    ended_on = std::this_thread::get_id();
+    ended = true;
+  });
+  WriteModelVersion(dir_.path(), "digits", 2);
+  ASSERT_TRUE(Eventually([&] { return Ready() == std::vector<int64_t>{2}; }));
+  EXPECT_FALSE(ended);
+  handle = nullptr;
+  ASSERT_TRUE(Eventually([&] { return ended.load(); }));
+  EXPECT_NE(ended_on, std::this_thread::get_id());
+}
+
 TEST_F(ThreadedLifecycleTest, StopsWhileLoadsAreQueued) {
   config_.policy.kind = VersionPolicy::Kind::kAll;
   for (int64_t version = 1; version <= 20; ++version) {
