@@ -388,6 +388,8 @@ void Controller::Begin(const std::string& name, ManagedModel& model, int64_t can
   model.running->id = *id;
   model.running->state = std::move(first);
   ReadBase(*model.running);
+  // Asked for again after it was unloaded: not lost, but to be waited for.
+  if (!Contains(model.seen.ready, candidate)) model.seen_ready.erase(candidate);
   LOG_INFO("rollout started", {"model", name}, {"rollout", *id}, {"stable", model.record.stable},
            {"candidate", candidate});
   Publish(*id, model.running->state);

@@ -17,7 +17,6 @@ StepInput Traffic() {
   in.elapsed = std::chrono::seconds(1);
   in.stable_window.requests = 90;
   in.candidate_window.requests = 10;
-  in.candidate_window.errors = 1;
   return in;
 }
 
