@@ -66,9 +66,11 @@ class HttpExchange {
   /// The handler returns without having filled the response and calls FinishFromAnyThread exactly
   /// once later. Until then request() and response() stay valid, also when the client goes away,
   /// and no further request of this connection is read.
+  /// A handler that throws after Defer still owes that call.
   virtual void Defer() = 0;
   virtual void FinishFromAnyThread() = 0;
-  /// After Defer: the client has closed the connection. Thread-safe.
+  /// After Defer: the client has closed the connection (or its sending half), or the server has cut it. Seen within a
+  /// quarter of a second. The answer is sent all the same if it can be. Thread-safe.
   virtual bool client_gone() const = 0;
 
   /// State that a handler wants to keep for the life of the connection (decoded tensors, parsers).
@@ -95,9 +97,9 @@ struct HttpServerOptions {
   size_t max_header_bytes = 64 << 10;
   size_t max_body_bytes = 64 << 20;  ///< before and after inflating
   size_t max_connections = 10'000;   ///< over all threads; more are answered 503 and closed
-  std::chrono::milliseconds idle_timeout{75'000};  ///< between requests
-  std::chrono::milliseconds read_timeout{30'000};  ///< from a request's first byte to its last
-  std::chrono::milliseconds write_timeout{30'000};
+  std::chrono::milliseconds idle_timeout{75'000};   ///< between requests
+  std::chrono::milliseconds read_timeout{30'000};   ///< from a request's first byte to its last
+  std::chrono::milliseconds write_timeout{30'000};  ///< without the client taking a byte
   /// Body of an error the server answers by itself (too large, malformed, timed out). Default:
   /// {"error": "<message>"}.
   std::function<std::string(int status, std::string_view message)> error_body;
@@ -129,6 +131,8 @@ class HttpServer {
   /// Stops listening, answers what has begun (with Connection: close) and returns when all is done
   /// or `grace` has passed; what is left then is cut. A connection whose next request is already on
   /// the way is answered, so that no request is lost.
+  /// Waits for handlers that run at the moment, however long: not to be called from one. Exchanges still deferred then stay
+  /// valid until their FinishFromAnyThread. Thread-safe; a second caller waits for the first.
   virtual void Shutdown(std::chrono::milliseconds grace) = 0;
 };
 
