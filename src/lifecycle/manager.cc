@@ -20,6 +20,8 @@ template <typename... Fs>
 struct Overloaded : Fs... {
   using Fs::operator()...;
 };
+template <typename... Fs>
+Overloaded(Fs...) -> Overloaded<Fs...>;  // clang 16 does not deduce aggregates
 
 Status Validate(const std::vector<ModelConfig>& models) {
   std::vector<std::string> errors;
