@@ -1,0 +1,44 @@
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "net/http_server.h"
+#include "protocol/plain/predict.h"
+#include "serving/predictor.h"
+
+namespace leadsman {
+
+/// The HTTP face of the model server, to be given to net::HttpServer as its handler:
+///   /v1/models/…   TensorFlow Serving: status, metadata, :predict (tfserving/)
+///   /v2…           Open Inference Protocol: health, metadata, ready, infer (v2/)
+///   /predict       the plain protocol (plain/)
+///   /              what is here, as text
+/// Whatever a client sends is answered: malformed requests by 4xx naming the field and the fix,
+/// never by 500.
+///
+/// Thread-safe; never blocks but for cheap models, which run on the calling thread.
+class HttpFrontend {
+ public:
+  struct Options {
+    plain::PlainOptions plain;
+    /// For /v2/health/ready. Default: LifecycleManager::SettledOnce.
+    std::function<bool()> ready;
+    std::string server_version = "0.1.0";
+  };
+  /// `predictor` must outlive it, and it must outlive the requests in flight.
+  HttpFrontend(Predictor& predictor, Options options);
+
+  void Handle(net::HttpExchange& exchange);
+
+ private:
+  void HandleTfServing(net::HttpExchange& exchange);
+  void HandleV2(net::HttpExchange& exchange);
+  void HandlePlain(net::HttpExchange& exchange);
+  void HandleRoot(net::HttpExchange& exchange);
+
+  Predictor& predictor_;
+  Options options_;
+};
+
+}  // namespace leadsman

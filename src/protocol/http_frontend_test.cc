@@ -1,0 +1,234 @@
+#include "protocol/http_frontend.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include "net/http_client.h"
+#include "protocol/testing/fake_exchange.h"
+#include "serving/testing/serving_world.h"
+
+namespace leadsman {
+namespace {
+
+/// Copies input 0 into output 0.
+Status Echo(int64_t, std::span<const TensorView> inputs, std::vector<Tensor>& outputs) {
+  const TensorView& in = inputs[0];
+  outputs[0].shape() = in.shape;
+  if (in.type == DataType::kBytes) {
+    for (std::string_view text : in.as<std::string_view>()) outputs[0].PushString(text);
+  } else {
+    std::memcpy(outputs[0].Extend(static_cast<size_t>(in.element_count)), in.data, in.byte_size());
+  }
+  for (size_t i = 1; i < outputs.size() && i < inputs.size(); ++i) {
+    outputs[i].shape() = inputs[i].shape;
+    std::memcpy(outputs[i].Extend(static_cast<size_t>(inputs[i].element_count)), inputs[i].data,
+                inputs[i].byte_size());
+  }
+  return OkStatus();
+}
+
+class HttpFrontendTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto add = [&](const std::string& name, std::vector<TensorSpec> in,
+                   std::vector<TensorSpec> out) -> FakeBackend& {
+      FakeBackend& backend = world_.AddBackend(name);
+      backend.signature = {std::move(in), std::move(out)};
+      backend.run = Echo;
+      world_.AddModel(name, {1}, name).labels = {{"live", 1}};
+      return backend;
+    };
+    using enum DataType;
+    world_.AddModel("iris", {1, 2}).labels = {{"old", 1}};
+    add("echo", {{"x", kFp32, {-1, 2}}}, {{"y", kFp32, {-1, 2}}});
+    add("pair", {{"a", kFp32, {-1}}, {"b", kInt64, {-1, 2}}},
+        {{"a", kFp32, {-1}}, {"b", kInt64, {-1, 2}}});
+    add("text", {{"s", kBytes, {-1}}}, {{"t_bytes", kBytes, {-1}}, {"t", kBytes, {-1}}}).run =
+        [](int64_t v, std::span<const TensorView> inputs, std::vector<Tensor>& outputs) {
+          RETURN_IF_ERROR(Echo(v, inputs, outputs));
+          outputs[1].shape() = inputs[0].shape;
+          for (std::string_view text : inputs[0].as<std::string_view>())
+            outputs[1].PushString(text);
+          return OkStatus();
+        };
+    add("opt", {{"x", kFp32, {-1}}, {"scale", kFp32, {-1}, true}}, {{"y", kFp32, {-1}}});
+    add("scalar", {{"x", kFp32, {}}}, {{"y", kFp32, {}}});
+    add("half", {{"x", kFp16, {-1}}}, {{"y", kFp16, {-1}}});
+    add("flags", {{"f", kBool, {-1}}}, {{"g", kBool, {-1}}});
+    add("bytes8", {{"u", kUint8, {-1}}}, {{"v", kUint8, {-1}}});
+    add("empty", {{"x", kFp32, {-1}}}, {{"y", kFp32, {-1, 2}}}).run =
+        [](auto, auto, std::vector<Tensor>& outputs) {
+          outputs[0].shape() = {0, 2};
+          return OkStatus();
+        };
+    add("broken", {{"x", kFp32, {-1}}}, {{"y", kFp32, {-1}}}).run = [](auto, auto, auto&) {
+      return InternalError("the runtime broke");
+    };
+    add("refuses", {{"x", kFp32, {-1, 4}}}, {{"y", kFp32, {-1}}}).run = [](auto, auto, auto&) {
+      return InvalidArgumentError("value out of domain");
+    };
+    FakeBackend& pooled = world_.AddBackend("pooled");
+    pooled.signature = {{{"x", kFp32, {-1}}}, {{"y", kFp32, {-1}}}};
+    pooled.run = Echo;
+    world_.AddModel("pooled", {1}, "pooled").execution = ExecutionMode::kPool;
+    world_.Start();
+    HttpFrontend::Options options;
+    options.plain.model = "iris";
+    frontend_ = std::make_unique<HttpFrontend>(world_.predictor(), options);
+  }
+  void TearDown() override { frontend_.reset(); }
+
+  std::string Send(std::string_view method, std::string_view target, std::string_view body,
+                   std::vector<std::pair<std::string, std::string>> headers = {}) {
+    exchange_.Set(method, target, body, std::move(headers));
+    frontend_->Handle(exchange_);
+    exchange_.Await();
+    return exchange_.response().body;
+  }
+
+  /// Replays a script over one connection; LEADSMAN_UPDATE=1 writes the answers down instead.
+  void RunScript(const std::string& name) {
+    std::string path = std::string(LEADSMAN_SOURCE_DIR) + "/src/protocol/testdata/" + name;
+    std::ifstream in(path);
+    ASSERT_TRUE(in) << path;
+    std::string line, actual, wanted;
+    std::string method, target, body;
+    bool in_request = false, in_answer = false;
+    int requests = 0;
+    while (std::getline(in, line)) {
+      wanted += line + "\n";
+      if (line.starts_with("> ")) {
+        std::istringstream words(line.substr(2));
+        words >> method >> target;
+        body.clear();
+        in_request = true;
+        in_answer = false;
+      } else if (in_request && line.starts_with("< ")) {
+        in_request = false;
+        in_answer = true;
+        std::string answer = Send(method, target, body);
+        ++requests;
+        EXPECT_LT(exchange_.response().status, 502) << target;
+        actual += "< " + std::to_string(exchange_.response().status) + "\n" + answer;
+        if (!answer.ends_with('\n')) actual += "\n";
+        continue;
+      } else if (in_request) {
+        body += line;
+      } else if (in_answer && line.empty() && !(target == "/" && (in.peek() != '>'))) {
+        in_answer = false;
+      }
+      if (!in_answer) actual += line + "\n";
+    }
+    EXPECT_GT(requests, 5);
+    if (std::getenv("LEADSMAN_UPDATE") != nullptr) {
+      std::ofstream(path) << actual;
+    } else {
+      EXPECT_EQ(actual, wanted) << "run with LEADSMAN_UPDATE=1 to rewrite " << path;
+    }
+  }
+
+  ServingWorld world_;
+  std::unique_ptr<HttpFrontend> frontend_;
+  FakeExchange exchange_;
+};
+
+TEST_F(HttpFrontendTest, AnswersTheTensorFlowServingScript) { RunScript("tfserving.script"); }
+TEST_F(HttpFrontendTest, AnswersTheOpenInferenceProtocolScript) { RunScript("v2.script"); }
+TEST_F(HttpFrontendTest, AnswersThePlainScript) { RunScript("plain.script"); }
+
+TEST_F(HttpFrontendTest, KeepsAClientsRequestIdAndMakesOneOtherwise) {
+  constexpr std::string_view kBody = R"({"instances": [[1,2,3,4]]})";
+  Send("POST", "/v1/models/iris:predict", kBody, {{"X-Request-Id", "order-77"}});
+  EXPECT_EQ(exchange_.ResponseHeader("x-request-id"), "order-77");
+  EXPECT_EQ(world_.sink.Take().back().request_id, "order-77");
+
+  for (std::string bad : {std::string(129, 'x'), std::string("a b"),
+                          std::string("a\r\nset-cookie: x"), std::string()}) {
+    Send("POST", "/v1/models/iris:predict", kBody, {{"X-Request-Id", bad}});
+    std::string made = exchange_.ResponseHeader("x-request-id");
+    EXPECT_EQ(made.size(), 16u) << made;
+    EXPECT_EQ(world_.sink.Take().back().request_id, made);
+  }
+  Send("POST", "/v2/models/scalar/infer",
+       R"({"id":"from-body","inputs":[{"name":"x","shape":[],"datatype":"FP32","data":[1]}]})");
+  EXPECT_EQ(exchange_.ResponseHeader("x-request-id"), "from-body");
+  EXPECT_EQ(world_.sink.Take().back().protocol, Protocol::kV2Rest);
+}
+
+TEST_F(HttpFrontendTest, FinishesPooledModelsFromThePool) {
+  EXPECT_EQ(Send("POST", "/v1/models/pooled:predict", R"({"instances": [1, 2]})"),
+            R"({"predictions": [1.0,2.0]})");
+  EXPECT_TRUE(exchange_.deferred());
+  EXPECT_EQ(
+      Send("POST", "/v1/models/iris:predict", R"({"instances": [[1, 2, 3, 4]]})").substr(0, 15),
+      R"({"predictions":)");
+  EXPECT_FALSE(exchange_.deferred());
+  exchange_.gone = true;
+  Send("POST", "/v1/models/pooled:predict", R"({"instances": [1, 2]})");
+  EXPECT_EQ(exchange_.response().status, 499);
+}
+
+TEST_F(HttpFrontendTest, RefusesDeepNestingInsteadOfOverflowingTheStack) {
+  for (std::string_view open : {"[", "{\"x\":", "[{\"x\":["}) {
+    for (std::string_view field : {"instances", "inputs", "unknown"}) {
+      std::string body = StrCat("{\"", field, "\": ");
+      for (int i = 0; i < 200'000; ++i) body += open;
+      body += "}";
+      for (std::string_view path : {"/v1/models/iris:predict", "/v1/models/text:predict",
+                                    "/v2/models/iris/infer", "/predict"}) {
+        Send("POST", path, body);
+        EXPECT_EQ(exchange_.response().status, 400);
+      }
+    }
+  }
+}
+
+TEST_F(HttpFrontendTest, NeverReadsPastTheBody) {
+  // FakeExchange puts digits behind the body: a number that is cut short must not go on there.
+  for (std::string body : {R"({"instances": [[1)", R"({"instances": [[1, 2, 3, 4]], "n": 1)",
+                           R"({"instances": )", R"({)", R"({"a)"}) {
+    Send("POST", "/v1/models/iris:predict", body);
+    EXPECT_EQ(exchange_.response().status, 400);
+  }
+}
+
+TEST_F(HttpFrontendTest, RefusesTheBinaryExtensionByItsHeader) {
+  std::string answer =
+      Send("POST", "/v2/models/iris/infer", "{}", {{"Inference-Header-Content-Length", "2"}});
+  EXPECT_EQ(exchange_.response().status, 501);
+  EXPECT_NE(answer.find("binary tensor data extension is not supported"), std::string::npos);
+}
+
+TEST_F(HttpFrontendTest, WorksOverARealConnection) {
+  Result<std::unique_ptr<net::HttpServer>> server =
+      net::HttpServer::Start({}, [&](net::HttpExchange& exchange) { frontend_->Handle(exchange); });
+  ASSERT_TRUE(server.ok()) << server.status();
+  std::string base = StrCat("http://127.0.0.1:", (*server)->port());
+  std::vector<std::thread> clients;
+  for (int c = 0; c < 4; ++c) {
+    clients.emplace_back([&, c] {
+      auto client = net::MakeHttpClient();
+      for (int i = 0; i < 50; ++i) {
+        net::ClientRequest request;
+        request.method = "POST";
+        request.url = base + (i % 2 ? "/v1/models/pooled:predict" : "/v1/models/opt:predict");
+        request.body = StrCat("{\"instances\": [", c, ", ", i, "]}");
+        Result<net::ClientResponse> response = client->Send(request);
+        ASSERT_TRUE(response.ok()) << response.status();
+        EXPECT_EQ(response->status, 200);
+        EXPECT_EQ(response->body, StrCat("{\"predictions\": [", c, ".0,", i, ".0]}"));
+        EXPECT_EQ(response->Header("x-request-id").size(), 16u);
+      }
+    });
+  }
+  for (std::thread& client : clients) client.join();
+  (*server)->Shutdown(std::chrono::seconds(5));
+}
+
+}  // namespace
+}  // namespace leadsman

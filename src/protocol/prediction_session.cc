@@ -1,0 +1,112 @@
+#include "protocol/prediction_session.h"
+
+#include <algorithm>
+
+#include "base/rng.h"
+#include "base/strings.h"
+
+namespace leadsman {
+namespace {
+
+constexpr size_t kLongestRequestId = 128;
+
+bool IsAcceptableId(std::string_view id) {
+  return !id.empty() && id.size() <= kLongestRequestId &&
+         std::all_of(id.begin(), id.end(), [](char c) { return c > ' ' && c < '\x7f'; });
+}
+
+void MakeRequestId(std::string& out) {
+  thread_local Rng rng(RandomSeed());
+  static constexpr char kHex[] = "0123456789abcdef";
+  uint64_t bits = rng();
+  out.resize(16);
+  for (char& c : out) {
+    c = kHex[bits & 15];
+    bits >>= 4;
+  }
+}
+
+}  // namespace
+
+PredictionCodec& PredictionSession::CodecFor(Protocol protocol) {
+  switch (protocol) {
+    case Protocol::kV2Rest:
+      return v2_;
+    case Protocol::kPlain:
+      return plain_;
+    default:
+      return tfserving_;
+  }
+}
+
+void PredictionSession::TakeRequestId(std::string_view from_client) {
+  if (IsAcceptableId(from_client)) {
+    call_.request_id.assign(from_client);
+  } else {
+    MakeRequestId(call_.request_id);
+  }
+}
+
+void PredictionSession::Start(net::HttpExchange& exchange, Predictor& predictor, Protocol protocol,
+                              const ModelSelector& selector,
+                              const plain::PlainOptions& plain_options) {
+  const net::HttpRequest& request = exchange.request();
+  exchange_ = &exchange;
+  predictor_ = &predictor;
+  codec_ = &CodecFor(protocol);
+  plain_.SetOptions(&plain_options);
+  deferred_ = false;
+  call_.Reset();
+  call_.protocol = protocol;
+  call_.received = request.received;
+  call_.request_bytes =
+      static_cast<uint32_t>(std::min<size_t>(request.wire_body_bytes, UINT32_MAX));
+  std::string_view header_id = request.Header("x-request-id");
+
+  Status status = predictor.Admit(selector, call_);
+  if (status.ok()) {
+    if (protocol == Protocol::kV2Rest &&
+        !request.Header("inference-header-content-length").empty()) {
+      status = UnimplementedError(
+          "Inference-Header-Content-Length: the binary tensor data extension is not supported by "
+          "this server yet; send "
+          "'data' lists in JSON (with tritonclient binary_data=False for inputs and for requested "
+          "outputs)");
+    } else {
+      status = codec_->Decode(request.body, call_);
+    }
+  }
+  TakeRequestId(header_id.empty() && protocol == Protocol::kV2Rest && status.ok()
+                    ? std::string_view(v2_.id())
+                    : header_id);
+  if (!status.ok()) return Answer(std::move(status));
+
+  if (!call_.handle->run_inline) {
+    deferred_ = true;
+    call_.cancelled = [this] { return exchange_->client_gone(); };
+    exchange.Defer();
+  }
+  predictor.Execute(call_, [this] { Complete(); });
+}
+
+void PredictionSession::Complete() {
+  if (!call_.status.ok()) return Answer(std::move(call_.status));
+  Answer(codec_->Encode(call_, exchange_->response().body));
+}
+
+void PredictionSession::Answer(Status status) {
+  net::HttpResponse& response = exchange_->response();
+  if (!status.ok()) {
+    response.body.clear();  // of what Encode may have left
+    response.status = codec_->HttpStatus(status.code());
+    AppendErrorBody(response.body, status.message());
+  }
+  response.headers += "x-request-id: ";
+  response.headers += call_.request_id;
+  response.headers += "\r\n";
+  predictor_->Finish(call_, status, response.body.size());
+  // Last: from here on the connection may start its next request on this session.
+  if (deferred_) exchange_->FinishFromAnyThread();
+}
+
+}  // namespace leadsman

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "net/http_server.h"
+#include "protocol/plain/predict.h"
+#include "protocol/prediction_codec.h"
+#include "protocol/tfserving/predict.h"
+#include "protocol/v2/infer.h"
+#include "serving/predictor.h"
+
+namespace leadsman {
+
+/// One prediction at a time over one connection, from bytes to bytes: admit, decode, execute,
+/// encode, finish. Kept with the connection, so that a request in the steady state allocates
+/// nothing here.
+///
+/// Cheap models run to the end inside Start; for others the exchange is deferred and finished by a
+/// pool thread. Confined to the exchange's thread, and to the pool thread in between.
+class PredictionSession {
+ public:
+  void Start(net::HttpExchange& exchange, Predictor& predictor, Protocol protocol,
+             const ModelSelector& selector, const plain::PlainOptions& plain_options);
+
+ private:
+  void Complete();
+  void Answer(Status status);
+  void TakeRequestId(std::string_view from_client);
+  PredictionCodec& CodecFor(Protocol protocol);
+
+  net::HttpExchange* exchange_ = nullptr;
+  Predictor* predictor_ = nullptr;
+  PredictionCodec* codec_ = nullptr;
+  bool deferred_ = false;
+  PredictionCall call_;
+  tfserving::PredictCodec tfserving_;
+  v2::InferCodec v2_;
+  plain::PredictCodec plain_;
+};
+
+}  // namespace leadsman

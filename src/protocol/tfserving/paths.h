@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+
+namespace leadsman::tfserving {
+
+/// /v1/models/M[/versions/N|/labels/L][:verb|/metadata], taken apart. Views point into the path.
+struct Path {
+  std::string_view model;  ///< percent-encoded
+  std::optional<int64_t> version;
+  std::string_view label;
+  std::string_view verb;  ///< "predict", "classify", "regress" or empty
+  bool metadata = false;
+};
+
+/// INVALID_ARGUMENT with TensorFlow Serving's words: "Malformed request: GET /v1/foo".
+Result<Path> ParsePath(std::string_view method, std::string_view path);
+
+}  // namespace leadsman::tfserving

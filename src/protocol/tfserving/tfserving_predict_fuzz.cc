@@ -1,0 +1,63 @@
+#include <simdjson.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/check.h"
+#include "net/http_server.h"
+#include "protocol/json_cursor.h"
+#include "protocol/plain/predict.h"
+#include "protocol/tfserving/predict.h"
+
+namespace {
+
+using namespace leadsman;
+
+/// The first byte picks the signature.
+const Signature& PickSignature(uint8_t byte) {
+  static const Signature kSignatures[] = {
+      {{{"x", DataType::kFp32, {-1, 4}}}, {{"y", DataType::kFp32, {-1}}}},
+      {{{"a", DataType::kFp64, {-1}}, {"b", DataType::kInt8, {-1, 2}, true}},
+       {{"y", DataType::kFp32, {-1}}}},
+      {{{"s", DataType::kBytes, {-1}}}, {{"y", DataType::kFp32, {-1}}}},
+      {{{"f", DataType::kBool, {}}, {"u", DataType::kUint64, {-1, -1}}},
+       {{"y", DataType::kFp32, {-1}}}},
+  };
+  return kSignatures[byte % 4];
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size == 0) return 0;
+  const Signature& signature = PickSignature(data[0]);
+  std::string buffer(reinterpret_cast<const char*>(data) + 1, size - 1);
+  size_t length = buffer.size();
+  buffer.append(net::HttpRequest::kBodyPadding, '7');
+  std::string_view body = std::string_view(buffer).substr(0, length);
+
+  static tfserving::PredictCodec tfs;
+  static plain::PredictCodec plain_codec;
+  static const plain::PlainOptions options;
+  static PredictionCall call;
+  plain_codec.SetOptions(&options);
+  (void)tfs.Decode(body, signature, call);
+  (void)plain_codec.Decode(body, signature, call);
+
+  // The same documents as simdjson are taken, but for NaN and Infinity tokens, numbers out of range, and depth.
+  JsonCursor json(body);
+  bool taken = json.Skip() && json.End();
+  simdjson::dom::parser parser(1 << 20);
+  if (parser.allocate(1 << 20, 64) == simdjson::SUCCESS) {
+    simdjson::dom::element root;
+    auto error = parser.parse(buffer.data(), length, false).get(root);
+    if (error == simdjson::SUCCESS && root.is_object()) CHECK(taken);
+    if (taken && error != simdjson::SUCCESS) {
+      bool tokens = body.find("NaN") != body.npos || body.find("Infinity") != body.npos;
+      CHECK(tokens || error == simdjson::NUMBER_ERROR || error == simdjson::BIGINT_ERROR ||
+            error == simdjson::DEPTH_ERROR || error == simdjson::CAPACITY);
+    }
+  }
+  return 0;
+}
