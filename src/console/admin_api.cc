@@ -1,0 +1,784 @@
+#include "console/admin_api.h"
+
+#include <algorithm>
+#include <limits>
+
+#include <nlohmann/json.hpp>
+
+#include "base/log.h"
+#include "base/schema.h"
+#include "base/strings.h"
+#include "console/json_views.h"
+#include "console/label_batch.h"
+#include "console/route.h"
+
+namespace leadsman {
+
+using console::Json;
+using console::Route;
+using console::RouteCall;
+
+namespace {
+
+constexpr int64_t kMaxHistoryPage = 50'000;
+constexpr int64_t kHistoryPage = 5'000;
+
+int HttpStatus(StatusCode code) {
+  switch (code) {
+    case StatusCode::kOk:
+      return 200;
+    case StatusCode::kInvalidArgument:
+    case StatusCode::kOutOfRange:
+      return 400;
+    case StatusCode::kUnauthenticated:
+      return 401;
+    case StatusCode::kPermissionDenied:
+      return 403;
+    case StatusCode::kNotFound:
+      return 404;
+    case StatusCode::kAlreadyExists:
+    case StatusCode::kFailedPrecondition:
+    case StatusCode::kAborted:
+      return 409;
+    case StatusCode::kResourceExhausted:
+      return 429;
+    case StatusCode::kUnimplemented:
+      return 501;
+    case StatusCode::kUnavailable:
+    case StatusCode::kCancelled:
+      return 503;
+    case StatusCode::kDeadlineExceeded:
+      return 504;
+    case StatusCode::kUnknown:
+    case StatusCode::kInternal:
+    case StatusCode::kDataLoss:
+      return 500;
+  }
+  return 500;
+}
+
+std::string Dump(const Json& json) {
+  // Names and messages may carry bytes from outside: what is not UTF-8 is replaced, never thrown
+  // about.
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+void Send(net::HttpExchange& exchange, int status, const Json& body) {
+  exchange.response().status = status;
+  exchange.response().content_type = "application/json";
+  exchange.response().body += Dump(body);
+  exchange.response().body += '\n';
+}
+
+std::string ErrorText(std::string_view code, std::string_view message,
+                      const std::vector<std::string>& details) {
+  Json error = {{"code", code}, {"message", message}};
+  if (!details.empty()) error["details"] = details;
+  return Dump({{"error", std::move(error)}}) + "\n";
+}
+
+void SendError(net::HttpExchange& exchange, int status, std::string_view code,
+               std::string_view message, const std::vector<std::string>& details = {}) {
+  exchange.response().status = status;
+  exchange.response().content_type = "application/json";
+  exchange.response().body = ErrorText(code, message, details);
+}
+
+void SendText(net::HttpExchange& exchange, std::string_view text) {
+  exchange.response().content_type = "text/plain; charset=utf-8";
+  exchange.response().body += text;
+}
+
+/// Decodes the segments of `path` that the pattern names. False when the path is not of this
+/// pattern.
+bool Match(const std::string& pattern, std::string_view path,
+           std::map<std::string, std::string, std::less<>>& values) {
+  std::vector<std::string_view> want = Split(pattern, '/');
+  std::vector<std::string_view> have = Split(path, '/');
+  if (want.size() != have.size()) return false;
+  for (size_t i = 0; i < want.size(); ++i) {
+    if (!want[i].starts_with('{')) {
+      if (want[i] != have[i]) return false;
+      continue;
+    }
+    auto value = UrlDecode(have[i]);
+    if (!value || value->empty()) return false;
+    values[std::string(want[i].substr(1, want[i].size() - 2))] = std::move(*value);
+  }
+  return true;
+}
+
+void ParseQuery(std::string_view query, std::map<std::string, std::string, std::less<>>& values) {
+  if (query.empty()) return;
+  for (std::string_view pair : Split(query, '&')) {
+    size_t equals = std::min(pair.find('='), pair.size());
+    auto key = UrlDecode(pair.substr(0, equals));
+    auto value = UrlDecode(equals < pair.size() ? pair.substr(equals + 1) : std::string_view());
+    if (key && value) values.emplace(std::move(*key), std::move(*value));
+  }
+}
+
+Result<int64_t> Positive(std::string_view what, std::string_view text) {
+  auto value = ParseInt64(text);
+  if (!value || *value < 1)
+    return InvalidArgumentError(
+        StrCat(what, ": must be a whole number from 1, not ", text.substr(0, 40)));
+  return *value;
+}
+
+Result<int64_t> QueryNumber(const RouteCall& call, const std::string& key, int64_t otherwise,
+                            int64_t max) {
+  auto found = call.query.find(key);
+  if (found == call.query.end()) return otherwise;
+  auto value = ParseInt64(found->second);
+  if (!value || *value < 0 || *value > max) {
+    return InvalidArgumentError(StrCat(key, ": must be a whole number from 0 to ", max, ", not ",
+                                       found->second.substr(0, 40)));
+  }
+  return *value;
+}
+
+/// "2026-03-01T12:34:56Z", seconds with a fraction if need be. Nothing else of RFC 3339: the API
+/// writes only this form.
+std::optional<WallTime> ParseRfc3339(std::string_view text) {
+  if (text.size() < 20 || text.back() != 'Z' || text[4] != '-' || text[7] != '-' ||
+      text[10] != 'T' || text[13] != ':' || text[16] != ':') {
+    return std::nullopt;
+  }
+  auto number = [&](size_t at, size_t length) -> int {
+    auto value = ParseInt64(text.substr(at, length));
+    return value && *value >= 0 ? static_cast<int>(*value) : -1;
+  };
+  std::chrono::year_month_day date{std::chrono::year(number(0, 4)),
+                                   std::chrono::month(static_cast<unsigned>(number(5, 2))),
+                                   std::chrono::day(static_cast<unsigned>(number(8, 2)))};
+  int hour = number(11, 2), minute = number(14, 2);
+  auto second = ParseDouble(text.substr(17, text.size() - 18));
+  if (!date.ok() || hour < 0 || hour > 23 || minute < 0 || minute > 59 || !second ||
+      !(*second >= 0 && *second < 61)) {
+    return std::nullopt;
+  }
+  return WallTime(std::chrono::sys_days(date)) + std::chrono::hours(hour) +
+         std::chrono::minutes(minute) +
+         std::chrono::milliseconds(static_cast<int64_t>(*second * 1000));
+}
+
+struct LabelBody {
+  int64_t version = 0;
+};
+struct StartBody {
+  std::string model;
+  int64_t candidate = 0;
+};
+struct WhoBody {
+  std::string who = "admin API";
+};
+
+/// A body through the same tables as the configuration file.
+template <typename T>
+Result<T> ReadBody(std::string_view body, const schema::Struct<T>& table) {
+  T value = table.initial();
+  std::vector<ConfigProblem> problems;
+  if (schema::ReadJson(body, table, value, problems)) return value;
+  return InvalidArgumentError(FormatProblems("", problems));
+}
+
+const schema::Struct<LabelBody>& LabelBodySchema() {
+  static const auto table = [] {
+    schema::Struct<LabelBody> s("SetLabel", "Which version the label points at.");
+    s.Required("version", &LabelBody::version, schema::Integer<int64_t>(1), "a ready version");
+    return s;
+  }();
+  return table;
+}
+const schema::Struct<StartBody>& StartBodySchema() {
+  static const auto table = [] {
+    schema::Struct<StartBody> s("StartRollout", "Which version to roll out.");
+    s.Required("model", &StartBody::model, schema::Text(), "the model's name");
+    s.Required("candidate", &StartBody::candidate, schema::Integer<int64_t>(1),
+               "the version to roll out");
+    return s;
+  }();
+  return table;
+}
+const schema::Struct<WhoBody>& WhoBodySchema() {
+  static const auto table = [] {
+    schema::Struct<WhoBody> s("Who", "Who asks.");
+    s.Field("who", &WhoBody::who, schema::Text(), "kept in the journal");
+    return s;
+  }();
+  return table;
+}
+
+bool Ended(RolloutPhase phase) {
+  return phase != RolloutPhase::kProgressing && phase != RolloutPhase::kHeld;
+}
+
+}  // namespace
+
+struct AdminApi::Impl {
+  explicit Impl(Deps d)
+      : deps(std::move(d)), started(deps.clock.Now()), started_steady(deps.clock.SteadyNow()) {
+    AddRoutes();
+  }
+
+  // ---- Health and status
+  // -----------------------------------------------------------------------------------------
+
+  std::vector<std::string> NotReady() const {
+    std::vector<std::string> reasons;
+    if (deps.not_ready) reasons = deps.not_ready();
+    if (deps.lifecycle.SettledOnce()) return reasons;
+    for (const ModelStatus& model : deps.lifecycle.GetStatus()) {
+      bool ready = false;
+      std::string why = model.note.empty() ? "no version found yet" : model.note;
+      for (const VersionStatus& version : model.versions) {
+        ready = ready || version.state == VersionState::kReady;
+        why = StrCat(version.version, ": ", VersionStateName(version.state),
+                     version.status.ok() ? "" : StrCat(" (", version.status.message(), ")"));
+      }
+      if (!ready) reasons.push_back(StrCat("model ", model.name, ": ", why));
+    }
+    if (reasons.empty()) reasons.push_back("models are being loaded");
+    return reasons;
+  }
+
+  Status Ready(RouteCall& call) {
+    std::vector<std::string> reasons = NotReady();
+    Send(call.exchange, reasons.empty() ? 200 : 503,
+         {{"ready", reasons.empty()}, {"reasons", reasons}});
+    return OkStatus();
+  }
+
+  static std::string SummaryState(const ModelStatus& model) {
+    bool failed = false, loading = false;
+    for (const VersionStatus& version : model.versions) {
+      switch (version.state) {
+        case VersionState::kReady:
+          return "ready";
+        case VersionState::kFailed:
+          failed = true;
+          break;
+        case VersionState::kNew:
+        case VersionState::kFetching:
+        case VersionState::kLoading:
+        case VersionState::kWarming:
+          loading = true;
+          break;
+        case VersionState::kDraining:
+        case VersionState::kUnloading:
+        case VersionState::kGone:
+          break;
+      }
+    }
+    return loading ? "loading" : failed ? "failed" : "empty";
+  }
+
+  Status GetServerStatus(RouteCall& call) {
+    Json models = Json::array();
+    for (const ModelStatus& model : deps.lifecycle.GetStatus()) {
+      Json ready = Json::array();
+      for (const VersionStatus& version : model.versions) {
+        if (version.state == VersionState::kReady) ready.push_back(version.version);
+      }
+      models.push_back({{"name", model.name},
+                        {"state", SummaryState(model)},
+                        {"versions_ready", std::move(ready)},
+                        {"note", model.note}});
+    }
+    Json running = Json::array();
+    if (deps.rollouts) {
+      for (const RolloutView& rollout : deps.rollouts->List()) {
+        if (!Ended(rollout.phase)) running.push_back(console::RolloutJson(rollout));
+      }
+    }
+    Send(call.exchange, 200,
+         {{"version", deps.version},
+          {"started", FormatRfc3339(started)},
+          {"uptime_seconds", ToSeconds(deps.clock.SteadyNow() - started_steady)},
+          {"ready", NotReady().empty()},
+          {"models", std::move(models)},
+          {"rollouts", std::move(running)},
+          {"monitor",
+           deps.monitor ? console::CountersJson(deps.monitor->counters()) : Json(nullptr)}});
+    return OkStatus();
+  }
+
+  // ---- Models
+  // ----------------------------------------------------------------------------------------------------
+
+  console::Traffic TrafficOf(const ModelStatus& model) const {
+    console::Traffic traffic;
+    if (deps.predictor) {
+      auto routes = deps.predictor->routes();
+      auto found = routes->routes.find(model.name);
+      if (found != routes->routes.end() && found->second.stable != 0) {
+        return {found->second.stable, found->second.candidate,
+                found->second.candidate_share / 10'000.0};
+      }
+    }
+    for (const VersionStatus& version : model.versions) {
+      if (version.state == VersionState::kReady)
+        traffic.stable = std::max(traffic.stable, version.version);
+    }
+    return traffic;
+  }
+
+  Json ModelJson(const ModelStatus& model) const {
+    console::Traffic traffic = TrafficOf(model);
+    Json versions = Json::array();
+    for (const VersionStatus& version : model.versions) {
+      if (deps.monitor) {
+        VersionTotals totals = deps.monitor->Totals(model.name, version.version);
+        versions.push_back(console::VersionJson(version, traffic, &totals));
+      } else {
+        versions.push_back(console::VersionJson(version, traffic, nullptr));
+      }
+    }
+    return {{"name", model.name},
+            {"path", model.path},
+            {"note", model.note},
+            {"labels", model.labels},
+            {"traffic", console::TrafficJson(traffic)},
+            {"versions", std::move(versions)}};
+  }
+
+  Status ListModels(RouteCall& call) {
+    Json models = Json::array();
+    for (const ModelStatus& model : deps.lifecycle.GetStatus()) models.push_back(ModelJson(model));
+    Send(call.exchange, 200, {{"models", std::move(models)}});
+    return OkStatus();
+  }
+
+  Result<ModelStatus> FindModel(const std::string& name) const {
+    auto model = deps.lifecycle.GetStatus(name);
+    if (model.ok() || model.status().code() != StatusCode::kNotFound) return model;
+    std::vector<std::string> names;
+    for (const ModelStatus& known : deps.lifecycle.GetStatus()) names.push_back(known.name);
+    auto near = DidYouMean(name, names);
+    return NotFoundError(StrCat(
+        "there is no model ", name,
+        near ? StrCat("; did you mean ", *near, "?") : StrCat("; models: ", HumanList(names))));
+  }
+
+  Status GetModel(RouteCall& call) {
+    ASSIGN_OR_RETURN(ModelStatus model, FindModel(call.path["model"]));
+    Send(call.exchange, 200, ModelJson(model));
+    return OkStatus();
+  }
+
+  Status NeedMonitor() const {
+    if (deps.monitor) return OkStatus();
+    return UnimplementedError(
+        "monitoring is switched off in this server: set monitoring.enabled of a model");
+  }
+
+  Status GetWindows(RouteCall& call) {
+    RETURN_IF_ERROR(NeedMonitor());
+    ASSIGN_OR_RETURN(ModelStatus model, FindModel(call.path["model"]));
+    WallTime from = deps.clock.Now() - std::chrono::minutes(10);
+    if (auto since = call.query.find("since"); since != call.query.end()) {
+      if (auto back = schema::ParseTime(since->second)) {
+        from = deps.clock.Now() - *back;
+      } else if (auto time = ParseRfc3339(since->second)) {
+        from = *time;
+      } else {
+        return InvalidArgumentError(
+            "since: must be a duration like 10m, or a time like 2026-03-01T12:00:00Z");
+      }
+    }
+    Json versions = Json::object();
+    for (const auto& [version, windows] : deps.monitor->Windows(model.name, from)) {
+      Json list = Json::array();
+      for (const WindowSummary& window : windows) list.push_back(console::WindowJson(window));
+      versions[std::to_string(version)] = std::move(list);
+    }
+    Send(call.exchange, 200,
+         {{"model", model.name}, {"from", FormatRfc3339(from)}, {"versions", std::move(versions)}});
+    return OkStatus();
+  }
+
+  Status GetProfile(RouteCall& call) {
+    RETURN_IF_ERROR(NeedMonitor());
+    ASSIGN_OR_RETURN(int64_t version, Positive("version", call.path["version"]));
+    ASSIGN_OR_RETURN(std::string profile, deps.monitor->ProfileJson(call.path["model"], version));
+    call.exchange.response().body += profile;
+    return OkStatus();
+  }
+
+  Status PutLabel(RouteCall& call) {
+    ASSIGN_OR_RETURN(LabelBody body, ReadBody(call.exchange.request().body, LabelBodySchema()));
+    ASSIGN_OR_RETURN(ModelStatus model, FindModel(call.path["model"]));
+    const std::string& label = call.path["label"];
+    RETURN_IF_ERROR(deps.lifecycle.SetLabel(model.name, label, body.version));
+    LOG_INFO("label set", {"model", model.name}, {"label", label}, {"version", body.version});
+    Send(call.exchange, 200, {{"model", model.name}, {"label", label}, {"version", body.version}});
+    return OkStatus();
+  }
+
+  // ---- Rollouts
+  // --------------------------------------------------------------------------------------------------
+
+  Status NeedRollouts() const {
+    if (deps.rollouts) return OkStatus();
+    return UnimplementedError(
+        "no model of this server has a rollout plan: add rollout: to a model");
+  }
+
+  Status ListRollouts(RouteCall& call) {
+    auto model = call.query.find("model");
+    Json list = Json::array();
+    if (deps.rollouts) {
+      for (const RolloutView& rollout : deps.rollouts->List()) {
+        if (model == call.query.end() || rollout.model == model->second)
+          list.push_back(console::RolloutJson(rollout));
+      }
+    }
+    Send(call.exchange, 200, {{"rollouts", std::move(list)}});
+    return OkStatus();
+  }
+
+  Status GetRollout(RouteCall& call) {
+    RETURN_IF_ERROR(NeedRollouts());
+    ASSIGN_OR_RETURN(int64_t id, Positive("id", call.path["id"]));
+    ASSIGN_OR_RETURN(RolloutView rollout, deps.rollouts->Get(id));
+    Send(call.exchange, 200, console::RolloutJson(rollout));
+    return OkStatus();
+  }
+
+  Status GetHistory(RouteCall& call) {
+    RETURN_IF_ERROR(NeedRollouts());
+    ASSIGN_OR_RETURN(int64_t id, Positive("id", call.path["id"]));
+    ASSIGN_OR_RETURN(int64_t offset,
+                     QueryNumber(call, "offset", 0, std::numeric_limits<int32_t>::max()));
+    ASSIGN_OR_RETURN(int64_t limit, QueryNumber(call, "limit", kHistoryPage, kMaxHistoryPage));
+    ASSIGN_OR_RETURN(std::vector<TickView> history, deps.rollouts->History(id));
+    auto total = static_cast<int64_t>(history.size());
+    int64_t end = std::min(total, offset + limit);
+    Json ticks = Json::array();
+    for (int64_t i = offset; i < end; ++i)
+      ticks.push_back(console::TickJson(history[static_cast<size_t>(i)]));
+    Send(call.exchange, 200,
+         {{"rollout", id},
+          {"total", total},
+          {"next_offset", end < total && offset < end ? Json(end) : Json(nullptr)},
+          {"ticks", std::move(ticks)}});
+    return OkStatus();
+  }
+
+  Status Decide(RouteCall& call, bool promote) {
+    RETURN_IF_ERROR(NeedRollouts());
+    ASSIGN_OR_RETURN(int64_t id, Positive("id", call.path["id"]));
+    WhoBody body;
+    if (!Trim(call.exchange.request().body).empty()) {
+      ASSIGN_OR_RETURN(body, ReadBody(call.exchange.request().body, WhoBodySchema()));
+    }
+    RETURN_IF_ERROR(promote ? deps.rollouts->Promote(id, body.who)
+                            : deps.rollouts->Abort(id, body.who));
+    ASSIGN_OR_RETURN(RolloutView rollout, deps.rollouts->Get(id));
+    Send(call.exchange, 202, console::RolloutJson(rollout));
+    return OkStatus();
+  }
+
+  Status StartRollout(RouteCall& call) {
+    RETURN_IF_ERROR(NeedRollouts());
+    ASSIGN_OR_RETURN(StartBody body, ReadBody(call.exchange.request().body, StartBodySchema()));
+    RETURN_IF_ERROR(FindModel(body.model).status());
+    RETURN_IF_ERROR(deps.rollouts->StartRollout(body.model, body.candidate));
+    Json answer = {{"model", body.model}, {"candidate", body.candidate}};
+    for (const RolloutView& rollout : deps.rollouts->List()) {
+      if (rollout.model == body.model && rollout.candidate == body.candidate &&
+          !Ended(rollout.phase)) {
+        answer = console::RolloutJson(rollout);
+        break;
+      }
+    }
+    Send(call.exchange, 201, answer);
+    return OkStatus();
+  }
+
+  // ---- Labels and configuration
+  // ----------------------------------------------------------------------------------
+
+  Status PostLabels(RouteCall& call) {
+    RETURN_IF_ERROR(NeedMonitor());
+    std::vector<std::string> details;
+    auto labels =
+        console::ParseLabels(call.exchange.request().body, UnixMillis(deps.clock.Now()), details);
+    if (!labels.ok()) {
+      SendError(call.exchange, 400, "INVALID_ARGUMENT", labels.status().message(), details);
+      return OkStatus();
+    }
+    LabelReceipt receipt = deps.monitor->AddLabels(std::move(*labels));
+    Json answer = {
+        {"accepted", receipt.accepted}, {"rejected", receipt.rejected}, {"errors", receipt.errors}};
+    if (receipt.rejected > 0) {
+      // Sending the whole batch again is harmless: a label that comes twice counts once.
+      answer["error"] = {
+          {"code", "RESOURCE_EXHAUSTED"},
+          {"message", StrCat(receipt.rejected, " labels were not taken: ",
+                             receipt.errors.empty() ? "the queue is full" : receipt.errors[0],
+                             "; send the batch again in a second")}};
+      call.exchange.response().headers += "retry-after: 1\r\n";
+    }
+    Send(call.exchange, receipt.rejected > 0 ? 429 : 200, answer);
+    return OkStatus();
+  }
+
+  Status GetConfiguration(RouteCall& call) {
+    if (!deps.configuration_json)
+      return UnimplementedError("this server has no configuration to show");
+    call.exchange.response().body += deps.configuration_json();
+    call.exchange.response().body += '\n';
+    return OkStatus();
+  }
+
+  std::string Index() const {
+    std::string text = StrCat("Leadsman ", deps.version, ", admin API\n\n");
+    for (const Route& route : routes) {
+      text += route.method;
+      text.append(6 - std::min<size_t>(route.method.size(), 5), ' ');
+      text += route.path;
+      text.append(route.path.size() < 46 ? 46 - route.path.size() : 1, ' ');
+      text += route.summary;
+      text += '\n';
+    }
+    return text;
+  }
+
+  // ---- The table
+  // -------------------------------------------------------------------------------------------------
+
+  void AddRoutes() {
+    using Parameter = Route::Parameter;
+    const Parameter model{"model", "path", "string", "the model's name"};
+    const Parameter version{"version", "path", "integer", "the version's number"};
+    const Parameter id{"id", "path", "integer", "the rollout's number"};
+    auto on = [this](Status (Impl::*method)(RouteCall&)) {
+      return [this, method](RouteCall& call) { return (this->*method)(call); };
+    };
+
+    routes = {
+        {"GET",
+         "/",
+         "index",
+         "This list.",
+         {},
+         "",
+         {{200, "text"}},
+         [this](RouteCall& call) {
+           SendText(call.exchange, Index());
+           return OkStatus();
+         }},
+        {"GET",
+         "/livez",
+         "livez",
+         "The process is alive.",
+         {},
+         "",
+         {{200, "text"}},
+         [](RouteCall& call) {
+           SendText(call.exchange, "ok\n");
+           return OkStatus();
+         }},
+        {"GET",
+         "/readyz",
+         "readyz",
+         "Every model has been loaded or has failed; otherwise the reasons.",
+         {},
+         "",
+         {{200, "Readiness"}, {503, "Readiness"}},
+         on(&Impl::Ready)},
+        {"GET",
+         "/metrics",
+         "metrics",
+         "Metrics for Prometheus.",
+         {},
+         "",
+         {{200, "text"}, {501, "Error"}},
+         [this](RouteCall& call) {
+           if (!deps.metrics) return UnimplementedError("this server has no metrics");
+           deps.metrics(call.exchange);
+           return OkStatus();
+         }},
+        {"GET",
+         "/openapi.json",
+         "openapi",
+         "This API as an OpenAPI document.",
+         {},
+         "",
+         {{200, "OpenApi"}},
+         [this](RouteCall& call) {
+           call.exchange.response().body += openapi;
+           return OkStatus();
+         }},
+        {"GET",
+         "/api/v1/status",
+         "getStatus",
+         "The server at a glance.",
+         {},
+         "",
+         {{200, "ServerStatus"}},
+         on(&Impl::GetServerStatus)},
+        {"GET",
+         "/api/v1/models",
+         "listModels",
+         "All models.",
+         {},
+         "",
+         {{200, "ModelList"}},
+         on(&Impl::ListModels)},
+        {"GET",
+         "/api/v1/models/{model}",
+         "getModel",
+         "One model: versions, labels, traffic, totals.",
+         {model},
+         "",
+         {{200, "Model"}, {404, "Error"}},
+         on(&Impl::GetModel)},
+        {"GET",
+         "/api/v1/models/{model}/windows",
+         "getWindows",
+         "What was counted in each window, by version.",
+         {model,
+          {"since", "query", "string",
+           "how far back (10m), or since when (2026-03-01T12:00:00Z); default 10m"}},
+         "",
+         {{200, "Windows"}, {400, "Error"}, {404, "Error"}, {501, "Error"}},
+         on(&Impl::GetWindows)},
+        {"GET",
+         "/api/v1/models/{model}/versions/{version}/profile",
+         "getProfile",
+         "Statistics of one version's inputs.",
+         {model, version},
+         "",
+         {{200, "Profile"}, {400, "Error"}, {404, "Error"}, {501, "Error"}},
+         on(&Impl::GetProfile)},
+        {"PUT",
+         "/api/v1/models/{model}/labels/{label}",
+         "setLabel",
+         "Points a label at a ready version.",
+         {model, {"label", "path", "string", "the label, as stable"}},
+         "SetLabel",
+         {{200, "ModelLabel"}, {400, "Error"}, {404, "Error"}, {409, "Error"}},
+         on(&Impl::PutLabel)},
+        {"GET",
+         "/api/v1/rollouts",
+         "listRollouts",
+         "Rollouts, the newest first.",
+         {{"model", "query", "string", "only of this model"}},
+         "",
+         {{200, "RolloutList"}},
+         on(&Impl::ListRollouts)},
+        {"POST",
+         "/api/v1/rollouts",
+         "startRollout",
+         "Rolls out a version that was rejected or passed over.",
+         {},
+         "StartRollout",
+         {{201, "StartedRollout"}, {400, "Error"}, {404, "Error"}, {409, "Error"}, {501, "Error"}},
+         on(&Impl::StartRollout)},
+        {"GET",
+         "/api/v1/rollouts/{id}",
+         "getRollout",
+         "One rollout with its evidence.",
+         {id},
+         "",
+         {{200, "Rollout"}, {400, "Error"}, {404, "Error"}, {501, "Error"}},
+         on(&Impl::GetRollout)},
+        {"GET",
+         "/api/v1/rollouts/{id}/history",
+         "getRolloutHistory",
+         "Every tick of a rollout.",
+         {id,
+          {"offset", "query", "integer", "ticks to skip; default 0"},
+          {"limit", "query", "integer", "ticks at most; default 5000"}},
+         "",
+         {{200, "RolloutHistory"}, {400, "Error"}, {404, "Error"}, {501, "Error"}},
+         on(&Impl::GetHistory)},
+        {"POST",
+         "/api/v1/rollouts/{id}/promote",
+         "promoteRollout",
+         "Ends a rollout with the candidate, evidence or not.",
+         {id},
+         "Who",
+         {{202, "Rollout"}, {400, "Error"}, {404, "Error"}, {409, "Error"}, {501, "Error"}},
+         [this](RouteCall& call) { return Decide(call, true); }},
+        {"POST",
+         "/api/v1/rollouts/{id}/abort",
+         "abortRollout",
+         "Ends a rollout with the stable version.",
+         {id},
+         "Who",
+         {{202, "Rollout"}, {400, "Error"}, {404, "Error"}, {409, "Error"}, {501, "Error"}},
+         [this](RouteCall& call) { return Decide(call, false); }},
+        {"POST",
+         "/api/v1/labels",
+         "addLabels",
+         "True answers for past predictions, by request id.",
+         {},
+         "Labels",
+         {{200, "LabelReceipt"}, {400, "Error"}, {429, "LabelReceipt"}, {501, "Error"}},
+         on(&Impl::PostLabels)},
+        {"GET",
+         "/api/v1/configuration",
+         "getConfiguration",
+         "The effective configuration.",
+         {},
+         "",
+         {{200, "Configuration"}, {501, "Error"}},
+         on(&Impl::GetConfiguration)},
+    };
+    openapi = console::OpenApiDocument(routes, deps.version);
+  }
+
+  void Handle(net::HttpExchange& exchange) {
+    const net::HttpRequest& request = exchange.request();
+    RouteCall call{exchange, {}, {}};
+    std::string allowed;
+    for (const Route& route : routes) {
+      call.path.clear();
+      if (!Match(route.path, request.path, call.path)) continue;
+      if (route.method != request.method) {
+        allowed += StrCat(allowed.empty() ? "" : ", ", route.method);
+        continue;
+      }
+      ParseQuery(request.query, call.query);
+      Status status = route.handle(call);
+      if (!status.ok())
+        SendError(exchange, HttpStatus(status.code()), StatusCodeName(status.code()),
+                  status.message());
+      return;
+    }
+    if (!allowed.empty()) {
+      exchange.response().headers += StrCat("allow: ", allowed, "\r\n");
+      SendError(exchange, 405, "UNIMPLEMENTED", StrCat("this address takes ", allowed));
+      return;
+    }
+    SendError(exchange, 404, "NOT_FOUND", "no such address; GET / lists them all");
+  }
+
+  Deps deps;
+  WallTime started;
+  SteadyTime started_steady;
+  std::vector<Route> routes;
+  std::string openapi;
+};
+
+AdminApi::AdminApi(Deps deps) : impl_(std::make_unique<Impl>(std::move(deps))) {}
+AdminApi::~AdminApi() = default;
+
+void AdminApi::Handle(net::HttpExchange& exchange) { impl_->Handle(exchange); }
+std::string AdminApi::OpenApiJson() const { return impl_->openapi; }
+
+std::string AdminApi::ErrorBody(int status, std::string_view message) {
+  std::string_view code = "UNKNOWN";
+  if (status == 408) code = "DEADLINE_EXCEEDED";
+  if (status >= 400 && status < 500 && status != 408) code = "INVALID_ARGUMENT";
+  if (status == 413 || status == 431) code = "RESOURCE_EXHAUSTED";
+  if (status == 500) code = "INTERNAL";
+  if (status == 503) code = "UNAVAILABLE";
+  return ErrorText(code, message, {});
+}
+
+}  // namespace leadsman

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "lifecycle/manager.h"
+#include "monitor/monitor.h"
+#include "net/http_server.h"
+#include "rollout/controller.h"
+#include "serving/predictor.h"
+#include "stats/registry.h"
+
+namespace leadsman {
+
+/// The operators' port: health, status, models, rollouts with their evidence, labels,
+/// configuration; described by GET /openapi.json, which is made from the same table that requests
+/// are routed by.
+///
+///   AdminApi api({.clock = clock, .lifecycle = lifecycle, …});
+///   auto server = net::HttpServer::Start(options, [&](net::HttpExchange& e) { api.Handle(e); });
+///
+/// Thread-safe; immutable but for request counters. Handle answers on the caller's thread; the
+/// longest calls read the monitor's or the journal's database.
+class AdminApi {
+ public:
+  struct Deps {
+    Clock& clock;
+    LifecycleManager& lifecycle;
+    Registry& registry;
+    Predictor* predictor =
+        nullptr;                 ///< may be absent: then traffic shares are those without a rollout
+    Monitor* monitor = nullptr;  ///< may be absent: labels and windows answer 501
+    RolloutController* rollouts = nullptr;  ///< may be absent: no model has a plan
+    std::function<std::string()> configuration_json;
+    std::function<void(net::HttpExchange&)> metrics;  ///< answers GET /metrics
+    /// Reasons of the process beyond the models' why it is not ready ("shutting down"); may be
+    /// empty.
+    std::function<std::vector<std::string>()> not_ready;
+    std::string version;  ///< of the program
+  };
+  explicit AdminApi(Deps deps);
+  ~AdminApi();
+  AdminApi(const AdminApi&) = delete;
+  AdminApi& operator=(const AdminApi&) = delete;
+
+  void Handle(net::HttpExchange& exchange);
+
+  /// The OpenAPI 3.1 document, indented.
+  std::string OpenApiJson() const;
+
+  /// Body of errors that the HTTP server answers by itself, in the shape of this API; for
+  /// HttpServerOptions::error_body.
+  static std::string ErrorBody(int status, std::string_view message);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace leadsman

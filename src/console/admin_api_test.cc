@@ -1,0 +1,276 @@
+#include "console/admin_api.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "console/json_views.h"
+#include "console/testing/admin_fixture.h"
+
+namespace leadsman {
+namespace {
+
+using Json = nlohmann::json;
+
+class AdminApiTest : public testing::Test {
+ protected:
+  Json Get(const std::string& path, int status = 200) {
+    net::ClientResponse response = fixture_.Call("GET", path);
+    EXPECT_EQ(response.status, status) << path << " " << response.body;
+    return Json::parse(response.body, nullptr, false);
+  }
+  Json Send(const std::string& method, const std::string& path, const std::string& body,
+            int status) {
+    net::ClientResponse response = fixture_.Call(method, path, body);
+    EXPECT_EQ(response.status, status) << path << " " << response.body;
+    return Json::parse(response.body, nullptr, false);
+  }
+  void Predict(const std::string& id, const std::string& label) {
+    std::string_view predicted[] = {label};
+    PredictionEvent event;
+    event.model = "digits";
+    event.version = 2;
+    event.version_id = 1;
+    event.unix_ms = UnixMillis(SystemClock().Now());
+    event.latency_ns = 1'000'000;
+    event.rows = 1;
+    event.request_id = id;
+    event.predicted = predicted;
+    fixture_.monitor().Emit(event);
+  }
+  AdminFixture fixture_;
+};
+
+TEST_F(AdminApiTest, IsAliveAtOnceAndReadyOnceModelsAreLoaded) {
+  EXPECT_EQ(fixture_.Call("GET", "/livez").body, "ok\n");
+  Json before = Get("/readyz", 503);
+  EXPECT_EQ(before["ready"], false);
+  EXPECT_FALSE(before["reasons"].empty());
+  fixture_.LoadModels();
+  EXPECT_EQ(Get("/readyz")["ready"], true);
+}
+
+TEST_F(AdminApiTest, ShowsModelsWithVersionsTrafficAndTotals) {
+  fixture_.LoadModels();
+  Predict("r1", "7");
+  ASSERT_TRUE(fixture_.monitor().Flush(std::chrono::seconds(10)));
+  Json model = Get("/api/v1/models/digits");
+  EXPECT_EQ(model["name"], "digits");
+  EXPECT_EQ(model["traffic"],
+            Json({{"stable", 2}, {"candidate", nullptr}, {"candidate_share", 0.0}}));
+  ASSERT_EQ(model["versions"].size(), 2u);
+  EXPECT_EQ(model["versions"][1]["state"], "ready");
+  EXPECT_EQ(model["versions"][1]["share"], 1.0);
+  EXPECT_EQ(model["versions"][0]["share"], 0.0);
+  EXPECT_EQ(model["versions"][1]["totals"]["requests"], 1);
+  EXPECT_EQ(model["versions"][1]["totals"]["accuracy"], nullptr);
+  EXPECT_EQ(Get("/api/v1/models")["models"][0], model);
+  EXPECT_EQ(Get("/api/v1/models/digit", 404)["error"]["message"],
+            "there is no model digit; did you mean digits?");
+}
+
+TEST_F(AdminApiTest, ShowsTheSharesOfARollout) {
+  fixture_.LoadModels();
+  auto routes = std::make_shared<RouteTable>();
+  routes->routes["digits"] = {1, 2, 2500};
+  fixture_.predictor().SetRoutes(routes);
+  Json model = Get("/api/v1/models/digits");
+  EXPECT_EQ(model["traffic"], Json({{"stable", 1}, {"candidate", 2}, {"candidate_share", 0.25}}));
+  EXPECT_EQ(model["versions"][0]["share"], 0.75);
+  EXPECT_EQ(model["versions"][1]["share"], 0.25);
+}
+
+TEST_F(AdminApiTest, ShowsTheServerAtAGlance) {
+  fixture_.LoadModels();
+  fixture_.rollouts.Put(FakeRollouts::Example(1));
+  RolloutView ended = FakeRollouts::Example(2);
+  ended.phase = RolloutPhase::kPromoted;
+  fixture_.rollouts.Put(ended);
+  Json status = Get("/api/v1/status");
+  EXPECT_EQ(status["version"], "0.0.1");
+  EXPECT_EQ(status["models"][0]["state"], "ready");
+  EXPECT_EQ(status["models"][0]["versions_ready"], Json({1, 2}));
+  ASSERT_EQ(status["rollouts"].size(), 1u);
+  EXPECT_EQ(status["rollouts"][0]["id"], 1);
+  EXPECT_TRUE(status["monitor"].is_object());
+}
+
+TEST_F(AdminApiTest, SetsLabelsOnReadyVersionsOnly) {
+  fixture_.LoadModels();
+  EXPECT_EQ(Send("PUT", "/api/v1/models/digits/labels/stable", R"({"version": 1})", 200)["version"],
+            1);
+  Send("PUT", "/api/v1/models/digits/labels/stable", R"({"version": 9})", 409);
+  Send("PUT", "/api/v1/models/iris/labels/stable", R"({"version": 1})", 404);
+  EXPECT_EQ(Send("PUT", "/api/v1/models/digits/labels/stable", R"({"verison": 1})",
+                 400)["error"]["message"],
+            "verison: unknown key; did you mean version?\nneeds version: a ready version");
+  Send("PUT", "/api/v1/models/digits/labels/stable", "", 400);
+}
+
+TEST_F(AdminApiTest, JoinsLabelsWithPredictions) {
+  fixture_.LoadModels();
+  Predict("r1", "7");
+  Predict("r2", "8");
+  ASSERT_TRUE(fixture_.monitor().Flush(std::chrono::seconds(10)));
+  Json receipt = Send(
+      "POST", "/api/v1/labels",
+      R"({"labels": [{"request_id": "r1", "label": 7}, {"request_id": "r2", "label": 1}]})", 200);
+  EXPECT_EQ(receipt, Json({{"accepted", 2}, {"rejected", 0}, {"errors", Json::array()}}));
+  ASSERT_TRUE(fixture_.monitor().Flush(std::chrono::seconds(10)));
+  Json totals = Get("/api/v1/models/digits")["versions"][1]["totals"];
+  EXPECT_EQ(totals["labelled"], 2);
+  EXPECT_EQ(totals["wrong"], 1);
+  EXPECT_EQ(totals["accuracy"], 0.5);
+}
+
+TEST_F(AdminApiTest, RefusesMalformedLabelsAsAWhole) {
+  Json answer = Send("POST", "/api/v1/labels",
+                     R"({"labels": [{"request_id": "r1", "label": 7}, {"label": 1}]})", 400);
+  EXPECT_EQ(answer["error"]["code"], "INVALID_ARGUMENT");
+  EXPECT_EQ(answer["error"]["details"], Json({"labels[1].request_id: is missing"}));
+  Send("POST", "/api/v1/labels", "nonsense", 400);
+}
+
+TEST_F(AdminApiTest, ShowsWindowsSinceAWhileOrATime) {
+  fixture_.LoadModels();
+  EXPECT_EQ(Get("/api/v1/models/digits/windows")["model"], "digits");
+  Get("/api/v1/models/digits/windows?since=1h");
+  EXPECT_EQ(Get("/api/v1/models/digits/windows?since=2026-03-01T12:34:56.5Z")["from"],
+            "2026-03-01T12:34:56.500Z");
+  Get("/api/v1/models/digits/windows?since=yesterday", 400);
+  Get("/api/v1/models/digits/windows?since=2026-13-01T12:34:56Z", 400);
+  Get("/api/v1/models/iris/windows", 404);
+  Get("/api/v1/models/digits/versions/x/profile", 400);
+}
+
+TEST_F(AdminApiTest, ShowsAndSteersRollouts) {
+  fixture_.LoadModels();
+  fixture_.rollouts.Put(FakeRollouts::Example(1));
+  RolloutView other = FakeRollouts::Example(2, "iris");
+  other.phase = RolloutPhase::kRolledBack;
+  other.ended = FromUnixMillis(1'700'000'100'000);
+  fixture_.rollouts.Put(other);
+  EXPECT_EQ(Get("/api/v1/rollouts")["rollouts"].size(), 2u);
+  EXPECT_EQ(Get("/api/v1/rollouts?model=iris")["rollouts"][0]["phase"], "rolled_back");
+  Json rollout = Get("/api/v1/rollouts/1");
+  EXPECT_EQ(rollout["ended"], nullptr);
+  EXPECT_EQ(rollout["gates"][0]["candidate"]["exposure_needed"], 400);
+  EXPECT_EQ(rollout["arms"]["candidate"]["requests"], 100);
+  Get("/api/v1/rollouts/9", 404);
+  Get("/api/v1/rollouts/x", 400);
+  Send("POST", "/api/v1/rollouts/1/promote", R"({"who": "ann"})", 202);
+  Send("POST", "/api/v1/rollouts/1/abort", "", 202);
+  Send("POST", "/api/v1/rollouts/2/abort", "", 409);
+  Send("POST", "/api/v1/rollouts/7/abort", "", 404);
+  Send("POST", "/api/v1/rollouts", R"({"model": "digits", "candidate": 2})", 409);
+  Send("POST", "/api/v1/rollouts", R"({"model": "digits"})", 400);
+  Send("POST", "/api/v1/rollouts", R"({"model": "none", "candidate": 2})", 404);
+  EXPECT_EQ(fixture_.rollouts.calls(),
+            (std::vector<std::string>{"promote 1 by ann", "abort 1 by admin API",
+                                      "abort 2 by admin API", "start digits 2"}));
+}
+
+TEST_F(AdminApiTest, PagesThroughAHistory) {
+  std::vector<TickView> ticks(5);
+  for (int i = 0; i < 5; ++i) ticks[i].step = i;
+  fixture_.rollouts.PutHistory(1, ticks);
+  Json page = Get("/api/v1/rollouts/1/history?limit=2&offset=1");
+  EXPECT_EQ(page["total"], 5);
+  EXPECT_EQ(page["next_offset"], 3);
+  ASSERT_EQ(page["ticks"].size(), 2u);
+  EXPECT_EQ(page["ticks"][0]["step"], 1);
+  EXPECT_EQ(Get("/api/v1/rollouts/1/history?offset=3")["next_offset"], nullptr);
+  Get("/api/v1/rollouts/1/history?limit=-1", 400);
+}
+
+TEST_F(AdminApiTest, WrongAddressesAndMethodsSayWhatIsRight) {
+  EXPECT_EQ(Get("/api/v1/nothing", 404)["error"]["code"], "NOT_FOUND");
+  EXPECT_EQ(Get("/api/v1/models/%zz", 404)["error"]["code"], "NOT_FOUND");
+  net::ClientResponse response = fixture_.Call("DELETE", "/api/v1/rollouts");
+  EXPECT_EQ(response.status, 405);
+  EXPECT_EQ(response.Header("allow"), "GET, POST");
+}
+
+TEST_F(AdminApiTest, DelegatesMetricsAndConfiguration) {
+  EXPECT_EQ(fixture_.Call("GET", "/metrics").body, "leadsman_up 1\n");
+  EXPECT_EQ(Get("/api/v1/configuration"), Json({{"models", Json::array()}}));
+}
+
+TEST_F(AdminApiTest, TheOpenApiDocumentDescribesWhatIsThere) {
+  fixture_.LoadModels();
+  fixture_.rollouts.Put(FakeRollouts::Example(1));
+  fixture_.rollouts.PutHistory(1, std::vector<TickView>(1));
+  Json document = Get("/openapi.json");
+  EXPECT_EQ(document["openapi"], "3.1.0");
+  const Json& schemas = document["components"]["schemas"];
+  std::function<void(const Json&, const Json&, const std::string&)> check =
+      [&](const Json& value, const Json& type, const std::string& where) {
+        if (type.contains("$ref")) {
+          std::string name =
+              type["$ref"].get<std::string>().substr(std::string("#/components/schemas/").size());
+          ASSERT_TRUE(schemas.contains(name)) << where << " refers to " << name;
+          return check(value, schemas[name], where);
+        }
+        if (type.contains("oneOf")) {
+          if (!value.is_null()) check(value, type["oneOf"].back(), where);
+          return;
+        }
+        for (const auto& key : type.value("required", Json::array()))
+          EXPECT_TRUE(value.contains(key)) << where << ": " << key;
+        if (value.is_object() && type.contains("properties")) {
+          for (const auto& [key, inner] : value.items()) {
+            ASSERT_TRUE(type["properties"].contains(key))
+                << where << "." << key << " is not described";
+            check(inner, type["properties"][key], where + "." + key);
+          }
+        }
+        if (value.is_array() && type.contains("items")) {
+          for (const Json& item : value) check(item, type["items"], where + "[]");
+        }
+      };
+  std::map<std::string, std::string> values{
+      {"{model}", "digits"}, {"{version}", "1"}, {"{id}", "1"}, {"{label}", "stable"}};
+  size_t operations = 0;
+  for (const auto& [path, methods] : document["paths"].items()) {
+    std::string real = path;
+    for (const auto& [name, value] : values) {
+      if (size_t at = real.find(name); at != std::string::npos)
+        real.replace(at, name.size(), value);
+    }
+    for (const auto& [method, operation] : methods.items()) {
+      ++operations;
+      EXPECT_TRUE(operation.contains("summary"));
+      std::string upper = method;
+      for (char& c : upper) c = static_cast<char>(c & ~0x20);
+      net::ClientResponse response =
+          fixture_.Call(upper, real, upper == "GET" ? "" : "{\"version\": 1}");
+      std::string status = std::to_string(response.status);
+      ASSERT_TRUE(operation["responses"].contains(status))
+          << upper << " " << real << " answers " << status << response.body;
+      const Json& content = operation["responses"][status]["content"];
+      if (content.contains("application/json")) {
+        check(Json::parse(response.body), content["application/json"]["schema"],
+              upper + " " + real);
+      }
+    }
+  }
+  EXPECT_GE(operations, 19u);
+}
+
+TEST(JsonViewsTest, LatencyQuantilesComeFromTheBuckets) {
+  LatencyBuckets buckets{};
+  EXPECT_EQ(console::LatencyQuantile(buckets, 0.5), 0);
+  buckets[LatencyScheme::Index(1'000'000)] = 99;
+  buckets[LatencyScheme::Index(50'000'000)] = 1;
+  EXPECT_NEAR(console::LatencyQuantile(buckets, 0.5), 0.001, 0.00015);
+  EXPECT_NEAR(console::LatencyQuantile(buckets, 0.999), 0.05, 0.007);
+}
+
+TEST(AdminApiErrorBodyTest, HasTheShapeOfTheApi) {
+  Json body = Json::parse(AdminApi::ErrorBody(413, "too large"));
+  EXPECT_EQ(body["error"]["code"], "RESOURCE_EXHAUSTED");
+  EXPECT_EQ(body["error"]["message"], "too large");
+}
+
+}  // namespace
+}  // namespace leadsman

@@ -1,0 +1,160 @@
+#include "console/json_views.h"
+
+#include <cmath>
+#include <numeric>
+
+#include <nlohmann/json.hpp>
+
+namespace leadsman::console {
+namespace {
+
+Json TimeJson(WallTime time) {
+  if (time == WallTime{}) return nullptr;
+  return FormatRfc3339(time);
+}
+
+/// JSON knows no infinity.
+Json NumberJson(double value) {
+  if (!std::isfinite(value)) return nullptr;
+  return value;
+}
+
+}  // namespace
+
+double Traffic::ShareOf(int64_t version) const {
+  if (version == 0) return 0;
+  if (version == candidate) return candidate_share;
+  return version == stable ? 1 - candidate_share : 0;
+}
+
+double LatencyQuantile(const LatencyBuckets& buckets, double quantile) {
+  uint64_t total = std::accumulate(buckets.begin(), buckets.end(), uint64_t{0});
+  if (total == 0) return 0;
+  auto wanted = static_cast<uint64_t>(std::ceil(quantile * static_cast<double>(total)));
+  uint64_t seen = 0;
+  for (size_t i = 0; i < buckets.size(); ++i) {
+    seen += buckets[i];
+    if (seen >= wanted && buckets[i] > 0) {
+      double low = i == 0 ? 0 : static_cast<double>(LatencyScheme::LowerEdge(i));
+      return (low + static_cast<double>(LatencyScheme::LowerEdge(i + 1))) / 2 / 1e9;
+    }
+  }
+  return 0;
+}
+
+Json TrafficJson(const Traffic& traffic) {
+  if (traffic.stable == 0) return nullptr;
+  return {{"stable", traffic.stable},
+          {"candidate", traffic.candidate == 0 ? Json(nullptr) : Json(traffic.candidate)},
+          {"candidate_share", traffic.candidate_share}};
+}
+
+Json TotalsJson(const VersionTotals& totals) {
+  Json accuracy = nullptr;
+  if (totals.labelled > 0)
+    accuracy = 1 - static_cast<double>(totals.wrong) / static_cast<double>(totals.labelled);
+  return {{"requests", totals.requests},
+          {"errors", totals.errors},
+          {"latency_p50_seconds", LatencyQuantile(totals.latency, 0.5)},
+          {"latency_p99_seconds", LatencyQuantile(totals.latency, 0.99)},
+          {"labelled", totals.labelled},
+          {"wrong", totals.wrong},
+          {"accuracy", accuracy}};
+}
+
+Json VersionJson(const VersionStatus& version, const Traffic& traffic,
+                 const VersionTotals* totals) {
+  return {{"version", version.version},
+          {"state", VersionStateName(version.state)},
+          {"reason", version.status.message()},
+          {"since", TimeJson(version.since)},
+          {"format", version.format},
+          {"backend", version.backend},
+          {"execution", version.execution},
+          {"warm_cost_seconds", ToSeconds(version.warm_cost)},
+          {"memory_bytes", version.memory_bytes},
+          {"share", traffic.ShareOf(version.version)},
+          {"totals", totals ? TotalsJson(*totals) : Json(nullptr)}};
+}
+
+Json WindowJson(const WindowSummary& window) {
+  return {{"start", TimeJson(window.start)},
+          {"seconds", window.seconds},
+          {"requests", window.requests},
+          {"errors", window.errors},
+          {"latency_p50_seconds", NumberJson(window.latency_p50_seconds)},
+          {"latency_p99_seconds", NumberJson(window.latency_p99_seconds)},
+          {"labelled", window.labelled},
+          {"wrong", window.wrong},
+          {"predicted", window.predicted}};
+}
+
+Json GateJson(const GateView& gate) {
+  return {{"gate", gate.gate},
+          {"harm_log_e", NumberJson(gate.harm_log_e)},
+          {"harm_log_bound", NumberJson(gate.harm_log_bound)},
+          {"safe_log_e", NumberJson(gate.safe_log_e)},
+          {"safe_log_bound", NumberJson(gate.safe_log_bound)},
+          {"stable", {{"exposure", gate.stable_exposure}, {"events", gate.stable_events}}},
+          {"candidate",
+           {{"exposure", gate.candidate_exposure},
+            {"events", gate.candidate_events},
+            {"exposure_needed", gate.candidate_exposure_needed}}}};
+}
+
+Json RolloutJson(const RolloutView& rollout) {
+  Json gates = Json::array();
+  for (const GateView& gate : rollout.gates) gates.push_back(GateJson(gate));
+  return {{"id", rollout.id},
+          {"model", rollout.model},
+          {"stable", rollout.stable},
+          {"candidate", rollout.candidate},
+          {"phase", RolloutPhaseName(rollout.phase)},
+          {"step", rollout.step},
+          {"step_count", rollout.step_count},
+          {"share", rollout.share},
+          {"started", TimeJson(rollout.started)},
+          {"ended", TimeJson(rollout.ended)},
+          {"reason", rollout.reason},
+          {"alpha", rollout.alpha},
+          {"beta", rollout.beta},
+          {"plan_notes", rollout.plan_notes},
+          {"arms",
+           {{"stable", {{"requests", rollout.stable_requests}, {"errors", rollout.stable_errors}}},
+            {"candidate",
+             {{"requests", rollout.candidate_requests}, {"errors", rollout.candidate_errors}}}}},
+          {"gates", std::move(gates)}};
+}
+
+Json TickJson(const TickView& tick) {
+  Json gates = Json::array();
+  for (const GateView& gate : tick.gates) gates.push_back(GateJson(gate));
+  return {{"time", TimeJson(tick.time)},
+          {"step", tick.step},
+          {"share", tick.share},
+          {"decision", tick.decision},
+          {"stable",
+           {{"requests", tick.stable_requests},
+            {"errors", tick.stable_errors},
+            {"labelled", tick.stable_labelled},
+            {"wrong", tick.stable_wrong}}},
+          {"candidate",
+           {{"requests", tick.candidate_requests},
+            {"errors", tick.candidate_errors},
+            {"labelled", tick.candidate_labelled},
+            {"wrong", tick.candidate_wrong}}},
+          {"gates", std::move(gates)}};
+}
+
+Json CountersJson(const Monitor::Counters& c) {
+  return {{"events", c.events},
+          {"events_dropped", c.events_dropped},
+          {"labels_joined", c.labels_joined},
+          {"labels_unknown", c.labels_unknown},
+          {"labels_duplicate", c.labels_duplicate},
+          {"labels_late", c.labels_late},
+          {"labels_pending", c.labels_pending},
+          {"database_errors", c.database_errors}};
+}
+
+}  // namespace leadsman::console

@@ -1,0 +1,152 @@
+#include <set>
+
+#include <nlohmann/json.hpp>
+
+#include "base/check.h"
+#include "base/strings.h"
+#include "console/route.h"
+
+namespace leadsman::console {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// The shapes of bodies. Kept as text: it reads like the document it becomes; a test checks every
+/// reference and that what the API answers has the keys that stand here.
+constexpr const char* kSchemas = R"json({
+"Error": {"type": "object", "required": ["error"], "properties": {"error": {"type": "object", "required": ["code", "message"],
+  "properties": {"code": {"type": "string", "description": "gRPC status name, as NOT_FOUND"}, "message": {"type": "string"},
+    "details": {"type": "array", "items": {"type": "string"}, "description": "one entry a problem: labels[3].label: is missing"}}}}},
+"Readiness": {"type": "object", "required": ["ready", "reasons"], "properties": {"ready": {"type": "boolean"}, "reasons": {"type": "array", "items": {"type": "string"}}}},
+"MonitorCounters": {"type": "object", "properties": {"events": {"type": "integer"}, "events_dropped": {"type": "integer"}, "labels_joined": {"type": "integer"},
+  "labels_unknown": {"type": "integer"}, "labels_duplicate": {"type": "integer"}, "labels_late": {"type": "integer"}, "labels_pending": {"type": "integer"}, "database_errors": {"type": "integer"}}},
+"ModelSummary": {"type": "object", "required": ["name", "state"], "properties": {"name": {"type": "string"}, "state": {"enum": ["ready", "loading", "failed", "empty"]},
+  "versions_ready": {"type": "array", "items": {"type": "integer"}}, "note": {"type": "string"}}},
+"ServerStatus": {"type": "object", "required": ["version", "started", "uptime_seconds", "ready", "models", "rollouts", "monitor"], "properties": {"version": {"type": "string"}, "started": {"type": "string", "format": "date-time"},
+  "uptime_seconds": {"type": "number"}, "ready": {"type": "boolean"}, "models": {"type": "array", "items": {"$ref": "#/components/schemas/ModelSummary"}},
+  "rollouts": {"type": "array", "items": {"$ref": "#/components/schemas/Rollout"}, "description": "those that have not ended"},
+  "monitor": {"oneOf": [{"type": "null"}, {"$ref": "#/components/schemas/MonitorCounters"}]}}},
+"Traffic": {"type": "object", "required": ["stable", "candidate", "candidate_share"], "properties": {"stable": {"type": "integer"}, "candidate": {"type": ["integer", "null"]}, "candidate_share": {"type": "number", "minimum": 0, "maximum": 1}}},
+"Totals": {"type": "object", "required": ["requests", "errors", "latency_p50_seconds", "latency_p99_seconds", "labelled", "wrong", "accuracy"], "properties": {"requests": {"type": "integer"}, "errors": {"type": "integer"}, "latency_p50_seconds": {"type": "number"},
+  "latency_p99_seconds": {"type": "number"}, "labelled": {"type": "integer"}, "wrong": {"type": "integer"}, "accuracy": {"type": ["number", "null"]}}},
+"Version": {"type": "object", "required": ["version", "state", "reason", "since", "format", "backend", "execution", "warm_cost_seconds", "memory_bytes", "share", "totals"], "properties": {"version": {"type": "integer"},
+  "state": {"enum": ["new", "fetching", "loading", "warming", "ready", "draining", "unloading", "gone", "failed"]}, "reason": {"type": "string", "description": "why it failed, or what is waited for"},
+  "since": {"type": ["string", "null"], "format": "date-time"}, "format": {"type": "string"}, "backend": {"type": "string"}, "execution": {"type": "string"}, "warm_cost_seconds": {"type": "number"},
+  "memory_bytes": {"type": "integer"}, "share": {"type": "number"}, "totals": {"oneOf": [{"type": "null"}, {"$ref": "#/components/schemas/Totals"}]}}},
+"Model": {"type": "object", "required": ["name", "path", "note", "labels", "traffic", "versions"], "properties": {"name": {"type": "string"}, "path": {"type": "string"}, "note": {"type": "string"},
+  "labels": {"type": "object", "additionalProperties": {"type": "integer"}}, "traffic": {"oneOf": [{"type": "null"}, {"$ref": "#/components/schemas/Traffic"}]},
+  "versions": {"type": "array", "items": {"$ref": "#/components/schemas/Version"}}}},
+"ModelList": {"type": "object", "required": ["models"], "properties": {"models": {"type": "array", "items": {"$ref": "#/components/schemas/Model"}}}},
+"Window": {"type": "object", "required": ["start", "seconds", "requests", "errors", "latency_p50_seconds", "latency_p99_seconds", "labelled", "wrong", "predicted"], "properties": {"start": {"type": ["string", "null"], "format": "date-time"}, "seconds": {"type": "number"}, "requests": {"type": "integer"},
+  "errors": {"type": "integer"}, "latency_p50_seconds": {"type": ["number", "null"]}, "latency_p99_seconds": {"type": ["number", "null"]}, "labelled": {"type": "integer"}, "wrong": {"type": "integer"},
+  "predicted": {"type": "object", "additionalProperties": {"type": "integer"}}}},
+"Windows": {"type": "object", "required": ["model", "from", "versions"], "properties": {"model": {"type": "string"}, "from": {"type": "string", "format": "date-time"},
+  "versions": {"type": "object", "additionalProperties": {"type": "array", "items": {"$ref": "#/components/schemas/Window"}}}}},
+"Profile": {"type": "object", "description": "statistics of one version's inputs, per feature"},
+"SetLabel": {"type": "object", "required": ["version"], "additionalProperties": false, "properties": {"version": {"type": "integer", "minimum": 1}}},
+"ModelLabel": {"type": "object", "required": ["model", "label", "version"], "properties": {"model": {"type": "string"}, "label": {"type": "string"}, "version": {"type": "integer"}}},
+"Gate": {"type": "object", "required": ["gate", "harm_log_e", "harm_log_bound", "safe_log_e", "safe_log_bound", "stable", "candidate"], "description": "natural logarithms; rolled back when harm_log_e reaches harm_log_bound",
+  "properties": {"gate": {"enum": ["errors", "latency", "quality"]}, "harm_log_e": {"type": ["number", "null"]}, "harm_log_bound": {"type": ["number", "null"]}, "safe_log_e": {"type": ["number", "null"]}, "safe_log_bound": {"type": ["number", "null"]},
+  "stable": {"type": "object", "properties": {"exposure": {"type": "integer"}, "events": {"type": "integer"}}},
+  "candidate": {"type": "object", "properties": {"exposure": {"type": "integer"}, "events": {"type": "integer"}, "exposure_needed": {"type": "integer"}}}}},
+"ArmRequests": {"type": "object", "properties": {"requests": {"type": "integer"}, "errors": {"type": "integer"}}},
+"ArmWindow": {"type": "object", "properties": {"requests": {"type": "integer"}, "errors": {"type": "integer"}, "labelled": {"type": "integer"}, "wrong": {"type": "integer"}}},
+"Rollout": {"type": "object", "required": ["id", "model", "stable", "candidate", "phase", "step", "step_count", "share", "started", "ended", "reason", "alpha", "beta", "plan_notes", "arms", "gates"], "properties": {"id": {"type": "integer"}, "model": {"type": "string"}, "stable": {"type": "integer"}, "candidate": {"type": "integer"},
+  "phase": {"enum": ["progressing", "held", "promoted", "rolled_back", "aborted"]}, "step": {"type": "integer"}, "step_count": {"type": "integer"}, "share": {"type": "number"}, "started": {"type": ["string", "null"], "format": "date-time"},
+  "ended": {"type": ["string", "null"], "format": "date-time"}, "reason": {"type": "string"}, "alpha": {"type": "number"}, "beta": {"type": "number"}, "plan_notes": {"type": "array", "items": {"type": "string"}},
+  "arms": {"type": "object", "properties": {"stable": {"$ref": "#/components/schemas/ArmRequests"}, "candidate": {"$ref": "#/components/schemas/ArmRequests"}}},
+  "gates": {"type": "array", "items": {"$ref": "#/components/schemas/Gate"}}}},
+"RolloutList": {"type": "object", "required": ["rollouts"], "properties": {"rollouts": {"type": "array", "items": {"$ref": "#/components/schemas/Rollout"}}}},
+"Tick": {"type": "object", "required": ["time", "step", "share", "decision", "stable", "candidate", "gates"], "properties": {"time": {"type": ["string", "null"], "format": "date-time"}, "step": {"type": "integer"}, "share": {"type": "number"}, "decision": {"type": "string"},
+  "stable": {"$ref": "#/components/schemas/ArmWindow"}, "candidate": {"$ref": "#/components/schemas/ArmWindow"}, "gates": {"type": "array", "items": {"$ref": "#/components/schemas/Gate"}}}},
+"RolloutHistory": {"type": "object", "required": ["rollout", "total", "next_offset", "ticks"], "properties": {"rollout": {"type": "integer"}, "total": {"type": "integer"}, "next_offset": {"type": ["integer", "null"]},
+  "ticks": {"type": "array", "items": {"$ref": "#/components/schemas/Tick"}}}},
+"StartRollout": {"type": "object", "required": ["model", "candidate"], "additionalProperties": false, "properties": {"model": {"type": "string"}, "candidate": {"type": "integer", "minimum": 1}}},
+"StartedRollout": {"type": "object", "description": "the rollout; only model and candidate when it begins with the next tick"},
+"Who": {"type": "object", "additionalProperties": false, "properties": {"who": {"type": "string", "description": "kept in the journal"}}},
+"Label": {"type": "object", "required": ["request_id", "label"], "additionalProperties": false, "properties": {"request_id": {"type": "string", "minLength": 1, "maxLength": 256},
+  "label": {"type": ["string", "number", "boolean"]}, "row": {"type": "integer", "minimum": 0, "default": 0, "description": "which row of the request"}}},
+"Labels": {"oneOf": [{"type": "object", "required": ["labels"], "additionalProperties": false, "properties": {"labels": {"type": "array", "maxItems": 10000, "items": {"$ref": "#/components/schemas/Label"}}}},
+  {"$ref": "#/components/schemas/Label"}]},
+"LabelReceipt": {"type": "object", "required": ["accepted", "rejected", "errors"], "properties": {"accepted": {"type": "integer"}, "rejected": {"type": "integer"}, "errors": {"type": "array", "items": {"type": "string"}}}},
+"Configuration": {"type": "object", "description": "the effective configuration; its JSON Schema: docs/reference/configuration.schema.json"},
+"OpenApi": {"type": "object"}
+})json";
+
+std::string Reason(int status) {
+  switch (status) {
+    case 200:
+      return "done";
+    case 201:
+      return "created";
+    case 202:
+      return "accepted; takes effect at the next tick";
+    case 400:
+      return "the request is wrong; the message names the field";
+    case 404:
+      return "no such thing";
+    case 409:
+      return "not possible in the present state";
+    case 429:
+      return "the queue is full; send again later";
+    case 501:
+      return "not switched on in this server";
+    case 503:
+      return "not ready";
+    default:
+      return "error";
+  }
+}
+
+Json Content(const std::string& schema) {
+  if (schema == "text") return {{"text/plain", {{"schema", {{"type", "string"}}}}}};
+  return {{"application/json", {{"schema", {{"$ref", StrCat("#/components/schemas/", schema)}}}}}};
+}
+
+Json Operation(const Route& route) {
+  Json operation = {{"operationId", route.id}, {"summary", route.summary}};
+  Json parameters = Json::array();
+  for (const Route::Parameter& parameter : route.parameters) {
+    parameters.push_back({{"name", parameter.name},
+                          {"in", parameter.in},
+                          {"required", parameter.in == "path"},
+                          {"description", parameter.doc},
+                          {"schema", {{"type", parameter.type}}}});
+  }
+  if (!parameters.empty()) operation["parameters"] = std::move(parameters);
+  if (!route.request_schema.empty()) {
+    operation["requestBody"] = {{"required", route.request_schema != "Who"},
+                                {"content", Content(route.request_schema)}};
+  }
+  Json responses = Json::object();
+  for (const auto& [status, schema] : route.responses) {
+    responses[std::to_string(status)] = {{"description", Reason(status)},
+                                         {"content", Content(schema)}};
+  }
+  operation["responses"] = std::move(responses);
+  return operation;
+}
+
+}  // namespace
+
+std::string OpenApiDocument(const std::vector<Route>& routes, std::string_view version) {
+  Json schemas = Json::parse(kSchemas);
+  Json paths = Json::object();
+  for (const Route& route : routes) {
+    std::string method = route.method;
+    for (char& c : method) c = static_cast<char>(c | 0x20);
+    paths[route.path][method] = Operation(route);
+  }
+  Json document = {
+      {"openapi", "3.1.0"},
+      {"info",
+       {{"title", "Leadsman admin API"},
+        {"version", version},
+        {"description",
+         "Health, models, rollouts with their evidence, labels and configuration of one server."}}},
+      {"paths", std::move(paths)},
+      {"components", {{"schemas", std::move(schemas)}}}};
+  return document.dump(1) + "\n";
+}
+
+}  // namespace leadsman::console

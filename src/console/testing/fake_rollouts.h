@@ -1,0 +1,111 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/mutex.h"
+#include "base/strings.h"
+#include "rollout/controller.h"
+
+namespace leadsman {
+
+/// A controller whose rollouts the test writes by hand. Thread-safe.
+class FakeRollouts final : public RolloutController {
+ public:
+  static RolloutView Example(int64_t id, const std::string& model = "digits") {
+    RolloutView view;
+    view.id = id;
+    view.model = model;
+    view.stable = 1;
+    view.candidate = 2;
+    view.step = 1;
+    view.step_count = 3;
+    view.share = 0.25;
+    view.started = FromUnixMillis(1'700'000'000'000);
+    view.reason = "waiting for more labels";
+    view.alpha = 0.01;
+    view.beta = 0.05;
+    view.stable_requests = 300;
+    view.candidate_requests = 100;
+    view.gates.push_back({.gate = "errors",
+                          .harm_log_e = 2.3,
+                          .harm_log_bound = 4.6,
+                          .safe_log_e = 1.5,
+                          .safe_log_bound = 3.0,
+                          .stable_exposure = 300,
+                          .stable_events = 3,
+                          .candidate_exposure = 100,
+                          .candidate_events = 1,
+                          .candidate_exposure_needed = 400});
+    view.plan_notes = {"errors: about 400 candidate requests are needed"};
+    return view;
+  }
+
+  void Put(RolloutView view) {
+    MutexLock lock(mutex_);
+    views_[view.id] = std::move(view);
+  }
+  void PutHistory(int64_t id, std::vector<TickView> ticks) {
+    MutexLock lock(mutex_);
+    history_[id] = std::move(ticks);
+  }
+  std::vector<std::string> calls() const {
+    MutexLock lock(mutex_);
+    return calls_;
+  }
+
+  void Start() override {}
+  void Stop() override {}
+  void TickOnce() override {}
+  void Apply(std::map<std::string, RolloutPlan>) override {}
+  std::vector<RolloutView> List() const override {
+    MutexLock lock(mutex_);
+    std::vector<RolloutView> all;
+    for (auto it = views_.rbegin(); it != views_.rend(); ++it) all.push_back(it->second);
+    return all;
+  }
+  Result<RolloutView> Get(int64_t id) const override {
+    MutexLock lock(mutex_);
+    auto found = views_.find(id);
+    if (found == views_.end()) return NotFoundError(StrCat("there is no rollout ", id));
+    return found->second;
+  }
+  Result<std::vector<TickView>> History(int64_t id) const override {
+    MutexLock lock(mutex_);
+    auto found = history_.find(id);
+    if (found == history_.end()) return NotFoundError(StrCat("there is no rollout ", id));
+    return found->second;
+  }
+  Status Promote(int64_t id, const std::string& who) override { return Decide("promote", id, who); }
+  Status Abort(int64_t id, const std::string& who) override { return Decide("abort", id, who); }
+  Status StartRollout(const std::string& model, int64_t candidate) override {
+    MutexLock lock(mutex_);
+    calls_.push_back(StrCat("start ", model, " ", candidate));
+    for (const auto& [id, view] : views_) {
+      if (view.model == model && view.phase == RolloutPhase::kProgressing) {
+        return AlreadyExistsError(StrCat("rollout ", id, " of ", model, " is running"));
+      }
+    }
+    return OkStatus();
+  }
+
+ private:
+  Status Decide(const char* what, int64_t id, const std::string& who) {
+    MutexLock lock(mutex_);
+    auto found = views_.find(id);
+    if (found == views_.end()) return NotFoundError(StrCat("there is no rollout ", id));
+    calls_.push_back(StrCat(what, " ", id, " by ", who));
+    if (found->second.phase != RolloutPhase::kProgressing)
+      return FailedPreconditionError(StrCat("rollout ", id, " has ended"));
+    return OkStatus();
+  }
+
+  mutable Mutex mutex_;
+  std::map<int64_t, RolloutView> views_ GUARDED_BY(mutex_);
+  std::map<int64_t, std::vector<TickView>> history_ GUARDED_BY(mutex_);
+  std::vector<std::string> calls_ GUARDED_BY(mutex_);
+};
+
+}  // namespace leadsman
