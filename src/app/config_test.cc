@@ -9,6 +9,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "app/version.h"
 #include "base/testing/temp_dir.h"
 
 namespace leadsman {
@@ -255,6 +256,12 @@ TEST(ConfigTest, CommittedReferenceIsTheGeneratedOne) {
   std::string folder = std::string(LEADSMAN_SOURCE_DIR) + "/docs/reference/";
   EXPECT_EQ(FileText(folder + "configuration.md"), ConfigReferencePage());
   EXPECT_EQ(FileText(folder + "configuration.schema.json"), ConfigJsonSchema());
+}
+
+TEST(ConfigTest, TheVersionOfTheProgramIsThatOfTheProject) {
+  std::string cmake = FileText(std::string(LEADSMAN_SOURCE_DIR) + "/CMakeLists.txt");
+  EXPECT_NE(cmake.find(std::string("project(leadsman VERSION ") + kLeadsmanVersion + " "),
+            std::string::npos);
 }
 
 }  // namespace

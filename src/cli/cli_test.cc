@@ -1,0 +1,252 @@
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <sstream>
+
+#include <nlohmann/json.hpp>
+
+#include "base/testing/temp_dir.h"
+#include "cli/main.h"
+#include "cli/table.h"
+#include "console/testing/admin_fixture.h"
+
+namespace leadsman::cli {
+namespace {
+
+class CliTest : public testing::Test {
+ protected:
+  int Run(std::vector<std::string> args, const std::string& input = "") {
+    out_.str("");
+    err_.str("");
+    in_.clear();
+    in_.str(input);
+    std::vector<const char*> argv{"leadsman"};
+    for (const std::string& arg : args) argv.push_back(arg.c_str());
+    AppHooks hooks;
+    hooks.version = "1.2.3";
+    hooks.serve = [&](const ServeFlags& flags) {
+      served_ = flags;
+      return 0;
+    };
+    hooks.check_config = [](const std::string& file) {
+      return file == "good.yaml" ? OkStatus()
+                                 : InvalidArgumentError("bad.yaml:1:1: x: unknown key");
+    };
+    hooks.config_reference = [](bool schema) {
+      return std::string(schema ? "{}\n" : "# Configuration\n");
+    };
+    hooks.metrics_reference = [] { return std::string("# Metrics\n"); };
+    Environment env{.out = out_, .err = err_, .in = in_};
+    env.terminal = terminal_;
+    env.getenv = [&](const std::string& name) {
+      return name == "LEADSMAN_SERVER" ? server_ : std::string();
+    };
+    env.make_client = [] { return net::MakeHttpClient(); };
+    env.wait = [&](std::chrono::milliseconds) { return on_wait_ && on_wait_(); };
+    return Main(static_cast<int>(argv.size()), argv.data(), hooks, env);
+  }
+  std::string out() const { return out_.str(); }
+  std::string err() const { return err_.str(); }
+
+  std::ostringstream out_, err_;
+  std::istringstream in_;
+  std::string server_ = "http://127.0.0.1:1";  // nobody listens there
+  bool terminal_ = false;
+  std::function<bool()> on_wait_;
+  std::optional<ServeFlags> served_;
+};
+
+class CliServerTest : public CliTest {
+ protected:
+  CliServerTest() {
+    fixture_.LoadModels();
+    server_ = fixture_.url();
+  }
+  AdminFixture fixture_;
+};
+
+TEST_F(CliTest, HelpShowsCommandsAndExitCodes) {
+  EXPECT_EQ(Run({"--help"}), kOk);
+  for (const char* word : {"serve", "status", "models", "rollout", "labels", "config", "Exit codes",
+                           "LEADSMAN_SERVER"}) {
+    EXPECT_NE(out().find(word), std::string::npos) << word;
+  }
+  EXPECT_EQ(Run({"serve", "--help"}), kOk);
+  EXPECT_NE(out().find("--model-repository ./models"), std::string::npos);
+  EXPECT_NE(out().find("manifest.json"), std::string::npos);
+}
+
+TEST_F(CliTest, WrongUsageIsExitCodeTwo) {
+  EXPECT_EQ(Run({}), kUsage);
+  EXPECT_EQ(Run({"stauts"}), kUsage);
+  EXPECT_EQ(Run({"status", "--jsno"}), kUsage);
+  EXPECT_EQ(Run({"rollout"}), kUsage);
+  EXPECT_EQ(Run({"rollout", "start", "digits", "-1"}), kUsage);
+  EXPECT_EQ(Run({"labels", "add"}), kUsage);
+  EXPECT_EQ(Run({"serve"}), kUsage);
+  EXPECT_EQ(Run({"serve", "--model", "a=b", "--port", "70000"}), kUsage);
+  EXPECT_EQ(Run({"status", "--timeout", "soon"}), kUsage);
+}
+
+TEST_F(CliTest, ServeHandsItsFlagsOn) {
+  EXPECT_EQ(Run({"serve", "--model", "a=b", "--model", "c=d", "--port", "0", "--data-dir", "",
+                 "--log-level", "debug"}),
+            kOk);
+  ASSERT_TRUE(served_);
+  EXPECT_EQ(served_->models, (std::vector<std::string>{"a=b", "c=d"}));
+  EXPECT_EQ(served_->port, 0);
+  EXPECT_EQ(served_->data_dir, "");
+  EXPECT_EQ(served_->log_level, "debug");
+  EXPECT_FALSE(served_->admin_port);
+}
+
+TEST_F(CliTest, ChecksConfigurationsAndPrintsReferences) {
+  EXPECT_EQ(Run({"config", "check", "good.yaml"}), kOk);
+  EXPECT_EQ(out(), "configuration ok\n");
+  EXPECT_EQ(Run({"config", "check", "bad.yaml"}), kUsage);
+  EXPECT_EQ(err(), "bad.yaml:1:1: x: unknown key\n");
+  EXPECT_EQ(Run({"reference", "config"}), kOk);
+  EXPECT_EQ(out(), "# Configuration\n");
+  EXPECT_EQ(Run({"reference", "config", "--json-schema"}), kOk);
+  EXPECT_EQ(out(), "{}\n");
+  EXPECT_EQ(Run({"reference", "metrics"}), kOk);
+  EXPECT_EQ(out(), "# Metrics\n");
+  EXPECT_EQ(Run({"version"}), kOk);
+  EXPECT_EQ(out(), "leadsman 1.2.3\n");
+}
+
+TEST_F(CliTest, AnAbsentServerIsExitCodeThreeWithTheNextStep) {
+  EXPECT_EQ(Run({"status"}), kUnreachable);
+  EXPECT_NE(err().find("cannot reach http://127.0.0.1:1"), std::string::npos) << err();
+  EXPECT_NE(err().find("is `leadsman serve` running? give --server"), std::string::npos) << err();
+}
+
+TEST_F(CliServerTest, StatusAndModelsAreTables) {
+  EXPECT_EQ(Run({"status"}), kOk) << err();
+  EXPECT_NE(out().find("Leadsman 0.0.1, ready"), std::string::npos) << out();
+  EXPECT_NE(out().find("MODEL   STATE  READY  NOTE\ndigits  ready  1, 2\n"), std::string::npos)
+      << out();
+  EXPECT_EQ(Run({"models"}), kOk);
+  EXPECT_NE(out().find("digits  1        ready"), std::string::npos) << out();
+  EXPECT_EQ(out().find('\x1b'), std::string::npos);
+  EXPECT_EQ(Run({"models", "digits", "--json"}), kOk);
+  EXPECT_EQ(nlohmann::json::parse(out())["name"], "digits");
+  EXPECT_EQ(Run({"models", "iris"}), kNotFound);
+  EXPECT_EQ(err(), "leadsman: there is no model iris; models: digits\n");
+}
+
+TEST_F(CliServerTest, LabelsOfVersionsCanBeMoved) {
+  EXPECT_EQ(Run({"models", "label", "digits", "stable", "1"}), kOk) << err();
+  EXPECT_EQ(out(), "label stable of digits points at version 1\n");
+  EXPECT_EQ(Run({"models", "label", "digits", "stable", "7"}), kFailed);
+}
+
+TEST_F(CliServerTest, RolloutsAreFoundByNumberOrModel) {
+  EXPECT_EQ(Run({"rollout", "list"}), kOk);
+  EXPECT_NE(out().find("no rollouts yet"), std::string::npos);
+  fixture_.rollouts.Put(FakeRollouts::Example(1));
+  fixture_.rollouts.Put(FakeRollouts::Example(2));
+  EXPECT_EQ(Run({"rollout", "list"}), kOk);
+  EXPECT_NE(out().find("1   digits  1 → 2     progressing  2/3   25%"), std::string::npos) << out();
+  EXPECT_EQ(Run({"rollout", "show", "digits"}), kOk);
+  EXPECT_NE(out().find("rollout 2  digits 1 → 2"), std::string::npos) << out();
+  EXPECT_NE(out().find("worse [##########..........] 50%"), std::string::npos) << out();
+  EXPECT_NE(out().find("bad: stable 3/300, candidate 1/100"), std::string::npos) << out();
+  EXPECT_NE(out().find("note: errors: about 400"), std::string::npos) << out();
+  EXPECT_EQ(Run({"rollout", "show", "9"}), kNotFound);
+  EXPECT_EQ(Run({"rollout", "show", "iris"}), kNotFound);
+  EXPECT_EQ(Run({"rollout", "promote", "1"}), kOk);
+  EXPECT_EQ(Run({"rollout", "abort", "digits"}), kOk);
+  EXPECT_EQ(Run({"rollout", "start", "digits", "2"}), kFailed);
+  EXPECT_EQ(fixture_.rollouts.calls(),
+            (std::vector<std::string>{"promote 1 by leadsman command line",
+                                      "abort 2 by leadsman command line", "start digits 2"}));
+}
+
+TEST_F(CliServerTest, WatchPrintsChangesUntilTheVerdict) {
+  RolloutView view = FakeRollouts::Example(1);
+  fixture_.rollouts.Put(view);
+  int waits = 0;
+  on_wait_ = [&] {
+    ++waits;
+    if (waits == 2) view.share = 0.5, view.step = 2;
+    if (waits == 4) view.phase = RolloutPhase::kRolledBack, view.reason = "wrong answers";
+    fixture_.rollouts.Put(view);
+    return true;
+  };
+  EXPECT_EQ(Run({"rollout", "watch", "digits"}), kRolledBack);
+  EXPECT_EQ(out(),
+            "rollout 1 digits 1 → 2: progressing, step 2 of 3, 25%: waiting for more labels\n"
+            "rollout 1 digits 1 → 2: progressing, step 3 of 3, 50%: waiting for more labels\n"
+            "rollout 1 digits 1 → 2: rolled_back, step 3 of 3, 50%: wrong answers\n");
+  view.phase = RolloutPhase::kPromoted;
+  fixture_.rollouts.Put(view);
+  EXPECT_EQ(Run({"rollout", "watch", "1"}), kOk);
+  view.phase = RolloutPhase::kAborted;
+  fixture_.rollouts.Put(view);
+  EXPECT_EQ(Run({"rollout", "watch", "1"}), kAborted);
+  view.phase = RolloutPhase::kHeld;
+  fixture_.rollouts.Put(view);
+  EXPECT_EQ(Run({"rollout", "watch", "1", "--until-held"}), kHeld);
+}
+
+TEST_F(CliServerTest, WatchRedrawsInATerminal) {
+  terminal_ = true;
+  RolloutView view = FakeRollouts::Example(1);
+  fixture_.rollouts.Put(view);
+  on_wait_ = [&] {
+    view.phase = RolloutPhase::kPromoted;
+    fixture_.rollouts.Put(view);
+    return true;
+  };
+  EXPECT_EQ(Run({"rollout", "watch", "1"}), kOk);
+  EXPECT_NE(out().find("\x1b[7A\x1b[J"), std::string::npos) << out();
+  EXPECT_NE(out().find("\x1b[32mpromoted"), std::string::npos) << out();
+}
+
+TEST_F(CliServerTest, LabelsComeFromArgumentsFilesAndPipes) {
+  EXPECT_EQ(Run({"labels", "add", "r1", "7"}), kOk) << err();
+  EXPECT_EQ(out(), "1 label accepted\n");
+  EXPECT_EQ(
+      Run({"labels", "add", "--file", "-"},
+          "{\"request_id\": \"a\", \"label\": 1}\n\n{\"request_id\": \"b\", \"label\": \"x\"}\n"),
+      kOk)
+      << err();
+  EXPECT_EQ(out(), "2 labels accepted\n");
+  TempDir dir;
+  std::ofstream(dir.file("l.csv")) << "request_id,label,row\r\na,1,0\r\n\"b,\"\"c\",2,1\r\n";
+  EXPECT_EQ(Run({"labels", "add", "--file", dir.file("l.csv"), "--json"}), kOk) << err();
+  EXPECT_EQ(nlohmann::json::parse(out())["accepted"], 2);
+  EXPECT_EQ(Run({"labels", "add", "--file", dir.file("none.csv")}), kFailed);
+}
+
+TEST_F(CliServerTest, ABadLineIsNamed) {
+  EXPECT_EQ(Run({"labels", "add", "--file", "-", "--format", "csv"}, "a,1\nb\nc,3\n"), kFailed);
+  EXPECT_NE(err().find("line 2: must be request_id,label"), std::string::npos) << err();
+  EXPECT_EQ(out(), "1 label accepted\n");
+  EXPECT_EQ(Run({"labels", "add", "--file", "-"}, "{\"request_id\": \"a\", \"label\": null}\n"),
+            kFailed);
+  EXPECT_NE(err().find("labels[0].label: must be a text"), std::string::npos) << err();
+}
+
+TEST_F(CliServerTest, TheServersConfigurationIsShown) {
+  EXPECT_EQ(Run({"config", "show"}), kOk) << err();
+  EXPECT_EQ(nlohmann::json::parse(out()), nlohmann::json({{"models", nlohmann::json::array()}}));
+}
+
+TEST(TableTest, AlignsByWhatIsSeen) {
+  std::ostringstream out;
+  Table table({"A", "B"});
+  table.Add({"1 → 2", "x"});
+  table.Add({Paint(true).Good("ok"), ""});
+  table.Print(out, Paint(false));
+  EXPECT_EQ(out.str(), "A      B\n1 → 2  x\n\x1b[32mok\x1b[0m\n");
+  EXPECT_EQ(Clean("a\x1b[2Jb\n"), "a [2Jb ");
+  EXPECT_EQ(Bar(0.5, 4, false), "[##..]");
+  EXPECT_EQ(Bar(-3, 4, false), "[....]");
+  EXPECT_EQ(Percent(0.125), "12.5%");
+  EXPECT_EQ(Seconds(0.0012), "1.2ms");
+}
+
+}  // namespace
+}  // namespace leadsman::cli

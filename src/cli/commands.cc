@@ -1,0 +1,455 @@
+#include "cli/commands.h"
+
+#include <algorithm>
+#include <fstream>
+
+#include <nlohmann/json.hpp>
+
+#include "base/strings.h"
+#include "cli/label_file.h"
+
+namespace leadsman::cli {
+namespace {
+
+constexpr size_t kLabelsPerCall = 1000;
+constexpr int kLabelRetries = 30;
+
+std::string Text(const Json& json, const char* key) {
+  auto found = json.find(key);
+  if (found == json.end() || found->is_null()) return "";
+  return Clean(found->is_string() ? found->get<std::string>() : found->dump());
+}
+double Number(const Json& json, const char* key) {
+  auto found = json.find(key);
+  return found != json.end() && found->is_number() ? found->get<double>() : 0;
+}
+/// Always something that can be walked.
+const Json& Items(const Json& json, const char* key) {
+  static const Json empty = Json::array();
+  auto found = json.find(key);
+  return found == json.end() || found->is_null() ? empty : *found;
+}
+
+std::string LabelsOf(const Json& model, const std::string& version) {
+  std::string out;
+  for (const auto& [label, at] : Items(model, "labels").items()) {
+    if (at.dump() == version) out += (out.empty() ? "" : ",") + Clean(label);
+  }
+  return out;
+}
+
+void AddModelRows(const Json& model, const Paint& paint, Table& table) {
+  const Json& versions = Items(model, "versions");
+  std::string note = Text(model, "note");
+  for (const Json& version : versions) {
+    std::string number = Text(version, "version");
+    std::string state = Text(version, "state");
+    if (state == "gone") continue;
+    Json totals = version.contains("totals") && version["totals"].is_object() ? version["totals"]
+                                                                              : Json::object();
+    bool accurate = totals.contains("accuracy") && totals["accuracy"].is_number();
+    std::string reason = Text(version, "reason");
+    table.Add({Text(model, "name"), number, paint.State(state), LabelsOf(model, number),
+               Percent(Number(version, "share")), Text(totals, "requests"), Text(totals, "errors"),
+               Seconds(Number(totals, "latency_p99_seconds")),
+               accurate ? Percent(Number(totals, "accuracy")) : "-", Text(version, "execution"),
+               reason.empty() ? note : reason});
+    note.clear();
+  }
+  if (versions.empty())
+    table.Add({Text(model, "name"), "-", paint.Faint("empty"), "", "", "", "", "", "", "", note});
+}
+
+Table ModelTable() {
+  return Table({"MODEL", "VERSION", "STATE", "LABELS", "SHARE", "REQUESTS", "ERRORS", "P99",
+                "ACCURACY", "RUNS", "NOTE"});
+}
+
+void AddRolloutRow(const Json& rollout, const Paint& paint, Table& table) {
+  std::string phase = Text(rollout, "phase");
+  bool running = phase == "progressing" || phase == "held";
+  table.Add({Text(rollout, "id"), Text(rollout, "model"),
+             StrCat(Text(rollout, "stable"), " → ", Text(rollout, "candidate")), paint.State(phase),
+             running ? StrCat(static_cast<int64_t>(Number(rollout, "step")) + 1, "/",
+                              Text(rollout, "step_count"))
+                     : "-",
+             Percent(Number(rollout, "share")), Text(rollout, "started"), Text(rollout, "reason")});
+}
+Table RolloutTable() {
+  return Table({"ID", "MODEL", "VERSIONS", "PHASE", "STEP", "SHARE", "STARTED", "REASON"});
+}
+
+}  // namespace
+
+int ClientContext::Fail() const {
+  env.err << "leadsman: " << api.error() << '\n';
+  return api.exit_code();
+}
+void ClientContext::PrintJson(const Json& value) const {
+  env.out << value.dump(2, ' ', false, Json::error_handler_t::replace) << '\n';
+}
+
+int ShowStatus(ClientContext& c) {
+  auto status = c.api.Get("/api/v1/status");
+  if (!status) return c.Fail();
+  if (c.json) {
+    c.PrintJson(*status);
+    return kOk;
+  }
+  bool ready = status->value("ready", false);
+  c.env.out << "Leadsman " << Text(*status, "version") << ", "
+            << (ready ? c.paint.Good("ready") : c.paint.Busy("not ready")) << ", up "
+            << static_cast<int64_t>(Number(*status, "uptime_seconds")) << " s since "
+            << Text(*status, "started") << '\n';
+  if (status->contains("monitor") && (*status)["monitor"].is_object()) {
+    const Json& m = (*status)["monitor"];
+    c.env.out << "monitor: " << Text(m, "events") << " events, " << Text(m, "events_dropped")
+              << " dropped; labels: " << Text(m, "labels_joined") << " joined, "
+              << Text(m, "labels_unknown") << " unknown, " << Text(m, "labels_duplicate")
+              << " twice, " << Text(m, "labels_late") << " late, " << Text(m, "labels_pending")
+              << " pending\n";
+  }
+  c.env.out << '\n';
+  Table models({"MODEL", "STATE", "READY", "NOTE"});
+  for (const Json& model : Items(*status, "models")) {
+    std::vector<std::string> ready_versions;
+    for (const Json& version : Items(model, "versions_ready"))
+      ready_versions.push_back(version.dump());
+    models.Add({Text(model, "name"), c.paint.State(Text(model, "state")),
+                Join(ready_versions, ", "), Text(model, "note")});
+  }
+  if (models.empty()) {
+    c.env.out << "no models: give `leadsman serve` --model NAME=PATH or a file with models:\n";
+  } else {
+    models.Print(c.env.out, c.paint);
+  }
+  Table rollouts = RolloutTable();
+  for (const Json& rollout : Items(*status, "rollouts")) AddRolloutRow(rollout, c.paint, rollouts);
+  if (!rollouts.empty()) {
+    c.env.out << '\n';
+    rollouts.Print(c.env.out, c.paint);
+  }
+  return kOk;
+}
+
+int ShowModels(ClientContext& c, const std::string& model) {
+  auto answer = c.api.Get(model.empty() ? "/api/v1/models" : "/api/v1/models/" + UrlEncode(model));
+  if (!answer) return c.Fail();
+  if (c.json) {
+    c.PrintJson(*answer);
+    return kOk;
+  }
+  Table table = ModelTable();
+  if (model.empty()) {
+    for (const Json& one : Items(*answer, "models")) AddModelRows(one, c.paint, table);
+  } else {
+    AddModelRows(*answer, c.paint, table);
+  }
+  table.Print(c.env.out, c.paint);
+  return kOk;
+}
+
+int SetModelLabel(ClientContext& c, const std::string& model, const std::string& label,
+                  int64_t version) {
+  auto answer =
+      c.api.Call("PUT", StrCat("/api/v1/models/", UrlEncode(model), "/labels/", UrlEncode(label)),
+                 Json({{"version", version}}).dump());
+  if (!answer) return c.Fail();
+  if (c.json) {
+    c.PrintJson(*answer);
+  } else {
+    c.env.out << "label " << Clean(label) << " of " << Clean(model) << " points at version "
+              << version << '\n';
+  }
+  return kOk;
+}
+
+int ShowConfig(ClientContext& c) {
+  auto answer = c.api.Get("/api/v1/configuration");
+  if (!answer) return c.Fail();
+  c.PrintJson(*answer);
+  return kOk;
+}
+
+std::optional<int64_t> ResolveRollout(ClientContext& c, const std::string& id, int& exit_code) {
+  if (auto number = ParseInt64(id)) return number;
+  auto list = c.api.Get("/api/v1/rollouts?model=" + UrlEncode(id));
+  if (!list) {
+    exit_code = c.Fail();
+    return std::nullopt;
+  }
+  const Json& rollouts = Items(*list, "rollouts");
+  if (rollouts.empty()) {
+    c.env.err << "leadsman: there is no rollout of a model " << Clean(id)
+              << "; `leadsman rollout list` shows them all\n";
+    exit_code = kNotFound;
+    return std::nullopt;
+  }
+  return static_cast<int64_t>(Number(rollouts[0], "id"));
+}
+
+int ListRollouts(ClientContext& c, const std::string& model) {
+  auto list =
+      c.api.Get(model.empty() ? "/api/v1/rollouts" : "/api/v1/rollouts?model=" + UrlEncode(model));
+  if (!list) return c.Fail();
+  if (c.json) {
+    c.PrintJson(*list);
+    return kOk;
+  }
+  Table table = RolloutTable();
+  for (const Json& rollout : Items(*list, "rollouts")) AddRolloutRow(rollout, c.paint, table);
+  if (table.empty()) {
+    c.env.out << "no rollouts yet: one begins when a model with a rollout plan has a new version\n";
+  } else {
+    table.Print(c.env.out, c.paint);
+  }
+  return kOk;
+}
+
+int ShowRollout(ClientContext& c, const std::string& id) {
+  int exit_code = kOk;
+  auto number = ResolveRollout(c, id, exit_code);
+  if (!number) return exit_code;
+  auto rollout = c.api.Get(StrCat("/api/v1/rollouts/", *number));
+  if (!rollout) return c.Fail();
+  if (c.json) {
+    c.PrintJson(*rollout);
+    return kOk;
+  }
+  c.env.out << RolloutPicture(*rollout, c.paint, c.env.columns);
+  for (const Json& note : Items(*rollout, "plan_notes")) {
+    if (note.is_string()) c.env.out << "note: " << Clean(note.get<std::string>()) << '\n';
+  }
+  return kOk;
+}
+
+int ShowRolloutHistory(ClientContext& c, const std::string& id) {
+  int exit_code = kOk;
+  auto number = ResolveRollout(c, id, exit_code);
+  if (!number) return exit_code;
+  Json ticks = Json::array();
+  for (int64_t offset = 0;;) {
+    auto page = c.api.Get(StrCat("/api/v1/rollouts/", *number, "/history?offset=", offset));
+    if (!page) return c.Fail();
+    for (const Json& tick : Items(*page, "ticks")) ticks.push_back(tick);
+    auto next = page->find("next_offset");
+    if (next == page->end() || !next->is_number_integer() || next->get<int64_t>() <= offset) break;
+    offset = next->get<int64_t>();
+  }
+  if (c.json) {
+    c.PrintJson({{"rollout", *number}, {"ticks", std::move(ticks)}});
+    return kOk;
+  }
+  Table table({"TIME", "STEP", "SHARE", "STABLE", "ERRORS", "WRONG", "CANDIDATE", "ERRORS", "WRONG",
+               "EVIDENCE", "DECISION"});
+  for (const Json& tick : ticks) {
+    auto arm = [&](const char* name) { return tick.contains(name) ? tick[name] : Json::object(); };
+    Json stable = arm("stable"), candidate = arm("candidate");
+    auto wrong = [](const Json& a) { return StrCat(Text(a, "wrong"), "/", Text(a, "labelled")); };
+    std::string evidence;
+    for (const Json& gate : Items(tick, "gates")) {
+      double bound = Number(gate, "harm_log_bound");
+      evidence +=
+          StrCat(evidence.empty() ? "" : " ", Text(gate, "gate"), " ",
+                 bound > 0 ? Percent(std::max(0.0, Number(gate, "harm_log_e") / bound)) : "-");
+    }
+    table.Add({Text(tick, "time"), std::to_string(static_cast<int64_t>(Number(tick, "step")) + 1),
+               Percent(Number(tick, "share")), Text(stable, "requests"), Text(stable, "errors"),
+               wrong(stable), Text(candidate, "requests"), Text(candidate, "errors"),
+               wrong(candidate), evidence, Text(tick, "decision")});
+  }
+  table.Print(c.env.out, c.paint);
+  return kOk;
+}
+
+int DecideRollout(ClientContext& c, const std::string& id, bool promote) {
+  int exit_code = kOk;
+  auto number = ResolveRollout(c, id, exit_code);
+  if (!number) return exit_code;
+  std::string user = c.env.getenv("USER");
+  auto answer =
+      c.api.Call("POST", StrCat("/api/v1/rollouts/", *number, promote ? "/promote" : "/abort"),
+                 Json({{"who", user.empty() ? "leadsman command line" : user}})
+                     .dump(-1, ' ', true, Json::error_handler_t::replace));
+  if (!answer) return c.Fail();
+  if (c.json) {
+    c.PrintJson(*answer);
+  } else {
+    c.env.out << "rollout " << *number << " of " << Text(*answer, "model")
+              << (promote ? " will be promoted" : " will be aborted")
+              << " at its next tick; `leadsman rollout watch " << *number
+              << "` shows when it is done\n";
+  }
+  return kOk;
+}
+
+int StartRollout(ClientContext& c, const std::string& model, int64_t version) {
+  auto answer = c.api.Call("POST", "/api/v1/rollouts",
+                           Json({{"model", model}, {"candidate", version}})
+                               .dump(-1, ' ', true, Json::error_handler_t::replace));
+  if (!answer) return c.Fail();
+  if (c.json) {
+    c.PrintJson(*answer);
+  } else {
+    c.env.out << "the rollout of " << Clean(model) << " version " << version
+              << " begins; `leadsman rollout watch " << Clean(model) << "` shows it\n";
+  }
+  return kOk;
+}
+
+int AddLabels(ClientContext& c, const LabelsOptions& options) {
+  std::ifstream file;
+  if (!options.file.empty() && options.file != "-") {
+    file.open(options.file);
+    if (!file) {
+      c.env.err << "leadsman: cannot read " << options.file << '\n';
+      return kFailed;
+    }
+  }
+  uint64_t accepted = 0;
+  auto send = [&](const std::vector<std::string>& entries) -> int {
+    std::string body = StrCat("{\"labels\":[", Join(entries, ","), "]}");
+    for (int attempt = 0;; ++attempt) {
+      auto answer = c.api.Call("POST", "/api/v1/labels", body);
+      if (answer) {
+        accepted += static_cast<uint64_t>(Number(*answer, "accepted"));
+        return kOk;
+      }
+      // A full queue empties; what was taken from this batch counts once when it comes again.
+      if (c.api.http_status() != 429 || attempt >= kLabelRetries ||
+          !c.env.wait(std::chrono::seconds(1)))
+        return c.Fail();
+    }
+  };
+  auto finish = [&](int code) {
+    if (c.json) {
+      c.PrintJson({{"accepted", accepted}});
+    } else {
+      c.env.out << accepted << (accepted == 1 ? " label" : " labels") << " accepted\n";
+    }
+    return code;
+  };
+  if (options.file.empty()) {
+    int code = send({LabelEntry(options.request_id, options.label, options.row)});
+    return code == kOk ? finish(kOk) : code;
+  }
+  bool csv = options.format == "csv" || (options.format.empty() && options.file.ends_with(".csv"));
+  LabelReader reader(options.file == "-" ? c.env.in : file,
+                     csv ? LabelReader::Format::kCsv : LabelReader::Format::kJsonLines);
+  for (;;) {
+    std::vector<std::string> entries;
+    Status status = reader.Next(kLabelsPerCall, entries);
+    if (!entries.empty()) {
+      int code = send(entries);
+      if (code != kOk) return finish(code);
+    }
+    if (!status.ok()) {
+      c.env.err << "leadsman: " << options.file << ": " << status.message()
+                << "; what stands before it was sent\n";
+      return finish(kFailed);
+    }
+    if (entries.empty()) return finish(kOk);
+  }
+}
+
+// ---- Rollouts as pictures ----------------------------------------------------------------------------------------
+
+std::string RolloutPicture(const Json& rollout, const Paint& paint, int columns) {
+  int bar = std::clamp((columns - 60) / 2, 10, 24);
+  bool blocks = paint.on();
+  std::string out;
+  std::string phase = Text(rollout, "phase");
+  double share = Number(rollout, "share");
+  out +=
+      StrCat(paint.Bold(StrCat("rollout ", Text(rollout, "id"), "  ", Text(rollout, "model"), " ",
+                               Text(rollout, "stable"), " → ", Text(rollout, "candidate"))),
+             "  ", paint.State(phase), "  step ", static_cast<int64_t>(Number(rollout, "step")) + 1,
+             " of ", Text(rollout, "step_count"), "\n");
+  out += StrCat("traffic    ", Bar(share, bar, blocks), " ", Percent(share), " to version ",
+                Text(rollout, "candidate"), "\n");
+  Json arms = rollout.contains("arms") ? rollout["arms"] : Json::object();
+  for (const char* arm : {"stable", "candidate"}) {
+    if (!arms.contains(arm)) continue;
+    std::string name = arm;
+    name.append(11 - name.size(), ' ');
+    out += StrCat(name, Text(arms[arm], "requests"), " requests, ", Text(arms[arm], "errors"),
+                  " errors\n");
+  }
+  for (const Json& gate : Items(rollout, "gates")) {
+    auto share_of = [&](const char* value, const char* bound) {
+      double b = Number(gate, bound);
+      return b > 0 ? Number(gate, value) / b : 0.0;
+    };
+    auto counts = [&](const char* arm) {
+      if (!gate.contains(arm)) return std::string();
+      return StrCat(Text(gate[arm], "events"), "/", Text(gate[arm], "exposure"));
+    };
+    double harm = share_of("harm_log_e", "harm_log_bound");
+    double safe = share_of("safe_log_e", "safe_log_bound");
+    std::string name = Text(gate, "gate");
+    name.append(name.size() < 11 ? 11 - name.size() : 1, ' ');
+    out += StrCat(name, "worse ",
+                  harm >= 1 ? paint.Bad(Bar(harm, bar, blocks)) : Bar(harm, bar, blocks), " ",
+                  Percent(std::max(0.0, harm)), "  safe ",
+                  safe >= 1 ? paint.Good(Bar(safe, bar, blocks)) : Bar(safe, bar, blocks), " ",
+                  Percent(std::max(0.0, safe)), "  bad: stable ", counts("stable"), ", candidate ",
+                  counts("candidate"), "\n");
+  }
+  out += StrCat("reason     ", Text(rollout, "reason"), "\n");
+  return out;
+}
+
+int WatchRollout(ClientContext& c, const std::string& id, const WatchOptions& options) {
+  int exit_code = kOk;
+  auto number = ResolveRollout(c, id, exit_code);
+  if (!number) return exit_code;
+  std::string path = StrCat("/api/v1/rollouts/", *number);
+  std::string shown;
+  int drawn_lines = 0;
+  int missed = 0;
+  for (;;) {
+    auto rollout = c.api.Get(path);
+    if (!rollout) {
+      // A server that restarts goes on where it was; so does the watcher, for a while.
+      bool wait = c.api.exit_code() == kUnreachable && !shown.empty() && ++missed < 60;
+      if (!wait || !c.env.wait(options.interval)) return c.Fail();
+      continue;
+    }
+    missed = 0;
+    std::string phase = Text(*rollout, "phase");
+    if (c.json) {
+      std::string line = rollout->dump(-1, ' ', false, Json::error_handler_t::replace);
+      if (line != shown) c.env.out << line << std::endl;
+      shown = line;
+    } else if (c.env.terminal) {
+      std::string picture = RolloutPicture(*rollout, c.paint, c.env.columns);
+      if (drawn_lines > 0) c.env.out << "\x1b[" << drawn_lines << "A\x1b[J";
+      c.env.out << picture << std::flush;
+      drawn_lines = 0;
+      size_t start = 0;
+      for (size_t at; (at = picture.find('\n', start)) != std::string::npos; start = at + 1) {
+        // A line longer than the terminal takes several.
+        auto width = DisplayWidth(std::string_view(picture).substr(start, at - start));
+        drawn_lines +=
+            1 + static_cast<int>(
+                    width == 0 ? 0 : (width - 1) / static_cast<size_t>(std::max(1, c.env.columns)));
+      }
+      shown = picture;
+    } else {
+      std::string line = StrCat(
+          "rollout ", *number, " ", Text(*rollout, "model"), " ", Text(*rollout, "stable"), " → ",
+          Text(*rollout, "candidate"), ": ", phase, ", step ",
+          static_cast<int64_t>(Number(*rollout, "step")) + 1, " of ", Text(*rollout, "step_count"),
+          ", ", Percent(Number(*rollout, "share")), ": ", Text(*rollout, "reason"));
+      if (line != shown) c.env.out << line << std::endl;
+      shown = line;
+    }
+    if (phase == "promoted") return kOk;
+    if (phase == "rolled_back") return kRolledBack;
+    if (phase == "aborted") return kAborted;
+    if (phase == "held" && options.until_held) return kHeld;
+    if (!c.env.wait(options.interval)) return kFailed;
+  }
+}
+
+}  // namespace leadsman::cli

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "cli/api_client.h"
+#include "cli/main.h"
+#include "cli/table.h"
+
+namespace leadsman::cli {
+
+/// What every command that talks to a server has.
+struct ClientContext {
+  Environment& env;
+  ApiClient& api;
+  Paint paint;
+  bool json = false;
+
+  /// Says why the latest call failed; returns its exit code.
+  int Fail() const;
+  void PrintJson(const Json& json) const;
+};
+
+// Each carries out one command and returns its exit code.
+int ShowStatus(ClientContext& c);
+int ShowModels(ClientContext& c, const std::string& model);
+int SetModelLabel(ClientContext& c, const std::string& model, const std::string& label,
+                  int64_t version);
+int ShowConfig(ClientContext& c);
+
+int ListRollouts(ClientContext& c, const std::string& model);
+int ShowRollout(ClientContext& c, const std::string& id);
+int ShowRolloutHistory(ClientContext& c, const std::string& id);
+int DecideRollout(ClientContext& c, const std::string& id, bool promote);
+int StartRollout(ClientContext& c, const std::string& model, int64_t version);
+
+struct WatchOptions {
+  std::chrono::milliseconds interval{500};
+  bool until_held = false;
+};
+int WatchRollout(ClientContext& c, const std::string& id, const WatchOptions& options);
+
+struct LabelsOptions {
+  std::string request_id, label;
+  uint32_t row = 0;
+  std::string file;    ///< "-": standard input
+  std::string format;  ///< "jsonl" or "csv"; empty: by the file's name
+};
+int AddLabels(ClientContext& c, const LabelsOptions& options);
+
+/// The number of a rollout given as a number or as a model's name (its newest); nothing when there is none, and then
+/// the reason has been said and `exit_code` set.
+std::optional<int64_t> ResolveRollout(ClientContext& c, const std::string& id, int& exit_code);
+
+/// The lines of one rollout with its evidence.
+std::string RolloutPicture(const Json& rollout, const Paint& paint, int columns);
+
+}  // namespace leadsman::cli

@@ -1,0 +1,297 @@
+#include "cli/main.h"
+
+#include <ostream>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+
+#include "base/schema.h"
+#include "base/strings.h"
+#include "cli/api_client.h"
+#include "cli/commands.h"
+
+namespace leadsman::cli {
+namespace {
+
+constexpr const char* kDefaultServer = "http://127.0.0.1:8502";
+
+constexpr const char* kFooter =
+    "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 server unreachable, 4 not "
+    "found;\n"
+    "            `rollout watch`: 0 promoted, 10 rolled back, 11 aborted, 12 held (with "
+    "--until-held).\n"
+    "Environment: LEADSMAN_SERVER is the default of --server; NO_COLOR switches colours off.\n"
+    "Begin with:  leadsman serve --model-repository ./models";
+
+constexpr const char* kServeFooter =
+    "Examples:\n"
+    "  leadsman serve --model-repository ./models          each sub-folder a model: "
+    "./models/digits/1/manifest.json\n"
+    "  leadsman serve --model digits=./models/digits       one model\n"
+    "  leadsman serve --config leadsman.yaml               with rollout plans and monitoring\n"
+    "  leadsman serve --config leadsman.yaml --check-config\n"
+    "\n"
+    "A version is a folder with a manifest.json, written last. Then:\n"
+    "  curl -d '{\"instances\": [[…]]}' http://127.0.0.1:8501/v1/models/digits:predict\n"
+    "  curl -d '{\"inputs\": [{\"name\": \"x\", \"datatype\": \"FP32\", \"shape\": [1, 64], "
+    "\"data\": […]}]}' \\\n"
+    "       http://127.0.0.1:8501/v2/models/digits/infer\n"
+    "  leadsman status\n"
+    "\n"
+    "Flags win over the file. SIGTERM finishes the running requests first; a second one ends at "
+    "once.";
+
+/// What a client command was given beside its own arguments.
+struct ClientFlags {
+  std::string server;
+  std::string timeout = "10s";
+  bool json = false;
+};
+
+class CommandLine {
+ public:
+  CommandLine(const AppHooks& hooks, Environment& env)
+      : hooks_(hooks),
+        env_(env),
+        app_("Serves models, watches them, and lets the evidence decide on new versions.",
+             "leadsman") {
+    app_.require_subcommand(1);
+    app_.footer(kFooter);
+    app_.set_version_flag("--version", hooks.version);
+    app_.failure_message(CLI::FailureMessage::simple);
+    app_.get_formatter()->column_width(34);
+    AddServe();
+    AddShow();
+    AddRollout();
+    AddLabelsCommand();
+    AddConfig();
+  }
+
+  int Run(int argc, const char* const* argv) {
+    try {
+      app_.parse(argc, argv);
+    } catch (const CLI::ParseError& e) {
+      // Help and version are "errors" too, with the code 0.
+      return app_.exit(e, env_.out, env_.err) == 0 ? kOk : kUsage;
+    }
+    return action_ ? action_() : static_cast<int>(kUsage);
+  }
+
+ private:
+  void AddServe() {
+    CLI::App* serve =
+        app_.add_subcommand("serve", "Serve models, watch them, roll new versions out");
+    serve->footer(kServeFooter);
+    ServeFlags& f = serve_;
+    serve->add_option("--config,-c", f.config, "Configuration file (YAML)")->type_name("FILE");
+    serve->add_flag("--check-config", f.check_config, "Check the configuration and end");
+    serve->add_option("--model", f.models, "A model: NAME=PATH; PATH holds one folder a version")
+        ->type_name("NAME=PATH")
+        ->allow_extra_args(false);
+    serve
+        ->add_option("--model-repository", f.model_repository,
+                     "A folder of models: each sub-folder is one")
+        ->type_name("DIR");
+    serve->add_option("--address", f.address, "Where clients are served [0.0.0.0]")
+        ->type_name("IP");
+    serve->add_option("--port", f.port, "Port for clients [8501]; 0 = any free one")
+        ->type_name("PORT");
+    serve->add_option("--admin-address", f.admin_address, "Where operators are served [127.0.0.1]")
+        ->type_name("IP");
+    serve->add_option("--admin-port", f.admin_port, "Port for admin API and /metrics [8502]")
+        ->type_name("PORT");
+    serve
+        ->add_option("--data-dir", f.data_dir,
+                     "Journal and history [leadsman-data]; empty = in memory")
+        ->type_name("DIR");
+    serve->add_option("--plugin-dir", f.plugin_dirs, "Folder of backend plug-ins (repeatable)")
+        ->type_name("DIR")
+        ->allow_extra_args(false);
+    serve
+        ->add_option("--runtime-dir", f.runtime_dirs,
+                     "Folder of model runtimes' libraries (repeatable)")
+        ->type_name("DIR")
+        ->allow_extra_args(false);
+    serve->add_option("--log-level", f.log_level, "debug, info, warn or error [info]")
+        ->type_name("LEVEL");
+    serve->add_option("--log-format", f.log_format, "text or json [text]")->type_name("FORMAT");
+    serve->callback([this] {
+      action_ = [this]() -> int {
+        if (serve_.config.empty() && serve_.models.empty() && !serve_.model_repository) {
+          env_.err << "leadsman: nothing to serve: give --config FILE, --model NAME=PATH or "
+                      "--model-repository DIR\n";
+          return kUsage;
+        }
+        return hooks_.serve(serve_);
+      };
+    });
+    CLI::App* version = app_.add_subcommand("version", "Print the version");
+    version->callback([this] {
+      action_ = [this] {
+        env_.out << "leadsman " << hooks_.version << '\n';
+        return static_cast<int>(kOk);
+      };
+    });
+  }
+
+  void AddShow() {
+    Client(app_.add_subcommand("status", "The running server at a glance"),
+           [](ClientContext& c) { return ShowStatus(c); });
+    CLI::App* models = app_.add_subcommand("models", "Models and their versions");
+    models->add_option("NAME", name_, "Only this model");
+    Client(models, [this](ClientContext& c) { return ShowModels(c, name_); });
+    CLI::App* label = models->add_subcommand("label", "Point a label at a ready version");
+    label->add_option("MODEL", label_model_, "The model")->required();
+    label->add_option("LABEL", label_name_, "The label, as stable")->required();
+    label->add_option("VERSION", number_, "The version")->required()->check(CLI::PositiveNumber);
+    Client(label, [this](ClientContext& c) {
+      return SetModelLabel(c, label_model_, label_name_, number_);
+    });
+  }
+
+  void AddRollout() {
+    CLI::App* rollout = app_.add_subcommand(
+        "rollout", "Rollouts and their evidence; ID is a number or a model's name (its newest)");
+    rollout->require_subcommand(1);
+    CLI::App* list = rollout->add_subcommand("list", "All rollouts, the newest first");
+    list->add_option("--model", name_, "Only of this model")->type_name("NAME");
+    Client(list, [this](ClientContext& c) { return ListRollouts(c, name_); });
+    auto with_id = [&](const char* name, const char* doc, std::function<int(ClientContext&)> run) {
+      CLI::App* sub = rollout->add_subcommand(name, doc);
+      sub->add_option("ID", id_, "Number, or a model's name")->required();
+      Client(sub, std::move(run));
+      return sub;
+    };
+    with_id("show", "One rollout with its evidence",
+            [this](ClientContext& c) { return ShowRollout(c, id_); });
+    with_id("history", "Every tick of a rollout",
+            [this](ClientContext& c) { return ShowRolloutHistory(c, id_); });
+    with_id("promote", "End it with the candidate, evidence or not",
+            [this](ClientContext& c) { return DecideRollout(c, id_, true); });
+    with_id("abort", "End it with the stable version",
+            [this](ClientContext& c) { return DecideRollout(c, id_, false); });
+    CLI::App* watch = with_id("watch", "Show the evidence grow until the verdict",
+                              [this](ClientContext& c) { return WatchRollout(c, id_, watch_); });
+    watch->add_flag("--until-held", watch_.until_held, "End when the rollout is held, too");
+    CLI::App* start =
+        rollout->add_subcommand("start", "Roll out a version that was rejected or passed over");
+    start->add_option("MODEL", name_, "The model")->required();
+    start->add_option("VERSION", number_, "The version")->required()->check(CLI::PositiveNumber);
+    Client(start, [this](ClientContext& c) { return StartRollout(c, name_, number_); });
+  }
+
+  void AddLabelsCommand() {
+    CLI::App* labels = app_.add_subcommand("labels", "True answers for past predictions");
+    labels->require_subcommand(1);
+    CLI::App* add = labels->add_subcommand("add", "Add one label, or many from a file");
+    add->footer(
+        "A file has one label a line: {\"request_id\": \"r1\", \"label\": 7, \"row\": 0}, or as "
+        "CSV: request_id,label[,row]");
+    CLI::Option* id =
+        add->add_option("REQUEST_ID", labels_.request_id, "The x-request-id of the prediction");
+    CLI::Option* label = add->add_option("LABEL", labels_.label, "The true answer");
+    add->add_option("--row", labels_.row, "Which row of the request [0]")->type_name("N");
+    CLI::Option* file =
+        add->add_option("--file", labels_.file, "JSON lines or CSV; - is standard input")
+            ->type_name("FILE");
+    add->add_option("--format", labels_.format, "jsonl or csv [by the file's name]")
+        ->check(CLI::IsMember({"jsonl", "csv"}))
+        ->type_name("FORMAT");
+    file->excludes(id);
+    file->excludes(label);
+    Client(add, [this](ClientContext& c) -> int {
+      if (labels_.file.empty() && (labels_.request_id.empty() || labels_.label.empty())) {
+        env_.err << "leadsman: give REQUEST_ID and LABEL, or --file FILE\n";
+        return kUsage;
+      }
+      return AddLabels(c, labels_);
+    });
+  }
+
+  void AddConfig() {
+    CLI::App* config = app_.add_subcommand("config", "Configuration files");
+    config->require_subcommand(1);
+    CLI::App* check = config->add_subcommand("check", "Check a file without a server");
+    check->add_option("FILE", file_, "The file")->required();
+    check->callback([this] {
+      action_ = [this]() -> int {
+        Status status = hooks_.check_config(file_);
+        if (!status.ok()) {
+          env_.err << status.message() << '\n';
+          return kUsage;
+        }
+        env_.out << "configuration ok\n";
+        return kOk;
+      };
+    });
+    Client(config->add_subcommand("show", "The effective configuration of the running server"),
+           [](ClientContext& c) { return ShowConfig(c); });
+    CLI::App* reference = app_.add_subcommand("reference", "Reference pages, generated");
+    reference->require_subcommand(1);
+    CLI::App* page = reference->add_subcommand("config", "The configuration file, as Markdown");
+    page->add_flag("--json-schema", json_schema_, "As JSON Schema");
+    page->callback([this] {
+      action_ = [this] {
+        env_.out << hooks_.config_reference(json_schema_);
+        return static_cast<int>(kOk);
+      };
+    });
+    CLI::App* metrics = reference->add_subcommand("metrics", "The metrics, as Markdown");
+    metrics->callback([this] {
+      action_ = [this] {
+        env_.out << hooks_.metrics_reference();
+        return static_cast<int>(kOk);
+      };
+    });
+  }
+
+  /// A command that talks to a server.
+  void Client(CLI::App* sub, std::function<int(ClientContext&)> run) {
+    sub->add_option("--server", client_.server,
+                    "Admin address of the server [$LEADSMAN_SERVER or http://127.0.0.1:8502]")
+        ->type_name("URL");
+    sub->add_option("--timeout", client_.timeout, "For one call [10s]")->type_name("DURATION");
+    sub->add_flag("--json", client_.json, "JSON for scripts");
+    sub->callback([this, sub, run] {
+      // The callback of a command runs after its sub-command's: the inner one has the word.
+      if (!sub->get_subcommands().empty()) return;
+      action_ = [this, run]() -> int {
+        auto timeout = schema::ParseTime(client_.timeout);
+        if (!timeout || timeout->count() <= 0) {
+          env_.err << "leadsman: --timeout: must be a duration like 10s or 500ms\n";
+          return kUsage;
+        }
+        std::string server = client_.server;
+        if (server.empty()) server = env_.getenv("LEADSMAN_SERVER");
+        if (server.empty()) server = kDefaultServer;
+        ApiClient api(env_.make_client(),
+                      {server, std::chrono::duration_cast<std::chrono::milliseconds>(*timeout)});
+        bool colours = env_.terminal && env_.getenv("NO_COLOR").empty();
+        ClientContext context{env_, api, Paint(colours), client_.json};
+        return run(context);
+      };
+    });
+  }
+
+  const AppHooks& hooks_;
+  Environment& env_;
+  CLI::App app_;
+  std::function<int()> action_;
+  ServeFlags serve_;
+  ClientFlags client_;
+  WatchOptions watch_;
+  LabelsOptions labels_;
+  std::string name_, id_, file_, label_model_, label_name_;
+  int64_t number_ = 0;
+  bool json_schema_ = false;
+};
+
+}  // namespace
+
+int Main(int argc, const char* const* argv, const AppHooks& hooks, Environment& environment) {
+  CommandLine command_line(hooks, environment);
+  return command_line.Run(argc, argv);
+}
+
+}  // namespace leadsman::cli

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <iosfwd>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "net/http_client.h"
+
+namespace leadsman::cli {
+
+/// What `leadsman serve` was asked for. The program (src/main.cc) turns it into a configuration.
+struct ServeFlags {
+  std::string config;  ///< file; empty: flags only
+  bool check_config = false;
+  std::vector<std::string> models;  ///< "NAME=PATH"
+  std::optional<std::string> model_repository;
+  std::optional<std::string> address;
+  std::optional<uint16_t> port;
+  std::optional<std::string> admin_address;
+  std::optional<uint16_t> admin_port;
+  std::optional<std::string> data_dir;
+  std::vector<std::string> plugin_dirs;
+  std::vector<std::string> runtime_dirs;
+  std::optional<std::string> log_level;
+  std::optional<std::string> log_format;
+};
+
+/// What the commands need of the rooms beside this one.
+struct AppHooks {
+  std::string version;
+  /// Runs the server; returns the exit code. With `check_config` it must not start anything.
+  std::function<int(const ServeFlags&)> serve;
+  /// Reads and checks a configuration file; the message has one problem a line.
+  std::function<Status(const std::string& file)> check_config;
+  std::function<std::string(bool json_schema)> config_reference;
+  std::function<std::string()> metrics_reference;
+};
+
+/// The world around the commands; tests pass their own.
+struct Environment {
+  std::ostream& out;
+  std::ostream& err;
+  std::istream& in;
+  bool terminal = false;  ///< whether `out` is one
+  int columns = 100;      ///< of the terminal
+  std::function<std::string(const std::string& name)> getenv;
+  std::function<std::unique_ptr<net::HttpClient>()> make_client;
+  /// Waits between two looks; false when the user has had enough (Ctrl-C).
+  std::function<bool(std::chrono::milliseconds)> wait;
+};
+
+/// Exit codes of all commands; in --help too.
+enum ExitCode : int {
+  kOk = 0,
+  kFailed = 1,
+  kUsage = 2,
+  kUnreachable = 3,
+  kNotFound = 4,
+  kRolledBack = 10,  ///< rollout watch
+  kAborted = 11,
+  kHeld = 12,
+};
+
+/// Parses the command line, carries the command out, returns the exit code. Not thread-safe; blocks as long as the
+/// command takes.
+int Main(int argc, const char* const* argv, const AppHooks& hooks, Environment& environment);
+
+}  // namespace leadsman::cli

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <ostream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace leadsman::cli {
+
+/// Colours for terminals; plain text elsewhere.
+class Paint {
+ public:
+  explicit Paint(bool on) : on_(on) {}
+  std::string Good(std::string_view text) const { return With("32", text); }
+  std::string Bad(std::string_view text) const { return With("31", text); }
+  std::string Busy(std::string_view text) const { return With("33", text); }
+  std::string Faint(std::string_view text) const { return With("2", text); }
+  std::string Bold(std::string_view text) const { return With("1", text); }
+  /// By the words that states and phases are made of.
+  std::string State(std::string_view state) const;
+  bool on() const { return on_; }
+
+ private:
+  std::string With(std::string_view code, std::string_view text) const;
+  bool on_;
+};
+
+/// Columns as wide as their content, two blanks between. Numbers are the caller's to right-align with Right().
+class Table {
+ public:
+  explicit Table(std::vector<std::string> header) { rows_.push_back(std::move(header)); }
+  void Add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
+  bool empty() const { return rows_.size() == 1; }
+  void Print(std::ostream& out, const Paint& paint) const;
+
+ private:
+  std::vector<std::vector<std::string>> rows_;
+};
+
+/// Columns a terminal needs for it: code points, without colour codes.
+size_t DisplayWidth(std::string_view text);
+/// What came from elsewhere, without anything that could steer a terminal.
+std::string Clean(std::string_view text);
+/// "[#####.....]" or block characters on a terminal; `share` is clamped to 0..1.
+std::string Bar(double share, int width, bool blocks);
+std::string Percent(double share);
+/// "350µs", "1.2ms", "3.4s"
+std::string Seconds(double seconds);
+
+}  // namespace leadsman::cli
