@@ -14,7 +14,6 @@
 #include <vector>
 
 #include "actuators/embedded/embedded_actuator.h"
-#include "actuators/embedded/version_observer.h"
 #include "app/monitor_source.h"
 #include "app/version.h"
 #include "backend/plugin_host.h"
@@ -204,7 +203,7 @@ class Server {
     frontend.ready = [this] { return !stopping_ && lifecycle_->SettledOnce(); };
     frontend.plain.model = config_.plain.model;
     frontend.plain.input_field = config_.plain.input_field;
-    frontend.plain.output_field = config_.plain.output_field;
+    frontend.plain.prediction_field = config_.plain.output_field;
     frontend_ = std::make_unique<HttpFrontend>(*predictor_, std::move(frontend));
 
     AdminApi::Deps console{clock_, *lifecycle_, registry_, predictor_.get(), monitor_.get(), rollouts_.get()};
