@@ -120,7 +120,7 @@ class Chart:
             axis.append(f'<line x1="{self.left}" x2="{self.width - self.right}" y1="{at:.1f}" y2="{at:.1f}" '
                         f'stroke="{GRID}"/><text x="{self.left - 7}" y="{at + 4:.1f}" font-size="11" fill="{MUTED}" '
                         f'text-anchor="end">{html.escape(self.y_format(value))}</text>')
-        for value in nice_ticks(self.x0, self.x1, max(3, self.width // 120)):
+        for value in nice_ticks(self.x0, self.x1, max(4, self.width // 110)):
             axis.append(f'<text x="{self.x(value):.1f}" y="{self.height - 8}" font-size="11" fill="{MUTED}" '
                         f'text-anchor="middle">{value:g} s</text>')
         base = self.height - self.bottom

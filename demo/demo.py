@@ -153,9 +153,10 @@ def port_or_free(wanted):
 
 def gate_progress(terminal, rollout):
     """Lines that show a rollout as it stands, and the same in one plain line."""
-    share, steps = rollout["share"], rollout["step_count"]
-    head = (f"  v{rollout['candidate']} gets {100 * share:.0f} % (step {min(rollout['step'] + 1, steps)} of {steps}), "
-            f"{rollout['arms']['candidate']['requests']:,} requests so far")
+    steps = rollout["step_count"]
+    share = {"promoted": "all traffic", "rolled_back": "no traffic", "aborted": "no traffic"}.get(
+        rollout["phase"], f"{100 * rollout['share']:.0f} % (step {min(rollout['step'] + 1, steps)} of {steps})")
+    head = f"  v{rollout['candidate']} gets {share}, {rollout['arms']['candidate']['requests']:,} requests so far"
     lines = [terminal.bold(head),
              terminal.dim(f"    {'bad events':<16}{'v' + str(rollout['stable']):>16}{'v' + str(rollout['candidate']):>16}"
                           f"   {'evidence of harm':<28}{'evidence of safety':<26}")]
@@ -208,7 +209,9 @@ def say_verdict(terminal, rollout):
     word = report.PHASES[rollout["phase"]][0].upper()
     style = terminal.good if rollout["phase"] == "promoted" else terminal.bad
     terminal.say(f"  {style(word)} after {took:.0f} s and {rollout['arms']['candidate']['requests']:,} requests to "
-                 f"v{rollout['candidate']}: {rollout['reason']}")
+                 f"v{rollout['candidate']}:")
+    for part in report.reason_words(rollout).split("; "):
+        terminal.say(f"    {part}")
 
 
 def ask_prometheus(prometheus):
@@ -229,7 +232,7 @@ def screenshot(page, picture):
         return False
     profile = picture.parent / "chromium"
     command = [browser, "--headless", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage", "--force-device-scale-factor=1",
-               f"--user-data-dir={profile}", "--window-size=1240,2560", f"--screenshot={picture}", page.as_uri()]
+               f"--user-data-dir={profile}", "--window-size=1240,2920", f"--screenshot={picture}", page.as_uri()]
     if os.geteuid() == 0:
         command.insert(1, "--no-sandbox")  # Chromium refuses to run as root with it
     picture.unlink(missing_ok=True)

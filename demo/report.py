@@ -95,6 +95,13 @@ def verdict_words(rollout):
     return PHASES.get(rollout["phase"], (rollout["phase"], INK))
 
 
+def reason_words(rollout):
+    """The server's reason without the verdict's name, which stands beside it."""
+    prefix = verdict_words(rollout)[0] + ": "
+    reason = rollout["reason"].replace(">=", "≥")
+    return reason[len(prefix):] if reason.startswith(prefix) else reason
+
+
 def story_range(data):
     """When the page's story begins and ends, as epoch seconds."""
     times = [seconds(window["start"]) for windows in data["windows"].values() for window in windows]
@@ -134,7 +141,7 @@ def traffic_chart(data, begin, end):
         chart.area(stacks[version], version_color(version), 0.88)
         thick = max(stacks[version], key=lambda point: point[2] - point[1], default=None)
         if thick and thick[2] - thick[1] > 0.4:
-            wide = [point for point in stacks[version] if point[2] - point[1] > 0.9 * (thick[2] - thick[1])]
+            wide = [point for point in stacks[version] if point[2] - point[1] > 0.98 * (thick[2] - thick[1])]
             middle = wide[len(wide) // 2]
             chart.label_area(min(max(middle[0], (end - begin) * 0.04), (end - begin) * 0.96), (middle[1] + middle[2]) / 2, f"v{version}")
     for rollout in data["rollouts"]:
@@ -217,7 +224,8 @@ def evidence_chart(rollout, side, width=360, height=230):
     action = "roll back from here" if side == "harm" else "safe from here"
     for gate, points in gates.items():
         color = GATE_COLORS.get(gate, INK)
-        chart.line(points, color)
+        # Gates that saw the same counts lie on each other; dashes let both be seen.
+        chart.line(points, color, dash="7 6" if gate == "latency" else "")
         chart.dot(points[-1][0], points[-1][1], color)
         if not same:
             chart.bound(bounds[gate], f"{action} ({gate}, {10 ** bounds[gate]:,.0f})", color)
@@ -263,7 +271,7 @@ def rollout_section(rollout):
     <span class="badge" style="background:{color}">{word}{f" after {took:.0f} s" if took is not None else ""}</span>
     <span class="muted">{requests:,} requests were answered by the candidate; the step reached was
       {min(rollout['step'] + 1, rollout['step_count'])} of {rollout['step_count']}</span></div>
-  <p class="reason" style="border-color:{color}">{escaped(rollout['reason'])}</p>
+  <p class="reason" style="border-color:{color}">{";<br>".join(escaped(part) for part in reason_words(rollout).split("; "))}</p>
   <div class="charts">
     <div><h3>Accuracy so far</h3>{accuracy_chart(rollout)}</div>
     <div><h3>Evidence of harm (e-values)</h3>{evidence_chart(rollout, 'harm')}</div>

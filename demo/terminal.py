@@ -1,6 +1,8 @@
 """The demo's voice: headings, lines, and a block that redraws itself on a terminal and becomes plain lines elsewhere."""
 import math
 import os
+import re
+import shutil
 import sys
 import time
 
@@ -41,8 +43,10 @@ class Terminal:
         """On a terminal redraws `lines` in place; elsewhere prints `plain` at most each `every` seconds."""
         if self.live:
             if self.drawn:
-                self.out.write(f"\033[{self.drawn}A")
-            self.out.write("".join(f"\033[2K{line}\n" for line in lines))
+                self.out.write(f"\033[{self.drawn}A\033[J")
+            # A line that wraps would be two, and the block would creep down the screen.
+            width = shutil.get_terminal_size().columns - 1
+            self.out.write("".join(clip(line, width) + "\n" for line in lines))
             self.out.flush()
             self.drawn = len(lines)
         elif time.monotonic() - self.printed >= every:
@@ -63,6 +67,19 @@ class Terminal:
         share = min(max(log_value / log_bound, 0.0), 1.0) if log_bound > 0 else 0.0
         full = int(round(share * width))
         return "█" * full + "·" * (width - full)
+
+
+def clip(line, width):
+    """The first `width` visible characters; colour codes take no place and are never cut."""
+    shown, kept = 0, []
+    for part in re.split(r"(\033\[[0-9;]*m)", line):
+        if part.startswith("\033"):
+            kept.append(part)
+            continue
+        room = width - shown
+        kept.append(part if len(part) <= room else part[:max(room - 1, 0)] + "…" if room > 0 else "")
+        shown += len(part)
+    return "".join(kept)
 
 
 def e_value(log_value):
