@@ -12,6 +12,13 @@
 find_package(GTest REQUIRED)
 set_property(GLOBAL PROPERTY LEADSMAN_ROOMS "")
 
+# Where the checkout and the build are, for tests: in one small file of its own, so that no other object depends on the
+# place of the checkout and ccache serves a fresh clone.
+add_library(leadsman_test_paths STATIC ${CMAKE_SOURCE_DIR}/tests/support/test_paths.cc)
+target_include_directories(leadsman_test_paths PUBLIC ${CMAKE_SOURCE_DIR}/tests)
+target_compile_definitions(leadsman_test_paths PRIVATE
+  LEADSMAN_SOURCE_DIR="${CMAKE_SOURCE_DIR}" LEADSMAN_BINARY_DIR="${CMAKE_BINARY_DIR}")
+
 function(leadsman_room name)
   cmake_parse_arguments(ROOM "" "LEVEL;DIR" "DEPS;LIBS;PUBLIC_LIBS;TEST_DEPS;TEST_LIBS" ${ARGN})
   if(NOT ROOM_DIR)
@@ -53,8 +60,7 @@ function(leadsman_room name)
     add_executable(${name}_test ${tests})
     target_link_libraries(${name}_test PRIVATE leadsman_${name} ${test_deps} ${ROOM_LIBS} ${ROOM_TEST_LIBS}
                           GTest::gtest_main GTest::gtest)
-    target_compile_definitions(${name}_test PRIVATE
-      LEADSMAN_SOURCE_DIR="${CMAKE_SOURCE_DIR}" LEADSMAN_BINARY_DIR="${CMAKE_BINARY_DIR}")
+    target_link_libraries(${name}_test PRIVATE leadsman_test_paths)
     target_precompile_headers(${name}_test PRIVATE <gtest/gtest.h> <string> <vector> <memory> <functional>)
     add_test(NAME ${name} COMMAND ${name}_test)
     set_tests_properties(${name} PROPERTIES TIMEOUT 600)
@@ -78,6 +84,7 @@ function(leadsman_room name)
   if(benches AND NOT LEADSMAN_FUZZ AND NOT LEADSMAN_SANITIZE)
     find_package(benchmark REQUIRED)
     add_executable(${name}_bench ${benches})
-    target_link_libraries(${name}_bench PRIVATE leadsman_${name} ${test_deps} ${ROOM_LIBS} benchmark::benchmark_main)
+    target_link_libraries(${name}_bench PRIVATE leadsman_${name} ${test_deps} ${ROOM_LIBS}
+                          leadsman_test_paths benchmark::benchmark_main)
   endif()
 endfunction()

@@ -1,8 +1,15 @@
 # Compiler, linker and warning flags of every target.
 find_program(CCACHE ccache)
 if(CCACHE)
-  set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  # Paths below the checkout are made relative, and the build folder stays out of the hash, so that a fresh clone
+  # elsewhere is served from the cache. The sloppiness is what ccache asks for to cache users of precompiled headers.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1
+      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime CCACHE_MAXSIZE=10G ${CCACHE})
+  set(CMAKE_C_COMPILER_LAUNCHER ${CMAKE_CXX_COMPILER_LAUNCHER})
+  add_compile_options(-fdebug-prefix-map=${CMAKE_SOURCE_DIR}=.)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    add_compile_options(-fpch-preprocess)
+  endif()
 endif()
 
 set(CMAKE_CXX_FLAGS_DEV "-O1 -g1 -fno-omit-frame-pointer")
@@ -19,6 +26,9 @@ if(LEADSMAN_SANITIZE)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # g++ 12 reports maybe-uninitialized in its own headers once sanitizers are on.
     add_compile_options(-Wno-maybe-uninitialized)
+    if(LEADSMAN_SANITIZE MATCHES thread)
+      add_compile_options(-Wno-tsan)  # Asio's fences: TSan does not model them and says so in every file
+    endif()
   endif()
 endif()
 

@@ -11,6 +11,7 @@
 
 #include "app/version.h"
 #include "base/testing/temp_dir.h"
+#include "support/test_paths.h"
 
 namespace leadsman {
 namespace {
@@ -253,13 +254,13 @@ TEST(ConfigTest, JsonSchemaKnowsEveryKeyOfAFullFile) {
 TEST(ConfigTest, CommittedReferenceIsTheGeneratedOne) {
   // After a change of a table: leadsman reference config > docs/reference/configuration.md, and
   // with --json-schema.
-  std::string folder = std::string(LEADSMAN_SOURCE_DIR) + "/docs/reference/";
+  std::string folder = SourceDir() + "/docs/reference/";
   EXPECT_EQ(FileText(folder + "configuration.md"), ConfigReferencePage());
   EXPECT_EQ(FileText(folder + "configuration.schema.json"), ConfigJsonSchema());
 }
 
 TEST(ConfigTest, TheVersionOfTheProgramIsThatOfTheProject) {
-  std::string cmake = FileText(std::string(LEADSMAN_SOURCE_DIR) + "/CMakeLists.txt");
+  std::string cmake = FileText(SourceDir() + "/CMakeLists.txt");
   EXPECT_NE(cmake.find(std::string("project(leadsman VERSION ") + kLeadsmanVersion + " "),
             std::string::npos);
 }

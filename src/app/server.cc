@@ -51,7 +51,8 @@ std::string BinaryDir() {
 }
 
 int OrCores(int configured) {
-  return configured > 0 ? configured : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  return configured > 0 ? configured
+                        : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
 std::vector<ModelConfig> ModelsOf(const Config& config) {
@@ -94,8 +95,11 @@ class Server {
     for (const Config::Model& model : next.models) {
       predictor_->SetPredictionOutput(model.model.name, model.monitoring.prediction_output);
     }
-    if (MonitoredOf(next).size() != MonitoredOf(config_).size() || (!rollouts_ && !PlansOf(next).empty())) {
-      LOG_WARN("a restart is needed for changes to monitoring or to the first rollout plan; models are reloaded");
+    if (MonitoredOf(next).size() != MonitoredOf(config_).size() ||
+        (!rollouts_ && !PlansOf(next).empty())) {
+      LOG_WARN(
+          "a restart is needed for changes to monitoring or to the first rollout plan; models are "
+          "reloaded");
     }
     MutexLock lock(config_mutex_);
     config_json_ = ConfigToJson(next);
@@ -119,7 +123,8 @@ class Server {
   std::string MetricsReference() const { return MetricsReferenceMarkdown(registry_); }
 
  private:
-  explicit Server(Config config) : config_(std::move(config)), config_json_(ConfigToJson(config_)) {}
+  explicit Server(Config config)
+      : config_(std::move(config)), config_json_(ConfigToJson(config_)) {}
 
   Status Build() {
     registrations_ = AddProcessMetrics(registry_, kLeadsmanVersion);
@@ -139,7 +144,8 @@ class Server {
     }
     Sink& sink = monitor_ ? static_cast<Sink&>(*monitor_) : null_sink_;
 
-    lifecycle_ = std::make_unique<LifecycleManager>(LifecycleManager::Deps{clock_, backends_, nullptr}, config_.lifecycle);
+    lifecycle_ = std::make_unique<LifecycleManager>(
+        LifecycleManager::Deps{clock_, backends_, nullptr}, config_.lifecycle);
     for (auto& registration : RegisterLifecycleMetrics(*lifecycle_, registry_)) {
       registrations_.push_back(std::move(registration));
     }
@@ -171,27 +177,31 @@ class Server {
     std::error_code error;
     std::filesystem::create_directories(config_.data_dir, error);
     if (error) {
-      return FailedPreconditionError(StrCat("data_dir ", config_.data_dir, " cannot be created: ", error.message(),
-                                            "; give another by --data-dir, or an empty one to keep nothing"));
+      return FailedPreconditionError(
+          StrCat("data_dir ", config_.data_dir, " cannot be created: ", error.message(),
+                 "; give another by --data-dir, or an empty one to keep nothing"));
     }
     return OkStatus();
   }
 
   std::string InDataDir(const char* file) const {
-    return config_.data_dir.empty() ? "" : (std::filesystem::path(config_.data_dir) / file).string();
+    return config_.data_dir.empty() ? ""
+                                    : (std::filesystem::path(config_.data_dir) / file).string();
   }
 
   Status BuildRollouts() {
     std::map<std::string, RolloutPlan> plans = PlansOf(config_);
     if (plans.empty()) return OkStatus();
     if (!monitor_) {
-      return FailedPreconditionError("a rollout needs evidence: set monitoring.enabled of its model to true");
+      return FailedPreconditionError(
+          "a rollout needs evidence: set monitoring.enabled of its model to true");
     }
     metric_source_ = std::make_unique<MonitorMetricSource>(*monitor_);
     actuator_ = std::make_unique<EmbeddedActuator>(*predictor_, *lifecycle_);
     observer_ = std::make_unique<LifecycleVersionObserver>(*lifecycle_);
     auto rollouts = RolloutController::Create(
-        {clock_, *metric_source_, *actuator_, *observer_, registry_, InDataDir("journal.db")}, std::move(plans));
+        {clock_, *metric_source_, *actuator_, *observer_, registry_, InDataDir("journal.db")},
+        std::move(plans));
     if (!rollouts.ok()) return Annotate(rollouts.status(), "open the rollout journal");
     rollouts_ = std::move(rollouts).value();
     return OkStatus();
@@ -206,11 +216,13 @@ class Server {
     frontend.plain.prediction_field = config_.plain.output_field;
     frontend_ = std::make_unique<HttpFrontend>(*predictor_, std::move(frontend));
 
-    AdminApi::Deps console{clock_, *lifecycle_, registry_, predictor_.get(), monitor_.get(), rollouts_.get()};
+    AdminApi::Deps console{clock_,           *lifecycle_,    registry_,
+                           predictor_.get(), monitor_.get(), rollouts_.get()};
     console.version = kLeadsmanVersion;
     console.metrics = [this](net::HttpExchange& exchange) { HandleMetrics(registry_, exchange); };
     console.not_ready = [this] {
-      return stopping_ ? std::vector<std::string>{"the server is stopping"} : std::vector<std::string>{};
+      return stopping_ ? std::vector<std::string>{"the server is stopping"}
+                       : std::vector<std::string>{};
     };
     console.configuration_json = [this] {
       MutexLock lock(config_mutex_);
@@ -223,8 +235,10 @@ class Server {
     admin.address = config_.admin.address;
     admin.port = config_.admin.port;
     admin.error_body = AdminApi::ErrorBody;
-    auto admin_server = net::HttpServer::Start(admin, [this](net::HttpExchange& e) { admin_->Handle(e); });
-    if (!admin_server.ok()) return Annotate(admin_server.status(), "admin port (admin.port, --admin-port)");
+    auto admin_server =
+        net::HttpServer::Start(admin, [this](net::HttpExchange& e) { admin_->Handle(e); });
+    if (!admin_server.ok())
+      return Annotate(admin_server.status(), "admin port (admin.port, --admin-port)");
     admin_server_ = std::move(admin_server).value();
 
     net::HttpServerOptions data;
@@ -238,8 +252,10 @@ class Server {
     data.idle_timeout = config_.server.limits.idle_timeout;
     data.read_timeout = config_.server.limits.read_timeout;
     data.write_timeout = config_.server.limits.write_timeout;
-    auto data_server = net::HttpServer::Start(data, [this](net::HttpExchange& e) { frontend_->Handle(e); });
-    if (!data_server.ok()) return Annotate(data_server.status(), "serving port (server.port, --port)");
+    auto data_server =
+        net::HttpServer::Start(data, [this](net::HttpExchange& e) { frontend_->Handle(e); });
+    if (!data_server.ok())
+      return Annotate(data_server.status(), "serving port (server.port, --port)");
     data_server_ = std::move(data_server).value();
 
     for (auto& registration : AddHttpServerMetrics(
@@ -248,7 +264,8 @@ class Server {
     }
     LOG_INFO("serving", {"address", config_.server.address}, {"port", data_server_->port()},
              {"admin_address", config_.admin.address}, {"admin_port", admin_server_->port()},
-             {"io_threads", data.io_threads}, {"models", config_.models.size()}, {"version", kLeadsmanVersion});
+             {"io_threads", data.io_threads}, {"models", config_.models.size()},
+             {"version", kLeadsmanVersion});
     return OkStatus();
   }
 
@@ -297,7 +314,8 @@ int RunServer(Config config, std::function<Result<Config>()> reload) {
     int signal = 0;
     if (sigwait(&signals, &signal) != 0) continue;
     if (signal != SIGHUP) {
-      LOG_INFO("stopping", {"signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"}, {"drain_timeout_ms", drain});
+      LOG_INFO("stopping", {"signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"},
+               {"drain_timeout_ms", drain});
       break;
     }
     Result<Config> next = reload();
@@ -305,7 +323,8 @@ int RunServer(Config config, std::function<Result<Config>()> reload) {
     if (status.ok()) {
       LOG_INFO("configuration reloaded");
     } else {
-      LOG_ERROR("configuration not reloaded, the old one stays", {"reason", std::string(status.message())});
+      LOG_ERROR("configuration not reloaded, the old one stays",
+                {"reason", std::string(status.message())});
     }
   }
   (*server)->Stop(drain);

@@ -16,9 +16,11 @@ namespace leadsman {
 struct LoadSpec {
   std::string model_name;
   int64_t version = 0;
-  std::string directory;    ///< the version's folder, verified already
-  std::string model_file;   ///< the file of the manifest that holds the model, relative to `directory`
-  int intra_op_threads = 1; ///< threads that one inference may use; 1 = run on the calling thread alone
+  std::string directory;  ///< the version's folder, verified already
+  std::string
+      model_file;  ///< the file of the manifest that holds the model, relative to `directory`
+  int intra_op_threads =
+      1;  ///< threads that one inference may use; 1 = run on the calling thread alone
   std::map<std::string, std::string> options;  ///< runtime settings, passed through
 };
 
@@ -56,8 +58,12 @@ class Backend {
 /// which package is missing. Built once at start, then immutable.
 class BackendRegistry {
  public:
-  void Register(std::string format, std::shared_ptr<Backend> backend) { entries_[std::move(format)] = {std::move(backend), OkStatus()}; }
-  void RegisterMissing(std::string format, Status why) { entries_[std::move(format)] = {nullptr, std::move(why)}; }
+  void Register(std::string format, std::shared_ptr<Backend> backend) {
+    entries_[std::move(format)] = {std::move(backend), OkStatus()};
+  }
+  void RegisterMissing(std::string format, Status why) {
+    entries_[std::move(format)] = {nullptr, std::move(why)};
+  }
 
   /// UNIMPLEMENTED for a format nobody knows, UNAVAILABLE with the reason when its runtime is not on this machine.
   Result<std::shared_ptr<Backend>> ForFormat(const std::string& format) const;

@@ -8,6 +8,7 @@
 
 #include "backend/plugin_host.h"
 #include "backend/testing/test_plugins.h"
+#include "support/test_paths.h"
 
 namespace leadsman {
 namespace {
@@ -20,7 +21,7 @@ struct Bench {
 Bench Open(benchmark::State& state, const std::string& format, const std::string& file) {
   static const BackendRegistry* registry = [] {
     auto* made = new BackendRegistry;
-    LoadBackends(TestPluginOptions(LEADSMAN_BINARY_DIR), *made);
+    LoadBackends(TestPluginOptions(BinaryDir()), *made);
     return made;
   }();
   Bench bench;
@@ -30,7 +31,7 @@ Bench Open(benchmark::State& state, const std::string& format, const std::string
     return bench;
   }
   LoadSpec spec;
-  spec.directory = LEADSMAN_SOURCE_DIR "/src/backend/testdata";
+  spec.directory = SourceDir() + "/src/backend/testdata";
   spec.model_file = file;
   auto model = (*backend)->Load(spec);
   if (!model.ok()) {

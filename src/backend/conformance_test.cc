@@ -13,18 +13,19 @@
 #include "backend/plugin_host.h"
 #include "backend/testing/test_plugins.h"
 #include "base/testing/temp_dir.h"
+#include "support/test_paths.h"
 
 namespace leadsman {
 namespace {
 
-constexpr const char* kTestData = LEADSMAN_SOURCE_DIR "/src/backend/testdata";
+const std::string kTestData = SourceDir() + "/src/backend/testdata";
 
 std::function<Result<std::shared_ptr<Backend>>()> ForFormat(const std::string& format) {
   return [format] {
     // Runtimes are started once a process, as the server does.
     static const BackendRegistry* registry = [] {
       auto* made = new BackendRegistry;
-      LoadBackends(TestPluginOptions(LEADSMAN_BINARY_DIR), *made);
+      LoadBackends(TestPluginOptions(BinaryDir()), *made);
       return made;
     }();
     return registry->ForFormat(format);

@@ -7,6 +7,7 @@
 
 #include "backend/plugin_host.h"
 #include "backend/testing/test_plugins.h"
+#include "support/test_paths.h"
 
 namespace leadsman {
 namespace {
@@ -16,7 +17,7 @@ class OnnxRuntimeTest : public testing::Test {
   void SetUp() override {
     static const BackendRegistry* registry = [] {
       auto* made = new BackendRegistry;
-      LoadBackends(TestPluginOptions(LEADSMAN_BINARY_DIR), *made);
+      LoadBackends(TestPluginOptions(BinaryDir()), *made);
       return made;
     }();
     Result<std::shared_ptr<Backend>> backend = registry->ForFormat("onnx");
@@ -29,7 +30,7 @@ class OnnxRuntimeTest : public testing::Test {
     LoadSpec spec;
     spec.model_name = "m";
     spec.version = 1;
-    spec.directory = LEADSMAN_SOURCE_DIR "/src/backend/testdata";
+    spec.directory = SourceDir() + "/src/backend/testdata";
     spec.model_file = file;
     spec.options = std::move(options);
     return backend_->Load(spec);
@@ -231,7 +232,7 @@ TEST_F(OnnxRuntimeTest, OptionsAreTakenAndWrongValuesNamed) {
 
 TEST_F(OnnxRuntimeTest, MoreThreadsGiveTheSame) {
   LoadSpec spec;
-  spec.directory = LEADSMAN_SOURCE_DIR "/src/backend/testdata";
+  spec.directory = SourceDir() + "/src/backend/testdata";
   spec.model_file = "iris.onnx";
   spec.intra_op_threads = 2;
   Result<std::unique_ptr<LoadedModel>> model = backend_->Load(spec);

@@ -11,11 +11,12 @@
 #include "backend/leadsman_backend.h"
 #include "backend/testing/test_plugins.h"
 #include "base/testing/temp_dir.h"
+#include "support/test_paths.h"
 
 namespace leadsman {
 namespace {
 
-const std::string kPlugins = LEADSMAN_BINARY_DIR "/plugins";
+const std::string kPlugins = BinaryDir() + "/plugins";
 const std::string kDefective = kPlugins + "/testing";
 
 std::string Defective(const std::string& name) {
@@ -113,7 +114,7 @@ TEST(PluginHostTest, OnnxRuntimeNotFoundNamesThePackageAndThePlaces) {
 }
 
 TEST(PluginHostTest, AnUnknownBackendOptionIsRefusedByName) {
-  PluginOptions options = TestPluginOptions(LEADSMAN_BINARY_DIR);
+  PluginOptions options = TestPluginOptions(BinaryDir());
   options.backend_options["onnxruntime"]["colour"] = "blue";
   Status status = StartPlugin(kPlugins + "/leadsman_backend_onnxruntime.so", options).status();
   EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);

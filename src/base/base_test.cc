@@ -92,6 +92,7 @@ TEST(StringsTest, UrlDecodeRefusesBrokenEscapes) {
 
 TEST(StringsTest, DidYouMeanFindsASlipOfTheHand) {
   EXPECT_EQ(DidYouMean("wieght", {"weight", "duration"}), "weight");
+  EXPECT_EQ(DidYouMean("nmae", {"name", "path"}), "name");
   EXPECT_EQ(DidYouMean("completely", {"weight", "duration"}), std::nullopt);
 }
 

@@ -8,8 +8,10 @@ namespace leadsman {
 }  // namespace leadsman
 
 /// For broken invariants only: never for anything a client, a file or a network can cause.
-#define CHECK(condition) \
-  (__builtin_expect(static_cast<bool>(condition), 1) ? void(0) : ::leadsman::CheckFailed(#condition, __FILE__, __LINE__))
+#define CHECK(condition)                             \
+  (__builtin_expect(static_cast<bool>(condition), 1) \
+       ? void(0)                                     \
+       : ::leadsman::CheckFailed(#condition, __FILE__, __LINE__))
 
 #ifdef NDEBUG
 #define DCHECK(condition) void(sizeof(static_cast<bool>(condition)))

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstdio>
+
 #include <nlohmann/json.hpp>
 
 #include "base/clock.h"
@@ -19,7 +20,8 @@ std::atomic<bool> g_json{false};
 spdlog::logger& Logger() {
   static auto* logger = [] {
     auto sink = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
-    auto* made = new spdlog::logger("leadsman", std::move(sink));  // never destroyed: threads may log at exit
+    auto* made = new spdlog::logger("leadsman",
+                                    std::move(sink));  // never destroyed: threads may log at exit
     made->set_level(spdlog::level::trace);
     made->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %^%L%$ %v", spdlog::pattern_time_type::utc);
     return made;
@@ -29,7 +31,8 @@ spdlog::logger& Logger() {
 
 spdlog::logger& RawLogger() {
   static auto* logger = [] {
-    auto* made = new spdlog::logger("leadsman-json", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    auto* made =
+        new spdlog::logger("leadsman-json", std::make_shared<spdlog::sinks::stderr_sink_mt>());
     made->set_level(spdlog::level::trace);
     made->set_pattern("%v");
     return made;
@@ -39,10 +42,14 @@ spdlog::logger& RawLogger() {
 
 spdlog::level::level_enum ToSpdlog(LogLevel level) {
   switch (level) {
-    case LogLevel::kDebug: return spdlog::level::debug;
-    case LogLevel::kInfo: return spdlog::level::info;
-    case LogLevel::kWarn: return spdlog::level::warn;
-    case LogLevel::kError: return spdlog::level::err;
+    case LogLevel::kDebug:
+      return spdlog::level::debug;
+    case LogLevel::kInfo:
+      return spdlog::level::info;
+    case LogLevel::kWarn:
+      return spdlog::level::warn;
+    case LogLevel::kError:
+      return spdlog::level::err;
   }
   return spdlog::level::info;
 }
@@ -58,12 +65,23 @@ void AppendValue(std::string& line, std::string_view value) {
   line += '"';
   for (char c : value) {
     switch (c) {
-      case '"': line += "\\\""; break;
-      case '\\': line += "\\\\"; break;
-      case '\n': line += "\\n"; break;
-      case '\r': line += "\\r"; break;
-      case '\t': line += "\\t"; break;
-      default: line += static_cast<unsigned char>(c) < 0x20 ? '?' : c;
+      case '"':
+        line += "\\\"";
+        break;
+      case '\\':
+        line += "\\\\";
+        break;
+      case '\n':
+        line += "\\n";
+        break;
+      case '\r':
+        line += "\\r";
+        break;
+      case '\t':
+        line += "\\t";
+        break;
+      default:
+        line += static_cast<unsigned char>(c) < 0x20 ? '?' : c;
     }
   }
   line += '"';
@@ -82,7 +100,9 @@ void ConfigureLog(LogLevel level, bool json) {
   g_json = json;
 }
 
-bool LogEnabled(LogLevel level) { return static_cast<int>(level) >= g_level.load(std::memory_order_relaxed); }
+bool LogEnabled(LogLevel level) {
+  return static_cast<int>(level) >= g_level.load(std::memory_order_relaxed);
+}
 
 void WriteLog(LogLevel level, std::string_view message, std::initializer_list<LogField> fields) {
   try {
@@ -93,7 +113,8 @@ void WriteLog(LogLevel level, std::string_view message, std::initializer_list<Lo
       line["level"] = kNames[static_cast<int>(level)];
       line["message"] = message;
       for (const LogField& field : fields) line[std::string(field.key)] = field.value.text;
-      RawLogger().log(ToSpdlog(level), line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+      RawLogger().log(ToSpdlog(level),
+                      line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
       return;
     }
     std::string line(message);

@@ -14,16 +14,16 @@ enum class LogLevel { kDebug, kInfo, kWarn, kError };
 
 /// One value of a log line, already text. Strings, numbers, bools, Status and milliseconds convert.
 struct LogValue {
-  LogValue(std::string_view v) : text(v) {}            // NOLINT: implicit on purpose
-  LogValue(const char* v) : text(v) {}                 // NOLINT
-  LogValue(const std::string& v) : text(v) {}          // NOLINT
-  LogValue(bool v) : text(v ? "true" : "false") {}     // NOLINT
-  LogValue(double v);                                  // NOLINT
-  LogValue(const Status& s) : text(s.ToString()) {}    // NOLINT
+  LogValue(std::string_view v) : text(v) {}          // NOLINT: implicit on purpose
+  LogValue(const char* v) : text(v) {}               // NOLINT
+  LogValue(const std::string& v) : text(v) {}        // NOLINT
+  LogValue(bool v) : text(v ? "true" : "false") {}   // NOLINT
+  LogValue(double v);                                // NOLINT
+  LogValue(const Status& s) : text(s.ToString()) {}  // NOLINT
   LogValue(std::chrono::milliseconds v) : text(std::to_string(v.count())) {}  // NOLINT
   template <typename T>
     requires(std::is_integral_v<T> && !std::is_same_v<T, bool>)
-  LogValue(T v) : text(std::to_string(v)) {}           // NOLINT
+  LogValue(T v) : text(std::to_string(v)) {}  // NOLINT
   std::string text;
 };
 struct LogField {
@@ -42,8 +42,8 @@ void WriteLog(LogLevel level, std::string_view message, std::initializer_list<Lo
 
 // LOG_INFO("model loaded", {"model", name}, {"version", v}, {"took_ms", ms});
 // INFO tells the story of the process to an operator, one line per event; nothing per request at INFO.
-#define LEADSMAN_LOG(level, message, ...)                                             \
-  do {                                                                                \
+#define LEADSMAN_LOG(level, message, ...)                                                   \
+  do {                                                                                      \
     if (::leadsman::LogEnabled(level)) ::leadsman::WriteLog(level, message, {__VA_ARGS__}); \
   } while (false)
 #define LOG_DEBUG(message, ...) LEADSMAN_LOG(::leadsman::LogLevel::kDebug, message, ##__VA_ARGS__)

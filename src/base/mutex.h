@@ -51,7 +51,8 @@ class CondVar {
  public:
   /// False when `timeout` passed without a notification.
   template <typename Rep, typename Period>
-  bool WaitFor(Mutex& mutex, std::chrono::duration<Rep, Period> timeout) REQUIRES(mutex) NO_THREAD_SAFETY_ANALYSIS {
+  bool WaitFor(Mutex& mutex, std::chrono::duration<Rep, Period> timeout)
+      REQUIRES(mutex) NO_THREAD_SAFETY_ANALYSIS {
     std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
     bool notified = cv_.wait_for(lock, timeout) == std::cv_status::no_timeout;
     lock.release();

@@ -27,5 +27,7 @@ class NamedType {
 
 template <typename T, typename Tag>
 struct std::hash<leadsman::NamedType<T, Tag>> {
-  size_t operator()(const leadsman::NamedType<T, Tag>& v) const { return std::hash<T>()(v.value()); }
+  size_t operator()(const leadsman::NamedType<T, Tag>& v) const {
+    return std::hash<T>()(v.value());
+  }
 };

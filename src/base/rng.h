@@ -33,7 +33,9 @@ class Rng {
   /// Uniform in [0, 1).
   double Uniform() { return static_cast<double>((*this)() >> 11) * 0x1.0p-53; }
   /// Uniform in [0, n), n > 0, by multiply-shift.
-  uint64_t Below(uint64_t n) { return static_cast<uint64_t>((static_cast<unsigned __int128>((*this)()) * n) >> 64); }
+  uint64_t Below(uint64_t n) {
+    return static_cast<uint64_t>((static_cast<unsigned __int128>((*this)()) * n) >> 64);
+  }
 
   /// splitmix64's finalizer: a good 64-bit mixing function.
   static constexpr uint64_t Mix(uint64_t z) {

@@ -12,10 +12,23 @@ void CheckFailed(const char* condition, const char* file, int line) {
 }
 
 std::string_view StatusCodeName(StatusCode code) {
-  static constexpr std::array<std::string_view, kStatusCodeCount> kNames = {
-      "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
-      "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
-      "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"};
+  static constexpr std::array<std::string_view, kStatusCodeCount> kNames = {"OK",
+                                                                            "CANCELLED",
+                                                                            "UNKNOWN",
+                                                                            "INVALID_ARGUMENT",
+                                                                            "DEADLINE_EXCEEDED",
+                                                                            "NOT_FOUND",
+                                                                            "ALREADY_EXISTS",
+                                                                            "PERMISSION_DENIED",
+                                                                            "RESOURCE_EXHAUSTED",
+                                                                            "FAILED_PRECONDITION",
+                                                                            "ABORTED",
+                                                                            "OUT_OF_RANGE",
+                                                                            "UNIMPLEMENTED",
+                                                                            "INTERNAL",
+                                                                            "UNAVAILABLE",
+                                                                            "DATA_LOSS",
+                                                                            "UNAUTHENTICATED"};
   auto index = static_cast<size_t>(code);
   return index < kNames.size() ? kNames[index] : "UNKNOWN";
 }
@@ -28,12 +41,20 @@ std::string Status::ToString() const {
 Status CancelledError(std::string m) { return {StatusCode::kCancelled, std::move(m)}; }
 Status UnknownError(std::string m) { return {StatusCode::kUnknown, std::move(m)}; }
 Status InvalidArgumentError(std::string m) { return {StatusCode::kInvalidArgument, std::move(m)}; }
-Status DeadlineExceededError(std::string m) { return {StatusCode::kDeadlineExceeded, std::move(m)}; }
+Status DeadlineExceededError(std::string m) {
+  return {StatusCode::kDeadlineExceeded, std::move(m)};
+}
 Status NotFoundError(std::string m) { return {StatusCode::kNotFound, std::move(m)}; }
 Status AlreadyExistsError(std::string m) { return {StatusCode::kAlreadyExists, std::move(m)}; }
-Status PermissionDeniedError(std::string m) { return {StatusCode::kPermissionDenied, std::move(m)}; }
-Status ResourceExhaustedError(std::string m) { return {StatusCode::kResourceExhausted, std::move(m)}; }
-Status FailedPreconditionError(std::string m) { return {StatusCode::kFailedPrecondition, std::move(m)}; }
+Status PermissionDeniedError(std::string m) {
+  return {StatusCode::kPermissionDenied, std::move(m)};
+}
+Status ResourceExhaustedError(std::string m) {
+  return {StatusCode::kResourceExhausted, std::move(m)};
+}
+Status FailedPreconditionError(std::string m) {
+  return {StatusCode::kFailedPrecondition, std::move(m)};
+}
 Status AbortedError(std::string m) { return {StatusCode::kAborted, std::move(m)}; }
 Status OutOfRangeError(std::string m) { return {StatusCode::kOutOfRange, std::move(m)}; }
 Status UnimplementedError(std::string m) { return {StatusCode::kUnimplemented, std::move(m)}; }

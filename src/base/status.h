@@ -54,7 +54,9 @@ class [[nodiscard]] Status {
 
   bool ok() const { return rep_ == nullptr; }
   StatusCode code() const { return rep_ ? rep_->code : StatusCode::kOk; }
-  std::string_view message() const { return rep_ ? std::string_view(rep_->message) : std::string_view(); }
+  std::string_view message() const {
+    return rep_ ? std::string_view(rep_->message) : std::string_view();
+  }
 
   /// "NOT_FOUND: model digits has no version 9"
   std::string ToString() const;
@@ -62,7 +64,9 @@ class [[nodiscard]] Status {
   friend bool operator==(const Status& a, const Status& b) {
     return a.code() == b.code() && a.message() == b.message();
   }
-  friend std::ostream& operator<<(std::ostream& out, const Status& s) { return out << s.ToString(); }
+  friend std::ostream& operator<<(std::ostream& out, const Status& s) {
+    return out << s.ToString();
+  }
 
  private:
   struct Rep {
@@ -96,15 +100,24 @@ Status Annotate(Status status, std::string_view context);
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}                       // NOLINT: implicit on purpose
+  Result(T value) : value_(std::move(value)) {}  // NOLINT: implicit on purpose
   Result(Status status) : status_(std::move(status)) { CHECK(!status_.ok()); }  // NOLINT
 
   bool ok() const { return value_.has_value(); }
   const Status& status() const { return status_; }
 
-  T& value() & { CHECK(ok()); return *value_; }
-  const T& value() const& { CHECK(ok()); return *value_; }
-  T&& value() && { CHECK(ok()); return std::move(*value_); }
+  T& value() & {
+    CHECK(ok());
+    return *value_;
+  }
+  const T& value() const& {
+    CHECK(ok());
+    return *value_;
+  }
+  T&& value() && {
+    CHECK(ok());
+    return std::move(*value_);
+  }
   T& operator*() & { return value(); }
   const T& operator*() const& { return value(); }
   T&& operator*() && { return std::move(*this).value(); }
@@ -118,9 +131,9 @@ class [[nodiscard]] Result {
 };
 
 /// Leaves the function when `expr` is not OK.
-#define RETURN_IF_ERROR(expr)                          \
-  do {                                                 \
-    ::leadsman::Status status_macro_value_ = (expr);   \
+#define RETURN_IF_ERROR(expr)                                  \
+  do {                                                         \
+    ::leadsman::Status status_macro_value_ = (expr);           \
     if (!status_macro_value_.ok()) return status_macro_value_; \
   } while (false)
 

@@ -41,7 +41,8 @@ std::string_view Trim(std::string_view text) {
 
 bool EqualsIgnoreCase(std::string_view a, std::string_view b) {
   auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; };
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [&](char x, char y) { return lower(x) == lower(y); });
 }
 
 std::optional<int64_t> ParseInt64(std::string_view text) {
@@ -80,8 +81,8 @@ std::string UrlEncode(std::string_view text) {
   static constexpr char kHex[] = "0123456789ABCDEF";
   std::string out;
   for (char c : text) {
-    bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
-                 c == '.' || c == '~';
+    bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                 c == '-' || c == '_' || c == '.' || c == '~';
     if (plain) {
       out += c;
     } else {
@@ -135,13 +136,27 @@ void AppendJsonString(std::string& out, std::string_view text) {
       continue;
     }
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
-      case '\b': out += "\\b"; break;
-      case '\f': out += "\\f"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
+      case '\b':
+        out += "\\b";
+        break;
+      case '\f':
+        out += "\\f";
+        break;
       default:
         if (c < 0x20) {
           out += "\\u00";
@@ -166,19 +181,26 @@ std::string HumanList(const std::vector<std::string>& items, std::string_view wh
   return out;
 }
 
-std::optional<std::string> DidYouMean(std::string_view word, const std::vector<std::string>& candidates) {
+std::optional<std::string> DidYouMean(std::string_view word,
+                                      const std::vector<std::string>& candidates) {
+  // Optimal string alignment: a swapped pair of letters is one slip, not two.
   std::optional<std::string> best;
   size_t best_distance = std::max<size_t>(1, word.size() / 3) + 1;
   for (const std::string& candidate : candidates) {
+    std::vector<size_t> before(candidate.size() + 1);
+    std::vector<size_t> above(candidate.size() + 1);
     std::vector<size_t> row(candidate.size() + 1);
     std::iota(row.begin(), row.end(), 0);
     for (size_t i = 0; i < word.size(); ++i) {
-      size_t diagonal = row[0];
+      before.swap(above);
+      above.swap(row);
       row[0] = i + 1;
       for (size_t j = 0; j < candidate.size(); ++j) {
-        size_t replace = diagonal + (word[i] == candidate[j] ? 0 : 1);
-        diagonal = row[j + 1];
-        row[j + 1] = std::min({replace, row[j] + 1, row[j + 1] + 1});
+        size_t replace = above[j] + (word[i] == candidate[j] ? 0 : 1);
+        row[j + 1] = std::min({replace, row[j] + 1, above[j + 1] + 1});
+        if (i > 0 && j > 0 && word[i] == candidate[j - 1] && word[i - 1] == candidate[j]) {
+          row[j + 1] = std::min(row[j + 1], before[j - 1] + 1);
+        }
       }
     }
     if (row.back() < best_distance) {

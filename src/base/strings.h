@@ -16,7 +16,9 @@ inline void Append(std::string& out, const char* v) { out += v; }
 inline void Append(std::string& out, const std::string& v) { out += v; }
 inline void Append(std::string& out, char v) { out += v; }
 template <std::integral T>
-void Append(std::string& out, T v) { out += std::to_string(v); }
+void Append(std::string& out, T v) {
+  out += std::to_string(v);
+}
 void Append(std::string& out, double v);
 }  // namespace strings_internal
 
@@ -47,6 +49,7 @@ void AppendJsonString(std::string& out, std::string_view text);
 std::string HumanList(const std::vector<std::string>& items, std::string_view when_empty = "none");
 
 /// The candidate closest to `word` by edit distance, when close enough to be a slip of the hand.
-std::optional<std::string> DidYouMean(std::string_view word, const std::vector<std::string>& candidates);
+std::optional<std::string> DidYouMean(std::string_view word,
+                                      const std::vector<std::string>& candidates);
 
 }  // namespace leadsman

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "base/strings.h"
+#include "support/test_paths.h"
 
 namespace leadsman {
 namespace {
@@ -76,7 +77,7 @@ std::string Answer(const ModelView& model) {
 }
 
 TEST(PolicyTest, AnswersAsTheScriptSays) {
-  std::string path = std::string(LEADSMAN_SOURCE_DIR) + "/src/lifecycle/testdata/policy.script";
+  std::string path = SourceDir() + "/src/lifecycle/testdata/policy.script";
   std::ifstream in(path);
   ASSERT_TRUE(in) << path;
   std::string rewritten, line, title, expected;

@@ -18,6 +18,9 @@ namespace {
 /// How long a stable version may be neither ready nor failed before a ready one takes its place.
 constexpr Duration kStableGrace = std::chrono::seconds(60);
 constexpr Duration kIdleInterval = std::chrono::seconds(1);
+/// Until a model has a stable version, its first ready one is looked for this often: a second version that becomes ready
+/// in the meantime would be taken for the first.
+constexpr Duration kSettleInterval = std::chrono::milliseconds(50);
 constexpr size_t kViewsPerModel = 100;
 
 bool Contains(const std::vector<int64_t>& versions, int64_t version) {
@@ -609,7 +612,9 @@ std::optional<RolloutPlan> Controller::PlanOf(const std::string& name) const {
 Duration Controller::IntervalOf(const std::string& name, const ManagedModel& model) const {
   if (model.running) return model.running->state.plan.interval;
   std::optional<RolloutPlan> plan = PlanOf(name);
-  return plan ? Duration(plan->interval) : kIdleInterval;
+  if (!plan) return kIdleInterval;
+  return model.record.stable == 0 ? std::min<Duration>(plan->interval, kSettleInterval)
+                                  : Duration(plan->interval);
 }
 
 void Controller::Apply(std::map<std::string, RolloutPlan> plans) {

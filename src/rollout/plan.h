@@ -40,6 +40,15 @@ struct RolloutGate {
       10};  ///< kLatency: answers faster than this are never "slow"
 };
 
+/// 5 %, 25 %, 50 %.
+inline std::vector<RolloutStep> DefaultSteps() {
+  std::vector<RolloutStep> steps(3);
+  steps[0].weight = 0.05;
+  steps[1].weight = 0.25;
+  steps[2].weight = 0.5;
+  return steps;
+}
+
 /// How versions of one model are rolled out. Parsed from the configuration
 /// (rollout/config_schema.h).
 struct RolloutPlan {
@@ -47,7 +56,7 @@ struct RolloutPlan {
   enum class OnInconclusive { kRollBack, kHold, kPromote };
 
   Strategy strategy = Strategy::kCanary;
-  std::vector<RolloutStep> steps{{0.05}, {0.25}, {0.5}};
+  std::vector<RolloutStep> steps = DefaultSteps();
   std::vector<RolloutGate> gates;  ///< default: errors, latency
   double alpha =
       0.01;  ///< P(rollback of an equal version) over the whole rollout, shared by the gates

@@ -12,6 +12,7 @@
 #include "base/strings.h"
 #include "rollout/serialize.h"
 #include "rollout/words.h"
+#include "support/test_paths.h"
 
 namespace leadsman {
 namespace {
@@ -239,7 +240,7 @@ class ScriptRunner {
 };
 
 TEST(StepScripts, AllDoWhatTheySay) {
-  const auto folder = std::filesystem::path(LEADSMAN_SOURCE_DIR) / "src/rollout/testdata";
+  const auto folder = std::filesystem::path(SourceDir()) / "src/rollout/testdata";
   const bool update = std::getenv("UPDATE") != nullptr;
   int scripts = 0;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {

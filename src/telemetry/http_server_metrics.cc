@@ -17,21 +17,27 @@ std::vector<Registry::Registration> AddHttpServerMetrics(
   static constexpr Family kFamilies[] = {
       {"leadsman_http_connections_accepted_total", "Connections accepted.", MetricType::kCounter,
        &Stats::connections_accepted},
-      {"leadsman_http_connections_open", "Connections open now.", MetricType::kGauge, &Stats::connections_open},
-      {"leadsman_http_connections_refused_total", "Connections answered 503 because the limit was reached.",
-       MetricType::kCounter, &Stats::connections_refused},
-      {"leadsman_http_requests_total", "Requests that reached a handler.", MetricType::kCounter, &Stats::requests},
-      {"leadsman_http_bad_requests_total", "Requests refused before a handler saw them: malformed or too large.",
-       MetricType::kCounter, &Stats::bad_requests},
-      {"leadsman_http_timeouts_total", "Connections closed because the client was too slow.", MetricType::kCounter,
-       &Stats::timeouts},
-      {"leadsman_http_received_bytes_total", "Bytes read from clients.", MetricType::kCounter, &Stats::bytes_in},
-      {"leadsman_http_sent_bytes_total", "Bytes written to clients.", MetricType::kCounter, &Stats::bytes_out},
+      {"leadsman_http_connections_open", "Connections open now.", MetricType::kGauge,
+       &Stats::connections_open},
+      {"leadsman_http_connections_refused_total",
+       "Connections answered 503 because the limit was reached.", MetricType::kCounter,
+       &Stats::connections_refused},
+      {"leadsman_http_requests_total", "Requests that reached a handler.", MetricType::kCounter,
+       &Stats::requests},
+      {"leadsman_http_bad_requests_total",
+       "Requests refused before a handler saw them: malformed or too large.", MetricType::kCounter,
+       &Stats::bad_requests},
+      {"leadsman_http_timeouts_total", "Connections closed because the client was too slow.",
+       MetricType::kCounter, &Stats::timeouts},
+      {"leadsman_http_received_bytes_total", "Bytes read from clients.", MetricType::kCounter,
+       &Stats::bytes_in},
+      {"leadsman_http_sent_bytes_total", "Bytes written to clients.", MetricType::kCounter,
+       &Stats::bytes_out},
   };
   std::vector<Registry::Registration> registrations;
   for (const Family& family : kFamilies) {
-    registrations.push_back(
-        registry.Add({family.name, family.help, family.type, {"server"}}, [servers, field = family.field] {
+    registrations.push_back(registry.Add(
+        {family.name, family.help, family.type, {"server"}}, [servers, field = family.field] {
           std::vector<MetricSample> samples;
           for (const auto& [name, server] : servers) {
             MetricSample sample;

@@ -104,6 +104,13 @@ class Server:
         return self.process.returncode if self.process else None
 
 
+def stable_version(server):
+    """As the rollout engine has it, which is a moment after the version is ready."""
+    line = next((x for x in server.get("/metrics").text.splitlines()
+                 if x.startswith('leadsman_rollout_stable_version{model="digits"}')), "0")
+    return int(float(line.split()[-1]))
+
+
 @pytest.fixture
 def start(tmp_path):
     """start(models=[…], **top-level configuration) → a running Server. Stopped, and its exit checked, at the end."""

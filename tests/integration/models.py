@@ -62,8 +62,10 @@ def upper():
     return _save(graph)
 
 
-def release(repository, name, version, payload, *, manifest=True, **overrides):
-    """Puts a version into the repository the way a careful job does: files first, manifest.json last and by rename."""
+def release(repository, name, version, payload, *, manifest=True, said=None):
+    """Puts a version into the repository the way a careful job does: files first, manifest.json last and by rename.
+
+    `said` replaces what the manifest says; without `manifest` the copy looks unfinished."""
     folder = Path(repository) / name / str(version)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.onnx").write_bytes(payload)
@@ -71,7 +73,7 @@ def release(repository, name, version, payload, *, manifest=True, **overrides):
         "schema_version": 1, "name": name, "version": version, "format": "onnx", "model_file": "model.onnx",
         "files": [{"path": "model.onnx", "size_bytes": len(payload), "sha256": hashlib.sha256(payload).hexdigest()}],
         "created_at": "2026-01-01T00:00:00Z"}
-    document.update(overrides)
+    document.update(said or {})
     if manifest:
         partial = folder / ".manifest.json.partial"
         partial.write_text(json.dumps(document))

@@ -10,7 +10,7 @@ import models
 import numpy as np
 import pytest
 import requests
-from conftest import wait_for
+from conftest import stable_version, wait_for
 
 
 @pytest.fixture
@@ -148,12 +148,12 @@ def test_a_bad_version_says_why_and_the_old_one_serves_on(server, repository, ki
     if kind == "not onnx":
         models.release(repository, "digits", 2, b"this is not an ONNX file at all")
     elif kind == "lying signature":
-        models.release(repository, "digits", 2, good, signature={
+        models.release(repository, "digits", 2, good, said={"signature": {
             "inputs": [{"name": "x", "datatype": "INT64", "shape": [-1, 10]}],
             "outputs": [{"name": "label", "datatype": "INT64", "shape": [-1]},
-                        {"name": "probabilities", "datatype": "FP32", "shape": [-1, 10]}]})
+                        {"name": "probabilities", "datatype": "FP32", "shape": [-1, 10]}]}})
     elif kind == "another model's":
-        models.release(repository, "digits", 2, good, name="other")
+        models.release(repository, "digits", 2, good, said={"name": "other"})
     else:
         staging = repository.parent / "staging"
         folder = models.release(staging, "digits", 2, good)
@@ -199,7 +199,7 @@ def test_port_taken_says_so(server, tmp_path):
                              "--port", str(port), "--admin-port", "0", "--data-dir", str(tmp_path / "d2")],
                             capture_output=True, text=True, timeout=20)
     assert second.returncode not in (0, None)
-    assert str(port) in second.stderr and "in use" in second.stderr
+    assert str(port) in second.stderr and "another process listens" in second.stderr
     still_serves(server)
 
 
@@ -221,8 +221,8 @@ def test_two_rollouts_at_once_are_refused(start, repository):
         models.release(repository, "digits", version, models.classifier())
     server = start(models=[{"name": "digits", "path": str(repository / "digits"), "versions": {"latest": 1},
                             "rollout": {"interval": "100ms"}}])
-    first = wait_for("version 3 to be the stable one", lambda: server.model("digits")["traffic"])
-    assert first["stable"] == 3 and not server.rollouts()
+    wait_for("version 3 to be the stable one", lambda: stable_version(server) == 3)
+    assert not server.rollouts()
     models.release(repository, "digits", 4, models.classifier())
     rollout = wait_for("the rollout of 4", lambda: next((r for r in server.rollouts() if r["candidate"] == 4), None))
     again = requests.post(server.admin + "/api/v1/rollouts", json={"model": "digits", "candidate": 3}, timeout=5)

@@ -6,8 +6,13 @@ from pathlib import Path
 import models
 import pytest
 from conftest import ROOT, BINARY, wait_for
-from hosts.prometheus import Prometheus
+from hosts.prometheus import Prometheus, find_binary
 from traffic import Traffic
+
+
+def promtool():
+    """Beside the Prometheus that the tests use."""
+    return str(Path(find_binary()).with_name("promtool"))
 
 
 @pytest.fixture
@@ -17,17 +22,18 @@ def server(start, repository):
 
 
 def test_prometheus_scrapes_and_answers(server, tmp_path):
-    with Traffic(server, rate=200) as traffic, Prometheus(server.admin, tmp_path / "prometheus") as prometheus:
+    with Traffic(server, rate=200) as traffic, Prometheus(
+            tmp_path / "prometheus", {"leadsman": server.admin.removeprefix("http://")}) as prometheus:
         wait_for("labels", lambda: server.get("/api/v1/status").json()["monitor"]["labels_joined"] > 100)
         for query, least in (
                 ('sum(leadsman_serving_requests_total{model="digits",code="OK"})', 100),
                 ('sum(leadsman_serving_request_duration_seconds_count{model="digits"})', 100),
                 ('leadsman_monitor_accuracy{model="digits",version="1"}', 0.5),
                 ("process_resident_memory_bytes", 1e6)):
-            wait_for(query, lambda: any(float(r["value"][1]) >= least for r in prometheus.query(query)))
+            wait_for(query, lambda: any(value >= least for _, value in prometheus.query(query)))
         # Exact: what the client counted is what the server counted.
         traffic.stop()
-        wait_for("equal counts", lambda: sum(float(r["value"][1]) for r in prometheus.query(
+        wait_for("equal counts", lambda: sum(value for _, value in prometheus.query(
             'sum(leadsman_serving_requests_total{model="digits"})')) == traffic.sent)
     assert traffic.failures == []
 
@@ -37,7 +43,7 @@ def test_promtool_accepts_the_exposition(server, accept):
     answer = server.get("/metrics", headers={"Accept": accept})
     assert answer.headers["Content-Type"].startswith(accept.split(";")[0])
     if accept == "text/plain":
-        run = subprocess.run(["promtool", "check", "metrics"], input=answer.text, capture_output=True, text=True, timeout=20)
+        run = subprocess.run([promtool(), "check", "metrics"], input=answer.text, capture_output=True, text=True, timeout=20)
         assert run.returncode == 0, run.stdout + run.stderr
     else:
         assert answer.text.endswith("# EOF\n")

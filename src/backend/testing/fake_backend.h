@@ -16,11 +16,13 @@ namespace leadsman {
 /// fail or block a load. By default label = the model's version and probabilities = {1,0,0} for every row.
 class FakeBackend final : public Backend {
  public:
-  using Run = std::function<Status(int64_t version, std::span<const TensorView> inputs, std::vector<Tensor>& outputs)>;
+  using Run = std::function<Status(int64_t version, std::span<const TensorView> inputs,
+                                   std::vector<Tensor>& outputs)>;
 
   FakeBackend() {
     signature.inputs = {{"x", DataType::kFp32, {-1, 4}}};
-    signature.outputs = {{"label", DataType::kInt64, {-1}}, {"probabilities", DataType::kFp32, {-1, 3}}};
+    signature.outputs = {{"label", DataType::kInt64, {-1}},
+                         {"probabilities", DataType::kFp32, {-1, 3}}};
   }
   const std::string& name() const override { return name_; }
   const std::string& runtime_version() const override { return version_; }
@@ -69,7 +71,9 @@ class FakeBackend final : public Backend {
   };
   class Model final : public LoadedModel {
    public:
-    Model(FakeBackend& owner, int64_t version) : owner_(owner), version_(version) { ++owner_.loaded_now; }
+    Model(FakeBackend& owner, int64_t version) : owner_(owner), version_(version) {
+      ++owner_.loaded_now;
+    }
     ~Model() override { --owner_.loaded_now; }
     const Signature& signature() const override { return owner_.signature; }
     Result<std::unique_ptr<ExecutionContext>> NewContext() override {

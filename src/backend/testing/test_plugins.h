@@ -10,7 +10,7 @@ namespace leadsman {
 /// The plug-ins of this build and the runtimes it was configured with, for tests and benchmarks of
 /// any room:
 ///   BackendRegistry backends;
-///   LoadBackends(TestPluginOptions(LEADSMAN_BINARY_DIR), backends);
+///   LoadBackends(TestPluginOptions(BinaryDir()), backends);
 /// The target has to depend on `leadsman_plugins`. When the ONNX Runtime is missing, the reason in
 /// the registry names tools/fetch_runtimes.sh.
 inline PluginOptions TestPluginOptions(const std::string& binary_dir) {

@@ -9,7 +9,8 @@ namespace leadsman {
 /// A clock that stands still until the test moves it. Thread-safe.
 class FakeClock final : public Clock {
  public:
-  explicit FakeClock(WallTime start = FromUnixMillis(1'700'000'000'000)) : wall_(start.time_since_epoch().count()) {}
+  explicit FakeClock(WallTime start = FromUnixMillis(1'700'000'000'000))
+      : wall_(start.time_since_epoch().count()) {}
 
   WallTime Now() const override { return WallTime(Duration(wall_.load())); }
   SteadyTime SteadyNow() const override { return SteadyTime(Duration(steady_.load())); }

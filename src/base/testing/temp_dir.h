@@ -13,7 +13,8 @@ namespace leadsman {
 class TempDir {
  public:
   TempDir() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "leadsman-test-XXXXXX").string();
+    std::string pattern =
+        (std::filesystem::temp_directory_path() / "leadsman-test-XXXXXX").string();
     CHECK(mkdtemp(pattern.data()) != nullptr);
     path_ = pattern;
   }
