@@ -55,7 +55,8 @@ Status ArrayDecoder::Begin(const TensorSpec& spec, Options options) {
   if (spec.type == DataType::kFp16 || spec.type == DataType::kBf16) {
     return InvalidArgumentError(
         StrCat("input '", spec.name, "' is ", DataTypeName(spec.type),
-               ", which has no JSON form; this server takes JSON only so far"));
+               ", which has no JSON form; send it as binary data of the Open Inference Protocol "
+               "('binary_data_size')"));
   }
   return OkStatus();
 }

@@ -10,7 +10,9 @@
 
 #include "net/http_client.h"
 #include "protocol/testing/fake_exchange.h"
+#include "protocol/v2/infer.h"
 #include "serving/testing/serving_world.h"
+#include "support/test_paths.h"
 
 namespace leadsman {
 namespace {
@@ -91,13 +93,42 @@ class HttpFrontendTest : public ::testing::Test {
     return exchange_.response().body;
   }
 
+  static std::string FromHex(std::string_view hex) {
+    std::string bytes;
+    for (std::string_view byte : Split(hex, ' ')) {
+      if (!byte.empty()) bytes += static_cast<char>(std::stoi(std::string(byte), nullptr, 16));
+    }
+    return bytes;
+  }
+  static std::string ToHex(std::string_view bytes) {
+    static constexpr char kHex[] = "0123456789abcdef";
+    std::string hex;
+    for (unsigned char byte : bytes) {
+      hex += ' ';
+      hex += kHex[byte >> 4];
+      hex += kHex[byte & 15];
+    }
+    return hex;
+  }
+  /// The answer as scripts show it: bytes behind the JSON in hex.
+  std::string Shown(std::string_view answer) {
+    if (exchange_.response().content_type != "application/octet-stream") return std::string(answer);
+    auto json =
+        static_cast<size_t>(std::stoul(exchange_.ResponseHeader(v2::InferCodec::kLengthField)));
+    if (json > answer.size()) return "the length of the JSON is beyond the answer";
+    return StrCat(answer.substr(0, json), "\n+", ToHex(answer.substr(json)));
+  }
+
   /// Replays a script over one connection; LEADSMAN_UPDATE=1 writes the answers down instead.
+  /// In a request "+ 0a ff" is binary data behind the JSON, whose length is then sent, and
+  /// "! name: value" is a header field.
   void RunScript(const std::string& name) {
-    std::string path = std::string(LEADSMAN_SOURCE_DIR) + "/src/protocol/testdata/" + name;
+    std::string path = SourceDir() + "/src/protocol/testdata/" + name;
     std::ifstream in(path);
     ASSERT_TRUE(in) << path;
     std::string line, actual, wanted;
     std::string method, target, body;
+    std::vector<std::pair<std::string, std::string>> headers;
     bool in_request = false, in_answer = false;
     int requests = 0;
     while (std::getline(in, line)) {
@@ -106,17 +137,26 @@ class HttpFrontendTest : public ::testing::Test {
         std::istringstream words(line.substr(2));
         words >> method >> target;
         body.clear();
+        headers.clear();
         in_request = true;
         in_answer = false;
       } else if (in_request && line.starts_with("< ")) {
         in_request = false;
         in_answer = true;
-        std::string answer = Send(method, target, body);
+        std::string answer = Shown(Send(method, target, body, headers));
         ++requests;
         EXPECT_LT(exchange_.response().status, 502) << target;
         actual += "< " + std::to_string(exchange_.response().status) + "\n" + answer;
         if (!answer.ends_with('\n')) actual += "\n";
         continue;
+      } else if (in_request && line.starts_with("! ")) {
+        size_t colon = line.find(": ");
+        ASSERT_NE(colon, std::string::npos) << line;
+        headers.emplace_back(line.substr(2, colon - 2), line.substr(colon + 2));
+      } else if (in_request && line.starts_with("+")) {
+        if (headers.empty())
+          headers.emplace_back(v2::InferCodec::kLengthField, std::to_string(body.size()));
+        body += FromHex(std::string_view(line).substr(1));
       } else if (in_request) {
         body += line;
       } else if (in_answer && line.empty() && !(target == "/" && (in.peek() != '>'))) {
@@ -139,6 +179,7 @@ class HttpFrontendTest : public ::testing::Test {
 
 TEST_F(HttpFrontendTest, AnswersTheTensorFlowServingScript) { RunScript("tfserving.script"); }
 TEST_F(HttpFrontendTest, AnswersTheOpenInferenceProtocolScript) { RunScript("v2.script"); }
+TEST_F(HttpFrontendTest, AnswersTheBinaryTensorDataScript) { RunScript("v2_binary.script"); }
 TEST_F(HttpFrontendTest, AnswersThePlainScript) { RunScript("plain.script"); }
 
 TEST_F(HttpFrontendTest, KeepsAClientsRequestIdAndMakesOneOtherwise) {
@@ -197,11 +238,76 @@ TEST_F(HttpFrontendTest, NeverReadsPastTheBody) {
   }
 }
 
-TEST_F(HttpFrontendTest, RefusesTheBinaryExtensionByItsHeader) {
-  std::string answer =
-      Send("POST", "/v2/models/iris/infer", "{}", {{"Inference-Header-Content-Length", "2"}});
-  EXPECT_EQ(exchange_.response().status, 501);
-  EXPECT_NE(answer.find("binary tensor data extension is not supported"), std::string::npos);
+TEST_F(HttpFrontendTest, RefusesALengthOfTheJsonThatIsNoneOfTheBody) {
+  constexpr std::string_view kBody =
+      R"({"inputs":[{"name":"x","shape":[1],"datatype":"FP32","data":[1]}]})";
+  for (std::string value :
+       {"67", "99999999999999999999", "-1", "0x10", "1.0", "66 ", "66,66", "a"}) {
+    ASSERT_EQ(kBody.size(), 66u);
+    std::string answer =
+        Send("POST", "/v2/models/opt/infer", kBody, {{"inference-header-content-length", value}});
+    EXPECT_EQ(exchange_.response().status, 400) << value;
+    EXPECT_NE(answer.find("Inference-Header-Content-Length: '"), std::string::npos) << answer;
+    EXPECT_EQ(exchange_.response().content_type, "application/json");
+  }
+  // The field is of one request: the next one on the connection is all JSON again.
+  Send("POST", "/v2/models/opt/infer", kBody, {{"Inference-Header-Content-Length", "66"}});
+  EXPECT_EQ(exchange_.response().status, 200);
+  Send("POST", "/v2/models/opt/infer", kBody);
+  EXPECT_EQ(exchange_.response().status, 200);
+  Send("POST", "/v2/models/nowhere/infer", kBody, {{"Inference-Header-Content-Length", "1"}});
+  EXPECT_EQ(exchange_.response().status, 404);
+  Send("POST", "/v2/models/opt/infer", kBody);
+  EXPECT_EQ(exchange_.response().status, 200);
+  EXPECT_EQ(exchange_.ResponseHeader("inference-header-content-length"), "");
+}
+
+TEST_F(HttpFrontendTest, AnswersEveryCutOfABinaryRequestWithA4xx) {
+  std::string json =
+      R"({"inputs":[{"name":"a","shape":[2],"datatype":"FP32","parameters":{"binary_data_size":8}},)"
+      R"({"name":"b","shape":[1,2],"datatype":"INT64","parameters":{"binary_data_size":16}}],)"
+      R"("parameters":{"binary_data_output":true}})";
+  std::string whole = json + std::string(24, '\x7f');
+  for (size_t size = 0; size < whole.size(); ++size) {
+    Send("POST", "/v2/models/pair/infer", whole.substr(0, size),
+         {{"Inference-Header-Content-Length", std::to_string(json.size())}});
+    EXPECT_EQ(exchange_.response().status, 400) << size;
+  }
+  for (size_t length = 0; length <= whole.size(); ++length) {
+    Send("POST", "/v2/models/pair/infer", whole,
+         {{"Inference-Header-Content-Length", std::to_string(length)}});
+    EXPECT_EQ(exchange_.response().status, length == json.size() ? 200 : 400) << length;
+  }
+}
+
+TEST_F(HttpFrontendTest, TakesAndGivesBinaryDataOverARealConnectionAndFromThePool) {
+  Result<std::unique_ptr<net::HttpServer>> server =
+      net::HttpServer::Start({}, [&](net::HttpExchange& exchange) { frontend_->Handle(exchange); });
+  ASSERT_TRUE(server.ok()) << server.status();
+  auto client = net::MakeHttpClient();
+  for (size_t count : {1u, 1000u, 300'000u}) {
+    for (std::string_view model : {"opt", "pooled"}) {
+      std::vector<float> values(count);
+      for (size_t i = 0; i < count; ++i) values[i] = static_cast<float>(i) * 0.5f;
+      std::string_view bytes(reinterpret_cast<const char*>(values.data()), count * sizeof(float));
+      std::string json = StrCat(
+          R"({"parameters":{"binary_data_output":true},"inputs":[{"name":"x","shape":[)", count,
+          R"(],"datatype":"FP32","parameters":{"binary_data_size":)", bytes.size(), "}}]}");
+      net::ClientRequest request;
+      request.method = "POST";
+      request.url = StrCat("http://127.0.0.1:", (*server)->port(), "/v2/models/", model, "/infer");
+      request.headers = {{"Inference-Header-Content-Length", std::to_string(json.size())}};
+      request.body = StrCat(json, bytes);
+      Result<net::ClientResponse> response = client->Send(request);
+      ASSERT_TRUE(response.ok()) << response.status();
+      ASSERT_EQ(response->status, 200) << response->body.substr(0, 500);
+      EXPECT_EQ(response->Header("content-type"), "application/octet-stream");
+      std::optional<int64_t> size = ParseInt64(response->Header("inference-header-content-length"));
+      ASSERT_TRUE(size);
+      EXPECT_EQ(response->body.substr(static_cast<size_t>(*size)), bytes);
+    }
+  }
+  (*server)->Shutdown(std::chrono::seconds(5));
 }
 
 TEST_F(HttpFrontendTest, WorksOverARealConnection) {

@@ -57,7 +57,8 @@ Status CheckJsonForm(const TensorView& tensor) {
   }
   return InvalidArgumentError(
       StrCat("output '", tensor.name, "' is ", DataTypeName(tensor.type),
-             ", which has no JSON form; export the model with an FP32 output"));
+             ", which has no JSON form; ask for it as binary data of the Open Inference Protocol "
+             "('binary_data'), or export the model with an FP32 output"));
 }
 
 void AppendFlat(std::string& out, const TensorView& tensor, size_t first, size_t count,

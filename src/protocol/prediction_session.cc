@@ -65,16 +65,9 @@ void PredictionSession::Start(net::HttpExchange& exchange, Predictor& predictor,
 
   Status status = predictor.Admit(selector, call_);
   if (status.ok()) {
-    if (protocol == Protocol::kV2Rest &&
-        !request.Header("inference-header-content-length").empty()) {
-      status = UnimplementedError(
-          "Inference-Header-Content-Length: the binary tensor data extension is not supported by "
-          "this server yet; send "
-          "'data' lists in JSON (with tritonclient binary_data=False for inputs and for requested "
-          "outputs)");
-    } else {
-      status = codec_->Decode(request.body, call_);
-    }
+    if (protocol == Protocol::kV2Rest)
+      v2_.SetLengthField(request.Header(v2::InferCodec::kLengthField));
+    status = codec_->Decode(request.body, call_);
   }
   TakeRequestId(header_id.empty() && protocol == Protocol::kV2Rest && status.ok()
                     ? std::string_view(v2_.id())
@@ -91,7 +84,16 @@ void PredictionSession::Start(net::HttpExchange& exchange, Predictor& predictor,
 
 void PredictionSession::Complete() {
   if (!call_.status.ok()) return Answer(std::move(call_.status));
-  Answer(codec_->Encode(call_, exchange_->response().body));
+  net::HttpResponse& response = exchange_->response();
+  Status status = codec_->Encode(call_, response.body);
+  if (status.ok() && codec_ == &v2_ && v2_.json_size()) {
+    response.content_type = "application/octet-stream";
+    response.headers += v2::InferCodec::kLengthField;
+    response.headers += ": ";
+    response.headers += std::to_string(*v2_.json_size());
+    response.headers += "\r\n";
+  }
+  Answer(std::move(status));
 }
 
 void PredictionSession::Answer(Status status) {

@@ -5,6 +5,7 @@
 
 #include "base/strings.h"
 #include "protocol/json_writer.h"
+#include "protocol/v2/binary_tensor.h"
 
 namespace leadsman::v2 {
 namespace {
@@ -48,12 +49,52 @@ bool ReadShape(JsonCursor& json, Where where, Shape& shape) {
 
 }  // namespace
 
-bool InferCodec::RefuseBinary(JsonCursor& json, std::string_view parameter) {
-  return json.Fail(UnimplementedError(StrCat(
-      "'", parameter,
-      "': the binary tensor data extension is not supported by this server yet; send and ask for "
-      "JSON "
-      "('data' lists; with tritonclient binary_data=False for inputs and for requested outputs)")));
+/// What is known of the input whose object is being read; its name and type are in name_ and
+/// datatype_.
+struct InferCodec::InputInHand {
+  size_t at = 0;  ///< in the request's list
+  Shape shape;
+  bool has_name = false, has_type = false, has_shape = false, has_data = false;
+  bool decoded = false;
+  size_t data_position = 0;
+  size_t index = 0;  ///< in the signature, once FindSpec has found it
+  std::optional<uint64_t> binary_size;
+};
+
+std::string InferCodec::Where(size_t at) const {
+  return name_.empty() ? StrCat("inputs[", at, "]")
+                       : StrCat("input '", name_.substr(0, kShownName), "'");
+}
+
+Status InferCodec::SplitBody(std::string_view body, std::string_view& json) {
+  json = body;
+  binary_ = {};
+  has_length_ = !length_field_.empty();
+  if (!has_length_) return OkStatus();
+  std::optional<int64_t> length = ParseInt64(length_field_);
+  bool fits = length && *length >= 0 && static_cast<uint64_t>(*length) <= body.size();
+  std::string shown = length_field_.substr(0, kShownName);
+  length_field_.clear();
+  if (!fits) {
+    return InvalidArgumentError(StrCat(kLengthField, ": '", shown,
+                                       "' is not a length within the body, which has ", body.size(),
+                                       " bytes"));
+  }
+  json = body.substr(0, static_cast<size_t>(*length));
+  binary_ = body.substr(json.size());
+  return OkStatus();
+}
+
+Status InferCodec::DecodeRaw(std::string_view body, const Signature& signature,
+                             PredictionCall& call) {
+  if (signature.inputs.size() != 1) {
+    return InvalidArgumentError(
+        StrCat(kLengthField, ": 0: a raw request is for a model with one input, this one has ",
+               signature.inputs.size(), ": ", InputNames(signature)));
+  }
+  binary_output_ = true;
+  RETURN_IF_ERROR(ReadRaw(signature.inputs[0], body, call.inputs[0]));
+  return CheckInputs(signature, call);
 }
 
 Status InferCodec::Decode(std::string_view body, PredictionCall& call) {
@@ -68,9 +109,14 @@ Status InferCodec::Decode(std::string_view body, const Signature& signature, Pre
   wanted_.clear();
   id_.clear();
   has_id_ = false;
+  binary_output_ = false;
+  json_size_.reset();
+  std::string_view text;
+  RETURN_IF_ERROR(SplitBody(body, text));
+  if (has_length_ && text.empty()) return DecodeRaw(body, signature, call);
   bool inputs_found = false;
   bool outputs_found = false;
-  JsonCursor json(body);
+  JsonCursor json(text);
   bool ok = json.Object([&](std::string_view key) {
     if (key == "id") {
       has_id_ = true;
@@ -96,6 +142,11 @@ Status InferCodec::Decode(std::string_view body, const Signature& signature, Pre
     return InvalidArgumentError(
         StrCat("'inputs' is missing; the model's inputs are ", InputNames(signature)));
   }
+  if (!binary_.empty()) {
+    return InvalidArgumentError(StrCat("the body has ", binary_.size(), " bytes more than ",
+                                       kLengthField,
+                                       " and the 'binary_data_size' of the inputs add up to"));
+  }
   return CheckInputs(signature, call);
 }
 
@@ -105,13 +156,11 @@ bool InferCodec::DecodeParameters(JsonCursor& json, PredictionCall& call) {
   }
   return json.Object([&](std::string_view key) {
     if (key == "binary_data_output") {
-      bool wanted = false;
       if (json.Peek() != JsonCursor::Kind::kBool) {
         return json.Fail(
             InvalidArgumentError("'parameters.binary_data_output' must be true or false"));
       }
-      if (!json.Bool(wanted)) return false;
-      return !wanted || RefuseBinary(json, "parameters.binary_data_output");
+      return json.Bool(binary_output_);
     }
     if (key == "timeout") {
       JsonCursor::IntegerValue value;
@@ -130,47 +179,86 @@ bool InferCodec::DecodeParameters(JsonCursor& json, PredictionCall& call) {
   });
 }
 
+bool InferCodec::FindSpec(JsonCursor& json, const Signature& signature, InputInHand& input) {
+  int index = FindInputIndex(signature, name_);
+  if (index < 0) {
+    return json.Fail(
+        InvalidArgumentError(StrCat("unexpected inference input '", name_.substr(0, kShownName),
+                                    "'; the model's inputs are ", InputNames(signature))));
+  }
+  input.index = static_cast<size_t>(index);
+  const TensorSpec& spec = signature.inputs[input.index];
+  std::optional<DataType> type = ParseDataType(datatype_);
+  if (!type) {
+    return json.Fail(InvalidArgumentError(StrCat(Where(input.at), ": invalid datatype '",
+                                                 datatype_.substr(0, kShownName),
+                                                 "'; the model takes ", DataTypeName(spec.type))));
+  }
+  if (*type == spec.type) return true;
+  return json.Fail(InvalidArgumentError(StrCat(Where(input.at), " has the datatype ", datatype_,
+                                               ", the model takes ", DataTypeName(spec.type))));
+}
+
+bool InferCodec::DecodeData(JsonCursor& json, const Signature& signature, InputInHand& input) {
+  if (!FindSpec(json, signature, input)) return false;
+  ArrayDecoder& decoder = buffers_.decoders[input.index];
+  Status begun = decoder.Begin(signature.inputs[input.index], {.b64 = false, .item = "element"});
+  if (!begun.ok()) return json.Fail(std::move(begun));
+  input.decoded = true;
+  return decoder.Append(json, 0);
+}
+
+bool InferCodec::DecodeInputParameters(JsonCursor& json, InputInHand& input) {
+  return json.Object([&](std::string_view key) {
+    if (key.starts_with("shared_memory_")) {
+      return json.Fail(UnimplementedError(
+          StrCat("inputs[].parameters.", key,
+                 " is not supported by this server; send the data in the body")));
+    }
+    if (key != "binary_data_size") return json.Skip();
+    JsonCursor::IntegerValue value;
+    if (json.Peek() == JsonCursor::Kind::kNumber && !json.Integer(value)) return false;
+    if (!value.integer || value.overflow || (value.negative && value.magnitude > 0)) {
+      return json.Fail(InvalidArgumentError(
+          StrCat(Where(input.at),
+                 ": 'binary_data_size' must be a whole number of bytes that is not negative")));
+    }
+    if (input.binary_size) {
+      return json.Fail(
+          InvalidArgumentError(StrCat(Where(input.at), " has 'binary_data_size' twice")));
+    }
+    input.binary_size = value.magnitude;
+    return true;
+  });
+}
+
+bool InferCodec::TakeBinary(JsonCursor& json, const Signature& signature, const InputInHand& input,
+                            PredictionCall& call) {
+  uint64_t size = *input.binary_size;
+  if (size > binary_.size()) {
+    return json.Fail(InvalidArgumentError(
+        has_length_ ? StrCat(Where(input.at), ": 'binary_data_size' is ", size, ", but only ",
+                             binary_.size(), " bytes are left of the body")
+                    : StrCat(Where(input.at), " has a 'binary_data_size', but the request has no ",
+                             kLengthField, " to say where the binary data begins")));
+  }
+  Status read = ReadBinary(signature.inputs[input.index], input.shape, binary_.substr(0, size),
+                           call.inputs[input.index]);
+  if (!read.ok()) return json.Fail(std::move(read));
+  binary_.remove_prefix(size);
+  return true;
+}
+
 bool InferCodec::DecodeInput(JsonCursor& json, const Signature& signature, PredictionCall& call,
                              size_t at) {
   if (json.Peek() != JsonCursor::Kind::kObject) {
     return json.Fail(InvalidArgumentError(StrCat("inputs[", at, "] must be an object")));
   }
-  auto where = [&] {
-    return name_.empty() ? StrCat("inputs[", at, "]")
-                         : StrCat("input '", name_.substr(0, kShownName), "'");
-  };
   name_.clear();
   datatype_.clear();
-  Shape shape;
-  bool has_name = false, has_type = false, has_shape = false, has_data = false, decoded = false;
-  size_t data_position = 0;
-  int index = -1;
-  // Data can be read as soon as name and type are known; when they come after it, it is read in a
-  // second visit.
-  auto decode = [&] {
-    index = FindInputIndex(signature, name_);
-    if (index < 0) {
-      return json.Fail(
-          InvalidArgumentError(StrCat("unexpected inference input '", name_.substr(0, kShownName),
-                                      "'; the model's inputs are ", InputNames(signature))));
-    }
-    const TensorSpec& spec = signature.inputs[static_cast<size_t>(index)];
-    std::optional<DataType> type = ParseDataType(datatype_);
-    if (!type) {
-      return json.Fail(InvalidArgumentError(
-          StrCat(where(), ": invalid datatype '", datatype_.substr(0, kShownName),
-                 "'; the model takes ", DataTypeName(spec.type))));
-    }
-    if (*type != spec.type) {
-      return json.Fail(InvalidArgumentError(StrCat(where(), " has the datatype ", datatype_,
-                                                   ", the model takes ", DataTypeName(spec.type))));
-    }
-    ArrayDecoder& decoder = buffers_.decoders[static_cast<size_t>(index)];
-    Status begun = decoder.Begin(spec, {.b64 = false, .item = "element"});
-    if (!begun.ok()) return json.Fail(std::move(begun));
-    decoded = true;
-    return decoder.Append(json, 0);
-  };
+  InputInHand input;
+  input.at = at;
+  auto where = [&] { return Where(at); };
   auto once = [&](bool& flag, std::string_view key) {
     if (flag) return json.Fail(InvalidArgumentError(StrCat(where(), " has '", key, "' twice")));
     flag = true;
@@ -178,55 +266,60 @@ bool InferCodec::DecodeInput(JsonCursor& json, const Signature& signature, Predi
   };
   bool ok = json.Object([&](std::string_view key) {
     if (key == "name")
-      return once(has_name, key) && ReadText(json, "inputs[].name", name_, buffers_.scratch);
+      return once(input.has_name, key) && ReadText(json, "inputs[].name", name_, buffers_.scratch);
     if (key == "datatype")
-      return once(has_type, key) &&
+      return once(input.has_type, key) &&
              ReadText(json, "inputs[].datatype", datatype_, buffers_.scratch);
-    if (key == "shape") return once(has_shape, key) && ReadShape(json, where, shape);
+    if (key == "shape") return once(input.has_shape, key) && ReadShape(json, where, input.shape);
     if (key == "data") {
-      if (!once(has_data, key)) return false;
-      if (has_name && has_type) return decode();
+      if (!once(input.has_data, key)) return false;
+      // Read as soon as name and type are known; when they come later, in a second visit.
+      if (input.has_name && input.has_type) return DecodeData(json, signature, input);
       json.Peek();
-      data_position = json.position();
+      input.data_position = json.position();
       return json.Skip();
     }
-    if (key == "parameters" && json.Peek() == JsonCursor::Kind::kObject) {
-      return json.Object([&](std::string_view parameter) {
-        if (parameter == "binary_data_size" || parameter.starts_with("shared_memory_"))
-          return RefuseBinary(json, parameter);
-        return json.Skip();
-      });
-    }
+    if (key == "parameters" && json.Peek() == JsonCursor::Kind::kObject)
+      return DecodeInputParameters(json, input);
     return json.Skip();
   });
   if (!ok) return false;
-  std::string_view missing = !has_name    ? "name"
-                             : !has_shape ? "shape"
-                             : !has_type  ? "datatype"
-                             : !has_data  ? "data"
-                                          : "";
-  if (!missing.empty())
-    return json.Fail(InvalidArgumentError(StrCat(where(), ": '", missing, "' is missing")));
-  if (!decoded) {
+  std::string_view missing = !input.has_name                         ? "name"
+                             : !input.has_shape                      ? "shape"
+                             : !input.has_type                       ? "datatype"
+                             : !input.has_data && !input.binary_size ? "data"
+                                                                     : "";
+  if (!missing.empty()) {
+    std::string_view also =
+        has_length_ && missing == "data" ? ", and so is 'parameters.binary_data_size'" : "";
+    return json.Fail(InvalidArgumentError(StrCat(where(), ": '", missing, "' is missing", also)));
+  }
+  if (input.has_data && input.binary_size) {
+    return json.Fail(InvalidArgumentError(
+        StrCat(where(), " has both 'data' and 'parameters.binary_data_size'; send one of them")));
+  }
+  if (input.binary_size) {
+    if (!FindSpec(json, signature, input)) return false;
+  } else if (!input.decoded) {
     size_t end = json.position();
-    json.Seek(data_position);
-    if (!decode()) return false;
+    json.Seek(input.data_position);
+    if (!DecodeData(json, signature, input)) return false;
     json.Seek(end);
   }
-  auto i = static_cast<size_t>(index);
-  if (buffers_.seen[i]++ > 0)
+  if (buffers_.seen[input.index]++ > 0)
     return json.Fail(InvalidArgumentError(StrCat(where(), " is given twice")));
-  std::optional<int64_t> count = shape.ElementCount();
+  if (input.binary_size) return TakeBinary(json, signature, input, call);
+  std::optional<int64_t> count = input.shape.ElementCount();
   if (!count)
-    return json.Fail(
-        InvalidArgumentError(StrCat(where(), ": the shape ", shape.ToString(), " is too large")));
-  ArrayDecoder& decoder = buffers_.decoders[i];
+    return json.Fail(InvalidArgumentError(
+        StrCat(where(), ": the shape ", input.shape.ToString(), " is too large")));
+  ArrayDecoder& decoder = buffers_.decoders[input.index];
   if (static_cast<uint64_t>(*count) != decoder.element_count()) {
     return json.Fail(
-        InvalidArgumentError(StrCat(where(), ": the shape ", shape.ToString(), " holds ", *count,
-                                    " values, but 'data' has ", decoder.element_count())));
+        InvalidArgumentError(StrCat(where(), ": the shape ", input.shape.ToString(), " holds ",
+                                    *count, " values, but 'data' has ", decoder.element_count())));
   }
-  decoder.Store(shape, call.inputs[i]);
+  decoder.Store(input.shape, call.inputs[input.index]);
   return true;
 }
 
@@ -235,14 +328,17 @@ bool InferCodec::DecodeOutput(JsonCursor& json, const Signature& signature, size
     return json.Fail(InvalidArgumentError(StrCat("outputs[", at, "] must be an object")));
   }
   name_.clear();
+  std::optional<bool> binary;
   bool ok = json.Object([&](std::string_view key) {
     if (key == "name") return ReadText(json, "outputs[].name", name_, buffers_.scratch);
     if (key == "parameters" && json.Peek() == JsonCursor::Kind::kObject) {
       return json.Object([&](std::string_view parameter) {
         if (parameter == "binary_data") {
-          bool wanted = false;
-          if (!json.Bool(wanted)) return false;
-          return !wanted || RefuseBinary(json, "binary_data");
+          if (json.Peek() != JsonCursor::Kind::kBool) {
+            return json.Fail(
+                InvalidArgumentError("'outputs[].parameters.binary_data' must be true or false"));
+          }
+          return json.Bool(binary.emplace());
         }
         if (parameter == "classification" || parameter.starts_with("shared_memory_")) {
           return json.Fail(UnimplementedError(
@@ -256,10 +352,11 @@ bool InferCodec::DecodeOutput(JsonCursor& json, const Signature& signature, size
   if (!ok) return false;
   for (size_t i = 0; i < signature.outputs.size(); ++i) {
     if (signature.outputs[i].name != name_) continue;
-    if (std::find(wanted_.begin(), wanted_.end(), i) != wanted_.end()) {
+    if (std::any_of(wanted_.begin(), wanted_.end(),
+                    [&](const WantedOutput& wanted) { return wanted.index == i; })) {
       return json.Fail(InvalidArgumentError(StrCat("output '", name_, "' is requested twice")));
     }
-    wanted_.push_back(i);
+    wanted_.push_back({i, binary});
     return true;
   }
   std::vector<std::string> names;
@@ -269,7 +366,13 @@ bool InferCodec::DecodeOutput(JsonCursor& json, const Signature& signature, size
                                   "'; the model's outputs are ", HumanList(names))));
 }
 
+bool InferCodec::IsBinary(size_t at) const {
+  return wanted_.empty() ? binary_output_ : wanted_[at].binary.value_or(binary_output_);
+}
+
 Status InferCodec::Encode(const PredictionCall& call, std::string& out) {
+  json_size_.reset();
+  size_t begin = out.size();
   out += '{';
   if (has_id_) {
     out += "\"id\":";
@@ -281,13 +384,14 @@ Status InferCodec::Encode(const PredictionCall& call, std::string& out) {
   out += ",\"model_version\":\"";
   out += std::to_string(call.version());
   out += "\",\"outputs\":[";
-  size_t count = wanted_.empty() ? call.outputs.size() : wanted_.size();
+  size_t count = OutputCount(call);
+  uint64_t binary_bytes = 0;
+  bool any_binary = false;
   for (size_t i = 0; i < count; ++i) {
-    size_t index = wanted_.empty() ? i : wanted_[i];
+    size_t index = OutputIndex(i);
     if (index >= call.outputs.size())
       return InternalError("the model gave fewer outputs than its signature says");
     const TensorView& output = call.outputs[index];
-    RETURN_IF_ERROR(CheckJsonForm(output));
     if (i > 0) out += ',';
     out += "{\"name\":";
     AppendJsonString(out, output.name);
@@ -298,11 +402,28 @@ Status InferCodec::Encode(const PredictionCall& call, std::string& out) {
       if (d > 0) out += ',';
       out += std::to_string(output.shape[d]);
     }
+    if (IsBinary(i)) {
+      Result<uint64_t> size = BinarySize(output);
+      if (!size.ok()) return size.status();
+      out += "],\"parameters\":{\"binary_data_size\":";
+      out += std::to_string(*size);
+      out += "}}";
+      binary_bytes += *size;
+      any_binary = true;
+      continue;
+    }
+    RETURN_IF_ERROR(CheckJsonForm(output));
     out += "],\"data\":[";
     AppendFlat(out, output, 0, static_cast<size_t>(output.element_count), BytesForm::kText);
     out += "]}";
   }
   out += "]}";
+  if (!any_binary) return OkStatus();
+  json_size_ = out.size() - begin;
+  out.reserve(out.size() + binary_bytes);
+  for (size_t i = 0; i < count; ++i) {
+    if (IsBinary(i)) AppendBinary(out, call.outputs[OutputIndex(i)]);
+  }
   return OkStatus();
 }
 

@@ -22,7 +22,7 @@ void AppendSpecs(std::string& out, const std::vector<TensorSpec>& specs) {
 void AppendServerMetadata(std::string& out, std::string_view server_version) {
   out += "{\"name\":\"leadsman\",\"version\":";
   AppendJsonString(out, server_version);
-  out += ",\"extensions\":[]}";
+  out += ",\"extensions\":[\"binary_tensor_data\"]}";
 }
 
 void AppendModelMetadata(std::string& out, const ServableVersion& version,
