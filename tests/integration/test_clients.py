@@ -72,6 +72,52 @@ def test_tritonclient_http(server):
         client.infer("nothing", [tensor], outputs=outputs)
 
 
+def test_tritonclient_http_with_its_defaults(server):
+    # Binary tensor data both ways is what the client does unless told otherwise.
+    client = triton.InferenceServerClient(server.url.removeprefix("http://"))
+    assert "binary_tensor_data" in client.get_server_metadata()["extensions"]
+
+    def given(name, array, datatype):
+        return triton.InferInput(name, list(array.shape), datatype).set_data_from_numpy(array)
+
+    x = np.eye(10, dtype="f")[[3, 7]]
+    result = client.infer("digits", [given("x", x, "FP32")], request_id="r-2")
+    assert result.get_response()["id"] == "r-2"
+    assert "data" not in result.get_output("label")
+    assert result.as_numpy("label").tolist() == [3, 7] and result.as_numpy("label").dtype == np.int64
+    assert result.as_numpy("probabilities").shape == (2, 10)
+    assert result.as_numpy("probabilities").argmax(axis=1).tolist() == [3, 7]
+
+    # Outputs asked for by name, one of them as JSON.
+    result = client.infer("digits", [given("x", x, "FP32")], outputs=[
+        triton.InferRequestedOutput("probabilities", binary_data=False), triton.InferRequestedOutput("label")])
+    assert result.get_output("probabilities")["data"] and "data" not in result.get_output("label")
+    assert result.as_numpy("label").tolist() == [3, 7]
+
+    # Binary and JSON inputs in one request, in another order than the model's.
+    a, b = np.array([[1, 2]], "f"), np.array([[3, 5]], "f")
+    as_json = triton.InferInput("b", [1, 2], "FP32").set_data_from_numpy(b, binary_data=False)
+    result = client.infer("pair", [as_json, given("a", a, "FP32")])
+    assert result.as_numpy("sum").tolist() == [[4, 7]] and result.as_numpy("difference").tolist() == [[-2, -3]]
+
+    texts = ["Zürich".encode(), b"", b"a\0b\xff"]
+    result = client.infer("upper", [given("text", np.array(texts, dtype=object), "BYTES")])
+    assert result.as_numpy("same").tolist() == texts
+
+    # Large, compressed both ways, and the same values back.
+    big = np.linspace(-1e6, 1e6, 100_000, dtype="f")
+    result = client.infer("half_plus_two", [given("x", big, "FP32")], request_compression_algorithm="gzip",
+                          response_compression_algorithm="gzip")
+    assert np.array_equal(result.as_numpy("y"), big * np.float32(0.5) + np.float32(2))
+
+    empty = client.infer("half_plus_two", [given("x", np.zeros(0, "f"), "FP32")])
+    assert empty.as_numpy("y").shape == (0,)
+    with pytest.raises(InferenceServerException, match="input \"x\": expected FP32"):
+        client.infer("digits", [given("x", x[:, :9], "FP32")])
+    calls = [client.async_infer("digits", [given("x", x[[i % 2]], "FP32")]) for i in range(20)]
+    assert [call.get_result().as_numpy("label").tolist() for call in calls] == [[3], [7]] * 10
+
+
 def test_plain_predict(server):
     answer = requests.post(server.url + "/predict", json={"input_data": np.eye(10)[4].tolist()}, timeout=5)
     assert answer.status_code == 200, answer.text
