@@ -44,6 +44,13 @@ double MeasuredShare(const ArmCounts& candidate, const ArmCounts& stable) {
 
 }  // namespace
 
+void EvidenceWindow::Add(const ArmCounts& candidate_part, const ArmCounts& stable_part) {
+  candidate.exposure += candidate_part.exposure;
+  candidate.events += candidate_part.events;
+  stable.exposure += stable_part.exposure;
+  stable.events += stable_part.events;
+}
+
 double LogMeanExp(std::span<const double> logs) {
   if (logs.empty()) return 0;
   double top = *std::max_element(logs.begin(), logs.end());

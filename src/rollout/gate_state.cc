@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace leadsman {
 
@@ -14,6 +15,7 @@ void GateState::SetThresholds(size_t count, size_t index_of_safe_quantile) {
   harm.resize(count);
   candidate.resize(count);
   stable.resize(count);
+  open.resize(count);
   safe_index = index_of_safe_quantile;
 }
 
@@ -41,11 +43,20 @@ void GateState::Fold(size_t index, const ArmCounts& candidate_window,
   candidate[index].events += mine.events;
   stable[index].exposure += theirs.exposure;
   stable[index].events += theirs.events;
-  harm[index].Update(mine, theirs);
-  if (index == safe_index) {
-    safe.Update(mine, theirs);
-    if (floor) floor->Update(mine);
-  }
+  // The floor test asks for no share.
+  if (index == safe_index && floor) floor->Update(mine);
+  open[index].Add(mine, theirs);
+  if (open[index].Full()) CloseWindow(index);
+}
+
+void GateState::CloseWindow(size_t index) {
+  const EvidenceWindow window = std::exchange(open[index], {});
+  harm[index].Update(window.candidate, window.stable);
+  if (index == safe_index) safe.Update(window.candidate, window.stable);
+}
+
+void GateState::CloseWindows() {
+  for (size_t index = 0; index < open.size(); ++index) CloseWindow(index);
 }
 
 ArmCounts GateState::StableSoFar() const {
@@ -65,8 +76,8 @@ bool operator==(const RolloutGate& a, const RolloutGate& b) {
 
 bool operator==(const GateState& a, const GateState& b) {
   return a.config == b.config && a.harm == b.harm && a.safe == b.safe && a.floor == b.floor &&
-         a.candidate == b.candidate && a.stable == b.stable && a.safe_index == b.safe_index &&
-         a.before == b.before && a.needed == b.needed;
+         a.candidate == b.candidate && a.stable == b.stable && a.open == b.open &&
+         a.safe_index == b.safe_index && a.before == b.before && a.needed == b.needed;
 }
 
 std::string_view GateName(RolloutGate::Kind kind) {

@@ -37,6 +37,8 @@ struct GateState {
   std::optional<FloorTest> floor;  ///< none when config.floor is 0
   /// One for each of `harm`: sums of what went into it.
   std::vector<ArmCounts> candidate, stable;
+  /// One for each of `harm`: counted, but not yet enough for the harm and safe tests to take it.
+  std::vector<EvidenceWindow> open;
   size_t safe_index = 0;  ///< kLatency: the threshold the safe test looks at
   ArmCounts before;       ///< the stable's own counts from before the rollout, for planning only
   int64_t needed =
@@ -46,13 +48,18 @@ struct GateState {
 
   double HarmLogE() const;
   double SafeLogE() const;
-  /// Counts one window. `index`: the threshold, 0 for the other kinds.
+  /// Counts one tick, and gives the tests the open window once it is full. `index`: the threshold, 0
+  /// for the other kinds.
   void Fold(size_t index, const ArmCounts& candidate_window, const ArmCounts& stable_window);
+  /// Gives the tests the open windows as they are: what comes now is split by another share.
+  void CloseWindows();
   /// kLatency: thresholds are known now.
   void SetThresholds(size_t count, size_t index_of_safe_quantile);
   bool HasThresholds() const { return !harm.empty(); }
   /// The stable's counts so far, those from before included.
   ArmCounts StableSoFar() const;
+  /// Gives the tests one open window and begins the next.
+  void CloseWindow(size_t index);
 
   friend bool operator==(const GateState&, const GateState&);
 };

@@ -130,6 +130,10 @@ Json GateJson(const GateState& gate) {
   for (size_t k = 0; k < gate.harm.size(); ++k) {
     counts.push_back({CountsJson(gate.candidate[k]), CountsJson(gate.stable[k])});
   }
+  Json& open = json["open"] = Json::array();
+  for (const EvidenceWindow& window : gate.open) {
+    open.push_back({CountsJson(window.candidate), CountsJson(window.stable)});
+  }
   json["safe_index"] = gate.safe_index;
   json["before"] = CountsJson(gate.before);
   json["needed"] = gate.needed;
@@ -139,7 +143,8 @@ GateState GateFrom(const Json& json, const RolloutGate& config) {
   GateState gate(config);
   auto safe_index = json.at("safe_index").get<size_t>();
   const size_t count = json.at("harm").size();
-  if (count != json.at("counts").size() || (count > 0 && safe_index >= count)) {
+  if (count != json.at("counts").size() || count != json.at("open").size() ||
+      (count > 0 && safe_index >= count)) {
     throw std::runtime_error("gate's parts disagree");
   }
   gate.SetThresholds(count, safe_index);
@@ -147,6 +152,8 @@ GateState GateFrom(const Json& json, const RolloutGate& config) {
     SetLogs(json.at("harm").at(k), gate.harm[k]);
     gate.candidate[k] = CountsFrom(json.at("counts").at(k).at(0));
     gate.stable[k] = CountsFrom(json.at("counts").at(k).at(1));
+    gate.open[k] = {CountsFrom(json.at("open").at(k).at(0)),
+                    CountsFrom(json.at("open").at(k).at(1))};
   }
   SetLogs(json.at("safe"), gate.safe);
   if (gate.floor) SetLogs(json.at("floor"), *gate.floor);

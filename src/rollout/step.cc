@@ -98,6 +98,10 @@ void FoldWindow(RolloutState& s, const StepInput& in) {
   }
 }
 
+void CloseWindows(RolloutState& s) {
+  for (GateState& gate : s.gates) gate.CloseWindows();
+}
+
 void TakeHistory(RolloutState& s, const StepInput::History& history) {
   const bool first = s.ticks == 1;
   for (GateState& gate : s.gates) {
@@ -344,6 +348,87 @@ bool EndedFromOutside(StepOutput& out, const StepInput& in) {
   return false;
 }
 
+/// What Step does, but for the share that it may change.
+void Decide(StepOutput& out, const StepInput& in) {
+  RolloutState& s = out.state;
+  const bool was_ready = s.candidate_ready;
+  const double share_before = WantedShare(s);  // by which this window was split
+  const Duration elapsed = std::max(in.elapsed, Duration{});
+  const bool warming_up = s.traffic_elapsed < s.plan.warmup;
+  ++s.ticks;
+  s.last_tick = in.time;
+  s.elapsed += elapsed;
+  s.candidate_ready = in.candidate == CandidateSeen::kReady;
+  if (was_ready) s.traffic_elapsed += elapsed;
+  if (was_ready && in.metrics_ok) s.step_elapsed += elapsed;
+
+  if (in.metrics_ok) {
+    Add(s.stable_sums, in.stable_window);
+    Add(s.candidate_sums, in.candidate_window);
+    s.step_requests += in.candidate_window.requests;
+    // Folded before thresholds are fixed: they must be older than all evidence that is measured by
+    // them.
+    // The first window of a process began in another one, whose traffic ended at an unknown moment.
+    if (!warming_up) {
+      const bool stands_alone = share_before == 0 || elapsed == Duration{};
+      if (stands_alone) CloseWindows(s);
+      FoldWindow(s, in);
+      if (stands_alone) CloseWindows(s);
+    }
+    if (in.history) TakeHistory(s, *in.history);
+    PlanMinimums(s, in);
+    for (GateState& gate : s.gates) PlanGate(s, gate);
+  }
+
+  if (EndedFromOutside(out, in)) return;
+
+  if (const GateState* harmful = HarmfulGate(s)) {
+    out.decision = "roll_back";
+    End(s, RolloutPhase::kRolledBack, HarmReason(s, *harmful));
+    return;
+  }
+
+  if (!in.blocked.empty()) {
+    SetPhase(out, RolloutPhase::kHeld, in.blocked);
+    return;
+  }
+
+  const bool time_is_over = s.elapsed >= s.plan.max_duration;
+  const std::vector<std::string> missing = Missing(s);
+  const bool may_leave = missing.empty() && in.metrics_ok && s.candidate_ready && in.stable_ready;
+  if (may_leave && s.step + 1 == static_cast<int>(s.plan.steps.size())) {
+    out.decision = "promote";
+    End(s, RolloutPhase::kPromoted, PromotionReason(s));
+    return;
+  }
+  const bool holds_on = s.plan.on_inconclusive == RolloutPlan::OnInconclusive::kHold;
+  if (time_is_over && !(may_leave && holds_on)) {
+    Inconclusive(out);
+    return;
+  }
+  if (may_leave) {
+    ++s.step;
+    s.step_elapsed = {};
+    s.step_requests = 0;
+    out.decision = "advance";
+  }
+
+  if (!s.candidate_ready) {
+    SetPhase(out, RolloutPhase::kHeld,
+             StrCat("waiting for ", VersionName(s.candidate), " to load"));
+  } else if (!in.stable_ready) {
+    SetPhase(out, RolloutPhase::kHeld,
+             StrCat("waiting for ", VersionName(s.stable), ", the stable version, to be ready"));
+  } else if (!in.metrics_ok) {
+    SetPhase(out, RolloutPhase::kHeld, "waiting for metrics: their source gives no answer");
+  } else {
+    SetPhase(out, RolloutPhase::kProgressing,
+             StrCat("step ", s.step + 1, " of ", s.plan.steps.size(), " at ",
+                    Percent(PresentStep(s).weight), ", waiting for ",
+                    HumanList(Missing(s), "the next tick")));
+  }
+}
+
 }  // namespace
 
 bool operator==(const RolloutStep& a, const RolloutStep& b) {
@@ -471,77 +556,11 @@ RolloutState BeginRollout(const std::string& model, int64_t stable, int64_t cand
 
 StepOutput Step(const RolloutState& state, const StepInput& in) {
   StepOutput out{state, ""};
-  RolloutState& s = out.state;
-  if (HasEnded(s.phase)) return out;
-
-  const bool was_ready = s.candidate_ready;
-  const Duration elapsed = std::max(in.elapsed, Duration{});
-  const bool warming_up = s.traffic_elapsed < s.plan.warmup;
-  ++s.ticks;
-  s.last_tick = in.time;
-  s.elapsed += elapsed;
-  s.candidate_ready = in.candidate == CandidateSeen::kReady;
-  if (was_ready) s.traffic_elapsed += elapsed;
-  if (was_ready && in.metrics_ok) s.step_elapsed += elapsed;
-
-  if (in.metrics_ok) {
-    Add(s.stable_sums, in.stable_window);
-    Add(s.candidate_sums, in.candidate_window);
-    s.step_requests += in.candidate_window.requests;
-    // Folded before thresholds are fixed: they must be older than all evidence that is measured by
-    // them.
-    if (!warming_up) FoldWindow(s, in);
-    if (in.history) TakeHistory(s, *in.history);
-    PlanMinimums(s, in);
-    for (GateState& gate : s.gates) PlanGate(s, gate);
-  }
-
-  if (EndedFromOutside(out, in)) return out;
-
-  if (const GateState* harmful = HarmfulGate(s)) {
-    out.decision = "roll_back";
-    End(s, RolloutPhase::kRolledBack, HarmReason(s, *harmful));
-    return out;
-  }
-
-  if (!in.blocked.empty()) {
-    SetPhase(out, RolloutPhase::kHeld, in.blocked);
-    return out;
-  }
-
-  const bool time_is_over = s.elapsed >= s.plan.max_duration;
-  const std::vector<std::string> missing = Missing(s);
-  const bool may_leave = missing.empty() && in.metrics_ok && s.candidate_ready && in.stable_ready;
-  if (may_leave && s.step + 1 == static_cast<int>(s.plan.steps.size())) {
-    out.decision = "promote";
-    End(s, RolloutPhase::kPromoted, PromotionReason(s));
-    return out;
-  }
-  const bool holds_on = s.plan.on_inconclusive == RolloutPlan::OnInconclusive::kHold;
-  if (time_is_over && !(may_leave && holds_on)) {
-    Inconclusive(out);
-    return out;
-  }
-  if (may_leave) {
-    ++s.step;
-    s.step_elapsed = {};
-    s.step_requests = 0;
-    out.decision = "advance";
-  }
-
-  if (!s.candidate_ready) {
-    SetPhase(out, RolloutPhase::kHeld,
-             StrCat("waiting for ", VersionName(s.candidate), " to load"));
-  } else if (!in.stable_ready) {
-    SetPhase(out, RolloutPhase::kHeld,
-             StrCat("waiting for ", VersionName(s.stable), ", the stable version, to be ready"));
-  } else if (!in.metrics_ok) {
-    SetPhase(out, RolloutPhase::kHeld, "waiting for metrics: their source gives no answer");
-  } else {
-    SetPhase(out, RolloutPhase::kProgressing,
-             StrCat("step ", s.step + 1, " of ", s.plan.steps.size(), " at ",
-                    Percent(PresentStep(s).weight), ", waiting for ",
-                    HumanList(Missing(s), "the next tick")));
+  if (HasEnded(state.phase)) return out;
+  Decide(out, in);
+  // The traffic from here on is split otherwise: what was gathered until now stays by itself.
+  if (!HasEnded(out.state.phase) && WantedShare(out.state) != WantedShare(state)) {
+    CloseWindows(out.state);
   }
   return out;
 }

@@ -319,6 +319,66 @@ TEST(StepTest, EventsBeyondTheirExposureDoNotCount) {
   EXPECT_EQ(state.gates[0].candidate[0].events, 1u);
 }
 
+TEST(StepTest, AQuietServiceGathersEvidenceTheSame) {
+  // A request a second never puts both versions into one tick.
+  RolloutState state = BeginRollout("m", 1, 2, QuickPlan(), FromUnixMillis(0));
+  StepInput in;
+  state = Step(state, in).state;
+  in.elapsed = seconds(1);
+  for (int i = 0; i < 400 && !HasEnded(state.phase); ++i) {
+    const bool to_candidate = i % 10 == 9;
+    in.candidate_window.requests = to_candidate;
+    in.candidate_window.errors = to_candidate && i % 20 == 19;
+    in.stable_window.requests = !to_candidate;
+    state = Step(state, in).state;
+  }
+  EXPECT_EQ(state.phase, RolloutPhase::kRolledBack) << state.reason;
+  EXPECT_LE(state.candidate_sums.requests, 16u);
+}
+
+TEST(StepTest, WindowsOfDifferentSharesAreNotAddedUp) {
+  RolloutPlan plan = QuickPlan();
+  RolloutState state = BeginRollout("m", 1, 2, plan, FromUnixMillis(0));
+  StepInput in;
+  state = Step(state, in).state;
+  in.elapsed = seconds(1);
+  in.stable_window.requests = 9;
+  in.candidate_window.requests = 1;
+  state = Step(state, in).state;
+  EXPECT_EQ(state.gates[0].open[0].stable.exposure, 9u) << "too little to know the share by";
+
+  // The candidate is away: its share is 0, and the stable has an incident of its own.
+  StepInput away = in;
+  away.candidate = CandidateSeen::kLoading;
+  state = Step(state, away).state;
+  EXPECT_EQ(state.gates[0].open[0], EvidenceWindow{}) << "taken as it was";
+  away.candidate_window = {};
+  away.stable_window.errors = 9;
+  for (int i = 0; i < 50; ++i) state = Step(state, away).state;
+  EXPECT_EQ(state.gates[0].open[0], EvidenceWindow{});
+  EXPECT_EQ(state.gates[0].safe.log_e(), 0) << "no evidence for a candidate that was not there";
+  EXPECT_EQ(state.gates[0].stable[0].events, 450u);
+
+  state = Step(state, away).state;
+  state = Step(state, in).state;  // back, from the end of this window on
+  EXPECT_EQ(state.gates[0].open[0], EvidenceWindow{});
+  state = Step(state, in).state;
+  EXPECT_EQ(state.gates[0].open[0].candidate.exposure, 1u);
+}
+
+TEST(StepTest, AfterARestartAWindowBeginsAnew) {
+  RolloutState state = BeginRollout("m", 1, 2, QuickPlan(), FromUnixMillis(0));
+  StepInput in;
+  state = Step(state, in).state;
+  in.elapsed = seconds(1);
+  in.stable_window.requests = 9;
+  in.candidate_window.requests = 1;
+  state = Step(state, in).state;
+  in.elapsed = {};
+  state = Step(state, in).state;
+  EXPECT_EQ(state.gates[0].open[0], EvidenceWindow{});
+}
+
 TEST(ThresholdTest, LieOnBucketEdgesAboveTheQuantilesAndAboveWhatIsIgnored) {
   RolloutGate gate;
   gate.kind = RolloutGate::Kind::kLatency;
