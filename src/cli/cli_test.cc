@@ -163,6 +163,36 @@ TEST_F(CliServerTest, RolloutsAreFoundByNumberOrModel) {
                                       "abort 2 by leadsman command line", "start digits 2"}));
 }
 
+TEST_F(CliServerTest, EndedRolloutsShowHowFarTheyCameAndWhoHasTheTraffic) {
+  RolloutView view = FakeRollouts::Example(1);
+  view.phase = RolloutPhase::kPromoted;
+  view.step = 2;
+  view.share = 0;
+  fixture_.rollouts.Put(view);
+  view.id = 2;
+  view.phase = RolloutPhase::kRolledBack;
+  view.step = 0;
+  fixture_.rollouts.Put(view);
+  EXPECT_EQ(Run({"rollout", "list"}), kOk);
+  EXPECT_NE(out().find("promoted     3/3   100%"), std::string::npos) << out();
+  EXPECT_NE(out().find("rolled_back  1/3   0%"), std::string::npos) << out();
+  EXPECT_EQ(Run({"rollout", "show", "1"}), kOk);
+  EXPECT_NE(out().find("100% to version 2"), std::string::npos) << out();
+}
+
+TEST_F(CliServerTest, ALongReasonIsCutInATerminalAndWholeInAPipe) {
+  RolloutView view = FakeRollouts::Example(1);
+  view.reason = std::string(300, 'x') + "end";
+  fixture_.rollouts.Put(view);
+  EXPECT_EQ(Run({"rollout", "list"}), kOk);
+  EXPECT_NE(out().find("xend\n"), std::string::npos);
+  terminal_ = true;
+  EXPECT_EQ(Run({"rollout", "list"}), kOk);
+  std::istringstream lines(out());
+  for (std::string line; std::getline(lines, line);) EXPECT_LE(DisplayWidth(line), 100u) << line;
+  EXPECT_NE(out().find("x…\n"), std::string::npos) << out();
+}
+
 TEST_F(CliServerTest, WatchPrintsChangesUntilTheVerdict) {
   RolloutView view = FakeRollouts::Example(1);
   fixture_.rollouts.Put(view);
@@ -241,6 +271,8 @@ TEST(TableTest, AlignsByWhatIsSeen) {
   table.Add({Paint(true).Good("ok"), ""});
   table.Print(out, Paint(false));
   EXPECT_EQ(out.str(), "A      B\n1 → 2  x\n\x1b[32mok\x1b[0m\n");
+  EXPECT_EQ(Shortened("1 → 2 → 3", 5), "1 →…");
+  EXPECT_EQ(Shortened("1 → 2", 5), "1 → 2");
   EXPECT_EQ(Clean("a\x1b[2Jb\n"), "a [2Jb ");
   EXPECT_EQ(Bar(0.5, 4, false), "[##..]");
   EXPECT_EQ(Bar(-3, 4, false), "[....]");

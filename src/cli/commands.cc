@@ -65,15 +65,18 @@ Table ModelTable() {
                 "ACCURACY", "RUNS", "NOTE"});
 }
 
+/// The candidate's share of the traffic; after a promotion it has it all.
+double ShareNow(const Json& rollout) {
+  return Text(rollout, "phase") == "promoted" ? 1 : Number(rollout, "share");
+}
+
 void AddRolloutRow(const Json& rollout, const Paint& paint, Table& table) {
-  std::string phase = Text(rollout, "phase");
-  bool running = phase == "progressing" || phase == "held";
-  table.Add({Text(rollout, "id"), Text(rollout, "model"),
-             StrCat(Text(rollout, "stable"), " → ", Text(rollout, "candidate")), paint.State(phase),
-             running ? StrCat(static_cast<int64_t>(Number(rollout, "step")) + 1, "/",
-                              Text(rollout, "step_count"))
-                     : "-",
-             Percent(Number(rollout, "share")), Text(rollout, "started"), Text(rollout, "reason")});
+  table.Add(
+      {Text(rollout, "id"), Text(rollout, "model"),
+       StrCat(Text(rollout, "stable"), " → ", Text(rollout, "candidate")),
+       paint.State(Text(rollout, "phase")),
+       StrCat(static_cast<int64_t>(Number(rollout, "step")) + 1, "/", Text(rollout, "step_count")),
+       Percent(ShareNow(rollout)), Text(rollout, "started"), Text(rollout, "reason")});
 }
 Table RolloutTable() {
   return Table({"ID", "MODEL", "VERSIONS", "PHASE", "STEP", "SHARE", "STARTED", "REASON"});
@@ -121,13 +124,13 @@ int ShowStatus(ClientContext& c) {
   if (models.empty()) {
     c.env.out << "no models: give `leadsman serve` --model NAME=PATH or a file with models:\n";
   } else {
-    models.Print(c.env.out, c.paint);
+    models.Print(c.env.out, c.paint, c.env.terminal ? c.env.columns : 0);
   }
   Table rollouts = RolloutTable();
   for (const Json& rollout : Items(*status, "rollouts")) AddRolloutRow(rollout, c.paint, rollouts);
   if (!rollouts.empty()) {
     c.env.out << '\n';
-    rollouts.Print(c.env.out, c.paint);
+    rollouts.Print(c.env.out, c.paint, c.env.terminal ? c.env.columns : 0);
   }
   return kOk;
 }
@@ -145,7 +148,7 @@ int ShowModels(ClientContext& c, const std::string& model) {
   } else {
     AddModelRows(*answer, c.paint, table);
   }
-  table.Print(c.env.out, c.paint);
+  table.Print(c.env.out, c.paint, c.env.terminal ? c.env.columns : 0);
   return kOk;
 }
 
@@ -201,7 +204,7 @@ int ListRollouts(ClientContext& c, const std::string& model) {
   if (table.empty()) {
     c.env.out << "no rollouts yet: one begins when a model with a rollout plan has a new version\n";
   } else {
-    table.Print(c.env.out, c.paint);
+    table.Print(c.env.out, c.paint, c.env.terminal ? c.env.columns : 0);
   }
   return kOk;
 }
@@ -258,7 +261,7 @@ int ShowRolloutHistory(ClientContext& c, const std::string& id) {
                wrong(stable), Text(candidate, "requests"), Text(candidate, "errors"),
                wrong(candidate), evidence, Text(tick, "decision")});
   }
-  table.Print(c.env.out, c.paint);
+  table.Print(c.env.out, c.paint, c.env.terminal ? c.env.columns : 0);
   return kOk;
 }
 
@@ -359,7 +362,7 @@ std::string RolloutPicture(const Json& rollout, const Paint& paint, int columns)
   bool blocks = paint.on();
   std::string out;
   std::string phase = Text(rollout, "phase");
-  double share = Number(rollout, "share");
+  double share = ShareNow(rollout);
   out +=
       StrCat(paint.Bold(StrCat("rollout ", Text(rollout, "id"), "  ", Text(rollout, "model"), " ",
                                Text(rollout, "stable"), " → ", Text(rollout, "candidate"))),
@@ -440,7 +443,7 @@ int WatchRollout(ClientContext& c, const std::string& id, const WatchOptions& op
           "rollout ", *number, " ", Text(*rollout, "model"), " ", Text(*rollout, "stable"), " → ",
           Text(*rollout, "candidate"), ": ", phase, ", step ",
           static_cast<int64_t>(Number(*rollout, "step")) + 1, " of ", Text(*rollout, "step_count"),
-          ", ", Percent(Number(*rollout, "share")), ": ", Text(*rollout, "reason"));
+          ", ", Percent(ShareNow(*rollout)), ": ", Text(*rollout, "reason"));
       if (line != shown) c.env.out << line << std::endl;
       shown = line;
     }

@@ -32,22 +32,45 @@ size_t DisplayWidth(std::string_view text) {
   return width;
 }
 
+std::string Shortened(std::string_view text, size_t width) {
+  if (width == 0 || DisplayWidth(text) <= width || text.find('\x1b') != text.npos) {
+    return std::string(text);
+  }
+  size_t end = 0;
+  for (size_t left = width - 1; left > 0; --left) {
+    do {
+      ++end;
+    } while ((static_cast<unsigned char>(text[end]) & 0xC0) == 0x80);
+  }
+  while (end > 0 && text[end - 1] == ' ') --end;
+  return StrCat(text.substr(0, end), "…");
+}
+
 std::string Clean(std::string_view text) {
   std::string out;
   for (char c : text) out += (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) ? ' ' : c;
   return out;
 }
 
-void Table::Print(std::ostream& out, const Paint& paint) const {
+void Table::Print(std::ostream& out, const Paint& paint, int columns) const {
+  constexpr size_t kLeast = 12;  // narrower, the last column says nothing: then its lines wrap
   std::vector<size_t> widths(rows_[0].size());
   for (const auto& row : rows_) {
     for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], DisplayWidth(row[i]));
+  }
+  size_t last_width = 0;  // 0: as wide as it is
+  if (columns > 0) {
+    size_t before = 0;
+    for (size_t i = 0; i + 1 < widths.size(); ++i) before += widths[i] + 2;
+    auto all = static_cast<size_t>(columns);
+    last_width = all >= before + kLeast ? all - before : kLeast;
   }
   for (size_t r = 0; r < rows_.size(); ++r) {
     std::string line;
     size_t owed = 0;  // blanks are written only before something: no line ends in them
     for (size_t i = 0; i < rows_[r].size(); ++i) {
-      const std::string& cell = rows_[r][i];
+      const bool is_last = i + 1 == widths.size();
+      const std::string cell = Shortened(rows_[r][i], is_last ? last_width : 0);
       if (!cell.empty()) {
         line.append(owed, ' ');
         line += r == 0 ? paint.Bold(cell) : cell;

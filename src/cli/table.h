@@ -25,13 +25,14 @@ class Paint {
   bool on_;
 };
 
-/// Columns as wide as their content, two blanks between. Numbers are the caller's to right-align with Right().
+/// Columns as wide as their content, two blanks between.
 class Table {
  public:
   explicit Table(std::vector<std::string> header) { rows_.push_back(std::move(header)); }
   void Add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
   bool empty() const { return rows_.size() == 1; }
-  void Print(std::ostream& out, const Paint& paint) const;
+  /// `columns` above 0: the last column is cut to what a terminal of that width has left for it.
+  void Print(std::ostream& out, const Paint& paint, int columns = 0) const;
 
  private:
   std::vector<std::vector<std::string>> rows_;
@@ -39,6 +40,9 @@ class Table {
 
 /// Columns a terminal needs for it: code points, without colour codes.
 size_t DisplayWidth(std::string_view text);
+/// At most `width` columns of it, the last of them "…" when something is left out. Text with colour
+/// codes stays whole.
+std::string Shortened(std::string_view text, size_t width);
 /// What came from elsewhere, without anything that could steer a terminal.
 std::string Clean(std::string_view text);
 /// "[#####.....]" or block characters on a terminal; `share` is clamped to 0..1.
