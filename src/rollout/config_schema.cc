@@ -18,8 +18,8 @@ const schema::Struct<RolloutStep>& StepSchema() {
         "RolloutStep",
         "One stage of a canary. It is left when its duration has passed, enough requests have "
         "reached the candidate, and every gate has shown that the candidate is safe.");
-    s.Required("weight", &RolloutStep::weight, schema::Share(0, 1, true),
-               "The candidate's share of the traffic, as 0.1 or 10%.");
+    s.Required("weight", &RolloutStep::weight, schema::Share(0.0001, 1),
+               "The candidate's share of the traffic, as 0.1 or 10%; routed in steps of 0.01%.");
     s.Field("duration", &RolloutStep::duration, schema::Time<milliseconds>(0ms),
             "The step lasts at least this long.");
     s.Field("min_requests", &RolloutStep::min_requests, schema::Integer<int64_t>(0),

@@ -22,6 +22,9 @@ constexpr Duration kIdleInterval = std::chrono::seconds(1);
 /// in the meantime would be taken for the first.
 constexpr Duration kSettleInterval = std::chrono::milliseconds(50);
 constexpr size_t kViewsPerModel = 100;
+/// A rollout that nothing happens to is journaled this often only; a crash forgets as much of its
+/// elapsed time at most.
+constexpr Duration kIdleJournal = std::chrono::seconds(60);
 
 bool Contains(const std::vector<int64_t>& versions, int64_t version) {
   return std::find(versions.begin(), versions.end(), version) != versions.end();
@@ -49,6 +52,15 @@ ArmDelta Difference(const ArmTotals& from, const ArmTotals& to,
   delta.timed = CountFrom(latency, 0);
   for (uint32_t bucket : thresholds) delta.slow.push_back(CountFrom(latency, bucket));
   return delta;
+}
+
+/// True when a tick learned nothing but the time: the next one may stand for both.
+bool NothingHappened(const RolloutState& before, const StepInput& in, const StepOutput& out) {
+  auto empty = [](const ArmDelta& d) { return d.requests == 0 && d.labelled == 0 && d.timed == 0; };
+  return before.ticks > 0 && in.elapsed > Duration{} && in.elapsed < kIdleJournal &&
+         in.metrics_ok && !in.command && out.decision.empty() && empty(in.stable_window) &&
+         empty(in.candidate_window) && out.state.phase == before.phase &&
+         out.state.candidate_ready == before.candidate_ready;
 }
 
 /// A rollout that is under way. Confined to the ticking thread.
@@ -201,6 +213,10 @@ Status Controller::Recover() {
 
 void Controller::Start() {
   if (thread_.joinable()) return;
+  // Before anything is loaded: what the journal rejected must not be, and what it was serving stays
+  // the stable version however soon another one is ready.
+  TakePlans();
+  for (auto& [name, model] : models_) ApplyTraffic(name, model);
   {
     MutexLock lock(mutex_);
     stop_ = false;
@@ -276,13 +292,16 @@ void Controller::Release(const std::string& name, ManagedModel& model) {
   none.model = name;
   Status status = model.applied ? deps_.actuator.Apply(none) : OkStatus();
   model.apply_error = status.ok() ? "" : status.ToString();
-  // Whatever serves until a plan comes back is the stable version then.
-  if (model.record.stable != 0 || model.record_unwritten) {
+  // Whatever serves until a plan comes back is the stable version then, a rejected one too: nothing
+  // excludes it meanwhile.
+  if (model.record.stable != 0 || !model.record.rejected.empty() || model.record_unwritten) {
     model.record.stable = 0;
+    model.record.rejected.clear();
     model.record_unwritten = !Journaled(journal_->SaveModel(model.record));
   }
   MutexLock lock(mutex_);
   stable_.erase(name);
+  requests_.erase(name);
 }
 
 // ---- one tick of one model ----
@@ -472,6 +491,10 @@ void Controller::StepRunning(ManagedModel& model) {
   std::optional<ArmTotals> stable_now, candidate_now;
   StepInput in = Observe(model, stable_now, candidate_now);
   StepOutput out = Step(running.state, in);
+  if (NothingHappened(running.state, in, out)) {
+    Publish(running.id, out.state);
+    return;
+  }
   std::optional<ModelRecord> record;
   if (HasEnded(out.state.phase)) record = After(model.record, out.state);
 

@@ -140,6 +140,7 @@ class RolloutController {
       Deps deps, std::map<std::string, RolloutPlan> plans);
   virtual ~RolloutController() = default;  ///< Stop()
 
+  /// The traffic that the journal says has been given to the actuator when this returns.
   virtual void Start() = 0;
   virtual void Stop() = 0;
   /// One tick of every model, on the caller's thread; for tests and for the operator. Not together

@@ -4,6 +4,8 @@
 #include <sqlite3.h>
 
 #include <filesystem>
+#include <optional>
+#include <thread>
 
 #include "base/testing/fake_clock.h"
 #include "base/testing/temp_dir.h"
@@ -226,6 +228,56 @@ TEST_F(ControllerTest, AModelWithoutAPlanIsLetGo) {
   Tick();
   EXPECT_EQ(world_.traffic.stable, 0);
   EXPECT_TRUE(world_.traffic.keep.empty());
+}
+
+TEST_F(ControllerTest, APlanThatComesBackTakesWhatServedMeanwhileEvenIfItWasRejected) {
+  BeginRollout();
+  ASSERT_TRUE(controller_->Abort(Newest().id, "ana").ok());
+  Tick();
+  ASSERT_EQ(world_.traffic.exclude, std::vector<int64_t>{2});
+  controller_->Apply({});
+  Tick();
+  world_.observed.ready = {2};  // nothing excludes it now, and it is the newest
+  controller_->Apply({{"digits", Plan()}});
+  Tick();
+  EXPECT_EQ(world_.traffic.stable, 2);
+}
+
+TEST_F(ControllerTest, TheJournaledTrafficIsSetBeforeStartReturns) {
+  world_.behaviour[2].wrong_rate = 0.3;
+  BeginRollout();
+  RunToVerdict();
+  world_.observed.ready = {};
+  world_.applied.clear();
+  Open(dir_.file("journal.db"));
+  std::optional<std::thread::id> first;
+  world_.before_apply = [&] {
+    if (!first) first = std::this_thread::get_id();
+  };
+  controller_->Start();
+  controller_->Stop();
+  ASSERT_FALSE(world_.applied.empty());
+  EXPECT_EQ(first, std::this_thread::get_id()) << "not some time later on the control thread";
+  EXPECT_EQ(world_.applied[0].stable, 1);
+  EXPECT_EQ(world_.applied[0].exclude, std::vector<int64_t>{2});
+}
+
+TEST_F(ControllerTest, ARolloutWithoutTrafficIsJournaledOnceAMinuteAndTakesItsTime) {
+  RolloutPlan plan = Plan();
+  plan.max_duration = std::chrono::minutes(10);
+  Open(dir_.file("journal.db"), {{"digits", plan}});
+  Tick();
+  world_.observed.ready = {1, 2};
+  int ticks = 0;
+  do {
+    Tick(0);
+  } while (++ticks < 1000 && Newest().phase == RolloutPhase::kProgressing);
+  EXPECT_EQ(Newest().phase, RolloutPhase::kRolledBack) << Newest().reason;
+  EXPECT_NEAR(ticks, 600, 3);
+  controller_.reset();
+  auto journal = Journal::Open(dir_.file("journal.db")).value();
+  EXPECT_LE(journal->Inputs(1).value().size(), 20u);
+  EXPECT_TRUE(ReplayRollout(*journal, 1, nullptr).value().agrees);
 }
 
 TEST_F(ControllerTest, RefusesABadPlanAtTheStartAndKeepsTheOldOneLater) {

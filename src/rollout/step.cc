@@ -292,7 +292,7 @@ void SetPhase(StepOutput& out, RolloutPhase phase, std::string reason) {
 
 void Inconclusive(StepOutput& out) {
   RolloutState& s = out.state;
-  const std::string missing = HumanList(Missing(s));
+  const std::string missing = HumanList(Missing(s), "nothing but the steps that follow");
   const std::string head = StrCat("inconclusive after ", Span(s.plan.max_duration));
   auto choice = s.plan.on_inconclusive;
   if (choice == RolloutPlan::OnInconclusive::kPromote && !s.candidate_ready) {
@@ -501,8 +501,9 @@ Status ValidatePlan(const RolloutPlan& plan) {
   if (plan.warmup.count() < 0) return InvalidArgumentError("warmup: must not be negative");
   double last = 0;
   for (const RolloutStep& step : plan.steps) {
-    if (!(step.weight > 0 && step.weight <= 1)) {
-      return InvalidArgumentError("steps: a weight must be above 0 and at most 1");
+    // Routers count in ten-thousandths: less would be no traffic at all.
+    if (!(step.weight >= 0.0001 && step.weight <= 1)) {
+      return InvalidArgumentError("steps: a weight must be at least 0.0001 (0.01 %) and at most 1");
     }
     if (step.weight < last) return InvalidArgumentError("steps: weights must not go down");
     if (step.duration.count() < 0)

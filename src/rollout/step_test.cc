@@ -428,6 +428,9 @@ TEST(PlanTest, SaysWhichFieldIsWrong) {
   plan.steps = {{0.5}, {0.1}};
   EXPECT_NE(ValidatePlan(plan).message().find("weights"), std::string_view::npos);
   plan = QuickPlan();
+  plan.steps = {{0.00001}};
+  EXPECT_NE(ValidatePlan(plan).message().find("0.01 %"), std::string_view::npos);
+  plan = QuickPlan();
   plan.alpha = std::nan("");
   EXPECT_FALSE(ValidatePlan(plan).ok());
   plan = QuickPlan();
