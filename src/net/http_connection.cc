@@ -218,13 +218,26 @@ bool HttpConnection::Handle() {
   if (!problem.empty()) {
     response_.Clear();
     response_.status = 500;
-    if (worker_->options().error_body) {
-      response_.body = worker_->options().error_body(500, problem);
-    } else {
-      response_.body = "{\"error\": \"internal error\"}";
-    }
+    FillErrorBody(500, problem);
   }
   return true;
+}
+
+void HttpConnection::FillErrorBody(int status, std::string_view message) {
+  const HttpServerOptions& options = worker_->options();
+  if (!options.error_body) {
+    response_.body = "{\"error\": ";
+    AppendJsonString(response_.body, message);
+    response_.body += '}';
+    return;
+  }
+  try {
+    response_.body = options.error_body(status, message);
+  } catch (const std::exception& e) {
+    worker_->LogHandlerException("error_body", e.what());
+  } catch (...) {
+    worker_->LogHandlerException("error_body", "not a std::exception");
+  }
 }
 
 /// True when the whole answer is on its way and the connection goes on.
@@ -285,20 +298,9 @@ void HttpConnection::NextRequest() {
 /// next request starts.
 void HttpConnection::Fail(int status, std::string_view message) {
   if (!refused_) worker_->counters().bad_requests.Add(1);
-  const HttpServerOptions& options = worker_->options();
   response_.Clear();
   response_.status = status;
-  if (options.error_body) {
-    try {
-      response_.body = options.error_body(status, message);
-    } catch (const std::exception& e) {
-      worker_->LogHandlerException("error_body", e.what());
-    }
-  } else {
-    response_.body = "{\"error\": ";
-    AppendJsonString(response_.body, message);
-    response_.body += '}';
-  }
+  FillErrorBody(status, message);
   ResponseHeadSpec spec;
   spec.status = status;
   spec.content_type = response_.content_type;

@@ -55,6 +55,7 @@ class HttpConnection final : public HttpExchange,
   bool AfterResponse();
   void NextRequest();
   void Fail(int status, std::string_view message);
+  void FillErrorBody(int status, std::string_view message);
   void LingerClose();
   void Enter(Phase phase) {
     phase_ = phase;

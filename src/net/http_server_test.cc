@@ -507,6 +507,27 @@ TEST(HttpServerTest, WordsItsOwnErrorsAsTheOptionsSay) {
   EXPECT_EQ(BodyOf(client.ReadResponse()), "400!HTTP/1.1 requests need a Host field");
 }
 
+TEST(HttpServerTest, SurvivesErrorWordsThatThrow) {
+  HttpServerOptions options;
+  options.read_timeout = 50ms;
+  options.error_body = [](int status, std::string_view) -> std::string {
+    if (status == 408) throw std::runtime_error("oops");
+    throw status;
+  };
+  auto server = StartServer([](HttpExchange&) { throw std::runtime_error("oops"); }, options);
+  RawClient slow(server->port());
+  slow.Send("G");
+  EXPECT_EQ(StatusOf(slow.ReadUntilClosed()), 408);
+  RawClient malformed(server->port());
+  malformed.Send("GET / HTTP/1.1\r\n\r\n");
+  EXPECT_EQ(StatusOf(malformed.ReadUntilClosed()), 400);
+  RawClient client(server->port());
+  client.Send(Post(""));
+  EXPECT_EQ(StatusOf(client.ReadResponse()), 500);
+  client.Send(Post(""));
+  EXPECT_EQ(StatusOf(client.ReadResponse()), 500);
+}
+
 TEST(HttpServerTest, TurnsExceptionsIntoA500AndGoesOn) {
   auto server = StartServer([](HttpExchange& e) {
     e.response().body = "half an answer with a secret";

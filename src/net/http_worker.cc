@@ -92,18 +92,32 @@ void HttpWorker::Admit(Socket socket) {
   if (refused) {
     stats_.refused.Add(1);
     if (refused_open_ >= kMaxRefusedOpen) return;  // not even words for this one
-    ++refused_open_;
   } else {
     stats_.accepted.Add(1);
+  }
+  std::shared_ptr<HttpConnection> connection;
+  try {
+    connection = std::make_shared<HttpConnection>(shared_from_this(), std::move(socket), refused);
+    connection->index = connections_.size();
+    connections_.push_back(connection);
+  } catch (const std::exception& e) {  // no memory: it must not be the last one that is accepted
+    LOG_ERROR("a connection could not be served", {"server", options().name}, {"error", e.what()});
+    return;
+  }
+  // Only now, so that Remove undoes it for certain.
+  if (refused) {
+    ++refused_open_;
+  } else {
     // Between this and the load above another worker may have added one: the limit is no exact
     // science.
     shared_->open.fetch_add(1, std::memory_order_relaxed);
   }
-  auto connection =
-      std::make_shared<HttpConnection>(shared_from_this(), std::move(socket), refused);
-  connection->index = connections_.size();
-  connections_.push_back(connection);
-  refused ? connection->StartRefused() : connection->Start();
+  try {
+    refused ? connection->StartRefused() : connection->Start();
+  } catch (const std::exception& e) {
+    LOG_ERROR("a connection could not be served", {"server", options().name}, {"error", e.what()});
+    connection->Close();
+  }
 }
 
 void HttpWorker::Remove(HttpConnection& connection, bool refused) {
@@ -134,7 +148,13 @@ void HttpWorker::Sweep() {
   // Backwards: a connection that closes puts the last one, which has been seen, in its place.
   for (size_t i = connections_.size(); i-- > 0;) {
     auto connection = connections_[i];
-    connection->OnSweep(now);
+    try {
+      connection->OnSweep(now);
+    } catch (const std::exception& e) {
+      // The next sweep must come all the same: every timeout and the shutdown hang on it.
+      LOG_ERROR("connection failed", {"server", options().name}, {"error", e.what()});
+      connection->Close();
+    }
   }
   if (draining_) {
     const auto passed = now - drain_began_;
