@@ -75,12 +75,20 @@ std::vector<MetricFamily> Registry::Collect() const {
       if (!present) continue;
       ++entry->readers_inside;
     }
-    std::vector<MetricSample> samples = entry->reader();
-    {
-      MutexLock lock(mutex_);
-      --entry->readers_inside;
-      reader_left_.NotifyAll();
-    }
+    // Also when the reader throws (no memory): Remove would wait for it for ever.
+    struct Leave {
+      const Registry& registry;
+      Entry& entry;
+      ~Leave() {
+        MutexLock lock(registry.mutex_);
+        --entry.readers_inside;
+        registry.reader_left_.NotifyAll();
+      }
+    };
+    std::vector<MetricSample> samples = [&] {
+      Leave leave{*this, *entry};
+      return entry->reader();
+    }();
     MetricFamily& family = by_name[entry->description->name];
     if (!family.description) family.description = entry->description;
     for (MetricSample& sample : samples) {

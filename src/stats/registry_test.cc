@@ -87,6 +87,15 @@ TEST(RegistryTest, RemovalWaitsForAReaderInProgress) {
   scraper.join();
 }
 
+TEST(RegistryTest, AReaderThatThrowsKeepsNobodyWaiting) {
+  Registry registry;
+  auto registration = registry.Add({"leadsman_a", "A.", MetricType::kGauge, {}},
+                                   []() -> std::vector<MetricSample> { throw std::bad_alloc(); });
+  EXPECT_THROW(registry.Collect(), std::bad_alloc);
+  registration = Registry::Registration();  // returns
+  EXPECT_TRUE(registry.Collect().empty());
+}
+
 TEST(RegistryTest, KnowsValidNames) {
   EXPECT_TRUE(IsValidMetricName("leadsman_monitor_events_total"));
   EXPECT_FALSE(IsValidMetricName("9lives"));
