@@ -9,16 +9,28 @@
 namespace leadsman {
 namespace {
 
-/// Puts what was offered first before what came later, and gives up the oldest beyond the limit.
+/// Puts what was offered first before what came later.
 template <typename T>
-uint64_t Prepend(std::vector<T>& earlier, std::vector<T>& later, size_t limit) {
+void Prepend(std::vector<T>& earlier, std::vector<T>& later) {
+  if (earlier.empty()) return;
   std::move(later.begin(), later.end(), std::back_inserter(earlier));
   later = std::move(earlier);
   earlier.clear();
-  if (later.size() <= limit) return 0;
-  size_t lost = later.size() - limit;
-  later.erase(later.begin(), later.begin() + static_cast<ptrdiff_t>(lost));
+}
+
+/// Gives up the oldest beyond the limit.
+template <typename T>
+uint64_t Trim(std::vector<T>& rows, size_t limit) {
+  if (rows.size() <= limit) return 0;
+  size_t lost = rows.size() - limit;
+  rows.erase(rows.begin(), rows.begin() + static_cast<ptrdiff_t>(lost));
   return lost;
+}
+
+uint64_t Trim(Database::Batch& batch) {
+  constexpr size_t kMaxRows = DatabaseWriter::kMaxRows;
+  return Trim(batch.predictions, kMaxRows) + Trim(batch.marks, kMaxRows) +
+         Trim(batch.windows, kMaxRows / 10);
 }
 
 }  // namespace
@@ -38,13 +50,17 @@ DatabaseWriter::~DatabaseWriter() {
 bool DatabaseWriter::Offer(Database::Batch& batch, const Database::Purge& purge, SteadyTime now,
                            bool force) {
   MutexLock lock(mutex_);
-  if (busy_) return false;
+  if (busy_) {
+    rows_lost_ += Trim(batch);  // a write that hangs must not fill the memory
+    return false;
+  }
   if (failing_) {
     for (auto& [key, quality] : in_hand_.quality) batch.quality.try_emplace(key, quality);
     in_hand_.quality.clear();
-    rows_lost_ += Prepend(in_hand_.predictions, batch.predictions, kMaxRows);
-    rows_lost_ += Prepend(in_hand_.marks, batch.marks, kMaxRows);
-    rows_lost_ += Prepend(in_hand_.windows, batch.windows, kMaxRows / 10);
+    Prepend(in_hand_.predictions, batch.predictions);
+    Prepend(in_hand_.marks, batch.marks);
+    Prepend(in_hand_.windows, batch.windows);
+    rows_lost_ += Trim(batch);
     if (not_before_ == SteadyTime{}) {
       pause_ = std::clamp<Duration>(pause_ * 2, std::chrono::seconds(1), std::chrono::seconds(30));
       not_before_ = now + pause_;

@@ -22,7 +22,8 @@ class DatabaseWriter {
   explicit DatabaseWriter(Database& database);
   ~DatabaseWriter();  ///< finishes the batch in hand
 
-  /// Moves `batch` into the writer's hands if they are empty; otherwise `batch` stays as it is.
+  /// Moves `batch` into the writer's hands if they are empty; otherwise `batch` stays as it is, but
+  /// for the oldest rows beyond kMaxRows of a kind, which are given up and counted.
   /// After a failure the next try waits a second, then longer, up to half a minute, unless `force`.
   bool Offer(Database::Batch& batch, const Database::Purge& purge, SteadyTime now, bool force);
   /// True when nothing is in hand and the last try did not fail. Waits at most `timeout`.
