@@ -56,4 +56,12 @@ std::map<std::string, uint64_t> ClassCounts::Summary(const ClassTable& table) co
   return summary;
 }
 
+std::map<std::string, uint64_t> ClassCounts::Growing(const ClassTable& table) const {
+  std::map<std::string, uint64_t> shown;
+  for (size_t i = 0; i < counts_.size(); ++i) {
+    if (counts_[i] > 0) shown[i < kMaxShown ? table.name(i) : "(other)"] += counts_[i];
+  }
+  return shown;
+}
+
 }  // namespace leadsman

@@ -39,6 +39,9 @@ class ClassCounts {
   void Clear() { counts_.assign(counts_.size(), 0); }
   /// The kMaxShown most frequent by name, the rest as "(other)".
   std::map<std::string, uint64_t> Summary(const ClassTable& table) const;
+  /// The first kMaxShown of the table by name, the rest as "(other)": which ones are shown never
+  /// changes, so that no number falls but by Clear().
+  std::map<std::string, uint64_t> Growing(const ClassTable& table) const;
 
  private:
   std::vector<uint64_t> counts_;

@@ -69,7 +69,9 @@ void LabelJoin::AddPrediction(KeptPrediction prediction, WallTime wall, SteadyTi
 }
 
 void LabelJoin::AddLabel(GroundTruth label, WallTime wall, SteadyTime now) {
-  auto it = memory_.find(KeyOf(label.request_id, label.row));
+  // Behind others that wait for their lookup, in the order they came: the first label of a row
+  // counts.
+  auto it = lookups_.empty() ? memory_.find(KeyOf(label.request_id, label.row)) : memory_.end();
   if (it != memory_.end()) {
     Join(it->second, label, wall, now);
   } else {
@@ -129,30 +131,48 @@ void LabelJoin::Wait(Waiting waiting) {
   std::string key = KeyOf(waiting.label.request_id, waiting.label.row);
   waiting_order_.emplace_back(waiting.until, key);
   waiting_.emplace(std::move(key), std::move(waiting));
+  if (waiting_order_.size() > 2 * waiting_.size() + 1024) ForgetJoinedWaiters();
 }
 
-void LabelJoin::Resolve(Database* database, WallTime wall, SteadyTime now) {
-  std::vector<Waiting> lookups = std::exchange(lookups_, {});
-  for (Waiting& w : lookups) {
+void LabelJoin::ForgetJoinedWaiters() {
+  std::erase_if(waiting_order_, [this](const auto& w) { return !waiting_.contains(w.second); });
+}
+
+bool LabelJoin::FrontIsDue(SteadyTime now) const {
+  return !waiting_order_.empty() &&
+         (waiting_order_.front().first <= now || waiting_.size() > limits_.waiting);
+}
+
+bool LabelJoin::Resolve(Database* database, WallTime wall, SteadyTime now) {
+  size_t left = kLookupsAtOnce;
+  for (; left > 0 && !lookups_.empty(); --left) {
+    Waiting w = std::move(lookups_.front());
+    lookups_.pop_front();
     auto found = LookUp(database, w.label, wall, now);
     if (!found.ok() || !*found) Wait(std::move(w));
   }
-  while (!waiting_order_.empty() &&
-         (waiting_order_.front().first <= now || waiting_.size() > limits_.waiting)) {
+  while (left > 0 && FrontIsDue(now)) {
     auto [until, key] = std::move(waiting_order_.front());
     waiting_order_.pop_front();
-    auto it = waiting_.find(key);
-    if (it == waiting_.end()) continue;
+    auto [it, last] = waiting_.equal_range(key);
+    // A later label of the same row has an entry of its own.
+    while (it != last && it->second.until > until) ++it;
+    if (it == last) continue;
     // Once more: it may have been written and forgotten by the memory meanwhile, or the first
     // lookup have failed.
     auto found = LookUp(database, it->second.label, wall, now);
     if (!found.ok() || !*found) ++counters_.unknown;
     waiting_.erase(it);
+    --left;
   }
+  return lookups_.empty() && !FrontIsDue(now);
 }
 
 bool SameAnswer(std::string_view predicted, std::string_view label) {
   if (predicted == label) return true;
+  auto whole = ParseInt64(predicted);
+  auto whole_label = ParseInt64(label);
+  if (whole && whole_label) return *whole == *whole_label;
   auto a = ParseDouble(predicted);
   auto b = ParseDouble(label);
   return a && b && *a == *b;

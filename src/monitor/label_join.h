@@ -44,6 +44,9 @@ class JoinSampler {
 class LabelJoin {
  public:
   static constexpr std::chrono::seconds kPatience{60};
+  /// Lookups in one Resolve(): a bulk upload of old labels, each a read from a cold disk perhaps,
+  /// must not keep the collector from the rings until they overflow.
+  static constexpr size_t kLookupsAtOnce = 512;
 
   struct Limits {
     size_t predictions = 128 << 10;  ///< held in memory
@@ -69,8 +72,10 @@ class LabelJoin {
   void AddPrediction(KeptPrediction prediction, WallTime wall, SteadyTime now);
   void AddLabel(GroundTruth label, WallTime wall, SteadyTime now);
   /// Looks up what was not in memory, in `database` when there is one, and gives up on what has
-  /// waited long enough.
-  void Resolve(Database* database, WallTime wall, SteadyTime now);
+  /// waited long enough: kLookupsAtOnce labels at most. False when more are to be looked up now.
+  bool Resolve(Database* database, WallTime wall, SteadyTime now);
+  /// As many labels wait for their lookup as may: add no more before the next Resolve.
+  bool full() const { return lookups_.size() >= limits_.waiting; }
 
   /// What has happened since the last call, for totals and for the database.
   std::vector<Joined> TakeJoined() { return std::exchange(joined_, {}); }
@@ -100,14 +105,17 @@ class LabelJoin {
   /// True when the label has found its prediction in the database.
   Result<bool> LookUp(Database* database, const GroundTruth& label, WallTime wall, SteadyTime now);
   void Wait(Waiting waiting);
+  /// The front of waiting_order_ has waited long enough, or too many wait.
+  bool FrontIsDue(SteadyTime now) const;
+  void ForgetJoinedWaiters();
 
   const Limits limits_;
   std::unordered_map<std::string, Entry> memory_;
   std::deque<std::string> order_;  ///< keys of memory_, oldest first
-  std::vector<Waiting> lookups_;   ///< to be looked up by the next Resolve
+  std::deque<Waiting> lookups_;    ///< to be looked up, in the order of arrival
   std::unordered_multimap<std::string, Waiting> waiting_;
   std::deque<std::pair<SteadyTime, std::string>>
-      waiting_order_;  ///< may name labels that have been joined since
+      waiting_order_;  ///< may name labels that have been joined since, as many again at most
   std::vector<Joined> joined_;
   std::vector<LabelMark> marks_;
   std::vector<KeptPrediction> predictions_;
@@ -115,7 +123,7 @@ class LabelJoin {
   uint64_t lookup_errors_ = 0;
 };
 
-/// "7" and "7.0" are the same answer.
+/// "7" and "7.0" are the same answer; whole numbers are compared exactly, however long.
 bool SameAnswer(std::string_view predicted, std::string_view label);
 
 }  // namespace leadsman

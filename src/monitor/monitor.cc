@@ -20,6 +20,12 @@ namespace leadsman {
 namespace {
 
 constexpr size_t kMaxVersions = 1024;
+/// A version that has been quiet for so long makes room for a new one when there are too many.
+constexpr std::chrono::minutes kQuietVersion{1};
+/// More rounds than all queues of labels together can need.
+constexpr int kMaxForcedRounds = 1000;
+constexpr size_t kMaxWindowsRestored = 20'000;
+constexpr std::chrono::hours kRestoredHistory{6};
 constexpr size_t kMaxLabelQueue = 64 << 10;
 constexpr size_t kMaxLabelBytes = 255;
 constexpr size_t kMaxReceiptErrors = 10;
@@ -52,6 +58,7 @@ struct Monitor::Impl {
         : model(m), profile(std::move(key), m.config.window) {}
     ModelState& model;
     VersionProfile profile;
+    SteadyTime last_used = SteadyTime::min();  ///< min: not since it was read from the database
   };
 
   Impl(Deps deps, MonitorOptions o, std::map<std::string, MonitorConfig> m)
@@ -67,16 +74,18 @@ struct Monitor::Impl {
 
   // The collector.
   void Run();
-  bool Cycle(bool force_flush, bool& flushed);
+  bool Cycle(bool force_flush, bool stopping, bool& flushed);
   size_t DrainRings();
   void FoldRecord(const std::byte* record) REQUIRES(state_mutex);
   void KeepForLabels(const PredictionEvent& event, ModelState& model);
-  void TakeLabels();
+  bool TakeLabels();
   void FoldJoined();
   void CloseWindows();
+  void CutWindows();
   bool WriteDatabase(bool force);
   VersionState* Find(const PredictionEvent& event) REQUIRES(state_mutex);
   VersionState* FindByKey(const VersionKey& key, bool restoring) REQUIRES(state_mutex);
+  bool MakeRoom() REQUIRES(state_mutex);
 
   Clock& clock;
   const MonitorOptions options;
@@ -98,11 +107,15 @@ struct Monitor::Impl {
   mutable Mutex state_mutex;
   std::map<std::string, ModelState> models GUARDED_BY(state_mutex);
   std::map<VersionKey, std::unique_ptr<VersionState>> versions GUARDED_BY(state_mutex);
+  /// Of versions that had to make room: their totals go on when they come back.
+  std::map<VersionKey, QualityTotals> quality_of_gone GUARDED_BY(state_mutex);
   std::unordered_map<uint32_t, VersionState*> by_id GUARDED_BY(state_mutex);
   uint32_t last_id GUARDED_BY(state_mutex) = 0;
   VersionState* last_state GUARDED_BY(state_mutex) = nullptr;
   uint64_t events GUARDED_BY(state_mutex) = 0;
   uint64_t events_without_profile GUARDED_BY(state_mutex) = 0;
+  /// Windows from before this process may lie in the database alone if they are older than this.
+  WallTime in_memory_from GUARDED_BY(state_mutex){};
   LabelJoin::Counters label_counters GUARDED_BY(state_mutex);
   uint64_t labels_waiting GUARDED_BY(state_mutex) = 0;
   uint64_t lookup_errors GUARDED_BY(state_mutex) = 0;
@@ -117,7 +130,6 @@ struct Monitor::Impl {
   SteadyTime last_write{};  ///< when a write was last considered
   SteadyTime last_offer{};  ///< when one was last begun
   SteadyTime next_window_close = SteadyTime::min();
-
   std::unique_ptr<Database> database;      ///< null: everything in memory
   std::unique_ptr<DatabaseWriter> writer;  ///< null likewise
   std::thread collector;
@@ -141,9 +153,14 @@ Status Monitor::Impl::Restore() {
   if (options.database.empty()) return OkStatus();
   ASSIGN_OR_RETURN(database, Database::Open(options.database, clock.Now()));
   ASSIGN_OR_RETURN(auto quality, database->LoadQuality());
-  WallTime from = clock.Now() - std::chrono::hours(6);
-  ASSIGN_OR_RETURN(auto windows, database->ReadWindows(std::nullopt, UnixMillis(from), 20'000));
+  WallTime from = clock.Now() - kRestoredHistory;
+  ASSIGN_OR_RETURN(auto windows,
+                   database->ReadWindows(std::nullopt, UnixMillis(from), kMaxWindowsRestored));
   MutexLock lock(state_mutex);
+  in_memory_from = from;
+  if (windows.size() == kMaxWindowsRestored) {
+    in_memory_from = windows.front().second.start + std::chrono::milliseconds(1);
+  }
   for (auto& [key, totals] : quality) {
     if (VersionState* state = FindByKey(key, true)) state->profile.Restore(totals);
   }
@@ -177,7 +194,7 @@ void Monitor::Impl::Run() {
       return wanted != flush_done;
     }();
     bool flushed = true;
-    bool busy = Cycle(force, flushed);
+    bool busy = Cycle(force, stopping, flushed);
     collector_cpu_ns = ThreadCpuTime().count();
     if (force) {
       MutexLock lock(control_mutex);
@@ -191,16 +208,21 @@ void Monitor::Impl::Run() {
   }
 }
 
-bool Monitor::Impl::Cycle(bool force_flush, bool& flushed) {
+bool Monitor::Impl::Cycle(bool force_flush, bool stopping, bool& flushed) {
   wall_now = clock.Now();
   now = clock.SteadyNow();
   CloseWindows();
-  size_t records = DrainRings();
-  TakeLabels();
-  join.Resolve(database.get(), wall_now, now);
-  FoldJoined();
+  size_t records = 0;
+  bool settled = false;
+  for (int round = 0; !settled && round < (force_flush ? kMaxForcedRounds : 1); ++round) {
+    records += DrainRings();
+    settled = TakeLabels();
+    settled = join.Resolve(database.get(), wall_now, now) && settled;
+    FoldJoined();
+  }
+  if (stopping) CutWindows();
   flushed = WriteDatabase(force_flush);
-  return records > 0;
+  return records > 0 || !settled;
 }
 
 size_t Monitor::Impl::DrainRings() {
@@ -225,6 +247,7 @@ void Monitor::Impl::FoldRecord(const std::byte* record) {
   if (event.version == 0 && event.version_id == 0) return;  // no version has seen it
   VersionState* state = Find(event);
   if (state == nullptr || !state->model.config.enabled) return;
+  state->last_used = now;
   state->profile.Fold(event, wall_now, now);
   if (auto closes = state->profile.closes(); closes && *closes < next_window_close) {
     next_window_close = *closes;
@@ -272,7 +295,7 @@ Monitor::Impl::VersionState* Monitor::Impl::Find(const PredictionEvent& event) {
 Monitor::Impl::VersionState* Monitor::Impl::FindByKey(const VersionKey& key, bool restoring) {
   auto it = versions.find(key);
   if (it != versions.end()) return it->second.get();
-  if (versions.size() >= kMaxVersions) {
+  if (versions.size() >= kMaxVersions && !MakeRoom()) {
     if (!restoring && events_without_profile == 0) {
       LOG_WARN("too many model versions to monitor; further ones are not profiled",
                {"limit", kMaxVersions}, {"model", key.first}, {"version", key.second});
@@ -286,17 +309,45 @@ Monitor::Impl::VersionState* Monitor::Impl::FindByKey(const VersionKey& key, boo
         models.try_emplace(key.first, config != configs.end() ? config->second : MonitorConfig{})
             .first;
   }
-  return versions.emplace(key, std::make_unique<VersionState>(key, model->second))
-      .first->second.get();
+  auto state = std::make_unique<VersionState>(key, model->second);
+  if (auto gone = quality_of_gone.find(key); gone != quality_of_gone.end()) {
+    state->profile.Restore(gone->second);
+    quality_of_gone.erase(gone);
+  }
+  return versions.emplace(key, std::move(state)).first->second.get();
 }
 
-void Monitor::Impl::TakeLabels() {
+/// Lets the version go that has been quiet for the longest; false when all are busy.
+bool Monitor::Impl::MakeRoom() {
+  auto quietest = std::min_element(
+      versions.begin(), versions.end(),
+      [](const auto& a, const auto& b) { return a.second->last_used < b.second->last_used; });
+  VersionState* state = quietest->second.get();
+  if (state->last_used != SteadyTime::min() && now - state->last_used < kQuietVersion) return false;
+  if (auto summary = state->profile.CutWindow(now)) {
+    batch.windows.emplace_back(quietest->first, std::move(*summary));
+  }
+  quality_of_gone[quietest->first] = state->profile.quality();
+  std::erase_if(by_id, [state](const auto& entry) { return entry.second == state; });
+  if (last_state == state) {
+    last_id = 0;
+    last_state = nullptr;
+  }
+  versions.erase(quietest);
+  in_memory_from = WallTime::max();
+  return true;
+}
+
+/// False when some have to wait for the next round.
+bool Monitor::Impl::TakeLabels() {
+  if (join.full()) return false;
   std::vector<GroundTruth> labels;
   {
     MutexLock lock(inbox_mutex);
     labels.swap(inbox);
   }
   for (GroundTruth& label : labels) join.AddLabel(std::move(label), wall_now, now);
+  return true;
 }
 
 void Monitor::Impl::FoldJoined() {
@@ -314,6 +365,7 @@ void Monitor::Impl::FoldJoined() {
   for (const LabelJoin::Joined& j : joined) {
     VersionState* state = FindByKey(j.version, false);
     if (state == nullptr) continue;
+    state->last_used = now;
     state->profile.AddJoined(j.wrong, j.weight, j.first_of_request, wall_now, now);
     next_window_close = std::min(next_window_close, *state->profile.closes());
     batch.quality[j.version] = state->profile.quality();
@@ -333,6 +385,16 @@ void Monitor::Impl::CloseWindows() {
     }
     if (auto closes = state->profile.closes()) {
       next_window_close = std::min(next_window_close, *closes);
+    }
+  }
+}
+
+/// The end: what the open windows hold is written too.
+void Monitor::Impl::CutWindows() {
+  MutexLock lock(state_mutex);
+  for (auto& [key, state] : versions) {
+    if (auto summary = state->profile.CutWindow(now)) {
+      batch.windows.emplace_back(key, std::move(*summary));
     }
   }
 }
@@ -434,12 +496,12 @@ void Monitor::Impl::AddMetrics(Registry& registry) {
         return samples;
       });
   add("leadsman_monitor_predictions_total",
-      "Rows by predicted class; the 32 most frequent classes, the rest as (other).",
+      "Rows by predicted class; the first 32 classes that were seen, the rest as (other).",
       MetricType::kCounter, {"model", "version", "class"}, [this] {
         std::vector<MetricSample> samples;
         MutexLock lock(state_mutex);
         for (const auto& [key, state] : versions) {
-          for (const auto& [name, count] : state->profile.Predicted()) {
+          for (const auto& [name, count] : state->profile.PredictedGrowing()) {
             samples.push_back(
                 Sample({key.first, std::to_string(key.second), name}, static_cast<double>(count)));
           }
@@ -560,6 +622,7 @@ std::map<int64_t, std::vector<WindowSummary>> Monitor::Windows(const std::string
   bool older_on_disk = false;
   {
     MutexLock lock(impl_->state_mutex);
+    older_on_disk = from < impl_->in_memory_from;
     auto it = impl_->versions.lower_bound({model, INT64_MIN});
     for (; it != impl_->versions.end() && it->first.first == model; ++it) {
       const VersionProfile& profile = it->second->profile;
@@ -570,9 +633,7 @@ std::map<int64_t, std::vector<WindowSummary>> Monitor::Windows(const std::string
                                         profile.closed().front().start > from);
     }
   }
-  // After a restart only the last hours are in memory.
-  WallTime oldest = impl_->clock.Now() - std::chrono::hours(6);
-  if (!impl_->database || (!older_on_disk && from >= oldest)) return windows;
+  if (!impl_->database || !older_on_disk) return windows;
   auto stored = impl_->database->ReadWindows(model, UnixMillis(from), kMaxWindowsRead);
   if (!stored.ok()) {
     LOG_WARN("older windows cannot be read", {"model", model}, {"reason", stored.status()});

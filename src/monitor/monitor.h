@@ -16,8 +16,9 @@
 namespace leadsman {
 
 /// Sums since the process started (quality: since the version was first seen, kept in the
-/// database). Only ever grow while the process lives. Weighted sums are kept exactly and rounded to
-/// the nearest integer here.
+/// database). Only ever grow while the process lives, except that a version which makes room (see
+/// Monitor) begins its requests anew should it come back. Weighted sums are kept exactly and rounded
+/// to the nearest integer here.
 struct VersionTotals {
   uint64_t requests = 0;  ///< that reached the version
   uint64_t errors = 0;  ///< of these, answered with an error (client cancellations are not counted)
@@ -56,6 +57,9 @@ struct LabelReceipt {
 /// version, window), joins late labels with predictions in SQLite, and answers what happened. One
 /// collector thread does all the work; a second one writes to the database, so that a slow disk
 /// does not fill the rings.
+///
+/// 1,024 versions at once: a further one takes the place of the one that has been quiet for the
+/// longest; its events are counted as dropped while none has been for a minute.
 ///
 /// Emit, AddLabels and all readers are thread-safe. Emit never blocks: a full ring counts a drop.
 class Monitor final : public Sink {

@@ -304,6 +304,21 @@ TEST_F(MonitorTest, ClosesWindowsPerVersionAndKeepsThemOverARestart) {
   }
 }
 
+TEST_F(MonitorTest, TheOpenWindowSurvivesTheEnd) {
+  UseFile();
+  Open();
+  auto start = clock_.Now();
+  Emit("", {"7"});
+  clock_.Advance(3s);
+  Emit("", {"7"});
+  ASSERT_TRUE(Flush());
+  Open();
+  auto windows = monitor_->Windows("digits", start - 10s)[1];
+  ASSERT_EQ(windows.size(), 1u);
+  EXPECT_EQ(windows[0].requests, 2u);
+  EXPECT_LT(windows[0].seconds, 10);
+}
+
 TEST_F(MonitorTest, LabelsCountInTheWindowTheyArriveIn) {
   Open();
   auto start = clock_.Now();
@@ -420,6 +435,62 @@ TEST_F(MonitorTest, TooManyVersionsAreCountedAsDropped) {
   for (int v = 1; v <= 1100; ++v) Emit("", {"7"}, v);
   ASSERT_TRUE(Flush());
   EXPECT_EQ(monitor_->counters().events_dropped, 76u);
+}
+
+TEST_F(MonitorTest, ANewVersionTakesThePlaceOfTheQuietestOne) {
+  UseFile();
+  Open();
+  auto start = clock_.Now();
+  Emit("r", {"7"}, 1);
+  Label("r", "7");
+  for (int v = 2; v <= 1024; ++v) Emit("", {"7"}, v);
+  ASSERT_TRUE(Flush());
+  clock_.Advance(5min);
+  for (int v = 2; v <= 1024; ++v) Emit("", {"7"}, v);
+  Emit("", {"7"}, 2000);
+  ASSERT_TRUE(Flush());
+  EXPECT_EQ(monitor_->Totals("digits", 2000).requests, 1u);
+  EXPECT_EQ(monitor_->Totals("digits", 1).requests, 0u);
+  EXPECT_EQ(monitor_->counters().events_dropped, 0u);
+  EXPECT_EQ(monitor_->Windows("digits", start - 10s)[1].size(), 1u);
+  // What labels have said of it is not forgotten, in this process or the next.
+  clock_.Advance(5min);
+  Emit("", {"7"}, 1);
+  ASSERT_TRUE(Flush());
+  EXPECT_EQ(monitor_->Totals("digits", 1).labelled, 1u);
+  Open();
+  EXPECT_EQ(monitor_->Totals("digits", 1).labelled, 1u);
+}
+
+TEST_F(MonitorTest, NoNumberOfPredictedClassesEverFalls) {
+  Open();
+  for (int c = 0; c < 40; ++c) Emit("", {std::to_string(c)});
+  ASSERT_TRUE(Flush());
+  double other = Metric("leadsman_monitor_predictions_total", {"digits", "1", "(other)"});
+  EXPECT_EQ(other, 8);
+  // These become the most frequent ones.
+  for (int i = 0; i < 10; ++i) {
+    for (int c = 30; c < 40; ++c) Emit("", {std::to_string(c)});
+  }
+  ASSERT_TRUE(Flush());
+  EXPECT_GE(Metric("leadsman_monitor_predictions_total", {"digits", "1", "(other)"}), other);
+  for (int c = 0; c < 32; ++c) {
+    EXPECT_GE(Metric("leadsman_monitor_predictions_total", {"digits", "1", std::to_string(c)}), 1);
+  }
+}
+
+TEST_F(MonitorTest, AFloodOfUnknownLabelsIsWorkedOffInOneFlush) {
+  UseFile();
+  Open();
+  Emit("known", {"7"});
+  ASSERT_TRUE(Flush());
+  std::vector<GroundTruth> labels;
+  for (int i = 0; i < 5000; ++i) labels.push_back({"unknown" + std::to_string(i), 0, "7", 0});
+  labels.push_back({"known", 0, "8", 0});
+  EXPECT_EQ(monitor_->AddLabels(std::move(labels)).accepted, 5001u);
+  ASSERT_TRUE(Flush());
+  EXPECT_EQ(monitor_->Totals("digits", 1).wrong, 1u);
+  EXPECT_EQ(monitor_->counters().labels_pending, 5000u);
 }
 
 TEST_F(MonitorTest, BadLabelsAreNamed) {

@@ -67,9 +67,14 @@ void VersionProfile::AddJoined(bool wrong, double weight, bool first_of_request,
 
 std::optional<WindowSummary> VersionProfile::CloseWindow(SteadyTime now) {
   if (!open_ || now < open_->closes) return std::nullopt;
+  return CutWindow(open_->closes);
+}
+
+std::optional<WindowSummary> VersionProfile::CutWindow(SteadyTime now) {
+  if (!open_) return std::nullopt;
   WindowSummary summary;
   summary.start = open_->start;
-  summary.seconds = ToSeconds(open_->closes - open_->opened);
+  summary.seconds = ToSeconds(std::min(now, open_->closes) - open_->opened);
   summary.requests = open_->requests;
   summary.errors = open_->errors;
   summary.latency_p50_seconds = LatencyQuantileSeconds(open_->latency, 0.5);

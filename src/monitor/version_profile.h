@@ -36,6 +36,8 @@ class VersionProfile {
   /// Ends the open window when its time is over (or there is none); returns what it held, if
   /// anything.
   std::optional<WindowSummary> CloseWindow(SteadyTime now);
+  /// Ends it before its time, at the end of the process; `seconds` then says how long it was.
+  std::optional<WindowSummary> CutWindow(SteadyTime now);
   /// When CloseWindow has something to do next; nothing when no window is open.
   std::optional<SteadyTime> closes() const {
     return open_ ? std::optional(open_->closes) : std::nullopt;
@@ -47,6 +49,8 @@ class VersionProfile {
   const std::deque<WindowSummary>& closed() const { return closed_; }
   bool forgot_windows() const { return forgot_windows_; }
   std::map<std::string, uint64_t> Predicted() const { return predicted_.Summary(classes_); }
+  /// As Predicted, but none of its numbers ever falls: for counters.
+  std::map<std::string, uint64_t> PredictedGrowing() const { return predicted_.Growing(classes_); }
   std::string ToJson() const;
 
  private:

@@ -1,0 +1,84 @@
+#include "monitor/label_join.h"
+
+#include <gtest/gtest.h>
+
+#include "base/testing/fake_clock.h"
+
+namespace leadsman {
+namespace {
+
+using namespace std::chrono_literals;
+
+class LabelJoinTest : public ::testing::Test {
+ protected:
+  void Predict(const std::string& id, const std::string& predicted) {
+    KeptPrediction p;
+    p.request_id = id;
+    p.model = "digits";
+    p.version = 1;
+    p.predicted = predicted;
+    p.at_ms = UnixMillis(clock_.Now());
+    p.expires_ms = p.at_ms + 3'600'000;
+    join_.AddPrediction(std::move(p), clock_.Now(), clock_.SteadyNow());
+  }
+  void Label(const std::string& id, const std::string& label) {
+    join_.AddLabel({id, 0, label, 0}, clock_.Now(), clock_.SteadyNow());
+  }
+  bool Resolve() { return join_.Resolve(nullptr, clock_.Now(), clock_.SteadyNow()); }
+
+  FakeClock clock_;
+  LabelJoin join_{LabelJoin::Limits{.predictions = 1, .waiting = 4096}};
+};
+
+TEST_F(LabelJoinTest, AFloodOfLabelsIsLookedUpInPortions) {
+  for (size_t i = 0; i < 2 * LabelJoin::kLookupsAtOnce + 1; ++i) Label(std::to_string(i), "7");
+  EXPECT_FALSE(Resolve());
+  EXPECT_FALSE(Resolve());
+  EXPECT_TRUE(Resolve());
+  clock_.Advance(61s);
+  EXPECT_FALSE(Resolve());
+  EXPECT_EQ(join_.counters().unknown, LabelJoin::kLookupsAtOnce);
+  EXPECT_FALSE(Resolve());
+  EXPECT_TRUE(Resolve());
+  EXPECT_EQ(join_.waiting(), 0u);
+}
+
+TEST_F(LabelJoinTest, TheFirstLabelCountsAlsoBehindAFlood) {
+  for (size_t i = 0; i < LabelJoin::kLookupsAtOnce; ++i) Label(std::to_string(i), "7");
+  Label("r", "7");
+  EXPECT_FALSE(Resolve());
+  Predict("r", "7");
+  Label("r", "8");
+  EXPECT_TRUE(Resolve());
+  EXPECT_EQ(join_.counters().joined, 1u);
+  EXPECT_EQ(join_.counters().conflicting, 1u);
+  std::vector<LabelJoin::Joined> joined = join_.TakeJoined();
+  ASSERT_EQ(joined.size(), 1u);
+  EXPECT_FALSE(joined[0].wrong);
+}
+
+TEST_F(LabelJoinTest, EveryLabelHasItsFullMinute) {
+  Label("r", "7");
+  Resolve();
+  Predict("r", "7");  // joined; its place in the order of waiting remains
+  Predict("s", "7");  // takes the memory's only place
+  clock_.Advance(30s);
+  Label("r", "7");
+  Resolve();
+  clock_.Advance(31s);
+  Resolve();
+  EXPECT_EQ(join_.counters().unknown, 0u);
+  clock_.Advance(30s);
+  Resolve();
+  EXPECT_EQ(join_.counters().unknown, 1u);
+}
+
+TEST(SameAnswerTest, ComparesNumbersAsNumbersAndLongOnesExactly) {
+  EXPECT_TRUE(SameAnswer("7", "7.0"));
+  EXPECT_TRUE(SameAnswer("cat", "cat"));
+  EXPECT_FALSE(SameAnswer("cat", "dog"));
+  EXPECT_FALSE(SameAnswer("9007199254740992", "9007199254740993"));
+}
+
+}  // namespace
+}  // namespace leadsman
