@@ -1,7 +1,6 @@
 #include "console/label_batch.h"
 
 #include <cmath>
-#include <limits>
 
 #include <nlohmann/json.hpp>
 
@@ -11,7 +10,9 @@ namespace leadsman::console {
 namespace {
 
 using Json = nlohmann::json;
-constexpr size_t kMaxText = 256;
+/// What the monitor can keep. A label beyond it is refused here, for good: what the monitor refuses
+/// is answered with "send it again".
+constexpr size_t kMaxText = 255;
 constexpr size_t kMaxDetails = 100;
 
 class EntryReader {
@@ -46,7 +47,7 @@ class EntryReader {
     if (!value.is_string()) return Fail("request_id", "must be a text");
     const auto& text = value.get_ref<const std::string&>();
     if (text.empty() || text.size() > kMaxText)
-      return Fail("request_id", "must have 1 to 256 bytes");
+      return Fail("request_id", "must have 1 to 255 bytes");
     out.request_id = text;
     return true;
   }
@@ -54,7 +55,7 @@ class EntryReader {
     if (value.is_string()) {
       out.label = value.get<std::string>();
       if (out.label.empty() || out.label.size() > kMaxText)
-        return Fail("label", "must have 1 to 256 bytes");
+        return Fail("label", "must have 1 to 255 bytes");
     } else if (value.is_boolean()) {
       out.label = value.get<bool>() ? "true" : "false";
     } else if (value.is_number_unsigned()) {
@@ -74,9 +75,11 @@ class EntryReader {
     return true;
   }
   bool ReadRow(const Json& value, GroundTruth& out) {
-    bool fits =
-        value.is_number_unsigned() && value.get<uint64_t>() <= std::numeric_limits<uint32_t>::max();
-    if (!fits) return Fail("row", "must be a whole number from 0: which row of the request");
+    constexpr uint64_t kRows = PredictionEvent::kMaxPredictions;
+    if (!value.is_number_unsigned() || value.get<uint64_t>() >= kRows) {
+      return Fail("row", StrCat("must be a whole number from 0 to ", kRows - 1,
+                                ": which row of the request; later rows are not kept for labels"));
+    }
     out.row = value.get<uint32_t>();
     return true;
   }

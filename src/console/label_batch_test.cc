@@ -43,14 +43,22 @@ TEST(LabelBatchTest, NamesEveryWrongEntryAndField) {
   EXPECT_EQ(
       Problems(R"({"labels": [{"request_id": "a", "label": 1}, {"request_id": 5, "label": null}, 7,
                         {"request_id": "", "label": "x", "row": -1}, {"requestid": "a", "label": 1}]})"),
-      (std::vector<std::string>{
-          "labels[1].label: must be a text, a number or a boolean",
-          "labels[1].request_id: must be a text",
-          "labels[2]: must be an object with request_id and label",
-          "labels[3].request_id: must have 1 to 256 bytes",
-          "labels[3].row: must be a whole number from 0: which row of the request",
-          "labels[4].requestid: unknown key; did you mean request_id?",
-          "labels[4].request_id: is missing"}));
+      (std::vector<std::string>{"labels[1].label: must be a text, a number or a boolean",
+                                "labels[1].request_id: must be a text",
+                                "labels[2]: must be an object with request_id and label",
+                                "labels[3].request_id: must have 1 to 255 bytes",
+                                "labels[3].row: must be a whole number from 0 to 15: which row of "
+                                "the request; later rows "
+                                "are not kept for labels",
+                                "labels[4].requestid: unknown key; did you mean request_id?",
+                                "labels[4].request_id: is missing"}));
+}
+
+TEST(LabelBatchTest, RefusesForGoodWhatTheMonitorCouldNotKeep) {
+  EXPECT_EQ(Problems(R"({"request_id": "a", "label": 1, "row": 16})").size(), 1u);
+  std::string text(256, 'x');
+  EXPECT_EQ(Problems(R"({"request_id": ")" + text + R"(", "label": 1})").size(), 1u);
+  EXPECT_EQ(Problems(R"({"request_id": "a", "label": ")" + text + R"("})").size(), 1u);
 }
 
 TEST(LabelBatchTest, RefusesWhatIsNoBatch) {

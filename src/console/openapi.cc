@@ -65,7 +65,7 @@ constexpr const char* kSchemas = R"json({
 "StartedRollout": {"type": "object", "description": "the rollout; only model and candidate when it begins with the next tick"},
 "Who": {"type": "object", "additionalProperties": false, "properties": {"who": {"type": "string", "description": "kept in the journal"}}},
 "Label": {"type": "object", "required": ["request_id", "label"], "additionalProperties": false, "properties": {"request_id": {"type": "string", "minLength": 1, "maxLength": 256},
-  "label": {"type": ["string", "number", "boolean"]}, "row": {"type": "integer", "minimum": 0, "default": 0, "description": "which row of the request"}}},
+  "label": {"type": ["string", "number", "boolean"]}, "row": {"type": "integer", "minimum": 0, "maximum": 15, "default": 0, "description": "which row of the request"}}},
 "Labels": {"oneOf": [{"type": "object", "required": ["labels"], "additionalProperties": false, "properties": {"labels": {"type": "array", "maxItems": 10000, "items": {"$ref": "#/components/schemas/Label"}}}},
   {"$ref": "#/components/schemas/Label"}]},
 "LabelReceipt": {"type": "object", "required": ["accepted", "rejected", "errors"], "properties": {"accepted": {"type": "integer"}, "rejected": {"type": "integer"}, "errors": {"type": "array", "items": {"type": "string"}}}},
