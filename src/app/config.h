@@ -90,6 +90,17 @@ Result<Config> LoadConfigFile(const std::string& path);
 /// The effective configuration as JSON, readable by ParseConfig.
 std::string ConfigToJson(const Config& config);
 
+/// What a running server makes of a changed configuration.
+struct ReloadedConfig {
+  Config in_force;
+  std::vector<std::string> needs_restart;  ///< settings that were changed and stay as they were
+};
+/// Models and their rollout plans are taken over, and the log; everything else needs a restart. So
+/// does the monitoring of a model but for its prediction output, and the first rollout plan when
+/// the server runs without any (`has_rollouts`).
+ReloadedConfig MergeReloaded(const Config& running, Config next, bool has_monitor,
+                             bool has_rollouts);
+
 /// What the command line says on top of a file, or instead of one.
 struct ConfigOverrides {
   std::optional<std::string> address;

@@ -265,5 +265,53 @@ TEST(ConfigTest, TheVersionOfTheProgramIsThatOfTheProject) {
             std::string::npos);
 }
 
+Config Parsed(std::string_view yaml) {
+  Config config;
+  std::vector<ConfigProblem> problems;
+  EXPECT_TRUE(ParseConfig(yaml, config, problems)) << FormatProblems("c", problems);
+  return config;
+}
+
+TEST(ConfigTest, AWeightThatWouldBeNoTrafficIsRefused) {
+  Config config;
+  std::vector<ConfigProblem> problems;
+  EXPECT_FALSE(ParseConfig("models: [{name: a, path: b, rollout: {steps: [{weight: 0.005%}]}}]",
+                           config, problems));
+  EXPECT_NE(FormatProblems("c", problems).find("steps[0].weight: must be at least 0.01%"),
+            std::string::npos)
+      << FormatProblems("c", problems);
+}
+
+TEST(ReloadTest, ModelsAndPlansAreTakenOverAndTheRestStaysAndIsNamed) {
+  Config running = Parsed(R"(
+server: {port: 9000}
+models:
+  - {name: digits, path: a}
+)");
+  Config next = Parsed(R"(
+server: {port: 9001}
+log: {level: debug}
+models:
+  - {name: digits, path: b, monitoring: {window: 30s, prediction_output: label}}
+  - {name: iris, path: c, rollout: {}}
+)");
+  ReloadedConfig reloaded = MergeReloaded(running, next, true, false);
+  EXPECT_EQ(
+      reloaded.needs_restart,
+      (std::vector<std::string>{"server", "monitoring of model digits", "rollout of model iris"}));
+  const Config& now = reloaded.in_force;
+  EXPECT_EQ(now.server.port, 9000);
+  EXPECT_EQ(now.log.level, LogLevel::kDebug);
+  ASSERT_EQ(now.models.size(), 2u);
+  EXPECT_EQ(now.models[0].model.path, "b");
+  EXPECT_EQ(now.models[0].monitoring.window, std::chrono::seconds(10));
+  EXPECT_EQ(now.models[0].monitoring.prediction_output, "label");
+  EXPECT_FALSE(now.models[1].rollout);
+
+  reloaded = MergeReloaded(running, next, true, true);
+  EXPECT_TRUE(reloaded.in_force.models[1].rollout);
+  EXPECT_TRUE(MergeReloaded(running, running, true, true).needs_restart.empty());
+}
+
 }  // namespace
 }  // namespace leadsman

@@ -69,12 +69,17 @@ std::map<std::string, RolloutPlan> PlansOf(const Config& config) {
   return plans;
 }
 
-std::map<std::string, MonitorConfig> MonitoredOf(const Config& config) {
-  std::map<std::string, MonitorConfig> monitored;
+/// Of all models, for a monitor takes those it was not told of with the defaults; empty when none is
+/// to be monitored.
+std::map<std::string, MonitorConfig> MonitoringOf(const Config& config) {
+  std::map<std::string, MonitorConfig> monitoring;
+  bool any = false;
   for (const Config::Model& model : config.models) {
-    if (model.monitoring.enabled) monitored.emplace(model.model.name, model.monitoring);
+    monitoring.emplace(model.model.name, model.monitoring);
+    any = any || model.monitoring.enabled;
   }
-  return monitored;
+  if (!any) monitoring.clear();
+  return monitoring;
 }
 
 /// All rooms of one server. Members stand in the order in which they are built; each may refer to those before it.
@@ -88,22 +93,25 @@ class Server {
 
   ~Server() { Stop(0ms); }
 
-  /// Models, plans and prediction outputs are taken over; what needs a restart is said.
+  /// Models, plans, prediction outputs and the log's level are taken over; what needs a restart is
+  /// said, and stays in the configuration that is shown as it is in force.
   Status Reload(Config next) {
     RETURN_IF_ERROR(lifecycle_->Apply(ModelsOf(next)));
-    if (rollouts_) rollouts_->Apply(PlansOf(next));
-    for (const Config::Model& model : next.models) {
+    ReloadedConfig reloaded =
+        MergeReloaded(config_, std::move(next), monitor_ != nullptr, rollouts_ != nullptr);
+    const Config& now = reloaded.in_force;
+    if (rollouts_) rollouts_->Apply(PlansOf(now));
+    for (const Config::Model& model : now.models) {
       predictor_->SetPredictionOutput(model.model.name, model.monitoring.prediction_output);
     }
-    if (MonitoredOf(next).size() != MonitoredOf(config_).size() ||
-        (!rollouts_ && !PlansOf(next).empty())) {
-      LOG_WARN(
-          "a restart is needed for changes to monitoring or to the first rollout plan; models are "
-          "reloaded");
+    ConfigureLog(now.log.level, now.log.format == Config::LogFormat::kJson);
+    if (!reloaded.needs_restart.empty()) {
+      LOG_WARN("changes that need a restart are not in force; the others are",
+               {"settings", Join(reloaded.needs_restart, ", ")});
     }
     MutexLock lock(config_mutex_);
-    config_json_ = ConfigToJson(next);
-    config_ = std::move(next);
+    config_json_ = ConfigToJson(reloaded.in_force);
+    config_ = std::move(reloaded.in_force);
     return OkStatus();
   }
 
@@ -134,7 +142,7 @@ class Server {
     LoadBackends(plugins, backends_);
 
     RETURN_IF_ERROR(PrepareDataDir());
-    std::map<std::string, MonitorConfig> monitored = MonitoredOf(config_);
+    std::map<std::string, MonitorConfig> monitored = MonitoringOf(config_);
     if (!monitored.empty()) {
       MonitorOptions options = config_.monitor;
       options.database = InDataDir("monitor.db");
@@ -165,8 +173,8 @@ class Server {
     RETURN_IF_ERROR(Listen());
 
     RETURN_IF_ERROR(lifecycle_->Apply(ModelsOf(config_)));
-    // The journal's wanted state (pins, routes) is applied before the first version is loaded: a restart in mid-rollout
-    // must not load, or send traffic to, anything the rollout would not.
+    // Start() applies the journal's wanted state (pins, routes) before it returns, and so before the first version is
+    // loaded: a restart in mid-rollout must not load, or send traffic to, anything the rollout would not.
     if (rollouts_) rollouts_->Start();
     lifecycle_->Start();
     return OkStatus();
@@ -314,6 +322,12 @@ int RunServer(Config config, std::function<Result<Config>()> reload) {
     int signal = 0;
     if (sigwait(&signals, &signal) != 0) continue;
     if (signal != SIGHUP) {
+      // The same signal once more ends the process at once, whatever is in flight. Only the same:
+      // a terminal's SIGINT is often followed by the SIGTERM of whoever started the process.
+      sigset_t again;
+      sigemptyset(&again);
+      sigaddset(&again, signal);
+      pthread_sigmask(SIG_UNBLOCK, &again, nullptr);
       LOG_INFO("stopping", {"signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"},
                {"drain_timeout_ms", drain});
       break;

@@ -18,7 +18,7 @@ const schema::Struct<RolloutStep>& StepSchema() {
         "RolloutStep",
         "One stage of a canary. It is left when its duration has passed, enough requests have "
         "reached the candidate, and every gate has shown that the candidate is safe.");
-    s.Required("weight", &RolloutStep::weight, schema::Share(0.0001, 1),
+    s.Required("weight", &RolloutStep::weight, schema::Share(0, 1, true),
                "The candidate's share of the traffic, as 0.1 or 10%; routed in steps of 0.01%.");
     s.Field("duration", &RolloutStep::duration, schema::Time<milliseconds>(0ms),
             "The step lasts at least this long.");
@@ -72,6 +72,12 @@ const schema::Struct<Gate>& GateSchema() {
 }
 
 void CheckPlan(const Plan& plan, schema::Problems& problems) {
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    if (plan.steps[i].weight > 0 && plan.steps[i].weight < 0.0001) {
+      problems.Add(StrCat("steps[", i, "].weight"),
+                   "must be at least 0.01%: traffic is split in steps of that");
+    }
+  }
   for (size_t i = 1; i < plan.steps.size(); ++i) {
     if (plan.steps[i].weight <= plan.steps[i - 1].weight) {
       problems.Add(StrCat("steps[", i, "].weight"),

@@ -1,5 +1,6 @@
 """Rollouts decided by evidence, on the real server with real traffic."""
 import signal
+import socket
 import subprocess
 
 import models
@@ -137,7 +138,6 @@ def test_promote_and_abort_by_hand(start, repository):
 
 
 def free_port():
-    import socket
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
@@ -160,6 +160,21 @@ def test_sigterm_under_load_loses_no_request(start, repository):
         lost = [f for f in refused_after if f[0] not in ("ConnectionRefusedError",)]
         assert lost == [], lost[:5]
         assert server.process.returncode == 0
+
+
+def test_a_second_sigterm_ends_the_server_at_once(start, tmp_path):
+    server = start(ready=False, models=[{"name": "digits", "path": str(tmp_path / "none")}])
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as slow:
+        # A body that does not end keeps the server draining.
+        slow.sendall(b"POST /v1/models/digits:predict HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n[")
+        wait_for("the connection", lambda: any(
+            line.startswith("leadsman_http_connections_open") and 'serving' in line and float(line.split()[-1]) >= 1
+            for line in server.get("/metrics").text.splitlines()))
+        server.process.send_signal(signal.SIGTERM)
+        wait_for("the stop to begin", lambda: "stopping" in server.log_text())
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(5) == -signal.SIGTERM
 
 
 def test_version_change_without_a_rollout_loses_no_request(start, repository):
