@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <exception>
 #include <utility>
 
 #include "base/log.h"
@@ -97,7 +98,7 @@ void PredictionCall::Reset() {
 struct Predictor::Impl {
   Impl(Deps d, Options o)
       : deps(d),
-        options(std::move(o)),
+        options(WithoutEmpty(std::move(o))),
         prediction_outputs(std::make_shared<const OutputMap>(options.prediction_outputs.begin(),
                                                              options.prediction_outputs.end())),
         any_prediction_output(!options.prediction_outputs.empty()),
@@ -105,6 +106,13 @@ struct Predictor::Impl {
              d.metrics ? &d.metrics->pool_queue_depth : nullptr) {}
 
   using OutputMap = std::map<std::string, std::string, std::less<>>;
+
+  /// Models that name no output must not cost every request a look into the map.
+  static Options WithoutEmpty(Options options) {
+    std::erase_if(options.prediction_outputs,
+                  [](const auto& entry) { return entry.second.empty(); });
+    return options;
+  }
 
   /// `model` is set as soon as the model is known, for the error's metric.
   Result<Handle> Choose(const ModelSelector& selector, bool split, std::string* model_name) const;
@@ -234,7 +242,16 @@ Status Predictor::Impl::RunModel(PredictionCall& call) {
   return OkStatus();
 }
 
-void Predictor::Impl::Run(PredictionCall& call) { call.status = RunModel(call); }
+void Predictor::Impl::Run(PredictionCall& call) {
+  // A pool thread has nobody above it: what is thrown here (no memory) would end the process, and
+  // the call would never be finished.
+  try {
+    call.status = RunModel(call);
+  } catch (const std::exception& e) {
+    call.outputs = {};
+    call.status = InternalError(StrCat("the model could not be run: ", e.what()));
+  }
+}
 
 void Predictor::Impl::RunQueued(PredictionCall& call, bool run) {
   if (!run) {

@@ -276,6 +276,20 @@ TEST_F(PooledTest, RunsDearModelsOnAnotherThread) {
   EXPECT_NE(where.get_future().get(), std::this_thread::get_id());
 }
 
+TEST_F(PooledTest, AnExceptionIsOneFailedRequest) {
+  StartPooled({.pool_threads = 1});
+  world_.backend().run = [](int64_t, std::span<const TensorView>, std::vector<Tensor>&) -> Status {
+    throw std::bad_alloc();
+  };
+  for (int i = 0; i < 2; ++i) {
+    std::promise<Status> result;
+    Admit(call_);
+    EXPECT_FALSE(world_.predictor().Execute(call_, Done(call_, result)));
+    EXPECT_EQ(result.get_future().get().code(), StatusCode::kInternal);
+  }
+  EXPECT_EQ(Metric("leadsman_serving_in_flight"), 0);
+}
+
 TEST_F(PooledTest, RefusesWhatTheQueueCannotHoldAndSkipsWhoHasGone) {
   StartPooled({.pool_threads = 1, .pool_queue = 3});
   PredictionCall calls[5];
