@@ -176,6 +176,16 @@ Result<std::unique_ptr<Database>> Database::TryOpen(const std::string& path, boo
                             "label FROM predictions WHERE key=? AND request_id=? AND row=? ORDER "
                             "BY id LIMIT 1");
   if (rc != SQLITE_OK) return fail(*finder, rc, "prepare");
+  // What the start reads must be readable, or a damaged page would keep the server from ever
+  // starting again. (Not an integrity check: that reads all of the file.)
+  for (const char* sql : {"SELECT count(*), sum(labelled) FROM quality_totals",
+                          "SELECT count(*), max(length(predicted)) FROM (SELECT predicted FROM "
+                          "windows ORDER BY start_ms DESC LIMIT 20000)",
+                          "SELECT max(expires_ms) FROM predictions"}) {
+    Statement probe;
+    if ((rc = probe.Prepare(finder->db, sql)) == SQLITE_OK) rc = probe.Step();
+    if (rc != SQLITE_ROW) return fail(*finder, rc, "read");
+  }
   database->writer_ = std::move(writer);
   database->finder_ = std::move(finder);
   return database;

@@ -568,6 +568,30 @@ TEST_F(MonitorTest, ABrokenDatabaseIsPutAsideAndANewOneBegun) {
   EXPECT_EQ(aside, 1u);
 }
 
+TEST_F(MonitorTest, DamagedPagesDoNotKeepTheServerFromStarting) {
+  UseFile();
+  Open();
+  Emit("r", {"7"});
+  Label("r", "8");
+  ASSERT_TRUE(Flush());
+  monitor_.reset();
+  {
+    // The first page, with the schema, stays whole.
+    std::fstream file(options_.database, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(0, std::ios::end);
+    auto size = static_cast<size_t>(file.tellp());
+    ASSERT_GT(size, 8192u);
+    file.seekp(4096);
+    file << std::string(size - 4096, 'x');
+  }
+  Open();
+  Emit("s", {"7"});
+  Label("s", "7");
+  ASSERT_TRUE(Flush());
+  EXPECT_EQ(monitor_->Totals("digits", 1).labelled, 1u);
+  EXPECT_EQ(monitor_->Totals("digits", 1).wrong, 0u);
+}
+
 TEST_F(MonitorTest, MonitoringOfAModelCanBeOff) {
   MonitorConfig config;
   config.enabled = false;
