@@ -325,6 +325,17 @@ Result<Config> LoadConfigFile(const std::string& path) {
   return config;
 }
 
+std::map<std::string, MonitorConfig> MonitoringOf(const Config& config) {
+  std::map<std::string, MonitorConfig> monitoring;
+  bool any = false;
+  for (const Config::Model& model : config.models) {
+    monitoring.emplace(model.model.name, model.monitoring);
+    any = any || model.monitoring.enabled;
+  }
+  if (!any) monitoring.clear();
+  return monitoring;
+}
+
 ReloadedConfig MergeReloaded(const Config& running, Config next, bool has_monitor,
                              bool has_rollouts) {
   ReloadedConfig result;

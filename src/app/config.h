@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -89,6 +90,10 @@ Result<Config> LoadConfigFile(const std::string& path);
 
 /// The effective configuration as JSON, readable by ParseConfig.
 std::string ConfigToJson(const Config& config);
+
+/// How each model is monitored: of all models, for a monitor takes those it was not told of with the
+/// defaults. Empty when none is to be monitored.
+std::map<std::string, MonitorConfig> MonitoringOf(const Config& config);
 
 /// What a running server makes of a changed configuration.
 struct ReloadedConfig {

@@ -282,6 +282,15 @@ TEST(ConfigTest, AWeightThatWouldBeNoTrafficIsRefused) {
       << FormatProblems("c", problems);
 }
 
+TEST(ConfigTest, AModelThatIsNotMonitoredIsToldToTheMonitor) {
+  Config config =
+      Parsed("models: [{name: a, path: b, monitoring: {enabled: false}}, {name: c, path: d}]");
+  EXPECT_FALSE(MonitoringOf(config).at("a").enabled) << "not left out: that would be the defaults";
+  EXPECT_TRUE(MonitoringOf(config).at("c").enabled);
+  config.models.pop_back();
+  EXPECT_TRUE(MonitoringOf(config).empty());
+}
+
 TEST(ReloadTest, ModelsAndPlansAreTakenOverAndTheRestStaysAndIsNamed) {
   Config running = Parsed(R"(
 server: {port: 9000}

@@ -69,19 +69,6 @@ std::map<std::string, RolloutPlan> PlansOf(const Config& config) {
   return plans;
 }
 
-/// Of all models, for a monitor takes those it was not told of with the defaults; empty when none is
-/// to be monitored.
-std::map<std::string, MonitorConfig> MonitoringOf(const Config& config) {
-  std::map<std::string, MonitorConfig> monitoring;
-  bool any = false;
-  for (const Config::Model& model : config.models) {
-    monitoring.emplace(model.model.name, model.monitoring);
-    any = any || model.monitoring.enabled;
-  }
-  if (!any) monitoring.clear();
-  return monitoring;
-}
-
 /// All rooms of one server. Members stand in the order in which they are built; each may refer to those before it.
 class Server {
  public:
@@ -170,9 +157,10 @@ class Server {
         Predictor::Deps{clock_, *lifecycle_, sink, serving_metrics_.get()}, std::move(serving));
 
     RETURN_IF_ERROR(BuildRollouts());
+    // Before the first request: a model that is still to be loaded is UNAVAILABLE, not NOT_FOUND.
+    RETURN_IF_ERROR(lifecycle_->Apply(ModelsOf(config_)));
     RETURN_IF_ERROR(Listen());
 
-    RETURN_IF_ERROR(lifecycle_->Apply(ModelsOf(config_)));
     // Start() applies the journal's wanted state (pins, routes) before it returns, and so before the first version is
     // loaded: a restart in mid-rollout must not load, or send traffic to, anything the rollout would not.
     if (rollouts_) rollouts_->Start();
