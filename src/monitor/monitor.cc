@@ -664,7 +664,7 @@ Result<std::string> Monitor::ProfileJson(const std::string& model, int64_t versi
 
 Monitor::Counters Monitor::counters() const {
   MutexLock lock(impl_->state_mutex);
-  const LabelJoin::Counters& l = impl_->label_counters;
+  const LabelJoin::Counters l = impl_->label_counters;
   Counters c;
   c.events = impl_->events;
   c.events_dropped = impl_->rings.dropped() + impl_->events_without_profile;
