@@ -257,15 +257,6 @@ TEST_F(AdminApiTest, TheOpenApiDocumentDescribesWhatIsThere) {
   EXPECT_GE(operations, 19u);
 }
 
-TEST(JsonViewsTest, LatencyQuantilesComeFromTheBuckets) {
-  LatencyBuckets buckets{};
-  EXPECT_EQ(console::LatencyQuantile(buckets, 0.5), 0);
-  buckets[LatencyScheme::Index(1'000'000)] = 99;
-  buckets[LatencyScheme::Index(50'000'000)] = 1;
-  EXPECT_NEAR(console::LatencyQuantile(buckets, 0.5), 0.001, 0.00015);
-  EXPECT_NEAR(console::LatencyQuantile(buckets, 0.999), 0.05, 0.007);
-}
-
 TEST(AdminApiErrorBodyTest, HasTheShapeOfTheApi) {
   Json body = Json::parse(AdminApi::ErrorBody(413, "too large"));
   EXPECT_EQ(body["error"]["code"], "RESOURCE_EXHAUSTED");

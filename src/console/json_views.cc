@@ -1,9 +1,10 @@
 #include "console/json_views.h"
 
 #include <cmath>
-#include <numeric>
 
 #include <nlohmann/json.hpp>
+
+#include "stats/latency_quantile.h"
 
 namespace leadsman::console {
 namespace {
@@ -27,21 +28,6 @@ double Traffic::ShareOf(int64_t version) const {
   return version == stable ? 1 - candidate_share : 0;
 }
 
-double LatencyQuantile(const LatencyBuckets& buckets, double quantile) {
-  uint64_t total = std::accumulate(buckets.begin(), buckets.end(), uint64_t{0});
-  if (total == 0) return 0;
-  auto wanted = static_cast<uint64_t>(std::ceil(quantile * static_cast<double>(total)));
-  uint64_t seen = 0;
-  for (size_t i = 0; i < buckets.size(); ++i) {
-    seen += buckets[i];
-    if (seen >= wanted && buckets[i] > 0) {
-      double low = i == 0 ? 0 : static_cast<double>(LatencyScheme::LowerEdge(i));
-      return (low + static_cast<double>(LatencyScheme::LowerEdge(i + 1))) / 2 / 1e9;
-    }
-  }
-  return 0;
-}
-
 Json TrafficJson(const Traffic& traffic) {
   if (traffic.stable == 0) return nullptr;
   return {{"stable", traffic.stable},
@@ -55,8 +41,8 @@ Json TotalsJson(const VersionTotals& totals) {
     accuracy = 1 - static_cast<double>(totals.wrong) / static_cast<double>(totals.labelled);
   return {{"requests", totals.requests},
           {"errors", totals.errors},
-          {"latency_p50_seconds", LatencyQuantile(totals.latency, 0.5)},
-          {"latency_p99_seconds", LatencyQuantile(totals.latency, 0.99)},
+          {"latency_p50_seconds", LatencyQuantileSeconds(totals.latency, 0.5)},
+          {"latency_p99_seconds", LatencyQuantileSeconds(totals.latency, 0.99)},
           {"labelled", totals.labelled},
           {"wrong", totals.wrong},
           {"accuracy", accuracy}};

@@ -29,8 +29,4 @@ Json RolloutJson(const RolloutView& rollout);
 Json TickJson(const TickView& tick);
 Json CountersJson(const Monitor::Counters& counters);
 
-/// A quantile of a latency histogram in seconds: the middle of its bucket; 0 when the histogram is
-/// empty.
-double LatencyQuantile(const LatencyBuckets& buckets, double quantile);
-
 }  // namespace leadsman::console
