@@ -6,6 +6,8 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.error
+import urllib.request
 
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -88,6 +90,45 @@ class HostProcess:
             os.killpg(self.process.pid, number)
         except ProcessLookupError:
             pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+class HttpHost:
+    """A server on a free port of its own that says by HTTP when it is ready; a context manager. Subclasses hand their
+    command to start(); `self.port` and `self.url` are set before."""
+
+    ready_path = "/v2/health/ready"
+
+    def __init__(self):
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def start(self, name, command, log, timeout, env=None):
+        self.host = HostProcess(name, command, log, env=env)
+        try:
+            self.host.wait_until(self._ready, timeout)
+        except BaseException:
+            self.host.stop()
+            raise
+
+    @property
+    def pid(self):
+        return self.host.pid
+
+    def _ready(self):
+        try:
+            with urllib.request.urlopen(self.url + self.ready_path, timeout=2) as answer:
+                return answer.status == 200
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def stop(self):
+        return self.host.stop()
 
     def __enter__(self):
         return self

@@ -7,7 +7,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from .process import HostError, HostProcess, free_port
+from .process import HostError, HttpHost
 
 
 def find_binary():
@@ -20,12 +20,14 @@ def find_binary():
     raise HostError("Prometheus is not here; `./dev install test` fetches it")
 
 
-class Prometheus:
+class Prometheus(HttpHost):
     """
         with Prometheus(folder, {"leadsman": "127.0.0.1:8502"}) as prometheus:
             prometheus.wait_for("up == 1")
             prometheus.query("sum(rate(leadsman_serving_requests_total[10s]))")
     """
+
+    ready_path = "/-/ready"
 
     def __init__(self, folder, targets, binary=None, metrics_path="/metrics", interval="1s", timeout=20):
         folder = pathlib.Path(folder)
@@ -35,23 +37,11 @@ class Prometheus:
                 for name, target in targets.items()]
         config = {"global": {"scrape_interval": interval, "scrape_timeout": interval}, "scrape_configs": jobs}
         (folder / "prometheus.yml").write_text(json.dumps(config, indent=1))  # JSON is YAML
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.host = HostProcess("prometheus", [
+        super().__init__()
+        self.start("prometheus", [
             binary or find_binary(), f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}",
-            f"--web.listen-address=127.0.0.1:{self.port}", "--log.level=warn"], folder / "prometheus.log")
-        try:
-            self.host.wait_until(self._ready, timeout)
-        except BaseException:
-            self.host.stop()
-            raise
-
-    def _ready(self):
-        try:
-            with urllib.request.urlopen(self.url + "/-/ready", timeout=2) as answer:
-                return answer.status == 200
-        except (urllib.error.URLError, OSError):
-            return False
+            f"--web.listen-address=127.0.0.1:{self.port}", "--log.level=warn"], folder / "prometheus.log",
+            timeout)
 
     def query(self, promql):
         """[(labels, value)] of an instant query; HostError with Prometheus's own words when it is refused."""
@@ -69,12 +59,3 @@ class Prometheus:
         """Waits until the query answers anything."""
         self.host.wait_until(lambda: bool(self.query(promql)), timeout, f"answering {promql!r}")
         return self.query(promql)
-
-    def stop(self):
-        return self.host.stop()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.stop()

@@ -6,11 +6,9 @@ import os
 import pathlib
 import shutil
 import subprocess
-import urllib.error
-import urllib.request
 import zipfile
 
-from .process import HostError, HostProcess, free_port
+from .process import HostError, HttpHost
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WHEEL = "nvidia-pytriton==0.5.14"  # tritonserver 2.51.0
@@ -79,41 +77,15 @@ def prepare():
     return server, backends
 
 
-class Triton:
+class Triton(HttpHost):
     """A server of the model repository at `repository` (Triton's layout). `url` is its HTTP address."""
 
     def __init__(self, repository, folder, timeout=60):
         server, backends = prepare()
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        super().__init__()
         binary = server / "pytriton/tritonserver/bin/tritonserver"
-        self.host = HostProcess("triton", [
+        self.start("triton", [
             binary, f"--model-repository={repository}", f"--backend-directory={backends}", "--http-address=127.0.0.1",
             f"--http-port={self.port}", "--allow-grpc=false", "--allow-metrics=false", "--log-verbose=0"],
-            pathlib.Path(folder) / "triton.log",
+            pathlib.Path(folder) / "triton.log", timeout,
             env={"LD_LIBRARY_PATH": str(server / "nvidia_pytriton.libs"), "OMP_NUM_THREADS": "1"})
-        try:
-            self.host.wait_until(self._ready, timeout)
-        except BaseException:
-            self.host.stop()
-            raise
-
-    @property
-    def pid(self):
-        return self.host.pid
-
-    def _ready(self):
-        try:
-            with urllib.request.urlopen(self.url + "/v2/health/ready", timeout=2) as answer:
-                return answer.status == 200
-        except (urllib.error.URLError, OSError):
-            return False
-
-    def stop(self):
-        return self.host.stop()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
