@@ -63,6 +63,9 @@ def run_ctest(stage, preset):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     environment = {**os.environ, **SANITIZER_OPTIONS, "GTEST_OUTPUT": f"xml:{folder}/", "GTEST_COLOR": "no"}
+    if os.environ.get("LEADSMAN_PROMETHEUS"):  # promtool lies beside it, which need not be in the PATH
+        tools = str(pathlib.Path(os.environ["LEADSMAN_PROMETHEUS"]).parent)
+        environment["PATH"] = os.pathsep.join([environment.get("PATH", os.defpath), tools])
     prefix = without_address_randomization() if stage == "tsan" else []
     command = [*prefix, "ctest", "--test-dir", f"build/{preset}", "-j", str(min(JOBS, 8)), "--output-on-failure",
                "--output-junit", str(folder / "ctest-junit.xml"), "--no-tests=error"]
