@@ -54,10 +54,18 @@ typedef struct leadsman_error {
   char* text;
 } leadsman_error;
 
+/* A function that not every file that includes this calls. */
+#if defined(__GNUC__)
+#define LEADSMAN_UNUSED __attribute__((unused))
+#else
+#define LEADSMAN_UNUSED
+#endif
+
 /* Copies `text` (cut when too long) and returns `code`: return leadsman_error_set(error,
  * LEADSMAN_INTERNAL, "..."); */
-static inline leadsman_code leadsman_error_set(leadsman_error* error, leadsman_code code,
-                                               const char* text) {
+LEADSMAN_UNUSED static inline leadsman_code leadsman_error_set(leadsman_error* error,
+                                                               leadsman_code code,
+                                                               const char* text) {
   size_t size = strlen(text);
   if (error->capacity == 0) return code;
   if (size >= error->capacity) size = error->capacity - 1;

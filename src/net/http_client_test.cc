@@ -149,7 +149,6 @@ TEST(HttpClientTest, SendsAgainOnAStaleConnectionOnlyWhatMayHappenTwice) {
 }
 
 TEST(HttpClientTest, GivesUpAtTheDeadline) {
-  std::atomic<bool> over{false};
   ScriptedServer server([&](int fd, int number) {
     ReadHead(fd);
     if (number == 1) Write(fd, "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nhalf");
