@@ -8,38 +8,55 @@ namespace leadsman {
 
 ComputePool::ComputePool(int threads, size_t capacity, std::atomic<int64_t>* depth)
     : capacity_(capacity), depth_(depth) {
-  for (int i = 0; i < std::max(threads, 1); ++i) threads_.emplace_back([this] { Loop(); });
-}
-
-ComputePool::~ComputePool() { Stop(); }
-
-bool ComputePool::Submit(Job job) {
+  auto count = static_cast<size_t>(std::max(threads, 1));
   {
     MutexLock lock(mutex_);
-    if (stopping_ || queue_.size() >= capacity_) return false;
+    alive_ = count;
+  }
+  for (size_t i = 0; i < count; ++i) threads_.emplace_back([this] { Loop(); });
+}
+
+ComputePool::~ComputePool() {
+  while (!Stop(std::chrono::hours(1))) {
+  }
+}
+
+ComputePool::Submitted ComputePool::Submit(Job job) {
+  {
+    MutexLock lock(mutex_);
+    if (stopping_) return Submitted::kStopped;
+    if (queue_.size() >= capacity_) return Submitted::kFull;
     queue_.push_back(std::move(job));
     if (depth_ != nullptr) depth_->fetch_add(1, std::memory_order_relaxed);
   }
   wake_.NotifyOne();
-  return true;
+  return Submitted::kTaken;
 }
 
-void ComputePool::Stop() {
-  {
-    MutexLock lock(mutex_);
-    stopping_ = true;
-  }
-  wake_.NotifyAll();
-  for (std::thread& thread : threads_) thread.join();
-  threads_.clear();
+bool ComputePool::Stop(std::chrono::milliseconds wait) {
+  auto deadline = std::chrono::steady_clock::now() + wait;
+  MutexLock one_at_a_time(stop_mutex_);
   std::deque<Job> left;
   {
     MutexLock lock(mutex_);
+    stopping_ = true;
     left.swap(queue_);
   }
+  wake_.NotifyAll();
   if (depth_ != nullptr)
     depth_->fetch_sub(static_cast<int64_t>(left.size()), std::memory_order_relaxed);
   for (Job& job : left) job(false);
+  {
+    MutexLock lock(mutex_);
+    while (alive_ > 0) {
+      auto remaining = deadline - std::chrono::steady_clock::now();
+      if (remaining <= remaining.zero()) return false;
+      ended_.WaitFor(mutex_, remaining);
+    }
+  }
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
+  return true;
 }
 
 void ComputePool::Loop() {
@@ -48,7 +65,10 @@ void ComputePool::Loop() {
     {
       MutexLock lock(mutex_);
       while (queue_.empty() && !stopping_) wake_.WaitFor(mutex_, std::chrono::seconds(10));
-      if (stopping_) return;
+      if (stopping_) {
+        if (--alive_ == 0) ended_.NotifyAll();
+        return;
+      }
       job = std::move(queue_.front());
       queue_.pop_front();
     }

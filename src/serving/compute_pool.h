@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <deque>
 #include <functional>
 #include <thread>
@@ -18,12 +19,14 @@ class ComputePool {
   using Job = std::function<void(bool run)>;
 
   ComputePool(int threads, size_t capacity, std::atomic<int64_t>* depth);
-  ~ComputePool();  ///< Stop()
+  ~ComputePool();  ///< Stop, however long the running jobs take
 
-  /// False when the queue is full or the pool has stopped: the job has not been taken.
-  bool Submit(Job job);
-  /// Waits for the jobs that are running, then gives back (run = false) what is still queued.
-  void Stop();
+  enum class Submitted { kTaken, kFull, kStopped };
+  /// kFull, kStopped: the job has not been taken.
+  Submitted Submit(Job job);
+  /// Takes no more jobs, gives back (run = false, on this thread) what is queued, and waits for the jobs that are
+  /// running, their last line included. False when some still run after `wait`; then it may be called again.
+  bool Stop(std::chrono::milliseconds wait);
 
  private:
   void Loop();
@@ -34,6 +37,9 @@ class ComputePool {
   CondVar wake_;
   std::deque<Job> queue_ GUARDED_BY(mutex_);
   bool stopping_ GUARDED_BY(mutex_) = false;
+  size_t alive_ GUARDED_BY(mutex_) = 0;  ///< threads that may still touch a job
+  CondVar ended_;
+  Mutex stop_mutex_;                  ///< one Stop() at a time
   std::vector<std::thread> threads_;  ///< touched by the constructor and Stop() only
 };
 

@@ -66,9 +66,26 @@ std::string Explain(const LifecycleManager& lifecycle, const std::string& model,
   return text;
 }
 
+/// The state of a version that is on its way into memory; nothing for one that will not come: failed, on its way out,
+/// gone, or without all of its files.
+std::optional<VersionState> OnItsWay(const ModelStatus& status, int64_t version) {
+  for (const VersionStatus& v : status.versions) {
+    if (v.version != version) continue;
+    bool coming = (v.state == VersionState::kNew && v.status.ok()) ||
+                  v.state == VersionState::kFetching || v.state == VersionState::kLoading ||
+                  v.state == VersionState::kWarming;
+    if (coming) return v.state;
+  }
+  return std::nullopt;
+}
+
 const Handle* Lookup(const ServableTable::Model& model, int64_t version) {
   auto it = model.ready.find(version);
   return it == model.ready.end() ? nullptr : &it->second;
+}
+
+Status ShuttingDown() {
+  return UnavailableError("the server is shutting down; send the request to another replica");
 }
 
 Rng& ThreadRng() {
@@ -119,6 +136,9 @@ struct Predictor::Impl {
   Result<Handle> ByLabel(const ModelSelector& selector, const ServableTable::Model& model) const;
   Status NotReady(const ModelSelector& selector, const ServableTable::Model& model,
                   int64_t version) const;
+  /// For a route whose stable version is not ready; `model` has some version that is.
+  Result<Handle> InPlaceOfStable(const ModelSelector& selector, const RouteTable::Route& route,
+                                 const ServableTable::Model& model) const;
   void Run(PredictionCall& call);
   Status RunModel(PredictionCall& call);
   void RunQueued(PredictionCall& call, bool run);
@@ -130,12 +150,15 @@ struct Predictor::Impl {
   Mutex outputs_mutex;  ///< serialises writers of `prediction_outputs`
   Snapshot<OutputMap> prediction_outputs;
   std::atomic<bool> any_prediction_output;
+  std::atomic<bool> settled{false};
   ComputePool pool;  ///< last: its jobs use everything above
 };
 
 Predictor::Predictor(Deps deps, Options options)
     : impl_(std::make_unique<Impl>(deps, std::move(options))) {}
 Predictor::~Predictor() = default;
+
+bool Predictor::Stop(std::chrono::milliseconds wait) { return impl_->pool.Stop(wait); }
 
 Status Predictor::Impl::NotReady(const ModelSelector& selector, const ServableTable::Model& model,
                                  int64_t version) const {
@@ -174,6 +197,30 @@ Result<Handle> Predictor::Impl::ByLabel(const ModelSelector& selector,
                                      "; labels of ", selector.model, ": ", HumanList(known)));
 }
 
+Result<Handle> Predictor::Impl::InPlaceOfStable(const ModelSelector& selector,
+                                                const RouteTable::Route& route,
+                                                const ServableTable::Model& model) const {
+  for (auto it = model.ready.rbegin(); it != model.ready.rend(); ++it) {
+    if (it->first != route.candidate) return it->second;
+  }
+  std::string name(selector.model);
+  Result<ModelStatus> status = deps.lifecycle.GetStatus(name);
+  std::optional<VersionState> state;
+  if (status.ok()) state = OnItsWay(*status, route.stable);
+  if (state) {
+    return UnavailableError(StrCat("Servable not found for request: Latest(", name, "); version ",
+                                   route.stable, ", its stable version, is ",
+                                   VersionStateName(*state)));
+  }
+  // It may have become ready since `model` was read.
+  std::shared_ptr<const ServableTable> table = deps.lifecycle.table().Get();
+  auto now = table->models.find(selector.model);
+  if (now != table->models.end()) {
+    if (const Handle* handle = Lookup(now->second, route.stable)) return *handle;
+  }
+  return model.ready.rbegin()->second;
+}
+
 Result<Handle> Predictor::Impl::Choose(const ModelSelector& selector, bool split,
                                        std::string* model_name) const {
   std::shared_ptr<const ServableTable> table = deps.lifecycle.table().Get();
@@ -197,6 +244,7 @@ Result<Handle> Predictor::Impl::Choose(const ModelSelector& selector, bool split
       if (const Handle* handle = Lookup(model, r.candidate)) return *handle;
     }
     if (const Handle* handle = Lookup(model, r.stable)) return *handle;
+    if (!model.ready.empty()) return InPlaceOfStable(selector, r, model);
   }
   if (!model.ready.empty()) return model.ready.rbegin()->second;
 
@@ -255,8 +303,7 @@ void Predictor::Impl::Run(PredictionCall& call) {
 
 void Predictor::Impl::RunQueued(PredictionCall& call, bool run) {
   if (!run) {
-    call.status =
-        UnavailableError("the server is shutting down; send the request to another replica");
+    call.status = ShuttingDown();
   } else if (call.cancelled && call.cancelled()) {
     call.status = CancelledError("the client closed the connection before the model could run");
   } else {
@@ -274,11 +321,17 @@ bool Predictor::Execute(PredictionCall& call, std::function<void()> done) {
     call.deadline = impl_->deps.clock.SteadyNow() + impl_->options.default_timeout;
   // `done` is shared: when the queue is full it is still needed here.
   auto shared_done = std::make_shared<std::function<void()>>(std::move(done));
-  bool queued = impl_->pool.Submit([impl = impl_.get(), &call, shared_done](bool run) {
-    impl->RunQueued(call, run);
+  ComputePool::Submitted submitted =
+      impl_->pool.Submit([impl = impl_.get(), &call, shared_done](bool run) {
+        impl->RunQueued(call, run);
+        (*shared_done)();
+      });
+  if (submitted == ComputePool::Submitted::kTaken) return false;
+  if (submitted == ComputePool::Submitted::kStopped) {
+    call.status = ShuttingDown();
     (*shared_done)();
-  });
-  if (queued) return false;
+    return true;
+  }
   if (impl_->deps.metrics != nullptr)
     impl_->deps.metrics->pool_rejected.fetch_add(1, std::memory_order_relaxed);
   call.status = ResourceExhaustedError(
@@ -411,5 +464,28 @@ void Predictor::SetRoutes(std::shared_ptr<const RouteTable> routes) {
 }
 std::shared_ptr<const RouteTable> Predictor::routes() const { return impl_->routes.Get(); }
 LifecycleManager& Predictor::lifecycle() { return impl_->deps.lifecycle; }
+
+std::vector<std::string> Predictor::AwaitedVersions() const {
+  std::vector<std::string> awaited;
+  std::shared_ptr<const RouteTable> table = impl_->routes.Get();
+  for (const auto& [name, route] : table->routes) {
+    if (route.stable == 0) continue;
+    Result<ModelStatus> status = impl_->deps.lifecycle.GetStatus(name);
+    if (!status.ok()) continue;
+    if (std::optional<VersionState> state = OnItsWay(*status, route.stable)) {
+      awaited.push_back(StrCat("model ", name, ": version ", route.stable,
+                               ", its stable version, is ", VersionStateName(*state)));
+    }
+  }
+  std::sort(awaited.begin(), awaited.end());
+  return awaited;
+}
+
+bool Predictor::SettledOnce() const {
+  if (impl_->settled.load()) return true;
+  if (!impl_->deps.lifecycle.SettledOnce() || !AwaitedVersions().empty()) return false;
+  impl_->settled.store(true);
+  return true;
+}
 
 }  // namespace leadsman

@@ -105,10 +105,20 @@ class Predictor {
     std::map<std::string, std::string> prediction_outputs;
   };
   Predictor(Deps deps, Options options);
-  ~Predictor();
+  ~Predictor();  ///< Stop, however long the running calls take
+
+  /// Ends the pool: queued calls get UNAVAILABLE and their `done` on this thread, those to come get it at once, and those
+  /// running are waited for, with their `done`. To be called, once nothing is admitted any more, before anything that a
+  /// `done` touches goes. False when calls still run after `wait` (a runtime cannot be interrupted): what they will touch
+  /// must not be destroyed then. Thread-safe; may be called again.
+  bool Stop(std::chrono::milliseconds wait);
 
   /// NOT_FOUND: no such model or version; INVALID_ARGUMENT: unknown label; UNAVAILABLE: model
   /// known, nothing ready yet (the message says what is going on); DEADLINE_EXCEEDED.
+  ///
+  /// While a route's stable version is not ready, its share is served by the highest ready version that is not the
+  /// candidate, which would otherwise get all traffic for the time the stable one loads (a restart in mid-rollout): then
+  /// UNAVAILABLE. Only when the stable one will not come (failed, gone) does the candidate serve alone.
   Status Admit(const ModelSelector& selector, PredictionCall& call);
 
   /// The version that `selector` means, for metadata: without version and label the stable one of a
@@ -135,6 +145,12 @@ class Predictor {
   std::shared_ptr<const RouteTable> routes() const;
 
   LifecycleManager& lifecycle();
+
+  /// What the routes still wait for: "model iris: version 3, its stable version, is loading". Empty once every routed
+  /// stable version is ready, or will not come.
+  std::vector<std::string> AwaitedVersions() const;
+  /// For readiness: LifecycleManager::SettledOnce, and nothing was awaited at a time after. Once true it stays so.
+  bool SettledOnce() const;
 
  private:
   struct Impl;

@@ -120,6 +120,40 @@ TEST_F(PredictorTest, SplitsUnlabelledTrafficByTheRouteTable) {
   EXPECT_EQ((*world_.predictor().Find({.model = "iris"}))->version, 1);
 }
 
+TEST_F(PredictorTest, MarksWhatTheSplitHasDrawnAndNothingElse) {
+  world_.AddModel("iris", {1, 2, 3});
+  world_.Start();
+  auto route = [&](int64_t candidate, uint32_t share) {
+    auto routes = std::make_shared<RouteTable>();
+    routes->routes["iris"] = {.stable = 1, .candidate = candidate, .candidate_share = share};
+    world_.predictor().SetRoutes(routes);
+  };
+  auto drawn = [&](ModelSelector selector) {
+    Send(selector);
+    return world_.sink.Take().at(0).drawn;
+  };
+  EXPECT_FALSE(drawn({.model = "iris"}));  // no route
+  route(0, 0);
+  EXPECT_FALSE(drawn({.model = "iris"}));
+  route(2, 0);  // the candidate waits
+  EXPECT_FALSE(drawn({.model = "iris"}));
+  route(2, 5000);
+  std::map<int64_t, int> seen;
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_TRUE(drawn({.model = "iris"}));
+    ++seen[version_];
+  }
+  EXPECT_GT(seen[1], 0);  // both outcomes
+  EXPECT_GT(seen[2], 0);
+  EXPECT_FALSE(drawn({.model = "iris", .version = 2}));
+  EXPECT_FALSE(drawn({.model = "iris", .version = 1}));
+  EXPECT_FALSE(drawn({.model = "iris", .label = "canary"}));
+  EXPECT_FALSE(drawn({.model = "iris", .label = "stable"}));
+  route(9, 10'000);  // drawn, but not there: the stable version takes its place
+  EXPECT_FALSE(drawn({.model = "iris"}));
+  EXPECT_EQ(version_, 1);
+}
+
 TEST_F(PredictorTest, FallsBackToWhatIsReadyWhenARouteIsNot) {
   world_.AddModel("iris", {1, 2});
   world_.Start();
@@ -134,6 +168,76 @@ TEST_F(PredictorTest, FallsBackToWhatIsReadyWhenARouteIsNot) {
   set(7, 8);
   Send({.model = "iris"});
   EXPECT_EQ(version_, 2);
+}
+
+/// A restart in mid-rollout: version 1 is stable and loads until the test lets it go, version 2 is the candidate and
+/// ready.
+class RestartInMidRolloutTest : public PredictorTest {
+ protected:
+  void StartWith(std::vector<int64_t> ready, Status outcome_of_1) {
+    world_.backend().on_load = [this, outcome_of_1](const LoadSpec& spec) {
+      if (spec.version != 1) return OkStatus();
+      released_.wait();
+      return outcome_of_1;
+    };
+    world_.AddModel("iris", ready);
+    WriteModelVersion(world_.folder(), "iris", 1, "fake");
+    world_.Start();
+    auto routes = std::make_shared<RouteTable>();
+    routes->routes["iris"] = {.stable = 1, .candidate = 2, .candidate_share = 0};
+    world_.predictor().SetRoutes(routes);
+    world_.Await([&] { return world_.lifecycle().SettledOnce(); });
+  }
+  void AwaitState(VersionState state) {
+    world_.Await(
+        [&] { return world_.lifecycle().GetStatus("iris")->versions.front().state == state; });
+  }
+  void TearDown() override { Release(); }
+  void Release() {
+    if (!std::exchange(over_, true)) release_.set_value();
+  }
+
+ private:
+  bool over_ = false;
+  std::promise<void> release_;
+  std::shared_future<void> released_{release_.get_future()};
+};
+
+TEST_F(RestartInMidRolloutTest, TheCandidateDoesNotGetAllTrafficWhileTheStableVersionLoads) {
+  StartWith({2}, OkStatus());
+  AwaitState(VersionState::kLoading);
+  Status status = Predict(call_, {.model = "iris"});
+  EXPECT_EQ(status.code(), StatusCode::kUnavailable);
+  EXPECT_NE(status.message().find("version 1, its stable version, is loading"), std::string::npos)
+      << status;
+  EXPECT_EQ(world_.predictor().Find({.model = "iris"}).status().code(), StatusCode::kUnavailable);
+  EXPECT_EQ(world_.predictor().AwaitedVersions(),
+            std::vector<std::string>{"model iris: version 1, its stable version, is loading"});
+  EXPECT_FALSE(world_.predictor().SettledOnce());
+  Send({.model = "iris", .label = "canary"});
+  EXPECT_EQ(version_, 2);
+  Release();
+  world_.AwaitReady("iris", 1);
+  Send({.model = "iris"});
+  EXPECT_EQ(version_, 1);
+  AwaitState(VersionState::kReady);
+  EXPECT_TRUE(world_.predictor().SettledOnce());
+}
+
+TEST_F(RestartInMidRolloutTest, AnotherReadyVersionStandsInForTheStableOne) {
+  StartWith({2, 3, 4}, OkStatus());
+  Send({.model = "iris"});
+  EXPECT_EQ(version_, 4);
+}
+
+TEST_F(RestartInMidRolloutTest, TheCandidateServesAloneOnceTheStableVersionHasFailed) {
+  StartWith({2}, DataLossError("the file is truncated"));
+  EXPECT_FALSE(world_.predictor().SettledOnce());
+  Release();
+  AwaitState(VersionState::kFailed);
+  Send({.model = "iris"});
+  EXPECT_EQ(version_, 2);
+  EXPECT_TRUE(world_.predictor().SettledOnce());
 }
 
 TEST_F(PredictorTest, LeavesOneEventPerRequest) {
@@ -317,6 +421,31 @@ TEST_F(PooledTest, RefusesWhatTheQueueCannotHoldAndSkipsWhoHasGone) {
   EXPECT_EQ(results[2].get_future().get().code(), StatusCode::kDeadlineExceeded);
   EXPECT_TRUE(results[3].get_future().get().ok());
   EXPECT_EQ(running_, 2);
+  EXPECT_EQ(Metric("leadsman_serving_pool_queue_depth"), 0);
+}
+
+TEST_F(PooledTest, StopGivesBackWhatIsQueuedAndWaitsForWhatRuns) {
+  StartPooled({.pool_threads = 1});
+  PredictionCall calls[3];
+  std::promise<Status> results[3];
+  for (int i = 0; i < 2; ++i) {
+    Admit(calls[i]);
+    EXPECT_FALSE(world_.predictor().Execute(calls[i], Done(calls[i], results[i])));
+    world_.Await([&] { return running_ == 1; });
+  }
+  EXPECT_FALSE(world_.predictor().Stop(10ms));  // the first still runs
+  EXPECT_EQ(results[1].get_future().get().code(), StatusCode::kUnavailable);
+  Admit(calls[2]);
+  EXPECT_TRUE(world_.predictor().Execute(calls[2], Done(calls[2], results[2])));
+  EXPECT_EQ(results[2].get_future().get().code(), StatusCode::kUnavailable);
+
+  release_.set_value();
+  EXPECT_TRUE(world_.predictor().Stop(20s));
+  std::future<Status> first = results[0].get_future();
+  ASSERT_EQ(first.wait_for(0s), std::future_status::ready);  // its `done` has run
+  EXPECT_TRUE(first.get().ok());
+  EXPECT_TRUE(world_.predictor().Stop(0ms));
+  EXPECT_EQ(Metric("leadsman_serving_in_flight"), 0);
   EXPECT_EQ(Metric("leadsman_serving_pool_queue_depth"), 0);
 }
 
