@@ -182,6 +182,32 @@ TEST_F(HttpFrontendTest, AnswersTheOpenInferenceProtocolScript) { RunScript("v2.
 TEST_F(HttpFrontendTest, AnswersTheBinaryTensorDataScript) { RunScript("v2_binary.script"); }
 TEST_F(HttpFrontendTest, AnswersThePlainScript) { RunScript("plain.script"); }
 
+TEST_F(HttpFrontendTest, AnExceptionWhileTheAnswerIsWrittenIsOneFailedRequest) {
+  for (std::string model : {"echo", "pooled"}) {
+    FakeBackend& backend = world_.backend(model);
+    // More bytes than a string can hold: std::length_error, before anything is read.
+    backend.on_views = [](std::vector<TensorView>& views) {
+      views[0].element_count = int64_t{1} << 61;
+    };
+    std::string shape = model == "echo" ? "[1,2]" : "[2]";
+    std::string body =
+        StrCat(R"({"parameters":{"binary_data_output":true},"inputs":[{"name":"x","shape":)", shape,
+               R"(,"datatype":"FP32","data":[1,2]}]})");
+    std::string answer = Send("POST", StrCat("/v2/models/", model, "/infer"), body);
+    EXPECT_EQ(exchange_.response().status, 500);
+    EXPECT_TRUE(answer.starts_with(R"({"error": "the request could not be encoded: )")) << answer;
+    EXPECT_EQ(exchange_.response().content_type, "application/json");
+    EXPECT_EQ(exchange_.ResponseHeader("x-request-id").size(), 16u);
+    auto events = world_.sink.Take();
+    ASSERT_EQ(events.size(), 1u);
+    EXPECT_EQ(events[0].outcome, StatusCode::kInternal);
+    backend.on_views = nullptr;
+    Send("POST", StrCat("/v2/models/", model, "/infer"), body);
+    EXPECT_EQ(exchange_.response().status, 200);
+    world_.sink.Take();
+  }
+}
+
 TEST_F(HttpFrontendTest, KeepsAClientsRequestIdAndMakesOneOtherwise) {
   constexpr std::string_view kBody = R"({"instances": [[1,2,3,4]]})";
   Send("POST", "/v1/models/iris:predict", kBody, {{"X-Request-Id", "order-77"}});

@@ -1,7 +1,10 @@
 #include "protocol/prediction_session.h"
 
 #include <algorithm>
+#include <exception>
+#include <utility>
 
+#include "base/log.h"
 #include "base/rng.h"
 #include "base/strings.h"
 
@@ -23,6 +26,17 @@ void MakeRequestId(std::string& out) {
   for (char& c : out) {
     c = kHex[bits & 15];
     bits >>= 4;
+  }
+}
+
+/// What `work` returns, or INTERNAL for what it throws: a pool thread has nobody above it, and a call once admitted has
+/// to be finished on whatever thread.
+template <typename Work>
+Status Guarded(std::string_view what, Work work) {
+  try {
+    return work();
+  } catch (const std::exception& e) {
+    return InternalError(StrCat("the request could not be ", what, ": ", e.what()));
   }
 }
 
@@ -63,15 +77,9 @@ void PredictionSession::Start(net::HttpExchange& exchange, Predictor& predictor,
       static_cast<uint32_t>(std::min<size_t>(request.wire_body_bytes, UINT32_MAX));
   std::string_view header_id = request.Header("x-request-id");
 
-  Status status = predictor.Admit(selector, call_);
-  if (status.ok()) {
-    if (protocol == Protocol::kV2Rest)
-      v2_.SetLengthField(request.Header(v2::InferCodec::kLengthField));
-    status = codec_->Decode(request.body, call_);
-  }
-  TakeRequestId(header_id.empty() && protocol == Protocol::kV2Rest && status.ok()
-                    ? std::string_view(v2_.id())
-                    : header_id);
+  bool v2 = protocol == Protocol::kV2Rest;
+  Status status = Guarded("decoded", [&] { return Decode(request.body, selector); });
+  TakeRequestId(header_id.empty() && v2 && status.ok() ? std::string_view(v2_.id()) : header_id);
   if (!status.ok()) return Answer(std::move(status));
 
   if (!call_.handle->run_inline) {
@@ -82,31 +90,59 @@ void PredictionSession::Start(net::HttpExchange& exchange, Predictor& predictor,
   predictor.Execute(call_, [this] { Complete(); });
 }
 
-void PredictionSession::Complete() {
-  if (!call_.status.ok()) return Answer(std::move(call_.status));
+Status PredictionSession::Decode(std::string_view body, const ModelSelector& selector) {
+  RETURN_IF_ERROR(predictor_->Admit(selector, call_));
+  if (codec_ == &v2_) v2_.SetLengthField(exchange_->request().Header(v2::InferCodec::kLengthField));
+  return codec_->Decode(body, call_);
+}
+
+Status PredictionSession::Encode() {
   net::HttpResponse& response = exchange_->response();
-  Status status = codec_->Encode(call_, response.body);
-  if (status.ok() && codec_ == &v2_ && v2_.json_size()) {
+  RETURN_IF_ERROR(codec_->Encode(call_, response.body));
+  if (codec_ == &v2_ && v2_.json_size()) {
     response.content_type = "application/octet-stream";
     response.headers += v2::InferCodec::kLengthField;
     response.headers += ": ";
     response.headers += std::to_string(*v2_.json_size());
     response.headers += "\r\n";
   }
+  return OkStatus();
+}
+
+void PredictionSession::Complete() {
+  Status status = std::move(call_.status);
+  if (status.ok()) status = Guarded("encoded", [this] { return Encode(); });
   Answer(std::move(status));
 }
 
 void PredictionSession::Answer(Status status) {
   net::HttpResponse& response = exchange_->response();
-  if (!status.ok()) {
-    response.body.clear();  // of what Encode may have left
-    response.status = codec_->HttpStatus(status.code());
-    AppendErrorBody(response.body, status.message());
+  auto fill = [&] {
+    if (!status.ok()) {
+      response.Clear();  // of what Encode may have left
+      response.status = codec_->HttpStatus(status.code());
+      AppendErrorBody(response.body, status.message());
+    }
+    response.headers += "x-request-id: ";
+    response.headers += call_.request_id;
+    response.headers += "\r\n";
+    return OkStatus();
+  };
+  Status filled = Guarded("written", fill);
+  if (!filled.ok()) {
+    // Even the words for the error have no room: the bare status, so that the request ends at all.
+    response.Clear();
+    response.status = 500;
+    status = std::move(filled);
   }
-  response.headers += "x-request-id: ";
-  response.headers += call_.request_id;
-  response.headers += "\r\n";
-  predictor_->Finish(call_, status, response.body.size());
+  Status finished = Guarded("recorded", [&] {
+    predictor_->Finish(call_, status, response.body.size());
+    return OkStatus();
+  });
+  if (!finished.ok()) {
+    LOG_ERROR("a request was answered, but could not be recorded", {"status", finished});
+    call_.Reset();  // the version and its context are given back all the same
+  }
   // Last: from here on the connection may start its next request on this session.
   if (deferred_) exchange_->FinishFromAnyThread();
 }

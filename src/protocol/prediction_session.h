@@ -17,13 +17,16 @@ namespace leadsman {
 /// nothing here.
 ///
 /// Cheap models run to the end inside Start; for others the exchange is deferred and finished by a
-/// pool thread. Confined to the exchange's thread, and to the pool thread in between.
+/// pool thread. An exception on the way (no memory) becomes INTERNAL for that one request, whose Finish and
+/// FinishFromAnyThread are called as ever. Confined to the exchange's thread, and to the pool thread in between.
 class PredictionSession {
  public:
   void Start(net::HttpExchange& exchange, Predictor& predictor, Protocol protocol,
              const ModelSelector& selector, const plain::PlainOptions& plain_options);
 
  private:
+  Status Decode(std::string_view body, const ModelSelector& selector);
+  Status Encode();
   void Complete();
   void Answer(Status status);
   void TakeRequestId(std::string_view from_client);

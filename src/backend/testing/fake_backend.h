@@ -35,6 +35,8 @@ class FakeBackend final : public Backend {
   Signature signature;
   std::function<Status(const LoadSpec&)> on_load;
   Run run;
+  /// May falsify what the model says it has computed.
+  std::function<void(std::vector<TensorView>&)> on_views;
   std::atomic<int> loads{0};
   std::atomic<int> loaded_now{0};
 
@@ -60,6 +62,7 @@ class FakeBackend final : public Backend {
       }
       views_.clear();
       for (const Tensor& tensor : outputs_) views_.push_back(tensor.View());
+      if (owner_.on_views) owner_.on_views(views_);
       return std::span<const TensorView>(views_);
     }
 
