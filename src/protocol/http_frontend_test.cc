@@ -59,6 +59,7 @@ class HttpFrontendTest : public ::testing::Test {
           return OkStatus();
         };
     add("opt", {{"x", kFp32, {-1}}, {"scale", kFp32, {-1}, true}}, {{"y", kFp32, {-1}}});
+    add("grid", {{"x", kFp32, {-1, -1, 2}}}, {{"y", kFp32, {-1, -1, 2}}});
     add("scalar", {{"x", kFp32, {}}}, {{"y", kFp32, {}}});
     add("half", {{"x", kFp16, {-1}}}, {{"y", kFp16, {-1}}});
     add("flags", {{"f", kBool, {-1}}}, {{"g", kBool, {-1}}});
@@ -205,6 +206,20 @@ TEST_F(HttpFrontendTest, AnExceptionWhileTheAnswerIsWrittenIsOneFailedRequest) {
     Send("POST", StrCat("/v2/models/", model, "/infer"), body);
     EXPECT_EQ(exchange_.response().status, 200);
     world_.sink.Take();
+  }
+}
+
+TEST_F(HttpFrontendTest, TellsWhatMayBeTriedAgainFromWhatIsWrong) {
+  using enum StatusCode;
+  const std::vector<std::pair<StatusCode, int>> wanted = {
+      {kOk, 200},          {kCancelled, 499},         {kUnknown, 500},
+      {kInternal, 500},    {kDataLoss, 500},          {kDeadlineExceeded, 504},
+      {kNotFound, 404},    {kResourceExhausted, 429}, {kUnimplemented, 501},
+      {kUnavailable, 503}, {kInvalidArgument, 400},   {kFailedPrecondition, 400},
+      {kOutOfRange, 400}};
+  for (auto [code, status] : wanted) {
+    EXPECT_EQ(V2HttpStatus(code), status) << StatusCodeName(code);
+    EXPECT_EQ(TfServingHttpStatus(code), status) << StatusCodeName(code);
   }
 }
 

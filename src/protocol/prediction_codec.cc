@@ -9,6 +9,7 @@ namespace leadsman {
 namespace {
 
 constexpr size_t kShownName = 64;
+constexpr int64_t kLargestEmptyExtent = 65'536;
 
 size_t RequiredInputs(const Signature& signature) {
   size_t count = 0;
@@ -60,6 +61,22 @@ bool DecodeRowObject(JsonCursor& json, std::string_view field, const Signature& 
                "]; the model's inputs are ", InputNames(signature))));
   }
   return true;
+}
+
+/// A tensor without values is as large as its sender says, with no byte to vouch for it: [4000000000,0] would be four
+/// thousand million rows to the model. What the model itself declares is not counted.
+Status CheckEmpty(const TensorSpec& spec, const Shape& shape) {
+  int64_t extent = 1;
+  for (size_t i = 0; i < shape.rank(); ++i) {
+    if (spec.shape[i] >= 0 || shape[i] == 0) continue;
+    if (__builtin_mul_overflow(extent, shape[i], &extent) || extent > kLargestEmptyExtent) {
+      return InvalidArgumentError(StrCat(
+          "input '", spec.name, "': the shape ", shape.ToString(),
+          " is too large for a tensor without values; its other free dimensions may multiply to ",
+          kLargestEmptyExtent, " at most"));
+    }
+  }
+  return OkStatus();
 }
 
 bool Begin(JsonCursor& json, const Signature& signature, DecodeBuffers& buffers) {
@@ -114,10 +131,18 @@ int V2HttpStatus(StatusCode code) {
   switch (code) {
     case StatusCode::kOk:
       return 200;
+    case StatusCode::kCancelled:
+      return 499;
+    case StatusCode::kUnknown:
     case StatusCode::kInternal:
+    case StatusCode::kDataLoss:
       return 500;
+    case StatusCode::kDeadlineExceeded:
+      return 504;
     case StatusCode::kNotFound:
       return 404;
+    case StatusCode::kResourceExhausted:
+      return 429;
     case StatusCode::kUnavailable:
       return 503;
     case StatusCode::kUnimplemented:
@@ -148,6 +173,7 @@ Status CheckInputs(const Signature& signature, PredictionCall& call) {
     view.shape = call.inputs[i].shape();
     view.element_count = static_cast<int64_t>(call.inputs[i].element_count());
     RETURN_IF_ERROR(CheckAgainst(spec, view));
+    if (view.element_count == 0) RETURN_IF_ERROR(CheckEmpty(spec, view.shape));
     if (!rows_known) {
       call.rows = view.shape.rank() > 0 ? static_cast<uint32_t>(view.shape[0]) : 1;
       rows_known = true;

@@ -37,12 +37,14 @@ void AppendErrorBody(std::string& out, std::string_view message);
 
 /// The gRPC codes as TensorFlow Serving maps them to HTTP.
 int TfServingHttpStatus(StatusCode code);
-/// As Triton does: most are 400.
+/// As Triton does, most are 400; but what a client may try again (429, 503, 504), and what it gave up itself (499), is
+/// told apart, as proxies and retry policies go by that.
 int V2HttpStatus(StatusCode code);
 
 /// Makes call.inputs ready to be filled: as many as the signature has, all absent.
 void PrepareInputs(const Signature& signature, PredictionCall& call);
-/// Required inputs there, types and shapes as in the signature; sets call.rows.
+/// Required inputs there, types and shapes as in the signature, and none that is empty but huge ([4000000000,0]); sets
+/// call.rows.
 Status CheckInputs(const Signature& signature, PredictionCall& call);
 
 /// "x, y and z" for messages.
