@@ -39,6 +39,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
+/// How long a stop waits, after the drain, for inferences that are running.
+constexpr std::chrono::milliseconds kLastWait = 5s;
+
 std::string Environment(const char* name) {
   const char* value = std::getenv(name);
   return value != nullptr ? value : "";
@@ -103,12 +106,21 @@ class Server {
   }
 
   /// No longer ready, then no longer listening, then nothing in flight, then everything else.
+  ///
+  /// An inference cannot be interrupted. One that runs on for longer than the drain and kLastWait would end in a server
+  /// that has been taken apart: then everything that is worth it is written, and the process ends here, with 1.
   void Stop(std::chrono::milliseconds grace) {
     if (stopping_.exchange(true)) return;
     if (data_server_) data_server_->Shutdown(grace);
+    bool ended = !predictor_ || predictor_->Stop(kLastWait);
     if (rollouts_) rollouts_->Stop();
     if (monitor_ && !monitor_->Flush(5s)) LOG_WARN("the monitor did not finish writing within 5 s");
     if (admin_server_) admin_server_->Shutdown(std::min<std::chrono::milliseconds>(grace, 1s));
+    if (!ended) {
+      LOG_ERROR("a model still computes after the drain; the process ends without waiting for it",
+                {"drain_timeout_ms", grace}, {"waited_further_ms", kLastWait});
+      std::quick_exit(1);
+    }
     registrations_.clear();  // they read the servers, which go now
     data_server_.reset();
     admin_server_.reset();
@@ -206,7 +218,7 @@ class Server {
   Status Listen() {
     HttpFrontend::Options frontend;
     frontend.server_version = kLeadsmanVersion;
-    frontend.ready = [this] { return !stopping_ && lifecycle_->SettledOnce(); };
+    frontend.ready = [this] { return !stopping_ && predictor_->SettledOnce(); };
     frontend.plain.model = config_.plain.model;
     frontend.plain.input_field = config_.plain.input_field;
     frontend.plain.prediction_field = config_.plain.output_field;
@@ -217,8 +229,11 @@ class Server {
     console.version = kLeadsmanVersion;
     console.metrics = [this](net::HttpExchange& exchange) { HandleMetrics(registry_, exchange); };
     console.not_ready = [this] {
-      return stopping_ ? std::vector<std::string>{"the server is stopping"}
-                       : std::vector<std::string>{};
+      if (stopping_) return std::vector<std::string>{"the server is stopping"};
+      if (predictor_->SettledOnce()) return std::vector<std::string>{};
+      std::vector<std::string> awaited = predictor_->AwaitedVersions();
+      if (awaited.empty()) awaited.push_back("models are being loaded");
+      return awaited;
     };
     console.configuration_json = [this] {
       MutexLock lock(config_mutex_);

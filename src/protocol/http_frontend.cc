@@ -59,7 +59,7 @@ std::string_view TakeSegment(std::string_view& rest) {
 
 HttpFrontend::HttpFrontend(Predictor& predictor, Options options)
     : predictor_(predictor), options_(std::move(options)) {
-  if (!options_.ready) options_.ready = [this] { return predictor_.lifecycle().SettledOnce(); };
+  if (!options_.ready) options_.ready = [this] { return predictor_.SettledOnce(); };
 }
 
 void HttpFrontend::Handle(net::HttpExchange& exchange) {

@@ -22,7 +22,7 @@ class HttpFrontend {
  public:
   struct Options {
     plain::PlainOptions plain;
-    /// For /v2/health/ready. Default: LifecycleManager::SettledOnce.
+    /// For /v2/health/ready. Default: Predictor::SettledOnce.
     std::function<bool()> ready;
     std::string server_version = "0.1.0";
   };

@@ -43,6 +43,30 @@ def classifier(wrong_class=None):
     return _save(graph)
 
 
+def endless():
+    """Computes for as many rounds as the input says; x = 0 is quick."""
+    f, i64 = TensorProto.FLOAT, TensorProto.INT64
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go_on"], ["go_on_too"]),
+         helper.make_node("MatMul", ["state", "state"], ["product"]),
+         helper.make_node("Softmax", ["product"], ["next_state"], axis=1)],
+        "round",
+        [helper.make_tensor_value_info("round", i64, []), helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
+         helper.make_tensor_value_info("state", f, [128, 128])],
+        [helper.make_tensor_value_info("go_on_too", TensorProto.BOOL, []),
+         helper.make_tensor_value_info("next_state", f, [128, 128])])
+    graph = helper.make_graph(
+        [helper.make_node("ReduceMax", ["x"], ["longest"], keepdims=0),
+         helper.make_node("Cast", ["longest"], ["rounds"], to=i64),
+         helper.make_node("Loop", ["rounds", "", "start"], ["end"], body=body),
+         helper.make_node("ReduceMin", ["end"], ["least"], keepdims=0),
+         helper.make_node("Add", ["x", "least"], ["y"])],
+        "endless",
+        [helper.make_tensor_value_info("x", f, ["N"])], [helper.make_tensor_value_info("y", f, ["N"])],
+        [numpy_helper.from_array(np.ones((128, 128), "f"), "start")])
+    return _save(graph)
+
+
 def pair():
     """Two inputs, two outputs: sum and difference."""
     f = TensorProto.FLOAT
