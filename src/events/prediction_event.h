@@ -22,6 +22,10 @@ struct PredictionEvent {
   uint32_t version_id = 0;  ///< ServableVersion::id, 0 when none
   Protocol protocol = Protocol::kUnknown;
   StatusCode outcome = StatusCode::kOk;
+  /// The version was drawn by a rollout's split between a stable and a candidate: the request named
+  /// neither version nor label, and the route has a candidate with a share. True for both outcomes
+  /// of the draw; only such requests compare the two.
+  bool drawn = false;
   int64_t unix_ms = 0;      ///< wall time of the answer
   uint64_t latency_ns = 0;  ///< first byte parsed → answer encoded
   uint64_t compute_ns = 0;  ///< inside the runtime

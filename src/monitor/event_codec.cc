@@ -23,7 +23,8 @@ struct Head {
   uint8_t model_length;
   uint8_t id_length;
   uint8_t predictions;
-  uint8_t unused[7];
+  uint8_t drawn;
+  uint8_t unused[6];
 };
 static_assert(sizeof(Head) == 72);
 
@@ -67,6 +68,7 @@ size_t EncodeEvent(const PredictionEvent& event, size_t features, std::byte* to)
             .model_length = static_cast<uint8_t>(model.size()),
             .id_length = static_cast<uint8_t>(id.size()),
             .predictions = static_cast<uint8_t>(predictions),
+            .drawn = event.drawn,
             .unused = {}};
   std::memcpy(to, &head, sizeof(head));
   char* at = reinterpret_cast<char*>(to) + sizeof(head);
@@ -90,6 +92,7 @@ void DecodeEvent(const std::byte* from, DecodedEvent& out) {
   event.version_id = head.version_id;
   event.protocol = static_cast<Protocol>(head.protocol);
   event.outcome = static_cast<StatusCode>(head.outcome);
+  event.drawn = head.drawn != 0;
   event.unix_ms = head.unix_ms;
   event.latency_ns = head.latency_ns;
   event.compute_ns = head.compute_ns;

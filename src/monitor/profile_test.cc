@@ -124,6 +124,7 @@ TEST(EventCodecTest, GivesBackWhatWasWritten) {
   event.version_id = 17;
   event.protocol = Protocol::kV2Rest;
   event.outcome = StatusCode::kInternal;
+  event.drawn = true;
   event.unix_ms = 1234567890123;
   event.latency_ns = 5'000'000'000;
   event.compute_ns = 77;
@@ -144,6 +145,7 @@ TEST(EventCodecTest, GivesBackWhatWasWritten) {
   EXPECT_EQ(e.version_id, 17u);
   EXPECT_EQ(e.protocol, Protocol::kV2Rest);
   EXPECT_EQ(e.outcome, StatusCode::kInternal);
+  EXPECT_TRUE(e.drawn);
   EXPECT_EQ(e.unix_ms, 1234567890123);
   EXPECT_EQ(e.latency_ns, 5'000'000'000u);
   EXPECT_EQ(e.request_id, "a-request");
@@ -165,6 +167,7 @@ TEST(EventCodecTest, CutsLongTextsAndLeavesOutLongIds) {
   EXPECT_LE(EncodeEvent(event, 0, buffer), EncodedSizeBound(event, 0));
   DecodedEvent decoded;
   DecodeEvent(buffer, decoded);
+  EXPECT_FALSE(decoded.event.drawn);
   EXPECT_EQ(decoded.event.model.size(), 255u);
   EXPECT_TRUE(decoded.event.request_id.empty());
   EXPECT_EQ(decoded.event.predicted[0].size(), 255u);

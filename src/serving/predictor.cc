@@ -108,6 +108,7 @@ void PredictionCall::Reset() {
   outputs = {};
   lease.Release();
   handle.reset();
+  drawn = false;
   status = OkStatus();
   compute_ns = 0;
 }
@@ -131,8 +132,9 @@ struct Predictor::Impl {
     return options;
   }
 
-  /// `model` is set as soon as the model is known, for the error's metric.
-  Result<Handle> Choose(const ModelSelector& selector, bool split, std::string* model_name) const;
+  /// For `call`, which may be null: then nothing is drawn. Its `model_name` is set as soon as the model is known, for
+  /// the error's metric; `drawn` as well.
+  Result<Handle> Choose(const ModelSelector& selector, PredictionCall* call) const;
   Result<Handle> ByLabel(const ModelSelector& selector, const ServableTable::Model& model) const;
   Status NotReady(const ModelSelector& selector, const ServableTable::Model& model,
                   int64_t version) const;
@@ -221,12 +223,11 @@ Result<Handle> Predictor::Impl::InPlaceOfStable(const ModelSelector& selector,
   return model.ready.rbegin()->second;
 }
 
-Result<Handle> Predictor::Impl::Choose(const ModelSelector& selector, bool split,
-                                       std::string* model_name) const {
+Result<Handle> Predictor::Impl::Choose(const ModelSelector& selector, PredictionCall* call) const {
   std::shared_ptr<const ServableTable> table = deps.lifecycle.table().Get();
   auto it = table->models.find(selector.model);
   if (it == table->models.end()) return NoSuchModel(selector, *table);
-  if (model_name != nullptr) model_name->assign(it->first);
+  if (call != nullptr) call->model_name.assign(it->first);
   const ServableTable::Model& model = it->second;
 
   if (selector.version) {
@@ -239,11 +240,19 @@ Result<Handle> Predictor::Impl::Choose(const ModelSelector& selector, bool split
   auto route = route_table->routes.find(selector.model);
   if (route != route_table->routes.end()) {
     const RouteTable::Route& r = route->second;
-    if (split && r.candidate != 0 && r.candidate_share > 0 &&
-        ThreadRng().Below(10'000) < r.candidate_share) {
-      if (const Handle* handle = Lookup(model, r.candidate)) return *handle;
+    const bool split = call != nullptr && r.candidate != 0 && r.candidate_share > 0;
+    const bool to_candidate = split && ThreadRng().Below(10'000) < r.candidate_share;
+    if (to_candidate) {
+      if (const Handle* handle = Lookup(model, r.candidate)) {
+        call->drawn = true;
+        return *handle;
+      }
     }
-    if (const Handle* handle = Lookup(model, r.stable)) return *handle;
+    if (const Handle* handle = Lookup(model, r.stable)) {
+      // In the place of a candidate that is not there, the stable version was not drawn.
+      if (split) call->drawn = !to_candidate;
+      return *handle;
+    }
     if (!model.ready.empty()) return InPlaceOfStable(selector, r, model);
   }
   if (!model.ready.empty()) return model.ready.rbegin()->second;
@@ -257,7 +266,8 @@ Result<Handle> Predictor::Impl::Choose(const ModelSelector& selector, bool split
 
 Status Predictor::Admit(const ModelSelector& selector, PredictionCall& call) {
   if (impl_->deps.metrics != nullptr) impl_->deps.metrics->Started();
-  Result<Handle> handle = impl_->Choose(selector, true, &call.model_name);
+  call.drawn = false;
+  Result<Handle> handle = impl_->Choose(selector, &call);
   if (!handle.ok()) return handle.status();
   call.handle = std::move(handle).value();
   if (call.deadline && impl_->deps.clock.SteadyNow() >= *call.deadline) {
@@ -267,7 +277,7 @@ Status Predictor::Admit(const ModelSelector& selector, PredictionCall& call) {
 }
 
 Result<Handle> Predictor::Find(const ModelSelector& selector) const {
-  return impl_->Choose(selector, false, nullptr);
+  return impl_->Choose(selector, nullptr);
 }
 
 Status Predictor::Impl::RunModel(PredictionCall& call) {
@@ -410,6 +420,7 @@ void Predictor::Finish(PredictionCall& call, const Status& status, size_t respon
   if (call.handle) {
     event.version = call.handle->version;
     event.version_id = call.handle->id;
+    event.drawn = call.drawn;
   }
   if (deps.metrics != nullptr) {
     deps.metrics->Finished(call.handle.get(), call.model_name, call.protocol, status.code(),

@@ -63,6 +63,7 @@ struct PredictionCall {
   // Set by Admit.
   std::string model_name;
   Handle handle;
+  bool drawn = false;  ///< as PredictionEvent::drawn
   int64_t version() const { return handle ? handle->version : 0; }
 
   // Set by Execute.

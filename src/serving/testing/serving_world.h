@@ -26,6 +26,7 @@ struct RecordedEvent {
   int64_t version = 0;
   Protocol protocol = Protocol::kUnknown;
   StatusCode outcome = StatusCode::kOk;
+  bool drawn = false;
   uint32_t rows = 0;
   uint32_t request_bytes = 0;
   uint32_t response_bytes = 0;
@@ -45,6 +46,7 @@ class RecordingSink final : public Sink {
                     e.version,
                     e.protocol,
                     e.outcome,
+                    e.drawn,
                     e.rows,
                     e.request_bytes,
                     e.response_bytes,
