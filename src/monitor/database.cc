@@ -14,7 +14,7 @@
 namespace leadsman {
 namespace {
 
-constexpr int kSchemaVersion = 1;
+constexpr int kSchemaVersion = 2;
 /// Short: another process (a person with the sqlite3 shell) may hold the lock, and the next flush
 /// tries again.
 constexpr int kBusyTimeoutMs = 50;
@@ -28,18 +28,26 @@ CREATE TABLE IF NOT EXISTS predictions (
   id INTEGER PRIMARY KEY, key INTEGER NOT NULL, request_id TEXT NOT NULL, row INTEGER NOT NULL,
   model TEXT NOT NULL, version INTEGER NOT NULL, predicted TEXT NOT NULL, score REAL NOT NULL,
   at_ms INTEGER NOT NULL, weight REAL NOT NULL, expires_ms INTEGER NOT NULL, label TEXT,
-  labelled_ms INTEGER);
+  labelled_ms INTEGER, drawn INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS predictions_key ON predictions (key);
 CREATE INDEX IF NOT EXISTS predictions_expiry ON predictions (expires_ms);
 CREATE TABLE IF NOT EXISTS quality_totals (
   model TEXT NOT NULL, version INTEGER NOT NULL, labelled REAL NOT NULL, wrong REAL NOT NULL,
   labelled_requests INTEGER NOT NULL, wrong_requests INTEGER NOT NULL,
+  drawn_labelled INTEGER NOT NULL DEFAULT 0, drawn_wrong INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (model, version)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS windows (
   model TEXT NOT NULL, version INTEGER NOT NULL, start_ms INTEGER NOT NULL, seconds REAL NOT NULL,
   requests INTEGER NOT NULL, errors INTEGER NOT NULL, latency_p50_seconds REAL NOT NULL,
   latency_p99_seconds REAL NOT NULL, labelled INTEGER NOT NULL, wrong INTEGER NOT NULL, predicted TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS windows_start ON windows (start_ms);
+)sql";
+
+/// Version 1 did not know which requests a split had drawn: none of its rows counts as evidence.
+constexpr const char* kFrom1To2 = R"sql(
+ALTER TABLE predictions ADD COLUMN drawn INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE quality_totals ADD COLUMN drawn_labelled INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE quality_totals ADD COLUMN drawn_wrong INTEGER NOT NULL DEFAULT 0;
 )sql";
 
 /// A prepared statement; reset after each use by Use.
@@ -139,9 +147,14 @@ Result<std::unique_ptr<Database>> Database::TryOpen(const std::string& path, boo
                                           version, ", this program knows up to ", kSchemaVersion,
                                           ": use a newer leadsman or another file"));
   }
-  if ((rc = writer->Exec(kSchema)) != SQLITE_OK) return fail(*writer, rc, "create tables");
-  if (version < kSchemaVersion && (rc = writer->Exec("PRAGMA user_version=1")) != SQLITE_OK) {
-    return fail(*writer, rc, "create tables");
+  if (version < kSchemaVersion) {
+    // One transaction: a process that is killed here leaves the file as it was.
+    if ((rc = writer->Exec("BEGIN IMMEDIATE")) != SQLITE_OK ||
+        (rc = writer->Exec(version == 1 ? kFrom1To2 : kSchema)) != SQLITE_OK ||
+        (rc = writer->Exec("PRAGMA user_version=2")) != SQLITE_OK ||
+        (rc = writer->Exec("COMMIT")) != SQLITE_OK) {
+      return fail(*writer, rc, "create tables");
+    }
   }
   struct {
     Statement& statement;
@@ -149,11 +162,11 @@ Result<std::unique_ptr<Database>> Database::TryOpen(const std::string& path, boo
   } const prepared[] = {
       {writer->insert,
        "INSERT INTO predictions (key, request_id, row, model, version, predicted, score, at_ms, "
-       "weight, expires_ms) VALUES (?,?,?,?,?,?,?,?,?,?)"},
+       "weight, expires_ms, drawn) VALUES (?,?,?,?,?,?,?,?,?,?,?)"},
       {writer->mark,
        "UPDATE predictions SET label=?, labelled_ms=? WHERE id = (SELECT min(id) FROM predictions "
        "WHERE key=? AND request_id=? AND row=?)"},
-      {writer->quality, "INSERT OR REPLACE INTO quality_totals VALUES (?,?,?,?,?,?)"},
+      {writer->quality, "INSERT OR REPLACE INTO quality_totals VALUES (?,?,?,?,?,?,?,?)"},
       {writer->window, "INSERT INTO windows VALUES (?,?,?,?,?,?,?,?,?,?,?)"},
       {writer->purge_predictions,
        "DELETE FROM predictions WHERE id IN (SELECT id FROM predictions WHERE expires_ms < ? "
@@ -171,10 +184,11 @@ Result<std::unique_ptr<Database>> Database::TryOpen(const std::string& path, boo
   if ((rc = finder->Open(path, SQLITE_OPEN_READONLY)) != SQLITE_OK) {
     return fail(*finder, rc, "open for reading");
   }
-  rc = finder->find.Prepare(finder->db,
-                            "SELECT model, version, predicted, score, at_ms, expires_ms, weight, "
-                            "label FROM predictions WHERE key=? AND request_id=? AND row=? ORDER "
-                            "BY id LIMIT 1");
+  rc = finder->find.Prepare(
+      finder->db,
+      "SELECT model, version, predicted, score, at_ms, expires_ms, weight, "
+      "label, drawn FROM predictions WHERE key=? AND request_id=? AND row=? ORDER "
+      "BY id LIMIT 1");
   if (rc != SQLITE_OK) return fail(*finder, rc, "prepare");
   // What the start reads must be readable, or a damaged page would keep the server from ever
   // starting again. (Not an integrity check: that reads all of the file.)
@@ -227,6 +241,7 @@ Status Database::Write(const Batch& batch, const Purge& purge) {
     c.insert.Bind(8, p.at_ms);
     c.insert.Bind(9, p.weight);
     c.insert.Bind(10, p.expires_ms);
+    c.insert.Bind(11, int64_t{p.drawn});
     if (c.insert.Run() != SQLITE_OK) return fail("insert prediction");
   }
   for (const LabelMark& m : batch.marks) {
@@ -244,6 +259,8 @@ Status Database::Write(const Batch& batch, const Purge& purge) {
     c.quality.Bind(4, q.wrong);
     c.quality.Bind(5, static_cast<int64_t>(q.labelled_requests));
     c.quality.Bind(6, static_cast<int64_t>(q.wrong_requests));
+    c.quality.Bind(7, static_cast<int64_t>(q.drawn_labelled));
+    c.quality.Bind(8, static_cast<int64_t>(q.drawn_wrong));
     if (c.quality.Run() != SQLITE_OK) return fail("write quality totals");
   }
   for (const auto& [key, w] : batch.windows) {
@@ -296,6 +313,7 @@ Result<std::optional<StoredPrediction>> Database::Find(const std::string& reques
     p.expires_ms = find.Int(5);
     p.weight = find.Real(6);
     if (!find.IsNull(7)) found->label = find.Text(7);
+    p.drawn = find.Int(8) != 0;
   }
   Status status = rc == SQLITE_ROW || rc == SQLITE_DONE ? OkStatus() : finder_->Error("find");
   find.Reset();
@@ -308,15 +326,19 @@ Result<std::map<VersionKey, QualityTotals>> Database::LoadQuality() {
   Statement s;
   if (c.Open(path_, SQLITE_OPEN_READONLY) != SQLITE_OK ||
       s.Prepare(c.db,
-                "SELECT model, version, labelled, wrong, labelled_requests, wrong_requests FROM "
-                "quality_totals") != SQLITE_OK) {
+                "SELECT model, version, labelled, wrong, labelled_requests, wrong_requests, "
+                "drawn_labelled, drawn_wrong FROM quality_totals") != SQLITE_OK) {
     return c.Error("read quality totals");
   }
   std::map<VersionKey, QualityTotals> totals;
   int rc;
   while ((rc = s.Step()) == SQLITE_ROW) {
-    totals[{s.Text(0), s.Int(1)}] = {s.Real(2), s.Real(3), static_cast<uint64_t>(s.Int(4)),
-                                     static_cast<uint64_t>(s.Int(5))};
+    totals[{s.Text(0), s.Int(1)}] = {s.Real(2),
+                                     s.Real(3),
+                                     static_cast<uint64_t>(s.Int(4)),
+                                     static_cast<uint64_t>(s.Int(5)),
+                                     static_cast<uint64_t>(s.Int(6)),
+                                     static_cast<uint64_t>(s.Int(7))};
   }
   if (rc != SQLITE_DONE) return c.Error("read quality totals");
   return totals;

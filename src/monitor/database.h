@@ -25,6 +25,7 @@ struct KeptPrediction {
   int64_t at_ms = 0;
   int64_t expires_ms = 0;  ///< at_ms plus the model's label timeout
   double weight = 1;       ///< how many predictions it stands for: 1 / share kept
+  bool drawn = false;      ///< as PredictionEvent::drawn
 };
 struct StoredPrediction {
   KeptPrediction prediction;
@@ -43,6 +44,8 @@ struct QualityTotals {
   double wrong = 0;
   uint64_t labelled_requests = 0;
   uint64_t wrong_requests = 0;
+  uint64_t drawn_labelled = 0;  ///< of labelled_requests
+  uint64_t drawn_wrong = 0;     ///< of wrong_requests
 };
 using VersionKey = std::pair<std::string, int64_t>;  ///< model, version
 

@@ -98,8 +98,8 @@ void LabelJoin::Join(Entry& entry, const GroundTruth& label, WallTime wall, Stea
   ++counters_.joined;
   entry.labelled = true;
   entry.label = label.label;
-  joined_.push_back(
-      Joined{{p.model, p.version}, !SameAnswer(p.predicted, label.label), p.weight, p.row == 0});
+  joined_.push_back(Joined{
+      {p.model, p.version}, !SameAnswer(p.predicted, label.label), p.weight, p.row == 0, p.drawn});
   marks_.push_back(LabelMark{p.request_id, p.row, label.label, UnixMillis(wall)});
 }
 

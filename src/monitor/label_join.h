@@ -58,6 +58,7 @@ class LabelJoin {
     bool wrong = false;
     double weight = 1;
     bool first_of_request = false;  ///< row 0
+    bool drawn = false;
   };
   struct Counters {
     uint64_t joined = 0;

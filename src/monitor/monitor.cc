@@ -267,7 +267,8 @@ void Monitor::Impl::KeepForLabels(const PredictionEvent& event, ModelState& mode
     join.AddPrediction(
         KeptPrediction{std::string(event.request_id), static_cast<uint32_t>(row),
                        std::string(event.model), event.version, std::string(event.predicted[row]),
-                       row == 0 ? event.score : -1.0, at_ms, at_ms + timeout_ms, weight},
+                       row == 0 ? event.score : -1.0, at_ms, at_ms + timeout_ms, weight,
+                       event.drawn},
         wall_now, now);
   }
 }
@@ -366,7 +367,7 @@ void Monitor::Impl::FoldJoined() {
     VersionState* state = FindByKey(j.version, false);
     if (state == nullptr) continue;
     state->last_used = now;
-    state->profile.AddJoined(j.wrong, j.weight, j.first_of_request, wall_now, now);
+    state->profile.AddJoined(j, wall_now, now);
     next_window_close = std::min(next_window_close, *state->profile.closes());
     batch.quality[j.version] = state->profile.quality();
   }

@@ -30,6 +30,15 @@ struct VersionTotals {
   /// for that many independent answers).
   uint64_t labelled_requests = 0;
   uint64_t wrong_requests = 0;
+
+  /// The same of the requests alone that a rollout's split has drawn (PredictionEvent::drawn):
+  /// evidence. Who names a version or a label may send it other requests than the split would, and
+  /// labels of predictions from before the split have had longer to arrive.
+  uint64_t drawn_requests = 0;
+  uint64_t drawn_errors = 0;
+  LatencyBuckets drawn_latency{};
+  uint64_t drawn_labelled = 0;  ///< of labelled_requests
+  uint64_t drawn_wrong = 0;     ///< of wrong_requests
 };
 
 /// One window of one version, for charts and reports.

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <sys/resource.h>
 
 #include <fstream>
@@ -37,6 +38,7 @@ class MonitorTest : public ::testing::Test {
     event.version = version;
     event.version_id = static_cast<uint32_t>(version + 10);
     event.outcome = outcome;
+    event.drawn = drawn_;
     event.unix_ms = UnixMillis(clock_.Now());
     event.latency_ns = 1'000'000;
     event.rows = static_cast<uint32_t>(predicted.size());
@@ -60,6 +62,7 @@ class MonitorTest : public ::testing::Test {
     return std::numeric_limits<double>::quiet_NaN();
   }
 
+  bool drawn_ = false;  ///< of what is emitted
   FakeClock clock_;
   Registry registry_;
   TempDir dir_;
@@ -83,6 +86,93 @@ TEST_F(MonitorTest, CountsRequestsErrorsAndLatencyPerVersion) {
   EXPECT_EQ(monitor_->counters().events, 13u);
   EXPECT_EQ(Metric("leadsman_monitor_events_total"), 13);
   EXPECT_EQ(Metric("leadsman_monitor_predictions_total", {"digits", "1", "7"}), 10);
+}
+
+TEST_F(MonitorTest, CountsWhatTheSplitHasDrawnApart) {
+  Open();
+  for (int i = 0; i < 10; ++i) Emit("", {"7"});
+  Emit("", {}, 1, StatusCode::kInternal);
+  drawn_ = true;
+  for (int i = 0; i < 4; ++i) Emit("", {"7"});
+  Emit("", {}, 1, StatusCode::kInternal);
+  ASSERT_TRUE(Flush());
+  VersionTotals totals = monitor_->Totals("digits", 1);
+  EXPECT_EQ(totals.requests, 16u);
+  EXPECT_EQ(totals.errors, 2u);
+  EXPECT_EQ(totals.latency[LatencyScheme::Index(1'000'000)], 14u);
+  EXPECT_EQ(totals.drawn_requests, 5u);
+  EXPECT_EQ(totals.drawn_errors, 1u);
+  EXPECT_EQ(totals.drawn_latency[LatencyScheme::Index(1'000'000)], 4u);
+}
+
+TEST_F(MonitorTest, WhetherAPredictionWasDrawnSurvivesUntilItsLabel) {
+  UseFile();
+  Open();
+  for (bool drawn : {false, true}) {
+    drawn_ = drawn;
+    for (const char* id : {"memory", "file"})
+      Emit((drawn ? "drawn-" : "named-") + std::string(id), {"7", "7"});
+  }
+  auto label = [&](const std::string& id) {
+    for (uint32_t row : {0, 1}) {
+      Label("named-" + id, "8", row);
+      Label("drawn-" + id, "8", row);
+    }
+    ASSERT_TRUE(Flush());
+  };
+  label("memory");
+  VersionTotals totals = monitor_->Totals("digits", 1);
+  EXPECT_EQ(totals.wrong, 4u);
+  EXPECT_EQ(totals.labelled_requests, 2u);
+  EXPECT_EQ(totals.drawn_labelled, 1u);
+  EXPECT_EQ(totals.drawn_wrong, 1u);
+  Open();  // a new process
+  EXPECT_EQ(monitor_->Totals("digits", 1).drawn_wrong, 1u);
+  label("file");
+  totals = monitor_->Totals("digits", 1);
+  EXPECT_EQ(totals.wrong_requests, 4u);
+  EXPECT_EQ(totals.drawn_labelled, 2u);
+  EXPECT_EQ(totals.drawn_wrong, 2u);
+}
+
+TEST_F(MonitorTest, AFileOfTheFirstSchemaIsTakenOverAsNotDrawn) {
+  UseFile();
+  sqlite3* db = nullptr;
+  ASSERT_EQ(sqlite3_open(options_.database.c_str(), &db), SQLITE_OK);
+  std::string schema = R"sql(
+    CREATE TABLE predictions (
+      id INTEGER PRIMARY KEY, key INTEGER NOT NULL, request_id TEXT NOT NULL, row INTEGER NOT NULL,
+      model TEXT NOT NULL, version INTEGER NOT NULL, predicted TEXT NOT NULL, score REAL NOT NULL,
+      at_ms INTEGER NOT NULL, weight REAL NOT NULL, expires_ms INTEGER NOT NULL, label TEXT,
+      labelled_ms INTEGER);
+    CREATE INDEX predictions_key ON predictions (key);
+    CREATE INDEX predictions_expiry ON predictions (expires_ms);
+    CREATE TABLE quality_totals (
+      model TEXT NOT NULL, version INTEGER NOT NULL, labelled REAL NOT NULL, wrong REAL NOT NULL,
+      labelled_requests INTEGER NOT NULL, wrong_requests INTEGER NOT NULL,
+      PRIMARY KEY (model, version)) WITHOUT ROWID;
+    CREATE TABLE windows (
+      model TEXT NOT NULL, version INTEGER NOT NULL, start_ms INTEGER NOT NULL, seconds REAL NOT NULL,
+      requests INTEGER NOT NULL, errors INTEGER NOT NULL, latency_p50_seconds REAL NOT NULL,
+      latency_p99_seconds REAL NOT NULL, labelled INTEGER NOT NULL, wrong INTEGER NOT NULL,
+      predicted TEXT NOT NULL);
+    CREATE INDEX windows_start ON windows (start_ms);
+    PRAGMA user_version=1;
+    INSERT INTO quality_totals VALUES ('digits', 1, 10, 3, 9, 2);)sql";
+  EXPECT_EQ(sqlite3_exec(db, schema.c_str(), nullptr, nullptr, nullptr), SQLITE_OK);
+  sqlite3_close(db);
+  for (int start = 0; start < 2; ++start) {
+    Open();
+    VersionTotals totals = monitor_->Totals("digits", 1);
+    EXPECT_EQ(totals.labelled, 10u + start);
+    EXPECT_EQ(totals.labelled_requests, 9u + start);
+    EXPECT_EQ(totals.drawn_labelled, 0u + start);
+    EXPECT_EQ(totals.drawn_wrong, 0u);
+    drawn_ = true;
+    Emit("r" + std::to_string(start), {"7"});
+    Label("r" + std::to_string(start), "7");
+    ASSERT_TRUE(Flush());
+  }
 }
 
 TEST_F(MonitorTest, EventsWithoutAVersionMakeNoProfile) {

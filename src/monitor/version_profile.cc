@@ -15,7 +15,7 @@ VersionProfile::Window& VersionProfile::Open(WallTime wall, SteadyTime now) {
     // each other. Their end is a matter of steady time: a jump of the wall clock makes none longer.
     Duration length = window_;
     Duration into = wall.time_since_epoch() % length;
-    open_.emplace();
+    open_ = Window{};
     open_->start = wall - into;
     open_->opened = now - into;
     open_->closes = open_->opened + length;
@@ -27,13 +27,16 @@ void VersionProfile::Fold(const PredictionEvent& event, WallTime wall, SteadyTim
   Window& window = Open(wall, now);
   ++requests_;
   ++window.requests;
+  if (event.drawn) ++drawn_requests_;
   if (event.outcome == StatusCode::kOk) {
     size_t bucket = LatencyScheme::Index(event.latency_ns);
     ++latency_[bucket];
     ++window.latency[bucket];
+    if (event.drawn) ++drawn_latency_[bucket];
   } else if (event.outcome != StatusCode::kCancelled) {
     ++errors_;
     ++window.errors;
+    if (event.drawn) ++drawn_errors_;
   }
   for (std::string_view text : event.predicted) {
     size_t index = classes_.IndexOf(text);
@@ -53,16 +56,18 @@ void VersionProfile::Fold(const PredictionEvent& event, WallTime wall, SteadyTim
   }
 }
 
-void VersionProfile::AddJoined(bool wrong, double weight, bool first_of_request, WallTime wall,
-                               SteadyTime now) {
+void VersionProfile::AddJoined(const LabelJoin::Joined& joined, WallTime wall, SteadyTime now) {
   Window& window = Open(wall, now);
-  quality_.labelled += weight;
-  window.labelled += weight;
-  if (first_of_request) ++quality_.labelled_requests;
-  if (!wrong) return;
-  quality_.wrong += weight;
-  window.wrong += weight;
-  if (first_of_request) ++quality_.wrong_requests;
+  const bool drawn = joined.first_of_request && joined.drawn;
+  quality_.labelled += joined.weight;
+  window.labelled += joined.weight;
+  if (joined.first_of_request) ++quality_.labelled_requests;
+  if (drawn) ++quality_.drawn_labelled;
+  if (!joined.wrong) return;
+  quality_.wrong += joined.weight;
+  window.wrong += joined.weight;
+  if (joined.first_of_request) ++quality_.wrong_requests;
+  if (drawn) ++quality_.drawn_wrong;
 }
 
 std::optional<WindowSummary> VersionProfile::CloseWindow(SteadyTime now) {
@@ -105,6 +110,11 @@ VersionTotals VersionProfile::Totals() const {
   totals.wrong = static_cast<uint64_t>(std::llround(quality_.wrong));
   totals.labelled_requests = quality_.labelled_requests;
   totals.wrong_requests = quality_.wrong_requests;
+  totals.drawn_requests = drawn_requests_;
+  totals.drawn_errors = drawn_errors_;
+  totals.drawn_latency = drawn_latency_;
+  totals.drawn_labelled = quality_.drawn_labelled;
+  totals.drawn_wrong = quality_.drawn_wrong;
   return totals;
 }
 

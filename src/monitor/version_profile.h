@@ -12,6 +12,7 @@
 #include "monitor/class_counts.h"
 #include "monitor/database.h"
 #include "monitor/feature_profile.h"
+#include "monitor/label_join.h"
 #include "monitor/monitor.h"
 
 namespace leadsman {
@@ -29,7 +30,7 @@ class VersionProfile {
       : key_(std::move(key)), window_(window) {}
 
   void Fold(const PredictionEvent& event, WallTime wall, SteadyTime now);
-  void AddJoined(bool wrong, double weight, bool first_of_request, WallTime wall, SteadyTime now);
+  void AddJoined(const LabelJoin::Joined& joined, WallTime wall, SteadyTime now);
   void Restore(const QualityTotals& quality) { quality_ = quality; }
   void Restore(WindowSummary window) { Push(std::move(window)); }
 
@@ -72,6 +73,9 @@ class VersionProfile {
   uint64_t requests_ = 0;
   uint64_t errors_ = 0;
   LatencyBuckets latency_{};
+  uint64_t drawn_requests_ = 0;
+  uint64_t drawn_errors_ = 0;
+  LatencyBuckets drawn_latency_{};
   QualityTotals quality_;
   ClassTable classes_;
   ClassCounts predicted_;
