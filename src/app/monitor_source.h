@@ -7,8 +7,8 @@
 
 namespace leadsman {
 
-/// The monitor as the rollout's source of evidence. Quality counts requests, not rows: the rows of one request are not
-/// independent answers.
+/// The monitor as the rollout's source of evidence, which is what the split has drawn. Quality counts requests, not
+/// rows: the rows of one request are not independent answers.
 class MonitorMetricSource final : public MetricSource {
  public:
   explicit MonitorMetricSource(const Monitor& monitor) : monitor_(monitor) {}
@@ -16,11 +16,13 @@ class MonitorMetricSource final : public MetricSource {
   Result<ArmTotals> Read(const std::string& model, int64_t version) override {
     VersionTotals totals = monitor_.Totals(model, version);
     ArmTotals arm;
-    arm.requests = totals.requests;
-    arm.errors = totals.errors;
-    arm.latency = totals.latency;
-    arm.labelled = totals.labelled_requests;
-    arm.wrong = totals.wrong_requests;
+    arm.requests = totals.drawn_requests;
+    arm.errors = totals.drawn_errors;
+    arm.latency = totals.drawn_latency;
+    arm.labelled = totals.drawn_labelled;
+    arm.wrong = totals.drawn_wrong;
+    arm.baseline = {totals.requests, totals.errors, totals.latency, totals.labelled_requests,
+                    totals.wrong_requests};
     return arm;
   }
 

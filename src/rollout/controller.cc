@@ -54,13 +54,25 @@ ArmDelta Difference(const ArmTotals& from, const ArmTotals& to,
   return delta;
 }
 
+StepInput::History HistoryOf(const ArmTotals::Baseline& stable) {
+  StepInput::History history;
+  history.sums.requests = stable.requests;
+  history.sums.errors = stable.errors;
+  history.sums.timed = CountFrom(stable.latency, 0);
+  history.sums.labelled = stable.labelled;
+  history.sums.wrong = stable.wrong;
+  history.latency = ToSparse(stable.latency);
+  return history;
+}
+
 /// True when a tick learned nothing but the time: the next one may stand for both.
 bool NothingHappened(const RolloutState& before, const StepInput& in, const StepOutput& out) {
   auto empty = [](const ArmDelta& d) { return d.requests == 0 && d.labelled == 0 && d.timed == 0; };
   return before.ticks > 0 && in.elapsed > Duration{} && in.elapsed < kIdleJournal &&
          in.metrics_ok && !in.command && out.decision.empty() && empty(in.stable_window) &&
          empty(in.candidate_window) && out.state.phase == before.phase &&
-         out.state.candidate_ready == before.candidate_ready;
+         out.state.candidate_ready == before.candidate_ready &&
+         out.state.thresholds == before.thresholds;
 }
 
 /// A rollout that is under way. Confined to the ticking thread.
@@ -469,9 +481,7 @@ StepInput Controller::Observe(ManagedModel& model, std::optional<ArmTotals>& sta
           return g.config.kind == RolloutGate::Kind::kLatency;
         });
     if (state.ticks == 0 || wants_thresholds) {
-      in.history.emplace();
-      in.history->sums = Difference(ArmTotals{}, *stable_now, {});
-      in.history->latency = ToSparse(stable_now->latency);
+      in.history = HistoryOf(stable_now->baseline);
     }
   }
   {
@@ -746,7 +756,7 @@ void Controller::RegisterMetrics() {
   per_rollout("leadsman_rollout_candidate_version", "Candidate of the newest rollout.",
               [](const RolloutView& v) { return static_cast<double>(v.candidate); });
   per_rollout("leadsman_rollout_exposed_requests",
-              "Requests that the candidate of the newest rollout was exposed to.",
+              "Requests that the split has given to the candidate of the newest rollout.",
               [](const RolloutView& v) { return static_cast<double>(v.candidate_requests); });
   add("leadsman_rollout_stable_version", "The version that has the traffic when no rollout runs.",
       MetricType::kGauge, {"model"}, [this] {

@@ -18,11 +18,21 @@ namespace leadsman {
 /// Sums of one version since the source started counting; the controller takes differences. A sum
 /// that went down means that the source started anew.
 struct ArmTotals {
+  // Evidence: requests that the split has drawn, and no others, so that both arms are comparable.
   uint64_t requests = 0;
   uint64_t errors = 0;
   LatencyBuckets latency{};
   uint64_t labelled = 0;
   uint64_t wrong = 0;
+  /// All traffic of the version, also that which named it and that from before the rollout: for
+  /// planning and for the latency thresholds, never for a verdict.
+  struct Baseline {
+    uint64_t requests = 0;
+    uint64_t errors = 0;
+    LatencyBuckets latency{};
+    uint64_t labelled = 0;
+    uint64_t wrong = 0;
+  } baseline;
 };
 
 /// Where evidence comes from. Called on the controller's thread once a tick; must return within a

@@ -106,6 +106,51 @@ TEST_F(ControllerTest, AGoodVersionIsPromotedAndTheOldOneReleased) {
   EXPECT_EQ(Metric("leadsman_rollout_candidate_share", {"digits"}), 0);
 }
 
+TEST_F(ControllerTest, OnlyWhatTheSplitHasDrawnIsEvidence) {
+  BeginRollout();
+  Tick();
+  const RolloutView before = Newest();
+  ASSERT_GT(before.candidate_requests, 0u);
+  // Requests that name the candidate fail; labels from before the rollout make its stable version look worse.
+  world_.behaviour[2].error_rate = 1;
+  world_.ServeNamed(2, 10'000);
+  world_.behaviour[2].error_rate = 0.01;
+  world_.LabelUndrawn(1, 10'000, 5'000);
+  Tick(0);
+  const RolloutView after = Newest();
+  EXPECT_EQ(after.phase, RolloutPhase::kProgressing) << after.reason;
+  EXPECT_EQ(after.candidate_requests, before.candidate_requests);
+  EXPECT_EQ(after.candidate_errors, before.candidate_errors);
+  for (size_t i = 0; i < after.gates.size(); ++i) {
+    EXPECT_EQ(after.gates[i].harm_log_e, before.gates[i].harm_log_e);
+    EXPECT_EQ(after.gates[i].safe_log_e, before.gates[i].safe_log_e);
+    EXPECT_EQ(after.gates[i].stable_exposure, before.gates[i].stable_exposure);
+    EXPECT_EQ(after.gates[i].candidate_exposure, before.gates[i].candidate_exposure);
+  }
+  // Both outcomes of the draw are.
+  Tick(100);
+  EXPECT_EQ(Newest().candidate_requests, before.candidate_requests + 10);
+  EXPECT_EQ(Newest().stable_requests, before.stable_requests + 90);
+  RunToVerdict();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kPromoted) << Newest().reason;
+}
+
+TEST_F(ControllerTest, TrafficFromBeforeTheRolloutIsForPlanningOnly) {
+  Open("");
+  for (int i = 0; i < 5; ++i) Tick();
+  world_.observed.ready = {1, 2};
+  Tick(0);
+  Tick(0);
+  const RolloutView begun = Newest();
+  ASSERT_EQ(begun.phase, RolloutPhase::kProgressing) << begun.reason;
+  EXPECT_EQ(begun.stable_requests, 0u);
+  EXPECT_FALSE(begun.plan_notes.empty());
+  for (const GateView& gate : begun.gates) {
+    EXPECT_EQ(gate.stable_exposure, 0u);
+    EXPECT_GT(gate.candidate_exposure_needed, 0);
+  }
+}
+
 TEST_F(ControllerTest, AVersionThatIsWrongIsRolledBackAndNotLoadedAgain) {
   world_.behaviour[2].wrong_rate = 0.3;
   BeginRollout();

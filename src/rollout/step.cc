@@ -57,7 +57,7 @@ std::string Comparison(const RolloutState& s, const GateState& gate, size_t inde
 
 std::string Exposed(const RolloutState& s) {
   uint64_t mine = s.candidate_sums.requests, all = mine + s.stable_sums.requests;
-  return StrCat(VersionName(s.candidate), " was exposed to ", Count(mine),
+  return StrCat(VersionName(s.candidate), " was drawn for ", Count(mine),
                 mine == 1 ? " request" : " requests",
                 all == 0 ? "" : StrCat(" (", Percent(mine, all), ")"));
 }

@@ -72,7 +72,7 @@ struct RolloutState {
   Duration step_elapsed{};       ///< of this, in the present step and with metrics
   bool candidate_ready = false;  ///< at the last tick; without it the candidate's share is 0
   ArmDelta stable_sums,
-      candidate_sums;          ///< whole rollout, warm-up included ("exposed to"); `slow` unused
+      candidate_sums;          ///< whole rollout, warm-up included ("drawn for"); `slow` unused
   uint64_t step_requests = 0;  ///< of the candidate, in the present step
   std::vector<int64_t> step_minimums;  ///< per step; empty until planned
   std::vector<uint32_t> thresholds;    ///< latency buckets; empty until fixed

@@ -73,6 +73,21 @@ def test_an_incompatible_version_is_taken_back_for_its_errors(start, repository)
     assert 0 <= len(traffic.failures) - verdict["arms"]["candidate"]["errors"] <= 12
 
 
+def test_requests_that_name_the_candidate_are_not_evidence(start, repository):
+    models.release(repository, "digits", 1, models.classifier())
+    server = start(models=digits(repository))
+    with Traffic(server) as traffic:
+        wait_for("traffic", lambda: traffic.sent > 200)
+        models.release(repository, "digits", 2, models.classifier())
+        wait_for("the split", lambda: (server.model("digits")["traffic"] or {}).get("candidate_share"))
+        for _ in range(200):  # more than all the split can give it, and each of them is refused
+            answer = requests.post(f"{server.url}/v1/models/digits/versions/2:predict", json={"instances": [[1.0]]})
+            assert answer.status_code == 400, answer.text
+        verdict = wait_for("the verdict on 2", lambda: ended(server, 2), timeout=60)
+    assert verdict["phase"] == "promoted", verdict["reason"]
+    assert verdict["arms"]["candidate"]["errors"] == 0
+
+
 def test_killed_at_every_step_it_comes_to_the_same_verdict(start, repository):
     models.release(repository, "digits", 1, models.classifier(wrong_class=3))
     steps = [{"weight": share, "duration": "700ms"} for share in ("10%", "30%", "60%")]

@@ -36,18 +36,16 @@ class FakeWorld final : public MetricSource, public Actuator, public VersionObse
     owed_ += static_cast<double>(requests) * traffic.candidate_share;
     auto mine = static_cast<uint64_t>(owed_);
     owed_ -= static_cast<double>(mine);
-    Serve(traffic.candidate, mine);
-    Serve(traffic.stable, requests - mine);
+    const bool drawn = traffic.candidate != 0 && traffic.candidate_share > 0;
+    Serve(traffic.candidate, mine, drawn);
+    Serve(traffic.stable, requests - mine, drawn);
   }
-  void Serve(int64_t version, uint64_t requests) {
-    if (version == 0) return;
-    const Behaviour& b = behaviour[version];
-    ArmTotals& t = totals_[version];
-    t.requests += requests;
-    t.errors = Share(t.requests, b.error_rate);
-    t.latency[LatencyScheme::Index(b.latency_ns)] += requests;
-    t.labelled = Share(t.requests, b.label_share);
-    t.wrong = Share(t.labelled, b.wrong_rate);
+  /// So many requests name this version.
+  void ServeNamed(int64_t version, uint64_t requests) { Serve(version, requests, false); }
+  /// Labels of predictions that no split has drawn arrive, of which so many say that they were wrong.
+  void LabelUndrawn(int64_t version, uint64_t labels, uint64_t wrong) {
+    totals_[version].baseline.labelled += labels;
+    totals_[version].baseline.wrong += wrong;
   }
   /// The counters start anew, as after a restart of the server.
   void ForgetCounts() { totals_.clear(); }
@@ -66,6 +64,19 @@ class FakeWorld final : public MetricSource, public Actuator, public VersionObse
   ObservedVersions Observe(const std::string&) override { return observed; }
 
  private:
+  void Serve(int64_t version, uint64_t requests, bool drawn) {
+    if (version == 0) return;
+    ArmTotals& t = totals_[version];
+    Count(t.baseline, behaviour[version], requests);
+    if (drawn) Count(t, behaviour[version], requests);
+  }
+  static void Count(auto& t, const Behaviour& b, uint64_t requests) {
+    t.requests += requests;
+    t.errors = Share(t.requests, b.error_rate);
+    t.latency[LatencyScheme::Index(b.latency_ns)] += requests;
+    t.labelled = Share(t.requests, b.label_share);
+    t.wrong = Share(t.labelled, b.wrong_rate);
+  }
   static uint64_t Share(uint64_t of, double share) {
     return static_cast<uint64_t>(std::floor(static_cast<double>(of) * share));
   }
