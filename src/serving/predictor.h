@@ -108,18 +108,20 @@ class Predictor {
   Predictor(Deps deps, Options options);
   ~Predictor();  ///< Stop, however long the running calls take
 
-  /// Ends the pool: queued calls get UNAVAILABLE and their `done` on this thread, those to come get it at once, and those
-  /// running are waited for, with their `done`. To be called, once nothing is admitted any more, before anything that a
-  /// `done` touches goes. False when calls still run after `wait` (a runtime cannot be interrupted): what they will touch
-  /// must not be destroyed then. Thread-safe; may be called again.
+  /// Ends the pool: queued calls get UNAVAILABLE and their `done` on this thread, those to come get
+  /// it at once, and those running are waited for, with their `done`. To be called, once nothing is
+  /// admitted any more, before anything that a `done` touches goes. False when calls still run after
+  /// `wait` (a runtime cannot be interrupted): what they will touch must not be destroyed then.
+  /// Thread-safe; may be called again; not from a `done`.
   bool Stop(std::chrono::milliseconds wait);
 
   /// NOT_FOUND: no such model or version; INVALID_ARGUMENT: unknown label; UNAVAILABLE: model
   /// known, nothing ready yet (the message says what is going on); DEADLINE_EXCEEDED.
   ///
-  /// While a route's stable version is not ready, its share is served by the highest ready version that is not the
-  /// candidate, which would otherwise get all traffic for the time the stable one loads (a restart in mid-rollout): then
-  /// UNAVAILABLE. Only when the stable one will not come (failed, gone) does the candidate serve alone.
+  /// While a route's stable version is not ready, its share is served by the highest ready version
+  /// that is not the candidate, which would otherwise get all traffic while the stable one loads (a
+  /// restart in mid-rollout); without one, UNAVAILABLE. Only when the stable one will not come
+  /// (failed, gone) does the candidate serve alone.
   Status Admit(const ModelSelector& selector, PredictionCall& call);
 
   /// The version that `selector` means, for metadata: without version and label the stable one of a
