@@ -175,9 +175,9 @@ TEST_F(PredictorTest, FallsBackToWhatIsReadyWhenARouteIsNot) {
 class RestartInMidRolloutTest : public PredictorTest {
  protected:
   void StartWith(std::vector<int64_t> ready, Status outcome_of_1) {
-    world_.backend().on_load = [this, outcome_of_1](const LoadSpec& spec) {
+    world_.backend().on_load = [released = released_, outcome_of_1](const LoadSpec& spec) {
       if (spec.version != 1) return OkStatus();
-      released_.wait();
+      released.wait();
       return outcome_of_1;
     };
     world_.AddModel("iris", ready);
