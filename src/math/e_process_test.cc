@@ -1,5 +1,7 @@
 #include "math/e_process.h"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
