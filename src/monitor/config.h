@@ -16,7 +16,7 @@ struct MonitorConfig {
   std::chrono::seconds window{10};           ///< length of one profile window
   std::chrono::seconds label_timeout{3600};  ///< how long a prediction waits for its label
   double max_join_rate_per_second =
-      2000;  ///< predictions kept for labels; beyond it a share is kept by hash of the id
+      500;  ///< predictions kept for labels; beyond it a share is kept by hash of the id
 };
 
 /// Of the whole process.
