@@ -53,19 +53,43 @@ std::string Under(const std::string& parent, std::string_view key) {
   return parent.empty() ? std::string(key) : StrCat(parent, ".", key);
 }
 
+/// Several things that are wrong, in one message.
+class Wrongs {
+ public:
+  void Add(const Status& status) {
+    if (!status.ok()) text_ += StrCat(text_.empty() ? "" : "; ", status.message());
+  }
+  bool empty() const { return text_.empty(); }
+  Status status() const { return empty() ? OkStatus() : InvalidArgumentError(text_); }
+
+ private:
+  std::string text_;
+};
+
+struct RequiredField {
+  const char* key;
+  const char* should;  ///< what it should be, in words
+};
+
 Status CheckFields(const Json& object, const std::string& where,
-                   std::initializer_list<const char*> required,
+                   std::initializer_list<RequiredField> required,
                    std::initializer_list<const char*> optional) {
+  constexpr int kMostUnknown = 3;
   if (!object.is_object())
     return Wrong(where.empty() ? "the manifest" : where, "an object", object);
-  for (const char* key : required) {
-    if (!object.contains(key))
-      return InvalidArgumentError(StrCat(Under(where, key), " is missing"));
+  Wrongs wrongs;
+  std::vector<std::string> known;
+  for (const RequiredField& field : required) {
+    known.emplace_back(field.key);
+    if (object.contains(field.key)) continue;
+    wrongs.Add(InvalidArgumentError(
+        StrCat(Under(where, field.key), " is missing (should be ", field.should, ")")));
   }
-  std::vector<std::string> known(required.begin(), required.end());
   known.insert(known.end(), optional.begin(), optional.end());
+  int unknown = 0;
   for (const auto& [key, value] : object.items()) {
     if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+    if (++unknown > kMostUnknown) continue;
     std::string shown = key.substr(0, 64);
     std::string text = StrCat(Under(where, shown), " is not a field of a manifest");
     if (auto guess = DidYouMean(shown, known)) {
@@ -73,9 +97,9 @@ Status CheckFields(const Json& object, const std::string& where,
     } else {
       text += StrCat("; known are ", HumanList(known));
     }
-    return InvalidArgumentError(std::move(text));
+    wrongs.Add(InvalidArgumentError(std::move(text)));
   }
-  return OkStatus();
+  return wrongs.status();
 }
 
 Result<std::string> Text(const Json& value, const std::string& field,
@@ -122,7 +146,11 @@ Result<std::string> RelativePath(const Json& value, const std::string& field) {
 }
 
 Result<TensorSpec> ParseTensor(const Json& json, const std::string& where) {
-  RETURN_IF_ERROR(CheckFields(json, where, {"name", "datatype", "shape"}, {"optional"}));
+  RETURN_IF_ERROR(CheckFields(json, where,
+                              {{"name", "the tensor's name"},
+                               {"datatype", "its type, as FP32"},
+                               {"shape", "its dimensions, as [-1, 64]"}},
+                              {"optional"}));
   TensorSpec spec;
   ASSIGN_OR_RETURN(spec.name, Text(json["name"], Under(where, "name")));
   ASSIGN_OR_RETURN(std::string type, Text(json["datatype"], Under(where, "datatype")));
@@ -173,7 +201,11 @@ Result<std::vector<TensorSpec>> ParseTensors(const Json& json, const std::string
 }
 
 Result<Manifest::File> ParseFile(const Json& json, const std::string& where) {
-  RETURN_IF_ERROR(CheckFields(json, where, {"path", "size_bytes", "sha256"}, {}));
+  RETURN_IF_ERROR(CheckFields(json, where,
+                              {{"path", "the file, relative to the version's folder"},
+                               {"size_bytes", "its size in bytes"},
+                               {"sha256", "its SHA-256 as 64 hexadecimal digits"}},
+                              {}));
   Manifest::File file;
   ASSIGN_OR_RETURN(file.path, RelativePath(json["path"], Under(where, "path")));
   ASSIGN_OR_RETURN(file.size_bytes,
@@ -204,6 +236,7 @@ Status ParseFiles(const Json& json, Manifest& manifest) {
     }
     manifest.files.push_back(std::move(file));
   }
+  if (manifest.model_file.empty()) return OkStatus();  // which is told of already
   // A model may be a folder of files (a SavedModel): then its name is what they begin with.
   auto next = paths.lower_bound(manifest.model_file);
   bool listed = next != paths.end() && *next == manifest.model_file;
@@ -214,6 +247,14 @@ Status ParseFiles(const Json& json, Manifest& manifest) {
         "model_file must be one of the files listed in files, or a folder that holds some; \"",
         manifest.model_file, "\" is not"));
   }
+  return OkStatus();
+}
+
+Status ParseSignature(const Json& json, Signature& signature) {
+  RETURN_IF_ERROR(CheckFields(
+      json, "signature", {{"inputs", "a list of tensors"}, {"outputs", "a list of tensors"}}, {}));
+  ASSIGN_OR_RETURN(signature.inputs, ParseTensors(json["inputs"], "signature.inputs"));
+  ASSIGN_OR_RETURN(signature.outputs, ParseTensors(json["outputs"], "signature.outputs"));
   return OkStatus();
 }
 
@@ -368,30 +409,44 @@ Result<Manifest> ParseManifest(std::string_view text) {
                                        " bytes long, not ", text.size()));
   }
   ASSIGN_OR_RETURN(Json json, ParseStrictJson(text));
-  RETURN_IF_ERROR(
-      CheckFields(json, "", {"schema_version", "name", "version", "format", "model_file", "files"},
-                  {"signature", "created_at", "metadata"}));
-  ASSIGN_OR_RETURN(int64_t schema, Integer(json["schema_version"], "schema_version", 1, "1"));
-  if (schema != 1) return InvalidArgumentError(StrCat("schema_version must be 1, not ", schema));
+  if (!json.is_object()) return Wrong("the manifest", "an object", json);
+  // Of another schema nothing else can be said.
+  if (json.contains("schema_version")) {
+    ASSIGN_OR_RETURN(int64_t schema, Integer(json["schema_version"], "schema_version", 1, "1"));
+    if (schema != 1) return InvalidArgumentError(StrCat("schema_version must be 1, not ", schema));
+  }
+  Wrongs wrongs;
+  wrongs.Add(CheckFields(json, "",
+                         {{"schema_version", "1"},
+                          {"name", "the model's name"},
+                          {"version", "the version's number, as its folder is called"},
+                          {"format", "what the model is, e.g. onnx"},
+                          {"model_file", "the file that holds the model, e.g. model.onnx"},
+                          {"files", "a list of {path, size_bytes, sha256}"}},
+                         {"signature", "created_at", "metadata"}));
   Manifest manifest;
-  ASSIGN_OR_RETURN(manifest.name, Text(json["name"], "name"));
-  ASSIGN_OR_RETURN(manifest.version,
-                   Integer(json["version"], "version", 1, "a whole number from 1"));
-  ASSIGN_OR_RETURN(manifest.format, Text(json["format"], "format"));
-  ASSIGN_OR_RETURN(manifest.model_file, RelativePath(json["model_file"], "model_file"));
-  RETURN_IF_ERROR(ParseFiles(json["files"], manifest));
-  if (json.contains("signature")) {
-    const Json& signature = json["signature"];
-    RETURN_IF_ERROR(CheckFields(signature, "signature", {"inputs", "outputs"}, {}));
-    ASSIGN_OR_RETURN(manifest.signature.inputs,
-                     ParseTensors(signature["inputs"], "signature.inputs"));
-    ASSIGN_OR_RETURN(manifest.signature.outputs,
-                     ParseTensors(signature["outputs"], "signature.outputs"));
-  }
-  if (json.contains("created_at")) {
-    ASSIGN_OR_RETURN(manifest.created_at, Text(json["created_at"], "created_at"));
-  }
-  if (json.contains("metadata")) RETURN_IF_ERROR(ParseMetadata(json["metadata"], manifest));
+  auto read = [&](const char* key, auto parse) {
+    if (json.contains(key)) wrongs.Add(parse(json[key]));
+  };
+  auto into = [&](auto& field, auto parse) {
+    return [&field, parse](const Json& value) -> Status {
+      ASSIGN_OR_RETURN(field, parse(value));
+      return OkStatus();
+    };
+  };
+  read("name", into(manifest.name, [](const Json& v) { return Text(v, "name"); }));
+  read("version", into(manifest.version, [](const Json& v) {
+         return Integer(v, "version", 1, "a whole number from 1");
+       }));
+  read("format", into(manifest.format, [](const Json& v) { return Text(v, "format"); }));
+  read("model_file",
+       into(manifest.model_file, [](const Json& v) { return RelativePath(v, "model_file"); }));
+  read("files", [&](const Json& value) { return ParseFiles(value, manifest); });
+  read("signature", [&](const Json& value) { return ParseSignature(value, manifest.signature); });
+  read("created_at",
+       into(manifest.created_at, [](const Json& v) { return Text(v, "created_at"); }));
+  read("metadata", [&](const Json& value) { return ParseMetadata(value, manifest); });
+  if (!wrongs.empty()) return wrongs.status();
   return manifest;
 }
 

@@ -115,6 +115,18 @@ TEST(ManifestTest, NamesTheFieldAndWhatItShouldBe) {
   }
 }
 
+TEST(ManifestTest, TellsEverythingThatIsWrongAtOnce) {
+  EXPECT_EQ(ParseManifest(R"({"name": "", "version": "3", "format": "onnx", "file": "a"})")
+                .status()
+                .message(),
+            "schema_version is missing (should be 1); model_file is missing (should be the file "
+            "that holds the model, e.g. model.onnx); files is missing (should be a list of {path, "
+            "size_bytes, sha256}); file is not a field of a manifest; did you mean files?; name "
+            "must not be empty; version must be a whole number from 1, not text");
+  EXPECT_EQ(ParseManifest(R"({"schema_version": 2, "more": 1})").status().message(),
+            "schema_version must be 1, not 2");
+}
+
 TEST(ManifestTest, TheModelMayBeAFolderOfFiles) {
   std::string json = With("\"model_file\": \"model.onnx\"", "\"model_file\": \"saved\"");
   json.replace(json.find("\"path\": \"model.onnx\""), 20, "\"path\": \"saved/m.pb\"");
