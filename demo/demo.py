@@ -4,18 +4,25 @@
 Everything that happens is real: the server, its client, the late labels, the Prometheus that scrapes it. Leaves
 demo-out/report.html (and report.png where Chromium is installed), the data behind it, and the logs.
 """
-import argparse
-import json
 import os
-import pathlib
-import shutil
 import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Nothing runs yet that would have to be stopped; the imports below take a second, in which Ctrl-C ends quietly.
+if __name__ == "__main__":
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda number, _: os._exit(128 + number))
+
+import argparse  # noqa: E402
+import json  # noqa: E402
+import pathlib  # noqa: E402
+import shutil  # noqa: E402
+import socket  # noqa: E402
+import subprocess  # noqa: E402
+import sys  # noqa: E402
+import time  # noqa: E402
+import urllib.error  # noqa: E402
+import urllib.request  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
@@ -399,7 +406,7 @@ def main():
     def stop(number, _):
         raise Stopped(number)
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in STOP_SIGNALS:
         signal.signal(number, stop)
     demo = Demo(options)
     status = 1
@@ -412,7 +419,7 @@ def main():
         demo.terminal.say(demo.terminal.bad(f"the demo failed: {error}"))
     finally:
         # A second Ctrl-C must not interrupt the stopping.
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         demo.stop_all()
     return status

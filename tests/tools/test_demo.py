@@ -122,3 +122,14 @@ def alive(pid):
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_the_imports_ends_the_demo_without_a_traceback(tmp_path, number):
+    (tmp_path / "numpy.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    with subprocess.Popen([sys.executable, str(ROOT / "demo" / "demo.py")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env={**os.environ, "PYTHONPATH": str(tmp_path)}) as demo:
+        assert demo.stdout.readline() == "importing\n"
+        demo.send_signal(number)
+        assert demo.communicate(timeout=30) == ("", "")
+        assert demo.returncode == 128 + number
