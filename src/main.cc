@@ -40,6 +40,7 @@ Result<Config> LoadConfig(const cli::ServeFlags& flags) {
     ASSIGN_OR_RETURN(config, LoadConfigFile(flags.config));
   }
   RETURN_IF_ERROR(ApplyOverrides(OverridesOf(flags), config));
+  RETURN_IF_ERROR(CheckHasModels(config));
   return config;
 }
 
@@ -69,7 +70,10 @@ int Run(int argc, char** argv) {
   cli::AppHooks hooks;
   hooks.version = kLeadsmanVersion;
   hooks.serve = Serve;
-  hooks.check_config = [](const std::string& file) { return LoadConfigFile(file).status(); };
+  hooks.check_config = [](const std::string& file) {
+    Result<Config> config = LoadConfigFile(file);
+    return config.ok() ? Annotate(CheckHasModels(*config), file) : config.status();
+  };
   hooks.config_reference = [](bool json_schema) {
     return json_schema ? ConfigJsonSchema() : ConfigReferencePage();
   };

@@ -144,7 +144,7 @@ const schema::Struct<Config::Model>& ModelSchema() {
     s.Field("rollout", &Model::rollout, schema::Optional(schema::Of(RolloutPlanSchema())),
             "How new versions take over; absent = at once.");
     s.Check([](const Model& model, schema::Problems& problems) {
-      if (!model.rollout) return;
+      if (!model.rollout || !problems.IsSound("rollout")) return;
       for (size_t i = 0; i < model.rollout->gates.size(); ++i) {
         if (model.rollout->gates[i].kind == RolloutGate::Kind::kQuality &&
             !model.monitoring.enabled) {
@@ -184,30 +184,55 @@ const schema::Struct<Config::Plain>& PlainSchema() {
   return table;
 }
 
+/// What a check may ask and say; a file answers from its text, flags were read before.
+struct CheckSink {
+  std::function<void(const std::string& path, std::string message)> add;
+  std::function<bool(const std::string& path)> is_sound;
+  std::function<bool(const std::string& path)> is_given;
+};
+
 /// What no single section can know. Used on files and, once more, after flags were put over them.
-void CheckConfig(const Config& config,
-                 const std::function<void(const std::string&, std::string)>& add) {
-  if (config.server.port != 0 && config.server.port == config.admin.port) {
-    add("admin.port", StrCat("must differ from server.port (", config.server.port, ")"));
+void CheckConfig(const Config& config, const CheckSink& sink) {
+  const auto& add = sink.add;
+  if (config.server.port != 0 && config.server.port == config.admin.port &&
+      sink.is_sound("server.port") && sink.is_sound("admin.port")) {
+    // Told where somebody wrote one of them.
+    if (sink.is_given("admin.port") || !sink.is_given("server.port")) {
+      add("admin.port", StrCat("must differ from server.port (", config.server.port, ")"));
+    } else {
+      add("server.port",
+          StrCat("must differ from admin.port (", config.admin.port, ", its default)"));
+    }
   }
+  bool all_names = sink.is_sound("models");
   std::map<std::string, size_t> names;
   std::vector<std::string> list;
   for (size_t i = 0; i < config.models.size(); ++i) {
     const std::string& name = config.models[i].model.name;
+    if (!sink.is_sound(StrCat("models[", i, "].name"))) {
+      all_names = false;
+      continue;
+    }
     auto [first, added] = names.emplace(name, i);
     if (!added)
       add(StrCat("models[", i, "].name"),
           StrCat("models[", first->second, "] has the name ", name, " already"));
     if (added) list.push_back(name);
   }
-  if (!config.plain.model.empty() && !names.contains(config.plain.model)) {
+  if (!config.plain.model.empty() && !names.contains(config.plain.model) && all_names) {
     auto near = DidYouMean(config.plain.model, list);
     add("plain.model", StrCat("there is no model ", config.plain.model,
                               near ? StrCat("; did you mean ", *near, "?")
                                    : StrCat("; models: ", HumanList(list))));
   }
-  if (config.plain.input_field == config.plain.output_field) {
-    add("plain.output_field", "must differ from plain.input_field");
+  if (config.plain.input_field == config.plain.output_field && sink.is_sound("plain.input_field") &&
+      sink.is_sound("plain.output_field")) {
+    if (sink.is_given("plain.output_field") || !sink.is_given("plain.input_field")) {
+      add("plain.output_field", "must differ from plain.input_field");
+    } else {
+      add("plain.input_field", StrCat("must differ from plain.output_field (",
+                                      config.plain.output_field, ", its default)"));
+    }
   }
 }
 
@@ -296,9 +321,11 @@ const schema::Struct<Config>& ConfigSchema() {
             "The models.");
     s.Nested("plain", &Config::plain, PlainSchema(), "The plain /predict.");
     s.Check([](const Config& config, schema::Problems& problems) {
-      CheckConfig(config, [&](const std::string& path, std::string message) {
-        problems.Add(path, std::move(message));
-      });
+      CheckConfig(config,
+                  {.add = [&](const std::string& path,
+                              std::string message) { problems.Add(path, std::move(message)); },
+                   .is_sound = [&](const std::string& path) { return problems.IsSound(path); },
+                   .is_given = [&](const std::string& path) { return problems.IsGiven(path); }});
     });
     return s;
   }();
@@ -414,10 +441,20 @@ Status ApplyOverrides(const ConfigOverrides& flags, Config& config) {
   if (flags.model_repository) RETURN_IF_ERROR(AddRepository(*flags.model_repository, config));
 
   std::string wrong;
-  CheckConfig(config, [&](const std::string& path, std::string message) {
-    wrong += StrCat(wrong.empty() ? "" : "\n", path, ": ", message);
-  });
+  CheckConfig(config, {.add =
+                           [&](const std::string& path, std::string message) {
+                             wrong += StrCat(wrong.empty() ? "" : "\n", path, ": ", message);
+                           },
+                       .is_sound = [](const std::string&) { return true; },
+                       .is_given = [](const std::string&) { return true; }});
   return wrong.empty() ? OkStatus() : InvalidArgumentError(wrong);
+}
+
+Status CheckHasModels(const Config& config) {
+  if (!config.models.empty()) return OkStatus();
+  return InvalidArgumentError(
+      "nothing to serve: models is empty: list models in the file, or give --model NAME=PATH or "
+      "--model-repository DIR");
 }
 
 std::string ConfigReferencePage() {

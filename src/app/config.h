@@ -124,6 +124,9 @@ struct ConfigOverrides {
 /// Puts the flags over `config` and checks the whole again. INVALID_ARGUMENT names the flag.
 Status ApplyOverrides(const ConfigOverrides& flags, Config& config);
 
+/// INVALID_ARGUMENT when there is no model, which is said last: file and flags may both name some.
+Status CheckHasModels(const Config& config);
+
 /// docs/reference/configuration.md and docs/reference/configuration.schema.json.
 std::string ConfigReferencePage();
 std::string ConfigJsonSchema();

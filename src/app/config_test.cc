@@ -165,6 +165,48 @@ TEST(ConfigTest, ChecksThatFieldsAgree) {
             "c.yaml:1:73: models[0].labels.canary: version 2 is not among versions.specific");
 }
 
+TEST(ConfigTest, ChecksThatFieldsAgreeBesideFieldsThatAreWrong) {
+  EXPECT_EQ(Errors("server: {port: 8502}\n"
+                   "models:\n  - {name: a, path: b}\n  - {name: a, path: ''}\n"
+                   "  - name: c\n    path: d\n    rollout:\n"
+                   "      alpha: 2\n"
+                   "      steps: [{weight: 50%}, {weight: 10%}]\n"
+                   "plain: {model: d, input_field: prediction}\n"
+                   "log: {level: loud}\n"),
+            "c.yaml:1:16: server.port: must differ from admin.port (8502, its default)\n"
+            "c.yaml:4:12: models[1].name: models[0] has the name a already\n"
+            "c.yaml:4:21: models[1].path: must not be empty\n"
+            "c.yaml:8:14: models[2].rollout.alpha: must be above 0 and at most 0.5, not 2; did "
+            "you mean 2%?\n"
+            "c.yaml:9:39: models[2].rollout.steps[1].weight: must be greater than the step before "
+            "it (0.5): the candidate's share only grows\n"
+            "c.yaml:10:16: plain.model: there is no model d; did you mean a?\n"
+            "c.yaml:10:32: plain.input_field: must differ from plain.output_field (prediction, "
+            "its default)\n"
+            "c.yaml:11:14: log.level: must be one of debug, info, warn and error, not \"loud\"");
+}
+
+TEST(ConfigTest, AFieldThatCannotBeReadIsNotComparedWithOthers) {
+  EXPECT_EQ(Errors("server: {port: x}\nadmin: {port: 8501}\n"
+                   "models:\n  - {name: a b, path: c}\n  - {path: c}\n"
+                   "  - {name: d, path: e, versions: {specific: [x, y]}, labels: {stable: 1}}\n"
+                   "plain: {model: b}\n"),
+            "c.yaml:1:16: server.port: must be a whole number, not \"x\"\n"
+            "c.yaml:4:12: models[0].name: may contain letters, digits and _ - . only, no spaces\n"
+            "c.yaml:5:5: models[1]: needs name: The model's name in URLs and metrics.\n"
+            "c.yaml:6:46: models[2].versions.specific[0]: must be a whole number, not \"x\"\n"
+            "c.yaml:6:49: models[2].versions.specific[1]: must be a whole number, not \"y\"");
+}
+
+TEST(ConfigTest, AConfigurationWithoutModelsHasNothingToServeUnlessFlagsNameSome) {
+  Config config;
+  std::vector<ConfigProblem> problems;
+  ASSERT_TRUE(ParseConfig("", config, problems));
+  EXPECT_TRUE(CheckHasModels(config).message().starts_with("nothing to serve: models is empty"));
+  ASSERT_TRUE(ApplyOverrides({.models = {"a=b"}}, config).ok());
+  EXPECT_TRUE(CheckHasModels(config).ok());
+}
+
 TEST(ConfigTest, PathsAreRelativeToTheFile) {
   TempDir dir;
   std::ofstream(dir.file("leadsman.yaml"))

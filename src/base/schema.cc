@@ -18,6 +18,27 @@ void Reader::FailAt(int line, int column, std::string path, std::string message)
     problems_.push_back({std::move(path), line, column, std::move(message)});
 }
 
+void Reader::FailMissing(const ConfigNode& map, std::string_view key, std::string message) {
+  unsound_.insert(path_.empty() ? std::string(key) : StrCat(path_, ".", key));
+  FailAt(map.line, map.column, path_, std::move(message));
+}
+
+bool Reader::IsSound(std::string_view path) const {
+  if (unsound_.empty()) return true;
+  // A list with a bad element is no list to draw conclusions from.
+  std::string element = StrCat(path, "[");
+  for (auto it = unsound_.lower_bound(element); it != unsound_.end(); ++it) {
+    if (!it->starts_with(element)) break;
+    if (it->ends_with(']')) return false;
+  }
+  for (size_t end = path.size();;) {
+    if (unsound_.contains(path.substr(0, end))) return false;
+    if (end == 0) return true;
+    end = path.find_last_of(".[", end - 1);
+    if (end == std::string_view::npos || end == 0) return true;
+  }
+}
+
 Reader::Step::Step(Reader& reader, std::string_view key)
     : reader_(reader), size_(reader.path_.size()) {
   if (size_ > 0) reader_.path_ += '.';
@@ -27,12 +48,26 @@ Reader::Step::Step(Reader& reader, size_t index) : reader_(reader), size_(reader
   reader_.path_ += StrCat("[", index, "]");
 }
 
-void Problems::Add(const std::string& path, std::string message) {
-  const ConfigNode& at = node_.Nearest(path);
+std::string Problems::FullPath(const std::string& path) const {
   std::string full = reader_.path();
   if (!full.empty() && !path.empty() && !path.starts_with('[')) full += '.';
-  full += path;
+  return full + path;
+}
+
+void Problems::Add(const std::string& path, std::string message) {
+  std::string full = FullPath(path);
+  if (!reader_.IsSound(full)) return;
+  const ConfigNode& at = node_.Nearest(path);
   reader_.FailAt(at.line, at.column, std::move(full), std::move(message));
+}
+
+bool Problems::IsGiven(const std::string& path) const {
+  size_t end = path.find_last_of('.');
+  const ConfigNode& parent =
+      end == std::string::npos ? node_ : node_.Nearest(std::string_view(path).substr(0, end));
+  // Of what is not there, the nearest is what would hold it.
+  const ConfigNode& found = node_.Nearest(path);
+  return &found != &parent && &found != &node_ && found.kind != ConfigNode::Kind::kNull;
 }
 
 // ---- Times and sizes

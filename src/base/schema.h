@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -42,11 +43,18 @@ class Reader {
 
   explicit Reader(std::vector<ConfigProblem>& problems) : problems_(problems) {}
   void Fail(const ConfigNode& node, std::string message) {
+    unsound_.insert(path_);
     FailAt(node.line, node.column, path_, std::move(message));
   }
+  /// Told of this map, but it is the value of `key` that cannot be relied on.
+  void FailMissing(const ConfigNode& map, std::string_view key, std::string message);
+  /// As Fail at a place of one's own; what else was read from there still counts.
   void FailAt(int line, int column, std::string path, std::string message);
   size_t problem_count() const { return count_; }
   const std::string& path() const { return path_; }
+  /// Whether the value at this full path, and all that it stands in, could be read; of a list, its
+  /// elements too, but not the fields of these.
+  bool IsSound(std::string_view path) const;
 
   /// Appends a key or an index to the path for as long as it lives.
   class Step {
@@ -65,6 +73,7 @@ class Reader {
  private:
   std::vector<ConfigProblem>& problems_;
   std::string path_;
+  std::set<std::string, std::less<>> unsound_;
   size_t count_ = 0;
 };
 
@@ -73,10 +82,18 @@ class Reader {
 class Problems {
  public:
   Problems(Reader& reader, const ConfigNode& node) : reader_(reader), node_(node) {}
-  /// `path` is relative to the struct; empty means the struct itself.
+  /// `path` is relative to the struct, as in all functions here; empty means the struct itself.
+  /// Says nothing when what is there could not be read: that was told already.
   void Add(const std::string& path, std::string message);
+  /// False when what is there could not be read: it has its default, which nobody wrote. A check
+  /// that compares asks so of what it does not complain about itself.
+  bool IsSound(const std::string& path) const { return reader_.IsSound(FullPath(path)); }
+  /// Whether the document has it: if not, it has its default.
+  bool IsGiven(const std::string& path) const;
 
  private:
+  std::string FullPath(const std::string& path) const;
+
   Reader& reader_;
   const ConfigNode& node_;
 };
@@ -472,7 +489,8 @@ class Struct final : public StructInfo {
     }
     return *this;
   }
-  /// What one field cannot know. Runs when the struct's fields could all be read.
+  /// What one field cannot know. Runs on what could be read: fields that could not have their
+  /// defaults, see Problems::IsSound.
   Struct& Check(std::function<void(const T&, Problems&)> check) {
     checks_.push_back(std::move(check));
     return *this;
@@ -481,7 +499,6 @@ class Struct final : public StructInfo {
   const T& initial() const { return initial_; }
   void Read(const ConfigNode& node, T& out, Reader& reader) const {
     if (!internal::ExpectMap(node, name_, reader)) return;
-    size_t problems_before = reader.problem_count();
     std::vector<bool> seen(fields_.size());
     for (const ConfigNode::Entry& entry : node.entries) {
       size_t i = 0;
@@ -498,9 +515,8 @@ class Struct final : public StructInfo {
     }
     for (size_t i = 0; i < infos_.size(); ++i) {
       if (infos_[i].required && !seen[i])
-        reader.Fail(node, "needs " + infos_[i].key + ": " + infos_[i].doc);
+        reader.FailMissing(node, infos_[i].key, "needs " + infos_[i].key + ": " + infos_[i].doc);
     }
-    if (reader.problem_count() != problems_before) return;
     Problems problems(reader, node);
     for (const auto& check : checks_) check(out, problems);
   }

@@ -52,7 +52,8 @@ const Struct<Plan>& PlanTable() {
     s.Field("last", &Plan::last, Optional(Of(StepTable())), "The end.");
     s.Check([](const Plan& plan, Problems& problems) {
       for (size_t i = 1; i < plan.steps.size(); ++i) {
-        if (plan.steps[i].weight <= plan.steps[i - 1].weight) {
+        if (problems.IsSound("steps[" + std::to_string(i - 1) + "].weight") &&
+            plan.steps[i].weight <= plan.steps[i - 1].weight) {
           problems.Add("steps[" + std::to_string(i) + "].weight", "must grow");
         }
       }
@@ -113,6 +114,21 @@ TEST(SchemaTest, TellsAllErrorsAtOnceWithLineColumnPathAndTheFix) {
 TEST(SchemaTest, ChecksOfAStructPointAtTheFieldInTheText) {
   EXPECT_EQ(Errors("name: x\nsteps:\n  - weight: 0.5\n  - weight: 0.4\n"),
             "f.yaml:4:13: steps[1].weight: must grow");
+}
+
+TEST(SchemaTest, ChecksOfAStructRunOnWhatCouldBeReadAndLeaveOutTheRest) {
+  EXPECT_EQ(Errors("count: 99\nsteps:\n  - weight: 0.5\n  - weight: 0.4\n"),
+            "f.yaml:1:1: needs name: Its name.\n"
+            "f.yaml:1:8: count: must be 1 to 10, not 99\n"
+            "f.yaml:4:13: steps[1].weight: must grow");
+  // Of these three weights only the last can be compared, and not with what could not be read.
+  EXPECT_EQ(Errors("name: x\nsteps:\n  - weight: 0.5\n  - weight: 7x\n  - wieght: 0.4\n"),
+            "f.yaml:4:13: steps[1].weight: must be a share like 0.1 or \"10%\", not \"7x\"\n"
+            "f.yaml:5:5: steps[2].wieght: unknown key; did you mean weight?\n"
+            "f.yaml:5:5: steps[2]: needs weight: The share.");
+  EXPECT_EQ(Errors("name: x\nsteps:\n  - weight: 7x\n  - weight: 0%\n  - weight: 0.4\n"),
+            "f.yaml:3:13: steps[0].weight: must be a share like 0.1 or \"10%\", not \"7x\"\n"
+            "f.yaml:4:13: steps[1].weight: must be above 0 and at most 1, not 0%");
 }
 
 TEST(SchemaTest, ValuesThatTheTypeCannotHoldAreOutOfRange) {
