@@ -38,6 +38,7 @@ class CliTest : public testing::Test {
     hooks.metrics_reference = [] { return std::string("# Metrics\n"); };
     Environment env{.out = out_, .err = err_, .in = in_};
     env.terminal = terminal_;
+    env.columns = columns_;
     env.getenv = [&](const std::string& name) {
       return name == "LEADSMAN_SERVER" ? server_ : std::string();
     };
@@ -52,6 +53,7 @@ class CliTest : public testing::Test {
   std::istringstream in_;
   std::string server_ = "http://127.0.0.1:1";  // nobody listens there
   bool terminal_ = false;
+  int columns_ = 100;
   std::function<bool()> on_wait_;
   std::optional<ServeFlags> served_;
 };
@@ -86,6 +88,44 @@ TEST_F(CliTest, WrongUsageIsExitCodeTwo) {
   EXPECT_EQ(Run({"serve"}), kUsage);
   EXPECT_EQ(Run({"serve", "--model", "a=b", "--port", "70000"}), kUsage);
   EXPECT_EQ(Run({"status", "--timeout", "soon"}), kUsage);
+}
+
+TEST_F(CliTest, AWrongCommandIsNamedAndAnotherSuggested) {
+  EXPECT_EQ(Run({"rollouts"}), kUsage);
+  EXPECT_EQ(err(), "leadsman: unknown command 'rollouts'; did you mean rollout?\n");
+  EXPECT_EQ(Run({"rollout", "lst"}), kUsage);
+  EXPECT_EQ(err(), "leadsman: unknown command 'rollout lst'; did you mean rollout list?\n");
+  EXPECT_EQ(Run({"frob"}), kUsage);
+  EXPECT_TRUE(err().starts_with("leadsman: unknown command 'frob'; commands: serve, ")) << err();
+}
+
+TEST_F(CliTest, AWrongPortIsToldTheRange) {
+  for (const char* flag : {"--port", "--admin-port"}) {
+    for (const char* port : {"99999", "-1", "http"}) {
+      EXPECT_EQ(Run({"serve", "--model", "a=b", StrCat(flag, "=", port)}), kUsage);
+      EXPECT_EQ(err().substr(0, err().find('\n')),
+                StrCat(flag, ": must be a port from 0 to 65535, not ", port));
+    }
+  }
+}
+
+TEST_F(CliTest, HelpFitsTheTerminal) {
+  terminal_ = true;
+  columns_ = 80;
+  for (const std::vector<std::string>& command : {std::vector<std::string>{},
+                                                  {"serve"},
+                                                  {"status"},
+                                                  {"models"},
+                                                  {"rollout"},
+                                                  {"rollout", "list"},
+                                                  {"labels", "add"},
+                                                  {"config", "check"}}) {
+    std::vector<std::string> args = command;
+    args.push_back("--help");
+    EXPECT_EQ(Run(args), kOk);
+    std::istringstream lines(out());
+    for (std::string line; std::getline(lines, line);) EXPECT_LE(DisplayWidth(line), 80u) << line;
+  }
 }
 
 TEST_F(CliTest, ServeHandsItsFlagsOn) {
@@ -193,6 +233,22 @@ TEST_F(CliServerTest, ALongReasonIsCutInATerminalAndWholeInAPipe) {
   EXPECT_NE(out().find("x…\n"), std::string::npos) << out();
 }
 
+TEST_F(CliServerTest, TablesFitATerminalOf80Columns) {
+  RolloutView view = FakeRollouts::Example(1);
+  view.reason =
+      "the latency gate has seen enough: the candidate is slower than the stable version in 7.5% "
+      "of its requests, the plan allows 2%";
+  fixture_.rollouts.Put(view);
+  terminal_ = true;
+  columns_ = 80;
+  for (const std::vector<std::string>& args :
+       std::vector<std::vector<std::string>>{{"status"}, {"models"}}) {
+    EXPECT_EQ(Run(args), kOk);
+    std::istringstream lines(out());
+    for (std::string line; std::getline(lines, line);) EXPECT_LE(DisplayWidth(line), 80u) << line;
+  }
+}
+
 TEST_F(CliServerTest, WatchPrintsChangesUntilTheVerdict) {
   RolloutView view = FakeRollouts::Example(1);
   fixture_.rollouts.Put(view);
@@ -271,6 +327,7 @@ TEST(TableTest, AlignsByWhatIsSeen) {
   table.Add({Paint(true).Good("ok"), ""});
   table.Print(out, Paint(false));
   EXPECT_EQ(out.str(), "A      B\n1 → 2  x\n\x1b[32mok\x1b[0m\n");
+  EXPECT_EQ(Wrapped("  one two → three", 9, 2), "  one two\n  → three");
   EXPECT_EQ(Shortened("1 → 2 → 3", 5), "1 →…");
   EXPECT_EQ(Shortened("1 → 2", 5), "1 → 2");
   EXPECT_EQ(Clean("a\x1b[2Jb\n"), "a [2Jb ");
@@ -278,6 +335,34 @@ TEST(TableTest, AlignsByWhatIsSeen) {
   EXPECT_EQ(Bar(-3, 4, false), "[....]");
   EXPECT_EQ(Percent(0.125), "12.5%");
   EXPECT_EQ(Seconds(0.0012), "1.2ms");
+}
+
+TEST(TableTest, FitsATerminal) {
+  Table table({"MODEL", "STATE", "NOTE"});
+  table.Add({"a-model-with-a-long-name", Paint(true).Good("ready"), ""});
+  table.Add({"digits", "empty", "no version yet: ./models/digits holds no folder"});
+  auto text = [&](int columns) {
+    std::ostringstream out;
+    table.Print(out, Paint(false), columns);
+    return out.str();
+  };
+  EXPECT_EQ(text(0), text(200));
+  // Enough is left for the beginning of the note, too little, and nothing at all.
+  EXPECT_EQ(text(60),
+            "MODEL                     STATE  NOTE\n"
+            "a-model-with-a-long-name  \x1b[32mready\x1b[0m\n"
+            "digits                    empty  no version yet: ./models/d…\n");
+  EXPECT_EQ(text(40),
+            "MODEL                     STATE\n"
+            "a-model-with-a-long-name  \x1b[32mready\x1b[0m\n"
+            "digits                    empty\n"
+            "  no version yet: ./models/digits holds\n"
+            "  no folder\n");
+  EXPECT_TRUE(
+      text(20).starts_with("MODEL          STATE\n"
+                           "a-model-with-… \x1b[32mready\x1b[0m\n"
+                           "digits         empty\n"))
+      << text(20);
 }
 
 }  // namespace

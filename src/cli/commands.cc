@@ -106,11 +106,13 @@ int ShowStatus(ClientContext& c) {
             << Text(*status, "started") << '\n';
   if (status->contains("monitor") && (*status)["monitor"].is_object()) {
     const Json& m = (*status)["monitor"];
-    c.env.out << "monitor: " << Text(m, "events") << " events, " << Text(m, "events_dropped")
-              << " dropped; labels: " << Text(m, "labels_joined") << " joined, "
-              << Text(m, "labels_unknown") << " unknown, " << Text(m, "labels_duplicate")
-              << " twice, " << Text(m, "labels_late") << " late, " << Text(m, "labels_pending")
-              << " pending\n";
+    std::string line =
+        StrCat("monitor: ", Text(m, "events"), " events, ", Text(m, "events_dropped"),
+               " dropped; labels: ", Text(m, "labels_joined"), " joined, ",
+               Text(m, "labels_unknown"), " unknown, ", Text(m, "labels_duplicate"), " twice, ",
+               Text(m, "labels_late"), " late, ", Text(m, "labels_pending"), " pending");
+    if (c.env.terminal) line = Wrapped(line, static_cast<size_t>(c.env.columns), 9);
+    c.env.out << line << '\n';
   }
   c.env.out << '\n';
   Table models({"MODEL", "STATE", "READY", "NOTE"});

@@ -1,6 +1,8 @@
 #include "cli/main.h"
 
+#include <algorithm>
 #include <ostream>
+#include <sstream>
 
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
@@ -10,6 +12,7 @@
 #include "base/strings.h"
 #include "cli/api_client.h"
 #include "cli/commands.h"
+#include "cli/table.h"
 
 namespace leadsman::cli {
 namespace {
@@ -17,30 +20,58 @@ namespace {
 constexpr const char* kDefaultServer = "http://127.0.0.1:8502";
 
 constexpr const char* kFooter =
-    "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 server unreachable, 4 not "
-    "found;\n"
-    "            `rollout watch`: 0 promoted, 10 rolled back, 11 aborted, 12 held (with "
-    "--until-held).\n"
+    "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration,\n"
+    "            3 server unreachable, 4 not found; `rollout watch`: 0 promoted,\n"
+    "            10 rolled back, 11 aborted, 12 held (with --until-held).\n"
     "Environment: LEADSMAN_SERVER is the default of --server; NO_COLOR switches colours off.\n"
     "Begin with:  leadsman serve --model-repository ./models";
 
 constexpr const char* kServeFooter =
     "Examples:\n"
-    "  leadsman serve --model-repository ./models          each sub-folder a model: "
-    "./models/digits/1/manifest.json\n"
-    "  leadsman serve --model digits=./models/digits       one model\n"
-    "  leadsman serve --config leadsman.yaml               with rollout plans and monitoring\n"
+    "  leadsman serve --model-repository ./models       each sub-folder is a model,\n"
+    "                                          as ./models/digits/1/manifest.json\n"
+    "  leadsman serve --model digits=./models/digits    one model\n"
+    "  leadsman serve --config leadsman.yaml            with rollouts and monitoring\n"
     "  leadsman serve --config leadsman.yaml --check-config\n"
     "\n"
     "A version is a folder with a manifest.json, written last. Then:\n"
     "  curl -d '{\"instances\": [[…]]}' http://127.0.0.1:8501/v1/models/digits:predict\n"
-    "  curl -d '{\"inputs\": [{\"name\": \"x\", \"datatype\": \"FP32\", \"shape\": [1, 64], "
-    "\"data\": […]}]}' \\\n"
-    "       http://127.0.0.1:8501/v2/models/digits/infer\n"
+    "  curl http://127.0.0.1:8501/v2/models/digits/infer -d '{\"inputs\": [{\n"
+    "    \"name\": \"x\", \"datatype\": \"FP32\", \"shape\": [1, 64], \"data\": […]}]}'\n"
     "  leadsman status\n"
     "\n"
-    "Flags win over the file. SIGTERM finishes the running requests first; a second one ends at "
-    "once.";
+    "Flags win over the file. SIGTERM finishes the running requests first; a second\n"
+    "one ends at once.";
+
+constexpr size_t kHelpColumn = 34;  // where what an option means begins
+
+/// CLI11 writes lines as long as they come: those of a help text for a terminal are broken here.
+std::string HelpFor(const std::string& help, size_t columns) {
+  std::string out;
+  for (std::string_view line : Split(help, '\n')) {
+    // An option and what it means are two columns; everything else is indented as it begins.
+    bool two = line.size() > kHelpColumn && line[0] == ' ' && line[kHelpColumn - 1] == ' ' &&
+               line[kHelpColumn] != ' ';
+    size_t begin = std::min(line.find_first_not_of(' '), line.size());
+    size_t indent = two && columns > kHelpColumn + 20 ? kHelpColumn : begin;
+    out += DisplayWidth(line) > columns ? Wrapped(line, columns, indent) : std::string(line);
+    out += '\n';
+  }
+  if (!out.empty()) out.pop_back();
+  return out;
+}
+
+/// The text of a flag as a port; CLI11 alone would only say that it "could not convert" it.
+CLI::Validator Port() {
+  return CLI::Validator(
+      [](std::string& text) {
+        auto port = ParseInt64(text);
+        return port && *port >= 0 && *port <= 65535
+                   ? std::string()
+                   : StrCat("must be a port from 0 to 65535, not ", text);
+      },
+      "");
+}
 
 /// What a client command was given beside its own arguments.
 struct ClientFlags {
@@ -60,7 +91,7 @@ class CommandLine {
     app_.footer(kFooter);
     app_.set_version_flag("--version", hooks.version);
     app_.failure_message(CLI::FailureMessage::simple);
-    app_.get_formatter()->column_width(34);
+    app_.get_formatter()->column_width(kHelpColumn);
     AddServe();
     AddShow();
     AddRollout();
@@ -69,16 +100,47 @@ class CommandLine {
   }
 
   int Run(int argc, const char* const* argv) {
+    if (!KnowsCommand({argv + 1, argv + std::max(argc, 1)})) return kUsage;
     try {
       app_.parse(argc, argv);
     } catch (const CLI::ParseError& e) {
       // Help and version are "errors" too, with the code 0.
-      return app_.exit(e, env_.out, env_.err) == 0 ? kOk : kUsage;
+      std::ostringstream out;
+      bool ok = app_.exit(e, out, env_.err) == 0;
+      env_.out << (env_.terminal ? HelpFor(out.str(), static_cast<size_t>(env_.columns))
+                                 : out.str());
+      return ok ? kOk : kUsage;
     }
     return action_ ? action_() : static_cast<int>(kUsage);
   }
 
  private:
+  /// False when a command is wanted where another word stands, which CLI11 would not name.
+  bool KnowsCommand(const std::vector<std::string>& words) {
+    const CLI::App* app = &app_;
+    std::string before;
+    for (const std::string& word : words) {
+      if (word.starts_with('-') || app->get_require_subcommand_min() == 0) return true;
+      std::vector<std::string> known;
+      const CLI::App* next = nullptr;
+      for (const CLI::App* sub : app->get_subcommands([](const CLI::App*) { return true; })) {
+        known.push_back(sub->get_name());
+        if (sub->get_name() == word) next = sub;
+      }
+      if (!next) {
+        auto near = DidYouMean(word, known);
+        env_.err << "leadsman: unknown command '" << before << Clean(word) << "'; "
+                 << (near ? StrCat("did you mean ", before, *near, "?")
+                          : StrCat("commands: ", HumanList(known)))
+                 << '\n';
+        return false;
+      }
+      before += word + " ";
+      app = next;
+    }
+    return true;
+  }
+
   void AddServe() {
     CLI::App* serve =
         app_.add_subcommand("serve", "Serve models, watch them, roll new versions out");
@@ -96,10 +158,12 @@ class CommandLine {
     serve->add_option("--address", f.address, "Where clients are served [0.0.0.0]")
         ->type_name("IP");
     serve->add_option("--port", f.port, "Port for clients [8501]; 0 = any free one")
+        ->check(Port())
         ->type_name("PORT");
     serve->add_option("--admin-address", f.admin_address, "Where operators are served [127.0.0.1]")
         ->type_name("IP");
     serve->add_option("--admin-port", f.admin_port, "Port for admin API and /metrics [8502]")
+        ->check(Port())
         ->type_name("PORT");
     serve
         ->add_option("--data-dir", f.data_dir,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <numeric>
 
 #include "base/strings.h"
 
@@ -53,33 +54,85 @@ std::string Clean(std::string_view text) {
 }
 
 void Table::Print(std::ostream& out, const Paint& paint, int columns) const {
-  constexpr size_t kLeast = 12;  // narrower, the last column says nothing: then its lines wrap
+  constexpr size_t kLeastNote = 20;  // narrower, it says nothing: then it has a line of its own
+  constexpr size_t kLeastCell = 8;
+  const auto all = static_cast<size_t>(std::max(columns, 0));  // 0: as wide as it is
+  const size_t last = rows_[0].size() - 1;
   std::vector<size_t> widths(rows_[0].size());
+  std::vector<bool> can_shrink(rows_[0].size(), true);
   for (const auto& row : rows_) {
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], DisplayWidth(row[i]));
+    for (size_t i = 0; i < row.size(); ++i) {
+      widths[i] = std::max(widths[i], DisplayWidth(row[i]));
+      if (row[i].find('\x1b') != std::string::npos) can_shrink[i] = false;
+    }
   }
-  size_t last_width = 0;  // 0: as wide as it is
-  if (columns > 0) {
-    size_t before = 0;
-    for (size_t i = 0; i + 1 < widths.size(); ++i) before += widths[i] + 2;
-    auto all = static_cast<size_t>(columns);
-    last_width = all >= before + kLeast ? all - before : kLeast;
+  size_t gap = 2;
+  bool last_below = false;
+  if (all > 0) {
+    auto before_last = [&] {
+      return std::accumulate(widths.begin(), widths.end() - 1, gap * last);
+    };
+    last_below = last > 0 && before_last() + std::min(widths[last], kLeastNote) > all;
+    if (!last_below) {
+      widths[last] = std::min(widths[last], all - before_last());
+    } else {
+      if (before_last() - gap > all) gap = 1;
+      while (before_last() - gap > all) {
+        size_t widest = last;
+        for (size_t i = 0; i < last; ++i) {
+          if (can_shrink[i] && widths[i] > kLeastCell &&
+              (widest == last || widths[i] > widths[widest]))
+            widest = i;
+        }
+        if (widest == last) break;
+        --widths[widest];
+      }
+    }
   }
   for (size_t r = 0; r < rows_.size(); ++r) {
     std::string line;
     size_t owed = 0;  // blanks are written only before something: no line ends in them
-    for (size_t i = 0; i < rows_[r].size(); ++i) {
-      const bool is_last = i + 1 == widths.size();
-      const std::string cell = Shortened(rows_[r][i], is_last ? last_width : 0);
+    for (size_t i = 0; i < rows_[r].size() - (last_below ? 1 : 0); ++i) {
+      const std::string cell = Shortened(rows_[r][i], all > 0 ? widths[i] : 0);
       if (!cell.empty()) {
         line.append(owed, ' ');
         line += r == 0 ? paint.Bold(cell) : cell;
         owed = 0;
       }
-      owed += widths[i] - DisplayWidth(cell) + 2;
+      owed += widths[i] - std::min(widths[i], DisplayWidth(cell)) + gap;
     }
     out << line << '\n';
+    if (last_below && r > 0 && !rows_[r].back().empty()) {
+      out << Wrapped(StrCat("  ", rows_[r].back()), all, 2) << '\n';
+    }
   }
+}
+
+std::string Wrapped(std::string_view line, size_t width, size_t indent) {
+  std::string out;
+  size_t start = 0;  // of what is not written yet
+  size_t used = 0;   // columns of the line in hand
+  bool begun = false;
+  while (start < line.size()) {
+    size_t word = line.find_first_not_of(' ', start);
+    if (word == line.npos) break;
+    size_t end = std::min(line.find(' ', word), line.size());
+    std::string_view blanks = line.substr(start, word - start);
+    std::string_view text = line.substr(word, end - word);
+    size_t needs = blanks.size() + DisplayWidth(text);
+    if (begun && used + needs > width) {
+      out += '\n';
+      out.append(indent, ' ');
+      used = indent + DisplayWidth(text);
+    } else {
+      out += blanks;
+      used += needs;
+    }
+    out += text;
+    begun = true;
+    start = end;
+  }
+  return out;
 }
 
 std::string Bar(double share, int width, bool blocks) {

@@ -31,7 +31,9 @@ class Table {
   explicit Table(std::vector<std::string> header) { rows_.push_back(std::move(header)); }
   void Add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
   bool empty() const { return rows_.size() == 1; }
-  /// `columns` above 0: the last column is cut to what a terminal of that width has left for it.
+  /// `columns` above 0: fits a terminal of that width. The last column, a free text, is cut to what
+  /// is left for it, or stands below its row when that is next to nothing; the widest of the others
+  /// are cut then.
   void Print(std::ostream& out, const Paint& paint, int columns = 0) const;
 
  private:
@@ -43,6 +45,9 @@ size_t DisplayWidth(std::string_view text);
 /// At most `width` columns of it, the last of them "…" when something is left out. Text with colour
 /// codes stays whole.
 std::string Shortened(std::string_view text, size_t width);
+/// The line broken at blanks so that it fits `width` columns; what follows is indented. Words that
+/// are longer stay whole.
+std::string Wrapped(std::string_view line, size_t width, size_t indent);
 /// What came from elsewhere, without anything that could steer a terminal.
 std::string Clean(std::string_view text);
 /// "[#####.....]" or block characters on a terminal; `share` is clamped to 0..1.
