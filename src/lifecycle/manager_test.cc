@@ -214,6 +214,7 @@ TEST_F(LifecycleTest, AMissingModelPathIsNotedAndLookedForAgain) {
   fs::create_directories(config_.path);
   Settle();
   EXPECT_TRUE(NoteHas("no version yet")) << Note();
+  EXPECT_TRUE(NoteHas("add one or remove the model")) << Note();
   EXPECT_FALSE(manager_->SettledOnce());
   Release(1);
   Settle();
@@ -482,6 +483,23 @@ TEST_F(LifecycleTest, AChangedManifestOfAReadyVersionIsNotedAndNotServed) {
   Settle();
   EXPECT_EQ(backend_->loads, 1);
   EXPECT_TRUE(NoteHas("its files changed after it was loaded")) << Note();
+  Release(2);
+  Settle();
+  EXPECT_EQ(Ready(), "2 ");
+  EXPECT_EQ(Note(), "") << "what is not in memory is not served as it was";
+}
+
+TEST_F(LifecycleTest, ARejectedVersionInTheFolderIsListedAsGoneWithoutHavingBeenLoaded) {
+  Release(1);
+  Release(2);
+  manager_->SetPins("digits", {.keep = {1}, .exclude = {2}});
+  ApplyAndSettle();
+  EXPECT_EQ(Ready(), "1 ");
+  EXPECT_EQ(StatusOf(2).state, VersionState::kGone);
+  EXPECT_TRUE(StatusOf(2).in_folder);
+  RemoveModelVersion(dir_.path(), "digits", 2);
+  Settle();
+  EXPECT_EQ(manager_->GetStatus("digits")->versions.size(), 1u);
 }
 
 TEST_F(LifecycleTest, VersionsGoneAreListedUntil32NewerOnesExist) {

@@ -374,7 +374,7 @@ std::string ModelMachine::Note() const {
     any = any || entry.folder_there;
     bool waiting = entry.shown.state == VersionState::kNew && entry.folder_there && !entry.complete;
     if (waiting) notes.push_back(StrCat(version, ": ", entry.shown.status.message()));
-    if (entry.changed_since) {
+    if (entry.changed_since && InMemory(entry.shown.state)) {
       notes.push_back(StrCat(version,
                              ": its files changed after it was loaded; it is served as it was. "
                              "Release a new version instead"));
@@ -388,7 +388,8 @@ std::string ModelMachine::Note() const {
   }
   if (listed_once_ && !any && list_error_.empty()) {
     notes.push_back(
-        StrCat("no version yet: ", config_->path, " holds no folder with a number for its name"));
+        StrCat("no version yet: ", config_->path,
+               " holds no folder with a number for its name; add one or remove the model"));
   }
   for (int64_t version : pins_.keep) {
     auto it = entries_.find(version);
@@ -407,12 +408,17 @@ std::string ModelMachine::Note() const {
 
 ModelStatus ModelMachine::GetStatus() const {
   ModelStatus status{.name = config_->name, .path = config_->path, .note = Note()};
+  status.settled = settled_;
   int newer = 0;
   for (auto it = entries_.rbegin(); it != entries_.rend(); ++it) {
     const Entry& entry = it->second;
-    if (!entry.listed) continue;
+    bool rejected = entry.folder_there && pins_.exclude.contains(it->first);
+    if (!entry.listed && !rejected) continue;
     if (entry.shown.state == VersionState::kGone && newer >= kGoneVersionsListed) continue;
     status.versions.push_back(entry.shown);
+    VersionStatus& shown = status.versions.back();
+    shown.in_folder = entry.folder_there;
+    if (!entry.listed && shown.state == VersionState::kNew) shown.state = VersionState::kGone;
     ++newer;
   }
   std::reverse(status.versions.begin(), status.versions.end());

@@ -110,15 +110,19 @@ struct VersionStatus {
   std::string execution;  ///< "inline" or "pool", once measured
   Duration warm_cost{};
   int64_t memory_bytes = 0;  ///< growth of the process's resident memory over the load; an estimate
+  bool in_folder = false;    ///< its folder was there when the store was last listed
 };
 
 struct ModelStatus {
   std::string name;
   std::string path;
   /// Ascending. Versions that were never wanted are not listed, those gone until 32 newer ones are.
+  /// A version in the folder that VersionPins::exclude names is listed as gone, also when this
+  /// process has never loaded it.
   std::vector<VersionStatus> versions;
   std::map<std::string, int64_t> labels;
-  std::string note;  ///< e.g. "3: waiting for manifest.json (still being copied?)"
+  std::string note;      ///< e.g. "3: waiting for manifest.json (still being copied?)"
+  bool settled = false;  ///< it has had a ready version, or all that are wanted failed for good
 };
 
 /// What a rollout asks of the lifecycle: these stay whatever the policy says, those are not to be
