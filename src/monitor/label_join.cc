@@ -14,6 +14,9 @@ std::string KeyOf(const std::string& request_id, uint32_t row) {
   return key;
 }
 
+/// Also "nan" and "inf", which a model of numbers answers when it goes wrong.
+bool IsNumber(std::string_view text) { return ParseDouble(text).has_value(); }
+
 double UnitInterval(std::string_view request_id) {
   uint64_t h = std::hash<std::string_view>()(request_id);
   h = (h ^ (h >> 31)) * 0xbf58476d1ce4e5b9ull;
@@ -44,6 +47,19 @@ void JoinSampler::Roll(SteadyTime now) {
   interval_start_ = now;
 }
 
+void LabelJoin::Learn(const KeptPrediction& prediction) {
+  Kinds& kinds = kinds_[prediction.model];
+  (IsNumber(prediction.predicted) ? kinds.number : kinds.text) = true;
+}
+
+/// Not when all that the model answers are numbers and the label is none, or the other way round. A
+/// model whose classes are some of each ("0", "1", "unknown") can be wrong in either way.
+bool LabelJoin::Comparable(const KeptPrediction& prediction, const std::string& label) const {
+  auto it = kinds_.find(prediction.model);
+  if (it == kinds_.end() || (it->second.number && it->second.text)) return true;
+  return IsNumber(label) == it->second.number;
+}
+
 LabelJoin::Entry& LabelJoin::Remember(std::string key, Entry entry) {
   auto [it, fresh] = memory_.try_emplace(key, std::move(entry));
   if (fresh) {
@@ -61,6 +77,7 @@ void LabelJoin::AddPrediction(KeptPrediction prediction, WallTime wall, SteadyTi
   // An id used twice belongs to its first prediction: a label cannot say which one it means.
   if (memory_.contains(key)) return;
   predictions_.push_back(prediction);
+  Learn(prediction);
   Entry& entry = Remember(key, Entry{std::move(prediction), now, false, false, {}});
   if (waiting_.empty()) return;
   auto [first, last] = waiting_.equal_range(key);
@@ -95,6 +112,10 @@ void LabelJoin::Join(Entry& entry, const GroundTruth& label, WallTime wall, Stea
     ++counters_.late;
     return;
   }
+  if (!Comparable(p, label.label)) {
+    ++counters_.mismatched;  // and the row goes on waiting for a label that fits
+    return;
+  }
   ++counters_.joined;
   entry.labelled = true;
   entry.label = label.label;
@@ -117,6 +138,7 @@ Result<bool> LabelJoin::LookUp(Database* database, const GroundTruth& label, Wal
     if (!found->has_value()) return false;
     StoredPrediction& stored = **found;
     bool labelled = stored.label.has_value();
+    Learn(stored.prediction);
     // Into memory, so that a second label sees the mark before the database has it.
     Entry& entry = Remember(std::move(key), Entry{std::move(stored.prediction), now, true, labelled,
                                                   stored.label.value_or("")});

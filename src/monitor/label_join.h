@@ -66,6 +66,7 @@ class LabelJoin {
     uint64_t duplicate = 0;
     uint64_t conflicting = 0;  ///< of the duplicates: with another value than the first
     uint64_t late = 0;
+    uint64_t mismatched = 0;  ///< text for a number or a number for text: no answer to compare
   };
 
   explicit LabelJoin(Limits limits) : limits_(limits) {}
@@ -101,6 +102,14 @@ class LabelJoin {
     SteadyTime until{};
   };
 
+  /// Which kinds of answers a model has given.
+  struct Kinds {
+    bool number = false;
+    bool text = false;
+  };
+
+  void Learn(const KeptPrediction& prediction);
+  bool Comparable(const KeptPrediction& prediction, const std::string& label) const;
   Entry& Remember(std::string key, Entry entry);
   void Join(Entry& entry, const GroundTruth& label, WallTime wall, SteadyTime now);
   /// True when the label has found its prediction in the database.
@@ -117,6 +126,7 @@ class LabelJoin {
   std::unordered_multimap<std::string, Waiting> waiting_;
   std::deque<std::pair<SteadyTime, std::string>>
       waiting_order_;  ///< may name labels that have been joined since, as many again at most
+  std::unordered_map<std::string, Kinds> kinds_;  ///< by model
   std::vector<Joined> joined_;
   std::vector<LabelMark> marks_;
   std::vector<KeptPrediction> predictions_;

@@ -73,6 +73,37 @@ TEST_F(LabelJoinTest, EveryLabelHasItsFullMinute) {
   EXPECT_EQ(join_.counters().unknown, 1u);
 }
 
+TEST_F(LabelJoinTest, ALabelOfAnotherKindIsNoWrongAnswer) {
+  Predict("r", "7");
+  Label("r", "setosa");
+  EXPECT_EQ(join_.counters().mismatched, 1u);
+  EXPECT_EQ(join_.counters().joined, 0u);
+  EXPECT_TRUE(join_.TakeJoined().empty());
+  EXPECT_TRUE(join_.TakeMarks().empty());
+  Label("r", "7.0");  // one that fits still counts
+  EXPECT_EQ(join_.counters().joined, 1u);
+  EXPECT_FALSE(join_.TakeJoined().at(0).wrong);
+  Predict("nan", "nan");
+  Label("nan", "7");
+  EXPECT_TRUE(join_.TakeJoined().at(0).wrong);
+}
+
+TEST_F(LabelJoinTest, ANumberForAModelOfTextsIsNoWrongAnswer) {
+  Predict("r", "setosa");
+  Label("r", "0");
+  EXPECT_EQ(join_.counters().mismatched, 1u);
+  Label("r", "virginica");
+  EXPECT_TRUE(join_.TakeJoined().at(0).wrong);
+}
+
+TEST_F(LabelJoinTest, AModelThatAnswersBothNumbersAndTextsCanBeWrongInEitherWay) {
+  Predict("r", "1");
+  Predict("s", "unknown");
+  Label("s", "0");
+  EXPECT_EQ(join_.counters().mismatched, 0u);
+  EXPECT_TRUE(join_.TakeJoined().at(0).wrong);
+}
+
 TEST(SameAnswerTest, ComparesNumbersAsNumbersAndLongOnesExactly) {
   EXPECT_TRUE(SameAnswer("7", "7.0"));
   EXPECT_TRUE(SameAnswer("cat", "cat"));

@@ -455,8 +455,10 @@ void Monitor::Impl::AddMetrics(Registry& registry) {
         MutexLock lock(state_mutex);
         return rings.dropped() + events_without_profile;
       }));
-  add("leadsman_monitor_labels_total", "Labels by what became of them.", MetricType::kCounter,
-      {"result"}, [this] {
+  add("leadsman_monitor_labels_total",
+      "Labels by what became of them: joined, unknown, duplicate, late, mismatched (text for a "
+      "model of numbers, or the other way round) or rejected.",
+      MetricType::kCounter, {"result"}, [this] {
         MutexLock lock(state_mutex);
         const auto& c = label_counters;
         return std::vector<MetricSample>{
@@ -464,6 +466,7 @@ void Monitor::Impl::AddMetrics(Registry& registry) {
             Sample({"unknown"}, static_cast<double>(c.unknown)),
             Sample({"duplicate"}, static_cast<double>(c.duplicate)),
             Sample({"late"}, static_cast<double>(c.late)),
+            Sample({"mismatched"}, static_cast<double>(c.mismatched)),
             Sample({"rejected"}, static_cast<double>(labels_rejected.load()))};
       });
   add("leadsman_monitor_labels_conflicting_total",
@@ -674,6 +677,7 @@ Monitor::Counters Monitor::counters() const {
   c.labels_duplicate = l.duplicate;
   c.labels_conflicting = l.conflicting;
   c.labels_late = l.late;
+  c.labels_mismatched = l.mismatched;
   c.labels_rejected = impl_->labels_rejected;
   c.labels_pending = impl_->labels_waiting;
   c.database_errors = impl_->lookup_errors + (impl_->writer ? impl_->writer->errors() : 0);

@@ -111,11 +111,13 @@ class Monitor final : public Sink {
     uint64_t labels_unknown = 0;  ///< no such prediction, or not among the kept share
     uint64_t labels_duplicate = 0;
     uint64_t labels_conflicting =
-        0;                         ///< of the duplicates: another value than the first, which stays
-    uint64_t labels_late = 0;      ///< after label_timeout
-    uint64_t labels_rejected = 0;  ///< malformed, or the queue was full
-    uint64_t labels_pending = 0;   ///< waiting for a prediction that may still be on its way
-    uint64_t database_errors = 0;  ///< failed transactions and lookups; they are retried
+        0;                     ///< of the duplicates: another value than the first, which stays
+    uint64_t labels_late = 0;  ///< after label_timeout
+    uint64_t labels_mismatched =
+        0;  ///< text where the model answers numbers, or the other way round: not compared
+    uint64_t labels_rejected = 0;     ///< malformed, or the queue was full
+    uint64_t labels_pending = 0;      ///< waiting for a prediction that may still be on its way
+    uint64_t database_errors = 0;     ///< failed transactions and lookups; they are retried
     uint64_t database_rows_lost = 0;  ///< given up because the database failed for too long
     Duration collector_cpu{};         ///< CPU time of the collector and database threads
   };
