@@ -133,13 +133,20 @@ class Controller final : public RolloutController {
     return Command(id, {RolloutCommand::Kind::kAbort, who});
   }
   Status StartRollout(const std::string& model, int64_t candidate) override;
+  std::string journal_problem() const override {
+    MutexLock lock(mutex_);
+    return journal_problem_;
+  }
 
  private:
+  /// What may wait for the journal, one of each a model.
+  enum class Owed { kRecord, kBegin, kTick };
+
   // On the ticking thread.
   void TakePlans();
   void Loop();
   void TickModel(const std::string& name, ManagedModel& model);
-  void WriteWhatIsOwed(ManagedModel& model);
+  void WriteWhatIsOwed(const std::string& name, ManagedModel& model);
   void ChooseStable(const std::string& name, ManagedModel& model);
   void SetStable(const std::string& name, ManagedModel& model, int64_t version, const char* why);
   void MaybeBegin(const std::string& name, ManagedModel& model);
@@ -157,7 +164,8 @@ class Controller final : public RolloutController {
   static DesiredTraffic Desired(const std::string& name, const ManagedModel& model);
   static ModelRecord After(const ModelRecord& before, const RolloutState& ended);
   void Publish(int64_t id, const RolloutState& shown);
-  bool Journaled(const Status& status);
+  bool Journaled(const std::string& model, Owed what, const Status& status);
+  void NoLongerOwed(const std::string& model, Owed what, const char* said);
 
   Status Command(int64_t id, RolloutCommand command);
   bool RunsLocked(const std::string& model) const REQUIRES(mutex_);
@@ -169,7 +177,9 @@ class Controller final : public RolloutController {
 
   // Confined to the ticking thread.
   std::map<std::string, ManagedModel> models_;
-  bool journal_down_ = false;
+  /// Writes that the journal has refused and not taken since. It is down until all of them are in or not wanted any more:
+  /// on a full disk small writes may go through while others are refused.
+  std::set<std::pair<std::string, Owed>> owed_;
 
   mutable Mutex mutex_;
   CondVar wake_;
@@ -180,6 +190,7 @@ class Controller final : public RolloutController {
   std::map<int64_t, RolloutView> views_ GUARDED_BY(mutex_);
   std::map<std::string, int64_t> stable_ GUARDED_BY(mutex_);
   std::map<std::pair<std::string, RolloutPhase>, uint64_t> verdicts_ GUARDED_BY(mutex_);
+  std::string journal_problem_ GUARDED_BY(mutex_);
   uint64_t journal_errors_ GUARDED_BY(mutex_) = 0;
   uint64_t actuator_errors_ GUARDED_BY(mutex_) = 0;
   double lateness_seconds_ GUARDED_BY(mutex_) = 0;
@@ -309,8 +320,9 @@ void Controller::Release(const std::string& name, ManagedModel& model) {
   if (model.record.stable != 0 || !model.record.rejected.empty() || model.record_unwritten) {
     model.record.stable = 0;
     model.record.rejected.clear();
-    model.record_unwritten = !Journaled(journal_->SaveModel(model.record));
+    model.record_unwritten = !Journaled(name, Owed::kRecord, journal_->SaveModel(model.record));
   }
+  NoLongerOwed(name, Owed::kBegin, "nothing waits for the rollout journal any more");
   MutexLock lock(mutex_);
   stable_.erase(name);
   requests_.erase(name);
@@ -321,7 +333,7 @@ void Controller::Release(const std::string& name, ManagedModel& model) {
 void Controller::TickModel(const std::string& name, ManagedModel& model) {
   model.seen = deps_.versions.Observe(name);
   model.seen_ready.insert(model.seen.ready.begin(), model.seen.ready.end());
-  WriteWhatIsOwed(model);
+  WriteWhatIsOwed(name, model);
   if (!model.running) {
     ChooseStable(name, model);
     MaybeBegin(name, model);
@@ -334,15 +346,17 @@ void Controller::TickModel(const std::string& name, ManagedModel& model) {
   stable_[name] = model.record.stable;
 }
 
-void Controller::WriteWhatIsOwed(ManagedModel& model) {
+void Controller::WriteWhatIsOwed(const std::string& name, ManagedModel& model) {
   if (model.unwritten) {
     const UnwrittenVerdict& verdict = *model.unwritten;
-    if (Journaled(journal_->AppendTick(verdict.id, verdict.input, verdict.output, model.record))) {
+    if (Journaled(name, Owed::kTick,
+                  journal_->AppendTick(verdict.id, verdict.input, verdict.output, model.record))) {
       model.unwritten.reset();
       model.record_unwritten = false;
+      NoLongerOwed(name, Owed::kRecord, "rollout journal can be written again");
     }
   } else if (model.record_unwritten) {
-    model.record_unwritten = !Journaled(journal_->SaveModel(model.record));
+    model.record_unwritten = !Journaled(name, Owed::kRecord, journal_->SaveModel(model.record));
   }
 }
 
@@ -353,7 +367,7 @@ void Controller::SetStable(const std::string& name, ManagedModel& model, int64_t
   model.record.stable = version;
   model.record.rejected.erase(version);
   model.stable_missing_since.reset();
-  model.record_unwritten = !Journaled(journal_->SaveModel(model.record));
+  model.record_unwritten = !Journaled(name, Owed::kRecord, journal_->SaveModel(model.record));
 }
 
 void Controller::ChooseStable(const std::string& name, ManagedModel& model) {
@@ -404,20 +418,28 @@ void Controller::MaybeBegin(const std::string& name, ManagedModel& model) {
       }
     }
   }
-  if (candidate != 0 && candidate != model.record.stable) Begin(name, model, candidate, *plan);
+  if (candidate != 0 && candidate != model.record.stable) {
+    Begin(name, model, candidate, *plan);
+  } else {
+    NoLongerOwed(name, Owed::kBegin, "nothing waits for the rollout journal any more");
+  }
 }
 
 void Controller::Begin(const std::string& name, ManagedModel& model, int64_t candidate,
                        const RolloutPlan& plan) {
   Result<int64_t> id = journal_->NextId();
-  if (!Journaled(id.status())) return;
+  if (!id.ok()) {
+    Journaled(name, Owed::kBegin, id.status());
+    return;
+  }
   ModelRecord record = model.record;
   record.rejected.erase(candidate);
   RolloutState first = BeginRollout(name, record.stable, candidate, plan, deps_.clock.Now());
   // No rollout without a journal: this is tried again at the next tick.
-  if (!Journaled(journal_->Begin(*id, first, record))) return;
+  if (!Journaled(name, Owed::kBegin, journal_->Begin(*id, first, record))) return;
   model.record = std::move(record);
   model.record_unwritten = false;
+  NoLongerOwed(name, Owed::kRecord, "rollout journal can be written again");
   model.running.emplace();
   model.running->id = *id;
   model.running->state = std::move(first);
@@ -509,7 +531,7 @@ void Controller::StepRunning(ManagedModel& model) {
   if (HasEnded(out.state.phase)) record = After(model.record, out.state);
 
   Status written = journal_->AppendTick(running.id, in, out, record);
-  if (!Journaled(written)) {
+  if (!Journaled(running.state.model, Owed::kTick, written)) {
     if (in.blocked.empty()) {
       in.blocked = StrCat("held: the journal cannot be written, nothing moves on until it can: ",
                           written.message());
@@ -525,8 +547,8 @@ void Controller::StepRunning(ManagedModel& model) {
     model.unwritten = UnwrittenVerdict{running.id, in, out};
   }
   running.last_tick = now;
-  if (stable_now) running.stable_base = std::move(stable_now);
-  if (candidate_now) running.candidate_base = std::move(candidate_now);
+  if (stable_now) running.stable_base = stable_now;
+  if (candidate_now) running.candidate_base = candidate_now;
   Commit(model, out);
 }
 
@@ -605,21 +627,31 @@ void Controller::ApplyTraffic(const std::string& name, ManagedModel& model) {
 
 // ---- what others see ----
 
-/// True when the journal took it. The first failure of a row is logged, and the recovery.
-bool Controller::Journaled(const Status& status) {
+/// True when the journal took it. Logged once when the first write is refused, and once when the last
+/// of those refused is in. Reading the journal says nothing of either.
+bool Controller::Journaled(const std::string& model, Owed what, const Status& status) {
   if (status.ok()) {
-    if (journal_down_) LOG_INFO("rollout journal can be written again");
-    journal_down_ = false;
+    NoLongerOwed(model, what, "rollout journal can be written again");
     return true;
   }
-  if (!journal_down_) {
+  if (owed_.empty()) {
     LOG_ERROR("rollout journal cannot be written: rollouts hold, harm still rolls back",
               {"status", status});
   }
-  journal_down_ = true;
+  owed_.emplace(model, what);
   MutexLock lock(mutex_);
+  journal_problem_ = StrCat(
+      "the rollout journal cannot be written: no rollout begins or moves on until it can, harm is ",
+      "still taken back: ", status.message());
   ++journal_errors_;
   return false;
+}
+
+void Controller::NoLongerOwed(const std::string& model, Owed what, const char* said) {
+  if (owed_.erase({model, what}) == 0 || !owed_.empty()) return;
+  LOG_INFO(said);
+  MutexLock lock(mutex_);
+  journal_problem_.clear();
 }
 
 void Controller::Publish(int64_t id, const RolloutState& shown) {

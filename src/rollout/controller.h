@@ -170,6 +170,10 @@ class RolloutController {
   /// Starts one for a version that was rejected or skipped earlier. ALREADY_EXISTS when one runs
   /// for this model.
   virtual Status StartRollout(const std::string& model, int64_t candidate) = 0;
+
+  /// Empty, or why something waits for the journal, in words for an operator: from the first write
+  /// that it refuses until the last of those refused is in.
+  virtual std::string journal_problem() const = 0;
 };
 
 }  // namespace leadsman

@@ -450,6 +450,33 @@ TEST_F(ControllerTest, WithoutAJournalNothingIsPromotedAndEvidenceIsNotLost) {
   EXPECT_TRUE(ReplayRollout(*journal, 1, nullptr).value().agrees);
 }
 
+TEST_F(ControllerTest, ARolloutThatCannotBeginIsSaidOnceUntilItHasBegun) {
+  Open(dir_.file("journal.db"));
+  Tick();
+  EXPECT_EQ(controller_->journal_problem(), "");
+  world_.observed.ready = {1, 2};
+  testing::internal::CaptureStderr();
+  {
+    WriteLock lock(dir_.file("journal.db"));
+    for (int i = 0; i < 3; ++i) {
+      Tick();  // reads the journal each time, which works
+      EXPECT_NE(controller_->journal_problem().find("cannot be written"), std::string::npos);
+    }
+    EXPECT_TRUE(controller_->List().empty());
+  }
+  Tick();
+  std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(controller_->List().size(), 1u);
+  EXPECT_EQ(controller_->journal_problem(), "");
+  auto count = [&](const std::string& text) {
+    int found = 0;
+    for (size_t at = log.find(text); at != std::string::npos; at = log.find(text, at + 1)) ++found;
+    return found;
+  };
+  EXPECT_EQ(count("rollout journal cannot be written"), 1) << log;
+  EXPECT_EQ(count("rollout journal can be written again"), 1) << log;
+}
+
 TEST_F(ControllerTest, WithoutAJournalHarmIsStillTakenBackAndWrittenLater) {
   world_.behaviour[2].wrong_rate = 0.5;
   BeginRollout();

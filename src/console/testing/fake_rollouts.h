@@ -51,6 +51,10 @@ class FakeRollouts final : public RolloutController {
     MutexLock lock(mutex_);
     history_[id] = std::move(ticks);
   }
+  void SetJournalProblem(std::string problem) {
+    MutexLock lock(mutex_);
+    journal_problem_ = std::move(problem);
+  }
   std::vector<std::string> calls() const {
     MutexLock lock(mutex_);
     return calls_;
@@ -90,6 +94,10 @@ class FakeRollouts final : public RolloutController {
     }
     return OkStatus();
   }
+  std::string journal_problem() const override {
+    MutexLock lock(mutex_);
+    return journal_problem_;
+  }
 
  private:
   Status Decide(const char* what, int64_t id, const std::string& who) {
@@ -106,6 +114,7 @@ class FakeRollouts final : public RolloutController {
   std::map<int64_t, RolloutView> views_ GUARDED_BY(mutex_);
   std::map<int64_t, std::vector<TickView>> history_ GUARDED_BY(mutex_);
   std::vector<std::string> calls_ GUARDED_BY(mutex_);
+  std::string journal_problem_ GUARDED_BY(mutex_);
 };
 
 }  // namespace leadsman
