@@ -230,9 +230,11 @@ struct AdminApi::Impl {
     if (deps.not_ready) reasons = deps.not_ready();
     if (deps.lifecycle.SettledOnce()) return reasons;
     for (const ModelStatus& model : deps.lifecycle.GetStatus()) {
+      if (model.settled) continue;
       bool ready = false;
       std::string why = model.note.empty() ? "no version found yet" : model.note;
       for (const VersionStatus& version : model.versions) {
+        if (version.state == VersionState::kGone) continue;
         ready = ready || version.state == VersionState::kReady;
         why = StrCat(version.version, ": ", VersionStateName(version.state),
                      version.status.ok() ? "" : StrCat(" (", version.status.message(), ")"));
@@ -284,7 +286,7 @@ struct AdminApi::Impl {
       models.push_back({{"name", model.name},
                         {"state", SummaryState(model)},
                         {"versions_ready", std::move(ready)},
-                        {"note", model.note}});
+                        {"note", NoteOf(model)}});
     }
     Json running = Json::array();
     if (deps.rollouts) {
@@ -299,6 +301,7 @@ struct AdminApi::Impl {
           {"ready", NotReady().empty()},
           {"models", std::move(models)},
           {"rollouts", std::move(running)},
+          {"rollout_journal", JournalJson()},
           {"monitor",
            deps.monitor ? console::CountersJson(deps.monitor->counters()) : Json(nullptr)}});
     return OkStatus();
@@ -324,10 +327,49 @@ struct AdminApi::Impl {
     return traffic;
   }
 
+  Json JournalJson() const {
+    if (!deps.rollouts) return nullptr;
+    std::string problem = deps.rollouts->journal_problem();
+    return {{"ok", problem.empty()}, {"reason", problem}};
+  }
+
+  /// The lifecycle's note, and the journal's trouble for a model with rollouts.
+  std::string NoteOf(const ModelStatus& model) const {
+    std::string problem = deps.rollouts ? deps.rollouts->journal_problem() : "";
+    if (problem.empty()) return model.note;
+    return model.note.empty() ? problem : StrCat(model.note, "; ", problem);
+  }
+
+  /// Why a version that could be loaded is not: its newest rollout ended with the stable one.
+  static std::string Rejection(const VersionStatus& version, const std::string& model,
+                               const std::vector<RolloutView>& rollouts) {
+    for (const RolloutView& rollout : rollouts) {
+      if (rollout.model != model || rollout.candidate != version.version) continue;
+      const char* how = rollout.phase == RolloutPhase::kRolledBack ? "rolled back"
+                        : rollout.phase == RolloutPhase::kAborted  ? "aborted"
+                                                                   : nullptr;
+      if (how == nullptr) return "";
+      std::string text =
+          StrCat("rejected: ", how, how[0] == 'a' ? " in" : " by", " rollout ", rollout.id);
+      if (version.in_folder) {
+        text +=
+            StrCat("; `leadsman rollout start ", model, " ", version.version, "` tries it again");
+      }
+      return text;
+    }
+    return "";
+  }
+
   Json ModelJson(const ModelStatus& model) const {
     console::Traffic traffic = TrafficOf(model);
+    std::vector<RolloutView> rollouts;
+    if (deps.rollouts) rollouts = deps.rollouts->List();
     Json versions = Json::array();
-    for (const VersionStatus& version : model.versions) {
+    for (VersionStatus version : model.versions) {
+      if (version.state == VersionState::kGone && version.status.ok()) {
+        std::string why = Rejection(version, model.name, rollouts);
+        if (!why.empty()) version.status = FailedPreconditionError(std::move(why));
+      }
       if (deps.monitor) {
         VersionTotals totals = deps.monitor->Totals(model.name, version.version);
         versions.push_back(console::VersionJson(version, traffic, &totals));
@@ -337,7 +379,7 @@ struct AdminApi::Impl {
     }
     return {{"name", model.name},
             {"path", model.path},
-            {"note", model.note},
+            {"note", NoteOf(model)},
             {"labels", model.labels},
             {"traffic", console::TrafficJson(traffic)},
             {"versions", std::move(versions)}};

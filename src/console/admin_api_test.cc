@@ -93,6 +93,31 @@ TEST_F(AdminApiTest, ShowsTheServerAtAGlance) {
   ASSERT_EQ(status["rollouts"].size(), 1u);
   EXPECT_EQ(status["rollouts"][0]["id"], 1);
   EXPECT_TRUE(status["monitor"].is_object());
+  EXPECT_EQ(status["rollout_journal"], Json({{"ok", true}, {"reason", ""}}));
+  EXPECT_EQ(Get("/api/v1/rollouts/2")["share"], 1.0);
+  EXPECT_EQ(Get("/api/v1/rollouts/1")["share"], 0.25);
+}
+
+TEST_F(AdminApiTest, SaysThatTheRolloutJournalCannotBeWritten) {
+  fixture_.LoadModels();
+  fixture_.rollouts.SetJournalProblem("the disk is full");
+  Json status = Get("/api/v1/status");
+  EXPECT_EQ(status["rollout_journal"], Json({{"ok", false}, {"reason", "the disk is full"}}));
+  EXPECT_EQ(status["models"][0]["note"], "the disk is full");
+  EXPECT_EQ(Get("/api/v1/models/digits")["note"], "the disk is full");
+}
+
+TEST_F(AdminApiTest, SaysWhyARejectedVersionIsGone) {
+  fixture_.LoadModels();
+  RolloutView rollout = FakeRollouts::Example(2);
+  rollout.phase = RolloutPhase::kRolledBack;
+  fixture_.rollouts.Put(rollout);
+  EXPECT_EQ(Get("/api/v1/models/digits")["versions"][1]["reason"], "") << "it is ready";
+  fixture_.Reject(2);
+  Json version = Get("/api/v1/models/digits")["versions"][1];
+  EXPECT_EQ(version["state"], "gone");
+  EXPECT_EQ(version["reason"],
+            "rejected: rolled back by rollout 2; `leadsman rollout start digits 2` tries it again");
 }
 
 TEST_F(AdminApiTest, SetsLabelsOnReadyVersionsOnly) {

@@ -91,6 +91,8 @@ Json GateJson(const GateView& gate) {
 Json RolloutJson(const RolloutView& rollout) {
   Json gates = Json::array();
   for (const GateView& gate : rollout.gates) gates.push_back(GateJson(gate));
+  // The engine wants no share for a candidate that has become the stable version: it has all of it.
+  const double share = rollout.phase == RolloutPhase::kPromoted ? 1 : rollout.share;
   return {{"id", rollout.id},
           {"model", rollout.model},
           {"stable", rollout.stable},
@@ -98,7 +100,7 @@ Json RolloutJson(const RolloutView& rollout) {
           {"phase", RolloutPhaseName(rollout.phase)},
           {"step", rollout.step},
           {"step_count", rollout.step_count},
-          {"share", rollout.share},
+          {"share", share},
           {"started", TimeJson(rollout.started)},
           {"ended", TimeJson(rollout.ended)},
           {"reason", rollout.reason},
@@ -139,6 +141,7 @@ Json CountersJson(const Monitor::Counters& c) {
           {"labels_unknown", c.labels_unknown},
           {"labels_duplicate", c.labels_duplicate},
           {"labels_late", c.labels_late},
+          {"labels_mismatched", c.labels_mismatched},
           {"labels_pending", c.labels_pending},
           {"database_errors", c.database_errors}};
 }

@@ -76,6 +76,15 @@ class AdminFixture {
     CHECK(BothReady());
   }
 
+  /// Version `version` excluded by a verdict, and gone.
+  void Reject(int64_t version) {
+    lifecycle_->SetPins("digits", {.keep = {1}, .exclude = {version}});
+    MutexLock lock(mutex_);
+    for (int i = 0; i < 500 && !IsGone(version); ++i)
+      changed_.WaitFor(mutex_, std::chrono::milliseconds(20));
+    CHECK(IsGone(version));
+  }
+
   std::string url() const { return "http://127.0.0.1:" + std::to_string(server_->port()); }
   net::ClientResponse Call(const std::string& method, const std::string& path,
                            const std::string& body = "") {
@@ -94,6 +103,14 @@ class AdminFixture {
   std::unique_ptr<AdminApi> api;
 
  private:
+  bool IsGone(int64_t version) const {
+    auto status = lifecycle_->GetStatus("digits");
+    if (!status.ok()) return false;
+    for (const VersionStatus& v : status->versions) {
+      if (v.version == version) return v.state == VersionState::kGone;
+    }
+    return false;
+  }
   bool BothReady() const {
     auto status = lifecycle_->GetStatus("digits");
     int ready = 0;
