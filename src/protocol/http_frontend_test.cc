@@ -23,7 +23,7 @@ Status Echo(int64_t, std::span<const TensorView> inputs, std::vector<Tensor>& ou
   outputs[0].shape() = in.shape;
   if (in.type == DataType::kBytes) {
     for (std::string_view text : in.as<std::string_view>()) outputs[0].PushString(text);
-  } else {
+  } else if (in.element_count > 0) {  // memcpy takes no null pointer, not even for nothing
     std::memcpy(outputs[0].Extend(static_cast<size_t>(in.element_count)), in.data, in.byte_size());
   }
   for (size_t i = 1; i < outputs.size() && i < inputs.size(); ++i) {
