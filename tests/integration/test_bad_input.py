@@ -203,6 +203,20 @@ def test_port_taken_says_so(server, tmp_path):
     still_serves(server)
 
 
+def test_a_second_server_on_one_data_dir_is_refused(server, repository):
+    data = server.config["data_dir"]
+    second = subprocess.run([str(conftest.BINARY), "serve", "--model", f"digits={repository / 'digits'}", "--address",
+                             "127.0.0.1", "--port", "0", "--admin-port", "0", "--data-dir", data],
+                            capture_output=True, text=True, timeout=20)
+    assert second.returncode == 1
+    assert f"data_dir {data} is in use by another leadsman (pid {server.process.pid})" in second.stderr, second.stderr
+    assert "--data-dir" in second.stderr
+    still_serves(server)
+    server.kill()  # the lock goes with the process
+    server.start()
+    still_serves(server)
+
+
 def test_bad_configuration_shows_all_errors_with_lines(tmp_path):
     path = tmp_path / "bad.yaml"
     path.write_text("server: {port: 99999}\nmodels:\n  - name: digits\n    pth: x\n    rollout:\n      steps:\n"
