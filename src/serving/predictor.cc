@@ -62,7 +62,7 @@ std::string Explain(const LifecycleManager& lifecycle, const std::string& model,
         StrCat(text.empty() ? "" : "; ", "version ", v.version, " is ", VersionStateName(v.state));
     if (!v.status.ok()) text += StrCat(" (", v.status.message(), ")");
   }
-  if (text.empty() && !status->note.empty()) text = status->note;
+  if (text.empty()) text = only ? NoteAbout(*status, *only) : status->note;
   return text;
 }
 
@@ -94,6 +94,25 @@ Rng& ThreadRng() {
 }
 
 }  // namespace
+
+std::string NoteAbout(const ModelStatus& model, int64_t version) {
+  if (model.versions.empty()) return model.note;
+  const std::string number = std::to_string(version);
+  std::string about;
+  for (std::string_view part : Split(model.note, ';')) {
+    part = Trim(part);
+    std::string_view rest = part;
+    bool names_it = part.starts_with(number + ":");
+    for (const std::string named = "version " + number; !names_it;) {
+      size_t at = rest.find(named);
+      if (at == std::string_view::npos) break;
+      rest.remove_prefix(at + named.size());
+      names_it = rest.empty() || rest[0] < '0' || rest[0] > '9';
+    }
+    if (names_it) about += StrCat(about.empty() ? "" : "; ", part);
+  }
+  return about;
+}
 
 void PredictionCall::Reset() {
   protocol = Protocol::kUnknown;

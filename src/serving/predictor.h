@@ -82,6 +82,11 @@ struct PredictionCall {
   void Reset();
 };
 
+/// What the model's note says to somebody who asked for a version that is not there: what is about
+/// that version; all of it when the model has no version at all. Notes on other versions and labels
+/// would only read as if they were the reason.
+std::string NoteAbout(const ModelStatus& model, int64_t version);
+
 /// Protocol-neutral prediction:
 ///   Admit (version choice, handle) → the protocol decodes against handle->model->signature() →
 ///   Execute → the protocol encodes `outputs` → Finish (counters, one PredictionEvent, handle given

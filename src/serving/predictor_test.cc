@@ -492,5 +492,18 @@ TEST_F(PredictorTest, MoreCallsAtOnceThanSlotsStillEachHaveAContext) {
   EXPECT_EQ(distinct.size(), 100u);
 }
 
+TEST(NoteAboutTest, SaysOnlyWhatIsAboutTheVersionAskedFor) {
+  ModelStatus model;
+  model.note =
+      "label blessed waits: version 1 is not ready; pinned version 12 is not in the folder";
+  EXPECT_EQ(NoteAbout(model, 9), model.note);  // no version at all: the note is why
+  model.versions.push_back({.version = 2, .state = VersionState::kReady});
+  EXPECT_EQ(NoteAbout(model, 9), "");
+  EXPECT_EQ(NoteAbout(model, 1), "label blessed waits: version 1 is not ready");
+  EXPECT_EQ(NoteAbout(model, 12), "pinned version 12 is not in the folder");
+  model.note = "3: waiting for manifest.json; 13: waiting for manifest.json";
+  EXPECT_EQ(NoteAbout(model, 3), "3: waiting for manifest.json");
+}
+
 }  // namespace
 }  // namespace leadsman

@@ -1,6 +1,7 @@
 #include "protocol/tfserving/status_json.h"
 
 #include "base/strings.h"
+#include "serving/predictor.h"
 
 namespace leadsman::tfserving {
 namespace {
@@ -66,8 +67,8 @@ Status AppendModelStatus(std::string& out, const ModelStatus& model, std::option
   if (first) {
     std::string what = only ? StrCat("version ", *only, " of model ", model.name)
                             : StrCat("any versions of model ", model.name);
-    return NotFoundError(
-        StrCat("Could not find ", what, model.note.empty() ? "" : "; ", model.note));
+    std::string note = only ? NoteAbout(model, *only) : model.note;
+    return NotFoundError(StrCat("Could not find ", what, note.empty() ? "" : "; ", note));
   }
   return OkStatus();
 }
