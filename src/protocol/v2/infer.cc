@@ -23,6 +23,16 @@ bool ReadText(JsonCursor& json, std::string_view field, std::string& out, std::s
   return true;
 }
 
+/// `error` of a body that was read as nothing but JSON. When binary data seems to be in it, what is
+/// wrong is that nobody said where it begins.
+Status LengthHint(const Status& error, std::string_view body, bool follows) {
+  bool binary = follows || body.find("\"binary_data_size\"") != std::string_view::npos;
+  if (!binary || error.message().find(InferCodec::kLengthField) != std::string_view::npos)
+    return error;
+  return {error.code(), StrCat(error.message(), "; when binary data follows the JSON, send ",
+                               InferCodec::kLengthField, " with the length of the JSON")};
+}
+
 template <typename Where>
 bool ReadShape(JsonCursor& json, Where where, Shape& shape) {
   shape.Clear();
@@ -137,7 +147,9 @@ Status InferCodec::Decode(std::string_view body, const Signature& signature, Pre
     }
     return json.Skip();
   });
-  if (!ok || !json.End()) return json.error();
+  const bool follows = ok && !json.End();
+  if (!json.error().ok())
+    return has_length_ ? json.error() : LengthHint(json.error(), text, follows);
   if (!inputs_found) {
     return InvalidArgumentError(
         StrCat("'inputs' is missing; the model's inputs are ", InputNames(signature)));
