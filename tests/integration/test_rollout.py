@@ -213,10 +213,23 @@ def test_ready_only_once_a_model_is(start, repository):
     wait_for("/readyz", lambda: server.get("/readyz").status_code == 200)
 
 
+def test_readiness_names_only_what_it_waits_for(start, repository):
+    models.release(repository, "broken", 1, b"this is not an ONNX file at all")
+    server = start(ready=False, models=[{"name": name, "path": str(repository / name), "load_retries": 0}
+                                        for name in ("digits", "broken")])
+    (repository / "digits").mkdir()
+    wait_for("the other to fail", lambda: any(v["state"] == "failed" for v in server.model("broken")["versions"]))
+    reasons = wait_for("the reason", lambda: [r for r in server.get("/readyz").json()["reasons"] if "remove the model" in r])
+    assert "digits" in reasons[0] and str(repository / "digits") in reasons[0], reasons
+    assert "broken" not in server.get("/readyz").text
+    models.release(repository, "digits", 1, models.classifier())
+    wait_for("/readyz", lambda: server.get("/readyz").status_code == 200)
+
+
 def test_disk_full_for_the_journal_holds_the_rollout_and_serves_on(start, repository, tmp_path):
     full = tmp_path / "small"
     full.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(full)], capture_output=True, text=True)
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(full)], capture_output=True, text=True)
     assert made.returncode == 0, f"this test needs the right to mount a small tmpfs: {made.stderr}"
     try:
         models.release(repository, "digits", 1, models.classifier())
@@ -239,10 +252,23 @@ def test_disk_full_for_the_journal_holds_the_rollout_and_serves_on(start, reposi
             errors = [line for line in server.get("/metrics").text.splitlines()
                       if line.startswith("leadsman_rollout_journal_errors_total")]
             assert errors and float(errors[0].split()[-1]) > 0
+            status = server.get("/api/v1/status").json()
+            assert not status["rollout_journal"]["ok"] and "full" in status["rollout_journal"]["reason"], status
+            assert "rollout journal" in server.model("digits")["note"]
+            assert server.log_text().count("rollout journal cannot be written: rollouts hold") == 1
+            assert "rollout journal can be written again" not in server.log_text()
             (full / "filler").unlink()
             verdict = wait_for("the verdict once there is room", lambda: ended(server, 2), timeout=60)
             assert verdict["phase"] == "rolled_back", verdict
+            wait_for("the journal to take what it had refused", lambda: server.get("/api/v1/status").json()["rollout_journal"]
+                     == {"ok": True, "reason": ""})
+            assert server.log_text().count("rollout journal can be written again") == 1
         assert traffic.failures == []
+        server.stop()
+        server.start()  # what was rejected is still said after a restart
+        shown = wait_for("version 2 to be listed", lambda: next(
+            (v for v in server.model("digits")["versions"] if v["version"] == 2), None))
+        assert shown["state"] == "gone" and "leadsman rollout start digits 2" in shown["reason"], shown
         server.stop()
     finally:
         subprocess.run(["umount", "-l", str(full)], check=False)
