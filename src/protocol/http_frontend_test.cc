@@ -80,6 +80,8 @@ class HttpFrontendTest : public ::testing::Test {
     pooled.run = Echo;
     world_.AddModel("pooled", {1}, "pooled").execution = ExecutionMode::kPool;
     world_.Start();
+    // Readiness is said a moment after the last version got ready.
+    world_.Await([&] { return world_.lifecycle().SettledOnce(); });
     HttpFrontend::Options options;
     options.plain.model = "iris";
     frontend_ = std::make_unique<HttpFrontend>(world_.predictor(), options);
