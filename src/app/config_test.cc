@@ -364,5 +364,12 @@ models:
   EXPECT_TRUE(MergeReloaded(running, running, true, true).needs_restart.empty());
 }
 
+TEST(ConfigTest, AMisspeltGateIsNotTakenForASecondOneOfItsDefaultKind) {
+  const std::string told = Errors(
+      "models:\n  - name: m\n    path: p\n    rollout: {gates: [{kind: eror}, {kind: errors}]}\n");
+  EXPECT_NE(told.find("gates[0].kind"), std::string::npos) << told;
+  EXPECT_EQ(told.find("already a gate"), std::string::npos) << told;
+}
+
 }  // namespace
 }  // namespace leadsman

@@ -87,8 +87,11 @@ void CheckPlan(const Plan& plan, schema::Problems& problems) {
   }
   std::set<Gate::Kind> kinds;
   for (size_t i = 0; i < plan.gates.size(); ++i) {
+    const std::string kind = StrCat("gates[", i, "].kind");
+    // A misspelt kind has been told already, and stands for the default here.
+    if (!problems.IsSound(kind)) continue;
     if (!kinds.insert(plan.gates[i].kind).second) {
-      problems.Add(StrCat("gates[", i, "].kind"), "there is already a gate of this kind");
+      problems.Add(kind, "there is already a gate of this kind");
     }
   }
   milliseconds planned{0};
