@@ -4,6 +4,7 @@
 CACHE="${LEADSMAN_CACHE:-$HOME/.cache/leadsman}"
 VENV="$CACHE/venv"
 BENCH_VENV="$CACHE/venv-bench"
+MODELS_VENV="$CACHE/venv-models"
 # Debian's own, by full name: a python3 found through PATH may be another one without venv or with other versions.
 SYSTEM_PYTHON=/usr/bin/python3
 export LEADSMAN_CACHE="$CACHE" LEADSMAN_RUNTIMES="$CACHE/runtimes"
@@ -84,22 +85,35 @@ need_runtimes() {
   tools/fetch_runtimes.sh
 }
 
-# make_venv <folder> <requirements file>: created anew whenever the file or the interpreter changes.
+# make_venv <folder> <requirements file> [pip option...]: created anew whenever the file or the interpreter changes.
 make_venv() {
   local folder="$1" requirements="$2" want have=""
+  shift 2
   want="$({ cat "$requirements"; "$SYSTEM_PYTHON" --version; } | sha256sum | cut -d' ' -f1)"
-  [[ -f $folder/.stamp ]] && have="$(cat "$folder/.stamp")"
-  [[ $want == "$have" ]] && return 0
-  say "creating the Python environment of $requirements in $folder"
-  rm -rf "$folder"
+  # One at a time: two builds on one machine share the cache.
   mkdir -p "$(dirname "$folder")"
-  "$SYSTEM_PYTHON" -m venv "$folder" || die "cannot create a virtual environment; is python3-venv installed?"
-  "$folder/bin/pip" install --quiet --disable-pip-version-check --no-input -r "$requirements" ||
-    die "pip could not install $requirements; is PyPI (or your mirror, see 'pip config') reachable?"
-  printf '%s' "$want" >"$folder/.stamp"
+  exec 8>"$folder.lock"
+  flock 8
+  [[ -f $folder/.stamp ]] && have="$(cat "$folder/.stamp")"
+  if [[ $want != "$have" ]]; then
+    say "creating the Python environment of $requirements in $folder"
+    rm -rf "$folder"
+    "$SYSTEM_PYTHON" -m venv "$folder" || die "cannot create a virtual environment; is python3-venv installed?"
+    "$folder/bin/pip" install --quiet --disable-pip-version-check --no-input "$@" -r "$requirements" ||
+      die "pip could not install $requirements; is PyPI (or your mirror, see 'pip config') reachable?"
+    printf '%s' "$want" >"$folder/.stamp"
+  fi
+  exec 8>&-
 }
 need_venv() { make_venv "$VENV" demo/requirements.txt; }
 need_bench_venv() { make_venv "$BENCH_VENV" bench/requirements.txt; }
+# The original runtimes of every model format, and the clients of the integration tests. Large: said before it starts.
+need_models_venv() {
+  if [[ ! -f $MODELS_VENV/.stamp ]]; then
+    say "the models' Python environment (TensorFlow, XGBoost, LightGBM, MLflow) is 0.6 GB to fetch and 2.6 GB on disk"
+  fi
+  make_venv "$MODELS_VENV" tests/requirements-models.txt --no-deps
+}
 
 # Debian's Prometheus, without installing it: the package would start a service on port 9090. Taken from the system if
 # it is there already; otherwise unpacked into the cache, where nothing starts by itself.

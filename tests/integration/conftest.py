@@ -16,6 +16,8 @@ sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(Path(__file__).parent))
 
 BINARY = Path(os.environ.get("LEADSMAN_BINARY", ROOT / "build/release/bin/leadsman"))
+# Has TensorFlow, XGBoost, LightGBM, MLflow, gRPC clients … (tests/requirements-models.txt); started as a process of its own.
+MODELS_PYTHON = Path(os.environ.get("LEADSMAN_MODELS_PYTHON", Path.home() / ".cache/leadsman/venv-models/bin/python"))
 
 
 def wait_for(what, condition, timeout=30.0, every=0.02):
@@ -131,6 +133,22 @@ def start(tmp_path):
         code = server.stop()
         if alive:
             assert code == 0, f"leadsman ended with {code}:\n{server.log_text()}"
+
+
+@pytest.fixture(scope="session")
+def models_python():
+    """models_python(script, *arguments) → what the script printed; it runs in the models' environment."""
+    if not MODELS_PYTHON.exists():
+        pytest.fail(f"{MODELS_PYTHON} is missing: run ./dev install test")
+
+    def run(script, *arguments, timeout=120):
+        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": ""}
+        done = subprocess.run([str(MODELS_PYTHON), str(script), *map(str, arguments)], capture_output=True, text=True,
+                              timeout=timeout, env=environment, check=False)
+        assert done.returncode == 0, f"{script} failed:\n{done.stdout[-2000:]}\n{done.stderr[-6000:]}"
+        return done.stdout
+
+    return run
 
 
 @pytest.fixture
