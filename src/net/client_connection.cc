@@ -1,0 +1,310 @@
+#include "net/client_connection.h"
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "base/fs.h"
+#include "base/mutex.h"
+#include "base/strings.h"
+
+namespace leadsman::net {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+struct AddrInfoDeleter {
+  void operator()(addrinfo* info) const { freeaddrinfo(info); }
+};
+using Addresses = std::unique_ptr<addrinfo, AddrInfoDeleter>;
+
+/// The resolver knows no deadline: a name is looked up by a thread of its own, which is left to itself when it takes too
+/// long. So many may be left at once.
+constexpr int kMaxLookups = 64;
+std::atomic<int> lookups{0};
+
+struct Lookup {
+  std::string host, port;
+  Mutex mutex;
+  CondVar done_changed;
+  bool done GUARDED_BY(mutex) = false;
+  int error GUARDED_BY(mutex) = 0;
+  Addresses found GUARDED_BY(mutex);
+};
+
+int LookUp(const std::string& host, const std::string& port, int flags, Addresses& found) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = flags;
+  addrinfo* list = nullptr;
+  int error = getaddrinfo(host.c_str(), port.c_str(), &hints, &list);
+  found.reset(list);
+  return error;
+}
+
+Result<Addresses> Resolve(const Url& url, Clock::time_point deadline) {
+  auto cannot_find = [&](std::string_view why) {
+    return UnavailableError(StrCat("cannot find host ", url.host, " (port ", url.port, "): ", why));
+  };
+  Addresses found;
+  if (LookUp(url.host, url.port, AI_NUMERICHOST | AI_NUMERICSERV, found) == 0) return found;
+  if (lookups.fetch_add(1) >= kMaxLookups) {
+    lookups.fetch_sub(1);
+    return cannot_find("too many names are being looked up; is the name server there?");
+  }
+  auto lookup = std::make_shared<Lookup>();
+  lookup->host = url.host;
+  lookup->port = url.port;
+  try {
+    std::thread([lookup] {
+      Addresses addresses;
+      int error = LookUp(lookup->host, lookup->port, AI_NUMERICSERV, addresses);
+      MutexLock lock(lookup->mutex);
+      lookup->error = error;
+      lookup->found = std::move(addresses);
+      lookup->done = true;
+      lookups.fetch_sub(1);
+      lookup->done_changed.NotifyAll();
+    }).detach();
+  } catch (const std::system_error&) {
+    lookups.fetch_sub(1);
+    return cannot_find("no thread could be started");
+  }
+  MutexLock lock(lookup->mutex);
+  while (!lookup->done) {
+    const auto left = deadline - Clock::now();
+    if (left <= Clock::duration::zero()) {
+      return DeadlineExceededError(StrCat("the address of ", url.host, " was not found in time"));
+    }
+    (void)lookup->done_changed.WaitFor(lookup->mutex, left);
+  }
+  if (lookup->error != 0) return cannot_find(gai_strerror(lookup->error));
+  return std::move(lookup->found);
+}
+
+/// True when the descriptor is ready, false when the time has come.
+bool Ready(int fd, short events, Clock::time_point until) {
+  for (;;) {
+    auto left = std::chrono::ceil<milliseconds>(until - Clock::now()).count();
+    pollfd p{fd, events, 0};
+    int ready = poll(&p, 1, left <= 0 ? 0 : int(std::min<int64_t>(left, 1 << 30)));
+    if (ready > 0) return true;
+    if (ready < 0 && errno == EINTR) continue;
+    if (left <= 0) return false;
+  }
+}
+
+/// The connected socket, or -errno; ETIMEDOUT when `until` has come.
+int ConnectTo(const addrinfo& address, Clock::time_point until) {
+  int fd = socket(address.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return -errno;
+  int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  int error = connect(fd, address.ai_addr, address.ai_addrlen) == 0 ? 0 : errno;
+  if (error == EINPROGRESS) {
+    if (Ready(fd, POLLOUT, until)) {
+      socklen_t size = sizeof(error);
+      getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+    } else {
+      error = ETIMEDOUT;
+    }
+  }
+  if (error == 0) return fd;
+  close(fd);
+  return -error;
+}
+
+ClientConnection::Io FromTls(TlsStream::Outcome outcome) {
+  switch (outcome) {
+    case TlsStream::Outcome::kOk:
+      return ClientConnection::Io::kOk;
+    case TlsStream::Outcome::kWantRead:
+      return ClientConnection::Io::kWantRead;
+    case TlsStream::Outcome::kWantWrite:
+      return ClientConnection::Io::kWantWrite;
+    case TlsStream::Outcome::kClosed:
+      return ClientConnection::Io::kEnd;
+    case TlsStream::Outcome::kFailed:
+      break;
+  }
+  return ClientConnection::Io::kLost;
+}
+
+ClientConnection::Io FromErrno(ClientConnection::Io when_blocked) {
+  return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? when_blocked
+                                                                   : ClientConnection::Io::kLost;
+}
+
+Status LoadTrust(SSL_CTX* context, const TlsClientOptions& options) {
+  if (options.ca_file.empty()) {
+    if (SSL_CTX_set_default_verify_paths(context) == 1) return OkStatus();
+    return FailedPreconditionError(
+        StrCat("the system's certificate authorities cannot be read: ", TakeSslError()));
+  }
+  // OpenSSL's own message for a missing file is "system lib".
+  RETURN_IF_ERROR(Annotate(StampOf(options.ca_file).status(), "ca_file"));
+  if (SSL_CTX_load_verify_locations(context, options.ca_file.c_str(), nullptr) == 1) {
+    return OkStatus();
+  }
+  return InvalidArgumentError(
+      StrCat("ca_file ", options.ca_file, " has no certificates in PEM: ", TakeSslError()));
+}
+
+Status LoadIdentity(SSL_CTX* context, const TlsClientOptions& options) {
+  if (options.cert_file.empty() && options.key_file.empty()) return OkStatus();
+  if (options.cert_file.empty() || options.key_file.empty()) {
+    return InvalidArgumentError("cert_file and key_file go together: give both or none");
+  }
+  RETURN_IF_ERROR(Annotate(StampOf(options.cert_file).status(), "cert_file"));
+  RETURN_IF_ERROR(Annotate(StampOf(options.key_file).status(), "key_file"));
+  if (SSL_CTX_use_certificate_chain_file(context, options.cert_file.c_str()) != 1) {
+    return InvalidArgumentError(
+        StrCat("cert_file ", options.cert_file, " is no certificate in PEM: ", TakeSslError()));
+  }
+  if (SSL_CTX_use_PrivateKey_file(context, options.key_file.c_str(), SSL_FILETYPE_PEM) != 1) {
+    return InvalidArgumentError(StrCat("key_file ", options.key_file,
+                                       " is not the certificate's key in PEM: ", TakeSslError()));
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const TlsClient>> TlsClient::Create(const TlsClientOptions& options) {
+  ERR_clear_error();
+  SslContext context(SSL_CTX_new(TLS_client_method()));
+  if (!context) return ResourceExhaustedError(StrCat("no TLS context: ", TakeSslError()));
+  SSL_CTX* c = context.get();
+  SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION);
+  SSL_CTX_set_read_ahead(c, 1);
+  SSL_CTX_set_verify(c, options.verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nullptr);
+  if (options.verify) RETURN_IF_ERROR(LoadTrust(c, options));
+  RETURN_IF_ERROR(LoadIdentity(c, options));
+  static constexpr unsigned char kProtocols[] = "\x08http/1.1";
+  SSL_CTX_set_alpn_protos(c, kProtocols, sizeof(kProtocols) - 1);
+  return std::shared_ptr<const TlsClient>(std::make_shared<TlsClientContext>(std::move(context)));
+}
+
+Result<std::unique_ptr<ClientConnection>> ClientConnection::Open(const Url& url,
+                                                                 const TlsClientContext* tls,
+                                                                 const ExchangeLimits& limits) {
+  ASSIGN_OR_RETURN(Addresses found, Resolve(url, limits.deadline));
+  int left = 0;
+  for (addrinfo* a = found.get(); a != nullptr; a = a->ai_next) ++left;
+  int error = 0;
+  for (addrinfo* a = found.get(); a != nullptr; a = a->ai_next, --left) {
+    // An address that does not answer must not use up the time of those behind it.
+    const auto now = Clock::now();
+    auto until = now + std::max(limits.deadline - now, Clock::duration::zero()) / left;
+    if (limits.idle.count() > 0) until = std::min(until, now + limits.idle);
+    int fd = ConnectTo(*a, until);
+    if (fd < 0) {
+      error = -fd;
+      continue;
+    }
+    std::unique_ptr<ClientConnection> connection(new ClientConnection(fd, url.authority));
+    if (url.https) RETURN_IF_ERROR(connection->ShakeHands(url, *tls, limits));
+    return connection;
+  }
+  if (error == ETIMEDOUT && (limits.idle.count() > 0 || Clock::now() >= limits.deadline)) {
+    return DeadlineExceededError(
+        StrCat("cannot connect to ", url.host, " port ", url.port, " in time"));
+  }
+  return UnavailableError(
+      StrCat("cannot connect to ", url.host, " port ", url.port, ": ", strerror(error)));
+}
+
+ClientConnection::~ClientConnection() {
+  if (tls_) tls_->SendCloseNotify();
+  close(socket_);
+}
+
+Status ClientConnection::ShakeHands(const Url& url, const TlsClientContext& tls,
+                                    const ExchangeLimits& limits) {
+  tls_ = std::make_unique<TlsStream>(tls.context(), socket_, false, url.host);
+  if (!tls_->valid()) {
+    return InvalidArgumentError(StrCat("no TLS connection to host ", url.host,
+                                       " can be made; is it a host's name or an address?"));
+  }
+  for (;;) {
+    switch (tls_->Handshake()) {
+      case TlsStream::Outcome::kOk:
+        return OkStatus();
+      case TlsStream::Outcome::kWantRead:
+        RETURN_IF_ERROR(Await(POLLIN, limits));
+        break;
+      case TlsStream::Outcome::kWantWrite:
+        RETURN_IF_ERROR(Await(POLLOUT, limits));
+        break;
+      case TlsStream::Outcome::kClosed:
+        return UnavailableError(StrCat("TLS with ", url.host, " port ", url.port,
+                                       " failed: the connection ended without a word"));
+      case TlsStream::Outcome::kFailed: {
+        const bool distrust = SSL_get_verify_result(tls_->handle()) != X509_V_OK;
+        std::string message =
+            StrCat("TLS with ", url.host, " port ", url.port, " failed: ", tls_->error());
+        if (!distrust) return UnavailableError(std::move(message));
+        return FailedPreconditionError(
+            message +=
+            "; give the certificate of the authority that signed it as ca_file, and use "
+            "a host's name that the certificate is for");
+      }
+    }
+  }
+}
+
+ClientConnection::Io ClientConnection::Read(char* out, size_t room, size_t* bytes) {
+  if (tls_) return FromTls(tls_->Read(out, room, bytes));
+  ssize_t n = recv(socket_, out, room, MSG_DONTWAIT);
+  *bytes = n > 0 ? size_t(n) : 0;
+  if (n > 0) return Io::kOk;
+  return n == 0 ? Io::kEnd : FromErrno(Io::kWantRead);
+}
+
+ClientConnection::Io ClientConnection::Write(std::string_view data, size_t* bytes) {
+  if (tls_) return FromTls(tls_->Write(data, bytes));
+  ssize_t n = send(socket_, data.data(), data.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  *bytes = n > 0 ? size_t(n) : 0;
+  return n >= 0 ? Io::kOk : FromErrno(Io::kWantWrite);
+}
+
+Status ClientConnection::Await(short events, const ExchangeLimits& limits) const {
+  auto until = limits.deadline;
+  if (limits.idle.count() > 0) until = std::min(until, Clock::now() + limits.idle);
+  if (Ready(socket_, events, until)) return OkStatus();
+  if (Clock::now() >= limits.deadline) {
+    return DeadlineExceededError(StrCat("no answer from ", authority_, " in time"));
+  }
+  return DeadlineExceededError(
+      StrCat(authority_, " sent nothing for ", limits.idle.count(), " ms"));
+}
+
+bool ClientConnection::IsQuiet() {
+  if (!tls_) {
+    char byte;
+    return recv(socket_, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+           (errno == EAGAIN || errno == EWOULDBLOCK);
+  }
+  // Session tickets may have come behind the last answer: they are read over here. A byte of an answer that nobody has
+  // asked for ends the connection just as its end does.
+  char byte;
+  size_t bytes = 0;
+  return tls_->Read(&byte, 1, &bytes) == TlsStream::Outcome::kWantRead;
+}
+
+}  // namespace leadsman::net

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+
+// Internal to this room: what client and server share of OpenSSL, whose headers stay in the .cc files.
+
+struct ssl_st;
+struct ssl_ctx_st;
+
+namespace leadsman::net {
+
+struct SslContextDeleter {
+  void operator()(ssl_ctx_st* context) const;
+};
+using SslContext = std::unique_ptr<ssl_ctx_st, SslContextDeleter>;
+
+/// What went wrong last on this thread, in OpenSSL's words, and forgets it: "certificate has expired".
+std::string TakeSslError();
+
+/// TLS over a non-blocking socket that somebody else owns and waits for. Never blocks, never raises
+/// SIGPIPE. Externally synchronised. After kClosed and kFailed only error() may be asked.
+class TlsStream {
+ public:
+  enum class Outcome {
+    kOk,
+    kWantRead,   ///< again when the socket can be read
+    kWantWrite,  ///< again, with the same bytes, when it can be written
+    kClosed,     ///< the peer has said that it sends no more
+    kFailed,
+  };
+  /// `host` is what a client asks for and checks the certificate against; empty for a server.
+  TlsStream(ssl_ctx_st* context, int socket, bool server, const std::string& host = "");
+  ~TlsStream();
+  TlsStream(const TlsStream&) = delete;
+  TlsStream& operator=(const TlsStream&) = delete;
+
+  /// False when there was no memory for it.
+  bool valid() const { return ssl_ != nullptr; }
+  Outcome Handshake();
+  /// `*bytes` is what has been taken: less than asked for is no failure.
+  Outcome Read(char* out, size_t room, size_t* bytes);
+  Outcome Write(std::string_view bytes, size_t* taken);
+  /// Bytes have been read from the socket and not yet been given out; maybe not a whole record.
+  bool HasPending() const;
+  /// Tells the peer that no more is sent, if the socket takes it at once.
+  void SendCloseNotify();
+  /// In words, of the latest kFailed.
+  const std::string& error() const { return error_; }
+  bool resumed() const;
+  ssl_st* handle() { return ssl_; }
+
+ private:
+  Outcome OutcomeOf(int result);
+
+  ssl_st* ssl_;
+  bool failed_ = false;
+  std::string error_;
+};
+
+}  // namespace leadsman::net
