@@ -1,7 +1,10 @@
 #include "serving/metrics.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
+
+#include "base/strings.h"
 
 namespace leadsman {
 namespace {
@@ -132,9 +135,46 @@ ServingMetrics::Cells& ServingMetrics::CellsOf(Shard& shard, const ServableVersi
 
 void ServingMetrics::Started() { MyShard().started.Add(1); }
 
+void ServingMetrics::BatchCells::Record(const RequestTimes& times) {
+  count.Add(1);
+  input_ns.Add(times.input_ns);
+  infer_ns.Add(times.compute_ns);
+  output_ns.Add(times.output_ns);
+}
+
+void ServingMetrics::CountExecution(Cells& cells, const ServableVersion& version,
+                                    const RequestTimes& times) {
+  cells.executions.Add(1);
+  const uint32_t size = times.executed_rows;
+  if (size == 1) return cells.of_one.Record(times);
+  if (size <= kSmallBatch) {
+    auto* several = cells.of_several.load(std::memory_order_relaxed);
+    if (several == nullptr) {
+      several = new std::array<BatchCells, kSmallBatch>();
+      // Release: a reader that sees the pointer sees the zeros behind it.
+      cells.of_several.store(several, std::memory_order_release);
+    }
+    return (*several)[size - 1].Record(times);
+  }
+  MutexLock lock(mutex_);
+  auto& sizes = large_batches_[VersionKey(version.model_name, std::to_string(version.version))];
+  auto it = sizes.find(size);
+  if (it == sizes.end()) {
+    if (sizes.size() >= kMaxBatchSizes) return;  // a client makes up sizes: not to be remembered
+    it = sizes.emplace(size, BatchStatistics{.batch_size = size}).first;
+  }
+  auto add = [](DurationStatistic& to, uint64_t ns) {
+    ++to.count;
+    to.ns += ns;
+  };
+  add(it->second.compute_input, times.input_ns);
+  add(it->second.compute_infer, times.compute_ns);
+  add(it->second.compute_output, times.output_ns);
+}
+
 void ServingMetrics::Finished(const ServableVersion* version, std::string_view model,
-                              Protocol protocol, StatusCode code, uint64_t latency_ns,
-                              uint64_t compute_ns, uint32_t rows) {
+                              Protocol protocol, StatusCode code, const RequestTimes& times,
+                              uint32_t rows, int64_t unix_ms) {
   Shard& shard = MyShard();
   auto count = [&](Cells& cells) {
     cells
@@ -145,9 +185,21 @@ void ServingMetrics::Finished(const ServableVersion* version, std::string_view m
   if (version != nullptr) {
     Cells& cells = CellsOf(shard, *version);
     count(cells);
-    cells.latency.Record(latency_ns);
-    if (compute_ns > 0) cells.compute.Record(compute_ns);
-    if (code == StatusCode::kOk) cells.rows.Add(rows);
+    cells.latency.Record(times.latency_ns);
+    if (times.compute_ns > 0) cells.compute.Record(times.compute_ns);
+    if (times.executed_rows > 0) CountExecution(cells, *version, times);
+    if (code == StatusCode::kOk) {
+      cells.rows.Add(rows);
+      cells.last_unix_ms.value.store(static_cast<uint64_t>(unix_ms), std::memory_order_relaxed);
+      cells.success_ns.Add(times.latency_ns);
+      cells.queue_ns.Add(times.queue_ns);
+      cells.input_ns.Add(times.input_ns);
+      cells.infer_ns.Add(times.compute_ns);
+      cells.output_ns.Add(times.output_ns);
+    } else {
+      cells.failed.Add(1);
+      cells.fail_ns.Add(times.latency_ns);
+    }
   } else {
     MutexLock lock(mutex_);
     auto it = unversioned_.find(model);
@@ -239,6 +291,70 @@ std::vector<MetricSample> ServingMetrics::ReadRows() const {
     samples.push_back(std::move(sample));
   }
   return samples;
+}
+
+void ServingMetrics::AddStatistics(const Cells& cells, ModelStatistics& sum,
+                                   std::map<uint64_t, BatchStatistics>& batches) const {
+  uint64_t ok = 0;
+  for (const auto& by_code : cells.requests) {
+    ok += by_code[static_cast<size_t>(StatusCode::kOk)].Get();
+  }
+  auto add = [](DurationStatistic& to, uint64_t count, uint64_t ns) {
+    to.count += count;
+    to.ns += ns;
+  };
+  sum.last_inference_unix_ms =
+      std::max(sum.last_inference_unix_ms, static_cast<int64_t>(cells.last_unix_ms.Get()));
+  sum.inference_count += cells.rows.Get();
+  sum.execution_count += cells.executions.Get();
+  add(sum.success, ok, cells.success_ns.Get());
+  add(sum.fail, cells.failed.Get(), cells.fail_ns.Get());
+  add(sum.queue, ok, cells.queue_ns.Get());
+  add(sum.compute_input, ok, cells.input_ns.Get());
+  add(sum.compute_infer, ok, cells.infer_ns.Get());
+  add(sum.compute_output, ok, cells.output_ns.Get());
+  auto batch = [&](uint64_t size, const BatchCells& from) {
+    uint64_t count = from.count.Get();
+    if (count == 0) return;
+    BatchStatistics& to = batches[size];
+    to.batch_size = size;
+    add(to.compute_input, count, from.input_ns.Get());
+    add(to.compute_infer, count, from.infer_ns.Get());
+    add(to.compute_output, count, from.output_ns.Get());
+  };
+  batch(1, cells.of_one);
+  // Acquire pairs with the release in CountExecution.
+  const auto* several = cells.of_several.load(std::memory_order_acquire);
+  for (size_t i = 0; several != nullptr && i < several->size(); ++i) batch(i + 1, (*several)[i]);
+}
+
+std::vector<ModelStatistics> ServingMetrics::Statistics(std::string_view model,
+                                                        std::optional<int64_t> version) const {
+  struct Sum {
+    ModelStatistics statistics;
+    std::map<uint64_t, BatchStatistics> batches;
+  };
+  std::map<std::pair<std::string, int64_t>, Sum> sums;
+  ForEachCells([&](const VersionKey& key, const Cells& cells) {
+    if (key.second.empty() || (!model.empty() && key.first != model)) return;
+    int64_t number = ParseInt64(key.second).value_or(0);
+    if (version && number != *version) return;
+    Sum& sum = sums[{key.first, number}];
+    AddStatistics(cells, sum.statistics, sum.batches);
+  });
+  std::vector<ModelStatistics> all;
+  MutexLock lock(mutex_);
+  for (auto& [key, sum] : sums) {
+    auto large = large_batches_.find({key.first, std::to_string(key.second)});
+    if (large != large_batches_.end()) {
+      for (const auto& [size, batch] : large->second) sum.batches.emplace(size, batch);
+    }
+    sum.statistics.model = key.first;
+    sum.statistics.version = key.second;
+    for (const auto& [size, batch] : sum.batches) sum.statistics.batches.push_back(batch);
+    all.push_back(std::move(sum.statistics));
+  }
+  return all;
 }
 
 double ServingMetrics::InFlight() const {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,9 +15,22 @@
 #include "base/status.h"
 #include "events/prediction_event.h"
 #include "lifecycle/types.h"
+#include "serving/model_statistics.h"
 #include "stats/registry.h"
 
 namespace leadsman {
+
+/// Where one request's time went.
+struct RequestTimes {
+  uint64_t latency_ns = 0;
+  uint64_t queue_ns = 0;    ///< from Execute until the model began with it
+  uint64_t input_ns = 0;    ///< putting its batch together
+  uint64_t compute_ns = 0;  ///< in the runtime; 0 when the model did not run
+  uint64_t output_ns = 0;   ///< taking its batch apart
+  /// Rows of the execution that it was part of, set on one of that execution's requests only: executions are counted
+  /// once.
+  uint32_t executed_rows = 0;
+};
 
 /// Counters and latency histograms of the serving room, exact per (model, version, protocol,
 /// outcome).
@@ -37,9 +51,13 @@ struct ServingMetrics {
   /// A request was admitted (whatever came of it); Finished follows exactly once.
   void Started();
   /// `version` is null when none was reached; `model` is then the configured model's name or empty.
-  /// `compute_ns` is 0 when the model did not run.
   void Finished(const ServableVersion* version, std::string_view model, Protocol protocol,
-                StatusCode code, uint64_t latency_ns, uint64_t compute_ns, uint32_t rows);
+                StatusCode code, const RequestTimes& times, uint32_t rows, int64_t unix_ms);
+
+  /// Of every version that has had a request, or only those of `model` and of `version`. By model,
+  /// then version.
+  std::vector<ModelStatistics> Statistics(std::string_view model = {},
+                                          std::optional<int64_t> version = {}) const;
 
   std::atomic<int64_t> pool_queue_depth{0};
   std::atomic<uint64_t> pool_rejected{0};
@@ -66,11 +84,36 @@ struct ServingMetrics {
     Word sum_ns;
     void Record(uint64_t ns);
   };
+  /// Executions of one batch size; each has an input, an inference and an output.
+  struct BatchCells {
+    Word count;
+    Word input_ns;
+    Word infer_ns;
+    Word output_ns;
+    void Record(const RequestTimes& times);
+  };
+  /// Sizes up to this have a cell of their own in every thread, larger ones share a map under the
+  /// lock: then the execution is long, and the lock nothing.
+  static constexpr uint32_t kSmallBatch = 64;
+  static constexpr size_t kMaxBatchSizes = 1000;
   struct alignas(64) Cells {
     std::array<std::array<Word, kStatusCodeCount>, kProtocols> requests;
     Histogram latency;
     Histogram compute;
     Word rows;
+    // For ModelStatistics.
+    Word last_unix_ms;
+    Word executions;
+    Word failed;
+    Word success_ns;
+    Word fail_ns;
+    Word queue_ns;
+    Word input_ns;
+    Word infer_ns;
+    Word output_ns;
+    BatchCells of_one;  ///< a batch of one row: the usual case
+    std::atomic<std::array<BatchCells, kSmallBatch>*> of_several{nullptr};
+    ~Cells() { delete of_several.load(); }
   };
   struct Chunk {
     static constexpr size_t kSize = 64;
@@ -96,7 +139,9 @@ struct ServingMetrics {
   Shard& MyShard();
   std::shared_ptr<Shard> NewShard();
   Cells& CellsOf(Shard& shard, const ServableVersion& version);
-  Cells& CellsOfModel(std::string_view model) REQUIRES(mutex_);
+  void CountExecution(Cells& cells, const ServableVersion& version, const RequestTimes& times);
+  void AddStatistics(const Cells& cells, ModelStatistics& sum,
+                     std::map<uint64_t, BatchStatistics>& batches) const;
   template <typename Visit>
   void ForEachCells(Visit visit) const;
   std::vector<MetricSample> ReadRequests() const;
@@ -109,6 +154,7 @@ struct ServingMetrics {
   std::vector<std::shared_ptr<Shard>> shards_ GUARDED_BY(mutex_);
   std::map<uint32_t, VersionKey> names_ GUARDED_BY(mutex_);  ///< ServableVersion::id → labels
   std::map<std::string, std::unique_ptr<Cells>, std::less<>> unversioned_ GUARDED_BY(mutex_);
+  std::map<VersionKey, std::map<uint32_t, BatchStatistics>> large_batches_ GUARDED_BY(mutex_);
   std::vector<Registry::Registration>
       registrations_;  ///< last: no reader runs once members above go
 };

@@ -129,7 +129,8 @@ void PredictionCall::Reset() {
   handle.reset();
   drawn = false;
   status = OkStatus();
-  compute_ns = 0;
+  compute_ns = queue_ns = input_ns = output_ns = 0;
+  executed_rows = 0;
 }
 
 struct Predictor::Impl {
@@ -316,6 +317,7 @@ Status Predictor::Impl::RunModel(PredictionCall& call) {
       static_cast<uint64_t>(std::max<int64_t>((deps.clock.SteadyNow() - start).count(), 1));
   if (!outputs.ok()) return outputs.status();
   call.outputs = *outputs;
+  call.executed_rows = call.rows;
   return OkStatus();
 }
 
@@ -441,14 +443,20 @@ void Predictor::Finish(PredictionCall& call, const Status& status, size_t respon
     event.version_id = call.handle->id;
     event.drawn = call.drawn;
   }
+  event.unix_ms = UnixMillis(deps.clock.Now());
   if (deps.metrics != nullptr) {
     deps.metrics->Finished(call.handle.get(), call.model_name, call.protocol, status.code(),
-                           event.latency_ns, call.compute_ns, call.rows);
+                           {.latency_ns = event.latency_ns,
+                            .queue_ns = call.queue_ns,
+                            .input_ns = call.input_ns,
+                            .compute_ns = call.compute_ns,
+                            .output_ns = call.output_ns,
+                            .executed_rows = call.executed_rows},
+                           call.rows, event.unix_ms);
   }
   // An unknown model's name is the client's invention: no event, or every typo would open a
   // profile.
   if (!call.model_name.empty()) {
-    event.unix_ms = UnixMillis(deps.clock.Now());
     event.rows = call.rows;
     event.request_bytes = call.request_bytes;
     event.response_bytes = static_cast<uint32_t>(std::min<size_t>(response_bytes, UINT32_MAX));
@@ -494,6 +502,12 @@ void Predictor::SetRoutes(std::shared_ptr<const RouteTable> routes) {
 }
 std::shared_ptr<const RouteTable> Predictor::routes() const { return impl_->routes.Get(); }
 LifecycleManager& Predictor::lifecycle() { return impl_->deps.lifecycle; }
+
+std::vector<ModelStatistics> Predictor::Statistics(std::string_view model,
+                                                   std::optional<int64_t> version) const {
+  if (impl_->deps.metrics == nullptr) return {};
+  return impl_->deps.metrics->Statistics(model, version);
+}
 
 std::vector<std::string> Predictor::AwaitedVersions() const {
   std::vector<std::string> awaited;

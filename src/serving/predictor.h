@@ -18,6 +18,7 @@
 #include "events/prediction_event.h"
 #include "lifecycle/manager.h"
 #include "serving/context_pool.h"
+#include "serving/model_statistics.h"
 #include "tensor/tensor.h"
 
 namespace leadsman {
@@ -70,6 +71,10 @@ struct PredictionCall {
   Status status;
   std::span<const TensorView> outputs;  ///< valid until Finish
   uint64_t compute_ns = 0;
+  uint64_t queue_ns = 0;       ///< from Execute until the model began
+  uint64_t input_ns = 0;       ///< putting a batch together
+  uint64_t output_ns = 0;      ///< taking it apart
+  uint32_t executed_rows = 0;  ///< as RequestTimes::executed_rows
 
   /// Holds what `outputs` points into. After `handle`: given back before it. Used by the serving
   /// room alone.
@@ -153,6 +158,10 @@ class Predictor {
   std::shared_ptr<const RouteTable> routes() const;
 
   LifecycleManager& lifecycle();
+
+  /// As ServingMetrics::Statistics. Empty without metrics.
+  std::vector<ModelStatistics> Statistics(std::string_view model = {},
+                                          std::optional<int64_t> version = {}) const;
 
   /// What the routes still wait for: "model iris: version 3, its stable version, is loading". Empty once every routed
   /// stable version is ready, or will not come.

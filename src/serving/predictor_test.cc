@@ -505,5 +505,30 @@ TEST(NoteAboutTest, SaysOnlyWhatIsAboutTheVersionAskedFor) {
   EXPECT_EQ(NoteAbout(model, 3), "3: waiting for manifest.json");
 }
 
+TEST_F(PredictorTest, KeepsTheStatisticsThatTheV2ProtocolShows) {
+  world_.AddModel("iris", {1, 2});
+  world_.Start();
+  Send({.model = "iris"});
+  Send({.model = "iris"});
+  Send({.model = "iris", .version = 1});
+  std::vector<ModelStatistics> all = world_.predictor().Statistics();
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[0].version, 1);
+  std::vector<ModelStatistics> second = world_.predictor().Statistics("iris", 2);
+  ASSERT_EQ(second.size(), 1u);
+  const ModelStatistics& s = second[0];
+  EXPECT_EQ(s.model, "iris");
+  EXPECT_EQ(s.inference_count, 2u);
+  EXPECT_EQ(s.execution_count, 2u);
+  EXPECT_EQ(s.success.count, 2u);
+  EXPECT_EQ(s.fail.count, 0u);
+  EXPECT_EQ(s.queue.count, 2u);
+  EXPECT_GT(s.last_inference_unix_ms, 0);
+  ASSERT_EQ(s.batches.size(), 1u);
+  EXPECT_EQ(s.batches[0].batch_size, 1u);
+  EXPECT_EQ(s.batches[0].compute_infer.count, 2u);
+  EXPECT_TRUE(world_.predictor().Statistics("other").empty());
+}
+
 }  // namespace
 }  // namespace leadsman
