@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/status.h"
@@ -37,12 +38,38 @@ class ExecutionContext {
   virtual Result<std::span<const TensorView>> Execute(std::span<const TensorView> inputs) = 0;
 };
 
+/// One way to call a model. Most models have one; a TensorFlow SavedModel may have several.
+struct NamedSignature {
+  std::string name;    ///< "serving_default"
+  std::string method;  ///< what it is for, in TensorFlow's words: "tensorflow/serving/predict"
+  Signature signature;
+};
+
+/// The name of a model's signature when its format has no names for them.
+inline constexpr const char* kDefaultSignatureName = "serving_default";
+inline constexpr const char* kPredictMethod = "tensorflow/serving/predict";
+
 /// One version in memory. Immutable and thread-safe; contexts must be gone before it goes.
 class LoadedModel {
  public:
+  /// `signatures`: at least one, the default one first.
+  explicit LoadedModel(std::vector<NamedSignature> signatures);
+  /// Of a model with one signature.
+  explicit LoadedModel(Signature signature);
   virtual ~LoadedModel() = default;
-  virtual const Signature& signature() const = 0;
-  virtual Result<std::unique_ptr<ExecutionContext>> NewContext() = 0;
+  LoadedModel(const LoadedModel&) = delete;
+  LoadedModel& operator=(const LoadedModel&) = delete;
+
+  const Signature& signature() const { return signatures_.front().signature; }
+  std::span<const NamedSignature> signatures() const { return signatures_; }
+  /// Empty: the default one. NOT_FOUND with the names that there are.
+  Result<size_t> FindSignature(std::string_view name) const;
+
+  /// For calls of signatures()[signature].
+  virtual Result<std::unique_ptr<ExecutionContext>> NewContext(size_t signature = 0) = 0;
+
+ private:
+  const std::vector<NamedSignature> signatures_;
 };
 
 /// A model runtime. Thread-safe; Load may block for as long as loading takes.

@@ -95,6 +95,8 @@ enum {
 typedef int32_t leadsman_dtype;
 
 #define LEADSMAN_MAX_RANK 8
+/* In a tensor_spec: the model says nothing of the shape. */
+#define LEADSMAN_ANY_RANK 0xffffffffu
 
 /* One element of a LEADSMAN_BYTES tensor. Not NUL-terminated; may hold any byte. */
 typedef struct leadsman_string {
@@ -115,7 +117,7 @@ typedef struct leadsman_tensor {
 typedef struct leadsman_tensor_spec {
   const char* name;
   leadsman_dtype dtype;
-  uint32_t rank;
+  uint32_t rank;       /* at most LEADSMAN_MAX_RANK, or LEADSMAN_ANY_RANK */
   const int64_t* dims; /* -1 where any length is taken */
   int32_t optional;    /* inputs only: 1 when the model runs without it */
 } leadsman_tensor_spec;
@@ -126,6 +128,13 @@ typedef struct leadsman_signature {
   size_t output_count;
   const leadsman_tensor_spec* outputs;
 } leadsman_signature;
+
+/* One of the ways to call a model that has several. */
+typedef struct leadsman_named_signature {
+  const char* name;   /* "serving_default" */
+  const char* method; /* "tensorflow/serving/predict", …/classify or …/regress */
+  leadsman_signature signature;
+} leadsman_named_signature;
 
 typedef struct leadsman_option {
   const char* key;
@@ -197,6 +206,17 @@ typedef struct leadsman_backend_api {
   leadsman_code (*execute)(leadsman_context* context, const leadsman_tensor* inputs,
                            size_t input_count, const leadsman_tensor** outputs,
                            size_t* output_count, leadsman_error* error);
+
+  /* From here on struct_size says what is there.
+   *
+   * For backends whose models may have several signatures: all three, or null. `signatures` gives
+   * at least one, the default one first and equal to what `signature` gives; valid until unload.
+   * new_context_for makes a context whose execute calls signatures[index]; the host then uses it in
+   * place of new_context. */
+  size_t (*signature_count)(const leadsman_model* model);
+  const leadsman_named_signature* (*signatures)(const leadsman_model* model);
+  leadsman_code (*new_context_for)(leadsman_model* model, size_t index, leadsman_context** context,
+                                   leadsman_error* error);
 } leadsman_backend_api;
 
 #if defined(__GNUC__)

@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <filesystem>
 #include <span>
 #include <system_error>
 #include <utility>
 
 #include "backend/leadsman_backend.h"
+#include "base/check.h"
 #include "base/log.h"
 #include "base/strings.h"
 
@@ -69,14 +71,17 @@ Result<std::vector<TensorSpec>> ReadSpecs(const leadsman_tensor_spec* specs, siz
   std::vector<TensorSpec> out;
   for (size_t i = 0; i < count; ++i) {
     const leadsman_tensor_spec& spec = specs[i];
-    if (spec.name == nullptr || !IsDataType(spec.dtype) || spec.rank > Shape::kMaxRank) {
+    const bool any_rank = spec.rank == LEADSMAN_ANY_RANK;
+    if (spec.name == nullptr || !IsDataType(spec.dtype) ||
+        (!any_rank && spec.rank > Shape::kMaxRank)) {
       return InternalError(StrCat("the backend's signature is broken at tensor ", i));
     }
     TensorSpec& added = out.emplace_back();
     added.name = spec.name;
     added.type = static_cast<DataType>(spec.dtype);
     added.optional = spec.optional != 0;
-    for (uint32_t d = 0; d < spec.rank; ++d)
+    added.any_rank = any_rank;
+    for (uint32_t d = 0; !any_rank && d < spec.rank; ++d)
       added.shape.Append(spec.dims[d] < 0 ? -1 : spec.dims[d]);
   }
   return out;
@@ -196,34 +201,67 @@ class PluginContext final : public ExecutionContext {
   std::vector<TensorView> outputs_;
 };
 
+/// Whether the plug-in was built with the fields for several signatures, and filled them.
+bool HasSeveralSignatures(const leadsman_backend_api& api) {
+  constexpr size_t kNeeded = offsetof(leadsman_backend_api, new_context_for) + sizeof(void*);
+  return api.struct_size >= kNeeded && api.signature_count != nullptr &&
+         api.signatures != nullptr && api.new_context_for != nullptr;
+}
+
+Result<Signature> ReadSignature(const leadsman_signature& from) {
+  Signature signature;
+  ASSIGN_OR_RETURN(signature.inputs, ReadSpecs(from.inputs, from.input_count));
+  ASSIGN_OR_RETURN(signature.outputs, ReadSpecs(from.outputs, from.output_count));
+  return signature;
+}
+
+Result<std::vector<NamedSignature>> ReadSignatures(const leadsman_backend_api& api,
+                                                   const leadsman_model* model) {
+  std::vector<NamedSignature> read;
+  if (!HasSeveralSignatures(api)) {
+    const leadsman_signature* only = api.signature(model);
+    if (only == nullptr) return InternalError("the backend gave no signature");
+    ASSIGN_OR_RETURN(Signature signature, ReadSignature(*only));
+    read.push_back({kDefaultSignatureName, kPredictMethod, std::move(signature)});
+    return read;
+  }
+  const size_t count = api.signature_count(model);
+  const leadsman_named_signature* all = api.signatures(model);
+  if (count == 0 || all == nullptr) return InternalError("the backend gave no signature");
+  for (size_t i = 0; i < count; ++i) {
+    if (all[i].name == nullptr) {
+      return InternalError(StrCat("the backend's signature ", i, " has no name"));
+    }
+    ASSIGN_OR_RETURN(Signature signature, ReadSignature(all[i].signature));
+    read.push_back({all[i].name, all[i].method != nullptr ? all[i].method : kPredictMethod,
+                    std::move(signature)});
+  }
+  return read;
+}
+
 class PluginModel final : public LoadedModel {
  public:
-  PluginModel(std::shared_ptr<PluginBackend> backend, leadsman_model* model)
-      : backend_(std::move(backend)), model_(model) {}
+  PluginModel(std::shared_ptr<PluginBackend> backend, leadsman_model* model,
+              std::vector<NamedSignature> signatures)
+      : LoadedModel(std::move(signatures)), backend_(std::move(backend)), model_(model) {}
   ~PluginModel() override { backend_->api().unload(model_); }
 
-  Status ReadSignature() {
-    const leadsman_signature* signature = backend_->api().signature(model_);
-    if (signature == nullptr) return InternalError("the backend gave no signature");
-    ASSIGN_OR_RETURN(signature_.inputs, ReadSpecs(signature->inputs, signature->input_count));
-    ASSIGN_OR_RETURN(signature_.outputs, ReadSpecs(signature->outputs, signature->output_count));
-    return OkStatus();
-  }
-
-  const Signature& signature() const override { return signature_; }
-  Result<std::unique_ptr<ExecutionContext>> NewContext() override {
+  Result<std::unique_ptr<ExecutionContext>> NewContext(size_t index) override {
+    CHECK(index < signatures().size());
+    const leadsman_backend_api& api = backend_->api();
     leadsman_context* context = nullptr;
     ErrorText error;
-    leadsman_code code = backend_->api().new_context(model_, &context, error.abi());
+    leadsman_code code = HasSeveralSignatures(api)
+                             ? api.new_context_for(model_, index, &context, error.abi())
+                             : api.new_context(model_, &context, error.abi());
     if (code != LEADSMAN_OK) return error.ToStatus(code);
     return std::unique_ptr<ExecutionContext>(
-        new PluginContext(backend_->api(), signature_, context));
+        new PluginContext(api, signatures()[index].signature, context));
   }
 
  private:
   const std::shared_ptr<PluginBackend> backend_;
   leadsman_model* const model_;
-  Signature signature_;
 };
 
 Result<std::unique_ptr<LoadedModel>> PluginBackend::Load(const LoadSpec& spec) {
@@ -242,9 +280,13 @@ Result<std::unique_ptr<LoadedModel>> PluginBackend::Load(const LoadSpec& spec) {
   ErrorText error;
   leadsman_code code = api_.load(backend_, &abi, &model, error.abi());
   if (code != LEADSMAN_OK) return error.ToStatus(code);
-  auto loaded = std::make_unique<PluginModel>(shared_from_this(), model);
-  RETURN_IF_ERROR(loaded->ReadSignature());
-  return std::unique_ptr<LoadedModel>(std::move(loaded));
+  Result<std::vector<NamedSignature>> signatures = ReadSignatures(api_, model);
+  if (!signatures.ok()) {
+    api_.unload(model);
+    return signatures.status();
+  }
+  return std::unique_ptr<LoadedModel>(
+      new PluginModel(shared_from_this(), model, std::move(*signatures)));
 }
 
 int OpenFlags() {
@@ -289,9 +331,11 @@ Result<const leadsman_backend_api*> OpenPlugin(const std::string& path) {
                " of the backend ABI, this server version ", LEADSMAN_BACKEND_ABI_VERSION,
                ": build the plug-in again with this server's leadsman_backend.h"));
   }
-  bool complete = api->struct_size >= sizeof(leadsman_backend_api) && api->name && api->formats &&
-                  api->start && api->stop && api->runtime_version && api->load && api->unload &&
-                  api->signature && api->new_context && api->free_context && api->execute;
+  // The fields after execute came later: a plug-in built without them is as good.
+  constexpr size_t kNeeded = offsetof(leadsman_backend_api, execute) + sizeof(void*);
+  bool complete = api->struct_size >= kNeeded && api->name && api->formats && api->start &&
+                  api->stop && api->runtime_version && api->load && api->unload && api->signature &&
+                  api->new_context && api->free_context && api->execute;
   if (!complete) {
     return FailedPreconditionError(
         StrCat("plug-in ", path, " left functions of the backend ABI out"));

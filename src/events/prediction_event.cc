@@ -10,6 +10,12 @@ std::string_view ProtocolName(Protocol protocol) {
       return "v2_rest";
     case Protocol::kPlain:
       return "plain";
+    case Protocol::kTfServingGrpc:
+      return "tfserving_grpc";
+    case Protocol::kV2Grpc:
+      return "v2_grpc";
+    case Protocol::kMlflow:
+      return "mlflow";
     case Protocol::kUnknown:
       break;
   }

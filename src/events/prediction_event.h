@@ -10,8 +10,17 @@
 
 namespace leadsman {
 
-enum class Protocol : uint8_t { kUnknown = 0, kTfServingRest, kV2Rest, kPlain };
-std::string_view ProtocolName(Protocol protocol);  ///< "tfserving_rest", "v2_rest", "plain"
+enum class Protocol : uint8_t {
+  kUnknown = 0,
+  kTfServingRest,
+  kV2Rest,
+  kPlain,
+  kTfServingGrpc,
+  kV2Grpc,
+  kMlflow
+};
+inline constexpr size_t kProtocolCount = 7;
+std::string_view ProtocolName(Protocol protocol);  ///< "tfserving_rest", "v2_rest", …
 
 /// What one request leaves behind. Written by the thread that served it while everything is still
 /// hot in its caches; strings and spans point into the writer's buffers and are valid during Emit()

@@ -104,6 +104,15 @@ const schema::Struct<ModelConfig>& ModelConfigSchema() {
                                 }),
                "The folder with one sub-folder a version: path/1, path/2, … Relative to the "
                "configuration file.");
+    s.Field("format", &ModelConfig::format, schema::Text(),
+            "The format of versions without a manifest.json; empty: found by looking at their "
+            "files.");
+    s.Field("require_manifest", &ModelConfig::require_manifest, schema::Boolean(),
+            "true: a version is loaded only once it has a manifest.json, against whose checksums "
+            "its files are verified.");
+    s.Field("settle_time", &ModelConfig::settle_time, schema::Time<milliseconds>(0ms, 24h),
+            "A version without a manifest.json is loaded once its files have not changed for this "
+            "long.");
     s.Field("versions", &ModelConfig::policy,
             schema::Via<VersionPolicy, VersionsText>(VersionsSchema(), FromText, ToText),
             "Which versions are wanted in memory.");

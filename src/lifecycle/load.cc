@@ -12,6 +12,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "storage/detect.h"
 
 namespace leadsman {
 namespace {
@@ -130,13 +131,28 @@ bool MayPass(StatusCode code) {
   return code != StatusCode::kInvalidArgument && code != StatusCode::kUnimplemented;
 }
 
+/// What manifest.json says; or, when there is none and none is asked for, what the files look like: then there is
+/// nothing to verify them against.
+Result<Manifest> ManifestOf(const LoadRequest& request, bool& verify) {
+  Result<std::string> json =
+      ReadFile(JoinPath(request.directory, kManifestFileName), kMaxManifestBytes);
+  if (!json.ok() && json.status().code() == StatusCode::kNotFound &&
+      !request.config->require_manifest) {
+    verify = false;
+    return DetectModel(request.directory, request.config->format);
+  }
+  if (!json.ok()) return json.status();
+  Result<Manifest> manifest = ParseManifest(*json);
+  if (!manifest.ok()) return Annotate(manifest.status(), kManifestFileName);
+  return manifest;
+}
+
 Status Load(const LoadRequest& request, const BackendRegistry& backends, Clock& clock,
             const std::atomic<bool>& cancel, const std::function<void(VersionState)>& progress,
             LoadOutcome& out) {
-  std::string path = JoinPath(request.directory, kManifestFileName);
-  ASSIGN_OR_RETURN(std::string json, ReadFile(path, kMaxManifestBytes));
-  Result<Manifest> manifest = ParseManifest(json);
-  if (!manifest.ok()) return Annotate(manifest.status(), kManifestFileName);
+  bool verify = true;
+  Result<Manifest> manifest = ManifestOf(request, verify);
+  if (!manifest.ok()) return manifest.status();
   out.format = manifest->format;
   Result<std::shared_ptr<Backend>> backend = backends.ForFormat(manifest->format);
   if (!backend.ok()) {
@@ -144,8 +160,10 @@ Status Load(const LoadRequest& request, const BackendRegistry& backends, Clock& 
     return backend.status();
   }
   out.backend = (*backend)->name();
-  RETURN_IF_ERROR(
-      VerifyFiles(*manifest, request.directory, request.config->name, request.version, &cancel));
+  if (verify) {
+    RETURN_IF_ERROR(
+        VerifyFiles(*manifest, request.directory, request.config->name, request.version, &cancel));
+  }
 
   progress(VersionState::kLoading);
   auto servable = std::make_unique<ServableVersion>();

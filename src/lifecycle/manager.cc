@@ -140,7 +140,7 @@ std::vector<LifecycleManager::Impl::Look> LifecycleManager::Impl::LookAtStores()
     }
   }
   for (Look& look : looks) {
-    look.folders = look.source->List();
+    look.folders = look.source->List(deps.clock.SteadyNow());
     for (const auto& [version, directory] : look.failed) {
       look.stamps.emplace_back(version, StampOfFolder(directory));
     }

@@ -43,8 +43,11 @@ ModelMachine::ModelMachine(std::shared_ptr<const ModelConfig> config,
 
 void ModelMachine::Configure(std::shared_ptr<const ModelConfig> config) {
   removed_ = false;
-  if (!source_ || source_->path() != config->path) {
-    source_ = std::make_shared<FileSource>(config->path);
+  FileSource::Options looking{.require_manifest = config->require_manifest,
+                              .settle_time = config->settle_time,
+                              .format = config->format};
+  if (!source_ || source_->path() != config->path || source_->options() != looking) {
+    source_ = std::make_shared<FileSource>(config->path, std::move(looking));
     list_error_.clear();
     listed_once_ = false;
   }

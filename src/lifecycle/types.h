@@ -43,6 +43,11 @@ enum class ExecutionMode {
 struct ModelConfig {
   std::string name;
   std::string path;  ///< folder with one sub-folder a version: path/1, path/2, …
+  /// The format of versions without a manifest; empty: found by looking at their files.
+  std::string format;
+  bool require_manifest = false;  ///< versions without a manifest are never loaded
+  /// How long the files of a version without a manifest must rest before it is loaded.
+  std::chrono::milliseconds settle_time{5000};
   VersionPolicy policy;
   SwapPolicy swap = SwapPolicy::kAvailabilityPreserving;
   std::map<std::string, int64_t> labels;  ///< label → version

@@ -1,5 +1,7 @@
 #include "serving/context_pool.h"
 
+#include <deque>
+
 namespace leadsman {
 namespace {
 
@@ -12,10 +14,17 @@ size_t ThreadNumber() {
 
 }  // namespace
 
-ContextPool& ContextPool::Of(const ServableVersion& version) {
+ContextPool& ContextPool::Of(const ServableVersion& version, size_t signature) {
+  using Pools = std::deque<ContextPool>;  // which neither moves nor copies them
   LazySlot& slot = *version.contexts;
-  std::call_once(slot.once, [&] { slot.value = std::make_shared<ContextPool>(*version.model); });
-  return *static_cast<ContextPool*>(slot.value.get());
+  std::call_once(slot.once, [&] {
+    auto pools = std::make_shared<Pools>();
+    for (size_t i = 0; i < version.model->signatures().size(); ++i) {
+      pools->emplace_back(*version.model, i);
+    }
+    slot.value = std::move(pools);
+  });
+  return (*static_cast<Pools*>(slot.value.get()))[signature];
 }
 
 Result<ContextPool::Lease> ContextPool::Acquire() {
@@ -30,13 +39,13 @@ Result<ContextPool::Lease> ContextPool::Acquire() {
     }
     Lease lease(&slot);
     if (!slot.context) {
-      ASSIGN_OR_RETURN(slot.context, model_.NewContext());
+      ASSIGN_OR_RETURN(slot.context, model_.NewContext(signature_));
     }
     return lease;
   }
   // More than kSlots requests of this version at once: rare, so the price of a context of its own
   // is fine.
-  ASSIGN_OR_RETURN(std::unique_ptr<ExecutionContext> context, model_.NewContext());
+  ASSIGN_OR_RETURN(std::unique_ptr<ExecutionContext> context, model_.NewContext(signature_));
   auto slot = std::make_unique<Slot>();
   slot->context = std::move(context);
   return Lease(std::move(slot));

@@ -11,7 +11,7 @@
 
 namespace leadsman {
 
-/// The execution contexts of one version: one per thread that runs it, made when first needed and
+/// The execution contexts of one signature of a version: one per thread that runs it, made when first needed and
 /// kept until the version is unloaded. A thread finds its own one again without a lock shared with
 /// other threads.
 ///
@@ -73,10 +73,10 @@ class ContextPool {
         own_;  ///< a context made because all slots were busy; goes with its lease
   };
 
-  explicit ContextPool(LoadedModel& model) : model_(model) {}
+  ContextPool(LoadedModel& model, size_t signature) : model_(model), signature_(signature) {}
 
-  /// The pool of a version, made on first use.
-  static ContextPool& Of(const ServableVersion& version);
+  /// The pool of a version's signature (an index of LoadedModel::signatures), made on first use.
+  static ContextPool& Of(const ServableVersion& version, size_t signature = 0);
 
   /// Errors are the backend's, when a new context is needed and cannot be made.
   Result<Lease> Acquire();
@@ -84,6 +84,7 @@ class ContextPool {
  private:
   static constexpr size_t kSlots = 64;
   LoadedModel& model_;
+  const size_t signature_;
   std::array<Slot, kSlots> slots_;
 };
 

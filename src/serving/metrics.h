@@ -70,7 +70,7 @@ struct ServingMetrics {
   static constexpr size_t kBuckets = kLastExponent - kFirstExponent + 2;
 
  private:
-  static constexpr size_t kProtocols = 4;
+  static constexpr size_t kProtocols = kProtocolCount;
   /// Written by one thread, read by any: hence atomics, but no read-modify-write.
   struct Word {
     std::atomic<uint64_t> value{0};

@@ -122,6 +122,8 @@ void PredictionCall::Reset() {
   request_bytes = 0;
   input_count = 0;
   rows = 1;
+  signature = 0;
+  priority = 0;
   cancelled = nullptr;
   model_name.clear();
   outputs = {};
@@ -306,7 +308,7 @@ Status Predictor::Impl::RunModel(PredictionCall& call) {
     return DeadlineExceededError(
         "the request's deadline passed before the model could run; the server is busy");
   }
-  ASSIGN_OR_RETURN(call.lease, ContextPool::Of(*call.handle).Acquire());
+  ASSIGN_OR_RETURN(call.lease, ContextPool::Of(*call.handle, call.signature).Acquire());
   call.input_views.clear();
   for (size_t i = 0; i < call.input_count; ++i) {
     if (call.inputs[i].type() != DataType::kInvalid)

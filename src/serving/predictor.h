@@ -57,6 +57,9 @@ struct PredictionCall {
                                ///< an absent optional input has type kInvalid
   size_t input_count = 0;      ///< how many of `inputs` are in use
   uint32_t rows = 1;
+  /// Which of handle->model->signatures() is called; set between Admit and decoding.
+  size_t signature = 0;
+  uint32_t priority = 0;  ///< 0 = the model's default, 1 = the highest
   /// Asked before a queued call is run: true = the client has gone, skip it (CANCELLED). May be
   /// empty. Thread-safe.
   std::function<bool()> cancelled;
@@ -66,6 +69,10 @@ struct PredictionCall {
   Handle handle;
   bool drawn = false;  ///< as PredictionEvent::drawn
   int64_t version() const { return handle ? handle->version : 0; }
+  /// After a successful Admit.
+  const Signature& signature_called() const {
+    return handle->model->signatures()[signature].signature;
+  }
 
   // Set by Execute.
   Status status;
@@ -93,7 +100,7 @@ struct PredictionCall {
 std::string NoteAbout(const ModelStatus& model, int64_t version);
 
 /// Protocol-neutral prediction:
-///   Admit (version choice, handle) → the protocol decodes against handle->model->signature() →
+///   Admit (version choice, handle) → the protocol decodes against call.signature_called() →
 ///   Execute → the protocol encodes `outputs` → Finish (counters, one PredictionEvent, handle given
 ///   back).
 /// Finish must be called exactly once for every call on which Admit was called, whatever Admit

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "base/strings.h"
+#include "storage/detect.h"
 #include "storage/manifest.h"
 
 namespace leadsman {
@@ -26,23 +27,47 @@ std::optional<int64_t> VersionOf(std::string_view name) {
   return version;
 }
 
-VersionFolder LookAt(int64_t version, std::string directory) {
+}  // namespace
+
+VersionFolder FileSource::LookAt(int64_t version, std::string directory, SteadyTime now) {
   VersionFolder folder{.version = version, .directory = std::move(directory)};
   Result<FileStamp> stamp = StampOf(JoinPath(folder.directory, kManifestFileName));
   if (stamp.ok()) {
     folder.complete = true;
     folder.manifest = *stamp;
-  } else if (stamp.status().code() == StatusCode::kNotFound) {
+  } else if (stamp.status().code() != StatusCode::kNotFound) {
+    folder.waiting = StrCat("waiting for ", kManifestFileName, ": ", stamp.status().message());
+  } else if (options_.require_manifest) {
     folder.waiting = StrCat("waiting for ", kManifestFileName, " (still being copied?)");
   } else {
-    folder.waiting = StrCat("waiting for ", kManifestFileName, ": ", stamp.status().message());
+    LookWithoutManifest(folder, now);
   }
   return folder;
 }
 
-}  // namespace
+void FileSource::LookWithoutManifest(VersionFolder& folder, SteadyTime now) {
+  Result<Manifest> found = DetectModel(folder.directory, options_.format);
+  if (!found.ok()) {
+    resting_.erase(folder.version);
+    folder.waiting = StrCat("waiting for ", kManifestFileName,
+                            " (still being copied?); without one ", found.status().message());
+    return;
+  }
+  const uint64_t stamp = StampOfFolder(folder.directory);
+  auto [it, added] = resting_.try_emplace(folder.version, Resting{stamp, now});
+  if (it->second.stamp != stamp) it->second = {stamp, now};
+  if (stamp == 0 || now - it->second.since < options_.settle_time) {
+    folder.waiting =
+        StrCat("waiting for ", kManifestFileName, ", or until nothing has changed for ",
+               std::chrono::duration_cast<std::chrono::milliseconds>(options_.settle_time).count(),
+               " ms (still being copied?)");
+    return;
+  }
+  folder.complete = true;
+  folder.manifest.inode = stamp;
+}
 
-Result<std::vector<VersionFolder>> FileSource::List() {
+Result<std::vector<VersionFolder>> FileSource::List(SteadyTime now) {
   Result<std::vector<std::string>> names = ListDirectory(path_);
   if (!names.ok()) {
     return Annotate(names.status(), "the model's folder cannot be read and is looked for again");
@@ -62,9 +87,10 @@ Result<std::vector<VersionFolder>> FileSource::List() {
     } else if (found.contains(*version)) {
       Ignore(name, "another folder has the same version");
     } else {
-      found.emplace(*version, LookAt(*version, std::move(directory)));
+      found.emplace(*version, LookAt(*version, std::move(directory), now));
     }
   }
+  std::erase_if(resting_, [&](const auto& entry) { return !found.contains(entry.first); });
   std::vector<VersionFolder> folders;
   for (auto& [version, folder] : found) folders.push_back(std::move(folder));
   return folders;

@@ -73,7 +73,7 @@ Status Mismatch(const TensorSpec& spec, const TensorView& tensor, std::string_vi
 
 Status CheckAgainst(const TensorSpec& spec, const TensorView& tensor) {
   if (tensor.type != spec.type) return Mismatch(spec, tensor, "");
-  if (tensor.shape.rank() != spec.shape.rank()) {
+  if (!spec.any_rank && tensor.shape.rank() != spec.shape.rank()) {
     return Mismatch(
         spec, tensor,
         StrCat(": ", spec.shape.rank(), " dimensions are wanted, not ", tensor.shape.rank()));

@@ -127,6 +127,7 @@ struct TensorSpec {
   DataType type = DataType::kInvalid;
   Shape shape;  ///< -1 where any length is taken; the first dimension is usually the batch
   bool optional = false;
+  bool any_rank = false;  ///< the model says nothing of the shape, which is empty then: any fits
 };
 
 /// What a model takes and gives. Order is the model's own.

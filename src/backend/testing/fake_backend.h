@@ -33,6 +33,8 @@ class FakeBackend final : public Backend {
   }
 
   Signature signature;
+  /// Further ones, after `signature`.
+  std::vector<NamedSignature> more_signatures;
   std::function<Status(const LoadSpec&)> on_load;
   Run run;
   /// May falsify what the model says it has computed.
@@ -43,11 +45,12 @@ class FakeBackend final : public Backend {
  private:
   class Context final : public ExecutionContext {
    public:
-    Context(FakeBackend& owner, int64_t version) : owner_(owner), version_(version) {}
+    Context(FakeBackend& owner, int64_t version, const Signature& signature)
+        : owner_(owner), version_(version), signature_(signature) {}
     Result<std::span<const TensorView>> Execute(std::span<const TensorView> inputs) override {
-      outputs_.resize(owner_.signature.outputs.size());
+      outputs_.resize(signature_.outputs.size());
       for (size_t i = 0; i < outputs_.size(); ++i) {
-        outputs_[i].Reset(owner_.signature.outputs[i].name, owner_.signature.outputs[i].type);
+        outputs_[i].Reset(signature_.outputs[i].name, signature_.outputs[i].type);
       }
       if (owner_.run) {
         RETURN_IF_ERROR(owner_.run(version_, inputs, outputs_));
@@ -69,24 +72,32 @@ class FakeBackend final : public Backend {
    private:
     FakeBackend& owner_;
     int64_t version_;
+    const Signature& signature_;
     std::vector<Tensor> outputs_;
     std::vector<TensorView> views_;
   };
   class Model final : public LoadedModel {
    public:
-    Model(FakeBackend& owner, int64_t version) : owner_(owner), version_(version) {
+    Model(FakeBackend& owner, int64_t version)
+        : LoadedModel(owner.Signatures()), owner_(owner), version_(version) {
       ++owner_.loaded_now;
     }
     ~Model() override { --owner_.loaded_now; }
-    const Signature& signature() const override { return owner_.signature; }
-    Result<std::unique_ptr<ExecutionContext>> NewContext() override {
-      return std::unique_ptr<ExecutionContext>(new Context(owner_, version_));
+    Result<std::unique_ptr<ExecutionContext>> NewContext(size_t index) override {
+      return std::unique_ptr<ExecutionContext>(
+          new Context(owner_, version_, signatures()[index].signature));
     }
 
    private:
     FakeBackend& owner_;
     int64_t version_;
   };
+  std::vector<NamedSignature> Signatures() const {
+    std::vector<NamedSignature> all = {{kDefaultSignatureName, kPredictMethod, signature}};
+    all.insert(all.end(), more_signatures.begin(), more_signatures.end());
+    return all;
+  }
+
   std::string name_ = "fake";
   std::string version_ = "1";
 };

@@ -6,7 +6,7 @@
 namespace leadsman::tfserving {
 
 Status PredictCodec::Decode(std::string_view body, PredictionCall& call) {
-  return Decode(body, call.handle->model->signature(), call);
+  return Decode(body, call.signature_called(), call);
 }
 
 Status PredictCodec::Decode(std::string_view body, const Signature& signature,

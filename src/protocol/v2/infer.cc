@@ -108,7 +108,7 @@ Status InferCodec::DecodeRaw(std::string_view body, const Signature& signature,
 }
 
 Status InferCodec::Decode(std::string_view body, PredictionCall& call) {
-  return Decode(body, call.handle->model->signature(), call);
+  return Decode(body, call.signature_called(), call);
 }
 
 Status InferCodec::Decode(std::string_view body, const Signature& signature, PredictionCall& call) {
