@@ -1,6 +1,6 @@
 // The floor of the serving benchmark: the product's own HTTP server and nothing behind it. Answers
-// every request with its body. Usage: echo_server PORT IO_THREADS; prints the port it listens on
-// and serves until SIGTERM.
+// every request with its body. Usage: echo_server PORT IO_THREADS [CERT_FILE KEY_FILE]; prints the port it listens on
+// and serves until SIGTERM, over TLS when it has a certificate.
 #include <pthread.h>
 #include <signal.h>
 
@@ -22,6 +22,15 @@ int main(int argc, char** argv) {
   options.name = "echo";
   options.port = static_cast<uint16_t>(argc > 1 ? std::atoi(argv[1]) : 0);
   options.io_threads = argc > 2 ? std::atoi(argv[2]) : 1;
+  if (argc > 4) {
+    auto certificates = leadsman::net::ServerCertificates::Create(
+        {.cert_file = argv[3], .key_file = argv[4]}, leadsman::SystemClock());
+    if (!certificates.ok()) {
+      std::fprintf(stderr, "echo_server: %s\n", certificates.status().ToString().c_str());
+      return 1;
+    }
+    options.certificates = *certificates;
+  }
   auto server =
       leadsman::net::HttpServer::Start(options, [](leadsman::net::HttpExchange& exchange) {
         exchange.response().body.append(exchange.request().body);

@@ -16,6 +16,7 @@
 
 #include "base/fs.h"
 #include "base/strings.h"
+#include "base/testing/temp_dir.h"
 #include "net/http_server.h"
 #include "net/testing/certificates.h"
 
@@ -462,25 +463,6 @@ bool ReadHead(SSL* ssl) {
   return true;
 }
 
-/// A folder of its own for one test.
-class TempDir {
- public:
-  TempDir() {
-    std::string path = std::filesystem::temp_directory_path() / "leadsman-net-XXXXXX";
-    path_ = mkdtemp(path.data());
-  }
-  ~TempDir() { std::filesystem::remove_all(path_); }
-  std::string Write(const std::string& name, const std::string& content) const {
-    std::string path = JoinPath(path_, name);
-    EXPECT_TRUE(WriteFileAtomically(path, content).ok());
-    return path;
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
-
 class HttpsClientTest : public testing::Test {
  protected:
   std::unique_ptr<HttpClient> Client(TlsClientOptions options = {}) {
@@ -606,7 +588,7 @@ TEST_F(HttpsClientTest, NamesTheFileThatIsWrong) {
     auto tls = TlsClient::Create(options);
     return tls.ok() ? "" : tls.status().ToString();
   };
-  EXPECT_TRUE(Contains(message({.ca_file = dir_.path() + "/none.pem"}), "ca_file: cannot"));
+  EXPECT_TRUE(Contains(message({.ca_file = dir_.file("none.pem")}), "ca_file: cannot"));
   EXPECT_TRUE(Contains(message({.ca_file = dir_.Write("x.pem", "no PEM")}), "ca_file"));
   EXPECT_TRUE(Contains(message({.cert_file = "a"}), "go together"));
   TestCertificate one = authority_.Issue();

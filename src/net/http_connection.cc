@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "net/response_head.h"
+#include "net/tls_context.h"
 
 namespace leadsman::net {
 namespace {
@@ -28,6 +29,7 @@ constexpr size_t kKeptBuffer = 64 << 10;  // what an idle connection may hold on
 constexpr size_t kFreedAtOnce = 4 << 20;  // what it may not even hold on to until the next sweep
 constexpr size_t kCopyInsteadOfGather =
     4096;  // below, one copy is cheaper than a second piece for the kernel
+constexpr size_t kOneRecord = 15 << 10;  // with TLS: a head and so much go into one record
 constexpr size_t kCompressFrom = 1024;
 constexpr int kRequestsPerTurn = 32;  // of one pipelining client, before others get their turn
 constexpr size_t kMaxDiscard = 256 << 10;
@@ -46,13 +48,77 @@ HttpConnection::HttpConnection(std::shared_ptr<HttpWorker> worker, Socket socket
 }
 
 void HttpConnection::Start() {
+  if (worker_->options().certificates) return StartHandshake();
   Enter(Phase::kIdle);
   StartRead();
 }
 
 void HttpConnection::StartRefused() {
+  if (worker_->options().certificates && !tls_) return StartHandshake();
   Enter(Phase::kReading);
   Fail(503, "the server has as many connections as it may have; try again later");
+}
+
+// TLS
+// -----------------------------------------------------------------------------------------------------------------
+
+void HttpConnection::StartHandshake() {
+  Enter(Phase::kHandshake);
+  auto tls = static_cast<const CertificatesOfFiles&>(*worker_->options().certificates).current();
+  tls_ = std::make_unique<TlsStream>(tls->context.get(), socket_.native_handle(), true);
+  tls_context_ = std::move(tls);
+  if (!tls_->valid()) {
+    tls_.reset();
+    return Close();
+  }
+  AwaitHandshake(Socket::wait_read);  // the client begins
+}
+
+void HttpConnection::AwaitHandshake(Socket::wait_type event) {
+  socket_.async_wait(event, [self = shared_from_this()](boost::system::error_code error) {
+    if (self->phase_ != Phase::kHandshake) return;
+    if (error) return self->Close();
+    self->ContinueHandshake();
+  });
+}
+
+void HttpConnection::ContinueHandshake() {
+  if (!spoke_tls_) {
+    unsigned char first = 0;
+    const ssize_t n = ::recv(socket_.native_handle(), &first, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return AwaitHandshake(Socket::wait_read);
+    if (n <= 0) return Close();  // somebody looked whether the port is open
+    constexpr unsigned char kHandshakeRecord = 22;
+    if (first != kHandshakeRecord) {
+      tls_.reset();
+      worker_->counters().tls_failures.Add(1);
+      return Fail(400, "this port speaks TLS: use https://");
+    }
+    spoke_tls_ = true;
+  }
+  switch (tls_->Handshake()) {
+    case TlsStream::Outcome::kOk:
+      break;
+    case TlsStream::Outcome::kWantRead:
+      return AwaitHandshake(Socket::wait_read);
+    case TlsStream::Outcome::kWantWrite:
+      return AwaitHandshake(Socket::wait_write);
+    case TlsStream::Outcome::kClosed:
+    case TlsStream::Outcome::kFailed:
+      return HandshakeFailed(tls_->error());
+  }
+  worker_->counters().tls_handshakes.Add(1);
+  if (tls_->resumed()) worker_->counters().tls_resumed.Add(1);
+  if (refused_) return StartRefused();
+  Enter(Phase::kIdle);
+  StartRead();
+}
+
+/// The alert that tells the client why is in the socket: closing must not reset it away.
+void HttpConnection::HandshakeFailed(std::string_view why) {
+  worker_->counters().tls_failures.Add(1);
+  LOG_DEBUG("TLS handshake failed", {"server", worker_->options().name}, {"reason", why});
+  LingerClose();
 }
 
 // Requests
@@ -120,10 +186,9 @@ bool HttpConnection::BeginBody() {
   bool has_body = head_.chunked || head_.content_length > 0;
   if (head_.expect_continue && has_body && body_begin_ == end_) {
     constexpr std::string_view kGoOn = "HTTP/1.1 100 Continue\r\n\r\n";
-    ssize_t sent =
-        ::send(socket_.native_handle(), kGoOn.data(), kGoOn.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    size_t sent = 0;
     // Nothing is ahead of these few bytes: a socket that does not take them is dead.
-    if (sent != ssize_t(kGoOn.size())) {
+    if (!SendNow(kGoOn, {}, &sent) || sent != kGoOn.size()) {
       Close();
       return false;
     }
@@ -316,6 +381,7 @@ void HttpConnection::Fail(int status, std::string_view message) {
 }
 
 void HttpConnection::LingerClose() {
+  if (tls_) tls_->SendCloseNotify();
   ::shutdown(socket_.native_handle(), SHUT_WR);
   Enter(Phase::kLingering);
   begin_ = end_ = 0;
@@ -327,6 +393,7 @@ void HttpConnection::Close() {
   if (phase_ == Phase::kClosed) return;
   phase_ = Phase::kClosed;
   gone_ = true;
+  if (tls_) tls_->SendCloseNotify();
   boost::system::error_code ignored;
   socket_.close(ignored);
   worker_->Remove(*this, refused_);
@@ -387,11 +454,53 @@ bool HttpConnection::MakeRoom(uint64_t wanted) {
 void HttpConnection::StartRead() {
   if (buffer_.capacity() == 0) buffer_.Resize(kInitialBuffer);
   read_pending_ = true;
+  // What is only read over need not be decrypted.
+  if (tls_ && phase_ != Phase::kLingering) return StartTlsRead();
   socket_.async_read_some(
       asio::mutable_buffer(buffer_.data() + end_, buffer_.capacity() - end_),
       [self = shared_from_this()](boost::system::error_code error, size_t bytes) {
         self->OnRead(error, bytes);
       });
+}
+
+void HttpConnection::StartTlsRead() {
+  // The socket says nothing of what has been taken from it already, nor of an end that came with it.
+  if (tls_->HasPending() || tls_->ended()) {
+    return asio::post(worker_->io(), [self = shared_from_this()] { self->OnTlsReadable({}); });
+  }
+  AwaitTlsRead(Socket::wait_read);
+}
+
+void HttpConnection::AwaitTlsRead(Socket::wait_type event) {
+  socket_.async_wait(event, [self = shared_from_this()](boost::system::error_code error) {
+    self->OnTlsReadable(error);
+  });
+}
+
+void HttpConnection::OnTlsReadable(boost::system::error_code error) {
+  if (error || phase_ == Phase::kClosed || phase_ == Phase::kWriting) return OnRead(error, 0);
+  if (phase_ == Phase::kLingering) return StartRead();
+  constexpr size_t kFullRecord = 16 << 10;
+  size_t total = 0;
+  auto outcome = TlsStream::Outcome::kOk;
+  while (outcome == TlsStream::Outcome::kOk && end_ + total < buffer_.capacity()) {
+    size_t bytes = 0;
+    outcome = tls_->Read(buffer_.data() + end_ + total, buffer_.capacity() - end_ - total, &bytes);
+    total += bytes;
+    // Less than a full record, and none behind it: asking again would only hear that there is no more.
+    if (bytes > 0 && bytes < kFullRecord && !tls_->HasPending()) break;
+  }
+  if (total > 0) return OnRead({}, total);  // an end or a failure is there again at the next read
+  switch (outcome) {
+    case TlsStream::Outcome::kOk:
+    case TlsStream::Outcome::kWantRead:
+      return AwaitTlsRead(Socket::wait_read);
+    case TlsStream::Outcome::kWantWrite:
+      return AwaitTlsRead(Socket::wait_write);
+    case TlsStream::Outcome::kClosed:
+    case TlsStream::Outcome::kFailed:
+      return OnRead(asio::error::eof, 0);
+  }
 }
 
 void HttpConnection::OnRead(boost::system::error_code error, size_t bytes) {
@@ -420,7 +529,7 @@ void HttpConnection::OnRead(boost::system::error_code error, size_t bytes) {
 }
 
 bool HttpConnection::MoreInput() {
-  if (next_ < end_) return true;
+  if (next_ < end_ || (tls_ && tls_->HasPending())) return true;
   char byte;
   return ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
@@ -440,38 +549,26 @@ bool HttpConnection::Write(std::string_view head, std::string_view body) {
   std::string& scratch = worker_->scratch();
   std::string_view first = head;
   std::string_view second = body;
-  if (!body.empty() && body.size() <= kCopyInsteadOfGather && head.data() == scratch.data()) {
+  const size_t copied = tls_ ? kOneRecord : kCopyInsteadOfGather;
+  if (!body.empty() && body.size() <= copied && head.data() == scratch.data()) {
     scratch.append(body);
     first = scratch;
     second = {};
   }
-  ssize_t sent;
-  if (second.empty()) {
-    sent = ::send(socket_.native_handle(), first.data(), first.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-  } else {
-    iovec pieces[2] = {{const_cast<char*>(first.data()), first.size()},
-                       {const_cast<char*>(second.data()), second.size()}};
-    msghdr message{};
-    message.msg_iov = pieces;
-    message.msg_iovlen = 2;
-    sent = ::sendmsg(socket_.native_handle(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  size_t sent = 0;
+  if (!SendNow(first, second, &sent)) {
+    Close();
+    return false;
   }
-  if (sent < 0) {
-    if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
-      Close();
-      return false;
-    }
-    sent = 0;
-  }
-  worker_->counters().bytes_out.Add(uint64_t(sent));
-  if (size_t(sent) == first.size() + second.size()) return true;
+  worker_->counters().bytes_out.Add(sent);
+  if (sent == first.size() + second.size()) return true;
 
   // The scratch buffers belong to the whole thread: keep a copy of what lies there. The body stays
   // where it is.
-  size_t of_first = std::min(size_t(sent), first.size());
+  size_t of_first = std::min(sent, first.size());
   unsent_head_.assign(first.substr(of_first));
   unsent_first_ = unsent_head_;
-  unsent_body_ = second.substr(size_t(sent) - of_first);
+  unsent_body_ = second.substr(sent - of_first);
   if (!owned && !unsent_body_.empty()) {
     unsent_copy_.assign(unsent_body_);
     unsent_body_ = unsent_copy_;
@@ -481,7 +578,51 @@ bool HttpConnection::Write(std::string_view head, std::string_view body) {
   return false;
 }
 
+/// What the socket takes at once. False when the connection is dead.
+bool HttpConnection::SendNow(std::string_view first, std::string_view second, size_t* sent) {
+  *sent = 0;
+  if (tls_) {
+    for (std::string_view piece : {first, second}) {
+      while (!piece.empty()) {
+        size_t taken = 0;
+        const TlsStream::Outcome outcome = tls_->Write(piece, &taken);
+        *sent += taken;
+        piece.remove_prefix(taken);
+        if (outcome == TlsStream::Outcome::kWantWrite) return true;
+        if (outcome != TlsStream::Outcome::kOk) return false;
+      }
+    }
+    return true;
+  }
+  ssize_t n;
+  if (second.empty()) {
+    n = ::send(socket_.native_handle(), first.data(), first.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  } else {
+    iovec pieces[2] = {{const_cast<char*>(first.data()), first.size()},
+                       {const_cast<char*>(second.data()), second.size()}};
+    msghdr message{};
+    message.msg_iov = pieces;
+    message.msg_iovlen = 2;
+    n = ::sendmsg(socket_.native_handle(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  }
+  if (n < 0) return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+  *sent = size_t(n);
+  return true;
+}
+
 void HttpConnection::ContinueWrite() {
+  if (tls_) {
+    socket_.async_wait(Socket::wait_write,
+                       [self = shared_from_this()](boost::system::error_code error) {
+                         size_t sent = 0;
+                         if (!error && self->phase_ != Phase::kClosed &&
+                             !self->SendNow(self->unsent_first_, self->unsent_body_, &sent)) {
+                           error = asio::error::broken_pipe;
+                         }
+                         self->OnWritten(error, sent);
+                       });
+    return;
+  }
   std::array<asio::const_buffer, 2> pieces = {
       asio::const_buffer(unsent_first_.data(), unsent_first_.size()),
       asio::const_buffer(unsent_body_.data(), unsent_body_.size())};
@@ -499,7 +640,7 @@ void HttpConnection::OnWritten(boost::system::error_code error, size_t bytes) {
   unsent_first_.remove_prefix(of_first);
   unsent_body_.remove_prefix(bytes - of_first);
   if (!unsent_first_.empty() || !unsent_body_.empty()) {
-    Enter(Phase::kWriting);
+    if (bytes > 0) Enter(Phase::kWriting);
     return ContinueWrite();
   }
   if (unsent_copy_.capacity() > kKeptBuffer) std::string().swap(unsent_copy_);
@@ -513,6 +654,15 @@ void HttpConnection::OnSweep(Time now) {
   const HttpServerOptions& options = worker_->options();
   const auto waited = now - since_;
   switch (phase_) {
+    case Phase::kHandshake:
+      // Who has said nothing yet asks for nothing: a server that goes away need not wait for it long.
+      if (waited >= options.handshake_timeout ||
+          (worker_->draining() && waited >= std::min(worker_->grace() / 2, milliseconds(1000)))) {
+        worker_->counters().timeouts.Add(1);
+        worker_->counters().tls_failures.Add(1);
+        Close();
+      }
+      break;
     case Phase::kIdle: {
       if (worker_->draining()) {
         // A kept connection's next request may be on the way: give it a moment. A connection that

@@ -9,11 +9,13 @@
 #include "net/head_parser.h"
 #include "net/http_worker.h"
 #include "net/padded_buffer.h"
+#include "net/tls_stream.h"
 
 namespace leadsman::net {
 
 /// One client. Confined to its worker's thread, but for FinishFromAnyThread and client_gone.
 ///
+///   kHandshake (TLS only) → kIdle
 ///   kIdle → kReading → (handler) → kIdle | kReading (next one is in the buffer already)
 ///                          │ Defer       ▲
 ///                          ▼             │
@@ -42,7 +44,7 @@ class HttpConnection final : public HttpExchange,
   size_t index = 0;  ///< the worker's: where in its list this connection stands
 
  private:
-  enum class Phase { kIdle, kReading, kDeferred, kWriting, kLingering, kClosed };
+  enum class Phase { kHandshake, kIdle, kReading, kDeferred, kWriting, kLingering, kClosed };
 
   void Run();
   bool ReadyRequest();
@@ -62,23 +64,36 @@ class HttpConnection final : public HttpExchange,
     since_ = NowCoarse();
   }
 
+  void StartHandshake();
+  void AwaitHandshake(Socket::wait_type event);
+  void ContinueHandshake();
+  void HandshakeFailed(std::string_view why);
+
   void StartRead();
+  void StartTlsRead();
+  void AwaitTlsRead(Socket::wait_type event);
+  void OnTlsReadable(boost::system::error_code error);
   void OnRead(boost::system::error_code error, size_t bytes);
   bool MakeRoom(uint64_t wanted);
   bool MoreInput();
   bool Readable();
   bool Write(std::string_view head, std::string_view body);
+  bool SendNow(std::string_view first, std::string_view second, size_t* sent);
   void ContinueWrite();
   void OnWritten(boost::system::error_code error, size_t bytes);
   void ShrinkWhenIdle();
 
   std::shared_ptr<HttpWorker> worker_;  // first: the socket needs its event loop until the end
   Socket socket_;
+  std::unique_ptr<TlsStream> tls_;  ///< null: plain text
+  /// Keeps what tls_ was made of, as long as it is used.
+  std::shared_ptr<const void> tls_context_;
   const bool refused_;
   Phase phase_ = Phase::kIdle;
   Time since_{};  ///< when the phase began; in kWriting, of the last progress
   bool read_pending_ = false;
   bool shrinking_ = false;  ///< the pending read has been called back to free the buffer
+  bool spoke_tls_ = false;  ///< the first byte of the client was one of a TLS handshake
   bool fresh_ = true;       ///< no request has been answered yet
 
   // The buffer: [begin_, end_) is unread input; the request under way starts at begin_.

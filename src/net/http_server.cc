@@ -42,6 +42,9 @@ class Server final : public HttpServer {
       sum.timeouts += s.timeouts.value();
       sum.bytes_in += s.bytes_in.value();
       sum.bytes_out += s.bytes_out.value();
+      sum.tls_handshakes += s.tls_handshakes.value();
+      sum.tls_resumed += s.tls_resumed.value();
+      sum.tls_failures += s.tls_failures.value();
     }
     sum.connections_open = shared_->open.load(std::memory_order_relaxed);
     return sum;

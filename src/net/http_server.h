@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "net/tls_server.h"
 
 namespace leadsman::net {
 
@@ -97,9 +98,13 @@ struct HttpServerOptions {
   size_t max_header_bytes = 64 << 10;
   size_t max_body_bytes = 64 << 20;  ///< before and after inflating
   size_t max_connections = 10'000;   ///< over all threads; more are answered 503 and closed
-  std::chrono::milliseconds idle_timeout{75'000};   ///< between requests
-  std::chrono::milliseconds read_timeout{30'000};   ///< from a request's first byte to its last
-  std::chrono::milliseconds write_timeout{30'000};  ///< without the client taking a byte
+  /// With it the server speaks https alone; what is no TLS is answered 400 in plain text. At least TLS 1.2, ALPN http/1.1,
+  /// session tickets, no renegotiation, no early data.
+  std::shared_ptr<ServerCertificates> certificates;
+  std::chrono::milliseconds handshake_timeout{10'000};  ///< for the TLS handshake
+  std::chrono::milliseconds idle_timeout{75'000};       ///< between requests
+  std::chrono::milliseconds read_timeout{30'000};       ///< from a request's first byte to its last
+  std::chrono::milliseconds write_timeout{30'000};      ///< without the client taking a byte
   /// Body of an error the server answers by itself (too large, malformed, timed out). Default:
   /// {"error": "<message>"}.
   std::function<std::string(int status, std::string_view message)> error_body;
@@ -115,6 +120,9 @@ struct HttpServerStats {
   uint64_t timeouts = 0;
   uint64_t bytes_in = 0;
   uint64_t bytes_out = 0;
+  uint64_t tls_handshakes = 0;  ///< completed
+  uint64_t tls_resumed = 0;     ///< of these, on a session ticket
+  uint64_t tls_failures = 0;    ///< refused, broken off, timed out, or no TLS at all
 };
 
 /// HTTP/1.1: keep-alive, pipelining, chunked and gzip/deflate request bodies, Expect: 100-continue,

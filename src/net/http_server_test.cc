@@ -11,8 +11,10 @@
 
 #include "base/mutex.h"
 #include "base/strings.h"
+#include "base/testing/temp_dir.h"
 #include "net/http_client.h"
-#include "net/testing/raw_client.h"
+#include "net/testing/certificates.h"
+#include "net/testing/tls_raw_client.h"
 
 namespace leadsman::net {
 namespace {
@@ -22,12 +24,50 @@ using std::chrono::steady_clock;
 
 void Echo(HttpExchange& exchange) { exchange.response().body.append(exchange.request().body); }
 
-std::unique_ptr<HttpServer> StartServer(HttpHandler handler = Echo,
-                                        HttpServerOptions options = {}) {
-  auto server = HttpServer::Start(std::move(options), std::move(handler));
-  EXPECT_TRUE(server.ok()) << server.status();
-  return std::move(server).value();
-}
+/// One certificate for all tests of this file: making keys takes longer than the tests.
+struct TlsSetup {
+  TestAuthority authority;
+  TempDir dir;
+  TestTlsContext client = MakeTestTlsContext(authority.pem());
+  std::shared_ptr<ServerCertificates> server;
+  std::shared_ptr<const TlsClient> https;
+
+  TlsSetup() {
+    TestCertificate certificate = authority.Issue();
+    auto made =
+        ServerCertificates::Create({.cert_file = dir.Write("cert.pem", certificate.certificate),
+                                    .key_file = dir.Write("key.pem", certificate.key)},
+                                   SystemClock());
+    CHECK(made.ok());
+    server = *made;
+    auto trust = TlsClient::Create({.ca_file = dir.Write("ca.pem", authority.pem())});
+    CHECK(trust.ok());
+    https = *trust;
+  }
+};
+
+/// Everything that a server does, it does over plain text and over TLS.
+class HttpServerTest : public testing::TestWithParam<bool> {
+ protected:
+  std::unique_ptr<HttpServer> StartServer(HttpHandler handler = Echo,
+                                          HttpServerOptions options = {}) {
+    if (GetParam()) options.certificates = tls_->server;
+    auto server = HttpServer::Start(std::move(options), std::move(handler));
+    EXPECT_TRUE(server.ok()) << server.status();
+    return std::move(server).value();
+  }
+  /// For a client's side.
+  SSL_CTX* tls() const { return GetParam() ? tls_->client.get() : nullptr; }
+
+  static void SetUpTestSuite() { tls_ = new TlsSetup; }
+  static void TearDownTestSuite() {
+    delete tls_;
+    tls_ = nullptr;
+  }
+  inline static TlsSetup* tls_ = nullptr;
+};
+INSTANTIATE_TEST_SUITE_P(Transport, HttpServerTest, testing::Bool(),
+                         [](const auto& info) { return info.param ? "Tls" : "Plain"; });
 
 std::string Post(std::string_view body, std::string_view extra = "") {
   return StrCat("POST /x HTTP/1.1\r\nHost: t\r\nContent-Length: ", body.size(), "\r\n", extra,
@@ -105,9 +145,9 @@ class Flag {
 // What is served
 // -------------------------------------------------------------------------------------------------------
 
-TEST(HttpServerTest, AnswersManyRequestsOnOneConnection) {
+TEST_P(HttpServerTest, AnswersManyRequestsOnOneConnection) {
   auto server = StartServer();
-  RawClient client(server->port());
+  TlsRawClient client(server->port(), tls());
   for (int i = 0; i < 5; ++i) {
     client.Send(Post("hello"));
     EXPECT_EQ(
@@ -122,7 +162,7 @@ TEST(HttpServerTest, AnswersManyRequestsOnOneConnection) {
   EXPECT_GT(stats.bytes_out, 0u);
 }
 
-TEST(HttpServerTest, ShowsTheHandlerThePartsOfTheRequest) {
+TEST_P(HttpServerTest, ShowsTheHandlerThePartsOfTheRequest) {
   auto server = StartServer([](HttpExchange& e) {
     const HttpRequest& r = e.request();
     e.response().body = StrCat(r.method, "|", r.target, "|", r.path, "|", r.query, "|",
@@ -131,7 +171,7 @@ TEST(HttpServerTest, ShowsTheHandlerThePartsOfTheRequest) {
     e.response().headers = "X-Mine: 7\r\n";
     e.response().content_type = "text/plain";
   });
-  RawClient client(server->port());
+  TlsRawClient client(server->port(), tls());
   client.Send(
       "DELETE /a%20b/c?d=e&f HTTP/1.1\r\nHost: t\r\nX-One:  first \r\nx-one: "
       "second\r\nEmpty:\r\n\r\n");
@@ -141,27 +181,27 @@ TEST(HttpServerTest, ShowsTheHandlerThePartsOfTheRequest) {
             "DELETE|/a%20b/c?d=e&f|/a%20b/c|d=e&f|first||4");
 }
 
-TEST(HttpServerTest, AcceptsTheAbsoluteForm) {
+TEST_P(HttpServerTest, AcceptsTheAbsoluteForm) {
   auto server = StartServer([](HttpExchange& e) { e.response().body = e.request().path; });
-  RawClient client(server->port());
+  TlsRawClient client(server->port(), tls());
   client.Send("GET http://host:1/a/b?q HTTP/1.1\r\nHost: host\r\n\r\n");
   EXPECT_EQ(BodyOf(client.ReadResponse()), "/a/b");
 }
 
-TEST(HttpServerTest, HeadGetsTheHeadAlone) {
+TEST_P(HttpServerTest, HeadGetsTheHeadAlone) {
   auto server = StartServer([](HttpExchange& e) { e.response().body = "12345"; });
-  RawClient client(server->port());
+  TlsRawClient client(server->port(), tls());
   client.Send(
       "HEAD / HTTP/1.1\r\nHost: t\r\n\r\nGET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
   std::string all = client.ReadUntilClosed();
   EXPECT_TRUE(Contains(all, "Content-Length: 5\r\n\r\nHTTP/1.1 200")) << all;
 }
 
-TEST(HttpServerTest, ClosesWhenTheClientAsksForIt) {
+TEST_P(HttpServerTest, ClosesWhenTheClientAsksForIt) {
   auto server = StartServer();
   for (std::string request :
        {"GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n", "GET / HTTP/1.0\r\n\r\n"}) {
-    RawClient client(server->port());
+    TlsRawClient client(server->port(), tls());
     client.Send(request);
     bool reset = true;
     EXPECT_TRUE(Contains(client.ReadUntilClosed(&reset), "Connection: close\r\n")) << request;
@@ -170,25 +210,25 @@ TEST(HttpServerTest, ClosesWhenTheClientAsksForIt) {
   }
 }
 
-TEST(HttpServerTest, KeepsAnHttp10ConnectionThatAsksForIt) {
+TEST_P(HttpServerTest, KeepsAnHttp10ConnectionThatAsksForIt) {
   auto server = StartServer();
-  RawClient client(server->port());
+  TlsRawClient client(server->port(), tls());
   for (int i = 0; i < 2; ++i) {
     client.Send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     EXPECT_TRUE(Contains(client.ReadResponse(), "Connection: keep-alive\r\n"));
   }
 }
 
-TEST(HttpServerTest, ClosesWhenTheHandlerAsksForIt) {
+TEST_P(HttpServerTest, ClosesWhenTheHandlerAsksForIt) {
   auto server = StartServer([](HttpExchange& e) { e.response().close = true; });
-  RawClient client(server->port());
+  TlsRawClient client(server->port(), tls());
   client.Send("GET / HTTP/1.1\r\nHost: t\r\n\r\n");
   EXPECT_TRUE(Contains(client.ReadUntilClosed(), "Connection: close\r\n"));
 }
 
-TEST(HttpServerTest, AnswersTenThousandPipelinedRequestsInOrder) {
+TEST_P(HttpServerTest, AnswersTenThousandPipelinedRequestsInOrder) {
   auto server = StartServer();
-  RawClient client(server->port());
+  TlsRawClient client(server->port(), tls());
   std::thread writer([&] {
     std::string all;
     for (int i = 0; i < 10'000; ++i) all += Post(std::to_string(i));
@@ -201,15 +241,15 @@ TEST(HttpServerTest, AnswersTenThousandPipelinedRequestsInOrder) {
   EXPECT_EQ(server->stats().requests, 10'000u);
 }
 
-TEST(HttpServerTest, TakesRequestsInPiecesOfOneByte) {
+TEST_P(HttpServerTest, TakesRequestsInPiecesOfOneByte) {
   auto server = StartServer();
-  RawClient client(server->port());
+  TlsRawClient client(server->port(), tls());
   for (char c : Post("abc") + "\r\n" + Post("def")) client.Send(std::string_view(&c, 1));
   EXPECT_EQ(BodyOf(client.ReadResponse()), "abc");
   EXPECT_EQ(BodyOf(client.ReadResponse()), "def");
 }
 
-TEST(HttpServerTest, CarriesBigBodiesBothWaysAndKeepsTheHeadReadable) {
+TEST_P(HttpServerTest, CarriesBigBodiesBothWaysAndKeepsTheHeadReadable) {
   auto server = StartServer([](HttpExchange& e) {
     Echo(e);
     e.response().headers =
@@ -217,7 +257,7 @@ TEST(HttpServerTest, CarriesBigBodiesBothWaysAndKeepsTheHeadReadable) {
   });
   std::string body(20 << 20, 'a');
   for (size_t i = 0; i < body.size(); i += 997) body[i] = char('b' + i % 20);
-  RawClient client(server->port());
+  TlsRawClient client(server->port(), tls());
   for (int i = 0; i < 2; ++i) {
     std::thread writer([&] { client.Send(Post(body, "X-There: still here\r\n")); });
     std::string response = client.ReadResponse();
@@ -229,19 +269,19 @@ TEST(HttpServerTest, CarriesBigBodiesBothWaysAndKeepsTheHeadReadable) {
   EXPECT_EQ(BodyOf(client.ReadResponse()), "small");
 }
 
-TEST(HttpServerTest, GivesTheMemoryOfABigRequestBackAndGoesOn) {
+TEST_P(HttpServerTest, GivesTheMemoryOfABigRequestBackAndGoesOn) {
   HttpServerOptions options;
   options.idle_timeout = 20s;
   options.write_timeout = 20ms;  // makes the sweep frequent
   auto server = StartServer(Echo, options);
-  RawClient client(server->port());
+  TlsRawClient client(server->port(), tls());
   for (int i = 0; i < 3; ++i) {
     std::string body(300 << 10, 'x');
     std::thread writer([&] { client.Send(Post(body)); });
     EXPECT_TRUE(BodyOf(client.ReadResponse()) == body);
     writer.join();
     // Several sweeps pass while this second connection is served and closed.
-    RawClient other(server->port());
+    TlsRawClient other(server->port(), tls());
     other.Send("G");
     std::string pause = BodyOf((other.Send("ET / HTTP/1.0\r\n\r\n"), other.ReadUntilClosed()));
     client.Send(Post("after"));
@@ -249,7 +289,7 @@ TEST(HttpServerTest, GivesTheMemoryOfABigRequestBackAndGoesOn) {
   }
 }
 
-TEST(HttpServerTest, LeavesReadableBytesBehindTheBody) {
+TEST_P(HttpServerTest, LeavesReadableBytesBehindTheBody) {
   auto server = StartServer([](HttpExchange& e) {
     const HttpRequest& r = e.request();
     volatile const char* end = r.body.data() + r.body.size();
@@ -262,23 +302,23 @@ TEST(HttpServerTest, LeavesReadableBytesBehindTheBody) {
   std::string head = Post(std::string(10000, 'x'));
   for (size_t total : {size_t(16 << 10), size_t(64 << 10)}) {
     size_t overhead = Post(std::string(total - 100, 'x')).size() - (total - 100);
-    RawClient client(server->port());
+    TlsRawClient client(server->port(), tls());
     client.Send(Post(std::string(total - overhead, 'x')));
     EXPECT_EQ(BodyOf(client.ReadResponse()), "ok0");
   }
   std::string packed = Deflate(std::string(4096, 'y'), 31);
-  RawClient client(server->port());
+  TlsRawClient client(server->port(), tls());
   client.Send(Post(packed, "Content-Encoding: gzip\r\n"));
   EXPECT_EQ(BodyOf(client.ReadResponse()), "ok0");
 }
 
-TEST(HttpServerTest, TakesChunkedBodies) {
+TEST_P(HttpServerTest, TakesChunkedBodies) {
   auto server = StartServer();
   std::string head = "POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n";
   std::string chunks =
       "5;ext=\"1\"\r\nhello\r\n1\r\n \r\n0000A\r\nchunked wo\r\n3\r\nrld\r\n0\r\nTrailer: "
       "x\r\n\r\n";
-  RawClient client(server->port());
+  TlsRawClient client(server->port(), tls());
   client.Send(head + chunks + Post("next"));
   EXPECT_EQ(BodyOf(client.ReadResponse()), "hello chunked world");
   EXPECT_EQ(BodyOf(client.ReadResponse()), "next");
@@ -287,7 +327,7 @@ TEST(HttpServerTest, TakesChunkedBodies) {
   EXPECT_EQ(BodyOf(client.ReadResponse()), "next");
 }
 
-TEST(HttpServerTest, TakesBigChunkedBodies) {
+TEST_P(HttpServerTest, TakesBigChunkedBodies) {
   auto server = StartServer();
   std::string body;
   std::string chunks;
@@ -298,7 +338,7 @@ TEST(HttpServerTest, TakesBigChunkedBodies) {
     chunks += size + piece + "\r\n";
     body += piece;
   }
-  RawClient client(server->port());
+  TlsRawClient client(server->port(), tls());
   std::thread writer([&] {
     client.Send("POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks +
                 "0\r\n\r\n");
@@ -307,11 +347,11 @@ TEST(HttpServerTest, TakesBigChunkedBodies) {
   writer.join();
 }
 
-TEST(HttpServerTest, InflatesBodies) {
+TEST_P(HttpServerTest, InflatesBodies) {
   auto server = StartServer([](HttpExchange& e) {
     e.response().body = StrCat(e.request().body, "|", e.request().wire_body_bytes);
   });
-  RawClient client(server->port());
+  TlsRawClient client(server->port(), tls());
   std::string text(3000, 'z');
   for (auto [bits, coding] :
        {std::pair{31, "gzip"}, {15, "deflate"}, {-15, "deflate"}, {31, "GZIP"}}) {
@@ -326,12 +366,12 @@ TEST(HttpServerTest, InflatesBodies) {
   EXPECT_EQ(BodyOf(client.ReadResponse()), "plain|5");
 }
 
-TEST(HttpServerTest, InflatesChunkedBodies) {
+TEST_P(HttpServerTest, InflatesChunkedBodies) {
   auto server = StartServer();
   std::string packed = Deflate("both at once", 31);
   char size[16];
   snprintf(size, sizeof(size), "%zx\r\n", packed.size() - 3);
-  RawClient client(server->port());
+  TlsRawClient client(server->port(), tls());
   client.Send(
       "POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\nContent-Encoding: "
       "gzip\r\n\r\n3\r\n" +
@@ -339,9 +379,9 @@ TEST(HttpServerTest, InflatesChunkedBodies) {
   EXPECT_EQ(BodyOf(client.ReadResponse()), "both at once");
 }
 
-TEST(HttpServerTest, SaysContinueOnlyToClientsThatWait) {
+TEST_P(HttpServerTest, SaysContinueOnlyToClientsThatWait) {
   auto server = StartServer();
-  RawClient client(server->port());
+  TlsRawClient client(server->port(), tls());
   client.Send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
   EXPECT_EQ(client.ReadResponse(), "HTTP/1.1 100 Continue\r\n\r\n");
   client.Send("abc");
@@ -350,12 +390,12 @@ TEST(HttpServerTest, SaysContinueOnlyToClientsThatWait) {
   EXPECT_EQ(BodyOf(client.ReadResponse()), "impatient");
 }
 
-TEST(HttpServerTest, CompressesLongAnswersForClientsThatAcceptIt) {
+TEST_P(HttpServerTest, CompressesLongAnswersForClientsThatAcceptIt) {
   auto server = StartServer([](HttpExchange& e) {
     Echo(e);
     e.response().allow_compression = e.request().path != "/raw";
   });
-  RawClient client(server->port());
+  TlsRawClient client(server->port(), tls());
   std::string text(5000, 'c');
   auto ask = [&](std::string_view path, std::string_view body, std::string_view accept) {
     client.Send(StrCat("POST ", path, " HTTP/1.1\r\nHost: t\r\nContent-Length: ", body.size(),
@@ -371,11 +411,11 @@ TEST(HttpServerTest, CompressesLongAnswersForClientsThatAcceptIt) {
   EXPECT_EQ(BodyOf(ask("/", text.substr(0, 1024), "gzip")), text.substr(0, 1024));
 }
 
-TEST(HttpServerTest, KeepsAHandlersStateForTheLifeOfAConnection) {
+TEST_P(HttpServerTest, KeepsAHandlersStateForTheLifeOfAConnection) {
   auto server = StartServer(
       [](HttpExchange& e) { e.response().body = std::to_string(++e.ConnectionState<int>()); });
-  RawClient one(server->port());
-  RawClient two(server->port());
+  TlsRawClient one(server->port(), tls());
+  TlsRawClient two(server->port(), tls());
   one.Send(Post("") + Post(""));
   EXPECT_EQ(BodyOf(one.ReadResponse()), "1");
   EXPECT_EQ(BodyOf(one.ReadResponse()), "2");
@@ -386,7 +426,7 @@ TEST(HttpServerTest, KeepsAHandlersStateForTheLifeOfAConnection) {
 // What is refused
 // ------------------------------------------------------------------------------------------------------
 
-TEST(HttpServerTest, RefusesMalformedRequests) {
+TEST_P(HttpServerTest, RefusesMalformedRequests) {
   std::atomic<int> handled{0};
   auto server = StartServer([&](HttpExchange&) { ++handled; });
   struct Case {
@@ -428,7 +468,7 @@ TEST(HttpServerTest, RefusesMalformedRequests) {
       {line + "Content-Length: 3\r\nContent-Encoding: gzip, gzip\r\n\r\nabc", 415},
   };
   for (const Case& c : cases) {
-    RawClient client(server->port());
+    TlsRawClient client(server->port(), tls());
     // What follows must not be taken for a second request.
     client.Send(c.bytes);
     std::string answer = client.ReadUntilClosed();
@@ -442,9 +482,9 @@ TEST(HttpServerTest, RefusesMalformedRequests) {
   EXPECT_EQ(server->stats().bad_requests, cases.size());
 }
 
-TEST(HttpServerTest, RefusesAGigabyteWithoutReadingIt) {
+TEST_P(HttpServerTest, RefusesAGigabyteWithoutReadingIt) {
   auto server = StartServer();
-  RawClient client(server->port());
+  TlsRawClient client(server->port(), tls());
   client.Send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 1073741824\r\n\r\n");
   EXPECT_EQ(StatusOf(client.ReadResponse()), 413);
   std::string block(1 << 20, 'x');
@@ -457,14 +497,14 @@ TEST(HttpServerTest, RefusesAGigabyteWithoutReadingIt) {
   }
   EXPECT_LT(server->stats().bytes_in, size_t(2 << 20));
   EXPECT_EQ(StatusOf([&] {
-              RawClient other(server->port());
+              TlsRawClient other(server->port(), tls());
               other.Send(Post("still up"));
               return other.ReadResponse();
             }()),
             200);
 }
 
-TEST(HttpServerTest, RefusesWhatIsTooLarge) {
+TEST_P(HttpServerTest, RefusesWhatIsTooLarge) {
   HttpServerOptions options;
   options.max_header_bytes = 1000;
   options.max_body_bytes = 2000;
@@ -488,26 +528,26 @@ TEST(HttpServerTest, RefusesWhatIsTooLarge) {
                "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 2001\r\nExpect: 100-continue\r\n\r\n",
                413},
        }) {
-    RawClient client(server->port());
+    TlsRawClient client(server->port(), tls());
     client.Send(c.bytes);
     EXPECT_EQ(StatusOf(client.ReadResponse()), c.status) << c.bytes.substr(0, 100);
   }
 }
 
-TEST(HttpServerTest, WordsItsOwnErrorsAsTheOptionsSay) {
+TEST_P(HttpServerTest, WordsItsOwnErrorsAsTheOptionsSay) {
   HttpServerOptions options;
   options.error_body = [](int status, std::string_view message) {
     return StrCat(status, "!", message);
   };
   auto server = StartServer([](HttpExchange&) { throw std::runtime_error("oops"); }, options);
-  RawClient client(server->port());
+  TlsRawClient client(server->port(), tls());
   client.Send(Post(""));
   EXPECT_EQ(BodyOf(client.ReadResponse()), "500!internal error");
   client.Send("GET / HTTP/1.1\r\n\r\n");
   EXPECT_EQ(BodyOf(client.ReadResponse()), "400!HTTP/1.1 requests need a Host field");
 }
 
-TEST(HttpServerTest, SurvivesErrorWordsThatThrow) {
+TEST_P(HttpServerTest, SurvivesErrorWordsThatThrow) {
   HttpServerOptions options;
   options.read_timeout = 50ms;
   options.error_body = [](int status, std::string_view) -> std::string {
@@ -515,26 +555,26 @@ TEST(HttpServerTest, SurvivesErrorWordsThatThrow) {
     throw status;
   };
   auto server = StartServer([](HttpExchange&) { throw std::runtime_error("oops"); }, options);
-  RawClient slow(server->port());
+  TlsRawClient slow(server->port(), tls());
   slow.Send("G");
   EXPECT_EQ(StatusOf(slow.ReadUntilClosed()), 408);
-  RawClient malformed(server->port());
+  TlsRawClient malformed(server->port(), tls());
   malformed.Send("GET / HTTP/1.1\r\n\r\n");
   EXPECT_EQ(StatusOf(malformed.ReadUntilClosed()), 400);
-  RawClient client(server->port());
+  TlsRawClient client(server->port(), tls());
   client.Send(Post(""));
   EXPECT_EQ(StatusOf(client.ReadResponse()), 500);
   client.Send(Post(""));
   EXPECT_EQ(StatusOf(client.ReadResponse()), 500);
 }
 
-TEST(HttpServerTest, TurnsExceptionsIntoA500AndGoesOn) {
+TEST_P(HttpServerTest, TurnsExceptionsIntoA500AndGoesOn) {
   auto server = StartServer([](HttpExchange& e) {
     e.response().body = "half an answer with a secret";
     if (e.request().path == "/int") throw 7;
     throw std::runtime_error("oops");
   });
-  RawClient client(server->port());
+  TlsRawClient client(server->port(), tls());
   for (std::string path : {"/", "/int"}) {
     client.Send("GET " + path + " HTTP/1.1\r\nHost: t\r\n\r\n");
     std::string answer = client.ReadResponse();
@@ -543,14 +583,14 @@ TEST(HttpServerTest, TurnsExceptionsIntoA500AndGoesOn) {
   }
 }
 
-TEST(HttpServerTest, SurvivesClientsThatLeaveInMidRequest) {
+TEST_P(HttpServerTest, SurvivesClientsThatLeaveInMidRequest) {
   auto server = StartServer();
   for (std::string part :
        {std::string("P"), std::string("POST / HTTP/1.1\r\nHo"),
         std::string("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 100\r\n\r\nabc"),
         std::string("POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab")}) {
     for (bool hard : {false, true}) {
-      RawClient client(server->port());
+      TlsRawClient client(server->port(), tls());
       client.Send(part);
       linger abort{1, 0};
       if (hard) setsockopt(client.fd(), SOL_SOCKET, SO_LINGER, &abort, sizeof(abort));
@@ -562,17 +602,17 @@ TEST(HttpServerTest, SurvivesClientsThatLeaveInMidRequest) {
   EXPECT_EQ(server->stats().requests, 0u);
 }
 
-TEST(HttpServerTest, AnswersConnectionsBeyondTheLimitWith503) {
+TEST_P(HttpServerTest, AnswersConnectionsBeyondTheLimitWith503) {
   HttpServerOptions options;
   options.max_connections = 2;
   auto server = StartServer(Echo, options);
-  RawClient one(server->port());
-  RawClient two(server->port());
+  TlsRawClient one(server->port(), tls());
+  TlsRawClient two(server->port(), tls());
   one.Send(Post("1"));
   two.Send(Post("2"));
   EXPECT_EQ(BodyOf(one.ReadResponse()), "1");
   EXPECT_EQ(BodyOf(two.ReadResponse()), "2");
-  RawClient three(server->port());
+  TlsRawClient three(server->port(), tls());
   three.Send(Post("3"));
   bool reset = true;
   EXPECT_EQ(StatusOf(three.ReadUntilClosed(&reset)), 503);
@@ -580,7 +620,7 @@ TEST(HttpServerTest, AnswersConnectionsBeyondTheLimitWith503) {
   EXPECT_EQ(server->stats().connections_refused, 1u);
   one.Close();
   EXPECT_TRUE(Eventually([&] { return server->stats().connections_open == 1; }));
-  RawClient four(server->port());
+  TlsRawClient four(server->port(), tls());
   four.Send(Post("4"));
   EXPECT_EQ(BodyOf(four.ReadResponse()), "4");
 }
@@ -588,12 +628,12 @@ TEST(HttpServerTest, AnswersConnectionsBeyondTheLimitWith503) {
 // Time
 // -----------------------------------------------------------------------------------------------------------------
 
-TEST(HttpServerTest, CutsARequestThatTakesTooLong) {
+TEST_P(HttpServerTest, CutsARequestThatTakesTooLong) {
   HttpServerOptions options;
   options.read_timeout = 200ms;
   auto server = StartServer(Echo, options);
   for (std::string part : {"G", "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 1000\r\n\r\n"}) {
-    RawClient client(server->port());
+    TlsRawClient client(server->port(), tls());
     auto start = steady_clock::now();
     client.Send(part);
     // A byte now and then does not help: the whole request counts.
@@ -612,12 +652,12 @@ TEST(HttpServerTest, CutsARequestThatTakesTooLong) {
   EXPECT_EQ(server->stats().timeouts, 2u);
 }
 
-TEST(HttpServerTest, ClosesIdleConnectionsWithoutAWord) {
+TEST_P(HttpServerTest, ClosesIdleConnectionsWithoutAWord) {
   HttpServerOptions options;
   options.idle_timeout = 100ms;
   auto server = StartServer(Echo, options);
-  RawClient never(server->port());
-  RawClient once(server->port());
+  TlsRawClient never(server->port(), tls());
+  TlsRawClient once(server->port(), tls());
   once.Send(Post("x"));
   EXPECT_EQ(BodyOf(once.ReadResponse()), "x");
   bool reset = true;
@@ -627,12 +667,12 @@ TEST(HttpServerTest, ClosesIdleConnectionsWithoutAWord) {
   EXPECT_TRUE(Eventually([&] { return server->stats().connections_open == 0; }));
 }
 
-TEST(HttpServerTest, CutsAClientThatDoesNotRead) {
+TEST_P(HttpServerTest, CutsAClientThatDoesNotRead) {
   HttpServerOptions options;
   options.write_timeout = 100ms;
   auto server =
       StartServer([](HttpExchange& e) { e.response().body.assign(32 << 20, 'x'); }, options);
-  RawClient client(server->port());
+  TlsRawClient client(server->port(), tls());
   client.Send("GET / HTTP/1.1\r\nHost: t\r\n\r\n");
   EXPECT_TRUE(Eventually(
       [&] { return server->stats().timeouts == 1 && server->stats().connections_open == 0; }));
@@ -641,7 +681,7 @@ TEST(HttpServerTest, CutsAClientThatDoesNotRead) {
 // Deferred answers
 // -----------------------------------------------------------------------------------------------------
 
-TEST(HttpServerTest, LetsAnotherThreadFinish) {
+TEST_P(HttpServerTest, LetsAnotherThreadFinish) {
   std::vector<std::thread> threads;
   Mutex mutex;
   auto server = StartServer([&](HttpExchange& e) {
@@ -652,26 +692,26 @@ TEST(HttpServerTest, LetsAnotherThreadFinish) {
       e.FinishFromAnyThread();
     });
   });
-  RawClient client(server->port());
+  TlsRawClient client(server->port(), tls());
   client.Send(Post("1") + Post("2") + Post("3"));
   for (std::string i : {"1", "2", "3"}) EXPECT_EQ(BodyOf(client.ReadResponse()), "later " + i);
   server->Shutdown(1s);
   for (std::thread& t : threads) t.join();
 }
 
-TEST(HttpServerTest, LetsTheHandlerItselfFinishADeferredAnswer) {
+TEST_P(HttpServerTest, LetsTheHandlerItselfFinishADeferredAnswer) {
   auto server = StartServer([](HttpExchange& e) {
     e.Defer();
     Echo(e);
     e.FinishFromAnyThread();
   });
-  RawClient client(server->port());
+  TlsRawClient client(server->port(), tls());
   client.Send(Post("1") + Post("2"));
   EXPECT_EQ(BodyOf(client.ReadResponse()), "1");
   EXPECT_EQ(BodyOf(client.ReadResponse()), "2");
 }
 
-TEST(HttpServerTest, SaysWhenTheClientOfADeferredAnswerIsGone) {
+TEST_P(HttpServerTest, SaysWhenTheClientOfADeferredAnswerIsGone) {
   std::atomic<HttpExchange*> deferred{nullptr};
   HttpServerOptions options;
   options.read_timeout = 40ms;  // makes the sweep frequent
@@ -682,7 +722,7 @@ TEST(HttpServerTest, SaysWhenTheClientOfADeferredAnswerIsGone) {
       },
       options);
   for (bool pipelined : {false, true}) {
-    RawClient client(server->port());
+    TlsRawClient client(server->port(), tls());
     client.Send(Post("body") + (pipelined ? Post("another") : ""));
     ASSERT_TRUE(Eventually([&] { return deferred.load() != nullptr; }));
     HttpExchange& exchange = *deferred.exchange(nullptr);
@@ -700,13 +740,13 @@ TEST(HttpServerTest, SaysWhenTheClientOfADeferredAnswerIsGone) {
   }
 }
 
-TEST(HttpServerTest, KeepsADeferredExchangeValidBeyondItsServer) {
+TEST_P(HttpServerTest, KeepsADeferredExchangeValidBeyondItsServer) {
   std::atomic<HttpExchange*> deferred{nullptr};
   auto server = StartServer([&](HttpExchange& e) {
     e.Defer();
     deferred = &e;
   });
-  RawClient client(server->port());
+  TlsRawClient client(server->port(), tls());
   client.Send(Post("body"));
   ASSERT_TRUE(Eventually([&] { return deferred.load() != nullptr; }));
   server->Shutdown(50ms);
@@ -722,7 +762,7 @@ TEST(HttpServerTest, KeepsADeferredExchangeValidBeyondItsServer) {
 // Start and end
 // --------------------------------------------------------------------------------------------------------
 
-TEST(HttpServerTest, SpreadsConnectionsOverItsThreads) {
+TEST_P(HttpServerTest, SpreadsConnectionsOverItsThreads) {
   Mutex mutex;
   std::set<std::thread::id> seen;
   HttpServerOptions options;
@@ -734,7 +774,7 @@ TEST(HttpServerTest, SpreadsConnectionsOverItsThreads) {
       },
       options);
   for (int i = 0; i < 64; ++i) {
-    RawClient client(server->port());
+    TlsRawClient client(server->port(), tls());
     client.Send(Post(""));
     EXPECT_EQ(StatusOf(client.ReadResponse()), 200);
   }
@@ -742,7 +782,7 @@ TEST(HttpServerTest, SpreadsConnectionsOverItsThreads) {
   EXPECT_EQ(server->stats().requests, 64u);
 }
 
-TEST(HttpServerTest, RefusesToShareAPort) {
+TEST_P(HttpServerTest, RefusesToShareAPort) {
   for (int threads : {1, 4}) {
     HttpServerOptions options;
     options.io_threads = threads;
@@ -755,7 +795,7 @@ TEST(HttpServerTest, RefusesToShareAPort) {
         << second.status();
     EXPECT_TRUE(Contains(second.status().message(), "another process listens there"))
         << second.status();
-    RawClient client(first->port());
+    TlsRawClient client(first->port(), tls());
     client.Send(Post("still the first"));
     EXPECT_EQ(BodyOf(client.ReadResponse()), "still the first");
     // Connections of the first that linger in the kernel do not block its successor.
@@ -764,7 +804,7 @@ TEST(HttpServerTest, RefusesToShareAPort) {
   }
 }
 
-TEST(HttpServerTest, RefusesAddressesThatAreNone) {
+TEST_P(HttpServerTest, RefusesAddressesThatAreNone) {
   HttpServerOptions options;
   options.address = "localhost.example";
   EXPECT_EQ(HttpServer::Start(options, Echo).status().code(), StatusCode::kInvalidArgument);
@@ -772,24 +812,28 @@ TEST(HttpServerTest, RefusesAddressesThatAreNone) {
   EXPECT_EQ(HttpServer::Start(options, Echo).status().code(), StatusCode::kInvalidArgument);
 }
 
-TEST(HttpServerTest, ListensOnIpv6) {
+TEST_P(HttpServerTest, ListensOnIpv6) {
   HttpServerOptions options;
   options.address = "::1";
   options.io_threads = 2;
+  if (GetParam()) options.certificates = tls_->server;
   auto server = HttpServer::Start(options, Echo);
   if (!server.ok()) GTEST_SKIP() << "this machine has no IPv6: " << server.status();
-  auto answer = MakeHttpClient()->Send(
-      {.method = "POST", .url = StrCat("http://[::1]:", (*server)->port(), "/"), .body = "six"});
+  auto answer =
+      MakeHttpClient(tls_->https)
+          ->Send({.method = "POST",
+                  .url = StrCat(GetParam() ? "https" : "http", "://[::1]:", (*server)->port(), "/"),
+                  .body = "six"});
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_EQ(answer->body, "six");
 }
 
-TEST(HttpServerTest, AnswersTheNextRequestOfAKeptConnectionDuringShutdown) {
+TEST_P(HttpServerTest, AnswersTheNextRequestOfAKeptConnectionDuringShutdown) {
   auto server = StartServer();
-  RawClient kept(server->port());
+  TlsRawClient kept(server->port(), tls());
   kept.Send(Post("before"));
   EXPECT_EQ(BodyOf(kept.ReadResponse()), "before");
-  RawClient silent(server->port());
+  TlsRawClient silent(server->port(), tls());
   silent.Send(Post("x"));
   silent.ReadResponse();
   auto done = std::async(std::launch::async, [&] { server->Shutdown(10s); });
@@ -809,13 +853,13 @@ TEST(HttpServerTest, AnswersTheNextRequestOfAKeptConnectionDuringShutdown) {
   EXPECT_EQ(done.wait_for(9s), std::future_status::ready);
 }
 
-TEST(HttpServerTest, ShutdownWaitsForDeferredAnswers) {
+TEST_P(HttpServerTest, ShutdownWaitsForDeferredAnswers) {
   std::atomic<HttpExchange*> deferred{nullptr};
   auto server = StartServer([&](HttpExchange& e) {
     e.Defer();
     deferred = &e;
   });
-  RawClient client(server->port());
+  TlsRawClient client(server->port(), tls());
   client.Send(Post("x"));
   ASSERT_TRUE(Eventually([&] { return deferred.load() != nullptr; }));
   auto done = std::async(std::launch::async, [&] { server->Shutdown(10s); });
@@ -829,9 +873,9 @@ TEST(HttpServerTest, ShutdownWaitsForDeferredAnswers) {
   EXPECT_EQ(done.wait_for(5s), std::future_status::ready);
 }
 
-TEST(HttpServerTest, ShutdownCutsWhatOutlastsTheGrace) {
+TEST_P(HttpServerTest, ShutdownCutsWhatOutlastsTheGrace) {
   auto server = StartServer();
-  RawClient client(server->port());
+  TlsRawClient client(server->port(), tls());
   client.Send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nabc");
   ASSERT_TRUE(Eventually([&] { return server->stats().bytes_in > 0; }));
   auto start = steady_clock::now();
@@ -842,7 +886,7 @@ TEST(HttpServerTest, ShutdownCutsWhatOutlastsTheGrace) {
 
 // Every request that was sent on a connection the server had accepted is answered. Connections that
 // are refused once the server is gone are no loss: the client knows that nothing was sent.
-TEST(HttpServerTest, ShutdownUnderLoadLosesNoRequest) {
+TEST_P(HttpServerTest, ShutdownUnderLoadLosesNoRequest) {
   for (int round = 0; round < 3; ++round) {
     HttpServerOptions options;
     options.io_threads = 2;
@@ -856,7 +900,7 @@ TEST(HttpServerTest, ShutdownUnderLoadLosesNoRequest) {
       const bool keep = c % 2 == 0;
       clients.emplace_back([&, keep] {
         while (!down) {
-          RawClient client(port);
+          TlsRawClient client(port, tls());
           if (!client.connected()) return;
           bool more = true;
           while (more) {

@@ -42,7 +42,8 @@ HttpWorker::HttpWorker(std::shared_ptr<ServerShared> shared, int listening_socke
                 listening_socket),
       sweep_timer_(io_.get_executor()) {
   const HttpServerOptions& o = shared_->options;
-  milliseconds shortest = std::min({o.idle_timeout, o.read_timeout, o.write_timeout});
+  milliseconds shortest =
+      std::min({o.idle_timeout, o.read_timeout, o.write_timeout, o.handshake_timeout});
   sweep_interval_ = std::clamp(shortest / 4, milliseconds(5), kSweepInterval);
 }
 

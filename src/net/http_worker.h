@@ -53,6 +53,7 @@ class Counter {
 
 struct WorkerStats {
   Counter accepted, refused, requests, bad_requests, timeouts, bytes_in, bytes_out;
+  Counter tls_handshakes, tls_resumed, tls_failures;
 };
 
 /// What the workers of one server share.

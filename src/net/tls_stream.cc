@@ -144,6 +144,7 @@ TlsStream::Outcome TlsStream::Handshake() {
 
 TlsStream::Outcome TlsStream::Read(char* out, size_t room, size_t* bytes) {
   *bytes = 0;
+  if (failed_) return Outcome::kFailed;
   ERR_clear_error();
   errno = 0;
   int n = SSL_read(ssl_, out, int(std::min<size_t>(room, INT_MAX)));
@@ -154,6 +155,7 @@ TlsStream::Outcome TlsStream::Read(char* out, size_t room, size_t* bytes) {
 
 TlsStream::Outcome TlsStream::Write(std::string_view bytes, size_t* taken) {
   *taken = 0;
+  if (failed_) return Outcome::kFailed;
   if (bytes.empty()) return Outcome::kOk;
   ERR_clear_error();
   errno = 0;
@@ -165,8 +167,12 @@ TlsStream::Outcome TlsStream::Write(std::string_view bytes, size_t* taken) {
 
 bool TlsStream::HasPending() const { return SSL_has_pending(ssl_) == 1; }
 
+bool TlsStream::ended() const {
+  return failed_ || (SSL_get_shutdown(ssl_) & SSL_RECEIVED_SHUTDOWN) != 0;
+}
+
 void TlsStream::SendCloseNotify() {
-  if (failed_ || SSL_in_init(ssl_)) return;
+  if (failed_ || SSL_in_init(ssl_) || (SSL_get_shutdown(ssl_) & SSL_SENT_SHUTDOWN) != 0) return;
   ERR_clear_error();
   SSL_shutdown(ssl_);
   ERR_clear_error();

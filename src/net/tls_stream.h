@@ -45,6 +45,8 @@ class TlsStream {
   Outcome Write(std::string_view bytes, size_t* taken);
   /// Bytes have been read from the socket and not yet been given out; maybe not a whole record.
   bool HasPending() const;
+  /// The peer has said that it sends no more; there may still be something pending.
+  bool ended() const;
   /// Tells the peer that no more is sent, if the socket takes it at once.
   void SendCloseNotify();
   /// In words, of the latest kFailed.

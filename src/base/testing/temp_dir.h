@@ -4,8 +4,10 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include "base/check.h"
+#include "base/fs.h"
 
 namespace leadsman {
 
@@ -27,6 +29,11 @@ class TempDir {
 
   const std::filesystem::path& path() const { return path_; }
   std::string file(const std::string& name) const { return (path_ / name).string(); }
+  /// The file's path.
+  std::string Write(const std::string& name, std::string_view content) const {
+    CHECK(WriteFileAtomically(file(name), content).ok());
+    return file(name);
+  }
 
  private:
   std::filesystem::path path_;

@@ -27,7 +27,7 @@ class RawClient {
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     connected_ = connect(fd_, reinterpret_cast<sockaddr*>(&a), sizeof(a)) == 0;
   }
-  ~RawClient() { Close(); }
+  virtual ~RawClient() { Close(); }
   RawClient(const RawClient&) = delete;
   RawClient& operator=(const RawClient&) = delete;
 
@@ -42,7 +42,7 @@ class RawClient {
   /// False when the server has closed.
   bool Send(std::string_view bytes) {
     while (!bytes.empty()) {
-      ssize_t n = send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      ssize_t n = Put(bytes);
       if (n <= 0) return false;
       bytes.remove_prefix(size_t(n));
     }
@@ -76,12 +76,23 @@ class RawClient {
 
   bool closed() const { return closed_; }
 
+ protected:
+  /// As send and recv, which wait.
+  virtual ssize_t Put(std::string_view bytes) {
+    return send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  }
+  virtual ssize_t Get(char* out, size_t room) { return recv(fd_, out, room, 0); }
+  /// False when nothing comes.
+  virtual bool AwaitInput() {
+    pollfd p{fd_, POLLIN, 0};
+    return poll(&p, 1, 10'000) > 0;
+  }
+
  private:
   bool ReadMore() {
-    pollfd p{fd_, POLLIN, 0};
-    if (poll(&p, 1, 10'000) <= 0) return false;
+    if (!AwaitInput()) return false;
     char buffer[65536];
-    ssize_t n = recv(fd_, buffer, sizeof(buffer), 0);
+    ssize_t n = Get(buffer, sizeof(buffer));
     if (n > 0) {
       input_.append(buffer, size_t(n));
       return true;

@@ -1,0 +1,116 @@
+#include "net/tls_server.h"
+
+#include <atomic>
+#include <utility>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/mutex.h"
+#include "base/strings.h"
+#include "base/watched_files.h"
+#include "net/tls_context.h"
+
+namespace leadsman::net {
+namespace {
+
+class Certificates final : public CertificatesOfFiles {
+ public:
+  Certificates(TlsServerOptions options, Clock& clock, WatchedFiles files,
+               std::shared_ptr<const ServerTls> loaded)
+      : options_(std::move(options)),
+        clock_(clock),
+        current_(std::move(loaded)),
+        files_(std::move(files)) {}
+
+  const TlsServerOptions& options() const override { return options_; }
+  std::shared_ptr<const ServerTls> current() const override { return current_.Get(); }
+  std::shared_ptr<const Pem> pem() const override {
+    std::shared_ptr<const ServerTls> loaded = current_.Get();
+    const Pem* pem = &loaded->pem;
+    return {std::move(loaded), pem};
+  }
+  uint64_t generation() const override { return reloads_.load() + 1; }
+  Stats stats() const override {
+    return {reloads_.load(), failed_reloads_.load(), current_.Get()->expires};
+  }
+
+  bool CheckFiles() override {
+    MutexLock lock(mutex_);
+    if (!files_.NeedReading()) return false;
+    auto loaded = LoadServerTls(options_);
+    Status problem = loaded.status();
+    if (loaded.ok() && (*loaded)->expires <= clock_.Now()) {
+      problem = InvalidArgumentError(StrCat("cert_file ", options_.cert_file, " expired at ",
+                                            FormatRfc3339((*loaded)->expires)));
+    }
+    if (!problem.ok() && !SameAs(loaded)) {
+      if (!files_.Bad()) return false;
+      failed_reloads_.fetch_add(1);
+      LOG_WARN("new TLS files are not used, the old ones stay in force", {"reason", problem},
+               {"expires", FormatRfc3339(current_.Get()->expires)});
+      return false;
+    }
+    files_.Good();
+    if (SameAs(loaded)) return false;
+    LOG_INFO("TLS certificate reloaded", {"cert_file", options_.cert_file},
+             {"expires", FormatRfc3339((*loaded)->expires)});
+    current_.Set(std::move(loaded).value());
+    reloads_.fetch_add(1);
+    return true;
+  }
+
+ private:
+  /// What is in force; an expired one is told at the start and not again.
+  bool SameAs(const Result<std::shared_ptr<const ServerTls>>& loaded) const {
+    if (!loaded.ok()) return false;
+    const std::shared_ptr<const ServerTls> now = current_.Get();
+    return now->pem.certificate_chain == (*loaded)->pem.certificate_chain &&
+           now->pem.private_key == (*loaded)->pem.private_key &&
+           now->pem.client_authorities == (*loaded)->pem.client_authorities;
+  }
+
+  const TlsServerOptions options_;
+  Clock& clock_;
+  Snapshot<ServerTls> current_;
+  std::atomic<uint64_t> reloads_{0};
+  std::atomic<uint64_t> failed_reloads_{0};
+  Mutex mutex_;
+  WatchedFiles files_ GUARDED_BY(mutex_);
+};
+
+}  // namespace
+
+std::string ExplainTlsOptions(const TlsServerOptions& options) {
+  if (options.cert_file.empty() != options.key_file.empty()) {
+    return "cert_file and key_file go together: give both or none";
+  }
+  if (!options.enabled() &&
+      (!options.client_ca_file.empty() || options.client_auth != ClientAuth::kNone)) {
+    return "clients' certificates need TLS: give cert_file and key_file";
+  }
+  if (options.client_auth != ClientAuth::kNone && options.client_ca_file.empty()) {
+    return "client_auth needs client_ca_file: who signs the clients' certificates";
+  }
+  if (options.client_auth == ClientAuth::kNone && !options.client_ca_file.empty()) {
+    return "client_ca_file is of no use while client_auth is none: set it to required or optional";
+  }
+  return "";
+}
+
+Result<std::shared_ptr<ServerCertificates>> ServerCertificates::Create(TlsServerOptions options,
+                                                                       Clock& clock) {
+  if (!options.enabled()) return InvalidArgumentError("TLS needs cert_file and key_file");
+  if (std::string wrong = ExplainTlsOptions(options); !wrong.empty()) {
+    return InvalidArgumentError(std::move(wrong));
+  }
+  WatchedFiles files({options.cert_file, options.key_file, options.client_ca_file}, clock);
+  ASSIGN_OR_RETURN(auto loaded, LoadServerTls(options));
+  if (loaded->expires <= clock.Now()) {
+    LOG_WARN("the TLS certificate has expired; clients will refuse it",
+             {"cert_file", options.cert_file}, {"expired", FormatRfc3339(loaded->expires)});
+  }
+  return std::shared_ptr<ServerCertificates>(std::make_shared<Certificates>(
+      std::move(options), clock, std::move(files), std::move(loaded)));
+}
+
+}  // namespace leadsman::net
