@@ -33,13 +33,16 @@ std::function<Result<std::shared_ptr<Backend>>()> ForFormat(const std::string& f
 }
 
 void FillFloats(const std::string& name, int64_t columns, int64_t first, int64_t rows,
-                std::vector<Tensor>& inputs) {
+                std::vector<Tensor>& inputs, bool holes = false) {
   inputs.resize(1);
   inputs[0].Reset(name, DataType::kFp32);
   inputs[0].shape() = {rows, columns};
   for (int64_t row = first; row < first + rows; ++row) {
-    for (int64_t c = 0; c < columns; ++c)
-      inputs[0].Push(0.1f * static_cast<float>((row * 7 + c * 3) % 50));
+    for (int64_t c = 0; c < columns; ++c) {
+      inputs[0].Push(holes && c == 2 && row % 2 == 0
+                         ? std::nanf("")
+                         : 0.1f * static_cast<float>((row * 7 + c * 3) % 50));
+    }
   }
 }
 
@@ -91,6 +94,48 @@ std::vector<ConformanceCase> Cases() {
                    "truncated.onnx",
                    {{{"x", DataType::kFp32, {-1, 784}}}, {{"y", DataType::kFp32, {-1, 10}}}},
                    floats("x", 784)});
+  const Signature iris = {{{"input__0", DataType::kFp32, {-1, 4}}},
+                          {{"output__0", DataType::kFp32, {-1, 3}}}};
+  for (auto [name, file] : {std::pair{"XgboostJson", "iris.json"},
+                            {"XgboostUbj", "iris.ubj"},
+                            {"XgboostBinaryFormat", "iris_binary.xgb"}}) {
+    cases.push_back({name, ForFormat("xgboost"), kTestData + "/xgboost", file, "truncated.json",
+                     iris, floats("input__0", 4)});
+  }
+  cases.push_back(
+      {"XgboostMissingValues",
+       ForFormat("xgboost"),
+       kTestData + "/xgboost",
+       "binary.ubj",
+       "truncated.json",
+       {{{"input__0", DataType::kFp32, {-1, 4}}}, {{"output__0", DataType::kFp32, {-1}}}},
+       [](int64_t first, int64_t rows, std::vector<Tensor>& inputs) {
+         FillFloats("input__0", 4, first, rows, inputs, true);
+       }});
+  cases.push_back(
+      {"XgboostLinear",
+       ForFormat("xgboost"),
+       kTestData + "/xgboost",
+       "linear.json",
+       "truncated.json",
+       {{{"input__0", DataType::kFp32, {-1, 4}}}, {{"output__0", DataType::kFp32, {-1}}}},
+       floats("input__0", 4)});
+  cases.push_back(
+      {"LightgbmMulticlass",
+       ForFormat("lightgbm"),
+       kTestData + "/lightgbm",
+       "iris.txt",
+       "truncated.txt",
+       {{{"input__0", DataType::kFp32, {-1, 4}}}, {{"output__0", DataType::kFp64, {-1, 3}}}},
+       floats("input__0", 4)});
+  cases.push_back(
+      {"LightgbmBinary",
+       ForFormat("lightgbm"),
+       kTestData + "/lightgbm",
+       "binary.txt",
+       "truncated.txt",
+       {{{"input__0", DataType::kFp32, {-1, 4}}}, {{"output__0", DataType::kFp64, {-1}}}},
+       floats("input__0", 4)});
   return cases;
 }
 
@@ -108,6 +153,7 @@ std::vector<Copied> Copy(std::span<const TensorView> outputs) {
     for (int64_t i = 0; i < view.element_count; ++i) {
       auto at = static_cast<size_t>(i);
       if (view.type == DataType::kFp32) copy.numbers.push_back(view.as<float>()[at]);
+      if (view.type == DataType::kFp64) copy.numbers.push_back(view.as<double>()[at]);
       if (view.type == DataType::kInt64)
         copy.numbers.push_back(static_cast<double>(view.as<int64_t>()[at]));
       if (view.type == DataType::kBytes) copy.strings.emplace_back(view.as<std::string_view>()[at]);
@@ -120,9 +166,8 @@ class ConformanceTest : public testing::TestWithParam<ConformanceCase> {
  protected:
   void SetUp() override {
     Result<std::shared_ptr<Backend>> backend = GetParam().backend();
-    ASSERT_TRUE(backend.ok())
-        << backend.status()
-        << "\nIf it is ONNX Runtime: run tools/fetch_runtimes.sh and configure again.";
+    ASSERT_TRUE(backend.ok()) << backend.status()
+                              << "\nRun tools/fetch_runtimes.sh and configure again.";
     backend_ = *backend;
   }
   LoadSpec Spec() const {

@@ -375,8 +375,15 @@ PluginOptions PluginOptions::Default(const std::string& binary_dir,
     options.runtime_dirs.push_back(home + "/.cache/leadsman/runtimes");
   }
   options.runtime_dirs.push_back(binary_dir + "/../lib/leadsman/runtimes");
-  if (std::string file = env("LEADSMAN_ONNXRUNTIME"); !file.empty()) {
-    options.backend_options["onnxruntime"]["library"] = file;
+  constexpr std::pair<const char*, const char*> kLibraries[] = {
+      {"LEADSMAN_ONNXRUNTIME", "onnxruntime"},
+      {"LEADSMAN_TENSORFLOW", "tensorflow"},
+      {"LEADSMAN_XGBOOST", "xgboost"},
+      {"LEADSMAN_LIGHTGBM", "lightgbm"}};
+  for (const auto& [variable, backend] : kLibraries) {
+    if (std::string file = env(variable); !file.empty()) {
+      options.backend_options[backend]["library"] = file;
+    }
   }
   return options;
 }
