@@ -47,7 +47,7 @@ end
 """
 
 LEADSMAN_CONFIG = """
-server: {{address: 127.0.0.1, port: {port}}}
+server: {{address: 127.0.0.1, port: {port}, grpc_port: 0}}
 admin: {{address: 127.0.0.1, port: {admin_port}}}
 data_dir: {data}
 log: {{level: warn}}

@@ -41,6 +41,7 @@ CONFIG = """\
 server:
   address: 127.0.0.1
   port: {port}
+  grpc_port: {grpc_port}
 admin:
   address: 127.0.0.1
   port: {admin_port}
@@ -284,9 +285,9 @@ class Demo:
         terminal.heading("2. leadsman serves v1")
         repository = out / "repository"
         train.release(out / "staging", repository, 1)
-        port, admin_port = port_or_free(8501), port_or_free(8502)
+        port, grpc_port, admin_port = port_or_free(8501), port_or_free(8500), port_or_free(8502)
         config = out / "leadsman.yaml"
-        config.write_text(CONFIG.format(port=port, admin_port=admin_port))
+        config.write_text(CONFIG.format(port=port, grpc_port=grpc_port, admin_port=admin_port))
         admin = Admin(f"http://127.0.0.1:{admin_port}")
         begin = time.monotonic()
         server = self.start(HostProcess("leadsman", [options.binary, "serve", "--config", config], out / "leadsman.log"))

@@ -21,6 +21,7 @@ ConfigOverrides OverridesOf(const cli::ServeFlags& flags) {
   ConfigOverrides overrides;
   overrides.address = flags.address;
   overrides.port = flags.port;
+  overrides.grpc_port = flags.grpc_port;
   overrides.admin_address = flags.admin_address;
   overrides.admin_port = flags.admin_port;
   overrides.data_dir = flags.data_dir;

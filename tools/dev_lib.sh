@@ -14,9 +14,10 @@ export LEADSMAN_CACHE="$CACHE" LEADSMAN_RUNTIMES="$CACHE/runtimes"
 # shellcheck disable=SC2034
 PACKAGES_build=(
   g++ cmake ninja-build ccache mold pkg-config ca-certificates unzip git
-  libboost1.81-dev libssl-dev zlib1g-dev
+  libboost1.81-dev libssl-dev zlib1g-dev libnghttp2-dev
   libsimdjson-dev nlohmann-json3-dev libyaml-cpp-dev
   libspdlog-dev libfmt-dev libsqlite3-dev libcli11-dev
+  libprotobuf-dev protobuf-compiler libgrpc++-dev
   libgtest-dev libbenchmark-dev
   python3 python3-venv python3-pip
 )

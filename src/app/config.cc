@@ -66,6 +66,11 @@ const schema::Struct<Config::Server>& ServerSchema() {
             "Where to listen.");
     s.Field("port", &Server::port, schema::Integer<uint16_t>(0, 65535),
             "0 = any free one, told in the log.");
+    s.Field("grpc", &Server::grpc, schema::Boolean(),
+            "Whether gRPC is served as well: Open Inference Protocol (V2), TensorFlow Serving, "
+            "health, reflection.");
+    s.Field("grpc_port", &Server::grpc_port, schema::Integer<uint16_t>(0, 65535),
+            "Where gRPC listens, on the same address; 0 = any free one, told in the log.");
     s.Field("io_threads", &Server::io_threads, schema::Integer<int>(0, 1024),
             "Threads that read and answer requests; 0 = one per core.");
     s.Field("pool_threads", &Server::pool_threads, schema::Integer<int>(0, 1024),
@@ -202,6 +207,19 @@ void CheckConfig(const Config& config, const CheckSink& sink) {
     } else {
       add("server.port",
           StrCat("must differ from admin.port (", config.admin.port, ", its default)"));
+    }
+  }
+  if (config.server.grpc && config.server.grpc_port != 0 && sink.is_sound("server.grpc_port")) {
+    const uint16_t port = config.server.grpc_port;
+    for (const char* other : {"server.port", "admin.port"}) {
+      const uint16_t taken = other[0] == 's' ? config.server.port : config.admin.port;
+      if (port != taken || !sink.is_sound(other)) continue;
+      // Told where somebody wrote one of them.
+      if (sink.is_given("server.grpc_port") || !sink.is_given(other)) {
+        add("server.grpc_port", StrCat("must differ from ", other, " (", port, ")"));
+      } else {
+        add(other, StrCat("must differ from server.grpc_port (", port, ", its default)"));
+      }
     }
   }
   bool all_names = sink.is_sound("models");
@@ -419,6 +437,7 @@ Status ApplyOverrides(const ConfigOverrides& flags, Config& config) {
   if (flags.address)
     RETURN_IF_ERROR(ReadFlag("--address", *flags.address, address, config.server.address));
   if (flags.port) config.server.port = *flags.port;
+  if (flags.grpc_port) config.server.grpc_port = *flags.grpc_port;
   if (flags.admin_address)
     RETURN_IF_ERROR(
         ReadFlag("--admin-address", *flags.admin_address, address, config.admin.address));

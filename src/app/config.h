@@ -32,6 +32,8 @@ struct Config {
   struct Server {
     std::string address = "0.0.0.0";
     uint16_t port = 8501;
+    bool grpc = true;
+    uint16_t grpc_port = 8500;
     int io_threads = 0;    ///< 0 = one per core
     int pool_threads = 0;  ///< 0 = one per core
     size_t pool_queue = 1024;
@@ -110,6 +112,7 @@ ReloadedConfig MergeReloaded(const Config& running, Config next, bool has_monito
 struct ConfigOverrides {
   std::optional<std::string> address;
   std::optional<uint16_t> port;
+  std::optional<uint16_t> grpc_port;
   std::optional<std::string> admin_address;
   std::optional<uint16_t> admin_port;
   std::optional<std::string> data_dir;

@@ -236,11 +236,13 @@ TEST(ConfigTest, FlagsWinOverTheFile) {
   ConfigOverrides flags;
   flags.port = 9001;
   flags.admin_port = 9002;
+  flags.grpc_port = 9003;
   flags.log_level = "debug";
   flags.models = {"mlp=/models/mlp"};
   flags.model_repository = dir.file("repo");
   ASSERT_TRUE(ApplyOverrides(flags, config).ok());
   EXPECT_EQ(config.server.port, 9001);
+  EXPECT_EQ(config.server.grpc_port, 9003);
   EXPECT_EQ(config.log.level, LogLevel::kDebug);
   ASSERT_EQ(config.models.size(), 3u);
   EXPECT_EQ(config.models[0].model.path, "/models/mlp");

@@ -31,6 +31,7 @@
 #include "net/http_server.h"
 #include "protocol/http_frontend.h"
 #include "rollout/controller.h"
+#include "rpc/grpc_server.h"
 #include "serving/metrics.h"
 #include "serving/predictor.h"
 #include "stats/process_metrics.h"
@@ -160,7 +161,10 @@ class Server {
   /// that has been taken apart: then everything that is worth it is written, and the process ends here, with 1.
   void Stop(std::chrono::milliseconds grace) {
     if (stopping_.exchange(true)) return;
+    // Side by side: each has the whole grace.
+    if (grpc_server_) grpc_server_->BeginDrain(grace);
     if (data_server_) data_server_->Shutdown(grace);
+    if (grpc_server_) grpc_server_->AwaitDrained(grace + kLastWait);
     bool ended = !predictor_ || predictor_->Stop(kLastWait);
     if (rollouts_) rollouts_->Stop();
     if (monitor_ && !monitor_->Flush(5s)) LOG_WARN("the monitor did not finish writing within 5 s");
@@ -172,6 +176,7 @@ class Server {
     }
     registrations_.clear();  // they read the servers, which go now
     data_server_.reset();
+    grpc_server_.reset();
     admin_server_.reset();
     if (lifecycle_) lifecycle_->Stop();
   }
@@ -319,14 +324,44 @@ class Server {
       return Annotate(data_server.status(), "serving port (server.port, --port)");
     data_server_ = std::move(data_server).value();
 
-    for (auto& registration : AddHttpServerMetrics(
-             {{"serving", data_server_.get()}, {"admin", admin_server_.get()}}, registry_)) {
+    RETURN_IF_ERROR(ListenGrpc());
+
+    std::vector<HttpServerStatsSource> servers = {
+        {"serving", [this] { return data_server_->stats(); }},
+        {"admin", [this] { return admin_server_->stats(); }}};
+    if (grpc_server_) servers.push_back({"grpc", [this] { return grpc_server_->stats(); }});
+    for (auto& registration : AddHttpServerMetrics(std::move(servers), registry_)) {
       registrations_.push_back(std::move(registration));
     }
     LOG_INFO("serving", {"address", config_.server.address}, {"port", data_server_->port()},
              {"admin_address", config_.admin.address}, {"admin_port", admin_server_->port()},
+             {"grpc_port", grpc_server_ ? grpc_server_->port() : 0},
              {"io_threads", data.io_threads}, {"models", config_.models.size()},
              {"version", kLeadsmanVersion});
+    return OkStatus();
+  }
+
+  Status ListenGrpc() {
+    if (!config_.server.grpc) return OkStatus();
+    rpc::GrpcServer::Options options;
+    options.server_version = kLeadsmanVersion;
+    options.ready = [this] { return !stopping_ && predictor_->SettledOnce(); };
+    options.http2.name = "grpc";
+    options.http2.address = config_.server.address;
+    options.http2.port = config_.server.grpc_port;
+    options.http2.io_threads = OrCores(config_.server.io_threads);
+    options.http2.max_header_bytes = config_.server.limits.max_header;
+    options.http2.max_body_bytes = config_.server.limits.max_body;
+    options.http2.max_connections = config_.server.limits.max_connections;
+    options.http2.read_timeout = config_.server.limits.read_timeout;
+    options.http2.write_timeout = config_.server.limits.write_timeout;
+    options.http2.http1_hint =
+        StrCat("this port speaks gRPC (HTTP/2) only; REST is at port ", data_server_->port());
+    auto server = rpc::GrpcServer::Start(*predictor_, std::move(options));
+    if (!server.ok())
+      return Annotate(server.status(),
+                      "gRPC port (server.grpc_port, --grpc-port; off by server.grpc: false)");
+    grpc_server_ = std::move(server).value();
     return OkStatus();
   }
 
@@ -352,6 +387,7 @@ class Server {
   std::unique_ptr<AdminApi> admin_;
   std::unique_ptr<net::HttpServer> admin_server_;
   std::unique_ptr<net::HttpServer> data_server_;
+  std::unique_ptr<rpc::GrpcServer> grpc_server_;
   std::vector<Registry::Registration> registrations_;  ///< read the rooms above: first to go
 };
 
@@ -405,6 +441,7 @@ std::string MetricsReferencePage() {
   Config config;
   config.server.address = "127.0.0.1";
   config.server.port = 0;
+  config.server.grpc_port = 0;
   config.admin.port = 0;
   config.data_dir.clear();
   config.plugins.dirs = {"/nonexistent"};

@@ -100,7 +100,7 @@ TEST_F(CliTest, AWrongCommandIsNamedAndAnotherSuggested) {
 }
 
 TEST_F(CliTest, AWrongPortIsToldTheRange) {
-  for (const char* flag : {"--port", "--admin-port"}) {
+  for (const char* flag : {"--port", "--grpc-port", "--admin-port"}) {
     for (const char* port : {"99999", "-1", "http"}) {
       EXPECT_EQ(Run({"serve", "--model", "a=b", StrCat(flag, "=", port)}), kUsage);
       EXPECT_EQ(err().substr(0, err().find('\n')),

@@ -160,6 +160,9 @@ class CommandLine {
     serve->add_option("--port", f.port, "Port for clients [8501]; 0 = any free one")
         ->check(Port())
         ->type_name("PORT");
+    serve->add_option("--grpc-port", f.grpc_port, "Port for gRPC clients [8500]; 0 = any free one")
+        ->check(Port())
+        ->type_name("PORT");
     serve->add_option("--admin-address", f.admin_address, "Where operators are served [127.0.0.1]")
         ->type_name("IP");
     serve->add_option("--admin-port", f.admin_port, "Port for admin API and /metrics [8502]")

@@ -22,6 +22,7 @@ struct ServeFlags {
   std::optional<std::string> model_repository;
   std::optional<std::string> address;
   std::optional<uint16_t> port;
+  std::optional<uint16_t> grpc_port;
   std::optional<std::string> admin_address;
   std::optional<uint16_t> admin_port;
   std::optional<std::string> data_dir;

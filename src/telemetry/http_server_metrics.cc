@@ -5,8 +5,8 @@
 
 namespace leadsman {
 
-std::vector<Registry::Registration> AddHttpServerMetrics(
-    std::vector<std::pair<std::string, const net::HttpServer*>> servers, Registry& registry) {
+std::vector<Registry::Registration> AddHttpServerMetrics(std::vector<HttpServerStatsSource> servers,
+                                                         Registry& registry) {
   struct Family {
     const char* name;
     const char* help;
@@ -20,7 +20,7 @@ std::vector<Registry::Registration> AddHttpServerMetrics(
       {"leadsman_http_connections_open", "Connections open now.", MetricType::kGauge,
        &Stats::connections_open},
       {"leadsman_http_connections_refused_total",
-       "Connections answered 503 because the limit was reached.", MetricType::kCounter,
+       "Connections turned away because the limit was reached.", MetricType::kCounter,
        &Stats::connections_refused},
       {"leadsman_http_requests_total", "Requests that reached a handler.", MetricType::kCounter,
        &Stats::requests},
@@ -39,10 +39,10 @@ std::vector<Registry::Registration> AddHttpServerMetrics(
     registrations.push_back(registry.Add(
         {family.name, family.help, family.type, {"server"}}, [servers, field = family.field] {
           std::vector<MetricSample> samples;
-          for (const auto& [name, server] : servers) {
+          for (const HttpServerStatsSource& server : servers) {
             MetricSample sample;
-            sample.label_values = {name};
-            sample.value = static_cast<double>(server->stats().*field);
+            sample.label_values = {server.name};
+            sample.value = static_cast<double>(server.read().*field);
             samples.push_back(std::move(sample));
           }
           return samples;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -8,9 +9,15 @@
 
 namespace leadsman {
 
-/// leadsman_http_* of these servers, each with its name as the label `server`. The servers must outlive the
-/// registrations.
+/// A server and how to read its counters, from any thread.
+struct HttpServerStatsSource {
+  std::string name;
+  std::function<net::HttpServerStats()> read;
+};
+
+/// leadsman_http_* of these servers (HTTP/2 ones as well), each with its name as the label `server`. What the sources
+/// read must outlive the registrations.
 [[nodiscard]] std::vector<Registry::Registration> AddHttpServerMetrics(
-    std::vector<std::pair<std::string, const net::HttpServer*>> servers, Registry& registry);
+    std::vector<HttpServerStatsSource> servers, Registry& registry);
 
 }  // namespace leadsman

@@ -41,7 +41,7 @@ class Server:
     def __init__(self, folder, config, log_name="server.log"):
         self.folder = Path(folder)
         self.config = {"data_dir": str(self.folder / "data"), **config}
-        self.config["server"] = {"address": "127.0.0.1", "port": 0, **config.get("server", {})}
+        self.config["server"] = {"address": "127.0.0.1", "port": 0, "grpc_port": 0, **config.get("server", {})}
         self.config["admin"] = {"address": "127.0.0.1", "port": 0, **config.get("admin", {})}
         self.config.setdefault("lifecycle", {"poll_interval": "50ms"})
         self.config["log"] = {"format": "json"}
@@ -55,8 +55,9 @@ class Server:
             offset = out.tell()
             self.process = subprocess.Popen([str(BINARY), "serve", "--config", str(self.path)], stderr=out, stdout=out,
                                             start_new_session=True)
-        ports = wait_for("the ports in the log", lambda: self._ports(offset))
-        self.url, self.admin = (f"http://127.0.0.1:{port}" for port in ports)
+        port, admin_port, grpc_port = wait_for("the ports in the log", lambda: self._ports(offset))
+        self.url, self.admin = (f"http://127.0.0.1:{number}" for number in (port, admin_port))
+        self.grpc = f"127.0.0.1:{grpc_port}"
         if ready:
             wait_for("/readyz", lambda: requests.get(self.admin + "/readyz", timeout=5).status_code == 200)
         return self
@@ -69,7 +70,7 @@ class Server:
                 with contextlib.suppress(ValueError):
                     entry = json.loads(line)
                     if entry.get("message") == "serving":
-                        return entry["port"], entry["admin_port"]
+                        return entry["port"], entry["admin_port"], entry.get("grpc_port")
         return None
 
     def log_text(self):

@@ -196,7 +196,7 @@ def test_labels_for_unknown_ids_twice_and_malformed(server):
 def test_port_taken_says_so(server, tmp_path):
     port = int(server.url.rsplit(":", 1)[1])
     second = subprocess.run([str(conftest.BINARY), "serve", "--model", f"digits={tmp_path}", "--address", "127.0.0.1",
-                             "--port", str(port), "--admin-port", "0", "--data-dir", str(tmp_path / "d2")],
+                             "--port", str(port), "--grpc-port", "0", "--admin-port", "0", "--data-dir", str(tmp_path / "d2")],
                             capture_output=True, text=True, timeout=20)
     assert second.returncode not in (0, None)
     assert str(port) in second.stderr and "another process listens" in second.stderr
@@ -206,7 +206,7 @@ def test_port_taken_says_so(server, tmp_path):
 def test_a_second_server_on_one_data_dir_is_refused(server, repository):
     data = server.config["data_dir"]
     second = subprocess.run([str(conftest.BINARY), "serve", "--model", f"digits={repository / 'digits'}", "--address",
-                             "127.0.0.1", "--port", "0", "--admin-port", "0", "--data-dir", data],
+                             "127.0.0.1", "--port", "0", "--grpc-port", "0", "--admin-port", "0", "--data-dir", data],
                             capture_output=True, text=True, timeout=20)
     assert second.returncode == 1
     assert f"data_dir {data} is in use by another leadsman (pid {server.process.pid})" in second.stderr, second.stderr

@@ -1,0 +1,595 @@
+#include "net/http2_connection.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <nghttp2/nghttp2.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <exception>
+
+#include "base/log.h"
+#include "base/strings.h"
+
+namespace leadsman::net {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr uint32_t kStreamWindow = 1 << 20;
+constexpr int32_t kConnectionWindow = 8 << 20;
+constexpr uint32_t kMaxFrame = 64 << 10;
+constexpr size_t kGatherAtOnce = 128 << 10;
+constexpr size_t kKeptBuffer = 64 << 10;  // what an idle stream or connection may hold on to
+constexpr size_t kSpareStreams = 32;
+constexpr size_t kBodiesPerConnection = 4;  // times max_body_bytes, over all streams together
+constexpr int kReadsPerTurn = 4;            // of one busy client, before others get their turn
+constexpr uint64_t kResetBurst = 2000;      // resets by the client: so many at once,
+constexpr uint64_t kResetsPerSecond = 200;  // and so many a second from then on
+constexpr milliseconds kGoAwayPatience{250};
+constexpr milliseconds kLinger{500};
+constexpr milliseconds kFirstBytes{10'000};
+
+nghttp2_nv ToNv(std::string_view name, std::string_view value, bool index) {
+  nghttp2_nv nv;
+  nv.name = reinterpret_cast<uint8_t*>(const_cast<char*>(name.data()));
+  nv.namelen = name.size();
+  nv.value = reinterpret_cast<uint8_t*>(const_cast<char*>(value.data()));
+  nv.valuelen = value.size();
+  nv.flags = index ? NGHTTP2_NV_FLAG_NONE : NGHTTP2_NV_FLAG_NO_INDEX;
+  return nv;
+}
+
+/// Small arrays of header fields without an allocation.
+constexpr size_t kMaxFields = 32;
+
+}  // namespace
+
+// What nghttp2 calls. C frames are above: nothing may be thrown out of here.
+struct Http2Callbacks {
+  static Http2Connection& Self(void* user_data) {
+    return *static_cast<Http2Connection*>(user_data);
+  }
+  static Http2Stream* StreamOf(nghttp2_session* session, int32_t id) {
+    return static_cast<Http2Stream*>(nghttp2_session_get_stream_user_data(session, id));
+  }
+
+  static int BeginHeaders(nghttp2_session* session, const nghttp2_frame* frame, void* user_data) {
+    if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
+    try {
+      Http2Stream* stream = Self(user_data).OpenStream(frame->hd.stream_id);
+      return nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, stream);
+    } catch (const std::exception&) {
+      return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    }
+  }
+
+  static int Header(nghttp2_session* session, const nghttp2_frame* frame, const uint8_t* name,
+                    size_t name_size, const uint8_t* value, size_t value_size, uint8_t /*flags*/,
+                    void* user_data) {
+    if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
+    Http2Stream* stream = StreamOf(session, frame->hd.stream_id);
+    if (stream == nullptr) return 0;
+    Http2Connection& self = Self(user_data);
+    // 32 a field, as RFC 9113 counts.
+    if (stream->head_text_.size() + name_size + value_size + 32 * (stream->raw_fields_.size() + 1) >
+        self.worker_.options().max_header_bytes) {
+      self.worker_.counters().bad_requests.Add(1);
+      return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    }
+    try {
+      Http2Stream::RawField raw;
+      raw.name = static_cast<uint32_t>(stream->head_text_.size());
+      stream->head_text_.append(reinterpret_cast<const char*>(name), name_size);
+      raw.value = static_cast<uint32_t>(stream->head_text_.size());
+      stream->head_text_.append(reinterpret_cast<const char*>(value), value_size);
+      raw.end = static_cast<uint32_t>(stream->head_text_.size());
+      stream->raw_fields_.push_back(raw);
+    } catch (const std::exception&) {
+      return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    }
+    return 0;
+  }
+
+  static int FrameReceived(nghttp2_session* session, const nghttp2_frame* frame, void* user_data) {
+    if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
+    Http2Stream* stream = StreamOf(session, frame->hd.stream_id);
+    if (stream == nullptr) return 0;
+    Http2Connection& self = Self(user_data);
+    const bool head =
+        frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST;
+    const bool end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    stream->half_closed_ = stream->half_closed_ || end;
+    if (head) self.Tell(*stream, [&] { self.EndHead(*stream); });
+    if (stream->connection_ == nullptr) return 0;
+    if (!head || end) self.Tell(*stream, [&] { self.worker_.handler().OnBody(*stream); });
+    return 0;
+  }
+
+  static int DataChunk(nghttp2_session* session, uint8_t /*flags*/, int32_t id, const uint8_t* data,
+                       size_t size, void* user_data) {
+    Http2Connection& self = Self(user_data);
+    nghttp2_session_consume_connection(session, size);
+    Http2Stream* stream = StreamOf(session, id);
+    if (stream == nullptr) return 0;
+    self.Tell(*stream, [&] { self.TakeChunk(*stream, reinterpret_cast<const char*>(data), size); });
+    return 0;
+  }
+
+  static int StreamClose(nghttp2_session* session, int32_t id, uint32_t /*code*/, void* user_data) {
+    Http2Stream* stream = StreamOf(session, id);
+    if (stream != nullptr) Self(user_data).StreamClosed(*stream, stream->end_sent_);
+    return 0;
+  }
+
+  static int FrameSent(nghttp2_session* session, const nghttp2_frame* frame, void* /*user_data*/) {
+    if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0 || frame->hd.type != NGHTTP2_HEADERS)
+      return 0;
+    Http2Stream* stream = StreamOf(session, frame->hd.stream_id);
+    if (stream == nullptr) return 0;
+    stream->end_sent_ = true;
+    // An answer before the request's end: the client is to stop sending.
+    if (!stream->half_closed_) {
+      nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
+    }
+    return 0;
+  }
+
+  static int InvalidFrame(nghttp2_session* /*session*/, const nghttp2_frame* /*frame*/,
+                          int /*code*/, void* user_data) {
+    Self(user_data).worker_.counters().bad_requests.Add(1);
+    return 0;
+  }
+
+  static ssize_t ReadBody(nghttp2_session* session, int32_t id, uint8_t* out, size_t room,
+                          uint32_t* flags, nghttp2_data_source* source, void* user_data) {
+    auto& stream = *static_cast<Http2Stream*>(source->ptr);
+    const size_t size = std::min(room, stream.unsent());
+    std::memcpy(out, stream.answer_.data() + stream.answer_sent_, size);
+    stream.answer_sent_ += size;
+    stream.last_progress_ = Self(user_data).last_read_;
+    if (stream.unsent() > 0) return static_cast<ssize_t>(size);
+    stream.answer_.clear();
+    stream.answer_sent_ = 0;
+    if (stream.tell_when_sent_) Self(user_data).all_sent_ = true;
+    if (!stream.trailers_given_) {
+      if (size > 0) return static_cast<ssize_t>(size);
+      stream.deferred_ = true;
+      return NGHTTP2_ERR_DEFERRED;
+    }
+    *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    nghttp2_nv nvs[kMaxFields];
+    size_t count = std::min(stream.trailers_.size(), kMaxFields);
+    for (size_t i = 0; i < count; ++i) {
+      nvs[i] =
+          ToNv(stream.trailers_[i].first, stream.trailers_[i].second, stream.trailer_index_[i]);
+    }
+    if (nghttp2_submit_trailer(session, id, nvs, count) != 0)
+      return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    return static_cast<ssize_t>(size);
+  }
+
+  static const nghttp2_session_callbacks* Table() {
+    static const nghttp2_session_callbacks* table = [] {
+      nghttp2_session_callbacks* callbacks = nullptr;
+      nghttp2_session_callbacks_new(&callbacks);
+      nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, BeginHeaders);
+      nghttp2_session_callbacks_set_on_header_callback(callbacks, Header);
+      nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, FrameReceived);
+      nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, DataChunk);
+      nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, StreamClose);
+      nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, FrameSent);
+      nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, InvalidFrame);
+      return callbacks;
+    }();
+    return table;
+  }
+
+  static const nghttp2_option* Options() {
+    static const nghttp2_option* options = [] {
+      nghttp2_option* option = nullptr;
+      nghttp2_option_new(&option);
+      nghttp2_option_set_no_auto_window_update(option, 1);
+      nghttp2_option_set_stream_reset_rate_limit(option, kResetBurst, kResetsPerSecond);
+      nghttp2_option_set_no_closed_streams(option, 1);
+      return option;
+    }();
+    return options;
+  }
+};
+
+template <typename Call>
+void Http2Connection::Tell(Http2Stream& stream, Call call) {
+  try {
+    call();
+  } catch (const std::exception& e) {
+    LOG_ERROR("a stream failed", {"server", worker_.options().name}, {"error", e.what()});
+    stream.Reset(NGHTTP2_INTERNAL_ERROR);
+  }
+}
+
+Http2Connection::Http2Connection(Http2Worker& worker, int socket)
+    : worker_(worker), socket_(socket) {
+  last_read_ = last_written_ = std::chrono::steady_clock::now();
+}
+
+Http2Connection::~Http2Connection() {
+  if (session_ != nullptr) nghttp2_session_del(session_);
+  close(socket_);
+}
+
+bool Http2Connection::Start() {
+  int on = 1;
+  setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  if (nghttp2_session_server_new2(&session_, Http2Callbacks::Table(), this,
+                                  Http2Callbacks::Options()) != 0)
+    return false;
+  const Http2ServerOptions& options = worker_.options();
+  nghttp2_settings_entry settings[] = {
+      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options.max_streams},
+      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kStreamWindow},
+      {NGHTTP2_SETTINGS_MAX_FRAME_SIZE, kMaxFrame},
+      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<uint32_t>(options.max_header_bytes)},
+  };
+  if (nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings, std::size(settings)) != 0)
+    return false;
+  nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, kConnectionWindow);
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.ptr = this;
+  return epoll_ctl(worker_.epoll(), EPOLL_CTL_ADD, socket_, &event) == 0;
+}
+
+void Http2Connection::Close() {
+  if (closed_) return;
+  closed_ = true;
+  epoll_ctl(worker_.epoll(), EPOLL_CTL_DEL, socket_, nullptr);
+  ::shutdown(socket_, SHUT_RDWR);
+  while (!streams_.empty()) StreamClosed(*streams_.back(), false);
+  worker_.Bury(*this);
+}
+
+// Reading
+// ------------------------------------------------------------------------------------------------------------------
+
+void Http2Connection::OnEvent(bool readable, bool writable) {
+  if (writable) Flush();
+  if (readable && !closed_) Read();
+}
+
+void Http2Connection::Read() {
+  std::vector<char>& buffer = worker_.read_buffer();
+  for (int i = 0; i < kReadsPerTurn; ++i) {
+    ssize_t got = ::recv(socket_, buffer.data(), buffer.size(), 0);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) break;
+    if (got <= 0) return Close();
+    last_read_ = std::chrono::steady_clock::now();
+    ping_sent_ = false;
+    worker_.counters().bytes_in.Add(static_cast<uint64_t>(got));
+    if (lingering_) continue;
+    if (!Feed(buffer.data(), static_cast<size_t>(got))) return;
+    if (static_cast<size_t>(got) < buffer.size()) break;
+  }
+  Flush();
+}
+
+bool Http2Connection::Feed(const char* bytes, size_t size) {
+  if (!std::exchange(first_bytes_seen_, true) && size >= 4 && std::memcmp(bytes, "PRI ", 4) != 0) {
+    RefuseHttp1();
+    return false;
+  }
+  ssize_t taken = nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(bytes), size);
+  if (taken >= 0) return true;
+  worker_.counters().bad_requests.Add(1);
+  Flush();  // a GOAWAY with the reason may stand there
+  Close();
+  return false;
+}
+
+/// A browser, curl or a REST client at the wrong port is told so in words it can read.
+void Http2Connection::RefuseHttp1() {
+  worker_.counters().bad_requests.Add(1);
+  const std::string& hint = worker_.options().http1_hint;
+  std::string answer = StrCat(
+      "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: "
+      "close\r\ncontent-length: ",
+      hint.size() + 1, "\r\n\r\n", hint, "\n");
+  [[maybe_unused]] ssize_t sent =
+      ::send(socket_, answer.data(), answer.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  ::shutdown(socket_, SHUT_WR);
+  lingering_ = true;
+  linger_began_ = last_read_;
+}
+
+Http2Stream* Http2Connection::OpenStream(int32_t id) {
+  std::shared_ptr<Http2Stream> stream;
+  if (spare_.empty()) {
+    stream = std::make_shared<Http2Stream>();
+  } else {
+    stream = std::move(spare_.back());
+    spare_.pop_back();
+  }
+  stream->connection_ = this;
+  if (!stream->worker_) stream->worker_ = worker_.shared_from_this();
+  stream->id_ = id;
+  stream->index_ = streams_.size();
+  stream->last_progress_ = last_read_;
+  stream->gone_.store(false);
+  streams_.push_back(std::move(stream));
+  return streams_.back().get();
+}
+
+void Http2Connection::EndHead(Http2Stream& stream) {
+  stream.received_ = std::chrono::steady_clock::now();
+  const std::string_view text = stream.head_text_;
+  for (const Http2Stream::RawField& raw : stream.raw_fields_) {
+    std::string_view name = text.substr(raw.name, raw.value - raw.name);
+    std::string_view value = text.substr(raw.value, raw.end - raw.value);
+    if (name == ":path") {
+      stream.path_ = value;
+    } else if (name == ":method") {
+      stream.method_ = value;
+    } else if (!name.starts_with(':')) {
+      stream.fields_.push_back({name, value});
+    }
+  }
+  worker_.counters().requests.Add(1);
+  worker_.handler().OnHead(stream);
+}
+
+void Http2Connection::TakeChunk(Http2Stream& stream, const char* bytes, size_t size) {
+  stream.wire_body_bytes_ += size;
+  stream.last_progress_ = last_read_;
+  if (stream.refused_ ||
+      stream.trailers_given_) {  // answered already: what still comes is read over
+    nghttp2_session_consume_stream(session_, stream.id_, size);
+    return;
+  }
+  const size_t limit = worker_.options().max_body_bytes;
+  if (stream.body().size() + size > limit || buffered_ + size > kBodiesPerConnection * limit) {
+    nghttp2_session_consume_stream(session_, stream.id_, size);
+    const bool alone = stream.body().size() + size > limit;
+    return Refuse(stream,
+                  ResourceExhaustedError(
+                      alone ? StrCat("the request is larger than the limit of ", limit, " bytes")
+                            : StrCat("the requests under way on this connection hold more than ",
+                                     kBodiesPerConnection * limit, " bytes; send fewer at once")));
+  }
+  if (stream.taken_ > 0 && stream.taken_ == stream.body_.size()) {
+    stream.body_.clear();
+    stream.taken_ = 0;
+  }
+  stream.body_.append(bytes, size);
+  buffered_ += size;
+  if (!stream.patient || stream.body().size() <= stream.expected_) {
+    nghttp2_session_consume_stream(session_, stream.id_, size);
+  } else {
+    stream.withheld_ += size;
+  }
+}
+
+void Http2Connection::Refuse(Http2Stream& stream, const Status& why) {
+  worker_.counters().bad_requests.Add(1);
+  stream.refused_ = true;
+  worker_.handler().OnRefuse(stream, why);
+}
+
+void Http2Connection::StreamTook(Http2Stream& stream, size_t bytes) {
+  buffered_ -= std::min(bytes, buffered_);
+  if (stream.withheld_ == 0) return;
+  nghttp2_session_consume_stream(session_, stream.id_, std::exchange(stream.withheld_, 0));
+  StreamHasOutput();
+}
+
+void Http2Connection::StreamClosed(Http2Stream& stream, bool clean) {
+  nghttp2_session_set_stream_user_data(session_, stream.id_, nullptr);
+  std::shared_ptr<Http2Stream> held = streams_[stream.index_];
+  if (stream.index_ + 1 < streams_.size()) {
+    streams_[stream.index_] = std::move(streams_.back());
+    streams_[stream.index_]->index_ = stream.index_;
+  }
+  streams_.pop_back();
+  buffered_ -= std::min(stream.body().size(), buffered_);
+  stream.connection_ = nullptr;
+  stream.gone_.store(true);
+  try {
+    if (stream.received_ != Time{})
+      worker_.handler().OnClose(stream, clean);  // of others the handler has not heard
+  } catch (const std::exception& e) {
+    LOG_ERROR("closing a stream failed", {"server", worker_.options().name}, {"error", e.what()});
+  }
+  // Nobody else can begin to hold it now: only a holder can hand it on.
+  if (held.use_count() != 1 || spare_.size() >= kSpareStreams || closed_) return;
+  stream.Clear();
+  spare_.push_back(std::move(held));
+}
+
+// Writing
+// ------------------------------------------------------------------------------------------------------------------
+
+void Http2Connection::StreamHasOutput() {
+  if (flushing_ || dirty || closed_) return;
+  dirty = true;
+  worker_.MarkDirty(*this);
+}
+
+void Http2Connection::SubmitHead(Http2Stream& stream, std::span<const Http2Stream::Field> fields,
+                                 bool end) {
+  nghttp2_nv nvs[kMaxFields];
+  size_t count = std::min(fields.size(), kMaxFields);
+  for (size_t i = 0; i < count; ++i)
+    nvs[i] = ToNv(fields[i].name, fields[i].value, fields[i].index);
+  nghttp2_data_provider provider;
+  provider.source.ptr = &stream;
+  provider.read_callback = Http2Callbacks::ReadBody;
+  nghttp2_submit_response(session_, stream.id_, nvs, count, end ? nullptr : &provider);
+  StreamHasOutput();
+}
+
+void Http2Connection::ResumeBody(Http2Stream& stream) {
+  if (std::exchange(stream.deferred_, false)) nghttp2_session_resume_data(session_, stream.id_);
+  StreamHasOutput();
+}
+
+void Http2Connection::ResetStream(Http2Stream& stream, uint32_t code) {
+  nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream.id_, code);
+  StreamHasOutput();
+}
+
+void Http2Connection::Gather() {
+  out_.clear();
+  out_sent_ = 0;
+  while (out_.size() < kGatherAtOnce) {
+    const uint8_t* bytes = nullptr;
+    ssize_t size = nghttp2_session_mem_send(session_, &bytes);
+    if (size <= 0) break;
+    out_.append(reinterpret_cast<const char*>(bytes), static_cast<size_t>(size));
+  }
+}
+
+/// True when the socket has taken everything.
+bool Http2Connection::WriteSome() {
+  ssize_t sent = ::send(socket_, out_.data() + out_sent_, out_.size() - out_sent_,
+                        MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (sent < 0) {
+    if (errno != EAGAIN && errno != EINTR) {
+      Close();
+      return false;
+    }
+    sent = 0;
+  }
+  worker_.counters().bytes_out.Add(static_cast<uint64_t>(sent));
+  out_sent_ += static_cast<size_t>(sent);
+  if (sent > 0) last_written_ = last_read_ > last_written_ ? last_read_ : last_written_;
+  return out_sent_ == out_.size();
+}
+
+void Http2Connection::Flush() {
+  if (closed_ || lingering_ || flushing_) return;
+  flushing_ = true;
+  bool all = true;
+  try {
+    if (out_sent_ < out_.size()) all = WriteSome();
+    while (all && !closed_) {
+      Gather();
+      if (std::exchange(all_sent_, false)) TellSent();
+      if (out_.empty()) break;
+      all = WriteSome();
+    }
+  } catch (const std::exception& e) {
+    LOG_ERROR("connection failed", {"server", worker_.options().name}, {"error", e.what()});
+    Close();
+  }
+  flushing_ = false;
+  if (closed_) return;
+  if (!all && !watching_writable_) last_written_ = std::chrono::steady_clock::now();
+  WatchWritable(!all);
+  if (!all) return;
+  if (out_.capacity() > kGatherAtOnce + kMaxFrame) std::string().swap(out_);
+  // An error on the connection has been told; or it is drained and all is answered.
+  const bool done =
+      nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0;
+  if (done || (goaway_final_ && streams_.empty())) {
+    ::shutdown(socket_, SHUT_WR);
+    lingering_ = true;
+    linger_began_ = std::chrono::steady_clock::now();
+  }
+}
+
+void Http2Connection::TellSent() {
+  for (size_t i = streams_.size(); i-- > 0;) {
+    if (i >= streams_.size()) continue;
+    std::shared_ptr<Http2Stream> stream = streams_[i];
+    if (stream->unsent() > 0 || !std::exchange(stream->tell_when_sent_, false)) continue;
+    Tell(*stream, [&] { worker_.handler().OnBody(*stream); });
+  }
+}
+
+void Http2Connection::WatchWritable(bool on) {
+  if (on == watching_writable_) return;
+  watching_writable_ = on;
+  epoll_event event{};
+  event.events = on ? EPOLLIN | EPOLLOUT : EPOLLIN;
+  event.data.ptr = this;
+  epoll_ctl(worker_.epoll(), EPOLL_CTL_MOD, socket_, &event);
+}
+
+// Time
+// ------------------------------------------------------------------------------------------------------------------
+
+void Http2Connection::BeginDrain() {
+  if (closed_ || goaway_soon_) return;
+  goaway_soon_ = true;
+  drain_began_ = std::chrono::steady_clock::now();
+  nghttp2_submit_shutdown_notice(session_);
+  StreamHasOutput();
+}
+
+void Http2Connection::OnSweep(Time now) {
+  const Http2ServerOptions& options = worker_.options();
+  if (lingering_) {
+    if (now - linger_began_ >= kLinger) Close();
+    return;
+  }
+  if (watching_writable_ && now - last_written_ >= options.write_timeout) {
+    worker_.counters().timeouts.Add(1);
+    return Close();
+  }
+  if (!first_bytes_seen_ && now - last_read_ >= std::min(kFirstBytes, options.read_timeout)) {
+    worker_.counters().timeouts.Add(1);
+    return Close();
+  }
+  // Requests that were on their way when the client read the first GOAWAY have arrived by now.
+  if (goaway_soon_ && !goaway_final_ &&
+      now - drain_began_ >= std::min<milliseconds>(worker_.grace() / 2, kGoAwayPatience)) {
+    goaway_final_ = true;
+    nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE,
+                          nghttp2_session_get_last_proc_stream_id(session_), NGHTTP2_NO_ERROR,
+                          nullptr, 0);
+    StreamHasOutput();
+  }
+  const auto silent = now - last_read_;
+  if (silent >= options.keepalive_interval) {
+    if (ping_sent_ && silent >= options.keepalive_interval + options.keepalive_timeout) {
+      worker_.counters().timeouts.Add(1);
+      return Close();
+    }
+    if (!std::exchange(ping_sent_, true)) {
+      nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, nullptr);
+      StreamHasOutput();
+    }
+  }
+  for (size_t i = streams_.size(); i-- > 0;) {
+    if (i >= streams_.size()) continue;
+    std::shared_ptr<Http2Stream> stream = streams_[i];
+    const auto idle = now - stream->last_progress_;
+    if (stream->trailers_given_ || stream->unsent() > 0) {
+      // Not taken by the client, which leaves its flow control window shut.
+      if (idle >= options.write_timeout && stream->unsent() > 0) {
+        worker_.counters().timeouts.Add(1);
+        stream->Reset(NGHTTP2_CANCEL);
+      }
+      continue;
+    }
+    if (stream->alarm_ && now >= *stream->alarm_) {
+      stream->alarm_.reset();
+      Tell(*stream, [&] { worker_.handler().OnAlarm(*stream); });
+      continue;
+    }
+    if (!stream->half_closed_ && !stream->patient && idle >= options.read_timeout &&
+        !stream->refused_) {
+      worker_.counters().timeouts.Add(1);
+      Tell(*stream, [&] {
+        Refuse(*stream,
+               DeadlineExceededError(
+                   "the request did not arrive in time: nothing came for a while before its end"));
+      });
+    }
+  }
+}
+
+}  // namespace leadsman::net

@@ -1,0 +1,92 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "net/http2_server.h"
+#include "net/http2_worker.h"
+
+// Internal to the HTTP/2 server; nghttp2's headers stay in its .cc files.
+
+struct nghttp2_session;
+
+namespace leadsman::net {
+
+/// One client. Confined to its worker's thread.
+///
+///   open → draining (GOAWAY said twice: "soon", then "from here on") → lingering (all answered; waits for the client to
+///   close) → closed;   any → closed
+class Http2Connection {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+  Http2Connection(Http2Worker& worker, int socket);
+  ~Http2Connection();
+  Http2Connection(const Http2Connection&) = delete;
+  Http2Connection& operator=(const Http2Connection&) = delete;
+
+  /// False when it could not be set up.
+  bool Start();
+  void OnEvent(bool readable, bool writable);
+  void OnSweep(Time now);
+  /// Sends what there is to send, as far as the socket takes it.
+  void Flush();
+  void BeginDrain();
+  void Close();
+  bool closed() const { return closed_; }
+  int socket() const { return socket_; }
+
+  size_t index = 0;    ///< the worker's: where in its list this connection stands
+  bool dirty = false;  ///< stands in the worker's list of those to be flushed
+
+  // For streams.
+  Http2Worker& worker() { return worker_; }
+  nghttp2_session* session() { return session_; }
+  void StreamHasOutput();
+  void StreamTook(Http2Stream& stream, size_t bytes);
+  void SubmitHead(Http2Stream& stream, std::span<const Http2Stream::Field> fields, bool end);
+  void ResumeBody(Http2Stream& stream);
+  void ResetStream(Http2Stream& stream, uint32_t code);
+
+ private:
+  friend struct Http2Callbacks;  // what nghttp2 calls
+
+  void Read();
+  bool Feed(const char* bytes, size_t size);
+  void RefuseHttp1();
+  bool WriteSome();
+  void Gather();
+  void TellSent();
+  void WatchWritable(bool on);
+  Http2Stream* OpenStream(int32_t id);
+  void StreamClosed(Http2Stream& stream, bool clean);
+  /// Calls the handler; what it throws resets the stream.
+  template <typename Call>
+  void Tell(Http2Stream& stream, Call call);
+  void EndHead(Http2Stream& stream);
+  void TakeChunk(Http2Stream& stream, const char* bytes, size_t size);
+  void Refuse(Http2Stream& stream, const Status& why);
+
+  Http2Worker& worker_;
+  const int socket_;
+  nghttp2_session* session_ = nullptr;
+  std::vector<std::shared_ptr<Http2Stream>> streams_;
+  std::vector<std::shared_ptr<Http2Stream>> spare_;
+  size_t buffered_ = 0;  ///< of all bodies
+  std::string out_;
+  size_t out_sent_ = 0;
+  bool watching_writable_ = false;
+  bool first_bytes_seen_ = false;
+  bool closed_ = false;
+  bool flushing_ = false;
+  bool all_sent_ = false;  ///< of a stream that wants to be told
+  bool goaway_soon_ = false;
+  bool goaway_final_ = false;
+  bool lingering_ = false;
+  bool ping_sent_ = false;
+  Time last_read_{}, last_written_{}, drain_began_{}, linger_began_{};
+};
+
+}  // namespace leadsman::net

@@ -1,0 +1,412 @@
+#include "rpc/call.h"
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <utility>
+
+#include "base/log.h"
+#include "base/rng.h"
+#include "base/strings.h"
+
+namespace leadsman::rpc {
+namespace {
+
+using net::Http2Stream;
+using Field = Http2Stream::Field;
+
+constexpr size_t kLongestRequestId = 128;
+constexpr size_t kUnsentLimit = 4 << 20;  // of one stream, before its next message is read
+constexpr std::chrono::milliseconds kTick{250};
+constexpr std::string_view kAccepted = "identity,deflate,gzip";
+
+SteadyTime Now() { return std::chrono::steady_clock::now(); }
+
+bool IsAcceptableId(std::string_view id) {
+  return !id.empty() && id.size() <= kLongestRequestId &&
+         std::all_of(id.begin(), id.end(), [](char c) { return c > ' ' && c < '\x7f'; });
+}
+
+void MakeRequestId(std::string& out) {
+  thread_local Rng rng(RandomSeed());
+  static constexpr char kHex[] = "0123456789abcdef";
+  uint64_t bits = rng();
+  out.resize(16);
+  for (char& c : out) {
+    c = kHex[bits & 15];
+    bits >>= 4;
+  }
+}
+
+/// What `work` returns, or INTERNAL for what it throws: a pool thread has nobody above it, and a call once admitted has to
+/// be finished on whatever thread.
+template <typename Work>
+Status Guarded(std::string_view what, Work work) {
+  try {
+    return work();
+  } catch (const std::exception& e) {
+    return InternalError(StrCat("the request could not be ", what, ": ", e.what()));
+  }
+}
+
+Status PastDeadline() {
+  return DeadlineExceededError("the call's deadline (grpc-timeout) has passed");
+}
+
+}  // namespace
+
+// The call
+// ------------------------------------------------------------------------------------------------------------------
+
+void Call::OnHead(Http2Stream& stream, ServiceContext& context) {
+  context_ = &context;
+  method_ = nullptr;
+  ended_ = head_sent_ = busy_ = grpc_errors_ = false;
+  deadline_.reset();
+  reader_.SetLimit(context.max_message_bytes);
+  client_request_id_.clear();
+  response_.clear();
+  if (!TakeHeaders(stream)) return;
+  if (method_->kind == MethodKind::kV2StreamInfer || method_->kind == MethodKind::kReflection) {
+    stream.patient = true;
+    grpc_errors_ = stream.Header("triton_grpc_error") == "true";
+    SendHead(stream);
+    Tick(stream);
+  }
+}
+
+bool Call::TakeHeaders(Http2Stream& stream) {
+  std::string_view type = stream.Header("content-type");
+  if (stream.method() != "POST" || !type.starts_with("application/grpc")) {
+    const Field fields[] = {{":status", "415"}, {"content-type", "text/plain"}};
+    stream.SendHead(fields);
+    stream.SendBody("this port speaks gRPC only: POST with the content type application/grpc\n");
+    stream.SendTrailers({});
+    ended_ = true;
+    return false;
+  }
+  std::string_view id = stream.Header("x-request-id");
+  if (IsAcceptableId(id)) client_request_id_.assign(id);
+  method_ = FindMethod(stream.path());
+  if (method_ == nullptr) {
+    End(stream, UnimplementedError(StrCat(
+                    "unknown method ", stream.path().substr(0, 128),
+                    "; this server's services are told by grpc.reflection.v1.ServerReflection")));
+    return false;
+  }
+  const Compression compression = ParseCompression(stream.Header("grpc-encoding"));
+  if (compression == Compression::kUnknown) {
+    End(stream,
+        UnimplementedError(StrCat("grpc-encoding '", stream.Header("grpc-encoding").substr(0, 32),
+                                  "' is not supported; use one of ", kAccepted)));
+    return false;
+  }
+  reader_.SetCompression(compression);
+  std::string_view timeout = stream.Header("grpc-timeout");
+  if (timeout.empty()) return true;
+  std::optional<std::chrono::nanoseconds> left = ParseTimeout(timeout);
+  if (!left) {
+    End(stream,
+        InvalidArgumentError(StrCat("malformed grpc-timeout '", timeout.substr(0, 32), "'")));
+    return false;
+  }
+  deadline_ = stream.received() + *left;
+  stream.SetAlarm(deadline_);
+  return true;
+}
+
+void Call::SendHead(Http2Stream& stream) {
+  if (std::exchange(head_sent_, true)) return;
+  const std::string& id = prediction_.request_id;
+  const bool has_id = !id.empty() && (method_->kind == MethodKind::kV2Infer ||
+                                      method_->kind == MethodKind::kPredict);
+  Field fields[] = {{":status", "200"},
+                    {"content-type", "application/grpc"},
+                    {"grpc-accept-encoding", kAccepted},
+                    {"x-request-id",
+                     has_id ? std::string_view(id) : std::string_view(client_request_id_), false}};
+  stream.SendHead(std::span<const Field>(fields).first(fields[3].value.empty() ? 3 : 4));
+}
+
+void Call::End(Http2Stream& stream, const Status& status) {
+  if (std::exchange(ended_, true)) return;
+  stream.SetAlarm(std::nullopt);
+  if (status.ok()) {
+    SendHead(stream);
+    const Field fields[] = {{"grpc-status", "0"}};
+    return stream.SendTrailers(fields);
+  }
+  const std::string code = std::to_string(static_cast<int>(status.code()));
+  const std::string message = EncodeStatusMessage(status.message());
+  const std::string_view id = prediction_.request_id.empty() ? std::string_view(client_request_id_)
+                                                             : prediction_.request_id;
+  if (head_sent_) {
+    const Field fields[] = {{"grpc-status", code}, {"grpc-message", message, false}};
+    return stream.SendTrailers(fields);
+  }
+  head_sent_ = true;
+  const Field fields[] = {{":status", "200"},
+                          {"content-type", "application/grpc"},
+                          {"grpc-status", code},
+                          {"grpc-message", message, false},
+                          {"grpc-accept-encoding", kAccepted},
+                          {"x-request-id", id, false}};
+  stream.SendTrailers(std::span<const Field>(fields).first(id.empty() ? 5 : 6));
+}
+
+void Call::OnBody(Http2Stream& stream) {
+  if (ended_ || method_ == nullptr) return;
+  if (method_->kind == MethodKind::kV2StreamInfer || method_->kind == MethodKind::kReflection)
+    return PumpStream(stream);
+  if (method_->kind == MethodKind::kWatch && head_sent_) return;
+  size_t size = 0;
+  switch (reader_.Read(stream.body(), &size)) {
+    case MessageReader::Outcome::kRefused:
+      return End(stream, reader_.error());
+    case MessageReader::Outcome::kNeedMore:
+      if (stream.half_closed()) {
+        return End(stream, InternalError(stream.body().empty()
+                                             ? "the call ended without a message"
+                                             : "the call ended in the middle of a message"));
+      }
+      return stream.ExpectBody(size);
+    case MessageReader::Outcome::kMessage:
+      break;
+  }
+  if (!stream.half_closed()) return;
+  if (size != stream.body().size())
+    return End(stream, UnimplementedError("a unary call has one message, here came more"));
+  RunUnary(stream, reader_.message());
+}
+
+void Call::RunUnary(Http2Stream& stream, std::string_view message) {
+  if (method_->kind == MethodKind::kV2Infer || method_->kind == MethodKind::kPredict)
+    return Predict(stream, message);
+  prediction_.request_id.clear();
+  if (method_->kind == MethodKind::kWatch) {
+    Result<std::string> service = HealthService(message);
+    if (!service.ok()) return End(stream, service.status());
+    watched_ = std::move(service).value();
+    last_health_ = Health::kUnknown;
+    SendHead(stream);
+    return WatchHealth(stream);
+  }
+  response_.clear();
+  const size_t at = BeginMessage(response_);
+  Status status =
+      Guarded("answered", [&] { return method_->unary(*context_, message, response_); });
+  if (!status.ok()) return End(stream, status);
+  EndMessage(response_, at);
+  SendHead(stream);
+  stream.SendBody(response_);
+  End(stream, OkStatus());
+}
+
+void Call::OnClose(Http2Stream& /*stream*/) { ended_ = true; }
+
+void Call::OnAlarm(Http2Stream& stream) {
+  if (ended_) return;
+  if (deadline_ && Now() >= *deadline_) return End(stream, PastDeadline());
+  if (method_->kind == MethodKind::kWatch) return WatchHealth(stream);
+  if (context_->draining && !busy_ && stream.body().empty()) {
+    return End(stream, UnavailableError("the server is shutting down; call another replica"));
+  }
+  Tick(stream);
+}
+
+void Call::Tick(Http2Stream& stream) {
+  SteadyTime next = Now() + kTick;
+  stream.SetAlarm(deadline_ ? std::min(next, *deadline_) : next);
+}
+
+// Calls that last
+// ------------------------------------------------------------------------------------------------------------------
+
+void Call::WatchHealth(Http2Stream& stream) {
+  Health health = HealthOf(*context_, watched_);
+  if (health != last_health_) {
+    last_health_ = health;
+    response_.clear();
+    const size_t at = BeginMessage(response_);
+    AppendHealth(response_, health);
+    EndMessage(response_, at);
+    stream.SendBody(response_);
+  }
+  if (context_->draining) return End(stream, UnavailableError("the server is shutting down"));
+  Tick(stream);
+}
+
+/// One message at a time, in order. The next is read when the answer to the one before is on its way.
+void Call::PumpStream(Http2Stream& stream) {
+  while (!ended_ && !busy_) {
+    if (stream.unsent() > kUnsentLimit) return stream.TellWhenSent();
+    size_t size = 0;
+    switch (reader_.Read(stream.body(), &size)) {
+      case MessageReader::Outcome::kRefused:
+        return End(stream, reader_.error());
+      case MessageReader::Outcome::kNeedMore:
+        if (!stream.half_closed()) return stream.ExpectBody(size);
+        return End(stream, stream.body().empty()
+                               ? OkStatus()
+                               : InternalError("the call ended in the middle of a message"));
+      case MessageReader::Outcome::kMessage:
+        OnStreamMessage(stream, reader_.message());
+        stream.Take(size);
+    }
+  }
+}
+
+void Call::OnStreamMessage(Http2Stream& stream, std::string_view message) {
+  if (method_->kind == MethodKind::kV2StreamInfer) return Predict(stream, message);
+  response_.clear();
+  const size_t at = BeginMessage(response_);
+  Status status = Guarded("answered", [&] { return Reflect(message, response_); });
+  if (!status.ok()) return End(stream, status);
+  EndMessage(response_, at);
+  stream.SendBody(response_);
+}
+
+// Predictions
+// ------------------------------------------------------------------------------------------------------------------
+
+void Call::TakeRequestId(std::string_view from_client) {
+  if (IsAcceptableId(from_client)) {
+    prediction_.request_id.assign(from_client);
+  } else {
+    MakeRequestId(prediction_.request_id);
+  }
+}
+
+Status Call::DecodeV2(std::string_view message) {
+  Status parsed = v2_.Parse(message);
+  if (!parsed.ok()) {
+    // Counted all the same: as a request that reached no model.
+    Status admitted = context_->predictor.Admit({}, prediction_);
+    return parsed;
+  }
+  RETURN_IF_ERROR(context_->predictor.Admit(v2_.selector(), prediction_));
+  return v2_.Decode(prediction_.signature_called(), prediction_);
+}
+
+Status Call::DecodeTfServing(std::string_view message) {
+  Status parsed = tfserving_.Parse(message);
+  if (!parsed.ok()) {
+    Status admitted = context_->predictor.Admit({}, prediction_);
+    return parsed;
+  }
+  RETURN_IF_ERROR(context_->predictor.Admit(tfserving_.selector(), prediction_));
+  const LoadedModel& model = *prediction_.handle->model;
+  ASSIGN_OR_RETURN(prediction_.signature, model.FindSignature(tfserving_.signature_name()));
+  const NamedSignature& called = model.signatures()[prediction_.signature];
+  return tfserving_.Decode(called.signature, called.name, context_->max_message_bytes, prediction_);
+}
+
+Status Call::Decode(std::string_view message) {
+  return prediction_.protocol == Protocol::kV2Grpc ? DecodeV2(message) : DecodeTfServing(message);
+}
+
+void Call::Predict(Http2Stream& stream, std::string_view message) {
+  const bool unary = method_->kind != MethodKind::kV2StreamInfer;
+  prediction_.Reset();
+  prediction_.protocol =
+      method_->kind == MethodKind::kPredict ? Protocol::kTfServingGrpc : Protocol::kV2Grpc;
+  prediction_.received = unary ? stream.received() : Now();
+  prediction_.deadline = deadline_;
+  prediction_.request_bytes = static_cast<uint32_t>(
+      std::min<size_t>(unary ? stream.wire_body_bytes() : message.size(), UINT32_MAX));
+  Status status = Guarded("decoded", [&] { return Decode(message); });
+  const bool v2_id = client_request_id_.empty() && prediction_.protocol == Protocol::kV2Grpc;
+  TakeRequestId(v2_id ? v2_.id() : std::string_view(client_request_id_));
+  if (!status.ok()) {
+    Finish(std::move(status));
+    return Deliver(stream);
+  }
+  if (prediction_.handle->run_inline) {
+    context_->predictor.Execute(prediction_, [this, &stream] { Complete(&stream); });
+    return Deliver(stream);
+  }
+  busy_ = true;
+  held_ = stream.shared_from_this();
+  prediction_.cancelled = [this] { return held_->gone(); };
+  context_->predictor.Execute(prediction_, [this] {
+    Complete(nullptr);
+    // From here on the stream's thread has the call. `held_` must not be touched by both.
+    std::shared_ptr<Http2Stream> held = std::move(held_);
+    Http2Stream& posted = *held;
+    // When the thread is over, so is the connection, and nobody waits for the answer.
+    [[maybe_unused]] bool taken = posted.Post([this, held](Http2Stream& s) {
+      busy_ = false;
+      Deliver(s);
+      if (!ended_ && method_->kind == MethodKind::kV2StreamInfer) PumpStream(s);
+    });
+  });
+}
+
+/// On the thread that ran the model: encodes, into the stream when it runs on the stream's own, and counts.
+void Call::Complete(Http2Stream* stream) {
+  Status status = std::move(prediction_.status);
+  if (status.ok()) {
+    response_.clear();
+    status = Guarded("encoded", [&] {
+      const bool in_stream = method_->kind == MethodKind::kV2StreamInfer;
+      const size_t at = BeginMessage(response_);
+      size_t inner = response_.size();
+      RETURN_IF_ERROR(prediction_.protocol == Protocol::kV2Grpc
+                          ? v2_.Encode(prediction_, response_)
+                          : tfserving_.Encode(prediction_, response_));
+      if (in_stream) {
+        std::string prefix;
+        WireWriter field(prefix);
+        field.Tag(2, WireReader::kBytes);
+        field.Varint(response_.size() - inner);
+        response_.insert(inner, prefix);
+      }
+      EndMessage(response_, at);
+      return OkStatus();
+    });
+  }
+  static_cast<void>(stream);
+  Finish(std::move(status));
+}
+
+void Call::Finish(Status status) {
+  if (!status.ok()) response_.clear();
+  status_ = std::move(status);
+  Status finished = Guarded("recorded", [&] {
+    context_->predictor.Finish(prediction_, status_, response_.size());
+    return OkStatus();
+  });
+  if (!finished.ok()) {
+    LOG_ERROR("a request was answered, but could not be recorded", {"status", finished});
+    std::string id = std::move(prediction_.request_id);
+    prediction_.Reset();  // the version and its context are given back all the same
+    prediction_.request_id = std::move(id);
+  }
+}
+
+void Call::Deliver(Http2Stream& stream) {
+  if (ended_) return;
+  if (method_->kind == MethodKind::kV2StreamInfer) return DeliverToStream(stream);
+  if (!status_.ok()) return End(stream, status_);
+  SendHead(stream);
+  stream.SendBody(response_);
+  End(stream, OkStatus());
+}
+
+void Call::DeliverToStream(Http2Stream& stream) {
+  if (!status_.ok()) {
+    if (grpc_errors_) return End(stream, status_);
+    response_.clear();
+    const size_t at = BeginMessage(response_);
+    WireWriter out(response_);
+    out.Bytes(1, IsUtf8(status_.message()) ? status_.message() : "the request is not valid");
+    // Says which request it was.
+    if (!v2_.id().empty() && IsUtf8(v2_.id())) {
+      out.Message(2, [&](WireWriter& response) { response.Text(3, v2_.id()); });
+    }
+    EndMessage(response_, at);
+  }
+  stream.SendBody(response_);
+}
+
+}  // namespace leadsman::rpc

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "net/http2_server.h"
+#include "rpc/grpc_call.h"
+#include "rpc/services.h"
+#include "rpc/tfs_predict.h"
+#include "rpc/v2_infer.h"
+#include "serving/predictor.h"
+
+namespace leadsman::rpc {
+
+/// One gRPC call on one stream, kept with the stream so that a request in the steady state allocates next to nothing.
+/// Confined to the stream's thread, and to a pool thread while a prediction runs there.
+///
+///   OnHead → OnBody… → (prediction, maybe in the pool) → status sent
+class Call {
+ public:
+  void OnHead(net::Http2Stream& stream, ServiceContext& context);
+  void OnBody(net::Http2Stream& stream);
+  void OnClose(net::Http2Stream& stream);
+  void OnAlarm(net::Http2Stream& stream);
+  /// Answers with `status`, which ends the call; later ones are dropped.
+  void End(net::Http2Stream& stream, const Status& status);
+
+ private:
+  bool TakeHeaders(net::Http2Stream& stream);
+  void SendHead(net::Http2Stream& stream);
+  void RunUnary(net::Http2Stream& stream, std::string_view message);
+  void PumpStream(net::Http2Stream& stream);
+  void OnStreamMessage(net::Http2Stream& stream, std::string_view message);
+  void WatchHealth(net::Http2Stream& stream);
+  /// For calls that last: looks again in a quarter of a second.
+  void Tick(net::Http2Stream& stream);
+
+  // Predictions.
+  void Predict(net::Http2Stream& stream, std::string_view message);
+  Status Decode(std::string_view message);
+  Status DecodeTfServing(std::string_view message);
+  Status DecodeV2(std::string_view message);
+  void Complete(net::Http2Stream* stream);
+  void Finish(Status status);
+  void Deliver(net::Http2Stream& stream);
+  void DeliverToStream(net::Http2Stream& stream);
+  void TakeRequestId(std::string_view from_client);
+
+  ServiceContext* context_ = nullptr;
+  const Method* method_ = nullptr;
+  bool ended_ = false;
+  bool head_sent_ = false;
+  bool busy_ = false;  ///< a prediction is in the pool: the stream's next message waits
+  std::optional<SteadyTime> deadline_;
+  MessageReader reader_{0};
+  std::string client_request_id_;
+
+  // Of the prediction under way.
+  PredictionCall prediction_;
+  ModelInferCodec v2_;
+  PredictCodec tfserving_;
+  Status status_;
+  std::string response_;  ///< the encoded message, without prefix; for answers from the pool
+  std::shared_ptr<net::Http2Stream> held_;
+
+  // Of the calls that last.
+  bool grpc_errors_ = false;  ///< the client wants errors of ModelStreamInfer as the call's status
+  std::string watched_;
+  Health last_health_ = Health::kUnknown;
+};
+
+}  // namespace leadsman::rpc

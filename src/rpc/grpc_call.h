@@ -1,0 +1,59 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "net/compression.h"
+
+// gRPC's own layer on top of HTTP/2: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
+
+namespace leadsman::rpc {
+
+/// "100m" → 100 ms. Nothing when malformed. At most about ten thousand days, so that sums stay far from overflow.
+std::optional<std::chrono::nanoseconds> ParseTimeout(std::string_view text);
+
+/// A status message as grpc-message carries it: percent-encoded, cut to a length that every client takes.
+std::string EncodeStatusMessage(std::string_view message);
+
+/// How messages lie in a body: a flag, a length, the message.
+constexpr size_t kPrefixSize = 5;
+/// Room for a prefix; `at` is where it stands once the message behind it is complete.
+size_t BeginMessage(std::string& out);
+void EndMessage(std::string& out, size_t at);
+
+enum class Compression { kNone, kGzip, kDeflate, kUnknown };
+Compression ParseCompression(std::string_view grpc_encoding);
+
+/// Takes messages out of a body that comes in pieces. Confined.
+class MessageReader {
+ public:
+  enum class Outcome { kNeedMore, kMessage, kRefused };
+  explicit MessageReader(size_t limit) : limit_(limit) {}
+  void SetLimit(size_t bytes) { limit_ = bytes; }
+  void SetCompression(Compression compression) { compression_ = compression; }
+
+  /// The first message of `body`; when complete, `*size` is what it took of the body and message() is valid until the
+  /// body or this changes. kNeedMore: `*size` is how long the body has to be, as far as is known. kRefused: error().
+  Outcome Read(std::string_view body, size_t* size);
+  std::string_view message() const { return message_; }
+  const Status& error() const { return error_; }
+
+ private:
+  Outcome Refuse(Status why) {
+    error_ = std::move(why);
+    return Outcome::kRefused;
+  }
+  size_t limit_;
+  Compression compression_ = Compression::kNone;
+  std::string_view message_;
+  net::PaddedBuffer inflated_;
+  std::unique_ptr<net::Inflater>
+      inflater_;  ///< a quarter of a megabyte: made when the first compressed message comes
+  Status error_;
+};
+
+}  // namespace leadsman::rpc

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "net/drainable.h"
+#include "net/http2_server.h"
+#include "serving/predictor.h"
+
+namespace leadsman::rpc {
+
+/// The gRPC face of the model server:
+///   inference.GRPCInferenceService               Open Inference Protocol (V2) with Triton's extensions
+///   tensorflow.serving.PredictionService, ModelService
+///   grpc.health.v1.Health                        follows readiness
+///   grpc.reflection.v1 and v1alpha
+/// Whatever a client sends is answered with a status that names the field and the fix.
+///
+/// Thread-safe. Cheap models run on the connection's I/O thread, others in the predictor's pool.
+class GrpcServer : public net::DrainableServer {
+ public:
+  struct Options {
+    net::Http2ServerOptions http2;
+    /// For ServerReady and the health service. Default: Predictor::SettledOnce.
+    std::function<bool()> ready;
+    std::string server_version = "0.1.0";
+  };
+  /// Errors as of net::Http2Server::Start. `predictor` must outlive it; stop the predictor before this goes, for what it
+  /// still runs answers here.
+  static Result<std::unique_ptr<GrpcServer>> Start(Predictor& predictor, Options options);
+  ~GrpcServer() override;
+
+  uint16_t port() const;
+  net::HttpServerStats stats() const;
+  std::string_view drain_name() const override { return "grpc"; }
+  /// Health says NOT_SERVING from here on, and calls that would last are ended.
+  void BeginDrain(std::chrono::milliseconds grace) override;
+  bool AwaitDrained(std::chrono::milliseconds wait) override;
+  void Shutdown(std::chrono::milliseconds grace);
+
+ private:
+  GrpcServer();
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace leadsman::rpc

@@ -1,0 +1,518 @@
+#include "rpc/grpc_server.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstring>
+#include <thread>
+
+#include "base/strings.h"
+#include "rpc/testing/grpc_client.h"
+#include "rpc/testing/proto_text.h"
+#include "serving/testing/serving_world.h"
+
+namespace leadsman::rpc {
+namespace {
+
+constexpr const char* kInfer = "/inference.GRPCInferenceService/ModelInfer";
+constexpr const char* kPredict = "/tensorflow.serving.PredictionService/Predict";
+
+/// Copies each input into the output of its place.
+Status Echo(int64_t, std::span<const TensorView> inputs, std::vector<Tensor>& outputs) {
+  for (size_t i = 0; i < outputs.size() && i < inputs.size(); ++i) {
+    const TensorView& in = inputs[i];
+    outputs[i].shape() = in.shape;
+    if (in.type == DataType::kBytes) {
+      for (std::string_view text : in.as<std::string_view>()) outputs[i].PushString(text);
+    } else if (in.element_count > 0) {
+      std::memcpy(outputs[i].Extend(static_cast<size_t>(in.element_count)), in.data,
+                  in.byte_size());
+    }
+  }
+  return OkStatus();
+}
+
+class GrpcServerTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    using enum DataType;
+    auto add = [&](const std::string& name, std::vector<TensorSpec> in,
+                   std::vector<TensorSpec> out) -> FakeBackend& {
+      FakeBackend& backend = world_.AddBackend(name);
+      backend.signature = {std::move(in), std::move(out)};
+      backend.run = Echo;
+      world_.AddModel(name, {1}, name).labels = {{"live", 1}};
+      return backend;
+    };
+    world_.AddModel("iris", {1, 2}).labels = {{"old", 1}};
+    add("echo", {{"x", kFp32, {-1, 2}}}, {{"y", kFp32, {-1, 2}}});
+    add("pair", {{"a", kFp32, {-1}}, {"b", kInt64, {-1}}},
+        {{"a2", kFp32, {-1}}, {"b2", kInt64, {-1}}});
+    for (DataType type : {kBool, kUint8, kUint16, kUint32, kUint64, kInt8, kInt16, kInt32, kInt64,
+                          kFp16, kFp32, kFp64, kBytes, kBf16}) {
+      add(StrCat("of_", DataTypeName(type)), {{"x", type, {-1}}}, {{"y", type, {-1}}});
+    }
+    FakeBackend& pooled = world_.AddBackend("pooled");
+    pooled.signature = {{{"x", kFp32, {-1}}}, {{"y", kFp32, {-1}}}};
+    pooled.run = [this](int64_t version, std::span<const TensorView> inputs,
+                        std::vector<Tensor>& outputs) {
+      for (int i = 0; i < 2000 && hold_pool_; ++i)
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      return Echo(version, inputs, outputs);
+    };
+    world_.AddModel("pooled", {1}, "pooled").execution = ExecutionMode::kPool;
+    Predictor::Options serving;
+    serving.pool_threads = 1;
+    world_.Start(serving);
+    world_.Await([&] { return world_.lifecycle().SettledOnce(); });
+    GrpcServer::Options options;
+    options.http2.io_threads = 2;
+    options.http2.max_body_bytes = 1 << 20;
+    options.ready = [this] { return ready_.load(); };
+    auto server = GrpcServer::Start(world_.predictor(), options);
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = std::move(server).value();
+    client_ = std::make_unique<GrpcClient>(server_->port());
+  }
+  void TearDown() override {
+    hold_pool_ = false;
+    client_.reset();
+    if (server_) server_->Shutdown(std::chrono::milliseconds(0));
+    world_.predictor().Stop(std::chrono::seconds(20));
+    server_.reset();
+  }
+
+  std::string Answered(const GrpcClient::Answer& answer, const std::string& type) {
+    return answer.status.ok() ? ToText(type, answer.message) : answer.status.ToString();
+  }
+  std::string Infer(const std::string& text) {
+    return Answered(client_->Call(kInfer, FromText("inference.ModelInferRequest", text)),
+                    "inference.ModelInferResponse");
+  }
+  std::string Predict(const std::string& text) {
+    return Answered(client_->Call(kPredict, FromText("tensorflow.serving.PredictRequest", text)),
+                    "tensorflow.serving.PredictResponse");
+  }
+  std::string Ask(const std::string& service, const std::string& method, const std::string& text) {
+    return Answered(client_->Call(StrCat("/", service, "/", method),
+                                  FromText(StrCat(Package(service), method, "Request"), text)),
+                    StrCat(Package(service), method, "Response"));
+  }
+  static std::string Package(const std::string& service) {
+    return service.substr(0, service.rfind('.') + 1);
+  }
+
+  std::atomic<bool> hold_pool_{false};
+  std::atomic<bool> ready_{true};
+  ServingWorld world_;
+  std::unique_ptr<GrpcServer> server_;
+  std::unique_ptr<GrpcClient> client_;
+};
+
+TEST_F(GrpcServerTest, InfersFromTypedContents) {
+  EXPECT_EQ(Infer(R"(model_name: "echo" id: "7" inputs { name: "x" datatype: "FP32" shape: [1, 2]
+                     contents { fp32_contents: [1.5, -2] } })"),
+            "model_name: \"echo\" model_version: \"1\" id: \"7\" outputs { name: \"y\" datatype: "
+            "\"FP32\" shape: 1 shape: 2 "
+            "contents { fp32_contents: 1.5 fp32_contents: -2 } }");
+}
+
+TEST_F(GrpcServerTest, InfersFromRawContentsAndAnswersRaw) {
+  EXPECT_EQ(
+      Infer(
+          R"(model_name: "pair" inputs { name: "b" datatype: "INT64" shape: 1 } inputs { name: "a" datatype: "FP32" shape: 1 }
+                     outputs { name: "b2" } raw_input_contents: "\001\000\000\000\000\000\000\000" raw_input_contents: "\000\000\200?")"),
+      "model_name: \"pair\" model_version: \"1\" outputs { name: \"b2\" datatype: \"INT64\" shape: "
+      "1 } "
+      "raw_output_contents: \"\\001\\000\\000\\000\\000\\000\\000\\000\"");
+}
+
+TEST_F(GrpcServerTest, EveryTypeTravelsRawAndTyped) {
+  const std::vector<std::tuple<std::string, std::string, std::string>> cases = {
+      {"BOOL", "bool_contents: [true, false]", "\\001\\000"},
+      {"UINT8", "uint_contents: [1, 255]", "\\001\\377"},
+      {"UINT16", "uint_contents: [1, 65535]", "\\001\\000\\377\\377"},
+      {"UINT32", "uint_contents: [1, 4294967295]", "\\001\\000\\000\\000\\377\\377\\377\\377"},
+      {"UINT64", "uint64_contents: [1, 18446744073709551615]",
+       "\\001\\000\\000\\000\\000\\000\\000\\000\\377\\377\\377\\377\\377\\377\\377\\377"},
+      {"INT8", "int_contents: [1, -128]", "\\001\\200"},
+      {"INT16", "int_contents: [1, -2]", "\\001\\000\\376\\377"},
+      {"INT32", "int_contents: [1, -2]", "\\001\\000\\000\\000\\376\\377\\377\\377"},
+      {"INT64", "int64_contents: [1, -2]",
+       "\\001\\000\\000\\000\\000\\000\\000\\000\\376\\377\\377\\377\\377\\377\\377\\377"},
+      {"FP32", "fp32_contents: [1, 2]", "\\000\\000\\200?\\000\\000\\000@"},
+      {"FP64", "fp64_contents: [1, 2]",
+       "\\000\\000\\000\\000\\000\\000\\360?\\000\\000\\000\\000\\000\\000\\000@"},
+      {"BYTES", "bytes_contents: [\"a\\000b\", \"\"]",
+       "\\003\\000\\000\\000a\\000b\\000\\000\\000\\000"},
+      {"FP16", "", "\\000<\\000@"},
+      {"BF16", "", "\\200?\\000@"},
+  };
+  for (const auto& [type, contents, raw] : cases) {
+    const std::string input = StrCat("inputs { name: 'x' datatype: '", type, "' shape: 2 ");
+    const std::string model = StrCat("model_name: 'of_", type, "' ");
+    const std::string head =
+        StrCat("model_name: \"of_", type,
+               "\" model_version: \"1\" outputs { name: \"y\" datatype: \"", type, "\" shape: 2 ");
+    EXPECT_EQ(Infer(StrCat(model, input, "} raw_input_contents: '", raw, "'")),
+              StrCat(head, "} raw_output_contents: \"", raw, "\""));
+    if (contents.empty()) {
+      EXPECT_EQ(Infer(StrCat(model, input, "contents { } }")),
+                StrCat("INVALID_ARGUMENT: inputs[0] 'x': ", type,
+                       " has no typed contents; send it in raw_input_contents"));
+      continue;
+    }
+    const std::string request = StrCat(model, input, "contents { ", contents, " } }");
+    const std::string wanted = ToText("inference.InferTensorContents",
+                                      FromText("inference.InferTensorContents", contents));
+    EXPECT_EQ(Infer(request), StrCat(head, "contents { ", wanted, " } }"));
+  }
+}
+
+TEST_F(GrpcServerTest, WrongInferRequestsAreToldTheFieldAndTheFix) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"", "'model_name' is missing"},
+      {"model_name: 'nope'", "Servable not found for request: Latest(nope)"},
+      {"model_name: 'echo' model_version: 'x'", "'model_version' is a whole number"},
+      {"model_name: 'echo' model_version: '9'", "ready versions: 1"},
+      {"model_name: 'echo'", "Missing named input: x"},
+      {"model_name: 'echo' inputs { name: 'z' datatype: 'FP32' }",
+       "unexpected inference input 'z'"},
+      {"model_name: 'echo' inputs { name: 'x' datatype: 'FP33' }", "invalid datatype 'FP33'"},
+      {"model_name: 'echo' inputs { name: 'x' datatype: 'INT8' }",
+       "has the datatype INT8, the model takes FP32"},
+      {"model_name: 'echo' inputs { name: 'x' datatype: 'FP32' shape: [-1, 2] }",
+       "negative dimension"},
+      {"model_name: 'echo' inputs { name: 'x' datatype: 'FP32' shape: [4611686018427387904, 4] }",
+       "is too large"},
+      {"model_name: 'echo' inputs { name: 'x' datatype: 'FP32' shape: [1,1,1,1,1,1,1,1,1] }",
+       "more than 8 dimensions"},
+      {"model_name: 'echo' inputs { name: 'x' datatype: 'FP32' shape: [1, 2] contents { "
+       "fp32_contents: 1 } }",
+       "holds 2 values, but contents has 1"},
+      {"model_name: 'echo' inputs { name: 'x' datatype: 'FP32' shape: [1, 2] contents { "
+       "int_contents: [1, 2] } }",
+       "come in contents.fp32_contents, not in contents.int_contents"},
+      {"model_name: 'echo' inputs { name: 'x' datatype: 'FP32' shape: [1, 2] } raw_input_contents: "
+       "'abc'",
+       "its binary data has 3 bytes"},
+      {"model_name: 'echo' inputs { name: 'x' datatype: 'FP32' shape: [1, 2] } raw_input_contents: "
+       "'a' raw_input_contents: 'b'",
+       "raw_input_contents has 2 entries, but there are 1 inputs"},
+      {"model_name: 'echo' inputs { name: 'x' datatype: 'FP32' contents { fp32_contents: 1 } } "
+       "raw_input_contents: 'a'",
+       "must not be specified when using raw_input_contents"},
+      {"model_name: 'echo' inputs { name: 'x' datatype: 'FP32' shape: [0, 2] } inputs { name: 'x' "
+       "datatype: 'FP32' shape: [0, 2] }",
+       "is given twice"},
+      {"model_name: 'echo' outputs { name: 'q' }",
+       "unexpected inference output 'q'; the model's outputs are y"},
+      {"model_name: 'echo' outputs { name: 'y' } outputs { name: 'y' }", "requested twice"},
+      {"model_name: 'of_INT8' inputs { name: 'x' datatype: 'INT8' shape: 1 contents { "
+       "int_contents: 128 } }",
+       "does not fit into INT8"},
+      {"model_name: 'echo' parameters { key: 'timeout' value { bool_param: true } }",
+       "microseconds"},
+      {"model_name: 'echo' inputs { name: 'x' parameters { key: 'shared_memory_region' value { "
+       "string_param: 'r' } } }",
+       "shared_memory_region is not supported"},
+  };
+  for (const auto& [request, wanted] : cases) {
+    const std::string answer = Infer(request);
+    EXPECT_NE(answer.find(wanted), std::string::npos) << request << "\n→ " << answer;
+    EXPECT_EQ(answer.find("INTERNAL"), std::string::npos) << answer;
+  }
+  const GrpcClient::Answer answer = client_->Call(kInfer, "\xff\xff\xff");
+  EXPECT_EQ(answer.status.code(), StatusCode::kInvalidArgument) << answer.status;
+}
+
+TEST_F(GrpcServerTest, PredictsAsTensorFlowServing) {
+  EXPECT_EQ(Predict(R"(model_spec { name: "echo" signature_name: "serving_default" }
+                       inputs { key: "x" value { dtype: DT_FLOAT tensor_shape { dim { size: 1 } dim { size: 2 } }
+                                                 tensor_content: "\000\000\200?\000\000\000@" } })"),
+            "outputs { key: \"y\" value { dtype: DT_FLOAT tensor_shape { dim { size: 1 } dim { "
+            "size: 2 } } float_val: 1 "
+            "float_val: 2 } } model_spec { name: \"echo\" version { value: 1 } signature_name: "
+            "\"serving_default\" }");
+  // The last value stands for those that are missing, and a label chooses the version.
+  EXPECT_EQ(Predict(R"(model_spec { name: "echo" version_label: "live" }
+                       inputs { key: "x" value { dtype: DT_FLOAT tensor_shape { dim { size: 2 } dim { size: 2 } } float_val: [1, 3] } })"),
+            "outputs { key: \"y\" value { dtype: DT_FLOAT tensor_shape { dim { size: 2 } dim { "
+            "size: 2 } } float_val: 1 float_val: 3 "
+            "float_val: 3 float_val: 3 } } model_spec { name: \"echo\" version { value: 1 } "
+            "signature_name: \"serving_default\" }");
+}
+
+TEST_F(GrpcServerTest, PredictTakesAndGivesEveryType) {
+  const std::vector<std::tuple<std::string, std::string, std::string>> cases = {
+      {"BOOL", "DT_BOOL", "bool_val: true bool_val: false"},
+      {"UINT8", "DT_UINT8", "int_val: 1 int_val: 255"},
+      {"UINT16", "DT_UINT16", "int_val: 1 int_val: 65535"},
+      {"UINT32", "DT_UINT32", "uint32_val: 1 uint32_val: 4294967295"},
+      {"UINT64", "DT_UINT64", "uint64_val: 1 uint64_val: 18446744073709551615"},
+      {"INT8", "DT_INT8", "int_val: 1 int_val: -128"},
+      {"INT16", "DT_INT16", "int_val: 1 int_val: -2"},
+      {"INT32", "DT_INT32", "int_val: 1 int_val: -2"},
+      {"INT64", "DT_INT64", "int64_val: 1 int64_val: -2"},
+      {"FP16", "DT_HALF", "half_val: 15360 half_val: 16384"},
+      {"BF16", "DT_BFLOAT16", "half_val: 16256 half_val: 16384"},
+      {"FP32", "DT_FLOAT", "float_val: 1 float_val: 2"},
+      {"FP64", "DT_DOUBLE", "double_val: 1 double_val: 2"},
+      {"BYTES", "DT_STRING", "string_val: \"a\\000b\" string_val: \"\""},
+  };
+  for (const auto& [type, dtype, values] : cases) {
+    const std::string tensor =
+        StrCat("dtype: ", dtype, " tensor_shape { dim { size: 2 } } ", values);
+    const std::string answer = Predict(
+        StrCat("model_spec { name: 'of_", type, "' } inputs { key: 'x' value { ", tensor, " } }"));
+    EXPECT_NE(answer.find(StrCat("value { ", tensor, " }")), std::string::npos) << answer;
+  }
+  // Strings in tensor_content: lengths, then bytes.
+  EXPECT_NE(Predict("model_spec { name: 'of_BYTES' } inputs { key: 'x' value { dtype: DT_STRING "
+                    "tensor_shape { dim { size: 2 } } "
+                    "tensor_content: '\\003\\001abcd' } }")
+                .find("string_val: \"abc\" string_val: \"d\""),
+            std::string::npos);
+}
+
+TEST_F(GrpcServerTest, WrongPredictRequestsAreToldTheFieldAndTheFix) {
+  const std::string echo = "model_spec { name: 'echo' } ";
+  auto x = [&](const std::string& tensor) {
+    return StrCat(echo, "inputs { key: 'x' value { ", tensor, " } }");
+  };
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"", "Missing ModelSpec"},
+      {"model_spec { name: 'nope' }", "Servable not found"},
+      {"model_spec { name: 'echo' version_label: 'x' }", "Unrecognized servable version label: x"},
+      {"model_spec { name: 'echo' signature_name: 'other' }", "serving_default"},
+      {echo, "Missing named input: x"},
+      {StrCat(echo, "inputs { key: 'z' value { } }"),
+       "input tensor alias not found in signature: z"},
+      {StrCat(echo, "output_filter: 'q'"), "output tensor alias not found in signature: q"},
+      {StrCat(echo, "output_filter: 'y' output_filter: 'y'"), "duplicate output tensor alias: y"},
+      {x("dtype: DT_INT32"), "has the dtype DT_INT32, the model takes DT_FLOAT"},
+      {x("dtype: DT_QINT8"), "has the dtype number 11"},
+      {x("dtype: DT_FLOAT tensor_shape { unknown_rank: true }"), "unknown_rank"},
+      {x("dtype: DT_FLOAT tensor_shape { dim { size: -1 } }"), "negative dimension -1"},
+      {x("dtype: DT_FLOAT tensor_shape { dim { size: 4611686018427387904 } dim { size: 4 } }"),
+       "is too large"},
+      {x("dtype: DT_FLOAT tensor_shape { dim { size: 1000000000 } dim { size: 2 } } float_val: 1"),
+       "would take more than"},
+      {x("dtype: DT_FLOAT tensor_shape { dim { size: 1 } dim { size: 2 } } tensor_content: 'abc'"),
+       "takes 8 bytes of tensor_content, but it has 3"},
+      {x("dtype: DT_FLOAT tensor_shape { dim { size: 1 } dim { size: 2 } } float_val: [1, 2, 3]"),
+       "holds 2 values, but float_val has 3"},
+      {x("dtype: DT_FLOAT tensor_shape { dim { size: 2 } } float_val: 1"),
+       "2 dimensions are wanted"},
+      {"model_spec { name: 'of_BYTES' } inputs { key: 'x' value { dtype: DT_STRING tensor_shape { "
+       "dim { size: 2 } } tensor_content: 'z' } }",
+       "tensor_content does not hold the 2 strings"},
+      {"model_spec { name: 'of_INT8' } inputs { key: 'x' value { dtype: DT_INT8 tensor_shape { dim "
+       "{ size: 1 } } int_val: 300 } }",
+       "does not fit into DT_INT8"},
+  };
+  for (const auto& [request, wanted] : cases) {
+    const std::string answer = Predict(request);
+    EXPECT_NE(answer.find(wanted), std::string::npos) << request << "\n→ " << answer;
+    EXPECT_EQ(answer.find("INTERNAL"), std::string::npos) << answer;
+  }
+}
+
+TEST_F(GrpcServerTest, TellsAboutModels) {
+  EXPECT_EQ(Ask("inference.GRPCInferenceService", "ServerLive", ""), "live: true");
+  EXPECT_EQ(Ask("inference.GRPCInferenceService", "ServerReady", ""), "ready: true");
+  EXPECT_EQ(Ask("inference.GRPCInferenceService", "ModelReady", "name: 'iris' version: '2'"),
+            "ready: true");
+  EXPECT_EQ(Ask("inference.GRPCInferenceService", "ModelReady", "name: 'iris' version: '3'"), "");
+  EXPECT_EQ(Ask("inference.GRPCInferenceService", "ModelMetadata", "name: 'iris'"),
+            "name: \"iris\" versions: \"1\" versions: \"2\" platform: \"fake_fake\" inputs { name: "
+            "\"x\" datatype: \"FP32\" "
+            "shape: -1 shape: 4 } outputs { name: \"label\" datatype: \"INT64\" shape: -1 } "
+            "outputs { name: \"probabilities\" "
+            "datatype: \"FP32\" shape: -1 shape: 3 }");
+  EXPECT_EQ(Ask("tensorflow.serving.ModelService", "GetModelStatus", "model_spec { name: 'iris' }"),
+            "model_version_status { version: 2 state: AVAILABLE status { } } model_version_status "
+            "{ version: 1 state: AVAILABLE "
+            "status { } }");
+  const std::string metadata = Ask("tensorflow.serving.PredictionService", "GetModelMetadata",
+                                   "model_spec { name: 'iris' } metadata_field: 'signature_def'");
+  EXPECT_NE(metadata.find("[type.googleapis.com/tensorflow.serving.SignatureDefMap] { "
+                          "signature_def { key: \"serving_default\""),
+            std::string::npos)
+      << metadata;
+  EXPECT_NE(metadata.find("method_name: \"tensorflow/serving/predict\""), std::string::npos)
+      << metadata;
+}
+
+TEST_F(GrpcServerTest, EveryRequestLeavesAnEvent) {
+  world_.sink.Take();
+  client_->Call(kInfer, FromText("inference.ModelInferRequest",
+                                 "model_name: 'echo' id: 'from-id' inputs { name: 'x' datatype: "
+                                 "'FP32' shape: [1, 2] contents { fp32_contents: [1, 2] } }"));
+  client_->Call(kInfer, FromText("inference.ModelInferRequest", "model_name: 'echo' id: 'from-id'"),
+                {{"x-request-id", "from-header"}});
+  client_->Call(kPredict,
+                FromText("tensorflow.serving.PredictRequest",
+                         "model_spec { name: 'echo' } inputs { key: 'x' value { dtype: DT_FLOAT "
+                         "tensor_shape { dim { size: 3 } dim { size: 2 } } } }"));
+  std::vector<RecordedEvent> events = world_.sink.Take();
+  ASSERT_EQ(events.size(), 3u);
+  EXPECT_EQ(events[0].protocol, Protocol::kV2Grpc);
+  EXPECT_EQ(events[0].request_id, "from-id");
+  EXPECT_EQ(events[0].outcome, StatusCode::kOk);
+  EXPECT_EQ(events[0].features, (std::vector<float>{1, 2}));
+  EXPECT_GT(events[0].request_bytes, 0u);
+  EXPECT_GT(events[0].response_bytes, 0u);
+  EXPECT_EQ(events[1].request_id, "from-header");
+  EXPECT_EQ(events[1].outcome, StatusCode::kInvalidArgument);
+  EXPECT_EQ(events[2].protocol, Protocol::kTfServingGrpc);
+  EXPECT_EQ(events[2].rows, 3u);
+}
+
+TEST_F(GrpcServerTest, AnswersWithTheRequestId) {
+  const std::string request = FromText("inference.ModelInferRequest",
+                                       "model_name: 'iris' inputs { name: 'x' datatype: 'FP32' "
+                                       "shape: [1, 4] contents { fp32_contents: [1, 2, 3, 4] } }");
+  GrpcClient::Answer answer = client_->Call(kInfer, request, {{"x-request-id", "abc-1"}});
+  ASSERT_TRUE(answer.status.ok()) << answer.status;
+  EXPECT_EQ(answer.initial_metadata.find("x-request-id")->second, "abc-1");
+  answer = client_->Call(kInfer, request);
+  EXPECT_EQ(answer.initial_metadata.find("x-request-id")->second.size(), 16u);
+}
+
+TEST_F(GrpcServerTest, PooledModelsAnswerAsWell) {
+  const std::string request =
+      "model_name: 'pooled' inputs { name: 'x' datatype: 'FP32' shape: 1 contents { fp32_contents: "
+      "5 } }";
+  EXPECT_NE(Infer(request).find("fp32_contents: 5"), std::string::npos);
+}
+
+TEST_F(GrpcServerTest, CancelledCallsLeaveTheQueue) {
+  hold_pool_ = true;
+  const std::string request = FromText("inference.ModelInferRequest",
+                                       "model_name: 'pooled' inputs { name: 'x' datatype: 'FP32' "
+                                       "shape: 1 contents { fp32_contents: 5 } }");
+  world_.sink.Take();
+  // The first holds the only thread of the pool; the second waits for it, and its client gives up.
+  auto first = client_->Open("/inference.GRPCInferenceService/ModelStreamInfer");
+  ASSERT_TRUE(first->Write(request));
+  const GrpcClient::Answer second =
+      client_->Call(kInfer, request, {}, std::chrono::milliseconds(300));
+  EXPECT_EQ(second.status.code(), StatusCode::kDeadlineExceeded);
+  hold_pool_ = false;
+  std::string answer;
+  ASSERT_TRUE(first->Read(answer));
+  std::vector<RecordedEvent> events;
+  world_.Await([&] {
+    for (RecordedEvent& event : world_.sink.Take()) events.push_back(std::move(event));
+    return events.size() == 2;
+  });
+  EXPECT_EQ(events[1].outcome, StatusCode::kCancelled);
+}
+
+TEST_F(GrpcServerTest, StreamsAnswerInOrderAndGoOnAfterErrors) {
+  auto stream = client_->Open("/inference.GRPCInferenceService/ModelStreamInfer");
+  auto write = [&](const std::string& model, int id) {
+    ASSERT_TRUE(stream->Write(FromText(
+        "inference.ModelInferRequest",
+        StrCat("model_name: '", model, "' id: '", id,
+               "' inputs { name: 'x' datatype: 'FP32' shape: 1 contents { fp32_contents: ", id,
+               " } }"))));
+  };
+  write("pooled", 1);
+  write("nope", 2);
+  write("pooled", 3);
+  stream->WritesDone();
+  std::vector<std::string> answers;
+  for (std::string message; stream->Read(message);)
+    answers.push_back(ToText("inference.ModelStreamInferResponse", message));
+  EXPECT_TRUE(stream->Finish().ok());
+  ASSERT_EQ(answers.size(), 3u);
+  EXPECT_NE(answers[0].find("id: \"1\""), std::string::npos) << answers[0];
+  EXPECT_NE(answers[1].find("error_message: \"Servable not found"), std::string::npos)
+      << answers[1];
+  EXPECT_NE(answers[1].find("id: \"2\""), std::string::npos) << answers[1];
+  EXPECT_NE(answers[2].find("fp32_contents: 3"), std::string::npos) << answers[2];
+
+  stream = client_->Open("/inference.GRPCInferenceService/ModelStreamInfer",
+                         {{"triton_grpc_error", "true"}});
+  write("nope", 1);
+  std::string message;
+  EXPECT_FALSE(stream->Read(message));
+  EXPECT_EQ(stream->Finish().code(), StatusCode::kNotFound);
+}
+
+TEST_F(GrpcServerTest, LargeMessagesTravelBothWaysAndTooLargeOnesAreRefused) {
+  // Larger than a flow control window in the stream, and than a frame.
+  std::string raw(1000 * 8 * 100, '\x01');
+  const std::string request =
+      FromText("inference.ModelInferRequest",
+               "model_name: 'echo' inputs { name: 'x' datatype: 'FP32' shape: [100000, 2] }") +
+      FromText("inference.ModelInferRequest", StrCat("raw_input_contents: '", raw, "'"));
+  GrpcClient::Answer answer = client_->Call(kInfer, request);
+  ASSERT_TRUE(answer.status.ok()) << answer.status;
+  EXPECT_GT(answer.message.size(), raw.size());
+  EXPECT_EQ(answer.message.substr(answer.message.size() - raw.size()), raw);
+  answer = client_->Call(kInfer, std::string(2 << 20, 'x'));
+  EXPECT_EQ(answer.status.code(), StatusCode::kResourceExhausted);
+  EXPECT_NE(answer.status.message().find("limit of 1048576"), std::string_view::npos)
+      << answer.status;
+  GrpcClient zipping(server_->port(), {.gzip = true});
+  answer = zipping.Call(kInfer, request);
+  EXPECT_TRUE(answer.status.ok()) << answer.status;
+  answer = zipping.Call(kInfer, std::string(2 << 20, 'x'));
+  EXPECT_EQ(answer.status.code(), StatusCode::kResourceExhausted) << answer.status;
+}
+
+TEST_F(GrpcServerTest, HealthFollowsReadiness) {
+  auto check = [&](const std::string& service) {
+    return Answered(
+        client_->Call("/grpc.health.v1.Health/Check", FromText("grpc.health.v1.HealthCheckRequest",
+                                                               StrCat("service: '", service, "'"))),
+        "grpc.health.v1.HealthCheckResponse");
+  };
+  EXPECT_EQ(check(""), "status: SERVING");
+  EXPECT_EQ(check("tensorflow.serving.PredictionService"), "status: SERVING");
+  EXPECT_EQ(check("nope").substr(0, 9), "NOT_FOUND");
+  auto watch = client_->Open("/grpc.health.v1.Health/Watch");
+  ASSERT_TRUE(watch->Write(""));
+  watch->WritesDone();
+  std::string message;
+  ASSERT_TRUE(watch->Read(message));
+  EXPECT_EQ(ToText("grpc.health.v1.HealthCheckResponse", message), "status: SERVING");
+  ready_ = false;
+  ASSERT_TRUE(watch->Read(message));
+  EXPECT_EQ(ToText("grpc.health.v1.HealthCheckResponse", message), "status: NOT_SERVING");
+  EXPECT_EQ(check(""), "status: NOT_SERVING");
+}
+
+TEST_F(GrpcServerTest, UnknownMethodsAndEncodingsAreToldSo) {
+  GrpcClient::Answer answer = client_->Call("/inference.GRPCInferenceService/Nope", "");
+  EXPECT_EQ(answer.status.code(), StatusCode::kUnimplemented);
+  answer = client_->Call("/inference.GRPCInferenceService/SystemSharedMemoryStatus", "");
+  EXPECT_EQ(answer.status.code(), StatusCode::kUnimplemented);
+  EXPECT_NE(answer.status.message().find("shared memory"), std::string_view::npos);
+}
+
+TEST_F(GrpcServerTest, DrainAnswersWhatHasBegun) {
+  hold_pool_ = true;
+  Status status = InternalError("none");
+  std::thread caller([&] {
+    GrpcClient client(server_->port());
+    status = client
+                 .Call(kInfer, FromText("inference.ModelInferRequest",
+                                        "model_name: 'pooled' inputs { name: 'x' datatype: 'FP32' "
+                                        "shape: 1 contents { fp32_contents: 5 } }"))
+                 .status;
+  });
+  world_.Await([&] { return server_->stats().requests >= 1; });
+  server_->BeginDrain(std::chrono::seconds(20));
+  EXPECT_FALSE(server_->AwaitDrained(std::chrono::milliseconds(100)));
+  hold_pool_ = false;
+  EXPECT_TRUE(server_->AwaitDrained(std::chrono::seconds(20)));
+  caller.join();
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+}  // namespace
+}  // namespace leadsman::rpc

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "serving/predictor.h"
+
+namespace leadsman::rpc {
+
+/// What the methods of all services work with. Outlives every call.
+struct ServiceContext {
+  Predictor& predictor;
+  std::function<bool()> ready;
+  std::string server_version;
+  size_t max_message_bytes;
+  std::atomic<bool> draining{false};
+};
+
+/// A method with one request and one answer that runs at once: `request` is a serialized message, `response` is appended to
+/// (and left unspecified on an error). Must not block for long.
+using UnaryMethod = Status (*)(const ServiceContext& context, std::string_view request,
+                               std::string& response);
+
+/// How calls of a method are run.
+enum class MethodKind {
+  kUnary,
+  kV2Infer,        ///< ModelInfer
+  kV2StreamInfer,  ///< ModelStreamInfer
+  kPredict,        ///< PredictionService.Predict
+  kWatch,          ///< Health.Watch
+  kReflection,     ///< ServerReflection.ServerReflectionInfo
+};
+struct Method {
+  std::string_view path;  ///< "/package.Service/Method"
+  MethodKind kind;
+  UnaryMethod unary = nullptr;
+};
+/// Null when there is no such method.
+const Method* FindMethod(std::string_view path);
+/// "inference.GRPCInferenceService", …; as health and reflection know them.
+bool HasService(std::string_view service);
+
+// v2_service.cc
+Status ServerLive(const ServiceContext&, std::string_view, std::string&);
+Status ServerReady(const ServiceContext&, std::string_view, std::string&);
+Status ModelReady(const ServiceContext&, std::string_view, std::string&);
+Status ServerMetadata(const ServiceContext&, std::string_view, std::string&);
+Status ModelMetadata(const ServiceContext&, std::string_view, std::string&);
+
+// tfs_service.cc
+Status GetModelMetadata(const ServiceContext&, std::string_view, std::string&);
+Status GetModelStatus(const ServiceContext&, std::string_view, std::string&);
+
+// health_service.cc
+enum class Health { kUnknown = 0, kServing = 1, kNotServing = 2, kServiceUnknown = 3 };
+Status CheckHealth(const ServiceContext&, std::string_view, std::string&);
+/// For Watch: the service that a HealthCheckRequest names, and its state now.
+Result<std::string> HealthService(std::string_view request);
+Health HealthOf(const ServiceContext&, std::string_view service);
+void AppendHealth(std::string& out, Health health);
+
+// reflection_service.cc
+/// One ServerReflectionRequest → one ServerReflectionResponse.
+Status Reflect(std::string_view request, std::string& response);
+
+}  // namespace leadsman::rpc
