@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -8,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/status.h"
 #include "tensor/tensor.h"
 
@@ -23,6 +25,10 @@ struct LoadSpec {
   int intra_op_threads =
       1;  ///< threads that one inference may use; 1 = run on the calling thread alone
   std::map<std::string, std::string> options;  ///< runtime settings, passed through
+  /// What manifest.json says, for formats that do not say it themselves (a pickle); empty when it says nothing.
+  Signature declared;
+  /// Becomes true when nobody waits for the load any more; may be null. A load that takes long looks at it.
+  const std::atomic<bool>* cancel = nullptr;
 };
 
 /// Runs one loaded model on one thread. Holds the buffers that are used again from call to call.
@@ -36,6 +42,13 @@ class ExecutionContext {
   /// the next Execute or the context's end. Errors: INVALID_ARGUMENT when the runtime refuses the values, INTERNAL
   /// when it breaks; the context can be used again after either.
   virtual Result<std::span<const TensorView>> Execute(std::span<const TensorView> inputs) = 0;
+
+  /// The same for a caller who does not wait beyond `deadline`. A backend whose LoadedModel::waits() is true answers
+  /// DEADLINE_EXCEEDED then; others cannot be interrupted and take no notice.
+  virtual Result<std::span<const TensorView>> ExecuteBefore(SteadyTime /*deadline*/,
+                                                            std::span<const TensorView> inputs) {
+    return Execute(inputs);
+  }
 };
 
 /// One way to call a model. Most models have one; a TensorFlow SavedModel may have several.
@@ -67,6 +80,15 @@ class LoadedModel {
 
   /// For calls of signatures()[signature].
   virtual Result<std::unique_ptr<ExecutionContext>> NewContext(size_t signature = 0) = 0;
+
+  /// True: Execute waits for another process, which may take any time. Never run on an I/O thread.
+  virtual bool waits() const { return false; }
+  /// How many calls can run at once; more of them wait for one another. 0 = as many as there are threads.
+  virtual int concurrency() const { return 0; }
+  /// What an operator should know of a version that is ready all the same ("1 of 2 workers is starting"); usually empty.
+  virtual std::string note() const { return ""; }
+  /// Resident memory that this model takes outside of the server's own process, now.
+  virtual int64_t outside_memory_bytes() const { return 0; }
 
  private:
   const std::vector<NamedSignature> signatures_;

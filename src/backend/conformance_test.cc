@@ -12,6 +12,7 @@
 
 #include "backend/plugin_host.h"
 #include "backend/testing/test_plugins.h"
+#include "backend/testing/test_python.h"
 #include "base/testing/temp_dir.h"
 #include "support/test_paths.h"
 
@@ -87,6 +88,14 @@ std::vector<ConformanceCase> Cases() {
                     {{"output_label", DataType::kBytes, {-1}},
                      {"output_probability", DataType::kFp32, {-1, -1}}}},
                    floats("x", 4)});
+  cases.push_back({"PythonScript",
+                   [] { return PythonBackendForTest("python"); },
+                   kTestData + "/python",
+                   "linear.py",
+                   "broken.py",
+                   {{{"x", DataType::kFp32, {-1, 2}}},
+                    {{"y", DataType::kFp32, {-1, 3}}, {"word", DataType::kBytes, {-1}}}},
+                   floats("x", 2)});
   cases.push_back({"OnnxMlp",
                    ForFormat("onnx"),
                    kTestData,

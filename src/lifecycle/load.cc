@@ -108,6 +108,13 @@ Status WarmUp(ServableVersion& servable, Clock& clock, const std::atomic<bool>& 
       for (int i = 0; i < config.warmup_requests && !cancel.load(); ++i) {
         SteadyTime begin = clock.SteadyNow();
         Result<std::span<const TensorView>> outputs = (*context)->Execute(inputs);
+        if (!outputs.ok() && outputs.status().code() == StatusCode::kInvalidArgument) {
+          // It is the values that it refuses: a model that knows its categories, say. Nothing is wrong with it.
+          LOG_INFO("the model does not take a row of zeros; it is not warmed up",
+                   {"model", servable.model_name}, {"version", servable.version});
+          times.clear();
+          break;
+        }
         if (!outputs.ok()) return Annotate(outputs.status(), "warm-up with a row of zeros");
         times.push_back(clock.SteadyNow() - begin);
         RETURN_IF_ERROR(CheckOutputs(signature, *outputs));
@@ -119,9 +126,10 @@ Status WarmUp(ServableVersion& servable, Clock& clock, const std::atomic<bool>& 
       }
     }
   }
-  servable.run_inline = config.execution == ExecutionMode::kInline ||
-                        (config.execution == ExecutionMode::kAuto && measured &&
-                         servable.warm_cost < config.inline_below);
+  servable.run_inline =
+      !servable.model->waits() && (config.execution == ExecutionMode::kInline ||
+                                   (config.execution == ExecutionMode::kAuto && measured &&
+                                    servable.warm_cost < config.inline_below));
   return OkStatus();
 }
 
@@ -177,7 +185,9 @@ Status Load(const LoadRequest& request, const BackendRegistry& backends, Clock& 
                 .directory = request.directory,
                 .model_file = manifest->model_file,
                 .intra_op_threads = request.config->intra_op_threads,
-                .options = request.config->runtime_options};
+                .options = request.config->runtime_options,
+                .declared = manifest->signature,
+                .cancel = &cancel};
   ASSIGN_OR_RETURN(servable->model, (*backend)->Load(spec));
   RETURN_IF_ERROR(CompareSignatures(manifest->signature, servable->model->signature()));
 
@@ -229,6 +239,7 @@ LoadOutcome LoadVersion(const LoadRequest& request, const BackendRegistry& backe
   out.retry = out.retry && MayPass(out.status.code());
   out.took = clock.SteadyNow() - begin;
   out.memory_bytes = std::max<int64_t>(0, ResidentBytes() - before);
+  if (out.servable) out.memory_bytes += out.servable->model->outside_memory_bytes();
   return out;
 }
 

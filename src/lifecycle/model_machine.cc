@@ -377,6 +377,10 @@ std::string ModelMachine::Note() const {
     any = any || entry.folder_there;
     bool waiting = entry.shown.state == VersionState::kNew && entry.folder_there && !entry.complete;
     if (waiting) notes.push_back(StrCat(version, ": ", entry.shown.status.message()));
+    if (entry.handle) {
+      std::string own = entry.handle->model->note();
+      if (!own.empty()) notes.push_back(StrCat(version, ": ", own));
+    }
     if (entry.changed_since && InMemory(entry.shown.state)) {
       notes.push_back(StrCat(version,
                              ": its files changed after it was loaded; it is served as it was. "

@@ -314,7 +314,10 @@ Status Predictor::Impl::RunModel(PredictionCall& call) {
     if (call.inputs[i].type() != DataType::kInvalid)
       call.input_views.push_back(call.inputs[i].View());
   }
-  Result<std::span<const TensorView>> outputs = call.lease.context().Execute(call.input_views);
+  ExecutionContext& context = call.lease.context();
+  Result<std::span<const TensorView>> outputs =
+      call.deadline ? context.ExecuteBefore(*call.deadline, call.input_views)
+                    : context.Execute(call.input_views);
   call.compute_ns =
       static_cast<uint64_t>(std::max<int64_t>((deps.clock.SteadyNow() - start).count(), 1));
   if (!outputs.ok()) return outputs.status();

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <utility>
+
+#include "base/status.h"
+
+namespace leadsman::python {
+
+/// Owns a file descriptor.
+class UniqueFd {
+ public:
+  UniqueFd() = default;
+  explicit UniqueFd(int fd) : fd_(fd) {}
+  UniqueFd(UniqueFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  UniqueFd& operator=(UniqueFd&& other) noexcept;
+  ~UniqueFd() { Reset(); }
+  int get() const { return fd_; }
+  bool valid() const { return fd_ >= 0; }
+  void Reset();
+
+ private:
+  int fd_ = -1;
+};
+
+/// Memory that a child process can map, too, given its descriptor. Its size is sealed: a child that shortened it would
+/// have the server run into pages that are not there. Pages cost memory only once they are written to. Movable.
+class SharedRegion {
+ public:
+  SharedRegion() = default;
+  /// RESOURCE_EXHAUSTED when there is no memory, or no descriptor left.
+  static Result<SharedRegion> Create(size_t bytes);
+  SharedRegion(SharedRegion&& other) noexcept;
+  SharedRegion& operator=(SharedRegion&& other) noexcept;
+  ~SharedRegion();
+
+  int fd() const { return fd_.get(); }
+  size_t size() const { return size_; }
+  std::span<char> bytes() { return {data_, size_}; }
+  std::span<const char> bytes() const { return {data_, size_}; }
+
+ private:
+  UniqueFd fd_;
+  char* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+}  // namespace leadsman::python

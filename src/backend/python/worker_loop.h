@@ -1,0 +1,55 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "backend/python/shared_region.h"
+#include "base/clock.h"
+#include "base/mutex.h"
+
+namespace leadsman::python {
+
+/// The one thread that looks after the Python workers of this process: their ends, their output, their memory. It sleeps
+/// until a descriptor is readable, a time has come or somebody posts.
+///
+/// Post and PostAndWait are thread-safe; everything else is for the loop's own thread (InThread). Callbacks must not block.
+class WorkerLoop {
+ public:
+  explicit WorkerLoop(Clock& clock);
+  ~WorkerLoop();  ///< runs what is posted, then ends; no watch may be left that refers to something gone
+  WorkerLoop(const WorkerLoop&) = delete;
+  WorkerLoop& operator=(const WorkerLoop&) = delete;
+
+  void Post(std::function<void()> job);
+  /// Not from the loop's thread.
+  void PostAndWait(std::function<void()> job);
+  bool InThread() const { return std::this_thread::get_id() == thread_.get_id(); }
+
+  /// Calls `ready` for as long as `fd` is readable, or at its end. One watch a descriptor. False when the system
+  /// takes no more.
+  [[nodiscard]] bool Watch(int fd, std::function<void()> ready);
+  /// Nothing is called for it any more, also not for what was readable already.
+  void Unwatch(int fd);
+  /// Once, at `time` or soon after.
+  void At(SteadyTime time, std::function<void()> job);
+
+ private:
+  void Run();
+  void RunPosted();
+  int RunTimers();  ///< milliseconds until the next one, -1 without any
+
+  Clock& clock_;
+  UniqueFd epoll_;
+  UniqueFd wake_;
+  std::unordered_map<int, std::function<void()>> watches_;
+  std::multimap<SteadyTime, std::function<void()>> timers_;
+  Mutex mutex_;
+  std::vector<std::function<void()>> posted_ GUARDED_BY(mutex_);
+  bool stopping_ GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace leadsman::python

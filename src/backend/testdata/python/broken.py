@@ -1,0 +1,2 @@
+inputs = [("x", "FP32", [-1, 2])
+def predict(
