@@ -24,6 +24,9 @@ ConfigOverrides OverridesOf(const cli::ServeFlags& flags) {
   overrides.grpc_port = flags.grpc_port;
   overrides.admin_address = flags.admin_address;
   overrides.admin_port = flags.admin_port;
+  overrides.tls_cert = flags.tls_cert;
+  overrides.tls_key = flags.tls_key;
+  overrides.tls_client_ca = flags.tls_client_ca;
   overrides.data_dir = flags.data_dir;
   overrides.plugin_dirs = flags.plugin_dirs;
   overrides.runtime_dirs = flags.runtime_dirs;
@@ -86,7 +89,9 @@ int Run(int argc, char** argv) {
     const char* value = std::getenv(name.c_str());
     return std::string(value ? value : "");
   };
-  environment.make_client = [] { return net::MakeHttpClient(); };
+  environment.make_client = [](std::shared_ptr<const net::TlsClient> tls) {
+    return net::MakeHttpClient(std::move(tls));
+  };
   environment.wait = [](std::chrono::milliseconds time) {
     std::this_thread::sleep_for(time);
     return std::cout.good();

@@ -55,6 +55,34 @@ const schema::Struct<Config::Limits>& LimitsSchema() {
   return table;
 }
 
+const schema::Struct<net::TlsServerOptions>& TlsSchema() {
+  using Tls = net::TlsServerOptions;
+  static const auto table = [] {
+    schema::Struct<Tls> s("Tls",
+                          "Encryption of a port: at least TLS 1.2. The files are read again when "
+                          "they change. A certificate and a key "
+                          "that do not fit together, or that are broken, leave the old ones in "
+                          "force. Paths are relative to the "
+                          "configuration file.");
+    s.Field("cert_file", &Tls::cert_file, schema::Text(),
+            "PEM: the certificate, then its chain; empty = no TLS.");
+    s.Field("key_file", &Tls::key_file, schema::Text(),
+            "PEM: the certificate's key, without a pass phrase.");
+    s.Field("client_ca_file", &Tls::client_ca_file, schema::Text(),
+            "PEM: who signs the clients' certificates.");
+    s.Field("client_auth", &Tls::client_auth,
+            schema::Enum<net::ClientAuth>({{"none", net::ClientAuth::kNone},
+                                           {"optional", net::ClientAuth::kOptional},
+                                           {"required", net::ClientAuth::kRequired}}),
+            "Whether clients show a certificate; one that is shown must be good.");
+    s.Check([](const Tls& tls, schema::Problems& problems) {
+      if (std::string wrong = net::ExplainTlsOptions(tls); !wrong.empty()) problems.Add("", wrong);
+    });
+    return s;
+  }();
+  return table;
+}
+
 const schema::Struct<Config::Server>& ServerSchema() {
   using Server = Config::Server;
   static const auto table = [] {
@@ -82,6 +110,7 @@ const schema::Struct<Config::Server>& ServerSchema() {
     s.Field("drain_timeout", &Server::drain_timeout, schema::Time<milliseconds>(0ms, 24h),
             "After SIGTERM: how long running requests may take.");
     s.Nested("limits", &Server::limits, LimitsSchema(), "What one client may ask.");
+    s.Nested("tls", &Server::tls, TlsSchema(), "Encryption, of HTTP and gRPC alike.");
     return s;
   }();
   return table;
@@ -98,6 +127,7 @@ const schema::Struct<Config::Admin>& AdminSchema() {
             "Where to listen.");
     s.Field("port", &Admin::port, schema::Integer<uint16_t>(0, 65535),
             "0 = any free one, told in the log.");
+    s.Nested("tls", &Admin::tls, TlsSchema(), "Encryption.");
     return s;
   }();
   return table;
@@ -365,6 +395,11 @@ Result<Config> LoadConfigFile(const std::string& path) {
   config.data_dir = MadeRelativeTo(folder, config.data_dir);
   for (std::string& dir : config.plugins.dirs) dir = MadeRelativeTo(folder, dir);
   for (std::string& dir : config.plugins.runtime_dirs) dir = MadeRelativeTo(folder, dir);
+  for (net::TlsServerOptions* tls : {&config.server.tls, &config.admin.tls}) {
+    tls->cert_file = MadeRelativeTo(folder, tls->cert_file);
+    tls->key_file = MadeRelativeTo(folder, tls->key_file);
+    tls->client_ca_file = MadeRelativeTo(folder, tls->client_ca_file);
+  }
   for (Config::Model& model : config.models)
     model.model.path = MadeRelativeTo(folder, model.model.path);
   return config;
@@ -442,6 +477,17 @@ Status ApplyOverrides(const ConfigOverrides& flags, Config& config) {
     RETURN_IF_ERROR(
         ReadFlag("--admin-address", *flags.admin_address, address, config.admin.address));
   if (flags.admin_port) config.admin.port = *flags.admin_port;
+  net::TlsServerOptions& tls = config.server.tls;
+  if (flags.tls_cert) tls.cert_file = *flags.tls_cert;
+  if (flags.tls_key) tls.key_file = *flags.tls_key;
+  if (flags.tls_client_ca) {
+    tls.client_ca_file = *flags.tls_client_ca;
+    if (tls.client_auth == net::ClientAuth::kNone) tls.client_auth = net::ClientAuth::kRequired;
+  }
+  if (std::string wrong = net::ExplainTlsOptions(tls); !wrong.empty()) {
+    return InvalidArgumentError(
+        StrCat("server.tls (--tls-cert, --tls-key, --tls-client-ca): ", wrong));
+  }
   if (flags.data_dir) config.data_dir = *flags.data_dir;
   if (!flags.plugin_dirs.empty()) config.plugins.dirs = flags.plugin_dirs;
   if (!flags.runtime_dirs.empty()) config.plugins.runtime_dirs = flags.runtime_dirs;

@@ -14,6 +14,7 @@
 #include "lifecycle/manager.h"
 #include "lifecycle/types.h"
 #include "monitor/config.h"
+#include "net/tls_server.h"
 #include "rollout/plan.h"
 
 namespace leadsman {
@@ -40,10 +41,12 @@ struct Config {
     std::chrono::milliseconds request_timeout{60'000};
     std::chrono::milliseconds drain_timeout{30'000};  ///< at SIGTERM
     Limits limits;
+    net::TlsServerOptions tls;  ///< of HTTP and gRPC alike
   };
   struct Admin {
     std::string address = "127.0.0.1";
     uint16_t port = 8502;
+    net::TlsServerOptions tls;
   };
   struct Plugins {
     std::vector<std::string> dirs;  ///< empty: beside the executable
@@ -115,6 +118,10 @@ struct ConfigOverrides {
   std::optional<uint16_t> grpc_port;
   std::optional<std::string> admin_address;
   std::optional<uint16_t> admin_port;
+  std::optional<std::string> tls_cert;
+  std::optional<std::string> tls_key;
+  std::optional<std::string>
+      tls_client_ca;  ///< clients' certificates are required then, unless the file says otherwise
   std::optional<std::string> data_dir;
   std::vector<std::string> plugin_dirs;
   std::vector<std::string> runtime_dirs;

@@ -373,5 +373,37 @@ TEST(ConfigTest, AMisspeltGateIsNotTakenForASecondOneOfItsDefaultKind) {
   EXPECT_EQ(told.find("already a gate"), std::string::npos) << told;
 }
 
+TEST(ConfigTest, TlsFieldsGoTogether) {
+  auto problem = [](const std::string& tls) {
+    Config config;
+    std::vector<ConfigProblem> problems;
+    ParseConfig("models: [{name: m, path: /m}]\nserver:\n  tls: " + tls + "\n", config, problems);
+    return problems.empty() ? std::string() : problems[0].path + ": " + problems[0].message;
+  };
+  EXPECT_EQ(problem("{cert_file: c, key_file: k}"), "");
+  EXPECT_EQ(problem("{cert_file: c, key_file: k, client_ca_file: a, client_auth: optional}"), "");
+  EXPECT_EQ(problem("{cert_file: c}"),
+            "server.tls: cert_file and key_file go together: give both or none");
+  EXPECT_EQ(problem("{client_ca_file: a, client_auth: required}"),
+            "server.tls: clients' certificates need TLS: give cert_file and key_file");
+  EXPECT_EQ(problem("{cert_file: c, key_file: k, client_auth: required}"),
+            "server.tls: client_auth needs client_ca_file: who signs the clients' certificates");
+  EXPECT_NE(problem("{cert_file: c, key_file: k, client_ca_file: a}"), "");
+}
+
+TEST(ConfigTest, TlsFlagsGoOverTheFile) {
+  Config config;
+  ConfigOverrides flags;
+  flags.tls_cert = "c.pem";
+  EXPECT_FALSE(ApplyOverrides(flags, config).ok());
+  flags.tls_key = "k.pem";
+  flags.tls_client_ca = "a.pem";
+  config = Config();
+  ASSERT_TRUE(ApplyOverrides(flags, config).ok());
+  EXPECT_TRUE(config.server.tls.enabled());
+  EXPECT_EQ(config.server.tls.client_auth, net::ClientAuth::kRequired);
+  EXPECT_FALSE(config.admin.tls.enabled());
+}
+
 }  // namespace
 }  // namespace leadsman

@@ -23,6 +23,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/periodic.h"
 #include "base/strings.h"
 #include "console/admin_api.h"
 #include "lifecycle/manager.h"
@@ -38,6 +39,7 @@
 #include "stats/registry.h"
 #include "telemetry/http_server_metrics.h"
 #include "telemetry/prometheus.h"
+#include "telemetry/tls_metrics.h"
 
 namespace leadsman {
 namespace {
@@ -46,6 +48,8 @@ using namespace std::chrono_literals;
 
 /// How long a stop waits, after the drain, for inferences that are running.
 constexpr std::chrono::milliseconds kLastWait = 5s;
+/// How often certificates and other small files are looked at.
+constexpr std::chrono::milliseconds kFileCheck = 2s;
 
 std::string Environment(const char* name) {
   const char* value = std::getenv(name);
@@ -136,6 +140,7 @@ class Server {
   /// Models, plans, prediction outputs and the log's level are taken over; what needs a restart is
   /// said, and stays in the configuration that is shown as it is in force.
   Status Reload(Config next) {
+    CheckFiles();
     RETURN_IF_ERROR(lifecycle_->Apply(ModelsOf(next)));
     ReloadedConfig reloaded =
         MergeReloaded(config_, std::move(next), monitor_ != nullptr, rollouts_ != nullptr);
@@ -174,6 +179,7 @@ class Server {
                 {"drain_timeout_ms", grace}, {"waited_further_ms", kLastWait});
       std::quick_exit(1);
     }
+    file_check_.reset();
     registrations_.clear();  // they read the servers, which go now
     data_server_.reset();
     grpc_server_.reset();
@@ -270,7 +276,33 @@ class Server {
     return OkStatus();
   }
 
+  /// The certificates' files, which may have changed.
+  void CheckFiles() {
+    if (server_certificates_) server_certificates_->CheckFiles();
+    if (admin_certificates_) admin_certificates_->CheckFiles();
+  }
+
+  Status ReadCertificates() {
+    auto read = [&](const char* section, const net::TlsServerOptions& options,
+                    std::shared_ptr<net::ServerCertificates>& out) {
+      if (!options.enabled()) return OkStatus();
+      auto made = net::ServerCertificates::Create(options, clock_);
+      if (!made.ok()) return Annotate(made.status(), section);
+      out = std::move(made).value();
+      return OkStatus();
+    };
+    RETURN_IF_ERROR(read("server.tls", config_.server.tls, server_certificates_));
+    RETURN_IF_ERROR(read("admin.tls", config_.admin.tls, admin_certificates_));
+    for (auto& registration : AddTlsMetrics(
+             {{"serving", server_certificates_.get()}, {"admin", admin_certificates_.get()}},
+             registry_)) {
+      registrations_.push_back(std::move(registration));
+    }
+    return OkStatus();
+  }
+
   Status Listen() {
+    RETURN_IF_ERROR(ReadCertificates());
     HttpFrontend::Options frontend;
     frontend.server_version = kLeadsmanVersion;
     frontend.ready = [this] { return !stopping_ && predictor_->SettledOnce(); };
@@ -300,6 +332,7 @@ class Server {
     admin.name = "admin";
     admin.address = config_.admin.address;
     admin.port = config_.admin.port;
+    admin.certificates = admin_certificates_;
     admin.error_body = AdminApi::ErrorBody;
     auto admin_server =
         net::HttpServer::Start(admin, [this](net::HttpExchange& e) { admin_->Handle(e); });
@@ -311,6 +344,7 @@ class Server {
     data.name = "serving";
     data.address = config_.server.address;
     data.port = config_.server.port;
+    data.certificates = server_certificates_;
     data.io_threads = OrCores(config_.server.io_threads);
     data.max_header_bytes = config_.server.limits.max_header;
     data.max_body_bytes = config_.server.limits.max_body;
@@ -333,11 +367,12 @@ class Server {
     for (auto& registration : AddHttpServerMetrics(std::move(servers), registry_)) {
       registrations_.push_back(std::move(registration));
     }
+    file_check_ = std::make_unique<Periodic>("file-check", kFileCheck, [this] { CheckFiles(); });
     LOG_INFO("serving", {"address", config_.server.address}, {"port", data_server_->port()},
              {"admin_address", config_.admin.address}, {"admin_port", admin_server_->port()},
              {"grpc_port", grpc_server_ ? grpc_server_->port() : 0},
-             {"io_threads", data.io_threads}, {"models", config_.models.size()},
-             {"version", kLeadsmanVersion});
+             {"tls", config_.server.tls.enabled()}, {"io_threads", data.io_threads},
+             {"models", config_.models.size()}, {"version", kLeadsmanVersion});
     return OkStatus();
   }
 
@@ -383,11 +418,14 @@ class Server {
   std::unique_ptr<EmbeddedActuator> actuator_;
   std::unique_ptr<LifecycleVersionObserver> observer_;
   std::unique_ptr<RolloutController> rollouts_;
+  std::shared_ptr<net::ServerCertificates> server_certificates_;  ///< null: plain text
+  std::shared_ptr<net::ServerCertificates> admin_certificates_;
   std::unique_ptr<HttpFrontend> frontend_;
   std::unique_ptr<AdminApi> admin_;
   std::unique_ptr<net::HttpServer> admin_server_;
   std::unique_ptr<net::HttpServer> data_server_;
   std::unique_ptr<rpc::GrpcServer> grpc_server_;
+  std::unique_ptr<Periodic> file_check_;
   std::vector<Registry::Registration> registrations_;  ///< read the rooms above: first to go
 };
 

@@ -23,6 +23,9 @@ std::shared_ptr<Json> ApiClient::Call(const std::string& method, const std::stri
   request.url = options_.server + path;
   request.body = body;
   request.timeout = options_.timeout;
+  if (!options_.token.empty()) {
+    request.headers.emplace_back("authorization", "Bearer " + options_.token);
+  }
   if (!body.empty()) request.headers.emplace_back("content-type", "application/json");
   auto fail = [&](int code, std::string message) {
     exit_code_ = code;
@@ -34,6 +37,10 @@ std::shared_ptr<Json> ApiClient::Call(const std::string& method, const std::stri
   if (!response.ok()) {
     if (response.status().code() == StatusCode::kInvalidArgument) {
       return fail(kUsage, StrCat("--server ", options_.server, ": ", response.status().message()));
+    }
+    if (response.status().code() == StatusCode::kFailedPrecondition) {
+      return fail(kUnreachable, StrCat(options_.server, " is not trusted: ",
+                                       response.status().message(), " (--ca-file FILE)"));
     }
     return fail(kUnreachable,
                 StrCat("cannot reach ", options_.server, " (", response.status().message(),
@@ -54,6 +61,9 @@ std::shared_ptr<Json> ApiClient::Call(const std::string& method, const std::stri
       }
     } else {
       message += StrCat(": ", options_.server, " does not look like a Leadsman admin port");
+    }
+    if (response->status == 401 && options_.token.empty()) {
+      message += "; give a token by --token-file FILE or LEADSMAN_TOKEN";
     }
     return fail(response->status == 404 ? kNotFound : kFailed, message);
   }

@@ -19,6 +19,7 @@ class ApiClient {
   struct Options {
     std::string server;
     std::chrono::milliseconds timeout{10'000};
+    std::string token;  ///< sent as a bearer token; empty: none
   };
   ApiClient(std::unique_ptr<net::HttpClient> http, Options options);
 

@@ -42,7 +42,9 @@ class CliTest : public testing::Test {
     env.getenv = [&](const std::string& name) {
       return name == "LEADSMAN_SERVER" ? server_ : std::string();
     };
-    env.make_client = [] { return net::MakeHttpClient(); };
+    env.make_client = [](std::shared_ptr<const net::TlsClient> tls) {
+      return net::MakeHttpClient(std::move(tls));
+    };
     env.wait = [&](std::chrono::milliseconds) { return on_wait_ && on_wait_(); };
     return Main(static_cast<int>(argv.size()), argv.data(), hooks, env);
   }

@@ -8,6 +8,7 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 
+#include "base/fs.h"
 #include "base/schema.h"
 #include "base/strings.h"
 #include "cli/api_client.h"
@@ -76,6 +77,8 @@ CLI::Validator Port() {
 /// What a client command was given beside its own arguments.
 struct ClientFlags {
   std::string server;
+  net::TlsClientOptions tls;
+  std::string token_file;
   std::string timeout = "10s";
   bool json = false;
 };
@@ -168,6 +171,13 @@ class CommandLine {
     serve->add_option("--admin-port", f.admin_port, "Port for admin API and /metrics [8502]")
         ->check(Port())
         ->type_name("PORT");
+    serve->add_option("--tls-cert", f.tls_cert, "Certificate and chain of the serving port, PEM")
+        ->type_name("FILE");
+    serve->add_option("--tls-key", f.tls_key, "Its key, PEM")->type_name("FILE");
+    serve
+        ->add_option("--tls-client-ca", f.tls_client_ca,
+                     "Who signs clients' certificates, PEM; they are required then")
+        ->type_name("FILE");
     serve
         ->add_option("--data-dir", f.data_dir,
                      "Journal and history [leadsman-data]; empty = in memory")
@@ -318,6 +328,15 @@ class CommandLine {
     sub->add_option("--server", client_.server,
                     "Admin address of the server [$LEADSMAN_SERVER or http://127.0.0.1:8502]")
         ->type_name("URL");
+    sub->add_option("--token-file", client_.token_file,
+                    "File with the bearer token [or $LEADSMAN_TOKEN, the token itself]")
+        ->type_name("FILE");
+    sub->add_option("--ca-file", client_.tls.ca_file,
+                    "Who signed the server's certificate, PEM [the system's authorities]")
+        ->type_name("FILE");
+    sub->add_option("--cert-file", client_.tls.cert_file, "Certificate to show to the server, PEM")
+        ->type_name("FILE");
+    sub->add_option("--key-file", client_.tls.key_file, "Its key, PEM")->type_name("FILE");
     sub->add_option("--timeout", client_.timeout, "For one call [10s]")->type_name("DURATION");
     sub->add_flag("--json", client_.json, "JSON for scripts");
     sub->callback([this, sub, run] {
@@ -332,13 +351,44 @@ class CommandLine {
         std::string server = client_.server;
         if (server.empty()) server = env_.getenv("LEADSMAN_SERVER");
         if (server.empty()) server = kDefaultServer;
-        ApiClient api(env_.make_client(),
-                      {server, std::chrono::duration_cast<std::chrono::milliseconds>(*timeout)});
+        std::shared_ptr<const net::TlsClient> tls;
+        if (!client_.tls.ca_file.empty() || !client_.tls.cert_file.empty() ||
+            !client_.tls.key_file.empty()) {
+          auto made = net::TlsClient::Create(client_.tls);
+          if (!made.ok()) return UsageError(made.status());
+          tls = std::move(made).value();
+        }
+        auto token = Token();
+        if (!token.ok()) return UsageError(token.status());
+        ApiClient api(env_.make_client(std::move(tls)),
+                      {server, std::chrono::duration_cast<std::chrono::milliseconds>(*timeout),
+                       std::move(token).value()});
         bool colours = env_.terminal && env_.getenv("NO_COLOR").empty();
         ClientContext context{env_, api, Paint(colours), client_.json};
         return run(context);
       };
     });
+  }
+
+  int UsageError(const Status& status) {
+    env_.err << "leadsman: " << status.message() << '\n';
+    return kUsage;
+  }
+
+  /// What the server is told to know us by; empty: nothing.
+  Result<std::string> Token() {
+    std::string token = env_.getenv("LEADSMAN_TOKEN");
+    if (!client_.token_file.empty()) {
+      auto content = ReadFile(client_.token_file, 64 << 10);
+      if (!content.ok()) return Annotate(content.status(), "--token-file");
+      token = *content;
+    }
+    token = std::string(Trim(token));
+    if (token.find_first_of(" \t\r\n") != std::string::npos) {
+      return InvalidArgumentError(
+          "a token is one word: --token-file and LEADSMAN_TOKEN hold one, and nothing else");
+    }
+    return token;
   }
 
   const AppHooks& hooks_;

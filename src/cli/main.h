@@ -25,6 +25,9 @@ struct ServeFlags {
   std::optional<uint16_t> grpc_port;
   std::optional<std::string> admin_address;
   std::optional<uint16_t> admin_port;
+  std::optional<std::string> tls_cert;
+  std::optional<std::string> tls_key;
+  std::optional<std::string> tls_client_ca;
   std::optional<std::string> data_dir;
   std::vector<std::string> plugin_dirs;
   std::vector<std::string> runtime_dirs;
@@ -51,7 +54,8 @@ struct Environment {
   bool terminal = false;  ///< whether `out` is one
   int columns = 100;      ///< of the terminal
   std::function<std::string(const std::string& name)> getenv;
-  std::function<std::unique_ptr<net::HttpClient>()> make_client;
+  std::function<std::unique_ptr<net::HttpClient>(std::shared_ptr<const net::TlsClient>)>
+      make_client;
   /// Waits between two looks; false when the user has had enough (Ctrl-C).
   std::function<bool(std::chrono::milliseconds)> wait;
 };

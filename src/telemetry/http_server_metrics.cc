@@ -33,6 +33,14 @@ std::vector<Registry::Registration> AddHttpServerMetrics(std::vector<HttpServerS
        &Stats::bytes_in},
       {"leadsman_http_sent_bytes_total", "Bytes written to clients.", MetricType::kCounter,
        &Stats::bytes_out},
+      {"leadsman_http_tls_handshakes_total", "TLS handshakes completed.", MetricType::kCounter,
+       &Stats::tls_handshakes},
+      {"leadsman_http_tls_resumed_total", "TLS handshakes that resumed an earlier session.",
+       MetricType::kCounter, &Stats::tls_resumed},
+      {"leadsman_http_tls_failures_total",
+       "Connections to a TLS port without a handshake: refused, broken off, too slow, or no TLS at "
+       "all.",
+       MetricType::kCounter, &Stats::tls_failures},
   };
   std::vector<Registry::Registration> registrations;
   for (const Family& family : kFamilies) {
