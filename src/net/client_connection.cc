@@ -236,7 +236,7 @@ ClientConnection::~ClientConnection() {
 
 Status ClientConnection::ShakeHands(const Url& url, const TlsClientContext& tls,
                                     const ExchangeLimits& limits) {
-  tls_ = std::make_unique<TlsStream>(tls.context(), socket_, false, url.host);
+  tls_ = std::make_unique<TlsStream>(tls.context(), socket_, url.host);
   if (!tls_->valid()) {
     return InvalidArgumentError(StrCat("no TLS connection to host ", url.host,
                                        " can be made; is it a host's name or an address?"));

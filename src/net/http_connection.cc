@@ -65,7 +65,8 @@ void HttpConnection::StartRefused() {
 void HttpConnection::StartHandshake() {
   Enter(Phase::kHandshake);
   auto tls = static_cast<const CertificatesOfFiles&>(*worker_->options().certificates).current();
-  tls_ = std::make_unique<TlsStream>(tls->context.get(), socket_.native_handle(), true);
+  tls_ = std::make_unique<TlsStream>(tls->context.get(), socket_.native_handle(),
+                                     TlsStream::Server::kSide, "http/1.1");
   tls_context_ = std::move(tls);
   if (!tls_->valid()) {
     tls_.reset();

@@ -7,7 +7,6 @@
 #include <openssl/x509.h>
 #include <time.h>
 
-#include <cstring>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -19,7 +18,6 @@ namespace leadsman::net {
 namespace {
 
 constexpr size_t kMaxFile = 1 << 20;
-constexpr std::string_view kHttp11 = "\x08http/1.1";
 
 struct Free {
   void operator()(BIO* bio) const { BIO_free(bio); }
@@ -116,17 +114,21 @@ Status UseClientAuthorities(SSL_CTX* context, const std::string& pem, const std:
   return OkStatus();
 }
 
-/// A client that can speak only something else, as HTTP/2, is told so in the handshake.
-int ChooseProtocol(SSL*, const unsigned char** out, unsigned char* out_size,
+/// A client that can speak only something else than this connection does is told so in the handshake.
+int ChooseProtocol(SSL* ssl, const unsigned char** out, unsigned char* out_size,
                    const unsigned char* offered, unsigned int offered_size, void*) {
-  unsigned char* chosen = nullptr;
-  const auto* ours = reinterpret_cast<const unsigned char*>(kHttp11.data());
-  if (SSL_select_next_proto(&chosen, out_size, ours, unsigned(kHttp11.size()), offered,
-                            offered_size) != OPENSSL_NPN_NEGOTIATED) {
-    return SSL_TLSEXT_ERR_ALERT_FATAL;
+  const auto* stream = static_cast<const TlsStream*>(SSL_get_app_data(ssl));
+  const std::string_view ours = stream->protocol();
+  for (unsigned at = 0; at < offered_size;
+       at += 1 + offered[at]) {  // OpenSSL has checked the lengths
+    if (std::string_view(reinterpret_cast<const char*>(offered + at + 1), offered[at]) != ours) {
+      continue;
+    }
+    *out = offered + at + 1;
+    *out_size = offered[at];
+    return SSL_TLSEXT_ERR_OK;
   }
-  *out = chosen;
-  return SSL_TLSEXT_ERR_OK;
+  return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
 void UseGoodManners(SSL_CTX* context, ClientAuth client_auth) {

@@ -88,16 +88,14 @@ std::string TakeSslError() {
   return reason != nullptr ? reason : StrCat("error ", code);
 }
 
-TlsStream::TlsStream(ssl_ctx_st* context, int socket, bool server, const std::string& host)
-    : ssl_(SSL_new(context)) {
-  if (ssl_ == nullptr) return;
+bool TlsStream::Attach(int socket) {
+  if (ssl_ == nullptr) return false;
   BIO* bio = SocketMethod() != nullptr ? BIO_new(SocketMethod()) : nullptr;
-  if (bio == nullptr || (!host.empty() && !ExpectHost(ssl_, host))) {
-    BIO_free(bio);
+  if (bio == nullptr) {
     SSL_free(ssl_);
     ssl_ = nullptr;
     ERR_clear_error();
-    return;
+    return false;
   }
   BIO_set_data(bio, reinterpret_cast<void*>(intptr_t(socket)));
   SSL_set_bio(ssl_, bio, bio);
@@ -105,7 +103,24 @@ TlsStream::TlsStream(ssl_ctx_st* context, int socket, bool server, const std::st
   // that may have moved.
   SSL_set_mode(ssl_, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                          SSL_MODE_RELEASE_BUFFERS);
-  server ? SSL_set_accept_state(ssl_) : SSL_set_connect_state(ssl_);
+  return true;
+}
+
+TlsStream::TlsStream(ssl_ctx_st* context, int socket, const std::string& host)
+    : ssl_(SSL_new(context)) {
+  if (!Attach(socket)) return;
+  SSL_set_connect_state(ssl_);
+  if (ExpectHost(ssl_, host)) return;
+  SSL_free(ssl_);
+  ssl_ = nullptr;
+  ERR_clear_error();
+}
+
+TlsStream::TlsStream(ssl_ctx_st* context, int socket, Server, std::string_view protocol)
+    : ssl_(SSL_new(context)), protocol_(protocol) {
+  if (!Attach(socket)) return;
+  SSL_set_app_data(ssl_, this);  // for the choice of the protocol
+  SSL_set_accept_state(ssl_);
 }
 
 TlsStream::~TlsStream() { SSL_free(ssl_); }

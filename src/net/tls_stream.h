@@ -31,8 +31,12 @@ class TlsStream {
     kClosed,     ///< the peer has said that it sends no more
     kFailed,
   };
-  /// `host` is what a client asks for and checks the certificate against; empty for a server.
-  TlsStream(ssl_ctx_st* context, int socket, bool server, const std::string& host = "");
+  /// A client's side: `host` is what it asks for and checks the certificate against.
+  TlsStream(ssl_ctx_st* context, int socket, const std::string& host);
+  /// A server's side, with a context of LoadServerTls. `protocol` is the one that it speaks: "http/1.1" or "h2", a literal.
+  /// A client that names others only is refused in the handshake; one that names none is not.
+  enum class Server { kSide };
+  TlsStream(ssl_ctx_st* context, int socket, Server side, std::string_view protocol);
   ~TlsStream();
   TlsStream(const TlsStream&) = delete;
   TlsStream& operator=(const TlsStream&) = delete;
@@ -52,12 +56,16 @@ class TlsStream {
   /// In words, of the latest kFailed.
   const std::string& error() const { return error_; }
   bool resumed() const;
+  /// Of a server's side.
+  std::string_view protocol() const { return protocol_; }
   ssl_st* handle() { return ssl_; }
 
  private:
+  bool Attach(int socket);
   Outcome OutcomeOf(int result);
 
   ssl_st* ssl_;
+  std::string_view protocol_;
   bool failed_ = false;
   std::string error_;
 };
