@@ -6,7 +6,8 @@
 #     [PUBLIC_LIBS ...])             # rare: a library that the room's headers need
 #
 # Sources are found by name: *_test.cc and testing/*.cc go into <room>_test, *_fuzz.cc become fuzz targets, *_bench.cc
-# benchmarks, everything else the library. A dependency on a room of the same or a higher level stops the configuration;
+# benchmarks, everything else the library; of a *.proto protoc makes a part of it (src/room/foo.proto →
+# #include "room/foo.pb.h"). A dependency on a room of the same or a higher level stops the configuration;
 # tools/check_layering.py checks the same for every #include.
 
 find_package(GTest REQUIRED)
@@ -18,6 +19,25 @@ add_library(leadsman_test_paths STATIC ${CMAKE_SOURCE_DIR}/tests/support/test_pa
 target_include_directories(leadsman_test_paths PUBLIC ${CMAKE_SOURCE_DIR}/tests)
 target_compile_definitions(leadsman_test_paths PRIVATE
   LEADSMAN_SOURCE_DIR="${CMAKE_SOURCE_DIR}" LEADSMAN_BINARY_DIR="${CMAKE_BINARY_DIR}")
+
+# Sets `result` to what protoc makes of the room's *.proto. Paths and imports begin at src/.
+function(leadsman_protos dir result)
+  set(made "")
+  file(GLOB_RECURSE protos CONFIGURE_DEPENDS ${dir}/*.proto)
+  set(generated ${CMAKE_BINARY_DIR}/gen)
+  foreach(proto IN LISTS protos)
+    file(RELATIVE_PATH stem ${CMAKE_SOURCE_DIR}/src ${proto})
+    string(REGEX REPLACE "\\.proto$" ".pb" stem ${stem})
+    add_custom_command(
+      OUTPUT ${generated}/${stem}.cc ${generated}/${stem}.h
+      COMMAND ${CMAKE_COMMAND} -E make_directory ${generated}
+      COMMAND protobuf::protoc --proto_path=${CMAKE_SOURCE_DIR}/src --cpp_out=${generated} ${proto}
+      DEPENDS ${proto} VERBATIM)
+    set_source_files_properties(${generated}/${stem}.cc PROPERTIES COMPILE_OPTIONS -w)
+    list(APPEND made ${generated}/${stem}.cc ${generated}/${stem}.h)
+  endforeach()
+  set(${result} ${made} PARENT_SCOPE)
+endfunction()
 
 function(leadsman_room name)
   cmake_parse_arguments(ROOM "" "LEVEL;DIR" "DEPS;LIBS;PUBLIC_LIBS;TEST_DEPS;TEST_LIBS" ${ARGN})
@@ -36,6 +56,8 @@ function(leadsman_room name)
   file(GLOB_RECURSE all CONFIGURE_DEPENDS ${ROOM_DIR}/*.cc)
   set(sources ${all})
   list(FILTER sources EXCLUDE REGEX "(_test|_fuzz|_bench)\\.cc$|/testing/")
+  leadsman_protos(${ROOM_DIR} generated)
+  list(APPEND sources ${generated})
   set(tests ${all})
   list(FILTER tests INCLUDE REGEX "_test\\.cc$|/testing/")
   set(fuzzers ${all})
@@ -48,6 +70,9 @@ function(leadsman_room name)
   if(sources)
     add_library(leadsman_${name} STATIC ${sources})
     target_include_directories(leadsman_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src)
+    if(generated)
+      target_include_directories(leadsman_${name} SYSTEM PUBLIC ${CMAKE_BINARY_DIR}/gen)
+    endif()
     target_link_libraries(leadsman_${name} PUBLIC ${deps} ${ROOM_PUBLIC_LIBS} PRIVATE ${ROOM_LIBS})
     set(visibility PUBLIC)
   else()
