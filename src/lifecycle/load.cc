@@ -155,14 +155,28 @@ Result<Manifest> ManifestOf(const LoadRequest& request, bool& verify) {
   return manifest;
 }
 
+/// The runtime of the manifest's format; when it is not on this machine, of the first alternative
+/// that has one, and the manifest then says so.
+Result<std::shared_ptr<Backend>> BackendFor(Manifest& manifest, const BackendRegistry& backends) {
+  Result<std::shared_ptr<Backend>> backend = backends.ForFormat(manifest.format);
+  for (size_t i = 0; !backend.ok() && i < manifest.alternatives.size(); ++i) {
+    Result<std::shared_ptr<Backend>> other = backends.ForFormat(manifest.alternatives[i].format);
+    if (!other.ok()) continue;
+    manifest.format = manifest.alternatives[i].format;
+    manifest.model_file = manifest.alternatives[i].model_file;
+    return other;
+  }
+  return backend;
+}
+
 Status Load(const LoadRequest& request, const BackendRegistry& backends, Clock& clock,
             const std::atomic<bool>& cancel, const std::function<void(VersionState)>& progress,
             LoadOutcome& out) {
   bool verify = true;
   Result<Manifest> manifest = ManifestOf(request, verify);
   if (!manifest.ok()) return manifest.status();
+  Result<std::shared_ptr<Backend>> backend = BackendFor(*manifest, backends);
   out.format = manifest->format;
-  Result<std::shared_ptr<Backend>> backend = backends.ForFormat(manifest->format);
   if (!backend.ok()) {
     out.retry = false;  // the runtimes of a process do not change
     return backend.status();

@@ -89,16 +89,14 @@ void HttpFrontend::HandleTfServing(net::HttpExchange& exchange) {
                           InvalidArgumentError(StrCat("Malformed request: ", request.method, " ",
                                                       request.path.substr(0, 256))));
   }
-  if (path->verb == "predict") {
-    exchange.ConnectionState<PredictionSession>().Start(
-        exchange, predictor_, Protocol::kTfServingRest, selector, options_.plain);
-    return;
-  }
   if (!path->verb.empty()) {
-    return TfServingError(
-        exchange, UnimplementedError(StrCat("the ", path->verb,
-                                            " API (tf.Example in, classes or values out) is "
-                                            "not supported by this server; use :predict")));
+    using tfserving::Method;
+    Method method = path->verb == "classify"  ? Method::kClassify
+                    : path->verb == "regress" ? Method::kRegress
+                                              : Method::kPredict;
+    exchange.ConnectionState<PredictionSession>().Start(
+        exchange, predictor_, Protocol::kTfServingRest, selector, options_.plain, method);
+    return;
   }
   std::string& body = exchange.response().body;
   if (path->metadata) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -10,6 +11,7 @@
 
 #include "net/http_client.h"
 #include "protocol/testing/fake_exchange.h"
+#include "protocol/tfserving/examples.h"
 #include "protocol/v2/infer.h"
 #include "serving/testing/serving_world.h"
 #include "support/test_paths.h"
@@ -30,6 +32,40 @@ Status Echo(int64_t, std::span<const TensorView> inputs, std::vector<Tensor>& ou
     outputs[i].shape() = inputs[i].shape;
     std::memcpy(outputs[i].Extend(static_cast<size_t>(inputs[i].element_count)), inputs[i].data,
                 inputs[i].byte_size());
+  }
+  return OkStatus();
+}
+
+/// A model that parses tf.Examples: what it finds in each is its first class, the sum of the feature
+/// "x" its value. Other signatures echo.
+Status ParseExamples(int64_t version, std::span<const TensorView> inputs,
+                     std::vector<Tensor>& outputs) {
+  if (inputs[0].type != DataType::kBytes) return Echo(version, inputs, outputs);
+  for (Tensor& output : outputs)
+    output.shape() = {inputs[0].element_count, output.name() == "outputs" ? 1 : 2};
+  for (std::string_view serialized : inputs[0].as<std::string_view>()) {
+    tfserving::Example example;
+    RETURN_IF_ERROR(tfserving::ParseExample(serialized, example));
+    std::sort(example.features.begin(), example.features.end(),
+              [](const auto& a, const auto& b) { return a.name < b.name; });
+    std::string seen;
+    float sum = 0;
+    for (const tfserving::Feature& feature : example.features) {
+      seen += StrCat(seen.empty() ? "" : " ", feature.name, ":");
+      for (const std::string& text : feature.bytes) seen += StrCat("'", text, "'");
+      for (double value : feature.floats) seen += StrCat(value, "f");
+      for (int64_t value : feature.ints) seen += StrCat(value, "i");
+      for (double value : feature.floats)
+        sum += feature.name == "x" ? static_cast<float>(value) : 0;
+    }
+    if (outputs[0].name() == "outputs") {
+      outputs[0].Push<float>(sum);
+      continue;
+    }
+    outputs[0].PushString(seen);
+    outputs[0].PushString("other");
+    outputs[1].Push<float>(0.75f);
+    outputs[1].Push<float>(0.25f);
   }
   return OkStatus();
 }
@@ -74,6 +110,29 @@ class HttpFrontendTest : public ::testing::Test {
     };
     add("refuses", {{"x", kFp32, {-1, 4}}}, {{"y", kFp32, {-1}}}).run = [](auto, auto, auto&) {
       return InvalidArgumentError("value out of domain");
+    };
+    FakeBackend& multi = add("multi", {{"x", kFp32, {-1, 2}}}, {{"y", kFp32, {-1, 2}}});
+    multi.more_signatures = {
+        {"classes",
+         "tensorflow/serving/classify",
+         {{{"inputs", kBytes, {-1}}}, {{"classes", kBytes, {-1, 2}}, {"scores", kFp32, {-1, 2}}}}},
+        {"values",
+         "tensorflow/serving/regress",
+         {{{"inputs", kBytes, {-1}}}, {{"outputs", kFp32, {-1, 1}}}}},
+        {"counts", "tensorflow/serving/predict", {{{"n", kInt64, {-1}}}, {{"n", kInt64, {-1}}}}}};
+    multi.run = ParseExamples;
+    FakeBackend& house =
+        add("house",
+            {{"size", kFp64, {-1}}, {"rooms", kInt32, {-1, 2}}, {"town", kBytes, {-1, 1}, true}},
+            {{"price", kFp32, {-1, 1}}});
+    house.run = [](auto, std::span<const TensorView> inputs, std::vector<Tensor>& outputs) {
+      auto rows = static_cast<size_t>(inputs[0].shape[0]);
+      outputs[0].shape() = {inputs[0].shape[0], 1};
+      for (size_t i = 0; i < rows; ++i) {
+        outputs[0].Push<float>(static_cast<float>(inputs[0].as<double>()[i]) +
+                               static_cast<float>(inputs[1].as<int32_t>()[2 * i + 1]));
+      }
+      return OkStatus();
     };
     FakeBackend& pooled = world_.AddBackend("pooled");
     pooled.signature = {{{"x", kFp32, {-1}}}, {{"y", kFp32, {-1}}}};

@@ -63,11 +63,15 @@ void PredictionSession::TakeRequestId(std::string_view from_client) {
 
 void PredictionSession::Start(net::HttpExchange& exchange, Predictor& predictor, Protocol protocol,
                               const ModelSelector& selector,
-                              const plain::PlainOptions& plain_options) {
+                              const plain::PlainOptions& plain_options, tfserving::Method method) {
   const net::HttpRequest& request = exchange.request();
   exchange_ = &exchange;
   predictor_ = &predictor;
   codec_ = &CodecFor(protocol);
+  if (method != tfserving::Method::kPredict) {
+    examples_.SetMethod(method);
+    codec_ = &examples_;
+  }
   plain_.SetOptions(&plain_options);
   deferred_ = false;
   call_.Reset();

@@ -6,6 +6,7 @@
 #include "net/http_server.h"
 #include "protocol/plain/predict.h"
 #include "protocol/prediction_codec.h"
+#include "protocol/tfserving/examples_codec.h"
 #include "protocol/tfserving/predict.h"
 #include "protocol/v2/infer.h"
 #include "serving/predictor.h"
@@ -22,7 +23,8 @@ namespace leadsman {
 class PredictionSession {
  public:
   void Start(net::HttpExchange& exchange, Predictor& predictor, Protocol protocol,
-             const ModelSelector& selector, const plain::PlainOptions& plain_options);
+             const ModelSelector& selector, const plain::PlainOptions& plain_options,
+             tfserving::Method method = tfserving::Method::kPredict);
 
  private:
   Status Decode(std::string_view body, const ModelSelector& selector);
@@ -38,6 +40,7 @@ class PredictionSession {
   bool deferred_ = false;
   PredictionCall call_;
   tfserving::PredictCodec tfserving_;
+  tfserving::ExamplesCodec examples_;
   v2::InferCodec v2_;
   plain::PredictCodec plain_;
 };

@@ -27,14 +27,15 @@ std::string Values(int count) {
 
 void TfServingDecode(benchmark::State& state) {
   int width = static_cast<int>(state.range(0));
-  Signature signature{{{"x", DataType::kFp32, {-1, width}}}, {}};
+  const NamedSignature signatures[] = {
+      {kDefaultSignatureName, kPredictMethod, {{{"x", DataType::kFp32, {-1, width}}}, {}}}};
   std::string body = StrCat("{\"instances\":[[", Values(width), "]]}");
   size_t size = body.size();
   body.append(64, ' ');
   tfserving::PredictCodec codec;
   PredictionCall call;
   for (auto _ : state) {
-    if (!codec.Decode(std::string_view(body).substr(0, size), signature, call).ok())
+    if (!codec.Decode(std::string_view(body).substr(0, size), signatures, call).ok())
       state.SkipWithError("decode");
   }
 }

@@ -38,6 +38,14 @@ struct Manifest {
   std::vector<File> files;
   std::string created_at;
   std::map<std::string, std::string> metadata;
+
+  // Only of a model that was found by looking (storage/detect.h), not in the file.
+  std::string reason;  ///< "model.onnx: an ONNX file"
+  struct Alternative {
+    std::string format;
+    std::string model_file;
+  };
+  std::vector<Alternative> alternatives;  ///< for a machine without the runtime of `format`
 };
 
 /// Manifests longer than this are refused unread.

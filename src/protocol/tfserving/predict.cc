@@ -2,15 +2,20 @@
 
 #include "base/strings.h"
 #include "protocol/json_writer.h"
+#include "protocol/tfserving/examples.h"
 
 namespace leadsman::tfserving {
 
 Status PredictCodec::Decode(std::string_view body, PredictionCall& call) {
-  return Decode(body, call.signature_called(), call);
+  return Decode(body, call.handle->model->signatures(), call);
 }
 
-Status PredictCodec::Decode(std::string_view body, const Signature& signature,
+Status PredictCodec::Decode(std::string_view body, std::span<const NamedSignature> signatures,
                             PredictionCall& call) {
+  // The name may stand behind the values, whose form it decides. Only models that have several
+  // pay for looking twice.
+  if (signatures.size() > 1) RETURN_IF_ERROR(FindSignatureName(body, signatures, call));
+  const Signature& signature = signatures[call.signature].signature;
   PrepareInputs(signature, call);
   JsonCursor json(body);
   bool found = false;
@@ -31,16 +36,29 @@ Status PredictCodec::Decode(std::string_view body, const Signature& signature,
       }
       std::string_view name;
       if (!json.String(name, buffers_.scratch)) return false;
-      if (name == "serving_default") return true;
-      return json.Fail(InvalidArgumentError(
-          StrCat("Serving signature name: \"", name.substr(0, 64),
-                 "\" not found in signature def; this model has serving_default only")));
+      Result<size_t> known = SelectSignature(signatures, name, Method::kPredict);
+      return known.ok() || json.Fail(known.status());
     }
     return json.Skip();
   });
   if (!ok || !json.End()) return json.error();
   if (!found) return InvalidArgumentError("Missing 'inputs' or 'instances' key");
   return CheckInputs(signature, call);
+}
+
+Status PredictCodec::FindSignatureName(std::string_view body,
+                                       std::span<const NamedSignature> signatures,
+                                       PredictionCall& call) {
+  JsonCursor json(body);
+  std::string_view name;
+  std::string storage;
+  // What is wrong with the document is told by the walk that follows.
+  (void)json.Object([&](std::string_view key) {
+    bool here = key == "signature_name" && json.Peek() == JsonCursor::Kind::kString;
+    return here ? json.String(name, storage) : json.Skip();
+  });
+  ASSIGN_OR_RETURN(call.signature, SelectSignature(signatures, name, Method::kPredict));
+  return OkStatus();
 }
 
 bool PredictCodec::DecodeColumns(JsonCursor& json, const Signature& signature,

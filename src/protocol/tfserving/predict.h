@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -12,11 +13,15 @@ namespace leadsman::tfserving {
 class PredictCodec final : public PredictionCodec {
  public:
   Status Decode(std::string_view body, PredictionCall& call) override;
-  Status Decode(std::string_view body, const Signature& signature, PredictionCall& call);
+  /// Sets call.signature when there are several to choose from.
+  Status Decode(std::string_view body, std::span<const NamedSignature> signatures,
+                PredictionCall& call);
   Status Encode(const PredictionCall& call, std::string& out) override;
   int HttpStatus(StatusCode code) const override { return TfServingHttpStatus(code); }
 
  private:
+  static Status FindSignatureName(std::string_view body, std::span<const NamedSignature> signatures,
+                                  PredictionCall& call);
   bool DecodeColumns(JsonCursor& json, const Signature& signature, PredictionCall& call);
 
   DecodeBuffers buffers_;

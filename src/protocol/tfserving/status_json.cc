@@ -19,7 +19,8 @@ void AppendTensorInfos(std::string& out, const std::vector<TensorSpec>& specs) {
       if (d > 0) out += ',';
       out += StrCat("{\"size\":\"", spec.shape[d], "\",\"name\":\"\"}");
     }
-    out += "],\"unknown_rank\":false},\"name\":";
+    out += spec.any_rank ? "],\"unknown_rank\":true},\"name\":"
+                         : "],\"unknown_rank\":false},\"name\":";
     AppendJsonString(out, spec.name);
     out += '}';
   }
@@ -74,18 +75,27 @@ Status AppendModelStatus(std::string& out, const ModelStatus& model, std::option
 }
 
 void AppendMetadata(std::string& out, const ServableVersion& version) {
-  const Signature& signature = version.model->signature();
   out += "{\"model_spec\":{\"name\":";
   AppendJsonString(out, version.model_name);
   out += StrCat(",\"signature_name\":\"\",\"version\":\"", version.version, "\"},");
   out +=
       "\"metadata\":{\"signature_def\":{\"@type\":\"type.googleapis.com/"
       "tensorflow.serving.SignatureDefMap\","
-      "\"signature_def\":{\"serving_default\":{\"inputs\":";
-  AppendTensorInfos(out, signature.inputs);
-  out += ",\"outputs\":";
-  AppendTensorInfos(out, signature.outputs);
-  out += ",\"method_name\":\"tensorflow/serving/predict\"}}}}}";
+      "\"signature_def\":{";
+  bool first = true;
+  for (const NamedSignature& named : version.model->signatures()) {
+    if (!first) out += ',';
+    first = false;
+    AppendJsonString(out, named.name);
+    out += ":{\"inputs\":";
+    AppendTensorInfos(out, named.signature.inputs);
+    out += ",\"outputs\":";
+    AppendTensorInfos(out, named.signature.outputs);
+    out += ",\"method_name\":";
+    AppendJsonString(out, named.method);
+    out += '}';
+  }
+  out += "}}}}";
 }
 
 }  // namespace leadsman::tfserving

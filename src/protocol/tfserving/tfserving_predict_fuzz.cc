@@ -1,6 +1,7 @@
 #include <simdjson.h>
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -8,6 +9,7 @@
 #include "net/http_server.h"
 #include "protocol/json_cursor.h"
 #include "protocol/plain/predict.h"
+#include "protocol/tfserving/examples_codec.h"
 #include "protocol/tfserving/predict.h"
 
 namespace {
@@ -42,7 +44,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const plain::PlainOptions options;
   static PredictionCall call;
   plain_codec.SetOptions(&options);
-  (void)tfs.Decode(body, signature, call);
+  const NamedSignature signatures[] = {{"serving_default", "tensorflow/serving/predict", signature},
+                                       {"classify", "tensorflow/serving/classify", signature}};
+  call.signature = 0;
+  (void)tfs.Decode(body, std::span(signatures, 1), call);
+  (void)tfs.Decode(body, signatures, call);
+  static tfserving::ExamplesCodec examples;
+  for (auto method : {tfserving::Method::kClassify, tfserving::Method::kRegress}) {
+    examples.SetMethod(method);
+    (void)examples.Decode(body, signatures, call);
+  }
   (void)plain_codec.Decode(body, signature, call);
 
   // The same documents as simdjson are taken, but for NaN and Infinity tokens, numbers out of range, and depth.
