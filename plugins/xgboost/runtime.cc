@@ -39,6 +39,7 @@ Library Open(const std::string& file) {
   find(api.predict_from_dense, "XGBoosterPredictFromDense");
   find(api.predict_from_matrix, "XGBoosterPredictFromDMatrix");
   find(api.matrix_create_from_dense, "XGDMatrixCreateFromDense");
+  find(api.proxy_create, "XGProxyDMatrixCreate");
   find(api.matrix_free, "XGDMatrixFree");
   int major = 0;
   int minor = 0;

@@ -30,6 +30,7 @@ struct Api {
   int (*predict_from_matrix)(Booster, Matrix, const char* config, const uint64_t** shape,
                              uint64_t* dimensions, const float** result);
   int (*matrix_create_from_dense)(const char* values, const char* config, Matrix* out);
+  int (*proxy_create)(Matrix* out);  ///< names memory instead of holding it
   int (*matrix_free)(Matrix);
 };
 

@@ -26,6 +26,8 @@ namespace {
 using leadsman_plugin::Failure;
 using leadsman_plugin::Options;
 
+using OwnedMatrix = std::unique_ptr<void, int (*)(Matrix)>;
+
 // Numbers of XGBoost's: what is to come out.
 constexpr int kValue = 0;
 constexpr int kMargin = 1;
@@ -127,11 +129,12 @@ class Model {
     // while no other thread is there.
     std::vector<float> row(features);
     std::vector<float> values;
+    const OwnedMatrix proxy = NewProxy();
     dims_ = {-1};
-    std::string error = Predict(row.data(), 1, values, &dims_);
+    std::string error = Predict(proxy.get(), row.data(), 1, values, &dims_);
     if (!error.empty()) {
       in_place_ = false;  // gblinear, leaves and contributions want a matrix of XGBoost's own
-      error = Predict(row.data(), 1, values, &dims_);
+      error = Predict(proxy.get(), row.data(), 1, values, &dims_);
     }
     if (!error.empty()) throw refused(error);
     dims_[0] = -1;
@@ -143,21 +146,31 @@ class Model {
   int64_t features() const { return features_; }
   const std::vector<int64_t>& dims() const { return dims_; }
 
+  /// One for each thread that predicts. A new one at each call costs 30 µs: it reads the cgroup's
+  /// files to count cores.
+  OwnedMatrix NewProxy() const {
+    Matrix proxy = nullptr;
+    if (library_->api.proxy_create(&proxy) != 0) {
+      throw Failure{LEADSMAN_INTERNAL, library_->Error()};
+    }
+    return {proxy, library_->api.matrix_free};
+  }
+
   /// Empty, or what went wrong. `dims`, when given, gets the shape.
-  std::string Predict(const float* data, int64_t rows, std::vector<float>& values,
+  std::string Predict(Matrix proxy, const float* data, int64_t rows, std::vector<float>& values,
                       std::vector<int64_t>* dims = nullptr) const {
     const Api& api = library_->api;
     const ArrayText array(data, rows, features_);
     const uint64_t* shape = nullptr;
     uint64_t rank = 0;
     const float* result = nullptr;
-    std::unique_ptr<void, int (*)(Matrix)> matrix(nullptr, api.matrix_free);
+    OwnedMatrix matrix(nullptr, api.matrix_free);
     // Only predictions in place are made for several threads at once.
     std::unique_lock lock(mutex_, std::defer_lock);
     if (in_place_) {
       if (type_ == kLeaf || type_ == kContributions) return "not in place";
-      if (api.predict_from_dense(booster_.get(), array.text, config_.c_str(), nullptr, &shape,
-                                 &rank, &result) != 0) {
+      if (api.predict_from_dense(booster_.get(), array.text, config_.c_str(), proxy, &shape, &rank,
+                                 &result) != 0) {
         return library_->Error();
       }
     } else {
@@ -227,7 +240,8 @@ class Model {
 /// The buffers of one execution. Confined.
 class Context {
  public:
-  Context(const Model& model, size_t) : model_(model), dims_(model.dims()) {}
+  Context(const Model& model, size_t)
+      : model_(model), proxy_(model.NewProxy()), dims_(model.dims()) {}
 
   std::span<const leadsman_tensor> Execute(std::span<const leadsman_tensor> inputs) {
     const leadsman_tensor& input = inputs[0];
@@ -239,7 +253,8 @@ class Context {
     dims_[0] = rows;
     values_.clear();
     if (rows > 0) {
-      std::string error = model_.Predict(static_cast<const float*>(input.data), rows, values_);
+      std::string error =
+          model_.Predict(proxy_.get(), static_cast<const float*>(input.data), rows, values_);
       if (!error.empty()) throw Failure{LEADSMAN_INVALID_ARGUMENT, error};
     }
     int64_t count = 1;
@@ -254,6 +269,7 @@ class Context {
 
  private:
   const Model& model_;
+  const OwnedMatrix proxy_;
   std::vector<int64_t> dims_;
   std::vector<float> values_;
   leadsman_tensor output_{};

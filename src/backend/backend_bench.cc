@@ -77,6 +77,9 @@ BENCHMARK_CAPTURE(Execute, iris, "onnx", "iris.onnx", false)->Arg(1);
 BENCHMARK_CAPTURE(Execute, iris_moving, "onnx", "iris.onnx", true)->Arg(1)->Arg(16);
 BENCHMARK_CAPTURE(Execute, iris_zipmap, "onnx", "iris_zipmap.onnx", true)->Arg(1)->Arg(16);
 BENCHMARK_CAPTURE(Execute, iris_words, "onnx", "iris_words.onnx", true)->Arg(1);
+BENCHMARK_CAPTURE(Execute, iris_tensorflow, "tensorflow", "tensorflow/flowers/saved_model.pb", true)
+    ->Arg(1)
+    ->Arg(64);
 BENCHMARK_CAPTURE(Execute, iris_xgboost, "xgboost", "xgboost/iris.ubj", true)->Arg(1)->Arg(64);
 BENCHMARK_CAPTURE(Execute, iris_lightgbm, "lightgbm", "lightgbm/iris.txt", true)->Arg(1)->Arg(64);
 BENCHMARK_CAPTURE(Execute, mlp, "onnx", "mlp.onnx", false)->Arg(1);

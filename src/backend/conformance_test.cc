@@ -145,6 +145,15 @@ std::vector<ConformanceCase> Cases() {
        "truncated.txt",
        {{{"input__0", DataType::kFp32, {-1, 4}}}, {{"output__0", DataType::kFp64, {-1}}}},
        floats("input__0", 4)});
+  cases.push_back(
+      {"TensorflowFlowers",
+       ForFormat("tensorflow"),
+       kTestData + "/tensorflow",
+       "flowers/saved_model.pb",
+       "broken/saved_model.pb",
+       {{{"x", DataType::kFp32, {-1, 4}}},
+        {{"label", DataType::kInt64, {-1}}, {"probabilities", DataType::kFp32, {-1, 3}}}},
+       floats("x", 4)});
   return cases;
 }
 
@@ -174,6 +183,9 @@ std::vector<Copied> Copy(std::span<const TensorView> outputs) {
 class ConformanceTest : public testing::TestWithParam<ConformanceCase> {
  protected:
   void SetUp() override {
+    if (!kTensorFlowCanLoad && GetParam().name.starts_with("Tensorflow")) {
+      GTEST_SKIP() << "TensorFlow needs RTLD_DEEPBIND, which the sanitizers refuse";
+    }
     Result<std::shared_ptr<Backend>> backend = GetParam().backend();
     ASSERT_TRUE(backend.ok()) << backend.status()
                               << "\nRun tools/fetch_runtimes.sh and configure again.";

@@ -244,8 +244,10 @@ TEST_F(LightgbmTest, WhatIsNoModelIsRefused) {
 
 /// A plug-in without its runtime says which package to install.
 TEST(MissingRuntimeTest, IsSaidWithThePackageAndTheCommand) {
-  for (const auto& [name, package] : std::map<std::string, std::string>{
-           {"xgboost", "xgboost-cpu"}, {"lightgbm", "package lightgbm"}}) {
+  for (const auto& [name, package] :
+       std::map<std::string, std::string>{{"xgboost", "xgboost-cpu"},
+                                          {"lightgbm", "package lightgbm"},
+                                          {"tensorflow", "tensorflow-cpu"}}) {
     PluginOptions options;
     options.runtime_dirs = {"/nonexistent"};
     options.backend_options[name]["library"] = "/nonexistent/lib.so";

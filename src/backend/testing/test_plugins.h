@@ -7,6 +7,14 @@
 
 namespace leadsman {
 
+/// False in sanitizer builds: TensorFlow dies over another protobuf in the process unless it is
+/// loaded with RTLD_DEEPBIND, which they refuse.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kTensorFlowCanLoad = false;
+#else
+inline constexpr bool kTensorFlowCanLoad = true;
+#endif
+
 /// The plug-ins of this build and the runtimes it was configured with, for tests and benchmarks of
 /// any room:
 ///   BackendRegistry backends;
