@@ -1,0 +1,253 @@
+#include "batching/scheduler.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/strings.h"
+
+namespace leadsman {
+namespace {
+
+int64_t Milliseconds(Duration d) { return d / std::chrono::milliseconds(1); }
+
+}  // namespace
+
+Scheduler::Scheduler(Clock& clock, std::shared_ptr<QueueKeeper> keeper, Options options,
+                     MayShare may_share, Run run, std::shared_ptr<BatchStats> stats)
+    : clock_(clock),
+      keeper_(std::move(keeper)),
+      options_(std::move(options)),
+      run_(std::move(run)),
+      stats_(stats ? std::move(stats) : std::make_shared<BatchStats>()),
+      queue_(options_.limits, may_share) {
+  const int count = std::max(options_.instances, 1);
+  {
+    MutexLock lock(mutex_);
+    alive_ = count;
+  }
+  stats_->instances.fetch_add(count, std::memory_order_relaxed);
+  keeper_->Add(*this);
+  for (int i = 0; i < count; ++i) threads_.emplace_back([this] { Loop(); });
+}
+
+Scheduler::~Scheduler() {
+  while (!Stop(std::chrono::hours(1))) {
+  }
+}
+
+void Scheduler::UpdateDepth() {
+  stats_->depth.store(static_cast<int64_t>(queue_.size()), std::memory_order_relaxed);
+}
+
+Status Scheduler::Refuse(RejectReason reason, const BatchTask& task) {
+  stats_->CountRejected(reason);
+  switch (reason) {
+    case RejectReason::kStopping:
+      return UnavailableError("the server is shutting down; send the request to another replica");
+    case RejectReason::kDeadline:
+      return DeadlineExceededError(
+          StrCat("the request could not be answered within its deadline, because ", options_.name,
+                 " is too long and the model takes ", Milliseconds(task.least_time),
+                 " ms or more; it was not begun"));
+    default:
+      return ResourceExhaustedError(
+          StrCat(options_.name, " is full (", options_.limits.max_requests,
+                 " requests); retry after a moment, send fewer at once, or give the server more "
+                 "instances, pool threads or replicas"));
+  }
+}
+
+Status Scheduler::Submit(std::span<BatchTask* const> tasks) {
+  BatchTask& first = *tasks[0];
+  std::vector<BatchTask*> cancelled;
+  std::vector<BatchTask*> expired;
+  Status refused;
+  Duration look_in = QueueKeeper::kNever;
+  {
+    MutexLock lock(mutex_);
+    const bool busy = running_ >= options_.instances || !queue_.empty();
+    if (!stopping_ && !queue_.HasRoom(first.level)) {
+      // The room is for the living.
+      queue_.Sweep(clock_.SteadyNow(), true, expired, cancelled);
+    }
+    if (stopping_) {
+      refused = Refuse(RejectReason::kStopping, first);
+    } else if (!queue_.HasRoom(first.level)) {
+      refused = Refuse(RejectReason::kFull, first);
+    } else if (busy && first.deadline &&
+               first.arrived + queue_.CostAhead(first.level) / std::max(options_.instances, 1) +
+                       first.least_time >
+                   *first.deadline) {
+      refused = Refuse(RejectReason::kDeadline, first);
+    } else {
+      for (BatchTask* task : tasks) queue_.Add(*task);
+      UpdateDepth();
+      NotifyIfNeeded(first);
+      // What an idle instance is about to take needs no keeper.
+      if (busy || collecting_) {
+        look_in = QueueKeeper::kLookEvery;
+        if (first.deadline) look_in = std::min(look_in, *first.deadline - first.arrived);
+        if (first.wait_until) look_in = std::min(look_in, *first.wait_until - first.arrived);
+      }
+    }
+  }
+  if (look_in < QueueKeeper::kNever) keeper_->Watch(look_in);
+  Drop(expired, DropReason::kExpired);
+  Drop(cancelled, DropReason::kCancelled);
+  return refused;
+}
+
+void Scheduler::NotifyIfNeeded(const BatchTask& task) {
+  if (collecting_) {
+    // It knows its time; only what may close the batch earlier is worth a wake-up.
+    const uint64_t enough = options_.policy.preferred.empty() ? options_.policy.max_rows
+                                                              : options_.policy.preferred.front();
+    const bool urgent = task.deadline && *task.deadline - task.batch_time < collect_until_;
+    if (queue_.rows() >= enough || urgent || draining_) collect_.NotifyOne();
+  } else if (idle_ > 0) {
+    work_.NotifyOne();
+  }
+}
+
+bool Scheduler::Cancel(BatchTask& task) {
+  MutexLock lock(mutex_);
+  if (!queue_.Remove(task)) return false;
+  UpdateDepth();
+  stats_->CountRejected(RejectReason::kCancelled);
+  return true;
+}
+
+void Scheduler::Drop(const std::vector<BatchTask*>& tasks, DropReason reason) {
+  for (BatchTask* task : tasks) {
+    stats_->CountRejected(reason == DropReason::kExpired     ? RejectReason::kExpired
+                          : reason == DropReason::kCancelled ? RejectReason::kCancelled
+                                                             : RejectReason::kStopping);
+    task->OnDropped(reason);
+  }
+}
+
+Duration Scheduler::Tend() {
+  std::vector<BatchTask*> expired;
+  std::vector<BatchTask*> cancelled;
+  Duration next = QueueKeeper::kNever;
+  {
+    MutexLock lock(mutex_);
+    if (queue_.empty()) return next;
+    SteadyTime now = clock_.SteadyNow();
+    queue_.Sweep(now, true, expired, cancelled);
+    UpdateDepth();
+    if (!queue_.empty()) {
+      next = QueueKeeper::kLookEvery;
+      if (auto expiry = queue_.NextExpiry()) next = std::min<Duration>(next, *expiry - now);
+    }
+    if (collecting_) collect_.NotifyOne();  // its first request may be gone
+  }
+  Drop(expired, DropReason::kExpired);
+  Drop(cancelled, DropReason::kCancelled);
+  return next;
+}
+
+size_t Scheduler::depth() const {
+  MutexLock lock(mutex_);
+  return queue_.size();
+}
+
+void Scheduler::Drain() {
+  MutexLock lock(mutex_);
+  draining_ = true;
+  collect_.NotifyAll();
+}
+
+bool Scheduler::Stop(std::chrono::milliseconds wait) {
+  auto deadline = std::chrono::steady_clock::now() + wait;
+  MutexLock one_at_a_time(stop_mutex_);
+  std::vector<BatchTask*> left;
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+    queue_.TakeAll(left);
+    UpdateDepth();
+    work_.NotifyAll();
+    collect_.NotifyAll();
+  }
+  Drop(left, DropReason::kStopping);
+  if (!removed_.exchange(true)) keeper_->Remove(*this);
+  {
+    MutexLock lock(mutex_);
+    while (alive_ > 0) {
+      auto remaining = deadline - std::chrono::steady_clock::now();
+      if (remaining <= remaining.zero()) return false;
+      ended_.WaitFor(mutex_, remaining);
+    }
+  }
+  for (std::thread& thread : threads_) thread.join();
+  if (!threads_.empty()) {
+    stats_->instances.fetch_sub(static_cast<int64_t>(threads_.size()), std::memory_order_relaxed);
+  }
+  threads_.clear();
+  return true;
+}
+
+void Scheduler::Loop() {
+  ClosedBatch batch;
+  std::vector<BatchTask*> expired;
+  std::vector<BatchTask*> cancelled;
+  for (;;) {
+    const bool was_running = !batch.tasks.empty();
+    batch.tasks.clear();
+    expired.clear();
+    {
+      MutexLock lock(mutex_);
+      if (was_running) --running_;
+      for (;;) {
+        if (stopping_) {
+          if (--alive_ == 0) ended_.NotifyAll();
+          return;
+        }
+        if (queue_.empty() || collecting_) {
+          ++idle_;
+          work_.WaitFor(mutex_, std::chrono::seconds(10));
+          --idle_;
+          continue;
+        }
+        SteadyTime now = clock_.SteadyNow();
+        queue_.Sweep(now, false, expired, cancelled);
+        if (!expired.empty()) {
+          UpdateDepth();
+          break;  // told first, without the lock
+        }
+        if (queue_.empty()) continue;
+        BatchDecision decision = queue_.Ask(options_.policy, now, draining_, batch.tasks);
+        if (decision.close) {
+          batch.reason = decision.reason;
+          batch.closed = now;
+          ++running_;
+          UpdateDepth();
+          // What is left is another instance's, if there is one without work.
+          if (!queue_.empty() && idle_ > 0) work_.NotifyOne();
+          break;
+        }
+        collecting_ = true;
+        collect_until_ = decision.wait_until;
+        collect_.WaitFor(mutex_,
+                         std::max<Duration>(collect_until_ - now, std::chrono::microseconds(1)));
+        collecting_ = false;
+      }
+    }
+    if (batch.tasks.empty()) {
+      Drop(expired, DropReason::kExpired);
+      continue;
+    }
+    batch.rows = 0;
+    for (const BatchTask* task : batch.tasks) {
+      batch.rows += task->rows;
+      stats_->CountWait(batch.closed - task->arrived);
+    }
+    stats_->CountBatch(batch.reason, batch.rows);
+    stats_->busy.fetch_add(1, std::memory_order_relaxed);
+    run_(batch);
+    stats_->busy.fetch_sub(1, std::memory_order_relaxed);
+  }
+}
+
+}  // namespace leadsman
