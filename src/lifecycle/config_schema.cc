@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/strings.h"
+#include "batching/config_schema.h"
 
 namespace leadsman {
 namespace {
@@ -141,9 +142,23 @@ const schema::Struct<ModelConfig>& ModelConfigSchema() {
             "execution auto: a model whose call takes less than this runs inline.");
     s.Field("intra_op_threads", &ModelConfig::intra_op_threads, schema::Integer<int>(1, 1024),
             "Threads that one call may use.");
+    s.Field("instances", &ModelConfig::instances, schema::Integer<int>(0, 256),
+            "How many calls may run at once, each on a thread of its own, with a queue of the "
+            "model's own before "
+            "them. 0 = with batching 1, otherwise no queue of its own: see execution.");
+    s.Field("batching", &ModelConfig::batching,
+            schema::Optional(schema::Of(BatchingConfigSchema())),
+            "Requests are put together into batches; absent = they are not.");
+    s.Field("required", &ModelConfig::required, schema::Boolean(),
+            "The process is ready only once this model is (/readyz).");
     s.Field("runtime_options", &ModelConfig::runtime_options, schema::Map(schema::Text()),
             "Settings passed on to the model runtime.");
     s.Check([](const ModelConfig& model, schema::Problems& problems) {
+      if (model.HasOwnQueue() && model.execution != ExecutionMode::kAuto) {
+        problems.Add("execution",
+                     StrCat(model.batching ? "batching" : "instances",
+                            " gives the model a queue and threads of its own; remove execution"));
+      }
       for (const auto& [label, version] : model.labels) {
         std::string wrong = CheckModelName(label);
         if (!wrong.empty()) problems.Add("labels." + label, "the label " + wrong);

@@ -126,10 +126,10 @@ Status WarmUp(ServableVersion& servable, Clock& clock, const std::atomic<bool>& 
       }
     }
   }
-  servable.run_inline =
-      !servable.model->waits() && (config.execution == ExecutionMode::kInline ||
-                                   (config.execution == ExecutionMode::kAuto && measured &&
-                                    servable.warm_cost < config.inline_below));
+  servable.run_inline = !servable.model->waits() && !config.HasOwnQueue() &&
+                        (config.execution == ExecutionMode::kInline ||
+                         (config.execution == ExecutionMode::kAuto && measured &&
+                          servable.warm_cost < config.inline_below));
   return OkStatus();
 }
 

@@ -20,6 +20,8 @@ bool Idle(VersionState state) {
          state == VersionState::kFailed;
 }
 std::string_view ExecutionName(const ServableVersion& servable) {
+  const ModelConfig& config = *servable.config;
+  if (config.HasOwnQueue()) return config.batching ? "batched" : "instances";
   return servable.run_inline ? "inline" : "pool";
 }
 

@@ -14,6 +14,7 @@
 #include "backend/backend.h"
 #include "base/clock.h"
 #include "base/status.h"
+#include "batching/config.h"
 #include "tensor/tensor.h"
 
 namespace leadsman {
@@ -58,7 +59,16 @@ struct ModelConfig {
   ExecutionMode execution = ExecutionMode::kAuto;
   std::chrono::microseconds inline_below{2000};
   int intra_op_threads = 1;
+  /// Executions at once, each on a thread of its own behind a queue of the model's own; 0 = as
+  /// `execution` says, or with `batching` one.
+  int instances = 0;
+  std::optional<BatchingConfig> batching;
+  /// Whether the process is ready only once this model is.
+  bool required = true;
   std::map<std::string, std::string> runtime_options;
+
+  /// Its requests wait in a queue of their own, for instances of their own.
+  bool HasOwnQueue() const { return instances > 0 || batching.has_value(); }
 };
 
 /// kNew → kFetching → kLoading → kWarming → kReady → kDraining → kUnloading → kGone; any → kFailed
@@ -112,7 +122,7 @@ struct VersionStatus {
   WallTime since{};  ///< when the state was entered
   std::string format;
   std::string backend;
-  std::string execution;  ///< "inline" or "pool", once measured
+  std::string execution;  ///< "inline", "pool", "instances" or "batched", once known
   Duration warm_cost{};
   int64_t memory_bytes = 0;  ///< growth of the process's resident memory over the load; an estimate
   bool in_folder = false;    ///< its folder was there when the store was last listed

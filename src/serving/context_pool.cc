@@ -1,6 +1,6 @@
 #include "serving/context_pool.h"
 
-#include <deque>
+#include "serving/version_runtime.h"
 
 namespace leadsman {
 namespace {
@@ -15,16 +15,7 @@ size_t ThreadNumber() {
 }  // namespace
 
 ContextPool& ContextPool::Of(const ServableVersion& version, size_t signature) {
-  using Pools = std::deque<ContextPool>;  // which neither moves nor copies them
-  LazySlot& slot = *version.contexts;
-  std::call_once(slot.once, [&] {
-    auto pools = std::make_shared<Pools>();
-    for (size_t i = 0; i < version.model->signatures().size(); ++i) {
-      pools->emplace_back(*version.model, i);
-    }
-    slot.value = std::move(pools);
-  });
-  return (*static_cast<Pools*>(slot.value.get()))[signature];
+  return VersionRuntime::Of(version).contexts(signature);
 }
 
 Result<ContextPool::Lease> ContextPool::Acquire() {

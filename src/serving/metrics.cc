@@ -28,7 +28,7 @@ struct ServingMetrics::ThreadShards {
   }
 };
 
-ServingMetrics::ServingMetrics(Registry& registry) : instance_(NextInstance()) {
+ServingMetrics::ServingMetrics(Registry& registry) : batching(registry), instance_(NextInstance()) {
   auto add = [&](MetricDescription description, Registry::Reader reader) {
     registrations_.push_back(registry.Add(std::move(description), std::move(reader)));
   };
@@ -69,12 +69,15 @@ ServingMetrics::ServingMetrics(Registry& registry) : instance_(NextInstance()) {
        "Requests waiting for a thread of the compute pool.",
        MetricType::kGauge,
        {}},
-      [this, one] { return one(static_cast<double>(pool_queue_depth.load())); });
+      [this, one] { return one(static_cast<double>(pool->depth.load())); });
   add({"leadsman_serving_pool_rejected_total",
        "Requests refused because the queue of the compute pool was full.",
        MetricType::kCounter,
        {}},
-      [this, one] { return one(static_cast<double>(pool_rejected.load())); });
+      [this, one] {
+        return one(
+            static_cast<double>(pool->rejected[static_cast<size_t>(RejectReason::kFull)].load()));
+      });
 }
 
 ServingMetrics::~ServingMetrics() = default;

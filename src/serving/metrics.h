@@ -13,6 +13,7 @@
 
 #include "base/mutex.h"
 #include "base/status.h"
+#include "batching/stats.h"
 #include "events/prediction_event.h"
 #include "lifecycle/types.h"
 #include "serving/model_statistics.h"
@@ -59,8 +60,9 @@ struct ServingMetrics {
   std::vector<ModelStatistics> Statistics(std::string_view model = {},
                                           std::optional<int64_t> version = {}) const;
 
-  std::atomic<int64_t> pool_queue_depth{0};
-  std::atomic<uint64_t> pool_rejected{0};
+  BatchMetrics batching;  ///< of the versions with a queue of their own
+  const std::shared_ptr<BatchStats> pool =
+      std::make_shared<BatchStats>();  ///< of the pool that the others share
 
   /// Bucket i of the exported histograms counts values up to 2^(kFirstExponent + i) ns (8 µs … 17
   /// s); the last one the rest. The edges are LatencyScheme's octaves, so the figures agree with

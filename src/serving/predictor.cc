@@ -7,9 +7,10 @@
 
 #include "base/log.h"
 #include "base/strings.h"
-#include "serving/compute_pool.h"
 #include "serving/metrics.h"
 #include "serving/predicted_class.h"
+#include "serving/queued_execution.h"
+#include "serving/version_runtime.h"
 
 namespace leadsman {
 namespace {
@@ -84,10 +85,6 @@ const Handle* Lookup(const ServableTable::Model& model, int64_t version) {
   return it == model.ready.end() ? nullptr : &it->second;
 }
 
-Status ShuttingDown() {
-  return UnavailableError("the server is shutting down; send the request to another replica");
-}
-
 Rng& ThreadRng() {
   thread_local Rng rng(RandomSeed());
   return rng;
@@ -128,11 +125,20 @@ void PredictionCall::Reset() {
   model_name.clear();
   outputs = {};
   lease.Release();
+  batch.reset();
   handle.reset();
   drawn = false;
+  feature_stride = 0;
   status = OkStatus();
   compute_ns = queue_ns = input_ns = output_ns = 0;
   executed_rows = 0;
+}
+
+void PredictionCall::ViewInputs() {
+  input_views.clear();
+  for (size_t i = 0; i < input_count; ++i) {
+    if (inputs[i].type() != DataType::kInvalid) input_views.push_back(inputs[i].View());
+  }
 }
 
 struct Predictor::Impl {
@@ -142,8 +148,16 @@ struct Predictor::Impl {
         prediction_outputs(std::make_shared<const OutputMap>(options.prediction_outputs.begin(),
                                                              options.prediction_outputs.end())),
         any_prediction_output(!options.prediction_outputs.empty()),
-        pool(options.pool_threads, options.pool_queue,
-             d.metrics ? &d.metrics->pool_queue_depth : nullptr) {}
+        queues(
+            d.clock,
+            {.pool_threads = options.pool_threads,
+             .pool_queue = options.pool_queue,
+             .default_timeout = options.default_timeout},
+            d.metrics ? &d.metrics->batching : nullptr, d.metrics ? d.metrics->pool : nullptr,
+            [this](PredictionCall& call) { Run(call); },
+            [this](PredictionCall& call, const ContextPool::Lease& lease) {
+              ChooseFeatures(call, lease);
+            }) {}
 
   using OutputMap = std::map<std::string, std::string, std::less<>>;
 
@@ -165,7 +179,7 @@ struct Predictor::Impl {
                                  const ServableTable::Model& model) const;
   void Run(PredictionCall& call);
   Status RunModel(PredictionCall& call);
-  void RunQueued(PredictionCall& call, bool run);
+  void ChooseFeatures(PredictionCall& call, const ContextPool::Lease& lease);
   void FillFeatures(PredictionCall& call, PredictionEvent& event);
 
   Deps deps;
@@ -175,14 +189,17 @@ struct Predictor::Impl {
   Snapshot<OutputMap> prediction_outputs;
   std::atomic<bool> any_prediction_output;
   std::atomic<bool> settled{false};
-  ComputePool pool;  ///< last: its jobs use everything above
+  QueuedExecution queues;  ///< last: its threads use everything above
 };
 
 Predictor::Predictor(Deps deps, Options options)
     : impl_(std::make_unique<Impl>(deps, std::move(options))) {}
 Predictor::~Predictor() = default;
 
-bool Predictor::Stop(std::chrono::milliseconds wait) { return impl_->pool.Stop(wait); }
+bool Predictor::Stop(std::chrono::milliseconds wait) { return impl_->queues.Stop(wait); }
+
+bool Predictor::Cancel(PredictionCall& call) { return impl_->queues.Cancel(call); }
+void Predictor::Drain() { impl_->queues.Drain(); }
 
 Status Predictor::Impl::NotReady(const ModelSelector& selector, const ServableTable::Model& model,
                                  int64_t version) const {
@@ -309,11 +326,7 @@ Status Predictor::Impl::RunModel(PredictionCall& call) {
         "the request's deadline passed before the model could run; the server is busy");
   }
   ASSIGN_OR_RETURN(call.lease, ContextPool::Of(*call.handle, call.signature).Acquire());
-  call.input_views.clear();
-  for (size_t i = 0; i < call.input_count; ++i) {
-    if (call.inputs[i].type() != DataType::kInvalid)
-      call.input_views.push_back(call.inputs[i].View());
-  }
+  call.ViewInputs();
   ExecutionContext& context = call.lease.context();
   Result<std::span<const TensorView>> outputs =
       call.deadline ? context.ExecuteBefore(*call.deadline, call.input_views)
@@ -323,6 +336,7 @@ Status Predictor::Impl::RunModel(PredictionCall& call) {
   if (!outputs.ok()) return outputs.status();
   call.outputs = *outputs;
   call.executed_rows = call.rows;
+  ChooseFeatures(call, call.lease);
   return OkStatus();
 }
 
@@ -337,101 +351,92 @@ void Predictor::Impl::Run(PredictionCall& call) {
   }
 }
 
-void Predictor::Impl::RunQueued(PredictionCall& call, bool run) {
-  if (!run) {
-    call.status = ShuttingDown();
-  } else if (call.cancelled && call.cancelled()) {
-    call.status = CancelledError("the client closed the connection before the model could run");
-  } else {
-    Run(call);
-  }
-}
-
 bool Predictor::Execute(PredictionCall& call, std::function<void()> done) {
   if (call.handle->run_inline) {
     impl_->Run(call);
     done();
     return true;
   }
-  if (!call.deadline)
-    call.deadline = impl_->deps.clock.SteadyNow() + impl_->options.default_timeout;
-  // `done` is shared: when the queue is full it is still needed here.
-  auto shared_done = std::make_shared<std::function<void()>>(std::move(done));
-  ComputePool::Submitted submitted =
-      impl_->pool.Submit([impl = impl_.get(), &call, shared_done](bool run) {
-        impl->RunQueued(call, run);
-        (*shared_done)();
-      });
-  if (submitted == ComputePool::Submitted::kTaken) return false;
-  if (submitted == ComputePool::Submitted::kStopped) {
-    call.status = ShuttingDown();
-    (*shared_done)();
-    return true;
-  }
-  if (impl_->deps.metrics != nullptr)
-    impl_->deps.metrics->pool_rejected.fetch_add(1, std::memory_order_relaxed);
-  call.status = ResourceExhaustedError(
-      StrCat("the queue of the compute pool is full (", impl_->options.pool_queue,
-             " requests); retry after a moment, send fewer at once, or give the server more pool "
-             "threads or replicas"));
-  (*shared_done)();
-  return true;
+  return impl_->queues.Submit(call, std::move(done));
 }
 
-void Predictor::Impl::FillFeatures(PredictionCall& call, PredictionEvent& event) {
+namespace {
+
+/// The input that the monitor's features are of: the first of numbers that it can read. Null when
+/// there is none, or it has no values.
+const TensorView* FeatureInput(const PredictionCall& call) {
   for (const TensorView& input : call.input_views) {
     if (input.type == DataType::kBytes || input.type == DataType::kFp16 ||
         input.type == DataType::kBf16)
       continue;
     size_t rows = input.shape.rank() > 0 ? static_cast<size_t>(input.shape[0]) : 1;
-    if (rows == 0 || input.element_count == 0) return;
-    size_t width = static_cast<size_t>(input.element_count) / rows;
-    uint32_t stride = deps.sink.FeatureStride(width);
-    if (!call.lease.TakeSample(stride)) return;
-    event.feature_weight = static_cast<float>(stride);
-    if (input.type == DataType::kFp32) {
-      event.features = input.as<float>().first(width);
-      return;
-    }
-    call.features.resize(width);
-    auto convert = [&](auto values) {
-      for (size_t i = 0; i < width; ++i) call.features[i] = static_cast<float>(values[i]);
-    };
-    switch (input.type) {
-      case DataType::kBool:
-      case DataType::kUint8:
-        convert(input.as<uint8_t>());
-        break;
-      case DataType::kUint16:
-        convert(input.as<uint16_t>());
-        break;
-      case DataType::kUint32:
-        convert(input.as<uint32_t>());
-        break;
-      case DataType::kUint64:
-        convert(input.as<uint64_t>());
-        break;
-      case DataType::kInt8:
-        convert(input.as<int8_t>());
-        break;
-      case DataType::kInt16:
-        convert(input.as<int16_t>());
-        break;
-      case DataType::kInt32:
-        convert(input.as<int32_t>());
-        break;
-      case DataType::kInt64:
-        convert(input.as<int64_t>());
-        break;
-      case DataType::kFp64:
-        convert(input.as<double>());
-        break;
-      default:
-        return;
-    }
-    event.features = call.features;
+    return rows == 0 || input.element_count == 0 ? nullptr : &input;
+  }
+  return nullptr;
+}
+
+size_t FeatureWidth(const TensorView& input) {
+  size_t rows = input.shape.rank() > 0 ? static_cast<size_t>(input.shape[0]) : 1;
+  return static_cast<size_t>(input.element_count) / rows;
+}
+
+}  // namespace
+
+void Predictor::Impl::ChooseFeatures(PredictionCall& call, const ContextPool::Lease& lease) {
+  call.feature_stride = 0;
+  const TensorView* input = FeatureInput(call);
+  if (input == nullptr) return;
+  uint32_t stride = deps.sink.FeatureStride(FeatureWidth(*input));
+  if (lease.TakeSample(stride)) call.feature_stride = stride;
+}
+
+void Predictor::Impl::FillFeatures(PredictionCall& call, PredictionEvent& event) {
+  const TensorView* found = call.feature_stride > 0 ? FeatureInput(call) : nullptr;
+  if (found == nullptr) return;
+  const TensorView& input = *found;
+  const size_t width = FeatureWidth(input);
+  event.feature_weight = static_cast<float>(call.feature_stride);
+  if (input.type == DataType::kFp32) {
+    event.features = input.as<float>().first(width);
     return;
   }
+  call.features.resize(width);
+  auto convert = [&](auto values) {
+    for (size_t i = 0; i < width; ++i) call.features[i] = static_cast<float>(values[i]);
+  };
+  switch (input.type) {
+    case DataType::kBool:
+    case DataType::kUint8:
+      convert(input.as<uint8_t>());
+      break;
+    case DataType::kUint16:
+      convert(input.as<uint16_t>());
+      break;
+    case DataType::kUint32:
+      convert(input.as<uint32_t>());
+      break;
+    case DataType::kUint64:
+      convert(input.as<uint64_t>());
+      break;
+    case DataType::kInt8:
+      convert(input.as<int8_t>());
+      break;
+    case DataType::kInt16:
+      convert(input.as<int16_t>());
+      break;
+    case DataType::kInt32:
+      convert(input.as<int32_t>());
+      break;
+    case DataType::kInt64:
+      convert(input.as<int64_t>());
+      break;
+    case DataType::kFp64:
+      convert(input.as<double>());
+      break;
+    default:
+      return;
+  }
+  event.features = call.features;
 }
 
 void Predictor::Finish(PredictionCall& call, const Status& status, size_t response_bytes) {
@@ -467,7 +472,7 @@ void Predictor::Finish(PredictionCall& call, const Status& status, size_t respon
     event.response_bytes = static_cast<uint32_t>(std::min<size_t>(response_bytes, UINT32_MAX));
     event.request_id = call.request_id;
     PredictedClasses predicted;
-    if (status.ok() && call.lease) {
+    if (status.ok() && !call.outputs.empty()) {
       std::shared_ptr<const Impl::OutputMap> configured;  // keeps `wanted` alive
       std::string_view wanted;
       // Relaxed: only says whether a look into the snapshot, which synchronises, is worth it.
@@ -485,6 +490,7 @@ void Predictor::Finish(PredictionCall& call, const Status& status, size_t respon
   }
   call.outputs = {};
   call.lease.Release();
+  call.batch.reset();
   call.handle.reset();
   call.cancelled = nullptr;
 }

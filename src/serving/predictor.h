@@ -23,6 +23,9 @@
 
 namespace leadsman {
 
+class BatchTask;
+struct BatchWork;
+
 /// Which traffic goes where, for models that a rollout has its hands on. Immutable; swapped whole
 /// by the embedded actuator, so that a rollback is one pointer swap. A model without an entry is
 /// served by its highest ready version.
@@ -86,8 +89,13 @@ struct PredictionCall {
   /// Holds what `outputs` points into. After `handle`: given back before it. Used by the serving
   /// room alone.
   ContextPool::Lease lease;
+  std::shared_ptr<BatchWork> batch;  ///< the same for a call that was run together with others
   std::vector<TensorView> input_views;
+  std::vector<TensorView> output_views;  ///< its rows of the batch
+  std::shared_ptr<BatchTask> queued;     ///< its place in a queue, kept for the next call
+  uint32_t feature_stride = 0;           ///< the event gets this call's features; 0 = it does not
   std::vector<float> features;
+  void ViewInputs();  ///< input_views of the inputs that are there
 
   /// Ready for the next request; buffers keep their capacity. The call must not be between Admit
   /// and Finish.
@@ -146,11 +154,20 @@ class Predictor {
   Result<Handle> Find(const ModelSelector& selector) const;
 
   /// Runs the model. Cheap models (handle->run_inline) run here and now, and `done` is called
-  /// before Execute returns (true); others are queued (false) and `done` is called from a pool
-  /// thread, or here and now (true) when the queue is full. call.status says how it went:
+  /// before Execute returns (true); others are queued (false), for the pool or for the model's own
+  /// instances, and `done` is called from another thread, or here and now (true) when the call is
+  /// refused: the queue is full, or the deadline cannot be met. call.status says how it went:
   /// RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED, CANCELLED, UNAVAILABLE (shutting down) or the runtime's
   /// error. Inputs must agree with the signature (CheckAgainst).
   bool Execute(PredictionCall& call, std::function<void()> done);
+
+  /// The client of a queued call has gone: takes the call out of its queue, and calls `done`, with
+  /// CANCELLED, before it returns (true). False: it is running or over, and nothing is done. By the
+  /// thread that called Execute, as long as the call has not been given to another Execute. A
+  /// protocol that cannot tell at once sets `cancelled` instead, which is asked every 50 ms.
+  bool Cancel(PredictionCall& call);
+  /// The server is going away: no batch waits for others any more. Thread-safe.
+  void Drain();
 
   /// `status` is the request's outcome (decode errors included). Emits the event and releases
   /// everything.

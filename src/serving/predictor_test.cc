@@ -394,8 +394,8 @@ TEST_F(PooledTest, AnExceptionIsOneFailedRequest) {
   EXPECT_EQ(Metric("leadsman_serving_in_flight"), 0);
 }
 
-TEST_F(PooledTest, RefusesWhatTheQueueCannotHoldAndSkipsWhoHasGone) {
-  StartPooled({.pool_threads = 1, .pool_queue = 3});
+TEST_F(PooledTest, RefusesWhatTheQueueCannotHoldAndLetsGoWhoHasGone) {
+  StartPooled({.pool_threads = 1, .pool_queue = 2});
   PredictionCall calls[5];
   std::promise<Status> results[5];
   Admit(calls[0]);
@@ -406,19 +406,23 @@ TEST_F(PooledTest, RefusesWhatTheQueueCannotHoldAndSkipsWhoHasGone) {
     if (i == 1) calls[i].cancelled = [] { return true; };
     if (i == 2) calls[i].deadline = world_.clock.SteadyNow() + 5ms;
     EXPECT_FALSE(world_.predictor().Execute(calls[i], Done(calls[i], results[i])));
+    // Those who have gone, and those whose time is over, leave the queue while the model still runs.
+    if (i == 1) {
+      EXPECT_EQ(results[1].get_future().get().code(), StatusCode::kCancelled);
+    }
   }
-  EXPECT_EQ(Metric("leadsman_serving_pool_queue_depth"), 3);
-  EXPECT_EQ(Metric("leadsman_serving_in_flight"), 4);
+  EXPECT_EQ(Metric("leadsman_serving_pool_queue_depth"), 2);
+  EXPECT_EQ(Metric("leadsman_serving_in_flight"), 3);
   Admit(calls[4]);
   EXPECT_TRUE(world_.predictor().Execute(calls[4], Done(calls[4], results[4])));
   EXPECT_EQ(results[4].get_future().get().code(), StatusCode::kResourceExhausted);
   EXPECT_EQ(Metric("leadsman_serving_pool_rejected_total"), 1);
 
   world_.clock.Advance(10ms);
+  EXPECT_EQ(results[2].get_future().get().code(), StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(running_, 1);
   release_.set_value();
   EXPECT_TRUE(results[0].get_future().get().ok());
-  EXPECT_EQ(results[1].get_future().get().code(), StatusCode::kCancelled);
-  EXPECT_EQ(results[2].get_future().get().code(), StatusCode::kDeadlineExceeded);
   EXPECT_TRUE(results[3].get_future().get().ok());
   EXPECT_EQ(running_, 2);
   EXPECT_EQ(Metric("leadsman_serving_pool_queue_depth"), 0);

@@ -1,0 +1,338 @@
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <cstring>
+#include <deque>
+#include <future>
+#include <thread>
+
+#include "serving/predictor.h"
+#include "serving/testing/serving_world.h"
+
+namespace leadsman {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// A model y[i] = 2 * x[i][0] + 1, s[i] = text of x[i][0]; rows whose value is negative are refused.
+class BatchedPredictionTest : public ::testing::Test {
+ protected:
+  BatchedPredictionTest() {
+    FakeBackend& backend = world_.backend();
+    backend.signature.inputs = {{"x", DataType::kFp32, {-1, 2}}};
+    backend.signature.outputs = {{"y", DataType::kFp32, {-1}}, {"s", DataType::kBytes, {-1}}};
+    backend.run = [this](int64_t, std::span<const TensorView> inputs,
+                         std::vector<Tensor>& outputs) -> Status {
+      const int64_t rows = inputs[0].shape[0];
+      {
+        MutexLock lock(mutex_);
+        sizes_.push_back(rows);
+        ++inside_;
+        entered_.NotifyAll();
+        while (held_) released_.WaitFor(mutex_, 10s);
+        --inside_;
+      }
+      auto x = inputs[0].as<float>();
+      for (int64_t i = 0; i < rows; ++i) {
+        float value = x[static_cast<size_t>(2 * i)];
+        if (value < 0) return InvalidArgumentError("x must not be negative");
+        outputs[0].Push(2 * value + 1);
+        outputs[1].PushString(std::to_string(static_cast<int64_t>(value)));
+      }
+      const int64_t answered = one_row_ ? 1 : rows;
+      outputs[0].shape() = {answered};
+      outputs[1].shape() = {answered};
+      return OkStatus();
+    };
+  }
+  void TearDown() override { Hold(false); }
+
+  BatchingConfig& AddModel() {
+    ModelConfig& model = world_.AddModel("m", {1});
+    model.execution = ExecutionMode::kAuto;
+    model.batching.emplace();
+    return *model.batching;
+  }
+  void Hold(bool held) {
+    MutexLock lock(mutex_);
+    held_ = held;
+    released_.NotifyAll();
+  }
+  void AwaitInside() {
+    MutexLock lock(mutex_);
+    while (inside_ == 0) entered_.WaitFor(mutex_, 10s);
+  }
+  std::vector<int64_t> Sizes() {
+    MutexLock lock(mutex_);
+    return sizes_;
+  }
+
+  struct Client {
+    PredictionCall call;
+    std::promise<void> end;
+    std::future<void> ended = end.get_future();
+    bool finished_at_once = false;
+  };
+  /// One call; each value becomes a row.
+  void Begin(Client& client, const std::vector<float>& values, std::optional<Duration> timeout = {},
+             uint32_t priority = 0) {
+    client.call.Reset();
+    client.call.received = world_.clock.SteadyNow();
+    client.call.priority = priority;
+    if (timeout) client.call.deadline = client.call.received + *timeout;
+    ASSERT_TRUE(world_.predictor().Admit({.model = "m"}, client.call).ok());
+    client.call.inputs.resize(1);
+    client.call.inputs[0].Reset("x", DataType::kFp32);
+    client.call.inputs[0].shape() = {static_cast<int64_t>(values.size()), 2};
+    for (float value : values) {
+      client.call.inputs[0].Push(value);
+      client.call.inputs[0].Push(0.5f);
+    }
+    client.call.input_count = 1;
+    client.call.rows = static_cast<uint32_t>(values.size());
+    client.finished_at_once =
+        world_.predictor().Execute(client.call, [&client] { client.end.set_value(); });
+  }
+  /// Waits, compares the answer with the rows, and finishes the call.
+  Status End(Client& client, const std::vector<float>& values) {
+    CHECK(client.ended.wait_for(60s) == std::future_status::ready);
+    Status status = client.call.status;
+    if (status.ok()) {
+      EXPECT_EQ(client.call.outputs.size(), 2u);
+      auto y = client.call.outputs[0].as<float>();
+      auto s = client.call.outputs[1].as<std::string_view>();
+      EXPECT_EQ(client.call.outputs[0].shape, (Shape{static_cast<int64_t>(values.size())}));
+      EXPECT_EQ(y.size(), values.size());
+      for (size_t i = 0; i < std::min(y.size(), values.size()); ++i) {
+        EXPECT_EQ(y[i], 2 * values[i] + 1);
+        EXPECT_EQ(s[i], std::to_string(static_cast<int64_t>(values[i])));
+      }
+    }
+    world_.predictor().Finish(client.call, status, 1);
+    return status;
+  }
+
+  Mutex mutex_;
+  CondVar entered_, released_;
+  std::vector<int64_t> sizes_;
+  int inside_ = 0;
+  bool held_ = false;
+  std::atomic<bool> one_row_{false};
+  ServingWorld world_;
+};
+
+TEST_F(BatchedPredictionTest, RunsWhatWaitsTogetherAndGivesEachItsOwnRows) {
+  AddModel().max_batch_size = 8;
+  world_.Start();
+  Hold(true);
+  std::deque<Client> clients(4);
+  Begin(clients[0], {1});
+  AwaitInside();
+  Begin(clients[1], {2, 3});
+  Begin(clients[2], {4});
+  Begin(clients[3], {5, 6, 7});
+  Hold(false);
+  EXPECT_TRUE(End(clients[0], {1}).ok());
+  EXPECT_TRUE(End(clients[1], {2, 3}).ok());
+  EXPECT_TRUE(End(clients[2], {4}).ok());
+  EXPECT_TRUE(End(clients[3], {5, 6, 7}).ok());
+  EXPECT_EQ(Sizes(), (std::vector<int64_t>{1, 6}));
+
+  ModelStatistics s = world_.predictor().Statistics("m").at(0);
+  EXPECT_EQ(s.inference_count, 7u);
+  EXPECT_EQ(s.execution_count, 2u);
+  EXPECT_EQ(s.success.count, 4u);
+  ASSERT_EQ(s.batches.size(), 2u);
+  EXPECT_EQ(s.batches[1].batch_size, 6u);
+  EXPECT_EQ(s.batches[1].compute_infer.count, 1u);
+}
+
+TEST_F(BatchedPredictionTest, PadsToAnAllowedSize) {
+  BatchingConfig& batching = AddModel();
+  batching.max_batch_size = 8;
+  batching.allowed_batch_sizes = {4, 8};
+  world_.Start();
+  Client client;
+  Begin(client, {3, 4, 5});
+  EXPECT_TRUE(End(client, {3, 4, 5}).ok());
+  EXPECT_EQ(Sizes(), (std::vector<int64_t>{4}));
+}
+
+TEST_F(BatchedPredictionTest, OneBadRequestDoesNotFailTheOthers) {
+  AddModel();
+  world_.Start();
+  Hold(true);
+  std::deque<Client> clients(4);
+  Begin(clients[0], {1});
+  AwaitInside();
+  Begin(clients[1], {2});
+  Begin(clients[2], {-1});
+  Begin(clients[3], {3});
+  Hold(false);
+  EXPECT_TRUE(End(clients[0], {1}).ok());
+  EXPECT_TRUE(End(clients[1], {2}).ok());
+  EXPECT_EQ(End(clients[2], {}).code(), StatusCode::kInvalidArgument);
+  EXPECT_TRUE(End(clients[3], {3}).ok());
+}
+
+TEST_F(BatchedPredictionTest, SplitsARequestThatIsLargerThanABatch) {
+  AddModel().max_batch_size = 4;
+  world_.Start();
+  std::vector<float> many;
+  for (int i = 0; i < 11; ++i) many.push_back(static_cast<float>(i));
+  Client client;
+  Begin(client, many);
+  EXPECT_TRUE(End(client, many).ok());
+  EXPECT_EQ(Sizes(), (std::vector<int64_t>{4, 4, 3}));
+  // And again on the same connection.
+  Client next;
+  next.call = std::move(client.call);
+  Begin(next, {1, 2});
+  EXPECT_TRUE(End(next, {1, 2}).ok());
+}
+
+TEST_F(BatchedPredictionTest, OrRefusesItWhenToldSo) {
+  BatchingConfig& batching = AddModel();
+  batching.max_batch_size = 2;
+  batching.large_requests = BatchingConfig::LargeRequests::kReject;
+  world_.Start();
+  Client client;
+  Begin(client, {1, 2, 3});
+  EXPECT_TRUE(client.finished_at_once);
+  Status status = End(client, {});
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(status.message().find("3 rows"), std::string::npos) << status;
+}
+
+TEST_F(BatchedPredictionTest, AModelThatAnswersInOtherRowsIsNotBatchedAnyMore) {
+  AddModel();
+  one_row_ = true;
+  world_.Start();
+  Hold(true);
+  std::deque<Client> clients(3);
+  Begin(clients[0], {1});
+  AwaitInside();
+  Begin(clients[1], {2});
+  Begin(clients[2], {3});
+  Hold(false);
+  EXPECT_TRUE(End(clients[0], {1}).ok());
+  EXPECT_TRUE(End(clients[1], {2}).ok());
+  EXPECT_TRUE(End(clients[2], {3}).ok());
+  EXPECT_EQ(Sizes(), (std::vector<int64_t>{1, 2, 1, 1}));
+}
+
+TEST_F(BatchedPredictionTest, ACancelledCallLeavesTheQueue) {
+  AddModel().max_batch_size = 1;
+  world_.Start();
+  Hold(true);
+  std::deque<Client> clients(2);
+  Begin(clients[0], {1});
+  AwaitInside();
+  EXPECT_FALSE(world_.predictor().Cancel(clients[0].call));
+  Begin(clients[1], {2});
+  EXPECT_TRUE(world_.predictor().Cancel(clients[1].call));
+  EXPECT_EQ(End(clients[1], {}).code(), StatusCode::kCancelled);
+  EXPECT_FALSE(world_.predictor().Cancel(clients[1].call));
+  Hold(false);
+  EXPECT_TRUE(End(clients[0], {1}).ok());
+  EXPECT_EQ(Sizes().size(), 1u);
+}
+
+TEST_F(BatchedPredictionTest, ExpiresInTheQueueWhileTheModelRuns) {
+  AddModel().max_batch_size = 1;
+  world_.Start();
+  Hold(true);
+  std::deque<Client> clients(2);
+  Begin(clients[0], {1});
+  AwaitInside();
+  Begin(clients[1], {2}, 5ms);
+  world_.clock.Advance(5ms);
+  EXPECT_EQ(End(clients[1], {}).code(), StatusCode::kDeadlineExceeded);
+  Hold(false);
+  EXPECT_TRUE(End(clients[0], {1}).ok());
+}
+
+TEST_F(BatchedPredictionTest, ServesHigherPrioritiesFirst) {
+  BatchingConfig& batching = AddModel();
+  batching.max_batch_size = 1;
+  batching.priorities.levels = 2;
+  world_.Start();
+  Hold(true);
+  std::deque<Client> clients(3);
+  Begin(clients[0], {1});
+  AwaitInside();
+  Begin(clients[1], {2}, {}, 2);
+  Begin(clients[2], {3}, {}, 1);
+  EXPECT_FALSE(world_.predictor().Stop(0ms));  // what waits is given back, in the order of service
+  EXPECT_EQ(End(clients[2], {}).code(), StatusCode::kUnavailable);
+  EXPECT_EQ(End(clients[1], {}).code(), StatusCode::kUnavailable);
+  Hold(false);
+  EXPECT_TRUE(End(clients[0], {1}).ok());
+}
+
+TEST_F(BatchedPredictionTest, InstancesRunAtOnceAndNoMoreThanThat) {
+  ModelConfig& model = world_.AddModel("m", {1});
+  model.execution = ExecutionMode::kAuto;
+  model.instances = 2;
+  world_.Start();
+  Hold(true);
+  std::deque<Client> clients(3);
+  for (Client& client : clients) Begin(client, {1});
+  {
+    MutexLock lock(mutex_);
+    while (inside_ < 2) entered_.WaitFor(mutex_, 10s);
+    EXPECT_EQ(inside_, 2);
+  }
+  Hold(false);
+  for (Client& client : clients) EXPECT_TRUE(End(client, {1}).ok());
+}
+
+// Rows are unique over the whole test, so that one lost, swapped or given to another request shows.
+TEST_F(BatchedPredictionTest, NoRowIsLostSwappedOrMixedUnderStress) {
+  ModelConfig& model = world_.AddModel("m", {1});
+  model.execution = ExecutionMode::kAuto;
+  model.instances = 2;
+  model.batching.emplace();
+  model.batching->max_batch_size = 6;
+  model.batching->allowed_batch_sizes = {2, 4, 6};
+  model.batching->queue.max_size = 24;
+  world_.Start();
+  std::atomic<float> next{1};
+  std::atomic<int> ok{0}, refused{0}, bad{0};
+  std::vector<std::thread> threads;
+  for (uint64_t t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      Rng rng(t + 1);
+      // Connections, used again and again.
+      std::deque<PredictionCall> calls(8);
+      for (int round = 0; round < 40; ++round) {
+        std::deque<Client> clients(calls.size());
+        std::vector<std::vector<float>> rows(calls.size());
+        for (size_t i = 0; i < calls.size(); ++i) {
+          clients[i].call = std::move(calls[i]);
+          size_t count = 1 + rng.Below(rng.Below(10) == 0 ? 20 : 3);
+          for (size_t r = 0; r < count; ++r) {
+            float value = next.load();
+            while (!next.compare_exchange_weak(value, value + 1)) {
+            }
+            rows[i].push_back(value);
+          }
+          if (rng.Below(40) == 0) rows[i].back() = -1;
+          Begin(clients[i], rows[i]);
+        }
+        for (size_t i = 0; i < calls.size(); ++i) {
+          if (rng.Below(16) == 0) world_.predictor().Cancel(clients[i].call);
+          Status status = End(clients[i], rows[i]);
+          ++(status.ok() ? ok : status.code() == StatusCode::kInvalidArgument ? bad : refused);
+          calls[i] = std::move(clients[i].call);
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(ok + refused + bad, 4 * 40 * 8);
+  EXPECT_GT(ok, 100);
+}
+
+}  // namespace
+}  // namespace leadsman

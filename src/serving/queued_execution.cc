@@ -1,0 +1,529 @@
+#include "serving/queued_execution.h"
+
+#include <algorithm>
+#include <cstring>
+#include <deque>
+#include <exception>
+#include <utility>
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "serving/predictor.h"
+#include "serving/version_runtime.h"
+
+namespace leadsman {
+namespace {
+
+constexpr const char* kGone = "the client closed the connection before the model could run";
+constexpr const char* kLate =
+    "the request's deadline passed before the model could run; the server is busy";
+constexpr const char* kStopped = "the server is shutting down; send the request to another replica";
+
+Status DropStatus(DropReason reason) {
+  switch (reason) {
+    case DropReason::kExpired:
+      return DeadlineExceededError(kLate);
+    case DropReason::kCancelled:
+      return CancelledError(kGone);
+    case DropReason::kStopping:
+      break;
+  }
+  return UnavailableError(kStopped);
+}
+
+uint64_t Nanoseconds(Duration d) { return d.count() > 0 ? static_cast<uint64_t>(d.count()) : 0; }
+
+uint32_t MaxBatch(const ServableVersion& version) {
+  return version.config->batching ? version.config->batching->max_batch_size : 1;
+}
+
+/// A tensor of its own with what `view` shows.
+void Copy(const TensorView& view, Tensor& to) {
+  to.Reset(view.name, view.type);
+  to.shape() = view.shape;
+  if (view.type == DataType::kBytes) {
+    for (std::string_view text : view.as<std::string_view>()) to.PushString(text);
+  } else if (view.element_count > 0) {
+    std::memcpy(to.Extend(static_cast<size_t>(view.element_count)), view.data, view.byte_size());
+  }
+}
+
+/// The rows of `part` behind those of `to`.
+Status Append(const TensorView& part, Tensor& to) {
+  bool alike = part.type == to.type() && part.shape.rank() == to.shape().rank();
+  for (size_t i = 1; alike && i < part.shape.rank(); ++i) alike = part.shape[i] == to.shape()[i];
+  if (!alike) {
+    return InternalError(StrCat("the request was run in pieces, and the model gave the output ",
+                                part.name, " in different shapes for them (", to.shape().ToString(),
+                                " and ", part.shape.ToString(), "); send fewer rows at once"));
+  }
+  if (part.type == DataType::kBytes) {
+    for (std::string_view text : part.as<std::string_view>()) to.PushString(text);
+  } else if (part.element_count > 0) {
+    std::memcpy(to.Extend(static_cast<size_t>(part.element_count)), part.data, part.byte_size());
+  }
+  if (part.shape.rank() > 0) to.shape()[0] += part.shape[0];
+  return OkStatus();
+}
+
+}  // namespace
+
+struct QueuedExecution::Item : BatchTask {
+  explicit Item(bool piece) : is_piece(piece) {}
+  const bool is_piece;
+};
+
+/// A call in a queue: as a whole, or as the sum of its pieces.
+struct QueuedExecution::Queued final : Item {
+  Queued() : Item(false) {}
+  bool Cancelled() const override { return call->cancelled && call->cancelled(); }
+  void OnDropped(DropReason reason) override {
+    call->status = DropStatus(reason);
+    Complete(*this);
+  }
+
+  PredictionCall* call = nullptr;
+  std::function<void()> done;
+  std::shared_ptr<Scheduler> scheduler;
+
+  // Of a call in pieces. They stay until the call's next Submit, as Cancel may look at them.
+  std::deque<Piece> pieces;
+  Mutex mutex;
+  size_t left GUARDED_BY(mutex) = 0;
+  Status first_error GUARDED_BY(mutex);
+  std::vector<Tensor> merged;
+};
+
+struct QueuedExecution::Piece final : Item {
+  Piece() : Item(true) {}
+  bool Cancelled() const override { return parent->Cancelled(); }
+  void OnDropped(DropReason reason) override { FinishPiece(*this, DropStatus(reason)); }
+
+  Queued* parent = nullptr;
+  std::vector<TensorView> views;
+  std::vector<TensorView> output_views;
+  std::vector<Tensor> outputs;
+};
+
+QueuedExecution::QueuedExecution(
+    Clock& clock, Options options, BatchMetrics* metrics, std::shared_ptr<BatchStats> pool_stats,
+    std::function<void(PredictionCall&)> run_alone,
+    std::function<void(PredictionCall&, const ContextPool::Lease&)> sample)
+    : clock_(clock),
+      options_(options),
+      metrics_(metrics),
+      run_alone_(std::move(run_alone)),
+      sample_(std::move(sample)),
+      keeper_(std::make_shared<QueueKeeper>()) {
+  pool_ = std::make_shared<Scheduler>(
+      clock_, keeper_,
+      Scheduler::Options{.name = "the queue of the compute pool",
+                         .policy = {.max_rows = 1},
+                         .limits = {.max_requests = options_.pool_queue},
+                         .instances = std::max(options_.pool_threads, 1)},
+      BatchRules::Share, [this](const ClosedBatch& batch) { Run(batch); }, std::move(pool_stats));
+}
+
+QueuedExecution::~QueuedExecution() {
+  while (!Stop(std::chrono::hours(1))) {
+  }
+}
+
+std::vector<std::shared_ptr<Scheduler>> QueuedExecution::Schedulers() {
+  std::vector<std::shared_ptr<Scheduler>> all = {pool_};
+  MutexLock lock(mutex_);
+  for (const auto& weak : schedulers_) {
+    if (auto scheduler = weak.lock()) all.push_back(std::move(scheduler));
+  }
+  return all;
+}
+
+void QueuedExecution::Drain() {
+  {
+    MutexLock lock(mutex_);
+    draining_ = true;
+  }
+  for (const auto& scheduler : Schedulers()) scheduler->Drain();
+}
+
+bool QueuedExecution::Stop(std::chrono::milliseconds wait) {
+  auto deadline = std::chrono::steady_clock::now() + wait;
+  {
+    MutexLock lock(mutex_);
+    stopped_ = true;
+  }
+  bool ended = true;
+  for (const auto& scheduler : Schedulers()) {
+    auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        deadline - std::chrono::steady_clock::now());
+    ended = scheduler->Stop(std::max(left, std::chrono::milliseconds(0))) && ended;
+  }
+  return ended;
+}
+
+std::shared_ptr<Scheduler> QueuedExecution::SchedulerOf(const ServableVersion& version,
+                                                        VersionRuntime& runtime) {
+  const ModelConfig& config = *version.config;
+  if (!config.HasOwnQueue()) return pool_;
+  std::call_once(runtime.scheduler_once, [&] {
+    Scheduler::Options options{.name = StrCat("the queue of model ", version.model_name)};
+    options.instances = std::max(config.instances, 1);
+    options.policy.max_rows = MaxBatch(version);
+    options.limits.max_requests = options_.pool_queue;
+    if (config.batching) {
+      options.policy.max_delay = config.batching->max_delay;
+      options.policy.preferred = config.batching->preferred_sizes;
+      options.limits = {.max_requests = config.batching->queue.max_size,
+                        .levels = config.batching->priorities.levels,
+                        .per_level = config.batching->priorities.max_sizes};
+    }
+    runtime.stats = metrics_ != nullptr ? metrics_->Of(version.model_name, version.version)
+                                        : std::make_shared<BatchStats>();
+    auto scheduler = std::make_shared<Scheduler>(
+        clock_, keeper_, std::move(options), BatchRules::Share,
+        [this](const ClosedBatch& batch) { Run(batch); }, runtime.stats);
+    bool stopped = false;
+    {
+      MutexLock lock(mutex_);
+      std::erase_if(schedulers_, [](const auto& weak) { return weak.expired(); });
+      schedulers_.push_back(scheduler);
+      stopped = stopped_;
+      if (draining_) scheduler->Drain();
+    }
+    if (stopped) scheduler->Stop(std::chrono::milliseconds(0));
+    runtime.scheduler = std::move(scheduler);
+  });
+  return runtime.scheduler;
+}
+
+void QueuedExecution::Describe(PredictionCall& call, Queued& queued, VersionRuntime& runtime) {
+  const ModelConfig& config = *call.handle->config;
+  const SteadyTime now = clock_.SteadyNow();
+  queued.rules = &runtime.rules(call.signature);
+  queued.inputs = call.input_views;
+  queued.rules->Describe(queued);
+  if (runtime.batching_off.load()) queued.may_join = false;
+  queued.arrived = now;
+  queued.level = 1;
+  queued.wait_until.reset();
+  queued.delay_when_late = false;
+  if (config.batching) {
+    const BatchingConfig::Queue& queue = config.batching->queue;
+    queued.level = config.batching->LevelOf(call.priority);
+    if (queue.default_timeout.count() > 0 && !(call.deadline && queue.allow_timeout_override)) {
+      queued.wait_until = now + queue.default_timeout;
+      queued.delay_when_late = queue.timeout_action == BatchingConfig::TimeoutAction::kDelay;
+    }
+  }
+  if (!call.deadline) call.deadline = now + options_.default_timeout;
+  queued.deadline = call.deadline;
+  const ServiceTimes& times = runtime.times(call.signature);
+  const uint32_t full = std::max(MaxBatch(*call.handle), 1u);
+  queued.batch_time = times.AtLeast(full);
+  queued.least_time = times.AtLeast(std::min(queued.rows, full));
+  queued.cost = queued.may_join ? queued.batch_time * queued.rows / full : queued.least_time;
+}
+
+PredictionCall& QueuedExecution::CallOf(BatchTask& task) {
+  return static_cast<Item&>(task).is_piece ? *static_cast<Piece&>(task).parent->call
+                                           : *static_cast<Queued&>(task).call;
+}
+
+void QueuedExecution::Split(Queued& queued, std::vector<BatchTask*>& tasks) {
+  const uint32_t max = MaxBatch(*queued.call->handle);
+  for (uint64_t first = 0; first < queued.rows; first += max) {
+    Piece& piece = queued.pieces.emplace_back();
+    piece.parent = &queued;
+    const auto rows = static_cast<uint32_t>(std::min<uint64_t>(max, queued.rows - first));
+    queued.rules->SliceInputs(queued.inputs, first, rows, piece.views);
+    piece.inputs = piece.views;
+    piece.rules = queued.rules;
+    piece.key = queued.key;
+    piece.rows = rows;
+    piece.level = queued.level;
+    piece.arrived = queued.arrived;
+    piece.deadline = queued.deadline;
+    piece.wait_until = queued.wait_until;
+    piece.delay_when_late = queued.delay_when_late;
+    piece.batch_time = queued.batch_time;
+    piece.least_time = queued.least_time * static_cast<int64_t>((queued.rows + max - 1) / max);
+    piece.cost = queued.cost * rows / queued.rows;
+    tasks.push_back(&piece);
+  }
+  MutexLock lock(queued.mutex);
+  queued.left = tasks.size();
+  queued.first_error = OkStatus();
+}
+
+bool QueuedExecution::Submit(PredictionCall& call, std::function<void()> done) {
+  if (!call.queued) call.queued = std::make_shared<Queued>();
+  auto& queued = static_cast<Queued&>(*call.queued);
+  auto refuse = [&](Status status) {
+    call.status = std::move(status);
+    done();
+    return true;
+  };
+  std::vector<BatchTask*> tasks;
+  try {
+    VersionRuntime& runtime = VersionRuntime::Of(*call.handle);
+    queued.call = &call;
+    queued.pieces.clear();
+    queued.scheduler = SchedulerOf(*call.handle, runtime);
+    call.ViewInputs();
+    Describe(call, queued, runtime);
+    const auto& batching = call.handle->config->batching;
+    if (batching && queued.rows > batching->max_batch_size && queued.may_join) {
+      if (batching->large_requests == BatchingConfig::LargeRequests::kReject) {
+        runtime.stats->CountRejected(RejectReason::kTooLarge);
+        return refuse(InvalidArgumentError(
+            StrCat("the request has ", queued.rows, " rows, ", call.model_name, " takes at most ",
+                   batching->max_batch_size,
+                   " at once; send it in parts, or set batching.large_requests: split")));
+      }
+      Split(queued, tasks);
+      runtime.stats->split.fetch_add(1, std::memory_order_relaxed);
+    }
+  } catch (const std::exception& e) {
+    return refuse(InternalError(StrCat("the request could not be queued: ", e.what())));
+  }
+  if (tasks.empty()) tasks.push_back(&queued);
+  // Before it is in the queue: a moment later it may be over.
+  queued.done = std::move(done);
+  std::shared_ptr<Scheduler> scheduler = queued.scheduler;
+  Status taken = scheduler->Submit(tasks);
+  if (taken.ok()) return false;
+  done = std::move(queued.done);
+  return refuse(std::move(taken));
+}
+
+bool QueuedExecution::Cancel(PredictionCall& call) {
+  if (!call.queued) return false;
+  auto& queued = static_cast<Queued&>(*call.queued);
+  std::shared_ptr<Scheduler> scheduler = queued.scheduler;
+  if (!scheduler) return false;
+  if (queued.pieces.empty()) {
+    if (!scheduler->Cancel(queued)) return false;
+    queued.OnDropped(DropReason::kCancelled);
+    return true;
+  }
+  // With the last piece the call is over and may begin anew: nothing of it is touched afterwards.
+  const size_t count = queued.pieces.size();
+  std::vector<Piece*> removed;
+  for (Piece& piece : queued.pieces) {
+    if (scheduler->Cancel(piece)) removed.push_back(&piece);
+  }
+  for (Piece* piece : removed) piece->OnDropped(DropReason::kCancelled);
+  return removed.size() == count;
+}
+
+void QueuedExecution::Complete(Queued& queued) {
+  // From `done` on the call may begin anew: nothing of it is touched afterwards.
+  std::function<void()> done = std::move(queued.done);
+  done();
+}
+
+void QueuedExecution::Fail(BatchTask& task, const Status& status) {
+  if (static_cast<Item&>(task).is_piece) return FinishPiece(static_cast<Piece&>(task), status);
+  auto& queued = static_cast<Queued&>(task);
+  queued.call->outputs = {};
+  queued.call->status = status;
+  Complete(queued);
+}
+
+void QueuedExecution::FinishPiece(Piece& piece, const Status& status) {
+  Queued& queued = *piece.parent;
+  PredictionCall& call = *queued.call;
+  {
+    MutexLock lock(queued.mutex);
+    if (!status.ok() && queued.first_error.ok()) queued.first_error = status;
+    if (--queued.left > 0) return;
+    call.status = queued.first_error;
+  }
+  // The last one puts them together.
+  if (call.status.ok()) {
+    queued.merged.clear();
+    for (Piece& part : queued.pieces) {
+      for (size_t i = 0; i < part.outputs.size() && call.status.ok(); ++i) {
+        if (&part == &queued.pieces.front()) {
+          queued.merged.push_back(std::move(part.outputs[i]));
+        } else {
+          const auto& shared = call.handle->config->batching->shared_outputs;
+          const std::string& name = part.outputs[i].name();
+          if (std::find(shared.begin(), shared.end(), name) != shared.end()) continue;
+          call.status = Append(part.outputs[i].View(), queued.merged[i]);
+        }
+      }
+    }
+    call.output_views.clear();
+    for (const Tensor& tensor : queued.merged) call.output_views.push_back(tensor.View());
+    if (call.status.ok()) call.outputs = call.output_views;
+  }
+  for (Piece& part : queued.pieces) part.outputs.clear();
+  Complete(queued);
+}
+
+void QueuedExecution::RunAlone(VersionRuntime& runtime, Queued& queued) {
+  PredictionCall& call = *queued.call;
+  run_alone_(call);
+  if (call.status.ok()) {
+    runtime.times(call.signature)
+        .Record(queued.rows, Duration(static_cast<int64_t>(call.compute_ns)));
+  }
+  Complete(queued);
+}
+
+void QueuedExecution::RunSingly(VersionRuntime& runtime, const ServableVersion& version,
+                                std::span<BatchTask* const> tasks) {
+  runtime.stats->run_singly.fetch_add(tasks.size(), std::memory_order_relaxed);
+  for (BatchTask* task : tasks) {
+    if (static_cast<Item*>(task)->is_piece) {
+      RunTogether(runtime, version, std::span(&task, 1), task->rows);
+    } else {
+      RunAlone(runtime, static_cast<Queued&>(*task));
+    }
+  }
+}
+
+void QueuedExecution::RunTogether(VersionRuntime& runtime, const ServableVersion& version,
+                                  std::span<BatchTask* const> tasks, uint64_t rows) {
+  auto piece_of = [](BatchTask* task) {
+    return static_cast<Item*>(task)->is_piece ? static_cast<Piece*>(task) : nullptr;
+  };
+  const size_t signature = CallOf(*tasks[0]).signature;
+  const BatchRules& rules = *tasks[0]->rules;
+  const uint64_t padded = rules.PaddedRows(rows);
+  std::shared_ptr<BatchWork> work;
+  Result<std::span<const TensorView>> outputs = InternalError("not run");
+  const SteadyTime begin = clock_.SteadyNow();
+  SteadyTime joined = begin;
+  SteadyTime ran = begin;
+  try {
+    work = runtime.TakeWork();
+    Result<ContextPool::Lease> lease = runtime.contexts(signature).Acquire();
+    if (lease.ok()) {
+      work->lease = std::move(lease).value();
+      std::span<const TensorView> inputs = tasks.size() == 1 && padded == rows
+                                               ? tasks[0]->inputs
+                                               : work->buffer.Join(rules, tasks, padded);
+      joined = clock_.SteadyNow();
+      // The last of the deadlines: the others' requests are none the worse for it.
+      std::optional<SteadyTime> deadline = tasks[0]->deadline;
+      for (const BatchTask* task : tasks) {
+        deadline = deadline && task->deadline ? std::max(deadline, task->deadline) : std::nullopt;
+      }
+      outputs = deadline ? work->lease.context().ExecuteBefore(*deadline, inputs)
+                         : work->lease.context().Execute(inputs);
+      ran = clock_.SteadyNow();
+    } else {
+      outputs = lease.status();
+    }
+  } catch (const std::exception& e) {
+    outputs = InternalError(StrCat("the batch could not be run: ", e.what()));
+  }
+  if (!outputs.ok()) {
+    const bool again = outputs.status().code() == StatusCode::kInvalidArgument &&
+                       tasks.size() > 1 && version.config->batching->retry_singly;
+    work.reset();
+    if (again) return RunSingly(runtime, version, tasks);
+    for (BatchTask* task : tasks) Fail(*task, outputs.status());
+    return;
+  }
+  runtime.times(signature).Record(static_cast<uint32_t>(rows), ran - joined);
+  runtime.stats->padded_rows.fetch_add(padded - rows, std::memory_order_relaxed);
+
+  uint64_t first = 0;
+  bool apart = true;
+  try {
+    for (BatchTask* task : tasks) {
+      Piece* piece = piece_of(task);
+      std::vector<TensorView>& views =
+          piece != nullptr ? piece->output_views : CallOf(*task).output_views;
+      apart = apart && rules.TakeRows(*outputs, padded, first, task->rows, views);
+      first += task->rows;
+      if (!apart || piece == nullptr) continue;
+      piece->outputs.resize(views.size());
+      for (size_t i = 0; i < views.size(); ++i) Copy(views[i], piece->outputs[i]);
+    }
+  } catch (const std::exception& e) {
+    work.reset();
+    for (BatchTask* task : tasks)
+      Fail(*task, InternalError(StrCat("the batch could not be taken apart: ", e.what())));
+    return;
+  }
+  if (!apart) {
+    work.reset();
+    if (!runtime.batching_off.exchange(true)) {
+      LOG_WARN(
+          "the model's answers do not have a row for each row asked; its requests are not batched "
+          "any more",
+          {"model", version.model_name}, {"version", version.version});
+    }
+    if (piece_of(tasks[0]) == nullptr || tasks.size() > 1)
+      return RunSingly(runtime, version, tasks);
+    return Fail(*tasks[0],
+                InvalidArgumentError(StrCat(
+                    "the request has more rows than ", version.model_name,
+                    " takes at once, and its answers cannot be put together; send fewer rows")));
+  }
+  const SteadyTime split = clock_.SteadyNow();
+  bool counted = false;
+  for (BatchTask* task : tasks) {
+    PredictionCall& call = CallOf(*task);
+    const uint32_t executed = counted ? 0 : static_cast<uint32_t>(rows);
+    counted = true;
+    if (Piece* piece = piece_of(task)) {
+      MutexLock lock(piece->parent->mutex);
+      call.input_ns += Nanoseconds(joined - begin);
+      call.compute_ns += Nanoseconds(ran - joined);
+      call.output_ns += Nanoseconds(split - ran);
+      call.executed_rows = std::max(call.executed_rows, executed);
+      continue;
+    }
+    call.input_ns = Nanoseconds(joined - begin);
+    call.compute_ns = std::max<uint64_t>(Nanoseconds(ran - joined), 1);
+    call.output_ns = Nanoseconds(split - ran);
+    call.executed_rows = executed;
+    call.outputs = call.output_views;
+    call.status = OkStatus();
+    call.batch = work;
+    sample_(call, work->lease);
+  }
+  // Each request holds the answers now until it is finished.
+  work.reset();
+  for (BatchTask* task : tasks) {
+    if (Piece* piece = piece_of(task)) {
+      FinishPiece(*piece, OkStatus());
+    } else {
+      Complete(static_cast<Queued&>(*task));
+    }
+  }
+}
+
+void QueuedExecution::Run(const ClosedBatch& batch) {
+  std::vector<BatchTask*> tasks;
+  tasks.reserve(batch.tasks.size());
+  uint64_t rows = 0;
+  for (BatchTask* task : batch.tasks) {
+    if (task->Cancelled()) {
+      task->OnDropped(DropReason::kCancelled);
+      continue;
+    }
+    const auto* piece = static_cast<Item*>(task)->is_piece ? static_cast<Piece*>(task) : nullptr;
+    if (piece == nullptr || piece == &piece->parent->pieces.front()) {
+      CallOf(*task).queue_ns = Nanoseconds(batch.closed - task->arrived);
+    }
+    rows += task->rows;
+    tasks.push_back(task);
+  }
+  if (tasks.empty()) return;
+  // Held here: with the last of the calls the version may be unloaded, under this thread's feet.
+  const Handle version = CallOf(*tasks[0]).handle;
+  VersionRuntime& runtime = VersionRuntime::Of(*version);
+  if (tasks.size() == 1 && !static_cast<Item*>(tasks[0])->is_piece &&
+      (!tasks[0]->may_join || tasks[0]->rules->PaddedRows(rows) == rows)) {
+    return RunAlone(runtime, static_cast<Queued&>(*tasks[0]));
+  }
+  RunTogether(runtime, *version, tasks, rows);
+}
+
+}  // namespace leadsman

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "base/mutex.h"
+#include "batching/rows.h"
+#include "batching/scheduler.h"
+#include "batching/service_times.h"
+#include "batching/stats.h"
+#include "lifecycle/types.h"
+#include "serving/context_pool.h"
+
+namespace leadsman {
+
+/// One batch in execution: its joined inputs, and the context that holds its outputs until the last of its requests is
+/// finished. Used again from batch to batch.
+struct BatchWork {
+  BatchBuffer buffer;
+  ContextPool::Lease lease;
+};
+
+/// What the serving room keeps with a loaded version: execution contexts by signature, how long it takes, and, for a version with
+/// a queue of its own, its scheduler. Lives in ServableVersion::contexts: it may be used while the version's Handle is held.
+///
+/// Thread-safe.
+class VersionRuntime {
+ public:
+  explicit VersionRuntime(const ServableVersion& version);
+  ~VersionRuntime();  ///< ends the scheduler's threads first
+  VersionRuntime(const VersionRuntime&) = delete;
+  VersionRuntime& operator=(const VersionRuntime&) = delete;
+
+  /// Made on first use.
+  static VersionRuntime& Of(const ServableVersion& version);
+
+  ContextPool& contexts(size_t signature) { return contexts_[signature]; }
+  const BatchRules& rules(size_t signature) const { return rules_[signature]; }
+  ServiceTimes& times(size_t signature) { return times_[signature]; }
+
+  /// Goes back by itself when the last request of the batch lets go of it, which it must do before its Handle.
+  std::shared_ptr<BatchWork> TakeWork();
+
+  /// The version has shown that its answers cannot be taken apart: no request joins another any more.
+  std::atomic<bool> batching_off{false};
+
+  /// Filled in once by QueuedExecution; null before, and for versions without a queue of their own.
+  std::once_flag scheduler_once;
+  std::shared_ptr<BatchStats> stats;
+  std::shared_ptr<Scheduler> scheduler;
+
+ private:
+  std::deque<ContextPool> contexts_;  ///< which neither moves nor copies them
+  std::deque<BatchRules> rules_;
+  std::deque<ServiceTimes> times_;
+  Mutex mutex_;
+  std::vector<std::unique_ptr<BatchWork>> idle_work_ GUARDED_BY(mutex_);
+};
+
+}  // namespace leadsman
