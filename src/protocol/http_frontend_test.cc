@@ -284,6 +284,20 @@ TEST_F(HttpFrontendTest, TellsWhatMayBeTriedAgainFromWhatIsWrong) {
   }
 }
 
+TEST_F(HttpFrontendTest, TakesAClientsDeadlineFromItsHeader) {
+  world_.clock.Advance(std::chrono::milliseconds(10));  // since the request was received
+  auto status = [&](const char* header, const char* value) {
+    Send("POST", "/v1/models/iris:predict", R"({"instances": [[1,2,3,4]]})", {{header, value}});
+    return exchange_.response().status;
+  };
+  EXPECT_EQ(status("X-Request-Timeout-Ms", "11"), 200);
+  EXPECT_EQ(status("X-Request-Timeout-Ms", "10"), 504);
+  EXPECT_EQ(status("x-envoy-expected-rq-timeout-ms", "9"), 504);
+  for (const char* bad : {"0", "-5", "1.5", "soon"}) {
+    EXPECT_EQ(status("x-request-timeout-ms", bad), 400) << bad;
+  }
+}
+
 TEST_F(HttpFrontendTest, KeepsAClientsRequestIdAndMakesOneOtherwise) {
   constexpr std::string_view kBody = R"({"instances": [[1,2,3,4]]})";
   Send("POST", "/v1/models/iris:predict", kBody, {{"X-Request-Id", "order-77"}});

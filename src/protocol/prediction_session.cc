@@ -40,6 +40,24 @@ Status Guarded(std::string_view what, Work work) {
   }
 }
 
+/// The time that the client gives its request, in milliseconds, as our own header or Envoy's says it.
+Status TakeDeadline(const net::HttpRequest& request, PredictionCall& call) {
+  for (std::string_view name : {"x-request-timeout-ms", "x-envoy-expected-rq-timeout-ms"}) {
+    std::string_view text = request.Header(name);
+    if (text.empty()) continue;
+    std::optional<int64_t> ms = ParseInt64(text);
+    if (!ms || *ms < 1) {
+      return InvalidArgumentError(
+          StrCat("the header ", name, " must be a whole number of milliseconds, at least 1, not ",
+                 text.substr(0, 32)));
+    }
+    constexpr int64_t kLongest = 24 * 3600 * 1000;
+    call.deadline = call.received + std::chrono::milliseconds(std::min(*ms, kLongest));
+    break;
+  }
+  return OkStatus();
+}
+
 }  // namespace
 
 PredictionCodec& PredictionSession::CodecFor(Protocol protocol) {
@@ -96,6 +114,7 @@ void PredictionSession::Start(net::HttpExchange& exchange, Predictor& predictor,
 
 Status PredictionSession::Decode(std::string_view body, const ModelSelector& selector) {
   RETURN_IF_ERROR(predictor_->Admit(selector, call_));
+  RETURN_IF_ERROR(TakeDeadline(exchange_->request(), call_));
   if (codec_ == &v2_) v2_.SetLengthField(exchange_->request().Header(v2::InferCodec::kLengthField));
   return codec_->Decode(body, call_);
 }
