@@ -1,0 +1,130 @@
+"""Models of every runtime, saved as their users save them and found by looking, answer as the original runtime does in
+Python: to 1e-6, over V2 and TensorFlow Serving, REST and gRPC."""
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+from conftest import wait_for
+
+HERE = Path(__file__).parent
+MODELS = ("tf_module", "keras_mlp", "keras_two_inputs", "keras_words", "xgb_classes", "xgb_missing", "xgb_categories",
+          "lgb_classes", "lgb_categories", "sklearn_pipeline", "sklearn_forest")
+
+
+@pytest.fixture(scope="module")
+def trained(models_python):
+    """The folder with the trained models. Kept in the cache for as long as the script and its packages are the same."""
+    script = HERE / "train_models.py"
+    key = hashlib.sha256(script.read_bytes() + (HERE.parent / "requirements-models.txt").read_bytes()).hexdigest()[:16]
+    cache = Path(os.environ.get("LEADSMAN_CACHE", Path.home() / ".cache/leadsman")) / "test-models"
+    folder = cache / key
+    if not (folder / "expected.json").exists():
+        partial = cache / f".{key}.{os.getpid()}"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        models_python(script, partial, timeout=300)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(trained):
+    cases = json.loads((trained / "expected.json").read_text())
+    assert set(cases) == set(MODELS)
+    return cases
+
+
+@pytest.fixture
+def server(start, trained):
+    return start(models=[{"name": name, "path": str(trained / name), "settle_time": "0s"} for name in MODELS])
+
+
+def tensor_of(data, tensor):
+    if tensor["datatype"] == "BYTES":
+        return [str(v) for v in np.array(data, dtype=object).ravel()]
+    return np.array(data, dtype=np.float64).ravel()
+
+
+def assert_agrees(data, tensor, what):
+    got = tensor_of(data, tensor)
+    if tensor["datatype"] == "BYTES":
+        assert got == tensor["data"], what
+    else:
+        np.testing.assert_allclose(got, tensor["data"], rtol=1e-6, atol=1e-6, err_msg=str(what))
+
+
+def nested(tensor):
+    return np.array(tensor["data"], dtype=object).reshape(tensor["shape"]).tolist()
+
+
+def post(url, body):
+    # NaN for missing values, as Python's json writes it.
+    answer = requests.post(url, data=json.dumps(body), headers={"Content-Type": "application/json"}, timeout=30)
+    assert answer.status_code == 200, f"{url}: {answer.text[:2000]}"
+    return answer.json()
+
+
+def test_rest_answers_are_those_of_the_original_runtime(server, expected):
+    for name, cases in expected.items():
+        for case in cases:
+            inputs, outputs, signature = case["inputs"], case["outputs"], case["signature"]
+            if signature == "serving_default":  # V2 has no signatures
+                answer = post(f"{server.url}/v2/models/{name}/infer",
+                              {"inputs": [{"name": key, **tensor} for key, tensor in inputs.items()]})
+                got = {output["name"]: output for output in answer["outputs"]}
+                assert set(got) == set(outputs)
+                for key, tensor in outputs.items():
+                    assert got[key]["datatype"] == tensor["datatype"] and got[key]["shape"] == tensor["shape"], key
+                    assert_agrees(got[key]["data"], tensor, (name, key))
+
+            url = f"{server.url}/v1/models/{name}:predict"
+            columns = {key: nested(tensor) for key, tensor in inputs.items()}
+            answer = post(url, {"signature_name": signature, "inputs": columns})["outputs"]
+            for key, tensor in outputs.items():
+                assert_agrees(answer if len(outputs) == 1 else answer[key], tensor, (name, key))
+
+            rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+            answer = post(url, {"signature_name": signature, "instances": rows})["predictions"]
+            for key, tensor in outputs.items():
+                got = answer if len(outputs) == 1 else [row[key] for row in answer]
+                assert_agrees(got, tensor, (name, key))
+
+
+def test_grpc_answers_are_those_of_the_original_runtime(server, trained, expected, models_python):
+    tensors = sum(len(case["outputs"]) * (2 if case["signature"] == "serving_default" else 1)
+                  for cases in expected.values() for case in cases)
+    assert int(models_python(HERE / "ask_grpc.py", server.grpc, trained / "expected.json").split()[-1]) == tensors
+
+
+def test_metadata_and_bad_values(server):
+    metadata = requests.get(f"{server.url}/v1/models/tf_module/metadata", timeout=10).json()
+    signatures = metadata["metadata"]["signature_def"]["signature_def"]
+    assert signatures["petals"]["inputs"]["name"]["dtype"] == "DT_STRING"
+    metadata = requests.get(f"{server.url}/v2/models/xgb_classes", timeout=10).json()
+    assert metadata["inputs"] == [{"name": "input__0", "datatype": "FP32", "shape": [-1, 4]}]
+    assert metadata["outputs"] == [{"name": "output__0", "datatype": "FP32", "shape": [-1, 3]}]
+
+    bad = requests.post(f"{server.url}/v1/models/xgb_classes:predict", json={"instances": [[1, 2, 3]]}, timeout=10)
+    assert bad.status_code == 400 and "4" in bad.json()["error"]
+    bad = requests.post(f"{server.url}/v1/models/keras_words:predict", json={"instances": [[1, 2]]}, timeout=10)
+    assert bad.status_code == 400
+    assert len(post(f"{server.url}/v1/models/lgb_classes:predict", {"instances": [[5, 3, 1, 0.2]]})["predictions"]) == 1
+
+
+def test_versions_of_a_savedmodel_come_and_go(start, trained, tmp_path):
+    path = tmp_path / "repository"
+    shutil.copytree(trained / "keras_mlp/1", path / "1")
+    server = start(models=[{"name": "m", "path": str(path), "settle_time": "0s"}])
+    for version in (2, 3):
+        partial = path / f".{version}"
+        shutil.copytree(trained / "keras_mlp/1", partial)
+        partial.rename(path / str(version))
+        wait_for(f"version {version}", lambda v=version: server.version_state("m", v) == "ready")
+        body = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
+        assert len(post(f"{server.url}/v1/models/m/versions/{version}:predict", body)["predictions"][0]) == 3
