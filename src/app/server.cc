@@ -390,6 +390,7 @@ class Server {
     options.http2.max_connections = config_.server.limits.max_connections;
     options.http2.read_timeout = config_.server.limits.read_timeout;
     options.http2.write_timeout = config_.server.limits.write_timeout;
+    options.http2.certificates = server_certificates_;
     options.http2.http1_hint =
         StrCat("this port speaks gRPC (HTTP/2) only; REST is at port ", data_server_->port());
     auto server = rpc::GrpcServer::Start(*predictor_, std::move(options));

@@ -32,7 +32,6 @@ constexpr uint64_t kResetBurst = 2000;      // resets by the client: so many at 
 constexpr uint64_t kResetsPerSecond = 200;  // and so many a second from then on
 constexpr milliseconds kGoAwayPatience{250};
 constexpr milliseconds kLinger{500};
-constexpr milliseconds kFirstBytes{10'000};
 
 nghttp2_nv ToNv(std::string_view name, std::string_view value, bool index) {
   nghttp2_nv nv;
@@ -238,6 +237,13 @@ bool Http2Connection::Start() {
   if (nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings, std::size(settings)) != 0)
     return false;
   nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, kConnectionWindow);
+  if (options.certificates) {
+    tls_context_ = static_cast<const CertificatesOfFiles&>(*options.certificates).current();
+    tls_ = std::make_unique<TlsStream>(tls_context_->context.get(), socket_,
+                                       TlsStream::Server::kSide, "h2");
+    if (!tls_->valid()) return false;
+    handshake_done_ = false;
+  }
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.ptr = this;
@@ -247,6 +253,7 @@ bool Http2Connection::Start() {
 void Http2Connection::Close() {
   if (closed_) return;
   closed_ = true;
+  if (tls_ && handshake_done_) tls_->SendCloseNotify();
   epoll_ctl(worker_.epoll(), EPOLL_CTL_DEL, socket_, nullptr);
   ::shutdown(socket_, SHUT_RDWR);
   while (!streams_.empty()) StreamClosed(*streams_.back(), false);
@@ -257,22 +264,89 @@ void Http2Connection::Close() {
 // ------------------------------------------------------------------------------------------------------------------
 
 void Http2Connection::OnEvent(bool readable, bool writable) {
+  if (!handshake_done_ && !Handshake()) return;
   if (writable) Flush();
   if (readable && !closed_) Read();
 }
 
+void Http2Connection::OnTurn() {
+  if (std::exchange(more_to_read_, false)) return Read();
+  Flush();
+}
+
+/// False while it is under way, or when it has failed.
+bool Http2Connection::Handshake() {
+  if (!std::exchange(first_bytes_seen_, true)) {
+    // What is no TLS, as a client that was not told of it, is closed at once instead of waited for.
+    char first = 0;
+    if (::recv(socket_, &first, 1, MSG_PEEK | MSG_DONTWAIT) == 1 && first != 0x16) {
+      worker_.counters().tls_failures.Add(1);
+      Close();
+      return false;
+    }
+  }
+  switch (tls_->Handshake()) {
+    case TlsStream::Outcome::kOk:
+      handshake_done_ = true;
+      first_bytes_seen_ = false;
+      last_read_ = std::chrono::steady_clock::now();
+      worker_.counters().tls_handshakes.Add(1);
+      if (tls_->resumed()) worker_.counters().tls_resumed.Add(1);
+      WatchWritable(false);
+      Flush();
+      if (!closed_) Read();
+      return false;
+    case TlsStream::Outcome::kWantRead:
+      WatchWritable(false);
+      return false;
+    case TlsStream::Outcome::kWantWrite:
+      WatchWritable(true);
+      return false;
+    default:
+      LOG_DEBUG("a TLS handshake failed", {"server", worker_.options().name},
+                {"error", tls_->error()});
+      worker_.counters().tls_failures.Add(1);
+      Close();
+      return false;
+  }
+}
+
+ssize_t Http2Connection::Receive(char* out, size_t room) {
+  if (!tls_) {
+    ssize_t got = ::recv(socket_, out, room, 0);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
+    return got <= 0 ? -1 : got;
+  }
+  size_t total = 0;
+  while (total < room) {
+    size_t bytes = 0;
+    const TlsStream::Outcome outcome = tls_->Read(out + total, room - total, &bytes);
+    total += bytes;
+    if (outcome == TlsStream::Outcome::kOk) continue;
+    if (outcome == TlsStream::Outcome::kWantRead || outcome == TlsStream::Outcome::kWantWrite)
+      break;
+    if (total == 0) return -1;
+    break;  // the end is told by the next call
+  }
+  return static_cast<ssize_t>(total);
+}
+
 void Http2Connection::Read() {
+  if (!handshake_done_) return;
   std::vector<char>& buffer = worker_.read_buffer();
   for (int i = 0; i < kReadsPerTurn; ++i) {
-    ssize_t got = ::recv(socket_, buffer.data(), buffer.size(), 0);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR)) break;
-    if (got <= 0) return Close();
+    ssize_t got = Receive(buffer.data(), buffer.size());
+    if (got < 0) return Close();
+    if (got == 0) break;
     last_read_ = std::chrono::steady_clock::now();
     ping_sent_ = false;
     worker_.counters().bytes_in.Add(static_cast<uint64_t>(got));
-    if (lingering_) continue;
-    if (!Feed(buffer.data(), static_cast<size_t>(got))) return;
+    if (!lingering_ && !Feed(buffer.data(), static_cast<size_t>(got))) return;
     if (static_cast<size_t>(got) < buffer.size()) break;
+  }
+  if (tls_ && (tls_->HasPending() || tls_->ended())) {
+    more_to_read_ = true;
+    StreamHasOutput();
   }
   Flush();
 }
@@ -299,7 +373,7 @@ void Http2Connection::RefuseHttp1() {
       "close\r\ncontent-length: ",
       hint.size() + 1, "\r\n\r\n", hint, "\n");
   [[maybe_unused]] ssize_t sent =
-      ::send(socket_, answer.data(), answer.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+      Send(answer);
   ::shutdown(socket_, SHUT_WR);
   lingering_ = true;
   linger_began_ = last_read_;
@@ -451,16 +525,31 @@ void Http2Connection::Gather() {
   }
 }
 
+ssize_t Http2Connection::Send(std::string_view bytes) {
+  if (!tls_) {
+    ssize_t sent = ::send(socket_, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent < 0) return errno == EAGAIN || errno == EINTR ? 0 : -1;
+    return sent;
+  }
+  size_t total = 0;
+  while (total < bytes.size()) {
+    size_t taken = 0;
+    const TlsStream::Outcome outcome = tls_->Write(bytes.substr(total), &taken);
+    total += taken;
+    if (outcome == TlsStream::Outcome::kOk) continue;
+    if (outcome == TlsStream::Outcome::kWantRead || outcome == TlsStream::Outcome::kWantWrite)
+      break;
+    return -1;
+  }
+  return static_cast<ssize_t>(total);
+}
+
 /// True when the socket has taken everything.
 bool Http2Connection::WriteSome() {
-  ssize_t sent = ::send(socket_, out_.data() + out_sent_, out_.size() - out_sent_,
-                        MSG_DONTWAIT | MSG_NOSIGNAL);
+  const ssize_t sent = Send(std::string_view(out_).substr(out_sent_));
   if (sent < 0) {
-    if (errno != EAGAIN && errno != EINTR) {
-      Close();
-      return false;
-    }
-    sent = 0;
+    Close();
+    return false;
   }
   worker_.counters().bytes_out.Add(static_cast<uint64_t>(sent));
   out_sent_ += static_cast<size_t>(sent);
@@ -469,7 +558,7 @@ bool Http2Connection::WriteSome() {
 }
 
 void Http2Connection::Flush() {
-  if (closed_ || lingering_ || flushing_) return;
+  if (closed_ || lingering_ || flushing_ || !handshake_done_) return;
   flushing_ = true;
   bool all = true;
   try {
@@ -539,9 +628,14 @@ void Http2Connection::OnSweep(Time now) {
     worker_.counters().timeouts.Add(1);
     return Close();
   }
-  if (!first_bytes_seen_ && now - last_read_ >= std::min(kFirstBytes, options.read_timeout)) {
+  if ((!first_bytes_seen_ || !handshake_done_) && now - last_read_ >= options.handshake_timeout) {
     worker_.counters().timeouts.Add(1);
+    if (!handshake_done_) worker_.counters().tls_failures.Add(1);
     return Close();
+  }
+  if (!handshake_done_) {
+    if (worker_.draining() && now - worker_.drain_began() >= kLinger) Close();
+    return;
   }
   // Requests that were on their way when the client read the first GOAWAY have arrived by now.
   if (goaway_soon_ && !goaway_final_ &&

@@ -8,6 +8,8 @@
 
 #include "net/http2_server.h"
 #include "net/http2_worker.h"
+#include "net/tls_context.h"
+#include "net/tls_stream.h"
 
 // Internal to the HTTP/2 server; nghttp2's headers stay in its .cc files.
 
@@ -17,7 +19,7 @@ namespace leadsman::net {
 
 /// One client. Confined to its worker's thread.
 ///
-///   open → draining (GOAWAY said twice: "soon", then "from here on") → lingering (all answered; waits for the client to
+///   (TLS handshake →) open → draining (GOAWAY said twice: "soon", then "from here on") → lingering (all answered; waits for the client to
 ///   close) → closed;   any → closed
 class Http2Connection {
  public:
@@ -30,6 +32,7 @@ class Http2Connection {
   /// False when it could not be set up.
   bool Start();
   void OnEvent(bool readable, bool writable);
+  void OnTurn();  ///< it has been marked dirty
   void OnSweep(Time now);
   /// Sends what there is to send, as far as the socket takes it.
   void Flush();
@@ -53,7 +56,12 @@ class Http2Connection {
  private:
   friend struct Http2Callbacks;  // what nghttp2 calls
 
+  bool Handshake();
   void Read();
+  /// Bytes read, 0 when there are none now, -1 at the end.
+  ssize_t Receive(char* out, size_t room);
+  /// Bytes taken, -1 when the connection is broken.
+  ssize_t Send(std::string_view bytes);
   bool Feed(const char* bytes, size_t size);
   void RefuseHttp1();
   bool WriteSome();
@@ -71,6 +79,10 @@ class Http2Connection {
 
   Http2Worker& worker_;
   const int socket_;
+  std::shared_ptr<const ServerTls> tls_context_;  ///< as it was when the connection began
+  std::unique_ptr<TlsStream> tls_;
+  bool handshake_done_ = true;
+  bool more_to_read_ = false;  ///< TLS has bytes that epoll knows nothing of
   nghttp2_session* session_ = nullptr;
   std::vector<std::shared_ptr<Http2Stream>> streams_;
   std::vector<std::shared_ptr<Http2Stream>> spare_;

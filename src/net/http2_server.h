@@ -14,6 +14,7 @@
 #include "base/status.h"
 #include "net/drainable.h"
 #include "net/http_server.h"
+#include "net/tls_server.h"
 
 namespace leadsman::net {
 
@@ -154,11 +155,15 @@ struct Http2ServerOptions {
   /// A silent connection is asked for a sign of life this often, and closed when none comes for keepalive_timeout.
   std::chrono::milliseconds keepalive_interval{120'000};
   std::chrono::milliseconds keepalive_timeout{20'000};
+  /// With it the server speaks TLS alone, ALPN h2; as of HttpServerOptions.
+  std::shared_ptr<ServerCertificates> certificates;
+  std::chrono::milliseconds handshake_timeout{
+      10'000};  ///< for the TLS handshake, or the first bytes without
   /// Said to a client that speaks HTTP/1 to this port.
   std::string http1_hint = "this port speaks HTTP/2 only";
 };
 
-/// HTTP/2 with prior knowledge: many streams on a connection, flow control, limits, keepalive, GOAWAY. Connections stay
+/// HTTP/2 with prior knowledge or ALPN: many streams on a connection, flow control, limits, keepalive, GOAWAY. Connections stay
 /// on the thread that accepted them.
 class Http2Server : public DrainableServer {
  public:

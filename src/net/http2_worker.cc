@@ -73,7 +73,7 @@ void Http2Worker::Run() {
 void Http2Worker::RunOnce() {
   epoll_event events[kEvents];
   const Time before = std::chrono::steady_clock::now();
-  auto wait = std::chrono::ceil<milliseconds>(next_sweep_ - before).count();
+  auto wait = dirty_.empty() ? std::chrono::ceil<milliseconds>(next_sweep_ - before).count() : 0;
   int count =
       epoll_wait(epoll_, events, kEvents, static_cast<int>(std::clamp<int64_t>(wait, 0, 1000)));
   for (int i = 0; i < count; ++i) {
@@ -95,16 +95,18 @@ void Http2Worker::RunOnce() {
     FlushDirty();
     next_sweep_ = now + (draining_ ? kDrainSweepInterval : kSweepInterval);
   }
+  std::erase_if(dirty_, [](Http2Connection* connection) { return connection->closed(); });
   buried_.clear();
 }
 
 void Http2Worker::FlushDirty() {
-  // By index: flushing closes streams, whose handlers may send on other connections' streams.
-  for (size_t i = 0; i < dirty_.size(); ++i) {
-    dirty_[i]->dirty = false;
-    if (!dirty_[i]->closed()) dirty_[i]->Flush();
+  // Those that are marked meanwhile have their turn after the events that are there by then.
+  turn_.swap(dirty_);
+  for (Http2Connection* connection : turn_) {
+    connection->dirty = false;
+    if (!connection->closed()) connection->OnTurn();
   }
-  dirty_.clear();
+  turn_.clear();
 }
 
 void Http2Worker::Accept() {
@@ -278,6 +280,9 @@ class Server final : public Http2Server {
       sum.timeouts += s.timeouts.value();
       sum.bytes_in += s.bytes_in.value();
       sum.bytes_out += s.bytes_out.value();
+      sum.tls_handshakes += s.tls_handshakes.value();
+      sum.tls_resumed += s.tls_resumed.value();
+      sum.tls_failures += s.tls_failures.value();
     }
     sum.connections_open = shared_->open.load(std::memory_order_relaxed);
     return sum;

@@ -42,6 +42,7 @@ class Http2Worker : public std::enable_shared_from_this<Http2Worker> {
   };
   struct Stats {
     Counter accepted, refused, requests, bad_requests, timeouts, bytes_in, bytes_out;
+    Counter tls_handshakes, tls_resumed, tls_failures;
   };
 
   /// Takes the listening socket over.
@@ -90,7 +91,7 @@ class Http2Worker : public std::enable_shared_from_this<Http2Worker> {
   int wake_;
   std::vector<std::unique_ptr<Http2Connection>> connections_;
   std::vector<std::unique_ptr<Http2Connection>> buried_;
-  std::vector<Http2Connection*> dirty_;
+  std::vector<Http2Connection*> dirty_, turn_;
   std::vector<char> read_buffer_;
   Stats stats_;
   Time next_sweep_{};
