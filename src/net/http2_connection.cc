@@ -372,8 +372,7 @@ void Http2Connection::RefuseHttp1() {
       "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: "
       "close\r\ncontent-length: ",
       hint.size() + 1, "\r\n\r\n", hint, "\n");
-  [[maybe_unused]] ssize_t sent =
-      Send(answer);
+  [[maybe_unused]] ssize_t sent = Send(answer);
   ::shutdown(socket_, SHUT_WR);
   lingering_ = true;
   linger_began_ = last_read_;

@@ -49,6 +49,20 @@ Status Guarded(std::string_view what, Work work) {
   }
 }
 
+/// Of calls with one request, which is a prediction.
+bool IsUnaryPrediction(MethodKind kind) {
+  switch (kind) {
+    case MethodKind::kV2Infer:
+    case MethodKind::kPredict:
+    case MethodKind::kClassify:
+    case MethodKind::kRegress:
+    case MethodKind::kMultiInference:
+      return true;
+    default:
+      return false;
+  }
+}
+
 Status PastDeadline() {
   return DeadlineExceededError("the call's deadline (grpc-timeout) has passed");
 }
@@ -118,8 +132,7 @@ bool Call::TakeHeaders(Http2Stream& stream) {
 void Call::SendHead(Http2Stream& stream) {
   if (std::exchange(head_sent_, true)) return;
   const std::string& id = prediction_.request_id;
-  const bool has_id = !id.empty() && (method_->kind == MethodKind::kV2Infer ||
-                                      method_->kind == MethodKind::kPredict);
+  const bool has_id = !id.empty() && IsUnaryPrediction(method_->kind);
   Field fields[] = {{":status", "200"},
                     {"content-type", "application/grpc"},
                     {"grpc-accept-encoding", kAccepted},
@@ -180,8 +193,8 @@ void Call::OnBody(Http2Stream& stream) {
 }
 
 void Call::RunUnary(Http2Stream& stream, std::string_view message) {
-  if (method_->kind == MethodKind::kV2Infer || method_->kind == MethodKind::kPredict)
-    return Predict(stream, message);
+  task_ = 0;
+  if (IsUnaryPrediction(method_->kind)) return Predict(stream, message);
   prediction_.request_id.clear();
   if (method_->kind == MethodKind::kWatch) {
     Result<std::string> service = HealthService(message);
@@ -202,7 +215,11 @@ void Call::RunUnary(Http2Stream& stream, std::string_view message) {
   End(stream, OkStatus());
 }
 
-void Call::OnClose(Http2Stream& /*stream*/) { ended_ = true; }
+void Call::OnClose(Http2Stream& /*stream*/) {
+  ended_ = true;
+  // Nobody waits for it any more: out of the queue, unless it is running already.
+  if (busy_) context_->predictor.Cancel(prediction_);
+}
 
 void Call::OnAlarm(Http2Stream& stream) {
   if (ended_) return;
@@ -301,35 +318,52 @@ Status Call::DecodeTfServing(std::string_view message) {
   return tfserving_.Decode(called.signature, called.name, context_->max_message_bytes, prediction_);
 }
 
+Status Call::DecodeExamples(std::string_view message) {
+  if (task_ == 0) {
+    const ExamplesCodec::Kind kind =
+        method_->kind == MethodKind::kClassify  ? ExamplesCodec::Kind::kClassify
+        : method_->kind == MethodKind::kRegress ? ExamplesCodec::Kind::kRegress
+                                                : ExamplesCodec::Kind::kMulti;
+    Status parsed = examples_.Parse(kind, message);
+    if (!parsed.ok()) {
+      Status admitted = context_->predictor.Admit({}, prediction_);
+      return parsed;
+    }
+  }
+  RETURN_IF_ERROR(context_->predictor.Admit(examples_.selector(task_), prediction_));
+  return examples_.Decode(task_, prediction_);
+}
+
 Status Call::Decode(std::string_view message) {
+  if (prediction_.protocol == Protocol::kTfServingGrpc && method_->kind != MethodKind::kPredict) {
+    return DecodeExamples(message);
+  }
   return prediction_.protocol == Protocol::kV2Grpc ? DecodeV2(message) : DecodeTfServing(message);
 }
 
 void Call::Predict(Http2Stream& stream, std::string_view message) {
   const bool unary = method_->kind != MethodKind::kV2StreamInfer;
+  const bool v2 = !unary || method_->kind == MethodKind::kV2Infer;
   prediction_.Reset();
-  prediction_.protocol =
-      method_->kind == MethodKind::kPredict ? Protocol::kTfServingGrpc : Protocol::kV2Grpc;
+  prediction_.protocol = v2 ? Protocol::kV2Grpc : Protocol::kTfServingGrpc;
   prediction_.received = unary ? stream.received() : Now();
   prediction_.deadline = deadline_;
   prediction_.request_bytes = static_cast<uint32_t>(
       std::min<size_t>(unary ? stream.wire_body_bytes() : message.size(), UINT32_MAX));
   Status status = Guarded("decoded", [&] { return Decode(message); });
-  const bool v2_id = client_request_id_.empty() && prediction_.protocol == Protocol::kV2Grpc;
-  TakeRequestId(v2_id ? v2_.id() : std::string_view(client_request_id_));
+  TakeRequestId(client_request_id_.empty() && v2 ? v2_.id() : std::string_view(client_request_id_));
   if (!status.ok()) {
     Finish(std::move(status));
     return Deliver(stream);
   }
   if (prediction_.handle->run_inline) {
-    context_->predictor.Execute(prediction_, [this, &stream] { Complete(&stream); });
+    context_->predictor.Execute(prediction_, [this] { Complete(); });
     return Deliver(stream);
   }
   busy_ = true;
   held_ = stream.shared_from_this();
-  prediction_.cancelled = [this] { return held_->gone(); };
   context_->predictor.Execute(prediction_, [this] {
-    Complete(nullptr);
+    Complete();
     // From here on the stream's thread has the call. `held_` must not be touched by both.
     std::shared_ptr<Http2Stream> held = std::move(held_);
     Http2Stream& posted = *held;
@@ -342,30 +376,33 @@ void Call::Predict(Http2Stream& stream, std::string_view message) {
   });
 }
 
-/// On the thread that ran the model: encodes, into the stream when it runs on the stream's own, and counts.
-void Call::Complete(Http2Stream* stream) {
-  Status status = std::move(prediction_.status);
-  if (status.ok()) {
-    response_.clear();
-    status = Guarded("encoded", [&] {
-      const bool in_stream = method_->kind == MethodKind::kV2StreamInfer;
-      const size_t at = BeginMessage(response_);
-      size_t inner = response_.size();
-      RETURN_IF_ERROR(prediction_.protocol == Protocol::kV2Grpc
-                          ? v2_.Encode(prediction_, response_)
-                          : tfserving_.Encode(prediction_, response_));
-      if (in_stream) {
-        std::string prefix;
-        WireWriter field(prefix);
-        field.Tag(2, WireReader::kBytes);
-        field.Varint(response_.size() - inner);
-        response_.insert(inner, prefix);
-      }
-      EndMessage(response_, at);
-      return OkStatus();
-    });
+Status Call::Encode() {
+  response_.clear();
+  const size_t at = BeginMessage(response_);
+  const size_t begin = response_.size();
+  if (prediction_.protocol == Protocol::kV2Grpc) {
+    RETURN_IF_ERROR(v2_.Encode(prediction_, response_));
+    if (method_->kind == MethodKind::kV2StreamInfer) {  // a field of ModelStreamInferResponse
+      std::string head;
+      WireWriter field(head);
+      field.Tag(2, WireReader::kBytes);
+      field.Varint(response_.size() - begin);
+      response_.insert(begin, head);
+    }
+  } else if (method_->kind == MethodKind::kPredict) {
+    RETURN_IF_ERROR(tfserving_.Encode(prediction_, response_));
+  } else {
+    RETURN_IF_ERROR(examples_.EncodeTask(task_, prediction_));
+    examples_.Encode(response_);
   }
-  static_cast<void>(stream);
+  EndMessage(response_, at);
+  return OkStatus();
+}
+
+/// On the thread that ran the model.
+void Call::Complete() {
+  Status status = std::move(prediction_.status);
+  if (status.ok()) status = Guarded("encoded", [this] { return Encode(); });
   Finish(std::move(status));
 }
 
@@ -388,6 +425,10 @@ void Call::Deliver(Http2Stream& stream) {
   if (ended_) return;
   if (method_->kind == MethodKind::kV2StreamInfer) return DeliverToStream(stream);
   if (!status_.ok()) return End(stream, status_);
+  if (method_->kind == MethodKind::kMultiInference && task_ + 1 < examples_.task_count()) {
+    ++task_;
+    return Predict(stream, {});
+  }
   SendHead(stream);
   stream.SendBody(response_);
   End(stream, OkStatus());

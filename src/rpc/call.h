@@ -8,6 +8,7 @@
 #include "net/http2_server.h"
 #include "rpc/grpc_call.h"
 #include "rpc/services.h"
+#include "rpc/tfs_examples.h"
 #include "rpc/tfs_predict.h"
 #include "rpc/v2_infer.h"
 #include "serving/predictor.h"
@@ -42,7 +43,9 @@ class Call {
   Status Decode(std::string_view message);
   Status DecodeTfServing(std::string_view message);
   Status DecodeV2(std::string_view message);
-  void Complete(net::Http2Stream* stream);
+  Status DecodeExamples(std::string_view message);
+  Status Encode();
+  void Complete();
   void Finish(Status status);
   void Deliver(net::Http2Stream& stream);
   void DeliverToStream(net::Http2Stream& stream);
@@ -61,6 +64,8 @@ class Call {
   PredictionCall prediction_;
   ModelInferCodec v2_;
   PredictCodec tfserving_;
+  ExamplesCodec examples_;
+  size_t task_ = 0;  ///< of `examples_`
   Status status_;
   std::string response_;  ///< the encoded message, without prefix; for answers from the pool
   std::shared_ptr<net::Http2Stream> held_;

@@ -31,9 +31,6 @@ constexpr char kNoStatistics[] =
 constexpr char kNoRepository[] =
     "the model repository extension is not supported over gRPC by this server; versions are loaded "
     "as its configuration says";
-constexpr char kNoExamples[] =
-    "the APIs of tf.Example (Classify, Regress, MultiInference) are not supported over gRPC by "
-    "this server; use Predict";
 constexpr char kNoReload[] =
     "HandleReloadConfigRequest is not supported by this server; change its configuration file and "
     "send SIGHUP";
@@ -61,9 +58,9 @@ constexpr Method kMethods[] = {
     {V2 "TraceSetting", MethodKind::kUnary, Unsupported<kNoTrace>},
     {V2 "LogSettings", MethodKind::kUnary, Unsupported<kNoLog>},
     {PREDICTION "GetModelMetadata", MethodKind::kUnary, GetModelMetadata},
-    {PREDICTION "Classify", MethodKind::kUnary, Unsupported<kNoExamples>},
-    {PREDICTION "Regress", MethodKind::kUnary, Unsupported<kNoExamples>},
-    {PREDICTION "MultiInference", MethodKind::kUnary, Unsupported<kNoExamples>},
+    {PREDICTION "Classify", MethodKind::kClassify},
+    {PREDICTION "Regress", MethodKind::kRegress},
+    {PREDICTION "MultiInference", MethodKind::kMultiInference},
     {MODEL "GetModelStatus", MethodKind::kUnary, GetModelStatus},
     {MODEL "HandleReloadConfigRequest", MethodKind::kUnary, Unsupported<kNoReload>},
     {"/grpc.health.v1.Health/Check", MethodKind::kUnary, CheckHealth},

@@ -30,8 +30,11 @@ enum class MethodKind {
   kV2Infer,        ///< ModelInfer
   kV2StreamInfer,  ///< ModelStreamInfer
   kPredict,        ///< PredictionService.Predict
-  kWatch,          ///< Health.Watch
-  kReflection,     ///< ServerReflection.ServerReflectionInfo
+  kClassify,
+  kRegress,
+  kMultiInference,
+  kWatch,       ///< Health.Watch
+  kReflection,  ///< ServerReflection.ServerReflectionInfo
 };
 struct Method {
   std::string_view path;  ///< "/package.Service/Method"

@@ -95,8 +95,11 @@ GrpcClient::GrpcClient(uint16_t port, Options options) : impl_(std::make_unique<
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetMaxReceiveMessageSize(options.max_receive_bytes);
   if (options.gzip) impl_->compression = GRPC_COMPRESS_GZIP;
-  impl_->channel = grpc::CreateCustomChannel(StrCat("127.0.0.1:", port),
-                                             grpc::InsecureChannelCredentials(), arguments);
+  std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::InsecureChannelCredentials();
+  if (!options.authorities.empty()) {
+    credentials = grpc::SslCredentials({options.authorities, options.key, options.certificate});
+  }
+  impl_->channel = grpc::CreateCustomChannel(StrCat("127.0.0.1:", port), credentials, arguments);
   impl_->stub = std::make_unique<grpc::GenericStub>(impl_->channel);
 }
 GrpcClient::~GrpcClient() = default;

@@ -24,6 +24,8 @@ class GrpcClient {
   struct Options {
     bool gzip = false;
     int max_receive_bytes = -1;
+    std::string authorities;       ///< PEM; then the channel is TLS
+    std::string certificate, key;  ///< PEM, of the client
   };
   GrpcClient(uint16_t port, Options options);
   explicit GrpcClient(uint16_t port) : GrpcClient(port, Options()) {}
