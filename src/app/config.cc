@@ -146,6 +146,35 @@ const schema::Struct<Config::Plugins>& PluginsSchema() {
   return table;
 }
 
+const schema::Struct<Config::PythonBackend>& PythonBackendSchema() {
+  using Python = Config::PythonBackend;
+  static const auto table = [] {
+    schema::Struct<Python> s(
+        "PythonBackend",
+        "Models that run in Python worker processes (formats sklearn, mlflow, keras, python); see "
+        "docs/python-models.md.");
+    s.Field("enabled", &Python::enabled, schema::Boolean(),
+            "false: no model of these formats is loaded. Loading a pickle or a script runs what is "
+            "in it.");
+    s.Field("interpreter", &Python::interpreter, schema::Text(),
+            "A path, or a name in PATH; empty = $LEADSMAN_PYTHON_WORKER, else python3. A model's "
+            "runtime option "
+            "python goes before it.");
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<Config::Backends>& BackendsSchema() {
+  static const auto table = [] {
+    schema::Struct<Config::Backends> s("Backends", "Settings of single model runtimes.");
+    s.Nested("python", &Config::Backends::python, PythonBackendSchema(),
+             "Python worker processes.");
+    return s;
+  }();
+  return table;
+}
+
 schema::TypePtr<LogLevel> LogLevelType() {
   return schema::Enum<LogLevel>({{"debug", LogLevel::kDebug},
                                  {"info", LogLevel::kInfo},
@@ -360,6 +389,7 @@ const schema::Struct<Config>& ConfigSchema() {
             "with the process. Relative "
             "to the configuration file.");
     s.Nested("plugins", &Config::plugins, PluginsSchema(), "Model runtimes.");
+    s.Nested("backends", &Config::backends, BackendsSchema(), "Settings of single model runtimes.");
     s.Nested("log", &Config::log, LogSchema(), "The log.");
     s.Nested("monitor", &Config::monitor, MonitorOptionsSchema(),
              "The monitor of the whole process.");
@@ -400,6 +430,9 @@ Result<Config> LoadConfigFile(const std::string& path) {
     tls->key_file = MadeRelativeTo(folder, tls->key_file);
     tls->client_ca_file = MadeRelativeTo(folder, tls->client_ca_file);
   }
+  // A name without a slash is looked up in PATH.
+  std::string& interpreter = config.backends.python.interpreter;
+  if (interpreter.find('/') != std::string::npos) interpreter = MadeRelativeTo(folder, interpreter);
   for (Config::Model& model : config.models)
     model.model.path = MadeRelativeTo(folder, model.model.path);
   return config;
@@ -434,6 +467,7 @@ ReloadedConfig MergeReloaded(const Config& running, Config next, bool has_monito
   keep("admin", [](Config& to, const Config& from) { to.admin = from.admin; });
   keep("data_dir", [](Config& to, const Config& from) { to.data_dir = from.data_dir; });
   keep("plugins", [](Config& to, const Config& from) { to.plugins = from.plugins; });
+  keep("backends", [](Config& to, const Config& from) { to.backends = from.backends; });
   keep("monitor", [](Config& to, const Config& from) { to.monitor = from.monitor; });
   keep("lifecycle", [](Config& to, const Config& from) { to.lifecycle = from.lifecycle; });
   keep("plain", [](Config& to, const Config& from) { to.plain = from.plain; });

@@ -53,6 +53,13 @@ struct Config {
     std::vector<std::string>
         runtime_dirs;  ///< where the runtimes' libraries lie; empty: the usual places
   };
+  struct PythonBackend {
+    bool enabled = true;
+    std::string interpreter;  ///< empty: $LEADSMAN_PYTHON_WORKER, else python3
+  };
+  struct Backends {
+    PythonBackend python;
+  };
   enum class LogFormat { kText, kJson };
   struct Log {
     LogLevel level = LogLevel::kInfo;
@@ -74,6 +81,7 @@ struct Config {
   std::string data_dir =
       "leadsman-data";  ///< journal.db and monitor.db; empty: in memory, gone with the process
   Plugins plugins;
+  Backends backends;
   Log log;
   MonitorOptions monitor;  ///< its `database` is not read from the file
   LifecycleManager::Options lifecycle;

@@ -20,6 +20,8 @@
 #include "app/monitor_source.h"
 #include "app/version.h"
 #include "backend/plugin_host.h"
+#include "backend/python/metrics.h"
+#include "backend/python/python_backend.h"
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
@@ -54,6 +56,16 @@ constexpr std::chrono::milliseconds kFileCheck = 2s;
 std::string Environment(const char* name) {
   const char* value = std::getenv(name);
   return value != nullptr ? value : "";
+}
+
+std::map<std::string, std::string> EnvironmentMap() {
+  std::map<std::string, std::string> map;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view text(*entry);
+    const size_t sign = text.find('=');
+    if (sign != std::string_view::npos) map.emplace(text.substr(0, sign), text.substr(sign + 1));
+  }
+  return map;
 }
 
 std::string BinaryDir() {
@@ -199,6 +211,7 @@ class Server {
     if (!config_.plugins.dirs.empty()) plugins.plugin_dirs = config_.plugins.dirs;
     if (!config_.plugins.runtime_dirs.empty()) plugins.runtime_dirs = config_.plugins.runtime_dirs;
     LoadBackends(plugins, backends_);
+    RegisterPython(plugins.plugin_dirs);
 
     RETURN_IF_ERROR(PrepareDataDir());
     std::map<std::string, MonitorConfig> monitored = MonitoringOf(config_);
@@ -238,6 +251,27 @@ class Server {
     if (rollouts_) rollouts_->Start();
     lifecycle_->Start();
     return OkStatus();
+  }
+
+  /// Starts nothing: a machine without Python finds out when it is given a model of Python.
+  void RegisterPython(const std::vector<std::string>& plugin_dirs) {
+    if (!config_.backends.python.enabled) {
+      python::PythonHost::RegisterMissing(
+          backends_,
+          UnimplementedError("models of Python are turned off: backends.python.enabled is false"));
+      return;
+    }
+    python::PythonOptions options;
+    options.plugin_dirs = plugin_dirs;
+    options.environment = EnvironmentMap();
+    options.interpreter = config_.backends.python.interpreter;
+    if (options.interpreter.empty()) options.interpreter = Environment("LEADSMAN_PYTHON_WORKER");
+    if (options.interpreter.empty()) options.interpreter = "python3";
+    python_ = python::PythonHost::Create(clock_, std::move(options));
+    python_->Register(backends_);
+    for (auto& registration : python::RegisterPythonMetrics(*python_, registry_)) {
+      registrations_.push_back(std::move(registration));
+    }
   }
 
   Status PrepareDataDir() {
@@ -410,6 +444,7 @@ class Server {
   Clock& clock_ = SystemClock();
   Registry registry_;
   BackendRegistry backends_;
+  std::shared_ptr<python::PythonHost> python_;  ///< null when turned off
   NullSink null_sink_;
   std::unique_ptr<Monitor> monitor_;
   std::unique_ptr<LifecycleManager> lifecycle_;

@@ -92,7 +92,7 @@ std::vector<ConformanceCase> Cases() {
                    [] { return PythonBackendForTest("python"); },
                    kTestData + "/python",
                    "linear.py",
-                   "broken.py",
+                   "no_predict.py",
                    {{{"x", DataType::kFp32, {-1, 2}}},
                     {{"y", DataType::kFp32, {-1, 3}}, {"word", DataType::kBytes, {-1}}}},
                    floats("x", 2)});

@@ -46,6 +46,7 @@ def _load(channel, wanted):
         raise missing_module(error) from None
     from .models import load
     from .serve import Runner
+    _limit_memory(wanted["max_memory"])
     if not os.path.exists(wanted["path"]):
         raise WorkerError(5, f"there is no {wanted['model_file']} in the version's folder")
     model = load(wanted)
@@ -57,6 +58,17 @@ def _load(channel, wanted):
     channel.responses[:len(answer)] = answer
     runner.loaded = (LOADED, len(answer))
     return runner
+
+
+def _limit_memory(limit):
+    """The server looks at the memory from time to time; this is for what grows faster. It counts what is set aside, too,
+    of which libraries set much aside that they never use: hence the room."""
+    if limit > 0:
+        import resource
+        most = 2 * limit + (1 << 30)
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        if hard == resource.RLIM_INFINITY or hard > most:
+            resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
 def missing_module(error):

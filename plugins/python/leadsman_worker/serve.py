@@ -26,20 +26,24 @@ class Runner:
             if kind != RUN:
                 break
             try:
-                written = write(run(read(count, size)))
-                if getpid() != pid:
-                    os._exit(70)  # a child that the model forked and let return: there is one worker on this channel
+                try:
+                    values = run(read(count, size))
+                finally:
+                    if getpid() != pid:
+                        os._exit(70)  # a child that the model forked and let return here: the channel is its parent's
+                written = write(values)
                 send(pack(DONE, outputs, number, written, 0))
-            except EOFError:
-                break
+            except (EOFError, ConnectionError):
+                return
             except BaseException as error:
-                if getpid() != pid:
-                    os._exit(70)
                 failure = _run_failure(error)
                 if failure is not error:
                     log_error(error)
                 writer.forget()
-                channel.send_failure(number, failure.code, str(failure))
+                try:
+                    channel.send_failure(number, failure.code, str(failure))
+                except OSError:
+                    return  # the model closed the channel, or the server has gone
                 del error, failure
         self.model.close()
 

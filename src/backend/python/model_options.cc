@@ -22,7 +22,8 @@ const schema::Struct<ModelOptions>& ModelOptionsSchema() {
             "A worker that has not loaded the model after this long is ended, and the load has "
             "failed.");
     s.Field("call_timeout", &ModelOptions::call_timeout, schema::Time<milliseconds>(1ms, 24h),
-            "Deadline of a request that brings none.");
+            "For calls without a deadline: warm-up. Requests have server.request_timeout when they "
+            "bring none.");
     s.Field("hang_timeout", &ModelOptions::hang_timeout, schema::Time<milliseconds>(1ms, 24h),
             "A worker that is still busy with a request after this long, and after the request's "
             "deadline, is ended "

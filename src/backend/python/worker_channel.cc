@@ -137,14 +137,14 @@ WorkerChannel::CallResult WorkerChannel::Run(const Signature& signature,
   if (layout->total_bytes > requests_.size()) {
     Status grown = Grow(requests_, layout->total_bytes);
     if (!grown.ok()) return {CallEnd::kAnswered, std::move(grown)};
-    if (!SendRegion(0, requests_)) return {CallEnd::kBroken, Gone()};
+    if (!SendRegion(0, requests_)) return {CallEnd::kNotSent, Gone()};
   }
   WriteInputs(signature, inputs, *layout, requests_.bytes());
   const Message run{.kind = MessageKind::kRun,
                     .count = static_cast<uint16_t>(layout->count),
                     .number = ++number_,
                     .a = layout->head_bytes};
-  if (!Send(run)) return {CallEnd::kBroken, Gone()};
+  if (!Send(run)) return {CallEnd::kNotSent, Gone()};
   return Answer(signature, deadline, out);
 }
 

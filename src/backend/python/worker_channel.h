@@ -15,6 +15,7 @@ namespace leadsman::python {
 /// How one call ended, for the worker: may it be used again?
 enum class CallEnd {
   kAnswered,  ///< yes; the call itself may have failed
+  kNotSent,   ///< no: it had gone before it was asked, so another one may be
   kLate,      ///< the deadline passed and the worker still computes: not before ReadLate says so
   kBroken,    ///< it has gone, or said something that makes no sense
 };

@@ -12,7 +12,8 @@ namespace {
 
 using namespace std::chrono_literals;  // NOLINT: literals
 
-constexpr Duration kTick = 200ms;
+constexpr Duration kMemoryTick = 200ms;  ///< of a model that has a limit
+constexpr Duration kIdleTick = 2s;
 /// A worker that served this long had no trouble starting: its end begins a new count.
 constexpr Duration kProvenAfter = 60s;
 constexpr Duration kFirstDelay = 500ms;
@@ -97,7 +98,9 @@ struct WorkerPool::State : std::enable_shared_from_this<WorkerPool::State> {
   void OnStarting(const WorkerPtr& worker, const Message& message);
   void OnReady(const WorkerPtr& worker);
   void OnExit(const WorkerPtr& worker);
-  void OnTick();
+  void Tick();
+  void LookAtAll();
+  void LookAtAllAt(SteadyTime time);
   void LookAt(const WorkerPtr& worker, SteadyTime now);
   void Retire(const WorkerPtr& worker);
   void BeginStop();
@@ -179,6 +182,7 @@ void WorkerPool::State::StartWorker(size_t slot, bool as_successor) {
   }
   MutexLock lock(mutex);
   if (status.ok()) {
+    LookAtAllAt(worker->since + settings.options.load_timeout);
     (as_successor ? slots[slot].successor : slots[slot].current) = worker;
     all.push_back(std::move(worker));
     return;
@@ -298,6 +302,7 @@ void WorkerPool::State::Retire(const WorkerPtr& worker) {
   worker->phase = Phase::kRetiring;
   worker->end_reason = EndReason::kRetired;
   worker->end_at = clock.SteadyNow() + settings.options.close_timeout;
+  LookAtAllAt(worker->end_at);
   worker->channel.SendQuit();
 }
 
@@ -407,18 +412,33 @@ void WorkerPool::State::CheckMemory(const WorkerPtr& worker) {
   }
 }
 
-void WorkerPool::State::OnTick() {
+void WorkerPool::State::LookAtAll() {
   std::vector<WorkerPtr> workers;
   {
     MutexLock lock(mutex);
-    if (stopping && all.empty()) return;
     workers = all;
   }
   const SteadyTime now = clock.SteadyNow();
   for (const WorkerPtr& worker : workers) LookAt(worker, now);
-  loop.At(now + kTick, [weak = weak_from_this()] {
-    if (auto self = weak.lock()) self->OnTick();
+}
+
+void WorkerPool::State::LookAtAllAt(SteadyTime time) {
+  loop.At(time, [weak = weak_from_this()] {
+    if (auto self = weak.lock()) self->LookAtAll();
   });
+}
+
+/// Memory is looked at now and then; everything else has a time of its own.
+void WorkerPool::State::Tick() {
+  LookAtAll();
+  {
+    MutexLock lock(mutex);
+    if (stopping) return;
+  }
+  loop.At(clock.SteadyNow() + (settings.options.max_memory > 0 ? kMemoryTick : kIdleTick),
+          [weak = weak_from_this()] {
+            if (auto self = weak.lock()) self->Tick();
+          });
 }
 
 void WorkerPool::State::LookAt(const WorkerPtr& worker, SteadyTime now) {
@@ -560,6 +580,7 @@ void WorkerPool::State::Release(const WorkerPtr& worker, CallEnd end, SteadyTime
           {
             MutexLock again(self->mutex);
             if (worker->phase != Phase::kLate) return;
+            self->LookAtAllAt(worker->end_at);
           }
           if (self->loop.Watch(worker->channel.fd(),
                                [raw = self.get(), worker] { raw->OnChannel(worker); }))
@@ -568,6 +589,7 @@ void WorkerPool::State::Release(const WorkerPtr& worker, CallEnd end, SteadyTime
           self->End(*worker, EndReason::kHang);
         });
         return;
+      case CallEnd::kNotSent:
       case CallEnd::kBroken:
         worker->phase = Phase::kEnding;
         End(*worker, EndReason::kProtocol);
@@ -661,7 +683,7 @@ Status WorkerPool::Start(const std::atomic<bool>* cancel) {
   state.loop.Post([self = state_] {
     for (size_t i = 0; i < static_cast<size_t>(self->settings.options.instances); ++i)
       self->StartWorker(i, false);
-    self->OnTick();
+    self->Tick();
   });
   MutexLock lock(state.mutex);
   for (;;) {
@@ -679,13 +701,15 @@ Status WorkerPool::Start(const std::atomic<bool>* cancel) {
 Status WorkerPool::Call(const Signature& signature, std::span<const TensorView> inputs,
                         SteadyTime deadline, OutputBuffer& out) {
   State& state = *state_;
-  ASSIGN_OR_RETURN(WorkerPtr worker, state.Acquire(deadline));
-  const SteadyTime began = state.clock.SteadyNow();
-  WorkerChannel::CallResult result = worker->channel.Run(signature, inputs, deadline, out);
-  if (result.end == CallEnd::kBroken)
-    result.status = state.WhyBroken(worker, std::move(result.status));
-  state.Release(worker, result.end, began);
-  return std::move(result.status);
+  for (;;) {
+    ASSIGN_OR_RETURN(WorkerPtr worker, state.Acquire(deadline));
+    const SteadyTime began = state.clock.SteadyNow();
+    WorkerChannel::CallResult result = worker->channel.Run(signature, inputs, deadline, out);
+    if (result.end == CallEnd::kBroken)
+      result.status = state.WhyBroken(worker, std::move(result.status));
+    state.Release(worker, result.end, began);
+    if (result.end != CallEnd::kNotSent) return std::move(result.status);
+  }
 }
 
 PoolVitals WorkerPool::GetVitals() const {

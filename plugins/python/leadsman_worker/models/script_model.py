@@ -5,11 +5,12 @@ import sys
 
 from ..channel import INTERNAL, INVALID_ARGUMENT, WorkerError
 from ..tensors import Spec
+from . import add_to_path
 from .model import Model, declared
 
 
 def load(wanted):
-    sys.path.insert(0, wanted["directory"])
+    add_to_path(wanted["directory"])
     module = _import(wanted["path"], wanted["model_file"])
     predict = _function(module, "predict", wanted)
     if predict is None:

@@ -1,11 +1,11 @@
 """scikit-learn and whatever else has a predict(): a pickle or a joblib file."""
 import os
 import pickle
-import sys
 import warnings
 
 from ..channel import FAILED_PRECONDITION, INVALID_ARGUMENT, WorkerError
 from ..tensors import Spec, spec_of_array
+from . import add_to_path
 from .model import Model, declared
 
 _METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function", "transform", "score_samples")
@@ -13,7 +13,7 @@ _METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function"
 
 def load(wanted):
     # Classes that were pickled from a module of the user's own: it may lie beside the pickle.
-    sys.path.insert(0, wanted["directory"])
+    add_to_path(wanted["directory"])
     estimator = unpickle(wanted["path"], wanted["model_file"])
     return wrap(estimator, wanted)
 

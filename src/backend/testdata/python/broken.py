@@ -1,2 +1,0 @@
-inputs = [("x", "FP32", [-1, 2])
-def predict(

@@ -1,0 +1,225 @@
+"""Models in Python worker processes: answers equal to Python's own, and a server that does not care what a worker does."""
+import concurrent.futures
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+from conftest import BINARY, MODELS_PYTHON, ROOT, wait_for
+
+HERE = Path(__file__).parent
+NAUGHTY = ROOT / "src/backend/testdata/python/naughty.py"
+
+
+def manifest(folder, model_format, model_file):
+    """Written last, as a careful job does."""
+    files = [{"path": str(path.relative_to(folder)), "size_bytes": path.stat().st_size,
+              "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+             for path in sorted(folder.rglob("*")) if path.is_file()]
+    (folder / "manifest.json").write_text(json.dumps({
+        "schema_version": 1, "name": folder.parent.name, "version": int(folder.name), "format": model_format,
+        "model_file": model_file, "files": files, "created_at": "2026-01-01T00:00:00Z"}))
+
+
+def release_script(repository, name, source, version=1, files=()):
+    folder = repository / name / str(version)
+    folder.mkdir(parents=True)
+    (folder / "model.py").write_text(source)
+    for file, text in files:
+        (folder / file).write_text(text)
+    manifest(folder, "python", "model.py")
+    return str(folder.parent)
+
+
+def infer(server, model, inputs, timeout=30, **parameters):
+    return requests.post(f"{server.url}/v2/models/{model}/infer", json={"inputs": inputs, **parameters}, timeout=timeout)
+
+
+def outputs_of(answer):
+    assert answer.status_code == 200, answer.text
+    return {o["name"]: np.array(o["data"]).reshape(o["shape"]) for o in answer.json()["outputs"]}
+
+
+def ask(server, what, model="naughty", timeout=30):
+    return infer(server, model, [{"name": "what", "datatype": "BYTES", "shape": [1], "data": [what]}], timeout)
+
+
+def said(server, what, model="naughty"):
+    answer = ask(server, what, model)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["outputs"][0]["data"][0]
+
+
+def alive(pid):
+    return Path(f"/proc/{pid}").exists()
+
+
+def metric(server, name, **labels):
+    for line in server.get("/metrics").text.splitlines():
+        if line.startswith(name + "{") and all(f'{k}="{v}"' for k, v in labels.items() if f'{k}="{v}"' in line):
+            if all(f'{k}="{v}"' in line for k, v in labels.items()):
+                return float(line.split()[-1])
+    return None
+
+
+FORMATS = {"pickled": ("sklearn", "model.pkl"), "joblibbed": ("sklearn", "model.joblib"), "columns": ("mlflow", "MLmodel"),
+           "tensors": ("mlflow", "MLmodel"), "unsigned": ("mlflow", "MLmodel"), "keras3": ("keras", "model.keras"),
+           "hdf5": ("keras", "model.h5")}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, models_python):
+    folder = tmp_path_factory.mktemp("python-models")
+    models_python(HERE / "make_python_models.py", folder, timeout=240)
+    for name, (model_format, model_file) in FORMATS.items():
+        manifest(folder / name / "1", model_format, model_file)
+    return folder
+
+
+def test_answers_are_pythons_own(start, made):
+    expected = json.loads((made / "expected.json").read_text())
+    assert expected.keys() == FORMATS.keys()
+    server = start(ready=False, backends={"python": {"interpreter": str(MODELS_PYTHON)}},
+                   models=[{"name": name, "path": str(made / name)} for name in FORMATS])
+    for name, case in expected.items():
+        def settled(name=name):
+            states = {v["state"]: v for v in server.model(name)["versions"]}
+            assert "failed" not in states, states
+            return "ready" in states
+        wait_for(name, settled, timeout=150, every=0.1)
+        got = outputs_of(infer(server, name, case["inputs"]))
+        assert got.keys() == case["outputs"].keys(), name
+        for output, values in case["outputs"].items():
+            if isinstance(values[0], str):
+                assert got[output].tolist() == values, name
+            else:
+                np.testing.assert_allclose(got[output], np.array(values), rtol=1e-6, atol=1e-6, err_msg=name)
+    # Single rows by TensorFlow Serving's protocol, from the same workers.
+    row = expected["pickled"]["inputs"][0]["data"][:4]
+    answer = requests.post(server.url + "/v1/models/pickled:predict", json={"instances": [row]}, timeout=30)
+    assert answer.status_code == 200, answer.text
+    # NaN is what scikit-learn's linear models refuse; that is the client's to mend.
+    answer = infer(server, "columns", [{"name": "size", "datatype": "FP64", "shape": [1], "data": [1.0]},
+                                       {"name": "count", "datatype": "INT64", "shape": [1], "data": [1]},
+                                       {"name": "colour", "datatype": "BYTES", "shape": [2], "data": ["red", "blue"]}])
+    assert answer.status_code == 400 and "not of one length" in answer.text, answer.text
+    assert metric(server, "leadsman_python_workers", model="pickled", state="ready") == 1
+
+
+def document_blocks():
+    text = (ROOT / "docs/python-models.md").read_text()
+    return dict(re.findall(r"<!-- test: (\S+) -->\n```\w+\n(.*?)```", text, re.DOTALL))
+
+
+def test_the_documents_example_runs_word_by_word(start, tmp_path):
+    blocks = document_blocks()
+    folder = tmp_path / "repository/lengths/1"
+    folder.mkdir(parents=True)
+    for file in ("model.py", "units.json"):
+        (folder / file).write_text(blocks[file])
+    manifest(folder, "python", "model.py")
+    path = tmp_path / "leadsman.yaml"
+    path.write_text(blocks["leadsman.yaml"])
+    checked = subprocess.run([str(BINARY), "config", "check", str(path)], capture_output=True, text=True, timeout=30, check=False)
+    assert checked.returncode == 0, checked.stderr
+    server = start(backends={"python": {"interpreter": sys.executable}}, models=[
+        {"name": "lengths", "path": str(folder.parent),
+         "runtime_options": {"option.default_unit": "in"}}])
+    length = {"name": "length", "datatype": "FP64", "shape": [2], "data": [1, 2]}
+    got = outputs_of(infer(server, "lengths", [length]))
+    np.testing.assert_allclose(got["centimetres"], [2.54, 5.08])
+    assert got["source"].tolist() == ["in", "in"]
+    got = outputs_of(infer(server, "lengths", [length, {"name": "unit", "datatype": "BYTES", "shape": [2], "data": ["cm", "in"]}]))
+    np.testing.assert_allclose(got["centimetres"], [1, 5.08])
+    answer = infer(server, "lengths", [length, {"name": "unit", "datatype": "BYTES", "shape": [2], "data": ["cm", "ell"]}])
+    assert answer.status_code == 400 and "unknown unit ell; known are cm, in" in answer.text, answer.text
+    assert {p.name for p in folder.iterdir()} == {"model.py", "units.json", "manifest.json"}
+
+
+@pytest.fixture
+def naughty(start, repository):
+    def _naughty(server=None, **options):
+        path = release_script(repository, "naughty", NAUGHTY.read_text())
+        return start(backends={"python": {"interpreter": sys.executable}}, server=server or {},
+                     models=[{"name": "naughty", "path": path, "runtime_options": options}])
+    return _naughty
+
+
+def test_workers_killed_under_load_cost_their_own_requests_only(naughty):
+    server = naughty(instances="2")
+    stop, outcomes, wrong = threading.Event(), {}, []
+
+    def client(number):
+        with requests.Session() as session:
+            count = 0
+            while not stop.is_set():
+                count += 1
+                text = f"{number}.{count}"
+                answer = session.post(f"{server.url}/v2/models/naughty/infer", timeout=30, json={"inputs": [
+                    {"name": "what", "datatype": "BYTES", "shape": [1], "data": ["echo " + text]}]})
+                outcomes[answer.status_code] = outcomes.get(answer.status_code, 0) + 1
+                if answer.status_code == 200 and answer.json()["outputs"][0]["data"] != [text]:
+                    wrong.append(answer.text)
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        clients = [pool.submit(client, i) for i in range(4)]
+        try:
+            for i in range(4):
+                wait_for("two workers", lambda: metric(server, "leadsman_python_workers", model="naughty", state="ready") == 2)
+                if i % 2:
+                    os.kill(int(said(server, "pid")), signal.SIGKILL)
+                else:
+                    assert ask(server, "segv").status_code == 500
+        finally:
+            stop.set()
+        for future in clients:
+            future.result(40)
+    assert not wrong
+    assert outcomes[200] > 100 and outcomes.keys() <= {200, 500}, outcomes
+    assert outcomes.get(500, 0) <= 4, outcomes  # at most the one that the killed worker was at
+    assert metric(server, "leadsman_python_worker_restarts_total", model="naughty", reason="crash") == 4
+
+
+def test_a_hang_is_told_in_the_status_and_mended(naughty):
+    server = naughty(server={"request_timeout": "1s"}, hang_timeout="3s")
+    worker = said(server, "pid")
+    answer = ask(server, "hang")
+    assert answer.status_code in (500, 503, 504) and "did not answer before the request's deadline" in answer.text, answer.text
+    status = server.cli("status")
+    assert status.returncode == 0 and "whose deadline has passed" in status.stdout, status.stdout + status.stderr
+    wait_for("the next worker", lambda: ask(server, "pid").status_code == 200)
+    assert said(server, "pid") != worker and not alive(worker)
+    assert metric(server, "leadsman_python_worker_restarts_total", model="naughty", reason="hang") == 1
+
+
+def test_no_process_outlives_the_server(naughty):
+    server = naughty()
+    worker, orphan = said(server, "pid"), said(server, "daemon")
+    assert alive(worker) and alive(orphan)
+    server.kill()
+    wait_for("the end of the worker and of what it started", lambda: not alive(worker) and not alive(orphan))
+
+
+def test_without_python_the_other_models_serve(start, repository):
+    import models
+    models.release(repository, "digits", 1, models.classifier())
+    path = release_script(repository, "script", NAUGHTY.read_text())
+    server = start(ready=False, backends={"python": {"interpreter": "/nowhere/python3"}}, models=[
+        {"name": "digits", "path": str(repository / "digits")},
+        {"name": "script", "path": path, "load_retries": 0}])
+    wait_for("digits", lambda: server.version_state("digits", 1) == "ready")
+    wait_for("script to fail", lambda: server.version_state("script", 1) == "failed")
+    assert "/nowhere/python3" in json.dumps(server.model("script"))
+    answer = ask(server, "echo", model="script")
+    assert answer.status_code in (404, 503), answer.text
+    off = start(ready=False, backends={"python": {"enabled": False}}, models=[{"name": "script", "path": path}])
+    wait_for("script to fail", lambda: off.version_state("script", 1) == "failed")
+    assert "backends.python.enabled" in json.dumps(off.model("script"))
