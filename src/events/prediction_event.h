@@ -42,6 +42,12 @@ struct PredictionEvent {
   uint32_t request_bytes = 0;
   uint32_t response_bytes = 0;
   std::string_view request_id;
+  /// The caller's trace, when the request came with one: its ids as on the wire, and our span in it.
+  bool traced = false;
+  bool trace_sampled = false;
+  std::array<uint8_t, 16> trace_id{};
+  std::array<uint8_t, 8> span_id{};
+  std::array<uint8_t, 8> parent_span_id{};
 
   /// Numeric input values of the first row of the first input, row-major: all of them for narrow
   /// inputs; of wide ones those of a sampled request. Each stands for `feature_weight` requests.

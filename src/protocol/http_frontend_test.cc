@@ -317,6 +317,28 @@ TEST_F(HttpFrontendTest, KeepsAClientsRequestIdAndMakesOneOtherwise) {
   EXPECT_EQ(world_.sink.Take().back().protocol, Protocol::kV2Rest);
 }
 
+TEST_F(HttpFrontendTest, AnswersWithinTheCallersTrace) {
+  const std::string body = R"({"instances":[[1,2,3,4]]})";
+  Send("POST", "/v1/models/iris:predict", body,
+       {{"Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}});
+  RecordedEvent event = world_.sink.Take().back();
+  ASSERT_TRUE(event.traced);
+  EXPECT_EQ(event.trace_id[0], 0x4b);
+  EXPECT_EQ(event.parent_span_id[7], 0xb7);
+  char ours[16];
+  EXPECT_EQ(exchange_.ResponseHeader("traceparent"),
+            StrCat("00-4bf92f3577b34da6a3ce929d0e0e4736-",
+                   TraceContext::WriteSpanId(event.span_id, ours), "-01"));
+  EXPECT_EQ(exchange_.ResponseHeader("b3"), "");
+
+  Send("POST", "/v1/models/nobody:predict", body, {{"b3", "a3ce929d0e0e4736-00f067aa0ba902b7"}});
+  EXPECT_TRUE(exchange_.ResponseHeader("b3").starts_with("a3ce929d0e0e4736-"));  // also an error
+
+  Send("POST", "/v1/models/iris:predict", body);
+  EXPECT_EQ(exchange_.ResponseHeader("traceparent"), "");
+  EXPECT_FALSE(world_.sink.Take().back().traced);
+}
+
 TEST_F(HttpFrontendTest, FinishesPooledModelsFromThePool) {
   EXPECT_EQ(Send("POST", "/v1/models/pooled:predict", R"({"instances": [1, 2]})"),
             R"({"predictions": [1.0,2.0]})");

@@ -18,10 +18,14 @@ bool IsAcceptableId(std::string_view id) {
          std::all_of(id.begin(), id.end(), [](char c) { return c > ' ' && c < '\x7f'; });
 }
 
-void MakeRequestId(std::string& out) {
+uint64_t RandomBits() {
   thread_local Rng rng(RandomSeed());
+  return rng();
+}
+
+void MakeRequestId(std::string& out) {
   static constexpr char kHex[] = "0123456789abcdef";
-  uint64_t bits = rng();
+  uint64_t bits = RandomBits();
   out.resize(16);
   for (char& c : out) {
     c = kHex[bits & 15];
@@ -99,6 +103,10 @@ void PredictionSession::Start(net::HttpExchange& exchange, Predictor& predictor,
       static_cast<uint32_t>(std::min<size_t>(request.wire_body_bytes, UINT32_MAX));
   std::string_view header_id = request.Header("x-request-id");
 
+  TraceFields trace;
+  for (const net::HttpRequest::Field& field : request.fields) trace.Take(field.name, field.value);
+  if (call_.trace.Parse(trace)) call_.trace.SetSpanId(RandomBits());
+
   bool v2 = protocol == Protocol::kV2Rest;
   Status status = Guarded("decoded", [&] { return Decode(request.body, selector); });
   TakeRequestId(header_id.empty() && v2 && status.ok() ? std::string_view(v2_.id()) : header_id);
@@ -149,6 +157,12 @@ void PredictionSession::Answer(Status status) {
     response.headers += "x-request-id: ";
     response.headers += call_.request_id;
     response.headers += "\r\n";
+    call_.trace.ForEachAnswerField([&](std::string_view name, std::string_view value) {
+      response.headers += name;
+      response.headers += ": ";
+      response.headers += value;
+      response.headers += "\r\n";
+    });
     return OkStatus();
   };
   Status filled = Guarded("written", fill);

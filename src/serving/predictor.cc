@@ -114,6 +114,7 @@ std::string NoteAbout(const ModelStatus& model, int64_t version) {
 void PredictionCall::Reset() {
   protocol = Protocol::kUnknown;
   request_id.clear();
+  trace.Clear();
   received = {};
   deadline.reset();
   request_bytes = 0;
@@ -471,6 +472,11 @@ void Predictor::Finish(PredictionCall& call, const Status& status, size_t respon
     event.request_bytes = call.request_bytes;
     event.response_bytes = static_cast<uint32_t>(std::min<size_t>(response_bytes, UINT32_MAX));
     event.request_id = call.request_id;
+    event.traced = call.trace.valid();
+    event.trace_id = call.trace.trace_id;
+    event.span_id = call.trace.span_id;
+    event.parent_span_id = call.trace.parent_span_id;
+    event.trace_sampled = call.trace.sampled();
     PredictedClasses predicted;
     if (status.ok() && !call.outputs.empty()) {
       std::shared_ptr<const Impl::OutputMap> configured;  // keeps `wanted` alive

@@ -19,6 +19,7 @@
 #include "lifecycle/manager.h"
 #include "serving/context_pool.h"
 #include "serving/model_statistics.h"
+#include "stats/trace_context.h"
 #include "tensor/tensor.h"
 
 namespace leadsman {
@@ -53,6 +54,8 @@ struct PredictionCall {
   Protocol protocol = Protocol::kUnknown;
   std::string
       request_id;  ///< as sent by the client, or made by the protocol when the client sent none
+  TraceContext
+      trace;  ///< as sent by the client, with a span of our own; not valid() when it sent none
   SteadyTime received{};
   std::optional<SteadyTime> deadline;
   uint32_t request_bytes = 0;

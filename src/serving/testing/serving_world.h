@@ -37,6 +37,10 @@ struct RecordedEvent {
   float feature_weight = 0;
   std::vector<std::string> predicted;
   float score = 0;
+  bool traced = false;
+  std::array<uint8_t, 16> trace_id{};
+  std::array<uint8_t, 8> span_id{};
+  std::array<uint8_t, 8> parent_span_id{};
 };
 
 class RecordingSink final : public Sink {
@@ -56,7 +60,11 @@ class RecordingSink final : public Sink {
                     {e.features.begin(), e.features.end()},
                     e.feature_weight,
                     {e.predicted.begin(), e.predicted.end()},
-                    e.score};
+                    e.score,
+                    e.traced,
+                    e.trace_id,
+                    e.span_id,
+                    e.parent_span_id};
     MutexLock lock(mutex_);
     events_.push_back(std::move(r));
   }
