@@ -9,7 +9,7 @@
 #                the Go module onnxruntime_go, which ships the same C header               24 MB to fetch, 30 MB on disk
 #   xgboost      the PyPI wheels of xgboost-cpu: the newest, and 3.0 for models in the old binary format
 #                                                                                          11 MB to fetch, 33 MB on disk
-#   lightgbm     the PyPI wheel                                                             4 MB to fetch, 10 MB on disk
+#   lightgbm     the PyPI wheel                                                             4 MB to fetch,  9 MB on disk
 #   tensorflow   the PyPI wheel of tensorflow-cpu: two libraries and the headers of its C interface
 #                                                                                       274 MB to fetch, 855 MB on disk
 #

@@ -24,8 +24,8 @@ struct PluginOptions {
   /// executable; `env` looks up an environment variable and returns "" when it is not set.
   /// Plug-ins: $LEADSMAN_PLUGINS, else <binary_dir>/../plugins and
   /// <binary_dir>/../lib/leadsman/plugins. Runtimes: $LEADSMAN_RUNTIMES,
-  /// $HOME/.cache/leadsman/runtimes, <binary_dir>/../lib/leadsman/runtimes. LEADSMAN_ONNXRUNTIME
-  /// names the library file itself.
+  /// $HOME/.cache/leadsman/runtimes, <binary_dir>/../lib/leadsman/runtimes. LEADSMAN_ONNXRUNTIME,
+  /// LEADSMAN_TENSORFLOW, LEADSMAN_XGBOOST and LEADSMAN_LIGHTGBM name the library files themselves.
   static PluginOptions Default(const std::string& binary_dir,
                                const std::function<std::string(const char* name)>& env);
 };

@@ -208,10 +208,13 @@ TEST(PluginOptionsTest, DefaultsFollowTheBinaryAndTheEnvironment) {
   variables["LEADSMAN_PLUGINS"] = "/p";
   variables["LEADSMAN_RUNTIMES"] = "/r";
   variables["LEADSMAN_ONNXRUNTIME"] = "/o/libonnxruntime.so";
+  variables["LEADSMAN_XGBOOST"] = "/x/libxgboost.so";
   PluginOptions told = PluginOptions::Default("/opt/leadsman/bin", env);
   EXPECT_EQ(told.plugin_dirs, std::vector<std::string>{"/p"});
   EXPECT_EQ(told.runtime_dirs[0], "/r");
   EXPECT_EQ(told.backend_options["onnxruntime"]["library"], "/o/libonnxruntime.so");
+  EXPECT_EQ(told.backend_options["xgboost"]["library"], "/x/libxgboost.so");
+  EXPECT_FALSE(told.backend_options.contains("lightgbm"));
 }
 
 }  // namespace

@@ -128,3 +128,13 @@ def test_versions_of_a_savedmodel_come_and_go(start, trained, tmp_path):
         wait_for(f"version {version}", lambda v=version: server.version_state("m", v) == "ready")
         body = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
         assert len(post(f"{server.url}/v1/models/m/versions/{version}:predict", body)["predictions"][0]) == 3
+
+
+def test_a_missing_runtime_is_said_and_the_others_serve(start, trained, monkeypatch):
+    monkeypatch.setenv("LEADSMAN_TENSORFLOW", "/nowhere/libtensorflow_cc.so.2")
+    server = start(ready=False, models=[{"name": name, "path": str(trained / name), "settle_time": "0s"}
+                                        for name in ("tf_module", "xgb_classes")])
+    wait_for("xgb_classes", lambda: server.version_state("xgb_classes", 1) == "ready")
+    assert post(f"{server.url}/v1/models/xgb_classes:predict", {"instances": [[5, 3, 1, 0.2]]})
+    wait_for("the reason", lambda: "fetch_runtimes.sh --only tensorflow" in json.dumps(server.model("tf_module")))
+    assert "tensorflow-cpu" in json.dumps(server.model("tf_module"))
