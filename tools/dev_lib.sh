@@ -107,7 +107,11 @@ make_venv() {
   exec 8>&-
 }
 need_venv() { make_venv "$VENV" demo/requirements.txt; }
-need_bench_venv() { make_venv "$BENCH_VENV" bench/requirements.txt; }
+need_bench_venv() {
+  make_venv "$BENCH_VENV" bench/requirements.txt
+  make_venv "$CACHE/venv-mlserver" bench/requirements-mlserver.txt
+  make_venv "$CACHE/venv-kserve" bench/requirements-kserve.txt
+}
 # The original runtimes of every model format, and the clients of the integration tests. Large: said before it starts.
 need_models_venv() {
   if [[ ! -f $MODELS_VENV/.stamp ]]; then

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import zipfile
 
-from .process import HostError, HttpHost
+from .process import HostError, HttpHost, free_port
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WHEEL = "nvidia-pytriton==0.5.14"  # tritonserver 2.51.0
@@ -78,14 +78,16 @@ def prepare():
 
 
 class Triton(HttpHost):
-    """A server of the model repository at `repository` (Triton's layout). `url` is its HTTP address."""
+    """A server of the model repository at `repository` (Triton's layout). `url` is its HTTP address, `grpc_port` that of gRPC
+    on 127.0.0.1."""
 
     def __init__(self, repository, folder, timeout=60):
         server, backends = prepare()
         super().__init__()
+        self.grpc_port = free_port()
         binary = server / "pytriton/tritonserver/bin/tritonserver"
         self.start("triton", [
             binary, f"--model-repository={repository}", f"--backend-directory={backends}", "--http-address=127.0.0.1",
-            f"--http-port={self.port}", "--allow-grpc=false", "--allow-metrics=false", "--log-verbose=0"],
+            f"--http-port={self.port}", "--grpc-address=127.0.0.1", f"--grpc-port={self.grpc_port}", "--allow-metrics=false", "--log-verbose=0"],
             pathlib.Path(folder) / "triton.log", timeout,
             env={"LD_LIBRARY_PATH": str(server / "nvidia_pytriton.libs"), "OMP_NUM_THREADS": "1"})
