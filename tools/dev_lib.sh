@@ -16,6 +16,7 @@ PACKAGES_build=(
   g++ cmake ninja-build ccache mold pkg-config ca-certificates unzip git
   libboost1.81-dev libssl-dev zlib1g-dev libnghttp2-dev
   libsimdjson-dev nlohmann-json3-dev libyaml-cpp-dev
+  libcurl4-openssl-dev libarchive-dev libpugixml-dev
   libspdlog-dev libfmt-dev libsqlite3-dev libcli11-dev
   libprotobuf-dev protobuf-compiler libgrpc++-dev
   libgtest-dev libbenchmark-dev

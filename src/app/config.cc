@@ -11,6 +11,7 @@
 #include "lifecycle/config_schema.h"
 #include "monitor/config_schema.h"
 #include "rollout/config_schema.h"
+#include "storage/store_uri.h"
 
 namespace leadsman {
 namespace {
@@ -314,7 +315,7 @@ void CheckConfig(const Config& config, const CheckSink& sink) {
 }
 
 std::string MadeRelativeTo(const std::filesystem::path& folder, const std::string& path) {
-  if (path.empty() || std::filesystem::path(path).is_absolute() ||
+  if (path.empty() || std::filesystem::path(path).is_absolute() || !IsFilePath(path) ||
       path.find("://") != std::string::npos)
     return path;
   return (folder / path).lexically_normal().string();
@@ -388,6 +389,8 @@ const schema::Struct<Config>& ConfigSchema() {
             "Folder of the rollout journal and the monitor's database; empty = in memory, gone "
             "with the process. Relative "
             "to the configuration file.");
+    s.Nested("storage", &Config::storage, StorageOptionsSchema(),
+             "Stores other than the file system, and the cache of what was fetched from them.");
     s.Nested("plugins", &Config::plugins, PluginsSchema(), "Model runtimes.");
     s.Nested("backends", &Config::backends, BackendsSchema(), "Settings of single model runtimes.");
     s.Nested("log", &Config::log, LogSchema(), "The log.");
@@ -423,6 +426,12 @@ Result<Config> LoadConfigFile(const std::string& path) {
     return InvalidArgumentError(FormatProblems(path, problems));
   std::filesystem::path folder = std::filesystem::path(path).parent_path();
   config.data_dir = MadeRelativeTo(folder, config.data_dir);
+  StorageOptions& storage = config.storage;
+  for (std::string* file : {&storage.cache_dir, &storage.ca_file, &storage.gcs.credentials_file,
+                            &storage.hdfs.token_file, &storage.http.token_file,
+                            &storage.http.netrc_file, &storage.mlflow.token_file}) {
+    *file = MadeRelativeTo(folder, *file);
+  }
   for (std::string& dir : config.plugins.dirs) dir = MadeRelativeTo(folder, dir);
   for (std::string& dir : config.plugins.runtime_dirs) dir = MadeRelativeTo(folder, dir);
   for (net::TlsServerOptions* tls : {&config.server.tls, &config.admin.tls}) {
@@ -466,6 +475,7 @@ ReloadedConfig MergeReloaded(const Config& running, Config next, bool has_monito
   keep("server", [](Config& to, const Config& from) { to.server = from.server; });
   keep("admin", [](Config& to, const Config& from) { to.admin = from.admin; });
   keep("data_dir", [](Config& to, const Config& from) { to.data_dir = from.data_dir; });
+  keep("storage", [](Config& to, const Config& from) { to.storage = from.storage; });
   keep("plugins", [](Config& to, const Config& from) { to.plugins = from.plugins; });
   keep("backends", [](Config& to, const Config& from) { to.backends = from.backends; });
   keep("monitor", [](Config& to, const Config& from) { to.monitor = from.monitor; });

@@ -16,6 +16,7 @@
 #include "monitor/config.h"
 #include "net/tls_server.h"
 #include "rollout/plan.h"
+#include "storage/store_options.h"
 
 namespace leadsman {
 
@@ -83,6 +84,7 @@ struct Config {
   Plugins plugins;
   Backends backends;
   Log log;
+  StorageOptions storage;
   MonitorOptions monitor;  ///< its `database` is not read from the file
   LifecycleManager::Options lifecycle;
   std::vector<Model> models;

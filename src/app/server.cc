@@ -39,6 +39,7 @@
 #include "serving/predictor.h"
 #include "stats/process_metrics.h"
 #include "stats/registry.h"
+#include "storage/stores.h"
 #include "telemetry/http_server_metrics.h"
 #include "telemetry/prometheus.h"
 #include "telemetry/tls_metrics.h"
@@ -53,7 +54,7 @@ constexpr std::chrono::milliseconds kLastWait = 5s;
 /// How often certificates and other small files are looked at.
 constexpr std::chrono::milliseconds kFileCheck = 2s;
 
-std::string Environment(const char* name) {
+std::string EnvironmentVariable(const char* name) {
   const char* value = std::getenv(name);
   return value != nullptr ? value : "";
 }
@@ -207,7 +208,7 @@ class Server {
 
   Status Build() {
     registrations_ = AddProcessMetrics(registry_, kLeadsmanVersion);
-    PluginOptions plugins = PluginOptions::Default(BinaryDir(), Environment);
+    PluginOptions plugins = PluginOptions::Default(BinaryDir(), EnvironmentVariable);
     if (!config_.plugins.dirs.empty()) plugins.plugin_dirs = config_.plugins.dirs;
     if (!config_.plugins.runtime_dirs.empty()) plugins.runtime_dirs = config_.plugins.runtime_dirs;
     LoadBackends(plugins, backends_);
@@ -224,8 +225,11 @@ class Server {
     }
     Sink& sink = monitor_ ? static_cast<Sink&>(*monitor_) : null_sink_;
 
+    StorageOptions storage = config_.storage;
+    if (storage.cache_dir.empty()) storage.cache_dir = InDataDir("cache");
+    stores_ = std::make_unique<Stores>(std::move(storage), EnvironmentVariable);
     lifecycle_ = std::make_unique<LifecycleManager>(
-        LifecycleManager::Deps{clock_, backends_, nullptr}, config_.lifecycle);
+        LifecycleManager::Deps{clock_, backends_, nullptr, stores_.get()}, config_.lifecycle);
     for (auto& registration : RegisterLifecycleMetrics(*lifecycle_, registry_)) {
       registrations_.push_back(std::move(registration));
     }
@@ -447,6 +451,7 @@ class Server {
   std::shared_ptr<python::PythonHost> python_;  ///< null when turned off
   NullSink null_sink_;
   std::unique_ptr<Monitor> monitor_;
+  std::unique_ptr<Stores> stores_;
   std::unique_ptr<LifecycleManager> lifecycle_;
   std::unique_ptr<ServingMetrics> serving_metrics_;
   std::unique_ptr<Predictor> predictor_;

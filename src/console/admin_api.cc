@@ -409,6 +409,14 @@ struct AdminApi::Impl {
     return OkStatus();
   }
 
+  /// The body is not looked at: a bucket's notification may come as it is.
+  Status RefreshModel(RouteCall& call) {
+    ASSIGN_OR_RETURN(ModelStatus model, FindModel(call.path["model"]));
+    RETURN_IF_ERROR(deps.lifecycle.Refresh(model.name));
+    Send(call.exchange, 202, {{"model", model.name}, {"listing", "started"}});
+    return OkStatus();
+  }
+
   Status NeedMonitor() const {
     if (deps.monitor) return OkStatus();
     return UnimplementedError(
@@ -678,6 +686,15 @@ struct AdminApi::Impl {
          "",
          {{200, "Model"}, {404, "Error"}},
          on(&Impl::GetModel)},
+        {"POST",
+         "/api/v1/models/{model}/refresh",
+         "refreshModel",
+         "Lists the model's store now instead of at the next poll. The body is not looked at, so a "
+         "bucket's notification may be sent here.",
+         {model},
+         "",
+         {{202, "Refresh"}, {404, "Error"}},
+         on(&Impl::RefreshModel)},
         {"GET",
          "/api/v1/models/{model}/windows",
          "getWindows",

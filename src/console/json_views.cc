@@ -59,6 +59,8 @@ Json VersionJson(const VersionStatus& version, const Traffic& traffic,
           {"execution", version.execution},
           {"warm_cost_seconds", ToSeconds(version.warm_cost)},
           {"memory_bytes", version.memory_bytes},
+          {"fetched_bytes", version.fetched_bytes},
+          {"fetch_total_bytes", version.fetch_total_bytes},
           {"share", traffic.ShareOf(version.version)},
           {"totals", totals ? TotalsJson(*totals) : Json(nullptr)}};
 }

@@ -5,6 +5,7 @@
 
 #include "base/strings.h"
 #include "batching/config_schema.h"
+#include "storage/stores.h"
 
 namespace leadsman {
 namespace {
@@ -98,13 +99,10 @@ const schema::Struct<ModelConfig>& ModelConfigSchema() {
     s.Required("name", &ModelConfig::name,
                schema::TextWith("letters, digits, _ - .", CheckModelName),
                "The model's name in URLs and metrics.");
-    s.Required("path", &ModelConfig::path,
-               schema::TextWith("",
-                                [](const std::string& v) {
-                                  return std::string(v.empty() ? "must not be empty" : "");
-                                }),
+    s.Required("path", &ModelConfig::path, schema::TextWith("", CheckModelPath),
                "The folder with one sub-folder a version: path/1, path/2, … Relative to the "
-               "configuration file.");
+               "configuration file. Or a store: s3://, gs://, hdfs://, webhdfs://, http(s)://, "
+               "models:/ (docs/stores.md).");
     s.Field("format", &ModelConfig::format, schema::Text(),
             "The format of versions without a manifest.json; empty: found by looking at their "
             "files.");
@@ -180,7 +178,7 @@ const schema::Struct<LifecycleManager::Options>& LifecycleOptionsSchema() {
   static const auto table = [] {
     schema::Struct<Options> s("LifecycleOptions", "Finding and loading model versions.");
     s.Field("poll_interval", &Options::poll_interval, schema::Time<milliseconds>(10ms, 24h),
-            "How often the models' folders are listed.");
+            "How often folders on file systems are listed; other stores: storage.poll_interval.");
     s.Field("load_threads", &Options::load_threads, schema::Integer<int>(1, 64),
             "How many versions may load at once.");
     s.Field("drain_timeout", &Options::drain_timeout, schema::Time<milliseconds>(0ms, 24h),

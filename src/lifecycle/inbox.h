@@ -32,7 +32,15 @@ struct UnloadDone {
   std::string model;
   int64_t version = 0;
 };
-using LifecycleMessage = std::variant<LoadProgress, LoadDone, HandlesGone, UnloadDone>;
+/// What a look at a model's store brought.
+struct Listed {
+  std::string model;
+  std::shared_ptr<Source> source;
+  std::vector<int64_t> failed;  ///< versions whose stamps are asked for
+  Result<std::vector<VersionFolder>> folders = InternalError("not listed");
+  std::vector<std::pair<int64_t, uint64_t>> stamps;
+};
+using LifecycleMessage = std::variant<LoadProgress, LoadDone, HandlesGone, UnloadDone, Listed>;
 
 /// Thread-safe; a leaf lock. Holds at most a few messages for each version being loaded or
 /// unloaded. Shared by the manager and the deleter of every handle, because handles may outlive the

@@ -141,13 +141,13 @@ bool MayPass(StatusCode code) {
 
 /// What manifest.json says; or, when there is none and none is asked for, what the files look like: then there is
 /// nothing to verify them against.
-Result<Manifest> ManifestOf(const LoadRequest& request, bool& verify) {
-  Result<std::string> json =
-      ReadFile(JoinPath(request.directory, kManifestFileName), kMaxManifestBytes);
+Result<Manifest> ManifestOf(const LoadRequest& request, const std::string& directory,
+                            bool& verify) {
+  Result<std::string> json = ReadFile(JoinPath(directory, kManifestFileName), kMaxManifestBytes);
   if (!json.ok() && json.status().code() == StatusCode::kNotFound &&
       !request.config->require_manifest) {
     verify = false;
-    return DetectModel(request.directory, request.config->format);
+    return DetectModel(directory, request.config->format);
   }
   if (!json.ok()) return json.status();
   Result<Manifest> manifest = ParseManifest(*json);
@@ -172,8 +172,14 @@ Result<std::shared_ptr<Backend>> BackendFor(Manifest& manifest, const BackendReg
 Status Load(const LoadRequest& request, const BackendRegistry& backends, Clock& clock,
             const std::atomic<bool>& cancel, const std::function<void(VersionState)>& progress,
             LoadOutcome& out) {
+  // A store's deadlines are of the machine's clock: `clock` may stand still in tests.
+  StoreCall call{.deadline = SystemClock().SteadyNow() + request.fetch_timeout, .cancel = &cancel};
+  ASSIGN_OR_RETURN(LocalVersion local,
+                   request.source->Fetch(request.version, *request.progress, call));
+  out.fetched = true;
+  const std::string& directory = local.directory;
   bool verify = true;
-  Result<Manifest> manifest = ManifestOf(request, verify);
+  Result<Manifest> manifest = ManifestOf(request, directory, verify);
   if (!manifest.ok()) return manifest.status();
   Result<std::shared_ptr<Backend>> backend = BackendFor(*manifest, backends);
   out.format = manifest->format;
@@ -184,7 +190,7 @@ Status Load(const LoadRequest& request, const BackendRegistry& backends, Clock& 
   out.backend = (*backend)->name();
   if (verify) {
     RETURN_IF_ERROR(
-        VerifyFiles(*manifest, request.directory, request.config->name, request.version, &cancel));
+        VerifyFiles(*manifest, directory, request.config->name, request.version, &cancel));
   }
 
   progress(VersionState::kLoading);
@@ -194,9 +200,10 @@ Status Load(const LoadRequest& request, const BackendRegistry& backends, Clock& 
   servable->backend_name = out.backend;
   servable->format = out.format;
   servable->config = request.config;
+  servable->files = local.lease;
   LoadSpec spec{.model_name = request.config->name,
                 .version = request.version,
-                .directory = request.directory,
+                .directory = directory,
                 .model_file = manifest->model_file,
                 .intra_op_threads = request.config->intra_op_threads,
                 .options = request.config->runtime_options,

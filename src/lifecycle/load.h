@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "lifecycle/types.h"
 #include "storage/manifest.h"
+#include "storage/source.h"
 
 namespace leadsman {
 
@@ -17,12 +18,15 @@ namespace leadsman {
 struct LoadRequest {
   std::shared_ptr<const ModelConfig> config;
   int64_t version = 0;
-  std::string directory;
+  std::shared_ptr<Source> source;
+  std::shared_ptr<FetchProgress> progress = std::make_shared<FetchProgress>();
+  Duration fetch_timeout = std::chrono::hours(1);
 };
 
 struct LoadOutcome {
   Status status;
-  bool retry = true;  ///< after a failure: whether the same attempt could succeed later
+  bool fetched = false;  ///< its files were here: what failed is not the store's
+  bool retry = true;     ///< after a failure: whether the same attempt could succeed later
   std::unique_ptr<ServableVersion> servable;  ///< when status is OK; its `id` is not set yet
   std::string format;                         ///< as far as known
   std::string backend;
@@ -31,7 +35,7 @@ struct LoadOutcome {
   Duration took{};
 };
 
-/// Manifest → verified files → runtime → signature compared → warmed up. Blocks for as long as all
+/// Fetched → manifest → verified files → runtime → signature compared → warmed up. Blocks for as long as all
 /// that takes; tells `progress` when it goes from kFetching to kLoading and to kWarming. `cancel`
 /// ends it between two pieces of work, but not inside the runtime. Thread-safe; no exception leaves
 /// it.

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/rng.h"
 #include "base/strings.h"
 #include "lifecycle/inbox.h"
 #include "lifecycle/load.h"
@@ -15,6 +16,8 @@
 
 namespace leadsman {
 namespace {
+
+constexpr int kListers = 4;
 
 template <typename... Fs>
 struct Overloaded : Fs... {
@@ -45,22 +48,29 @@ Status Validate(const std::vector<ModelConfig>& models) {
 
 struct LifecycleManager::Impl {
   Impl(Deps d, Options o)
-      : deps(std::move(d)), options(o), inbox(std::make_shared<LifecycleInbox>()) {}
+      : deps(std::move(d)),
+        options(o),
+        own_stores(StorageOptions(), [](const char*) { return std::string(); }),
+        stores(deps.stores != nullptr ? *deps.stores : own_stores),
+        inbox(std::make_shared<LifecycleInbox>()) {}
 
-  // What a look at the stores brought, gathered without the lock.
-  struct Look {
-    std::string model;
-    std::shared_ptr<FileSource> source;
-    std::vector<std::pair<int64_t, std::string>> failed;
-    Result<std::vector<VersionFolder>> folders = InternalError("not listed");
-    std::vector<std::pair<int64_t, uint64_t>> stamps;
+  /// When a model's store is to be looked at.
+  struct Listing {
+    SteadyTime due{};
+    bool in_flight = false;
+    bool again = false;  ///< somebody asked while it was in flight
+    int failures = 0;    ///< in a row
   };
 
   void Loop();
-  bool Step(bool list);
-  std::vector<Look> LookAtStores();
-  void Absorb(std::vector<LifecycleMessage> messages, std::vector<Look> looks,
-              MachineEffects& effects) REQUIRES(mutex);
+  bool Step();
+  /// Looks at the stores that are due, or at all: on the listers, in manual mode here.
+  void LookAtStores(bool all);
+  void ListDue(bool all, SteadyTime now, std::vector<Listed>& looks) REQUIRES(mutex);
+  void SubmitLook(Listed look);
+  void Look(Listed& look);
+  void OnListed(Listed& look, MachineEffects& effects) REQUIRES(mutex);
+  void Absorb(std::vector<LifecycleMessage> messages, MachineEffects& effects) REQUIRES(mutex);
   void Decide(MachineEffects& effects) REQUIRES(mutex);
   void PublishTable() REQUIRES(mutex);
   void CarryOut(MachineEffects effects);
@@ -70,9 +80,13 @@ struct LifecycleManager::Impl {
 
   const Deps deps;
   const Options options;
+  Stores own_stores;  ///< without any settings, when nobody gives others
+  Stores& stores;
   const std::shared_ptr<LifecycleInbox> inbox;
   Snapshot<ServableTable> table;
   LoaderPool pool;
+  /// Listing blocks for as long as a store does, and one that hangs must not keep the others waiting.
+  LoaderPool file_lister, remote_lister;
   std::thread control;
   std::atomic<bool> stopping{false};
 
@@ -82,37 +96,40 @@ struct LifecycleManager::Impl {
   std::optional<std::set<std::string>> first_models GUARDED_BY(mutex);
   bool settled GUARDED_BY(mutex) = false;
   uint32_t next_id GUARDED_BY(mutex) = 1;
+  std::map<std::string, Listing> listings GUARDED_BY(mutex);
 };
 
 void LifecycleManager::Impl::Loop() {
   // The pace is real time: deps.clock may stand still in tests of the rooms above.
   Clock& pace = SystemClock();
-  SteadyTime next_list = pace.SteadyNow();
   while (!stopping.load()) {
-    bool list = inbox->TakeListRequest() || pace.SteadyNow() >= next_list;
-    Step(list);
-    if (list) next_list = pace.SteadyNow() + options.poll_interval;
-    Duration wait = next_list - pace.SteadyNow();
+    LookAtStores(inbox->TakeListRequest());
+    Step();
+    Duration wait = std::chrono::seconds(1);
     {
       MutexLock lock(mutex);
       SteadyTime now = deps.clock.SteadyNow();
       for (const auto& [name, machine] : machines) {
         if (auto retry = machine.NextRetry()) wait = std::min<Duration>(wait, *retry - now);
       }
+      for (const auto& [name, listing] : listings) {
+        if (!listing.in_flight) wait = std::min<Duration>(wait, listing.due - pace.SteadyNow());
+      }
     }
     inbox->Wait(std::max<Duration>(wait, std::chrono::milliseconds(5)));
   }
 }
 
-bool LifecycleManager::Impl::Step(bool list) {
+bool LifecycleManager::Impl::Step() {
   std::vector<LifecycleMessage> messages = inbox->Take();
-  std::vector<Look> looks = list ? LookAtStores() : std::vector<Look>();
-  bool happened = !messages.empty();
+  bool happened = std::any_of(messages.begin(), messages.end(), [](const LifecycleMessage& m) {
+    return !std::holds_alternative<Listed>(m);
+  });
   // What became ready is told before the policy decides what may go: a rollout pins in between.
   MachineEffects absorbed;
   {
     MutexLock lock(mutex);
-    Absorb(std::move(messages), std::move(looks), absorbed);
+    Absorb(std::move(messages), absorbed);
     if (absorbed.table_changed) PublishTable();
   }
   happened = happened || !absorbed.changes.empty();
@@ -129,26 +146,81 @@ bool LifecycleManager::Impl::Step(bool list) {
   return happened;
 }
 
-std::vector<LifecycleManager::Impl::Look> LifecycleManager::Impl::LookAtStores() {
-  std::vector<Look> looks;
+void LifecycleManager::Impl::LookAtStores(bool all) {
+  std::vector<Listed> looks;
   {
     MutexLock lock(mutex);
-    for (const auto& [name, machine] : machines) {
-      if (machine.removed()) continue;
-      looks.push_back(
-          {.model = name, .source = machine.source(), .failed = machine.FailedFolders()});
-    }
+    ListDue(all, SystemClock().SteadyNow(), looks);
   }
-  for (Look& look : looks) {
-    look.folders = look.source->List(deps.clock.SteadyNow());
-    for (const auto& [version, directory] : look.failed) {
-      look.stamps.emplace_back(version, StampOfFolder(directory));
-    }
-  }
-  return looks;
+  for (Listed& look : looks) SubmitLook(std::move(look));
 }
 
-void LifecycleManager::Impl::Absorb(std::vector<LifecycleMessage> messages, std::vector<Look> looks,
+void LifecycleManager::Impl::ListDue(bool all, SteadyTime now, std::vector<Listed>& looks) {
+  std::erase_if(listings, [&](const auto& entry) NO_THREAD_SAFETY_ANALYSIS {
+    return !machines.contains(entry.first);
+  });
+  for (const auto& [name, machine] : machines) {
+    if (machine.removed()) continue;
+    Listing& listing = listings[name];
+    if (listing.in_flight) {
+      listing.again = listing.again || all;
+      continue;
+    }
+    if (!all && now < listing.due) continue;
+    listing.in_flight = true;
+    looks.push_back(
+        {.model = name, .source = machine.source(), .failed = machine.FailedVersions()});
+  }
+}
+
+void LifecycleManager::Impl::SubmitLook(Listed look) {
+  if (options.manual) {
+    Look(look);
+    inbox->Post(std::move(look));
+    return;
+  }
+  LoaderPool& lister = look.source->remote() ? remote_lister : file_lister;
+  lister.Submit([this, held = std::make_shared<Listed>(std::move(look))] {
+    Look(*held);
+    inbox->Post(std::move(*held));
+  });
+}
+
+void LifecycleManager::Impl::Look(Listed& look) {
+  StoreCall call{.deadline = SystemClock().SteadyNow() + stores.options().list_timeout,
+                 .cancel = &stopping};
+  look.folders = look.source->List(deps.clock.SteadyNow(), call);
+  for (int64_t version : look.failed)
+    look.stamps.emplace_back(version, look.source->StampOfVersion(version));
+}
+
+void LifecycleManager::Impl::OnListed(Listed& look, MachineEffects& effects) {
+  auto found = machines.find(look.model);
+  auto listing = listings.find(look.model);
+  if (found == machines.end() || listing == listings.end()) return;
+  ModelMachine& machine = found->second;
+  Listing& next = listing->second;
+  next.in_flight = false;
+  SteadyTime now = SystemClock().SteadyNow();
+  // A reload may have given the model another path meanwhile: then this look is of the wrong place.
+  if (machine.source() != look.source) {
+    next = {};
+    return;
+  }
+  Duration interval = options.poll_interval;
+  if (look.source->remote()) {
+    next.failures = look.folders.ok() ? 0 : next.failures + 1;
+    // A store in trouble is asked less often, and not by everybody at the same moment.
+    interval = stores.options().poll_interval * std::min(1 << std::min(next.failures, 4), 10);
+    interval += interval / 10 * static_cast<int64_t>(Rng(RandomSeed()).Below(5)) / 4;
+  }
+  next.due = std::exchange(next.again, false) ? now : now + interval;
+  machine.OnListing(look.folders, deps.clock.Now(), effects);
+  for (const auto& [version, stamp] : look.stamps)
+    machine.OnFolderStamp(version, stamp, deps.clock.SteadyNow());
+}
+
+void LifecycleManager::Impl::Absorb(std::vector<LifecycleMessage> messages,
                                     MachineEffects& effects) {
   WallTime now = deps.clock.Now();
   SteadyTime steady = deps.clock.SteadyNow();
@@ -179,16 +251,9 @@ void LifecycleManager::Impl::Absorb(std::vector<LifecycleMessage> messages, std:
                             if (auto* machine = find(m.model)) {
                               machine->OnUnloadDone(m.version, now, effects);
                             }
-                          }},
+                          },
+                          [&](Listed& m) NO_THREAD_SAFETY_ANALYSIS { OnListed(m, effects); }},
                message);
-  }
-  for (Look& look : looks) {
-    ModelMachine* machine = find(look.model);
-    // A reload may have given the model another path meanwhile: then this look is of the wrong
-    // place.
-    if (machine == nullptr || machine->source() != look.source) continue;
-    machine->OnListing(look.folders, now, effects);
-    for (const auto& [version, stamp] : look.stamps) machine->OnFolderStamp(version, stamp, steady);
   }
 }
 
@@ -233,7 +298,7 @@ void LifecycleManager::Impl::CarryOut(MachineEffects effects) {
 void LifecycleManager::Impl::SubmitLoad(LoadRequest request) {
   pool.Submit([this, request = std::move(request)] {
     LoadDone done{.model = request.config->name, .version = request.version};
-    done.folder_stamp = StampOfFolder(request.directory);
+    done.folder_stamp = request.source->StampOfVersion(request.version);
     done.outcome =
         LoadVersion(request, deps.backends, deps.clock, stopping, [&](VersionState state) {
           inbox->Post(LoadProgress{request.config->name, request.version, state});
@@ -259,6 +324,8 @@ void LifecycleManager::Impl::Stop() {
   stopping = true;
   inbox->Wake(false);
   if (control.joinable()) control.join();
+  file_lister.Stop();
+  remote_lister.Stop();
   pool.Stop();
   std::vector<LifecycleMessage> left = inbox->Close();
   // Destroyed, with the models that nobody holds, after the lock is given back.
@@ -286,8 +353,8 @@ Status LifecycleManager::Apply(std::vector<ModelConfig> models) {
       if (it != impl_->machines.end()) {
         it->second.Configure(std::move(config));
       } else {
-        impl_->machines.emplace(
-            name, ModelMachine(std::move(config), impl_->inbox, impl_->options.drain_timeout));
+        impl_->machines.emplace(name, ModelMachine(std::move(config), impl_->stores, impl_->inbox,
+                                                   impl_->options.drain_timeout));
       }
     }
     for (auto& [name, machine] : impl_->machines) {
@@ -304,6 +371,8 @@ void LifecycleManager::Start() {
   if (impl_->options.manual) return;
   CHECK(!impl_->control.joinable());
   impl_->pool.Start(std::max(1, impl_->options.load_threads));
+  impl_->file_lister.Start(kListers);
+  impl_->remote_lister.Start(kListers);
   impl_->control = std::thread([this] { impl_->Loop(); });
 }
 
@@ -326,6 +395,20 @@ Status LifecycleManager::SetLabel(const std::string& model, const std::string& l
   }
   RETURN_IF_ERROR(it->second.SetLabel(label, version));
   impl_->PublishTable();
+  return OkStatus();
+}
+
+Status LifecycleManager::Refresh(const std::string& model) {
+  {
+    MutexLock lock(impl_->mutex);
+    auto it = impl_->machines.find(model);
+    if (it == impl_->machines.end() || it->second.removed())
+      return NotFoundError(StrCat("there is no model ", model));
+    Impl::Listing& listing = impl_->listings[model];
+    listing.due = {};
+    listing.again = listing.in_flight;
+  }
+  impl_->inbox->Wake(false);
   return OkStatus();
 }
 
@@ -361,7 +444,8 @@ std::map<std::string, LifecycleCounters> LifecycleManager::GetCounters() const {
 
 bool LifecycleManager::StepForTest() {
   CHECK(impl_->options.manual);
-  bool happened = impl_->Step(/*list=*/true);
+  impl_->LookAtStores(/*all=*/true);
+  bool happened = impl_->Step();
   while (impl_->pool.RunOneHere()) happened = true;
   return happened;
 }

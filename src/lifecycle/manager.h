@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/snapshot.h"
 #include "lifecycle/types.h"
+#include "storage/stores.h"
 
 namespace leadsman {
 
@@ -58,9 +59,12 @@ class LifecycleManager {
     std::function<void(const std::string& model, int64_t version, VersionState state,
                        const Status& status)>
         on_change;
+    /// Where models' paths lead. Must outlive the manager. Null: the file system only.
+    Stores* stores = nullptr;
   };
   struct Options {
-    std::chrono::milliseconds poll_interval{1000};  ///< how often the stores are listed
+    std::chrono::milliseconds poll_interval{
+        1000};  ///< how often file systems are listed; others: storage.poll_interval
     int load_threads = 2;
     /// How long handles may hold an unwanted version before a WARN.
     std::chrono::milliseconds drain_timeout{30'000};
@@ -89,6 +93,10 @@ class LifecycleManager {
   void SetPins(const std::string& model, VersionPins pins);
   /// FAILED_PRECONDITION when the version is not ready, NOT_FOUND when there is no such model.
   Status SetLabel(const std::string& model, const std::string& label, int64_t version);
+
+  /// Lists the model's store now instead of at the next poll: somebody knows that it has changed.
+  /// NOT_FOUND when there is no such model.
+  Status Refresh(const std::string& model);
 
   const Snapshot<ServableTable>& table() const;
   std::vector<ModelStatus> GetStatus() const;

@@ -5,11 +5,13 @@
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "storage/store_uri.h"
 
 namespace leadsman {
 namespace {
 
 constexpr int kGoneVersionsListed = 32;
+constexpr Duration kLongestFetchDelay = std::chrono::minutes(5);
 
 bool InMemory(VersionState state) {
   return state == VersionState::kReady || state == VersionState::kDraining ||
@@ -37,19 +39,20 @@ void Count(LifecycleCounters& counters, const LoadOutcome& outcome) {
 
 }  // namespace
 
-ModelMachine::ModelMachine(std::shared_ptr<const ModelConfig> config,
+ModelMachine::ModelMachine(std::shared_ptr<const ModelConfig> config, Stores& stores,
                            std::shared_ptr<LifecycleInbox> inbox, Duration drain_timeout)
-    : inbox_(std::move(inbox)), drain_timeout_(drain_timeout) {
+    : stores_(stores), inbox_(std::move(inbox)), drain_timeout_(drain_timeout) {
   Configure(std::move(config));
 }
 
 void ModelMachine::Configure(std::shared_ptr<const ModelConfig> config) {
   removed_ = false;
-  FileSource::Options looking{.require_manifest = config->require_manifest,
-                              .settle_time = config->settle_time,
-                              .format = config->format};
+  Source::Options looking{.require_manifest = config->require_manifest,
+                          .settle_time = config->settle_time,
+                          .format = config->format};
   if (!source_ || source_->path() != config->path || source_->options() != looking) {
-    source_ = std::make_shared<FileSource>(config->path, std::move(looking));
+    source_ = stores_.Open(config->path, std::move(looking));
+    list_ok_at_.reset();
     list_error_.clear();
     listed_once_ = false;
   }
@@ -103,13 +106,14 @@ void ModelMachine::OnListing(const Result<std::vector<VersionFolder>>& folders, 
   if (!folders.ok()) {
     // Nothing is known, which is not the same as nothing being there: what serves goes on serving.
     if (list_error_.empty() && !removed_) {
-      LOG_WARN("a model's folder cannot be listed", {"model", config_->name},
+      LOG_WARN("a model's versions cannot be listed", {"model", config_->name},
                {"status", folders.status()});
     }
     list_error_ = folders.status().message();
     return;
   }
   list_error_.clear();
+  list_ok_at_ = now;
   listed_once_ = true;
   for (auto& [version, entry] : entries_) entry.folder_there = entry.complete = false;
   for (const VersionFolder& folder : *folders) {
@@ -117,7 +121,6 @@ void ModelMachine::OnListing(const Result<std::vector<VersionFolder>>& folders, 
     entry.shown.version = folder.version;
     entry.folder_there = true;
     entry.complete = folder.complete;
-    entry.directory = folder.directory;
     if (folder.complete) entry.manifest = folder.manifest;
     bool known_by_files = entry.shown.state == VersionState::kNew;
     if (known_by_files && !folder.complete) {
@@ -157,12 +160,12 @@ void ModelMachine::Forget(MachineEffects& effects, WallTime now) {
   }
 }
 
-std::vector<std::pair<int64_t, std::string>> ModelMachine::FailedFolders() const {
-  std::vector<std::pair<int64_t, std::string>> folders;
+std::vector<int64_t> ModelMachine::FailedVersions() const {
+  std::vector<int64_t> versions;
   for (const auto& [version, entry] : entries_) {
-    if (entry.failed_for_good && entry.folder_there) folders.emplace_back(version, entry.directory);
+    if (entry.failed_for_good && entry.folder_there) versions.push_back(version);
   }
-  return folders;
+  return versions;
 }
 
 void ModelMachine::OnFolderStamp(int64_t version, uint64_t stamp, SteadyTime now) {
@@ -176,7 +179,7 @@ void ModelMachine::OnFolderStamp(int64_t version, uint64_t stamp, SteadyTime now
   LOG_INFO("a failed version's files have changed; it is tried again", {"model", config_->name},
            {"version", version});
   entry.failed_for_good = false;
-  entry.attempts = 0;
+  entry.attempts = entry.failed_fetches = 0;
   entry.retry_at = now;
 }
 
@@ -227,7 +230,11 @@ void ModelMachine::Step(WallTime now, SteadyTime steady, MachineEffects& effects
       }
     } else {
       BeginLoad(entry, now, effects);
-      effects.loads.push_back({config_, action.version, entry.directory});
+      effects.loads.push_back({.config = config_,
+                               .version = action.version,
+                               .source = source_,
+                               .progress = entry.progress,
+                               .fetch_timeout = stores_.options().fetch_timeout});
     }
   }
 }
@@ -236,6 +243,7 @@ void ModelMachine::BeginLoad(Entry& entry, WallTime now, MachineEffects& effects
   entry.listed = true;
   entry.loaded_manifest = entry.manifest;
   entry.changed_since = false;
+  entry.progress = std::make_shared<FetchProgress>();
   entry.shown.execution.clear();
   entry.shown.warm_cost = {};
   entry.shown.memory_bytes = 0;
@@ -287,21 +295,33 @@ void ModelMachine::OnLoadDone(LoadDone done, uint32_t id, WallTime now, SteadyTi
     entry.failed_before = true;
     entry.failed_stamp = entry.seen_stamp = done.folder_stamp;
     int allowed = 1 + std::max(0, config_->load_retries);
-    ++entry.attempts;
+    // A store that is away, full or locked comes back in its own time: that is waited for as long as
+    // it takes, ever less often. What is wrong with the files themselves is not.
+    bool store_trouble =
+        !outcome.fetched && outcome.retry && outcome.status.code() != StatusCode::kDataLoss;
+    Duration delay = config_->load_retry_delay;
+    if (store_trouble) {
+      delay = std::min<Duration>(kLongestFetchDelay,
+                                 delay * (int64_t{1} << std::min(entry.failed_fetches++, 20)));
+    } else {
+      ++entry.attempts;
+    }
     entry.failed_for_good = !outcome.retry || entry.attempts >= allowed;
-    entry.retry_at = steady + config_->load_retry_delay;
+    entry.retry_at = steady + delay;
     LOG_WARN("version failed to load", {"model", config_->name}, {"version", done.version},
              {"attempt", entry.attempts}, {"for_good", entry.failed_for_good},
              {"status", outcome.status});
-    std::string next = entry.failed_for_good
-                           ? std::string(" (not tried again until its files change)")
-                           : StrCat(" (attempt ", entry.attempts, " of ", allowed, ", the next in ",
-                                    config_->load_retry_delay.count(), " ms)");
+    auto delay_ms = std::chrono::duration_cast<std::chrono::milliseconds>(delay).count();
+    std::string next =
+        entry.failed_for_good ? std::string(" (not tried again until its files change)")
+        : store_trouble       ? StrCat(" (tried again in ", delay_ms, " ms)")
+                        : StrCat(" (attempt ", entry.attempts, " of ", allowed, ", the next in ",
+                                 config_->load_retry_delay.count(), " ms)");
     Enter(entry, VersionState::kFailed,
           Status(outcome.status.code(), StrCat(outcome.status.message(), next)), now, effects);
     return;
   }
-  entry.attempts = 0;
+  entry.attempts = entry.failed_fetches = 0;
   entry.failed_before = entry.failed_for_good = false;
   entry.shown.execution = ExecutionName(*outcome.servable);
   entry.shown.warm_cost = outcome.servable->warm_cost;
@@ -373,7 +393,11 @@ ServableTable::Model ModelMachine::TableEntry() const {
 std::string ModelMachine::Note() const {
   std::vector<std::string> notes;
   if (removed_) notes.push_back("no longer configured; being unloaded");
-  if (!list_error_.empty()) notes.push_back(list_error_);
+  if (!list_error_.empty()) {
+    notes.push_back(list_error_);
+    if (list_ok_at_ && source_->remote())
+      notes.back() += StrCat(" (last listed at ", FormatRfc3339(*list_ok_at_), ")");
+  }
   bool any = false;
   for (const auto& [version, entry] : entries_) {
     any = any || entry.folder_there;
@@ -397,8 +421,10 @@ std::string ModelMachine::Note() const {
   }
   if (listed_once_ && !any && list_error_.empty()) {
     notes.push_back(
-        StrCat("no version yet: ", config_->path,
-               " holds no folder with a number for its name; add one or remove the model"));
+        StrCat("no version yet: ", RedactUrl(config_->path),
+               config_->path.starts_with("models:/")
+                   ? " has no version; register one or remove the model"
+                   : " holds no folder with a number for its name; add one or remove the model"));
   }
   for (int64_t version : pins_.keep) {
     auto it = entries_.find(version);
@@ -416,7 +442,7 @@ std::string ModelMachine::Note() const {
 }
 
 ModelStatus ModelMachine::GetStatus() const {
-  ModelStatus status{.name = config_->name, .path = config_->path, .note = Note()};
+  ModelStatus status{.name = config_->name, .path = RedactUrl(config_->path), .note = Note()};
   status.settled = settled_;
   int newer = 0;
   for (auto it = entries_.rbegin(); it != entries_.rend(); ++it) {
@@ -427,6 +453,10 @@ ModelStatus ModelMachine::GetStatus() const {
     status.versions.push_back(entry.shown);
     VersionStatus& shown = status.versions.back();
     shown.in_folder = entry.folder_there;
+    if (shown.state == VersionState::kFetching && entry.progress) {
+      shown.fetched_bytes = entry.progress->done;
+      shown.fetch_total_bytes = entry.progress->total;
+    }
     if (!entry.listed && shown.state == VersionState::kNew) shown.state = VersionState::kGone;
     ++newer;
   }

@@ -12,7 +12,7 @@
 #include "lifecycle/inbox.h"
 #include "lifecycle/manager.h"
 #include "lifecycle/policy.h"
-#include "storage/file_source.h"
+#include "storage/stores.h"
 
 namespace leadsman {
 
@@ -35,8 +35,9 @@ struct MachineEffects {
 /// file, and takes the time as an argument. Externally synchronised.
 class ModelMachine {
  public:
-  ModelMachine(std::shared_ptr<const ModelConfig> config, std::shared_ptr<LifecycleInbox> inbox,
-               Duration drain_timeout);
+  /// `stores` must outlive it and its sources.
+  ModelMachine(std::shared_ptr<const ModelConfig> config, Stores& stores,
+               std::shared_ptr<LifecycleInbox> inbox, Duration drain_timeout);
 
   /// Takes a changed configuration over. Ready versions keep the settings they were loaded with.
   void Configure(std::shared_ptr<const ModelConfig> config);
@@ -51,7 +52,7 @@ class ModelMachine {
 
   void OnListing(const Result<std::vector<VersionFolder>>& folders, WallTime now,
                  MachineEffects& effects);
-  /// The stamps (StampOfFolder) of the folders in FailedFolders(), as they are now.
+  /// The stamps (Source::StampOfVersion) of FailedVersions(), as they are now.
   void OnFolderStamp(int64_t version, uint64_t stamp, SteadyTime now);
   void OnProgress(int64_t version, VersionState state, WallTime now, MachineEffects& effects);
   void OnLoadDone(LoadDone done, uint32_t id, WallTime now, SteadyTime steady,
@@ -63,9 +64,9 @@ class ModelMachine {
   /// Asks the policy until there is nothing more to do.
   void Step(WallTime now, SteadyTime steady, MachineEffects& effects);
 
-  const std::shared_ptr<FileSource>& source() const { return source_; }
+  const std::shared_ptr<Source>& source() const { return source_; }
   /// Versions that failed for good: they are tried again when their files change.
-  std::vector<std::pair<int64_t, std::string>> FailedFolders() const;
+  std::vector<int64_t> FailedVersions() const;
   std::optional<SteadyTime> NextRetry() const;
   bool Settled() const { return settled_; }
 
@@ -79,11 +80,12 @@ class ModelMachine {
     bool listed = false;  ///< it was wanted once, or is being waited for
     bool folder_there = false;
     bool complete = false;
-    std::string directory;
     FileStamp manifest;         ///< as listed
     FileStamp loaded_manifest;  ///< as listed when the load began
     bool changed_since = false;
-    int attempts = 0;  ///< failed ones in a row
+    int attempts = 0;                         ///< failed ones in a row
+    int failed_fetches = 0;                   ///< in a row
+    std::shared_ptr<FetchProgress> progress;  ///< while fetching
     bool failed_before = false;
     bool failed_for_good = false;
     SteadyTime retry_at{};
@@ -107,14 +109,16 @@ class ModelMachine {
   std::map<std::string, int64_t> AllLabels() const;
   std::string Note() const;
 
+  Stores& stores_;
   std::shared_ptr<const ModelConfig> config_;
   std::shared_ptr<LifecycleInbox> inbox_;
   Duration drain_timeout_;
-  std::shared_ptr<FileSource> source_;
+  std::shared_ptr<Source> source_;
   std::map<int64_t, Entry> entries_;
   VersionPins pins_;
   std::map<std::string, int64_t> set_labels_;  ///< by SetLabel, over the configured ones
   std::string list_error_;
+  std::optional<WallTime> list_ok_at_;  ///< the last listing that worked
   bool listed_once_ = false;
   bool removed_ = false;
   bool settled_ = false;

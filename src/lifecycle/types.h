@@ -43,7 +43,9 @@ enum class ExecutionMode {
 /// configuration by app/.
 struct ModelConfig {
   std::string name;
-  std::string path;  ///< folder with one sub-folder a version: path/1, path/2, …
+  /// Folder with one sub-folder a version (path/1, path/2, …), or the URI of a store
+  /// (storage/store_uri.h).
+  std::string path;
   /// The format of versions without a manifest; empty: found by looking at their files.
   std::string format;
   bool require_manifest = false;  ///< versions without a manifest are never loaded
@@ -102,6 +104,7 @@ struct ServableVersion {
   std::string backend_name;
   std::string format;
   std::shared_ptr<const ModelConfig> config;
+  std::shared_ptr<const void> files;  ///< keeps the version's files where they are
   std::unique_ptr<LoadedModel> model;
   /// Declared after `model`: ends before it does.
   std::unique_ptr<LazySlot> contexts = std::make_unique<LazySlot>();
@@ -125,7 +128,10 @@ struct VersionStatus {
   std::string execution;  ///< "inline", "pool", "instances" or "batched", once known
   Duration warm_cost{};
   int64_t memory_bytes = 0;  ///< growth of the process's resident memory over the load; an estimate
-  bool in_folder = false;    ///< its folder was there when the store was last listed
+  int64_t fetched_bytes = 0;  ///< while fetching: how many are here
+  int64_t fetch_total_bytes =
+      0;                   ///< while fetching: of how many; 0 = not known, or nothing to fetch
+  bool in_folder = false;  ///< its folder was there when the store was last listed
 };
 
 struct ModelStatus {

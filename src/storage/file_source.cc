@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -11,21 +10,13 @@
 #include "base/strings.h"
 #include "storage/detect.h"
 #include "storage/manifest.h"
+#include "storage/store_uri.h"
 
 namespace leadsman {
 namespace {
 
 constexpr size_t kMaxRememberedNames = 1'000;
 constexpr int kMaxStampedFiles = 10'000;
-
-std::optional<int64_t> VersionOf(std::string_view name) {
-  bool digits = !name.empty() &&
-                std::all_of(name.begin(), name.end(), [](char c) { return c >= '0' && c <= '9'; });
-  if (!digits) return std::nullopt;
-  std::optional<int64_t> version = ParseInt64(name);
-  if (!version || *version < 1) return std::nullopt;
-  return version;
-}
 
 }  // namespace
 
@@ -37,7 +28,7 @@ VersionFolder FileSource::LookAt(int64_t version, std::string directory, SteadyT
     folder.manifest = *stamp;
   } else if (stamp.status().code() != StatusCode::kNotFound) {
     folder.waiting = StrCat("waiting for ", kManifestFileName, ": ", stamp.status().message());
-  } else if (options_.require_manifest) {
+  } else if (options().require_manifest) {
     folder.waiting = StrCat("waiting for ", kManifestFileName, " (still being copied?)");
   } else {
     LookWithoutManifest(folder, now);
@@ -46,7 +37,7 @@ VersionFolder FileSource::LookAt(int64_t version, std::string directory, SteadyT
 }
 
 void FileSource::LookWithoutManifest(VersionFolder& folder, SteadyTime now) {
-  Result<Manifest> found = DetectModel(folder.directory, options_.format);
+  Result<Manifest> found = DetectModel(folder.directory, options().format);
   if (!found.ok()) {
     resting_.erase(folder.version);
     folder.waiting = StrCat("waiting for ", kManifestFileName,
@@ -56,10 +47,10 @@ void FileSource::LookWithoutManifest(VersionFolder& folder, SteadyTime now) {
   const uint64_t stamp = StampOfFolder(folder.directory);
   auto [it, added] = resting_.try_emplace(folder.version, Resting{stamp, now});
   if (it->second.stamp != stamp) it->second = {stamp, now};
-  if (stamp == 0 || now - it->second.since < options_.settle_time) {
+  if (stamp == 0 || now - it->second.since < options().settle_time) {
     folder.waiting =
         StrCat("waiting for ", kManifestFileName, ", or until nothing has changed for ",
-               std::chrono::duration_cast<std::chrono::milliseconds>(options_.settle_time).count(),
+               std::chrono::duration_cast<std::chrono::milliseconds>(options().settle_time).count(),
                " ms (still being copied?)");
     return;
   }
@@ -67,8 +58,8 @@ void FileSource::LookWithoutManifest(VersionFolder& folder, SteadyTime now) {
   folder.manifest.inode = stamp;
 }
 
-Result<std::vector<VersionFolder>> FileSource::List(SteadyTime now) {
-  Result<std::vector<std::string>> names = ListDirectory(path_);
+Result<std::vector<VersionFolder>> FileSource::List(SteadyTime now, const StoreCall&) {
+  Result<std::vector<std::string>> names = ListDirectory(folder_);
   if (!names.ok()) {
     return Annotate(names.status(), "the model's folder cannot be read and is looked for again");
   }
@@ -78,28 +69,51 @@ Result<std::vector<VersionFolder>> FileSource::List(SteadyTime now) {
   });
   std::map<int64_t, VersionFolder> found;
   for (const std::string& name : *names) {
-    std::optional<int64_t> version = VersionOf(name);
-    std::string directory = JoinPath(path_, name);
-    if (!version) {
+    int64_t version = VersionNumber(name);
+    std::string directory = JoinPath(folder_, name);
+    if (version == 0) {
       Ignore(name, "its name is not a version number");
     } else if (!IsDirectory(directory)) {
       Ignore(name, "it is not a folder");
-    } else if (found.contains(*version)) {
+    } else if (found.contains(version)) {
       Ignore(name, "another folder has the same version");
     } else {
-      found.emplace(*version, LookAt(*version, std::move(directory), now));
+      found.emplace(version, LookAt(version, std::move(directory), now));
     }
   }
   std::erase_if(resting_, [&](const auto& entry) { return !found.contains(entry.first); });
   std::vector<VersionFolder> folders;
-  for (auto& [version, folder] : found) folders.push_back(std::move(folder));
+  MutexLock lock(mutex_);
+  directories_.clear();
+  for (auto& [version, folder] : found) {
+    directories_[version] = folder.directory;
+    folders.push_back(std::move(folder));
+  }
   return folders;
+}
+
+std::string FileSource::DirectoryOf(int64_t version) {
+  MutexLock lock(mutex_);
+  auto it = directories_.find(version);
+  return it == directories_.end() ? "" : it->second;
+}
+
+Result<LocalVersion> FileSource::Fetch(int64_t version, FetchProgress&, const StoreCall&) {
+  std::string directory = DirectoryOf(version);
+  if (directory.empty())
+    return NotFoundError(StrCat("version ", version, " is no longer in ", path()));
+  return LocalVersion{.directory = std::move(directory)};
+}
+
+uint64_t FileSource::StampOfVersion(int64_t version) {
+  std::string directory = DirectoryOf(version);
+  return directory.empty() ? 0 : StampOfFolder(directory);
 }
 
 void FileSource::Ignore(const std::string& name, std::string_view why) {
   if (name.starts_with('.') || ignored_.size() >= kMaxRememberedNames) return;
   if (!ignored_.insert(name).second) return;
-  LOG_INFO("ignored in a model's folder", {"path", path_}, {"name", name}, {"why", why});
+  LOG_INFO("ignored in a model's folder", {"path", path()}, {"name", name}, {"why", why});
 }
 
 uint64_t StampOfFolder(const std::string& directory) {

@@ -21,7 +21,7 @@ class FileSourceTest : public testing::Test {
     if (complete) std::ofstream(dir_.path() / name / kManifestFileName) << "{}";
   }
   std::vector<int64_t> Versions() {
-    std::vector<VersionFolder> folders = source_.List({}).value();
+    std::vector<VersionFolder> folders = source_.List({}, {}).value();
     std::vector<int64_t> versions;
     for (const VersionFolder& folder : folders) versions.push_back(folder.version);
     return versions;
@@ -43,20 +43,20 @@ TEST_F(FileSourceTest, TakesLeadingZerosAndTheShorterOfTwoNames) {
   Folder("0007", true);
   EXPECT_EQ(Versions(), std::vector<int64_t>{7});
   Folder("7", false);
-  auto folders = source_.List({}).value();
+  auto folders = source_.List({}, {}).value();
   ASSERT_EQ(folders.size(), 1u);
   EXPECT_EQ(folders[0].directory, dir_.file("7"));
 }
 
 TEST_F(FileSourceTest, AFolderWithoutManifestIsWaitedFor) {
   Folder("1", false);
-  auto folders = source_.List({}).value();
+  auto folders = source_.List({}, {}).value();
   ASSERT_EQ(folders.size(), 1u);
   EXPECT_FALSE(folders[0].complete);
   EXPECT_TRUE(folders[0].waiting.starts_with("waiting for manifest.json (still being copied?)"))
       << folders[0].waiting;
   Folder("1", true);
-  EXPECT_TRUE(source_.List({}).value()[0].complete);
+  EXPECT_TRUE(source_.List({}, {}).value()[0].complete);
 }
 
 TEST_F(FileSourceTest, AModelWithoutManifestIsCompleteOnceItsFilesRest) {
@@ -65,7 +65,7 @@ TEST_F(FileSourceTest, AModelWithoutManifestIsCompleteOnceItsFilesRest) {
     ASSERT_TRUE(WriteFileAtomically(dir_.file("1/model.onnx"), text).ok());
   };
   auto look = [&](int seconds) {
-    return source_.List(SteadyTime(std::chrono::seconds(seconds))).value().at(0);
+    return source_.List(SteadyTime(std::chrono::seconds(seconds)), {}).value().at(0);
   };
   write("half");
   EXPECT_FALSE(look(100).complete);
@@ -85,24 +85,24 @@ TEST_F(FileSourceTest, AFolderWithoutManifestIsNeverCompleteWhereOneIsRequired) 
   FileSource source(dir_.path().string(), {.require_manifest = true, .settle_time = Duration{}});
   Folder("1", false);
   ASSERT_TRUE(WriteFileAtomically(dir_.file("1/model.onnx"), "model").ok());
-  VersionFolder folder = source.List({}).value().at(0);
+  VersionFolder folder = source.List({}, {}).value().at(0);
   EXPECT_FALSE(folder.complete);
   EXPECT_EQ(folder.waiting, "waiting for manifest.json (still being copied?)");
 }
 
 TEST_F(FileSourceTest, AManifestThatIsAFolderIsWaitedForWithTheReason) {
   fs::create_directories(dir_.path() / "1" / kManifestFileName);
-  EXPECT_NE(source_.List({}).value()[0].waiting.find("not a plain file"), std::string::npos);
+  EXPECT_NE(source_.List({}, {}).value()[0].waiting.find("not a plain file"), std::string::npos);
 }
 
 TEST_F(FileSourceTest, AMissingPathIsAnErrorUntilItAppears) {
   FileSource source(dir_.file("later"));
-  Result<std::vector<VersionFolder>> folders = source.List({});
+  Result<std::vector<VersionFolder>> folders = source.List({}, {});
   ASSERT_FALSE(folders.ok());
   EXPECT_EQ(folders.status().code(), StatusCode::kNotFound);
   EXPECT_NE(folders.status().message().find("later"), std::string::npos);
   fs::create_directories(dir_.path() / "later" / "1");
-  EXPECT_EQ(source.List({}).value().size(), 1u);
+  EXPECT_EQ(source.List({}, {}).value().size(), 1u);
 }
 
 TEST_F(FileSourceTest, TheStampChangesWithAnyFileBelow) {

@@ -1,0 +1,119 @@
+#include "storage/archive.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "base/fs.h"
+#include "base/testing/temp_dir.h"
+
+namespace leadsman {
+namespace {
+
+struct Entry {
+  std::string path;
+  std::string content;
+  unsigned kind = AE_IFREG;
+  std::string link;
+};
+
+class ArchiveTest : public testing::Test {
+ protected:
+  std::string Pack(const std::vector<Entry>& entries, bool zip = false) {
+    std::string path = dir_.file(zip ? "a.zip" : "a.tar.gz");
+    struct archive* out = archive_write_new();
+    if (zip) {
+      archive_write_set_format_zip(out);
+    } else {
+      archive_write_add_filter_gzip(out);
+      archive_write_set_format_pax_restricted(out);
+    }
+    EXPECT_EQ(archive_write_open_filename(out, path.c_str()), ARCHIVE_OK);
+    for (const Entry& e : entries) {
+      struct archive_entry* entry = archive_entry_new();
+      archive_entry_set_pathname(entry, e.path.c_str());
+      archive_entry_set_filetype(entry, e.kind);
+      archive_entry_set_perm(entry, 0644);
+      archive_entry_set_size(entry, static_cast<la_int64_t>(e.content.size()));
+      if (e.kind == AE_IFLNK) archive_entry_set_symlink(entry, e.link.c_str());
+      if (e.kind == AE_IFREG && !e.link.empty()) archive_entry_set_hardlink(entry, e.link.c_str());
+      EXPECT_GE(archive_write_header(out, entry), ARCHIVE_WARN) << archive_error_string(out);
+      archive_write_data(out, e.content.data(), e.content.size());
+      archive_entry_free(entry);
+    }
+    archive_write_close(out);
+    archive_write_free(out);
+    return path;
+  }
+  Result<std::vector<std::string>> Unpack(const std::string& archive, ArchiveLimits limits = {}) {
+    std::filesystem::remove_all(dir_.path() / "out");
+    std::filesystem::create_directories(dir_.path() / "out");
+    return UnpackArchive(archive, dir_.file("out"), limits, {});
+  }
+  TempDir dir_;
+};
+
+TEST_F(ArchiveTest, UnpacksPlainFilesOfEachKindOfArchive) {
+  for (bool zip : {false, true}) {
+    auto files = Unpack(Pack({{"./manifest.json", "{}"}, {"sub/weights", "w"}}, zip)).value();
+    EXPECT_EQ(files, (std::vector<std::string>{"manifest.json", "sub/weights"}));
+    EXPECT_EQ(ReadFile(dir_.file("out/sub/weights"), 10).value(), "w");
+  }
+}
+
+TEST_F(ArchiveTest, TakesOneFolderAroundEverythingOff) {
+  auto files = Unpack(Pack({{"3/", "", AE_IFDIR}, {"3/3/x", "x"}, {"3/model.onnx", "m"}})).value();
+  EXPECT_EQ(files, (std::vector<std::string>{"3/x", "model.onnx"}));
+  EXPECT_EQ(ReadFile(dir_.file("out/model.onnx"), 10).value(), "m");
+  EXPECT_EQ(ReadFile(dir_.file("out/3/x"), 10).value(), "x");
+}
+
+TEST_F(ArchiveTest, RefusesWhatMayDoHarm) {
+  struct Case {
+    Entry entry;
+    const char* why;
+  };
+  const Case cases[] = {
+      {{"../evil", "x"}, "leaves its folder"},
+      {{"/etc/evil", "x"}, "leaves its folder"},
+      {{"a/../../evil", "x"}, "leaves its folder"},
+      {{"a/./b", "x"}, "leaves its folder"},
+      {{"back\\slash", "x"}, "leaves its folder"},
+      {{"link", "", AE_IFLNK, "/etc/passwd"}, "is a link"},
+      {{"link", "", AE_IFLNK, "inside"}, "is a link"},
+      {{"hard", "", AE_IFREG, "first"}, "is a link"},
+      {{"pipe", "", AE_IFIFO}, "neither a file nor a folder"},
+      {{"device", "", AE_IFCHR}, "neither a file nor a folder"},
+      {{"first", "again"}, "comes twice"},
+  };
+  for (const Case& c : cases) {
+    Status status = Unpack(Pack({{"first", "1"}, c.entry})).status();
+    EXPECT_EQ(status.code(), StatusCode::kInvalidArgument) << c.entry.path;
+    EXPECT_NE(std::string(status.message()).find(c.why), std::string::npos) << status;
+  }
+  EXPECT_FALSE(std::filesystem::exists(dir_.path() / "evil"));
+}
+
+TEST_F(ArchiveTest, KeepsToItsLimits) {
+  std::string archive = Pack({{"a", std::string(1'000'000, '0')}, {"b", "1"}});
+  EXPECT_EQ(Unpack(archive, {.max_bytes = 500'000}).status().code(),
+            StatusCode::kResourceExhausted);
+  EXPECT_EQ(Unpack(archive, {.max_files = 1}).status().code(), StatusCode::kInvalidArgument);
+  EXPECT_TRUE(Unpack(archive, {.max_bytes = 1'000'001, .max_files = 2}).ok());
+}
+
+TEST_F(ArchiveTest, ACutOrForeignArchiveIsDataLoss) {
+  std::string archive = Pack({{"a", std::string(100'000, 'x')}, {"b", "1"}});
+  std::string bytes = ReadFile(archive, 1 << 20).value();
+  std::ofstream(archive, std::ios::binary) << bytes.substr(0, bytes.size() / 2);
+  EXPECT_EQ(Unpack(archive).status().code(), StatusCode::kDataLoss);
+  std::ofstream(archive, std::ios::binary) << "<html>not found</html>";
+  EXPECT_EQ(Unpack(archive).status().code(), StatusCode::kDataLoss);
+  EXPECT_FALSE(Unpack(Pack({{"folder/", "", AE_IFDIR}})).ok());
+}
+
+}  // namespace
+}  // namespace leadsman

@@ -1,0 +1,457 @@
+#include "storage/blob_cache.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <set>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/mutex.h"
+#include "base/rng.h"
+#include "base/strings.h"
+#include "storage/digest.h"
+#include "storage/manifest.h"
+
+namespace leadsman {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace std::chrono_literals;  // NOLINT: literals
+
+constexpr int64_t kSpareDiskBytes = int64_t{16} << 20;
+constexpr auto kPartialLife = 7 * 24h;
+constexpr auto kIndexLife = 90 * 24h;
+
+/// A file descriptor, closed at the end; with it go its flocks.
+class Fd {
+ public:
+  Fd() = default;
+  explicit Fd(int fd) : fd_(fd) {}
+  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Fd& operator=(Fd&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~Fd() {
+    if (fd_ >= 0) close(fd_);
+  }
+  int get() const { return fd_; }
+  int release() { return std::exchange(fd_, -1); }
+  bool ok() const { return fd_ >= 0; }
+
+ private:
+  int fd_ = -1;
+};
+
+Result<Fd> OpenFile(const std::string& path, int flags) {
+  Fd fd(open(path.c_str(), flags | O_CLOEXEC, 0644));
+  if (!fd.ok()) return ErrnoStatus(errno, "open", path);
+  return fd;
+}
+
+/// The lock of the whole cache: held for moments (renames, counting), never over a transfer.
+Result<Fd> LockCache(const std::string& directory) {
+  ASSIGN_OR_RETURN(Fd fd, OpenFile(JoinPath(directory, "lock"), O_RDWR | O_CREAT));
+  while (flock(fd.get(), LOCK_EX) != 0) {
+    if (errno != EINTR) return ErrnoStatus(errno, "lock", JoinPath(directory, "lock"));
+  }
+  return fd;
+}
+
+bool TryLock(int fd) { return flock(fd, LOCK_EX | LOCK_NB) == 0; }
+
+Status MakeFolders(const std::string& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  return error ? ErrnoStatus(error.value(), "make the folder", path) : OkStatus();
+}
+
+void RemoveAll(const std::string& path) {
+  std::error_code ignored;
+  fs::remove_all(path, ignored);
+}
+
+std::string NewName() {
+  return StrCat(getpid(), "-", ToHex(std::to_string(RandomSeed())).substr(0, 24));
+}
+
+bool IsSha256(std::string_view text) {
+  return text.size() == 64 && std::all_of(text.begin(), text.end(), [](char c) {
+           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+         });
+}
+
+/// Every plain file below `folder` with its stat.
+template <typename F>
+void EachFile(const std::string& folder, F&& visit) {
+  std::error_code error;
+  for (fs::recursive_directory_iterator at(folder, error), end; !error && at != end;
+       at.increment(error)) {
+    struct stat info;
+    std::string path = at->path().string();
+    if (lstat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode)) visit(path, info);
+  }
+}
+
+std::string HumanBytes(int64_t bytes) {
+  constexpr std::pair<int64_t, const char*> kUnits[] = {
+      {int64_t{1} << 30, " GiB"}, {int64_t{1} << 20, " MiB"}, {int64_t{1} << 10, " KiB"}};
+  for (auto [unit, name] : kUnits) {
+    if (bytes >= unit) return StrCat(bytes / unit, ".", bytes % unit * 10 / unit, name);
+  }
+  return StrCat(bytes, " bytes");
+}
+
+int64_t ModifiedNs(const struct stat& info) {
+  return int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
+}
+
+}  // namespace
+
+struct BlobCache::Assembly::State {
+  Mutex mutex;
+  std::vector<File> files GUARDED_BY(mutex);
+};
+
+std::string BlobCache::KeyOf(std::string_view text) {
+  Digest digest(Digest::Kind::kSha256);
+  digest.Add(text);
+  return digest.Hex().substr(0, 40);
+}
+
+std::string BlobCache::BlobPath(const std::string& sha256) const {
+  return JoinPath(options_.directory, StrCat("blobs/", sha256.substr(0, 2), "/", sha256));
+}
+
+Result<std::unique_ptr<BlobCache>> BlobCache::Open(Options options) {
+  std::unique_ptr<BlobCache> cache(new BlobCache(std::move(options)));
+  const std::string& root = cache->options_.directory;
+  for (const char* name : {"blobs", "versions", "index", "partial", "staging"})
+    RETURN_IF_ERROR(Annotate(MakeFolders(JoinPath(root, name)), "the cache of fetched models"));
+  ASSIGN_OR_RETURN(Fd lock, LockCache(root));
+  std::string probe = JoinPath(root, StrCat("staging/", NewName()));
+  RETURN_IF_ERROR(
+      Annotate(OpenFile(probe, O_WRONLY | O_CREAT).status(), "the cache of fetched models"));
+  bool links = link(probe.c_str(), (probe + ".l").c_str()) == 0;
+  unlink(probe.c_str());
+  unlink((probe + ".l").c_str());
+  if (!links) {
+    return FailedPreconditionError(
+        StrCat("the file system of ", root,
+               " has no hard links; set storage.cache_dir to a folder on one that has"));
+  }
+  cache->Sweep();
+  return cache;
+}
+BlobCache::~BlobCache() = default;
+
+void BlobCache::Sweep() {
+  std::string staging = JoinPath(options_.directory, "staging");
+  for (const std::string& name : ListDirectory(staging).value_or({})) {
+    // Of a published version the lock alone may be left.
+    std::string folder =
+        JoinPath(staging, name.ends_with(".lock") ? name.substr(0, name.size() - 5) : name);
+    Result<Fd> lock = OpenFile(folder + ".lock", O_RDWR);
+    if (lock.ok() && !TryLock(lock->get())) continue;
+    RemoveAll(folder);
+    unlink((folder + ".lock").c_str());
+  }
+  int64_t now = SystemClock().Now().time_since_epoch().count();
+  EachFile(JoinPath(options_.directory, "partial"), [&](const std::string& path, const auto& info) {
+    if (now - ModifiedNs(info) < Duration(kPartialLife).count()) return;
+    Result<Fd> fd = OpenFile(path, O_RDWR);
+    if (fd.ok() && TryLock(fd->get())) unlink(path.c_str());
+  });
+  EachFile(JoinPath(options_.directory, "index"), [&](const std::string& path, const auto& info) {
+    if (now - ModifiedNs(info) > Duration(kIndexLife).count()) unlink(path.c_str());
+  });
+}
+
+BlobCache::Partial::~Partial() {
+  if (fd_ >= 0) close(fd_);
+}
+
+Status BlobCache::Partial::Append(std::string_view bytes) {
+  while (!bytes.empty()) {
+    ssize_t written = write(fd_, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) {
+      int error = errno;
+      // What cannot be finished must not keep the disk full.
+      if (error == ENOSPC || error == EDQUOT) static_cast<void>(Restart());
+      return Annotate(ErrnoStatus(error, "write", path_), "the cache of fetched models");
+    }
+    size_ += written;
+    bytes.remove_prefix(static_cast<size_t>(written));
+  }
+  return OkStatus();
+}
+
+Status BlobCache::Partial::Restart() {
+  if (ftruncate(fd_, 0) != 0 || lseek(fd_, 0, SEEK_SET) != 0)
+    return ErrnoStatus(errno, "truncate", path_);
+  size_ = 0;
+  return OkStatus();
+}
+
+void BlobCache::Partial::Discard() {
+  if (fd_ < 0) return;
+  unlink(path_.c_str());
+  close(std::exchange(fd_, -1));
+}
+
+Result<std::unique_ptr<BlobCache::Partial>> BlobCache::OpenPartial(const std::string& key,
+                                                                   bool resume,
+                                                                   const StoreCall& call) {
+  std::string path = JoinPath(options_.directory, StrCat("partial/", key));
+  Mutex mutex;
+  CondVar never;
+  while (true) {
+    ASSIGN_OR_RETURN(Fd fd, OpenFile(path, O_RDWR | O_CREAT | O_APPEND));
+    if (TryLock(fd.get())) {
+      struct stat mine, there;
+      // Whoever had it may have moved it away meanwhile: then this is another file's lock.
+      bool same = fstat(fd.get(), &mine) == 0 && stat(path.c_str(), &there) == 0 &&
+                  mine.st_ino == there.st_ino;
+      if (!same) continue;
+      std::unique_ptr<Partial> partial(new Partial(path, fd.release(), mine.st_size));
+      if (!resume && partial->size() > 0) RETURN_IF_ERROR(partial->Restart());
+      return partial;
+    }
+    if (call.cancelled()) return CancelledError("called off");
+    if (SystemClock().SteadyNow() >= call.deadline)
+      return DeadlineExceededError("somebody else is fetching the same file and does not finish");
+    MutexLock lock(mutex);
+    never.WaitFor(mutex, 50ms);
+  }
+}
+
+Result<std::unique_ptr<BlobCache::Assembly>> BlobCache::Begin() {
+  ASSIGN_OR_RETURN(Fd lock, LockCache(options_.directory));
+  std::string folder = JoinPath(options_.directory, StrCat("staging/", NewName()));
+  ASSIGN_OR_RETURN(Fd mine, OpenFile(folder + ".lock", O_RDWR | O_CREAT));
+  CHECK(TryLock(mine.get()));  // nobody else knows its name
+  RETURN_IF_ERROR(MakeFolders(folder));
+  return std::unique_ptr<Assembly>(new Assembly(*this, folder, mine.release()));
+}
+
+BlobCache::Assembly::Assembly(BlobCache& cache, std::string directory, int lock)
+    : cache_(cache),
+      directory_(std::move(directory)),
+      lock_(lock),
+      state_(std::make_unique<State>()) {}
+
+BlobCache::Assembly::~Assembly() {
+  RemoveAll(directory_);
+  unlink((directory_ + ".lock").c_str());
+  close(lock_);
+}
+
+void BlobCache::Assembly::Clear() {
+  MutexLock lock(state_->mutex);
+  state_->files.clear();
+  std::error_code ignored;
+  for (fs::directory_iterator at(directory_, ignored), end; !ignored && at != end;
+       at.increment(ignored)) {
+    RemoveAll(at->path().string());
+  }
+}
+
+void BlobCache::Assembly::Note(const File& file) {
+  MutexLock lock(state_->mutex);
+  state_->files.push_back(file);
+}
+
+Status BlobCache::LinkBlob(const std::string& from, const File& file, const std::string& to) {
+  std::string path = JoinPath(to, file.path);
+  RETURN_IF_ERROR(MakeFolders(fs::path(path).parent_path().string()));
+  if (link(from.c_str(), path.c_str()) != 0) return ErrnoStatus(errno, "link", path);
+  return OkStatus();
+}
+
+Result<bool> BlobCache::Assembly::Take(const File& file, const std::atomic<bool>* cancel) {
+  std::string blob = cache_.BlobPath(file.sha256);
+  Result<FileStamp> stamp = StampOf(blob);
+  if (!stamp.ok()) return false;
+  Result<std::string> sum = Sha256OfFile(blob, cancel);
+  if (sum.status().code() == StatusCode::kCancelled) return sum.status();
+  if (!sum.ok() || *sum != file.sha256) {
+    LOG_WARN("a file in the cache is damaged; it is fetched anew", {"sha256", file.sha256},
+             {"path", blob});
+    unlink(blob.c_str());
+    return false;
+  }
+  Status linked = cache_.LinkBlob(blob, file, directory_);
+  if (linked.code() == StatusCode::kNotFound) return false;  // evicted just now
+  RETURN_IF_ERROR(linked);
+  Note(file);
+  return true;
+}
+
+Status BlobCache::Assembly::Add(std::unique_ptr<Partial> partial, const File& file) {
+  std::string blob = cache_.BlobPath(file.sha256);
+  RETURN_IF_ERROR(MakeFolders(fs::path(blob).parent_path().string()));
+  // First the link into the version: a blob with one name only may be evicted.
+  RETURN_IF_ERROR(cache_.LinkBlob(partial->path(), file, directory_));
+  fchmod(partial->fd_, 0444);
+  if (rename(partial->path().c_str(), blob.c_str()) != 0)
+    return ErrnoStatus(errno, "rename to", blob);
+  Note(file);
+  return OkStatus();
+}
+
+Status BlobCache::Assembly::AddStaged(const File& file) {
+  std::string blob = cache_.BlobPath(file.sha256);
+  RETURN_IF_ERROR(MakeFolders(fs::path(blob).parent_path().string()));
+  std::string from = JoinPath(directory_, file.path);
+  std::string beside = StrCat(blob, ".", NewName());
+  chmod(from.c_str(), 0444);
+  if (link(from.c_str(), beside.c_str()) != 0) return ErrnoStatus(errno, "link", beside);
+  if (rename(beside.c_str(), blob.c_str()) != 0) return ErrnoStatus(errno, "rename to", blob);
+  Note(file);
+  return OkStatus();
+}
+
+Result<LocalVersion> BlobCache::Assembly::Publish() {
+  std::vector<File> files;
+  {
+    MutexLock lock(state_->mutex);
+    files = state_->files;
+  }
+  std::sort(files.begin(), files.end(),
+            [](const File& a, const File& b) { return a.path < b.path; });
+  std::string text;
+  for (const File& file : files) text += StrCat(file.path, '\0', file.sha256, "\n");
+  std::string name = KeyOf(text);
+  std::string target = JoinPath(cache_.options_.directory, StrCat("versions/", name));
+  ASSIGN_OR_RETURN(Fd lock, LockCache(cache_.options_.directory));
+  if (!IsDirectory(target)) {
+    if (rename(directory_.c_str(), target.c_str()) != 0)
+      return ErrnoStatus(errno, "rename to", target);
+  } else {
+    for (const File& file : files) {
+      std::string mine = JoinPath(directory_, file.path), there = JoinPath(target, file.path);
+      struct stat a, b;
+      if (stat(mine.c_str(), &a) == 0 && stat(there.c_str(), &b) == 0 && a.st_ino == b.st_ino)
+        continue;
+      RETURN_IF_ERROR(MakeFolders(fs::path(there).parent_path().string()));
+      if (rename(mine.c_str(), there.c_str()) != 0) return ErrnoStatus(errno, "rename to", there);
+    }
+  }
+  return cache_.LeaseOf(name);
+}
+
+Result<LocalVersion> BlobCache::LeaseOf(const std::string& name) {
+  std::string path = JoinPath(options_.directory, StrCat("versions/", name));
+  ASSIGN_OR_RETURN(Fd use, OpenFile(path + ".use", O_RDWR | O_CREAT));
+  if (flock(use.get(), LOCK_SH | LOCK_NB) != 0) return ErrnoStatus(errno, "lock", path + ".use");
+  futimens(use.get(), nullptr);  // the last use is now
+  return LocalVersion{path, std::make_shared<const Fd>(std::move(use))};
+}
+
+std::optional<std::vector<BlobCache::File>> BlobCache::Lookup(const std::string& key) const {
+  Result<std::string> text =
+      ReadFile(JoinPath(options_.directory, StrCat("index/", key)), size_t{64} << 20);
+  if (!text.ok()) return std::nullopt;
+  std::vector<File> files;
+  for (std::string_view line : Split(*text, '\n')) {
+    if (line == "end") return files;  // a torn file has no end
+    std::vector<std::string_view> parts = Split(line, '\t');
+    if (parts.size() != 3 || !IsSha256(parts[0])) return std::nullopt;
+    std::optional<int64_t> size = ParseInt64(parts[1]);
+    if (!size) return std::nullopt;
+    files.push_back({std::string(parts[2]), std::string(parts[0]), *size});
+  }
+  return std::nullopt;
+}
+
+Status BlobCache::Remember(const std::string& key, const std::vector<File>& files) {
+  std::string text;
+  for (const File& file : files)
+    text += StrCat(file.sha256, "\t", file.size, "\t", file.path, "\n");
+  return WriteFileAtomically(JoinPath(options_.directory, StrCat("index/", key)), text + "end\n");
+}
+
+void BlobCache::Forget(const std::string& key) {
+  unlink(JoinPath(options_.directory, StrCat("index/", key)).c_str());
+}
+
+BlobCache::Usage BlobCache::GetUsage() const {
+  Usage usage;
+  for (const char* part : {"blobs", "partial"}) {
+    EachFile(JoinPath(options_.directory, part),
+             [&](const std::string&, const auto& info) { usage.bytes += info.st_size; });
+  }
+  for (const std::string& name :
+       ListDirectory(JoinPath(options_.directory, "versions")).value_or({})) {
+    usage.versions += name.ends_with(".use") ? 0 : 1;
+  }
+  return usage;
+}
+
+Status BlobCache::MakeRoom(int64_t bytes) {
+  if (bytes > options_.limit) {
+    return ResourceExhaustedError(StrCat("it needs ", HumanBytes(bytes),
+                                         ", more than the whole storage.cache_limit of ",
+                                         HumanBytes(options_.limit)));
+  }
+  ASSIGN_OR_RETURN(Fd lock, LockCache(options_.directory));
+  int64_t used = GetUsage().bytes;
+  auto disk_free = [&]() -> int64_t {
+    struct statvfs disk;
+    if (statvfs(options_.directory.c_str(), &disk) != 0) return INT64_MAX;
+    return static_cast<int64_t>(disk.f_bavail) * static_cast<int64_t>(disk.f_frsize);
+  };
+  auto fits = [&] {
+    return used + bytes <= options_.limit && (bytes == 0 || disk_free() >= bytes + kSpareDiskBytes);
+  };
+  auto drop_unused_blobs = [&] {
+    EachFile(JoinPath(options_.directory, "blobs"), [&](const std::string& path, const auto& info) {
+      if (info.st_nlink == 1 && unlink(path.c_str()) == 0) used -= info.st_size;
+    });
+  };
+  if (fits()) return OkStatus();
+  drop_unused_blobs();
+  std::vector<std::pair<int64_t, std::string>> by_age;
+  std::string folder = JoinPath(options_.directory, "versions");
+  for (const std::string& name : ListDirectory(folder).value_or({})) {
+    struct stat info;
+    std::string use = JoinPath(folder, name) + ".use";
+    if (name.ends_with(".use")) continue;
+    by_age.emplace_back(stat(use.c_str(), &info) == 0 ? ModifiedNs(info) : 0, name);
+  }
+  std::sort(by_age.begin(), by_age.end());
+  for (const auto& [age, name] : by_age) {
+    if (fits()) return OkStatus();
+    std::string path = JoinPath(folder, name);
+    Result<Fd> use = OpenFile(path + ".use", O_RDWR | O_CREAT);
+    if (!use.ok() || !TryLock(use->get())) continue;  // somebody serves it
+    std::string trash = JoinPath(options_.directory, StrCat("staging/", NewName()));
+    if (rename(path.c_str(), trash.c_str()) != 0) continue;
+    RemoveAll(trash);
+    unlink((path + ".use").c_str());
+    drop_unused_blobs();
+    LOG_INFO("evicted a version that nobody uses from the cache", {"folder", path});
+  }
+  if (fits()) return OkStatus();
+  if (used + bytes > options_.limit) {
+    return ResourceExhaustedError(
+        StrCat("it needs ", HumanBytes(bytes), " more, and ", HumanBytes(used),
+               " of storage.cache_limit (", HumanBytes(options_.limit),
+               ") are taken by versions in use; raise the limit or serve fewer versions"));
+  }
+  return ResourceExhaustedError(StrCat("it needs ", HumanBytes(bytes), " more, and the disk of ",
+                                       options_.directory, " has ", HumanBytes(disk_free()),
+                                       " free"));
+}
+
+}  // namespace leadsman

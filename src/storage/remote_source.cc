@@ -1,0 +1,369 @@
+#include "storage/remote_source.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <thread>
+#include <utility>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/strings.h"
+#include "storage/archive.h"
+#include "storage/digest.h"
+#include "storage/manifest.h"
+#include "storage/store_uri.h"
+
+namespace leadsman {
+namespace {
+
+using namespace std::chrono_literals;  // NOLINT: literals
+
+/// Writes what comes into a partial file and keeps its sums.
+class SummingSink final : public ReadSink {
+ public:
+  SummingSink(BlobCache::Partial& partial, const RemoteFile& file, FetchProgress& progress,
+              int64_t max_bytes)
+      : partial_(partial), file_(file), progress_(progress), max_bytes_(max_bytes) {}
+
+  /// Takes over what an earlier attempt, or an earlier process, has left in the file.
+  Status Resume(const StoreCall& call) {
+    Reset();
+    if (partial_.size() == 0) return OkStatus();
+    int fd = open(partial_.path().c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return ErrnoStatus(errno, "open", partial_.path());
+    std::vector<char> piece(1 << 18);
+    Status status;
+    int64_t seen = 0;
+    while (status.ok() && seen < partial_.size()) {
+      ssize_t got = read(fd, piece.data(), piece.size());
+      if (got < 0 && errno == EINTR) continue;
+      if (got <= 0) status = ErrnoStatus(got < 0 ? errno : EIO, "read", partial_.path());
+      if (got > 0) Sum(std::string_view(piece.data(), static_cast<size_t>(got)));
+      if (call.cancelled()) status = CancelledError("called off");
+      seen += std::max<ssize_t>(got, 0);
+    }
+    close(fd);
+    Count(seen);
+    return status;
+  }
+  Status Restart() override {
+    RETURN_IF_ERROR(partial_.Restart());
+    Reset();
+    return OkStatus();
+  }
+  Status Append(std::string_view bytes) override {
+    int64_t size = partial_.size() + static_cast<int64_t>(bytes.size());
+    if (file_.size >= 0 && size > file_.size) {
+      return DataLossError(StrCat("the store sends more than the ", file_.size,
+                                  " bytes that it or the manifest speaks of"));
+    }
+    if (size > max_bytes_)
+      return ResourceExhaustedError("it is larger than storage.max_version_size");
+    RETURN_IF_ERROR(partial_.Append(bytes));
+    Sum(bytes);
+    Count(static_cast<int64_t>(bytes.size()));
+    return OkStatus();
+  }
+  void IgnoreMd5() override { ignore_md5_ = true; }
+  /// Ends the sums; DATA_LOSS says which does not agree. `sha256` is what came.
+  Status Check(std::string& sha256) {
+    sha256 = sha256_->Hex();
+    std::string md5 = md5_->Hex();
+    if (!file_.sha256.empty() && sha256 != file_.sha256)
+      return Wrong("sha256", sha256, file_.sha256);
+    if (!file_.md5.empty() && !ignore_md5_ && md5 != file_.md5) return Wrong("MD5", md5, file_.md5);
+    if (file_.crc32c && crc32c_ != *file_.crc32c)
+      return Wrong("CRC32C", std::to_string(crc32c_), std::to_string(*file_.crc32c));
+    return OkStatus();
+  }
+  /// Takes this file's part of the progress back.
+  void Uncount() { Count(-counted_); }
+
+ private:
+  Status Wrong(std::string_view what, const std::string& is, const std::string& should) {
+    return DataLossError(StrCat("what came has the ", what, " ", is, ", not ", should,
+                                ": it was changed on its way, or after its manifest was written"));
+  }
+  void Reset() {
+    Uncount();
+    sha256_ = std::make_unique<Digest>(Digest::Kind::kSha256);
+    md5_ = std::make_unique<Digest>(Digest::Kind::kMd5);
+    crc32c_ = 0;
+  }
+  void Sum(std::string_view bytes) {
+    sha256_->Add(bytes);
+    if (!file_.md5.empty()) md5_->Add(bytes);
+    if (file_.crc32c) crc32c_ = Crc32c(crc32c_, bytes);
+  }
+  void Count(int64_t bytes) {
+    counted_ += bytes;
+    progress_.done += bytes;
+  }
+
+  BlobCache::Partial& partial_;
+  const RemoteFile& file_;
+  FetchProgress& progress_;
+  const int64_t max_bytes_;
+  std::unique_ptr<Digest> sha256_, md5_;
+  uint32_t crc32c_ = 0;
+  bool ignore_md5_ = false;
+  int64_t counted_ = 0;
+};
+
+}  // namespace
+
+RemoteSource::RemoteSource(std::string path, Options options, std::unique_ptr<RemoteStore> store,
+                           StoreHttp& http, BlobCache& cache, const StorageOptions& storage)
+    : Source(std::move(path), std::move(options)),
+      store_(std::move(store)),
+      http_(http),
+      cache_(cache),
+      storage_(storage) {}
+
+Status RemoteSource::Settle(RemoteVersion& version, SteadyTime now) {
+  if (version.complete || version.files.empty() || options().require_manifest) return OkStatus();
+  auto [it, added] = resting_.try_emplace(version.version, Resting{version.stamp, now});
+  if (it->second.stamp != version.stamp) it->second = {version.stamp, now};
+  if (now - it->second.since < options().settle_time) {
+    version.waiting =
+        StrCat("waiting for ", kManifestFileName, ", or until nothing has changed for ",
+               ToSeconds(options().settle_time), " s (still being copied?)");
+  } else if (IsInsidePath(version.files[0].path)) {
+    version.complete = true;
+  }
+  return OkStatus();
+}
+
+Result<std::vector<VersionFolder>> RemoteSource::List(SteadyTime now, const StoreCall& call) {
+  ASSIGN_OR_RETURN(std::vector<RemoteVersion> versions, store_->List(call));
+  std::map<int64_t, RemoteVersion> listed;
+  std::vector<VersionFolder> folders;
+  for (RemoteVersion& version : versions) {
+    RETURN_IF_ERROR(Settle(version, now));
+    VersionFolder folder{.version = version.version, .complete = version.complete};
+    folder.waiting = version.waiting;
+    folder.manifest.inode = std::hash<std::string>()(version.stamp);
+    folders.push_back(std::move(folder));
+    listed[version.version] = std::move(version);
+  }
+  std::erase_if(resting_, [&](const auto& entry) { return !listed.contains(entry.first); });
+  std::sort(folders.begin(), folders.end(),
+            [](const auto& a, const auto& b) { return a.version < b.version; });
+  MutexLock lock(mutex_);
+  listed_ = std::move(listed);
+  return folders;
+}
+
+uint64_t RemoteSource::StampOfVersion(int64_t version) {
+  MutexLock lock(mutex_);
+  auto it = listed_.find(version);
+  return it == listed_.end() ? 0 : std::hash<std::string>()(it->second.stamp) | 1;
+}
+
+Result<LocalVersion> RemoteSource::Fetch(int64_t version, FetchProgress& progress,
+                                         const StoreCall& call) {
+  RemoteVersion wanted;
+  {
+    MutexLock lock(mutex_);
+    auto it = listed_.find(version);
+    if (it == listed_.end())
+      return NotFoundError(StrCat("version ", version, " is no longer in ", path()));
+    wanted = it->second;
+  }
+  Result<LocalVersion> local = FetchNow(wanted, progress, call);
+  if (!local.ok()) return Annotate(local.status(), StrCat("fetch from ", RedactUrl(path())));
+  return local;
+}
+
+Result<LocalVersion> RemoteSource::FetchNow(const RemoteVersion& version, FetchProgress& progress,
+                                            const StoreCall& call) {
+  ASSIGN_OR_RETURN(std::unique_ptr<BlobCache::Assembly> assembly, cache_.Begin());
+  ASSIGN_OR_RETURN(std::vector<RemoteFile> files, store_->Files(version, call));
+  if (files.empty()) return NotFoundError("the version has no files");
+  Job job{*assembly, progress, call};
+  if (version.archive) {
+    RETURN_IF_ERROR(FetchArchive(job, files[0]));
+    return assembly->Publish();
+  }
+  RETURN_IF_ERROR(KeepWhatTheManifestLists(job, files));
+  int64_t total = progress.done;
+  for (const RemoteFile& file : files) total += std::max<int64_t>(file.size, 0);
+  if (total > storage_.max_version_size) {
+    return ResourceExhaustedError(StrCat("its files have ", total,
+                                         " bytes, more than storage.max_version_size (",
+                                         storage_.max_version_size, ")"));
+  }
+  progress.total = total;
+  RETURN_IF_ERROR(FetchAll(job, files));
+  return assembly->Publish();
+}
+
+Status RemoteSource::KeepWhatTheManifestLists(const Job& job, std::vector<RemoteFile>& files) {
+  auto at = std::find_if(files.begin(), files.end(),
+                         [](const RemoteFile& file) { return file.path == kManifestFileName; });
+  if (at == files.end()) return OkStatus();
+  if (at->size > static_cast<int64_t>(kMaxManifestBytes)) {
+    return InvalidArgumentError(
+        StrCat(kManifestFileName, " must be at most ", kMaxManifestBytes, " bytes long"));
+  }
+  RETURN_IF_ERROR(Annotate(FetchFile(job, *at), kManifestFileName));
+  ASSIGN_OR_RETURN(std::string json, ReadFile(JoinPath(job.assembly.directory(), kManifestFileName),
+                                              kMaxManifestBytes));
+  Result<Manifest> manifest = ParseManifest(json);
+  if (!manifest.ok()) return Annotate(manifest.status(), kManifestFileName);
+  std::map<std::string, RemoteFile> there;
+  for (RemoteFile& file : files) there[file.path] = std::move(file);
+  files.clear();
+  for (const Manifest::File& listed : manifest->files) {
+    if (listed.path == kManifestFileName) continue;
+    auto it = there.find(listed.path);
+    if (it == there.end()) {
+      return DataLossError(
+          StrCat("the file ", listed.path, " that manifest.json lists is not in the store"));
+    }
+    RemoteFile file = std::move(it->second);
+    if (file.size >= 0 && file.size != listed.size_bytes) {
+      return DataLossError(StrCat("the file ", listed.path, " has ", file.size,
+                                  " bytes in the store, manifest.json says ", listed.size_bytes));
+    }
+    file.size = listed.size_bytes;
+    file.sha256 = listed.sha256;
+    files.push_back(std::move(file));
+  }
+  return OkStatus();
+}
+
+Status RemoteSource::FetchAll(const Job& job, const std::vector<RemoteFile>& files) {
+  std::atomic<size_t> next{0};
+  std::atomic<bool> failed{false};
+  Mutex mutex;
+  Status first;
+  StoreCall call = job.call;
+  call.stop = &failed;
+  Job mine{job.assembly, job.progress, call};
+  auto work = [&] {
+    for (size_t i = next++; i < files.size() && !failed.load(); i = next++) {
+      Status status = FetchFile(mine, files[i]);
+      if (status.ok()) continue;
+      MutexLock lock(mutex);
+      if (!failed.exchange(true)) first = Annotate(std::move(status), files[i].path);
+    }
+  };
+  size_t threads = std::min<size_t>(files.size(), static_cast<size_t>(storage_.parallel_downloads));
+  std::vector<std::thread> pool;
+  for (size_t i = 1; i < threads; ++i) pool.emplace_back(work);
+  work();
+  for (std::thread& thread : pool) thread.join();
+  return first;
+}
+
+std::string RemoteSource::IndexKey(const RemoteFile& file) const {
+  return BlobCache::KeyOf(
+      StrCat(path(), "\n", file.key, "\n", file.revision, "\n", file.size, "\n", file.sha256));
+}
+
+Status RemoteSource::FetchFile(const Job& job, const RemoteFile& file) {
+  std::string key = IndexKey(file);
+  BlobCache::File local{.path = file.path, .sha256 = file.sha256, .size = file.size};
+  bool known = !file.sha256.empty() || !file.revision.empty();
+  if (local.sha256.empty() && known) {
+    auto remembered = cache_.Lookup(key);
+    if (remembered && remembered->size() == 1) local.sha256 = (*remembered)[0].sha256;
+  }
+  if (!local.sha256.empty()) {
+    ASSIGN_OR_RETURN(bool taken, job.assembly.Take(local, job.call.cancel));
+    if (taken) {
+      job.progress.done += std::max<int64_t>(file.size, 0);
+      return OkStatus();
+    }
+  }
+  ASSIGN_OR_RETURN(std::unique_ptr<BlobCache::Partial> partial,
+                   cache_.OpenPartial(key, known, job.call));
+  RETURN_IF_ERROR(cache_.MakeRoom(std::max<int64_t>(0, file.size - partial->size())));
+  ASSIGN_OR_RETURN(local.sha256, Download(job, file, *partial));
+  local.size = partial->size();
+  RETURN_IF_ERROR(job.assembly.Add(std::move(partial), local));
+  if (file.sha256.empty() && known) RETURN_IF_ERROR(cache_.Remember(key, {local}));
+  return OkStatus();
+}
+
+Result<std::string> RemoteSource::Download(const Job& job, const RemoteFile& file,
+                                           BlobCache::Partial& partial) {
+  SummingSink sink(partial, file, job.progress, storage_.max_version_size);
+  bool damaged_before = false;
+  for (int attempt = 1;; ++attempt) {
+    RETURN_IF_ERROR(sink.Resume(job.call));
+    if (file.size >= 0 && partial.size() > file.size) RETURN_IF_ERROR(sink.Restart());
+    int64_t begin = partial.size();
+    Status status = store_->Read(file, begin, sink, job.call);
+    if (status.ok() && file.size >= 0 && partial.size() < file.size) {
+      status = UnavailableError(
+          StrCat("the store sent ", partial.size(), " of ", file.size, " bytes and ended"));
+    }
+    if (status.ok()) {
+      std::string sha256;
+      status = sink.Check(sha256);
+      if (status.ok()) return sha256;
+    }
+    if (status.code() == StatusCode::kDataLoss) {
+      // Once more, from the beginning: it may have happened on the way.
+      sink.Uncount();
+      RETURN_IF_ERROR(partial.Restart());
+      if (damaged_before) return status;
+      damaged_before = true;
+      continue;
+    }
+    if (status.code() != StatusCode::kUnavailable) {
+      sink.Uncount();
+      return status;
+    }
+    if (partial.size() > begin) attempt = 1;  // it goes on, if haltingly: the deadline ends that
+    if (attempt > http_.retries()) {
+      sink.Uncount();
+      return status;
+    }
+    Status waited = http_.WaitBeforeRetry(attempt, Duration::zero(), job.call);
+    if (!waited.ok()) {
+      sink.Uncount();
+      return waited.code() == StatusCode::kCancelled ? waited : status;
+    }
+  }
+}
+
+Status RemoteSource::FetchArchive(const Job& job, const RemoteFile& file) {
+  std::string key = IndexKey(file);
+  bool known = !file.sha256.empty() || !file.revision.empty();
+  if (auto remembered = known ? cache_.Lookup(key) : std::nullopt) {
+    bool all = true;
+    for (size_t i = 0; all && i < remembered->size(); ++i) {
+      ASSIGN_OR_RETURN(all, job.assembly.Take((*remembered)[i], job.call.cancel));
+    }
+    if (all) return OkStatus();
+    job.assembly.Clear();
+  }
+  job.progress.total = std::max<int64_t>(0, file.size);
+  ASSIGN_OR_RETURN(std::unique_ptr<BlobCache::Partial> partial,
+                   cache_.OpenPartial(key, known, job.call));
+  // It is here twice for a while: packed and unpacked.
+  RETURN_IF_ERROR(cache_.MakeRoom(2 * std::max<int64_t>(0, file.size)));
+  Result<std::string> sha256 = Download(job, file, *partial);
+  if (!sha256.ok()) return Annotate(sha256.status(), file.path);
+  const std::string& directory = job.assembly.directory();
+  Result<std::vector<std::string>> paths =
+      UnpackArchive(partial->path(), directory, {.max_bytes = storage_.max_version_size}, job.call);
+  partial->Discard();
+  if (!paths.ok()) return Annotate(paths.status(), file.path);
+  std::vector<BlobCache::File> unpacked;
+  for (const std::string& path : *paths) {
+    ASSIGN_OR_RETURN(std::string sum, Sha256OfFile(JoinPath(directory, path), job.call.cancel));
+    ASSIGN_OR_RETURN(FileStamp stamp, StampOf(JoinPath(directory, path)));
+    unpacked.push_back({path, std::move(sum), stamp.size});
+    RETURN_IF_ERROR(job.assembly.AddStaged(unpacked.back()));
+  }
+  return known ? cache_.Remember(key, unpacked) : OkStatus();
+}
+
+}  // namespace leadsman

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/mutex.h"
+#include "storage/blob_cache.h"
+#include "storage/remote_store.h"
+#include "storage/source.h"
+#include "storage/store_options.h"
+
+namespace leadsman {
+
+/// A Source over a RemoteStore: lists it, fetches a version's files into the cache, several at once,
+/// each resumed where it broke off, each checked against the manifest and against the store's own
+/// sums, and publishes them as one folder. Thread-safe as Source says.
+class RemoteSource final : public Source {
+ public:
+  /// `http`, `cache` and `storage` must outlive it.
+  RemoteSource(std::string path, Options options, std::unique_ptr<RemoteStore> store,
+               StoreHttp& http, BlobCache& cache, const StorageOptions& storage);
+
+  Result<std::vector<VersionFolder>> List(SteadyTime now, const StoreCall& call) override;
+  Result<LocalVersion> Fetch(int64_t version, FetchProgress& progress,
+                             const StoreCall& call) override;
+  uint64_t StampOfVersion(int64_t version) override;
+  bool remote() const override { return true; }
+
+ private:
+  struct Resting {
+    std::string stamp;
+    SteadyTime since{};
+  };
+  /// What one Fetch works with.
+  struct Job {
+    BlobCache::Assembly& assembly;
+    FetchProgress& progress;
+    const StoreCall& call;
+  };
+
+  Status Settle(RemoteVersion& version, SteadyTime now);
+  Result<LocalVersion> FetchNow(const RemoteVersion& version, FetchProgress& progress,
+                                const StoreCall& call);
+  Status KeepWhatTheManifestLists(const Job& job, std::vector<RemoteFile>& files);
+  Status FetchAll(const Job& job, const std::vector<RemoteFile>& files);
+  Status FetchFile(const Job& job, const RemoteFile& file);
+  Status FetchArchive(const Job& job, const RemoteFile& file);
+  Result<std::string> Download(const Job& job, const RemoteFile& file, BlobCache::Partial& partial);
+  std::string IndexKey(const RemoteFile& file) const;
+
+  const std::unique_ptr<RemoteStore> store_;
+  StoreHttp& http_;
+  BlobCache& cache_;
+  const StorageOptions& storage_;
+  std::map<int64_t, Resting> resting_;  ///< List()'s own
+  Mutex mutex_;
+  std::map<int64_t, RemoteVersion> listed_ GUARDED_BY(mutex_);
+};
+
+}  // namespace leadsman

@@ -1,0 +1,264 @@
+#include "storage/remote_source.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "base/fs.h"
+#include "base/strings.h"
+#include "base/testing/temp_dir.h"
+#include "storage/digest.h"
+#include "storage/manifest.h"
+#include "storage/testing/memory_store.h"
+
+namespace leadsman {
+namespace {
+
+using namespace std::chrono_literals;  // NOLINT: literals
+
+std::string Sha256(std::string_view text) {
+  Digest digest(Digest::Kind::kSha256);
+  digest.Add(text);
+  return digest.Hex();
+}
+
+class RemoteSourceTest : public testing::Test {
+ protected:
+  RemoteSourceTest() { Open({}); }
+
+  void Open(Source::Options options) {
+    auto store = std::make_unique<MemoryStore>();
+    store_ = store.get();
+    source_ = std::make_unique<RemoteSource>("mem://bucket/digits", options, std::move(store),
+                                             http_, *cache_, storage_);
+  }
+  void PutVersion(int64_t version, const std::map<std::string, std::string>& files) {
+    Manifest manifest{.name = "digits", .version = version, .format = "onnx"};
+    manifest.model_file = files.begin()->first;
+    for (const auto& [path, content] : files) {
+      manifest.files.push_back({path, static_cast<int64_t>(content.size()), Sha256(content)});
+      store_->Put(StrCat(version, "/", path), content);
+    }
+    store_->Put(StrCat(version, "/manifest.json"), ManifestToJson(manifest));
+  }
+  std::vector<VersionFolder> List() { return source_->List(now_, {}).value(); }
+  Result<LocalVersion> Fetch(int64_t version) {
+    progress_.done = progress_.total = 0;
+    return source_->Fetch(version, progress_, call_);
+  }
+  static std::string Read(const LocalVersion& local, const std::string& path) {
+    return ReadFile(local.directory + "/" + path, 1 << 20).value_or("(none)");
+  }
+
+  TempDir dir_;
+  StorageOptions storage_{.parallel_downloads = 3};
+  StoreHttp http_{{.retries = 2, .retry_delay = 1ms}};
+  std::unique_ptr<BlobCache> cache_ = BlobCache::Open({dir_.file("cache"), 1 << 20}).value();
+  MemoryStore* store_ = nullptr;
+  std::unique_ptr<RemoteSource> source_;
+  SteadyTime now_{};
+  FetchProgress progress_;
+  StoreCall call_;
+};
+
+TEST_F(RemoteSourceTest, FetchesWhatTheManifestListsAndNothingElse) {
+  PutVersion(1, {{"model.onnx", "weights"}, {"sub/words", "a b c"}});
+  store_->Put("1/notes.txt", "not listed");
+  store_->Put("readme", "no version");
+  auto folders = List();
+  ASSERT_EQ(folders.size(), 1u);
+  EXPECT_TRUE(folders[0].complete);
+  LocalVersion local = Fetch(1).value();
+  EXPECT_EQ(Read(local, "model.onnx"), "weights");
+  EXPECT_EQ(Read(local, "sub/words"), "a b c");
+  EXPECT_EQ(Read(local, "notes.txt"), "(none)");
+  EXPECT_EQ(progress_.done.load(), progress_.total.load());
+  EXPECT_GT(progress_.total.load(), 12);
+}
+
+TEST_F(RemoteSourceTest, WhatIsKnownIsNotReadAgain) {
+  PutVersion(1, {{"model.onnx", "weights"}});
+  PutVersion(2, {{"model.onnx", "weights"}});
+  List();
+  LocalVersion one = Fetch(1).value();
+  int reads = store_->reads();
+  LocalVersion again = Fetch(1).value();
+  EXPECT_EQ(store_->reads(), reads);
+  EXPECT_EQ(again.directory, one.directory);
+  LocalVersion two = Fetch(2).value();    // the same weights under another name
+  EXPECT_EQ(store_->reads(), reads + 1);  // its manifest
+}
+
+TEST_F(RemoteSourceTest, AVersionWithoutManifestMustRest) {
+  Open({.settle_time = 5s});
+  store_->Put("1/model.onnx", "wei");
+  EXPECT_FALSE(List()[0].complete);
+  now_ += 4s;
+  store_->Put("1/model.onnx", "weights");
+  EXPECT_FALSE(List()[0].complete);
+  now_ += 4s;
+  EXPECT_FALSE(List()[0].complete);
+  now_ += 1s;
+  EXPECT_TRUE(List()[0].complete);
+  EXPECT_EQ(Read(Fetch(1).value(), "model.onnx"), "weights");
+
+  Open({.require_manifest = true, .settle_time = 0s});
+  store_->Put("1/model.onnx", "weights");
+  List();
+  EXPECT_FALSE(List()[0].complete);
+  EXPECT_EQ(List()[0].waiting, "waiting for manifest.json (still being copied?)");
+}
+
+TEST_F(RemoteSourceTest, TakesUpWhereItBrokeOff) {
+  PutVersion(1, {{"model.onnx", "0123456789abcdef"}});
+  List();
+  std::vector<int64_t> offsets;
+  store_->SpoilReads([&](const RemoteFile& file, int64_t offset, std::string& bytes) -> Status {
+    if (file.path != "model.onnx") return OkStatus();
+    offsets.push_back(offset);
+    if (bytes.size() <= 6) return OkStatus();
+    bytes.resize(6);
+    return UnavailableError("cut");
+  });
+  EXPECT_EQ(Read(Fetch(1).value(), "model.onnx"), "0123456789abcdef");
+  EXPECT_EQ(offsets, (std::vector<int64_t>{0, 6, 12}));
+}
+
+TEST_F(RemoteSourceTest, TakesUpWhereAnEarlierFetchBrokeOff) {
+  PutVersion(1, {{"model.onnx", "0123456789abcdef"}});
+  List();
+  store_->SpoilReads([&](const RemoteFile& file, int64_t, std::string& bytes) -> Status {
+    if (file.path != "model.onnx") return OkStatus();
+    bytes.resize(4);
+    return PermissionDeniedError("expired");
+  });
+  EXPECT_EQ(Fetch(1).status().code(), StatusCode::kPermissionDenied);
+  EXPECT_EQ(cache_->GetUsage().versions, 0);
+  std::vector<int64_t> offsets;
+  store_->SpoilReads([&](const RemoteFile& file, int64_t offset, std::string&) -> Status {
+    if (file.path == "model.onnx") offsets.push_back(offset);
+    return OkStatus();
+  });
+  EXPECT_EQ(Read(Fetch(1).value(), "model.onnx"), "0123456789abcdef");
+  EXPECT_EQ(offsets, std::vector<int64_t>{4});
+}
+
+TEST_F(RemoteSourceTest, WhatWasChangedOnItsWayIsFetchedOnceMoreThenRefused) {
+  PutVersion(1, {{"model.onnx", "weights"}});
+  List();
+  int bad = 1;
+  store_->SpoilReads([&](const RemoteFile& file, int64_t, std::string& bytes) -> Status {
+    if (file.path == "model.onnx" && bad-- > 0) bytes[0] ^= 1;
+    return OkStatus();
+  });
+  EXPECT_EQ(Read(Fetch(1).value(), "model.onnx"), "weights");
+
+  PutVersion(2, {{"model.onnx", "other weights"}});
+  List();
+  bad = 100;
+  Status status = Fetch(2).status();
+  EXPECT_EQ(status.code(), StatusCode::kDataLoss);
+  EXPECT_NE(std::string(status.message()).find("model.onnx: what came has the sha256"),
+            std::string::npos)
+      << status;
+  bad = 0;
+  EXPECT_EQ(Read(Fetch(2).value(), "model.onnx"), "other weights");
+}
+
+TEST_F(RemoteSourceTest, MoreThanListedIsRefused) {
+  PutVersion(1, {{"model.onnx", "weights"}});
+  List();
+  store_->SpoilReads([&](const RemoteFile& file, int64_t, std::string& bytes) -> Status {
+    if (file.path == "model.onnx") bytes += std::string(1'000, '!');
+    return OkStatus();
+  });
+  EXPECT_EQ(Fetch(1).status().code(), StatusCode::kDataLoss);
+}
+
+TEST_F(RemoteSourceTest, GivesUpAfterItsRetriesAndKeepsTheReason) {
+  PutVersion(1, {{"model.onnx", "weights"}});
+  List();
+  store_->SpoilReads([&](const RemoteFile&, int64_t, std::string& bytes) -> Status {
+    bytes.clear();
+    return UnavailableError("the store answered 503");
+  });
+  int before = store_->reads();
+  Status status = Fetch(1).status();
+  EXPECT_EQ(status.code(), StatusCode::kUnavailable);
+  EXPECT_NE(std::string(status.message()).find("answered 503"), std::string::npos);
+  EXPECT_EQ(store_->reads(), before + 3);
+}
+
+TEST_F(RemoteSourceTest, AReplacedObjectIsNotMixedWithItsOldSelf) {
+  PutVersion(1, {{"model.onnx", "weights"}});
+  List();
+  store_->Put("1/model.onnx", "WEIGHTS");
+  EXPECT_EQ(Fetch(1).status().code(), StatusCode::kAborted);
+}
+
+TEST_F(RemoteSourceTest, SaysWhatTheStoreLacks) {
+  PutVersion(1, {{"model.onnx", "weights"}, {"words", "abc"}});
+  store_->Remove("1/words");
+  List();
+  Status status = Fetch(1).status();
+  EXPECT_EQ(status.code(), StatusCode::kDataLoss);
+  EXPECT_NE(std::string(status.message()).find("words that manifest.json lists is not"),
+            std::string::npos);
+  store_->Put("1/words", "ab");
+  List();
+  EXPECT_NE(std::string(Fetch(1).status().message()).find("has 2 bytes in the store"),
+            std::string::npos);
+  EXPECT_EQ(Fetch(7).status().code(), StatusCode::kNotFound);
+}
+
+TEST_F(RemoteSourceTest, RespectsTheCachesLimit) {
+  cache_ = BlobCache::Open({dir_.file("small"), 4'000}).value();
+  Open({});
+  PutVersion(1, {{"model.onnx", std::string(5'000, 'x')}});
+  List();
+  Status status = Fetch(1).status();
+  EXPECT_EQ(status.code(), StatusCode::kResourceExhausted);
+  EXPECT_NE(std::string(status.message()).find("storage.cache_limit"), std::string::npos);
+}
+
+TEST_F(RemoteSourceTest, CanBeCalledOffInTheMiddle) {
+  PutVersion(1, {{"a", "1"}, {"b", "2"}, {"c", "3"}, {"d", "4"}});
+  List();
+  std::atomic<bool> cancel{false};
+  call_.cancel = &cancel;
+  store_->SpoilReads([&](const RemoteFile& file, int64_t, std::string& bytes) -> Status {
+    if (file.path == "manifest.json") return OkStatus();
+    cancel = true;
+    bytes.clear();
+    return UnavailableError("cut");
+  });
+  EXPECT_EQ(Fetch(1).status().code(), StatusCode::kCancelled);
+  EXPECT_EQ(cache_->GetUsage().versions, 0);
+}
+
+TEST_F(RemoteSourceTest, AListingErrorIsPassedOn) {
+  store_->FailListing(UnavailableError("down"));
+  EXPECT_EQ(source_->List(now_, {}).status().code(), StatusCode::kUnavailable);
+}
+
+TEST_F(RemoteSourceTest, SeveralFetchAtOnce) {
+  for (int v = 1; v <= 4; ++v)
+    PutVersion(v, {{"model.onnx", StrCat("weights ", v % 2)}, {"words", "the same"}});
+  List();
+  std::vector<std::thread> threads;
+  std::atomic<int> right{0};
+  for (int v = 1; v <= 4; ++v) {
+    threads.emplace_back([&, v] {
+      FetchProgress progress;
+      auto local = source_->Fetch(v, progress, {});
+      right += local.ok() && Read(*local, "model.onnx") == StrCat("weights ", v % 2) ? 1 : 0;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(right.load(), 4);
+}
+
+}  // namespace
+}  // namespace leadsman
