@@ -293,8 +293,7 @@ bool Http2Connection::Handshake() {
       worker_.counters().tls_handshakes.Add(1);
       if (tls_->resumed()) worker_.counters().tls_resumed.Add(1);
       WatchWritable(false);
-      Flush();
-      if (!closed_) Read();
+      Read();
       return false;
     case TlsStream::Outcome::kWantRead:
       WatchWritable(false);

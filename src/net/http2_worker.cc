@@ -135,8 +135,8 @@ void Http2Worker::Accept() {
     connection->index = connections_.size();
     Http2Connection& added = *connection;
     connections_.push_back(std::move(connection));
+    // Our settings go out with the first answer: a client of another protocol is to get something it can read.
     if (draining_) added.BeginDrain();
-    added.Flush();
   }
 }
 

@@ -1,0 +1,174 @@
+"""gRPC by the clients that people use: tritonclient, TensorFlow Serving's stubs, the health and reflection clients."""
+import queue
+from pathlib import Path
+
+import grpc
+import models
+import numpy as np
+import onnx
+import pytest
+import tritonclient.grpc as triton
+from conftest import wait_for
+from google.protobuf.descriptor_pool import DescriptorPool
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+from tritonclient.utils import InferenceServerException
+
+TYPES = {"BOOL": "bool", "UINT8": "uint8", "UINT16": "uint16", "UINT32": "uint32", "UINT64": "uint64", "INT8": "int8",
+         "INT16": "int16", "INT32": "int32", "INT64": "int64", "FP16": "float16", "FP32": "float32", "FP64": "float64"}
+
+
+def same(dtype):
+    """y = x, of one type."""
+    of = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["x"], ["y"])], "same",
+                                   [onnx.helper.make_tensor_value_info("x", of, ["N"])],
+                                   [onnx.helper.make_tensor_value_info("y", of, ["N"])])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    return model.SerializeToString()
+
+
+@pytest.fixture
+def server(start, repository):
+    names = ["half_plus_two", "digits", "pair", "upper", "endless"]
+    models.release(repository, "half_plus_two", 1, models.half_plus_two())
+    models.release(repository, "digits", 3, models.classifier())
+    models.release(repository, "pair", 1, models.pair())
+    models.release(repository, "upper", 1, models.upper())
+    models.release(repository, "endless", 1, models.endless())
+    for dtype in TYPES.values():
+        names.append(f"same_{dtype}")
+        models.release(repository, names[-1], 1, same(dtype))
+    return start(models=[{"name": n, "path": str(repository / n), "execution": "pool" if n == "endless" else "auto"}
+                         for n in names], server={"pool_threads": 1})
+
+
+@pytest.fixture
+def client(server):
+    with triton.InferenceServerClient(server.grpc) as made:
+        yield made
+
+
+def tensor(name, values, datatype):
+    made = triton.InferInput(name, list(values.shape), datatype)
+    made.set_data_from_numpy(values)
+    return made
+
+
+def fails(call, code, text):
+    with pytest.raises(InferenceServerException) as error:
+        call()
+    assert error.value.status() == f"StatusCode.{code}" and text in error.value.message(), str(error.value)
+
+
+def test_tritonclient_asks_about_the_server(client):
+    assert client.is_server_live() and client.is_server_ready()
+    assert client.is_model_ready("digits") and client.is_model_ready("digits", "3")
+    assert not client.is_model_ready("digits", "4") and not client.is_model_ready("nope")
+    assert client.get_server_metadata().name == "leadsman"
+    metadata = client.get_model_metadata("pair", as_json=True)
+    assert metadata["inputs"] == [{"name": "a", "datatype": "FP32", "shape": ["-1", "2"]},
+                                  {"name": "b", "datatype": "FP32", "shape": ["-1", "2"]}]
+    fails(lambda: client.get_model_metadata("nope"), "NOT_FOUND", "models here")
+
+
+def test_tritonclient_infers(client):
+    x = np.eye(10, dtype="f")[[3, 7]]
+    answer = client.infer("digits", [tensor("x", x, "FP32")], outputs=[triton.InferRequestedOutput("label")],
+                          request_id="7", headers={"x-request-id": "from-header"}, priority=1, timeout=5_000_000)
+    assert answer.as_numpy("label").tolist() == [3, 7] and answer.as_numpy("probabilities") is None
+    assert answer.get_response().id == "7" and answer.get_response().model_version == "3"
+    zipped = client.infer("digits", [tensor("x", x, "FP32")], compression_algorithm="gzip")
+    assert zipped.as_numpy("label").tolist() == [3, 7]
+    fails(lambda: client.infer("nope", [tensor("x", x, "FP32")]), "NOT_FOUND", "Servable not found")
+    fails(lambda: client.infer("digits", [tensor("x", x[:, :5], "FP32")]), "INVALID_ARGUMENT", "dimension 1 must be 10")
+    wrong = tensor("x", x.astype("d"), "FP64")
+    fails(lambda: client.infer("digits", [wrong]), "INVALID_ARGUMENT", "the model takes FP32")
+
+
+def test_every_type_travels(client):
+    for datatype, dtype in TYPES.items():
+        values = np.array([0, 1, 1], dtype)
+        back = client.infer(f"same_{dtype}", [tensor("x", values, datatype)]).as_numpy("y")
+        assert back.dtype == values.dtype and back.tolist() == values.tolist(), datatype
+    texts = np.array([b"a\0b", b"", "ä".encode(), b"x" * 100_000], dtype=object)
+    assert client.infer("upper", [tensor("text", texts, "BYTES")]).as_numpy("same").tolist() == texts.tolist()
+    empty = client.infer("half_plus_two", [tensor("x", np.zeros([0], "f"), "FP32")])
+    assert empty.as_numpy("y").shape == (0,)
+
+
+def test_typed_contents(server):
+    stub = service_pb2_grpc.GRPCInferenceServiceStub(grpc.insecure_channel(server.grpc))
+    request = service_pb2.ModelInferRequest(model_name="half_plus_two")
+    request.inputs.add(name="x", datatype="FP32", shape=[2]).contents.fp32_contents.extend([1, 5])
+    answer = stub.ModelInfer(request, timeout=10, metadata=[("x-request-id", "typed-1")])
+    assert list(answer.outputs[0].contents.fp32_contents) == [2.5, 4.5] and not answer.raw_output_contents
+    _, call = stub.ModelInfer.with_call(request, timeout=10, metadata=[("x-request-id", "typed-1")])
+    assert ("x-request-id", "typed-1") in [tuple(pair) for pair in call.initial_metadata()]
+
+
+def test_streaming(client):
+    answers = queue.Queue()
+    client.start_stream(lambda result, error: answers.put((result, error)))
+    for i in range(20):
+        client.async_stream_infer("half_plus_two", [tensor("x", np.array([i], "f"), "FP32")], request_id=str(i))
+    client.async_stream_infer("nope", [tensor("x", np.array([1], "f"), "FP32")])
+    client.async_stream_infer("half_plus_two", [tensor("x", np.array([2], "f"), "FP32")], request_id="last")
+    for i in range(20):
+        result, error = answers.get(timeout=20)
+        assert error is None and result.get_response().id == str(i) and result.as_numpy("y")[0] == i / 2 + 2
+    result, error = answers.get(timeout=20)
+    assert result is None and "Servable not found" in error.message()
+    result, error = answers.get(timeout=20)
+    assert error is None and result.get_response().id == "last"
+    client.stop_stream()
+
+
+def test_deadline_and_cancellation(server, client):
+    one = np.ones([1], "f")
+    client.infer("endless", [tensor("x", 0 * one, "FP32")])
+    long = queue.Queue()
+    client.async_infer("endless", [tensor("x", 6_000 * one, "FP32")], lambda result, error: long.put((result, error)))
+    # Both wait behind it for the only thread of the pool; one runs out of time, the other is given up.
+    late = queue.Queue()
+    client.async_infer("endless", [tensor("x", one, "FP32")], lambda result, error: late.put(error), client_timeout=0.2)
+    handle = client.async_infer("endless", [tensor("x", one, "FP32")], lambda result, error: late.put(error))
+    assert "DEADLINE_EXCEEDED" in str(late.get(timeout=30).status())
+    handle.cancel()
+    assert "CANCELLED" in str(late.get(timeout=30).status())
+    result, error = long.get(timeout=60)
+    assert error is None and result.as_numpy("y").shape == (1,)
+
+    def counted(code):
+        label = f'leadsman_serving_requests_total{{model="endless",version="1",protocol="v2_grpc",code="{code}"}}'
+        lines = server.get("/metrics").text.splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith(label))
+    wait_for("the requests that were given up", lambda: counted("CANCELLED") + counted("DEADLINE_EXCEEDED") == 2)
+    assert counted("OK") == 2
+
+
+def test_health_and_reflection(server):
+    channel = grpc.insecure_channel(server.grpc)
+    health = health_pb2_grpc.HealthStub(channel)
+    serving = health_pb2.HealthCheckResponse.SERVING
+    for service in ("", "inference.GRPCInferenceService", "tensorflow.serving.PredictionService"):
+        assert health.Check(health_pb2.HealthCheckRequest(service=service), timeout=10).status == serving
+    watch = health.Watch(health_pb2.HealthCheckRequest(), timeout=30)
+    assert next(watch).status == serving
+    database = ProtoReflectionDescriptorDatabase(channel)
+    assert "tensorflow.serving.ModelService" in database.get_services()
+    infer = DescriptorPool(database).FindMethodByName("inference.GRPCInferenceService.ModelInfer")
+    assert infer.input_type.fields_by_name["raw_input_contents"].number == 7
+    # A watch that is open does not hold the end up.
+    assert server.stop(timeout=20) == 0
+
+
+def test_http1_clients_are_told_the_port(server):
+    import requests
+    answer = requests.get(f"http://{server.grpc}/v2", timeout=5)
+    assert answer.status_code == 400 and server.url.rsplit(":", 1)[1] in answer.text
+
+
+def test_tensorflow_serving_stubs(server, models_python):
+    assert "all good" in models_python(Path(__file__).parent / "tfs_grpc_client.py", server.grpc)
