@@ -18,6 +18,7 @@ using Field = Http2Stream::Field;
 constexpr size_t kLongestRequestId = 128;
 constexpr size_t kUnsentLimit = 4 << 20;  // of one stream, before its next message is read
 constexpr std::chrono::milliseconds kTick{250};
+constexpr size_t kTraceText = 512;
 constexpr std::string_view kAccepted = "identity,deflate,gzip";
 
 SteadyTime Now() { return std::chrono::steady_clock::now(); }
@@ -27,10 +28,14 @@ bool IsAcceptableId(std::string_view id) {
          std::all_of(id.begin(), id.end(), [](char c) { return c > ' ' && c < '\x7f'; });
 }
 
-void MakeRequestId(std::string& out) {
+uint64_t RandomBits() {
   thread_local Rng rng(RandomSeed());
+  return rng();
+}
+
+void MakeRequestId(std::string& out) {
   static constexpr char kHex[] = "0123456789abcdef";
-  uint64_t bits = rng();
+  uint64_t bits = RandomBits();
   out.resize(16);
   for (char& c : out) {
     c = kHex[bits & 15];
@@ -79,6 +84,8 @@ void Call::OnHead(Http2Stream& stream, ServiceContext& context) {
   deadline_.reset();
   reader_.SetLimit(context.max_message_bytes);
   client_request_id_.clear();
+  prediction_.request_id.clear();
+  prediction_.trace.Clear();
   response_.clear();
   if (!TakeHeaders(stream)) return;
   if (method_->kind == MethodKind::kV2StreamInfer || method_->kind == MethodKind::kReflection) {
@@ -129,16 +136,30 @@ bool Call::TakeHeaders(Http2Stream& stream) {
   return true;
 }
 
+/// The request's id and the caller's trace, as HTTP answers have them.
+void Call::AddIdentity() {
+  const bool prediction = method_ != nullptr && IsUnaryPrediction(method_->kind);
+  const std::string& id =
+      prediction && !prediction_.request_id.empty() ? prediction_.request_id : client_request_id_;
+  if (!id.empty()) fields_.push_back({"x-request-id", id, false});
+  if (!prediction || !prediction_.trace.valid()) return;
+  field_text_.clear();
+  field_text_.reserve(kTraceText);  // the fields point into it
+  prediction_.trace.ForEachAnswerField([this](std::string_view name, std::string_view value) {
+    const size_t at = field_text_.size();
+    if (at + value.size() > field_text_.capacity()) return;
+    field_text_.append(value);
+    fields_.push_back({name, std::string_view(field_text_).substr(at), false});
+  });
+}
+
 void Call::SendHead(Http2Stream& stream) {
   if (std::exchange(head_sent_, true)) return;
-  const std::string& id = prediction_.request_id;
-  const bool has_id = !id.empty() && IsUnaryPrediction(method_->kind);
-  Field fields[] = {{":status", "200"},
-                    {"content-type", "application/grpc"},
-                    {"grpc-accept-encoding", kAccepted},
-                    {"x-request-id",
-                     has_id ? std::string_view(id) : std::string_view(client_request_id_), false}};
-  stream.SendHead(std::span<const Field>(fields).first(fields[3].value.empty() ? 3 : 4));
+  fields_.assign({{":status", "200"},
+                  {"content-type", "application/grpc"},
+                  {"grpc-accept-encoding", kAccepted}});
+  AddIdentity();
+  stream.SendHead(fields_);
 }
 
 void Call::End(Http2Stream& stream, const Status& status) {
@@ -151,20 +172,18 @@ void Call::End(Http2Stream& stream, const Status& status) {
   }
   const std::string code = std::to_string(static_cast<int>(status.code()));
   const std::string message = EncodeStatusMessage(status.message());
-  const std::string_view id = prediction_.request_id.empty() ? std::string_view(client_request_id_)
-                                                             : prediction_.request_id;
   if (head_sent_) {
     const Field fields[] = {{"grpc-status", code}, {"grpc-message", message, false}};
     return stream.SendTrailers(fields);
   }
   head_sent_ = true;
-  const Field fields[] = {{":status", "200"},
-                          {"content-type", "application/grpc"},
-                          {"grpc-status", code},
-                          {"grpc-message", message, false},
-                          {"grpc-accept-encoding", kAccepted},
-                          {"x-request-id", id, false}};
-  stream.SendTrailers(std::span<const Field>(fields).first(id.empty() ? 5 : 6));
+  fields_.assign({{":status", "200"},
+                  {"content-type", "application/grpc"},
+                  {"grpc-status", code},
+                  {"grpc-message", message, false},
+                  {"grpc-accept-encoding", kAccepted}});
+  AddIdentity();
+  stream.SendTrailers(fields_);
 }
 
 void Call::OnBody(Http2Stream& stream) {
@@ -348,6 +367,9 @@ void Call::Predict(Http2Stream& stream, std::string_view message) {
   prediction_.protocol = v2 ? Protocol::kV2Grpc : Protocol::kTfServingGrpc;
   prediction_.received = unary ? stream.received() : Now();
   prediction_.deadline = deadline_;
+  TraceFields trace;
+  for (const Field& field : stream.fields()) trace.Take(field.name, field.value);
+  if (prediction_.trace.Parse(trace)) prediction_.trace.SetSpanId(RandomBits());
   prediction_.request_bytes = static_cast<uint32_t>(
       std::min<size_t>(unary ? stream.wire_body_bytes() : message.size(), UINT32_MAX));
   Status status = Guarded("decoded", [&] { return Decode(message); });

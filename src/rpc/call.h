@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "net/http2_server.h"
 #include "rpc/grpc_call.h"
@@ -31,6 +32,7 @@ class Call {
  private:
   bool TakeHeaders(net::Http2Stream& stream);
   void SendHead(net::Http2Stream& stream);
+  void AddIdentity();
   void RunUnary(net::Http2Stream& stream, std::string_view message);
   void PumpStream(net::Http2Stream& stream);
   void OnStreamMessage(net::Http2Stream& stream, std::string_view message);
@@ -59,6 +61,8 @@ class Call {
   std::optional<SteadyTime> deadline_;
   MessageReader reader_{0};
   std::string client_request_id_;
+  std::vector<net::Http2Stream::Field> fields_;  ///< of the answer, while it is made
+  std::string field_text_;                       ///< what they point into
 
   // Of the prediction under way.
   PredictionCall prediction_;

@@ -372,7 +372,7 @@ TEST_F(GrpcServerTest, EveryRequestLeavesAnEvent) {
   EXPECT_EQ(events[2].rows, 3u);
 }
 
-TEST_F(GrpcServerTest, AnswersWithTheRequestId) {
+TEST_F(GrpcServerTest, AnswersWithTheRequestIdAndTheTrace) {
   const std::string request = FromText("inference.ModelInferRequest",
                                        "model_name: 'iris' inputs { name: 'x' datatype: 'FP32' "
                                        "shape: [1, 4] contents { fp32_contents: [1, 2, 3, 4] } }");
@@ -381,6 +381,13 @@ TEST_F(GrpcServerTest, AnswersWithTheRequestId) {
   EXPECT_EQ(answer.initial_metadata.find("x-request-id")->second, "abc-1");
   answer = client_->Call(kInfer, request);
   EXPECT_EQ(answer.initial_metadata.find("x-request-id")->second.size(), 16u);
+  EXPECT_EQ(answer.initial_metadata.count("traceparent"), 0u);
+  const std::string trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+  answer = client_->Call(kInfer, request,
+                         {{"traceparent", StrCat("00-", trace, "-00f067aa0ba902b7-01")}});
+  const std::string back = answer.initial_metadata.find("traceparent")->second;
+  EXPECT_EQ(back.substr(0, 36), StrCat("00-", trace, "-"));
+  EXPECT_NE(back.substr(36, 16), "00f067aa0ba902b7");
 }
 
 TEST_F(GrpcServerTest, PooledModelsAnswerAsWell) {
