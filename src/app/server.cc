@@ -269,7 +269,8 @@ class Server {
     options.plugin_dirs = plugin_dirs;
     options.environment = EnvironmentMap();
     options.interpreter = config_.backends.python.interpreter;
-    if (options.interpreter.empty()) options.interpreter = Environment("LEADSMAN_PYTHON_WORKER");
+    if (options.interpreter.empty())
+      options.interpreter = EnvironmentVariable("LEADSMAN_PYTHON_WORKER");
     if (options.interpreter.empty()) options.interpreter = "python3";
     python_ = python::PythonHost::Create(clock_, std::move(options));
     python_->Register(backends_);
