@@ -152,7 +152,7 @@ void Model::AddSignatures(const leadsman_host& host, std::vector<SignatureDef> d
     if (why.empty()) continue;
     why = "signature \"" + definition.name + "\" cannot be served: " + why;
     host.log(host.self, LEADSMAN_LOG_WARN, why.c_str());
-    reasons += "; " + why;
+    reasons.append("; ").append(why);
   }
   if (routes_.empty()) {
     throw Failure{reasons.empty() ? LEADSMAN_INVALID_ARGUMENT : LEADSMAN_UNIMPLEMENTED,

@@ -126,4 +126,23 @@ class Walker {
 
 std::string CheckUbjson(std::string_view bytes) { return Walker(bytes).Check(); }
 
+std::string CheckJsonDepth(std::string_view bytes) {
+  int depth = 0;
+  bool in_text = false;
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    const char c = bytes[i];
+    if (in_text) {
+      if (c == '\\') ++i;
+      if (c == '"') in_text = false;
+    } else if (c == '"') {
+      in_text = true;
+    } else if (c == '{' || c == '[') {
+      if (++depth > kMostDepth) return "it is nested too deeply (byte " + std::to_string(i) + ")";
+    } else if (c == '}' || c == ']') {
+      --depth;
+    }
+  }
+  return {};
+}
+
 }  // namespace leadsman_xgboost

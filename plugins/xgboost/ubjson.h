@@ -10,4 +10,8 @@ namespace leadsman_xgboost {
 /// Empty: all is well. Bounded: no recursion deeper than 64, one pass.
 std::string CheckUbjson(std::string_view bytes);
 
+/// The same for JSON, as far as XGBoost does not look itself: nesting, over which it would run out of
+/// stack.
+std::string CheckJsonDepth(std::string_view bytes);
+
 }  // namespace leadsman_xgboost

@@ -5,5 +5,6 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   leadsman_xgboost::CheckUbjson({reinterpret_cast<const char*>(data), size});
+  leadsman_xgboost::CheckJsonDepth({reinterpret_cast<const char*>(data), size});
   return 0;
 }

@@ -103,8 +103,9 @@ class Model {
     // XGBoost ends the process over an empty one.
     if (bytes.size() < 8) throw refused("it is too short");
     CloseUp(bytes);
-    if (bytes[0] == '{' && bytes[1] != '"') {
-      if (std::string why = CheckUbjson(bytes); !why.empty()) throw refused(why);
+    if (!IsBinary(bytes)) {
+      std::string why = bytes[1] == '"' ? CheckJsonDepth(bytes) : CheckUbjson(bytes);
+      if (!why.empty()) throw refused(why);
     }
     library_ = IsBinary(bytes) ? &runtime.ForBinary() : &runtime.main();
     const Api& api = library_->api;

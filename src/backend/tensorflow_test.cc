@@ -2,6 +2,7 @@
 // Python says of them: tools/make_runtime_models.py.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstring>
 #include <filesystem>
 #include <fstream>

@@ -196,6 +196,8 @@ TEST_F(XgboostTest, WhatIsNoModelIsRefusedInItsWords) {
   TempDir folder;
   std::ofstream(folder.path().string() + "/a.json") << "{\"learner\": 3}";
   ExpectRefused(folder.path().string() + "/a.json", {}, "XGBoost refuses");
+  std::ofstream(folder.path().string() + "/deep.json") << "{\"a\":" << std::string(300'000, '[');
+  ExpectRefused(folder.path().string() + "/deep.json", {}, "nested too deeply");
   std::ofstream(folder.path().string() + "/b.json") << "";
   ExpectRefused(folder.path().string() + "/b.json", {}, "XGBoost refuses");
 }
