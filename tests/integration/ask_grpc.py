@@ -1,4 +1,4 @@
-"""Run in the models' environment: ask_grpc.py <host:port> <expected.json>. Asks every model by tritonclient.grpc and by
+"""Run in the models' environment: ask_grpc.py <host:port> <expected.json> <root certificate>. Asks every model by tritonclient.grpc and by
 tensorflow-serving-api's stubs, unchanged, and compares; prints how many answers agreed."""
 import json
 import sys
@@ -10,7 +10,7 @@ import tritonclient.grpc as triton
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 NUMPY = {"FP32": np.float32, "FP64": np.float64, "INT64": np.int64, "INT32": np.int32, "BYTES": object}
-address, file = sys.argv[1:]
+address, file, certificate = sys.argv[1:]
 expected = json.loads(open(file, encoding="utf-8").read())
 
 
@@ -29,8 +29,9 @@ def agree(what, got, tensor):
 
 
 agreed = 0
-client = triton.InferenceServerClient(address)
-stub = prediction_service_pb2_grpc.PredictionServiceStub(grpc.insecure_channel(address))
+client = triton.InferenceServerClient(address, ssl=True, root_certificates=certificate)
+credentials = grpc.ssl_channel_credentials(open(certificate, "rb").read())
+stub = prediction_service_pb2_grpc.PredictionServiceStub(grpc.secure_channel(address, credentials))
 for model, cases in expected.items():
     for case in cases:
         if case["signature"] == "serving_default":  # V2 has no signatures

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -40,9 +41,13 @@ def expected(trained):
     return cases
 
 
+def configured(trained, names=MODELS):
+    return [{"name": name, "path": str(trained / name), "settle_time": "0s"} for name in names]
+
+
 @pytest.fixture
 def server(start, trained):
-    return start(models=[{"name": name, "path": str(trained / name), "settle_time": "0s"} for name in MODELS])
+    return start(models=configured(trained))
 
 
 def tensor_of(data, tensor):
@@ -96,10 +101,17 @@ def test_rest_answers_are_those_of_the_original_runtime(server, expected):
                 assert_agrees(got, tensor, (name, key))
 
 
-def test_grpc_answers_are_those_of_the_original_runtime(server, trained, expected, models_python):
+def test_grpc_answers_over_tls_are_those_of_the_original_runtime(start, tmp_path, trained, expected, models_python):
+    # With TLS: TensorFlow brings an OpenSSL and a gRPC of its own into the process, which must not meet the server's.
+    certificate, key = tmp_path / "tls.crt", tmp_path / "tls.key"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    server = start(server={"tls": {"cert_file": str(certificate), "key_file": str(key)}}, models=configured(trained))
     tensors = sum(len(case["outputs"]) * (2 if case["signature"] == "serving_default" else 1)
                   for cases in expected.values() for case in cases)
-    assert int(models_python(HERE / "ask_grpc.py", server.grpc, trained / "expected.json").split()[-1]) == tensors
+    address = server.grpc.replace("127.0.0.1", "localhost")
+    printed = models_python(HERE / "ask_grpc.py", address, trained / "expected.json", certificate)
+    assert int(printed.split()[-1]) == tensors
 
 
 def test_metadata_and_bad_values(server):
@@ -132,8 +144,7 @@ def test_versions_of_a_savedmodel_come_and_go(start, trained, tmp_path):
 
 def test_a_missing_runtime_is_said_and_the_others_serve(start, trained, monkeypatch):
     monkeypatch.setenv("LEADSMAN_TENSORFLOW", "/nowhere/libtensorflow_cc.so.2")
-    server = start(ready=False, models=[{"name": name, "path": str(trained / name), "settle_time": "0s"}
-                                        for name in ("tf_module", "xgb_classes")])
+    server = start(ready=False, models=configured(trained, ("tf_module", "xgb_classes")))
     wait_for("xgb_classes", lambda: server.version_state("xgb_classes", 1) == "ready")
     assert post(f"{server.url}/v1/models/xgb_classes:predict", {"instances": [[5, 3, 1, 0.2]]})
     wait_for("the reason", lambda: "fetch_runtimes.sh --only tensorflow" in json.dumps(server.model("tf_module")))
