@@ -23,7 +23,7 @@ PACKAGES_build=(
   python3 python3-venv python3-pip
 )
 # shellcheck disable=SC2034
-PACKAGES_test=()
+PACKAGES_test=(maven openjdk-17-jre-headless glusterfs-client)
 # shellcheck disable=SC2034
 PACKAGES_lint=(clang-16 clang-format-16 clang-tidy-16 libclang-rt-16-dev shellcheck)
 # shellcheck disable=SC2034
@@ -130,6 +130,8 @@ prometheus_binary() {
     printf '%s' "$CACHE/prometheus/usr/bin/prometheus"
   fi
 }
+# MinIO, fake-gcs-server, HDFS and nginx: real stores for the integration tests.
+need_stores() { tools/fetch_stores.sh || die "the stores of the integration tests are not all here"; }
 need_prometheus() {
   [[ -x "$(prometheus_binary)" ]] && return 0
   say "fetching Debian's prometheus package (unpacked into the cache, not installed, so that no service starts)"

@@ -49,11 +49,6 @@ void AddModelRows(const Json& model, const Paint& paint, Table& table) {
                                                                               : Json::object();
     bool accurate = totals.contains("accuracy") && totals["accuracy"].is_number();
     std::string reason = Text(version, "reason");
-    double total = Number(version, "fetch_total_bytes");
-    if (state == "fetching" && total > 0) {
-      reason = StrCat(Percent(Number(version, "fetched_bytes") / total), " of ",
-                      static_cast<int64_t>(total / 1e6), " MB are here");
-    }
     table.Add({Text(model, "name"), number, paint.State(state), LabelsOf(model, number),
                Percent(Number(version, "share")), Text(totals, "requests"), Text(totals, "errors"),
                Seconds(Number(totals, "latency_p99_seconds")),

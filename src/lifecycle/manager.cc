@@ -18,6 +18,7 @@ namespace leadsman {
 namespace {
 
 constexpr int kListers = 4;
+constexpr Duration kFirstRelist = std::chrono::milliseconds(500);
 
 template <typename... Fs>
 struct Overloaded : Fs... {
@@ -210,8 +211,12 @@ void LifecycleManager::Impl::OnListed(Listed& look, MachineEffects& effects) {
   Duration interval = options.poll_interval;
   if (look.source->remote()) {
     next.failures = look.folders.ok() ? 0 : next.failures + 1;
-    // A store in trouble is asked less often, and not by everybody at the same moment.
-    interval = stores.options().poll_interval * std::min(1 << std::min(next.failures, 4), 10);
+    // A store in trouble is asked again soon, then ever less often, and not by everybody at once.
+    interval = stores.options().poll_interval;
+    if (next.failures > 0) {
+      interval =
+          std::min<Duration>(10 * interval, kFirstRelist * (1 << std::min(next.failures, 16)));
+    }
     interval += interval / 10 * static_cast<int64_t>(Rng(RandomSeed()).Below(5)) / 4;
   }
   next.due = std::exchange(next.again, false) ? now : now + interval;

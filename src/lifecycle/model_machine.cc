@@ -407,6 +407,11 @@ std::string ModelMachine::Note() const {
       std::string own = entry.handle->model->note();
       if (!own.empty()) notes.push_back(StrCat(version, ": ", own));
     }
+    int64_t total = entry.progress ? entry.progress->total.load() : 0;
+    if (entry.shown.state == VersionState::kFetching && total > 0) {
+      notes.push_back(StrCat(version, ": ", entry.progress->done * 100 / total, "% of ",
+                             std::max<int64_t>(1, total / 1'000'000), " MB fetched"));
+    }
     if (entry.changed_since && InMemory(entry.shown.state)) {
       notes.push_back(StrCat(version,
                              ": its files changed after it was loaded; it is served as it was. "

