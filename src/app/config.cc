@@ -122,13 +122,35 @@ const schema::Struct<Config::Admin>& AdminSchema() {
   static const auto table = [] {
     schema::Struct<Admin> s(
         "Admin",
-        "The port for operators: admin API, /metrics, /livez, /readyz. It has no password: "
-        "keep it on an address that only operators reach.");
+        "The port for operators: admin API, /metrics, /livez, /readyz. Without auth it asks "
+        "for no password: keep it on an address that only operators reach then.");
     s.Field("address", &Admin::address, schema::TextWith("IPv4 or IPv6 literal", CheckAddress),
             "Where to listen.");
     s.Field("port", &Admin::port, schema::Integer<uint16_t>(0, 65535),
             "0 = any free one, told in the log.");
     s.Nested("tls", &Admin::tls, TlsSchema(), "Encryption.");
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<AuthOptions>& AuthSchema() {
+  static const auto table = [] {
+    schema::Struct<AuthOptions> s("Auth",
+                                  "Who may use the ports. Without a file of tokens, whoever "
+                                  "reaches a port may use it. The file's form is in "
+                                  "docs/security.md; it is read again when it changes.");
+    s.Field("tokens_file", &AuthOptions::tokens_file, schema::Text(),
+            "YAML or JSON with bearer tokens, or their hashes, and what each allows; empty = no "
+            "tokens are asked "
+            "for. Relative to the configuration file.");
+    s.Field("protect_metrics", &AuthOptions::protect_metrics, schema::Boolean(),
+            "/metrics needs a token with the role metrics or admin, too.");
+    s.Check([](const AuthOptions& auth, schema::Problems& problems) {
+      if (auth.protect_metrics && !auth.enabled()) {
+        problems.Add("protect_metrics", "needs tokens_file");
+      }
+    });
     return s;
   }();
   return table;
@@ -385,6 +407,7 @@ const schema::Struct<Config>& ConfigSchema() {
                              "Every key is optional but `models[].name` and `models[].path`.");
     s.Nested("server", &Config::server, ServerSchema(), "The port that clients use.");
     s.Nested("admin", &Config::admin, AdminSchema(), "The port for operators.");
+    s.Nested("auth", &Config::auth, AuthSchema(), "Who may use the ports.");
     s.Field("data_dir", &Config::data_dir, schema::Text(),
             "Folder of the rollout journal and the monitor's database; empty = in memory, gone "
             "with the process. Relative "
@@ -442,6 +465,7 @@ Result<Config> LoadConfigFile(const std::string& path) {
   // A name without a slash is looked up in PATH.
   std::string& interpreter = config.backends.python.interpreter;
   if (interpreter.find('/') != std::string::npos) interpreter = MadeRelativeTo(folder, interpreter);
+  config.auth.tokens_file = MadeRelativeTo(folder, config.auth.tokens_file);
   for (Config::Model& model : config.models)
     model.model.path = MadeRelativeTo(folder, model.model.path);
   return config;
@@ -474,6 +498,7 @@ ReloadedConfig MergeReloaded(const Config& running, Config next, bool has_monito
   };
   keep("server", [](Config& to, const Config& from) { to.server = from.server; });
   keep("admin", [](Config& to, const Config& from) { to.admin = from.admin; });
+  keep("auth", [](Config& to, const Config& from) { to.auth = from.auth; });
   keep("data_dir", [](Config& to, const Config& from) { to.data_dir = from.data_dir; });
   keep("storage", [](Config& to, const Config& from) { to.storage = from.storage; });
   keep("plugins", [](Config& to, const Config& from) { to.plugins = from.plugins; });

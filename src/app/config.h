@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "auth/authorizer.h"
 #include "base/config_node.h"
 #include "base/log.h"
 #include "base/schema.h"
@@ -79,6 +80,7 @@ struct Config {
 
   Server server;
   Admin admin;
+  AuthOptions auth;
   std::string data_dir =
       "leadsman-data";  ///< journal.db and monitor.db; empty: in memory, gone with the process
   Plugins plugins;

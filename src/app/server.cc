@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "actuators/embedded/embedded_actuator.h"
+#include "app/http_access.h"
 #include "app/monitor_source.h"
 #include "app/version.h"
 #include "backend/plugin_host.h"
@@ -40,6 +41,7 @@
 #include "stats/process_metrics.h"
 #include "stats/registry.h"
 #include "storage/stores.h"
+#include "telemetry/auth_metrics.h"
 #include "telemetry/http_server_metrics.h"
 #include "telemetry/prometheus.h"
 #include "telemetry/tls_metrics.h"
@@ -204,7 +206,9 @@ class Server {
 
  private:
   explicit Server(Config config)
-      : config_(std::move(config)), config_json_(ConfigToJson(config_)) {}
+      : config_(std::move(config)),
+        config_json_(ConfigToJson(config_)),
+        plain_model_(config_.plain.model) {}
 
   Status Build() {
     registrations_ = AddProcessMetrics(registry_, kLeadsmanVersion);
@@ -319,6 +323,7 @@ class Server {
   void CheckFiles() {
     if (server_certificates_) server_certificates_->CheckFiles();
     if (admin_certificates_) admin_certificates_->CheckFiles();
+    if (authorizer_) authorizer_->CheckFiles();
   }
 
   Status ReadCertificates() {
@@ -340,8 +345,51 @@ class Server {
     return OkStatus();
   }
 
+  Status ReadTokens() {
+    if (config_.auth.enabled()) {
+      auto made = Authorizer::Create(config_.auth, clock_);
+      if (!made.ok()) return Annotate(made.status(), "auth.tokens_file");
+      authorizer_ = std::move(made).value();
+    }
+    for (auto& registration : AddAuthMetrics(authorizer_.get(), registry_)) {
+      registrations_.push_back(std::move(registration));
+    }
+    return OkStatus();
+  }
+
+  /// The model that a request means which names none; empty when that is not clear.
+  std::string DefaultModel() const {
+    if (!plain_model_.empty()) return plain_model_;
+    auto table = predictor_->lifecycle().table().Get();
+    return table->models.size() == 1 ? table->models.begin()->first : "";
+  }
+
+  void HandleServing(net::HttpExchange& exchange) {
+    if (authorizer_) {
+      const HttpAccess access = ServingAccess(exchange.request().method, exchange.request().path,
+                                              [this] { return DefaultModel(); });
+      auto words = [](int, std::string_view message) {
+        std::string body = "{\"error\":";
+        AppendJsonString(body, message);
+        return body + "}";
+      };
+      if (!IsAllowed(*authorizer_, access, exchange, words)) return;
+    }
+    frontend_->Handle(exchange);
+  }
+
+  void HandleAdmin(net::HttpExchange& exchange) {
+    if (authorizer_) {
+      const HttpAccess access = AdminAccess(exchange.request().method, exchange.request().path,
+                                            authorizer_->options().protect_metrics);
+      if (!IsAllowed(*authorizer_, access, exchange, AdminApi::ErrorBody)) return;
+    }
+    admin_->Handle(exchange);
+  }
+
   Status Listen() {
     RETURN_IF_ERROR(ReadCertificates());
+    RETURN_IF_ERROR(ReadTokens());
     HttpFrontend::Options frontend;
     frontend.server_version = kLeadsmanVersion;
     frontend.ready = [this] { return !stopping_ && predictor_->SettledOnce(); };
@@ -374,7 +422,7 @@ class Server {
     admin.certificates = admin_certificates_;
     admin.error_body = AdminApi::ErrorBody;
     auto admin_server =
-        net::HttpServer::Start(admin, [this](net::HttpExchange& e) { admin_->Handle(e); });
+        net::HttpServer::Start(admin, [this](net::HttpExchange& e) { HandleAdmin(e); });
     if (!admin_server.ok())
       return Annotate(admin_server.status(), "admin port (admin.port, --admin-port)");
     admin_server_ = std::move(admin_server).value();
@@ -392,7 +440,7 @@ class Server {
     data.read_timeout = config_.server.limits.read_timeout;
     data.write_timeout = config_.server.limits.write_timeout;
     auto data_server =
-        net::HttpServer::Start(data, [this](net::HttpExchange& e) { frontend_->Handle(e); });
+        net::HttpServer::Start(data, [this](net::HttpExchange& e) { HandleServing(e); });
     if (!data_server.ok())
       return Annotate(data_server.status(), "serving port (server.port, --port)");
     data_server_ = std::move(data_server).value();
@@ -420,6 +468,17 @@ class Server {
     rpc::GrpcServer::Options options;
     options.server_version = kLeadsmanVersion;
     options.ready = [this] { return !stopping_ && predictor_->SettledOnce(); };
+    if (authorizer_) {
+      options.authorize = [this](std::string_view authorization, std::string_view method,
+                                 std::string_view model) {
+        HttpAccess access = GrpcAccess(method);
+        if (!model.empty()) {
+          access.model = model;
+          access.any_model = false;
+        }
+        return CheckAccess(*authorizer_, access, authorization);
+      };
+    }
     options.http2.name = "grpc";
     options.http2.address = config_.server.address;
     options.http2.port = config_.server.grpc_port;
@@ -462,6 +521,8 @@ class Server {
   std::unique_ptr<RolloutController> rollouts_;
   std::shared_ptr<net::ServerCertificates> server_certificates_;  ///< null: plain text
   std::shared_ptr<net::ServerCertificates> admin_certificates_;
+  const std::string plain_model_;           ///< a copy that I/O threads may read
+  std::unique_ptr<Authorizer> authorizer_;  ///< null: no tokens are asked for
   std::unique_ptr<HttpFrontend> frontend_;
   std::unique_ptr<AdminApi> admin_;
   std::unique_ptr<net::HttpServer> admin_server_;

@@ -834,6 +834,8 @@ std::string AdminApi::ErrorBody(int status, std::string_view message) {
   std::string_view code = "UNKNOWN";
   if (status == 408) code = "DEADLINE_EXCEEDED";
   if (status >= 400 && status < 500 && status != 408) code = "INVALID_ARGUMENT";
+  if (status == 401) code = "UNAUTHENTICATED";
+  if (status == 403) code = "PERMISSION_DENIED";
   if (status == 413 || status == 431) code = "RESOURCE_EXHAUSTED";
   if (status == 500) code = "INTERNAL";
   if (status == 503) code = "UNAVAILABLE";

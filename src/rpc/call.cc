@@ -115,6 +115,13 @@ bool Call::TakeHeaders(Http2Stream& stream) {
                     "; this server's services are told by grpc.reflection.v1.ServerReflection")));
     return false;
   }
+  if (context_->authorize) {
+    authorization_.assign(stream.Header("authorization"));
+    if (Status allowed = context_->authorize(authorization_, method_->path, {}); !allowed.ok()) {
+      End(stream, allowed);
+      return false;
+    }
+  }
   const Compression compression = ParseCompression(stream.Header("grpc-encoding"));
   if (compression == Compression::kUnknown) {
     End(stream,
@@ -313,6 +320,18 @@ void Call::TakeRequestId(std::string_view from_client) {
   }
 }
 
+Status Call::Admit(const ModelSelector& selector) {
+  if (context_->authorize) {
+    Status allowed = context_->authorize(authorization_, method_->path, selector.model);
+    if (!allowed.ok()) {
+      // Counted all the same: as a request that reached no model.
+      Status admitted = context_->predictor.Admit({}, prediction_);
+      return allowed;
+    }
+  }
+  return context_->predictor.Admit(selector, prediction_);
+}
+
 Status Call::DecodeV2(std::string_view message) {
   Status parsed = v2_.Parse(message);
   if (!parsed.ok()) {
@@ -320,7 +339,7 @@ Status Call::DecodeV2(std::string_view message) {
     Status admitted = context_->predictor.Admit({}, prediction_);
     return parsed;
   }
-  RETURN_IF_ERROR(context_->predictor.Admit(v2_.selector(), prediction_));
+  RETURN_IF_ERROR(Admit(v2_.selector()));
   return v2_.Decode(prediction_.signature_called(), prediction_);
 }
 
@@ -330,7 +349,7 @@ Status Call::DecodeTfServing(std::string_view message) {
     Status admitted = context_->predictor.Admit({}, prediction_);
     return parsed;
   }
-  RETURN_IF_ERROR(context_->predictor.Admit(tfserving_.selector(), prediction_));
+  RETURN_IF_ERROR(Admit(tfserving_.selector()));
   const LoadedModel& model = *prediction_.handle->model;
   ASSIGN_OR_RETURN(prediction_.signature, model.FindSignature(tfserving_.signature_name()));
   const NamedSignature& called = model.signatures()[prediction_.signature];
@@ -349,7 +368,7 @@ Status Call::DecodeExamples(std::string_view message) {
       return parsed;
     }
   }
-  RETURN_IF_ERROR(context_->predictor.Admit(examples_.selector(task_), prediction_));
+  RETURN_IF_ERROR(Admit(examples_.selector(task_)));
   return examples_.Decode(task_, prediction_);
 }
 

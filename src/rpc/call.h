@@ -52,6 +52,8 @@ class Call {
   void Deliver(net::Http2Stream& stream);
   void DeliverToStream(net::Http2Stream& stream);
   void TakeRequestId(std::string_view from_client);
+  /// Predictor::Admit for who may have the model.
+  Status Admit(const ModelSelector& selector);
 
   ServiceContext* context_ = nullptr;
   const Method* method_ = nullptr;
@@ -63,6 +65,7 @@ class Call {
   std::string client_request_id_;
   std::vector<net::Http2Stream::Field> fields_;  ///< of the answer, while it is made
   std::string field_text_;                       ///< what they point into
+  std::string authorization_;                    ///< as it came; kept only where it is asked for
 
   // Of the prediction under way.
   PredictionCall prediction_;

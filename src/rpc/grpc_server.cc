@@ -9,8 +9,8 @@ namespace leadsman::rpc {
 
 struct GrpcServer::Impl final : net::Http2Handler {
   Impl(Predictor& predictor, Options options)
-      : context{predictor, std::move(options.ready), std::move(options.server_version),
-                options.http2.max_body_bytes} {
+      : context{predictor, std::move(options.ready), std::move(options.authorize),
+                std::move(options.server_version), options.http2.max_body_bytes} {
     if (!context.ready) context.ready = [&predictor] { return predictor.SettledOnce(); };
   }
 

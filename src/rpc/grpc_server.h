@@ -29,6 +29,11 @@ class GrpcServer : public net::DrainableServer {
     /// For ServerReady and the health service. Default: Predictor::SettledOnce.
     std::function<bool()> ready;
     std::string server_version = "0.1.0";
+    /// Whether a call may be made, by the metadata `authorization`: asked with "/package.Service/Method" and no model when it
+    /// begins, and for predictions once more when the model is known. Empty: every call may. Thread-safe.
+    std::function<Status(std::string_view authorization, std::string_view method,
+                         std::string_view model)>
+        authorize;
   };
   /// Errors as of net::Http2Server::Start. `predictor` must outlive it; stop the predictor before this goes, for what it
   /// still runs answers here.

@@ -14,6 +14,10 @@ namespace leadsman::rpc {
 struct ServiceContext {
   Predictor& predictor;
   std::function<bool()> ready;
+  /// As GrpcServer::Options. May be empty.
+  std::function<Status(std::string_view authorization, std::string_view method,
+                       std::string_view model)>
+      authorize;
   std::string server_version;
   size_t max_message_bytes;
   std::atomic<bool> draining{false};
