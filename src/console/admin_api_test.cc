@@ -132,6 +132,15 @@ TEST_F(AdminApiTest, SetsLabelsOnReadyVersionsOnly) {
   Send("PUT", "/api/v1/models/digits/labels/stable", "", 400);
 }
 
+TEST_F(AdminApiTest, ListsAModelsStoreWhenToldTo) {
+  fixture_.LoadModels();
+  EXPECT_EQ(Send("POST", "/api/v1/models/digits/refresh", "", 202),
+            Json({{"model", "digits"}, {"listing", "started"}}));
+  // A bucket's notification comes as it is.
+  Send("POST", "/api/v1/models/digits/refresh", R"({"EventName": "s3:ObjectCreated:Put"})", 202);
+  Send("POST", "/api/v1/models/nobody/refresh", "", 404);
+}
+
 TEST_F(AdminApiTest, JoinsLabelsWithPredictions) {
   fixture_.LoadModels();
   Predict("r1", "7");

@@ -146,12 +146,14 @@ class Hdfs(HttpHost):
 
 
 class WebServer(HttpHost):
-    """nginx over a folder; with `password` the folder asks for it."""
+    """nginx over a folder; with `password` the folder asks for it. With `certificate` (a file with key and certificate) it
+    speaks TLS too, on `tls_port`. /loop leads to itself."""
 
     ready_path = "/ready"
 
-    def __init__(self, folder, password=None, timeout=10):
+    def __init__(self, folder, password=None, certificate=None, timeout=10):
         super().__init__()
+        self.tls_port = free_port()
         folder = pathlib.Path(folder)
         self.root = folder / "www"
         (self.root / "digits").mkdir(parents=True, exist_ok=True)
@@ -159,12 +161,15 @@ class WebServer(HttpHost):
         if password:
             (folder / "users").write_text(f"{password[0]}:{{PLAIN}}{password[1]}\n")
             auth = f'auth_basic "models"; auth_basic_user_file {folder}/users;'
+        tls = ""
+        if certificate:
+            tls = f"listen 127.0.0.1:{self.tls_port} ssl; ssl_certificate {certificate}; ssl_certificate_key {certificate};"
         places = "".join(f"{name}_temp_path {folder}/{name};" for name in
                          ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         (folder / "nginx.conf").write_text(
             f"daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.error warn;\n"
             f"events {{}} http {{ access_log off; {places} server {{ listen 127.0.0.1:{self.port};\n"
-            f"location = /ready {{ return 200; }} location / {{ root {self.root}; {auth} }} }} }}\n")
+            f"{tls} location /loop {{ return 302 /loop; }} location = /ready {{ return 200; }} location / {{ root {self.root}; {auth} }} }} }}\n")
         binary = _program("nginx", CACHE / "stores/nginx/usr/sbin/nginx", "/usr/sbin/nginx")
         # Its workers must be able to read what pytest's folders keep to their owner.
         user = ["-g", "user root;"] if os.getuid() == 0 else []

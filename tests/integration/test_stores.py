@@ -1,11 +1,18 @@
 """Models from real stores, and through a proxy that cuts, delays and corrupts: whatever happens ends in the right version or
 a clear error, with the old version serving."""
+import base64
 import contextlib
+import json
+import subprocess
 import tarfile
+import time
 import zipfile
 
 import pytest
 import requests
+from Crypto.Hash import SHA256
+from Crypto.PublicKey import RSA
+from Crypto.Signature import pkcs1_15
 from models import half_plus_two, release
 
 from conftest import wait_for
@@ -279,6 +286,47 @@ def test_s3_keys_that_are_exchanged_in_mid_download_are_read_anew(tmp_path, star
         assert any(wanted for wanted in proxy.ranges("/2/model.onnx")), "it went on where it stood"
 
 
+def test_s3_takes_a_mounted_web_identity_token(tmp_path, start, monkeypatch):
+    """What Kubernetes mounts: a signed token, exchanged at MinIO's own STS for keys that expire."""
+    key = RSA.generate(2048)
+
+    def number(value):
+        return b64(value.to_bytes((value.bit_length() + 7) // 8, "big"))
+
+    def b64(data):
+        return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+    def token(seconds):
+        parts = [{"alg": "RS256", "typ": "JWT", "kid": "one"},
+                 {"iss": issuer.url, "aud": "leadsman", "sub": "serviceaccount", "policy": "readwrite",
+                  "iat": int(time.time()), "exp": int(time.time()) + seconds}]
+        text = ".".join(b64(json.dumps(part).encode()) for part in parts)
+        return f"{text}.{b64(pkcs1_15.new(key).sign(SHA256.new(text.encode())))}"
+
+    with WebServer(tmp_path / "issuer") as issuer:
+        (issuer.root / ".well-known").mkdir()
+        (issuer.root / ".well-known/openid-configuration").write_text(json.dumps(
+            {"issuer": issuer.url, "jwks_uri": f"{issuer.url}/keys", "authorization_endpoint": f"{issuer.url}/none",
+             "token_endpoint": f"{issuer.url}/none"}))
+        (issuer.root / "keys").write_text(json.dumps({"keys": [
+            {"kty": "RSA", "alg": "RS256", "use": "sig", "kid": "one", "n": number(key.n), "e": number(key.e)}]}))
+        openid = {"MINIO_IDENTITY_OPENID_CONFIG_URL": f"{issuer.url}/.well-known/openid-configuration",
+                  "MINIO_IDENTITY_OPENID_CLIENT_ID": "leadsman"}
+        with Minio(tmp_path / "store", env=openid) as store:
+            put_version(store, tmp_path, 1)
+            file = tmp_path / "token"
+            file.write_text(token(-3600))
+            with environment(monkeypatch, {"AWS_WEB_IDENTITY_TOKEN_FILE": str(file), "AWS_EC2_METADATA_DISABLED": "true"}):
+                storage = {**IMPATIENT, "s3": {"endpoint": store.url, "sts_endpoint": store.url}}
+                server = start(ready=False, models=[{"name": "digits", "path": store.uri}], storage=storage)
+            note = wait_for("the note", lambda: server.model("digits")["note"])
+            assert f"the web identity token in {file}" in note, note
+            valid = token(3600)
+            file.write_text(valid)
+            serves(server, 1)
+            assert valid not in server.log_text()
+
+
 def test_http_credentials_come_from_a_netrc_file(tmp_path, start, monkeypatch):
     with WebServer(tmp_path / "store", password=("reader", "pass-word")) as store:
         put_version(store, tmp_path, 1)
@@ -292,6 +340,56 @@ def test_http_credentials_come_from_a_netrc_file(tmp_path, start, monkeypatch):
                            storage={**IMPATIENT, "http": {"netrc_file": str(netrc)}})
         serves(server, 1)
         assert "pass-word" not in server.log_text()
+
+
+# ---- The way there
+
+def test_tls_is_checked_against_a_given_authority(tmp_path, start, monkeypatch):
+    certificate = tmp_path / "certificate.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=store",
+                    "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", certificate, "-out", tmp_path / "ca.pem"],
+                   check=True, capture_output=True)
+    certificate.write_text(certificate.read_text() + (tmp_path / "ca.pem").read_text())
+    with WebServer(tmp_path / "store", certificate=certificate) as store:
+        put_version(store, tmp_path, 1)
+        uri = f"https://127.0.0.1:{store.tls_port}/digits"
+        with environment(monkeypatch, {}):
+            refused = start(ready=False, models=[{"name": "digits", "path": uri}], storage=IMPATIENT)
+            note = wait_for("the note", lambda: refused.model("digits")["note"])
+            assert "is not trusted" in note and "storage.ca_file" in note, note
+            server = start(models=[{"name": "digits", "path": uri}],
+                           storage={**IMPATIENT, "ca_file": str(tmp_path / "ca.pem")})
+        serves(server, 1)
+
+
+def test_a_redirect_that_leads_nowhere_ends(tmp_path, start, monkeypatch):
+    with WebServer(tmp_path / "store") as store, environment(monkeypatch, {}):
+        server = start(ready=False, models=[{"name": "digits", "path": f"{store.url}/loop"}], storage=IMPATIENT)
+        note = wait_for("the note", lambda: server.model("digits")["note"])
+        assert "redirects more than 5 times" in note
+
+
+def test_a_full_disk_keeps_what_is_served(tmp_path, start, monkeypatch):
+    cache = tmp_path / "disk"
+    cache.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", cache], check=False).returncode != 0:
+        pytest.skip("a full disk needs a small file system of its own: mounting is not allowed")
+    try:
+        with WebServer(tmp_path / "store") as store:
+            put_version(store, tmp_path, 1)
+            with environment(monkeypatch, {}):
+                server = start(models=[{"name": "digits", "path": store.uri, "load_retry_delay": "50ms"}],
+                               storage={**IMPATIENT, "cache_dir": str(cache)})
+            serves(server, 1)
+            folder = release(tmp_path / "made", "digits", 2, padded(2) + b"\0" * 8_000_000)
+            for name in ("model.onnx", "manifest.json"):
+                store.put(f"2/{name}", (folder / name).read_bytes())
+            refresh(server)
+            wait_for("the reason", lambda: "free" in reason(server, 2))
+            assert "the disk of" in reason(server, 2) and answer(server)[0] == 3.0
+            server.stop()
+    finally:
+        subprocess.run(["umount", "-l", str(cache)], check=False)
 
 
 # ---- Kinds of their own
