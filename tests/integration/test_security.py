@@ -1,0 +1,253 @@
+"""TLS, client certificates and tokens on the real binary; certificates are made by the openssl command line at test time."""
+import hashlib
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+
+import models
+import pytest
+import requests
+from conftest import BINARY, wait_for
+
+PREDICT, LABEL, ADMIN, SCRAPE = ("predict-token-0123456789", "label-token-0123456789", "admin-token-0123456789",
+                                 "metrics-token-0123456789")
+
+
+class Authority:
+    """A certificate authority in a folder."""
+
+    def __init__(self, folder, name):
+        folder.mkdir(exist_ok=True)
+        self.folder, self.name = folder, name
+        self.certificate = folder / f"{name}.pem"
+        self._openssl("req", "-x509", "-days", "30", "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}")
+
+    def _openssl(self, command, *words):
+        key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"] if command == "req" else []
+        subprocess.run(["openssl", command, *key, *words], cwd=self.folder, check=True, capture_output=True, timeout=30)
+
+    def issue(self, name, days=30):
+        """(certificate, key). With days = -1 one that has expired."""
+        self._openssl("req", "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        (self.folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+        self._openssl("x509", "-req", "-in", f"{name}.csr", "-CA", f"{self.name}.pem", "-CAkey", f"{self.name}.key",
+                      "-CAcreateserial", "-days", str(days), "-extfile", "names", "-out", f"{name}.cert")
+        return self.folder / f"{name}.cert", self.folder / f"{name}.key"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("ca"), "authority")
+
+
+def install(pair, folder):
+    """Copies certificate and key to where the server reads them, one after the other, each at once."""
+    for source, name in zip(pair, ("cert.pem", "key.pem")):
+        part = folder / f"{name}.part"
+        part.write_bytes(source.read_bytes())
+        os.replace(part, folder / name)
+    return {"cert_file": str(folder / "cert.pem"), "key_file": str(folder / "key.pem")}
+
+
+def serve(start, repository, server=None, **config):
+    models.release(repository, "half_plus_two", 1, models.half_plus_two())
+    models.release(repository, "digits", 1, models.classifier())
+    tls = bool(server)
+    running = start(ready=False, server=server or {}, models=[{"name": n, "path": str(repository / n)}
+                                                             for n in ("half_plus_two", "digits")], **config)
+    if tls:
+        running.url = running.url.replace("http://127.0.0.1", "https://localhost")
+    wait_for("/readyz", lambda: requests.get(running.admin + "/readyz", timeout=5).status_code == 200)
+    return running
+
+
+def predict(server, model="half_plus_two", **kwargs):
+    rows = [1.0] if model == "half_plus_two" else [[0.0] * 10]
+    return requests.post(f"{server.url}/v1/models/{model}:predict", json={"instances": rows}, timeout=5, **kwargs)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the versions that the server must not speak
+def test_tls_is_spoken_and_plain_text_is_told_so(start, repository, authority, tmp_path):
+    server = serve(start, repository, {"tls": install(authority.issue("server"), tmp_path)})
+    answer = predict(server, verify=authority.certificate)
+    assert answer.json() == {"predictions": [2.5]}
+    with pytest.raises(requests.exceptions.SSLError):
+        predict(server)  # the system does not know this authority
+    plain = requests.get(server.url.replace("https", "http"), timeout=5)
+    assert plain.status_code == 400 and "use https://" in plain.json()["error"]
+    context = ssl.create_default_context(cafile=authority.certificate)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    port = int(server.url.rsplit(":", 1)[1])
+    with socket.create_connection(("127.0.0.1", port), 5) as raw, context.wrap_socket(raw, server_hostname="localhost") as tls:
+        assert tls.version() == "TLSv1.3" and tls.selected_alpn_protocol() == "http/1.1"
+    context.minimum_version = ssl.TLSVersion.TLSv1
+    context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with socket.create_connection(("127.0.0.1", port), 5) as raw, pytest.raises((ssl.SSLError, ConnectionResetError)):
+        context.wrap_socket(raw, server_hostname="localhost")
+    metrics = server.get("/metrics").text
+    assert 'leadsman_tls_certificate_expiry_timestamp_seconds{server="serving"}' in metrics
+
+
+@pytest.mark.parametrize("client_auth", ["optional", "required"])
+def test_client_certificates(start, repository, authority, tmp_path, client_auth):
+    clients = Authority(tmp_path / "clients", "clients")
+    strangers = Authority(tmp_path / "strangers", "strangers")
+    tls = {**install(authority.issue("server"), tmp_path), "client_ca_file": str(clients.certificate),
+           "client_auth": client_auth}
+    server = serve(start, repository, {"tls": tls})
+
+    def answered(pair):
+        try:
+            return predict(server, verify=authority.certificate, cert=pair and tuple(map(str, pair))).status_code == 200
+        except (requests.exceptions.SSLError, requests.exceptions.ConnectionError):
+            return False
+
+    assert answered(clients.issue("good"))
+    assert answered(None) == (client_auth == "optional")
+    assert not answered(strangers.issue("wrong"))
+    assert not answered(clients.issue("expired", days=-1))
+
+
+def test_certificates_change_under_load_without_a_failed_request(start, repository, authority, tmp_path):
+    server = serve(start, repository, {"tls": install(authority.issue("first"), tmp_path)})
+    done, failures, answered = threading.Event(), [], []
+
+    def load():
+        while not done.is_set():
+            with requests.Session() as session:  # a few requests on each connection
+                for _ in range(3):
+                    try:
+                        answer = session.post(server.url + "/v1/models/half_plus_two:predict", json={"instances": [1.0]},
+                                              timeout=10, verify=authority.certificate)
+                        (answered if answer.status_code == 200 else failures).append(answer.status_code)
+                    except requests.RequestException as error:
+                        failures.append(error)
+
+    def reloads(outcome):
+        for line in server.get("/metrics").text.splitlines():
+            if line.startswith("leadsman_tls_certificate_reloads_total") and f'outcome="{outcome}"' in line:
+                return int(float(line.split()[-1]))
+        return 0
+
+    threads = [threading.Thread(target=load) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        install(authority.issue("second"), tmp_path)
+        wait_for("the second pair", lambda: reloads("success") == 1)
+        (tmp_path / "cert.pem").write_text("broken")
+        wait_for("the broken one told", lambda: reloads("failure") == 1)
+        install(authority.issue("third"), tmp_path)
+        os.kill(server.process.pid, signal.SIGHUP)  # need not be waited for
+        wait_for("the third pair", lambda: reloads("success") == 2)
+        count = len(answered)
+        wait_for("requests with the third", lambda: len(answered) > count + 5 or failures)
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join(20)
+    assert not failures
+    assert server.log_text().count("new TLS files are not used") == 1
+
+
+def write_tokens(path, tokens):
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps({"tokens": tokens}))
+    part.chmod(0o600)
+    os.replace(part, path)
+
+
+def bearer(token):
+    return {"authorization": f"Bearer {token}"}
+
+
+@pytest.fixture
+def guarded(start, repository, tmp_path):
+    path = tmp_path / "tokens.json"
+    write_tokens(path, [
+        {"name": "shop", "sha256": hashlib.sha256(PREDICT.encode()).hexdigest(), "roles": ["predict"], "models": ["half*"]},
+        {"name": "labeller", "token": LABEL, "roles": ["label"]},
+        {"name": "prometheus", "token": SCRAPE, "roles": ["metrics"]},
+        {"name": "operator", "token": ADMIN, "roles": ["admin"]}])
+    return serve(start, repository, auth={"tokens_file": str(path), "protect_metrics": True}), path
+
+
+def test_tokens_and_their_roles(guarded):
+    server, _ = guarded
+    missing = predict(server)
+    assert missing.status_code == 401 and missing.headers["www-authenticate"].startswith("Bearer")
+    assert predict(server, headers=bearer("some-other-token-012345")).status_code == 401
+    assert predict(server, headers=bearer(PREDICT)).json() == {"predictions": [2.5]}
+    assert predict(server, "digits", headers=bearer(PREDICT)).status_code == 403  # not its model
+    assert predict(server, "digits", headers=bearer(ADMIN)).status_code == 200
+    assert predict(server, headers=bearer(LABEL)).status_code == 403
+    for path in ("/v2/health/live", "/v2/health/ready"):
+        assert requests.get(server.url + path, timeout=5).status_code == 200
+    for path in ("/livez", "/readyz"):
+        assert server.get(path).status_code == 200
+
+    label = {"request_id": "r1", "label": "7"}
+    statuses = [requests.post(server.admin + "/api/v1/labels", json=label, headers=bearer(token), timeout=5).status_code
+                for token in (PREDICT, LABEL, ADMIN)]
+    assert statuses[0] == 403 and 401 not in statuses[1:] and 403 not in statuses[1:]
+    assert server.get("/api/v1/status").status_code == 401
+    assert server.get("/api/v1/status", headers=bearer(LABEL)).status_code == 403
+    assert server.get("/api/v1/status", headers=bearer(ADMIN)).status_code == 200
+    assert server.get("/metrics").status_code == 401
+    metrics = server.get("/metrics", headers=bearer(SCRAPE)).text
+    assert 'leadsman_auth_checks_total{outcome="unknown"} 1' in metrics
+    assert "leadsman_auth_tokens 4" in metrics
+    for secret in (PREDICT, LABEL, ADMIN, SCRAPE):
+        assert secret not in server.log_text()
+
+
+def test_tokens_change_without_a_restart(guarded):
+    server, path = guarded
+    fresh = "a-fresh-token-0123456789"
+    write_tokens(path, [{"name": "shop", "token": fresh, "roles": ["predict"]},
+                        {"name": "operator", "token": ADMIN, "roles": ["admin"]}])
+    wait_for("the fresh token", lambda: predict(server, headers=bearer(fresh)).status_code == 200)
+    assert predict(server, headers=bearer(PREDICT)).status_code == 401
+    path.write_text("tokens: [{name: shop, token: short}]")
+    failed = 'leadsman_auth_token_reloads_total{outcome="failure"} 1'
+    wait_for("the broken file told", lambda: failed in server.get("/metrics", headers=bearer(ADMIN)).text)
+    assert predict(server, headers=bearer(fresh)).status_code == 200
+    assert server.log_text().count("the new tokens are not used") == 1
+
+
+def test_the_command_line_brings_its_token_and_speaks_https(start, repository, authority, tmp_path):
+    write_tokens(tmp_path / "tokens.json", [{"name": "operator", "token": ADMIN, "roles": ["admin"]}])
+    models.release(repository, "half_plus_two", 1, models.half_plus_two())
+    tls = install(authority.issue("server"), tmp_path)
+    server = start(ready=False, models=[{"name": "half_plus_two", "path": str(repository / "half_plus_two")}],
+                   admin={"tls": tls}, auth={"tokens_file": str(tmp_path / "tokens.json")})
+    url = server.admin.replace("http://127.0.0.1", "https://localhost")
+    (tmp_path / "token").write_text(ADMIN + "\n")
+    trust = ["--server", url, "--ca-file", str(authority.certificate)]
+
+    def run(*words, token=""):
+        environment = {**os.environ, "LEADSMAN_TOKEN": token}
+        return subprocess.run([str(BINARY), "status", *words], capture_output=True, text=True, timeout=30, env=environment)
+
+    assert run(*trust, token=ADMIN).returncode == 0
+    assert run(*trust, "--token-file", str(tmp_path / "token")).returncode == 0
+    without = run(*trust)
+    assert without.returncode == 1 and "--token-file" in without.stderr
+    distrusted = run("--server", url, token=ADMIN)
+    assert distrusted.returncode == 3 and "not trusted" in distrusted.stderr
+
+
+def test_traces_come_back(start, repository):
+    server = serve(start, repository)
+    trace, span = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+    answer = predict(server, headers={"traceparent": f"00-{trace}-{span}-01", "x-request-id": "mine"})
+    version, trace_back, span_back, flags = answer.headers["traceparent"].split("-")
+    assert (version, trace_back, flags) == ("00", trace, "01") and span_back != span
+    assert answer.headers["x-request-id"] == "mine" and "b3" not in answer.headers
+    assert predict(server, headers={"b3": f"{trace}-{span}-0"}).headers["b3"].startswith(trace)
+    assert "traceparent" not in predict(server).headers
