@@ -33,6 +33,10 @@ class WorkerError(Exception):
         self.code = code
 
 
+class ChannelClosed(BaseException):
+    """There is no server any more. No Exception: a model that catches everything must not catch it, nor raise it."""
+
+
 class Channel:
     def __init__(self):
         self.socket = socket.socket(fileno=SOCKET_FD)
@@ -76,13 +80,13 @@ class Channel:
         while True:
             data = self.receive_bytes(MESSAGE.size)
             if len(data) != MESSAGE.size:
-                raise EOFError
+                raise ChannelClosed
             kind, which, _, limit, _ = MESSAGE.unpack(data)
             if kind == REFUSED:
                 raise WorkerError(RESOURCE_EXHAUSTED, f"the model's answer has {size} bytes, more than the {limit} that "
                                   "the model's option max_tensor_bytes allows; ask for fewer rows at once")
             if kind != REGION:
-                raise EOFError
+                raise ChannelClosed
             self._take_region(which)
             if len(self.responses) >= size:
                 return
@@ -90,7 +94,7 @@ class Channel:
     def _take_region(self, which):
         _, fds, _, _ = socket.recv_fds(self.socket, 1, 1)
         if not fds:
-            raise EOFError
+            raise ChannelClosed
         region = self._map(fds[0])
         if which == 0:
             self.requests = region

@@ -1,7 +1,7 @@
 """The loop that answers requests."""
 import os
 
-from .channel import DONE, INTERNAL, INVALID_ARGUMENT, LOADED, MESSAGE, QUIT, RESOURCE_EXHAUSTED, RUN, WorkerError
+from .channel import DONE, INTERNAL, INVALID_ARGUMENT, LOADED, MESSAGE, QUIT, RESOURCE_EXHAUSTED, RUN, ChannelClosed, WorkerError
 from .main import log_error
 from .tensors import Reader, Writer
 
@@ -31,10 +31,9 @@ class Runner:
                 finally:
                     if getpid() != pid:
                         os._exit(70)  # a child that the model forked and let return here: the channel is its parent's
-                written = write(values)
-                send(pack(DONE, outputs, number, written, 0))
-            except (EOFError, ConnectionError):
-                return
+                answer = pack(DONE, outputs, number, write(values), 0)
+            except ChannelClosed:
+                break
             except BaseException as error:
                 failure = _run_failure(error)
                 if failure is not error:
@@ -43,9 +42,17 @@ class Runner:
                 try:
                     channel.send_failure(number, failure.code, str(failure))
                 except OSError:
-                    return  # the model closed the channel, or the server has gone
+                    break  # the model closed the channel, or the server has gone
                 del error, failure
-        self.model.close()
+                continue
+            try:
+                send(answer)
+            except OSError:
+                break
+        try:
+            self.model.close()
+        except BaseException as error:
+            log_error(error)
 
 
 def _run_failure(error):

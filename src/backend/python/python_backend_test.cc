@@ -141,6 +141,7 @@ TEST_F(PythonBackendTest, WhatTheModelRaisesIsToldWithoutTheStack) {
   std::string pid = Said("pid");
   Status wrong = Refused("raise");
   EXPECT_EQ(wrong, InternalError("RuntimeError: it went wrong"));
+  EXPECT_HAS(std::string(Refused("connect").message()), "a database of the model's own");
   EXPECT_EQ(Refused("refuse"), InvalidArgumentError("ValueError: no such thing"));
   EXPECT_EQ(Refused("sys_exit"), InternalError("SystemExit: 4"));
   EXPECT_HAS(std::string(Refused("recurse").message()), "RecursionError");

@@ -67,6 +67,10 @@ def do_raise(state):
     raise RuntimeError("it went wrong")
 
 
+def do_connect(state):
+    raise ConnectionResetError("a database of the model's own")
+
+
 def do_refuse(state):
     raise ValueError("no such thing")
 
