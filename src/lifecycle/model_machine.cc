@@ -24,6 +24,7 @@ bool Idle(VersionState state) {
 std::string_view ExecutionName(const ServableVersion& servable) {
   const ModelConfig& config = *servable.config;
   if (config.HasOwnQueue()) return config.batching ? "batched" : "instances";
+  if (servable.model->waits()) return "instances";
   return servable.run_inline ? "inline" : "pool";
 }
 

@@ -164,10 +164,11 @@ bool QueuedExecution::Stop(std::chrono::milliseconds wait) {
 std::shared_ptr<Scheduler> QueuedExecution::SchedulerOf(const ServableVersion& version,
                                                         VersionRuntime& runtime) {
   const ModelConfig& config = *version.config;
-  if (!config.HasOwnQueue()) return pool_;
+  // A model that waits for another process has threads of its own: the others' would wait with it.
+  if (!config.HasOwnQueue() && !version.model->waits()) return pool_;
   std::call_once(runtime.scheduler_once, [&] {
     Scheduler::Options options{.name = StrCat("the queue of model ", version.model_name)};
-    options.instances = std::max(config.instances, 1);
+    options.instances = std::max({config.instances, version.model->concurrency(), 1});
     options.policy.max_rows = MaxBatch(version);
     options.limits.max_requests = options_.pool_queue;
     if (config.batching) {
