@@ -26,10 +26,12 @@ constexpr uint32_t kMaxFrame = 64 << 10;
 constexpr size_t kGatherAtOnce = 128 << 10;
 constexpr size_t kKeptBuffer = 64 << 10;  // what an idle stream or connection may hold on to
 constexpr size_t kSpareStreams = 32;
-constexpr size_t kBodiesPerConnection = 4;  // times max_body_bytes, over all streams together
-constexpr int kReadsPerTurn = 4;            // of one busy client, before others get their turn
-constexpr uint64_t kResetBurst = 2000;      // resets by the client: so many at once,
-constexpr uint64_t kResetsPerSecond = 200;  // and so many a second from then on
+constexpr size_t kLargestOfSpare =
+    256 << 10;  // whatever was made for a larger request is let go with its stream
+constexpr size_t kBodiesPerConnection = 4;   // times max_body_bytes, over all streams together
+constexpr int kReadsPerTurn = 4;             // of one busy client, before others get their turn
+constexpr uint64_t kResetBurst = 10'000;     // resets by the client: so many at once,
+constexpr uint64_t kResetsPerSecond = 1000;  // and so many a second from then on
 constexpr milliseconds kGoAwayPatience{250};
 constexpr milliseconds kLinger{500};
 
@@ -476,6 +478,7 @@ void Http2Connection::StreamClosed(Http2Stream& stream, bool clean) {
   }
   // Nobody else can begin to hold it now: only a holder can hand it on.
   if (held.use_count() != 1 || spare_.size() >= kSpareStreams || closed_) return;
+  if (stream.wire_body_bytes_ > kLargestOfSpare) return;
   stream.Clear();
   spare_.push_back(std::move(held));
 }

@@ -19,6 +19,8 @@ constexpr size_t kLongestRequestId = 128;
 constexpr size_t kUnsentLimit = 4 << 20;  // of one stream, before its next message is read
 constexpr std::chrono::milliseconds kTick{250};
 constexpr size_t kTraceText = 512;
+constexpr size_t kKeptResponse = 64
+                                 << 10;  // what a stream that waits to be used again may hold on to
 constexpr std::string_view kAccepted = "identity,deflate,gzip";
 
 SteadyTime Now() { return std::chrono::steady_clock::now(); }
@@ -230,6 +232,7 @@ void Call::RunUnary(Http2Stream& stream, std::string_view message) {
     SendHead(stream);
     return WatchHealth(stream);
   }
+  if (method_->kind == MethodKind::kLoadModel) return LoadModel(stream, message);
   response_.clear();
   const size_t at = BeginMessage(response_);
   Status status =
@@ -241,10 +244,33 @@ void Call::RunUnary(Http2Stream& stream, std::string_view message) {
   End(stream, OkStatus());
 }
 
+/// Loads take long: the answer comes from another thread.
+void Call::LoadModel(Http2Stream& stream, std::string_view message) {
+  Result<std::string> model = ParseRepositoryRequest(message);
+  if (!model.ok()) return End(stream, model.status());
+  if (!context_->models.load) return End(stream, NotByRequest());
+  context_->models.load(*model, [this, held = stream.shared_from_this()](const Status& status) {
+    // When the thread is over, so is the connection, and nobody waits for the answer.
+    [[maybe_unused]] bool taken = held->Post([this, status](Http2Stream& s) {
+      if (ended_) return;
+      if (!status.ok()) return End(s, status);
+      response_.clear();
+      EndMessage(response_, BeginMessage(response_));
+      SendHead(s);
+      s.SendBody(response_);
+      End(s, OkStatus());
+    });
+  });
+}
+
 void Call::OnClose(Http2Stream& /*stream*/) {
   ended_ = true;
   // Nobody waits for it any more: out of the queue, unless it is running already.
-  if (busy_) context_->predictor.Cancel(prediction_);
+  if (busy_) {
+    context_->predictor.Cancel(prediction_);
+  } else if (response_.capacity() > kKeptResponse) {
+    std::string().swap(response_);
+  }
 }
 
 void Call::OnAlarm(Http2Stream& stream) {

@@ -34,6 +34,7 @@ class Call {
   void SendHead(net::Http2Stream& stream);
   void AddIdentity();
   void RunUnary(net::Http2Stream& stream, std::string_view message);
+  void LoadModel(net::Http2Stream& stream, std::string_view message);
   void PumpStream(net::Http2Stream& stream);
   void OnStreamMessage(net::Http2Stream& stream, std::string_view message);
   void WatchHealth(net::Http2Stream& stream);

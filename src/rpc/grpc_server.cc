@@ -11,6 +11,7 @@ struct GrpcServer::Impl final : net::Http2Handler {
   Impl(Predictor& predictor, Options options)
       : context{predictor, std::move(options.ready), std::move(options.authorize),
                 std::move(options.server_version), options.http2.max_body_bytes} {
+    context.models = std::move(options.models);
     if (!context.ready) context.ready = [&predictor] { return predictor.SettledOnce(); };
   }
 

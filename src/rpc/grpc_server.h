@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/status.h"
 #include "net/drainable.h"
@@ -13,6 +14,15 @@
 #include "serving/predictor.h"
 
 namespace leadsman::rpc {
+
+/// What clients may ask of the model repository. Thread-safe functions; an empty one: not allowed.
+struct ModelRequests {
+  /// Calls `done` once, from any thread, when the model is ready or cannot be.
+  std::function<void(const std::string& model, std::function<void(const Status&)> done)> load;
+  std::function<Status(const std::string& model)> unload;
+  /// Every configured model. Empty: those of the lifecycle.
+  std::function<std::vector<ModelStatus>()> index;
+};
 
 /// The gRPC face of the model server:
 ///   inference.GRPCInferenceService               Open Inference Protocol (V2) with Triton's extensions
@@ -26,6 +36,7 @@ class GrpcServer : public net::DrainableServer {
  public:
   struct Options {
     net::Http2ServerOptions http2;
+    ModelRequests models;
     /// For ServerReady and the health service. Default: Predictor::SettledOnce.
     std::function<bool()> ready;
     std::string server_version = "0.1.0";

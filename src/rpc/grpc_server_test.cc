@@ -72,6 +72,12 @@ class GrpcServerTest : public ::testing::Test {
     options.http2.io_threads = 2;
     options.http2.max_body_bytes = 1 << 20;
     options.ready = [this] { return ready_.load(); };
+    options.models.load = [this](const std::string& model,
+                                 std::function<void(const Status&)> done) {
+      loader_ = std::thread(
+          [model, done] { done(model == "iris" ? OkStatus() : NotFoundError("no such model")); });
+      loader_.join();
+    };
     auto server = GrpcServer::Start(world_.predictor(), options);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = std::move(server).value();
@@ -107,6 +113,7 @@ class GrpcServerTest : public ::testing::Test {
 
   std::atomic<bool> hold_pool_{false};
   std::atomic<bool> ready_{true};
+  std::thread loader_;
   ServingWorld world_;
   std::unique_ptr<GrpcServer> server_;
   std::unique_ptr<GrpcClient> client_;
@@ -345,6 +352,41 @@ TEST_F(GrpcServerTest, TellsAboutModels) {
       << metadata;
   EXPECT_NE(metadata.find("method_name: \"tensorflow/serving/predict\""), std::string::npos)
       << metadata;
+}
+
+TEST_F(GrpcServerTest, TritonsExtensions) {
+  const std::string service = "inference.GRPCInferenceService";
+  Infer(
+      "model_name: 'iris' inputs { name: 'x' datatype: 'FP32' shape: [2, 4] contents { "
+      "fp32_contents: [1, 2, 3, 4, 5, 6, 7, 8] } }");
+  const std::string statistics = Ask(service, "ModelStatistics", "name: 'iris' version: '2'");
+  EXPECT_NE(statistics.find("model_stats { name: \"iris\" version: \"2\""), std::string::npos)
+      << statistics;
+  EXPECT_NE(
+      statistics.find("inference_count: 2 execution_count: 1 inference_stats { success { count: 1"),
+      std::string::npos)
+      << statistics;
+  EXPECT_NE(statistics.find("batch_stats { batch_size: 2"), std::string::npos) << statistics;
+  EXPECT_NE(Ask(service, "ModelStatistics", "").find("name: \"pooled\""), std::string::npos);
+  EXPECT_EQ(Ask(service, "ModelStatistics", "name: 'nope'").substr(0, 9), "NOT_FOUND");
+  EXPECT_EQ(Ask(service, "ModelConfig", "name: 'pair'"),
+            "config { name: \"pair\" platform: \"fake_pair\" version_policy { all { } } input { "
+            "name: \"a\" data_type: TYPE_FP32 "
+            "dims: -1 } input { name: \"b\" data_type: TYPE_INT64 dims: -1 } output { name: \"a2\" "
+            "data_type: TYPE_FP32 dims: -1 } "
+            "output { name: \"b2\" data_type: TYPE_INT64 dims: -1 } backend: \"fake\" }");
+  const std::string index = Ask(service, "RepositoryIndex", "ready: true");
+  EXPECT_NE(index.find("models { name: \"iris\" version: \"2\" state: \"READY\" }"),
+            std::string::npos)
+      << index;
+  EXPECT_EQ(Ask(service, "RepositoryModelLoad", "model_name: 'iris'"), "");
+  EXPECT_EQ(Ask(service, "RepositoryModelLoad", "model_name: 'nope'"), "NOT_FOUND: no such model");
+  EXPECT_NE(Ask(service, "RepositoryModelLoad",
+                "model_name: 'iris' parameters { key: 'config' value { string_param: '{}' } }")
+                .find("UNIMPLEMENTED: parameters.config"),
+            std::string::npos);
+  EXPECT_EQ(Ask(service, "RepositoryModelUnload", "model_name: 'iris'").substr(0, 11),
+            "UNAVAILABLE");
 }
 
 TEST_F(GrpcServerTest, EveryRequestLeavesAnEvent) {

@@ -23,14 +23,6 @@ constexpr char kNoTrace[] =
     "trace settings are not supported by this server; requests carry traceparent or b3 instead";
 constexpr char kNoLog[] =
     "log settings cannot be changed by clients of this server; see 'log' in its configuration";
-constexpr char kNoConfig[] =
-    "the model configuration extension is not supported over gRPC by this server";
-constexpr char kNoStatistics[] =
-    "the statistics extension is not supported over gRPC by this server; see /metrics on its admin "
-    "port";
-constexpr char kNoRepository[] =
-    "the model repository extension is not supported over gRPC by this server; versions are loaded "
-    "as its configuration says";
 constexpr char kNoReload[] =
     "HandleReloadConfigRequest is not supported by this server; change its configuration file and "
     "send SIGHUP";
@@ -44,11 +36,11 @@ constexpr Method kMethods[] = {
     {V2 "ModelReady", MethodKind::kUnary, ModelReady},
     {V2 "ServerMetadata", MethodKind::kUnary, ServerMetadata},
     {V2 "ModelMetadata", MethodKind::kUnary, ModelMetadata},
-    {V2 "ModelConfig", MethodKind::kUnary, Unsupported<kNoConfig>},
-    {V2 "ModelStatistics", MethodKind::kUnary, Unsupported<kNoStatistics>},
-    {V2 "RepositoryIndex", MethodKind::kUnary, Unsupported<kNoRepository>},
-    {V2 "RepositoryModelLoad", MethodKind::kUnary, Unsupported<kNoRepository>},
-    {V2 "RepositoryModelUnload", MethodKind::kUnary, Unsupported<kNoRepository>},
+    {V2 "ModelConfig", MethodKind::kUnary, ModelConfigOf},
+    {V2 "ModelStatistics", MethodKind::kUnary, ModelStatisticsOf},
+    {V2 "RepositoryIndex", MethodKind::kUnary, RepositoryIndex},
+    {V2 "RepositoryModelLoad", MethodKind::kLoadModel},
+    {V2 "RepositoryModelUnload", MethodKind::kUnary, RepositoryModelUnload},
     {V2 "SystemSharedMemoryStatus", MethodKind::kUnary, Unsupported<kNoSharedMemory>},
     {V2 "SystemSharedMemoryRegister", MethodKind::kUnary, Unsupported<kNoSharedMemory>},
     {V2 "SystemSharedMemoryUnregister", MethodKind::kUnary, Unsupported<kNoSharedMemory>},

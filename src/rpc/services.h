@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/status.h"
+#include "rpc/grpc_server.h"
 #include "serving/predictor.h"
 
 namespace leadsman::rpc {
@@ -20,6 +21,7 @@ struct ServiceContext {
       authorize;
   std::string server_version;
   size_t max_message_bytes;
+  ModelRequests models;
   std::atomic<bool> draining{false};
 };
 
@@ -33,6 +35,7 @@ enum class MethodKind {
   kUnary,
   kV2Infer,        ///< ModelInfer
   kV2StreamInfer,  ///< ModelStreamInfer
+  kLoadModel,      ///< RepositoryModelLoad
   kPredict,        ///< PredictionService.Predict
   kClassify,
   kRegress,
@@ -56,6 +59,19 @@ Status ServerReady(const ServiceContext&, std::string_view, std::string&);
 Status ModelReady(const ServiceContext&, std::string_view, std::string&);
 Status ServerMetadata(const ServiceContext&, std::string_view, std::string&);
 Status ModelMetadata(const ServiceContext&, std::string_view, std::string&);
+
+/// Requests of the form {name = 1, version = 2}; views into `request`.
+Status ParseModelRequest(std::string_view request, ModelSelector& selector);
+
+// v2_extensions.cc
+Status ModelStatisticsOf(const ServiceContext&, std::string_view, std::string&);
+Status ModelConfigOf(const ServiceContext&, std::string_view, std::string&);
+Status RepositoryIndex(const ServiceContext&, std::string_view, std::string&);
+Status RepositoryModelUnload(const ServiceContext&, std::string_view, std::string&);
+/// The model that a RepositoryModelLoadRequest (or Unload) names.
+Result<std::string> ParseRepositoryRequest(std::string_view request);
+/// UNAVAILABLE: clients may not load and unload.
+Status NotByRequest();
 
 // tfs_service.cc
 Status GetModelMetadata(const ServiceContext&, std::string_view, std::string&);

@@ -13,8 +13,22 @@ constexpr size_t kShownName = 64;
 
 Status Malformed() { return InvalidArgumentError("malformed protocol buffer message"); }
 
-/// Requests of the form {name = 1, version = 2}.
-Status ParseModel(std::string_view request, ModelSelector& selector) {
+void AppendSpecs(WireWriter& out, uint32_t field, const std::vector<TensorSpec>& specs) {
+  for (const TensorSpec& spec : specs) {
+    out.Message(field, [&](WireWriter& tensor) {
+      tensor.Text(1, spec.name);
+      tensor.Bytes(2, DataTypeName(spec.type));
+      if (spec.shape.rank() == 0) return;
+      tensor.Message(3, [&](WireWriter& packed) {
+        for (int64_t dim : spec.shape.dims()) packed.Varint(static_cast<uint64_t>(dim));
+      });
+    });
+  }
+}
+
+}  // namespace
+
+Status ParseModelRequest(std::string_view request, ModelSelector& selector) {
   std::string_view version;
   WireReader in(request);
   while (in.Next()) {
@@ -32,21 +46,6 @@ Status ParseModel(std::string_view request, ModelSelector& selector) {
                                      "': 'version' is a whole number, or empty"));
 }
 
-void AppendSpecs(WireWriter& out, uint32_t field, const std::vector<TensorSpec>& specs) {
-  for (const TensorSpec& spec : specs) {
-    out.Message(field, [&](WireWriter& tensor) {
-      tensor.Text(1, spec.name);
-      tensor.Bytes(2, DataTypeName(spec.type));
-      if (spec.shape.rank() == 0) return;
-      tensor.Message(3, [&](WireWriter& packed) {
-        for (int64_t dim : spec.shape.dims()) packed.Varint(static_cast<uint64_t>(dim));
-      });
-    });
-  }
-}
-
-}  // namespace
-
 Status ServerLive(const ServiceContext& /*context*/, std::string_view /*request*/,
                   std::string& response) {
   WireWriter(response).Number(1, 1);
@@ -61,7 +60,7 @@ Status ServerReady(const ServiceContext& context, std::string_view /*request*/,
 
 Status ModelReady(const ServiceContext& context, std::string_view request, std::string& response) {
   ModelSelector selector;
-  RETURN_IF_ERROR(ParseModel(request, selector));
+  RETURN_IF_ERROR(ParseModelRequest(request, selector));
   // As Triton: a model that is not there is not ready either.
   WireWriter(response).NumberOrNothing(1, context.predictor.Find(selector).ok() ? 1 : 0);
   return OkStatus();
@@ -72,13 +71,18 @@ Status ServerMetadata(const ServiceContext& context, std::string_view /*request*
   WireWriter out(response);
   out.Bytes(1, "leadsman");
   out.Text(2, context.server_version);
+  for (std::string_view extension :
+       {"classification", "model_repository", "model_repository(unload_dependents)",
+        "schedule_policy", "model_configuration", "parameters", "statistics"}) {
+    out.Bytes(3, extension);
+  }
   return OkStatus();
 }
 
 Status ModelMetadata(const ServiceContext& context, std::string_view request,
                      std::string& response) {
   ModelSelector selector;
-  RETURN_IF_ERROR(ParseModel(request, selector));
+  RETURN_IF_ERROR(ParseModelRequest(request, selector));
   Result<Handle> handle = context.predictor.Find(selector);
   if (!handle.ok()) return handle.status();
   const ServableVersion& version = **handle;

@@ -87,6 +87,16 @@ def test_tritonclient_infers(client):
     fails(lambda: client.infer("digits", [wrong]), "INVALID_ARGUMENT", "the model takes FP32")
 
 
+def test_tritonclient_asks_for_statistics_and_configuration(client):
+    client.infer("digits", [tensor("x", np.eye(10, dtype="f"), "FP32")])
+    counted = client.get_inference_statistics("digits").model_stats[0]
+    assert counted.version == "3" and counted.inference_count == 10 and counted.inference_stats.success.count == 1
+    config = client.get_model_config("pair").config
+    assert [i.name for i in config.input] == ["a", "b"] and config.backend == "onnxruntime"
+    index = {(m.name, m.version): m.state for m in client.get_model_repository_index().models}
+    assert index[("digits", "3")] == "READY"
+
+
 def test_every_type_travels(client):
     for datatype, dtype in TYPES.items():
         values = np.array([0, 1, 1], dtype)

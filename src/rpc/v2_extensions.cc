@@ -1,0 +1,241 @@
+#include <algorithm>
+#include <map>
+
+#include "base/strings.h"
+#include "rpc/services.h"
+#include "rpc/wire.h"
+
+// Triton's extensions of inference.GRPCInferenceService: statistics, configuration, model repository.
+
+namespace leadsman::rpc {
+namespace {
+
+Status Malformed() { return InvalidArgumentError("malformed protocol buffer message"); }
+
+void AppendDuration(WireWriter& out, uint32_t field, const DurationStatistic& statistic) {
+  out.Message(field, [&](WireWriter& duration) {
+    duration.NumberOrNothing(1, statistic.count);
+    duration.NumberOrNothing(2, statistic.ns);
+  });
+}
+
+void AppendStatistics(WireWriter& out, const ModelStatistics& s) {
+  out.Text(1, s.model);
+  out.Text(2, std::to_string(s.version));
+  out.NumberOrNothing(3, static_cast<uint64_t>(s.last_inference_unix_ms));
+  out.NumberOrNothing(4, s.inference_count);
+  out.NumberOrNothing(5, s.execution_count);
+  out.Message(6, [&](WireWriter& stats) {
+    AppendDuration(stats, 1, s.success);
+    AppendDuration(stats, 2, s.fail);
+    AppendDuration(stats, 3, s.queue);
+    AppendDuration(stats, 4, s.compute_input);
+    AppendDuration(stats, 5, s.compute_infer);
+    AppendDuration(stats, 6, s.compute_output);
+    // There is no cache of answers.
+    AppendDuration(stats, 7, {});
+    AppendDuration(stats, 8, {});
+  });
+  for (const BatchStatistics& batch : s.batches) {
+    out.Message(7, [&](WireWriter& entry) {
+      entry.NumberOrNothing(1, batch.batch_size);
+      AppendDuration(entry, 2, batch.compute_input);
+      AppendDuration(entry, 3, batch.compute_infer);
+      AppendDuration(entry, 4, batch.compute_output);
+    });
+  }
+}
+
+/// inference.DataType, which has our numbers.
+uint64_t TypeNumber(DataType type) { return static_cast<uint64_t>(type); }
+
+void AppendDims(WireWriter& out, uint32_t field, const Shape& shape) {
+  if (shape.rank() == 0) return;
+  out.Message(field, [&](WireWriter& packed) {
+    for (int64_t dim : shape.dims()) packed.Varint(static_cast<uint64_t>(dim));
+  });
+}
+
+void AppendVersionPolicy(WireWriter& out, const VersionPolicy& policy) {
+  switch (policy.kind) {
+    case VersionPolicy::Kind::kLatest:
+      return out.Message(
+          1, [&](WireWriter& latest) { latest.Number(1, static_cast<uint64_t>(policy.latest)); });
+    case VersionPolicy::Kind::kAll:
+      return out.Message(2, [](WireWriter&) {});
+    case VersionPolicy::Kind::kSpecific:
+      return out.Message(3, [&](WireWriter& specific) {
+        for (int64_t version : policy.specific) specific.Number(1, static_cast<uint64_t>(version));
+      });
+  }
+}
+
+std::string_view StateName(VersionState state) {
+  switch (state) {
+    case VersionState::kReady:
+      return "READY";
+    case VersionState::kNew:
+    case VersionState::kFetching:
+    case VersionState::kLoading:
+    case VersionState::kWarming:
+      return "LOADING";
+    case VersionState::kDraining:
+    case VersionState::kUnloading:
+      return "UNLOADING";
+    case VersionState::kGone:
+    case VersionState::kFailed:
+      break;
+  }
+  return "UNAVAILABLE";
+}
+
+Status CheckRepositoryName(std::string_view name) {
+  if (name.empty()) return OkStatus();
+  return UnimplementedError(
+      "'repository_name' is not supported: there is one repository, leave it empty");
+}
+
+}  // namespace
+
+Status ModelStatisticsOf(const ServiceContext& context, std::string_view request,
+                         std::string& response) {
+  ModelSelector selector;
+  RETURN_IF_ERROR(ParseModelRequest(request, selector));
+  if (!selector.model.empty()) {
+    Result<Handle> handle = context.predictor.Find(selector);
+    if (!handle.ok()) return handle.status();
+  }
+  // Of every ready version, zeros for those that nobody has asked yet.
+  std::map<std::pair<std::string, int64_t>, ModelStatistics> shown;
+  std::shared_ptr<const ServableTable> table = context.predictor.lifecycle().table().Get();
+  for (const auto& [name, model] : table->models) {
+    if (!selector.model.empty() && name != selector.model) continue;
+    for (const auto& [version, handle] : model.ready) {
+      if (selector.version && *selector.version != version) continue;
+      ModelStatistics& zeros = shown[{name, version}];
+      zeros.model = name;
+      zeros.version = version;
+    }
+  }
+  for (ModelStatistics& counted : context.predictor.Statistics(selector.model, selector.version)) {
+    auto it = shown.find({counted.model, counted.version});
+    if (it != shown.end()) it->second = std::move(counted);
+  }
+  WireWriter out(response);
+  for (const auto& [key, statistics] : shown) {
+    out.Message(1, [&](WireWriter& one) { AppendStatistics(one, statistics); });
+  }
+  return OkStatus();
+}
+
+Status ModelConfigOf(const ServiceContext& context, std::string_view request,
+                     std::string& response) {
+  ModelSelector selector;
+  RETURN_IF_ERROR(ParseModelRequest(request, selector));
+  Result<Handle> handle = context.predictor.Find(selector);
+  if (!handle.ok()) return handle.status();
+  const ServableVersion& version = **handle;
+  WireWriter out(response);
+  out.Message(1, [&](WireWriter& config) {
+    config.Text(1, version.model_name);
+    config.Text(2, StrCat(version.backend_name, "_", version.format));
+    config.Message(
+        3, [&](WireWriter& policy) { AppendVersionPolicy(policy, version.config->policy); });
+    for (const TensorSpec& spec : version.model->signature().inputs) {
+      config.Message(5, [&](WireWriter& input) {
+        input.Text(1, spec.name);
+        input.Number(2, TypeNumber(spec.type));
+        AppendDims(input, 4, spec.shape);
+        input.NumberOrNothing(8, spec.optional ? 1 : 0);
+      });
+    }
+    for (const TensorSpec& spec : version.model->signature().outputs) {
+      config.Message(6, [&](WireWriter& output) {
+        output.Text(1, spec.name);
+        output.Number(2, TypeNumber(spec.type));
+        AppendDims(output, 3, spec.shape);
+      });
+    }
+    config.Text(17, version.backend_name);
+  });
+  return OkStatus();
+}
+
+Status RepositoryIndex(const ServiceContext& context, std::string_view request,
+                       std::string& response) {
+  bool only_ready = false;
+  WireReader in(request);
+  while (in.Next()) {
+    if (in.Is(1, WireReader::kBytes)) RETURN_IF_ERROR(CheckRepositoryName(in.bytes()));
+    if (in.Is(2, WireReader::kVarint)) only_ready = in.varint() != 0;
+  }
+  if (!in.ok()) return Malformed();
+  WireWriter out(response);
+  const std::vector<ModelStatus> models =
+      context.models.index ? context.models.index() : context.predictor.lifecycle().GetStatus();
+  for (const ModelStatus& model : models) {
+    if (model.versions.empty() && !only_ready) {
+      out.Message(1, [&](WireWriter& entry) {
+        entry.Text(1, model.name);
+        entry.Text(4, model.note);
+      });
+    }
+    for (const VersionStatus& version : model.versions) {
+      if (only_ready && version.state != VersionState::kReady) continue;
+      out.Message(1, [&](WireWriter& entry) {
+        entry.Text(1, model.name);
+        entry.Text(2, std::to_string(version.version));
+        entry.Text(3, StateName(version.state));
+        const bool gone = version.state == VersionState::kGone;
+        entry.Text(4, !version.status.ok() ? version.status.message() : gone ? "unloaded" : "");
+      });
+    }
+  }
+  return OkStatus();
+}
+
+Status NotByRequest() {
+  return UnavailableError(
+      "explicit model load / unload is not allowed if polling is enabled: versions are loaded as "
+      "the server's "
+      "configuration says");
+}
+
+Result<std::string> ParseRepositoryRequest(std::string_view request) {
+  std::string model;
+  WireReader in(request);
+  while (in.Next()) {
+    if (in.Is(1, WireReader::kBytes)) RETURN_IF_ERROR(CheckRepositoryName(in.bytes()));
+    if (in.Is(2, WireReader::kBytes)) model = in.bytes();
+    if (!in.Is(3, WireReader::kBytes)) continue;
+    std::string_view key;
+    WireReader entry(in.bytes());
+    while (entry.Next()) {
+      if (entry.Is(1, WireReader::kBytes)) key = entry.bytes();
+    }
+    if (!entry.ok()) return Malformed();
+    if (key == "unload_dependents") continue;  // no model of this server depends on another one
+    if (key != "config" && !key.starts_with("file:")) {
+      return InvalidArgumentError(
+          StrCat("parameters.", key.substr(0, 64),
+                 " is not known; a load takes none, an unload takes unload_dependents"));
+    }
+    return UnimplementedError(StrCat(
+        "parameters.", key.substr(0, 64),
+        ": a model and its configuration are not taken from a request; release a version into the "
+        "model's folder, and set the rest in the server's configuration"));
+  }
+  if (!in.ok()) return Malformed();
+  if (model.empty()) return InvalidArgumentError("'model_name' is missing");
+  return model;
+}
+
+Status RepositoryModelUnload(const ServiceContext& context, std::string_view request,
+                             std::string& /*response*/) {
+  Result<std::string> model = ParseRepositoryRequest(request);
+  if (!model.ok()) return model.status();
+  if (!context.models.unload) return NotByRequest();
+  return context.models.unload(*model);
+}
+
+}  // namespace leadsman::rpc
