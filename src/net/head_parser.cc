@@ -72,10 +72,11 @@ class Collector final : public http::basic_parser<true> {
   void on_field_impl(http::field name, BeastView name_string, BeastView value_string,
                      error_code& ec) override {
     std::string_view value = View(value_string);
-    // A folded field is put together in the parser's own memory; folding is obsolete and may be
-    // refused (RFC 9112 5.2).
+    // Folding is obsolete and may be refused (RFC 9112 5.2). A folded field is put together in the
+    // parser's own memory, unless its first line is empty: then a line's end stands before the value.
     if (!value.empty() &&
-        (value.data() < bytes_.data() || value.data() >= bytes_.data() + bytes_.size())) {
+        (value.data() < bytes_.data() || value.data() >= bytes_.data() + bytes_.size() ||
+         BeginsOnALaterLine(View(name_string), value))) {
       return Refuse(ec, 400, "a header field is folded over several lines; send it on one line");
     }
     request_.fields.push_back({View(name_string), value});
@@ -123,6 +124,13 @@ class Collector final : public http::basic_parser<true> {
         break;
     }
   }
+  static bool BeginsOnALaterLine(std::string_view name, std::string_view value) {
+    const char* after_name = name.data() + name.size();
+    constexpr ptrdiff_t kUsual = 2;  // ": "
+    return value.data() - after_name > kUsual &&
+           std::memchr(after_name, '\n', size_t(value.data() - after_name)) != nullptr;
+  }
+
   void on_header_impl(error_code&) override { head_.keep_alive = keep_alive(); }
   void on_body_init_impl(const boost::optional<std::uint64_t>&, error_code&) override {}
   size_t on_body_impl(BeastView, error_code&) override { return 0; }

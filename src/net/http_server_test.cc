@@ -423,6 +423,18 @@ TEST_P(HttpServerTest, KeepsAHandlersStateForTheLifeOfAConnection) {
   EXPECT_EQ(BodyOf(two.ReadResponse()), "1");
 }
 
+TEST_P(HttpServerTest, AnswersAClientThatHasClosedItsSendingHalf) {
+  auto server = StartServer();
+  TlsRawClient client(server->port(), tls());
+  client.Send(Post("one") + Post("two"));
+  shutdown(client.fd(), SHUT_WR);
+  EXPECT_EQ(BodyOf(client.ReadResponse()), "one");
+  EXPECT_EQ(BodyOf(client.ReadResponse()), "two");
+  client.ReadUntilClosed();
+  EXPECT_TRUE(client.closed());
+  EXPECT_TRUE(Eventually([&] { return server->stats().connections_open == 0; }));
+}
+
 // What is refused
 // ------------------------------------------------------------------------------------------------------
 
@@ -462,6 +474,42 @@ TEST_P(HttpServerTest, RefusesMalformedRequests) {
       {line + "Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n", 400},
       {line + "Transfer-Encoding: chunked\r\n\r\n1\na\n0\n\n", 400},
       {line + "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n", 400},
+      // Chunks that two parties could cut in two ways.
+      {line + "Transfer-Encoding: chunked\r\n\r\n-1\r\na\r\n0\r\n\r\n", 400},
+      {line + "Transfer-Encoding: chunked\r\n\r\n0x1\r\na\r\n0\r\n\r\n", 400},
+      {line + "Transfer-Encoding: chunked\r\n\r\n1_0\r\na\r\n0\r\n\r\n", 400},
+      {line + "Transfer-Encoding: chunked\r\n\r\n;x\r\na\r\n0\r\n\r\n", 400},
+      {line + "Transfer-Encoding: chunked\r\n\r\n1;x\na\r\n0\r\n\r\n", 400},
+      {line + "Transfer-Encoding: chunked\r\n\r\n1;x=\"\n\"\r\na\r\n0\r\n\r\n", 400},
+      {line + "Transfer-Encoding: chunked\r\n\r\n1;x\rx\r\na\r\n0\r\n\r\n", 400},
+      {line + "Transfer-Encoding: chunked\r\n\r\n1\r\na\n0\r\n\r\n", 400},
+      {line + "Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX: 1\n\r\n", 400},
+      {line + "Transfer-Encoding: chunked\r\n\r\n1;" + std::string(100'000, 'x') + "\r\n", 400},
+      // Names and codings that hide a length from one of them.
+      {line + "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n", 400},
+      {line + " Content-Length: 4\r\n\r\nabcd", 400},
+      {line + "Transfer-Encoding:\x0b"
+              "chunked\r\n\r\n0\r\n\r\n",
+       400},
+      {line + "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n", 501},
+      {line + "Transfer-Encoding: identity\r\nContent-Length: 1\r\n\r\na", 501},
+      {line + "Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n", 400},
+      {line + "Content-Length: 1\r\n \r\n\r\na", 400},
+      {line + "A: x\r\n \r\n\r\n", 400},
+      {line + "A:\r\n\tx\r\n\r\n", 400},
+      {line + "Content-Length: 1\r\ncontent-length: 1\r\n\r\na", 400},
+      {line + "Content-Length: 0x1\r\n\r\na", 400},
+      {line + "Content-Length: 1 1\r\n\r\na", 400},
+      {line + "Content-Length:\r\n\r\na", 400},
+      // Line ends.
+      {"GET / HTTP/1.1\r\nHost: t\nX: 1\r\n\r\n", 400},
+      {"GET / HTTP/1.1\r\nHost: t\rX: 1\r\n\r\n", 400},
+      {"GET / HTTP/1.1\nHost: t\r\n\r\n", 400},
+      {"GET / HTTP/1.1\rHost: t\r\n\r\n", 400},
+      {"GET  / HTTP/1.1\r\nHost: t\r\n\r\n", 400},
+      {"GET /\tx HTTP/1.1\r\nHost: t\r\n\r\n", 400},
+      {"GET / HTTP/1.1\r\nHost: t\r\nhost: t\r\n\r\n", 400},
+      {std::string("GET / HTTP/1.1\r\nHost: t\r\nA: b\0c\r\n\r\n", 35), 400},
       {line + "Expect: the-unexpected\r\n\r\n", 417},
       {line + "Content-Length: 3\r\nContent-Encoding: gzip\r\n\r\nabc", 400},
       {line + "Content-Length: 3\r\nContent-Encoding: br\r\n\r\nabc", 415},

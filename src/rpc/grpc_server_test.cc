@@ -626,6 +626,62 @@ TEST_F(GrpcServerTest, SpeaksTls) {
   (*server)->Shutdown(std::chrono::seconds(1));
 }
 
+TEST_F(GrpcServerTest, AsksWhoMayMakeACall) {
+  GrpcServer::Options options;
+  options.authorize = [](std::string_view authorization, std::string_view method,
+                         std::string_view model) {
+    if (method.starts_with("/grpc.health")) return OkStatus();
+    if (authorization != "Bearer mine") {
+      return Status(StatusCode::kUnauthenticated, "a token is needed");
+    }
+    if (!model.empty() && model != "echo") return PermissionDeniedError("not this model");
+    return OkStatus();
+  };
+  auto server = GrpcServer::Start(world_.predictor(), options);
+  ASSERT_TRUE(server.ok()) << server.status();
+  {
+    GrpcClient client((*server)->port());
+    const GrpcClient::Metadata mine = {{"authorization", "Bearer mine"}};
+    auto infer = [&](const std::string& model, const GrpcClient::Metadata& metadata) {
+      return client
+          .Call(kInfer,
+                FromText("inference.ModelInferRequest",
+                         "model_name: '" + model +
+                             "' inputs { name: 'x' datatype: 'FP32' shape: [1, 2] contents { "
+                             "fp32_contents: [1, 2] } }"),
+                metadata)
+          .status.code();
+    };
+    EXPECT_EQ(infer("echo", {}), StatusCode::kUnauthenticated);
+    EXPECT_EQ(infer("echo", {{"authorization", "Bearer theirs"}}), StatusCode::kUnauthenticated);
+    EXPECT_EQ(infer("echo", mine), StatusCode::kOk);
+    EXPECT_EQ(infer("iris", mine), StatusCode::kPermissionDenied);
+    EXPECT_EQ(client.Call("/inference.GRPCInferenceService/ServerMetadata", "").status.code(),
+              StatusCode::kUnauthenticated);
+    EXPECT_EQ(client.Call("/inference.GRPCInferenceService/ServerMetadata", "", mine).status.code(),
+              StatusCode::kOk);
+    EXPECT_EQ(client.Call("/grpc.health.v1.Health/Check", "").status.code(), StatusCode::kOk);
+    // On a stream each message is asked about: the stream itself goes on.
+    auto stream = client.Open("/inference.GRPCInferenceService/ModelStreamInfer", mine);
+    for (const char* model : {"iris", "echo"}) {
+      ASSERT_TRUE(stream->Write(
+          FromText("inference.ModelInferRequest",
+                   StrCat("model_name: '", model,
+                          "' inputs { name: 'x' datatype: 'FP32' shape: [1, 2] contents { "
+                          "fp32_contents: [1, 2] } }"))));
+      std::string answer;
+      ASSERT_TRUE(stream->Read(answer));
+      EXPECT_EQ(answer.find("not this model") != std::string::npos, model == std::string("iris"));
+    }
+    stream->WritesDone();
+    std::string rest;
+    while (stream->Read(rest)) {
+    }
+    EXPECT_TRUE(stream->Finish().ok());
+  }
+  (*server)->Shutdown(std::chrono::milliseconds(0));
+}
+
 TEST_F(GrpcServerTest, UnknownMethodsAndEncodingsAreToldSo) {
   GrpcClient::Answer answer = client_->Call("/inference.GRPCInferenceService/Nope", "");
   EXPECT_EQ(answer.status.code(), StatusCode::kUnimplemented);
