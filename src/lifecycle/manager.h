@@ -40,6 +40,9 @@ struct LifecycleCounters {
   uint64_t loads_ok = 0;
   uint64_t loads_failed = 0;
   uint64_t unloads = 0;
+  uint64_t listings_ok = 0;
+  uint64_t listings_failed = 0;
+  uint64_t fetches_failed = 0;                         ///< of loads_failed: for the store's sake
   std::array<uint64_t, kBounds.size() + 1> buckets{};  ///< durations of all loads, failed ones too
   double load_seconds = 0;
 };

@@ -43,6 +43,26 @@ std::vector<MetricSample> Unloads(const LifecycleManager& manager) {
   return samples;
 }
 
+std::vector<MetricSample> Listings(const LifecycleManager& manager) {
+  std::vector<MetricSample> samples;
+  for (const auto& [model, counters] : manager.GetCounters()) {
+    samples.push_back(
+        {.label_values = {model, "ok"}, .value = static_cast<double>(counters.listings_ok)});
+    samples.push_back({.label_values = {model, "failed"},
+                       .value = static_cast<double>(counters.listings_failed)});
+  }
+  return samples;
+}
+
+std::vector<MetricSample> FailedFetches(const LifecycleManager& manager) {
+  std::vector<MetricSample> samples;
+  for (const auto& [model, counters] : manager.GetCounters()) {
+    samples.push_back(
+        {.label_values = {model}, .value = static_cast<double>(counters.fetches_failed)});
+  }
+  return samples;
+}
+
 std::vector<MetricSample> LoadDurations(const LifecycleManager& manager) {
   std::vector<MetricSample> samples;
   for (const auto& [model, counters] : manager.GetCounters()) {
@@ -103,6 +123,17 @@ std::vector<Registry::Registration> RegisterLifecycleMetrics(LifecycleManager& m
        .type = MetricType::kCounter,
        .labels = {"model"}},
       [&manager] { return Unloads(manager); });
+  add({.name = "leadsman_lifecycle_listings_total",
+       .help = "Looks at a model's store, by outcome.",
+       .type = MetricType::kCounter,
+       .labels = {"model", "outcome"}},
+      [&manager] { return Listings(manager); });
+  add({.name = "leadsman_lifecycle_fetches_failed_total",
+       .help = "Attempts to load a version that failed because its store did not give it; they are "
+               "repeated for as long as it takes.",
+       .type = MetricType::kCounter,
+       .labels = {"model"}},
+      [&manager] { return FailedFetches(manager); });
   add({.name = "leadsman_lifecycle_version_memory_bytes",
        .help =
            "Growth of the process's resident memory while a ready version was loaded; an estimate.",

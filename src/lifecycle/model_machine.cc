@@ -104,6 +104,7 @@ void ModelMachine::Enter(Entry& entry, VersionState state, Status status, WallTi
 
 void ModelMachine::OnListing(const Result<std::vector<VersionFolder>>& folders, WallTime now,
                              MachineEffects& effects) {
+  ++(folders.ok() ? counters_.listings_ok : counters_.listings_failed);
   if (!folders.ok()) {
     // Nothing is known, which is not the same as nothing being there: what serves goes on serving.
     if (list_error_.empty() && !removed_) {
@@ -302,6 +303,7 @@ void ModelMachine::OnLoadDone(LoadDone done, uint32_t id, WallTime now, SteadyTi
         !outcome.fetched && outcome.retry && outcome.status.code() != StatusCode::kDataLoss;
     Duration delay = config_->load_retry_delay;
     if (store_trouble) {
+      ++counters_.fetches_failed;
       delay = std::min<Duration>(kLongestFetchDelay,
                                  delay * (int64_t{1} << std::min(entry.failed_fetches++, 20)));
     } else {

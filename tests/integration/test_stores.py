@@ -3,6 +3,7 @@ a clear error, with the old version serving."""
 import base64
 import contextlib
 import json
+import re
 import subprocess
 import tarfile
 import time
@@ -15,7 +16,7 @@ from Crypto.PublicKey import RSA
 from Crypto.Signature import pkcs1_15
 from models import half_plus_two, release
 
-from conftest import wait_for
+from conftest import BINARY, ROOT, wait_for
 from tests.hosts.fault_proxy import FaultProxy
 from tests.hosts.stores import FakeGcs, Gluster, Hdfs, MlflowServer, Minio, WebServer, gluster_impossible
 
@@ -242,6 +243,17 @@ def test_a_bucket_tells_of_new_versions_itself(tmp_path, start, monkeypatch):
         assert requests.post(server.admin + "/api/v1/models/digits/refresh", json=event, timeout=10).status_code == 202
         serves(server, 2)
         assert requests.post(server.admin + "/api/v1/models/nobody/refresh", timeout=10).status_code == 404
+
+
+def test_the_examples_of_the_documentation_are_valid(tmp_path):
+    text = (ROOT / "docs/stores.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
+    assert len(examples) >= 6
+    for example in examples:
+        file = tmp_path / "example.yaml"
+        file.write_text(example)
+        checked = subprocess.run([BINARY, "config", "check", file], capture_output=True, text=True, check=False, timeout=30)
+        assert checked.returncode == 0, f"{example}\n{checked.stdout}{checked.stderr}"
 
 
 # ---- Credentials
