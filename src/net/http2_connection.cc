@@ -24,7 +24,6 @@ constexpr uint32_t kStreamWindow = 1 << 20;
 constexpr int32_t kConnectionWindow = 8 << 20;
 constexpr uint32_t kMaxFrame = 64 << 10;
 constexpr size_t kGatherAtOnce = 128 << 10;
-constexpr size_t kKeptBuffer = 64 << 10;  // what an idle stream or connection may hold on to
 constexpr size_t kSpareStreams = 32;
 constexpr size_t kLargestOfSpare =
     256 << 10;  // whatever was made for a larger request is let go with its stream
