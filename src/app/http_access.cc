@@ -36,13 +36,16 @@ HttpAccess ServingAccess(std::string_view method, std::string_view path,
   access.role = Role::kPredict;
   constexpr std::string_view kTfServing = "/v1/models/";
   constexpr std::string_view kV2 = "/v2/models/";
+  constexpr std::string_view kPlain = "/predict/";
   constexpr std::string_view kRepository = "/v2/repository/";
   // TensorFlow Serving's paths are matched without regard to case, and so they are here.
   if (EqualsIgnoreCase(path.substr(0, kTfServing.size()), kTfServing)) {
     NameModel(path.substr(kTfServing.size()), "/:", access);
   } else if (path.starts_with(kV2)) {
     NameModel(path.substr(kV2.size()), "/", access);
-  } else if (path == "/predict" || path == "/invocations") {
+  } else if (path.starts_with(kPlain) && path.size() > kPlain.size()) {
+    NameModel(path.substr(kPlain.size()), "", access);
+  } else if (path == "/predict" || path == kPlain || path == "/invocations") {
     access.model = default_model ? default_model() : "";
     access.any_model = access.model.empty();
   } else if (path.starts_with(kRepository)) {
