@@ -24,7 +24,8 @@ STAGES = {"unit": "dev", "asan": "asan", "tsan": "tsan", "integration": "dev"}
 SANITIZER_OPTIONS = {
     "ASAN_OPTIONS": "detect_stack_use_after_return=1:check_initialization_order=1:strict_init_order=1",
     "UBSAN_OPTIONS": "print_stacktrace=1",
-    "TSAN_OPTIONS": "second_deadlock_stack=1:halt_on_error=1",
+    "TSAN_OPTIONS": "second_deadlock_stack=1:halt_on_error=1:"
+                    f"suppressions={ROOT}/tests/support/tsan_suppressions.txt",
 }
 JOBS = os.cpu_count() or 2
 

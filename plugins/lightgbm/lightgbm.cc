@@ -3,7 +3,7 @@
 //
 // One thread on purpose. The number of threads is one variable for the whole of LightGBM; every
 // call that names another number changes it under calls that have sized their buffers by it
-// already. So each call here says num_threads=1.
+// already. So it is told once that one is the most; loading models keeps to that too.
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -34,9 +34,10 @@ constexpr int kFloat64 = 1;
 constexpr int kLeafIndex = 2;
 constexpr const char* kParameters = "num_threads=1 verbosity=-1 predict_disable_shape_check=false";
 
-/// The part of LightGBM's C interface that is used; stable since its version 3.0.
+/// The part of LightGBM's C interface that is used; stable since its version 4.3.
 struct Api {
   const char* (*get_last_error)();
+  int (*set_max_threads)(int);
   int (*register_log_callback)(void (*)(const char*));
   int (*booster_create_from_model_file)(const char* file, int* iterations, Booster* out);
   int (*booster_free)(Booster);
@@ -90,6 +91,8 @@ class Runtime {
     find(api_.single_row_fast_init, "LGBM_BoosterPredictForMatSingleRowFastInit");
     find(api_.single_row_fast, "LGBM_BoosterPredictForMatSingleRowFast");
     find(api_.fast_config_free, "LGBM_FastConfigFree");
+    find(api_.set_max_threads, "LGBM_SetMaxThreads");
+    api_.set_max_threads(1);
     version_ = leadsman_plugin::VersionBeside(file, "unknown");
   }
 

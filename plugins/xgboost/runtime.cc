@@ -29,6 +29,7 @@ Library Open(const std::string& file) {
   find(api.version, "XGBoostVersion");
   find(api.get_last_error, "XGBGetLastError");
   find(api.register_log_callback, "XGBRegisterLogCallback");
+  find(api.set_global_config, "XGBSetGlobalConfig");
   find(api.booster_create, "XGBoosterCreate");
   find(api.booster_free, "XGBoosterFree");
   find(api.booster_load_model_from_buffer, "XGBoosterLoadModelFromBuffer");

@@ -18,6 +18,7 @@ struct Api {
   void (*version)(int* major, int* minor, int* patch);
   const char* (*get_last_error)();
   int (*register_log_callback)(void (*)(const char*));
+  int (*set_global_config)(const char* config);
   int (*booster_create)(const Matrix matrices[], uint64_t count, Booster* out);
   int (*booster_free)(Booster);
   int (*booster_load_model_from_buffer)(Booster, const void* data, uint64_t size);

@@ -109,12 +109,15 @@ class Model {
     }
     library_ = IsBinary(bytes) ? &runtime.ForBinary() : &runtime.main();
     const Api& api = library_->api;
+    // For this thread, and what a booster without a number of its own takes: else loading starts a
+    // thread per core. Unknown to XGBoost 3.0 and older, where the call does nothing.
+    std::string threads = std::to_string(spec.intra_op_threads < 1 ? 1 : spec.intra_op_threads);
+    api.set_global_config((R"({"nthread":)" + threads + "}").c_str());
     Booster booster = nullptr;
     if (api.booster_create(nullptr, 0, &booster) != 0) {
       throw Failure{LEADSMAN_INTERNAL, library_->Error()};
     }
     booster_ = {booster, api.booster_free};
-    std::string threads = std::to_string(spec.intra_op_threads < 1 ? 1 : spec.intra_op_threads);
     threads_ = threads;
     uint64_t features = 0;
     if (api.booster_load_model_from_buffer(booster, bytes.data(), bytes.size()) != 0 ||
