@@ -32,6 +32,7 @@ ConfigOverrides OverridesOf(const cli::ServeFlags& flags) {
   overrides.runtime_dirs = flags.runtime_dirs;
   overrides.log_level = flags.log_level;
   overrides.log_format = flags.log_format;
+  overrides.reload_config = flags.reload_config;
   overrides.models = flags.models;
   overrides.model_repository = flags.model_repository;
   return overrides;
@@ -58,7 +59,8 @@ int Serve(const cli::ServeFlags& flags) {
     std::cout << "configuration ok\n";
     return cli::kOk;
   }
-  return RunServer(std::move(*config), [flags] { return LoadConfig(flags); });
+  return RunServer(
+      std::move(*config), [flags] { return LoadConfig(flags); }, flags.config);
 }
 
 int TerminalColumns() {

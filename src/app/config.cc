@@ -108,8 +108,12 @@ const schema::Struct<Config::Server>& ServerSchema() {
             "Requests that may wait for the pool; more are refused.");
     s.Field("request_timeout", &Server::request_timeout, schema::Time<milliseconds>(1ms, 24h),
             "Deadline of requests in the pool that bring none of their own.");
+    s.Field("drain_delay", &Server::drain_delay, schema::Time<milliseconds>(0ms, 24h),
+            "After SIGTERM: how long the process says that it is not ready, and still takes every "
+            "request, so that "
+            "load balancers notice.");
     s.Field("drain_timeout", &Server::drain_timeout, schema::Time<milliseconds>(0ms, 24h),
-            "After SIGTERM: how long running requests may take.");
+            "After drain_delay: how long running requests may take.");
     s.Nested("limits", &Server::limits, LimitsSchema(), "What one client may ask.");
     s.Nested("tls", &Server::tls, TlsSchema(), "Encryption, of HTTP and gRPC alike.");
     return s;
@@ -207,6 +211,11 @@ schema::TypePtr<LogLevel> LogLevelType() {
 schema::TypePtr<Config::LogFormat> LogFormatType() {
   return schema::Enum<Config::LogFormat>(
       {{"text", Config::LogFormat::kText}, {"json", Config::LogFormat::kJson}});
+}
+
+schema::TypePtr<Config::Reload> ReloadType() {
+  return schema::Enum<Config::Reload>(
+      {{"signal", Config::Reload::kSignal}, {"auto", Config::Reload::kAuto}});
 }
 
 const schema::Struct<Config::Log>& LogSchema() {
@@ -421,6 +430,10 @@ const schema::Struct<Config>& ConfigSchema() {
              "The monitor of the whole process.");
     s.Nested("lifecycle", &Config::lifecycle, LifecycleOptionsSchema(),
              "Finding and loading model versions.");
+    s.Field("config_reload", &Config::config_reload, ReloadType(),
+            "When this file is read again: signal = at SIGHUP or POST /api/v1/reload; auto = also "
+            "when its content "
+            "has changed.");
     s.Field("models", &Config::models, schema::List(schema::Of(ModelSchema()), 0, 10'000),
             "The models.");
     s.Nested("plain", &Config::plain, PlainSchema(), "The plain /predict.");
@@ -505,6 +518,8 @@ ReloadedConfig MergeReloaded(const Config& running, Config next, bool has_monito
   keep("backends", [](Config& to, const Config& from) { to.backends = from.backends; });
   keep("monitor", [](Config& to, const Config& from) { to.monitor = from.monitor; });
   keep("lifecycle", [](Config& to, const Config& from) { to.lifecycle = from.lifecycle; });
+  keep("config_reload",
+       [](Config& to, const Config& from) { to.config_reload = from.config_reload; });
   keep("plain", [](Config& to, const Config& from) { to.plain = from.plain; });
 
   for (Config::Model& model : next.models) {
@@ -565,6 +580,9 @@ Status ApplyOverrides(const ConfigOverrides& flags, Config& config) {
   if (flags.log_format)
     RETURN_IF_ERROR(
         ReadFlag("--log-format", *flags.log_format, LogFormatType(), config.log.format));
+  if (flags.reload_config)
+    RETURN_IF_ERROR(
+        ReadFlag("--reload-config", *flags.reload_config, ReloadType(), config.config_reload));
   for (const std::string& text : flags.models) {
     size_t at = text.find('=');
     if (at == std::string::npos || at == 0 || at + 1 == text.size()) {

@@ -41,7 +41,8 @@ struct Config {
     int pool_threads = 0;  ///< 0 = one per core
     size_t pool_queue = 1024;
     std::chrono::milliseconds request_timeout{60'000};
-    std::chrono::milliseconds drain_timeout{30'000};  ///< at SIGTERM
+    std::chrono::milliseconds drain_delay{0};  ///< at SIGTERM: not ready, and still accepting
+    std::chrono::milliseconds drain_timeout{30'000};  ///< after that
     Limits limits;
     net::TlsServerOptions tls;  ///< of HTTP and gRPC alike
   };
@@ -62,6 +63,7 @@ struct Config {
   struct Backends {
     PythonBackend python;
   };
+  enum class Reload { kSignal, kAuto };
   enum class LogFormat { kText, kJson };
   struct Log {
     LogLevel level = LogLevel::kInfo;
@@ -89,6 +91,7 @@ struct Config {
   StorageOptions storage;
   MonitorOptions monitor;  ///< its `database` is not read from the file
   LifecycleManager::Options lifecycle;
+  Reload config_reload = Reload::kSignal;
   std::vector<Model> models;
   Plain plain;
 };
@@ -139,6 +142,7 @@ struct ConfigOverrides {
   std::vector<std::string> runtime_dirs;
   std::optional<std::string> log_level;
   std::optional<std::string> log_format;
+  std::optional<std::string> reload_config;
   std::vector<std::string> models;              ///< "NAME=PATH"
   std::optional<std::string> model_repository;  ///< a folder of models
 };

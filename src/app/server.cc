@@ -17,13 +17,18 @@
 #include <vector>
 
 #include "actuators/embedded/embedded_actuator.h"
+#include "app/config_watcher.h"
+#include "app/drain.h"
+#include "app/health.h"
 #include "app/http_access.h"
 #include "app/monitor_source.h"
+#include "app/reloader.h"
 #include "app/version.h"
 #include "backend/plugin_host.h"
 #include "backend/python/metrics.h"
 #include "backend/python/python_backend.h"
 #include "base/clock.h"
+#include "base/cpu.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/periodic.h"
@@ -77,10 +82,7 @@ std::string BinaryDir() {
   return error ? "." : self.parent_path().string();
 }
 
-int OrCores(int configured) {
-  return configured > 0 ? configured
-                        : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-}
+int OrCores(int configured) { return configured > 0 ? configured : AvailableCores(); }
 
 std::vector<ModelConfig> ModelsOf(const Config& config) {
   std::vector<ModelConfig> models;
@@ -144,17 +146,24 @@ class DataDirLock {
 /// All rooms of one server. Members stand in the order in which they are built; each may refer to those before it.
 class Server {
  public:
-  static Result<std::unique_ptr<Server>> Create(Config config) {
-    std::unique_ptr<Server> server(new Server(std::move(config)));
+  static Result<std::unique_ptr<Server>> Create(Config config, Reloader::Load load) {
+    std::unique_ptr<Server> server(new Server(std::move(config), std::move(load)));
     RETURN_IF_ERROR(server->Build());
     return server;
   }
 
-  ~Server() { Stop(0ms); }
+  ~Server() {
+    BeginDrain(0ms);
+    AwaitDrained(kLastWait);
+    Stop(kLastWait);
+  }
+
+  Status Reload(const std::string& trigger) { return reloader_.Reload(trigger); }
 
   /// Models, plans, prediction outputs and the log's level are taken over; what needs a restart is
   /// said, and stays in the configuration that is shown as it is in force.
-  Status Reload(Config next) {
+  Status Apply(Config next, std::vector<std::string>& needs_restart) {
+    MutexLock one(apply_mutex_);
     CheckFiles();
     RETURN_IF_ERROR(lifecycle_->Apply(ModelsOf(next)));
     ReloadedConfig reloaded =
@@ -165,33 +174,48 @@ class Server {
       predictor_->SetPredictionOutput(model.model.name, model.monitoring.prediction_output);
     }
     ConfigureLog(now.log.level, now.log.format == Config::LogFormat::kJson);
-    if (!reloaded.needs_restart.empty()) {
-      LOG_WARN("changes that need a restart are not in force; the others are",
-               {"settings", Join(reloaded.needs_restart, ", ")});
-    }
+    needs_restart = reloaded.needs_restart;
     MutexLock lock(config_mutex_);
     config_json_ = ConfigToJson(reloaded.in_force);
     config_ = std::move(reloaded.in_force);
     return OkStatus();
   }
 
-  /// No longer ready, then no longer listening, then nothing in flight, then everything else.
+  /// /readyz says no from here on; everything is still answered.
+  void TurnUnready() { stopping_ = true; }
+
+  /// No further connections; what has begun is answered, what is left after `grace` cut. Again: the grace becomes shorter.
+  void BeginDrain(std::chrono::milliseconds grace) {
+    stopping_ = true;
+    if (predictor_) predictor_->Drain();
+    for (net::DrainableServer* server : Drainables()) server->BeginDrain(grace);
+  }
+
+  /// True once nothing is in flight any more. Waits for at most `wait`.
+  bool AwaitDrained(std::chrono::milliseconds wait) {
+    auto deadline = clock_.SteadyNow() + wait;
+    for (net::DrainableServer* server : Drainables()) {
+      auto left =
+          std::chrono::duration_cast<std::chrono::milliseconds>(deadline - clock_.SteadyNow());
+      if (!server->AwaitDrained(std::max(left, 0ms))) return false;
+    }
+    return true;
+  }
+
+  /// Everything else, after the drain.
   ///
-  /// An inference cannot be interrupted. One that runs on for longer than the drain and kLastWait would end in a server
-  /// that has been taken apart: then everything that is worth it is written, and the process ends here, with 1.
-  void Stop(std::chrono::milliseconds grace) {
-    if (stopping_.exchange(true)) return;
-    // Side by side: each has the whole grace.
-    if (grpc_server_) grpc_server_->BeginDrain(grace);
-    if (data_server_) data_server_->Shutdown(grace);
-    if (grpc_server_) grpc_server_->AwaitDrained(grace + kLastWait);
-    bool ended = !predictor_ || predictor_->Stop(kLastWait);
+  /// An inference cannot be interrupted. One that runs on for longer than the drain and `wait` would end in a server that
+  /// has been taken apart: then everything that is worth it is written, and the process ends here, with 1.
+  void Stop(std::chrono::milliseconds wait) {
+    if (stopped_) return;
+    stopped_ = true;
+    bool ended = !predictor_ || predictor_->Stop(wait);
     if (rollouts_) rollouts_->Stop();
     if (monitor_ && !monitor_->Flush(5s)) LOG_WARN("the monitor did not finish writing within 5 s");
-    if (admin_server_) admin_server_->Shutdown(std::min<std::chrono::milliseconds>(grace, 1s));
+    if (admin_server_) admin_server_->Shutdown(std::min<std::chrono::milliseconds>(wait, 1s));
     if (!ended) {
       LOG_ERROR("a model still computes after the drain; the process ends without waiting for it",
-                {"drain_timeout_ms", grace}, {"waited_further_ms", kLastWait});
+                {"waited_further_ms", wait});
       std::quick_exit(1);
     }
     file_check_.reset();
@@ -202,13 +226,41 @@ class Server {
     if (lifecycle_) lifecycle_->Stop();
   }
 
+  bool watches_config() const { return config_.config_reload == Config::Reload::kAuto; }
   std::string MetricsReference() const { return MetricsReferenceMarkdown(registry_); }
 
  private:
-  explicit Server(Config config)
+  Server(Config config, Reloader::Load load)
       : config_(std::move(config)),
         config_json_(ConfigToJson(config_)),
-        plain_model_(config_.plain.model) {}
+        plain_model_(config_.plain.model),
+        reloader_(clock_, registry_, std::move(load),
+                  [this](Config next, std::vector<std::string>& needs_restart) {
+                    return Apply(std::move(next), needs_restart);
+                  }) {}
+
+  std::vector<net::DrainableServer*> Drainables() {
+    std::vector<net::DrainableServer*> servers;
+    if (data_server_) servers.push_back(data_server_.get());
+    if (grpc_server_) servers.push_back(grpc_server_.get());
+    return servers;
+  }
+
+  Readiness GetReadiness() const {
+    if (stopping_) return {.reasons = {"the server is stopping"}};
+    Readiness readiness{.models = lifecycle_->NotReady()};
+    for (const UnreadyModel& model : readiness.models) {
+      readiness.reasons.push_back(StrCat("model ", model.model, ": ", model.detail));
+    }
+    // What the rollouts wait for counts until it has been there once.
+    if (readiness.reasons.empty() && !predictor_->SettledOnce()) {
+      readiness.reasons = predictor_->AwaitedVersions();
+      if (readiness.reasons.empty() && !predictor_->SettledOnce()) {
+        readiness.reasons.push_back("models are being loaded");
+      }
+    }
+    return readiness;
+  }
 
   Status Build() {
     registrations_ = AddProcessMetrics(registry_, kLeadsmanVersion);
@@ -365,6 +417,7 @@ class Server {
   }
 
   void HandleServing(net::HttpExchange& exchange) {
+    if (HandleHealth(exchange, [this] { return GetReadiness(); })) return;
     if (authorizer_) {
       const HttpAccess access = ServingAccess(exchange.request().method, exchange.request().path,
                                               [this] { return DefaultModel(); });
@@ -392,7 +445,7 @@ class Server {
     RETURN_IF_ERROR(ReadTokens());
     HttpFrontend::Options frontend;
     frontend.server_version = kLeadsmanVersion;
-    frontend.ready = [this] { return !stopping_ && predictor_->SettledOnce(); };
+    frontend.ready = [this] { return GetReadiness().ready(); };
     frontend.plain.model = config_.plain.model;
     frontend.plain.input_field = config_.plain.input_field;
     frontend.plain.prediction_field = config_.plain.output_field;
@@ -402,12 +455,16 @@ class Server {
                            predictor_.get(), monitor_.get(), rollouts_.get()};
     console.version = kLeadsmanVersion;
     console.metrics = [this](net::HttpExchange& exchange) { HandleMetrics(registry_, exchange); };
-    console.not_ready = [this] {
-      if (stopping_) return std::vector<std::string>{"the server is stopping"};
-      if (predictor_->SettledOnce()) return std::vector<std::string>{};
-      std::vector<std::string> awaited = predictor_->AwaitedVersions();
-      if (awaited.empty()) awaited.push_back("models are being loaded");
-      return awaited;
+    console.readiness = [this] { return GetReadiness(); };
+    console.reload = [this] { return reloader_.Reload("api"); };
+    console.reload_state = [this] {
+      Reloader::State state = reloader_.state();
+      return AdminApi::ReloadState{.succeeded = state.succeeded,
+                                   .failed = state.failed,
+                                   .last_success = state.last_success,
+                                   .last_trigger = std::move(state.last_trigger),
+                                   .error = std::move(state.error),
+                                   .needs_restart = std::move(state.needs_restart)};
     };
     console.configuration_json = [this] {
       MutexLock lock(config_mutex_);
@@ -467,7 +524,7 @@ class Server {
     if (!config_.server.grpc) return OkStatus();
     rpc::GrpcServer::Options options;
     options.server_version = kLeadsmanVersion;
-    options.ready = [this] { return !stopping_ && predictor_->SettledOnce(); };
+    options.ready = [this] { return GetReadiness().ready(); };
     if (authorizer_) {
       options.authorize = [this](std::string_view authorization, std::string_view method,
                                  std::string_view model) {
@@ -500,10 +557,12 @@ class Server {
   }
 
   DataDirLock data_dir_lock_;  ///< let go last
-  Config config_;              ///< main thread
+  Mutex apply_mutex_;          ///< one reload at a time
+  Config config_;              ///< the start's and the reloads'
   Mutex config_mutex_;
   std::string config_json_ GUARDED_BY(config_mutex_);
   std::atomic<bool> stopping_{false};
+  bool stopped_ = false;  ///< main thread
 
   Clock& clock_ = SystemClock();
   Registry registry_;
@@ -530,11 +589,74 @@ class Server {
   std::unique_ptr<rpc::GrpcServer> grpc_server_;
   std::unique_ptr<Periodic> file_check_;
   std::vector<Registry::Registration> registrations_;  ///< read the rooms above: first to go
+  Reloader reloader_;
 };
 
 }  // namespace
 
-int RunServer(Config config, std::function<Result<Config>()> reload) {
+namespace {
+
+/// How often a watched configuration file is looked at, and how often a drain is asked whether it is over.
+constexpr std::chrono::milliseconds kWatchEvery = 1s;
+constexpr std::chrono::milliseconds kAskEvery = 20ms;
+
+/// One of `signals`, or 0 after `wait`.
+int AwaitSignal(const sigset_t& signals, std::chrono::nanoseconds wait) {
+  wait = std::clamp<std::chrono::nanoseconds>(wait, 0ns, 1h);
+  timespec time{};
+  time.tv_sec = wait / 1s;
+  time.tv_nsec = (wait % 1s).count();
+  int signal = sigtimedwait(&signals, nullptr, &time);
+  return signal > 0 ? signal : 0;
+}
+
+/// Serves until a signal ends it, and drains. True when the signal came again: the end is not waited for long then.
+bool ServeUntilDrained(Server& server, const sigset_t& signals, DrainMachine::Options options,
+                       const std::string& watched) {
+  DrainMachine drain(options);
+  std::optional<ConfigWatcher> watcher;
+  if (!watched.empty()) watcher.emplace(watched);
+  Clock& clock = SystemClock();
+  while (drain.phase() != DrainMachine::Phase::kDone) {
+    Duration wait = 1h;
+    if (drain.phase() == DrainMachine::Phase::kServing && watcher) wait = kWatchEvery;
+    if (auto next = drain.NextTick()) wait = *next - clock.SteadyNow();
+    if (drain.phase() == DrainMachine::Phase::kDraining) wait = kAskEvery;
+    const int signal = AwaitSignal(signals, wait);
+    DrainMachine::Effects effects;
+    if (signal == SIGHUP) {
+      (void)server.Reload("signal");  // it has said and kept why, if it failed
+    } else if (signal != 0) {
+      effects = drain.OnSignal(signal, clock.SteadyNow());
+      LOG_INFO(drain.hastened() ? "stopping sooner" : "stopping",
+               {"signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"},
+               {"phase", DrainPhaseName(drain.phase())}, {"drain_delay_ms", options.delay},
+               {"drain_timeout_ms", options.timeout});
+    } else {
+      effects = drain.OnTick(clock.SteadyNow());
+      if (drain.phase() == DrainMachine::Phase::kServing && watcher && watcher->Poll()) {
+        (void)server.Reload("file");
+      }
+    }
+    if (effects.readiness_off) server.TurnUnready();
+    if (effects.begin_drain) server.BeginDrain(*effects.begin_drain);
+    if (effects.begin_drain && *effects.begin_drain == 0ms && signal != 0) {
+      // Once more ends the process at once, whatever it is doing.
+      sigset_t again;
+      sigemptyset(&again);
+      sigaddset(&again, signal);
+      pthread_sigmask(SIG_UNBLOCK, &again, nullptr);
+    }
+    if (drain.phase() == DrainMachine::Phase::kDraining && server.AwaitDrained(0ms))
+      drain.OnDrained();
+  }
+  return drain.hastened();
+}
+
+}  // namespace
+
+int RunServer(Config config, std::function<Result<Config>()> reload,
+              const std::string& config_path) {
   sigset_t signals;
   sigemptyset(&signals);
   for (int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
@@ -542,37 +664,16 @@ int RunServer(Config config, std::function<Result<Config>()> reload) {
   signal(SIGPIPE, SIG_IGN);
 
   ConfigureLog(config.log.level, config.log.format == Config::LogFormat::kJson);
-  std::chrono::milliseconds drain = config.server.drain_timeout;
-  auto server = Server::Create(std::move(config));
+  const DrainMachine::Options drain{.delay = config.server.drain_delay,
+                                    .timeout = config.server.drain_timeout};
+  auto server = Server::Create(std::move(config), std::move(reload));
   if (!server.ok()) {
     LOG_ERROR("cannot start", {"reason", std::string(server.status().message())});
     return 1;
   }
-
-  for (;;) {
-    int signal = 0;
-    if (sigwait(&signals, &signal) != 0) continue;
-    if (signal != SIGHUP) {
-      // The same signal once more ends the process at once, whatever is in flight. Only the same:
-      // a terminal's SIGINT is often followed by the SIGTERM of whoever started the process.
-      sigset_t again;
-      sigemptyset(&again);
-      sigaddset(&again, signal);
-      pthread_sigmask(SIG_UNBLOCK, &again, nullptr);
-      LOG_INFO("stopping", {"signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"},
-               {"drain_timeout_ms", drain});
-      break;
-    }
-    Result<Config> next = reload();
-    Status status = next.ok() ? (*server)->Reload(std::move(next).value()) : next.status();
-    if (status.ok()) {
-      LOG_INFO("configuration reloaded");
-    } else {
-      LOG_ERROR("configuration not reloaded, the old one stays",
-                {"reason", std::string(status.message())});
-    }
-  }
-  (*server)->Stop(drain);
+  const bool hastened =
+      ServeUntilDrained(**server, signals, drain, (*server)->watches_config() ? config_path : "");
+  (*server)->Stop(hastened ? 1s : kLastWait);
   LOG_INFO("stopped");
   return 0;
 }
@@ -592,7 +693,7 @@ std::string MetricsReferencePage() {
   model.rollout = RolloutPlan();
   config.models.push_back(model);
   ConfigureLog(LogLevel::kError, false);
-  auto server = Server::Create(std::move(config));
+  auto server = Server::Create(std::move(config), [] { return Result<Config>(Config()); });
   if (!server.ok()) return std::string(server.status().message());
   return "# Metrics\n\n<!-- Generated by `leadsman reference metrics`; a test compares. Change the "
          "descriptions in the code "

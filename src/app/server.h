@@ -8,12 +8,14 @@
 
 namespace leadsman {
 
-/// What `leadsman serve` does: wires the rooms bottom-up, serves until SIGTERM or SIGINT, drains, and returns the exit
-/// code (0 after an orderly stop, 1 when it could not start; the reason is on stderr). SIGHUP calls `reload` and applies
-/// models and rollout plans; a reload that fails changes nothing.
+/// What `leadsman serve` does: wires the rooms bottom-up, serves until SIGTERM or SIGINT, drains (app/drain.h), and
+/// returns the exit code (0 after an orderly stop, 1 when it could not start; the reason is on stderr). SIGHUP, the
+/// admin API, and with config_reload `auto` a change of the file `config_path`, call `reload` and apply models and
+/// rollout plans; a reload that fails changes nothing.
 ///
 /// Call once per process, from the main thread, before any other thread exists: it blocks the signals it waits for.
-int RunServer(Config config, std::function<Result<Config>()> reload);
+int RunServer(Config config, std::function<Result<Config>()> reload,
+              const std::string& config_path);
 
 /// The page docs/reference/metrics.md, from the descriptions that the rooms register.
 std::string MetricsReferencePage();

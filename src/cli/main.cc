@@ -193,6 +193,11 @@ class CommandLine {
     serve->add_option("--log-level", f.log_level, "debug, info, warn or error [info]")
         ->type_name("LEVEL");
     serve->add_option("--log-format", f.log_format, "text or json [text]")->type_name("FORMAT");
+    serve
+        ->add_option("--reload-config", f.reload_config,
+                     "auto: read the configuration again when its file has changed; signal: at "
+                     "SIGHUP [signal]")
+        ->type_name("WHEN");
     serve->callback([this] {
       action_ = [this]() -> int {
         if (serve_.config.empty() && serve_.models.empty() && !serve_.model_repository) {

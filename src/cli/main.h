@@ -33,6 +33,7 @@ struct ServeFlags {
   std::vector<std::string> runtime_dirs;
   std::optional<std::string> log_level;
   std::optional<std::string> log_format;
+  std::optional<std::string> reload_config;
 };
 
 /// What the commands need of the rooms beside this one.

@@ -225,31 +225,47 @@ struct AdminApi::Impl {
   // ---- Health and status
   // -----------------------------------------------------------------------------------------
 
-  std::vector<std::string> NotReady() const {
-    std::vector<std::string> reasons;
-    if (deps.not_ready) reasons = deps.not_ready();
-    if (deps.lifecycle.SettledOnce()) return reasons;
-    for (const ModelStatus& model : deps.lifecycle.GetStatus()) {
-      if (model.settled) continue;
-      bool ready = false;
-      std::string why = model.note.empty() ? "no version found yet" : model.note;
-      for (const VersionStatus& version : model.versions) {
-        if (version.state == VersionState::kGone) continue;
-        ready = ready || version.state == VersionState::kReady;
-        why = StrCat(version.version, ": ", VersionStateName(version.state),
-                     version.status.ok() ? "" : StrCat(" (", version.status.message(), ")"));
-      }
-      if (!ready) reasons.push_back(StrCat("model ", model.name, ": ", why));
+  Readiness GetReadiness() const {
+    if (deps.readiness) return deps.readiness();
+    Readiness readiness{.models = deps.lifecycle.NotReady()};
+    for (const UnreadyModel& model : readiness.models) {
+      readiness.reasons.push_back(StrCat("model ", model.model, ": ", model.detail));
     }
-    if (reasons.empty()) reasons.push_back("models are being loaded");
-    return reasons;
+    if (readiness.reasons.empty() && !deps.lifecycle.SettledOnce()) {
+      readiness.reasons.push_back("models are being loaded");
+    }
+    return readiness;
   }
 
   Status Ready(RouteCall& call) {
-    std::vector<std::string> reasons = NotReady();
-    Send(call.exchange, reasons.empty() ? 200 : 503,
-         {{"ready", reasons.empty()}, {"reasons", reasons}});
+    Readiness readiness = GetReadiness();
+    Json models = Json::array();
+    for (const UnreadyModel& model : readiness.models) {
+      models.push_back({{"model", model.model}, {"state", model.state}, {"detail", model.detail}});
+    }
+    Send(call.exchange, readiness.ready() ? 200 : 503,
+         {{"ready", readiness.ready()},
+          {"reasons", readiness.reasons},
+          {"models", std::move(models)}});
     return OkStatus();
+  }
+
+  Status Reload(RouteCall& call) {
+    if (!deps.reload) return UnimplementedError("this server cannot read its configuration again");
+    RETURN_IF_ERROR(deps.reload());
+    Send(call.exchange, 200, {{"reloaded", true}, {"config_reload", ReloadJson()}});
+    return OkStatus();
+  }
+
+  Json ReloadJson() const {
+    if (!deps.reload_state) return nullptr;
+    ReloadState state = deps.reload_state();
+    return {{"succeeded", state.succeeded},
+            {"failed", state.failed},
+            {"last_success", FormatRfc3339(state.last_success)},
+            {"last_trigger", state.last_trigger},
+            {"error", state.error},
+            {"needs_restart", state.needs_restart}};
   }
 
   static std::string SummaryState(const ModelStatus& model) {
@@ -298,10 +314,11 @@ struct AdminApi::Impl {
          {{"version", deps.version},
           {"started", FormatRfc3339(started)},
           {"uptime_seconds", ToSeconds(deps.clock.SteadyNow() - started_steady)},
-          {"ready", NotReady().empty()},
+          {"ready", GetReadiness().ready()},
           {"models", std::move(models)},
           {"rollouts", std::move(running)},
           {"rollout_journal", JournalJson()},
+          {"config_reload", ReloadJson()},
           {"monitor",
            deps.monitor ? console::CountersJson(deps.monitor->counters()) : Json(nullptr)}});
     return OkStatus();
@@ -634,7 +651,7 @@ struct AdminApi::Impl {
         {"GET",
          "/readyz",
          "readyz",
-         "Every model has been loaded or has failed; otherwise the reasons.",
+         "Every required model has a ready version; otherwise the reasons.",
          {},
          "",
          {{200, "Readiness"}, {503, "Readiness"}},
@@ -670,6 +687,15 @@ struct AdminApi::Impl {
          "",
          {{200, "ServerStatus"}},
          on(&Impl::GetServerStatus)},
+        {"POST",
+         "/api/v1/reload",
+         "reloadConfiguration",
+         "Reads the configuration again. All or nothing: with errors, which are told, nothing "
+         "changes.",
+         {},
+         "",
+         {{200, "Reload"}, {400, "Error"}, {501, "Error"}},
+         on(&Impl::Reload)},
         {"GET",
          "/api/v1/models",
          "listModels",

@@ -26,6 +26,15 @@ namespace leadsman {
 /// longest calls read the monitor's or the journal's database.
 class AdminApi {
  public:
+  /// What came of the configuration's reloads.
+  struct ReloadState {
+    uint64_t succeeded = 0;
+    uint64_t failed = 0;
+    WallTime last_success{};   ///< at first of the start
+    std::string last_trigger;  ///< "signal", "file", "api"; empty before the first
+    std::string error;         ///< why the last one failed; empty: it did not
+    std::vector<std::string> needs_restart;
+  };
   struct Deps {
     Clock& clock;
     LifecycleManager& lifecycle;
@@ -36,10 +45,12 @@ class AdminApi {
     RolloutController* rollouts = nullptr;  ///< may be absent: no model has a plan
     std::function<std::string()> configuration_json;
     std::function<void(net::HttpExchange&)> metrics;  ///< answers GET /metrics
-    /// Reasons of the process beyond the models' why it is not ready ("shutting down"); may be
-    /// empty.
-    std::function<std::vector<std::string>()> not_ready;
-    std::string version;  ///< of the program
+    /// Default: what LifecycleManager::NotReady says.
+    std::function<Readiness()> readiness;
+    /// Reads the configuration again; absent: POST /api/v1/reload answers 501.
+    std::function<Status()> reload;
+    std::function<ReloadState()> reload_state;  ///< may be absent
+    std::string version;                        ///< of the program
   };
   explicit AdminApi(Deps deps);
   ~AdminApi();

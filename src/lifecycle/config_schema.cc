@@ -181,6 +181,13 @@ const schema::Struct<LifecycleManager::Options>& LifecycleOptionsSchema() {
             "How often folders on file systems are listed; other stores: storage.poll_interval.");
     s.Field("load_threads", &Options::load_threads, schema::Integer<int>(1, 64),
             "How many versions may load at once.");
+    s.Field("load_priority", &Options::low_priority,
+            schema::Enum<bool>({{"low", true}, {"normal", false}}),
+            "low: loads give way to requests, for the CPU and for the disk.");
+    s.Field("memory_limit", &Options::memory_limit, schema::Bytes<int64_t>(0, int64_t{1} << 50),
+            "Resident memory of the process beyond which no further version is loaded; it waits, "
+            "and its state "
+            "says how much is missing. 0 = no limit.");
     s.Field("drain_timeout", &Options::drain_timeout, schema::Time<milliseconds>(0ms, 24h),
             "How long requests may hold an unwanted version before it is reported.");
     return s;

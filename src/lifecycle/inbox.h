@@ -31,6 +31,7 @@ struct HandlesGone {
 struct UnloadDone {
   std::string model;
   int64_t version = 0;
+  int64_t returned_bytes = 0;  ///< by so much the resident memory shrank
 };
 /// What a look at a model's store brought.
 struct Listed {

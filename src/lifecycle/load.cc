@@ -5,13 +5,16 @@
 #include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/low_priority.h"
 #include "base/strings.h"
+#include "lifecycle/memory_budget.h"
 #include "storage/detect.h"
 
 namespace leadsman {
@@ -169,6 +172,51 @@ Result<std::shared_ptr<Backend>> BackendFor(Manifest& manifest, const BackendReg
   return backend;
 }
 
+/// Runs a piece of a load, with low priority if the request wants that and the piece may. Exceptions become INTERNAL.
+template <typename Work>
+Status Piece(const LoadRequest& request, bool may_be_low, Work work) {
+  if (!request.low_priority || !may_be_low) return work();
+  Status status;
+  RunAtLowPriority([&] { status = work(); });
+  return status;
+}
+
+/// Whether the runtime's load starts threads or processes that serve later: they would inherit the low priority for
+/// good where the process may not give it back. ONNX Runtime starts none for one thread.
+bool StartsThreads(const std::string& backend, const LoadSpec& spec) {
+  return backend != "onnxruntime" || spec.intra_op_threads > 1;
+}
+
+/// Children are processes of their own: their threads are not found among ours.
+bool StartsProcesses(const std::string& backend) { return backend == "python"; }
+
+Status LoadIntoMemory(const LoadRequest& request, Backend& backend, const LoadSpec& spec,
+                      ServableVersion& servable) {
+  const bool starts_threads = StartsThreads(servable.backend_name, spec);
+  const bool may_be_low =
+      !StartsProcesses(servable.backend_name) && (!starts_threads || MayRestorePriority());
+  std::vector<int> before;
+  if (request.low_priority && may_be_low && starts_threads) before = ThreadIds();
+  RETURN_IF_ERROR(Piece(request, may_be_low, [&] {
+    ASSIGN_OR_RETURN(servable.model, backend.Load(spec));
+    return OkStatus();
+  }));
+  // Before any request meets them.
+  if (!before.empty()) RestorePriority(before);
+  return OkStatus();
+}
+
+int64_t FileBytes(const std::string& directory) {
+  int64_t bytes = 0;
+  std::error_code error;
+  for (auto it = std::filesystem::recursive_directory_iterator(directory, error);
+       !error && it != std::filesystem::recursive_directory_iterator(); it.increment(error)) {
+    std::error_code ignored;
+    if (it->is_regular_file(ignored)) bytes += static_cast<int64_t>(it->file_size(ignored));
+  }
+  return bytes;
+}
+
 Status Load(const LoadRequest& request, const BackendRegistry& backends, Clock& clock,
             const std::atomic<bool>& cancel, const std::function<void(VersionState)>& progress,
             LoadOutcome& out) {
@@ -189,8 +237,18 @@ Status Load(const LoadRequest& request, const BackendRegistry& backends, Clock& 
   }
   out.backend = (*backend)->name();
   if (verify) {
-    RETURN_IF_ERROR(
-        VerifyFiles(*manifest, directory, request.config->name, request.version, &cancel));
+    RETURN_IF_ERROR(Piece(request, true, [&] {
+      return VerifyFiles(*manifest, directory, request.config->name, request.version, &cancel);
+    }));
+  }
+  MemoryBudget::Reservation room;
+  out.file_bytes = FileBytes(directory);
+  if (request.budget != nullptr) {
+    Result<MemoryBudget::Reservation> reserved =
+        request.budget->Reserve(request.config->name, request.version, out.file_bytes);
+    out.no_room = !reserved.ok();
+    if (!reserved.ok()) return reserved.status();
+    room = std::move(reserved).value();
   }
 
   progress(VersionState::kLoading);
@@ -209,11 +267,11 @@ Status Load(const LoadRequest& request, const BackendRegistry& backends, Clock& 
                 .options = request.config->runtime_options,
                 .declared = manifest->signature,
                 .cancel = &cancel};
-  ASSIGN_OR_RETURN(servable->model, (*backend)->Load(spec));
+  RETURN_IF_ERROR(LoadIntoMemory(request, **backend, spec, *servable));
   RETURN_IF_ERROR(CompareSignatures(manifest->signature, servable->model->signature()));
 
   progress(VersionState::kWarming);
-  RETURN_IF_ERROR(WarmUp(*servable, clock, cancel));
+  RETURN_IF_ERROR(Piece(request, true, [&] { return WarmUp(*servable, clock, cancel); }));
   if (cancel.load()) return CancelledError("the server is shutting down");
   out.servable = std::move(servable);
   return OkStatus();
@@ -261,6 +319,10 @@ LoadOutcome LoadVersion(const LoadRequest& request, const BackendRegistry& backe
   out.took = clock.SteadyNow() - begin;
   out.memory_bytes = std::max<int64_t>(0, ResidentBytes() - before);
   if (out.servable) out.memory_bytes += out.servable->model->outside_memory_bytes();
+  if (out.servable && request.budget != nullptr) {
+    request.budget->Measured(request.config->name, request.version, out.file_bytes,
+                             out.memory_bytes);
+  }
   return out;
 }
 

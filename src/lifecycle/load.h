@@ -14,6 +14,8 @@
 
 namespace leadsman {
 
+class MemoryBudget;
+
 /// What a loader thread needs to bring one version into memory.
 struct LoadRequest {
   std::shared_ptr<const ModelConfig> config;
@@ -21,17 +23,21 @@ struct LoadRequest {
   std::shared_ptr<Source> source;
   std::shared_ptr<FetchProgress> progress = std::make_shared<FetchProgress>();
   Duration fetch_timeout = std::chrono::hours(1);
+  bool low_priority = false;       ///< gives way to what serves
+  MemoryBudget* budget = nullptr;  ///< null: there is always room
 };
 
 struct LoadOutcome {
   Status status;
   bool fetched = false;  ///< its files were here: what failed is not the store's
+  bool no_room = false;  ///< the memory limit stands in the way: it waits, and was no attempt
   bool retry = true;     ///< after a failure: whether the same attempt could succeed later
   std::unique_ptr<ServableVersion> servable;  ///< when status is OK; its `id` is not set yet
   std::string format;                         ///< as far as known
   std::string backend;
   int64_t memory_bytes =
       0;  ///< growth of the process's resident memory; other loads at the same time blur it
+  int64_t file_bytes = 0;  ///< of the version's folder
   Duration took{};
 };
 

@@ -12,6 +12,7 @@
 #include "lifecycle/inbox.h"
 #include "lifecycle/load.h"
 #include "lifecycle/loader_pool.h"
+#include "lifecycle/memory_budget.h"
 #include "lifecycle/model_machine.h"
 
 namespace leadsman {
@@ -53,7 +54,8 @@ struct LifecycleManager::Impl {
         options(o),
         own_stores(StorageOptions(), [](const char*) { return std::string(); }),
         stores(deps.stores != nullptr ? *deps.stores : own_stores),
-        inbox(std::make_shared<LifecycleInbox>()) {}
+        inbox(std::make_shared<LifecycleInbox>()),
+        budget(o.memory_limit, ResidentBytes) {}
 
   /// When a model's store is to be looked at.
   struct Listing {
@@ -74,6 +76,12 @@ struct LifecycleManager::Impl {
   void Absorb(std::vector<LifecycleMessage> messages, MachineEffects& effects) REQUIRES(mutex);
   void Decide(MachineEffects& effects) REQUIRES(mutex);
   void PublishTable() REQUIRES(mutex);
+  /// The same for a version each time that it is loaded: what is counted by it does not grow then.
+  uint32_t IdOf(const std::string& model, int64_t version) REQUIRES(mutex) {
+    auto [it, added] = ids.try_emplace({model, version}, next_id);
+    if (added) ++next_id;
+    return it->second;
+  }
   void CarryOut(MachineEffects effects);
   void SubmitLoad(LoadRequest request);
   void SubmitUnload(std::unique_ptr<ServableVersion> servable);
@@ -85,6 +93,7 @@ struct LifecycleManager::Impl {
   Stores& stores;
   const std::shared_ptr<LifecycleInbox> inbox;
   Snapshot<ServableTable> table;
+  MemoryBudget budget;
   LoaderPool pool;
   /// Listing blocks for as long as a store does, and one that hangs must not keep the others waiting.
   LoaderPool file_lister, remote_lister;
@@ -98,6 +107,7 @@ struct LifecycleManager::Impl {
   bool settled GUARDED_BY(mutex) = false;
   uint32_t next_id GUARDED_BY(mutex) = 1;
   std::map<std::string, Listing> listings GUARDED_BY(mutex);
+  std::map<std::pair<std::string, int64_t>, uint32_t> ids GUARDED_BY(mutex);
 };
 
 void LifecycleManager::Impl::Loop() {
@@ -241,7 +251,7 @@ void LifecycleManager::Impl::Absorb(std::vector<LifecycleMessage> messages,
                           },
                           [&](LoadDone& m) NO_THREAD_SAFETY_ANALYSIS {
                             if (auto* machine = find(m.model)) {
-                              uint32_t id = m.outcome.status.ok() ? next_id++ : 0;
+                              uint32_t id = m.outcome.status.ok() ? IdOf(m.model, m.version) : 0;
                               machine->OnLoadDone(std::move(m), id, now, steady, effects);
                             }
                           },
@@ -254,7 +264,7 @@ void LifecycleManager::Impl::Absorb(std::vector<LifecycleMessage> messages,
                           },
                           [&](UnloadDone& m) {
                             if (auto* machine = find(m.model)) {
-                              machine->OnUnloadDone(m.version, now, effects);
+                              machine->OnUnloadDone(m.version, m.returned_bytes, now, effects);
                             }
                           },
                           [&](Listed& m) NO_THREAD_SAFETY_ANALYSIS { OnListed(m, effects); }},
@@ -275,7 +285,8 @@ void LifecycleManager::Impl::Decide(MachineEffects& effects) {
       it = machines.erase(it);
       continue;
     }
-    if (first_models && first_models->contains(it->first) && !machine.removed()) {
+    if (first_models && first_models->contains(it->first) && !machine.removed() &&
+        machine.required()) {
       all_settled = all_settled && machine.Settled();
     }
     ++it;
@@ -301,6 +312,8 @@ void LifecycleManager::Impl::CarryOut(MachineEffects effects) {
 }
 
 void LifecycleManager::Impl::SubmitLoad(LoadRequest request) {
+  request.low_priority = options.low_priority && !options.manual;
+  request.budget = &budget;
   pool.Submit([this, request = std::move(request)] {
     LoadDone done{.model = request.config->name, .version = request.version};
     done.folder_stamp = request.source->StampOfVersion(request.version);
@@ -319,8 +332,10 @@ void LifecycleManager::Impl::SubmitUnload(std::unique_ptr<ServableVersion> serva
         int64_t before = ResidentBytes();
         holder->reset();
         malloc_trim(0);  // or the allocator keeps what the runtime gave back
+        int64_t after = ResidentBytes();
+        done.returned_bytes = std::max<int64_t>(before - after, 0);
         LOG_INFO("version unloaded", {"model", done.model}, {"version", done.version},
-                 {"resident_bytes_before", before}, {"resident_bytes_after", ResidentBytes()});
+                 {"resident_bytes_before", before}, {"resident_bytes_after", after});
         inbox->Post(std::move(done));
       });
 }
@@ -438,6 +453,18 @@ Result<ModelStatus> LifecycleManager::GetStatus(const std::string& model) const 
 bool LifecycleManager::SettledOnce() const {
   MutexLock lock(impl_->mutex);
   return impl_->settled;
+}
+
+std::vector<UnreadyModel> LifecycleManager::NotReady() const {
+  MutexLock lock(impl_->mutex);
+  std::vector<UnreadyModel> unready;
+  for (const auto& [name, machine] : impl_->machines) {
+    const bool counts =
+        machine.EverReady() || !impl_->first_models || impl_->first_models->contains(name);
+    if (machine.removed() || !machine.required() || !counts) continue;
+    if (std::optional<UnreadyModel> why = machine.WhyNotReady()) unready.push_back(std::move(*why));
+  }
+  return unready;
 }
 
 std::map<std::string, LifecycleCounters> LifecycleManager::GetCounters() const {

@@ -45,6 +45,8 @@ struct LifecycleCounters {
   uint64_t fetches_failed = 0;                         ///< of loads_failed: for the store's sake
   std::array<uint64_t, kBounds.size() + 1> buckets{};  ///< durations of all loads, failed ones too
   double load_seconds = 0;
+  /// Of the last version unloaded: by how much the process's resident memory shrank.
+  int64_t last_unload_returned_bytes = 0;
 };
 
 /// Brings the wanted versions into memory and the others out: one control thread that lists the
@@ -69,6 +71,10 @@ class LifecycleManager {
     std::chrono::milliseconds poll_interval{
         1000};  ///< how often file systems are listed; others: storage.poll_interval
     int load_threads = 2;
+    /// Loads give way to what serves (base/low_priority.h).
+    bool low_priority = true;
+    /// Bytes of resident memory beyond which nothing more is loaded; 0 = no limit.
+    int64_t memory_limit = 0;
     /// How long handles may hold an unwanted version before a WARN.
     std::chrono::milliseconds drain_timeout{30'000};
     /// For tests: Start() starts no thread, the control loop and its loads run in StepForTest().
@@ -105,10 +111,14 @@ class LifecycleManager {
   std::vector<ModelStatus> GetStatus() const;
   Result<ModelStatus> GetStatus(const std::string& model) const;
 
-  /// True once every model of the first Apply() has a ready version or has failed for good; for
-  /// /readyz.
+  /// True once every required model of the first Apply() has a ready version or has failed for good.
   /// A model that has no complete version yet has not settled; its note says what it waits for.
   bool SettledOnce() const;
+
+  /// The required models that have no ready version now: of the first Apply(), and of those that
+  /// came later only such as have been ready before, so that adding a model takes nobody out of
+  /// service. Empty: for /readyz.
+  std::vector<UnreadyModel> NotReady() const;
 
   /// By model. For RegisterLifecycleMetrics().
   std::map<std::string, LifecycleCounters> GetCounters() const;

@@ -255,6 +255,44 @@ TEST_F(LifecycleTest, AFailedLoadIsTriedAgainAfterTheDelayAndNotForEver) {
             std::string::npos);
 }
 
+TEST_F(LifecycleTest, ReadinessWaitsForRequiredModelsAndSaysWhatIsMissing) {
+  ApplyAndSettle();
+  std::vector<UnreadyModel> unready = manager_->NotReady();
+  ASSERT_EQ(unready.size(), 1u);
+  EXPECT_EQ(unready[0].model, "digits");
+  EXPECT_EQ(unready[0].state, "waiting");
+
+  config_.load_retries = 0;
+  backend_->on_load = [](const LoadSpec&) { return InternalError("out of luck"); };
+  Release(1);
+  Settle();
+  unready = manager_->NotReady();
+  ASSERT_EQ(unready.size(), 1u);
+  EXPECT_EQ(unready[0].state, "error");
+  EXPECT_NE(unready[0].detail.find("version 1 is failed: out of luck"), std::string::npos)
+      << unready[0].detail;
+
+  backend_->on_load = nullptr;
+  Release(2);
+  Settle();
+  EXPECT_TRUE(manager_->NotReady().empty());
+
+  // A model that is added while others serve takes nobody out of service.
+  ModelConfig other = config_;
+  other.name = "other";
+  other.path = (dir_.path() / "nowhere").string();
+  ASSERT_TRUE(manager_->Apply({config_, other}).ok());
+  Settle();
+  EXPECT_TRUE(manager_->NotReady().empty());
+}
+
+TEST_F(LifecycleTest, AModelThatIsNotRequiredIsNotWaitedFor) {
+  config_.required = false;
+  ApplyAndSettle();
+  EXPECT_TRUE(manager_->NotReady().empty());
+  EXPECT_TRUE(manager_->SettledOnce());
+}
+
 TEST_F(LifecycleTest, AVersionThatFailedForGoodIsTriedAgainWhenItsFilesChange) {
   Release(1);
   config_.load_retries = 0;

@@ -80,6 +80,16 @@ std::vector<MetricSample> LoadDurations(const LifecycleManager& manager) {
   return samples;
 }
 
+std::vector<MetricSample> Returned(const LifecycleManager& manager) {
+  std::vector<MetricSample> samples;
+  for (const auto& [model, counters] : manager.GetCounters()) {
+    if (counters.unloads == 0) continue;
+    samples.push_back({.label_values = {model},
+                       .value = static_cast<double>(counters.last_unload_returned_bytes)});
+  }
+  return samples;
+}
+
 /// One gauge for each ready version.
 template <typename F>
 std::vector<MetricSample> OfReady(const LifecycleManager& manager, F value) {
@@ -134,6 +144,12 @@ std::vector<Registry::Registration> RegisterLifecycleMetrics(LifecycleManager& m
        .type = MetricType::kCounter,
        .labels = {"model"}},
       [&manager] { return FailedFetches(manager); });
+  add({.name = "leadsman_lifecycle_unload_returned_bytes",
+       .help = "By how much the process's resident memory shrank when the model's last version was "
+               "unloaded; other loads at the same time blur it.",
+       .type = MetricType::kGauge,
+       .labels = {"model"}},
+      [&manager] { return Returned(manager); });
   add({.name = "leadsman_lifecycle_version_memory_bytes",
        .help =
            "Growth of the process's resident memory while a ready version was loaded; an estimate.",

@@ -306,18 +306,22 @@ void ModelMachine::OnLoadDone(LoadDone done, uint32_t id, WallTime now, SteadyTi
       ++counters_.fetches_failed;
       delay = std::min<Duration>(kLongestFetchDelay,
                                  delay * (int64_t{1} << std::min(entry.failed_fetches++, 20)));
-    } else {
+    } else if (!outcome.no_room) {
       ++entry.attempts;
     }
     entry.failed_for_good = !outcome.retry || entry.attempts >= allowed;
     entry.retry_at = steady + delay;
-    LOG_WARN("version failed to load", {"model", config_->name}, {"version", done.version},
-             {"attempt", entry.attempts}, {"for_good", entry.failed_for_good},
-             {"status", outcome.status});
+    // One that waits for room is tried again and again: told once.
+    if (!std::exchange(entry.waits_for_room, outcome.no_room) || !outcome.no_room) {
+      LOG_WARN("version failed to load", {"model", config_->name}, {"version", done.version},
+               {"attempt", entry.attempts}, {"for_good", entry.failed_for_good},
+               {"status", outcome.status});
+    }
     auto delay_ms = std::chrono::duration_cast<std::chrono::milliseconds>(delay).count();
     std::string next =
-        entry.failed_for_good ? std::string(" (not tried again until its files change)")
-        : store_trouble       ? StrCat(" (tried again in ", delay_ms, " ms)")
+        outcome.no_room         ? std::string()
+        : entry.failed_for_good ? std::string(" (not tried again until its files change)")
+        : store_trouble         ? StrCat(" (tried again in ", delay_ms, " ms)")
                         : StrCat(" (attempt ", entry.attempts, " of ", allowed, ", the next in ",
                                  config_->load_retry_delay.count(), " ms)");
     Enter(entry, VersionState::kFailed,
@@ -325,7 +329,7 @@ void ModelMachine::OnLoadDone(LoadDone done, uint32_t id, WallTime now, SteadyTi
     return;
   }
   entry.attempts = entry.failed_fetches = 0;
-  entry.failed_before = entry.failed_for_good = false;
+  entry.failed_before = entry.failed_for_good = entry.waits_for_room = false;
   entry.shown.execution = ExecutionName(*outcome.servable);
   entry.shown.warm_cost = outcome.servable->warm_cost;
   entry.shown.memory_bytes = outcome.memory_bytes;
@@ -352,6 +356,7 @@ void ModelMachine::Publish(Entry& entry, std::unique_ptr<ServableVersion> servab
         inbox->Post(HandlesGone{std::unique_ptr<ServableVersion>(gone)});
       });
   effects.table_changed = true;
+  ever_ready_ = true;
   Enter(entry, VersionState::kReady, OkStatus(), now, effects);
 }
 
@@ -364,8 +369,10 @@ void ModelMachine::OnHandlesGone(std::unique_ptr<ServableVersion> servable, Wall
   effects.unloads.push_back(std::move(servable));
 }
 
-void ModelMachine::OnUnloadDone(int64_t version, WallTime now, MachineEffects& effects) {
+void ModelMachine::OnUnloadDone(int64_t version, int64_t returned_bytes, WallTime now,
+                                MachineEffects& effects) {
   ++counters_.unloads;
+  counters_.last_unload_returned_bytes = returned_bytes;
   auto it = entries_.find(version);
   if (it == entries_.end()) return;
   it->second.shown.memory_bytes = 0;
@@ -449,9 +456,39 @@ std::string ModelMachine::Note() const {
   return Join(notes, "; ");
 }
 
+std::optional<UnreadyModel> ModelMachine::WhyNotReady() const {
+  UnreadyModel why{.model = config_->name, .state = "waiting", .detail = Note()};
+  // The newest version that something can be said of.
+  for (const auto& [version, entry] : entries_) {
+    const VersionStatus& shown = entry.shown;
+    if (shown.state == VersionState::kReady) return std::nullopt;
+    if (!entry.listed || shown.state == VersionState::kGone) continue;
+    switch (shown.state) {
+      case VersionState::kFetching:
+        // Of a local folder there is nothing to fetch: its files are being verified.
+        why.state = config_->path.find("://") == std::string::npos ? "verifying" : "fetching";
+        break;
+      case VersionState::kLoading:
+      case VersionState::kWarming:
+        why.state = VersionStateName(shown.state);
+        break;
+      case VersionState::kFailed:
+        why.state = shown.status.code() == StatusCode::kResourceExhausted ? "memory" : "error";
+        break;
+      default:
+        why.state = "waiting";
+    }
+    why.detail = StrCat("version ", version, " is ", VersionStateName(shown.state));
+    if (!shown.status.ok()) why.detail += StrCat(": ", shown.status.message());
+  }
+  if (why.detail.empty()) why.detail = "no version has been found yet";
+  return why;
+}
+
 ModelStatus ModelMachine::GetStatus() const {
   ModelStatus status{.name = config_->name, .path = RedactUrl(config_->path), .note = Note()};
   status.settled = settled_;
+  status.required = config_->required;
   int newer = 0;
   for (auto it = entries_.rbegin(); it != entries_.rend(); ++it) {
     const Entry& entry = it->second;

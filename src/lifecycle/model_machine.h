@@ -59,7 +59,7 @@ class ModelMachine {
                   MachineEffects& effects);
   void OnHandlesGone(std::unique_ptr<ServableVersion> servable, WallTime now,
                      MachineEffects& effects);
-  void OnUnloadDone(int64_t version, WallTime now, MachineEffects& effects);
+  void OnUnloadDone(int64_t version, int64_t returned_bytes, WallTime now, MachineEffects& effects);
 
   /// Asks the policy until there is nothing more to do.
   void Step(WallTime now, SteadyTime steady, MachineEffects& effects);
@@ -69,6 +69,10 @@ class ModelMachine {
   std::vector<int64_t> FailedVersions() const;
   std::optional<SteadyTime> NextRetry() const;
   bool Settled() const { return settled_; }
+  bool required() const { return config_->required; }
+  bool EverReady() const { return ever_ready_; }
+  /// Nothing when a version is ready.
+  std::optional<UnreadyModel> WhyNotReady() const;
 
   ServableTable::Model TableEntry() const;
   ModelStatus GetStatus() const;
@@ -88,6 +92,7 @@ class ModelMachine {
     std::shared_ptr<FetchProgress> progress;  ///< while fetching
     bool failed_before = false;
     bool failed_for_good = false;
+    bool waits_for_room = false;  ///< the memory limit stood in the way of the last attempt
     SteadyTime retry_at{};
     uint64_t failed_stamp = 0;  ///< of the folder that failed
     uint64_t seen_stamp = 0;    ///< of the folder at the last look
@@ -122,6 +127,7 @@ class ModelMachine {
   bool listed_once_ = false;
   bool removed_ = false;
   bool settled_ = false;
+  bool ever_ready_ = false;
   LifecycleCounters counters_;
 };
 

@@ -137,6 +137,7 @@ struct VersionStatus {
 struct ModelStatus {
   std::string name;
   std::string path;
+  bool required = true;  ///< as ModelConfig::required
   /// Ascending. Versions that were never wanted are not listed, those gone until 32 newer ones are.
   /// A version in the folder that VersionPins::exclude names is listed as gone, also when this
   /// process has never loaded it.
@@ -144,6 +145,21 @@ struct ModelStatus {
   std::map<std::string, int64_t> labels;
   std::string note;      ///< e.g. "3: waiting for manifest.json (still being copied?)"
   bool settled = false;  ///< it has had a ready version, or all that are wanted failed for good
+};
+
+/// A model that the process is not ready without, and has not.
+struct UnreadyModel {
+  std::string model;
+  std::string
+      state;  ///< "waiting", "fetching", "verifying", "loading", "warming", "memory", "error"
+  std::string detail;  ///< for people: which version, what is missing
+};
+
+/// Whether the process should get requests, and why not.
+struct Readiness {
+  std::vector<std::string> reasons;  ///< for people; empty: it is ready
+  std::vector<UnreadyModel> models;
+  bool ready() const { return reasons.empty(); }
 };
 
 /// What a rollout asks of the lifecycle: these stay whatever the policy says, those are not to be

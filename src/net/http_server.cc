@@ -21,8 +21,17 @@ class Server final : public HttpServer {
     for (int socket : listeners.sockets) {
       workers_.push_back(std::make_shared<HttpWorker>(shared_, socket, listeners.ipv6));
     }
+    {
+      MutexLock lock(running_mutex_);
+      running_ = workers_.size();
+    }
     for (size_t i = 0; i < workers_.size(); ++i) {
-      threads_.emplace_back([worker = workers_[i]] { worker->Run(); });
+      threads_.emplace_back([this, worker = workers_[i]] {
+        worker->Run();
+        MutexLock lock(running_mutex_);
+        --running_;
+        ended_.NotifyAll();
+      });
       std::string name = StrCat(shared_->options.name.substr(0, 10), "-", i);
       pthread_setname_np(threads_.back().native_handle(), name.c_str());
     }
@@ -50,10 +59,25 @@ class Server final : public HttpServer {
     return sum;
   }
 
+  std::string_view drain_name() const override { return shared_->options.name; }
+  void BeginDrain(std::chrono::milliseconds grace) override {
+    for (const auto& worker : workers_) worker->BeginShutdown(grace);
+  }
+  bool AwaitDrained(std::chrono::milliseconds wait) override {
+    auto deadline = std::chrono::steady_clock::now() + wait;
+    MutexLock lock(running_mutex_);
+    while (running_ > 0) {
+      auto left = deadline - std::chrono::steady_clock::now();
+      if (left <= left.zero()) return false;
+      ended_.WaitFor(running_mutex_, left);
+    }
+    return true;
+  }
+
   void Shutdown(std::chrono::milliseconds grace) override {
     MutexLock lock(mutex_);  // a second caller returns when the first has done the work
     if (threads_.empty()) return;
-    for (const auto& worker : workers_) worker->BeginShutdown(grace);
+    BeginDrain(grace);
     for (std::thread& thread : threads_) thread.join();
     threads_.clear();
   }
@@ -62,6 +86,9 @@ class Server final : public HttpServer {
   std::shared_ptr<ServerShared> shared_;
   const uint16_t port_;
   std::vector<std::shared_ptr<HttpWorker>> workers_;
+  Mutex running_mutex_;
+  CondVar ended_;
+  size_t running_ GUARDED_BY(running_mutex_) = 0;  ///< I/O threads that are not over
   Mutex mutex_;
   std::vector<std::thread> threads_ GUARDED_BY(mutex_);
 };

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "net/drainable.h"
 #include "net/tls_server.h"
 
 namespace leadsman::net {
@@ -127,12 +128,12 @@ struct HttpServerStats {
 
 /// HTTP/1.1: keep-alive, pipelining, chunked and gzip/deflate request bodies, Expect: 100-continue,
 /// limits and timeouts.
-class HttpServer {
+class HttpServer : public DrainableServer {
  public:
   /// Binds and starts serving. UNAVAILABLE when the address is in use (the message names it and
   /// what to do).
   static Result<std::unique_ptr<HttpServer>> Start(HttpServerOptions options, HttpHandler handler);
-  virtual ~HttpServer() = default;  ///< Shutdown(0)
+  ~HttpServer() override = default;  ///< Shutdown(0)
 
   virtual uint16_t port() const = 0;
   virtual HttpServerStats stats() const = 0;
@@ -141,6 +142,7 @@ class HttpServer {
   /// the way is answered, so that no request is lost.
   /// Waits for handlers that run at the moment, however long: not to be called from one. Exchanges still deferred then stay
   /// valid until their FinishFromAnyThread. Thread-safe; a second caller waits for the first.
+  /// BeginDrain and AwaitDrained are the same in two steps.
   virtual void Shutdown(std::chrono::milliseconds grace) = 0;
 };
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <utility>
 
 #include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
@@ -183,9 +184,14 @@ void HttpWorker::DrainBacklog() {
 
 void HttpWorker::BeginShutdown(std::chrono::milliseconds grace) {
   asio::post(io_, [self = shared_from_this(), grace] {
-    self->draining_ = true;
-    self->drain_began_ = NowExact();
-    self->grace_ = grace;
+    // Again: the time that is left can only become shorter.
+    const Time now = NowExact();
+    if (self->draining_ && self->drain_began_ + self->grace_ <= now + grace) return;
+    self->grace_ = self->draining_ ? std::chrono::duration_cast<std::chrono::milliseconds>(
+                                         now + grace - self->drain_began_)
+                                   : grace;
+    if (!self->draining_) self->drain_began_ = now;
+    const bool again = std::exchange(self->draining_, true);
     if (grace.count() <= 0) {
       boost::system::error_code ignored;
       self->acceptor_.close(ignored);
@@ -193,6 +199,7 @@ void HttpWorker::BeginShutdown(std::chrono::milliseconds grace) {
       self->io_.stop();
       return;
     }
+    if (again) return;
     RefuseNewConnections(self->acceptor_.native_handle());
     self->ScheduleSweep();
   });

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace leadsman {
+
+/// Sees that a file's content has changed, by reading it: also through the symbolic links that Kubernetes swaps under a mounted
+/// ConfigMap, and on network file systems, where nobody tells. Confined.
+class ConfigWatcher {
+ public:
+  /// What is in `path` now is what is in force.
+  explicit ConfigWatcher(std::string path);
+
+  /// True once for each new content that two looks in a row have found: a file that is being written is left alone. A file
+  /// that cannot be read has not changed.
+  bool Poll();
+
+ private:
+  std::optional<uint64_t> Look() const;
+
+  const std::string path_;
+  std::optional<uint64_t> in_force_;
+  std::optional<uint64_t> seen_;
+};
+
+}  // namespace leadsman

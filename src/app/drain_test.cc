@@ -1,0 +1,92 @@
+#include "app/drain.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <memory>
+#include <sstream>
+
+#include "base/strings.h"
+#include "support/test_paths.h"
+
+namespace leadsman {
+namespace {
+
+using std::chrono::milliseconds;
+
+struct World {
+  DrainMachine::Options options;
+  std::unique_ptr<DrainMachine> machine;
+
+  std::string Run(const std::string& line) {
+    std::istringstream words(line);
+    std::string word;
+    int64_t number = 0;
+    words >> word >> number;
+    if (word == "delay") return options.delay = milliseconds(number), "";
+    if (word == "timeout") return options.timeout = milliseconds(number), "";
+    if (!machine) machine = std::make_unique<DrainMachine>(options);
+    const SteadyTime now{milliseconds(number)};
+    DrainMachine::Effects effects;
+    if (word == "signal") {
+      std::string name;
+      words >> name;
+      effects = machine->OnSignal(name == "INT" ? SIGINT : SIGTERM, now);
+    } else if (word == "tick") {
+      effects = machine->OnTick(now);
+    } else {
+      effects = machine->OnDrained();
+    }
+    std::string text = StrCat(line, ":");
+    if (effects.readiness_off) text += " readiness off,";
+    if (effects.begin_drain) text += StrCat(" drain within ", effects.begin_drain->count(), " ms,");
+    if (effects.finish) text += " finish,";
+    text += StrCat(" ", DrainPhaseName(machine->phase()));
+    if (auto next = machine->NextTick())
+      text += StrCat(" until ", next->time_since_epoch() / milliseconds(1));
+    return text + "\n";
+  }
+};
+
+TEST(DrainTest, GoesAsTheScriptSays) {
+  std::string path = SourceDir() + "/src/app/testdata/drain.script";
+  std::ifstream in(path);
+  ASSERT_TRUE(in) << path;
+  std::string rewritten, line, title, expected, answer;
+  World world;
+  bool below = false;
+  int cases = 0;
+  auto finish = [&] {
+    if (!below) return;
+    EXPECT_EQ(answer, expected) << title;
+    rewritten += answer;
+    world = {};
+    expected.clear();
+    answer.clear();
+    below = false;
+    ++cases;
+  };
+  while (std::getline(in, line)) {
+    if (line.empty()) finish();
+    if (below) {
+      expected += line + "\n";
+      continue;
+    }
+    rewritten += line + "\n";
+    if (line == "----") {
+      below = true;
+    } else if (line.starts_with('#')) {
+      title = line;
+    } else if (!line.empty()) {
+      answer += world.Run(line);
+    }
+  }
+  finish();
+  EXPECT_EQ(cases, 7);
+  if (std::getenv("UPDATE") != nullptr) std::ofstream(path) << rewritten;
+}
+
+}  // namespace
+}  // namespace leadsman

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "app/config.h"
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "base/status.h"
+#include "stats/registry.h"
+
+namespace leadsman {
+
+/// Reads the configuration again and puts it in force, whoever asks: a signal, the file watcher, the admin API. One at a
+/// time; a configuration that is wrong changes nothing. What came of it is counted and kept for the status.
+///
+/// Thread-safe. Blocks for the file.
+class Reloader {
+ public:
+  struct State {
+    uint64_t succeeded = 0;
+    uint64_t failed = 0;
+    bool last_ok = true;                     ///< of the start, at first
+    WallTime last_success{};                 ///< at first of the start
+    std::string last_trigger;                ///< "signal", "file", "api"; empty before the first
+    std::string error;                       ///< why the last one failed; empty: it did not
+    std::vector<std::string> needs_restart;  ///< changed, but not in force
+  };
+  using Load = std::function<Result<Config>()>;
+  /// Puts it in force; what needs a restart goes into the list.
+  using Apply = std::function<Status(Config, std::vector<std::string>& needs_restart)>;
+
+  Reloader(Clock& clock, Registry& registry, Load load, Apply apply);
+
+  Status Reload(const std::string& trigger);
+  State state() const;
+
+ private:
+  Clock& clock_;
+  const Load load_;
+  const Apply apply_;
+  Mutex one_at_a_time_;
+  mutable Mutex mutex_;
+  State state_ GUARDED_BY(mutex_);
+  std::vector<Registry::Registration>
+      registrations_;  ///< last: no reader runs once members above go
+};
+
+}  // namespace leadsman

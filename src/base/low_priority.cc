@@ -1,0 +1,153 @@
+#include "base/low_priority.h"
+
+#include <dirent.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <thread>
+#include <utility>
+
+#include "base/mutex.h"
+#include "base/strings.h"
+
+namespace leadsman {
+namespace {
+
+/// Low, but not SCHED_IDLE: a thread that is never let in would keep the locks that it holds, of the allocator and of the
+/// address space, from those that serve.
+constexpr int kLowNice = 15;
+
+// <linux/ioprio.h> is not everywhere.
+constexpr int kIoprioWhoProcess = 1;
+constexpr int kIoprioBestEffort = 2 << 13;
+constexpr int kLowestLevel = 7;
+
+void Lower() {
+  const auto self = static_cast<id_t>(syscall(SYS_gettid));
+  // On Linux both are per thread. What cannot be had is done without.
+  setpriority(PRIO_PROCESS, self, kLowNice);
+  syscall(SYS_ioprio_set, kIoprioWhoProcess, 0, kIoprioBestEffort | kLowestLevel);
+}
+
+bool IsLow(int thread) { return getpriority(PRIO_PROCESS, static_cast<id_t>(thread)) >= kLowNice; }
+
+}  // namespace
+
+namespace {
+
+/// A low thread that is used again: a new one for each load would leave the allocator with ever more arenas.
+struct Worker {
+  Mutex mutex;
+  CondVar changed;
+  const std::function<void()>* work GUARDED_BY(mutex) = nullptr;
+  std::exception_ptr thrown GUARDED_BY(mutex);
+
+  void Loop() {
+    for (;;) {
+      const std::function<void()>* next = nullptr;
+      {
+        MutexLock lock(mutex);
+        while (work == nullptr) changed.WaitFor(mutex, std::chrono::hours(1));
+        next = work;
+      }
+      std::exception_ptr error;
+      Lower();  // each time: the work before may have restored it
+      try {
+        (*next)();
+      } catch (...) {
+        error = std::current_exception();
+      }
+      MutexLock lock(mutex);
+      thrown = error;
+      work = nullptr;
+      changed.NotifyAll();
+    }
+  }
+  void Run(const std::function<void()>& what) {
+    std::exception_ptr error;
+    {
+      MutexLock lock(mutex);
+      work = &what;
+      changed.NotifyAll();
+      while (work != nullptr) changed.WaitFor(mutex, std::chrono::hours(1));
+      error = std::exchange(thrown, nullptr);
+    }
+    if (error) std::rethrow_exception(error);
+  }
+};
+
+/// The workers that have nothing to do. Never destroyed: their threads sleep until the process ends.
+struct IdleWorkers {
+  Mutex mutex;
+  std::vector<Worker*> idle GUARDED_BY(mutex);
+
+  static IdleWorkers& Get() {
+    static auto* workers = new IdleWorkers();
+    return *workers;
+  }
+  Worker* Take() {
+    {
+      MutexLock lock(mutex);
+      if (!idle.empty()) {
+        Worker* worker = idle.back();
+        idle.pop_back();
+        return worker;
+      }
+    }
+    auto* worker = new Worker();
+    std::thread([worker] { worker->Loop(); }).detach();
+    return worker;
+  }
+  void GiveBack(Worker* worker) {
+    MutexLock lock(mutex);
+    idle.push_back(worker);
+  }
+};
+
+}  // namespace
+
+void RunAtLowPriority(const std::function<void()>& work) {
+  struct Lease {
+    Worker* worker = IdleWorkers::Get().Take();
+    ~Lease() { IdleWorkers::Get().GiveBack(worker); }
+  } lease;
+  lease.worker->Run(work);
+}
+
+std::vector<int> ThreadIds() {
+  std::vector<int> ids;
+  DIR* folder = opendir("/proc/self/task");
+  if (folder == nullptr) return ids;
+  while (const dirent* entry =
+             readdir(folder)) {  // NOLINT(concurrency-mt-unsafe): the stream is ours alone
+    if (auto id = ParseInt64(entry->d_name)) ids.push_back(static_cast<int>(*id));
+  }
+  closedir(folder);
+  return ids;
+}
+
+bool MayRestorePriority() {
+  static const bool may = [] {
+    bool restored = false;
+    RunAtLowPriority([&] {
+      restored = setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), 0) == 0;
+    });
+    return restored;
+  }();
+  return may;
+}
+
+int RestorePriority(std::span<const int> before) {
+  int still_low = 0;
+  for (int thread : ThreadIds()) {
+    if (std::find(before.begin(), before.end(), thread) != before.end() || !IsLow(thread)) continue;
+    if (setpriority(PRIO_PROCESS, static_cast<id_t>(thread), 0) != 0) ++still_low;
+  }
+  return still_low;
+}
+
+}  // namespace leadsman

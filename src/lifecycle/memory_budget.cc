@@ -1,0 +1,64 @@
+#include "lifecycle/memory_budget.h"
+
+#include <algorithm>
+
+#include "base/strings.h"
+
+namespace leadsman {
+namespace {
+
+constexpr size_t kVersionsRemembered = 64;
+
+std::string Megabytes(int64_t bytes) { return StrCat((bytes + (1 << 20) - 1) >> 20, " MiB"); }
+
+}  // namespace
+
+MemoryBudget::Reservation::~Reservation() {
+  if (owner_ == nullptr) return;
+  MutexLock lock(owner_->mutex_);
+  owner_->reserved_ -= bytes_;
+}
+
+int64_t MemoryBudget::NeedOf(const std::string& model, int64_t version, int64_t file_bytes) const {
+  auto seen = seen_.find(model);
+  if (seen != seen_.end()) {
+    auto same = seen->second.versions.find(version);
+    if (same != seen->second.versions.end()) return same->second;
+    if (seen->second.per_file_byte > 0) {
+      return static_cast<int64_t>(static_cast<double>(file_bytes) * seen->second.per_file_byte);
+    }
+  }
+  return static_cast<int64_t>(static_cast<double>(file_bytes) * kFirstGuess);
+}
+
+Result<MemoryBudget::Reservation> MemoryBudget::Reserve(const std::string& model, int64_t version,
+                                                        int64_t file_bytes) {
+  if (limit_ <= 0) return Reservation();
+  const int64_t used = used_();
+  MutexLock lock(mutex_);
+  const int64_t need = NeedOf(model, version, file_bytes);
+  const int64_t free = std::max<int64_t>(limit_ - used - reserved_, 0);
+  if (need > free) {
+    return ResourceExhaustedError(StrCat(
+        "memory: needs about ", Megabytes(need), ", free ", Megabytes(free),
+        " of lifecycle.memory_limit ", Megabytes(limit_),
+        "; it is loaded once there is room (unload another model, raise the limit, or set swap: "
+        "resource_preserving if an older version of it is in memory)"));
+  }
+  reserved_ += need;
+  return Reservation(this, need);
+}
+
+void MemoryBudget::Measured(const std::string& model, int64_t version, int64_t file_bytes,
+                            int64_t bytes) {
+  // A load beside others, or into memory that was free already, shows too little: the larger figure is kept.
+  MutexLock lock(mutex_);
+  Seen& seen = seen_[model];
+  int64_t& known = seen.versions[version];
+  known = std::max({known, bytes, file_bytes});
+  if (file_bytes > 0)
+    seen.per_file_byte = static_cast<double>(known) / static_cast<double>(file_bytes);
+  if (seen.versions.size() > kVersionsRemembered) seen.versions.erase(seen.versions.begin());
+}
+
+}  // namespace leadsman

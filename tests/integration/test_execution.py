@@ -1,0 +1,262 @@
+"""How requests are run: batches, deadlines, drain, reload, readiness, memory. Real clients against the real binary."""
+import concurrent.futures
+import contextlib
+import http.client
+import json
+import os
+import signal
+import threading
+
+import models
+import pytest
+import requests
+from conftest import wait_for
+
+
+def metric(server, name, **labels):
+    """The sum of all samples of `name` that have these labels."""
+    wanted = [f'{key}="{value}"' for key, value in labels.items()]
+    total = 0.0
+    for line in server.get("/metrics").text.splitlines():
+        if line.startswith((name + "{", name + " ")) and all(label in line for label in wanted):
+            total += float(line.rsplit(" ", 1)[1])
+    return total
+
+
+def state(server, name, version):
+    """Of a version of a model that may not be configured yet."""
+    versions = server.model(name).get("versions", [])
+    return next((v["state"] for v in versions if v["version"] == version), None)
+
+
+def serve(start, repository, name, payload, *, model=None, **config):
+    models.release(repository, name, 1, payload)
+    return start(models=[{"name": name, "path": str(repository / name), **(model or {})}], **config)
+
+
+def test_batches_give_each_client_its_own_rows(start, repository):
+    server = serve(start, repository, "half", models.half_plus_two(),
+                   model={"batching": {"max_batch_size": 16, "max_delay": "2ms", "queue": {"max_size": 10000}}})
+
+    def client(number):
+        session, wrong = requests.Session(), []
+        for i in range(60):
+            rows = [float(number * 1000 + i * 7 + r) for r in range(1 + (number + i) % 20)]
+            answer = session.post(server.url + "/v1/models/half:predict", json={"instances": rows}, timeout=30).json()
+            if answer.get("predictions") != [x / 2 + 2 for x in rows]:
+                wrong.append((rows, answer))
+        return wrong
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        assert sum(pool.map(client, range(16)), []) == []
+    assert server.model("half")["versions"][0]["execution"] == "batched"
+    batches = metric(server, "leadsman_batching_batches_total", model="half")
+    requests_run = metric(server, "leadsman_batching_queue_duration_seconds_count", model="half")
+    assert 0 < batches < requests_run, "nothing was batched"
+    assert metric(server, "leadsman_batching_split_requests_total") > 0
+    assert metric(server, "leadsman_batching_rejected_total") == 0
+
+
+@contextlib.contextmanager
+def busy(server, name):
+    """One request that keeps the model's only instance until the block ends by closing the server's patience: it is endless."""
+    def ask():
+        with contextlib.suppress(requests.RequestException):
+            requests.post(server.url + f"/v1/models/{name}:predict", json={"instances": [1e12]}, timeout=60)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    wait_for("the model to compute", lambda: metric(server, "leadsman_batching_instances_busy", model=name) == 1)
+    yield
+    server.kill()
+    thread.join(60)
+
+
+def test_a_request_that_cannot_make_its_deadline_is_answered_while_the_model_still_runs(start, repository):
+    server = serve(start, repository, "endless", models.endless(), model={"instances": 1})
+    url = server.url + "/v1/models/endless:predict"
+    with busy(server, "endless"):
+        # These wait in the queue, and leave it: the instance will never be free again.
+        late = requests.post(url, json={"instances": [0]}, headers={"x-request-timeout-ms": "50"}, timeout=30)
+        assert late.status_code == 504, late.text
+        assert "deadline" in late.json()["error"]
+        host, port = server.url.removeprefix("http://").split(":")
+        gone = http.client.HTTPConnection(host, int(port))
+        gone.request("POST", "/v1/models/endless:predict", body='{"instances": [0]}')
+        wait_for("the request to wait", lambda: metric(server, "leadsman_batching_queue_depth", model="endless") == 1)
+        gone.close()
+        wait_for("it to leave the queue", lambda: metric(server, "leadsman_batching_queue_depth", model="endless") == 0)
+        assert metric(server, "leadsman_batching_rejected_total", reason="cancelled") == 1
+        assert metric(server, "leadsman_batching_rejected_total", reason="expired") == 1
+        wrong = requests.post(url, json={"instances": [0]}, headers={"x-request-timeout-ms": "soon"}, timeout=30)
+        assert wrong.status_code == 400 and "x-request-timeout-ms" in wrong.json()["error"]
+
+
+def test_a_drain_under_load_loses_no_request(start, repository):
+    server = serve(start, repository, "half", models.half_plus_two(),
+                   model={"batching": {"max_batch_size": 8, "max_delay": "1ms"}},
+                   server={"drain_delay": "2s", "drain_timeout": "20s"})
+    failures, answered, left = [], [0] * 8, threading.Event()
+
+    def client(number):
+        """Keeps its connection until it is told to close it, and then goes elsewhere, as a load balancer would."""
+        session = requests.Session()
+        while True:
+            try:
+                answer = session.post(server.url + "/v1/models/half:predict", json={"instances": [number]}, timeout=30)
+            except requests.ConnectionError as error:
+                if left.is_set():
+                    return  # a new connection after the listener has closed: elsewhere by now
+                failures.append(repr(error))
+                return
+            if answer.status_code != 200 or answer.json()["predictions"] != [number / 2 + 2]:
+                failures.append(answer.text)
+            answered[number] += 1
+            if answer.headers.get("Connection") == "close":
+                return
+
+    threads = [threading.Thread(target=client, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    wait_for("traffic", lambda: min(answered) > 20)
+    server.process.send_signal(signal.SIGTERM)
+    for port in (server.url, server.admin):
+        wait_for("readiness to be off", lambda port=port: requests.get(port + "/readyz", timeout=5).status_code == 503)
+    assert "stopping" in requests.get(server.url + "/readyz", timeout=5).text
+    # Not ready, and still accepting: load balancers need a moment.
+    late = requests.post(server.url + "/v1/models/half:predict", json={"instances": [1]}, timeout=5)
+    assert late.status_code == 200
+    seen = list(answered)
+    wait_for("traffic to go on", lambda: all(a > b for a, b in zip(answered, seen)))
+    left.set()
+    for thread in threads:
+        thread.join(60)
+    assert failures == []
+    assert server.process.wait(30) == 0, server.log_text()
+
+
+def test_the_same_signal_again_hastens(start, repository):
+    server = serve(start, repository, "half", models.half_plus_two(),
+                   server={"drain_delay": "10m", "drain_timeout": "10m"})
+    server.process.send_signal(signal.SIGTERM)
+    wait_for("readiness to be off", lambda: server.get("/readyz").status_code == 503)
+    server.process.send_signal(signal.SIGINT)  # another one does not
+    assert requests.get(server.url + "/v2/health/live", timeout=5).status_code == 200
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(30) == 0, server.log_text()
+
+
+def rewrite(server, change):
+    """A new configuration file, put in place at once."""
+    document = json.loads(server.path.read_text())
+    change(document)
+    part = server.path.with_suffix(".part")
+    part.write_text(json.dumps(document))
+    os.replace(part, server.path)
+
+
+@pytest.mark.parametrize("how", ["signal", "file", "api"])
+def test_a_reload_is_all_or_nothing_and_can_be_seen(start, repository, how):
+    models.release(repository, "b", 1, models.half_plus_two())
+    server = serve(start, repository, "a", models.half_plus_two(), config_reload="auto" if how == "file" else "signal")
+
+    def reload_now():
+        if how == "signal":
+            server.process.send_signal(signal.SIGHUP)
+        if how == "api":
+            return requests.post(server.admin + "/api/v1/reload", timeout=30)
+        return None
+
+    assert metric(server, "leadsman_config_last_reload_successful") == 1
+    began = metric(server, "leadsman_config_last_reload_success_timestamp_seconds")
+    assert began > 0
+    rewrite(server, lambda c: c["models"].append({"name": "b", "path": str(repository / "b")}))
+    answer = reload_now()
+    assert answer is None or answer.status_code == 200, answer.text
+    wait_for("the new model", lambda: state(server, "b", 1) == "ready")
+    assert metric(server, "leadsman_config_reloads_total", result="ok") == 1
+
+    rewrite(server, lambda c: c["models"].pop(0) and c["models"][0].update(nonsense=1))
+    answer = reload_now()
+    assert answer is None or (answer.status_code == 400 and "nonsense" in answer.text), answer.text
+    wait_for("the failure to show", lambda: metric(server, "leadsman_config_reloads_total", result="failed") == 1)
+    assert metric(server, "leadsman_config_last_reload_successful") == 0
+    assert "nonsense" in server.get("/api/v1/status").json()["config_reload"]["error"]
+    assert server.version_state("a", 1) == "ready" and server.version_state("b", 1) == "ready"
+
+
+def test_readiness_waits_for_the_models_that_are_required_and_says_why(start, repository):
+    good = models.release(repository, "good", 1, models.half_plus_two())
+    (good / "manifest.json").rename(good / "away")
+    models.release(repository, "broken", 1, b"not a model")
+    models.release(repository, "optional", 1, b"not a model either")
+    server = start(ready=False, models=[
+        {"name": "good", "path": str(repository / "good"), "require_manifest": True},
+        {"name": "broken", "path": str(repository / "broken"), "load_retries": 0},
+        {"name": "optional", "path": str(repository / "optional"), "load_retries": 0, "required": False}])
+
+    def unready():
+        for url in (server.admin, server.url):
+            answer = requests.get(url + "/readyz", timeout=5)
+            assert answer.status_code == 503
+        return {m["model"]: m for m in answer.json()["models"]}
+
+    wait_for("the failure", lambda: unready().get("broken", {}).get("state") == "error")
+    assert set(unready()) == {"good", "broken"}
+    assert unready()["good"]["state"] == "waiting" and "manifest" in unready()["good"]["detail"]
+    assert unready()["broken"]["detail"]
+    (good / "away").rename(good / "manifest.json")
+    wait_for("the good one", lambda: set(unready()) == {"broken"})
+    models.release(repository, "broken", 2, models.half_plus_two())
+    wait_for("readiness", lambda: requests.get(server.url + "/readyz", timeout=5).status_code == 200)
+    assert requests.get(server.admin + "/readyz", timeout=5).json() == {"ready": True, "reasons": [], "models": []}
+
+
+def test_a_model_that_does_not_fit_waits_and_says_so(start, repository):
+    models.release(repository, "half", 1, models.half_plus_two())
+    server = start(ready=False, models=[{"name": "half", "path": str(repository / "half"), "load_retry_delay": "50ms"}],
+                   lifecycle={"poll_interval": "50ms", "memory_limit": "1MB"})
+    wait_for("the reason", lambda: any(m["state"] == "memory" and "needs about" in m["detail"] for m in
+                                       requests.get(server.url + "/readyz", timeout=5).json()["models"]))
+
+
+def test_memory_does_not_grow_over_a_hundred_reloads_under_load(start, repository):
+    models.release(repository, "half", 2, models.half_plus_two())
+    server = serve(start, repository, "half", models.half_plus_two(), lifecycle={"poll_interval": "10ms"},
+                   model={"batching": {"max_batch_size": 8}, "versions": {"specific": [1]}})
+    failures, stop = [], threading.Event()
+
+    def client():
+        session = requests.Session()
+        while not stop.is_set():
+            answer = session.post(server.url + "/v1/models/half:predict", json={"instances": [1, 2]}, timeout=30)
+            if answer.json().get("predictions") != [2.5, 3]:
+                failures.append(answer.text)
+
+    def resident():
+        return next(int(line.split()[1]) for line in open(f"/proc/{server.process.pid}/status")
+                    if line.startswith("VmRSS:"))
+
+    def swap(wanted):
+        """The other version takes over while both threads go on asking."""
+        rewrite(server, lambda c: c["models"][0].update(versions={"specific": [wanted]}))
+        assert requests.post(server.admin + "/api/v1/reload", timeout=30).status_code == 200
+        wait_for(f"version {wanted}", lambda: server.version_state("half", wanted) == "ready", every=0.005)
+        wait_for("the other to go", lambda: server.version_state("half", 3 - wanted) == "gone", every=0.005)
+
+    threads = [threading.Thread(target=client) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for i in range(20):
+            swap(2 - i % 2)
+        before = resident()  # after the first loads: the pools of the runtime and of the allocator are filled once
+        for i in range(100):
+            swap(2 - i % 2)
+        after = resident()
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(60)
+    assert failures == []
+    assert after <= before * 1.02, f"resident memory went from {before} to {after} kB over 100 reloads"
