@@ -280,6 +280,42 @@ const schema::Struct<Config::Plain>& PlainSchema() {
   return table;
 }
 
+const schema::Struct<ModelControl::Options>& RepositorySchema() {
+  using Options = ModelControl::Options;
+  using Mode = ModelControl::Mode;
+  static const auto table = [] {
+    schema::Struct<Options> s(
+        "Repository",
+        "Who decides which of the models are in memory (Triton's model control mode).");
+    s.Field(
+        "control", &Options::mode,
+        schema::Enum<Mode>({{"poll", Mode::kPoll}, {"explicit", Mode::kExplicit}}),
+        "poll: all of them, new versions by themselves; explicit: those that clients load by V2's "
+        "repository extension, whose folders are looked at then and from then on.");
+    s.Field("load_at_start", &Options::load_at_start, schema::List(schema::Text(), 0, 10'000),
+            "With explicit: models that are loaded at the start; \"*\" = all.");
+    s.Field("load_timeout", &Options::load_timeout, schema::Time<milliseconds>(1ms, 24h),
+            "How long a client that loads a model is kept waiting; the load goes on after that.");
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<Config::Telemetry>& TelemetrySchema() {
+  using Telemetry = Config::Telemetry;
+  static const auto table = [] {
+    schema::Struct<Telemetry> s("Telemetry", "What is told to the outside, and how.");
+    s.Field("compat", &Telemetry::compat,
+            schema::List(
+                schema::Enum<Config::CompatMetrics>({{"triton", Config::CompatMetrics::kTriton}}),
+                0, 10),
+            "Metrics also under the names of another server, for dashboards that exist: triton "
+            "(nv_inference_…).");
+    return s;
+  }();
+  return table;
+}
+
 /// What a check may ask and say; a file answers from its text, flags were read before.
 struct CheckSink {
   std::function<void(const std::string& path, std::string message)> add;
@@ -434,9 +470,11 @@ const schema::Struct<Config>& ConfigSchema() {
             "When this file is read again: signal = at SIGHUP or POST /api/v1/reload; auto = also "
             "when its content "
             "has changed.");
+    s.Nested("repository", &Config::repository, RepositorySchema(), "Which models are in memory.");
     s.Field("models", &Config::models, schema::List(schema::Of(ModelSchema()), 0, 10'000),
             "The models.");
     s.Nested("plain", &Config::plain, PlainSchema(), "The plain /predict.");
+    s.Nested("telemetry", &Config::telemetry, TelemetrySchema(), "Metrics.");
     s.Check([](const Config& config, schema::Problems& problems) {
       CheckConfig(config,
                   {.add = [&](const std::string& path,
@@ -520,6 +558,8 @@ ReloadedConfig MergeReloaded(const Config& running, Config next, bool has_monito
   keep("lifecycle", [](Config& to, const Config& from) { to.lifecycle = from.lifecycle; });
   keep("config_reload",
        [](Config& to, const Config& from) { to.config_reload = from.config_reload; });
+  keep("repository", [](Config& to, const Config& from) { to.repository = from.repository; });
+  keep("telemetry", [](Config& to, const Config& from) { to.telemetry = from.telemetry; });
   keep("plain", [](Config& to, const Config& from) { to.plain = from.plain; });
 
   for (Config::Model& model : next.models) {

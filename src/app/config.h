@@ -13,6 +13,7 @@
 #include "base/schema.h"
 #include "base/status.h"
 #include "lifecycle/manager.h"
+#include "lifecycle/model_control.h"
 #include "lifecycle/types.h"
 #include "monitor/config.h"
 #include "net/tls_server.h"
@@ -80,6 +81,12 @@ struct Config {
     std::string output_field = "prediction";
   };
 
+  /// Metrics under the names of another server, so that its dashboards go on working.
+  enum class CompatMetrics { kTriton };
+  struct Telemetry {
+    std::vector<CompatMetrics> compat;
+  };
+
   Server server;
   Admin admin;
   AuthOptions auth;
@@ -92,8 +99,10 @@ struct Config {
   MonitorOptions monitor;  ///< its `database` is not read from the file
   LifecycleManager::Options lifecycle;
   Reload config_reload = Reload::kSignal;
+  ModelControl::Options repository;
   std::vector<Model> models;
   Plain plain;
+  Telemetry telemetry;
 };
 
 /// The table behind the file, the reference page and the JSON Schema.

@@ -36,6 +36,7 @@
 #include "console/admin_api.h"
 #include "lifecycle/manager.h"
 #include "lifecycle/metrics.h"
+#include "lifecycle/model_control.h"
 #include "monitor/monitor.h"
 #include "net/http_server.h"
 #include "protocol/http_frontend.h"
@@ -165,7 +166,7 @@ class Server {
   Status Apply(Config next, std::vector<std::string>& needs_restart) {
     MutexLock one(apply_mutex_);
     CheckFiles();
-    RETURN_IF_ERROR(lifecycle_->Apply(ModelsOf(next)));
+    RETURN_IF_ERROR(control_->Apply(ModelsOf(next)));
     ReloadedConfig reloaded =
         MergeReloaded(config_, std::move(next), monitor_ != nullptr, rollouts_ != nullptr);
     const Config& now = reloaded.in_force;
@@ -289,6 +290,7 @@ class Server {
     for (auto& registration : RegisterLifecycleMetrics(*lifecycle_, registry_)) {
       registrations_.push_back(std::move(registration));
     }
+    control_ = std::make_unique<ModelControl>(*lifecycle_, clock_, config_.repository);
     serving_metrics_ = std::make_unique<ServingMetrics>(registry_);
 
     Predictor::Options serving;
@@ -303,7 +305,7 @@ class Server {
 
     RETURN_IF_ERROR(BuildRollouts());
     // Before the first request: a model that is still to be loaded is UNAVAILABLE, not NOT_FOUND.
-    RETURN_IF_ERROR(lifecycle_->Apply(ModelsOf(config_)));
+    RETURN_IF_ERROR(control_->Apply(ModelsOf(config_)));
     RETURN_IF_ERROR(Listen());
 
     // Start() applies the journal's wanted state (pins, routes) before it returns, and so before the first version is
@@ -446,6 +448,7 @@ class Server {
     HttpFrontend::Options frontend;
     frontend.server_version = kLeadsmanVersion;
     frontend.ready = [this] { return GetReadiness().ready(); };
+    frontend.control = control_.get();
     frontend.plain.model = config_.plain.model;
     frontend.plain.input_field = config_.plain.input_field;
     frontend.plain.prediction_field = config_.plain.output_field;
@@ -572,6 +575,7 @@ class Server {
   std::unique_ptr<Monitor> monitor_;
   std::unique_ptr<Stores> stores_;
   std::unique_ptr<LifecycleManager> lifecycle_;
+  std::unique_ptr<ModelControl> control_;
   std::unique_ptr<ServingMetrics> serving_metrics_;
   std::unique_ptr<Predictor> predictor_;
   std::unique_ptr<MonitorMetricSource> metric_source_;

@@ -40,6 +40,7 @@ struct Listed {
   std::vector<int64_t> failed;  ///< versions whose stamps are asked for
   Result<std::vector<VersionFolder>> folders = InternalError("not listed");
   std::vector<std::pair<int64_t, uint64_t>> stamps;
+  uint64_t round = 0;  ///< as LifecycleManager::ListingRound
 };
 using LifecycleMessage = std::variant<LoadProgress, LoadDone, HandlesGone, UnloadDone, Listed>;
 

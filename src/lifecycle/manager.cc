@@ -108,6 +108,7 @@ struct LifecycleManager::Impl {
   uint32_t next_id GUARDED_BY(mutex) = 1;
   std::map<std::string, Listing> listings GUARDED_BY(mutex);
   std::map<std::pair<std::string, int64_t>, uint32_t> ids GUARDED_BY(mutex);
+  uint64_t listing_round GUARDED_BY(mutex) = 0;
 };
 
 void LifecycleManager::Impl::Loop() {
@@ -170,6 +171,7 @@ void LifecycleManager::Impl::ListDue(bool all, SteadyTime now, std::vector<Liste
   std::erase_if(listings, [&](const auto& entry) NO_THREAD_SAFETY_ANALYSIS {
     return !machines.contains(entry.first);
   });
+  ++listing_round;
   for (const auto& [name, machine] : machines) {
     if (machine.removed()) continue;
     Listing& listing = listings[name];
@@ -179,8 +181,10 @@ void LifecycleManager::Impl::ListDue(bool all, SteadyTime now, std::vector<Liste
     }
     if (!all && now < listing.due) continue;
     listing.in_flight = true;
-    looks.push_back(
-        {.model = name, .source = machine.source(), .failed = machine.FailedVersions()});
+    looks.push_back({.model = name,
+                     .source = machine.source(),
+                     .failed = machine.FailedVersions(),
+                     .round = listing_round});
   }
 }
 
@@ -231,6 +235,7 @@ void LifecycleManager::Impl::OnListed(Listed& look, MachineEffects& effects) {
   }
   next.due = std::exchange(next.again, false) ? now : now + interval;
   machine.OnListing(look.folders, deps.clock.Now(), effects);
+  machine.OnListingRound(look.round);
   for (const auto& [version, stamp] : look.stamps)
     machine.OnFolderStamp(version, stamp, deps.clock.SteadyNow());
 }
@@ -432,6 +437,15 @@ Status LifecycleManager::Refresh(const std::string& model) {
   return OkStatus();
 }
 
+void LifecycleManager::RetryFailed(const std::string& model) {
+  {
+    MutexLock lock(impl_->mutex);
+    auto it = impl_->machines.find(model);
+    if (it != impl_->machines.end()) it->second.RetryFailed(impl_->deps.clock.SteadyNow());
+  }
+  impl_->inbox->Wake(false);
+}
+
 const Snapshot<ServableTable>& LifecycleManager::table() const { return impl_->table; }
 
 std::vector<ModelStatus> LifecycleManager::GetStatus() const {
@@ -448,6 +462,11 @@ Result<ModelStatus> LifecycleManager::GetStatus(const std::string& model) const 
   std::vector<std::string> names;
   for (const auto& [name, machine] : impl_->machines) names.push_back(name);
   return NotFoundError(StrCat("there is no model ", model, "; there are ", HumanList(names)));
+}
+
+uint64_t LifecycleManager::ListingRound() const {
+  MutexLock lock(impl_->mutex);
+  return impl_->listing_round;
 }
 
 bool LifecycleManager::SettledOnce() const {

@@ -106,10 +106,16 @@ class LifecycleManager {
   /// Lists the model's store now instead of at the next poll: somebody knows that it has changed.
   /// NOT_FOUND when there is no such model.
   Status Refresh(const std::string& model);
+  /// Versions of the model that failed for good are tried again, though their files have not
+  /// changed. Takes effect at the next step of the control loop.
+  void RetryFailed(const std::string& model);
 
   const Snapshot<ServableTable>& table() const;
   std::vector<ModelStatus> GetStatus() const;
   Result<ModelStatus> GetStatus(const std::string& model) const;
+
+  /// The number of the last look at the stores that has begun; compare ModelStatus::listing_round.
+  uint64_t ListingRound() const;
 
   /// True once every required model of the first Apply() has a ready version or has failed for good.
   /// A model that has no complete version yet has not settled; its note says what it waits for.

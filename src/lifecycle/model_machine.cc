@@ -185,6 +185,16 @@ void ModelMachine::OnFolderStamp(int64_t version, uint64_t stamp, SteadyTime now
   entry.retry_at = now;
 }
 
+void ModelMachine::RetryFailed(SteadyTime now) {
+  for (auto& [version, entry] : entries_) {
+    if (!entry.failed_for_good) continue;
+    entry.failed_for_good = false;
+    entry.attempts = 0;
+    entry.retry_at = now;
+    settled_ = false;
+  }
+}
+
 ModelView ModelMachine::View(SteadyTime steady) const {
   ModelView view{
       .swap = config_->swap, .policy = config_->policy, .pins = pins_, .removed = removed_};
@@ -216,6 +226,7 @@ void ModelMachine::Step(WallTime now, SteadyTime steady, MachineEffects& effects
       }
       settled_ = settled_ || ready || hopeless;
       WarnOfSlowDrains(steady);
+      decided_round_ = listing_round_;
       return;
     }
     Entry& entry = entries_.at(action.version);
@@ -286,6 +297,7 @@ void ModelMachine::OnProgress(int64_t version, VersionState state, WallTime now,
 
 void ModelMachine::OnLoadDone(LoadDone done, uint32_t id, WallTime now, SteadyTime steady,
                               MachineEffects& effects) {
+  decided_round_ = 0;  // the policy may have more to do
   auto it = entries_.find(done.version);
   if (it == entries_.end()) return;
   Entry& entry = it->second;
@@ -371,6 +383,7 @@ void ModelMachine::OnHandlesGone(std::unique_ptr<ServableVersion> servable, Wall
 
 void ModelMachine::OnUnloadDone(int64_t version, int64_t returned_bytes, WallTime now,
                                 MachineEffects& effects) {
+  decided_round_ = 0;  // the policy may have more to do
   ++counters_.unloads;
   counters_.last_unload_returned_bytes = returned_bytes;
   auto it = entries_.find(version);
@@ -489,6 +502,7 @@ ModelStatus ModelMachine::GetStatus() const {
   ModelStatus status{.name = config_->name, .path = RedactUrl(config_->path), .note = Note()};
   status.settled = settled_;
   status.required = config_->required;
+  status.listing_round = decided_round_;
   int newer = 0;
   for (auto it = entries_.rbegin(); it != entries_.rend(); ++it) {
     const Entry& entry = it->second;

@@ -47,11 +47,15 @@ class ModelMachine {
   /// True when nothing of it is in memory or on its way there.
   bool Empty() const;
 
+  /// Tries again what had failed for good.
+  void RetryFailed(SteadyTime now);
   void SetPins(const VersionPins& pins) { pins_ = pins; }
   Status SetLabel(const std::string& label, int64_t version);
 
   void OnListing(const Result<std::vector<VersionFolder>>& folders, WallTime now,
                  MachineEffects& effects);
+  /// The number of the look that brought the last listing; shown once Step has decided on it.
+  void OnListingRound(uint64_t round) { listing_round_ = round; }
   /// The stamps (Source::StampOfVersion) of FailedVersions(), as they are now.
   void OnFolderStamp(int64_t version, uint64_t stamp, SteadyTime now);
   void OnProgress(int64_t version, VersionState state, WallTime now, MachineEffects& effects);
@@ -125,6 +129,8 @@ class ModelMachine {
   std::string list_error_;
   std::optional<WallTime> list_ok_at_;  ///< the last listing that worked
   bool listed_once_ = false;
+  uint64_t listing_round_ = 0;
+  uint64_t decided_round_ = 0;
   bool removed_ = false;
   bool settled_ = false;
   bool ever_ready_ = false;

@@ -106,6 +106,8 @@ struct ServableVersion {
   std::shared_ptr<const ModelConfig> config;
   std::shared_ptr<const void> files;  ///< keeps the version's files where they are
   std::unique_ptr<LoadedModel> model;
+  /// The names of an output's classes, by the output's name.
+  std::map<std::string, std::vector<std::string>, std::less<>> class_labels;
   /// Declared after `model`: ends before it does.
   std::unique_ptr<LazySlot> contexts = std::make_unique<LazySlot>();
   /// Median duration of one warm-up call: what the execution mode is chosen by.
@@ -145,6 +147,9 @@ struct ModelStatus {
   std::map<std::string, int64_t> labels;
   std::string note;      ///< e.g. "3: waiting for manifest.json (still being copied?)"
   bool settled = false;  ///< it has had a ready version, or all that are wanted failed for good
+  /// What the look at the stores of this number (LifecycleManager::ListingRound) brought is in here,
+  /// and the loads that it asked for have begun. 0 = none yet.
+  uint64_t listing_round = 0;
 };
 
 /// A model that the process is not ready without, and has not.

@@ -10,6 +10,7 @@ namespace {
 constexpr int kGzipOrZlib = 15 + 32;
 constexpr int kRaw = -15;
 constexpr int kGzip = 15 + 16;
+constexpr int kZlib = 15;
 constexpr size_t kMaxInput = size_t(1) << 30;  // zlib counts in 32 bits
 
 Bytef* In(std::string_view v) { return reinterpret_cast<Bytef*>(const_cast<char*>(v.data())); }
@@ -73,7 +74,7 @@ Inflater::Outcome Inflater::Run(std::string_view in, int window_bits, size_t lim
   }
 }
 
-struct GzipWriter::State {
+struct Deflater::State {
   z_stream stream{};
   bool ready = false;
   ~State() {
@@ -81,15 +82,17 @@ struct GzipWriter::State {
   }
 };
 
-GzipWriter::GzipWriter() : state_(std::make_unique<State>()) {}
-GzipWriter::~GzipWriter() = default;
+Deflater::Deflater(Format format) : format_(format), state_(std::make_unique<State>()) {}
+Deflater::~Deflater() = default;
 
-bool GzipWriter::Compress(std::string_view in, std::string& out) {
+bool Deflater::Compress(std::string_view in, std::string& out) {
   z_stream& stream = state_->stream;
   if (in.size() > kMaxInput) return false;
   // Level 1: answers are compressed once and read once; most of the gain for a third of the time.
-  int rc = state_->ready ? deflateReset(&stream)
-                         : deflateInit2(&stream, 1, Z_DEFLATED, kGzip, 8, Z_DEFAULT_STRATEGY);
+  int rc = state_->ready
+               ? deflateReset(&stream)
+               : deflateInit2(&stream, 1, Z_DEFLATED, format_ == Format::kGzip ? kGzip : kZlib, 8,
+                              Z_DEFAULT_STRATEGY);
   if (rc != Z_OK) return false;
   state_->ready = true;
   out.resize(deflateBound(&stream, uLong(in.size())));

@@ -25,15 +25,18 @@ class Inflater {
   std::unique_ptr<State> state_;
 };
 
-class GzipWriter {
+/// Compresses whole texts; keeps zlib's state as Inflater does. Externally synchronised.
+class Deflater {
  public:
-  GzipWriter();
-  ~GzipWriter();
+  enum class Format { kGzip, kZlib };  ///< in HTTP's words: gzip, deflate
+  explicit Deflater(Format format);
+  ~Deflater();
   /// Replaces `out`. False when zlib refuses; then send the text as it is.
   bool Compress(std::string_view in, std::string& out);
 
  private:
   struct State;
+  Format format_;
   std::unique_ptr<State> state_;
 };
 

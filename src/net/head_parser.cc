@@ -1,6 +1,7 @@
 #include "net/head_parser.h"
 
 #include <cstring>
+#include <optional>
 
 #include <boost/beast/http/basic_parser.hpp>
 
@@ -15,19 +16,30 @@ using BeastView = boost::beast::string_view;
 
 std::string_view View(BeastView v) { return {v.data(), v.size()}; }
 
-/// "gzip;q=0" does not accept it, "gzip" and "gzip;q=0.5" and "*" do.
-bool AcceptsGzip(std::string_view value) {
+/// "gzip;q=0" does not accept it, "gzip" and "gzip;q=0.5" and "*" do. Of gzip and deflate, gzip;
+/// deflate is for who takes nothing else.
+ContentCoding AcceptedCoding(std::string_view value) {
+  bool deflate = false;
+  std::optional<bool> gzip;
   for (std::string_view item : Split(value, ',')) {
     size_t semicolon = item.find(';');
     std::string_view coding = Trim(item.substr(0, semicolon));
-    if (!EqualsIgnoreCase(coding, "gzip") && coding != "*") continue;
-    if (semicolon == std::string_view::npos) return true;
-    std::string_view weight = Trim(item.substr(semicolon + 1));
-    if (weight.size() < 2 || (weight[0] != 'q' && weight[0] != 'Q') || weight[1] != '=')
-      return true;
-    return weight.substr(2).find_first_of("123456789") != std::string_view::npos;
+    const bool for_gzip = EqualsIgnoreCase(coding, "gzip") || (coding == "*" && !gzip);
+    if (!for_gzip && !EqualsIgnoreCase(coding, "deflate")) continue;
+    std::string_view weight =
+        semicolon == std::string_view::npos ? "" : Trim(item.substr(semicolon + 1));
+    const bool weighed =
+        weight.size() >= 2 && (weight[0] == 'q' || weight[0] == 'Q') && weight[1] == '=';
+    const bool accepted =
+        !weighed || weight.substr(2).find_first_of("123456789") != std::string_view::npos;
+    if (for_gzip) {
+      gzip = accepted;
+    } else {
+      deflate = accepted;
+    }
   }
-  return false;
+  if (gzip.value_or(false)) return ContentCoding::kGzip;
+  return deflate ? ContentCoding::kDeflate : ContentCoding::kIdentity;
 }
 
 ContentCoding CodingOf(std::string_view value) {
@@ -112,7 +124,7 @@ class Collector final : public http::basic_parser<true> {
                                                                 : ContentCoding::kUnsupported;
         break;
       case http::field::accept_encoding:
-        head_.accepts_gzip = AcceptsGzip(value);
+        head_.accepts = AcceptedCoding(value);
         break;
       case http::field::expect:
         if (!EqualsIgnoreCase(value, "100-continue")) {

@@ -20,7 +20,7 @@ struct RequestHead {
   bool is_head = false;  ///< the method is HEAD
   bool keep_alive = true;
   bool expect_continue = false;
-  bool accepts_gzip = false;
+  ContentCoding accepts = ContentCoding::kIdentity;  ///< the best that the client takes
 };
 
 /// Recognises a request's head at the front of a buffer and refuses whatever two parties could read

@@ -320,10 +320,12 @@ bool HttpConnection::Respond() {
   std::string_view body = response_.body;
   if (response_.allow_compression && body.size() > kCompressFrom) {
     spec.vary = true;
-    if (head_.accepts_gzip && !head_.is_head && spec.status < 300 && spec.status != 206 &&
-        worker_->gzip().Compress(body, worker_->compressed()) &&
+    const bool wanted = head_.accepts != ContentCoding::kIdentity && !head_.is_head &&
+                        spec.status < 300 && spec.status != 206;
+    Deflater& deflater = head_.accepts == ContentCoding::kGzip ? worker_->gzip() : worker_->zlib();
+    if (wanted && deflater.Compress(body, worker_->compressed()) &&
         worker_->compressed().size() < body.size()) {
-      spec.gzip = true;
+      spec.content_encoding = head_.accepts == ContentCoding::kGzip ? "gzip" : "deflate";
       body = worker_->compressed();
     }
   }

@@ -44,7 +44,7 @@ struct HttpResponse {
   std::string body;
   /// Further complete header lines: "x-request-id: 7\r\n".
   std::string headers;
-  /// Compress with gzip if the client accepts it and the body is longer than 1 KiB.
+  /// Compress with gzip or deflate if the client accepts one of them and the body is longer than 1 KiB.
   bool allow_compression = true;
   bool close = false;
   void Clear() {

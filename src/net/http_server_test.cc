@@ -100,7 +100,7 @@ std::string Deflate(std::string_view text, int window_bits) {
 }
 std::string Gunzip(std::string_view text) {
   z_stream s{};
-  inflateInit2(&s, 15 + 16);
+  inflateInit2(&s, 15 + 32);  // gzip or zlib
   std::string out(1 << 20, 0);
   s.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
   s.avail_in = uInt(text.size());
@@ -405,6 +405,15 @@ TEST_P(HttpServerTest, CompressesLongAnswersForClientsThatAcceptIt) {
   std::string packed = ask("/", text, "br, gzip;q=0.5");
   EXPECT_TRUE(Contains(packed, "Content-Encoding: gzip\r\nVary: Accept-Encoding\r\n"));
   EXPECT_EQ(Gunzip(BodyOf(packed)), text);
+  // What is called deflate is zlib's format; gzip comes first for who takes both.
+  packed = ask("/", text, "deflate");
+  EXPECT_TRUE(Contains(packed, "Content-Encoding: deflate\r\nVary: Accept-Encoding\r\n"));
+  EXPECT_EQ(BodyOf(packed).front(), '\x78');
+  EXPECT_EQ(Gunzip(BodyOf(packed)), text);
+  EXPECT_TRUE(Contains(ask("/", text, "deflate, gzip;q=0.1"), "Content-Encoding: gzip\r\nVary"));
+  EXPECT_TRUE(
+      Contains(ask("/", text, "gzip;q=0, *, deflate"), "Content-Encoding: deflate\r\nVary"));
+  EXPECT_EQ(BodyOf(ask("/", text, "deflate;q=0.0")), text);
   EXPECT_EQ(BodyOf(ask("/", text, "gzip;q=0")), text);
   EXPECT_EQ(BodyOf(ask("/", text, "br")), text);
   EXPECT_EQ(BodyOf(ask("/raw", text, "gzip")), text);

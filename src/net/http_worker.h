@@ -86,7 +86,8 @@ class HttpWorker : public std::enable_shared_from_this<HttpWorker> {
   asio::io_context& io() { return io_; }
   WorkerStats& counters() { return stats_; }
   Inflater& inflater() { return inflater_; }
-  GzipWriter& gzip() { return gzip_; }
+  Deflater& gzip() { return gzip_; }
+  Deflater& zlib() { return zlib_; }
   std::string& scratch() { return scratch_; }
   std::string& compressed() { return compressed_; }
   bool draining() const { return draining_; }
@@ -114,7 +115,8 @@ class HttpWorker : public std::enable_shared_from_this<HttpWorker> {
   bool accept_paused_ = false;
   WorkerStats stats_;
   Inflater inflater_;
-  GzipWriter gzip_;
+  Deflater gzip_{Deflater::Format::kGzip};
+  Deflater zlib_{Deflater::Format::kZlib};
   std::string scratch_;
   std::string compressed_;
   Time last_exception_log_{};

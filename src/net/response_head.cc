@@ -118,7 +118,11 @@ void AppendResponseHead(std::string& out, const ResponseHeadSpec& spec) {
     p = std::to_chars(p, p + 20, spec.content_length).ptr;
     p = Put(p, "\r\n");
   }
-  if (spec.gzip) p = Put(p, "Content-Encoding: gzip\r\n");
+  if (!spec.content_encoding.empty()) {
+    p = Put(p, "Content-Encoding: ");
+    p = Put(p, spec.content_encoding);
+    p = Put(p, "\r\n");
+  }
   if (spec.vary) p = Put(p, "Vary: Accept-Encoding\r\n");
   if (spec.close) {
     p = Put(p, "Connection: close\r\n");

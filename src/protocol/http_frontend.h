@@ -5,13 +5,14 @@
 
 #include "net/http_server.h"
 #include "protocol/plain/predict.h"
+#include "protocol/v2/v2_frontend.h"
 #include "serving/predictor.h"
 
 namespace leadsman {
 
 /// The HTTP face of the model server, to be given to net::HttpServer as its handler:
 ///   /v1/models/…   TensorFlow Serving: status, metadata, :predict (tfserving/)
-///   /v2…           Open Inference Protocol: health, metadata, ready, infer (v2/)
+///   /v2…           Open Inference Protocol and Triton's extensions (v2/)
 ///   /predict       the plain protocol (plain/)
 ///   /              what is here, as text
 /// Whatever a client sends is answered: malformed requests by 4xx naming the field and the fix,
@@ -25,6 +26,8 @@ class HttpFrontend {
     /// For /v2/health/ready. Default: Predictor::SettledOnce.
     std::function<bool()> ready;
     std::string server_version = "0.1.0";
+    /// For loading and unloading models by request (V2); may be null.
+    ModelControl* control = nullptr;
   };
   /// `predictor` must outlive it, and it must outlive the requests in flight.
   HttpFrontend(Predictor& predictor, Options options);
@@ -33,12 +36,15 @@ class HttpFrontend {
 
  private:
   void HandleTfServing(net::HttpExchange& exchange);
-  void HandleV2(net::HttpExchange& exchange);
   void HandlePlain(net::HttpExchange& exchange);
   void HandleRoot(net::HttpExchange& exchange);
 
+  Options WithDefaults(Options options);
+  v2::V2Frontend::Options V2Options();
+
   Predictor& predictor_;
   Options options_;
+  v2::V2Frontend v2_;  ///< after what its options refer to
 };
 
 }  // namespace leadsman

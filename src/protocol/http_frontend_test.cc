@@ -207,7 +207,7 @@ class HttpFrontendTest : public ::testing::Test {
         in_answer = true;
         std::string answer = Shown(Send(method, target, body, headers));
         ++requests;
-        EXPECT_LT(exchange_.response().status, 502) << target;
+        EXPECT_LT(exchange_.response().status, 504) << target;
         actual += "< " + std::to_string(exchange_.response().status) + "\n" + answer;
         if (!answer.ends_with('\n')) actual += "\n";
         continue;

@@ -6,6 +6,7 @@
 #include "base/strings.h"
 #include "protocol/json_writer.h"
 #include "protocol/v2/binary_tensor.h"
+#include "protocol/v2/classification.h"
 
 namespace leadsman::v2 {
 namespace {
@@ -102,7 +103,11 @@ Status InferCodec::DecodeRaw(std::string_view body, const Signature& signature,
         StrCat(kLengthField, ": 0: a raw request is for a model with one input, this one has ",
                signature.inputs.size(), ": ", InputNames(signature)));
   }
-  binary_output_ = true;
+  if (body.empty() && signature.inputs[0].type != DataType::kBytes) {
+    return InvalidArgumentError(
+        StrCat(kLengthField, ": 0: a raw request is the input's bytes, but the body is empty"));
+  }
+  parameters_.binary_output = true;
   RETURN_IF_ERROR(ReadRaw(signature.inputs[0], body, call.inputs[0]));
   return CheckInputs(signature, call);
 }
@@ -119,7 +124,7 @@ Status InferCodec::Decode(std::string_view body, const Signature& signature, Pre
   wanted_.clear();
   id_.clear();
   has_id_ = false;
-  binary_output_ = false;
+  parameters_ = {};
   json_size_.reset();
   std::string_view text;
   RETURN_IF_ERROR(SplitBody(body, text));
@@ -129,10 +134,11 @@ Status InferCodec::Decode(std::string_view body, const Signature& signature, Pre
   JsonCursor json(text);
   bool ok = json.Object([&](std::string_view key) {
     if (key == "id") {
-      has_id_ = true;
-      return ReadText(json, "id", id_, buffers_.scratch);
+      if (!ReadText(json, "id", id_, buffers_.scratch)) return false;
+      has_id_ = !id_.empty();  // as for Triton, an empty one is none
+      return true;
     }
-    if (key == "parameters") return DecodeParameters(json, call);
+    if (key == "parameters") return ReadParameters(json, parameters_, buffers_.scratch);
     if (key == "inputs" || key == "outputs") {
       bool& found = key == "inputs" ? inputs_found : outputs_found;
       if (found) return json.Fail(InvalidArgumentError(StrCat("'", key, "' is given twice")));
@@ -159,36 +165,10 @@ Status InferCodec::Decode(std::string_view body, const Signature& signature, Pre
                                        kLengthField,
                                        " and the 'binary_data_size' of the inputs add up to"));
   }
+  call.priority = parameters_.priority;
+  if (parameters_.timeout_us > 0)
+    call.deadline = call.received + std::chrono::microseconds(parameters_.timeout_us);
   return CheckInputs(signature, call);
-}
-
-bool InferCodec::DecodeParameters(JsonCursor& json, PredictionCall& call) {
-  if (json.Peek() != JsonCursor::Kind::kObject) {
-    return json.Fail(InvalidArgumentError("'parameters' must be an object"));
-  }
-  return json.Object([&](std::string_view key) {
-    if (key == "binary_data_output") {
-      if (json.Peek() != JsonCursor::Kind::kBool) {
-        return json.Fail(
-            InvalidArgumentError("'parameters.binary_data_output' must be true or false"));
-      }
-      return json.Bool(binary_output_);
-    }
-    if (key == "timeout") {
-      JsonCursor::IntegerValue value;
-      if (json.Peek() == JsonCursor::Kind::kNumber && !json.Integer(value)) return false;
-      // A day at most: what is longer is no limit, and sums stay far from overflow.
-      constexpr uint64_t kDayUs = 86'400'000'000;
-      if (!value.integer || value.negative || (value.overflow && !value.integer)) {
-        return json.Fail(InvalidArgumentError(
-            "'parameters.timeout' must be a whole number of microseconds, 0 for none"));
-      }
-      uint64_t us = value.overflow ? kDayUs : std::min(value.magnitude, kDayUs);
-      if (us > 0) call.deadline = call.received + std::chrono::microseconds(us);
-      return true;
-    }
-    return json.Skip();
-  });
 }
 
 bool InferCodec::FindSpec(JsonCursor& json, const Signature& signature, InputInHand& input) {
@@ -340,35 +320,28 @@ bool InferCodec::DecodeOutput(JsonCursor& json, const Signature& signature, size
     return json.Fail(InvalidArgumentError(StrCat("outputs[", at, "] must be an object")));
   }
   name_.clear();
-  std::optional<bool> binary;
+  WantedOutput output;
+  bool named = false;
   bool ok = json.Object([&](std::string_view key) {
-    if (key == "name") return ReadText(json, "outputs[].name", name_, buffers_.scratch);
-    if (key == "parameters" && json.Peek() == JsonCursor::Kind::kObject) {
-      return json.Object([&](std::string_view parameter) {
-        if (parameter == "binary_data") {
-          if (json.Peek() != JsonCursor::Kind::kBool) {
-            return json.Fail(
-                InvalidArgumentError("'outputs[].parameters.binary_data' must be true or false"));
-          }
-          return json.Bool(binary.emplace());
-        }
-        if (parameter == "classification" || parameter.starts_with("shared_memory_")) {
-          return json.Fail(UnimplementedError(
-              StrCat("outputs[].parameters.", parameter, " is not supported by this server")));
-        }
-        return json.Skip();
-      });
+    if (key == "name") {
+      named = true;
+      return ReadText(json, "outputs[].name", name_, buffers_.scratch);
     }
+    if (key == "parameters" && json.Peek() == JsonCursor::Kind::kObject)
+      return DecodeOutputParameters(json, output);
     return json.Skip();
   });
   if (!ok) return false;
+  if (!named)
+    return json.Fail(InvalidArgumentError(StrCat("outputs[", at, "]: 'name' is missing")));
   for (size_t i = 0; i < signature.outputs.size(); ++i) {
     if (signature.outputs[i].name != name_) continue;
     if (std::any_of(wanted_.begin(), wanted_.end(),
                     [&](const WantedOutput& wanted) { return wanted.index == i; })) {
       return json.Fail(InvalidArgumentError(StrCat("output '", name_, "' is requested twice")));
     }
-    wanted_.push_back({i, binary});
+    output.index = i;
+    wanted_.push_back(output);
     return true;
   }
   std::vector<std::string> names;
@@ -378,12 +351,81 @@ bool InferCodec::DecodeOutput(JsonCursor& json, const Signature& signature, size
                                   "'; the model's outputs are ", HumanList(names))));
 }
 
+bool InferCodec::DecodeOutputParameters(JsonCursor& json, WantedOutput& output) {
+  return json.Object([&](std::string_view key) {
+    if (key == "binary_data") {
+      if (json.Peek() == JsonCursor::Kind::kBool) return json.Bool(output.binary.emplace());
+      return json.Fail(
+          InvalidArgumentError("'outputs[].parameters.binary_data' must be true or false"));
+    }
+    if (key == "classification") {
+      uint64_t classes = 0;
+      if (!ReadCount(json, "outputs[].parameters.classification",
+                     "how many classes to answer, 0 for the values", classes))
+        return false;
+      output.classes = static_cast<uint32_t>(std::min<uint64_t>(classes, UINT32_MAX));
+      return true;
+    }
+    if (key.starts_with("shared_memory_")) {
+      return json.Fail(UnimplementedError(StrCat("outputs[].parameters.", key,
+                                                 " is not supported by this server; "
+                                                 "the answer is in the body")));
+    }
+    return json.Skip();
+  });
+}
+
 bool InferCodec::IsBinary(size_t at) const {
-  return wanted_.empty() ? binary_output_ : wanted_[at].binary.value_or(binary_output_);
+  return wanted_.empty() ? parameters_.binary_output
+                         : wanted_[at].binary.value_or(parameters_.binary_output);
+}
+
+Status InferCodec::ChooseOutputs(const PredictionCall& call) {
+  shown_.clear();
+  if (wanted_.empty()) {
+    shown_.assign(call.outputs.begin(), call.outputs.end());
+    return OkStatus();
+  }
+  if (classified_.size() < wanted_.size()) classified_.resize(wanted_.size());
+  for (size_t i = 0; i < wanted_.size(); ++i) {
+    if (wanted_[i].index >= call.outputs.size())
+      return InternalError("the model gave fewer outputs than its signature says");
+    const TensorView& output = call.outputs[wanted_[i].index];
+    if (wanted_[i].classes == 0) {
+      shown_.push_back(output);
+      continue;
+    }
+    std::span<const std::string> labels;
+    bool batched = true;
+    if (call.handle) {
+      auto found = call.handle->class_labels.find(output.name);
+      if (found != call.handle->class_labels.end()) labels = found->second;
+      const std::vector<TensorSpec>& specs = call.signature_called().outputs;
+      const Shape& shape = specs[wanted_[i].index].shape;
+      batched = shape.rank() > 0 && shape[0] < 0;
+    }
+    RETURN_IF_ERROR(Classify(output, batched, wanted_[i].classes, labels, classified_[i]));
+    shown_.push_back(classified_[i].View());
+  }
+  return OkStatus();
+}
+
+void InferCodec::AppendOutput(std::string& out, const TensorView& output) {
+  out += "{\"name\":";
+  AppendJsonString(out, output.name);
+  out += ",\"datatype\":\"";
+  out += DataTypeName(output.type);
+  out += "\",\"shape\":[";
+  for (size_t d = 0; d < output.shape.rank(); ++d) {
+    if (d > 0) out += ',';
+    out += std::to_string(output.shape[d]);
+  }
+  out += ']';
 }
 
 Status InferCodec::Encode(const PredictionCall& call, std::string& out) {
   json_size_.reset();
+  RETURN_IF_ERROR(ChooseOutputs(call));
   size_t begin = out.size();
   out += '{';
   if (has_id_) {
@@ -396,28 +438,16 @@ Status InferCodec::Encode(const PredictionCall& call, std::string& out) {
   out += ",\"model_version\":\"";
   out += std::to_string(call.version());
   out += "\",\"outputs\":[";
-  size_t count = OutputCount(call);
   uint64_t binary_bytes = 0;
   bool any_binary = false;
-  for (size_t i = 0; i < count; ++i) {
-    size_t index = OutputIndex(i);
-    if (index >= call.outputs.size())
-      return InternalError("the model gave fewer outputs than its signature says");
-    const TensorView& output = call.outputs[index];
+  for (size_t i = 0; i < shown_.size(); ++i) {
+    const TensorView& output = shown_[i];
     if (i > 0) out += ',';
-    out += "{\"name\":";
-    AppendJsonString(out, output.name);
-    out += ",\"datatype\":\"";
-    out += DataTypeName(output.type);
-    out += "\",\"shape\":[";
-    for (size_t d = 0; d < output.shape.rank(); ++d) {
-      if (d > 0) out += ',';
-      out += std::to_string(output.shape[d]);
-    }
+    AppendOutput(out, output);
     if (IsBinary(i)) {
       Result<uint64_t> size = BinarySize(output);
       if (!size.ok()) return size.status();
-      out += "],\"parameters\":{\"binary_data_size\":";
+      out += ",\"parameters\":{\"binary_data_size\":";
       out += std::to_string(*size);
       out += "}}";
       binary_bytes += *size;
@@ -425,7 +455,7 @@ Status InferCodec::Encode(const PredictionCall& call, std::string& out) {
       continue;
     }
     RETURN_IF_ERROR(CheckJsonForm(output));
-    out += "],\"data\":[";
+    out += ",\"data\":[";
     AppendFlat(out, output, 0, static_cast<size_t>(output.element_count), BytesForm::kText);
     out += "]}";
   }
@@ -433,8 +463,8 @@ Status InferCodec::Encode(const PredictionCall& call, std::string& out) {
   if (!any_binary) return OkStatus();
   json_size_ = out.size() - begin;
   out.reserve(out.size() + binary_bytes);
-  for (size_t i = 0; i < count; ++i) {
-    if (IsBinary(i)) AppendBinary(out, call.outputs[OutputIndex(i)]);
+  for (size_t i = 0; i < shown_.size(); ++i) {
+    if (IsBinary(i)) AppendBinary(out, shown_[i]);
   }
   return OkStatus();
 }

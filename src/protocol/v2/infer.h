@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "protocol/prediction_codec.h"
+#include "protocol/v2/parameters.h"
 
 namespace leadsman::v2 {
 
@@ -41,6 +42,7 @@ class InferCodec final : public PredictionCodec {
   struct WantedOutput {
     size_t index;                ///< in the signature
     std::optional<bool> binary;  ///< as asked for this output; else binary_data_output decides
+    uint32_t classes = 0;        ///< answer the largest ones as text; 0 = the values
   };
 
   Status SplitBody(std::string_view body, std::string_view& json);
@@ -52,13 +54,12 @@ class InferCodec final : public PredictionCodec {
   bool TakeBinary(JsonCursor& json, const Signature& signature, const InputInHand& input,
                   PredictionCall& call);
   bool DecodeOutput(JsonCursor& json, const Signature& signature, size_t at);
-  bool DecodeParameters(JsonCursor& json, PredictionCall& call);
+  bool DecodeOutputParameters(JsonCursor& json, WantedOutput& output);
+  /// Fills shown_ with what is answered.
+  Status ChooseOutputs(const PredictionCall& call);
+  void AppendOutput(std::string& out, const TensorView& output);
   std::string Where(size_t at) const;
   bool IsBinary(size_t at) const;
-  size_t OutputCount(const PredictionCall& call) const {
-    return wanted_.empty() ? call.outputs.size() : wanted_.size();
-  }
-  size_t OutputIndex(size_t at) const { return wanted_.empty() ? at : wanted_[at].index; }
 
   DecodeBuffers buffers_;
   std::string length_field_;
@@ -69,7 +70,9 @@ class InferCodec final : public PredictionCodec {
   std::string name_;
   std::string datatype_;
   std::vector<WantedOutput> wanted_;  ///< empty = all
-  bool binary_output_ = false;
+  RequestParameters parameters_;
+  std::vector<TensorView> shown_;   ///< the answer's outputs
+  std::vector<Tensor> classified_;  ///< what those of shown_ point to that are classes
   std::optional<size_t> json_size_;
 };
 

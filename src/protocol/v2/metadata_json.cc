@@ -22,7 +22,10 @@ void AppendSpecs(std::string& out, const std::vector<TensorSpec>& specs) {
 void AppendServerMetadata(std::string& out, std::string_view server_version) {
   out += "{\"name\":\"leadsman\",\"version\":";
   AppendJsonString(out, server_version);
-  out += ",\"extensions\":[\"binary_tensor_data\"]}";
+  out +=
+      ",\"extensions\":[\"classification\",\"model_repository\",\"model_repository(unload_"
+      "dependents)\",\"schedule_policy\",\"model_configuration\",\"binary_tensor_data\","
+      "\"parameters\",\"statistics\"]}";
 }
 
 void AppendModelMetadata(std::string& out, const ServableVersion& version,

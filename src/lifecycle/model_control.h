@@ -1,0 +1,70 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "lifecycle/manager.h"
+
+namespace leadsman {
+
+/// Who decides which of the configured models are in memory: the configuration alone (kPoll), or
+/// clients, model by model (kExplicit), as Triton's model control modes have it. Stands between the
+/// configuration and LifecycleManager::Apply, which nobody else may call.
+///
+/// Thread-safe. Nothing blocks; what takes long is told by a callback.
+class ModelControl {
+ public:
+  enum class Mode { kPoll, kExplicit };
+  struct Options {
+    Mode mode = Mode::kPoll;
+    /// kExplicit: the models that are wanted from the start; "*" = all.
+    std::vector<std::string> load_at_start;
+    std::chrono::milliseconds load_timeout{300'000};  ///< how long a Load is waited for
+    /// For tests: no thread, Poll() looks whether a load has ended.
+    bool manual = false;
+  };
+  /// In Triton's words, which its users' scripts may look for.
+  static constexpr const char* kNotExplicit =
+      "explicit model load / unload is not allowed if polling is enabled; set repository.control: "
+      "explicit in the configuration to load and unload models by request";
+  /// How a Load or Unload went; called once, from a thread of this class or from the calling one.
+  using Done = std::function<void(const Status&)>;
+
+  /// `lifecycle` must outlive it.
+  ModelControl(LifecycleManager& lifecycle, Clock& clock, Options options);
+  ~ModelControl();  ///< Stop()
+
+  /// The configured models. In kPoll all are wanted, in kExplicit those that were loaded and still
+  /// are configured; the first time, those of `load_at_start`. Errors as of LifecycleManager::Apply.
+  Status Apply(std::vector<ModelConfig> models);
+
+  /// Wants the model in memory and calls `done` once its newest versions are ready, or cannot be
+  /// loaded (FAILED_PRECONDITION with the reason; what serves goes on serving), or load_timeout is
+  /// over (DEADLINE_EXCEEDED; the load goes on). A loaded model's folder is looked at again.
+  /// NOT_FOUND: not configured; UNAVAILABLE: not in kPoll; RESOURCE_EXHAUSTED: too many are waited
+  /// for.
+  void Load(const std::string& model, Done done);
+  /// Nobody is answered by the model from now on; its memory comes back once the requests that use
+  /// it are done. Not loaded is fine, too. UNAVAILABLE: not in kPoll.
+  Status Unload(const std::string& model);
+
+  /// Every configured model, also those that are not loaded, which have no versions. By name.
+  std::vector<ModelStatus> Index() const;
+
+  /// Those who wait get UNAVAILABLE.
+  void Stop();
+
+  /// Options::manual only.
+  void Poll();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace leadsman

@@ -1,0 +1,225 @@
+#include "lifecycle/model_control.h"
+
+#include <gtest/gtest.h>
+
+#include <optional>
+
+#include "backend/testing/fake_backend.h"
+#include "base/strings.h"
+#include "base/testing/fake_clock.h"
+#include "base/testing/temp_dir.h"
+#include "lifecycle/testing/model_folder.h"
+
+namespace leadsman {
+namespace {
+
+using namespace std::chrono_literals;
+
+class ModelControlTest : public testing::Test {
+ protected:
+  ModelControlTest() {
+    registry_.Register("fake", backend_);
+    manager_ =
+        std::make_unique<LifecycleManager>(LifecycleManager::Deps{clock_, registry_, nullptr},
+                                           LifecycleManager::Options{.manual = true});
+  }
+  ModelConfig Model(const std::string& name) {
+    ModelConfig config;
+    config.name = name;
+    config.path = ModelFolder(dir_.path(), name);
+    config.load_retries = 0;
+    return config;
+  }
+  void Make(ModelControl::Options options) {
+    options.manual = true;
+    control_ = std::make_unique<ModelControl>(*manager_, clock_, options);
+  }
+  void Settle() {
+    for (int i = 0; manager_->StepForTest(); ++i) ASSERT_LT(i, 200);
+  }
+  /// The outcome of a load, once everything has come to rest.
+  std::optional<Status> Load(const std::string& model) {
+    std::optional<Status> outcome;
+    control_->Load(model, [&](const Status& status) {
+      EXPECT_FALSE(outcome.has_value());
+      outcome = status;
+    });
+    control_->Poll();
+    Settle();
+    control_->Poll();
+    loads_.push_back(outcome);
+    return outcome;
+  }
+  std::string Ready(const std::string& model) {
+    std::string text;
+    auto table = manager_->table().Get();
+    auto it = table->models.find(model);
+    if (it == table->models.end()) return "unknown";
+    for (const auto& [version, handle] : it->second.ready) text += StrCat(version, " ");
+    return text;
+  }
+  std::string Index() {
+    std::string text;
+    for (const ModelStatus& model : control_->Index()) {
+      text += StrCat(model.name, "[");
+      for (const VersionStatus& v : model.versions)
+        text += StrCat(v.version, ":", VersionStateName(v.state));
+      text += "] ";
+    }
+    return text;
+  }
+
+  TempDir dir_;
+  FakeClock clock_;
+  std::shared_ptr<FakeBackend> backend_ = std::make_shared<FakeBackend>();
+  BackendRegistry registry_;
+  std::unique_ptr<LifecycleManager> manager_;
+  std::unique_ptr<ModelControl> control_;
+  std::vector<std::optional<Status>> loads_;
+};
+
+TEST_F(ModelControlTest, TheConfigurationDecidesUnlessToldOtherwise) {
+  WriteModelVersion(dir_.path(), "a", 1);
+  Make({});
+  ASSERT_TRUE(control_->Apply({Model("a")}).ok());
+  Settle();
+  EXPECT_EQ(Ready("a"), "1 ");
+  EXPECT_EQ(Load("a")->code(), StatusCode::kUnavailable);
+  EXPECT_TRUE(control_->Unload("a").message().starts_with(
+      "explicit model load / unload is not allowed if polling is enabled"));
+  EXPECT_EQ(Index(), "a[1:ready] ");
+}
+
+TEST_F(ModelControlTest, LoadsAndUnloadsByRequest) {
+  WriteModelVersion(dir_.path(), "a", 1);
+  WriteModelVersion(dir_.path(), "b", 1);
+  Make({.mode = ModelControl::Mode::kExplicit});
+  ASSERT_TRUE(control_->Apply({Model("a"), Model("b")}).ok());
+  Settle();
+  EXPECT_EQ(Ready("a"), "unknown");
+  EXPECT_EQ(Index(), "a[] b[] ");
+  EXPECT_TRUE(manager_->SettledOnce());
+
+  EXPECT_EQ(Load("a"), OkStatus());
+  EXPECT_EQ(Ready("a"), "1 ");
+  EXPECT_EQ(Index(), "a[1:ready] b[] ");
+  EXPECT_EQ(Load("a"), OkStatus());
+
+  // The same wanted set comes with every reload of the configuration.
+  ASSERT_TRUE(control_->Apply({Model("a"), Model("b")}).ok());
+  EXPECT_EQ(Ready("a"), "1 ");
+
+  EXPECT_TRUE(control_->Unload("a").ok());
+  EXPECT_EQ(Ready("a"), "unknown");
+  EXPECT_TRUE(control_->Unload("a").ok());
+  EXPECT_TRUE(control_->Unload("nobody").ok());
+  Settle();
+  EXPECT_EQ(backend_->loaded_now, 0);
+  EXPECT_EQ(Load("a"), OkStatus());
+  Status unknown = *Load("c");
+  EXPECT_EQ(unknown.code(), StatusCode::kNotFound);
+  EXPECT_EQ(unknown.message(), "failed to load 'c': it is not configured; models here: a and b");
+}
+
+TEST_F(ModelControlTest, LoadsWhatIsNamedAtTheStart) {
+  for (const char* name : {"a", "b"}) WriteModelVersion(dir_.path(), name, 1);
+  Make({.mode = ModelControl::Mode::kExplicit, .load_at_start = {"b"}});
+  ASSERT_TRUE(control_->Apply({Model("a"), Model("b")}).ok());
+  Settle();
+  EXPECT_EQ(Index(), "a[] b[1:ready] ");
+  control_.reset();
+  Make({.mode = ModelControl::Mode::kExplicit, .load_at_start = {"*"}});
+  ASSERT_TRUE(control_->Apply({Model("a"), Model("b")}).ok());
+  Settle();
+  EXPECT_EQ(Index(), "a[1:ready] b[1:ready] ");
+  // What was unloaded stays so when the configuration is read again; what is gone from it, goes.
+  ASSERT_TRUE(control_->Unload("a").ok());
+  ASSERT_TRUE(control_->Apply({Model("a")}).ok());
+  Settle();
+  EXPECT_EQ(Index(), "a[] ");
+}
+
+TEST_F(ModelControlTest, ALoadWaitsForTheNewestVersion) {
+  WriteModelVersion(dir_.path(), "a", 1);
+  Make({.mode = ModelControl::Mode::kExplicit});
+  ASSERT_TRUE(control_->Apply({Model("a")}).ok());
+  ASSERT_EQ(Load("a"), OkStatus());
+  WriteModelVersion(dir_.path(), "a", 2);
+  std::optional<Status> outcome;
+  control_->Load("a", [&](const Status& status) { outcome = status; });
+  control_->Poll();
+  EXPECT_FALSE(outcome.has_value()) << "version 1 is ready, but the folder has not been looked at";
+  Settle();
+  control_->Poll();
+  EXPECT_EQ(outcome, OkStatus());
+  EXPECT_EQ(Ready("a"), "2 ");
+}
+
+TEST_F(ModelControlTest, AFailedLoadSaysWhyAndCanBeTriedAgain) {
+  Make({.mode = ModelControl::Mode::kExplicit});
+  ASSERT_TRUE(control_->Apply({Model("a")}).ok());
+  Status nothing = *Load("a");
+  EXPECT_EQ(nothing.code(), StatusCode::kFailedPrecondition) << nothing;
+  EXPECT_TRUE(nothing.message().starts_with("failed to load a: ")) << nothing;
+
+  WriteModelVersion(dir_.path(), "a", 1);
+  backend_->on_load = [](const LoadSpec&) { return InvalidArgumentError("it is no model"); };
+  Status broken = *Load("a");
+  EXPECT_TRUE(broken.message().starts_with("failed to load a: version 1: it is no model"))
+      << broken;
+  EXPECT_EQ(Ready("a"), "");
+  EXPECT_EQ(Index(), "a[1:failed] ");
+  backend_->on_load = nullptr;
+  EXPECT_EQ(Load("a"), OkStatus());
+
+  // A new version that cannot be loaded does not take the old one away.
+  WriteModelVersion(dir_.path(), "a", 2);
+  backend_->on_load = [](const LoadSpec&) { return InvalidArgumentError("it is no model"); };
+  Status second = *Load("a");
+  EXPECT_TRUE(second.message().starts_with(
+      "what was loaded before goes on serving: failed to load a: version 2: it is no model"))
+      << second;
+  EXPECT_EQ(Ready("a"), "1 ");
+}
+
+TEST_F(ModelControlTest, ALoadIsNotWaitedForWithoutAnEnd) {
+  WriteModelVersion(dir_.path(), "a", 1);
+  Make({.mode = ModelControl::Mode::kExplicit, .load_timeout = 10s});
+  ASSERT_TRUE(control_->Apply({Model("a")}).ok());
+  std::optional<Status> outcome;
+  control_->Load("a", [&](const Status& status) { outcome = status; });
+  clock_.Advance(9s);
+  control_->Poll();
+  EXPECT_FALSE(outcome.has_value());
+  clock_.Advance(1s);
+  control_->Poll();
+  ASSERT_TRUE(outcome.has_value());
+  EXPECT_EQ(outcome->code(), StatusCode::kDeadlineExceeded);
+
+  // Unloaded, or the server stopped, meanwhile.
+  outcome.reset();
+  control_->Load("a", [&](const Status& status) { outcome = status; });
+  ASSERT_TRUE(control_->Unload("a").ok());
+  control_->Poll();
+  EXPECT_EQ(outcome->code(), StatusCode::kUnavailable);
+  outcome.reset();
+  control_->Load("a", [&](const Status& status) { outcome = status; });
+  control_->Stop();
+  EXPECT_EQ(outcome->code(), StatusCode::kUnavailable);
+  EXPECT_EQ(Load("a")->code(), StatusCode::kUnavailable);
+}
+
+TEST_F(ModelControlTest, TooManyWaitersAreRefused) {
+  Make({.mode = ModelControl::Mode::kExplicit});
+  ASSERT_TRUE(control_->Apply({Model("a")}).ok());
+  int refused = 0;
+  for (int i = 0; i < 300; ++i) {
+    control_->Load("a", [&](const Status& status) {
+      refused += status.code() == StatusCode::kResourceExhausted ? 1 : 0;
+    });
+  }
+  EXPECT_EQ(refused, 300 - 256);
+}
+
+}  // namespace
+}  // namespace leadsman

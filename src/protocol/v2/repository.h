@@ -1,0 +1,23 @@
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "lifecycle/types.h"
+
+namespace leadsman::v2 {
+
+/// The model repository extension's bodies. Pure functions.
+
+/// POST /v2/repository/index: {"ready": bool} or nothing.
+Status ReadIndexRequest(std::string_view body, bool& only_ready);
+/// The answer: one entry a version, and one without a version for a model that has none.
+void AppendIndex(std::string& out, std::span<const ModelStatus> models, bool only_ready);
+
+/// POST …/load and …/unload: {"parameters": {…}} or nothing. UNIMPLEMENTED for what Triton takes and
+/// this server does not (a configuration or files in the request).
+Status ReadLoadRequest(std::string_view body);
+
+}  // namespace leadsman::v2
