@@ -280,6 +280,20 @@ const schema::Struct<Config::Plain>& PlainSchema() {
   return table;
 }
 
+const schema::Struct<Config::Mlflow>& MlflowSchema() {
+  using Mlflow = Config::Mlflow;
+  static const auto table = [] {
+    schema::Struct<Mlflow> s("Mlflow", "POST /invocations, MLflow's scoring protocol.");
+    s.Field("model", &Mlflow::model, schema::Text(),
+            "The model that answers; empty = the only one there is.");
+    s.Field(
+        "output", &Mlflow::output, schema::Text(),
+        "The output that is the prediction; empty = the model's first, \"*\" = all, as records.");
+    return s;
+  }();
+  return table;
+}
+
 const schema::Struct<ModelControl::Options>& RepositorySchema() {
   using Options = ModelControl::Options;
   using Mode = ModelControl::Mode;
@@ -363,6 +377,11 @@ void CheckConfig(const Config& config, const CheckSink& sink) {
       add(StrCat("models[", i, "].name"),
           StrCat("models[", first->second, "] has the name ", name, " already"));
     if (added) list.push_back(name);
+  }
+  if (!config.mlflow.model.empty() && !names.contains(config.mlflow.model) && all_names) {
+    auto meant = DidYouMean(config.mlflow.model, list);
+    add("mlflow.model", StrCat("there is no model ", config.mlflow.model,
+                               meant ? StrCat("; did you mean ", *meant, "?") : std::string()));
   }
   if (!config.plain.model.empty() && !names.contains(config.plain.model) && all_names) {
     auto near = DidYouMean(config.plain.model, list);
@@ -474,6 +493,7 @@ const schema::Struct<Config>& ConfigSchema() {
     s.Field("models", &Config::models, schema::List(schema::Of(ModelSchema()), 0, 10'000),
             "The models.");
     s.Nested("plain", &Config::plain, PlainSchema(), "The plain /predict.");
+    s.Nested("mlflow", &Config::mlflow, MlflowSchema(), "MLflow's /invocations.");
     s.Nested("telemetry", &Config::telemetry, TelemetrySchema(), "Metrics.");
     s.Check([](const Config& config, schema::Problems& problems) {
       CheckConfig(config,
@@ -559,6 +579,7 @@ ReloadedConfig MergeReloaded(const Config& running, Config next, bool has_monito
   keep("config_reload",
        [](Config& to, const Config& from) { to.config_reload = from.config_reload; });
   keep("repository", [](Config& to, const Config& from) { to.repository = from.repository; });
+  keep("mlflow", [](Config& to, const Config& from) { to.mlflow = from.mlflow; });
   keep("telemetry", [](Config& to, const Config& from) { to.telemetry = from.telemetry; });
   keep("plain", [](Config& to, const Config& from) { to.plain = from.plain; });
 

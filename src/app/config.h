@@ -81,6 +81,10 @@ struct Config {
     std::string output_field = "prediction";
   };
 
+  struct Mlflow {
+    std::string model;   ///< empty: the only model
+    std::string output;  ///< empty: the first, "*": all
+  };
   /// Metrics under the names of another server, so that its dashboards go on working.
   enum class CompatMetrics { kTriton };
   struct Telemetry {
@@ -102,6 +106,7 @@ struct Config {
   ModelControl::Options repository;
   std::vector<Model> models;
   Plain plain;
+  Mlflow mlflow;
   Telemetry telemetry;
 };
 

@@ -39,7 +39,9 @@ HttpAccess ServingAccess(std::string_view method, std::string_view path,
   constexpr std::string_view kPlain = "/predict/";
   constexpr std::string_view kRepository = "/v2/repository/";
   // TensorFlow Serving's paths are matched without regard to case, and so they are here.
-  if (EqualsIgnoreCase(path.substr(0, kTfServing.size()), kTfServing)) {
+  if (path == "/v2/models/stats") {
+    access.any_model = true;
+  } else if (EqualsIgnoreCase(path.substr(0, kTfServing.size()), kTfServing)) {
     NameModel(path.substr(kTfServing.size()), "/:", access);
   } else if (path.starts_with(kV2)) {
     NameModel(path.substr(kV2.size()), "/", access);

@@ -36,6 +36,8 @@ TEST(HttpAccessTest, KnowsTheServingPort) {
            {"POST", "/predict/", "predict only"},
            {"POST", "/predict/iris", "predict iris"},
            {"POST", "/predict/a%2Fb/c", "predict a/b/c"},
+           {"GET", "/v2/models/stats", "predict any"},
+           {"GET", "/v2/models/iris/stats", "predict iris"},
            {"POST", "/v2/repository/index", "predict any"},
            {"POST", "/v2/repository/models/iris/unload", "admin any"},
            {"POST", "/v2/logging", "admin any"},

@@ -51,6 +51,7 @@
 #include "telemetry/http_server_metrics.h"
 #include "telemetry/prometheus.h"
 #include "telemetry/tls_metrics.h"
+#include "telemetry/triton_metrics.h"
 
 namespace leadsman {
 namespace {
@@ -189,6 +190,7 @@ class Server {
   void BeginDrain(std::chrono::milliseconds grace) {
     stopping_ = true;
     if (predictor_) predictor_->Drain();
+    if (control_) control_->Stop();  // who waits for a load is told so
     for (net::DrainableServer* server : Drainables()) server->BeginDrain(grace);
   }
 
@@ -235,6 +237,7 @@ class Server {
       : config_(std::move(config)),
         config_json_(ConfigToJson(config_)),
         plain_model_(config_.plain.model),
+        mlflow_model_(config_.mlflow.model),
         reloader_(clock_, registry_, std::move(load),
                   [this](Config next, std::vector<std::string>& needs_restart) {
                     return Apply(std::move(next), needs_restart);
@@ -302,6 +305,14 @@ class Server {
     }
     predictor_ = std::make_unique<Predictor>(
         Predictor::Deps{clock_, *lifecycle_, sink, serving_metrics_.get()}, std::move(serving));
+
+    for (Config::CompatMetrics compat : config_.telemetry.compat) {
+      if (compat != Config::CompatMetrics::kTriton) continue;
+      for (auto& registration :
+           AddTritonMetrics([this] { return predictor_->Statistics(); }, registry_))
+        registrations_.push_back(std::move(registration));
+      break;
+    }
 
     RETURN_IF_ERROR(BuildRollouts());
     // Before the first request: a model that is still to be loaded is UNAVAILABLE, not NOT_FOUND.
@@ -412,8 +423,9 @@ class Server {
   }
 
   /// The model that a request means which names none; empty when that is not clear.
-  std::string DefaultModel() const {
-    if (!plain_model_.empty()) return plain_model_;
+  std::string DefaultModel(std::string_view path) const {
+    const std::string& named = path == "/invocations" ? mlflow_model_ : plain_model_;
+    if (!named.empty()) return named;
     auto table = predictor_->lifecycle().table().Get();
     return table->models.size() == 1 ? table->models.begin()->first : "";
   }
@@ -421,8 +433,9 @@ class Server {
   void HandleServing(net::HttpExchange& exchange) {
     if (HandleHealth(exchange, [this] { return GetReadiness(); })) return;
     if (authorizer_) {
-      const HttpAccess access = ServingAccess(exchange.request().method, exchange.request().path,
-                                              [this] { return DefaultModel(); });
+      const HttpAccess access =
+          ServingAccess(exchange.request().method, exchange.request().path,
+                        [&] { return DefaultModel(exchange.request().path); });
       auto words = [](int, std::string_view message) {
         std::string body = "{\"error\":";
         AppendJsonString(body, message);
@@ -449,6 +462,8 @@ class Server {
     frontend.server_version = kLeadsmanVersion;
     frontend.ready = [this] { return GetReadiness().ready(); };
     frontend.control = control_.get();
+    frontend.mlflow.model = config_.mlflow.model;
+    frontend.mlflow.output = config_.mlflow.output;
     frontend.plain.model = config_.plain.model;
     frontend.plain.input_field = config_.plain.input_field;
     frontend.plain.prediction_field = config_.plain.output_field;
@@ -528,6 +543,11 @@ class Server {
     rpc::GrpcServer::Options options;
     options.server_version = kLeadsmanVersion;
     options.ready = [this] { return GetReadiness().ready(); };
+    options.models.load = [this](const std::string& model, ModelControl::Done done) {
+      control_->Load(model, std::move(done));
+    };
+    options.models.unload = [this](const std::string& model) { return control_->Unload(model); };
+    options.models.index = [this] { return control_->Index(); };
     if (authorizer_) {
       options.authorize = [this](std::string_view authorization, std::string_view method,
                                  std::string_view model) {
@@ -585,6 +605,7 @@ class Server {
   std::shared_ptr<net::ServerCertificates> server_certificates_;  ///< null: plain text
   std::shared_ptr<net::ServerCertificates> admin_certificates_;
   const std::string plain_model_;           ///< a copy that I/O threads may read
+  const std::string mlflow_model_;          ///< a copy that I/O threads may read
   std::unique_ptr<Authorizer> authorizer_;  ///< null: no tokens are asked for
   std::unique_ptr<HttpFrontend> frontend_;
   std::unique_ptr<AdminApi> admin_;

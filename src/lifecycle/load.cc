@@ -16,6 +16,7 @@
 #include "base/strings.h"
 #include "lifecycle/memory_budget.h"
 #include "storage/detect.h"
+#include "storage/triton_config.h"
 
 namespace leadsman {
 namespace {
@@ -134,6 +135,20 @@ Status WarmUp(ServableVersion& servable, Clock& clock, const std::atomic<bool>& 
                          (config.execution == ExecutionMode::kAuto && measured &&
                           servable.warm_cost < config.inline_below));
   return OkStatus();
+}
+
+/// What a config.pbtxt beside the versions says; a store elsewhere has none that is read. A model
+/// that was served without is not lost because of one that cannot be read.
+void TakeTritonConfig(ServableVersion& servable) {
+  Result<TritonConfig> config = ReadTritonConfig(servable.config->path);
+  if (!config.ok()) {
+    LOG_WARN("a model's config.pbtxt is not taken into account", {"model", servable.model_name},
+             {"status", config.status()});
+    return;
+  }
+  servable.class_labels = std::move(config->class_labels);
+  servable.max_batch_size = config->max_batch_size;
+  servable.sequences = config->sequences;
 }
 
 /// Failures that come back however often one tries: they wait for another artefact or another
@@ -258,6 +273,7 @@ Status Load(const LoadRequest& request, const BackendRegistry& backends, Clock& 
   servable->backend_name = out.backend;
   servable->format = out.format;
   servable->config = request.config;
+  TakeTritonConfig(*servable);
   servable->files = local.lease;
   LoadSpec spec{.model_name = request.config->name,
                 .version = request.version,

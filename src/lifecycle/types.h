@@ -106,8 +106,12 @@ struct ServableVersion {
   std::shared_ptr<const ModelConfig> config;
   std::shared_ptr<const void> files;  ///< keeps the version's files where they are
   std::unique_ptr<LoadedModel> model;
-  /// The names of an output's classes, by the output's name.
+  /// What a Triton config.pbtxt in the model's folder says: the names of an output's classes, by the
+  /// output's name; how many rows a request may have (0 = nothing is said); whether its requests
+  /// belong together in sequences.
   std::map<std::string, std::vector<std::string>, std::less<>> class_labels;
+  int64_t max_batch_size = 0;
+  bool sequences = false;
   /// Declared after `model`: ends before it does.
   std::unique_ptr<LazySlot> contexts = std::make_unique<LazySlot>();
   /// Median duration of one warm-up call: what the execution mode is chosen by.

@@ -69,6 +69,10 @@ void ArrayDecoder::Grow() {
   capacity_ = capacity;
 }
 
+std::string ArrayDecoder::Shown(JsonCursor& json) const {
+  return options_.show_values ? json.Excerpt() : "(not shown)";
+}
+
 std::string ArrayDecoder::Where() const {
   return StrCat("input '", spec_->name, "', ", options_.item, " ", index_[0]);
 }
@@ -78,7 +82,7 @@ bool ArrayDecoder::CheckLeaf(JsonCursor& json, size_t level, size_t position) {
   if (leaf_ == static_cast<int>(level)) return true;
   json.Seek(position);
   return json.Fail(InvalidArgumentError(StrCat("Expecting shape of the values before it: ", Where(),
-                                               " has the value ", json.Excerpt(), " nested ", level,
+                                               " has the value ", Shown(json), " nested ", level,
                                                level == 1 ? " list" : " lists",
                                                " deep, where others are nested ", leaf_, " deep")));
 }
@@ -90,7 +94,7 @@ bool ArrayDecoder::WrongType(JsonCursor& json) {
   if (!json.Skip()) return false;
   json.Seek(position);
   std::string_view kind = JsonCursor::KindName(json.Peek());
-  return json.Fail(InvalidArgumentError(StrCat("JSON Value: ", json.Excerpt(), " Type: ", kind,
+  return json.Fail(InvalidArgumentError(StrCat("JSON Value: ", Shown(json), " Type: ", kind,
                                                " is not of expected type: ", TypeWord(spec_->type),
                                                " (", Where(), ")")));
 }
@@ -98,13 +102,18 @@ bool ArrayDecoder::WrongType(JsonCursor& json) {
 bool ArrayDecoder::OutOfRange(JsonCursor& json, size_t position) {
   json.Seek(position);
   return json.Fail(InvalidArgumentError(
-      StrCat("JSON Value: ", json.Excerpt(),
+      StrCat("JSON Value: ", Shown(json),
              " is out of range of expected type: ", TypeWord(spec_->type), " (", Where(), ")")));
 }
 
 template <typename T>
 bool ArrayDecoder::FloatValue(JsonCursor& json) {
-  if (json.Peek() != JsonCursor::Kind::kNumber) return WrongType(json);
+  if (json.Peek() != JsonCursor::Kind::kNumber) {
+    if (json.Peek() != JsonCursor::Kind::kNull || !options_.null_is_nan) return WrongType(json);
+    if (!json.Null()) return false;
+    Push(std::numeric_limits<T>::quiet_NaN());
+    return true;
+  }
   double value;
   if (!json.Double(value)) return false;
   Push(static_cast<T>(value));
@@ -155,7 +164,7 @@ bool ArrayDecoder::StringValue(JsonCursor& json) {
   if (!DecodeBase64(text, decoded_)) {
     json.Seek(position);
     return json.Fail(InvalidArgumentError(
-        StrCat("Unable to base64 decode JSON value: ", json.Excerpt(), " (", Where(), ")")));
+        StrCat("Unable to base64 decode JSON value: ", Shown(json), " (", Where(), ")")));
   }
   strings_.PushString(decoded_);
   return true;
@@ -235,9 +244,9 @@ bool ArrayDecoder::Numbers(JsonCursor& json, size_t level, size_t& count) {
 bool ArrayDecoder::Append(JsonCursor& json, size_t level) {
   if (json.Peek() != JsonCursor::Kind::kArray) return Scalar(json, level);
   if (leaf_ != -1 && static_cast<int>(level) >= leaf_) {
-    return json.Fail(InvalidArgumentError(
-        StrCat("Expecting shape of the values before it: ", Where(), " has the list ",
-               json.Excerpt(), " where others have a value")));
+    return json.Fail(
+        InvalidArgumentError(StrCat("Expecting shape of the values before it: ", Where(),
+                                    " has the list ", Shown(json), " where others have a value")));
   }
   if (level >= Shape::kMaxRank) {
     return json.Fail(InvalidArgumentError(StrCat("input '", spec_->name, "' is nested deeper than ",

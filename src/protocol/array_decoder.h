@@ -25,6 +25,8 @@ class ArrayDecoder {
   struct Options {
     bool b64 = false;  ///< strings may also come as {"b64": "<base64>"} (TensorFlow Serving)
     std::string_view item = "row";  ///< what messages call an element of the outermost list
+    bool null_is_nan = false;       ///< for floats: a missing value, as tables have them (MLflow)
+    bool show_values = true;        ///< errors quote what came
   };
 
   /// `spec` must outlive the decoding. Types that have no JSON form (FP16, BF16) are refused.
@@ -57,6 +59,7 @@ class ArrayDecoder {
   bool CheckLeaf(JsonCursor& json, size_t level, size_t position);
   bool WrongType(JsonCursor& json);
   bool OutOfRange(JsonCursor& json, size_t position);
+  std::string Shown(JsonCursor& json) const;
   /// "input 'x', row 3"
   std::string Where() const;
 

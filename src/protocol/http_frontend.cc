@@ -46,13 +46,19 @@ void HttpFrontend::Handle(net::HttpExchange& exchange) {
   if (path.starts_with("/v2") && (path.size() == 3 || path[3] == '/')) return v2_.Handle(exchange);
   if (path.size() >= 4 && EqualsIgnoreCase(path.substr(0, 4), "/v1/"))
     return HandleTfServing(exchange);
-  if (path == "/predict") return HandlePlain(exchange);
+  if (path == "/predict" || path.starts_with("/predict/")) return HandlePlain(exchange);
+  if (path == "/invocations") return HandleInvocations(exchange);
+  if (path == "/ping" || path == "/health") return HandlePing(exchange);
+  if (path == "/version") {
+    if (RequireMethod(exchange, "GET")) exchange.response().body += options_.server_version;
+    return;
+  }
   if (path == "/") return HandleRoot(exchange);
   AnswerError(exchange, 404,
               StrCat("nothing at ", path.substr(0, 128),
                      "; models are at /v1/models/<name>:predict (TensorFlow Serving), "
                      "/v2/models/<name>/infer (Open Inference "
-                     "Protocol) and /predict (plain JSON)"));
+                     "Protocol), /invocations (MLflow) and /predict (plain JSON)"));
 }
 
 void HttpFrontend::HandleTfServing(net::HttpExchange& exchange) {
@@ -99,27 +105,87 @@ void HttpFrontend::HandleTfServing(net::HttpExchange& exchange) {
   if (!status.ok()) TfServingError(exchange, status);
 }
 
+Status HttpFrontend::ChooseModel(std::string_view configured, std::string_view advice,
+                                 std::shared_ptr<const ServableTable>& table,
+                                 ModelSelector& selector) const {
+  selector.model = configured;
+  if (!configured.empty()) return OkStatus();
+  table = predictor_.lifecycle().table().Get();
+  if (table->models.size() == 1) {
+    selector.model = table->models.begin()->first;
+    return OkStatus();
+  }
+  std::vector<std::string> names;
+  for (const auto& [name, model] : table->models) names.push_back(name);
+  std::sort(names.begin(), names.end());
+  std::string message = StrCat(advice, "; models here: ", HumanList(names));
+  return names.empty() ? UnavailableError(message) : InvalidArgumentError(message);
+}
+
 void HttpFrontend::HandlePlain(net::HttpExchange& exchange) {
   if (!RequireMethod(exchange, "POST")) return;
   ModelSelector selector;
-  selector.model = options_.plain.model;
-  std::shared_ptr<const ServableTable> table;  // keeps the name alive
-  if (selector.model.empty()) {
-    table = predictor_.lifecycle().table().Get();
-    if (table->models.size() != 1) {
-      std::vector<std::string> names;
-      for (const auto& [name, model] : table->models) names.push_back(name);
-      std::sort(names.begin(), names.end());
-      return AnswerError(
-          exchange, table->models.empty() ? 503 : 400,
-          StrCat("/predict needs to know which model: set plain.model in the configuration, or use "
-                 "/v1/models/<name>:predict; models here: ",
-                 HumanList(names)));
+  std::shared_ptr<const ServableTable> table;
+  std::string storage;
+  std::string_view rest = exchange.request().path.substr(std::string_view("/predict").size());
+  if (rest.size() > 1) {
+    if (!DecodeName(rest.substr(1), storage, selector.model)) {
+      return AnswerError(exchange, 400,
+                         StrCat("the model name in ", exchange.request().path.substr(0, 128),
+                                " is not properly percent-encoded"));
     }
-    selector.model = table->models.begin()->first;
+  } else {
+    Status chosen = ChooseModel(
+        options_.plain.model,
+        "/predict needs to know which model: set plain.model in the configuration, or use "
+        "/predict/<name>",
+        table, selector);
+    if (!chosen.ok())
+      return AnswerError(exchange, TfServingHttpStatus(chosen.code()), chosen.message());
   }
   exchange.ConnectionState<PredictionSession>().Start(exchange, predictor_, Protocol::kPlain,
                                                       selector, options_.plain);
+}
+
+void HttpFrontend::HandleInvocations(net::HttpExchange& exchange) {
+  net::HttpResponse& response = exchange.response();
+  auto error = [&](const Status& status, int http_status) {
+    response.status = http_status;
+    mlflow::AppendMlflowError(response.body, status);
+  };
+  if (exchange.request().method != "POST") {
+    response.headers += "allow: POST\r\n";
+    return error(InvalidArgumentError("/invocations takes POST only"), 405);
+  }
+  Result<mlflow::ContentType> type =
+      mlflow::ParseContentType(exchange.request().Header("content-type"));
+  if (!type.ok()) {
+    response.status = 415;
+    response.content_type = "text/plain; charset=utf-8";
+    response.body += type.status().message();
+    return;
+  }
+  ModelSelector selector;
+  std::shared_ptr<const ServableTable> table;
+  Status chosen = ChooseModel(options_.mlflow.model,
+                              "/invocations needs to know which model: set mlflow.model in the "
+                              "configuration",
+                              table, selector);
+  if (!chosen.ok()) return error(chosen, TfServingHttpStatus(chosen.code()));
+  auto& session = exchange.ConnectionState<PredictionSession>();
+  session.PrepareMlflow(options_.mlflow, *type);
+  session.Start(exchange, predictor_, Protocol::kMlflow, selector, options_.plain);
+}
+
+void HttpFrontend::HandlePing(net::HttpExchange& exchange) {
+  if (!RequireMethod(exchange, "GET")) return;
+  ModelSelector selector;
+  std::shared_ptr<const ServableTable> table;
+  // With several models and none chosen it is the server that is asked.
+  const bool one = ChooseModel(options_.mlflow.model, "", table, selector).ok();
+  const bool good = one ? predictor_.Find(selector).ok() : options_.ready();
+  exchange.response().status = good ? 200 : 404;
+  exchange.response().body += '\n';
 }
 
 void HttpFrontend::HandleRoot(net::HttpExchange& exchange) {
@@ -132,6 +198,7 @@ void HttpFrontend::HandleRoot(net::HttpExchange& exchange) {
       "GET  /v1/models/<name>[/versions/<n>|/labels/<l>][/metadata]\n"
       "POST /v2/models/<name>[/versions/<n>]/infer                 Open Inference Protocol (V2)\n"
       "GET  /v2  /v2/health/live  /v2/health/ready  /v2/models/<name>[/ready]\n";
+  response.body += "POST /invocations   GET /ping                                   MLflow\n";
   response.body += StrCat("POST /predict   {\"", options_.plain.input_field, "\": …} -> {\"",
                           options_.plain.prediction_field, "\": …}\n\nModels: ");
   std::shared_ptr<const ServableTable> table = predictor_.lifecycle().table().Get();

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "net/http_server.h"
+#include "protocol/mlflow/invocations.h"
 #include "protocol/plain/predict.h"
 #include "protocol/v2/v2_frontend.h"
 #include "serving/predictor.h"
@@ -13,7 +14,8 @@ namespace leadsman {
 /// The HTTP face of the model server, to be given to net::HttpServer as its handler:
 ///   /v1/models/…   TensorFlow Serving: status, metadata, :predict (tfserving/)
 ///   /v2…           Open Inference Protocol and Triton's extensions (v2/)
-///   /predict       the plain protocol (plain/)
+///   /predict[/M]   the plain protocol (plain/)
+///   /invocations   MLflow's scoring protocol, with /ping, /health and /version (mlflow/)
 ///   /              what is here, as text
 /// Whatever a client sends is answered: malformed requests by 4xx naming the field and the fix,
 /// never by 500.
@@ -23,6 +25,7 @@ class HttpFrontend {
  public:
   struct Options {
     plain::PlainOptions plain;
+    mlflow::MlflowOptions mlflow;
     /// For /v2/health/ready. Default: Predictor::SettledOnce.
     std::function<bool()> ready;
     std::string server_version = "0.1.0";
@@ -37,6 +40,12 @@ class HttpFrontend {
  private:
   void HandleTfServing(net::HttpExchange& exchange);
   void HandlePlain(net::HttpExchange& exchange);
+  void HandleInvocations(net::HttpExchange& exchange);
+  void HandlePing(net::HttpExchange& exchange);
+  /// The model of a route that names none: `configured`, or the only one; `table` keeps the name.
+  /// INVALID_ARGUMENT, or UNAVAILABLE when there is none yet, with `advice`.
+  Status ChooseModel(std::string_view configured, std::string_view advice,
+                     std::shared_ptr<const ServableTable>& table, ModelSelector& selector) const;
   void HandleRoot(net::HttpExchange& exchange);
 
   Options WithDefaults(Options options);

@@ -100,6 +100,14 @@ class HttpFrontendTest : public ::testing::Test {
     add("half", {{"x", kFp16, {-1}}}, {{"y", kFp16, {-1}}});
     add("flags", {{"f", kBool, {-1}}}, {{"g", kBool, {-1}}});
     add("bytes8", {{"u", kUint8, {-1}}}, {{"v", kUint8, {-1}}});
+    add("table", {{"age", kFp32, {-1, 1}}, {"city", kBytes, {-1}}, {"n", kInt64, {-1}, true}},
+        {{"age", kFp32, {-1, 1}}, {"city", kBytes, {-1}}})
+        .run = [](int64_t v, std::span<const TensorView> inputs, std::vector<Tensor>& outputs) {
+      RETURN_IF_ERROR(Echo(v, inputs.first(1), outputs));
+      outputs[1].shape() = inputs[1].shape;
+      for (std::string_view text : inputs[1].as<std::string_view>()) outputs[1].PushString(text);
+      return OkStatus();
+    };
     add("empty", {{"x", kFp32, {-1}}}, {{"y", kFp32, {-1, 2}}}).run =
         [](auto, auto, std::vector<Tensor>& outputs) {
           outputs[0].shape() = {0, 2};
@@ -143,6 +151,7 @@ class HttpFrontendTest : public ::testing::Test {
     world_.Await([&] { return world_.lifecycle().SettledOnce(); });
     HttpFrontend::Options options;
     options.plain.model = "iris";
+    options.mlflow.model = "iris";
     frontend_ = std::make_unique<HttpFrontend>(world_.predictor(), options);
   }
   void TearDown() override { frontend_.reset(); }
@@ -219,6 +228,8 @@ class HttpFrontendTest : public ::testing::Test {
         if (headers.empty())
           headers.emplace_back(v2::InferCodec::kLengthField, std::to_string(body.size()));
         body += FromHex(std::string_view(line).substr(1));
+      } else if (in_request && line.starts_with("| ")) {
+        body += line.substr(2) + "\n";
       } else if (in_request) {
         body += line;
       } else if (in_answer && line.empty() && !(target == "/" && (in.peek() != '>'))) {
@@ -243,6 +254,29 @@ TEST_F(HttpFrontendTest, AnswersTheTensorFlowServingScript) { RunScript("tfservi
 TEST_F(HttpFrontendTest, AnswersTheOpenInferenceProtocolScript) { RunScript("v2.script"); }
 TEST_F(HttpFrontendTest, AnswersTheBinaryTensorDataScript) { RunScript("v2_binary.script"); }
 TEST_F(HttpFrontendTest, AnswersThePlainScript) { RunScript("plain.script"); }
+TEST_F(HttpFrontendTest, AnswersTheMlflowScript) { RunScript("mlflow.script"); }
+TEST_F(HttpFrontendTest, AnswersTheMlflowScriptOfAModelWithColumns) {
+  HttpFrontend::Options options;
+  options.mlflow.model = "table";
+  options.mlflow.output = "*";
+  frontend_ = std::make_unique<HttpFrontend>(world_.predictor(), options);
+  RunScript("mlflow_table.script");
+}
+
+TEST_F(HttpFrontendTest, AnMlflowAnswerNeverShowsWhatWasSent) {
+  for (std::string body :
+       {R"({"inputs": [[1, 2, "s3cret", 4]]})", R"({"inputs": [[1, 2, 3, {"s3cret": 1}]]})",
+        R"({"instances": [["s3cret"]]})",
+        R"({"dataframe_split": {"columns": ["a","b","c","d"],)"
+        R"( "data": [[1, 2, 3, "s3cret"]]}})",
+        R"({"dataframe_records": [{"a": "s3cret"}]})", R"({"inputs": [[1, 2, [["s3cret"]], 4]]})",
+        R"({"inputs": ["s3cret)"}) {
+    std::string answer = Send("POST", "/invocations", body);
+    EXPECT_EQ(exchange_.response().status, 400) << body;
+    EXPECT_TRUE(answer.starts_with("{\"error_code\": \"BAD_REQUEST\", \"message\": ")) << answer;
+    EXPECT_EQ(answer.find("s3cret"), std::string::npos) << answer;
+  }
+}
 
 TEST_F(HttpFrontendTest, AnExceptionWhileTheAnswerIsWrittenIsOneFailedRequest) {
   for (std::string model : {"echo", "pooled"}) {

@@ -17,17 +17,6 @@ size_t RequiredInputs(const Signature& signature) {
   return count;
 }
 
-/// The input that a plain value means: the only one, or the only one that is not optional. -1 when
-/// it takes names.
-int SoleInput(const Signature& signature) {
-  if (signature.inputs.size() == 1) return 0;
-  if (RequiredInputs(signature) != 1) return -1;
-  for (size_t i = 0; i < signature.inputs.size(); ++i) {
-    if (!signature.inputs[i].optional) return static_cast<int>(i);
-  }
-  return -1;
-}
-
 bool DecodeRowObject(JsonCursor& json, std::string_view field, const Signature& signature,
                      DecodeBuffers& buffers, size_t row) {
   bool ok = json.Object([&](std::string_view key) {
@@ -90,6 +79,10 @@ void AppendErrorBody(std::string& out, std::string_view message) {
   out += "{\"error\": ";
   AppendJsonString(out, message);
   out += '}';
+}
+
+void PredictionCodec::AppendError(std::string& out, const Status& status) const {
+  AppendErrorBody(out, status.message());
 }
 
 int TfServingHttpStatus(StatusCode code) {
@@ -180,6 +173,15 @@ Status CheckInputs(const Signature& signature, PredictionCall& call) {
     }
   }
   return OkStatus();
+}
+
+int SoleInput(const Signature& signature) {
+  if (signature.inputs.size() == 1) return 0;
+  if (RequiredInputs(signature) != 1) return -1;
+  for (size_t i = 0; i < signature.inputs.size(); ++i) {
+    if (!signature.inputs[i].optional) return static_cast<int>(i);
+  }
+  return -1;
 }
 
 std::string InputNames(const Signature& signature) {

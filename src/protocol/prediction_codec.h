@@ -30,6 +30,8 @@ class PredictionCodec {
   /// Appends the answer to `out`, which is left unspecified on an error.
   virtual Status Encode(const PredictionCall& call, std::string& out) = 0;
   virtual int HttpStatus(StatusCode code) const = 0;
+  /// The body of an answer that is an error.
+  virtual void AppendError(std::string& out, const Status& status) const;
 };
 
 /// {"error": "<message>"}: the error body of all three protocols.
@@ -49,6 +51,9 @@ Status CheckInputs(const Signature& signature, PredictionCall& call);
 
 /// "x, y and z" for messages.
 std::string InputNames(const Signature& signature);
+/// The input that a plain value means: the only one, or the only one that is not optional. -1 when
+/// it takes names.
+int SoleInput(const Signature& signature);
 /// The index of the input of that name, or -1.
 int FindInputIndex(const Signature& signature, std::string_view name);
 

@@ -70,6 +70,8 @@ PredictionCodec& PredictionSession::CodecFor(Protocol protocol) {
       return v2_;
     case Protocol::kPlain:
       return plain_;
+    case Protocol::kMlflow:
+      return mlflow_;
     default:
       return tfserving_;
   }
@@ -152,7 +154,7 @@ void PredictionSession::Answer(Status status) {
     if (!status.ok()) {
       response.Clear();  // of what Encode may have left
       response.status = codec_->HttpStatus(status.code());
-      AppendErrorBody(response.body, status.message());
+      codec_->AppendError(response.body, status);
     }
     response.headers += "x-request-id: ";
     response.headers += call_.request_id;

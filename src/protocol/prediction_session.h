@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "net/http_server.h"
+#include "protocol/mlflow/invocations.h"
 #include "protocol/plain/predict.h"
 #include "protocol/prediction_codec.h"
 #include "protocol/tfserving/examples_codec.h"
@@ -25,6 +26,11 @@ class PredictionSession {
   void Start(net::HttpExchange& exchange, Predictor& predictor, Protocol protocol,
              const ModelSelector& selector, const plain::PlainOptions& plain_options,
              tfserving::Method method = tfserving::Method::kPredict);
+  /// Before Start with Protocol::kMlflow. `options` must outlive the session.
+  void PrepareMlflow(const mlflow::MlflowOptions& options, mlflow::ContentType type) {
+    mlflow_.SetOptions(&options);
+    mlflow_.SetContentType(type);
+  }
 
  private:
   Status Decode(std::string_view body, const ModelSelector& selector);
@@ -43,6 +49,7 @@ class PredictionSession {
   tfserving::ExamplesCodec examples_;
   v2::InferCodec v2_;
   plain::PredictCodec plain_;
+  mlflow::InvocationsCodec mlflow_;
 };
 
 }  // namespace leadsman

@@ -301,6 +301,7 @@ void ServingMetrics::AddStatistics(const Cells& cells, ModelStatistics& sum,
   uint64_t ok = 0;
   for (const auto& by_code : cells.requests) {
     ok += by_code[static_cast<size_t>(StatusCode::kOk)].Get();
+    for (size_t code = 0; code < by_code.size(); ++code) sum.outcomes[code] += by_code[code].Get();
   }
   auto add = [](DurationStatistic& to, uint64_t count, uint64_t ns) {
     to.count += count;

@@ -1,8 +1,11 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
+
+#include "base/status.h"
 
 namespace leadsman {
 
@@ -32,6 +35,7 @@ struct ModelStatistics {
       0;  ///< calls of the runtime: less than the requests where they are batched
   DurationStatistic success;  ///< requests, from the head to the encoded answer
   DurationStatistic fail;
+  std::array<uint64_t, kStatusCodeCount> outcomes{};  ///< requests, by StatusCode
   DurationStatistic
       queue;  ///< of successful requests: from Execute until the model began with them
   DurationStatistic compute_input;       ///< of successful requests: putting a batch together

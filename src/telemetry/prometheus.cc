@@ -152,7 +152,9 @@ void AppendFamily(std::string& out, const MetricFamily& family, ExpositionFormat
   std::string_view name = FamilyName(d, format);
   out += StrCat("# HELP ", name, " ");
   AppendEscaped(out, ToUtf8(d.help), format == ExpositionFormat::kOpenMetrics);
-  out += StrCat("\n# TYPE ", name, " ", TypeName(d.type), "\n");
+  const bool open = format == ExpositionFormat::kOpenMetrics;
+  out += StrCat("\n# TYPE ", name, " ",
+                open && d.exact_name ? std::string_view("unknown") : TypeName(d.type), "\n");
   for (const MetricSample& sample : family.samples) {
     std::string labels = LabelText(d, sample);
     if (d.type == MetricType::kHistogram) {
@@ -160,8 +162,7 @@ void AppendFamily(std::string& out, const MetricFamily& family, ExpositionFormat
       continue;
     }
     // In OpenMetrics a counter's sample always ends with "_total".
-    bool add_total = format == ExpositionFormat::kOpenMetrics && d.type == MetricType::kCounter &&
-                     name == d.name;
+    bool add_total = open && d.type == MetricType::kCounter && name == d.name && !d.exact_name;
     AppendSeries(out, add_total ? d.name + "_total" : d.name, labels);
     AppendNumber(out, sample.value);
     out += '\n';

@@ -1,5 +1,7 @@
 """The official clients work unchanged."""
 import json
+import sys
+from pathlib import Path
 
 import models
 import numpy as np
@@ -142,3 +144,101 @@ def test_request_id_comes_back(server):
     assert requests.post(url, json=body, headers={"x-request-id": "mine"}, timeout=5).headers["x-request-id"] == "mine"
     made = [requests.post(url, json=body, timeout=5).headers["x-request-id"] for _ in range(3)]
     assert len(set(made)) == 3 and all(len(m) >= 16 for m in made)
+
+
+DATATYPES = {"BOOL": np.array([True, False]), "UINT8": np.array([0, 255], np.uint8), "INT8": np.array([-128, 127], np.int8),
+             "UINT16": np.array([0, 65535], np.uint16), "INT16": np.array([-32768, 32767], np.int16),
+             "UINT32": np.array([0, 2**32 - 1], np.uint32), "INT32": np.array([-2**31, 2**31 - 1], np.int32),
+             "UINT64": np.array([0, 2**64 - 1], np.uint64), "INT64": np.array([-2**63, 2**63 - 1], np.int64),
+             "FP32": np.array([0.1, -np.inf], np.float32), "FP64": np.array([0.1, 1e300]),
+             "BYTES": np.array([b"a\0b", "Zürich".encode()], object)}
+
+
+@pytest.fixture
+def golden_server(start, tmp_path):
+    """The models of tests/golden/triton: identities of every data type, one with labels."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "golden" / "triton"))
+    import golden_models
+    golden_models.write(tmp_path)
+    return lambda **more: start(models=[{"name": name, "path": str(tmp_path / "leadsman" / name), "versions": {"all": True}}
+                                        for name in golden_models.MODELS], **more)
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_tritonclient_carries_every_datatype(golden_server, binary):
+    client = triton.InferenceServerClient(golden_server().url.removeprefix("http://"))
+    inputs, outputs = [], []
+    for datatype, values in DATATYPES.items():
+        if datatype == "BYTES" and not binary:
+            values = np.array(["a\0b", "Zürich"], object)
+        name = datatype.lower()
+        inputs.append(triton.InferInput(f"x_{name}", [2], datatype).set_data_from_numpy(values, binary_data=binary))
+        outputs.append(triton.InferRequestedOutput(f"y_{name}", binary_data=binary))
+    for coding in (None, "gzip", "deflate"):
+        result = client.infer("types", inputs, outputs=outputs, request_compression_algorithm=coding,
+                              response_compression_algorithm=coding)
+        for datatype, values in DATATYPES.items():
+            got = result.as_numpy(f"y_{datatype.lower()}")
+            if datatype == "BYTES":
+                got = [v if isinstance(v, bytes) else v.encode() for v in got]
+                assert got == list(values)
+            else:
+                assert got.dtype == values.dtype and np.array_equal(got, values), datatype
+
+
+def test_tritonclient_uses_tritons_extensions(golden_server):
+    server = golden_server(telemetry={"compat": ["triton"]})
+    client = triton.InferenceServerClient(server.url.removeprefix("http://"))
+    scores = np.array([[0.5, 0.25, 2], [3, 1, 2]], "f")
+    x = triton.InferInput("x", [2, 3], "FP32").set_data_from_numpy(scores)
+    result = client.infer("classes", [x], outputs=[triton.InferRequestedOutput("y", class_count=2)])
+    assert result.as_numpy("y").tolist() == [[b"2.000000:2:virginica", b"0.500000:0:setosa"],
+                                             [b"3.000000:0:setosa", b"2.000000:2:virginica"]]
+    [stats] = client.get_inference_statistics("classes", "2")["model_stats"]
+    assert (stats["inference_count"], stats["execution_count"]) == (2, 1)
+    assert stats["inference_stats"]["success"]["count"] == 1 and stats["inference_stats"]["success"]["ns"] > 0
+    assert [batch["batch_size"] for batch in stats["batch_stats"]] == [2]
+    assert {s["name"] for s in client.get_inference_statistics()["model_stats"]} >= {"classes", "types", "pair"}
+    config = client.get_model_config("classes")
+    assert config["max_batch_size"] == 8 and config["input"][0]["dims"] == [3]
+    assert config["input"][0]["data_type"] == "TYPE_FP32"
+    assert {(m["name"], m["version"]) for m in client.get_model_repository_index()} >= {("classes", "1"), ("classes", "2")}
+    with pytest.raises(InferenceServerException, match="explicit model load / unload is not allowed"):
+        client.load_model("classes")
+    metrics = server.get("/metrics").text
+    assert 'nv_inference_count{model="classes",version="2"} 2' in metrics
+    assert 'nv_inference_request_success{model="classes",version="2"} 1' in metrics
+
+
+def test_tritonclient_loads_and_unloads(golden_server):
+    server = golden_server(repository={"control": "explicit", "load_at_start": ["pair"]})
+    client = triton.InferenceServerClient(server.url.removeprefix("http://"))
+    assert client.is_model_ready("pair") and not client.is_model_ready("text")
+    client.load_model("text")
+    assert client.is_model_ready("text")
+    client.unload_model("text", unload_dependents=True)
+    assert not client.is_model_ready("text")
+    with pytest.raises(InferenceServerException, match="it is not configured"):
+        client.load_model("nowhere")
+
+
+KSERVE = """
+import asyncio, sys
+from kserve import InferenceRESTClient, RESTConfig, InferRequest, InferInput
+
+async def ask(url):
+    client = InferenceRESTClient(RESTConfig(protocol="v2"))
+    assert await client.is_server_ready(url) and await client.is_server_live(url)
+    assert await client.is_model_ready(url, "half_plus_two")
+    x = InferInput("x", [3], "FP32", data=[1.0, 2.0, 5.0])
+    answer = await client.infer(url, InferRequest("half_plus_two", [x]), model_name="half_plus_two")
+    print(list(answer.outputs[0].data))
+
+asyncio.run(ask(sys.argv[1]))
+"""
+
+
+def test_kserves_client(server, models_python, tmp_path):
+    script = tmp_path / "kserve_client.py"
+    script.write_text(KSERVE)
+    assert models_python(script, server.url).splitlines()[-1] == "[2.5, 3.0, 4.5]"

@@ -1,5 +1,7 @@
 #include "protocol/v2/config_json.h"
 
+#include <algorithm>
+
 #include "base/strings.h"
 
 namespace leadsman::v2 {
@@ -59,7 +61,14 @@ void AppendVersionPolicy(std::string& out, const VersionPolicy& policy) {
 }  // namespace
 
 void AppendModelConfig(std::string& out, const ServableVersion& version) {
-  constexpr bool kBatched = false;
+  // Only when every tensor has the dimension that would be left out.
+  const Signature& signature = version.model->signature();
+  auto has_batch = [](const TensorSpec& spec) {
+    return !spec.any_rank && spec.shape.rank() > 0 && spec.shape[0] < 0;
+  };
+  const bool batched = version.max_batch_size > 0 &&
+                       std::all_of(signature.inputs.begin(), signature.inputs.end(), has_batch) &&
+                       std::all_of(signature.outputs.begin(), signature.outputs.end(), has_batch);
   out += "{\"name\":";
   AppendJsonString(out, version.model_name);
   out += ",\"platform\":";
@@ -68,10 +77,10 @@ void AppendModelConfig(std::string& out, const ServableVersion& version) {
   AppendJsonString(out, version.backend_name);
   out += ",\"version_policy\":";
   AppendVersionPolicy(out, version.config->policy);
-  out += ",\"max_batch_size\":0,\"input\":";
-  AppendTensors(out, version.model->signature().inputs, kBatched, true);
+  out += StrCat(",\"max_batch_size\":", batched ? version.max_batch_size : 0, ",\"input\":");
+  AppendTensors(out, signature.inputs, batched, true);
   out += ",\"output\":";
-  AppendTensors(out, version.model->signature().outputs, kBatched, false);
+  AppendTensors(out, signature.outputs, batched, false);
   out += ",\"batch_input\":[],\"batch_output\":[],\"instance_group\":[{\"name\":";
   AppendJsonString(out, StrCat(version.model_name, "_0"));
   out +=

@@ -113,6 +113,12 @@ Status InferCodec::DecodeRaw(std::string_view body, const Signature& signature,
 }
 
 Status InferCodec::Decode(std::string_view body, PredictionCall& call) {
+  if (call.handle->sequences) {
+    return UnimplementedError(StrCat(
+        "model ", call.model_name,
+        ": its config.pbtxt asks for sequence_batching, which is not supported by this server: "
+        "nothing is kept from one request to the next"));
+  }
   return Decode(body, call.signature_called(), call);
 }
 
