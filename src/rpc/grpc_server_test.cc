@@ -137,6 +137,16 @@ TEST_F(GrpcServerTest, InfersFromRawContentsAndAnswersRaw) {
       "raw_output_contents: \"\\001\\000\\000\\000\\000\\000\\000\\000\"");
 }
 
+TEST_F(GrpcServerTest, AnswersClasses) {
+  EXPECT_EQ(
+      Infer(
+          R"(model_name: "iris" model_version: "1" outputs { name: "probabilities" parameters { key: "classification" value { int64_param: 2 } } }
+                     inputs { name: "x" datatype: "FP32" shape: [1, 4] contents { fp32_contents: [1, 2, 3, 4] } })"),
+      "model_name: \"iris\" model_version: \"1\" outputs { name: \"probabilities\" datatype: "
+      "\"BYTES\" shape: 1 shape: 2 "
+      "contents { bytes_contents: \"1.000000:0\" bytes_contents: \"0.000000:1\" } }");
+}
+
 TEST_F(GrpcServerTest, EveryTypeTravelsRawAndTyped) {
   const std::vector<std::tuple<std::string, std::string, std::string>> cases = {
       {"BOOL", "bool_contents: [true, false]", "\\001\\000"},

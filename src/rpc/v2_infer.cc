@@ -8,6 +8,7 @@
 #include "base/strings.h"
 #include "protocol/prediction_codec.h"
 #include "protocol/v2/binary_tensor.h"
+#include "protocol/v2/classification.h"
 #include "rpc/wire.h"
 
 namespace leadsman::rpc {
@@ -398,10 +399,6 @@ Status ModelInferCodec::ParseOutput(std::string_view bytes) {
 Status ModelInferCodec::FindOutputs(const Signature& signature) {
   for (size_t at = 0; at < outputs_.size(); ++at) {
     WantedOutput& wanted = outputs_[at];
-    if (wanted.classes > 0) {
-      return UnimplementedError(
-          "outputs[].parameters.classification is not supported by this server");
-    }
     const TensorSpec* spec = signature.FindOutput(wanted.name);
     if (spec == nullptr) {
       std::vector<std::string> names;
@@ -512,17 +509,47 @@ Status ModelInferCodec::Decode(const Signature& signature, PredictionCall& call)
   return CheckInputs(signature, call);
 }
 
+/// What is answered, in the order asked for. By name or by order: of a model whose signature and outputs disagree neither
+/// reads beyond the end.
+Status ModelInferCodec::ChooseOutputs(const PredictionCall& call) {
+  shown_.clear();
+  if (outputs_.empty()) {
+    shown_.assign(call.outputs.begin(), call.outputs.end());
+    return OkStatus();
+  }
+  if (classified_.size() < outputs_.size()) classified_.resize(outputs_.size());
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    const WantedOutput& wanted = outputs_[i];
+    if (wanted.index >= call.outputs.size())
+      return InternalError("the model gave fewer outputs than its signature says");
+    const TensorView& output = call.outputs[wanted.index];
+    if (wanted.classes == 0) {
+      shown_.push_back(output);
+      continue;
+    }
+    std::span<const std::string> labels;
+    bool batched = true;
+    if (call.handle) {
+      auto found = call.handle->class_labels.find(output.name);
+      if (found != call.handle->class_labels.end()) labels = found->second;
+      const Shape& shape = call.signature_called().outputs[wanted.index].shape;
+      batched = shape.rank() > 0 && shape[0] < 0;
+    }
+    RETURN_IF_ERROR(v2::Classify(output, batched, wanted.classes, labels, classified_[i]));
+    shown_.push_back(classified_[i].View());
+  }
+  return OkStatus();
+}
+
 Status ModelInferCodec::Encode(const PredictionCall& call, std::string& out) {
-  const size_t count = outputs_.empty() ? call.outputs.size() : outputs_.size();
+  RETURN_IF_ERROR(ChooseOutputs(call));
+  const size_t count = shown_.size();
   bool raw = raw_answer_;
   size_t total = 0;
   sizes_.clear();
   for (size_t i = 0; i < count; ++i) {
-    const size_t index = outputs_.empty() ? i : outputs_[i].index;
-    if (index >= call.outputs.size())
-      return InternalError("the model gave fewer outputs than its signature says");
-    raw = raw || ContentsField(call.outputs[index].type) == 0;
-    Result<uint64_t> size = v2::BinarySize(call.outputs[index]);
+    raw = raw || ContentsField(shown_[i].type) == 0;
+    Result<uint64_t> size = v2::BinarySize(shown_[i]);
     if (!size.ok()) return size.status();
     sizes_.push_back(*size);
     total += *size + 128;
@@ -544,7 +571,7 @@ Status ModelInferCodec::Encode(const PredictionCall& call, std::string& out) {
     });
   }
   for (size_t i = 0; i < count; ++i) {
-    const TensorView& output = call.outputs[outputs_.empty() ? i : outputs_[i].index];
+    const TensorView& output = shown_[i];
     writer.Message(5, [&](WireWriter& tensor) {
       tensor.Text(1, output.name);
       tensor.Bytes(2, DataTypeName(output.type));
@@ -560,7 +587,7 @@ Status ModelInferCodec::Encode(const PredictionCall& call, std::string& out) {
   for (size_t i = 0; i < count; ++i) {
     writer.Tag(6, WireReader::kBytes);
     writer.Varint(sizes_[i]);
-    v2::AppendBinary(out, call.outputs[outputs_.empty() ? i : outputs_[i].index]);
+    v2::AppendBinary(out, shown_[i]);
   }
   return OkStatus();
 }

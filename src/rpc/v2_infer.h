@@ -46,6 +46,7 @@ class ModelInferCodec {
   Status ParseParameter(std::string_view bytes);
   Status DecodeInput(const Signature& signature, PredictionCall& call, size_t at);
   Status FindOutputs(const Signature& signature);
+  Status ChooseOutputs(const PredictionCall& call);
 
   ModelSelector selector_;
   std::string_view version_, id_;
@@ -59,6 +60,8 @@ class ModelInferCodec {
   std::string id_copy_;
   bool raw_answer_ = false;
   std::vector<size_t> sizes_;
+  std::vector<TensorView> shown_;
+  std::vector<Tensor> classified_;
 };
 
 }  // namespace leadsman::rpc
