@@ -283,7 +283,7 @@ const schema::Struct<Config::Plain>& PlainSchema() {
 const schema::Struct<Config::Mlflow>& MlflowSchema() {
   using Mlflow = Config::Mlflow;
   static const auto table = [] {
-    schema::Struct<Mlflow> s("Mlflow", "POST /invocations, MLflow's scoring protocol.");
+    schema::Struct<Mlflow> s("MlflowProtocol", "POST /invocations, MLflow's scoring protocol.");
     s.Field("model", &Mlflow::model, schema::Text(),
             "The model that answers; empty = the only one there is.");
     s.Field(

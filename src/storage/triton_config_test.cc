@@ -36,7 +36,15 @@ output [
   { name: "z" data_type: TYPE_FP32 dims: [ 2 ] }
 ]
 dynamic_batching { preferred_batch_size: [ 4, 8 ] max_queue_delay_microseconds: 100 }
-sequence_batching { max_sequence_idle_microseconds: 5 }
+instance_group [ { count: 1 kind: KIND_CPU gpus: [ 0 ] rate_limiter { resources [ { name: "r" count: 2 } ] } } ]
+sequence_batching {
+  max_sequence_idle_microseconds: 5
+  control_input [ { name: "START" control [ { kind: CONTROL_SEQUENCE_START fp32_false_true: [ 0, 1 ] } ] } ]
+  state [ { input_name: "s" dims: [ 1 ] initial_state: { name: "i" } } ]
+}
+optimization { execution_accelerators { cpu_execution_accelerator : [ { name : "openvino" } ] } }
+version_policy: { specific: { versions: [ 1, 2 ] } }
+model_warmup [ { name: "w" batch_size: 1 inputs { key: "x" value: { data_type: TYPE_FP32 dims: [ 3 ] zero_data: true } } } ]
 parameters { key: "a" value { string_value: "b" } }
 )");
   Write("labels.txt", "cat\r\ndog\n\nfish\n\n");

@@ -47,7 +47,7 @@ def test_mlflows_own_client(start, repository, trained, models_python, name):
     server = serve(start, repository, trained, name)
     more = ["--array"] if name == "stacked" else []
     answers = json.loads(models_python(PEER, "client", port(server), *more).splitlines()[-1])
-    assert answers == {key: [0, 1, 2] for key in ("frame", "columns", "params", *(["array"] if more else []))}
+    assert answers == {key: [0, 1, 2] for key in ("frame", "params", *(["array"] if more else []))}
 
 
 def test_another_output_or_all(start, repository, trained):

@@ -113,11 +113,13 @@ def client(port):
     rows = x.iloc[[0, 60, 120]]
     server = ScoringServerClient("127.0.0.1", port)
     server.wait_server_ready(timeout=60)
-    answers = {"frame": server.invoke(rows).get_predictions().iloc[:, 0].tolist(),
-               "columns": server.invoke({name: rows[name].to_numpy() for name in NAMES}).predictions,
-               "params": server.invoke(rows, params={"temperature": 1}).predictions}
+
+    def ask_for(data, **more):
+        return server.invoke(data, **more).get_predictions().iloc[:, 0].tolist()
+
+    answers = {"frame": ask_for(rows), "params": ask_for(rows, params={"temperature": 1})}
     if "--array" in sys.argv:
-        answers["array"] = server.invoke(rows.to_numpy()).predictions
+        answers["array"] = ask_for(rows.to_numpy())
     server.get_version()
     print(json.dumps(answers))
 
