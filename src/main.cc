@@ -9,10 +9,21 @@
 #include <cstdlib>
 #include <iostream>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "app/config.h"
 #include "app/server.h"
+#include "app/tfserving/command_line.h"
+#include "app/triton/config_pbtxt.h"
 #include "app/version.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/strings.h"
+#include "storage/detect.h"
+#include "storage/file_source.h"
+#include "storage/manifest.h"
 
 namespace leadsman {
 namespace {
@@ -38,19 +49,32 @@ ConfigOverrides OverridesOf(const cli::ServeFlags& flags) {
   return overrides;
 }
 
-/// The file, then the flags over it; once at the start and again at every reload.
-Result<Config> LoadConfig(const cli::ServeFlags& flags) {
+/// The file, the flags over it, then what stands in the models' folders; once at the start and again at every reload.
+Result<Config> LoadConfig(const cli::ServeFlags& flags, std::vector<std::string>& warnings) {
   Config config = ConfigSchema().initial();
   if (!flags.config.empty()) {
     ASSIGN_OR_RETURN(config, LoadConfigFile(flags.config));
   }
   RETURN_IF_ERROR(ApplyOverrides(OverridesOf(flags), config));
   RETURN_IF_ERROR(CheckHasModels(config));
+  RETURN_IF_ERROR(triton::ApplyConfigPbtxt(config, warnings));
   return config;
 }
 
+std::string Getenv(const std::string& name) {
+  const char* value = std::getenv(name.c_str());
+  return value ? value : "";
+}
+
+/// What was asked for and does nothing here: one line each, once, at the start.
+void Warn(const Config& config, const std::vector<std::string>& warnings) {
+  ConfigureLog(config.log.level, config.log.format == Config::LogFormat::kJson);
+  for (const std::string& warning : warnings) LOG_WARN("without effect", {"what", warning});
+}
+
 int Serve(const cli::ServeFlags& flags) {
-  Result<Config> config = LoadConfig(flags);
+  std::vector<std::string> warnings;
+  Result<Config> config = LoadConfig(flags, warnings);
   if (!config.ok()) {
     std::cerr << config.status().message() << '\n';
     return cli::kUsage;
@@ -59,8 +83,92 @@ int Serve(const cli::ServeFlags& flags) {
     std::cout << "configuration ok\n";
     return cli::kOk;
   }
+  Warn(*config, warnings);
   return RunServer(
-      std::move(*config), [flags] { return LoadConfig(flags); }, flags.config);
+      std::move(*config),
+      [flags] {
+        std::vector<std::string> told;
+        return LoadConfig(flags, told);
+      },
+      flags.config);
+}
+
+/// The flags and files of tensorflow_model_server, once at the start and again at every reload.
+int ServeAsTensorFlow(std::vector<std::string> args, bool entrypoint) {
+  if (entrypoint) args = tfserving::EntrypointArguments(args, Getenv);
+  Result<tfserving::CommandLine> command = tfserving::ParseCommandLine(args);
+  if (!command.ok()) {
+    std::cerr << command.status().message() << '\n';
+    return cli::kUsage;
+  }
+  if (command->help) {
+    std::cout << tfserving::HelpText();
+    return cli::kOk;
+  }
+  if (command->version) {
+    std::cout << "Leadsman " << kLeadsmanVersion << ", in the place of TensorFlow ModelServer\n";
+    return cli::kOk;
+  }
+  std::vector<std::string> warnings;
+  Result<Config> config = tfserving::ConfigFrom(*command, warnings);
+  if (!config.ok()) {
+    std::cerr << config.status().message() << '\n';
+    return cli::kUsage;
+  }
+  if (command->check_config) {
+    for (const std::string& warning : warnings) std::cout << "warning: " << warning << '\n';
+    std::cout << "configuration ok\n";
+    return cli::kOk;
+  }
+  Warn(*config, warnings);
+  return RunServer(
+      std::move(*config),
+      [command = *command] {
+        std::vector<std::string> ignored;
+        return tfserving::ConfigFrom(command, ignored);
+      },
+      tfserving::WatchedFileOf(*command), tfserving::ReloadOptionsOf(*command));
+}
+
+/// `leadsman models inspect`: what would be served of a model's folder, or of one version's.
+Result<std::string> Inspect(const std::string& folder) {
+  FileSource source(folder, {.settle_time = Duration::zero()});
+  ASSIGN_OR_RETURN(std::vector<VersionFolder> versions,
+                   source.List(SystemClock().SteadyNow(), StoreCall{}));
+  if (versions.empty()) {
+    // Not a model's folder: says what was looked for in it.
+    ASSIGN_OR_RETURN(Manifest found, DetectModel(folder, ""));
+    return StrCat(found.format, "  ", found.reason, "\n");
+  }
+  std::string out;
+  for (const VersionFolder& version : versions) {
+    out += StrCat("version ", version.version, "  ", version.directory, "\n");
+    Result<std::string> manifest =
+        ReadFile(JoinPath(version.directory, kManifestFileName), kMaxManifestBytes);
+    Result<Manifest> found =
+        manifest.ok() ? ParseManifest(*manifest) : DetectModel(version.directory, "");
+    if (!found.ok()) {
+      out += StrCat("  not served: ", found.status().message(), "\n");
+      continue;
+    }
+    out += StrCat("  format  ", found->format, "\n  why     ",
+                  manifest.ok() ? StrCat(kManifestFileName, " says so") : found->reason, "\n");
+    for (const Manifest::Alternative& other : found->alternatives)
+      out +=
+          StrCat("  or      ", other.format, ", ", other.model_file, ", where Python is missing\n");
+    for (const TensorSpec& spec : found->signature.inputs)
+      out += StrCat("  input   ", spec.name, " ", DataTypeName(spec.type), spec.shape.ToString(),
+                    "\n");
+    for (const TensorSpec& spec : found->signature.outputs)
+      out += StrCat("  output  ", spec.name, " ", DataTypeName(spec.type), spec.shape.ToString(),
+                    "\n");
+  }
+  Config::Model model;
+  model.model.path = folder;
+  std::vector<std::string> warnings;
+  RETURN_IF_ERROR(triton::ApplyConfigPbtxt(model, warnings));
+  for (const std::string& warning : warnings) out += StrCat("  ", warning, "\n");
+  return out;
 }
 
 int TerminalColumns() {
@@ -76,6 +184,8 @@ int Run(int argc, char** argv) {
   cli::AppHooks hooks;
   hooks.version = kLeadsmanVersion;
   hooks.serve = Serve;
+  hooks.tensorflow_model_server = ServeAsTensorFlow;
+  hooks.is_tensorflow_flag = tfserving::IsTensorFlowServingFlag;
   hooks.check_config = [](const std::string& file) {
     Result<Config> config = LoadConfigFile(file);
     return config.ok() ? Annotate(CheckHasModels(*config), file) : config.status();
@@ -84,13 +194,11 @@ int Run(int argc, char** argv) {
     return json_schema ? ConfigJsonSchema() : ConfigReferencePage();
   };
   hooks.metrics_reference = MetricsReferencePage;
+  hooks.inspect = Inspect;
   cli::Environment environment{.out = std::cout, .err = std::cerr, .in = std::cin};
   environment.terminal = isatty(STDOUT_FILENO) != 0;
   environment.columns = TerminalColumns();
-  environment.getenv = [](const std::string& name) {
-    const char* value = std::getenv(name.c_str());
-    return std::string(value ? value : "");
-  };
+  environment.getenv = Getenv;
   environment.make_client = [](std::shared_ptr<const net::TlsClient> tls) {
     return net::MakeHttpClient(std::move(tls));
   };

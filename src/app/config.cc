@@ -34,6 +34,16 @@ std::string CheckFieldName(const std::string& name) {
   return name.empty() ? "must not be empty" : "";
 }
 
+std::string CheckMetricsPath(const std::string& path) {
+  if (path.empty()) return "";
+  if (!path.starts_with('/') || path == "/")
+    return "must begin with / and name a path, as /monitoring/prometheus/metrics";
+  for (std::string_view taken : {"/v1/", "/v2/", "/predict", "/invocations"}) {
+    if (path.starts_with(taken)) return StrCat("must not be below ", taken, ", where models are");
+  }
+  return "";
+}
+
 const schema::Struct<Config::Limits>& LimitsSchema() {
   using Limits = Config::Limits;
   static const auto table = [] {
@@ -95,6 +105,8 @@ const schema::Struct<Config::Server>& ServerSchema() {
             "Where to listen.");
     s.Field("port", &Server::port, schema::Integer<uint16_t>(0, 65535),
             "0 = any free one, told in the log.");
+    s.Field("http", &Server::http, schema::Boolean(),
+            "false: no REST at all, gRPC alone; port is not listened on then.");
     s.Field("grpc", &Server::grpc, schema::Boolean(),
             "Whether gRPC is served as well: Open Inference Protocol (V2), TensorFlow Serving, "
             "health, reflection.");
@@ -114,7 +126,16 @@ const schema::Struct<Config::Server>& ServerSchema() {
             "load balancers notice.");
     s.Field("drain_timeout", &Server::drain_timeout, schema::Time<milliseconds>(0ms, 24h),
             "After drain_delay: how long running requests may take.");
+    s.Field("cors", &Server::cors, schema::Boolean(),
+            "Pages of other sites may call TensorFlow Serving's REST API from a browser.");
+    s.Field("metrics_path", &Server::metrics_path, schema::TextWith("", CheckMetricsPath),
+            "Where Prometheus may read on this port, too, as TensorFlow Serving's "
+            "/monitoring/prometheus/metrics; empty = on the admin port alone.");
     s.Nested("limits", &Server::limits, LimitsSchema(), "What one client may ask.");
+    s.Check([](const Server& server, schema::Problems& problems) {
+      if (!server.http && !server.grpc && problems.IsSound("http") && problems.IsSound("grpc"))
+        problems.Add("http", "http and grpc are both off: nothing would be served");
+    });
     s.Nested("tls", &Server::tls, TlsSchema(), "Encryption, of HTTP and gRPC alike.");
     return s;
   }();

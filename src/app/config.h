@@ -35,6 +35,7 @@ struct Config {
   };
   struct Server {
     std::string address = "0.0.0.0";
+    bool http = true;
     uint16_t port = 8501;
     bool grpc = true;
     uint16_t grpc_port = 8500;
@@ -44,6 +45,8 @@ struct Config {
     std::chrono::milliseconds request_timeout{60'000};
     std::chrono::milliseconds drain_delay{0};  ///< at SIGTERM: not ready, and still accepting
     std::chrono::milliseconds drain_timeout{30'000};  ///< after that
+    bool cors = false;
+    std::string metrics_path;  ///< on the serving port, too; empty: on the admin port alone
     Limits limits;
     net::TlsServerOptions tls;  ///< of HTTP and gRPC alike
   };

@@ -21,6 +21,7 @@
 #include "app/drain.h"
 #include "app/health.h"
 #include "app/http_access.h"
+#include "app/label_moves.h"
 #include "app/monitor_source.h"
 #include "app/reloader.h"
 #include "app/version.h"
@@ -148,8 +149,10 @@ class DataDirLock {
 /// All rooms of one server. Members stand in the order in which they are built; each may refer to those before it.
 class Server {
  public:
-  static Result<std::unique_ptr<Server>> Create(Config config, Reloader::Load load) {
+  static Result<std::unique_ptr<Server>> Create(Config config, Reloader::Load load,
+                                                bool new_labels_may_wait = true) {
     std::unique_ptr<Server> server(new Server(std::move(config), std::move(load)));
+    server->new_labels_may_wait_ = new_labels_may_wait;
     RETURN_IF_ERROR(server->Build());
     return server;
   }
@@ -167,6 +170,11 @@ class Server {
   Status Apply(Config next, std::vector<std::string>& needs_restart) {
     MutexLock one(apply_mutex_);
     CheckFiles();
+    std::map<std::string, ModelStatus> now_there;
+    for (ModelStatus& model : lifecycle_->GetStatus())
+      now_there.emplace(model.name, std::move(model));
+    RETURN_IF_ERROR(
+        CheckLabelMoves(ModelsOf(config_), ModelsOf(next), now_there, new_labels_may_wait_));
     RETURN_IF_ERROR(control_->Apply(ModelsOf(next)));
     ReloadedConfig reloaded =
         MergeReloaded(config_, std::move(next), monitor_ != nullptr, rollouts_ != nullptr);
@@ -467,6 +475,9 @@ class Server {
     frontend.plain.model = config_.plain.model;
     frontend.plain.input_field = config_.plain.input_field;
     frontend.plain.prediction_field = config_.plain.output_field;
+    frontend.cors = config_.server.cors;
+    frontend.metrics_path = config_.server.metrics_path;
+    frontend.metrics = [this](net::HttpExchange& exchange) { HandleMetrics(registry_, exchange); };
     frontend_ = std::make_unique<HttpFrontend>(*predictor_, std::move(frontend));
 
     AdminApi::Deps console{clock_,           *lifecycle_,    registry_,
@@ -502,6 +513,29 @@ class Server {
       return Annotate(admin_server.status(), "admin port (admin.port, --admin-port)");
     admin_server_ = std::move(admin_server).value();
 
+    RETURN_IF_ERROR(ListenHttp());
+    RETURN_IF_ERROR(ListenGrpc());
+
+    std::vector<HttpServerStatsSource> servers = {
+        {"admin", [this] { return admin_server_->stats(); }}};
+    if (data_server_) servers.push_back({"serving", [this] { return data_server_->stats(); }});
+    if (grpc_server_) servers.push_back({"grpc", [this] { return grpc_server_->stats(); }});
+    for (auto& registration : AddHttpServerMetrics(std::move(servers), registry_)) {
+      registrations_.push_back(std::move(registration));
+    }
+    file_check_ = std::make_unique<Periodic>("file-check", kFileCheck, [this] { CheckFiles(); });
+    LOG_INFO("serving", {"address", config_.server.address},
+             {"port", data_server_ ? data_server_->port() : 0},
+             {"admin_address", config_.admin.address}, {"admin_port", admin_server_->port()},
+             {"grpc_port", grpc_server_ ? grpc_server_->port() : 0},
+             {"tls", config_.server.tls.enabled()},
+             {"io_threads", OrCores(config_.server.io_threads)}, {"models", config_.models.size()},
+             {"version", kLeadsmanVersion});
+    return OkStatus();
+  }
+
+  Status ListenHttp() {
+    if (!config_.server.http) return OkStatus();
     net::HttpServerOptions data;
     data.name = "serving";
     data.address = config_.server.address;
@@ -519,22 +553,6 @@ class Server {
     if (!data_server.ok())
       return Annotate(data_server.status(), "serving port (server.port, --port)");
     data_server_ = std::move(data_server).value();
-
-    RETURN_IF_ERROR(ListenGrpc());
-
-    std::vector<HttpServerStatsSource> servers = {
-        {"serving", [this] { return data_server_->stats(); }},
-        {"admin", [this] { return admin_server_->stats(); }}};
-    if (grpc_server_) servers.push_back({"grpc", [this] { return grpc_server_->stats(); }});
-    for (auto& registration : AddHttpServerMetrics(std::move(servers), registry_)) {
-      registrations_.push_back(std::move(registration));
-    }
-    file_check_ = std::make_unique<Periodic>("file-check", kFileCheck, [this] { CheckFiles(); });
-    LOG_INFO("serving", {"address", config_.server.address}, {"port", data_server_->port()},
-             {"admin_address", config_.admin.address}, {"admin_port", admin_server_->port()},
-             {"grpc_port", grpc_server_ ? grpc_server_->port() : 0},
-             {"tls", config_.server.tls.enabled()}, {"io_threads", data.io_threads},
-             {"models", config_.models.size()}, {"version", kLeadsmanVersion});
     return OkStatus();
   }
 
@@ -570,7 +588,9 @@ class Server {
     options.http2.write_timeout = config_.server.limits.write_timeout;
     options.http2.certificates = server_certificates_;
     options.http2.http1_hint =
-        StrCat("this port speaks gRPC (HTTP/2) only; REST is at port ", data_server_->port());
+        data_server_
+            ? StrCat("this port speaks gRPC (HTTP/2) only; REST is at port ", data_server_->port())
+            : "this port speaks gRPC (HTTP/2) only; REST is off (--rest_api_port)";
     auto server = rpc::GrpcServer::Start(*predictor_, std::move(options));
     if (!server.ok())
       return Annotate(server.status(),
@@ -615,14 +635,14 @@ class Server {
   std::unique_ptr<Periodic> file_check_;
   std::vector<Registry::Registration> registrations_;  ///< read the rooms above: first to go
   Reloader reloader_;
+  bool new_labels_may_wait_ = true;  ///< set before Build
 };
 
 }  // namespace
 
 namespace {
 
-/// How often a watched configuration file is looked at, and how often a drain is asked whether it is over.
-constexpr std::chrono::milliseconds kWatchEvery = 1s;
+/// How often a drain is asked whether it is over.
 constexpr std::chrono::milliseconds kAskEvery = 20ms;
 
 /// One of `signals`, or 0 after `wait`.
@@ -637,14 +657,14 @@ int AwaitSignal(const sigset_t& signals, std::chrono::nanoseconds wait) {
 
 /// Serves until a signal ends it, and drains. True when the signal came again: the end is not waited for long then.
 bool ServeUntilDrained(Server& server, const sigset_t& signals, DrainMachine::Options options,
-                       const std::string& watched) {
+                       const std::string& watched, std::chrono::milliseconds look_every) {
   DrainMachine drain(options);
   std::optional<ConfigWatcher> watcher;
   if (!watched.empty()) watcher.emplace(watched);
   Clock& clock = SystemClock();
   while (drain.phase() != DrainMachine::Phase::kDone) {
     Duration wait = 1h;
-    if (drain.phase() == DrainMachine::Phase::kServing && watcher) wait = kWatchEvery;
+    if (drain.phase() == DrainMachine::Phase::kServing && watcher) wait = look_every;
     if (auto next = drain.NextTick()) wait = *next - clock.SteadyNow();
     if (drain.phase() == DrainMachine::Phase::kDraining) wait = kAskEvery;
     const int signal = AwaitSignal(signals, wait);
@@ -680,8 +700,8 @@ bool ServeUntilDrained(Server& server, const sigset_t& signals, DrainMachine::Op
 
 }  // namespace
 
-int RunServer(Config config, std::function<Result<Config>()> reload,
-              const std::string& config_path) {
+int RunServer(Config config, std::function<Result<Config>()> reload, const std::string& config_path,
+              ReloadOptions options) {
   sigset_t signals;
   sigemptyset(&signals);
   for (int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
@@ -691,13 +711,13 @@ int RunServer(Config config, std::function<Result<Config>()> reload,
   ConfigureLog(config.log.level, config.log.format == Config::LogFormat::kJson);
   const DrainMachine::Options drain{.delay = config.server.drain_delay,
                                     .timeout = config.server.drain_timeout};
-  auto server = Server::Create(std::move(config), std::move(reload));
+  auto server = Server::Create(std::move(config), std::move(reload), options.new_labels_may_wait);
   if (!server.ok()) {
     LOG_ERROR("cannot start", {"reason", std::string(server.status().message())});
     return 1;
   }
-  const bool hastened =
-      ServeUntilDrained(**server, signals, drain, (*server)->watches_config() ? config_path : "");
+  const bool hastened = ServeUntilDrained(
+      **server, signals, drain, (*server)->watches_config() ? config_path : "", options.look_every);
   (*server)->Stop(hastened ? 1s : kLastWait);
   LOG_INFO("stopped");
   return 0;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <string>
 
@@ -8,14 +9,20 @@
 
 namespace leadsman {
 
+/// How a running server follows its configuration.
+struct ReloadOptions {
+  std::chrono::milliseconds look_every{1000};  ///< at the watched file
+  bool new_labels_may_wait = true;             ///< as of CheckLabelMoves
+};
+
 /// What `leadsman serve` does: wires the rooms bottom-up, serves until SIGTERM or SIGINT, drains (app/drain.h), and
 /// returns the exit code (0 after an orderly stop, 1 when it could not start; the reason is on stderr). SIGHUP, the
 /// admin API, and with config_reload `auto` a change of the file `config_path`, call `reload` and apply models and
 /// rollout plans; a reload that fails changes nothing.
 ///
 /// Call once per process, from the main thread, before any other thread exists: it blocks the signals it waits for.
-int RunServer(Config config, std::function<Result<Config>()> reload,
-              const std::string& config_path);
+int RunServer(Config config, std::function<Result<Config>()> reload, const std::string& config_path,
+              ReloadOptions options = {});
 
 /// The page docs/reference/metrics.md, from the descriptions that the rooms register.
 std::string MetricsReferencePage();

@@ -19,6 +19,7 @@ namespace pb = google::protobuf;
 constexpr size_t kMaxFileBytes = 1 << 20;
 constexpr int kMaxDepth = 32;
 constexpr size_t kMaxProblems = 100;
+constexpr std::string_view kNoField = " has no field named ";
 
 /// The text between the first pair of quotes after `at`, and where it ends.
 std::optional<std::string> Quoted(const std::string& text, size_t& at) {
@@ -33,7 +34,6 @@ std::optional<std::string> Quoted(const std::string& text, size_t& at) {
 /// protobuf names its message types, which nobody who writes the file has ever seen: says the same
 /// in the words of the file.
 std::string InWordsOfTheFile(const std::string& message, const pb::DescriptorPool& pool) {
-  constexpr std::string_view kNoField = " has no field named ";
   if (message.find(kNoField) == std::string::npos) return message;
   size_t at = 0;
   std::optional<std::string> type = Quoted(message, at);
@@ -50,17 +50,28 @@ std::string InWordsOfTheFile(const std::string& message, const pb::DescriptorPoo
 
 class Collector final : public pb::io::ErrorCollector {
  public:
-  Collector(std::vector<ConfigProblem>& problems, const pb::DescriptorPool& pool)
-      : problems_(problems), pool_(pool) {}
+  Collector(std::vector<ConfigProblem>& problems, const pb::DescriptorPool& pool,
+            const std::string& passed_over)
+      : problems_(problems), pool_(pool), passed_over_(passed_over) {}
   void AddError(int line, pb::io::ColumnNumber column, const std::string& message) override {
     if (problems_.size() >= kMaxProblems) return;
     // protobuf counts from 0, and has -1 for the end of the text.
     problems_.push_back({"", line + 1, column + 1, InWordsOfTheFile(message, pool_)});
   }
 
+  /// The parser goes on after unknown fields, so that those of a block nobody reads can be let go.
+  void AddWarning(int line, pb::io::ColumnNumber column, const std::string& message) override {
+    size_t at = 0;
+    std::optional<std::string> type = Quoted(message, at);
+    bool unknown = message.find(kNoField) != std::string::npos;
+    if (unknown && type && !passed_over_.empty() && *type == passed_over_) return;
+    if (unknown) AddError(line, column, message);
+  }
+
  private:
   std::vector<ConfigProblem>& problems_;
   const pb::DescriptorPool& pool_;
+  const std::string& passed_over_;
 };
 
 }  // namespace
@@ -83,11 +94,12 @@ Status TextProto::Parse(std::string_view name, std::string_view text, pb::Messag
   problems_.clear();
   locations_ = std::make_unique<Locations>();
   locations_->root = message.GetDescriptor();
-  Collector collector(problems_, *message.GetDescriptor()->file()->pool());
+  Collector collector(problems_, *message.GetDescriptor()->file()->pool(), passed_over_);
   pb::TextFormat::Parser parser;
   parser.RecordErrorsTo(&collector);
   parser.WriteLocationsTo(&locations_->tree);
   parser.SetRecursionLimit(kMaxDepth);
+  parser.AllowUnknownField(true);
   bool parsed = parser.ParseFromString(std::string(text), &message);
   if (!parsed && problems_.empty())
     problems_.push_back({"", 0, 0, "is not in protobuf's text format"});

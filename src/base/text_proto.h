@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/config_node.h"
@@ -31,6 +32,10 @@ class TextProto {
   TextProto(const TextProto&) = delete;
   TextProto& operator=(const TextProto&) = delete;
 
+  /// What stands in messages of this type ("leadsman.triton.file.NotRead") is not read, for blocks of
+  /// which only the presence counts. To be called before anything is parsed.
+  void PassOver(std::string type) { passed_over_ = std::move(type); }
+
   /// Reads the file and parses it. Errors as of ReadFile, or INVALID_ARGUMENT with every problem on
   /// a line of its own, "file:line:column: …". Unknown fields are problems. Blocks for the file.
   Status Load(const std::string& path, google::protobuf::Message& message);
@@ -47,6 +52,7 @@ class TextProto {
  private:
   struct Locations;
   std::string name_;
+  std::string passed_over_;
   std::vector<ConfigProblem> problems_;
   std::unique_ptr<Locations> locations_;
 };

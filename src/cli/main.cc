@@ -1,6 +1,8 @@
 #include "cli/main.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <optional>
 #include <ostream>
 #include <sstream>
 
@@ -40,6 +42,9 @@ constexpr const char* kServeFooter =
     "  curl http://127.0.0.1:8501/v2/models/digits/infer -d '{\"inputs\": [{\n"
     "    \"name\": \"x\", \"datatype\": \"FP32\", \"shape\": [1, 64], \"data\": […]}]}'\n"
     "  leadsman status\n"
+    "\n"
+    "With flags of tensorflow_model_server (--model_name, --rest_api_port, …) the whole\n"
+    "line is read as of that program: leadsman tensorflow_model_server --help\n"
     "\n"
     "Flags win over the file. SIGTERM finishes the running requests first; a second\n"
     "one ends at once.";
@@ -103,6 +108,8 @@ class CommandLine {
   }
 
   int Run(int argc, const char* const* argv) {
+    std::vector<std::string> words(argv, argv + std::max(argc, 0));
+    if (std::optional<int> code = RunAsTensorFlow(words)) return *code;
     if (!KnowsCommand({argv + 1, argv + std::max(argc, 1)})) return kUsage;
     try {
       app_.parse(argc, argv);
@@ -118,6 +125,26 @@ class CommandLine {
   }
 
  private:
+  /// `tensorflow_model_server …`, by the program's name, as a command, or by its flags behind
+  /// `serve`: its command line is another one ("--port" is gRPC's), and read elsewhere.
+  std::optional<int> RunAsTensorFlow(const std::vector<std::string>& words) {
+    if (!hooks_.tensorflow_model_server || words.empty()) return std::nullopt;
+    std::string program = words[0].substr(words[0].rfind('/') + 1);
+    bool entrypoint = program == "tf_serving_entrypoint.sh";
+    size_t first = 1;
+    if (program != "tensorflow_model_server" && !entrypoint) {
+      if (words.size() < 2) return std::nullopt;
+      bool flags = words[1] == "serve" &&
+                   std::any_of(words.begin() + 2, words.end(), [&](const std::string& word) {
+                     return hooks_.is_tensorflow_flag(word);
+                   });
+      if (words[1] != "tensorflow_model_server" && !flags) return std::nullopt;
+      first = 2;
+    }
+    return hooks_.tensorflow_model_server(
+        {words.begin() + static_cast<std::ptrdiff_t>(first), words.end()}, entrypoint);
+  }
+
   /// False when a command is wanted where another word stands, which CLI11 would not name.
   bool KnowsCommand(const std::vector<std::string>& words) {
     const CLI::App* app = &app_;
@@ -208,6 +235,11 @@ class CommandLine {
         return hooks_.serve(serve_);
       };
     });
+    if (hooks_.tensorflow_model_server) {
+      // Caught before anything is parsed; here for the list of commands.
+      app_.add_subcommand("tensorflow_model_server",
+                          "Serve with the command line of TensorFlow Serving");
+    }
     CLI::App* version = app_.add_subcommand("version", "Print the version");
     version->callback([this] {
       action_ = [this] {
@@ -223,6 +255,19 @@ class CommandLine {
     CLI::App* models = app_.add_subcommand("models", "Models and their versions");
     models->add_option("NAME", name_, "Only this model");
     Client(models, [this](ClientContext& c) { return ShowModels(c, name_); });
+    if (hooks_.inspect) {
+      CLI::App* inspect =
+          models->add_subcommand("inspect", "What would be served of a folder, without a server");
+      inspect->add_option("DIR", file_, "A model's folder, or one version's")->required();
+      inspect->callback([this] {
+        action_ = [this]() -> int {
+          Result<std::string> text = hooks_.inspect(file_);
+          (text.ok() ? env_.out : env_.err)
+              << (text.ok() ? *text : StrCat("leadsman: ", text.status().message(), "\n"));
+          return text.ok() ? kOk : kFailed;
+        };
+      });
+    }
     CLI::App* label = models->add_subcommand("label", "Point a label at a ready version");
     label->add_option("MODEL", label_model_, "The model")->required();
     label->add_option("LABEL", label_name_, "The label, as stable")->required();

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/status.h"
@@ -41,10 +42,18 @@ struct AppHooks {
   std::string version;
   /// Runs the server; returns the exit code. With `check_config` it must not start anything.
   std::function<int(const ServeFlags&)> serve;
+  /// The same with the command line of tensorflow_model_server (without the program's name); empty:
+  /// that is not known. `entrypoint`: as the entry point of TensorFlow Serving's image, which gets
+  /// the model from its environment.
+  std::function<int(const std::vector<std::string>& args, bool entrypoint)> tensorflow_model_server;
+  /// Whether a word is a flag of that program that `serve` itself does not have.
+  std::function<bool(std::string_view word)> is_tensorflow_flag;
   /// Reads and checks a configuration file; the message has one problem a line.
   std::function<Status(const std::string& file)> check_config;
   std::function<std::string(bool json_schema)> config_reference;
   std::function<std::string()> metrics_reference;
+  /// What would be served of a folder, as text, without serving it; empty: not known.
+  std::function<Result<std::string>(const std::string& folder)> inspect;
 };
 
 /// The world around the commands; tests pass their own.

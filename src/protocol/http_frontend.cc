@@ -43,6 +43,10 @@ v2::V2Frontend::Options HttpFrontend::V2Options() {
 
 void HttpFrontend::Handle(net::HttpExchange& exchange) {
   std::string_view path = exchange.request().path;
+  if (!options_.metrics_path.empty() && path == options_.metrics_path) {
+    if (RequireMethod(exchange, "GET")) options_.metrics(exchange);
+    return;
+  }
   if (path.starts_with("/v2") && (path.size() == 3 || path[3] == '/')) return v2_.Handle(exchange);
   if (path.size() >= 4 && EqualsIgnoreCase(path.substr(0, 4), "/v1/"))
     return HandleTfServing(exchange);
@@ -63,6 +67,16 @@ void HttpFrontend::Handle(net::HttpExchange& exchange) {
 
 void HttpFrontend::HandleTfServing(net::HttpExchange& exchange) {
   const net::HttpRequest& request = exchange.request();
+  if (options_.cors) {
+    exchange.response().headers += tfserving::kCorsHeaders;
+    if (request.method == "OPTIONS") {
+      std::string_view origin = request.Header("origin");
+      if (origin.starts_with("http://") || origin.starts_with("https://")) return;
+      return TfServingError(exchange,
+                            InvalidArgumentError("OPTIONS asks for an Origin that begins with "
+                                                 "http:// or https://"));
+    }
+  }
   Result<tfserving::Path> path = tfserving::ParsePath(request.method, request.path);
   if (!path.ok()) return TfServingError(exchange, path.status());
   std::string storage[2];
@@ -79,8 +93,9 @@ void HttpFrontend::HandleTfServing(net::HttpExchange& exchange) {
     Method method = path->verb == "classify"  ? Method::kClassify
                     : path->verb == "regress" ? Method::kRegress
                                               : Method::kPredict;
-    exchange.ConnectionState<PredictionSession>().Start(
-        exchange, predictor_, Protocol::kTfServingRest, selector, options_.plain, method);
+    exchange.ConnectionState<PredictionSession>().Start(exchange, predictor_,
+                                                        Protocol::kTfServingRest, selector,
+                                                        options_.plain, method, options_.cors);
     return;
   }
   std::string& body = exchange.response().body;

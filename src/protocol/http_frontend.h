@@ -31,6 +31,11 @@ class HttpFrontend {
     std::string server_version = "0.1.0";
     /// For loading and unloading models by request (V2); may be null.
     ModelControl* control = nullptr;
+    /// Pages of other sites may call TensorFlow Serving's API.
+    bool cors = false;
+    /// Where `metrics` answers, beside the protocols; empty: nowhere.
+    std::string metrics_path;
+    std::function<void(net::HttpExchange&)> metrics;
   };
   /// `predictor` must outlive it, and it must outlive the requests in flight.
   HttpFrontend(Predictor& predictor, Options options);

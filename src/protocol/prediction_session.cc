@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "base/strings.h"
+#include "protocol/tfserving/paths.h"
 
 namespace leadsman {
 namespace {
@@ -87,7 +88,8 @@ void PredictionSession::TakeRequestId(std::string_view from_client) {
 
 void PredictionSession::Start(net::HttpExchange& exchange, Predictor& predictor, Protocol protocol,
                               const ModelSelector& selector,
-                              const plain::PlainOptions& plain_options, tfserving::Method method) {
+                              const plain::PlainOptions& plain_options, tfserving::Method method,
+                              bool cors) {
   const net::HttpRequest& request = exchange.request();
   exchange_ = &exchange;
   predictor_ = &predictor;
@@ -98,6 +100,7 @@ void PredictionSession::Start(net::HttpExchange& exchange, Predictor& predictor,
   }
   plain_.SetOptions(&plain_options);
   deferred_ = false;
+  cors_ = cors;
   call_.Reset();
   call_.protocol = protocol;
   call_.received = request.received;
@@ -153,6 +156,7 @@ void PredictionSession::Answer(Status status) {
   auto fill = [&] {
     if (!status.ok()) {
       response.Clear();  // of what Encode may have left
+      if (cors_) response.headers += tfserving::kCorsHeaders;
       response.status = codec_->HttpStatus(status.code());
       codec_->AppendError(response.body, status);
     }

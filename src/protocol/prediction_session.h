@@ -25,7 +25,7 @@ class PredictionSession {
  public:
   void Start(net::HttpExchange& exchange, Predictor& predictor, Protocol protocol,
              const ModelSelector& selector, const plain::PlainOptions& plain_options,
-             tfserving::Method method = tfserving::Method::kPredict);
+             tfserving::Method method = tfserving::Method::kPredict, bool cors = false);
   /// Before Start with Protocol::kMlflow. `options` must outlive the session.
   void PrepareMlflow(const mlflow::MlflowOptions& options, mlflow::ContentType type) {
     mlflow_.SetOptions(&options);
@@ -44,6 +44,7 @@ class PredictionSession {
   Predictor* predictor_ = nullptr;
   PredictionCodec* codec_ = nullptr;
   bool deferred_ = false;
+  bool cors_ = false;  ///< the response carries kCorsHeaders, also when it is an error
   PredictionCall call_;
   tfserving::PredictCodec tfserving_;
   tfserving::ExamplesCodec examples_;

@@ -10,7 +10,8 @@
 
 namespace leadsman {
 
-/// What stands in a version's folder that has no manifest.json, found by looking at its files.
+/// What stands in a version's folder that has no manifest.json, found by looking at its files. A
+/// model's folder without version folders may be one itself.
 ///
 ///   mlflow      MLmodel: a folder of mlflow.*.save_model
 ///   onnx        model.onnx, or the only *.onnx (Triton's model.onnx/ folder, too)

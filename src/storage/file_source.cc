@@ -81,6 +81,12 @@ Result<std::vector<VersionFolder>> FileSource::List(SteadyTime now, const StoreC
       found.emplace(version, LookAt(version, std::move(directory), now));
     }
   }
+  // An MLflow folder, a lone model.onnx: what lies in the model's folder itself is its version 1.
+  if (found.empty() && !options().require_manifest && DetectModel(folder_, options().format).ok()) {
+    VersionFolder folder{.version = 1, .directory = folder_};
+    LookWithoutManifest(folder, now);
+    found.emplace(1, std::move(folder));
+  }
   std::erase_if(resting_, [&](const auto& entry) { return !found.contains(entry.first); });
   std::vector<VersionFolder> folders;
   MutexLock lock(mutex_);

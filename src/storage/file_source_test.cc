@@ -95,6 +95,18 @@ TEST_F(FileSourceTest, AManifestThatIsAFolderIsWaitedForWithTheReason) {
   EXPECT_NE(source_.List({}, {}).value()[0].waiting.find("not a plain file"), std::string::npos);
 }
 
+TEST_F(FileSourceTest, AModelInTheFolderItselfIsVersionOne) {
+  std::ofstream(dir_.path() / "model.onnx") << "x";
+  auto folders = source_.List({}, {}).value();
+  ASSERT_EQ(folders.size(), 1u);
+  EXPECT_EQ(folders[0].version, 1);
+  EXPECT_EQ(folders[0].directory, dir_.path().string());
+  EXPECT_FALSE(folders[0].complete);
+  EXPECT_TRUE(source_.List(SteadyTime() + std::chrono::seconds(5), {}).value()[0].complete);
+  Folder("7", true);
+  EXPECT_EQ(Versions(), std::vector<int64_t>{7}) << "version folders have the word";
+}
+
 TEST_F(FileSourceTest, AMissingPathIsAnErrorUntilItAppears) {
   FileSource source(dir_.file("later"));
   Result<std::vector<VersionFolder>> folders = source.List({}, {});

@@ -18,6 +18,12 @@ struct Path {
   bool metadata = false;
 };
 
+/// What a browser wants to see before a page of another site may read an answer.
+inline constexpr std::string_view kCorsHeaders =
+    "Access-Control-Allow-Origin: *\r\n"
+    "Access-Control-Allow-Methods: POST, GET\r\n"
+    "Access-Control-Allow-Headers: Content-Type\r\n";
+
 /// INVALID_ARGUMENT with TensorFlow Serving's words: "Malformed request: GET /v1/foo".
 Result<Path> ParsePath(std::string_view method, std::string_view path);
 

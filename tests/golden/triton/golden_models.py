@@ -76,6 +76,7 @@ def write(folder):
                 "files": [{"path": "model.onnx", "size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}],
                 "created_at": "2026-01-01T00:00:00Z"}))
         config = _pbtxt(name, batch, inputs, versions)
-        for layout in ("triton", "leadsman"):
-            (folder / layout / name / "config.pbtxt").write_text(config)
+        # Triton answers by the backend of this folder, Leadsman runs the model.
+        for layout, backend in (("triton", "identity"), ("leadsman", "onnxruntime")):
+            (folder / layout / name / "config.pbtxt").write_text(config.replace('"identity"', f'"{backend}"'))
             (folder / layout / name / "labels.txt").write_text("\n".join(LABELS) + "\n")

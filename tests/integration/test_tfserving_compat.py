@@ -1,0 +1,188 @@
+"""The command line and the configuration files of tensorflow_model_server, as they stand in people's manifests."""
+import json
+import os
+import signal
+import socket
+import subprocess
+
+import models
+import pytest
+import requests
+from conftest import BINARY, wait_for
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class ModelServer:
+    """The binary under a name of TensorFlow Serving's, with its arguments."""
+
+    def __init__(self, folder, arguments, program="tensorflow_model_server", before=(), environment=None):
+        self.port, self.grpc_port = free_port(), free_port()
+        self.link = folder / program
+        if not self.link.exists():
+            self.link.symlink_to(BINARY)
+        self.log = folder / "log"
+        arguments = [*before, *arguments, f"--port={self.grpc_port}", f"--rest_api_port={self.port}", "--address=127.0.0.1",
+                     "--admin-port=0", "--log-format=json"]
+        with open(self.log, "wb") as out:
+            self.process = subprocess.Popen([str(self.link), *arguments], stdout=out, stderr=out, cwd=folder,
+                                            env={**os.environ, **(environment or {})}, start_new_session=True)
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def text(self):
+        return self.log.read_text(errors="replace")
+
+    def await_ready(self, path="/v1/models/half_plus_two"):
+        def state():
+            assert self.process.poll() is None, self.text()
+            answer = requests.get(self.url + path, timeout=5).json()
+            return any(v["state"] == "AVAILABLE" for v in answer.get("model_version_status", []))
+        wait_for(f"{path} to be available", state)
+        return self
+
+    def predict(self, model, values, expect=200):
+        answer = requests.post(f"{self.url}/v1/models/{model}:predict", json={"instances": values}, timeout=5)
+        assert answer.status_code == expect, answer.text
+        return answer.json()
+
+
+@pytest.fixture
+def launch(tmp_path):
+    if not BINARY.exists():
+        pytest.fail(f"{BINARY} is missing: run ./dev build release")
+    servers = []
+
+    def _launch(arguments, **kwargs):
+        folder = tmp_path / f"server{len(servers)}"
+        folder.mkdir()
+        servers.append(ModelServer(folder, arguments, **kwargs))
+        return servers[-1]
+
+    yield _launch
+    for server in servers:
+        if server.process.poll() is None:
+            server.process.send_signal(signal.SIGTERM)
+            assert server.process.wait(20) == 0, server.text()
+
+
+def run(*arguments, program="tensorflow_model_server"):
+    return subprocess.run([str(BINARY), program, *arguments], capture_output=True, text=True, timeout=30)
+
+
+def config_file(path, repository, **wanted):
+    """model_config_list with name → (text of the policy, labels)."""
+    text = "model_config_list {\n"
+    for name, (policy, labels) in wanted.items():
+        text += f"  config {{\n    name: '{name}'\n    base_path: '{repository / name}'\n    model_platform: \"tensorflow\"\n"
+        text += f"    model_version_policy {{ {policy} }}\n"
+        for label, version in labels.items():
+            text += f"    version_labels {{ key: '{label}' value: {version} }}\n"
+        text += "  }\n"
+    path.write_text(text + "}\n")
+    return path
+
+
+def test_the_arguments_of_the_documentation(launch, repository):
+    # A version's folder holds the model alone, as an export leaves it: no manifest.
+    models.release(repository, "half_plus_two", 123, models.half_plus_two(), manifest=False)
+    server = launch(["--model_name=half_plus_two", f"--model_base_path={repository}/half_plus_two",
+                     "--rest_api_num_threads=64", "--file_system_poll_wait_seconds", "1"]).await_ready()
+    assert server.predict("half_plus_two", [1.0, 2.0, 5.0]) == {"predictions": [2.5, 3.0, 4.5]}
+    status = requests.get(server.url + "/v1/models/half_plus_two", timeout=5).json()
+    assert status == {"model_version_status": [{"version": "123", "state": "AVAILABLE",
+                                                "status": {"error_code": "OK", "error_message": ""}}]}
+    regressed = requests.post(server.url + "/v1/models/half_plus_two:regress", json={"examples": [{"x": 1.0}, {"x": 2}]}, timeout=5)
+    assert regressed.json() == {"results": [2.5, 3.0]}
+    assert "--rest_api_num_threads=64 does nothing" in server.text()
+    # The next version by copying it there.
+    models.release(repository, "half_plus_two", 124, models.half_plus_two(), manifest=False)
+    server.await_ready("/v1/models/half_plus_two/versions/124")
+
+
+def test_the_entry_point_of_the_image(launch, repository):
+    models.release(repository, "half_plus_two", 1, models.half_plus_two())
+    server = launch([], program="tf_serving_entrypoint.sh",
+                    environment={"MODEL_NAME": "half_plus_two", "MODEL_BASE_PATH": str(repository)}).await_ready()
+    assert server.predict("half_plus_two", [2.0]) == {"predictions": [3.0]}
+
+
+def test_the_flags_behind_leadsman_serve(launch, repository):
+    models.release(repository, "half_plus_two", 1, models.half_plus_two())
+    server = launch(["--model_name=half_plus_two", "--model_base_path", str(repository / "half_plus_two"),
+                     "--rest_api_enable_cors_support", "--enable_batching=true"],
+                    program="leadsman", before=["serve"]).await_ready()
+    assert server.predict("half_plus_two", [2.0]) == {"predictions": [3.0]}
+    answer = requests.options(server.url + "/v1/models/half_plus_two:predict", headers={"Origin": "http://page.example"}, timeout=5)
+    assert answer.status_code == 200
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert requests.options(server.url + "/v1/models/half_plus_two:predict", timeout=5).status_code == 400
+    for body in ({"instances": [1.0]}, {"instances": ["a"]}):
+        answer = requests.post(server.url + "/v1/models/half_plus_two:predict", json=body, timeout=5)
+        assert answer.headers["Access-Control-Allow-Methods"] == "POST, GET", answer.text
+
+
+def test_a_model_config_file_is_followed(launch, repository, tmp_path):
+    for version in (1, 2):
+        models.release(repository, "half_plus_two", version, models.half_plus_two())
+    models.release(repository, "other", 1, models.half_plus_two())
+    both = "specific { versions: 1 versions: 2 }"
+    path = config_file(tmp_path / "models.config", repository, half_plus_two=(both, {"stable": 1}), other=("all {}", {}))
+    monitoring = tmp_path / "monitoring.config"
+    monitoring.write_text("prometheus_config {\n  enable: true,\n  path: \"/monitoring/prometheus/metrics\"\n}\n")
+    batching = tmp_path / "batching.txt"
+    batching.write_text("max_batch_size { value: 32 }\nbatch_timeout_micros { value: 0 }\nnum_batch_threads { value: 2 }\n")
+    server = launch([f"--model_config_file={path}", "--model_config_file_poll_wait_seconds=1",
+                     f"--monitoring_config_file={monitoring}", "--enable_batching", f"--batching_parameters_file={batching}"])
+    server.await_ready("/v1/models/half_plus_two/versions/2").await_ready("/v1/models/other")
+    assert server.predict("half_plus_two/labels/stable", [2.0]) == {"predictions": [3.0]}
+    metrics = requests.get(server.url + "/monitoring/prometheus/metrics", timeout=5)
+    assert 'leadsman_serving_requests_total{' in metrics.text
+
+    # A label moves to a version that is ready; what is omitted goes.
+    config_file(path, repository, half_plus_two=(both, {"stable": 2}))
+    wait_for("other to be gone", lambda: requests.post(server.url + "/v1/models/other:predict", json={"instances": [1.0]},
+                                                       timeout=5).status_code == 404)
+    labelled = requests.get(server.url + "/v1/models/half_plus_two/labels/stable", timeout=5).json()
+    assert labelled["model_version_status"][0]["version"] == "2"
+
+    # A file that is wrong, or that moves a live label to nowhere, changes nothing.
+    for text, reason in (("model_config_list { config { nme: 'x' } }", "unknown field nme"),
+                         (None, "which is not currently available for inference")):
+        seen = server.text().count("configuration not reloaded")
+        if text:
+            path.write_text(text)
+        else:
+            config_file(path, repository, half_plus_two=("all {}", {"stable": 7}))
+        wait_for("the reload to fail", lambda seen=seen: server.text().count("configuration not reloaded") > seen)
+        assert reason in server.text()
+        assert server.predict("half_plus_two/labels/stable", [2.0]) == {"predictions": [3.0]}
+
+    # SIGHUP does what the next look would.
+    config_file(path, repository, half_plus_two=(both, {"stable": 1}), other=("latest {}", {}))
+    server.process.send_signal(signal.SIGHUP)
+    server.await_ready("/v1/models/other")
+
+
+def test_what_cannot_be_is_told_before_anything_starts(repository, tmp_path):
+    for arguments, words in (
+            (["--model_base_pth=/m"], "did you mean --model_base_path?"),
+            ([], "nothing to serve: give --model_base_path"),
+            (["--model_base_path=/m", "--port=8501", "--rest_api_port=8501"], "--rest_api_port cannot be same as --port"),
+            (["--model_config_file=/none"], "--model_config_file: "),
+            (["--model_base_path=/m", "--platform_config_file=/p"], "use --model_config_file with model_platform")):
+        ended = run(*arguments)
+        assert ended.returncode == 2, ended
+        assert words in ended.stderr
+    wrong = tmp_path / "batching.txt"
+    wrong.write_text("max_batch_size { value: 8 }\nallowed_batch_sizes: 4")
+    ended = run("--model_base_path=/m", "--enable_batching", f"--batching_parameters_file={wrong}")
+    assert f"{wrong}:2:1: allowed_batch_sizes: the last must be max_batch_size (8), not 4" in ended.stderr
+    assert "--model_config_file_poll_wait_seconds" in run("--help").stdout
+    assert run("--version").stdout.startswith("Leadsman ")
+    checked = run("--check-config", "--model_base_path=/m", "--num_unload_threads=1")
+    assert (checked.returncode, checked.stdout.splitlines()[-1]) == (0, "configuration ok")
+    assert json.dumps(checked.stdout).count("does nothing") == 1
