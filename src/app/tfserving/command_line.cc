@@ -205,7 +205,7 @@ class Values {
 
   std::string Text(const std::string& name, std::string fallback = "") const {
     auto it = values_.find(name);
-    return it == values_.end() ? std::move(fallback) : it->second;
+    return it == values_.end() ? fallback : it->second;
   }
   bool Bool(const std::string& name, bool fallback) const {
     auto it = values_.find(name);
