@@ -57,7 +57,7 @@ Result<Config> LoadConfig(const cli::ServeFlags& flags, std::vector<std::string>
   }
   RETURN_IF_ERROR(ApplyOverrides(OverridesOf(flags), config));
   RETURN_IF_ERROR(CheckHasModels(config));
-  RETURN_IF_ERROR(triton::ApplyConfigPbtxt(config, warnings));
+  triton::ApplyConfigPbtxt(config, warnings);
   return config;
 }
 

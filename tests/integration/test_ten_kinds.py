@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import requests
-from conftest import wait_for
+from conftest import MODELS_PYTHON, wait_for
 
 HERE = Path(__file__).parent
 KINDS = ["onnx", "saved_model", "keras_export", "keras_file", "xgboost_json", "xgboost_ubj", "lightgbm", "sklearn_joblib",
@@ -22,7 +22,8 @@ def trained(tmp_path_factory, models_python):
 
 def test_every_protocol_gives_the_answers_of_the_original_runtime(start, trained, models_python):
     # One server a kind: /predict and /invocations name no model, and mean the only one.
-    servers = {kind: start(ready=False, models=[{"name": kind, "path": str(trained / kind), "settle_time": "0s"}]) for kind in KINDS}
+    servers = {kind: start(ready=False, backends={"python": {"interpreter": str(MODELS_PYTHON)}},
+                           models=[{"name": kind, "path": str(trained / kind), "settle_time": "0s"}]) for kind in KINDS}
     for kind, server in servers.items():
         wait_for(f"{kind} to be ready", lambda at=server: requests.get(at.admin + "/readyz", timeout=5).status_code == 200, timeout=120)
     at = {kind: {"url": server.url, "grpc": server.grpc} for kind, server in servers.items()}

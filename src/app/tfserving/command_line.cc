@@ -436,7 +436,7 @@ Result<Config> ConfigFrom(const CommandLine& command, std::vector<std::string>& 
                     "server.port is --rest_api_port, server.grpc_port is --port");
   }
   RETURN_IF_ERROR(CheckHasModels(config));
-  RETURN_IF_ERROR(triton::ApplyConfigPbtxt(config, warnings));
+  triton::ApplyConfigPbtxt(config, warnings);
   return config;
 }
 

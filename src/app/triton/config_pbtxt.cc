@@ -302,13 +302,15 @@ Status ApplyConfigPbtxt(Config::Model& model, std::vector<std::string>& warnings
   return text.status();
 }
 
-Status ApplyConfigPbtxt(Config& config, std::vector<std::string>& warnings) {
-  std::string wrong;
+void ApplyConfigPbtxt(Config& config, std::vector<std::string>& warnings) {
   for (Config::Model& model : config.models) {
+    const Config::Model before = model;
     Status status = ApplyConfigPbtxt(model, warnings);
-    if (!status.ok()) wrong += StrCat(wrong.empty() ? "" : "\n", status.message());
+    if (status.ok()) continue;
+    model = before;
+    warnings.push_back(StrCat("model ", model.model.name, " is configured as if it had no ",
+                              kConfigFileName, ": ", status.message()));
   }
-  return wrong.empty() ? OkStatus() : InvalidArgumentError(wrong);
 }
 
 }  // namespace leadsman::triton

@@ -27,7 +27,8 @@ inline constexpr const char* kConfigFileName = "config.pbtxt";
 /// (ensembles, sequences, …). `warnings` gets a line for each that does nothing here. Blocks for the file; thread-safe.
 Status ApplyConfigPbtxt(Config::Model& model, std::vector<std::string>& warnings);
 
-/// The same for all models.
-Status ApplyConfigPbtxt(Config& config, std::vector<std::string>& warnings);
+/// The same for all models. One whose file cannot be honoured stays as it was, which is a warning: it is no reason for
+/// the others not to be served.
+void ApplyConfigPbtxt(Config& config, std::vector<std::string>& warnings);
 
 }  // namespace leadsman::triton

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 
 #include "base/testing/temp_dir.h"
@@ -141,6 +142,24 @@ TEST_F(ConfigPbtxtTest, BlocksThatCannotBeHonouredAreNamed) {
       << error_;
   EXPECT_NE(error_.find("config.pbtxt:2:1: sequence_batching: "), std::string::npos);
   EXPECT_NE(error_.find("config.pbtxt:3:1: model_transaction_policy: "), std::string::npos);
+}
+
+TEST_F(ConfigPbtxtTest, AFileThatCannotBeHonouredConcernsItsModelAlone) {
+  Config config = ConfigSchema().initial();
+  for (const char* name : {"good", "bad"}) {
+    Config::Model& model = config.models.emplace_back();
+    model.model.name = name;
+    model.model.path = dir_.file(name);
+    std::filesystem::create_directories(model.model.path);
+  }
+  std::ofstream(dir_.file("good/config.pbtxt")) << "instance_group [ { count: 3 } ]";
+  std::ofstream(dir_.file("bad/config.pbtxt"))
+      << "instance_group [ { count: 3 } ] sequence_batching { }";
+  ApplyConfigPbtxt(config, warnings_);
+  EXPECT_EQ(config.models[0].model.instances, 3);
+  EXPECT_EQ(config.models[1].model.instances, Config::Model().model.instances);
+  ASSERT_EQ(warnings_.size(), 1u);
+  EXPECT_TRUE(warnings_[0].starts_with("model bad is configured as if")) << warnings_[0];
 }
 
 TEST_F(ConfigPbtxtTest, AModelElsewhereOrWithoutTheFileIsLeftAlone) {
