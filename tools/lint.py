@@ -112,11 +112,20 @@ def config_text(check):
     return (ROOT / ".clang-tidy").read_text(encoding="utf-8") if check == "tidy" else ""
 
 
+def make_generated_headers():
+    """What protoc makes of the rooms' *.proto; without it their sources do not compile."""
+    listed = run(["ninja", "-C", str(DATABASE), "-t", "targets", "all"]).stdout
+    headers = re.findall(r"^(\S+\.pb\.h): ", listed, re.MULTILINE)
+    result = run(["ninja", "-C", str(DATABASE), *headers]) if headers else None
+    if result is not None and result.returncode != 0:
+        raise RuntimeError(f"protoc failed:\n{result.stdout}")
+
+
 def compile_commands():
     """What clang would be called with for each source; configured once and again when CMake files or sources change."""
     DATABASE.mkdir(parents=True, exist_ok=True)
     stamp = DATABASE / "configured-for"
-    cmake_files = [ROOT / "CMakeLists.txt", *tracked("*/CMakeLists.txt", "cmake/*")]
+    cmake_files = [ROOT / "CMakeLists.txt", *tracked("*/CMakeLists.txt", "cmake/*", "*.proto")]
     want = hashlib.sha256("\n".join([*(file.read_text() for file in cmake_files),
                                      *map(str, tracked("*.cc", "*.c"))]).encode()).hexdigest()
     if not stamp.exists() or stamp.read_text() != want:
@@ -128,6 +137,7 @@ def compile_commands():
                       f"-DLEADSMAN_RUNTIMES={runtimes}"])
         if result.returncode != 0:
             raise RuntimeError(f"configuring build/lint failed:\n{result.stdout}")
+        make_generated_headers()
         stamp.write_text(want)
     entries = json.loads((DATABASE / "compile_commands.json").read_text(encoding="utf-8"))
     return {pathlib.Path(entry["file"]): shlex.split(entry["command"]) for entry in entries}

@@ -150,7 +150,7 @@ void Model::AddSignatures(const leadsman_host& host, std::vector<SignatureDef> d
     if (definition.name.starts_with("__saved_model")) continue;
     std::string why = Add(definition);
     if (why.empty()) continue;
-    why = "signature \"" + definition.name + "\" cannot be served: " + why;
+    why.insert(0, "\" cannot be served: ").insert(0, definition.name).insert(0, "signature \"");
     host.log(host.self, LEADSMAN_LOG_WARN, why.c_str());
     reasons.append("; ").append(why);
   }

@@ -198,7 +198,9 @@ TEST_F(BlobCacheTest, WhatAKilledProcessLeftIsSweptAndNothingHalfIsPublished) {
     int status = 0;
     ASSERT_EQ(waitpid(child, &status, 0), child);
     EXPECT_EQ(status, 0);
-    if (stage < 3) EXPECT_EQ(cache_->GetUsage().versions, 0);
+    if (stage < 3) {
+      EXPECT_EQ(cache_->GetUsage().versions, 0);
+    }
   }
   EXPECT_GT(FilesBelow("staging"), 0u);
   Reopen();

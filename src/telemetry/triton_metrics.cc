@@ -53,7 +53,10 @@ std::vector<Registry::Registration> AddTritonMetrics(Read read, Registry& regist
     const char* help;
     double (*value)(const ModelStatistics&);
   };
-  static constexpr auto kUs = [](uint64_t ns) { return static_cast<double>(ns / 1000); };
+  static constexpr auto kUs = [](uint64_t ns) {
+    const uint64_t whole = ns / 1000;
+    return static_cast<double>(whole);
+  };
   static const Family kFamilies[] = {
       {"nv_inference_request_success", "Number of successful inference requests, all batch sizes",
        [](const ModelStatistics& s) { return static_cast<double>(s.success.count); }},
