@@ -153,6 +153,7 @@ TEST_F(SchedulerTest, WhatIsCancelledLeavesTheQueueWhileTheInstanceIsBusy) {
   EXPECT_EQ(tasks[2].End(), static_cast<int>(DropReason::kCancelled));
   EXPECT_EQ(scheduler_->depth(), 0u);
   Hold(false);
+  scheduler_.reset();  // before the tasks go
 }
 
 TEST_F(SchedulerTest, WhatExpiresIsToldWhileTheInstanceIsBusy) {
@@ -166,6 +167,7 @@ TEST_F(SchedulerTest, WhatExpiresIsToldWhileTheInstanceIsBusy) {
   clock_.Advance(5ms);
   EXPECT_EQ(tasks[1].End(), static_cast<int>(DropReason::kExpired));
   Hold(false);
+  scheduler_.reset();  // before the tasks go
 }
 
 TEST_F(SchedulerTest, RefusesAtOnceWhatCannotBeAnsweredInTime) {
