@@ -161,7 +161,7 @@ def check_layering(_):
 
 def check_headers(fingerprints):
     """Every header compiles alone, so that the order of includes never matters."""
-    flags = ["-fsyntax-only", "-x", "c++", "-std=c++20", "-Isrc", "-Iplugins", "-Wall", "-Wextra",
+    flags = ["-fsyntax-only", "-x", "c++", "-std=c++20", "-Isrc", "-Iplugins", "-Itests", "-Wall", "-Wextra",
              "-Wno-missing-field-initializers", "-Wno-pragma-once-outside-header", "-Wthread-safety", "-Werror"]
     jobs = [(path, ["clang++-16", *flags, str(path.relative_to(ROOT))]) for path in tracked("src/*.h")]
     failures, remembered = Check("headers", fingerprints).run(jobs)

@@ -20,7 +20,7 @@ std::optional<std::chrono::nanoseconds> ParseTimeout(std::string_view text);
 std::string EncodeStatusMessage(std::string_view message);
 
 /// How messages lie in a body: a flag, a length, the message.
-constexpr size_t kPrefixSize = 5;
+inline constexpr size_t kPrefixSize = 5;
 /// Room for a prefix; `at` is where it stands once the message behind it is complete.
 size_t BeginMessage(std::string& out);
 void EndMessage(std::string& out, size_t at);
