@@ -5,45 +5,12 @@
 #include <utility>
 
 #include "base/log.h"
-#include "base/rng.h"
 #include "base/strings.h"
 #include "protocol/tfserving/paths.h"
+#include "serving/request_guard.h"
 
 namespace leadsman {
 namespace {
-
-constexpr size_t kLongestRequestId = 128;
-
-bool IsAcceptableId(std::string_view id) {
-  return !id.empty() && id.size() <= kLongestRequestId &&
-         std::all_of(id.begin(), id.end(), [](char c) { return c > ' ' && c < '\x7f'; });
-}
-
-uint64_t RandomBits() {
-  thread_local Rng rng(RandomSeed());
-  return rng();
-}
-
-void MakeRequestId(std::string& out) {
-  static constexpr char kHex[] = "0123456789abcdef";
-  uint64_t bits = RandomBits();
-  out.resize(16);
-  for (char& c : out) {
-    c = kHex[bits & 15];
-    bits >>= 4;
-  }
-}
-
-/// What `work` returns, or INTERNAL for what it throws: a pool thread has nobody above it, and a call once admitted has
-/// to be finished on whatever thread.
-template <typename Work>
-Status Guarded(std::string_view what, Work work) {
-  try {
-    return work();
-  } catch (const std::exception& e) {
-    return InternalError(StrCat("the request could not be ", what, ": ", e.what()));
-  }
-}
 
 /// The time that the client gives its request, in milliseconds, as our own header or Envoy's says it.
 Status TakeDeadline(const net::HttpRequest& request, PredictionCall& call) {
@@ -78,14 +45,6 @@ PredictionCodec& PredictionSession::CodecFor(Protocol protocol) {
   }
 }
 
-void PredictionSession::TakeRequestId(std::string_view from_client) {
-  if (IsAcceptableId(from_client)) {
-    call_.request_id.assign(from_client);
-  } else {
-    MakeRequestId(call_.request_id);
-  }
-}
-
 void PredictionSession::Start(net::HttpExchange& exchange, Predictor& predictor, Protocol protocol,
                               const ModelSelector& selector,
                               const plain::PlainOptions& plain_options, tfserving::Method method,
@@ -114,7 +73,9 @@ void PredictionSession::Start(net::HttpExchange& exchange, Predictor& predictor,
 
   bool v2 = protocol == Protocol::kV2Rest;
   Status status = Guarded("decoded", [&] { return Decode(request.body, selector); });
-  TakeRequestId(header_id.empty() && v2 && status.ok() ? std::string_view(v2_.id()) : header_id);
+  TakeOrMakeRequestId(
+      header_id.empty() && v2 && status.ok() ? std::string_view(v2_.id()) : header_id,
+      call_.request_id);
   if (!status.ok()) return Answer(std::move(status));
 
   if (!call_.handle->run_inline) {

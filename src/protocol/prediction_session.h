@@ -37,7 +37,6 @@ class PredictionSession {
   Status Encode();
   void Complete();
   void Answer(Status status);
-  void TakeRequestId(std::string_view from_client);
   PredictionCodec& CodecFor(Protocol protocol);
 
   net::HttpExchange* exchange_ = nullptr;

@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "base/log.h"
-#include "base/rng.h"
 #include "base/strings.h"
+#include "serving/request_guard.h"
 
 namespace leadsman::rpc {
 namespace {
@@ -15,7 +15,6 @@ namespace {
 using net::Http2Stream;
 using Field = Http2Stream::Field;
 
-constexpr size_t kLongestRequestId = 128;
 constexpr size_t kUnsentLimit = 4 << 20;  // of one stream, before its next message is read
 constexpr std::chrono::milliseconds kTick{250};
 constexpr size_t kTraceText = 512;
@@ -24,37 +23,6 @@ constexpr size_t kKeptResponse = 64
 constexpr std::string_view kAccepted = "identity,deflate,gzip";
 
 SteadyTime Now() { return std::chrono::steady_clock::now(); }
-
-bool IsAcceptableId(std::string_view id) {
-  return !id.empty() && id.size() <= kLongestRequestId &&
-         std::all_of(id.begin(), id.end(), [](char c) { return c > ' ' && c < '\x7f'; });
-}
-
-uint64_t RandomBits() {
-  thread_local Rng rng(RandomSeed());
-  return rng();
-}
-
-void MakeRequestId(std::string& out) {
-  static constexpr char kHex[] = "0123456789abcdef";
-  uint64_t bits = RandomBits();
-  out.resize(16);
-  for (char& c : out) {
-    c = kHex[bits & 15];
-    bits >>= 4;
-  }
-}
-
-/// What `work` returns, or INTERNAL for what it throws: a pool thread has nobody above it, and a call once admitted has to
-/// be finished on whatever thread.
-template <typename Work>
-Status Guarded(std::string_view what, Work work) {
-  try {
-    return work();
-  } catch (const std::exception& e) {
-    return InternalError(StrCat("the request could not be ", what, ": ", e.what()));
-  }
-}
 
 /// Of calls with one request, which is a prediction.
 bool IsUnaryPrediction(MethodKind kind) {
@@ -109,7 +77,7 @@ bool Call::TakeHeaders(Http2Stream& stream) {
     return false;
   }
   std::string_view id = stream.Header("x-request-id");
-  if (IsAcceptableId(id)) client_request_id_.assign(id);
+  if (IsAcceptableRequestId(id)) client_request_id_.assign(id);
   method_ = FindMethod(stream.path());
   if (method_ == nullptr) {
     End(stream, UnimplementedError(StrCat(
@@ -338,14 +306,6 @@ void Call::OnStreamMessage(Http2Stream& stream, std::string_view message) {
 // Predictions
 // ------------------------------------------------------------------------------------------------------------------
 
-void Call::TakeRequestId(std::string_view from_client) {
-  if (IsAcceptableId(from_client)) {
-    prediction_.request_id.assign(from_client);
-  } else {
-    MakeRequestId(prediction_.request_id);
-  }
-}
-
 Status Call::Admit(const ModelSelector& selector) {
   if (context_->authorize) {
     Status allowed = context_->authorize(authorization_, method_->path, selector.model);
@@ -418,7 +378,9 @@ void Call::Predict(Http2Stream& stream, std::string_view message) {
   prediction_.request_bytes = static_cast<uint32_t>(
       std::min<size_t>(unary ? stream.wire_body_bytes() : message.size(), UINT32_MAX));
   Status status = Guarded("decoded", [&] { return Decode(message); });
-  TakeRequestId(client_request_id_.empty() && v2 ? v2_.id() : std::string_view(client_request_id_));
+  TakeOrMakeRequestId(
+      client_request_id_.empty() && v2 ? v2_.id() : std::string_view(client_request_id_),
+      prediction_.request_id);
   if (!status.ok()) {
     Finish(std::move(status));
     return Deliver(stream);

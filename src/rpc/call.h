@@ -52,7 +52,6 @@ class Call {
   void Finish(Status status);
   void Deliver(net::Http2Stream& stream);
   void DeliverToStream(net::Http2Stream& stream);
-  void TakeRequestId(std::string_view from_client);
   /// Predictor::Admit for who may have the model.
   Status Admit(const ModelSelector& selector);
 
