@@ -1,7 +1,8 @@
 #include <algorithm>
-#include <map>
 
 #include "base/strings.h"
+#include "protocol/v2/repository.h"
+#include "protocol/v2/statistics_json.h"
 #include "rpc/services.h"
 #include "rpc/wire.h"
 
@@ -70,25 +71,6 @@ void AppendVersionPolicy(WireWriter& out, const VersionPolicy& policy) {
   }
 }
 
-std::string_view StateName(VersionState state) {
-  switch (state) {
-    case VersionState::kReady:
-      return "READY";
-    case VersionState::kNew:
-    case VersionState::kFetching:
-    case VersionState::kLoading:
-    case VersionState::kWarming:
-      return "LOADING";
-    case VersionState::kDraining:
-    case VersionState::kUnloading:
-      return "UNLOADING";
-    case VersionState::kGone:
-    case VersionState::kFailed:
-      break;
-  }
-  return "UNAVAILABLE";
-}
-
 Status CheckRepositoryName(std::string_view name) {
   if (name.empty()) return OkStatus();
   return UnimplementedError(
@@ -105,24 +87,11 @@ Status ModelStatisticsOf(const ServiceContext& context, std::string_view request
     Result<Handle> handle = context.predictor.Find(selector);
     if (!handle.ok()) return handle.status();
   }
-  // Of every ready version, zeros for those that nobody has asked yet.
-  std::map<std::pair<std::string, int64_t>, ModelStatistics> shown;
-  std::shared_ptr<const ServableTable> table = context.predictor.lifecycle().table().Get();
-  for (const auto& [name, model] : table->models) {
-    if (!selector.model.empty() && name != selector.model) continue;
-    for (const auto& [version, handle] : model.ready) {
-      if (selector.version && *selector.version != version) continue;
-      ModelStatistics& zeros = shown[{name, version}];
-      zeros.model = name;
-      zeros.version = version;
-    }
-  }
-  for (ModelStatistics& counted : context.predictor.Statistics(selector.model, selector.version)) {
-    auto it = shown.find({counted.model, counted.version});
-    if (it != shown.end()) it->second = std::move(counted);
-  }
   WireWriter out(response);
-  for (const auto& [key, statistics] : shown) {
+  for (const ModelStatistics& statistics :
+       v2::StatisticsOfReady(*context.predictor.lifecycle().table().Get(),
+                             context.predictor.Statistics(selector.model, selector.version),
+                             selector.model, selector.version)) {
     out.Message(1, [&](WireWriter& one) { AppendStatistics(one, statistics); });
   }
   return OkStatus();
@@ -185,9 +154,8 @@ Status RepositoryIndex(const ServiceContext& context, std::string_view request,
       out.Message(1, [&](WireWriter& entry) {
         entry.Text(1, model.name);
         entry.Text(2, std::to_string(version.version));
-        entry.Text(3, StateName(version.state));
-        const bool gone = version.state == VersionState::kGone;
-        entry.Text(4, !version.status.ok() ? version.status.message() : gone ? "unloaded" : "");
+        entry.Text(3, v2::RepositoryStateName(version.state));
+        entry.Text(4, v2::RepositoryReason(version));
       });
     }
   }

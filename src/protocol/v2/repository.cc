@@ -6,7 +6,14 @@
 namespace leadsman::v2 {
 namespace {
 
-std::string_view StateName(VersionState state) {
+void AppendText(std::string& out, std::string_view key, std::string_view text) {
+  out += StrCat(",\"", key, "\":");
+  AppendJsonString(out, text);
+}
+
+}  // namespace
+
+std::string_view RepositoryStateName(VersionState state) {
   switch (state) {
     case VersionState::kReady:
       return "READY";
@@ -25,17 +32,10 @@ std::string_view StateName(VersionState state) {
   return "UNAVAILABLE";
 }
 
-std::string_view Reason(const VersionStatus& version) {
+std::string_view RepositoryReason(const VersionStatus& version) {
   if (!version.status.ok()) return version.status.message();
   return version.state == VersionState::kGone ? "unloaded" : "";
 }
-
-void AppendText(std::string& out, std::string_view key, std::string_view text) {
-  out += StrCat(",\"", key, "\":");
-  AppendJsonString(out, text);
-}
-
-}  // namespace
 
 Status ReadIndexRequest(std::string_view body, bool& only_ready) {
   only_ready = false;
@@ -67,8 +67,8 @@ void AppendIndex(std::string& out, std::span<const ModelStatus> models, bool onl
       if (only_ready && version.state != VersionState::kReady) continue;
       begin(model);
       AppendText(out, "version", std::to_string(version.version));
-      AppendText(out, "state", StateName(version.state));
-      std::string_view reason = Reason(version);
+      AppendText(out, "state", RepositoryStateName(version.state));
+      std::string_view reason = RepositoryReason(version);
       if (!reason.empty()) AppendText(out, "reason", reason);
       out += '}';
     }

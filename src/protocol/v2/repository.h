@@ -16,6 +16,11 @@ Status ReadIndexRequest(std::string_view body, bool& only_ready);
 /// The answer: one entry a version, and one without a version for a model that has none.
 void AppendIndex(std::string& out, std::span<const ModelStatus> models, bool only_ready);
 
+/// READY, LOADING, UNLOADING or UNAVAILABLE, as the index says it, over REST and gRPC alike.
+std::string_view RepositoryStateName(VersionState state);
+/// Why a version is in that state; empty when there is nothing to say.
+std::string_view RepositoryReason(const VersionStatus& version);
+
 /// POST …/load and …/unload: {"parameters": {…}} or nothing. UNIMPLEMENTED for what Triton takes and
 /// this server does not (a configuration or files in the request).
 Status ReadLoadRequest(std::string_view body);

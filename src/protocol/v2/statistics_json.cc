@@ -50,9 +50,10 @@ void AppendOne(std::string& out, const ModelStatistics& s) {
 
 }  // namespace
 
-void AppendStatistics(std::string& out, const ServableTable& table,
-                      std::span<const ModelStatistics> counted, std::string_view model,
-                      std::optional<int64_t> version) {
+std::vector<ModelStatistics> StatisticsOfReady(const ServableTable& table,
+                                               std::span<const ModelStatistics> counted,
+                                               std::string_view model,
+                                               std::optional<int64_t> version) {
   std::set<std::pair<std::string, int64_t>> shown;
   for (const auto& [name, entry] : table.models) {
     if (!model.empty() && name != model) continue;
@@ -60,17 +61,27 @@ void AppendStatistics(std::string& out, const ServableTable& table,
       if (!version || *version == number) shown.emplace(name, number);
     }
   }
-  out += "{\"model_stats\":[";
-  bool first = true;
+  std::vector<ModelStatistics> all;
   for (const auto& key : shown) {
-    if (!std::exchange(first, false)) out += ',';
     auto found = std::find_if(counted.begin(), counted.end(), [&](const ModelStatistics& s) {
       return s.model == key.first && s.version == key.second;
     });
     ModelStatistics zeros;
     zeros.model = key.first;
     zeros.version = key.second;
-    AppendOne(out, found == counted.end() ? zeros : *found);
+    all.push_back(found == counted.end() ? zeros : *found);
+  }
+  return all;
+}
+
+void AppendStatistics(std::string& out, const ServableTable& table,
+                      std::span<const ModelStatistics> counted, std::string_view model,
+                      std::optional<int64_t> version) {
+  out += "{\"model_stats\":[";
+  bool first = true;
+  for (const ModelStatistics& one : StatisticsOfReady(table, counted, model, version)) {
+    if (!std::exchange(first, false)) out += ',';
+    AppendOne(out, one);
   }
   out += "]}";
 }
