@@ -3,12 +3,12 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include <cstdlib>
-#include <fstream>
 #include <memory>
 #include <sstream>
+#include <utility>
 
 #include "base/strings.h"
+#include "base/testing/script_file.h"
 #include "support/test_paths.h"
 
 namespace leadsman {
@@ -51,41 +51,16 @@ struct World {
 };
 
 TEST(DrainTest, GoesAsTheScriptSays) {
-  std::string path = SourceDir() + "/src/app/testdata/drain.script";
-  std::ifstream in(path);
-  ASSERT_TRUE(in) << path;
-  std::string rewritten, line, title, expected, answer;
   World world;
-  bool below = false;
-  int cases = 0;
-  auto finish = [&] {
-    if (!below) return;
-    EXPECT_EQ(answer, expected) << title;
-    rewritten += answer;
-    world = {};
-    expected.clear();
-    answer.clear();
-    below = false;
-    ++cases;
-  };
-  while (std::getline(in, line)) {
-    if (line.empty()) finish();
-    if (below) {
-      expected += line + "\n";
-      continue;
-    }
-    rewritten += line + "\n";
-    if (line == "----") {
-      below = true;
-    } else if (line.starts_with('#')) {
-      title = line;
-    } else if (!line.empty()) {
-      answer += world.Run(line);
-    }
-  }
-  finish();
+  std::string answer;
+  const int cases = PlayScript(
+      SourceDir() + "/src/app/testdata/drain.script",
+      [&](const std::string& line) { answer += world.Run(line); },
+      [&] {
+        world = {};
+        return std::exchange(answer, "");
+      });
   EXPECT_EQ(cases, 7);
-  if (std::getenv("UPDATE") != nullptr) std::ofstream(path) << rewritten;
 }
 
 }  // namespace

@@ -1,12 +1,12 @@
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <fstream>
 #include <map>
 #include <memory>
 #include <sstream>
+#include <utility>
 
 #include "base/strings.h"
+#include "base/testing/script_file.h"
 #include "batching/request_queue.h"
 #include "batching/rows.h"
 #include "support/test_paths.h"
@@ -141,41 +141,16 @@ class Case {
 };
 
 TEST(BatchPolicyTest, AnswersAsTheScriptSays) {
-  std::string path = SourceDir() + "/src/batching/testdata/policy.script";
-  std::ifstream in(path);
-  ASSERT_TRUE(in) << path;
-  std::string rewritten, line, title, expected, answer;
   auto world = std::make_unique<Case>();
-  bool below = false;
-  int cases = 0;
-  auto finish = [&] {
-    if (!below) return;
-    EXPECT_EQ(answer, expected) << title;
-    rewritten += answer;
-    world = std::make_unique<Case>();
-    expected.clear();
-    answer.clear();
-    below = false;
-    ++cases;
-  };
-  while (std::getline(in, line)) {
-    if (line.empty()) finish();
-    if (below) {
-      expected += line + "\n";
-      continue;
-    }
-    rewritten += line + "\n";
-    if (line == "----") {
-      below = true;
-    } else if (line.starts_with('#')) {
-      title = line;
-    } else if (!line.empty()) {
-      answer += world->Run(line);
-    }
-  }
-  finish();
+  std::string answer;
+  const int cases = PlayScript(
+      SourceDir() + "/src/batching/testdata/policy.script",
+      [&](const std::string& line) { answer += world->Run(line); },
+      [&] {
+        world = std::make_unique<Case>();
+        return std::exchange(answer, "");
+      });
   EXPECT_GE(cases, 25);
-  if (std::getenv("UPDATE") != nullptr) std::ofstream(path) << rewritten;
 }
 
 }  // namespace

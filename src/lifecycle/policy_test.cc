@@ -2,12 +2,12 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <fstream>
 #include <iterator>
 #include <sstream>
+#include <utility>
 
 #include "base/strings.h"
+#include "base/testing/script_file.h"
 #include "support/test_paths.h"
 
 namespace leadsman {
@@ -77,41 +77,12 @@ std::string Answer(const ModelView& model) {
 }
 
 TEST(PolicyTest, AnswersAsTheScriptSays) {
-  std::string path = SourceDir() + "/src/lifecycle/testdata/policy.script";
-  std::ifstream in(path);
-  ASSERT_TRUE(in) << path;
-  std::string rewritten, line, title, expected;
   ModelView model;
-  bool below = false;
-  int cases = 0;
-  auto finish = [&] {
-    if (!below) return;
-    std::string answer = Answer(model);
-    EXPECT_EQ(answer, expected) << title;
-    rewritten += answer;
-    model = {};
-    expected.clear();
-    below = false;
-    ++cases;
-  };
-  while (std::getline(in, line)) {
-    if (line.empty()) finish();
-    if (below) {
-      expected += line + "\n";
-      continue;
-    }
-    rewritten += line + "\n";
-    if (line == "----") {
-      below = true;
-    } else if (line.starts_with('#')) {
-      title = line;
-    } else if (!line.empty()) {
-      ReadLine(line, model);
-    }
-  }
-  finish();
+  const int cases = PlayScript(
+      SourceDir() + "/src/lifecycle/testdata/policy.script",
+      [&](const std::string& line) { ReadLine(line, model); },
+      [&] { return Answer(std::exchange(model, {})); });
   EXPECT_GT(cases, 30);
-  if (std::getenv("UPDATE") != nullptr) std::ofstream(path) << rewritten;
 }
 
 // Whatever the pins and the policy, carrying the actions out ends, and ends with every wanted
