@@ -135,12 +135,7 @@ Result<std::vector<RemoteFile>> GcsStore::ListBelow(const std::string& prefix,
 
 Result<std::vector<RemoteVersion>> GcsStore::List(const StoreCall& call) {
   ASSIGN_OR_RETURN(std::vector<RemoteFile> files, ListBelow(prefix_, call));
-  VersionCollector versions;
-  for (RemoteFile& file : files) {
-    std::string path = file.path;
-    RETURN_IF_ERROR(versions.Add(path, std::move(file)));
-  }
-  return versions.Finish();
+  return VersionsOf(std::move(files));
 }
 
 Status GcsStore::ReadOnce(const RemoteFile& file, int64_t offset, ReadSink& sink,

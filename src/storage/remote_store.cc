@@ -84,6 +84,15 @@ std::vector<RemoteVersion> VersionCollector::Finish() {
   return all;
 }
 
+Result<std::vector<RemoteVersion>> VersionsOf(std::vector<RemoteFile> files) {
+  VersionCollector versions;
+  for (RemoteFile& file : files) {
+    std::string path = file.path;  // Add() gives the file another
+    RETURN_IF_ERROR(versions.Add(path, std::move(file)));
+  }
+  return versions.Finish();
+}
+
 Result<std::string> ReadWhole(RemoteStore& store, const RemoteFile& file, size_t max_bytes,
                               const StoreCall& call) {
   struct Text final : ReadSink {

@@ -78,6 +78,9 @@ class VersionCollector {
   size_t files_ = 0;
 };
 
+/// The same of a whole listing, whose paths are relative to the model's folder.
+Result<std::vector<RemoteVersion>> VersionsOf(std::vector<RemoteFile> files);
+
 /// True for a path that stays inside its folder and has no part that is empty, "." or "..".
 bool IsInsidePath(std::string_view path);
 
