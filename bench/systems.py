@@ -1,11 +1,9 @@
 """The servers that `./dev bench serving` compares, each started on free ports with the models of make_models.py."""
 import os
 import pathlib
-import urllib.error
-import urllib.request
 
 from hosts.gunicorn import Gunicorn
-from hosts.process import HostProcess, free_port
+from hosts.process import HttpHost, free_port
 from hosts.python_servers import KServe, MlflowServer, MlServer
 from hosts.triton import Triton
 
@@ -32,23 +30,15 @@ models:
 LEADSMAN_MODEL = "  - {{name: {name}, path: {repository}/{name}, monitoring: {{enabled: {monitored}}}{more}}}\n"
 
 
-def answers(url):
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
-            return answer.status == 200
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-class Leadsman:
+class Leadsman(HttpHost):
     """`more`: further settings of every model, as YAML behind the others (", batching: {…}")."""
 
     def __init__(self, folder, work, binary, monitored=True, models=("iris", "mlp"), more=""):
         name = "leadsman" if monitored else "leadsman-unmonitored"
-        self.port, self.grpc_port, admin_port = free_port(), free_port(), free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        super().__init__()
+        self.grpc_port, self.admin_port = free_port(), free_port()
         config = work / f"{name}.yaml"
-        text = LEADSMAN_CONFIG.format(port=self.port, grpc_port=self.grpc_port, admin_port=admin_port,
+        text = LEADSMAN_CONFIG.format(port=self.port, grpc_port=self.grpc_port, admin_port=self.admin_port,
                                       data=work / f"{name}-data")
         for model in models:
             text += LEADSMAN_MODEL.format(name=model, repository=folder / "repository", more=more,
@@ -56,34 +46,19 @@ class Leadsman:
         # /invocations names no model, so that one is configured.
         text += f"mlflow: {{model: {models[-1]}}}\n"
         config.write_text(text)
-        self.host = HostProcess(name, [binary, "serve", "--config", config], work / f"{name}.log")
-        try:
-            self.host.wait_until(lambda: answers(f"http://127.0.0.1:{admin_port}/readyz"), 30)
-        except BaseException:
-            self.host.stop()
-            raise
+        self.start(name, [binary, "serve", "--config", config], work / f"{name}.log", 30)
 
-    pid = property(lambda self: self.host.pid)
-
-    def stop(self):
-        return self.host.stop()
+    @property
+    def ready_url(self):
+        return f"http://127.0.0.1:{self.admin_port}/readyz"
 
 
-class Echo:
+class Echo(HttpHost):
+    ready_path = "/"
+
     def __init__(self, work, binary):
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        self.host = HostProcess("echo", [binary, port, os.cpu_count()], work / "echo.log")
-        try:
-            self.host.wait_until(lambda: answers(self.url + "/"), 10)
-        except BaseException:
-            self.host.stop()
-            raise
-
-    pid = property(lambda self: self.host.pid)
-
-    def stop(self):
-        return self.host.stop()
+        super().__init__()
+        self.start("echo", [binary, self.port, os.cpu_count()], work / "echo.log", 10)
 
 
 def start(system, folder: pathlib.Path, work: pathlib.Path, options):

@@ -120,9 +120,13 @@ class HttpHost:
     def pid(self):
         return self.host.pid
 
+    @property
+    def ready_url(self):
+        return self.url + self.ready_path
+
     def _ready(self):
         try:
-            with urllib.request.urlopen(self.url + self.ready_path, timeout=2) as answer:
+            with urllib.request.urlopen(self.ready_url, timeout=2) as answer:
                 return answer.status == 200
         except (urllib.error.URLError, OSError):
             return False
