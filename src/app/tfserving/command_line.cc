@@ -215,8 +215,8 @@ class Values {
   Result<int64_t> Int(const std::string& name, int64_t fallback, int64_t min, int64_t max) const {
     auto it = values_.find(name);
     if (it == values_.end()) return fallback;
-    int64_t value = ParseInt64(it->second).value_or(min - 1);
-    if (value >= min && value <= max) return value;
+    std::optional<int64_t> value = ParseInt64(it->second);
+    if (value && *value >= min && *value <= max) return *value;
     return InvalidArgumentError(
         StrCat("--", name, ": must be from ", min, " to ", max, ", not ", it->second));
   }
