@@ -48,19 +48,28 @@ Reloader::Reloader(Clock& clock, Registry& registry, Load load, Apply apply)
 Status Reloader::Reload(const std::string& trigger) {
   MutexLock one(one_at_a_time_);
   std::vector<std::string> needs_restart;
-  Result<Config> next = load_();
-  Status status = next.ok() ? apply_(std::move(next).value(), needs_restart) : next.status();
-  {
+  Status status = PutInForce(trigger, load_, needs_restart);
+  Keep(trigger, status, needs_restart);
+  return status;
+}
+
+Status Reloader::Take(const Load& sent) {
+  MutexLock one(one_at_a_time_);
+  std::vector<std::string> needs_restart;
+  Status status = PutInForce("client", sent, needs_restart);
+  if (status.ok()) {
+    Keep("client", status, needs_restart);
+  } else {
     MutexLock lock(mutex_);
-    state_.last_ok = status.ok();
-    state_.last_trigger = trigger;
-    ++(status.ok() ? state_.succeeded : state_.failed);
-    state_.error = status.ok() ? "" : std::string(status.message());
-    if (status.ok()) {
-      state_.last_success = clock_.Now();
-      state_.needs_restart = needs_restart;
-    }
+    ++state_.failed;
   }
+  return status;
+}
+
+Status Reloader::PutInForce(const std::string& trigger, const Load& load,
+                            std::vector<std::string>& needs_restart) {
+  Result<Config> next = load();
+  Status status = next.ok() ? apply_(std::move(next).value(), needs_restart) : next.status();
   if (!status.ok()) {
     LOG_ERROR("configuration not reloaded, the old one stays", {"trigger", trigger},
               {"reason", std::string(status.message())});
@@ -72,6 +81,18 @@ Status Reloader::Reload(const std::string& trigger) {
   }
   LOG_INFO("configuration reloaded", {"trigger", trigger});
   return status;
+}
+
+void Reloader::Keep(const std::string& trigger, const Status& status,
+                    const std::vector<std::string>& needs_restart) {
+  MutexLock lock(mutex_);
+  state_.last_ok = status.ok();
+  state_.last_trigger = trigger;
+  ++(status.ok() ? state_.succeeded : state_.failed);
+  state_.error = status.ok() ? "" : std::string(status.message());
+  if (!status.ok()) return;
+  state_.last_success = clock_.Now();
+  state_.needs_restart = needs_restart;
 }
 
 Reloader::State Reloader::state() const {

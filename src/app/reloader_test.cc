@@ -43,6 +43,18 @@ TEST(ReloaderTest, KeepsWhatCameOfTheLastOne) {
   EXPECT_EQ(state.last_success, start + 1s);
   EXPECT_EQ(state.needs_restart, std::vector<std::string>{"server"});
   EXPECT_EQ(state.error, "");
+
+  // What a client sends: its mistakes are its own.
+  EXPECT_FALSE(reloader.Take([] { return Result<Config>(InvalidArgumentError("no")); }).ok());
+  state = reloader.state();
+  EXPECT_TRUE(state.last_ok);
+  EXPECT_EQ(state.last_trigger, "api");
+  EXPECT_EQ(state.failed, 2u);
+  EXPECT_TRUE(reloader.Take([] { return Result<Config>(Config()); }).ok());
+  state = reloader.state();
+  EXPECT_EQ(state.last_trigger, "client");
+  EXPECT_EQ(state.succeeded, 2u);
+  EXPECT_EQ(applied, 2);
 }
 
 }  // namespace

@@ -24,6 +24,7 @@
 #include "app/label_moves.h"
 #include "app/monitor_source.h"
 #include "app/reloader.h"
+#include "app/tfserving/reload_requests.h"
 #include "app/version.h"
 #include "backend/plugin_host.h"
 #include "backend/python/metrics.h"
@@ -150,9 +151,9 @@ class DataDirLock {
 class Server {
  public:
   static Result<std::unique_ptr<Server>> Create(Config config, Reloader::Load load,
-                                                bool new_labels_may_wait = true) {
-    std::unique_ptr<Server> server(new Server(std::move(config), std::move(load)));
-    server->new_labels_may_wait_ = new_labels_may_wait;
+                                                ReloadOptions options = {}) {
+    std::unique_ptr<Server> server(
+        new Server(std::move(config), std::move(load), std::move(options)));
     RETURN_IF_ERROR(server->Build());
     return server;
   }
@@ -173,8 +174,8 @@ class Server {
     std::map<std::string, ModelStatus> now_there;
     for (ModelStatus& model : lifecycle_->GetStatus())
       now_there.emplace(model.name, std::move(model));
-    RETURN_IF_ERROR(
-        CheckLabelMoves(ModelsOf(config_), ModelsOf(next), now_there, new_labels_may_wait_));
+    RETURN_IF_ERROR(CheckLabelMoves(ModelsOf(config_), ModelsOf(next), now_there,
+                                    options_.new_labels_may_wait));
     RETURN_IF_ERROR(control_->Apply(ModelsOf(next)));
     ReloadedConfig reloaded =
         MergeReloaded(config_, std::move(next), monitor_ != nullptr, rollouts_ != nullptr);
@@ -198,6 +199,7 @@ class Server {
   void BeginDrain(std::chrono::milliseconds grace) {
     stopping_ = true;
     if (predictor_) predictor_->Drain();
+    reload_requests_.Stop();
     if (control_) control_->Stop();  // who waits for a load is told so
     for (net::DrainableServer* server : Drainables()) server->BeginDrain(grace);
   }
@@ -241,8 +243,9 @@ class Server {
   std::string MetricsReference() const { return MetricsReferenceMarkdown(registry_); }
 
  private:
-  Server(Config config, Reloader::Load load)
-      : config_(std::move(config)),
+  Server(Config config, Reloader::Load load, ReloadOptions options)
+      : options_(std::move(options)),
+        config_(std::move(config)),
         config_json_(ConfigToJson(config_)),
         plain_model_(config_.plain.model),
         mlflow_model_(config_.mlflow.model),
@@ -250,6 +253,35 @@ class Server {
                   [this](Config next, std::vector<std::string>& needs_restart) {
                     return Apply(std::move(next), needs_restart);
                   }) {}
+
+  /// The models of a serialized ModelServerConfig instead of those that are configured; those that are new.
+  Result<std::vector<std::string>> ApplyModelsOf(const std::string& model_server_config) {
+    std::vector<std::string> added;
+    Status applied = reloader_.Take([&]() -> Result<Config> {
+      MutexLock one(apply_mutex_);
+      if (config_.repository.mode == ModelControl::Mode::kExplicit) {
+        return FailedPreconditionError(
+            "models are loaded one by one here (repository.control: explicit); use "
+            "RepositoryModelLoad of inference.GRPCInferenceService");
+      }
+      auto running = [&](const std::string& name) {
+        return std::find_if(config_.models.begin(), config_.models.end(),
+                            [&](const Config::Model& m) { return m.model.name == name; });
+      };
+      auto initial = [&](const std::string& name) {
+        if (options_.initial_model) return options_.initial_model(name);
+        auto it = running(name);
+        return it != config_.models.end() ? *it : Config::Model();
+      };
+      ASSIGN_OR_RETURN(Config next, tfserving::WithModelsOf(model_server_config, config_, initial));
+      for (const Config::Model& model : next.models) {
+        if (running(model.model.name) == config_.models.end()) added.push_back(model.model.name);
+      }
+      return next;
+    });
+    if (!applied.ok()) return applied;
+    return added;
+  }
 
   std::vector<net::DrainableServer*> Drainables() {
     std::vector<net::DrainableServer*> servers;
@@ -566,6 +598,9 @@ class Server {
     };
     options.models.unload = [this](const std::string& model) { return control_->Unload(model); };
     options.models.index = [this] { return control_->Index(); };
+    options.models.reload = [this](std::string config, ModelControl::Done done) {
+      reload_requests_.Submit(std::move(config), std::move(done));
+    };
     if (authorizer_) {
       options.authorize = [this](std::string_view authorization, std::string_view method,
                                  std::string_view model) {
@@ -600,8 +635,9 @@ class Server {
   }
 
   DataDirLock data_dir_lock_;  ///< let go last
-  Mutex apply_mutex_;          ///< one reload at a time
-  Config config_;              ///< the start's and the reloads'
+  const ReloadOptions options_;
+  Mutex apply_mutex_;  ///< one reload at a time
+  Config config_;      ///< the start's and the reloads'
   Mutex config_mutex_;
   std::string config_json_ GUARDED_BY(config_mutex_);
   std::atomic<bool> stopping_{false};
@@ -635,7 +671,10 @@ class Server {
   std::unique_ptr<Periodic> file_check_;
   std::vector<Registry::Registration> registrations_;  ///< read the rooms above: first to go
   Reloader reloader_;
-  bool new_labels_may_wait_ = true;  ///< set before Build
+  tfserving::ReloadRequests reload_requests_{
+      {.apply = [this](const std::string& config) { return ApplyModelsOf(config); },
+       .await = [this](std::vector<std::string> models,
+                       ModelControl::Done done) { control_->Await(std::move(models), done); }}};
 };
 
 }  // namespace
@@ -711,7 +750,7 @@ int RunServer(Config config, std::function<Result<Config>()> reload, const std::
   ConfigureLog(config.log.level, config.log.format == Config::LogFormat::kJson);
   const DrainMachine::Options drain{.delay = config.server.drain_delay,
                                     .timeout = config.server.drain_timeout};
-  auto server = Server::Create(std::move(config), std::move(reload), options.new_labels_may_wait);
+  auto server = Server::Create(std::move(config), std::move(reload), options);
   if (!server.ok()) {
     LOG_ERROR("cannot start", {"reason", std::string(server.status().message())});
     return 1;

@@ -13,6 +13,9 @@ namespace leadsman {
 struct ReloadOptions {
   std::chrono::milliseconds look_every{1000};  ///< at the watched file
   bool new_labels_may_wait = true;             ///< as of CheckLabelMoves
+  /// What a model starts from that a client configures (tensorflow.serving.ModelService). Empty: from what it is now, a new
+  /// one from the defaults.
+  std::function<Config::Model(const std::string& name)> initial_model;
 };
 
 /// What `leadsman serve` does: wires the rooms bottom-up, serves until SIGTERM or SIGINT, drains (app/drain.h), and

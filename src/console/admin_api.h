@@ -31,7 +31,7 @@ class AdminApi {
     uint64_t succeeded = 0;
     uint64_t failed = 0;
     WallTime last_success{};   ///< at first of the start
-    std::string last_trigger;  ///< "signal", "file", "api"; empty before the first
+    std::string last_trigger;  ///< "signal", "file", "api", "client"; empty before the first
     std::string error;         ///< why the last one failed; empty: it did not
     std::vector<std::string> needs_restart;
   };

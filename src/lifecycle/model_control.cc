@@ -65,7 +65,7 @@ std::string WhatIsMissing(const ModelStatus& model) {
 
 struct ModelControl::Impl {
   struct Waiter {
-    std::string model;
+    std::vector<std::string> models;
     uint64_t round;  ///< looks at the folder after this one count
     SteadyTime deadline;
     Done done;
@@ -75,7 +75,12 @@ struct ModelControl::Impl {
   Impl(LifecycleManager& l, Clock& c, Options o) : lifecycle(l), clock(c), options(std::move(o)) {}
 
   Status ApplyWanted() REQUIRES(mutex);
+  /// OK, or why another one cannot be waited for.
+  Status CheckRoom() const REQUIRES(mutex);
+  void AddWaiter(std::vector<std::string> models, uint64_t round, Done done) REQUIRES(mutex);
   std::optional<Status> Outcome(const Waiter& waiter, SteadyTime now) REQUIRES(mutex);
+  std::optional<Status> OutcomeOf(const std::string& model, const Waiter& waiter, SteadyTime now)
+      REQUIRES(mutex);
   void Look();
   void Loop();
 
@@ -86,11 +91,13 @@ struct ModelControl::Impl {
   mutable Mutex mutex;
   CondVar changed;
   std::map<std::string, ModelConfig> configured GUARDED_BY(mutex);
-  std::set<std::string> loaded GUARDED_BY(mutex);
+  std::set<std::string> loaded GUARDED_BY(mutex);  ///< kPoll: all that are configured
+  /// Looks at the folders after this one know of the last Apply.
+  uint64_t applied_round GUARDED_BY(mutex) = 0;
   bool applied GUARDED_BY(mutex) = false;
   bool stopping GUARDED_BY(mutex) = false;
   std::vector<Waiter> waiters GUARDED_BY(mutex);
-  std::thread thread;
+  std::thread thread;  ///< begun under the lock with the first waiter; ended by Stop
 };
 
 Status ModelControl::Impl::ApplyWanted() {
@@ -99,14 +106,40 @@ Status ModelControl::Impl::ApplyWanted() {
   return lifecycle.Apply(std::move(wanted));
 }
 
-/// Nothing while it goes on.
+Status ModelControl::Impl::CheckRoom() const {
+  if (stopping) return UnavailableError("the server is shutting down");
+  if (waiters.size() < kMostWaiting) return OkStatus();
+  return ResourceExhaustedError(
+      StrCat(kMostWaiting, " loads are being waited for already; try again later"));
+}
+
+void ModelControl::Impl::AddWaiter(std::vector<std::string> models, uint64_t round, Done done) {
+  waiters.push_back(
+      {std::move(models), round, clock.SteadyNow() + options.load_timeout, std::move(done)});
+  if (!thread.joinable() && !options.manual) thread = std::thread([this] { Loop(); });
+  changed.NotifyAll();
+}
+
+/// Nothing while one of them goes on.
 std::optional<Status> ModelControl::Impl::Outcome(const Waiter& waiter, SteadyTime now) {
   if (stopping) return UnavailableError("the server is shutting down");
-  if (!loaded.contains(waiter.model)) {
-    return UnavailableError(
-        StrCat("model ", waiter.model, " was unloaded before it had been loaded"));
+  Status all = OkStatus();
+  for (const std::string& model : waiter.models) {
+    std::optional<Status> outcome = OutcomeOf(model, waiter, now);
+    if (!outcome) return std::nullopt;
+    if (outcome->ok()) continue;
+    all = all.ok() ? std::move(*outcome)
+                   : Status(all.code(), StrCat(all.message(), "; ", outcome->message()));
   }
-  Result<ModelStatus> status = lifecycle.GetStatus(waiter.model);
+  return all;
+}
+
+std::optional<Status> ModelControl::Impl::OutcomeOf(const std::string& model, const Waiter& waiter,
+                                                    SteadyTime now) {
+  if (!loaded.contains(model)) {
+    return UnavailableError(StrCat("model ", model, " was unloaded before it had been loaded"));
+  }
+  Result<ModelStatus> status = lifecycle.GetStatus(model);
   if (!status.ok()) return status.status();
   const bool looked = status->listing_round > waiter.round;
   if (looked) {
@@ -115,7 +148,7 @@ std::optional<Status> ModelControl::Impl::Outcome(const Waiter& waiter, SteadyTi
       if (!progress.any_ready) {
         if (!progress.failed.ok()) return progress.failed;
         return FailedPreconditionError(
-            StrCat("failed to load ", waiter.model, ": ", WhatIsMissing(*status)));
+            StrCat("failed to load ", model, ": ", WhatIsMissing(*status)));
       }
       if (progress.failed.ok()) return OkStatus();
       return Annotate(progress.failed, "what was loaded before goes on serving");
@@ -123,7 +156,7 @@ std::optional<Status> ModelControl::Impl::Outcome(const Waiter& waiter, SteadyTi
   }
   if (now < waiter.deadline) return std::nullopt;
   return DeadlineExceededError(
-      StrCat("model ", waiter.model,
+      StrCat("model ", model,
              " was not ready within repository.load_timeout; the load goes "
              "on: ",
              WhatIsMissing(*status)));
@@ -164,10 +197,7 @@ void ModelControl::Impl::Loop() {
 }
 
 ModelControl::ModelControl(LifecycleManager& lifecycle, Clock& clock, Options options)
-    : impl_(std::make_unique<Impl>(lifecycle, clock, std::move(options))) {
-  if (impl_->options.mode == Mode::kExplicit && !impl_->options.manual)
-    impl_->thread = std::thread([impl = impl_.get()] { impl->Loop(); });
-}
+    : impl_(std::make_unique<Impl>(lifecycle, clock, std::move(options))) {}
 ModelControl::~ModelControl() { Stop(); }
 
 void ModelControl::Stop() {
@@ -181,6 +211,7 @@ void ModelControl::Stop() {
 }
 
 Status ModelControl::Apply(std::vector<ModelConfig> models) {
+  const uint64_t round = impl_->lifecycle.ListingRound();
   if (impl_->options.mode == Mode::kPoll) {
     std::vector<ModelConfig> copy = models;
     RETURN_IF_ERROR(impl_->lifecycle.Apply(std::move(copy)));
@@ -193,7 +224,12 @@ Status ModelControl::Apply(std::vector<ModelConfig> models) {
       return InvalidArgumentError(StrCat("model ", name, ": is configured twice"));
   }
   std::swap(impl_->configured, next);
-  if (impl_->options.mode == Mode::kPoll) return OkStatus();
+  impl_->applied_round = round;
+  if (impl_->options.mode == Mode::kPoll) {
+    impl_->loaded.clear();
+    for (const auto& [name, config] : impl_->configured) impl_->loaded.insert(name);
+    return OkStatus();
+  }
   std::set<std::string> before = impl_->loaded;
   if (!impl_->applied) {
     for (const std::string& name : impl_->options.load_at_start) {
@@ -219,16 +255,12 @@ void ModelControl::Load(const std::string& model, Done done) {
   auto begin = [&]() -> Status {
     if (impl_->options.mode == Mode::kPoll) return UnavailableError(kNotExplicit);
     MutexLock lock(impl_->mutex);
-    if (impl_->stopping) return UnavailableError("the server is shutting down");
+    RETURN_IF_ERROR(impl_->CheckRoom());
     if (!impl_->configured.contains(model)) {
       std::vector<std::string> names;
       for (const auto& [name, config] : impl_->configured) names.push_back(name);
       return NotFoundError(StrCat("failed to load '", model.substr(0, 128),
                                   "': it is not configured; models here: ", HumanList(names)));
-    }
-    if (impl_->waiters.size() >= kMostWaiting) {
-      return ResourceExhaustedError(
-          StrCat(kMostWaiting, " loads are being waited for already; try again later"));
     }
     // One that is under way may have passed the folder already.
     const uint64_t round = impl_->lifecycle.ListingRound();
@@ -236,12 +268,20 @@ void ModelControl::Load(const std::string& model, Done done) {
       LOG_INFO("a model is to be loaded by request", {"model", model});
     RETURN_IF_ERROR(impl_->ApplyWanted());
     impl_->lifecycle.RetryFailed(model);
-    impl_->waiters.push_back(
-        {model, round, impl_->clock.SteadyNow() + impl_->options.load_timeout, std::move(done)});
-    impl_->changed.NotifyAll();
+    impl_->AddWaiter({model}, round, std::move(done));
     return OkStatus();
   };
   Status status = begin();
+  if (!status.ok()) done(status);
+}
+
+void ModelControl::Await(std::vector<std::string> models, Done done) {
+  Status status = OkStatus();
+  {
+    MutexLock lock(impl_->mutex);
+    status = impl_->CheckRoom();
+    if (status.ok()) impl_->AddWaiter(std::move(models), impl_->applied_round, std::move(done));
+  }
   if (!status.ok()) done(status);
 }
 

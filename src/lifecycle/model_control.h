@@ -49,6 +49,9 @@ class ModelControl {
   /// NOT_FOUND: not configured; UNAVAILABLE: not in kPoll; RESOURCE_EXHAUSTED: too many are waited
   /// for.
   void Load(const std::string& model, Done done);
+  /// Calls `done` once each of `models`, which are configured, is ready as after a Load, in both modes; FAILED_PRECONDITION
+  /// names all that cannot be. What the last Apply has changed is waited for. Errors as of Load.
+  void Await(std::vector<std::string> models, Done done);
   /// Nobody is answered by the model from now on; its memory comes back once the requests that use
   /// it are done. Not loaded is fine, too. UNAVAILABLE: not in kPoll.
   Status Unload(const std::string& model);

@@ -222,5 +222,45 @@ TEST_F(ModelControlTest, TooManyWaitersAreRefused) {
   control_.reset();  // answers those that wait, which count in `refused`
 }
 
+TEST_F(ModelControlTest, WaitsForWhatTheConfigurationHasBrought) {
+  WriteModelVersion(dir_.path(), "a", 1);
+  WriteModelVersion(dir_.path(), "b", 1);
+  Make({});
+  ASSERT_TRUE(control_->Apply({Model("a")}).ok());
+  Settle();
+  ASSERT_TRUE(control_->Apply({Model("a"), Model("b")}).ok());
+  std::optional<Status> outcome;
+  auto await = [&](std::vector<std::string> models) {
+    outcome.reset();
+    control_->Await(std::move(models), [&](const Status& status) { outcome = status; });
+    control_->Poll();
+  };
+  await({"a", "b"});
+  EXPECT_FALSE(outcome.has_value());  // b has not been looked at yet, nor a again
+  Settle();
+  control_->Poll();
+  EXPECT_EQ(outcome, OkStatus());
+  EXPECT_EQ(Index(), "a[1:ready] b[1:ready] ");
+  await({});
+  EXPECT_EQ(outcome, OkStatus());
+
+  // Everything that cannot be is told, once nothing goes on any more.
+  backend_->on_load = [](const LoadSpec& spec) {
+    return spec.version == 7 ? InvalidArgumentError("it is no model") : OkStatus();
+  };
+  WriteModelVersion(dir_.path(), "c", 7);
+  ASSERT_TRUE(control_->Apply({Model("a"), Model("c"), Model("d")}).ok());
+  await({"c", "a", "d"});
+  Settle();
+  control_->Poll();
+  ASSERT_TRUE(outcome.has_value());
+  EXPECT_EQ(outcome->code(), StatusCode::kFailedPrecondition);
+  EXPECT_NE(outcome->message().find("failed to load c: version 7"), std::string::npos) << *outcome;
+  EXPECT_NE(outcome->message().find("failed to load d: "), std::string::npos) << *outcome;
+
+  await({"b"});
+  EXPECT_EQ(outcome->code(), StatusCode::kUnavailable);
+}
+
 }  // namespace
 }  // namespace leadsman

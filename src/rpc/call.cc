@@ -201,6 +201,7 @@ void Call::RunUnary(Http2Stream& stream, std::string_view message) {
     return WatchHealth(stream);
   }
   if (method_->kind == MethodKind::kLoadModel) return LoadModel(stream, message);
+  if (method_->kind == MethodKind::kReload) return ReloadModels(stream, message);
   response_.clear();
   const size_t at = BeginMessage(response_);
   Status status =
@@ -212,23 +213,44 @@ void Call::RunUnary(Http2Stream& stream, std::string_view message) {
   End(stream, OkStatus());
 }
 
-/// Loads take long: the answer comes from another thread.
+std::function<void(const Status&)> Call::AnswerLater(Http2Stream& stream,
+                                                     std::function<void(std::string&)> append) {
+  return
+      [this, held = stream.shared_from_this(), append = std::move(append)](const Status& status) {
+        // When the thread is over, so is the connection, and nobody waits for the answer.
+        [[maybe_unused]] bool taken = held->Post([this, status, append](Http2Stream& s) {
+          if (ended_) return;
+          if (!status.ok()) return End(s, status);
+          response_.clear();
+          const size_t at = BeginMessage(response_);
+          append(response_);
+          EndMessage(response_, at);
+          SendHead(s);
+          s.SendBody(response_);
+          End(s, OkStatus());
+        });
+      };
+}
+
 void Call::LoadModel(Http2Stream& stream, std::string_view message) {
   Result<std::string> model = ParseRepositoryRequest(message);
   if (!model.ok()) return End(stream, model.status());
   if (!context_->models.load) return End(stream, NotByRequest());
-  context_->models.load(*model, [this, held = stream.shared_from_this()](const Status& status) {
-    // When the thread is over, so is the connection, and nobody waits for the answer.
-    [[maybe_unused]] bool taken = held->Post([this, status](Http2Stream& s) {
-      if (ended_) return;
-      if (!status.ok()) return End(s, status);
-      response_.clear();
-      EndMessage(response_, BeginMessage(response_));
-      SendHead(s);
-      s.SendBody(response_);
-      End(s, OkStatus());
-    });
-  });
+  context_->models.load(*model, AnswerLater(stream, [](std::string&) {}));
+}
+
+void Call::ReloadModels(Http2Stream& stream, std::string_view message) {
+  Result<ReloadRequest> request = ReloadRequest::Parse(message);
+  if (!request.ok()) return End(stream, request.status());
+  if (!context_->models.reload) {
+    return End(stream, UnimplementedError("this server's models are not configured by request"));
+  }
+  std::string config = std::move(request->config);
+  context_->models.reload(
+      std::move(config),
+      AnswerLater(stream, [request = std::move(request).value()](std::string& response) {
+        AppendReloadResponse(request, response);
+      }));
 }
 
 void Call::OnClose(Http2Stream& /*stream*/) {

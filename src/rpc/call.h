@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,6 +36,10 @@ class Call {
   void AddIdentity();
   void RunUnary(net::Http2Stream& stream, std::string_view message);
   void LoadModel(net::Http2Stream& stream, std::string_view message);
+  void ReloadModels(net::Http2Stream& stream, std::string_view message);
+  /// What takes long answers from another thread: ends the call with a status, or OK and the message that `append` writes.
+  std::function<void(const Status&)> AnswerLater(net::Http2Stream& stream,
+                                                 std::function<void(std::string&)> append);
   void PumpStream(net::Http2Stream& stream);
   void OnStreamMessage(net::Http2Stream& stream, std::string_view message);
   void WatchHealth(net::Http2Stream& stream);

@@ -15,13 +15,16 @@
 
 namespace leadsman::rpc {
 
-/// What clients may ask of the model repository. Thread-safe functions; an empty one: not allowed.
+/// What clients may ask of the model repository. Thread-safe functions that do not block; an empty one: not allowed.
 struct ModelRequests {
   /// Calls `done` once, from any thread, when the model is ready or cannot be.
   std::function<void(const std::string& model, std::function<void(const Status&)> done)> load;
   std::function<Status(const std::string& model)> unload;
   /// Every configured model. Empty: those of the lifecycle.
   std::function<std::vector<ModelStatus>()> index;
+  /// Serves the models of a serialized tensorflow.serving.ModelServerConfig instead of those that are configured, and calls
+  /// `done` once, from any thread, when the new ones are ready or one cannot be.
+  std::function<void(std::string config, std::function<void(const Status&)> done)> reload;
 };
 
 /// The gRPC face of the model server:

@@ -82,6 +82,13 @@ class GrpcServerTest : public ::testing::Test {
           [model, done] { done(model == "iris" ? OkStatus() : NotFoundError("no such model")); });
       loader_.join();
     };
+    options.models.reload = [this](std::string config, std::function<void(const Status&)> done) {
+      reloaded_ = std::move(config);
+      loader_ = std::thread([this, done] {
+        done(reloaded_.empty() ? InvalidArgumentError("config is missing") : OkStatus());
+      });
+      loader_.join();
+    };
     auto server = GrpcServer::Start(world_.predictor(), options);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = std::move(server).value();
@@ -119,6 +126,7 @@ class GrpcServerTest : public ::testing::Test {
   std::atomic<bool> hold_pool_{false};
   std::atomic<bool> ready_{true};
   std::thread loader_;
+  std::string reloaded_;  ///< the serialized ModelServerConfig
   ServingWorld world_;
   std::unique_ptr<GrpcServer> server_;
   std::unique_ptr<GrpcClient> client_;
@@ -367,6 +375,22 @@ TEST_F(GrpcServerTest, TellsAboutModels) {
       << metadata;
   EXPECT_NE(metadata.find("method_name: \"tensorflow/serving/predict\""), std::string::npos)
       << metadata;
+}
+
+TEST_F(GrpcServerTest, ReloadsTheModelsThatAreServed) {
+  auto reload = [&](const std::string& text) {
+    return Answered(client_->Call("/tensorflow.serving.ModelService/HandleReloadConfigRequest",
+                                  FromText("tensorflow.serving.ReloadConfigRequest", text)),
+                    "tensorflow.serving.ReloadConfigResponse");
+  };
+  const std::string config =
+      "model_config_list { config { name: \"m\" base_path: \"/m\" model_version_policy { all { } } "
+      "version_labels { key: \"a\" value: 3 } } }";
+  EXPECT_EQ(reload(StrCat("config { ", config, " }")), "status { }");
+  EXPECT_EQ(ToText("tensorflow.serving.ModelServerConfig", reloaded_), config);
+  EXPECT_EQ(reload("config { model_config_list { } } metric_names: '/tensorflow/x'"),
+            "status { } metric { name: \"/tensorflow/x\" int64_value_increase: 0 }");
+  EXPECT_EQ(reload(""), "INVALID_ARGUMENT: config is missing");
 }
 
 TEST_F(GrpcServerTest, TritonsExtensions) {

@@ -23,9 +23,6 @@ constexpr char kNoTrace[] =
     "trace settings are not supported by this server; requests carry traceparent or b3 instead";
 constexpr char kNoLog[] =
     "log settings cannot be changed by clients of this server; see 'log' in its configuration";
-constexpr char kNoReload[] =
-    "HandleReloadConfigRequest is not supported by this server; change its configuration file and "
-    "send SIGHUP";
 
 constexpr Method kMethods[] = {
     {V2 "ModelInfer", MethodKind::kV2Infer},
@@ -54,7 +51,7 @@ constexpr Method kMethods[] = {
     {PREDICTION "Regress", MethodKind::kRegress},
     {PREDICTION "MultiInference", MethodKind::kMultiInference},
     {MODEL "GetModelStatus", MethodKind::kUnary, GetModelStatus},
-    {MODEL "HandleReloadConfigRequest", MethodKind::kUnary, Unsupported<kNoReload>},
+    {MODEL "HandleReloadConfigRequest", MethodKind::kReload},
     {"/grpc.health.v1.Health/Check", MethodKind::kUnary, CheckHealth},
     {"/grpc.health.v1.Health/Watch", MethodKind::kWatch},
     {"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", MethodKind::kReflection},

@@ -4,6 +4,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/status.h"
 #include "rpc/grpc_server.h"
@@ -36,6 +37,7 @@ enum class MethodKind {
   kV2Infer,        ///< ModelInfer
   kV2StreamInfer,  ///< ModelStreamInfer
   kLoadModel,      ///< RepositoryModelLoad
+  kReload,         ///< ModelService.HandleReloadConfigRequest
   kPredict,        ///< PredictionService.Predict
   kClassify,
   kRegress,
@@ -76,6 +78,15 @@ Status NotByRequest();
 // tfs_service.cc
 Status GetModelMetadata(const ServiceContext&, std::string_view, std::string&);
 Status GetModelStatus(const ServiceContext&, std::string_view, std::string&);
+/// tensorflow.serving.ReloadConfigRequest, taken apart.
+struct ReloadRequest {
+  std::string config;  ///< a serialized ModelServerConfig
+  std::vector<std::string> metric_names;
+  /// INVALID_ARGUMENT: malformed, or with too many metrics.
+  static Result<ReloadRequest> Parse(std::string_view request);
+};
+/// The ReloadConfigResponse to one that was carried out.
+void AppendReloadResponse(const ReloadRequest& request, std::string& response);
 
 // health_service.cc
 enum class Health { kUnknown = 0, kServing = 1, kNotServing = 2, kServiceUnknown = 3 };

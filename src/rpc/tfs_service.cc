@@ -12,6 +12,7 @@ namespace leadsman::rpc {
 namespace {
 
 constexpr size_t kShownName = 64;
+constexpr size_t kMaxMetrics = 1000;
 
 void AppendTensorInfos(WireWriter& out, uint32_t field, const std::vector<TensorSpec>& specs) {
   for (const TensorSpec& spec : specs) {
@@ -148,6 +149,35 @@ Status GetModelStatus(const ServiceContext& context, std::string_view request,
                               only ? StrCat("version ", *only, " of model ", model->name)
                                    : StrCat("any versions of model ", model->name),
                               note.empty() ? "" : "; ", note));
+}
+
+Result<ReloadRequest> ReloadRequest::Parse(std::string_view request) {
+  ReloadRequest parsed;
+  WireReader in(request);
+  while (in.Next()) {
+    // A message that comes in several pieces is what they are one behind the other.
+    if (in.Is(1, WireReader::kBytes)) parsed.config += in.bytes();
+    if (!in.Is(2, WireReader::kBytes)) continue;
+    if (parsed.metric_names.size() == kMaxMetrics) {
+      return InvalidArgumentError(StrCat("'metric_names' has more than ", kMaxMetrics, " entries"));
+    }
+    if (!IsUtf8(in.bytes())) return InvalidArgumentError("'metric_names' must be UTF-8");
+    parsed.metric_names.emplace_back(in.bytes());
+  }
+  if (!in.ok()) return InvalidArgumentError("malformed protocol buffer message");
+  return parsed;
+}
+
+void AppendReloadResponse(const ReloadRequest& request, std::string& response) {
+  WireWriter out(response);
+  out.Message(1, [](WireWriter&) {});  // OK
+  // TensorFlow Serving's answer for a metric that it does not have.
+  for (const std::string& name : request.metric_names) {
+    out.Message(2, [&](WireWriter& metric) {
+      metric.Text(1, name);
+      metric.Number(2, 0);
+    });
+  }
 }
 
 }  // namespace leadsman::rpc

@@ -142,8 +142,8 @@ def models_python():
     if not MODELS_PYTHON.exists():
         pytest.fail(f"{MODELS_PYTHON} is missing: run ./dev install test")
 
-    def run(script, *arguments, timeout=120):
-        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": ""}
+    def run(script, *arguments, timeout=120, environment=None):
+        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "", **(environment or {})}
         done = subprocess.run([str(MODELS_PYTHON), str(script), *map(str, arguments)], capture_output=True, text=True,
                               timeout=timeout, env=environment, check=False)
         assert done.returncode == 0, f"{script} failed:\n{done.stdout[-2000:]}\n{done.stderr[-6000:]}"

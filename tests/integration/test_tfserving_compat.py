@@ -4,11 +4,14 @@ import os
 import signal
 import socket
 import subprocess
+from pathlib import Path
 
 import models
 import pytest
 import requests
 from conftest import BINARY, wait_for
+
+CLIENT = Path(__file__).parent / "tfs_grpc_client.py"
 
 
 def free_port():
@@ -165,6 +168,72 @@ def test_a_model_config_file_is_followed(launch, repository, tmp_path):
     config_file(path, repository, half_plus_two=(both, {"stable": 1}), other=("latest {}", {}))
     server.process.send_signal(signal.SIGHUP)
     server.await_ready("/v1/models/other")
+
+
+def reload(models_python, address, config, token=""):
+    """What TensorFlow Serving's own client prints about HandleReloadConfigRequest with a file's ModelServerConfig."""
+    return models_python(CLIENT, address, "reload", config, environment={"TOKEN": token}).strip()
+
+
+def test_a_client_says_which_models_are_served(launch, repository, tmp_path, models_python):
+    for version in (1, 2):
+        models.release(repository, "half_plus_two", version, models.half_plus_two(), manifest=False)
+    models.release(repository, "other", 1, models.half_plus_two(), manifest=False)
+    (repository / "broken" / "1").mkdir(parents=True)
+    (repository / "broken" / "1" / "model.onnx").write_bytes(b"not a model")
+    server = launch([f"--model_base_path={repository / 'half_plus_two'}", "--model_name=half_plus_two",
+                     "--max_num_load_retries=0"]).await_ready()
+    address = f"127.0.0.1:{server.grpc_port}"
+    path = tmp_path / "sent.config"
+
+    # The answer comes when the new model is there; what was served in between is served all the time.
+    both = "specific { versions: 1 versions: 2 }"
+    config_file(path, repository, half_plus_two=(both, {}), other=("latest {}", {}))
+    assert reload(models_python, address, path) == "OK"
+    assert server.predict("other", [2.0]) == {"predictions": [3.0]}
+    server.await_ready("/v1/models/half_plus_two/versions/1")
+
+    # Labels; a label that moves to nowhere changes nothing; nor does a policy that is wrong.
+    config_file(path, repository, half_plus_two=(both, {"stable": 1}), other=("latest {}", {}))
+    assert reload(models_python, address, path) == "OK"
+    assert server.predict("half_plus_two/labels/stable", [2.0]) == {"predictions": [3.0]}
+    config_file(path, repository, half_plus_two=("all {}", {"stable": 7}))
+    assert reload(models_python, address, path).startswith("FAILED_PRECONDITION Request to assign label stable")
+    config_file(path, repository, half_plus_two=("specific {}", {}))
+    assert reload(models_python, address, path).startswith("INVALID_ARGUMENT model_config_list.config[0].model_version_policy")
+    path.write_text("")
+    assert reload(models_python, address, path).startswith("INVALID_ARGUMENT ServerModelConfig type not supported")
+    assert server.predict("half_plus_two/labels/stable", [2.0]) == server.predict("other", [2.0])
+
+    # A model that cannot be loaded is told, and stands in nobody's way; what is omitted goes.
+    config_file(path, repository, half_plus_two=("latest {}", {}), broken=("latest {}", {}))
+    told = reload(models_python, address, path)
+    assert told.startswith("UNKNOWN model(s) did not become available: ") and "broken" in told
+    wait_for("other to be gone", lambda: requests.post(server.url + "/v1/models/other:predict", json={"instances": [1.0]},
+                                                       timeout=5).status_code == 404)
+    assert server.predict("half_plus_two", [2.0]) == {"predictions": [3.0]}
+
+
+def test_only_an_admin_says_which_models_are_served(start, repository, tmp_path, models_python):
+    models.release(repository, "half_plus_two", 1, models.half_plus_two())
+    models.release(repository, "other", 1, models.half_plus_two())
+    tokens = tmp_path / "tokens.json"
+    tokens.write_text(json.dumps({"tokens": [{"name": "client", "token": "client-token-0123456789", "roles": ["predict"]},
+                                             {"name": "boss", "token": "admin-token-0123456789", "roles": ["admin"]}]}))
+    tokens.chmod(0o600)
+    server = start(models=[{"name": "half_plus_two", "path": str(repository / "half_plus_two"),
+                            "monitoring": {"prediction_output": "y"}}], auth={"tokens_file": str(tokens)})
+    path = config_file(tmp_path / "sent.config", repository, half_plus_two=("latest {}", {}), other=("latest {}", {}))
+    assert reload(models_python, server.grpc, path).startswith("UNAUTHENTICATED ")
+    assert reload(models_python, server.grpc, path, "client-token-0123456789").startswith("PERMISSION_DENIED ")
+    assert reload(models_python, server.grpc, path, "admin-token-0123456789") == "OK"
+    boss = {"authorization": "Bearer admin-token-0123456789"}
+    answer = requests.post(server.url + "/v1/models/other:predict", json={"instances": [2.0]}, headers=boss, timeout=5)
+    assert answer.json() == {"predictions": [3.0]}
+    # What the server's own file says of a model beyond the request stays.
+    shown = server.get("/api/v1/configuration", headers=boss).json()
+    assert [m["monitoring"]["prediction_output"] for m in shown["models"]] == ["y", ""]
+    assert server.get("/api/v1/status", headers=boss).json()["config_reload"]["last_trigger"] == "client"
 
 
 def test_what_cannot_be_is_told_before_anything_starts(repository, tmp_path):

@@ -1,19 +1,23 @@
 #!/usr/bin/env python3
-"""TensorFlow Serving's own Python client (tensorflow-serving-api), for test_grpc.py: it needs TensorFlow, and so an
-interpreter of its own.
+"""TensorFlow Serving's own Python client (tensorflow-serving-api), for test_grpc.py and
+test_tfserving_compat.py: it needs TensorFlow, and so an interpreter of its own.
 
-    tfs_grpc_client.py HOST:PORT
+    tfs_grpc_client.py HOST:PORT                  calls every method of PredictionService and ModelService
+    tfs_grpc_client.py HOST:PORT reload FILE      sends the ModelServerConfig of a file in the text format
 """
+import os
 import sys
 
 import grpc
 import numpy as np
 import tensorflow as tf
+from google.protobuf import text_format
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
     inference_pb2,
+    model_management_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
@@ -107,8 +111,25 @@ def information(stub, models):
     assert [(s.version, s.state, s.status.error_code) for s in statuses] == [(3, available, 0)]
 
 
+def reload(models, path, token):
+    request = model_management_pb2.ReloadConfigRequest(metric_names=["/tensorflow/serving/no_such_metric"])
+    with open(path, encoding="utf-8") as file:
+        text_format.Parse(file.read(), request.config)
+    try:
+        answer = models.HandleReloadConfigRequest(request, timeout=60,
+                                                  metadata=[("authorization", f"Bearer {token}")] if token else None)
+    except grpc.RpcError as error:
+        print(error.code().name, error.details())
+        return
+    assert answer.HasField("status") and answer.status.error_message == ""
+    assert [(m.name, m.int64_value_increase) for m in answer.metric] == [("/tensorflow/serving/no_such_metric", 0)]
+    print("OK" if answer.status.error_code == 0 else answer.status)
+
+
 def main():
     channel = grpc.insecure_channel(sys.argv[1])
+    if sys.argv[2:3] == ["reload"]:
+        return reload(model_service_pb2_grpc.ModelServiceStub(channel), sys.argv[3], os.environ.get("TOKEN"))
     stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
     predictions(stub)
     examples(stub)

@@ -288,11 +288,16 @@ Status SetModelDefaults(const Values& values, ModelConfig& model) {
   return OkStatus();
 }
 
-Status SetModels(const Values& values, Config& config) {
+Result<Config::Model> InitialModelOf(const Values& values) {
   Config::Model initial;
   // TensorFlow Serving loads what appears at once; a moment is left for copies to end.
   initial.model.settle_time = 1s;
   RETURN_IF_ERROR(SetModelDefaults(values, initial.model));
+  return initial;
+}
+
+Status SetModels(const Values& values, Config& config) {
+  ASSIGN_OR_RETURN(Config::Model initial, InitialModelOf(values));
   std::string file = values.Text("model_config_file");
   RETURN_IF_ERROR(values.Int("model_config_file_poll_wait_seconds", 0, 0, 86'400).status());
   if (!file.empty()) {
@@ -445,6 +450,10 @@ ReloadOptions ReloadOptionsOf(const CommandLine& command) {
   ReloadOptions options;
   options.new_labels_may_wait = values.Bool("allow_version_labels_for_unavailable_models", false);
   options.look_every = std::chrono::seconds(std::max<int64_t>(1, PollSeconds(values)));
+  Result<Config::Model> initial = InitialModelOf(values);
+  if (initial.ok()) {
+    options.initial_model = [initial = *initial](const std::string&) { return initial; };
+  }
   return options;
 }
 

@@ -46,7 +46,7 @@ std::vector<std::string> EntrypointArguments(
 Result<Config> ConfigFrom(const CommandLine& command, std::vector<std::string>& warnings);
 
 /// What a running server does about changes: --model_config_file_poll_wait_seconds and
-/// --allow_version_labels_for_unavailable_models.
+/// --allow_version_labels_for_unavailable_models; models that a client sends start as those of the command line do.
 ReloadOptions ReloadOptionsOf(const CommandLine& command);
 /// The file that is followed; empty: none.
 std::string WatchedFileOf(const CommandLine& command);

@@ -231,12 +231,17 @@ TEST_F(CommandLineTest, ReadsAModelServerConfigFromTheWire) {
       "\x0a\x18\x0a\x16\x0a\x01m\x12\x02/m\x3a\x06\xb2\x06\x03\x0a\x01\x03\x42\x05\x0a\x01"
       "a\x10\x03",
       26);
-  auto models = ModelsFromSerialized(wire, {});
+  auto defaults = [](const std::string&) { return Config::Model(); };
+  auto models = ModelsFromSerialized(wire, defaults);
   ASSERT_TRUE(models.ok()) << models.status();
   ASSERT_EQ(models->size(), 1u);
   EXPECT_EQ((*models)[0].model.policy.specific, std::vector<int64_t>{3});
   EXPECT_EQ((*models)[0].model.labels.at("a"), 3);
-  EXPECT_EQ(ModelsFromSerialized("\xff", {}).status().code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(ModelsFromSerialized("\xff", defaults).status().code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(ModelsFromSerialized("", defaults).status().message(),
+            "ServerModelConfig type not supported by HandleReloadConfigRequest. Only "
+            "ModelConfigList is currently supported: set config.model_config_list");
+  EXPECT_EQ(ModelsFromSerialized(std::string_view("\x0a\0", 2), defaults)->size(), 0u);
 }
 
 TEST_F(CommandLineTest, ReadsTheMonitoringConfigFile) {

@@ -138,7 +138,7 @@ void ReadModel(const tfconfig::ModelConfig& from, const std::string& path, Probl
 }
 
 std::vector<Config::Model> ReadModels(const tfconfig::ModelServerConfig& from,
-                                      const Config::Model& initial, Problems& problems) {
+                                      const InitialModel& initial, Problems& problems) {
   std::vector<Config::Model> models;
   if (from.config_case() == tfconfig::ModelServerConfig::kCustomModelConfig) {
     problems.Add("custom_model_config",
@@ -155,7 +155,7 @@ std::vector<Config::Model> ReadModels(const tfconfig::ModelServerConfig& from,
       problems.Add(path + ".name", StrCat("model_config_list.config[", first->second,
                                           "] has the name ", config.name(), " already"));
     }
-    models.push_back(initial);
+    models.push_back(initial(config.name()));
     ReadModel(config, path, problems, models.back());
   }
   return models;
@@ -169,7 +169,8 @@ Result<std::vector<Config::Model>> LoadModelConfigFile(const std::string& path,
   tfconfig::ModelServerConfig config;
   RETURN_IF_ERROR(text.Load(path, config));
   TextProblems problems(text);
-  std::vector<Config::Model> models = ReadModels(config, initial, problems);
+  std::vector<Config::Model> models = ReadModels(
+      config, [&](const std::string&) { return initial; }, problems);
   if (models.empty() && text.ok()) {
     text.Add("model_config_list",
              "names no model; give model_config_list { config { name: \"…\" base_path: \"…\" } }");
@@ -179,12 +180,17 @@ Result<std::vector<Config::Model>> LoadModelConfigFile(const std::string& path,
 }
 
 Result<std::vector<Config::Model>> ModelsFromSerialized(std::string_view model_server_config,
-                                                        const Config::Model& initial) {
+                                                        const InitialModel& initial) {
   tfconfig::ModelServerConfig config;
   if (model_server_config.size() > INT32_MAX ||
       !config.ParseFromArray(model_server_config.data(),
                              static_cast<int>(model_server_config.size()))) {
     return InvalidArgumentError("not a ModelServerConfig");
+  }
+  if (config.config_case() == tfconfig::ModelServerConfig::CONFIG_NOT_SET) {
+    return InvalidArgumentError(
+        "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList "
+        "is currently supported: set config.model_config_list");
   }
   ListedProblems problems;
   std::vector<Config::Model> models = ReadModels(config, initial, problems);

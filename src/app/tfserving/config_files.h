@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,9 +22,12 @@ namespace leadsman::tfserving {
 /// it to the files which format a model has; any other is taken as the format's name.
 Result<std::vector<Config::Model>> LoadModelConfigFile(const std::string& path,
                                                        const Config::Model& initial);
-/// The same, from a serialized ModelServerConfig as gRPC's HandleReloadConfigRequest brings it.
+/// What a model starts from, given its name.
+using InitialModel = std::function<Config::Model(const std::string& name)>;
+/// The same, from a serialized ModelServerConfig as gRPC's HandleReloadConfigRequest brings it. A list without models is one,
+/// too: nothing is served then.
 Result<std::vector<Config::Model>> ModelsFromSerialized(std::string_view model_server_config,
-                                                        const Config::Model& initial);
+                                                        const InitialModel& initial);
 
 /// --monitoring_config_file: where Prometheus reads on the REST port; nothing when it is not
 /// enabled. Without a path it is TensorFlow Serving's, /monitoring/prometheus/metrics.
