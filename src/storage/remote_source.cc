@@ -123,18 +123,18 @@ RemoteSource::RemoteSource(std::string path, Options options, std::unique_ptr<Re
       cache_(cache),
       storage_(storage) {}
 
-Status RemoteSource::Settle(RemoteVersion& version, SteadyTime now) {
-  if (version.complete || version.files.empty() || options().require_manifest) return OkStatus();
+void RemoteSource::Settle(RemoteVersion& version, SteadyTime now) {
+  bool may_rest = !version.complete && !version.refused && !version.files.empty();
+  if (!may_rest || options().require_manifest) return;
   auto [it, added] = resting_.try_emplace(version.version, Resting{version.stamp, now});
   if (it->second.stamp != version.stamp) it->second = {version.stamp, now};
   if (now - it->second.since < options().settle_time) {
     version.waiting =
         StrCat("waiting for ", kManifestFileName, ", or until nothing has changed for ",
                ToSeconds(options().settle_time), " s (still being copied?)");
-  } else if (IsInsidePath(version.files[0].path)) {
+  } else {
     version.complete = true;
   }
-  return OkStatus();
 }
 
 Result<std::vector<VersionFolder>> RemoteSource::List(SteadyTime now, const StoreCall& call) {
@@ -142,7 +142,7 @@ Result<std::vector<VersionFolder>> RemoteSource::List(SteadyTime now, const Stor
   std::map<int64_t, RemoteVersion> listed;
   std::vector<VersionFolder> folders;
   for (RemoteVersion& version : versions) {
-    RETURN_IF_ERROR(Settle(version, now));
+    Settle(version, now);
     VersionFolder folder{.version = version.version, .complete = version.complete};
     folder.waiting = version.waiting;
     folder.manifest.inode = std::hash<std::string>()(version.stamp);

@@ -40,7 +40,7 @@ class RemoteSource final : public Source {
     const StoreCall& call;
   };
 
-  Status Settle(RemoteVersion& version, SteadyTime now);
+  void Settle(RemoteVersion& version, SteadyTime now);
   Result<LocalVersion> FetchNow(const RemoteVersion& version, FetchProgress& progress,
                                 const StoreCall& call);
   Status KeepWhatTheManifestLists(const Job& job, std::vector<RemoteFile>& files);

@@ -111,6 +111,22 @@ TEST_F(RemoteSourceTest, AVersionWithoutManifestMustRest) {
   EXPECT_EQ(List()[0].waiting, "waiting for manifest.json (still being copied?)");
 }
 
+TEST_F(RemoteSourceTest, AVersionWithAnObjectThatCannotBeAFileNeverRests) {
+  Open({.settle_time = 5s});
+  store_->Put("7/model.onnx", "weights");
+  store_->Put("7//vocab.txt", "words");
+  List();
+  now_ += 60s;
+  VersionFolder folder = List()[0];
+  EXPECT_FALSE(folder.complete);
+  EXPECT_EQ(folder.waiting,
+            "the object name /vocab.txt cannot be a file's path; rename or remove it");
+  store_->Remove("7//vocab.txt");
+  List();
+  now_ += 60s;
+  EXPECT_TRUE(List()[0].complete);
+}
+
 TEST_F(RemoteSourceTest, TakesUpWhereItBrokeOff) {
   PutVersion(1, {{"model.onnx", "0123456789abcdef"}});
   List();

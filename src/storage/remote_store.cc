@@ -46,15 +46,14 @@ Status VersionCollector::Add(std::string_view path, RemoteFile file) {
   std::string_view inside = path.substr(slash + 1);
   if (inside.empty() || inside.ends_with('/')) return OkStatus();  // a folder's marker
   RemoteVersion& version = versions_[number];
-  version.version = number;
   // "7" counts before "007".
   if (version.key.empty() || key.size() < version.key.size()) {
-    version.key = key;
-    version.files.clear();
+    version = {.version = number, .key = key};
   } else if (key != version.key) {
     return OkStatus();
   }
   if (!IsInsidePath(inside)) {
+    version.refused = true;
     version.waiting = StrCat("the object name ", inside.substr(0, 200),
                              " cannot be a file's path; rename or remove it");
     return OkStatus();
@@ -75,8 +74,8 @@ std::vector<RemoteVersion> VersionCollector::Finish() {
       sum += Rng::Mix(one ^ static_cast<uint64_t>(file.size));
     }
     version.stamp = std::to_string(sum);
-    version.complete = manifest && version.waiting.empty();
-    if (!version.complete && version.waiting.empty())
+    version.complete = manifest && !version.refused;
+    if (!version.complete && !version.refused)
       version.waiting = StrCat("waiting for ", kManifestFileName, " (still being copied?)");
     all.push_back(std::move(version));
   }

@@ -28,6 +28,7 @@ struct RemoteVersion {
   int64_t version = 0;
   bool complete = false;          ///< it has a manifest, or its store says that it never changes
   std::string waiting;            ///< why it is not complete
+  bool refused = false;           ///< it cannot become complete by resting: `waiting` says why
   std::string key;                ///< the store's word for it
   std::string stamp;              ///< changes when any of it does
   std::vector<RemoteFile> files;  ///< as of the listing; empty when only Files() knows them
