@@ -1,6 +1,7 @@
 #include "storage/http_store.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -164,9 +165,10 @@ Status HttpStore::Refusal(const StoreAnswer& answer, const std::string& url) con
     return Status(
         answer.status == 401 ? StatusCode::kUnauthenticated : StatusCode::kPermissionDenied,
         StrCat(RedactUrl(url), " answered ", answer.status,
-               from.empty() ? ": no credentials were given (storage.http.token_file, "
-                              "LEADSMAN_HTTP_TOKEN, storage.http.netrc_file)"
-                            : StrCat(" to the credentials from ", from)));
+               !from.empty()     ? StrCat(" to the credentials from ", from)
+               : !query_.empty() ? ": the signature in its query is wrong, or may have expired"
+                                 : ": no credentials were given (storage.http.token_file, "
+                                   "LEADSMAN_HTTP_TOKEN, storage.http.netrc_file)"));
   }
   return StatusOfAnswer(answer, url, "");
 }
@@ -204,13 +206,35 @@ Result<std::vector<RemoteVersion>> HttpStore::List(const StoreCall& call) {
   return versions;
 }
 
+Result<StoreAnswer> HttpStore::HeadOfGet(StoreRequest request, const StoreCall& call) {
+  request.method = "GET";
+  request.headers.emplace_back("Range", "bytes=0-0");
+  std::optional<StoreAnswer> head;
+  auto keep = [&](const StoreAnswer& answer) {
+    head = answer;
+    return OkStatus();
+  };
+  // A server without ranges would send all of it.
+  auto end = [](std::string_view) { return CancelledError("the head is enough"); };
+  Result<StoreAnswer> answer = http_.Stream(request, keep, end, call);
+  if (head) return *std::move(head);
+  return answer;
+}
+
 Status HttpStore::LookAt(RemoteFile& file, const StoreCall& call) {
   ASSIGN_OR_RETURN(StoreRequest request, Request(file.key));
   request.method = "HEAD";
   ASSIGN_OR_RETURN(StoreAnswer answer, http_.Call(request, call));
+  // What signs a URL signs its method, too: mostly that is GET alone.
+  if (answer.status == 403 && !query_.empty()) {
+    ASSIGN_OR_RETURN(answer, HeadOfGet(request, call));
+  }
   if (answer.status == 405 || answer.status == 501) return OkStatus();
   if (!answer.ok()) return Refusal(answer, request.url);
-  file.size = ParseInt64(answer.Header("content-length")).value_or(-1);
+  std::string range = answer.Header("content-range");  // "bytes 0-0/4711"
+  file.size = ParseInt64(answer.status == 206 ? range.substr(range.rfind('/') + 1)
+                                              : answer.Header("content-length"))
+                  .value_or(-1);
   std::string etag = answer.Header("etag");
   file.revision = etag.starts_with('"') ? etag : answer.Header("last-modified");
   return OkStatus();

@@ -40,6 +40,8 @@ class HttpStore final : public RemoteStore {
  private:
   Result<StoreRequest> Request(const std::string& path) const;
   Status Refusal(const StoreAnswer& answer, const std::string& url) const;
+  /// The answer to a GET, without its body.
+  Result<StoreAnswer> HeadOfGet(StoreRequest request, const StoreCall& call);
   /// Size and revision by HEAD, as far as the server tells.
   Status LookAt(RemoteFile& file, const StoreCall& call);
 
