@@ -241,7 +241,8 @@ Result<AwsCredentials> AwsCredentialChain::FromWebIdentity(const StoreCall& call
 Result<AwsCredentials> AwsCredentialChain::FromContainer(const StoreCall& call) {
   std::string relative = environment_("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
   StoreRequest request{.url = relative.empty() ? environment_("AWS_CONTAINER_CREDENTIALS_FULL_URI")
-                                               : StrCat("http://169.254.170.2", relative)};
+                                               : StrCat("http://169.254.170.2", relative),
+                       .direct = true};
   request.authorization = environment_("AWS_CONTAINER_AUTHORIZATION_TOKEN");
   std::string file = environment_("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
   if (!file.empty()) {
@@ -258,7 +259,10 @@ Result<AwsCredentials> AwsCredentialChain::FromContainer(const StoreCall& call) 
 Result<AwsCredentials> AwsCredentialChain::FromMachine(const StoreCall& call) {
   StoreCall quick = call;
   quick.deadline = std::min(call.deadline, SystemClock().SteadyNow() + Duration(3s));
-  auto ask = [&](StoreRequest request) { return http_.Stream(request, nullptr, nullptr, quick); };
+  auto ask = [&](StoreRequest request) {
+    request.direct = true;  // a proxy would answer for its own machine
+    return http_.Stream(request, nullptr, nullptr, quick);
+  };
   StoreRequest for_token{.method = "PUT", .url = StrCat(kMachineService, "/latest/api/token")};
   for_token.headers.emplace_back("X-aws-ec2-metadata-token-ttl-seconds", "300");
   ASSIGN_OR_RETURN(StoreAnswer token, ask(for_token));

@@ -191,9 +191,9 @@ Result<GoogleToken> GoogleTokens::FromFile(const std::string& path, const StoreC
 
 Result<GoogleToken> GoogleTokens::FromMachine(const StoreCall& call) {
   std::string host = environment_("GCE_METADATA_HOST");
-  StoreRequest request{.url =
-                           StrCat("http://", host.empty() ? "metadata.google.internal" : host,
-                                  "/computeMetadata/v1/instance/service-accounts/default/token")};
+  StoreRequest request{.url = StrCat("http://", host.empty() ? "metadata.google.internal" : host,
+                                     "/computeMetadata/v1/instance/service-accounts/default/token"),
+                       .direct = true};
   request.headers.emplace_back("Metadata-Flavor", "Google");
   StoreCall quick = call;
   quick.deadline = std::min(call.deadline, SystemClock().SteadyNow() + Duration(3s));

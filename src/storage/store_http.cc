@@ -256,6 +256,7 @@ Result<StoreAnswer> StoreHttp::Once(const StoreRequest& request, const HeadSink*
     if (!request.sign->session_token.empty())
       Add(headers, StrCat("x-amz-security-token: ", request.sign->session_token));
   }
+  if (request.direct) set(CURLOPT_NOPROXY, "*");
   if (!request.netrc_file.empty()) {
     set(CURLOPT_NETRC, static_cast<long>(CURL_NETRC_OPTIONAL));
     set(CURLOPT_NETRC_FILE, request.netrc_file.c_str());

@@ -41,6 +41,7 @@ struct StoreRequest {
   /// "Authorization", sent to this origin only, never to where a redirect leads.
   std::string authorization;
   std::string netrc_file;  ///< user and password by host, as for curl; empty: none
+  bool direct = false;     ///< through no proxy, whatever the environment says
   size_t max_body = size_t{16} << 20;
 };
 
