@@ -68,6 +68,8 @@ class SummingSink final : public ReadSink {
     return OkStatus();
   }
   void IgnoreMd5() override { ignore_md5_ = true; }
+  void AskedToWait(Duration at_least) override { asked_to_wait_ = at_least; }
+  Duration asked_to_wait() const { return asked_to_wait_; }
   /// Ends the sums; DATA_LOSS says which does not agree. `sha256` is what came.
   Status Check(std::string& sha256) {
     sha256 = sha256_->Hex();
@@ -92,6 +94,7 @@ class SummingSink final : public ReadSink {
     sha256_ = std::make_unique<Digest>(Digest::Kind::kSha256);
     md5_ = std::make_unique<Digest>(Digest::Kind::kMd5);
     crc32c_ = 0;
+    asked_to_wait_ = Duration::zero();
   }
   void Sum(std::string_view bytes) {
     sha256_->Add(bytes);
@@ -110,6 +113,7 @@ class SummingSink final : public ReadSink {
   std::unique_ptr<Digest> sha256_, md5_;
   uint32_t crc32c_ = 0;
   bool ignore_md5_ = false;
+  Duration asked_to_wait_{};
   int64_t counted_ = 0;
 };
 
@@ -325,7 +329,7 @@ Result<std::string> RemoteSource::Download(const Job& job, const RemoteFile& fil
       sink.Uncount();
       return status;
     }
-    Status waited = http_.WaitBeforeRetry(attempt, Duration::zero(), job.call);
+    Status waited = http_.WaitBeforeRetry(attempt, sink.asked_to_wait(), job.call);
     if (!waited.ok()) {
       sink.Uncount();
       return waited.code() == StatusCode::kCancelled ? waited : status;

@@ -207,6 +207,21 @@ TEST_F(RemoteSourceTest, GivesUpAfterItsRetriesAndKeepsTheReason) {
   EXPECT_EQ(store_->reads(), before + 3);
 }
 
+TEST_F(RemoteSourceTest, WaitsAsLongAsTheStoreAsks) {
+  PutVersion(1, {{"model.onnx", "weights"}});
+  List();
+  store_->SpoilReads([&](const RemoteFile&, int64_t, std::string& bytes) -> Status {
+    bytes.clear();
+    return UnavailableError("the store answered 503 (SlowDown)");
+  });
+  store_->AskToWait(60s);
+  call_.deadline = SystemClock().SteadyNow() + 30s;
+  int before = store_->reads();
+  Status status = Fetch(1).status();
+  EXPECT_NE(status.message().find("SlowDown"), std::string_view::npos) << status;
+  EXPECT_EQ(store_->reads(), before + 1) << "there is no time for a second";
+}
+
 TEST_F(RemoteSourceTest, AReplacedObjectIsNotMixedWithItsOldSelf) {
   PutVersion(1, {{"model.onnx", "weights"}});
   List();

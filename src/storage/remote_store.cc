@@ -132,6 +132,7 @@ Status ReadByRange(StoreHttp& http, StoreRequest request, int64_t offset, int64_
           request, head, [&](std::string_view bytes) { return sink.Append(bytes); }, call));
   if (answer.ok()) return OkStatus();
   if (answer.status == 416 && size < 0) return OkStatus();
+  sink.AskedToWait(RetryAfter(answer, SystemClock().Now()));
   return refuse(answer);
 }
 

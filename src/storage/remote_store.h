@@ -44,6 +44,8 @@ class ReadSink {
   virtual Status Append(std::string_view bytes) = 0;
   /// What RemoteFile calls md5 is none after all (an object encrypted by a key service).
   virtual void IgnoreMd5() {}
+  /// The store does not want to be asked again sooner (Retry-After).
+  virtual void AskedToWait(Duration at_least) { static_cast<void>(at_least); }
 };
 
 /// A service that holds versions. Implementations know one protocol each; caching, retries in the

@@ -199,6 +199,7 @@ Status WebHdfsStore::Read(const RemoteFile& file, int64_t offset, ReadSink& sink
       http_.Stream(
           request, nullptr, [&](std::string_view bytes) { return sink.Append(bytes); }, call));
   if (!answer.ok()) {
+    sink.AskedToWait(RetryAfter(answer, SystemClock().Now()));
     if (IsStandby(answer)) active_ = (active_ + 1) % endpoints_.size();
     return Refusal(answer, file.key);
   }

@@ -36,6 +36,11 @@ class MemoryStore final : public RemoteStore {
     MutexLock lock(mutex_);
     spoil_ = std::move(spoil);
   }
+  /// What it answers together with the error of a spoilt read.
+  void AskToWait(Duration at_least) {
+    MutexLock lock(mutex_);
+    wait_ = at_least;
+  }
   int reads() const {
     MutexLock lock(mutex_);
     return reads_;
@@ -55,6 +60,7 @@ class MemoryStore final : public RemoteStore {
   Status Read(const RemoteFile& file, int64_t offset, ReadSink& sink, const StoreCall&) override {
     std::string bytes;
     Spoil spoil;
+    Duration wait;
     {
       MutexLock lock(mutex_);
       ++reads_;
@@ -63,9 +69,11 @@ class MemoryStore final : public RemoteStore {
       if (std::to_string(it->second.revision) != file.revision) return AbortedError("replaced");
       bytes = it->second.content.substr(static_cast<size_t>(offset));
       spoil = spoil_;
+      wait = wait_;
     }
     Status status;
     if (spoil) status = spoil(file, offset, bytes);
+    if (!status.ok()) sink.AskedToWait(wait);
     for (size_t at = 0; at < bytes.size(); at += 3)
       RETURN_IF_ERROR(sink.Append(std::string_view(bytes).substr(at, 3)));
     return status;
@@ -76,6 +84,7 @@ class MemoryStore final : public RemoteStore {
   std::map<std::string, Object> objects_ GUARDED_BY(mutex_);
   Status list_ GUARDED_BY(mutex_);
   Spoil spoil_ GUARDED_BY(mutex_);
+  Duration wait_ GUARDED_BY(mutex_){};
   int reads_ GUARDED_BY(mutex_) = 0;
 };
 
