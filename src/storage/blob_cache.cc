@@ -302,9 +302,10 @@ Status BlobCache::Assembly::Add(std::unique_ptr<Partial> partial, const File& fi
   RETURN_IF_ERROR(MakeFolders(fs::path(blob).parent_path().string()));
   // First the link into the version: a blob with one name only may be evicted.
   RETURN_IF_ERROR(cache_.LinkBlob(partial->path(), file, directory_));
-  fchmod(partial->fd_, 0444);
   if (rename(partial->path().c_str(), blob.c_str()) != 0)
     return ErrnoStatus(errno, "rename to", blob);
+  // Not before: a partial file that was left read-only could not be taken up again.
+  fchmod(partial->fd_, 0444);
   Note(file);
   return OkStatus();
 }

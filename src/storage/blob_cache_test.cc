@@ -114,6 +114,19 @@ TEST_F(BlobCacheTest, APartialFileIsTakenUpAgain) {
   EXPECT_EQ(cache_->OpenPartial("k", false, {}).value()->size(), 0);
 }
 
+TEST_F(BlobCacheTest, APartialFileThatDidNotBecomeABlobCanBeWrittenOn) {
+  auto assembly = cache_->Begin().value();
+  BlobCache::File file = FileOf("model.onnx", "weights");
+  std::string blob = dir_.file("cache/blobs/" + file.sha256.substr(0, 2) + "/" + file.sha256);
+  fs::create_directories(blob + "/in the way");  // where a kill may come between
+  auto partial = cache_->OpenPartial("k", true, {}).value();
+  ASSERT_TRUE(partial->Append("weights").ok());
+  EXPECT_FALSE(assembly->Add(std::move(partial), file).ok());
+  struct stat info;
+  ASSERT_EQ(stat(dir_.file("cache/partial/k").c_str(), &info), 0);
+  EXPECT_NE(info.st_mode & S_IWUSR, 0u);
+}
+
 TEST_F(BlobCacheTest, OneAtATimeWritesAPartialFile) {
   auto first = cache_->OpenPartial("k", true, {}).value();
   StoreCall now{.deadline = SystemClock().SteadyNow()};
