@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <openssl/evp.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -258,6 +259,14 @@ TEST(BlobCacheOpenTest, SaysWhenThereIsNoPlace) {
   TempDir dir;
   std::ofstream(dir.file("file")) << "x";
   EXPECT_FALSE(BlobCache::Open({dir.file("file") + "/cache", 1}).ok());
+}
+
+TEST(DigestTest, SaysWhenThereIsNoMd5) {
+  EXPECT_TRUE(Digest::Available(Digest::Kind::kMd5));
+  ASSERT_EQ(EVP_set_default_properties(nullptr, "fips=yes"), 1);
+  EXPECT_FALSE(Digest::Available(Digest::Kind::kMd5));
+  ASSERT_EQ(EVP_set_default_properties(nullptr, ""), 1);
+  EXPECT_TRUE(Digest::Available(Digest::Kind::kMd5));
 }
 
 TEST(DigestTest, KnowsTheUsualSums) {

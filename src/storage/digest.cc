@@ -11,6 +11,11 @@ namespace {
 
 EVP_MD_CTX* Context(void* context) { return static_cast<EVP_MD_CTX*>(context); }
 
+bool Begin(EVP_MD_CTX* context, Digest::Kind kind) {
+  const EVP_MD* algorithm = kind == Digest::Kind::kSha256 ? EVP_sha256() : EVP_md5();
+  return context != nullptr && EVP_DigestInit_ex(context, algorithm, nullptr) == 1;
+}
+
 constexpr std::array<std::array<uint32_t, 256>, 8> MakeTables() {
   std::array<std::array<uint32_t, 256>, 8> tables{};
   for (uint32_t i = 0; i < 256; ++i) {
@@ -28,9 +33,12 @@ constexpr auto kTables = MakeTables();
 
 }  // namespace
 
-Digest::Digest(Kind kind) : context_(EVP_MD_CTX_new()) {
-  const EVP_MD* algorithm = kind == Kind::kSha256 ? EVP_sha256() : EVP_md5();
-  CHECK(context_ != nullptr && EVP_DigestInit_ex(Context(context_), algorithm, nullptr) == 1);
+Digest::Digest(Kind kind) : context_(EVP_MD_CTX_new()) { CHECK(Begin(Context(context_), kind)); }
+bool Digest::Available(Kind kind) {
+  EVP_MD_CTX* context = EVP_MD_CTX_new();
+  bool available = Begin(context, kind);
+  EVP_MD_CTX_free(context);
+  return available;
 }
 Digest::~Digest() { EVP_MD_CTX_free(Context(context_)); }
 

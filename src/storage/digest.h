@@ -12,6 +12,8 @@ namespace leadsman {
 class Digest {
  public:
   enum class Kind { kSha256, kMd5 };
+  /// False for MD5 where OpenSSL is held to FIPS 140: that must not be constructed then.
+  static bool Available(Kind kind);
   explicit Digest(Kind kind);
   ~Digest();
   Digest(const Digest&) = delete;

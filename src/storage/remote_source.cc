@@ -67,16 +67,19 @@ class SummingSink final : public ReadSink {
     Count(static_cast<int64_t>(bytes.size()));
     return OkStatus();
   }
-  void IgnoreMd5() override { ignore_md5_ = true; }
+  void IgnoreMd5() override {
+    ignore_md5_ = true;
+    md5_.reset();
+  }
   void AskedToWait(Duration at_least) override { asked_to_wait_ = at_least; }
   Duration asked_to_wait() const { return asked_to_wait_; }
   /// Ends the sums; DATA_LOSS says which does not agree. `sha256` is what came.
   Status Check(std::string& sha256) {
     sha256 = sha256_->Hex();
-    std::string md5 = md5_->Hex();
     if (!file_.sha256.empty() && sha256 != file_.sha256)
       return Wrong("sha256", sha256, file_.sha256);
-    if (!file_.md5.empty() && !ignore_md5_ && md5 != file_.md5) return Wrong("MD5", md5, file_.md5);
+    if (std::string md5 = md5_ ? md5_->Hex() : file_.md5; md5 != file_.md5)
+      return Wrong("MD5", md5, file_.md5);
     if (file_.crc32c && crc32c_ != *file_.crc32c)
       return Wrong("CRC32C", std::to_string(crc32c_), std::to_string(*file_.crc32c));
     return OkStatus();
@@ -92,13 +95,14 @@ class SummingSink final : public ReadSink {
   void Reset() {
     Uncount();
     sha256_ = std::make_unique<Digest>(Digest::Kind::kSha256);
-    md5_ = std::make_unique<Digest>(Digest::Kind::kMd5);
+    bool md5 = !file_.md5.empty() && !ignore_md5_ && Digest::Available(Digest::Kind::kMd5);
+    md5_ = md5 ? std::make_unique<Digest>(Digest::Kind::kMd5) : nullptr;
     crc32c_ = 0;
     asked_to_wait_ = Duration::zero();
   }
   void Sum(std::string_view bytes) {
     sha256_->Add(bytes);
-    if (!file_.md5.empty()) md5_->Add(bytes);
+    if (md5_) md5_->Add(bytes);
     if (file_.crc32c) crc32c_ = Crc32c(crc32c_, bytes);
   }
   void Count(int64_t bytes) {
@@ -110,7 +114,8 @@ class SummingSink final : public ReadSink {
   const RemoteFile& file_;
   FetchProgress& progress_;
   const int64_t max_bytes_;
-  std::unique_ptr<Digest> sha256_, md5_;
+  std::unique_ptr<Digest> sha256_;
+  std::unique_ptr<Digest> md5_;  ///< null: there is nothing to compare with, or no MD5 here
   uint32_t crc32c_ = 0;
   bool ignore_md5_ = false;
   Duration asked_to_wait_{};
