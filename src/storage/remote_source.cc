@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -263,7 +264,12 @@ Status RemoteSource::FetchAll(const Job& job, const std::vector<RemoteFile>& fil
   };
   size_t threads = std::min<size_t>(files.size(), static_cast<size_t>(storage_.parallel_downloads));
   std::vector<std::thread> pool;
-  for (size_t i = 1; i < threads; ++i) pool.emplace_back(work);
+  try {
+    for (size_t i = 1; i < threads; ++i) pool.emplace_back(work);
+  } catch (const std::system_error& e) {  // a limit of processes or memory
+    LOG_WARN("fewer files are fetched at once: no thread can be started",
+             {"at_once", pool.size() + 1}, {"why", e.what()});
+  }
   work();
   for (std::thread& thread : pool) thread.join();
   return first;

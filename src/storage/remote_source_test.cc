@@ -1,9 +1,11 @@
 #include "storage/remote_source.h"
 
 #include <gtest/gtest.h>
+#include <pthread.h>
 
 #include <filesystem>
 #include <fstream>
+#include <system_error>
 #include <thread>
 
 #include "base/fs.h"
@@ -252,6 +254,19 @@ TEST_F(RemoteSourceTest, RespectsTheCachesLimit) {
   Status status = Fetch(1).status();
   EXPECT_EQ(status.code(), StatusCode::kResourceExhausted);
   EXPECT_NE(std::string(status.message()).find("storage.cache_limit"), std::string::npos);
+}
+
+TEST_F(RemoteSourceTest, FetchesOneAfterTheOtherWhereThereAreNoThreads) {
+  PutVersion(1, {{"a", "1"}, {"b", "2"}, {"c", "3"}, {"d", "4"}});
+  List();
+  pthread_attr_t usual, too_large;
+  ASSERT_EQ(pthread_getattr_default_np(&usual), 0);
+  ASSERT_EQ(pthread_getattr_default_np(&too_large), 0);
+  ASSERT_EQ(pthread_attr_setstacksize(&too_large, size_t{1} << 50), 0);
+  ASSERT_EQ(pthread_setattr_default_np(&too_large), 0);
+  EXPECT_THROW(std::thread([] {}), std::system_error);
+  EXPECT_EQ(Read(Fetch(1).value(), "d"), "4");
+  ASSERT_EQ(pthread_setattr_default_np(&usual), 0);
 }
 
 TEST_F(RemoteSourceTest, CanBeCalledOffInTheMiddle) {
