@@ -246,9 +246,8 @@ Result<StoreAnswer> StoreHttp::Once(const StoreRequest& request, const HeadSink*
   } else if (request.method != "GET") {
     set(CURLOPT_CUSTOMREQUEST, request.method.c_str());
   }
-  std::string user, sigv4;
+  std::string sigv4;
   if (request.sign) {
-    user = StrCat(request.sign->access_key, ":", request.sign->secret_key);
     sigv4 = StrCat("aws:amz:", request.sign->region, ":", request.sign->service);
     set(CURLOPT_AWS_SIGV4, sigv4.c_str());
     set(CURLOPT_USERNAME, request.sign->access_key.c_str());
