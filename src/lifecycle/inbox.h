@@ -31,7 +31,8 @@ struct HandlesGone {
 struct UnloadDone {
   std::string model;
   int64_t version = 0;
-  int64_t returned_bytes = 0;  ///< by so much the resident memory shrank
+  int64_t returned_bytes = 0;              ///< by so much the resident memory shrank
+  const ServableVersion* which = nullptr;  ///< its address; it is gone
 };
 /// What a look at a model's store brought.
 struct Listed {

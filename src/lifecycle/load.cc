@@ -232,9 +232,28 @@ int64_t FileBytes(const std::string& directory) {
   return bytes;
 }
 
+/// What a load takes up.
+struct Memory {
+  MemoryBudget::Reservation room;
+  int64_t before = 0;  ///< resident when it began
+};
+
+/// RESOURCE_EXHAUSTED when there is no room.
+Status TakeRoom(const LoadRequest& request, LoadOutcome& out, Memory& memory) {
+  if (request.budget != nullptr) {
+    Result<MemoryBudget::Reservation> reserved =
+        request.budget->Reserve(request.config->name, request.version, out.file_bytes);
+    out.no_room = !reserved.ok();
+    if (!reserved.ok()) return reserved.status();
+    memory.room = std::move(reserved).value();
+  }
+  memory.before = ResidentBytes();
+  return OkStatus();
+}
+
 Status Load(const LoadRequest& request, const BackendRegistry& backends, Clock& clock,
             const std::atomic<bool>& cancel, const std::function<void(VersionState)>& progress,
-            LoadOutcome& out) {
+            LoadOutcome& out, Memory& memory) {
   // A store's deadlines are of the machine's clock: `clock` may stand still in tests.
   StoreCall call{.deadline = SystemClock().SteadyNow() + request.fetch_timeout, .cancel = &cancel};
   ASSIGN_OR_RETURN(LocalVersion local,
@@ -251,19 +270,13 @@ Status Load(const LoadRequest& request, const BackendRegistry& backends, Clock& 
     return backend.status();
   }
   out.backend = (*backend)->name();
+  // Before the files are read: while there is no room, this is tried again and again.
+  out.file_bytes = FileBytes(directory);
+  RETURN_IF_ERROR(TakeRoom(request, out, memory));
   if (verify) {
     RETURN_IF_ERROR(Piece(request, true, [&] {
       return VerifyFiles(*manifest, directory, request.config->name, request.version, &cancel);
     }));
-  }
-  MemoryBudget::Reservation room;
-  out.file_bytes = FileBytes(directory);
-  if (request.budget != nullptr) {
-    Result<MemoryBudget::Reservation> reserved =
-        request.budget->Reserve(request.config->name, request.version, out.file_bytes);
-    out.no_room = !reserved.ok();
-    if (!reserved.ok()) return reserved.status();
-    room = std::move(reserved).value();
   }
 
   progress(VersionState::kLoading);
@@ -325,18 +338,18 @@ LoadOutcome LoadVersion(const LoadRequest& request, const BackendRegistry& backe
                         const std::function<void(VersionState)>& progress) {
   LoadOutcome out;
   SteadyTime begin = clock.SteadyNow();
-  int64_t before = ResidentBytes();
+  Memory memory;
   try {
-    out.status = Load(request, backends, clock, cancel, progress, out);
+    out.status = Load(request, backends, clock, cancel, progress, out, memory);
   } catch (const std::exception& e) {
     out.status = InternalError(StrCat("the load ended with an exception: ", e.what()));
   }
   out.retry = out.retry && MayPass(out.status.code());
   out.took = clock.SteadyNow() - begin;
-  out.memory_bytes = std::max<int64_t>(0, ResidentBytes() - before);
+  out.memory_bytes = std::max<int64_t>(0, ResidentBytes() - memory.before);
   if (out.servable) out.memory_bytes += out.servable->model->outside_memory_bytes();
   if (out.servable && request.budget != nullptr) {
-    request.budget->Measured(request.config->name, request.version, out.file_bytes,
+    request.budget->Measured(memory.room, request.config->name, request.version, out.file_bytes,
                              out.memory_bytes);
   }
   return out;

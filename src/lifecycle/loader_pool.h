@@ -1,7 +1,10 @@
 #pragma once
 
+#include <algorithm>
+#include <chrono>
 #include <deque>
 #include <functional>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -9,23 +12,26 @@
 
 namespace leadsman {
 
-/// A few threads that load and unload versions, in the order asked for. The queue is bounded by its
-/// user: at most one job for each version known. With no threads, jobs wait for RunOneHere()
-/// (tests).
+/// Threads for what blocks: listing, loading and unloading versions; jobs begin in the order asked for. The queue is bounded by
+/// its user: at most one job for each version known. With no threads, jobs wait for RunOneHere() (tests).
 class LoaderPool {
  public:
   using Job = std::function<void()>;
 
   ~LoaderPool() { Stop(); }
 
+  /// One thread now, and one more, up to `threads`, whenever a job would have to wait.
   void Start(int threads) {
-    for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Loop(); });
+    MutexLock lock(mutex_);
+    allowed_ = static_cast<size_t>(std::max(1, threads));
+    threads_.emplace_back([this] { Loop(); });
   }
   /// Jobs that come after Stop() are dropped.
   void Submit(Job job) {
     MutexLock lock(mutex_);
     if (stopped_) return;
     jobs_.push_back(std::move(job));
+    if (jobs_.size() > idle_ && threads_.size() < allowed_) AddThread();
     wake_.NotifyOne();
   }
   bool RunOneHere() {
@@ -39,26 +45,55 @@ class LoaderPool {
     job();
     return true;
   }
+  /// Takes no further jobs, drops those that wait, and waits for those that run: for at most `wait`. False when one runs on
+  /// then; the threads are still there, and so must be what they use. May be called again.
+  bool StopWithin(std::chrono::milliseconds wait) {
+    std::deque<Job> dropped;  // destroyed outside the lock
+    auto deadline = std::chrono::steady_clock::now() + wait;
+    MutexLock lock(mutex_);
+    stopped_ = true;
+    dropped.swap(jobs_);
+    wake_.NotifyAll();
+    while (ended_ < threads_.size()) {
+      auto left = deadline - std::chrono::steady_clock::now();
+      if (left <= std::chrono::nanoseconds(0)) return false;
+      wake_.WaitFor(mutex_, left);
+    }
+    return true;
+  }
   /// Waits for the jobs that run, drops those that wait. May be called again.
   void Stop() {
-    std::deque<Job> dropped;  // destroyed outside the lock
+    while (!StopWithin(std::chrono::hours(1))) {
+    }
+    std::vector<std::thread> threads;
     {
       MutexLock lock(mutex_);
-      stopped_ = true;
-      dropped.swap(jobs_);
-      wake_.NotifyAll();
+      threads.swap(threads_);
+      ended_ = 0;
     }
-    for (std::thread& thread : threads_) thread.join();
-    threads_.clear();
+    for (std::thread& thread : threads) thread.join();
   }
 
  private:
+  void AddThread() REQUIRES(mutex_) {
+    try {
+      threads_.emplace_back([this] { Loop(); });
+    } catch (const std::system_error&) {
+      // The process may have no more threads: those that are there do the work.
+    }
+  }
   void Loop() {
     while (true) {
       {
         MutexLock lock(mutex_);
+        ++idle_;
         while (jobs_.empty() && !stopped_) wake_.WaitFor(mutex_, std::chrono::seconds(10));
-        if (stopped_) return;
+        --idle_;
+        if (stopped_) {
+          ++ended_;
+          wake_.NotifyAll();
+          return;
+        }
       }
       RunOneHere();
     }
@@ -68,7 +103,10 @@ class LoaderPool {
   CondVar wake_;
   std::deque<Job> jobs_ GUARDED_BY(mutex_);
   bool stopped_ GUARDED_BY(mutex_) = false;
-  std::vector<std::thread> threads_;  ///< the owner's
+  size_t allowed_ GUARDED_BY(mutex_) = 0;
+  size_t idle_ GUARDED_BY(mutex_) = 0;
+  size_t ended_ GUARDED_BY(mutex_) = 0;
+  std::vector<std::thread> threads_ GUARDED_BY(mutex_);
 };
 
 }  // namespace leadsman

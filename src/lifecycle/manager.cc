@@ -18,7 +18,8 @@
 namespace leadsman {
 namespace {
 
-constexpr int kListers = 4;
+/// Listing blocks for as long as a store or a mount does: one that hangs holds a thread for each of its models.
+constexpr int kMaxListers = 64;
 constexpr Duration kFirstRelist = std::chrono::milliseconds(500);
 
 template <typename... Fs>
@@ -85,7 +86,11 @@ struct LifecycleManager::Impl {
   void CarryOut(MachineEffects effects);
   void SubmitLoad(LoadRequest request);
   void SubmitUnload(std::unique_ptr<ServableVersion> servable);
+  bool StopWithin(std::chrono::milliseconds wait);
   void Stop();
+  std::array<LoaderPool*, 5> Pools() {
+    return {&file_lister, &remote_lister, &file_loader, &remote_loader, &unloader};
+  }
 
   const Deps deps;
   const Options options;
@@ -94,8 +99,8 @@ struct LifecycleManager::Impl {
   const std::shared_ptr<LifecycleInbox> inbox;
   Snapshot<ServableTable> table;
   MemoryBudget budget;
-  LoaderPool pool;
-  /// Listing blocks for as long as a store does, and one that hangs must not keep the others waiting.
+  /// Each apart, so that a slow store keeps nobody from loading what is here, and no load an unload.
+  LoaderPool file_loader, remote_loader, unloader;
   LoaderPool file_lister, remote_lister;
   std::thread control;
   std::atomic<bool> stopping{false};
@@ -122,7 +127,7 @@ void LifecycleManager::Impl::Loop() {
       MutexLock lock(mutex);
       SteadyTime now = deps.clock.SteadyNow();
       for (const auto& [name, machine] : machines) {
-        if (auto retry = machine.NextRetry()) wait = std::min<Duration>(wait, *retry - now);
+        if (auto retry = machine.NextRetry(now)) wait = std::min<Duration>(wait, *retry - now);
       }
       for (const auto& [name, listing] : listings) {
         if (!listing.in_flight) wait = std::min<Duration>(wait, listing.due - pace.SteadyNow());
@@ -267,10 +272,11 @@ void LifecycleManager::Impl::Absorb(std::vector<LifecycleMessage> messages,
                               effects.unloads.push_back(std::move(m.servable));
                             }
                           },
-                          [&](UnloadDone& m) {
+                          [&](UnloadDone& m) NO_THREAD_SAFETY_ANALYSIS {
                             if (auto* machine = find(m.model)) {
-                              machine->OnUnloadDone(m.version, m.returned_bytes, now, effects);
+                              machine->OnUnloadDone(m, now, effects);
                             }
+                            for (auto& [name, machine] : machines) machine.OnRoomFreed(steady);
                           },
                           [&](Listed& m) NO_THREAD_SAFETY_ANALYSIS { OnListed(m, effects); }},
                message);
@@ -319,7 +325,8 @@ void LifecycleManager::Impl::CarryOut(MachineEffects effects) {
 void LifecycleManager::Impl::SubmitLoad(LoadRequest request) {
   request.low_priority = options.low_priority && !options.manual;
   request.budget = &budget;
-  pool.Submit([this, request = std::move(request)] {
+  LoaderPool& loader = request.source->remote() ? remote_loader : file_loader;
+  loader.Submit([this, request = std::move(request)] {
     LoadDone done{.model = request.config->name, .version = request.version};
     done.folder_stamp = request.source->StampOfVersion(request.version);
     done.outcome =
@@ -331,9 +338,10 @@ void LifecycleManager::Impl::SubmitLoad(LoadRequest request) {
 }
 
 void LifecycleManager::Impl::SubmitUnload(std::unique_ptr<ServableVersion> servable) {
-  pool.Submit(
+  unloader.Submit(
       [this, holder = std::make_shared<std::unique_ptr<ServableVersion>>(std::move(servable))] {
-        UnloadDone done{(*holder)->model_name, (*holder)->version};
+        UnloadDone done{
+            .model = (*holder)->model_name, .version = (*holder)->version, .which = holder->get()};
         int64_t before = ResidentBytes();
         holder->reset();
         malloc_trim(0);  // or the allocator keeps what the runtime gave back
@@ -345,13 +353,24 @@ void LifecycleManager::Impl::SubmitUnload(std::unique_ptr<ServableVersion> serva
       });
 }
 
-void LifecycleManager::Impl::Stop() {
+bool LifecycleManager::Impl::StopWithin(std::chrono::milliseconds wait) {
+  auto deadline = std::chrono::steady_clock::now() + wait;
   stopping = true;
   inbox->Wake(false);
   if (control.joinable()) control.join();
-  file_lister.Stop();
-  remote_lister.Stop();
-  pool.Stop();
+  bool ended = true;
+  for (LoaderPool* each : Pools()) {
+    auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        deadline - std::chrono::steady_clock::now());
+    ended = each->StopWithin(std::max(left, std::chrono::milliseconds(0))) && ended;
+  }
+  return ended;
+}
+
+void LifecycleManager::Impl::Stop() {
+  while (!StopWithin(std::chrono::hours(1))) {
+  }
+  for (LoaderPool* each : Pools()) each->Stop();
   std::vector<LifecycleMessage> left = inbox->Close();
   // Destroyed, with the models that nobody holds, after the lock is given back.
   std::shared_ptr<const ServableTable> old_table = table.Get();
@@ -395,13 +414,19 @@ Status LifecycleManager::Apply(std::vector<ModelConfig> models) {
 void LifecycleManager::Start() {
   if (impl_->options.manual) return;
   CHECK(!impl_->control.joinable());
-  impl_->pool.Start(std::max(1, impl_->options.load_threads));
-  impl_->file_lister.Start(kListers);
-  impl_->remote_lister.Start(kListers);
+  impl_->file_loader.Start(impl_->options.load_threads);
+  impl_->remote_loader.Start(impl_->options.load_threads);
+  impl_->unloader.Start(1);
+  impl_->file_lister.Start(kMaxListers);
+  impl_->remote_lister.Start(kMaxListers);
   impl_->control = std::thread([this] { impl_->Loop(); });
 }
 
 void LifecycleManager::Stop() { impl_->Stop(); }
+
+bool LifecycleManager::StopWithin(std::chrono::milliseconds wait) {
+  return impl_->StopWithin(wait);
+}
 
 void LifecycleManager::SetPins(const std::string& model, VersionPins pins) {
   {
@@ -497,7 +522,9 @@ bool LifecycleManager::StepForTest() {
   CHECK(impl_->options.manual);
   impl_->LookAtStores(/*all=*/true);
   bool happened = impl_->Step();
-  while (impl_->pool.RunOneHere()) happened = true;
+  for (LoaderPool* pool : impl_->Pools()) {
+    while (pool->RunOneHere()) happened = true;
+  }
   return happened;
 }
 

@@ -70,6 +70,7 @@ class LifecycleManager {
   struct Options {
     std::chrono::milliseconds poll_interval{
         1000};  ///< how often file systems are listed; others: storage.poll_interval
+    /// Each for versions that are here and for those that are fetched first.
     int load_threads = 2;
     /// Loads give way to what serves (base/low_priority.h).
     bool low_priority = true;
@@ -95,6 +96,9 @@ class LifecycleManager {
   /// the thread that lets go. Waits for a load that is inside a runtime, which cannot be
   /// interrupted; everything else (verification, queued loads, warm-up) is cut short.
   void Stop();
+  /// The same, waiting for at most `wait`. False when a load or a listing still runs: then it must go on
+  /// existing, which at the end of a process means that the process goes first.
+  bool StopWithin(std::chrono::milliseconds wait);
 
   /// Replaces the pins of one model, known or yet to come. Takes effect at the next step of the
   /// control loop, which this call wakes; may be called from on_change, and then takes effect

@@ -577,6 +577,56 @@ TEST_F(LifecycleTest, MetricsSayWhatHappened) {
   EXPECT_TRUE(values.contains("leadsman_lifecycle_version_memory_bytes{digits,1}"));
 }
 
+TEST_F(LifecycleTest, AnotherPathsVersionOfTheSameNumberTakesTheOldOnesPlaceWithoutAGap) {
+  Release(1);
+  ApplyAndSettle();
+  Handle old = Take(1);
+  WriteModelVersion(dir_.path() / "elsewhere", "digits", 1);
+  config_.path = ModelFolder(dir_.path(), "elsewhere/digits");
+  std::string during;
+  backend_->on_load = [&](const LoadSpec& spec) {
+    during = StrCat(Ready(), spec.directory);
+    return OkStatus();
+  };
+  ApplyAndSettle();
+  EXPECT_EQ(during, StrCat("1 ", config_.path, "/1"));
+  EXPECT_EQ(Ready(), "1 ");
+  EXPECT_NE(Take(1), old);
+  EXPECT_EQ(Take(1)->id, old->id);
+  EXPECT_EQ(Note(), "");
+  EXPECT_EQ(backend_->loaded_now, 2);
+  old = nullptr;
+  Settle();
+  EXPECT_EQ(backend_->loaded_now, 1);
+  EXPECT_EQ(Ready(), "1 ");
+  EXPECT_EQ(StatusOf(1).state, VersionState::kReady);
+}
+
+TEST_F(LifecycleTest, TheOldPathsVersionServesOnWhileTheNewPathsDoesNotLoad) {
+  Release(1);
+  ApplyAndSettle();
+  WriteModelVersion(dir_.path() / "elsewhere", "digits", 1);
+  config_.path = ModelFolder(dir_.path(), "elsewhere/digits");
+  backend_->on_load = [&](const LoadSpec&) { return UnavailableError("the GPU is away"); };
+  ApplyAndSettle();
+  EXPECT_EQ(Ready(), "1 ");
+  EXPECT_TRUE(NoteHas("1: served from the model's former path until it is loaded from ")) << Note();
+  EXPECT_TRUE(NoteHas("the GPU is away")) << Note();
+  backend_->on_load = nullptr;
+  clock_.Advance(2s);
+  Settle();
+  EXPECT_EQ(Note(), "");
+  EXPECT_EQ(backend_->loaded_now, 1);
+}
+
+TEST_F(LifecycleTest, NothingIsTakenOutOfServiceForAPathThatCannotBeListed) {
+  Release(1);
+  ApplyAndSettle();
+  config_.path = (dir_.path() / "misspelt").string();
+  ApplyAndSettle();
+  EXPECT_EQ(Ready(), "1 ");
+}
+
 /// With real threads; waits for states, never for a time.
 class ThreadedLifecycleTest : public testing::Test {
  protected:
@@ -690,6 +740,23 @@ TEST_F(ThreadedLifecycleTest, StopsWhileLoadsAreQueued) {
   manager_->Start();
   ASSERT_TRUE(Eventually([&] { return backend_->loads > 0; }));
   manager_->Stop();
+  manager_->Stop();
+  EXPECT_EQ(backend_->loaded_now, 0);
+}
+
+TEST_F(ThreadedLifecycleTest, ALoadThatGoesOnAndOnDoesNotHoldTheEndUp) {
+  std::atomic<bool> go_on{false};
+  backend_->on_load = [&](const LoadSpec&) {
+    while (!go_on) std::this_thread::yield();
+    return OkStatus();
+  };
+  WriteModelVersion(dir_.path(), "digits", 1);
+  ASSERT_TRUE(manager_->Apply({config_}).ok());
+  manager_->Start();
+  ASSERT_TRUE(Eventually([&] { return backend_->loads > 0; }));
+  EXPECT_FALSE(manager_->StopWithin(1ms));
+  go_on = true;
+  EXPECT_TRUE(manager_->StopWithin(30s));
   manager_->Stop();
   EXPECT_EQ(backend_->loaded_now, 0);
 }

@@ -17,6 +17,7 @@ MemoryBudget::Reservation::~Reservation() {
   if (owner_ == nullptr) return;
   MutexLock lock(owner_->mutex_);
   owner_->reserved_ -= bytes_;
+  --owner_->under_way_;
 }
 
 int64_t MemoryBudget::NeedOf(const std::string& model, int64_t version, int64_t file_bytes) const {
@@ -45,14 +46,21 @@ Result<MemoryBudget::Reservation> MemoryBudget::Reserve(const std::string& model
         "; it is loaded once there is room (unload another model, raise the limit, or set swap: "
         "resource_preserving if an older version of it is in memory)"));
   }
+  Reservation room;
+  room.owner_ = this;
+  room.bytes_ = need;
+  ++began_;
+  if (under_way_ == 0) room.alone_until_ = began_;
+  ++under_way_;
   reserved_ += need;
-  return Reservation(this, need);
+  return room;
 }
 
-void MemoryBudget::Measured(const std::string& model, int64_t version, int64_t file_bytes,
-                            int64_t bytes) {
-  // A load beside others, or into memory that was free already, shows too little: the larger figure is kept.
+void MemoryBudget::Measured(const Reservation& room, const std::string& model, int64_t version,
+                            int64_t file_bytes, int64_t bytes) {
   MutexLock lock(mutex_);
+  if (room.owner_ == nullptr || room.alone_until_ != began_) return;
+  // A load into memory that was free already shows too little: the larger figure is kept.
   Seen& seen = seen_[model];
   int64_t& known = seen.versions[version];
   known = std::max({known, bytes, file_bytes});

@@ -14,8 +14,9 @@ namespace leadsman {
 /// Whether there is room in memory for one more version: what the process uses, plus what loads under way will need, against
 /// `lifecycle.memory_limit`.
 ///
-/// What a version needs is what it was measured to need last time; else what another version of the model needed, by the size of
-/// their files; else kFirstGuess times the size of its files.
+/// What a version needs is what it was measured to need before; else what another version of the model needed, by the size of
+/// their files; else kFirstGuess times the size of its files. Only a load with no other beside it is a measurement: what is
+/// measured is the growth of the whole process.
 ///
 /// Thread-safe; never blocks.
 class MemoryBudget {
@@ -30,25 +31,27 @@ class MemoryBudget {
   class Reservation {
    public:
     Reservation() = default;
-    Reservation(MemoryBudget* owner, int64_t bytes) : owner_(owner), bytes_(bytes) {}
-    Reservation(Reservation&& other) noexcept
-        : owner_(std::exchange(other.owner_, nullptr)), bytes_(other.bytes_) {}
+    Reservation(Reservation&& other) noexcept { *this = std::move(other); }
     Reservation& operator=(Reservation&& other) noexcept {
       std::swap(owner_, other.owner_);
       std::swap(bytes_, other.bytes_);
+      std::swap(alone_until_, other.alone_until_);
       return *this;
     }
     ~Reservation();
 
    private:
+    friend class MemoryBudget;
     MemoryBudget* owner_ = nullptr;
     int64_t bytes_ = 0;
+    uint64_t alone_until_ = 0;  ///< the owner's `began_` when it began; 0: beside others
   };
 
   /// RESOURCE_EXHAUSTED, "memory: needs about X, free Y …", when there is no room now; there may be later.
   Result<Reservation> Reserve(const std::string& model, int64_t version, int64_t file_bytes);
-  /// What a version has turned out to need.
-  void Measured(const std::string& model, int64_t version, int64_t file_bytes, int64_t bytes);
+  /// What a version has turned out to need: so much more is used than when `room` was reserved for it.
+  void Measured(const Reservation& room, const std::string& model, int64_t version,
+                int64_t file_bytes, int64_t bytes);
 
  private:
   int64_t NeedOf(const std::string& model, int64_t version, int64_t file_bytes) const
@@ -58,6 +61,8 @@ class MemoryBudget {
   const std::function<int64_t()> used_;
   mutable Mutex mutex_;
   int64_t reserved_ GUARDED_BY(mutex_) = 0;
+  int under_way_ GUARDED_BY(mutex_) = 0;
+  uint64_t began_ GUARDED_BY(mutex_) = 0;  ///< loads ever
   struct Seen {
     std::map<int64_t, int64_t> versions;  ///< version → bytes
     double per_file_byte = 0;             ///< of the last one

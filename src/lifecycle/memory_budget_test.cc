@@ -33,12 +33,32 @@ TEST(MemoryBudgetTest, LoadsUnderWayCountUntilTheyAreOver) {
 
 TEST(MemoryBudgetTest, LearnsFromWhatWasMeasured) {
   MemoryBudget budget(100 * kMiB, [] { return int64_t{0}; });
-  budget.Measured("m", 1, 10 * kMiB, 50 * kMiB);
+  {
+    auto room = budget.Reserve("m", 1, 10 * kMiB);
+    ASSERT_TRUE(room.ok());
+    budget.Measured(*room, "m", 1, 10 * kMiB, 50 * kMiB);
+  }
   EXPECT_TRUE(budget.Reserve("m", 1, 10 * kMiB).ok());
   EXPECT_TRUE(budget.Reserve("m", 2, 20 * kMiB).ok());  // five times its files, as version 1
   EXPECT_FALSE(budget.Reserve("m", 2, 21 * kMiB).ok());
-  budget.Measured("m", 1, 10 * kMiB, 0);  // it fitted into what was free: no reason to forget
+  {
+    auto room = budget.Reserve("m", 1, 10 * kMiB);
+    budget.Measured(*room, "m", 1, 10 * kMiB, 0);  // it fitted into what was free
+  }
   EXPECT_FALSE(budget.Reserve("m", 2, 21 * kMiB).ok());
+}
+
+TEST(MemoryBudgetTest, ALoadBesideAnotherIsNoMeasurement) {
+  MemoryBudget budget(1000 * kMiB, [] { return int64_t{0}; });
+  {
+    auto before = budget.Reserve("m", 1, 10 * kMiB);
+    auto after = budget.Reserve("n", 1, 10 * kMiB);
+    budget.Measured(*before, "m", 1, 10 * kMiB, 900 * kMiB);
+    budget.Measured(*after, "n", 1, 10 * kMiB, 900 * kMiB);
+  }
+  auto next = budget.Reserve("m", 2, 600 * kMiB);  // as guessed: 900
+  EXPECT_TRUE(next.ok());
+  EXPECT_FALSE(budget.Reserve("n", 2, 67 * kMiB).ok());
 }
 
 }  // namespace

@@ -11,7 +11,10 @@ namespace leadsman {
 namespace {
 
 constexpr int kGoneVersionsListed = 32;
-constexpr Duration kLongestFetchDelay = std::chrono::minutes(5);
+constexpr Duration kShortestWait = std::chrono::seconds(1);
+constexpr Duration kLongestStoreWait = std::chrono::minutes(5);
+/// An unload ends it sooner; this is for what other processes give back.
+constexpr Duration kLongestRoomWait = std::chrono::seconds(30);
 
 bool InMemory(VersionState state) {
   return state == VersionState::kReady || state == VersionState::kDraining ||
@@ -54,6 +57,12 @@ void ModelMachine::Configure(std::shared_ptr<const ModelConfig> config) {
   if (!source_ || source_->path() != config->path || source_->options() != looking) {
     source_ = stores_.Open(config->path, std::move(looking));
     list_ok_at_.reset();
+    for (auto& [version, entry] : entries_) {
+      // What is wrong with the files there says nothing of those here.
+      entry.failed_for_good = false;
+      entry.attempts = entry.waits = 0;
+      entry.retry_at = {};
+    }
     list_error_.clear();
     listed_once_ = false;
   }
@@ -68,8 +77,9 @@ void ModelMachine::Configure(std::shared_ptr<const ModelConfig> config) {
 }
 
 bool ModelMachine::Empty() const {
-  return std::all_of(entries_.begin(), entries_.end(),
-                     [](const auto& e) { return Idle(e.second.shown.state); });
+  return std::all_of(entries_.begin(), entries_.end(), [](const auto& e) {
+    return Idle(e.second.shown.state) && !e.second.replacing;
+  });
 }
 
 std::map<std::string, int64_t> ModelMachine::AllLabels() const {
@@ -132,7 +142,8 @@ void ModelMachine::OnListing(const Result<std::vector<VersionFolder>>& folders, 
     } else if (known_by_files) {
       entry.shown.status = OkStatus();
     } else if (entry.shown.state == VersionState::kReady && folder.complete &&
-               !(entry.manifest == entry.loaded_manifest) && !entry.changed_since) {
+               !(entry.manifest == entry.loaded_manifest) && !entry.changed_since &&
+               !Moved(entry)) {
       entry.changed_since = true;
       LOG_WARN("a version's files changed after it was loaded; it is served as it was",
                {"model", config_->name}, {"version", folder.version});
@@ -181,7 +192,7 @@ void ModelMachine::OnFolderStamp(int64_t version, uint64_t stamp, SteadyTime now
   LOG_INFO("a failed version's files have changed; it is tried again", {"model", config_->name},
            {"version", version});
   entry.failed_for_good = false;
-  entry.attempts = entry.failed_fetches = 0;
+  entry.attempts = entry.waits = 0;
   entry.retry_at = now;
 }
 
@@ -211,6 +222,12 @@ ModelView ModelMachine::View(SteadyTime steady) const {
 }
 
 void ModelMachine::Step(WallTime now, SteadyTime steady, MachineEffects& effects) {
+  if (!listed_once_ && !removed_) {
+    // After a change of path too: until something is known of it, everything stays as it is.
+    WarnOfSlowDrains(steady);
+    decided_round_ = listing_round_;
+    return;
+  }
   while (true) {
     ModelView view = View(steady);
     Action action = NextAction(view);
@@ -225,6 +242,7 @@ void ModelMachine::Step(WallTime now, SteadyTime steady, MachineEffects& effects
         hopeless = hopeless && entry.failed_for_good;
       }
       settled_ = settled_ || ready || hopeless;
+      BeginReplacements(wanted, steady, effects);
       WarnOfSlowDrains(steady);
       decided_round_ = listing_round_;
       return;
@@ -243,11 +261,7 @@ void ModelMachine::Step(WallTime now, SteadyTime steady, MachineEffects& effects
       }
     } else {
       BeginLoad(entry, now, effects);
-      effects.loads.push_back({.config = config_,
-                               .version = action.version,
-                               .source = source_,
-                               .progress = entry.progress,
-                               .fetch_timeout = stores_.options().fetch_timeout});
+      effects.loads.push_back(RequestFor(entry));
     }
   }
 }
@@ -256,11 +270,71 @@ void ModelMachine::BeginLoad(Entry& entry, WallTime now, MachineEffects& effects
   entry.listed = true;
   entry.loaded_manifest = entry.manifest;
   entry.changed_since = false;
-  entry.progress = std::make_shared<FetchProgress>();
+  entry.source = source_;
   entry.shown.execution.clear();
   entry.shown.warm_cost = {};
   entry.shown.memory_bytes = 0;
   Enter(entry, VersionState::kFetching, OkStatus(), now, effects);
+}
+
+LoadRequest ModelMachine::RequestFor(Entry& entry) const {
+  entry.progress = std::make_shared<FetchProgress>();
+  return {.config = config_,
+          .version = entry.shown.version,
+          .source = source_,
+          .progress = entry.progress,
+          .fetch_timeout = stores_.options().fetch_timeout};
+}
+
+bool ModelMachine::Moved(const Entry& entry) const {
+  return entry.source && entry.source->path() != source_->path();
+}
+
+void ModelMachine::BeginReplacements(const std::set<int64_t>& wanted, SteadyTime steady,
+                                     MachineEffects& effects) {
+  for (auto& [version, entry] : entries_) {
+    const bool here = entry.folder_there && entry.complete && wanted.contains(version);
+    if (entry.shown.state != VersionState::kReady || !Moved(entry) || !here) continue;
+    if (entry.replacing || steady < entry.retry_at) continue;
+    entry.replacing = source_;
+    effects.loads.push_back(RequestFor(entry));
+  }
+}
+
+void ModelMachine::OnReplacement(Entry& entry, LoadOutcome& outcome, uint32_t id, WallTime now,
+                                 SteadyTime steady, MachineEffects& effects) {
+  std::shared_ptr<Source> from = std::exchange(entry.replacing, nullptr);
+  if (!outcome.status.ok()) {
+    entry.retry_at = steady + NextWait(entry, kLongestStoreWait);
+    entry.replacing_failed = outcome.status.message();
+    LOG_WARN("a version could not be loaded from the model's new path; it is served from the old",
+             {"model", config_->name}, {"version", entry.shown.version},
+             {"status", outcome.status});
+    return;
+  }
+  if (entry.shown.state != VersionState::kReady) {
+    effects.unloads.push_back(std::move(outcome.servable));
+    return;
+  }
+  LOG_INFO("version replaced by that of the model's new path", {"model", config_->name},
+           {"version", entry.shown.version});
+  entry.source = std::move(from);
+  entry.loaded_manifest = entry.manifest;
+  entry.changed_since = false;
+  entry.waits = 0;
+  entry.replacing_failed.clear();
+  entry.shown.execution = ExecutionName(*outcome.servable);
+  entry.shown.warm_cost = outcome.servable->warm_cost;
+  entry.shown.memory_bytes = outcome.memory_bytes;
+  outcome.servable->id = id;
+  Publish(entry, std::move(outcome.servable), now, effects);
+}
+
+/// Twice as long each time, and not the same for every process of a fleet.
+Duration ModelMachine::NextWait(Entry& entry, Duration longest) {
+  Duration wait = std::max<Duration>(kShortestWait, config_->load_retry_delay);
+  wait = std::min<Duration>(longest, wait * (int64_t{1} << std::min(entry.waits++, 20)));
+  return wait / 4 * 3 + wait / 200 * static_cast<int64_t>(rng_.Below(101));
 }
 
 void ModelMachine::BeginDrain(Entry& entry, WallTime now, SteadyTime steady,
@@ -292,7 +366,8 @@ void ModelMachine::WarnOfSlowDrains(SteadyTime steady) {
 void ModelMachine::OnProgress(int64_t version, VersionState state, WallTime now,
                               MachineEffects& effects) {
   auto it = entries_.find(version);
-  if (it != entries_.end()) Enter(it->second, state, OkStatus(), now, effects);
+  if (it == entries_.end() || it->second.replacing) return;
+  Enter(it->second, state, OkStatus(), now, effects);
 }
 
 void ModelMachine::OnLoadDone(LoadDone done, uint32_t id, WallTime now, SteadyTime steady,
@@ -305,6 +380,10 @@ void ModelMachine::OnLoadDone(LoadDone done, uint32_t id, WallTime now, SteadyTi
   Count(counters_, outcome);
   entry.shown.format = outcome.format;
   entry.shown.backend = outcome.backend;
+  if (entry.replacing) {
+    OnReplacement(entry, outcome, id, now, steady, effects);
+    return;
+  }
   if (!outcome.status.ok()) {
     entry.failed_before = true;
     entry.failed_stamp = entry.seen_stamp = done.folder_stamp;
@@ -316,9 +395,10 @@ void ModelMachine::OnLoadDone(LoadDone done, uint32_t id, WallTime now, SteadyTi
     Duration delay = config_->load_retry_delay;
     if (store_trouble) {
       ++counters_.fetches_failed;
-      delay = std::min<Duration>(kLongestFetchDelay,
-                                 delay * (int64_t{1} << std::min(entry.failed_fetches++, 20)));
-    } else if (!outcome.no_room) {
+      delay = NextWait(entry, kLongestStoreWait);
+    } else if (outcome.no_room) {
+      delay = NextWait(entry, kLongestRoomWait);
+    } else {
       ++entry.attempts;
     }
     entry.failed_for_good = !outcome.retry || entry.attempts >= allowed;
@@ -340,12 +420,13 @@ void ModelMachine::OnLoadDone(LoadDone done, uint32_t id, WallTime now, SteadyTi
           Status(outcome.status.code(), StrCat(outcome.status.message(), next)), now, effects);
     return;
   }
-  entry.attempts = entry.failed_fetches = 0;
+  entry.attempts = entry.waits = 0;
   entry.failed_before = entry.failed_for_good = entry.waits_for_room = false;
   entry.shown.execution = ExecutionName(*outcome.servable);
   entry.shown.warm_cost = outcome.servable->warm_cost;
   entry.shown.memory_bytes = outcome.memory_bytes;
   bool rejected = pins_.exclude.contains(done.version) && !pins_.keep.contains(done.version);
+  entry.current = outcome.servable.get();
   if (removed_ || rejected) {
     Enter(entry, VersionState::kUnloading, OkStatus(), now, effects);
     effects.unloads.push_back(std::move(outcome.servable));
@@ -361,6 +442,7 @@ void ModelMachine::OnLoadDone(LoadDone done, uint32_t id, WallTime now, SteadyTi
 
 void ModelMachine::Publish(Entry& entry, std::unique_ptr<ServableVersion> servable, WallTime now,
                            MachineEffects& effects) {
+  entry.current = servable.get();
   // Whoever lets go last hands the version back here: unloading takes long and is not a request's
   // work.
   entry.handle =
@@ -375,27 +457,36 @@ void ModelMachine::Publish(Entry& entry, std::unique_ptr<ServableVersion> servab
 void ModelMachine::OnHandlesGone(std::unique_ptr<ServableVersion> servable, WallTime now,
                                  MachineEffects& effects) {
   auto it = entries_.find(servable->version);
-  if (it != entries_.end() && it->second.shown.state == VersionState::kDraining) {
+  const bool current = it != entries_.end() && it->second.current == servable.get();
+  if (current && it->second.shown.state == VersionState::kDraining) {
     Enter(it->second, VersionState::kUnloading, OkStatus(), now, effects);
   }
   effects.unloads.push_back(std::move(servable));
 }
 
-void ModelMachine::OnUnloadDone(int64_t version, int64_t returned_bytes, WallTime now,
-                                MachineEffects& effects) {
+void ModelMachine::OnUnloadDone(const UnloadDone& done, WallTime now, MachineEffects& effects) {
   decided_round_ = 0;  // the policy may have more to do
   ++counters_.unloads;
-  counters_.last_unload_returned_bytes = returned_bytes;
-  auto it = entries_.find(version);
-  if (it == entries_.end()) return;
+  counters_.last_unload_returned_bytes = done.returned_bytes;
+  auto it = entries_.find(done.version);
+  if (it == entries_.end() || it->second.current != done.which) return;
+  it->second.current = nullptr;
   it->second.shown.memory_bytes = 0;
   Enter(it->second, VersionState::kGone, OkStatus(), now, effects);
 }
 
-std::optional<SteadyTime> ModelMachine::NextRetry() const {
+void ModelMachine::OnRoomFreed(SteadyTime now) {
+  for (auto& [version, entry] : entries_) {
+    if (entry.waits_for_room && entry.shown.state == VersionState::kFailed) entry.retry_at = now;
+  }
+}
+
+std::optional<SteadyTime> ModelMachine::NextRetry(SteadyTime now) const {
   std::optional<SteadyTime> next;
   for (const auto& [version, entry] : entries_) {
-    if (entry.shown.state != VersionState::kFailed || entry.failed_for_good) continue;
+    bool replaced_later = entry.shown.state == VersionState::kReady && Moved(entry);
+    bool tried_later = entry.shown.state == VersionState::kFailed && !entry.failed_for_good;
+    if (!(replaced_later || tried_later) || entry.retry_at <= now) continue;
     if (!next || entry.retry_at < *next) next = entry.retry_at;
   }
   return next;
@@ -434,6 +525,12 @@ std::string ModelMachine::Note() const {
     if (entry.shown.state == VersionState::kFetching && total > 0) {
       notes.push_back(StrCat(version, ": ", entry.progress->done * 100 / total, "% of ",
                              std::max<int64_t>(1, total / 1'000'000), " MB fetched"));
+    }
+    if (entry.shown.state == VersionState::kReady && Moved(entry) && entry.folder_there) {
+      notes.push_back(StrCat(version,
+                             ": served from the model's former path until it is loaded from ",
+                             RedactUrl(source_->path()), entry.replacing_failed.empty() ? "" : ": ",
+                             entry.replacing_failed));
     }
     if (entry.changed_since && InMemory(entry.shown.state)) {
       notes.push_back(StrCat(version,
@@ -479,7 +576,7 @@ std::optional<UnreadyModel> ModelMachine::WhyNotReady() const {
     switch (shown.state) {
       case VersionState::kFetching:
         // Of a local folder there is nothing to fetch: its files are being verified.
-        why.state = config_->path.find("://") == std::string::npos ? "verifying" : "fetching";
+        why.state = source_->remote() ? "fetching" : "verifying";
         break;
       case VersionState::kLoading:
       case VersionState::kWarming:

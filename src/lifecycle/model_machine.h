@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/rng.h"
 #include "lifecycle/inbox.h"
 #include "lifecycle/manager.h"
 #include "lifecycle/policy.h"
@@ -39,7 +40,8 @@ class ModelMachine {
   ModelMachine(std::shared_ptr<const ModelConfig> config, Stores& stores,
                std::shared_ptr<LifecycleInbox> inbox, Duration drain_timeout);
 
-  /// Takes a changed configuration over. Ready versions keep the settings they were loaded with.
+  /// Takes a changed configuration over. Ready versions keep the settings they were loaded with. With another path, they serve
+  /// on until what that path holds under their numbers has been loaded in their place.
   void Configure(std::shared_ptr<const ModelConfig> config);
   /// No longer configured: everything goes. Configure() brings it back.
   void Remove() { removed_ = true; }
@@ -63,7 +65,9 @@ class ModelMachine {
                   MachineEffects& effects);
   void OnHandlesGone(std::unique_ptr<ServableVersion> servable, WallTime now,
                      MachineEffects& effects);
-  void OnUnloadDone(int64_t version, int64_t returned_bytes, WallTime now, MachineEffects& effects);
+  void OnUnloadDone(const UnloadDone& done, WallTime now, MachineEffects& effects);
+  /// A version of some model has left memory: one that waits for room is tried now.
+  void OnRoomFreed(SteadyTime now);
 
   /// Asks the policy until there is nothing more to do.
   void Step(WallTime now, SteadyTime steady, MachineEffects& effects);
@@ -71,7 +75,8 @@ class ModelMachine {
   const std::shared_ptr<Source>& source() const { return source_; }
   /// Versions that failed for good: they are tried again when their files change.
   std::vector<int64_t> FailedVersions() const;
-  std::optional<SteadyTime> NextRetry() const;
+  /// When a version that failed is due next, after `now`: Step() has looked at those due by then.
+  std::optional<SteadyTime> NextRetry(SteadyTime now) const;
   bool Settled() const { return settled_; }
   bool required() const { return config_->required; }
   bool EverReady() const { return ever_ready_; }
@@ -92,15 +97,19 @@ class ModelMachine {
     FileStamp loaded_manifest;  ///< as listed when the load began
     bool changed_since = false;
     int attempts = 0;                         ///< failed ones in a row
-    int failed_fetches = 0;                   ///< in a row
+    int waits = 0;                            ///< in a row, for a store or for room: each longer
     std::shared_ptr<FetchProgress> progress;  ///< while fetching
     bool failed_before = false;
     bool failed_for_good = false;
     bool waits_for_room = false;  ///< the memory limit stood in the way of the last attempt
     SteadyTime retry_at{};
-    uint64_t failed_stamp = 0;  ///< of the folder that failed
-    uint64_t seen_stamp = 0;    ///< of the folder at the last look
-    Handle handle;              ///< while ready
+    uint64_t failed_stamp = 0;                 ///< of the folder that failed
+    uint64_t seen_stamp = 0;                   ///< of the folder at the last look
+    Handle handle;                             ///< while ready
+    const ServableVersion* current = nullptr;  ///< what `handle` is or was of; never followed
+    std::shared_ptr<Source> source;            ///< that it comes from
+    std::shared_ptr<Source> replacing;         ///< what is being loaded from there takes its place
+    std::string replacing_failed;              ///< why the last such attempt did
     std::weak_ptr<const ServableVersion> draining;
     SteadyTime drain_began{};
     bool drain_warned = false;
@@ -110,6 +119,13 @@ class ModelMachine {
   void Enter(Entry& entry, VersionState state, Status status, WallTime now,
              MachineEffects& effects);
   void BeginLoad(Entry& entry, WallTime now, MachineEffects& effects);
+  LoadRequest RequestFor(Entry& entry) const;
+  bool Moved(const Entry& entry) const;
+  void BeginReplacements(const std::set<int64_t>& wanted, SteadyTime steady,
+                         MachineEffects& effects);
+  void OnReplacement(Entry& entry, LoadOutcome& outcome, uint32_t id, WallTime now,
+                     SteadyTime steady, MachineEffects& effects);
+  Duration NextWait(Entry& entry, Duration longest);
   void BeginDrain(Entry& entry, WallTime now, SteadyTime steady, MachineEffects& effects);
   void Publish(Entry& entry, std::unique_ptr<ServableVersion> servable, WallTime now,
                MachineEffects& effects);
@@ -135,6 +151,7 @@ class ModelMachine {
   bool settled_ = false;
   bool ever_ready_ = false;
   LifecycleCounters counters_;
+  Rng rng_{RandomSeed()};
 };
 
 }  // namespace leadsman
