@@ -1,5 +1,6 @@
 #include "app/config_watcher.h"
 
+#include <algorithm>
 #include <functional>
 #include <utility>
 
@@ -7,6 +8,11 @@
 #include "base/fs.h"
 
 namespace leadsman {
+namespace {
+
+constexpr int kMostDoublings = 6;
+
+}  // namespace
 
 ConfigWatcher::ConfigWatcher(std::string path)
     : path_(std::move(path)), in_force_(Look()), seen_(in_force_) {}
@@ -22,8 +28,15 @@ bool ConfigWatcher::Poll() {
   const bool settled = now == seen_;
   seen_ = now;
   if (!now || !settled || now == in_force_) return false;
+  if (now == tried_ && looks_to_skip_-- > 0) return false;
   in_force_ = now;
   return true;
+}
+
+void ConfigWatcher::TryAgain() {
+  tries_ = in_force_ == tried_ ? tries_ + 1 : 0;
+  tried_ = std::exchange(in_force_, std::nullopt);
+  looks_to_skip_ = 1 << std::min(tries_, kMostDoublings);
 }
 
 }  // namespace leadsman

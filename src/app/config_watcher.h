@@ -17,12 +17,18 @@ class ConfigWatcher {
   /// that cannot be read has not changed.
   bool Poll();
 
+  /// What Poll() found could not be put in force, for a reason that may pass: it is found again, after 1, 2, 4 … further looks.
+  void TryAgain();
+
  private:
   std::optional<uint64_t> Look() const;
 
   const std::string path_;
   std::optional<uint64_t> in_force_;
   std::optional<uint64_t> seen_;
+  std::optional<uint64_t> tried_;  ///< that TryAgain() was called for
+  int tries_ = 0;                  ///< of it, in a row
+  int looks_to_skip_ = 0;
 };
 
 }  // namespace leadsman

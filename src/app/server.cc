@@ -236,10 +236,15 @@ class Server {
     data_server_.reset();
     grpc_server_.reset();
     admin_server_.reset();
+    // Neither a load that is inside a runtime nor a listing of a mount that hangs can be interrupted.
+    if (lifecycle_ && !lifecycle_->StopWithin(wait)) {
+      LOG_WARN("a version is still being loaded or listed; the process ends without waiting for it",
+               {"waited_ms", wait});
+      std::quick_exit(0);
+    }
     if (lifecycle_) lifecycle_->Stop();
   }
 
-  bool watches_config() const { return config_.config_reload == Config::Reload::kAuto; }
   std::string MetricsReference() const { return MetricsReferenceMarkdown(registry_); }
 
  private:
@@ -249,6 +254,7 @@ class Server {
         config_json_(ConfigToJson(config_)),
         plain_model_(config_.plain.model),
         mlflow_model_(config_.mlflow.model),
+        metrics_path_(config_.server.metrics_path),
         reloader_(clock_, registry_, std::move(load),
                   [this](Config next, std::vector<std::string>& needs_restart) {
                     return Apply(std::move(next), needs_restart);
@@ -473,9 +479,12 @@ class Server {
   void HandleServing(net::HttpExchange& exchange) {
     if (HandleHealth(exchange, [this] { return GetReadiness(); })) return;
     if (authorizer_) {
+      const std::string_view method = exchange.request().method;
+      const std::string_view path = exchange.request().path;
+      const bool metrics = !metrics_path_.empty() && path == metrics_path_;
       const HttpAccess access =
-          ServingAccess(exchange.request().method, exchange.request().path,
-                        [&] { return DefaultModel(exchange.request().path); });
+          metrics ? AdminAccess(method, "/metrics", authorizer_->options().protect_metrics)
+                  : ServingAccess(method, path, [&] { return DefaultModel(path); });
       auto words = [](int, std::string_view message) {
         std::string body = "{\"error\":";
         AppendJsonString(body, message);
@@ -662,6 +671,7 @@ class Server {
   std::shared_ptr<net::ServerCertificates> admin_certificates_;
   const std::string plain_model_;           ///< a copy that I/O threads may read
   const std::string mlflow_model_;          ///< a copy that I/O threads may read
+  const std::string metrics_path_;          ///< a copy that I/O threads may read
   std::unique_ptr<Authorizer> authorizer_;  ///< null: no tokens are asked for
   std::unique_ptr<HttpFrontend> frontend_;
   std::unique_ptr<AdminApi> admin_;
@@ -694,12 +704,16 @@ int AwaitSignal(const sigset_t& signals, std::chrono::nanoseconds wait) {
   return signal > 0 ? signal : 0;
 }
 
+/// A label's version may be ready, or a runtime back, when the same configuration is tried again.
+bool MayPass(const Status& status) {
+  return status.code() == StatusCode::kFailedPrecondition ||
+         status.code() == StatusCode::kUnavailable;
+}
+
 /// Serves until a signal ends it, and drains. True when the signal came again: the end is not waited for long then.
 bool ServeUntilDrained(Server& server, const sigset_t& signals, DrainMachine::Options options,
-                       const std::string& watched, std::chrono::milliseconds look_every) {
+                       std::optional<ConfigWatcher> watcher, std::chrono::milliseconds look_every) {
   DrainMachine drain(options);
-  std::optional<ConfigWatcher> watcher;
-  if (!watched.empty()) watcher.emplace(watched);
   Clock& clock = SystemClock();
   while (drain.phase() != DrainMachine::Phase::kDone) {
     Duration wait = 1h;
@@ -719,7 +733,7 @@ bool ServeUntilDrained(Server& server, const sigset_t& signals, DrainMachine::Op
     } else {
       effects = drain.OnTick(clock.SteadyNow());
       if (drain.phase() == DrainMachine::Phase::kServing && watcher && watcher->Poll()) {
-        (void)server.Reload("file");
+        if (MayPass(server.Reload("file"))) watcher->TryAgain();
       }
     }
     if (effects.readiness_off) server.TurnUnready();
@@ -750,13 +764,17 @@ int RunServer(Config config, std::function<Result<Config>()> reload, const std::
   ConfigureLog(config.log.level, config.log.format == Config::LogFormat::kJson);
   const DrainMachine::Options drain{.delay = config.server.drain_delay,
                                     .timeout = config.server.drain_timeout};
+  // Before anything is started, which takes time: the file may change meanwhile.
+  std::optional<ConfigWatcher> watcher;
+  if (config.config_reload == Config::Reload::kAuto && !config_path.empty())
+    watcher.emplace(config_path);
   auto server = Server::Create(std::move(config), std::move(reload), options);
   if (!server.ok()) {
     LOG_ERROR("cannot start", {"reason", std::string(server.status().message())});
     return 1;
   }
-  const bool hastened = ServeUntilDrained(
-      **server, signals, drain, (*server)->watches_config() ? config_path : "", options.look_every);
+  const bool hastened =
+      ServeUntilDrained(**server, signals, drain, std::move(watcher), options.look_every);
   (*server)->Stop(hastened ? 1s : kLastWait);
   LOG_INFO("stopped");
   return 0;

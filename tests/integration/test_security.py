@@ -56,7 +56,7 @@ def install(pair, folder):
 def serve(start, repository, server=None, **config):
     models.release(repository, "half_plus_two", 1, models.half_plus_two())
     models.release(repository, "digits", 1, models.classifier())
-    tls = bool(server)
+    tls = "tls" in (server or {})
     running = start(ready=False, server=server or {}, models=[{"name": n, "path": str(repository / n)}
                                                              for n in ("half_plus_two", "digits")], **config)
     if tls:
@@ -204,6 +204,17 @@ def test_tokens_and_their_roles(guarded):
     assert "leadsman_auth_tokens 4" in metrics
     for secret in (PREDICT, LABEL, ADMIN, SCRAPE):
         assert secret not in server.log_text()
+
+
+@pytest.mark.parametrize("protect", [False, True])
+def test_metrics_on_the_serving_port_are_guarded_as_on_the_other(start, repository, tmp_path, protect):
+    path = tmp_path / "tokens.json"
+    write_tokens(path, [{"name": "prometheus", "token": SCRAPE, "roles": ["metrics"]}])
+    server = serve(start, repository, auth={"tokens_file": str(path), "protect_metrics": protect},
+                   server={"metrics_path": "/monitoring/metrics"})
+    url = server.url + "/monitoring/metrics"
+    assert requests.get(url, timeout=5).status_code == (401 if protect else 200)
+    assert "leadsman_" in requests.get(url, headers=bearer(SCRAPE), timeout=5).text
 
 
 def test_tokens_change_without_a_restart(guarded):
