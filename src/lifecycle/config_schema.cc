@@ -180,7 +180,8 @@ const schema::Struct<LifecycleManager::Options>& LifecycleOptionsSchema() {
     s.Field("poll_interval", &Options::poll_interval, schema::Time<milliseconds>(10ms, 24h),
             "How often folders on file systems are listed; other stores: storage.poll_interval.");
     s.Field("load_threads", &Options::load_threads, schema::Integer<int>(1, 64),
-            "How many versions may load at once: so many that are here, and so many that are fetched first.");
+            "How many versions may load at once: so many that are here, and so many that are "
+            "fetched first.");
     s.Field("load_priority", &Options::low_priority,
             schema::Enum<bool>({{"low", true}, {"normal", false}}),
             "low: loads give way to requests, for the CPU and for the disk.");
