@@ -633,6 +633,14 @@ ReloadedConfig MergeReloaded(const Config& running, Config next, bool has_monito
 
 std::string ConfigToJson(const Config& config) { return schema::WriteJson(ConfigSchema(), config); }
 
+std::string ShownConfigJson(Config config) {
+  for (Config::Model& model : config.models) {
+    // In a file's path a question mark is a letter like any other.
+    if (!IsFilePath(model.model.path)) model.model.path = RedactUrl(model.model.path);
+  }
+  return ConfigToJson(config);
+}
+
 Status ApplyOverrides(const ConfigOverrides& flags, Config& config) {
   auto address = schema::TextWith("", CheckAddress);
   if (flags.address)

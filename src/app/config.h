@@ -128,6 +128,9 @@ Result<Config> LoadConfigFile(const std::string& path);
 /// The effective configuration as JSON, readable by ParseConfig.
 std::string ConfigToJson(const Config& config);
 
+/// The same as it may be shown: a path's query, which may be a signature, is left out.
+std::string ShownConfigJson(Config config);
+
 /// How each model is monitored: of all models, for a monitor takes those it was not told of with the
 /// defaults. Empty when none is to be monitored.
 std::map<std::string, MonitorConfig> MonitoringOf(const Config& config);

@@ -92,6 +92,19 @@ TEST(ConfigTest, EffectiveConfigurationReadsBackTheSame) {
   }
 }
 
+TEST(ConfigTest, IsShownWithoutTheQueryOfAPath) {
+  Config config;
+  std::vector<ConfigProblem> problems;
+  const char* yaml =
+      "models: [{name: a, path: \"https://host/a-1.zip?sig=hush\"}, {name: b, path: \"b?#\"}]";
+  ASSERT_TRUE(ParseConfig(yaml, config, problems)) << FormatProblems("c", problems);
+  Config shown;
+  ASSERT_TRUE(ParseConfig(ShownConfigJson(config), shown, problems));
+  EXPECT_EQ(shown.models[0].model.path, "https://host/a-1.zip");
+  EXPECT_EQ(shown.models[1].model.path, "b?#");
+  EXPECT_EQ(config.models[0].model.path, "https://host/a-1.zip?sig=hush");
+}
+
 TEST(ConfigTest, ARolloutWithoutGatesGetsErrorsAndLatency) {
   Config config;
   std::vector<ConfigProblem> problems;

@@ -187,7 +187,7 @@ class Server {
     ConfigureLog(now.log.level, now.log.format == Config::LogFormat::kJson);
     needs_restart = reloaded.needs_restart;
     MutexLock lock(config_mutex_);
-    config_json_ = ConfigToJson(reloaded.in_force);
+    config_json_ = ShownConfigJson(reloaded.in_force);
     config_ = std::move(reloaded.in_force);
     return OkStatus();
   }
@@ -251,7 +251,7 @@ class Server {
   Server(Config config, Reloader::Load load, ReloadOptions options)
       : options_(std::move(options)),
         config_(std::move(config)),
-        config_json_(ConfigToJson(config_)),
+        config_json_(ShownConfigJson(config_)),
         plain_model_(config_.plain.model),
         mlflow_model_(config_.mlflow.model),
         metrics_path_(config_.server.metrics_path),

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mutex.h"
 #include "base/strings.h"
+#include "storage/store_uri.h"
 
 namespace leadsman {
 namespace {
@@ -304,7 +305,7 @@ std::vector<ModelStatus> ModelControl::Index() const {
   for (const auto& [name, config] : impl_->configured) {
     ModelStatus& status = models[name];
     status.name = name;
-    status.path = config.path;
+    status.path = RedactUrl(config.path);
   }
   std::vector<ModelStatus> index;
   for (auto& [name, status] : models) index.push_back(std::move(status));

@@ -90,6 +90,14 @@ TEST_F(ModelControlTest, TheConfigurationDecidesUnlessToldOtherwise) {
   EXPECT_EQ(Index(), "a[1:ready] ");
 }
 
+TEST_F(ModelControlTest, ShowsNoQueryOfAPath) {
+  Make({.mode = ModelControl::Mode::kExplicit});
+  ModelConfig model = Model("a");
+  model.path = "https://host/a-1.zip?sig=hush";
+  ASSERT_TRUE(control_->Apply({model}).ok());
+  EXPECT_EQ(control_->Index()[0].path, "https://host/a-1.zip");
+}
+
 TEST_F(ModelControlTest, LoadsAndUnloadsByRequest) {
   WriteModelVersion(dir_.path(), "a", 1);
   WriteModelVersion(dir_.path(), "b", 1);

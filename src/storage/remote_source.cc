@@ -180,7 +180,7 @@ Result<LocalVersion> RemoteSource::Fetch(int64_t version, FetchProgress& progres
     MutexLock lock(mutex_);
     auto it = listed_.find(version);
     if (it == listed_.end())
-      return NotFoundError(StrCat("version ", version, " is no longer in ", path()));
+      return NotFoundError(StrCat("version ", version, " is no longer in ", RedactUrl(path())));
     wanted = it->second;
   }
   Result<LocalVersion> local = FetchNow(wanted, progress, call);

@@ -246,6 +246,14 @@ TEST_F(RemoteSourceTest, SaysWhatTheStoreLacks) {
   EXPECT_EQ(Fetch(7).status().code(), StatusCode::kNotFound);
 }
 
+TEST_F(RemoteSourceTest, NoErrorShowsTheQueryOfItsPath) {
+  source_ =
+      std::make_unique<RemoteSource>("https://host/digits?sig=hush", Source::Options{},
+                                     std::make_unique<MemoryStore>(), http_, *cache_, storage_);
+  std::string message(Fetch(7).status().message());
+  EXPECT_EQ(message, "version 7 is no longer in https://host/digits");
+}
+
 TEST_F(RemoteSourceTest, RespectsTheCachesLimit) {
   cache_ = BlobCache::Open({dir_.file("small"), 4'000}).value();
   Open({});
