@@ -73,7 +73,6 @@ struct Api {
                       TF_Status*);
   TF_Operation* (*graph_operation_by_name)(TF_Graph*, const char* name);
   int (*operation_num_outputs)(TF_Operation*);
-  TF_DataType (*operation_output_type)(TF_Output);
   TF_Tensor* (*allocate_tensor)(TF_DataType, const int64_t* dims, int rank, size_t bytes);
   TF_Tensor* (*new_tensor)(TF_DataType, const int64_t* dims, int rank, void* data, size_t bytes,
                            void (*deallocator)(void* data, size_t bytes, void* argument),

@@ -52,7 +52,6 @@ static_assert(kSame<&Api::delete_session, decltype(&TF_DeleteSession)>);
 static_assert(kSame<&Api::session_run, decltype(&TF_SessionRun)>);
 static_assert(kSame<&Api::graph_operation_by_name, decltype(&TF_GraphOperationByName)>);
 static_assert(kSame<&Api::operation_num_outputs, decltype(&TF_OperationNumOutputs)>);
-static_assert(kSame<&Api::operation_output_type, decltype(&TF_OperationOutputType)>);
 static_assert(kSame<&Api::allocate_tensor, decltype(&TF_AllocateTensor)>);
 static_assert(kSame<&Api::new_tensor, decltype(&TF_NewTensor)>);
 static_assert(kSame<&Api::delete_tensor, decltype(&TF_DeleteTensor)>);

@@ -78,7 +78,6 @@ const Api& Runtime::Load() {
   find(api.session_run, "TF_SessionRun");
   find(api.graph_operation_by_name, "TF_GraphOperationByName");
   find(api.operation_num_outputs, "TF_OperationNumOutputs");
-  find(api.operation_output_type, "TF_OperationOutputType");
   find(api.allocate_tensor, "TF_AllocateTensor");
   find(api.new_tensor, "TF_NewTensor");
   find(api.delete_tensor, "TF_DeleteTensor");
