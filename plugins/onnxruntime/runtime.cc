@@ -46,9 +46,10 @@ std::string FindIn(const std::string& folder) {
        !error && it != std::filesystem::directory_iterator(); it.increment(error)) {
     std::string name = it->path().filename();
     if (name == "libonnxruntime.so") return it->path();
-    if (name.starts_with("libonnxruntime.so.")) best = std::max(best, it->path().string());
+    bool newer = strverscmp(best.c_str(), name.c_str()) < 0;  // 1.9.0 before 1.20.1
+    if (name.starts_with("libonnxruntime.so.") && newer) best = name;
   }
-  return best;
+  return best.empty() ? best : folder + "/" + best;
 }
 
 void* Open(std::span<const leadsman_option> options, std::string& opened) {

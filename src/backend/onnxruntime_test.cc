@@ -2,11 +2,15 @@
 // tools/make_test_models.py.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <iostream>
 #include <span>
 
 #include "backend/plugin_host.h"
 #include "backend/testing/test_plugins.h"
+#include "base/testing/temp_dir.h"
 #include "support/test_paths.h"
 
 namespace leadsman {
@@ -74,6 +78,27 @@ class OnnxRuntimeTest : public testing::Test {
   Tensor tensor_;
   TensorView view_;
 };
+
+// In a process of its own: a runtime that is loaded already would be found by its name.
+TEST(OnnxRuntimeSearchTest, TakesTheNewestByItsNumber) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  auto trouble = [] {
+    TempDir dir;
+    std::filesystem::create_directories(dir.file("onnxruntime/lib"));
+    dir.Write("onnxruntime/lib/libonnxruntime.so.1.9.0", "no library");
+    dir.Write("onnxruntime/lib/libonnxruntime.so.1.20.1", "no library");
+    PluginOptions options = TestPluginOptions(BinaryDir());
+    options.runtime_dirs = {dir.path().string()};
+    BackendRegistry registry;
+    LoadBackends(options, registry);
+    return registry.ForFormat("onnx").status();
+  };
+  auto load = [&] {
+    std::cerr << trouble();
+    exit(0);
+  };
+  EXPECT_EXIT(load(), testing::ExitedWithCode(0), "lib/libonnxruntime.so.1.20.1: ");
+}
 
 TEST_F(OnnxRuntimeTest, SaysItsNameAndVersion) {
   EXPECT_EQ(backend_->name(), "onnxruntime");
