@@ -12,23 +12,10 @@
 #include <memory>
 
 #include "base/strings.h"
+#include "base/unique_fd.h"
 
 namespace leadsman {
 namespace {
-
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int fd) : fd_(fd) {}
-  ~FileDescriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  FileDescriptor(const FileDescriptor&) = delete;
-  FileDescriptor& operator=(const FileDescriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 Status WriteAll(int fd, std::string_view content, const std::string& path) {
   while (!content.empty()) {
@@ -43,8 +30,8 @@ Status WriteAll(int fd, std::string_view content, const std::string& path) {
 }
 
 Status WriteAndSync(const std::string& path, std::string_view content) {
-  FileDescriptor fd(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-  if (fd.get() < 0) return ErrnoStatus(errno, "create", path);
+  UniqueFd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  if (!fd.valid()) return ErrnoStatus(errno, "create", path);
   RETURN_IF_ERROR(WriteAll(fd.get(), content, path));
   if (fsync(fd.get()) != 0) return ErrnoStatus(errno, "sync", path);
   return OkStatus();
@@ -83,8 +70,8 @@ std::string JoinPath(std::string_view folder, std::string_view name) {
 
 Result<std::string> ReadFile(const std::string& path, size_t max_bytes) {
   // O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
-  FileDescriptor fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (fd.get() < 0) return ErrnoStatus(errno, "open", path);
+  UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!fd.valid()) return ErrnoStatus(errno, "open", path);
   struct stat info;
   if (fstat(fd.get(), &info) != 0) return ErrnoStatus(errno, "read", path);
   if (!S_ISREG(info.st_mode)) return FailedPreconditionError(StrCat(path, " is not a plain file"));
@@ -121,8 +108,8 @@ Status WriteFileAtomically(const std::string& path, std::string_view content) {
   // cannot do that is not worse off than before.
   size_t slash = path.rfind('/');
   std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-  FileDescriptor directory(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (directory.get() >= 0) fsync(directory.get());
+  UniqueFd directory(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory.valid()) fsync(directory.get());
   return OkStatus();
 }
 

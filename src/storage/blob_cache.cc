@@ -31,36 +31,15 @@ constexpr int64_t kSpareDiskBytes = int64_t{16} << 20;
 constexpr auto kPartialLife = 7 * 24h;
 constexpr auto kIndexLife = 90 * 24h;
 
-/// A file descriptor, closed at the end; with it go its flocks.
-class Fd {
- public:
-  Fd() = default;
-  explicit Fd(int fd) : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd& operator=(Fd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~Fd() {
-    if (fd_ >= 0) close(fd_);
-  }
-  int get() const { return fd_; }
-  int release() { return std::exchange(fd_, -1); }
-  bool ok() const { return fd_ >= 0; }
-
- private:
-  int fd_ = -1;
-};
-
-Result<Fd> OpenFile(const std::string& path, int flags) {
-  Fd fd(open(path.c_str(), flags | O_CLOEXEC, 0644));
-  if (!fd.ok()) return ErrnoStatus(errno, "open", path);
+Result<UniqueFd> OpenFile(const std::string& path, int flags) {
+  UniqueFd fd(open(path.c_str(), flags | O_CLOEXEC, 0644));
+  if (!fd.valid()) return ErrnoStatus(errno, "open", path);
   return fd;
 }
 
 /// The lock of the whole cache: held for moments (renames, counting), never over a transfer.
-Result<Fd> LockCache(const std::string& directory) {
-  ASSIGN_OR_RETURN(Fd fd, OpenFile(JoinPath(directory, "lock"), O_RDWR | O_CREAT));
+Result<UniqueFd> LockCache(const std::string& directory) {
+  ASSIGN_OR_RETURN(UniqueFd fd, OpenFile(JoinPath(directory, "lock"), O_RDWR | O_CREAT));
   while (flock(fd.get(), LOCK_EX) != 0) {
     if (errno != EINTR) return ErrnoStatus(errno, "lock", JoinPath(directory, "lock"));
   }
@@ -137,7 +116,7 @@ Result<std::unique_ptr<BlobCache>> BlobCache::Open(Options options) {
   const std::string& root = cache->options_.directory;
   for (const char* name : {"blobs", "versions", "index", "partial", "staging"})
     RETURN_IF_ERROR(Annotate(MakeFolders(JoinPath(root, name)), "the cache of fetched models"));
-  ASSIGN_OR_RETURN(Fd lock, LockCache(root));
+  ASSIGN_OR_RETURN(UniqueFd lock, LockCache(root));
   std::string probe = JoinPath(root, StrCat("staging/", NewName()));
   RETURN_IF_ERROR(
       Annotate(OpenFile(probe, O_WRONLY | O_CREAT).status(), "the cache of fetched models"));
@@ -160,7 +139,7 @@ void BlobCache::Sweep() {
     // Of a published version the lock alone may be left.
     std::string folder =
         JoinPath(staging, name.ends_with(".lock") ? name.substr(0, name.size() - 5) : name);
-    Result<Fd> lock = OpenFile(folder + ".lock", O_RDWR);
+    Result<UniqueFd> lock = OpenFile(folder + ".lock", O_RDWR);
     if (lock.ok() && !TryLock(lock->get())) continue;
     RemoveAll(folder);
     unlink((folder + ".lock").c_str());
@@ -168,7 +147,7 @@ void BlobCache::Sweep() {
   int64_t now = SystemClock().Now().time_since_epoch().count();
   EachFile(JoinPath(options_.directory, "partial"), [&](const std::string& path, const auto& info) {
     if (now - ModifiedNs(info) < Duration(kPartialLife).count()) return;
-    Result<Fd> fd = OpenFile(path, O_RDWR);
+    Result<UniqueFd> fd = OpenFile(path, O_RDWR);
     if (fd.ok() && TryLock(fd->get())) unlink(path.c_str());
   });
   EachFile(JoinPath(options_.directory, "index"), [&](const std::string& path, const auto& info) {
@@ -176,13 +155,9 @@ void BlobCache::Sweep() {
   });
 }
 
-BlobCache::Partial::~Partial() {
-  if (fd_ >= 0) close(fd_);
-}
-
 Status BlobCache::Partial::Append(std::string_view bytes) {
   while (!bytes.empty()) {
-    ssize_t written = write(fd_, bytes.data(), bytes.size());
+    ssize_t written = write(fd_.get(), bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) {
       int error = errno;
@@ -197,16 +172,16 @@ Status BlobCache::Partial::Append(std::string_view bytes) {
 }
 
 Status BlobCache::Partial::Restart() {
-  if (ftruncate(fd_, 0) != 0 || lseek(fd_, 0, SEEK_SET) != 0)
+  if (ftruncate(fd_.get(), 0) != 0 || lseek(fd_.get(), 0, SEEK_SET) != 0)
     return ErrnoStatus(errno, "truncate", path_);
   size_ = 0;
   return OkStatus();
 }
 
 void BlobCache::Partial::Discard() {
-  if (fd_ < 0) return;
+  if (!fd_.valid()) return;
   unlink(path_.c_str());
-  close(std::exchange(fd_, -1));
+  fd_.Reset();
 }
 
 Result<std::unique_ptr<BlobCache::Partial>> BlobCache::OpenPartial(const std::string& key,
@@ -216,14 +191,14 @@ Result<std::unique_ptr<BlobCache::Partial>> BlobCache::OpenPartial(const std::st
   Mutex mutex;
   CondVar never;
   while (true) {
-    ASSIGN_OR_RETURN(Fd fd, OpenFile(path, O_RDWR | O_CREAT | O_APPEND));
+    ASSIGN_OR_RETURN(UniqueFd fd, OpenFile(path, O_RDWR | O_CREAT | O_APPEND));
     if (TryLock(fd.get())) {
       struct stat mine, there;
       // Whoever had it may have moved it away meanwhile: then this is another file's lock.
       bool same = fstat(fd.get(), &mine) == 0 && stat(path.c_str(), &there) == 0 &&
                   mine.st_ino == there.st_ino;
       if (!same) continue;
-      std::unique_ptr<Partial> partial(new Partial(path, fd.release(), mine.st_size));
+      std::unique_ptr<Partial> partial(new Partial(path, std::move(fd), mine.st_size));
       if (!resume && partial->size() > 0) RETURN_IF_ERROR(partial->Restart());
       return partial;
     }
@@ -236,24 +211,23 @@ Result<std::unique_ptr<BlobCache::Partial>> BlobCache::OpenPartial(const std::st
 }
 
 Result<std::unique_ptr<BlobCache::Assembly>> BlobCache::Begin() {
-  ASSIGN_OR_RETURN(Fd lock, LockCache(options_.directory));
+  ASSIGN_OR_RETURN(UniqueFd lock, LockCache(options_.directory));
   std::string folder = JoinPath(options_.directory, StrCat("staging/", NewName()));
-  ASSIGN_OR_RETURN(Fd mine, OpenFile(folder + ".lock", O_RDWR | O_CREAT));
+  ASSIGN_OR_RETURN(UniqueFd mine, OpenFile(folder + ".lock", O_RDWR | O_CREAT));
   CHECK(TryLock(mine.get()));  // nobody else knows its name
   RETURN_IF_ERROR(MakeFolders(folder));
-  return std::unique_ptr<Assembly>(new Assembly(*this, folder, mine.release()));
+  return std::unique_ptr<Assembly>(new Assembly(*this, folder, std::move(mine)));
 }
 
-BlobCache::Assembly::Assembly(BlobCache& cache, std::string directory, int lock)
+BlobCache::Assembly::Assembly(BlobCache& cache, std::string directory, UniqueFd lock)
     : cache_(cache),
       directory_(std::move(directory)),
-      lock_(lock),
+      lock_(std::move(lock)),
       state_(std::make_unique<State>()) {}
 
 BlobCache::Assembly::~Assembly() {
   RemoveAll(directory_);
   unlink((directory_ + ".lock").c_str());
-  close(lock_);
 }
 
 void BlobCache::Assembly::Clear() {
@@ -305,7 +279,7 @@ Status BlobCache::Assembly::Add(std::unique_ptr<Partial> partial, const File& fi
   if (rename(partial->path().c_str(), blob.c_str()) != 0)
     return ErrnoStatus(errno, "rename to", blob);
   // Not before: a partial file that was left read-only could not be taken up again.
-  fchmod(partial->fd_, 0444);
+  fchmod(partial->fd_.get(), 0444);
   Note(file);
   return OkStatus();
 }
@@ -334,7 +308,7 @@ Result<LocalVersion> BlobCache::Assembly::Publish() {
   for (const File& file : files) text += StrCat(file.path, '\0', file.sha256, "\n");
   std::string name = KeyOf(text);
   std::string target = JoinPath(cache_.options_.directory, StrCat("versions/", name));
-  ASSIGN_OR_RETURN(Fd lock, LockCache(cache_.options_.directory));
+  ASSIGN_OR_RETURN(UniqueFd lock, LockCache(cache_.options_.directory));
   if (!IsDirectory(target)) {
     if (rename(directory_.c_str(), target.c_str()) != 0)
       return ErrnoStatus(errno, "rename to", target);
@@ -353,10 +327,10 @@ Result<LocalVersion> BlobCache::Assembly::Publish() {
 
 Result<LocalVersion> BlobCache::LeaseOf(const std::string& name) {
   std::string path = JoinPath(options_.directory, StrCat("versions/", name));
-  ASSIGN_OR_RETURN(Fd use, OpenFile(path + ".use", O_RDWR | O_CREAT));
+  ASSIGN_OR_RETURN(UniqueFd use, OpenFile(path + ".use", O_RDWR | O_CREAT));
   if (flock(use.get(), LOCK_SH | LOCK_NB) != 0) return ErrnoStatus(errno, "lock", path + ".use");
   futimens(use.get(), nullptr);  // the last use is now
-  return LocalVersion{path, std::make_shared<const Fd>(std::move(use))};
+  return LocalVersion{path, std::make_shared<const UniqueFd>(std::move(use))};
 }
 
 std::optional<std::vector<BlobCache::File>> BlobCache::Lookup(const std::string& key) const {
@@ -405,7 +379,7 @@ Status BlobCache::MakeRoom(int64_t bytes) {
                                          ", more than the whole storage.cache_limit of ",
                                          HumanBytes(options_.limit)));
   }
-  ASSIGN_OR_RETURN(Fd lock, LockCache(options_.directory));
+  ASSIGN_OR_RETURN(UniqueFd lock, LockCache(options_.directory));
   int64_t used = GetUsage().bytes;
   auto disk_free = [&]() -> int64_t {
     struct statvfs disk;
@@ -434,7 +408,7 @@ Status BlobCache::MakeRoom(int64_t bytes) {
   for (const auto& [age, name] : by_age) {
     if (fits()) return OkStatus();
     std::string path = JoinPath(folder, name);
-    Result<Fd> use = OpenFile(path + ".use", O_RDWR | O_CREAT);
+    Result<UniqueFd> use = OpenFile(path + ".use", O_RDWR | O_CREAT);
     if (!use.ok() || !TryLock(use->get())) continue;  // somebody serves it
     std::string trash = JoinPath(options_.directory, StrCat("staging/", NewName()));
     if (rename(path.c_str(), trash.c_str()) != 0) continue;

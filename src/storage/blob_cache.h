@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "base/unique_fd.h"
 #include "storage/store_http.h"
 
 namespace leadsman {
@@ -53,7 +54,6 @@ class BlobCache {
   /// A file on its way here. Held by one user at a time; what was written stays for the next one.
   class Partial {
    public:
-    ~Partial();
     int64_t size() const { return size_; }
     Status Append(std::string_view bytes);  ///< RESOURCE_EXHAUSTED: the disk is full
     Status Restart();                       ///< back to 0 bytes
@@ -62,10 +62,10 @@ class BlobCache {
 
    private:
     friend class BlobCache;
-    Partial(std::string path, int fd, int64_t size)
-        : path_(std::move(path)), fd_(fd), size_(size) {}
+    Partial(std::string path, UniqueFd fd, int64_t size)
+        : path_(std::move(path)), fd_(std::move(fd)), size_(size) {}
     std::string path_;
-    int fd_;
+    UniqueFd fd_;
     int64_t size_;
   };
   /// Waits while another thread or process writes the same. With `resume` false it starts empty.
@@ -91,11 +91,11 @@ class BlobCache {
 
    private:
     friend class BlobCache;
-    Assembly(BlobCache& cache, std::string directory, int lock);
+    Assembly(BlobCache& cache, std::string directory, UniqueFd lock);
     void Note(const File& file);
     BlobCache& cache_;
     std::string directory_;
-    int lock_;
+    UniqueFd lock_;
     struct State;
     std::unique_ptr<State> state_;
   };

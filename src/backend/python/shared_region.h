@@ -2,27 +2,11 @@
 
 #include <cstddef>
 #include <span>
-#include <utility>
 
 #include "base/status.h"
+#include "base/unique_fd.h"
 
 namespace leadsman::python {
-
-/// Owns a file descriptor.
-class UniqueFd {
- public:
-  UniqueFd() = default;
-  explicit UniqueFd(int fd) : fd_(fd) {}
-  UniqueFd(UniqueFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  UniqueFd& operator=(UniqueFd&& other) noexcept;
-  ~UniqueFd() { Reset(); }
-  int get() const { return fd_; }
-  bool valid() const { return fd_ >= 0; }
-  void Reset();
-
- private:
-  int fd_ = -1;
-};
 
 /// Memory that a child process can map, too, given its descriptor. Its size is sealed: a child that shortened it would
 /// have the server run into pages that are not there. Pages cost memory only once they are written to. Movable.
