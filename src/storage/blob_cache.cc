@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,8 +15,8 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/mutex.h"
-#include "base/rng.h"
 #include "base/strings.h"
+#include "storage/cache_folder.h"
 #include "storage/digest.h"
 #include "storage/manifest.h"
 
@@ -27,71 +26,13 @@ namespace {
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;  // NOLINT: literals
 
-constexpr int64_t kSpareDiskBytes = int64_t{16} << 20;
 constexpr auto kPartialLife = 7 * 24h;
 constexpr auto kIndexLife = 90 * 24h;
-
-Result<UniqueFd> OpenFile(const std::string& path, int flags) {
-  UniqueFd fd(open(path.c_str(), flags | O_CLOEXEC, 0644));
-  if (!fd.valid()) return ErrnoStatus(errno, "open", path);
-  return fd;
-}
-
-/// The lock of the whole cache: held for moments (renames, counting), never over a transfer.
-Result<UniqueFd> LockCache(const std::string& directory) {
-  ASSIGN_OR_RETURN(UniqueFd fd, OpenFile(JoinPath(directory, "lock"), O_RDWR | O_CREAT));
-  while (flock(fd.get(), LOCK_EX) != 0) {
-    if (errno != EINTR) return ErrnoStatus(errno, "lock", JoinPath(directory, "lock"));
-  }
-  return fd;
-}
-
-bool TryLock(int fd) { return flock(fd, LOCK_EX | LOCK_NB) == 0; }
-
-Status MakeFolders(const std::string& path) {
-  std::error_code error;
-  fs::create_directories(path, error);
-  return error ? ErrnoStatus(error.value(), "make the folder", path) : OkStatus();
-}
-
-void RemoveAll(const std::string& path) {
-  std::error_code ignored;
-  fs::remove_all(path, ignored);
-}
-
-std::string NewName() {
-  return StrCat(getpid(), "-", ToHex(std::to_string(RandomSeed())).substr(0, 24));
-}
 
 bool IsSha256(std::string_view text) {
   return text.size() == 64 && std::all_of(text.begin(), text.end(), [](char c) {
            return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
          });
-}
-
-/// Every plain file below `folder` with its stat.
-template <typename F>
-void EachFile(const std::string& folder, F&& visit) {
-  std::error_code error;
-  for (fs::recursive_directory_iterator at(folder, error), end; !error && at != end;
-       at.increment(error)) {
-    struct stat info;
-    std::string path = at->path().string();
-    if (lstat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode)) visit(path, info);
-  }
-}
-
-std::string HumanBytes(int64_t bytes) {
-  constexpr std::pair<int64_t, const char*> kUnits[] = {
-      {int64_t{1} << 30, " GiB"}, {int64_t{1} << 20, " MiB"}, {int64_t{1} << 10, " KiB"}};
-  for (auto [unit, name] : kUnits) {
-    if (bytes >= unit) return StrCat(bytes / unit, ".", bytes % unit * 10 / unit, name);
-  }
-  return StrCat(bytes, " bytes");
-}
-
-int64_t ModifiedNs(const struct stat& info) {
-  return int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
 }
 
 }  // namespace
@@ -111,12 +52,12 @@ std::string BlobCache::BlobPath(const std::string& sha256) const {
   return JoinPath(options_.directory, StrCat("blobs/", sha256.substr(0, 2), "/", sha256));
 }
 
-Result<std::unique_ptr<BlobCache>> BlobCache::Open(Options options) {
+Result<std::unique_ptr<BlobCache>> BlobCache::Open(Options options, const StoreCall& call) {
   std::unique_ptr<BlobCache> cache(new BlobCache(std::move(options)));
   const std::string& root = cache->options_.directory;
   for (const char* name : {"blobs", "versions", "index", "partial", "staging"})
     RETURN_IF_ERROR(Annotate(MakeFolders(JoinPath(root, name)), "the cache of fetched models"));
-  ASSIGN_OR_RETURN(UniqueFd lock, LockCache(root));
+  ASSIGN_OR_RETURN(UniqueFd lock, LockCache(root, call));
   std::string probe = JoinPath(root, StrCat("staging/", NewName()));
   RETURN_IF_ERROR(
       Annotate(OpenFile(probe, O_WRONLY | O_CREAT).status(), "the cache of fetched models"));
@@ -140,7 +81,7 @@ void BlobCache::Sweep() {
     std::string folder =
         JoinPath(staging, name.ends_with(".lock") ? name.substr(0, name.size() - 5) : name);
     Result<UniqueFd> lock = OpenFile(folder + ".lock", O_RDWR);
-    if (lock.ok() && !TryLock(lock->get())) continue;
+    if (lock.ok() && !TryLock(*lock)) continue;
     RemoveAll(folder);
     unlink((folder + ".lock").c_str());
   }
@@ -148,7 +89,7 @@ void BlobCache::Sweep() {
   EachFile(JoinPath(options_.directory, "partial"), [&](const std::string& path, const auto& info) {
     if (now - ModifiedNs(info) < Duration(kPartialLife).count()) return;
     Result<UniqueFd> fd = OpenFile(path, O_RDWR);
-    if (fd.ok() && TryLock(fd->get())) unlink(path.c_str());
+    if (fd.ok() && TryLock(*fd)) unlink(path.c_str());
   });
   EachFile(JoinPath(options_.directory, "index"), [&](const std::string& path, const auto& info) {
     if (now - ModifiedNs(info) > Duration(kIndexLife).count()) unlink(path.c_str());
@@ -188,41 +129,36 @@ Result<std::unique_ptr<BlobCache::Partial>> BlobCache::OpenPartial(const std::st
                                                                    bool resume,
                                                                    const StoreCall& call) {
   std::string path = JoinPath(options_.directory, StrCat("partial/", key));
-  Mutex mutex;
-  CondVar never;
   while (true) {
     ASSIGN_OR_RETURN(UniqueFd fd, OpenFile(path, O_RDWR | O_CREAT | O_APPEND));
-    if (TryLock(fd.get())) {
-      struct stat mine, there;
-      // Whoever had it may have moved it away meanwhile: then this is another file's lock.
-      bool same = fstat(fd.get(), &mine) == 0 && stat(path.c_str(), &there) == 0 &&
-                  mine.st_ino == there.st_ino;
-      if (!same) continue;
-      std::unique_ptr<Partial> partial(new Partial(path, std::move(fd), mine.st_size));
-      if (!resume && partial->size() > 0) RETURN_IF_ERROR(partial->Restart());
-      return partial;
-    }
-    if (call.cancelled()) return CancelledError("called off");
-    if (SystemClock().SteadyNow() >= call.deadline)
-      return DeadlineExceededError("somebody else is fetching the same file and does not finish");
-    MutexLock lock(mutex);
-    never.WaitFor(mutex, 50ms);
+    RETURN_IF_ERROR(
+        AwaitLock(fd, "somebody else is fetching the same file and does not finish", call));
+    struct stat mine, there;
+    // Whoever had it may have moved it away meanwhile: then this is another file's lock.
+    bool same = fstat(fd.get(), &mine) == 0 && stat(path.c_str(), &there) == 0 &&
+                mine.st_ino == there.st_ino;
+    if (!same) continue;
+    std::unique_ptr<Partial> partial(new Partial(path, std::move(fd), mine.st_size));
+    if (!resume && partial->size() > 0) RETURN_IF_ERROR(partial->Restart());
+    return partial;
   }
 }
 
-Result<std::unique_ptr<BlobCache::Assembly>> BlobCache::Begin() {
-  ASSIGN_OR_RETURN(UniqueFd lock, LockCache(options_.directory));
+Result<std::unique_ptr<BlobCache::Assembly>> BlobCache::Begin(const StoreCall& call) {
+  ASSIGN_OR_RETURN(UniqueFd lock, LockCache(options_.directory, call));
   std::string folder = JoinPath(options_.directory, StrCat("staging/", NewName()));
   ASSIGN_OR_RETURN(UniqueFd mine, OpenFile(folder + ".lock", O_RDWR | O_CREAT));
-  CHECK(TryLock(mine.get()));  // nobody else knows its name
+  CHECK(TryLock(mine));  // nobody else knows its name
   RETURN_IF_ERROR(MakeFolders(folder));
-  return std::unique_ptr<Assembly>(new Assembly(*this, folder, std::move(mine)));
+  return std::unique_ptr<Assembly>(new Assembly(*this, folder, std::move(mine), call));
 }
 
-BlobCache::Assembly::Assembly(BlobCache& cache, std::string directory, UniqueFd lock)
+BlobCache::Assembly::Assembly(BlobCache& cache, std::string directory, UniqueFd lock,
+                              const StoreCall& call)
     : cache_(cache),
       directory_(std::move(directory)),
-      lock_(std::move(lock)),
+      call_(call),
+      room_(cache.budget_, std::move(lock)),
       state_(std::make_unique<State>()) {}
 
 BlobCache::Assembly::~Assembly() {
@@ -280,6 +216,7 @@ Status BlobCache::Assembly::Add(std::unique_ptr<Partial> partial, const File& fi
     return ErrnoStatus(errno, "rename to", blob);
   // Not before: a partial file that was left read-only could not be taken up again.
   fchmod(partial->fd_.get(), 0444);
+  room_.Release(file.size);
   Note(file);
   return OkStatus();
 }
@@ -292,6 +229,7 @@ Status BlobCache::Assembly::AddStaged(const File& file) {
   chmod(from.c_str(), 0444);
   if (link(from.c_str(), beside.c_str()) != 0) return ErrnoStatus(errno, "link", beside);
   if (rename(beside.c_str(), blob.c_str()) != 0) return ErrnoStatus(errno, "rename to", blob);
+  room_.Release(file.size);
   Note(file);
   return OkStatus();
 }
@@ -308,7 +246,7 @@ Result<LocalVersion> BlobCache::Assembly::Publish() {
   for (const File& file : files) text += StrCat(file.path, '\0', file.sha256, "\n");
   std::string name = KeyOf(text);
   std::string target = JoinPath(cache_.options_.directory, StrCat("versions/", name));
-  ASSIGN_OR_RETURN(UniqueFd lock, LockCache(cache_.options_.directory));
+  ASSIGN_OR_RETURN(UniqueFd lock, LockCache(cache_.options_.directory, call_));
   if (!IsDirectory(target)) {
     if (rename(directory_.c_str(), target.c_str()) != 0)
       return ErrnoStatus(errno, "rename to", target);
@@ -358,75 +296,6 @@ Status BlobCache::Remember(const std::string& key, const std::vector<File>& file
 
 void BlobCache::Forget(const std::string& key) {
   unlink(JoinPath(options_.directory, StrCat("index/", key)).c_str());
-}
-
-BlobCache::Usage BlobCache::GetUsage() const {
-  Usage usage;
-  for (const char* part : {"blobs", "partial"}) {
-    EachFile(JoinPath(options_.directory, part),
-             [&](const std::string&, const auto& info) { usage.bytes += info.st_size; });
-  }
-  for (const std::string& name :
-       ListDirectory(JoinPath(options_.directory, "versions")).value_or({})) {
-    usage.versions += name.ends_with(".use") ? 0 : 1;
-  }
-  return usage;
-}
-
-Status BlobCache::MakeRoom(int64_t bytes) {
-  if (bytes > options_.limit) {
-    return ResourceExhaustedError(StrCat("it needs ", HumanBytes(bytes),
-                                         ", more than the whole storage.cache_limit of ",
-                                         HumanBytes(options_.limit)));
-  }
-  ASSIGN_OR_RETURN(UniqueFd lock, LockCache(options_.directory));
-  int64_t used = GetUsage().bytes;
-  auto disk_free = [&]() -> int64_t {
-    struct statvfs disk;
-    if (statvfs(options_.directory.c_str(), &disk) != 0) return INT64_MAX;
-    return static_cast<int64_t>(disk.f_bavail) * static_cast<int64_t>(disk.f_frsize);
-  };
-  auto fits = [&] {
-    return used + bytes <= options_.limit && (bytes == 0 || disk_free() >= bytes + kSpareDiskBytes);
-  };
-  auto drop_unused_blobs = [&] {
-    EachFile(JoinPath(options_.directory, "blobs"), [&](const std::string& path, const auto& info) {
-      if (info.st_nlink == 1 && unlink(path.c_str()) == 0) used -= info.st_size;
-    });
-  };
-  if (fits()) return OkStatus();
-  drop_unused_blobs();
-  std::vector<std::pair<int64_t, std::string>> by_age;
-  std::string folder = JoinPath(options_.directory, "versions");
-  for (const std::string& name : ListDirectory(folder).value_or({})) {
-    struct stat info;
-    std::string use = JoinPath(folder, name) + ".use";
-    if (name.ends_with(".use")) continue;
-    by_age.emplace_back(stat(use.c_str(), &info) == 0 ? ModifiedNs(info) : 0, name);
-  }
-  std::sort(by_age.begin(), by_age.end());
-  for (const auto& [age, name] : by_age) {
-    if (fits()) return OkStatus();
-    std::string path = JoinPath(folder, name);
-    Result<UniqueFd> use = OpenFile(path + ".use", O_RDWR | O_CREAT);
-    if (!use.ok() || !TryLock(use->get())) continue;  // somebody serves it
-    std::string trash = JoinPath(options_.directory, StrCat("staging/", NewName()));
-    if (rename(path.c_str(), trash.c_str()) != 0) continue;
-    RemoveAll(trash);
-    unlink((path + ".use").c_str());
-    drop_unused_blobs();
-    LOG_INFO("evicted a version that nobody uses from the cache", {"folder", path});
-  }
-  if (fits()) return OkStatus();
-  if (used + bytes > options_.limit) {
-    return ResourceExhaustedError(
-        StrCat("it needs ", HumanBytes(bytes), " more, and ", HumanBytes(used),
-               " of storage.cache_limit (", HumanBytes(options_.limit),
-               ") are taken by versions in use; raise the limit or serve fewer versions"));
-  }
-  return ResourceExhaustedError(StrCat("it needs ", HumanBytes(bytes), " more, and the disk of ",
-                                       options_.directory, " has ", HumanBytes(disk_free()),
-                                       " free"));
 }
 
 }  // namespace leadsman

@@ -9,6 +9,7 @@
 
 #include "base/status.h"
 #include "base/unique_fd.h"
+#include "storage/cache_budget.h"
 #include "storage/store_http.h"
 
 namespace leadsman {
@@ -26,7 +27,8 @@ struct LocalVersion {
 ///   versions/<sum>.use   locked (shared) by who uses it, its time of change is the last use
 ///   index/<key>          which sums an object of a store had: nothing known is read twice
 ///   partial/<key>        as far as a download has come, locked by who downloads
-///   staging/<id>/        a version being put together; <id>.lock says that somebody does
+///   staging/<id>/        a version being put together; <id>.lock says that somebody does, and how
+///                        much is still to come
 ///
 /// A version appears by rename, whole or not at all. A kill at any point leaves nothing but files
 /// that the next Open() or eviction removes. Several processes may share the folder.
@@ -35,20 +37,15 @@ class BlobCache {
  public:
   struct Options {
     std::string directory;
-    int64_t limit = int64_t{20} << 30;  ///< bytes of blobs and partial files
+    int64_t limit = int64_t{20} << 30;  ///< bytes, as CacheBudget counts them
   };
   struct File {
     std::string path, sha256;
     int64_t size = 0;
   };
-  struct Usage {
-    int64_t bytes = 0;
-    int64_t versions = 0;
-  };
-
   /// Makes the folder if need be and sweeps what killed processes left. PERMISSION_DENIED,
   /// RESOURCE_EXHAUSTED, and FAILED_PRECONDITION when the folder's file system has no hard links.
-  static Result<std::unique_ptr<BlobCache>> Open(Options options);
+  static Result<std::unique_ptr<BlobCache>> Open(Options options, const StoreCall& call = {});
   ~BlobCache();
 
   /// A file on its way here. Held by one user at a time; what was written stays for the next one.
@@ -85,43 +82,46 @@ class BlobCache {
     Status AddStaged(const File& file);
     /// Takes back all that was taken.
     void Clear();
+    /// What of the cache's limit is kept free for it. Add and AddStaged release their file's part.
+    CacheBudget::Reservation& room() { return room_; }
     const std::string& directory() const { return directory_; }
     /// The folder, whole. Damage to an already published one is repaired.
     Result<LocalVersion> Publish();
 
    private:
     friend class BlobCache;
-    Assembly(BlobCache& cache, std::string directory, UniqueFd lock);
+    Assembly(BlobCache& cache, std::string directory, UniqueFd lock, const StoreCall& call);
     void Note(const File& file);
     BlobCache& cache_;
-    std::string directory_;
-    UniqueFd lock_;
+    const std::string directory_;
+    const StoreCall call_;
+    CacheBudget::Reservation room_;
     struct State;
     std::unique_ptr<State> state_;
   };
-  Result<std::unique_ptr<Assembly>> Begin();
+  /// `call` holds for the Assembly's whole life.
+  Result<std::unique_ptr<Assembly>> Begin(const StoreCall& call = {});
 
   /// What `key` was found to hold, if it is known.
   std::optional<std::vector<File>> Lookup(const std::string& key) const;
   Status Remember(const std::string& key, const std::vector<File>& files);
   void Forget(const std::string& key);
 
-  /// Evicts versions that nobody uses, the longest unused first, until `bytes` more fit under the
-  /// limit. RESOURCE_EXHAUSTED names the limit, or the disk that has not enough room.
-  Status MakeRoom(int64_t bytes);
-  Usage GetUsage() const;
+  CacheBudget::Usage GetUsage() const { return budget_.GetUsage(); }
 
   /// A name made from anything: 40 hex digits.
   static std::string KeyOf(std::string_view text);
 
  private:
-  explicit BlobCache(Options options) : options_(std::move(options)) {}
+  explicit BlobCache(Options options)
+      : options_(std::move(options)), budget_(options_.directory, options_.limit) {}
   std::string BlobPath(const std::string& sha256) const;
   Status LinkBlob(const std::string& from, const File& file, const std::string& to);
   void Sweep();
   Result<LocalVersion> LeaseOf(const std::string& name);
 
   const Options options_;
+  CacheBudget budget_;
 };
 
 }  // namespace leadsman

@@ -49,6 +49,7 @@ class BlobCacheTest : public testing::Test {
     Download(*assembly, "model.onnx", content);
     return assembly->Publish().value();
   }
+  Status Reserve(int64_t bytes) { return cache_->Begin().value()->room().Reserve(bytes, {}, {}); }
   size_t FilesBelow(const std::string& folder) {
     size_t files = 0;
     for (const auto& entry : fs::recursive_directory_iterator(dir_.path() / "cache" / folder))
@@ -154,27 +155,27 @@ TEST_F(BlobCacheTest, EvictsTheLongestUnusedAndNeverOneInUse) {
   struct timespec old[2] = {{.tv_sec = 1'000}, {.tv_sec = 1'000}};
   utimensat(AT_FDCWD, (oldest + ".use").c_str(), old, 0);
   utimensat(AT_FDCWD, (used.directory + ".use").c_str(), old, 0);
-  ASSERT_TRUE(cache_->MakeRoom(100).ok());
+  ASSERT_TRUE(Reserve(100).ok());
   EXPECT_TRUE(IsDirectory(used.directory));
   EXPECT_FALSE(IsDirectory(oldest));
   EXPECT_TRUE(IsDirectory(newer));
   EXPECT_EQ(cache_->GetUsage().bytes, 200);
 
-  Status full = cache_->MakeRoom(250);
+  Status full = Reserve(250);
   EXPECT_EQ(full.code(), StatusCode::kResourceExhausted);
   EXPECT_NE(std::string(full.message()).find("storage.cache_limit"), std::string::npos);
   EXPECT_TRUE(IsDirectory(used.directory));
   used.lease.reset();
-  EXPECT_TRUE(cache_->MakeRoom(250).ok());
+  EXPECT_TRUE(Reserve(250).ok());
   EXPECT_EQ(cache_->GetUsage().versions, 0);
-  EXPECT_EQ(cache_->MakeRoom(301).code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(Reserve(301).code(), StatusCode::kResourceExhausted);
 }
 
 TEST_F(BlobCacheTest, FilesOfAVersionBeingPutTogetherAreNotEvicted) {
   Reopen(/*limit=*/150);
   auto assembly = cache_->Begin().value();
   Download(*assembly, "a", std::string(100, 'a'));
-  EXPECT_EQ(cache_->MakeRoom(100).code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(Reserve(100).code(), StatusCode::kResourceExhausted);
   EXPECT_EQ(ReadFile(assembly->Publish().value().directory + "/a", 1'000).value().size(), 100u);
 }
 
@@ -221,9 +222,10 @@ TEST_F(BlobCacheTest, WhatAKilledProcessLeftIsSweptAndNothingHalfIsPublished) {
   EXPECT_EQ(FilesBelow("staging"), 0u);
   EXPECT_EQ(cache_->GetUsage().versions, 1);
   EXPECT_EQ(cache_->OpenPartial("stage0", true, {}).value()->size(), 7);
-  // Nobody holds a dead process's version.
-  EXPECT_EQ(cache_->MakeRoom(1 << 20).code(), StatusCode::kResourceExhausted);  // the partial file
+  // Nobody holds what a dead process had.
+  EXPECT_TRUE(Reserve(1 << 20).ok());
   EXPECT_EQ(cache_->GetUsage().versions, 0);
+  EXPECT_EQ(cache_->GetUsage().bytes, 0);
 }
 
 TEST_F(BlobCacheTest, ManyAtOnceShareIt) {
@@ -236,8 +238,8 @@ TEST_F(BlobCacheTest, ManyAtOnceShareIt) {
       for (int i = 0; i < 30; ++i) {
         // Some are the same in all threads.
         std::string content(500, static_cast<char>('a' + (i + (t % 2)) % 20));
-        if (!other->MakeRoom(500).ok()) continue;
         auto assembly = other->Begin().value();
+        if (!assembly->room().Reserve(500, {}, {}).ok()) continue;
         BlobCache::File file = FileOf("f", content);
         if (!assembly->Take(file, nullptr).value()) {
           auto partial = other->OpenPartial(BlobCache::KeyOf(content), false, {}).value();
@@ -253,6 +255,7 @@ TEST_F(BlobCacheTest, ManyAtOnceShareIt) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(wrong.load(), 0);
+  EXPECT_LE(cache_->GetUsage().bytes, 5'000);
 }
 
 TEST(BlobCacheOpenTest, SaysWhenThereIsNoPlace) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <set>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -22,17 +23,27 @@ namespace {
 
 using namespace std::chrono_literals;  // NOLINT: literals
 
+/// What has neither a sum nor a revision may be another file the next time.
+bool CanBeResumed(const RemoteFile& file) { return !file.sha256.empty() || !file.revision.empty(); }
+
 /// Writes what comes into a partial file and keeps its sums.
 class SummingSink final : public ReadSink {
  public:
   SummingSink(BlobCache::Partial& partial, const RemoteFile& file, FetchProgress& progress,
-              int64_t max_bytes)
-      : partial_(partial), file_(file), progress_(progress), max_bytes_(max_bytes) {}
+              CacheBudget::Reservation& room, const StoreCall& call, int64_t max_bytes)
+      : partial_(partial),
+        file_(file),
+        progress_(progress),
+        room_(room),
+        call_(call),
+        max_bytes_(max_bytes),
+        reserved_(std::max<int64_t>(0, file.size)) {}
 
   /// Takes over what an earlier attempt, or an earlier process, has left in the file.
-  Status Resume(const StoreCall& call) {
+  Status Resume() {
     Reset();
     if (partial_.size() == 0) return OkStatus();
+    RETURN_IF_ERROR(MakeRoom(partial_.size()));
     int fd = open(partial_.path().c_str(), O_RDONLY | O_CLOEXEC);
     if (fd < 0) return ErrnoStatus(errno, "open", partial_.path());
     std::vector<char> piece(1 << 18);
@@ -43,7 +54,7 @@ class SummingSink final : public ReadSink {
       if (got < 0 && errno == EINTR) continue;
       if (got <= 0) status = ErrnoStatus(got < 0 ? errno : EIO, "read", partial_.path());
       if (got > 0) Sum(std::string_view(piece.data(), static_cast<size_t>(got)));
-      if (call.cancelled()) status = CancelledError("called off");
+      if (call_.cancelled()) status = CancelledError("called off");
       seen += std::max<ssize_t>(got, 0);
     }
     close(fd);
@@ -61,8 +72,7 @@ class SummingSink final : public ReadSink {
       return DataLossError(StrCat("the store sends more than the ", file_.size,
                                   " bytes that it or the manifest speaks of"));
     }
-    if (size > max_bytes_)
-      return ResourceExhaustedError("it is larger than storage.max_version_size");
+    RETURN_IF_ERROR(MakeRoom(size));
     RETURN_IF_ERROR(partial_.Append(bytes));
     Sum(bytes);
     Count(static_cast<int64_t>(bytes.size()));
@@ -89,6 +99,17 @@ class SummingSink final : public ReadSink {
   void Uncount() { Count(-counted_); }
 
  private:
+  /// Only what has no known size needs any: for the rest there is room already.
+  Status MakeRoom(int64_t size) {
+    if (size <= reserved_) return OkStatus();
+    if (progress_.done - counted_ + size > max_bytes_) {
+      return ResourceExhaustedError(
+          StrCat("the version has more than storage.max_version_size (", max_bytes_, " bytes)"));
+    }
+    RETURN_IF_ERROR(room_.Grow(size - reserved_, call_));
+    reserved_ = size;
+    return OkStatus();
+  }
   Status Wrong(std::string_view what, const std::string& is, const std::string& should) {
     return DataLossError(StrCat("what came has the ", what, " ", is, ", not ", should,
                                 ": it was changed on its way, or after its manifest was written"));
@@ -114,7 +135,10 @@ class SummingSink final : public ReadSink {
   BlobCache::Partial& partial_;
   const RemoteFile& file_;
   FetchProgress& progress_;
-  const int64_t max_bytes_;
+  CacheBudget::Reservation& room_;
+  const StoreCall& call_;
+  const int64_t max_bytes_;  ///< of the whole version
+  int64_t reserved_;
   std::unique_ptr<Digest> sha256_;
   std::unique_ptr<Digest> md5_;  ///< null: there is nothing to compare with, or no MD5 here
   uint32_t crc32c_ = 0;
@@ -190,10 +214,11 @@ Result<LocalVersion> RemoteSource::Fetch(int64_t version, FetchProgress& progres
 
 Result<LocalVersion> RemoteSource::FetchNow(const RemoteVersion& version, FetchProgress& progress,
                                             const StoreCall& call) {
-  ASSIGN_OR_RETURN(std::unique_ptr<BlobCache::Assembly> assembly, cache_.Begin());
+  ASSIGN_OR_RETURN(std::unique_ptr<BlobCache::Assembly> assembly, cache_.Begin(call));
   ASSIGN_OR_RETURN(std::vector<RemoteFile> files, store_->Files(version, call));
   if (files.empty()) return NotFoundError("the version has no files");
   Job job{*assembly, progress, call};
+  progress.done = progress.total = 0;
   if (version.archive) {
     RETURN_IF_ERROR(FetchArchive(job, files[0]));
     return assembly->Publish();
@@ -219,7 +244,7 @@ Status RemoteSource::KeepWhatTheManifestLists(const Job& job, std::vector<Remote
     return InvalidArgumentError(
         StrCat(kManifestFileName, " must be at most ", kMaxManifestBytes, " bytes long"));
   }
-  RETURN_IF_ERROR(Annotate(FetchFile(job, *at), kManifestFileName));
+  RETURN_IF_ERROR(FetchAll(job, {*at}));
   ASSIGN_OR_RETURN(std::string json, ReadFile(JoinPath(job.assembly.directory(), kManifestFileName),
                                               kMaxManifestBytes));
   Result<Manifest> manifest = ParseManifest(json);
@@ -247,6 +272,30 @@ Status RemoteSource::KeepWhatTheManifestLists(const Job& job, std::vector<Remote
 }
 
 Status RemoteSource::FetchAll(const Job& job, const std::vector<RemoteFile>& files) {
+  Mutex mutex;
+  std::vector<RemoteFile> missing;
+  // First all that is here: what is taken cannot be evicted while room is made for the rest.
+  RETURN_IF_ERROR(ForEach(job, files, [&](const Job& part, const RemoteFile& file) -> Status {
+    ASSIGN_OR_RETURN(bool taken, TakeFromCache(part, file));
+    if (taken) return OkStatus();
+    MutexLock lock(mutex);
+    missing.push_back(file);
+    return OkStatus();
+  }));
+  if (missing.empty()) return OkStatus();
+  int64_t bytes = 0;
+  std::set<std::string> partials;
+  for (const RemoteFile& file : missing) {
+    bytes += std::max<int64_t>(0, file.size);
+    if (CanBeResumed(file)) partials.insert(IndexKey(file));
+  }
+  RETURN_IF_ERROR(job.assembly.room().Reserve(bytes, partials, job.call));
+  return ForEach(job, missing,
+                 [&](const Job& part, const RemoteFile& file) { return FetchFile(part, file); });
+}
+
+Status RemoteSource::ForEach(const Job& job, const std::vector<RemoteFile>& files,
+                             const std::function<Status(const Job&, const RemoteFile&)>& one) {
   std::atomic<size_t> next{0};
   std::atomic<bool> failed{false};
   Mutex mutex;
@@ -256,7 +305,7 @@ Status RemoteSource::FetchAll(const Job& job, const std::vector<RemoteFile>& fil
   Job mine{job.assembly, job.progress, call};
   auto work = [&] {
     for (size_t i = next++; i < files.size() && !failed.load(); i = next++) {
-      Status status = FetchFile(mine, files[i]);
+      Status status = one(mine, files[i]);
       if (status.ok()) continue;
       MutexLock lock(mutex);
       if (!failed.exchange(true)) first = Annotate(std::move(status), files[i].path);
@@ -280,38 +329,47 @@ std::string RemoteSource::IndexKey(const RemoteFile& file) const {
       StrCat(path(), "\n", file.key, "\n", file.revision, "\n", file.size, "\n", file.sha256));
 }
 
-Status RemoteSource::FetchFile(const Job& job, const RemoteFile& file) {
-  std::string key = IndexKey(file);
+Result<bool> RemoteSource::TakeFromCache(const Job& job, const RemoteFile& file) {
   BlobCache::File local{.path = file.path, .sha256 = file.sha256, .size = file.size};
-  bool known = !file.sha256.empty() || !file.revision.empty();
-  if (local.sha256.empty() && known) {
-    auto remembered = cache_.Lookup(key);
+  if (local.sha256.empty() && CanBeResumed(file)) {
+    auto remembered = cache_.Lookup(IndexKey(file));
     if (remembered && remembered->size() == 1) local.sha256 = (*remembered)[0].sha256;
   }
-  if (!local.sha256.empty()) {
-    ASSIGN_OR_RETURN(bool taken, job.assembly.Take(local, job.call.cancel));
+  if (local.sha256.empty()) return false;
+  ASSIGN_OR_RETURN(bool taken, job.assembly.Take(local, job.call.cancel));
+  if (taken) job.progress.done += std::max<int64_t>(file.size, 0);
+  return taken;
+}
+
+Status RemoteSource::FetchFile(const Job& job, const RemoteFile& file) {
+  std::string key = IndexKey(file);
+  ASSIGN_OR_RETURN(std::unique_ptr<BlobCache::Partial> partial,
+                   cache_.OpenPartial(key, CanBeResumed(file), job.call));
+  if (partial->size() == 0) {
+    // Whoever was waited for may have brought it.
+    ASSIGN_OR_RETURN(bool taken, TakeFromCache(job, file));
     if (taken) {
-      job.progress.done += std::max<int64_t>(file.size, 0);
+      partial->Discard();
+      job.assembly.room().Release(std::max<int64_t>(0, file.size));
       return OkStatus();
     }
   }
-  ASSIGN_OR_RETURN(std::unique_ptr<BlobCache::Partial> partial,
-                   cache_.OpenPartial(key, known, job.call));
-  RETURN_IF_ERROR(cache_.MakeRoom(std::max<int64_t>(0, file.size - partial->size())));
+  BlobCache::File local{.path = file.path};
   ASSIGN_OR_RETURN(local.sha256, Download(job, file, *partial));
   local.size = partial->size();
   RETURN_IF_ERROR(job.assembly.Add(std::move(partial), local));
-  if (file.sha256.empty() && known) RETURN_IF_ERROR(cache_.Remember(key, {local}));
+  if (file.sha256.empty() && CanBeResumed(file)) RETURN_IF_ERROR(cache_.Remember(key, {local}));
   return OkStatus();
 }
 
 Result<std::string> RemoteSource::Download(const Job& job, const RemoteFile& file,
                                            BlobCache::Partial& partial) {
-  SummingSink sink(partial, file, job.progress, storage_.max_version_size);
+  SummingSink sink(partial, file, job.progress, job.assembly.room(), job.call,
+                   storage_.max_version_size);
   bool damaged_before = false;
   for (int attempt = 1;; ++attempt) {
-    RETURN_IF_ERROR(sink.Resume(job.call));
-    if (file.size >= 0 && partial.size() > file.size) RETURN_IF_ERROR(sink.Restart());
+    if (file.size >= 0 && partial.size() > file.size) RETURN_IF_ERROR(partial.Restart());
+    RETURN_IF_ERROR(sink.Resume());
     int64_t begin = partial.size();
     Status status = store_->Read(file, begin, sink, job.call);
     if (status.ok() && file.size >= 0 && partial.size() < file.size) {
@@ -350,7 +408,12 @@ Result<std::string> RemoteSource::Download(const Job& job, const RemoteFile& fil
 
 Status RemoteSource::FetchArchive(const Job& job, const RemoteFile& file) {
   std::string key = IndexKey(file);
-  bool known = !file.sha256.empty() || !file.revision.empty();
+  bool known = CanBeResumed(file);
+  if (file.size > storage_.max_version_size) {
+    return ResourceExhaustedError(StrCat("it has ", file.size,
+                                         " bytes, more than storage.max_version_size (",
+                                         storage_.max_version_size, ")"));
+  }
   if (auto remembered = known ? cache_.Lookup(key) : std::nullopt) {
     bool all = true;
     for (size_t i = 0; all && i < remembered->size(); ++i) {
@@ -360,15 +423,17 @@ Status RemoteSource::FetchArchive(const Job& job, const RemoteFile& file) {
     job.assembly.Clear();
   }
   job.progress.total = std::max<int64_t>(0, file.size);
+  std::set<std::string> partials;
+  if (known) partials.insert(key);
+  RETURN_IF_ERROR(job.assembly.room().Reserve(std::max<int64_t>(0, file.size), partials, job.call));
   ASSIGN_OR_RETURN(std::unique_ptr<BlobCache::Partial> partial,
                    cache_.OpenPartial(key, known, job.call));
-  // It is here twice for a while: packed and unpacked.
-  RETURN_IF_ERROR(cache_.MakeRoom(2 * std::max<int64_t>(0, file.size)));
   Result<std::string> sha256 = Download(job, file, *partial);
   if (!sha256.ok()) return Annotate(sha256.status(), file.path);
   const std::string& directory = job.assembly.directory();
   Result<std::vector<std::string>> paths =
       UnpackArchive(partial->path(), directory, {.max_bytes = storage_.max_version_size}, job.call);
+  job.assembly.room().Release(partial->size());
   partial->Discard();
   if (!paths.ok()) return Annotate(paths.status(), file.path);
   std::vector<BlobCache::File> unpacked;

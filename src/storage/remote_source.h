@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -44,7 +45,12 @@ class RemoteSource final : public Source {
   Result<LocalVersion> FetchNow(const RemoteVersion& version, FetchProgress& progress,
                                 const StoreCall& call);
   Status KeepWhatTheManifestLists(const Job& job, std::vector<RemoteFile>& files);
+  /// Takes what the cache has, makes room for the rest once, and downloads it.
   Status FetchAll(const Job& job, const std::vector<RemoteFile>& files);
+  /// Does `one` for each file, several at once, until one fails; the error names its file.
+  Status ForEach(const Job& job, const std::vector<RemoteFile>& files,
+                 const std::function<Status(const Job&, const RemoteFile&)>& one);
+  Result<bool> TakeFromCache(const Job& job, const RemoteFile& file);
   Status FetchFile(const Job& job, const RemoteFile& file);
   Status FetchArchive(const Job& job, const RemoteFile& file);
   Result<std::string> Download(const Job& job, const RemoteFile& file, BlobCache::Partial& partial);

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <system_error>
 #include <thread>
 
@@ -262,6 +263,96 @@ TEST_F(RemoteSourceTest, RespectsTheCachesLimit) {
   Status status = Fetch(1).status();
   EXPECT_EQ(status.code(), StatusCode::kResourceExhausted);
   EXPECT_NE(std::string(status.message()).find("storage.cache_limit"), std::string::npos);
+}
+
+TEST_F(RemoteSourceTest, WhatBrokeOffAndIsWantedNoMoreGivesWay) {
+  cache_ = BlobCache::Open({dir_.file("small"), 4'000}).value();
+  Open({});
+  PutVersion(1, {{"model.onnx", std::string(3'000, 'x')}});
+  List();
+  store_->SpoilReads([&](const RemoteFile& file, int64_t, std::string& bytes) -> Status {
+    if (file.key != "1/model.onnx") return OkStatus();
+    bytes.resize(2'900);
+    return PermissionDeniedError("cut");
+  });
+  EXPECT_EQ(Fetch(1).status().code(), StatusCode::kPermissionDenied);
+  store_->Remove("1/model.onnx");
+  store_->Remove("1/manifest.json");
+  PutVersion(2, {{"model.onnx", std::string(3'000, 'y')}});
+  List();
+  Result<LocalVersion> second = Fetch(2);
+  EXPECT_TRUE(second.ok()) << second.status();
+}
+
+TEST_F(RemoteSourceTest, AFetchUnderWayKeepsItsRoom) {
+  cache_ = BlobCache::Open({dir_.file("small"), 6'000}).value();
+  Open({});
+  PutVersion(1, {{"a", std::string(2'000, 'a')}, {"b", std::string(2'000, 'b')}});
+  PutVersion(2, {{"a", std::string(2'000, 'c')}});
+  List();
+  std::optional<Status> second;
+  store_->SpoilReads([&](const RemoteFile& file, int64_t, std::string&) -> Status {
+    if (file.key != "1/a") return OkStatus();
+    FetchProgress progress;
+    second = source_->Fetch(2, progress, {}).status();
+    return OkStatus();
+  });
+  storage_.parallel_downloads = 1;
+  Result<LocalVersion> first = Fetch(1);
+  EXPECT_TRUE(first.ok()) << first.status();
+  EXPECT_EQ(second->code(), StatusCode::kResourceExhausted);
+  EXPECT_NE(second->message().find("files on their way here"), std::string_view::npos) << *second;
+}
+
+TEST_F(RemoteSourceTest, FilesWithoutASizeKeepToTheLimits) {
+  cache_ = BlobCache::Open({dir_.file("small"), 4'000}).value();
+  Open({.settle_time = 0s});
+  store_->HideSizes();
+  store_->Put("1/model.onnx", std::string(5'000, 'x'));
+  List();
+  List();
+  Status status = Fetch(1).status();
+  EXPECT_EQ(status.code(), StatusCode::kResourceExhausted);
+  EXPECT_NE(status.message().find("storage.cache_limit"), std::string_view::npos) << status;
+  EXPECT_LE(cache_->GetUsage().bytes, 4'000);
+
+  storage_.max_version_size = 3'000;
+  store_->Put("2/a", std::string(1'600, 'x'));
+  store_->Put("2/b", std::string(1'600, 'y'));
+  List();
+  List();
+  status = Fetch(2).status();
+  EXPECT_EQ(status.code(), StatusCode::kResourceExhausted);
+  EXPECT_NE(status.message().find("storage.max_version_size"), std::string_view::npos) << status;
+  storage_.max_version_size = 3'200;
+  EXPECT_EQ(Read(Fetch(2).value(), "b"), std::string(1'600, 'y'));
+}
+
+TEST_F(RemoteSourceTest, WhatAnotherFetchHasBroughtMeanwhileIsTaken) {
+  PutVersion(1, {{"model.onnx", "weights"}});
+  List();
+  std::atomic<int> reads{0};
+  std::thread waiting;
+  auto both_have_reserved = [&] {
+    int locks = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(dir_.file("cache/staging")))
+      locks += entry.is_regular_file() && entry.file_size() > 0 ? 1 : 0;
+    return locks == 2;
+  };
+  std::atomic<bool> ok{false};
+  store_->SpoilReads([&](const RemoteFile& file, int64_t, std::string&) -> Status {
+    if (file.path != "model.onnx" || reads++ > 0) return OkStatus();
+    waiting = std::thread([&] {
+      FetchProgress progress;
+      ok = source_->Fetch(1, progress, {}).ok();
+    });
+    while (!both_have_reserved()) std::this_thread::yield();
+    return OkStatus();
+  });
+  EXPECT_TRUE(Fetch(1).ok());
+  waiting.join();
+  EXPECT_TRUE(ok.load());
+  EXPECT_EQ(reads.load(), 1);
 }
 
 TEST_F(RemoteSourceTest, FetchesOneAfterTheOtherWhereThereAreNoThreads) {

@@ -24,14 +24,14 @@ Stores::Stores(StorageOptions options, Environment environment)
              .ca_file = options_.ca_file}) {}
 Stores::~Stores() = default;
 
-Result<BlobCache*> Stores::Cache() {
+Result<BlobCache*> Stores::Cache(const StoreCall& call) {
   MutexLock lock(mutex_);
   if (!cache_) {
     if (options_.cache_dir.empty()) {
       return InvalidArgumentError(
           "fetched models need a folder: set storage.cache_dir, or data_dir");
     }
-    ASSIGN_OR_RETURN(cache_, BlobCache::Open({options_.cache_dir, options_.cache_limit}));
+    ASSIGN_OR_RETURN(cache_, BlobCache::Open({options_.cache_dir, options_.cache_limit}, call));
   }
   return cache_.get();
 }
@@ -45,7 +45,7 @@ class Stores::LateSource final : public Source {
   Result<std::vector<VersionFolder>> List(SteadyTime now, const StoreCall& call) override {
     std::shared_ptr<Source> source = Get();
     if (!source) {
-      ASSIGN_OR_RETURN(source, stores_.OpenNow(path(), options()));
+      ASSIGN_OR_RETURN(source, stores_.OpenNow(path(), options(), call));
       MutexLock lock(mutex_);
       source_ = source;
     }
@@ -80,7 +80,8 @@ std::shared_ptr<Source> Stores::Open(const std::string& path, Source::Options op
   return std::make_shared<LateSource>(path, std::move(options), *this);
 }
 
-Result<std::shared_ptr<Source>> Stores::OpenNow(const std::string& path, Source::Options options) {
+Result<std::shared_ptr<Source>> Stores::OpenNow(const std::string& path, Source::Options options,
+                                                const StoreCall& call) {
   ASSIGN_OR_RETURN(StoreUri uri, ParseStoreUri(path));
   std::unique_ptr<RemoteStore> store;
   switch (uri.kind) {
@@ -103,7 +104,7 @@ Result<std::shared_ptr<Source>> Stores::OpenNow(const std::string& path, Source:
       store = std::make_unique<HttpStore>(uri, options_.http, environment_, http_);
       break;
   }
-  ASSIGN_OR_RETURN(BlobCache * cache, Cache());
+  ASSIGN_OR_RETURN(BlobCache * cache, Cache(call));
   return std::shared_ptr<Source>(std::make_shared<RemoteSource>(
       path, std::move(options), std::move(store), http_, *cache, options_));
 }

@@ -26,8 +26,9 @@ class Stores {
 
  private:
   class LateSource;
-  Result<std::shared_ptr<Source>> OpenNow(const std::string& path, Source::Options options);
-  Result<BlobCache*> Cache();
+  Result<std::shared_ptr<Source>> OpenNow(const std::string& path, Source::Options options,
+                                          const StoreCall& call);
+  Result<BlobCache*> Cache(const StoreCall& call);
 
   const StorageOptions options_;
   const Environment environment_;

@@ -30,6 +30,11 @@ class MemoryStore final : public RemoteStore {
     MutexLock lock(mutex_);
     list_ = std::move(status);
   }
+  /// Lists no sizes from now on, as a server that sends what it makes at that moment.
+  void HideSizes() {
+    MutexLock lock(mutex_);
+    sizes_ = false;
+  }
   /// Looks at every read: what to send instead, and how the read ends.
   using Spoil = std::function<Status(const RemoteFile&, int64_t offset, std::string& bytes)>;
   void SpoilReads(Spoil spoil) {
@@ -51,7 +56,8 @@ class MemoryStore final : public RemoteStore {
     if (!list_.ok()) return list_;
     VersionCollector versions;
     for (const auto& [path, object] : objects_) {
-      RemoteFile file{.key = path, .size = static_cast<int64_t>(object.content.size())};
+      RemoteFile file{.key = path};
+      if (sizes_) file.size = static_cast<int64_t>(object.content.size());
       file.revision = std::to_string(object.revision);
       RETURN_IF_ERROR(versions.Add(path, std::move(file)));
     }
@@ -83,6 +89,7 @@ class MemoryStore final : public RemoteStore {
   mutable Mutex mutex_;
   std::map<std::string, Object> objects_ GUARDED_BY(mutex_);
   Status list_ GUARDED_BY(mutex_);
+  bool sizes_ GUARDED_BY(mutex_) = true;
   Spoil spoil_ GUARDED_BY(mutex_);
   Duration wait_ GUARDED_BY(mutex_){};
   int reads_ GUARDED_BY(mutex_) = 0;
