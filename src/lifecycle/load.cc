@@ -17,6 +17,7 @@
 #include "lifecycle/memory_budget.h"
 #include "storage/detect.h"
 #include "storage/triton_config.h"
+#include "storage/verify.h"
 
 namespace leadsman {
 namespace {

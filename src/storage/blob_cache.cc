@@ -18,7 +18,7 @@
 #include "base/strings.h"
 #include "storage/cache_folder.h"
 #include "storage/digest.h"
-#include "storage/manifest.h"
+#include "storage/verify.h"
 
 namespace leadsman {
 namespace {

@@ -1,13 +1,6 @@
 #include "storage/manifest.h"
 
-#include <fcntl.h>
-#include <openssl/evp.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <filesystem>
 #include <initializer_list>
 #include <limits>
 #include <set>
@@ -15,7 +8,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include "base/fs.h"
 #include "base/strings.h"
 
 namespace leadsman {
@@ -301,92 +293,6 @@ Result<Json> ParseStrictJson(std::string_view text) {
   }
 }
 
-class Sha256 {
- public:
-  Sha256() : context_(EVP_MD_CTX_new()) {
-    CHECK(context_ != nullptr && EVP_DigestInit_ex(context_, EVP_sha256(), nullptr) == 1);
-  }
-  ~Sha256() { EVP_MD_CTX_free(context_); }
-  Sha256(const Sha256&) = delete;
-  Sha256& operator=(const Sha256&) = delete;
-  void Add(const void* data, size_t size) { CHECK(EVP_DigestUpdate(context_, data, size) == 1); }
-  std::string Hex() {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned int size = 0;
-    CHECK(EVP_DigestFinal_ex(context_, digest, &size) == 1);
-    std::string hex;
-    for (unsigned int i = 0; i < size; ++i) {
-      hex += "0123456789abcdef"[digest[i] >> 4];
-      hex += "0123456789abcdef"[digest[i] & 15];
-    }
-    return hex;
-  }
-
- private:
-  EVP_MD_CTX* context_;
-};
-
-/// Opens a plain file to be read from begin to end. The caller closes.
-Result<int> OpenPlainFile(const std::string& path) {
-  // O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
-  int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return ErrnoStatus(errno, "open", path);
-  struct stat info;
-  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-    close(fd);
-    return FailedPreconditionError(StrCat(path, " is not a plain file"));
-  }
-  posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-  return fd;
-}
-
-/// The real place of `path` must be below the real place of `directory`.
-Status CheckStaysInside(const std::string& directory, const std::string& path) {
-  std::error_code error;
-  std::filesystem::path folder = std::filesystem::canonical(directory, error);
-  if (error)
-    return NotFoundError(StrCat("cannot find the folder ", directory, ": ", error.message()));
-  std::filesystem::path real = std::filesystem::canonical(JoinPath(directory, path), error);
-  if (error)
-    return DataLossError(
-        StrCat("the file ", path, " that manifest.json lists cannot be found: ", error.message()));
-  auto [end, ignored] = std::mismatch(folder.begin(), folder.end(), real.begin(), real.end());
-  if (end != folder.end()) {
-    return PermissionDeniedError(
-        StrCat("the file ", path,
-               " is a link to outside its version's folder; put the file itself there"));
-  }
-  return OkStatus();
-}
-
-Status VerifyFile(const Manifest::File& file, const std::string& directory,
-                  const std::atomic<bool>* cancel) {
-  RETURN_IF_ERROR(CheckStaysInside(directory, file.path));
-  std::string path = JoinPath(directory, file.path);
-  Result<FileStamp> stamp = StampOf(path);
-  if (!stamp.ok())
-    return DataLossError(
-        StrCat("the file ", file.path, " cannot be read: ", stamp.status().message()));
-  if (stamp->size != file.size_bytes) {
-    return DataLossError(
-        StrCat("the file ", file.path, " has ", stamp->size, " bytes, manifest.json says ",
-               file.size_bytes,
-               stamp->size < file.size_bytes ? ": truncated, or still being copied" : ""));
-  }
-  Result<std::string> sha256 = Sha256OfFile(path, cancel);
-  if (!sha256.ok()) {
-    if (sha256.status().code() == StatusCode::kCancelled) return sha256.status();
-    return DataLossError(
-        StrCat("the file ", file.path, " cannot be read: ", sha256.status().message()));
-  }
-  if (*sha256 != file.sha256) {
-    return DataLossError(StrCat("the file ", file.path, " has sha256 ", *sha256,
-                                ", manifest.json says ", file.sha256,
-                                ": it was changed after the manifest was written"));
-  }
-  return OkStatus();
-}
-
 Json ToJson(const std::vector<TensorSpec>& specs) {
   Json list = Json::array();
   for (const TensorSpec& spec : specs) {
@@ -469,43 +375,6 @@ std::string ManifestToJson(const Manifest& manifest) {
   if (!manifest.created_at.empty()) json["created_at"] = manifest.created_at;
   if (!manifest.metadata.empty()) json["metadata"] = manifest.metadata;
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-}
-
-Status VerifyFiles(const Manifest& manifest, const std::string& directory,
-                   const std::string& model_name, int64_t version,
-                   const std::atomic<bool>* cancel) {
-  if (manifest.name != model_name) {
-    return InvalidArgumentError(StrCat("name in manifest.json is \"", manifest.name,
-                                       "\", but the folder is one of model \"", model_name, "\""));
-  }
-  if (manifest.version != version) {
-    return InvalidArgumentError(StrCat("version in manifest.json is ", manifest.version,
-                                       ", but the folder is that of version ", version));
-  }
-  for (const Manifest::File& file : manifest.files)
-    RETURN_IF_ERROR(VerifyFile(file, directory, cancel));
-  return OkStatus();
-}
-
-Result<std::string> Sha256OfFile(const std::string& path, const std::atomic<bool>* cancel) {
-  ASSIGN_OR_RETURN(int fd, OpenPlainFile(path));
-  struct Closer {
-    int fd;
-    ~Closer() { close(fd); }
-  } closer{fd};
-  Sha256 digest;
-  std::vector<char> piece(1 << 18);
-  while (true) {
-    if (cancel != nullptr && cancel->load())
-      return CancelledError(StrCat("reading ", path, " was called off"));
-    ssize_t n = read(fd, piece.data(), piece.size());
-    if (n < 0) {
-      if (errno == EINTR) continue;
-      return ErrnoStatus(errno, "read", path);
-    }
-    if (n == 0) return digest.Hex();
-    digest.Add(piece.data(), static_cast<size_t>(n));
-  }
 }
 
 }  // namespace leadsman

@@ -13,10 +13,12 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "base/unique_fd.h"
 #include "storage/archive.h"
 #include "storage/digest.h"
 #include "storage/manifest.h"
 #include "storage/store_uri.h"
+#include "storage/verify.h"
 
 namespace leadsman {
 namespace {
@@ -44,20 +46,19 @@ class SummingSink final : public ReadSink {
     Reset();
     if (partial_.size() == 0) return OkStatus();
     RETURN_IF_ERROR(MakeRoom(partial_.size()));
-    int fd = open(partial_.path().c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return ErrnoStatus(errno, "open", partial_.path());
+    UniqueFd fd(open(partial_.path().c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd.valid()) return ErrnoStatus(errno, "open", partial_.path());
     std::vector<char> piece(1 << 18);
     Status status;
     int64_t seen = 0;
     while (status.ok() && seen < partial_.size()) {
-      ssize_t got = read(fd, piece.data(), piece.size());
+      ssize_t got = read(fd.get(), piece.data(), piece.size());
       if (got < 0 && errno == EINTR) continue;
       if (got <= 0) status = ErrnoStatus(got < 0 ? errno : EIO, "read", partial_.path());
       if (got > 0) Sum(std::string_view(piece.data(), static_cast<size_t>(got)));
       if (call_.cancelled()) status = CancelledError("called off");
       seen += std::max<ssize_t>(got, 0);
     }
-    close(fd);
     Count(seen);
     return status;
   }

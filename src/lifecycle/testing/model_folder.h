@@ -9,7 +9,7 @@
 #include "base/check.h"
 #include "base/fs.h"
 #include "base/strings.h"
-#include "storage/manifest.h"
+#include "storage/verify.h"
 
 namespace leadsman {
 
