@@ -124,6 +124,7 @@ Status ReadOutputs(const Signature& signature, const Message& done, std::span<co
   heads.resize(count);
   size_t at = 0;
   size_t total = 0;
+  size_t claimed = 0;
   size_t strings = 0;
   for (size_t i = 0; i < count; ++i) {
     const TensorSpec& spec = signature.outputs[i];
@@ -154,6 +155,9 @@ Status ReadOutputs(const Signature& signature, const Message& done, std::span<co
     if (head.offset > region.size() || head.bytes > region.size() - head.offset) {
       return Broken(spec, "lies outside of the memory for answers");
     }
+    // Else a few descriptors of all the region would be copied as often.
+    claimed += head.bytes;
+    if (claimed > region.size()) return Broken(spec, "overlaps another output");
     view.element_count = *elements;
     const auto elements_u = static_cast<uint64_t>(*elements);
     if (spec.type == DataType::kBytes) {
