@@ -211,6 +211,22 @@ TEST_F(PythonBackendTest, AWorkerThatClosesItsDescriptorsIsReplaced) {
   EXPECT_EQ(Said("echo again"), "again");
 }
 
+TEST_F(PythonBackendTest, AnExceptionInACallCostsTheWorkerButNotItsPlace) {
+  Start();
+  std::string pid = Said("pid");
+  auto context = std::move(model_->NewContext()).value();
+  Tensor tensor;
+  tensor.Reset("what", DataType::kBytes);
+  tensor.shape() = {1};
+  tensor.PushString("echo");
+  // The message about an input of this name is longer than a string can be.
+  std::vector<TensorView> views = {tensor.View(), tensor.View()};
+  views[1].name = std::string_view("x", std::string().max_size());
+  EXPECT_THROW((void)context->ExecuteBefore(SystemClock().SteadyNow() + 30s, views),
+               std::length_error);
+  EXPECT_NE(Said("pid"), pid);
+}
+
 TEST_F(PythonBackendTest, AWorkerThatEatsMemoryIsEnded) {
   Start({{"max_memory", "120MiB"}});
   Status status = Refused("memory 300 20");

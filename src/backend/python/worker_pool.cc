@@ -91,6 +91,26 @@ struct WorkerPool::State : std::enable_shared_from_this<WorkerPool::State> {
     slots.resize(static_cast<size_t>(settings.options.instances));
   }
 
+  /// A worker that a call holds. Given back as broken, and so replaced, when the call ends by an exception: nobody knows
+  /// what is under way in its channel.
+  class Held {
+   public:
+    Held(State& state, WorkerPtr worker)
+        : state_(state), worker_(std::move(worker)), began_(state.clock.SteadyNow()) {}
+    ~Held() {
+      if (worker_) Release(CallEnd::kBroken);
+    }
+    Held(const Held&) = delete;
+    Held& operator=(const Held&) = delete;
+    const WorkerPtr& worker() const { return worker_; }
+    void Release(CallEnd end) { state_.Release(std::exchange(worker_, nullptr), end, began_); }
+
+   private:
+    State& state_;
+    WorkerPtr worker_;
+    const SteadyTime began_;
+  };
+
   // On the loop's thread.
   void StartWorker(size_t slot, bool as_successor);
   Status Spawn(Worker& worker);
@@ -703,11 +723,11 @@ Status WorkerPool::Call(const Signature& signature, std::span<const TensorView> 
   State& state = *state_;
   for (;;) {
     ASSIGN_OR_RETURN(WorkerPtr worker, state.Acquire(deadline));
-    const SteadyTime began = state.clock.SteadyNow();
-    WorkerChannel::CallResult result = worker->channel.Run(signature, inputs, deadline, out);
+    State::Held held(state, std::move(worker));
+    WorkerChannel::CallResult result = held.worker()->channel.Run(signature, inputs, deadline, out);
     if (result.end == CallEnd::kBroken)
-      result.status = state.WhyBroken(worker, std::move(result.status));
-    state.Release(worker, result.end, began);
+      result.status = state.WhyBroken(held.worker(), std::move(result.status));
+    held.Release(result.end);
     if (result.end != CallEnd::kNotSent) return std::move(result.status);
   }
 }
