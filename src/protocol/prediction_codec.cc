@@ -53,11 +53,12 @@ bool DecodeRowObject(JsonCursor& json, std::string_view field, const Signature& 
 }
 
 /// A tensor without values is as large as its sender says, with no byte to vouch for it: [4000000000,0] would be four
-/// thousand million rows to the model. What the model itself declares is not counted.
+/// thousand million rows to the model. What the model itself declares is not counted; one of unknown rank declares nothing.
 Status CheckEmpty(const TensorSpec& spec, const Shape& shape) {
   int64_t extent = 1;
   for (size_t i = 0; i < shape.rank(); ++i) {
-    if (spec.shape[i] >= 0 || shape[i] == 0) continue;
+    const bool declared = !spec.any_rank && spec.shape[i] >= 0;
+    if (declared || shape[i] == 0) continue;
     if (__builtin_mul_overflow(extent, shape[i], &extent) || extent > kLargestEmptyExtent) {
       return InvalidArgumentError(StrCat(
           "input '", spec.name, "': the shape ", shape.ToString(),
