@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <future>
 #include <utility>
 
 #include "base/check.h"
@@ -40,16 +39,6 @@ void WorkerLoop::Post(std::function<void()> job) {
   const uint64_t one = 1;
   // It can only fail when it has been woken already.
   [[maybe_unused]] ssize_t written = write(wake_.get(), &one, sizeof one);
-}
-
-void WorkerLoop::PostAndWait(std::function<void()> job) {
-  DCHECK(!InThread());
-  std::promise<void> done;
-  Post([&] {
-    job();
-    done.set_value();
-  });
-  done.get_future().wait();
 }
 
 bool WorkerLoop::Watch(int fd, std::function<void()> ready) {

@@ -15,7 +15,7 @@ namespace leadsman::python {
 /// The one thread that looks after the Python workers of this process: their ends, their output, their memory. It sleeps
 /// until a descriptor is readable, a time has come or somebody posts.
 ///
-/// Post and PostAndWait are thread-safe; everything else is for the loop's own thread (InThread). Callbacks must not block.
+/// Post is thread-safe; everything else is for the loop's own thread. Callbacks must not block.
 class WorkerLoop {
  public:
   explicit WorkerLoop(Clock& clock);
@@ -24,9 +24,6 @@ class WorkerLoop {
   WorkerLoop& operator=(const WorkerLoop&) = delete;
 
   void Post(std::function<void()> job);
-  /// Not from the loop's thread.
-  void PostAndWait(std::function<void()> job);
-  bool InThread() const { return std::this_thread::get_id() == thread_.get_id(); }
 
   /// Calls `ready` for as long as `fd` is readable, or at its end. One watch a descriptor. False when the system
   /// takes no more.

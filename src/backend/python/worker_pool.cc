@@ -1,6 +1,7 @@
 #include "backend/python/worker_pool.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "backend/python/worker_log.h"
@@ -18,8 +19,7 @@ constexpr Duration kIdleTick = 2s;
 constexpr Duration kProvenAfter = 60s;
 constexpr Duration kFirstDelay = 500ms;
 constexpr Duration kLongestDelay = 30s;
-/// The kernel's time for ending processes that are killed.
-constexpr Duration kKillWait = 5s;
+constexpr Duration kReapTick = 50ms;
 constexpr size_t kMaxLoadedBytes = 1 << 20;
 
 enum class Phase { kStarting, kIdle, kBusy, kLate, kRetiring, kEnding, kGone };
@@ -33,12 +33,12 @@ struct Worker {
       channel;  ///< of whoever holds the worker: the caller while kBusy, else the loop's thread
   WorkerProcess process;
   WorkerLog log;  ///< loop's thread
+  pid_t pid = 0;  ///< loop's thread
   size_t slot = 0;
 
   // Guarded by State::mutex.
   Phase phase = Phase::kStarting;
   EndReason end_reason = EndReason::kNone;
-  pid_t pid = 0;
   SteadyTime since{};   ///< of its start, then of its readiness
   SteadyTime end_at{};  ///< kLate, kRetiring: it is ended then
   int64_t calls = 0;
@@ -113,7 +113,9 @@ struct WorkerPool::State : std::enable_shared_from_this<WorkerPool::State> {
 
   // On the loop's thread.
   void StartWorker(size_t slot, bool as_successor);
-  Status Spawn(Worker& worker);
+  Status Launch(const WorkerPtr& worker);
+  void StartFailed(size_t slot, bool as_successor, const Status& status);
+  void ReapLater(const WorkerPtr& worker);
   void OnChannel(const WorkerPtr& worker);
   void OnStarting(const WorkerPtr& worker, const Message& message);
   void OnReady(const WorkerPtr& worker);
@@ -126,13 +128,15 @@ struct WorkerPool::State : std::enable_shared_from_this<WorkerPool::State> {
   void BeginStop();
   void Abandon();
   void ForgetWatches(const Worker& worker);
-  void CheckMemory(const WorkerPtr& worker) REQUIRES(mutex);
+  void CheckMemory(const WorkerPtr& worker, int64_t resident_bytes) REQUIRES(mutex);
+  std::string VacateSlot(const WorkerPtr& worker) REQUIRES(mutex);
   void PlanRestart(size_t slot, const Ended& ended) REQUIRES(mutex);
   void PutOff(Slot& slot, std::string why) REQUIRES(mutex);
   void WantSuccessor(size_t slot, RestartReason reason) REQUIRES(mutex);
   Status LoadFailure(const Worker& worker) REQUIRES(mutex);
 
   // Anywhere.
+  Status LoadedTooLate() const;
   void End(Worker& worker, EndReason reason) REQUIRES(mutex);
   Result<WorkerPtr> Acquire(SteadyTime deadline);
   void Release(const WorkerPtr& worker, CallEnd end, SteadyTime began);
@@ -162,13 +166,22 @@ struct WorkerPool::State : std::enable_shared_from_this<WorkerPool::State> {
 
 // ---- On the loop's thread ---------------------------------------------------------------------------------------------
 
-Status WorkerPool::State::Spawn(Worker& worker) {
+/// Starts the process and watches it.
+Status WorkerPool::State::Launch(const WorkerPtr& worker) {
   SpawnRequest request = settings.spawn;
-  request.request_fd = worker.channel.request_fd();
-  request.response_fd = worker.channel.response_fd();
-  ASSIGN_OR_RETURN(worker.process, SpawnWorker(request));
-  worker.channel.Attach(std::move(worker.process.channel));
-  return worker.channel.SendLoad(settings.load_json);
+  request.request_fd = worker->channel.request_fd();
+  request.response_fd = worker->channel.response_fd();
+  RETURN_IF_ERROR(SpawnWorker(request, worker->process));
+  worker->channel.Attach(std::move(worker->process.channel));
+  RETURN_IF_ERROR(worker->channel.SendLoad(settings.load_json));
+  const bool watched = loop.Watch(worker->process.pidfd.get(), [this, worker] {
+    OnExit(worker);
+  }) && loop.Watch(worker->process.log.get(), [this, worker] {
+    if (!worker->log.ReadFrom(worker->process.log.get())) {
+      loop.Unwatch(worker->process.log.get());
+    }
+  }) && loop.Watch(worker->channel.fd(), [this, worker] { OnChannel(worker); });
+  return watched ? OkStatus() : ResourceExhaustedError("the system watches no more descriptors");
 }
 
 void WorkerPool::State::StartWorker(size_t slot, bool as_successor) {
@@ -177,43 +190,32 @@ void WorkerPool::State::StartWorker(size_t slot, bool as_successor) {
     const Slot& place = slots[slot];
     if (stopping || (as_successor ? place.successor : place.current)) return;
   }
-  WorkerPtr worker;
-  Status status;
   Result<WorkerChannel> channel =
       WorkerChannel::Create(clock, static_cast<size_t>(settings.options.max_tensor_bytes));
-  if (channel.ok()) {
-    worker = std::make_shared<Worker>(std::move(channel).value(),
-                                      WorkerLog(settings.model_name, settings.version, clock));
-    worker->slot = slot;
-    worker->since = clock.SteadyNow();
-    status = Spawn(*worker);
-    if (status.ok()) {
-      const bool watched = loop.Watch(worker->process.pidfd.get(), [this, worker] {
-        OnExit(worker);
-      }) && loop.Watch(worker->process.log.get(), [this, worker] {
-        if (!worker->log.ReadFrom(worker->process.log.get())) {
-          loop.Unwatch(worker->process.log.get());
-        }
-      }) && loop.Watch(worker->channel.fd(), [this, worker] { OnChannel(worker); });
-      if (!watched) status = ResourceExhaustedError("the system watches no more descriptors");
+  if (!channel.ok()) return StartFailed(slot, as_successor, channel.status());
+  auto worker = std::make_shared<Worker>(std::move(channel).value(),
+                                         WorkerLog(settings.model_name, settings.version, clock));
+  worker->slot = slot;
+  worker->since = clock.SteadyNow();
+  Status status = Launch(worker);
+  if (!status.ok()) {
+    if (worker->process.guard > 0) {
+      ForgetWatches(*worker);
+      worker->process.lifeline.Reset();  // which ends it
+      ReapLater(worker);
     }
-  } else {
-    status = channel.status();
+    return StartFailed(slot, as_successor, status);
   }
+  LookAtAllAt(worker->since + settings.options.load_timeout);
   MutexLock lock(mutex);
-  if (status.ok()) {
-    LookAtAllAt(worker->since + settings.options.load_timeout);
-    (as_successor ? slots[slot].successor : slots[slot].current) = worker;
-    all.push_back(std::move(worker));
-    return;
-  }
-  if (worker && worker->process.guard > 0) {  // its lifeline goes with it, so it ends at once
-    ForgetWatches(*worker);
-    worker->process.lifeline.Reset();
-    (void)ReapWorker(worker->process);
-  }
+  (as_successor ? slots[slot].successor : slots[slot].current) = worker;
+  all.push_back(std::move(worker));
+}
+
+void WorkerPool::State::StartFailed(size_t slot, bool as_successor, const Status& status) {
   LOG_ERROR("a Python worker could not be started", {"model", settings.model_name},
             {"version", settings.version}, {"error", status});
+  MutexLock lock(mutex);
   if (!loaded && start_error.ok()) start_error = status;
   if (as_successor) {
     PutOff(slots[slot], std::string(status.message()));
@@ -221,6 +223,13 @@ void WorkerPool::State::StartWorker(size_t slot, bool as_successor) {
     PlanRestart(slot, {.why = std::string(status.message())});
   }
   changed.NotifyAll();
+}
+
+/// Of a worker that nobody watches, so that it is to be no zombie. Its end takes as long as the kernel likes.
+void WorkerPool::State::ReapLater(const WorkerPtr& worker) {
+  if (ReapWorker(worker->process)) return;
+  loop.At(clock.SteadyNow() + kReapTick,
+          [self = shared_from_this(), worker] { self->ReapLater(worker); });
 }
 
 void WorkerPool::State::OnChannel(const WorkerPtr& worker) {
@@ -252,11 +261,9 @@ void WorkerPool::State::OnChannel(const WorkerPtr& worker) {
 void WorkerPool::State::OnStarting(const WorkerPtr& worker, const Message& message) {
   Status status;
   switch (message.kind) {
-    case MessageKind::kHello: {
-      MutexLock lock(mutex);
+    case MessageKind::kHello:
       worker->pid = static_cast<pid_t>(message.a);
       return;
-    }
     case MessageKind::kLoaded:
       status = settings.accept(worker->channel.Text(message, kMaxLoadedBytes));
       if (status.ok()) {
@@ -279,23 +286,22 @@ void WorkerPool::State::OnStarting(const WorkerPtr& worker, const Message& messa
 
 void WorkerPool::State::OnReady(const WorkerPtr& worker) {
   loop.Unwatch(worker->channel.fd());
+  const SteadyTime now = clock.SteadyNow();
+  const Duration took = now - worker->since;
+  const int64_t resident_bytes = ResidentBytesOf(worker->pid);
   WorkerPtr old;
   {
     MutexLock lock(mutex);
-    const SteadyTime now = clock.SteadyNow();
-    worker->resident_bytes = ResidentBytesOf(worker->pid);
-    if (settings.options.max_memory > 0 && worker->resident_bytes > settings.options.max_memory) {
+    worker->resident_bytes = resident_bytes;
+    if (settings.options.max_memory > 0 && resident_bytes > settings.options.max_memory) {
       worker->load_error =
-          ResourceExhaustedError(StrCat("a worker takes ", worker->resident_bytes,
+          ResourceExhaustedError(StrCat("a worker takes ", resident_bytes,
                                         " bytes once the model is loaded, more than its runtime "
                                         "option max_memory (",
                                         settings.options.max_memory, ") allows"));
       End(*worker, EndReason::kMemory);
       return;
     }
-    LOG_INFO("Python worker ready", {"model", settings.model_name}, {"version", settings.version},
-             {"pid", worker->pid}, {"took_ms", (now - worker->since) / 1ms},
-             {"resident_bytes", worker->resident_bytes});
     Slot& slot = slots[worker->slot];
     if (slot.successor == worker) {
       old = std::exchange(slot.current, std::exchange(slot.successor, nullptr));
@@ -312,6 +318,8 @@ void WorkerPool::State::OnReady(const WorkerPtr& worker) {
   }
   freed.NotifyOne();
   changed.NotifyAll();
+  LOG_INFO("Python worker ready", {"model", settings.model_name}, {"version", settings.version},
+           {"pid", worker->pid}, {"took_ms", took / 1ms}, {"resident_bytes", resident_bytes});
   if (old) Retire(old);
 }
 
@@ -327,50 +335,62 @@ void WorkerPool::State::Retire(const WorkerPtr& worker) {
 }
 
 void WorkerPool::State::OnExit(const WorkerPtr& worker) {
+  const std::optional<WorkerExit> exit = ReapWorker(worker->process);
+  if (!exit) return;
   worker->log.ReadFrom(worker->process.log.get());
   ForgetWatches(*worker);
-  const WorkerExit exit = ReapWorker(worker->process);
   counters->log_lines_dropped.fetch_add(worker->log.TakeDropped(), std::memory_order_relaxed);
   worker->channel.Wake();
-  MutexLock lock(mutex);
-  worker->exit_text = exit.ToString();
-  const bool busy = worker->phase == Phase::kBusy;
-  worker->phase = Phase::kGone;
-  std::erase(idle, worker);
-  std::erase(all, worker);
+  bool busy = false;
+  std::string replaced_for;
+  {
+    MutexLock lock(mutex);
+    worker->exit_text = exit->ToString();
+    busy = worker->phase == Phase::kBusy;
+    worker->phase = Phase::kGone;
+    std::erase(idle, worker);
+    std::erase(all, worker);
+    replaced_for = VacateSlot(worker);
+  }
+  changed.NotifyAll();
+  freed.NotifyAll();
+  if (replaced_for.empty()) return;
+  LOG_WARN("a Python worker has ended and is replaced", {"model", settings.model_name},
+           {"version", settings.version}, {"pid", worker->pid}, {"why", replaced_for},
+           {"busy", busy}, {"last_line", worker->log.last_line()});
+}
+
+/// Of a worker that has gone. Why it is replaced; empty when it is not.
+std::string WorkerPool::State::VacateSlot(const WorkerPtr& worker) {
   Slot& slot = slots[worker->slot];
   const bool was_current = slot.current == worker;
   const bool was_successor = slot.successor == worker;
   if (was_current) slot.current = nullptr;
   if (was_successor) slot.successor = nullptr;
-  if (!stopping && (was_current || was_successor)) {
-    Status why = worker->was_ready ? OkStatus() : LoadFailure(*worker);
-    if (!loaded) {
-      if (start_error.ok())
-        start_error = why.ok() ? InternalError(StrCat("a worker ", worker->exit_text)) : why;
-    } else {
-      LOG_WARN("a Python worker has ended and is replaced", {"model", settings.model_name},
-               {"version", settings.version}, {"pid", worker->pid},
-               {"why", why.ok() ? worker->exit_text : why.ToString()}, {"busy", busy},
-               {"last_line", worker->log.last_line()});
-      const std::string text = why.ok() ? worker->exit_text : std::string(why.message());
-      if (was_successor) PutOff(slot, text);
-      if (was_current && !slot.successor) {
-        PlanRestart(worker->slot, {worker->was_ready, worker->end_reason, worker->since, text});
-      }
-    }
+  if (stopping || (!was_current && !was_successor)) return "";
+  const Status why = worker->was_ready ? OkStatus() : LoadFailure(*worker);
+  if (!loaded) {
+    if (start_error.ok())
+      start_error = why.ok() ? InternalError(StrCat("a worker ", worker->exit_text)) : why;
+    return "";
   }
-  changed.NotifyAll();
-  freed.NotifyAll();
+  const std::string text = why.ok() ? worker->exit_text : std::string(why.message());
+  if (was_successor) PutOff(slot, text);
+  if (was_current && !slot.successor) {
+    PlanRestart(worker->slot, {worker->was_ready, worker->end_reason, worker->since, text});
+  }
+  return why.ok() ? worker->exit_text : why.ToString();
+}
+
+Status WorkerPool::State::LoadedTooLate() const {
+  return DeadlineExceededError(StrCat("the worker had not loaded the model after ",
+                                      settings.options.load_timeout / 1ms,
+                                      " ms; the model's runtime option load_timeout allows more"));
 }
 
 Status WorkerPool::State::LoadFailure(const Worker& worker) {
   if (!worker.load_error.ok()) return worker.load_error;
-  if (worker.end_reason == EndReason::kLoadTimeout) {
-    return DeadlineExceededError(
-        StrCat("the worker had not loaded the model after ", settings.options.load_timeout / 1ms,
-               " ms; the model's runtime option load_timeout allows more"));
-  }
+  if (worker.end_reason == EndReason::kLoadTimeout) return LoadedTooLate();
   if (worker.end_reason == EndReason::kMemory) {
     return ResourceExhaustedError(
         StrCat("the worker took more memory than the model's runtime option max_memory (",
@@ -420,12 +440,11 @@ void WorkerPool::State::WantSuccessor(size_t slot_number, RestartReason reason) 
   });
 }
 
-void WorkerPool::State::CheckMemory(const WorkerPtr& worker) {
-  if (worker->pid <= 0) return;
-  worker->resident_bytes = ResidentBytesOf(worker->pid);
+void WorkerPool::State::CheckMemory(const WorkerPtr& worker, int64_t resident_bytes) {
+  worker->resident_bytes = resident_bytes;
   const int64_t limit = settings.options.max_memory;
-  if (limit <= 0 || worker->resident_bytes <= limit) return;
-  if (worker->resident_bytes > limit + limit / 4) {
+  if (limit <= 0 || resident_bytes <= limit) return;
+  if (resident_bytes > limit + limit / 4) {
     End(*worker, EndReason::kMemory);
   } else if (worker->was_ready && slots[worker->slot].current == worker) {
     WantSuccessor(worker->slot, RestartReason::kMemory);
@@ -463,6 +482,7 @@ void WorkerPool::State::Tick() {
 
 void WorkerPool::State::LookAt(const WorkerPtr& worker, SteadyTime now) {
   counters->log_lines_dropped.fetch_add(worker->log.TakeDropped(), std::memory_order_relaxed);
+  const int64_t resident_bytes = worker->pid > 0 ? ResidentBytesOf(worker->pid) : 0;
   MutexLock lock(mutex);
   switch (worker->phase) {
     case Phase::kStarting:
@@ -482,7 +502,7 @@ void WorkerPool::State::LookAt(const WorkerPtr& worker, SteadyTime now) {
     case Phase::kBusy:
       break;
   }
-  CheckMemory(worker);
+  CheckMemory(worker, resident_bytes);
 }
 
 void WorkerPool::State::ForgetWatches(const Worker& worker) {
@@ -510,19 +530,18 @@ void WorkerPool::State::BeginStop() {
 }
 
 void WorkerPool::State::Abandon() {
-  MutexLock lock(mutex);
-  for (const WorkerPtr& worker : all) {
+  std::vector<WorkerPtr> left;
+  {
+    MutexLock lock(mutex);
+    left.swap(all);
+    idle.clear();
+  }
+  for (const WorkerPtr& worker : left) {
     LOG_ERROR("a Python worker does not end though it was killed; the kernel holds it",
               {"model", settings.model_name}, {"version", settings.version}, {"pid", worker->pid});
     ForgetWatches(*worker);
-    // Should it end after all, it is to be no zombie.
-    (void)loop.Watch(worker->process.pidfd.get(), [loop = &loop, worker] {
-      loop->Unwatch(worker->process.pidfd.get());
-      (void)ReapWorker(worker->process);
-    });
+    ReapLater(worker);
   }
-  all.clear();
-  idle.clear();
 }
 
 // ---- Anywhere ---------------------------------------------------------------------------------------------------------
@@ -630,7 +649,7 @@ Status WorkerPool::State::WhyBroken(const WorkerPtr& worker, Status status) {
   const SteadyTime begin = clock.SteadyNow();
   // What a broken answer says stands; what is gone is asked why.
   if (status.code() != StatusCode::kUnavailable) return status;
-  while (worker->phase != Phase::kGone && clock.SteadyNow() - begin < kKillWait) {
+  while (worker->phase != Phase::kGone && clock.SteadyNow() - begin < settings.kill_wait) {
     if (clock.SteadyNow() - begin > 300ms)
       End(*worker, EndReason::kProtocol);  // it lives, but does not listen
     changed.WaitFor(mutex, 100ms);
@@ -689,13 +708,13 @@ WorkerPool::~WorkerPool() {
   {
     MutexLock lock(state.mutex);
     const SteadyTime until =
-        state.clock.SteadyNow() + state.settings.options.close_timeout + kKillWait;
+        state.clock.SteadyNow() + state.settings.options.close_timeout + state.settings.kill_wait;
     while ((!state.stopping || !state.all.empty()) && state.clock.SteadyNow() < until) {
       state.changed.WaitFor(state.mutex, 100ms);
     }
   }
-  // Nothing refers to the state after this, but for what holds it weakly.
-  state.loop.PostAndWait([&] { state.Abandon(); });
+  // After this nothing refers to the state, but for what holds it weakly.
+  state.loop.Post([self = state_] { self->Abandon(); });
 }
 
 Status WorkerPool::Start(const std::atomic<bool>* cancel) {
@@ -705,6 +724,9 @@ Status WorkerPool::Start(const std::atomic<bool>* cancel) {
       self->StartWorker(i, false);
     self->Tick();
   });
+  // Those that are too late are ended then.
+  const SteadyTime until =
+      state.clock.SteadyNow() + state.settings.options.load_timeout + state.settings.kill_wait;
   MutexLock lock(state.mutex);
   for (;;) {
     if (!state.start_error.ok()) return state.start_error;
@@ -712,6 +734,7 @@ Status WorkerPool::Start(const std::atomic<bool>* cancel) {
                                    [](const Slot& s) { return s.current && s.current->was_ready; });
     if (ready) break;
     if (cancel != nullptr && cancel->load()) return CancelledError("the server is shutting down");
+    if (state.clock.SteadyNow() >= until) return state.LoadedTooLate();
     state.changed.WaitFor(state.mutex, 100ms);
   }
   state.loaded = true;

@@ -53,17 +53,19 @@ class WorkerPool {
     std::string load_json;  ///< what the worker is told to load
     ModelOptions options;
     SpawnRequest spawn;  ///< the regions' descriptors are the pool's to fill in
+    /// The kernel's time for ending processes that are killed.
+    Duration kill_wait = std::chrono::seconds(5);
     /// Looks at what a worker says it has loaded (JSON); an error means that it cannot be used. On the loop's thread.
     std::function<Status(const std::string& loaded)> accept;
   };
   WorkerPool(Clock& clock, WorkerLoop& loop, Settings settings,
              std::shared_ptr<ModelCounters> counters);
-  /// Ends the workers; waits for at most close_timeout and a few seconds more. No Call may be running.
+  /// Ends the workers; waits for at most close_timeout and kill_wait. No Call may be running.
   ~WorkerPool();
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
 
-  /// Starts all workers, returns once each has loaded the model or one could not. CANCELLED soon after `cancel`, which may
+  /// Starts all workers, returns once each has loaded the model or one could not, or load_timeout is over. CANCELLED soon after `cancel`, which may
   /// be null, has become true.
   Status Start(const std::atomic<bool>* cancel);
 

@@ -95,8 +95,7 @@ bool IsPassed(std::string_view name) {
 
 }  // namespace
 
-Result<WorkerProcess> SpawnWorker(const SpawnRequest& request) {
-  WorkerProcess process;
+Status SpawnWorker(const SpawnRequest& request, WorkerProcess& process) {
   std::array<int, 2> pair{};
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()) != 0)
     return NoRoom("socketpair");
@@ -144,19 +143,12 @@ Result<WorkerProcess> SpawnWorker(const SpawnRequest& request) {
         StrCat("a Python worker cannot be started: ", request.guard, ": ", std::strerror(error)));
   }
   process.pidfd = UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, process.guard, 0)));
-  if (!process.pidfd.valid()) {
-    Status status = NoRoom("pidfd_open");
-    process.lifeline.Reset();
-    waitpid(process.guard, nullptr, 0);  // it ends at once: its lifeline is gone
-    return status;
-  }
-  return process;
+  return process.pidfd.valid() ? OkStatus() : NoRoom("pidfd_open");
 }
 
-WorkerExit ReapWorker(const WorkerProcess& process) {
+std::optional<WorkerExit> ReapWorker(const WorkerProcess& process) {
   WorkerExit exit;
-  while (waitpid(process.guard, &exit.status, 0) < 0 && errno == EINTR) {
-  }
+  if (waitpid(process.guard, &exit.status, WNOHANG) == 0) return std::nullopt;
   return exit;
 }
 

@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,15 +30,17 @@ struct SpawnRequest {
 };
 
 /// Starts them. Does not wait for the worker to say anything. Errors: FAILED_PRECONDITION when the guard cannot be run,
-/// RESOURCE_EXHAUSTED when there are no descriptors or processes left. Thread-safe.
-Result<WorkerProcess> SpawnWorker(const SpawnRequest& request);
+/// RESOURCE_EXHAUSTED when there are no descriptors or processes left; a guard that runs all the same stands in `process`,
+/// to be ended and reaped. Thread-safe.
+Status SpawnWorker(const SpawnRequest& request, WorkerProcess& process);
 
-/// The exit of a guard whose pidfd is readable: "was killed by SIGSEGV", "ended with status 3". Reaps it.
+/// How a guard has ended: "was killed by SIGSEGV", "ended with status 3".
 struct WorkerExit {
   int status = 0;  ///< as of waitpid
   std::string ToString() const;
 };
-WorkerExit ReapWorker(const WorkerProcess& process);
+/// Reaps a guard that has ended. Nothing when it has not; does not wait for it.
+std::optional<WorkerExit> ReapWorker(const WorkerProcess& process);
 
 /// What a worker may see of the server's environment: the names that programs need to run at all, and nothing that is
 /// likely to be a secret. `pass`: further names that the operator lets through. Values of `set` come last and win.
