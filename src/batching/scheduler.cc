@@ -1,8 +1,10 @@
 #include "batching/scheduler.h"
 
 #include <algorithm>
+#include <system_error>
 #include <utility>
 
+#include "base/log.h"
 #include "base/strings.h"
 
 namespace leadsman {
@@ -19,15 +21,55 @@ Scheduler::Scheduler(Clock& clock, std::shared_ptr<QueueKeeper> keeper, Options 
       options_(std::move(options)),
       run_(std::move(run)),
       stats_(stats ? std::move(stats) : std::make_shared<BatchStats>()),
-      queue_(options_.limits, may_share) {
-  const int count = std::max(options_.instances, 1);
+      queue_(options_.limits, may_share) {}
+
+Result<std::unique_ptr<Scheduler>> Scheduler::Create(Clock& clock,
+                                                     std::shared_ptr<QueueKeeper> keeper,
+                                                     Options options, MayShare may_share, Run run,
+                                                     std::shared_ptr<BatchStats> stats) {
+  std::unique_ptr<Scheduler> scheduler(new Scheduler(clock, std::move(keeper), std::move(options),
+                                                     may_share, std::move(run), std::move(stats)));
+  RETURN_IF_ERROR(scheduler->Start());
+  return scheduler;
+}
+
+Status Scheduler::Start() {
+  const int wanted = std::max(options_.instances, 1);
+  std::string problem;
+  threads_.reserve(static_cast<size_t>(wanted));
+  while (static_cast<int>(threads_.size()) < wanted && StartInstance(problem)) {
+  }
+  if (threads_.empty()) {
+    return ResourceExhaustedError(StrCat(options_.name, " has no thread: the system starts none (",
+                                         problem,
+                                         "); raise its limit of threads (ulimit -u, or pids.max of "
+                                         "the container), or its memory"));
+  }
+  options_.instances = static_cast<int>(threads_.size());
+  if (options_.instances < wanted) {
+    LOG_WARN("fewer calls run at once than configured: the system starts no more threads",
+             {"queue", options_.name}, {"instances", options_.instances}, {"wanted", wanted},
+             {"error", problem});
+  }
+  stats_->instances.fetch_add(options_.instances, std::memory_order_relaxed);
+  keeper_->Add(*this);
+  return OkStatus();
+}
+
+bool Scheduler::StartInstance(std::string& problem) {
   {
     MutexLock lock(mutex_);
-    alive_ = count;
+    ++alive_;
   }
-  stats_->instances.fetch_add(count, std::memory_order_relaxed);
-  keeper_->Add(*this);
-  for (int i = 0; i < count; ++i) threads_.emplace_back([this] { Loop(); });
+  try {
+    threads_.push_back(options_.start_thread([this] { Loop(); }));
+    return true;
+  } catch (const std::system_error& error) {
+    problem = error.code().message();
+    MutexLock lock(mutex_);
+    --alive_;
+    return false;
+  }
 }
 
 Scheduler::~Scheduler() {
@@ -75,7 +117,7 @@ Status Scheduler::Submit(std::span<BatchTask* const> tasks) {
     } else if (!queue_.HasRoom(first.level)) {
       refused = Refuse(RejectReason::kFull, first);
     } else if (busy && first.deadline &&
-               first.arrived + queue_.CostAhead(first.level) / std::max(options_.instances, 1) +
+               first.arrived + queue_.CostAhead(first.level) / options_.instances +
                        first.least_time >
                    *first.deadline) {
       refused = Refuse(RejectReason::kDeadline, first);

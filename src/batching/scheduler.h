@@ -38,11 +38,18 @@ class Scheduler final : public QueueKeeper::Queue {
     BatchPolicy policy;
     RequestQueue::Limits limits;
     int instances = 1;
+    /// Tests have threads that cannot be started.
+    std::function<std::thread(std::function<void()>)> start_thread =
+        [](std::function<void()> body) { return std::thread(std::move(body)); };
   };
   using Run = std::function<void(const ClosedBatch& batch)>;
 
-  Scheduler(Clock& clock, std::shared_ptr<QueueKeeper> keeper, Options options, MayShare may_share,
-            Run run, std::shared_ptr<BatchStats> stats);
+  /// Starts the instances: fewer, when the system has no threads left, and a warning in the log; RESOURCE_EXHAUSTED
+  /// when it has none at all.
+  static Result<std::unique_ptr<Scheduler>> Create(Clock& clock,
+                                                   std::shared_ptr<QueueKeeper> keeper,
+                                                   Options options, MayShare may_share, Run run,
+                                                   std::shared_ptr<BatchStats> stats);
   ~Scheduler() override;  ///< Stop, however long the running batches take
 
   /// Taken over: `run` or OnDropped will be called for each. Not taken (and nothing will be called):
@@ -66,6 +73,10 @@ class Scheduler final : public QueueKeeper::Queue {
   size_t depth() const;
 
  private:
+  Scheduler(Clock& clock, std::shared_ptr<QueueKeeper> keeper, Options options, MayShare may_share,
+            Run run, std::shared_ptr<BatchStats> stats);
+  Status Start();
+  bool StartInstance(std::string& problem);
   void Loop();
   void Drop(const std::vector<BatchTask*>& tasks, DropReason reason);
   Status Refuse(RejectReason reason, const BatchTask& task);
@@ -74,7 +85,8 @@ class Scheduler final : public QueueKeeper::Queue {
 
   Clock& clock_;
   const std::shared_ptr<QueueKeeper> keeper_;
-  const Options options_;
+  Options
+      options_;  ///< `instances` becomes the number that runs; not changed once Create has returned
   const Run run_;
   const std::shared_ptr<BatchStats> stats_;
 
@@ -92,7 +104,7 @@ class Scheduler final : public QueueKeeper::Queue {
   int running_ GUARDED_BY(mutex_) = 0;  ///< instances that have a batch
   std::atomic<bool> removed_{false};
   Mutex stop_mutex_;                  ///< one Stop() at a time
-  std::vector<std::thread> threads_;  ///< touched by the constructor and Stop() only
+  std::vector<std::thread> threads_;  ///< touched by Create() and Stop() only
 };
 
 }  // namespace leadsman

@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cerrno>
 #include <deque>
 #include <future>
+#include <system_error>
 
 #include "base/rng.h"
 #include "base/testing/fake_clock.h"
@@ -32,9 +34,13 @@ bool AllShare(const BatchTask&, const BatchTask&) { return true; }
 class SchedulerTest : public ::testing::Test {
  protected:
   void Start(Scheduler::Options options) {
+    Status started = TryStart(std::move(options));
+    ASSERT_TRUE(started.ok()) << started;
+  }
+  Status TryStart(Scheduler::Options options) {
     options.name = "the queue of model m";
-    scheduler_ = std::make_unique<Scheduler>(
-        clock_, keeper_, options, AllShare,
+    Result<std::unique_ptr<Scheduler>> scheduler = Scheduler::Create(
+        clock_, keeper_, std::move(options), AllShare,
         [this](const ClosedBatch& batch) {
           {
             MutexLock lock(mutex_);
@@ -48,6 +54,15 @@ class SchedulerTest : public ::testing::Test {
           for (BatchTask* task : batch.tasks) static_cast<Task*>(task)->end.set_value(-1);
         },
         stats_);
+    if (scheduler.ok()) scheduler_ = std::move(scheduler).value();
+    return scheduler.status();
+  }
+  /// A system that has so many threads left.
+  static std::function<std::thread(std::function<void()>)> Threads(int left) {
+    return [left](std::function<void()> body) mutable {
+      if (left-- == 0) throw std::system_error(EAGAIN, std::generic_category());
+      return std::thread(std::move(body));
+    };
   }
   Status Submit(Task& task) {
     task.arrived = clock_.SteadyNow();
@@ -118,6 +133,27 @@ TEST_F(SchedulerTest, RunsAsManyAtOnceAsItHasInstances) {
   Hold(false);
   for (Task& task : tasks) EXPECT_EQ(task.End(), -1);
   EXPECT_EQ(most_, 3);
+}
+
+TEST_F(SchedulerTest, GoesOnWithTheThreadsThatTheSystemHas) {
+  Start({.policy = {.max_rows = 1}, .instances = 3, .start_thread = Threads(2)});
+  EXPECT_EQ(stats_->instances, 2);
+  Hold(true);
+  std::deque<Task> tasks(3);
+  for (Task& task : tasks) ASSERT_TRUE(Submit(task).ok());
+  AwaitInside(2);
+  EXPECT_EQ(scheduler_->depth(), 1u);
+  Hold(false);
+  for (Task& task : tasks) EXPECT_EQ(task.End(), -1);
+  EXPECT_TRUE(scheduler_->Stop(60s));
+  EXPECT_EQ(stats_->instances, 0);
+}
+
+TEST_F(SchedulerTest, SaysSoWhenTheSystemHasNoThreads) {
+  Status none = TryStart({.instances = 3, .start_thread = Threads(0)});
+  EXPECT_EQ(none.code(), StatusCode::kResourceExhausted);
+  EXPECT_NE(none.message().find("the queue of model m has no thread"), std::string::npos) << none;
+  EXPECT_EQ(stats_->instances, 0);
 }
 
 TEST_F(SchedulerTest, RefusesWhatTheQueueHasNoRoomFor) {

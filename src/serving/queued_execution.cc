@@ -112,16 +112,13 @@ QueuedExecution::QueuedExecution(
     : clock_(clock),
       options_(options),
       metrics_(metrics),
+      pool_stats_(std::move(pool_stats)),
       run_alone_(std::move(run_alone)),
       sample_(std::move(sample)),
-      keeper_(std::make_shared<QueueKeeper>()) {
-  pool_ = std::make_shared<Scheduler>(
-      clock_, keeper_,
-      Scheduler::Options{.name = "the queue of the compute pool",
-                         .policy = {.max_rows = 1},
-                         .limits = {.max_requests = options_.pool_queue},
-                         .instances = std::max(options_.pool_threads, 1)},
-      BatchRules::Share, [this](const ClosedBatch& batch) { Run(batch); }, std::move(pool_stats));
+      keeper_(std::make_shared<QueueKeeper>()),
+      pool_(std::make_unique<SchedulerSlot>()) {
+  Result<std::shared_ptr<Scheduler>> pool = PoolScheduler();
+  if (!pool.ok()) LOG_ERROR("the compute pool could not be started", {"error", pool.status()});
 }
 
 QueuedExecution::~QueuedExecution() {
@@ -130,7 +127,7 @@ QueuedExecution::~QueuedExecution() {
 }
 
 std::vector<std::shared_ptr<Scheduler>> QueuedExecution::Schedulers() {
-  std::vector<std::shared_ptr<Scheduler>> all = {pool_};
+  std::vector<std::shared_ptr<Scheduler>> all;
   MutexLock lock(mutex_);
   for (const auto& weak : schedulers_) {
     if (auto scheduler = weak.lock()) all.push_back(std::move(scheduler));
@@ -161,12 +158,40 @@ bool QueuedExecution::Stop(std::chrono::milliseconds wait) {
   return ended;
 }
 
-std::shared_ptr<Scheduler> QueuedExecution::SchedulerOf(const ServableVersion& version,
-                                                        VersionRuntime& runtime) {
+Result<std::shared_ptr<Scheduler>> QueuedExecution::NewScheduler(
+    Scheduler::Options options, std::shared_ptr<BatchStats> stats) {
+  ASSIGN_OR_RETURN(std::shared_ptr<Scheduler> scheduler,
+                   Scheduler::Create(
+                       clock_, keeper_, std::move(options), BatchRules::Share,
+                       [this](const ClosedBatch& batch) { Run(batch); }, std::move(stats)));
+  bool stopped = false;
+  {
+    MutexLock lock(mutex_);
+    std::erase_if(schedulers_, [](const auto& weak) { return weak.expired(); });
+    schedulers_.push_back(scheduler);
+    stopped = stopped_;
+    if (draining_) scheduler->Drain();
+  }
+  if (stopped) scheduler->Stop(std::chrono::milliseconds(0));
+  return scheduler;
+}
+
+Result<std::shared_ptr<Scheduler>> QueuedExecution::PoolScheduler() {
+  return pool_->Get([&] {
+    return NewScheduler({.name = "the queue of the compute pool",
+                         .policy = {.max_rows = 1},
+                         .limits = {.max_requests = options_.pool_queue},
+                         .instances = options_.pool_threads},
+                        pool_stats_);
+  });
+}
+
+Result<std::shared_ptr<Scheduler>> QueuedExecution::SchedulerOf(const ServableVersion& version,
+                                                                VersionRuntime& runtime) {
   const ModelConfig& config = *version.config;
   // A model that waits for another process has threads of its own: the others' would wait with it.
-  if (!config.HasOwnQueue() && !version.model->waits()) return pool_;
-  std::call_once(runtime.scheduler_once, [&] {
+  if (!config.HasOwnQueue() && !version.model->waits()) return PoolScheduler();
+  return runtime.scheduler.Get([&] {
     Scheduler::Options options{.name = StrCat("the queue of model ", version.model_name)};
     options.instances = std::max({config.instances, version.model->concurrency(), 1});
     options.policy.max_rows = MaxBatch(version);
@@ -180,21 +205,8 @@ std::shared_ptr<Scheduler> QueuedExecution::SchedulerOf(const ServableVersion& v
     }
     runtime.stats = metrics_ != nullptr ? metrics_->Of(version.model_name, version.version)
                                         : std::make_shared<BatchStats>();
-    auto scheduler = std::make_shared<Scheduler>(
-        clock_, keeper_, std::move(options), BatchRules::Share,
-        [this](const ClosedBatch& batch) { Run(batch); }, runtime.stats);
-    bool stopped = false;
-    {
-      MutexLock lock(mutex_);
-      std::erase_if(schedulers_, [](const auto& weak) { return weak.expired(); });
-      schedulers_.push_back(scheduler);
-      stopped = stopped_;
-      if (draining_) scheduler->Drain();
-    }
-    if (stopped) scheduler->Stop(std::chrono::milliseconds(0));
-    runtime.scheduler = std::move(scheduler);
+    return NewScheduler(std::move(options), runtime.stats);
   });
-  return runtime.scheduler;
 }
 
 void QueuedExecution::Describe(PredictionCall& call, Queued& queued, VersionRuntime& runtime) {
@@ -269,7 +281,9 @@ bool QueuedExecution::Submit(PredictionCall& call, std::function<void()> done) {
     VersionRuntime& runtime = VersionRuntime::Of(*call.handle);
     queued.call = &call;
     queued.pieces.clear();
-    queued.scheduler = SchedulerOf(*call.handle, runtime);
+    Result<std::shared_ptr<Scheduler>> scheduler = SchedulerOf(*call.handle, runtime);
+    if (!scheduler.ok()) return refuse(scheduler.status());
+    queued.scheduler = std::move(scheduler).value();
     call.ViewInputs();
     Describe(call, queued, runtime);
     const auto& batching = call.handle->config->batching;

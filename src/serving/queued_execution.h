@@ -17,6 +17,7 @@
 namespace leadsman {
 
 struct PredictionCall;
+class SchedulerSlot;
 class VersionRuntime;
 
 /// Runs calls that do not run on the thread that brought them: through the queue of their version (`batching`,
@@ -53,7 +54,11 @@ class QueuedExecution {
   struct Item;
   struct Queued;
   struct Piece;
-  std::shared_ptr<Scheduler> SchedulerOf(const ServableVersion& version, VersionRuntime& runtime);
+  Result<std::shared_ptr<Scheduler>> SchedulerOf(const ServableVersion& version,
+                                                 VersionRuntime& runtime);
+  Result<std::shared_ptr<Scheduler>> PoolScheduler();
+  Result<std::shared_ptr<Scheduler>> NewScheduler(Scheduler::Options options,
+                                                  std::shared_ptr<BatchStats> stats);
   std::vector<std::shared_ptr<Scheduler>> Schedulers();
   void Describe(PredictionCall& call, Queued& queued, VersionRuntime& runtime);
   static void Split(Queued& queued, std::vector<BatchTask*>& tasks);
@@ -71,6 +76,7 @@ class QueuedExecution {
   Clock& clock_;
   const Options options_;
   BatchMetrics* const metrics_;
+  const std::shared_ptr<BatchStats> pool_stats_;
   const std::function<void(PredictionCall&)> run_alone_;
   const std::function<void(PredictionCall&, const ContextPool::Lease&)> sample_;
   const std::shared_ptr<QueueKeeper> keeper_;
@@ -78,7 +84,7 @@ class QueuedExecution {
   bool stopped_ GUARDED_BY(mutex_) = false;
   bool draining_ GUARDED_BY(mutex_) = false;
   std::vector<std::weak_ptr<Scheduler>> schedulers_ GUARDED_BY(mutex_);
-  std::shared_ptr<Scheduler> pool_;
+  const std::unique_ptr<SchedulerSlot> pool_;
 };
 
 }  // namespace leadsman

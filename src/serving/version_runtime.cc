@@ -29,7 +29,7 @@ VersionRuntime::VersionRuntime(const ServableVersion& version) {
 
 VersionRuntime::~VersionRuntime() {
   // A call that was here may still remember it: so it is ended, not only let go.
-  while (scheduler && !scheduler->Stop(std::chrono::hours(1))) {
+  while (scheduler.get() != nullptr && !scheduler.get()->Stop(std::chrono::hours(1))) {
   }
 }
 

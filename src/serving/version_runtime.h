@@ -3,10 +3,10 @@
 #include <atomic>
 #include <deque>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "base/mutex.h"
+#include "base/status.h"
 #include "batching/rows.h"
 #include "batching/scheduler.h"
 #include "batching/service_times.h"
@@ -15,6 +15,32 @@
 #include "serving/context_pool.h"
 
 namespace leadsman {
+
+/// A scheduler that is made when it is first needed. When it could not be made, whoever needs it next tries again.
+/// Thread-safe.
+class SchedulerSlot {
+ public:
+  template <typename Make>
+  Result<std::shared_ptr<Scheduler>> Get(Make make) {
+    // Acquire pairs with the release below: `scheduler_` does not change any more.
+    if (made_.load(std::memory_order_acquire)) return scheduler_;
+    MutexLock lock(mutex_);
+    if (!made_.load(std::memory_order_relaxed)) {
+      ASSIGN_OR_RETURN(scheduler_, make());
+      made_.store(true, std::memory_order_release);
+    }
+    return scheduler_;
+  }
+  /// Null when there is none yet.
+  Scheduler* get() const {
+    return made_.load(std::memory_order_acquire) ? scheduler_.get() : nullptr;
+  }
+
+ private:
+  Mutex mutex_;
+  std::atomic<bool> made_{false};
+  std::shared_ptr<Scheduler> scheduler_;
+};
 
 /// One batch in execution: its joined inputs, and the context that holds its outputs until the last of its requests is
 /// finished. Used again from batch to batch.
@@ -47,10 +73,9 @@ class VersionRuntime {
   /// The version has shown that its answers cannot be taken apart: no request joins another any more.
   std::atomic<bool> batching_off{false};
 
-  /// Filled in once by QueuedExecution; null before, and for versions without a queue of their own.
-  std::once_flag scheduler_once;
-  std::shared_ptr<BatchStats> stats;
-  std::shared_ptr<Scheduler> scheduler;
+  /// Filled in by QueuedExecution; empty before, and for versions without a queue of their own.
+  SchedulerSlot scheduler;
+  std::shared_ptr<BatchStats> stats;  ///< set before `scheduler` is
 
  private:
   std::deque<ContextPool> contexts_;  ///< which neither moves nor copies them
