@@ -18,6 +18,8 @@ std::string_view CloseReasonName(CloseReason reason) {
       return "delay";
     case CloseReason::kDeadline:
       return "deadline";
+    case CloseReason::kPadding:
+      return "padding";
     case CloseReason::kIncompatible:
       return "incompatible";
     case CloseReason::kDrain:
@@ -50,6 +52,7 @@ BatchDecision DecideBatch(const BatchPolicy& policy, const QueueView& view, Stea
   };
   if (full) return close(CloseReason::kFull, count);
   if (preferred_count > 0) return close(CloseReason::kPreferred, preferred_count);
+  if (view.padded_out) return close(CloseReason::kPadding, count);
   if (view.draining) return close(CloseReason::kDrain, count);
 
   SteadyTime latest = view.candidates[0].arrived;

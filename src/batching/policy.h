@@ -16,10 +16,20 @@ namespace leadsman {
 ///   kIdle          there is no delay: an instance was idle and took what was there
 ///   kDelay         its first request has waited for max_delay
 ///   kDeadline      a request in it would miss its deadline by waiting on
+///   kPadding       a request that waits and could join would make it several times as large by padding
 ///   kIncompatible  enough rows wait for a full batch, but they are of another shape and cannot join this one
 ///   kDrain         the model or the server is going away
-enum class CloseReason { kFull, kPreferred, kIdle, kDelay, kDeadline, kIncompatible, kDrain };
-inline constexpr size_t kCloseReasonCount = 7;
+enum class CloseReason {
+  kFull,
+  kPreferred,
+  kIdle,
+  kDelay,
+  kDeadline,
+  kPadding,
+  kIncompatible,
+  kDrain
+};
+inline constexpr size_t kCloseReasonCount = 8;
 std::string_view CloseReasonName(CloseReason reason);  ///< "full"
 
 /// What a batch may be.
@@ -40,6 +50,7 @@ struct QueueView {
   /// so many that they fill it, if there are.
   std::span<const Request> candidates;
   uint64_t other_rows = 0;  ///< rows that wait and cannot join
+  bool padded_out = false;  ///< some of them for the padding alone that it would take
   bool draining = false;
 };
 

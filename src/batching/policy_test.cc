@@ -21,6 +21,7 @@ int64_t Ms(SteadyTime time) { return time.time_since_epoch() / milliseconds(1); 
 
 struct ScriptTask final : BatchTask {
   std::string name;
+  TensorView input;
   bool gone = false;
   bool Cancelled() const override { return gone; }
   void OnDropped(DropReason) override {}
@@ -97,8 +98,15 @@ class Case {
       if (key == "batch_time") task->batch_time = milliseconds(value);
       if (key == "late") task->delay_when_late = true;
       if (key == "alone") task->may_join = false;
+      if (key == "bytes") {
+        task->padded = true;
+        task->input.type = DataType::kUint8;
+        task->input.shape = {0, value};
+        task->inputs = {&task->input, 1};
+      }
       if (key == "shape") task->key = std::hash<std::string>()(word);
     }
+    if (task->padded) task->input.shape[0] = task->rows;
     std::string answer;
     if (queue().HasRoom(task->level)) {
       queue().Add(*task);

@@ -132,6 +132,8 @@ BatchTask& RequestQueue::Leader() const {
 
 void RequestQueue::Gather(BatchTask& leader, const BatchPolicy& policy) {
   candidates_.assign(1, &leader);
+  padded_out_ = false;
+  if (leader.padded) padded_size_.Begin(leader.inputs, leader.rows);
   uint64_t rows = leader.rows;
   size_t looked_at = 0;
   if (leader.may_join && rows < policy.max_rows) {
@@ -139,6 +141,10 @@ void RequestQueue::Gather(BatchTask& leader, const BatchPolicy& policy) {
       if (++looked_at > kLookedAt) return false;
       if (&task == &leader || !task.may_join || task.rules != leader.rules ||
           task.key != leader.key || !may_share_(leader, task)) {
+        return true;
+      }
+      if (leader.padded && !padded_size_.Join(task.inputs, task.rows)) {
+        padded_out_ = true;
         return true;
       }
       candidates_.push_back(&task);
@@ -162,8 +168,12 @@ BatchDecision RequestQueue::Ask(const BatchPolicy& policy, SteadyTime now, bool 
   for (const BatchTask* task : candidates_) joining += task->rows;
   BatchDecision decision;
   if (leader.may_join) {
-    decision = DecideBatch(
-        policy, {.candidates = views_, .other_rows = rows_ - joining, .draining = draining}, now);
+    decision = DecideBatch(policy,
+                           {.candidates = views_,
+                            .other_rows = rows_ - joining,
+                            .padded_out = padded_out_,
+                            .draining = draining},
+                           now);
   } else {
     decision = {.close = true, .reason = CloseReason::kFull, .count = 1};
   }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "batching/padded_size.h"
 #include "batching/policy.h"
 #include "tensor/tensor.h"
 
@@ -30,6 +31,7 @@ class BatchTask {
   /// Requests share a batch only when this is the same: one version's signature.
   const BatchRules* rules = nullptr;
   bool may_join = true;  ///< false: it is run alone
+  bool padded = false;   ///< its inputs are filled up to the longest in the batch
   uint64_t key = 0;      ///< of what must be equal: unequal keys never share a batch
   std::span<const TensorView> inputs;
   uint32_t rows = 1;
@@ -128,6 +130,8 @@ class RequestQueue {
   SteadyTime next_expiry_ = SteadyTime::max();  ///< nothing expires before
   std::vector<BatchTask*> candidates_;          ///< of the last Gather
   std::vector<QueueView::Request> views_;       ///< the same as the policy sees them
+  PaddedSize padded_size_;                      ///< of the candidates
+  bool padded_out_ = false;                     ///< of the last Gather
 };
 
 }  // namespace leadsman

@@ -190,6 +190,7 @@ bool BatchRules::IsRagged(const TensorView& input, size_t dimension) const {
 
 void BatchRules::Describe(BatchTask& task) const {
   task.may_join = batched_;
+  task.padded = pad_.has_value();
   task.rows = 1;
   task.key = 0;
   if (!batched_) return;

@@ -185,6 +185,18 @@ TEST(BatchRowsTest, PadsRaggedRequestsWhenTold) {
             (std::vector<int64_t>{1, -1, -1, 2, -1, -1, 7, 8, 9, 1, -1, -1}));
 }
 
+TEST(BatchRowsTest, OnlyRequestsThatMayBePaddedCountPadding) {
+  BatchRules exact = RulesOf(Floats());
+  BatchingConfig config;
+  config.pad_ragged = 0;
+  BatchRules ragged = RulesOf(Floats(), config);
+  Request a, b;
+  a.With<float>("x", DataType::kFp32, {1, 2}, {1, 2}).For(exact);
+  b.With<float>("x", DataType::kFp32, {1, 2}, {1, 2}).For(ragged);
+  EXPECT_FALSE(a.padded);
+  EXPECT_TRUE(b.padded);
+}
+
 TEST(BatchRowsTest, InputsThatDisagreeInRowsAreNobodyElsesTrouble) {
   Signature signature;
   signature.inputs = {{"a", DataType::kFp32, {-1}}, {"b", DataType::kFp32, {-1}}};
