@@ -284,6 +284,18 @@ char* BatchBuffer::Piece::Need(size_t size) {
   return bytes.get();
 }
 
+void BatchBuffer::Trim() {
+  for (Piece& piece : pieces_) {
+    if (piece.capacity > kMostKept) piece = {};
+  }
+}
+
+size_t BatchBuffer::capacity() const {
+  size_t bytes = 0;
+  for (const Piece& piece : pieces_) bytes += piece.capacity;
+  return bytes;
+}
+
 void BatchBuffer::JoinInput(const BatchRules& rules, std::span<BatchTask* const> tasks,
                             uint64_t padded, size_t index) {
   const TensorView& like = tasks[0]->inputs[index];

@@ -65,6 +65,13 @@ class BatchBuffer {
   /// next Join. The text of kBytes inputs stays in the tasks' own.
   std::span<const TensorView> Join(const BatchRules& rules, std::span<BatchTask* const> tasks,
                                    uint64_t padded);
+  /// Once nobody looks at the joined inputs any more: gives the memory of large ones back, so that one large batch does
+  /// not hold it for as long as its version lives.
+  void Trim();
+  size_t capacity() const;  ///< bytes that it keeps
+
+  /// Memory of an input up to here is kept. Above, a batch takes so long that new memory does not matter.
+  static constexpr size_t kMostKept = 64 << 20;
 
  private:
   struct Piece {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <deque>
 
 namespace leadsman {
@@ -183,6 +184,30 @@ TEST(BatchRowsTest, PadsRaggedRequestsWhenTold) {
   auto v = joined[0].as<int64_t>();
   EXPECT_EQ(std::vector<int64_t>(v.begin(), v.end()),
             (std::vector<int64_t>{1, -1, -1, 2, -1, -1, 7, 8, 9, 1, -1, -1}));
+}
+
+TEST(BatchRowsTest, KeepsNoMemoryOfALargeBatch) {
+  Signature signature;
+  signature.inputs = {{"x", DataType::kUint8, {-1, -1}}};
+  signature.outputs = {{"y", DataType::kFp32, {-1}}};
+  BatchRules rules = RulesOf(signature);
+  Request a;
+  constexpr int64_t kLength = 1 << 20;
+  Tensor& tensor = a.tensors.emplace_back();
+  tensor.Reset("x", DataType::kUint8);
+  tensor.shape() = {1, kLength};
+  std::memset(tensor.Extend(kLength), 1, kLength);
+  a.For(rules);
+  BatchTask* tasks[] = {&a};
+  BatchBuffer buffer;
+  buffer.Join(rules, tasks, 2);
+  buffer.Trim();
+  EXPECT_EQ(buffer.capacity(), 2u << 20);
+  buffer.Join(rules, tasks, 65);
+  EXPECT_GE(buffer.capacity(), 65u << 20);
+  buffer.Trim();
+  EXPECT_EQ(buffer.capacity(), 0u);
+  EXPECT_EQ(buffer.Join(rules, tasks, 1)[0].as<uint8_t>()[kLength - 1], 1);
 }
 
 TEST(BatchRowsTest, OnlyRequestsThatMayBePaddedCountPadding) {

@@ -51,6 +51,7 @@ std::shared_ptr<BatchWork> VersionRuntime::TakeWork() {
   if (!work) work = std::make_unique<BatchWork>();
   return {work.release(), [this](BatchWork* used) {
             used->lease.Release();
+            used->buffer.Trim();
             MutexLock lock(mutex_);
             idle_work_.emplace_back(used);
           }};
