@@ -204,6 +204,17 @@ TEST_F(BatchedPredictionTest, OrRefusesItWhenToldSo) {
   EXPECT_NE(status.message().find("3 rows"), std::string::npos) << status;
 }
 
+TEST_F(BatchedPredictionTest, ARequestIsNotCutIntoPiecesWithoutEnd) {
+  AddModel().max_batch_size = 2;
+  world_.Start();
+  Client client;
+  Begin(client, std::vector<float>(2 * 16'384 + 1));
+  EXPECT_TRUE(client.finished_at_once);
+  Status status = End(client, {});
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(status.message().find("takes at most 32768 at once"), std::string::npos) << status;
+}
+
 TEST_F(BatchedPredictionTest, AModelThatAnswersInOtherRowsIsNotBatchedAnyMore) {
   AddModel();
   one_row_ = true;

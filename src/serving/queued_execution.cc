@@ -14,6 +14,9 @@
 namespace leadsman {
 namespace {
 
+/// A piece takes about a kilobyte, a row on the wire perhaps one byte: without a bound one request could fill the memory.
+constexpr uint64_t kMostPieces = 16'384;
+
 constexpr const char* kGone = "the client closed the connection before the model could run";
 constexpr const char* kLate =
     "the request's deadline passed before the model could run; the server is busy";
@@ -288,12 +291,14 @@ bool QueuedExecution::Submit(PredictionCall& call, std::function<void()> done) {
     Describe(call, queued, runtime);
     const auto& batching = call.handle->config->batching;
     if (batching && queued.rows > batching->max_batch_size && queued.may_join) {
-      if (batching->large_requests == BatchingConfig::LargeRequests::kReject) {
+      const bool reject = batching->large_requests == BatchingConfig::LargeRequests::kReject;
+      const uint64_t most = uint64_t{batching->max_batch_size} * (reject ? 1 : kMostPieces);
+      if (queued.rows > most) {
         runtime.stats->CountRejected(RejectReason::kTooLarge);
-        return refuse(InvalidArgumentError(
-            StrCat("the request has ", queued.rows, " rows, ", call.model_name, " takes at most ",
-                   batching->max_batch_size,
-                   " at once; send it in parts, or set batching.large_requests: split")));
+        return refuse(InvalidArgumentError(StrCat(
+            "the request has ", queued.rows, " rows, ", call.model_name, " takes at most ", most,
+            " at once; send it in parts, or set ",
+            reject ? "batching.large_requests: split" : "a larger batching.max_batch_size")));
       }
       Split(queued, tasks);
       runtime.stats->split.fetch_add(1, std::memory_order_relaxed);
