@@ -112,6 +112,10 @@ def test_answers_are_pythons_own(start, made):
     assert metric(server, "leadsman_python_workers", model="pickled", state="ready") == 1
 
 
+def test_a_forest_is_asked_once_for_both_outputs(models_python):
+    models_python(HERE / "ask_forests.py", ROOT / "plugins/python")
+
+
 def document_blocks():
     text = (ROOT / "docs/python-models.md").read_text()
     return dict(re.findall(r"<!-- test: (\S+) -->\n```\w+\n(.*?)```", text, re.DOTALL))

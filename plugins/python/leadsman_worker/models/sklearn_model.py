@@ -1,6 +1,7 @@
 """scikit-learn and whatever else has a predict(): a pickle or a joblib file."""
 import os
 import pickle
+import sys
 import warnings
 
 from ..channel import FAILED_PRECONDITION, INVALID_ARGUMENT, WorkerError
@@ -58,6 +59,12 @@ def wrap(estimator, wanted):
 
         def run(arrays):
             return (only(make(arrays)),)
+    elif _votes(estimator):
+        classes, votes = estimator.classes_, estimator.predict_proba
+
+        def run(arrays):
+            shares = votes(make(arrays))
+            return (classes.take(shares.argmax(axis=1)), shares)
     else:
         calls = [call for _, call in methods]
 
@@ -90,6 +97,17 @@ def _methods(estimator, wanted):
     if hasattr(estimator, "predict_proba"):
         methods.append(("probabilities", estimator.predict_proba))
     return methods
+
+
+def _votes(estimator):
+    """Whether predict() is the class of the highest predict_proba(), as the documentation of forests says: asking the trees
+    once then gives both. Only for the classes themselves, for what is derived from them may predict in another way."""
+    if "sklearn.ensemble" not in sys.modules:
+        return False
+    from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+    from sklearn.pipeline import Pipeline
+    last = estimator.steps[-1][1] if type(estimator) is Pipeline else estimator
+    return type(last) in (ExtraTreesClassifier, RandomForestClassifier) and last.n_outputs_ == 1
 
 
 def _frame(inputs):
