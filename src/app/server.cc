@@ -335,7 +335,10 @@ class Server {
     if (storage.cache_dir.empty()) storage.cache_dir = InDataDir("cache");
     stores_ = std::make_unique<Stores>(std::move(storage), EnvironmentVariable);
     lifecycle_ = std::make_unique<LifecycleManager>(
-        LifecycleManager::Deps{clock_, backends_, nullptr, stores_.get()}, config_.lifecycle);
+        LifecycleManager::Deps{
+            clock_, backends_, nullptr, stores_.get(),
+            [this](const ServableVersion& version) { return predictor_->Prepare(version); }},
+        config_.lifecycle);
     for (auto& registration : RegisterLifecycleMetrics(*lifecycle_, registry_)) {
       registrations_.push_back(std::move(registration));
     }

@@ -303,6 +303,7 @@ Status Load(const LoadRequest& request, const BackendRegistry& backends, Clock& 
   progress(VersionState::kWarming);
   RETURN_IF_ERROR(Piece(request, true, [&] { return WarmUp(*servable, clock, cancel); }));
   if (cancel.load()) return CancelledError("the server is shutting down");
+  if (request.prepare) RETURN_IF_ERROR(request.prepare(*servable));
   out.servable = std::move(servable);
   return OkStatus();
 }

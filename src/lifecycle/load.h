@@ -25,6 +25,8 @@ struct LoadRequest {
   Duration fetch_timeout = std::chrono::hours(1);
   bool low_priority = false;       ///< gives way to what serves
   MemoryBudget* budget = nullptr;  ///< null: there is always room
+  /// As LifecycleManager::Deps::prepare.
+  std::function<Status(const ServableVersion& version)> prepare;
 };
 
 struct LoadOutcome {
@@ -41,7 +43,7 @@ struct LoadOutcome {
   Duration took{};
 };
 
-/// Fetched → manifest → verified files → runtime → signature compared → warmed up. Blocks for as long as all
+/// Fetched → manifest → verified files → runtime → signature compared → warmed up → prepared. Blocks for as long as all
 /// that takes; tells `progress` when it goes from kFetching to kLoading and to kWarming. `cancel`
 /// ends it between two pieces of work, but not inside the runtime. Thread-safe; no exception leaves
 /// it.

@@ -66,6 +66,9 @@ class LifecycleManager {
         on_change;
     /// Where models' paths lead. Must outlive the manager. Null: the file system only.
     Stores* stores = nullptr;
+    /// Makes ready, on a loader's thread, what is needed to serve a version that is in memory and warm; its `id` is not set
+    /// yet. An error fails the load. May be empty.
+    std::function<Status(const ServableVersion& version)> prepare{};
   };
   struct Options {
     std::chrono::milliseconds poll_interval{

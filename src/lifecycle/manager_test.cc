@@ -30,6 +30,11 @@ class LifecycleTest : public testing::Test {
                                       const Status& status) {
                                  history_ += StrCat(version, ":", VersionStateName(state), " ");
                                  if (on_change_) on_change_(model, version, state, status);
+                               },
+                               nullptr,
+                               [this](const ServableVersion& version) {
+                                 prepared_ += StrCat(version.version, " ");
+                                 return prepare_status_;
                                }},
         LifecycleManager::Options{.manual = true});
     config_.name = "digits";
@@ -75,6 +80,8 @@ class LifecycleTest : public testing::Test {
   std::shared_ptr<FakeBackend> backend_ = std::make_shared<FakeBackend>();
   BackendRegistry registry_;
   std::string history_;
+  std::string prepared_;
+  Status prepare_status_;
   std::function<void(const std::string&, int64_t, VersionState, const Status&)> on_change_;
   ModelConfig config_;
   std::unique_ptr<LifecycleManager> manager_;
@@ -115,6 +122,24 @@ TEST_F(LifecycleTest, KeepsTheOldVersionUntilTheNewOneIsReady) {
   EXPECT_EQ(Ready(), "2 ");
   EXPECT_EQ(StatusOf(1).state, VersionState::kGone);
   EXPECT_EQ(backend_->loaded_now, 1);
+}
+
+TEST_F(LifecycleTest, AVersionThatCannotBePreparedFailsAndTheOldOneGoesOn) {
+  Release(1);
+  ApplyAndSettle();
+  prepare_status_ = ResourceExhaustedError("no threads left");
+  Release(2);
+  ApplyAndSettle();
+  EXPECT_EQ(Ready(), "1 ");
+  EXPECT_EQ(StatusOf(2).state, VersionState::kFailed);
+  EXPECT_NE(StatusOf(2).status.message().find("no threads left"), std::string::npos);
+  EXPECT_EQ(backend_->loaded_now, 1);
+  // They may be there the next time.
+  prepare_status_ = OkStatus();
+  clock_.Advance(config_.load_retry_delay);
+  Settle();
+  EXPECT_EQ(Ready(), "2 ");
+  EXPECT_EQ(prepared_, "1 2 2 ");
 }
 
 TEST_F(LifecycleTest, ATamperedVersionIsNeverServedAndTheOldOneGoesOn) {

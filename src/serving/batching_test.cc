@@ -281,6 +281,21 @@ TEST_F(BatchedPredictionTest, ServesHigherPrioritiesFirst) {
   EXPECT_TRUE(End(clients[0], {1}).ok());
 }
 
+TEST_F(BatchedPredictionTest, InstancesAreThereBeforeTheFirstRequest) {
+  AddModel();
+  world_.AddModel("with_instances", {1}).instances = 3;
+  world_.AddModel("plain", {1});
+  world_.Start();
+  auto instances = [&](const std::string& name) {
+    const Handle version = world_.lifecycle().table().Get()->models.at(name).ready.at(1);
+    EXPECT_TRUE(world_.predictor().Prepare(*version).ok());
+    return world_.metrics.batching.Of(name, 1)->instances.load();
+  };
+  EXPECT_EQ(instances("m"), 1);
+  EXPECT_EQ(instances("with_instances"), 3);
+  EXPECT_EQ(instances("plain"), 0);
+}
+
 TEST_F(BatchedPredictionTest, InstancesRunAtOnceAndNoMoreThanThat) {
   ModelConfig& model = world_.AddModel("m", {1});
   model.execution = ExecutionMode::kAuto;

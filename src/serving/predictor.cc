@@ -197,6 +197,8 @@ Predictor::Predictor(Deps deps, Options options)
     : impl_(std::make_unique<Impl>(deps, std::move(options))) {}
 Predictor::~Predictor() = default;
 
+Status Predictor::Prepare(const ServableVersion& version) { return impl_->queues.Prepare(version); }
+
 bool Predictor::Stop(std::chrono::milliseconds wait) { return impl_->queues.Stop(wait); }
 
 bool Predictor::Cancel(PredictionCall& call) { return impl_->queues.Cancel(call); }

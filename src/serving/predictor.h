@@ -136,6 +136,10 @@ class Predictor {
   Predictor(Deps deps, Options options);
   ~Predictor();  ///< Stop, however long the running calls take
 
+  /// For LifecycleManager::Deps::prepare: the threads of a version that has its own. A version that was not prepared gets
+  /// them with its first request.
+  Status Prepare(const ServableVersion& version);
+
   /// Ends the pool: queued calls get UNAVAILABLE and their `done` on this thread, those to come get
   /// it at once, and those running are waited for, with their `done`. To be called, once nothing is
   /// admitted any more, before anything that a `done` touches goes. False when calls still run after

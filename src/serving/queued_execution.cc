@@ -212,6 +212,10 @@ Result<std::shared_ptr<Scheduler>> QueuedExecution::SchedulerOf(const ServableVe
   });
 }
 
+Status QueuedExecution::Prepare(const ServableVersion& version) {
+  return SchedulerOf(version, VersionRuntime::Of(version)).status();
+}
+
 void QueuedExecution::Describe(PredictionCall& call, Queued& queued, VersionRuntime& runtime) {
   const ModelConfig& config = *call.handle->config;
   const SteadyTime now = clock_.SteadyNow();

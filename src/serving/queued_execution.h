@@ -39,6 +39,10 @@ class QueuedExecution {
                   std::function<void(PredictionCall&, const ContextPool::Lease&)> sample);
   ~QueuedExecution();  ///< Stop, however long the running calls take
 
+  /// Starts the instances of a version that has its own, so that it is not the first request that finds out that there
+  /// are no threads left. RESOURCE_EXHAUSTED then.
+  Status Prepare(const ServableVersion& version);
+
   /// False: `done` will be called. True: it has been called, the call was refused; call.status says why.
   bool Submit(PredictionCall& call, std::function<void()> done);
   /// Takes a call whose client has gone out of its queue; `done` is then called before this returns (true). False: it is
