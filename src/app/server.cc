@@ -17,10 +17,10 @@
 #include <vector>
 
 #include "actuators/embedded/embedded_actuator.h"
+#include "app/access.h"
 #include "app/config_watcher.h"
 #include "app/drain.h"
 #include "app/health.h"
-#include "app/http_access.h"
 #include "app/label_moves.h"
 #include "app/monitor_source.h"
 #include "app/reloader.h"
@@ -254,7 +254,6 @@ class Server {
         config_json_(ShownConfigJson(config_)),
         plain_model_(config_.plain.model),
         mlflow_model_(config_.mlflow.model),
-        metrics_path_(config_.server.metrics_path),
         reloader_(clock_, registry_, std::move(load),
                   [this](Config next, std::vector<std::string>& needs_restart) {
                     return Apply(std::move(next), needs_restart);
@@ -482,12 +481,8 @@ class Server {
   void HandleServing(net::HttpExchange& exchange) {
     if (HandleHealth(exchange, [this] { return GetReadiness(); })) return;
     if (authorizer_) {
-      const std::string_view method = exchange.request().method;
-      const std::string_view path = exchange.request().path;
-      const bool metrics = !metrics_path_.empty() && path == metrics_path_;
-      const HttpAccess access =
-          metrics ? AdminAccess(method, "/metrics", authorizer_->options().protect_metrics)
-                  : ServingAccess(method, path, [&] { return DefaultModel(path); });
+      const Access access =
+          ServingAccess(exchange.request().method, exchange.request().path, serving_paths_);
       auto words = [](int, std::string_view message) {
         std::string body = "{\"error\":";
         AppendJsonString(body, message);
@@ -500,8 +495,7 @@ class Server {
 
   void HandleAdmin(net::HttpExchange& exchange) {
     if (authorizer_) {
-      const HttpAccess access = AdminAccess(exchange.request().method, exchange.request().path,
-                                            authorizer_->options().protect_metrics);
+      const Access access = AdminAccess(exchange.request().method, exchange.request().path);
       if (!IsAllowed(*authorizer_, access, exchange, AdminApi::ErrorBody)) return;
     }
     admin_->Handle(exchange);
@@ -522,6 +516,8 @@ class Server {
     frontend.cors = config_.server.cors;
     frontend.metrics_path = config_.server.metrics_path;
     frontend.metrics = [this](net::HttpExchange& exchange) { HandleMetrics(registry_, exchange); };
+    serving_paths_ = {frontend.metrics_path,
+                      [this](std::string_view path) { return DefaultModel(path); }};
     frontend_ = std::make_unique<HttpFrontend>(*predictor_, std::move(frontend));
 
     AdminApi::Deps console{clock_,           *lifecycle_,    registry_,
@@ -615,13 +611,8 @@ class Server {
     };
     if (authorizer_) {
       options.authorize = [this](std::string_view authorization, std::string_view method,
-                                 std::string_view model) {
-        HttpAccess access = GrpcAccess(method);
-        if (!model.empty()) {
-          access.model = model;
-          access.any_model = false;
-        }
-        return CheckAccess(*authorizer_, access, authorization);
+                                 const rpc::CalledModel& model) {
+        return CheckAccess(*authorizer_, GrpcAccess(method, model), authorization);
       };
     }
     options.http2.name = "grpc";
@@ -674,8 +665,8 @@ class Server {
   std::shared_ptr<net::ServerCertificates> admin_certificates_;
   const std::string plain_model_;           ///< a copy that I/O threads may read
   const std::string mlflow_model_;          ///< a copy that I/O threads may read
-  const std::string metrics_path_;          ///< a copy that I/O threads may read
   std::unique_ptr<Authorizer> authorizer_;  ///< null: no tokens are asked for
+  ServingPaths serving_paths_;              ///< a copy that I/O threads may read
   std::unique_ptr<HttpFrontend> frontend_;
   std::unique_ptr<AdminApi> admin_;
   std::unique_ptr<net::HttpServer> admin_server_;

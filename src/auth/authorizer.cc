@@ -99,33 +99,23 @@ class FileAuthorizer final : public Authorizer {
 
   const AuthOptions& options() const override { return options_; }
 
-  Status Check(std::string_view authorization, Role role, std::string_view model) const override {
-    if (authorization.empty()) {
-      missing_.Add();
-      return Status(StatusCode::kUnauthenticated,
-                    "a token is needed: send the field Authorization: Bearer <token>");
-    }
-    const std::string_view token = TokenOf(authorization);
+  Status CheckRole(std::string_view authorization, Role role) const override {
     const std::shared_ptr<const Table> table = table_.Get();
-    const auto found = table->find(auth::Sha256(token));
-    if (token.empty() || found == table->end()) {
-      unknown_.Add();
-      return Status(StatusCode::kUnauthenticated, token.empty()
-                                                      ? "the Authorization is no bearer token"
-                                                      : "the token is not known to this server");
+    return FindGrant(*table, authorization, role).status();
+  }
+
+  Status Check(std::string_view authorization, Role role, ModelScope models) const override {
+    const std::shared_ptr<const Table> table = table_.Get();
+    ASSIGN_OR_RETURN(const Grant* grant, FindGrant(*table, authorization, role));
+    if (grant->Covers(models)) {
+      allowed_.Add();
+      return OkStatus();
     }
-    const Grant& grant = found->second;
-    if (!grant.Has(role)) {
-      forbidden_.Add();
-      return PermissionDeniedError(
-          StrCat("the token of ", grant.name, " lacks the role ", RoleName(role)));
-    }
-    if (!grant.Covers(model)) {
-      forbidden_.Add();
-      return PermissionDeniedError(StrCat("the token of ", grant.name, " is not for this model"));
-    }
-    allowed_.Add();
-    return OkStatus();
+    forbidden_.Add();
+    return PermissionDeniedError(
+        models.any() ? StrCat("the token of ", grant->name,
+                              " is limited to some models, and this may be about any")
+                     : StrCat("the token of ", grant->name, " is not for this model"));
   }
 
   bool CheckFiles() override {
@@ -153,6 +143,31 @@ class FileAuthorizer final : public Authorizer {
   }
 
  private:
+  /// The grant of a token that has the role. Counts refusals.
+  Result<const Grant*> FindGrant(const Table& table, std::string_view authorization,
+                                 Role role) const {
+    if (authorization.empty()) {
+      missing_.Add();
+      return Status(StatusCode::kUnauthenticated,
+                    "a token is needed: send the field Authorization: Bearer <token>");
+    }
+    const std::string_view token = TokenOf(authorization);
+    const auto found = table.find(auth::Sha256(token));
+    if (token.empty() || found == table.end()) {
+      unknown_.Add();
+      return Status(StatusCode::kUnauthenticated, token.empty()
+                                                      ? "the Authorization is no bearer token"
+                                                      : "the token is not known to this server");
+    }
+    const Grant& grant = found->second;
+    if (!grant.Has(role)) {
+      forbidden_.Add();
+      return PermissionDeniedError(
+          StrCat("the token of ", grant.name, " lacks the role ", RoleName(role)));
+    }
+    return &grant;
+  }
+
   static bool Same(const Table& a, const Table& b) {
     if (a.size() != b.size()) return false;
     for (const auto& [digest, grant] : a) {

@@ -20,6 +20,27 @@ enum class Role : uint8_t {
 inline constexpr size_t kRoleCount = 4;
 std::string_view RoleName(Role role);
 
+/// The models that a request is about: none, one, or any of them, which only a token that is limited to no models covers. A
+/// value, with a view of the name.
+class ModelScope {
+ public:
+  static ModelScope None() { return {Kind::kNone, {}}; }
+  static ModelScope Any() { return {Kind::kAny, {}}; }
+  /// A name that is missing may mean any model.
+  static ModelScope One(std::string_view name) {
+    return name.empty() ? Any() : ModelScope(Kind::kOne, name);
+  }
+  bool none() const { return kind_ == Kind::kNone; }
+  bool any() const { return kind_ == Kind::kAny; }
+  std::string_view name() const { return name_; }
+
+ private:
+  enum class Kind : uint8_t { kNone, kOne, kAny };
+  ModelScope(Kind kind, std::string_view name) : kind_(kind), name_(name) {}
+  Kind kind_;
+  std::string_view name_;
+};
+
 /// `auth` of the configuration. A value.
 struct AuthOptions {
   std::string tokens_file;       ///< empty: whoever reaches a port may use it
@@ -32,7 +53,7 @@ struct AuthOptions {
 /// tokens in force. Tokens are kept as SHA-256 hashes only; a token that is presented is hashed and its hash compared in
 /// constant time. Never logs one, nor shows one in a message.
 ///
-///   Status status = authorizer.Check(request.Header("authorization"), Role::kPredict, model);
+///   Status status = authorizer.Check(request.Header("authorization"), Role::kPredict, ModelScope::One(model));
 ///   if (!status.ok()) → UNAUTHENTICATED: 401 with WWW-Authenticate: kChallenge;  PERMISSION_DENIED: 403
 ///
 /// Thread-safe. Check neither blocks nor, when it allows, allocates.
@@ -54,9 +75,12 @@ class Authorizer {
   static Result<std::unique_ptr<Authorizer>> Create(AuthOptions options, Clock& clock);
   virtual ~Authorizer() = default;
 
-  /// `authorization` is the value of the field of that name, or of the metadata; empty when there is none. `model` is empty
-  /// for what belongs to no model. UNAUTHENTICATED, PERMISSION_DENIED.
-  virtual Status Check(std::string_view authorization, Role role, std::string_view model) const = 0;
+  /// `authorization` is the value of the field of that name, or of the metadata; empty when there is none.
+  /// UNAUTHENTICATED, PERMISSION_DENIED.
+  virtual Status Check(std::string_view authorization, Role role, ModelScope models) const = 0;
+  /// The same of a request whose model is not known yet, before anything of it is read. Only a refusal is counted: Check
+  /// follows when it is allowed.
+  virtual Status CheckRole(std::string_view authorization, Role role) const = 0;
   /// As TlsServer's: called every few seconds; blocks for the file when it has changed. True when a new one is in force.
   virtual bool CheckFiles() = 0;
   virtual Stats stats() const = 0;

@@ -35,7 +35,8 @@ class AuthorizerTest : public testing::Test {
     authorizer_ = std::move(made).value();
   }
   StatusCode Check(const std::string& token, Role role, std::string_view model = "") {
-    return authorizer_->Check(token.empty() ? "" : "Bearer " + token, role, model).code();
+    const ModelScope scope = model.empty() ? ModelScope::None() : ModelScope::One(model);
+    return authorizer_->Check(token.empty() ? "" : "Bearer " + token, role, scope).code();
   }
   TempDir dir_;
   std::unique_ptr<Authorizer> authorizer_;
@@ -63,7 +64,7 @@ TEST_F(AuthorizerTest, KnowsTokensAndTheirHashes) {
 TEST_F(AuthorizerTest, ReadsTheFieldAsRfc6750Has) {
   Start(StrCat("tokens: [{name: s, token: ", kShop, ", roles: [predict]}]"));
   auto code = [&](const std::string& field) {
-    return authorizer_->Check(field, Role::kPredict, "").code();
+    return authorizer_->Check(field, Role::kPredict, ModelScope::None()).code();
   };
   EXPECT_EQ(code(StrCat("bearer ", kShop)), StatusCode::kOk);
   EXPECT_EQ(code(StrCat("BEARER   ", kShop, " ")), StatusCode::kOk);
@@ -83,6 +84,29 @@ TEST_F(AuthorizerTest, LimitsATokenToItsModels) {
   EXPECT_EQ(Check(kShop, Role::kPredict, ""), StatusCode::kOk);
   EXPECT_EQ(Check(kShop, Role::kPredict, "iris2"), StatusCode::kPermissionDenied);
   EXPECT_EQ(Check(kShop, Role::kPredict, "xdigits"), StatusCode::kPermissionDenied);
+}
+
+TEST_F(AuthorizerTest, WhatMayBeAboutAnyModelNeedsATokenForAll) {
+  Start(StrCat("tokens:\n- {name: s, token: ", kShop, ", roles: [predict], models: [\"*\"]}\n",
+               "- {name: boss, token: ", kBoss, ", roles: [predict]}\n"));
+  auto check = [&](const char* token, ModelScope scope) {
+    return authorizer_->Check(StrCat("Bearer ", token), Role::kPredict, scope).code();
+  };
+  EXPECT_EQ(check(kShop, ModelScope::One("iris")), StatusCode::kOk);
+  EXPECT_EQ(check(kShop, ModelScope::Any()), StatusCode::kPermissionDenied);
+  EXPECT_EQ(check(kShop, ModelScope::One("")), StatusCode::kPermissionDenied);
+  EXPECT_EQ(check(kBoss, ModelScope::Any()), StatusCode::kOk);
+}
+
+TEST_F(AuthorizerTest, TheFirstHalfOfACheckCountsRefusalsOnly) {
+  Start(StrCat("tokens: [{name: s, token: ", kShop, ", roles: [predict], models: [iris]}]"));
+  const std::string field = StrCat("Bearer ", kShop);
+  EXPECT_TRUE(authorizer_->CheckRole(field, Role::kPredict).ok());
+  EXPECT_EQ(authorizer_->stats().allowed, 0u);
+  EXPECT_EQ(authorizer_->CheckRole(field, Role::kAdmin).code(), StatusCode::kPermissionDenied);
+  EXPECT_EQ(authorizer_->CheckRole("", Role::kPredict).code(), StatusCode::kUnauthenticated);
+  EXPECT_EQ(authorizer_->stats().forbidden, 1u);
+  EXPECT_EQ(authorizer_->stats().missing, 1u);
 }
 
 TEST_F(AuthorizerTest, MatchesPatterns) {

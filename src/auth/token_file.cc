@@ -171,10 +171,11 @@ bool MatchesPattern(std::string_view pattern, std::string_view text) {
   return p == pattern.size();
 }
 
-bool Grant::Covers(std::string_view model) const {
-  return model.empty() || models.empty() ||
-         std::any_of(models.begin(), models.end(),
-                     [&](const std::string& pattern) { return MatchesPattern(pattern, model); });
+bool Grant::Covers(ModelScope scope) const {
+  if (scope.none() || models.empty()) return true;
+  return !scope.any() && std::any_of(models.begin(), models.end(), [&](const std::string& pattern) {
+    return MatchesPattern(pattern, scope.name());
+  });
 }
 
 Result<TokenFile> ParseTokenFile(std::string_view text, const std::string& path) {

@@ -22,7 +22,7 @@ struct Grant {
   bool Has(Role role) const {
     return (roles & (1u << unsigned(Role::kAdmin))) != 0 || (roles & (1u << unsigned(role))) != 0;
   }
-  bool Covers(std::string_view model) const;
+  bool Covers(ModelScope scope) const;
 };
 
 struct TokenFile {

@@ -26,16 +26,7 @@ SteadyTime Now() { return std::chrono::steady_clock::now(); }
 
 /// Of calls with one request, which is a prediction.
 bool IsUnaryPrediction(MethodKind kind) {
-  switch (kind) {
-    case MethodKind::kV2Infer:
-    case MethodKind::kPredict:
-    case MethodKind::kClassify:
-    case MethodKind::kRegress:
-    case MethodKind::kMultiInference:
-      return true;
-    default:
-      return false;
-  }
+  return IsPrediction(kind) && kind != MethodKind::kV2StreamInfer;
 }
 
 Status PastDeadline() {
@@ -87,7 +78,9 @@ bool Call::TakeHeaders(Http2Stream& stream) {
   }
   if (context_->authorize) {
     authorization_.assign(stream.Header("authorization"));
-    if (Status allowed = context_->authorize(authorization_, method_->path, {}); !allowed.ok()) {
+    const CalledModel model{.to_come = NamesModel(*method_), .name = {}};
+    Status allowed = context_->authorize(authorization_, method_->path, model);
+    if (!allowed.ok()) {
       End(stream, allowed);
       return false;
     }
@@ -204,13 +197,25 @@ void Call::RunUnary(Http2Stream& stream, std::string_view message) {
   if (method_->kind == MethodKind::kReload) return ReloadModels(stream, message);
   response_.clear();
   const size_t at = BeginMessage(response_);
-  Status status =
-      Guarded("answered", [&] { return method_->unary(*context_, message, response_); });
+  Status status = Guarded("answered", [&] { return AnswerUnary(message); });
   if (!status.ok()) return End(stream, status);
   EndMessage(response_, at);
   SendHead(stream);
   stream.SendBody(response_);
   End(stream, OkStatus());
+}
+
+Status Call::AnswerUnary(std::string_view message) {
+  if (method_->named_model != nullptr) {
+    ASSIGN_OR_RETURN(std::string_view model, method_->named_model(message));
+    RETURN_IF_ERROR(Authorize(model));
+  }
+  return method_->unary(*context_, message, response_);
+}
+
+Status Call::Authorize(std::string_view model) const {
+  if (!context_->authorize) return OkStatus();
+  return context_->authorize(authorization_, method_->path, {.to_come = false, .name = model});
 }
 
 std::function<void(const Status&)> Call::AnswerLater(Http2Stream& stream,
@@ -329,13 +334,13 @@ void Call::OnStreamMessage(Http2Stream& stream, std::string_view message) {
 // ------------------------------------------------------------------------------------------------------------------
 
 Status Call::Admit(const ModelSelector& selector) {
-  if (context_->authorize) {
-    Status allowed = context_->authorize(authorization_, method_->path, selector.model);
-    if (!allowed.ok()) {
-      // Counted all the same: as a request that reached no model.
-      Status admitted = context_->predictor.Admit({}, prediction_);
-      return allowed;
-    }
+  // The tasks of a MultiInference are of one model, and one request.
+  const bool asked = method_->kind == MethodKind::kMultiInference && task_ > 0;
+  Status allowed = asked ? OkStatus() : Authorize(selector.model);
+  if (!allowed.ok()) {
+    // Counted all the same: as a request that reached no model.
+    Status admitted = context_->predictor.Admit({}, prediction_);
+    return allowed;
   }
   return context_->predictor.Admit(selector, prediction_);
 }

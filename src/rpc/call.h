@@ -35,6 +35,9 @@ class Call {
   void SendHead(net::Http2Stream& stream);
   void AddIdentity();
   void RunUnary(net::Http2Stream& stream, std::string_view message);
+  Status AnswerUnary(std::string_view message);
+  /// Of the model that the message names.
+  Status Authorize(std::string_view model) const;
   void LoadModel(net::Http2Stream& stream, std::string_view message);
   void ReloadModels(net::Http2Stream& stream, std::string_view message);
   /// What takes long answers from another thread: ends the call with a status, or OK and the message that `append` writes.

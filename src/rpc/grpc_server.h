@@ -27,6 +27,15 @@ struct ModelRequests {
   std::function<void(std::string config, std::function<void(const Status&)> done)> reload;
 };
 
+/// The model that a call is about, as far as that is known.
+struct CalledModel {
+  bool to_come = false;   ///< the message will name it
+  std::string_view name;  ///< empty: the call names none
+};
+/// Whether a call of "/package.Service/Method" may be made by whoever sent the metadata `authorization`. Thread-safe.
+using Authorize = std::function<Status(std::string_view authorization, std::string_view method,
+                                       const CalledModel& model)>;
+
 /// The gRPC face of the model server:
 ///   inference.GRPCInferenceService               Open Inference Protocol (V2) with Triton's extensions
 ///   tensorflow.serving.PredictionService, ModelService
@@ -43,11 +52,9 @@ class GrpcServer : public net::DrainableServer {
     /// For ServerReady and the health service. Default: Predictor::SettledOnce.
     std::function<bool()> ready;
     std::string server_version = "0.1.0";
-    /// Whether a call may be made, by the metadata `authorization`: asked with "/package.Service/Method" and no model when it
-    /// begins, and for predictions once more when the model is known. Empty: every call may. Thread-safe.
-    std::function<Status(std::string_view authorization, std::string_view method,
-                         std::string_view model)>
-        authorize;
+    /// Asked when a call begins; and where the model was to come, once more when it is known (on a stream: of every message).
+    /// Empty: every call may be made.
+    Authorize authorize;
   };
   /// Errors as of net::Http2Server::Start. `predictor` must outlive it; stop the predictor before this goes, for what it
   /// still runs answers here.

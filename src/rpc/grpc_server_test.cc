@@ -5,6 +5,8 @@
 #include <atomic>
 #include <cstring>
 #include <fstream>
+#include <map>
+#include <mutex>
 #include <thread>
 
 #include "base/strings.h"
@@ -667,14 +669,19 @@ TEST_F(GrpcServerTest, SpeaksTls) {
 
 TEST_F(GrpcServerTest, AsksWhoMayMakeACall) {
   GrpcServer::Options options;
-  options.authorize = [](std::string_view authorization, std::string_view method,
-                         std::string_view model) {
+  std::mutex mutex;
+  std::map<std::string, int> asked;  // how often of each model, and of calls without one
+  options.authorize = [&](std::string_view authorization, std::string_view method,
+                          const CalledModel& model) {
     if (method.starts_with("/grpc.health")) return OkStatus();
     if (authorization != "Bearer mine") {
       return Status(StatusCode::kUnauthenticated, "a token is needed");
     }
-    if (!model.empty() && model != "echo") return PermissionDeniedError("not this model");
-    return OkStatus();
+    if (model.to_come) return OkStatus();
+    std::lock_guard lock(mutex);
+    ++asked[std::string(model.name)];
+    return model.name.empty() || model.name == "echo" ? OkStatus()
+                                                      : PermissionDeniedError("not this model");
   };
   auto server = GrpcServer::Start(world_.predictor(), options);
   ASSERT_TRUE(server.ok()) << server.status();
@@ -700,6 +707,31 @@ TEST_F(GrpcServerTest, AsksWhoMayMakeACall) {
     EXPECT_EQ(client.Call("/inference.GRPCInferenceService/ServerMetadata", "", mine).status.code(),
               StatusCode::kOk);
     EXPECT_EQ(client.Call("/grpc.health.v1.Health/Check", "").status.code(), StatusCode::kOk);
+    EXPECT_EQ(asked, (std::map<std::string, int>{{"", 1}, {"echo", 1}, {"iris", 1}}));
+    asked.clear();
+    for (const char* method : {"ModelReady", "ModelMetadata", "ModelConfig", "ModelStatistics"}) {
+      const std::string path = StrCat("/inference.GRPCInferenceService/", method);
+      const std::string message = StrCat("inference.", method, "Request");
+      EXPECT_EQ(client.Call(path, FromText(message, "name: 'echo'"), mine).status.code(),
+                StatusCode::kOk)
+          << method;
+      EXPECT_EQ(client.Call(path, FromText(message, "name: 'iris'"), mine).status.code(),
+                StatusCode::kPermissionDenied)
+          << method;
+    }
+    for (const auto& [path, message] :
+         {std::pair("PredictionService/GetModelMetadata", "GetModelMetadataRequest"),
+          std::pair("ModelService/GetModelStatus", "GetModelStatusRequest")}) {
+      EXPECT_EQ(
+          client
+              .Call(StrCat("/tensorflow.serving.", path),
+                    FromText(StrCat("tensorflow.serving.", message), "model_spec { name: 'iris' }"),
+                    mine)
+              .status.code(),
+          StatusCode::kPermissionDenied)
+          << path;
+    }
+    EXPECT_EQ(asked, (std::map<std::string, int>{{"echo", 4}, {"iris", 6}}));
     // On a stream each message is asked about: the stream itself goes on.
     auto stream = client.Open("/inference.GRPCInferenceService/ModelStreamInfer", mine);
     for (const char* model : {"iris", "echo"}) {

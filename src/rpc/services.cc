@@ -30,11 +30,11 @@ constexpr Method kMethods[] = {
     {V2 "ModelStreamInfer", MethodKind::kV2StreamInfer},
     {V2 "ServerLive", MethodKind::kUnary, ServerLive},
     {V2 "ServerReady", MethodKind::kUnary, ServerReady},
-    {V2 "ModelReady", MethodKind::kUnary, ModelReady},
+    {V2 "ModelReady", MethodKind::kUnary, ModelReady, ModelOfV2Request},
     {V2 "ServerMetadata", MethodKind::kUnary, ServerMetadata},
-    {V2 "ModelMetadata", MethodKind::kUnary, ModelMetadata},
-    {V2 "ModelConfig", MethodKind::kUnary, ModelConfigOf},
-    {V2 "ModelStatistics", MethodKind::kUnary, ModelStatisticsOf},
+    {V2 "ModelMetadata", MethodKind::kUnary, ModelMetadata, ModelOfV2Request},
+    {V2 "ModelConfig", MethodKind::kUnary, ModelConfigOf, ModelOfV2Request},
+    {V2 "ModelStatistics", MethodKind::kUnary, ModelStatisticsOf, ModelOfV2Request},
     {V2 "RepositoryIndex", MethodKind::kUnary, RepositoryIndex},
     {V2 "RepositoryModelLoad", MethodKind::kLoadModel},
     {V2 "RepositoryModelUnload", MethodKind::kUnary, RepositoryModelUnload},
@@ -46,11 +46,11 @@ constexpr Method kMethods[] = {
     {V2 "CudaSharedMemoryUnregister", MethodKind::kUnary, Unsupported<kNoSharedMemory>},
     {V2 "TraceSetting", MethodKind::kUnary, Unsupported<kNoTrace>},
     {V2 "LogSettings", MethodKind::kUnary, Unsupported<kNoLog>},
-    {PREDICTION "GetModelMetadata", MethodKind::kUnary, GetModelMetadata},
+    {PREDICTION "GetModelMetadata", MethodKind::kUnary, GetModelMetadata, ModelOfTfServingRequest},
     {PREDICTION "Classify", MethodKind::kClassify},
     {PREDICTION "Regress", MethodKind::kRegress},
     {PREDICTION "MultiInference", MethodKind::kMultiInference},
-    {MODEL "GetModelStatus", MethodKind::kUnary, GetModelStatus},
+    {MODEL "GetModelStatus", MethodKind::kUnary, GetModelStatus, ModelOfTfServingRequest},
     {MODEL "HandleReloadConfigRequest", MethodKind::kReload},
     {"/grpc.health.v1.Health/Check", MethodKind::kUnary, CheckHealth},
     {"/grpc.health.v1.Health/Watch", MethodKind::kWatch},
@@ -72,6 +72,20 @@ const Method* FindMethod(std::string_view path) {
   }();
   auto it = methods->find(path);
   return it == methods->end() ? nullptr : it->second;
+}
+
+bool IsPrediction(MethodKind kind) {
+  switch (kind) {
+    case MethodKind::kV2Infer:
+    case MethodKind::kV2StreamInfer:
+    case MethodKind::kPredict:
+    case MethodKind::kClassify:
+    case MethodKind::kRegress:
+    case MethodKind::kMultiInference:
+      return true;
+    default:
+      return false;
+  }
 }
 
 bool HasService(std::string_view service) {

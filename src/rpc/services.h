@@ -16,10 +16,7 @@ namespace leadsman::rpc {
 struct ServiceContext {
   Predictor& predictor;
   std::function<bool()> ready;
-  /// As GrpcServer::Options. May be empty.
-  std::function<Status(std::string_view authorization, std::string_view method,
-                       std::string_view model)>
-      authorize;
+  Authorize authorize;  ///< as GrpcServer::Options
   std::string server_version;
   size_t max_message_bytes;
   ModelRequests models;
@@ -30,6 +27,9 @@ struct ServiceContext {
 /// (and left unspecified on an error). Must not block for long.
 using UnaryMethod = Status (*)(const ServiceContext& context, std::string_view request,
                                std::string& response);
+
+/// The model that such a request names, a view into it; empty: none. INVALID_ARGUMENT as the method itself.
+using NamedModel = Result<std::string_view> (*)(std::string_view request);
 
 /// How calls of a method are run.
 enum class MethodKind {
@@ -49,7 +49,14 @@ struct Method {
   std::string_view path;  ///< "/package.Service/Method"
   MethodKind kind;
   UnaryMethod unary = nullptr;
+  NamedModel named_model = nullptr;  ///< of unary methods about a model
 };
+/// True when the call's messages are predictions.
+bool IsPrediction(MethodKind kind);
+/// True when the call's messages name a model whose users are asked about.
+inline bool NamesModel(const Method& method) {
+  return method.named_model != nullptr || IsPrediction(method.kind);
+}
 /// Null when there is no such method.
 const Method* FindMethod(std::string_view path);
 /// "inference.GRPCInferenceService", …; as health and reflection know them.
@@ -64,6 +71,7 @@ Status ModelMetadata(const ServiceContext&, std::string_view, std::string&);
 
 /// Requests of the form {name = 1, version = 2}; views into `request`.
 Status ParseModelRequest(std::string_view request, ModelSelector& selector);
+Result<std::string_view> ModelOfV2Request(std::string_view request);
 
 // v2_extensions.cc
 Status ModelStatisticsOf(const ServiceContext&, std::string_view, std::string&);
@@ -76,6 +84,7 @@ Result<std::string> ParseRepositoryRequest(std::string_view request);
 Status NotByRequest();
 
 // tfs_service.cc
+Result<std::string_view> ModelOfTfServingRequest(std::string_view request);
 Status GetModelMetadata(const ServiceContext&, std::string_view, std::string&);
 Status GetModelStatus(const ServiceContext&, std::string_view, std::string&);
 /// tensorflow.serving.ReloadConfigRequest, taken apart.

@@ -75,6 +75,12 @@ Status ParseSpec(std::string_view request, ModelSpec& spec) {
 
 }  // namespace
 
+Result<std::string_view> ModelOfTfServingRequest(std::string_view request) {
+  ModelSpec spec;
+  RETURN_IF_ERROR(ParseSpec(request, spec));
+  return spec.selector.model;
+}
+
 Status GetModelMetadata(const ServiceContext& context, std::string_view request,
                         std::string& response) {
   ModelSpec spec;

@@ -46,6 +46,12 @@ Status ParseModelRequest(std::string_view request, ModelSelector& selector) {
                                      "': 'version' is a whole number, or empty"));
 }
 
+Result<std::string_view> ModelOfV2Request(std::string_view request) {
+  ModelSelector selector;
+  RETURN_IF_ERROR(ParseModelRequest(request, selector));
+  return selector.model;
+}
+
 Status ServerLive(const ServiceContext& /*context*/, std::string_view /*request*/,
                   std::string& response) {
   WireWriter(response).Number(1, 1);

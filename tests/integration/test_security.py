@@ -8,10 +8,15 @@ import ssl
 import subprocess
 import threading
 
+import grpc
 import models
+import numpy as np
 import pytest
 import requests
+import tritonclient.grpc as triton
 from conftest import BINARY, wait_for
+from tritonclient.grpc import service_pb2_grpc
+from tritonclient.utils import InferenceServerException
 
 PREDICT, LABEL, ADMIN, SCRAPE = ("predict-token-0123456789", "label-token-0123456789", "admin-token-0123456789",
                                  "metrics-token-0123456789")
@@ -215,6 +220,80 @@ def test_metrics_on_the_serving_port_are_guarded_as_on_the_other(start, reposito
     url = server.url + "/monitoring/metrics"
     assert requests.get(url, timeout=5).status_code == (401 if protect else 200)
     assert "leadsman_" in requests.get(url, headers=bearer(SCRAPE), timeout=5).text
+
+
+def test_rest_and_grpc_give_a_token_the_same(guarded):
+    """PREDICT is for half* alone, LABEL has another role."""
+    server, _ = guarded
+    with triton.InferenceServerClient(server.grpc) as client, grpc.insecure_channel(server.grpc) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        pb = triton.service_pb2
+
+        def rest(method, path, token, body=None):
+            answer = requests.request(method, server.url + path, json=body, headers=token and bearer(token), timeout=5)
+            return {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}.get(answer.status_code, "passed")
+
+        def by_grpc(call, request, token):
+            try:
+                call(request, metadata=list(bearer(token).items()) if token else None, timeout=5)
+            except grpc.RpcError as error:
+                name = error.code().name
+                return name if name in ("UNAUTHENTICATED", "PERMISSION_DENIED") else "passed"
+            return "passed"
+
+        # Of a model: predictions, metadata, readiness, statistics. Of any: the lists. For admins: loading.
+        same = [("of a model", [
+            (("POST", "/v2/models/{}/infer", {}), stub.ModelInfer, lambda name: pb.ModelInferRequest(model_name=name)),
+            (("GET", "/v2/models/{}", None), stub.ModelMetadata, lambda name: pb.ModelMetadataRequest(name=name)),
+            (("GET", "/v2/models/{}/ready", None), stub.ModelReady, lambda name: pb.ModelReadyRequest(name=name)),
+            (("GET", "/v2/models/{}/config", None), stub.ModelConfig, lambda name: pb.ModelConfigRequest(name=name)),
+            (("GET", "/v2/models/{}/stats", None), stub.ModelStatistics, lambda name: pb.ModelStatisticsRequest(name=name))]),
+                ("of any", [
+            (("GET", "/v2/models/stats", None), stub.ModelStatistics, lambda _: pb.ModelStatisticsRequest()),
+            (("POST", "/v2/repository/index", {}), stub.RepositoryIndex, lambda _: pb.RepositoryIndexRequest())]),
+                ("for admins", [
+            (("POST", "/v2/repository/models/{}/load", {}), stub.RepositoryModelLoad,
+             lambda name: pb.RepositoryModelLoadRequest(model_name=name))]),
+                ("of none", [(("GET", "/v2", None), stub.ServerMetadata, lambda _: pb.ServerMetadataRequest())])]
+        denied, unknown = "PERMISSION_DENIED", "UNAUTHENTICATED"
+        allowed = {"of a model": {"half_plus_two": "passed", "digits": denied, "nope": denied}, "of any": denied,
+                   "for admins": denied, "of none": "passed"}
+        for kind, requests_ in same:
+            for (method, path, body), call, message in requests_:
+                for name in ("half_plus_two", "digits", "nope"):
+                    limited = allowed[kind][name] if kind == "of a model" else allowed[kind]
+                    for token, expected in [(PREDICT, limited), (LABEL, denied), ("", unknown), ("some-other-token-012345", unknown),
+                                            (ADMIN, "passed")]:
+                        asked = (path, name, token[:5])
+                        assert rest(method, path.format(name), token, body) == expected, asked
+                        assert by_grpc(call, message(name), token) == expected, asked
+        assert client.is_server_live() and client.is_server_ready()
+
+
+def test_a_request_is_counted_once_whatever_its_door(guarded):
+    server, _ = guarded
+
+    def counted():
+        # The scrape itself is allowed, and counted.
+        counted.scrapes += 1
+        lines = server.get("/metrics", headers=bearer(ADMIN)).text.splitlines()
+        total = {line.split('"')[1]: int(float(line.split()[-1])) for line in lines if line.startswith("leadsman_auth_checks_total")}
+        return {**total, "allowed": total["allowed"] - counted.scrapes}
+
+    counted.scrapes = 0
+    before = counted()
+    assert predict(server, headers=bearer(PREDICT)).status_code == 200
+    assert predict(server, "digits", headers=bearer(PREDICT)).status_code == 403
+    by_rest = counted()
+    x = triton.InferInput("x", [1], "FP32")
+    x.set_data_from_numpy(np.ones(1, "f"))
+    with triton.InferenceServerClient(server.grpc) as client:
+        client.infer("half_plus_two", [x], headers=bearer(PREDICT))
+        with pytest.raises(InferenceServerException, match="not for this model"):
+            client.infer("digits", [x], headers=bearer(PREDICT))
+    by_grpc = counted()
+    for counts, earlier in ((by_rest, before), (by_grpc, by_rest)):
+        assert {name: counts[name] - earlier[name] for name in counts} == {"allowed": 1, "forbidden": 1, "missing": 0, "unknown": 0}
 
 
 def test_tokens_change_without_a_restart(guarded):

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "auth/authorizer.h"
+#include "net/http_server.h"
+#include "rpc/grpc_server.h"
+
+namespace leadsman {
+
+/// What a request does. Each door (REST, gRPC, the admin port) says which of these a request of its own is; what that needs is
+/// written once, in the table of access.cc, so that no door gives what another one refuses.
+enum class Operation : uint8_t {
+  kProbe,           ///< is it alive, is it ready
+  kReadMetrics,     ///< Prometheus'
+  kDescribeServer,  ///< what tells of no model
+  kUseModel,        ///< predictions of one model, and what describes it
+  kListModels,      ///< what may tell of any model
+  kControl,         ///< loading and unloading, settings, memory that is shared with the server
+  kLabel,           ///< true answers
+  kAdminister,      ///< the rest of the admin API
+};
+
+/// One request, by its head alone.
+struct Access {
+  Operation operation = Operation::kAdminister;
+  std::string model;           ///< of kUseModel, decoded; empty: any
+  bool model_to_come = false;  ///< the message will name it, and is asked about again
+};
+
+/// What the serving port needs to know to tell.
+struct ServingPaths {
+  std::string metrics_path;  ///< empty: none
+  /// The model that a path means which names none (/predict, /invocations); "" when that is not clear.
+  std::function<std::string(std::string_view path)> default_model;
+};
+Access ServingAccess(std::string_view method, std::string_view path, const ServingPaths& paths);
+Access AdminAccess(std::string_view method, std::string_view path);
+/// `method` is "/package.Service/Method".
+Access GrpcAccess(std::string_view method, const rpc::CalledModel& model);
+
+/// OK, or why not: UNAUTHENTICATED, PERMISSION_DENIED.
+Status CheckAccess(const Authorizer& authorizer, const Access& access,
+                   std::string_view authorization);
+
+/// False when the request has been answered with 401 or 403; `error_body` words these.
+bool IsAllowed(const Authorizer& authorizer, const Access& access, net::HttpExchange& exchange,
+               const std::function<std::string(int, std::string_view)>& error_body);
+
+}  // namespace leadsman
