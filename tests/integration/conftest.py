@@ -157,3 +157,10 @@ def repository(tmp_path):
     folder = tmp_path / "repository"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory):
+    from tests.hosts.stores import MlflowServer
+    with MlflowServer(tmp_path_factory.mktemp("mlflow")) as server:
+        yield server

@@ -1,86 +1,22 @@
 """Models from real stores, and through a proxy that cuts, delays and corrupts: whatever happens ends in the right version or
 a clear error, with the old version serving."""
-import base64
-import contextlib
-import json
 import re
 import subprocess
-import tarfile
-import time
-import zipfile
 
 import pytest
 import requests
-from Crypto.Hash import SHA256
-from Crypto.PublicKey import RSA
-from Crypto.Signature import pkcs1_15
-from models import half_plus_two, release
+from models import release
+from remote_models import IMPATIENT, answer, environment, padded, put_version, reason, refresh, serves
 
 from conftest import BINARY, ROOT, wait_for
 from tests.hosts.fault_proxy import FaultProxy
-from tests.hosts.stores import FakeGcs, Gluster, Hdfs, MlflowServer, Minio, WebServer, gluster_impossible
+from tests.hosts.stores import FakeGcs, Gluster, Hdfs, Minio, WebServer, gluster_impossible
 
-# Quick to lose patience, so that a fault costs a test little.
-IMPATIENT = {"poll_interval": "10m", "stall_timeout": "1s", "retry_delay": "10ms", "retries": 2, "connect_timeout": "2s"}
 STORES = {"s3": Minio, "gcs": FakeGcs, "hdfs": Hdfs, "web": WebServer, "mlflow": None}
 # The part of a request's URL by which a file is read, not only listed.
 READ_OF = {"s3": "/model.onnx", "gcs": "model.onnx?alt=media", "hdfs": "model.onnx?op=OPEN", "web": "/model.onnx",
            "mlflow": "/model.onnx"}
 LIST_OF = {"s3": "list-type", "gcs": "/o?", "hdfs": "LISTSTATUS", "web": "versions.json", "mlflow": "model-versions"}
-
-
-def padded(shift):
-    """A model with `shift` in its answer, and enough bytes to be cut in the middle."""
-    import numpy as np
-    import onnx
-    from onnx import helper, numpy_helper
-    model = onnx.load_from_string(half_plus_two())
-    model.graph.initializer.remove(model.graph.initializer[1])
-    model.graph.initializer.append(numpy_helper.from_array(np.array(float(shift), "f"), "two"))
-    model.doc_string = f"{shift} " * 100_000
-    helper.set_model_props(model, {"shift": str(shift)})
-    return model.SerializeToString()
-
-
-def put_version(store, tmp_path, version, manifest=True):
-    folder = release(tmp_path / "made", "digits", version, padded(version))
-    for name in ["model.onnx", *(["manifest.json"] if manifest else [])]:
-        store.put(f"{version}/{name}", (folder / name).read_bytes())
-
-
-def answer(server):
-    reply = requests.post(server.url + "/v1/models/digits:predict", json={"instances": [4.0]}, timeout=10)
-    return reply.json().get("predictions", [None])[0], reply
-
-
-def serves(server, version):
-    """Its answer is that of the version: 4 / 2 + version."""
-    return wait_for(f"version {version} serving", lambda: answer(server)[0] == 2.0 + version, timeout=60)
-
-
-def refresh(server):
-    assert requests.post(server.admin + "/api/v1/models/digits/refresh", timeout=10).status_code == 202
-
-
-def reason(server, version):
-    return {v["version"]: v["reason"] for v in server.model("digits")["versions"]}.get(version, "")
-
-
-@contextlib.contextmanager
-def environment(monkeypatch, env):
-    with monkeypatch.context() as patch:
-        for name in ("AWS_PROFILE", "STORAGE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS", "http_proxy"):
-            patch.delenv(name, raising=False)
-        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        for name, value in env.items():
-            patch.setenv(name, value)
-        yield
-
-
-@pytest.fixture(scope="session")
-def mlflow_server(tmp_path_factory):
-    with MlflowServer(tmp_path_factory.mktemp("mlflow")) as server:
-        yield server
 
 
 @pytest.fixture(params=STORES)
@@ -256,104 +192,6 @@ def test_the_examples_of_the_documentation_are_valid(tmp_path):
         assert checked.returncode == 0, f"{example}\n{checked.stdout}{checked.stderr}"
 
 
-# ---- Credentials
-
-def test_s3_keys_that_are_wrong_say_where_they_came_from(tmp_path, start, monkeypatch):
-    with Minio(tmp_path / "store") as store:
-        put_version(store, tmp_path, 1)
-        with environment(monkeypatch, Minio.keys("nobody", "wrong-secret")):
-            server = start(ready=False, models=[{"name": "digits", "path": store.uri}], storage={**IMPATIENT, **store.storage})
-        note = wait_for("the note", lambda: server.model("digits")["note"])
-        assert "refused the credentials from the environment (AWS_ACCESS_KEY_ID): InvalidAccessKeyId" in note
-        assert "wrong-secret" not in server.log_text() and "wrong-secret" not in note
-
-
-def test_s3_keys_that_are_exchanged_in_mid_download_are_read_anew(tmp_path, start, monkeypatch):
-    with Minio(tmp_path / "store") as store, FaultProxy(store.port) as proxy:
-        put_version(store, tmp_path, 1)
-        admin = store.admin()
-        admin.user_add("old-user", "old-user-secret")
-        admin.policy_set("readwrite", "old-user")
-        file = tmp_path / "credentials"
-
-        def write(user):
-            file.write_text(f"[default]\naws_access_key_id = {user}\naws_secret_access_key = {user}-secret\n")
-        write("old-user")
-        uri, storage, _ = store.through(proxy.port)
-        with environment(monkeypatch, {"AWS_SHARED_CREDENTIALS_FILE": str(file), "AWS_CONFIG_FILE": "/nonexistent"}):
-            server = start(models=[{"name": "digits", "path": uri, "load_retry_delay": "50ms"}],
-                           storage={**IMPATIENT, "stall_timeout": "20s", **storage})
-        serves(server, 1)
-        # The transfer stands still; meanwhile the user is removed, and another takes over.
-        proxy.fault("stall", path="/2/model.onnx", after=100_000)
-        put_version(store, tmp_path, 2)
-        refresh(server)
-        wait_for("half of it", lambda: any(v.get("fetched_bytes", 0) > 100_000 for v in server.model("digits")["versions"]))
-        admin.user_add("new-user", "new-user-secret")
-        admin.policy_set("readwrite", "new-user")
-        admin.user_remove("old-user")
-        write("new-user")
-        proxy.clear()
-        serves(server, 2)
-        assert any(wanted for wanted in proxy.ranges("/2/model.onnx")), "it went on where it stood"
-
-
-def test_s3_takes_a_mounted_web_identity_token(tmp_path, start, monkeypatch):
-    """What Kubernetes mounts: a signed token, exchanged at MinIO's own STS for keys that expire."""
-    key = RSA.generate(2048)
-
-    def number(value):
-        return b64(value.to_bytes((value.bit_length() + 7) // 8, "big"))
-
-    def b64(data):
-        return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-    def token(seconds):
-        parts = [{"alg": "RS256", "typ": "JWT", "kid": "one"},
-                 {"iss": issuer.url, "aud": "leadsman", "sub": "serviceaccount", "policy": "readwrite",
-                  "iat": int(time.time()), "exp": int(time.time()) + seconds}]
-        text = ".".join(b64(json.dumps(part).encode()) for part in parts)
-        return f"{text}.{b64(pkcs1_15.new(key).sign(SHA256.new(text.encode())))}"
-
-    with WebServer(tmp_path / "issuer") as issuer:
-        (issuer.root / ".well-known").mkdir()
-        (issuer.root / ".well-known/openid-configuration").write_text(json.dumps(
-            {"issuer": issuer.url, "jwks_uri": f"{issuer.url}/keys", "authorization_endpoint": f"{issuer.url}/none",
-             "token_endpoint": f"{issuer.url}/none"}))
-        (issuer.root / "keys").write_text(json.dumps({"keys": [
-            {"kty": "RSA", "alg": "RS256", "use": "sig", "kid": "one", "n": number(key.n), "e": number(key.e)}]}))
-        openid = {"MINIO_IDENTITY_OPENID_CONFIG_URL": f"{issuer.url}/.well-known/openid-configuration",
-                  "MINIO_IDENTITY_OPENID_CLIENT_ID": "leadsman"}
-        with Minio(tmp_path / "store", env=openid) as store:
-            put_version(store, tmp_path, 1)
-            file = tmp_path / "token"
-            file.write_text(token(-3600))
-            with environment(monkeypatch, {"AWS_WEB_IDENTITY_TOKEN_FILE": str(file), "AWS_EC2_METADATA_DISABLED": "true"}):
-                storage = {**IMPATIENT, "s3": {"endpoint": store.url, "sts_endpoint": store.url}}
-                server = start(ready=False, models=[{"name": "digits", "path": store.uri}], storage=storage)
-            note = wait_for("the note", lambda: server.model("digits")["note"])
-            assert f"the web identity token in {file}" in note, note
-            valid = token(3600)
-            file.write_text(valid)
-            serves(server, 1)
-            assert valid not in server.log_text()
-
-
-def test_http_credentials_come_from_a_netrc_file(tmp_path, start, monkeypatch):
-    with WebServer(tmp_path / "store", password=("reader", "pass-word")) as store:
-        put_version(store, tmp_path, 1)
-        netrc = tmp_path / "netrc"
-        netrc.write_text("machine 127.0.0.1 login reader password pass-word\n")
-        with environment(monkeypatch, {}):
-            refused = start(ready=False, models=[{"name": "digits", "path": store.uri}], storage=IMPATIENT)
-            note = wait_for("the note", lambda: refused.model("digits")["note"])
-            assert "answered 401: no credentials were given" in note
-            server = start(models=[{"name": "digits", "path": store.uri}],
-                           storage={**IMPATIENT, "http": {"netrc_file": str(netrc)}})
-        serves(server, 1)
-        assert "pass-word" not in server.log_text()
-
-
 # ---- The way there
 
 def test_tls_is_checked_against_a_given_authority(tmp_path, start, monkeypatch):
@@ -405,37 +243,6 @@ def test_a_full_disk_keeps_what_is_served(tmp_path, start, monkeypatch):
 
 
 # ---- Kinds of their own
-
-def test_archives_from_a_web_server(tmp_path, start, monkeypatch):
-    with WebServer(tmp_path / "store") as store:
-        site = store.root / "digits"
-        folder = release(tmp_path / "made", "digits", 1, padded(1), manifest=False)
-        with tarfile.open(site / "digits-1.tar.gz", "w:gz") as archive:
-            archive.add(folder / "model.onnx", "digits/model.onnx")
-        store.versions = {1: {"version": 1, "archive": "digits-1.tar.gz"}}
-        store.write_index()
-        with environment(monkeypatch, {}):
-            server = start(models=[{"name": "digits", "path": store.uri, "load_retries": 0}], storage=IMPATIENT)
-            single = start(models=[{"name": "digits", "path": f"{store.uri}/digits-1.tar.gz"}], storage=IMPATIENT)
-        serves(server, 1)
-        serves(single, 1)
-        with zipfile.ZipFile(site / "two.zip", "w") as archive:
-            archive.writestr("model.onnx", padded(2))
-        store.versions[2] = {"version": 2, "archive": "two.zip"}
-        store.write_index()
-        refresh(server)
-        serves(server, 2)
-        with tarfile.open(site / "evil.tar", "w") as archive:
-            link = tarfile.TarInfo("model.onnx")
-            link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-            archive.addfile(link)
-        store.versions[3] = {"version": 3, "archive": "evil.tar"}
-        store.write_index()
-        refresh(server)
-        wait_for("the failure", lambda: server.version_state("digits", 3) == "failed")
-        assert 'entry "model.onnx" is a link' in reason(server, 3)
-        assert answer(server)[0] == 4.0
-
 
 def test_an_mlflow_alias_is_followed(mlflow_server, tmp_path, start, monkeypatch):
     with mlflow_server.model("followed") as store:
