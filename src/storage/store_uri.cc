@@ -167,9 +167,10 @@ Result<StoreUri> ParseStoreUri(std::string_view text) {
 }
 
 std::string RedactUrl(std::string_view url) {
-  url = url.substr(0, url.find_first_of("?#"));
   size_t begin = url.find("://");
-  if (begin == std::string_view::npos) return std::string(url);
+  if (begin == std::string_view::npos) return std::string(url);  // of a file system
+  url = url.substr(0, url.find_first_of("?#"));
+  if (begin > url.size()) return std::string(url);
   begin += 3;
   size_t slash = url.find('/', begin);
   size_t at = url.substr(0, slash).rfind('@');

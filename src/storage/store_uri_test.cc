@@ -66,7 +66,9 @@ TEST(StoreUriTest, SaysWhatIsWrong) {
 TEST(StoreUriTest, RedactsWhatMayBeSecret) {
   EXPECT_EQ(RedactUrl("https://u:p@host/a?X-Amz-Signature=abc#f"), "https://host/a");
   EXPECT_EQ(RedactUrl("https://host/a@b"), "https://host/a@b");
-  EXPECT_EQ(RedactUrl("/a/b"), "/a/b");
+  EXPECT_EQ(RedactUrl("https://host/a?x=y://z"), "https://host/a");
+  EXPECT_EQ(RedactUrl("a?x=y://z"), "a");
+  for (const char* path : {"/a/b", "/models/a#1", "what?"}) EXPECT_EQ(RedactUrl(path), path);
 }
 
 TEST(StoreUriTest, ReadsVersionNumbers) {
