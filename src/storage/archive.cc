@@ -6,11 +6,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <filesystem>
+#include <map>
 #include <memory>
-#include <set>
+#include <utility>
 
 #include "base/fs.h"
 #include "base/strings.h"
@@ -21,6 +23,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr int64_t kHarmless = int64_t{64} << 20;  // however small the archive is
 constexpr std::array<std::string_view, 5> kEndings = {".tar.gz", ".tgz", ".tar.zst", ".tar",
                                                       ".zip"};
 
@@ -71,34 +74,98 @@ Status CheckKind(struct archive_entry* entry, const std::string& path) {
   return OkStatus();
 }
 
-Status WriteEntry(struct archive* reader, const std::string& to, int64_t& left,
-                  const StoreCall& call) {
-  std::error_code error;
-  fs::create_directories(fs::path(to).parent_path(), error);
-  if (error) return ErrnoStatus(error.value(), "make the folder of", to);
-  int fd = open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-  if (fd < 0) return ErrnoStatus(errno, "create", to);
-  struct Closer {
-    int fd;
-    ~Closer() { close(fd); }
-  } closer{fd};
-  std::vector<char> piece(1 << 18);
-  while (true) {
-    if (call.cancelled()) return CancelledError("unpacking was called off");
-    la_ssize_t got = archive_read_data(reader, piece.data(), piece.size());
-    if (got < 0) return DataLossError(StrCat("the archive is damaged: ", Trouble(reader)));
-    if (got == 0) return OkStatus();
-    left -= got;
-    if (left < 0)
-      return ResourceExhaustedError("the archive holds more than storage.max_version_size");
-    for (la_ssize_t at = 0; at < got;) {
-      ssize_t written = write(fd, piece.data() + at, static_cast<size_t>(got - at));
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) return ErrnoStatus(errno, "write", to);
-      at += written;
+/// The names so far, as a file system sees them that takes capitals and small letters for the same.
+class Names {
+ public:
+  Status AddFile(const std::string& path) {
+    auto [at, added] = names_.try_emplace(Folded(path), Name{path, /*folder=*/false});
+    if (!added) return Clash(path, at->second);
+    for (size_t slash = path.find('/'); slash != std::string::npos;
+         slash = path.find('/', slash + 1)) {
+      std::string folder = path.substr(0, slash);
+      auto [above, new_folder] = names_.try_emplace(Folded(folder), Name{folder, /*folder=*/true});
+      if (new_folder || (above->second.folder && above->second.path == folder)) continue;
+      return Clash(path, above->second);
+    }
+    return OkStatus();
+  }
+
+ private:
+  struct Name {
+    std::string path;
+    bool folder;
+  };
+  static std::string Folded(std::string text) {
+    for (char& c : text) {
+      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    }
+    return text;
+  }
+  static Status Clash(const std::string& path, const Name& other) {
+    if (path == other.path && !other.folder) return Refuse(path, "comes twice");
+    if (path == other.path || path.starts_with(other.path + "/"))
+      return Refuse(path, StrCat("needs ", other.path, " to be both a file and a folder"));
+    return Refuse(path, StrCat("differs only by case from ", other.path, "; rename one of them"));
+  }
+  std::map<std::string, Name> names_;
+};
+
+/// Writes files, as long as all of them together keep to the limits.
+class Writer {
+ public:
+  Writer(struct archive* reader, int64_t packed, const ArchiveLimits& limits, const StoreCall& call)
+      : reader_(reader), packed_(packed), limits_(limits), call_(call) {}
+
+  Status Write(const std::string& to) {
+    std::error_code error;
+    fs::create_directories(fs::path(to).parent_path(), error);
+    if (error) return ErrnoStatus(error.value(), "make the folder of", to);
+    int fd = open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (fd < 0) return ErrnoStatus(errno, "create", to);
+    struct Closer {
+      int fd;
+      ~Closer() { close(fd); }
+    } closer{fd};
+    while (true) {
+      if (call_.cancelled()) return CancelledError("unpacking was called off");
+      la_ssize_t got = archive_read_data(reader_, piece_.data(), piece_.size());
+      if (got < 0) return DataLossError(StrCat("the archive is damaged: ", Trouble(reader_)));
+      if (got == 0) return OkStatus();
+      RETURN_IF_ERROR(Allow(got));
+      RETURN_IF_ERROR(WriteAll(fd, std::string_view(piece_.data(), static_cast<size_t>(got)), to));
     }
   }
-}
+
+ private:
+  Status Allow(int64_t more) {
+    if (written_ + more > limits_.max_bytes)
+      return ResourceExhaustedError("the archive holds more than storage.max_version_size");
+    if (written_ + more > std::max(kHarmless, packed_ * limits_.max_ratio)) {
+      return ResourceExhaustedError(
+          StrCat("the archive unpacks to more than ", limits_.max_ratio, " times its ", packed_,
+                 " bytes; if that is meant, pack it with less compression"));
+    }
+    if (limits_.make_room) RETURN_IF_ERROR(limits_.make_room(more));
+    written_ += more;
+    return OkStatus();
+  }
+  static Status WriteAll(int fd, std::string_view bytes, const std::string& to) {
+    while (!bytes.empty()) {
+      ssize_t written = write(fd, bytes.data(), bytes.size());
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) return ErrnoStatus(errno, "write", to);
+      bytes.remove_prefix(static_cast<size_t>(written));
+    }
+    return OkStatus();
+  }
+
+  struct archive* const reader_;
+  const int64_t packed_;
+  const ArchiveLimits& limits_;
+  const StoreCall& call_;
+  std::vector<char> piece_ = std::vector<char>(1 << 18);
+  int64_t written_ = 0;
+};
 
 /// A folder that holds everything else is taken off.
 Status TakeOffTopFolder(const std::string& directory, std::vector<std::string>& files) {
@@ -148,9 +215,10 @@ Result<std::vector<std::string>> UnpackArchive(const std::string& archive,
     return DataLossError(
         StrCat("it is no .tar, .tar.gz, .tar.zst or .zip archive: ", Trouble(reader.get())));
   }
+  ASSIGN_OR_RETURN(FileStamp stamp, StampOf(archive));
+  Writer writer(reader.get(), stamp.size, limits, call);
   std::vector<std::string> files;
-  std::set<std::string> seen;
-  int64_t left = limits.max_bytes;
+  Names names;
   size_t entries = 0;
   struct archive_entry* entry = nullptr;
   while (true) {
@@ -165,11 +233,11 @@ Result<std::vector<std::string>> UnpackArchive(const std::string& archive,
     RETURN_IF_ERROR(CheckKind(entry, path));
     if (archive_entry_filetype(entry) == AE_IFDIR) continue;
     if (path.empty()) return Refuse("", "has no name");
-    if (!seen.insert(path).second) return Refuse(path, "comes twice");
+    RETURN_IF_ERROR(names.AddFile(path));
     if (files.size() >= limits.max_files) {
       return InvalidArgumentError(StrCat("the archive has more than ", limits.max_files, " files"));
     }
-    Status written = WriteEntry(reader.get(), JoinPath(directory, path), left, call);
+    Status written = writer.Write(JoinPath(directory, path));
     if (!written.ok()) return Annotate(std::move(written), StrCat("unpacking ", path));
     files.push_back(std::move(path));
   }

@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "base/fs.h"
+#include "base/strings.h"
 #include "base/testing/temp_dir.h"
 
 namespace leadsman {
@@ -88,9 +89,14 @@ TEST_F(ArchiveTest, RefusesWhatMayDoHarm) {
       {{"pipe", "", AE_IFIFO}, "neither a file nor a folder"},
       {{"device", "", AE_IFCHR}, "neither a file nor a folder"},
       {{"first", "again"}, "comes twice"},
+      {{"./first", "again"}, "comes twice"},
+      {{"FIRST", "again"}, "differs only by case from first"},
+      {{"first/inside", "x"}, "both a file and a folder"},
+      {{"folder", "x"}, "both a file and a folder"},
+      {{"Folder/y", "x"}, "differs only by case from folder"},
   };
   for (const Case& c : cases) {
-    Status status = Unpack(Pack({{"first", "1"}, c.entry})).status();
+    Status status = Unpack(Pack({{"first", "1"}, {"folder/x", "2"}, c.entry})).status();
     EXPECT_EQ(status.code(), StatusCode::kInvalidArgument) << c.entry.path;
     EXPECT_NE(std::string(status.message()).find(c.why), std::string::npos) << status;
   }
@@ -103,6 +109,33 @@ TEST_F(ArchiveTest, KeepsToItsLimits) {
             StatusCode::kResourceExhausted);
   EXPECT_EQ(Unpack(archive, {.max_files = 1}).status().code(), StatusCode::kInvalidArgument);
   EXPECT_TRUE(Unpack(archive, {.max_bytes = 1'000'001, .max_files = 2}).ok());
+}
+
+TEST_F(ArchiveTest, ABombIsRefusedByItsRatio) {
+  const std::string megabyte(1 << 20, '0');
+  std::vector<Entry> entries;
+  for (int i = 0; i < 70; ++i) entries.push_back({StrCat("f", i), megabyte});
+  std::string archive = Pack(entries);
+  Status refused = Unpack(archive).status();
+  EXPECT_EQ(refused.code(), StatusCode::kResourceExhausted);
+  EXPECT_NE(refused.message().find("more than 200 times"), std::string_view::npos) << refused;
+  EXPECT_FALSE(std::filesystem::exists(dir_.path() / "out" / "f65")) << "it ends at 64 MiB";
+  EXPECT_TRUE(Unpack(archive, {.max_ratio = 2000}).ok());
+  entries.resize(60);
+  EXPECT_TRUE(Unpack(Pack(entries)).ok()) << "little is harmless";
+}
+
+TEST_F(ArchiveTest, AsksForRoomAsItGoes) {
+  std::string archive = Pack({{"a", std::string(20 << 20, '0')}, {"b", "1"}});
+  int64_t given = 0;
+  ArchiveLimits limits;
+  limits.make_room = [&](int64_t bytes) {
+    if (given + bytes > (10 << 20)) return Status(ResourceExhaustedError("full"));
+    given += bytes;
+    return OkStatus();
+  };
+  EXPECT_EQ(Unpack(archive, limits).status().code(), StatusCode::kResourceExhausted);
+  EXPECT_GT(given, 9 << 20);
 }
 
 TEST_F(ArchiveTest, ACutOrForeignArchiveIsDataLoss) {

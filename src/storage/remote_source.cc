@@ -432,8 +432,11 @@ Status RemoteSource::FetchArchive(const Job& job, const RemoteFile& file) {
   Result<std::string> sha256 = Download(job, file, *partial);
   if (!sha256.ok()) return Annotate(sha256.status(), file.path);
   const std::string& directory = job.assembly.directory();
+  ArchiveLimits limits{.max_bytes = storage_.max_version_size};
+  // It is here twice for a while: packed, which counts already, and unpacked.
+  limits.make_room = [&job](int64_t bytes) { return job.assembly.room().Grow(bytes, job.call); };
   Result<std::vector<std::string>> paths =
-      UnpackArchive(partial->path(), directory, {.max_bytes = storage_.max_version_size}, job.call);
+      UnpackArchive(partial->path(), directory, limits, job.call);
   job.assembly.room().Release(partial->size());
   partial->Discard();
   if (!paths.ok()) return Annotate(paths.status(), file.path);
