@@ -7,20 +7,28 @@ Requests pass unchanged, the Host header included, so that signatures hold. Wher
 port of this machine (an HDFS NameNode to its DataNode), the client is led through this proxy too. Kinds of fault, each for the next `times`
 answers to requests whose path and query contain `path`:
     status    answers `code` itself (with `retry_after`, `body`), asks nobody
-    cut       sends `after` bytes of the body and resets the connection
+    cut       sends `after` bytes of the body, calls `then()` if there is one, and resets the connection
     truncate  sends `after` bytes of the body and closes it in order, as if that were all
     corrupt   turns the bits of the body's byte number `after`
     delay     waits `seconds` before it asks
     stall     sends `after` bytes of the body and nothing more until released
     hang      never answers until released
     throttle  sends the body at `rate` bytes a second
+    echo      answers `code` with what it was sent, in the words of `body(text)`
+
+A `guard(headers)` looks at every request first: what it returns, (status, headers, body), is the answer; None lets it pass.
+With a `certificate` (a file with key and certificate) it is an https proxy as well, which keeps to itself what is asked of
+any host: CONNECT ends here.
 """
 import contextlib
+import fcntl
 import http.client
 import http.server
 import re
 import socket
+import ssl
 import struct
+import termios
 import threading
 import time
 
@@ -29,12 +37,16 @@ _ONWARD = re.compile(r"^/to-port-(\d+)(/.*)")
 
 
 class FaultProxy:
-    def __init__(self, upstream_port):
-        self.upstream = upstream_port
+    def __init__(self, upstream_port, guard=None, certificate=None):
+        self.upstream, self.guard = upstream_port, guard
+        self.tls = certificate and ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        if certificate:
+            self.tls.load_cert_chain(certificate)
         self.lock = threading.Lock()
         self.faults = []
         self.seen = []  # (method, path, range header) of every request
-        self.spoilt = 0
+        self.hosts = []  # of every CONNECT
+        self.spoilt = self.refused = 0
         self.released = threading.Event()
         proxy = self
 
@@ -48,6 +60,13 @@ class FaultProxy:
                 proxy._serve(self)
 
             do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _serve
+
+            def do_CONNECT(self):
+                proxy.hosts.append(self.path)
+                self.send_response(200)
+                self.end_headers()
+                self.connection = proxy.tls.wrap_socket(self.connection, server_side=True)
+                self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb")
 
         class Server(http.server.ThreadingHTTPServer):
             daemon_threads = True
@@ -101,6 +120,11 @@ class FaultProxy:
         sent = handler.rfile.read(length) if length else None
         with self.lock:
             self.seen.append((handler.command, handler.path, handler.headers.get("Range")))
+        refusal = self.guard and self.guard(handler.headers)
+        if refusal:
+            with self.lock:
+                self.refused += 1
+            return self._reply(handler, *refusal)
         fault, released = self._fault_for(handler.path)
         kind = fault["kind"]
         if kind == "hang":
@@ -110,15 +134,13 @@ class FaultProxy:
         if kind == "delay":
             released.wait(fault["seconds"])
         if kind == "status":
-            body = fault.get("body", "spoilt").encode()
-            handler.send_response(fault["code"])
-            if "retry_after" in fault:
-                handler.send_header("Retry-After", str(fault["retry_after"]))
-            handler.send_header("Content-Length", str(len(body)))
-            handler.end_headers()
-            if handler.command != "HEAD":
-                handler.wfile.write(body)
-            return
+            headers = {"Retry-After": str(fault["retry_after"])} if "retry_after" in fault else {}
+            return self._reply(handler, fault["code"], headers, fault.get("body", "spoilt").encode())
+        if kind == "echo":
+            # Backwards: what may be secret stands near the front, before anybody cuts the text off.
+            headers = sorted(handler.headers.items(), key=lambda header: header[0].lower(), reverse=True)
+            text = f"{handler.requestline} {headers} {(sent or b'').decode()}"
+            return self._reply(handler, fault["code"], {}, fault["body"](text).encode())
         onward = _ONWARD.match(handler.path)
         port, path = (int(onward[1]), onward[2]) if onward else (self.upstream, handler.path)
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
@@ -128,6 +150,21 @@ class FaultProxy:
                 connection.putheader(name, value)
             connection.endheaders(sent)
             self._answer(handler, connection.getresponse(), fault, released)
+
+    @staticmethod
+    def _await_sent(connection):
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline and fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)) != bytes(4):
+            time.sleep(0.01)
+
+    @staticmethod
+    def _reply(handler, status, headers, body):
+        handler.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        if handler.command != "HEAD":
+            handler.wfile.write(body)
 
     def _answer(self, handler, answer, fault, released):
         kind, after = fault["kind"], fault.get("after", 0)
@@ -153,6 +190,8 @@ class FaultProxy:
             handler.wfile.flush()
             if kind == "stall":
                 released.wait(60)
+            self._await_sent(handler.connection)  # which a reset would take back
+            fault.get("then", lambda: None)()
             # A reset, not an orderly end.
             handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             handler.close_connection = True

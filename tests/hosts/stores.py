@@ -53,6 +53,12 @@ class Minio(HttpHost):
     def keys(access, secret):
         return {"AWS_ACCESS_KEY_ID": access, "AWS_SECRET_ACCESS_KEY": secret}
 
+    def session(self, access, secret):
+        """Temporary keys of a user: access key, secret key, session token."""
+        from minio.credentials import AssumeRoleProvider
+        found = AssumeRoleProvider(sts_endpoint=self.url, access_key=access, secret_key=secret).retrieve()
+        return found.access_key, found.secret_key, found.session_token
+
     def admin(self):
         from minio import MinioAdmin
         from minio.credentials import StaticProvider
@@ -202,24 +208,46 @@ class WebServer(HttpHost):
 
 class MlflowServer(HttpHost):
     """`mlflow server` with its artifact proxy, out of the models' Python environment. Slow to start: model() makes a
-    registered model of a new name, so that tests can share one."""
+    registered model of a new name, so that tests can share one.
+
+    With `guarded` it is MLflow's own --app-name basic-auth, and mlflow_bearer.py beside it: `reader` is a user and a password
+    that may read, `accept(token)` says which bearer token may."""
 
     ready_path = "/health"
 
-    def __init__(self, folder, timeout=180):
+    def __init__(self, folder, guarded=False, timeout=180):
         super().__init__()
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         binary = _program("mlflow", CACHE / "venv-models/bin/mlflow")
-        self.start("mlflow server", [binary, "server", "--host", "127.0.0.1", "--port", self.port, "--workers", "1",
+        environment = {"PATH": f"{pathlib.Path(binary).parent}:{os.environ['PATH']}", "MLFLOW_DISABLE_TELEMETRY": "true",
+                       "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        self.admin, self.reader, options = None, None, []
+        if guarded:
+            options = ["--app-name", "basic-auth"]
+            self.admin, self.reader = ("admin", "admin-pass:word"), ("reader", "reader pass:wörd")
+            self.token_file = folder / "token"
+            self.accept("")
+            (folder / "auth.ini").write_text(
+                "[mlflow]\ndefault_permission = READ\n"
+                f"database_uri = sqlite:///{folder}/auth.db\nadmin_username = {self.admin[0]}\n"
+                f"admin_password = {self.admin[1]}\nauthorization_function = mlflow_bearer:authenticate\n"
+                "auth_cache_ttl_seconds = 300\n")  # a password costs much time to check
+            environment |= {"MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"), "MLFLOW_FLASK_SERVER_SECRET_KEY": "of the tests",
+                            "MLFLOW_BEARER_FILE": str(self.token_file), "MLFLOW_BEARER_USER": self.reader[0],
+                            "PYTHONPATH": str(pathlib.Path(__file__).parent)}
+        self.start("mlflow server", [binary, "server", *options, "--host", "127.0.0.1", "--port", self.port, "--workers", "1",
                                      "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination",
-                                     folder / "artifacts"], folder / "mlflow.log", timeout,
-                   env={"PATH": f"{pathlib.Path(binary).parent}:{os.environ['PATH']}", "MLFLOW_DISABLE_TELEMETRY": "true",
-                        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"})
+                                     folder / "artifacts"], folder / "mlflow.log", timeout, env=environment)
+        if guarded:
+            self.post("users/create", username=self.reader[0], password=self.reader[1])
         self.experiment = self.post("experiments/create", name="tests")["experiment_id"]
 
+    def accept(self, token):
+        self.token_file.write_text(token)
+
     def post(self, path, **body):
-        answer = requests.post(f"{self.url}/api/2.0/mlflow/{path}", json=body, timeout=30)
+        answer = requests.post(f"{self.url}/api/2.0/mlflow/{path}", json=body, timeout=30, auth=self.admin)
         if not answer.ok:
             raise HostError(f"mlflow refused {path}: {answer.text}")
         return answer.json()
@@ -249,7 +277,7 @@ class MlflowModel:
         run = self.runs[version]
         place = run["artifact_uri"].split(":", 1)[1].lstrip("/")
         requests.put(f"{self.url}/api/2.0/mlflow-artifacts/artifacts/{place}/model/{inside}", data=content,
-                     timeout=30).raise_for_status()
+                     timeout=30, auth=self.server.admin).raise_for_status()
         if inside == "manifest.json":
             made = self.server.post("model-versions/create", name=self.name, source=f"{run['artifact_uri']}/model",
                                     run_id=run["run_id"])

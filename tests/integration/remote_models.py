@@ -50,7 +50,8 @@ def reason(server, version):
 @contextlib.contextmanager
 def environment(monkeypatch, env):
     with monkeypatch.context() as patch:
-        for name in ("AWS_PROFILE", "STORAGE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS", "http_proxy"):
+        for name in ("AWS_PROFILE", "STORAGE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS", "http_proxy", "https_proxy",
+                     "HTTPS_PROXY", "no_proxy", "NO_PROXY"):
             patch.delenv(name, raising=False)
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         for name, value in env.items():
