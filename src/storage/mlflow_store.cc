@@ -140,38 +140,42 @@ MlflowStore::MlflowStore(const StoreUri& uri, const StorageOptions& options,
       server_(std::move(server)),
       http_(http) {}
 
-std::string MlflowStore::WhoseCredentials() const {
-  if (!options_.mlflow.token_file.empty()) return options_.mlflow.token_file;
-  if (!environment_("MLFLOW_TRACKING_TOKEN").empty())
-    return "the environment (MLFLOW_TRACKING_TOKEN)";
-  if (!environment_("MLFLOW_TRACKING_USERNAME").empty())
-    return "the environment (MLFLOW_TRACKING_USERNAME)";
-  return "";
+Result<MlflowStore::Credentials> MlflowStore::FindCredentials() const {
+  const std::string& file = options_.mlflow.token_file;
+  if (!file.empty()) {
+    Result<std::string> token = ReadFile(file, 1 << 20);
+    if (!token.ok()) {
+      return Status(StatusCode::kUnauthenticated,
+                    StrCat("storage.mlflow.token_file: ", token.status().message()));
+    }
+    if (Trim(*token).empty()) {
+      return Status(StatusCode::kUnauthenticated,
+                    StrCat("storage.mlflow.token_file: ", file, " is empty"));
+    }
+    return Credentials{StrCat("Bearer ", Trim(*token)), "", file};
+  }
+  std::string user = environment_("MLFLOW_TRACKING_USERNAME");
+  std::string password = environment_("MLFLOW_TRACKING_PASSWORD");
+  std::string token = environment_("MLFLOW_TRACKING_TOKEN");
+  // MLflow's own client takes a user with a password before a token.
+  if (!token.empty() && (user.empty() || password.empty()))
+    return Credentials{StrCat("Bearer ", token), "", "the environment (MLFLOW_TRACKING_TOKEN)"};
+  if (user.empty()) return Credentials{};
+  return Credentials{StrCat("Basic ", ToBase64(StrCat(user, ":", password))), password,
+                     "the environment (MLFLOW_TRACKING_USERNAME)"};
 }
 
 Result<StoreRequest> MlflowStore::Request(const std::string& path) const {
+  ASSIGN_OR_RETURN(Credentials credentials, FindCredentials());
   StoreRequest request{.url = server_ + path};
-  std::string token = environment_("MLFLOW_TRACKING_TOKEN");
-  if (!options_.mlflow.token_file.empty()) {
-    Result<std::string> text = ReadFile(options_.mlflow.token_file, 1 << 20);
-    if (!text.ok())
-      return Status(StatusCode::kUnauthenticated,
-                    StrCat("storage.mlflow.token_file: ", text.status().message()));
-    token = std::string(Trim(*text));
-  }
-  std::string user = environment_("MLFLOW_TRACKING_USERNAME");
-  if (!token.empty()) {
-    request.authorization = StrCat("Bearer ", token);
-  } else if (!user.empty()) {
-    request.authorization =
-        StrCat("Basic ", ToBase64(StrCat(user, ":", environment_("MLFLOW_TRACKING_PASSWORD"))));
-  }
+  request.authorization = std::move(credentials.authorization);
   return request;
 }
 
 Status MlflowStore::Refusal(const StoreAnswer& answer, const std::string& url) const {
   if (answer.status == 401 || answer.status == 403) {
-    std::string who = WhoseCredentials();
+    Result<Credentials> credentials = FindCredentials();
+    std::string who = credentials.ok() ? credentials->origin : options_.mlflow.token_file;
     return Status(
         answer.status == 401 ? StatusCode::kUnauthenticated : StatusCode::kPermissionDenied,
         StrCat("the MLflow server ", server_, " refused ",

@@ -55,8 +55,13 @@ class MlflowStore final : public RemoteStore {
  private:
   MlflowStore(const StoreUri& uri, const StorageOptions& options, Environment environment,
               std::string server, StoreHttp& http);
+  struct Credentials {
+    std::string authorization;  ///< empty: none
+    std::string password;
+    std::string origin;  ///< for messages
+  };
+  Result<Credentials> FindCredentials() const;
   Result<StoreRequest> Request(const std::string& path) const;
-  std::string WhoseCredentials() const;
   Status Refusal(const StoreAnswer& answer, const std::string& url) const;
   Result<std::string> Get(const std::string& path, const StoreCall& call);
   Status CollectArtifacts(const std::string& root, const std::string& relative, int depth,
