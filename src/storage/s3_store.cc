@@ -102,10 +102,9 @@ Result<StoreRequest> S3Store::Request(const std::string& key, const std::string&
 }
 
 Status S3Store::Refusal(const StoreAnswer& answer, const std::string& url,
-                        const AwsCredentials& credentials) {
+                        const AwsCredentials& credentials) const {
   S3Error error = ParseS3Error(answer.body);
   if (IsRefusedKey(error.code)) {
-    chain_.Refused(credentials);
     std::string wrong_region =
         error.region.empty() || error.region == region_
             ? ""
@@ -133,6 +132,18 @@ Status S3Store::Refusal(const StoreAnswer& answer, const std::string& url,
                         error.code.empty() ? "" : StrCat(error.code, ": ", error.message));
 }
 
+bool S3Store::AreExchanged(const Status& refusal, const AwsCredentials& used,
+                           const StoreCall& call) {
+  // A session that was ended by its giver is told AccessDenied, as one that never had the right.
+  bool may_be_keys = refusal.code() == StatusCode::kUnauthenticated ||
+                     refusal.code() == StatusCode::kPermissionDenied;
+  if (!may_be_keys || options_.anonymous) return false;
+  chain_.Refused(used);
+  Result<AwsCredentials> now = chain_.Get(call);
+  return now.ok() && (now->access_key != used.access_key || now->secret_key != used.secret_key ||
+                      now->session_token != used.session_token);
+}
+
 Result<std::vector<RemoteFile>> S3Store::ListBelow(const std::string& prefix,
                                                    const StoreCall& call) {
   std::vector<RemoteFile> files;
@@ -147,9 +158,7 @@ Result<std::vector<RemoteFile>> S3Store::ListBelow(const std::string& prefix,
     ASSIGN_OR_RETURN(StoreAnswer answer, http_.Call(request, call));
     if (!answer.ok()) {
       Status refusal = Refusal(answer, request.url, credentials);
-      // Keys may have been exchanged since they were read: once more with what is there now.
-      bool again = refusal.code() == StatusCode::kUnauthenticated && !refreshed;
-      if (!again) return refusal;
+      if (refreshed || !AreExchanged(refusal, credentials, call)) return refusal;
       refreshed = true;
       continue;
     }
@@ -177,9 +186,8 @@ Result<std::vector<RemoteVersion>> S3Store::List(const StoreCall& call) {
   return VersionsOf(std::move(files));
 }
 
-Status S3Store::ReadOnce(const RemoteFile& file, int64_t offset, ReadSink& sink,
-                         const StoreCall& call) {
-  AwsCredentials credentials;
+Status S3Store::ReadOnce(const RemoteFile& file, int64_t offset, AwsCredentials& credentials,
+                         ReadSink& sink, const StoreCall& call) {
   ASSIGN_OR_RETURN(StoreRequest request, Request(file.key, "", credentials, call));
   if (!file.revision.empty())
     request.headers.emplace_back("If-Match", StrCat("\"", file.revision, "\""));
@@ -197,9 +205,10 @@ Status S3Store::ReadOnce(const RemoteFile& file, int64_t offset, ReadSink& sink,
 
 Status S3Store::Read(const RemoteFile& file, int64_t offset, ReadSink& sink,
                      const StoreCall& call) {
-  Status status = ReadOnce(file, offset, sink, call);
+  AwsCredentials used;
+  Status status = ReadOnce(file, offset, used, sink, call);
   // Nothing was sent with a refusal, so the offset still holds.
-  if (status.code() == StatusCode::kUnauthenticated) status = ReadOnce(file, offset, sink, call);
+  if (AreExchanged(status, used, call)) status = ReadOnce(file, offset, used, sink, call);
   return status;
 }
 

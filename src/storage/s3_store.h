@@ -46,8 +46,12 @@ class S3Store final : public RemoteStore {
   Result<StoreRequest> Request(const std::string& key, const std::string& query,
                                AwsCredentials& credentials, const StoreCall& call);
   Status Refusal(const StoreAnswer& answer, const std::string& url,
-                 const AwsCredentials& credentials);
-  Status ReadOnce(const RemoteFile& file, int64_t offset, ReadSink& sink, const StoreCall& call);
+                 const AwsCredentials& credentials) const;
+  /// After a refusal: looks for credentials anew; true when there are others now.
+  bool AreExchanged(const Status& refusal, const AwsCredentials& used, const StoreCall& call);
+  /// `credentials` are those that were used.
+  Status ReadOnce(const RemoteFile& file, int64_t offset, AwsCredentials& credentials,
+                  ReadSink& sink, const StoreCall& call);
 
   const std::string bucket_, prefix_;
   const StorageOptions::S3& options_;
