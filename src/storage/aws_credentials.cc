@@ -226,6 +226,7 @@ Result<AwsCredentials> AwsCredentialChain::FromWebIdentity(const StoreCall& call
                         UrlEncode(session.empty() ? "leadsman" : session),
                         "&WebIdentityToken=", UrlEncode(Trim(*token)));
   if (!role.empty()) request.body += StrCat("&RoleArn=", UrlEncode(role));
+  request.secrets = {std::string(Trim(*token))};
   ASSIGN_OR_RETURN(StoreAnswer answer, http_.Call(request, call));
   std::string origin = StrCat("the web identity token in ", file);
   Result<AwsCredentials> credentials = ParseStsAnswer(answer.body);

@@ -175,10 +175,12 @@ Result<GoogleToken> GoogleTokens::FromFile(const std::string& path, const StoreC
     if (!assertion.ok()) return Annotate(assertion.status(), path);
     request.body = StrCat("grant_type=", UrlEncode("urn:ietf:params:oauth:grant-type:jwt-bearer"),
                           "&assertion=", *assertion);
+    request.secrets = {*assertion};
   } else {
     request.body = StrCat("grant_type=refresh_token&client_id=", UrlEncode(key->client_id),
                           "&client_secret=", UrlEncode(key->client_secret),
                           "&refresh_token=", UrlEncode(key->refresh_token));
+    request.secrets = {key->client_secret, key->refresh_token};
   }
   ASSIGN_OR_RETURN(StoreAnswer answer, http_.Call(request, call));
   Result<GoogleToken> token = ParseTokenAnswer(answer.body, now);

@@ -169,6 +169,7 @@ Result<StoreRequest> MlflowStore::Request(const std::string& path) const {
   ASSIGN_OR_RETURN(Credentials credentials, FindCredentials());
   StoreRequest request{.url = server_ + path};
   request.authorization = std::move(credentials.authorization);
+  request.secrets = {std::move(credentials.password)};
   return request;
 }
 

@@ -10,6 +10,7 @@
 #include "base/mutex.h"
 #include "base/rng.h"
 #include "base/strings.h"
+#include "storage/digest.h"
 #include "storage/store_uri.h"
 
 namespace leadsman {
@@ -286,6 +287,7 @@ Result<StoreAnswer> StoreHttp::Once(const StoreRequest& request, const HeadSink*
   curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &status);
   attempt.answer.status = static_cast<int>(status);
   if (!attempt.trouble.ok()) return attempt.trouble;
+  if (!attempt.answer.ok()) HideSecrets(request, attempt.answer.body);
   if (code == CURLE_OK) {
     if (body != nullptr && attempt.answer.ok() && !attempt.head_told && head != nullptr) {
       RETURN_IF_ERROR((*head)(attempt.answer));  // an empty body
@@ -413,6 +415,29 @@ Status StatusOfAnswer(const StoreAnswer& answer, std::string_view url, std::stri
     default:
       return MayPassLater(answer.status) ? UnavailableError(std::move(message))
                                          : FailedPreconditionError(std::move(message));
+  }
+}
+
+void HideSecrets(const StoreRequest& request, std::string& text) {
+  constexpr std::string_view kHidden = "(hidden)";
+  constexpr size_t kShort = 4;
+  std::vector<std::string> secrets = request.secrets;
+  // Without the scheme, which may come back spelt otherwise.
+  secrets.push_back(request.authorization.substr(request.authorization.find(' ') + 1));
+  if (request.sign) {
+    secrets.push_back(request.sign->secret_key);
+    secrets.push_back(request.sign->session_token);
+  }
+  for (const std::string& secret : secrets) {
+    for (const std::string& form : {secret, UrlEncode(secret), ToBase64(secret)}) {
+      for (size_t at = text.find(form); !form.empty() && at != std::string::npos;
+           at = text.find(form, at + kHidden.size())) {
+        // Of what nearly every text has, the gaps would tell.
+        bool all = form.size() < kShort;
+        text.replace(all ? 0 : at, all ? text.size() : form.size(), kHidden);
+        if (all) return;
+      }
+    }
   }
 }
 

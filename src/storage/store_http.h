@@ -42,6 +42,9 @@ struct StoreRequest {
   std::string authorization;
   std::string netrc_file;  ///< user and password by host, as for curl; empty: none
   bool direct = false;     ///< through no proxy, whatever the environment says
+  /// What else of it is secret (in the body or the URL): an answer that repeats it comes without, as without what is in
+  /// `authorization` and `sign`.
+  std::vector<std::string> secrets;
   size_t max_body = size_t{16} << 20;
 };
 
@@ -81,9 +84,10 @@ class StoreHttp {
   StoreHttp(const StoreHttp&) = delete;
   StoreHttp& operator=(const StoreHttp&) = delete;
 
-  /// The answer whatever its status, after retries of what may pass: 408, 429, 5xx (Retry-After is
-  /// honoured) and broken connections. UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, RESOURCE_EXHAUSTED
-  /// (the body is larger than `max_body`), FAILED_PRECONDITION (TLS, redirects).
+  /// The answer whatever its status (one that is no success comes without the request's secrets),
+  /// after retries of what may pass: 408, 429, 5xx (Retry-After is honoured) and broken connections.
+  /// UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, RESOURCE_EXHAUSTED (the body is larger than
+  /// `max_body`), FAILED_PRECONDITION (TLS, redirects).
   Result<StoreAnswer> Call(const StoreRequest& request, const StoreCall& call);
 
   /// One attempt; the body of a 2xx goes to `body`, that of any other status into the answer.
@@ -114,6 +118,9 @@ Duration RetryAfter(const StoreAnswer& answer, WallTime now);
 /// What an answer that is no success means, for messages: "http://host/path answered 503 (…)".
 /// `detail` is the store's own text, cut to a sane length.
 Status StatusOfAnswer(const StoreAnswer& answer, std::string_view url, std::string_view detail);
+
+/// Takes the secrets of a request out of a text that its server has sent.
+void HideSecrets(const StoreRequest& request, std::string& text);
 
 /// Percent-encodes everything but unreserved characters, and keeps "/".
 std::string EncodePath(std::string_view path);

@@ -289,6 +289,24 @@ TEST(MlflowParserTest, ReadsVersionsAndArtifacts) {
     EXPECT_FALSE(ParseMlflowArtifacts(wrong).ok()) << wrong;
 }
 
+TEST(StoreHttpTest, HidesWhatARequestHeldFromWhatItsServerSays) {
+  auto hidden = [](const StoreRequest& request, std::string text) {
+    HideSecrets(request, text);
+    return text;
+  };
+  EXPECT_EQ(hidden({.authorization = "Bearer tok"}, "you sent bearer tok!"), "(hidden)");
+  EXPECT_EQ(hidden({.authorization = "Bearer token-1"}, "bearer token-1, token-1"),
+            "bearer (hidden), (hidden)");
+  EXPECT_EQ(hidden({.authorization = "no-scheme"}, "no-scheme"), "(hidden)");
+  EXPECT_EQ(hidden({.sign = AwsSigning{"access", "secret", "a/token+", "r", "s3"}},
+                   "access secret a/token+ a%2Ftoken%2B"),
+            "access (hidden) (hidden) (hidden)");
+  EXPECT_EQ(hidden({.secrets = {"pass word"}}, "x=pass%20word&y=cGFzcyB3b3Jk"),
+            "x=(hidden)&y=(hidden)");
+  EXPECT_EQ(hidden({.secrets = {""}}, "all of it"), "all of it");
+  EXPECT_EQ(hidden({}, "all of it"), "all of it");
+}
+
 TEST(StoreHttpTest, ReadsRetryAfter) {
   StoreAnswer answer;
   EXPECT_EQ(RetryAfter(answer, {}), Duration::zero());

@@ -99,17 +99,20 @@ WebHdfsStore::WebHdfsStore(const StoreUri& uri, const StorageOptions::Hdfs& opti
       endpoints_(std::move(endpoints)),
       http_(http) {}
 
-Result<std::string> WebHdfsStore::Query(std::string_view op) const {
-  std::string query = StrCat("?op=", op);
+Result<StoreRequest> WebHdfsStore::Request(const std::string& path, std::string_view op) const {
+  StoreRequest request{
+      .url = StrCat(endpoints_[active_], "/webhdfs/v1", EncodePath(path), "?op=", op)};
   if (!options_.token_file.empty()) {
     Result<std::string> token = ReadFile(options_.token_file, 1 << 20);
     if (!token.ok())
       return Status(StatusCode::kUnauthenticated,
                     StrCat("storage.hdfs.token_file: ", token.status().message()));
-    return StrCat(query, "&delegation=", UrlEncode(Trim(*token)));
+    request.secrets = {std::string(Trim(*token))};
+    request.url += StrCat("&delegation=", UrlEncode(request.secrets[0]));
+  } else if (!user_.empty()) {
+    request.url += StrCat("&user.name=", UrlEncode(user_));
   }
-  if (!user_.empty()) query += StrCat("&user.name=", UrlEncode(user_));
-  return query;
+  return request;
 }
 
 Status WebHdfsStore::Refusal(const StoreAnswer& answer, const std::string& path) const {
@@ -138,11 +141,10 @@ Status WebHdfsStore::Refusal(const StoreAnswer& answer, const std::string& path)
 
 Result<StoreAnswer> WebHdfsStore::Ask(const std::string& path, std::string_view op,
                                       const StoreCall& call) {
-  ASSIGN_OR_RETURN(std::string query, Query(op));
   Result<StoreAnswer> answer = InternalError("not asked");
   for (size_t tries = 0; tries < endpoints_.size(); ++tries) {
-    answer = http_.Call(
-        {.url = StrCat(endpoints_[active_], "/webhdfs/v1", EncodePath(path), query)}, call);
+    ASSIGN_OR_RETURN(StoreRequest request, Request(path, op));
+    answer = http_.Call(request, call);
     bool other =
         answer.ok() ? IsStandby(*answer) : answer.status().code() == StatusCode::kUnavailable;
     if (!other) return answer;
@@ -191,9 +193,8 @@ Result<std::vector<RemoteVersion>> WebHdfsStore::List(const StoreCall& call) {
 Status WebHdfsStore::Read(const RemoteFile& file, int64_t offset, ReadSink& sink,
                           const StoreCall& call) {
   if (file.size > 0 && offset >= file.size) return OkStatus();
-  ASSIGN_OR_RETURN(std::string query, Query("OPEN"));
-  StoreRequest request{.url = StrCat(endpoints_[active_], "/webhdfs/v1", EncodePath(file.key),
-                                     query, "&offset=", offset)};
+  ASSIGN_OR_RETURN(StoreRequest request, Request(file.key, "OPEN"));
+  request.url += StrCat("&offset=", offset);
   ASSIGN_OR_RETURN(
       StoreAnswer answer,
       http_.Stream(

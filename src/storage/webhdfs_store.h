@@ -43,7 +43,7 @@ class WebHdfsStore final : public RemoteStore {
  private:
   WebHdfsStore(const StoreUri& uri, const StorageOptions::Hdfs& options, std::string user,
                std::vector<std::string> endpoints, StoreHttp& http);
-  Result<std::string> Query(std::string_view op) const;
+  Result<StoreRequest> Request(const std::string& path, std::string_view op) const;
   Result<StoreAnswer> Ask(const std::string& path, std::string_view op, const StoreCall& call);
   Result<std::vector<HdfsEntry>> ListFolder(const std::string& path, const StoreCall& call);
   Status Collect(const std::string& relative, int depth, VersionCollector& versions,
