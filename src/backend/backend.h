@@ -24,6 +24,8 @@ struct LoadSpec {
       model_file;  ///< the file of the manifest that holds the model, relative to `directory`
   int intra_op_threads =
       1;  ///< threads that one inference may use; 1 = run on the calling thread alone
+  /// Calls that are to run at once, for backends that have to make room for each: Python starts so many workers.
+  int instances = 1;
   std::map<std::string, std::string> options;  ///< runtime settings, passed through
   /// What manifest.json says, for formats that do not say it themselves (a pickle); empty when it says nothing.
   Signature declared;

@@ -143,7 +143,8 @@ const schema::Struct<ModelConfig>& ModelConfigSchema() {
     s.Field("instances", &ModelConfig::instances, schema::Integer<int>(0, 256),
             "How many calls may run at once, each on a thread of its own, with a queue of the "
             "model's own before "
-            "them. 0 = with batching 1, otherwise no queue of its own: see execution.");
+            "them. 0 = with batching 1, otherwise no queue of its own: see execution. Models of "
+            "Python have so many worker processes a version; 0 = 1.");
     s.Field("batching", &ModelConfig::batching,
             schema::Optional(schema::Of(BatchingConfigSchema())),
             "Requests are put together into batches; absent = they are not.");

@@ -294,6 +294,7 @@ Status Load(const LoadRequest& request, const BackendRegistry& backends, Clock& 
                 .directory = directory,
                 .model_file = manifest->model_file,
                 .intra_op_threads = request.config->intra_op_threads,
+                .instances = std::max(request.config->instances, 1),
                 .options = request.config->runtime_options,
                 .declared = manifest->signature,
                 .cancel = &cancel};

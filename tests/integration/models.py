@@ -103,3 +103,23 @@ def release(repository, name, version, payload, *, manifest=True, said=None):
         partial.write_text(json.dumps(document))
         os.replace(partial, folder / "manifest.json")
     return folder
+
+
+def write_manifest(folder, model_format, model_file):
+    """Of a folder whose other files are there: written last, as a careful job does."""
+    files = [{"path": str(path.relative_to(folder)), "size_bytes": path.stat().st_size,
+              "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+             for path in sorted(folder.rglob("*")) if path.is_file()]
+    (folder / "manifest.json").write_text(json.dumps({
+        "schema_version": 1, "name": folder.parent.name, "version": int(folder.name), "format": model_format,
+        "model_file": model_file, "files": files, "created_at": "2026-01-01T00:00:00Z"}))
+
+
+def release_script(repository, name, source, version=1, files=()):
+    folder = repository / name / str(version)
+    folder.mkdir(parents=True)
+    (folder / "model.py").write_text(source)
+    for file, text in files:
+        (folder / file).write_text(text)
+    write_manifest(folder, "python", "model.py")
+    return str(folder.parent)

@@ -1,6 +1,5 @@
 """Models in Python worker processes: answers equal to Python's own, and a server that does not care what a worker does."""
 import concurrent.futures
-import hashlib
 import json
 import os
 import re
@@ -10,6 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
+import models
 import numpy as np
 import pytest
 import requests
@@ -17,26 +17,6 @@ from conftest import BINARY, MODELS_PYTHON, ROOT, wait_for
 
 HERE = Path(__file__).parent
 NAUGHTY = ROOT / "src/backend/testdata/python/naughty.py"
-
-
-def manifest(folder, model_format, model_file):
-    """Written last, as a careful job does."""
-    files = [{"path": str(path.relative_to(folder)), "size_bytes": path.stat().st_size,
-              "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-             for path in sorted(folder.rglob("*")) if path.is_file()]
-    (folder / "manifest.json").write_text(json.dumps({
-        "schema_version": 1, "name": folder.parent.name, "version": int(folder.name), "format": model_format,
-        "model_file": model_file, "files": files, "created_at": "2026-01-01T00:00:00Z"}))
-
-
-def release_script(repository, name, source, version=1, files=()):
-    folder = repository / name / str(version)
-    folder.mkdir(parents=True)
-    (folder / "model.py").write_text(source)
-    for file, text in files:
-        (folder / file).write_text(text)
-    manifest(folder, "python", "model.py")
-    return str(folder.parent)
 
 
 def infer(server, model, inputs, timeout=30, **parameters):
@@ -147,15 +127,15 @@ def test_the_documents_example_runs_word_by_word(start, tmp_path):
 
 @pytest.fixture
 def naughty(start, repository):
-    def _naughty(server=None, **options):
-        path = release_script(repository, "naughty", NAUGHTY.read_text())
+    def _naughty(server=None, instances=0, **options):
+        path = models.release_script(repository, "naughty", NAUGHTY.read_text())
         return start(backends={"python": {"interpreter": sys.executable}}, server=server or {},
-                     models=[{"name": "naughty", "path": path, "runtime_options": options}])
+                     models=[{"name": "naughty", "path": path, "instances": instances, "runtime_options": options}])
     return _naughty
 
 
 def test_workers_killed_under_load_cost_their_own_requests_only(naughty):
-    server = naughty(instances="2")
+    server = naughty(instances=2)
     stop, outcomes, wrong = threading.Event(), {}, []
 
     def client(number):
@@ -190,6 +170,22 @@ def test_workers_killed_under_load_cost_their_own_requests_only(naughty):
     assert outcomes.get(500, 0) <= 4, outcomes  # at most the one that the killed worker was at
 
 
+@pytest.mark.parametrize("said_by, instances, workers", [("nothing", 0, 1), ("the model", 3, 3), ("config.pbtxt", 0, 2)])
+def test_the_models_instances_are_its_workers(naughty, repository, tmp_path, said_by, instances, workers):
+    if said_by == "config.pbtxt":
+        folder = repository / "naughty"
+        folder.mkdir()
+        (folder / "config.pbtxt").write_text("instance_group [ { count: 2 kind: KIND_CPU } ]")
+    server = naughty(instances=instances)
+    assert metric(server, "leadsman_python_workers", model="naughty", state="ready") == workers
+    # As many requests at once, each with a worker of its own: they wait for one another.
+    meeting = tmp_path / "meeting"
+    meeting.mkdir()
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        together = list(pool.map(lambda _: said(server, f"meet {meeting} {workers}"), range(workers)))
+    assert len(set(together)) == workers, together
+
+
 def test_a_hang_is_told_in_the_status_and_mended(naughty):
     server = naughty(server={"request_timeout": "1s"}, hang_timeout="3s")
     worker = said(server, "pid")
@@ -211,9 +207,8 @@ def test_no_process_outlives_the_server(naughty):
 
 
 def test_without_python_the_other_models_serve(start, repository):
-    import models
     models.release(repository, "digits", 1, models.classifier())
-    path = release_script(repository, "script", NAUGHTY.read_text())
+    path = models.release_script(repository, "script", NAUGHTY.read_text())
     server = start(ready=False, backends={"python": {"interpreter": "/nowhere/python3"}}, models=[
         {"name": "digits", "path": str(repository / "digits")},
         {"name": "script", "path": path, "load_retries": 0}])

@@ -16,8 +16,6 @@ const schema::Struct<ModelOptions>& ModelOptionsSchema() {
                                    "Options of a model that runs in Python workers.");
     s.Field("python", &ModelOptions::interpreter, schema::Text(),
             "The interpreter: a path, or a name in PATH; empty = backends.python.interpreter.");
-    s.Field("instances", &ModelOptions::instances, schema::Integer<int>(1, 256),
-            "Worker processes a version; each answers one request at a time.");
     s.Field("load_timeout", &ModelOptions::load_timeout, schema::Time<milliseconds>(1s, 24h),
             "A worker that has not loaded the model after this long is ended, and the load has "
             "failed.");
@@ -64,6 +62,10 @@ Result<ModelOptions> ParseModelOptions(const std::map<std::string, std::string>&
       parsed.env[key.substr(kEnv.size())] = value;
     } else if (key.starts_with(kOption) && key.size() > kOption.size()) {
       parsed.options[key.substr(kOption.size())] = value;
+    } else if (key == "instances") {
+      return InvalidArgumentError(
+          "runtime_options.instances: the number of workers is the model's own setting; write "
+          "`instances` beside runtime_options");
     } else {
       ConfigNode::Entry entry;
       entry.key = key;

@@ -13,7 +13,6 @@ namespace leadsman::python {
 /// What a model's runtime_options may say to this runtime. The table behind it makes the list in docs/python-models.md.
 struct ModelOptions {
   std::string interpreter;  ///< empty: the server's
-  int instances = 1;
   std::chrono::milliseconds load_timeout{300'000};
   std::chrono::milliseconds call_timeout{60'000};
   std::chrono::milliseconds hang_timeout{10'000};

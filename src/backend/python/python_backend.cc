@@ -287,21 +287,22 @@ Result<std::unique_ptr<LoadedModel>> PythonHost::Load(const std::string& format,
   WorkerPool::Settings settings;
   settings.model_name = spec.model_name;
   settings.version = spec.version;
+  settings.instances = std::max(spec.instances, 1);
   settings.load_json = wanted.dump(-1, ' ', false, json::error_handler_t::replace);
   settings.spawn.guard = JoinPath(folder, "leadsman_python_guard");
   settings.spawn.command = {interpreter, JoinPath(folder, "run_worker.py")};
   settings.spawn.environment = WorkerEnvironment(options_.environment, pass, set);
   settings.accept = [agreed](const std::string& loaded) { return agreed->Accept(loaded); };
   const Duration call_timeout = options.call_timeout;
-  const int instances = options.instances;
   settings.options = std::move(options);
 
   auto pool = std::make_unique<WorkerPool>(clock_, Loop(), std::move(settings),
                                            CountersOf(spec.model_name));
   RETURN_IF_ERROR(pool->Start(spec.cancel));
   Enter(spec.model_name, spec.version, pool.get());
-  return std::unique_ptr<LoadedModel>(std::make_unique<PythonModel>(
-      agreed->Get(), shared_from_this(), std::move(pool), call_timeout, instances));
+  return std::unique_ptr<LoadedModel>(
+      std::make_unique<PythonModel>(agreed->Get(), shared_from_this(), std::move(pool),
+                                    call_timeout, std::max(spec.instances, 1)));
 }
 
 }  // namespace leadsman::python

@@ -27,17 +27,20 @@ class PythonBackendTest : public testing::Test {
 
   Result<std::unique_ptr<LoadedModel>> Load(const std::string& file, Options options = {},
                                             const std::string& directory = kTestData,
-                                            const std::string& format = "python") {
+                                            const std::string& format = "python",
+                                            int instances = 1) {
     LoadSpec spec{.model_name = "m",
                   .version = 1,
                   .directory = directory,
                   .model_file = file,
+                  .instances = instances,
                   .options = std::move(options)};
     return host_->Load(format, spec);
   }
   /// Loads naughty.py, and keeps it.
-  void Start(Options options = {}) {
-    Result<std::unique_ptr<LoadedModel>> model = Load("naughty.py", std::move(options));
+  void Start(Options options = {}, int instances = 1) {
+    Result<std::unique_ptr<LoadedModel>> model =
+        Load("naughty.py", std::move(options), kTestData, "python", instances);
     ASSERT_TRUE(model.ok()) << model.status();
     model_ = std::move(model).value();
   }
@@ -104,7 +107,7 @@ TEST_F(PythonBackendTest, AWorkerThatEndsCostsOnlyTheCallItWorkedOn) {
 }
 
 TEST_F(PythonBackendTest, OthersServeWhileAWorkerIsReplaced) {
-  Start({{"instances", "2"}, {"option.sleep", "0.5"}});
+  Start({{"option.sleep", "0.5"}}, 2);
   EXPECT_EQ(host_->GetVitals().versions[0].pool.ready, 2);
   EXPECT_FALSE(Do("kill").ok());
   // Long before the replacement has loaded.
@@ -354,7 +357,7 @@ TEST_F(PythonBackendTest, AStringThatIsNoTextIsRefusedByTheInputsName) {
 }
 
 TEST_F(PythonBackendTest, ManyThreadsGetTheirOwnAnswers) {
-  Start({{"instances", "3"}});
+  Start({}, 3);
   std::atomic<int> wrong{0};
   std::vector<std::thread> threads;
   for (int t = 0; t < 8; ++t) {
@@ -468,9 +471,9 @@ TEST_F(PythonBackendTest, WhatCannotBeLoadedSaysWhyAndWhatToDo) {
       {"m.py",
        "",
        "python",
-       {{"instances", "0"}},
+       {{"instances", "2"}},
        StatusCode::kInvalidArgument,
-       "runtime_options.instances"},
+       "beside runtime_options"},
       {"m.py",
        "",
        "python",

@@ -50,6 +50,7 @@ class WorkerPool {
   struct Settings {
     std::string model_name;
     int64_t version = 0;
+    int instances = 1;      ///< workers
     std::string load_json;  ///< what the worker is told to load
     ModelOptions options;
     SpawnRequest spawn;  ///< the regions' descriptors are the pool's to fill in

@@ -16,7 +16,7 @@ namespace leadsman::python {
 struct WorkerPool::State : std::enable_shared_from_this<WorkerPool::State> {
   State(Clock& c, WorkerLoop& l, Settings s, std::shared_ptr<ModelCounters> n)
       : clock(c), loop(l), settings(std::move(s)), counters(std::move(n)) {
-    slots.resize(static_cast<size_t>(settings.options.instances));
+    slots.resize(static_cast<size_t>(settings.instances));
   }
 
   /// The place of one worker.

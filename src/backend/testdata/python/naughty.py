@@ -63,6 +63,14 @@ def do_slow(state, seconds):
     return ["slept"]
 
 
+def do_meet(state, folder, count):
+    """Answers once so many workers are here at once."""
+    open(os.path.join(folder, str(os.getpid())), "w", encoding="utf-8").close()
+    while len(os.listdir(folder)) < int(count):
+        time.sleep(0.01)
+    return [str(os.getpid())]
+
+
 def do_raise(state):
     raise RuntimeError("it went wrong")
 
