@@ -22,8 +22,6 @@ int64_t Ms(SteadyTime time) { return time.time_since_epoch() / milliseconds(1); 
 struct ScriptTask final : BatchTask {
   std::string name;
   TensorView input;
-  bool gone = false;
-  bool Cancelled() const override { return gone; }
   void OnDropped(DropReason) override {}
 };
 
@@ -51,7 +49,6 @@ class Case {
     if (word == "add") return Add(words);
     std::string argument;
     words >> argument;
-    if (word == "gone") return tasks_.at(argument)->gone = true, "";
     if (word == "cancel") {
       return StrCat(word, " ", argument,
                     queue().Remove(*tasks_.at(argument)) ? ": out\n" : ": too late\n");
@@ -117,11 +114,10 @@ class Case {
     return answer;
   }
   std::string Sweep(int64_t now) {
-    std::vector<BatchTask*> expired, cancelled;
-    queue().Sweep(At(now), true, expired, cancelled);
+    std::vector<BatchTask*> expired;
+    queue().Sweep(At(now), expired);
     std::string text = StrCat("sweep ", now, ":");
     for (BatchTask* task : expired) text += StrCat(" ", Name(task), " expired");
-    for (BatchTask* task : cancelled) text += StrCat(" ", Name(task), " cancelled");
     if (auto next = queue().NextExpiry()) text += StrCat(" next ", Ms(*next));
     return text + "\n";
   }

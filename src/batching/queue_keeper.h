@@ -10,7 +10,7 @@
 
 namespace leadsman {
 
-/// Looks after the queues while their instances are busy: what has expired or lost its client leaves them at once, not when an
+/// Looks after the queues while their instances are busy: what has expired leaves them at once, not when an
 /// instance happens to come by. One thread for all queues; asleep while nothing waits.
 ///
 /// Thread-safe.
@@ -19,12 +19,10 @@ class QueueKeeper {
   class Queue {
    public:
     virtual ~Queue() = default;
-    /// Takes out what has expired or is cancelled; returns how long until it wants to be called again at the latest (a very
+    /// Takes out what has expired; returns how long until it wants to be called again at the latest (a very
     /// long time: nothing waits).
     virtual Duration Tend() = 0;
   };
-  /// How often cancellations are looked for while something waits.
-  static constexpr Duration kLookEvery = std::chrono::milliseconds(50);
   static constexpr Duration kNever = std::chrono::hours(1);
 
   QueueKeeper();

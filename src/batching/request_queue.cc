@@ -68,14 +68,10 @@ bool RequestQueue::Remove(BatchTask& task) {
   return true;
 }
 
-void RequestQueue::Sweep(SteadyTime now, bool cancelled_too, std::vector<BatchTask*>& expired,
-                         std::vector<BatchTask*>& cancelled) {
-  if (!cancelled_too && now < next_expiry_) return;
+void RequestQueue::Sweep(SteadyTime now, std::vector<BatchTask*>& expired) {
+  if (now < next_expiry_) return;
   ForEach([&](BatchTask& task) {
-    if (cancelled_too && task.Cancelled()) {
-      Unlink(task);
-      cancelled.push_back(&task);
-    } else if (task.deadline && now >= *task.deadline) {
+    if (task.deadline && now >= *task.deadline) {
       Unlink(task);
       expired.push_back(&task);
     } else if (task.wait_until && now >= *task.wait_until) {

@@ -46,8 +46,6 @@ class BatchTask {
       batch_time{};  ///< what a batch takes that it would be in: it waits no longer than its deadline less this
   Duration cost{};  ///< its share of an instance's time at least
 
-  /// May be asked at any time while it waits, by any thread.
-  virtual bool Cancelled() const { return false; }
   /// Called once when it leaves the queue unrun, without any lock held.
   virtual void OnDropped(DropReason reason) = 0;
 
@@ -86,11 +84,9 @@ class RequestQueue {
   /// False when it is not waiting here.
   bool Remove(BatchTask& task);
 
-  /// Takes out what has expired at `now`; moves back what is only late. Those that are `Cancelled()` as well when
-  /// `cancelled_too`.
-  void Sweep(SteadyTime now, bool cancelled_too, std::vector<BatchTask*>& expired,
-             std::vector<BatchTask*>& cancelled);
-  /// When Sweep has something to do next, but for cancellations.
+  /// Takes out what has expired at `now`; moves back what is only late.
+  void Sweep(SteadyTime now, std::vector<BatchTask*>& expired);
+  /// When Sweep has something to do next.
   std::optional<SteadyTime> NextExpiry() const;
   /// Takes out everything, in the order of service.
   void TakeAll(std::vector<BatchTask*>& out);

@@ -101,7 +101,6 @@ Status Scheduler::Refuse(RejectReason reason, const BatchTask& task) {
 
 Status Scheduler::Submit(std::span<BatchTask* const> tasks) {
   BatchTask& first = *tasks[0];
-  std::vector<BatchTask*> cancelled;
   std::vector<BatchTask*> expired;
   Status refused;
   Duration look_in = QueueKeeper::kNever;
@@ -110,7 +109,7 @@ Status Scheduler::Submit(std::span<BatchTask* const> tasks) {
     const bool busy = running_ >= options_.instances || !queue_.empty();
     if (!stopping_ && !queue_.HasRoom(first.level)) {
       // The room is for the living.
-      queue_.Sweep(clock_.SteadyNow(), true, expired, cancelled);
+      queue_.Sweep(clock_.SteadyNow(), expired);
     }
     if (stopping_) {
       refused = Refuse(RejectReason::kStopping, first);
@@ -127,7 +126,6 @@ Status Scheduler::Submit(std::span<BatchTask* const> tasks) {
       NotifyIfNeeded(first);
       // What an idle instance is about to take needs no keeper.
       if (busy || collecting_) {
-        look_in = QueueKeeper::kLookEvery;
         if (first.deadline) look_in = std::min(look_in, *first.deadline - first.arrived);
         if (first.wait_until) look_in = std::min(look_in, *first.wait_until - first.arrived);
       }
@@ -135,7 +133,6 @@ Status Scheduler::Submit(std::span<BatchTask* const> tasks) {
   }
   if (look_in < QueueKeeper::kNever) keeper_->Watch(look_in);
   Drop(expired, DropReason::kExpired);
-  Drop(cancelled, DropReason::kCancelled);
   return refused;
 }
 
@@ -161,31 +158,25 @@ bool Scheduler::Cancel(BatchTask& task) {
 
 void Scheduler::Drop(const std::vector<BatchTask*>& tasks, DropReason reason) {
   for (BatchTask* task : tasks) {
-    stats_->CountRejected(reason == DropReason::kExpired     ? RejectReason::kExpired
-                          : reason == DropReason::kCancelled ? RejectReason::kCancelled
-                                                             : RejectReason::kStopping);
+    stats_->CountRejected(reason == DropReason::kExpired ? RejectReason::kExpired
+                                                         : RejectReason::kStopping);
     task->OnDropped(reason);
   }
 }
 
 Duration Scheduler::Tend() {
   std::vector<BatchTask*> expired;
-  std::vector<BatchTask*> cancelled;
   Duration next = QueueKeeper::kNever;
   {
     MutexLock lock(mutex_);
     if (queue_.empty()) return next;
     SteadyTime now = clock_.SteadyNow();
-    queue_.Sweep(now, true, expired, cancelled);
+    queue_.Sweep(now, expired);
     UpdateDepth();
-    if (!queue_.empty()) {
-      next = QueueKeeper::kLookEvery;
-      if (auto expiry = queue_.NextExpiry()) next = std::min<Duration>(next, *expiry - now);
-    }
+    if (auto expiry = queue_.NextExpiry()) next = *expiry - now;
     if (collecting_) collect_.NotifyOne();  // its first request may be gone
   }
   Drop(expired, DropReason::kExpired);
-  Drop(cancelled, DropReason::kCancelled);
   return next;
 }
 
@@ -233,7 +224,6 @@ bool Scheduler::Stop(std::chrono::milliseconds wait) {
 void Scheduler::Loop() {
   ClosedBatch batch;
   std::vector<BatchTask*> expired;
-  std::vector<BatchTask*> cancelled;
   for (;;) {
     const bool was_running = !batch.tasks.empty();
     batch.tasks.clear();
@@ -253,7 +243,7 @@ void Scheduler::Loop() {
           continue;
         }
         SteadyTime now = clock_.SteadyNow();
-        queue_.Sweep(now, false, expired, cancelled);
+        queue_.Sweep(now, expired);
         if (!expired.empty()) {
           UpdateDepth();
           break;  // told first, without the lock

@@ -1,6 +1,8 @@
 #include "net/http_connection.h"
 
+#include <linux/sockios.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -33,6 +35,7 @@ constexpr size_t kOneRecord = 15 << 10;  // with TLS: a head and so much go into
 constexpr size_t kCompressFrom = 1024;
 constexpr int kRequestsPerTurn = 32;  // of one pipelining client, before others get their turn
 constexpr size_t kMaxDiscard = 256 << 10;
+constexpr std::string_view kGoOn = "HTTP/1.1 100 Continue\r\n\r\n";
 constexpr milliseconds kLinger{2000};
 constexpr milliseconds kLingerWhenDraining{500};
 
@@ -186,7 +189,6 @@ bool HttpConnection::BeginBody() {
   if (head_.chunked) chunks_.Reset();
   bool has_body = head_.chunked || head_.content_length > 0;
   if (head_.expect_continue && has_body && body_begin_ == end_) {
-    constexpr std::string_view kGoOn = "HTTP/1.1 100 Continue\r\n\r\n";
     size_t sent = 0;
     // Nothing is ahead of these few bytes: a socket that does not take them is dead.
     if (!SendNow(kGoOn, {}, &sent) || sent != kGoOn.size()) {
@@ -265,6 +267,8 @@ bool HttpConnection::Handle() {
   worker_->counters().requests.Add(1);
   response_.Clear();
   deferred_ = false;
+  when_gone_ = nullptr;
+  probed_ = false;
   std::string_view problem;
   try {
     worker_->shared().handler(*this);
@@ -279,6 +283,7 @@ bool HttpConnection::Handle() {
   // call may end it.
   if (deferred_) {
     Enter(Phase::kDeferred);
+    if (when_gone_) WatchPeer();
     return false;
   }
   if (!problem.empty()) {
@@ -394,12 +399,14 @@ void HttpConnection::LingerClose() {
 
 void HttpConnection::Close() {
   if (phase_ == Phase::kClosed) return;
+  const auto self = shared_from_this();
   phase_ = Phase::kClosed;
-  gone_ = true;
   if (tls_) tls_->SendCloseNotify();
+  if (watched_) worker_->peers().Remove(socket_.native_handle());
   boost::system::error_code ignored;
   socket_.close(ignored);
   worker_->Remove(*this, refused_);
+  TellGone();
 }
 
 // Deferred answers
@@ -418,6 +425,7 @@ void HttpConnection::FinishFromAnyThread() {
 
 void HttpConnection::OnDeferredFinished() {
   deferred_self_.reset();
+  when_gone_ = nullptr;
   if (phase_ != Phase::kDeferred) return;
   try {
     if (!Respond()) return;
@@ -426,6 +434,38 @@ void HttpConnection::OnDeferredFinished() {
     return Close();
   }
   Run();
+}
+
+void HttpConnection::WatchPeer() {
+  if (!watched_) watched_ = worker_->peers().Add(socket_.native_handle(), *this);
+  LookAtPeer();
+}
+
+void HttpConnection::OnPeerEvent(bool broken) {
+  peer_ = broken ? Peer::kGone : Peer::kSendsNoMore;
+  if (phase_ == Phase::kDeferred) LookAtPeer();  // else whoever reads or writes hears of it
+}
+
+void HttpConnection::LookAtPeer() {
+  if (peer_ == Peer::kGone) return TellGone();
+  if (peer_ == Peer::kSendsNoMore && when_gone_) ProbePeer();
+}
+
+/// The end of what a client sends looks the same whether it closes or only has nothing more to ask. Who has closed answers a
+/// byte that comes with a reset, which is the next event.
+void HttpConnection::ProbePeer() {
+  if (probed_ || head_.http10) return;
+  int on_the_way = 0;
+  // A client that has not taken the answers before this one is asked by those. The sweep comes back to it.
+  if (::ioctl(socket_.native_handle(), SIOCOUTQ, &on_the_way) != 0 || on_the_way > 0) return;
+  probed_ = true;
+  size_t sent = 0;
+  if (!SendNow(kGoOn, {}, &sent)) return TellGone();
+  worker_->counters().bytes_out.Add(sent);
+}
+
+void HttpConnection::TellGone() {
+  if (auto told = std::exchange(when_gone_, nullptr)) told();
 }
 
 // Reading
@@ -689,11 +729,7 @@ void HttpConnection::OnSweep(Time now) {
       }
       break;
     case Phase::kDeferred:
-      // Asks about the client's end alone: requests that wait behind this one stay in the socket.
-      if (pollfd fd{socket_.native_handle(), POLLRDHUP, 0};
-          !gone_ && ::poll(&fd, 1, 0) > 0 && (fd.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0) {
-        gone_ = true;
-      }
+      LookAtPeer();
       break;
     case Phase::kWriting:
       if (waited >= options.write_timeout) {

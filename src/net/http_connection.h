@@ -1,9 +1,10 @@
 #pragma once
 
-#include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "net/chunk_decoder.h"
 #include "net/head_parser.h"
@@ -13,7 +14,7 @@
 
 namespace leadsman::net {
 
-/// One client. Confined to its worker's thread, but for FinishFromAnyThread and client_gone.
+/// One client. Confined to its worker's thread, but for FinishFromAnyThread.
 ///
 ///   kHandshake (TLS only) → kIdle
 ///   kIdle → kReading → (handler) → kIdle | kReading (next one is in the buffer already)
@@ -32,6 +33,8 @@ class HttpConnection final : public HttpExchange,
   void StartRefused();  ///< answers 503 and closes
   void OnSweep(Time now);
   void OnDeferredFinished();
+  /// The client has ended its sending half, or (`broken`) the connection is no more.
+  void OnPeerEvent(bool broken);
   void Close();
 
   // HttpExchange
@@ -39,7 +42,7 @@ class HttpConnection final : public HttpExchange,
   HttpResponse& response() override { return response_; }
   void Defer() override;
   void FinishFromAnyThread() override;
-  bool client_gone() const override { return gone_.load(); }
+  void WhenGone(std::function<void()> told) override { when_gone_ = std::move(told); }
 
   size_t index = 0;  ///< the worker's: where in its list this connection stands
 
@@ -63,6 +66,11 @@ class HttpConnection final : public HttpExchange,
     phase_ = phase;
     since_ = NowCoarse();
   }
+
+  void WatchPeer();
+  void LookAtPeer();
+  void ProbePeer();
+  void TellGone();
 
   void StartHandshake();
   void AwaitHandshake(Socket::wait_type event);
@@ -123,7 +131,11 @@ class HttpConnection final : public HttpExchange,
 
   bool deferred_ = false;
   std::shared_ptr<HttpConnection> deferred_self_;  ///< keeps this alive while a handler holds it
-  std::atomic<bool> gone_{false};
+  std::function<void()> when_gone_;
+  enum class Peer { kThere, kSendsNoMore, kGone };
+  Peer peer_ = Peer::kThere;
+  bool watched_ = false;  ///< the worker tells what becomes of the client
+  bool probed_ = false;   ///< this answer's client has been asked whether it still reads
 };
 
 }  // namespace leadsman::net

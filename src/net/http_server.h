@@ -71,9 +71,10 @@ class HttpExchange {
   /// A handler that throws after Defer still owes that call.
   virtual void Defer() = 0;
   virtual void FinishFromAnyThread() = 0;
-  /// After Defer: the client has closed the connection (or its sending half), or the server has cut it. Seen within a
-  /// quarter of a second. The answer is sent all the same if it can be. Thread-safe.
-  virtual bool client_gone() const = 0;
+  /// After Defer, in the handler: `told` is called once, on the I/O thread, when the client has gone or the server has cut it
+  /// off before the answer was finished; that is still owed. A client that only ends its sending half has not gone: it
+  /// is found out by an interim response (100), so over HTTP/1.0 only a reset shows.
+  virtual void WhenGone(std::function<void()> told) = 0;
 
   /// State that a handler wants to keep for the life of the connection (decoded tensors, parsers).
   /// Created on first use.

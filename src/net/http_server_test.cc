@@ -768,49 +768,102 @@ TEST_P(HttpServerTest, LetsTheHandlerItselfFinishADeferredAnswer) {
   EXPECT_EQ(BodyOf(client.ReadResponse()), "2");
 }
 
-TEST_P(HttpServerTest, SaysWhenTheClientOfADeferredAnswerIsGone) {
+/// Deferred exchanges, and how often it was told that their clients are gone.
+struct Deferrer {
   std::atomic<HttpExchange*> deferred{nullptr};
-  HttpServerOptions options;
-  options.read_timeout = 40ms;  // makes the sweep frequent
-  auto server = StartServer(
-      [&](HttpExchange& e) {
-        e.Defer();
-        deferred = &e;
-      },
-      options);
+  std::atomic<int> gone{0};
+  void operator()(HttpExchange& e) {
+    e.Defer();
+    e.WhenGone([this] { ++gone; });
+    deferred = &e;
+  }
+  HttpExchange& Take() {
+    EXPECT_TRUE(Eventually([&] { return deferred.load() != nullptr; }));
+    return *deferred.exchange(nullptr);
+  }
+};
+
+constexpr std::string_view kInterim = "HTTP/1.1 100 Continue\r\n\r\n";
+
+TEST_P(HttpServerTest, TellsWhenTheClientOfADeferredAnswerHasGone) {
+  Deferrer deferrer;
+  auto server = StartServer(std::ref(deferrer));
   for (bool pipelined : {false, true}) {
+    deferrer.gone = 0;
     TlsRawClient client(server->port(), tls());
     client.Send(Post("body") + (pipelined ? Post("another") : ""));
-    ASSERT_TRUE(Eventually([&] { return deferred.load() != nullptr; }));
-    HttpExchange& exchange = *deferred.exchange(nullptr);
-    EXPECT_FALSE(exchange.client_gone());
+    HttpExchange& exchange = deferrer.Take();
+    EXPECT_EQ(deferrer.gone, 0);
     client.Close();
-    EXPECT_TRUE(Eventually([&] { return exchange.client_gone(); }));
+    EXPECT_TRUE(Eventually([&] { return deferrer.gone == 1; }));
     EXPECT_EQ(exchange.request().body, "body");
     exchange.FinishFromAnyThread();
     // The request behind it may reach the handler before the broken connection shows.
     Eventually([&] {
-      if (HttpExchange* second = deferred.exchange(nullptr)) second->FinishFromAnyThread();
+      if (HttpExchange* second = deferrer.deferred.exchange(nullptr)) second->FinishFromAnyThread();
       return server->stats().connections_open == 0;
     });
     EXPECT_EQ(server->stats().connections_open, 0u);
   }
 }
 
-TEST_P(HttpServerTest, KeepsADeferredExchangeValidBeyondItsServer) {
-  std::atomic<HttpExchange*> deferred{nullptr};
-  auto server = StartServer([&](HttpExchange& e) {
-    e.Defer();
-    deferred = &e;
-  });
+TEST_P(HttpServerTest, AnswersAClientThatOnlySendsNoMore) {
+  Deferrer deferrer;
+  auto server = StartServer(std::ref(deferrer));
+  TlsRawClient client(server->port(), tls());
+  client.Send(Post("1") + Post("2"));
+  shutdown(client.fd(), SHUT_WR);
+  for (std::string i : {"1", "2"}) {
+    HttpExchange& exchange = deferrer.Take();
+    // By which the server finds out whether anybody still reads.
+    EXPECT_EQ(client.ReadResponse(true), kInterim);
+    Echo(exchange);
+    exchange.FinishFromAnyThread();
+    EXPECT_EQ(BodyOf(client.ReadResponse()), i);
+  }
+  EXPECT_EQ(client.ReadUntilClosed(), "");
+  EXPECT_EQ(deferrer.gone, 0);
+}
+
+TEST_P(HttpServerTest, TellsWhenAClientGoesThatHadOnlySentNoMore) {
+  Deferrer deferrer;
+  auto server = StartServer(std::ref(deferrer));
   TlsRawClient client(server->port(), tls());
   client.Send(Post("body"));
-  ASSERT_TRUE(Eventually([&] { return deferred.load() != nullptr; }));
+  shutdown(client.fd(), SHUT_WR);
+  HttpExchange& exchange = deferrer.Take();
+  EXPECT_EQ(client.ReadResponse(true), kInterim);
+  EXPECT_EQ(deferrer.gone, 0);
+  const linger hard{.l_onoff = 1, .l_linger = 0};
+  setsockopt(client.fd(), SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+  client.Close();
+  EXPECT_TRUE(Eventually([&] { return deferrer.gone == 1; }));
+  exchange.FinishFromAnyThread();
+}
+
+TEST_P(HttpServerTest, AnHttp10ClientIsSentNothingBeforeItsAnswer) {
+  Deferrer deferrer;
+  auto server = StartServer(std::ref(deferrer));
+  TlsRawClient client(server->port(), tls());
+  client.Send("POST /x HTTP/1.0\r\nContent-Length: 4\r\n\r\nbody");
+  shutdown(client.fd(), SHUT_WR);
+  HttpExchange& exchange = deferrer.Take();
+  Echo(exchange);
+  exchange.FinishFromAnyThread();
+  EXPECT_EQ(client.ReadResponse().substr(9, 3), "200");
+  EXPECT_EQ(deferrer.gone, 0);
+}
+
+TEST_P(HttpServerTest, KeepsADeferredExchangeValidBeyondItsServer) {
+  Deferrer deferrer;
+  auto server = StartServer(std::ref(deferrer));
+  TlsRawClient client(server->port(), tls());
+  client.Send(Post("body"));
+  HttpExchange& exchange = deferrer.Take();
   server->Shutdown(50ms);
   server.reset();
   EXPECT_TRUE(client.ReadUntilClosed().empty());
-  HttpExchange& exchange = *deferred;
-  EXPECT_TRUE(exchange.client_gone());
+  EXPECT_EQ(deferrer.gone, 1);
   EXPECT_EQ(exchange.request().body, "body");
   exchange.response().body = "too late";
   exchange.FinishFromAnyThread();

@@ -41,7 +41,8 @@ HttpWorker::HttpWorker(std::shared_ptr<ServerShared> shared, int listening_socke
       io_(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO),
       acceptor_(io_.get_executor(), ipv6 ? asio::ip::tcp::v6() : asio::ip::tcp::v4(),
                 listening_socket),
-      sweep_timer_(io_.get_executor()) {
+      sweep_timer_(io_.get_executor()),
+      peers_(io_) {
   const HttpServerOptions& o = shared_->options;
   milliseconds shortest =
       std::min({o.idle_timeout, o.read_timeout, o.write_timeout, o.handshake_timeout});
@@ -213,6 +214,7 @@ void HttpWorker::CutAll() {
     connection->Close();
   }
   sweep_timer_.cancel();
+  peers_.Stop();
 }
 
 bool HttpWorker::PostFinish(const std::shared_ptr<HttpConnection>& connection) {

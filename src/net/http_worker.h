@@ -15,9 +15,10 @@
 #include "base/mutex.h"
 #include "net/compression.h"
 #include "net/http_server.h"
+#include "net/peer_watch.h"
 
-// Internal to the server: the only header of this room that includes Asio. Include it from
-// http_*.cc alone.
+// Internal to the server: with peer_watch.h the only header of this room that includes Asio. Include it
+// from http_*.cc alone.
 
 namespace leadsman::net {
 
@@ -88,6 +89,7 @@ class HttpWorker : public std::enable_shared_from_this<HttpWorker> {
   Inflater& inflater() { return inflater_; }
   Deflater& gzip() { return gzip_; }
   Deflater& zlib() { return zlib_; }
+  PeerWatch& peers() { return peers_; }
   std::string& scratch() { return scratch_; }
   std::string& compressed() { return compressed_; }
   bool draining() const { return draining_; }
@@ -109,6 +111,7 @@ class HttpWorker : public std::enable_shared_from_this<HttpWorker> {
   asio::io_context io_;
   Acceptor acceptor_;
   SteadyTimer sweep_timer_;
+  PeerWatch peers_;
   std::chrono::milliseconds sweep_interval_;
   std::vector<std::shared_ptr<HttpConnection>> connections_;
   size_t refused_open_ = 0;

@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <future>
 #include <sstream>
 #include <thread>
 
@@ -383,9 +385,33 @@ TEST_F(HttpFrontendTest, FinishesPooledModelsFromThePool) {
       Send("POST", "/v1/models/iris:predict", R"({"instances": [[1, 2, 3, 4]]})").substr(0, 15),
       R"({"predictions":)");
   EXPECT_FALSE(exchange_.deferred());
-  exchange_.gone = true;
-  Send("POST", "/v1/models/pooled:predict", R"({"instances": [1, 2]})");
-  EXPECT_EQ(exchange_.response().status, 499);
+}
+
+TEST_F(HttpFrontendTest, AClientThatGoesTakesItsRequestOutOfTheQueue) {
+  std::promise<void> release;
+  std::shared_future<void> released = release.get_future().share();
+  std::atomic<int> running{0};
+  world_.backend("pooled").run = [&](auto version, auto inputs, auto& outputs) {
+    ++running;
+    released.wait();
+    return Echo(version, inputs, outputs);
+  };
+  constexpr int kThreads = 2;  // of the pool
+  FakeExchange exchanges[kThreads + 1];
+  for (FakeExchange& exchange : exchanges) {
+    exchange.Set("POST", "/v1/models/pooled:predict", R"({"instances": [1, 2]})");
+    frontend_->Handle(exchange);
+  }
+  world_.Await([&] { return running == kThreads; });
+  FakeExchange& waiting = exchanges[kThreads];
+  exchanges[0].Go();  // which runs already
+  waiting.Go();
+  waiting.Await();
+  EXPECT_EQ(waiting.response().status, 499);
+  release.set_value();
+  for (FakeExchange& exchange : exchanges) exchange.Await();
+  EXPECT_EQ(exchanges[0].response().status, 200);
+  EXPECT_EQ(running, kThreads);
 }
 
 TEST_F(HttpFrontendTest, RefusesDeepNestingInsteadOfOverflowingTheStack) {

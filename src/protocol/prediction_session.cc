@@ -80,8 +80,8 @@ void PredictionSession::Start(net::HttpExchange& exchange, Predictor& predictor,
 
   if (!call_.handle->run_inline) {
     deferred_ = true;
-    call_.cancelled = [this] { return exchange_->client_gone(); };
     exchange.Defer();
+    exchange.WhenGone([this] { predictor_->Cancel(call_); });
   }
   predictor.Execute(call_, [this] { Complete(); });
 }

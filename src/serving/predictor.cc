@@ -122,7 +122,6 @@ void PredictionCall::Reset() {
   rows = 1;
   signature = 0;
   priority = 0;
-  cancelled = nullptr;
   model_name.clear();
   outputs = {};
   lease.Release();
@@ -500,7 +499,6 @@ void Predictor::Finish(PredictionCall& call, const Status& status, size_t respon
   call.lease.Release();
   call.batch.reset();
   call.handle.reset();
-  call.cancelled = nullptr;
 }
 
 void Predictor::SetPredictionOutput(const std::string& model, const std::string& output) {

@@ -66,9 +66,6 @@ struct PredictionCall {
   /// Which of handle->model->signatures() is called; set between Admit and decoding.
   size_t signature = 0;
   uint32_t priority = 0;  ///< 0 = the model's default, 1 = the highest
-  /// Asked before a queued call is run: true = the client has gone, skip it (CANCELLED). May be
-  /// empty. Thread-safe.
-  std::function<bool()> cancelled;
 
   // Set by Admit.
   std::string model_name;
@@ -170,8 +167,7 @@ class Predictor {
 
   /// The client of a queued call has gone: takes the call out of its queue, and calls `done`, with
   /// CANCELLED, before it returns (true). False: it is running or over, and nothing is done. By the
-  /// thread that called Execute, as long as the call has not been given to another Execute. A
-  /// protocol that cannot tell at once sets `cancelled` instead, which is asked every 50 ms.
+  /// thread that called Execute, as long as the call has not been given to another Execute.
   bool Cancel(PredictionCall& call);
   /// The server is going away: no batch waits for others any more. Thread-safe.
   void Drain();

@@ -403,11 +403,11 @@ TEST_F(PooledTest, RefusesWhatTheQueueCannotHoldAndLetsGoWhoHasGone) {
   world_.Await([&] { return running_ == 1; });
   for (int i = 1; i < 4; ++i) {
     Admit(calls[i]);
-    if (i == 1) calls[i].cancelled = [] { return true; };
     if (i == 2) calls[i].deadline = world_.clock.SteadyNow() + 5ms;
     EXPECT_FALSE(world_.predictor().Execute(calls[i], Done(calls[i], results[i])));
     // Those who have gone, and those whose time is over, leave the queue while the model still runs.
     if (i == 1) {
+      EXPECT_TRUE(world_.predictor().Cancel(calls[1]));
       EXPECT_EQ(results[1].get_future().get().code(), StatusCode::kCancelled);
     }
   }

@@ -79,7 +79,6 @@ struct QueuedExecution::Item : BatchTask {
 /// A call in a queue: as a whole, or as the sum of its pieces.
 struct QueuedExecution::Queued final : Item {
   Queued() : Item(false) {}
-  bool Cancelled() const override { return call->cancelled && call->cancelled(); }
   void OnDropped(DropReason reason) override {
     call->status = DropStatus(reason);
     Complete(*this);
@@ -99,7 +98,6 @@ struct QueuedExecution::Queued final : Item {
 
 struct QueuedExecution::Piece final : Item {
   Piece() : Item(true) {}
-  bool Cancelled() const override { return parent->Cancelled(); }
   void OnDropped(DropReason reason) override { FinishPiece(*this, DropStatus(reason)); }
 
   Queued* parent = nullptr;
@@ -528,10 +526,6 @@ void QueuedExecution::Run(const ClosedBatch& batch) {
   tasks.reserve(batch.tasks.size());
   uint64_t rows = 0;
   for (BatchTask* task : batch.tasks) {
-    if (task->Cancelled()) {
-      task->OnDropped(DropReason::kCancelled);
-      continue;
-    }
     const auto* piece = static_cast<Item*>(task)->is_piece ? static_cast<Piece*>(task) : nullptr;
     if (piece == nullptr || piece == &piece->parent->pieces.front()) {
       CallOf(*task).queue_ns = Nanoseconds(batch.closed - task->arrived);

@@ -148,7 +148,7 @@ class FakeExchange final : public net::HttpExchange {
   net::HttpResponse& response() override { return response_; }
   void Defer() override {}
   void FinishFromAnyThread() override {}
-  bool client_gone() const override { return false; }
+  void WhenGone(std::function<void()>) override {}
   net::HttpRequest request_;
   net::HttpResponse response_;
 };

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import threading
 
 import models
@@ -80,16 +81,38 @@ def test_a_request_that_cannot_make_its_deadline_is_answered_while_the_model_sti
         late = requests.post(url, json={"instances": [0]}, headers={"x-request-timeout-ms": "50"}, timeout=30)
         assert late.status_code == 504, late.text
         assert "deadline" in late.json()["error"]
-        host, port = server.url.removeprefix("http://").split(":")
-        gone = http.client.HTTPConnection(host, int(port))
-        gone.request("POST", "/v1/models/endless:predict", body='{"instances": [0]}')
-        wait_for("the request to wait", lambda: metric(server, "leadsman_batching_queue_depth", model="endless") == 1)
-        gone.close()
-        wait_for("it to leave the queue", lambda: metric(server, "leadsman_batching_queue_depth", model="endless") == 0)
-        assert metric(server, "leadsman_batching_rejected_total", reason="cancelled") == 1
         assert metric(server, "leadsman_batching_rejected_total", reason="expired") == 1
         wrong = requests.post(url, json={"instances": [0]}, headers={"x-request-timeout-ms": "soon"}, timeout=30)
         assert wrong.status_code == 400 and "x-request-timeout-ms" in wrong.json()["error"]
+
+
+@pytest.mark.parametrize("close", [True, False])
+def test_a_client_that_closes_leaves_the_queue_and_one_that_only_sends_no_more_is_answered(start, repository, close):
+    server = serve(start, repository, "endless", models.endless(), model={"instances": 1})
+    host, port = server.url.removeprefix("http://").split(":")
+
+    def ask(rounds):
+        client = http.client.HTTPConnection(host, int(port), timeout=60)
+        client.request("POST", "/v1/models/endless:predict", body=json.dumps({"instances": [rounds]}))
+        return client
+
+    def depth():
+        return metric(server, "leadsman_batching_queue_depth", model="endless")
+
+    running = ask(10_000)
+    wait_for("the model to compute", lambda: metric(server, "leadsman_batching_instances_busy", model="endless") == 1)
+    waiting = ask(0)
+    wait_for("the request to wait", lambda: depth() == 1)
+    if close:
+        waiting.close()
+        wait_for("it to leave the queue", lambda: depth() == 0)
+        assert metric(server, "leadsman_batching_rejected_total", reason="cancelled") == 1
+    else:
+        waiting.sock.shutdown(socket.SHUT_WR)
+        answer = waiting.getresponse()
+        assert answer.status == 200 and "predictions" in json.loads(answer.read())
+        assert metric(server, "leadsman_batching_rejected_total", reason="cancelled") == 0
+    assert running.getresponse().status == 200
 
 
 def test_a_drain_under_load_loses_no_request(start, repository):

@@ -50,7 +50,11 @@ class FakeExchange final : public net::HttpExchange {
     finished_ = true;
     cv_.notify_all();
   }
-  bool client_gone() const override { return gone; }
+  void WhenGone(std::function<void()> told) override { when_gone_ = std::move(told); }
+  /// The client of a deferred response goes away.
+  void Go() {
+    if (auto told = std::exchange(when_gone_, nullptr)) told();
+  }
   bool deferred() {
     std::lock_guard<std::mutex> lock(mutex_);
     return deferred_;
@@ -70,9 +74,8 @@ class FakeExchange final : public net::HttpExchange {
     return "";
   }
 
-  std::atomic<bool> gone{false};
-
  private:
+  std::function<void()> when_gone_;
   std::string method_, target_, body_;
   std::vector<std::pair<std::string, std::string>> headers_;
   net::HttpRequest request_;
