@@ -55,6 +55,10 @@ const schema::Struct<Config::Limits>& LimitsSchema() {
             "Body of a request, before and after inflating.");
     s.Field("max_connections", &Limits::max_connections, schema::Integer<size_t>(1, 1'000'000),
             "Open connections; more are answered with 503.");
+    s.Field("max_stream_requests", &Limits::max_stream_requests,
+            schema::Integer<size_t>(1, 100'000),
+            "Requests of one ModelStreamInfer call (gRPC) that may be under way at once; those "
+            "behind are not read yet. Together they may hold max_body bytes.");
     s.Field("idle_timeout", &Limits::idle_timeout, schema::Time<milliseconds>(100ms, 24h),
             "Between two requests.");
     s.Field("read_timeout", &Limits::read_timeout, schema::Time<milliseconds>(100ms, 24h),

@@ -29,6 +29,7 @@ struct Config {
     size_t max_header = 64 << 10;
     size_t max_body = 64 << 20;
     size_t max_connections = 10'000;
+    size_t max_stream_requests = 64;
     std::chrono::milliseconds idle_timeout{75'000};
     std::chrono::milliseconds read_timeout{30'000};
     std::chrono::milliseconds write_timeout{30'000};

@@ -44,6 +44,7 @@
 #include "protocol/http_frontend.h"
 #include "rollout/controller.h"
 #include "rpc/grpc_server.h"
+#include "rpc/metrics.h"
 #include "serving/metrics.h"
 #include "serving/predictor.h"
 #include "stats/process_metrics.h"
@@ -563,6 +564,9 @@ class Server {
     for (auto& registration : AddHttpServerMetrics(std::move(servers), registry_)) {
       registrations_.push_back(std::move(registration));
     }
+    for (auto& registration : rpc::RegisterGrpcMetrics(grpc_server_.get(), registry_)) {
+      registrations_.push_back(std::move(registration));
+    }
     file_check_ = std::make_unique<Periodic>("file-check", kFileCheck, [this] { CheckFiles(); });
     LOG_INFO("serving", {"address", config_.server.address},
              {"port", data_server_ ? data_server_->port() : 0},
@@ -615,6 +619,7 @@ class Server {
         return CheckAccess(*authorizer_, GrpcAccess(method, model), authorization);
       };
     }
+    options.max_stream_requests = config_.server.limits.max_stream_requests;
     options.http2.name = "grpc";
     options.http2.address = config_.server.address;
     options.http2.port = config_.server.grpc_port;

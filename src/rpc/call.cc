@@ -39,22 +39,28 @@ Status PastDeadline() {
 // ------------------------------------------------------------------------------------------------------------------
 
 void Call::OnHead(Http2Stream& stream, ServiceContext& context) {
-  context_ = &context;
-  method_ = nullptr;
-  ended_ = head_sent_ = busy_ = grpc_errors_ = false;
-  deadline_.reset();
+  terms_.context = &context;
+  terms_.method = nullptr;
+  terms_.request_id.clear();
+  terms_.deadline.reset();
+  ended_ = head_sent_ = busy_ = false;
   reader_.SetLimit(context.max_message_bytes);
-  client_request_id_.clear();
   prediction_.request_id.clear();
   prediction_.trace.Clear();
   response_.clear();
   if (!TakeHeaders(stream)) return;
-  if (method_->kind == MethodKind::kV2StreamInfer || method_->kind == MethodKind::kReflection) {
-    stream.patient = true;
-    grpc_errors_ = stream.Header("triton_grpc_error") == "true";
-    SendHead(stream);
-    Tick(stream);
+  if (!IsStream()) return;
+  stream.patient = true;
+  last_active_ = Now();
+  if (terms_.method->kind == MethodKind::kV2StreamInfer) {
+    if (!infer_) infer_ = std::make_unique<StreamInfer>();
+    infer_->Begin(terms_, stream.Header("triton_grpc_error") == "true", [this](Http2Stream& s) {
+      last_active_ = Now();
+      PumpStream(s);
+    });
   }
+  SendHead(stream);
+  Tick(stream);
 }
 
 bool Call::TakeHeaders(Http2Stream& stream) {
@@ -68,18 +74,18 @@ bool Call::TakeHeaders(Http2Stream& stream) {
     return false;
   }
   std::string_view id = stream.Header("x-request-id");
-  if (IsAcceptableRequestId(id)) client_request_id_.assign(id);
-  method_ = FindMethod(stream.path());
-  if (method_ == nullptr) {
+  if (IsAcceptableRequestId(id)) terms_.request_id.assign(id);
+  terms_.method = FindMethod(stream.path());
+  if (terms_.method == nullptr) {
     End(stream, UnimplementedError(StrCat(
                     "unknown method ", stream.path().substr(0, 128),
                     "; this server's services are told by grpc.reflection.v1.ServerReflection")));
     return false;
   }
-  if (context_->authorize) {
-    authorization_.assign(stream.Header("authorization"));
-    const CalledModel model{.to_come = NamesModel(*method_), .name = {}};
-    Status allowed = context_->authorize(authorization_, method_->path, model);
+  if (terms_.context->authorize) {
+    terms_.authorization.assign(stream.Header("authorization"));
+    const CalledModel model{.to_come = NamesModel(*terms_.method), .name = {}};
+    Status allowed = terms_.context->authorize(terms_.authorization, terms_.method->path, model);
     if (!allowed.ok()) {
       End(stream, allowed);
       return false;
@@ -101,16 +107,16 @@ bool Call::TakeHeaders(Http2Stream& stream) {
         InvalidArgumentError(StrCat("malformed grpc-timeout '", timeout.substr(0, 32), "'")));
     return false;
   }
-  deadline_ = stream.received() + *left;
-  stream.SetAlarm(deadline_);
+  terms_.deadline = stream.received() + *left;
+  stream.SetAlarm(terms_.deadline);
   return true;
 }
 
 /// The request's id and the caller's trace, as HTTP answers have them.
 void Call::AddIdentity() {
-  const bool prediction = method_ != nullptr && IsUnaryPrediction(method_->kind);
+  const bool prediction = terms_.method != nullptr && IsUnaryPrediction(terms_.method->kind);
   const std::string& id =
-      prediction && !prediction_.request_id.empty() ? prediction_.request_id : client_request_id_;
+      prediction && !prediction_.request_id.empty() ? prediction_.request_id : terms_.request_id;
   if (!id.empty()) fields_.push_back({"x-request-id", id, false});
   if (!prediction || !prediction_.trace.valid()) return;
   field_text_.clear();
@@ -157,10 +163,9 @@ void Call::End(Http2Stream& stream, const Status& status) {
 }
 
 void Call::OnBody(Http2Stream& stream) {
-  if (ended_ || method_ == nullptr) return;
-  if (method_->kind == MethodKind::kV2StreamInfer || method_->kind == MethodKind::kReflection)
-    return PumpStream(stream);
-  if (method_->kind == MethodKind::kWatch && head_sent_) return;
+  if (ended_ || terms_.method == nullptr) return;
+  if (IsStream()) return PumpStream(stream);
+  if (terms_.method->kind == MethodKind::kWatch && head_sent_) return;
   size_t size = 0;
   switch (reader_.Read(stream.body(), &size)) {
     case MessageReader::Outcome::kRefused:
@@ -183,9 +188,9 @@ void Call::OnBody(Http2Stream& stream) {
 
 void Call::RunUnary(Http2Stream& stream, std::string_view message) {
   task_ = 0;
-  if (IsUnaryPrediction(method_->kind)) return Predict(stream, message);
+  if (IsUnaryPrediction(terms_.method->kind)) return Predict(stream, message);
   prediction_.request_id.clear();
-  if (method_->kind == MethodKind::kWatch) {
+  if (terms_.method->kind == MethodKind::kWatch) {
     Result<std::string> service = HealthService(message);
     if (!service.ok()) return End(stream, service.status());
     watched_ = std::move(service).value();
@@ -193,8 +198,8 @@ void Call::RunUnary(Http2Stream& stream, std::string_view message) {
     SendHead(stream);
     return WatchHealth(stream);
   }
-  if (method_->kind == MethodKind::kLoadModel) return LoadModel(stream, message);
-  if (method_->kind == MethodKind::kReload) return ReloadModels(stream, message);
+  if (terms_.method->kind == MethodKind::kLoadModel) return LoadModel(stream, message);
+  if (terms_.method->kind == MethodKind::kReload) return ReloadModels(stream, message);
   response_.clear();
   const size_t at = BeginMessage(response_);
   Status status = Guarded("answered", [&] { return AnswerUnary(message); });
@@ -206,16 +211,11 @@ void Call::RunUnary(Http2Stream& stream, std::string_view message) {
 }
 
 Status Call::AnswerUnary(std::string_view message) {
-  if (method_->named_model != nullptr) {
-    ASSIGN_OR_RETURN(std::string_view model, method_->named_model(message));
-    RETURN_IF_ERROR(Authorize(model));
+  if (terms_.method->named_model != nullptr) {
+    ASSIGN_OR_RETURN(std::string_view model, terms_.method->named_model(message));
+    RETURN_IF_ERROR(AuthorizeModel(terms_, model));
   }
-  return method_->unary(*context_, message, response_);
-}
-
-Status Call::Authorize(std::string_view model) const {
-  if (!context_->authorize) return OkStatus();
-  return context_->authorize(authorization_, method_->path, {.to_come = false, .name = model});
+  return terms_.method->unary(*terms_.context, message, response_);
 }
 
 std::function<void(const Status&)> Call::AnswerLater(Http2Stream& stream,
@@ -240,18 +240,18 @@ std::function<void(const Status&)> Call::AnswerLater(Http2Stream& stream,
 void Call::LoadModel(Http2Stream& stream, std::string_view message) {
   Result<std::string> model = ParseRepositoryRequest(message);
   if (!model.ok()) return End(stream, model.status());
-  if (!context_->models.load) return End(stream, NotByRequest());
-  context_->models.load(*model, AnswerLater(stream, [](std::string&) {}));
+  if (!terms_.context->models.load) return End(stream, NotByRequest());
+  terms_.context->models.load(*model, AnswerLater(stream, [](std::string&) {}));
 }
 
 void Call::ReloadModels(Http2Stream& stream, std::string_view message) {
   Result<ReloadRequest> request = ReloadRequest::Parse(message);
   if (!request.ok()) return End(stream, request.status());
-  if (!context_->models.reload) {
+  if (!terms_.context->models.reload) {
     return End(stream, UnimplementedError("this server's models are not configured by request"));
   }
   std::string config = std::move(request->config);
-  context_->models.reload(
+  terms_.context->models.reload(
       std::move(config),
       AnswerLater(stream, [request = std::move(request).value()](std::string& response) {
         AppendReloadResponse(request, response);
@@ -261,8 +261,9 @@ void Call::ReloadModels(Http2Stream& stream, std::string_view message) {
 void Call::OnClose(Http2Stream& /*stream*/) {
   ended_ = true;
   // Nobody waits for it any more: out of the queue, unless it is running already.
+  if (infer_) infer_->Cancel();
   if (busy_) {
-    context_->predictor.Cancel(prediction_);
+    terms_.context->predictor.Cancel(prediction_);
   } else if (response_.capacity() > kKeptResponse) {
     std::string().swap(response_);
   }
@@ -270,24 +271,22 @@ void Call::OnClose(Http2Stream& /*stream*/) {
 
 void Call::OnAlarm(Http2Stream& stream) {
   if (ended_) return;
-  if (deadline_ && Now() >= *deadline_) return End(stream, PastDeadline());
-  if (method_->kind == MethodKind::kWatch) return WatchHealth(stream);
-  if (context_->draining && !busy_ && stream.body().empty()) {
-    return End(stream, UnavailableError("the server is shutting down; call another replica"));
-  }
-  Tick(stream);
+  if (terms_.deadline && Now() >= *terms_.deadline) return End(stream, PastDeadline());
+  if (terms_.method->kind == MethodKind::kWatch) return WatchHealth(stream);
+  if (IsStream() && terms_.context->draining) PumpStream(stream);
+  if (!ended_) Tick(stream);
 }
 
 void Call::Tick(Http2Stream& stream) {
   SteadyTime next = Now() + kTick;
-  stream.SetAlarm(deadline_ ? std::min(next, *deadline_) : next);
+  stream.SetAlarm(terms_.deadline ? std::min(next, *terms_.deadline) : next);
 }
 
 // Calls that last
 // ------------------------------------------------------------------------------------------------------------------
 
 void Call::WatchHealth(Http2Stream& stream) {
-  Health health = HealthOf(*context_, watched_);
+  Health health = HealthOf(*terms_.context, watched_);
   if (health != last_health_) {
     last_health_ = health;
     response_.clear();
@@ -296,24 +295,50 @@ void Call::WatchHealth(Http2Stream& stream) {
     EndMessage(response_, at);
     stream.SendBody(response_);
   }
-  if (context_->draining) return End(stream, UnavailableError("the server is shutting down"));
+  if (terms_.context->draining) return End(stream, UnavailableError("the server is shutting down"));
   Tick(stream);
 }
 
-/// One message at a time, in order. The next is read when the answer to the one before is on its way.
+/// A server that goes away ends a stream in a quiet moment, so that no request is on its way; one that has none is ended
+/// when half of the time is over, with what it has asked by then answered.
+bool Call::MustEndStream(const Http2Stream& stream) const {
+  if (!terms_.context->draining) return false;
+  const SteadyTime now = Now();
+  if (now >= terms_.context->StreamsEndBy()) return true;
+  return now - last_active_ >= kTick && stream.body().empty() && AllAnswered();
+}
+
+/// Sends the answers that are there, and takes up as many more requests as there is room for. What is not read yet slows the
+/// client down by flow control.
 void Call::PumpStream(Http2Stream& stream) {
-  while (!ended_ && !busy_) {
+  if (ended_) return;
+  if (IsInfer()) {
+    Status status = infer_->Deliver(stream);
+    if (!status.ok()) return End(stream, status);
+  }
+  while (!ended_) {
+    if (MustEndStream(stream)) {
+      if (!AllAnswered()) return;
+      const bool over = stream.half_closed() && stream.body().empty();
+      return End(stream,
+                 over ? OkStatus()
+                      : UnavailableError("the server is shutting down; call another replica"));
+    }
     if (stream.unsent() > kUnsentLimit) return stream.TellWhenSent();
+    if (IsInfer() && !infer_->HasRoom()) return;
     size_t size = 0;
     switch (reader_.Read(stream.body(), &size)) {
       case MessageReader::Outcome::kRefused:
+        if (!AllAnswered()) return;
         return End(stream, reader_.error());
       case MessageReader::Outcome::kNeedMore:
         if (!stream.half_closed()) return stream.ExpectBody(size);
+        if (!AllAnswered()) return;
         return End(stream, stream.body().empty()
                                ? OkStatus()
                                : InternalError("the call ended in the middle of a message"));
       case MessageReader::Outcome::kMessage:
+        last_active_ = Now();
         OnStreamMessage(stream, reader_.message());
         stream.Take(size);
     }
@@ -321,7 +346,12 @@ void Call::PumpStream(Http2Stream& stream) {
 }
 
 void Call::OnStreamMessage(Http2Stream& stream, std::string_view message) {
-  if (method_->kind == MethodKind::kV2StreamInfer) return Predict(stream, message);
+  if (IsInfer()) {
+    infer_->Start(stream, message);
+    Status status = infer_->Deliver(stream);
+    if (!status.ok()) End(stream, status);
+    return;
+  }
   response_.clear();
   const size_t at = BeginMessage(response_);
   Status status = Guarded("answered", [&] { return Reflect(message, response_); });
@@ -333,92 +363,61 @@ void Call::OnStreamMessage(Http2Stream& stream, std::string_view message) {
 // Predictions
 // ------------------------------------------------------------------------------------------------------------------
 
-Status Call::Admit(const ModelSelector& selector) {
-  // The tasks of a MultiInference are of one model, and one request.
-  const bool asked = method_->kind == MethodKind::kMultiInference && task_ > 0;
-  Status allowed = asked ? OkStatus() : Authorize(selector.model);
-  if (!allowed.ok()) {
-    // Counted all the same: as a request that reached no model.
-    Status admitted = context_->predictor.Admit({}, prediction_);
-    return allowed;
-  }
-  return context_->predictor.Admit(selector, prediction_);
-}
-
-Status Call::DecodeV2(std::string_view message) {
-  Status parsed = v2_.Parse(message);
-  if (!parsed.ok()) {
-    // Counted all the same: as a request that reached no model.
-    Status admitted = context_->predictor.Admit({}, prediction_);
-    return parsed;
-  }
-  RETURN_IF_ERROR(Admit(v2_.selector()));
-  return v2_.Decode(prediction_.signature_called(), prediction_);
-}
-
 Status Call::DecodeTfServing(std::string_view message) {
   Status parsed = tfserving_.Parse(message);
-  if (!parsed.ok()) {
-    Status admitted = context_->predictor.Admit({}, prediction_);
-    return parsed;
-  }
-  RETURN_IF_ERROR(Admit(tfserving_.selector()));
+  if (!parsed.ok()) return AdmitUnread(terms_, std::move(parsed), prediction_);
+  RETURN_IF_ERROR(AdmitFor(terms_, tfserving_.selector(), prediction_));
   const LoadedModel& model = *prediction_.handle->model;
   ASSIGN_OR_RETURN(prediction_.signature, model.FindSignature(tfserving_.signature_name()));
   const NamedSignature& called = model.signatures()[prediction_.signature];
-  return tfserving_.Decode(called.signature, called.name, context_->max_message_bytes, prediction_);
+  return tfserving_.Decode(called.signature, called.name, terms_.context->max_message_bytes,
+                           prediction_);
 }
 
 Status Call::DecodeExamples(std::string_view message) {
   if (task_ == 0) {
     const ExamplesCodec::Kind kind =
-        method_->kind == MethodKind::kClassify  ? ExamplesCodec::Kind::kClassify
-        : method_->kind == MethodKind::kRegress ? ExamplesCodec::Kind::kRegress
-                                                : ExamplesCodec::Kind::kMulti;
+        terms_.method->kind == MethodKind::kClassify  ? ExamplesCodec::Kind::kClassify
+        : terms_.method->kind == MethodKind::kRegress ? ExamplesCodec::Kind::kRegress
+                                                      : ExamplesCodec::Kind::kMulti;
     Status parsed = examples_.Parse(kind, message);
-    if (!parsed.ok()) {
-      Status admitted = context_->predictor.Admit({}, prediction_);
-      return parsed;
-    }
+    if (!parsed.ok()) return AdmitUnread(terms_, std::move(parsed), prediction_);
   }
-  RETURN_IF_ERROR(Admit(examples_.selector(task_)));
+  // The tasks of a MultiInference are of one model: its user is asked about once.
+  RETURN_IF_ERROR(task_ == 0
+                      ? AdmitFor(terms_, examples_.selector(task_), prediction_)
+                      : terms_.context->predictor.Admit(examples_.selector(task_), prediction_));
   return examples_.Decode(task_, prediction_);
 }
 
 Status Call::Decode(std::string_view message) {
-  if (prediction_.protocol == Protocol::kTfServingGrpc && method_->kind != MethodKind::kPredict) {
+  if (prediction_.protocol == Protocol::kTfServingGrpc &&
+      terms_.method->kind != MethodKind::kPredict) {
     return DecodeExamples(message);
   }
-  return prediction_.protocol == Protocol::kV2Grpc ? DecodeV2(message) : DecodeTfServing(message);
+  return prediction_.protocol == Protocol::kV2Grpc ? DecodeV2(terms_, message, v2_, prediction_)
+                                                   : DecodeTfServing(message);
 }
 
 void Call::Predict(Http2Stream& stream, std::string_view message) {
-  const bool unary = method_->kind != MethodKind::kV2StreamInfer;
-  const bool v2 = !unary || method_->kind == MethodKind::kV2Infer;
-  prediction_.Reset();
-  prediction_.protocol = v2 ? Protocol::kV2Grpc : Protocol::kTfServingGrpc;
-  prediction_.received = unary ? stream.received() : Now();
-  prediction_.deadline = deadline_;
-  TraceFields trace;
-  for (const Field& field : stream.fields()) trace.Take(field.name, field.value);
-  if (prediction_.trace.Parse(trace)) prediction_.trace.SetSpanId(RandomBits());
-  prediction_.request_bytes = static_cast<uint32_t>(
-      std::min<size_t>(unary ? stream.wire_body_bytes() : message.size(), UINT32_MAX));
+  const bool v2 = terms_.method->kind == MethodKind::kV2Infer;
+  BeginPrediction(terms_, stream, v2 ? Protocol::kV2Grpc : Protocol::kTfServingGrpc,
+                  stream.received(), stream.wire_body_bytes(), prediction_);
   Status status = Guarded("decoded", [&] { return Decode(message); });
   TakeOrMakeRequestId(
-      client_request_id_.empty() && v2 ? v2_.id() : std::string_view(client_request_id_),
+      terms_.request_id.empty() && v2 ? v2_.id() : std::string_view(terms_.request_id),
       prediction_.request_id);
   if (!status.ok()) {
     Finish(std::move(status));
     return Deliver(stream);
   }
   if (prediction_.handle->run_inline) {
-    context_->predictor.Execute(prediction_, [this] { Complete(); });
+    terms_.context->predictor.Execute(prediction_, [this] { Complete(); });
     return Deliver(stream);
   }
   busy_ = true;
   held_ = stream.shared_from_this();
-  context_->predictor.Execute(prediction_, [this] {
+  terms_.context->predictor.Execute(prediction_, [this] {
     Complete();
     // From here on the stream's thread has the call. `held_` must not be touched by both.
     std::shared_ptr<Http2Stream> held = std::move(held_);
@@ -427,7 +426,6 @@ void Call::Predict(Http2Stream& stream, std::string_view message) {
     [[maybe_unused]] bool taken = posted.Post([this, held](Http2Stream& s) {
       busy_ = false;
       Deliver(s);
-      if (!ended_ && method_->kind == MethodKind::kV2StreamInfer) PumpStream(s);
     });
   });
 }
@@ -435,17 +433,9 @@ void Call::Predict(Http2Stream& stream, std::string_view message) {
 Status Call::Encode() {
   response_.clear();
   const size_t at = BeginMessage(response_);
-  const size_t begin = response_.size();
   if (prediction_.protocol == Protocol::kV2Grpc) {
     RETURN_IF_ERROR(v2_.Encode(prediction_, response_));
-    if (method_->kind == MethodKind::kV2StreamInfer) {  // a field of ModelStreamInferResponse
-      std::string head;
-      WireWriter field(head);
-      field.Tag(2, WireReader::kBytes);
-      field.Varint(response_.size() - begin);
-      response_.insert(begin, head);
-    }
-  } else if (method_->kind == MethodKind::kPredict) {
+  } else if (terms_.method->kind == MethodKind::kPredict) {
     RETURN_IF_ERROR(tfserving_.Encode(prediction_, response_));
   } else {
     RETURN_IF_ERROR(examples_.EncodeTask(task_, prediction_));
@@ -465,45 +455,19 @@ void Call::Complete() {
 void Call::Finish(Status status) {
   if (!status.ok()) response_.clear();
   status_ = std::move(status);
-  Status finished = Guarded("recorded", [&] {
-    context_->predictor.Finish(prediction_, status_, response_.size());
-    return OkStatus();
-  });
-  if (!finished.ok()) {
-    LOG_ERROR("a request was answered, but could not be recorded", {"status", finished});
-    std::string id = std::move(prediction_.request_id);
-    prediction_.Reset();  // the version and its context are given back all the same
-    prediction_.request_id = std::move(id);
-  }
+  FinishPrediction(terms_, status_, response_.size(), prediction_);
 }
 
 void Call::Deliver(Http2Stream& stream) {
   if (ended_) return;
-  if (method_->kind == MethodKind::kV2StreamInfer) return DeliverToStream(stream);
   if (!status_.ok()) return End(stream, status_);
-  if (method_->kind == MethodKind::kMultiInference && task_ + 1 < examples_.task_count()) {
+  if (terms_.method->kind == MethodKind::kMultiInference && task_ + 1 < examples_.task_count()) {
     ++task_;
     return Predict(stream, {});
   }
   SendHead(stream);
   stream.SendBody(response_);
   End(stream, OkStatus());
-}
-
-void Call::DeliverToStream(Http2Stream& stream) {
-  if (!status_.ok()) {
-    if (grpc_errors_) return End(stream, status_);
-    response_.clear();
-    const size_t at = BeginMessage(response_);
-    WireWriter out(response_);
-    out.Bytes(1, IsUtf8(status_.message()) ? status_.message() : "the request is not valid");
-    // Says which request it was.
-    if (!v2_.id().empty() && IsUtf8(v2_.id())) {
-      out.Message(2, [&](WireWriter& response) { response.Text(3, v2_.id()); });
-    }
-    EndMessage(response_, at);
-  }
-  stream.SendBody(response_);
 }
 
 }  // namespace leadsman::rpc

@@ -9,7 +9,9 @@
 
 #include "net/http2_server.h"
 #include "rpc/grpc_call.h"
+#include "rpc/prediction.h"
 #include "rpc/services.h"
+#include "rpc/stream_infer.h"
 #include "rpc/tfs_examples.h"
 #include "rpc/tfs_predict.h"
 #include "rpc/v2_infer.h"
@@ -36,8 +38,6 @@ class Call {
   void AddIdentity();
   void RunUnary(net::Http2Stream& stream, std::string_view message);
   Status AnswerUnary(std::string_view message);
-  /// Of the model that the message names.
-  Status Authorize(std::string_view model) const;
   void LoadModel(net::Http2Stream& stream, std::string_view message);
   void ReloadModels(net::Http2Stream& stream, std::string_view message);
   /// What takes long answers from another thread: ends the call with a status, or OK and the message that `append` writes.
@@ -45,6 +45,14 @@ class Call {
                                                  std::function<void(std::string&)> append);
   void PumpStream(net::Http2Stream& stream);
   void OnStreamMessage(net::Http2Stream& stream, std::string_view message);
+  bool IsStream() const {
+    return terms_.method->kind == MethodKind::kV2StreamInfer ||
+           terms_.method->kind == MethodKind::kReflection;
+  }
+  bool IsInfer() const { return terms_.method->kind == MethodKind::kV2StreamInfer; }
+  /// Of a stream: nothing that it has asked is without an answer.
+  bool AllAnswered() const { return !IsInfer() || infer_->idle(); }
+  bool MustEndStream(const net::Http2Stream& stream) const;
   void WatchHealth(net::Http2Stream& stream);
   /// For calls that last: looks again in a quarter of a second.
   void Tick(net::Http2Stream& stream);
@@ -53,27 +61,19 @@ class Call {
   void Predict(net::Http2Stream& stream, std::string_view message);
   Status Decode(std::string_view message);
   Status DecodeTfServing(std::string_view message);
-  Status DecodeV2(std::string_view message);
   Status DecodeExamples(std::string_view message);
   Status Encode();
   void Complete();
   void Finish(Status status);
   void Deliver(net::Http2Stream& stream);
-  void DeliverToStream(net::Http2Stream& stream);
-  /// Predictor::Admit for who may have the model.
-  Status Admit(const ModelSelector& selector);
 
-  ServiceContext* context_ = nullptr;
-  const Method* method_ = nullptr;
+  CallTerms terms_;
   bool ended_ = false;
   bool head_sent_ = false;
-  bool busy_ = false;  ///< a prediction is in the pool: the stream's next message waits
-  std::optional<SteadyTime> deadline_;
+  bool busy_ = false;  ///< the prediction is in the pool
   MessageReader reader_{0};
-  std::string client_request_id_;
   std::vector<net::Http2Stream::Field> fields_;  ///< of the answer, while it is made
   std::string field_text_;                       ///< what they point into
-  std::string authorization_;                    ///< as it came; kept only where it is asked for
 
   // Of the prediction under way.
   PredictionCall prediction_;
@@ -86,7 +86,8 @@ class Call {
   std::shared_ptr<net::Http2Stream> held_;
 
   // Of the calls that last.
-  bool grpc_errors_ = false;  ///< the client wants errors of ModelStreamInfer as the call's status
+  std::unique_ptr<StreamInfer> infer_;  ///< of ModelStreamInfer; null until the first such call
+  SteadyTime last_active_{};            ///< when a request came, or its answer was ready
   std::string watched_;
   Health last_health_ = Health::kUnknown;
 };

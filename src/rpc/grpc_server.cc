@@ -1,5 +1,6 @@
 #include "rpc/grpc_server.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "rpc/call.h"
@@ -12,6 +13,7 @@ struct GrpcServer::Impl final : net::Http2Handler {
       : context{predictor, std::move(options.ready), std::move(options.authorize),
                 std::move(options.server_version), options.http2.max_body_bytes} {
     context.models = std::move(options.models);
+    context.max_stream_requests = std::max<size_t>(options.max_stream_requests, 1);
     if (!context.ready) context.ready = [&predictor] { return predictor.SettledOnce(); };
   }
 
@@ -23,6 +25,14 @@ struct GrpcServer::Impl final : net::Http2Handler {
   void OnAlarm(net::Http2Stream& stream) override { stream.State<Call>().OnAlarm(stream); }
   void OnRefuse(net::Http2Stream& stream, const Status& why) override {
     stream.State<Call>().End(stream, why);
+  }
+
+  void BeginDrain(std::chrono::milliseconds grace) {
+    // Before the connections are cut, so that the end of a stream has words and none of its answers is half sent.
+    const SteadyTime by = std::chrono::steady_clock::now() + grace / 2;
+    const int64_t by_ns = by.time_since_epoch().count();
+    if (!context.draining || by < context.StreamsEndBy()) context.streams_end_by_ns = by_ns;
+    context.draining = true;
   }
 
   ServiceContext context;
@@ -43,17 +53,21 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::Start(Predictor& predictor, Opti
   return server;
 }
 
+GrpcServer::StreamStats GrpcServer::stream_stats() const {
+  return {.requests = impl_->context.stream_requests.load(),
+          .waits = impl_->context.stream_waits.load()};
+}
 uint16_t GrpcServer::port() const { return impl_->server->port(); }
 net::HttpServerStats GrpcServer::stats() const { return impl_->server->stats(); }
 void GrpcServer::BeginDrain(std::chrono::milliseconds grace) {
-  impl_->context.draining = true;
+  impl_->BeginDrain(grace);
   impl_->server->BeginDrain(grace);
 }
 bool GrpcServer::AwaitDrained(std::chrono::milliseconds wait) {
   return impl_->server->AwaitDrained(wait);
 }
 void GrpcServer::Shutdown(std::chrono::milliseconds grace) {
-  impl_->context.draining = true;
+  impl_->BeginDrain(grace);
   impl_->server->Shutdown(grace);
 }
 

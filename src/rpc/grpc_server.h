@@ -49,6 +49,8 @@ class GrpcServer : public net::DrainableServer {
   struct Options {
     net::Http2ServerOptions http2;
     ModelRequests models;
+    /// Requests of one ModelStreamInfer that may be under way at once; those behind are not read yet.
+    size_t max_stream_requests = 64;
     /// For ServerReady and the health service. Default: Predictor::SettledOnce.
     std::function<bool()> ready;
     std::string server_version = "0.1.0";
@@ -63,6 +65,11 @@ class GrpcServer : public net::DrainableServer {
 
   uint16_t port() const;
   net::HttpServerStats stats() const;
+  struct StreamStats {
+    int64_t requests = 0;  ///< of ModelStreamInfer, queued or computed now
+    uint64_t waits = 0;    ///< how often a stream had as many under way as it may have
+  };
+  StreamStats stream_stats() const;
   std::string_view drain_name() const override { return "grpc"; }
   /// Health says NOT_SERVING from here on, and calls that would last are ended.
   void BeginDrain(std::chrono::milliseconds grace) override;

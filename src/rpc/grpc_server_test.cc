@@ -2,8 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <cstring>
 #include <fstream>
 #include <map>
 #include <mutex>
@@ -13,8 +11,8 @@
 #include "base/testing/temp_dir.h"
 #include "net/testing/certificates.h"
 #include "rpc/testing/grpc_client.h"
+#include "rpc/testing/grpc_fixture.h"
 #include "rpc/testing/proto_text.h"
-#include "serving/testing/serving_world.h"
 
 namespace leadsman::rpc {
 namespace {
@@ -22,62 +20,17 @@ namespace {
 constexpr const char* kInfer = "/inference.GRPCInferenceService/ModelInfer";
 constexpr const char* kPredict = "/tensorflow.serving.PredictionService/Predict";
 
-/// Copies each input into the output of its place.
-Status Echo(int64_t, std::span<const TensorView> inputs, std::vector<Tensor>& outputs) {
-  for (size_t i = 0; i < outputs.size() && i < inputs.size(); ++i) {
-    const TensorView& in = inputs[i];
-    outputs[i].shape() = in.shape;
-    if (in.type == DataType::kBytes) {
-      for (std::string_view text : in.as<std::string_view>()) outputs[i].PushString(text);
-    } else if (in.element_count > 0) {
-      std::memcpy(outputs[i].Extend(static_cast<size_t>(in.element_count)), in.data,
-                  in.byte_size());
-    }
-  }
-  return OkStatus();
-}
-
-class GrpcServerTest : public ::testing::Test {
+class GrpcServerTest : public GrpcServerFixture {
  protected:
   void SetUp() override {
 #ifdef __SANITIZE_THREAD__
     GTEST_SKIP() << "Debian's grpc++, the client here, is not built with ThreadSanitizer, which "
-                    "takes its locks for none";
+                    "takes its locks for none; grpc_threads_test.cc has a client of its own";
 #endif
-    using enum DataType;
-    auto add = [&](const std::string& name, std::vector<TensorSpec> in,
-                   std::vector<TensorSpec> out) -> FakeBackend& {
-      FakeBackend& backend = world_.AddBackend(name);
-      backend.signature = {std::move(in), std::move(out)};
-      backend.run = Echo;
-      world_.AddModel(name, {1}, name).labels = {{"live", 1}};
-      return backend;
-    };
-    world_.AddModel("iris", {1, 2}).labels = {{"old", 1}};
-    add("echo", {{"x", kFp32, {-1, 2}}}, {{"y", kFp32, {-1, 2}}});
-    add("pair", {{"a", kFp32, {-1}}, {"b", kInt64, {-1}}},
-        {{"a2", kFp32, {-1}}, {"b2", kInt64, {-1}}});
-    for (DataType type : {kBool, kUint8, kUint16, kUint32, kUint64, kInt8, kInt16, kInt32, kInt64,
-                          kFp16, kFp32, kFp64, kBytes, kBf16}) {
-      add(StrCat("of_", DataTypeName(type)), {{"x", type, {-1}}}, {{"y", type, {-1}}});
-    }
-    FakeBackend& pooled = world_.AddBackend("pooled");
-    pooled.signature = {{{"x", kFp32, {-1}}}, {{"y", kFp32, {-1}}}};
-    pooled.run = [this](int64_t version, std::span<const TensorView> inputs,
-                        std::vector<Tensor>& outputs) {
-      for (int i = 0; i < 2000 && hold_pool_; ++i)
-        std::this_thread::sleep_for(std::chrono::milliseconds(5));
-      return Echo(version, inputs, outputs);
-    };
-    world_.AddModel("pooled", {1}, "pooled").execution = ExecutionMode::kPool;
-    Predictor::Options serving;
-    serving.pool_threads = 1;
-    world_.Start(serving);
-    world_.Await([&] { return world_.lifecycle().SettledOnce(); });
-    GrpcServer::Options options;
-    options.http2.io_threads = 2;
-    options.http2.max_body_bytes = 1 << 20;
-    options.ready = [this] { return ready_.load(); };
+    GrpcServerFixture::SetUp();
+    client_ = std::make_unique<GrpcClient>(server_->port());
+  }
+  void Configure(GrpcServer::Options& options) override {
     options.models.load = [this](const std::string& model,
                                  std::function<void(const Status&)> done) {
       loader_ = std::thread(
@@ -91,18 +44,10 @@ class GrpcServerTest : public ::testing::Test {
       });
       loader_.join();
     };
-    auto server = GrpcServer::Start(world_.predictor(), options);
-    ASSERT_TRUE(server.ok()) << server.status();
-    server_ = std::move(server).value();
-    client_ = std::make_unique<GrpcClient>(server_->port());
   }
   void TearDown() override {
-    if (IsSkipped()) return;
-    hold_pool_ = false;
     client_.reset();
-    if (server_) server_->Shutdown(std::chrono::milliseconds(0));
-    world_.predictor().Stop(std::chrono::seconds(20));
-    server_.reset();
+    GrpcServerFixture::TearDown();
   }
 
   std::string Answered(const GrpcClient::Answer& answer, const std::string& type) {
@@ -125,12 +70,8 @@ class GrpcServerTest : public ::testing::Test {
     return service.substr(0, service.rfind('.') + 1);
   }
 
-  std::atomic<bool> hold_pool_{false};
-  std::atomic<bool> ready_{true};
   std::thread loader_;
   std::string reloaded_;  ///< the serialized ModelServerConfig
-  ServingWorld world_;
-  std::unique_ptr<GrpcServer> server_;
   std::unique_ptr<GrpcClient> client_;
 };
 
@@ -502,38 +443,6 @@ TEST_F(GrpcServerTest, CancelledCallsLeaveTheQueue) {
   hold_pool_ = false;
   std::string answer;
   ASSERT_TRUE(first->Read(answer));
-}
-
-TEST_F(GrpcServerTest, StreamsAnswerInOrderAndGoOnAfterErrors) {
-  auto stream = client_->Open("/inference.GRPCInferenceService/ModelStreamInfer");
-  auto write = [&](const std::string& model, int id) {
-    ASSERT_TRUE(stream->Write(FromText(
-        "inference.ModelInferRequest",
-        StrCat("model_name: '", model, "' id: '", id,
-               "' inputs { name: 'x' datatype: 'FP32' shape: 1 contents { fp32_contents: ", id,
-               " } }"))));
-  };
-  write("pooled", 1);
-  write("nope", 2);
-  write("pooled", 3);
-  stream->WritesDone();
-  std::vector<std::string> answers;
-  for (std::string message; stream->Read(message);)
-    answers.push_back(ToText("inference.ModelStreamInferResponse", message));
-  EXPECT_TRUE(stream->Finish().ok());
-  ASSERT_EQ(answers.size(), 3u);
-  EXPECT_NE(answers[0].find("id: \"1\""), std::string::npos) << answers[0];
-  EXPECT_NE(answers[1].find("error_message: \"Servable not found"), std::string::npos)
-      << answers[1];
-  EXPECT_NE(answers[1].find("id: \"2\""), std::string::npos) << answers[1];
-  EXPECT_NE(answers[2].find("fp32_contents: 3"), std::string::npos) << answers[2];
-
-  stream = client_->Open("/inference.GRPCInferenceService/ModelStreamInfer",
-                         {{"triton_grpc_error", "true"}});
-  write("nope", 1);
-  std::string message;
-  EXPECT_FALSE(stream->Read(message));
-  EXPECT_EQ(stream->Finish().code(), StatusCode::kNotFound);
 }
 
 TEST_F(GrpcServerTest, LargeMessagesTravelBothWaysAndTooLargeOnesAreRefused) {

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/status.h"
 #include "rpc/grpc_server.h"
 #include "serving/predictor.h"
@@ -20,7 +21,15 @@ struct ServiceContext {
   std::string server_version;
   size_t max_message_bytes;
   ModelRequests models;
+  size_t max_stream_requests = 64;  ///< of one ModelStreamInfer, under way at once
+
   std::atomic<bool> draining{false};
+  /// Once draining: streams that have had no quiet moment until then end all the same.
+  SteadyTime StreamsEndBy() const { return SteadyTime(Duration(streams_end_by_ns.load())); }
+  std::atomic<int64_t> streams_end_by_ns{0};
+
+  std::atomic<int64_t> stream_requests{0};  ///< of all ModelStreamInfers, under way now
+  std::atomic<uint64_t> stream_waits{0};    ///< how often one had as many as it may have
 };
 
 /// A method with one request and one answer that runs at once: `request` is a serialized message, `response` is appended to
