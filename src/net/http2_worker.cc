@@ -133,10 +133,8 @@ void Http2Worker::Accept() {
     stats_.accepted.Add(1);
     shared_->open.fetch_add(1, std::memory_order_relaxed);
     connection->index = connections_.size();
-    Http2Connection& added = *connection;
-    connections_.push_back(std::move(connection));
     // Our settings go out with the first answer: a client of another protocol is to get something it can read.
-    if (draining_) added.BeginDrain();
+    connections_.push_back(std::move(connection));
   }
 }
 
@@ -199,7 +197,6 @@ void Http2Worker::RunPosted() {
     return;
   }
   RefuseNewConnections(listener_);
-  for (size_t i = connections_.size(); i-- > 0;) connections_[i]->BeginDrain();
   next_sweep_ = drain_began_;
 }
 
@@ -230,6 +227,8 @@ void Http2Worker::Sweep(Time now) {
     Accept();  // every connection whose handshake is complete
     close(listener_);
     listener_ = -1;
+    // Only now: who is told to go elsewhere often tries the same address first, and is to find it shut at once.
+    for (size_t i = connections_.size(); i-- > 0;) connections_[i]->BeginDrain();
   }
   if (passed >= grace_ || (listener_ < 0 && connections_.empty())) over_ = true;
 }

@@ -315,7 +315,7 @@ void HttpConnection::FillErrorBody(int status, std::string_view message) {
 bool HttpConnection::Respond() {
   // When the server is going away, the last answer says so; one with more requests behind it is not
   // the last.
-  closing_ = !head_.keep_alive || response_.close || (worker_->draining() && !MoreInput());
+  closing_ = !head_.keep_alive || response_.close || (worker_->sends_away() && !MoreInput());
   ResponseHeadSpec spec;
   spec.status = response_.status;
   spec.content_type = response_.content_type;

@@ -93,6 +93,8 @@ class HttpWorker : public std::enable_shared_from_this<HttpWorker> {
   std::string& scratch() { return scratch_; }
   std::string& compressed() { return compressed_; }
   bool draining() const { return draining_; }
+  /// Draining, and nobody listens any more: a client that is told to go elsewhere finds this address shut at once.
+  bool sends_away() const { return draining_ && !acceptor_.is_open(); }
   Time drain_began() const { return drain_began_; }
   std::chrono::milliseconds grace() const { return grace_; }
   void Remove(HttpConnection& connection, bool refused);
