@@ -337,7 +337,10 @@ class Server {
     lifecycle_ = std::make_unique<LifecycleManager>(
         LifecycleManager::Deps{
             clock_, backends_, nullptr, stores_.get(),
-            [this](const ServableVersion& version) { return predictor_->Prepare(version); }},
+            [this](const ServableVersion& version) { return predictor_->Prepare(version); },
+            [this](const std::string& model, int64_t version, uint32_t id) {
+              serving_metrics_->Forget(model, version, id);
+            }},
         config_.lifecycle);
     for (auto& registration : RegisterLifecycleMetrics(*lifecycle_, registry_)) {
       registrations_.push_back(std::move(registration));

@@ -133,4 +133,9 @@ std::shared_ptr<BatchStats> BatchMetrics::Of(const std::string& model, int64_t v
   return stats;
 }
 
+void BatchMetrics::Forget(const std::string& model, int64_t version) {
+  MutexLock lock(mutex_);
+  stats_.erase({model, std::to_string(version)});
+}
+
 }  // namespace leadsman

@@ -56,11 +56,13 @@ struct BatchStats {
 };
 
 /// The BatchStats of all versions, and their metric families. Counters of a version stay when it is unloaded, so that
-/// they never go back. Thread-safe; the registry must outlive it.
+/// they never go back, until it is forgotten. Thread-safe; the registry must outlive it.
 class BatchMetrics {
  public:
   explicit BatchMetrics(Registry& registry);
   std::shared_ptr<BatchStats> Of(const std::string& model, int64_t version);
+  /// Of a version that is not in memory: its series end.
+  void Forget(const std::string& model, int64_t version);
 
  private:
   using Key = std::pair<std::string, std::string>;

@@ -3,6 +3,7 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <limits>
 #include <thread>
 #include <utility>
 
@@ -77,12 +78,14 @@ struct LifecycleManager::Impl {
   void Absorb(std::vector<LifecycleMessage> messages, MachineEffects& effects) REQUIRES(mutex);
   void Decide(MachineEffects& effects) REQUIRES(mutex);
   void PublishTable() REQUIRES(mutex);
-  /// The same for a version each time that it is loaded: what is counted by it does not grow then.
+  /// The same for a version each time that it is loaded, until it is forgotten: what is counted by it does not grow then.
   uint32_t IdOf(const std::string& model, int64_t version) REQUIRES(mutex) {
     auto [it, added] = ids.try_emplace({model, version}, next_id);
     if (added) ++next_id;
     return it->second;
   }
+  void Forget(const std::string& model, std::optional<int64_t> version) REQUIRES(mutex);
+  void TellForgotten();
   void CarryOut(MachineEffects effects);
   void SubmitLoad(LoadRequest request);
   void SubmitUnload(std::unique_ptr<ServableVersion> servable);
@@ -112,7 +115,9 @@ struct LifecycleManager::Impl {
   bool settled GUARDED_BY(mutex) = false;
   uint32_t next_id GUARDED_BY(mutex) = 1;
   std::map<std::string, Listing> listings GUARDED_BY(mutex);
-  std::map<std::pair<std::string, int64_t>, uint32_t> ids GUARDED_BY(mutex);
+  using Ids = std::map<std::pair<std::string, int64_t>, uint32_t>;
+  Ids ids GUARDED_BY(mutex);
+  Ids forgotten GUARDED_BY(mutex);  ///< to be told without the lock
   uint64_t listing_round GUARDED_BY(mutex) = 0;
 };
 
@@ -240,6 +245,8 @@ void LifecycleManager::Impl::OnListed(Listed& look, MachineEffects& effects) {
   }
   next.due = std::exchange(next.again, false) ? now : now + interval;
   machine.OnListing(look.folders, deps.clock.Now(), effects);
+  for (int64_t version : effects.forgotten) Forget(look.model, version);
+  effects.forgotten.clear();
   machine.OnListingRound(look.round);
   for (const auto& [version, stamp] : look.stamps)
     machine.OnFolderStamp(version, stamp, deps.clock.SteadyNow());
@@ -293,6 +300,7 @@ void LifecycleManager::Impl::Decide(MachineEffects& effects) {
     machine.SetPins(pin == pins.end() ? VersionPins() : pin->second);
     machine.Step(now, steady, effects);
     if (machine.removed() && machine.Empty()) {
+      Forget(it->first, std::nullopt);
       it = machines.erase(it);
       continue;
     }
@@ -313,7 +321,27 @@ void LifecycleManager::Impl::PublishTable() {
   table.Set(std::move(next));
 }
 
+/// One version of the model, or all: none of them is in memory.
+void LifecycleManager::Impl::Forget(const std::string& model, std::optional<int64_t> version) {
+  auto at = ids.lower_bound({model, version.value_or(std::numeric_limits<int64_t>::min())});
+  while (at != ids.end() && at->first.first == model &&
+         (!version || at->first.second == *version)) {
+    forgotten.insert(ids.extract(at++));
+  }
+}
+
+void LifecycleManager::Impl::TellForgotten() {
+  Ids now;
+  {
+    MutexLock lock(mutex);
+    now.swap(forgotten);
+  }
+  if (!deps.on_forget) return;
+  for (const auto& [version, id] : now) deps.on_forget(version.first, version.second, id);
+}
+
 void LifecycleManager::Impl::CarryOut(MachineEffects effects) {
+  TellForgotten();
   for (LoadRequest& load : effects.loads) SubmitLoad(std::move(load));
   for (auto& servable : effects.unloads) SubmitUnload(std::move(servable));
   if (!deps.on_change) return;

@@ -69,6 +69,10 @@ class LifecycleManager {
     /// Makes ready, on a loader's thread, what is needed to serve a version that is in memory and warm; its `id` is not set
     /// yet. An error fails the load. May be empty.
     std::function<Status(const ServableVersion& version)> prepare{};
+    /// Called on the control thread for a version that has been in memory once: 32 newer ones have been since, or its
+    /// model has gone, so that its status is not told any more. What is counted by it may go. Should it come back, it has
+    /// another ServableVersion::id.
+    std::function<void(const std::string& model, int64_t version, uint32_t id)> on_forget{};
   };
   struct Options {
     std::chrono::milliseconds poll_interval{

@@ -35,6 +35,9 @@ class LifecycleTest : public testing::Test {
                                [this](const ServableVersion& version) {
                                  prepared_ += StrCat(version.version, " ");
                                  return prepare_status_;
+                               },
+                               [this](const std::string&, int64_t version, uint32_t id) {
+                                 forgotten_ += StrCat(version, "#", id, " ");
                                }},
         LifecycleManager::Options{.manual = true});
     config_.name = "digits";
@@ -82,6 +85,7 @@ class LifecycleTest : public testing::Test {
   std::string history_;
   std::string prepared_;
   Status prepare_status_;
+  std::string forgotten_;  ///< version#id
   std::function<void(const std::string&, int64_t, VersionState, const Status&)> on_change_;
   ModelConfig config_;
   std::unique_ptr<LifecycleManager> manager_;
@@ -140,6 +144,26 @@ TEST_F(LifecycleTest, AVersionThatCannotBePreparedFailsAndTheOldOneGoesOn) {
   Settle();
   EXPECT_EQ(Ready(), "2 ");
   EXPECT_EQ(prepared_, "1 2 2 ");
+}
+
+TEST_F(LifecycleTest, AVersionIsForgottenOnceThirtyTwoNewerOnesHaveBeen) {
+  for (int64_t version = 1; version <= 33; ++version) {
+    EXPECT_EQ(forgotten_, "");
+    Release(version);
+    ApplyAndSettle();
+  }
+  EXPECT_EQ(forgotten_, "1#1 ");
+  EXPECT_EQ(Take(33)->id, 33u);
+  // Loaded again it is another one for whoever counts by ids.
+  config_.policy = {.kind = VersionPolicy::Kind::kSpecific, .specific = {1, 20}};
+  ApplyAndSettle();
+  EXPECT_EQ(Take(1)->id, 34u);
+  EXPECT_EQ(Take(20)->id, 20u);
+  EXPECT_EQ(forgotten_, "1#1 ");
+  forgotten_.clear();
+  ASSERT_TRUE(manager_->Apply({}).ok());
+  Settle();
+  EXPECT_TRUE(forgotten_.starts_with("1#34 2#2 ") && forgotten_.ends_with(" 33#33 ")) << forgotten_;
 }
 
 TEST_F(LifecycleTest, ATamperedVersionIsNeverServedAndTheOldOneGoesOn) {

@@ -78,7 +78,7 @@ void ModelMachine::Configure(std::shared_ptr<const ModelConfig> config) {
 
 bool ModelMachine::Empty() const {
   return std::all_of(entries_.begin(), entries_.end(), [](const auto& e) {
-    return Idle(e.second.shown.state) && !e.second.replacing;
+    return Idle(e.second.shown.state) && !e.second.replacing && e.second.in_memory == 0;
   });
 }
 
@@ -161,10 +161,10 @@ void ModelMachine::Forget(MachineEffects& effects, WallTime now) {
     if (!there && entry.shown.state == VersionState::kFailed) {
       Enter(entry, VersionState::kGone, OkStatus(), now, effects);
     }
-    bool drop =
-        !there && (entry.shown.state == VersionState::kNew ||
-                   (entry.shown.state == VersionState::kGone && newer >= kGoneVersionsListed));
-    if (drop) {
+    const bool past = entry.shown.state == VersionState::kGone && entry.in_memory == 0 &&
+                      newer >= kGoneVersionsListed;
+    if (past && std::exchange(entry.remembered, false)) effects.forgotten.push_back(at->first);
+    if (!there && (past || entry.shown.state == VersionState::kNew)) {
       it = entries_.erase(at);
     } else {
       newer += entry.listed ? 1 : 0;
@@ -380,6 +380,10 @@ void ModelMachine::OnLoadDone(LoadDone done, uint32_t id, WallTime now, SteadyTi
   Count(counters_, outcome);
   entry.shown.format = outcome.format;
   entry.shown.backend = outcome.backend;
+  if (outcome.status.ok()) {
+    entry.remembered = true;
+    ++entry.in_memory;
+  }
   if (entry.replacing) {
     OnReplacement(entry, outcome, id, now, steady, effects);
     return;
@@ -469,7 +473,9 @@ void ModelMachine::OnUnloadDone(const UnloadDone& done, WallTime now, MachineEff
   ++counters_.unloads;
   counters_.last_unload_returned_bytes = done.returned_bytes;
   auto it = entries_.find(done.version);
-  if (it == entries_.end() || it->second.current != done.which) return;
+  if (it == entries_.end()) return;
+  --it->second.in_memory;
+  if (it->second.current != done.which) return;
   it->second.current = nullptr;
   it->second.shown.memory_bytes = 0;
   Enter(it->second, VersionState::kGone, OkStatus(), now, effects);

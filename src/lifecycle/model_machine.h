@@ -28,6 +28,7 @@ struct MachineEffects {
   std::vector<LoadRequest> loads;
   std::vector<std::unique_ptr<ServableVersion>> unloads;
   std::vector<Change> changes;
+  std::vector<int64_t> forgotten;  ///< versions that were loaded once, long ago
   bool table_changed = false;
 };
 
@@ -103,9 +104,11 @@ class ModelMachine {
     bool failed_for_good = false;
     bool waits_for_room = false;  ///< the memory limit stood in the way of the last attempt
     SteadyTime retry_at{};
-    uint64_t failed_stamp = 0;                 ///< of the folder that failed
-    uint64_t seen_stamp = 0;                   ///< of the folder at the last look
-    Handle handle;                             ///< while ready
+    uint64_t failed_stamp = 0;  ///< of the folder that failed
+    uint64_t seen_stamp = 0;    ///< of the folder at the last look
+    Handle handle;              ///< while ready
+    int in_memory = 0;        ///< as often as it is, with those that others have taken the place of
+    bool remembered = false;  ///< it has been in memory, and has not been forgotten since
     const ServableVersion* current = nullptr;  ///< what `handle` is or was of; never followed
     std::shared_ptr<Source> source;            ///< that it comes from
     std::shared_ptr<Source> replacing;         ///< what is being loaded from there takes its place

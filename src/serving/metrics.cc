@@ -112,28 +112,42 @@ std::shared_ptr<ServingMetrics::Shard> ServingMetrics::NewShard() {
   return shards_.back();
 }
 
+ServingMetrics::Place::Place(uint32_t id)
+    : chunk(std::min<size_t>(id / Chunk::kSize, Shard::kChunks - 1)), cell(id % Chunk::kSize) {}
+
 ServingMetrics::Cells& ServingMetrics::CellsOf(Shard& shard, const ServableVersion& version) {
-  // Ids are given out one by one, a process does not get near the end; should it, the last chunk is
-  // shared.
-  size_t chunk_index = std::min<size_t>(version.id / Chunk::kSize, Shard::kChunks - 1);
-  Chunk* chunk = shard.chunks[chunk_index].load(std::memory_order_relaxed);
+  const Place place(version.id);
+  Chunk* chunk = shard.chunks[place.chunk].load(std::memory_order_relaxed);
   if (chunk != nullptr) {
-    Cells* cells = chunk->cells[version.id % Chunk::kSize].load(std::memory_order_relaxed);
+    Cells* cells = chunk->cells[place.cell].load(std::memory_order_relaxed);
     if (cells != nullptr) return *cells;
   } else {
     chunk = new Chunk();
     // Release: a reader that sees the pointer sees the zeros behind it.
-    shard.chunks[chunk_index].store(chunk, std::memory_order_release);
+    shard.chunks[place.chunk].store(chunk, std::memory_order_release);
   }
   {
     MutexLock lock(mutex_);
-    names_.try_emplace(
-        static_cast<uint32_t>(chunk_index * Chunk::kSize + version.id % Chunk::kSize),
-        version.model_name, std::to_string(version.version));
+    names_.try_emplace(place.key(), version.model_name, std::to_string(version.version));
   }
   auto* cells = new Cells();
-  chunk->cells[version.id % Chunk::kSize].store(cells, std::memory_order_release);
+  chunk->cells[place.cell].store(cells, std::memory_order_release);
   return *cells;
+}
+
+void ServingMetrics::Forget(const std::string& model, int64_t version, uint32_t id) {
+  batching.Forget(model, version);
+  const Place place(id);
+  if (place.chunk + 1 == Shard::kChunks) return;  // others may count there
+  MutexLock lock(mutex_);
+  names_.erase(place.key());
+  large_batches_.erase(VersionKey(model, std::to_string(version)));
+  for (const std::shared_ptr<Shard>& shard : shards_) {
+    // Acquire pairs with the release stores in CellsOf. Nobody writes there: that takes a handle, and the last one has been given
+    // back long ago. Readers hold the lock.
+    Chunk* chunk = shard->chunks[place.chunk].load(std::memory_order_acquire);
+    if (chunk != nullptr) delete chunk->cells[place.cell].exchange(nullptr);
+  }
 }
 
 void ServingMetrics::Started() { MyShard().started.Add(1); }
@@ -218,9 +232,10 @@ void ServingMetrics::ForEachCells(Visit visit) const {
   for (const auto& [id, key] : names_) {
     for (const std::shared_ptr<Shard>& shard : shards_) {
       // Acquire pairs with the release stores in CellsOf.
-      const Chunk* chunk = shard->chunks[id / Chunk::kSize].load(std::memory_order_acquire);
+      const Place place(id);
+      const Chunk* chunk = shard->chunks[place.chunk].load(std::memory_order_acquire);
       if (chunk == nullptr) continue;
-      const Cells* cells = chunk->cells[id % Chunk::kSize].load(std::memory_order_acquire);
+      const Cells* cells = chunk->cells[place.cell].load(std::memory_order_acquire);
       if (cells != nullptr) visit(key, *cells);
     }
   }

@@ -55,7 +55,11 @@ struct ServingMetrics {
   void Finished(const ServableVersion* version, std::string_view model, Protocol protocol,
                 StatusCode code, const RequestTimes& times, uint32_t rows, int64_t unix_ms);
 
-  /// Of every version that has had a request, or only those of `model` and of `version`. By model,
+  /// Drops what was counted for a version that is not in memory, and whose `id` will not come again: its series end. A
+  /// process that is given a new version every hour must not grow by it.
+  void Forget(const std::string& model, int64_t version, uint32_t id);
+
+  /// Of every version that has had a request and is not forgotten, or only those of `model` and of `version`. By model,
   /// then version.
   std::vector<ModelStatistics> Statistics(std::string_view model = {},
                                           std::optional<int64_t> version = {}) const;
@@ -138,6 +142,14 @@ struct ServingMetrics {
   struct ThreadShards;
   using VersionKey = std::pair<std::string, std::string>;  ///< model, version
 
+  /// Where the cells of an id lie in each shard. Ids are given out one by one, a process does not get near the end; should
+  /// it, the last chunk is shared.
+  struct Place {
+    explicit Place(uint32_t id);
+    size_t chunk, cell;
+    uint32_t key() const { return static_cast<uint32_t>(chunk * Chunk::kSize + cell); }
+  };
+
   Shard& MyShard();
   std::shared_ptr<Shard> NewShard();
   Cells& CellsOf(Shard& shard, const ServableVersion& version);
@@ -154,7 +166,7 @@ struct ServingMetrics {
   const uint64_t instance_;
   mutable Mutex mutex_;
   std::vector<std::shared_ptr<Shard>> shards_ GUARDED_BY(mutex_);
-  std::map<uint32_t, VersionKey> names_ GUARDED_BY(mutex_);  ///< ServableVersion::id → labels
+  std::map<uint32_t, VersionKey> names_ GUARDED_BY(mutex_);  ///< Place::key → labels
   std::map<std::string, std::unique_ptr<Cells>, std::less<>> unversioned_ GUARDED_BY(mutex_);
   std::map<VersionKey, std::map<uint32_t, BatchStatistics>> large_batches_ GUARDED_BY(mutex_);
   std::vector<Registry::Registration>

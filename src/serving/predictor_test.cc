@@ -67,6 +67,24 @@ TEST_F(PredictorTest, ServesTheHighestReadyVersionUnlessAskedOtherwise) {
   EXPECT_EQ(version_, 2);
 }
 
+TEST_F(PredictorTest, ForgetsWhatWasCountedForAVersionThatIsPast) {
+  world_.AddModel("iris", {1, 2});
+  world_.Start();
+  const uint32_t id = world_.lifecycle().table().Get()->models.at("iris").ready.at(1)->id;
+  Send({.model = "iris", .version = 1});
+  Send({.model = "iris", .version = 2});
+  auto requests = [&](const char* version) {
+    return Metric("leadsman_serving_requests_total", {"iris", version, "tfserving_rest", "OK"});
+  };
+  EXPECT_EQ(requests("1"), 1);
+  world_.metrics.Forget("iris", 1, id);
+  EXPECT_EQ(requests("1"), 0);
+  EXPECT_EQ(requests("2"), 1);
+  EXPECT_EQ(Metric("leadsman_serving_rows_total", {"iris", "2"}), 1);
+  ASSERT_EQ(world_.predictor().Statistics("iris").size(), 1u);
+  EXPECT_EQ(world_.predictor().Statistics("iris")[0].version, 2);
+}
+
 TEST_F(PredictorTest, SaysWhatIsThereWhenAskedForWhatIsNot) {
   world_.AddModel("iris", {1, 2});
   world_.Start();

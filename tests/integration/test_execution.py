@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -243,22 +244,40 @@ def test_a_model_that_does_not_fit_waits_and_says_so(start, repository):
                                        requests.get(server.url + "/readyz", timeout=5).json()["models"]))
 
 
-def test_memory_does_not_grow_over_a_hundred_reloads_under_load(start, repository):
-    models.release(repository, "half", 2, models.half_plus_two())
-    server = serve(start, repository, "half", models.half_plus_two(), lifecycle={"poll_interval": "10ms"},
-                   model={"batching": {"max_batch_size": 8}, "versions": {"specific": [1]}})
+@contextlib.contextmanager
+def traffic(server, model, rows, predictions):
+    """Two clients that ask on and on while the block runs; each answer must be right."""
     failures, stop = [], threading.Event()
 
     def client():
         session = requests.Session()
         while not stop.is_set():
-            answer = session.post(server.url + "/v1/models/half:predict", json={"instances": [1, 2]}, timeout=30)
-            if answer.json().get("predictions") != [2.5, 3]:
+            answer = session.post(server.url + f"/v1/models/{model}:predict", json={"instances": rows}, timeout=30)
+            if answer.json().get("predictions") != predictions:
                 failures.append(answer.text)
 
-    def resident():
-        return next(int(line.split()[1]) for line in open(f"/proc/{server.process.pid}/status")
-                    if line.startswith("VmRSS:"))
+    threads = [threading.Thread(target=client) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(60)
+    assert failures == []
+
+
+def resident(server):
+    """kB"""
+    return next(int(line.split()[1]) for line in open(f"/proc/{server.process.pid}/status", encoding="ascii")
+                if line.startswith("VmRSS:"))
+
+
+def test_memory_does_not_grow_over_a_hundred_reloads_under_load(start, repository):
+    models.release(repository, "half", 2, models.half_plus_two())
+    server = serve(start, repository, "half", models.half_plus_two(), lifecycle={"poll_interval": "10ms"},
+                   model={"batching": {"max_batch_size": 8}, "versions": {"specific": [1]}})
 
     def swap(wanted):
         """The other version takes over while both threads go on asking."""
@@ -267,19 +286,40 @@ def test_memory_does_not_grow_over_a_hundred_reloads_under_load(start, repositor
         wait_for(f"version {wanted}", lambda: server.version_state("half", wanted) == "ready", every=0.005)
         wait_for("the other to go", lambda: server.version_state("half", 3 - wanted) == "gone", every=0.005)
 
-    threads = [threading.Thread(target=client) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    try:
+    with traffic(server, "half", [1, 2], [2.5, 3]):
         for i in range(20):
             swap(2 - i % 2)
-        before = resident()  # after the first loads: the pools of the runtime and of the allocator are filled once
+        before = resident(server)  # after the first loads: the pools of the runtime and of the allocator are filled once
         for i in range(100):
             swap(2 - i % 2)
-        after = resident()
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(60)
-    assert failures == []
+        after = resident(server)
     assert after <= before * 1.02, f"resident memory went from {before} to {after} kB over 100 reloads"
+
+
+def test_memory_does_not_grow_over_a_hundred_new_versions_under_load(start, repository):
+    server = serve(start, repository, "half", models.half_plus_two(), lifecycle={"poll_interval": "10ms"},
+                   model={"batching": {"max_batch_size": 8}})
+    versions = iter(range(2, 1000))
+
+    def replace():
+        """The next number, as a training job gives one out; the one before goes."""
+        version = next(versions)
+        models.release(repository, "half", version, models.half_plus_two())
+        wait_for(f"version {version}", lambda: server.version_state("half", version) == "ready", every=0.005)
+        wait_for("the one before to go", lambda: server.version_state("half", version - 1) == "gone", every=0.005)
+        shutil.rmtree(repository / "half" / str(version - 1))
+
+    def counted():
+        return {line.split('version="')[1].split('"')[0] for line in server.get("/metrics").text.splitlines()
+                if line.startswith("leadsman_serving_requests_total{")}
+
+    with traffic(server, "half", [1, 2], [2.5, 3]):
+        for _ in range(50):  # of the last 32 that have gone something is kept
+            replace()
+        wait_for("the first to be forgotten", lambda: "1" not in counted())
+        before, kept = resident(server), len(counted())
+        for _ in range(100):
+            replace()
+        after = resident(server)
+    assert after <= before * 1.02, f"resident memory went from {before} to {after} kB over 100 new versions"
+    assert len(counted()) <= kept + 2
