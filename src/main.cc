@@ -15,7 +15,6 @@
 #include "app/config.h"
 #include "app/server.h"
 #include "app/tfserving/command_line.h"
-#include "app/triton/config_pbtxt.h"
 #include "app/version.h"
 #include "base/clock.h"
 #include "base/fs.h"
@@ -49,15 +48,14 @@ ConfigOverrides OverridesOf(const cli::ServeFlags& flags) {
   return overrides;
 }
 
-/// The file, the flags over it, then what stands in the models' folders; once at the start and again at every reload.
-Result<Config> LoadConfig(const cli::ServeFlags& flags, std::vector<std::string>& warnings) {
+/// The file, then the flags over it; once at the start and again at every reload.
+Result<Config> LoadConfig(const cli::ServeFlags& flags) {
   Config config = ConfigSchema().initial();
   if (!flags.config.empty()) {
     ASSIGN_OR_RETURN(config, LoadConfigFile(flags.config));
   }
   RETURN_IF_ERROR(ApplyOverrides(OverridesOf(flags), config));
   RETURN_IF_ERROR(CheckHasModels(config));
-  triton::ApplyConfigPbtxt(config, warnings);
   return config;
 }
 
@@ -73,8 +71,7 @@ void Warn(const Config& config, const std::vector<std::string>& warnings) {
 }
 
 int Serve(const cli::ServeFlags& flags) {
-  std::vector<std::string> warnings;
-  Result<Config> config = LoadConfig(flags, warnings);
+  Result<Config> config = LoadConfig(flags);
   if (!config.ok()) {
     std::cerr << config.status().message() << '\n';
     return cli::kUsage;
@@ -83,14 +80,8 @@ int Serve(const cli::ServeFlags& flags) {
     std::cout << "configuration ok\n";
     return cli::kOk;
   }
-  Warn(*config, warnings);
   return RunServer(
-      std::move(*config),
-      [flags] {
-        std::vector<std::string> told;
-        return LoadConfig(flags, told);
-      },
-      flags.config);
+      std::move(*config), [flags] { return LoadConfig(flags); }, flags.config);
 }
 
 /// The flags and files of tensorflow_model_server, once at the start and again at every reload.
@@ -163,11 +154,11 @@ Result<std::string> Inspect(const std::string& folder) {
       out += StrCat("  output  ", spec.name, " ", DataTypeName(spec.type), spec.shape.ToString(),
                     "\n");
   }
-  Config::Model model;
-  model.model.path = folder;
-  std::vector<std::string> warnings;
-  RETURN_IF_ERROR(triton::ApplyConfigPbtxt(model, warnings));
-  for (const std::string& warning : warnings) out += StrCat("  ", warning, "\n");
+  if (TritonConfigFound triton = source.triton_config()) {
+    if (!triton->ok())
+      return Annotate(triton->status(), StrCat(kTritonConfigName, " cannot be honoured"));
+    for (const std::string& warning : triton->value().warnings) out += StrCat("  ", warning, "\n");
+  }
   return out;
 }
 

@@ -40,6 +40,7 @@ struct Listed {
   std::shared_ptr<Source> source;
   std::vector<int64_t> failed;  ///< versions whose stamps are asked for
   Result<std::vector<VersionFolder>> folders = InternalError("not listed");
+  TritonConfigFound triton;
   std::vector<std::pair<int64_t, uint64_t>> stamps;
   uint64_t round = 0;  ///< as LifecycleManager::ListingRound
 };

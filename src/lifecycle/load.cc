@@ -16,7 +16,6 @@
 #include "base/strings.h"
 #include "lifecycle/memory_budget.h"
 #include "storage/detect.h"
-#include "storage/triton_config.h"
 #include "storage/verify.h"
 
 namespace leadsman {
@@ -138,20 +137,6 @@ Status WarmUp(ServableVersion& servable, Clock& clock, const std::atomic<bool>& 
   return OkStatus();
 }
 
-/// What a config.pbtxt beside the versions says; a store elsewhere has none that is read. A model
-/// that was served without is not lost because of one that cannot be read.
-void TakeTritonConfig(ServableVersion& servable) {
-  Result<TritonConfig> config = ReadTritonConfig(servable.config->path);
-  if (!config.ok()) {
-    LOG_WARN("a model's config.pbtxt is not taken into account", {"model", servable.model_name},
-             {"status", config.status()});
-    return;
-  }
-  servable.class_labels = std::move(config->class_labels);
-  servable.max_batch_size = config->max_batch_size;
-  servable.sequences = config->sequences;
-}
-
 /// Failures that come back however often one tries: they wait for another artefact or another
 /// machine.
 bool MayPass(StatusCode code) {
@@ -255,6 +240,8 @@ Status TakeRoom(const LoadRequest& request, LoadOutcome& out, Memory& memory) {
 Status Load(const LoadRequest& request, const BackendRegistry& backends, Clock& clock,
             const std::atomic<bool>& cancel, const std::function<void(VersionState)>& progress,
             LoadOutcome& out, Memory& memory) {
+  // A model that is said to be another than it is would be served wrongly.
+  if (request.triton && !request.triton->ok()) return request.triton->status();
   // A store's deadlines are of the machine's clock: `clock` may stand still in tests.
   StoreCall call{.deadline = SystemClock().SteadyNow() + request.fetch_timeout, .cancel = &cancel};
   ASSIGN_OR_RETURN(LocalVersion local,
@@ -287,7 +274,10 @@ Status Load(const LoadRequest& request, const BackendRegistry& backends, Clock& 
   servable->backend_name = out.backend;
   servable->format = out.format;
   servable->config = request.config;
-  TakeTritonConfig(*servable);
+  if (request.triton) {
+    servable->triton =
+        std::shared_ptr<const TritonConfig>(request.triton, &request.triton->value());
+  }
   servable->files = local.lease;
   LoadSpec spec{.model_name = request.config->name,
                 .version = request.version,

@@ -21,6 +21,7 @@ struct LoadRequest {
   std::shared_ptr<const ModelConfig> config;
   int64_t version = 0;
   std::shared_ptr<Source> source;
+  TritonConfigFound triton;  ///< `config` has what it says already
   std::shared_ptr<FetchProgress> progress = std::make_shared<FetchProgress>();
   Duration fetch_timeout = std::chrono::hours(1);
   bool low_priority = false;       ///< gives way to what serves

@@ -215,6 +215,7 @@ void LifecycleManager::Impl::Look(Listed& look) {
   StoreCall call{.deadline = SystemClock().SteadyNow() + stores.options().list_timeout,
                  .cancel = &stopping};
   look.folders = look.source->List(deps.clock.SteadyNow(), call);
+  look.triton = look.source->triton_config();
   for (int64_t version : look.failed)
     look.stamps.emplace_back(version, look.source->StampOfVersion(version));
 }
@@ -244,6 +245,7 @@ void LifecycleManager::Impl::OnListed(Listed& look, MachineEffects& effects) {
     interval += interval / 10 * static_cast<int64_t>(Rng(RandomSeed()).Below(5)) / 4;
   }
   next.due = std::exchange(next.again, false) ? now : now + interval;
+  machine.OnTritonConfig(std::move(look.triton));
   machine.OnListing(look.folders, deps.clock.Now(), effects);
   for (int64_t version : effects.forgotten) Forget(look.model, version);
   effects.forgotten.clear();

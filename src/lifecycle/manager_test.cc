@@ -180,6 +180,37 @@ TEST_F(LifecycleTest, ATamperedVersionIsNeverServedAndTheOldOneGoesOn) {
   EXPECT_EQ(backend_->loads, 1);
 }
 
+TEST_F(LifecycleTest, AConfigPbtxtThatCannotBeHonouredFailsTheLoadUntilItIsChanged) {
+  Release(1);
+  const fs::path file = fs::path(config_.path) / kTritonConfigName;
+  std::ofstream(file) << "instance_group [ { count: 3 } ]\nsequence_batching { }";
+  ApplyAndSettle();
+  EXPECT_EQ(Ready(), "");
+  EXPECT_EQ(StatusOf(1).state, VersionState::kFailed);
+  EXPECT_EQ(StatusOf(1).status.message(),
+            "config.pbtxt:2:1: sequence_batching: models with a state between requests are not "
+            "supported (not tried again until its files change)");
+  EXPECT_EQ(backend_->loads, 0);
+
+  std::ofstream(file) << "instance_group [ { count: 3 } ]";
+  for (int i = 0; i < 3; ++i) Settle();
+  EXPECT_EQ(Ready(), "1 ");
+  EXPECT_EQ(Take(1)->config->instances, 3);
+  EXPECT_EQ(StatusOf(1).execution, "instances");
+  ASSERT_TRUE(Take(1)->triton);
+}
+
+TEST_F(LifecycleTest, TheVersionPolicyOfAConfigPbtxtHoldsFromTheNextLookOn) {
+  for (int64_t version : {1, 2, 3}) Release(version);
+  std::ofstream(fs::path(config_.path) / kTritonConfigName) << "version_policy { all { } }";
+  ApplyAndSettle();
+  EXPECT_EQ(Ready(), "1 2 3 ");
+  std::ofstream(fs::path(config_.path) / kTritonConfigName)
+      << "version_policy { specific { versions: 2 } }";
+  Settle();
+  EXPECT_EQ(Ready(), "2 ");
+}
+
 TEST_F(LifecycleTest, ATruncatedOrMissingFileFailsWithTheReason) {
   Release(1);
   ApplyAndSettle();

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "lifecycle/triton_settings.h"
 #include "storage/store_uri.h"
 
 namespace leadsman {
@@ -55,6 +56,7 @@ void ModelMachine::Configure(std::shared_ptr<const ModelConfig> config) {
                           .settle_time = config->settle_time,
                           .format = config->format};
   if (!source_ || source_->path() != config->path || source_->options() != looking) {
+    // What the old one found beside the versions holds until the new one has been listed.
     source_ = stores_.Open(config->path, std::move(looking));
     list_ok_at_.reset();
     for (auto& [version, entry] : entries_) {
@@ -66,14 +68,42 @@ void ModelMachine::Configure(std::shared_ptr<const ModelConfig> config) {
     list_error_.clear();
     listed_once_ = false;
   }
-  if (config_) {
+  if (own_config_) {
     // A label that the new configuration moves is no longer what somebody set by hand.
     for (const auto& [label, version] : config->labels) {
-      auto before = config_->labels.find(label);
-      if (before == config_->labels.end() || before->second != version) set_labels_.erase(label);
+      auto before = own_config_->labels.find(label);
+      if (before == own_config_->labels.end() || before->second != version)
+        set_labels_.erase(label);
     }
   }
-  config_ = std::move(config);
+  own_config_ = std::move(config);
+  TakeSettings();
+}
+
+void ModelMachine::TakeSettings() {
+  config_ =
+      triton_ && triton_->ok()
+          ? std::make_shared<const ModelConfig>(WithTritonConfig(*own_config_, triton_->value()))
+          : own_config_;
+}
+
+void ModelMachine::OnTritonConfig(TritonConfigFound found) {
+  if (found == triton_) return;
+  triton_ = std::move(found);
+  TakeSettings();
+  if (!triton_) return;
+  if (!triton_->ok()) {
+    LOG_WARN(
+        "a model's config.pbtxt cannot be honoured; none of its versions is loaded until it can",
+        {"model", config_->name}, {"status", triton_->status()});
+    return;
+  }
+  if (!triton_->value().name.empty() && triton_->value().name != config_->name) {
+    LOG_INFO("a model has another name in its config.pbtxt", {"model", config_->name},
+             {"there", triton_->value().name});
+  }
+  for (const std::string& warning : triton_->value().warnings)
+    LOG_WARN("without effect", {"model", config_->name}, {"what", warning});
 }
 
 bool ModelMachine::Empty() const {
@@ -282,6 +312,7 @@ LoadRequest ModelMachine::RequestFor(Entry& entry) const {
   return {.config = config_,
           .version = entry.shown.version,
           .source = source_,
+          .triton = triton_,
           .progress = entry.progress,
           .fetch_timeout = stores_.options().fetch_timeout};
 }

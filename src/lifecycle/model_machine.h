@@ -55,6 +55,8 @@ class ModelMachine {
   void SetPins(const VersionPins& pins) { pins_ = pins; }
   Status SetLabel(const std::string& label, int64_t version);
 
+  /// What the look that brought the next listing found beside the versions.
+  void OnTritonConfig(TritonConfigFound found);
   void OnListing(const Result<std::vector<VersionFolder>>& folders, WallTime now,
                  MachineEffects& effects);
   /// The number of the look that brought the last listing; shown once Step has decided on it.
@@ -118,6 +120,7 @@ class ModelMachine {
     bool drain_warned = false;
   };
 
+  void TakeSettings();
   ModelView View(SteadyTime steady) const;
   void Enter(Entry& entry, VersionState state, Status status, WallTime now,
              MachineEffects& effects);
@@ -138,7 +141,9 @@ class ModelMachine {
   std::string Note() const;
 
   Stores& stores_;
-  std::shared_ptr<const ModelConfig> config_;
+  std::shared_ptr<const ModelConfig> own_config_;
+  TritonConfigFound triton_;
+  std::shared_ptr<const ModelConfig> config_;  ///< own_config_ with what triton_ says
   std::shared_ptr<LifecycleInbox> inbox_;
   Duration drain_timeout_;
   std::shared_ptr<Source> source_;

@@ -26,4 +26,12 @@ std::string_view VersionStateName(VersionState state) {
   return "unknown";
 }
 
+std::span<const std::string> ServableVersion::ClassLabels(std::string_view output) const {
+  if (!triton) return {};
+  for (const TritonConfig::Tensor& tensor : triton->outputs) {
+    if (tensor.name == output) return tensor.labels;
+  }
+  return {};
+}
+
 }  // namespace leadsman

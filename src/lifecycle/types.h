@@ -7,7 +7,9 @@
 #include <mutex>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -15,6 +17,7 @@
 #include "base/clock.h"
 #include "base/status.h"
 #include "batching/config.h"
+#include "storage/triton_config.h"
 #include "tensor/tensor.h"
 
 namespace leadsman {
@@ -106,12 +109,10 @@ struct ServableVersion {
   std::shared_ptr<const ModelConfig> config;
   std::shared_ptr<const void> files;  ///< keeps the version's files where they are
   std::unique_ptr<LoadedModel> model;
-  /// What a Triton config.pbtxt in the model's folder says: the names of an output's classes, by the
-  /// output's name; how many rows a request may have (0 = nothing is said); whether its requests
-  /// belong together in sequences.
-  std::map<std::string, std::vector<std::string>, std::less<>> class_labels;
-  int64_t max_batch_size = 0;
-  bool sequences = false;
+  /// What the config.pbtxt beside the versions said when this one was loaded; null: there was none.
+  std::shared_ptr<const TritonConfig> triton;
+  /// The names of an output's classes; empty when there are none.
+  std::span<const std::string> ClassLabels(std::string_view output) const;
   /// Declared after `model`: ends before it does.
   std::unique_ptr<LazySlot> contexts = std::make_unique<LazySlot>();
   /// Median duration of one warm-up call: what the execution mode is chosen by.

@@ -530,8 +530,7 @@ Status ModelInferCodec::ChooseOutputs(const PredictionCall& call) {
     std::span<const std::string> labels;
     bool batched = true;
     if (call.handle) {
-      auto found = call.handle->class_labels.find(output.name);
-      if (found != call.handle->class_labels.end()) labels = found->second;
+      labels = call.handle->ClassLabels(output.name);
       const Shape& shape = call.signature_called().outputs[wanted.index].shape;
       batched = shape.rank() > 0 && shape[0] < 0;
     }

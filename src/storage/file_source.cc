@@ -17,8 +17,34 @@ namespace {
 
 constexpr size_t kMaxRememberedNames = 1'000;
 constexpr int kMaxStampedFiles = 10'000;
+constexpr size_t kMaxBesideBytes = size_t{16} << 20;  // a file of labels has one a line
+
+uint64_t Number(const FileStamp& stamp) {
+  uint64_t one = Rng::Mix(stamp.inode);
+  for (uint64_t part :
+       {static_cast<uint64_t>(stamp.size), static_cast<uint64_t>(stamp.modified_ns)})
+    one = Rng::Mix(one ^ part);
+  return one;
+}
 
 }  // namespace
+
+void FileSource::LookAtTritonConfig() {
+  triton_.Look({.stamp = [this](const std::string& path) -> Result<uint64_t> {
+                  ASSIGN_OR_RETURN(FileStamp stamp, StampOf(JoinPath(folder_, path)));
+                  return Number(stamp);
+                },
+                .read =
+                    [this](const std::string& path) {
+                      return ReadFile(JoinPath(folder_, path), kMaxBesideBytes);
+                    }});
+}
+
+std::string FileSource::Format() const {
+  TritonConfigFound triton = triton_.found();
+  bool said = options().format.empty() && triton && triton->ok();
+  return said ? triton->value().format : options().format;
+}
 
 VersionFolder FileSource::LookAt(int64_t version, std::string directory, SteadyTime now) {
   VersionFolder folder{.version = version, .directory = std::move(directory)};
@@ -37,8 +63,11 @@ VersionFolder FileSource::LookAt(int64_t version, std::string directory, SteadyT
 }
 
 void FileSource::LookWithoutManifest(VersionFolder& folder, SteadyTime now) {
-  Result<Manifest> found = DetectModel(folder.directory, options().format);
-  if (!found.ok()) {
+  Result<Manifest> found = DetectModel(folder.directory, Format());
+  // With a config.pbtxt that cannot be honoured the load is what tells why, not that no model was recognised.
+  TritonConfigFound triton = triton_.found();
+  bool refused = triton && !triton->ok();
+  if (!found.ok() && !refused) {
     resting_.erase(folder.version);
     folder.waiting = StrCat("waiting for ", kManifestFileName,
                             " (still being copied?); without one ", found.status().message());
@@ -59,6 +88,7 @@ void FileSource::LookWithoutManifest(VersionFolder& folder, SteadyTime now) {
 }
 
 Result<std::vector<VersionFolder>> FileSource::List(SteadyTime now, const StoreCall&) {
+  LookAtTritonConfig();
   Result<std::vector<std::string>> names = ListDirectory(folder_);
   if (!names.ok()) {
     return Annotate(names.status(), "the model's folder cannot be read and is looked for again");
@@ -82,7 +112,7 @@ Result<std::vector<VersionFolder>> FileSource::List(SteadyTime now, const StoreC
     }
   }
   // An MLflow folder, a lone model.onnx: what lies in the model's folder itself is its version 1.
-  if (found.empty() && !options().require_manifest && DetectModel(folder_, options().format).ok()) {
+  if (found.empty() && !options().require_manifest && DetectModel(folder_, Format()).ok()) {
     VersionFolder folder{.version = 1, .directory = folder_};
     LookWithoutManifest(folder, now);
     found.emplace(1, std::move(folder));
@@ -113,11 +143,14 @@ Result<LocalVersion> FileSource::Fetch(int64_t version, FetchProgress&, const St
 
 uint64_t FileSource::StampOfVersion(int64_t version) {
   std::string directory = DirectoryOf(version);
-  return directory.empty() ? 0 : StampOfFolder(directory);
+  uint64_t stamp = directory.empty() ? 0 : StampOfFolder(directory);
+  // What could not be honoured may be so now, and be the reason why the version failed.
+  return stamp == 0 ? 0 : Rng::Mix(stamp ^ triton_.stamp()) | 1;
 }
 
 void FileSource::Ignore(const std::string& name, std::string_view why) {
-  if (name.starts_with('.') || ignored_.size() >= kMaxRememberedNames) return;
+  if (name.starts_with('.') || name == kTritonConfigName) return;
+  if (ignored_.size() >= kMaxRememberedNames) return;
   if (!ignored_.insert(name).second) return;
   LOG_INFO("ignored in a model's folder", {"path", path()}, {"name", name}, {"why", why});
 }

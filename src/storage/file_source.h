@@ -34,6 +34,7 @@ class FileSource final : public Source {
                              const StoreCall& call) override;
   uint64_t StampOfVersion(int64_t version) override;
   bool remote() const override { return false; }
+  TritonConfigFound triton_config() const override { return triton_.found(); }
 
  private:
   struct Resting {
@@ -41,14 +42,18 @@ class FileSource final : public Source {
     SteadyTime since{};
   };
   void Ignore(const std::string& name, std::string_view why);
+  void LookAtTritonConfig();
   VersionFolder LookAt(int64_t version, std::string directory, SteadyTime now);
   void LookWithoutManifest(VersionFolder& folder, SteadyTime now);
+  /// What DetectModel is to look for.
+  std::string Format() const;
 
   std::string DirectoryOf(int64_t version);
 
   const std::string folder_;
   std::map<int64_t, Resting> resting_;  ///< folders without a manifest
   std::set<std::string> ignored_;       ///< names that the log has had
+  TritonConfigFile triton_;
   Mutex mutex_;
   std::map<int64_t, std::string> directories_ GUARDED_BY(mutex_);  ///< as last listed
 };

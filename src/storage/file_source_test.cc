@@ -138,5 +138,49 @@ TEST(FsTest, WritesWhollyAndLeavesNothingBeside) {
   EXPECT_EQ(WriteFileAtomically(dir.file("no/f"), "x").code(), StatusCode::kNotFound);
 }
 
+TEST_F(FileSourceTest, ReadsTheConfigPbtxtAgainWhenItOrItsLabelsChange) {
+  Folder("1", true);
+  Versions();
+  EXPECT_EQ(source_.triton_config(), nullptr);
+  const uint64_t without = source_.StampOfVersion(1);
+
+  std::ofstream(dir_.file(kTritonConfigName))
+      << "output { name: 'y' data_type: TYPE_FP32 dims: 2 label_filename: 'labels.txt' }";
+  Versions();
+  TritonConfigFound found = source_.triton_config();
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->status().code(), StatusCode::kInvalidArgument) << "the labels are missing";
+  EXPECT_NE(source_.StampOfVersion(1), without);
+  Versions();
+  EXPECT_EQ(source_.triton_config(), found) << "nothing has changed";
+
+  std::ofstream(dir_.file("labels.txt")) << "cat\ndog\n";
+  Versions();
+  found = source_.triton_config();
+  ASSERT_TRUE(found && found->ok()) << found->status();
+  EXPECT_EQ(found->value().outputs[0].labels, (std::vector<std::string>{"cat", "dog"}));
+
+  fs::remove(dir_.file(kTritonConfigName));
+  Versions();
+  EXPECT_EQ(source_.triton_config(), nullptr);
+  EXPECT_EQ(source_.StampOfVersion(1), without);
+}
+
+TEST_F(FileSourceTest, AConfigPbtxtSaysTheFormatAndWhyNothingIsServed) {
+  fs::create_directories(dir_.path() / "1");
+  std::ofstream(dir_.file("1/a.onnx")) << "x";
+  std::ofstream(dir_.file("1/saved_model.pb")) << "x";
+  FileSource source(dir_.path().string(), Source::Options{.settle_time = Duration::zero()});
+  EXPECT_FALSE(source.List({}, {}).value()[0].complete) << "one of two formats";
+  std::ofstream(dir_.file(kTritonConfigName)) << "platform: 'onnxruntime_onnx'";
+  EXPECT_TRUE(source.List({}, {}).value()[0].complete);
+  // Then the load fails, and says why.
+  std::ofstream(dir_.file(kTritonConfigName)) << "ensemble_scheduling { }";
+  fs::remove(dir_.file("1/a.onnx"));
+  fs::remove(dir_.file("1/saved_model.pb"));
+  source.List({}, {}).value();
+  EXPECT_TRUE(source.List({}, {}).value()[0].complete);
+}
+
 }  // namespace
 }  // namespace leadsman

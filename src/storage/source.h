@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "storage/blob_cache.h"
 #include "storage/store_http.h"
+#include "storage/triton_config_file.h"
 
 namespace leadsman {
 
@@ -61,6 +62,8 @@ class Source {
   virtual uint64_t StampOfVersion(int64_t version) = 0;
   /// True when List() and Fetch() go over a network by themselves: then they are to be spared.
   virtual bool remote() const = 0;
+  /// Of the config.pbtxt beside the versions, as of the last List().
+  virtual TritonConfigFound triton_config() const { return nullptr; }
 
   const std::string& path() const { return path_; }
   const Options& options() const { return options_; }

@@ -62,14 +62,18 @@ class Stores::LateSource final : public Source {
     return source ? source->StampOfVersion(version) : 0;
   }
   bool remote() const override { return true; }
+  TritonConfigFound triton_config() const override {
+    std::shared_ptr<Source> source = Get();
+    return source ? source->triton_config() : nullptr;
+  }
 
  private:
-  std::shared_ptr<Source> Get() {
+  std::shared_ptr<Source> Get() const {
     MutexLock lock(mutex_);
     return source_;
   }
   Stores& stores_;
-  Mutex mutex_;
+  mutable Mutex mutex_;
   std::shared_ptr<Source> source_ GUARDED_BY(mutex_);
 };
 

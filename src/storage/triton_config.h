@@ -1,25 +1,77 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/status.h"
+#include "tensor/tensor.h"
 
 namespace leadsman {
 
-/// What a config.pbtxt in a model's folder says that this server acts on. Triton's defaults.
+/// The file in a model's folder, beside its versions, that Triton is told by what the model is.
+inline constexpr const char* kTritonConfigName = "config.pbtxt";
+
+/// What a config.pbtxt says, in plain words: the one place where it is read and understood. Sound in itself: sizes, levels and shapes
+/// are within their bounds. What is not said has Triton's default.
 struct TritonConfig {
-  int64_t max_batch_size = 0;
-  bool sequences = false;  ///< sequence_batching: requests that belong together
-  /// By output: the lines of the file that its label_filename names.
-  std::map<std::string, std::vector<std::string>, std::less<>> class_labels;
+  struct Tensor {
+    std::string name;
+    DataType type = DataType::kInvalid;
+    Shape dims;  ///< as clients see it, without the batch dimension; -1 = any length
+    /// As the model has it, where that is another one: as many -1, and as many elements between them.
+    std::optional<Shape> reshape;
+    bool optional = false;
+    std::string label_filename;
+    std::vector<std::string> labels;  ///< the lines of that file: the names of the classes
+  };
+  struct Versions {
+    enum class Kind { kNotSaid, kLatest, kAll, kSpecific };
+    Kind kind = Kind::kNotSaid;
+    int latest = 1;
+    std::vector<int64_t> specific;
+  };
+  struct Queue {
+    bool delay_when_late = false;  ///< requests that are late wait behind the others, not refused
+    std::chrono::microseconds default_timeout{0};
+    bool allow_timeout_override = false;
+    size_t max_size = 0;  ///< 0 = not said
+  };
+  struct DynamicBatching {
+    std::vector<uint32_t> preferred_sizes;  ///< ascending
+    std::chrono::microseconds max_delay{0};
+    uint32_t priority_levels = 0;  ///< 0 = no priorities
+    uint32_t default_level = 0;
+    std::optional<Queue> queue;
+    std::map<uint32_t, size_t> level_sizes;  ///< requests of a level that may wait, by level
+  };
+
+  std::string name;
+  std::string platform;
+  std::string backend;
+  std::string format;          ///< what backend or platform mean here; empty when they do not say
+  int64_t max_batch_size = 0;  ///< rows of a request; 0 = tensors have no batch dimension
+  std::vector<Tensor> inputs;
+  std::vector<Tensor> outputs;
+  Versions versions;
+  int instances = 0;  ///< of all groups together; 0 = not said
+  std::optional<DynamicBatching> dynamic_batching;
+  int warmup_requests = 0;  ///< 0 = not said
+  std::map<std::string, std::string> parameters;
+  /// "config.pbtxt: optimization does nothing: …": what may be left out without harm.
+  std::vector<std::string> warnings;
 };
 
-/// Of the model's folder (the one above its versions). Nothing is there: the defaults.
-/// INVALID_ARGUMENT with the line of what cannot be read; NOT_FOUND and others for a file of labels.
-/// Blocks for the files.
-Result<TritonConfig> ReadTritonConfig(const std::string& model_folder);
+/// Reads a file that the configuration names, by its path relative to the model's folder.
+using ReadBesideConfig = std::function<Result<std::string>(const std::string& path)>;
+
+/// INVALID_ARGUMENT has every problem on a line, with line and column; among them unknown fields and the blocks that cannot
+/// be honoured (ensembles, sequences, …). Pure but for `read`.
+Result<TritonConfig> ParseTritonConfig(std::string_view text, const ReadBesideConfig& read);
 
 }  // namespace leadsman

@@ -2,69 +2,179 @@
 
 #include <gtest/gtest.h>
 
-#include <fstream>
-
-#include "base/testing/temp_dir.h"
+#include <map>
 
 namespace leadsman {
 namespace {
 
+using namespace std::chrono_literals;  // NOLINT: literals
+
 class TritonConfigTest : public testing::Test {
  protected:
-  void Write(const std::string& name, const std::string& text) {
-    std::ofstream(dir_.path() / name) << text;
+  TritonConfig Read(const std::string& text) {
+    Result<TritonConfig> config = ParseTritonConfig(text, [this](const std::string& path) {
+      auto it = files_.find(path);
+      return it != files_.end() ? Result<std::string>(it->second)
+                                : NotFoundError("there is no such file");
+    });
+    error_ = config.status().message();
+    return config.ok() ? *config : TritonConfig();
   }
-  Result<TritonConfig> Read() { return ReadTritonConfig(dir_.path().string()); }
-  TempDir dir_;
+  std::map<std::string, std::string> files_;
+  std::string error_;
 };
 
-TEST_F(TritonConfigTest, WithoutAFileThereAreDefaults) {
-  TritonConfig config = Read().value();
-  EXPECT_EQ(config.max_batch_size, 0);
-  EXPECT_FALSE(config.sequences);
-  EXPECT_TRUE(config.class_labels.empty());
-}
-
-TEST_F(TritonConfigTest, TakesWhatItKnowsAndPassesTheRest) {
-  Write("config.pbtxt", R"(
-name: "resnet"
+TEST_F(TritonConfigTest, AModelAsTritonsDocumentationHasIt) {
+  TritonConfig config = Read(R"(
+name: "net"
 platform: "onnxruntime_onnx"
 max_batch_size: 8
-input [ { name: "x" data_type: TYPE_FP32 dims: [ 3, 224, 224 ] } ]
-output [
-  { name: "y" data_type: TYPE_FP32 dims: [ 1000 ] label_filename: "labels.txt" },
-  { name: "z" data_type: TYPE_FP32 dims: [ 2 ] }
-]
-dynamic_batching { preferred_batch_size: [ 4, 8 ] max_queue_delay_microseconds: 100 }
-instance_group [ { count: 1 kind: KIND_CPU gpus: [ 0 ] rate_limiter { resources [ { name: "r" count: 2 } ] } } ]
-sequence_batching {
-  max_sequence_idle_microseconds: 5
-  control_input [ { name: "START" control [ { kind: CONTROL_SEQUENCE_START fp32_false_true: [ 0, 1 ] } ] } ]
-  state [ { input_name: "s" dims: [ 1 ] initial_state: { name: "i" } } ]
+input [ { name: "input0" data_type: TYPE_FP32 dims: [ 16 ] },
+        { name: "input1" data_type: TYPE_INT64 dims: [ -1, 4 ] optional: true } ]
+output [ { name: "output0" data_type: TYPE_STRING dims: [ 1 ] reshape: { shape: [ ] } } ]
+version_policy: { specific { versions: [1, 3] } }
+instance_group [ { count: 2 kind: KIND_CPU }, { count: 1 kind: KIND_GPU gpus: [ 0 ] } ]
+dynamic_batching {
+  preferred_batch_size: [ 8, 4, 8 ]
+  max_queue_delay_microseconds: 100
+  priority_levels: 3
+  default_priority_level: 2
+  default_queue_policy { timeout_action: DELAY default_timeout_microseconds: 5000 allow_timeout_override: true max_queue_size: 64 }
+  priority_queue_policy { key: 1 value { max_queue_size: 10 } }
 }
-optimization { execution_accelerators { cpu_execution_accelerator : [ { name : "openvino" } ] } }
-version_policy: { specific: { versions: [ 1, 2 ] } }
-model_warmup [ { name: "w" batch_size: 1 inputs { key: "x" value: { data_type: TYPE_FP32 dims: [ 3 ] zero_data: true } } } ]
-parameters { key: "a" value { string_value: "b" } }
+model_warmup { name: "w" batch_size: 1 count: 3 inputs { key: "input0" value { data_type: TYPE_FP32 dims: 16 zero_data: true } } }
+parameters { key: "graph_optimization" value { string_value: "all" } }
+optimization { execution_accelerators { cpu_execution_accelerator: [ { name: "openvino" } ] } }
 )");
-  Write("labels.txt", "cat\r\ndog\n\nfish\n\n");
-  TritonConfig config = Read().value();
+  ASSERT_EQ(error_, "");
+  EXPECT_EQ(config.name, "net");
+  EXPECT_EQ(config.format, "onnx");
   EXPECT_EQ(config.max_batch_size, 8);
-  EXPECT_TRUE(config.sequences);
-  ASSERT_EQ(config.class_labels.size(), 1u);
-  EXPECT_EQ(config.class_labels["y"], (std::vector<std::string>{"cat", "dog", "", "fish"}));
+  ASSERT_EQ(config.inputs.size(), 2u);
+  EXPECT_EQ(config.inputs[0].name, "input0");
+  EXPECT_EQ(config.inputs[0].type, DataType::kFp32);
+  EXPECT_EQ(config.inputs[1].dims, (Shape{-1, 4}));
+  EXPECT_TRUE(config.inputs[1].optional);
+  ASSERT_EQ(config.outputs.size(), 1u);
+  EXPECT_EQ(config.outputs[0].type, DataType::kBytes);
+  EXPECT_EQ(config.outputs[0].reshape, Shape());
+  EXPECT_EQ(config.versions.specific, (std::vector<int64_t>{1, 3}));
+  EXPECT_EQ(config.instances, 3);
+  EXPECT_EQ(config.warmup_requests, 3);
+  EXPECT_EQ(config.parameters.at("graph_optimization"), "all");
+  ASSERT_TRUE(config.dynamic_batching);
+  EXPECT_EQ(config.dynamic_batching->max_delay, 100us);
+  EXPECT_EQ(config.dynamic_batching->preferred_sizes, (std::vector<uint32_t>{4, 8}));
+  EXPECT_EQ(config.dynamic_batching->queue->max_size, 64u);
+  EXPECT_EQ(config.dynamic_batching->queue->default_timeout, 5000us);
+  EXPECT_TRUE(config.dynamic_batching->queue->delay_when_late);
+  EXPECT_EQ(config.dynamic_batching->priority_levels, 3u);
+  EXPECT_EQ(config.dynamic_batching->default_level, 2u);
+  EXPECT_EQ(config.dynamic_batching->level_sizes, (std::map<uint32_t, size_t>{{1, 10}}));
+  ASSERT_EQ(config.warnings.size(), 2u);
+  EXPECT_EQ(config.warnings[0],
+            "config.pbtxt: instance_group[1].kind: KIND_GPU does nothing: models run on CPUs here");
+  EXPECT_TRUE(config.warnings[1].starts_with("config.pbtxt: optimization does nothing"));
 }
 
-TEST_F(TritonConfigTest, SaysWhatIsWrong) {
-  Write("config.pbtxt", "max_batch_size: \"eight\"\n");
-  Status status = Read().status();
-  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
-  EXPECT_TRUE(status.message().starts_with("config.pbtxt:1:17: ")) << status;
+TEST_F(TritonConfigTest, AnEmptyFileSaysNothing) {
+  TritonConfig config = Read("");
+  EXPECT_EQ(error_, "");
+  EXPECT_EQ(config.format, "");
+  EXPECT_EQ(config.max_batch_size, 0);
+  EXPECT_EQ(config.instances, 0);
+  EXPECT_EQ(config.versions.kind, TritonConfig::Versions::Kind::kNotSaid);
+}
 
-  Write("config.pbtxt", "output { name: \"y\" label_filename: \"none.txt\" }");
-  EXPECT_EQ(Read().status().code(), StatusCode::kNotFound);
-  Write("config.pbtxt", "output { name: \"y\" label_filename: \"../../etc/passwd\" }");
-  EXPECT_EQ(Read().status().code(), StatusCode::kInvalidArgument);
+TEST_F(TritonConfigTest, TheForestBackendSaysWhichLibrary) {
+  auto format = [&](const std::string& type) {
+    return Read("backend: 'fil' parameters { key: 'model_type' value { string_value: '" + type +
+                "' } }")
+        .format;
+  };
+  EXPECT_EQ(format("xgboost_json"), "xgboost");
+  EXPECT_EQ(format("lightgbm"), "lightgbm");
+  EXPECT_EQ(Read("backend: 'fil'").format, "");
+  format("treelite_checkpoint");
+  EXPECT_NE(error_.find("model_type treelite_checkpoint"), std::string::npos) << error_;
+}
+
+TEST_F(TritonConfigTest, LabelsAreTheLinesOfTheirFile) {
+  files_["labels.txt"] = "cat\r\ndog\n\nfish\n\n";
+  TritonConfig config = Read(
+      "output [ { name: 'y' data_type: TYPE_FP32 dims: [ 4 ] label_filename: 'labels.txt' },"
+      " { name: 'z' data_type: TYPE_FP32 dims: [ 2 ] } ]");
+  ASSERT_EQ(error_, "");
+  EXPECT_EQ(config.outputs[0].labels, (std::vector<std::string>{"cat", "dog", "", "fish"}));
+  EXPECT_TRUE(config.outputs[1].labels.empty());
+  Read("output { name: 'y' data_type: TYPE_FP32 dims: 1\n label_filename: 'none.txt' }");
+  EXPECT_EQ(error_,
+            "config.pbtxt:2:2: output[0].label_filename: none.txt cannot be read: there is no such "
+            "file");
+  Read("output { name: 'y' data_type: TYPE_FP32 dims: 1 label_filename: '../../etc/passwd' }");
+  EXPECT_NE(error_.find("must lie in the model's folder"), std::string::npos) << error_;
+}
+
+TEST_F(TritonConfigTest, WhatIsWrongIsToldByLineAndColumn) {
+  Read("max_batch_size: -1\nbackend: 'tensorrt'\ninput { name: 'x' dims: [ -2 ] }\n");
+  EXPECT_EQ(
+      error_,
+      "config.pbtxt:1:1: max_batch_size: must be 0 (no batch dimension) or the largest number "
+      "of rows\n"
+      "config.pbtxt:2:1: backend: the backend tensorrt is not supported; there are fil, "
+      "onnxruntime, python and tensorflow\n"
+      "config.pbtxt:3:1: input[0].data_type: must be one of TYPE_FP32, TYPE_INT64, "
+      "TYPE_STRING, …\n"
+      "config.pbtxt:3:19: input[0].dims: must be lengths from 1 on, or -1 for any, not -2");
+  Read("max_batch_sise: 4");
+  EXPECT_EQ(error_,
+            "config.pbtxt:1:15: unknown field max_batch_sise in ModelConfig; did you mean "
+            "max_batch_size?");
+  Read("max_batch_size: \"eight\"");
+  EXPECT_TRUE(error_.starts_with("config.pbtxt:1:17: ")) << error_;
+  Read("dynamic_batching { }");
+  EXPECT_NE(error_.find("needs max_batch_size"), std::string::npos);
+  Read("max_batch_size: 4 dynamic_batching { preferred_batch_size: 8 priority_levels: 2 }");
+  EXPECT_NE(error_.find("must be from 1 to max_batch_size (4), not 8"), std::string::npos);
+  EXPECT_NE(error_.find("default_priority_level"), std::string::npos);
+  Read("input { name: 'x' data_type: TYPE_FP32 }");
+  EXPECT_NE(error_.find("input[0].dims: must not be empty"), std::string::npos) << error_;
+  Read("input { name: 'x' data_type: TYPE_FP32 dims: [1,1,1,1,1,1,1,1] }");
+  EXPECT_NE(error_.find("7 dimensions at most"), std::string::npos) << error_;
+  Read(
+      "input [ { name: 'x' data_type: TYPE_FP32 dims: 1 }, "
+      "{ name: 'x' data_type: TYPE_FP32 dims: 1 } ]");
+  EXPECT_NE(error_.find("input[1].name: x is there already"), std::string::npos) << error_;
+}
+
+TEST_F(TritonConfigTest, AReshapeHoldsWhatItReplaces) {
+  auto wrong = [&](const std::string& dims, const std::string& shape) {
+    Read("input { name: 'x' data_type: TYPE_FP32 dims: [" + dims + "] reshape { shape: [" + shape +
+         "] } }");
+    return error_;
+  };
+  EXPECT_EQ(wrong("1", ""), "");
+  EXPECT_EQ(wrong("2,4,-1,6", "8,-1,1,6"), "");
+  EXPECT_NE(wrong("2,4,-1,6", "8,-1,5"), "");
+  EXPECT_NE(wrong("2,4", "-1"), "");
+  EXPECT_EQ(wrong("2,4", "2,3"),
+            "config.pbtxt:1:52: input[0].reshape: must hold as many elements as dims, and as many "
+            "-1: [2,3] does not fit [2,4]");
+  EXPECT_NE(wrong("9223372036854775807,9223372036854775807", "1"), "");
+}
+
+TEST_F(TritonConfigTest, BlocksThatCannotBeHonouredAreNamed) {
+  Read(
+      "ensemble_scheduling { step [ { model_name: 'a' model_version: -1 input_map { key: 'x' "
+      "value: 'y' } } ] }\n"
+      "sequence_batching { control_input [ { name: 'START' control [ { kind: "
+      "CONTROL_SEQUENCE_START fp32_false_true: [ 0, 1 ] } ] } ] state [ { input_name: 'h' dims: [ "
+      "-1 ] } ] oldest { } }\n"
+      "model_transaction_policy { decoupled: true }");
+  EXPECT_EQ(error_.find("config.pbtxt:1:1: ensemble_scheduling: ensembles are not supported"), 0u)
+      << error_;
+  EXPECT_NE(error_.find("config.pbtxt:2:1: sequence_batching: "), std::string::npos);
+  EXPECT_NE(error_.find("config.pbtxt:3:1: model_transaction_policy: "), std::string::npos);
 }
 
 }  // namespace

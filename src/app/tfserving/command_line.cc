@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "app/tfserving/config_files.h"
-#include "app/triton/config_pbtxt.h"
 #include "base/strings.h"
 #include "lifecycle/config_schema.h"
 
@@ -441,7 +440,6 @@ Result<Config> ConfigFrom(const CommandLine& command, std::vector<std::string>& 
                     "server.port is --rest_api_port, server.grpc_port is --port");
   }
   RETURN_IF_ERROR(CheckHasModels(config));
-  triton::ApplyConfigPbtxt(config, warnings);
   return config;
 }
 

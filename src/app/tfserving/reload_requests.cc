@@ -2,7 +2,6 @@
 
 #include <chrono>
 
-#include "app/triton/config_pbtxt.h"
 #include "base/strings.h"
 
 namespace leadsman::tfserving {
@@ -26,8 +25,6 @@ Result<Config> WithModelsOf(std::string_view model_server_config, const Config& 
                      return model;
                    }));
   RETURN_IF_ERROR(ApplyOverrides({}, next));  // what only the whole shows
-  std::vector<std::string> warnings;
-  triton::ApplyConfigPbtxt(next, warnings);
   return next;
 }
 

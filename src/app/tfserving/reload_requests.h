@@ -17,7 +17,7 @@ namespace leadsman::tfserving {
 
 /// `running` with the models of a serialized ModelServerConfig instead of its own, checked as a whole. What each model
 /// starts from is `initial`, given its name; its path, format, policy and labels are those of the request alone.
-/// INVALID_ARGUMENT names the field. Blocks for the files in the models' folders.
+/// INVALID_ARGUMENT names the field.
 Result<Config> WithModelsOf(std::string_view model_server_config, const Config& running,
                             const InitialModel& initial);
 

@@ -66,7 +66,8 @@ void AppendModelConfig(std::string& out, const ServableVersion& version) {
   auto has_batch = [](const TensorSpec& spec) {
     return !spec.any_rank && spec.shape.rank() > 0 && spec.shape[0] < 0;
   };
-  const bool batched = version.max_batch_size > 0 &&
+  const int64_t max_batch_size = version.triton ? version.triton->max_batch_size : 0;
+  const bool batched = max_batch_size > 0 &&
                        std::all_of(signature.inputs.begin(), signature.inputs.end(), has_batch) &&
                        std::all_of(signature.outputs.begin(), signature.outputs.end(), has_batch);
   out += "{\"name\":";
@@ -77,7 +78,7 @@ void AppendModelConfig(std::string& out, const ServableVersion& version) {
   AppendJsonString(out, version.backend_name);
   out += ",\"version_policy\":";
   AppendVersionPolicy(out, version.config->policy);
-  out += StrCat(",\"max_batch_size\":", batched ? version.max_batch_size : 0, ",\"input\":");
+  out += StrCat(",\"max_batch_size\":", batched ? max_batch_size : 0, ",\"input\":");
   AppendTensors(out, signature.inputs, batched, true);
   out += ",\"output\":";
   AppendTensors(out, signature.outputs, batched, false);

@@ -113,12 +113,6 @@ Status InferCodec::DecodeRaw(std::string_view body, const Signature& signature,
 }
 
 Status InferCodec::Decode(std::string_view body, PredictionCall& call) {
-  if (call.handle->sequences) {
-    return UnimplementedError(StrCat(
-        "model ", call.model_name,
-        ": its config.pbtxt asks for sequence_batching, which is not supported by this server: "
-        "nothing is kept from one request to the next"));
-  }
   return Decode(body, call.signature_called(), call);
 }
 
@@ -404,8 +398,7 @@ Status InferCodec::ChooseOutputs(const PredictionCall& call) {
     std::span<const std::string> labels;
     bool batched = true;
     if (call.handle) {
-      auto found = call.handle->class_labels.find(output.name);
-      if (found != call.handle->class_labels.end()) labels = found->second;
+      labels = call.handle->ClassLabels(output.name);
       const std::vector<TensorSpec>& specs = call.signature_called().outputs;
       const Shape& shape = specs[wanted_[i].index].shape;
       batched = shape.rank() > 0 && shape[0] < 0;

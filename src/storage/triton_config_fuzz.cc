@@ -1,0 +1,32 @@
+#include <cstdint>
+#include <string_view>
+
+#include "base/check.h"
+#include "storage/triton_config.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace leadsman;
+  std::string_view text(reinterpret_cast<const char*>(data), size);
+  Result<TritonConfig> config =
+      ParseTritonConfig(text, [](const std::string& path) -> Result<std::string> {
+        if (path.size() % 2 == 1) return NotFoundError("there is no such file");
+        return path + "\n\n" + path + "\r\n";
+      });
+  if (!config.ok()) {
+    CHECK(!config.status().message().empty());
+    return 0;
+  }
+  CHECK(config->max_batch_size >= 0 && config->instances >= 0 && config->warmup_requests >= 0);
+  for (const auto* tensors : {&config->inputs, &config->outputs}) {
+    for (const TritonConfig::Tensor& tensor : *tensors) {
+      CHECK(tensor.type != DataType::kInvalid && ElementSize(tensor.type) > 0);
+      CHECK(tensor.dims.rank() > 0 && tensor.dims.rank() < Shape::kMaxRank);
+      CHECK(!tensor.reshape || tensor.reshape->rank() < Shape::kMaxRank);
+    }
+  }
+  if (config->dynamic_batching) {
+    for (const auto& [level, allowed] : config->dynamic_batching->level_sizes)
+      CHECK(level >= 1 && level <= config->dynamic_batching->priority_levels);
+  }
+  return 0;
+}
