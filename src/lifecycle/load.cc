@@ -15,6 +15,7 @@
 #include "base/low_priority.h"
 #include "base/strings.h"
 #include "lifecycle/memory_budget.h"
+#include "lifecycle/triton_model.h"
 #include "storage/detect.h"
 #include "storage/verify.h"
 
@@ -288,8 +289,13 @@ Status Load(const LoadRequest& request, const BackendRegistry& backends, Clock& 
                 .options = request.config->runtime_options,
                 .declared = manifest->signature,
                 .cancel = &cancel};
+  bool says_nothing = spec.declared.inputs.empty() && spec.declared.outputs.empty();
+  if (servable->triton && says_nothing) spec.declared = SignatureOf(*servable->triton);
   RETURN_IF_ERROR(LoadIntoMemory(request, **backend, spec, *servable));
   RETURN_IF_ERROR(CompareSignatures(manifest->signature, servable->model->signature()));
+  if (servable->triton) {
+    ASSIGN_OR_RETURN(servable->model, AsTritonModel(std::move(servable->model), *servable->triton));
+  }
 
   progress(VersionState::kWarming);
   RETURN_IF_ERROR(Piece(request, true, [&] { return WarmUp(*servable, clock, cancel); }));

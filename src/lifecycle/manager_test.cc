@@ -200,6 +200,20 @@ TEST_F(LifecycleTest, AConfigPbtxtThatCannotBeHonouredFailsTheLoadUntilItIsChang
   ASSERT_TRUE(Take(1)->triton);
 }
 
+TEST_F(LifecycleTest, AVersionThatIsNotWhatItsConfigPbtxtSaysIsNotLoaded) {
+  Release(1);
+  ApplyAndSettle();
+  std::ofstream(fs::path(config_.path) / kTritonConfigName)
+      << "max_batch_size: 8 input { name: 'x' data_type: TYPE_FP32 dims: 5 }";
+  Release(2);
+  Settle();
+  EXPECT_EQ(Ready(), "1 ");
+  EXPECT_EQ(StatusOf(2).state, VersionState::kFailed);
+  EXPECT_TRUE(
+      StatusOf(2).status.message().starts_with("config.pbtxt says that the input x is FP32[-1,5]"))
+      << StatusOf(2).status;
+}
+
 TEST_F(LifecycleTest, TheVersionPolicyOfAConfigPbtxtHoldsFromTheNextLookOn) {
   for (int64_t version : {1, 2, 3}) Release(version);
   std::ofstream(fs::path(config_.path) / kTritonConfigName) << "version_policy { all { } }";
