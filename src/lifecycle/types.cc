@@ -1,5 +1,7 @@
 #include "lifecycle/types.h"
 
+#include <algorithm>
+
 namespace leadsman {
 
 std::string_view VersionStateName(VersionState state) {
@@ -24,6 +26,16 @@ std::string_view VersionStateName(VersionState state) {
       return "failed";
   }
   return "unknown";
+}
+
+bool ServableVersion::HasRows(const TensorSpec& spec) const {
+  if (triton && triton->max_batch_size == 0) return false;
+  return spec.any_rank || (spec.shape.rank() > 0 && spec.shape[0] < 0);
+}
+
+uint32_t ServableVersion::InferencesOf(uint32_t rows) const {
+  const bool whole = triton && triton->max_batch_size == 0 && !config->batching;
+  return whole ? std::min<uint32_t>(rows, 1) : rows;
 }
 
 std::span<const std::string> ServableVersion::ClassLabels(std::string_view output) const {

@@ -113,6 +113,10 @@ struct ServableVersion {
   std::shared_ptr<const TritonConfig> triton;
   /// The names of an output's classes; empty when there are none.
   std::span<const std::string> ClassLabels(std::string_view output) const;
+  /// Whether the first dimension of this tensor counts rows: a config.pbtxt says so, else an open one does.
+  bool HasRows(const TensorSpec& spec) const;
+  /// For how many inferences a request of so many rows counts: one where rows are not told apart.
+  uint32_t InferencesOf(uint32_t rows) const;
   /// Declared after `model`: ends before it does.
   std::unique_ptr<LazySlot> contexts = std::make_unique<LazySlot>();
   /// Median duration of one warm-up call: what the execution mode is chosen by.

@@ -531,8 +531,7 @@ Status ModelInferCodec::ChooseOutputs(const PredictionCall& call) {
     bool batched = true;
     if (call.handle) {
       labels = call.handle->ClassLabels(output.name);
-      const Shape& shape = call.signature_called().outputs[wanted.index].shape;
-      batched = shape.rank() > 0 && shape[0] < 0;
+      batched = call.handle->HasRows(call.signature_called().outputs[wanted.index]);
     }
     RETURN_IF_ERROR(v2::Classify(output, batched, wanted.classes, labels, classified_[i]));
     shown_.push_back(classified_[i].View());

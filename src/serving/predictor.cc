@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "serving/batch_size.h"
 #include "serving/metrics.h"
 #include "serving/predicted_class.h"
 #include "serving/queued_execution.h"
@@ -354,6 +355,11 @@ void Predictor::Impl::Run(PredictionCall& call) {
 }
 
 bool Predictor::Execute(PredictionCall& call, std::function<void()> done) {
+  if (Status fits = CheckBatchSize(call); !fits.ok()) {
+    call.status = std::move(fits);
+    done();
+    return true;
+  }
   if (call.handle->run_inline) {
     impl_->Run(call);
     done();
@@ -457,14 +463,17 @@ void Predictor::Finish(PredictionCall& call, const Status& status, size_t respon
   }
   event.unix_ms = UnixMillis(deps.clock.Now());
   if (deps.metrics != nullptr) {
+    auto inferences = [&](uint32_t rows) {
+      return call.handle ? call.handle->InferencesOf(rows) : rows;
+    };
     deps.metrics->Finished(call.handle.get(), call.model_name, call.protocol, status.code(),
                            {.latency_ns = event.latency_ns,
                             .queue_ns = call.queue_ns,
                             .input_ns = call.input_ns,
                             .compute_ns = call.compute_ns,
                             .output_ns = call.output_ns,
-                            .executed_rows = call.executed_rows},
-                           call.rows, event.unix_ms);
+                            .executed_rows = inferences(call.executed_rows)},
+                           inferences(call.rows), event.unix_ms);
   }
   // An unknown model's name is the client's invention: no event, or every typo would open a
   // profile.

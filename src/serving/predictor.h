@@ -160,7 +160,8 @@ class Predictor {
   /// Runs the model. Cheap models (handle->run_inline) run here and now, and `done` is called
   /// before Execute returns (true); others are queued (false), for the pool or for the model's own
   /// instances, and `done` is called from another thread, or here and now (true) when the call is
-  /// refused: the queue is full, or the deadline cannot be met. call.status says how it went:
+  /// refused: the queue is full, the deadline cannot be met, or it has more rows than the model's
+  /// config.pbtxt allows (INVALID_ARGUMENT). call.status says how it went:
   /// RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED, CANCELLED, UNAVAILABLE (shutting down) or the runtime's
   /// error. Inputs must agree with the signature (CheckAgainst).
   bool Execute(PredictionCall& call, std::function<void()> done);

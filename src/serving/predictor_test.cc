@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <future>
 #include <thread>
 
@@ -103,6 +104,62 @@ TEST_F(PredictorTest, SaysWhatIsThereWhenAskedForWhatIsNot) {
   status = Predict(call_, {.model = "iris", .label = "prod"});
   EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
   EXPECT_TRUE(status.message().starts_with("Unrecognized servable version label: prod")) << status;
+}
+
+class BatchSizeTest : public PredictorTest {
+ protected:
+  void Start(const std::string& config_pbtxt) {
+    world_.AddModel("iris", {1});
+    std::ofstream(world_.folder() / "iris" / kTritonConfigName) << config_pbtxt;
+    world_.Start();
+  }
+  Status PredictRows(int64_t rows, int64_t rows_of_second = 0) {
+    call_.Reset();
+    call_.received = world_.clock.SteadyNow();
+    EXPECT_EQ(world_.predictor().Admit({.model = "iris"}, call_), OkStatus());
+    call_.input_count = rows_of_second > 0 ? 2 : 1;
+    call_.inputs.resize(2);
+    for (size_t i = 0; i < call_.input_count; ++i) {
+      int64_t own_rows = i == 0 ? rows : rows_of_second;
+      call_.inputs[i].Reset(i == 0 ? "x" : "z", DataType::kFp32);
+      call_.inputs[i].shape() = {own_rows, 4};
+      for (int64_t value = 0; value < own_rows * 4; ++value) call_.inputs[i].Push<float>(0);
+    }
+    call_.rows = static_cast<uint32_t>(rows);
+    EXPECT_TRUE(world_.predictor().Execute(call_, [] {}));
+    Status status = call_.status;
+    world_.predictor().Finish(call_, status, 0);
+    return status;
+  }
+};
+
+TEST_F(BatchSizeTest, MoreRowsThanAConfigPbtxtAllowsAreRefused) {
+  Start("max_batch_size: 8");
+  EXPECT_EQ(PredictRows(8), OkStatus());
+  Status refused = PredictRows(9);
+  EXPECT_EQ(refused.code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(refused.message(),
+            "inference request batch-size must be <= 8 for 'iris', not 9; send it in parts, or "
+            "raise max_batch_size in config.pbtxt");
+  EXPECT_EQ(world_.predictor().Statistics("iris").at(0).inference_count, 8u);
+}
+
+TEST_F(BatchSizeTest, AllInputsHaveTheSameNumberOfRows) {
+  world_.backend().signature.inputs.push_back({"z", DataType::kFp32, {-1, 4}});
+  Start("max_batch_size: 8");
+  EXPECT_EQ(PredictRows(2, 2), OkStatus());
+  EXPECT_EQ(PredictRows(2, 3).message(),
+            "input 'z' batch size does not match other inputs for 'iris': it has 3 rows, the first "
+            "has 2");
+}
+
+TEST_F(BatchSizeTest, WithoutABatchDimensionARequestIsOneInference) {
+  Start("max_batch_size: 0");
+  EXPECT_EQ(PredictRows(9), OkStatus());
+  ModelStatistics statistics = world_.predictor().Statistics("iris").at(0);
+  EXPECT_EQ(statistics.inference_count, 1u);
+  ASSERT_EQ(statistics.batches.size(), 1u);
+  EXPECT_EQ(statistics.batches[0].batch_size, 1u);
 }
 
 TEST_F(PredictorTest, IsUnavailableWhileAKnownModelHasNoReadyVersion) {

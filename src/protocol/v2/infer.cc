@@ -399,9 +399,7 @@ Status InferCodec::ChooseOutputs(const PredictionCall& call) {
     bool batched = true;
     if (call.handle) {
       labels = call.handle->ClassLabels(output.name);
-      const std::vector<TensorSpec>& specs = call.signature_called().outputs;
-      const Shape& shape = specs[wanted_[i].index].shape;
-      batched = shape.rank() > 0 && shape[0] < 0;
+      batched = call.handle->HasRows(call.signature_called().outputs[wanted_[i].index]);
     }
     RETURN_IF_ERROR(Classify(output, batched, wanted_[i].classes, labels, classified_[i]));
     shown_.push_back(classified_[i].View());
