@@ -131,13 +131,17 @@ Result<std::string> Inspect(const std::string& folder) {
     ASSIGN_OR_RETURN(Manifest found, DetectModel(folder, ""));
     return StrCat(found.format, "  ", found.reason, "\n");
   }
+  TritonConfigFound triton = source.triton_config();
+  if (triton && !triton->ok())
+    return Annotate(triton->status(), StrCat(kTritonConfigName, " cannot be honoured"));
   std::string out;
   for (const VersionFolder& version : versions) {
     out += StrCat("version ", version.version, "  ", version.directory, "\n");
     Result<std::string> manifest =
         ReadFile(JoinPath(version.directory, kManifestFileName), kMaxManifestBytes);
     Result<Manifest> found =
-        manifest.ok() ? ParseManifest(*manifest) : DetectModel(version.directory, "");
+        manifest.ok() ? ParseManifest(*manifest)
+                      : DetectModel(version.directory, "", "", triton ? &triton->value() : nullptr);
     if (!found.ok()) {
       out += StrCat("  not served: ", found.status().message(), "\n");
       continue;
@@ -154,9 +158,7 @@ Result<std::string> Inspect(const std::string& folder) {
       out += StrCat("  output  ", spec.name, " ", DataTypeName(spec.type), spec.shape.ToString(),
                     "\n");
   }
-  if (TritonConfigFound triton = source.triton_config()) {
-    if (!triton->ok())
-      return Annotate(triton->status(), StrCat(kTritonConfigName, " cannot be honoured"));
+  if (triton) {
     for (const std::string& warning : triton->value().warnings) out += StrCat("  ", warning, "\n");
   }
   return out;

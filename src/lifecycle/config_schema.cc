@@ -106,6 +106,10 @@ const schema::Struct<ModelConfig>& ModelConfigSchema() {
     s.Field("format", &ModelConfig::format, schema::Text(),
             "The format of versions without a manifest.json; empty: found by looking at their "
             "files.");
+    s.Field("model_file", &ModelConfig::model_file, schema::Text(),
+            "The model's file, or its folder, in a version's folder without a manifest.json; "
+            "empty: found "
+            "by looking.");
     s.Field("require_manifest", &ModelConfig::require_manifest, schema::Boolean(),
             "true: a version is loaded only once it has a manifest.json, against whose checksums "
             "its files are verified.");

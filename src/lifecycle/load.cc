@@ -152,7 +152,8 @@ Result<Manifest> ManifestOf(const LoadRequest& request, const std::string& direc
   if (!json.ok() && json.status().code() == StatusCode::kNotFound &&
       !request.config->require_manifest) {
     verify = false;
-    return DetectModel(directory, request.config->format);
+    return DetectModel(directory, request.config->format, request.config->model_file,
+                       request.triton ? &request.triton->value() : nullptr);
   }
   if (!json.ok()) return json.status();
   Result<Manifest> manifest = ParseManifest(*json);

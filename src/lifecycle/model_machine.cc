@@ -54,7 +54,8 @@ void ModelMachine::Configure(std::shared_ptr<const ModelConfig> config) {
   removed_ = false;
   Source::Options looking{.require_manifest = config->require_manifest,
                           .settle_time = config->settle_time,
-                          .format = config->format};
+                          .format = config->format,
+                          .model_file = config->model_file};
   if (!source_ || source_->path() != config->path || source_->options() != looking) {
     // What the old one found beside the versions holds until the new one has been listed.
     source_ = stores_.Open(config->path, std::move(looking));

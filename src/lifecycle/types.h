@@ -51,6 +51,8 @@ struct ModelConfig {
   std::string path;
   /// The format of versions without a manifest; empty: found by looking at their files.
   std::string format;
+  /// The model's file in a version's folder without a manifest; empty: found by looking.
+  std::string model_file;
   bool require_manifest = false;  ///< versions without a manifest are never loaded
   /// How long the files of a version without a manifest must rest before it is loaded.
   std::chrono::milliseconds settle_time{5000};

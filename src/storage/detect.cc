@@ -184,6 +184,14 @@ Result<Manifest> DetectNamed(const Folder& folder, const std::string& format,
   std::error_code error;
   if (!std::filesystem::exists(JoinPath(folder.directory, file), error))
     return NotFoundError(StrCat("the folder has no ", file));
+  if (IsDirectory(JoinPath(folder.directory, file))) {
+    // A SavedModel, or an ONNX model with its weights beside it.
+    ASSIGN_OR_RETURN(Manifest inside, DetectModel(JoinPath(folder.directory, file), format));
+    inside.model_file = JoinPath(file, inside.model_file);
+    inside.reason = StrCat(file, ", as configured");
+    inside.alternatives.clear();
+    return inside;
+  }
   Manifest manifest;
   manifest.model_file = file;
   manifest.format = format;
@@ -263,6 +271,50 @@ Result<Manifest> DetectModel(const std::string& directory, const std::string& fo
     if (!status.ok()) return Annotate(std::move(status), kMlmodel);
   }
   return manifest;
+}
+
+namespace {
+
+/// What to take where no file has a usual name, the best first.
+std::vector<std::string> OtherNames(const TritonConfig& triton) {
+  std::vector<std::string> names;
+  if (triton.backend == "fil") {
+    auto type = triton.parameters.find("model_type");
+    if (type != triton.parameters.end() && type->second == "xgboost")
+      names.emplace_back("xgboost.model");
+  }
+  std::vector<std::pair<double, std::string>> by_capability;
+  for (const auto& [capability, file] : triton.cc_model_filenames)
+    by_capability.emplace_back(-ParseDouble(capability).value_or(0), file);
+  std::sort(by_capability.begin(), by_capability.end());
+  for (auto& [capability, file] : by_capability) names.push_back(std::move(file));
+  return names;
+}
+
+}  // namespace
+
+Result<Manifest> DetectModel(const std::string& directory, const std::string& format,
+                             const std::string& file, const TritonConfig* triton) {
+  if (triton == nullptr) return DetectModel(directory, format, file);
+  const std::string& as = format.empty() ? triton->format : format;
+  if (!file.empty()) return DetectModel(directory, as, file);
+  if (!triton->default_model_filename.empty()) {
+    Result<Manifest> named = DetectModel(directory, as, triton->default_model_filename);
+    return named.ok()
+               ? std::move(named)
+               : Annotate(named.status(), StrCat(kTritonConfigName, ": default_model_filename"));
+  }
+  Result<Manifest> usual = DetectModel(directory, as);
+  if (usual.ok()) return usual;
+  for (const std::string& name : OtherNames(*triton)) {
+    std::error_code error;
+    if (std::filesystem::exists(JoinPath(directory, name), error))
+      return DetectModel(directory, as, name);
+  }
+  if (triton->cc_model_filenames.empty()) return usual;
+  return Annotate(usual.status(),
+                  StrCat(kTritonConfigName, ": cc_model_filenames: the folder has none of ",
+                         HumanList(OtherNames(*triton))));
 }
 
 namespace detect_internal {

@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "storage/manifest.h"
+#include "storage/triton_config.h"
 
 namespace leadsman {
 
@@ -22,8 +23,9 @@ namespace leadsman {
 ///   keras       model.keras or model.h5, or the only such file
 ///   python      model.py
 ///
-/// `format` forces one of these, and may be empty. `file` names the model's file, relative to the folder, where several
-/// could be meant; with both, nothing is guessed, and the format may be one of a plug-in that is not listed here.
+/// `format` forces one of these, and may be empty. `file` names the model's file, or the folder that it is in, relative to
+/// the folder, where several could be meant; with both, nothing is guessed, and the format may be one of a plug-in that is
+/// not listed here.
 ///
 /// The manifest that comes back has format, model_file, reason and alternatives; it has no files to verify, and the
 /// signature is the runtime's own. A model.py beside pickles or Keras files is what loads them; MLmodel speaks for all
@@ -31,6 +33,12 @@ namespace leadsman {
 /// INVALID_ARGUMENT when several models are. Looks at names and the first bytes of a few files; blocks for that.
 Result<Manifest> DetectModel(const std::string& directory, const std::string& format,
                              const std::string& file = "");
+/// The same where a config.pbtxt (may be null) says what those two leave open: backend or platform, and
+/// default_model_filename. One that is not there is NOT_FOUND. Of cc_model_filenames, which are for GPUs, the one of the
+/// highest compute capability that is there is taken where a model has no other file; of the backend "fil" the names that
+/// it gives to its files.
+Result<Manifest> DetectModel(const std::string& directory, const std::string& format,
+                             const std::string& file, const TritonConfig* triton);
 
 /// The formats above, in that order.
 std::vector<std::string> DetectableFormats();

@@ -122,6 +122,52 @@ TEST_F(DetectTest, TwoModelsInOneFolderAreTold) {
   EXPECT_EQ(Detected("sklearn"), "sklearn model.pkl");
 }
 
+TEST_F(DetectTest, ANamedFolderHoldsTheModel) {
+  File("net.savedmodel/saved_model.pb");
+  File("deep/model.onnx");
+  EXPECT_EQ(Detected("tensorflow", "net.savedmodel"), "tensorflow net.savedmodel/saved_model.pb");
+  EXPECT_EQ(Detected("", "deep"), "onnx deep/model.onnx");
+  EXPECT_EQ(Detected("onnx", "net.savedmodel"),
+            "no model is recognised; looked for model.onnx (or a single *.onnx)");
+}
+
+TEST_F(DetectTest, AConfigPbtxtNamesTheFile) {
+  auto detected = [&](const std::string& config) {
+    TritonConfig triton =
+        ParseTritonConfig(config, [](const std::string&) { return std::string(); }).value();
+    Result<Manifest> found = DetectModel(dir_.path().string(), "", "", &triton);
+    return found.ok() ? found->format + " " + found->model_file
+                      : std::string(found.status().message());
+  };
+  File("a.onnx");
+  File("b.onnx");
+  EXPECT_EQ(detected("default_model_filename: 'b.onnx'"), "onnx b.onnx");
+  EXPECT_EQ(detected("platform: 'onnxruntime_onnx' default_model_filename: 'c.onnx'"),
+            "config.pbtxt: default_model_filename: the folder has no c.onnx");
+  const std::string for_gpus =
+      "cc_model_filenames [ { key: '7.5' value: 'a.onnx' }, { key: '10.0' value: 'b.onnx' }, "
+      "{ key: '12.0' value: 'none.onnx' } ]";
+  EXPECT_EQ(detected(for_gpus), "onnx b.onnx");
+  EXPECT_EQ(detected(for_gpus + "default_model_filename: 'a.onnx'"), "onnx a.onnx");
+  File("model.onnx");
+  EXPECT_EQ(detected(for_gpus), "onnx model.onnx") << "as Triton does on a CPU";
+  fs::remove_all(dir_.path());
+  File("notes.txt");
+  EXPECT_TRUE(
+      detected(for_gpus).starts_with("config.pbtxt: cc_model_filenames: the folder has none "
+                                     "of none.onnx, b.onnx and a.onnx: no model"))
+      << detected(for_gpus);
+}
+
+TEST_F(DetectTest, TheForestBackendHasANameOfItsOwn) {
+  TritonConfig triton;
+  triton.backend = "fil";
+  triton.format = "xgboost";
+  triton.parameters["model_type"] = "xgboost";
+  File("xgboost.model");
+  EXPECT_EQ(DetectModel(dir_.path().string(), "", "", &triton)->model_file, "xgboost.model");
+}
+
 TEST_F(DetectTest, AScriptLoadsTheFilesBesideIt) {
   File("model.py");
   File("model.pkl");

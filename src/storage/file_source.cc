@@ -40,10 +40,10 @@ void FileSource::LookAtTritonConfig() {
                     }});
 }
 
-std::string FileSource::Format() const {
+Result<Manifest> FileSource::Detect(const std::string& directory) const {
   TritonConfigFound triton = triton_.found();
-  bool said = options().format.empty() && triton && triton->ok();
-  return said ? triton->value().format : options().format;
+  return DetectModel(directory, options().format, options().model_file,
+                     triton && triton->ok() ? &triton->value() : nullptr);
 }
 
 VersionFolder FileSource::LookAt(int64_t version, std::string directory, SteadyTime now) {
@@ -63,11 +63,12 @@ VersionFolder FileSource::LookAt(int64_t version, std::string directory, SteadyT
 }
 
 void FileSource::LookWithoutManifest(VersionFolder& folder, SteadyTime now) {
-  Result<Manifest> found = DetectModel(folder.directory, Format());
-  // With a config.pbtxt that cannot be honoured the load is what tells why, not that no model was recognised.
+  Result<Manifest> found = Detect(folder.directory);
+  // Where something is said that cannot be, the load is what tells why, not that no model was recognised.
   TritonConfigFound triton = triton_.found();
-  bool refused = triton && !triton->ok();
-  if (!found.ok() && !refused) {
+  bool told_by_load = !options().model_file.empty() ||
+                      (triton && (!triton->ok() || triton->value().NamesModelFile()));
+  if (!found.ok() && !told_by_load) {
     resting_.erase(folder.version);
     folder.waiting = StrCat("waiting for ", kManifestFileName,
                             " (still being copied?); without one ", found.status().message());
@@ -112,7 +113,7 @@ Result<std::vector<VersionFolder>> FileSource::List(SteadyTime now, const StoreC
     }
   }
   // An MLflow folder, a lone model.onnx: what lies in the model's folder itself is its version 1.
-  if (found.empty() && !options().require_manifest && DetectModel(folder_, Format()).ok()) {
+  if (found.empty() && !options().require_manifest && Detect(folder_).ok()) {
     VersionFolder folder{.version = 1, .directory = folder_};
     LookWithoutManifest(folder, now);
     found.emplace(1, std::move(folder));

@@ -11,6 +11,7 @@
 #include "base/fs.h"
 #include "base/mutex.h"
 #include "base/status.h"
+#include "storage/manifest.h"
 #include "storage/source.h"
 
 namespace leadsman {
@@ -45,8 +46,7 @@ class FileSource final : public Source {
   void LookAtTritonConfig();
   VersionFolder LookAt(int64_t version, std::string directory, SteadyTime now);
   void LookWithoutManifest(VersionFolder& folder, SteadyTime now);
-  /// What DetectModel is to look for.
-  std::string Format() const;
+  Result<Manifest> Detect(const std::string& directory) const;
 
   std::string DirectoryOf(int64_t version);
 

@@ -166,6 +166,22 @@ TEST_F(FileSourceTest, ReadsTheConfigPbtxtAgainWhenItOrItsLabelsChange) {
   EXPECT_EQ(source_.StampOfVersion(1), without);
 }
 
+TEST_F(FileSourceTest, AModelFileThatIsNamedAndNotThereIsForTheLoadToTell) {
+  fs::create_directories(dir_.path() / "1");
+  std::ofstream(dir_.file("1/a.onnx")) << "x";
+  std::ofstream(dir_.file("1/b.onnx")) << "x";
+  auto complete = [&](const std::string& file) {
+    FileSource source(dir_.path().string(),
+                      Source::Options{.settle_time = Duration::zero(), .model_file = file});
+    return source.List({}, {}).value()[0].complete;
+  };
+  EXPECT_FALSE(complete("")) << "which of the two?";
+  EXPECT_TRUE(complete("b.onnx"));
+  EXPECT_TRUE(complete("c.onnx"));
+  std::ofstream(dir_.file(kTritonConfigName)) << "default_model_filename: 'c.onnx'";
+  EXPECT_TRUE(complete(""));
+}
+
 TEST_F(FileSourceTest, AConfigPbtxtSaysTheFormatAndWhyNothingIsServed) {
   fs::create_directories(dir_.path() / "1");
   std::ofstream(dir_.file("1/a.onnx")) << "x";

@@ -43,7 +43,8 @@ class Source {
     bool require_manifest = false;
     /// How long the files of a version without a manifest must rest before it counts as complete.
     Duration settle_time = std::chrono::seconds(5);
-    std::string format;  ///< as of DetectModel
+    std::string format;      ///< as of DetectModel
+    std::string model_file;  ///< the same
     friend bool operator==(const Options&, const Options&) = default;
   };
 

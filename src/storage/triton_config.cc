@@ -57,6 +57,11 @@ std::vector<int64_t> ElementsBetweenOpen(const Shape& shape) {
   return counts;
 }
 
+bool IsInside(const std::string& file) {
+  const std::filesystem::path path = std::filesystem::path(file).lexically_normal();
+  return !file.empty() && path.is_relative() && !path.string().starts_with("..");
+}
+
 /// One file on its way into plain words.
 class Translation {
  public:
@@ -71,6 +76,7 @@ class Translation {
     to_.max_batch_size = from_.max_batch_size();
     for (const auto& [key, value] : from_.parameters()) to_.parameters[key] = value.string_value();
     Format();
+    Files();
     Versions();
     Tensors();
     Instances();
@@ -118,6 +124,18 @@ class Translation {
                                      " of the backend fil is not supported; "
                                      "there are xgboost, xgboost_json, xgboost_ubj and lightgbm"));
     }
+  }
+
+  void Files() {
+    auto read = [&](const char* field, const std::string& file) {
+      if (!IsInside(file)) text_.Add(field, StrCat(file, " must lie in the version's folder"));
+      return file;
+    };
+    if (!from_.default_model_filename().empty()) {
+      to_.default_model_filename = read("default_model_filename", from_.default_model_filename());
+    }
+    for (const auto& [capability, file] : from_.cc_model_filenames())
+      to_.cc_model_filenames[capability] = read("cc_model_filenames", file);
   }
 
   void Versions() {
@@ -219,12 +237,11 @@ class Translation {
 
   void Labels(const std::string& file, const std::string& path, TritonConfig::Tensor& to) {
     if (file.empty()) return;
-    const std::filesystem::path relative = std::filesystem::path(file).lexically_normal();
-    if (relative.is_absolute() || relative.string().starts_with("..")) {
+    if (!IsInside(file)) {
       text_.Add(path, StrCat(file, " must lie in the model's folder"));
       return;
     }
-    Result<std::string> lines = read_(relative.string());
+    Result<std::string> lines = read_(std::filesystem::path(file).lexically_normal().string());
     if (!lines.ok()) {
       text_.Add(path, StrCat(file, " cannot be read: ", lines.status().message()));
       return;
@@ -347,9 +364,6 @@ class Translation {
   }
 
   void WithoutEffect() {
-    if (!from_.default_model_filename().empty())
-      Warn("default_model_filename", "the file is found by looking, see docs/model-formats.md");
-    if (!from_.cc_model_filenames().empty()) Warn("cc_model_filenames", "models run on CPUs here");
     if (from_.has_optimization()) Warn("optimization", "runtimes are set by runtime_options");
     if (from_.response_cache().enable()) Warn("response_cache", "answers are not cached");
     if (from_.has_model_metrics()) Warn("model_metrics", "buckets are the same for all models");

@@ -62,9 +62,16 @@ struct TritonConfig {
   int instances = 0;  ///< of all groups together; 0 = not said
   std::optional<DynamicBatching> dynamic_batching;
   int warmup_requests = 0;  ///< 0 = not said
+  /// Files in a version's folder, relative to it: the model; what it is on a GPU, by compute capability ("7.5").
+  std::string default_model_filename;
+  std::map<std::string, std::string> cc_model_filenames;
   std::map<std::string, std::string> parameters;
   /// "config.pbtxt: optimization does nothing: …": what may be left out without harm.
   std::vector<std::string> warnings;
+
+  bool NamesModelFile() const {
+    return !default_model_filename.empty() || !cc_model_filenames.empty();
+  }
 };
 
 /// Reads a file that the configuration names, by its path relative to the model's folder.

@@ -147,6 +147,19 @@ TEST_F(TritonConfigTest, WhatIsWrongIsToldByLineAndColumn) {
   EXPECT_NE(error_.find("input[1].name: x is there already"), std::string::npos) << error_;
 }
 
+TEST_F(TritonConfigTest, ModelFilesLieInTheVersionsFolder) {
+  TritonConfig config = Read(
+      "default_model_filename: 'net.onnx' cc_model_filenames { key: '7.5' value: 't4/net.onnx' }");
+  EXPECT_EQ(config.default_model_filename, "net.onnx");
+  EXPECT_EQ(config.cc_model_filenames.at("7.5"), "t4/net.onnx");
+  EXPECT_TRUE(config.warnings.empty());
+  Read("default_model_filename: '/etc/passwd' cc_model_filenames { key: '7.5' value: '../a' }");
+  EXPECT_EQ(
+      error_,
+      "config.pbtxt:1:1: default_model_filename: /etc/passwd must lie in the version's folder\n"
+      "config.pbtxt:1:39: cc_model_filenames: ../a must lie in the version's folder");
+}
+
 TEST_F(TritonConfigTest, AReshapeHoldsWhatItReplaces) {
   auto wrong = [&](const std::string& dims, const std::string& shape) {
     Read("input { name: 'x' data_type: TYPE_FP32 dims: [" + dims + "] reshape { shape: [" + shape +
