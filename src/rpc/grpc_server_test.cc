@@ -356,7 +356,19 @@ TEST_F(GrpcServerTest, TritonsExtensions) {
             "name: \"a\" data_type: TYPE_FP32 "
             "dims: -1 } input { name: \"b\" data_type: TYPE_INT64 dims: -1 } output { name: \"a2\" "
             "data_type: TYPE_FP32 dims: -1 } "
-            "output { name: \"b2\" data_type: TYPE_INT64 dims: -1 } backend: \"fake\" }");
+            "output { name: \"b2\" data_type: TYPE_INT64 dims: -1 } instance_group { name: "
+            "\"pair_0\" count: 1 kind: KIND_CPU } backend: \"fake\" }");
+  EXPECT_EQ(
+      Ask(service, "ModelConfig", "name: 'batched'"),
+      "config { name: \"batched\" platform: \"fake_fake\" version_policy { all { } } "
+      "max_batch_size: 8 "
+      "input { name: \"x\" data_type: TYPE_FP32 dims: 4 } output { name: \"label\" data_type: "
+      "TYPE_INT64 dims: 1 reshape { } } instance_group { name: \"batched_0\" count: 2 kind: "
+      "KIND_CPU } "
+      "dynamic_batching { preferred_batch_size: 4 max_queue_delay_microseconds: 100 "
+      "default_queue_policy { allow_timeout_override: true max_queue_size: 1024 } } parameters { "
+      "key: "
+      "\"k\" value { string_value: \"v\" } } backend: \"fake\" }");
   const std::string index = Ask(service, "RepositoryIndex", "ready: true");
   EXPECT_NE(index.find("models { name: \"iris\" version: \"2\" state: \"READY\" }"),
             std::string::npos)

@@ -3,6 +3,7 @@
 #include "base/strings.h"
 #include "protocol/v2/repository.h"
 #include "protocol/v2/statistics_json.h"
+#include "rpc/model_config_message.h"
 #include "rpc/services.h"
 #include "rpc/wire.h"
 
@@ -47,30 +48,6 @@ void AppendStatistics(WireWriter& out, const ModelStatistics& s) {
   }
 }
 
-/// inference.DataType, which has our numbers.
-uint64_t TypeNumber(DataType type) { return static_cast<uint64_t>(type); }
-
-void AppendDims(WireWriter& out, uint32_t field, const Shape& shape) {
-  if (shape.rank() == 0) return;
-  out.Message(field, [&](WireWriter& packed) {
-    for (int64_t dim : shape.dims()) packed.Varint(static_cast<uint64_t>(dim));
-  });
-}
-
-void AppendVersionPolicy(WireWriter& out, const VersionPolicy& policy) {
-  switch (policy.kind) {
-    case VersionPolicy::Kind::kLatest:
-      return out.Message(
-          1, [&](WireWriter& latest) { latest.Number(1, static_cast<uint64_t>(policy.latest)); });
-    case VersionPolicy::Kind::kAll:
-      return out.Message(2, [](WireWriter&) {});
-    case VersionPolicy::Kind::kSpecific:
-      return out.Message(3, [&](WireWriter& specific) {
-        for (int64_t version : policy.specific) specific.Number(1, static_cast<uint64_t>(version));
-      });
-  }
-}
-
 Status CheckRepositoryName(std::string_view name) {
   if (name.empty()) return OkStatus();
   return UnimplementedError(
@@ -103,30 +80,8 @@ Status ModelConfigOf(const ServiceContext& context, std::string_view request,
   RETURN_IF_ERROR(ParseModelRequest(request, selector));
   Result<Handle> handle = context.predictor.Find(selector);
   if (!handle.ok()) return handle.status();
-  const ServableVersion& version = **handle;
   WireWriter out(response);
-  out.Message(1, [&](WireWriter& config) {
-    config.Text(1, version.model_name);
-    config.Text(2, StrCat(version.backend_name, "_", version.format));
-    config.Message(
-        3, [&](WireWriter& policy) { AppendVersionPolicy(policy, version.config->policy); });
-    for (const TensorSpec& spec : version.model->signature().inputs) {
-      config.Message(5, [&](WireWriter& input) {
-        input.Text(1, spec.name);
-        input.Number(2, TypeNumber(spec.type));
-        AppendDims(input, 4, spec.shape);
-        input.NumberOrNothing(8, spec.optional ? 1 : 0);
-      });
-    }
-    for (const TensorSpec& spec : version.model->signature().outputs) {
-      config.Message(6, [&](WireWriter& output) {
-        output.Text(1, spec.name);
-        output.Number(2, TypeNumber(spec.type));
-        AppendDims(output, 3, spec.shape);
-      });
-    }
-    config.Text(17, version.backend_name);
-  });
+  out.Message(1, [&](WireWriter& config) { AppendModelConfig(config, **handle); });
   return OkStatus();
 }
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "base/strings.h"
+#include "protocol/v2/model_config.h"
 #include "rpc/services.h"
 #include "rpc/wire.h"
 
@@ -99,7 +100,7 @@ Status ModelMetadata(const ServiceContext& context, std::string_view request,
   if (model != table->models.end()) {
     for (const auto& [number, ready] : model->second.ready) out.Bytes(2, std::to_string(number));
   }
-  out.Bytes(3, StrCat(version.backend_name, "_", version.format));
+  out.Bytes(3, v2::PlatformOf(version));
   AppendSpecs(out, 4, version.model->signature().inputs);
   AppendSpecs(out, 5, version.model->signature().outputs);
   return OkStatus();

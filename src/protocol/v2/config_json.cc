@@ -1,8 +1,9 @@
 #include "protocol/v2/config_json.h"
 
-#include <algorithm>
+#include <utility>
 
 #include "base/strings.h"
+#include "protocol/v2/model_config.h"
 
 namespace leadsman::v2 {
 namespace {
@@ -12,31 +13,25 @@ std::string TypeName(DataType type) {
   return type == DataType::kBytes ? "TYPE_STRING" : StrCat("TYPE_", DataTypeName(type));
 }
 
-void AppendDims(std::string& out, const Shape& shape, bool batched) {
-  out += '[';
-  for (size_t i = batched ? 1 : 0; i < shape.rank(); ++i) {
-    if (i > (batched ? 1u : 0u)) out += ',';
-    out += std::to_string(shape[i]);
-  }
-  out += ']';
-}
+std::string_view Flag(bool value) { return value ? "true" : "false"; }
 
-void AppendTensors(std::string& out, const std::vector<TensorSpec>& specs, bool batched,
+void AppendTensors(std::string& out, const std::vector<ModelConfigView::Tensor>& tensors,
                    bool inputs) {
   out += '[';
-  for (size_t i = 0; i < specs.size(); ++i) {
-    const TensorSpec& spec = specs[i];
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const ModelConfigView::Tensor& tensor = tensors[i];
     out += i > 0 ? ",{\"name\":" : "{\"name\":";
-    AppendJsonString(out, spec.name);
-    out += StrCat(",\"data_type\":\"", TypeName(spec.type), "\"");
+    AppendJsonString(out, tensor.name);
+    out += StrCat(",\"data_type\":\"", TypeName(tensor.type), "\"");
     if (inputs) out += ",\"format\":\"FORMAT_NONE\"";
-    out += ",\"dims\":";
-    AppendDims(out, spec.shape, batched);
-    if (!inputs) out += ",\"label_filename\":\"\"";
+    out += StrCat(",\"dims\":", tensor.dims.ToString());
+    if (tensor.reshape) out += StrCat(",\"reshape\":{\"shape\":", tensor.reshape->ToString(), "}");
+    if (!inputs) {
+      out += ",\"label_filename\":";
+      AppendJsonString(out, tensor.label_filename);
+    }
     out += ",\"is_shape_tensor\":false";
-    if (inputs)
-      out +=
-          StrCat(",\"allow_ragged_batch\":false,\"optional\":", spec.optional ? "true" : "false");
+    if (inputs) out += StrCat(",\"allow_ragged_batch\":false,\"optional\":", Flag(tensor.optional));
     out += '}';
   }
   out += ']';
@@ -58,36 +53,83 @@ void AppendVersionPolicy(std::string& out, const VersionPolicy& policy) {
   out += StrCat("{\"specific\":{\"versions\":[", Join(versions, ","), "]}}");
 }
 
+/// A queue's policy, and a level's, whose size alone is its own.
+void AppendQueuePolicy(std::string& out, const BatchingConfig::Queue& queue, size_t max_size) {
+  const bool delay = queue.timeout_action == BatchingConfig::TimeoutAction::kDelay;
+  out += StrCat("{\"timeout_action\":\"", delay ? "DELAY" : "REJECT",
+                "\",\"default_timeout_microseconds\":", queue.default_timeout.count(),
+                ",\"allow_timeout_override\":", Flag(queue.allow_timeout_override),
+                ",\"max_queue_size\":", max_size, "}");
+}
+
+void AppendBatching(std::string& out, const BatchingConfig& batching,
+                    const ModelConfigView::Priorities& priorities) {
+  std::vector<std::string> preferred;
+  for (uint32_t size : batching.preferred_sizes) preferred.push_back(std::to_string(size));
+  out += StrCat("{\"preferred_batch_size\":[", Join(preferred, ","),
+                "],\"max_queue_delay_microseconds\":", batching.max_delay.count(),
+                ",\"preserve_ordering\":false,\"priority_levels\":", priorities.levels,
+                ",\"default_priority_level\":", priorities.default_level,
+                ",\"default_queue_policy\":");
+  AppendQueuePolicy(out, batching.queue, batching.queue.max_size);
+  out += ",\"priority_queue_policy\":{";
+  bool first = true;
+  for (const auto& [level, size] : priorities.max_sizes) {
+    out += StrCat(std::exchange(first, false) ? "\"" : ",\"", level, "\":");
+    AppendQueuePolicy(out, batching.queue, size);
+  }
+  out += "}}";
+}
+
+template <typename AppendValue>
+void AppendMap(std::string& out, const std::map<std::string, std::string>& map,
+               AppendValue append) {
+  out += '{';
+  bool first = true;
+  for (const auto& [key, value] : map) {
+    if (!std::exchange(first, false)) out += ',';
+    AppendJsonString(out, key);
+    out += ':';
+    append(value);
+  }
+  out += '}';
+}
+
 }  // namespace
 
 void AppendModelConfig(std::string& out, const ServableVersion& version) {
-  // Only when every tensor has the dimension that would be left out.
-  const Signature& signature = version.model->signature();
-  auto has_batch = [](const TensorSpec& spec) {
-    return !spec.any_rank && spec.shape.rank() > 0 && spec.shape[0] < 0;
-  };
-  const int64_t max_batch_size = version.triton ? version.triton->max_batch_size : 0;
-  const bool batched = max_batch_size > 0 &&
-                       std::all_of(signature.inputs.begin(), signature.inputs.end(), has_batch) &&
-                       std::all_of(signature.outputs.begin(), signature.outputs.end(), has_batch);
+  const ModelConfigView view = DescribeModel(version);
   out += "{\"name\":";
-  AppendJsonString(out, version.model_name);
+  AppendJsonString(out, view.name);
   out += ",\"platform\":";
-  AppendJsonString(out, StrCat(version.backend_name, "_", version.format));
+  AppendJsonString(out, view.platform);
   out += ",\"backend\":";
-  AppendJsonString(out, version.backend_name);
+  AppendJsonString(out, view.backend);
   out += ",\"version_policy\":";
-  AppendVersionPolicy(out, version.config->policy);
-  out += StrCat(",\"max_batch_size\":", batched ? max_batch_size : 0, ",\"input\":");
-  AppendTensors(out, signature.inputs, batched, true);
+  AppendVersionPolicy(out, *view.versions);
+  out += StrCat(",\"max_batch_size\":", view.max_batch_size, ",\"input\":");
+  AppendTensors(out, view.inputs, true);
   out += ",\"output\":";
-  AppendTensors(out, signature.outputs, batched, false);
-  out += ",\"batch_input\":[],\"batch_output\":[],\"instance_group\":[{\"name\":";
-  AppendJsonString(out, StrCat(version.model_name, "_0"));
-  out +=
-      ",\"kind\":\"KIND_CPU\",\"count\":1,\"gpus\":[],\"profile\":[]}],"
-      "\"default_model_filename\":\"\",\"cc_model_filenames\":{},\"metric_tags\":{},\"parameters\":"
-      "{}";
+  AppendTensors(out, view.outputs, false);
+  out += ",\"batch_input\":[],\"batch_output\":[]";
+  if (view.batching != nullptr) {
+    out += ",\"dynamic_batching\":";
+    AppendBatching(out, *view.batching, view.priorities);
+  }
+  out += ",\"instance_group\":[{\"name\":";
+  AppendJsonString(out, StrCat(view.name, "_0"));
+  out += StrCat(",\"kind\":\"KIND_CPU\",\"count\":", view.instances,
+                ",\"gpus\":[],\"profile\":[]}],\"default_model_filename\":");
+  AppendJsonString(out, view.default_model_filename);
+  out += ",\"cc_model_filenames\":";
+  AppendMap(out, view.cc_model_filenames,
+            [&](const std::string& file) { AppendJsonString(out, file); });
+  out += ",\"metric_tags\":{},\"parameters\":";
+  AppendMap(out, view.parameters, [&](const std::string& value) {
+    out += "{\"string_value\":";
+    AppendJsonString(out, value);
+    out += '}';
+  });
   out += ",\"model_warmup\":[]}";
 }
 

@@ -1,6 +1,7 @@
 #include "protocol/v2/metadata_json.h"
 
 #include "base/strings.h"
+#include "protocol/v2/model_config.h"
 
 namespace leadsman::v2 {
 namespace {
@@ -36,7 +37,7 @@ void AppendModelMetadata(std::string& out, const ServableVersion& version,
   for (size_t i = 0; i < versions.size(); ++i)
     out += StrCat(i > 0 ? "," : "", "\"", versions[i], "\"");
   out += "],\"platform\":";
-  AppendJsonString(out, StrCat(version.backend_name, "_", version.format));
+  AppendJsonString(out, PlatformOf(version));
   out += ",\"inputs\":";
   AppendSpecs(out, version.model->signature().inputs);
   out += ",\"outputs\":";

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <string>
@@ -51,6 +52,12 @@ class GrpcServerFixture : public ::testing::Test {
   void SetUp() override {
     using enum DataType;
     world_.AddModel("iris", {1, 2}).labels = {{"old", 1}};
+    world_.AddModel("batched", {1}).execution = ExecutionMode::kAuto;
+    std::ofstream(world_.folder() / "batched" / kTritonConfigName)
+        << "max_batch_size: 8 instance_group { count: 2 } parameters { key: 'k' value { "
+           "string_value: "
+           "'v' } } dynamic_batching { preferred_batch_size: 4 max_queue_delay_microseconds: 100 } "
+           "output { name: 'label' data_type: TYPE_INT64 dims: 1 reshape { } }";
     auto add = [&](const std::string& name, std::vector<TensorSpec> in,
                    std::vector<TensorSpec> out) {
       Add(name, std::move(in), std::move(out));
