@@ -360,8 +360,9 @@ class Server {
 
     for (Config::CompatMetrics compat : config_.telemetry.compat) {
       if (compat != Config::CompatMetrics::kTriton) continue;
-      for (auto& registration :
-           AddTritonMetrics([this] { return predictor_->Statistics(); }, registry_))
+      TritonMetricSources sources{.statistics = [this] { return predictor_->Statistics(); },
+                                  .loads = [this] { return LoadsOfReady(); }};
+      for (auto& registration : AddTritonMetrics(std::move(sources), registry_))
         registrations_.push_back(std::move(registration));
       break;
     }
@@ -416,6 +417,17 @@ class Server {
   std::string InDataDir(const char* file) const {
     return config_.data_dir.empty() ? ""
                                     : (std::filesystem::path(config_.data_dir) / file).string();
+  }
+
+  std::vector<TritonMetricSources::Load> LoadsOfReady() const {
+    std::vector<TritonMetricSources::Load> loads;
+    for (const ModelStatus& model : lifecycle_->GetStatus()) {
+      for (const VersionStatus& version : model.versions) {
+        if (version.state == VersionState::kReady)
+          loads.push_back({model.name, version.version, version.load_took});
+      }
+    }
+    return loads;
   }
 
   Status BuildRollouts() {

@@ -460,6 +460,7 @@ void ModelMachine::OnLoadDone(LoadDone done, uint32_t id, WallTime now, SteadyTi
   entry.failed_before = entry.failed_for_good = entry.waits_for_room = false;
   entry.shown.execution = ExecutionName(*outcome.servable);
   entry.shown.warm_cost = outcome.servable->warm_cost;
+  entry.shown.load_took = outcome.took;
   entry.shown.memory_bytes = outcome.memory_bytes;
   bool rejected = pins_.exclude.contains(done.version) && !pins_.keep.contains(done.version);
   entry.current = outcome.servable.get();

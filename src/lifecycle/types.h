@@ -140,6 +140,7 @@ struct VersionStatus {
   std::string backend;
   std::string execution;  ///< "inline", "pool", "instances" or "batched", once known
   Duration warm_cost{};
+  Duration load_took{};      ///< of the load that succeeded last, fetching and warm-up included
   int64_t memory_bytes = 0;  ///< growth of the process's resident memory over the load; an estimate
   int64_t fetched_bytes = 0;  ///< while fetching: how many are here
   int64_t fetch_total_bytes =

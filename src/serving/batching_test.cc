@@ -360,5 +360,36 @@ TEST_F(BatchedPredictionTest, NoRowIsLostSwappedOrMixedUnderStress) {
   EXPECT_GT(ok, 100);
 }
 
+TEST_F(BatchedPredictionTest, WhatWaitsIsCountedForItsVersion) {
+  BatchingConfig& batching = AddModel();
+  batching.max_batch_size = 2;
+  batching.queue.max_size = 3;
+  world_.Start();
+  auto pending = [&] { return world_.predictor().Statistics("m").at(0).pending; };
+  EXPECT_EQ(pending(), 0) << "of a version that had no request yet";
+  Hold(true);
+  std::vector<std::unique_ptr<Client>> clients;
+  auto begin = [&](const std::vector<float>& values) {
+    Begin(*clients.emplace_back(std::make_unique<Client>()), values);
+  };
+  begin({1});
+  AwaitInside();
+  EXPECT_EQ(pending(), 0) << "it runs";
+  begin({2});
+  begin({3, 4, 5});
+  EXPECT_EQ(pending(), 3) << "one of them in two pieces";
+  begin({6});
+  EXPECT_TRUE(clients.back()->finished_at_once) << "the queue is full";
+  EXPECT_EQ(pending(), 3);
+  EXPECT_TRUE(world_.predictor().Cancel(clients[1]->call));
+  EXPECT_EQ(pending(), 2);
+  Hold(false);
+  EXPECT_EQ(End(*clients[0], {1}), OkStatus());
+  EXPECT_EQ(End(*clients[1], {2}).code(), StatusCode::kCancelled);
+  EXPECT_EQ(End(*clients[2], {3, 4, 5}), OkStatus());
+  EXPECT_EQ(End(*clients[3], {6}).code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(pending(), 0);
+}
+
 }  // namespace
 }  // namespace leadsman

@@ -25,14 +25,15 @@ struct BatchStatistics {
 };
 
 /// What the requests of one version have come to since it was first served. A plain value; the words are those of the
-/// V2 protocol's statistics extension. Read by Predictor::Statistics().
+/// V2 protocol's statistics extension and of Triton's metrics. Read by Predictor::Statistics().
 struct ModelStatistics {
   std::string model;
   int64_t version = 0;
   int64_t last_inference_unix_ms = 0;  ///< 0 = none yet
   uint64_t inference_count = 0;        ///< rows answered without an error
   uint64_t execution_count =
-      0;  ///< calls of the runtime: less than the requests where they are batched
+      0;                ///< calls of the runtime: less than the requests where they are batched
+  int64_t pending = 0;  ///< requests that wait in a queue now
   DurationStatistic success;  ///< requests, from the head to the encoded answer
   DurationStatistic fail;
   std::array<uint64_t, kStatusCodeCount> outcomes{};  ///< requests, by StatusCode

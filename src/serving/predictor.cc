@@ -532,7 +532,25 @@ LifecycleManager& Predictor::lifecycle() { return impl_->deps.lifecycle; }
 std::vector<ModelStatistics> Predictor::Statistics(std::string_view model,
                                                    std::optional<int64_t> version) const {
   if (impl_->deps.metrics == nullptr) return {};
-  return impl_->deps.metrics->Statistics(model, version);
+  std::map<std::pair<std::string, int64_t>, ModelStatistics> by_version;
+  for (ModelStatistics& one : impl_->deps.metrics->Statistics(model, version)) {
+    std::pair<std::string, int64_t> key(one.model, one.version);
+    by_version.emplace(std::move(key), std::move(one));
+  }
+  std::shared_ptr<const ServableTable> table = impl_->deps.lifecycle.table().Get();
+  for (const auto& [name, entry] : table->models) {
+    if (!model.empty() && name != model) continue;
+    for (const auto& [number, handle] : entry.ready) {
+      if (version && number != *version) continue;
+      ModelStatistics& one = by_version[{name, number}];
+      one.model = name;
+      one.version = number;
+      one.pending = std::max<int64_t>(VersionRuntime::Of(*handle).waiting.load(), 0);
+    }
+  }
+  std::vector<ModelStatistics> all;
+  for (auto& [key, one] : by_version) all.push_back(std::move(one));
+  return all;
 }
 
 std::vector<std::string> Predictor::AwaitedVersions() const {

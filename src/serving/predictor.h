@@ -187,7 +187,7 @@ class Predictor {
 
   LifecycleManager& lifecycle();
 
-  /// As ServingMetrics::Statistics. Empty without metrics.
+  /// As ServingMetrics::Statistics, and of every version that is ready. Empty without metrics.
   std::vector<ModelStatistics> Statistics(std::string_view model = {},
                                           std::optional<int64_t> version = {}) const;
 

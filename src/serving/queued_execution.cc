@@ -71,6 +71,14 @@ Status Append(const TensorView& part, Tensor& to) {
 
 }  // namespace
 
+namespace {
+
+void LeaveQueue(const PredictionCall& call) {
+  VersionRuntime::Of(*call.handle).waiting.fetch_sub(1, std::memory_order_relaxed);
+}
+
+}  // namespace
+
 struct QueuedExecution::Item : BatchTask {
   explicit Item(bool piece) : is_piece(piece) {}
   const bool is_piece;
@@ -80,6 +88,7 @@ struct QueuedExecution::Item : BatchTask {
 struct QueuedExecution::Queued final : Item {
   Queued() : Item(false) {}
   void OnDropped(DropReason reason) override {
+    LeaveQueue(*call);
     call->status = DropStatus(reason);
     Complete(*this);
   }
@@ -98,7 +107,10 @@ struct QueuedExecution::Queued final : Item {
 
 struct QueuedExecution::Piece final : Item {
   Piece() : Item(true) {}
-  void OnDropped(DropReason reason) override { FinishPiece(*this, DropStatus(reason)); }
+  void OnDropped(DropReason reason) override {
+    LeaveQueue(*parent->call);
+    FinishPiece(*this, DropStatus(reason));
+  }
 
   Queued* parent = nullptr;
   std::vector<TensorView> views;
@@ -312,8 +324,11 @@ bool QueuedExecution::Submit(PredictionCall& call, std::function<void()> done) {
   // Before it is in the queue: a moment later it may be over.
   queued.done = std::move(done);
   std::shared_ptr<Scheduler> scheduler = queued.scheduler;
+  const auto count = static_cast<int64_t>(tasks.size());
+  VersionRuntime::Of(*call.handle).waiting.fetch_add(count, std::memory_order_relaxed);
   Status taken = scheduler->Submit(tasks);
   if (taken.ok()) return false;
+  VersionRuntime::Of(*call.handle).waiting.fetch_sub(count, std::memory_order_relaxed);
   done = std::move(queued.done);
   return refuse(std::move(taken));
 }
@@ -526,6 +541,7 @@ void QueuedExecution::Run(const ClosedBatch& batch) {
   tasks.reserve(batch.tasks.size());
   uint64_t rows = 0;
   for (BatchTask* task : batch.tasks) {
+    LeaveQueue(CallOf(*task));
     const auto* piece = static_cast<Item*>(task)->is_piece ? static_cast<Piece*>(task) : nullptr;
     if (piece == nullptr || piece == &piece->parent->pieces.front()) {
       CallOf(*task).queue_ns = Nanoseconds(batch.closed - task->arrived);

@@ -70,6 +70,9 @@ class VersionRuntime {
   /// Goes back by itself when the last request of the batch lets go of it, which it must do before its Handle.
   std::shared_ptr<BatchWork> TakeWork();
 
+  /// Requests in a queue, of its own or of the pool; the pieces of one that was split count singly.
+  std::atomic<int64_t> waiting{0};
+
   /// The version has shown that its answers cannot be taken apart: no request joins another any more.
   std::atomic<bool> batching_off{false};
 

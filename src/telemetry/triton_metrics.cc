@@ -1,9 +1,13 @@
 #include "telemetry/triton_metrics.h"
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+
+#include "stats/host_figures.h"
 
 namespace leadsman {
 namespace {
@@ -45,57 +49,97 @@ std::vector<MetricSample> ReadFailures(const Read& read) {
   return samples;
 }
 
+MetricSample SampleOf(const std::string& model, int64_t version, double value) {
+  MetricSample sample;
+  sample.label_values = {model, std::to_string(version)};
+  sample.value = value;
+  return sample;
+}
+
+double Microseconds(uint64_t ns) {
+  const uint64_t whole = ns / 1000;
+  return static_cast<double>(whole);
+}
+
+/// A figure of each version.
+struct Family {
+  const char* name;
+  const char* help;
+  MetricType type;
+  double (*value)(const ModelStatistics&);
+};
+
+constexpr Family kFamilies[] = {
+    {"nv_inference_request_success", "Number of successful inference requests, all batch sizes",
+     MetricType::kCounter,
+     [](const ModelStatistics& s) { return static_cast<double>(s.success.count); }},
+    {"nv_inference_count", "Number of inferences performed (does not include cached requests)",
+     MetricType::kCounter,
+     [](const ModelStatistics& s) { return static_cast<double>(s.inference_count); }},
+    {"nv_inference_exec_count",
+     "Number of model executions performed (does not include cached requests)",
+     MetricType::kCounter,
+     [](const ModelStatistics& s) { return static_cast<double>(s.execution_count); }},
+    {"nv_inference_request_duration_us", "Cumulative inference request duration in microseconds",
+     MetricType::kCounter, [](const ModelStatistics& s) { return Microseconds(s.success.ns); }},
+    {"nv_inference_queue_duration_us", "Cumulative inference queuing duration in microseconds",
+     MetricType::kCounter, [](const ModelStatistics& s) { return Microseconds(s.queue.ns); }},
+    {"nv_inference_compute_input_duration_us", "Cumulative compute input duration in microseconds",
+     MetricType::kCounter,
+     [](const ModelStatistics& s) { return Microseconds(s.compute_input.ns); }},
+    {"nv_inference_compute_infer_duration_us",
+     "Cumulative compute inference duration in microseconds", MetricType::kCounter,
+     [](const ModelStatistics& s) { return Microseconds(s.compute_infer.ns); }},
+    {"nv_inference_compute_output_duration_us",
+     "Cumulative inference compute output duration in microseconds", MetricType::kCounter,
+     [](const ModelStatistics& s) { return Microseconds(s.compute_output.ns); }},
+    {"nv_inference_pending_request_count",
+     "Instantaneous number of pending requests awaiting execution per-model.", MetricType::kGauge,
+     [](const ModelStatistics& s) { return static_cast<double>(s.pending); }}};
+
+std::vector<MetricSample> One(double value) {
+  MetricSample sample;
+  sample.value = value;
+  return {std::move(sample)};
+}
+
+void AddHostMetrics(Registry& registry, std::vector<Registry::Registration>& registrations) {
+  auto add = [&](const char* name, const char* help, Registry::Reader reader) {
+    registrations.push_back(
+        registry.Add({.name = name, .help = help, .type = MetricType::kGauge, .exact_name = true},
+                     std::move(reader)));
+  };
+  add("nv_cpu_utilization", "CPU utilization rate [0.0 - 1.0]",
+      [cpu = std::make_shared<CpuUtilization>()] { return One(cpu->Read()); });
+  auto memory = [](uint64_t HostMemory::*figure) {
+    std::optional<HostMemory> now = ReadHostMemory();
+    return now ? One(static_cast<double>((*now).*figure)) : std::vector<MetricSample>();
+  };
+  add("nv_cpu_memory_total_bytes", "CPU total memory (RAM), in bytes",
+      [memory] { return memory(&HostMemory::total_bytes); });
+  add("nv_cpu_memory_used_bytes", "CPU used memory (RAM), in bytes",
+      [memory] { return memory(&HostMemory::used_bytes); });
+}
+
 }  // namespace
 
-std::vector<Registry::Registration> AddTritonMetrics(Read read, Registry& registry) {
-  struct Family {
-    const char* name;
-    const char* help;
-    double (*value)(const ModelStatistics&);
-  };
-  static constexpr auto kUs = [](uint64_t ns) {
-    const uint64_t whole = ns / 1000;
-    return static_cast<double>(whole);
-  };
-  static const Family kFamilies[] = {
-      {"nv_inference_request_success", "Number of successful inference requests, all batch sizes",
-       [](const ModelStatistics& s) { return static_cast<double>(s.success.count); }},
-      {"nv_inference_count", "Number of inferences performed (does not include cached requests)",
-       [](const ModelStatistics& s) { return static_cast<double>(s.inference_count); }},
-      {"nv_inference_exec_count",
-       "Number of model executions performed (does not include cached requests)",
-       [](const ModelStatistics& s) { return static_cast<double>(s.execution_count); }},
-      {"nv_inference_request_duration_us", "Cumulative inference request duration in microseconds",
-       [](const ModelStatistics& s) { return kUs(s.success.ns); }},
-      {"nv_inference_queue_duration_us", "Cumulative inference queuing duration in microseconds",
-       [](const ModelStatistics& s) { return kUs(s.queue.ns); }},
-      {"nv_inference_compute_input_duration_us",
-       "Cumulative compute input duration in microseconds",
-       [](const ModelStatistics& s) { return kUs(s.compute_input.ns); }},
-      {"nv_inference_compute_infer_duration_us",
-       "Cumulative compute inference duration in microseconds",
-       [](const ModelStatistics& s) { return kUs(s.compute_infer.ns); }},
-      {"nv_inference_compute_output_duration_us",
-       "Cumulative inference compute output duration in microseconds",
-       [](const ModelStatistics& s) { return kUs(s.compute_output.ns); }}};
+std::vector<Registry::Registration> AddTritonMetrics(TritonMetricSources sources,
+                                                     Registry& registry) {
+  const Read read = std::move(sources.statistics);
   std::vector<Registry::Registration> registrations;
   for (const Family& family : kFamilies) {
-    registrations.push_back(
-        registry.Add({.name = family.name,
-                      .help = family.help,
-                      .type = MetricType::kCounter,
-                      .labels = {"model", "version"},
-                      .exact_name = true},
-                     [read, value = family.value] {
-                       std::vector<MetricSample> samples;
-                       for (const ModelStatistics& s : read()) {
-                         MetricSample sample;
-                         sample.label_values = {s.model, std::to_string(s.version)};
-                         sample.value = value(s);
-                         samples.push_back(std::move(sample));
-                       }
-                       return samples;
-                     }));
+    registrations.push_back(registry.Add({.name = family.name,
+                                          .help = family.help,
+                                          .type = family.type,
+                                          .labels = {"model", "version"},
+                                          .exact_name = true},
+                                         [read, value = family.value] {
+                                           std::vector<MetricSample> samples;
+                                           for (const ModelStatistics& s : read())
+                                             samples.push_back(
+                                                 SampleOf(s.model, s.version, value(s)));
+                                           return samples;
+                                         }));
   }
   registrations.push_back(
       registry.Add({.name = "nv_inference_request_failure",
@@ -104,6 +148,19 @@ std::vector<Registry::Registration> AddTritonMetrics(Read read, Registry& regist
                     .labels = {"model", "reason", "version"},
                     .exact_name = true},
                    [read] { return ReadFailures(read); }));
+  registrations.push_back(
+      registry.Add({.name = "nv_model_load_duration_secs",
+                    .help = "Model load time in seconds",
+                    .type = MetricType::kGauge,
+                    .labels = {"model", "version"},
+                    .exact_name = true},
+                   [loads = std::move(sources.loads)] {
+                     std::vector<MetricSample> samples;
+                     for (const auto& load : loads())
+                       samples.push_back(SampleOf(load.model, load.version, ToSeconds(load.took)));
+                     return samples;
+                   }));
+  AddHostMetrics(registry, registrations);
   return registrations;
 }
 

@@ -21,7 +21,15 @@ TEST(TritonMetricsTest, TheNamesAreTritonsInEveryFormat) {
   s.outcomes[static_cast<size_t>(StatusCode::kDeadlineExceeded)] = 1;
   s.outcomes[static_cast<size_t>(StatusCode::kInternal)] = 4;
   Registry registry;
-  auto registrations = AddTritonMetrics([&] { return std::vector<ModelStatistics>{s}; }, registry);
+  s.pending = 6;
+  auto registrations =
+      AddTritonMetrics({.statistics = [&] { return std::vector<ModelStatistics>{s}; },
+                        .loads =
+                            [] {
+                              return std::vector<TritonMetricSources::Load>{
+                                  {"m", 3, std::chrono::milliseconds(1500)}};
+                            }},
+                       registry);
   for (auto format : {ExpositionFormat::kPrometheusText, ExpositionFormat::kOpenMetrics}) {
     std::string text = RenderMetrics(registry.Collect(), format);
     for (const char* line :
@@ -34,7 +42,11 @@ TEST(TritonMetricsTest, TheNamesAreTritonsInEveryFormat) {
           "nv_inference_request_failure{model=\"m\",reason=\"OTHER\",version=\"3\"} 2\n",
           "nv_inference_request_failure{model=\"m\",reason=\"REJECTED\",version=\"3\"} 1\n",
           "nv_inference_request_failure{model=\"m\",reason=\"BACKEND\",version=\"3\"} 4\n",
-          "nv_inference_request_failure{model=\"m\",reason=\"CANCELED\",version=\"3\"} 0\n"}) {
+          "nv_inference_request_failure{model=\"m\",reason=\"CANCELED\",version=\"3\"} 0\n",
+          "# TYPE nv_inference_pending_request_count gauge\n",
+          "nv_inference_pending_request_count{model=\"m\",version=\"3\"} 6\n",
+          "nv_model_load_duration_secs{model=\"m\",version=\"3\"} 1.5\n", "nv_cpu_utilization ",
+          "nv_cpu_memory_total_bytes ", "nv_cpu_memory_used_bytes "}) {
       EXPECT_NE(text.find(line), std::string::npos) << line << text;
     }
     EXPECT_EQ(text.find("nv_inference_count_total"), std::string::npos);
