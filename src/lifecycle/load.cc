@@ -16,6 +16,7 @@
 #include "base/strings.h"
 #include "lifecycle/memory_budget.h"
 #include "lifecycle/triton_model.h"
+#include "lifecycle/triton_parameters.h"
 #include "storage/detect.h"
 #include "storage/verify.h"
 
@@ -136,6 +137,23 @@ Status WarmUp(ServableVersion& servable, Clock& clock, const std::atomic<bool>& 
                          (config.execution == ExecutionMode::kAuto && measured &&
                           servable.warm_cost < config.inline_below));
   return OkStatus();
+}
+
+/// What a config.pbtxt says to the runtime, where our own configuration and the manifest do not.
+void TakeTritonConfig(const ServableVersion& servable, LoadSpec& spec) {
+  const TritonConfig& triton = *servable.triton;
+  TritonParameters parameters = TranslateParameters(triton.parameters, servable.format);
+  spec.options.merge(std::move(parameters.options));
+  if (spec.intra_op_threads == ModelConfig().intra_op_threads && parameters.intra_op_threads)
+    spec.intra_op_threads = *parameters.intra_op_threads;
+  for (const std::string& name : parameters.without_effect) {
+    LOG_WARN("without effect", {"model", servable.model_name}, {"version", servable.version},
+             {"what", StrCat(kTritonConfigName, ": parameters.", name,
+                             " does nothing: models of the format ", servable.format,
+                             " have no such setting")});
+  }
+  bool says_nothing = spec.declared.inputs.empty() && spec.declared.outputs.empty();
+  if (says_nothing) spec.declared = SignatureOf(triton);
 }
 
 /// Failures that come back however often one tries: they wait for another artefact or another
@@ -290,8 +308,7 @@ Status Load(const LoadRequest& request, const BackendRegistry& backends, Clock& 
                 .options = request.config->runtime_options,
                 .declared = manifest->signature,
                 .cancel = &cancel};
-  bool says_nothing = spec.declared.inputs.empty() && spec.declared.outputs.empty();
-  if (servable->triton && says_nothing) spec.declared = SignatureOf(*servable->triton);
+  if (servable->triton) TakeTritonConfig(*servable, spec);
   RETURN_IF_ERROR(LoadIntoMemory(request, **backend, spec, *servable));
   RETURN_IF_ERROR(CompareSignatures(manifest->signature, servable->model->signature()));
   if (servable->triton) {

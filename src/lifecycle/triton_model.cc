@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/strings.h"
+#include "lifecycle/triton_parameters.h"
 
 namespace leadsman {
 namespace {
@@ -130,12 +131,17 @@ class ChangedContext final : public ExecutionContext {
 
 class TritonModel final : public LoadedModel {
  public:
-  TritonModel(std::vector<NamedSignature> shown, std::unique_ptr<LoadedModel> model,
+  /// `shown` has the model's signatures, but with the one at `first` and the front one in each other's place.
+  TritonModel(std::vector<NamedSignature> shown, size_t first, std::unique_ptr<LoadedModel> model,
               TensorChanges changes)
-      : LoadedModel(std::move(shown)), model_(std::move(model)), changes_(std::move(changes)) {}
+      : LoadedModel(std::move(shown)),
+        first_(first),
+        model_(std::move(model)),
+        changes_(std::move(changes)) {}
 
   Result<std::unique_ptr<ExecutionContext>> NewContext(size_t signature) override {
-    ASSIGN_OR_RETURN(std::unique_ptr<ExecutionContext> context, model_->NewContext(signature));
+    const size_t own = signature == 0 ? first_ : signature == first_ ? 0 : signature;
+    ASSIGN_OR_RETURN(std::unique_ptr<ExecutionContext> context, model_->NewContext(own));
     bool as_it_is = signature > 0 || (changes_.inputs.empty() && !changes_.outputs_differ);
     if (as_it_is) return context;
     return std::unique_ptr<ExecutionContext>(new ChangedContext(std::move(context), changes_));
@@ -146,6 +152,7 @@ class TritonModel final : public LoadedModel {
   int64_t outside_memory_bytes() const override { return model_->outside_memory_bytes(); }
 
  private:
+  const size_t first_;
   const std::unique_ptr<LoadedModel> model_;
   const TensorChanges changes_;
 };
@@ -294,10 +301,22 @@ std::vector<TensorSpec> SpecsOf(const std::vector<TritonConfig::Tensor>& tensors
 Result<std::unique_ptr<LoadedModel>> AsTritonModel(std::unique_ptr<LoadedModel> model,
                                                    const TritonConfig& config) {
   std::vector<NamedSignature> shown(model->signatures().begin(), model->signatures().end());
+  size_t first = 0;
+  auto named = config.parameters.find(std::string(kTritonSignatureParameter));
+  if (named != config.parameters.end() && config.format == "tensorflow") {
+    Result<size_t> found = model->FindSignature(named->second);
+    if (!found.ok()) {
+      return InvalidArgumentError(StrCat(kTritonConfigName, ": parameters.",
+                                         kTritonSignatureParameter, ": ",
+                                         found.status().message()));
+    }
+    first = *found;
+    std::swap(shown[0], shown[first]);
+  }
   Comparison comparison(config);
   RETURN_IF_ERROR(comparison.Run(shown.front().signature));
   return std::unique_ptr<LoadedModel>(
-      new TritonModel(std::move(shown), std::move(model), std::move(comparison).changes()));
+      new TritonModel(std::move(shown), first, std::move(model), std::move(comparison).changes()));
 }
 
 Signature SignatureOf(const TritonConfig& config) {

@@ -13,6 +13,8 @@ namespace leadsman {
 /// the outputs that it names. A `reshape` is carried out, without copying anything; a single value per row may be [ 1 ] there
 /// and nothing in the model. Inputs and outputs that the file leaves out altogether are the model's own.
 ///
+/// Of a SavedModel with several signatures the parameter TF_SIGNATURE_DEF names the one that is the default for clients.
+///
 /// INVALID_ARGUMENT names the tensor and both sides where the file does not say what the model has:
 ///   config.pbtxt says that the input x is FP32[-1,4], the model's is FP32[-1,8]
 /// With a max_batch_size the first dimension of every tensor must be open in the model.

@@ -161,6 +161,29 @@ TEST_F(TritonModelTest, OtherSignaturesStayAsTheyAre) {
   EXPECT_EQ(model_->signatures()[1].signature.inputs[0].shape, Shape{3});
 }
 
+TEST_F(TritonModelTest, AParameterSaysWhichSignatureRequestsMean) {
+  backend_.more_signatures = {
+      {"other",
+       kPredictMethod,
+       {{{"x", DataType::kFp32, {-1, 2}}}, {{"y", DataType::kFp32, {-1}}}}}};
+  backend_.run = [](int64_t, std::span<const TensorView> inputs, std::vector<Tensor>& outputs) {
+    EXPECT_EQ(outputs.size(), 1u);
+    outputs[0].shape() = {inputs[0].shape[0]};
+    outputs[0].Push<float>(7);
+    return OkStatus();
+  };
+  const std::string config =
+      "platform: 'tensorflow_savedmodel' parameters { key: 'TF_SIGNATURE_DEF' value { "
+      "string_value: ";
+  ASSERT_EQ(Load(config + "'other' } }"), OkStatus());
+  EXPECT_EQ(Shown(), "x FP32[-1,2] y FP32[-1] ");
+  EXPECT_EQ(*model_->FindSignature(kDefaultSignatureName), 1u);
+  EXPECT_EQ((*Run({1, 2}))[0].as<float>()[0], 7);
+  Status missing = Load(config + "'none' } }");
+  EXPECT_TRUE(missing.message().starts_with("config.pbtxt: parameters.TF_SIGNATURE_DEF: "))
+      << missing;
+}
+
 TEST(TritonSignatureTest, IsWhatTheModelHasNotWhatClientsSee) {
   Signature signature = SignatureOf(Parse(
       "max_batch_size: 2 input { name: 'x' data_type: TYPE_FP32 dims: 4 reshape { shape: [ 2, "

@@ -55,10 +55,6 @@ ModelConfig WithTritonConfig(const ModelConfig& own, const TritonConfig& triton)
   }
   if (own.warmup_requests == defaults.warmup_requests && triton.warmup_requests > 0)
     to.warmup_requests = triton.warmup_requests;
-  for (const auto& [key, value] : triton.parameters) {
-    bool names_the_format = triton.backend == "fil" && key == "model_type";
-    if (!names_the_format) to.runtime_options.emplace(key, value);
-  }
   return to;
 }
 

@@ -12,9 +12,8 @@ namespace leadsman {
 ///   instance_group               instances: the sum of the counts, on CPUs
 ///   dynamic_batching             batching
 ///   model_warmup                 warmup_requests
-///   parameters                   runtime_options
 ///
-/// Pure.
+/// What it says of the model itself is triton_model.h's, its parameters triton_parameters.h's. Pure.
 ModelConfig WithTritonConfig(const ModelConfig& own, const TritonConfig& triton);
 
 }  // namespace leadsman

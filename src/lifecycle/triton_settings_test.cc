@@ -25,7 +25,6 @@ dynamic_batching {
   priority_queue_policy { key: 1 value { max_queue_size: 10 } }
 }
 model_warmup { count: 3 }
-parameters { key: "graph_optimization" value { string_value: "all" } }
 )";
 
 TEST(TritonSettingsTest, WhatTheFileSaysTakesThePlaceOfDefaults) {
@@ -35,7 +34,6 @@ TEST(TritonSettingsTest, WhatTheFileSaysTakesThePlaceOfDefaults) {
   EXPECT_EQ(model.policy.specific, (std::vector<int64_t>{1, 3}));
   EXPECT_EQ(model.instances, 3);
   EXPECT_EQ(model.warmup_requests, 3);
-  EXPECT_EQ(model.runtime_options.at("graph_optimization"), "all");
   ASSERT_TRUE(model.batching);
   EXPECT_EQ(model.batching->max_batch_size, 8u);
   EXPECT_EQ(model.batching->max_delay, 100us);
@@ -56,7 +54,6 @@ TEST(TritonSettingsTest, OurOwnConfigurationHasTheLastWord) {
   own.instances = 1;
   own.batching.emplace().max_batch_size = 2;
   own.warmup_requests = 7;
-  own.runtime_options["graph_optimization"] = "basic";
   ModelConfig model = WithTritonConfig(own, Parse(kEverything));
   EXPECT_EQ(model.format, "tensorflow");
   EXPECT_EQ(model.policy.kind, VersionPolicy::Kind::kLatest);
@@ -64,7 +61,6 @@ TEST(TritonSettingsTest, OurOwnConfigurationHasTheLastWord) {
   EXPECT_EQ(model.instances, 1);
   EXPECT_EQ(model.batching->max_batch_size, 2u);
   EXPECT_EQ(model.warmup_requests, 7);
-  EXPECT_EQ(model.runtime_options.at("graph_optimization"), "basic");
 }
 
 TEST(TritonSettingsTest, AnExecutionThatIsSaidLeavesNoRoomForAQueue) {
