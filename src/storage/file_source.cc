@@ -17,7 +17,6 @@ namespace {
 
 constexpr size_t kMaxRememberedNames = 1'000;
 constexpr int kMaxStampedFiles = 10'000;
-constexpr size_t kMaxBesideBytes = size_t{16} << 20;  // a file of labels has one a line
 
 uint64_t Number(const FileStamp& stamp) {
   uint64_t one = Rng::Mix(stamp.inode);

@@ -133,9 +133,9 @@ Result<std::vector<RemoteFile>> GcsStore::ListBelow(const std::string& prefix,
                                        " objects below gs://", bucket_, "/", prefix));
 }
 
-Result<std::vector<RemoteVersion>> GcsStore::List(const StoreCall& call) {
+Result<RemoteListing> GcsStore::List(const StoreCall& call) {
   ASSIGN_OR_RETURN(std::vector<RemoteFile> files, ListBelow(prefix_, call));
-  return VersionsOf(std::move(files));
+  return ListingOf(std::move(files));
 }
 
 Status GcsStore::ReadOnce(const RemoteFile& file, int64_t offset, ReadSink& sink,

@@ -29,7 +29,7 @@ class GcsStore final : public RemoteStore {
   GcsStore(const StoreUri& uri, const StorageOptions::Gcs& options, const Environment& environment,
            StoreHttp& http);
 
-  Result<std::vector<RemoteVersion>> List(const StoreCall& call) override;
+  Result<RemoteListing> List(const StoreCall& call) override;
   Status Read(const RemoteFile& file, int64_t offset, ReadSink& sink,
               const StoreCall& call) override;
   Result<std::vector<RemoteFile>> ListBelow(const std::string& prefix, const StoreCall& call);

@@ -173,7 +173,7 @@ Status HttpStore::Refusal(const StoreAnswer& answer, const std::string& url) con
   return StatusOfAnswer(answer, url, "");
 }
 
-Result<std::vector<RemoteVersion>> HttpStore::List(const StoreCall& call) {
+Result<RemoteListing> HttpStore::List(const StoreCall& call) {
   std::vector<RemoteVersion> versions;
   if (!archive_.empty()) {
     RemoteFile file{.path = archive_, .key = archive_};
@@ -182,7 +182,7 @@ Result<std::vector<RemoteVersion>> HttpStore::List(const StoreCall& call) {
     version.stamp = StrCat(file.revision, " ", file.size);
     version.files = {std::move(file)};
     versions.push_back(std::move(version));
-    return versions;
+    return RemoteListing{std::move(versions), {}};
   }
   ASSIGN_OR_RETURN(StoreRequest request, Request(kIndexName));
   request.max_body = kMaxIndexBytes;
@@ -203,7 +203,7 @@ Result<std::vector<RemoteVersion>> HttpStore::List(const StoreCall& call) {
     }
     versions.push_back(std::move(version));
   }
-  return versions;
+  return RemoteListing{std::move(versions), {}};
 }
 
 Result<StoreAnswer> HttpStore::HeadOfGet(StoreRequest request, const StoreCall& call) {

@@ -31,7 +31,7 @@ class HttpStore final : public RemoteStore {
   HttpStore(const StoreUri& uri, const StorageOptions::Http& options, Environment environment,
             StoreHttp& http);
 
-  Result<std::vector<RemoteVersion>> List(const StoreCall& call) override;
+  Result<RemoteListing> List(const StoreCall& call) override;
   Result<std::vector<RemoteFile>> Files(const RemoteVersion& version,
                                         const StoreCall& call) override;
   Status Read(const RemoteFile& file, int64_t offset, ReadSink& sink,

@@ -14,7 +14,8 @@ Result<std::vector<RemoteVersion>> ListSigned(const StoreServer& server) {
   StoreUri uri = ParseStoreUri(StrCat("http://", server.host(), "/digits-3.zip?sig=hush")).value();
   StorageOptions::Http options;
   StoreHttp http({.retries = 0});
-  return HttpStore(uri, options, NoEnvironment, http).List({});
+  ASSIGN_OR_RETURN(RemoteListing listing, HttpStore(uri, options, NoEnvironment, http).List({}));
+  return std::move(listing.versions);
 }
 
 // S3 and Google Cloud Storage sign one method: HEAD is refused to who has a URL for GET.

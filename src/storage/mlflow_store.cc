@@ -194,7 +194,7 @@ Result<std::string> MlflowStore::Get(const std::string& path, const StoreCall& c
   return std::move(answer.body);
 }
 
-Result<std::vector<RemoteVersion>> MlflowStore::List(const StoreCall& call) {
+Result<RemoteListing> MlflowStore::List(const StoreCall& call) {
   std::string name = UrlEncode(uri_.model);
   std::string path;
   if (uri_.version > 0) {
@@ -225,7 +225,7 @@ Result<std::vector<RemoteVersion>> MlflowStore::List(const StoreCall& call) {
       version.stamp = version.key = StrCat(found.version, "-", found.created_ms);
       versions.push_back(std::move(version));
     }
-    if (page->next.empty()) return versions;
+    if (page->next.empty()) return RemoteListing{std::move(versions), {}};
     next = page->next;
   }
   return ResourceExhaustedError("the registry's list of versions does not end");

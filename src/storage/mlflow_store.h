@@ -46,7 +46,7 @@ class MlflowStore final : public RemoteStore {
                                                      const StorageOptions& options,
                                                      Environment environment, StoreHttp& http);
 
-  Result<std::vector<RemoteVersion>> List(const StoreCall& call) override;
+  Result<RemoteListing> List(const StoreCall& call) override;
   Result<std::vector<RemoteFile>> Files(const RemoteVersion& version,
                                         const StoreCall& call) override;
   Status Read(const RemoteFile& file, int64_t offset, ReadSink& sink,

@@ -12,6 +12,7 @@
 
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/rng.h"
 #include "base/strings.h"
 #include "base/unique_fd.h"
 #include "storage/archive.h"
@@ -158,6 +159,25 @@ RemoteSource::RemoteSource(std::string path, Options options, std::unique_ptr<Re
       cache_(cache),
       storage_(storage) {}
 
+void RemoteSource::LookAtTritonConfig(const std::vector<RemoteFile>& beside,
+                                      const StoreCall& call) {
+  auto find = [&](const std::string& path) -> Result<const RemoteFile*> {
+    for (const RemoteFile& file : beside) {
+      if (file.path == path) return &file;
+    }
+    return NotFoundError(
+        StrCat("there is no ", path, " beside the versions in ", RedactUrl(this->path())));
+  };
+  triton_.Look({.stamp = [&](const std::string& path) -> Result<uint64_t> {
+                  ASSIGN_OR_RETURN(const RemoteFile* file, find(path));
+                  return std::hash<std::string>()(StrCat(file->revision, "\n", file->size));
+                },
+                .read = [&](const std::string& path) -> Result<std::string> {
+                  ASSIGN_OR_RETURN(const RemoteFile* file, find(path));
+                  return ReadWhole(*store_, *file, kMaxBesideBytes, call);
+                }});
+}
+
 void RemoteSource::Settle(RemoteVersion& version, SteadyTime now) {
   bool may_rest = !version.complete && !version.refused && !version.files.empty();
   if (!may_rest || options().require_manifest) return;
@@ -173,10 +193,11 @@ void RemoteSource::Settle(RemoteVersion& version, SteadyTime now) {
 }
 
 Result<std::vector<VersionFolder>> RemoteSource::List(SteadyTime now, const StoreCall& call) {
-  ASSIGN_OR_RETURN(std::vector<RemoteVersion> versions, store_->List(call));
+  ASSIGN_OR_RETURN(RemoteListing listing, store_->List(call));
+  LookAtTritonConfig(listing.beside, call);
   std::map<int64_t, RemoteVersion> listed;
   std::vector<VersionFolder> folders;
-  for (RemoteVersion& version : versions) {
+  for (RemoteVersion& version : listing.versions) {
     Settle(version, now);
     VersionFolder folder{.version = version.version, .complete = version.complete};
     folder.waiting = version.waiting;
@@ -195,7 +216,8 @@ Result<std::vector<VersionFolder>> RemoteSource::List(SteadyTime now, const Stor
 uint64_t RemoteSource::StampOfVersion(int64_t version) {
   MutexLock lock(mutex_);
   auto it = listed_.find(version);
-  return it == listed_.end() ? 0 : std::hash<std::string>()(it->second.stamp) | 1;
+  if (it == listed_.end()) return 0;
+  return Rng::Mix(std::hash<std::string>()(it->second.stamp) ^ triton_.stamp()) | 1;
 }
 
 Result<LocalVersion> RemoteSource::Fetch(int64_t version, FetchProgress& progress,

@@ -28,6 +28,7 @@ class RemoteSource final : public Source {
                              const StoreCall& call) override;
   uint64_t StampOfVersion(int64_t version) override;
   bool remote() const override { return true; }
+  TritonConfigFound triton_config() const override { return triton_.found(); }
 
  private:
   struct Resting {
@@ -41,6 +42,7 @@ class RemoteSource final : public Source {
     const StoreCall& call;
   };
 
+  void LookAtTritonConfig(const std::vector<RemoteFile>& beside, const StoreCall& call);
   void Settle(RemoteVersion& version, SteadyTime now);
   Result<LocalVersion> FetchNow(const RemoteVersion& version, FetchProgress& progress,
                                 const StoreCall& call);
@@ -61,6 +63,7 @@ class RemoteSource final : public Source {
   BlobCache& cache_;
   const StorageOptions& storage_;
   std::map<int64_t, Resting> resting_;  ///< List()'s own
+  TritonConfigFile triton_;
   Mutex mutex_;
   std::map<int64_t, RemoteVersion> listed_ GUARDED_BY(mutex_);
 };

@@ -405,5 +405,50 @@ TEST_F(RemoteSourceTest, SeveralFetchAtOnce) {
   EXPECT_EQ(right.load(), 4);
 }
 
+TEST_F(RemoteSourceTest, ReadsTheConfigPbtxtBesideTheVersionsWhenItChanges) {
+  PutVersion(1, {{"model.onnx", "weights"}});
+  List();
+  EXPECT_EQ(source_->triton_config(), nullptr);
+  const uint64_t without = source_->StampOfVersion(1);
+
+  store_->Put(kTritonConfigName,
+              "output { name: 'y' data_type: TYPE_FP32 dims: 2 label_filename: 'labels.txt' }");
+  List();
+  TritonConfigFound found = source_->triton_config();
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->status().message(),
+            "config.pbtxt:1:51: output[0].label_filename: labels.txt cannot be read: there is no "
+            "labels.txt beside the versions in mem://bucket/digits");
+  EXPECT_NE(source_->StampOfVersion(1), without);
+
+  store_->Put("labels.txt", "cat\ndog\n");
+  List();
+  found = source_->triton_config();
+  ASSERT_TRUE(found && found->ok()) << found->status();
+  EXPECT_EQ(found->value().outputs[0].labels, (std::vector<std::string>{"cat", "dog"}));
+  const int reads = store_->reads();
+  List();
+  EXPECT_EQ(store_->reads(), reads) << "nothing has changed";
+  EXPECT_EQ(source_->triton_config(), found);
+
+  store_->Remove(kTritonConfigName);
+  List();
+  EXPECT_EQ(source_->triton_config(), nullptr);
+}
+
+TEST_F(RemoteSourceTest, AConfigPbtxtThatCannotBeReadIsReadAgain) {
+  PutVersion(1, {{"model.onnx", "weights"}});
+  store_->Put(kTritonConfigName, "max_batch_size: 8");
+  store_->SpoilReads([](const RemoteFile&, int64_t, std::string& bytes) {
+    bytes.clear();
+    return UnavailableError("answered 503");
+  });
+  EXPECT_EQ(List().size(), 1u) << "its versions are known all the same";
+  EXPECT_EQ(source_->triton_config()->status().code(), StatusCode::kUnavailable);
+  store_->SpoilReads(nullptr);
+  List();
+  EXPECT_EQ(source_->triton_config()->value().max_batch_size, 8);
+}
+
 }  // namespace
 }  // namespace leadsman

@@ -39,7 +39,13 @@ Status VersionCollector::Add(std::string_view path, RemoteFile file) {
         StrCat("there are more than ", kMaxFiles, " objects below the model's path"));
   }
   size_t slash = path.find('/');
-  if (slash == std::string_view::npos) return OkStatus();
+  if (slash == std::string_view::npos) {
+    if (beside_.size() < kMaxBeside && IsInsidePath(path)) {
+      file.path = std::string(path);
+      beside_.push_back(std::move(file));
+    }
+    return OkStatus();
+  }
   int64_t number = VersionNumber(path.substr(0, slash));
   if (number == 0) return OkStatus();
   std::string key(path.substr(0, slash));
@@ -63,7 +69,7 @@ Status VersionCollector::Add(std::string_view path, RemoteFile file) {
   return OkStatus();
 }
 
-std::vector<RemoteVersion> VersionCollector::Finish() {
+RemoteListing VersionCollector::Finish() {
   std::vector<RemoteVersion> all;
   for (auto& [number, version] : versions_) {
     uint64_t sum = 1;
@@ -80,10 +86,10 @@ std::vector<RemoteVersion> VersionCollector::Finish() {
     all.push_back(std::move(version));
   }
   versions_.clear();
-  return all;
+  return {.versions = std::move(all), .beside = std::exchange(beside_, {})};
 }
 
-Result<std::vector<RemoteVersion>> VersionsOf(std::vector<RemoteFile> files) {
+Result<RemoteListing> ListingOf(std::vector<RemoteFile> files) {
   VersionCollector versions;
   for (RemoteFile& file : files) {
     std::string path = file.path;  // Add() gives the file another

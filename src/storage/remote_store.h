@@ -35,6 +35,12 @@ struct RemoteVersion {
   bool archive = false;  ///< the one file is a .tar.gz or .zip that holds the version's files
 };
 
+/// What a look at a store found of a model.
+struct RemoteListing {
+  std::vector<RemoteVersion> versions;
+  std::vector<RemoteFile> beside;  ///< files beside the versions, where the store lists any
+};
+
 /// Takes the bytes of one file, in order.
 class ReadSink {
  public:
@@ -58,7 +64,7 @@ class RemoteStore {
  public:
   virtual ~RemoteStore() = default;
 
-  virtual Result<std::vector<RemoteVersion>> List(const StoreCall& call) = 0;
+  virtual Result<RemoteListing> List(const StoreCall& call) = 0;
   virtual Result<std::vector<RemoteFile>> Files(const RemoteVersion& version, const StoreCall&) {
     return version.files;
   }
@@ -68,21 +74,23 @@ class RemoteStore {
 };
 
 /// Collects flat listings ("7/model.onnx", "7/variables/x") into versions, complete where a
-/// manifest is among the files. Names that are no version are counted, not kept.
+/// manifest is among the files. What lies in folders that are no version is counted, not kept.
 class VersionCollector {
  public:
   static constexpr size_t kMaxFiles = 200'000;
   /// `path` is relative to the model's folder. RESOURCE_EXHAUSTED beyond kMaxFiles.
   Status Add(std::string_view path, RemoteFile file);
-  std::vector<RemoteVersion> Finish();
+  RemoteListing Finish();
 
  private:
+  static constexpr size_t kMaxBeside = 1'000;
+  std::vector<RemoteFile> beside_;  ///< the first so many
   std::map<int64_t, RemoteVersion> versions_;
   size_t files_ = 0;
 };
 
 /// The same of a whole listing, whose paths are relative to the model's folder.
-Result<std::vector<RemoteVersion>> VersionsOf(std::vector<RemoteFile> files);
+Result<RemoteListing> ListingOf(std::vector<RemoteFile> files);
 
 /// True for a path that stays inside its folder and has no part that is empty, "." or "..".
 bool IsInsidePath(std::string_view path);

@@ -181,9 +181,9 @@ Result<std::vector<RemoteFile>> S3Store::ListBelow(const std::string& prefix,
                                        " objects below s3://", bucket_, "/", prefix));
 }
 
-Result<std::vector<RemoteVersion>> S3Store::List(const StoreCall& call) {
+Result<RemoteListing> S3Store::List(const StoreCall& call) {
   ASSIGN_OR_RETURN(std::vector<RemoteFile> files, ListBelow(prefix_, call));
-  return VersionsOf(std::move(files));
+  return ListingOf(std::move(files));
 }
 
 Status S3Store::ReadOnce(const RemoteFile& file, int64_t offset, AwsCredentials& credentials,

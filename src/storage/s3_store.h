@@ -36,7 +36,7 @@ class S3Store final : public RemoteStore {
   S3Store(const StoreUri& uri, const StorageOptions::S3& options, Environment environment,
           StoreHttp& http);
 
-  Result<std::vector<RemoteVersion>> List(const StoreCall& call) override;
+  Result<RemoteListing> List(const StoreCall& call) override;
   Status Read(const RemoteFile& file, int64_t offset, ReadSink& sink,
               const StoreCall& call) override;
   /// All objects below `prefix`, each with its path relative to it.

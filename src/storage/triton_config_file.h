@@ -12,6 +12,9 @@
 
 namespace leadsman {
 
+/// A file beside the versions that is longer is not read: one of labels has a class a line.
+inline constexpr size_t kMaxBesideBytes = size_t{16} << 20;
+
 /// What stands in a model's folder of a config.pbtxt: null when there is none, an error when it cannot be honoured.
 using TritonConfigFound = std::shared_ptr<const Result<TritonConfig>>;
 

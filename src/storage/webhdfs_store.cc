@@ -184,7 +184,7 @@ Status WebHdfsStore::Collect(const std::string& relative, int depth, VersionColl
   return OkStatus();
 }
 
-Result<std::vector<RemoteVersion>> WebHdfsStore::List(const StoreCall& call) {
+Result<RemoteListing> WebHdfsStore::List(const StoreCall& call) {
   VersionCollector versions;
   RETURN_IF_ERROR(Collect("", 0, versions, call));
   return versions.Finish();

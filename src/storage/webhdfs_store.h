@@ -36,7 +36,7 @@ class WebHdfsStore final : public RemoteStore {
                                                       const Environment& environment,
                                                       StoreHttp& http);
 
-  Result<std::vector<RemoteVersion>> List(const StoreCall& call) override;
+  Result<RemoteListing> List(const StoreCall& call) override;
   Status Read(const RemoteFile& file, int64_t offset, ReadSink& sink,
               const StoreCall& call) override;
 

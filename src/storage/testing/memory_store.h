@@ -51,7 +51,7 @@ class MemoryStore final : public RemoteStore {
     return reads_;
   }
 
-  Result<std::vector<RemoteVersion>> List(const StoreCall&) override {
+  Result<RemoteListing> List(const StoreCall&) override {
     MutexLock lock(mutex_);
     if (!list_.ok()) return list_;
     VersionCollector versions;
