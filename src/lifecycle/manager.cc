@@ -22,6 +22,9 @@ namespace {
 /// Listing blocks for as long as a store or a mount does: one that hangs holds a thread for each of its models.
 constexpr int kMaxListers = 64;
 constexpr Duration kFirstRelist = std::chrono::milliseconds(500);
+/// Of a folder with a version that is not complete: files that must rest for a while are seen at rest by a second look,
+/// also when looks are a day apart.
+constexpr Duration kArrivingRelist = std::chrono::seconds(1);
 
 template <typename... Fs>
 struct Overloaded : Fs... {
@@ -29,6 +32,11 @@ struct Overloaded : Fs... {
 };
 template <typename... Fs>
 Overloaded(Fs...) -> Overloaded<Fs...>;  // clang 16 does not deduce aggregates
+
+bool IsArriving(const Result<std::vector<VersionFolder>>& folders) {
+  return folders.ok() && std::any_of(folders->begin(), folders->end(),
+                                     [](const VersionFolder& folder) { return !folder.complete; });
+}
 
 Status Validate(const std::vector<ModelConfig>& models) {
   std::vector<std::string> errors;
@@ -244,6 +252,8 @@ void LifecycleManager::Impl::OnListed(Listed& look, MachineEffects& effects) {
     }
     interval += interval / 10 * static_cast<int64_t>(Rng(RandomSeed()).Below(5)) / 4;
   }
+  if (!look.source->remote() && IsArriving(look.folders))
+    interval = std::min<Duration>(interval, kArrivingRelist);
   next.due = std::exchange(next.again, false) ? now : now + interval;
   machine.OnTritonConfig(std::move(look.triton));
   machine.OnListing(look.folders, deps.clock.Now(), effects);

@@ -182,7 +182,7 @@ def test_a_client_says_which_models_are_served(launch, repository, tmp_path, mod
     (repository / "broken" / "1").mkdir(parents=True)
     (repository / "broken" / "1" / "model.onnx").write_bytes(b"not a model")
     server = launch([f"--model_base_path={repository / 'half_plus_two'}", "--model_name=half_plus_two",
-                     "--max_num_load_retries=0"]).await_ready()
+                     "--max_num_load_retries=0", "--file_system_poll_wait_seconds=0"]).await_ready()
     address = f"127.0.0.1:{server.grpc_port}"
     path = tmp_path / "sent.config"
 
