@@ -345,11 +345,12 @@ const schema::Struct<Config::Telemetry>& TelemetrySchema() {
   static const auto table = [] {
     schema::Struct<Telemetry> s("Telemetry", "What is told to the outside, and how.");
     s.Field("compat", &Telemetry::compat,
-            schema::List(
-                schema::Enum<Config::CompatMetrics>({{"triton", Config::CompatMetrics::kTriton}}),
-                0, 10),
+            schema::List(schema::Enum<Config::CompatMetrics>(
+                             {{"triton", Config::CompatMetrics::kTriton},
+                              {"tfserving", Config::CompatMetrics::kTfServing}}),
+                         0, 10),
             "Metrics also under the names of another server, for dashboards that exist: triton "
-            "(nv_inference_…).");
+            "(nv_inference_…), tfserving (:tensorflow:serving:…).");
     return s;
   }();
   return table;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -90,9 +91,12 @@ struct Config {
     std::string output;  ///< empty: the first, "*": all
   };
   /// Metrics under the names of another server, so that its dashboards go on working.
-  enum class CompatMetrics { kTriton };
+  enum class CompatMetrics { kTriton, kTfServing };
   struct Telemetry {
     std::vector<CompatMetrics> compat;
+    bool Has(CompatMetrics of) const {
+      return std::find(compat.begin(), compat.end(), of) != compat.end();
+    }
   };
 
   Server server;

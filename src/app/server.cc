@@ -53,6 +53,7 @@
 #include "telemetry/auth_metrics.h"
 #include "telemetry/http_server_metrics.h"
 #include "telemetry/prometheus.h"
+#include "telemetry/tfserving_metrics.h"
 #include "telemetry/tls_metrics.h"
 #include "telemetry/triton_metrics.h"
 
@@ -346,7 +347,8 @@ class Server {
       registrations_.push_back(std::move(registration));
     }
     control_ = std::make_unique<ModelControl>(*lifecycle_, clock_, config_.repository);
-    serving_metrics_ = std::make_unique<ServingMetrics>(registry_);
+    const bool tfserving = config_.telemetry.Has(Config::CompatMetrics::kTfServing);
+    serving_metrics_ = std::make_unique<ServingMetrics>(registry_, tfserving);
 
     Predictor::Options serving;
     serving.pool_threads = OrCores(config_.server.pool_threads);
@@ -358,13 +360,15 @@ class Server {
     predictor_ = std::make_unique<Predictor>(
         Predictor::Deps{clock_, *lifecycle_, sink, serving_metrics_.get()}, std::move(serving));
 
-    for (Config::CompatMetrics compat : config_.telemetry.compat) {
-      if (compat != Config::CompatMetrics::kTriton) continue;
+    if (config_.telemetry.Has(Config::CompatMetrics::kTriton)) {
       TritonMetricSources sources{.statistics = [this] { return predictor_->Statistics(); },
                                   .loads = [this] { return LoadsOfReady(); }};
       for (auto& registration : AddTritonMetrics(std::move(sources), registry_))
         registrations_.push_back(std::move(registration));
-      break;
+    }
+    if (tfserving) {
+      for (auto& registration : AddTfServingMetrics(*serving_metrics_, registry_))
+        registrations_.push_back(std::move(registration));
     }
 
     RETURN_IF_ERROR(BuildRollouts());
@@ -628,6 +632,12 @@ class Server {
     options.models.reload = [this](std::string config, ModelControl::Done done) {
       reload_requests_.Submit(std::move(config), std::move(done));
     };
+    options.models.metrics = [this](const std::vector<std::string>& names) {
+      const std::vector<MetricFamily> families = registry_.Collect();
+      std::vector<int64_t> values;
+      for (const std::string& name : names) values.push_back(TensorFlowCounter(families, name));
+      return values;
+    };
     if (authorizer_) {
       options.authorize = [this](std::string_view authorization, std::string_view method,
                                  const rpc::CalledModel& model) {
@@ -802,6 +812,7 @@ std::string MetricsReferencePage() {
   config.server.grpc_port = 0;
   config.admin.port = 0;
   config.data_dir.clear();
+  config.telemetry.compat = {Config::CompatMetrics::kTriton, Config::CompatMetrics::kTfServing};
   config.plugins.dirs = {"/nonexistent"};
   Config::Model model;
   model.model.name = "reference";
@@ -816,7 +827,9 @@ std::string MetricsReferencePage() {
          "instead. -->\n\n`GET /metrics` on the admin port, in Prometheus text or OpenMetrics, "
          "whichever the scraper prefers. "
          "Times are in seconds, sizes in\nbytes; labels come from the configuration and from "
-         "versions, never from clients.\n\n" +
+         "versions, never from clients.\nThose of other servers (`nv_…`, `:tensorflow:…`), whose "
+         "names say their units, are there with "
+         "`telemetry.compat`.\n\n" +
          (*server)->MetricsReference();
 }
 

@@ -38,6 +38,23 @@ void BatchStats::CountWait(Duration waited) {
   wait_ns.fetch_add(ns, std::memory_order_relaxed);
 }
 
+namespace {
+
+/// `unit`: what a nanosecond is in the unit of bounds and sum.
+void FillWaits(const std::array<uint64_t, BatchStats::kTimeBuckets>& waits, uint64_t wait_ns,
+               double unit, MetricSample& sample) {
+  for (size_t i = 0; i < waits.size(); ++i) {
+    sample.count += waits[i];
+    if (i + 1 == waits.size()) break;
+    sample.upper_bounds.push_back(
+        std::ldexp(unit, BatchStats::kFirstExponent + static_cast<int>(i)));
+    sample.cumulative.push_back(sample.count);
+  }
+  sample.sum = static_cast<double>(wait_ns) * unit;
+}
+
+}  // namespace
+
 template <typename Fill>
 std::vector<MetricSample> BatchMetrics::Read(Fill fill) const {
   std::vector<MetricSample> samples;
@@ -98,14 +115,9 @@ BatchMetrics::BatchMetrics(Registry& registry) {
   add("leadsman_batching_queue_duration_seconds",
       "From a request's arrival in its model's queue until an instance began with it.",
       MetricType::kHistogram, {}, [](const BatchStats& stats, MetricSample sample, Samples& out) {
-        for (size_t i = 0; i < BatchStats::kTimeBuckets; ++i) {
-          sample.count += stats.waits[i].load();
-          if (i + 1 == BatchStats::kTimeBuckets) break;
-          sample.upper_bounds.push_back(
-              std::ldexp(1e-9, BatchStats::kFirstExponent + static_cast<int>(i)));
-          sample.cumulative.push_back(sample.count);
-        }
-        sample.sum = static_cast<double>(stats.wait_ns.load()) * 1e-9;
+        std::array<uint64_t, BatchStats::kTimeBuckets> waits{};
+        for (size_t i = 0; i < waits.size(); ++i) waits[i] = stats.waits[i].load();
+        FillWaits(waits, stats.wait_ns.load(), 1e-9, sample);
         out.push_back(std::move(sample));
       });
   value("leadsman_batching_padded_rows_total", "Rows added to reach one of allowed_batch_sizes.",
@@ -124,6 +136,30 @@ BatchMetrics::BatchMetrics(Registry& registry) {
         [](const BatchStats& stats) { return stats.instances.load(); });
   value("leadsman_batching_instances_busy", "Instances of the model that run at the moment.",
         MetricType::kGauge, [](const BatchStats& stats) { return stats.busy.load(); });
+}
+
+MetricSample BatchMetrics::WaitsInMicroseconds() const {
+  std::array<uint64_t, BatchStats::kTimeBuckets> waits{};
+  uint64_t wait_ns = 0;
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [key, stats] : stats_) {
+      for (size_t i = 0; i < waits.size(); ++i) waits[i] += stats->waits[i].load();
+      wait_ns += stats->wait_ns.load();
+    }
+  }
+  MetricSample sample;
+  FillWaits(waits, wait_ns, 1e-3, sample);
+  return sample;
+}
+
+uint64_t BatchMetrics::Batches() const {
+  uint64_t batches = 0;
+  MutexLock lock(mutex_);
+  for (const auto& [key, stats] : stats_) {
+    for (const auto& of_reason : stats->batches) batches += of_reason.load();
+  }
+  return batches;
 }
 
 std::shared_ptr<BatchStats> BatchMetrics::Of(const std::string& model, int64_t version) {

@@ -63,6 +63,9 @@ class BatchMetrics {
   std::shared_ptr<BatchStats> Of(const std::string& model, int64_t version);
   /// Of a version that is not in memory: its series end.
   void Forget(const std::string& model, int64_t version);
+  /// Of all versions together: how long requests waited in their queues, bounds and sum in microseconds.
+  MetricSample WaitsInMicroseconds() const;
+  uint64_t Batches() const;
 
  private:
   using Key = std::pair<std::string, std::string>;

@@ -29,6 +29,19 @@ bool IsUnaryPrediction(MethodKind kind) {
   return IsPrediction(kind) && kind != MethodKind::kV2StreamInfer;
 }
 
+TfServingApi ApiOf(MethodKind kind) {
+  switch (kind) {
+    case MethodKind::kPredict:
+      return TfServingApi::kPredict;
+    case MethodKind::kClassify:
+      return TfServingApi::kClassify;
+    case MethodKind::kRegress:
+      return TfServingApi::kRegress;
+    default:
+      return TfServingApi::kUncounted;
+  }
+}
+
 Status PastDeadline() {
   return DeadlineExceededError("the call's deadline (grpc-timeout) has passed");
 }
@@ -251,10 +264,18 @@ void Call::ReloadModels(Http2Stream& stream, std::string_view message) {
     return End(stream, UnimplementedError("this server's models are not configured by request"));
   }
   std::string config = std::move(request->config);
+  auto values = [context = terms_.context](const std::vector<std::string>& names) {
+    return context->models.metrics && !names.empty() ? context->models.metrics(names)
+                                                     : std::vector<int64_t>(names.size(), 0);
+  };
+  std::vector<int64_t> before = values(request->metric_names);
   terms_.context->models.reload(
       std::move(config),
-      AnswerLater(stream, [request = std::move(request).value()](std::string& response) {
-        AppendReloadResponse(request, response);
+      AnswerLater(stream, [values, before = std::move(before),
+                           request = std::move(request).value()](std::string& response) {
+        std::vector<int64_t> increases = values(request.metric_names);
+        for (size_t i = 0; i < increases.size(); ++i) increases[i] -= before[i];
+        AppendReloadResponse(request, increases, response);
       }));
 }
 
@@ -403,6 +424,7 @@ void Call::Predict(Http2Stream& stream, std::string_view message) {
   const bool v2 = terms_.method->kind == MethodKind::kV2Infer;
   BeginPrediction(terms_, stream, v2 ? Protocol::kV2Grpc : Protocol::kTfServingGrpc,
                   stream.received(), stream.wire_body_bytes(), prediction_);
+  prediction_.api = ApiOf(terms_.method->kind);
   Status status = Guarded("decoded", [&] { return Decode(message); });
   TakeOrMakeRequestId(
       terms_.request_id.empty() && v2 ? v2_.id() : std::string_view(terms_.request_id),

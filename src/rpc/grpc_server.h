@@ -25,6 +25,8 @@ struct ModelRequests {
   /// Serves the models of a serialized tensorflow.serving.ModelServerConfig instead of those that are configured, and calls
   /// `done` once, from any thread, when the new ones are ready or one cannot be.
   std::function<void(std::string config, std::function<void(const Status&)> done)> reload;
+  /// The values of counters by TensorFlow's names, 0 for one that is not known; as many as names. Empty: all are 0.
+  std::function<std::vector<int64_t>(const std::vector<std::string>& names)> metrics;
 };
 
 /// The model that a call is about, as far as that is known.

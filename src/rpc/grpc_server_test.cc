@@ -44,6 +44,12 @@ class GrpcServerTest : public GrpcServerFixture {
       });
       loader_.join();
     };
+    options.models.metrics = [this](const std::vector<std::string>& names) {
+      metric_ += 3;
+      std::vector<int64_t> values;
+      for (const std::string& name : names) values.push_back(name == "/unknown" ? 0 : metric_);
+      return values;
+    };
   }
   void TearDown() override {
     client_.reset();
@@ -72,6 +78,7 @@ class GrpcServerTest : public GrpcServerFixture {
 
   std::thread loader_;
   std::string reloaded_;  ///< the serialized ModelServerConfig
+  int64_t metric_ = 0;
   std::unique_ptr<GrpcClient> client_;
 };
 
@@ -331,8 +338,9 @@ TEST_F(GrpcServerTest, ReloadsTheModelsThatAreServed) {
       "version_labels { key: \"a\" value: 3 } } }";
   EXPECT_EQ(reload(StrCat("config { ", config, " }")), "status { }");
   EXPECT_EQ(ToText("tensorflow.serving.ModelServerConfig", reloaded_), config);
-  EXPECT_EQ(reload("config { model_config_list { } } metric_names: '/tensorflow/x'"),
-            "status { } metric { name: \"/tensorflow/x\" int64_value_increase: 0 }");
+  EXPECT_EQ(reload("config { model_config_list { } } metric_names: ['/tensorflow/x', '/unknown']"),
+            "status { } metric { name: \"/tensorflow/x\" int64_value_increase: 3 } metric { name: "
+            "\"/unknown\" int64_value_increase: 0 }");
   EXPECT_EQ(reload(""), "INVALID_ARGUMENT: config is missing");
 }
 

@@ -103,8 +103,9 @@ struct ReloadRequest {
   /// INVALID_ARGUMENT: malformed, or with too many metrics.
   static Result<ReloadRequest> Parse(std::string_view request);
 };
-/// The ReloadConfigResponse to one that was carried out.
-void AppendReloadResponse(const ReloadRequest& request, std::string& response);
+/// The ReloadConfigResponse to one that was carried out. `increases`: of metric_names.
+void AppendReloadResponse(const ReloadRequest& request, const std::vector<int64_t>& increases,
+                          std::string& response);
 
 // health_service.cc
 enum class Health { kUnknown = 0, kServing = 1, kNotServing = 2, kServiceUnknown = 3 };

@@ -174,14 +174,14 @@ Result<ReloadRequest> ReloadRequest::Parse(std::string_view request) {
   return parsed;
 }
 
-void AppendReloadResponse(const ReloadRequest& request, std::string& response) {
+void AppendReloadResponse(const ReloadRequest& request, const std::vector<int64_t>& increases,
+                          std::string& response) {
   WireWriter out(response);
   out.Message(1, [](WireWriter&) {});  // OK
-  // TensorFlow Serving's answer for a metric that it does not have.
-  for (const std::string& name : request.metric_names) {
+  for (size_t i = 0; i < request.metric_names.size(); ++i) {
     out.Message(2, [&](WireWriter& metric) {
-      metric.Text(1, name);
-      metric.Number(2, 0);
+      metric.Text(1, request.metric_names[i]);
+      metric.Number(2, static_cast<uint64_t>(increases[i]));
     });
   }
 }

@@ -28,7 +28,8 @@ struct ServingMetrics::ThreadShards {
   }
 };
 
-ServingMetrics::ServingMetrics(Registry& registry) : batching(registry), instance_(NextInstance()) {
+ServingMetrics::ServingMetrics(Registry& registry, bool tfserving)
+    : batching(registry), instance_(NextInstance()), tfserving_(tfserving) {
   auto add = [&](MetricDescription description, Registry::Reader reader) {
     registrations_.push_back(registry.Add(std::move(description), std::move(reader)));
   };
@@ -129,6 +130,7 @@ ServingMetrics::Cells& ServingMetrics::CellsOf(Shard& shard, const ServableVersi
   {
     MutexLock lock(mutex_);
     names_.try_emplace(place.key(), version.model_name, std::to_string(version.version));
+    backends_[{version.model_name, std::to_string(version.version)}] = version.backend_name;
   }
   auto* cells = new Cells();
   chunk->cells[place.cell].store(cells, std::memory_order_release);
@@ -142,6 +144,7 @@ void ServingMetrics::Forget(const std::string& model, int64_t version, uint32_t 
   MutexLock lock(mutex_);
   names_.erase(place.key());
   large_batches_.erase(VersionKey(model, std::to_string(version)));
+  backends_.erase(VersionKey(model, std::to_string(version)));
   for (const std::shared_ptr<Shard>& shard : shards_) {
     // Acquire pairs with the release stores in CellsOf. Nobody writes there: that takes a handle, and the last one has been given
     // back long ago. Readers hold the lock.
@@ -189,15 +192,38 @@ void ServingMetrics::CountExecution(Cells& cells, const ServableVersion& version
   add(it->second.compute_output, times.output_ns);
 }
 
+void ServingMetrics::CountTfServing(Cells& cells, Protocol protocol, TfServingApi api,
+                                    StatusCode code, const RequestTimes& times) {
+  auto* table = cells.tfserving.load(std::memory_order_relaxed);
+  if (table == nullptr) {
+    table = new TfServingTable<Word>();
+    // Release: a reader that sees the pointer sees the zeros behind it.
+    cells.tfserving.store(table, std::memory_order_release);
+  }
+  table->outcomes[static_cast<size_t>(code) % kStatusCodeCount].Add(1);
+  if (code != StatusCode::kOk) return;
+  auto record = [](TfServingTable<Word>::Histogram& histogram, uint64_t ns) {
+    histogram.buckets[TfServingBucket(ns / 1000)].Add(1);
+    histogram.sum_us.Add(ns / 1000);
+  };
+  record(table->request[static_cast<size_t>(api)][protocol == Protocol::kTfServingRest ? 1 : 0],
+         times.latency_ns);
+  record(table->runtime[static_cast<size_t>(api)], times.compute_ns);
+}
+
 void ServingMetrics::Finished(const ServableVersion* version, std::string_view model,
-                              Protocol protocol, StatusCode code, const RequestTimes& times,
-                              uint32_t rows, int64_t unix_ms) {
+                              Protocol protocol, TfServingApi api, StatusCode code,
+                              const RequestTimes& times, uint32_t rows, int64_t unix_ms) {
   Shard& shard = MyShard();
+  const bool tfserving =
+      tfserving_ && api != TfServingApi::kUncounted &&
+      (protocol == Protocol::kTfServingRest || protocol == Protocol::kTfServingGrpc);
   auto count = [&](Cells& cells) {
     cells
         .requests[static_cast<size_t>(protocol) % kProtocols]
                  [static_cast<size_t>(code) % kStatusCodeCount]
         .Add(1);
+    if (tfserving) CountTfServing(cells, protocol, api, code, times);
   };
   if (version != nullptr) {
     Cells& cells = CellsOf(shard, *version);
@@ -368,11 +394,35 @@ std::vector<ModelStatistics> ServingMetrics::Statistics(std::string_view model,
     if (large != large_batches_.end()) {
       for (const auto& [size, batch] : large->second) sum.batches.emplace(size, batch);
     }
+    auto backend = backends_.find({key.first, std::to_string(key.second)});
+    if (backend != backends_.end()) sum.statistics.backend = backend->second;
     sum.statistics.model = key.first;
     sum.statistics.version = key.second;
     for (const auto& [size, batch] : sum.batches) sum.statistics.batches.push_back(batch);
     all.push_back(std::move(sum.statistics));
   }
+  return all;
+}
+
+std::vector<TfServingStatistics> ServingMetrics::TensorFlowServing() const {
+  std::map<VersionKey, TfServingTable<uint64_t>> by_version;
+  ForEachCells([&](const VersionKey& key, const Cells& cells) {
+    // Acquire pairs with the release in CountTfServing.
+    const auto* table = cells.tfserving.load(std::memory_order_acquire);
+    if (table == nullptr) return;
+    by_version[key].ForEachWith(*table, [](uint64_t& sum, const Word& word) { sum += word.Get(); });
+  });
+  std::map<std::pair<std::string, std::string>, TfServingTable<uint64_t>> sums;
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [key, table] : by_version) {
+      auto backend = backends_.find(key);
+      sums[{key.first, backend == backends_.end() ? "" : backend->second}].ForEachWith(
+          table, [](uint64_t& sum, uint64_t count) { sum += count; });
+    }
+  }
+  std::vector<TfServingStatistics> all;
+  for (auto& [key, counts] : sums) all.push_back({key.first, key.second, counts});
   return all;
 }
 

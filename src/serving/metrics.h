@@ -17,6 +17,7 @@
 #include "events/prediction_event.h"
 #include "lifecycle/types.h"
 #include "serving/model_statistics.h"
+#include "serving/tfserving_counts.h"
 #include "stats/registry.h"
 
 namespace leadsman {
@@ -44,7 +45,8 @@ struct RequestTimes {
 /// Thread-safe. The registry must outlive it.
 struct ServingMetrics {
  public:
-  explicit ServingMetrics(Registry& registry);
+  /// `tfserving`: TensorFlowServing() is asked for, which counts once more.
+  explicit ServingMetrics(Registry& registry, bool tfserving = false);
   ~ServingMetrics();
   ServingMetrics(const ServingMetrics&) = delete;
   ServingMetrics& operator=(const ServingMetrics&) = delete;
@@ -52,8 +54,10 @@ struct ServingMetrics {
   /// A request was admitted (whatever came of it); Finished follows exactly once.
   void Started();
   /// `version` is null when none was reached; `model` is then the configured model's name or empty.
+  /// `api` only says something with TensorFlow Serving's protocols.
   void Finished(const ServableVersion* version, std::string_view model, Protocol protocol,
-                StatusCode code, const RequestTimes& times, uint32_t rows, int64_t unix_ms);
+                TfServingApi api, StatusCode code, const RequestTimes& times, uint32_t rows,
+                int64_t unix_ms);
 
   /// Drops what was counted for a version that is not in memory, and whose `id` will not come again: its series end. A
   /// process that is given a new version every hour must not grow by it.
@@ -63,6 +67,9 @@ struct ServingMetrics {
   /// then version.
   std::vector<ModelStatistics> Statistics(std::string_view model = {},
                                           std::optional<int64_t> version = {}) const;
+
+  /// What TensorFlow Serving would have counted, by model and backend. Empty when it is not counted.
+  std::vector<TfServingStatistics> TensorFlowServing() const;
 
   BatchMetrics batching;  ///< of the versions with a queue of their own
   const std::shared_ptr<BatchStats> pool =
@@ -119,7 +126,11 @@ struct ServingMetrics {
     Word output_ns;
     BatchCells of_one;  ///< a batch of one row: the usual case
     std::atomic<std::array<BatchCells, kSmallBatch>*> of_several{nullptr};
-    ~Cells() { delete of_several.load(); }
+    std::atomic<TfServingTable<Word>*> tfserving{nullptr};  ///< with the first of its requests
+    ~Cells() {
+      delete of_several.load();
+      delete tfserving.load();
+    }
   };
   struct Chunk {
     static constexpr size_t kSize = 64;
@@ -153,6 +164,8 @@ struct ServingMetrics {
   Shard& MyShard();
   std::shared_ptr<Shard> NewShard();
   Cells& CellsOf(Shard& shard, const ServableVersion& version);
+  static void CountTfServing(Cells& cells, Protocol protocol, TfServingApi api, StatusCode code,
+                             const RequestTimes& times);
   void CountExecution(Cells& cells, const ServableVersion& version, const RequestTimes& times);
   void AddStatistics(const Cells& cells, ModelStatistics& sum,
                      std::map<uint64_t, BatchStatistics>& batches) const;
@@ -164,9 +177,11 @@ struct ServingMetrics {
   double InFlight() const;
 
   const uint64_t instance_;
+  const bool tfserving_;
   mutable Mutex mutex_;
   std::vector<std::shared_ptr<Shard>> shards_ GUARDED_BY(mutex_);
   std::map<uint32_t, VersionKey> names_ GUARDED_BY(mutex_);  ///< Place::key → labels
+  std::map<VersionKey, std::string> backends_ GUARDED_BY(mutex_);
   std::map<std::string, std::unique_ptr<Cells>, std::less<>> unversioned_ GUARDED_BY(mutex_);
   std::map<VersionKey, std::map<uint32_t, BatchStatistics>> large_batches_ GUARDED_BY(mutex_);
   std::vector<Registry::Registration>

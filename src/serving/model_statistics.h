@@ -29,6 +29,7 @@ struct BatchStatistics {
 struct ModelStatistics {
   std::string model;
   int64_t version = 0;
+  std::string backend;                 ///< as ServableVersion::backend_name
   int64_t last_inference_unix_ms = 0;  ///< 0 = none yet
   uint64_t inference_count = 0;        ///< rows answered without an error
   uint64_t execution_count =

@@ -114,6 +114,7 @@ std::string NoteAbout(const ModelStatus& model, int64_t version) {
 
 void PredictionCall::Reset() {
   protocol = Protocol::kUnknown;
+  api = TfServingApi::kUncounted;
   request_id.clear();
   trace.Clear();
   received = {};
@@ -466,7 +467,8 @@ void Predictor::Finish(PredictionCall& call, const Status& status, size_t respon
     auto inferences = [&](uint32_t rows) {
       return call.handle ? call.handle->InferencesOf(rows) : rows;
     };
-    deps.metrics->Finished(call.handle.get(), call.model_name, call.protocol, status.code(),
+    deps.metrics->Finished(call.handle.get(), call.model_name, call.protocol, call.api,
+                           status.code(),
                            {.latency_ns = event.latency_ns,
                             .queue_ns = call.queue_ns,
                             .input_ns = call.input_ns,

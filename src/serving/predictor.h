@@ -19,6 +19,7 @@
 #include "lifecycle/manager.h"
 #include "serving/context_pool.h"
 #include "serving/model_statistics.h"
+#include "serving/tfserving_counts.h"
 #include "stats/trace_context.h"
 #include "tensor/tensor.h"
 
@@ -52,6 +53,7 @@ struct ModelSelector {
 struct PredictionCall {
   // Set by the protocol.
   Protocol protocol = Protocol::kUnknown;
+  TfServingApi api = TfServingApi::kUncounted;  ///< with TensorFlow Serving's protocols
   std::string
       request_id;  ///< as sent by the client, or made by the protocol when the client sent none
   TraceContext

@@ -21,8 +21,9 @@ struct MetricDescription {
   std::string help;
   MetricType type = MetricType::kCounter;
   std::vector<std::string> labels;
-  /// Always exported under this very name. OpenMetrics wants counters to end with "_total"; one that
-  /// does not, and must not, is of the type "unknown" there.
+  /// Another server's metric: always exported under this very name, and with a histogram's bounds as that server writes
+  /// them, with six digits. OpenMetrics wants counters to end with "_total"; one that does not, and must not, is of the type
+  /// "unknown" there.
   bool exact_name = false;
 };
 

@@ -21,10 +21,18 @@ void AppendNumber(std::string& out, double value) {
   }
 }
 
-/// OpenMetrics wants "1.0", not "1", for a bound.
-void AppendBound(std::string& out, double value, ExpositionFormat format) {
+/// OpenMetrics wants "1.0", not "1", for a bound. With `exact` it is written as in C, "%g": another server's dashboards may
+/// ask for a bound by its text, as TensorFlow Serving's le="708235" and le="1.27482e+06".
+void AppendBound(std::string& out, double value, ExpositionFormat format, bool exact) {
   size_t start = out.size();
-  AppendNumber(out, value);
+  if (exact) {
+    char text[32];
+    auto [end, error] =
+        std::to_chars(text, text + sizeof(text), value, std::chars_format::general, 6);
+    out.append(text, end);
+  } else {
+    AppendNumber(out, value);
+  }
   if (format == ExpositionFormat::kOpenMetrics && std::isfinite(value) &&
       out.find_first_of(".e", start) == std::string::npos) {
     out += ".0";
@@ -112,7 +120,7 @@ void AppendSeries(std::string& out, std::string_view name, std::string_view labe
 }
 
 void AppendHistogram(std::string& out, const std::string& name, const std::string& labels,
-                     const MetricSample& sample, ExpositionFormat format) {
+                     const MetricSample& sample, ExpositionFormat format, bool exact) {
   auto bucket = [&](auto append_bound, uint64_t count) {
     out += name;
     out += "_bucket{";
@@ -126,7 +134,7 @@ void AppendHistogram(std::string& out, const std::string& name, const std::strin
   };
   size_t bounds = std::min(sample.upper_bounds.size(), sample.cumulative.size());
   for (size_t i = 0; i < bounds; ++i) {
-    bucket([&] { AppendBound(out, sample.upper_bounds[i], format); }, sample.cumulative[i]);
+    bucket([&] { AppendBound(out, sample.upper_bounds[i], format, exact); }, sample.cumulative[i]);
   }
   bucket([&] { out += "+Inf"; }, sample.count);
   AppendSeries(out, name + "_sum", labels);
@@ -154,11 +162,13 @@ void AppendFamily(std::string& out, const MetricFamily& family, ExpositionFormat
   AppendEscaped(out, ToUtf8(d.help), format == ExpositionFormat::kOpenMetrics);
   const bool open = format == ExpositionFormat::kOpenMetrics;
   out += StrCat("\n# TYPE ", name, " ",
-                open && d.exact_name ? std::string_view("unknown") : TypeName(d.type), "\n");
+                open && d.exact_name && d.type == MetricType::kCounter ? std::string_view("unknown")
+                                                                       : TypeName(d.type),
+                "\n");
   for (const MetricSample& sample : family.samples) {
     std::string labels = LabelText(d, sample);
     if (d.type == MetricType::kHistogram) {
-      AppendHistogram(out, d.name, labels, sample, format);
+      AppendHistogram(out, d.name, labels, sample, format, d.exact_name);
       continue;
     }
     // In OpenMetrics a counter's sample always ends with "_total".

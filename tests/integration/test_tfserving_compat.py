@@ -10,6 +10,7 @@ import models
 import pytest
 import requests
 from conftest import BINARY, wait_for
+from hosts.prometheus import Prometheus
 
 CLIENT = Path(__file__).parent / "tfs_grpc_client.py"
 
@@ -168,6 +169,35 @@ def test_a_model_config_file_is_followed(launch, repository, tmp_path):
     config_file(path, repository, half_plus_two=(both, {"stable": 1}), other=("latest {}", {}))
     server.process.send_signal(signal.SIGHUP)
     server.await_ready("/v1/models/other")
+
+
+def test_dashboards_go_on(launch, repository, tmp_path):
+    """What Grafana's TensorFlow Serving dashboard and people's alerts ask for, of a Prometheus that scrapes."""
+    models.release(repository, "half_plus_two", 1, models.half_plus_two(), manifest=False)
+    monitoring = tmp_path / "monitoring.config"
+    monitoring.write_text("prometheus_config { enable: true }")
+    server = launch([f"--model_base_path={repository / 'half_plus_two'}", "--model_name=half_plus_two",
+                     f"--monitoring_config_file={monitoring}", "--enable_batching"]).await_ready()
+    for _ in range(3):
+        server.predict("half_plus_two", [2.0])
+    server.predict("half_plus_two", ["a"], expect=400)
+    requests.post(server.url + "/v1/models/half_plus_two:regress", json={"examples": [{"x": 1.0}]}, timeout=5)
+    server.predict("no_such_model", [2.0], expect=404)
+    page = "/monitoring/prometheus/metrics"
+    with Prometheus(tmp_path / "prometheus", {"tf": server.url.removeprefix("http://")}, metrics_path=page) as prometheus:
+        wait_for("a scrape", lambda: prometheus.query(":tensorflow:serving:request_count"))
+        for query, expected in (
+                (':tensorflow:serving:request_count{model_name="half_plus_two",status="OK"}', 4),
+                (':tensorflow:serving:request_count{model_name="half_plus_two",status="INVALID_ARGUMENT"}', 1),
+                ('sum(:tensorflow:serving:request_count{status!="OK"}) / sum(:tensorflow:serving:request_count)', 2 / 6),
+                (':tensorflow:serving:request_latency_count{API="predict",entrypoint="REST"}', 3),
+                (':tensorflow:serving:request_latency_bucket{API="regress",entrypoint="REST",le="1.47476e+09"}', 1),
+                ('sum by (model_name) (:tensorflow:serving:runtime_latency_count{model_name="half_plus_two"})', 4),
+                ("sum(:tensorflow:serving:batching_session:queuing_latency_count)", 4)):
+            assert [round(value, 6) for _, value in prometheus.query(query)] == [round(expected, 6)], query
+        mean, = prometheus.query(":tensorflow:serving:request_latency_sum{API='predict'} / :tensorflow:serving:request_latency_count")
+        assert 1 < mean[1] < 10e6  # microseconds
+        assert prometheus.query('histogram_quantile(0.99, :tensorflow:serving:request_latency_bucket{API="predict"})')[0][1] > 10
 
 
 def reload(models_python, address, config, token=""):

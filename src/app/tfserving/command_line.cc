@@ -344,6 +344,7 @@ Status SetServer(const Values& values, Config& config) {
     auto path = LoadMonitoringConfigFile(monitoring);
     if (!path.ok()) return Annotate(path.status(), "--monitoring_config_file");
     config.server.metrics_path = path->value_or("");
+    if (path->has_value()) config.telemetry.compat = {Config::CompatMetrics::kTfServing};
   }
   ASSIGN_OR_RETURN(int64_t timeout, values.Int("rest_api_timeout_in_ms", 30'000, 1, 86'400'000));
   config.server.request_timeout = milliseconds(timeout);

@@ -252,6 +252,11 @@ TEST_F(CommandLineTest, ReadsTheMonitoringConfigFile) {
   };
   EXPECT_EQ(path("prometheus_config { enable: true, path: \"/metrics/all\" }"), "/metrics/all");
   EXPECT_EQ(path("prometheus_config: { enable: true }"), "/monitoring/prometheus/metrics");
+  Config enabled = Made({"--model_base_path=/m", "--rest_api_port=8501",
+                         "--monitoring_config_file=" + dir_.file("mon")});
+  EXPECT_TRUE(enabled.telemetry.Has(Config::CompatMetrics::kTfServing));
+  EXPECT_FALSE(enabled.telemetry.Has(Config::CompatMetrics::kTriton));
+  EXPECT_FALSE(Made({"--model_base_path=/m"}).telemetry.Has(Config::CompatMetrics::kTfServing));
   EXPECT_EQ(path("prometheus_config { enable: false path: '/x' }"), "");
   EXPECT_EQ(path(""), "");
   EXPECT_EQ(error_, "");

@@ -341,6 +341,18 @@ Result<ClassOutputs> GuessedOutputs(std::span<const TensorView> outputs, uint32_
 
 }  // namespace
 
+TfServingApi ApiOf(Method method) {
+  switch (method) {
+    case Method::kPredict:
+      return TfServingApi::kPredict;
+    case Method::kClassify:
+      return TfServingApi::kClassify;
+    case Method::kRegress:
+      return TfServingApi::kRegress;
+  }
+  return TfServingApi::kUncounted;
+}
+
 std::string_view MethodName(Method method) {
   switch (method) {
     case Method::kPredict:

@@ -35,6 +35,7 @@ struct ExampleBatch {
 };
 
 enum class Method { kPredict, kClassify, kRegress };
+TfServingApi ApiOf(Method method);
 /// "tensorflow/serving/classify"
 std::string_view MethodName(Method method);
 
