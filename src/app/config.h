@@ -51,6 +51,8 @@ struct Config {
     std::string metrics_path;  ///< on the serving port, too; empty: on the admin port alone
     Limits limits;
     net::TlsServerOptions tls;  ///< of HTTP and gRPC alike
+    /// An SSLConfig of TensorFlow Serving in the text format: gRPC's own certificates instead. Not read from the file.
+    std::string grpc_ssl_config_file;
   };
   struct Admin {
     std::string address = "127.0.0.1";

@@ -455,6 +455,7 @@ class Server {
   /// The certificates' files, which may have changed.
   void CheckFiles() {
     if (server_certificates_) server_certificates_->CheckFiles();
+    if (grpc_certificates_ != server_certificates_) grpc_certificates_->CheckFiles();
     if (admin_certificates_) admin_certificates_->CheckFiles();
     if (authorizer_) authorizer_->CheckFiles();
   }
@@ -470,9 +471,18 @@ class Server {
     };
     RETURN_IF_ERROR(read("server.tls", config_.server.tls, server_certificates_));
     RETURN_IF_ERROR(read("admin.tls", config_.admin.tls, admin_certificates_));
-    for (auto& registration : AddTlsMetrics(
-             {{"serving", server_certificates_.get()}, {"admin", admin_certificates_.get()}},
-             registry_)) {
+    grpc_certificates_ = server_certificates_;
+    if (!config_.server.grpc_ssl_config_file.empty()) {
+      auto made = net::ServerCertificates::CreateFrom(
+          tfserving::SslConfigFile(config_.server.grpc_ssl_config_file), clock_);
+      if (!made.ok()) return Annotate(made.status(), "--ssl_config_file");
+      grpc_certificates_ = std::move(made).value();
+    }
+    const bool own = grpc_certificates_ != server_certificates_;
+    for (auto& registration : AddTlsMetrics({{"serving", server_certificates_.get()},
+                                             {"grpc", own ? grpc_certificates_.get() : nullptr},
+                                             {"admin", admin_certificates_.get()}},
+                                            registry_)) {
       registrations_.push_back(std::move(registration));
     }
     return OkStatus();
@@ -591,7 +601,7 @@ class Server {
              {"port", data_server_ ? data_server_->port() : 0},
              {"admin_address", config_.admin.address}, {"admin_port", admin_server_->port()},
              {"grpc_port", grpc_server_ ? grpc_server_->port() : 0},
-             {"tls", config_.server.tls.enabled()},
+             {"tls", server_certificates_ != nullptr}, {"grpc_tls", grpc_certificates_ != nullptr},
              {"io_threads", OrCores(config_.server.io_threads)}, {"models", config_.models.size()},
              {"version", kLeadsmanVersion});
     return OkStatus();
@@ -654,7 +664,7 @@ class Server {
     options.http2.max_connections = config_.server.limits.max_connections;
     options.http2.read_timeout = config_.server.limits.read_timeout;
     options.http2.write_timeout = config_.server.limits.write_timeout;
-    options.http2.certificates = server_certificates_;
+    options.http2.certificates = grpc_certificates_;
     options.http2.http1_hint =
         data_server_
             ? StrCat("this port speaks gRPC (HTTP/2) only; REST is at port ", data_server_->port())
@@ -692,6 +702,7 @@ class Server {
   std::unique_ptr<LifecycleVersionObserver> observer_;
   std::unique_ptr<RolloutController> rollouts_;
   std::shared_ptr<net::ServerCertificates> server_certificates_;  ///< null: plain text
+  std::shared_ptr<net::ServerCertificates> grpc_certificates_;    ///< the same, or its own
   std::shared_ptr<net::ServerCertificates> admin_certificates_;
   const std::string plain_model_;           ///< a copy that I/O threads may read
   const std::string mlflow_model_;          ///< a copy that I/O threads may read

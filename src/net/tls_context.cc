@@ -80,7 +80,8 @@ Status UseChain(SSL_CTX* context, const std::string& pem, const std::string& whe
   return OkStatus();
 }
 
-Status UseKey(SSL_CTX* context, const std::string& pem, const std::string& where) {
+Status UseKey(SSL_CTX* context, const std::string& pem, const std::string& where,
+              std::string_view certificate) {
   Owned<BIO> bio = Reader(pem);
   Owned<EVP_PKEY> key(PEM_read_bio_PrivateKey(bio.get(), nullptr, NoPassPhrase, nullptr));
   if (!key) {
@@ -92,7 +93,8 @@ Status UseKey(SSL_CTX* context, const std::string& pem, const std::string& where
   }
   if (SSL_CTX_use_PrivateKey(context, key.get()) != 1 || SSL_CTX_check_private_key(context) != 1) {
     (void)TakeSslError();
-    return InvalidArgumentError(StrCat(where, " is not the key of the certificate in cert_file"));
+    return InvalidArgumentError(
+        StrCat(where, " is not the key of the certificate in ", certificate));
   }
   return OkStatus();
 }
@@ -152,35 +154,63 @@ void UseGoodManners(SSL_CTX* context, ClientAuth client_auth) {
   SSL_CTX_set_verify(context, verify, nullptr);
 }
 
+/// A text, and how messages call it.
+struct Source {
+  std::string field;
+  std::string where;  ///< "field of file"
+};
+
+Result<std::shared_ptr<const ServerTls>> MakeServerTls(TlsPem pem, ClientAuth client_auth,
+                                                       const Source& certificate, const Source& key,
+                                                       const Source& authorities) {
+  auto loaded = std::make_shared<ServerTls>();
+  loaded->pem = std::move(pem);
+  loaded->client_auth = client_auth;
+  ERR_clear_error();
+  loaded->context.reset(SSL_CTX_new(TLS_server_method()));
+  SSL_CTX* context = loaded->context.get();
+  if (context == nullptr) return ResourceExhaustedError(StrCat("no TLS context: ", TakeSslError()));
+  UseGoodManners(context, client_auth);
+  RETURN_IF_ERROR(
+      UseChain(context, loaded->pem.certificate_chain, certificate.where, &loaded->expires));
+  RETURN_IF_ERROR(UseKey(context, loaded->pem.private_key, key.where, certificate.field));
+  if (client_auth != ClientAuth::kNone) {
+    RETURN_IF_ERROR(
+        UseClientAuthorities(context, loaded->pem.client_authorities, authorities.where));
+  }
+  return std::shared_ptr<const ServerTls>(std::move(loaded));
+}
+
 }  // namespace
 
 Result<std::shared_ptr<const ServerTls>> LoadServerTls(const TlsServerOptions& options) {
-  auto loaded = std::make_shared<ServerTls>();
+  TlsPem pem;
   auto read = [](std::string_view field, const std::string& path, std::string* out) {
     auto content = ReadFile(path, kMaxFile);
     if (!content.ok()) return Annotate(content.status(), field);
     *out = std::move(content).value();
     return OkStatus();
   };
-  RETURN_IF_ERROR(read("cert_file", options.cert_file, &loaded->pem.certificate_chain));
-  RETURN_IF_ERROR(read("key_file", options.key_file, &loaded->pem.private_key));
-  if (options.client_auth != ClientAuth::kNone) {
-    RETURN_IF_ERROR(
-        read("client_ca_file", options.client_ca_file, &loaded->pem.client_authorities));
-  }
-  ERR_clear_error();
-  loaded->context.reset(SSL_CTX_new(TLS_server_method()));
-  SSL_CTX* context = loaded->context.get();
-  if (context == nullptr) return ResourceExhaustedError(StrCat("no TLS context: ", TakeSslError()));
-  UseGoodManners(context, options.client_auth);
-  RETURN_IF_ERROR(UseChain(context, loaded->pem.certificate_chain,
-                           StrCat("cert_file ", options.cert_file), &loaded->expires));
-  RETURN_IF_ERROR(UseKey(context, loaded->pem.private_key, StrCat("key_file ", options.key_file)));
-  if (options.client_auth != ClientAuth::kNone) {
-    RETURN_IF_ERROR(UseClientAuthorities(context, loaded->pem.client_authorities,
-                                         StrCat("client_ca_file ", options.client_ca_file)));
-  }
-  return std::shared_ptr<const ServerTls>(std::move(loaded));
+  RETURN_IF_ERROR(read("cert_file", options.cert_file, &pem.certificate_chain));
+  RETURN_IF_ERROR(read("key_file", options.key_file, &pem.private_key));
+  if (options.client_auth != ClientAuth::kNone)
+    RETURN_IF_ERROR(read("client_ca_file", options.client_ca_file, &pem.client_authorities));
+  auto source = [](const char* field, const std::string& path) {
+    return Source{field, StrCat(field, " ", path)};
+  };
+  return MakeServerTls(std::move(pem), options.client_auth, source("cert_file", options.cert_file),
+                       source("key_file", options.key_file),
+                       source("client_ca_file", options.client_ca_file));
+}
+
+Result<std::shared_ptr<const ServerTls>> LoadServerTls(const TlsBundle& bundle) {
+  ASSIGN_OR_RETURN(TlsBundle::Content content, bundle.read(bundle.file));
+  auto source = [&](const std::string& field) {
+    return Source{field, StrCat(field, " of ", bundle.file)};
+  };
+  return MakeServerTls(std::move(content.pem), content.client_auth,
+                       source(bundle.certificate_field), source(bundle.key_field),
+                       source(bundle.authorities_field));
 }
 
 }  // namespace leadsman::net

@@ -13,12 +13,14 @@ namespace leadsman::net {
 /// Made from the same texts as the PEM beside it. Immutable; OpenSSL locks what needs locking.
 struct ServerTls {
   SslContext context;
-  ServerCertificates::Pem pem;
+  TlsPem pem;
+  ClientAuth client_auth = ClientAuth::kNone;
   WallTime expires;
 };
 
 /// INVALID_ARGUMENT … names the field and the file.
 Result<std::shared_ptr<const ServerTls>> LoadServerTls(const TlsServerOptions& options);
+Result<std::shared_ptr<const ServerTls>> LoadServerTls(const TlsBundle& bundle);
 
 class CertificatesOfFiles : public ServerCertificates {
  public:

@@ -1,6 +1,7 @@
 #include "net/tls_server.h"
 
 #include <atomic>
+#include <functional>
 #include <utility>
 
 #include "base/fs.h"
@@ -15,18 +16,32 @@ namespace {
 
 class Certificates final : public CertificatesOfFiles {
  public:
-  Certificates(TlsServerOptions options, Clock& clock, WatchedFiles files,
+  using Load = std::function<Result<std::shared_ptr<const ServerTls>>()>;
+
+  /// Loads for the first time. `cert_file`: the file with the certificate.
+  static Result<std::shared_ptr<ServerCertificates>> Create(std::string cert_file, Load load,
+                                                            WatchedFiles files, Clock& clock) {
+    ASSIGN_OR_RETURN(auto loaded, load());
+    if (loaded->expires <= clock.Now()) {
+      LOG_WARN("the TLS certificate has expired; clients will refuse it", {"cert_file", cert_file},
+               {"expired", FormatRfc3339(loaded->expires)});
+    }
+    return std::shared_ptr<ServerCertificates>(std::make_shared<Certificates>(
+        std::move(cert_file), std::move(load), clock, std::move(files), std::move(loaded)));
+  }
+
+  Certificates(std::string cert_file, Load load, Clock& clock, WatchedFiles files,
                std::shared_ptr<const ServerTls> loaded)
-      : options_(std::move(options)),
+      : cert_file_(std::move(cert_file)),
+        load_(std::move(load)),
         clock_(clock),
         current_(std::move(loaded)),
         files_(std::move(files)) {}
 
-  const TlsServerOptions& options() const override { return options_; }
   std::shared_ptr<const ServerTls> current() const override { return current_.Get(); }
-  std::shared_ptr<const Pem> pem() const override {
+  std::shared_ptr<const TlsPem> pem() const override {
     std::shared_ptr<const ServerTls> loaded = current_.Get();
-    const Pem* pem = &loaded->pem;
+    const TlsPem* pem = &loaded->pem;
     return {std::move(loaded), pem};
   }
   uint64_t generation() const override { return reloads_.load() + 1; }
@@ -37,10 +52,10 @@ class Certificates final : public CertificatesOfFiles {
   bool CheckFiles() override {
     MutexLock lock(mutex_);
     if (!files_.NeedReading()) return false;
-    auto loaded = LoadServerTls(options_);
+    auto loaded = load_();
     Status problem = loaded.status();
     if (loaded.ok() && (*loaded)->expires <= clock_.Now()) {
-      problem = InvalidArgumentError(StrCat("cert_file ", options_.cert_file, " expired at ",
+      problem = InvalidArgumentError(StrCat("the certificate in ", cert_file_, " expired at ",
                                             FormatRfc3339((*loaded)->expires)));
     }
     if (!problem.ok() && !SameAs(loaded)) {
@@ -52,7 +67,7 @@ class Certificates final : public CertificatesOfFiles {
     }
     files_.Good();
     if (SameAs(loaded)) return false;
-    LOG_INFO("TLS certificate reloaded", {"cert_file", options_.cert_file},
+    LOG_INFO("TLS certificate reloaded", {"cert_file", cert_file_},
              {"expires", FormatRfc3339((*loaded)->expires)});
     current_.Set(std::move(loaded).value());
     reloads_.fetch_add(1);
@@ -66,10 +81,12 @@ class Certificates final : public CertificatesOfFiles {
     const std::shared_ptr<const ServerTls> now = current_.Get();
     return now->pem.certificate_chain == (*loaded)->pem.certificate_chain &&
            now->pem.private_key == (*loaded)->pem.private_key &&
-           now->pem.client_authorities == (*loaded)->pem.client_authorities;
+           now->pem.client_authorities == (*loaded)->pem.client_authorities &&
+           now->client_auth == (*loaded)->client_auth;
   }
 
-  const TlsServerOptions options_;
+  const std::string cert_file_;
+  const Load load_;
   Clock& clock_;
   Snapshot<ServerTls> current_;
   std::atomic<uint64_t> reloads_{0};
@@ -104,13 +121,19 @@ Result<std::shared_ptr<ServerCertificates>> ServerCertificates::Create(TlsServer
     return InvalidArgumentError(std::move(wrong));
   }
   WatchedFiles files({options.cert_file, options.key_file, options.client_ca_file}, clock);
-  ASSIGN_OR_RETURN(auto loaded, LoadServerTls(options));
-  if (loaded->expires <= clock.Now()) {
-    LOG_WARN("the TLS certificate has expired; clients will refuse it",
-             {"cert_file", options.cert_file}, {"expired", FormatRfc3339(loaded->expires)});
-  }
-  return std::shared_ptr<ServerCertificates>(std::make_shared<Certificates>(
-      std::move(options), clock, std::move(files), std::move(loaded)));
+  std::string cert_file = options.cert_file;
+  return Certificates::Create(
+      std::move(cert_file), [options = std::move(options)] { return LoadServerTls(options); },
+      std::move(files), clock);
+}
+
+Result<std::shared_ptr<ServerCertificates>> ServerCertificates::CreateFrom(TlsBundle bundle,
+                                                                           Clock& clock) {
+  WatchedFiles files({bundle.file}, clock);
+  std::string file = bundle.file;
+  return Certificates::Create(
+      std::move(file), [bundle = std::move(bundle)] { return LoadServerTls(bundle); },
+      std::move(files), clock);
 }
 
 }  // namespace leadsman::net

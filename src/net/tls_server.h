@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -30,7 +31,26 @@ struct TlsServerOptions {
 /// What is wrong between the fields, naming them; empty when nothing is. Reads no file.
 std::string ExplainTlsOptions(const TlsServerOptions& options);
 
-/// The files of one TlsServerOptions, as they are in force. They are read again when they change: whoever owns this calls
+/// What an endpoint needs for TLS, as texts in PEM.
+struct TlsPem {
+  std::string certificate_chain;
+  std::string private_key;
+  std::string client_authorities;
+};
+
+/// One file that has all of it inside, in a form that its owner reads.
+struct TlsBundle {
+  struct Content {
+    TlsPem pem;
+    ClientAuth client_auth = ClientAuth::kNone;
+  };
+  std::string file;
+  std::string certificate_field, key_field, authorities_field;  ///< their names in it, for messages
+  /// Errors name the file. Thread-safe; blocks for it.
+  std::function<Result<Content>(const std::string& file)> read;
+};
+
+/// The files of one TlsServerOptions, or a TlsBundle, as they are in force. They are read again when they change: whoever owns this calls
 /// CheckFiles every few seconds. A certificate and its key are taken together or not at all: while one of them has been
 /// written and the other not yet, or when what has been written is no good, what was in force stays. Connections that are
 /// open keep what they began with.
@@ -46,21 +66,15 @@ class ServerCertificates {
     uint64_t failed_reloads = 0;
     WallTime expires;  ///< of the certificate in force
   };
-  /// As texts, for servers with a TLS of their own.
-  struct Pem {
-    std::string certificate_chain;
-    std::string private_key;
-    std::string client_authorities;
-  };
   /// Reads and checks the files. INVALID_ARGUMENT, NOT_FOUND … name the field and the file. An expired certificate is
   /// served, with a WARN: not to start would take more away than it gives.
   static Result<std::shared_ptr<ServerCertificates>> Create(TlsServerOptions options, Clock& clock);
+  static Result<std::shared_ptr<ServerCertificates>> CreateFrom(TlsBundle bundle, Clock& clock);
   virtual ~ServerCertificates() = default;
 
-  virtual const TlsServerOptions& options() const = 0;
   /// Blocks for the files when one of them has changed, otherwise for a stat of each. True when new ones are in force now.
   virtual bool CheckFiles() = 0;
-  virtual std::shared_ptr<const Pem> pem() const = 0;
+  virtual std::shared_ptr<const TlsPem> pem() const = 0;
   /// Grows by one with every change.
   virtual uint64_t generation() const = 0;
   virtual Stats stats() const = 0;

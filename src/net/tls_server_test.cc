@@ -435,6 +435,44 @@ TEST_F(TlsServerTest, SaysWhichFileIsWrong) {
   EXPECT_TRUE(Contains(problem({}), "needs cert_file"));
 }
 
+TEST_F(TlsServerTest, ReadsABundleAgainWhenItHasChanged) {
+  TestCertificate first = authority_.Issue(), second = authority_.Issue();
+  TlsBundle::Content content{{first.certificate, first.key, ""}, ClientAuth::kNone};
+  TlsBundle bundle{.file = dir_.Write("bundle", "1"),
+                   .certificate_field = "server_cert",
+                   .key_field = "server_key",
+                   .authorities_field = "custom_ca",
+                   .read = [&](const std::string& file) -> Result<TlsBundle::Content> {
+                     EXPECT_EQ(file, dir_.file("bundle"));
+                     return content;
+                   }};
+  auto made = ServerCertificates::CreateFrom(bundle, SystemClock());
+  ASSERT_TRUE(made.ok()) << made.status();
+  certificates_ = *made;
+  HttpServerOptions options;
+  options.certificates = certificates_;
+  auto server = HttpServer::Start(options, [](HttpExchange&) {});
+  ASSERT_TRUE(server.ok()) << server.status();
+  server_ = std::move(server).value();
+  EXPECT_TRUE(IsAnswered(client_.get()));
+
+  // The key of another certificate: what was in force stays.
+  content.pem.private_key = second.key;
+  dir_.Write("bundle", "22");
+  EXPECT_FALSE(certificates_->CheckFiles());
+  EXPECT_TRUE(IsAnswered(client_.get()));
+  EXPECT_EQ(ServerCertificates::CreateFrom(bundle, SystemClock()).status().message(),
+            StrCat("server_key of ", dir_.file("bundle"),
+                   " is not the key of the certificate in server_cert"));
+
+  // Only who may connect has changed.
+  content = {{first.certificate, first.key, authority_.pem()}, ClientAuth::kRequired};
+  dir_.Write("bundle", "333");
+  EXPECT_TRUE(certificates_->CheckFiles());
+  EXPECT_FALSE(IsAnswered(client_.get()));
+  EXPECT_EQ(certificates_->stats().reloads, 1u);
+}
+
 TEST_F(TlsServerTest, TakesACertificateWithoutAnEnd) {
   Install(authority_.Issue({.ends_seconds = 400L * 365 * 86400}));  // beyond what nanoseconds count
   Start();

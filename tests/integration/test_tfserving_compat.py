@@ -6,10 +6,13 @@ import socket
 import subprocess
 from pathlib import Path
 
+import grpc
 import models
 import pytest
 import requests
+from certificates import Authority
 from conftest import BINARY, wait_for
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from hosts.prometheus import Prometheus
 
 CLIENT = Path(__file__).parent / "tfs_grpc_client.py"
@@ -264,6 +267,40 @@ def test_only_an_admin_says_which_models_are_served(start, repository, tmp_path,
     shown = server.get("/api/v1/configuration", headers=boss).json()
     assert [m["monitoring"]["prediction_output"] for m in shown["models"]] == ["y", ""]
     assert server.get("/api/v1/status", headers=boss).json()["config_reload"]["last_trigger"] == "client"
+
+
+def quoted(pem):
+    """A PEM text as people write it into a text proto: a string a line."""
+    return "".join(f'\n  "{line}\\n"' for line in Path(pem).read_text().splitlines())
+
+
+@pytest.mark.parametrize("verify", [False, True])
+def test_an_ssl_config_file(launch, repository, tmp_path, verify):
+    models.release(repository, "half_plus_two", 1, models.half_plus_two(), manifest=False)
+    servers, clients, strangers = (Authority(tmp_path / name, name) for name in ("servers", "clients", "strangers"))
+    certificate, key = servers.issue("server")
+    ssl = tmp_path / "ssl.config"
+    ssl.write_text(f"server_key: {quoted(key)}\nserver_cert: {quoted(certificate)}\ncustom_ca: {quoted(clients.certificate)}\n"
+                   f"client_verify: {str(verify).lower()}\n")
+    server = launch([f"--model_base_path={repository / 'half_plus_two'}", "--model_name=half_plus_two",
+                     f"--ssl_config_file={ssl}"]).await_ready()  # REST stays as it is
+
+    def answered(pair=None, root=servers.certificate):
+        chain, of = (Path(p).read_bytes() for p in pair) if pair else (None, None)
+        credentials = grpc.ssl_channel_credentials(Path(root).read_bytes(), of, chain)
+        with grpc.secure_channel(f"localhost:{server.grpc_port}", credentials) as channel:
+            request = health_pb2.HealthCheckRequest(service="tensorflow.serving.PredictionService")
+            try:
+                return health_pb2_grpc.HealthStub(channel).Check(request, timeout=5).status == 1
+            except grpc.RpcError as error:
+                assert error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED), error
+                return False
+
+    assert answered(clients.issue("client"))
+    assert answered() == (not verify)
+    assert answered(strangers.issue("stranger")) == (not verify)
+    assert not answered(root=strangers.certificate)
+    assert server.predict("half_plus_two", [2.0]) == {"predictions": [3.0]}
 
 
 def test_what_cannot_be_is_told_before_anything_starts(repository, tmp_path):

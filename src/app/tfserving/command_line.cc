@@ -55,6 +55,8 @@ constexpr Flag kFlags[] = {
      "BatchingParameters in protobuf's text format; needs --enable_batching"},
     {"monitoring_config_file", Kind::kText, Use::kTaken,
      "MonitoringConfig in protobuf's text format"},
+    {"ssl_config_file", Kind::kText, Use::kTaken,
+     "SSLConfig in protobuf's text format: TLS of the gRPC API"},
     {"saved_model_tags", Kind::kText, Use::kTaken, "Tags of the graph to load [serve]"},
     {"num_load_threads", Kind::kInt, Use::kTaken, "How many versions may load at once [1]"},
     {"max_num_load_retries", Kind::kInt, Use::kTaken, "How often a failed load is tried again [5]"},
@@ -94,10 +96,6 @@ constexpr Flag kFlags[] = {
     {"num_tflite_interpreters_per_pool", Kind::kInt, Use::kIgnored,
      "no TensorFlow Lite models are served"},
 
-    {"ssl_config_file", Kind::kText, Use::kRefused,
-     "certificates are read from files of their own, which may change: put server_cert and "
-     "server_key there and give --tls-cert and --tls-key (custom_ca with client_verify: "
-     "--tls-client-ca); they are for gRPC and REST alike"},
     {"grpc_socket_path", Kind::kText, Use::kRefused,
      "gRPC is served on a TCP port only; use --port and bind clients to it"},
     {"use_alts_credentials", Kind::kBool, Use::kRefused,
@@ -345,6 +343,11 @@ Status SetServer(const Values& values, Config& config) {
     if (!path.ok()) return Annotate(path.status(), "--monitoring_config_file");
     config.server.metrics_path = path->value_or("");
     if (path->has_value()) config.telemetry.compat = {Config::CompatMetrics::kTfServing};
+  }
+  config.server.grpc_ssl_config_file = values.Text("ssl_config_file");
+  if (!config.server.grpc_ssl_config_file.empty()) {
+    net::TlsBundle ssl = SslConfigFile(config.server.grpc_ssl_config_file);
+    RETURN_IF_ERROR(Annotate(ssl.read(ssl.file).status(), "--ssl_config_file"));
   }
   ASSIGN_OR_RETURN(int64_t timeout, values.Int("rest_api_timeout_in_ms", 30'000, 1, 86'400'000));
   config.server.request_timeout = milliseconds(timeout);

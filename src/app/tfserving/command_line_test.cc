@@ -124,7 +124,8 @@ TEST_F(CommandLineTest, WhatIsWrongIsToldWithTheFix) {
       Error({"--model_base_path=/m", "--rest_api_port=8500"}).find("cannot be same as --port"),
       std::string::npos);
   EXPECT_NE(Error({"--grpc_socket_path=/s"}).find("use --port"), std::string::npos);
-  EXPECT_NE(Error({"--ssl_config_file=x"}).find("--tls-cert"), std::string::npos);
+  EXPECT_NE(Error({"--model_base_path=/m", "--ssl_config_file=/no/such"}).find("/no/such"),
+            std::string::npos);
   EXPECT_EQ(Error({"--prefer_tflite_model=false", "--model_base_path=/m"}), "");
   EXPECT_EQ(
       Error({"--model_base_path=/m", "--model_name=a b"}).find("--model_name: a b may contain "),
@@ -323,14 +324,24 @@ TEST_F(CommandLineTest, BatchingIsOfEveryModel) {
 }
 
 TEST_F(CommandLineTest, ReadsTheSslConfigFile) {
-  auto read = LoadSslConfigFile(File("s",
-                                     "server_key: '-----BEGIN PRIVATE KEY-----\\nx'\n"
-                                     "server_cert: '-----BEGIN CERTIFICATE-----\\nx'\n"));
+  const std::string file = File("s",
+                                "server_key: '-----BEGIN PRIVATE KEY-----\\nx'\n"
+                                "server_cert: '-----BEGIN CERTIFICATE-----\\n' 'x'\n"
+                                "custom_ca: 'ca'\n");
+  net::TlsBundle bundle = SslConfigFile(file);
+  auto read = bundle.read(bundle.file);
   ASSERT_TRUE(read.ok()) << read.status();
-  EXPECT_FALSE(read->client_verify);
-  read = LoadSslConfigFile(File("s", "server_key: '/etc/key.pem' client_verify: true"));
-  std::string error(read.status().message());
-  EXPECT_NE(error.find("must hold the PEM text itself"), std::string::npos);
+  EXPECT_EQ(read->pem.private_key, "-----BEGIN PRIVATE KEY-----\nx");
+  EXPECT_EQ(read->pem.certificate_chain, "-----BEGIN CERTIFICATE-----\nx");
+  EXPECT_EQ(read->client_auth, net::ClientAuth::kNone);
+  Config config = Made({"--model_base_path=/m", "--ssl_config_file=" + file});
+  EXPECT_EQ(config.server.grpc_ssl_config_file, file);
+  EXPECT_FALSE(config.server.tls.enabled());  // of REST
+
+  File("s", "server_key: '/etc/key.pem' client_verify: true");
+  std::string error = Error({"--model_base_path=/m", "--ssl_config_file=" + file});
+  EXPECT_TRUE(error.starts_with("--ssl_config_file: " + file + ":1:1: server_key: must hold the"))
+      << error;
   EXPECT_NE(error.find("needs custom_ca"), std::string::npos);
 }
 

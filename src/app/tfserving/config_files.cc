@@ -267,7 +267,9 @@ Result<BatchingParameters> LoadBatchingParametersFile(const std::string& path) {
   return out;
 }
 
-Result<SslConfig> LoadSslConfigFile(const std::string& path) {
+namespace {
+
+Result<net::TlsBundle::Content> ReadSslConfig(const std::string& path) {
   TextProto text;
   tfconfig::SSLConfig config;
   RETURN_IF_ERROR(text.Load(path, config));
@@ -280,8 +282,20 @@ Result<SslConfig> LoadSslConfigFile(const std::string& path) {
     text.Add("client_verify",
              "needs custom_ca: the certificates that clients are verified against");
   RETURN_IF_ERROR(text.status());
-  return SslConfig{config.server_key(), config.server_cert(), config.custom_ca(),
-                   config.client_verify()};
+  net::TlsBundle::Content content;
+  content.pem = {config.server_cert(), config.server_key(), config.custom_ca()};
+  if (config.client_verify()) content.client_auth = net::ClientAuth::kRequired;
+  return content;
+}
+
+}  // namespace
+
+net::TlsBundle SslConfigFile(const std::string& path) {
+  return {.file = path,
+          .certificate_field = "server_cert",
+          .key_field = "server_key",
+          .authorities_field = "custom_ca",
+          .read = ReadSslConfig};
 }
 
 }  // namespace leadsman::tfserving

@@ -9,6 +9,7 @@
 
 #include "app/config.h"
 #include "base/status.h"
+#include "net/tls_server.h"
 
 namespace leadsman::tfserving {
 
@@ -46,13 +47,7 @@ struct BatchingParameters {
 };
 Result<BatchingParameters> LoadBatchingParametersFile(const std::string& path);
 
-/// --ssl_config_file: keys and certificates as PEM text, as they stand in the file.
-struct SslConfig {
-  std::string server_key;
-  std::string server_cert;
-  std::string custom_ca;
-  bool client_verify = false;
-};
-Result<SslConfig> LoadSslConfigFile(const std::string& path);
+/// --ssl_config_file: keys and certificates as PEM text inside the file, which is read again when it changes.
+net::TlsBundle SslConfigFile(const std::string& path);
 
 }  // namespace leadsman::tfserving
