@@ -116,6 +116,9 @@ const schema::Struct<Config::Server>& ServerSchema() {
             "health, reflection.");
     s.Field("grpc_port", &Server::grpc_port, schema::Integer<uint16_t>(0, 65535),
             "Where gRPC listens, on the same address; 0 = any free one, told in the log.");
+    s.Field("grpc_socket", &Server::grpc_socket, schema::Text(),
+            "Path of a Unix socket where gRPC is served, too, also with grpc: false; empty = none. "
+            "Relative to the configuration file.");
     s.Field("io_threads", &Server::io_threads, schema::Integer<int>(0, 1024),
             "Threads that read and answer requests; 0 = one per core.");
     s.Field("pool_threads", &Server::pool_threads, schema::Integer<int>(0, 1024),
@@ -137,7 +140,8 @@ const schema::Struct<Config::Server>& ServerSchema() {
             "/monitoring/prometheus/metrics; empty = on the admin port alone.");
     s.Nested("limits", &Server::limits, LimitsSchema(), "What one client may ask.");
     s.Check([](const Server& server, schema::Problems& problems) {
-      if (!server.http && !server.grpc && problems.IsSound("http") && problems.IsSound("grpc"))
+      if (!server.http && !server.grpc && server.grpc_socket.empty() && problems.IsSound("http") &&
+          problems.IsSound("grpc"))
         problems.Add("http", "http and grpc are both off: nothing would be served");
     });
     s.Nested("tls", &Server::tls, TlsSchema(), "Encryption, of HTTP and gRPC alike.");
@@ -563,6 +567,7 @@ Result<Config> LoadConfigFile(const std::string& path) {
   std::string& interpreter = config.backends.python.interpreter;
   if (interpreter.find('/') != std::string::npos) interpreter = MadeRelativeTo(folder, interpreter);
   config.auth.tokens_file = MadeRelativeTo(folder, config.auth.tokens_file);
+  config.server.grpc_socket = MadeRelativeTo(folder, config.server.grpc_socket);
   for (Config::Model& model : config.models)
     model.model.path = MadeRelativeTo(folder, model.model.path);
   return config;

@@ -41,6 +41,8 @@ struct Config {
     uint16_t port = 8501;
     bool grpc = true;
     uint16_t grpc_port = 8500;
+    std::string
+        grpc_socket;       ///< a Unix socket for gRPC, beside the port or without it; empty: none
     int io_threads = 0;    ///< 0 = one per core
     int pool_threads = 0;  ///< 0 = one per core
     size_t pool_queue = 1024;

@@ -237,6 +237,7 @@ class Server {
     registrations_.clear();  // they read the servers, which go now
     data_server_.reset();
     grpc_server_.reset();
+    grpc_socket_server_.reset();
     admin_server_.reset();
     // Neither a load that is inside a runtime nor a listing of a mount that hangs can be interrupted.
     if (lifecycle_ && !lifecycle_->StopWithin(wait)) {
@@ -294,6 +295,7 @@ class Server {
     std::vector<net::DrainableServer*> servers;
     if (data_server_) servers.push_back(data_server_.get());
     if (grpc_server_) servers.push_back(grpc_server_.get());
+    if (grpc_socket_server_) servers.push_back(grpc_socket_server_.get());
     return servers;
   }
 
@@ -590,6 +592,8 @@ class Server {
         {"admin", [this] { return admin_server_->stats(); }}};
     if (data_server_) servers.push_back({"serving", [this] { return data_server_->stats(); }});
     if (grpc_server_) servers.push_back({"grpc", [this] { return grpc_server_->stats(); }});
+    if (grpc_socket_server_)
+      servers.push_back({"grpc_socket", [this] { return grpc_socket_server_->stats(); }});
     for (auto& registration : AddHttpServerMetrics(std::move(servers), registry_)) {
       registrations_.push_back(std::move(registration));
     }
@@ -601,7 +605,8 @@ class Server {
              {"port", data_server_ ? data_server_->port() : 0},
              {"admin_address", config_.admin.address}, {"admin_port", admin_server_->port()},
              {"grpc_port", grpc_server_ ? grpc_server_->port() : 0},
-             {"tls", server_certificates_ != nullptr}, {"grpc_tls", grpc_certificates_ != nullptr},
+             {"grpc_socket", config_.server.grpc_socket}, {"tls", server_certificates_ != nullptr},
+             {"grpc_tls", grpc_certificates_ != nullptr},
              {"io_threads", OrCores(config_.server.io_threads)}, {"models", config_.models.size()},
              {"version", kLeadsmanVersion});
     return OkStatus();
@@ -629,8 +634,7 @@ class Server {
     return OkStatus();
   }
 
-  Status ListenGrpc() {
-    if (!config_.server.grpc) return OkStatus();
+  rpc::GrpcServer::Options GrpcOptions() {
     rpc::GrpcServer::Options options;
     options.server_version = kLeadsmanVersion;
     options.ready = [this] { return GetReadiness().ready(); };
@@ -669,11 +673,26 @@ class Server {
         data_server_
             ? StrCat("this port speaks gRPC (HTTP/2) only; REST is at port ", data_server_->port())
             : "this port speaks gRPC (HTTP/2) only; REST is off (--rest_api_port)";
-    auto server = rpc::GrpcServer::Start(*predictor_, std::move(options));
-    if (!server.ok())
-      return Annotate(server.status(),
-                      "gRPC port (server.grpc_port, --grpc-port; off by server.grpc: false)");
-    grpc_server_ = std::move(server).value();
+    return options;
+  }
+
+  /// The port, the Unix socket, or both: each a server of its own, of the same face.
+  Status ListenGrpc() {
+    if (config_.server.grpc) {
+      auto server = rpc::GrpcServer::Start(*predictor_, GrpcOptions());
+      if (!server.ok())
+        return Annotate(server.status(),
+                        "gRPC port (server.grpc_port, --grpc-port; off by server.grpc: false)");
+      grpc_server_ = std::move(server).value();
+    }
+    if (!config_.server.grpc_socket.empty()) {
+      rpc::GrpcServer::Options options = GrpcOptions();
+      options.http2.name = "grpc-socket";
+      options.http2.socket_path = config_.server.grpc_socket;
+      auto server = rpc::GrpcServer::Start(*predictor_, std::move(options));
+      if (!server.ok()) return Annotate(server.status(), "gRPC socket (server.grpc_socket)");
+      grpc_socket_server_ = std::move(server).value();
+    }
     return OkStatus();
   }
 
@@ -713,6 +732,7 @@ class Server {
   std::unique_ptr<net::HttpServer> admin_server_;
   std::unique_ptr<net::HttpServer> data_server_;
   std::unique_ptr<rpc::GrpcServer> grpc_server_;
+  std::unique_ptr<rpc::GrpcServer> grpc_socket_server_;
   std::unique_ptr<Periodic> file_check_;
   std::vector<Registry::Registration> registrations_;  ///< read the rooms above: first to go
   Reloader reloader_;

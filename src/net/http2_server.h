@@ -144,6 +144,7 @@ struct Http2ServerOptions {
   std::string name = "http2";
   std::string address = "127.0.0.1";
   uint16_t port = 0;
+  std::string socket_path;  ///< of a Unix socket, instead of address and port
   int io_threads = 1;
   size_t max_header_bytes = 64 << 10;
   size_t max_body_bytes = 64 << 20;  ///< of one request that has not been taken

@@ -263,7 +263,10 @@ class Server final : public Http2Server {
       pthread_setname_np(threads_.back().native_handle(), name.c_str());
     }
   }
-  ~Server() override { Shutdown(milliseconds(0)); }
+  ~Server() override {
+    Shutdown(milliseconds(0));
+    if (!shared_->options.socket_path.empty()) unlink(shared_->options.socket_path.c_str());
+  }
 
   uint16_t port() const override { return port_; }
   std::string_view drain_name() const override { return shared_->options.name; }
@@ -324,7 +327,9 @@ Result<std::unique_ptr<Http2Server>> Http2Server::Start(Http2ServerOptions optio
                                                         Http2Handler& handler) {
   options.io_threads = std::max(1, options.io_threads);
   ASSIGN_OR_RETURN(ListenerGroup listeners,
-                   Listen(options.address, options.port, options.io_threads));
+                   options.socket_path.empty()
+                       ? Listen(options.address, options.port, options.io_threads)
+                       : ListenUnix(options.socket_path, options.io_threads));
   auto shared = std::make_shared<Http2Shared>();
   shared->options = std::move(options);
   shared->handler = &handler;

@@ -1,14 +1,18 @@
 #include "net/listener.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
 
+#include "base/fs.h"
 #include "base/strings.h"
 
 namespace leadsman::net {
@@ -102,6 +106,55 @@ Result<ListenerGroup> Listen(const std::string& address_text, uint16_t port, int
                                   : reinterpret_cast<sockaddr_in*>(&bound)->sin_port);
   }
   return group;
+}
+
+namespace {
+
+/// Takes away a socket at which nobody listens any more. Anything else stays, for bind to complain about.
+Status RemoveLeftSocket(const std::string& path, const sockaddr_un& address) {
+  struct stat what {};
+  if (lstat(path.c_str(), &what) != 0 || !S_ISSOCK(what.st_mode)) return OkStatus();
+  int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (probe < 0) return ErrnoStatus(errno, "open a socket for", path);
+  const bool left =
+      connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 &&
+      errno == ECONNREFUSED;
+  close(probe);
+  if (left && unlink(path.c_str()) != 0 && errno != ENOENT)
+    return ErrnoStatus(errno, "remove the socket that was left at", path);
+  if (left) return OkStatus();
+  return UnavailableError(
+      StrCat("cannot listen on ", path,
+             ": another process listens there; stop it or choose another path"));
+}
+
+}  // namespace
+
+Result<ListenerGroup> ListenUnix(const std::string& path, int count) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof(address.sun_path)) {
+    return InvalidArgumentError(StrCat("cannot listen on \"", path,
+                                       "\": the path of a Unix socket has from 1 to ",
+                                       sizeof(address.sun_path) - 1, " bytes"));
+  }
+  memcpy(address.sun_path, path.data(), path.size());
+  RETURN_IF_ERROR(RemoveLeftSocket(path, address));
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return ErrnoStatus(errno, "open a socket for", path);
+  ListenerGroup group;
+  group.sockets.push_back(fd);
+  bool good = bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 &&
+              listen(fd, 4096) == 0;
+  while (good && group.sockets.size() < static_cast<size_t>(count)) {
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    good = copy >= 0;
+    if (good) group.sockets.push_back(copy);
+  }
+  if (good) return group;
+  Status why = ErrnoStatus(errno, "listen on", path);
+  for (int opened : group.sockets) close(opened);
+  return why;
 }
 
 bool RefuseNewConnections(int listening_socket) {

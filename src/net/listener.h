@@ -24,6 +24,11 @@ struct ListenerGroup {
 /// otherwise.
 Result<ListenerGroup> Listen(const std::string& address, uint16_t port, int count);
 
+/// A Unix socket at `path` instead, as one descriptor for each I/O thread. The owner of the descriptors removes the path
+/// with the last of them. One that a process has left there, and nobody answers at, is replaced. UNAVAILABLE when somebody
+/// does; INVALID_ARGUMENT when the path is too long; PERMISSION_DENIED, NOT_FOUND (its folder) … otherwise.
+Result<ListenerGroup> ListenUnix(const std::string& path, int count);
+
 /// Lets no new connection begin, while those whose handshake is under way complete. Without this,
 /// connections that arrive between the last accept and the close would be reset with their
 /// requests. Best effort: false where the kernel refuses.

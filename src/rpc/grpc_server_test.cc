@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <mutex>
@@ -594,6 +595,39 @@ TEST_F(GrpcServerTest, SpeaksTls) {
   EXPECT_EQ((*server)->stats().tls_handshakes, 1u);
   EXPECT_GE((*server)->stats().tls_failures, 2u);
   (*server)->Shutdown(std::chrono::seconds(1));
+}
+
+TEST_F(GrpcServerTest, SpeaksOverAUnixSocket) {
+  TempDir dir;
+  GrpcServer::Options options;
+  options.http2.socket_path = dir.file("grpc.sock");
+  options.http2.io_threads = 3;
+  options.http2.max_body_bytes = 4 << 20;
+  auto server = GrpcServer::Start(world_.predictor(), options);
+  ASSERT_TRUE(server.ok()) << server.status();
+  for (int i = 0; i < 8; ++i) {
+    GrpcClient client(0, {.socket_path = options.http2.socket_path});
+    const GrpcClient::Answer answer = client.Call(
+        kPredict,
+        FromText("tensorflow.serving.PredictRequest",
+                 "model_spec { name: 'echo' } inputs { key: 'x' value { dtype: DT_FLOAT "
+                 "tensor_shape { dim { size: 1 } dim { size: 2 } } float_val: [1, 2] } }"));
+    EXPECT_TRUE(answer.status.ok()) << answer.status;
+  }
+  // Nobody takes it from one who answers; one that was left is replaced, a file is not.
+  Status second = GrpcServer::Start(world_.predictor(), options).status();
+  EXPECT_EQ(second.code(), StatusCode::kUnavailable);
+  EXPECT_NE(second.message().find("another process listens there"), std::string::npos) << second;
+  (*server)->Shutdown(std::chrono::milliseconds(0));
+  auto after = GrpcServer::Start(world_.predictor(), options);
+  ASSERT_TRUE(after.ok()) << after.status();
+  after->reset();
+  EXPECT_FALSE(std::filesystem::exists(options.http2.socket_path));
+  std::ofstream(options.http2.socket_path) << "a file";
+  EXPECT_FALSE(GrpcServer::Start(world_.predictor(), options).ok());
+  options.http2.socket_path = std::string(200, 's');
+  EXPECT_NE(GrpcServer::Start(world_.predictor(), options).status().message().find("bytes"),
+            std::string::npos);
 }
 
 TEST_F(GrpcServerTest, AsksWhoMayMakeACall) {

@@ -269,6 +269,19 @@ def test_only_an_admin_says_which_models_are_served(start, repository, tmp_path,
     assert server.get("/api/v1/status", headers=boss).json()["config_reload"]["last_trigger"] == "client"
 
 
+def test_a_unix_socket(launch, repository, tmp_path):
+    models.release(repository, "half_plus_two", 1, models.half_plus_two(), manifest=False)
+    path = tmp_path / "grpc.sock"
+    server = launch([f"--model_base_path={repository / 'half_plus_two'}", "--model_name=half_plus_two",
+                     f"--grpc_socket_path={path}"]).await_ready()
+    for target in (f"unix:{path}", f"127.0.0.1:{server.grpc_port}"):
+        with grpc.insecure_channel(target) as channel:
+            assert health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5).status == 1
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(20) == 0, server.text()
+    assert not path.exists()
+
+
 def quoted(pem):
     """A PEM text as people write it into a text proto: a string a line."""
     return "".join(f'\n  "{line}\\n"' for line in Path(pem).read_text().splitlines())

@@ -35,6 +35,7 @@ struct Flag {
 /// All flags of tensorflow_model_server 2.x.
 constexpr Flag kFlags[] = {
     {"port", Kind::kInt, Use::kTaken, "Port of the gRPC API [8500]; 0 = none"},
+    {"grpc_socket_path", Kind::kText, Use::kTaken, "Path of a Unix socket for the gRPC API"},
     {"rest_api_port", Kind::kInt, Use::kTaken, "Port of the HTTP/REST API [0 = none]"},
     {"rest_api_timeout_in_ms", Kind::kInt, Use::kTaken, "Timeout of a REST call [30000]"},
     {"rest_api_enable_cors_support", Kind::kBool, Use::kTaken, "CORS headers in answers [false]"},
@@ -96,8 +97,6 @@ constexpr Flag kFlags[] = {
     {"num_tflite_interpreters_per_pool", Kind::kInt, Use::kIgnored,
      "no TensorFlow Lite models are served"},
 
-    {"grpc_socket_path", Kind::kText, Use::kRefused,
-     "gRPC is served on a TCP port only; use --port and bind clients to it"},
     {"use_alts_credentials", Kind::kBool, Use::kRefused,
      "ALTS works inside Google's cloud only and is not supported; use --ssl_config_file"},
     {"enable_per_model_batching_parameters", Kind::kBool, Use::kRefused,
@@ -327,12 +326,13 @@ Status SetServer(const Values& values, Config& config) {
   ASSIGN_OR_RETURN(int64_t grpc_port, values.Int("port", 8500, 0, 65535));
   config.server.grpc = grpc_port != 0;
   if (grpc_port != 0) config.server.grpc_port = static_cast<uint16_t>(grpc_port);
-  if (!config.server.http && !config.server.grpc) {
+  config.server.grpc_socket = values.Text("grpc_socket_path");
+  if (!config.server.http && !config.server.grpc && config.server.grpc_socket.empty()) {
     return InvalidArgumentError(
         "--port and --rest_api_port are both 0: nothing would be served; give "
         "--rest_api_port=8501");
   }
-  if (rest_port == grpc_port) {
+  if (rest_port == grpc_port && rest_port != 0) {
     return InvalidArgumentError(StrCat("--rest_api_port cannot be same as --port (", grpc_port,
                                        "): give the REST API another, as --rest_api_port=8501"));
   }

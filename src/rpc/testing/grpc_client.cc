@@ -99,7 +99,10 @@ GrpcClient::GrpcClient(uint16_t port, Options options) : impl_(std::make_unique<
   if (!options.authorities.empty()) {
     credentials = grpc::SslCredentials({options.authorities, options.key, options.certificate});
   }
-  impl_->channel = grpc::CreateCustomChannel(StrCat("127.0.0.1:", port), credentials, arguments);
+  impl_->channel =
+      grpc::CreateCustomChannel(options.socket_path.empty() ? StrCat("127.0.0.1:", port)
+                                                            : StrCat("unix:", options.socket_path),
+                                credentials, arguments);
   impl_->stub = std::make_unique<grpc::GenericStub>(impl_->channel);
 }
 GrpcClient::~GrpcClient() = default;

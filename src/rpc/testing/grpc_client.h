@@ -26,6 +26,7 @@ class GrpcClient {
     int max_receive_bytes = -1;
     std::string authorities;       ///< PEM; then the channel is TLS
     std::string certificate, key;  ///< PEM, of the client
+    std::string socket_path;       ///< of a Unix socket, instead of the port
   };
   GrpcClient(uint16_t port, Options options);
   explicit GrpcClient(uint16_t port) : GrpcClient(port, Options()) {}
