@@ -45,6 +45,7 @@
 #include "rollout/controller.h"
 #include "rpc/grpc_server.h"
 #include "rpc/metrics.h"
+#include "rpc/tfs_warmup.h"
 #include "serving/metrics.h"
 #include "serving/predictor.h"
 #include "stats/process_metrics.h"
@@ -343,6 +344,10 @@ class Server {
             [this](const ServableVersion& version) { return predictor_->Prepare(version); },
             [this](const std::string& model, int64_t version, uint32_t id) {
               serving_metrics_->Forget(model, version, id);
+            },
+            [this](const ServableVersion& version, const std::string& directory,
+                   const std::atomic<bool>& cancel) {
+              return rpc::ReplayTfServingWarmup(version, directory, cancel, clock_);
             }},
         config_.lifecycle);
     for (auto& registration : RegisterLifecycleMetrics(*lifecycle_, registry_)) {

@@ -134,6 +134,9 @@ const schema::Struct<ModelConfig>& ModelConfigSchema() {
             "Time between two tries.");
     s.Field("warmup_requests", &ModelConfig::warmup_requests, schema::Integer<int>(0, 10'000),
             "Rows of zeros sent through a version before it is ready; 0 = none.");
+    s.Field("warmup_repeats", &ModelConfig::warmup_repeats, schema::Integer<int>(0, 10'000),
+            "How often each request of a version's assets.extra/tf_serving_warmup_requests is sent "
+            "through it, instead of zeros; 0 = they are not looked at.");
     s.Field("execution", &ModelConfig::execution,
             schema::Enum<ExecutionMode>({{"auto", ExecutionMode::kAuto},
                                          {"inline", ExecutionMode::kInline},

@@ -94,47 +94,59 @@ Status CheckOutputs(const Signature& signature, std::span<const TensorView> outp
   return OkStatus();
 }
 
-/// Sends zeros through the model and measures. The first calls of many runtimes are the slow ones,
-/// so the median.
-Status WarmUp(ServableVersion& servable, Clock& clock, const std::atomic<bool>& cancel) {
-  const ModelConfig& config = *servable.config;
-  bool measured = false;
-  if (config.warmup_requests > 0) {
-    const Signature& signature = servable.model->signature();
-    std::optional<std::vector<Tensor>> tensors = ZeroInputs(signature);
-    if (!tensors) {
-      LOG_WARN("one row of the model's inputs is too large to warm up with",
+/// How long each of a few rows of zeros took. Nothing when the model does not take them.
+Result<std::vector<Duration>> SendZeros(const ServableVersion& servable, Clock& clock,
+                                        const std::atomic<bool>& cancel) {
+  std::vector<Duration> times;
+  const Signature& signature = servable.model->signature();
+  std::optional<std::vector<Tensor>> tensors = ZeroInputs(signature);
+  if (!tensors) {
+    LOG_WARN("one row of the model's inputs is too large to warm up with",
+             {"model", servable.model_name}, {"version", servable.version});
+    return times;
+  }
+  std::vector<TensorView> inputs;
+  for (const Tensor& tensor : *tensors) inputs.push_back(tensor.View());
+  Result<std::unique_ptr<ExecutionContext>> context = servable.model->NewContext();
+  if (!context.ok()) return Annotate(context.status(), "warm-up");
+  for (int i = 0; i < servable.config->warmup_requests && !cancel.load(); ++i) {
+    SteadyTime begin = clock.SteadyNow();
+    Result<std::span<const TensorView>> outputs = (*context)->Execute(inputs);
+    if (!outputs.ok() && outputs.status().code() == StatusCode::kInvalidArgument) {
+      // It is the values that it refuses: a model that knows its categories, say. Nothing is wrong with it.
+      LOG_INFO("the model does not take a row of zeros; it is not warmed up",
                {"model", servable.model_name}, {"version", servable.version});
-    } else {
-      std::vector<TensorView> inputs;
-      for (const Tensor& tensor : *tensors) inputs.push_back(tensor.View());
-      Result<std::unique_ptr<ExecutionContext>> context = servable.model->NewContext();
-      if (!context.ok()) return Annotate(context.status(), "warm-up");
-      std::vector<Duration> times;
-      for (int i = 0; i < config.warmup_requests && !cancel.load(); ++i) {
-        SteadyTime begin = clock.SteadyNow();
-        Result<std::span<const TensorView>> outputs = (*context)->Execute(inputs);
-        if (!outputs.ok() && outputs.status().code() == StatusCode::kInvalidArgument) {
-          // It is the values that it refuses: a model that knows its categories, say. Nothing is wrong with it.
-          LOG_INFO("the model does not take a row of zeros; it is not warmed up",
-                   {"model", servable.model_name}, {"version", servable.version});
-          times.clear();
-          break;
-        }
-        if (!outputs.ok()) return Annotate(outputs.status(), "warm-up with a row of zeros");
-        times.push_back(clock.SteadyNow() - begin);
-        RETURN_IF_ERROR(CheckOutputs(signature, *outputs));
-      }
-      if (!times.empty()) {
-        std::nth_element(times.begin(), times.begin() + times.size() / 2, times.end());
-        servable.warm_cost = times[times.size() / 2];
-        measured = true;
-      }
+      return std::vector<Duration>();
     }
+    if (!outputs.ok()) return Annotate(outputs.status(), "warm-up with a row of zeros");
+    times.push_back(clock.SteadyNow() - begin);
+    RETURN_IF_ERROR(CheckOutputs(signature, *outputs));
+  }
+  return times;
+}
+
+/// Sends the requests that lie beside the model through it, or zeros where there are none, and measures. The first calls of
+/// many runtimes are the slow ones, so the median.
+Status WarmUp(const LoadRequest& request, ServableVersion& servable, const std::string& directory,
+              Clock& clock, const std::atomic<bool>& cancel, LoadOutcome& out) {
+  const ModelConfig& config = *servable.config;
+  std::vector<Duration> times;
+  const ReplayWarmup* replay = request.replay_warmup;
+  if (config.warmup_repeats > 0 && replay != nullptr && *replay) {
+    ASSIGN_OR_RETURN(times, (*replay)(servable, directory, cancel));
+    out.warmup_requests = times.size();
+  }
+  if (times.empty() && config.warmup_requests > 0) {
+    ASSIGN_OR_RETURN(times, SendZeros(servable, clock, cancel));
+  }
+  if (!times.empty()) {
+    auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
+    std::nth_element(times.begin(), middle, times.end());
+    servable.warm_cost = *middle;
   }
   servable.run_inline = !servable.model->waits() && !config.HasOwnQueue() &&
                         (config.execution == ExecutionMode::kInline ||
-                         (config.execution == ExecutionMode::kAuto && measured &&
+                         (config.execution == ExecutionMode::kAuto && !times.empty() &&
                           servable.warm_cost < config.inline_below));
   return OkStatus();
 }
@@ -316,7 +328,10 @@ Status Load(const LoadRequest& request, const BackendRegistry& backends, Clock& 
   }
 
   progress(VersionState::kWarming);
-  RETURN_IF_ERROR(Piece(request, true, [&] { return WarmUp(*servable, clock, cancel); }));
+  const std::string model_folder =
+      std::filesystem::path(JoinPath(directory, manifest->model_file)).parent_path().string();
+  RETURN_IF_ERROR(Piece(
+      request, true, [&] { return WarmUp(request, *servable, model_folder, clock, cancel, out); }));
   if (cancel.load()) return CancelledError("the server is shutting down");
   if (request.prepare) RETURN_IF_ERROR(request.prepare(*servable));
   out.servable = std::move(servable);

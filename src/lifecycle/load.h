@@ -9,6 +9,7 @@
 #include "backend/backend.h"
 #include "base/clock.h"
 #include "lifecycle/types.h"
+#include "lifecycle/warmup.h"
 #include "storage/manifest.h"
 #include "storage/source.h"
 
@@ -24,8 +25,9 @@ struct LoadRequest {
   TritonConfigFound triton;  ///< `config` has what it says already
   std::shared_ptr<FetchProgress> progress = std::make_shared<FetchProgress>();
   Duration fetch_timeout = std::chrono::hours(1);
-  bool low_priority = false;       ///< gives way to what serves
-  MemoryBudget* budget = nullptr;  ///< null: there is always room
+  bool low_priority = false;                    ///< gives way to what serves
+  MemoryBudget* budget = nullptr;               ///< null: there is always room
+  const ReplayWarmup* replay_warmup = nullptr;  ///< null or empty: with zeros alone
   /// As LifecycleManager::Deps::prepare.
   std::function<Status(const ServableVersion& version)> prepare;
 };
@@ -40,7 +42,8 @@ struct LoadOutcome {
   std::string backend;
   int64_t memory_bytes =
       0;  ///< growth of the process's resident memory; other loads at the same time blur it
-  int64_t file_bytes = 0;  ///< of the version's folder
+  int64_t file_bytes = 0;        ///< of the version's folder
+  uint64_t warmup_requests = 0;  ///< of those that lay beside the model
   Duration took{};
 };
 

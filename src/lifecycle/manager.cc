@@ -366,6 +366,7 @@ void LifecycleManager::Impl::SubmitLoad(LoadRequest request) {
   request.low_priority = options.low_priority && !options.manual;
   request.budget = &budget;
   request.prepare = deps.prepare;
+  request.replay_warmup = &deps.replay_warmup;
   LoaderPool& loader = request.source->remote() ? remote_loader : file_loader;
   loader.Submit([this, request = std::move(request)] {
     LoadDone done{.model = request.config->name, .version = request.version};

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/snapshot.h"
 #include "lifecycle/types.h"
+#include "lifecycle/warmup.h"
 #include "storage/stores.h"
 
 namespace leadsman {
@@ -40,6 +41,7 @@ struct LifecycleCounters {
   uint64_t loads_ok = 0;
   uint64_t loads_failed = 0;
   uint64_t unloads = 0;
+  uint64_t warmup_requests = 0;  ///< of those that lay beside the models
   uint64_t listings_ok = 0;
   uint64_t listings_failed = 0;
   uint64_t fetches_failed = 0;                         ///< of loads_failed: for the store's sake
@@ -73,6 +75,7 @@ class LifecycleManager {
     /// model has gone, so that its status is not told any more. What is counted by it may go. Should it come back, it has
     /// another ServableVersion::id.
     std::function<void(const std::string& model, int64_t version, uint32_t id)> on_forget{};
+    ReplayWarmup replay_warmup{};  ///< empty: versions are warmed up with zeros alone
   };
   struct Options {
     std::chrono::milliseconds poll_interval{

@@ -38,6 +38,11 @@ class LifecycleTest : public testing::Test {
                                },
                                [this](const std::string&, int64_t version, uint32_t id) {
                                  forgotten_ += StrCat(version, "#", id, " ");
+                               },
+                               [this](const ServableVersion& version, const std::string& directory,
+                                      const std::atomic<bool>&) -> Result<std::vector<Duration>> {
+                                 replayed_ += StrCat(version.version, " in ", directory, "; ");
+                                 return replay_;
                                }},
         LifecycleManager::Options{.manual = true});
     config_.name = "digits";
@@ -80,6 +85,8 @@ class LifecycleTest : public testing::Test {
 
   TempDir dir_;
   FakeClock clock_;
+  std::string replayed_;
+  Result<std::vector<Duration>> replay_ = std::vector<Duration>();
   std::shared_ptr<FakeBackend> backend_ = std::make_shared<FakeBackend>();
   BackendRegistry registry_;
   std::string history_;
@@ -446,6 +453,40 @@ TEST_F(LifecycleTest, TheExecutionModeFollowsTheMeasuredCost) {
   Settle();
   EXPECT_EQ(StatusOf(2).execution, "pool");
   EXPECT_FALSE(Take(2)->run_inline);
+}
+
+TEST_F(LifecycleTest, RequestsThatLieBesideTheModelWarmItUpInsteadOfZeros) {
+  int zeros = 0;
+  backend_->run = [&](int64_t, std::span<const TensorView>, std::vector<Tensor>&) {
+    ++zeros;
+    return InternalError("no kernel for zeros");
+  };
+  replay_ = std::vector<Duration>{9ms, 3ms, 5ms};
+  Release(1);
+  ApplyAndSettle();
+  EXPECT_EQ(Ready(), "1 ");
+  EXPECT_EQ(replayed_, StrCat("1 in ", (dir_.path() / "digits" / "1").string(), "; "));
+  EXPECT_EQ(StatusOf(1).warm_cost, 5ms);
+  EXPECT_EQ(StatusOf(1).execution, "pool");
+  EXPECT_EQ(manager_->GetCounters().at("digits").warmup_requests, 3u);
+  EXPECT_EQ(zeros, 0);
+
+  replay_ = DataLossError("requests: the record at byte 0 is corrupt");
+  config_.load_retries = 0;
+  Release(2);
+  ApplyAndSettle();
+  EXPECT_EQ(StatusOf(2).state, VersionState::kFailed);
+  EXPECT_NE(StatusOf(2).status.message().find("the record at byte 0 is corrupt"),
+            std::string::npos);
+  EXPECT_EQ(Ready(), "1 ");
+
+  config_.warmup_repeats = 0;
+  config_.warmup_requests = 0;
+  replayed_.clear();
+  Release(3);
+  ApplyAndSettle();
+  EXPECT_EQ(Ready(), "3 ");
+  EXPECT_EQ(replayed_, "");
 }
 
 TEST_F(LifecycleTest, AVersionInUseIsUnloadedLaterAndNotByItsUser) {

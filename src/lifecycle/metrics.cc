@@ -43,6 +43,15 @@ std::vector<MetricSample> Unloads(const LifecycleManager& manager) {
   return samples;
 }
 
+std::vector<MetricSample> WarmupRequests(const LifecycleManager& manager) {
+  std::vector<MetricSample> samples;
+  for (const auto& [model, counters] : manager.GetCounters()) {
+    samples.push_back(
+        {.label_values = {model}, .value = static_cast<double>(counters.warmup_requests)});
+  }
+  return samples;
+}
+
 std::vector<MetricSample> Listings(const LifecycleManager& manager) {
   std::vector<MetricSample> samples;
   for (const auto& [model, counters] : manager.GetCounters()) {
@@ -128,6 +137,12 @@ std::vector<Registry::Registration> RegisterLifecycleMetrics(LifecycleManager& m
        .type = MetricType::kHistogram,
        .labels = {"model"}},
       [&manager] { return LoadDurations(manager); });
+  add({.name = "leadsman_lifecycle_warmup_requests_total",
+       .help = "Requests that lay beside versions' models and were sent through them before they "
+               "were ready.",
+       .type = MetricType::kCounter,
+       .labels = {"model"}},
+      [&manager] { return WarmupRequests(manager); });
   add({.name = "leadsman_lifecycle_unloads_total",
        .help = "Versions taken out of memory.",
        .type = MetricType::kCounter,

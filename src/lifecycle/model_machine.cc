@@ -34,6 +34,7 @@ std::string_view ExecutionName(const ServableVersion& servable) {
 
 void Count(LifecycleCounters& counters, const LoadOutcome& outcome) {
   ++(outcome.status.ok() ? counters.loads_ok : counters.loads_failed);
+  counters.warmup_requests += outcome.warmup_requests;
   double seconds = ToSeconds(outcome.took);
   counters.load_seconds += seconds;
   const auto& bounds = LifecycleCounters::kBounds;

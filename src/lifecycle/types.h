@@ -63,6 +63,9 @@ struct ModelConfig {
   std::chrono::milliseconds load_retry_delay{2000};
   /// Zero-valued rows sent through a version before it is ready; 0 = none (then kAuto means kPool).
   int warmup_requests = 5;
+  /// How often each of the requests that lie beside a version's model is sent through it before it is ready; then zeros are
+  /// not. 0 = never.
+  int warmup_repeats = 1;
   ExecutionMode execution = ExecutionMode::kAuto;
   std::chrono::microseconds inline_below{2000};
   int intra_op_threads = 1;

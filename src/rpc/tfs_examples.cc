@@ -34,7 +34,7 @@ void AppendValues(WireWriter& out, const std::vector<float>& values) {
 
 }  // namespace
 
-Status ExamplesCodec::Parse(Kind kind, std::string_view message) {
+Status ExamplesCodec::Parse(Kind kind, std::string_view message, SpecName name) {
   kind_ = kind;
   tasks_.clear();
   batch_.Clear();
@@ -45,7 +45,7 @@ Status ExamplesCodec::Parse(Kind kind, std::string_view message) {
   while (in.Next()) {
     if (in.Is(1, WireReader::kBytes)) {
       if (kind == Kind::kMulti) {
-        RETURN_IF_ERROR(ParseTask(in.bytes()));
+        RETURN_IF_ERROR(ParseTask(in.bytes(), name));
       } else {
         spec = in.bytes();
       }
@@ -57,13 +57,13 @@ Status ExamplesCodec::Parse(Kind kind, std::string_view message) {
     Task& task = tasks_.emplace_back();
     task.method =
         kind == Kind::kRegress ? tfserving::Method::kRegress : tfserving::Method::kClassify;
-    RETURN_IF_ERROR(task.spec.Parse(spec));
+    RETURN_IF_ERROR(task.spec.Parse(spec, name));
   }
   RETURN_IF_ERROR(CheckTasks());
   return ParseInput(input);
 }
 
-Status ExamplesCodec::ParseTask(std::string_view bytes) {
+Status ExamplesCodec::ParseTask(std::string_view bytes, SpecName name) {
   if (tasks_.size() == kMaxTasks) {
     return InvalidArgumentError(StrCat("'tasks' has more than ", kMaxTasks, " entries"));
   }
@@ -75,7 +75,7 @@ Status ExamplesCodec::ParseTask(std::string_view bytes) {
     if (in.Is(2, WireReader::kBytes)) method = in.bytes();
   }
   if (!in.ok()) return Malformed("'tasks'");
-  RETURN_IF_ERROR(task.spec.Parse(spec));
+  RETURN_IF_ERROR(task.spec.Parse(spec, name));
   for (tfserving::Method known : {tfserving::Method::kClassify, tfserving::Method::kRegress}) {
     if (method != tfserving::MethodName(known)) continue;
     task.method = known;

@@ -23,7 +23,7 @@ class ExamplesCodec {
   enum class Kind { kClassify, kRegress, kMulti };
 
   /// INVALID_ARGUMENT names the field. The message must stay as it is until the last task has been decoded.
-  Status Parse(Kind kind, std::string_view message);
+  Status Parse(Kind kind, std::string_view message, SpecName name = SpecName::kRequired);
   size_t task_count() const { return tasks_.size(); }
   /// Of a task; after the first one, with the version that it reached.
   ModelSelector selector(size_t task) const;
@@ -37,7 +37,7 @@ class ExamplesCodec {
     ModelSpec spec;
     tfserving::Method method = tfserving::Method::kClassify;
   };
-  Status ParseTask(std::string_view bytes);
+  Status ParseTask(std::string_view bytes, SpecName name);
   Status ParseInput(std::string_view bytes);
   Status CheckTasks() const;
 

@@ -13,7 +13,7 @@ constexpr size_t kShownName = 64;
 
 }  // namespace
 
-Status ModelSpec::Parse(std::string_view bytes) {
+Status ModelSpec::Parse(std::string_view bytes, SpecName name) {
   WireReader in(bytes);
   while (in.Next()) {
     if (in.type() != WireReader::kBytes) continue;
@@ -45,7 +45,7 @@ Status ModelSpec::Parse(std::string_view bytes) {
     }
   }
   if (!in.ok()) return InvalidArgumentError("malformed protocol buffer message: model_spec");
-  if (selector.model.empty())
+  if (selector.model.empty() && name == SpecName::kRequired)
     return InvalidArgumentError("Missing ModelSpec: 'model_spec.name' says which model is meant");
   return OkStatus();
 }
@@ -60,7 +60,7 @@ void AppendModelSpec(WireWriter& out, uint32_t field, std::string_view name, int
   });
 }
 
-Status PredictCodec::Parse(std::string_view message) {
+Status PredictCodec::Parse(std::string_view message, SpecName name) {
   spec_ = {};
   inputs_.clear();
   filter_.clear();
@@ -92,7 +92,7 @@ Status PredictCodec::Parse(std::string_view message) {
   if (!in.ok())
     return InvalidArgumentError(
         "malformed protocol buffer message: this is no tensorflow.serving.PredictRequest");
-  return spec_.Parse(spec);
+  return spec_.Parse(spec, name);
 }
 
 Status PredictCodec::Decode(const Signature& signature, std::string_view signature_name,

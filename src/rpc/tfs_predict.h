@@ -11,12 +11,15 @@
 
 namespace leadsman::rpc {
 
+/// Whether a message says which model it is for, or that is known without.
+enum class SpecName { kRequired, kOptional };
+
 /// tensorflow.serving.ModelSpec, taken apart; views into the message.
 struct ModelSpec {
   ModelSelector selector;
   std::string_view signature_name;
-  /// INVALID_ARGUMENT: malformed, or without a name.
-  Status Parse(std::string_view bytes);
+  /// INVALID_ARGUMENT: malformed, or without a name that is required.
+  Status Parse(std::string_view bytes, SpecName name = SpecName::kRequired);
 };
 /// The spec of an answer: the version that was in fact used.
 void AppendModelSpec(WireWriter& out, uint32_t field, std::string_view name, int64_t version,
@@ -25,7 +28,7 @@ void AppendModelSpec(WireWriter& out, uint32_t field, std::string_view name, int
 /// tensorflow.serving.PredictRequest ↔ PredictionCall, as ModelInferCodec.
 class PredictCodec {
  public:
-  Status Parse(std::string_view message);
+  Status Parse(std::string_view message, SpecName name = SpecName::kRequired);
   const ModelSelector& selector() const { return spec_.selector; }
   std::string_view signature_name() const { return spec_.signature_name; }
   /// `limit`: bytes of values that one input may take once its repeated last value is written out.

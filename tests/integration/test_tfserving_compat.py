@@ -282,6 +282,35 @@ def test_a_unix_socket(launch, repository, tmp_path):
     assert not path.exists()
 
 
+def test_warm_up_requests(launch, tmp_path, models_python):
+    """Of a SavedModel that TensorFlow wrote; the requests are TFRecords of PredictionLogs."""
+    folder = tmp_path / "half_plus_two"
+    models_python(Path(__file__).parent / "make_warmup_model.py", folder)
+    requests_file = folder / "%s" / "assets.extra" / "tf_serving_warmup_requests"
+    config = tmp_path / "models.config"
+    config.write_text(f"model_config_list {{ config {{ name: 'half_plus_two' base_path: '{folder}' "
+                      "model_version_policy { all {} } } }")
+    monitoring = tmp_path / "monitoring.config"
+    monitoring.write_text("prometheus_config { enable: true }")
+    server = launch([f"--model_config_file={config}", "--max_num_load_retries=0", "--num_request_iterations_for_warmup=2",
+                     f"--monitoring_config_file={monitoring}"]).await_ready()
+
+    def states():
+        answer = requests.get(server.url + "/v1/models/half_plus_two", timeout=5).json()
+        versions = {v["version"]: v for v in answer["model_version_status"]}
+        return versions if [versions.get(v, {}).get("state") for v in "123"] == ["AVAILABLE", "END", "END"] else None
+    versions = wait_for("one to be there and two to fail", states)
+    second, third = (versions[v]["status"] for v in "23")
+    assert second["error_code"] == "INVALID_ARGUMENT"
+    assert f"warm-up request 2 of {requests_file}" % 2 in second["error_message"]
+    assert third["error_code"] == "DATA_LOSS"
+    assert f"{requests_file}: the record at byte 0 is corrupt" % 3 in third["error_message"]
+    assert server.predict("half_plus_two", [2.0]) == {"predictions": [3.0]}
+    metrics = requests.get(server.url + "/monitoring/prometheus/metrics", timeout=5).text
+    assert 'leadsman_lifecycle_warmup_requests_total{model="half_plus_two"} 6' in metrics
+    assert ":tensorflow:core:graph_runs 1\n" in metrics
+
+
 def quoted(pem):
     """A PEM text as people write it into a text proto: a string a line."""
     return "".join(f'\n  "{line}\\n"' for line in Path(pem).read_text().splitlines())

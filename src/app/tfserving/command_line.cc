@@ -69,9 +69,9 @@ constexpr Flag kFlags[] = {
     {"tensorflow_inter_op_parallelism", Kind::kInt, Use::kTaken,
      "Operators of one TensorFlow inference that run at once [1]"},
     {"enable_model_warmup", Kind::kBool, Use::kTaken,
-     "Rows of zeros are sent through a version before it is ready [true]"},
+     "A version's assets.extra/tf_serving_warmup_requests, or zeros, are sent through it [true]"},
     {"num_request_iterations_for_warmup", Kind::kInt, Use::kTaken,
-     "How many rows; only values above 0 count"},
+     "How often each of those requests; only values above 0 count [1]"},
     {"version", Kind::kBool, Use::kTaken, "Print the version and end"},
 
     {"rest_api_num_threads", Kind::kInt, Use::kIgnored,
@@ -273,14 +273,14 @@ Status SetModelDefaults(const Values& values, ModelConfig& model) {
   if (intra > 0) model.intra_op_threads = static_cast<int>(intra);
   ASSIGN_OR_RETURN(int64_t warmups,
                    values.Int("num_request_iterations_for_warmup", 0, INT32_MIN, 10'000));
-  if (warmups > 0) model.warmup_requests = static_cast<int>(warmups);
+  if (warmups > 0) model.warmup_repeats = static_cast<int>(warmups);
   // Only what differs from the default: another runtime would refuse TensorFlow's settings.
   std::string tags = values.Text("saved_model_tags", "serve");
   if (tags != "serve") model.runtime_options["tags"] = std::move(tags);
   ASSIGN_OR_RETURN(int64_t inter, values.Int("tensorflow_inter_op_parallelism", 0, 0, 1024));
   if (inter > 0) model.runtime_options["inter_op_threads"] = std::to_string(inter);
   RETURN_IF_ERROR(SetBatching(values, model));
-  if (!values.Bool("enable_model_warmup", true)) model.warmup_requests = 0;
+  if (!values.Bool("enable_model_warmup", true)) model.warmup_requests = model.warmup_repeats = 0;
   return OkStatus();
 }
 

@@ -71,6 +71,7 @@ TEST_F(CommandLineTest, BothWaysToWriteAFlagAndTheLastOneCounts) {
   EXPECT_FALSE(config.server.grpc);
   EXPECT_EQ(config.server.port, 9000);
   EXPECT_TRUE(config.server.cors);
+  EXPECT_EQ(config.models[0].model.warmup_repeats, 0);
   EXPECT_EQ(config.models[0].model.warmup_requests, 0);
   EXPECT_EQ(config.models[0].model.intra_op_threads, 3);
   EXPECT_EQ(config.models[0].model.load_retry_delay, 0ms);
