@@ -55,6 +55,7 @@ struct Config {
     net::TlsServerOptions tls;  ///< of HTTP and gRPC alike
     /// An SSLConfig of TensorFlow Serving in the text format: gRPC's own certificates instead. Not read from the file.
     std::string grpc_ssl_config_file;
+    bool predict_tensor_content = false;  ///< as GrpcServer::Options. Not read from the file.
   };
   struct Admin {
     std::string address = "127.0.0.1";

@@ -643,6 +643,7 @@ class Server {
     rpc::GrpcServer::Options options;
     options.server_version = kLeadsmanVersion;
     options.ready = [this] { return GetReadiness().ready(); };
+    options.predict_tensor_content = config_.server.predict_tensor_content;
     options.models.load = [this](const std::string& model, ModelControl::Done done) {
       control_->Load(model, std::move(done));
     };

@@ -458,7 +458,7 @@ Status Call::Encode() {
   if (prediction_.protocol == Protocol::kV2Grpc) {
     RETURN_IF_ERROR(v2_.Encode(prediction_, response_));
   } else if (terms_.method->kind == MethodKind::kPredict) {
-    RETURN_IF_ERROR(tfserving_.Encode(prediction_, response_));
+    RETURN_IF_ERROR(tfserving_.Encode(prediction_, response_, terms_.context->predict_values));
   } else {
     RETURN_IF_ERROR(examples_.EncodeTask(task_, prediction_));
     examples_.Encode(response_);

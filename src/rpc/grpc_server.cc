@@ -14,6 +14,7 @@ struct GrpcServer::Impl final : net::Http2Handler {
                 std::move(options.server_version), options.http2.max_body_bytes} {
     context.models = std::move(options.models);
     context.max_stream_requests = std::max<size_t>(options.max_stream_requests, 1);
+    if (options.predict_tensor_content) context.predict_values = TensorValues::kContent;
     if (!context.ready) context.ready = [&predictor] { return predictor.SettledOnce(); };
   }
 

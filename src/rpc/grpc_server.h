@@ -53,6 +53,8 @@ class GrpcServer : public net::DrainableServer {
     ModelRequests models;
     /// Requests of one ModelStreamInfer that may be under way at once; those behind are not read yet.
     size_t max_stream_requests = 64;
+    /// PredictionService.Predict answers numbers in tensor_content instead of the field of their type.
+    bool predict_tensor_content = false;
     /// For ServerReady and the health service. Default: Predictor::SettledOnce.
     std::function<bool()> ready;
     std::string server_version = "0.1.0";

@@ -497,6 +497,7 @@ TEST_F(GrpcServerTest, HealthFollowsReadiness) {
   };
   EXPECT_EQ(check(""), "status: SERVING");
   EXPECT_EQ(check("tensorflow.serving.PredictionService"), "status: SERVING");
+  EXPECT_EQ(check("PredictionService"), "status: SERVING");
   EXPECT_EQ(check("nope").substr(0, 9), "NOT_FOUND");
   auto watch = client_->Open("/grpc.health.v1.Health/Watch");
   ASSERT_TRUE(watch->Write(""));
@@ -595,6 +596,30 @@ TEST_F(GrpcServerTest, SpeaksTls) {
   EXPECT_EQ((*server)->stats().tls_handshakes, 1u);
   EXPECT_GE((*server)->stats().tls_failures, 2u);
   (*server)->Shutdown(std::chrono::seconds(1));
+}
+
+TEST_F(GrpcServerTest, PredictAnswersInTensorContentWhenAsked) {
+  GrpcServer::Options options;
+  options.http2.max_body_bytes = 1 << 20;
+  options.predict_tensor_content = true;
+  auto server = GrpcServer::Start(world_.predictor(), options);
+  ASSERT_TRUE(server.ok()) << server.status();
+  client_ = std::make_unique<GrpcClient>((*server)->port());
+  auto values = [&](const std::string& model, const std::string& tensor) {
+    std::string text = Predict(StrCat("model_spec { name: '", model,
+                                      "' } inputs { key: 'x' value { tensor_shape { dim { size: 2 "
+                                      "} } ",
+                                      tensor, " } }"));
+    const size_t at = text.find("dim { size: 2 } }");
+    return at == std::string::npos ? text : text.substr(at + 18, text.find(" } } model") - at - 18);
+  };
+  EXPECT_EQ(values("of_INT16", "dtype: DT_INT16 int_val: [1, -2]"),
+            "tensor_content: \"\\001\\000\\376\\377\"");
+  EXPECT_EQ(values("of_FP32", "dtype: DT_FLOAT float_val: [1, 0]"),
+            "tensor_content: \"\\000\\000\\200?\\000\\000\\000\\000\"");
+  EXPECT_EQ(values("of_BYTES", "dtype: DT_STRING string_val: ['a', '']"),
+            "string_val: \"a\" string_val: \"\"");
+  client_.reset();
 }
 
 TEST_F(GrpcServerTest, SpeaksOverAUnixSocket) {

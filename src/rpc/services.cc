@@ -89,6 +89,8 @@ bool IsPrediction(MethodKind kind) {
 }
 
 bool HasService(std::string_view service) {
+  // Two that TensorFlow Serving calls thus for its own health service.
+  if (service == "PredictionService" || service == "ModelService") return true;
   for (const Method& method : kMethods) {
     std::string_view rest = method.path.substr(1);
     if (rest.starts_with(service) && rest.substr(service.size()).starts_with('/')) return true;

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/status.h"
 #include "rpc/grpc_server.h"
+#include "rpc/tensor_proto.h"
 #include "serving/predictor.h"
 
 namespace leadsman::rpc {
@@ -22,6 +23,7 @@ struct ServiceContext {
   size_t max_message_bytes;
   ModelRequests models;
   size_t max_stream_requests = 64;  ///< of one ModelStreamInfer, under way at once
+  TensorValues predict_values = TensorValues::kTyped;  ///< of PredictionService.Predict
 
   std::atomic<bool> draining{false};
   /// Once draining: streams that have had no quiet moment until then end all the same.

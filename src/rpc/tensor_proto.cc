@@ -347,7 +347,7 @@ Status ReadTensorProto(const TensorSpec& spec, std::string_view proto, size_t li
   return OkStatus();
 }
 
-size_t TensorProtoSize(const TensorView& tensor) {
+size_t TensorProtoSize(const TensorView& tensor, TensorValues values) {
   const Row* row = RowOf(tensor.type);
   size_t size =
       1 + WireWriter::VarintSize(row->number) + WireWriter::BytesSize(ShapeSize(tensor.shape));
@@ -357,11 +357,12 @@ size_t TensorProtoSize(const TensorView& tensor) {
     return size;
   }
   if (tensor.element_count == 0) return size;
+  if (values == TensorValues::kContent) return size + WireWriter::BytesSize(tensor.byte_size());
   const size_t packed = PackedSize(tensor);
   return size + TagSize(row->field) + WireWriter::VarintSize(packed) + packed;
 }
 
-void AppendTensorProto(WireWriter& out, const TensorView& tensor) {
+void AppendTensorProto(WireWriter& out, const TensorView& tensor, TensorValues values) {
   const Row* row = RowOf(tensor.type);
   out.Number(kDtype, row->number);
   out.Tag(kShape, WireReader::kBytes);
@@ -372,6 +373,11 @@ void AppendTensorProto(WireWriter& out, const TensorView& tensor) {
     return;
   }
   if (tensor.element_count == 0) return;
+  if (values == TensorValues::kContent) {
+    out.Tag(kContent, WireReader::kBytes);
+    out.Varint(tensor.byte_size());
+    return out.Raw(tensor.data, tensor.byte_size());
+  }
   out.Tag(row->field, WireReader::kBytes);
   out.Varint(PackedSize(tensor));
   if (IsFixed(tensor.type)) return out.Raw(tensor.data, tensor.byte_size());

@@ -21,10 +21,14 @@ DataType FromTensorFlowTypeNumber(uint64_t number);
 Status ReadTensorProto(const TensorSpec& spec, std::string_view proto, size_t limit,
                        Tensor& tensor);
 
-/// How long AppendTensorProto's bytes are, and those bytes: the values in the field of their type, which clients read
-/// directly, as TensorFlow Serving sends them.
-size_t TensorProtoSize(const TensorView& tensor);
-void AppendTensorProto(WireWriter& out, const TensorView& tensor);
+/// Where the values of a TensorProto are written: in the field of their type, which clients read directly and TensorFlow
+/// Serving uses by default; or in tensor_content, as they lie in memory (numbers only).
+enum class TensorValues { kTyped, kContent };
+
+/// How long AppendTensorProto's bytes are, and those bytes.
+size_t TensorProtoSize(const TensorView& tensor, TensorValues values = TensorValues::kTyped);
+void AppendTensorProto(WireWriter& out, const TensorView& tensor,
+                       TensorValues values = TensorValues::kTyped);
 
 /// TensorShapeProto of a signature: -1 where any length is taken.
 void AppendShapeProto(WireWriter& out, const Shape& shape);

@@ -4,7 +4,6 @@
 
 #include "base/strings.h"
 #include "protocol/prediction_codec.h"
-#include "rpc/tensor_proto.h"
 
 namespace leadsman::rpc {
 namespace {
@@ -128,7 +127,7 @@ Status PredictCodec::Decode(const Signature& signature, std::string_view signatu
   return CheckInputs(signature, call);
 }
 
-Status PredictCodec::Encode(const PredictionCall& call, std::string& out) {
+Status PredictCodec::Encode(const PredictionCall& call, std::string& out, TensorValues values) {
   const size_t count = wanted_.empty() ? call.outputs.size() : wanted_.size();
   size_t total = 0;
   sizes_.clear();
@@ -136,7 +135,7 @@ Status PredictCodec::Encode(const PredictionCall& call, std::string& out) {
     const size_t index = wanted_.empty() ? i : wanted_[i];
     if (index >= call.outputs.size())
       return InternalError("the model gave fewer outputs than its signature says");
-    sizes_.push_back(TensorProtoSize(call.outputs[index]));
+    sizes_.push_back(TensorProtoSize(call.outputs[index], values));
     total += sizes_.back() + call.outputs[index].name.size() + 32;
   }
   if (total > INT32_MAX)
@@ -151,7 +150,7 @@ Status PredictCodec::Encode(const PredictionCall& call, std::string& out) {
     writer.Bytes(1, output.name);
     writer.Tag(2, WireReader::kBytes);
     writer.Varint(sizes_[i]);
-    AppendTensorProto(writer, output);
+    AppendTensorProto(writer, output, values);
   }
   AppendModelSpec(writer, 2, call.model_name, call.version(), signature_name_);
   return OkStatus();

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "rpc/tensor_proto.h"
 #include "rpc/wire.h"
 #include "serving/predictor.h"
 
@@ -34,7 +35,8 @@ class PredictCodec {
   /// `limit`: bytes of values that one input may take once its repeated last value is written out.
   Status Decode(const Signature& signature, std::string_view signature_name, size_t limit,
                 PredictionCall& call);
-  Status Encode(const PredictionCall& call, std::string& out);
+  Status Encode(const PredictionCall& call, std::string& out,
+                TensorValues values = TensorValues::kTyped);
 
  private:
   struct Input {

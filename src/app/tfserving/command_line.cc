@@ -72,6 +72,8 @@ constexpr Flag kFlags[] = {
      "A version's assets.extra/tf_serving_warmup_requests, or zeros, are sent through it [true]"},
     {"num_request_iterations_for_warmup", Kind::kInt, Use::kTaken,
      "How often each of those requests; only values above 0 count [1]"},
+    {"enable_serialization_as_tensor_content", Kind::kBool, Use::kTaken,
+     "Predict over gRPC answers numbers in tensor_content [false]"},
     {"version", Kind::kBool, Use::kTaken, "Print the version and end"},
 
     {"rest_api_num_threads", Kind::kInt, Use::kIgnored,
@@ -91,6 +93,9 @@ constexpr Flag kFlags[] = {
      "classify and regress take signatures made for predict, too, which is what switching it off "
      "asks for"},
     {"xla_cpu_compilation_enabled", Kind::kBool, Use::kIgnored, "TensorFlow decides by itself"},
+    {"xla_gpu_compilation_enabled", Kind::kBool, Use::kIgnored, "models run on CPUs here"},
+    {"enable_grpc_healthcheck_service", Kind::kBool, Use::kIgnored,
+     "the gRPC port always has the health service"},
     {"enable_profiler", Kind::kBool, Use::kIgnored, "there is no TensorFlow profiler service here"},
     {"skip_initialize_tpu", Kind::kBool, Use::kIgnored, "models run on CPUs here"},
     {"num_tflite_pools", Kind::kInt, Use::kIgnored, "no TensorFlow Lite models are served"},
@@ -110,6 +115,8 @@ constexpr Flag kFlags[] = {
      "--batching_parameters_file"},
     {"prefer_tflite_model", Kind::kBool, Use::kRefused,
      "no TensorFlow Lite models are served; leave it out and saved_model.pb is served"},
+    {"mixed_precision", Kind::kText, Use::kRefused,
+     "models run in the precision that they were exported with; leave it out"},
     {"thread_pool_factory_config_file", Kind::kText, Use::kRefused,
      "thread pools are not made from a file; use --tensorflow_intra_op_parallelism"},
 };
@@ -344,6 +351,8 @@ Status SetServer(const Values& values, Config& config) {
     config.server.metrics_path = path->value_or("");
     if (path->has_value()) config.telemetry.compat = {Config::CompatMetrics::kTfServing};
   }
+  config.server.predict_tensor_content =
+      values.Bool("enable_serialization_as_tensor_content", false);
   config.server.grpc_ssl_config_file = values.Text("ssl_config_file");
   if (!config.server.grpc_ssl_config_file.empty()) {
     net::TlsBundle ssl = SslConfigFile(config.server.grpc_ssl_config_file);
