@@ -121,6 +121,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       CHECK(EncodeStatusMessage(message).size() <= 3 * message.size());
       static_cast<void>(IsUtf8(message));
       static_cast<void>(HealthService(message));
+      if (auto reload = ReloadRequest::Parse(message); reload.ok()) {
+        std::string answer;
+        AppendReloadResponse(*reload, std::vector<int64_t>(reload->metric_names.size(), -1),
+                             answer);
+        WireReader in(answer);
+        while (in.Next()) {
+        }
+        CHECK(in.ok());
+      }
       break;
   }
   return 0;
