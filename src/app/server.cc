@@ -1,13 +1,10 @@
 #include "app/server.h"
 
-#include <fcntl.h>
 #include <signal.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 #include <map>
@@ -19,6 +16,7 @@
 #include "actuators/embedded/embedded_actuator.h"
 #include "app/access.h"
 #include "app/config_watcher.h"
+#include "app/data_dir_lock.h"
 #include "app/drain.h"
 #include "app/health.h"
 #include "app/label_moves.h"
@@ -31,7 +29,6 @@
 #include "backend/python/python_backend.h"
 #include "base/clock.h"
 #include "base/cpu.h"
-#include "base/fs.h"
 #include "base/log.h"
 #include "base/periodic.h"
 #include "base/strings.h"
@@ -104,51 +101,6 @@ std::map<std::string, RolloutPlan> PlansOf(const Config& config) {
   }
   return plans;
 }
-
-/// Says that this process is the one that uses a data_dir, for as long as it lives: the kernel lets
-/// go when the process ends, however it ends, so a lock is never left over.
-class DataDirLock {
- public:
-  DataDirLock() = default;
-  ~DataDirLock() {
-    if (fd_ >= 0) close(fd_);
-  }
-  DataDirLock(const DataDirLock&) = delete;
-  DataDirLock& operator=(const DataDirLock&) = delete;
-
-  /// FAILED_PRECONDITION when another process has it. Does not wait.
-  Status Take(const std::string& data_dir) {
-    const std::string path = JoinPath(data_dir, "lock");
-    fd_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (fd_ < 0) return Annotate(ErrnoStatus(errno, "open", path), kAdvice);
-    while (flock(fd_, LOCK_EX | LOCK_NB) != 0) {
-      if (errno == EINTR) continue;
-      if (errno != EWOULDBLOCK) return Annotate(ErrnoStatus(errno, "lock", path), kAdvice);
-      return FailedPreconditionError(StrCat("data_dir ", data_dir, " is in use by another leadsman",
-                                            Owner(), "; give another by --data-dir"));
-    }
-    // Only for the message above: a full disk, which cannot take it, is no reason not to serve.
-    const std::string pid = StrCat(getpid(), "\n");
-    if (ftruncate(fd_, 0) != 0 || pwrite(fd_, pid.data(), pid.size(), 0) < 0) {
-      LOG_DEBUG("the process id could not be written to the lock", {"path", path});
-    }
-    return OkStatus();
-  }
-
- private:
-  static constexpr const char* kAdvice = "data_dir (another: --data-dir; empty: nothing is kept)";
-
-  /// " (pid 12)", or nothing when the file does not say.
-  std::string Owner() const {
-    char text[32];
-    ssize_t length = pread(fd_, text, sizeof text, 0);
-    if (length <= 0) return "";
-    auto pid = ParseInt64(Trim(std::string_view(text, static_cast<size_t>(length))));
-    return pid ? StrCat(" (pid ", *pid, ")") : "";
-  }
-
-  int fd_ = -1;
-};
 
 /// All rooms of one server. Members stand in the order in which they are built; each may refer to those before it.
 class Server {
