@@ -16,6 +16,7 @@
 
 #include "base/fs.h"
 #include "base/strings.h"
+#include "base/unique_fd.h"
 #include "storage/remote_store.h"
 
 namespace leadsman {
@@ -120,19 +121,18 @@ class Writer {
     std::error_code error;
     fs::create_directories(fs::path(to).parent_path(), error);
     if (error) return ErrnoStatus(error.value(), "make the folder of", to);
-    int fd = open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (fd < 0) return ErrnoStatus(errno, "create", to);
-    struct Closer {
-      int fd;
-      ~Closer() { close(fd); }
-    } closer{fd};
+    UniqueFd fd(open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644));
+    if (!fd.valid()) return ErrnoStatus(errno, "create", to);
     while (true) {
       if (call_.cancelled()) return CancelledError("unpacking was called off");
+      if (SystemClock().SteadyNow() >= call_.deadline)
+        return DeadlineExceededError("it did not finish within the time given to it");
       la_ssize_t got = archive_read_data(reader_, piece_.data(), piece_.size());
       if (got < 0) return DataLossError(StrCat("the archive is damaged: ", Trouble(reader_)));
       if (got == 0) return OkStatus();
       RETURN_IF_ERROR(Allow(got));
-      RETURN_IF_ERROR(WriteAll(fd, std::string_view(piece_.data(), static_cast<size_t>(got)), to));
+      RETURN_IF_ERROR(
+          WriteAll(fd.get(), std::string_view(piece_.data(), static_cast<size_t>(got)), to));
     }
   }
 

@@ -1,7 +1,5 @@
 #include "storage/archive.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -10,43 +8,18 @@
 #include "base/fs.h"
 #include "base/strings.h"
 #include "base/testing/temp_dir.h"
+#include "storage/testing/pack_archive.h"
 
 namespace leadsman {
 namespace {
 
-struct Entry {
-  std::string path;
-  std::string content;
-  unsigned kind = AE_IFREG;
-  std::string link;
-};
+using Entry = ArchiveEntry;
 
 class ArchiveTest : public testing::Test {
  protected:
   std::string Pack(const std::vector<Entry>& entries, bool zip = false) {
     std::string path = dir_.file(zip ? "a.zip" : "a.tar.gz");
-    struct archive* out = archive_write_new();
-    if (zip) {
-      archive_write_set_format_zip(out);
-    } else {
-      archive_write_add_filter_gzip(out);
-      archive_write_set_format_pax_restricted(out);
-    }
-    EXPECT_EQ(archive_write_open_filename(out, path.c_str()), ARCHIVE_OK);
-    for (const Entry& e : entries) {
-      struct archive_entry* entry = archive_entry_new();
-      archive_entry_set_pathname(entry, e.path.c_str());
-      archive_entry_set_filetype(entry, e.kind);
-      archive_entry_set_perm(entry, 0644);
-      archive_entry_set_size(entry, static_cast<la_int64_t>(e.content.size()));
-      if (e.kind == AE_IFLNK) archive_entry_set_symlink(entry, e.link.c_str());
-      if (e.kind == AE_IFREG && !e.link.empty()) archive_entry_set_hardlink(entry, e.link.c_str());
-      EXPECT_GE(archive_write_header(out, entry), ARCHIVE_WARN) << archive_error_string(out);
-      archive_write_data(out, e.content.data(), e.content.size());
-      archive_entry_free(entry);
-    }
-    archive_write_close(out);
-    archive_write_free(out);
+    PackArchive(path, entries);
     return path;
   }
   Result<std::vector<std::string>> Unpack(const std::string& archive, ArchiveLimits limits = {}) {
@@ -125,17 +98,24 @@ TEST_F(ArchiveTest, ABombIsRefusedByItsRatio) {
   EXPECT_TRUE(Unpack(Pack(entries)).ok()) << "little is harmless";
 }
 
-TEST_F(ArchiveTest, AsksForRoomAsItGoes) {
+TEST_F(ArchiveTest, AsksForRoomBeforeItWrites) {
   std::string archive = Pack({{"a", std::string(20 << 20, '0')}, {"b", "1"}});
-  int64_t given = 0;
+  int64_t room = 10 << 20;
   ArchiveLimits limits;
   limits.make_room = [&](int64_t bytes) {
-    if (given + bytes > (10 << 20)) return Status(ResourceExhaustedError("full"));
-    given += bytes;
-    return OkStatus();
+    room -= bytes;
+    return room < 0 ? ResourceExhaustedError("full") : OkStatus();
   };
   EXPECT_EQ(Unpack(archive, limits).status().code(), StatusCode::kResourceExhausted);
-  EXPECT_GT(given, 9 << 20);
+  EXPECT_LE(std::filesystem::file_size(dir_.path() / "out" / "a"), 10u << 20);
+}
+
+TEST_F(ArchiveTest, EndsWithItsCall) {
+  std::string archive = Pack({{"a", "1"}});
+  std::filesystem::create_directories(dir_.path() / "out");
+  StoreCall late{.deadline = SystemClock().SteadyNow()};
+  EXPECT_EQ(UnpackArchive(archive, dir_.file("out"), {}, late).status().code(),
+            StatusCode::kDeadlineExceeded);
 }
 
 TEST_F(ArchiveTest, ACutOrForeignArchiveIsDataLoss) {
