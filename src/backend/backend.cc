@@ -22,8 +22,8 @@ Result<size_t> LoadedModel::FindSignature(std::string_view name) const {
     if (signatures_[i].name == name) return i;
     known.push_back(signatures_[i].name);
   }
-  return NotFoundError(StrCat("the model has no signature \"", name.substr(0, 128), "\"; it has ",
-                              HumanList(known)));
+  return NotFoundError(
+      StrCat("the model has no signature \"", CutUtf8(name, 128), "\"; it has ", HumanList(known)));
 }
 
 }  // namespace leadsman

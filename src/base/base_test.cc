@@ -84,6 +84,22 @@ TEST(StringsTest, JsonStringsAreEscapedAndAlwaysUtf8) {
   EXPECT_EQ(out, "\"a\\\"\\\\\\n\\u0001\xC3\xA9\xEF\xBF\xBD\"");
 }
 
+TEST(StringsTest, CutsTextsBetweenCharacters) {
+  EXPECT_EQ(CutUtf8("abc", 3), "abc");
+  EXPECT_EQ(CutUtf8("abcd", 3), "abc");
+  EXPECT_EQ(CutUtf8("ab\xC3\xA9", 3), "ab");
+  EXPECT_EQ(CutUtf8("a\xF0\x9F\x98\x80", 4), "a");
+  EXPECT_EQ(CutUtf8("a\xF0\x9F\x98\x80 ", 5), "a\xF0\x9F\x98\x80");
+  EXPECT_EQ(CutUtf8("\xA9", 0), "");
+  // Of what is no text the length is kept, but for a character's.
+  EXPECT_EQ(CutUtf8(std::string(100, '\x80'), 64).size(), 61u);
+}
+
+TEST(StringsTest, ReplacesWhatIsNotUtf8) {
+  EXPECT_EQ(ToUtf8("a\xC3\xA9"), "a\xC3\xA9");
+  EXPECT_EQ(ToUtf8("a\xFF\xC3"), "a\xEF\xBF\xBD\xEF\xBF\xBD");
+}
+
 TEST(StringsTest, UrlDecodeRefusesBrokenEscapes) {
   EXPECT_EQ(UrlDecode("a%2Fb"), "a/b");
   EXPECT_EQ(UrlDecode("a%2"), std::nullopt);

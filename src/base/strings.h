@@ -42,6 +42,12 @@ std::optional<double> ParseDouble(std::string_view text);
 std::optional<std::string> UrlDecode(std::string_view text);
 std::string UrlEncode(std::string_view text);
 
+/// The first `bytes` of `text` at most, without the part of a character that would be left at the end: for texts of clients in
+/// messages, which as a whole have to stay UTF-8.
+std::string_view CutUtf8(std::string_view text, size_t bytes);
+/// `text` with U+FFFD for what is not UTF-8.
+std::string ToUtf8(std::string_view text);
+
 /// Appends `text` as a JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD.
 void AppendJsonString(std::string& out, std::string_view text);
 

@@ -260,7 +260,7 @@ void ModelControl::Load(const std::string& model, Done done) {
     if (!impl_->configured.contains(model)) {
       std::vector<std::string> names;
       for (const auto& [name, config] : impl_->configured) names.push_back(name);
-      return NotFoundError(StrCat("failed to load '", model.substr(0, 128),
+      return NotFoundError(StrCat("failed to load '", CutUtf8(model, 128),
                                   "': it is not configured; models here: ", HumanList(names)));
     }
     // One that is under way may have passed the folder already.

@@ -59,7 +59,7 @@ void HttpFrontend::Handle(net::HttpExchange& exchange) {
   }
   if (path == "/") return HandleRoot(exchange);
   AnswerError(exchange, 404,
-              StrCat("nothing at ", path.substr(0, 128),
+              StrCat("nothing at ", CutUtf8(path, 128),
                      "; models are at /v1/models/<name>:predict (TensorFlow Serving), "
                      "/v2/models/<name>/infer (Open Inference "
                      "Protocol), /invocations (MLflow) and /predict (plain JSON)"));
@@ -86,7 +86,7 @@ void HttpFrontend::HandleTfServing(net::HttpExchange& exchange) {
       !DecodeName(path->label, storage[1], selector.label)) {
     return TfServingError(exchange,
                           InvalidArgumentError(StrCat("Malformed request: ", request.method, " ",
-                                                      request.path.substr(0, 256))));
+                                                      CutUtf8(request.path, 256))));
   }
   if (!path->verb.empty()) {
     using tfserving::Method;
@@ -146,7 +146,7 @@ void HttpFrontend::HandlePlain(net::HttpExchange& exchange) {
   if (rest.size() > 1) {
     if (!DecodeName(rest.substr(1), storage, selector.model)) {
       return AnswerError(exchange, 400,
-                         StrCat("the model name in ", exchange.request().path.substr(0, 128),
+                         StrCat("the model name in ", CutUtf8(exchange.request().path, 128),
                                 " is not properly percent-encoded"));
     }
   } else {

@@ -361,7 +361,7 @@ std::string JsonCursor::Excerpt() {
       return std::string(rest.substr(0, length));
     }
   }
-  std::string text(Trim(rest.substr(0, length)));
+  std::string text(Trim(CutUtf8(rest, length)));
   if (length == kLongest) text += "…";
   return text;
 }

@@ -23,7 +23,7 @@ bool DecodeRowObject(JsonCursor& json, std::string_view field, const Signature& 
     int index = FindInputIndex(signature, key);
     if (index < 0) {
       return json.Fail(InvalidArgumentError(
-          StrCat(field, "[", row, "] has the key '", key.substr(0, kShownName),
+          StrCat(field, "[", row, "] has the key '", CutUtf8(key, kShownName),
                  "', which is not an input of the model; its inputs are ", InputNames(signature))));
     }
     auto i = static_cast<size_t>(index);

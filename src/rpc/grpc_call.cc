@@ -50,7 +50,7 @@ std::optional<std::chrono::nanoseconds> ParseTimeout(std::string_view text) {
 
 std::string EncodeStatusMessage(std::string_view message) {
   static constexpr char kHex[] = "0123456789ABCDEF";
-  message = message.substr(0, kLongestMessage);
+  message = CutUtf8(message, kLongestMessage);
   std::string out;
   out.reserve(message.size());
   for (char c : message) {

@@ -31,7 +31,7 @@ Status CheckHealth(const ServiceContext& context, std::string_view request, std:
   Health health = HealthOf(context, *service);
   if (health == Health::kServiceUnknown) {
     return NotFoundError(StrCat(
-        "unknown service '", service->substr(0, 128),
+        "unknown service '", CutUtf8(*service, 128),
         "'; \"\" asks about the whole server, the names of services are told by reflection"));
   }
   AppendHealth(response, health);

@@ -149,7 +149,7 @@ Status Reflect(std::string_view request, std::string& response) {
   if (!in.ok()) return InvalidArgumentError("malformed protocol buffer message");
   if (!IsUtf8(host) || !IsUtf8(argument))
     return InvalidArgumentError("malformed protocol buffer message: not UTF-8");
-  const std::string shown(argument.substr(0, 256));
+  const std::string shown(CutUtf8(argument, 256));
   WireWriter out(response);
   out.Text(1, host);
   out.Bytes(2, request);

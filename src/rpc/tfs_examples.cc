@@ -81,7 +81,7 @@ Status ExamplesCodec::ParseTask(std::string_view bytes, SpecName name) {
     task.method = known;
     return OkStatus();
   }
-  return UnimplementedError(StrCat("Unsupported signature method_name: ", method.substr(0, 64),
+  return UnimplementedError(StrCat("Unsupported signature method_name: ", CutUtf8(method, 64),
                                    "; a task of MultiInference is ",
                                    tfserving::MethodName(tfserving::Method::kClassify), " or ",
                                    tfserving::MethodName(tfserving::Method::kRegress)));
@@ -101,7 +101,7 @@ Status ExamplesCodec::CheckTasks() const {
     for (size_t before = 0; before < i; ++before) {
       if (tasks_[before].spec.signature_name != spec.signature_name) continue;
       return InvalidArgumentError(
-          StrCat("Duplicate evaluation of signature: ", spec.signature_name.substr(0, 64)));
+          StrCat("Duplicate evaluation of signature: ", CutUtf8(spec.signature_name, 64)));
     }
   }
   return OkStatus();

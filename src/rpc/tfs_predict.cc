@@ -105,7 +105,7 @@ Status PredictCodec::Decode(const Signature& signature, std::string_view signatu
       std::vector<std::string> names;
       for (const TensorSpec& output : signature.outputs) names.push_back(output.name);
       return InvalidArgumentError(
-          StrCat("output tensor alias not found in signature: ", name.substr(0, kShownName),
+          StrCat("output tensor alias not found in signature: ", CutUtf8(name, kShownName),
                  "; the model's outputs are ", HumanList(names)));
     }
     const auto index = static_cast<size_t>(spec - signature.outputs.data());
@@ -118,7 +118,7 @@ Status PredictCodec::Decode(const Signature& signature, std::string_view signatu
     int index = FindInputIndex(signature, input.name);
     if (index < 0) {
       return InvalidArgumentError(
-          StrCat("input tensor alias not found in signature: ", input.name.substr(0, kShownName),
+          StrCat("input tensor alias not found in signature: ", CutUtf8(input.name, kShownName),
                  "; the model's inputs are ", InputNames(signature)));
     }
     const auto i = static_cast<size_t>(index);

@@ -92,7 +92,7 @@ Status GetModelMetadata(const ServiceContext& context, std::string_view request,
     any = true;
     if (in.bytes() != "signature_def") {
       return InvalidArgumentError(
-          StrCat("Metadata field ", in.bytes().substr(0, kShownName),
+          StrCat("Metadata field ", CutUtf8(in.bytes(), kShownName),
                  " is not supported; 'metadata_field' can be \"signature_def\""));
     }
   }

@@ -140,11 +140,11 @@ Result<std::string> ParseRepositoryRequest(std::string_view request) {
     if (key == "unload_dependents") continue;  // no model of this server depends on another one
     if (key != "config" && !key.starts_with("file:")) {
       return InvalidArgumentError(
-          StrCat("parameters.", key.substr(0, 64),
+          StrCat("parameters.", CutUtf8(key, 64),
                  " is not known; a load takes none, an unload takes unload_dependents"));
     }
     return UnimplementedError(StrCat(
-        "parameters.", key.substr(0, 64),
+        "parameters.", CutUtf8(key, 64),
         ": a model and its configuration are not taken from a request; release a version into the "
         "model's folder, and set the rest in the server's configuration"));
   }

@@ -23,7 +23,7 @@ Status Malformed(std::string_view what) {
 }
 
 std::string Where(size_t at, std::string_view name) {
-  return StrCat("inputs[", at, "] '", name.substr(0, kShownName), "'");
+  return StrCat("inputs[", at, "] '", CutUtf8(name, kShownName), "'");
 }
 
 /// One value of an InferParameter map entry.
@@ -290,7 +290,7 @@ Status ModelInferCodec::Parse(std::string_view message) {
     if (digits) selector_.version = ParseInt64(version_);
     if (!selector_.version) {
       return InvalidArgumentError(StrCat("failed to get model version from '",
-                                         version_.substr(0, kShownName),
+                                         CutUtf8(version_, kShownName),
                                          "': 'model_version' is a whole number, or empty"));
     }
   }
@@ -351,7 +351,7 @@ Status ModelInferCodec::ParseInput(std::string_view bytes) {
         if (!parameter.Parse(in.bytes())) return Malformed(StrCat("inputs[", at, "].parameters"));
         if (parameter.key.starts_with("shared_memory_")) {
           return UnimplementedError(
-              StrCat("inputs[", at, "].parameters.", parameter.key.substr(0, kShownName),
+              StrCat("inputs[", at, "].parameters.", CutUtf8(parameter.key, kShownName),
                      " is not supported by this server; send the data in the message"));
         }
         break;
@@ -381,7 +381,7 @@ Status ModelInferCodec::ParseOutput(std::string_view bytes) {
     if (!parameter.Parse(in.bytes())) return Malformed(StrCat("outputs[", at, "].parameters"));
     if (parameter.key.starts_with("shared_memory_")) {
       return UnimplementedError(
-          StrCat("outputs[", at, "].parameters.", parameter.key.substr(0, kShownName),
+          StrCat("outputs[", at, "].parameters.", CutUtf8(parameter.key, kShownName),
                  " is not supported by this server; take the data from the message"));
     }
     if (parameter.key == "classification") {
@@ -404,7 +404,7 @@ Status ModelInferCodec::FindOutputs(const Signature& signature) {
       std::vector<std::string> names;
       for (const TensorSpec& output : signature.outputs) names.push_back(output.name);
       return InvalidArgumentError(StrCat("unexpected inference output '",
-                                         wanted.name.substr(0, kShownName),
+                                         CutUtf8(wanted.name, kShownName),
                                          "'; the model's outputs are ", HumanList(names)));
     }
     wanted.index = static_cast<size_t>(spec - signature.outputs.data());
@@ -422,7 +422,7 @@ Status ModelInferCodec::DecodeInput(const Signature& signature, PredictionCall& 
   int index = FindInputIndex(signature, input.name);
   if (index < 0) {
     return InvalidArgumentError(StrCat("unexpected inference input '",
-                                       input.name.substr(0, kShownName),
+                                       CutUtf8(input.name, kShownName),
                                        "'; the model's inputs are ", InputNames(signature)));
   }
   const TensorSpec& spec = signature.inputs[static_cast<size_t>(index)];
@@ -435,7 +435,7 @@ Status ModelInferCodec::DecodeInput(const Signature& signature, PredictionCall& 
                                              input.datatype, ", the model takes ",
                                              DataTypeName(spec.type))
                                     : StrCat(Where(at, input.name), ": invalid datatype '",
-                                             input.datatype.substr(0, kShownName),
+                                             CutUtf8(input.datatype, kShownName),
                                              "'; the model takes ", DataTypeName(spec.type)));
   }
   for (int64_t dim : input.shape.dims()) {
@@ -496,7 +496,7 @@ Status ModelInferCodec::Decode(const Signature& signature, PredictionCall& call)
       if (inputs_[at].has_contents) {
         return InvalidArgumentError(
             StrCat("contents field must not be specified when using raw_input_contents for '",
-                   inputs_[at].name.substr(0, kShownName), "'; use one of the two for all inputs"));
+                   CutUtf8(inputs_[at].name, kShownName), "'; use one of the two for all inputs"));
       }
     }
     if (raw_.size() != inputs_.size()) {

@@ -43,7 +43,7 @@ Status ParseModelRequest(std::string_view request, ModelSelector& selector) {
   }
   if (selector.version) return OkStatus();
   return InvalidArgumentError(StrCat("failed to get model version from '",
-                                     version.substr(0, kShownName),
+                                     CutUtf8(version, kShownName),
                                      "': 'version' is a whole number, or empty"));
 }
 

@@ -20,7 +20,7 @@ constexpr size_t kListedNames = 10;
 constexpr size_t kShownName = 128;
 
 /// A client's text in an error message, cut to a bearable length.
-std::string_view Shown(std::string_view name) { return name.substr(0, kShownName); }
+std::string_view Shown(std::string_view name) { return CutUtf8(name, kShownName); }
 
 std::string ListModels(const ServableTable& table) {
   std::vector<std::string> names;

@@ -54,37 +54,6 @@ void AppendEscaped(std::string& out, std::string_view text, bool quote) {
   }
 }
 
-/// Scrapers refuse a page that is not UTF-8 as a whole: bad bytes (a model name, a class) become
-/// U+FFFD.
-std::string ToUtf8(std::string_view text) {
-  std::string out;
-  for (size_t i = 0; i < text.size();) {
-    auto byte = static_cast<unsigned char>(text[i]);
-    size_t length = byte < 0x80       ? 1
-                    : byte >> 5 == 6  ? 2
-                    : byte >> 4 == 14 ? 3
-                    : byte >> 3 == 30 ? 4
-                                      : 0;
-    bool good = length > 0 && i + length <= text.size() && byte != 0xc0 && byte != 0xc1;
-    uint32_t code = length > 1 ? byte & (0x7fu >> length) : byte;
-    for (size_t k = 1; good && k < length; ++k) {
-      auto next = static_cast<unsigned char>(text[i + k]);
-      good = next >> 6 == 2;
-      code = code << 6 | (next & 0x3f);
-    }
-    good = good && !(length == 3 && (code < 0x800 || (code >= 0xd800 && code < 0xe000))) &&
-           !(length == 4 && (code < 0x10000 || code > 0x10ffff));
-    if (good) {
-      out.append(text, i, length);
-      i += length;
-    } else {
-      out += "\xef\xbf\xbd";
-      ++i;
-    }
-  }
-  return out;
-}
-
 std::string_view TypeName(MetricType type) {
   switch (type) {
     case MetricType::kCounter:

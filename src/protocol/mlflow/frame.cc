@@ -13,7 +13,7 @@ constexpr size_t kShownNames = 20;
 std::string Shown(const std::vector<std::string>& columns) {
   std::vector<std::string> names;
   for (size_t i = 0; i < std::min(columns.size(), kShownNames); ++i)
-    names.push_back(columns[i].substr(0, 64));
+    names.emplace_back(CutUtf8(columns[i], 64));
   std::string text = HumanList(names);
   if (columns.size() > kShownNames)
     text += StrCat(" (and ", columns.size() - kShownNames, " more)");
@@ -21,7 +21,7 @@ std::string Shown(const std::vector<std::string>& columns) {
 }
 
 Status TwoColumns(const std::string& name) {
-  return InvalidArgumentError(StrCat("the column '", name.substr(0, 64), "' is there twice"));
+  return InvalidArgumentError(StrCat("the column '", CutUtf8(name, 64), "' is there twice"));
 }
 
 void AppendCell(std::string& text, std::string_view cell, bool csv, DataType type) {

@@ -116,7 +116,7 @@ Result<ContentType> ParseContentType(std::string_view value) {
       text = text.substr(1, text.size() - 2);
     if (!EqualsIgnoreCase(name, "charset")) {
       return UnimplementedError(
-          StrCat("Unrecognized content type parameters: ", name.substr(0, kShownName)));
+          StrCat("Unrecognized content type parameters: ", CutUtf8(name, kShownName)));
     }
     if (!EqualsIgnoreCase(text, "utf-8"))
       return UnimplementedError("The scoring server only supports UTF-8");
@@ -126,7 +126,7 @@ Result<ContentType> ParseContentType(std::string_view value) {
   return UnimplementedError(
       StrCat("This predictor only supports the following content types: application/json and "
              "text/csv. Got '",
-             type.substr(0, kShownName), "'."));
+             CutUtf8(type, kShownName), "'."));
 }
 
 void AppendMlflowError(std::string& out, const Status& status) {
@@ -348,7 +348,7 @@ bool InvocationsCodec::DecodeRecords(JsonCursor& json, std::string_view field,
       if (next >= frame_.columns.size() || frame_.columns[next] != key) {
         auto found = std::find(frame_.columns.begin(), frame_.columns.end(), key);
         if (found == frame_.columns.end()) {
-          return wrong(row, StrCat("has the column '", key.substr(0, kShownName),
+          return wrong(row, StrCat("has the column '", CutUtf8(key, kShownName),
                                    "', which the first row lacks"));
         }
         next = static_cast<size_t>(found - frame_.columns.begin());
@@ -408,13 +408,13 @@ bool InvocationsCodec::DecodeColumns(JsonCursor& json, const Signature& signatur
   ok = json.Object([&](std::string_view key) {
     if (json.Peek() != JsonCursor::Kind::kArray) {
       return json.Fail(InvalidArgumentError(
-          StrCat("'inputs.", key.substr(0, kShownName), "' must be a list, one value a row")));
+          StrCat("'inputs.", CutUtf8(key, kShownName), "' must be a list, one value a row")));
     }
     const size_t before = frame_.cells.size();
     if (!json.Array([&](size_t) { return TakeCell(json); })) return false;
     const size_t count = frame_.cells.size() - before;
     if (rows && *rows != count) {
-      return json.Fail(InvalidArgumentError(StrCat("'inputs.", key.substr(0, kShownName), "' has ",
+      return json.Fail(InvalidArgumentError(StrCat("'inputs.", CutUtf8(key, kShownName), "' has ",
                                                    count, " values, others have ", *rows)));
     }
     rows = count;

@@ -29,7 +29,7 @@ std::string_view KindName(Feature::Kind kind) {
 }
 
 std::string Where(size_t row, std::string_view feature) {
-  return StrCat("examples[", row, "], feature '", feature.substr(0, kShownName), "'");
+  return StrCat("examples[", row, "], feature '", CutUtf8(feature, kShownName), "'");
 }
 
 const Feature* FindFeature(const ExampleBatch& batch, size_t row, std::string_view name) {
@@ -192,7 +192,7 @@ Status CheckNames(const Example& example, std::string_view what, const Signature
   for (const Feature& feature : example.features) {
     if (FindInputIndex(signature, feature.name) >= 0) continue;
     return InvalidArgumentError(
-        StrCat(what, " has the feature '", std::string_view(feature.name).substr(0, kShownName),
+        StrCat(what, " has the feature '", CutUtf8(feature.name, kShownName),
                "', which is not an input of the model; its inputs are ", InputNames(signature)));
   }
   return OkStatus();
@@ -373,7 +373,7 @@ Result<size_t> SelectSignature(std::span<const NamedSignature> signatures, std::
     if (index == signatures.size()) {
       std::vector<std::string> known;
       for (const NamedSignature& signature : signatures) known.push_back(signature.name);
-      return InvalidArgumentError(StrCat("Serving signature name: \"", name.substr(0, kShownName),
+      return InvalidArgumentError(StrCat("Serving signature name: \"", CutUtf8(name, kShownName),
                                          "\" not found in signature def; this model has ",
                                          HumanList(known)));
     }

@@ -18,13 +18,13 @@ bool SetKind(JsonCursor& json, Feature& feature, Feature::Kind kind) {
                               : feature.kind == Feature::Kind::kFloat ? "float"
                                                                       : "int64";
   return json.Fail(InvalidArgumentError(
-      StrCat("Unexpected element type in feature: ", feature.name.substr(0, kShownName),
+      StrCat("Unexpected element type in feature: ", CutUtf8(feature.name, kShownName),
              " expecting type: ", expected, ", got ", json.Excerpt())));
 }
 
 bool UnexpectedType(JsonCursor& json, const Feature& feature) {
   return json.Fail(InvalidArgumentError(
-      StrCat("Feature: ", feature.name.substr(0, kShownName),
+      StrCat("Feature: ", CutUtf8(feature.name, kShownName),
              " has element with unexpected JSON type: ", JsonCursor::KindName(json.Peek()))));
 }
 
@@ -36,7 +36,7 @@ bool DecodeNumber(JsonCursor& json, Feature& feature) {
   bool fits = integer.integer && !integer.overflow &&
               integer.magnitude <= kLargest + (integer.negative ? 1 : 0);
   if (integer.integer && !integer.overflow && !integer.negative && !fits) {
-    return json.Fail(InvalidArgumentError(StrCat("Feature: ", feature.name.substr(0, kShownName),
+    return json.Fail(InvalidArgumentError(StrCat("Feature: ", CutUtf8(feature.name, kShownName),
                                                  " has uint64 element. Only int64 is supported.")));
   }
   json.Seek(position);
@@ -102,7 +102,7 @@ bool ExamplesCodec::DecodeValue(JsonCursor& json, Feature& feature) {
       if (!valid) {
         return json.Fail(
             InvalidArgumentError(StrCat("Unable to base64 decode JSON value: ", excerpt,
-                                        " (feature ", feature.name.substr(0, kShownName), ")")));
+                                        " (feature ", CutUtf8(feature.name, kShownName), ")")));
       }
       feature.bytes.push_back(std::move(decoded));
       return true;

@@ -27,14 +27,14 @@ bool TakePrefix(std::string_view& rest, std::string_view prefix) {
 
 Result<Path> ParsePath(std::string_view method, std::string_view path) {
   auto malformed = [&] {
-    return InvalidArgumentError(StrCat("Malformed request: ", method, " ", path.substr(0, 256)));
+    return InvalidArgumentError(StrCat("Malformed request: ", method, " ", CutUtf8(path, 256)));
   };
   Path result;
   std::string_view rest = path;
   if (!TakePrefix(rest, "/v1/models")) return malformed();
   if (rest.empty() || rest == "/" || rest[0] == ':') {
     return InvalidArgumentError(StrCat("Missing model name in request: ", method, " ",
-                                       path.substr(0, 256), "; ask for /v1/models/<name>"));
+                                       CutUtf8(path, 256), "; ask for /v1/models/<name>"));
   }
   if (rest[0] != '/') return malformed();
   rest.remove_prefix(1);
@@ -48,7 +48,7 @@ Result<Path> ParsePath(std::string_view method, std::string_view path) {
     result.version = ParseInt64(digits);
     if (!result.version)
       return InvalidArgumentError(
-          StrCat("Failed to convert version: ", digits.substr(0, 64), " to numeric."));
+          StrCat("Failed to convert version: ", CutUtf8(digits, 64), " to numeric."));
   } else if (TakePrefix(rest, "/labels/")) {
     result.label = TakeName(rest);
     if (result.label.empty()) return malformed();

@@ -70,7 +70,7 @@ bool PredictCodec::DecodeColumns(JsonCursor& json, const Signature& signature,
       int index = FindInputIndex(signature, key);
       if (index < 0) {
         return json.Fail(InvalidArgumentError(StrCat(
-            "'inputs' has the key '", key.substr(0, 64),
+            "'inputs' has the key '", CutUtf8(key, 64),
             "', which is not an input of the model; its inputs are ", InputNames(signature))));
       }
       auto i = static_cast<size_t>(index);

@@ -74,7 +74,7 @@ struct InferCodec::InputInHand {
 
 std::string InferCodec::Where(size_t at) const {
   return name_.empty() ? StrCat("inputs[", at, "]")
-                       : StrCat("input '", name_.substr(0, kShownName), "'");
+                       : StrCat("input '", CutUtf8(name_, kShownName), "'");
 }
 
 Status InferCodec::SplitBody(std::string_view body, std::string_view& json) {
@@ -84,7 +84,7 @@ Status InferCodec::SplitBody(std::string_view body, std::string_view& json) {
   if (!has_length_) return OkStatus();
   std::optional<int64_t> length = ParseInt64(length_field_);
   bool fits = length && *length >= 0 && static_cast<uint64_t>(*length) <= body.size();
-  std::string shown = length_field_.substr(0, kShownName);
+  std::string shown(CutUtf8(length_field_, kShownName));
   length_field_.clear();
   if (!fits) {
     return InvalidArgumentError(StrCat(kLengthField, ": '", shown,
@@ -175,7 +175,7 @@ bool InferCodec::FindSpec(JsonCursor& json, const Signature& signature, InputInH
   int index = FindInputIndex(signature, name_);
   if (index < 0) {
     return json.Fail(
-        InvalidArgumentError(StrCat("unexpected inference input '", name_.substr(0, kShownName),
+        InvalidArgumentError(StrCat("unexpected inference input '", CutUtf8(name_, kShownName),
                                     "'; the model's inputs are ", InputNames(signature))));
   }
   input.index = static_cast<size_t>(index);
@@ -183,7 +183,7 @@ bool InferCodec::FindSpec(JsonCursor& json, const Signature& signature, InputInH
   std::optional<DataType> type = ParseDataType(datatype_);
   if (!type) {
     return json.Fail(InvalidArgumentError(StrCat(Where(input.at), ": invalid datatype '",
-                                                 datatype_.substr(0, kShownName),
+                                                 CutUtf8(datatype_, kShownName),
                                                  "'; the model takes ", DataTypeName(spec.type))));
   }
   if (*type == spec.type) return true;
@@ -347,7 +347,7 @@ bool InferCodec::DecodeOutput(JsonCursor& json, const Signature& signature, size
   std::vector<std::string> names;
   for (const TensorSpec& spec : signature.outputs) names.push_back(spec.name);
   return json.Fail(
-      InvalidArgumentError(StrCat("unexpected inference output '", name_.substr(0, kShownName),
+      InvalidArgumentError(StrCat("unexpected inference output '", CutUtf8(name_, kShownName),
                                   "'; the model's outputs are ", HumanList(names))));
 }
 

@@ -35,7 +35,7 @@ bool SkipParameter(JsonCursor& json, std::string_view key) {
   using Kind = JsonCursor::Kind;
   Kind kind = json.Peek();
   if (kind == Kind::kObject || kind == Kind::kArray || kind == Kind::kNull) {
-    return json.Fail(InvalidArgumentError(StrCat("'parameters.", key.substr(0, kShownName),
+    return json.Fail(InvalidArgumentError(StrCat("'parameters.", CutUtf8(key, kShownName),
                                                  "' must be a number, true, false or text; it is ",
                                                  JsonCursor::KindName(kind))));
   }
@@ -82,7 +82,7 @@ bool ReadParameters(JsonCursor& json, RequestParameters& parameters, std::string
     }
     if (key.starts_with("triton_")) {
       return json.Fail(InvalidArgumentError(
-          StrCat("'parameters.", key.substr(0, kShownName),
+          StrCat("'parameters.", CutUtf8(key, kShownName),
                  "': names that begin with triton_ are the server's own; this one takes none of "
                  "them")));
     }

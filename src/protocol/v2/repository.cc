@@ -82,7 +82,7 @@ Status ReadLoadRequest(std::string_view body) {
   auto parameter = [&](std::string_view key) {
     if (key == "config" || key.starts_with("file:")) {
       return json.Fail(UnimplementedError(
-          StrCat("parameters.", key.substr(0, 64),
+          StrCat("parameters.", CutUtf8(key, 64),
                  ": a model and its configuration are not taken from a request; release a version "
                  "into the model's folder, and set the rest in the server's configuration")));
     }
@@ -94,7 +94,7 @@ Status ReadLoadRequest(std::string_view body) {
           InvalidArgumentError("'parameters.unload_dependents' must be true or false"));
     }
     return json.Fail(InvalidArgumentError(
-        StrCat("parameters.", key.substr(0, 64),
+        StrCat("parameters.", CutUtf8(key, 64),
                " is not known; a load takes none, an unload takes unload_dependents")));
   };
   bool ok = json.Object([&](std::string_view key) {

@@ -22,7 +22,7 @@ void Error(net::HttpExchange& exchange, const Status& status) {
 
 /// The path as errors show it.
 std::string_view Shown(const net::HttpExchange& exchange) {
-  return exchange.request().path.substr(0, 128);
+  return CutUtf8(exchange.request().path, 128);
 }
 
 void NotSupported(net::HttpExchange& exchange, std::string_view reason) {
@@ -125,7 +125,7 @@ void V2Frontend::HandleModel(net::HttpExchange& exchange, std::string_view rest)
     if (digits) selector.version = ParseInt64(text);
     if (!selector.version) {
       return Error(exchange, InvalidArgumentError(StrCat("failed to get model version from '",
-                                                         text.substr(0, 64),
+                                                         CutUtf8(text, 64),
                                                          "': a version is a whole number")));
     }
   }
