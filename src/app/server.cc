@@ -503,6 +503,7 @@ class Server {
     frontend.plain.input_field = config_.plain.input_field;
     frontend.plain.prediction_field = config_.plain.output_field;
     frontend.cors = config_.server.cors;
+    frontend.max_input_bytes = config_.server.limits.max_body;
     frontend.metrics_path = config_.server.metrics_path;
     frontend.metrics = [this](net::HttpExchange& exchange) { HandleMetrics(registry_, exchange); };
     serving_paths_ = {frontend.metrics_path,

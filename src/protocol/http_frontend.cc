@@ -93,9 +93,9 @@ void HttpFrontend::HandleTfServing(net::HttpExchange& exchange) {
     Method method = path->verb == "classify"  ? Method::kClassify
                     : path->verb == "regress" ? Method::kRegress
                                               : Method::kPredict;
-    exchange.ConnectionState<PredictionSession>().Start(exchange, predictor_,
-                                                        Protocol::kTfServingRest, selector,
-                                                        options_.plain, method, options_.cors);
+    auto& session = exchange.ConnectionState<PredictionSession>();
+    session.PrepareTfServing(method, options_.max_input_bytes, options_.cors);
+    session.Start(exchange, predictor_, Protocol::kTfServingRest, selector, options_.plain);
     return;
   }
   std::string& body = exchange.response().body;

@@ -33,6 +33,8 @@ class HttpFrontend {
     ModelControl* control = nullptr;
     /// Pages of other sites may call TensorFlow Serving's API.
     bool cors = false;
+    /// Bytes that one input may take which was shorter on the wire: as large as a body may be.
+    size_t max_input_bytes = 64 << 20;
     /// Where `metrics` answers, beside the protocols; empty: nowhere.
     std::string metrics_path;
     std::function<void(net::HttpExchange&)> metrics;

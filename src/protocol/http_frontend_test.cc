@@ -47,9 +47,8 @@ Status ParseExamples(int64_t version, std::span<const TensorView> inputs,
     output.shape() = {inputs[0].element_count, output.name() == "outputs" ? 1 : 2};
   for (std::string_view serialized : inputs[0].as<std::string_view>()) {
     tfserving::Example example;
-    RETURN_IF_ERROR(tfserving::ParseExample(serialized, example));
-    std::sort(example.features.begin(), example.features.end(),
-              [](const auto& a, const auto& b) { return a.name < b.name; });
+    tfserving::ExampleRoom room(SIZE_MAX);
+    RETURN_IF_ERROR(tfserving::ParseExample(serialized, room, example));
     std::string seen;
     float sum = 0;
     for (const tfserving::Feature& feature : example.features) {
@@ -280,6 +279,34 @@ TEST_F(HttpFrontendTest, AnMlflowAnswerNeverShowsWhatWasSent) {
     EXPECT_TRUE(answer.starts_with("{\"error_code\": \"BAD_REQUEST\", \"message\": ")) << answer;
     EXPECT_EQ(answer.find("s3cret"), std::string::npos) << answer;
   }
+}
+
+TEST_F(HttpFrontendTest, AContextIsNotWrittenOutBeyondTheLimit) {
+  constexpr std::string_view kEcho = "/v1/models/echo:classify";
+  constexpr std::string_view kMulti = "/v1/models/multi:regress";
+  HttpFrontend::Options options;
+  options.max_input_bytes = 1000;
+  frontend_ = std::make_unique<HttpFrontend>(world_.predictor(), options);
+  auto ask = [&](std::string_view target, std::string_view context, int examples) {
+    std::string body = StrCat("{\"context\": {", context, "}, \"signature_name\": \"",
+                              target == kMulti ? "values" : "", "\", \"examples\": [{}");
+    for (int i = 1; i < examples; ++i) body += ",{}";
+    const std::string answer = Send("POST", target, body + "]}");
+    return exchange_.response().status == 200 ? "" : answer;
+  };
+  const std::string text = StrCat("\"a\": \"", std::string(80, 'x'), "\"");
+  EXPECT_EQ(ask(kEcho, "\"x\": [1, 2]", 100), "");
+  EXPECT_NE(
+      ask(kEcho, "\"x\": [1, 2]", 150).find("take more than 1000 bytes (server.limits.max_body)"),
+      std::string::npos);
+  // Where the model parses the examples itself.
+  EXPECT_EQ(ask(kMulti, StrCat("\"x\": 1.5, ", text), 6), "");
+  EXPECT_NE(ask(kMulti, StrCat("\"x\": 1.5, ", text), 20).find("input 'inputs': the examples"),
+            std::string::npos);
+  // Nor do they fill the memory before.
+  EXPECT_NE(
+      ask(kEcho, "\"x\": [1, 2]", 1000).find("the examples take more than 4000 bytes of memory"),
+      std::string::npos);
 }
 
 TEST_F(HttpFrontendTest, AnExceptionWhileTheAnswerIsWrittenIsOneFailedRequest) {

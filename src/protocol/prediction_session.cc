@@ -41,25 +41,21 @@ PredictionCodec& PredictionSession::CodecFor(Protocol protocol) {
     case Protocol::kMlflow:
       return mlflow_;
     default:
+      if (method_ != tfserving::Method::kPredict) return examples_;
       return tfserving_;
   }
 }
 
 void PredictionSession::Start(net::HttpExchange& exchange, Predictor& predictor, Protocol protocol,
                               const ModelSelector& selector,
-                              const plain::PlainOptions& plain_options, tfserving::Method method,
-                              bool cors) {
+                              const plain::PlainOptions& plain_options) {
   const net::HttpRequest& request = exchange.request();
   exchange_ = &exchange;
   predictor_ = &predictor;
   codec_ = &CodecFor(protocol);
-  if (method != tfserving::Method::kPredict) {
-    examples_.SetMethod(method);
-    codec_ = &examples_;
-  }
   plain_.SetOptions(&plain_options);
   deferred_ = false;
-  cors_ = cors;
+  cors_ = cors_ && protocol == Protocol::kTfServingRest;
   call_.Reset();
   call_.protocol = protocol;
   if (protocol == Protocol::kTfServingRest) call_.api = tfserving::ApiOf(method);

@@ -24,8 +24,14 @@ namespace leadsman {
 class PredictionSession {
  public:
   void Start(net::HttpExchange& exchange, Predictor& predictor, Protocol protocol,
-             const ModelSelector& selector, const plain::PlainOptions& plain_options,
-             tfserving::Method method = tfserving::Method::kPredict, bool cors = false);
+             const ModelSelector& selector, const plain::PlainOptions& plain_options);
+  /// Before Start with Protocol::kTfServingRest. `limit`: of an input, as of tfserving::ExamplesToInputs.
+  void PrepareTfServing(tfserving::Method method, size_t limit, bool cors) {
+    method_ = method;
+    examples_.SetMethod(method);
+    examples_.SetLimit(limit);
+    cors_ = cors;
+  }
   /// Before Start with Protocol::kMlflow. `options` must outlive the session.
   void PrepareMlflow(const mlflow::MlflowOptions& options, mlflow::ContentType type) {
     mlflow_.SetOptions(&options);
@@ -43,6 +49,7 @@ class PredictionSession {
   Predictor* predictor_ = nullptr;
   PredictionCodec* codec_ = nullptr;
   bool deferred_ = false;
+  tfserving::Method method_ = tfserving::Method::kPredict;  ///< of TensorFlow Serving's
   bool cors_ = false;  ///< the response carries kCorsHeaders, also when it is an error
   PredictionCall call_;
   tfserving::PredictCodec tfserving_;

@@ -401,7 +401,7 @@ Status Call::DecodeExamples(std::string_view message) {
         terms_.method->kind == MethodKind::kClassify  ? ExamplesCodec::Kind::kClassify
         : terms_.method->kind == MethodKind::kRegress ? ExamplesCodec::Kind::kRegress
                                                       : ExamplesCodec::Kind::kMulti;
-    Status parsed = examples_.Parse(kind, message);
+    Status parsed = examples_.Parse(kind, message, terms_.context->max_message_bytes);
     if (!parsed.ok()) return AdmitUnread(terms_, std::move(parsed), prediction_);
   }
   // The tasks of a MultiInference are of one model: its user is asked about once.

@@ -3,12 +3,34 @@
 #include <string>
 
 #include "rpc/services.h"
+#include "rpc/tfs_examples.h"
 #include "rpc/wire.h"
 
 // What the codecs refuse, and how, without a server around them.
 
 namespace leadsman::rpc {
 namespace {
+
+/// `count` times a field that is an empty message, or an empty string.
+std::string Fields(uint32_t field, size_t count) {
+  std::string out;
+  WireWriter writer(out);
+  for (size_t i = 0; i < count; ++i) writer.Bytes(field, "");
+  return out;
+}
+
+TEST(CodecsTest, ExamplesTakeNoMoreMemoryThanTheLimitAllows) {
+  ExamplesCodec codec;
+  std::string request;
+  WireWriter writer(request);
+  writer.Message(1, [](WireWriter& spec) { spec.Text(1, "m"); });
+  writer.Message(2, [](WireWriter& input) { input.Bytes(1, Fields(1, 1000)); });
+  constexpr size_t kNeeded = 1000 * sizeof(tfserving::Example);
+  EXPECT_EQ(codec.Parse(ExamplesCodec::Kind::kClassify, request, kNeeded / 4), OkStatus());
+  Status refused = codec.Parse(ExamplesCodec::Kind::kClassify, request, kNeeded / 4 - 1);
+  EXPECT_EQ(refused.code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(refused.message().find("4 times server.limits.max_body"), std::string::npos) << refused;
+}
 
 TEST(CodecsTest, ReflectionCutsWhatItShowsBetweenCharacters) {
   // 200 times "é", of two bytes: the cut at 256 would fall between them but for the "x".

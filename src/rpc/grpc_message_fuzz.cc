@@ -93,7 +93,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     case 2: {
       static ExamplesCodec codec;
       const auto kind = static_cast<ExamplesCodec::Kind>(data[0] / 6 % 3);
-      if (codec.Parse(kind, message).ok()) CHECK(codec.task_count() > 0);
+      if (codec.Parse(kind, message, 1 << 20).ok()) CHECK(codec.task_count() > 0);
       break;
     }
     case 3: {

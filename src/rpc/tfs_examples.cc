@@ -34,8 +34,9 @@ void AppendValues(WireWriter& out, const std::vector<float>& values) {
 
 }  // namespace
 
-Status ExamplesCodec::Parse(Kind kind, std::string_view message, SpecName name) {
+Status ExamplesCodec::Parse(Kind kind, std::string_view message, size_t limit, SpecName name) {
   kind_ = kind;
+  limit_ = limit;
   tasks_.clear();
   batch_.Clear();
   results_.clear();
@@ -115,18 +116,21 @@ Status ExamplesCodec::ParseInput(std::string_view bytes) {
     if (kind.Is(1, WireReader::kBytes) || kind.Is(2, WireReader::kBytes)) list = kind.bytes();
   }
   if (!kind.ok()) return Malformed("'input'");
+  tfserving::ExampleRoom room(tfserving::kExampleMemory * limit_);
+  auto failed = [&](Status why, std::string_view where) {
+    return room.exceeded() ? tfserving::TooMuchMemory(limit_) : Annotate(std::move(why), where);
+  };
   WireReader in(list);
   while (in.Next()) {
     if (in.Is(1, WireReader::kBytes)) {
-      Status parsed = tfserving::ParseExample(in.bytes(), batch_.examples.emplace_back());
-      if (!parsed.ok()) {
-        return Annotate(std::move(parsed),
-                        StrCat("input.examples[", batch_.examples.size() - 1, "]"));
-      }
+      Status parsed = tfserving::ParseExample(in.bytes(), room, batch_.examples.emplace_back());
+      if (!parsed.ok())
+        return failed(std::move(parsed),
+                      StrCat("input.examples[", batch_.examples.size() - 1, "]"));
     }
     if (in.Is(2, WireReader::kBytes)) {
-      RETURN_IF_ERROR(
-          Annotate(tfserving::ParseExample(in.bytes(), batch_.context), "input.context"));
+      Status parsed = tfserving::ParseExample(in.bytes(), room, batch_.context);
+      if (!parsed.ok()) return failed(std::move(parsed), "input.context");
     }
   }
   if (!in.ok()) return Malformed("'input'");
@@ -147,7 +151,7 @@ Status ExamplesCodec::Decode(size_t task, PredictionCall& call) {
   ASSIGN_OR_RETURN(call.signature,
                    tfserving::SelectSignature(signatures, tasks_[task].spec.signature_name,
                                               tasks_[task].method));
-  return tfserving::ExamplesToInputs(batch_, signatures[call.signature].signature, call);
+  return tfserving::ExamplesToInputs(batch_, signatures[call.signature].signature, limit_, call);
 }
 
 Status ExamplesCodec::EncodeTask(size_t task, const PredictionCall& call) {

@@ -22,8 +22,10 @@ class ExamplesCodec {
  public:
   enum class Kind { kClassify, kRegress, kMulti };
 
-  /// INVALID_ARGUMENT names the field. The message must stay as it is until the last task has been decoded.
-  Status Parse(Kind kind, std::string_view message, SpecName name = SpecName::kRequired);
+  /// INVALID_ARGUMENT names the field. The message must stay as it is until the last task has been decoded. `limit`: as of
+  /// tfserving::ExamplesToInputs.
+  Status Parse(Kind kind, std::string_view message, size_t limit,
+               SpecName name = SpecName::kRequired);
   size_t task_count() const { return tasks_.size(); }
   /// Of a task; after the first one, with the version that it reached.
   ModelSelector selector(size_t task) const;
@@ -42,6 +44,7 @@ class ExamplesCodec {
   Status CheckTasks() const;
 
   Kind kind_ = Kind::kClassify;
+  size_t limit_ = 0;
   std::vector<Task> tasks_;
   tfserving::ExampleBatch batch_;
   int64_t version_ = 0;

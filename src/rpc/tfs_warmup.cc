@@ -93,7 +93,7 @@ Status WarmupRunner::RunPredict(std::string_view request, int repeats) {
 }
 
 Status WarmupRunner::RunExamples(ExamplesCodec::Kind kind, std::string_view request, int repeats) {
-  RETURN_IF_ERROR(examples_.Parse(kind, request, SpecName::kOptional));
+  RETURN_IF_ERROR(examples_.Parse(kind, request, max_input_bytes_, SpecName::kOptional));
   for (size_t task = 0; task < examples_.task_count(); ++task) {
     RETURN_IF_ERROR(examples_.Decode(task, call_));
     RETURN_IF_ERROR(Execute(repeats));

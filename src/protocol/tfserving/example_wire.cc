@@ -1,8 +1,10 @@
 #include "protocol/tfserving/example_wire.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 namespace leadsman::tfserving {
 namespace {
@@ -89,7 +91,7 @@ class Reader {
   std::string_view bytes_;
 };
 
-bool ReadFloats(std::string_view list, Feature& feature) {
+bool ReadFloats(std::string_view list, ExampleRoom& room, Feature& feature) {
   auto push = [&](std::string_view raw) {
     float value;
     std::memcpy(&value, raw.data(), sizeof(value));
@@ -97,40 +99,50 @@ bool ReadFloats(std::string_view list, Feature& feature) {
   };
   Reader reader(list);
   while (reader.Next()) {
-    if (reader.Is(1, kFixed32)) push(reader.bytes());
+    if (reader.Is(1, kFixed32)) {
+      if (!room.Take(sizeof(double))) return false;
+      push(reader.bytes());
+    }
     if (!reader.Is(1, kLengthDelimited)) continue;
-    if (reader.bytes().size() % sizeof(float) != 0) return false;
-    for (size_t at = 0; at < reader.bytes().size(); at += sizeof(float))
-      push(reader.bytes().substr(at));
+    const size_t size = reader.bytes().size();
+    if (size % sizeof(float) != 0) return false;
+    if (!room.Take(size / sizeof(float) * sizeof(double))) return false;
+    for (size_t at = 0; at < size; at += sizeof(float)) push(reader.bytes().substr(at));
   }
   return reader.ok();
 }
 
-bool ReadInts(std::string_view list, Feature& feature) {
+bool ReadInts(std::string_view list, ExampleRoom& room, Feature& feature) {
+  auto push = [&](uint64_t value) {
+    if (!room.Take(sizeof(int64_t))) return false;
+    feature.ints.push_back(static_cast<int64_t>(value));
+    return true;
+  };
   Reader reader(list);
   while (reader.Next()) {
-    if (reader.Is(1, kVarint)) feature.ints.push_back(static_cast<int64_t>(reader.number()));
+    if (reader.Is(1, kVarint) && !push(reader.number())) return false;
     if (!reader.Is(1, kLengthDelimited)) continue;
     Reader packed(reader.bytes());
     while (!packed.empty()) {
       uint64_t value = 0;
-      if (!packed.Varint(value)) return false;
-      feature.ints.push_back(static_cast<int64_t>(value));
+      if (!packed.Varint(value) || !push(value)) return false;
     }
   }
   return reader.ok();
 }
 
-bool ReadBytes(std::string_view list, Feature& feature) {
+bool ReadBytes(std::string_view list, ExampleRoom& room, Feature& feature) {
   Reader reader(list);
   while (reader.Next()) {
-    if (reader.Is(1, kLengthDelimited)) feature.bytes.emplace_back(reader.bytes());
+    if (!reader.Is(1, kLengthDelimited)) continue;
+    if (!room.Take(sizeof(std::string) + reader.bytes().size())) return false;
+    feature.bytes.emplace_back(reader.bytes());
   }
   return reader.ok();
 }
 
 /// Lists of the same kind are joined, one of another kind takes their place: as protobuf merges.
-bool ReadFeature(std::string_view message, Feature& feature) {
+bool ReadFeature(std::string_view message, ExampleRoom& room, Feature& feature) {
   Reader reader(message);
   bool ok = true;
   while (ok && reader.Next()) {
@@ -145,29 +157,36 @@ bool ReadFeature(std::string_view message, Feature& feature) {
       feature.ints.clear();
       feature.kind = kind;
     }
-    ok = kind == Feature::Kind::kBytes   ? ReadBytes(reader.bytes(), feature)
-         : kind == Feature::Kind::kFloat ? ReadFloats(reader.bytes(), feature)
-                                         : ReadInts(reader.bytes(), feature);
+    ok = kind == Feature::Kind::kBytes   ? ReadBytes(reader.bytes(), room, feature)
+         : kind == Feature::Kind::kFloat ? ReadFloats(reader.bytes(), room, feature)
+                                         : ReadInts(reader.bytes(), room, feature);
   }
   return ok && reader.ok();
 }
 
-bool ReadEntry(std::string_view message, Example& out) {
-  Feature feature;
+bool ReadEntry(std::string_view message, ExampleRoom& room, Example& out) {
+  if (!room.Take(sizeof(Feature))) return false;
+  Feature& feature = out.features.emplace_back();
   Reader reader(message);
   while (reader.Next()) {
     if (reader.Is(1, kLengthDelimited)) feature.name.assign(reader.bytes());
-    if (reader.Is(2, kLengthDelimited) && !ReadFeature(reader.bytes(), feature)) return false;
+    if (reader.Is(2, kLengthDelimited) && !ReadFeature(reader.bytes(), room, feature)) return false;
   }
-  if (!reader.ok()) return false;
-  for (Feature& before : out.features) {
-    if (before.name != feature.name) continue;
-    before = std::move(feature);
-    return true;
-  }
-  out.features.push_back(std::move(feature));
-  return true;
+  return reader.ok() && room.Take(feature.name.size());
 }
+
+/// Of features of one name, which stand side by side in the order in which they came, the last.
+void KeepLastOfEach(std::vector<Feature>& features) {
+  size_t kept = 0;
+  for (size_t i = 0; i < features.size(); ++i) {
+    if (i + 1 < features.size() && features[i].name == features[i + 1].name) continue;
+    if (kept != i) features[kept] = std::move(features[i]);
+    ++kept;
+  }
+  features.resize(kept);
+}
+
+bool ByName(const Feature& a, const Feature& b) { return a.name < b.name; }
 
 void PutFeature(std::string& out, const Feature& feature) {
   std::string list;
@@ -208,10 +227,14 @@ void PutFeature(std::string& out, const Feature& feature) {
 }  // namespace
 
 const Feature* Example::Find(std::string_view name) const {
-  for (const Feature& feature : features) {
-    if (feature.name == name) return &feature;
-  }
-  return nullptr;
+  auto found = std::lower_bound(features.begin(), features.end(), name,
+                                [](const Feature& f, std::string_view n) { return f.name < n; });
+  return found != features.end() && found->name == name ? &*found : nullptr;
+}
+
+void Example::Sort() {
+  if (!std::is_sorted(features.begin(), features.end(), ByName))
+    std::stable_sort(features.begin(), features.end(), ByName);
 }
 
 std::string SerializeExample(const Example& example, const Example& context) {
@@ -225,19 +248,24 @@ std::string SerializeExample(const Example& example, const Example& context) {
   return out;
 }
 
-Status ParseExample(std::string_view serialized, Example& out) {
+Status ParseExample(std::string_view serialized, ExampleRoom& room, Example& out) {
   out.features.clear();
   Reader example(serialized);
-  bool ok = true;
+  bool ok = room.Take(sizeof(Example));
   while (ok && example.Next()) {
     if (!example.Is(1, kLengthDelimited)) continue;
     Reader features(example.bytes());
     while (ok && features.Next()) {
-      if (features.Is(1, kLengthDelimited)) ok = ReadEntry(features.bytes(), out);
+      if (features.Is(1, kLengthDelimited)) ok = ReadEntry(features.bytes(), room, out);
     }
     ok = ok && features.ok();
   }
-  return ok && example.ok() ? OkStatus() : InvalidArgumentError("not a serialized tf.Example");
+  if (room.exceeded())
+    return InvalidArgumentError("the examples up to this one take too much memory");
+  if (!ok || !example.ok()) return InvalidArgumentError("not a serialized tf.Example");
+  out.Sort();
+  KeepLastOfEach(out.features);
+  return OkStatus();
 }
 
 }  // namespace leadsman::tfserving

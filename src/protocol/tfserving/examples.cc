@@ -155,10 +155,25 @@ Result<bool> PushValues(const Feature& feature, DataType type, Tensor& tensor) {
   }
 }
 
+/// In a tensor of `type`; a string lies there as bytes, with where they begin and end.
+size_t SizeInTensor(const Feature& feature, DataType type) {
+  if (type != DataType::kBytes) return feature.size() * ElementSize(type);
+  size_t size = feature.size() * sizeof(std::string_view);
+  for (const std::string& text : feature.bytes) size += text.size();
+  return size;
+}
+
+Status TooLarge(const TensorSpec& spec, size_t limit) {
+  return InvalidArgumentError(StrCat(
+      "input '", spec.name, "': the examples, each with what the context gives it, take more than ",
+      limit, " bytes (server.limits.max_body); send fewer at once"));
+}
+
 /// One input from the features of its name.
-Status FillInput(const ExampleBatch& batch, const TensorSpec& spec, Tensor& tensor) {
+Status FillInput(const ExampleBatch& batch, const TensorSpec& spec, size_t limit, Tensor& tensor) {
   tensor.Reset(spec.name, spec.type);
   std::optional<Shape> row_shape;
+  size_t total = 0;
   for (size_t row = 0; row < batch.examples.size(); ++row) {
     const Feature* feature = FindFeature(batch, row, spec.name);
     if (feature == nullptr) {
@@ -174,6 +189,8 @@ Status FillInput(const ExampleBatch& batch, const TensorSpec& spec, Tensor& tens
                                          "one request needs the same number in all"));
     }
     row_shape = *shape;
+    total += SizeInTensor(*feature, spec.type);
+    if (total > limit) return TooLarge(spec, limit);
     Result<bool> pushed = PushValues(*feature, spec.type, tensor);
     if (!pushed.ok()) return Annotate(pushed.status(), Where(row, spec.name));
     if (!*pushed) {
@@ -391,15 +408,26 @@ Result<size_t> SelectSignature(std::span<const NamedSignature> signatures, std::
              fitting.empty() ? "" : StrCat("; give signature_name: ", HumanList(fitting))));
 }
 
-Status ExamplesToInputs(const ExampleBatch& batch, const Signature& signature,
+Status TooMuchMemory(size_t limit) {
+  return InvalidArgumentError(StrCat("the examples take more than ", kExampleMemory * limit,
+                                     " bytes of memory (", kExampleMemory,
+                                     " times server.limits.max_body); send fewer at once"));
+}
+
+Status ExamplesToInputs(const ExampleBatch& batch, const Signature& signature, size_t limit,
                         PredictionCall& call) {
   if (batch.examples.empty()) return InvalidArgumentError("Input is empty: there are no examples");
   PrepareInputs(signature, call);
   if (TakesSerialized(batch, signature)) {
     Tensor& tensor = call.inputs[0];
     tensor.Reset(signature.inputs[0].name, DataType::kBytes);
-    for (const Example& example : batch.examples)
-      tensor.PushString(SerializeExample(example, batch.context));
+    size_t total = 0;
+    for (const Example& example : batch.examples) {
+      const std::string serialized = SerializeExample(example, batch.context);
+      total += serialized.size() + sizeof(std::string_view);
+      if (total > limit) return TooLarge(signature.inputs[0], limit);
+      tensor.PushString(serialized);
+    }
     tensor.shape() = {static_cast<int64_t>(batch.examples.size())};
     return CheckInputs(signature, call);
   }
@@ -409,7 +437,7 @@ Status ExamplesToInputs(const ExampleBatch& batch, const Signature& signature,
   for (size_t i = 0; i < signature.inputs.size(); ++i) {
     const TensorSpec& spec = signature.inputs[i];
     if (spec.optional && !AnyHas(batch, spec.name)) continue;
-    RETURN_IF_ERROR(FillInput(batch, spec, call.inputs[i]));
+    RETURN_IF_ERROR(FillInput(batch, spec, limit, call.inputs[i]));
   }
   return CheckInputs(signature, call);
 }

@@ -47,9 +47,14 @@ Result<size_t> SelectSignature(std::span<const NamedSignature> signatures, std::
                                Method method);
 
 /// Fills call.inputs, input_count and rows for `signature`. INVALID_ARGUMENT names the example, the
-/// feature, what was expected and what came.
-Status ExamplesToInputs(const ExampleBatch& batch, const Signature& signature,
+/// feature, what was expected and what came. `limit`: bytes that one input may take; a context is written out once an example.
+Status ExamplesToInputs(const ExampleBatch& batch, const Signature& signature, size_t limit,
                         PredictionCall& call);
+
+/// What the examples of a request may take in memory while they are read, in times of the limit of an input.
+inline constexpr size_t kExampleMemory = 4;
+/// INVALID_ARGUMENT: they take more.
+Status TooMuchMemory(size_t limit);
 
 /// One class of one example.
 struct ClassScore {

@@ -1,5 +1,6 @@
 #include "protocol/tfserving/examples_codec.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/strings.h"
@@ -58,6 +59,13 @@ bool DecodeNumber(JsonCursor& json, Feature& feature) {
 }  // namespace
 
 bool ExamplesCodec::DecodeValue(JsonCursor& json, Feature& feature) {
+  const size_t texts = feature.bytes.size();
+  if (!Keep(json, sizeof(int64_t)) || !DecodeOne(json, feature)) return false;
+  return feature.bytes.size() == texts ||
+         Keep(json, sizeof(std::string) + feature.bytes.back().size());
+}
+
+bool ExamplesCodec::DecodeOne(JsonCursor& json, Feature& feature) {
   switch (json.Peek()) {
     case JsonCursor::Kind::kNumber:
       return DecodeNumber(json, feature);
@@ -122,16 +130,25 @@ bool ExamplesCodec::DecodeExample(JsonCursor& json, Example& example) {
     return json.Fail(InvalidArgumentError(
         StrCat("Example must be JSON object but got JSON ", JsonCursor::KindName(json.Peek()))));
   }
-  return json.Object([&](std::string_view key) {
-    if (example.Find(key) != nullptr) {
-      return json.Fail(InvalidArgumentError(
-          StrCat("an example has the feature '", key.substr(0, kShownName), "' twice")));
-    }
+  if (!Keep(json, sizeof(Example))) return false;
+  const bool ok = json.Object([&](std::string_view key) {
+    if (!Keep(json, sizeof(Feature) + key.size())) return false;
     Feature& feature = example.features.emplace_back();
     feature.name.assign(key);
     if (json.Peek() != JsonCursor::Kind::kArray) return DecodeValue(json, feature);
     return json.Array([&](size_t) { return DecodeValue(json, feature); });
   });
+  if (!ok) return false;
+  example.Sort();
+  auto same = [](const Feature& a, const Feature& b) { return a.name == b.name; };
+  auto twice = std::adjacent_find(example.features.begin(), example.features.end(), same);
+  if (twice == example.features.end()) return true;
+  return json.Fail(InvalidArgumentError(
+      StrCat("an example has the feature '", CutUtf8(twice->name, kShownName), "' twice")));
+}
+
+bool ExamplesCodec::Keep(JsonCursor& json, size_t bytes) {
+  return room_.Take(bytes) || json.Fail(TooMuchMemory(limit_));
 }
 
 Status ExamplesCodec::Decode(std::string_view body, PredictionCall& call) {
@@ -141,6 +158,7 @@ Status ExamplesCodec::Decode(std::string_view body, PredictionCall& call) {
 Status ExamplesCodec::Decode(std::string_view body, std::span<const NamedSignature> signatures,
                              PredictionCall& call) {
   batch_.Clear();
+  room_ = ExampleRoom(kExampleMemory * limit_);
   std::string signature_name;
   bool found = false;
   std::string_view method = method_ == Method::kClassify ? "classify" : "regress";
@@ -177,7 +195,7 @@ Status ExamplesCodec::Decode(std::string_view body, std::span<const NamedSignatu
   if (batch_.examples.empty())
     return InvalidArgumentError("'examples' value is an empty array; expecting at least one");
   ASSIGN_OR_RETURN(call.signature, SelectSignature(signatures, signature_name, method_));
-  return ExamplesToInputs(batch_, signatures[call.signature].signature, call);
+  return ExamplesToInputs(batch_, signatures[call.signature].signature, limit_, call);
 }
 
 Status ExamplesCodec::Encode(const PredictionCall& call, std::string& out) {

@@ -15,6 +15,8 @@ class ExamplesCodec final : public PredictionCodec {
  public:
   /// kClassify or kRegress, for the requests to come.
   void SetMethod(Method method) { method_ = method; }
+  /// `limit` as of ExamplesToInputs.
+  void SetLimit(size_t limit) { limit_ = limit; }
 
   /// Sets call.signature.
   Status Decode(std::string_view body, PredictionCall& call) override;
@@ -26,8 +28,12 @@ class ExamplesCodec final : public PredictionCodec {
  private:
   bool DecodeExample(JsonCursor& json, Example& example);
   bool DecodeValue(JsonCursor& json, Feature& feature);
+  bool DecodeOne(JsonCursor& json, Feature& feature);
+  bool Keep(JsonCursor& json, size_t bytes);
 
   Method method_ = Method::kClassify;
+  size_t limit_ = 64 << 20;
+  ExampleRoom room_{0};
   ExampleBatch batch_;
   std::string scratch_;
 };
