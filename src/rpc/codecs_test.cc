@@ -4,6 +4,8 @@
 
 #include "rpc/services.h"
 #include "rpc/tfs_examples.h"
+#include "rpc/tfs_predict.h"
+#include "rpc/v2_infer.h"
 #include "rpc/wire.h"
 
 // What the codecs refuse, and how, without a server around them.
@@ -17,6 +19,34 @@ std::string Fields(uint32_t field, size_t count) {
   WireWriter writer(out);
   for (size_t i = 0; i < count; ++i) writer.Bytes(field, "");
   return out;
+}
+
+TEST(CodecsTest, InferKeepsABoundedNumberOfEntries) {
+  ModelInferCodec codec;
+  std::string model;
+  WireWriter(model).Text(1, "m");
+  std::string input;
+  WireWriter(input).Message(5, [](WireWriter& in) { in.Text(1, "x"); });
+  std::string inputs;
+  for (size_t i = 0; i < kMaxEntries; ++i) inputs += input;
+  EXPECT_EQ(codec.Parse(model + inputs), OkStatus());
+  EXPECT_EQ(codec.Parse(model + Fields(6, kMaxEntries)), OkStatus());
+  EXPECT_EQ(codec.Parse(model + Fields(7, kMaxEntries)), OkStatus());
+  EXPECT_EQ(codec.Parse(model + inputs + input),
+            InvalidArgumentError("'inputs' has more than 1024 entries"));
+  EXPECT_EQ(codec.Parse(model + Fields(6, kMaxEntries + 1)),
+            InvalidArgumentError("'outputs' has more than 1024 entries"));
+  EXPECT_EQ(codec.Parse(model + Fields(7, kMaxEntries + 1)),
+            InvalidArgumentError("'raw_input_contents' has more than 1024 entries"));
+}
+
+TEST(CodecsTest, PredictKeepsABoundedNumberOfEntries) {
+  PredictCodec codec;
+  std::string spec;
+  WireWriter(spec).Message(1, [](WireWriter& out) { out.Text(1, "m"); });
+  EXPECT_EQ(codec.Parse(spec + Fields(3, kMaxEntries)), OkStatus());
+  EXPECT_EQ(codec.Parse(spec + Fields(3, kMaxEntries + 1)),
+            InvalidArgumentError("'output_filter' has more than 1024 entries"));
 }
 
 TEST(CodecsTest, ExamplesTakeNoMoreMemoryThanTheLimitAllows) {

@@ -10,6 +10,10 @@ namespace {
 
 constexpr size_t kShownName = 64;
 
+Status TooMany(std::string_view field) {
+  return InvalidArgumentError(StrCat("'", field, "' has more than ", kMaxEntries, " entries"));
+}
+
 }  // namespace
 
 Status ModelSpec::Parse(std::string_view bytes, SpecName name) {
@@ -67,7 +71,10 @@ Status PredictCodec::Parse(std::string_view message, SpecName name) {
   WireReader in(message);
   while (in.Next()) {
     if (in.Is(1, WireReader::kBytes)) spec = in.bytes();
-    if (in.Is(3, WireReader::kBytes)) filter_.push_back(in.bytes());
+    if (in.Is(3, WireReader::kBytes)) {
+      if (filter_.size() == kMaxEntries) return TooMany("output_filter");
+      filter_.push_back(in.bytes());
+    }
     if (!in.Is(2, WireReader::kBytes)) continue;
     Input input;
     WireReader entry(in.bytes());
@@ -82,9 +89,8 @@ Status PredictCodec::Parse(std::string_view message, SpecName name) {
     if (same != inputs_.end()) {
       *same = input;
     } else {
-      // So that comparing them with one another stays cheap; no model has as many.
-      if (inputs_.size() >= 1024)
-        return InvalidArgumentError("'inputs' has more than 1024 entries");
+      // So that comparing them with one another stays cheap, too.
+      if (inputs_.size() == kMaxEntries) return TooMany("inputs");
       inputs_.push_back(input);
     }
   }

@@ -22,6 +22,12 @@ Status Malformed(std::string_view what) {
   return InvalidArgumentError(StrCat("malformed protocol buffer message: ", what));
 }
 
+/// Before one more is added to `size`.
+Status CheckCount(std::string_view field, size_t size) {
+  if (size < kMaxEntries) return OkStatus();
+  return InvalidArgumentError(StrCat("'", field, "' has more than ", kMaxEntries, " entries"));
+}
+
 std::string Where(size_t at, std::string_view name) {
   return StrCat("inputs[", at, "] '", CutUtf8(name, kShownName), "'");
 }
@@ -269,12 +275,15 @@ Status ModelInferCodec::Parse(std::string_view message) {
         RETURN_IF_ERROR(ParseParameter(in.bytes()));
         break;
       case 5:
+        RETURN_IF_ERROR(CheckCount("inputs", inputs_.size()));
         RETURN_IF_ERROR(ParseInput(in.bytes()));
         break;
       case 6:
+        RETURN_IF_ERROR(CheckCount("outputs", outputs_.size()));
         RETURN_IF_ERROR(ParseOutput(in.bytes()));
         break;
       case 7:
+        RETURN_IF_ERROR(CheckCount("raw_input_contents", raw_.size()));
         raw_.push_back(in.bytes());
         break;
       default:

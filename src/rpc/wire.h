@@ -75,6 +75,10 @@ bool ForEachVarint(const WireReader& in, Add add) {
   return true;
 }
 
+/// Of entries that are kept while a message is read, with more memory than they have on the wire. No model has as many inputs
+/// or outputs.
+inline constexpr size_t kMaxEntries = 1024;
+
 /// Appends to a string.
 class WireWriter {
  public:
