@@ -21,6 +21,15 @@ std::string Fields(uint32_t field, size_t count) {
   return out;
 }
 
+TEST(CodecsTest, InferKeepsItsIdWhenTheMessageIsGone) {
+  ModelInferCodec codec;
+  std::string message;
+  WireWriter(message).Text(3, "a request's id that is too long to lie in a string itself");
+  EXPECT_FALSE(codec.Parse(message).ok());  // an error is told with the id
+  message.assign(message.size(), '?');
+  EXPECT_EQ(codec.id(), "a request's id that is too long to lie in a string itself");
+}
+
 TEST(CodecsTest, InferKeepsABoundedNumberOfEntries) {
   ModelInferCodec codec;
   std::string model;

@@ -251,7 +251,8 @@ void AppendContents(WireWriter& out, const TensorView& tensor) {
 
 Status ModelInferCodec::Parse(std::string_view message) {
   selector_ = {};
-  version_ = id_ = {};
+  version_ = {};
+  id_.clear();
   inputs_.clear();
   outputs_.clear();
   raw_.clear();
@@ -269,7 +270,7 @@ Status ModelInferCodec::Parse(std::string_view message) {
         version_ = in.bytes();
         break;
       case 3:
-        id_ = in.bytes();
+        id_.assign(in.bytes());
         break;
       case 4:
         RETURN_IF_ERROR(ParseParameter(in.bytes()));
@@ -491,7 +492,6 @@ Status ModelInferCodec::DecodeInput(const Signature& signature, PredictionCall& 
 }
 
 Status ModelInferCodec::Decode(const Signature& signature, PredictionCall& call) {
-  id_copy_.assign(id_);
   raw_answer_ = !raw_.empty();
   PrepareInputs(signature, call);
   call.priority = priority_;
@@ -570,7 +570,7 @@ Status ModelInferCodec::Encode(const PredictionCall& call, std::string& out) {
   char version[24];
   const auto end = std::to_chars(version, version + sizeof(version), call.version()).ptr;
   writer.Bytes(2, {version, static_cast<size_t>(end - version)});
-  writer.Text(3, id_copy_);
+  writer.Text(3, id_);
   if (final_response_flag_) {
     writer.Message(4, [](WireWriter& entry) {
       entry.Bytes(1, "triton_final_response");

@@ -16,7 +16,7 @@ namespace leadsman::rpc {
 ///
 ///   Parse(message) → selector, id → (Admit) → Decode(signature, call) → (Execute) → Encode(call, out)
 ///
-/// `message` must stay as it is until Decode is over.
+/// `message` must stay as it is until Decode is over; id() and Encode need it no longer.
 class ModelInferCodec {
  public:
   /// Takes the message apart; INVALID_ARGUMENT when it is no ModelInferRequest or names no usable version.
@@ -49,7 +49,7 @@ class ModelInferCodec {
   Status ChooseOutputs(const PredictionCall& call);
 
   ModelSelector selector_;
-  std::string_view version_, id_;
+  std::string_view version_;
   std::vector<Input> inputs_;
   std::vector<WantedOutput> outputs_;
   std::vector<std::string_view> raw_;
@@ -57,7 +57,7 @@ class ModelInferCodec {
   uint32_t priority_ = 0;
   bool final_response_flag_ = false;
   // What Encode needs after the message is gone.
-  std::string id_copy_;
+  std::string id_;
   bool raw_answer_ = false;
   std::vector<size_t> sizes_;
   std::vector<TensorView> shown_;
