@@ -180,7 +180,9 @@ void Call::OnBody(Http2Stream& stream) {
   if (IsStream()) return PumpStream(stream);
   if (terms_.method->kind == MethodKind::kWatch && head_sent_) return;
   size_t size = 0;
-  switch (reader_.Read(stream.body(), &size)) {
+  // Inflated once, when all of it is there.
+  switch (stream.half_closed() ? reader_.Read(stream.body(), &size)
+                               : reader_.Measure(stream.body(), &size)) {
     case MessageReader::Outcome::kRefused:
       return End(stream, reader_.error());
     case MessageReader::Outcome::kNeedMore:
@@ -193,9 +195,9 @@ void Call::OnBody(Http2Stream& stream) {
     case MessageReader::Outcome::kMessage:
       break;
   }
-  if (!stream.half_closed()) return;
   if (size != stream.body().size())
     return End(stream, UnimplementedError("a unary call has one message, here came more"));
+  if (!stream.half_closed()) return;
   RunUnary(stream, reader_.message());
 }
 

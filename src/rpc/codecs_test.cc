@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "rpc/grpc_call.h"
 #include "rpc/services.h"
 #include "rpc/tfs_examples.h"
 #include "rpc/tfs_predict.h"
@@ -19,6 +20,24 @@ std::string Fields(uint32_t field, size_t count) {
   WireWriter writer(out);
   for (size_t i = 0; i < count; ++i) writer.Bytes(field, "");
   return out;
+}
+
+TEST(MessageReaderTest, MeasuresWithoutInflating) {
+  MessageReader reader(100);
+  reader.SetCompression(Compression::kGzip);
+  std::string body;
+  const size_t at = BeginMessage(body);
+  body += "this is not gzip";
+  EndMessage(body, at);
+  body[0] = 1;
+  size_t size = 0;
+  EXPECT_EQ(reader.Measure(body.substr(0, 10), &size), MessageReader::Outcome::kNeedMore);
+  EXPECT_EQ(size, body.size());
+  EXPECT_EQ(reader.Measure(body, &size), MessageReader::Outcome::kMessage);
+  EXPECT_EQ(reader.Read(body, &size), MessageReader::Outcome::kRefused);
+  body[4] = 101;
+  EXPECT_EQ(reader.Measure(body, &size), MessageReader::Outcome::kRefused);
+  EXPECT_EQ(reader.error().code(), StatusCode::kResourceExhausted);
 }
 
 TEST(CodecsTest, InferKeepsItsIdWhenTheMessageIsGone) {

@@ -36,11 +36,15 @@ class MessageReader {
   void SetLimit(size_t bytes) { limit_ = bytes; }
   void SetCompression(Compression compression) { compression_ = compression; }
 
-  /// The first message of `body`; when complete, `*size` is what it took of the body and message() is valid until the
-  /// body or this changes. kNeedMore: `*size` is how long the body has to be, as far as is known. kRefused: error().
+  /// Whether the first message of `body` is complete; then `*size` is what it takes of the body. kNeedMore: `*size` is how long
+  /// the body has to be, as far as is known. kRefused: error().
+  Outcome Measure(std::string_view body, size_t* size);
+  /// The same, and message() is valid until the body or this changes. Inflates what is compressed: to be called once a message.
   Outcome Read(std::string_view body, size_t* size);
   std::string_view message() const { return message_; }
   const Status& error() const { return error_; }
+  /// Memory that it holds on to.
+  size_t kept_bytes() const { return inflated_.capacity(); }
 
  private:
   Outcome Refuse(Status why) {
@@ -51,8 +55,6 @@ class MessageReader {
   Compression compression_ = Compression::kNone;
   std::string_view message_;
   net::PaddedBuffer inflated_;
-  std::unique_ptr<net::Inflater>
-      inflater_;  ///< a quarter of a megabyte: made when the first compressed message comes
   Status error_;
 };
 
