@@ -125,6 +125,11 @@ const schema::Struct<Config::Server>& ServerSchema() {
             "Threads for models too slow to run inline; 0 = one per core.");
     s.Field("pool_queue", &Server::pool_queue, schema::Integer<size_t>(1, 1'000'000),
             "Requests that may wait for the pool; more are refused.");
+    s.Field(
+        "pool_queue_bytes", &Server::pool_queue_bytes,
+        schema::Bytes<size_t>(1 << 20, int64_t{1} << 40),
+        "Memory that the inputs of requests may take that wait for the pool, or for a model with "
+        "instances of its own and no batching; more are refused.");
     s.Field("request_timeout", &Server::request_timeout, schema::Time<milliseconds>(1ms, 24h),
             "Deadline of requests in the pool that bring none of their own.");
     s.Field("drain_delay", &Server::drain_delay, schema::Time<milliseconds>(0ms, 24h),

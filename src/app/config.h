@@ -46,6 +46,7 @@ struct Config {
     int io_threads = 0;    ///< 0 = one per core
     int pool_threads = 0;  ///< 0 = one per core
     size_t pool_queue = 1024;
+    size_t pool_queue_bytes = 256 << 20;
     std::chrono::milliseconds request_timeout{60'000};
     std::chrono::milliseconds drain_delay{0};  ///< at SIGTERM: not ready, and still accepting
     std::chrono::milliseconds drain_timeout{30'000};  ///< after that

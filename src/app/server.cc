@@ -312,6 +312,7 @@ class Server {
     Predictor::Options serving;
     serving.pool_threads = OrCores(config_.server.pool_threads);
     serving.pool_queue = config_.server.pool_queue;
+    serving.pool_queue_bytes = config_.server.pool_queue_bytes;
     serving.default_timeout = config_.server.request_timeout;
     for (const Config::Model& model : config_.models) {
       serving.prediction_outputs[model.model.name] = model.monitoring.prediction_output;

@@ -34,7 +34,8 @@ struct BatchingConfig {
 
   enum class TimeoutAction { kReject, kDelay };
   struct Queue {
-    size_t max_size = 1024;  ///< requests; more are refused
+    size_t max_size = 1024;        ///< requests; more are refused
+    size_t max_bytes = 256 << 20;  ///< that their inputs may take in memory
     /// How long a request may wait that brings no deadline of its own; 0 = as long as server.request_timeout.
     std::chrono::microseconds default_timeout{0};
     TimeoutAction timeout_action = TimeoutAction::kReject;

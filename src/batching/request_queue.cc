@@ -40,6 +40,7 @@ void RequestQueue::Link(BatchTask& task, size_t index) {
   list.cost += task.cost;
   ++size_;
   rows_ += task.rows;
+  bytes_ += task.bytes;
 }
 
 void RequestQueue::Unlink(BatchTask& task) {
@@ -52,6 +53,7 @@ void RequestQueue::Unlink(BatchTask& task) {
   list.cost -= task.cost;
   --size_;
   rows_ -= task.rows;
+  bytes_ -= task.bytes;
 }
 
 void RequestQueue::Add(BatchTask& task) {

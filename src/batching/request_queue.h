@@ -44,7 +44,8 @@ class BatchTask {
   Duration least_time{};  ///< what running it takes at least; nothing is known: 0
   Duration
       batch_time{};  ///< what a batch takes that it would be in: it waits no longer than its deadline less this
-  Duration cost{};  ///< its share of an instance's time at least
+  Duration cost{};   ///< its share of an instance's time at least
+  size_t bytes = 0;  ///< of memory that its inputs take
 
   /// Called once when it leaves the queue unrun, without any lock held.
   virtual void OnDropped(DropReason reason) = 0;
@@ -72,6 +73,7 @@ class RequestQueue {
 
   struct Limits {
     size_t max_requests = 1024;
+    size_t max_bytes = 256 << 20;
     uint32_t levels = 1;
     std::vector<size_t> per_level;  ///< from level 1; 0 or missing = no limit of its own
   };
@@ -79,7 +81,11 @@ class RequestQueue {
       : limits_(std::move(limits)), may_share_(may_share) {}
 
   bool HasRoom(uint32_t level) const;
-  /// The caller has asked HasRoom; pieces of one request that was let in may go beyond.
+  /// Whether the inputs of a request may wait as well. An empty queue takes any.
+  bool HasMemory(size_t bytes) const {
+    return size_ == 0 || (bytes <= limits_.max_bytes && bytes_ <= limits_.max_bytes - bytes);
+  }
+  /// The caller has asked both; pieces of one request that was let in may go beyond.
   void Add(BatchTask& task);
   /// False when it is not waiting here.
   bool Remove(BatchTask& task);
@@ -99,6 +105,7 @@ class RequestQueue {
   bool empty() const { return size_ == 0; }
   size_t size() const { return size_; }
   uint64_t rows() const { return rows_; }
+  size_t bytes() const { return bytes_; }
   /// What the requests that would be served before one of `level` take of an instance's time, at least.
   Duration CostAhead(uint32_t level) const;
 
@@ -122,6 +129,7 @@ class RequestQueue {
   std::array<List, kMaxLevels + 1> lists_;
   size_t size_ = 0;
   uint64_t rows_ = 0;
+  size_t bytes_ = 0;
   uint32_t batches_ = 0;
   SteadyTime next_expiry_ = SteadyTime::max();  ///< nothing expires before
   std::vector<BatchTask*> candidates_;          ///< of the last Gather

@@ -79,6 +79,7 @@ Scheduler::~Scheduler() {
 
 void Scheduler::UpdateDepth() {
   stats_->depth.store(static_cast<int64_t>(queue_.size()), std::memory_order_relaxed);
+  stats_->bytes.store(static_cast<int64_t>(queue_.bytes()), std::memory_order_relaxed);
 }
 
 Status Scheduler::Refuse(RejectReason reason, const BatchTask& task) {
@@ -91,6 +92,11 @@ Status Scheduler::Refuse(RejectReason reason, const BatchTask& task) {
           StrCat("the request could not be answered within its deadline, because ", options_.name,
                  " is too long and the model takes ", Milliseconds(task.least_time),
                  " ms or more; it was not begun"));
+    case RejectReason::kMemory:
+      return ResourceExhaustedError(
+          StrCat(options_.name, " is full: the inputs that wait there would take more than ",
+                 options_.limits.max_bytes, " bytes (", options_.bytes_key,
+                 "); retry after a moment, or send fewer at once"));
     default:
       return ResourceExhaustedError(
           StrCat(options_.name, " is full (", options_.limits.max_requests,
@@ -107,7 +113,9 @@ Status Scheduler::Submit(std::span<BatchTask* const> tasks) {
   {
     MutexLock lock(mutex_);
     const bool busy = running_ >= options_.instances || !queue_.empty();
-    if (!stopping_ && !queue_.HasRoom(first.level)) {
+    size_t bytes = 0;
+    for (const BatchTask* task : tasks) bytes += task->bytes;
+    if (!stopping_ && !(queue_.HasRoom(first.level) && queue_.HasMemory(bytes))) {
       // The room is for the living.
       queue_.Sweep(clock_.SteadyNow(), expired);
     }
@@ -115,6 +123,8 @@ Status Scheduler::Submit(std::span<BatchTask* const> tasks) {
       refused = Refuse(RejectReason::kStopping, first);
     } else if (!queue_.HasRoom(first.level)) {
       refused = Refuse(RejectReason::kFull, first);
+    } else if (!queue_.HasMemory(bytes)) {
+      refused = Refuse(RejectReason::kMemory, first);
     } else if (busy && first.deadline &&
                first.arrived + queue_.CostAhead(first.level) / options_.instances +
                        first.least_time >

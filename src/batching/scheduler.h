@@ -34,7 +34,8 @@ struct ClosedBatch {
 class Scheduler final : public QueueKeeper::Queue {
  public:
   struct Options {
-    std::string name;  ///< for messages: "the queue of model iris"
+    std::string name;       ///< for messages: "the queue of model iris",
+    std::string bytes_key;  ///< and the configuration key of limits.max_bytes
     BatchPolicy policy;
     RequestQueue::Limits limits;
     int instances = 1;
@@ -53,7 +54,7 @@ class Scheduler final : public QueueKeeper::Queue {
   ~Scheduler() override;  ///< Stop, however long the running batches take
 
   /// Taken over: `run` or OnDropped will be called for each. Not taken (and nothing will be called):
-  /// RESOURCE_EXHAUSTED when the queue is full; DEADLINE_EXCEEDED when the deadline cannot be met; UNAVAILABLE when stopped.
+  /// RESOURCE_EXHAUSTED when the queue is full, by its number of requests or by what their inputs take; DEADLINE_EXCEEDED when the deadline cannot be met; UNAVAILABLE when stopped.
   /// Several tasks are the pieces of one request: they are taken together, as one.
   ///
   /// The deadline is checked against what is known from below: the cost of what is ahead over the instances, and

@@ -172,6 +172,33 @@ TEST_F(SchedulerTest, RefusesWhatTheQueueHasNoRoomFor) {
   EXPECT_EQ(tasks[2].End(), -1);
 }
 
+TEST_F(SchedulerTest, RefusesWhatTheQueueHasNoMemoryFor) {
+  Start({.bytes_key = "queue.max_bytes", .policy = {.max_rows = 1}, .limits = {.max_bytes = 100}});
+  Hold(true);
+  std::deque<Task> tasks(6);
+  ASSERT_TRUE(Submit(tasks[0]).ok());
+  AwaitInside(1);
+  const size_t bytes[] = {0, 1000, 1, 60, 41, 40};
+  for (size_t i = 1; i < tasks.size(); ++i) {
+    tasks[i].bytes = bytes[i];
+    const Status status = Submit(tasks[i]);
+    const bool fits = i == 1 || i == 3 || i == 5;  // an empty queue takes any
+    EXPECT_EQ(status.code(), fits ? StatusCode::kOk : StatusCode::kResourceExhausted) << i;
+    if (!fits) {
+      EXPECT_NE(status.message().find("100 bytes (queue.max_bytes)"), std::string::npos) << status;
+    }
+    if (i == 2) {
+      EXPECT_TRUE(scheduler_->Cancel(tasks[1]));
+    }
+  }
+  EXPECT_EQ(stats_->rejected[static_cast<size_t>(RejectReason::kMemory)], 2u);
+  EXPECT_EQ(stats_->bytes, 100);
+  Hold(false);
+  for (size_t i : {0, 3, 5}) EXPECT_EQ(tasks[i].End(), -1);
+  scheduler_.reset();  // before the tasks go
+  EXPECT_EQ(stats_->bytes, 0);
+}
+
 TEST_F(SchedulerTest, WhatIsCancelledLeavesTheQueueWhileTheInstanceIsBusy) {
   Start({.policy = {.max_rows = 1}});
   Hold(true);

@@ -9,6 +9,8 @@ std::string_view RejectReasonName(RejectReason reason) {
   switch (reason) {
     case RejectReason::kFull:
       return "full";
+    case RejectReason::kMemory:
+      return "memory";
     case RejectReason::kDeadline:
       return "deadline";
     case RejectReason::kExpired:
@@ -131,6 +133,9 @@ BatchMetrics::BatchMetrics(Registry& registry) {
         [](const BatchStats& stats) { return stats.split.load(); });
   value("leadsman_batching_queue_depth", "Requests that wait for an instance of the model.",
         MetricType::kGauge, [](const BatchStats& stats) { return stats.depth.load(); });
+  value("leadsman_batching_queue_bytes",
+        "What the inputs of the requests take in memory that wait for an instance of the model.",
+        MetricType::kGauge, [](const BatchStats& stats) { return stats.bytes.load(); });
   value("leadsman_batching_instances",
         "Instances of the model: how many executions may run at once.", MetricType::kGauge,
         [](const BatchStats& stats) { return stats.instances.load(); });

@@ -18,13 +18,14 @@ namespace leadsman {
 /// Why a request was not run.
 enum class RejectReason {
   kFull,       ///< the queue, or its level's share of it
+  kMemory,     ///< the queue, by what the inputs in it take
   kDeadline,   ///< refused at once: it could not have been answered in time
   kExpired,    ///< its deadline, or the time it may wait, passed in the queue
   kCancelled,  ///< its client went away while it waited
   kTooLarge,   ///< more rows than a batch may have, and splitting is off
   kStopping
 };
-inline constexpr size_t kRejectReasonCount = 6;
+inline constexpr size_t kRejectReasonCount = 7;
 std::string_view RejectReasonName(RejectReason reason);  ///< "full"
 
 /// Counters of one version's queue. Written by its scheduler, read by the metrics. Thread-safe; no lock.
@@ -45,7 +46,8 @@ struct BatchStats {
   std::atomic<uint64_t> run_singly{0};  ///< requests of batches that had to be run one by one
   std::atomic<uint64_t> split{0};       ///< requests that were larger than a batch
   std::atomic<int64_t> depth{0};
-  std::atomic<int64_t> busy{0};  ///< instances that run at the moment
+  std::atomic<int64_t> bytes{0};  ///< of the inputs that wait
+  std::atomic<int64_t> busy{0};   ///< instances that run at the moment
   std::atomic<int64_t> instances{0};
 
   void CountBatch(CloseReason reason, uint64_t batch_rows);

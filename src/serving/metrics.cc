@@ -71,13 +71,21 @@ ServingMetrics::ServingMetrics(Registry& registry, bool tfserving)
        MetricType::kGauge,
        {}},
       [this, one] { return one(static_cast<double>(pool->depth.load())); });
+  add({"leadsman_serving_pool_queue_bytes",
+       "What the inputs of the requests take in memory that wait for a thread of the compute pool.",
+       MetricType::kGauge,
+       {}},
+      [this, one] { return one(static_cast<double>(pool->bytes.load())); });
   add({"leadsman_serving_pool_rejected_total",
-       "Requests refused because the queue of the compute pool was full.",
+       "Requests refused because the queue of the compute pool was full, by their number or by "
+       "their bytes.",
        MetricType::kCounter,
        {}},
       [this, one] {
-        return one(
-            static_cast<double>(pool->rejected[static_cast<size_t>(RejectReason::kFull)].load()));
+        auto rejected = [this](RejectReason reason) {
+          return static_cast<double>(pool->rejected[static_cast<size_t>(reason)].load());
+        };
+        return one(rejected(RejectReason::kFull) + rejected(RejectReason::kMemory));
       });
 }
 

@@ -154,6 +154,7 @@ struct Predictor::Impl {
             d.clock,
             {.pool_threads = options.pool_threads,
              .pool_queue = options.pool_queue,
+             .pool_queue_bytes = options.pool_queue_bytes,
              .default_timeout = options.default_timeout},
             d.metrics ? &d.metrics->batching : nullptr, d.metrics ? d.metrics->pool : nullptr,
             [this](PredictionCall& call) { Run(call); },

@@ -127,6 +127,7 @@ class Predictor {
     int pool_threads = 2;
     size_t pool_queue =
         1024;  ///< requests that may wait for the pool; more are refused with RESOURCE_EXHAUSTED
+    size_t pool_queue_bytes = 256 << 20;  ///< the same by what their inputs take in memory
     std::chrono::milliseconds default_timeout{
         60'000};  ///< for pooled requests that bring no deadline
     /// Model → MonitorConfig::prediction_output, for models that name one.

@@ -503,6 +503,25 @@ TEST_F(PooledTest, RefusesWhatTheQueueCannotHoldAndLetsGoWhoHasGone) {
   EXPECT_EQ(Metric("leadsman_serving_pool_queue_depth"), 0);
 }
 
+TEST_F(PooledTest, RefusesWhatTheQueueHasNoMemoryFor) {
+  StartPooled({.pool_threads = 1, .pool_queue_bytes = 40});  // a request has 16
+  PredictionCall calls[4];
+  std::promise<Status> results[4];
+  for (int i = 0; i < 4; ++i) {
+    Admit(calls[i]);
+    EXPECT_EQ(world_.predictor().Execute(calls[i], Done(calls[i], results[i])), i == 3);
+    if (i == 0) world_.Await([&] { return running_ == 1; });
+  }
+  const Status refused = results[3].get_future().get();
+  EXPECT_EQ(refused.code(), StatusCode::kResourceExhausted);
+  EXPECT_NE(refused.message().find("server.pool_queue_bytes"), std::string::npos) << refused;
+  EXPECT_EQ(Metric("leadsman_serving_pool_queue_bytes"), 32);
+  EXPECT_EQ(Metric("leadsman_serving_pool_rejected_total"), 1);
+  release_.set_value();
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(results[i].get_future().get().ok());
+  EXPECT_EQ(Metric("leadsman_serving_pool_queue_bytes"), 0);
+}
+
 TEST_F(PooledTest, StopGivesBackWhatIsQueuedAndWaitsForWhatRuns) {
   StartPooled({.pool_threads = 1});
   PredictionCall calls[3];

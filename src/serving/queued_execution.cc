@@ -20,6 +20,7 @@ constexpr uint64_t kMostPieces = 16'384;
 constexpr const char* kGone = "the client closed the connection before the model could run";
 constexpr const char* kLate =
     "the request's deadline passed before the model could run; the server is busy";
+constexpr const char* kPoolBytesKey = "server.pool_queue_bytes";
 constexpr const char* kStopped = "the server is shutting down; send the request to another replica";
 
 Status DropStatus(DropReason reason) {
@@ -38,6 +39,17 @@ uint64_t Nanoseconds(Duration d) { return d.count() > 0 ? static_cast<uint64_t>(
 
 uint32_t MaxBatch(const ServableVersion& version) {
   return version.config->batching ? version.config->batching->max_batch_size : 1;
+}
+
+/// What inputs take in memory: a few bytes on the wire can be a large tensor.
+size_t BytesOf(std::span<const TensorView> inputs) {
+  size_t bytes = 0;
+  for (const TensorView& input : inputs) {
+    bytes += input.byte_size();
+    if (input.type != DataType::kBytes) continue;
+    for (std::string_view text : input.as<std::string_view>()) bytes += text.size();
+  }
+  return bytes;
 }
 
 /// A tensor of its own with what `view` shows.
@@ -191,11 +203,13 @@ Result<std::shared_ptr<Scheduler>> QueuedExecution::NewScheduler(
 
 Result<std::shared_ptr<Scheduler>> QueuedExecution::PoolScheduler() {
   return pool_->Get([&] {
-    return NewScheduler({.name = "the queue of the compute pool",
-                         .policy = {.max_rows = 1},
-                         .limits = {.max_requests = options_.pool_queue},
-                         .instances = options_.pool_threads},
-                        pool_stats_);
+    return NewScheduler(
+        {.name = "the queue of the compute pool",
+         .bytes_key = kPoolBytesKey,
+         .policy = {.max_rows = 1},
+         .limits = {.max_requests = options_.pool_queue, .max_bytes = options_.pool_queue_bytes},
+         .instances = options_.pool_threads},
+        pool_stats_);
   });
 }
 
@@ -205,14 +219,18 @@ Result<std::shared_ptr<Scheduler>> QueuedExecution::SchedulerOf(const ServableVe
   // A model that waits for another process has threads of its own: the others' would wait with it.
   if (!config.HasOwnQueue() && !version.model->waits()) return PoolScheduler();
   return runtime.scheduler.Get([&] {
-    Scheduler::Options options{.name = StrCat("the queue of model ", version.model_name)};
+    Scheduler::Options options{.name = StrCat("the queue of model ", version.model_name),
+                               .bytes_key = kPoolBytesKey};
     options.instances = std::max({config.instances, version.model->concurrency(), 1});
     options.policy.max_rows = MaxBatch(version);
     options.limits.max_requests = options_.pool_queue;
+    options.limits.max_bytes = options_.pool_queue_bytes;
     if (config.batching) {
       options.policy.max_delay = config.batching->max_delay;
       options.policy.preferred = config.batching->preferred_sizes;
+      options.bytes_key = "batching.queue.max_bytes";
       options.limits = {.max_requests = config.batching->queue.max_size,
+                        .max_bytes = config.batching->queue.max_bytes,
                         .levels = config.batching->priorities.levels,
                         .per_level = config.batching->priorities.max_sizes};
     }
@@ -231,6 +249,7 @@ void QueuedExecution::Describe(PredictionCall& call, Queued& queued, VersionRunt
   const SteadyTime now = clock_.SteadyNow();
   queued.rules = &runtime.rules(call.signature);
   queued.inputs = call.input_views;
+  queued.bytes = BytesOf(queued.inputs);
   queued.rules->Describe(queued);
   if (runtime.batching_off.load()) queued.may_join = false;
   queued.arrived = now;
@@ -270,6 +289,7 @@ void QueuedExecution::Split(Queued& queued, std::vector<BatchTask*>& tasks) {
     piece.rules = queued.rules;
     piece.key = queued.key;
     piece.rows = rows;
+    piece.bytes = queued.bytes * rows / queued.rows;
     piece.level = queued.level;
     piece.arrived = queued.arrived;
     piece.deadline = queued.deadline;

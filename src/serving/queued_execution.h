@@ -30,6 +30,7 @@ class QueuedExecution {
   struct Options {
     int pool_threads = 2;
     size_t pool_queue = 1024;
+    size_t pool_queue_bytes = 256 << 20;
     std::chrono::milliseconds default_timeout{60'000};
   };
   /// `metrics` may be null. `run_alone` runs one call on the thread it is called on and sets its status and outputs.
