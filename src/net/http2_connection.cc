@@ -151,7 +151,7 @@ struct Http2Callbacks {
     const size_t size = std::min(room, stream.unsent());
     std::memcpy(out, stream.answer_.data() + stream.answer_sent_, size);
     stream.answer_sent_ += size;
-    stream.last_progress_ = Self(user_data).last_read_;
+    if (size > 0) stream.last_progress_ = Self(user_data).last_flush_;
     if (stream.unsent() > 0) return static_cast<ssize_t>(size);
     stream.answer_.clear();
     stream.answer_sent_ = 0;
@@ -214,7 +214,7 @@ void Http2Connection::Tell(Http2Stream& stream, Call call) {
 
 Http2Connection::Http2Connection(Http2Worker& worker, int socket)
     : worker_(worker), socket_(socket) {
-  last_read_ = last_written_ = std::chrono::steady_clock::now();
+  last_read_ = last_written_ = worker_.Now();
 }
 
 Http2Connection::~Http2Connection() {
@@ -290,7 +290,7 @@ bool Http2Connection::Handshake() {
     case TlsStream::Outcome::kOk:
       handshake_done_ = true;
       first_bytes_seen_ = false;
-      last_read_ = std::chrono::steady_clock::now();
+      last_read_ = worker_.Now();
       worker_.counters().tls_handshakes.Add(1);
       if (tls_->resumed()) worker_.counters().tls_resumed.Add(1);
       WatchWritable(false);
@@ -338,7 +338,7 @@ void Http2Connection::Read() {
     ssize_t got = Receive(buffer.data(), buffer.size());
     if (got < 0) return Close();
     if (got == 0) break;
-    last_read_ = std::chrono::steady_clock::now();
+    last_read_ = worker_.Now();
     ping_sent_ = false;
     worker_.counters().bytes_in.Add(static_cast<uint64_t>(got));
     if (!lingering_ && !Feed(buffer.data(), static_cast<size_t>(got))) return;
@@ -397,7 +397,7 @@ Http2Stream* Http2Connection::OpenStream(int32_t id) {
 }
 
 void Http2Connection::EndHead(Http2Stream& stream) {
-  stream.received_ = std::chrono::steady_clock::now();
+  stream.received_ = worker_.Now();
   const std::string_view text = stream.head_text_;
   for (const Http2Stream::RawField& raw : stream.raw_fields_) {
     std::string_view name = text.substr(raw.name, raw.value - raw.name);
@@ -553,13 +553,14 @@ bool Http2Connection::WriteSome() {
   }
   worker_.counters().bytes_out.Add(static_cast<uint64_t>(sent));
   out_sent_ += static_cast<size_t>(sent);
-  if (sent > 0) last_written_ = last_read_ > last_written_ ? last_read_ : last_written_;
+  if (sent > 0) last_written_ = last_flush_;
   return out_sent_ == out_.size();
 }
 
 void Http2Connection::Flush() {
   if (closed_ || lingering_ || flushing_ || !handshake_done_) return;
   flushing_ = true;
+  last_flush_ = worker_.Now();
   bool all = true;
   try {
     if (out_sent_ < out_.size()) all = WriteSome();
@@ -575,7 +576,7 @@ void Http2Connection::Flush() {
   }
   flushing_ = false;
   if (closed_) return;
-  if (!all && !watching_writable_) last_written_ = std::chrono::steady_clock::now();
+  if (!all && !watching_writable_) last_written_ = last_flush_;
   WatchWritable(!all);
   if (!all) return;
   if (out_.capacity() > kGatherAtOnce + kMaxFrame) std::string().swap(out_);
@@ -585,7 +586,7 @@ void Http2Connection::Flush() {
   if (done || (goaway_final_ && streams_.empty())) {
     ::shutdown(socket_, SHUT_WR);
     lingering_ = true;
-    linger_began_ = std::chrono::steady_clock::now();
+    linger_began_ = last_flush_;
   }
 }
 
@@ -613,7 +614,7 @@ void Http2Connection::WatchWritable(bool on) {
 void Http2Connection::BeginDrain() {
   if (closed_ || goaway_soon_) return;
   goaway_soon_ = true;
-  drain_began_ = std::chrono::steady_clock::now();
+  drain_began_ = worker_.Now();
   nghttp2_submit_shutdown_notice(session_);
   StreamHasOutput();
 }
@@ -660,29 +661,37 @@ void Http2Connection::OnSweep(Time now) {
   for (size_t i = streams_.size(); i-- > 0;) {
     if (i >= streams_.size()) continue;
     std::shared_ptr<Http2Stream> stream = streams_[i];
-    const auto idle = now - stream->last_progress_;
-    if (stream->trailers_given_ || stream->unsent() > 0) {
-      // Not taken by the client, which leaves its flow control window shut.
-      if (idle >= options.write_timeout && stream->unsent() > 0) {
-        worker_.counters().timeouts.Add(1);
-        stream->Reset(NGHTTP2_CANCEL);
-      }
-      continue;
-    }
-    if (stream->alarm_ && now >= *stream->alarm_) {
-      stream->alarm_.reset();
-      Tell(*stream, [&] { worker_.handler().OnAlarm(*stream); });
-      continue;
-    }
-    if (!stream->half_closed_ && !stream->patient && idle >= options.read_timeout &&
-        !stream->refused_) {
+    SweepStream(*stream, now);
+  }
+}
+
+/// The client has shut its window. When it has not, an answer waits for the socket, which has a timeout of its own.
+bool Http2Connection::MayNotSend(const Http2Stream& stream) const {
+  return nghttp2_session_get_stream_remote_window_size(session_, stream.id_) <= 0 ||
+         nghttp2_session_get_remote_window_size(session_) <= 0;
+}
+
+void Http2Connection::SweepStream(Http2Stream& stream, Time now) {
+  const Http2ServerOptions& options = worker_.options();
+  const auto idle = now - stream.last_progress_;
+  if (stream.trailers_given_ || stream.unsent() > 0) {
+    if (idle >= options.write_timeout && stream.unsent() > 0 && MayNotSend(stream)) {
       worker_.counters().timeouts.Add(1);
-      Tell(*stream, [&] {
-        Refuse(*stream,
-               DeadlineExceededError(
-                   "the request did not arrive in time: nothing came for a while before its end"));
-      });
+      stream.Reset(NGHTTP2_CANCEL);
     }
+    return;
+  }
+  if (stream.alarm_ && now >= *stream.alarm_) {
+    stream.alarm_.reset();
+    return Tell(stream, [&] { worker_.handler().OnAlarm(stream); });
+  }
+  if (!stream.half_closed_ && !stream.patient && idle >= options.read_timeout && !stream.refused_) {
+    worker_.counters().timeouts.Add(1);
+    Tell(stream, [&] {
+      Refuse(stream,
+             DeadlineExceededError(
+                 "the request did not arrive in time: nothing came for a while before its end"));
+    });
   }
 }
 

@@ -75,6 +75,8 @@ class Http2Connection {
   void Tell(Http2Stream& stream, Call call);
   void EndHead(Http2Stream& stream);
   void TakeChunk(Http2Stream& stream, const char* bytes, size_t size);
+  bool MayNotSend(const Http2Stream& stream) const;
+  void SweepStream(Http2Stream& stream, Time now);
   void Refuse(Http2Stream& stream, const Status& why);
 
   Http2Worker& worker_;
@@ -98,7 +100,7 @@ class Http2Connection {
   bool goaway_final_ = false;
   bool lingering_ = false;
   bool ping_sent_ = false;
-  Time last_read_{}, last_written_{}, drain_began_{}, linger_began_{};
+  Time last_read_{}, last_flush_{}, last_written_{}, drain_began_{}, linger_began_{};
 };
 
 }  // namespace leadsman::net

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/status.h"
 #include "net/drainable.h"
 #include "net/http_server.h"
@@ -162,6 +163,7 @@ struct Http2ServerOptions {
       10'000};  ///< for the TLS handshake, or the first bytes without
   /// Said to a client that speaks HTTP/1 to this port.
   std::string http1_hint = "this port speaks HTTP/2 only";
+  const Clock* clock = nullptr;  ///< of all timeouts; null: the machine's
 };
 
 /// HTTP/2 with prior knowledge or ALPN: many streams on a connection, flow control, limits, keepalive, GOAWAY. Connections stay

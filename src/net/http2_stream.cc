@@ -50,6 +50,7 @@ void Http2Stream::SendHead(std::span<const Field> fields) {
 
 void Http2Stream::SendBody(std::string_view bytes) {
   if (connection_ == nullptr || trailers_given_) return;
+  if (unsent() == 0) last_progress_ = worker_->Now();
   answer_.append(bytes);
   connection_->ResumeBody(*this);
 }

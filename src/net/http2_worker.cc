@@ -91,7 +91,7 @@ void Http2Worker::RunOnce() {
   FlushDirty();
   const Time now = std::chrono::steady_clock::now();
   if (now >= next_sweep_) {
-    Sweep(now);
+    Sweep(Now());
     FlushDirty();
     next_sweep_ = now + (draining_ ? kDrainSweepInterval : kSweepInterval);
   }
@@ -183,10 +183,10 @@ void Http2Worker::RunPosted() {
     }
   }
   if (!shutdown || over_) return;
-  const Time now = std::chrono::steady_clock::now();
+  const Time now = Now();
+  next_sweep_ = std::chrono::steady_clock::now();
   if (draining_) {  // asked again: only the time that is left can become less
     grace_ = std::min(grace_, std::chrono::ceil<milliseconds>(now - drain_began_) + grace);
-    next_sweep_ = now;
     return;
   }
   draining_ = true;
@@ -197,7 +197,6 @@ void Http2Worker::RunPosted() {
     return;
   }
   RefuseNewConnections(listener_);
-  next_sweep_ = drain_began_;
 }
 
 void Http2Worker::BeginShutdown(milliseconds grace) {
@@ -326,6 +325,7 @@ class Server final : public Http2Server {
 Result<std::unique_ptr<Http2Server>> Http2Server::Start(Http2ServerOptions options,
                                                         Http2Handler& handler) {
   options.io_threads = std::max(1, options.io_threads);
+  if (options.clock == nullptr) options.clock = &SystemClock();
   ASSIGN_OR_RETURN(ListenerGroup listeners,
                    options.socket_path.empty()
                        ? Listen(options.address, options.port, options.io_threads)

@@ -18,7 +18,7 @@ class Http2Connection;
 
 /// What the workers of one server share.
 struct Http2Shared {
-  Http2ServerOptions options;
+  Http2ServerOptions options;  ///< with a clock
   Http2Handler* handler = nullptr;
   std::atomic<size_t> open{0};
 };
@@ -61,6 +61,7 @@ class Http2Worker : public std::enable_shared_from_this<Http2Worker> {
 
   // For connections, on the worker's thread.
   const Http2ServerOptions& options() const { return shared_->options; }
+  Time Now() const { return shared_->options.clock->SteadyNow(); }
   Http2Handler& handler() { return *shared_->handler; }
   Stats& counters() { return stats_; }
   std::vector<char>& read_buffer() { return read_buffer_; }

@@ -1,0 +1,177 @@
+#include "net/http2_server.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <future>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/testing/fake_clock.h"
+#include "net/testing/http2_raw_client.h"
+
+namespace leadsman::net {
+namespace {
+
+using namespace std::chrono_literals;
+using Field = Http2Stream::Field;
+using Client = Http2RawClient;
+
+/// Does what a test wants done. A stream for /probe counts the sweeps of the server's thread.
+struct Handler final : Http2Handler {
+  std::function<void(Http2Stream&)> on_head, on_body, on_close;
+  std::atomic<int> heads{0}, sweeps{0};
+
+  void OnHead(Http2Stream& stream) override {
+    if (stream.path() == "/probe") {
+      stream.patient = true;
+      return stream.SetAlarm(Http2Stream::Time{});
+    }
+    ++heads;
+    if (on_head) on_head(stream);
+  }
+  void OnBody(Http2Stream& stream) override {
+    if (on_body) on_body(stream);
+  }
+  void OnClose(Http2Stream& stream, bool /*complete*/) override {
+    if (on_close) on_close(stream);
+  }
+  void OnAlarm(Http2Stream& stream) override {
+    ++sweeps;
+    stream.SetAlarm(Http2Stream::Time{});
+  }
+  void OnRefuse(Http2Stream& stream, const Status& why) override {
+    const std::string message(why.message());
+    const Field fields[] = {{":status", "503"}, {"why", message}};
+    stream.SendTrailers(fields);
+  }
+};
+
+void Answer(Http2Stream& stream, std::string_view body) {
+  const Field head[] = {{":status", "200"}};
+  const Field end[] = {{"end", "yes"}};
+  stream.SendHead(head);
+  stream.SendBody(body);
+  stream.SendTrailers(end);
+}
+
+/// As soon as the request is complete.
+void AnswerAtItsEnd(Http2Stream& stream) {
+  if (stream.half_closed()) Answer(stream, "ok");
+}
+
+class Http2ServerTest : public ::testing::Test {
+ protected:
+  void Start() {
+    options_.clock = &clock_;
+    options_.keepalive_interval = 1h;
+    auto server = Http2Server::Start(options_, handler_);
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = std::move(server).value();
+    probe_ = std::make_unique<Client>(port());
+    probe_->Send(Client::Head(1, "/probe"));
+  }
+  uint16_t port() const { return server_->port(); }
+  /// Ends early only for a broken server; nothing is measured.
+  static bool Eventually(const std::function<bool()>& condition) {
+    for (int i = 0; i < 4000; ++i) {
+      if (condition()) return true;
+      std::this_thread::sleep_for(5ms);
+    }
+    return false;
+  }
+  /// Time goes by, and the server has seen it.
+  void Pass(std::chrono::milliseconds time) {
+    clock_.Advance(time);
+    const int before = handler_.sweeps;
+    ASSERT_TRUE(Eventually([&] { return handler_.sweeps >= before + 2; }));
+  }
+
+  FakeClock clock_;
+  Http2ServerOptions options_;
+  Handler handler_;
+  std::unique_ptr<Http2Server> server_;  ///< after what its threads use
+  std::unique_ptr<Client> probe_;
+};
+
+TEST_F(Http2ServerTest, AnswersACall) {
+  handler_.on_body = AnswerAtItsEnd;
+  Start();
+  Client client(port());
+  client.Send(Client::Head(1, "/a") + Client::Data(1, "hello", true));
+  auto head = client.ReadUntil(NGHTTP2_HEADERS, 1);
+  ASSERT_TRUE(head);
+  EXPECT_EQ(head->fields[":status"], "200");
+  EXPECT_EQ(client.ReadUntil(NGHTTP2_DATA, 1)->payload, "ok");
+  auto trailers = client.ReadUntil(NGHTTP2_HEADERS, 1);
+  ASSERT_TRUE(trailers && trailers->end());
+  EXPECT_EQ(trailers->fields["end"], "yes");
+}
+
+// Time
+// ------------------------------------------------------------------------------------------------------------------
+
+TEST_F(Http2ServerTest, ALargeAnswerAfterALongTimeHasItsTimeToBeRead) {
+  std::promise<std::shared_ptr<Http2Stream>> held;
+  handler_.on_body = [&](Http2Stream& stream) { held.set_value(stream.shared_from_this()); };
+  Start();
+  Client client(port());
+  client.Send(Client::Head(1, "/a", true));
+  std::shared_ptr<Http2Stream> stream = held.get_future().get();
+  Pass(40s);
+  ASSERT_TRUE(stream->Post([](Http2Stream& s) { Answer(s, std::string(100'000, 'x')); }));
+  Pass(20s);
+  Pass(5s);
+  client.Send(Client::Credit(1, 100'000) + Client::Credit(0, 100'000));
+  for (;;) {
+    auto frame = client.Read();
+    ASSERT_TRUE(frame);
+    ASSERT_NE(frame->type, NGHTTP2_RST_STREAM);
+    if (frame->type == NGHTTP2_HEADERS && frame->end()) break;
+  }
+}
+
+TEST_F(Http2ServerTest, AnAnswerThatIsNotTakenIsReset) {
+  handler_.on_body = [&](Http2Stream& stream) { Answer(stream, std::string(100'000, 'x')); };
+  Start();
+  Client client(port());
+  client.Send(Client::Head(1, "/a", true));
+  ASSERT_TRUE(client.Sync());
+  Pass(31s);
+  EXPECT_TRUE(client.ReadUntil(NGHTTP2_RST_STREAM, 1));
+}
+
+TEST_F(Http2ServerTest, ASlowLinkIsNotCutWhileBytesLeave) {
+  constexpr size_t kBytes = 24 << 20;
+  handler_.on_body = [&](Http2Stream& stream) { Answer(stream, std::string(kBytes, 'x')); };
+  Start();
+  Client client(port(), 0x7fffffff, 64 << 10);
+  client.Send(Client::Credit(0, 0x7fffffff - 65535) + Client::Head(1, "/a", true));
+  size_t read = 0;
+  auto read_more = [&](size_t bytes) {
+    for (const size_t until = std::min(read + bytes, kBytes); read < until;) {
+      auto frame = client.ReadUntil(NGHTTP2_DATA, 1);
+      if (!frame) return false;
+      read += frame->payload.size();
+    }
+    return true;
+  };
+  ASSERT_TRUE(read_more(1));
+  for (int i = 0; i < 4; ++i) {
+    Pass(20s);
+    const uint64_t sent = server_->stats().bytes_out;
+    ASSERT_TRUE(read_more(4 << 20));
+    ASSERT_TRUE(Eventually([&] { return server_->stats().bytes_out > sent; }));
+  }
+  EXPECT_TRUE(read_more(kBytes));
+  EXPECT_EQ(server_->stats().timeouts, 0u);
+}
+
+}  // namespace
+}  // namespace leadsman::net
