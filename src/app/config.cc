@@ -60,7 +60,7 @@ const schema::Struct<Config::Limits>& LimitsSchema() {
             "Requests of one ModelStreamInfer call (gRPC) that may be under way at once; those "
             "behind are not read yet. Together they may hold max_body bytes.");
     s.Field("idle_timeout", &Limits::idle_timeout, schema::Time<milliseconds>(100ms, 24h),
-            "Between two requests.");
+            "Between two requests. A gRPC connection without a call is told to go (GOAWAY).");
     s.Field("read_timeout", &Limits::read_timeout, schema::Time<milliseconds>(100ms, 24h),
             "From a request's first byte to its last.");
     s.Field("write_timeout", &Limits::write_timeout, schema::Time<milliseconds>(100ms, 24h),

@@ -626,6 +626,7 @@ class Server {
     options.http2.max_header_bytes = config_.server.limits.max_header;
     options.http2.max_body_bytes = config_.server.limits.max_body;
     options.http2.max_connections = config_.server.limits.max_connections;
+    options.http2.idle_timeout = config_.server.limits.idle_timeout;
     options.http2.read_timeout = config_.server.limits.read_timeout;
     options.http2.write_timeout = config_.server.limits.write_timeout;
     options.http2.certificates = grpc_certificates_;

@@ -214,7 +214,7 @@ void Http2Connection::Tell(Http2Stream& stream, Call call) {
 
 Http2Connection::Http2Connection(Http2Worker& worker, int socket)
     : worker_(worker), socket_(socket) {
-  last_read_ = last_written_ = worker_.Now();
+  last_read_ = last_written_ = last_stream_ = worker_.Now();
 }
 
 Http2Connection::~Http2Connection() {
@@ -466,6 +466,7 @@ void Http2Connection::StreamClosed(Http2Stream& stream, bool clean) {
     streams_[stream.index_]->index_ = stream.index_;
   }
   streams_.pop_back();
+  last_stream_ = std::max(last_read_, last_flush_);
   buffered_ -= std::min(stream.body().size(), buffered_);
   stream.connection_ = nullptr;
   stream.gone_.store(true);
@@ -639,8 +640,10 @@ void Http2Connection::OnSweep(Time now) {
     return;
   }
   // Requests that were on their way when the client read the first GOAWAY have arrived by now.
-  if (goaway_soon_ && !goaway_final_ &&
-      now - drain_began_ >= std::min<milliseconds>(worker_.grace() / 2, kGoAwayPatience)) {
+  const milliseconds patience = worker_.draining()
+                                    ? std::min<milliseconds>(worker_.grace() / 2, kGoAwayPatience)
+                                    : kGoAwayPatience;
+  if (goaway_soon_ && !goaway_final_ && now - drain_began_ >= patience) {
     goaway_final_ = true;
     nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE,
                           nghttp2_session_get_last_proc_stream_id(session_), NGHTTP2_NO_ERROR,
@@ -658,6 +661,7 @@ void Http2Connection::OnSweep(Time now) {
       StreamHasOutput();
     }
   }
+  if (streams_.empty() && now - last_stream_ >= options.idle_timeout) BeginDrain();
   for (size_t i = streams_.size(); i-- > 0;) {
     if (i >= streams_.size()) continue;
     std::shared_ptr<Http2Stream> stream = streams_[i];

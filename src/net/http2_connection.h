@@ -19,8 +19,8 @@ namespace leadsman::net {
 
 /// One client. Confined to its worker's thread.
 ///
-///   (TLS handshake →) open → draining (GOAWAY said twice: "soon", then "from here on") → lingering (all answered; waits for the client to
-///   close) → closed;   any → closed
+///   (TLS handshake →) open → draining (the server's end, or long without a stream; GOAWAY said twice: "soon", then "from here on") →
+///   lingering (all answered; waits for the client to close) → closed;   any → closed
 class Http2Connection {
  public:
   using Time = std::chrono::steady_clock::time_point;
@@ -101,6 +101,7 @@ class Http2Connection {
   bool lingering_ = false;
   bool ping_sent_ = false;
   Time last_read_{}, last_flush_{}, last_written_{}, drain_began_{}, linger_began_{};
+  Time last_stream_{};  ///< when there was one
 };
 
 }  // namespace leadsman::net

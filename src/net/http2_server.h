@@ -154,6 +154,7 @@ struct Http2ServerOptions {
   std::chrono::milliseconds read_timeout{
       30'000};  ///< without a byte of a request that is not complete
   std::chrono::milliseconds write_timeout{30'000};  ///< without the client taking a byte
+  std::chrono::milliseconds idle_timeout{75'000};   ///< without a stream: the client is sent GOAWAY
   /// A silent connection is asked for a sign of life this often, and closed when none comes for keepalive_timeout.
   std::chrono::milliseconds keepalive_interval{120'000};
   std::chrono::milliseconds keepalive_timeout{20'000};

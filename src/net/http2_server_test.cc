@@ -173,5 +173,31 @@ TEST_F(Http2ServerTest, ASlowLinkIsNotCutWhileBytesLeave) {
   EXPECT_EQ(server_->stats().timeouts, 0u);
 }
 
+TEST_F(Http2ServerTest, AConnectionWithoutStreamsIsToldToGo) {
+  handler_.on_body = AnswerAtItsEnd;
+  Start();
+  Client client(port());
+  Pass(74s);
+  client.Send(Client::Head(1, "/a", true));
+  ASSERT_TRUE(client.Sync());
+  Pass(74s);
+  client.Send(Client::Ping());
+  auto frame = client.ReadUntil(NGHTTP2_PING, 0);
+  ASSERT_TRUE(frame) << "a call has been made since";
+  Pass(2s);
+  auto soon = client.ReadUntil(NGHTTP2_GOAWAY, 0);
+  ASSERT_TRUE(soon);
+  EXPECT_EQ(soon->payload, BigEndian(0x7fffffff) + BigEndian(NGHTTP2_NO_ERROR));
+  // What was on its way is answered.
+  client.Send(Client::Head(3, "/a", true));
+  EXPECT_TRUE(client.ReadUntil(NGHTTP2_DATA, 3));
+  Pass(1s);
+  auto now = client.ReadUntil(NGHTTP2_GOAWAY, 0);
+  ASSERT_TRUE(now);
+  EXPECT_EQ(now->payload, BigEndian(3) + BigEndian(NGHTTP2_NO_ERROR));
+  EXPECT_FALSE(client.Read());
+  EXPECT_TRUE(Eventually([&] { return handler_.sweeps > 0; })) << "one with a stream stays";
+}
+
 }  // namespace
 }  // namespace leadsman::net
