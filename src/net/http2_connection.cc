@@ -423,18 +423,19 @@ void Http2Connection::TakeChunk(Http2Stream& stream, const char* bytes, size_t s
     return;
   }
   const size_t limit = worker_.options().max_body_bytes;
-  if (stream.body().size() + size > limit || buffered_ + size > kBodiesPerConnection * limit) {
+  const bool too_large = stream.body().size() + size > BodyLimit(stream);
+  if (too_large || buffered_ + size > kBodiesPerConnection * limit) {
     nghttp2_session_consume_stream(session_, stream.id_, size);
-    const bool alone = stream.body().size() + size > limit;
-    return Refuse(stream,
-                  ResourceExhaustedError(
-                      alone ? StrCat("the request is larger than the limit of ", limit, " bytes")
-                            : StrCat("the requests under way on this connection hold more than ",
-                                     kBodiesPerConnection * limit, " bytes; send fewer at once")));
+    return Refuse(
+        stream,
+        ResourceExhaustedError(
+            too_large ? StrCat("the request is larger than the limit of ", limit, " bytes")
+                      : StrCat("the requests under way on this connection hold more than ",
+                               kBodiesPerConnection * limit, " bytes; send fewer at once")));
   }
-  if (stream.taken_ > 0 && stream.taken_ == stream.body_.size()) {
-    stream.body_.clear();
-    stream.taken_ = 0;
+  // Moved when that is less than what goes.
+  if (stream.taken_ > stream.body_.size() / 2) {
+    stream.body_.erase(0, std::exchange(stream.taken_, 0));
   }
   stream.body_.append(bytes, size);
   buffered_ += size;
@@ -445,6 +446,11 @@ void Http2Connection::TakeChunk(Http2Stream& stream, const char* bytes, size_t s
   }
 }
 
+/// Of what has not been taken. Behind a message of a patient stream there may be others, up to its window.
+size_t Http2Connection::BodyLimit(const Http2Stream& stream) const {
+  return worker_.options().max_body_bytes + (stream.patient ? kStreamWindow : 0);
+}
+
 void Http2Connection::Refuse(Http2Stream& stream, const Status& why) {
   worker_.counters().bad_requests.Add(1);
   stream.refused_ = true;
@@ -453,8 +459,12 @@ void Http2Connection::Refuse(Http2Stream& stream, const Status& why) {
 
 void Http2Connection::StreamTook(Http2Stream& stream, size_t bytes) {
   buffered_ -= std::min(bytes, buffered_);
-  if (stream.withheld_ == 0) return;
-  nghttp2_session_consume_stream(session_, stream.id_, std::exchange(stream.withheld_, 0));
+  // For what is there and waits there is no credit, so that a client cannot send faster than it is served.
+  const size_t waiting = stream.body().size();
+  const size_t kept = waiting <= stream.expected_ ? 0 : std::min(stream.withheld_, waiting);
+  if (stream.withheld_ == kept) return;
+  nghttp2_session_consume_stream(session_, stream.id_, stream.withheld_ - kept);
+  stream.withheld_ = kept;
   StreamHasOutput();
 }
 

@@ -75,6 +75,7 @@ class Http2Connection {
   void Tell(Http2Stream& stream, Call call);
   void EndHead(Http2Stream& stream);
   void TakeChunk(Http2Stream& stream, const char* bytes, size_t size);
+  size_t BodyLimit(const Http2Stream& stream) const;
   bool MayNotSend(const Http2Stream& stream) const;
   void SweepStream(Http2Stream& stream, Time now);
   void Refuse(Http2Stream& stream, const Status& why);

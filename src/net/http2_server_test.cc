@@ -1,6 +1,7 @@
 #include "net/http2_server.h"
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <atomic>
@@ -66,6 +67,12 @@ void AnswerAtItsEnd(Http2Stream& stream) {
   if (stream.half_closed()) Answer(stream, "ok");
 }
 
+/// Bytes that are allocated in this process; 0 where a sanitizer has an allocator of its own.
+size_t HeapInUse() {
+  const struct mallinfo2 info = mallinfo2();
+  return info.uordblks + info.hblkhd;
+}
+
 class Http2ServerTest : public ::testing::Test {
  protected:
   void Start() {
@@ -112,6 +119,103 @@ TEST_F(Http2ServerTest, AnswersACall) {
   auto trailers = client.ReadUntil(NGHTTP2_HEADERS, 1);
   ASSERT_TRUE(trailers && trailers->end());
   EXPECT_EQ(trailers->fields["end"], "yes");
+}
+
+// What a stream holds
+// ------------------------------------------------------------------------------------------------------------------
+
+TEST_F(Http2ServerTest, AStreamKeepsNothingOfWhatHasBeenTaken) {
+  constexpr size_t kBytes = 64 << 20;
+  std::promise<size_t> in_use;
+  handler_.on_head = [](Http2Stream& stream) { stream.patient = true; };
+  handler_.on_body = [&](Http2Stream& stream) {
+    // One byte stays: the stream is never empty.
+    if (stream.body().size() > 1) stream.Take(stream.body().size() - 1);
+    if (stream.half_closed()) {
+      in_use.set_value(HeapInUse());
+      Answer(stream, "");
+    }
+  };
+  Start();
+  Client client(port());
+  ASSERT_TRUE(client.Sync());  // with the server's settings
+  client.Send(Client::Head(1, "/a"));
+  const size_t before = HeapInUse();
+  const std::string piece(16 << 10, 'x');
+  size_t credit = 1 << 20;  // as the server's settings say
+  for (size_t sent = 0; sent < kBytes; sent += piece.size()) {
+    while (credit < piece.size()) {
+      auto update = client.ReadUntil(NGHTTP2_WINDOW_UPDATE, 1);
+      ASSERT_TRUE(update);
+      credit += static_cast<uint8_t>(update->payload[1]) << 16 |
+                static_cast<uint8_t>(update->payload[2]) << 8 |
+                static_cast<uint8_t>(update->payload[3]);
+    }
+    credit -= piece.size();
+    ASSERT_TRUE(client.Send(Client::Data(1, piece)));
+  }
+  client.Send(Client::Data(1, "", true));
+  ASSERT_TRUE(client.ReadUntil(NGHTTP2_HEADERS, 1));
+  EXPECT_LT(in_use.get_future().get(), before + (16 << 20));
+}
+
+TEST_F(Http2ServerTest, ABigMessageLeavesNoBigBuffer) {
+  constexpr size_t kBytes = 16 << 20;
+  std::promise<size_t> in_use;
+  handler_.on_head = [](Http2Stream& stream) {
+    stream.patient = true;
+    stream.ExpectBody(kBytes);
+  };
+  handler_.on_body = [&](Http2Stream& stream) {
+    if (stream.body().size() < kBytes) return stream.ExpectBody(kBytes);
+    stream.Take(kBytes);
+    in_use.set_value(HeapInUse());
+  };
+  Start();
+  Client client(port());
+  ASSERT_TRUE(client.Sync());  // with the server's settings
+  client.Send(Client::Head(1, "/a"));
+  const size_t before = HeapInUse();
+  // The whole of it is wanted, so that the client is never without credit for long. It does not look at it here.
+  const std::string piece(16 << 10, 'x');
+  for (size_t sent = 0; sent < kBytes; sent += piece.size()) {
+    ASSERT_TRUE(client.Send(Client::Data(1, piece)));
+    if (sent % (256 << 10) == 0) {
+      ASSERT_TRUE(client.Sync());
+    }
+  }
+  EXPECT_LT(in_use.get_future().get(), before + (4 << 20));
+}
+
+TEST_F(Http2ServerTest, AClientCannotSendFasterThanItIsServed) {
+  handler_.on_head = [](Http2Stream& stream) { stream.patient = true; };
+  handler_.on_body = [](Http2Stream& stream) { stream.Take(10); };
+  Start();
+  Client client(port());
+  ASSERT_TRUE(client.Sync());  // with the server's settings
+  client.Send(Client::Head(1, "/a"));
+  for (int i = 0; i < 60; ++i) client.Send(Client::Data(1, std::string(16 << 10, 'x')));
+  client.Send(Client::Ping());
+  // All but a few bytes wait to be taken: there is no new credit for the stream.
+  for (;;) {
+    auto frame = client.Read();
+    ASSERT_TRUE(frame);
+    EXPECT_FALSE(frame->type == NGHTTP2_WINDOW_UPDATE && frame->stream == 1);
+    if (frame->type == NGHTTP2_PING) break;
+  }
+}
+
+TEST_F(Http2ServerTest, MessagesBehindOneOfTheLargestSizeAreNotTooMuch) {
+  options_.max_body_bytes = 1000;
+  std::promise<void> all;
+  handler_.on_head = [](Http2Stream& stream) { stream.patient = true; };
+  handler_.on_body = [&](Http2Stream& stream) {
+    if (stream.body().size() == 3000) all.set_value();
+  };
+  Start();
+  Client client(port());
+  client.Send(Client::Head(1, "/a") + Client::Data(1, std::string(3000, 'x')));
+  EXPECT_EQ(all.get_future().wait_for(20s), std::future_status::ready);
 }
 
 // Time

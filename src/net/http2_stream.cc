@@ -39,6 +39,10 @@ void Http2Stream::ExpectBody(size_t bytes) {
 void Http2Stream::Take(size_t bytes) {
   taken_ += bytes;
   expected_ = 0;
+  if (taken_ == body_.size()) {
+    ClearKeepingSome(body_);
+    taken_ = 0;
+  }
   if (connection_ != nullptr) connection_->StreamTook(*this, bytes);
 }
 
