@@ -28,7 +28,8 @@ constexpr size_t kSpareStreams = 32;
 constexpr size_t kLargestOfSpare =
     256 << 10;  // whatever was made for a larger request is let go with its stream
 constexpr size_t kBodiesPerConnection = 4;   // times max_body_bytes, over all streams together
-constexpr int kReadsPerTurn = 4;             // of one busy client, before others get their turn
+constexpr int kReadsPerTurn = 4;             // of one busy client, before others get their turn,
+constexpr int kCallsPerTurn = 32;            // and so many calls to the handler
 constexpr uint64_t kResetBurst = 10'000;     // resets by the client: so many at once,
 constexpr uint64_t kResetsPerSecond = 1000;  // and so many a second from then on
 constexpr milliseconds kGoAwayPatience{250};
@@ -105,8 +106,7 @@ struct Http2Callbacks {
     const bool end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
     stream->half_closed_ = stream->half_closed_ || end;
     if (head) self.Tell(*stream, [&] { self.EndHead(*stream); });
-    if (stream->connection_ == nullptr) return 0;
-    if (!head || end) self.Tell(*stream, [&] { self.worker_.handler().OnBody(*stream); });
+    if (!head || end) self.MakeReady(*stream);
     return 0;
   }
 
@@ -267,11 +267,14 @@ void Http2Connection::Close() {
 void Http2Connection::OnEvent(bool readable, bool writable) {
   if (!handshake_done_ && !Handshake()) return;
   if (writable) Flush();
-  if (readable && !closed_) Read();
+  // What has been read has its turn first: until then the client waits.
+  if (readable && !closed_ && ready_.empty()) Read();
 }
 
 void Http2Connection::OnTurn() {
-  if (std::exchange(more_to_read_, false)) return Read();
+  calls_left_ = kCallsPerTurn;
+  RunReady();
+  if (ready_.empty() && std::exchange(more_to_read_, false)) return Read();
   Flush();
 }
 
@@ -333,8 +336,9 @@ ssize_t Http2Connection::Receive(char* out, size_t room) {
 
 void Http2Connection::Read() {
   if (!handshake_done_) return;
+  calls_left_ = kCallsPerTurn;
   std::vector<char>& buffer = worker_.read_buffer();
-  for (int i = 0; i < kReadsPerTurn; ++i) {
+  for (int i = 0; i < kReadsPerTurn && ready_.empty(); ++i) {
     ssize_t got = Receive(buffer.data(), buffer.size());
     if (got < 0) return Close();
     if (got == 0) break;
@@ -342,6 +346,7 @@ void Http2Connection::Read() {
     ping_sent_ = false;
     worker_.counters().bytes_in.Add(static_cast<uint64_t>(got));
     if (!lingering_ && !Feed(buffer.data(), static_cast<size_t>(got))) return;
+    RunReady();
     if (static_cast<size_t>(got) < buffer.size()) break;
   }
   if (tls_ && (tls_->HasPending() || tls_->ended())) {
@@ -364,6 +369,26 @@ bool Http2Connection::Feed(const char* bytes, size_t size) {
   return false;
 }
 
+/// As many of those that wait as the turn has calls for. The rest has the next.
+void Http2Connection::RunReady() {
+  while (!ready_.empty() && calls_left_ > 0) {
+    --calls_left_;
+    Http2Stream& stream = *ready_.front();
+    ready_.pop_front();
+    stream.ready_ = false;
+    if (stream.refused_) continue;
+    Tell(stream, [&] {
+      worker_.handler().OnBody(stream);
+    });
+  }
+  if (!ready_.empty()) MarkDirty();
+}
+
+void Http2Connection::MakeReady(Http2Stream& stream) {
+  if (std::exchange(stream.ready_, true)) return;
+  ready_.push_back(&stream);
+  MarkDirty();
+}
 /// A browser, curl or a REST client at the wrong port is told so in words it can read.
 void Http2Connection::RefuseHttp1() {
   worker_.counters().bad_requests.Add(1);
@@ -477,6 +502,7 @@ void Http2Connection::StreamClosed(Http2Stream& stream, bool clean) {
   }
   streams_.pop_back();
   last_stream_ = std::max(last_read_, last_flush_);
+  if (stream.ready_) std::erase(ready_, &stream);
   buffered_ -= std::min(stream.body().size(), buffered_);
   stream.connection_ = nullptr;
   stream.gone_.store(true);
@@ -497,7 +523,11 @@ void Http2Connection::StreamClosed(Http2Stream& stream, bool clean) {
 // ------------------------------------------------------------------------------------------------------------------
 
 void Http2Connection::StreamHasOutput() {
-  if (flushing_ || dirty || closed_) return;
+  if (!flushing_) MarkDirty();
+}
+
+void Http2Connection::MarkDirty() {
+  if (dirty || closed_) return;
   dirty = true;
   worker_.MarkDirty(*this);
 }
@@ -577,7 +607,7 @@ void Http2Connection::Flush() {
     if (out_sent_ < out_.size()) all = WriteSome();
     while (all && !closed_) {
       Gather();
-      if (std::exchange(all_sent_, false)) TellSent();
+      if (std::exchange(all_sent_, false)) CallThoseSent();
       if (out_.empty()) break;
       all = WriteSome();
     }
@@ -601,12 +631,9 @@ void Http2Connection::Flush() {
   }
 }
 
-void Http2Connection::TellSent() {
-  for (size_t i = streams_.size(); i-- > 0;) {
-    if (i >= streams_.size()) continue;
-    std::shared_ptr<Http2Stream> stream = streams_[i];
-    if (stream->unsent() > 0 || !std::exchange(stream->tell_when_sent_, false)) continue;
-    Tell(*stream, [&] { worker_.handler().OnBody(*stream); });
+void Http2Connection::CallThoseSent() {
+  for (const auto& stream : streams_) {
+    if (stream->unsent() == 0 && std::exchange(stream->tell_when_sent_, false)) MakeReady(*stream);
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -49,6 +50,7 @@ class Http2Connection {
   nghttp2_session* session() { return session_; }
   void StreamHasOutput();
   void StreamTook(Http2Stream& stream, size_t bytes);
+  void MakeReady(Http2Stream& stream);
   void SubmitHead(Http2Stream& stream, std::span<const Http2Stream::Field> fields, bool end);
   void ResumeBody(Http2Stream& stream);
   void ResetStream(Http2Stream& stream, uint32_t code);
@@ -56,6 +58,7 @@ class Http2Connection {
  private:
   friend struct Http2Callbacks;  // what nghttp2 calls
 
+  void MarkDirty();
   bool Handshake();
   void Read();
   /// Bytes read, 0 when there are none now, -1 at the end.
@@ -63,10 +66,11 @@ class Http2Connection {
   /// Bytes taken, -1 when the connection is broken.
   ssize_t Send(std::string_view bytes);
   bool Feed(const char* bytes, size_t size);
+  void RunReady();
   void RefuseHttp1();
   bool WriteSome();
   void Gather();
-  void TellSent();
+  void CallThoseSent();
   void WatchWritable(bool on);
   Http2Stream* OpenStream(int32_t id);
   void StreamClosed(Http2Stream& stream, bool clean);
@@ -89,14 +93,16 @@ class Http2Connection {
   nghttp2_session* session_ = nullptr;
   std::vector<std::shared_ptr<Http2Stream>> streams_;
   std::vector<std::shared_ptr<Http2Stream>> spare_;
-  size_t buffered_ = 0;  ///< of all bodies
+  std::deque<Http2Stream*> ready_;  ///< their OnBody is to be called
+  int calls_left_ = 0;              ///< of this turn
+  size_t buffered_ = 0;             ///< of all bodies
   std::string out_;
   size_t out_sent_ = 0;
   bool watching_writable_ = false;
   bool first_bytes_seen_ = false;
   bool closed_ = false;
   bool flushing_ = false;
-  bool all_sent_ = false;  ///< of a stream that wants to be told
+  bool all_sent_ = false;  ///< of a stream that wants to be called
   bool goaway_soon_ = false;
   bool goaway_final_ = false;
   bool lingering_ = false;

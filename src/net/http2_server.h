@@ -57,6 +57,8 @@ class Http2Stream : public std::enable_shared_from_this<Http2Stream> {
   size_t unsent() const { return answer_.size() - answer_sent_; }
   /// OnBody is called once more when all of it has been taken.
   void TellWhenSent() { tell_when_sent_ = true; }
+  /// OnBody is called once more, after other streams and connections have had their turn.
+  void CallAgain();
   /// Ends the answer, after whatever is unsent. Without SendHead before, the fields are head and trailers in one.
   void SendTrailers(std::span<const Field> fields);
   void Reset(uint32_t http2_error_code);
@@ -110,6 +112,7 @@ class Http2Stream : public std::enable_shared_from_this<Http2Stream> {
   size_t wire_body_bytes_ = 0;
   bool half_closed_ = false;
   bool refused_ = false;
+  bool ready_ = false;  ///< stands in the connection's list of those whose OnBody is to be called
   std::optional<Time> alarm_;
 
   std::string answer_;
@@ -132,7 +135,8 @@ class Http2Handler {
  public:
   virtual ~Http2Handler() = default;
   virtual void OnHead(Http2Stream& stream) = 0;
-  /// More of the body is there, or its end (half_closed). Called for every frame, and as TellWhenSent says.
+  /// More of the body is there, or its end (half_closed); or as TellWhenSent and CallAgain say. Some 32 calls of one connection
+  /// are made before others have their turn: one call should do one piece of work.
   virtual void OnBody(Http2Stream& stream) = 0;
   /// The last call for the stream. `complete`: the answer has been handed to the socket in full.
   virtual void OnClose(Http2Stream& stream, bool complete) = 0;

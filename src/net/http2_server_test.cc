@@ -218,6 +218,84 @@ TEST_F(Http2ServerTest, MessagesBehindOneOfTheLargestSizeAreNotTooMuch) {
   EXPECT_EQ(all.get_future().wait_for(20s), std::future_status::ready);
 }
 
+// Turns
+// ------------------------------------------------------------------------------------------------------------------
+
+class Http2TurnsTest : public Http2ServerTest {
+ protected:
+  /// The paths in the order in which OnBody was called, of two clients whose requests are all in the server's sockets before
+  /// its thread looks at any of them.
+  std::vector<std::string> Serve(const std::string& one, const std::string& two, size_t calls,
+                                 const std::function<void(Http2Stream&)>& serve) {
+    std::promise<void> blocked, go;
+    std::vector<std::string> order;
+    std::atomic<size_t> called{0};
+    handler_.on_body = [&](Http2Stream& stream) {
+      if (stream.path() == "/block") {
+        blocked.set_value();
+        go.get_future().wait();
+        return;
+      }
+      order.emplace_back(stream.path());
+      serve(stream);
+      ++called;
+    };
+    Start();
+    Client first(port()), second(port()), block(port());
+    EXPECT_TRUE(first.Sync() && second.Sync());
+    block.Send(Client::Head(1, "/block", true));
+    blocked.get_future().wait();
+    first.Send(one);
+    second.Send(two);
+    go.set_value();
+    EXPECT_TRUE(Eventually([&] { return called >= calls; }));
+    server_.reset();
+    return order;
+  }
+  static std::string Calls(std::string_view path, int count) {
+    std::string calls;
+    for (int i = 0; i < count; ++i) calls += Client::Head(2 * i + 1, path, true);
+    return calls;
+  }
+  /// While both clients have something to do.
+  static size_t LongestRun(const std::vector<std::string>& order, size_t of_each) {
+    size_t longest = 0, run = 0;
+    std::map<std::string, size_t> seen;
+    for (size_t i = 0; i < order.size(); ++i) {
+      run = i > 0 && order[i] == order[i - 1] ? run + 1 : 1;
+      longest = std::max(longest, run);
+      if (++seen[order[i]] == of_each) break;
+    }
+    return longest;
+  }
+};
+
+TEST_F(Http2TurnsTest, ManyCallsOfOneClientDoNotKeepOthersWaiting) {
+  const auto order = Serve(Calls("/one", 300), Calls("/two", 300), 600,
+                           [](Http2Stream& stream) { Answer(stream, ""); });
+  EXPECT_EQ(order.size(), 600u);
+  EXPECT_LE(LongestRun(order, 300), 32u);
+}
+
+TEST_F(Http2TurnsTest, AHandlerThatHasMoreToDoComesBackAfterOthers) {
+  std::map<std::string, int> left = {{"/one", 300}, {"/two", 300}};
+  const auto order = Serve(Calls("/one", 1), Calls("/two", 1), 600, [&](Http2Stream& stream) {
+    if (--left[std::string(stream.path())] > 0) stream.CallAgain();
+  });
+  EXPECT_EQ(order.size(), 600u);
+  EXPECT_LE(LongestRun(order, 300), 32u);
+}
+
+TEST_F(Http2TurnsTest, StreamsOfAConnectionTakeTurns) {
+  int left = 10;
+  const auto order =
+      Serve(Calls("/one", 1) + Client::Head(3, "/two", true), "", 11, [&](Http2Stream& stream) {
+        if (stream.path() == "/one" && --left > 0) stream.CallAgain();
+      });
+  ASSERT_EQ(order.size(), 11u);
+  EXPECT_EQ(order[1], "/two");
+}
+
 // Time
 // ------------------------------------------------------------------------------------------------------------------
 

@@ -46,6 +46,10 @@ void Http2Stream::Take(size_t bytes) {
   if (connection_ != nullptr) connection_->StreamTook(*this, bytes);
 }
 
+void Http2Stream::CallAgain() {
+  if (connection_ != nullptr) connection_->MakeReady(*this);
+}
+
 void Http2Stream::SendHead(std::span<const Field> fields) {
   if (connection_ == nullptr || head_sent_) return;
   head_sent_ = true;
@@ -92,7 +96,7 @@ void Http2Stream::Clear() {
   received_ = {};
   ClearKeepingSome(body_);
   taken_ = expected_ = withheld_ = wire_body_bytes_ = 0;
-  half_closed_ = refused_ = false;
+  half_closed_ = refused_ = ready_ = false;
   ClearKeepingSome(answer_);
   answer_sent_ = 0;
   head_sent_ = deferred_ = tell_when_sent_ = trailers_given_ = end_sent_ = false;
