@@ -28,6 +28,9 @@ constexpr size_t kSpareStreams = 32;
 constexpr size_t kLargestOfSpare =
     256 << 10;  // whatever was made for a larger request is let go with its stream
 constexpr size_t kBodiesPerConnection = 4;   // times max_body_bytes, over all streams together
+constexpr size_t kAnswersPerConnection = 4;  // the same of what the client does not take
+constexpr size_t kMaxQueuedFrames = 10'000;  // of a client that makes us answer and does not read
+constexpr int kMaxEmptyData = 1000;          // one after the other
 constexpr int kReadsPerTurn = 4;             // of one busy client, before others get their turn,
 constexpr int kCallsPerTurn = 32;            // and so many calls to the handler
 constexpr uint64_t kResetBurst = 10'000;     // resets by the client: so many at once,
@@ -79,9 +82,9 @@ struct Http2Callbacks {
     // 32 a field, as RFC 9113 counts.
     if (stream->head_text_.size() + name_size + value_size + 32 * (stream->raw_fields_.size() + 1) >
         self.worker_.options().max_header_bytes) {
-      self.worker_.counters().bad_requests.Add(1);
-      return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+      stream->head_too_large_ = true;  // read over; told when all of it has come
     }
+    if (stream->head_too_large_) return 0;
     try {
       Http2Stream::RawField raw;
       raw.name = static_cast<uint32_t>(stream->head_text_.size());
@@ -99,11 +102,13 @@ struct Http2Callbacks {
   static int FrameReceived(nghttp2_session* session, const nghttp2_frame* frame, void* user_data) {
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
     Http2Stream* stream = StreamOf(session, frame->hd.stream_id);
-    if (stream == nullptr) return 0;
     Http2Connection& self = Self(user_data);
+    const bool end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    if (frame->hd.type == NGHTTP2_DATA)
+      self.CountData(frame->hd.length == frame->data.padlen && !end);
+    if (stream == nullptr) return 0;
     const bool head =
         frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST;
-    const bool end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
     stream->half_closed_ = stream->half_closed_ || end;
     if (head) self.Tell(*stream, [&] { self.EndHead(*stream); });
     if (!head || end) self.MakeReady(*stream);
@@ -151,6 +156,7 @@ struct Http2Callbacks {
     const size_t size = std::min(room, stream.unsent());
     std::memcpy(out, stream.answer_.data() + stream.answer_sent_, size);
     stream.answer_sent_ += size;
+    Self(user_data).StreamSent(size);
     if (size > 0) stream.last_progress_ = Self(user_data).last_flush_;
     if (stream.unsent() > 0) return static_cast<ssize_t>(size);
     stream.answer_.clear();
@@ -362,7 +368,8 @@ bool Http2Connection::Feed(const char* bytes, size_t size) {
     return false;
   }
   ssize_t taken = nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(bytes), size);
-  if (taken >= 0) return true;
+  if (taken >= 0 && nghttp2_session_get_outbound_queue_size(session_) <= kMaxQueuedFrames)
+    return true;
   worker_.counters().bad_requests.Add(1);
   Flush();  // a GOAWAY with the reason may stand there
   Close();
@@ -378,10 +385,18 @@ void Http2Connection::RunReady() {
     stream.ready_ = false;
     if (stream.refused_) continue;
     Tell(stream, [&] {
+      if (crowded() && !stream.patient && !stream.head_sent_) return RefuseCrowded(stream);
       worker_.handler().OnBody(stream);
     });
   }
   if (!ready_.empty()) MarkDirty();
+}
+
+void Http2Connection::RefuseCrowded(Http2Stream& stream) {
+  Refuse(stream, ResourceExhaustedError(StrCat(
+                     "the answers that this connection's client has not read hold more than ",
+                     kAnswersPerConnection * worker_.options().max_body_bytes,
+                     " bytes; read them, or send fewer requests at once")));
 }
 
 void Http2Connection::MakeReady(Http2Stream& stream) {
@@ -389,6 +404,14 @@ void Http2Connection::MakeReady(Http2Stream& stream) {
   ready_.push_back(&stream);
   MarkDirty();
 }
+
+void Http2Connection::CountData(bool empty) {
+  empty_data_ = empty ? empty_data_ + 1 : 0;
+  if (empty_data_ != kMaxEmptyData) return;
+  worker_.counters().bad_requests.Add(1);
+  nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
 /// A browser, curl or a REST client at the wrong port is told so in words it can read.
 void Http2Connection::RefuseHttp1() {
   worker_.counters().bad_requests.Add(1);
@@ -423,6 +446,13 @@ Http2Stream* Http2Connection::OpenStream(int32_t id) {
 
 void Http2Connection::EndHead(Http2Stream& stream) {
   stream.received_ = worker_.Now();
+  worker_.counters().requests.Add(1);
+  if (stream.head_too_large_) {
+    return Refuse(
+        stream, ResourceExhaustedError(StrCat("the request's metadata is larger than the limit of ",
+                                              worker_.options().max_header_bytes,
+                                              " bytes (server.limits.max_header)")));
+  }
   const std::string_view text = stream.head_text_;
   for (const Http2Stream::RawField& raw : stream.raw_fields_) {
     std::string_view name = text.substr(raw.name, raw.value - raw.name);
@@ -435,7 +465,6 @@ void Http2Connection::EndHead(Http2Stream& stream) {
       stream.fields_.push_back({name, value});
     }
   }
-  worker_.counters().requests.Add(1);
   worker_.handler().OnHead(stream);
 }
 
@@ -476,6 +505,10 @@ size_t Http2Connection::BodyLimit(const Http2Stream& stream) const {
   return worker_.options().max_body_bytes + (stream.patient ? kStreamWindow : 0);
 }
 
+bool Http2Connection::crowded() const {
+  return unsent_ > kAnswersPerConnection * worker_.options().max_body_bytes;
+}
+
 void Http2Connection::Refuse(Http2Stream& stream, const Status& why) {
   worker_.counters().bad_requests.Add(1);
   stream.refused_ = true;
@@ -504,6 +537,7 @@ void Http2Connection::StreamClosed(Http2Stream& stream, bool clean) {
   last_stream_ = std::max(last_read_, last_flush_);
   if (stream.ready_) std::erase(ready_, &stream);
   buffered_ -= std::min(stream.body().size(), buffered_);
+  StreamSent(stream.unsent());
   stream.connection_ = nullptr;
   stream.gone_.store(true);
   try {

@@ -50,6 +50,9 @@ class Http2Connection {
   nghttp2_session* session() { return session_; }
   void StreamHasOutput();
   void StreamTook(Http2Stream& stream, size_t bytes);
+  void StreamGave(size_t bytes) { unsent_ += bytes; }  ///< of an answer
+  void StreamSent(size_t bytes) { unsent_ -= bytes; }
+  bool crowded() const;
   void MakeReady(Http2Stream& stream);
   void SubmitHead(Http2Stream& stream, std::span<const Http2Stream::Field> fields, bool end);
   void ResumeBody(Http2Stream& stream);
@@ -80,9 +83,11 @@ class Http2Connection {
   void EndHead(Http2Stream& stream);
   void TakeChunk(Http2Stream& stream, const char* bytes, size_t size);
   size_t BodyLimit(const Http2Stream& stream) const;
+  void CountData(bool empty);
   bool MayNotSend(const Http2Stream& stream) const;
   void SweepStream(Http2Stream& stream, Time now);
   void Refuse(Http2Stream& stream, const Status& why);
+  void RefuseCrowded(Http2Stream& stream);
 
   Http2Worker& worker_;
   const int socket_;
@@ -96,6 +101,8 @@ class Http2Connection {
   std::deque<Http2Stream*> ready_;  ///< their OnBody is to be called
   int calls_left_ = 0;              ///< of this turn
   size_t buffered_ = 0;             ///< of all bodies
+  size_t unsent_ = 0;               ///< of all answers
+  int empty_data_ = 0;              ///< DATA frames with nothing in them, one after the other
   std::string out_;
   size_t out_sent_ = 0;
   bool watching_writable_ = false;

@@ -57,6 +57,9 @@ class Http2Stream : public std::enable_shared_from_this<Http2Stream> {
   size_t unsent() const { return answer_.size() - answer_sent_; }
   /// OnBody is called once more when all of it has been taken.
   void TellWhenSent() { tell_when_sent_ = true; }
+  /// The client leaves more unread than a connection may hold, of all its streams together: what can wait is to wait
+  /// (TellWhenSent). New streams are refused.
+  bool crowded() const;
   /// OnBody is called once more, after other streams and connections have had their turn.
   void CallAgain();
   /// Ends the answer, after whatever is unsent. Without SendHead before, the fields are head and trailers in one.
@@ -112,6 +115,7 @@ class Http2Stream : public std::enable_shared_from_this<Http2Stream> {
   size_t wire_body_bytes_ = 0;
   bool half_closed_ = false;
   bool refused_ = false;
+  bool head_too_large_ = false;
   bool ready_ = false;  ///< stands in the connection's list of those whose OnBody is to be called
   std::optional<Time> alarm_;
 
@@ -141,7 +145,8 @@ class Http2Handler {
   /// The last call for the stream. `complete`: the answer has been handed to the socket in full.
   virtual void OnClose(Http2Stream& stream, bool complete) = 0;
   virtual void OnAlarm(Http2Stream& stream) = 0;
-  /// The request did not arrive in time, or the body became larger than may be buffered.
+  /// The request did not arrive in time, or is larger than may be buffered, or the connection is crowded; OnBody will not be
+  /// called. When it is the head that is too large, this comes instead of OnHead.
   virtual void OnRefuse(Http2Stream& stream, const Status& why) = 0;
 };
 
@@ -172,7 +177,8 @@ struct Http2ServerOptions {
 };
 
 /// HTTP/2 with prior knowledge or ALPN: many streams on a connection, flow control, limits, keepalive, GOAWAY. Connections stay
-/// on the thread that accepted them.
+/// on the thread that accepted them. What a connection holds is bounded: bodies by flow control and by four times
+/// max_body_bytes, answers that are not taken by as much, frames that wait to be sent by their number.
 class Http2Server : public DrainableServer {
  public:
   /// Errors as of HttpServer::Start. The handler must outlive the server.

@@ -218,6 +218,86 @@ TEST_F(Http2ServerTest, MessagesBehindOneOfTheLargestSizeAreNotTooMuch) {
   EXPECT_EQ(all.get_future().wait_for(20s), std::future_status::ready);
 }
 
+// What a connection holds
+// ------------------------------------------------------------------------------------------------------------------
+
+TEST_F(Http2ServerTest, WhoMakesItAnswerAndDoesNotReadIsClosed) {
+  options_.max_streams = 1;
+  Start();
+  Client client(port(), 65535, 4096);
+  // The first stays; each of the others is refused, which is a frame.
+  client.Send(Client::Head(1, "/a"));
+  bool open = true;
+  int id = 3;
+  while (open && id < 6'000'000) {
+    std::string many;
+    for (int i = 0; i < 1000; ++i, id += 2) many += Client::Head(id, "/");
+    open = client.Send(many);
+  }
+  EXPECT_FALSE(open);
+}
+
+TEST_F(Http2ServerTest, RefusesCallsOfAClientThatLeavesItsAnswersUnread) {
+  options_.max_body_bytes = 1000;  // so that 4000 bytes may wait
+  handler_.on_body = [](Http2Stream& stream) { Answer(stream, std::string(2000, 'x')); };
+  Start();
+  Client client(port(), 0);
+  // The head comes although there is no credit for what follows.
+  for (int id : {1, 3, 5, 7}) client.Send(Client::Head(id, "/a", true));
+  auto refused = client.ReadUntil(NGHTTP2_HEADERS, 7);
+  ASSERT_TRUE(refused && refused->end());
+  EXPECT_NE(refused->fields["why"].find("has not read hold more than 4000 bytes"),
+            std::string::npos)
+      << refused->fields["why"];
+  for (int id : {1, 3, 5}) client.Send(Client::Credit(id, 2000));
+  ASSERT_TRUE(client.Sync());
+  client.Send(Client::Head(9, "/a", true) + Client::Credit(9, 2000));
+  EXPECT_EQ(client.ReadUntil(NGHTTP2_DATA, 9)->payload.size(), 2000u);
+}
+
+TEST_F(Http2ServerTest, FramesWithNothingInThemEndTheConnection) {
+  Start();
+  Client client(port());
+  std::string frames = Client::Head(1, "/a");
+  for (int i = 0; i < 1000; ++i) frames += Client::Data(1, "");
+  client.Send(frames);
+  auto goaway = client.ReadUntil(NGHTTP2_GOAWAY, 0);
+  ASSERT_TRUE(goaway);
+  EXPECT_EQ(goaway->payload.substr(4, 4), BigEndian(NGHTTP2_ENHANCE_YOUR_CALM));
+}
+
+TEST_F(Http2ServerTest, FramesWithNothingInThemBetweenOthersAreFine) {
+  handler_.on_body = AnswerAtItsEnd;
+  Start();
+  Client client(port());
+  std::string frames = Client::Head(1, "/a");
+  for (int i = 0; i < 2000; ++i) frames += Client::Data(1, i % 500 == 0 ? "x" : "");
+  client.Send(frames + Client::Data(1, "", true));
+  EXPECT_TRUE(client.ReadUntil(NGHTTP2_DATA, 1));
+}
+
+TEST_F(Http2ServerTest, AHeadThatIsTooLargeIsToldSo) {
+  options_.max_header_bytes = 1000;
+  handler_.on_body = AnswerAtItsEnd;
+  Start();
+  Client client(port());
+  const std::string large(2000, 'x');
+  client.Send(Http2Frame(NGHTTP2_HEADERS, 5, 1,
+                         Hpack({{":method", "POST"},
+                                {":scheme", "http"},
+                                {":path", "/a"},
+                                {":authority", "x"},
+                                {"large", large},
+                                {"small", "y"}})));
+  auto refused = client.ReadUntil(NGHTTP2_HEADERS, 1);
+  ASSERT_TRUE(refused && refused->end());
+  EXPECT_NE(refused->fields["why"].find("1000 bytes (server.limits.max_header)"),
+            std::string::npos);
+  EXPECT_EQ(handler_.heads, 0);
+  client.Send(Client::Head(3, "/a", true));
+  EXPECT_TRUE(client.ReadUntil(NGHTTP2_DATA, 3)) << "the connection goes on";
+}
+
 // Turns
 // ------------------------------------------------------------------------------------------------------------------
 

@@ -46,6 +46,8 @@ void Http2Stream::Take(size_t bytes) {
   if (connection_ != nullptr) connection_->StreamTook(*this, bytes);
 }
 
+bool Http2Stream::crowded() const { return connection_ != nullptr && connection_->crowded(); }
+
 void Http2Stream::CallAgain() {
   if (connection_ != nullptr) connection_->MakeReady(*this);
 }
@@ -60,6 +62,7 @@ void Http2Stream::SendBody(std::string_view bytes) {
   if (connection_ == nullptr || trailers_given_) return;
   if (unsent() == 0) last_progress_ = worker_->Now();
   answer_.append(bytes);
+  connection_->StreamGave(bytes.size());
   connection_->ResumeBody(*this);
 }
 
@@ -68,6 +71,7 @@ void Http2Stream::SendTrailers(std::span<const Field> fields) {
   trailers_given_ = true;
   if (!head_sent_) {
     head_sent_ = true;
+    connection_->StreamSent(unsent());  // it cannot be any more
     answer_.clear();
     answer_sent_ = 0;
     connection_->SubmitHead(*this, fields, true);
@@ -96,7 +100,7 @@ void Http2Stream::Clear() {
   received_ = {};
   ClearKeepingSome(body_);
   taken_ = expected_ = withheld_ = wire_body_bytes_ = 0;
-  half_closed_ = refused_ = ready_ = false;
+  half_closed_ = refused_ = head_too_large_ = ready_ = false;
   ClearKeepingSome(answer_);
   answer_sent_ = 0;
   head_sent_ = deferred_ = tell_when_sent_ = trailers_given_ = end_sent_ = false;

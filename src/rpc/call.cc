@@ -175,6 +175,16 @@ void Call::End(Http2Stream& stream, const Status& status) {
   stream.SendTrailers(fields_);
 }
 
+void Call::Refuse(Http2Stream& stream, const Status& status) {
+  const std::string code = std::to_string(static_cast<int>(status.code()));
+  const std::string message = EncodeStatusMessage(status.message());
+  const Field fields[] = {{":status", "200"},
+                          {"content-type", "application/grpc"},
+                          {"grpc-status", code},
+                          {"grpc-message", message, false}};
+  stream.SendTrailers(fields);
+}
+
 void Call::OnBody(Http2Stream& stream) {
   if (ended_ || terms_.method == nullptr) return;
   if (IsStream()) return PumpStream(stream);

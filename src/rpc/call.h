@@ -31,6 +31,8 @@ class Call {
   void OnAlarm(net::Http2Stream& stream);
   /// Answers with `status`, which ends the call; later ones are dropped.
   void End(net::Http2Stream& stream, const Status& status);
+  /// The same for a stream whose head is not given to OnHead.
+  static void Refuse(net::Http2Stream& stream, const Status& status);
 
  private:
   bool TakeHeaders(net::Http2Stream& stream);

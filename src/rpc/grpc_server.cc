@@ -25,6 +25,7 @@ struct GrpcServer::Impl final : net::Http2Handler {
   }
   void OnAlarm(net::Http2Stream& stream) override { stream.State<Call>().OnAlarm(stream); }
   void OnRefuse(net::Http2Stream& stream, const Status& why) override {
+    if (stream.path().empty()) return Call::Refuse(stream, why);
     stream.State<Call>().End(stream, why);
   }
 
