@@ -548,7 +548,7 @@ void Http2Connection::StreamClosed(Http2Stream& stream, bool clean) {
   }
   // Nobody else can begin to hold it now: only a holder can hand it on.
   if (held.use_count() != 1 || spare_.size() >= kSpareStreams || closed_) return;
-  if (stream.wire_body_bytes_ > kLargestOfSpare) return;
+  if (stream.drop_state_ || stream.wire_body_bytes_ > kLargestOfSpare) return;
   stream.Clear();
   spare_.push_back(std::move(held));
 }

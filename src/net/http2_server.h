@@ -78,6 +78,8 @@ class Http2Stream : public std::enable_shared_from_this<Http2Stream> {
   /// The client may be silent for as long as it likes before half_closed (bidirectional calls).
   bool patient = false;
 
+  /// Of a stream that closes, in OnClose: it is not used again, since its state has become large.
+  void DropState() { drop_state_ = true; }
   /// What the handler keeps with the stream; stays with it when it is used again.
   template <typename T>
   T& State() {
@@ -117,6 +119,7 @@ class Http2Stream : public std::enable_shared_from_this<Http2Stream> {
   bool refused_ = false;
   bool head_too_large_ = false;
   bool ready_ = false;  ///< stands in the connection's list of those whose OnBody is to be called
+  bool drop_state_ = false;
   std::optional<Time> alarm_;
 
   std::string answer_;

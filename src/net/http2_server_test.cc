@@ -218,6 +218,24 @@ TEST_F(Http2ServerTest, MessagesBehindOneOfTheLargestSizeAreNotTooMuch) {
   EXPECT_EQ(all.get_future().wait_for(20s), std::future_status::ready);
 }
 
+TEST_F(Http2ServerTest, AStateThatIsDroppedIsNotUsedAgain) {
+  std::vector<int> uses;
+  handler_.on_body = [&](Http2Stream& stream) {
+    uses.push_back(++stream.State<int>());
+    Answer(stream, "");
+  };
+  handler_.on_close = [&](Http2Stream& stream) {
+    if (stream.state<int>() != nullptr && *stream.state<int>() == 2) stream.DropState();
+  };
+  Start();
+  Client client(port());
+  for (int id : {1, 3, 5}) {
+    client.Send(Client::Head(id, "/a", true));
+    ASSERT_TRUE(client.Sync());
+  }
+  EXPECT_EQ(uses, (std::vector<int>{1, 2, 1}));
+}
+
 // What a connection holds
 // ------------------------------------------------------------------------------------------------------------------
 

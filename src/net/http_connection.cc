@@ -756,6 +756,7 @@ void HttpConnection::ShrinkWhenIdle() {
   }
   if (response_.body.capacity() > kKeptBuffer) std::string().swap(response_.body);
   if (inflated_.capacity() > kKeptBuffer) inflated_.Release();
+  connection_state_.reset();  // whatever its size: it does not tell, and is made again in no time
 }
 
 }  // namespace leadsman::net

@@ -76,8 +76,8 @@ class HttpExchange {
   /// is found out by an interim response (100), so over HTTP/1.0 only a reset shows.
   virtual void WhenGone(std::function<void()> told) = 0;
 
-  /// State that a handler wants to keep for the life of the connection (decoded tensors, parsers).
-  /// Created on first use.
+  /// State that a handler wants to keep from request to request of the connection (decoded tensors, parsers). Created on
+  /// first use, let go while the connection is idle.
   template <typename T>
   T& ConnectionState() {
     if (!connection_state_) connection_state_ = std::make_shared<T>();

@@ -420,7 +420,7 @@ TEST_P(HttpServerTest, CompressesLongAnswersForClientsThatAcceptIt) {
   EXPECT_EQ(BodyOf(ask("/", text.substr(0, 1024), "gzip")), text.substr(0, 1024));
 }
 
-TEST_P(HttpServerTest, KeepsAHandlersStateForTheLifeOfAConnection) {
+TEST_P(HttpServerTest, KeepsAHandlersStateFromRequestToRequest) {
   auto server = StartServer(
       [](HttpExchange& e) { e.response().body = std::to_string(++e.ConnectionState<int>()); });
   TlsRawClient one(server->port(), tls());
@@ -430,6 +430,21 @@ TEST_P(HttpServerTest, KeepsAHandlersStateForTheLifeOfAConnection) {
   EXPECT_EQ(BodyOf(one.ReadResponse()), "2");
   two.Send(Post(""));
   EXPECT_EQ(BodyOf(two.ReadResponse()), "1");
+}
+
+TEST_P(HttpServerTest, AnIdleConnectionKeepsNoState) {
+  static std::atomic<int> states{0};
+  struct State {
+    State() { ++states; }
+    ~State() { --states; }
+  };
+  auto server = StartServer([](HttpExchange& e) { e.ConnectionState<State>(); });
+  TlsRawClient client(server->port(), tls());
+  client.Send(Post(""));
+  client.ReadResponse();
+  EXPECT_TRUE(Eventually([&] { return states == 0; }));
+  client.Send(Post(""));
+  EXPECT_FALSE(client.ReadResponse().empty()) << "the connection stays";
 }
 
 TEST_P(HttpServerTest, AnswersAClientThatHasClosedItsSendingHalf) {

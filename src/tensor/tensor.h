@@ -106,6 +106,11 @@ class Tensor {
   }
   /// Valid until the tensor changes or goes.
   TensorView View() const;
+  /// Memory that it holds on to, filled or not.
+  size_t kept_bytes() const {
+    return bytes_.capacity() + string_data_.capacity() + strings_.capacity() * sizeof(Piece) +
+           string_views_.capacity() * sizeof(std::string_view);
+  }
 
  private:
   struct Piece {
