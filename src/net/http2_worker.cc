@@ -70,12 +70,12 @@ void Http2Worker::Run() {
   buried_.clear();
 }
 
-void Http2Worker::RunOnce() {
+void Http2Worker::RunOnce(milliseconds longest) {
   epoll_event events[kEvents];
   const Time before = std::chrono::steady_clock::now();
   auto wait = dirty_.empty() ? std::chrono::ceil<milliseconds>(next_sweep_ - before).count() : 0;
-  int count =
-      epoll_wait(epoll_, events, kEvents, static_cast<int>(std::clamp<int64_t>(wait, 0, 1000)));
+  int count = epoll_wait(epoll_, events, kEvents,
+                         static_cast<int>(std::clamp<int64_t>(wait, 0, longest.count())));
   for (int i = 0; i < count; ++i) {
     if (events[i].data.ptr == nullptr) {
       Accept();
@@ -128,14 +128,19 @@ void Http2Worker::Accept() {
       close(fd);
       continue;
     }
-    auto connection = std::make_unique<Http2Connection>(*this, fd);
-    if (!connection->Start()) continue;  // it closes the socket
-    stats_.accepted.Add(1);
-    shared_->open.fetch_add(1, std::memory_order_relaxed);
-    connection->index = connections_.size();
-    // Our settings go out with the first answer: a client of another protocol is to get something it can read.
-    connections_.push_back(std::move(connection));
+    Connect(fd);
   }
+}
+
+bool Http2Worker::Connect(int socket) {
+  auto connection = std::make_unique<Http2Connection>(*this, socket);
+  if (!connection->Start()) return false;  // it closes the socket
+  stats_.accepted.Add(1);
+  shared_->open.fetch_add(1, std::memory_order_relaxed);
+  connection->index = connections_.size();
+  // Our settings go out with the first answer: a client of another protocol is to get something it can read.
+  connections_.push_back(std::move(connection));
+  return true;
 }
 
 void Http2Worker::Bury(Http2Connection& connection) {

@@ -55,6 +55,10 @@ class Http2Worker : public std::enable_shared_from_this<Http2Worker> {
   bool valid() const { return epoll_ >= 0 && wake_ >= 0; }
   /// Serves until shutdown is complete.
   void Run();
+  /// One turn of the loop, which sleeps at most so long. For whoever has no thread for it.
+  void RunOnce(std::chrono::milliseconds longest = std::chrono::seconds(1));
+  /// Serves a connected socket, which is taken over; false when it could not be set up.
+  bool Connect(int socket);
   void BeginShutdown(std::chrono::milliseconds grace);
   bool Post(std::shared_ptr<Http2Stream> stream, std::function<void(Http2Stream&)> work);
   const Stats& stats() const { return stats_; }
@@ -79,7 +83,6 @@ class Http2Worker : public std::enable_shared_from_this<Http2Worker> {
     std::shared_ptr<Http2Stream> stream;
     std::function<void(Http2Stream&)> work;
   };
-  void RunOnce();
   void Accept();
   void RunPosted();
   void FlushDirty();
