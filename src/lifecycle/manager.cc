@@ -255,7 +255,8 @@ void LifecycleManager::Impl::OnListed(Listed& look, MachineEffects& effects) {
   if (!look.source->remote() && IsArriving(look.folders))
     interval = std::min<Duration>(interval, kArrivingRelist);
   next.due = std::exchange(next.again, false) ? now : now + interval;
-  machine.OnTritonConfig(std::move(look.triton));
+  // A store that is away takes nothing away, the settings neither.
+  if (look.folders.ok()) machine.OnTritonConfig(std::move(look.triton));
   machine.OnListing(look.folders, deps.clock.Now(), effects);
   for (int64_t version : effects.forgotten) Forget(look.model, version);
   effects.forgotten.clear();

@@ -232,6 +232,19 @@ TEST_F(LifecycleTest, TheVersionPolicyOfAConfigPbtxtHoldsFromTheNextLookOn) {
   EXPECT_EQ(Ready(), "2 ");
 }
 
+TEST_F(LifecycleTest, AFolderThatIsAwayTakesNoVersionPolicyWithIt) {
+  for (int64_t version : {1, 2}) Release(version);
+  std::ofstream(fs::path(config_.path) / kTritonConfigName) << "version_policy { all { } }";
+  ApplyAndSettle();
+  EXPECT_EQ(Ready(), "1 2 ");
+  fs::rename(config_.path, config_.path + ".away");
+  Settle();
+  EXPECT_EQ(Ready(), "1 2 ");
+  fs::rename(config_.path + ".away", config_.path);
+  Settle();
+  EXPECT_EQ(Ready(), "1 2 ");
+}
+
 TEST_F(LifecycleTest, ATruncatedOrMissingFileFailsWithTheReason) {
   Release(1);
   ApplyAndSettle();

@@ -358,6 +358,7 @@ void ModelMachine::OnReplacement(Entry& entry, LoadOutcome& outcome, uint32_t id
   entry.replacing_failed.clear();
   entry.shown.execution = ExecutionName(*outcome.servable);
   entry.shown.warm_cost = outcome.servable->warm_cost;
+  entry.shown.load_took = outcome.took;
   entry.shown.memory_bytes = outcome.memory_bytes;
   outcome.servable->id = id;
   Publish(entry, std::move(outcome.servable), now, effects);

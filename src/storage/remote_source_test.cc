@@ -417,7 +417,7 @@ TEST_F(RemoteSourceTest, ReadsTheConfigPbtxtBesideTheVersionsWhenItChanges) {
   TritonConfigFound found = source_->triton_config();
   ASSERT_TRUE(found);
   EXPECT_EQ(found->status().message(),
-            "config.pbtxt:1:51: output[0].label_filename: labels.txt cannot be read: there is no "
+            "config.pbtxt:1:49: output[0].label_filename: labels.txt cannot be read: there is no "
             "labels.txt beside the versions in mem://bucket/digits");
   EXPECT_NE(source_->StampOfVersion(1), without);
 

@@ -106,8 +106,7 @@ std::vector<MetricSample> One(double value) {
 void AddHostMetrics(Registry& registry, std::vector<Registry::Registration>& registrations) {
   auto add = [&](const char* name, const char* help, Registry::Reader reader) {
     registrations.push_back(
-        registry.Add({.name = name, .help = help, .type = MetricType::kGauge, .exact_name = true},
-                     std::move(reader)));
+        registry.Add({.name = name, .help = help, .type = MetricType::kGauge}, std::move(reader)));
   };
   add("nv_cpu_utilization", "CPU utilization rate [0.0 - 1.0]",
       [cpu = std::make_shared<CpuUtilization>()] { return One(cpu->Read()); });
@@ -132,7 +131,7 @@ std::vector<Registry::Registration> AddTritonMetrics(TritonMetricSources sources
                                           .help = family.help,
                                           .type = family.type,
                                           .labels = {"model", "version"},
-                                          .exact_name = true},
+                                          .exact_name = family.type == MetricType::kCounter},
                                          [read, value = family.value] {
                                            std::vector<MetricSample> samples;
                                            for (const ModelStatistics& s : read())
@@ -152,8 +151,7 @@ std::vector<Registry::Registration> AddTritonMetrics(TritonMetricSources sources
       registry.Add({.name = "nv_model_load_duration_secs",
                     .help = "Model load time in seconds",
                     .type = MetricType::kGauge,
-                    .labels = {"model", "version"},
-                    .exact_name = true},
+                    .labels = {"model", "version"}},
                    [loads = std::move(sources.loads)] {
                      std::vector<MetricSample> samples;
                      for (const auto& load : loads())

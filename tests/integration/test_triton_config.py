@@ -149,7 +149,7 @@ def failed(server, name):
     ('output { name: "y" data_type: TYPE_FP32 dims: [ 3 ] }', "config.pbtxt says that the output y is FP32[-1,3]"),
     ('default_model_filename: "other.onnx"', "config.pbtxt: default_model_filename: the folder has no other.onnx"),
     ('ensemble_scheduling { }', "config.pbtxt:1:19: ensemble_scheduling: ensembles are not supported"),
-    ('max_batch: 1', "config.pbtxt:1:28: unknown field max_batch in ModelConfig; did you mean"),
+    ('instance_groups { }', "config.pbtxt:1:35: unknown field instance_groups in ModelConfig; did you mean instance_group?"),
 ])
 def test_what_does_not_agree_is_not_served(start, repository, config, reason):
     folder = repository("sums", "max_batch_size: 8 " + config)
