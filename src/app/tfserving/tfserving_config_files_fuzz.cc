@@ -63,7 +63,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::ofstream(path, std::ios::binary)
       .write(reinterpret_cast<const char*>(data), static_cast<std::streamsize>(size));
   CheckModels(LoadModelConfigFile(path, {}));
-  CheckModels(ModelsFromSerialized({reinterpret_cast<const char*>(data), size}, {}));
+  CheckModels(ModelsFromSerialized({reinterpret_cast<const char*>(data), size},
+                                   [](const std::string&) { return Config::Model(); }));
   CheckBatching(LoadBatchingParametersFile(path));
   auto metrics = LoadMonitoringConfigFile(path);
   CHECK(!metrics.ok() || !*metrics || ((*metrics)->starts_with('/') && (*metrics)->size() > 1));
