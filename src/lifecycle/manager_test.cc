@@ -761,7 +761,7 @@ TEST_F(LifecycleTest, TheOldPathsVersionServesOnWhileTheNewPathsDoesNotLoad) {
   EXPECT_TRUE(NoteHas("1: served from the model's former path until it is loaded from ")) << Note();
   EXPECT_TRUE(NoteHas("the GPU is away")) << Note();
   backend_->on_load = nullptr;
-  clock_.Advance(2s);
+  clock_.Advance(3s);  // 2 s, and a quarter of it at random
   Settle();
   EXPECT_EQ(Note(), "");
   EXPECT_EQ(backend_->loaded_now, 1);
