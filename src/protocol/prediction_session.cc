@@ -58,7 +58,7 @@ void PredictionSession::Start(net::HttpExchange& exchange, Predictor& predictor,
   cors_ = cors_ && protocol == Protocol::kTfServingRest;
   call_.Reset();
   call_.protocol = protocol;
-  if (protocol == Protocol::kTfServingRest) call_.api = tfserving::ApiOf(method);
+  if (protocol == Protocol::kTfServingRest) call_.api = tfserving::ApiOf(method_);
   call_.received = request.received;
   call_.request_bytes =
       static_cast<uint32_t>(std::min<size_t>(request.wire_body_bytes, UINT32_MAX));

@@ -368,11 +368,11 @@ TEST_F(GrpcServerTest, TritonsExtensions) {
             "output { name: \"b2\" data_type: TYPE_INT64 dims: -1 } instance_group { name: "
             "\"pair_0\" count: 1 kind: KIND_CPU } backend: \"fake\" }");
   EXPECT_EQ(
-      Ask(service, "ModelConfig", "name: 'batched'"),
-      "config { name: \"batched\" platform: \"fake_fake\" version_policy { all { } } "
+      Ask(service, "ModelConfig", "name: 'triton'"),
+      "config { name: \"triton\" platform: \"fake_fake\" version_policy { all { } } "
       "max_batch_size: 8 "
       "input { name: \"x\" data_type: TYPE_FP32 dims: 4 } output { name: \"label\" data_type: "
-      "TYPE_INT64 dims: 1 reshape { } } instance_group { name: \"batched_0\" count: 2 kind: "
+      "TYPE_INT64 dims: 1 reshape { } } instance_group { name: \"triton_0\" count: 2 kind: "
       "KIND_CPU } "
       "dynamic_batching { preferred_batch_size: 4 max_queue_delay_microseconds: 100 "
       "default_queue_policy { allow_timeout_override: true max_queue_size: 1024 } } parameters { "

@@ -82,8 +82,8 @@ TEST_F(PredictorTest, ForgetsWhatWasCountedForAVersionThatIsPast) {
   EXPECT_EQ(requests("1"), 0);
   EXPECT_EQ(requests("2"), 1);
   EXPECT_EQ(Metric("leadsman_serving_rows_total", {"iris", "2"}), 1);
-  ASSERT_EQ(world_.predictor().Statistics("iris").size(), 1u);
-  EXPECT_EQ(world_.predictor().Statistics("iris")[0].version, 2);
+  ASSERT_EQ(world_.metrics.Statistics("iris").size(), 1u);
+  EXPECT_EQ(world_.metrics.Statistics("iris")[0].version, 2);
 }
 
 TEST_F(PredictorTest, SaysWhatIsThereWhenAskedForWhatIsNot) {

@@ -47,11 +47,6 @@ void AddHistogram(std::vector<std::string> labels, const Histogram& histogram,
   samples.push_back(std::move(sample));
 }
 
-void Add(Histogram& sum, const Histogram& histogram) {
-  for (size_t i = 0; i < sum.buckets.size(); ++i) sum.buckets[i] += histogram.buckets[i];
-  sum.sum_us += histogram.sum_us;
-}
-
 constexpr const char* kApis[] = {"Predict", "Classify", "Regress"};
 constexpr const char* kRestApis[] = {"predict", "classify", "regress"};
 
@@ -119,11 +114,12 @@ std::vector<Registry::Registration> AddTfServingMetrics(const ServingMetrics& se
       "The total number of requests for predictions by TensorFlow Serving's API.",
       MetricType::kCounter, {"model_name", "status"}, RequestCounts);
   add(":tensorflow:serving:request_latency",
-      "Distribution of wall time (in microseconds) of those that were answered.",
+      "Distribution of wall time (in microseconds) of requests that were answered, by TensorFlow "
+      "Serving's API.",
       MetricType::kHistogram, {"model_name", "API", "entrypoint"}, RequestLatencies);
   add(":tensorflow:serving:runtime_latency",
-      "Distribution of wall time (in microseconds) that they spent inside the model's runtime: "
-      "TF1, or the backend's name.",
+      "Distribution of wall time (in microseconds) that requests by TensorFlow Serving's API spent "
+      "inside the model's runtime (TF1, or the backend's name).",
       MetricType::kHistogram, {"model_name", "API", "runtime"}, RuntimeLatencies);
   add(":tensorflow:serving:batching_session:queuing_latency",
       "Distribution of wall time (in microseconds) that requests spent in the queues of their "
@@ -142,7 +138,8 @@ std::vector<Registry::Registration> AddTfServingMetrics(const ServingMetrics& se
   add(":tensorflow:core:graph_runs", "Executions of TensorFlow models for requests.",
       MetricType::kCounter, {}, [](const ServingMetrics& s) { return One(GraphRuns(s)); });
   add(":tensorflow:core:graph_run_time_usecs",
-      "The total time spent on executing them, in microseconds.", MetricType::kCounter, {},
+      "The total time spent on executing TensorFlow models for requests, in microseconds.",
+      MetricType::kCounter, {},
       [](const ServingMetrics& s) { return One(GraphRunMicroseconds(s)); });
   return registrations;
 }

@@ -341,8 +341,8 @@ TEST_F(CommandLineTest, ReadsTheSslConfigFile) {
 
   File("s", "server_key: '/etc/key.pem' client_verify: true");
   std::string error = Error({"--model_base_path=/m", "--ssl_config_file=" + file});
-  EXPECT_TRUE(error.starts_with("--ssl_config_file: " + file + ":1:1: server_key: must hold the"))
-      << error;
+  EXPECT_TRUE(error.starts_with("--ssl_config_file: " + file)) << error;
+  EXPECT_NE(error.find(":1:1: server_key: must hold the PEM text itself"), std::string::npos);
   EXPECT_NE(error.find("needs custom_ca"), std::string::npos);
 }
 

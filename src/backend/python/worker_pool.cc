@@ -70,8 +70,7 @@ Result<WorkerPtr> WorkerPool::State::Acquire(SteadyTime deadline) {
       return UnavailableError(
           StrCat("no Python worker became free before the request's deadline: all ", slots.size(),
                  " are busy",
-                 note.empty() ? "; more of them: the model's `instances`"
-                              : StrCat("; ", note)));
+                 note.empty() ? "; more of them: the model's `instances`" : StrCat("; ", note)));
     }
     freed.WaitFor(mutex, std::min<Duration>(left, 1s));
   }
@@ -206,8 +205,7 @@ WorkerPool::~WorkerPool() {
 Status WorkerPool::Start(const std::atomic<bool>* cancel) {
   State& state = *state_;
   state.loop.Post([self = state_] {
-    for (size_t i = 0; i < static_cast<size_t>(self->settings.instances); ++i)
-      self->Fill(i);
+    for (size_t i = 0; i < static_cast<size_t>(self->settings.instances); ++i) self->Fill(i);
     self->Tick();
   });
   // Those that are too late are ended then.

@@ -52,8 +52,8 @@ class GrpcServerFixture : public ::testing::Test {
   void SetUp() override {
     using enum DataType;
     world_.AddModel("iris", {1, 2}).labels = {{"old", 1}};
-    world_.AddModel("batched", {1}).execution = ExecutionMode::kAuto;
-    std::ofstream(world_.folder() / "batched" / kTritonConfigName)
+    world_.AddModel("triton", {1}).execution = ExecutionMode::kAuto;
+    std::ofstream(world_.folder() / "triton" / kTritonConfigName)
         << "max_batch_size: 8 instance_group { count: 2 } parameters { key: 'k' value { "
            "string_value: "
            "'v' } } dynamic_batching { preferred_batch_size: 4 max_queue_delay_microseconds: 100 } "
