@@ -56,6 +56,7 @@ class Replicas:
 
     def session(self):
         session = requests.Session()
+        session.trust_env = False  # an authority that the environment names would take the place of ours
         session.verify = str(self.certificate) if self.certificate else None
         return session
 
