@@ -69,6 +69,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   auto metrics = LoadMonitoringConfigFile(path);
   CHECK(!metrics.ok() || !*metrics || ((*metrics)->starts_with('/') && (*metrics)->size() > 1));
   auto ssl = SslConfigFile(path).read(path);
-  CHECK(!ssl.ok() || ssl->client_auth == net::ClientAuth::kNone || !ssl->pem.client_authorities.empty());
+  CHECK(!ssl.ok() || ssl->client_auth == net::ClientAuth::kNone ||
+        !ssl->pem.client_authorities.empty());
   return 0;
 }

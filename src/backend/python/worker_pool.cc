@@ -115,7 +115,10 @@ void WorkerPool::State::Release(const WorkerPtr& worker, CallEnd end, SteadyTime
           self->End(*worker, EndReason::kHang);
         });
         return;
-      case CallEnd::kNotSent:
+      case CallEnd::kNotSent:  // it has gone, and its exit is about to be told
+        End(*worker, EndReason::kNone);
+        worker->phase = Phase::kEnding;
+        return;
       case CallEnd::kBroken:
         worker->phase = Phase::kEnding;
         End(*worker, EndReason::kProtocol);
@@ -137,7 +140,7 @@ Status WorkerPool::State::WhyBroken(const WorkerPtr& worker, Status status) {
   // What a broken answer says stands; what is gone is asked why.
   if (status.code() != StatusCode::kUnavailable) return status;
   while (worker->phase != Phase::kGone && clock.SteadyNow() - begin < settings.kill_wait) {
-    if (clock.SteadyNow() - begin > 300ms)
+    if (clock.SteadyNow() - begin > 1s)
       End(*worker, EndReason::kProtocol);  // it lives, but does not listen
     changed.WaitFor(mutex, 100ms);
   }
