@@ -281,9 +281,12 @@ void ModelControl::Await(std::vector<std::string> models, Done done) {
   {
     MutexLock lock(impl_->mutex);
     status = impl_->CheckRoom();
-    if (status.ok()) impl_->AddWaiter(std::move(models), impl_->applied_round, std::move(done));
+    if (status.ok()) {
+      impl_->AddWaiter(std::move(models), impl_->applied_round, std::move(done));
+      return;
+    }
   }
-  if (!status.ok()) done(status);
+  done(status);
 }
 
 Status ModelControl::Unload(const std::string& model) {

@@ -201,7 +201,7 @@ class Comparison {
       RETURN_IF_ERROR(Compare("output", said, specs[i], change));
       if (change) output.shape = ShapeChange{.from = change->to, .to = change->from};
       changes_.outputs_differ = changes_.outputs_differ || output.shape || output.narrowed;
-      changes_.outputs.push_back(std::move(output));
+      changes_.outputs.push_back(output);
       shown.push_back(std::move(specs[i]));
     }
     changes_.outputs_differ = changes_.outputs_differ || shown.size() < specs.size();

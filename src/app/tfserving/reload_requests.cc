@@ -41,9 +41,10 @@ void ReloadRequests::Submit(std::string config, Done done) {
       waiting_.push_back({std::move(config), std::move(done)});
       if (!thread_.joinable()) thread_ = std::thread([this] { Loop(); });
       wake_.NotifyOne();
+      return;
     }
   }
-  if (!refused.ok()) done(refused);
+  done(refused);
 }
 
 void ReloadRequests::Stop() {
