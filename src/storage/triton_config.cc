@@ -280,7 +280,8 @@ class Translation {
       text_.Add("dynamic_batching", "needs max_batch_size: the largest number of rows in a batch");
       return;
     }
-    TritonConfig::DynamicBatching& to = to_.dynamic_batching.emplace();
+    to_.dynamic_batching = TritonConfig::DynamicBatching();
+    TritonConfig::DynamicBatching& to = *to_.dynamic_batching;
     to.max_delay = microseconds(std::min(from.max_queue_delay_microseconds(), kLongestDelay));
     PreferredSizes(from, to);
     if (from.has_default_queue_policy()) to.queue = ReadQueue(from.default_queue_policy());
