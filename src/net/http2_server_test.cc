@@ -345,6 +345,7 @@ class Http2TurnsTest : public Http2ServerTest {
     blocked.get_future().wait();
     first.Send(one);
     second.Send(two);
+    EXPECT_TRUE(Eventually([&] { return first.Delivered() && second.Delivered(); }));
     go.set_value();
     EXPECT_TRUE(Eventually([&] { return called >= calls; }));
     server_.reset();
@@ -372,8 +373,7 @@ TEST_F(Http2TurnsTest, ManyCallsOfOneClientDoNotKeepOthersWaiting) {
   const auto order = Serve(Calls("/one", 300), Calls("/two", 300), 600,
                            [](Http2Stream& stream) { Answer(stream, ""); });
   EXPECT_EQ(order.size(), 600u);
-  // Several turns in a row may pass before the second client's bytes are there; without turns it would be all 300.
-  EXPECT_LE(LongestRun(order, 300), 160u);
+  EXPECT_LE(LongestRun(order, 300), 32u);
 }
 
 TEST_F(Http2TurnsTest, AHandlerThatHasMoreToDoComesBackAfterOthers) {
@@ -382,8 +382,7 @@ TEST_F(Http2TurnsTest, AHandlerThatHasMoreToDoComesBackAfterOthers) {
     if (--left[std::string(stream.path())] > 0) stream.CallAgain();
   });
   EXPECT_EQ(order.size(), 600u);
-  // Several turns in a row may pass before the second client's bytes are there; without turns it would be all 300.
-  EXPECT_LE(LongestRun(order, 300), 160u);
+  EXPECT_LE(LongestRun(order, 300), 32u);
 }
 
 TEST_F(Http2TurnsTest, StreamsOfAConnectionTakeTurns) {

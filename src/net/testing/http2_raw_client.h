@@ -1,9 +1,11 @@
 #pragma once
 
 #include <arpa/inet.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <nghttp2/nghttp2.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -144,6 +146,11 @@ class Http2RawClient {
       std::optional<Frame> frame = Read();
       if (!frame || (frame->type == type && frame->stream == stream)) return frame;
     }
+  }
+  /// Everything sent is in the server's socket.
+  bool Delivered() const {
+    int left = 0;
+    return ioctl(fd_, SIOCOUTQ, &left) == 0 && left == 0;
   }
   /// A PING has come back: what was sent before it has been read, and its answers have been sent.
   bool Sync() { return Send(Ping()) && ReadUntil(NGHTTP2_PING, 0).has_value(); }
