@@ -32,6 +32,14 @@ std::string_view ExecutionName(const ServableVersion& servable) {
   return servable.run_inline ? "inline" : "pool";
 }
 
+/// What the status tells of a version that has been loaded.
+void ShowLoaded(const LoadOutcome& outcome, VersionStatus& shown) {
+  shown.execution = ExecutionName(*outcome.servable);
+  shown.warm_cost = outcome.servable->warm_cost;
+  shown.load_took = outcome.took;
+  shown.memory_bytes = outcome.memory_bytes;
+}
+
 void Count(LifecycleCounters& counters, const LoadOutcome& outcome) {
   ++(outcome.status.ok() ? counters.loads_ok : counters.loads_failed);
   counters.warmup_requests += outcome.warmup_requests;
@@ -356,10 +364,7 @@ void ModelMachine::OnReplacement(Entry& entry, LoadOutcome& outcome, uint32_t id
   entry.changed_since = false;
   entry.waits = 0;
   entry.replacing_failed.clear();
-  entry.shown.execution = ExecutionName(*outcome.servable);
-  entry.shown.warm_cost = outcome.servable->warm_cost;
-  entry.shown.load_took = outcome.took;
-  entry.shown.memory_bytes = outcome.memory_bytes;
+  ShowLoaded(outcome, entry.shown);
   outcome.servable->id = id;
   Publish(entry, std::move(outcome.servable), now, effects);
 }
@@ -460,10 +465,7 @@ void ModelMachine::OnLoadDone(LoadDone done, uint32_t id, WallTime now, SteadyTi
   }
   entry.attempts = entry.waits = 0;
   entry.failed_before = entry.failed_for_good = entry.waits_for_room = false;
-  entry.shown.execution = ExecutionName(*outcome.servable);
-  entry.shown.warm_cost = outcome.servable->warm_cost;
-  entry.shown.load_took = outcome.took;
-  entry.shown.memory_bytes = outcome.memory_bytes;
+  ShowLoaded(outcome, entry.shown);
   bool rejected = pins_.exclude.contains(done.version) && !pins_.keep.contains(done.version);
   entry.current = outcome.servable.get();
   if (removed_ || rejected) {
