@@ -35,6 +35,10 @@ bool IsSha256(std::string_view text) {
          });
 }
 
+Status Rename(const std::string& from, const std::string& to) {
+  return rename(from.c_str(), to.c_str()) == 0 ? OkStatus() : ErrnoStatus(errno, "rename to", to);
+}
+
 }  // namespace
 
 struct BlobCache::Assembly::State {
@@ -212,11 +216,9 @@ Status BlobCache::Assembly::Add(std::unique_ptr<Partial> partial, const File& fi
   RETURN_IF_ERROR(MakeFolders(fs::path(blob).parent_path().string()));
   // First the link into the version: a blob with one name only may be evicted.
   RETURN_IF_ERROR(cache_.LinkBlob(partial->path(), file, directory_));
-  if (rename(partial->path().c_str(), blob.c_str()) != 0)
-    return ErrnoStatus(errno, "rename to", blob);
+  RETURN_IF_ERROR(room_.Use(file.size, call_, [&] { return Rename(partial->path(), blob); }));
   // Not before: a partial file that was left read-only could not be taken up again.
   fchmod(partial->fd_.get(), 0444);
-  room_.Release(file.size);
   Note(file);
   return OkStatus();
 }
@@ -228,8 +230,11 @@ Status BlobCache::Assembly::AddStaged(const File& file) {
   std::string beside = StrCat(blob, ".", NewName());
   chmod(from.c_str(), 0444);
   if (link(from.c_str(), beside.c_str()) != 0) return ErrnoStatus(errno, "link", beside);
-  if (rename(beside.c_str(), blob.c_str()) != 0) return ErrnoStatus(errno, "rename to", blob);
-  room_.Release(file.size);
+  Status used = room_.Use(file.size, call_, [&] { return Rename(beside, blob); });
+  if (!used.ok()) {
+    unlink(beside.c_str());
+    return used;
+  }
   Note(file);
   return OkStatus();
 }
@@ -248,8 +253,7 @@ Result<LocalVersion> BlobCache::Assembly::Publish() {
   std::string target = JoinPath(cache_.options_.directory, StrCat("versions/", name));
   ASSIGN_OR_RETURN(UniqueFd lock, LockCache(cache_.options_.directory, call_));
   if (!IsDirectory(target)) {
-    if (rename(directory_.c_str(), target.c_str()) != 0)
-      return ErrnoStatus(errno, "rename to", target);
+    RETURN_IF_ERROR(Rename(directory_, target));
   } else {
     for (const File& file : files) {
       std::string mine = JoinPath(directory_, file.path), there = JoinPath(target, file.path);
@@ -257,7 +261,7 @@ Result<LocalVersion> BlobCache::Assembly::Publish() {
       if (stat(mine.c_str(), &a) == 0 && stat(there.c_str(), &b) == 0 && a.st_ino == b.st_ino)
         continue;
       RETURN_IF_ERROR(MakeFolders(fs::path(there).parent_path().string()));
-      if (rename(mine.c_str(), there.c_str()) != 0) return ErrnoStatus(errno, "rename to", there);
+      RETURN_IF_ERROR(Rename(mine, there));
     }
   }
   return cache_.LeaseOf(name);

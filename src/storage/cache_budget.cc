@@ -62,6 +62,14 @@ Status CacheBudget::Reservation::Grow(int64_t bytes, const StoreCall& call) {
   return OkStatus();
 }
 
+Status CacheBudget::Reservation::Use(int64_t bytes, const StoreCall& call,
+                                     const std::function<Status()>& become_blob) {
+  MutexLock lock(mutex_);
+  ASSIGN_OR_RETURN(UniqueFd cache_lock, LockCache(budget_.directory_, call));
+  RETURN_IF_ERROR(become_blob());
+  return Note(std::max<int64_t>(0, reserved_ - bytes));
+}
+
 void CacheBudget::Reservation::Release(int64_t bytes) {
   MutexLock lock(mutex_);
   static_cast<void>(Note(std::max<int64_t>(0, reserved_ - bytes)));

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <set>
 #include <string>
 
@@ -19,8 +20,7 @@ namespace leadsman {
 ///
 ///   CacheBudget::Reservation room(budget, std::move(lock_of_my_staging_folder));
 ///   RETURN_IF_ERROR(room.Reserve(total, partial_keys, call));
-///   …                                    // a file has become a blob, which counts by itself
-///   room.Release(file.size);
+///   RETURN_IF_ERROR(room.Use(file.size, call, [&] { … }));  // it becomes a blob
 ///
 /// What goes is what was unused longest: versions that nobody holds, partial files that nobody
 /// writes. Processes that share the folder see each other's reservations. Thread-safe.
@@ -46,7 +46,10 @@ class CacheBudget {
     /// Room for `bytes` more of what has no known size. Called before every write: it counts the
     /// cache for large portions only.
     Status Grow(int64_t bytes, const StoreCall& call);
-    /// So many bytes have become blobs, or will not come.
+    /// Lets `become_blob` make a blob of what was reserved. Nobody counts in between: it would count
+    /// twice, as a blob and as reserved.
+    Status Use(int64_t bytes, const StoreCall& call, const std::function<Status()>& become_blob);
+    /// So many bytes will not come.
     void Release(int64_t bytes);
 
    private:

@@ -33,11 +33,13 @@ bool CanBeResumed(const RemoteFile& file) { return !file.sha256.empty() || !file
 class SummingSink final : public ReadSink {
  public:
   SummingSink(BlobCache::Partial& partial, const RemoteFile& file, FetchProgress& progress,
-              CacheBudget::Reservation& room, const StoreCall& call, int64_t max_bytes)
+              CacheBudget::Reservation& room, std::atomic<int64_t>& claimed, const StoreCall& call,
+              int64_t max_bytes)
       : partial_(partial),
         file_(file),
         progress_(progress),
         room_(room),
+        claimed_(claimed),
         call_(call),
         max_bytes_(max_bytes),
         reserved_(std::max<int64_t>(0, file.size)) {}
@@ -104,11 +106,12 @@ class SummingSink final : public ReadSink {
   /// Only what has no known size needs any: for the rest there is room already.
   Status MakeRoom(int64_t size) {
     if (size <= reserved_) return OkStatus();
-    if (progress_.done - counted_ + size > max_bytes_) {
+    int64_t more = size - reserved_;
+    if (claimed_.fetch_add(more) + more > max_bytes_) {  // the version's files come side by side
       return ResourceExhaustedError(
           StrCat("the version has more than storage.max_version_size (", max_bytes_, " bytes)"));
     }
-    RETURN_IF_ERROR(room_.Grow(size - reserved_, call_));
+    RETURN_IF_ERROR(room_.Grow(more, call_));
     reserved_ = size;
     return OkStatus();
   }
@@ -138,6 +141,7 @@ class SummingSink final : public ReadSink {
   const RemoteFile& file_;
   FetchProgress& progress_;
   CacheBudget::Reservation& room_;
+  std::atomic<int64_t>& claimed_;
   const StoreCall& call_;
   const int64_t max_bytes_;  ///< of the whole version
   int64_t reserved_;
@@ -240,9 +244,11 @@ Result<LocalVersion> RemoteSource::FetchNow(const RemoteVersion& version, FetchP
   ASSIGN_OR_RETURN(std::unique_ptr<BlobCache::Assembly> assembly, cache_.Begin(call));
   ASSIGN_OR_RETURN(std::vector<RemoteFile> files, store_->Files(version, call));
   if (files.empty()) return NotFoundError("the version has no files");
-  Job job{*assembly, progress, call};
+  std::atomic<int64_t> claimed{0};
+  Job job{*assembly, progress, call, claimed};
   progress.done = progress.total = 0;
   if (version.archive) {
+    claimed = std::max<int64_t>(files[0].size, 0);
     RETURN_IF_ERROR(FetchArchive(job, files[0]));
     return assembly->Publish();
   }
@@ -254,6 +260,7 @@ Result<LocalVersion> RemoteSource::FetchNow(const RemoteVersion& version, FetchP
                                          " bytes, more than storage.max_version_size (",
                                          storage_.max_version_size, ")"));
   }
+  claimed = total;
   progress.total = total;
   RETURN_IF_ERROR(FetchAll(job, files));
   return assembly->Publish();
@@ -325,7 +332,7 @@ Status RemoteSource::ForEach(const Job& job, const std::vector<RemoteFile>& file
   Status first;
   StoreCall call = job.call;
   call.stop = &failed;
-  Job mine{job.assembly, job.progress, call};
+  Job mine{job.assembly, job.progress, call, job.claimed};
   auto work = [&] {
     for (size_t i = next++; i < files.size() && !failed.load(); i = next++) {
       Status status = one(mine, files[i]);
@@ -387,7 +394,7 @@ Status RemoteSource::FetchFile(const Job& job, const RemoteFile& file) {
 
 Result<std::string> RemoteSource::Download(const Job& job, const RemoteFile& file,
                                            BlobCache::Partial& partial) {
-  SummingSink sink(partial, file, job.progress, job.assembly.room(), job.call,
+  SummingSink sink(partial, file, job.progress, job.assembly.room(), job.claimed, job.call,
                    storage_.max_version_size);
   bool damaged_before = false;
   for (int attempt = 1;; ++attempt) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -40,6 +41,7 @@ class RemoteSource final : public Source {
     BlobCache::Assembly& assembly;
     FetchProgress& progress;
     const StoreCall& call;
+    std::atomic<int64_t>& claimed;  ///< bytes of the version: known sizes, and what came beyond
   };
 
   void LookAtTritonConfig(const std::vector<RemoteFile>& beside, const StoreCall& call);

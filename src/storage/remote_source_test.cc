@@ -325,7 +325,9 @@ TEST_F(RemoteSourceTest, FilesWithoutASizeKeepToTheLimits) {
   EXPECT_EQ(status.code(), StatusCode::kResourceExhausted);
   EXPECT_NE(status.message().find("storage.max_version_size"), std::string_view::npos) << status;
   storage_.max_version_size = 3'200;
-  EXPECT_EQ(Read(Fetch(2).value(), "b"), std::string(1'600, 'y'));
+  Result<LocalVersion> both = Fetch(2);
+  ASSERT_TRUE(both.ok()) << both.status();
+  EXPECT_EQ(Read(*both, "b"), std::string(1'600, 'y'));
 }
 
 TEST_F(RemoteSourceTest, WhatAnotherFetchHasBroughtMeanwhileIsTaken) {
