@@ -26,6 +26,13 @@ sys.path.insert(0, str(ROOT / "tests"))
 from hosts.process import HostProcess, free_port  # noqa: E402
 
 
+def is_ready(port):
+    try:
+        return urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5).status == 200
+    except OSError:  # not listening yet, or 503
+        return False
+
+
 def network(widths):
     """Dense layers of these widths with random weights."""
     rng = np.random.default_rng(1)
@@ -128,7 +135,7 @@ def main():
                        {"name": "large", "path": str(repository / "large"), "required": False}]}))
         host = HostProcess("leadsman", [options.binary, "serve", "--config", work / "config.yaml"], work / "log")
         try:
-            host.wait_until(lambda: urllib.request.urlopen(f"http://127.0.0.1:{admin}/readyz", timeout=5).status == 200, 60)
+            host.wait_until(lambda: is_ready(admin), 60)
             window(port, 2, options.rate)
             version, quiet, loaded, loads_done = 1, [], [], 0
             for _ in range(options.rounds):

@@ -296,6 +296,7 @@ class Server {
             [this](const ServableVersion& version) { return predictor_->Prepare(version); },
             [this](const std::string& model, int64_t version, uint32_t id) {
               serving_metrics_->Forget(model, version, id);
+              if (monitor_) monitor_->Forget(model, version);
             },
             [this](const ServableVersion& version, const std::string& directory,
                    const std::atomic<bool>& cancel) {

@@ -1,6 +1,7 @@
 #include "base/low_priority.h"
 
 #include <dirent.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -20,16 +21,41 @@ namespace {
 /// Low, but not SCHED_IDLE: a thread that is never let in would keep the locks that it holds, of the allocator and of the
 /// address space, from those that serve.
 constexpr int kLowNice = 15;
+/// Since Linux 6.6 a thread that has begun to run may go on to the end of its slice, 3 ms and longer, however low it is;
+/// since 6.12 it may ask for a short one. Older kernels pass the wish over.
+constexpr uint64_t kLowSliceNs = 100'000;
 
 // <linux/ioprio.h> is not everywhere.
 constexpr int kIoprioWhoProcess = 1;
 constexpr int kIoprioBestEffort = 2 << 13;
 constexpr int kLowestLevel = 7;
 
+/// The kernel's `struct sched_attr`, whose header does not go together with the C library's.
+struct SchedAttr {
+  uint32_t size = sizeof(SchedAttr);
+  uint32_t policy = SCHED_OTHER;
+  uint64_t flags = 0;
+  int32_t nice = 0;
+  uint32_t priority = 0;
+  uint64_t runtime = 0;  ///< here: the slice, in nanoseconds
+  uint64_t deadline = 0;
+  uint64_t period = 0;
+};
+
+/// Of one thread: on Linux each has its own. A `slice_ns` of 0 is the kernel's choice.
+bool SetPriority(int thread, int nice, uint64_t slice_ns) {
+  SchedAttr wanted;
+  wanted.nice = nice;
+  wanted.runtime = slice_ns;
+  if (syscall(SYS_sched_setattr, thread, &wanted, 0) == 0) return true;
+  return setpriority(PRIO_PROCESS, static_cast<id_t>(thread), nice) == 0;
+}
+
+int ThisThread() { return static_cast<int>(syscall(SYS_gettid)); }
+
 void Lower() {
-  const auto self = static_cast<id_t>(syscall(SYS_gettid));
-  // On Linux both are per thread. What cannot be had is done without.
-  setpriority(PRIO_PROCESS, self, kLowNice);
+  // What cannot be had is done without.
+  SetPriority(ThisThread(), kLowNice, kLowSliceNs);
   syscall(SYS_ioprio_set, kIoprioWhoProcess, 0, kIoprioBestEffort | kLowestLevel);
 }
 
@@ -133,9 +159,7 @@ std::vector<int> ThreadIds() {
 bool MayRestorePriority() {
   static const bool may = [] {
     bool restored = false;
-    RunAtLowPriority([&] {
-      restored = setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), 0) == 0;
-    });
+    RunAtLowPriority([&] { restored = SetPriority(ThisThread(), 0, 0); });
     return restored;
   }();
   return may;
@@ -145,7 +169,7 @@ int RestorePriority(std::span<const int> before) {
   int still_low = 0;
   for (int thread : ThreadIds()) {
     if (std::find(before.begin(), before.end(), thread) != before.end() || !IsLow(thread)) continue;
-    if (setpriority(PRIO_PROCESS, static_cast<id_t>(thread), 0) != 0) ++still_low;
+    if (!SetPriority(thread, 0, 0)) ++still_low;
   }
   return still_low;
 }

@@ -85,7 +85,10 @@ struct Monitor::Impl {
   bool WriteDatabase(bool force);
   VersionState* Find(const PredictionEvent& event) REQUIRES(state_mutex);
   VersionState* FindByKey(const VersionKey& key, bool restoring) REQUIRES(state_mutex);
+  void ForgetVersions(const std::vector<VersionKey>& gone);
   bool MakeRoom() REQUIRES(state_mutex);
+  void Drop(std::map<VersionKey, std::unique_ptr<VersionState>>::iterator version)
+      REQUIRES(state_mutex);
 
   Clock& clock;
   const MonitorOptions options;
@@ -94,6 +97,7 @@ struct Monitor::Impl {
 
   Mutex inbox_mutex;
   std::vector<GroundTruth> inbox GUARDED_BY(inbox_mutex);
+  std::vector<VersionKey> to_forget GUARDED_BY(inbox_mutex);
   std::atomic<uint64_t> labels_rejected{0};
 
   Mutex control_mutex;
@@ -212,6 +216,11 @@ bool Monitor::Impl::Cycle(bool force_flush, bool stopping, bool& flushed) {
   wall_now = clock.Now();
   now = clock.SteadyNow();
   CloseWindows();
+  std::vector<VersionKey> gone;  // told before what is drained now: their last events are in it
+  {
+    MutexLock lock(inbox_mutex);
+    gone.swap(to_forget);
+  }
   size_t records = 0;
   bool settled = false;
   for (int round = 0; !settled && round < (force_flush ? kMaxForcedRounds : 1); ++round) {
@@ -220,6 +229,7 @@ bool Monitor::Impl::Cycle(bool force_flush, bool stopping, bool& flushed) {
     settled = join.Resolve(database.get(), wall_now, now) && settled;
     FoldJoined();
   }
+  ForgetVersions(gone);
   if (stopping) CutWindows();
   flushed = WriteDatabase(force_flush);
   return records > 0 || !settled;
@@ -323,20 +333,35 @@ bool Monitor::Impl::MakeRoom() {
   auto quietest = std::min_element(
       versions.begin(), versions.end(),
       [](const auto& a, const auto& b) { return a.second->last_used < b.second->last_used; });
-  VersionState* state = quietest->second.get();
-  if (state->last_used != SteadyTime::min() && now - state->last_used < kQuietVersion) return false;
+  SteadyTime last_used = quietest->second->last_used;
+  if (last_used != SteadyTime::min() && now - last_used < kQuietVersion) return false;
+  Drop(quietest);
+  return true;
+}
+
+/// What its open window holds is written, its quality kept; the rest goes.
+void Monitor::Impl::Drop(std::map<VersionKey, std::unique_ptr<VersionState>>::iterator version) {
+  VersionState* state = version->second.get();
   if (auto summary = state->profile.CutWindow(now)) {
-    batch.windows.emplace_back(quietest->first, std::move(*summary));
+    batch.windows.emplace_back(version->first, std::move(*summary));
   }
-  quality_of_gone[quietest->first] = state->profile.quality();
+  quality_of_gone[version->first] = state->profile.quality();
   std::erase_if(by_id, [state](const auto& entry) { return entry.second == state; });
   if (last_state == state) {
     last_id = 0;
     last_state = nullptr;
   }
-  versions.erase(quietest);
+  versions.erase(version);
   in_memory_from = WallTime::max();
-  return true;
+}
+
+void Monitor::Impl::ForgetVersions(const std::vector<VersionKey>& gone) {
+  if (gone.empty()) return;
+  MutexLock lock(state_mutex);
+  for (const VersionKey& key : gone) {
+    auto it = versions.find(key);
+    if (it != versions.end()) Drop(it);
+  }
 }
 
 /// False when some have to wait for the next round.
@@ -598,6 +623,11 @@ LabelReceipt Monitor::AddLabels(std::vector<GroundTruth> labels) {
     ++receipt.accepted;
   }
   return receipt;
+}
+
+void Monitor::Forget(const std::string& model, int64_t version) {
+  MutexLock lock(impl_->inbox_mutex);
+  impl_->to_forget.emplace_back(model, version);
 }
 
 bool Monitor::Flush(std::chrono::milliseconds timeout) {

@@ -16,8 +16,8 @@
 namespace leadsman {
 
 /// Sums since the process started (quality: since the version was first seen, kept in the
-/// database). Only ever grow while the process lives, except that a version which makes room (see
-/// Monitor) begins its requests anew should it come back. Weighted sums are kept exactly and rounded
+/// database). Only ever grow while the process lives, except that a version which was forgotten or
+/// made room (see Monitor) begins its requests anew should it come back. Weighted sums are kept exactly and rounded
 /// to the nearest integer here.
 struct VersionTotals {
   uint64_t requests = 0;  ///< that reached the version
@@ -70,7 +70,7 @@ struct LabelReceipt {
 /// 1,024 versions at once: a further one takes the place of the one that has been quiet for the
 /// longest; its events are counted as dropped while none has been for a minute.
 ///
-/// Emit, AddLabels and all readers are thread-safe. Emit never blocks: a full ring counts a drop.
+/// Emit, AddLabels, Forget and all readers are thread-safe. Emit never blocks: a full ring counts a drop.
 class Monitor final : public Sink {
  public:
   struct Deps {
@@ -89,6 +89,10 @@ class Monitor final : public Sink {
 
   /// Queues labels for the join. Bounded; what does not fit is in `rejected`.
   LabelReceipt AddLabels(std::vector<GroundTruth> labels);
+
+  /// The version will not be asked for soon: the profile of its inputs and its sums of requests go;
+  /// its quality and, with a database, its windows stay. Events that were emitted before count.
+  void Forget(const std::string& model, int64_t version);
 
   /// Everything emitted or added before this call is folded and written to the database when it
   /// returns true. False after `timeout`, or when the database did not take it (folded all the

@@ -552,6 +552,28 @@ TEST_F(MonitorTest, ANewVersionTakesThePlaceOfTheQuietestOne) {
   EXPECT_EQ(monitor_->Totals("digits", 1).labelled, 1u);
 }
 
+TEST_F(MonitorTest, OfAForgottenVersionItsQualityAndWindowsStay) {
+  UseFile();
+  Open();
+  auto start = clock_.Now();
+  Emit("r", {"7"}, 1);
+  Emit("s", {"7"}, 1);
+  Label("r", "7");
+  monitor_->Forget("digits", 1);
+  monitor_->Forget("digits", 5);  // never seen
+  ASSERT_TRUE(Flush());
+  EXPECT_EQ(monitor_->counters().events, 2u) << "what was emitted before counts";
+  EXPECT_EQ(monitor_->Totals("digits", 1).requests, 0u);
+  EXPECT_EQ(monitor_->ProfileJson("digits", 1).status().code(), StatusCode::kNotFound);
+  ASSERT_EQ(monitor_->Windows("digits", start - 10s)[1].size(), 1u);
+  EXPECT_EQ(monitor_->Windows("digits", start - 10s)[1][0].requests, 2u);
+  // A late label still finds its prediction, and what was known goes on.
+  Label("s", "8");
+  ASSERT_TRUE(Flush());
+  EXPECT_EQ(monitor_->Totals("digits", 1).labelled, 2u);
+  EXPECT_EQ(monitor_->Totals("digits", 1).wrong, 1u);
+}
+
 TEST_F(MonitorTest, NoNumberOfPredictedClassesEverFalls) {
   Open();
   for (int c = 0; c < 40; ++c) Emit("", {std::to_string(c)});

@@ -159,6 +159,44 @@ TEST_F(Http2ServerTest, AStreamKeepsNothingOfWhatHasBeenTaken) {
   EXPECT_LT(in_use.get_future().get(), before + (16 << 20));
 }
 
+TEST_F(Http2ServerTest, AStreamKeepsNothingOfWhatHasBeenSent) {
+  constexpr int kPieces = 512;
+  constexpr uint32_t kBytes = 64 << 10;
+  std::promise<size_t> in_use;
+  int pieces = 0;
+  handler_.on_head = [](Http2Stream& stream) {
+    stream.patient = true;
+    const Field head[] = {{":status", "200"}};
+    stream.SendHead(head);
+  };
+  handler_.on_body = [&](Http2Stream& stream) {
+    stream.Take(stream.body().size());
+    if (pieces < kPieces) stream.SendBody(std::string(kBytes, 'x'));
+    // One piece is always left: the answer is never empty.
+    if (++pieces == kPieces) {
+      EXPECT_GE(stream.unsent(), kBytes);
+      in_use.set_value(HeapInUse());
+    }
+  };
+  Start();
+  Client client(port(), 0);
+  ASSERT_TRUE(client.Sync());
+  const size_t before = HeapInUse();
+  client.Send(Client::Head(1, "/a") + Client::Data(1, "x") + Client::Credit(0, 0x7fffffff - 65535));
+  for (int sent = 1; sent < kPieces; ++sent) {
+    ASSERT_TRUE(client.Sync());  // so that the pieces are asked for one by one
+    client.Send(Client::Data(1, "x"));
+    ASSERT_TRUE(client.Sync());
+    client.Send(Client::Credit(1, kBytes));
+    for (size_t read = 0; read < kBytes;) {
+      auto frame = client.ReadUntil(NGHTTP2_DATA, 1);
+      ASSERT_TRUE(frame);
+      read += frame->payload.size();
+    }
+  }
+  EXPECT_LT(in_use.get_future().get(), before + (8 << 20));
+}
+
 TEST_F(Http2ServerTest, ABigMessageLeavesNoBigBuffer) {
   constexpr size_t kBytes = 16 << 20;
   std::promise<size_t> in_use;

@@ -61,6 +61,10 @@ void Http2Stream::SendHead(std::span<const Field> fields) {
 void Http2Stream::SendBody(std::string_view bytes) {
   if (connection_ == nullptr || trailers_given_) return;
   if (unsent() == 0) last_progress_ = worker_->Now();
+  // What has gone makes room, also when a slow client never lets all of it go. Moved when that is less.
+  if (answer_sent_ > kKeptBuffer && answer_sent_ > unsent()) {
+    answer_.erase(0, std::exchange(answer_sent_, 0));
+  }
   answer_.append(bytes);
   connection_->StreamGave(bytes.size());
   connection_->ResumeBody(*this);

@@ -18,8 +18,8 @@ using Field = Http2Stream::Field;
 constexpr size_t kUnsentLimit = 4 << 20;  // of one stream, before its next message is read
 constexpr std::chrono::milliseconds kTick{250};
 constexpr size_t kTraceText = 512;
-constexpr size_t kKeptResponse = 64
-                                 << 10;  // what a stream that waits to be used again may hold on to
+constexpr size_t kKept = 256 << 10;  // what a stream that waits to be used again may hold on to
+constexpr size_t kShown = 128;       // of what the caller has sent, in an error
 constexpr std::string_view kAccepted = "identity,deflate,gzip";
 
 SteadyTime Now() { return std::chrono::steady_clock::now(); }
@@ -56,7 +56,7 @@ void Call::OnHead(Http2Stream& stream, ServiceContext& context) {
   terms_.method = nullptr;
   terms_.request_id.clear();
   terms_.deadline.reset();
-  ended_ = head_sent_ = busy_ = false;
+  ended_ = head_sent_ = busy_ = task_waits_ = false;
   reader_.SetLimit(context.max_message_bytes);
   prediction_.request_id.clear();
   prediction_.trace.Clear();
@@ -91,7 +91,7 @@ bool Call::TakeHeaders(Http2Stream& stream) {
   terms_.method = FindMethod(stream.path());
   if (terms_.method == nullptr) {
     End(stream, UnimplementedError(StrCat(
-                    "unknown method ", stream.path().substr(0, 128),
+                    "unknown method ", CutUtf8(stream.path(), kShown),
                     "; this server's services are told by grpc.reflection.v1.ServerReflection")));
     return false;
   }
@@ -106,9 +106,9 @@ bool Call::TakeHeaders(Http2Stream& stream) {
   }
   const Compression compression = ParseCompression(stream.Header("grpc-encoding"));
   if (compression == Compression::kUnknown) {
-    End(stream,
-        UnimplementedError(StrCat("grpc-encoding '", stream.Header("grpc-encoding").substr(0, 32),
-                                  "' is not supported; use one of ", kAccepted)));
+    End(stream, UnimplementedError(StrCat("grpc-encoding '",
+                                          CutUtf8(stream.Header("grpc-encoding"), kShown),
+                                          "' is not supported; use one of ", kAccepted)));
     return false;
   }
   reader_.SetCompression(compression);
@@ -117,7 +117,7 @@ bool Call::TakeHeaders(Http2Stream& stream) {
   std::optional<std::chrono::nanoseconds> left = ParseTimeout(timeout);
   if (!left) {
     End(stream,
-        InvalidArgumentError(StrCat("malformed grpc-timeout '", timeout.substr(0, 32), "'")));
+        InvalidArgumentError(StrCat("malformed grpc-timeout '", CutUtf8(timeout, kShown), "'")));
     return false;
   }
   terms_.deadline = stream.received() + *left;
@@ -188,6 +188,7 @@ void Call::Refuse(Http2Stream& stream, const Status& status) {
 void Call::OnBody(Http2Stream& stream) {
   if (ended_ || terms_.method == nullptr) return;
   if (IsStream()) return PumpStream(stream);
+  if (std::exchange(task_waits_, false)) return Predict(stream, {});
   if (terms_.method->kind == MethodKind::kWatch && head_sent_) return;
   size_t size = 0;
   // Inflated once, when all of it is there.
@@ -291,15 +292,21 @@ void Call::ReloadModels(Http2Stream& stream, std::string_view message) {
       }));
 }
 
-void Call::OnClose(Http2Stream& /*stream*/) {
+void Call::OnClose(Http2Stream& stream) {
   ended_ = true;
   // Nobody waits for it any more: out of the queue, unless it is running already.
   if (infer_) infer_->Cancel();
   if (busy_) {
     terms_.context->predictor.Cancel(prediction_);
-  } else if (response_.capacity() > kKeptResponse) {
-    std::string().swap(response_);
+  } else if (KeptBytes() > kKept) {
+    stream.DropState();
   }
+}
+
+size_t Call::KeptBytes() const {
+  size_t bytes = reader_.kept_bytes() + response_.capacity();
+  for (const Tensor& input : prediction_.inputs) bytes += input.kept_bytes();
+  return bytes;
 }
 
 void Call::OnAlarm(Http2Stream& stream) {
@@ -341,7 +348,7 @@ bool Call::MustEndStream(const Http2Stream& stream) const {
   return now - last_active_ >= kTick && stream.body().empty() && AllAnswered();
 }
 
-/// Sends the answers that are there, and takes up as many more requests as there is room for. What is not read yet slows the
+/// Sends the answers that are there, and takes up one more request if there is room for it. What is not read yet slows the
 /// client down by flow control.
 void Call::PumpStream(Http2Stream& stream) {
   if (ended_) return;
@@ -349,32 +356,32 @@ void Call::PumpStream(Http2Stream& stream) {
     Status status = infer_->Deliver(stream);
     if (!status.ok()) return End(stream, status);
   }
-  while (!ended_) {
-    if (MustEndStream(stream)) {
+  if (MustEndStream(stream)) {
+    if (!AllAnswered()) return;
+    const bool over = stream.half_closed() && stream.body().empty();
+    return End(stream, over
+                           ? OkStatus()
+                           : UnavailableError("the server is shutting down; call another replica"));
+  }
+  const size_t unsent = stream.unsent();
+  if (unsent > kUnsentLimit || (unsent > 0 && stream.crowded())) return stream.TellWhenSent();
+  if (IsInfer() && !infer_->HasRoom()) return;
+  size_t size = 0;
+  switch (reader_.Read(stream.body(), &size)) {
+    case MessageReader::Outcome::kRefused:
       if (!AllAnswered()) return;
-      const bool over = stream.half_closed() && stream.body().empty();
-      return End(stream,
-                 over ? OkStatus()
-                      : UnavailableError("the server is shutting down; call another replica"));
-    }
-    if (stream.unsent() > kUnsentLimit) return stream.TellWhenSent();
-    if (IsInfer() && !infer_->HasRoom()) return;
-    size_t size = 0;
-    switch (reader_.Read(stream.body(), &size)) {
-      case MessageReader::Outcome::kRefused:
-        if (!AllAnswered()) return;
-        return End(stream, reader_.error());
-      case MessageReader::Outcome::kNeedMore:
-        if (!stream.half_closed()) return stream.ExpectBody(size);
-        if (!AllAnswered()) return;
-        return End(stream, stream.body().empty()
-                               ? OkStatus()
-                               : InternalError("the call ended in the middle of a message"));
-      case MessageReader::Outcome::kMessage:
-        last_active_ = Now();
-        OnStreamMessage(stream, reader_.message());
-        stream.Take(size);
-    }
+      return End(stream, reader_.error());
+    case MessageReader::Outcome::kNeedMore:
+      if (!stream.half_closed()) return stream.ExpectBody(size);
+      if (!AllAnswered()) return;
+      return End(stream, stream.body().empty()
+                             ? OkStatus()
+                             : InternalError("the call ended in the middle of a message"));
+    case MessageReader::Outcome::kMessage:
+      last_active_ = Now();
+      OnStreamMessage(stream, reader_.message());
+      stream.Take(size);
+      return stream.CallAgain();
   }
 }
 
@@ -497,7 +504,8 @@ void Call::Deliver(Http2Stream& stream) {
   if (!status_.ok()) return End(stream, status_);
   if (terms_.method->kind == MethodKind::kMultiInference && task_ + 1 < examples_.task_count()) {
     ++task_;
-    return Predict(stream, {});
+    task_waits_ = true;
+    return stream.CallAgain();
   }
   SendHead(stream);
   stream.SendBody(response_);

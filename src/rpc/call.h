@@ -68,6 +68,8 @@ class Call {
   void Complete();
   void Finish(Status status);
   void Deliver(net::Http2Stream& stream);
+  /// What it would hold on to while its stream waits to be used again.
+  size_t KeptBytes() const;
 
   CallTerms terms_;
   bool ended_ = false;
@@ -82,7 +84,8 @@ class Call {
   ModelInferCodec v2_;
   PredictCodec tfserving_;
   ExamplesCodec examples_;
-  size_t task_ = 0;  ///< of `examples_`
+  size_t task_ = 0;          ///< of `examples_`
+  bool task_waits_ = false;  ///< it is to begin with the next call
   Status status_;
   std::string response_;  ///< the encoded message, without prefix; for answers from the pool
   std::shared_ptr<net::Http2Stream> held_;

@@ -297,9 +297,8 @@ def test_memory_does_not_grow_over_a_hundred_reloads_under_load(start, repositor
 
 
 def test_memory_does_not_grow_over_a_hundred_new_versions_under_load(start, repository):
-    # The monitor keeps the profiles of versions that have gone, up to a number of its own.
     server = serve(start, repository, "half", models.half_plus_two(), lifecycle={"poll_interval": "10ms"},
-                   model={"batching": {"max_batch_size": 8}, "monitoring": {"enabled": False}})
+                   model={"batching": {"max_batch_size": 8}})
     versions = iter(range(2, 1000))
 
     def replace():
