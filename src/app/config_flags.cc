@@ -1,0 +1,129 @@
+#include <algorithm>
+#include <filesystem>
+#include <vector>
+
+#include "app/config.h"
+#include "app/config_schema.h"
+#include "base/strings.h"
+#include "lifecycle/config_schema.h"
+
+namespace leadsman {
+namespace {
+
+/// One word of a flag through the same table as the file.
+template <typename T>
+Status ReadFlag(const std::string& flag, const std::string& text, const schema::TypePtr<T>& type,
+                T& out) {
+  ConfigNode node;
+  node.kind = ConfigNode::Kind::kScalar;
+  node.text = text;
+  std::vector<ConfigProblem> problems;
+  schema::Reader reader(problems);
+  type->Read(node, out, reader);
+  if (problems.empty()) return OkStatus();
+  return InvalidArgumentError(StrCat(flag, ": ", problems[0].message));
+}
+
+Status AddModel(const std::string& flag, const std::string& name, const std::string& path,
+                Config& config) {
+  std::string wrong = CheckModelName(name);
+  if (!wrong.empty())
+    return InvalidArgumentError(StrCat(flag, ": the model name ", name, " ", wrong));
+  Config::Model model = ConfigModelSchema().initial();
+  model.model.name = name;
+  model.model.path = path;
+  config.models.push_back(std::move(model));
+  return OkStatus();
+}
+
+Status AddRepository(const std::string& folder, Config& config) {
+  std::error_code error;
+  std::vector<std::filesystem::path> found;
+  for (auto it = std::filesystem::directory_iterator(folder, error);
+       !error && it != std::filesystem::directory_iterator(); it.increment(error)) {
+    std::error_code ignored;
+    if (it->is_directory(ignored) && !it->path().filename().string().starts_with('.'))
+      found.push_back(it->path());
+  }
+  if (error)
+    return InvalidArgumentError(
+        StrCat("--model-repository: cannot list ", folder, ": ", error.message()));
+  if (found.empty()) {
+    return InvalidArgumentError(StrCat("--model-repository: ", folder,
+                                       " has no sub-folders; each model is one: ", folder,
+                                       "/NAME/1/manifest.json"));
+  }
+  std::sort(found.begin(), found.end());
+  for (const auto& path : found) {
+    std::string name = path.filename().string();
+    if (ParseInt64(name)) {
+      return InvalidArgumentError(StrCat("--model-repository: ", folder,
+                                         " looks like one model's folder (it has a version ", name,
+                                         "); give its parent, or --model NAME=", folder));
+    }
+    RETURN_IF_ERROR(AddModel("--model-repository", name, path.string(), config));
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+Status ApplyOverrides(const ConfigOverrides& flags, Config& config) {
+  auto address = AddressType();
+  if (flags.address)
+    RETURN_IF_ERROR(ReadFlag("--address", *flags.address, address, config.server.address));
+  if (flags.port) config.server.port = *flags.port;
+  if (flags.grpc_port) config.server.grpc_port = *flags.grpc_port;
+  if (flags.admin_address)
+    RETURN_IF_ERROR(
+        ReadFlag("--admin-address", *flags.admin_address, address, config.admin.address));
+  if (flags.admin_port) config.admin.port = *flags.admin_port;
+  net::TlsServerOptions& tls = config.server.tls;
+  if (flags.tls_cert) tls.cert_file = *flags.tls_cert;
+  if (flags.tls_key) tls.key_file = *flags.tls_key;
+  if (flags.tls_client_ca) {
+    tls.client_ca_file = *flags.tls_client_ca;
+    if (tls.client_auth == net::ClientAuth::kNone) tls.client_auth = net::ClientAuth::kRequired;
+  }
+  if (std::string wrong = net::ExplainTlsOptions(tls); !wrong.empty()) {
+    return InvalidArgumentError(
+        StrCat("server.tls (--tls-cert, --tls-key, --tls-client-ca): ", wrong));
+  }
+  if (flags.data_dir) config.data_dir = *flags.data_dir;
+  if (!flags.plugin_dirs.empty()) config.plugins.dirs = flags.plugin_dirs;
+  if (!flags.runtime_dirs.empty()) config.plugins.runtime_dirs = flags.runtime_dirs;
+  if (flags.log_level)
+    RETURN_IF_ERROR(ReadFlag("--log-level", *flags.log_level, LogLevelType(), config.log.level));
+  if (flags.log_format)
+    RETURN_IF_ERROR(
+        ReadFlag("--log-format", *flags.log_format, LogFormatType(), config.log.format));
+  if (flags.reload_config)
+    RETURN_IF_ERROR(
+        ReadFlag("--reload-config", *flags.reload_config, ReloadType(), config.config_reload));
+  for (const std::string& text : flags.models) {
+    size_t at = text.find('=');
+    if (at == std::string::npos || at == 0 || at + 1 == text.size()) {
+      return InvalidArgumentError(StrCat("--model: must be NAME=PATH, not ", text));
+    }
+    RETURN_IF_ERROR(AddModel("--model", text.substr(0, at), text.substr(at + 1), config));
+  }
+  if (flags.model_repository) RETURN_IF_ERROR(AddRepository(*flags.model_repository, config));
+
+  std::string wrong;
+  CheckConfig(config, {.add =
+                           [&](const std::string& path, std::string message) {
+                             wrong += StrCat(wrong.empty() ? "" : "\n", path, ": ", message);
+                           },
+                       .is_sound = [](const std::string&) { return true; },
+                       .is_given = [](const std::string&) { return true; }});
+  return wrong.empty() ? OkStatus() : InvalidArgumentError(wrong);
+}
+
+Status CheckHasModels(const Config& config) {
+  if (!config.models.empty()) return OkStatus();
+  return InvalidArgumentError(
+      "nothing to serve: models is empty: list models in the file, or give --model NAME=PATH or "
+      "--model-repository DIR");
+}
+
+}  // namespace leadsman

@@ -1,0 +1,65 @@
+#include <algorithm>
+
+#include "app/config.h"
+#include "base/strings.h"
+
+namespace leadsman {
+
+ReloadedConfig MergeReloaded(const Config& running, Config next, bool has_monitor,
+                             bool has_rollouts) {
+  ReloadedConfig result;
+  auto changed = [&](const std::string& setting) { result.needs_restart.push_back(setting); };
+  // Compared as it is written: whatever key there will be, it is not forgotten here.
+  auto text = [](const Config& config, auto take) {
+    Config only;
+    take(only, config);
+    return ConfigToJson(only);
+  };
+  auto keep = [&](const std::string& section, auto take) {
+    if (text(running, take) != text(next, take)) changed(section);
+    take(next, running);
+  };
+  keep("server", [](Config& to, const Config& from) { to.server = from.server; });
+  keep("admin", [](Config& to, const Config& from) { to.admin = from.admin; });
+  keep("auth", [](Config& to, const Config& from) { to.auth = from.auth; });
+  keep("data_dir", [](Config& to, const Config& from) { to.data_dir = from.data_dir; });
+  keep("storage", [](Config& to, const Config& from) { to.storage = from.storage; });
+  keep("plugins", [](Config& to, const Config& from) { to.plugins = from.plugins; });
+  keep("backends", [](Config& to, const Config& from) { to.backends = from.backends; });
+  keep("monitor", [](Config& to, const Config& from) { to.monitor = from.monitor; });
+  keep("lifecycle", [](Config& to, const Config& from) { to.lifecycle = from.lifecycle; });
+  keep("config_reload",
+       [](Config& to, const Config& from) { to.config_reload = from.config_reload; });
+  keep("repository", [](Config& to, const Config& from) { to.repository = from.repository; });
+  keep("mlflow", [](Config& to, const Config& from) { to.mlflow = from.mlflow; });
+  keep("telemetry", [](Config& to, const Config& from) { to.telemetry = from.telemetry; });
+  keep("plain", [](Config& to, const Config& from) { to.plain = from.plain; });
+
+  for (Config::Model& model : next.models) {
+    const std::string& name = model.model.name;
+    auto before = std::find_if(running.models.begin(), running.models.end(),
+                               [&](const Config::Model& m) { return m.model.name == name; });
+    // The monitor takes a model that it was not told of with the defaults.
+    MonitorConfig in_force = before != running.models.end() ? before->monitoring : MonitorConfig{};
+    if (!has_monitor) in_force.enabled = false;
+    in_force.prediction_output = model.monitoring.prediction_output;
+    auto monitoring_text = [&](const MonitorConfig& monitoring) {
+      return text(next, [&](Config& to, const Config&) {
+        to.models.resize(1);
+        to.models[0].monitoring = monitoring;
+      });
+    };
+    if (monitoring_text(in_force) != monitoring_text(model.monitoring)) {
+      changed(StrCat("monitoring of model ", name));
+    }
+    model.monitoring = in_force;
+    if (model.rollout && (!has_rollouts || !in_force.enabled)) {
+      changed(StrCat("rollout of model ", name));
+      model.rollout.reset();
+    }
+  }
+  result.in_force = std::move(next);
+  return result;
+}
+
+}  // namespace leadsman

@@ -1,0 +1,476 @@
+#include "app/config_schema.h"
+
+#include <algorithm>
+#include <map>
+#include <vector>
+
+#include "base/strings.h"
+#include "lifecycle/config_schema.h"
+#include "monitor/config_schema.h"
+#include "rollout/config_schema.h"
+
+namespace leadsman {
+namespace {
+
+using std::chrono::milliseconds;
+using namespace std::chrono_literals;  // NOLINT: literals
+
+std::string CheckAddress(const std::string& address) {
+  // Names are not looked up: a literal says exactly which interface is listened on.
+  bool ok = !address.empty() && std::all_of(address.begin(), address.end(), [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == '.' ||
+           c == ':';
+  });
+  bool numeric = ok && (address.find(':') != std::string::npos ||
+                        std::count(address.begin(), address.end(), '.') == 3);
+  return numeric ? "" : "must be an IPv4 or IPv6 address like 127.0.0.1, 0.0.0.0 or ::";
+}
+
+std::string CheckFieldName(const std::string& name) {
+  return name.empty() ? "must not be empty" : "";
+}
+
+std::string CheckMetricsPath(const std::string& path) {
+  if (path.empty()) return "";
+  if (!path.starts_with('/') || path == "/")
+    return "must begin with / and name a path, as /monitoring/prometheus/metrics";
+  for (std::string_view taken : {"/v1/", "/v2/", "/predict", "/invocations"}) {
+    if (path.starts_with(taken)) return StrCat("must not be below ", taken, ", where models are");
+  }
+  return "";
+}
+
+const schema::Struct<Config::Limits>& LimitsSchema() {
+  using Limits = Config::Limits;
+  static const auto table = [] {
+    schema::Struct<Limits> s("Limits",
+                             "What one client may ask of the server before it is refused.");
+    s.Field("max_header", &Limits::max_header, schema::Bytes<size_t>(1 << 10, 16 << 20),
+            "Head of a request.");
+    s.Field("max_body", &Limits::max_body, schema::Bytes<size_t>(1 << 10, int64_t{4} << 30),
+            "Body of a request, before and after inflating.");
+    s.Field("max_connections", &Limits::max_connections, schema::Integer<size_t>(1, 1'000'000),
+            "Open connections; more are answered with 503.");
+    s.Field("max_stream_requests", &Limits::max_stream_requests,
+            schema::Integer<size_t>(1, 100'000),
+            "Requests of one ModelStreamInfer call (gRPC) that may be under way at once; those "
+            "behind are not read yet. Together they may hold max_body bytes.");
+    s.Field("idle_timeout", &Limits::idle_timeout, schema::Time<milliseconds>(100ms, 24h),
+            "Between two requests. A gRPC connection without a call is told to go (GOAWAY).");
+    s.Field("read_timeout", &Limits::read_timeout, schema::Time<milliseconds>(100ms, 24h),
+            "From a request's first byte to its last.");
+    s.Field("write_timeout", &Limits::write_timeout, schema::Time<milliseconds>(100ms, 24h),
+            "For sending an answer.");
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<net::TlsServerOptions>& TlsSchema() {
+  using Tls = net::TlsServerOptions;
+  static const auto table = [] {
+    schema::Struct<Tls> s("Tls",
+                          "Encryption of a port: at least TLS 1.2. The files are read again when "
+                          "they change. A certificate and a key "
+                          "that do not fit together, or that are broken, leave the old ones in "
+                          "force. Paths are relative to the "
+                          "configuration file.");
+    s.Field("cert_file", &Tls::cert_file, schema::Text(),
+            "PEM: the certificate, then its chain; empty = no TLS.");
+    s.Field("key_file", &Tls::key_file, schema::Text(),
+            "PEM: the certificate's key, without a pass phrase.");
+    s.Field("client_ca_file", &Tls::client_ca_file, schema::Text(),
+            "PEM: who signs the clients' certificates.");
+    s.Field("client_auth", &Tls::client_auth,
+            schema::Enum<net::ClientAuth>({{"none", net::ClientAuth::kNone},
+                                           {"optional", net::ClientAuth::kOptional},
+                                           {"required", net::ClientAuth::kRequired}}),
+            "Whether clients show a certificate; one that is shown must be good.");
+    s.Check([](const Tls& tls, schema::Problems& problems) {
+      if (std::string wrong = net::ExplainTlsOptions(tls); !wrong.empty()) problems.Add("", wrong);
+    });
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<Config::Server>& ServerSchema() {
+  using Server = Config::Server;
+  static const auto table = [] {
+    schema::Struct<Server> s(
+        "Server",
+        "The port that clients use: TensorFlow Serving REST, Open Inference Protocol (V2), "
+        "plain /predict.");
+    s.Field("address", &Server::address, AddressType(), "Where to listen.");
+    s.Field("port", &Server::port, schema::Integer<uint16_t>(0, 65535),
+            "0 = any free one, told in the log.");
+    s.Field("http", &Server::http, schema::Boolean(),
+            "false: no REST at all, gRPC alone; port is not listened on then.");
+    s.Field("grpc", &Server::grpc, schema::Boolean(),
+            "Whether gRPC is served as well: Open Inference Protocol (V2), TensorFlow Serving, "
+            "health, reflection.");
+    s.Field("grpc_port", &Server::grpc_port, schema::Integer<uint16_t>(0, 65535),
+            "Where gRPC listens, on the same address; 0 = any free one, told in the log.");
+    s.Field("grpc_socket", &Server::grpc_socket, schema::Text(),
+            "Path of a Unix socket where gRPC is served, too, also with grpc: false; empty = none. "
+            "Relative to the configuration file.");
+    s.Field("io_threads", &Server::io_threads, schema::Integer<int>(0, 1024),
+            "Threads that read and answer requests; 0 = one per core.");
+    s.Field("pool_threads", &Server::pool_threads, schema::Integer<int>(0, 1024),
+            "Threads for models too slow to run inline; 0 = one per core.");
+    s.Field("pool_queue", &Server::pool_queue, schema::Integer<size_t>(1, 1'000'000),
+            "Requests that may wait for the pool; more are refused.");
+    s.Field(
+        "pool_queue_bytes", &Server::pool_queue_bytes,
+        schema::Bytes<size_t>(1 << 20, int64_t{1} << 40),
+        "Memory that the inputs of requests may take that wait for the pool, or for a model with "
+        "instances of its own and no batching; more are refused.");
+    s.Field("request_timeout", &Server::request_timeout, schema::Time<milliseconds>(1ms, 24h),
+            "Deadline of requests in the pool that bring none of their own.");
+    s.Field("drain_delay", &Server::drain_delay, schema::Time<milliseconds>(0ms, 24h),
+            "After SIGTERM: how long the process says that it is not ready, and still takes every "
+            "request, so that "
+            "load balancers notice.");
+    s.Field("drain_timeout", &Server::drain_timeout, schema::Time<milliseconds>(0ms, 24h),
+            "After drain_delay: how long running requests may take.");
+    s.Field("cors", &Server::cors, schema::Boolean(),
+            "Pages of other sites may call TensorFlow Serving's REST API from a browser.");
+    s.Field("metrics_path", &Server::metrics_path, schema::TextWith("", CheckMetricsPath),
+            "Where Prometheus may read on this port, too, as TensorFlow Serving's "
+            "/monitoring/prometheus/metrics; empty = on the admin port alone.");
+    s.Nested("limits", &Server::limits, LimitsSchema(), "What one client may ask.");
+    s.Check([](const Server& server, schema::Problems& problems) {
+      if (!server.http && !server.grpc && server.grpc_socket.empty() && problems.IsSound("http") &&
+          problems.IsSound("grpc"))
+        problems.Add("http", "http and grpc are both off: nothing would be served");
+    });
+    s.Nested("tls", &Server::tls, TlsSchema(), "Encryption, of HTTP and gRPC alike.");
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<Config::Admin>& AdminSchema() {
+  using Admin = Config::Admin;
+  static const auto table = [] {
+    schema::Struct<Admin> s(
+        "Admin",
+        "The port for operators: admin API, /metrics, /livez, /readyz. Without auth it asks "
+        "for no password: keep it on an address that only operators reach then.");
+    s.Field("address", &Admin::address, AddressType(), "Where to listen.");
+    s.Field("port", &Admin::port, schema::Integer<uint16_t>(0, 65535),
+            "0 = any free one, told in the log.");
+    s.Nested("tls", &Admin::tls, TlsSchema(), "Encryption.");
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<AuthOptions>& AuthSchema() {
+  static const auto table = [] {
+    schema::Struct<AuthOptions> s("Auth",
+                                  "Who may use the ports. Without a file of tokens, whoever "
+                                  "reaches a port may use it. The file's form is in "
+                                  "docs/security.md; it is read again when it changes.");
+    s.Field("tokens_file", &AuthOptions::tokens_file, schema::Text(),
+            "YAML or JSON with bearer tokens, or their hashes, and what each allows; empty = no "
+            "tokens are asked "
+            "for. Relative to the configuration file.");
+    s.Field("protect_metrics", &AuthOptions::protect_metrics, schema::Boolean(),
+            "/metrics needs a token with the role metrics or admin, too.");
+    s.Check([](const AuthOptions& auth, schema::Problems& problems) {
+      if (auth.protect_metrics && !auth.enabled()) {
+        problems.Add("protect_metrics", "needs tokens_file");
+      }
+    });
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<Config::Plugins>& PluginsSchema() {
+  using Plugins = Config::Plugins;
+  static const auto table = [] {
+    schema::Struct<Plugins> s("Plugins", "Model runtimes.");
+    s.Field("dirs", &Plugins::dirs, schema::List(schema::Text(), 0, 100),
+            "Folders with backend plug-ins; empty = beside the executable.");
+    s.Field("runtime_dirs", &Plugins::runtime_dirs, schema::List(schema::Text(), 0, 100),
+            "Folders with the runtimes' shared libraries; empty = the usual places.");
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<Config::PythonBackend>& PythonBackendSchema() {
+  using Python = Config::PythonBackend;
+  static const auto table = [] {
+    schema::Struct<Python> s(
+        "PythonBackend",
+        "Models that run in Python worker processes (formats sklearn, mlflow, keras, python); see "
+        "docs/python-models.md.");
+    s.Field("enabled", &Python::enabled, schema::Boolean(),
+            "false: no model of these formats is loaded. Loading a pickle or a script runs what is "
+            "in it.");
+    s.Field("interpreter", &Python::interpreter, schema::Text(),
+            "A path, or a name in PATH; empty = $LEADSMAN_PYTHON_WORKER, else python3. A model's "
+            "runtime option "
+            "python goes before it.");
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<Config::Backends>& BackendsSchema() {
+  static const auto table = [] {
+    schema::Struct<Config::Backends> s("Backends", "Settings of single model runtimes.");
+    s.Nested("python", &Config::Backends::python, PythonBackendSchema(),
+             "Python worker processes.");
+    return s;
+  }();
+  return table;
+}
+
+}  // namespace
+
+schema::TypePtr<std::string> AddressType() {
+  return schema::TextWith("IPv4 or IPv6 literal", CheckAddress);
+}
+
+schema::TypePtr<LogLevel> LogLevelType() {
+  return schema::Enum<LogLevel>({{"debug", LogLevel::kDebug},
+                                 {"info", LogLevel::kInfo},
+                                 {"warn", LogLevel::kWarn},
+                                 {"error", LogLevel::kError}});
+}
+schema::TypePtr<Config::LogFormat> LogFormatType() {
+  return schema::Enum<Config::LogFormat>(
+      {{"text", Config::LogFormat::kText}, {"json", Config::LogFormat::kJson}});
+}
+
+schema::TypePtr<Config::Reload> ReloadType() {
+  return schema::Enum<Config::Reload>(
+      {{"signal", Config::Reload::kSignal}, {"auto", Config::Reload::kAuto}});
+}
+
+const schema::Struct<Config::Model>& ConfigModelSchema() {
+  using Model = Config::Model;
+  static const auto table = [] {
+    schema::Struct<Model> s(
+        "Model",
+        "One model: where it is, how it runs, what is watched, how new versions take over.");
+    s.Embedded(&Model::model, ModelConfigSchema());
+    s.Nested("monitoring", &Model::monitoring, MonitorConfigSchema(), "What is watched.");
+    s.Field("rollout", &Model::rollout, schema::Optional(schema::Of(RolloutPlanSchema())),
+            "How new versions take over; absent = at once.");
+    s.Check([](const Model& model, schema::Problems& problems) {
+      if (!model.rollout || !problems.IsSound("rollout")) return;
+      for (size_t i = 0; i < model.rollout->gates.size(); ++i) {
+        if (model.rollout->gates[i].kind == RolloutGate::Kind::kQuality &&
+            !model.monitoring.enabled) {
+          problems.Add(StrCat("rollout.gates[", i, "].kind"),
+                       "the quality gate needs labels: set monitoring.enabled: true");
+        }
+      }
+      if (!model.monitoring.enabled) {
+        problems.Add(
+            "rollout",
+            "a rollout is judged by what the monitor counts: set monitoring.enabled: true");
+      }
+      if (model.model.swap == SwapPolicy::kResourcePreserving) {
+        problems.Add("swap",
+                     "resource_preserving never has two versions in memory, a rollout needs two: "
+                     "remove one of them");
+      }
+    });
+    return s;
+  }();
+  return table;
+}
+
+namespace {
+
+const schema::Struct<Config::Log>& LogSchema() {
+  static const auto table = [] {
+    schema::Struct<Config::Log> s("Log", "The log on standard error.");
+    s.Field("level", &Config::Log::level, LogLevelType(), "Lines below it are dropped.");
+    s.Field("format", &Config::Log::format, LogFormatType(),
+            "One line of text, or one JSON object, an event.");
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<Config::Plain>& PlainSchema() {
+  using Plain = Config::Plain;
+  static const auto table = [] {
+    schema::Struct<Plain> s(
+        "Plain", "POST /predict: {input_field: rows} gives {output_field: predictions}.");
+    s.Field("model", &Plain::model, schema::Text(),
+            "The model that answers; empty = the only one there is.");
+    s.Field("input_field", &Plain::input_field, schema::TextWith("", CheckFieldName),
+            "JSON field with the input.");
+    s.Field("output_field", &Plain::output_field, schema::TextWith("", CheckFieldName),
+            "JSON field with the answer.");
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<Config::Mlflow>& MlflowSchema() {
+  using Mlflow = Config::Mlflow;
+  static const auto table = [] {
+    schema::Struct<Mlflow> s("MlflowProtocol", "POST /invocations, MLflow's scoring protocol.");
+    s.Field("model", &Mlflow::model, schema::Text(),
+            "The model that answers; empty = the only one there is.");
+    s.Field(
+        "output", &Mlflow::output, schema::Text(),
+        "The output that is the prediction; empty = the model's first, \"*\" = all, as records.");
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<ModelControl::Options>& RepositorySchema() {
+  using Options = ModelControl::Options;
+  using Mode = ModelControl::Mode;
+  static const auto table = [] {
+    schema::Struct<Options> s(
+        "Repository",
+        "Who decides which of the models are in memory (Triton's model control mode).");
+    s.Field(
+        "control", &Options::mode,
+        schema::Enum<Mode>({{"poll", Mode::kPoll}, {"explicit", Mode::kExplicit}}),
+        "poll: all of them, new versions by themselves; explicit: those that clients load by V2's "
+        "repository extension, whose folders are looked at then and from then on.");
+    s.Field("load_at_start", &Options::load_at_start, schema::List(schema::Text(), 0, 10'000),
+            "With explicit: models that are loaded at the start; \"*\" = all.");
+    s.Field("load_timeout", &Options::load_timeout, schema::Time<milliseconds>(1ms, 24h),
+            "How long a client that loads a model is kept waiting; the load goes on after that.");
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<Config::Telemetry>& TelemetrySchema() {
+  using Telemetry = Config::Telemetry;
+  static const auto table = [] {
+    schema::Struct<Telemetry> s("Telemetry", "What is told to the outside, and how.");
+    s.Field("compat", &Telemetry::compat,
+            schema::List(schema::Enum<Config::CompatMetrics>(
+                             {{"triton", Config::CompatMetrics::kTriton},
+                              {"tfserving", Config::CompatMetrics::kTfServing}}),
+                         0, 10),
+            "Metrics also under the names of another server, for dashboards that exist: triton "
+            "(nv_inference_…), tfserving (:tensorflow:serving:…).");
+    return s;
+  }();
+  return table;
+}
+
+}  // namespace
+
+void CheckConfig(const Config& config, const CheckSink& sink) {
+  const auto& add = sink.add;
+  if (config.server.port != 0 && config.server.port == config.admin.port &&
+      sink.is_sound("server.port") && sink.is_sound("admin.port")) {
+    // Told where somebody wrote one of them.
+    if (sink.is_given("admin.port") || !sink.is_given("server.port")) {
+      add("admin.port", StrCat("must differ from server.port (", config.server.port, ")"));
+    } else {
+      add("server.port",
+          StrCat("must differ from admin.port (", config.admin.port, ", its default)"));
+    }
+  }
+  if (config.server.grpc && config.server.grpc_port != 0 && sink.is_sound("server.grpc_port")) {
+    const uint16_t port = config.server.grpc_port;
+    for (const char* other : {"server.port", "admin.port"}) {
+      const uint16_t taken = other[0] == 's' ? config.server.port : config.admin.port;
+      if (port != taken || !sink.is_sound(other)) continue;
+      // Told where somebody wrote one of them.
+      if (sink.is_given("server.grpc_port") || !sink.is_given(other)) {
+        add("server.grpc_port", StrCat("must differ from ", other, " (", port, ")"));
+      } else {
+        add(other, StrCat("must differ from server.grpc_port (", port, ", its default)"));
+      }
+    }
+  }
+  bool all_names = sink.is_sound("models");
+  std::map<std::string, size_t> names;
+  std::vector<std::string> list;
+  for (size_t i = 0; i < config.models.size(); ++i) {
+    const std::string& name = config.models[i].model.name;
+    if (!sink.is_sound(StrCat("models[", i, "].name"))) {
+      all_names = false;
+      continue;
+    }
+    auto [first, added] = names.emplace(name, i);
+    if (!added)
+      add(StrCat("models[", i, "].name"),
+          StrCat("models[", first->second, "] has the name ", name, " already"));
+    if (added) list.push_back(name);
+  }
+  if (!config.mlflow.model.empty() && !names.contains(config.mlflow.model) && all_names) {
+    auto meant = DidYouMean(config.mlflow.model, list);
+    add("mlflow.model", StrCat("there is no model ", config.mlflow.model,
+                               meant ? StrCat("; did you mean ", *meant, "?") : std::string()));
+  }
+  if (!config.plain.model.empty() && !names.contains(config.plain.model) && all_names) {
+    auto near = DidYouMean(config.plain.model, list);
+    add("plain.model", StrCat("there is no model ", config.plain.model,
+                              near ? StrCat("; did you mean ", *near, "?")
+                                   : StrCat("; models: ", HumanList(list))));
+  }
+  if (config.plain.input_field == config.plain.output_field && sink.is_sound("plain.input_field") &&
+      sink.is_sound("plain.output_field")) {
+    if (sink.is_given("plain.output_field") || !sink.is_given("plain.input_field")) {
+      add("plain.output_field", "must differ from plain.input_field");
+    } else {
+      add("plain.input_field", StrCat("must differ from plain.output_field (",
+                                      config.plain.output_field, ", its default)"));
+    }
+  }
+}
+
+const schema::Struct<Config>& ConfigSchema() {
+  static const auto table = [] {
+    schema::Struct<Config> s("Config",
+                             "Every key is optional but `models[].name` and `models[].path`.");
+    s.Nested("server", &Config::server, ServerSchema(), "The port that clients use.");
+    s.Nested("admin", &Config::admin, AdminSchema(), "The port for operators.");
+    s.Nested("auth", &Config::auth, AuthSchema(), "Who may use the ports.");
+    s.Field("data_dir", &Config::data_dir, schema::Text(),
+            "Folder of the rollout journal and the monitor's database; empty = in memory, gone "
+            "with the process. Relative "
+            "to the configuration file.");
+    s.Nested("storage", &Config::storage, StorageOptionsSchema(),
+             "Stores other than the file system, and the cache of what was fetched from them.");
+    s.Nested("plugins", &Config::plugins, PluginsSchema(), "Model runtimes.");
+    s.Nested("backends", &Config::backends, BackendsSchema(), "Settings of single model runtimes.");
+    s.Nested("log", &Config::log, LogSchema(), "The log.");
+    s.Nested("monitor", &Config::monitor, MonitorOptionsSchema(),
+             "The monitor of the whole process.");
+    s.Nested("lifecycle", &Config::lifecycle, LifecycleOptionsSchema(),
+             "Finding and loading model versions.");
+    s.Field("config_reload", &Config::config_reload, ReloadType(),
+            "When this file is read again: signal = at SIGHUP or POST /api/v1/reload; auto = also "
+            "when its content "
+            "has changed.");
+    s.Nested("repository", &Config::repository, RepositorySchema(), "Which models are in memory.");
+    s.Field("models", &Config::models, schema::List(schema::Of(ConfigModelSchema()), 0, 10'000),
+            "The models.");
+    s.Nested("plain", &Config::plain, PlainSchema(), "The plain /predict.");
+    s.Nested("mlflow", &Config::mlflow, MlflowSchema(), "MLflow's /invocations.");
+    s.Nested("telemetry", &Config::telemetry, TelemetrySchema(), "Metrics.");
+    s.Check([](const Config& config, schema::Problems& problems) {
+      CheckConfig(config,
+                  {.add = [&](const std::string& path,
+                              std::string message) { problems.Add(path, std::move(message)); },
+                   .is_sound = [&](const std::string& path) { return problems.IsSound(path); },
+                   .is_given = [&](const std::string& path) { return problems.IsGiven(path); }});
+    });
+    return s;
+  }();
+  return table;
+}
+
+}  // namespace leadsman
