@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "app/config.h"
+#include "app/named_files.h"
 #include "app/server.h"
 #include "app/tfserving/command_line.h"
 #include "app/version.h"
@@ -77,6 +78,10 @@ int Serve(const cli::ServeFlags& flags) {
     return cli::kUsage;
   }
   if (flags.check_config) {
+    if (Status files = CheckNamedFiles(*config); !files.ok()) {
+      std::cerr << files.message() << '\n';
+      return cli::kUsage;
+    }
     std::cout << "configuration ok\n";
     return cli::kOk;
   }
@@ -179,9 +184,10 @@ int Run(int argc, char** argv) {
   hooks.serve = Serve;
   hooks.tensorflow_model_server = ServeAsTensorFlow;
   hooks.is_tensorflow_flag = tfserving::IsTensorFlowServingFlag;
-  hooks.check_config = [](const std::string& file) {
-    Result<Config> config = LoadConfigFile(file);
-    return config.ok() ? Annotate(CheckHasModels(*config), file) : config.status();
+  hooks.check_config = [](const std::string& file) -> Status {
+    ASSIGN_OR_RETURN(Config config, LoadConfigFile(file));
+    RETURN_IF_ERROR(Annotate(CheckHasModels(config), file));
+    return CheckNamedFiles(config);
   };
   hooks.config_reference = [](bool json_schema) {
     return json_schema ? ConfigJsonSchema() : ConfigReferencePage();

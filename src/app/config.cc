@@ -48,7 +48,10 @@ Result<Config> LoadConfigFile(const std::string& path) {
   }
   // A name without a slash is looked up in PATH.
   std::string& interpreter = config.backends.python.interpreter;
-  if (interpreter.find('/') != std::string::npos) interpreter = MadeRelativeTo(folder, interpreter);
+  if (interpreter.find('/') != std::string::npos) {
+    interpreter = MadeRelativeTo(folder, interpreter);
+    if (interpreter.find('/') == std::string::npos) interpreter.insert(0, "./");
+  }
   config.auth.tokens_file = MadeRelativeTo(folder, config.auth.tokens_file);
   config.server.grpc_socket = MadeRelativeTo(folder, config.server.grpc_socket);
   for (Config::Model& model : config.models)

@@ -157,6 +157,9 @@ struct ReloadedConfig {
 ReloadedConfig MergeReloaded(const Config& running, Config next, bool has_monitor,
                              bool has_rollouts);
 
+/// What stays as it was must fit what changes: INVALID_ARGUMENT names the setting, which needs a restart.
+Status CheckReloaded(const ReloadedConfig& reloaded);
+
 /// What the command line says on top of a file, or instead of one.
 struct ConfigOverrides {
   std::optional<std::string> address;

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "app/config.h"
+#include "app/config_schema.h"
 #include "base/strings.h"
 
 namespace leadsman {
@@ -60,6 +61,20 @@ ReloadedConfig MergeReloaded(const Config& running, Config next, bool has_monito
   }
   result.in_force = std::move(next);
   return result;
+}
+
+Status CheckReloaded(const ReloadedConfig& reloaded) {
+  std::string wrong;
+  CheckConfig(reloaded.in_force, {.add =
+                                      [&](const std::string& path, const std::string& message) {
+                                        wrong +=
+                                            StrCat(wrong.empty() ? "" : "; ", path, ": ", message);
+                                      },
+                                  .is_sound = [](const std::string&) { return true; },
+                                  .is_given = [](const std::string&) { return true; }});
+  if (wrong.empty()) return OkStatus();
+  return InvalidArgumentError(StrCat(wrong, ". ", HumanList(reloaded.needs_restart),
+                                     " changes with a restart only, and does not fit the rest"));
 }
 
 }  // namespace leadsman

@@ -9,6 +9,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "app/named_files.h"
 #include "app/version.h"
 #include "base/testing/temp_dir.h"
 #include "support/test_paths.h"
@@ -377,6 +378,31 @@ models:
   reloaded = MergeReloaded(running, next, true, true);
   EXPECT_TRUE(reloaded.in_force.models[1].rollout);
   EXPECT_TRUE(MergeReloaded(running, running, true, true).needs_restart.empty());
+}
+
+TEST(ConfigTest, AReloadThatDoesNotFitWhatStaysIsRefused) {
+  Config running = Parsed("plain: {model: iris}\nmodels:\n  - {name: iris, path: a}\n");
+  Config next = Parsed("plain: {model: flower}\nmodels:\n  - {name: flower, path: a}\n");
+  EXPECT_TRUE(CheckReloaded(MergeReloaded(running, running, true, true)).ok());
+  Status refused = CheckReloaded(MergeReloaded(running, next, true, true));
+  EXPECT_EQ(refused.code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(refused.message(),
+            "plain.model: there is no model iris; models: flower. plain changes with a restart "
+            "only, and does not fit the rest");
+}
+
+TEST(ConfigTest, FilesThatAreNamedAndAreNotThereAreFoundByACheck) {
+  Config config = Parsed("models:\n  - {name: iris, path: a}\n");
+  EXPECT_TRUE(CheckNamedFiles(config).ok());
+  config.auth.tokens_file = "/nonexistent/tokens.yaml";
+  config.server.tls.cert_file = "/nonexistent/cert.pem";
+  config.server.tls.key_file = "/nonexistent/key.pem";
+  const Status wrong = CheckNamedFiles(config);
+  EXPECT_EQ(wrong.code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(wrong.message().find("server.tls: "), std::string_view::npos) << wrong;
+  EXPECT_NE(wrong.message().find("/nonexistent/cert.pem"), std::string_view::npos) << wrong;
+  EXPECT_NE(wrong.message().find("\nauth.tokens_file: "), std::string_view::npos) << wrong;
+  EXPECT_NE(wrong.message().find("/nonexistent/tokens.yaml"), std::string_view::npos) << wrong;
 }
 
 TEST(ConfigTest, AMisspeltGateIsNotTakenForASecondOneOfItsDefaultKind) {

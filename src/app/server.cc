@@ -123,7 +123,7 @@ class Server {
 
   /// Models, plans, prediction outputs and the log's level are taken over; what needs a restart is
   /// said, and stays in the configuration that is shown as it is in force.
-  Status Apply(Config next, std::vector<std::string>& needs_restart) {
+  Status Apply(const Config& next, std::vector<std::string>& needs_restart) {
     MutexLock one(apply_mutex_);
     CheckFiles();
     std::map<std::string, ModelStatus> now_there;
@@ -131,9 +131,10 @@ class Server {
       now_there.emplace(model.name, std::move(model));
     RETURN_IF_ERROR(CheckLabelMoves(ModelsOf(config_), ModelsOf(next), now_there,
                                     options_.new_labels_may_wait));
-    RETURN_IF_ERROR(control_->Apply(ModelsOf(next)));
     ReloadedConfig reloaded =
-        MergeReloaded(config_, std::move(next), monitor_ != nullptr, rollouts_ != nullptr);
+        MergeReloaded(config_, next, monitor_ != nullptr, rollouts_ != nullptr);
+    RETURN_IF_ERROR(CheckReloaded(reloaded));
+    RETURN_IF_ERROR(control_->Apply(ModelsOf(next)));
     const Config& now = reloaded.in_force;
     if (rollouts_) rollouts_->Apply(PlansOf(now));
     for (const Config::Model& model : now.models) {

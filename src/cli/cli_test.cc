@@ -278,6 +278,48 @@ TEST_F(CliServerTest, WatchPrintsChangesUntilTheVerdict) {
   EXPECT_EQ(Run({"rollout", "watch", "1", "--until-held"}), kHeld);
 }
 
+TEST_F(CliServerTest, WatchWaitsForTheRolloutToAVersion) {
+  RolloutView view = FakeRollouts::Example(1);
+  view.candidate = 3;
+  view.phase = RolloutPhase::kPromoted;
+  fixture_.rollouts.Put(view);
+  int waits = 0;
+  on_wait_ = [&] {
+    if (++waits < 3) return true;
+    view.id = 2;
+    view.candidate = 4;
+    view.phase = RolloutPhase::kRolledBack;
+    fixture_.rollouts.Put(view);
+    return true;
+  };
+  EXPECT_EQ(Run({"rollout", "watch", "digits", "--version", "4"}), kRolledBack) << err();
+  EXPECT_EQ(waits, 3);
+  EXPECT_EQ(Run({"rollout", "watch", "digits", "--version", "3"}), kOk);
+  on_wait_ = [] { return false; };
+  EXPECT_EQ(Run({"rollout", "watch", "digits", "--version", "5"}), kNotFound);
+  EXPECT_EQ(err(),
+            "leadsman: no rollout of digits to version 5 has begun; `leadsman models digits` says "
+            "how the version is\n");
+  EXPECT_EQ(Run({"rollout", "watch", "digits", "--version", "0"}), kUsage);
+  EXPECT_NE(err().find("must be a version's number, as 3, not 0"), std::string::npos) << err();
+}
+
+TEST_F(CliServerTest, StartTellsTheNumberOfTheRolloutThatHasBegun) {
+  RolloutView view = FakeRollouts::Example(1);
+  view.phase = RolloutPhase::kAborted;
+  fixture_.rollouts.Put(view);
+  EXPECT_EQ(Run({"rollout", "start", "digits", "2"}), kOk) << err();
+  EXPECT_NE(out().find("has not begun yet"), std::string::npos) << out();
+  on_wait_ = [&] {
+    view.id = 2;
+    fixture_.rollouts.Put(view);
+    return true;
+  };
+  EXPECT_EQ(Run({"rollout", "start", "digits", "2"}), kOk) << err();
+  EXPECT_EQ(out(),
+            "rollout 2 of digits version 2 has begun; `leadsman rollout watch 2` shows it\n");
+}
+
 TEST_F(CliServerTest, WatchRedrawsInATerminal) {
   terminal_ = true;
   RolloutView view = FakeRollouts::Example(1);

@@ -13,6 +13,9 @@ namespace {
 
 constexpr size_t kLabelsPerCall = 1000;
 constexpr int kLabelRetries = 30;
+constexpr std::chrono::milliseconds kLookAgain{500};  // for a rollout that is to begin
+constexpr int kLooksForStart = 60;
+constexpr int kLooksForVersion = 1200;
 
 std::string Text(const Json& json, const char* key) {
   auto found = json.find(key);
@@ -193,6 +196,25 @@ std::optional<int64_t> ResolveRollout(ClientContext& c, const std::string& id, i
   return static_cast<int64_t>(Number(rollouts[0], "id"));
 }
 
+/// The model's newest rollout to `version` with a number above `after`, which is waited for; nothing when none begins or
+/// the server cannot be asked (`exit_code` then says which).
+std::optional<Json> AwaitRollout(ClientContext& c, const std::string& model, int64_t version,
+                                 int64_t after, int looks, int& exit_code) {
+  for (int look = 1;; ++look) {
+    auto list = c.api.Get("/api/v1/rollouts?model=" + UrlEncode(model));
+    if (!list) {
+      exit_code = c.Fail();
+      return std::nullopt;
+    }
+    for (const Json& rollout : Items(*list, "rollouts")) {
+      if (static_cast<int64_t>(Number(rollout, "candidate")) == version &&
+          static_cast<int64_t>(Number(rollout, "id")) > after)
+        return rollout;
+    }
+    if (look >= looks || !c.env.wait(kLookAgain)) return std::nullopt;
+  }
+}
+
 int ListRollouts(ClientContext& c, const std::string& model) {
   auto list =
       c.api.Get(model.empty() ? "/api/v1/rollouts" : "/api/v1/rollouts?model=" + UrlEncode(model));
@@ -289,15 +311,26 @@ int DecideRollout(ClientContext& c, const std::string& id, bool promote) {
 }
 
 int StartRollout(ClientContext& c, const std::string& model, int64_t version) {
+  auto before = c.api.Get("/api/v1/rollouts?model=" + UrlEncode(model));
+  if (!before) return c.Fail();
+  const Json& earlier = Items(*before, "rollouts");
+  const int64_t newest = earlier.empty() ? 0 : static_cast<int64_t>(Number(earlier[0], "id"));
   auto answer = c.api.Call("POST", "/api/v1/rollouts",
                            Json({{"model", model}, {"candidate", version}})
                                .dump(-1, ' ', true, Json::error_handler_t::replace));
   if (!answer) return c.Fail();
+  int exit_code = kOk;
+  std::optional<Json> begun = AwaitRollout(c, model, version, newest, kLooksForStart, exit_code);
+  if (exit_code != kOk) return exit_code;
   if (c.json) {
-    c.PrintJson(*answer);
+    c.PrintJson(begun ? *begun : *answer);
+  } else if (begun) {
+    c.env.out << "rollout " << Text(*begun, "id") << " of " << Clean(model) << " version "
+              << version << " has begun; `leadsman rollout watch " << Text(*begun, "id")
+              << "` shows it\n";
   } else {
     c.env.out << "the rollout of " << Clean(model) << " version " << version
-              << " begins; `leadsman rollout watch " << Clean(model) << "` shows it\n";
+              << " is asked for and has not begun yet; `leadsman rollout list` shows when\n";
   }
   return kOk;
 }
@@ -406,7 +439,18 @@ std::string RolloutPicture(const Json& rollout, const Paint& paint, int columns)
 
 int WatchRollout(ClientContext& c, const std::string& id, const WatchOptions& options) {
   int exit_code = kOk;
-  auto number = ResolveRollout(c, id, exit_code);
+  std::optional<int64_t> number;
+  if (options.version > 0) {
+    auto rollout = AwaitRollout(c, id, options.version, 0, kLooksForVersion, exit_code);
+    if (rollout) number = static_cast<int64_t>(Number(*rollout, "id"));
+    if (!rollout && exit_code == kOk) {
+      c.env.err << "leadsman: no rollout of " << Clean(id) << " to version " << options.version
+                << " has begun; `leadsman models " << Clean(id) << "` says how the version is\n";
+      exit_code = kNotFound;
+    }
+  } else {
+    number = ResolveRollout(c, id, exit_code);
+  }
   if (!number) return exit_code;
   std::string path = StrCat("/api/v1/rollouts/", *number);
   std::string shown;

@@ -41,6 +41,7 @@ int StartRollout(ClientContext& c, const std::string& model, int64_t version);
 struct WatchOptions {
   std::chrono::milliseconds interval{500};
   bool until_held = false;
+  int64_t version = 0;  ///< above 0: of the model, the rollout to this version, which may begin yet
 };
 int WatchRollout(ClientContext& c, const std::string& id, const WatchOptions& options);
 

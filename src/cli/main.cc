@@ -37,7 +37,8 @@ constexpr const char* kServeFooter =
     "  leadsman serve --config leadsman.yaml            with rollouts and monitoring\n"
     "  leadsman serve --config leadsman.yaml --check-config\n"
     "\n"
-    "A version is a folder with a manifest.json, written last. Then:\n"
+    "A version is a folder with the model's file in it. Write a manifest.json\n"
+    "last: a folder without one is taken once its files have rested for 5 s. Then:\n"
     "  curl -d '{\"instances\": [[…]]}' http://127.0.0.1:8501/v1/models/digits:predict\n"
     "  curl http://127.0.0.1:8501/v2/models/digits/infer -d '{\"inputs\": [{\n"
     "    \"name\": \"x\", \"datatype\": \"FP32\", \"shape\": [1, 64], \"data\": […]}]}'\n"
@@ -46,8 +47,25 @@ constexpr const char* kServeFooter =
     "With flags of tensorflow_model_server (--model_name, --rest_api_port, …) the whole\n"
     "line is read as of that program: leadsman tensorflow_model_server --help\n"
     "\n"
-    "Flags win over the file. SIGTERM finishes the running requests first; a second\n"
-    "one ends at once.";
+    "Flags win over the file. SIGTERM finishes the running requests first; a second one\n"
+    "skips the delay before, a third cuts what runs, a fourth ends at once.";
+
+constexpr const char* kRolloutFooter =
+    "Examples:\n"
+    "  leadsman rollout list --model digits\n"
+    "  leadsman rollout show digits                      its newest rollout\n"
+    "  leadsman rollout watch digits --version 7 && echo promoted\n"
+    "  leadsman rollout abort 12\n"
+    "  leadsman rollout start digits 7                   again, after a rejection\n"
+    "Exit codes of watch: 0 promoted, 10 rolled back, 11 aborted, 12 held (with\n"
+    "--until-held), 4 no such rollout.";
+
+constexpr const char* kModelsFooter =
+    "Examples:\n"
+    "  leadsman models                                   all models and versions\n"
+    "  leadsman models digits --json | jq .versions\n"
+    "  leadsman models label digits blessed 6            clients ask for labels/blessed\n"
+    "  leadsman models inspect ./models/digits           what would be served of a folder";
 
 constexpr size_t kHelpColumn = 34;  // where what an option means begins
 
@@ -79,6 +97,17 @@ CLI::Validator Port() {
       "");
 }
 
+/// The text of an argument as the number of a version.
+CLI::Validator VersionNumber() {
+  return CLI::Validator(
+      [](std::string& text) {
+        auto version = ParseInt64(text);
+        return version && *version > 0 ? std::string()
+                                       : StrCat("must be a version's number, as 3, not ", text);
+      },
+      "");
+}
+
 /// What a client command was given beside its own arguments.
 struct ClientFlags {
   std::string server;
@@ -97,7 +126,7 @@ class CommandLine {
              "leadsman") {
     app_.require_subcommand(1);
     app_.footer(kFooter);
-    app_.set_version_flag("--version", hooks.version);
+    app_.set_version_flag("--version", StrCat("leadsman ", hooks.version));
     app_.failure_message(CLI::FailureMessage::simple);
     app_.get_formatter()->column_width(kHelpColumn);
     AddServe();
@@ -254,6 +283,7 @@ class CommandLine {
            [](ClientContext& c) { return ShowStatus(c); });
     CLI::App* models = app_.add_subcommand("models", "Models and their versions");
     models->add_option("NAME", name_, "Only this model");
+    models->footer(kModelsFooter);
     Client(models, [this](ClientContext& c) { return ShowModels(c, name_); });
     if (hooks_.inspect) {
       CLI::App* inspect =
@@ -271,7 +301,7 @@ class CommandLine {
     CLI::App* label = models->add_subcommand("label", "Point a label at a ready version");
     label->add_option("MODEL", label_model_, "The model")->required();
     label->add_option("LABEL", label_name_, "The label, as stable")->required();
-    label->add_option("VERSION", number_, "The version")->required()->check(CLI::PositiveNumber);
+    label->add_option("VERSION", number_, "The version")->required()->check(VersionNumber());
     Client(label, [this](ClientContext& c) {
       return SetModelLabel(c, label_model_, label_name_, number_);
     });
@@ -281,6 +311,7 @@ class CommandLine {
     CLI::App* rollout = app_.add_subcommand(
         "rollout", "Rollouts and their evidence; ID is a number or a model's name (its newest)");
     rollout->require_subcommand(1);
+    rollout->footer(kRolloutFooter);
     CLI::App* list = rollout->add_subcommand("list", "All rollouts, the newest first");
     list->add_option("--model", name_, "Only of this model")->type_name("NAME");
     Client(list, [this](ClientContext& c) { return ListRollouts(c, name_); });
@@ -301,10 +332,17 @@ class CommandLine {
     CLI::App* watch = with_id("watch", "Show the evidence grow until the verdict",
                               [this](ClientContext& c) { return WatchRollout(c, id_, watch_); });
     watch->add_flag("--until-held", watch_.until_held, "End when the rollout is held, too");
+    watch
+        ->add_option(
+            "--version", watch_.version,
+            "ID is a model: the rollout to this version; waits up to ten minutes for it to "
+            "begin")
+        ->type_name("N")
+        ->check(VersionNumber());
     CLI::App* start =
         rollout->add_subcommand("start", "Roll out a version that was rejected or passed over");
     start->add_option("MODEL", name_, "The model")->required();
-    start->add_option("VERSION", number_, "The version")->required()->check(CLI::PositiveNumber);
+    start->add_option("VERSION", number_, "The version")->required()->check(VersionNumber());
     Client(start, [this](ClientContext& c) { return StartRollout(c, name_, number_); });
   }
 
@@ -314,7 +352,11 @@ class CommandLine {
     CLI::App* add = labels->add_subcommand("add", "Add one label, or many from a file");
     add->footer(
         "A file has one label a line: {\"request_id\": \"r1\", \"label\": 7, \"row\": 0}, or as "
-        "CSV: request_id,label[,row]");
+        "CSV: request_id,label[,row]\n"
+        "Examples:\n"
+        "  leadsman labels add r-17 7\n"
+        "  leadsman labels add --file labels.jsonl\n"
+        "  psql -c \"copy (…) to stdout csv header\" | leadsman labels add --file - --format csv");
     CLI::Option* id =
         add->add_option("REQUEST_ID", labels_.request_id, "The x-request-id of the prediction");
     CLI::Option* label = add->add_option("LABEL", labels_.label, "The true answer");

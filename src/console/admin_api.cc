@@ -22,6 +22,8 @@ namespace {
 
 constexpr int64_t kMaxHistoryPage = 50'000;
 constexpr int64_t kHistoryPage = 5'000;
+constexpr int kFailuresTold = 2;       // in a model's note
+constexpr size_t kFailureShown = 200;  // bytes of each
 
 int HttpStatus(StatusCode code) {
   switch (code) {
@@ -302,7 +304,7 @@ struct AdminApi::Impl {
       models.push_back({{"name", model.name},
                         {"state", SummaryState(model)},
                         {"versions_ready", std::move(ready)},
-                        {"note", NoteOf(model)}});
+                        {"note", SummaryNote(model)}});
     }
     Json running = Json::array();
     if (deps.rollouts) {
@@ -355,6 +357,18 @@ struct AdminApi::Impl {
     std::string problem = deps.rollouts ? deps.rollouts->journal_problem() : "";
     if (problem.empty()) return model.note;
     return model.note.empty() ? problem : StrCat(model.note, "; ", problem);
+  }
+
+  /// The same, and why its newest failed versions have failed.
+  std::string SummaryNote(const ModelStatus& model) const {
+    std::string note = NoteOf(model);
+    int told = 0;
+    for (auto it = model.versions.rbegin(); it != model.versions.rend(); ++it) {
+      if (it->state != VersionState::kFailed || told++ >= kFailuresTold) continue;
+      note += StrCat(note.empty() ? "" : "; ", "version ", it->version,
+                     " failed: ", CutUtf8(it->status.message(), kFailureShown));
+    }
+    return note;
   }
 
   /// Why a version that could be loaded is not: its newest rollout ended with the stable one.
@@ -429,6 +443,7 @@ struct AdminApi::Impl {
   /// The body is not looked at: a bucket's notification may come as it is.
   Status RefreshModel(RouteCall& call) {
     ASSIGN_OR_RETURN(ModelStatus model, FindModel(call.path["model"]));
+    deps.lifecycle.RetryFailed(model.name);
     RETURN_IF_ERROR(deps.lifecycle.Refresh(model.name));
     Send(call.exchange, 202, {{"model", model.name}, {"listing", "started"}});
     return OkStatus();
@@ -550,7 +565,14 @@ struct AdminApi::Impl {
   Status StartRollout(RouteCall& call) {
     RETURN_IF_ERROR(NeedRollouts());
     ASSIGN_OR_RETURN(StartBody body, ReadBody(call.exchange.request().body, StartBodySchema()));
-    RETURN_IF_ERROR(FindModel(body.model).status());
+    ASSIGN_OR_RETURN(ModelStatus model, FindModel(body.model));
+    if (model.listing_round > 0 && std::ranges::count(model.found, body.candidate) == 0) {
+      std::string there;
+      for (int64_t version : model.found) there += StrCat(there.empty() ? "" : ", ", version);
+      return NotFoundError(StrCat("candidate: there is no version ", body.candidate, " of model ",
+                                  body.model, " in ", model.path,
+                                  "; versions: ", there.empty() ? "none" : there));
+    }
     RETURN_IF_ERROR(deps.rollouts->StartRollout(body.model, body.candidate));
     Json answer = {{"model", body.model}, {"candidate", body.candidate}};
     for (const RolloutView& rollout : deps.rollouts->List()) {

@@ -199,6 +199,13 @@ TEST_F(AdminApiTest, ShowsAndSteersRollouts) {
   Send("POST", "/api/v1/rollouts", R"({"model": "digits", "candidate": 2})", 409);
   Send("POST", "/api/v1/rollouts", R"({"model": "digits"})", 400);
   Send("POST", "/api/v1/rollouts", R"({"model": "none", "candidate": 2})", 404);
+  net::ClientResponse absent =
+      fixture_.Call("POST", "/api/v1/rollouts", R"({"model": "digits", "candidate": 99})");
+  EXPECT_EQ(absent.status, 404);
+  EXPECT_NE(absent.body.find("candidate: there is no version 99 of model digits in "),
+            std::string::npos)
+      << absent.body;
+  EXPECT_NE(absent.body.find("versions: 1, 2"), std::string::npos) << absent.body;
   EXPECT_EQ(fixture_.rollouts.calls(),
             (std::vector<std::string>{"promote 1 by ann", "abort 1 by admin API",
                                       "abort 2 by admin API", "start digits 2"}));

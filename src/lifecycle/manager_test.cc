@@ -196,7 +196,7 @@ TEST_F(LifecycleTest, AConfigPbtxtThatCannotBeHonouredFailsTheLoadUntilItIsChang
   EXPECT_EQ(StatusOf(1).state, VersionState::kFailed);
   EXPECT_EQ(StatusOf(1).status.message(),
             "config.pbtxt:2:1: sequence_batching: models with a state between requests are not "
-            "supported (not tried again until its files change)");
+            "supported (not tried again until its files change or the model is refreshed)");
   EXPECT_EQ(backend_->loads, 0);
 
   std::ofstream(file) << "instance_group [ { count: 3 } ]";

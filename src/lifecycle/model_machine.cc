@@ -60,7 +60,8 @@ ModelMachine::ModelMachine(std::shared_ptr<const ModelConfig> config, Stores& st
 }
 
 void ModelMachine::Configure(std::shared_ptr<const ModelConfig> config) {
-  removed_ = false;
+  // One that comes back begins with a look: what was found before it went may hold no more.
+  if (std::exchange(removed_, false)) listed_once_ = false;
   Source::Options looking{.require_manifest = config->require_manifest,
                           .settle_time = config->settle_time,
                           .format = config->format,
@@ -251,6 +252,9 @@ ModelView ModelMachine::View(SteadyTime steady) const {
       .swap = config_->swap, .policy = config_->policy, .pins = pins_, .removed = removed_};
   for (const auto& [version, entry] : entries_) {
     VersionState state = entry.shown.state;
+    // Other settings hold by now: it has to go before it may come back.
+    if (state == VersionState::kDraining && entry.loaded_triton != triton_)
+      state = VersionState::kUnloading;
     view.versions.push_back({.version = version,
                              .state = state,
                              .available = entry.folder_there && (entry.complete || !Idle(state)),
@@ -311,6 +315,7 @@ void ModelMachine::BeginLoad(Entry& entry, WallTime now, MachineEffects& effects
   entry.loaded_manifest = entry.manifest;
   entry.changed_since = false;
   entry.source = source_;
+  entry.loaded_triton = triton_;
   entry.shown.execution.clear();
   entry.shown.warm_cost = {};
   entry.shown.memory_bytes = 0;
@@ -360,6 +365,7 @@ void ModelMachine::OnReplacement(Entry& entry, LoadOutcome& outcome, uint32_t id
   LOG_INFO("version replaced by that of the model's new path", {"model", config_->name},
            {"version", entry.shown.version});
   entry.source = std::move(from);
+  entry.loaded_triton = triton_;
   entry.loaded_manifest = entry.manifest;
   entry.changed_since = false;
   entry.waits = 0;
@@ -454,9 +460,10 @@ void ModelMachine::OnLoadDone(LoadDone done, uint32_t id, WallTime now, SteadyTi
     }
     auto delay_ms = std::chrono::duration_cast<std::chrono::milliseconds>(delay).count();
     std::string next =
-        outcome.no_room         ? std::string()
-        : entry.failed_for_good ? std::string(" (not tried again until its files change)")
-        : store_trouble         ? StrCat(" (tried again in ", delay_ms, " ms)")
+        outcome.no_room ? std::string()
+        : entry.failed_for_good
+            ? std::string(" (not tried again until its files change or the model is refreshed)")
+        : store_trouble ? StrCat(" (tried again in ", delay_ms, " ms)")
                         : StrCat(" (attempt ", entry.attempts, " of ", allowed, ", the next in ",
                                  config_->load_retry_delay.count(), " ms)");
     Enter(entry, VersionState::kFailed,
@@ -660,6 +667,9 @@ ModelStatus ModelMachine::GetStatus() const {
     ++newer;
   }
   std::reverse(status.versions.begin(), status.versions.end());
+  for (const auto& [version, entry] : entries_) {
+    if (entry.folder_there) status.found.push_back(version);
+  }
   status.labels = TableEntry().labels;
   return status;
 }

@@ -113,6 +113,7 @@ class ModelMachine {
     bool remembered = false;  ///< it has been in memory, and has not been forgotten since
     const ServableVersion* current = nullptr;  ///< what `handle` is or was of; never followed
     std::shared_ptr<Source> source;            ///< that it comes from
+    TritonConfigFound loaded_triton;           ///< what held when its load began
     std::shared_ptr<Source> replacing;         ///< what is being loaded from there takes its place
     std::string replacing_failed;              ///< why the last such attempt did
     std::weak_ptr<const ServableVersion> draining;

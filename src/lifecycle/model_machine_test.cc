@@ -79,7 +79,8 @@ TEST_F(ModelMachineTest, FilesThatAreWrongAreGivenUp) {
   EXPECT_TRUE(Fail(DataLossError("wrong sha256"), /*fetched=*/false).has_value());
   EXPECT_FALSE(Fail(DataLossError("wrong sha256"), /*fetched=*/false).has_value());
   EXPECT_EQ(machine_->FailedVersions(), std::vector<int64_t>{1});
-  EXPECT_EQ(Reason(), "wrong sha256 (not tried again until its files change)");
+  EXPECT_EQ(Reason(),
+            "wrong sha256 (not tried again until its files change or the model is refreshed)");
 }
 
 TEST_F(ModelMachineTest, AFetchedVersionThatDoesNotLoadIsGivenUpAsEver) {
@@ -94,6 +95,20 @@ TEST_F(ModelMachineTest, TellsWhenAStoreWasLastListed) {
   machine_->OnListing(std::vector<VersionFolder>{{.version = 1, .complete = true}}, now_ + 2h,
                       effects_);
   EXPECT_EQ(machine_->GetStatus().note, "");
+}
+
+TEST_F(ModelMachineTest, AModelThatComesBackIsLookedForFirst) {
+  machine_->Remove();
+  machine_->Configure(std::make_shared<const ModelConfig>(config_));
+  MachineEffects before;
+  machine_->Step(now_, steady_, before);
+  EXPECT_TRUE(before.loads.empty());
+  machine_->OnListing(
+      std::vector<VersionFolder>{{.version = 1, .complete = true, .manifest = {.inode = 2}}}, now_,
+      effects_);
+  MachineEffects after;
+  machine_->Step(now_, steady_, after);
+  EXPECT_EQ(after.loads.size(), 1u);
 }
 
 TEST_F(ModelMachineTest, ShowsHowFarAFetchHasCome) {

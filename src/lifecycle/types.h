@@ -160,6 +160,8 @@ struct ModelStatus {
   /// process has never loaded it.
   std::vector<VersionStatus> versions;
   std::map<std::string, int64_t> labels;
+  /// Ascending: what the last look at the store that worked has found, wanted or not.
+  std::vector<int64_t> found;
   std::string note;      ///< e.g. "3: waiting for manifest.json (still being copied?)"
   bool settled = false;  ///< it has had a ready version, or all that are wanted failed for good
   /// What the look at the stores of this number (LifecycleManager::ListingRound) brought is in here,

@@ -209,6 +209,17 @@ Result<Manifest> DetectNamed(const Folder& folder, const std::string& format,
       StrCat("what ", file, " is cannot be seen by its name; give its `format`"));
 }
 
+/// For an error: a file of the right name with another content is no model.
+std::string WhatIsThere(const std::vector<std::string>& names) {
+  constexpr size_t kNamesTold = 5;
+  if (names.empty()) return "";
+  std::string list;
+  for (size_t i = 0; i < std::min(names.size(), kNamesTold); ++i)
+    list += StrCat(i > 0 ? ", " : "", names[i]);
+  if (names.size() > kNamesTold) list += StrCat(" and ", names.size() - kNamesTold, " more");
+  return StrCat("; there is ", list, ", of which none is a model by its name and its content");
+}
+
 }  // namespace
 
 std::vector<std::string> DetectableFormats() {
@@ -251,8 +262,10 @@ Result<Manifest> DetectModel(const std::string& directory, const std::string& fo
                                        "\" cannot be recognised by its files; add a ",
                                        kManifestFileName, ", or name the file by `model_file`"));
   }
-  if (found.empty())
-    return NotFoundError(StrCat("no model is recognised; looked for ", HumanList(looked_for)));
+  if (found.empty()) {
+    return NotFoundError(StrCat("no model is recognised; looked for ", HumanList(looked_for),
+                                WhatIsThere(folder.names)));
+  }
   if (found.size() > 1) {
     return InvalidArgumentError(StrCat("several models are in one folder: ", Describe(found),
                                        "; name one by `format`, or keep the others elsewhere"));

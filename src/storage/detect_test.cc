@@ -128,7 +128,8 @@ TEST_F(DetectTest, ANamedFolderHoldsTheModel) {
   EXPECT_EQ(Detected("tensorflow", "net.savedmodel"), "tensorflow net.savedmodel/saved_model.pb");
   EXPECT_EQ(Detected("", "deep"), "onnx deep/model.onnx");
   EXPECT_EQ(Detected("onnx", "net.savedmodel"),
-            "no model is recognised; looked for model.onnx (or a single *.onnx)");
+            "no model is recognised; looked for model.onnx (or a single *.onnx); there is "
+            "saved_model.pb, of which none is a model by its name and its content");
 }
 
 TEST_F(DetectTest, AConfigPbtxtNamesTheFile) {

@@ -63,8 +63,7 @@ void HandleSharedMemory(net::HttpExchange& exchange, std::string_view rest) {
 }
 
 void HandleTrace(net::HttpExchange& exchange) {
-  NotSupported(exchange,
-               "it writes no trace files; set what is traced in the server's configuration");
+  NotSupported(exchange, "it writes no trace files");
 }
 
 void HandleLogging(net::HttpExchange& exchange) {
