@@ -246,13 +246,16 @@ class Layout {
 
 class AccessLogParser final : public LineParser {
  public:
-  AccessLogParser(Pattern pattern, FormatNote note, const FormatOptions& options)
-      : pattern_(std::move(pattern)), note_(std::move(note)), time_(options.zone_if_unsaid) {}
+  AccessLogParser(Pattern pattern, FormatNote note, bool colours, const FormatOptions& options)
+      : pattern_(std::move(pattern)),
+        note_(std::move(note)),
+        colours_(colours),
+        time_(options.zone_if_unsaid) {}
 
   Verdict Parse(std::string_view line, LogRecord& record) override {
     record.Clear();
     if (line.size() > kMaxLineBytes) return Verdict::kMalformed;
-    line = WithoutColours(line, scratch_);  // Werkzeug's
+    if (colours_) line = WithoutColours(line, scratch_);
     switch (pattern_.Apply(line, time_, {}, record)) {
       case Pattern::Match::kYes:
         return Verdict::kRequest;
@@ -276,6 +279,7 @@ class AccessLogParser final : public LineParser {
  private:
   Pattern pattern_;
   FormatNote note_;
+  bool colours_;  ///< Werkzeug paints what is not 200
   TimeParser time_;
   std::string scratch_;
 };
@@ -329,7 +333,7 @@ ParserOrNull MakeAccessLogParser(std::span<const std::string_view> lines,
   Layout layout(most->second, options);
   ASSIGN_OR_RETURN(Pattern pattern, Pattern::Compile(layout.pattern()));
   return std::unique_ptr<LineParser>(
-      new AccessLogParser(std::move(pattern), layout.Note(werkzeug), options));
+      new AccessLogParser(std::move(pattern), layout.Note(werkzeug), werkzeug, options));
 }
 
 }  // namespace leadsman::intake

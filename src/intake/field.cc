@@ -224,6 +224,7 @@ constexpr NameOf kNames[] = {
 };
 
 bool SaysNothing(std::string_view text) {
+  if (text.size() > 4) return false;
   return text.empty() || text == "-" || text == "null" || text == "None";
 }
 
@@ -234,9 +235,17 @@ void SetText(std::string_view& field, std::string_view text) {
 template <typename T>
 bool SetNumber(std::optional<T>& field, std::string_view text, T max) {
   T value{};
-  auto [p, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || p != text.data() + text.size() || value < 0 || value > max)
-    return false;
+  if (text.size() < 9) {  // most are: digits that cannot overflow
+    for (char c : text) {
+      if (c < '0' || c > '9') return false;
+      value = value * 10 + static_cast<T>(c - '0');
+    }
+    if (text.empty() || value > max) return false;
+  } else {
+    auto [p, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || p != text.data() + text.size() || value < 0 || value > max)
+      return false;
+  }
   if (!field) field = value;
   return true;
 }
@@ -336,6 +345,27 @@ bool TakeDecimal(std::string_view& rest, double& value) {
   return true;
 }
 
+/// "0.012" and "12": short decimals in the given unit, exactly.
+std::optional<int64_t> ShortDuration(std::string_view text, int64_t nanos) {
+  if (text.empty() || text.size() > 9 || nanos == 0) return std::nullopt;
+  int64_t value = 0;
+  size_t i = 0;
+  for (; i < text.size() && text[i] >= '0' && text[i] <= '9'; ++i)
+    value = value * 10 + (text[i] - '0');
+  if (i == 0) return std::nullopt;
+  value *= nanos;  // below 10^9 seconds
+  if (i < text.size()) {
+    if (text[i] != '.' || i + 1 == text.size()) return std::nullopt;
+    for (++i; i < text.size(); ++i) {
+      if (text[i] < '0' || text[i] > '9' || nanos % 10 != 0) return std::nullopt;
+      nanos /= 10;
+      value += nanos * (text[i] - '0');
+    }
+  }
+  if (value > kYearNanos) return std::nullopt;
+  return value;
+}
+
 std::optional<int64_t> OneDuration(std::string_view text, Unit unit) {
   double total = 0;
   bool any = false;
@@ -412,6 +442,7 @@ Result<FieldMappings> ParseFieldMappings(
 
 std::optional<int64_t> ParseDuration(std::string_view text, Unit unit) {
   if (text.size() > 256) return std::nullopt;
+  if (std::optional<int64_t> quick = ShortDuration(text, UnitNanos(unit))) return quick;
   if (text.find_first_of(",:") == std::string_view::npos) return OneDuration(text, unit);
   // nginx: servers asked one after the other; " : " between groups of them.
   int64_t sum = 0;

@@ -4,12 +4,12 @@
 #include <cstring>
 #include <limits>
 #include <memory>
-#include <unordered_map>
 
 #include "base/strings.h"
 #include "intake/format_note.h"
 #include "intake/json_text.h"
 #include "intake/log_format.h"
+#include "intake/name_table.h"
 #include "intake/program_line.h"
 
 namespace leadsman::intake {
@@ -18,17 +18,12 @@ namespace {
 namespace ondemand = simdjson::ondemand;
 using simdjson::SUCCESS;
 
-struct TextHash {
-  using is_transparent = void;
-  size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
-};
-
 /// Where in an object the fields stand: a tree of names. What is not in it is skipped unread.
 struct Node {
   FieldTarget target;
   bool known = false;  ///< target counts
   std::string name;    ///< for the note
-  std::unordered_map<std::string, std::unique_ptr<Node>, TextHash, std::equal_to<>> members;
+  NameTable<std::unique_ptr<Node>> members;
 };
 
 /// Names with dots stand for themselves ("http.method") and for objects in objects.
@@ -36,7 +31,7 @@ void Insert(Node& root, std::string_view name, FieldTarget target, bool replace)
   constexpr size_t kMaxDepth = 8;
   Node* node = &root;
   auto put = [&](Node& at, std::string_view key) -> Node& {
-    std::unique_ptr<Node>& member = at.members[std::string(key)];
+    std::unique_ptr<Node>& member = at.members[key];
     if (!member) member = std::make_unique<Node>();
     return *member;
   };
@@ -245,9 +240,9 @@ bool JsonLinesParser::ReadObject(ondemand::object object, const Node& node, LogR
     ondemand::value value;
     if (!KeyOf(member, key)) return false;
     if (member.value().get(value) != SUCCESS) return false;
-    auto found = node.members.find(key);
-    if (found == node.members.end()) continue;
-    if (!ReadValue(value, *found->second, record)) return false;
+    const std::unique_ptr<Node>* found = node.members.Find(key);
+    if (found == nullptr) continue;
+    if (!ReadValue(value, **found, record)) return false;
   }
   return true;
 }

@@ -2,11 +2,12 @@
 #include <charconv>
 #include <limits>
 #include <string>
-#include <unordered_map>
 
 #include "base/strings.h"
+#include "intake/find_byte.h"
 #include "intake/format_note.h"
 #include "intake/log_format.h"
+#include "intake/name_table.h"
 #include "intake/program_line.h"
 
 namespace leadsman::intake {
@@ -23,23 +24,23 @@ class Pairs {
 
   /// False at the end, or where it is no logfmt: broken() tells.
   bool Next(std::string_view& key, std::string_view& value) {
-    size_t begin = rest_.find_first_not_of(" \t");
-    if (begin == std::string_view::npos) return false;
-    rest_ = rest_.substr(begin);
-    size_t end = rest_.find_first_of("= \"");
-    if (end == 0 || (end != std::string_view::npos && rest_[end] == '"')) return Broken();
+    while (!rest_.empty() && (rest_[0] == ' ' || rest_[0] == '\t')) rest_.remove_prefix(1);
+    if (rest_.empty()) return false;
+    size_t end = 0;
+    while (end < rest_.size() && rest_[end] != '=' && rest_[end] != ' ' && rest_[end] != '"') ++end;
+    if (end == 0 || (end < rest_.size() && rest_[end] == '"')) return Broken();
     key = rest_.substr(0, end);
     value = {};
-    if (end == std::string_view::npos || rest_[end] == ' ') {  // a name alone: "true"
-      rest_ = end == std::string_view::npos ? std::string_view() : rest_.substr(end);
-      return true;
-    }
+    bool bare = end == rest_.size() || rest_[end] == ' ';
+    rest_ = rest_.substr(end);
+    if (bare) return true;  // a name alone: "true"
     ++pairs_;
-    rest_ = rest_.substr(end + 1);
+    rest_ = rest_.substr(1);
     if (rest_.starts_with('"')) return Quoted(value);
-    size_t space = rest_.find(' ');
-    value = rest_.substr(0, space);
-    rest_ = space == std::string_view::npos ? std::string_view() : rest_.substr(space);
+    const char* begin = rest_.data();
+    const char* space = FindByte(begin, begin + rest_.size(), ' ');
+    value = rest_.substr(0, space == nullptr ? rest_.size() : static_cast<size_t>(space - begin));
+    rest_ = rest_.substr(value.size());
     return true;
   }
   bool broken() const { return broken_; }
@@ -92,9 +93,10 @@ class LogfmtParser final : public LineParser {
   LogfmtParser(const FieldMappings& mappings, const FormatOptions& options)
       : time_(options.zone_if_unsaid), names_of_features_(mappings.feature_names) {
     ForEachKnownField([&](std::string_view name, FieldTarget target) {
-      if (!mappings.Maps(target.field)) targets_.emplace(name, target);
+      if (!mappings.Maps(target.field)) targets_[name] = {target, std::string(name)};
     });
-    for (const FieldMapping& mapping : mappings.entries) targets_[mapping.source] = mapping.target;
+    for (const FieldMapping& mapping : mappings.entries)
+      targets_[mapping.source] = {mapping.target, mapping.source};
     features_.resize(names_of_features_.size());
     names_.assign(names_of_features_.begin(), names_of_features_.end());
     note_.title = "logfmt (key=value)";
@@ -150,11 +152,16 @@ class LogfmtParser final : public LineParser {
   }
 
  private:
+  struct Named {
+    FieldTarget target;
+    std::string name;
+  };
+
   /// True when it was a feature.
   bool Take(std::string_view key, std::string_view value, LogRecord& record) {
-    auto found = targets_.find(std::string(key.substr(0, 64)));
-    if (found == targets_.end()) return false;
-    FieldTarget target = found->second;
+    const Named* found = targets_.Find(key);
+    if (found == nullptr) return false;
+    FieldTarget target = found->target;
     if (target.field == Field::kFeature) {
       float& feature = features_[target.feature];
       std::from_chars(value.data(), value.data() + value.size(), feature);
@@ -168,14 +175,14 @@ class LogfmtParser final : public LineParser {
       return false;
     }
     seen_ |= uint64_t{1} << static_cast<unsigned>(target.field);
-    if (target.field == Field::kLatency && !record.latency_ns) latency_name_ = found->first;
+    if (target.field == Field::kLatency && !record.latency_ns) latency_name_ = found->name;
     SetField(target, value, time_, record);
     return false;
   }
 
   TimeParser time_;
   std::vector<std::string> names_of_features_;
-  std::unordered_map<std::string, FieldTarget> targets_;
+  NameTable<Named> targets_;
   std::vector<float> features_;
   std::vector<std::string_view> names_;
   FormatNote note_;

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "base/strings.h"
+#include "intake/find_byte.h"
 #include "intake/format_note.h"
 #include "intake/log_format.h"
 #include "intake/program_line.h"
@@ -133,11 +134,12 @@ const char* Pattern::FindEnd(const Piece& piece, const char* at, const char* end
   char first = literal[0];
   const char* begin = at;
   while (static_cast<size_t>(end - at) >= size) {
-    const auto* hit =
-        static_cast<const char*>(std::memchr(at, first, static_cast<size_t>(end - at) - size + 1));
+    const char* hit = FindByte(at, end - size + 1, first);
     if (hit == nullptr) return nullptr;
     at = hit + 1;
-    if (size > 1 && std::memcmp(hit, literal.data(), size) != 0) continue;
+    if (size > 1 && (hit[1] != literal[1] ||
+                     (size > 2 && std::memcmp(hit + 2, literal.data() + 2, size - 2) != 0)))
+      continue;
     if (first == '"') {
       if (hit != begin && hit[-1] == '\\' && IsEscaped(hit, begin)) continue;
       if (piece.before_number) {
