@@ -5,6 +5,7 @@
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <random>
 
 #include "base/strings.h"
 #include "intake/line_reader.h"
@@ -104,6 +105,74 @@ TEST(GoldenTest, EachFormatReadsEveryOtherOnesLinesWithoutHarm) {
         for (std::string_view line : Lines(text)) reader.Feed(line, sink);
       reader.Flush(sink);
     }
+  }
+}
+
+/// One to four slips of a hand or a disk.
+std::string Damaged(std::string line, std::mt19937& random) {
+  auto below = [&](size_t limit) { return limit == 0 ? 0 : random() % limit; };
+  for (size_t slips = 1 + below(4); slips > 0; --slips) {
+    size_t at = below(line.size() + 1);
+    switch (below(5)) {
+      case 0:
+        line.resize(at);
+        break;
+      case 1:
+        line.insert(at, 1, static_cast<char>(below(256)));
+        break;
+      case 2:
+        if (at < line.size())
+          line[at] =
+              "\"\\[]{}:, =-$\x1b\xff"
+              "0"[below(16)];
+        break;
+      case 3:
+        line.erase(at, below(20));
+        break;
+      default:
+        line += line.substr(at);
+        break;
+    }
+  }
+  return line;
+}
+
+TEST(GoldenTest, DamagedLinesHarmNothingAndInventNothing) {
+  class Checks final : public RecordSink {
+   public:
+    void OnRequest(const LogRecord& record) override {
+      EXPECT_GE(record.latency_ns.value_or(0), 0);
+      EXPECT_GE(record.upstream_latency_ns.value_or(0), 0);
+      EXPECT_GE(record.unix_ns.value_or(0), 0);
+      EXPECT_LE(record.status.value_or(0), 999);
+      EXPECT_TRUE(record.target.starts_with(record.path));
+      size_ += Describe(record).size();  // reads all that it points to
+    }
+    void OnError(const ErrorEvent& event) override { size_ += Describe(event).size(); }
+
+   private:
+    size_t size_ = 0;
+  };
+  for (const auto& entry : std::filesystem::directory_iterator(Folder())) {
+    if (entry.path().extension() != ".log") continue;
+    std::string name = entry.path().stem().string();
+    std::string text = ReadAll(entry.path().string());
+    std::mt19937 random(20261128);  // NOLINT(cert-msc32-c,cert-msc51-cpp): the same lines each time
+    std::vector<std::string> damaged;
+    for (int round = 0; round < 10; ++round)
+      for (std::string_view line : Lines(text))
+        damaged.push_back(Damaged(std::string(line), random));
+    std::vector<std::string_view> lines(damaged.begin(), damaged.end());
+    (void)Recognise(lines, OptionsOf(name));
+    FormatOptions options = OptionsOf(name);
+    if (name == "nginx_error") continue;
+    Result<Recognition> log = Recognise(Lines(text), options);
+    ASSERT_TRUE(log.ok()) << name << log.status();
+    LineReader reader(std::move(log->parser), log->envelope);
+    Checks checks;
+    for (std::string_view line : lines) reader.Feed(line, checks);
+    reader.Flush(checks);
+    EXPECT_EQ(reader.counts().lines, lines.size());
   }
 }
 

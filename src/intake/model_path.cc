@@ -100,7 +100,7 @@ void SetTarget(std::string_view target, LogRecord& record) {
     size_t path = target.find('/', scheme + 3);
     record.target = path == std::string_view::npos ? "/" : target.substr(path);
   }
-  record.path = record.target.substr(0, record.target.find_first_of("?#"));
+  record.path = record.target.substr(0, record.target.find('?'));
   std::string_view path = record.path;
   if (path.size() < 2 || path[0] != '/') return;
   size_t at = path.find("/models/");
