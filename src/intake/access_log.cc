@@ -95,6 +95,7 @@ class ColumnShape {
       decimals = first.size() - digits - 1;
     whole_ &= whole;
     millis_ &= decimals == 3;
+    if (decimals == 3 && !list) sum_ += ParseDuration(text, Unit::kSeconds).value_or(0);
     micros_ &= decimals == 6;
     bool hex = text.find_first_not_of("0123456789abcdefABCDEF-") == std::string_view::npos;
     id_ &= hex && (text.size() == 32 || text.size() == 36);
@@ -102,12 +103,14 @@ class ColumnShape {
   }
   bool whole() const { return any_ && whole_ && !lists_; }
   bool own_seconds() const { return any_ && millis_ && !dashes_ && !lists_; }
+  int64_t sum() const { return sum_; }  ///< of the seconds
   bool seconds() const { return any_ && millis_; }
   bool micro_seconds() const { return any_ && micros_ && !lists_; }
   bool id() const { return any_ && id_; }
   bool traceparent() const { return any_ && traceparent_; }
 
  private:
+  int64_t sum_ = 0;
   bool any_ = false, dashes_ = false, lists_ = false;
   bool whole_ = true, millis_ = true, micros_ = true, id_ = true, traceparent_ = true;
 };
@@ -128,6 +131,7 @@ class Layout {
       pattern_ += kIngressTail;
       return;
     }
+    FindRequestTime(from);
     for (size_t i = from; i < first.size(); ++i) AddColumn(i, i + 1 == first.size());
   }
 
@@ -142,24 +146,42 @@ class Layout {
     if (!upstream_.empty()) note.gives.push_back(StrCat("upstream latency from ", upstream_));
     if (latency_.empty()) {
       note.lacks.emplace_back("latency");
-      note.fix = werkzeug ? "Werkzeug cannot log it: run the app under gunicorn with %(L)s in "
-                            "--access-logformat"
-                 : unknown_integer_ ? "the last field is a whole number: say its unit with "
-                                      "integer_latency (us for gunicorn's %(D)s "
-                                      "and Apache's %D, ms for gunicorn's %(M)s)"
-                                    : std::string(kAskForTime);
+      note.fix = kAskForTime;
+      if (unknown_integer_)
+        note.fix =
+            "the last field is a whole number: say its unit with integer_latency (us for "
+            "gunicorn's %(D)s and "
+            "Apache's %D, ms for gunicorn's %(M)s)";
+      if (werkzeug)
+        note.fix =
+            "Werkzeug cannot log it: run the app under gunicorn with %(L)s in --access-logformat";
     }
     if (werkzeug) note.gives.emplace_back(kZoneUnsaid);
     return note;
   }
 
  private:
-  bool IsIngress(size_t from) const {
+  bool IsIngress(size_t from) {
     std::string kinds;
     for (size_t i = from; i < lines_.front().size(); ++i) kinds += lines_.front()[i].kind;
-    return kinds == "bb[[bbbbb" && Shape(from).whole() && Shape(from + 1).own_seconds() &&
-           SetLatency("$request_time") && SetUpstream("$upstream_response_time") &&
-           (ingress_ = millis_ = true);
+    if (kinds != "bb[[bbbbb" || !Shape(from).whole() || !Shape(from + 1).own_seconds())
+      return false;
+    latency_ = "$request_time";
+    upstream_ = "$upstream_response_time";
+    ingress_ = millis_ = true;
+    return true;
+  }
+
+  /// nginx's own time contains that of the server behind it: of several columns of seconds the one with the largest sum.
+  void FindRequestTime(size_t from) {
+    int64_t largest = -1;
+    for (size_t i = from; i < lines_.front().size(); ++i) {
+      ColumnShape shape = Shape(i);
+      if (!lines_.front()[i].key.empty() || !shape.own_seconds() || shape.sum() <= largest)
+        continue;
+      largest = shape.sum();
+      request_time_ = i;
+    }
   }
 
   ColumnShape Shape(size_t i) const {
@@ -170,19 +192,20 @@ class Layout {
 
   void AddColumn(size_t i, bool last) {
     const Column& column = lines_.front()[i];
-    std::string name = column.key.empty() ? NameByShape(Shape(i), last && column.kind == 'b')
-                                          : NameByKey(column.key);
+    std::string name = column.key.empty()
+                           ? NameByShape(Shape(i), i == request_time_, last && column.kind == 'b')
+                           : NameByKey(column.key);
     pattern_ += ' ';
     for (char c : column.key) pattern_.append(c == '$' ? "$$" : std::string(1, c));
     if (!column.key.empty()) pattern_ += '=';
     bool quoted = column.kind == 'q' || column.kind == 'K';
-    pattern_ += StrCat(quoted               ? "\""
-                       : column.kind == '[' ? "["
-                                            : "",
-                       "${", name, "}",
-                       quoted               ? "\""
-                       : column.kind == '[' ? "]"
-                                            : "");
+    std::string_view open = quoted ? "\"" : "";
+    std::string_view close = open;
+    if (column.kind == '[') {
+      open = "[";
+      close = "]";
+    }
+    pattern_ += StrCat(open, "${", name, "}", close);
   }
 
   std::string NameByKey(std::string_view key) {
@@ -193,10 +216,10 @@ class Layout {
     return std::string(key);
   }
 
-  std::string NameByShape(const ColumnShape& shape, bool last_bare) {
+  std::string NameByShape(const ColumnShape& shape, bool request_time, bool last_bare) {
     if (shape.traceparent()) return "traceparent";
     if (shape.id()) return "request_id";
-    if (shape.own_seconds() && SetLatency("$request_time")) {
+    if (request_time && SetLatency("$request_time")) {
       millis_ = true;
       return "latency_seconds";
     }
@@ -229,19 +252,21 @@ class Layout {
   }
 
   /// True when it was free.
-  bool SetLatency(std::string from) const {
-    return latency_.empty() && !(latency_ = std::move(from)).empty();
-  }
-  bool SetUpstream(std::string from) const {
-    return upstream_.empty() && !(upstream_ = std::move(from)).empty();
+  bool SetLatency(std::string from) { return Claim(latency_, std::move(from)); }
+  bool SetUpstream(std::string from) { return Claim(upstream_, std::move(from)); }
+  static bool Claim(std::string& field, std::string from) {
+    if (!field.empty()) return false;
+    field = std::move(from);
+    return true;
   }
 
   const std::vector<std::vector<Column>>& lines_;
   const FormatOptions& options_;
   std::string pattern_{kBase};
-  bool combined_ = false, gunicorn_ = false, unknown_integer_ = false;
-  mutable bool ingress_ = false, millis_ = false;
-  mutable std::string latency_, upstream_;
+  size_t request_time_ = SIZE_MAX;  ///< the column of nginx's own seconds
+  bool combined_ = false, gunicorn_ = false, ingress_ = false;
+  bool millis_ = false, unknown_integer_ = false;
+  std::string latency_, upstream_;  ///< where they come from, for the user
 };
 
 class AccessLogParser final : public LineParser {

@@ -139,6 +139,16 @@ TEST(AccessLogTest, AWholeNumberIsNoLatencyUntilItsUnitIsKnown) {
   EXPECT_TRUE(known->note().lacks.empty());
 }
 
+TEST(AccessLogTest, TheTimeOfTheServerBehindIsNotTakenForTheWhole) {
+  std::string line =
+      R"(1.2.3.4 - - [10/Oct/2000:13:55:36 -0700] "POST /predict HTTP/1.1" 200 5 "-" "curl" 0.010 0.012 0.001)";
+  auto parser = Make("access_log", {line, line});
+  LogRecord record;
+  ASSERT_EQ(parser->Parse(line, record), Verdict::kRequest);
+  EXPECT_EQ(record.latency_ns, 12'000'000);
+  EXPECT_EQ(record.upstream_latency_ns, 10'000'000);
+}
+
 TEST(JsonLinesTest, MapsFieldsFeaturesAndPredictions) {
   FormatOptions options;
   options.fields = {{"latency_ms", "timing.total"}, {"features", "inputs"},
