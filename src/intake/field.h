@@ -1,0 +1,94 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "intake/log_record.h"
+#include "intake/log_time.h"
+
+namespace leadsman::intake {
+
+/// What a piece of a line can be.
+enum class Field : uint8_t {
+  kSkip,
+  kTime,
+  kMethod,
+  kTarget,   ///< path with or without query, or a URL
+  kRequest,  ///< "POST /predict HTTP/1.1"
+  kProtocol,
+  kStatus,
+  kGrpcStatus,
+  kLatency,
+  kUpstreamLatency,
+  kRequestBytes,
+  kResponseBytes,
+  kClient,
+  kUserAgent,
+  kRequestId,
+  kTraceparent,
+  kModel,
+  kVersion,
+  kVersionLabel,
+  kLevel,
+  kError,
+  kMessage,
+  kPredicted,
+  kScore,
+  kFeatures,  ///< all of them: an array, or an object of numbers
+  kFeature,   ///< one of them, by name
+};
+
+/// Of a duration. kText: the number carries it ("12.5ms", "1m3s"); one that does not is no duration we can read.
+enum class Unit : uint8_t { kText, kNanos, kMicros, kMillis, kSeconds };
+
+struct FieldTarget {
+  Field field = Field::kSkip;
+  Unit unit = Unit::kText;
+  uint32_t feature = 0;  ///< of kFeature: which
+};
+
+/// What a name means that programs give to a field without being asked: "status_code", "duration_ms", "http.method",
+/// "upstream_response_time". Nested JSON names are joined by dots. Predictions and features have no such names.
+std::optional<FieldTarget> FindKnownField(std::string_view name);
+void ForEachKnownField(const std::function<void(std::string_view name, FieldTarget)>& visit);
+
+/// The names that a configuration gives to fields: "time", "latency_ms", "path", "feature.age". INVALID_ARGUMENT for others,
+/// with the nearest. `features` collects the names of kFeature.
+Result<FieldTarget> ParseFieldName(std::string_view name, std::vector<std::string>& features);
+/// All of them, for messages.
+const std::vector<std::string>& FieldNames();
+
+/// "latency_ms: timing.total" of a configuration: the piece of a line named `source` is the field `target`.
+struct FieldMapping {
+  std::string source;
+  FieldTarget target;
+};
+struct FieldMappings {
+  std::vector<FieldMapping> entries;
+  std::vector<std::string> feature_names;  ///< of kFeature, by FieldTarget::feature
+
+  bool Maps(Field field) const;
+};
+/// Pairs of (field name, where it stands in the line).
+Result<FieldMappings> ParseFieldMappings(
+    const std::vector<std::pair<std::string, std::string>>& fields);
+
+/// Puts what `text` says into the record. "", "-" and "null" say nothing; what cannot be right is counted in
+/// `record.unreadable` and left absent. What an earlier field of the line has said stays. False when it was unreadable.
+/// Features are the caller's.
+bool SetField(FieldTarget target, std::string_view text, TimeParser& time, LogRecord& record);
+/// After the last field of a line: takes the target apart. A mapped model or version stays.
+void FinishFields(LogRecord& record);
+
+/// "0.012" with its unit, "12ms", nginx's "0.000, 0.012" (a sum). Nothing when negative, beyond a year, or no number.
+std::optional<int64_t> ParseDuration(std::string_view text, Unit unit);
+
+/// Whether the record says enough to be one of a request.
+bool SaysRequest(const LogRecord& record);
+
+}  // namespace leadsman::intake

@@ -1,0 +1,336 @@
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstring>
+#include <limits>
+#include <memory>
+
+#include "base/strings.h"
+#include "intake/format_note.h"
+#include "intake/json_text.h"
+#include "intake/log_format.h"
+#include "intake/name_table.h"
+#include "intake/program_line.h"
+
+namespace leadsman::intake {
+namespace {
+
+namespace ondemand = simdjson::ondemand;
+using simdjson::SUCCESS;
+
+/// Where in an object the fields stand: a tree of names. What is not in it is skipped unread.
+struct Node {
+  FieldTarget target;
+  bool known = false;  ///< target counts
+  std::string name;    ///< for the note
+  NameTable<std::unique_ptr<Node>> members;
+};
+
+/// Names with dots stand for themselves ("http.method") and for objects in objects.
+void Insert(Node& root, std::string_view name, FieldTarget target, bool replace) {
+  constexpr size_t kMaxDepth = 8;
+  Node* node = &root;
+  auto put = [&](Node& at, std::string_view key) -> Node& {
+    std::unique_ptr<Node>& member = at.members[key];
+    if (!member) member = std::make_unique<Node>();
+    return *member;
+  };
+  auto set = [&](Node& leaf) {
+    if (leaf.known && !replace) return;
+    leaf.target = target;
+    leaf.name = name;
+    leaf.known = true;
+  };
+  set(put(root, name));
+  std::vector<std::string_view> parts = Split(name, '.');
+  if (parts.size() < 2 || parts.size() > kMaxDepth) return;
+  for (std::string_view part : parts) node = &put(*node, part);
+  set(*node);
+}
+
+constexpr size_t kMaxFeatures = 4096;
+
+/// JSON lines. simdjson's on-demand reading: only what is asked for is read, in one pass over the line.
+class JsonLinesParser final : public LineParser {
+ public:
+  JsonLinesParser(FieldMappings mappings, const FormatOptions& options)
+      : mappings_(std::move(mappings)), time_(options.zone_if_unsaid) {
+    single_values_.resize(mappings_.feature_names.size());
+    single_names_.assign(mappings_.feature_names.begin(), mappings_.feature_names.end());
+    for (const FieldMapping& mapping : mappings_.entries)
+      Insert(root_, mapping.source, mapping.target, true);
+    note_.title = "JSON lines";
+  }
+
+  Verdict Parse(std::string_view line, LogRecord& record) override {
+    record.Clear();
+    seen_ = 0;
+    size_t begin = line.find_first_not_of(" \t");
+    if (begin == std::string_view::npos || line[begin] != '{')
+      return ClassifyProgramLine(line, time_, record);
+    if (line.size() > kMaxLineBytes) return Verdict::kMalformed;
+    if (!Read(line.substr(begin), record)) {
+      record.Clear();
+      return Verdict::kMalformed;
+    }
+    FinishFields(record);
+    if (SaysRequest(record)) return Verdict::kRequest;
+    if (record.error.empty() && record.level >= Level::kError) record.error = record.message;
+    return Verdict::kOther;
+  }
+  const FormatNote& note() const override { return note_; }
+
+  /// The names that have a meaning without being mapped, less the fields that the configuration maps.
+  void AddKnownNames(std::span<const std::string_view> lines);
+  void Describe(std::span<const std::string_view> lines);
+
+ private:
+  bool Read(std::string_view line, LogRecord& record);
+  bool ReadObject(ondemand::object object, const Node& node, LogRecord& record);
+  bool ReadValue(ondemand::value value, const Node& node, LogRecord& record);
+  bool ReadFeatures(ondemand::value value, LogRecord& record);
+  bool ReadNumbers(ondemand::array array, LogRecord& record);
+  bool ReadFirst(ondemand::value value, std::string_view& text);
+  void Set(const Node& node, std::string_view text, LogRecord& record) {
+    FieldTarget target = node.target;
+    if (target.field == Field::kLatency && target.unit == Unit::kText && !text.empty() &&
+        text.find_first_not_of("0123456789.eE+-") == std::string_view::npos) {
+      unitless_ = true;  // a number without unit: not taken, and no fault of the line
+      return;
+    }
+    if (target.field == Field::kStatus && !text.empty() && (text[0] < '0' || text[0] > '9'))
+      return;  // "status": "ok" is of another kind
+    seen_ |= uint64_t{1} << static_cast<unsigned>(target.field);
+    if (target.field == Field::kLatency && !record.latency_ns) latency_name_ = node.name;
+    SetField(target, text, time_, record);
+  }
+
+  FieldMappings mappings_;
+  TimeParser time_;
+  Node root_;
+  FormatNote note_;
+  ondemand::parser parser_;
+  std::string padded_;
+  std::vector<float> values_;            ///< of kFeatures
+  std::vector<std::string_view> names_;  ///< of kFeatures, an object's
+  std::vector<float> single_values_;     ///< of kFeature
+  std::vector<std::string_view> single_names_;
+  bool any_single_ = false;
+  bool unitless_ = false;
+  std::string_view latency_name_;  ///< where the last latency stood
+  uint64_t seen_ = 0;              ///< fields of the last line
+};
+
+/// The text of a string, number or word; an array's first element. False when the JSON is broken.
+bool JsonLinesParser::ReadFirst(ondemand::value value, std::string_view& text) {
+  std::string_view token = TokenOf(value);
+  if (token.empty()) return false;
+  if (token[0] == '"') return StringOf(value, token, text);
+  if (token[0] == '{') return true;  // says nothing that fits into a text
+  if (token[0] != '[') {
+    text = token;
+    return true;
+  }
+  ondemand::array array;
+  if (value.get_array().get(array) != SUCCESS) return false;
+  for (auto element : array) {
+    ondemand::value first;
+    if (element.get(first) != SUCCESS) return false;
+    std::string_view inner = TokenOf(first);
+    if (inner.empty()) return false;
+    if (inner[0] == '"') return StringOf(first, inner, text);
+    if (inner[0] != '[' && inner[0] != '{') text = inner;  // rows of rows are mapped too high up
+    break;
+  }
+  return true;
+}
+
+float ToFloat(std::string_view token) {
+  float value = 0;
+  auto [p, error] = std::from_chars(token.data(), token.data() + token.size(), value);
+  if (error == std::errc() && p == token.data() + token.size()) return value;
+  if (token == "true") return 1;
+  if (token == "false") return 0;
+  return std::numeric_limits<float>::quiet_NaN();
+}
+
+bool JsonLinesParser::ReadNumbers(ondemand::array array, LogRecord& record) {
+  for (auto element : array) {
+    ondemand::value value;
+    if (element.get(value) != SUCCESS) return false;
+    std::string_view token = TokenOf(value);
+    if (token.empty()) return false;
+    if (token[0] == '[' && values_.empty()) {  // rows: the first one
+      ondemand::array row;
+      if (value.get_array().get(row) != SUCCESS) return false;
+      for (auto inner : row) {
+        ondemand::value number;
+        if (inner.get(number) != SUCCESS) return false;
+        if (values_.size() < kMaxFeatures) {
+          values_.push_back(ToFloat(TokenOf(number)));
+        } else {
+          record.features_cut = true;
+        }
+      }
+      return true;
+    }
+    if (values_.size() == kMaxFeatures) {
+      record.features_cut = true;
+      continue;
+    }
+    values_.push_back(ToFloat(token));
+  }
+  return true;
+}
+
+bool JsonLinesParser::ReadFeatures(ondemand::value value, LogRecord& record) {
+  if (!values_.empty()) return true;
+  std::string_view token = TokenOf(value);
+  if (token.empty()) return false;
+  if (token[0] == '[') {
+    ondemand::array array;
+    if (value.get_array().get(array) != SUCCESS) return false;
+    return ReadNumbers(array, record);
+  }
+  if (token[0] != '{') {
+    ++record.unreadable;
+    return true;
+  }
+  ondemand::object object;
+  if (value.get_object().get(object) != SUCCESS) return false;
+  for (auto member : object) {
+    std::string_view name;
+    ondemand::value number;
+    if (!KeyOf(member, name) || member.value().get(number) != SUCCESS) return false;
+    if (values_.size() == kMaxFeatures) {
+      record.features_cut = true;
+      continue;
+    }
+    values_.push_back(ToFloat(TokenOf(number)));
+    names_.push_back(name);
+  }
+  return true;
+}
+
+bool JsonLinesParser::ReadValue(ondemand::value value, const Node& node, LogRecord& record) {
+  if (node.known && node.target.field == Field::kFeatures) return ReadFeatures(value, record);
+  std::string_view token = TokenOf(value);
+  if (token.empty()) return false;
+  if (token[0] == '{') {
+    if (node.members.empty()) return true;
+    ondemand::object object;
+    if (value.get_object().get(object) != SUCCESS) return false;
+    return ReadObject(object, node, record);
+  }
+  if (!node.known) return true;
+  if (node.target.field == Field::kFeature) {
+    single_values_[node.target.feature] = ToFloat(token);
+    any_single_ = true;
+    return true;
+  }
+  std::string_view text;
+  if (!ReadFirst(value, text)) return false;
+  Set(node, text, record);
+  return true;
+}
+
+bool JsonLinesParser::ReadObject(ondemand::object object, const Node& node, LogRecord& record) {
+  for (auto member : object) {
+    std::string_view key;
+    ondemand::value value;
+    if (!KeyOf(member, key)) return false;
+    if (member.value().get(value) != SUCCESS) return false;
+    const std::unique_ptr<Node>* found = node.members.Find(key);
+    if (found == nullptr) continue;
+    if (!ReadValue(value, **found, record)) return false;
+  }
+  return true;
+}
+
+bool JsonLinesParser::Read(std::string_view line, LogRecord& record) {
+  values_.clear();
+  names_.clear();
+  any_single_ = false;
+  if (padded_.size() < line.size() + simdjson::SIMDJSON_PADDING)
+    padded_.resize(line.size() + simdjson::SIMDJSON_PADDING);
+  std::memcpy(padded_.data(), line.data(), line.size());
+  // What is behind is of longer lines before; simdjson reads it and does not mind.
+  ondemand::document document;
+  ondemand::object object;
+  if (parser_.iterate(padded_.data(), line.size(), padded_.size()).get(document) != SUCCESS)
+    return false;
+  if (document.get_object().get(object) != SUCCESS) return false;
+  if (!single_values_.empty())
+    std::fill(single_values_.begin(), single_values_.end(),
+              std::numeric_limits<float>::quiet_NaN());
+  if (!ReadObject(object, root_, record)) return false;
+  if (!values_.empty()) {
+    record.features = values_;
+    record.feature_names = names_;
+  } else if (any_single_) {
+    record.features = single_values_;
+    record.feature_names = single_names_;
+  }
+  return AtEnd(document);
+}
+
+void JsonLinesParser::AddKnownNames(std::span<const std::string_view> lines) {
+  // "duration" is milliseconds where Envoy's other names are, seconds in Caddy's access log.
+  bool envoy = false, caddy = false;
+  for (std::string_view line : lines) {
+    envoy |= line.find("\"response_flags\"") != std::string_view::npos ||
+             line.find("\"upstream_service_time\"") != std::string_view::npos;
+    caddy |= line.find("\"http.log.access") != std::string_view::npos;
+  }
+  if (envoy) note_.title = "Envoy access log as JSON";
+  if (caddy) note_.title = "Caddy access log";
+  ForEachKnownField([&](std::string_view name, FieldTarget target) {
+    if (mappings_.Maps(target.field)) return;
+    if (name == "duration" && envoy) target.unit = Unit::kMillis;
+    if (name == "duration" && caddy) target.unit = Unit::kSeconds;
+    Insert(root_, name, target, false);
+  });
+}
+
+void JsonLinesParser::Describe(std::span<const std::string_view> lines) {
+  LogRecord record;
+  uint64_t seen = 0;
+  bool grpc_unsaid = false;
+  for (std::string_view line : lines) {
+    if (Parse(line, record) != Verdict::kRequest) continue;
+    seen |= seen_;
+    grpc_unsaid |= record.grpc && !record.grpc_status;
+  }
+  AddUsualLacks([&](Field field) { return (seen >> static_cast<unsigned>(field) & 1) != 0; },
+                note_);
+  bool latency = (seen >> static_cast<unsigned>(Field::kLatency) & 1) != 0;
+  if (latency) {
+    note_.gives.push_back(StrCat("latency from ", latency_name_));
+  } else if (unitless_) {
+    note_.fix = "the duration has no unit: map it, for example latency_ms: duration";
+  }
+  if (time_.zone_was_unsaid()) note_.gives.emplace_back(kZoneUnsaid);
+  if (note_.lacks.empty() && grpc_unsaid) {
+    note_.lacks.emplace_back("gRPC status");
+    note_.fix = "add %GRPC_STATUS_NUMBER% as grpc_status";
+  }
+  if (!note_.lacks.empty() && note_.fix.empty())
+    note_.fix = "map the fields that say it, for example latency_ms: timing.total";
+}
+
+}  // namespace
+
+ParserOrNull MakeJsonLinesParser(std::span<const std::string_view> lines,
+                                 const FormatOptions& options) {
+  bool object = std::any_of(lines.begin(), lines.end(), [](std::string_view line) {
+    return line.starts_with('{') && line.ends_with('}');
+  });
+  if (!object && options.format.empty()) return std::unique_ptr<LineParser>();
+  ASSIGN_OR_RETURN(FieldMappings mappings, ParseFieldMappings(options.fields));
+  auto parser = std::make_unique<JsonLinesParser>(std::move(mappings), options);
+  parser->AddKnownNames(lines);
+  parser->Describe(lines);
+  return std::unique_ptr<LineParser>(std::move(parser));
+}
+
+}  // namespace leadsman::intake

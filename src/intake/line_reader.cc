@@ -1,0 +1,48 @@
+#include "intake/line_reader.h"
+
+namespace leadsman::intake {
+
+void LineReader::Feed(std::string_view raw, RecordSink& sink) {
+  ++counts_.lines;
+  if (std::optional<Envelope::Line> line = envelope_.Feed(raw)) Take(*line, sink);
+}
+
+void LineReader::Take(const Envelope::Line& line, RecordSink& sink) {
+  Verdict verdict = Verdict::kMalformed;
+  if (line.cut) {
+    record_.Clear();  // its start would be mistaken for the whole
+  } else {
+    verdict = parser_->Parse(line.content, record_);
+  }
+  if (!record_.unix_ns) record_.unix_ns = line.unix_ns;
+  Emit(traces_.Feed(line.stream, verdict, line.content, record_), sink);
+  switch (verdict) {
+    case Verdict::kRequest:
+      ++counts_.requests;
+      counts_.unreadable += record_.unreadable;
+      sink.OnRequest(record_);
+      break;
+    case Verdict::kMalformed:
+      ++counts_.malformed;
+      break;
+    case Verdict::kOther:
+    case Verdict::kContinuation:
+      ++counts_.other;
+      break;
+  }
+}
+
+void LineReader::Emit(std::optional<ErrorEvent> event, RecordSink& sink) {
+  if (!event) return;
+  ++counts_.errors;
+  sink.OnError(*event);
+}
+
+void LineReader::Flush(RecordSink& sink) {
+  for (Envelope::Stream stream : {Envelope::Stream::kStdout, Envelope::Stream::kStderr}) {
+    if (std::optional<Envelope::Line> line = envelope_.Flush(stream)) Take(*line, sink);
+    Emit(traces_.Flush(stream), sink);
+  }
+}
+
+}  // namespace leadsman::intake
