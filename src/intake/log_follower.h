@@ -119,6 +119,9 @@ class LogFollower {
     Content* content = nullptr;
     std::string recent;  ///< the bytes before its position
     bool wait = false;   ///< it may become a copy of one that is known
+    /// What it is a copy of, if it grows no more: copytruncate's lacks what was written meanwhile, and
+    /// that may have been read.
+    Content* shorter = nullptr;
   };
   Found Recognise(ContentReader& reader, const FileStamp& stamp, const std::string& real_path);
   static bool HasMore(const Content& content, ContentReader& reader, const FileStamp& stamp);

@@ -228,11 +228,15 @@ LogFollower::Found LogFollower::Recognise(ContentReader& reader, const FileStamp
     if (match == Match::kSame) {
       found.content = &content;
       found.wait = false;
+      found.shorter = nullptr;
       return found;
     }
-    if (match == Match::kTooShort && !home) found.wait = true;
+    if (match == Match::kTooShort && !home) {
+      found.wait = true;
+      if (mark.head.bytes == kHeadBytes && head.size() == kHeadBytes) found.shorter = &content;
+    }
   }
-  if (empty != nullptr) found = {empty, {}, false};
+  if (empty != nullptr) found = {empty, {}, false, nullptr};
   return found;
 }
 
@@ -276,6 +280,11 @@ void LogFollower::Adopt(const std::string& path, Place& place, bool from_start) 
       place.undecided_since = now;
     }
     if (now - place.undecided_since < options_.grace) return;
+    if (found.shorter != nullptr) {
+      place.stamp = *stamp;
+      if (!found.shorter->reader) place.content = found.shorter->id;
+      return;
+    }
   }
   AdoptUnknown(path, real_path, place, std::move(*reader), *stamp, from_start);
 }
@@ -443,7 +452,7 @@ void LogFollower::LookAtLeaving(Content& content) {
 
 void LogFollower::BeginSearch(const std::string& real_path, int64_t since_ns) {
   const SteadyTime until = clock_.SteadyNow() + options_.grace;
-  auto [search, begun] = searches_.try_emplace(real_path, Search{until, since_ns, {}, {}});
+  auto [search, begun] = searches_.try_emplace(real_path, Search{until, since_ns, {}, {}, {}});
   if (begun) return;
   search->second.until = until;
   search->second.since_ns = std::min(search->second.since_ns, since_ns);
@@ -477,7 +486,7 @@ void LogFollower::RunSearches() {
     }
     for (auto& [id, content] : contents_) {
       if (content->at.real_path != real_path || content->reader || content->at.finished) continue;
-      ++counters_.lost;
+      if (!it->second.copied.contains(id)) ++counters_.lost;
       content->ending = true;
       Queue(*content);
     }
@@ -522,6 +531,7 @@ void LogFollower::SearchFolder(const std::string& real_path, Search& search, boo
       }
       continue;
     }
+    if (found.shorter != nullptr) search.copied.insert(found.shorter->id);
     if (found.wait && !last) {
       // A copy in the making; as long as it grows, it is waited for.
       auto [waiting, fresh] = search.undecided.try_emplace(path, *stamp);
@@ -532,7 +542,8 @@ void LogFollower::SearchFolder(const std::string& real_path, Search& search, boo
       continue;
     }
     search.checked[path] = *stamp;
-    if (place == places_.end() && WrittenSince(stamp->modified_ns, search.since_ns)) {
+    if (found.shorter == nullptr && place == places_.end() &&
+        WrittenSince(stamp->modified_ns, search.since_ns)) {
       unknown.push_back({*stamp, std::move(*reader)});
     }
   }

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "base/clock.h"
@@ -63,6 +64,8 @@ struct LogFollower::Search {
   int64_t since_ns = 0;
   std::map<std::string, FileStamp> checked;
   std::map<std::string, FileStamp> undecided;  ///< copies in the making, perhaps
+  std::set<uint64_t>
+      copied;  ///< contents of which there are shorter copies: nothing of them is lost
 };
 
 /// As Search::since_ns: what nobody knows is left alone.

@@ -153,6 +153,32 @@ TEST_F(LogFollowerTest, CopytruncateTakesTheRestFromTheCopy) {
   EXPECT_EQ(counters().lost, 0u);
 }
 
+TEST_F(LogFollowerTest, ACopyThatLacksWhatWasReadAlreadyIsNotReadAgain) {
+  for (const char* glob : {"app.log", "app.log*"}) {
+    for (const fs::directory_entry& entry : fs::directory_iterator(dir_.path())) {
+      fs::remove(entry.path());
+    }
+    options_.globs = {dir_.file(glob)};
+    for (int i = 0; i < 200; ++i) Append(log(), StrCat("line ", i, '\n'));
+    Start();
+    EXPECT_EQ(Look().size(), 200u);
+    fs::copy_file(log(), log() + ".1");
+    Append(log(), "between copy and truncation\n");
+    EXPECT_EQ(Look(), Texts{"between copy and truncation"});
+    fs::resize_file(log(), 0);
+    Append(log(), "new\n");
+    EXPECT_EQ(LookUntilQuiet(), Texts{"new"}) << glob;
+    Compress(log() + ".1");
+    fs::rename(log() + ".1.gz", log() + ".2.gz");
+    fs::rename(log(), log() + ".1");
+    Append(log(), "newer\n");
+    EXPECT_EQ(LookUntilQuiet(), Texts{"newer"}) << glob;
+    Restart();
+    EXPECT_EQ(LookUntilQuiet(), Texts{}) << glob;
+    EXPECT_EQ(counters().lost, 0u);
+  }
+}
+
 TEST_F(LogFollowerTest, AFileThatHasGrownAgainSinceItWasTruncatedIsSeenByItsBytes) {
   Append(log(), "10:00 a\n10:01 b\n");
   Start();
