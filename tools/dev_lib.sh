@@ -23,7 +23,7 @@ PACKAGES_build=(
   python3 python3-venv python3-pip
 )
 # shellcheck disable=SC2034
-PACKAGES_test=(maven openjdk-17-jre-headless glusterfs-client)
+PACKAGES_test=(maven openjdk-17-jre-headless glusterfs-client logrotate)
 # shellcheck disable=SC2034
 PACKAGES_lint=(clang-16 clang-format-16 clang-tidy-16 libclang-rt-16-dev shellcheck)
 # shellcheck disable=SC2034
