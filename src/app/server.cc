@@ -212,8 +212,8 @@ class Server {
         plain_model_(config_.plain.model),
         mlflow_model_(config_.mlflow.model),
         reloader_(clock_, registry_, std::move(load),
-                  [this](Config next, std::vector<std::string>& needs_restart) {
-                    return Apply(std::move(next), needs_restart);
+                  [this](const Config& next, std::vector<std::string>& needs_restart) {
+                    return Apply(next, needs_restart);
                   }) {}
 
   /// The models of a serialized ModelServerConfig instead of those that are configured; those that are new.

@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 import urllib.parse
 
 import requests
@@ -144,7 +145,15 @@ class Hdfs(HttpHost):
         return f"{self.url}/webhdfs/v1/models/digits/{urllib.parse.quote(path)}?op={op}&user.name=trainer"
 
     def put(self, path, content):
-        first = requests.put(self._url(path, "CREATE&overwrite=true"), allow_redirects=False, timeout=20)
+        deadline = time.monotonic() + 60
+        while True:
+            first = requests.put(self._url(path, "CREATE&overwrite=true"), allow_redirects=False, timeout=20)
+            if "Location" in first.headers:
+                break
+            # The NameNode knows its DataNode and takes it for too busy: on a machine under load it changes its mind.
+            if time.monotonic() > deadline:
+                raise HostError(f"the NameNode names no DataNode for {path}: {first.status_code} {first.text}")
+            time.sleep(0.5)
         requests.put(first.headers["Location"], data=content, timeout=20).raise_for_status()
 
     def remove(self, path):
