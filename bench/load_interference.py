@@ -23,14 +23,19 @@ from onnx import TensorProto, helper, numpy_helper
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from hosts.process import HostProcess, free_port  # noqa: E402
+from hosts.process import HttpHost, free_port  # noqa: E402
 
 
-def is_ready(port):
-    try:
-        return urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5).status == 200
-    except OSError:  # not listening yet, or 503
-        return False
+class Server(HttpHost):
+    """Ready when its admin port says so."""
+
+    def __init__(self):
+        super().__init__()
+        self.admin = free_port()
+
+    @property
+    def ready_url(self):
+        return f"http://127.0.0.1:{self.admin}/readyz"
 
 
 def network(widths):
@@ -126,16 +131,16 @@ def main():
         small, large = network([64, 64, 8]), network([options.width] * 4)
         release(repository, "small", 1, small, hashlib.sha256(small).hexdigest())
         (repository / "large").mkdir()
-        port, admin = free_port(), free_port()
+        server = Server()
+        port, admin = server.port, server.admin
         (work / "config.yaml").write_text(json.dumps({
             "server": {"address": "127.0.0.1", "port": port, "grpc": False},
             "admin": {"address": "127.0.0.1", "port": admin}, "data_dir": "", "log": {"level": "warn"},
             "lifecycle": {"poll_interval": "20ms", "load_priority": options.priority},
             "models": [{"name": "small", "path": str(repository / "small")},
                        {"name": "large", "path": str(repository / "large"), "required": False}]}))
-        host = HostProcess("leadsman", [options.binary, "serve", "--config", work / "config.yaml"], work / "log")
-        try:
-            host.wait_until(lambda: is_ready(admin), 60)
+        server.start("leadsman", [options.binary, "serve", "--config", work / "config.yaml"], work / "log", 60)
+        with server:
             window(port, 2, options.rate)
             version, quiet, loaded, loads_done = 1, [], [], 0
             for _ in range(options.rounds):
@@ -146,8 +151,6 @@ def main():
                 loads.over.set()
                 loads.thread.join()
                 version, loads_done = loads.version, loads_done + loads.done
-        finally:
-            host.stop()
     print(f"large model {len(large) / 1e6:.0f} MB, {loads_done} loads, {options.rate:.0f} requests/s, priority {options.priority}")
     for name, rounds in (("quiet", quiet), ("loading", loaded)):
         merged = sum(rounds, [])

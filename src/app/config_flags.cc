@@ -109,14 +109,8 @@ Status ApplyOverrides(const ConfigOverrides& flags, Config& config) {
   }
   if (flags.model_repository) RETURN_IF_ERROR(AddRepository(*flags.model_repository, config));
 
-  std::string wrong;
-  CheckConfig(config, {.add =
-                           [&](const std::string& path, std::string message) {
-                             wrong += StrCat(wrong.empty() ? "" : "\n", path, ": ", message);
-                           },
-                       .is_sound = [](const std::string&) { return true; },
-                       .is_given = [](const std::string&) { return true; }});
-  return wrong.empty() ? OkStatus() : InvalidArgumentError(wrong);
+  std::vector<std::string> wrong = ConfigConflicts(config);
+  return wrong.empty() ? OkStatus() : InvalidArgumentError(Join(wrong, "\n"));
 }
 
 Status CheckHasModels(const Config& config) {

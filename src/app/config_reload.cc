@@ -64,16 +64,9 @@ ReloadedConfig MergeReloaded(const Config& running, Config next, bool has_monito
 }
 
 Status CheckReloaded(const ReloadedConfig& reloaded) {
-  std::string wrong;
-  CheckConfig(reloaded.in_force, {.add =
-                                      [&](const std::string& path, const std::string& message) {
-                                        wrong +=
-                                            StrCat(wrong.empty() ? "" : "; ", path, ": ", message);
-                                      },
-                                  .is_sound = [](const std::string&) { return true; },
-                                  .is_given = [](const std::string&) { return true; }});
+  std::vector<std::string> wrong = ConfigConflicts(reloaded.in_force);
   if (wrong.empty()) return OkStatus();
-  return InvalidArgumentError(StrCat(wrong, ". ", HumanList(reloaded.needs_restart),
+  return InvalidArgumentError(StrCat(Join(wrong, "; "), ". ", HumanList(reloaded.needs_restart),
                                      " changes with a restart only, and does not fit the rest"));
 }
 

@@ -1,6 +1,7 @@
 #include "app/config_schema.h"
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <vector>
 
@@ -367,7 +368,12 @@ const schema::Struct<Config::Telemetry>& TelemetrySchema() {
   return table;
 }
 
-}  // namespace
+/// What a check may ask and say; a file answers from its text, what was read before says yes.
+struct CheckSink {
+  std::function<void(const std::string& path, std::string message)> add;
+  std::function<bool(const std::string& path)> is_sound;
+  std::function<bool(const std::string& path)> is_given;
+};
 
 void CheckConfig(const Config& config, const CheckSink& sink) {
   const auto& add = sink.add;
@@ -429,6 +435,20 @@ void CheckConfig(const Config& config, const CheckSink& sink) {
                                       config.plain.output_field, ", its default)"));
     }
   }
+}
+
+}  // namespace
+
+std::vector<std::string> ConfigConflicts(const Config& config) {
+  std::vector<std::string> conflicts;
+  auto yes = [](const std::string&) { return true; };
+  CheckConfig(config, {.add =
+                           [&](const std::string& path, const std::string& message) {
+                             conflicts.push_back(StrCat(path, ": ", message));
+                           },
+                       .is_sound = yes,
+                       .is_given = yes});
+  return conflicts;
 }
 
 const schema::Struct<Config>& ConfigSchema() {

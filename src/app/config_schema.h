@@ -1,7 +1,7 @@
 #pragma once
 
-#include <functional>
 #include <string>
+#include <vector>
 
 #include "app/config.h"
 #include "base/schema.h"
@@ -15,14 +15,7 @@ schema::TypePtr<LogLevel> LogLevelType();
 schema::TypePtr<Config::LogFormat> LogFormatType();
 schema::TypePtr<Config::Reload> ReloadType();
 
-/// What a check may ask and say; a file answers from its text, flags were read before.
-struct CheckSink {
-  std::function<void(const std::string& path, std::string message)> add;
-  std::function<bool(const std::string& path)> is_sound;
-  std::function<bool(const std::string& path)> is_given;
-};
-
-/// What no single section can know. Used on files and, once more, after flags were put over them.
-void CheckConfig(const Config& config, const CheckSink& sink);
+/// What no single section of a file can know, "setting: what is wrong" each, of a configuration that was read before.
+std::vector<std::string> ConfigConflicts(const Config& config);
 
 }  // namespace leadsman

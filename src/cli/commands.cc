@@ -179,21 +179,29 @@ int ShowConfig(ClientContext& c) {
   return kOk;
 }
 
-std::optional<int64_t> ResolveRollout(ClientContext& c, const std::string& id, int& exit_code) {
-  if (auto number = ParseInt64(id)) return number;
-  auto list = c.api.Get("/api/v1/rollouts?model=" + UrlEncode(id));
+/// Of one model, the newest first; nothing when the server cannot be asked (`exit_code` then says why).
+std::optional<Json> RolloutsOf(ClientContext& c, const std::string& model, int& exit_code) {
+  auto list = c.api.Get("/api/v1/rollouts?model=" + UrlEncode(model));
   if (!list) {
     exit_code = c.Fail();
     return std::nullopt;
   }
-  const Json& rollouts = Items(*list, "rollouts");
-  if (rollouts.empty()) {
+  return Items(*list, "rollouts");
+}
+
+int64_t IdOf(const Json& rollout) { return static_cast<int64_t>(Number(rollout, "id")); }
+
+std::optional<int64_t> ResolveRollout(ClientContext& c, const std::string& id, int& exit_code) {
+  if (auto number = ParseInt64(id)) return number;
+  auto rollouts = RolloutsOf(c, id, exit_code);
+  if (!rollouts) return std::nullopt;
+  if (rollouts->empty()) {
     c.env.err << "leadsman: there is no rollout of a model " << Clean(id)
               << "; `leadsman rollout list` shows them all\n";
     exit_code = kNotFound;
     return std::nullopt;
   }
-  return static_cast<int64_t>(Number(rollouts[0], "id"));
+  return IdOf((*rollouts)[0]);
 }
 
 /// The model's newest rollout to `version` with a number above `after`, which is waited for; nothing when none begins or
@@ -201,14 +209,10 @@ std::optional<int64_t> ResolveRollout(ClientContext& c, const std::string& id, i
 std::optional<Json> AwaitRollout(ClientContext& c, const std::string& model, int64_t version,
                                  int64_t after, int looks, int& exit_code) {
   for (int look = 1;; ++look) {
-    auto list = c.api.Get("/api/v1/rollouts?model=" + UrlEncode(model));
-    if (!list) {
-      exit_code = c.Fail();
-      return std::nullopt;
-    }
-    for (const Json& rollout : Items(*list, "rollouts")) {
-      if (static_cast<int64_t>(Number(rollout, "candidate")) == version &&
-          static_cast<int64_t>(Number(rollout, "id")) > after)
+    auto rollouts = RolloutsOf(c, model, exit_code);
+    if (!rollouts) return std::nullopt;
+    for (const Json& rollout : *rollouts) {
+      if (static_cast<int64_t>(Number(rollout, "candidate")) == version && IdOf(rollout) > after)
         return rollout;
     }
     if (look >= looks || !c.env.wait(kLookAgain)) return std::nullopt;
@@ -311,15 +315,14 @@ int DecideRollout(ClientContext& c, const std::string& id, bool promote) {
 }
 
 int StartRollout(ClientContext& c, const std::string& model, int64_t version) {
-  auto before = c.api.Get("/api/v1/rollouts?model=" + UrlEncode(model));
-  if (!before) return c.Fail();
-  const Json& earlier = Items(*before, "rollouts");
-  const int64_t newest = earlier.empty() ? 0 : static_cast<int64_t>(Number(earlier[0], "id"));
+  int exit_code = kOk;
+  auto earlier = RolloutsOf(c, model, exit_code);
+  if (!earlier) return exit_code;
+  const int64_t newest = earlier->empty() ? 0 : IdOf((*earlier)[0]);
   auto answer = c.api.Call("POST", "/api/v1/rollouts",
                            Json({{"model", model}, {"candidate", version}})
                                .dump(-1, ' ', true, Json::error_handler_t::replace));
   if (!answer) return c.Fail();
-  int exit_code = kOk;
   std::optional<Json> begun = AwaitRollout(c, model, version, newest, kLooksForStart, exit_code);
   if (exit_code != kOk) return exit_code;
   if (c.json) {
@@ -442,7 +445,7 @@ int WatchRollout(ClientContext& c, const std::string& id, const WatchOptions& op
   std::optional<int64_t> number;
   if (options.version > 0) {
     auto rollout = AwaitRollout(c, id, options.version, 0, kLooksForVersion, exit_code);
-    if (rollout) number = static_cast<int64_t>(Number(*rollout, "id"));
+    if (rollout) number = IdOf(*rollout);
     if (!rollout && exit_code == kOk) {
       c.env.err << "leadsman: no rollout of " << Clean(id) << " to version " << options.version
                 << " has begun; `leadsman models " << Clean(id) << "` says how the version is\n";

@@ -45,13 +45,17 @@ auto Rank(const Recognition& recognition) {
   return std::pair(recognition.requests, recognition.other);
 }
 
+std::vector<std::string> FormatNames() {
+  std::vector<std::string> names;
+  for (const LogFormat& format : LogFormats()) names.emplace_back(format.name);
+  return names;
+}
+
 Status NothingExplains(std::span<const std::string_view> lines, std::string_view what) {
-  std::string names;
-  for (const LogFormat& format : LogFormats())
-    names += StrCat(names.empty() ? "" : ", ", format.name);
   std::string_view line = lines.empty() ? std::string_view() : lines.back();
   return NotFoundError(
-      StrCat(what, " (formats: ", names, "); a line of it: '", ToUtf8(CutUtf8(line, kMaxExcerpt)),
+      StrCat(what, " (formats: ", Join(FormatNames(), ", "), "); a line of it: '",
+             ToUtf8(CutUtf8(line, kMaxExcerpt)),
              "'. Name the format, or declare the line with a pattern: $client [$time] "
              "\"$method $path $_\" $status $latency_ms"));
 }
@@ -68,8 +72,7 @@ Result<std::vector<const LogFormat*>> Candidates(const FormatOptions& options) {
   if (!named.empty()) {
     const LogFormat* format = FindLogFormat(named);
     if (format == nullptr) {
-      std::vector<std::string> names;
-      for (const LogFormat& known : LogFormats()) names.emplace_back(known.name);
+      std::vector<std::string> names = FormatNames();
       std::optional<std::string> near = DidYouMean(named, names);
       return InvalidArgumentError(StrCat("format: there is no '", CutUtf8(named, 60), "'",
                                          near ? StrCat("; did you mean ", *near, "?")

@@ -61,11 +61,11 @@ class HostProcess:
             return ""
 
     def wait_until(self, ready, timeout, what="ready"):
-        """Polls `ready()` until it is true; HostError when the process ends or the time is over."""
+        """Polls `ready()` until it is true, and returns what it gave; HostError when the process ends or the time is over."""
         deadline = time.monotonic() + timeout
         while True:
-            if ready():
-                return
+            if answer := ready():
+                return answer
             if not self.running():
                 raise HostError(f"{self.name} ended with status {self.process.returncode} before it was {what}; "
                                 f"its log ({self.log}) ends with:\n{self.log_tail()}")

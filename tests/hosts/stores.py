@@ -11,7 +11,6 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 import urllib.parse
 
 import requests
@@ -145,16 +144,12 @@ class Hdfs(HttpHost):
         return f"{self.url}/webhdfs/v1/models/digits/{urllib.parse.quote(path)}?op={op}&user.name=trainer"
 
     def put(self, path, content):
-        deadline = time.monotonic() + 60
-        while True:
-            first = requests.put(self._url(path, "CREATE&overwrite=true"), allow_redirects=False, timeout=20)
-            if "Location" in first.headers:
-                break
-            # The NameNode knows its DataNode and takes it for too busy: on a machine under load it changes its mind.
-            if time.monotonic() > deadline:
-                raise HostError(f"the NameNode names no DataNode for {path}: {first.status_code} {first.text}")
-            time.sleep(0.5)
-        requests.put(first.headers["Location"], data=content, timeout=20).raise_for_status()
+        def datanode():
+            # The NameNode knows its DataNode and may take it for too busy: on a machine under load it changes its mind.
+            return requests.put(self._url(path, "CREATE&overwrite=true"), allow_redirects=False, timeout=20).headers.get("Location")
+
+        at = self.host.wait_until(datanode, 60, f"naming a DataNode for {path}")
+        requests.put(at, data=content, timeout=20).raise_for_status()
 
     def remove(self, path):
         requests.delete(self._url(path, "DELETE"), timeout=10).raise_for_status()
