@@ -124,14 +124,9 @@ class EnvoyTextParser final : public LineParser {
 ParserOrNull MakeEnvoyTextParser(std::span<const std::string_view> lines,
                                  const FormatOptions& options) {
   auto parser = std::make_unique<EnvoyTextParser>(options);
-  LogRecord record;
-  size_t requests = 0;
   bool grpc = false;
-  for (std::string_view line : lines) {
-    if (parser->Parse(line, record) != Verdict::kRequest) continue;
-    ++requests;
-    grpc |= record.grpc;
-  }
+  const size_t requests =
+      ForEachRequest(*parser, lines, [&](const LogRecord& record) { grpc |= record.grpc; });
   if (requests == 0 && options.format.empty()) return std::unique_ptr<LineParser>();
   if (grpc) parser->NoteGrpc();
   if (parser->istio()) parser->NoteIstio();

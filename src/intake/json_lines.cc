@@ -293,17 +293,14 @@ void JsonLinesParser::AddKnownNames(std::span<const std::string_view> lines) {
 }
 
 void JsonLinesParser::Describe(std::span<const std::string_view> lines) {
-  LogRecord record;
   uint64_t seen = 0;
   bool grpc_unsaid = false;
-  for (std::string_view line : lines) {
-    if (Parse(line, record) != Verdict::kRequest) continue;
+  ForEachRequest(*this, lines, [&](const LogRecord& record) {
     seen |= seen_;
     grpc_unsaid |= record.grpc && !record.grpc_status;
-  }
-  AddUsualLacks([&](Field field) { return (seen >> static_cast<unsigned>(field) & 1) != 0; },
-                note_);
-  bool latency = (seen >> static_cast<unsigned>(Field::kLatency) & 1) != 0;
+  });
+  AddUsualLacks([&](Field field) { return Contains(seen, field); }, note_);
+  bool latency = Contains(seen, Field::kLatency);
   if (latency) {
     note_.gives.push_back(StrCat("latency from ", latency_name_));
   } else if (unitless_) {

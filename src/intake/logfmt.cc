@@ -140,9 +140,8 @@ class LogfmtParser final : public LineParser {
       good += !pairs.broken() && pairs.pairs() >= 2;
       if (Parse(line, record) == Verdict::kRequest) seen |= seen_;
     }
-    AddUsualLacks([&](Field field) { return (seen >> static_cast<unsigned>(field) & 1) != 0; },
-                  note_);
-    if ((seen >> static_cast<unsigned>(Field::kLatency) & 1) != 0)
+    AddUsualLacks([&](Field field) { return Contains(seen, field); }, note_);
+    if (Contains(seen, Field::kLatency))
       note_.gives.push_back(StrCat("latency from ", latency_name_));
     if (time_.zone_was_unsaid()) note_.gives.emplace_back(kZoneUnsaid);
     if (!note_.lacks.empty())

@@ -64,14 +64,9 @@ class UvicornParser final : public LineParser {
 ParserOrNull MakeUvicornParser(std::span<const std::string_view> lines,
                                const FormatOptions& options) {
   auto parser = std::make_unique<UvicornParser>(options);
-  LogRecord record;
-  size_t requests = 0;
   bool time = false;
-  for (std::string_view line : lines) {
-    if (parser->Parse(line, record) != Verdict::kRequest) continue;
-    ++requests;
-    time |= record.unix_ns.has_value();
-  }
+  const size_t requests = ForEachRequest(
+      *parser, lines, [&](const LogRecord& record) { time |= record.unix_ns.has_value(); });
   if (requests == 0 && options.format.empty()) return std::unique_ptr<LineParser>();
   parser->NoteTime(time);
   return std::unique_ptr<LineParser>(std::move(parser));
