@@ -17,8 +17,8 @@ class RealClock final : public Clock {
 }  // namespace
 
 Clock& SystemClock() {
-  static RealClock clock;
-  return clock;
+  static auto* const clock = new RealClock;  // threads may ask for the time until the process ends
+  return *clock;
 }
 
 std::string FormatRfc3339(WallTime time) {

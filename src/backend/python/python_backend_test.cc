@@ -250,6 +250,18 @@ TEST_F(PythonBackendTest, ALeakIsReplacedBetweenCallsAndNoCallFails) {
   EXPECT_EQ(Restarts(RestartReason::kMemory), 1u);
 }
 
+TEST_F(PythonBackendTest, AWorkerThatEndsBeforeItsSuccessorIsThereIsCountedOnce) {
+  Start({{"max_memory", "120MiB"}, {"option.sleep", "0.5"}});
+  const auto pid = static_cast<pid_t>(std::stoi(Said("pid")));
+  std::thread call([&] { EXPECT_FALSE(Do("memory 95 20").ok()); });
+  EXPECT_TRUE(Until([&] { return Restarts(RestartReason::kMemory) == 1; }));
+  EXPECT_EQ(kill(pid, SIGKILL), 0);
+  call.join();
+  EXPECT_TRUE(Until([&] { return Do("echo").ok(); }));
+  EXPECT_EQ(Restarts(RestartReason::kMemory), 1u);
+  EXPECT_EQ(Restarts(RestartReason::kCrash), 0u);
+}
+
 TEST_F(PythonBackendTest, AWorkerIsReplacedAfterSoManyCalls) {
   Start({{"max_requests", "5"}});
   std::string pid = Said("pid");

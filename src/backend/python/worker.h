@@ -38,6 +38,8 @@ struct Worker {
   int64_t calls = 0;
   int64_t resident_bytes = 0;
   bool replaced = false;  ///< to be retired when it is free
+  bool restart_counted =
+      false;  ///< its replacement: once, also if it ends before its successor is there
   bool was_ready = false;
   std::string exit_text;
   Status load_error;

@@ -26,9 +26,10 @@ std::string_view RestartReasonName(RestartReason reason) {
   return "crash";
 }
 
-void WorkerPool::State::WantSuccessor(size_t slot, RestartReason reason) {
+void WorkerPool::State::WantSuccessor(Worker& worker, RestartReason reason) {
+  const size_t slot = worker.slot;
   if (stopping || !slots[slot].restarts.Replace(slots[slot].place(), clock.SteadyNow())) return;
-  Count(reason);
+  CountRestart(worker, reason);
   loop.Post([weak = weak_from_this(), slot] {
     if (auto self = weak.lock()) self->Fill(slot);
   });
@@ -94,7 +95,7 @@ void WorkerPool::State::Release(const WorkerPtr& worker, CallEnd end, SteadyTime
         if (retire) break;
         idle.push_back(worker);
         if (settings.options.max_requests > 0 && worker->calls >= settings.options.max_requests) {
-          WantSuccessor(worker->slot, RestartReason::kMaxRequests);
+          WantSuccessor(*worker, RestartReason::kMaxRequests);
         }
         break;
       case CallEnd::kLate:

@@ -262,7 +262,7 @@ std::string WorkerPool::State::VacateSlot(const WorkerPtr& worker) {
   std::optional<Duration> served;
   if (worker->was_ready) {
     served = now - worker->since;
-    Count(ReasonOf(worker->end_reason));
+    CountRestart(*worker, ReasonOf(worker->end_reason));
   }
   slot.restarts.Ended(served, text, now);
   return why.ok() ? worker->exit_text : why.ToString();
@@ -295,7 +295,7 @@ void WorkerPool::State::CheckMemory(const WorkerPtr& worker, int64_t resident_by
   if (resident_bytes > limit + limit / 4) {
     End(*worker, EndReason::kMemory);
   } else if (worker->was_ready && slots[worker->slot].current == worker) {
-    WantSuccessor(worker->slot, RestartReason::kMemory);
+    WantSuccessor(*worker, RestartReason::kMemory);
   }
 }
 

@@ -72,7 +72,7 @@ struct WorkerPool::State : std::enable_shared_from_this<WorkerPool::State> {
   Status LoadFailure(const Worker& worker) REQUIRES(mutex);
 
   // Anywhere: worker_pool.cc.
-  void WantSuccessor(size_t slot, RestartReason reason) REQUIRES(mutex);
+  void WantSuccessor(Worker& worker, RestartReason reason) REQUIRES(mutex);
   Status LoadedTooLate() const;
   void End(Worker& worker, EndReason reason) REQUIRES(mutex);
   Result<WorkerPtr> Acquire(SteadyTime deadline);
@@ -80,7 +80,8 @@ struct WorkerPool::State : std::enable_shared_from_this<WorkerPool::State> {
   Status WhyBroken(const WorkerPtr& worker, Status status);
   Status NoneExpected(SteadyTime deadline) REQUIRES(mutex);
   std::string Note(SteadyTime now) REQUIRES(mutex);
-  void Count(RestartReason reason) {
+  void CountRestart(Worker& worker, RestartReason reason) REQUIRES(mutex) {
+    if (std::exchange(worker.restart_counted, true)) return;
     counters->restarts[static_cast<size_t>(reason)].fetch_add(1, std::memory_order_relaxed);
   }
 
