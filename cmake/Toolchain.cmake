@@ -25,6 +25,8 @@ if(LEADSMAN_SANITIZE)
   if(LEADSMAN_SANITIZE MATCHES address)
     # AddressSanitizer stops at these by itself, and the check is more than half of the compiler's time.
     add_compile_options(-fno-sanitize=null)
+    # Optimising what the sanitizers have put in takes the compiler as long again, and the tests little.
+    add_compile_options($<$<CONFIG:Dev>:-O0>)
   endif()
   add_link_options(-fsanitize=${LEADSMAN_SANITIZE})
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
