@@ -87,8 +87,4 @@ class ArrayDecoder {
   std::string decoded_;
 };
 
-/// RFC 4648, standard alphabet, padding optional. False when malformed.
-bool DecodeBase64(std::string_view text, std::string& out);
-void AppendBase64(std::string& out, std::string_view bytes);
-
 }  // namespace leadsman

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "base/base64.h"
 #include "base/strings.h"
 #include "protocol/array_decoder.h"
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/base64.h"
 #include "base/strings.h"
 #include "protocol/json_writer.h"
 
