@@ -6,10 +6,12 @@
 namespace leadsman::intake {
 namespace {
 
-constexpr std::array<LogFormat, 7> kFormats = {{
+constexpr std::array<LogFormat, 8> kFormats = {{
     {"envoy", "Envoy's default access log, Istio's with it", MakeEnvoyTextParser},
     {"uvicorn", "uvicorn, and what runs on it: MLflow, FastAPI, KServe", MakeUvicornParser},
     {"access_log", "nginx, ingress-nginx, Apache, gunicorn, Werkzeug", MakeAccessLogParser},
+    {"sagemaker_capture", "SageMaker's data capture: bodies of requests and answers",
+     MakeCaptureParser},
     {"json", "JSON lines: Envoy, Istio, nginx, structlog, python-json-logger, any with a mapping",
      MakeJsonLinesParser},
     {"logfmt", "key=value", MakeLogfmtParser},

@@ -75,6 +75,7 @@ ParserOrNull MakeAccessLogParser(std::span<const std::string_view> lines, const 
 ParserOrNull MakeEnvoyTextParser(std::span<const std::string_view> lines, const FormatOptions&);
 ParserOrNull MakeUvicornParser(std::span<const std::string_view> lines, const FormatOptions&);
 ParserOrNull MakeJsonLinesParser(std::span<const std::string_view> lines, const FormatOptions&);
+ParserOrNull MakeCaptureParser(std::span<const std::string_view> lines, const FormatOptions&);
 ParserOrNull MakeLogfmtParser(std::span<const std::string_view> lines, const FormatOptions&);
 ParserOrNull MakeServerLogParser(std::span<const std::string_view> lines, const FormatOptions&);
 ParserOrNull MakePatternParser(std::span<const std::string_view> lines, const FormatOptions&);

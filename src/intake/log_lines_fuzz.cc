@@ -22,6 +22,7 @@ class ReadingSink final : public RecordSink {
           record.version_label, record.error, record.predicted})
       Touch(text);
     for (std::string_view name : record.feature_names) Touch(name);
+    for (std::string_view one : record.predictions) Touch(one);
     for (float value : record.features) sum_ = sum_ + (value > 0 ? 1 : 0);
     CHECK(record.feature_names.empty() || record.feature_names.size() == record.features.size());
     CHECK(!record.latency_ns || *record.latency_ns >= 0);

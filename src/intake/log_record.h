@@ -57,8 +57,11 @@ struct LogRecord {
   std::span<const float> features;
   std::span<const std::string_view> feature_names;
   bool features_cut = false;  ///< there were more than are kept
+  /// Of the first row; `predictions` of each, where the line says several (at most 16).
   std::string_view predicted;
-  std::optional<float> score;
+  std::span<const std::string_view> predictions;
+  std::optional<float> score;    ///< of the first row
+  std::optional<uint32_t> rows;  ///< of the request
 
   /// Fields that are there but cannot be right: a negative latency, a status of words. They are left absent.
   uint32_t unreadable = 0;

@@ -86,7 +86,12 @@ std::string Describe(const LogRecord& record) {
   }
   if (record.features.size() > 8) features += StrCat(",… ", record.features.size(), " in all");
   words.Text("features", features);
+  words.Number("rows", record.rows);
   words.Text("predicted", record.predicted);
+  std::string predictions;
+  for (std::string_view one : record.predictions)
+    predictions += StrCat(predictions.empty() ? "" : ",", one);
+  if (record.predictions.size() > 1) words.Text("predictions", predictions);
   if (record.score) {
     char number[32];
     std::snprintf(number, sizeof number, "%g", static_cast<double>(*record.score));
