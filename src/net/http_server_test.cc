@@ -1009,6 +1009,24 @@ TEST_P(HttpServerTest, ShutdownCutsWhatOutlastsTheGrace) {
   EXPECT_EQ(server->stats().connections_open, 0u);
 }
 
+/// A drain that is asked for again, more urgently, while it ends: as a server does that has given up waiting.
+TEST(HttpServerLifeTest, NothingIsLeftOfAServerThatIsShutDownTwice) {
+  auto held = std::make_shared<int>(0);
+  for (int round = 0; round < 200; ++round) {
+    auto server = HttpServer::Start({.address = "127.0.0.1", .port = 0, .io_threads = 2},
+                                    [held](HttpExchange&) {});
+    ASSERT_TRUE(server.ok()) << server.status();
+    std::thread again([&] {
+      for (int i = 0; i < 3; ++i) (*server)->BeginDrain(0ms);
+    });
+    (*server)->BeginDrain(0ms);
+    EXPECT_TRUE((*server)->AwaitDrained(10s));
+    (*server)->BeginDrain(0ms);
+    again.join();
+  }
+  EXPECT_EQ(held.use_count(), 1);
+}
+
 // Every request that was sent on a connection the server had accepted is answered. Connections that
 // are refused once the server is gone are no loss: the client knows that nothing was sent.
 TEST_P(HttpServerTest, ShutdownUnderLoadLosesNoRequest) {
