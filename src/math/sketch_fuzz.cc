@@ -1,4 +1,4 @@
-// The byte forms of all sketches. Whatever the bytes, the parsers answer; what one takes it writes
+// The byte forms of all sketches and of detectors. Whatever the bytes, the parsers answer; what one takes it writes
 // to bytes that read as the same sketch, and the sketch can be used and merged.
 #include <cmath>
 #include <cstddef>
@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/check.h"
+#include "math/block_detector.h"
 #include "math/distinct_count.h"
 #include "math/heavy_hitters.h"
 #include "math/quantile_sketch.h"
@@ -62,6 +63,14 @@ void Binned(std::string_view bytes) {
   if (counts) CHECK(counts->Merge(*counts));
 }
 
+void Detectors(std::string_view bytes) {
+  auto detector = Read<BlockDetector>(bytes);
+  if (!detector) return;
+  detector->Look(0.5);
+  CHECK(detector->evidence() >= 0);
+  CHECK(detector->reference_blocks() <= BlockDetector::kMaxBlocks);
+}
+
 }  // namespace
 }  // namespace leadsman
 
@@ -71,5 +80,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   leadsman::Frequencies(bytes);
   leadsman::Different(bytes);
   leadsman::Binned(bytes);
+  leadsman::Detectors(bytes);
   return 0;
 }
