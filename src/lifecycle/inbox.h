@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -39,7 +40,10 @@ struct Listed {
   std::string model;
   std::shared_ptr<Source> source;
   std::vector<int64_t> failed;  ///< versions whose stamps are asked for
+  bool nothing_known = false;   ///< what the cache has is asked for too
   Result<std::vector<VersionFolder>> folders = InternalError("not listed");
+  /// When nothing was known and `folders` is an error.
+  std::optional<Result<RecalledVersions>> recalled;
   TritonConfigFound triton;
   std::vector<std::pair<int64_t, uint64_t>> stamps;
   uint64_t round = 0;  ///< as LifecycleManager::ListingRound

@@ -21,6 +21,8 @@ namespace {
 
 /// Listing blocks for as long as a store or a mount does: one that hangs holds a thread for each of its models.
 constexpr int kMaxListers = 64;
+/// Of a store when the cache could stand in for it: one that is slower is listed once more, with all its time.
+constexpr Duration kPatienceWithCache = std::chrono::seconds(10);
 constexpr Duration kFirstRelist = std::chrono::milliseconds(500);
 /// Of a folder with a version that is not complete: files that must rest for a while are seen at rest by a second look,
 /// also when looks are a day apart.
@@ -202,6 +204,7 @@ void LifecycleManager::Impl::ListDue(bool all, SteadyTime now, std::vector<Liste
     looks.push_back({.model = name,
                      .source = machine.source(),
                      .failed = machine.FailedVersions(),
+                     .nothing_known = machine.NothingKnown(),
                      .round = listing_round});
   }
 }
@@ -222,7 +225,14 @@ void LifecycleManager::Impl::SubmitLook(Listed look) {
 void LifecycleManager::Impl::Look(Listed& look) {
   StoreCall call{.deadline = SystemClock().SteadyNow() + stores.options().list_timeout,
                  .cancel = &stopping};
+  if (look.nothing_known && look.source->remote()) {
+    look.recalled = look.source->Recall(call);
+    if (look.recalled->ok() && !(*look.recalled)->folders.empty()) {
+      call.deadline = std::min(call.deadline, SystemClock().SteadyNow() + kPatienceWithCache);
+    }
+  }
   look.folders = look.source->List(deps.clock.SteadyNow(), call);
+  if (look.folders.ok()) look.recalled.reset();
   look.triton = look.source->triton_config();
   for (int64_t version : look.failed)
     look.stamps.emplace_back(version, look.source->StampOfVersion(version));
@@ -255,9 +265,12 @@ void LifecycleManager::Impl::OnListed(Listed& look, MachineEffects& effects) {
   if (!look.source->remote() && IsArriving(look.folders))
     interval = std::min<Duration>(interval, kArrivingRelist);
   next.due = std::exchange(next.again, false) ? now : now + interval;
-  // A store that is away takes nothing away, the settings neither.
-  if (look.folders.ok()) machine.OnTritonConfig(std::move(look.triton));
   machine.OnListing(look.folders, deps.clock.Now(), effects);
+  if (look.recalled)
+    machine.OnRecalled(*look.recalled, look.folders.status(), deps.clock.Now(), effects);
+  // A store that is away takes nothing away, the settings neither.
+  if (look.folders.ok() || machine.ServedFromCache())
+    machine.OnTritonConfig(std::move(look.triton));
   for (int64_t version : effects.forgotten) Forget(look.model, version);
   effects.forgotten.clear();
   machine.OnListingRound(look.round);

@@ -72,6 +72,14 @@ std::vector<MetricSample> FailedFetches(const LifecycleManager& manager) {
   return samples;
 }
 
+std::vector<MetricSample> FromCache(const LifecycleManager& manager) {
+  std::vector<MetricSample> samples;
+  for (const ModelStatus& model : manager.GetStatus()) {
+    samples.push_back({.label_values = {model.name}, .value = model.from_cache_since ? 1.0 : 0.0});
+  }
+  return samples;
+}
+
 std::vector<MetricSample> LoadDurations(const LifecycleManager& manager) {
   std::vector<MetricSample> samples;
   for (const auto& [model, counters] : manager.GetCounters()) {
@@ -159,6 +167,13 @@ std::vector<Registry::Registration> RegisterLifecycleMetrics(LifecycleManager& m
        .type = MetricType::kCounter,
        .labels = {"model"}},
       [&manager] { return FailedFetches(manager); });
+  add({.name = "leadsman_lifecycle_served_from_cache",
+       .help =
+           "1 while the model's store has been out of reach since the server began, and what the "
+           "cache had is served: it may not be the newest version.",
+       .type = MetricType::kGauge,
+       .labels = {"model"}},
+      [&manager] { return FromCache(manager); });
   add({.name = "leadsman_lifecycle_unload_returned_bytes",
        .help = "By how much the process's resident memory shrank when the model's last version was "
                "unloaded; other loads at the same time blur it.",

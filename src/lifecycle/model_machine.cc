@@ -32,6 +32,12 @@ std::string_view ExecutionName(const ServableVersion& servable) {
   return servable.run_inline ? "inline" : "pool";
 }
 
+/// Nobody answered, or only that it cannot answer now.
+bool IsOutOfReach(const Status& status) {
+  return status.code() == StatusCode::kUnavailable ||
+         status.code() == StatusCode::kDeadlineExceeded;
+}
+
 /// What the status tells of a version that has been loaded.
 void ShowLoaded(const LoadOutcome& outcome, VersionStatus& shown) {
   shown.execution = ExecutionName(*outcome.servable);
@@ -70,6 +76,9 @@ void ModelMachine::Configure(std::shared_ptr<const ModelConfig> config) {
     // What the old one found beside the versions holds until the new one has been listed.
     source_ = stores_.Open(config->path, std::move(looking));
     list_ok_at_.reset();
+    list_fails_since_.reset();
+    from_cache_.reset();
+    recall_error_.clear();
     for (auto& [version, entry] : entries_) {
       // What is wrong with the files there says nothing of those here.
       entry.failed_for_good = false;
@@ -162,14 +171,68 @@ void ModelMachine::OnListing(const Result<std::vector<VersionFolder>>& folders, 
       LOG_WARN("a model's versions cannot be listed", {"model", config_->name},
                {"status", folders.status()});
     }
+    if (!list_fails_since_) list_fails_since_ = now;
     list_error_ = folders.status().message();
     return;
   }
+  if (from_cache_) {
+    LOG_INFO("a model's store answers again", {"model", config_->name});
+    // What the cache had not whole need not wait for its turn any more.
+    for (auto& [version, entry] : entries_) {
+      if (entry.failed_for_good) continue;
+      entry.retry_at = {};
+      entry.waits = 0;
+    }
+  }
+  from_cache_.reset();
+  list_fails_since_.reset();
+  recall_error_.clear();
   list_error_.clear();
   list_ok_at_ = now;
+  TakeListing(*folders, now, effects);
+}
+
+void ModelMachine::OnRecalled(const Result<RecalledVersions>& recalled, const Status& why,
+                              WallTime now, MachineEffects& effects) {
+  if (!NothingKnown() || recalled.status().code() == StatusCode::kNotFound) return;
+  if (recalled.status() == why) return;  // the cache itself is the trouble
+  std::string error;
+  if (!recalled.ok()) {
+    error = StrCat("the cache cannot stand in: ", recalled.status().message());
+  } else if (recalled->folders.empty()) {
+    return;
+  } else if (why.code() == StatusCode::kUnauthenticated ||
+             why.code() == StatusCode::kPermissionDenied) {
+    error = "what the cache has is not served to whom the store refuses";
+  } else if (!IsOutOfReach(why)) {
+    error = "what the cache has is served only while the store is out of reach, and it answered";
+  } else if (std::none_of(recalled->folders.begin(), recalled->folders.end(),
+                          [](const VersionFolder& folder) { return folder.complete; })) {
+    std::vector<std::string> torn;
+    for (const VersionFolder& folder : recalled->folders)
+      torn.push_back(StrCat("version ", folder.version, " is ", folder.waiting));
+    error = StrCat("the cache cannot stand in: ", Join(torn, ", "));
+  }
+  if (!error.empty()) {
+    if (error != recall_error_)
+      LOG_WARN("nothing is served from the cache", {"model", config_->name}, {"why", error});
+    recall_error_ = std::move(error);
+    return;
+  }
+  recall_error_.clear();
+  from_cache_ = FromCache{list_fails_since_.value_or(now), recalled->listed_at};
+  LOG_WARN(
+      "a model's store cannot be reached; it is served from the cache, which may not have the "
+      "newest version",
+      {"model", config_->name}, {"listed_at", FormatRfc3339(recalled->listed_at)}, {"status", why});
+  TakeListing(recalled->folders, now, effects);
+}
+
+void ModelMachine::TakeListing(const std::vector<VersionFolder>& folders, WallTime now,
+                               MachineEffects& effects) {
   listed_once_ = true;
   for (auto& [version, entry] : entries_) entry.folder_there = entry.complete = false;
-  for (const VersionFolder& folder : *folders) {
+  for (const VersionFolder& folder : folders) {
     Entry& entry = entries_[folder.version];
     entry.shown.version = folder.version;
     entry.folder_there = true;
@@ -554,14 +617,27 @@ ServableTable::Model ModelMachine::TableEntry() const {
   return model;
 }
 
+std::string ModelMachine::ListingNote() const {
+  if (from_cache_) {
+    Result<StoreUri> uri = ParseStoreUri(config_->path);
+    std::string alias = uri.ok() ? uri->alias : "";
+    return StrCat("the store cannot be reached since ", FormatRfc3339(from_cache_->since), " (",
+                  list_error_, "); served from the cache as last listed at ",
+                  FormatRfc3339(from_cache_->listed_at),
+                  alias.empty() ? "" : StrCat(", with the alias ", alias, " where it was then"),
+                  ", may not be the newest");
+  }
+  std::string note = list_error_;
+  if (list_ok_at_ && source_->remote())
+    note += StrCat(" (last listed at ", FormatRfc3339(*list_ok_at_), ")");
+  if (!recall_error_.empty()) note += StrCat("; ", recall_error_);
+  return note;
+}
+
 std::string ModelMachine::Note() const {
   std::vector<std::string> notes;
   if (removed_) notes.push_back("no longer configured; being unloaded");
-  if (!list_error_.empty()) {
-    notes.push_back(list_error_);
-    if (list_ok_at_ && source_->remote())
-      notes.back() += StrCat(" (last listed at ", FormatRfc3339(*list_ok_at_), ")");
-  }
+  if (!list_error_.empty()) notes.push_back(ListingNote());
   bool any = false;
   for (const auto& [version, entry] : entries_) {
     any = any || entry.folder_there;
@@ -647,6 +723,7 @@ std::optional<UnreadyModel> ModelMachine::WhyNotReady() const {
 
 ModelStatus ModelMachine::GetStatus() const {
   ModelStatus status{.name = config_->name, .path = RedactUrl(config_->path), .note = Note()};
+  if (from_cache_) status.from_cache_since = from_cache_->since;
   status.settled = settled_;
   status.required = config_->required;
   status.listing_round = decided_round_;

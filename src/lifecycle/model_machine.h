@@ -55,10 +55,14 @@ class ModelMachine {
   void SetPins(const VersionPins& pins) { pins_ = pins; }
   Status SetLabel(const std::string& label, int64_t version);
 
-  /// What the look that brought the next listing found beside the versions.
+  /// What the look that brought the last listing found beside the versions.
   void OnTritonConfig(TritonConfigFound found);
   void OnListing(const Result<std::vector<VersionFolder>>& folders, WallTime now,
                  MachineEffects& effects);
+  /// After a look that failed with `why` while NothingKnown(): what the cache has is served until a look works. Not to one
+  /// whose credentials the store refuses, and not where the store answers something else: only one that is out of reach.
+  void OnRecalled(const Result<RecalledVersions>& recalled, const Status& why, WallTime now,
+                  MachineEffects& effects);
   /// The number of the look that brought the last listing; shown once Step has decided on it.
   void OnListingRound(uint64_t round) { listing_round_ = round; }
   /// The stamps (Source::StampOfVersion) of FailedVersions(), as they are now.
@@ -80,6 +84,9 @@ class ModelMachine {
   std::vector<int64_t> FailedVersions() const;
   /// When a version that failed is due next, after `now`: Step() has looked at those due by then.
   std::optional<SteadyTime> NextRetry(SteadyTime now) const;
+  /// There is nothing to go by: no look at the store has worked, and nothing is in memory.
+  bool NothingKnown() const { return !listed_once_ && !removed_ && Empty(); }
+  bool ServedFromCache() const { return from_cache_.has_value(); }
   bool Settled() const { return settled_; }
   bool required() const { return config_->required; }
   bool EverReady() const { return ever_ready_; }
@@ -121,7 +128,16 @@ class ModelMachine {
     bool drain_warned = false;
   };
 
+  /// While the versions come from the cache.
+  struct FromCache {
+    WallTime since{};
+    WallTime listed_at{};
+  };
+
   void TakeSettings();
+  void TakeListing(const std::vector<VersionFolder>& folders, WallTime now,
+                   MachineEffects& effects);
+  std::string ListingNote() const;
   ModelView View(SteadyTime steady) const;
   void Enter(Entry& entry, VersionState state, Status status, WallTime now,
              MachineEffects& effects);
@@ -153,6 +169,9 @@ class ModelMachine {
   std::map<std::string, int64_t> set_labels_;  ///< by SetLabel, over the configured ones
   std::string list_error_;
   std::optional<WallTime> list_ok_at_;  ///< the last listing that worked
+  std::optional<WallTime> list_fails_since_;
+  std::optional<FromCache> from_cache_;
+  std::string recall_error_;  ///< why nothing comes from the cache, where there is something
   bool listed_once_ = false;
   uint64_t listing_round_ = 0;
   uint64_t decided_round_ = 0;

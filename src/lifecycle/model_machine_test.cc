@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "backend/backend.h"
 #include "base/strings.h"
 
 namespace leadsman {
@@ -121,6 +122,146 @@ TEST_F(ModelMachineTest, ShowsHowFarAFetchHasCome) {
   EXPECT_EQ(shown.fetched_bytes, 12'000'000);
   EXPECT_EQ(shown.fetch_total_bytes, 48'000'000);
   EXPECT_EQ(machine_->GetStatus().note, "1: 25% of 48 MB fetched");
+}
+
+/// A process that begins while the store is away.
+class FromCacheTest : public ModelMachineTest {
+ protected:
+  FromCacheTest() { Begin("s3://bucket/digits"); }
+  void Begin(const std::string& path) {
+    config_.path = path;
+    machine_ = std::make_unique<ModelMachine>(std::make_shared<const ModelConfig>(config_), stores_,
+                                              std::make_shared<LifecycleInbox>(), 30s);
+  }
+  void LookFails(const Status& why, const Result<RecalledVersions>& recalled) {
+    machine_->OnListing(why, now_, effects_);
+    machine_->OnRecalled(recalled, why, now_, effects_);
+  }
+  RecalledVersions Recalled(std::vector<VersionFolder> folders) const {
+    return {.folders = std::move(folders), .listed_at = now_ - 1h};
+  }
+  std::vector<int64_t> Loads() {
+    MachineEffects effects;
+    machine_->Step(now_, steady_, effects);
+    std::vector<int64_t> versions;
+    for (const LoadRequest& load : effects.loads) versions.push_back(load.version);
+    return versions;
+  }
+  void Load(int64_t version, Status status = OkStatus()) {
+    LoadDone done{.model = "digits", .version = version};
+    done.outcome.status = std::move(status);
+    if (done.outcome.status.ok()) {
+      done.outcome.servable = std::make_unique<ServableVersion>();
+      done.outcome.servable->model_name = "digits";
+      done.outcome.servable->version = version;
+      done.outcome.servable->config = std::make_shared<const ModelConfig>(config_);
+      done.outcome.servable->model = std::make_unique<NoModel>();
+    }
+    machine_->OnLoadDone(std::move(done), 1, now_, steady_, effects_);
+  }
+
+  struct NoModel final : LoadedModel {
+    NoModel() : LoadedModel(Signature()) {}
+    Result<std::unique_ptr<ExecutionContext>> NewContext(size_t) override {
+      return UnimplementedError("none");
+    }
+  };
+  const VersionFolder one_{.version = 1, .complete = true, .manifest = {.inode = 1}};
+  const VersionFolder two_{.version = 2, .complete = true, .manifest = {.inode = 2}};
+};
+
+TEST_F(FromCacheTest, ThePolicyChoosesAmongWhatTheCacheHas) {
+  VersionFolder torn = two_;
+  torn.complete = false;
+  torn.waiting = "not whole in the cache: model.onnx is missing";
+  LookFails(UnavailableError("cannot reach s3"), Recalled({one_, torn}));
+  EXPECT_EQ(Loads(), std::vector<int64_t>{1});
+  Load(1);
+  EXPECT_FALSE(machine_->WhyNotReady().has_value());
+  ModelStatus status = machine_->GetStatus();
+  EXPECT_EQ(status.from_cache_since, now_);
+  EXPECT_EQ(status.note,
+            "the store cannot be reached since 2026-03-01T12:34:56.000Z (cannot reach s3); served "
+            "from the cache as last listed at 2026-03-01T11:34:56.000Z, may not be the newest; "
+            "2: not whole in the cache: model.onnx is missing");
+}
+
+TEST_F(FromCacheTest, TheStoreTakesOverWithoutAReload) {
+  LookFails(UnavailableError("cannot reach s3"), Recalled({one_}));
+  EXPECT_EQ(Loads(), std::vector<int64_t>{1});
+  Load(1);
+  EXPECT_FALSE(machine_->NothingKnown());
+  machine_->OnListing(UnavailableError("cannot reach s3"), now_ + 1min, effects_);
+  EXPECT_EQ(machine_->GetStatus().from_cache_since, now_) << "since the first look that failed";
+
+  machine_->OnListing(std::vector<VersionFolder>{one_}, now_ + 1h, effects_);
+  EXPECT_EQ(Loads(), std::vector<int64_t>{}) << "it is the same version";
+  EXPECT_EQ(machine_->GetStatus().note, "");
+  EXPECT_FALSE(machine_->GetStatus().from_cache_since.has_value());
+  machine_->OnListing(std::vector<VersionFolder>{one_, two_}, now_ + 2h, effects_);
+  EXPECT_EQ(Loads(), std::vector<int64_t>{2});
+  EXPECT_EQ(machine_->GetStatus().versions.at(0).state, VersionState::kReady) << "it serves on";
+}
+
+TEST_F(FromCacheTest, WhatWasDamagedInTheCacheIsTriedOnceTheStoreAnswers) {
+  LookFails(UnavailableError("cannot reach s3"), Recalled({one_}));
+  EXPECT_EQ(Loads(), std::vector<int64_t>{1});
+  Load(1, UnavailableError("damaged in the cache"));
+  EXPECT_EQ(Loads(), std::vector<int64_t>{});
+  machine_->OnListing(std::vector<VersionFolder>{one_}, now_, effects_);
+  EXPECT_EQ(Loads(), std::vector<int64_t>{1});
+}
+
+TEST_F(FromCacheTest, WhoIsRefusedIsNotServedFromTheCache) {
+  for (const Status& why : {Status(StatusCode::kUnauthenticated, "keys refused"),
+                            PermissionDeniedError("keys refused")}) {
+    LookFails(why, Recalled({one_}));
+    EXPECT_EQ(Loads(), std::vector<int64_t>{});
+    EXPECT_EQ(machine_->GetStatus().note,
+              "keys refused; what the cache has is not served to whom the store refuses");
+  }
+  LookFails(NotFoundError("there is no bucket"), Recalled({one_}));
+  EXPECT_EQ(Loads(), std::vector<int64_t>{});
+  EXPECT_EQ(
+      machine_->GetStatus().note,
+      "there is no bucket; what the cache has is served only while the store is out of reach, "
+      "and it answered");
+}
+
+TEST_F(FromCacheTest, ADamagedRecordIsTold) {
+  LookFails(UnavailableError("cannot reach s3"), DataLossError("the cache's record x is damaged"));
+  EXPECT_EQ(Loads(), std::vector<int64_t>{});
+  EXPECT_EQ(machine_->GetStatus().note,
+            "cannot reach s3; the cache cannot stand in: the cache's record x is damaged");
+}
+
+TEST_F(FromCacheTest, ACacheWithNothingWholeServesNothing) {
+  VersionFolder torn = two_;
+  torn.complete = false;
+  torn.waiting = "not whole in the cache: model.onnx is missing";
+  LookFails(UnavailableError("cannot reach s3"), Recalled({torn}));
+  EXPECT_TRUE(machine_->NothingKnown());
+  EXPECT_FALSE(machine_->GetStatus().from_cache_since.has_value());
+  EXPECT_EQ(machine_->GetStatus().note,
+            "cannot reach s3; the cache cannot stand in: version 2 is not whole in the cache: "
+            "model.onnx is missing");
+}
+
+TEST_F(FromCacheTest, AnEmptyCacheIsNotWorthAWord) {
+  LookFails(UnavailableError("cannot reach s3"), Recalled({}));
+  LookFails(UnavailableError("cannot reach s3"), NotFoundError("nothing of it is kept here"));
+  EXPECT_TRUE(machine_->NothingKnown());
+  EXPECT_EQ(machine_->GetStatus().note, "cannot reach s3");
+}
+
+TEST_F(FromCacheTest, AnAliasIsWhereItWas) {
+  Begin("models:/digits@champion");
+  LookFails(UnavailableError("cannot reach mlflow"), Recalled({one_}));
+  EXPECT_NE(machine_->GetStatus().note.find(
+                "served from the cache as last listed at 2026-03-01T11:34:56.000Z, with the alias "
+                "champion where it was then, may not be the newest"),
+            std::string::npos)
+      << machine_->GetStatus().note;
 }
 
 }  // namespace

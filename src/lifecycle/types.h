@@ -162,7 +162,9 @@ struct ModelStatus {
   std::map<std::string, int64_t> labels;
   /// Ascending: what the last look at the store that worked has found, wanted or not.
   std::vector<int64_t> found;
-  std::string note;      ///< e.g. "3: waiting for manifest.json (still being copied?)"
+  std::string note;  ///< e.g. "3: waiting for manifest.json (still being copied?)"
+  /// Since when its store has been out of reach and the versions that the cache had are served.
+  std::optional<WallTime> from_cache_since;
   bool settled = false;  ///< it has had a ready version, or all that are wanted failed for good
   /// What the look at the stores of this number (LifecycleManager::ListingRound) brought is in here,
   /// and the loads that it asked for have begun. 0 = none yet.

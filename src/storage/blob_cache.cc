@@ -27,19 +27,21 @@ namespace fs = std::filesystem;
 using namespace std::chrono_literals;  // NOLINT: literals
 
 constexpr auto kPartialLife = 7 * 24h;
-constexpr auto kIndexLife = 90 * 24h;
-
-bool IsSha256(std::string_view text) {
-  return text.size() == 64 && std::all_of(text.begin(), text.end(), [](char c) {
-           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-         });
-}
+constexpr auto kIndexLife = 90 * 24h;  // and that of records
+constexpr size_t kMaxRecordBytes = size_t{64} << 20;
+constexpr size_t kSumLength = 64;
 
 Status Rename(const std::string& from, const std::string& to) {
   return rename(from.c_str(), to.c_str()) == 0 ? OkStatus() : ErrnoStatus(errno, "rename to", to);
 }
 
 }  // namespace
+
+bool IsSha256(std::string_view text) {
+  return text.size() == 64 && std::all_of(text.begin(), text.end(), [](char c) {
+           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+         });
+}
 
 struct BlobCache::Assembly::State {
   Mutex mutex;
@@ -59,7 +61,7 @@ std::string BlobCache::BlobPath(const std::string& sha256) const {
 Result<std::unique_ptr<BlobCache>> BlobCache::Open(Options options, const StoreCall& call) {
   std::unique_ptr<BlobCache> cache(new BlobCache(std::move(options)));
   const std::string& root = cache->options_.directory;
-  for (const char* name : {"blobs", "versions", "index", "partial", "staging"})
+  for (const char* name : {"blobs", "versions", "index", "records", "partial", "staging"})
     RETURN_IF_ERROR(Annotate(MakeFolders(JoinPath(root, name)), "the cache of fetched models"));
   ASSIGN_OR_RETURN(UniqueFd lock, LockCache(root, call));
   std::string probe = JoinPath(root, StrCat("staging/", NewName()));
@@ -95,9 +97,11 @@ void BlobCache::Sweep() {
     Result<UniqueFd> fd = OpenFile(path, O_RDWR);
     if (fd.ok() && TryLock(*fd)) unlink(path.c_str());
   });
-  EachFile(JoinPath(options_.directory, "index"), [&](const std::string& path, const auto& info) {
-    if (now - ModifiedNs(info) > Duration(kIndexLife).count()) unlink(path.c_str());
-  });
+  for (const char* folder : {"index", "records"}) {
+    EachFile(JoinPath(options_.directory, folder), [&](const std::string& path, const auto& info) {
+      if (now - ModifiedNs(info) > Duration(kIndexLife).count()) unlink(path.c_str());
+    });
+  }
 }
 
 Status BlobCache::Partial::Append(std::string_view bytes) {
@@ -239,14 +243,16 @@ Status BlobCache::Assembly::AddStaged(const File& file) {
   return OkStatus();
 }
 
-Result<LocalVersion> BlobCache::Assembly::Publish() {
-  std::vector<File> files;
-  {
-    MutexLock lock(state_->mutex);
-    files = state_->files;
-  }
+std::vector<BlobCache::File> BlobCache::Assembly::files() const {
+  MutexLock lock(state_->mutex);
+  std::vector<File> files = state_->files;
   std::sort(files.begin(), files.end(),
             [](const File& a, const File& b) { return a.path < b.path; });
+  return files;
+}
+
+Result<LocalVersion> BlobCache::Assembly::Publish() {
+  const std::vector<File> files = this->files();
   std::string text;
   for (const File& file : files) text += StrCat(file.path, '\0', file.sha256, "\n");
   std::string name = KeyOf(text);
@@ -300,6 +306,42 @@ Status BlobCache::Remember(const std::string& key, const std::vector<File>& file
 
 void BlobCache::Forget(const std::string& key) {
   unlink(JoinPath(options_.directory, StrCat("index/", key)).c_str());
+}
+
+std::string BlobCache::RecordPath(const std::string& key) const {
+  return JoinPath(options_.directory, StrCat("records/", key));
+}
+
+Status BlobCache::WriteRecord(const std::string& key, std::string_view text) {
+  if (text.size() + kSumLength + 1 > kMaxRecordBytes) {
+    return ResourceExhaustedError(
+        StrCat("it has ", text.size(), " bytes, more than ", kMaxRecordBytes));
+  }
+  Digest sum(Digest::Kind::kSha256);
+  sum.Add(text);
+  return WriteFileAtomically(RecordPath(key), StrCat(sum.Hex(), "\n", text));
+}
+
+Result<BlobCache::Record> BlobCache::ReadRecord(const std::string& key) const {
+  const std::string path = RecordPath(key);
+  ASSIGN_OR_RETURN(FileStamp stamp, StampOf(path));
+  ASSIGN_OR_RETURN(std::string text, ReadFile(path, kMaxRecordBytes));
+  std::string_view content = text;
+  content.remove_prefix(std::min(kSumLength + 1, content.size()));
+  Digest sum(Digest::Kind::kSha256);
+  sum.Add(content);
+  if (!std::string_view(text).starts_with(sum.Hex() + "\n"))
+    return DataLossError(StrCat("the cache's record ", path, " is damaged"));
+  return Record{std::string(content), WallTime(std::chrono::nanoseconds(stamp.modified_ns))};
+}
+
+void BlobCache::TouchRecord(const std::string& key) const {
+  utimensat(AT_FDCWD, RecordPath(key).c_str(), nullptr, 0);
+}
+
+bool BlobCache::Has(const File& file) const {
+  Result<FileStamp> stamp = StampOf(BlobPath(file.sha256));
+  return stamp.ok() && stamp->size == file.size;
 }
 
 }  // namespace leadsman

@@ -5,14 +5,18 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/status.h"
 #include "base/unique_fd.h"
 #include "storage/cache_budget.h"
 #include "storage/store_http.h"
 
 namespace leadsman {
+
+bool IsSha256(std::string_view text);  ///< in small hex
 
 /// A version's files on this machine. As long as `lease` lives they are not taken away.
 struct LocalVersion {
@@ -26,6 +30,7 @@ struct LocalVersion {
 ///   versions/<sum>/      one version: hard links to blobs; <sum> is made from all paths and sums
 ///   versions/<sum>.use   locked (shared) by who uses it, its time of change is the last use
 ///   index/<key>          which sums an object of a store had: nothing known is read twice
+///   records/<key>        what a store had and what a version was made of, for a start without the store
 ///   partial/<key>        as far as a download has come, locked by who downloads
 ///   staging/<id>/        a version being put together; <id>.lock says that somebody does, and how
 ///                        much is still to come
@@ -82,6 +87,8 @@ class BlobCache {
     Status AddStaged(const File& file);
     /// Takes back all that was taken.
     void Clear();
+    /// All that was taken, sorted by path.
+    std::vector<File> files() const;
     /// What of the cache's limit is kept free for it. Add and AddStaged release their file's part.
     CacheBudget::Reservation& room() { return room_; }
     const std::string& directory() const { return directory_; }
@@ -107,6 +114,18 @@ class BlobCache {
   Status Remember(const std::string& key, const std::vector<File>& files);
   void Forget(const std::string& key);
 
+  /// A text under a name of its own, with a sum over it. It goes when it was not touched for 90 days.
+  Status WriteRecord(const std::string& key, std::string_view text);
+  struct Record {
+    std::string text;
+    WallTime touched{};  ///< when it was written or touched last
+  };
+  /// NOT_FOUND, or DATA_LOSS with its file's name.
+  Result<Record> ReadRecord(const std::string& key) const;
+  void TouchRecord(const std::string& key) const;
+  /// Whether the file is here, by its name and size alone.
+  bool Has(const File& file) const;
+
   CacheBudget::Usage GetUsage() const { return budget_.GetUsage(); }
 
   /// A name made from anything: 40 hex digits.
@@ -116,6 +135,7 @@ class BlobCache {
   explicit BlobCache(Options options)
       : options_(std::move(options)), budget_(options_.directory, options_.limit) {}
   std::string BlobPath(const std::string& sha256) const;
+  std::string RecordPath(const std::string& key) const;
   Status LinkBlob(const std::string& from, const File& file, const std::string& to);
   void Sweep();
   Result<LocalVersion> LeaseOf(const std::string& name);

@@ -29,6 +29,7 @@ class GcsStore final : public RemoteStore {
   GcsStore(const StoreUri& uri, const StorageOptions::Gcs& options, const Environment& environment,
            StoreHttp& http);
 
+  std::string address() const override { return endpoint_; }
   Result<RemoteListing> List(const StoreCall& call) override;
   Status Read(const RemoteFile& file, int64_t offset, ReadSink& sink,
               const StoreCall& call) override;

@@ -46,6 +46,7 @@ class MlflowStore final : public RemoteStore {
                                                      const StorageOptions& options,
                                                      Environment environment, StoreHttp& http);
 
+  std::string address() const override { return server_; }
   Result<RemoteListing> List(const StoreCall& call) override;
   Result<std::vector<RemoteFile>> Files(const RemoteVersion& version,
                                         const StoreCall& call) override;

@@ -34,14 +34,18 @@ class RemoteArchiveTest : public testing::Test {
   }
   Result<LocalVersion> Fetch(int64_t cache_limit) {
     if (!cache_) cache_ = BlobCache::Open({dir_.file("cache"), cache_limit}).value();
-    std::string path = StrCat("http://", server_.host(), "/digits-3.tar.gz?sig=hush");
-    RemoteSource source(path, {},
-                        std::make_unique<HttpStore>(ParseStoreUri(path).value(), storage_.http,
-                                                    NoEnvironment, http_),
-                        http_, *cache_, storage_);
-    RETURN_IF_ERROR(source.List({}, {}).status());
+    std::unique_ptr<RemoteSource> source = NewSource();
+    RETURN_IF_ERROR(source->List({}, {}).status());
     FetchProgress progress;
-    return source.Fetch(3, progress, {});
+    return source->Fetch(3, progress, {});
+  }
+  std::unique_ptr<RemoteSource> NewSource() {
+    std::string path = StrCat("http://", server_.host(), "/digits-3.tar.gz?sig=hush");
+    return std::make_unique<RemoteSource>(
+        path, Source::Options(),
+        std::make_unique<HttpStore>(ParseStoreUri(path).value(), storage_.http, NoEnvironment,
+                                    http_),
+        http_, *cache_, storage_);
   }
   void Answer(const net::HttpRequest& request, net::HttpResponse& response) {
     std::string_view range = request.Header("Range");
@@ -80,6 +84,26 @@ TEST_F(RemoteArchiveTest, IsUnpackedIntoAVersion) {
   Result<LocalVersion> local = Fetch(1 << 20);
   ASSERT_TRUE(local.ok()) << local.status();
   EXPECT_EQ(ReadFile(local->directory + "/words", 100).value(), "a b c");
+}
+
+TEST_F(RemoteArchiveTest, IsHereUnpackedWithoutItsServer) {
+  Serve({{"digits/model.onnx", "weights"}, {"digits/words", "a b c"}});
+  ASSERT_TRUE(Fetch(1 << 20).ok());
+  const size_t asked = server_.asked().size();
+  std::unique_ptr<RemoteSource> source = NewSource();
+  ASSERT_EQ(source->Recall({})->folders.size(), 1u);
+  FetchProgress progress;
+  Result<LocalVersion> local = source->Fetch(3, progress, {});
+  ASSERT_TRUE(local.ok()) << local.status();
+  EXPECT_EQ(ReadFile(local->directory + "/words", 100).value(), "a b c");
+  EXPECT_EQ(server_.asked().size(), asked);
+  const std::string records = dir_.file("cache/records");
+  const std::vector<std::string> names = ListDirectory(records).value();
+  EXPECT_EQ(names.size(), 2u);
+  for (const std::string& name : names) {
+    std::string record = ReadFile(JoinPath(records, name), 1 << 20).value();
+    EXPECT_EQ(record.find("hush"), std::string::npos) << record;
+  }
 }
 
 TEST_F(RemoteArchiveTest, WhatItHoldsKeepsToTheCachesLimit) {

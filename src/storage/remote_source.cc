@@ -26,6 +26,18 @@ namespace {
 
 using namespace std::chrono_literals;  // NOLINT: literals
 
+Status NoSuchFileBeside(const std::string& path, const std::string& model) {
+  return NotFoundError(StrCat("there is no ", path, " beside the versions in ", RedactUrl(model)));
+}
+uint64_t StampOfBeside(const std::string& revision, int64_t size) {
+  return std::hash<std::string>()(StrCat(revision, "\n", size));
+}
+
+/// The stamp of a version that is complete, as a look shows it.
+FileStamp ShownStamp(const std::string& stamp) {
+  return {.inode = std::hash<std::string>()(stamp)};
+}
+
 /// What has neither a sum nor a revision may be another file the next time.
 bool CanBeResumed(const RemoteFile& file) { return !file.sha256.empty() || !file.revision.empty(); }
 
@@ -169,17 +181,21 @@ void RemoteSource::LookAtTritonConfig(const std::vector<RemoteFile>& beside,
     for (const RemoteFile& file : beside) {
       if (file.path == path) return &file;
     }
-    return NotFoundError(
-        StrCat("there is no ", path, " beside the versions in ", RedactUrl(this->path())));
+    return NoSuchFileBeside(path, this->path());
   };
   triton_.Look({.stamp = [&](const std::string& path) -> Result<uint64_t> {
                   ASSIGN_OR_RETURN(const RemoteFile* file, find(path));
-                  return std::hash<std::string>()(StrCat(file->revision, "\n", file->size));
+                  return StampOfBeside(file->revision, file->size);
                 },
                 .read = [&](const std::string& path) -> Result<std::string> {
+                  if (path == kTritonConfigName) beside_.clear();
                   ASSIGN_OR_RETURN(const RemoteFile* file, find(path));
-                  return ReadWhole(*store_, *file, kMaxBesideBytes, call);
+                  ASSIGN_OR_RETURN(std::string content,
+                                   ReadWhole(*store_, *file, kMaxBesideBytes, call));
+                  beside_[path] = {path, file->revision, file->size, content};
+                  return content;
                 }});
+  if (!find(kTritonConfigName).ok()) beside_.clear();
 }
 
 void RemoteSource::Settle(RemoteVersion& version, SteadyTime now) {
@@ -199,22 +215,154 @@ void RemoteSource::Settle(RemoteVersion& version, SteadyTime now) {
 Result<std::vector<VersionFolder>> RemoteSource::List(SteadyTime now, const StoreCall& call) {
   ASSIGN_OR_RETURN(RemoteListing listing, store_->List(call));
   LookAtTritonConfig(listing.beside, call);
+  bool config_there = std::any_of(listing.beside.begin(), listing.beside.end(),
+                                  [](const auto& f) { return f.path == kTritonConfigName; });
   std::map<int64_t, RemoteVersion> listed;
   std::vector<VersionFolder> folders;
   for (RemoteVersion& version : listing.versions) {
+    version.stamp = BlobCache::KeyOf(version.stamp);  // it may hold the query of a URL
     Settle(version, now);
     VersionFolder folder{.version = version.version, .complete = version.complete};
     folder.waiting = version.waiting;
-    folder.manifest.inode = std::hash<std::string>()(version.stamp);
+    folder.manifest = ShownStamp(version.stamp);
     folders.push_back(std::move(folder));
     listed[version.version] = std::move(version);
   }
   std::erase_if(resting_, [&](const auto& entry) { return !listed.contains(entry.first); });
   std::sort(folders.begin(), folders.end(),
             [](const auto& a, const auto& b) { return a.version < b.version; });
+  KeepListing(listed, config_there);
   MutexLock lock(mutex_);
   listed_ = std::move(listed);
+  recalled_.clear();
   return folders;
+}
+
+std::string RemoteSource::ListingKey() const {
+  return BlobCache::KeyOf(StrCat("listing\n", store_->address(), "\n", path()));
+}
+
+std::string RemoteSource::FilesKey(int64_t version, const std::string& stamp) const {
+  return BlobCache::KeyOf(
+      StrCat("files\n", store_->address(), "\n", path(), "\n", version, "\n", stamp));
+}
+
+void RemoteSource::KeepListing(const std::map<int64_t, RemoteVersion>& listed, bool config_there) {
+  // It could not be read: what an earlier look kept of it is better than a record without it.
+  if (config_there && !beside_.contains(kTritonConfigName)) return;
+  if (!recorded_) {
+    Result<BlobCache::Record> kept = cache_.ReadRecord(ListingKey());
+    recorded_ = kept.ok() ? ParseListingRecord(kept->text).value_or({}) : ListingRecord();
+  }
+  std::map<int64_t, std::string> before;
+  for (const ListingRecord::Version& version : recorded_->versions)
+    before[version.version] = version.stamp;
+  ListingRecord record;
+  for (const auto& [number, version] : listed) {
+    // One that rests again because this process is new was complete before.
+    auto known = before.find(number);
+    bool rested = known != before.end() && known->second == version.stamp;
+    if (version.complete || rested) record.versions.push_back({number, version.stamp});
+  }
+  for (const auto& [path, file] : beside_) record.beside.push_back(file);
+  for (const ListingRecord::Version& version : record.versions)
+    cache_.TouchRecord(FilesKey(version.version, version.stamp));
+  if (record == *recorded_) return cache_.TouchRecord(ListingKey());
+  Status written = cache_.WriteRecord(ListingKey(), ToJson(record));
+  if (!written.ok()) {
+    LOG_WARN("a listing cannot be kept; a start without the store would not know of it",
+             {"path", RedactUrl(path())}, {"status", written});
+  }
+  recorded_ = std::move(record);  // also then: it is tried again when something changes
+}
+
+Result<RecalledVersions> RemoteSource::Recall(const StoreCall&) {
+  ASSIGN_OR_RETURN(BlobCache::Record kept, cache_.ReadRecord(ListingKey()));
+  Result<ListingRecord> parsed = ParseListingRecord(kept.text);
+  if (!parsed.ok()) return Annotate(parsed.status(), "the cache's record of the last listing");
+  ListingRecord record = std::move(parsed).value();
+  RecalledVersions recalled{.listed_at = kept.touched};
+  std::map<int64_t, RemoteVersion> listed;
+  std::map<int64_t, Files> files;
+  for (const ListingRecord::Version& one : record.versions) {
+    Result<VersionFolder> folder = RecallVersion(one, files[one.version]);
+    if (folder.status().code() == StatusCode::kNotFound) continue;  // never fetched, or evicted
+    RETURN_IF_ERROR(folder.status());
+    recalled.folders.push_back(*folder);
+    listed[one.version] = {.version = one.version, .complete = folder->complete};
+    listed[one.version].stamp = one.stamp;
+  }
+  beside_.clear();
+  for (ListingRecord::Beside& file : record.beside) beside_[file.path] = std::move(file);
+  auto find = [this](const std::string& path) -> Result<const ListingRecord::Beside*> {
+    auto it = beside_.find(path);
+    if (it == beside_.end()) return NoSuchFileBeside(path, this->path());
+    return &it->second;
+  };
+  triton_.Look({.stamp = [&](const std::string& path) -> Result<uint64_t> {
+                  ASSIGN_OR_RETURN(const ListingRecord::Beside* file, find(path));
+                  return StampOfBeside(file->revision, file->size);
+                },
+                .read = [&](const std::string& path) -> Result<std::string> {
+                  ASSIGN_OR_RETURN(const ListingRecord::Beside* file, find(path));
+                  return file->content;
+                }});
+  MutexLock lock(mutex_);
+  listed_ = std::move(listed);
+  recalled_ = std::move(files);
+  return recalled;
+}
+
+Result<VersionFolder> RemoteSource::RecallVersion(const ListingRecord::Version& recorded,
+                                                  Files& files) const {
+  VersionFolder folder{.version = recorded.version};
+  folder.manifest = ShownStamp(recorded.stamp);
+  Result<BlobCache::Record> kept = cache_.ReadRecord(FilesKey(recorded.version, recorded.stamp));
+  if (kept.status().code() == StatusCode::kNotFound) return kept.status();
+  Result<Files> parsed = kept.ok() ? ParseFilesRecord(kept->text) : kept.status();
+  if (!parsed.ok()) {
+    folder.waiting = StrCat("not served from the cache: ", parsed.status().message());
+    return folder;
+  }
+  auto has = [this](const BlobCache::File& file) { return cache_.Has(file); };
+  auto manifest = std::find_if(parsed->begin(), parsed->end(), [](const BlobCache::File& file) {
+    return file.path == kManifestFileName;
+  });
+  const bool has_manifest = manifest != parsed->end();
+  // Weights may be another version's too, a manifest is its own.
+  const bool evicted =
+      has_manifest ? !has(*manifest) : std::none_of(parsed->begin(), parsed->end(), has);
+  if (evicted) return NotFoundError("it is no longer in the cache");
+  auto missing = std::find_if_not(parsed->begin(), parsed->end(), has);
+  if (missing != parsed->end())
+    folder.waiting = StrCat("not whole in the cache: ", missing->path, " is missing");
+  if (!has_manifest && options().require_manifest)
+    folder.waiting = StrCat("without ", kManifestFileName, ", and require_manifest is set");
+  folder.complete = folder.waiting.empty();
+  files = std::move(*parsed);
+  return folder;
+}
+
+Result<LocalVersion> RemoteSource::TakeRecalled(const Files& files, FetchProgress& progress,
+                                                const StoreCall& call) {
+  ASSIGN_OR_RETURN(std::unique_ptr<BlobCache::Assembly> assembly, cache_.Begin(call));
+  std::vector<RemoteFile> wanted;
+  progress.done = progress.total = 0;
+  for (const BlobCache::File& file : files) {
+    wanted.push_back({.path = file.path, .size = file.size, .sha256 = file.sha256});
+    progress.total += file.size;
+  }
+  std::atomic<int64_t> claimed{0};
+  Job job{*assembly, progress, call, claimed};
+  RETURN_IF_ERROR(ForEach(job, wanted, [&](const Job& part, const RemoteFile& file) -> Status {
+    ASSIGN_OR_RETURN(bool taken, TakeFromCache(part, file));
+    if (taken) return OkStatus();
+    return UnavailableError(
+        "it is missing or damaged in the cache, and the store cannot be reached: it is fetched "
+        "once "
+        "that answers");
+  }));
+  return assembly->Publish();
 }
 
 uint64_t RemoteSource::StampOfVersion(int64_t version) {
@@ -227,14 +375,17 @@ uint64_t RemoteSource::StampOfVersion(int64_t version) {
 Result<LocalVersion> RemoteSource::Fetch(int64_t version, FetchProgress& progress,
                                          const StoreCall& call) {
   RemoteVersion wanted;
+  std::optional<Files> recalled;
   {
     MutexLock lock(mutex_);
     auto it = listed_.find(version);
     if (it == listed_.end())
       return NotFoundError(StrCat("version ", version, " is no longer in ", RedactUrl(path())));
     wanted = it->second;
+    if (auto here = recalled_.find(version); here != recalled_.end()) recalled = here->second;
   }
-  Result<LocalVersion> local = FetchNow(wanted, progress, call);
+  Result<LocalVersion> local =
+      recalled ? TakeRecalled(*recalled, progress, call) : FetchNow(wanted, progress, call);
   if (!local.ok()) return Annotate(local.status(), StrCat("fetch from ", RedactUrl(path())));
   return local;
 }
@@ -250,7 +401,7 @@ Result<LocalVersion> RemoteSource::FetchNow(const RemoteVersion& version, FetchP
   if (version.archive) {
     claimed = std::max<int64_t>(files[0].size, 0);
     RETURN_IF_ERROR(FetchArchive(job, files[0]));
-    return assembly->Publish();
+    return PublishAndKeep(version, *assembly);
   }
   RETURN_IF_ERROR(KeepWhatTheManifestLists(job, files));
   int64_t total = progress.done;
@@ -263,7 +414,19 @@ Result<LocalVersion> RemoteSource::FetchNow(const RemoteVersion& version, FetchP
   claimed = total;
   progress.total = total;
   RETURN_IF_ERROR(FetchAll(job, files));
-  return assembly->Publish();
+  return PublishAndKeep(version, *assembly);
+}
+
+Result<LocalVersion> RemoteSource::PublishAndKeep(const RemoteVersion& version,
+                                                  BlobCache::Assembly& assembly) {
+  ASSIGN_OR_RETURN(LocalVersion local, assembly.Publish());
+  Status kept =
+      cache_.WriteRecord(FilesKey(version.version, version.stamp), ToJson(assembly.files()));
+  if (!kept.ok()) {
+    LOG_WARN("a version's files cannot be noted; a start without the store would not know them",
+             {"path", RedactUrl(path())}, {"version", version.version}, {"status", kept});
+  }
+  return local;
 }
 
 Status RemoteSource::KeepWhatTheManifestLists(const Job& job, std::vector<RemoteFile>& files) {

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "storage/remote_store.h"
 #include "storage/source.h"
 #include "storage/store_options.h"
+#include "storage/store_record.h"
 
 namespace leadsman {
 
@@ -25,6 +27,7 @@ class RemoteSource final : public Source {
                StoreHttp& http, BlobCache& cache, const StorageOptions& storage);
 
   Result<std::vector<VersionFolder>> List(SteadyTime now, const StoreCall& call) override;
+  Result<RecalledVersions> Recall(const StoreCall& call) override;
   Result<LocalVersion> Fetch(int64_t version, FetchProgress& progress,
                              const StoreCall& call) override;
   uint64_t StampOfVersion(int64_t version) override;
@@ -44,6 +47,10 @@ class RemoteSource final : public Source {
     std::atomic<int64_t>& claimed;  ///< bytes of the version: known sizes, and what came beyond
   };
 
+  using Files = std::vector<BlobCache::File>;
+  /// The files beside the versions by path.
+  using Beside = std::map<std::string, ListingRecord::Beside>;
+
   void LookAtTritonConfig(const std::vector<RemoteFile>& beside, const StoreCall& call);
   void Settle(RemoteVersion& version, SteadyTime now);
   Result<LocalVersion> FetchNow(const RemoteVersion& version, FetchProgress& progress,
@@ -59,6 +66,14 @@ class RemoteSource final : public Source {
   Status FetchArchive(const Job& job, const RemoteFile& file);
   Result<std::string> Download(const Job& job, const RemoteFile& file, BlobCache::Partial& partial);
   std::string IndexKey(const RemoteFile& file) const;
+  std::string ListingKey() const;
+  std::string FilesKey(int64_t version, const std::string& stamp) const;
+  /// What a start without the store would go by.
+  void KeepListing(const std::map<int64_t, RemoteVersion>& listed, bool config_there);
+  Result<LocalVersion> PublishAndKeep(const RemoteVersion& version, BlobCache::Assembly& assembly);
+  Result<VersionFolder> RecallVersion(const ListingRecord::Version& recorded, Files& files) const;
+  Result<LocalVersion> TakeRecalled(const Files& files, FetchProgress& progress,
+                                    const StoreCall& call);
 
   const std::unique_ptr<RemoteStore> store_;
   StoreHttp& http_;
@@ -66,8 +81,12 @@ class RemoteSource final : public Source {
   const StorageOptions& storage_;
   std::map<int64_t, Resting> resting_;  ///< List()'s own
   TritonConfigFile triton_;
+  Beside beside_;                          ///< what triton_ was made of; List()'s own
+  std::optional<ListingRecord> recorded_;  ///< as it is on the disk; List()'s own
   Mutex mutex_;
   std::map<int64_t, RemoteVersion> listed_ GUARDED_BY(mutex_);
+  /// Of the listed: what they are taken from while the store is out of reach.
+  std::map<int64_t, Files> recalled_ GUARDED_BY(mutex_);
 };
 
 }  // namespace leadsman

@@ -452,5 +452,168 @@ TEST_F(RemoteSourceTest, AConfigPbtxtThatCannotBeReadIsReadAgain) {
   EXPECT_EQ(source_->triton_config()->value().max_batch_size, 8);
 }
 
+/// A process that starts anew while its store is away, with the cache of those before it.
+class RecallTest : public RemoteSourceTest {
+ protected:
+  void Restart(Source::Options options = {}) {
+    Open(options);
+    store_->FailListing(UnavailableError("cannot reach the store"));
+  }
+  std::string Recalled() {
+    Result<RecalledVersions> recalled = source_->Recall({});
+    if (!recalled.ok()) return recalled.status().ToString();
+    std::string text;
+    for (const VersionFolder& folder : recalled->folders)
+      text +=
+          StrCat(folder.version, folder.complete ? "" : StrCat(" (", folder.waiting, ")"), "; ");
+    return text;
+  }
+  /// Where the cache keeps the bytes.
+  std::string Blob(const std::string& content) {
+    std::string sum = Sha256(content);
+    return dir_.file("cache/blobs/" + sum.substr(0, 2) + "/" + sum);
+  }
+  std::vector<std::string> Records() { return ListDirectory(dir_.file("cache/records")).value(); }
+  void Damage(const std::string& path) {
+    std::filesystem::permissions(path, std::filesystem::perms::owner_all);
+    std::string content = ReadFile(path, 1 << 20).value();
+    content[content.size() / 2] ^= 1;
+    std::ofstream(path, std::ios::binary) << content;
+  }
+};
+
+TEST_F(RecallTest, WhatWasFetchedAndStillListedIsHereWithoutTheStore) {
+  PutVersion(1, {{"model.onnx", "one"}});
+  PutVersion(2, {{"model.onnx", "two"}, {"sub/words", "a b"}});
+  PutVersion(3, {{"model.onnx", "three"}});
+  List();
+  static_cast<void>(Fetch(1).value());
+  static_cast<void>(Fetch(2).value());
+  store_->Remove("1/model.onnx");
+  store_->Remove("1/manifest.json");
+  VersionFolder before = List()[0];
+
+  Restart();
+  EXPECT_EQ(Recalled(), "2; ") << "1 was withdrawn, 3 never fetched";
+  VersionFolder recalled = source_->Recall({})->folders[0];
+  EXPECT_EQ(recalled.manifest, before.manifest);
+  const uint64_t stamp = source_->StampOfVersion(2);
+  LocalVersion local = Fetch(2).value();
+  EXPECT_EQ(store_->reads(), 0);
+  EXPECT_EQ(Read(local, "model.onnx"), "two");
+  EXPECT_EQ(Read(local, "sub/words"), "a b");
+  EXPECT_EQ(progress_.done.load(), progress_.total.load());
+
+  store_->FailListing(OkStatus());
+  EXPECT_TRUE(List().empty()) << "the store's word counts again";
+  EXPECT_EQ(Fetch(2).status().code(), StatusCode::kNotFound);
+  EXPECT_NE(stamp, 0u);
+}
+
+TEST_F(RecallTest, NothingIsKnownOfAnotherPathOrOfANewCache) {
+  Restart();
+  EXPECT_TRUE(Recalled().starts_with("NOT_FOUND: ")) << Recalled();
+}
+
+TEST_F(RecallTest, AVersionWithAMissingFileIsNotComplete) {
+  PutVersion(1, {{"model.onnx", "weights"}});
+  List();
+  static_cast<void>(Fetch(1).value());
+  std::filesystem::remove(Blob("weights"));
+  Restart();
+  EXPECT_EQ(Recalled(), "1 (not whole in the cache: model.onnx is missing); ");
+}
+
+TEST_F(RecallTest, AVersionThatWasEvictedIsNotWorthAWord) {
+  PutVersion(1, {{"model.onnx", "shared weights"}, {"words", "a"}});
+  PutVersion(2, {{"model.onnx", "shared weights"}, {"words", "b"}});
+  List();
+  static_cast<void>(Fetch(1).value());
+  static_cast<void>(Fetch(2).value());
+  std::filesystem::remove(Blob(store_->Content("1/manifest.json")));
+  std::filesystem::remove(Blob("a"));
+  Restart();
+  EXPECT_EQ(Recalled(), "2; ");
+}
+
+TEST_F(RecallTest, ADamagedFileIsNotServed) {
+  PutVersion(1, {{"model.onnx", "weights"}});
+  List();
+  static_cast<void>(Fetch(1).value());
+  Damage(Blob("weights"));
+  Restart();
+  EXPECT_EQ(Recalled(), "1; ") << "its size is right";
+  Status status = Fetch(1).status();
+  EXPECT_EQ(status.code(), StatusCode::kUnavailable);
+  EXPECT_EQ(
+      status.message(),
+      "fetch from mem://bucket/digits: model.onnx: it is missing or damaged in the cache, and "
+      "the store cannot be reached: it is fetched once that answers");
+}
+
+TEST_F(RecallTest, ADamagedRecordSaysSo) {
+  PutVersion(1, {{"model.onnx", "weights"}});
+  List();
+  ASSERT_EQ(Records().size(), 1u);
+  std::string listing = Records()[0];
+  static_cast<void>(Fetch(1).value());
+  ASSERT_EQ(Records().size(), 2u);
+  std::string files = Records()[0] == listing ? Records()[1] : Records()[0];
+  Damage(dir_.file("cache/records/" + files));
+  Restart();
+  EXPECT_EQ(Recalled(), StrCat("1 (not served from the cache: the cache's record ",
+                               dir_.file("cache/records/" + files), " is damaged); "));
+  Damage(dir_.file("cache/records/" + listing));
+  EXPECT_EQ(Recalled(), StrCat("DATA_LOSS: the cache's record ",
+                               dir_.file("cache/records/" + listing), " is damaged"));
+
+  store_->FailListing(OkStatus());
+  PutVersion(1, {{"model.onnx", "weights"}});
+  List();
+  static_cast<void>(Fetch(1).value());
+  Restart();
+  EXPECT_EQ(Recalled(), "1; ") << "the next look and fetch have mended them";
+}
+
+TEST_F(RecallTest, AVersionWithoutManifestNeedNotRestAgain) {
+  Open({.settle_time = 5s});
+  store_->Put("1/model.onnx", "weights");
+  List();
+  now_ += 5s;
+  ASSERT_TRUE(List()[0].complete);
+  static_cast<void>(Fetch(1).value());
+
+  Open({.settle_time = 5s});
+  store_->Put("1/model.onnx", "weights");
+  ASSERT_FALSE(List()[0].complete) << "this process has not seen it rest";
+  Restart({.settle_time = 5s});
+  EXPECT_EQ(Recalled(), "1; ");
+  Restart({.require_manifest = true});
+  EXPECT_EQ(Recalled(), "1 (without manifest.json, and require_manifest is set); ");
+}
+
+TEST_F(RecallTest, TheConfigPbtxtAndWhatItNamesAreRemembered) {
+  auto put = [this] {
+    PutVersion(1, {{"model.onnx", "weights"}});
+    store_->Put("labels.txt", "cat\ndog\n");
+    store_->Put(kTritonConfigName,
+                "output { name: 'y' data_type: TYPE_FP32 dims: 2 label_filename: 'labels.txt' }");
+  };
+  put();
+  List();
+  static_cast<void>(Fetch(1).value());
+  Restart();
+  ASSERT_EQ(Recalled(), "1; ");
+  TritonConfigFound found = source_->triton_config();
+  ASSERT_TRUE(found && found->ok()) << found->status();
+  EXPECT_EQ(found->value().outputs[0].labels, (std::vector<std::string>{"cat", "dog"}));
+
+  store_->FailListing(OkStatus());
+  put();
+  List();
+  EXPECT_EQ(source_->triton_config(), found) << "the store has what was remembered";
+  EXPECT_EQ(store_->reads(), 0);
+}
+
 }  // namespace
 }  // namespace leadsman

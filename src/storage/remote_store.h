@@ -64,6 +64,9 @@ class RemoteStore {
  public:
   virtual ~RemoteStore() = default;
 
+  /// Tells a service from others that a path could mean: what the settings and the environment say of its address. Holds
+  /// no secret.
+  virtual std::string address() const { return ""; }
   virtual Result<RemoteListing> List(const StoreCall& call) = 0;
   virtual Result<std::vector<RemoteFile>> Files(const RemoteVersion& version, const StoreCall&) {
     return version.files;

@@ -36,6 +36,7 @@ class S3Store final : public RemoteStore {
   S3Store(const StoreUri& uri, const StorageOptions::S3& options, Environment environment,
           StoreHttp& http);
 
+  std::string address() const override { return base_; }
   Result<RemoteListing> List(const StoreCall& call) override;
   Status Read(const RemoteFile& file, int64_t offset, ReadSink& sink,
               const StoreCall& call) override;

@@ -26,6 +26,13 @@ struct VersionFolder {
   std::string waiting;  ///< why it is not complete: "waiting for manifest.json (…)"
 };
 
+/// What the last look at a store that worked, of this process or an earlier one, had found, as far as
+/// it was fetched then.
+struct RecalledVersions {
+  std::vector<VersionFolder> folders;  ///< ascending; `waiting` says what of one is gone
+  WallTime listed_at{};
+};
+
 /// How far a fetch has come; read while it runs.
 struct FetchProgress {
   std::atomic<int64_t> done{0};
@@ -55,6 +62,13 @@ class Source {
   /// Ascending by version. An error means that nothing is known, not that the versions are gone; the
   /// next call may succeed.
   virtual Result<std::vector<VersionFolder>> List(SteadyTime now, const StoreCall& call) = 0;
+  /// For a store that is out of reach while nothing is known of it: what is here without it. Fetch()
+  /// gives these, from here, until a List() works. Called as List() is. NOT_FOUND: nothing is here;
+  /// DATA_LOSS: what was kept is damaged.
+  virtual Result<RecalledVersions> Recall(const StoreCall& call) {
+    static_cast<void>(call);
+    return NotFoundError("nothing of it is kept here");
+  }
   /// The version's files on this machine, whole, as last listed. What it returns stays in place as
   /// long as the lease lives.
   virtual Result<LocalVersion> Fetch(int64_t version, FetchProgress& progress,

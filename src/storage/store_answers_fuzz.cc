@@ -9,6 +9,7 @@
 #include "storage/http_store.h"
 #include "storage/mlflow_store.h"
 #include "storage/s3_store.h"
+#include "storage/store_record.h"
 #include "storage/store_uri.h"
 #include "storage/webhdfs_store.h"
 
@@ -42,6 +43,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       static_cast<void>(ParseAwsProfiles(text));
       static_cast<void>(ParseCredentialService(text));
       static_cast<void>(ParseIsoTime(text));
+      break;
+    case 'r':
+      static_cast<void>(ParseListingRecord(text));
+      static_cast<void>(ParseFilesRecord(text));
       break;
     default:
       static_cast<void>(ParseStoreUri(text));

@@ -43,13 +43,12 @@ class Stores::LateSource final : public Source {
       : Source(std::move(path), std::move(options)), stores_(stores) {}
 
   Result<std::vector<VersionFolder>> List(SteadyTime now, const StoreCall& call) override {
-    std::shared_ptr<Source> source = Get();
-    if (!source) {
-      ASSIGN_OR_RETURN(source, stores_.OpenNow(path(), options(), call));
-      MutexLock lock(mutex_);
-      source_ = source;
-    }
+    ASSIGN_OR_RETURN(std::shared_ptr<Source> source, Opened(call));
     return source->List(now, call);
+  }
+  Result<RecalledVersions> Recall(const StoreCall& call) override {
+    ASSIGN_OR_RETURN(std::shared_ptr<Source> source, Opened(call));
+    return source->Recall(call);
   }
   Result<LocalVersion> Fetch(int64_t version, FetchProgress& progress,
                              const StoreCall& call) override {
@@ -71,6 +70,14 @@ class Stores::LateSource final : public Source {
   std::shared_ptr<Source> Get() const {
     MutexLock lock(mutex_);
     return source_;
+  }
+  Result<std::shared_ptr<Source>> Opened(const StoreCall& call) {
+    std::shared_ptr<Source> source = Get();
+    if (source) return source;
+    ASSIGN_OR_RETURN(source, stores_.OpenNow(path(), options(), call));
+    MutexLock lock(mutex_);
+    source_ = source;
+    return source;
   }
   Stores& stores_;
   mutable Mutex mutex_;

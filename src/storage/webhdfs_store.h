@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/strings.h"
 #include "storage/remote_store.h"
 #include "storage/store_options.h"
 #include "storage/store_uri.h"
@@ -36,6 +37,7 @@ class WebHdfsStore final : public RemoteStore {
                                                       const Environment& environment,
                                                       StoreHttp& http);
 
+  std::string address() const override { return Join(endpoints_, " "); }
   Result<RemoteListing> List(const StoreCall& call) override;
   Status Read(const RemoteFile& file, int64_t offset, ReadSink& sink,
               const StoreCall& call) override;

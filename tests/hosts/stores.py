@@ -38,16 +38,21 @@ class Minio(HttpHost):
         super().__init__()
         folder = pathlib.Path(folder)
         (folder / "minio").mkdir(parents=True, exist_ok=True)
-        binary = _program("minio", CACHE / "stores/bin/minio")
-        self.start("minio", [binary, "server", "--quiet", "--address", f"127.0.0.1:{self.port}",
-                             "--console-address", f"127.0.0.1:{free_port()}", folder / "minio"], folder / "minio.log",
-                   timeout, env={"MINIO_ROOT_USER": self.root[0], "MINIO_ROOT_PASSWORD": self.root[1],
-                                 "MINIO_UPDATE": "off", "MINIO_BROWSER": "off", **(env or {})})
+        self.folder, self.settings, self.timeout = folder, env or {}, timeout
+        self.run()
         self.client = Client(f"127.0.0.1:{self.port}", *self.root, secure=False)
         self.bucket = bucket
         self.client.make_bucket(bucket_name=bucket)
         self.uri = f"s3://{bucket}/digits"
         self.env = self.keys(*self.root)
+
+    def run(self):
+        """Also after stop(): on the same port, with what was there."""
+        binary = _program("minio", CACHE / "stores/bin/minio")
+        self.start("minio", [binary, "server", "--quiet", "--address", f"127.0.0.1:{self.port}",
+                             "--console-address", f"127.0.0.1:{free_port()}", self.folder / "minio"], self.folder / "minio.log",
+                   self.timeout, env={"MINIO_ROOT_USER": self.root[0], "MINIO_ROOT_PASSWORD": self.root[1],
+                                 "MINIO_UPDATE": "off", "MINIO_BROWSER": "off", **self.settings})
 
     @staticmethod
     def keys(access, secret):

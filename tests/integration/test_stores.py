@@ -242,6 +242,69 @@ def test_a_full_disk_keeps_what_is_served(tmp_path, start, monkeypatch):
         subprocess.run(["umount", "-l", str(cache)], check=False)
 
 
+# ---- A start while the store is away
+
+def metric(server, name):
+    line = re.search(rf'^{name}{{model="digits"}} (.+)$', server.get("/metrics").text, flags=re.MULTILINE)
+    return line and float(line.group(1))
+
+
+def from_cache(server):
+    return metric(server, "leadsman_lifecycle_served_from_cache")
+
+
+def test_a_server_that_starts_without_its_store_serves_what_it_had(tmp_path, start, monkeypatch):
+    with Minio(tmp_path / "store") as store:
+        put_version(store, tmp_path, 1)
+        with environment(monkeypatch, store.env):
+            server = start(models=[{"name": "digits", "path": store.uri}],
+                           storage={**IMPATIENT, **store.storage, "poll_interval": "200ms"})
+            serves(server, 1)
+            assert from_cache(server) == 0
+            server.stop()
+            store.stop()
+
+            server.start()
+            serves(server, 1)
+            note = server.model("digits")["note"]
+            assert "the store cannot be reached since 20" in note and "served from the cache as last listed at 20" in note
+            assert "may not be the newest" in server.cli("status").stdout
+            assert from_cache(server) == 1
+
+            store.run()
+            wait_for("a clean note", lambda: server.model("digits")["note"] == "")
+            assert from_cache(server) == 0
+            assert metric(server, "leadsman_lifecycle_unloads_total") == 0, "nothing was loaded again"
+            put_version(store, tmp_path, 2)
+            serves(server, 2)
+            server.stop()
+
+        # Keys that are refused are no store that is away.
+        with environment(monkeypatch, store.keys("leadsman-root", "another-secret")):
+            server.start(ready=False)
+            wait_for("the reason", lambda: "is not served to whom the store refuses" in server.model("digits")["note"])
+            assert answer(server)[0] is None and from_cache(server) == 0
+
+
+def test_an_alias_is_where_it_was_while_the_registry_is_away(mlflow_server, tmp_path, start, monkeypatch):
+    with mlflow_server.model("remembered") as store, FaultProxy(store.port) as proxy:
+        for version in (1, 2):
+            put_version(store, tmp_path, version)
+        store.alias("champion", 1)
+        with environment(monkeypatch, {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{proxy.port}"}):
+            server = start(models=[{"name": "digits", "path": "models:/remembered@champion"}], storage=IMPATIENT)
+            serves(server, 1)
+            server.stop()
+            proxy.fault("status", path="registered-models", times=10_000, code=503)
+            store.alias("champion", 2)
+            server.start()
+            serves(server, 1)
+            assert "with the alias champion where it was then" in server.model("digits")["note"]
+            proxy.clear()
+            refresh(server)
+            serves(server, 2)
+
+
 # ---- Kinds of their own
 
 def test_an_mlflow_alias_is_followed(mlflow_server, tmp_path, start, monkeypatch):

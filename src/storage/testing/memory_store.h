@@ -22,6 +22,10 @@ class MemoryStore final : public RemoteStore {
     MutexLock lock(mutex_);
     objects_[path] = {std::move(content), objects_[path].revision + 1};
   }
+  std::string Content(const std::string& path) const {
+    MutexLock lock(mutex_);
+    return objects_.at(path).content;
+  }
   void Remove(const std::string& path) {
     MutexLock lock(mutex_);
     objects_.erase(path);
