@@ -581,6 +581,7 @@ class Server {
     data.port = config_.server.port;
     data.certificates = server_certificates_;
     data.io_threads = OrCores(config_.server.io_threads);
+    data.limits_setting = "server.limits";
     data.max_header_bytes = config_.server.limits.max_header;
     data.max_body_bytes = config_.server.limits.max_body;
     data.max_connections = config_.server.limits.max_connections;

@@ -162,7 +162,7 @@ bool HttpConnection::ReadyRequest() {
         if (MakeRoom(0)) StartRead();
         return false;
       case ParseState::kError:
-        Fail(parser_.error_status(), parser_.error_message());
+        FailHead();
         return false;
       case ParseState::kDone:
         if (!BeginBody()) return false;
@@ -174,8 +174,7 @@ bool HttpConnection::ReadyRequest() {
 bool HttpConnection::BeginBody() {
   request_.received = NowExact();
   if (head_.content_length > worker_->options().max_body_bytes) {
-    Fail(413,
-         StrCat("the request's body is larger than ", worker_->options().max_body_bytes, " bytes"));
+    FailTooLarge("");
     return false;
   }
   if (head_.coding == ContentCoding::kUnsupported) {
@@ -229,8 +228,7 @@ bool HttpConnection::DecodeChunks() {
     return false;
   }
   if (decoded_ > worker_->options().max_body_bytes) {
-    Fail(413,
-         StrCat("the request's body is larger than ", worker_->options().max_body_bytes, " bytes"));
+    FailTooLarge("");
     return false;
   }
   if (state == ChunkDecoder::State::kNeedMore) {
@@ -255,8 +253,7 @@ bool HttpConnection::InflateBody() {
       Fail(400, "the request's body is not what its Content-Encoding says");
       return false;
     case Inflater::Outcome::kTooLarge:
-      Fail(413, StrCat("the request's body is larger than ", worker_->options().max_body_bytes,
-                       " bytes when uncompressed"));
+      FailTooLarge(" when uncompressed");
       return false;
   }
   return false;
@@ -369,6 +366,23 @@ void HttpConnection::NextRequest() {
 
 /// Answers for the server itself, and closes: after a refused head or body nobody knows where the
 /// next request starts.
+/// " (server.limits.max_body)": where more is allowed.
+std::string HttpConnection::Limit(std::string_view name) const {
+  const std::string& setting = worker_->options().limits_setting;
+  return setting.empty() ? "" : StrCat(" (", setting, ".", name, ")");
+}
+
+void HttpConnection::FailTooLarge(std::string_view when) {
+  Fail(413, StrCat("the request's body is larger than ", worker_->options().max_body_bytes,
+                   " bytes", when, Limit("max_body")));
+}
+
+void HttpConnection::FailHead() {
+  if (parser_.error_status() != 431) return Fail(parser_.error_status(), parser_.error_message());
+  Fail(431, StrCat("the request's head is larger than ", worker_->options().max_header_bytes,
+                   " bytes", Limit("max_header")));
+}
+
 void HttpConnection::Fail(int status, std::string_view message) {
   if (!refused_) worker_->counters().bad_requests.Add(1);
   response_.Clear();

@@ -60,6 +60,9 @@ class HttpConnection final : public HttpExchange,
   bool AfterResponse();
   void NextRequest();
   void Fail(int status, std::string_view message);
+  void FailTooLarge(std::string_view when);
+  void FailHead();
+  std::string Limit(std::string_view name) const;
   void FillErrorBody(int status, std::string_view message);
   void LingerClose();
   void Enter(Phase phase) {

@@ -100,6 +100,9 @@ struct HttpServerOptions {
   size_t max_header_bytes = 64 << 10;
   size_t max_body_bytes = 64 << 20;  ///< before and after inflating
   size_t max_connections = 10'000;   ///< over all threads; more are answered 503 and closed
+  /// Where an operator sets these, for the messages of 413 and 431: "server.limits" has max_body and
+  /// max_header. Empty: nowhere.
+  std::string limits_setting;
   /// With it the server speaks https alone; what is no TLS is answered 400 in plain text. At least TLS 1.2, ALPN http/1.1,
   /// session tickets, no renegotiation, no early data.
   std::shared_ptr<ServerCertificates> certificates;

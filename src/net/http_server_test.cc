@@ -580,6 +580,7 @@ TEST_P(HttpServerTest, RefusesWhatIsTooLarge) {
   HttpServerOptions options;
   options.max_header_bytes = 1000;
   options.max_body_bytes = 2000;
+  options.limits_setting = "server.limits";
   auto server = StartServer(Echo, options);
   struct Case {
     std::string bytes;
@@ -602,8 +603,24 @@ TEST_P(HttpServerTest, RefusesWhatIsTooLarge) {
        }) {
     TlsRawClient client(server->port(), tls());
     client.Send(c.bytes);
-    EXPECT_EQ(StatusOf(client.ReadResponse()), c.status) << c.bytes.substr(0, 100);
+    const std::string answer = client.ReadResponse();
+    EXPECT_EQ(StatusOf(answer), c.status) << c.bytes.substr(0, 100);
+    const std::string limit = c.status == 431   ? "1000 bytes (server.limits.max_header)"
+                              : c.status == 413 ? "2000 bytes"
+                                                : "";
+    EXPECT_NE(answer.find(limit), std::string::npos) << answer;
+    EXPECT_EQ(answer.find("(server.limits.max_body)") != std::string::npos, c.status == 413);
   }
+}
+
+TEST_P(HttpServerTest, NamesNoSettingWhereThereIsNone) {
+  HttpServerOptions options;
+  options.max_body_bytes = 2000;
+  auto server = StartServer(Echo, options);
+  TlsRawClient client(server->port(), tls());
+  client.Send(Post(std::string(2001, 'a')));
+  EXPECT_EQ(BodyOf(client.ReadResponse()),
+            R"({"error": "the request's body is larger than 2000 bytes"})");
 }
 
 TEST_P(HttpServerTest, WordsItsOwnErrorsAsTheOptionsSay) {
