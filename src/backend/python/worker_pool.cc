@@ -68,7 +68,7 @@ Result<WorkerPtr> WorkerPool::State::Acquire(SteadyTime deadline) {
     const Duration left = deadline - clock.SteadyNow();
     if (left <= Duration::zero()) {
       std::string note = Note(clock.SteadyNow());
-      return UnavailableError(
+      return DeadlineExceededError(
           StrCat("no Python worker became free before the request's deadline: all ", slots.size(),
                  " are busy",
                  note.empty() ? "; more of them: the model's `instances`" : StrCat("; ", note)));
