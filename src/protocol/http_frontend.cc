@@ -13,6 +13,9 @@
 namespace leadsman {
 namespace {
 
+constexpr std::string_view kInvocationsAdvice =
+    "/invocations needs to know which model: set mlflow.model in the configuration";
+
 void TfServingError(net::HttpExchange& exchange, const Status& status) {
   AnswerError(exchange, TfServingHttpStatus(status.code()), status.message());
 }
@@ -182,10 +185,7 @@ void HttpFrontend::HandleInvocations(net::HttpExchange& exchange) {
   }
   ModelSelector selector;
   std::shared_ptr<const ServableTable> table;
-  Status chosen = ChooseModel(options_.mlflow.model,
-                              "/invocations needs to know which model: set mlflow.model in the "
-                              "configuration",
-                              table, selector);
+  Status chosen = ChooseModel(options_.mlflow.model, kInvocationsAdvice, table, selector);
   if (!chosen.ok()) return error(chosen, TfServingHttpStatus(chosen.code()));
   auto& session = exchange.ConnectionState<PredictionSession>();
   session.PrepareMlflow(options_.mlflow, *type);
@@ -196,11 +196,14 @@ void HttpFrontend::HandlePing(net::HttpExchange& exchange) {
   if (!RequireMethod(exchange, "GET")) return;
   ModelSelector selector;
   std::shared_ptr<const ServableTable> table;
-  // With several models and none chosen it is the server that is asked.
-  const bool one = ChooseModel(options_.mlflow.model, "", table, selector).ok();
-  const bool good = one ? predictor_.Find(selector).ok() : options_.ready();
-  exchange.response().status = good ? 200 : 404;
-  exchange.response().body += '\n';
+  // As MLflow has it: healthy is what /invocations can score with.
+  const bool one = ChooseModel(options_.mlflow.model, kInvocationsAdvice, table, selector).ok();
+  const bool good = one && predictor_.Find(selector).ok();
+  net::HttpResponse& response = exchange.response();
+  response.status = good ? 200 : 404;
+  // Nobody is asked for a token here: no names of models.
+  if (!one && !table->models.empty()) response.body += kInvocationsAdvice;
+  response.body += '\n';
 }
 
 void HttpFrontend::HandleRoot(net::HttpExchange& exchange) {

@@ -266,6 +266,30 @@ TEST_F(HttpFrontendTest, AnswersTheMlflowScriptOfAModelWithColumns) {
   RunScript("mlflow_table.script");
 }
 
+TEST_F(HttpFrontendTest, PingIsHealthyWhenInvocationsCanScore) {
+  const std::string row = R"({"inputs": [[1, 2, 3, 4]]})";
+  Send("GET", "/ping", "");
+  EXPECT_EQ(exchange_.response().status, 200);
+  Send("POST", "/invocations", row);
+  EXPECT_EQ(exchange_.response().status, 200);
+
+  frontend_ = std::make_unique<HttpFrontend>(world_.predictor(), HttpFrontend::Options());
+  const std::string advice =
+      "/invocations needs to know which model: set mlflow.model in the configuration";
+  for (const char* path : {"/ping", "/health"}) {
+    EXPECT_EQ(Send("GET", path, ""), advice + "\n") << "and no name of a model";
+    EXPECT_EQ(exchange_.response().status, 404);
+  }
+  EXPECT_NE(Send("POST", "/invocations", row).find(advice + "; models here: "), std::string::npos);
+  EXPECT_EQ(exchange_.response().status, 400);
+
+  HttpFrontend::Options options;
+  options.mlflow.model = "nobody";
+  frontend_ = std::make_unique<HttpFrontend>(world_.predictor(), options);
+  EXPECT_EQ(Send("GET", "/ping", ""), "\n");
+  EXPECT_EQ(exchange_.response().status, 404);
+}
+
 TEST_F(HttpFrontendTest, AnMlflowAnswerNeverShowsWhatWasSent) {
   for (std::string body :
        {R"({"inputs": [[1, 2, "s3cret", 4]]})", R"({"inputs": [[1, 2, 3, {"s3cret": 1}]]})",
