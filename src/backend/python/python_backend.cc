@@ -142,9 +142,9 @@ void LimitThreads(int threads, std::map<std::string, std::string>& environment) 
   for (const char* name :
        {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS",
         "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "TF_NUM_INTRAOP_THREADS"}) {
-    environment[name] = std::to_string(threads);
+    environment.insert_or_assign(name, std::to_string(threads));
   }
-  environment["TF_NUM_INTEROP_THREADS"] = "1";
+  environment.insert_or_assign("TF_NUM_INTEROP_THREADS", std::to_string(1));
 }
 
 }  // namespace
