@@ -5,6 +5,7 @@ import os
 from ..channel import FAILED_PRECONDITION, INVALID_ARGUMENT, UNIMPLEMENTED, WorkerError
 from ..tensors import NAME_OF_NUMPY, Spec, spec_of_array
 from .model import Model, declared
+from .sklearn_model import is_of_pickle, unreadable
 
 _COLUMN_TYPES = {"boolean": "BOOL", "integer": "INT32", "long": "INT64", "float": "FP32", "double": "FP64",
                  "string": "STRING", "binary": "BYTES", "datetime": "STRING"}
@@ -22,6 +23,8 @@ def load(wanted):
     except (ModuleNotFoundError, MemoryError):
         raise
     except Exception as error:
+        if is_of_pickle(error):
+            raise WorkerError(INVALID_ARGUMENT, f"MLflow cannot load the model: {unreadable(_file_of(folder), error)}") from None
         raise WorkerError(INVALID_ARGUMENT, f"MLflow cannot load the model: {type(error).__name__}: {error}") from None
     signature = model.metadata.signature
     schema = signature.inputs if signature is not None else None
@@ -49,6 +52,16 @@ def load(wanted):
     library = {"mlflow.sklearn": "scikit-learn", "mlflow.xgboost": "xgboost", "mlflow.lightgbm": "lightgbm",
                "mlflow.tensorflow": "tensorflow", "mlflow.pytorch": "torch"}.get(flavor)
     return Model(inputs, outputs, run, libraries=["mlflow-skinny" if _skinny() else "mlflow", *([library] if library else [])])
+
+
+def _file_of(folder):
+    """What the MLmodel file says that the model lies in."""
+    import mlflow.models
+    try:
+        flavor = mlflow.models.Model.load(folder).flavors["python_function"]
+        return flavor.get("model_path") or flavor["python_model"]
+    except Exception:
+        return "its file"
 
 
 def _skinny():

@@ -7,6 +7,7 @@ from ..channel import INTERNAL, INVALID_ARGUMENT, WorkerError
 from ..tensors import Spec
 from . import add_to_path
 from .model import Model, declared
+from .sklearn_model import is_of_pickle, unreadable
 
 
 def load(wanted):
@@ -17,7 +18,7 @@ def load(wanted):
         raise WorkerError(INVALID_ARGUMENT, f"{wanted['model_file']} has no function predict(state, inputs)")
     options = {key[len("option."):]: value for key, value in wanted["options"].items() if key.startswith("option.")}
     loader = _function(module, "load", wanted)
-    state = loader(wanted["directory"], options) if loader else None
+    state = _loaded(loader, wanted, options) if loader else None
     inputs, outputs = _signature(module, state, wanted)
     names_in, names_out = [s.name for s in inputs], [s.name for s in outputs]
     optional = any(spec.optional for spec in inputs)
@@ -40,6 +41,16 @@ def load(wanted):
 
     closer = _function(module, "close", wanted)
     return Model(inputs, outputs, run, libraries=["numpy"], close=(lambda: closer(state)) if closer else None)
+
+
+def _loaded(loader, wanted, options):
+    try:
+        return loader(wanted["directory"], options)
+    except Exception as error:
+        if is_of_pickle(error):
+            what = unreadable("what it unpickles", error)
+            raise WorkerError(INVALID_ARGUMENT, f"load() of {wanted['model_file']}: {what}") from None
+        raise
 
 
 def _import(path, name):

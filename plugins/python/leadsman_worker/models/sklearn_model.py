@@ -2,6 +2,7 @@
 import os
 import pickle
 import sys
+import traceback
 import warnings
 
 from ..channel import FAILED_PRECONDITION, INVALID_ARGUMENT, WorkerError
@@ -37,8 +38,23 @@ def unpickle(path, name):
     except MemoryError:
         raise
     except Exception as error:
-        raise WorkerError(INVALID_ARGUMENT, f"{name} is no pickle that can be read here: {type(error).__name__}: "
-                          f"{error}") from None
+        raise WorkerError(INVALID_ARGUMENT, unreadable(name, error)) from None
+
+
+def unreadable(name, error):
+    """pickle's own words are a byte's number at most: KeyError: 110."""
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return (f"{name} is not a readable pickle or joblib file: it is damaged, cut short, of another kind, or written by versions "
+            f"of Python or of its libraries that do not fit those here ({said})")
+
+
+def is_of_pickle(error):
+    """Whether it comes from reading the bytes of a pickle, and not from what they hold or from other code."""
+    if isinstance(error, pickle.UnpicklingError):
+        return True
+    frames = traceback.extract_tb(error.__traceback__)
+    inside = bool(frames) and frames[-1].filename == pickle.__file__
+    return isinstance(error, KeyError) and inside or isinstance(error, EOFError) and (inside or "Ran out of input" in str(error))
 
 
 def wrap(estimator, wanted):
