@@ -149,7 +149,7 @@ uint64_t FileSource::StampOfVersion(int64_t version) {
 }
 
 void FileSource::Ignore(const std::string& name, std::string_view why) {
-  if (name.starts_with('.') || name == kTritonConfigName) return;
+  if (name.starts_with('.') || name == kTritonConfigName || triton_.Names(name)) return;
   if (ignored_.size() >= kMaxRememberedNames) return;
   if (!ignored_.insert(name).second) return;
   LOG_INFO("ignored in a model's folder", {"path", path()}, {"name", name}, {"why", why});

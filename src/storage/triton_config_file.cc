@@ -1,5 +1,6 @@
 #include "storage/triton_config_file.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/rng.h"
@@ -27,6 +28,12 @@ void TritonConfigFile::Look(const Folder& folder) {
     return folder.read(path);
   });
   Set(std::make_shared<const Result<TritonConfig>>(std::move(config)), StampNamed(folder, *own));
+}
+
+bool TritonConfigFile::Names(std::string_view name) const {
+  return std::any_of(named_.begin(), named_.end(), [name](const std::string& path) {
+    return path.starts_with(name) && (path.size() == name.size() || path[name.size()] == '/');
+  });
 }
 
 void TritonConfigFile::Set(TritonConfigFound found, uint64_t stamp) {

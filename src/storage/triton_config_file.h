@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/mutex.h"
@@ -28,6 +29,8 @@ class TritonConfigFile {
     ReadBesideConfig read;
   };
   void Look(const Folder& folder);
+  /// Whether the configuration that was looked at names this file, or one in a folder of this name. Like Look().
+  bool Names(std::string_view name) const;
 
   /// Another pointer only when something has changed.
   TritonConfigFound found() const;

@@ -4,6 +4,8 @@
 
 #include <map>
 
+#include "storage/triton_config_file.h"
+
 namespace leadsman {
 namespace {
 
@@ -188,6 +190,22 @@ TEST_F(TritonConfigTest, BlocksThatCannotBeHonouredAreNamed) {
       << error_;
   EXPECT_NE(error_.find("config.pbtxt:2:1: sequence_batching: "), std::string::npos);
   EXPECT_NE(error_.find("config.pbtxt:3:1: model_transaction_policy: "), std::string::npos);
+}
+
+TEST_F(TritonConfigTest, KnowsWhichFilesBesideItBelongToIt) {
+  TritonConfigFile file;
+  file.Look(
+      {.stamp = [](const std::string&) -> Result<uint64_t> { return 7; },
+       .read = [](const std::string& path) -> Result<std::string> {
+         if (path != kTritonConfigName) return std::string("cat\ndog\n");
+         return std::string(
+             "output { name: 'y' data_type: TYPE_FP32 dims: 2 label_filename: 'a/labels.txt' }");
+       }});
+  ASSERT_TRUE(file.found() && file.found()->ok()) << file.found()->status();
+  EXPECT_TRUE(file.Names("a/labels.txt"));
+  EXPECT_TRUE(file.Names("a"));
+  EXPECT_FALSE(file.Names("a/labels"));
+  EXPECT_FALSE(file.Names("labels.txt"));
 }
 
 }  // namespace
