@@ -187,6 +187,12 @@ Result<RemoteListing> HttpStore::List(const StoreCall& call) {
   ASSIGN_OR_RETURN(StoreRequest request, Request(kIndexName));
   request.max_body = kMaxIndexBytes;
   ASSIGN_OR_RETURN(StoreAnswer answer, http_.Call(request, call));
+  if (answer.status == 404) {
+    return NotFoundError(
+        StrCat(RedactUrl(request.url),
+               " answered 404: a model on a web server needs this index of its "
+               "versions, or the path of one archive (docs/stores.md, \"Web servers\")"));
+  }
   if (!answer.ok()) return Refusal(answer, request.url);
   Result<std::vector<HttpIndexEntry>> index = ParseHttpIndex(answer.body);
   if (!index.ok()) return Annotate(index.status(), RedactUrl(request.url));

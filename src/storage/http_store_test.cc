@@ -63,5 +63,20 @@ TEST(HttpStoreTest, ARefusedSignatureIsToldWithoutIt) {
   EXPECT_EQ(refused.message().find("hush"), std::string_view::npos) << refused;
 }
 
+TEST(HttpStoreTest, AMissingIndexSaysWhereItIsDescribed) {
+  StoreServer server(
+      [](const net::HttpRequest&, net::HttpResponse& response) { response.status = 404; });
+  StoreUri uri = ParseStoreUri(StrCat("http://", server.host(), "/models/digits")).value();
+  StorageOptions::Http options;
+  StoreHttp http({.retries = 0});
+  Status missing = HttpStore(uri, options, NoEnvironment, http).List({}).status();
+  EXPECT_EQ(missing.code(), StatusCode::kNotFound);
+  EXPECT_EQ(missing.message(),
+            StrCat("http://", server.host(),
+                   "/models/digits/versions.json answered 404: a model on a web server needs this "
+                   "index of its versions, or the path of one archive (docs/stores.md, \"Web "
+                   "servers\")"));
+}
+
 }  // namespace
 }  // namespace leadsman
