@@ -378,11 +378,13 @@ LoadOutcome LoadVersion(const LoadRequest& request, const BackendRegistry& backe
   }
   out.retry = out.retry && MayPass(out.status.code());
   out.took = clock.SteadyNow() - begin;
-  out.memory_bytes = std::max<int64_t>(0, ResidentBytes() - memory.before);
-  if (out.servable) out.memory_bytes += out.servable->model->outside_memory_bytes();
-  if (out.servable && request.budget != nullptr) {
+  if (!out.servable) return out;
+  const int64_t bytes = std::max<int64_t>(0, ResidentBytes() - memory.before) +
+                        out.servable->model->outside_memory_bytes();
+  if (request.budget == nullptr || request.budget->WasAlone(memory.room)) out.memory_bytes = bytes;
+  if (request.budget != nullptr) {
     request.budget->Measured(memory.room, request.config->name, request.version, out.file_bytes,
-                             out.memory_bytes);
+                             bytes);
   }
   return out;
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "backend/backend.h"
@@ -40,8 +41,8 @@ struct LoadOutcome {
   std::unique_ptr<ServableVersion> servable;  ///< when status is OK; its `id` is not set yet
   std::string format;                         ///< as far as known
   std::string backend;
-  int64_t memory_bytes =
-      0;  ///< growth of the process's resident memory; other loads at the same time blur it
+  /// Growth of the process's resident memory; nothing where another load or unload went on beside it.
+  std::optional<int64_t> memory_bytes;
   int64_t file_bytes = 0;        ///< of the version's folder
   uint64_t warmup_requests = 0;  ///< of those that lay beside the model
   Duration took{};

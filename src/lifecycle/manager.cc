@@ -398,6 +398,7 @@ void LifecycleManager::Impl::SubmitUnload(std::unique_ptr<ServableVersion> serva
       [this, holder = std::make_shared<std::unique_ptr<ServableVersion>>(std::move(servable))] {
         UnloadDone done{
             .model = (*holder)->model_name, .version = (*holder)->version, .which = holder->get()};
+        MemoryBudget::Reservation beside = budget.BesideLoads();
         int64_t before = ResidentBytes();
         holder->reset();
         malloc_trim(0);  // or the allocator keeps what the runtime gave back

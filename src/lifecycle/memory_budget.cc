@@ -34,9 +34,9 @@ int64_t MemoryBudget::NeedOf(const std::string& model, int64_t version, int64_t 
 
 Result<MemoryBudget::Reservation> MemoryBudget::Reserve(const std::string& model, int64_t version,
                                                         int64_t file_bytes) {
-  if (limit_ <= 0) return Reservation();
-  const int64_t used = used_();
+  const int64_t used = limit_ > 0 ? used_() : 0;
   MutexLock lock(mutex_);
+  if (limit_ <= 0) return Begin(0);
   const int64_t need = NeedOf(model, version, file_bytes);
   const int64_t free = std::max<int64_t>(limit_ - used - reserved_, 0);
   if (need > free) {
@@ -46,20 +46,34 @@ Result<MemoryBudget::Reservation> MemoryBudget::Reserve(const std::string& model
         "; it is loaded once there is room (unload another model, raise the limit, or set swap: "
         "resource_preserving if an older version of it is in memory)"));
   }
+  return Begin(need);
+}
+
+MemoryBudget::Reservation MemoryBudget::Begin(int64_t bytes) {
   Reservation room;
   room.owner_ = this;
-  room.bytes_ = need;
+  room.bytes_ = bytes;
   ++began_;
   if (under_way_ == 0) room.alone_until_ = began_;
   ++under_way_;
-  reserved_ += need;
+  reserved_ += bytes;
   return room;
+}
+
+MemoryBudget::Reservation MemoryBudget::BesideLoads() {
+  MutexLock lock(mutex_);
+  return Begin(0);
+}
+
+bool MemoryBudget::WasAlone(const Reservation& room) const {
+  MutexLock lock(mutex_);
+  return room.owner_ != nullptr && room.alone_until_ == began_;
 }
 
 void MemoryBudget::Measured(const Reservation& room, const std::string& model, int64_t version,
                             int64_t file_bytes, int64_t bytes) {
   MutexLock lock(mutex_);
-  if (room.owner_ == nullptr || room.alone_until_ != began_) return;
+  if (limit_ <= 0 || room.owner_ == nullptr || room.alone_until_ != began_) return;
   // A load into memory that was free already shows too little: the larger figure is kept.
   Seen& seen = seen_[model];
   int64_t& known = seen.versions[version];

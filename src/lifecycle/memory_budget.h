@@ -15,8 +15,8 @@ namespace leadsman {
 /// `lifecycle.memory_limit`.
 ///
 /// What a version needs is what it was measured to need before; else what another version of the model needed, by the size of
-/// their files; else kFirstGuess times the size of its files. Only a load with no other beside it is a measurement: what is
-/// measured is the growth of the whole process.
+/// their files; else kFirstGuess times the size of its files. Only a load with no other beside it, and no unload, is a
+/// measurement: what is measured is the growth of the whole process.
 ///
 /// Thread-safe; never blocks.
 class MemoryBudget {
@@ -47,13 +47,20 @@ class MemoryBudget {
     uint64_t alone_until_ = 0;  ///< the owner's `began_` when it began; 0: beside others
   };
 
+  /// For an unload: what is measured meanwhile shows too little.
+  Reservation BesideLoads();
+  /// Whether the growth of the process from Reserve() to now is that of this load: nothing else has been loaded or unloaded
+  /// meanwhile.
+  bool WasAlone(const Reservation& room) const;
   /// RESOURCE_EXHAUSTED, "memory: needs about X, free Y …", when there is no room now; there may be later.
   Result<Reservation> Reserve(const std::string& model, int64_t version, int64_t file_bytes);
-  /// What a version has turned out to need: so much more is used than when `room` was reserved for it.
+  /// What a version has turned out to need: so much more is used than when `room` was reserved for it. Only where
+  /// WasAlone() says so.
   void Measured(const Reservation& room, const std::string& model, int64_t version,
                 int64_t file_bytes, int64_t bytes);
 
  private:
+  Reservation Begin(int64_t bytes) REQUIRES(mutex_);
   int64_t NeedOf(const std::string& model, int64_t version, int64_t file_bytes) const
       REQUIRES(mutex_);
 
@@ -62,7 +69,7 @@ class MemoryBudget {
   mutable Mutex mutex_;
   int64_t reserved_ GUARDED_BY(mutex_) = 0;
   int under_way_ GUARDED_BY(mutex_) = 0;
-  uint64_t began_ GUARDED_BY(mutex_) = 0;  ///< loads ever
+  uint64_t began_ GUARDED_BY(mutex_) = 0;  ///< loads and unloads ever
   struct Seen {
     std::map<int64_t, int64_t> versions;  ///< version → bytes
     double per_file_byte = 0;             ///< of the last one

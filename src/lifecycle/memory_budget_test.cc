@@ -61,5 +61,29 @@ TEST(MemoryBudgetTest, ALoadBesideAnotherIsNoMeasurement) {
   EXPECT_FALSE(budget.Reserve("n", 2, 67 * kMiB).ok());
 }
 
+TEST(MemoryBudgetTest, KnowsWhoWasAloneWithoutALimitToo) {
+  MemoryBudget budget(0, [] { return int64_t{0}; });
+  {
+    auto alone = budget.Reserve("m", 1, 1000 * kMiB);
+    ASSERT_TRUE(alone.ok());
+    EXPECT_TRUE(budget.WasAlone(*alone));
+  }
+  {
+    auto before = budget.Reserve("m", 1, kMiB);
+    { auto after = budget.Reserve("n", 1, kMiB); }
+    EXPECT_FALSE(budget.WasAlone(*before)) << "though the other has ended";
+  }
+  {
+    auto unload = budget.BesideLoads();
+    auto load = budget.Reserve("m", 1, kMiB);
+    EXPECT_FALSE(budget.WasAlone(*load));
+  }
+  {
+    auto load = budget.Reserve("m", 1, kMiB);
+    { auto unload = budget.BesideLoads(); }
+    EXPECT_FALSE(budget.WasAlone(*load));
+  }
+}
+
 }  // namespace
 }  // namespace leadsman

@@ -1,6 +1,7 @@
 #include "lifecycle/metrics.h"
 
 #include <array>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -107,15 +108,16 @@ std::vector<MetricSample> Returned(const LifecycleManager& manager) {
   return samples;
 }
 
-/// One gauge for each ready version.
+/// One gauge for each ready version that `value` gives one.
 template <typename F>
 std::vector<MetricSample> OfReady(const LifecycleManager& manager, F value) {
   std::vector<MetricSample> samples;
   for (const ModelStatus& model : manager.GetStatus()) {
     for (const VersionStatus& version : model.versions) {
-      if (version.state != VersionState::kReady) continue;
-      samples.push_back({.label_values = {model.name, std::to_string(version.version)},
-                         .value = static_cast<double>(value(version))});
+      std::optional<double> known = value(version);
+      if (version.state != VersionState::kReady || !known) continue;
+      samples.push_back(
+          {.label_values = {model.name, std::to_string(version.version)}, .value = *known});
     }
   }
   return samples;
@@ -181,19 +183,24 @@ std::vector<Registry::Registration> RegisterLifecycleMetrics(LifecycleManager& m
        .labels = {"model"}},
       [&manager] { return Returned(manager); });
   add({.name = "leadsman_lifecycle_version_memory_bytes",
-       .help =
-           "Growth of the process's resident memory while a ready version was loaded; an estimate.",
+       .help = "Growth of the process's resident memory while a ready version was loaded, an "
+               "estimate; absent "
+               "where another load or unload at the same time would have counted too.",
        .type = MetricType::kGauge,
        .labels = {"model", "version"}},
       [&manager] {
-        return OfReady(manager, [](const VersionStatus& v) { return v.memory_bytes; });
+        return OfReady(manager, [](const VersionStatus& v) {
+          return v.memory_bytes ? std::optional(static_cast<double>(*v.memory_bytes))
+                                : std::nullopt;
+        });
       });
   add({.name = "leadsman_lifecycle_version_warm_cost_seconds",
        .help = "Median duration of one warm-up call of a ready version.",
        .type = MetricType::kGauge,
        .labels = {"model", "version"}},
       [&manager] {
-        return OfReady(manager, [](const VersionStatus& v) { return ToSeconds(v.warm_cost); });
+        return OfReady(
+            manager, [](const VersionStatus& v) { return std::optional(ToSeconds(v.warm_cost)); });
       });
   return registrations;
 }

@@ -543,10 +543,12 @@ void ModelMachine::OnLoadDone(LoadDone done, uint32_t id, WallTime now, SteadyTi
     effects.unloads.push_back(std::move(outcome.servable));
     return;
   }
-  LOG_INFO("version ready", {"model", config_->name}, {"version", done.version},
-           {"backend", outcome.backend}, {"took_s", ToSeconds(outcome.took)},
-           {"call_us", ToSeconds(entry.shown.warm_cost) * 1e6},
-           {"execution", entry.shown.execution}, {"memory_bytes", outcome.memory_bytes});
+  LOG_INFO(
+      "version ready", {"model", config_->name}, {"version", done.version},
+      {"backend", outcome.backend}, {"took_s", ToSeconds(outcome.took)},
+      {"call_us", ToSeconds(entry.shown.warm_cost) * 1e6}, {"execution", entry.shown.execution},
+      {"memory_bytes", outcome.memory_bytes ? std::to_string(*outcome.memory_bytes)
+                                            : "not measured: another load or unload overlapped"});
   outcome.servable->id = id;
   Publish(entry, std::move(outcome.servable), now, effects);
 }

@@ -143,8 +143,10 @@ struct VersionStatus {
   std::string backend;
   std::string execution;  ///< "inline", "pool", "instances" or "batched", once known
   Duration warm_cost{};
-  Duration load_took{};      ///< of the load that succeeded last, fetching and warm-up included
-  int64_t memory_bytes = 0;  ///< growth of the process's resident memory over the load; an estimate
+  Duration load_took{};  ///< of the load that succeeded last, fetching and warm-up included
+  /// Growth of the process's resident memory over the load, an estimate; nothing where it cannot be told from that of
+  /// another load, or of an unload, at the same time. 0 while it is not in memory.
+  std::optional<int64_t> memory_bytes = 0;
   int64_t fetched_bytes = 0;  ///< while fetching: how many are here
   int64_t fetch_total_bytes =
       0;                   ///< while fetching: of how many; 0 = not known, or nothing to fetch
