@@ -270,30 +270,6 @@ struct AdminApi::Impl {
             {"needs_restart", state.needs_restart}};
   }
 
-  static std::string SummaryState(const ModelStatus& model) {
-    bool failed = false, loading = false;
-    for (const VersionStatus& version : model.versions) {
-      switch (version.state) {
-        case VersionState::kReady:
-          return "ready";
-        case VersionState::kFailed:
-          failed = true;
-          break;
-        case VersionState::kNew:
-        case VersionState::kFetching:
-        case VersionState::kLoading:
-        case VersionState::kWarming:
-          loading = true;
-          break;
-        case VersionState::kDraining:
-        case VersionState::kUnloading:
-        case VersionState::kGone:
-          break;
-      }
-    }
-    return loading ? "loading" : failed ? "failed" : "empty";
-  }
-
   Status GetServerStatus(RouteCall& call) {
     Json models = Json::array();
     for (const ModelStatus& model : deps.lifecycle.GetStatus()) {
@@ -302,7 +278,7 @@ struct AdminApi::Impl {
         if (version.state == VersionState::kReady) ready.push_back(version.version);
       }
       models.push_back({{"name", model.name},
-                        {"state", SummaryState(model)},
+                        {"state", ModelStateName(model)},
                         {"versions_ready", std::move(ready)},
                         {"note", SummaryNote(model)}});
     }
@@ -344,6 +320,16 @@ struct AdminApi::Impl {
         traffic.stable = std::max(traffic.stable, version.version);
     }
     return traffic;
+  }
+
+  /// Those that are set, and those that a rollout moves: requests may use both.
+  std::map<std::string, int64_t> LabelsOf(const ModelStatus& model) const {
+    std::map<std::string, int64_t> labels = model.labels;
+    if (!deps.predictor) return labels;
+    auto routes = deps.predictor->routes();
+    auto found = routes->routes.find(model.name);
+    if (found != routes->routes.end()) labels.merge(found->second.Labels());
+    return labels;
   }
 
   Json JournalJson() const {
@@ -411,7 +397,7 @@ struct AdminApi::Impl {
     return {{"name", model.name},
             {"path", model.path},
             {"note", NoteOf(model)},
-            {"labels", model.labels},
+            {"labels", LabelsOf(model)},
             {"traffic", console::TrafficJson(traffic)},
             {"versions", std::move(versions)}};
   }

@@ -78,6 +78,10 @@ TEST_F(AdminApiTest, ShowsTheSharesOfARollout) {
   EXPECT_EQ(model["traffic"], Json({{"stable", 1}, {"candidate", 2}, {"candidate_share", 0.25}}));
   EXPECT_EQ(model["versions"][0]["share"], 0.75);
   EXPECT_EQ(model["versions"][1]["share"], 0.25);
+  EXPECT_EQ(model["labels"], Json({{"stable", 1}, {"canary", 2}})) << "requests may use them";
+  Send("PUT", "/api/v1/models/digits/labels/stable", R"({"version": 2})", 200);
+  EXPECT_EQ(Get("/api/v1/models/digits")["labels"], Json({{"stable", 2}, {"canary", 2}}))
+      << "one that is set comes first";
 }
 
 TEST_F(AdminApiTest, ShowsTheServerAtAGlance) {

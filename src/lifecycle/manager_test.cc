@@ -374,7 +374,7 @@ TEST_F(LifecycleTest, ReadinessWaitsForRequiredModelsAndSaysWhatIsMissing) {
   std::vector<UnreadyModel> unready = manager_->NotReady();
   ASSERT_EQ(unready.size(), 1u);
   EXPECT_EQ(unready[0].model, "digits");
-  EXPECT_EQ(unready[0].state, "waiting");
+  EXPECT_EQ(unready[0].state, "empty");
 
   config_.load_retries = 0;
   backend_->on_load = [](const LoadSpec&) { return InternalError("out of luck"); };
@@ -382,7 +382,7 @@ TEST_F(LifecycleTest, ReadinessWaitsForRequiredModelsAndSaysWhatIsMissing) {
   Settle();
   unready = manager_->NotReady();
   ASSERT_EQ(unready.size(), 1u);
-  EXPECT_EQ(unready[0].state, "error");
+  EXPECT_EQ(unready[0].state, "failed");
   EXPECT_NE(unready[0].detail.find("version 1 is failed: out of luck"), std::string::npos)
       << unready[0].detail;
 

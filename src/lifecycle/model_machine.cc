@@ -695,29 +695,16 @@ std::string ModelMachine::Note() const {
 }
 
 std::optional<UnreadyModel> ModelMachine::WhyNotReady() const {
-  UnreadyModel why{.model = config_->name, .state = "waiting", .detail = Note()};
-  // The newest version that something can be said of.
-  for (const auto& [version, entry] : entries_) {
-    const VersionStatus& shown = entry.shown;
-    if (shown.state == VersionState::kReady) return std::nullopt;
-    if (!entry.listed || shown.state == VersionState::kGone) continue;
-    switch (shown.state) {
-      case VersionState::kFetching:
-        // Of a local folder there is nothing to fetch: its files are being verified.
-        why.state = source_->remote() ? "fetching" : "verifying";
-        break;
-      case VersionState::kLoading:
-      case VersionState::kWarming:
-        why.state = VersionStateName(shown.state);
-        break;
-      case VersionState::kFailed:
-        why.state = shown.status.code() == StatusCode::kResourceExhausted ? "memory" : "error";
-        break;
-      default:
-        why.state = "waiting";
-    }
-    why.detail = StrCat("version ", version, " is ", VersionStateName(shown.state));
-    if (!shown.status.ok()) why.detail += StrCat(": ", shown.status.message());
+  bool ready = std::any_of(entries_.begin(), entries_.end(), [](const auto& e) {
+    return e.second.shown.state == VersionState::kReady;
+  });
+  if (ready) return std::nullopt;
+  const ModelStatus status = GetStatus();
+  UnreadyModel why{
+      .model = config_->name, .state = std::string(ModelStateName(status)), .detail = status.note};
+  if (const VersionStatus* version = TellingVersion(status)) {
+    why.detail = StrCat("version ", version->version, " is ", why.state);
+    if (!version->status.ok()) why.detail += StrCat(": ", version->status.message());
   }
   if (why.detail.empty()) why.detail = "no version has been found yet";
   return why;

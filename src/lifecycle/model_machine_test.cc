@@ -124,6 +124,23 @@ TEST_F(ModelMachineTest, ShowsHowFarAFetchHasCome) {
   EXPECT_EQ(machine_->GetStatus().note, "1: 25% of 48 MB fetched");
 }
 
+TEST(ModelStateTest, OneWordForAModel) {
+  using enum VersionState;
+  auto name = [](std::vector<VersionState> states) {
+    ModelStatus model;
+    for (VersionState state : states) model.versions.push_back({.state = state});
+    return std::string(ModelStateName(model));
+  };
+  EXPECT_EQ(name({}), "empty");
+  EXPECT_EQ(name({kGone}), "empty");
+  EXPECT_EQ(name({kNew}), "new");
+  EXPECT_EQ(name({kReady, kFailed}), "ready");
+  EXPECT_EQ(name({kLoading, kFailed}), "loading") << "the next lower is tried in its stead";
+  EXPECT_EQ(name({kFailed, kWarming}), "warming");
+  EXPECT_EQ(name({kDraining, kFailed}), "failed");
+  EXPECT_EQ(name({kUnloading, kGone}), "unloading");
+}
+
 /// A process that begins while the store is away.
 class FromCacheTest : public ModelMachineTest {
  protected:

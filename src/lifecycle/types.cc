@@ -28,6 +28,37 @@ std::string_view VersionStateName(VersionState state) {
   return "unknown";
 }
 
+const VersionStatus* TellingVersion(const ModelStatus& model) {
+  const VersionStatus* other = nullptr;
+  for (auto version = model.versions.rbegin(); version != model.versions.rend(); ++version) {
+    switch (version->state) {
+      case VersionState::kNew:
+      case VersionState::kFetching:
+      case VersionState::kLoading:
+      case VersionState::kWarming:
+        return &*version;
+      case VersionState::kFailed:
+      case VersionState::kDraining:
+      case VersionState::kUnloading:
+        if (other == nullptr) other = &*version;
+        break;
+      case VersionState::kReady:
+      case VersionState::kGone:
+        break;
+    }
+  }
+  return other;
+}
+
+std::string_view ModelStateName(const ModelStatus& model) {
+  bool ready = std::ranges::any_of(model.versions, [](const VersionStatus& version) {
+    return version.state == VersionState::kReady;
+  });
+  if (ready) return VersionStateName(VersionState::kReady);
+  const VersionStatus* telling = TellingVersion(model);
+  return telling != nullptr ? VersionStateName(telling->state) : "empty";
+}
+
 bool ServableVersion::HasRows(const TensorSpec& spec) const {
   if (triton && triton->max_batch_size == 0) return false;
   return spec.any_rank || (spec.shape.rank() > 0 && spec.shape[0] < 0);

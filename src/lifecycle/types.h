@@ -173,11 +173,17 @@ struct ModelStatus {
   uint64_t listing_round = 0;
 };
 
+/// Of a model without a ready version, the one that says best where it stands: the newest on its way, else the newest that
+/// has failed or is leaving. Null: there is none.
+const VersionStatus* TellingVersion(const ModelStatus& model);
+/// "ready" when a version is, "empty" without any, else the name of TellingVersion()'s state. The one vocabulary for a model's
+/// state in status pages and in /readyz.
+std::string_view ModelStateName(const ModelStatus& model);
+
 /// A model that the process is not ready without, and has not.
 struct UnreadyModel {
   std::string model;
-  std::string
-      state;  ///< "waiting", "fetching", "verifying", "loading", "warming", "memory", "error"
+  std::string state;   ///< as ModelStateName()
   std::string detail;  ///< for people: which version, what is missing
 };
 

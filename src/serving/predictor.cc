@@ -216,6 +216,13 @@ Status Predictor::Impl::NotReady(const ModelSelector& selector, const ServableTa
   return NotFoundError(StrCat(message, "; ready versions: ", ListReady(model)));
 }
 
+std::map<std::string, int64_t> RouteTable::Route::Labels() const {
+  std::map<std::string, int64_t> labels;
+  if (stable != 0) labels["stable"] = stable;
+  if (candidate != 0) labels["canary"] = candidate;
+  return labels;
+}
+
 Result<Handle> Predictor::Impl::ByLabel(const ModelSelector& selector,
                                         const ServableTable::Model& model) const {
   std::string label(selector.label);
@@ -229,15 +236,14 @@ Result<Handle> Predictor::Impl::ByLabel(const ModelSelector& selector,
   std::vector<std::string> known;
   for (const auto& [name, version] : model.labels) known.push_back(name);
   if (route != table->routes.end()) {
-    int64_t version = label == "stable"   ? route->second.stable
-                      : label == "canary" ? route->second.candidate
-                                          : 0;
-    if (version != 0) {
+    for (const auto& [name, version] : route->second.Labels()) {
+      if (name != label) {
+        known.push_back(name);
+        continue;
+      }
       if (const Handle* handle = Lookup(model, version)) return *handle;
       return NotReady(selector, model, version);
     }
-    known.push_back("stable");
-    if (route->second.candidate != 0) known.push_back("canary");
   }
   return InvalidArgumentError(StrCat("Unrecognized servable version label: ", Shown(selector.label),
                                      "; labels of ", selector.model, ": ", HumanList(known)));

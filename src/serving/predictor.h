@@ -37,6 +37,8 @@ struct RouteTable {
     int64_t candidate = 0;  ///< 0 = none
     uint32_t candidate_share =
         0;  ///< in 1/10,000ths of the requests that name no version and no label
+    /// Where requests find its versions by name, unless the model has a label of that name: "stable", "canary".
+    std::map<std::string, int64_t> Labels() const;
   };
   std::unordered_map<std::string, Route, ServableTable::Hash, std::equal_to<>> routes;
 };

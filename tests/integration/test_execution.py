@@ -225,9 +225,9 @@ def test_readiness_waits_for_the_models_that_are_required_and_says_why(start, re
             assert answer.status_code == 503
         return {m["model"]: m for m in answer.json()["models"]}
 
-    wait_for("the failure", lambda: unready().get("broken", {}).get("state") == "error")
+    wait_for("the failure", lambda: unready().get("broken", {}).get("state") == "failed")
     assert set(unready()) == {"good", "broken"}
-    assert unready()["good"]["state"] == "waiting" and "manifest" in unready()["good"]["detail"]
+    assert unready()["good"]["state"] == "new" and "manifest" in unready()["good"]["detail"]
     assert unready()["broken"]["detail"]
     (good / "away").rename(good / "manifest.json")
     wait_for("the good one", lambda: set(unready()) == {"broken"})
@@ -240,7 +240,7 @@ def test_a_model_that_does_not_fit_waits_and_says_so(start, repository):
     models.release(repository, "half", 1, models.half_plus_two())
     server = start(ready=False, models=[{"name": "half", "path": str(repository / "half"), "load_retry_delay": "50ms"}],
                    lifecycle={"poll_interval": "50ms", "memory_limit": "1MB"})
-    wait_for("the reason", lambda: any(m["state"] == "memory" and "needs about" in m["detail"] for m in
+    wait_for("the reason", lambda: any(m["state"] == "failed" and "memory: needs about" in m["detail"] for m in
                                        requests.get(server.url + "/readyz", timeout=5).json()["models"]))
 
 
