@@ -35,9 +35,14 @@ struct PredictionEvent {
   /// neither version nor label, and the route has a candidate with a share. True for both outcomes
   /// of the draw; only such requests compare the two.
   bool drawn = false;
-  int64_t unix_ms = 0;      ///< wall time of the answer
-  uint64_t latency_ns = 0;  ///< first byte parsed → answer encoded
-  uint64_t compute_ns = 0;  ///< inside the runtime
+  /// Seen from outside, as in a log, instead of answered here: it counts without a version too. What
+  /// its source does not say is marked, and nothing is put in its place.
+  bool observed = false;
+  bool outcome_known = true;  ///< false: `outcome` means nothing
+  bool latency_known = true;  ///< false: `latency_ns` means nothing
+  int64_t unix_ms = 0;        ///< wall time of the answer
+  uint64_t latency_ns = 0;    ///< first byte parsed → answer encoded
+  uint64_t compute_ns = 0;    ///< inside the runtime
   uint32_t rows = 0;
   uint32_t request_bytes = 0;
   uint32_t response_bytes = 0;
@@ -77,6 +82,9 @@ class Sink {
  public:
   virtual ~Sink() = default;
   virtual void Emit(const PredictionEvent& event) = 0;
+  /// As Emit, for a source that can wait, as a file can: false when there is no room for the event at
+  /// the moment. It is not counted then; offer it again.
+  virtual bool TryEmit(const PredictionEvent& event) = 0;
   /// How many of a wide input's requests to skip between two sampled ones, given its width: 1 =
   /// sample every request.
   virtual uint32_t FeatureStride(size_t width) const = 0;
@@ -86,6 +94,7 @@ class Sink {
 class NullSink final : public Sink {
  public:
   void Emit(const PredictionEvent&) override {}
+  bool TryEmit(const PredictionEvent&) override { return true; }
   uint32_t FeatureStride(size_t) const override { return 0; }  ///< 0 = never
 };
 

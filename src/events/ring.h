@@ -37,6 +37,12 @@ class ByteRing {
 
   /// Room for `bytes`, or null when the ring is full or the record too long: counted as a drop.
   std::byte* Reserve(size_t bytes) {
+    std::byte* room = TryReserve(bytes);
+    if (room == nullptr) CountDrop();
+    return room;
+  }
+  /// The same without counting: who asks will ask again.
+  std::byte* TryReserve(size_t bytes) {
     const size_t need = kHeader + Padded(bytes);
     size_t offset = static_cast<size_t>(write_) & (capacity_ - 1);
     // acquire: pairs with the release in Drain.
@@ -44,11 +50,11 @@ class ByteRing {
       Rewind(offset);
       offset = 0;
     } else if (offset + need > capacity_) {
-      if (!HasRoom(capacity_ - offset + need)) return Drop();
+      if (!HasRoom(capacity_ - offset + need)) return nullptr;
       SkipToStart(offset);
       offset = 0;
     }
-    if (bytes > max_record() || !HasRoom(need)) return Drop();
+    if (bytes > max_record() || !HasRoom(need)) return nullptr;
     return buffer_.get() + offset + kHeader;
   }
   /// Hands over the first `bytes` of what the last Reserve gave; not more than were reserved.
@@ -125,11 +131,6 @@ class ByteRing {
     write_ += capacity_ - offset;
     write_position_.store(write_, std::memory_order_release);  // pairs with Drain
   }
-  std::byte* Drop() {
-    CountDrop();
-    return nullptr;
-  }
-
   const size_t capacity_;
   const std::unique_ptr<std::byte[]> buffer_;
   // The writer's line.

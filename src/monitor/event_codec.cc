@@ -23,10 +23,18 @@ struct Head {
   uint8_t model_length;
   uint8_t id_length;
   uint8_t predictions;
-  uint8_t drawn;
+  uint8_t flags;
   uint8_t unused[6];
 };
 static_assert(sizeof(Head) == 72);
+
+enum Flag : uint8_t { kDrawn = 1, kObserved = 2, kOutcomeUnknown = 4, kLatencyUnknown = 8 };
+
+uint8_t FlagsOf(const PredictionEvent& event) {
+  return static_cast<uint8_t>((event.drawn ? kDrawn : 0) | (event.observed ? kObserved : 0) |
+                              (event.outcome_known ? 0 : kOutcomeUnknown) |
+                              (event.latency_known ? 0 : kLatencyUnknown));
+}
 
 size_t CutLength(std::string_view text) { return std::min(text.size(), kMaxEventText); }
 size_t IdLength(std::string_view id) { return id.size() <= kMaxRequestId ? id.size() : 0; }
@@ -68,7 +76,7 @@ size_t EncodeEvent(const PredictionEvent& event, size_t features, std::byte* to)
             .model_length = static_cast<uint8_t>(model.size()),
             .id_length = static_cast<uint8_t>(id.size()),
             .predictions = static_cast<uint8_t>(predictions),
-            .drawn = event.drawn,
+            .flags = FlagsOf(event),
             .unused = {}};
   std::memcpy(to, &head, sizeof(head));
   char* at = reinterpret_cast<char*>(to) + sizeof(head);
@@ -92,7 +100,10 @@ void DecodeEvent(const std::byte* from, DecodedEvent& out) {
   event.version_id = head.version_id;
   event.protocol = static_cast<Protocol>(head.protocol);
   event.outcome = static_cast<StatusCode>(head.outcome);
-  event.drawn = head.drawn != 0;
+  event.drawn = (head.flags & kDrawn) != 0;
+  event.observed = (head.flags & kObserved) != 0;
+  event.outcome_known = (head.flags & kOutcomeUnknown) == 0;
+  event.latency_known = (head.flags & kLatencyUnknown) == 0;
   event.unix_ms = head.unix_ms;
   event.latency_ns = head.latency_ns;
   event.compute_ns = head.compute_ns;

@@ -14,6 +14,7 @@
 #include "monitor/event_codec.h"
 #include "monitor/label_join.h"
 #include "monitor/version_profile.h"
+#include "stats/latency_quantile.h"
 #include "stats/process_metrics.h"
 
 namespace leadsman {
@@ -254,7 +255,8 @@ void Monitor::Impl::FoldRecord(const std::byte* record) {
   DecodeEvent(record, decoded);
   const PredictionEvent& event = decoded.event;
   ++events;
-  if (event.version == 0 && event.version_id == 0) return;  // no version has seen it
+  // Refused here before any version saw it. What a log names no version of was answered all the same.
+  if (event.version == 0 && event.version_id == 0 && !event.observed) return;
   VersionState* state = Find(event);
   if (state == nullptr || !state->model.config.enabled) return;
   state->last_used = now;
@@ -285,6 +287,10 @@ void Monitor::Impl::KeepForLabels(const PredictionEvent& event, ModelState& mode
 
 Monitor::Impl::VersionState* Monitor::Impl::Find(const PredictionEvent& event) {
   if (event.version_id != 0 && event.version_id == last_id) return last_state;
+  if (event.version_id == 0 && last_id == 0 && last_state != nullptr) {
+    const VersionKey& last = last_state->profile.key();
+    if (last.second == event.version && last.first == event.model) return last_state;
+  }
   VersionState* state = nullptr;
   if (event.version_id != 0) {
     auto it = by_id.find(event.version_id);
@@ -480,6 +486,37 @@ void Monitor::Impl::AddMetrics(Registry& registry) {
         MutexLock lock(state_mutex);
         return rings.dropped() + events_without_profile;
       }));
+  add("leadsman_monitor_requests_total",
+      "Requests seen from outside, in logs, by outcome; unknown: the log does not say. Version 0: "
+      "the log names none. Requests served here are leadsman_serving_requests_total.",
+      MetricType::kCounter, {"model", "version", "outcome"}, [this] {
+        std::vector<MetricSample> samples;
+        MutexLock lock(state_mutex);
+        for (const auto& [key, state] : versions) {
+          const ObservedTotals* totals = state->profile.observed();
+          for (size_t i = 0; totals != nullptr && i < kObservedOutcomes; ++i) {
+            samples.push_back(
+                Sample({key.first, std::to_string(key.second),
+                        std::string(ObservedOutcomeName(static_cast<ObservedOutcome>(i)))},
+                       static_cast<double>(totals->requests[i])));
+          }
+        }
+        return samples;
+      });
+  add("leadsman_monitor_request_duration_seconds",
+      "How long requests took that were seen from outside and are not known to have failed, as "
+      "their log says; absent where it does not.",
+      MetricType::kHistogram, {"model", "version"}, [this] {
+        std::vector<MetricSample> samples;
+        MutexLock lock(state_mutex);
+        for (const auto& [key, state] : versions) {
+          const ObservedTotals* totals = state->profile.observed();
+          if (totals == nullptr || TotalCount(totals->latency) == 0) continue;
+          samples.push_back(LatencySample({key.first, std::to_string(key.second)}, totals->latency,
+                                          totals->latency_seconds));
+        }
+        return samples;
+      });
   add("leadsman_monitor_labels_total",
       "Labels by what became of them: joined, unknown, duplicate, late, mismatched (text for a "
       "model of numbers, or the other way round) or rejected.",
@@ -567,16 +604,26 @@ Result<std::unique_ptr<Monitor>> Monitor::Create(Deps deps, MonitorOptions optio
 void Monitor::Emit(const PredictionEvent& event) {
   ByteRing* ring = impl_->rings.ForThisThread();
   if (ring == nullptr) return;  // counted by the set
+  if (!Put(event, *ring)) ring->CountDrop();
+}
+
+bool Monitor::TryEmit(const PredictionEvent& event) {
+  ByteRing* ring = impl_->rings.ForThisThread();
+  return ring == nullptr || Put(event, *ring);
+}
+
+bool Monitor::Put(const PredictionEvent& event, ByteRing& ring) {
   size_t features = std::min(event.features.size(), VersionProfile::kMaxFeatures);
   size_t bound = EncodedSizeBound(event, features);
-  if (bound > ring->max_record()) {
+  if (bound > ring.max_record()) {
     // A small ring and a wide input: the rest of the event is worth more than the features.
     features = 0;
     bound = EncodedSizeBound(event, 0);
   }
-  std::byte* to = ring->Reserve(bound);
-  if (to == nullptr) return;  // counted by the ring
-  ring->Commit(EncodeEvent(event, features, to));
+  std::byte* to = ring.TryReserve(bound);
+  if (to == nullptr) return false;
+  ring.Commit(EncodeEvent(event, features, to));
+  return true;
 }
 
 uint32_t Monitor::FeatureStride(size_t width) const {
@@ -648,6 +695,22 @@ VersionTotals Monitor::Totals(const std::string& model, int64_t version) const {
   MutexLock lock(impl_->state_mutex);
   auto it = impl_->versions.find({model, version});
   return it == impl_->versions.end() ? VersionTotals{} : it->second->profile.Totals();
+}
+
+std::vector<ObservedVersion> Monitor::Observed() const {
+  std::vector<ObservedVersion> all;
+  MutexLock lock(impl_->state_mutex);
+  for (const auto& [key, state] : impl_->versions) {
+    if (const ObservedTotals* totals = state->profile.observed())
+      all.push_back({key.first, key.second, *totals});
+  }
+  return all;
+}
+
+bool Monitor::Knows(const std::string& model) const {
+  MutexLock lock(impl_->state_mutex);
+  auto it = impl_->versions.lower_bound({model, INT64_MIN});
+  return it != impl_->versions.end() && it->first.first == model;
 }
 
 std::map<int64_t, std::vector<WindowSummary>> Monitor::Windows(const std::string& model,

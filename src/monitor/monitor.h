@@ -10,10 +10,13 @@
 #include "base/status.h"
 #include "events/prediction_event.h"
 #include "monitor/config.h"
+#include "monitor/observed.h"
 #include "stats/latency_scheme.h"
 #include "stats/registry.h"
 
 namespace leadsman {
+
+class ByteRing;
 
 /// Sums since the process started (quality: since the version was first seen, kept in the
 /// database). Only ever grow while the process lives, except that a version which was forgotten or
@@ -85,6 +88,7 @@ class Monitor final : public Sink {
   ~Monitor() override;
 
   void Emit(const PredictionEvent& event) override;
+  bool TryEmit(const PredictionEvent& event) override;
   uint32_t FeatureStride(size_t width) const override;
 
   /// Queues labels for the join. Bounded; what does not fit is in `rejected`.
@@ -101,6 +105,10 @@ class Monitor final : public Sink {
   bool Flush(std::chrono::milliseconds timeout);
 
   VersionTotals Totals(const std::string& model, int64_t version) const;
+  /// All versions of which something was observed (PredictionEvent::observed), by model and version.
+  std::vector<ObservedVersion> Observed() const;
+  /// Whether there is a profile or a window of any version of it.
+  bool Knows(const std::string& model) const;
   /// Windows of all versions of a model since `from`, oldest first.
   std::map<int64_t, std::vector<WindowSummary>> Windows(const std::string& model,
                                                         WallTime from) const;
@@ -129,6 +137,7 @@ class Monitor final : public Sink {
 
  private:
   struct Impl;
+  static bool Put(const PredictionEvent& event, ByteRing& ring);
   explicit Monitor(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

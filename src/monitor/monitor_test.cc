@@ -5,6 +5,7 @@
 #include <sqlite3.h>
 #include <sys/resource.h>
 
+#include <cmath>
 #include <fstream>
 #include <limits>
 #include <thread>
@@ -14,6 +15,7 @@
 #include "base/testing/fake_clock.h"
 #include "base/testing/temp_dir.h"
 #include "monitor/database.h"
+#include "stats/latency_quantile.h"
 
 namespace leadsman {
 namespace {
@@ -184,6 +186,64 @@ TEST_F(MonitorTest, EventsWithoutAVersionMakeNoProfile) {
   ASSERT_TRUE(Flush());
   EXPECT_EQ(monitor_->counters().events, 1u);
   EXPECT_FALSE(monitor_->ProfileJson("no-such-model", 0).ok());
+}
+
+TEST_F(MonitorTest, WhatIsObservedCountsWithoutAVersionAndInventsNothing) {
+  Open();
+  PredictionEvent event;
+  event.model = "digits";
+  event.observed = true;
+  event.latency_ns = 3'000'000;
+  monitor_->Emit(event);  // all is known
+  event.latency_known = false;
+  monitor_->Emit(event);
+  event.outcome = StatusCode::kUnavailable;
+  monitor_->Emit(event);
+  event.outcome = StatusCode::kInvalidArgument;
+  monitor_->Emit(event);
+  event.outcome = StatusCode::kCancelled;
+  monitor_->Emit(event);
+  event.outcome_known = false;
+  event.latency_known = true;
+  ASSERT_TRUE(monitor_->TryEmit(event));
+  ASSERT_TRUE(Flush());
+
+  VersionTotals totals = monitor_->Totals("digits", 0);
+  EXPECT_EQ(totals.requests, 6u);
+  EXPECT_EQ(totals.errors, 2u);  // what is not known is neither right nor wrong
+  EXPECT_EQ(TotalCount(totals.latency), 2u);
+  const std::string name = "leadsman_monitor_requests_total";
+  EXPECT_EQ(Metric(name, {"digits", "0", "ok"}), 2);
+  EXPECT_EQ(Metric(name, {"digits", "0", "client_error"}), 1);
+  EXPECT_EQ(Metric(name, {"digits", "0", "server_error"}), 1);
+  EXPECT_EQ(Metric(name, {"digits", "0", "cancelled"}), 1);
+  EXPECT_EQ(Metric(name, {"digits", "0", "unknown"}), 1);
+  ASSERT_EQ(monitor_->Observed().size(), 1u);
+  EXPECT_NEAR(monitor_->Observed()[0].totals.latency_seconds, 0.006, 1e-9);
+  EXPECT_TRUE(monitor_->Knows("digits"));
+  EXPECT_FALSE(monitor_->Knows("digit"));
+}
+
+TEST_F(MonitorTest, OfWhatIsServedHereNothingIsObserved) {
+  Open();
+  Emit("a", {"1"});
+  ASSERT_TRUE(Flush());
+  EXPECT_TRUE(monitor_->Observed().empty());
+  EXPECT_TRUE(std::isnan(Metric("leadsman_monitor_requests_total", {"digits", "1", "ok"})));
+}
+
+TEST_F(MonitorTest, WhoCanWaitIsToldOfAFullRingAndLosesNothing) {
+  options_.ring_bytes = 64 << 10;
+  Open();
+  PredictionEvent event;
+  event.model = "digits";
+  event.observed = true;
+  for (int i = 0; i < 20'000; ++i) {
+    while (!monitor_->TryEmit(event)) std::this_thread::yield();
+  }
+  ASSERT_TRUE(Flush());
+  EXPECT_EQ(monitor_->Totals("digits", 0).requests, 20'000u);
+  EXPECT_EQ(monitor_->counters().events_dropped, 0u);
 }
 
 TEST_F(MonitorTest, JoinsLabelsAndCountsWrongOnes) {

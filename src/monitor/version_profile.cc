@@ -28,11 +28,14 @@ void VersionProfile::Fold(const PredictionEvent& event, WallTime wall, SteadyTim
   ++requests_;
   ++window.requests;
   if (event.drawn) ++drawn_requests_;
-  if (event.outcome == StatusCode::kOk) {
-    size_t bucket = LatencyScheme::Index(event.latency_ns);
-    ++latency_[bucket];
-    ++window.latency[bucket];
-    if (event.drawn) ++drawn_latency_[bucket];
+  if (event.observed) FoldObserved(event);
+  if (event.outcome == StatusCode::kOk || !event.outcome_known) {
+    if (event.latency_known) {
+      size_t bucket = LatencyScheme::Index(event.latency_ns);
+      ++latency_[bucket];
+      ++window.latency[bucket];
+      if (event.drawn) ++drawn_latency_[bucket];
+    }
   } else if (event.outcome != StatusCode::kCancelled) {
     ++errors_;
     ++window.errors;
@@ -54,6 +57,17 @@ void VersionProfile::Fold(const PredictionEvent& event, WallTime wall, SteadyTim
     if (features_.size() < width) features_.resize(width);
     for (size_t i = 0; i < width; ++i) features_[i].Add(event.features[i], event.feature_weight);
   }
+}
+
+void VersionProfile::FoldObserved(const PredictionEvent& event) {
+  if (!observed_) observed_ = std::make_unique<ObservedTotals>();
+  ObservedOutcome outcome = ObservedOutcomeOf(event);
+  ++observed_->requests[static_cast<size_t>(outcome)];
+  if (!event.latency_known ||
+      (outcome != ObservedOutcome::kOk && outcome != ObservedOutcome::kUnknown))
+    return;
+  ++observed_->latency[LatencyScheme::Index(event.latency_ns)];
+  observed_->latency_seconds += static_cast<double>(event.latency_ns) / 1e9;
 }
 
 void VersionProfile::AddJoined(const LabelJoin::Joined& joined, WallTime wall, SteadyTime now) {

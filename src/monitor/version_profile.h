@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -45,6 +46,8 @@ class VersionProfile {
   }
 
   const VersionKey& key() const { return key_; }
+  /// Null while no event was observed.
+  const ObservedTotals* observed() const { return observed_.get(); }
   VersionTotals Totals() const;
   const QualityTotals& quality() const { return quality_; }
   const std::deque<WindowSummary>& closed() const { return closed_; }
@@ -66,6 +69,7 @@ class VersionProfile {
     double wrong = 0;
   };
   Window& Open(WallTime wall, SteadyTime now);
+  void FoldObserved(const PredictionEvent& event);
   void Push(WindowSummary window);
 
   const VersionKey key_;
@@ -76,6 +80,7 @@ class VersionProfile {
   uint64_t drawn_requests_ = 0;
   uint64_t drawn_errors_ = 0;
   LatencyBuckets drawn_latency_{};
+  std::unique_ptr<ObservedTotals> observed_;  ///< most versions are served here and have none
   QualityTotals quality_;
   ClassTable classes_;
   ClassCounts predicted_;

@@ -68,6 +68,10 @@ class RecordingSink final : public Sink {
     MutexLock lock(mutex_);
     events_.push_back(std::move(r));
   }
+  bool TryEmit(const PredictionEvent& e) override {
+    Emit(e);
+    return true;
+  }
   uint32_t FeatureStride(size_t width) const override { return width <= 64 ? 1 : wide_stride; }
   std::vector<RecordedEvent> Take() {
     MutexLock lock(mutex_);

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "events/prediction_event.h"
+#include "stats/latency_scheme.h"
+
+namespace leadsman {
+
+/// How a request ended that was seen from outside.
+enum class ObservedOutcome : uint8_t {
+  kOk,
+  kClientError,  ///< the request was at fault
+  kServerError,
+  kCancelled,  ///< nobody waited for the answer
+  kUnknown,    ///< its source does not say: neither right nor wrong
+};
+inline constexpr size_t kObservedOutcomes = 5;
+std::string_view ObservedOutcomeName(ObservedOutcome outcome);  ///< "ok", "client_error", …
+ObservedOutcome ObservedOutcomeOf(const PredictionEvent& event);
+
+/// Sums of what was observed of one version since the process started.
+struct ObservedTotals {
+  std::array<uint64_t, kObservedOutcomes> requests{};
+  /// Of those that are not known to have failed and whose source says how long they took.
+  LatencyBuckets latency{};
+  double latency_seconds = 0;
+
+  uint64_t of(ObservedOutcome outcome) const { return requests[static_cast<size_t>(outcome)]; }
+};
+
+struct ObservedVersion {
+  std::string model;
+  int64_t version = 0;  ///< 0: the source names none
+  ObservedTotals totals;
+};
+
+}  // namespace leadsman
