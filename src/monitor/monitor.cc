@@ -609,7 +609,9 @@ void Monitor::Emit(const PredictionEvent& event) {
 
 bool Monitor::TryEmit(const PredictionEvent& event) {
   ByteRing* ring = impl_->rings.ForThisThread();
-  return ring == nullptr || Put(event, *ring);
+  if (ring == nullptr || Put(event, *ring)) return true;
+  impl_->control_changed.NotifyAll();  // somebody waits: the collector need not sleep on
+  return false;
 }
 
 bool Monitor::Put(const PredictionEvent& event, ByteRing& ring) {
