@@ -10,7 +10,7 @@ namespace leadsman::intake {
 
 /// For `gives`, where a log's times name no zone.
 inline constexpr std::string_view kZoneUnsaid =
-    "times name no zone and are read as UTC or zone_if_unsaid";
+    "times name no zone and are read as UTC or time_zone";
 
 /// Calls `see` with the record of each of the lines that is a request; returns how many are.
 template <typename See>

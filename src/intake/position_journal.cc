@@ -179,9 +179,12 @@ Status PositionJournal::Save(const Positions& positions) {
   return OkStatus();
 }
 
-void PositionJournal::SaveIfDue(const std::function<Positions()>& positions) {
+void PositionJournal::SaveIfDue(const std::function<std::optional<Positions>()>& positions) {
   if (last_try_ && clock_.SteadyNow() - *last_try_ < kBetweenSaves) return;
-  const Status status = Save(positions());
+  last_try_ = clock_.SteadyNow();
+  const std::optional<Positions> now = positions();
+  if (!now) return;
+  const Status status = Save(*now);
   if (!status.ok() && !failing_) {
     LOG_WARN(
         "log positions cannot be saved; after a crash lines are read again from the last that were",

@@ -66,9 +66,9 @@ class PositionJournal {
 
   /// On the disk wholly or not at all. What has not changed is not written.
   Status Save(const Positions& positions);
-  /// Saves what `positions` gives when the last time is a second ago. A disk that is full or fails is
-  /// said once, counted, and tried again a second later.
-  void SaveIfDue(const std::function<Positions()>& positions);
+  /// Saves what `positions` gives when the last time is a second ago; nothing: not now. A disk that is
+  /// full or fails is said once, counted, and tried again a second later.
+  void SaveIfDue(const std::function<std::optional<Positions>()>& positions);
 
   uint64_t saves() const { return saves_; }
   uint64_t failures() const { return failures_; }

@@ -1,0 +1,80 @@
+#include "intake/read_once.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "base/mutex.h"
+#include "intake/content_reader.h"
+#include "intake/glob.h"
+#include "intake/line_cutter.h"
+#include "intake/record_events.h"
+#include "intake/source_reader.h"
+
+namespace leadsman::intake {
+namespace {
+
+constexpr size_t kReadBytes = 256 << 10;
+constexpr size_t kMaxFiles = 10'000;
+
+/// A sink that is full is being emptied by another thread.
+bool AwaitRoom() {
+  Mutex mutex;
+  CondVar never;
+  MutexLock lock(mutex);
+  (void)never.WaitFor(mutex, std::chrono::milliseconds(1));
+  return true;
+}
+
+Status ReadFile(const std::string& path, uint64_t id, SourceReader& reader) {
+  ASSIGN_OR_RETURN(auto content, ContentReader::Open(path));
+  std::vector<char> buffer(kReadBytes);
+  std::vector<LogLine> lines;
+  LineCutter cutter(kMaxLineBytes);
+  for (;;) {
+    ASSIGN_OR_RETURN(size_t size, content->ReadAt(cutter.next(), buffer.data(), buffer.size()));
+    if (size == 0) break;
+    lines.clear();
+    cutter.Feed({buffer.data(), size}, lines);
+    reader.Take({path, id, lines, 0});
+  }
+  lines.clear();
+  if (auto last = cutter.Finish()) lines.push_back(*last);
+  if (!lines.empty()) reader.Take({path, id, lines, 0});
+  reader.Finish();
+  return OkStatus();
+}
+
+}  // namespace
+
+std::vector<SourceView> ReadOnce(const std::vector<LogSource>& sources, const Clock& clock,
+                                 Sink& sink) {
+  std::vector<SourceView> views;
+  for (LogSource source : sources) {
+    source.from = LogSource::From::kBeginning;
+    SourceCounters counters;
+    RecordEvents events({clock, sink, counters, AwaitRoom}, source);
+    SourceReader reader({clock, events, counters}, source);
+    std::vector<LogView> failed;
+    uint64_t id = 0;
+    for (const std::string& path : ExpandGlob(source.path, kMaxFiles).paths) {
+      Status read = ReadFile(path, ++id, reader);
+      if (!read.ok() && read.code() != StatusCode::kNotFound)
+        failed.push_back({path, "", std::string(read.message())});
+    }
+    SourceView view;
+    view.source = source.path;
+    view.TakeCounters(counters);
+    view.other_paths = events.other_paths();
+    view.features = events.feature_names();
+    view.files = reader.views();
+    for (LogView& file : failed) {
+      std::erase_if(view.files, [&](const LogView& v) { return v.path == file.path; });
+      view.files.push_back(std::move(file));
+    }
+    views.push_back(std::move(view));
+  }
+  return views;
+}
+
+}  // namespace leadsman::intake

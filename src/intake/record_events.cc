@@ -1,0 +1,197 @@
+#include "intake/record_events.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "base/strings.h"
+
+namespace leadsman::intake {
+namespace {
+
+constexpr size_t kMaxModelName = 128;
+constexpr size_t kMaxFeatures = 4096;
+constexpr size_t kMaxPathShown = 200;
+
+StatusCode OfHttp(int status, Outcome outcome) {
+  switch (status) {
+    case 401:
+      return StatusCode::kUnauthenticated;
+    case 403:
+      return StatusCode::kPermissionDenied;
+    case 404:
+      return StatusCode::kNotFound;
+    case 502:
+    case 503:
+      return StatusCode::kUnavailable;
+    case 504:
+      return StatusCode::kDeadlineExceeded;
+    default:
+      break;
+  }
+  return outcome == Outcome::kClientError ? StatusCode::kInvalidArgument : StatusCode::kInternal;
+}
+
+void SetOutcome(const LogRecord& record, PredictionEvent& event) {
+  const Outcome outcome = record.outcome();
+  event.outcome_known = outcome != Outcome::kUnknown;
+  if (outcome == Outcome::kClientGone) {
+    event.outcome = StatusCode::kCancelled;
+  } else if (outcome == Outcome::kClientError || outcome == Outcome::kServerError) {
+    event.outcome = record.grpc_status ? static_cast<StatusCode>(*record.grpc_status)
+                                       : OfHttp(record.status.value_or(0), outcome);
+  }
+}
+
+uint32_t Bytes(std::optional<uint64_t> bytes) {
+  return static_cast<uint32_t>(
+      std::min<uint64_t>(bytes.value_or(0), std::numeric_limits<uint32_t>::max()));
+}
+
+bool IsPrintable(std::string_view name) {
+  return std::all_of(name.begin(), name.end(),
+                     [](char c) { return static_cast<unsigned char>(c) > ' ' && c != 0x7f; });
+}
+
+}  // namespace
+
+Protocol ProtocolOfPath(std::string_view path) {
+  if (path.starts_with("/inference.")) return Protocol::kV2Grpc;
+  if (path.starts_with("/tensorflow.serving.")) return Protocol::kTfServingGrpc;
+  if (path.find("/v2/models/") != std::string_view::npos) return Protocol::kV2Rest;
+  if (path.find("/v1/models/") != std::string_view::npos) return Protocol::kTfServingRest;
+  if (path.ends_with("/invocations")) return Protocol::kMlflow;
+  if (path.ends_with("/predict")) return Protocol::kPlain;
+  return Protocol::kUnknown;
+}
+
+RecordEvents::RecordEvents(Deps deps, const LogSource& source)
+    : deps_(std::move(deps)), default_model_(source.model.empty() ? kDefaultModel : source.model) {
+  for (const std::string& path : source.prediction_paths) {
+    if (path.ends_with('*')) {
+      prefixes_.push_back(path.substr(0, path.size() - 1));
+    } else {
+      paths_.push_back(path);
+    }
+  }
+}
+
+bool RecordEvents::IsPrediction(const LogRecord& record) const {
+  // A program that logs its predictions need not say by which path they came.
+  if (record.path.empty() || record.inference) return true;
+  return std::find(paths_.begin(), paths_.end(), record.path) != paths_.end() ||
+         std::any_of(prefixes_.begin(), prefixes_.end(),
+                     [&](const std::string& prefix) { return record.path.starts_with(prefix); });
+}
+
+void RecordEvents::CountOther(const LogRecord& record) {
+  ++deps_.counters.other_requests;
+  if (record.method != "POST" || record.path.size() > kMaxPathShown) return;
+  MutexLock lock(mutex_);
+  auto known = other_paths_.find(record.path);
+  if (known != other_paths_.end()) {
+    ++known->second;
+  } else if (other_paths_.size() < kMaxOtherPaths) {
+    other_paths_.emplace(record.path, 1);
+  }
+}
+
+std::vector<std::string> RecordEvents::feature_names() const {
+  MutexLock lock(mutex_);
+  return feature_names_;
+}
+
+std::map<std::string, uint64_t> RecordEvents::other_paths() const {
+  MutexLock lock(mutex_);
+  return {other_paths_.begin(), other_paths_.end()};
+}
+
+bool RecordEvents::NameModel(const LogRecord& record, PredictionEvent& event) {
+  event.model = record.model.empty() ? std::string_view(default_model_) : record.model;
+  if (event.model.find('%') != std::string_view::npos) {
+    if (auto plain = UrlDecode(event.model)) {
+      decoded_ = std::move(*plain);
+      event.model = decoded_;
+    }
+  }
+  event.version = std::max<int64_t>(ParseInt64(record.version).value_or(0), 0);
+  auto known = seen_.find(event.model);
+  if (known != seen_.end() && known->second.contains(event.version)) return true;
+  if (event.outcome_known && event.outcome == StatusCode::kNotFound) return false;
+  if (seen_count_ == kMaxModels || event.model.size() > kMaxModelName ||
+      !IsPrintable(event.model)) {
+    event.model = kOtherModels;
+    event.version = 0;
+    return true;
+  }
+  if (known == seen_.end()) known = seen_.try_emplace(std::string(event.model)).first;
+  known->second.insert(event.version);
+  ++seen_count_;
+  return true;
+}
+
+void RecordEvents::TakeFeatures(const LogRecord& record, PredictionEvent& event) {
+  if (record.features.empty()) return;
+  const uint32_t stride = deps_.sink.FeatureStride(record.features.size());
+  if (stride == 0 || wide_++ % stride != 0) return;
+  event.feature_weight = static_cast<float>(stride);
+  event.features = record.features;
+  const std::span<const std::string_view> names = record.feature_names;
+  if (names.empty() ||
+      std::equal(names.begin(), names.end(), feature_names_.begin(), feature_names_.end()))
+    return;
+  // An object's members come in any order: each name keeps its place.
+  features_.assign(feature_names_.size(), std::numeric_limits<float>::quiet_NaN());
+  for (size_t i = 0; i < names.size() && i < record.features.size(); ++i) {
+    auto place = feature_places_.find(std::string(names[i]));
+    if (place == feature_places_.end()) {
+      if (feature_names_.size() == kMaxFeatures) continue;
+      place = feature_places_.emplace(std::string(names[i]), feature_names_.size()).first;
+      {
+        MutexLock lock(mutex_);
+        feature_names_.emplace_back(names[i]);
+      }
+      features_.push_back(0);
+    }
+    features_[place->second] = record.features[i];
+  }
+  event.features = features_;
+}
+
+void RecordEvents::OnRequest(const LogRecord& record) {
+  if (!IsPrediction(record)) {
+    CountOther(record);
+    return;
+  }
+  PredictionEvent event;
+  event.observed = true;
+  SetOutcome(record, event);
+  if (!NameModel(record, event)) {
+    ++deps_.counters.unknown_model;
+    return;
+  }
+  event.protocol = ProtocolOfPath(record.path);
+  event.unix_ms = record.unix_ns ? *record.unix_ns / 1'000'000 : UnixMillis(deps_.clock.Now());
+  event.latency_known = record.latency_ns.has_value();
+  event.latency_ns = static_cast<uint64_t>(record.latency_ns.value_or(0));
+  event.request_bytes = Bytes(record.request_bytes);
+  event.response_bytes = Bytes(record.response_bytes);
+  event.request_id = record.request_id;
+  event.rows = record.rows.value_or(0);
+  if (!record.predictions.empty()) {
+    event.predicted = record.predictions;
+  } else if (!record.predicted.empty()) {
+    event.predicted = {&record.predicted, 1};
+  }
+  if (record.score) event.score = *record.score;
+  TakeFeatures(record, event);
+  ++deps_.counters.predictions;
+  while (!deps_.sink.TryEmit(event)) {
+    if (deps_.wait()) continue;
+    deps_.sink.Emit(event);  // counts what cannot be taken
+    return;
+  }
+}
+
+void RecordEvents::OnError(const ErrorEvent&) { ++deps_.counters.errors; }
+
+}  // namespace leadsman::intake

@@ -1,0 +1,75 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "events/prediction_event.h"
+#include "intake/line_reader.h"
+#include "intake/log_source.h"
+#include "intake/source_counters.h"
+
+namespace leadsman::intake {
+
+/// Makes a PredictionEvent of each record that is one of a prediction. What the record does not say is marked as unknown.
+///
+/// Whoever can reach the service writes into its log, so names are not believed: a model and version that only ever were "not
+/// found" make no profile, and beyond kMaxModels the rest is one model, "(other)".
+///
+/// Confined to one thread.
+class RecordEvents final : public RecordSink {
+ public:
+  static constexpr size_t kMaxModels = 256;  ///< pairs of model and version
+  static constexpr std::string_view kOtherModels = "(other)";
+
+  struct Deps {
+    const Clock& clock;
+    Sink& sink;
+    SourceCounters& counters;
+    /// Waits a moment for the sink; false when it is not to be waited for any longer.
+    std::function<bool()> wait;
+  };
+  RecordEvents(Deps deps, const LogSource& source);
+
+  void OnRequest(const LogRecord& record) override;
+  void OnError(const ErrorEvent& event) override;
+
+  /// Paths of POSTs that were no predictions, with how often: the first kMaxOtherPaths that came. Thread-safe.
+  std::map<std::string, uint64_t> other_paths() const;
+  static constexpr size_t kMaxOtherPaths = 20;
+  /// Names of features by their places in events; empty when the log gives none. Thread-safe.
+  std::vector<std::string> feature_names() const;
+
+ private:
+  bool IsPrediction(const LogRecord& record) const;
+  void CountOther(const LogRecord& record);
+  /// False: it was never there.
+  bool NameModel(const LogRecord& record, PredictionEvent& event);
+  void TakeFeatures(const LogRecord& record, PredictionEvent& event);
+
+  const Deps deps_;
+  const std::string default_model_;
+  std::vector<std::string> paths_;     ///< whole
+  std::vector<std::string> prefixes_;  ///< of those with a * at the end
+  std::map<std::string, std::set<int64_t>, std::less<>> seen_;
+  size_t seen_count_ = 0;
+  std::string decoded_;
+  std::unordered_map<std::string, size_t> feature_places_;
+  std::vector<float> features_;
+  uint64_t wide_ = 0;  ///< requests with features
+  mutable Mutex mutex_;
+  /// In the order in which they were met. Written by this thread alone, which reads them without the lock.
+  std::vector<std::string> feature_names_;
+  std::map<std::string, uint64_t, std::less<>> other_paths_ GUARDED_BY(mutex_);
+};
+
+/// The protocol that a path is of, as far as it tells.
+Protocol ProtocolOfPath(std::string_view path);
+
+}  // namespace leadsman::intake

@@ -1,0 +1,96 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "intake/line_reader.h"
+#include "intake/log_follower.h"
+#include "intake/log_source.h"
+#include "intake/source_counters.h"
+#include "intake/source_view.h"
+
+namespace leadsman::intake {
+
+/// Lines of one source's files → records: finds out what each file is, reads it, and says so in the log.
+///
+/// The first lines of a file wait until there are enough to recognise it by (kRecogniseLines, or what came within kPatience);
+/// those that lie before them in the file help. What no format explains is counted, said once, and tried again with later
+/// lines; so is a file whose lines have changed.
+///
+/// Confined to one thread, but for views().
+class SourceReader {
+ public:
+  static constexpr std::chrono::seconds kPatience{2};
+
+  struct Deps {
+    const Clock& clock;
+    RecordSink& sink;
+    SourceCounters& counters;
+  };
+  SourceReader(Deps deps, const LogSource& source);
+
+  /// Says what a file is, before a line of it is taken.
+  void Preview(const std::string& path);
+  void Take(const LineBatch& batch);
+  /// What time brings: lines that have waited long enough, errors whose stack trace is over. Now and then.
+  void Tick();
+  /// No further lines: whatever waits is read as well as it can be.
+  void Finish();
+  /// Whether lines wait: what was taken has not become records yet.
+  bool waiting() const { return waiting_files_ > 0; }
+
+  std::vector<LogView> views() const;
+
+ private:
+  struct File {
+    std::string path;
+    std::optional<LineReader> reader;
+    LineReader::Counts counted;       ///< of the reader, as far as it is in the counters
+    uint64_t counted_cut = 0;         ///< likewise
+    std::vector<std::string> before;  ///< lines that lie before, and are not to be read
+    std::vector<std::string> waiting;
+    size_t waiting_bytes = 0;
+    SteadyTime waiting_since{};
+    SteadyTime last_line{};
+    LineReader::Counts checked;  ///< when it was last asked whether its lines have changed
+    bool sampling = false;       ///< they may have: the next ones are kept, too
+    std::vector<std::string> sample;
+    bool flushed = true;  ///< nothing is open in the reader
+  };
+  struct Told {
+    LogView view;
+    bool settled = false;
+    bool warned = false;  ///< that it is not recognised
+  };
+
+  File& Find(const LineBatch& batch);
+  void Keep(File& file, std::string_view line);
+  void Settle(File& file);
+  void Forget(File& file, std::vector<std::string> before);
+  void Feed(File& file, std::string_view line);
+  void Count(File& file);
+  void CheckStillFits(File& file);
+  void Use(File& file, Recognition found, const std::vector<std::string>& lines);
+  void TellFound(const std::string& path, const Recognition& found);
+  void TellProblem(const std::string& path, const Status& status);
+  void CountFiles() REQUIRES(mutex_);
+  void DropOldest();
+
+  const Deps deps_;
+  const FormatOptions options_;
+  const LogSource::From from_;
+  std::unordered_map<uint64_t, File> files_;  ///< by LineBatch::file
+  size_t waiting_files_ = 0;
+  SteadyTime last_prune_{};
+  mutable Mutex mutex_;
+  std::map<std::string, Told> told_ GUARDED_BY(mutex_);  ///< by path
+};
+
+}  // namespace leadsman::intake

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <atomic>
+#include <string>
+#include <vector>
+
+#include "base/mutex.h"
+#include "base/strings.h"
+#include "events/prediction_event.h"
+
+namespace leadsman::intake {
+
+/// Keeps events as text, "model:version ok 3ms id=…", and can be full.
+class EventTexts final : public Sink {
+ public:
+  static std::string Describe(const PredictionEvent& e) {
+    std::string text = StrCat(e.model, ":", e.version, " ",
+                              e.outcome_known ? StatusCodeName(e.outcome) : "unknown", " ",
+                              ProtocolName(e.protocol));
+    if (e.latency_known) text += StrCat(" ", e.latency_ns / 1000, "us");
+    if (!e.request_id.empty()) text += StrCat(" id=", e.request_id);
+    for (std::string_view predicted : e.predicted) text += StrCat(" predicted=", predicted);
+    if (e.score >= 0) text += StrCat(" score=", double{e.score});
+    for (float feature : e.features) text += StrCat(" ", double{feature});
+    return text;
+  }
+
+  void Emit(const PredictionEvent& event) override {
+    MutexLock lock(mutex_);
+    texts_.push_back(Describe(event));
+  }
+  bool TryEmit(const PredictionEvent& event) override {
+    if (full_-- > 0) return false;
+    Emit(event);
+    return true;
+  }
+  uint32_t FeatureStride(size_t) const override { return 1; }
+
+  void RefuseNext(int times) { full_ = times; }
+  std::vector<std::string> texts() const {
+    MutexLock lock(mutex_);
+    return texts_;
+  }
+  size_t count() const { return texts().size(); }
+
+ private:
+  std::atomic<int> full_{0};
+  mutable Mutex mutex_;
+  std::vector<std::string> texts_ GUARDED_BY(mutex_);
+};
+
+}  // namespace leadsman::intake
