@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "app/config.h"
+#include "app/log_report.h"
 #include "app/named_files.h"
 #include "app/server.h"
 #include "app/tfserving/command_line.h"
@@ -58,6 +59,57 @@ Result<Config> LoadConfig(const cli::ServeFlags& flags) {
   RETURN_IF_ERROR(ApplyOverrides(OverridesOf(flags), config));
   RETURN_IF_ERROR(CheckHasModels(config));
   return config;
+}
+
+/// The file, then the flags over it, of a process that watches logs and serves nothing.
+Result<Config> LoadMonitorConfig(const cli::MonitorFlags& flags) {
+  Config config = ConfigSchema().initial();
+  if (!flags.config.empty()) {
+    ASSIGN_OR_RETURN(config, LoadConfigFile(flags.config));
+  }
+  MakeMonitorOnly(config);
+  ConfigOverrides overrides;
+  overrides.admin_address = flags.admin_address;
+  overrides.admin_port = flags.admin_port;
+  overrides.data_dir = flags.data_dir;
+  overrides.log_level = flags.log_level;
+  overrides.log_format = flags.log_format;
+  RETURN_IF_ERROR(ApplyOverrides(overrides, config));
+  LogFlags logs;
+  logs.logs = flags.logs;
+  logs.model = flags.model;
+  logs.format = flags.format;
+  logs.pattern = flags.pattern;
+  logs.integer_latency = flags.integer_latency;
+  logs.time_zone = flags.time_zone;
+  logs.fields = flags.fields;
+  logs.prediction_paths = flags.prediction_paths;
+  logs.from_beginning = flags.from_beginning;
+  RETURN_IF_ERROR(ApplyLogFlags(logs, config));
+  return config;
+}
+
+int MonitorLogs(const cli::MonitorFlags& flags) {
+  Result<Config> config = LoadMonitorConfig(flags);
+  Status checked = config.ok() ? OkStatus() : config.status();
+  if (checked.ok() && flags.check_config) checked = CheckNamedFiles(*config);
+  if (!checked.ok()) {
+    std::cerr << checked.message() << '\n';
+    return cli::kUsage;
+  }
+  if (flags.check_config) {
+    std::cout << "configuration ok\n";
+    return cli::kOk;
+  }
+  return RunServer(
+      std::move(*config), [flags] { return LoadMonitorConfig(flags); }, flags.config);
+}
+
+/// The table is the answer; our own log only says what is wrong.
+Result<std::string> MonitorLogsOnce(const cli::MonitorFlags& flags) {
+  ASSIGN_OR_RETURN(Config config, LoadMonitorConfig(flags));
+  ConfigureLog(LogLevel::kError, config.log.format == Config::LogFormat::kJson);
+  return ReportLogsOnce(config);
 }
 
 std::string Getenv(const std::string& name) {
@@ -182,11 +234,14 @@ int Run(int argc, char** argv) {
   cli::AppHooks hooks;
   hooks.version = kLeadsmanVersion;
   hooks.serve = Serve;
+  hooks.monitor = MonitorLogs;
+  hooks.monitor_once = MonitorLogsOnce;
   hooks.tensorflow_model_server = ServeAsTensorFlow;
   hooks.is_tensorflow_flag = tfserving::IsTensorFlowServingFlag;
   hooks.check_config = [](const std::string& file) -> Status {
     ASSIGN_OR_RETURN(Config config, LoadConfigFile(file));
-    RETURN_IF_ERROR(Annotate(CheckHasModels(config), file));
+    // A file of logs alone is one for `leadsman monitor`.
+    if (config.monitor.logs.empty()) RETURN_IF_ERROR(Annotate(CheckHasModels(config), file));
     return CheckNamedFiles(config);
   };
   hooks.config_reference = [](bool json_schema) {

@@ -1,5 +1,6 @@
 #include "app/config.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 
@@ -56,18 +57,41 @@ Result<Config> LoadConfigFile(const std::string& path) {
   config.server.grpc_socket = MadeRelativeTo(folder, config.server.grpc_socket);
   for (Config::Model& model : config.models)
     model.model.path = MadeRelativeTo(folder, model.model.path);
+  for (intake::LogSource& log : config.monitor.logs) log.path = MadeRelativeTo(folder, log.path);
   return config;
 }
 
 std::map<std::string, MonitorConfig> MonitoringOf(const Config& config) {
   std::map<std::string, MonitorConfig> monitoring;
-  bool any = false;
-  for (const Config::Model& model : config.models) {
+  if (!NeedsMonitor(config)) return monitoring;
+  monitoring = config.monitor.observed;
+  for (const Config::Model& model : config.models)
     monitoring.emplace(model.model.name, model.monitoring);
-    any = any || model.monitoring.enabled;
-  }
-  if (!any) monitoring.clear();
   return monitoring;
+}
+
+bool NeedsMonitor(const Config& config) {
+  return !config.monitor.logs.empty() ||
+         std::any_of(config.models.begin(), config.models.end(),
+                     [](const Config::Model& model) { return model.monitoring.enabled; });
+}
+
+void MakeMonitorOnly(Config& config) {
+  for (const Config::Model& model : config.models)
+    config.monitor.observed.emplace(model.model.name, model.monitoring);
+  config.models.clear();
+  config.plain.model.clear();
+  config.mlflow.model.clear();
+  config.server.http = config.server.grpc = false;
+  config.server.grpc_socket.clear();
+  config.server.port = config.server.grpc_port = 0;  // they take no other's place
+  config.server.pool_threads = 1;
+  config.backends.python.enabled = false;
+  config.telemetry.compat.clear();
+}
+
+bool IsMonitorOnly(const Config& config) {
+  return !config.server.http && !config.server.grpc && config.server.grpc_socket.empty();
 }
 
 std::string ConfigToJson(const Config& config) { return schema::WriteJson(ConfigSchema(), config); }

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/schema.h"
 #include "base/status.h"
+#include "intake/log_source.h"
 #include "lifecycle/manager.h"
 #include "lifecycle/model_control.h"
 #include "lifecycle/types.h"
@@ -105,6 +106,13 @@ struct Config {
     }
   };
 
+  struct Monitor {
+    MonitorOptions options;  ///< its `database` is not read from the file
+    std::vector<intake::LogSource> logs;
+    /// How models are monitored that are only seen in logs. Not read from the file.
+    std::map<std::string, MonitorConfig> observed;
+  };
+
   Server server;
   Admin admin;
   AuthOptions auth;
@@ -114,7 +122,7 @@ struct Config {
   Backends backends;
   Log log;
   StorageOptions storage;
-  MonitorOptions monitor;  ///< its `database` is not read from the file
+  Monitor monitor;
   LifecycleManager::Options lifecycle;
   Reload config_reload = Reload::kSignal;
   ModelControl::Options repository;
@@ -143,8 +151,10 @@ std::string ConfigToJson(const Config& config);
 std::string ShownConfigJson(Config config);
 
 /// How each model is monitored: of all models, for a monitor takes those it was not told of with the
-/// defaults. Empty when none is to be monitored.
+/// defaults. Empty when none is to be monitored, or none is named and logs are read.
 std::map<std::string, MonitorConfig> MonitoringOf(const Config& config);
+/// Whether anything is watched: a model that is served, or a log.
+bool NeedsMonitor(const Config& config);
 
 /// What a running server makes of a changed configuration.
 struct ReloadedConfig {
@@ -183,6 +193,21 @@ struct ConfigOverrides {
 
 /// Puts the flags over `config` and checks the whole again. INVALID_ARGUMENT names the flag.
 Status ApplyOverrides(const ConfigOverrides& flags, Config& config);
+
+/// What `leadsman monitor` was asked to read. All --log share the other flags.
+struct LogFlags {
+  std::vector<std::string> logs;
+  std::string model, format, pattern, integer_latency, time_zone;  ///< empty: not given
+  std::vector<std::string> fields;                                 ///< "NAME=WHERE"
+  std::vector<std::string> prediction_paths;
+  bool from_beginning = false;
+};
+/// Adds the logs. INVALID_ARGUMENT names the flag; also when there is no log in the end.
+Status ApplyLogFlags(const LogFlags& flags, Config& config);
+
+/// The same configuration for a process that serves nothing and watches logs.
+void MakeMonitorOnly(Config& config);
+bool IsMonitorOnly(const Config& config);
 
 /// INVALID_ARGUMENT when there is no model, which is said last: file and flags may both name some.
 Status CheckHasModels(const Config& config);

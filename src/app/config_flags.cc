@@ -5,6 +5,7 @@
 #include "app/config.h"
 #include "app/config_schema.h"
 #include "base/strings.h"
+#include "intake/config_schema.h"
 #include "lifecycle/config_schema.h"
 
 namespace leadsman {
@@ -113,8 +114,99 @@ Status ApplyOverrides(const ConfigOverrides& flags, Config& config) {
   return wrong.empty() ? OkStatus() : InvalidArgumentError(Join(wrong, "\n"));
 }
 
+namespace {
+
+ConfigNode Scalar(const std::string& text) {
+  ConfigNode node;
+  node.kind = ConfigNode::Kind::kScalar;
+  node.text = text;
+  node.quoted = true;
+  return node;
+}
+
+ConfigNode Map() {
+  ConfigNode node;
+  node.kind = ConfigNode::Kind::kMap;
+  return node;
+}
+
+/// The flags as the file would say them: one table reads both.
+Result<ConfigNode> NodeOf(const LogFlags& flags, const std::string& path) {
+  ConfigNode source = Map();
+  auto add = [](ConfigNode& to, const std::string& key, ConfigNode value) {
+    to.entries.push_back({key, 0, 0, std::move(value)});
+  };
+  add(source, "path", Scalar(path));
+  for (const auto& [key, text] :
+       {std::pair("model", &flags.model), std::pair("format", &flags.format),
+        std::pair("pattern", &flags.pattern), std::pair("integer_latency", &flags.integer_latency),
+        std::pair("time_zone", &flags.time_zone)}) {
+    if (!text->empty()) add(source, key, Scalar(*text));
+  }
+  if (flags.from_beginning) add(source, "from", Scalar("beginning"));
+  ConfigNode fields = Map();
+  for (const std::string& field : flags.fields) {
+    size_t at = field.find('=');
+    if (at == std::string::npos || at == 0 || at + 1 == field.size())
+      return InvalidArgumentError(
+          StrCat("--field: must be NAME=WHERE, as predicted=label, not ", field));
+    std::string name = field.substr(0, at);
+    if (fields.Find(name) != nullptr)
+      return InvalidArgumentError(StrCat("--field: ", name, " is given twice"));
+    add(fields, name, Scalar(field.substr(at + 1)));
+  }
+  if (!fields.entries.empty()) add(source, "fields", std::move(fields));
+  ConfigNode paths;
+  paths.kind = ConfigNode::Kind::kList;
+  for (const std::string& path_flag : flags.prediction_paths)
+    paths.items.push_back(Scalar(path_flag));
+  if (!paths.items.empty()) add(source, "prediction_paths", std::move(paths));
+  return source;
+}
+
+/// "prediction_paths[0]" → "--prediction-path"
+std::string FlagOf(const std::string& path) {
+  std::string key = path.substr(0, path.find_first_of("[."));
+  if (key == "path") return "--log";
+  if (key == "fields") return "--field";
+  if (key == "prediction_paths") return "--prediction-path";
+  std::replace(key.begin(), key.end(), '_', '-');
+  return "--" + key;
+}
+
+}  // namespace
+
+Status ApplyLogFlags(const LogFlags& flags, Config& config) {
+  const bool any = !flags.model.empty() || !flags.format.empty() || !flags.pattern.empty() ||
+                   !flags.integer_latency.empty() || !flags.time_zone.empty() ||
+                   !flags.fields.empty() || !flags.prediction_paths.empty() || flags.from_beginning;
+  if (any && flags.logs.empty())
+    return InvalidArgumentError(
+        "flags that say what a log is need --log; logs of the file say it themselves "
+        "(monitor.logs)");
+  for (const std::string& path : flags.logs) {
+    ASSIGN_OR_RETURN(ConfigNode node, NodeOf(flags, path));
+    std::vector<ConfigProblem> problems;
+    schema::Reader reader(problems);
+    intake::LogSource source = intake::LogSourceSchema().initial();
+    intake::LogSourceSchema().Read(node, source, reader);
+    if (!problems.empty())
+      return InvalidArgumentError(StrCat(FlagOf(problems[0].path), ": ", problems[0].message));
+    config.monitor.logs.push_back(std::move(source));
+  }
+  std::vector<std::string> wrong = ConfigConflicts(config);
+  if (!wrong.empty()) return InvalidArgumentError(Join(wrong, "\n"));
+  if (!config.monitor.logs.empty()) return OkStatus();
+  return InvalidArgumentError(
+      "nothing to monitor: give --log PATH, or list monitor.logs in the file of --config");
+}
+
 Status CheckHasModels(const Config& config) {
   if (!config.models.empty()) return OkStatus();
+  if (!config.monitor.logs.empty())
+    return InvalidArgumentError(
+        "nothing to serve: models is empty; to watch monitor.logs alone use `leadsman monitor "
+        "--config FILE`");
   return InvalidArgumentError(
       "nothing to serve: models is empty: list models in the file, or give --model NAME=PATH or "
       "--model-repository DIR");

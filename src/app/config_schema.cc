@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/strings.h"
+#include "intake/config_schema.h"
 #include "lifecycle/config_schema.h"
 #include "monitor/config_schema.h"
 #include "rollout/config_schema.h"
@@ -368,6 +369,19 @@ const schema::Struct<Config::Telemetry>& TelemetrySchema() {
   return table;
 }
 
+const schema::Struct<Config::Monitor>& MonitorSchema() {
+  static const auto table = [] {
+    schema::Struct<Config::Monitor> s("Monitor", "The monitor of the whole process.");
+    s.Embedded(&Config::Monitor::options, MonitorOptionsSchema());
+    s.Field("logs", &Config::Monitor::logs,
+            schema::List(schema::Of(intake::LogSourceSchema()), 0, 100),
+            "Logs of services of models that are watched from outside, by `leadsman monitor` or "
+            "beside the models that are served here.");
+    return s;
+  }();
+  return table;
+}
+
 /// What a check may ask and say; a file answers from its text, what was read before says yes.
 struct CheckSink {
   std::function<void(const std::string& path, std::string message)> add;
@@ -426,6 +440,17 @@ void CheckConfig(const Config& config, const CheckSink& sink) {
                               near ? StrCat("; did you mean ", *near, "?")
                                    : StrCat("; models: ", HumanList(list))));
   }
+  for (size_t i = 0; i < config.monitor.logs.size(); ++i) {
+    for (size_t j = 0; j < i; ++j) {
+      if (config.monitor.logs[i].path != config.monitor.logs[j].path ||
+          !sink.is_sound(StrCat("monitor.logs[", i, "].path")))
+        continue;
+      add(StrCat("monitor.logs[", i, "].path"),
+          StrCat("monitor.logs[", j, "] reads ", config.monitor.logs[i].path,
+                 " already: its requests would count twice"));
+      break;
+    }
+  }
   if (config.plain.input_field == config.plain.output_field && sink.is_sound("plain.input_field") &&
       sink.is_sound("plain.output_field")) {
     if (sink.is_given("plain.output_field") || !sink.is_given("plain.input_field")) {
@@ -467,8 +492,7 @@ const schema::Struct<Config>& ConfigSchema() {
     s.Nested("plugins", &Config::plugins, PluginsSchema(), "Model runtimes.");
     s.Nested("backends", &Config::backends, BackendsSchema(), "Settings of single model runtimes.");
     s.Nested("log", &Config::log, LogSchema(), "The log.");
-    s.Nested("monitor", &Config::monitor, MonitorOptionsSchema(),
-             "The monitor of the whole process.");
+    s.Nested("monitor", &Config::monitor, MonitorSchema(), "The monitor of the whole process.");
     s.Nested("lifecycle", &Config::lifecycle, LifecycleOptionsSchema(),
              "Finding and loading model versions.");
     s.Field("config_reload", &Config::config_reload, ReloadType(),

@@ -349,6 +349,83 @@ TEST(ConfigTest, AModelThatIsNotMonitoredIsToldToTheMonitor) {
   EXPECT_TRUE(MonitoringOf(config).empty());
 }
 
+TEST(LogSourcesTest, AreReadAndWrittenBack) {
+  Config config = Parsed(R"(
+monitor:
+  history: 48h
+  logs:
+    - path: /var/log/nginx/*.log
+      model: digits
+      prediction_paths: [/score]
+      integer_latency: us
+      time_zone: "+05:30"
+      from: beginning
+    - {path: app.jsonl, fields: {predicted: out.label, feature.age: in.age}})");
+  ASSERT_EQ(config.monitor.logs.size(), 2u);
+  const intake::LogSource& first = config.monitor.logs[0];
+  EXPECT_EQ(first.model, "digits");
+  EXPECT_EQ(first.from, intake::LogSource::From::kBeginning);
+  EXPECT_EQ(first.time_zone, 5h + 30min);
+  EXPECT_EQ(config.monitor.options.history, 48h);
+  EXPECT_EQ(Parsed(ConfigToJson(config)).monitor.logs, config.monitor.logs);
+  EXPECT_TRUE(NeedsMonitor(config));
+}
+
+TEST(LogSourcesTest, ErrorsNameTheFieldAndTheFix) {
+  auto error = [](const std::string& log) { return Errors("monitor: {logs: [" + log + "]}"); };
+  EXPECT_NE(error("{}").find("needs path"), std::string::npos) << error("{}");
+  for (const auto& [log, text] : std::vector<std::pair<std::string, std::string>>{
+           {"{path: a, formt: json}", "monitor.logs[0].formt: unknown key; did you mean format?"},
+           {"{path: a, format: jsn}",
+            "logs[0].format: there is no format 'jsn'; did you mean json?"},
+           {"{path: a, fields: {predictd: x}}",
+            "no field is named 'predictd'; did you mean predicted?"},
+           {"{path: a, pattern: $status, format: json}",
+            "logs[0].pattern: is of the format pattern"},
+           {"{path: a, format: pattern}", "logs[0].format: needs a pattern"},
+           {"{path: a, prediction_paths: [score]}", "must begin with /"},
+           {"{path: a, time_zone: CET}", "must be UTC or an offset like +02:00"},
+           {"{path: a}, {path: a}", "monitor.logs[1].path: monitor.logs[0] reads a already"}})
+    EXPECT_NE(error(log).find(text), std::string::npos) << log << ": " << error(log);
+}
+
+TEST(LogSourcesTest, FlagsSayTheSameAsTheFile) {
+  LogFlags flags;
+  flags.logs = {"a.log", "b.log"};
+  flags.model = "iris";
+  flags.fields = {"predicted=out.label"};
+  flags.from_beginning = true;
+  Config config = ConfigSchema().initial();
+  ASSERT_TRUE(ApplyLogFlags(flags, config).ok());
+  ASSERT_EQ(config.monitor.logs.size(), 2u);
+  EXPECT_EQ(config.monitor.logs,
+            Parsed("monitor: {logs: [{path: a.log, model: iris, fields: {predicted: out.label}, "
+                   "from: beginning}, {path: b.log, model: iris, fields: {predicted: out.label}, "
+                   "from: beginning}]}")
+                .monitor.logs);
+  auto error = [](LogFlags wrong) {
+    Config fresh = ConfigSchema().initial();
+    return std::string(ApplyLogFlags(wrong, fresh).message());
+  };
+  EXPECT_EQ(error({}).substr(0, 40), "nothing to monitor: give --log PATH, or ");
+  EXPECT_NE(error({.model = "x"}).find("need --log"), std::string::npos);
+  EXPECT_EQ(error({.logs = {"a"}, .fields = {"x"}}),
+            "--field: must be NAME=WHERE, as predicted=label, not x");
+  EXPECT_EQ(error({.logs = {"a"}, .time_zone = "CET"}),
+            "--time-zone: must be UTC or an offset like +02:00");
+  EXPECT_EQ(error({.logs = {"a"}, .prediction_paths = {"x"}}).substr(0, 38),
+            "--prediction-path: must begin with /, ");
+}
+
+TEST(LogSourcesTest, AProcessThatOnlyWatchesServesNothingAndKeepsHowModelsAreMonitored) {
+  Config config = Parsed(
+      "models: [{name: a, path: b, monitoring: {window: 7s}}]\nmonitor: {logs: [{path: a.log}]}");
+  MakeMonitorOnly(config);
+  EXPECT_TRUE(IsMonitorOnly(config));
+  EXPECT_TRUE(config.models.empty());
+  EXPECT_EQ(MonitoringOf(config).at("a").window, 7s);
+}
+
 TEST(ReloadTest, ModelsAndPlansAreTakenOverAndTheRestStaysAndIsNamed) {
   Config running = Parsed(R"(
 server: {port: 9000}

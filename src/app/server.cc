@@ -20,6 +20,7 @@
 #include "app/drain.h"
 #include "app/health.h"
 #include "app/label_moves.h"
+#include "app/log_report.h"
 #include "app/monitor_source.h"
 #include "app/reloader.h"
 #include "app/tfserving/reload_requests.h"
@@ -33,6 +34,7 @@
 #include "base/periodic.h"
 #include "base/strings.h"
 #include "console/admin_api.h"
+#include "intake/log_intake.h"
 #include "lifecycle/manager.h"
 #include "lifecycle/metrics.h"
 #include "lifecycle/model_control.h"
@@ -180,6 +182,7 @@ class Server {
     stopped_ = true;
     bool ended = !predictor_ || predictor_->Stop(wait);
     if (rollouts_) rollouts_->Stop();
+    if (intake_) intake_->Stop();
     if (monitor_ && !monitor_->Flush(5s)) LOG_WARN("the monitor did not finish writing within 5 s");
     if (admin_server_) admin_server_->Shutdown(std::min<std::chrono::milliseconds>(wait, 1s));
     if (!ended) {
@@ -259,6 +262,7 @@ class Server {
     for (const UnreadyModel& model : readiness.models) {
       readiness.reasons.push_back(StrCat("model ", model.model, ": ", model.detail));
     }
+    if (intake_ && !intake_->looked()) readiness.reasons.push_back("logs are being looked for");
     // What the rollouts wait for counts until it has been there once.
     if (readiness.reasons.empty() && !predictor_->SettledOnce()) {
       readiness.reasons = predictor_->AwaitedVersions();
@@ -274,18 +278,11 @@ class Server {
     PluginOptions plugins = PluginOptions::Default(BinaryDir(), EnvironmentVariable);
     if (!config_.plugins.dirs.empty()) plugins.plugin_dirs = config_.plugins.dirs;
     if (!config_.plugins.runtime_dirs.empty()) plugins.runtime_dirs = config_.plugins.runtime_dirs;
-    LoadBackends(plugins, backends_);
+    if (!IsMonitorOnly(config_)) LoadBackends(plugins, backends_);
     RegisterPython(plugins.plugin_dirs);
 
     RETURN_IF_ERROR(PrepareDataDir());
-    std::map<std::string, MonitorConfig> monitored = MonitoringOf(config_);
-    if (!monitored.empty()) {
-      MonitorOptions options = config_.monitor;
-      options.database = InDataDir("monitor.db");
-      auto monitor = Monitor::Create({clock_, registry_}, options, std::move(monitored));
-      if (!monitor.ok()) return Annotate(monitor.status(), "start the monitor");
-      monitor_ = std::move(monitor).value();
-    }
+    RETURN_IF_ERROR(BuildMonitor());
     Sink& sink = monitor_ ? static_cast<Sink&>(*monitor_) : null_sink_;
 
     StorageOptions storage = config_.storage;
@@ -342,6 +339,23 @@ class Server {
     // loaded: a restart in mid-rollout must not load, or send traffic to, anything the rollout would not.
     if (rollouts_) rollouts_->Start();
     lifecycle_->Start();
+    if (intake_) intake_->Start();
+    return OkStatus();
+  }
+
+  Status BuildMonitor() {
+    if (!NeedsMonitor(config_)) return OkStatus();
+    MonitorOptions options = config_.monitor.options;
+    options.database = InDataDir("monitor.db");
+    auto monitor = Monitor::Create({clock_, registry_}, options, MonitoringOf(config_));
+    if (!monitor.ok()) return Annotate(monitor.status(), "start the monitor");
+    monitor_ = std::move(monitor).value();
+    if (config_.monitor.logs.empty()) return OkStatus();
+    auto intake = intake::LogIntake::Create(
+        {clock_, *monitor_, registry_, [this] { return monitor_->Flush(kLastWait); }},
+        {config_.monitor.logs, config_.data_dir});
+    if (!intake.ok()) return Annotate(intake.status(), "follow the logs (monitor.logs)");
+    intake_ = std::move(intake).value();
     return OkStatus();
   }
 
@@ -528,6 +542,9 @@ class Server {
                                    .error = std::move(state.error),
                                    .needs_restart = std::move(state.needs_restart)};
     };
+    if (intake_) {
+      console.logs_json = [this] { return LogReportJson(monitor_->Observed(), intake_->views()); };
+    }
     console.configuration_json = [this] {
       MutexLock lock(config_mutex_);
       return config_json_;
@@ -562,6 +579,12 @@ class Server {
       registrations_.push_back(std::move(registration));
     }
     file_check_ = std::make_unique<Periodic>("file-check", kFileCheck, [this] { CheckFiles(); });
+    if (IsMonitorOnly(config_)) {
+      LOG_INFO("monitoring", {"admin_address", config_.admin.address},
+               {"admin_port", admin_server_->port()}, {"logs", config_.monitor.logs.size()},
+               {"data_dir", config_.data_dir}, {"version", kLeadsmanVersion});
+      return OkStatus();
+    }
     LOG_INFO("serving", {"address", config_.server.address},
              {"port", data_server_ ? data_server_->port() : 0},
              {"admin_address", config_.admin.address}, {"admin_port", admin_server_->port()},
@@ -675,6 +698,7 @@ class Server {
   std::shared_ptr<python::PythonHost> python_;  ///< null when turned off
   NullSink null_sink_;
   std::unique_ptr<Monitor> monitor_;
+  std::unique_ptr<intake::LogIntake> intake_;  ///< null: no logs are read
   std::unique_ptr<Stores> stores_;
   std::unique_ptr<LifecycleManager> lifecycle_;
   std::unique_ptr<ModelControl> control_;
@@ -814,6 +838,7 @@ std::string MetricsReferencePage() {
   model.model.path = "/nonexistent";
   model.rollout = RolloutPlan();
   config.models.push_back(model);
+  config.monitor.logs.emplace_back().path = "/nonexistent/*.log";
   ConfigureLog(LogLevel::kError, false);
   auto server = Server::Create(std::move(config), [] { return Result<Config>(Config()); });
   if (!server.ok()) return std::string(server.status().message());
@@ -822,7 +847,8 @@ std::string MetricsReferencePage() {
          "instead. -->\n\n`GET /metrics` on the admin port, in Prometheus text or OpenMetrics, "
          "whichever the scraper prefers. "
          "Times are in seconds, sizes in\nbytes; labels come from the configuration and from "
-         "versions, never from clients.\nThose of other servers (`nv_…`, `:tensorflow:…`), whose "
+         "versions, never from clients.\nModels seen in logs are at most 256 pairs of model and "
+         "version a source. Those of other servers (`nv_…`, `:tensorflow:…`), whose "
          "names say their units, are there with "
          "`telemetry.compat`.\n\n" +
          (*server)->MetricsReference();

@@ -28,6 +28,14 @@ class CliTest : public testing::Test {
       served_ = flags;
       return 0;
     };
+    hooks.monitor = [&](const MonitorFlags& flags) {
+      monitored_ = flags;
+      return 0;
+    };
+    hooks.monitor_once = [&](const MonitorFlags& flags) {
+      monitored_ = flags;
+      return report_;
+    };
     hooks.check_config = [](const std::string& file) {
       return file == "good.yaml" ? OkStatus()
                                  : InvalidArgumentError("bad.yaml:1:1: x: unknown key");
@@ -58,6 +66,8 @@ class CliTest : public testing::Test {
   int columns_ = 100;
   std::function<bool()> on_wait_;
   std::optional<ServeFlags> served_;
+  std::optional<MonitorFlags> monitored_;
+  Result<std::string> report_ = NotFoundError("no log is there");
 };
 
 class CliServerTest : public CliTest {
@@ -68,6 +78,53 @@ class CliServerTest : public CliTest {
   }
   AdminFixture fixture_;
 };
+
+TEST_F(CliTest, MonitorTakesItsFlags) {
+  EXPECT_EQ(Run({"monitor"}), kUsage);
+  EXPECT_EQ(Run({"monitor", "--log", "a", "--json"}), kUsage);
+  EXPECT_FALSE(monitored_);
+  EXPECT_EQ(Run({"monitor", "--log", "a.log", "--log", "b.log", "--model", "iris", "--field",
+                 "predicted=label", "--prediction-path", "/score", "--from-beginning",
+                 "--admin-port", "0"}),
+            kOk);
+  ASSERT_TRUE(monitored_);
+  EXPECT_EQ(monitored_->logs, (std::vector<std::string>{"a.log", "b.log"}));
+  EXPECT_EQ(monitored_->model, "iris");
+  EXPECT_EQ(monitored_->fields, std::vector<std::string>{"predicted=label"});
+  EXPECT_EQ(monitored_->prediction_paths, std::vector<std::string>{"/score"});
+  EXPECT_TRUE(monitored_->from_beginning);
+  EXPECT_EQ(monitored_->admin_port, 0);
+  EXPECT_EQ(Run({"monitor", "--help"}), kOk);
+  EXPECT_NE(out().find("leadsman monitor --log access.log --once"), std::string::npos);
+}
+
+TEST_F(CliTest, OnceShowsWhatLogsTellAndWhatWasNotRead) {
+  EXPECT_EQ(Run({"monitor", "--log", "a", "--once"}), kNotFound);
+  EXPECT_EQ(err(), "leadsman: no log is there\n");
+  const std::string file =
+      R"({"path": "a.log", "recognised": true, "format": "uvicorn", "reads": "uvicorn access log"})";
+  const std::string source =
+      R"("source": "a.log", "lines": 9, "other_requests": 4, "errors": 1, "other_paths": {"/score": 4})";
+  report_ = StrCat(
+      R"({"models": [{"model": "iris", "version": 0, "requests": 5, "client_errors": 1, "server_errors": 2, "cancelled": 0, "unknown": 0, "latency": null}], "sources": [{)",
+      source, R"(, "predictions": 5, "files": [)", file, "]}]}");
+  EXPECT_EQ(Run({"monitor", "--log", "a", "--once"}), kOk);
+  EXPECT_NE(out().find("a.log: uvicorn access log\n  9 lines, 5 predictions, 4 other requests, 1 "
+                       "errors\n"),
+            std::string::npos)
+      << out();
+  EXPECT_NE(out().find("iris   -        5"), std::string::npos) << out();
+  EXPECT_NE(out().find("not known"), std::string::npos) << "no latency is no zero";
+  EXPECT_EQ(Run({"monitor", "--log", "a", "--once", "--json"}), kOk);
+  EXPECT_EQ(nlohmann::json::parse(out())["models"][0]["requests"], 5);
+
+  report_ = StrCat(R"({"models": [], "sources": [{)", source,
+                   R"(, "predictions": 0, "unrecognised_lines": 2, "files": [)", file, "]}]}");
+  EXPECT_EQ(Run({"monitor", "--log", "a", "--once"}), kFailed);
+  EXPECT_NE(out().find("2 lines not recognised"), std::string::npos) << out();
+  EXPECT_NE(out().find("name those that are: --prediction-path /score"), std::string::npos)
+      << out();
+}
 
 TEST_F(CliTest, HelpShowsCommandsAndExitCodes) {
   EXPECT_EQ(Run({"--help"}), kOk);

@@ -38,6 +38,10 @@ int ShowRolloutHistory(ClientContext& c, const std::string& id);
 int DecideRollout(ClientContext& c, const std::string& id, bool promote);
 int StartRollout(ClientContext& c, const std::string& model, int64_t version);
 
+/// What `leadsman monitor --once` found: a table, or the JSON as it is.
+int ShowLogsOnce(Environment& env, const Result<std::string>& report, const Paint& paint,
+                 bool json);
+
 struct WatchOptions {
   std::chrono::milliseconds interval{500};
   bool until_held = false;

@@ -50,6 +50,24 @@ constexpr const char* kServeFooter =
     "Flags win over the file. SIGTERM finishes the running requests first; a second one\n"
     "skips the delay before, a third cuts what runs, a fourth ends at once.";
 
+constexpr const char* kMonitorFooter =
+    "Examples:\n"
+    "  leadsman monitor --log /var/log/nginx/access.log\n"
+    "  leadsman monitor --log access.log --once             what an old log tells\n"
+    "  leadsman monitor --log '/var/log/pods/ml_*/*/*.log'  containers on a node\n"
+    "  leadsman monitor --log app.jsonl --model iris --field predicted=label \\\n"
+    "      --field feature.age=input.age --field request_id=rid\n"
+    "  leadsman monitor --config leadsman.yaml              with monitor.logs\n"
+    "\n"
+    "What each file was recognised as stands in the log. Then:\n"
+    "  curl http://127.0.0.1:8502/metrics | grep leadsman_monitor\n"
+    "  curl http://127.0.0.1:8502/api/v1/logs\n"
+    "  leadsman labels add r-17 7\n"
+    "\n"
+    "Where reading has come to is kept in --data-dir: a restart goes on there. SIGTERM keeps\n"
+    "it and ends with 0. --once: 0 all was read, 1 some of it was not, 2 wrong usage, 4 no\n"
+    "file is there.";
+
 constexpr const char* kRolloutFooter =
     "Examples:\n"
     "  leadsman rollout list --model digits\n"
@@ -130,6 +148,7 @@ class CommandLine {
     app_.failure_message(CLI::FailureMessage::simple);
     app_.get_formatter()->column_width(kHelpColumn);
     AddServe();
+    AddMonitor();
     AddShow();
     AddRollout();
     AddLabelsCommand();
@@ -198,6 +217,58 @@ class CommandLine {
       app = next;
     }
     return true;
+  }
+
+  void AddMonitor() {
+    CLI::App* monitor = app_.add_subcommand(
+        "monitor", "Watch services of models by their logs, without changing them");
+    monitor->footer(kMonitorFooter);
+    MonitorFlags& f = monitor_;
+    auto text = [&](const char* name, auto& value, const char* help, const char* type) {
+      return monitor->add_option(name, value, help)->type_name(type);
+    };
+    text("--log", f.logs, "A log file, or a pattern with *, ?, [a-z] and ** (repeatable)", "PATH")
+        ->allow_extra_args(false);
+    text("--config,-c", f.config, "Configuration file (YAML) with monitor.logs", "FILE");
+    monitor->add_flag("--check-config", f.check_config, "Check the configuration and end");
+    text("--model", f.model, "The model of requests whose path names none [default]", "NAME");
+    text("--format", f.format, "What the lines are [recognised from the first ones]", "FORMAT");
+    text("--pattern", f.pattern, "A layout of lines of your own, or nginx's log_format", "PATTERN");
+    text("--field", f.fields, "JSON, logfmt: where a field stands in a line (repeatable)",
+         "NAME=WHERE")
+        ->allow_extra_args(false);
+    text("--prediction-path", f.prediction_paths,
+         "A path that is a prediction, as /score or /api/* (repeatable)", "PATH")
+        ->allow_extra_args(false);
+    text("--integer-latency", f.integer_latency,
+         "Access logs: unit of a whole number behind the user agent, us or ms", "UNIT");
+    text("--time-zone", f.time_zone, "Of times that name none [UTC]", "+HH:MM");
+    monitor->add_flag("--from-beginning", f.from_beginning,
+                      "At the first start read what is there already, too");
+    text("--data-dir", f.data_dir, "Positions and history [leadsman-data]; empty = in memory",
+         "DIR");
+    text("--admin-address", f.admin_address, "Where operators are served [127.0.0.1]", "IP");
+    text("--admin-port", f.admin_port, "Port for admin API and /metrics [8502]", "PORT")
+        ->check(Port());
+    text("--log-level", f.log_level, "debug, info, warn or error [info]", "LEVEL");
+    text("--log-format", f.log_format, "Of our own log: text or json [text]", "FORMAT");
+    monitor->add_flag("--once", once_, "Read the logs to their end, print what they tell, and end");
+    monitor->add_flag("--json", client_.json, "With --once: JSON for scripts");
+    monitor->callback([this] {
+      action_ = [this]() -> int {
+        if (monitor_.logs.empty() && monitor_.config.empty()) {
+          env_.err << "leadsman: nothing to monitor: give --log PATH or --config FILE\n";
+          return kUsage;
+        }
+        if (client_.json && !once_) {
+          env_.err << "leadsman: --json goes with --once\n";
+          return kUsage;
+        }
+        if (!once_) return hooks_.monitor(monitor_);
+        bool colours = env_.terminal && env_.getenv("NO_COLOR").empty();
+        return ShowLogsOnce(env_, hooks_.monitor_once(monitor_), Paint(colours), client_.json);
+      };
+    });
   }
 
   void AddServe() {
@@ -488,6 +559,8 @@ class CommandLine {
   CLI::App app_;
   std::function<int()> action_;
   ServeFlags serve_;
+  MonitorFlags monitor_;
+  bool once_ = false;
   ClientFlags client_;
   WatchOptions watch_;
   LabelsOptions labels_;

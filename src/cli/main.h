@@ -37,12 +37,32 @@ struct ServeFlags {
   std::optional<std::string> reload_config;
 };
 
+/// What `leadsman monitor` was asked for.
+struct MonitorFlags {
+  std::string config;
+  bool check_config = false;
+  std::vector<std::string> logs;
+  std::string model, format, pattern, integer_latency, time_zone;
+  std::vector<std::string> fields;  ///< "NAME=WHERE"
+  std::vector<std::string> prediction_paths;
+  bool from_beginning = false;
+  std::optional<std::string> admin_address;
+  std::optional<uint16_t> admin_port;
+  std::optional<std::string> data_dir;
+  std::optional<std::string> log_level;
+  std::optional<std::string> log_format;
+};
+
 /// What the commands need of the rooms beside this one.
 struct AppHooks {
   std::string version;
   /// Runs the server; returns the exit code. With `check_config` it must not start anything.
   std::function<int(const ServeFlags&)> serve;
-  /// The same with the command line of tensorflow_model_server (without the program's name); empty:
+  /// Watches logs; returns the exit code.
+  std::function<int(const MonitorFlags&)> monitor;
+  /// `leadsman monitor --once`: what the logs tell up to their end, as JSON.
+  std::function<Result<std::string>(const MonitorFlags&)> monitor_once;
+  /// The same as serve with the command line of tensorflow_model_server (without the program's name); empty:
   /// that is not known. `entrypoint`: as the entry point of TensorFlow Serving's image, which gets
   /// the model from its environment.
   std::function<int(const std::vector<std::string>& args, bool entrypoint)> tensorflow_model_server;

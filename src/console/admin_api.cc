@@ -441,9 +441,15 @@ struct AdminApi::Impl {
         "monitoring is switched off in this server: set monitoring.enabled of a model");
   }
 
+  /// One that is served here, or that the monitor has seen elsewhere.
+  Status NeedKnown(const std::string& model) const {
+    return deps.monitor->Knows(model) ? OkStatus() : FindModel(model).status();
+  }
+
   Status GetWindows(RouteCall& call) {
     RETURN_IF_ERROR(NeedMonitor());
-    ASSIGN_OR_RETURN(ModelStatus model, FindModel(call.path["model"]));
+    const std::string& model = call.path["model"];
+    RETURN_IF_ERROR(NeedKnown(model));
     WallTime from = deps.clock.Now() - std::chrono::minutes(10);
     if (auto since = call.query.find("since"); since != call.query.end()) {
       if (auto back = schema::ParseTime(since->second)) {
@@ -456,19 +462,23 @@ struct AdminApi::Impl {
       }
     }
     Json versions = Json::object();
-    for (const auto& [version, windows] : deps.monitor->Windows(model.name, from)) {
+    for (const auto& [version, windows] : deps.monitor->Windows(model, from)) {
       Json list = Json::array();
       for (const WindowSummary& window : windows) list.push_back(console::WindowJson(window));
       versions[std::to_string(version)] = std::move(list);
     }
     Send(call.exchange, 200,
-         {{"model", model.name}, {"from", FormatRfc3339(from)}, {"versions", std::move(versions)}});
+         {{"model", model}, {"from", FormatRfc3339(from)}, {"versions", std::move(versions)}});
     return OkStatus();
   }
 
   Status GetProfile(RouteCall& call) {
     RETURN_IF_ERROR(NeedMonitor());
-    ASSIGN_OR_RETURN(int64_t version, Positive("version", call.path["version"]));
+    // What a log names no version of is version 0.
+    int64_t version = 0;
+    if (call.path["version"] != "0") {
+      ASSIGN_OR_RETURN(version, Positive("version", call.path["version"]));
+    }
     ASSIGN_OR_RETURN(std::string profile, deps.monitor->ProfileJson(call.path["model"], version));
     call.exchange.response().body += profile;
     return OkStatus();
@@ -597,6 +607,15 @@ struct AdminApi::Impl {
       call.exchange.response().headers += "retry-after: 1\r\n";
     }
     Send(call.exchange, receipt.rejected > 0 ? 429 : 200, answer);
+    return OkStatus();
+  }
+
+  Status GetLogs(RouteCall& call) {
+    if (!deps.logs_json)
+      return UnimplementedError(
+          "no logs are read here: start `leadsman monitor --log PATH`, or set monitor.logs");
+    call.exchange.response().body += deps.logs_json();
+    call.exchange.response().body += '\n';
     return OkStatus();
   }
 
@@ -813,6 +832,14 @@ struct AdminApi::Impl {
          "Labels",
          {{200, "LabelReceipt"}, {400, "Error"}, {429, "LabelReceipt"}, {501, "Error"}},
          on(&Impl::PostLabels)},
+        {"GET",
+         "/api/v1/logs",
+         "getLogs",
+         "The logs that are read: what each was recognised as, what was counted, by model.",
+         {},
+         "",
+         {{200, "Logs"}, {501, "Error"}},
+         on(&Impl::GetLogs)},
         {"GET",
          "/api/v1/configuration",
          "getConfiguration",

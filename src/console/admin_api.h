@@ -50,6 +50,7 @@ class AdminApi {
     /// Reads the configuration again; absent: POST /api/v1/reload answers 501.
     std::function<Status()> reload;
     std::function<ReloadState()> reload_state;  ///< may be absent
+    std::function<std::string()> logs_json;     ///< absent: no logs are read
     std::string version;                        ///< of the program
   };
   explicit AdminApi(Deps deps);

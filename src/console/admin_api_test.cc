@@ -181,6 +181,18 @@ TEST_F(AdminApiTest, ShowsWindowsSinceAWhileOrATime) {
   Get("/api/v1/models/digits/versions/x/profile", 400);
 }
 
+TEST_F(AdminApiTest, ShowsWhatWasSeenInALogOfAModelThatIsNotServedHere) {
+  PredictionEvent event;
+  event.model = "elsewhere";
+  event.observed = true;
+  fixture_.monitor().Emit(event);
+  ASSERT_TRUE(fixture_.monitor().Flush(std::chrono::seconds(10)));
+  EXPECT_EQ(Get("/api/v1/models/elsewhere/windows")["model"], "elsewhere");
+  EXPECT_EQ(Get("/api/v1/models/elsewhere/versions/0/profile")["requests"], 1);
+  Get("/api/v1/models/elsewhere", 404);  // versions, labels and traffic are of models served here
+  EXPECT_EQ(Get("/api/v1/logs")["sources"], Json::array());
+}
+
 TEST_F(AdminApiTest, ShowsAndSteersRollouts) {
   fixture_.LoadModels();
   fixture_.rollouts.Put(FakeRollouts::Example(1));

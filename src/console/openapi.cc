@@ -75,6 +75,13 @@ constexpr const char* kSchemas = R"json({
 "Labels": {"oneOf": [{"type": "object", "required": ["labels"], "additionalProperties": false, "properties": {"labels": {"type": "array", "maxItems": 10000, "items": {"$ref": "#/components/schemas/Label"}}}},
   {"$ref": "#/components/schemas/Label"}]},
 "LabelReceipt": {"type": "object", "required": ["accepted", "rejected", "errors"], "properties": {"accepted": {"type": "integer"}, "rejected": {"type": "integer"}, "errors": {"type": "array", "items": {"type": "string"}}}},
+"ObservedVersion": {"type": "object", "required": ["model", "version", "requests", "ok", "client_errors", "server_errors", "cancelled", "unknown", "latency"], "properties": {"model": {"type": "string"},
+  "version": {"type": "integer", "description": "0: the log names none"}, "requests": {"type": "integer"}, "ok": {"type": "integer"}, "client_errors": {"type": "integer"}, "server_errors": {"type": "integer"}, "cancelled": {"type": "integer"}, "unknown": {"type": "integer", "description": "the log does not say"},
+  "latency": {"description": "null: the log does not say", "oneOf": [{"type": "null"}, {"type": "object", "properties": {"count": {"type": "integer"}, "p50_seconds": {"type": "number"}, "p99_seconds": {"type": "number"}}}]}}},
+"LogSource": {"type": "object", "required": ["source", "lines", "predictions", "other_requests", "files"], "properties": {"source": {"type": "string"}, "lines": {"type": "integer"}, "predictions": {"type": "integer"}, "other_requests": {"type": "integer"}, "unknown_model": {"type": "integer"},
+  "errors": {"type": "integer"}, "malformed_lines": {"type": "integer"}, "unrecognised_lines": {"type": "integer"}, "cut_lines": {"type": "integer"}, "lag_bytes": {"type": "integer"}, "other_paths": {"type": "object", "additionalProperties": {"type": "integer"}}, "features": {"type": "array", "description": "names, by the index that the profile of the inputs gives them", "items": {"type": "string"}},
+  "files": {"type": "array", "items": {"type": "object", "required": ["path", "recognised", "format"], "properties": {"path": {"type": "string"}, "recognised": {"type": "boolean"}, "format": {"type": "string"}, "reads": {"type": "string"}, "reason": {"type": "string"}}}}}},
+"Logs": {"type": "object", "required": ["models", "sources"], "properties": {"models": {"type": "array", "items": {"$ref": "#/components/schemas/ObservedVersion"}}, "sources": {"type": "array", "items": {"$ref": "#/components/schemas/LogSource"}}}},
 "Configuration": {"type": "object", "description": "the effective configuration; its JSON Schema: docs/reference/configuration.schema.json"},
 "OpenApi": {"type": "object"}
 })json";

@@ -45,6 +45,7 @@ class AdminFixture {
       exchange.response().content_type = "text/plain";
       exchange.response().body = "leadsman_up 1\n";
     };
+    deps.logs_json = [] { return std::string(R"({"models":[],"sources":[]})"); };
     deps.version = "0.0.1";
     api = std::make_unique<AdminApi>(std::move(deps));
     auto server = net::HttpServer::Start(

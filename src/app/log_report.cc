@@ -1,0 +1,91 @@
+#include "app/log_report.h"
+
+#include <algorithm>
+#include <map>
+
+#include <nlohmann/json.hpp>
+
+#include "base/clock.h"
+#include "base/strings.h"
+#include "intake/read_once.h"
+#include "monitor/monitor.h"
+#include "stats/latency_quantile.h"
+#include "stats/registry.h"
+
+namespace leadsman {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json ModelJson(const ObservedVersion& of) {
+  const ObservedTotals& t = of.totals;
+  uint64_t requests = 0;
+  for (uint64_t count : t.requests) requests += count;
+  Json json = {{"model", of.model},
+               {"version", of.version},
+               {"requests", requests},
+               {"ok", t.of(ObservedOutcome::kOk)},
+               {"client_errors", t.of(ObservedOutcome::kClientError)},
+               {"server_errors", t.of(ObservedOutcome::kServerError)},
+               {"cancelled", t.of(ObservedOutcome::kCancelled)},
+               {"unknown", t.of(ObservedOutcome::kUnknown)},
+               {"latency", nullptr}};
+  if (const uint64_t timed = TotalCount(t.latency); timed > 0) {
+    json["latency"] = {{"count", timed},
+                       {"p50_seconds", LatencyQuantileSeconds(t.latency, 0.5)},
+                       {"p99_seconds", LatencyQuantileSeconds(t.latency, 0.99)}};
+  }
+  return json;
+}
+
+Json SourceJson(const intake::SourceView& view) {
+  Json files = Json::array();
+  for (const intake::LogView& file : view.files) {
+    files.push_back({{"path", file.path},
+                     {"recognised", !file.format.empty()},
+                     {"format", file.format},
+                     {file.format.empty() ? "reason" : "reads", file.sentence}});
+  }
+  return {{"source", view.source},
+          {"lines", view.lines},
+          {"predictions", view.predictions},
+          {"other_requests", view.other_requests},
+          {"unknown_model", view.unknown_model},
+          {"errors", view.errors},
+          {"malformed_lines", view.malformed},
+          {"unrecognised_lines", view.unrecognised},
+          {"cut_lines", view.cut},
+          {"lag_bytes", view.lag_bytes},
+          {"other_paths", view.other_paths},
+          {"features", view.features},
+          {"files", std::move(files)}};
+}
+
+}  // namespace
+
+std::string LogReportJson(const std::vector<ObservedVersion>& models,
+                          const std::vector<intake::SourceView>& sources) {
+  Json report = {{"models", Json::array()}, {"sources", Json::array()}};
+  for (const ObservedVersion& model : models) report["models"].push_back(ModelJson(model));
+  for (const intake::SourceView& source : sources) report["sources"].push_back(SourceJson(source));
+  return report.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Result<std::string> ReportLogsOnce(const Config& config) {
+  Registry registry;
+  ASSIGN_OR_RETURN(auto monitor, Monitor::Create({SystemClock(), registry}, config.monitor.options,
+                                                 MonitoringOf(config)));
+  std::vector<intake::SourceView> views =
+      intake::ReadOnce(config.monitor.logs, SystemClock(), *monitor);
+  if (std::all_of(views.begin(), views.end(),
+                  [](const auto& v) { return v.files.empty() && v.lines == 0; })) {
+    std::vector<std::string> names;
+    for (const intake::SourceView& view : views) names.push_back(view.source);
+    return NotFoundError(StrCat("no log is there, or all are empty: ", HumanList(names)));
+  }
+  if (!monitor->Flush(std::chrono::minutes(1)))
+    return UnavailableError("the monitor did not fold everything within a minute");
+  return LogReportJson(monitor->Observed(), views);
+}
+
+}  // namespace leadsman

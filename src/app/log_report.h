@@ -1,0 +1,19 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "app/config.h"
+#include "intake/source_view.h"
+#include "monitor/observed.h"
+
+namespace leadsman {
+
+/// What logs tell, as JSON: {"models": […], "sources": […]}; GET /api/v1/logs and `leadsman monitor --once` answer with it.
+std::string LogReportJson(const std::vector<ObservedVersion>& models,
+                          const std::vector<intake::SourceView>& sources);
+
+/// Reads the logs of `config` to their end, in memory, and reports. NOT_FOUND when no file is there.
+Result<std::string> ReportLogsOnce(const Config& config);
+
+}  // namespace leadsman

@@ -1,0 +1,96 @@
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "base/schema.h"
+#include "base/strings.h"
+#include "cli/commands.h"
+
+namespace leadsman::cli {
+namespace {
+
+std::string Number(const Json& from, const char* key) {
+  return std::to_string(from.value(key, uint64_t{0}));
+}
+
+void PrintModels(std::ostream& out, const Json& models, const Paint& paint, int columns) {
+  Table table({"MODEL", "VERSION", "REQUESTS", "CLIENT ERRORS", "SERVER ERRORS", "CANCELLED",
+               "UNKNOWN", "P50", "P99"});
+  for (const Json& model : models) {
+    const Json& latency = model["latency"];
+    auto seconds = [&](const char* key) {
+      return latency.is_null() ? "not known" : Seconds(latency.value(key, 0.0));
+    };
+    const int64_t version = model.value("version", int64_t{0});
+    table.Add({Clean(model.value("model", "")), version == 0 ? "-" : std::to_string(version),
+               Number(model, "requests"), Number(model, "client_errors"),
+               Number(model, "server_errors"), Number(model, "cancelled"), Number(model, "unknown"),
+               seconds("p50_seconds"), seconds("p99_seconds")});
+  }
+  table.Print(out, paint, columns);
+}
+
+/// The hint for a log of which nothing is known to be a prediction.
+void PrintOtherPaths(std::ostream& out, const Json& source) {
+  std::vector<std::pair<uint64_t, std::string>> paths;
+  for (const auto& [path, count] : source["other_paths"].items())
+    paths.emplace_back(count.get<uint64_t>(), path);
+  if (source.value("predictions", uint64_t{0}) > 0 || paths.empty()) return;
+  std::sort(paths.rbegin(), paths.rend());
+  out << "  no request is known to be a prediction; POSTs went to:";
+  for (size_t i = 0; i < paths.size() && i < 5; ++i)
+    out << (i > 0 ? ", " : " ") << Clean(paths[i].second) << " (" << paths[i].first << ")";
+  out << "\n  name those that are: --prediction-path " << Clean(paths[0].second) << '\n';
+}
+
+/// True when all of it was read.
+bool PrintSource(std::ostream& out, const Json& source, const Paint& paint) {
+  bool whole = true;
+  for (const Json& file : source["files"]) {
+    const bool recognised = file.value("recognised", false);
+    whole = whole && recognised;
+    out << Clean(file.value("path", "")) << ": "
+        << (recognised ? Clean(file.value("reads", ""))
+                       : paint.Bad("not read: ") + Clean(file.value("reason", "")))
+        << '\n';
+  }
+  out << "  " << Number(source, "lines") << " lines, " << Number(source, "predictions")
+      << " predictions, " << Number(source, "other_requests") << " other requests, "
+      << Number(source, "errors") << " errors";
+  for (const auto& [key, words] : {std::pair("unknown_model", " for models that were never found"),
+                                   std::pair("malformed_lines", " malformed lines"),
+                                   std::pair("unrecognised_lines", " lines not recognised"),
+                                   std::pair("cut_lines", " lines cut")}) {
+    if (source.value(key, uint64_t{0}) > 0) out << ", " << Number(source, key) << words;
+  }
+  out << '\n';
+  PrintOtherPaths(out, source);
+  return whole && source.value("unrecognised_lines", uint64_t{0}) == 0;
+}
+
+}  // namespace
+
+int ShowLogsOnce(Environment& env, const Result<std::string>& report, const Paint& paint,
+                 bool json) {
+  if (!report.ok()) {
+    env.err << "leadsman: " << report.status().message() << '\n';
+    if (report.status().code() == StatusCode::kNotFound) return kNotFound;
+    return report.status().code() == StatusCode::kInvalidArgument ? kUsage : kFailed;
+  }
+  const Json parsed = Json::parse(*report, nullptr, false);
+  if (parsed.is_discarded()) return kFailed;
+  if (json) env.out << schema::PrettyJson(*report) << '\n';
+  std::ostream none(nullptr);
+  std::ostream& out = json ? none : env.out;
+  bool whole = true;
+  for (const Json& source : parsed["sources"]) whole = PrintSource(out, source, paint) && whole;
+  if (!parsed["models"].empty()) {
+    out << '\n';
+    PrintModels(out, parsed["models"], paint, env.terminal ? env.columns : 0);
+  }
+  return whole ? kOk : kFailed;
+}
+
+}  // namespace leadsman::cli
