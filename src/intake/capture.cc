@@ -20,7 +20,7 @@ using simdjson::SUCCESS;
 
 std::string_view TextOf(const simdjson::simdjson_result<dom::element>& element) {
   std::string_view text;
-  static_cast<void>(element.get_string().get(text));  // absent or of another type: nothing is said
+  if (element.get_string().get(text) != SUCCESS) return {};  // absent, or of another type
   return text;
 }
 
