@@ -110,7 +110,7 @@ TEST_F(CliTest, OnceShowsWhatLogsTellAndWhatWasNotRead) {
       source, R"(, "predictions": 5, "files": [)", file, "]}]}");
   EXPECT_EQ(Run({"monitor", "--log", "a", "--once"}), kOk);
   EXPECT_NE(out().find("a.log: uvicorn access log\n  9 lines, 5 predictions, 4 other requests, 1 "
-                       "errors\n"),
+                       "error messages\n"),
             std::string::npos)
       << out();
   EXPECT_NE(out().find("iris   -        5"), std::string::npos) << out();
@@ -122,7 +122,8 @@ TEST_F(CliTest, OnceShowsWhatLogsTellAndWhatWasNotRead) {
                    R"(, "predictions": 0, "unrecognised_lines": 2, "files": [)", file, "]}]}");
   EXPECT_EQ(Run({"monitor", "--log", "a", "--once"}), kFailed);
   EXPECT_NE(out().find("2 lines not recognised"), std::string::npos) << out();
-  EXPECT_NE(out().find("name those that are: --prediction-path /score"), std::string::npos)
+  EXPECT_NE(out().find("name those that are predictions: --prediction-path /score"),
+            std::string::npos)
       << out();
 }
 

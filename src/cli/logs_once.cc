@@ -37,12 +37,13 @@ void PrintOtherPaths(std::ostream& out, const Json& source) {
   std::vector<std::pair<uint64_t, std::string>> paths;
   for (const auto& [path, count] : source["other_paths"].items())
     paths.emplace_back(count.get<uint64_t>(), path);
-  if (source.value("predictions", uint64_t{0}) > 0 || paths.empty()) return;
+  if (paths.empty()) return;
   std::sort(paths.rbegin(), paths.rend());
-  out << "  no request is known to be a prediction; POSTs went to:";
+  out << "  not known to be predictions: POSTs to";
   for (size_t i = 0; i < paths.size() && i < 5; ++i)
     out << (i > 0 ? ", " : " ") << Clean(paths[i].second) << " (" << paths[i].first << ")";
-  out << "\n  name those that are: --prediction-path " << Clean(paths[0].second) << '\n';
+  out << "\n  name those that are predictions: --prediction-path " << Clean(paths[0].second)
+      << '\n';
 }
 
 /// True when all of it was read.
@@ -56,9 +57,14 @@ bool PrintSource(std::ostream& out, const Json& source, const Paint& paint) {
                        : paint.Bad("not read: ") + Clean(file.value("reason", "")))
         << '\n';
   }
+  if (source["files"].empty()) {
+    out << Clean(source.value("source", "")) << ": " << paint.Bad("not read: ")
+        << "no such file, or all are empty\n";
+    return false;
+  }
   out << "  " << Number(source, "lines") << " lines, " << Number(source, "predictions")
       << " predictions, " << Number(source, "other_requests") << " other requests, "
-      << Number(source, "errors") << " errors";
+      << Number(source, "errors") << " error messages";
   for (const auto& [key, words] : {std::pair("unknown_model", " for models that were never found"),
                                    std::pair("malformed_lines", " malformed lines"),
                                    std::pair("unrecognised_lines", " lines not recognised"),

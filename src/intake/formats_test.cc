@@ -174,6 +174,24 @@ TEST(JsonLinesTest, MapsFieldsFeaturesAndPredictions) {
   EXPECT_EQ(record.version, "4");
 }
 
+TEST(JsonLinesTest, APredictionOfScoresIsThePlaceOfTheHighest) {
+  FormatOptions options;
+  options.fields = {{"predicted", "p"}};
+  auto parser = Make("json", {}, options);
+  LogRecord record;
+  for (const auto& [value, wanted] :
+       std::vector<std::pair<std::string, std::string>>{{"[0.1, 0.7, 0.2]", "1"},
+                                                        {"[[0.9, 0.1], [0, 1]]", "0"},
+                                                        {"[3]", "3"},
+                                                        {"[]", ""},
+                                                        {R"(["dog", "cat"])", "dog"},
+                                                        {"[0.1, null]", "0.1"},
+                                                        {"[{}]", ""}}) {
+    parser->Parse(StrCat(R"({"status": 200, "p": )", value, "}"), record);
+    EXPECT_EQ(record.predicted, wanted) << value;
+  }
+}
+
 TEST(JsonLinesTest, NamedFeaturesByObjectAndByPath) {
   FormatOptions object;
   object.fields = {{"features", "x"}};
@@ -394,6 +412,12 @@ TEST(RecogniseTest, NoMatchAndWrongOptionsSayTheFix) {
   options.format = "pattern";
   EXPECT_EQ(Recognise(lines, options).status().code(), StatusCode::kInvalidArgument);
   EXPECT_EQ(Recognise({}, {}).status().code(), StatusCode::kNotFound);
+  options.format = "json";
+  log = Recognise(lines, options);
+  ASSERT_FALSE(log.ok()) << "a format that no line is in";
+  EXPECT_NE(log.status().message().find("none of the first 2 lines is one of json"),
+            std::string::npos)
+      << log.status();
 }
 
 }  // namespace

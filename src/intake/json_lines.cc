@@ -91,6 +91,7 @@ class JsonLinesParser final : public LineParser {
   bool ReadFeatures(ondemand::value value, LogRecord& record);
   bool ReadNumbers(ondemand::array array, LogRecord& record);
   bool ReadFirst(ondemand::value value, std::string_view& text);
+  bool ReadScores(ondemand::value value, std::string_view& text);
   void Set(const Node& node, std::string_view text, LogRecord& record) {
     FieldTarget target = node.target;
     if (target.field == Field::kLatency && target.unit == Unit::kText && !text.empty() &&
@@ -115,6 +116,7 @@ class JsonLinesParser final : public LineParser {
   std::vector<std::string_view> names_;  ///< of kFeatures, an object's
   std::vector<float> single_values_;     ///< of kFeature
   std::vector<std::string_view> single_names_;
+  std::array<char, 24> class_{};  ///< the index of the highest score
   bool any_single_ = false;
   bool unitless_ = false;
   std::string_view latency_name_;  ///< where the last latency stood
@@ -152,6 +154,42 @@ float ToFloat(std::string_view token) {
   if (token == "true") return 1;
   if (token == "false") return 0;
   return std::numeric_limits<float>::quiet_NaN();
+}
+
+/// A prediction that is a list: the index of the highest of several scores; else its first element. Of rows: the first.
+bool JsonLinesParser::ReadScores(ondemand::value value, std::string_view& text) {
+  ondemand::array array;
+  if (value.get_array().get(array) != SUCCESS) return false;
+  size_t count = 0, best = 0;
+  float highest = 0;
+  bool numbers = true;
+  std::string_view first;
+  for (auto element : array) {
+    ondemand::value one;
+    if (element.get(one) != SUCCESS) return false;
+    std::string_view token = TokenOf(one);
+    if (token.empty()) return false;
+    if (token[0] == '[') return count > 0 || ReadScores(one, text);
+    if (token[0] == '{') return true;
+    if (token[0] == '"') {
+      if (count++ == 0 && !StringOf(one, token, first)) return false;
+      numbers = false;
+      continue;
+    }
+    const float score = ToFloat(token);
+    numbers = numbers && score == score;
+    if (count == 0) first = token;
+    if (count == 0 || score > highest) {
+      best = count;
+      highest = score;
+    }
+    ++count;
+  }
+  text = first;
+  if (!numbers || count < 2) return true;
+  char* end = std::to_chars(class_.data(), class_.data() + class_.size(), best).ptr;
+  text = {class_.data(), static_cast<size_t>(end - class_.data())};
+  return true;
 }
 
 bool JsonLinesParser::ReadNumbers(ondemand::array array, LogRecord& record) {
@@ -229,7 +267,11 @@ bool JsonLinesParser::ReadValue(ondemand::value value, const Node& node, LogReco
     return true;
   }
   std::string_view text;
-  if (!ReadFirst(value, text)) return false;
+  if (node.target.field == Field::kPredicted && token[0] == '[') {
+    if (!ReadScores(value, text)) return false;
+  } else if (!ReadFirst(value, text)) {
+    return false;
+  }
   Set(node, text, record);
   return true;
 }

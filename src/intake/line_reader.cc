@@ -1,6 +1,14 @@
 #include "intake/line_reader.h"
 
+#include <algorithm>
+
 namespace leadsman::intake {
+
+LineReader::LineReader(std::unique_ptr<LineParser> parser, EnvelopeKind envelope)
+    : parser_(std::move(parser)), envelope_(envelope) {
+  const std::vector<std::string>& lacks = parser_->note().lacks;
+  pathless_ = std::find(lacks.begin(), lacks.end(), "path") != lacks.end();
+}
 
 void LineReader::Feed(std::string_view raw, RecordSink& sink) {
   ++counts_.lines;
@@ -20,6 +28,7 @@ void LineReader::Take(const Envelope::Line& line, RecordSink& sink) {
     case Verdict::kRequest:
       ++counts_.requests;
       counts_.unreadable += record_.unreadable;
+      record_.pathless = pathless_;
       sink.OnRequest(record_);
       break;
     case Verdict::kMalformed:

@@ -34,8 +34,7 @@ class LineReader {
     uint64_t unreadable = 0;  ///< fields that cannot be right, left absent
   };
 
-  LineReader(std::unique_ptr<LineParser> parser, EnvelopeKind envelope)
-      : parser_(std::move(parser)), envelope_(envelope) {}
+  LineReader(std::unique_ptr<LineParser> parser, EnvelopeKind envelope);
 
   void Feed(std::string_view raw, RecordSink& sink);
   /// What is still open: a line without its last piece, a stack trace without a line behind it. At the end of a file, and when no
@@ -50,6 +49,7 @@ class LineReader {
   void Emit(std::optional<ErrorEvent> event, RecordSink& sink);
 
   std::unique_ptr<LineParser> parser_;
+  bool pathless_;
   Envelope envelope_;
   StackTraceJoiner traces_;
   LogRecord record_;

@@ -67,7 +67,7 @@ struct LogIntake::Impl {
     std::optional<PositionJournal> journal;
     std::unique_ptr<LogFollower> follower;
     uint64_t last_ticket = 0;
-    uint64_t settled_lines = 0;  ///< counters.lines when the sink was last made safe
+    uint64_t settled = 0;  ///< counters.predictions when the sink was last made safe
     std::vector<Registry::Registration> registrations;  ///< last: they read the above
   };
 
@@ -100,10 +100,18 @@ struct LogIntake::Impl {
   /// In RecordEvents: the sink is full.
   bool AwaitRoom() {
     MutexLock lock(mutex);
-    if (stop && deps.clock.SteadyNow() >= stop_at + kLastWait) return false;
+    if (stop && deps.clock.SteadyNow() >= stop_at + kLastWait) {
+      lost = true;
+      return false;
+    }
     // A notification is the end's, which is no reason to hurry here.
     (void)changed.WaitFor(mutex, kRoomWait);
     return true;
+  }
+
+  bool Stopping() {
+    MutexLock lock(mutex);
+    return stop;
   }
 
   void Preview() {
@@ -122,10 +130,12 @@ struct LogIntake::Impl {
     for (;;) {
       SteadyTime next = deps.clock.SteadyNow() + kTick;
       bool more = false;
+      safe_now.reset();
       for (auto& s : sources) {
+        if (Stopping()) break;
         LogFollower::Next step = s->follower->Poll();
         s->reader.Tick();
-        if (!s->reader.waiting()) s->follower->Accept(s->last_ticket);
+        s->follower->Accept(s->reader.settled(s->last_ticket));
         SaveIfDue(*s);
         more = more || step.more;
         next = std::min(next, step.look);
@@ -140,7 +150,7 @@ struct LogIntake::Impl {
       s->reader.Finish();
       s->follower->Accept(s->last_ticket);
     }
-    const bool safe = deps.settle();
+    const bool safe = deps.settle() && !lost;
     for (auto& s : sources) {
       if (!s->journal) continue;
       Status saved = safe ? s->journal->Save(s->follower->Accepted())
@@ -155,10 +165,11 @@ struct LogIntake::Impl {
   void SaveIfDue(Source& s) {
     if (!s.journal) return;
     s.journal->SaveIfDue([&]() -> std::optional<Positions> {
-      const uint64_t lines = s.counters.lines;
-      if (lines != s.settled_lines) {
-        if (!deps.settle()) return std::nullopt;
-        s.settled_lines = lines;
+      const uint64_t given = s.counters.predictions;
+      if (given != s.settled) {
+        if (!safe_now) safe_now = deps.settle();
+        if (!*safe_now) return std::nullopt;
+        s.settled = given;
       }
       return s.follower->Accepted();
     });
@@ -171,6 +182,8 @@ struct LogIntake::Impl {
   Mutex mutex;
   CondVar changed;
   bool stop GUARDED_BY(mutex) = false;
+  bool lost = false;  ///< the thread's: the sink took something no more, so it is to be read again
+  std::optional<bool> safe_now;  ///< the thread's: what `settle` has said in this pass
   SteadyTime stop_at GUARDED_BY(mutex){};
   std::thread thread;
 };

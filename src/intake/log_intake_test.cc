@@ -115,7 +115,8 @@ TEST_F(LogIntakeTest, ALogThatIsWrittenInAnotherFormatIsRecognisedAnew) {
     text += R"({"path":"/predict","method":"POST","status":500,"latency_ms":3})"
             "\n";
   Append(log_, text);
-  Await([&] { return sink_.count() > 64 && intake_->views()[0].files.at(0).format == "json"; });
+  Await([&] { return sink_.count() == 2064 && intake_->views()[0].files.at(0).format == "json"; });
+  EXPECT_EQ(intake_->views()[0].malformed, 0u) << "each line is one thing";
   EXPECT_EQ(sink_.texts().back(), "default:0 INTERNAL plain 3000us");
 }
 
@@ -129,6 +130,12 @@ TEST_F(LogIntakeTest, OnceReadsToTheEndArchivesToo) {
   EXPECT_EQ(views[0].lines, 202u);
   EXPECT_EQ(views[0].predictions, 200u);
   EXPECT_EQ(views[0].files.size(), 2u);
+  std::filesystem::resize_file(log_ + ".1.gz", 60);
+  source.path = log_ + ".1.gz";
+  views = ReadOnce({source}, SystemClock(), sink_);
+  ASSERT_EQ(views[0].files.size(), 1u);
+  EXPECT_EQ(views[0].files[0].format, "");
+  EXPECT_NE(views[0].files[0].sentence.find("is cut off"), std::string::npos);
   source.path = dir_.file("absent");
   EXPECT_TRUE(ReadOnce({source}, SystemClock(), sink_)[0].files.empty());
 }

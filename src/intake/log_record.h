@@ -46,6 +46,7 @@ struct LogRecord {
   std::string_view version;        ///< text: "3"
   std::string_view version_label;  ///< "canary"
   bool inference = false;          ///< a POST to a path that servers of models predict under
+  bool pathless = false;           ///< this log never says a path
   bool grpc = false;  ///< the path is a gRPC method: `status` says nothing of the outcome
 
   Level level = Level::kNone;

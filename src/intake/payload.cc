@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <limits>
 #include <vector>
 
@@ -413,7 +414,8 @@ class PayloadReader::Outputs {
       if (best == scores.size() || scores[i] > scores[best]) best = i;
     }
     if (best == scores.size()) return Take("NaN");
-    if (count_ == 0) score_ = static_cast<float>(scores[best]);
+    if (count_ == 0 && std::fabs(scores[best]) <= std::numeric_limits<float>::max())
+      score_ = static_cast<float>(scores[best]);
     TakeNumber(best);
   }
   void TakeList(dom::array list) {

@@ -130,6 +130,12 @@ TEST(PayloadTest, OutputsOfEveryServersBodies) {
     EXPECT_EQ(Describe(reader.ReadOutputs(c.body, c.content_type)), c.wanted) << c.body;
 }
 
+TEST(PayloadTest, AScoreIsANumberThatCanBeAdded) {
+  PayloadReader reader;
+  EXPECT_FALSE(reader.ReadOutputs("inf,0.25\n", "text/csv")->score);
+  EXPECT_FALSE(reader.ReadOutputs(R"({"predictions": [[1e39, 0.5]]})", "")->score);
+}
+
 TEST(PayloadTest, WhatIsReadIsBounded) {
   PayloadReader reader;
   std::string many = "[";

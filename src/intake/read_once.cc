@@ -1,10 +1,12 @@
 #include "intake/read_once.h"
 
 #include <algorithm>
+#include <set>
 #include <string>
 #include <utility>
 
 #include "base/mutex.h"
+#include "base/strings.h"
 #include "intake/content_reader.h"
 #include "intake/glob.h"
 #include "intake/line_cutter.h"
@@ -26,23 +28,33 @@ bool AwaitRoom() {
   return true;
 }
 
-Status ReadFile(const std::string& path, uint64_t id, SourceReader& reader) {
+Status ReadLines(const std::string& path, uint64_t id, SourceReader& reader) {
   ASSIGN_OR_RETURN(auto content, ContentReader::Open(path));
   std::vector<char> buffer(kReadBytes);
   std::vector<LogLine> lines;
   LineCutter cutter(kMaxLineBytes);
+  Status broken;
   for (;;) {
-    ASSIGN_OR_RETURN(size_t size, content->ReadAt(cutter.next(), buffer.data(), buffer.size()));
-    if (size == 0) break;
+    Result<size_t> size = content->ReadAt(cutter.next(), buffer.data(), buffer.size());
+    if (!size.ok()) broken = size.status();
+    if (!size.ok() || *size == 0) break;
     lines.clear();
-    cutter.Feed({buffer.data(), size}, lines);
+    cutter.Feed({buffer.data(), *size}, lines);
     reader.Take({path, id, lines, 0});
   }
   lines.clear();
   if (auto last = cutter.Finish()) lines.push_back(*last);
   if (!lines.empty()) reader.Take({path, id, lines, 0});
-  reader.Finish();
+  RETURN_IF_ERROR(broken);
+  if (content->archive() && !content->whole())
+    return DataLossError(StrCat(path, " is cut off: what it holds was read up to there"));
   return OkStatus();
+}
+
+Status ReadFile(const std::string& path, uint64_t id, SourceReader& reader) {
+  Status read = ReadLines(path, id, reader);
+  reader.Finish();  // also of one that broke off: what came is counted
+  return read;
 }
 
 }  // namespace
@@ -50,6 +62,7 @@ Status ReadFile(const std::string& path, uint64_t id, SourceReader& reader) {
 std::vector<SourceView> ReadOnce(const std::vector<LogSource>& sources, const Clock& clock,
                                  Sink& sink) {
   std::vector<SourceView> views;
+  std::set<std::string> read_already;
   for (LogSource source : sources) {
     source.from = LogSource::From::kBeginning;
     SourceCounters counters;
@@ -57,7 +70,18 @@ std::vector<SourceView> ReadOnce(const std::vector<LogSource>& sources, const Cl
     SourceReader reader({clock, events, counters}, source);
     std::vector<LogView> failed;
     uint64_t id = 0;
-    for (const std::string& path : ExpandGlob(source.path, kMaxFiles).paths) {
+    const GlobResult found = ExpandGlob(source.path, kMaxFiles);
+    for (const Status& problem : found.problems)
+      failed.push_back({source.path, "", std::string(problem.message())});
+    if (found.truncated)
+      failed.push_back(
+          {source.path, "", StrCat("more than ", kMaxFiles, " files: the rest is left out")});
+    for (const std::string& path : found.paths) {
+      if (!read_already.insert(path).second) {
+        failed.push_back(
+            {path, "", "another source has read it already; its lines are not counted twice"});
+        continue;
+      }
       Status read = ReadFile(path, ++id, reader);
       if (!read.ok() && read.code() != StatusCode::kNotFound)
         failed.push_back({path, "", std::string(read.message())});

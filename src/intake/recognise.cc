@@ -147,6 +147,9 @@ Result<Recognition> Recognise(std::span<const std::string_view> raw, const Forma
   if (!rival.empty())
     return NothingExplains(lines, StrCat("both ", best->format, " and ", rival,
                                          " explain the first lines of this log"));
+  if (candidates.size() == 1 && best->requests == 0 && best->other == 0 && best->lines > 0)
+    return NothingExplains(
+        lines, StrCat("none of the first ", best->lines, " lines is one of ", best->format));
   if (!best->settled && best->malformed * 2 > best->lines)
     return NothingExplains(
         lines, StrCat("most of the first lines begin as ", best->format, " and cannot be read"));

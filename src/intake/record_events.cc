@@ -10,6 +10,7 @@ namespace {
 
 constexpr size_t kMaxModelName = 128;
 constexpr size_t kMaxFeatures = 4096;
+constexpr size_t kMaxFeatureName = 128;
 constexpr size_t kMaxPathShown = 200;
 
 StatusCode OfHttp(int status, Outcome outcome) {
@@ -76,8 +77,11 @@ RecordEvents::RecordEvents(Deps deps, const LogSource& source)
 }
 
 bool RecordEvents::IsPrediction(const LogRecord& record) const {
-  // A program that logs its predictions need not say by which path they came.
-  if (record.path.empty() || record.inference) return true;
+  if (record.inference) return true;
+  // A program that logs its predictions need not say by which path they came. Where others say it, a request without one is
+  // what port scanners send.
+  if (record.path.empty())
+    return record.pathless || !record.predicted.empty() || !record.features.empty() || record.score;
   return std::find(paths_.begin(), paths_.end(), record.path) != paths_.end() ||
          std::any_of(prefixes_.begin(), prefixes_.end(),
                      [&](const std::string& prefix) { return record.path.starts_with(prefix); });
@@ -131,7 +135,8 @@ bool RecordEvents::NameModel(const LogRecord& record, PredictionEvent& event) {
 
 void RecordEvents::TakeFeatures(const LogRecord& record, PredictionEvent& event) {
   if (record.features.empty()) return;
-  const uint32_t stride = deps_.sink.FeatureStride(record.features.size());
+  const uint32_t stride =
+      deps_.sink.FeatureStride(std::max(record.features.size(), feature_names_.size()));
   if (stride == 0 || wide_++ % stride != 0) return;
   event.feature_weight = static_cast<float>(stride);
   event.features = record.features;
@@ -144,7 +149,7 @@ void RecordEvents::TakeFeatures(const LogRecord& record, PredictionEvent& event)
   for (size_t i = 0; i < names.size() && i < record.features.size(); ++i) {
     auto place = feature_places_.find(std::string(names[i]));
     if (place == feature_places_.end()) {
-      if (feature_names_.size() == kMaxFeatures) continue;
+      if (feature_names_.size() == kMaxFeatures || names[i].size() > kMaxFeatureName) continue;
       place = feature_places_.emplace(std::string(names[i]), feature_names_.size()).first;
       {
         MutexLock lock(mutex_);

@@ -45,6 +45,22 @@ TEST_F(RecordEventsTest, WhatTheLineDoesNotSayIsUnknown) {
   EXPECT_EQ(Last(), "digits:3 unknown tfserving_rest 0us");
 }
 
+TEST_F(RecordEventsTest, WhatScannersSendIsNoPrediction) {
+  RecordEvents events = Make();
+  LogRecord record;
+  record.status = 400;
+  events.OnRequest(record);
+  EXPECT_EQ(sink_.count(), 0u);
+  EXPECT_EQ(counters_.other_requests, 1u);
+  record.predicted = "cat";
+  events.OnRequest(record);
+  EXPECT_EQ(sink_.count(), 1u) << "a program that says what it predicted";
+  record.predicted = {};
+  record.pathless = true;
+  events.OnRequest(record);
+  EXPECT_EQ(sink_.count(), 2u) << "a log that never says a path";
+}
+
 TEST_F(RecordEventsTest, OutcomesAreThoseOfTheLine) {
   RecordEvents events = Make();
   events.OnRequest(Post("/v1/models/m:predict"));
@@ -95,6 +111,7 @@ TEST_F(RecordEventsTest, OtherPathsAreCountedUnlessTheyAreNamed) {
   events.OnRequest(Post("/score?x=1"));
   events.OnRequest(Post("/api/v3/anything"));
   LogRecord structured;
+  structured.pathless = true;
   events.OnRequest(structured);  // a program's own line about a prediction
   EXPECT_EQ(counters_.predictions, 3u);
 }

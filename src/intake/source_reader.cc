@@ -24,7 +24,6 @@ constexpr std::chrono::seconds kQuiet{2};
 constexpr std::chrono::minutes kPruneEvery{1};
 /// Lines without a request after which it is asked whether a log is still what it was.
 constexpr uint64_t kCheckEvery = 128;
-constexpr size_t kMaxSampleLine = 16 << 10;
 
 /// The last whole lines of `text`, or its first, at most kRecogniseLines.
 std::vector<std::string> LinesOf(std::string_view text, bool last) {
@@ -112,6 +111,7 @@ void SourceReader::DropOldest() {
   File& file = oldest->second;
   if (file.reader) {
     file.reader->Flush(deps_.sink);
+    Passed(file);
     Count(file);
   }
   files_.erase(oldest);
@@ -123,13 +123,17 @@ void SourceReader::Take(const LineBatch& batch) {
     ++deps_.counters.lines;
     if (line.cut_bytes > 0) ++deps_.counters.cut;
     if (!file.reader) {
-      Keep(file, line.text);
+      Keep(file, line.text, batch.ticket);
       continue;
     }
     Feed(file, line.text);
-    if (file.sampling) file.sample.emplace_back(line.text.substr(0, kMaxSampleLine));
-    if (file.sampling ? file.sample.size() == kRecogniseLines
-                      : file.reader->counts().lines % kCheckEvery == 0)
+    if (file.reader->counts().requests > file.checked.requests) {
+      Passed(file);
+      continue;
+    }
+    file.since.emplace_back(line.text);
+    file.since_bytes += line.text.size();
+    if (file.since.size() >= kCheckEvery || file.since_bytes >= kMaxWaitingBytes)
       CheckStillFits(file);
   }
   file.last_line = deps_.clock.SteadyNow();
@@ -142,8 +146,9 @@ void SourceReader::Feed(File& file, std::string_view line) {
   file.flushed = false;
 }
 
-void SourceReader::Keep(File& file, std::string_view line) {
+void SourceReader::Keep(File& file, std::string_view line, uint64_t ticket) {
   if (file.waiting.empty()) {
+    file.waiting_ticket = ticket;
     file.waiting_since = deps_.clock.SteadyNow();
     ++waiting_files_;
   }
@@ -181,6 +186,7 @@ void SourceReader::Settle(File& file) {
   }
   // A program that has answered no request yet: what it says is counted, and it is asked again.
   file.reader->Flush(deps_.sink);
+  Passed(file);
   Count(file);
   Forget(file, std::move(waiting));
 }
@@ -196,11 +202,14 @@ void SourceReader::Forget(File& file, std::vector<std::string> before) {
     bytes += line->size();
     before.insert(before.begin(), std::move(*line));
   }
+  auto first = before.begin();
+  for (; bytes > kPeekBytes && first != before.end(); ++first) bytes -= first->size();
+  before.erase(before.begin(), first);
   file.before = std::move(before);
 }
 
 void SourceReader::Count(File& file) {
-  const LineReader::Counts& now = file.reader->counts();
+  const LineReader::Counts& now = file.since.empty() ? file.reader->counts() : file.checked;
   deps_.counters.other_lines += now.other - file.counted.other;
   deps_.counters.malformed += now.malformed - file.counted.malformed;
   deps_.counters.unreadable += now.unreadable - file.counted.unreadable;
@@ -210,40 +219,45 @@ void SourceReader::Count(File& file) {
   file.counted_cut = cut;
 }
 
-/// A service that is configured anew writes other lines into the same file: when none is a request any more, the next ones are
-/// kept, and the file becomes what explains them better. A program that has nothing to answer changes nothing by that.
+/// The lines since the last request are what they were taken for.
+void SourceReader::Passed(File& file) {
+  file.checked = file.reader->counts();
+  file.since.clear();
+  file.since_bytes = 0;
+}
+
+/// A service that is configured anew writes other lines into the same file: when none is a request any more, the file becomes
+/// what explains them better, from the first of them on. A program that has nothing to answer changes nothing by that.
 void SourceReader::CheckStillFits(File& file) {
   const LineReader::Counts& now = file.reader->counts();
-  if (now.requests > file.checked.requests) {
-    file.checked = now;
-    file.sample.clear();
-    file.sampling = false;
-    return;
-  }
-  if (!file.sampling) {
-    file.sampling = now.lines - file.checked.lines >= kCheckEvery;
-    return;
-  }
-  const std::vector<std::string> sample = std::exchange(file.sample, {});
-  const std::vector<std::string_view> lines(sample.begin(), sample.end());
-  file.sampling = false;
-  file.checked = now;
+  const uint64_t malformed = now.malformed - file.checked.malformed;
+  const std::vector<std::string> since = std::exchange(file.since, {});
+  const size_t skip = since.size() - std::min(since.size(), kRecogniseLines);
+  const std::vector<std::string_view> lines(since.begin() + static_cast<std::ptrdiff_t>(skip),
+                                            since.end());
   auto found = Recognise(lines, options_);
-  if (!found.ok() || found->requests == 0) return;
-  LOG_WARN("lines of a log are no longer of its format; it is read anew", {"file", file.path},
-           {"lines_without_request", kCheckEvery + sample.size()});
-  file.reader->Flush(deps_.sink);
-  Count(file);
+  if (!found.ok() || found->requests == 0) {
+    Passed(file);
+    if (malformed * 2 > since.size() && !lines.empty())
+      TellProblem(file.path,
+                  found.ok() ? NotFoundError(StrCat("its lines are no longer ", found->Sentence()))
+                             : found.status());
+    return;
+  }
+  LOG_WARN("lines of a log are no longer of its format; they are read anew", {"file", file.path},
+           {"lines", since.size()});
+  // What the old reader has made of these lines is not counted: they are read again.
   TellFound(file.path, *found);
-  Use(file, std::move(*found), sample);
+  Use(file, std::move(*found), since);
 }
 
 /// From here on `found` reads the file, beginning with `lines`.
 void SourceReader::Use(File& file, Recognition found, const std::vector<std::string>& lines) {
   file.reader.emplace(std::move(found.parser), found.envelope);
-  file.counted = file.checked = {};
+  file.counted = {};
   file.counted_cut = 0;
   for (const std::string& line : lines) Feed(file, line);
+  Passed(file);
   Count(file);
 }
 
@@ -259,16 +273,27 @@ void SourceReader::Tick() {
     if (!file.waiting.empty() && now - file.waiting_since >= kPatience) Settle(file);
     if (file.flushed || !file.reader || now - file.last_line < kQuiet) continue;
     file.reader->Flush(deps_.sink);
+    Passed(file);
     Count(file);
     file.flushed = true;
   }
+}
+
+uint64_t SourceReader::settled(uint64_t last_ticket) const {
+  if (waiting_files_ == 0) return last_ticket;
+  uint64_t settled = last_ticket;
+  for (const auto& [id, file] : files_)
+    if (!file.waiting.empty()) settled = std::min(settled, file.waiting_ticket - 1);
+  return settled;
 }
 
 void SourceReader::Finish() {
   for (auto& [id, file] : files_) {
     if (!file.waiting.empty()) Settle(file);
     if (!file.reader) continue;
+    if (!file.since.empty()) CheckStillFits(file);
     file.reader->Flush(deps_.sink);
+    Passed(file);
     Count(file);
     file.flushed = true;
   }

@@ -43,8 +43,8 @@ class SourceReader {
   void Tick();
   /// No further lines: whatever waits is read as well as it can be.
   void Finish();
-  /// Whether lines wait: what was taken has not become records yet.
-  bool waiting() const { return waiting_files_ > 0; }
+  /// What has become records: all batches up to this ticket; lines of later ones wait.
+  uint64_t settled(uint64_t last_ticket) const;
 
   std::vector<LogView> views() const;
 
@@ -58,11 +58,13 @@ class SourceReader {
     std::vector<std::string> waiting;
     size_t waiting_bytes = 0;
     SteadyTime waiting_since{};
+    uint64_t waiting_ticket = 0;  ///< of the batch with the first of them
     SteadyTime last_line{};
-    LineReader::Counts checked;  ///< when it was last asked whether its lines have changed
-    bool sampling = false;       ///< they may have: the next ones are kept, too
-    std::vector<std::string> sample;
-    bool flushed = true;  ///< nothing is open in the reader
+    /// Lines since the last request: not counted yet, since they may be requests of another format.
+    std::vector<std::string> since;
+    size_t since_bytes = 0;
+    LineReader::Counts checked;  ///< before them
+    bool flushed = true;         ///< nothing is open in the reader
   };
   struct Told {
     LogView view;
@@ -71,12 +73,13 @@ class SourceReader {
   };
 
   File& Find(const LineBatch& batch);
-  void Keep(File& file, std::string_view line);
+  void Keep(File& file, std::string_view line, uint64_t ticket);
   void Settle(File& file);
   void Forget(File& file, std::vector<std::string> before);
   void Feed(File& file, std::string_view line);
   void Count(File& file);
   void CheckStillFits(File& file);
+  static void Passed(File& file);
   void Use(File& file, Recognition found, const std::vector<std::string>& lines);
   void TellFound(const std::string& path, const Recognition& found);
   void TellProblem(const std::string& path, const Status& status);

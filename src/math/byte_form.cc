@@ -42,6 +42,7 @@ uint64_t ByteReader::Varint() {
     uint64_t byte = Byte();
     if (shift == 63 && byte > 1) break;  // more than 64 bits
     value |= (byte & 0x7f) << shift;
+    if (byte == 0 && shift > 0) break;  // longer than it need be: nobody writes that
     if (byte < 0x80) return value;
   }
   Fail();

@@ -89,6 +89,8 @@ double DistinctCount::Estimate() const {
   double z = kM * Tau(1 - registers_at[kMaxRank] / kM);
   for (int rank = kRankBits; rank >= 1; --rank) z = (z + registers_at[rank]) / 2;
   z += kM * Sigma(registers_at[0] / kM);
+  // Every register at its end: more than the hash can tell apart.
+  if (z <= 0) return std::ldexp(1.0, 64);
   return kM * kM / (2 * std::numbers::ln2 * z);
 }
 

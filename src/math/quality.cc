@@ -146,7 +146,7 @@ void LogLoss::Merge(const LogLoss& other) {
 
 void RegressionErrors::Add(double actual, double predicted) {
   double error = predicted - actual;
-  if (!std::isfinite(error)) {
+  if (!std::isfinite(error * error)) {
     ++non_finite_;
     return;
   }

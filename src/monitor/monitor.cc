@@ -276,6 +276,7 @@ void Monitor::Impl::KeepForLabels(const PredictionEvent& event, ModelState& mode
   int64_t timeout_ms =
       std::chrono::duration_cast<std::chrono::milliseconds>(model.config.label_timeout).count();
   for (size_t row = 0; row < event.predicted.size(); ++row) {
+    if (event.predicted[row].empty()) continue;
     join.AddPrediction(
         KeptPrediction{std::string(event.request_id), static_cast<uint32_t>(row),
                        std::string(event.model), event.version, std::string(event.predicted[row]),

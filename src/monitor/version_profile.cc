@@ -42,6 +42,7 @@ void VersionProfile::Fold(const PredictionEvent& event, WallTime wall, SteadyTim
     if (event.drawn) ++drawn_errors_;
   }
   for (std::string_view text : event.predicted) {
+    if (text.empty()) continue;  // no prediction of this row
     size_t index = classes_.IndexOf(text);
     predicted_.Add(index);
     predicted_in_window_.Add(index);

@@ -269,11 +269,13 @@ void RemoteSource::KeepListing(const std::map<int64_t, RemoteVersion>& listed, b
     cache_.TouchRecord(FilesKey(version.version, version.stamp));
   if (record == *recorded_) return cache_.TouchRecord(ListingKey());
   Status written = cache_.WriteRecord(ListingKey(), ToJson(record));
-  if (!written.ok()) {
+  if (written.ok()) {
+    recorded_ = std::move(record);
+  } else if (!unrecorded_) {
     LOG_WARN("a listing cannot be kept; a start without the store would not know of it",
              {"path", RedactUrl(path())}, {"status", written});
   }
-  recorded_ = std::move(record);  // also then: it is tried again when something changes
+  unrecorded_ = !written.ok();
 }
 
 Result<RecalledVersions> RemoteSource::Recall(const StoreCall&) {

@@ -83,6 +83,7 @@ class RemoteSource final : public Source {
   TritonConfigFile triton_;
   Beside beside_;                          ///< what triton_ was made of; List()'s own
   std::optional<ListingRecord> recorded_;  ///< as it is on the disk; List()'s own
+  bool unrecorded_ = false;                ///< the last one could not be written, and it was said
   Mutex mutex_;
   std::map<int64_t, RemoteVersion> listed_ GUARDED_BY(mutex_);
   /// Of the listed: what they are taken from while the store is out of reach.
