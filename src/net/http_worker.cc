@@ -66,8 +66,9 @@ void HttpWorker::Run() {
   }
   // What has been posted or cancelled until now still holds connections; let it run out.
   CutAll();
-  io_.restart();
-  io_.poll();
+  do {
+    io_.restart();  // what runs now may stop the loop once more: a sweep that was due
+  } while (io_.poll() > 0);
 }
 
 void HttpWorker::Accept() {
@@ -187,8 +188,6 @@ void HttpWorker::BeginShutdown(std::chrono::milliseconds grace) {
   MutexLock lock(loop_mutex_);
   if (loop_over_) return;  // what is posted now would hold the worker for ever
   asio::post(io_, [self = shared_from_this(), grace] {
-    // Posted before the loop was over and run after: stopping the loop would leave the rest of it undone.
-    if (self->LoopOver()) return;
     // Again: the time that is left can only become shorter.
     const Time now = NowExact();
     if (self->draining_ && self->drain_began_ + self->grace_ <= now + grace) return;
@@ -219,11 +218,6 @@ void HttpWorker::CutAll() {
   }
   sweep_timer_.cancel();
   peers_.Stop();
-}
-
-bool HttpWorker::LoopOver() {
-  MutexLock lock(loop_mutex_);
-  return loop_over_;
 }
 
 bool HttpWorker::PostFinish(const std::shared_ptr<HttpConnection>& connection) {

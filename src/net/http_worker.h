@@ -108,7 +108,6 @@ class HttpWorker : public std::enable_shared_from_this<HttpWorker> {
   void ScheduleSweep();
   void Sweep();
   void CutAll();
-  bool LoopOver();
 
   std::shared_ptr<ServerShared> shared_;
   asio::io_context io_;
