@@ -59,7 +59,8 @@ def test_every_path_of_the_openapi_document_exists(server):
         assert "{" not in path, path
         if "get" in operations:
             answer = server.get(path)
-            assert answer.status_code in (200, 404, 503), (path, answer.status_code)
+            # 501: what this server was not started with; it says so
+            assert answer.status_code in (200, 404, 501, 503), (path, answer.status_code)
             if answer.status_code == 404:
                 assert "1" in answer.text and "endpoint" not in answer.text.lower(), (path, answer.text)
 
