@@ -120,6 +120,19 @@ TEST_F(LogIntakeTest, ALogThatIsWrittenInAnotherFormatIsRecognisedAnew) {
   EXPECT_EQ(sink_.texts().back(), "default:0 INTERNAL plain 3000us");
 }
 
+TEST_F(LogIntakeTest, WhatCameBeforeAnotherFormatInOneBatchIsCounted) {
+  std::string text = Lines(100) + "10.0.0.7 - - [28/Nov/2026:22:11:17\n" + Lines(1);
+  for (int i = 0; i < 200; ++i)
+    text += R"({"path":"/predict","method":"POST","status":500,"latency_ms":3})"
+            "\n";
+  Append(log_, text);
+  LogSource source;
+  source.path = log_;
+  auto views = ReadOnce({source}, SystemClock(), sink_);
+  EXPECT_EQ(views[0].predictions, 301u);
+  EXPECT_EQ(views[0].malformed, 1u);
+}
+
 TEST_F(LogIntakeTest, OnceReadsToTheEndArchivesToo) {
   Append(log_, Lines(100) + "no newline at the end");
   Gzip(log_, log_ + ".1.gz");

@@ -231,6 +231,7 @@ void SourceReader::Passed(File& file) {
 void SourceReader::CheckStillFits(File& file) {
   const LineReader::Counts& now = file.reader->counts();
   const uint64_t malformed = now.malformed - file.checked.malformed;
+  Count(file);  // what came before them, of a reader that may go
   const std::vector<std::string> since = std::exchange(file.since, {});
   const size_t skip = since.size() - std::min(since.size(), kRecogniseLines);
   const std::vector<std::string_view> lines(since.begin() + static_cast<std::ptrdiff_t>(skip),
