@@ -50,12 +50,14 @@ ConfigOverrides OverridesOf(const cli::ServeFlags& flags) {
   return overrides;
 }
 
+Result<Config> FileOrDefaults(const std::string& path) {
+  if (path.empty()) return ConfigSchema().initial();
+  return LoadConfigFile(path);
+}
+
 /// The file, then the flags over it; once at the start and again at every reload.
 Result<Config> LoadConfig(const cli::ServeFlags& flags) {
-  Config config = ConfigSchema().initial();
-  if (!flags.config.empty()) {
-    ASSIGN_OR_RETURN(config, LoadConfigFile(flags.config));
-  }
+  ASSIGN_OR_RETURN(Config config, FileOrDefaults(flags.config));
   RETURN_IF_ERROR(ApplyOverrides(OverridesOf(flags), config));
   RETURN_IF_ERROR(CheckHasModels(config));
   return config;
@@ -63,10 +65,7 @@ Result<Config> LoadConfig(const cli::ServeFlags& flags) {
 
 /// The file, then the flags over it, of a process that watches logs and serves nothing.
 Result<Config> LoadMonitorConfig(const cli::MonitorFlags& flags) {
-  Config config = ConfigSchema().initial();
-  if (!flags.config.empty()) {
-    ASSIGN_OR_RETURN(config, LoadConfigFile(flags.config));
-  }
+  ASSIGN_OR_RETURN(Config config, FileOrDefaults(flags.config));
   MakeMonitorOnly(config);
   ConfigOverrides overrides;
   overrides.admin_address = flags.admin_address;
