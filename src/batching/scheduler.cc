@@ -4,6 +4,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "base/strings.h"
 
@@ -105,7 +106,7 @@ Status Scheduler::Refuse(RejectReason reason, const BatchTask& task) {
   }
 }
 
-Status Scheduler::Submit(std::span<BatchTask* const> tasks) {
+Status Scheduler::Submit(std::span<BatchTask* const> tasks, bool caller_runs) {
   BatchTask& first = *tasks[0];
   std::vector<BatchTask*> expired;
   Status refused;
@@ -133,8 +134,8 @@ Status Scheduler::Submit(std::span<BatchTask* const> tasks) {
     } else {
       for (BatchTask* task : tasks) queue_.Add(*task);
       UpdateDepth();
-      NotifyIfNeeded(first);
-      // What an idle instance is about to take needs no keeper.
+      if (!caller_runs) NotifyIfNeeded(first);
+      // What an idle instance, or the caller, is about to take needs no keeper.
       if (busy || collecting_) {
         if (first.deadline) look_in = std::min(look_in, *first.deadline - first.arrived);
         if (first.wait_until) look_in = std::min(look_in, *first.wait_until - first.arrived);
@@ -280,16 +281,45 @@ void Scheduler::Loop() {
       Drop(expired, DropReason::kExpired);
       continue;
     }
-    batch.rows = 0;
-    for (const BatchTask* task : batch.tasks) {
-      batch.rows += task->rows;
-      stats_->CountWait(batch.closed - task->arrived);
-    }
-    stats_->CountBatch(batch.reason, batch.rows);
-    stats_->busy.fetch_add(1, std::memory_order_relaxed);
-    run_(batch);
-    stats_->busy.fetch_sub(1, std::memory_order_relaxed);
+    RunBatch(batch);
   }
+}
+
+void Scheduler::RunBatch(ClosedBatch& batch) {
+  batch.rows = 0;
+  for (const BatchTask* task : batch.tasks) {
+    batch.rows += task->rows;
+    stats_->CountWait(batch.closed - task->arrived);
+  }
+  stats_->CountBatch(batch.reason, batch.rows);
+  stats_->busy.fetch_add(1, std::memory_order_relaxed);
+  run_(batch);
+  stats_->busy.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void Scheduler::RunWaiting() {
+  ClosedBatch batch;
+  std::vector<BatchTask*> expired;
+  {
+    MutexLock lock(mutex_);
+    if (stopping_ || queue_.empty()) return;
+    batch.closed = clock_.SteadyNow();
+    queue_.Sweep(batch.closed, expired);
+    if (!queue_.empty()) {
+      BatchDecision decision = queue_.Ask(options_.policy, batch.closed, draining_, batch.tasks);
+      DCHECK(decision.close);
+      batch.reason = decision.reason;
+    }
+    UpdateDepth();
+    ++alive_;
+    ++running_;
+    if (!queue_.empty() && idle_ > 0) work_.NotifyOne();
+  }
+  Drop(expired, DropReason::kExpired);
+  if (!batch.tasks.empty()) RunBatch(batch);
+  MutexLock lock(mutex_);
+  --running_;
+  if (--alive_ == 0) ended_.NotifyAll();
 }
 
 }  // namespace leadsman

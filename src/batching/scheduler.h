@@ -60,7 +60,12 @@ class Scheduler final : public QueueKeeper::Queue {
   /// The deadline is checked against what is known from below: the cost of what is ahead over the instances, and
   /// what the task's own run takes at least. With an idle instance nothing is refused, so that an estimate that was wrong
   /// once is measured again.
-  Status Submit(std::span<BatchTask* const> tasks);
+  ///
+  /// `caller_runs`: the caller is going to call RunWaiting, so that no instance is woken.
+  Status Submit(std::span<BatchTask* const> tasks, bool caller_runs = false);
+  /// Runs what waits as one batch on this thread, beside the instances; what is left is theirs. Its
+  /// callers together are not more than there may be executions at once. Not with a policy that waits.
+  void RunWaiting();
   /// True when the task waited: it is out of the queue, and nothing will be called for it. False: too late.
   bool Cancel(BatchTask& task);
 
@@ -79,6 +84,7 @@ class Scheduler final : public QueueKeeper::Queue {
   Status Start();
   bool StartInstance(std::string& problem);
   void Loop();
+  void RunBatch(ClosedBatch& batch);
   void Drop(const std::vector<BatchTask*>& tasks, DropReason reason);
   Status Refuse(RejectReason reason, const BatchTask& task);
   void NotifyIfNeeded(const BatchTask& task) REQUIRES(mutex_);
@@ -101,7 +107,7 @@ class Scheduler final : public QueueKeeper::Queue {
   SteadyTime collect_until_ GUARDED_BY(mutex_);
   bool draining_ GUARDED_BY(mutex_) = false;
   bool stopping_ GUARDED_BY(mutex_) = false;
-  int alive_ GUARDED_BY(mutex_) = 0;
+  int alive_ GUARDED_BY(mutex_) = 0;    ///< instances, and callers of RunWaiting that run a batch
   int running_ GUARDED_BY(mutex_) = 0;  ///< instances that have a batch
   std::atomic<bool> removed_{false};
   Mutex stop_mutex_;                  ///< one Stop() at a time

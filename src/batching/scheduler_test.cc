@@ -105,6 +105,55 @@ TEST_F(SchedulerTest, BatchesGrowWhileTheInstanceIsBusy) {
   EXPECT_EQ(stats_->batches[static_cast<size_t>(CloseReason::kFull)], 1u);
 }
 
+TEST_F(SchedulerTest, ACallerRunsWhatWaitsAsOneBatchOnItsOwnThread) {
+  Start({.policy = {.max_rows = 8}});
+  std::deque<Task> tasks(3);
+  for (Task& task : tasks) {
+    task.arrived = clock_.SteadyNow();
+    BatchTask* one[] = {&task};
+    ASSERT_TRUE(scheduler_->Submit(one, true).ok());
+  }
+  EXPECT_EQ(scheduler_->depth(), 3u) << "no instance was woken";
+  scheduler_->RunWaiting();
+  for (Task& task : tasks)
+    EXPECT_EQ(task.ended.wait_for(0s), std::future_status::ready) << "before RunWaiting returned";
+  EXPECT_EQ(Sizes(), (std::vector<size_t>{3}));
+  EXPECT_EQ(stats_->batches[static_cast<size_t>(CloseReason::kIdle)], 1u);
+  scheduler_->RunWaiting();  // nothing there: nothing happens
+  EXPECT_EQ(Sizes().size(), 1u);
+}
+
+TEST_F(SchedulerTest, WhatACallerLeavesIsTheInstances) {
+  Start({.policy = {.max_rows = 2}});
+  std::deque<Task> tasks(5);
+  for (Task& task : tasks) {
+    task.arrived = clock_.SteadyNow();
+    BatchTask* one[] = {&task};
+    ASSERT_TRUE(scheduler_->Submit(one, true).ok());
+  }
+  scheduler_->RunWaiting();
+  for (Task& task : tasks) EXPECT_EQ(task.End(), -1);
+}
+
+TEST_F(SchedulerTest, StopWaitsForACallerThatRuns) {
+  Start({.policy = {.max_rows = 2}});
+  Hold(true);
+  Task task, dropped;
+  BatchTask* one[] = {&task};
+  ASSERT_TRUE(scheduler_->Submit(one, true).ok());
+  std::thread caller([&] { scheduler_->RunWaiting(); });
+  AwaitInside(1);
+  BatchTask* other[] = {&dropped};
+  ASSERT_TRUE(scheduler_->Submit(other, true).ok());
+  EXPECT_FALSE(scheduler_->Stop(20ms));
+  EXPECT_EQ(dropped.End(), static_cast<int>(DropReason::kStopping));
+  Hold(false);
+  EXPECT_TRUE(scheduler_->Stop(60s));
+  EXPECT_EQ(task.End(), -1);
+  scheduler_->RunWaiting();
+  caller.join();
+}
+
 TEST_F(SchedulerTest, WaitsForOthersUntilTheyAreThere) {
   Start({.policy = {.max_rows = 3, .max_delay = 1h}});
   std::deque<Task> tasks(3);

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/testing/fake_clock.h"
+#include "base/turn.h"
 #include "net/testing/http2_raw_client.h"
 
 namespace leadsman::net {
@@ -119,6 +120,34 @@ TEST_F(Http2ServerTest, AnswersACall) {
   auto trailers = client.ReadUntil(NGHTTP2_HEADERS, 1);
   ASSERT_TRUE(trailers && trailers->end());
   EXPECT_EQ(trailers->fields["end"], "yes");
+}
+
+TEST_F(Http2ServerTest, WhatIsLeftForTheEndOfTheTurnRunsOnceAndCanAnswer) {
+  std::vector<std::pair<std::shared_ptr<Http2Stream>, int>> waiting;  // of one thread
+  std::atomic<int> runs{0};
+  handler_.on_body = [&](Http2Stream& stream) {
+    if (!stream.half_closed()) return;
+    Turn* turn = Turn::OfThisThread();
+    ASSERT_NE(turn, nullptr);
+    waiting.emplace_back(stream.shared_from_this(), 0);
+    if (waiting.size() > 1) return;
+    turn->AtEnd([&] {
+      ++runs;
+      for (auto& [held, ignored] : waiting) {
+        EXPECT_TRUE(held->Post([](Http2Stream& s) { Answer(s, "late"); }));
+      }
+      waiting.clear();
+    });
+  };
+  options_.io_threads = 1;
+  Start();
+  Client client(port());
+  client.Send(Client::Head(1, "/a") + Client::Head(3, "/b") + Client::Data(1, "x", true) +
+              Client::Data(3, "y", true));
+  EXPECT_EQ(client.ReadUntil(NGHTTP2_DATA, 1)->payload, "late");
+  EXPECT_EQ(client.ReadUntil(NGHTTP2_DATA, 3)->payload, "late");
+  EXPECT_GE(runs.load(), 1);
+  EXPECT_LE(runs.load(), 2) << "two when the bytes came in two turns";
 }
 
 // What a stream holds

@@ -53,6 +53,7 @@ Http2Worker::~Http2Worker() {
 }
 
 void Http2Worker::Run() {
+  TurnScope turn(*this);
   next_sweep_ = std::chrono::steady_clock::now() + kSweepInterval;
   while (!over_) {
     try {
@@ -66,20 +67,26 @@ void Http2Worker::Run() {
     MutexLock lock(mutex_);
     loop_over_ = true;
   }
-  RunPosted();  // what came before: their streams are closed, but the work has to be done
+  do {
+    RunPosted();  // what came before: their streams are closed, but the work has to be done
+  } while (RunAtEnd());
   buried_.clear();
 }
 
 void Http2Worker::RunOnce(milliseconds longest) {
   epoll_event events[kEvents];
   const Time before = std::chrono::steady_clock::now();
-  auto wait = dirty_.empty() ? std::chrono::ceil<milliseconds>(next_sweep_ - before).count() : 0;
+  auto wait = dirty_.empty() && at_end_.empty() && !posted_here_
+                  ? std::chrono::ceil<milliseconds>(next_sweep_ - before).count()
+                  : 0;
   int count = epoll_wait(epoll_, events, kEvents,
                          static_cast<int>(std::clamp<int64_t>(wait, 0, longest.count())));
   for (int i = 0; i < count; ++i) {
     if (events[i].data.ptr == nullptr) {
       Accept();
     } else if (events[i].data.ptr == this) {
+      uint64_t ignored;
+      [[maybe_unused]] ssize_t got = read(wake_, &ignored, sizeof(ignored));
       RunPosted();
     } else {
       auto& connection = *static_cast<Http2Connection*>(events[i].data.ptr);
@@ -88,6 +95,8 @@ void Http2Worker::RunOnce(milliseconds longest) {
       connection.OnEvent((what & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0, (what & EPOLLOUT) != 0);
     }
   }
+  RunAtEnd();
+  if (posted_here_) RunPosted();
   FlushDirty();
   const Time now = std::chrono::steady_clock::now();
   if (now >= next_sweep_) {
@@ -97,6 +106,14 @@ void Http2Worker::RunOnce(milliseconds longest) {
   }
   std::erase_if(dirty_, [](Http2Connection* connection) { return connection->closed(); });
   buried_.clear();
+}
+
+bool Http2Worker::RunAtEnd() {
+  if (at_end_.empty()) return false;
+  ending_.swap(at_end_);
+  for (const std::function<void()>& task : ending_) task();
+  ending_.clear();
+  return true;
 }
 
 void Http2Worker::FlushDirty() {
@@ -162,14 +179,17 @@ bool Http2Worker::Post(std::shared_ptr<Http2Stream> stream,
     posted_.push_back({std::move(stream), std::move(work)});
     if (posted_.size() > 1) return true;  // the loop has been woken for the one before
   }
+  if (Turn::OfThisThread() == this) {  // it is awake, and looks before it sleeps
+    posted_here_ = true;
+    return true;
+  }
   const uint64_t one = 1;
   [[maybe_unused]] ssize_t written = write(wake_, &one, sizeof(one));
   return true;
 }
 
 void Http2Worker::RunPosted() {
-  uint64_t ignored;
-  [[maybe_unused]] ssize_t got = read(wake_, &ignored, sizeof(ignored));
+  posted_here_ = false;
   std::vector<Posted> posted;
   bool shutdown;
   milliseconds grace;

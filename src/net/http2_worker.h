@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/mutex.h"
+#include "base/turn.h"
 #include "net/http2_server.h"
 
 // Internal to the HTTP/2 server.
@@ -25,7 +26,7 @@ struct Http2Shared {
 
 /// One I/O thread: an epoll loop, its listener and its connections. Confined to the thread in Run(), but for
 /// BeginShutdown, Post and stats. No timer per stream: a sweep every quarter of a second looks at all of them.
-class Http2Worker : public std::enable_shared_from_this<Http2Worker> {
+class Http2Worker : public std::enable_shared_from_this<Http2Worker>, private Turn {
  public:
   using Time = std::chrono::steady_clock::time_point;
   /// Written by one thread, read by any.
@@ -83,6 +84,9 @@ class Http2Worker : public std::enable_shared_from_this<Http2Worker> {
     std::shared_ptr<Http2Stream> stream;
     std::function<void(Http2Stream&)> work;
   };
+  void AtEnd(std::function<void()> task) override { at_end_.push_back(std::move(task)); }
+  /// True when there was something.
+  bool RunAtEnd();
   void Accept();
   void RunPosted();
   void FlushDirty();
@@ -96,12 +100,14 @@ class Http2Worker : public std::enable_shared_from_this<Http2Worker> {
   std::vector<std::unique_ptr<Http2Connection>> connections_;
   std::vector<std::unique_ptr<Http2Connection>> buried_;
   std::vector<Http2Connection*> dirty_, turn_;
+  std::vector<std::function<void()>> at_end_, ending_;
   std::vector<char> read_buffer_;
   Stats stats_;
   Time next_sweep_{};
   bool accept_paused_ = false;
   bool draining_ = false;
   bool over_ = false;
+  bool posted_here_ = false;  ///< by this thread, which was not woken for it
   Time drain_began_{};
   std::chrono::milliseconds grace_{0};
 

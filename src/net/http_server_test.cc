@@ -12,6 +12,7 @@
 #include "base/mutex.h"
 #include "base/strings.h"
 #include "base/testing/temp_dir.h"
+#include "base/turn.h"
 #include "net/http_client.h"
 #include "net/testing/certificates.h"
 #include "net/testing/tls_raw_client.h"
@@ -179,6 +180,25 @@ TEST_P(HttpServerTest, ShowsTheHandlerThePartsOfTheRequest) {
             "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\nContent-Length: 45\r\nX-Mine: "
             "7\r\n\r\n"
             "DELETE|/a%20b/c?d=e&f|/a%20b/c|d=e&f|first||4");
+}
+
+TEST_P(HttpServerTest, WhatIsLeftForTheEndOfTheTurnCanAnswer) {
+  auto server = StartServer([](HttpExchange& e) {
+    Turn* turn = Turn::OfThisThread();
+    ASSERT_NE(turn, nullptr);
+    e.Defer();
+    turn->AtEnd([&e] {
+      e.response().body = "late";
+      e.FinishFromAnyThread();
+    });
+    e.response().body = "too early";
+  });
+  TlsRawClient client(server->port(), tls());
+  for (int i = 0; i < 3; ++i) {
+    client.Send(Post("x"));
+    EXPECT_EQ(BodyOf(client.ReadResponse()), "late");
+  }
+  EXPECT_EQ(Turn::OfThisThread(), nullptr) << "this thread has no loop";
 }
 
 TEST_P(HttpServerTest, AcceptsTheAbsoluteForm) {

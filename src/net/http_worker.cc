@@ -50,6 +50,7 @@ HttpWorker::HttpWorker(std::shared_ptr<ServerShared> shared, int listening_socke
 }
 
 void HttpWorker::Run() {
+  TurnScope turn(*this);
   Accept();
   ScheduleSweep();
   for (;;) {
@@ -70,6 +71,9 @@ void HttpWorker::Run() {
     io_.restart();  // what runs now may stop the loop once more: a sweep that was due
   } while (io_.poll() > 0);
 }
+
+/// What is posted by the loop's own thread comes after what was ready before.
+void HttpWorker::AtEnd(std::function<void()> task) { asio::post(io_, std::move(task)); }
 
 void HttpWorker::Accept() {
   acceptor_.async_accept(

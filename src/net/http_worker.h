@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@
 #include <boost/asio/ip/tcp.hpp>
 
 #include "base/mutex.h"
+#include "base/turn.h"
 #include "net/compression.h"
 #include "net/http_server.h"
 #include "net/peer_watch.h"
@@ -70,7 +72,7 @@ struct ServerShared {
 ///
 /// There is no timer per connection: one sweep every quarter of a second (less when timeouts are
 /// short) walks them all.
-class HttpWorker : public std::enable_shared_from_this<HttpWorker> {
+class HttpWorker : public std::enable_shared_from_this<HttpWorker>, private Turn {
  public:
   HttpWorker(std::shared_ptr<ServerShared> shared, int listening_socket, bool ipv6);
 
@@ -102,6 +104,7 @@ class HttpWorker : public std::enable_shared_from_this<HttpWorker> {
   void LogHandlerException(std::string_view target, std::string_view what);
 
  private:
+  void AtEnd(std::function<void()> task) override;
   void Accept();
   void Admit(Socket socket);
   void DrainBacklog();

@@ -6,6 +6,7 @@
 #include <future>
 #include <thread>
 
+#include "base/turn.h"
 #include "serving/predictor.h"
 #include "serving/testing/serving_world.h"
 
@@ -111,6 +112,8 @@ class BatchedPredictionTest : public ::testing::Test {
     world_.predictor().Finish(client.call, status, 1);
     return status;
   }
+
+  void Stress(ModelConfig& model);
 
   Mutex mutex_;
   CondVar entered_, released_;
@@ -313,11 +316,64 @@ TEST_F(BatchedPredictionTest, InstancesRunAtOnceAndNoMoreThanThat) {
   for (Client& client : clients) EXPECT_TRUE(End(client, {1}).ok());
 }
 
-// Rows are unique over the whole test, so that one lost, swapped or given to another request shows.
-TEST_F(BatchedPredictionTest, NoRowIsLostSwappedOrMixedUnderStress) {
+/// A thread's event loop whose turn ends when the test says so.
+class ManualTurn final : public Turn {
+ public:
+  void AtEnd(std::function<void()> task) override { tasks_.push_back(std::move(task)); }
+  size_t End() {
+    std::vector<std::function<void()>> tasks;
+    tasks.swap(tasks_);
+    for (const auto& task : tasks) task();
+    return tasks.size();
+  }
+
+ private:
+  std::vector<std::function<void()>> tasks_;
+  TurnScope scope_{*this};
+};
+
+TEST_F(BatchedPredictionTest, WhatOneTurnBringsIsOneBatchOnItsOwnThread) {
   ModelConfig& model = world_.AddModel("m", {1});
-  model.execution = ExecutionMode::kAuto;
-  model.instances = 2;
+  model.execution = ExecutionMode::kInline;
+  model.batching.emplace();
+  world_.Start();
+  ManualTurn turn;
+  std::deque<Client> clients(3);
+  for (size_t i = 0; i < 3; ++i) Begin(clients[i], {static_cast<float>(i + 1)});
+  EXPECT_EQ(Sizes(), std::vector<int64_t>{}) << "it waits for the end of the turn";
+  EXPECT_EQ(turn.End(), 1u);
+  EXPECT_EQ(Sizes(), (std::vector<int64_t>{3}));
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(clients[i].ended.wait_for(0s), std::future_status::ready);
+    EXPECT_EQ(End(clients[i], {static_cast<float>(i + 1)}), OkStatus());
+  }
+  Client alone;
+  Begin(alone, {7});
+  EXPECT_EQ(turn.End(), 1u) << "promised anew";
+  EXPECT_EQ(End(alone, {7}), OkStatus());
+  Client gone;
+  Begin(gone, {8});
+  EXPECT_TRUE(world_.predictor().Cancel(gone.call));
+  EXPECT_EQ(turn.End(), 1u);
+  EXPECT_EQ(End(gone, {8}).code(), StatusCode::kCancelled);
+  EXPECT_EQ(Sizes(), (std::vector<int64_t>{3, 1}));
+}
+
+TEST_F(BatchedPredictionTest, InstancesOfItsOwnRunWhatATurnBrings) {
+  ModelConfig& model = world_.AddModel("m", {1});
+  model.execution = ExecutionMode::kInline;
+  model.instances = 1;
+  model.batching.emplace();
+  world_.Start();
+  ManualTurn turn;
+  Client client;
+  Begin(client, {1});
+  EXPECT_EQ(End(client, {1}), OkStatus());
+  EXPECT_EQ(turn.End(), 0u);
+}
+
+// Rows are unique over the whole test, so that one lost, swapped or given to another request shows.
+void BatchedPredictionTest::Stress(ModelConfig& model) {
   model.batching.emplace();
   model.batching->max_batch_size = 6;
   model.batching->allowed_batch_sizes = {2, 4, 6};
@@ -329,6 +385,8 @@ TEST_F(BatchedPredictionTest, NoRowIsLostSwappedOrMixedUnderStress) {
   for (uint64_t t = 0; t < 4; ++t) {
     threads.emplace_back([&, t] {
       Rng rng(t + 1);
+      std::optional<ManualTurn> turn;
+      if (t % 2 == 0) turn.emplace();
       // Connections, used again and again.
       std::deque<PredictionCall> calls(8);
       for (int round = 0; round < 40; ++round) {
@@ -345,7 +403,9 @@ TEST_F(BatchedPredictionTest, NoRowIsLostSwappedOrMixedUnderStress) {
           }
           if (rng.Below(40) == 0) rows[i].back() = -1;
           Begin(clients[i], rows[i]);
+          if (turn && rng.Below(4) == 0) turn->End();
         }
+        if (turn) turn->End();
         for (size_t i = 0; i < calls.size(); ++i) {
           if (rng.Below(16) == 0) world_.predictor().Cancel(clients[i].call);
           Status status = End(clients[i], rows[i]);
@@ -358,6 +418,19 @@ TEST_F(BatchedPredictionTest, NoRowIsLostSwappedOrMixedUnderStress) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(ok + refused + bad, 4 * 40 * 8);
   EXPECT_GT(ok, 100);
+}
+
+TEST_F(BatchedPredictionTest, NoRowIsLostSwappedOrMixedUnderStress) {
+  ModelConfig& model = world_.AddModel("m", {1});
+  model.execution = ExecutionMode::kAuto;
+  model.instances = 2;
+  Stress(model);
+}
+
+TEST_F(BatchedPredictionTest, NorWhenThreadsWithTurnsRunWhatOthersBring) {
+  ModelConfig& model = world_.AddModel("m", {1});
+  model.execution = ExecutionMode::kInline;
+  Stress(model);
 }
 
 TEST_F(BatchedPredictionTest, WhatWaitsIsCountedForItsVersion) {

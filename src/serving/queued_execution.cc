@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "base/turn.h"
 #include "serving/predictor.h"
 #include "serving/version_runtime.h"
 
@@ -87,6 +88,46 @@ namespace {
 
 void LeaveQueue(const PredictionCall& call) {
   VersionRuntime::Of(*call.handle).waiting.fetch_sub(1, std::memory_order_relaxed);
+}
+
+/// The schedulers that this thread has promised to run what waits in, once its turn is over.
+thread_local std::vector<std::shared_ptr<Scheduler>> promised;
+
+void KeepPromises() {
+  std::vector<std::shared_ptr<Scheduler>> schedulers;
+  schedulers.swap(promised);
+  for (const auto& scheduler : schedulers) scheduler->RunWaiting();
+}
+
+/// Whether batches of this version are cheap enough to run on the thread that read the requests, as inline models do.
+bool BatchesAreCheap(const ServableVersion& version, const ServiceTimes& times) {
+  const ModelConfig& config = *version.config;
+  if (!config.batching || config.instances > 0 || config.batching->max_delay.count() > 0 ||
+      version.model->waits())
+    return false;
+  if (config.execution != ExecutionMode::kAuto) return config.execution == ExecutionMode::kInline;
+  const Duration most = config.inline_below;
+  if (version.warm_cost <= Duration::zero() || version.warm_cost >= most) return false;
+  // Rows cost less in a batch: only while nothing is measured they count in full.
+  const uint32_t full = config.batching->max_batch_size;
+  const Duration measured = times.AtLeast(full);
+  return (measured > Duration::zero() ? measured : version.warm_cost * full) < most;
+}
+
+/// Promises to run what waits in `scheduler` at the end of this thread's turn; false when it has no turns.
+bool Promise(const std::shared_ptr<Scheduler>& scheduler) {
+  Turn* turn = Turn::OfThisThread();
+  if (turn == nullptr) return false;
+  if (std::find(promised.begin(), promised.end(), scheduler) != promised.end()) return true;
+  promised.push_back(scheduler);
+  if (promised.size() > 1) return true;
+  try {
+    turn->AtEnd(KeepPromises);
+  } catch (...) {
+    promised.clear();
+    throw;
+  }
+  return true;
 }
 
 }  // namespace
@@ -314,6 +355,7 @@ bool QueuedExecution::Submit(PredictionCall& call, std::function<void()> done) {
     return true;
   };
   std::vector<BatchTask*> tasks;
+  bool run_here = false;
   try {
     VersionRuntime& runtime = VersionRuntime::Of(*call.handle);
     queued.call = &call;
@@ -337,6 +379,8 @@ bool QueuedExecution::Submit(PredictionCall& call, std::function<void()> done) {
       Split(queued, tasks);
       runtime.stats->split.fetch_add(1, std::memory_order_relaxed);
     }
+    run_here = tasks.empty() && BatchesAreCheap(*call.handle, runtime.times(call.signature)) &&
+               Promise(queued.scheduler);
   } catch (const std::exception& e) {
     return refuse(InternalError(StrCat("the request could not be queued: ", e.what())));
   }
@@ -346,7 +390,7 @@ bool QueuedExecution::Submit(PredictionCall& call, std::function<void()> done) {
   std::shared_ptr<Scheduler> scheduler = queued.scheduler;
   const auto count = static_cast<int64_t>(tasks.size());
   VersionRuntime::Of(*call.handle).waiting.fetch_add(count, std::memory_order_relaxed);
-  Status taken = scheduler->Submit(tasks);
+  Status taken = scheduler->Submit(tasks, run_here);
   if (taken.ok()) return false;
   VersionRuntime::Of(*call.handle).waiting.fetch_sub(count, std::memory_order_relaxed);
   done = std::move(queued.done);
