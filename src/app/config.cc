@@ -54,6 +54,9 @@ Result<Config> LoadConfigFile(const std::string& path) {
     if (interpreter.find('/') == std::string::npos) interpreter.insert(0, "./");
   }
   config.auth.tokens_file = MadeRelativeTo(folder, config.auth.tokens_file);
+  TracingOptions& tracing = config.telemetry.tracing;
+  tracing.headers_file = MadeRelativeTo(folder, tracing.headers_file);
+  tracing.ca_file = MadeRelativeTo(folder, tracing.ca_file);
   config.server.grpc_socket = MadeRelativeTo(folder, config.server.grpc_socket);
   for (Config::Model& model : config.models)
     model.model.path = MadeRelativeTo(folder, model.model.path);
@@ -87,7 +90,7 @@ void MakeMonitorOnly(Config& config) {
   config.server.port = config.server.grpc_port = 0;  // they take no other's place
   config.server.pool_threads = 1;
   config.backends.python.enabled = false;
-  config.telemetry.compat.clear();
+  config.telemetry = {};
 }
 
 bool IsMonitorOnly(const Config& config) {

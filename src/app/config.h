@@ -21,6 +21,7 @@
 #include "net/tls_server.h"
 #include "rollout/plan.h"
 #include "storage/store_options.h"
+#include "telemetry/tracing_options.h"
 
 namespace leadsman {
 
@@ -101,6 +102,7 @@ struct Config {
   enum class CompatMetrics { kTriton, kTfServing };
   struct Telemetry {
     std::vector<CompatMetrics> compat;
+    TracingOptions tracing;
     bool Has(CompatMetrics of) const {
       return std::find(compat.begin(), compat.end(), of) != compat.end();
     }

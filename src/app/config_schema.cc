@@ -364,6 +364,7 @@ const schema::Struct<Config::Telemetry>& TelemetrySchema() {
                          0, 10),
             "Metrics also under the names of another server, for dashboards that exist: triton "
             "(nv_inference_…), tfserving (:tensorflow:serving:…).");
+    s.Nested("tracing", &Telemetry::tracing, TracingOptionsSchema(), "Traces of requests.");
     return s;
   }();
   return table;

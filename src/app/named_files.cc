@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/strings.h"
 #include "net/tls_server.h"
+#include "telemetry/batch_sender.h"
 
 namespace leadsman {
 
@@ -21,6 +22,8 @@ Status CheckNamedFiles(const Config& config) {
   if (config.auth.enabled()) {
     note("auth.tokens_file", Authorizer::Create(config.auth, SystemClock()).status());
   }
+  note("telemetry.tracing.headers_file",
+       ReadHeadersFile(config.telemetry.tracing.headers_file).status());
   return wrong.empty() ? OkStatus() : InvalidArgumentError(wrong);
 }
 

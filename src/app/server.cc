@@ -55,6 +55,7 @@
 #include "telemetry/prometheus.h"
 #include "telemetry/tfserving_metrics.h"
 #include "telemetry/tls_metrics.h"
+#include "telemetry/tracer.h"
 #include "telemetry/triton_metrics.h"
 
 namespace leadsman {
@@ -86,6 +87,11 @@ std::string BinaryDir() {
   std::error_code error;
   std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
   return error ? "." : self.parent_path().string();
+}
+
+std::string HostName() {
+  char name[256] = "";
+  return gethostname(name, sizeof(name) - 1) == 0 ? name : "";
 }
 
 int OrCores(int configured) { return configured > 0 ? configured : AvailableCores(); }
@@ -283,7 +289,9 @@ class Server {
 
     RETURN_IF_ERROR(PrepareDataDir());
     RETURN_IF_ERROR(BuildMonitor());
-    Sink& sink = monitor_ ? static_cast<Sink&>(*monitor_) : null_sink_;
+    Sink& monitor = monitor_ ? static_cast<Sink&>(*monitor_) : null_sink_;
+    RETURN_IF_ERROR(BuildTracer(monitor));
+    Sink& sink = tracer_ ? static_cast<Sink&>(*tracer_) : monitor;
 
     StorageOptions storage = config_.storage;
     if (storage.cache_dir.empty()) storage.cache_dir = InDataDir("cache");
@@ -356,6 +364,20 @@ class Server {
         {config_.monitor.logs, config_.data_dir});
     if (!intake.ok()) return Annotate(intake.status(), "follow the logs (monitor.logs)");
     intake_ = std::move(intake).value();
+    return OkStatus();
+  }
+
+  Status BuildTracer(Sink& next) {
+    const TracingOptions& options = config_.telemetry.tracing;
+    if (!options.enabled()) return OkStatus();
+    auto tracer = Tracer::Create(
+        {clock_,
+         registry_,
+         next,
+         {.service_name = options.service_name, .version = kLeadsmanVersion, .host = HostName()}},
+        options);
+    if (!tracer.ok()) return tracer.status();
+    tracer_ = std::move(tracer).value();
     return OkStatus();
   }
 
@@ -698,6 +720,7 @@ class Server {
   std::shared_ptr<python::PythonHost> python_;  ///< null when turned off
   NullSink null_sink_;
   std::unique_ptr<Monitor> monitor_;
+  std::unique_ptr<Tracer> tracer_;             ///< passes events on to it
   std::unique_ptr<intake::LogIntake> intake_;  ///< null: no logs are read
   std::unique_ptr<Stores> stores_;
   std::unique_ptr<LifecycleManager> lifecycle_;
@@ -832,6 +855,7 @@ std::string MetricsReferencePage() {
   config.admin.port = 0;
   config.data_dir.clear();
   config.telemetry.compat = {Config::CompatMetrics::kTriton, Config::CompatMetrics::kTfServing};
+  config.telemetry.tracing.otlp_url = "http://127.0.0.1:9/v1/traces";
   config.plugins.dirs = {"/nonexistent"};
   Config::Model model;
   model.model.name = "reference";

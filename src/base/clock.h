@@ -28,6 +28,9 @@ std::string FormatRfc3339(WallTime time);
 
 inline double ToSeconds(Duration d) { return std::chrono::duration<double>(d).count(); }
 inline double UnixSeconds(WallTime t) { return ToSeconds(t.time_since_epoch()); }
+inline int64_t UnixNanos(WallTime t) {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(t.time_since_epoch()).count();
+}
 inline int64_t UnixMillis(WallTime t) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(t.time_since_epoch()).count();
 }

@@ -43,6 +43,11 @@ struct PredictionEvent {
   int64_t unix_ms = 0;        ///< wall time of the answer
   uint64_t latency_ns = 0;    ///< first byte parsed → answer encoded
   uint64_t compute_ns = 0;    ///< inside the runtime
+  // For traces, of requests that are served here.
+  int64_t unix_ns = 0;     ///< as unix_ms
+  uint64_t decode_ns = 0;  ///< first byte parsed → understood
+  uint64_t queue_ns = 0;   ///< waiting for a thread or a batch
+  uint64_t batch_ns = 0;   ///< joining rows with those of others
   uint32_t rows = 0;
   uint32_t request_bytes = 0;
   uint32_t response_bytes = 0;

@@ -132,7 +132,7 @@ void PredictionCall::Reset() {
   drawn = false;
   feature_stride = 0;
   status = OkStatus();
-  compute_ns = queue_ns = input_ns = output_ns = 0;
+  decode_ns = compute_ns = queue_ns = input_ns = output_ns = 0;
   executed_rows = 0;
 }
 
@@ -336,6 +336,9 @@ Status Predictor::Impl::RunModel(PredictionCall& call) {
     return DeadlineExceededError(
         "the request's deadline passed before the model could run; the server is busy");
   }
+  if (call.decode_ns == 0) {  // else it was in a queue
+    call.decode_ns = static_cast<uint64_t>(std::max<int64_t>((start - call.received).count(), 0));
+  }
   ASSIGN_OR_RETURN(call.lease, ContextPool::Of(*call.handle, call.signature).Acquire());
   call.ViewInputs();
   ExecutionContext& context = call.lease.context();
@@ -464,12 +467,17 @@ void Predictor::Finish(PredictionCall& call, const Status& status, size_t respon
   event.latency_ns =
       static_cast<uint64_t>(std::max<int64_t>((deps.clock.SteadyNow() - call.received).count(), 0));
   event.compute_ns = call.compute_ns;
+  event.decode_ns = call.decode_ns;
+  event.queue_ns = call.queue_ns;
+  event.batch_ns = call.input_ns;
   if (call.handle) {
     event.version = call.handle->version;
     event.version_id = call.handle->id;
     event.drawn = call.drawn;
   }
-  event.unix_ms = UnixMillis(deps.clock.Now());
+  const WallTime wall = deps.clock.Now();
+  event.unix_ms = UnixMillis(wall);
+  event.unix_ns = UnixNanos(wall);
   if (deps.metrics != nullptr) {
     auto inferences = [&](uint32_t rows) {
       return call.handle ? call.handle->InferencesOf(rows) : rows;

@@ -84,6 +84,7 @@ struct PredictionCall {
   // Set by Execute.
   Status status;
   std::span<const TensorView> outputs;  ///< valid until Finish
+  uint64_t decode_ns = 0;               ///< from `received` until Execute
   uint64_t compute_ns = 0;
   uint64_t queue_ns = 0;       ///< from Execute until the model began
   uint64_t input_ns = 0;       ///< putting a batch together

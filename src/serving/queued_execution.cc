@@ -294,6 +294,7 @@ void QueuedExecution::Describe(PredictionCall& call, Queued& queued, VersionRunt
   queued.rules->Describe(queued);
   if (runtime.batching_off.load()) queued.may_join = false;
   queued.arrived = now;
+  call.decode_ns = std::max<uint64_t>(Nanoseconds(now - call.received), 1);
   queued.level = 1;
   queued.wait_until.reset();
   queued.delay_when_late = false;
