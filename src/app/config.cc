@@ -7,6 +7,7 @@
 #include "base/fs.h"
 #include "base/schema.h"
 #include "base/strings.h"
+#include "net/url.h"
 #include "storage/store_uri.h"
 
 namespace leadsman {
@@ -57,6 +58,17 @@ Result<Config> LoadConfigFile(const std::string& path) {
   TracingOptions& tracing = config.telemetry.tracing;
   tracing.headers_file = MadeRelativeTo(folder, tracing.headers_file);
   tracing.ca_file = MadeRelativeTo(folder, tracing.ca_file);
+  auto relative = [&](SenderTarget& target) {
+    for (std::string* file : {&target.tls.ca_file, &target.tls.cert_file, &target.tls.key_file,
+                              &target.token_file, &target.password_file}) {
+      *file = MadeRelativeTo(folder, *file);
+    }
+  };
+  for (AlertmanagerOptions& to : config.alarms.alertmanagers) relative(to.target);
+  for (WebhookOptions& to : config.alarms.webhooks) {
+    relative(to.target);
+    to.secret_file = MadeRelativeTo(folder, to.secret_file);
+  }
   config.server.grpc_socket = MadeRelativeTo(folder, config.server.grpc_socket);
   for (Config::Model& model : config.models)
     model.model.path = MadeRelativeTo(folder, model.model.path);
@@ -104,6 +116,13 @@ std::string ShownConfigJson(Config config) {
     // In a file's path a question mark is a letter like any other.
     if (!IsFilePath(model.model.path)) model.model.path = RedactUrl(model.model.path);
   }
+  // Many services take a webhook's path for the secret.
+  for (WebhookOptions& webhook : config.alarms.webhooks) {
+    auto url = net::ParseUrl(webhook.target.url);
+    if (url.ok()) webhook.target.url = StrCat(url->Origin(), "/…");
+  }
+  for (AlertmanagerOptions& to : config.alarms.alertmanagers)
+    to.target.url = RedactUrl(to.target.url);
   return ConfigToJson(config);
 }
 

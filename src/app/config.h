@@ -22,6 +22,8 @@
 #include "rollout/plan.h"
 #include "storage/store_options.h"
 #include "telemetry/tracing_options.h"
+#include "telemetry/alertmanager_sender.h"
+#include "telemetry/webhook_sender.h"
 
 namespace leadsman {
 
@@ -115,6 +117,13 @@ struct Config {
     std::map<std::string, MonitorConfig> observed;
   };
 
+  struct Alarms {
+    AlarmOptions options;
+    std::string external_url;  ///< of the admin API, as people reach it; empty: where it listens
+    std::vector<AlertmanagerOptions> alertmanagers;
+    std::vector<WebhookOptions> webhooks;
+  };
+
   Server server;
   Admin admin;
   AuthOptions auth;
@@ -125,6 +134,7 @@ struct Config {
   Log log;
   StorageOptions storage;
   Monitor monitor;
+  Alarms alarms;
   LifecycleManager::Options lifecycle;
   Reload config_reload = Reload::kSignal;
   ModelControl::Options repository;

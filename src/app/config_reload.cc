@@ -28,6 +28,7 @@ ReloadedConfig MergeReloaded(const Config& running, Config next, bool has_monito
   keep("plugins", [](Config& to, const Config& from) { to.plugins = from.plugins; });
   keep("backends", [](Config& to, const Config& from) { to.backends = from.backends; });
   keep("monitor", [](Config& to, const Config& from) { to.monitor = from.monitor; });
+  keep("alarms", [](Config& to, const Config& from) { to.alarms = from.alarms; });
   keep("lifecycle", [](Config& to, const Config& from) { to.lifecycle = from.lifecycle; });
   keep("config_reload",
        [](Config& to, const Config& from) { to.config_reload = from.config_reload; });

@@ -10,6 +10,7 @@
 #include "lifecycle/config_schema.h"
 #include "monitor/config_schema.h"
 #include "rollout/config_schema.h"
+#include "telemetry/senders_schema.h"
 
 namespace leadsman {
 namespace {
@@ -383,6 +384,23 @@ const schema::Struct<Config::Monitor>& MonitorSchema() {
   return table;
 }
 
+const schema::Struct<Config::Alarms>& AlarmsSchema() {
+  using Alarms = Config::Alarms;
+  static const auto table = [] {
+    schema::Struct<Alarms> s("Alarms", "Alarms, and who is told of them (docs/alarms.md).");
+    s.Embedded(&Alarms::options, AlarmOptionsSchema());
+    s.Field("external_url", &Alarms::external_url, schema::Text(),
+            "Where people reach the admin API, for links in messages; empty = where it listens.");
+    s.Field("alertmanagers", &Alarms::alertmanagers,
+            schema::List(schema::Of(AlertmanagerOptionsSchema()), 0, 10),
+            "Alertmanagers; each is told of everything.");
+    s.Field("webhooks", &Alarms::webhooks, schema::List(schema::Of(WebhookOptionsSchema()), 0, 10),
+            "Receivers of JSON messages.");
+    return s;
+  }();
+  return table;
+}
+
 /// What a check may ask and say; a file answers from its text, what was read before says yes.
 struct CheckSink {
   std::function<void(const std::string& path, std::string message)> add;
@@ -494,6 +512,7 @@ const schema::Struct<Config>& ConfigSchema() {
     s.Nested("backends", &Config::backends, BackendsSchema(), "Settings of single model runtimes.");
     s.Nested("log", &Config::log, LogSchema(), "The log.");
     s.Nested("monitor", &Config::monitor, MonitorSchema(), "The monitor of the whole process.");
+    s.Nested("alarms", &Config::alarms, AlarmsSchema(), "Alarms, and who is told of them.");
     s.Nested("lifecycle", &Config::lifecycle, LifecycleOptionsSchema(),
              "Finding and loading model versions.");
     s.Field("config_reload", &Config::config_reload, ReloadType(),

@@ -15,6 +15,7 @@
 
 #include "actuators/embedded/embedded_actuator.h"
 #include "app/access.h"
+#include "app/alarms.h"
 #include "app/config_watcher.h"
 #include "app/data_dir_lock.h"
 #include "app/drain.h"
@@ -188,6 +189,7 @@ class Server {
     stopped_ = true;
     bool ended = !predictor_ || predictor_->Stop(wait);
     if (rollouts_) rollouts_->Stop();
+    if (alarms_) alarms_->Stop();
     if (intake_) intake_->Stop();
     if (monitor_ && !monitor_->Flush(5s)) LOG_WARN("the monitor did not finish writing within 5 s");
     if (admin_server_) admin_server_->Shutdown(std::min<std::chrono::milliseconds>(wait, 1s));
@@ -339,6 +341,7 @@ class Server {
     }
 
     RETURN_IF_ERROR(BuildRollouts());
+    RETURN_IF_ERROR(BuildAlarms());
     // Before the first request: a model that is still to be loaded is UNAVAILABLE, not NOT_FOUND.
     RETURN_IF_ERROR(control_->Apply(ModelsOf(config_)));
     RETURN_IF_ERROR(Listen());
@@ -348,6 +351,32 @@ class Server {
     if (rollouts_) rollouts_->Start();
     lifecycle_->Start();
     if (intake_) intake_->Start();
+    if (!alarms_) return OkStatus();
+    const bool any = config_.admin.address == "0.0.0.0" || config_.admin.address == "::";
+    const std::string host = any ? std::string("127.0.0.1") : config_.admin.address;
+    const bool v6 = host.find(':') != std::string::npos;
+    return alarms_->Start(StrCat(admin_certificates_ ? "https://" : "http://", v6 ? "[" : "", host,
+                                 v6 ? "]" : "", ":", admin_server_->port()));
+  }
+
+  /// One that could answer, or one that only a log tells of.
+  bool CanGetRequests(const std::string& model) const {
+    auto status = lifecycle_->GetStatus(model);
+    if (!status.ok()) return intake_ != nullptr;
+    for (const VersionStatus& version : status->versions) {
+      if (version.state == VersionState::kReady) return true;
+    }
+    return false;
+  }
+
+  Status BuildAlarms() {
+    if (!monitor_) return OkStatus();
+    Alarms::Deps deps{clock_, registry_, *monitor_, {}, {}};
+    if (intake_) deps.logs = [this] { return intake_->views(); };
+    deps.expected = [this](const std::string& model) { return CanGetRequests(model); };
+    auto alarms = Alarms::Create(std::move(deps), config_, InDataDir("alarms.db"));
+    if (!alarms.ok()) return Annotate(alarms.status(), "open the alarms");
+    alarms_ = std::move(alarms).value();
     return OkStatus();
   }
 
@@ -551,6 +580,7 @@ class Server {
 
     AdminApi::Deps console{clock_,           *lifecycle_,    registry_,
                            predictor_.get(), monitor_.get(), rollouts_.get()};
+    if (alarms_) console.alarms = &alarms_->loop();
     console.version = kLeadsmanVersion;
     console.metrics = [this](net::HttpExchange& exchange) { HandleMetrics(registry_, exchange); };
     console.readiness = [this] { return GetReadiness(); };
@@ -731,6 +761,7 @@ class Server {
   std::unique_ptr<EmbeddedActuator> actuator_;
   std::unique_ptr<LifecycleVersionObserver> observer_;
   std::unique_ptr<RolloutController> rollouts_;
+  std::unique_ptr<Alarms> alarms_;                                ///< null: nothing is watched
   std::shared_ptr<net::ServerCertificates> server_certificates_;  ///< null: plain text
   std::shared_ptr<net::ServerCertificates> grpc_certificates_;    ///< the same, or its own
   std::shared_ptr<net::ServerCertificates> admin_certificates_;

@@ -1,7 +1,10 @@
 #include "base/clock.h"
 
+#include <cmath>
 #include <cstdio>
 #include <ctime>
+
+#include "base/strings.h"
 
 namespace leadsman {
 namespace {
@@ -32,6 +35,28 @@ std::string FormatRfc3339(WallTime time) {
                 parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
                 static_cast<int>(ms - seconds * 1000));
   return out;
+}
+
+std::optional<WallTime> ParseRfc3339(std::string_view text) {
+  if (text.size() < 20 || text.back() != 'Z' || text[4] != '-' || text[7] != '-' ||
+      text[10] != 'T' || text[13] != ':' || text[16] != ':') {
+    return std::nullopt;
+  }
+  auto number = [&](size_t at, size_t length) -> int {
+    auto value = ParseInt64(text.substr(at, length));
+    return value && *value >= 0 ? static_cast<int>(*value) : -1;
+  };
+  std::chrono::year_month_day date{std::chrono::year(number(0, 4)),
+                                   std::chrono::month(static_cast<unsigned>(number(5, 2))),
+                                   std::chrono::day(static_cast<unsigned>(number(8, 2)))};
+  int hour = number(11, 2), minute = number(14, 2);
+  auto second = ParseDouble(text.substr(17, text.size() - 18));
+  if (!date.ok() || hour < 0 || hour > 23 || minute < 0 || minute > 59 || !second ||
+      !(*second >= 0 && *second < 61)) {
+    return std::nullopt;
+  }
+  return WallTime(std::chrono::sys_days(date)) + std::chrono::hours(hour) +
+         std::chrono::minutes(minute) + std::chrono::milliseconds(std::llround(*second * 1000));
 }
 
 }  // namespace leadsman

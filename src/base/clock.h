@@ -2,7 +2,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 
 namespace leadsman {
 
@@ -25,6 +27,8 @@ Clock& SystemClock();
 
 /// "2026-03-01T12:34:56.789Z"
 std::string FormatRfc3339(WallTime time);
+/// The same form read back, with a fraction of a second or without; of RFC 3339 nothing else.
+std::optional<WallTime> ParseRfc3339(std::string_view text);
 
 inline double ToSeconds(Duration d) { return std::chrono::duration<double>(d).count(); }
 inline double UnixSeconds(WallTime t) { return ToSeconds(t.time_since_epoch()); }

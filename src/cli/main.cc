@@ -13,6 +13,7 @@
 #include "base/fs.h"
 #include "base/schema.h"
 #include "base/strings.h"
+#include "cli/alarm_commands.h"
 #include "cli/api_client.h"
 #include "cli/commands.h"
 #include "cli/table.h"
@@ -152,6 +153,7 @@ class CommandLine {
     AddShow();
     AddRollout();
     AddLabelsCommand();
+    AddAlarms();
     AddConfig();
   }
 
@@ -449,6 +451,46 @@ class CommandLine {
     });
   }
 
+  void AddAlarms() {
+    CLI::App* alarms = app_.add_subcommand("alarms", "What is wrong, and who need not be told");
+    auto list_options = [this](CLI::App* sub) {
+      sub->add_option("--model", name_, "Only of this model")->type_name("NAME");
+      sub->add_flag("--check", check_, "Exit with 1 when an alarm fires that is not silenced");
+      Client(sub, [this](ClientContext& c) { return ListAlarms(c, name_, check_); });
+    };
+    list_options(alarms);
+    list_options(alarms->add_subcommand("list", "Alarms: pending, firing, resolved within a day"));
+    CLI::App* show = alarms->add_subcommand("show", "One alarm with its evidence");
+    show->add_option("ID", id_, "Its number")->required();
+    Client(show, [this](ClientContext& c) { return ShowAlarm(c, id_); });
+    CLI::App* silence = alarms->add_subcommand("silence", "Tell nobody of some alarms for a while");
+    silence->footer(
+        "Example:\n"
+        "  leadsman alarms silence --model digits --kind error_burn --for 2h --comment \"known, "
+        "see #17\"");
+    silence->add_option("--kind", silence_.kind, "As error_burn [any]")->type_name("KIND");
+    silence->add_option("--model", silence_.model, "Model [any]")->type_name("NAME");
+    silence->add_option("--version", silence_.version, "Version [any]")
+        ->check(VersionNumber())
+        ->type_name("N");
+    silence->add_option("--of", silence_.of, "The feature, log and the like [any]")
+        ->type_name("NAME");
+    silence->add_option("--for", silence_.time, "How long, as 2h")
+        ->required()
+        ->type_name("DURATION");
+    silence->add_option("--author", silence_.author, "Whom to ask [$USER]")->type_name("NAME");
+    silence->add_option("--comment", silence_.comment, "Why")->required()->type_name("TEXT");
+    Client(silence, [this](ClientContext& c) {
+      if (silence_.author.empty()) silence_.author = env_.getenv("USER");
+      return AddSilence(c, silence_);
+    });
+    Client(alarms->add_subcommand("silences", "The silences"),
+           [](ClientContext& c) { return ListSilences(c); });
+    CLI::App* unsilence = alarms->add_subcommand("unsilence", "End a silence");
+    unsilence->add_option("ID", id_, "Its number")->required();
+    Client(unsilence, [this](ClientContext& c) { return RemoveSilence(c, id_); });
+  }
+
   void AddConfig() {
     CLI::App* config = app_.add_subcommand("config", "Configuration files");
     config->require_subcommand(1);
@@ -564,6 +606,8 @@ class CommandLine {
   ClientFlags client_;
   WatchOptions watch_;
   LabelsOptions labels_;
+  SilenceOptions silence_;
+  bool check_ = false;
   std::string name_, id_, file_, label_model_, label_name_;
   int64_t number_ = 0;
   bool json_schema_ = false;

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/schema.h"
 #include "base/strings.h"
+#include "console/alarm_routes.h"
 #include "console/json_views.h"
 #include "console/label_batch.h"
 #include "console/route.h"
@@ -138,31 +139,6 @@ Result<int64_t> QueryNumber(const RouteCall& call, const std::string& key, int64
                                        found->second.substr(0, 40)));
   }
   return *value;
-}
-
-/// "2026-03-01T12:34:56Z", seconds with a fraction if need be. Nothing else of RFC 3339: the API
-/// writes only this form.
-std::optional<WallTime> ParseRfc3339(std::string_view text) {
-  if (text.size() < 20 || text.back() != 'Z' || text[4] != '-' || text[7] != '-' ||
-      text[10] != 'T' || text[13] != ':' || text[16] != ':') {
-    return std::nullopt;
-  }
-  auto number = [&](size_t at, size_t length) -> int {
-    auto value = ParseInt64(text.substr(at, length));
-    return value && *value >= 0 ? static_cast<int>(*value) : -1;
-  };
-  std::chrono::year_month_day date{std::chrono::year(number(0, 4)),
-                                   std::chrono::month(static_cast<unsigned>(number(5, 2))),
-                                   std::chrono::day(static_cast<unsigned>(number(8, 2)))};
-  int hour = number(11, 2), minute = number(14, 2);
-  auto second = ParseDouble(text.substr(17, text.size() - 18));
-  if (!date.ok() || hour < 0 || hour > 23 || minute < 0 || minute > 59 || !second ||
-      !(*second >= 0 && *second < 61)) {
-    return std::nullopt;
-  }
-  return WallTime(std::chrono::sys_days(date)) + std::chrono::hours(hour) +
-         std::chrono::minutes(minute) +
-         std::chrono::milliseconds(static_cast<int64_t>(*second * 1000));
 }
 
 struct LabelBody {
@@ -849,6 +825,8 @@ struct AdminApi::Impl {
          {{200, "Configuration"}, {501, "Error"}},
          on(&Impl::GetConfiguration)},
     };
+    for (Route& route : console::AlarmRoutes({deps.clock, deps.alarms}))
+      routes.push_back(std::move(route));
     openapi = console::OpenApiDocument(routes, deps.version);
   }
 

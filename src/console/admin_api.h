@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "lifecycle/manager.h"
+#include "monitor/alarm_loop.h"
 #include "monitor/monitor.h"
 #include "net/http_server.h"
 #include "rollout/controller.h"
@@ -43,6 +44,7 @@ class AdminApi {
         nullptr;                 ///< may be absent: then traffic shares are those without a rollout
     Monitor* monitor = nullptr;  ///< may be absent: labels and windows answer 501
     RolloutController* rollouts = nullptr;  ///< may be absent: no model has a plan
+    AlarmLoop* alarms = nullptr;            ///< may be absent: nothing is watched
     std::function<std::string()> configuration_json;
     std::function<void(net::HttpExchange&)> metrics;  ///< answers GET /metrics
     /// Default: what LifecycleManager::NotReady says.

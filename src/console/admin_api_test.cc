@@ -240,6 +240,52 @@ TEST_F(AdminApiTest, PagesThroughAHistory) {
   Get("/api/v1/rollouts/1/history?limit=-1", 400);
 }
 
+TEST_F(AdminApiTest, ShowsAlarmsAndSilencesThem) {
+  Finding finding;
+  finding.subject.model = "digits";
+  finding.severity = AlarmSeverity::kPage;
+  finding.wrong = true;
+  finding.evidence = 20;
+  finding.summary = "it burns";
+  finding.details = {{"objective", "99 %"}};
+  fixture_.findings = {finding};
+  EXPECT_EQ(Get("/api/v1/alarms")["looked"], nullptr);
+  fixture_.alarms.Look();
+  Json list = Get("/api/v1/alarms");
+  EXPECT_EQ(list["watched"], 1);
+  ASSERT_EQ(list["alarms"].size(), 1u);
+  EXPECT_EQ(list["alarms"][0]["state"], "firing");
+  EXPECT_EQ(list["alarms"][0]["details"][0]["value"], "99 %");
+  EXPECT_EQ(Get("/api/v1/alarms/1"), list["alarms"][0]);
+  EXPECT_TRUE(Get("/api/v1/alarms?state=resolved")["alarms"].empty());
+  EXPECT_EQ(Get("/api/v1/alarms?model=digits")["alarms"].size(), 1u);
+  EXPECT_EQ(Get("/api/v1/alarms/7", 404)["error"]["message"], "there is no alarm 7 (any more)");
+  EXPECT_EQ(Get("/api/v1/alarms/x", 400)["error"]["message"],
+            "id: must be a whole number from 1, not x");
+
+  const std::string silences = "/api/v1/alarms/silences";
+  Json added =
+      Send("POST", silences,
+           R"({"model": "digits", "for": "2h", "author": "ann", "comment": "known"})", 201);
+  EXPECT_EQ(added["id"], 1);
+  EXPECT_EQ(Get(silences)["silences"][0], added);
+  fixture_.alarms.Look();
+  EXPECT_EQ(Get("/api/v1/alarms/1")["silence"], 1);
+  EXPECT_EQ(Send("DELETE", silences + "/1", "", 200)["removed"], true);
+  Send("DELETE", silences + "/1", "", 404);
+  Send("POST", silences,
+       R"({"model": "d", "until": "2099-01-01T00:00:00Z", "author": "a", "comment": "c"})", 400);
+  for (
+      const char* wrong :
+      {R"({"model": "d", "for": "2h", "author": "ann"})",
+       R"({"model": "d", "author": "ann", "comment": "c"})",
+       R"({"model": "d", "for": "2h", "until": "2099-01-01T00:00:00Z", "author": "a", "comment": "c"})",
+       R"({"for": "2h", "author": "a", "comment": "c"})",
+       R"({"modle": "d", "for": "2h", "author": "a", "comment": "c"})"}) {
+    Send("POST", silences, wrong, 400);
+  }
+}
+
 TEST_F(AdminApiTest, WrongAddressesAndMethodsSayWhatIsRight) {
   EXPECT_EQ(Get("/api/v1/nothing", 404)["error"]["code"], "NOT_FOUND");
   EXPECT_EQ(Get("/api/v1/models/%zz", 404)["error"]["code"], "NOT_FOUND");

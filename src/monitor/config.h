@@ -2,9 +2,23 @@
 
 #include <chrono>
 #include <cstddef>
+#include <optional>
 #include <string>
 
 namespace leadsman {
+
+struct LatencyObjective {
+  std::chrono::milliseconds threshold{0};
+  double objective = 0.99;
+};
+
+/// What is asked of one model; alarms say when it is not met.
+struct Objectives {
+  double availability = 0.99;  ///< share of answers that are no server error; 0: not asked
+  std::optional<LatencyObjective> latency;
+  double accuracy = 0;  ///< by labels; 0: not asked
+  bool traffic = true;  ///< whether requests that stop coming are an alarm
+};
 
 /// Monitoring of one model. Parsed from the configuration (monitor/config_schema.h).
 struct MonitorConfig {
@@ -17,6 +31,7 @@ struct MonitorConfig {
   std::chrono::seconds label_timeout{3600};  ///< how long a prediction waits for its label
   double max_join_rate_per_second =
       500;  ///< predictions kept for labels; beyond it a share is kept by hash of the id
+  Objectives objectives;
 };
 
 /// Of the whole process.
@@ -28,6 +43,16 @@ struct MonitorOptions {
       200};                ///< how often predictions and labels are written to the database
   size_t wide_input = 64;  ///< inputs with more values than this are profiled from sampled requests
   std::chrono::hours history{24 * 14};  ///< how long windows are kept
+};
+
+/// When findings become alarms, of the whole process.
+struct AlarmOptions {
+  std::chrono::milliseconds evaluation_interval{10'000};
+  /// How long a threshold has to be passed (accuracy, traffic, capture loss, schema); the other kinds have their own
+  /// evidence in time.
+  std::chrono::milliseconds pending_for{60'000};
+  std::chrono::milliseconds keep_firing_for{300'000};
+  double capture_loss_ticket = 0.001, capture_loss_page = 0.05;
 };
 
 }  // namespace leadsman

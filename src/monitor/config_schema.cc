@@ -6,6 +6,66 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using namespace std::chrono_literals;  // NOLINT: literals
 
+namespace {
+
+const schema::Struct<LatencyObjective>& LatencyObjectiveSchema() {
+  static const auto table = [] {
+    schema::Struct<LatencyObjective> s("LatencyObjective", "How fast answers have to be.");
+    s.Required("threshold", &LatencyObjective::threshold, schema::Time<milliseconds>(1ms, 1min),
+               "What is slower is slow, within the 12.5 % of a latency bucket.");
+    s.Field("objective", &LatencyObjective::objective, schema::Share(0.5, 0.99999),
+            "The share of successful answers that must not be slow.");
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<Objectives>& ObjectivesSchema() {
+  static const auto table = [] {
+    schema::Struct<Objectives> s(
+        "Objectives",
+        "What is asked of the model; alarms say when it is not met (docs/alarms.md).");
+    s.Field("availability", &Objectives::availability, schema::Share(0, 0.99999),
+            "The share of answers that are no server error; 0 = not asked.");
+    s.Field("latency", &Objectives::latency, schema::Optional(schema::Of(LatencyObjectiveSchema())),
+            "How fast answers have to be; absent = not asked.");
+    s.Field("accuracy", &Objectives::accuracy, schema::Share(0, 0.99999),
+            "The share of predictions that are right by their labels; 0 = not asked.");
+    s.Field("traffic", &Objectives::traffic, schema::Boolean(),
+            "Whether it is an alarm when requests stop coming.");
+    return s;
+  }();
+  return table;
+}
+
+}  // namespace
+
+const schema::Struct<AlarmOptions>& AlarmOptionsSchema() {
+  static const auto table = [] {
+    schema::Struct<AlarmOptions> s("AlarmOptions", "When findings become alarms.");
+    s.Field("evaluation_interval", &AlarmOptions::evaluation_interval,
+            schema::Time<milliseconds>(100ms, 5min), "How often everything watched is looked at.");
+    s.Field("for", &AlarmOptions::pending_for, schema::Time<milliseconds>(0ms, 24h),
+            "How long a threshold has to be passed before the alarm fires: accuracy, traffic "
+            "stopped, capture loss, schema violations. Burn rates and drift have their own "
+            "evidence in time and fire at once.");
+    s.Field("keep_firing_for", &AlarmOptions::keep_firing_for, schema::Time<milliseconds>(0ms, 24h),
+            "How long all has to be well before the alarm is resolved.");
+    s.Field(
+        "capture_loss_ticket", &AlarmOptions::capture_loss_ticket, schema::Share(0, 1),
+        "Share of events, log lines, labels or database rows lost within ten minutes that is an "
+        "alarm of severity ticket.");
+    s.Field("capture_loss_page", &AlarmOptions::capture_loss_page, schema::Share(0, 1),
+            "The same, of severity page.");
+    s.Check([](const AlarmOptions& o, schema::Problems& problems) {
+      if (o.capture_loss_page < o.capture_loss_ticket)
+        problems.Add("capture_loss_page", "must not be below capture_loss_ticket");
+    });
+    return s;
+  }();
+  return table;
+}
+
 const schema::Struct<MonitorConfig>& MonitorConfigSchema() {
   static const auto table = [] {
     schema::Struct<MonitorConfig> s("MonitorConfig", "What is watched of one model.");
@@ -22,6 +82,8 @@ const schema::Struct<MonitorConfig>& MonitorConfigSchema() {
     s.Field("max_join_rate", &MonitorConfig::max_join_rate_per_second, schema::NumberAbove(0, 1e6),
             "Predictions a second that are kept for labels; beyond it a share is kept by hash of "
             "the request id.");
+    s.Nested("objectives", &MonitorConfig::objectives, ObjectivesSchema(),
+             "What is asked of the model.");
     return s;
   }();
   return table;

@@ -700,6 +700,13 @@ VersionTotals Monitor::Totals(const std::string& model, int64_t version) const {
   return it == impl_->versions.end() ? VersionTotals{} : it->second->profile.Totals();
 }
 
+std::vector<std::pair<std::string, int64_t>> Monitor::Versions() const {
+  std::vector<std::pair<std::string, int64_t>> all;
+  MutexLock lock(impl_->state_mutex);
+  for (const auto& [key, state] : impl_->versions) all.push_back(key);
+  return all;
+}
+
 std::vector<ObservedVersion> Monitor::Observed() const {
   std::vector<ObservedVersion> all;
   MutexLock lock(impl_->state_mutex);

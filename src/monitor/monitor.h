@@ -3,6 +3,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -25,9 +26,11 @@ class ByteRing;
 struct VersionTotals {
   uint64_t requests = 0;  ///< that reached the version
   uint64_t errors = 0;  ///< of these, answered with an error (client cancellations are not counted)
-  LatencyBuckets latency{};  ///< of the successful ones
-  uint64_t labelled = 0;     ///< rows whose label has come, weighted when ids are sampled
-  uint64_t wrong = 0;        ///< of these, predicted otherwise
+  uint64_t answered = 0;       ///< with a known outcome, and not cancelled
+  uint64_t server_errors = 0;  ///< of these, those that were not the request's fault
+  LatencyBuckets latency{};    ///< of the successful ones
+  uint64_t labelled = 0;       ///< rows whose label has come, weighted when ids are sampled
+  uint64_t wrong = 0;          ///< of these, predicted otherwise
   /// Requests whose first row has been labelled, each counted once and never weighted: independent
   /// units, which tests of evidence need (a weight or several rows of one request would be taken
   /// for that many independent answers).
@@ -105,6 +108,8 @@ class Monitor final : public Sink {
   bool Flush(std::chrono::milliseconds timeout);
 
   VersionTotals Totals(const std::string& model, int64_t version) const;
+  /// The versions that Totals knows, by model; 0 where what was observed names none.
+  std::vector<std::pair<std::string, int64_t>> Versions() const;
   /// All versions of which something was observed (PredictionEvent::observed), by model and version.
   std::vector<ObservedVersion> Observed() const;
   /// Whether there is a profile or a window of any version of it.

@@ -29,6 +29,9 @@ void VersionProfile::Fold(const PredictionEvent& event, WallTime wall, SteadyTim
   ++window.requests;
   if (event.drawn) ++drawn_requests_;
   if (event.observed) FoldObserved(event);
+  const ObservedOutcome outcome = ObservedOutcomeOf(event);
+  if (outcome != ObservedOutcome::kUnknown && outcome != ObservedOutcome::kCancelled) ++answered_;
+  if (outcome == ObservedOutcome::kServerError) ++server_errors_;
   if (event.outcome == StatusCode::kOk || !event.outcome_known) {
     if (event.latency_known) {
       size_t bucket = LatencyScheme::Index(event.latency_ns);
@@ -120,6 +123,8 @@ VersionTotals VersionProfile::Totals() const {
   VersionTotals totals;
   totals.requests = requests_;
   totals.errors = errors_;
+  totals.answered = answered_;
+  totals.server_errors = server_errors_;
   totals.latency = latency_;
   totals.labelled = static_cast<uint64_t>(std::llround(quality_.labelled));
   totals.wrong = static_cast<uint64_t>(std::llround(quality_.wrong));

@@ -76,6 +76,8 @@ class VersionProfile {
   const std::chrono::seconds window_;
   uint64_t requests_ = 0;
   uint64_t errors_ = 0;
+  uint64_t answered_ = 0;
+  uint64_t server_errors_ = 0;
   LatencyBuckets latency_{};
   uint64_t drawn_requests_ = 0;
   uint64_t drawn_errors_ = 0;

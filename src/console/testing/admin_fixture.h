@@ -40,6 +40,7 @@ class AdminFixture {
     deps.predictor = predictor_.get();
     deps.monitor = monitor_.get();
     deps.rollouts = &rollouts;
+    deps.alarms = &alarms;
     deps.configuration_json = [] { return std::string(R"({"models":[]})"); };
     deps.metrics = [](net::HttpExchange& exchange) {
       exchange.response().content_type = "text/plain";
@@ -47,6 +48,7 @@ class AdminFixture {
     };
     deps.logs_json = [] { return std::string(R"({"models":[],"sources":[]})"); };
     deps.version = "0.0.1";
+    alarms.Add(std::make_unique<GivenWatch>(findings));
     api = std::make_unique<AdminApi>(std::move(deps));
     auto server = net::HttpServer::Start(
         {.name = "admin", .max_body_bytes = 4 << 20, .error_body = AdminApi::ErrorBody},
@@ -101,6 +103,23 @@ class AdminFixture {
   Predictor& predictor() { return *predictor_; }
 
   FakeRollouts rollouts;
+  /// What every look finds; alarms.Look() is one.
+  std::vector<Finding> findings;
+
+ private:
+  class GivenWatch final : public Watch {
+   public:
+    explicit GivenWatch(const std::vector<Finding>& findings) : findings_(findings) {}
+    std::vector<Finding> Look(WallTime, SteadyTime) override { return findings_; }
+
+   private:
+    const std::vector<Finding>& findings_;
+  };
+  Registry registry_;
+  std::unique_ptr<AlarmStore> alarm_store_ = *AlarmStore::Open("");
+
+ public:
+  AlarmLoop alarms{{SystemClock(), registry_, *alarm_store_}, AlarmBookOptions()};
   std::unique_ptr<AdminApi> api;
 
  private:
@@ -125,7 +144,6 @@ class AdminFixture {
   TempDir dir_;
   Mutex mutex_;
   CondVar changed_;
-  Registry registry_;
   std::shared_ptr<FakeBackend> backend_ = std::make_shared<FakeBackend>();
   BackendRegistry backends_;
   std::unique_ptr<Monitor> monitor_;

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "app/config.h"
+#include "base/status.h"
+#include "intake/source_view.h"
+#include "monitor/alarm_loop.h"
+#include "monitor/monitor.h"
+#include "monitor/request_meter.h"
+#include "stats/registry.h"
+
+namespace leadsman {
+
+/// Alarms of one process: the watches, the loop, and who is told. Built in two steps, as the senders tell the admin API's
+/// address, which is known once it listens, and the admin API shows the loop.
+class Alarms {
+ public:
+  struct Deps {
+    Clock& clock;
+    Registry& registry;
+    const Monitor& monitor;
+    std::function<std::vector<intake::SourceView>()> logs;  ///< empty: no logs are read
+    /// Whether requests of the model can come.
+    std::function<bool(const std::string& model)> expected;
+  };
+  /// `path`: the file of alarms and silences; empty: they go with the process.
+  static Result<std::unique_ptr<Alarms>> Create(Deps deps, const Config& config,
+                                                const std::string& path);
+  ~Alarms();
+  Alarms(const Alarms&) = delete;
+  Alarms& operator=(const Alarms&) = delete;
+
+  /// For further watches, before Start.
+  AlarmLoop& loop() { return *loop_; }
+  /// `admin_url`: this process's admin API, unless the configuration has an external one.
+  Status Start(const std::string& admin_url);
+  void Stop();
+
+ private:
+  Alarms(Deps deps, const Config& config) : deps_(std::move(deps)), config_(config.alarms) {}
+  void AddWatches(const Config& config);
+  Status AddSenders(const std::string& url);
+
+  const Deps deps_;
+  const Config::Alarms config_;
+  std::unique_ptr<RequestMeter> meter_;
+  std::unique_ptr<AlarmStore> store_;
+  std::vector<std::unique_ptr<AlarmSender>> senders_;
+  std::unique_ptr<AlarmLoop> loop_;  ///< after what it uses
+  std::vector<Registry::Registration> registrations_;
+};
+
+}  // namespace leadsman

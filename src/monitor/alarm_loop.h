@@ -1,0 +1,86 @@
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "base/periodic.h"
+#include "base/status.h"
+#include "monitor/alarm_book.h"
+#include "monitor/alarm_store.h"
+#include "monitor/finding.h"
+#include "stats/registry.h"
+
+namespace leadsman {
+
+/// Carries alarms to people. Called by the loop's thread: takes what it is given and returns at once, whatever becomes of it.
+class AlarmSender {
+ public:
+  virtual ~AlarmSender() = default;
+  /// After every look: `firing` are all that fire and are not silenced, `news` what has changed in this one.
+  virtual void Tell(const std::vector<Alarm>& firing, const std::vector<AlarmTransition>& news) = 0;
+};
+
+/// Asks all watches every interval, steps the book, tells the senders, keeps the book on the disk. One thread of its own.
+///
+///   AlarmLoop loop({clock, registry, *store}, options);
+///   loop.Add(std::make_unique<BurnRateWatch>(…));
+///   loop.AddSender(sender);
+///   loop.Start(10s);   // or Look() by hand, in tests
+///
+/// Readers and silences: thread-safe. Add, AddSender, Start, Stop: the owner's, Add and AddSender before Start. Senders must
+/// live until Stop.
+class AlarmLoop {
+ public:
+  struct Deps {
+    Clock& clock;
+    Registry& registry;
+    AlarmStore& store;
+  };
+  AlarmLoop(Deps deps, AlarmBookOptions options);
+  ~AlarmLoop();
+  AlarmLoop(const AlarmLoop&) = delete;
+  AlarmLoop& operator=(const AlarmLoop&) = delete;
+
+  void Add(std::unique_ptr<Watch> watch);
+  void AddSender(AlarmSender& sender);
+  /// The first look is now, by the caller: it says where counting begins.
+  void Start(std::chrono::milliseconds interval);
+  /// No further looks; the present state is given to the store.
+  void Stop();
+  void Look();
+
+  struct View {
+    std::vector<Alarm> alarms;  ///< pending, firing, and resolved for a day
+    WallTime looked{};          ///< the epoch: not yet
+    size_t watched = 0;         ///< subjects
+    uint64_t dropped = 0;       ///< for want of room
+  };
+  View view() const;
+  /// NOT_FOUND.
+  Result<Alarm> Get(int64_t id) const;
+  std::vector<Silence> Silences() const;
+  /// As of AlarmBook; takes effect at the next look.
+  Result<Silence> AddSilence(Silence silence);
+  Status RemoveSilence(int64_t id);
+
+ private:
+  void AddMetrics();
+  void Save() REQUIRES(mutex_);
+  static void Log(const AlarmTransition& transition);
+
+  const Deps deps_;
+  std::vector<std::unique_ptr<Watch>> watches_;
+  std::vector<AlarmSender*> senders_;
+  mutable Mutex mutex_;
+  AlarmBook book_ GUARDED_BY(mutex_);
+  WallTime looked_ GUARDED_BY(mutex_){};
+  std::array<uint64_t, 4> transitions_ GUARDED_BY(mutex_){};  ///< by AlarmState
+  std::vector<Registry::Registration> registrations_;
+  std::unique_ptr<Periodic> thread_;
+};
+
+}  // namespace leadsman

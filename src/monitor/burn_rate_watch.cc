@@ -1,0 +1,116 @@
+#include "monitor/burn_rate_watch.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "base/strings.h"
+#include "monitor/words.h"
+
+namespace leadsman {
+namespace {
+
+using namespace std::chrono_literals;
+
+Duration Seconds(double seconds) {
+  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
+}
+
+std::string Span(double seconds) {
+  if (seconds >= 86400) return StrCat(static_cast<int64_t>(seconds / 86400), " d");
+  if (seconds >= 3600) return StrCat(static_cast<int64_t>(seconds / 3600), " h");
+  return StrCat(static_cast<int64_t>(seconds / 60), " min");
+}
+
+/// Those that fire go first, and pages before tickets; of others, whoever is nearest.
+bool MoreUrgent(const BurnRateFinding& a, const BurnRateFinding& b) {
+  if (a.fires != b.fires) return a.fires;
+  if (a.fires && a.rule.pages != b.rule.pages) return a.rule.pages;
+  return std::min(a.long_burn, a.short_burn) / a.rule.factor >
+         std::min(b.long_burn, b.short_burn) / b.rule.factor;
+}
+
+}  // namespace
+
+double BurnRateWatch::ObjectiveOf(const Objectives& objectives) const {
+  if (of_ == Of::kErrors) return objectives.availability;
+  return objectives.latency ? objectives.latency->objective : 0;
+}
+
+ObjectiveCounts BurnRateWatch::Count(const VersionTotals& totals,
+                                     const Objectives& objectives) const {
+  if (of_ == Of::kErrors) return {totals.answered, totals.server_errors};
+  ObjectiveCounts counts;
+  const size_t last_good = LatencyScheme::Index(
+      static_cast<uint64_t>(std::chrono::nanoseconds(objectives.latency->threshold).count()));
+  for (size_t i = 0; i < totals.latency.size(); ++i) {
+    counts.total += totals.latency[i];
+    if (i > last_good) counts.bad += totals.latency[i];
+  }
+  return counts;
+}
+
+Finding BurnRateWatch::Judge(const std::string& name, const Model& model,
+                             const Objectives& objectives, SteadyTime now) const {
+  const double objective = ObjectiveOf(objectives);
+  auto counts_of = [&](double seconds) { return model.history.Last(now, Seconds(seconds)); };
+  std::vector<BurnRateFinding> findings = CheckBurnRates(objective, counts_of);
+  const BurnRateFinding& worst = *std::min_element(findings.begin(), findings.end(), MoreUrgent);
+  const BurnRateRule& rule = worst.rule;
+  const ObjectiveCounts lasting = counts_of(rule.long_seconds);
+  const ObjectiveCounts recent = counts_of(rule.short_seconds);
+
+  Finding finding;
+  finding.subject = {.kind = of_ == Of::kErrors ? AlarmKind::kErrorBurn : AlarmKind::kLatencyBurn,
+                     .model = name,
+                     .of = ""};
+  finding.severity = rule.pages ? AlarmSeverity::kPage : AlarmSeverity::kTicket;
+  finding.wrong = worst.fires;
+  finding.evidence = std::min(worst.long_burn, worst.short_burn);
+  finding.threshold = rule.factor;
+  finding.samples = lasting.total;
+  const std::string bad = of_ == Of::kErrors ? std::string("failed")
+                                             : StrCat("took longer than ",
+                                                      objectives.latency->threshold.count(), " ms");
+  finding.summary = StrCat(lasting.bad, " of ", lasting.total, " answers ", bad, " in the last ",
+                           Span(rule.long_seconds), ", ", recent.bad, " of ", recent.total,
+                           " in the last ", Span(rule.short_seconds), "; ",
+                           PercentText(1 - objective), " may: the budget of 30 days is used up ",
+                           ShortNumber(finding.evidence), " times as fast as it lasts");
+  finding.details = {{"objective", PercentText(objective)},
+                     {"burn_rate_long", ShortNumber(worst.long_burn)},
+                     {"burn_rate_short", ShortNumber(worst.short_burn)},
+                     {"chance_if_objective_were_met", ShortNumber(worst.p_value)}};
+  for (const auto& [version, ring] : model.versions) {
+    const ObjectiveCounts hour = ring.Last(now, 1h);
+    if (hour.bad == 0) continue;
+    finding.details.emplace_back(StrCat("version_", version, "_last_hour"),
+                                 StrCat(hour.bad, " of ", hour.total));
+  }
+  return finding;
+}
+
+std::vector<Finding> BurnRateWatch::Look(WallTime, SteadyTime now) {
+  std::vector<Finding> findings;
+  const RequestMeter::Counts& counts = meter_.Look(now);
+  std::erase_if(models_, [&](const auto& model) { return !counts.contains(model.first); });
+  for (const auto& [name, versions] : counts) {
+    const Objectives objectives = objectives_(name);
+    const double objective = ObjectiveOf(objectives);
+    if (!(objective > 0 && objective < 1)) continue;
+    Model& model = models_[name];
+    std::map<int64_t, CountRing> present;
+    for (const VersionCounts& version : versions) {
+      const ObjectiveCounts more = Count(version.totals, objectives);
+      model.history.Add(now, more);
+      auto had = model.versions.extract(version.version);
+      CountRing ring = had ? std::move(had.mapped()) : CountRing(1min, 60);
+      ring.Add(now, more);
+      present.emplace(version.version, std::move(ring));
+    }
+    model.versions = std::move(present);
+    findings.push_back(Judge(name, model, objectives, now));
+  }
+  return findings;
+}
+
+}  // namespace leadsman

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "monitor/config.h"
+#include "monitor/count_ring.h"
+#include "monitor/finding.h"
+#include "monitor/request_meter.h"
+
+namespace leadsman {
+
+/// Objectives of the models: which `of` they have, a function rather than a map, so that models without a configuration
+/// get the defaults.
+using ObjectivesOf = std::function<Objectives(const std::string& model)>;
+
+/// Errors or slow answers that use up a model's error budget too fast, by the rules of math/burn_rate.h over what it has
+/// counted itself, for up to three days. An error is a failure of the server: what the request was to blame for, and what
+/// nobody waited for, is none. Slow is what took longer than the threshold, within the 12.5 % of a latency bucket.
+/// Confined to the thread that looks.
+class BurnRateWatch final : public Watch {
+ public:
+  enum class Of { kErrors, kLatency };
+  BurnRateWatch(Of of, RequestMeter& meter, ObjectivesOf objectives)
+      : of_(of), meter_(meter), objectives_(std::move(objectives)) {}
+  std::vector<Finding> Look(WallTime wall, SteadyTime now) override;
+
+ private:
+  struct Model {
+    CountHistory history;
+    std::map<int64_t, CountRing> versions;  ///< the last hour, to say which it is
+  };
+  double ObjectiveOf(const Objectives& objectives) const;
+  ObjectiveCounts Count(const VersionTotals& totals, const Objectives& objectives) const;
+  Finding Judge(const std::string& name, const Model& model, const Objectives& objectives,
+                SteadyTime now) const;
+
+  const Of of_;
+  RequestMeter& meter_;
+  const ObjectivesOf objectives_;
+  std::map<std::string, Model> models_;
+};
+
+}  // namespace leadsman

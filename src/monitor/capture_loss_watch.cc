@@ -1,0 +1,60 @@
+#include "monitor/capture_loss_watch.h"
+
+#include <chrono>
+#include <utility>
+
+#include "base/strings.h"
+#include "monitor/words.h"
+
+namespace leadsman {
+
+using namespace std::chrono_literals;
+
+std::vector<CaptureCounts> ReadCaptureCounts(const Monitor::Counters& c) {
+  const uint64_t labels =
+      c.labels_joined + c.labels_unknown + c.labels_duplicate + c.labels_late + c.labels_mismatched;
+  return {
+      {"events", "events", "give the monitor more CPU, or a larger monitor.ring", c.events,
+       c.events_dropped},
+      {"labels", "labels", "see the errors that POST /api/v1/labels answers; send smaller batches",
+       labels, c.labels_rejected},
+      {"database", "database rows", "look at the disk of data_dir", c.events,
+       c.database_rows_lost}};
+}
+
+Finding CaptureLossWatch::Judge(const CaptureCounts& of, const ObjectiveCounts& recent) const {
+  Finding finding;
+  finding.subject = {.kind = AlarmKind::kCaptureLoss, .model = "", .of = of.of};
+  const double share =
+      recent.total == 0 ? 0 : static_cast<double>(recent.bad) / static_cast<double>(recent.total);
+  const bool page = share >= options_.page_share;
+  finding.severity = page ? AlarmSeverity::kPage : AlarmSeverity::kTicket;
+  finding.threshold = page ? options_.page_share : options_.ticket_share;
+  finding.evidence = share;
+  finding.samples = recent.total;
+  finding.wrong = recent.bad >= kEnoughLost && share >= options_.ticket_share;
+  finding.summary = StrCat(recent.bad, " of ", recent.total, " ", of.what,
+                           " were lost in the last 10 min (", PercentText(share), ")");
+  if (finding.wrong) finding.summary += StrCat("; ", of.hint);
+  return finding;
+}
+
+std::vector<Finding> CaptureLossWatch::Look(WallTime, SteadyTime now) {
+  std::vector<Finding> findings;
+  std::map<std::string, Way> present;
+  for (const CaptureCounts& read : source_()) {
+    auto had = ways_.extract(read.of);
+    Way way = had ? std::move(had.mapped()) : Way{read.kept, read.lost};
+    auto grown = [](uint64_t from, uint64_t to) { return to < from ? to : to - from; };
+    const uint64_t lost = grown(way.lost, read.lost);
+    way.ring.Add(now, {grown(way.kept, read.kept) + lost, lost});
+    way.kept = read.kept;
+    way.lost = read.lost;
+    findings.push_back(Judge(read, way.ring.Last(now, 10min)));
+    present.insert_or_assign(read.of, std::move(way));
+  }
+  ways_ = std::move(present);
+  return findings;
+}
+
+}  // namespace leadsman

@@ -1,0 +1,63 @@
+#include "monitor/request_meter.h"
+
+#include <utility>
+
+namespace leadsman {
+namespace {
+
+/// What `now` has more than `before`. Sums that fell have begun anew.
+VersionTotals Since(const VersionTotals& before, const VersionTotals& now) {
+  VersionTotals more;
+  const bool anew = now.requests < before.requests;
+  auto grown = [&](uint64_t from, uint64_t to) { return anew || to < from ? to : to - from; };
+  more.requests = grown(before.requests, now.requests);
+  more.answered = grown(before.answered, now.answered);
+  more.server_errors = grown(before.server_errors, now.server_errors);
+  more.errors = grown(before.errors, now.errors);
+  for (size_t i = 0; i < now.latency.size(); ++i)
+    more.latency[i] = grown(before.latency[i], now.latency[i]);
+  // Kept in the database: they do not begin anew with the requests.
+  auto labels = [](uint64_t from, uint64_t to) { return to < from ? 0 : to - from; };
+  more.labelled_requests = labels(before.labelled_requests, now.labelled_requests);
+  more.wrong_requests = labels(before.wrong_requests, now.wrong_requests);
+  return more;
+}
+
+}  // namespace
+
+std::vector<VersionCounts> ReadVersionCounts(const Monitor& monitor) {
+  std::vector<VersionCounts> counts;
+  // One version at a time: the collector gets its turn between them.
+  for (auto& [model, version] : monitor.Versions()) {
+    VersionTotals totals = monitor.Totals(model, version);
+    counts.push_back({model, version, totals});
+  }
+  return counts;
+}
+
+const RequestMeter::Counts& RequestMeter::Look(SteadyTime now) {
+  if (began_ && now == looked_) return counts_;
+  looked_ = now;
+  counts_.clear();
+  std::map<std::pair<std::string, int64_t>, VersionTotals> present;
+  for (VersionCounts& read : source_()) {
+    const std::pair key(read.model, read.version);
+    auto found = before_.find(key);
+    VersionTotals start = read.totals;
+    if (found != before_.end()) {
+      start = found->second;
+    } else if (began_) {
+      // New since the last look, so all its requests are; its labels may be of long ago.
+      start = {};
+      start.labelled_requests = read.totals.labelled_requests;
+      start.wrong_requests = read.totals.wrong_requests;
+    }
+    counts_[read.model].push_back({read.model, read.version, Since(start, read.totals)});
+    present.emplace(key, read.totals);
+  }
+  before_ = std::move(present);
+  began_ = true;
+  return counts_;
+}
+
+}  // namespace leadsman

@@ -1,0 +1,26 @@
+#include "monitor/words.h"
+
+#include <cstdint>
+#include <cstdio>
+
+#include "base/strings.h"
+
+namespace leadsman {
+
+std::string ShortNumber(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3g", value);
+  return text;
+}
+
+std::string PercentText(double share) { return ShortNumber(share * 100) + " %"; }
+
+std::string SpanText(double seconds) {
+  const auto whole = static_cast<int64_t>(seconds);
+  if (whole < 120) return StrCat(whole, " s");
+  if (whole < 7200) return StrCat(whole / 60, " min");
+  return whole % 3600 < 60 ? StrCat(whole / 3600, " h")
+                           : StrCat(whole / 3600, " h ", whole % 3600 / 60, " min");
+}
+
+}  // namespace leadsman

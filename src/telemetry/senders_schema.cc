@@ -1,0 +1,87 @@
+#include "telemetry/senders_schema.h"
+
+#include "net/url.h"
+
+namespace leadsman {
+namespace {
+
+using std::chrono::milliseconds;
+using namespace std::chrono_literals;
+
+std::string CheckUrl(const std::string& url) {
+  auto parsed = net::ParseUrl(url);
+  return parsed.ok() ? "" : std::string(parsed.status().message());
+}
+
+const schema::Struct<net::TlsClientOptions>& TlsSchema() {
+  using Tls = net::TlsClientOptions;
+  static const auto table = [] {
+    schema::Struct<Tls> s("SenderTls", "Whom a sender believes, and who it says it is.");
+    s.Field("ca_file", &Tls::ca_file, schema::Text(),
+            "PEM: who signed the receiver's certificate; empty = the system's authorities.");
+    s.Field("cert_file", &Tls::cert_file, schema::Text(),
+            "PEM: a certificate to show, with its chain.");
+    s.Field("key_file", &Tls::key_file, schema::Text(), "PEM: its key.");
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<SenderTarget>& TargetSchema() {
+  using Target = SenderTarget;
+  static const auto table = [] {
+    schema::Struct<Target> s("SenderTarget", "A receiver of notifications.");
+    s.Required("url", &Target::url, schema::TextWith("http(s)://host:port/path", CheckUrl),
+               "Where it is.");
+    s.Field("timeout", &Target::timeout, schema::Time<milliseconds>(100ms, 5min),
+            "For one message.");
+    s.Nested("tls", &Target::tls, TlsSchema(), "For https.");
+    s.Field("token_file", &Target::token_file, schema::Text(),
+            "File with a bearer token; read again for each message, as all secrets.");
+    s.Field("username", &Target::username, schema::Text(), "Basic authentication.");
+    s.Field("password_file", &Target::password_file, schema::Text(), "File with its password.");
+    s.Check([](const Target& t, schema::Problems& problems) {
+      if (!t.token_file.empty() && !t.username.empty())
+        problems.Add("username", "either token_file or username with password_file");
+      if (t.username.empty() != t.password_file.empty())
+        problems.Add("password_file", "username and password_file go together");
+      if (t.tls.cert_file.empty() != t.tls.key_file.empty())
+        problems.Add("tls.key_file", "cert_file and key_file go together");
+    });
+    return s;
+  }();
+  return table;
+}
+
+}  // namespace
+
+const schema::Struct<AlertmanagerOptions>& AlertmanagerOptionsSchema() {
+  using Options = AlertmanagerOptions;
+  static const auto table = [] {
+    schema::Struct<Options> s("Alertmanager", "An Alertmanager, of a cluster each one.");
+    s.Embedded(&Options::target, TargetSchema());
+    s.Field("resend_interval", &Options::resend_interval, schema::Time<milliseconds>(1s, 1h),
+            "How often it is told of what fires. An alarm ends by itself four such intervals after "
+            "the last message.");
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<WebhookOptions>& WebhookOptionsSchema() {
+  using Options = WebhookOptions;
+  static const auto table = [] {
+    schema::Struct<Options> s("Webhook",
+                              "A receiver of one message for each alarm that fires or ends.");
+    s.Embedded(&Options::target, TargetSchema());
+    s.Field("secret_file", &Options::secret_file, schema::Text(),
+            "File with the secret that messages are signed with (HMAC-SHA256 in the header "
+            "X-Leadsman-Signature); empty = they are not signed.");
+    s.Field("give_up_after", &Options::give_up_after, schema::Time<milliseconds>(1s, 24h),
+            "How long a message is tried.");
+    return s;
+  }();
+  return table;
+}
+
+}  // namespace leadsman
