@@ -132,19 +132,37 @@ prometheus_binary() {
 }
 # MinIO, fake-gcs-server, HDFS and nginx: real stores for the integration tests.
 need_stores() { tools/fetch_stores.sh || die "the stores of the integration tests are not all here"; }
-need_prometheus() {
-  [[ -x "$(prometheus_binary)" ]] && return 0
-  say "fetching Debian's prometheus package (unpacked into the cache, not installed, so that no service starts)"
+# The same of its Alertmanager.
+alertmanager_binary() {
+  if command -v prometheus-alertmanager >/dev/null; then
+    command -v prometheus-alertmanager
+  else
+    printf '%s' "$CACHE/alertmanager/usr/bin/prometheus-alertmanager"
+  fi
+}
+
+# unpack_package <package> <folder in the cache>: fetched, not installed, so that no service starts.
+unpack_package() {
+  local package="$1" folder="$CACHE/$2" work="$CACHE/$2.part"
+  say "fetching Debian's $package package (unpacked into the cache, not installed, so that no service starts)"
   apt_update_once
-  local work="$CACHE/prometheus.part"
   rm -rf "$work"
   mkdir -p "$work/deb"
   # apt drops its rights to the user _apt for a download, which must be able to write here when root runs this.
-  (cd "$work/deb" && apt-get -o APT::Sandbox::User="$(id -un)" download prometheus >/dev/null) ||
-    die "apt-get download prometheus failed; is the Debian mirror reachable?"
-  dpkg-deb -x "$work"/deb/prometheus_*.deb "$work"
-  rm -rf "$CACHE/prometheus" "$work/deb"
-  mv "$work" "$CACHE/prometheus"
+  (cd "$work/deb" && apt-get -o APT::Sandbox::User="$(id -un)" download "$package" >/dev/null) ||
+    die "apt-get download $package failed; is the Debian mirror reachable?"
+  dpkg-deb -x "$work/deb/${package}"_*.deb "$work"
+  rm -rf "$folder" "$work/deb"
+  mv "$work" "$folder"
+}
+need_prometheus() { [[ -x "$(prometheus_binary)" ]] || unpack_package prometheus prometheus; }
+need_alertmanager() {
+  [[ -x "$(alertmanager_binary)" ]] || unpack_package prometheus-alertmanager alertmanager
+  # Debian's reads its default templates from there, wherever it is itself.
+  local templates=/usr/share/prometheus/alertmanager
+  [[ -f $templates/default.tmpl ]] && return 0
+  as_root mkdir -p "$templates"
+  as_root cp -r "$CACHE/alertmanager$templates/." "$templates/"
 }
 
 cpp_sources() {

@@ -1,0 +1,169 @@
+"""From errors in a log to a real Alertmanager and a signed webhook, and back again."""
+import hashlib
+import hmac
+import http.server
+import json
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+import requests
+
+from conftest import BINARY, wait_for
+from tests.hosts.alertmanager import Alertmanager
+
+SECRET = "a secret of both"
+
+
+class Receiver(http.server.BaseHTTPRequestHandler):
+    """Takes messages as docs/alarms.md tells receivers to."""
+
+    def do_POST(self):  # noqa: N802
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        parts = dict(part.split("=", 1) for part in self.headers["X-Leadsman-Signature"].split(","))
+        expected = hmac.new(SECRET.encode(), parts["t"].encode() + b"." + body, hashlib.sha256).hexdigest()
+        good = hmac.compare_digest(expected, parts["v1"]) and abs(time.time() - int(parts["t"])) < 300
+        if good:
+            self.server.messages.append(json.loads(body))
+        self.send_response(204 if good else 403)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def receiver():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    server.messages = []
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+class Monitor:
+    """`leadsman monitor` of one access log."""
+
+    def __init__(self, folder, alarms):
+        self.folder, self.log = folder, folder / "access.log"
+        self.log.touch()
+        self.config = folder / "leadsman.yaml"
+        self.config.write_text(json.dumps({
+            "data_dir": str(folder / "data"), "admin": {"port": 0}, "log": {"format": "json"},
+            "monitor": {"logs": [{"path": str(self.log)}]},
+            "alarms": {"evaluation_interval": "100ms", "keep_firing_for": "1s", "for": "0s", **alarms}}))
+        self.out = folder / "monitor.log"
+
+    def start(self):
+        offset = self.out.stat().st_size if self.out.exists() else 0
+        with open(self.out, "ab") as out:
+            self.process = subprocess.Popen([str(BINARY), "monitor", "--config", str(self.config)], stdout=out, stderr=out)
+
+        def port():
+            assert self.process.poll() is None, self.out.read_text()
+            for line in self.out.read_bytes()[offset:].decode().splitlines():
+                if '"message":"monitoring"' in line:
+                    return json.loads(line)["admin_port"]
+            return None
+
+        self.admin = f"http://127.0.0.1:{wait_for('the port in the log', port)}"
+        wait_for("/readyz", lambda: requests.get(self.admin + "/readyz", timeout=5).status_code == 200)
+        return self
+
+    def stop(self, how=signal.SIGTERM):
+        self.process.send_signal(how)
+        return self.process.wait(20)
+
+    def write(self, status, count):
+        now = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime())
+        with open(self.log, "a", encoding="utf-8") as log:
+            log.write(f'10.0.0.1 - - [{now}] "POST /v1/models/digits:predict HTTP/1.1" {status} 57 "-" "x/1"\n' * count)
+
+    def alarms(self, kind="error_burn"):
+        answer = requests.get(self.admin + "/api/v1/alarms", timeout=5).json()
+        return [a for a in answer["alarms"] if a["kind"] == kind]
+
+    def states(self):
+        return [a["state"] for a in self.alarms()]
+
+    def cli(self, *arguments):
+        return subprocess.run([str(BINARY), *arguments, "--server", self.admin], capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture
+def monitor(tmp_path, receiver):
+    made = []
+
+    def start(alarms):
+        made.append(Monitor(tmp_path, alarms).start())
+        return made[-1]
+
+    yield start
+    for one in made:
+        if one.process.poll() is None:
+            assert one.stop() == 0, one.out.read_text()
+
+
+def test_errors_reach_alertmanager_and_webhook_and_so_does_their_end(tmp_path, monitor, receiver):
+    (tmp_path / "secret").write_text(SECRET + "\n")
+    alertmanager = Alertmanager(tmp_path / "am")
+    try:
+        watched = monitor({
+            "alertmanagers": [{"url": alertmanager.url, "resend_interval": "1s"}],
+            "webhooks": [{"url": f"http://127.0.0.1:{receiver.server_port}/hook", "secret_file": str(tmp_path / "secret")}]})
+        watched.write(200, 200)
+        wait_for("requests", lambda: "digits" in requests.get(watched.admin + "/api/v1/logs", timeout=5).text)
+        assert watched.alarms() == []
+        assert watched.cli("alarms", "--check").returncode == 0
+
+        watched.write(500, 200)
+        wait_for("the alarm", lambda: watched.states() == ["firing"])
+        alarm = watched.alarms()[0]
+        assert alarm["severity"] == "page" and alarm["model"] == "digits"
+        alert = wait_for("Alertmanager", alertmanager.alerts)[0]
+        assert alert["labels"] == {"alertname": "ErrorBurn", "severity": "page", "model": "digits"}
+        assert "200 of 400 answers failed" in alert["annotations"]["summary"]
+        assert alert["generatorURL"] == f"{watched.admin}/api/v1/alarms/{alarm['id']}"
+        message = wait_for("the webhook", lambda: receiver.messages)[0]
+        assert message["event"] == "alarm.firing" and message["alarm"]["summary"].startswith("200 of 400")
+        shown = watched.cli("alarms", "--check")
+        assert shown.returncode == 1 and "error_burn" in shown.stdout, shown
+        metrics = requests.get(watched.admin + "/metrics", timeout=5).text
+        assert ('leadsman_alarm_firing{kind="error_burn",severity="page",model="digits",version="",subject=""} 1'
+                in metrics)
+
+        # A new Alertmanager that knows nothing is told again.
+        alertmanager.host.stop()
+        alertmanager = Alertmanager(tmp_path / "am2", port=alertmanager.port)
+        wait_for("the new Alertmanager", alertmanager.alerts)
+
+        # A crash neither tells anybody again nor forgets.
+        assert watched.stop(signal.SIGKILL) != 0
+        watched.start()
+        assert [(a["id"], a["state"]) for a in watched.alarms()] == [(alarm["id"], "firing")]
+
+        watched.write(200, 5000)
+        wait_for("its end", lambda: watched.states() == ["resolved"])
+        wait_for("Alertmanager to forget it", lambda: alertmanager.alerts() == [])
+        wait_for("the webhook", lambda: len(receiver.messages) == 2)
+        assert receiver.messages[1]["event"] == "alarm.resolved"
+    finally:
+        alertmanager.host.stop()
+
+
+def test_a_silence_keeps_it_from_alertmanager(tmp_path, monitor):
+    with Alertmanager(tmp_path / "am") as alertmanager:
+        watched = monitor({"alertmanagers": [{"url": alertmanager.url, "resend_interval": "1s"}]})
+        done = watched.cli("alarms", "silence", "--model", "digits", "--for", "1h", "--author", "ann", "--comment", "known")
+        assert done.returncode == 0, done
+        watched.write(500, 200)
+        wait_for("the alarm", lambda: watched.states() == ["firing"])
+        assert watched.alarms()[0]["silence"] == 1
+        assert watched.cli("alarms", "--check").returncode == 0
+        assert alertmanager.alerts() == []
+        assert watched.cli("alarms", "unsilence", "1").returncode == 0
+        wait_for("Alertmanager", alertmanager.alerts)
