@@ -69,6 +69,7 @@ TEST(AccessTest, KnowsTheAdminPort) {
            {"POST", "/readyz", "admin"},
            {"GET", "/metrics", "metrics"},
            {"POST", "/api/v1/labels", "label"},
+           {"POST", "/api/v1/events", "label"},
            {"POST", "/api/v1/labels/", "admin"},
            {"PUT", "/api/v1/models/m/labels/stable", "admin"},
            {"GET", "/api/v1/configuration", "admin"},

@@ -58,6 +58,7 @@ Json SourceJson(const intake::SourceView& view) {
           {"lag_bytes", view.lag_bytes},
           {"other_paths", view.other_paths},
           {"features", view.features},
+          {"model_features", view.model_features},
           {"files", std::move(files)}};
 }
 

@@ -35,6 +35,7 @@
 #include "base/periodic.h"
 #include "base/strings.h"
 #include "console/admin_api.h"
+#include "intake/event_intake.h"
 #include "intake/log_intake.h"
 #include "lifecycle/manager.h"
 #include "lifecycle/metrics.h"
@@ -387,6 +388,7 @@ class Server {
     auto monitor = Monitor::Create({clock_, registry_}, options, MonitoringOf(config_));
     if (!monitor.ok()) return Annotate(monitor.status(), "start the monitor");
     monitor_ = std::move(monitor).value();
+    events_ = std::make_unique<intake::EventIntake>(clock_, *monitor_, registry_);
     if (config_.monitor.logs.empty()) return OkStatus();
     auto intake = intake::LogIntake::Create(
         {clock_, *monitor_, registry_, [this] { return monitor_->Flush(kLastWait); }},
@@ -443,6 +445,14 @@ class Server {
     }
     // Two processes would each write its own idea of the rollouts into one journal.
     return data_dir_lock_.Take(config_.data_dir);
+  }
+
+  /// Of all ways in that are used.
+  std::vector<intake::SourceView> IntakeViews() const {
+    std::vector<intake::SourceView> views;
+    if (intake_) views = intake_->views();
+    if (intake::SourceView view = events_->view(); view.lines > 0) views.push_back(std::move(view));
+    return views;
   }
 
   std::string InDataDir(const char* file) const {
@@ -594,8 +604,9 @@ class Server {
                                    .error = std::move(state.error),
                                    .needs_restart = std::move(state.needs_restart)};
     };
-    if (intake_) {
-      console.logs_json = [this] { return LogReportJson(monitor_->Observed(), intake_->views()); };
+    console.events = events_.get();
+    if (monitor_) {
+      console.logs_json = [this] { return LogReportJson(monitor_->Observed(), IntakeViews()); };
     }
     console.configuration_json = [this] {
       MutexLock lock(config_mutex_);
@@ -750,8 +761,9 @@ class Server {
   std::shared_ptr<python::PythonHost> python_;  ///< null when turned off
   NullSink null_sink_;
   std::unique_ptr<Monitor> monitor_;
-  std::unique_ptr<Tracer> tracer_;             ///< passes events on to it
-  std::unique_ptr<intake::LogIntake> intake_;  ///< null: no logs are read
+  std::unique_ptr<Tracer> tracer_;               ///< passes events on to it
+  std::unique_ptr<intake::EventIntake> events_;  ///< null without a monitor
+  std::unique_ptr<intake::LogIntake> intake_;    ///< null: no logs are read
   std::unique_ptr<Stores> stores_;
   std::unique_ptr<LifecycleManager> lifecycle_;
   std::unique_ptr<ModelControl> control_;

@@ -586,6 +586,37 @@ struct AdminApi::Impl {
     return OkStatus();
   }
 
+  Status PostEvents(RouteCall& call) {
+    RETURN_IF_ERROR(NeedMonitor());
+    if (deps.events == nullptr) return UnimplementedError("this server takes no events");
+    const net::HttpRequest& request = call.exchange.request();
+    ASSIGN_OR_RETURN(intake::EventReceipt receipt,
+                     deps.events->Add(request.body, request.Header("content-type")));
+    LabelReceipt labels = deps.monitor->AddLabels(std::move(receipt.labels));
+    Json answer = {{"accepted", receipt.accepted},
+                   {"rejected", receipt.rejected},
+                   {"from_future", receipt.from_future},
+                   {"labels_accepted", labels.accepted},
+                   {"labels_rejected", labels.rejected},
+                   {"next", receipt.full ? Json(receipt.next) : Json(nullptr)},
+                   {"errors", receipt.errors}};
+    int status = 200;
+    if (receipt.full) {
+      status = 503;
+      answer["error"] = {{"code", "UNAVAILABLE"},
+                         {"message", StrCat("the monitor has no room at the moment; send the "
+                                            "entries from index ",
+                                            receipt.next, " on again in a second")}};
+      call.exchange.response().headers += "retry-after: 1\r\n";
+    } else if (receipt.accepted == 0 && receipt.rejected > 0) {
+      SendError(call.exchange, 400, "INVALID_ARGUMENT",
+                StrCat("nothing was taken: ", receipt.errors[0]), receipt.errors);
+      return OkStatus();
+    }
+    Send(call.exchange, status, answer);
+    return OkStatus();
+  }
+
   Status GetLogs(RouteCall& call) {
     if (!deps.logs_json)
       return UnimplementedError(
@@ -808,6 +839,15 @@ struct AdminApi::Impl {
          "Labels",
          {{200, "LabelReceipt"}, {400, "Error"}, {429, "LabelReceipt"}, {501, "Error"}},
          on(&Impl::PostLabels)},
+        {"POST",
+         "/api/v1/events",
+         "addEvents",
+         "Predictions that a service reports by itself: a batch, or one a line "
+         "(application/x-ndjson).",
+         {},
+         "Events",
+         {{200, "EventReceipt"}, {400, "Error"}, {501, "Error"}, {503, "EventReceipt"}},
+         on(&Impl::PostEvents)},
         {"GET",
          "/api/v1/logs",
          "getLogs",

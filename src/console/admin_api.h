@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "intake/event_intake.h"
 #include "lifecycle/manager.h"
 #include "monitor/alarm_loop.h"
 #include "monitor/monitor.h"
@@ -53,6 +54,7 @@ class AdminApi {
     std::function<Status()> reload;
     std::function<ReloadState()> reload_state;  ///< may be absent
     std::function<std::string()> logs_json;     ///< absent: no logs are read
+    intake::EventIntake* events = nullptr;      ///< absent: POST /api/v1/events answers 501
     std::string version;                        ///< of the program
   };
   explicit AdminApi(Deps deps);

@@ -169,6 +169,27 @@ TEST_F(AdminApiTest, RefusesMalformedLabelsAsAWhole) {
   Send("POST", "/api/v1/labels", "nonsense", 400);
 }
 
+TEST_F(AdminApiTest, TakesEventsAndTheirLabels) {
+  Json receipt = Send(
+      "POST", "/api/v1/events",
+      R"({"events": [{"model": "away", "version": 2, "request_id": "e1", "prediction": 7, "label": 7.0},
+                                     {"model": "away", "version": "x"}]})",
+      200);
+  EXPECT_EQ(receipt["accepted"], 1);
+  EXPECT_EQ(receipt["rejected"], 1);
+  EXPECT_EQ(receipt["labels_accepted"], 1);
+  EXPECT_EQ(receipt["next"], nullptr);
+  EXPECT_EQ(receipt["errors"][0].get<std::string>().substr(0, 19), "events[1].version: ");
+  ASSERT_TRUE(fixture_.monitor().Flush(std::chrono::seconds(10)));
+  VersionTotals totals = fixture_.monitor().Totals("away", 2);
+  EXPECT_EQ(totals.requests, 1u);
+  EXPECT_EQ(totals.labelled, 1u);
+  EXPECT_EQ(totals.wrong, 0u);
+  Send("POST", "/api/v1/events", "nonsense", 400);
+  Json refused = Send("POST", "/api/v1/events", R"({"events": [{}]})", 400);
+  EXPECT_EQ(refused["error"]["details"], Json({"events[0].model: is missing"}));
+}
+
 TEST_F(AdminApiTest, ShowsWindowsSinceAWhileOrATime) {
   fixture_.LoadModels();
   EXPECT_EQ(Get("/api/v1/models/digits/windows")["model"], "digits");

@@ -75,11 +75,24 @@ constexpr const char* kSchemas = R"json({
 "Labels": {"oneOf": [{"type": "object", "required": ["labels"], "additionalProperties": false, "properties": {"labels": {"type": "array", "maxItems": 10000, "items": {"$ref": "#/components/schemas/Label"}}}},
   {"$ref": "#/components/schemas/Label"}]},
 "LabelReceipt": {"type": "object", "required": ["accepted", "rejected", "errors"], "properties": {"accepted": {"type": "integer"}, "rejected": {"type": "integer"}, "errors": {"type": "array", "items": {"type": "string"}}}},
+"Event": {"type": "object", "required": ["model"], "additionalProperties": false, "description": "one prediction; what is absent or null is not known", "properties": {"model": {"type": "string", "minLength": 1, "maxLength": 128},
+  "version": {"type": ["integer", "string", "null"], "minimum": 0, "description": "0 or absent: not known"}, "request_id": {"type": ["string", "null"], "minLength": 1, "maxLength": 255, "description": "labels join by it"},
+  "timestamp": {"type": ["string", "number", "null"], "description": "RFC 3339, or seconds or milliseconds since 1970; absent: now"}, "status": {"type": ["integer", "null"], "minimum": 100, "maximum": 599, "description": "HTTP"},
+  "outcome": {"enum": ["ok", "client_error", "server_error", "cancelled", "unknown", null], "description": "instead of status"}, "latency_ms": {"type": ["number", "null"], "minimum": 0}, "latency_seconds": {"type": ["number", "null"], "minimum": 0},
+  "features": {"description": "of the first row: a list, or an object by name; what is no number is counted as missing", "oneOf": [{"type": "array", "maxItems": 4096, "items": {"type": ["number", "boolean", "string", "null"]}}, {"type": "object", "additionalProperties": {"type": ["number", "boolean", "string", "null"]}}, {"type": "null"}]},
+  "prediction": {"description": "of the first row: a class or value, or the scores of all classes"}, "predictions": {"type": ["array", "null"], "description": "the same for each row; the first 16 are kept"},
+  "score": {"type": ["number", "null"], "minimum": 0, "maximum": 1, "description": "of the predicted class of the first row"}, "rows": {"type": ["integer", "null"], "minimum": 0},
+  "label": {"type": ["string", "number", "boolean", "null"], "description": "the true answer of the first row"}, "labels": {"type": ["array", "null"], "maxItems": 16, "items": {"type": ["string", "number", "boolean", "null"]}}}},
+"Events": {"oneOf": [{"type": "object", "required": ["events"], "additionalProperties": false, "properties": {"events": {"type": "array", "maxItems": 10000, "items": {"$ref": "#/components/schemas/Event"}}}},
+  {"type": "array", "maxItems": 10000, "items": {"$ref": "#/components/schemas/Event"}}, {"$ref": "#/components/schemas/Event"}]},
+"EventReceipt": {"type": "object", "required": ["accepted", "rejected", "from_future", "labels_accepted", "labels_rejected", "next", "errors"], "properties": {"accepted": {"type": "integer"}, "rejected": {"type": "integer", "description": "invalid: they are not to be sent again as they are"},
+  "from_future": {"type": "integer", "description": "accepted, with now as their time"}, "labels_accepted": {"type": "integer"}, "labels_rejected": {"type": "integer", "description": "send these by /api/v1/labels"}, "next": {"type": ["integer", "null"], "description": "with 503: the entry to begin with next time"},
+  "errors": {"type": "array", "items": {"type": "string"}}, "error": {"type": "object"}}},
 "ObservedVersion": {"type": "object", "required": ["model", "version", "requests", "ok", "client_errors", "server_errors", "cancelled", "unknown", "latency"], "properties": {"model": {"type": "string"},
   "version": {"type": "integer", "description": "0: the log names none"}, "requests": {"type": "integer"}, "ok": {"type": "integer"}, "client_errors": {"type": "integer"}, "server_errors": {"type": "integer"}, "cancelled": {"type": "integer"}, "unknown": {"type": "integer", "description": "the log does not say"},
   "latency": {"description": "null: the log does not say", "oneOf": [{"type": "null"}, {"type": "object", "properties": {"count": {"type": "integer"}, "p50_seconds": {"type": "number"}, "p99_seconds": {"type": "number"}}}]}}},
 "LogSource": {"type": "object", "required": ["source", "lines", "predictions", "other_requests", "files"], "properties": {"source": {"type": "string"}, "lines": {"type": "integer"}, "predictions": {"type": "integer"}, "other_requests": {"type": "integer"}, "unknown_model": {"type": "integer"},
-  "errors": {"type": "integer"}, "malformed_lines": {"type": "integer"}, "unrecognised_lines": {"type": "integer"}, "cut_lines": {"type": "integer"}, "lag_bytes": {"type": "integer"}, "other_paths": {"type": "object", "additionalProperties": {"type": "integer"}}, "features": {"type": "array", "description": "names, by the index that the profile of the inputs gives them", "items": {"type": "string"}},
+  "errors": {"type": "integer"}, "malformed_lines": {"type": "integer"}, "unrecognised_lines": {"type": "integer"}, "cut_lines": {"type": "integer"}, "lag_bytes": {"type": "integer"}, "model_features": {"type": "object", "description": "the same by model, where predictions are sent here", "additionalProperties": {"type": "array", "items": {"type": "string"}}}, "other_paths": {"type": "object", "additionalProperties": {"type": "integer"}}, "features": {"type": "array", "description": "names, by the index that the profile of the inputs gives them", "items": {"type": "string"}},
   "files": {"type": "array", "items": {"type": "object", "required": ["path", "recognised", "format"], "properties": {"path": {"type": "string"}, "recognised": {"type": "boolean"}, "format": {"type": "string"}, "reads": {"type": "string"}, "reason": {"type": "string"}}}}}},
 "Logs": {"type": "object", "required": ["models", "sources"], "properties": {"models": {"type": "array", "items": {"$ref": "#/components/schemas/ObservedVersion"}}, "sources": {"type": "array", "items": {"$ref": "#/components/schemas/LogSource"}}}},
 "Alarm": {"type": "object", "required": ["id", "state", "kind", "severity", "model", "version", "of", "summary", "pending_since", "fired", "resolved", "firings", "notified", "silence", "evidence", "threshold", "details"],
@@ -122,7 +135,7 @@ std::string Reason(int status) {
     case 501:
       return "not switched on in this server";
     case 503:
-      return "not ready";
+      return "not ready, or no room at the moment";
     default:
       return "error";
   }

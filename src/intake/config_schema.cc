@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "base/strings.h"
+#include "intake/model_name.h"
 #include "intake/pattern.h"
 
 namespace leadsman::intake {
@@ -14,10 +15,9 @@ std::string CheckPath(const std::string& path) {
 }
 
 std::string CheckModel(const std::string& model) {
-  if (model.size() > 128) return "must have at most 128 characters";
-  for (char c : model)
-    if (static_cast<unsigned char>(c) <= ' ' || c == 0x7f) return "may have no spaces";
-  return "";
+  if (model.empty() || IsModelName(model)) return "";
+  return model.size() > kMaxModelName ? "must have at most 128 characters"
+                                      : "may have no control characters, nor spaces at its ends";
 }
 
 std::string CheckFormat(const std::string& format) {

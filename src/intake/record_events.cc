@@ -4,11 +4,11 @@
 #include <limits>
 
 #include "base/strings.h"
+#include "intake/model_name.h"
 
 namespace leadsman::intake {
 namespace {
 
-constexpr size_t kMaxModelName = 128;
 constexpr size_t kMaxFeatures = 4096;
 constexpr size_t kMaxFeatureName = 128;
 constexpr size_t kMaxPathShown = 200;
@@ -46,11 +46,6 @@ void SetOutcome(const LogRecord& record, PredictionEvent& event) {
 uint32_t Bytes(std::optional<uint64_t> bytes) {
   return static_cast<uint32_t>(
       std::min<uint64_t>(bytes.value_or(0), std::numeric_limits<uint32_t>::max()));
-}
-
-bool IsPrintable(std::string_view name) {
-  return std::all_of(name.begin(), name.end(),
-                     [](char c) { return static_cast<unsigned char>(c) > ' ' && c != 0x7f; });
 }
 
 }  // namespace
@@ -111,7 +106,7 @@ std::map<std::string, uint64_t> RecordEvents::other_paths() const {
 
 bool RecordEvents::NameModel(const LogRecord& record, PredictionEvent& event) {
   event.model = record.model.empty() ? std::string_view(default_model_) : record.model;
-  if (event.model.find('%') != std::string_view::npos) {
+  if (record.model.find('%') != std::string_view::npos) {
     if (auto plain = UrlDecode(event.model)) {
       decoded_ = std::move(*plain);
       event.model = decoded_;
@@ -121,8 +116,7 @@ bool RecordEvents::NameModel(const LogRecord& record, PredictionEvent& event) {
   auto known = seen_.find(event.model);
   if (known != seen_.end() && known->second.contains(event.version)) return true;
   if (event.outcome_known && event.outcome == StatusCode::kNotFound) return false;
-  if (seen_count_ == kMaxModels || event.model.size() > kMaxModelName ||
-      !IsPrintable(event.model)) {
+  if (seen_count_ == kMaxModels || !IsModelName(event.model)) {
     event.model = kOtherModels;
     event.version = 0;
     return true;
@@ -162,17 +156,16 @@ void RecordEvents::TakeFeatures(const LogRecord& record, PredictionEvent& event)
   event.features = features_;
 }
 
-void RecordEvents::OnRequest(const LogRecord& record) {
+RecordEvents::Offered RecordEvents::Make(const LogRecord& record, PredictionEvent& event) {
   if (!IsPrediction(record)) {
     CountOther(record);
-    return;
+    return Offered::kNoPrediction;
   }
-  PredictionEvent event;
   event.observed = true;
   SetOutcome(record, event);
   if (!NameModel(record, event)) {
     ++deps_.counters.unknown_model;
-    return;
+    return Offered::kUnknownModel;
   }
   event.protocol = ProtocolOfPath(record.path);
   event.unix_ms = record.unix_ns ? *record.unix_ns / 1'000'000 : UnixMillis(deps_.clock.Now());
@@ -182,19 +175,37 @@ void RecordEvents::OnRequest(const LogRecord& record) {
   event.response_bytes = Bytes(record.response_bytes);
   event.request_id = record.request_id;
   event.rows = record.rows.value_or(0);
-  if (!record.predictions.empty()) {
-    event.predicted = record.predictions;
-  } else if (!record.predicted.empty()) {
-    event.predicted = {&record.predicted, 1};
+  // A request that failed has no answer, whatever its line holds: a default, or that of an earlier try.
+  if (!event.outcome_known || event.outcome == StatusCode::kOk) {
+    if (!record.predictions.empty()) {
+      event.predicted = record.predictions;
+    } else if (!record.predicted.empty()) {
+      event.predicted = {&record.predicted, 1};
+    }
+    if (record.score) event.score = *record.score;
   }
-  if (record.score) event.score = *record.score;
   TakeFeatures(record, event);
+  return Offered::kTaken;
+}
+
+void RecordEvents::OnRequest(const LogRecord& record) {
+  PredictionEvent event;
+  if (Make(record, event) != Offered::kTaken) return;
   ++deps_.counters.predictions;
   while (!deps_.sink.TryEmit(event)) {
     if (deps_.wait()) continue;
     deps_.sink.Emit(event);  // counts what cannot be taken
     return;
   }
+}
+
+RecordEvents::Offered RecordEvents::Offer(const LogRecord& record) {
+  PredictionEvent event;
+  Offered made = Make(record, event);
+  if (made != Offered::kTaken) return made;
+  if (!deps_.sink.TryEmit(event)) return Offered::kNoRoom;
+  ++deps_.counters.predictions;
+  return Offered::kTaken;
 }
 
 void RecordEvents::OnError(const ErrorEvent&) { ++deps_.counters.errors; }

@@ -40,6 +40,16 @@ class RecordEvents final : public RecordSink {
   void OnRequest(const LogRecord& record) override;
   void OnError(const ErrorEvent& event) override;
 
+  /// What became of a record that was offered.
+  enum class Offered {
+    kTaken,
+    kNoPrediction,  ///< a request for something else; counted as such
+    kUnknownModel,  ///< answered "not found", of what was never found
+    kNoRoom,        ///< the sink is full; nothing was counted: offer it again
+  };
+  /// As OnRequest, for who cannot wait.
+  Offered Offer(const LogRecord& record);
+
   /// Paths of POSTs that were no predictions, with how often: the first kMaxOtherPaths that came. Thread-safe.
   std::map<std::string, uint64_t> other_paths() const;
   static constexpr size_t kMaxOtherPaths = 20;
@@ -49,6 +59,8 @@ class RecordEvents final : public RecordSink {
  private:
   bool IsPrediction(const LogRecord& record) const;
   void CountOther(const LogRecord& record);
+  /// Fills `event`; kTaken: it is ready for the sink.
+  Offered Make(const LogRecord& record, PredictionEvent& event);
   /// False: it was never there.
   bool NameModel(const LogRecord& record, PredictionEvent& event);
   void TakeFeatures(const LogRecord& record, PredictionEvent& event);

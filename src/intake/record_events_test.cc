@@ -45,6 +45,15 @@ TEST_F(RecordEventsTest, WhatTheLineDoesNotSayIsUnknown) {
   EXPECT_EQ(Last(), "digits:3 unknown tfserving_rest 0us");
 }
 
+TEST_F(RecordEventsTest, ARequestThatFailedHasNoPrediction) {
+  RecordEvents events = Make();
+  LogRecord record = Post("/predict", 500);
+  record.predicted = "cat";
+  record.score = 0.9f;
+  events.OnRequest(record);
+  EXPECT_EQ(Last(), "default:0 INTERNAL plain");
+}
+
 TEST_F(RecordEventsTest, WhatScannersSendIsNoPrediction) {
   RecordEvents events = Make();
   LogRecord record;
@@ -90,6 +99,8 @@ TEST_F(RecordEventsTest, TheModelIsThePathsThenTheConfigurationsThenDefault) {
   named.OnRequest(Post("/invocations"));
   EXPECT_EQ(Last(), "iris:0 OK mlflow");
   named.OnRequest(Post("/v2/models/my%20model/versions/blue/infer"));
+  EXPECT_EQ(Last(), "my model:0 OK v2_rest");
+  named.OnRequest(Post("/v2/models/my%0Amodel/infer"));
   EXPECT_EQ(Last(), "(other):0 OK v2_rest") << "no name that a model could have";
   named.OnRequest(Post("/v2/models/m%C3%A4/versions/blue/infer"));
   EXPECT_EQ(Last(), "mä:0 OK v2_rest") << "a version that is no number is none";

@@ -30,6 +30,8 @@ struct SourceView {
   uint64_t lag_bytes = 0;
   std::map<std::string, uint64_t> other_paths;  ///< RecordEvents::other_paths()
   std::vector<std::string> features;            ///< RecordEvents::feature_names()
+  /// EventFeed::features(): by model, of intakes that are sent predictions.
+  std::map<std::string, std::vector<std::string>> model_features;
   std::vector<LogView> files;
 
   void TakeCounters(const SourceCounters& c) {

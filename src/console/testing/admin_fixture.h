@@ -47,6 +47,8 @@ class AdminFixture {
       exchange.response().body = "leadsman_up 1\n";
     };
     deps.logs_json = [] { return std::string(R"({"models":[],"sources":[]})"); };
+    events_ = std::make_unique<intake::EventIntake>(SystemClock(), *monitor_, registry_);
+    deps.events = events_.get();
     deps.version = "0.0.1";
     alarms.Add(std::make_unique<GivenWatch>(findings));
     api = std::make_unique<AdminApi>(std::move(deps));
@@ -147,6 +149,7 @@ class AdminFixture {
   std::shared_ptr<FakeBackend> backend_ = std::make_shared<FakeBackend>();
   BackendRegistry backends_;
   std::unique_ptr<Monitor> monitor_;
+  std::unique_ptr<intake::EventIntake> events_;
   std::unique_ptr<LifecycleManager> lifecycle_;
   std::unique_ptr<Predictor> predictor_;
   std::unique_ptr<net::HttpServer> server_;

@@ -28,15 +28,19 @@ class EventTexts final : public Sink {
   void Emit(const PredictionEvent& event) override {
     MutexLock lock(mutex_);
     texts_.push_back(Describe(event));
+    last_ms_ = event.unix_ms;
   }
   bool TryEmit(const PredictionEvent& event) override {
-    if (full_-- > 0) return false;
+    if (full_-- > 0 || room_-- <= 0) return false;
     Emit(event);
     return true;
   }
   uint32_t FeatureStride(size_t) const override { return 1; }
 
   void RefuseNext(int times) { full_ = times; }
+  /// Full after so many.
+  void SetRoom(int events) { room_ = events; }
+  int64_t last_ms() const { return last_ms_; }
   std::vector<std::string> texts() const {
     MutexLock lock(mutex_);
     return texts_;
@@ -45,6 +49,8 @@ class EventTexts final : public Sink {
 
  private:
   std::atomic<int> full_{0};
+  std::atomic<int> room_{1'000'000'000};
+  std::atomic<int64_t> last_ms_{0};
   mutable Mutex mutex_;
   std::vector<std::string> texts_ GUARDED_BY(mutex_);
 };

@@ -1,0 +1,85 @@
+#include "intake/event_intake.h"
+
+#include <utility>
+
+#include "base/strings.h"
+
+namespace leadsman::intake {
+namespace {
+
+Registry::Registration AddCounter(Registry& registry, const char* name, const char* help,
+                                  const std::atomic<uint64_t>& counter) {
+  return registry.Add({name, help, MetricType::kCounter, {}}, [&counter] {
+    MetricSample sample;
+    sample.value = static_cast<double>(counter.load());
+    return std::vector<MetricSample>{sample};
+  });
+}
+
+}  // namespace
+
+EventIntake::EventIntake(const Clock& clock, Sink& sink, Registry& registry)
+    : clock_(clock), feed_(clock, sink, counters_) {
+  auto add = [&](const char* name, const char* help, const std::atomic<uint64_t>& counter) {
+    registrations_.push_back(AddCounter(registry, name, help, counter));
+  };
+  add("leadsman_intake_events_accepted_total",
+      "Predictions that POST /api/v1/events has brought and the monitor has taken.",
+      counters_.predictions);
+  add("leadsman_intake_events_rejected_total",
+      "Entries of POST /api/v1/events that were invalid, or of a model that was never found.",
+      rejected_);
+  add("leadsman_intake_events_refused_total",
+      "Batches of POST /api/v1/events that were answered 503, in whole or in part, because the "
+      "monitor had no room.",
+      refused_);
+  add("leadsman_intake_events_from_future_total",
+      "Accepted entries of POST /api/v1/events whose time was later than now; now stands in its "
+      "place.",
+      from_future_);
+}
+
+Result<EventReceipt> EventIntake::Add(std::string_view body, std::string_view content_type) {
+  EventReceipt receipt;
+  EventBatchReader::Outcome outcome;
+  uint64_t unknown = 0;
+  auto visit = [&](const EventEntry& entry) {
+    using Offered = RecordEvents::Offered;
+    const Offered offered = feed_.Offer(entry.record);
+    if (offered == Offered::kNoRoom) return false;
+    if (offered != Offered::kTaken) {
+      ++unknown;
+      return true;
+    }
+    ++receipt.accepted;
+    if (entry.from_future) ++receipt.from_future;
+    receipt.labels.insert(receipt.labels.end(), entry.labels.begin(), entry.labels.end());
+    return true;
+  };
+  {
+    MutexLock lock(mutex_);
+    RETURN_IF_ERROR(reader_.Read(body, content_type, UnixMillis(clock_.Now()), visit, outcome));
+  }
+  receipt.rejected = outcome.invalid + unknown;
+  receipt.full = outcome.stopped;
+  receipt.next = outcome.entries;
+  receipt.errors = std::move(outcome.problems);
+  if (unknown > 0)
+    receipt.errors.push_back(
+        StrCat(unknown, " entries were answered \"not found\", of a model that was never found"));
+  counters_.lines += outcome.entries;
+  rejected_ += receipt.rejected;
+  from_future_ += receipt.from_future;
+  if (receipt.full) ++refused_;
+  return receipt;
+}
+
+SourceView EventIntake::view() const {
+  SourceView view;
+  view.source = "events API";
+  view.TakeCounters(counters_);
+  view.model_features = feed_.features();
+  return view;
+}
+
+}  // namespace leadsman::intake

@@ -1,0 +1,138 @@
+#include "intake/event_intake.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "base/strings.h"
+#include "base/testing/fake_clock.h"
+#include "intake/testing/recording_sink.h"
+
+namespace leadsman::intake {
+namespace {
+
+class EventIntakeTest : public ::testing::Test {
+ protected:
+  EventReceipt Add(std::string_view body, std::string_view type = "application/json") {
+    auto receipt = intake_.Add(body, type);
+    EXPECT_TRUE(receipt.ok()) << receipt.status().message();
+    return receipt.ok() ? *receipt : EventReceipt();
+  }
+  /// What is wrong with one entry of these fields.
+  std::string Problem(std::string_view fields) {
+    EventReceipt receipt = Add(StrCat(R"({"events": [{"model": "m", )", fields, "}]}"));
+    EXPECT_EQ(receipt.accepted, 0u) << fields;
+    return receipt.errors.empty() ? "" : receipt.errors[0];
+  }
+
+  FakeClock clock_;
+  EventTexts sink_;
+  Registry registry_;
+  EventIntake intake_{clock_, sink_, registry_};
+};
+
+TEST_F(EventIntakeTest, TakesWhatIsKnownAndNothingElse) {
+  EventReceipt receipt = Add(
+      R"({"events": [{"model": "iris", "version": 3, "request_id": "r1", "status": 200, "latency_ms": 4.5,
+          "features": [1, null, true, "x"], "prediction": 7.0, "score": 0.75},
+         {"model": "iris", "outcome": "server_error", "prediction": "ignored"},
+         {"model": "iris"}]})");
+  EXPECT_EQ(receipt.accepted, 3u);
+  EXPECT_EQ(receipt.rejected, 0u);
+  EXPECT_EQ(Join(sink_.texts(), "\n"),
+            "iris:3 OK unknown 4500us id=r1 predicted=7 score=0.75 1 nan 1 nan\n"
+            "iris:0 INTERNAL unknown\n"
+            "iris:0 unknown unknown");
+}
+
+TEST_F(EventIntakeTest, LinesAndSingleObjectsAreTakenToo) {
+  EXPECT_EQ(Add(R"({"model": "a"})").accepted, 1u);
+  EXPECT_EQ(Add(R"([{"model": "a"}, {"model": "b"}])").accepted, 2u);
+  EXPECT_EQ(Add("{\"model\": \"a\"}\n\n{\"model\": \"b\"}\r\n", "application/x-ndjson").accepted,
+            2u);
+  EXPECT_EQ(Add("{\"model\": \"a\"}\n{\"model\": \"b\"}\n", "").accepted, 2u) << "by their looks";
+  EventReceipt receipt = Add("{\"model\": \"a\"}\n{oops\n{\"version\": 1}\n{\"model\": \"a\"}");
+  EXPECT_EQ(receipt.accepted, 2u);
+  EXPECT_EQ(receipt.errors,
+            (std::vector<std::string>{"line 2: is not valid JSON", "line 3: model: is missing"}));
+}
+
+TEST_F(EventIntakeTest, ErrorsNameTheEntryAndTheField) {
+  EventReceipt receipt =
+      Add(R"({"events": [{"model": "a"}, {"model": "a", "latency_ms": -1}, 7]})");
+  EXPECT_EQ(receipt.accepted, 1u);
+  EXPECT_EQ(receipt.rejected, 2u);
+  EXPECT_EQ(receipt.errors,
+            (std::vector<std::string>{
+                "events[1].latency_ms: must be a number from 0 to a day",
+                "events[2]: must be an object with a model and what is known of one prediction"}));
+  EXPECT_EQ(Problem(R"("latencyms": 3)"),
+            "events[0].latencyms: unknown key; did you mean latency_ms?");
+  EXPECT_EQ(Problem(R"("timestamp": "yesterday")").substr(0, 33),
+            "events[0].timestamp: must be a ti");
+  EXPECT_EQ(Problem(R"("version": -1)").substr(0, 20), "events[0].version: m");
+  EXPECT_EQ(Problem(R"("status": 200, "outcome": "ok")"),
+            "events[0].outcome: there is a status, too: give one");
+  EXPECT_EQ(Problem(R"("features": [[1]])").substr(0, 31), "events[0].features: must hold t");
+  EXPECT_EQ(Problem(R"("label": 1)"),
+            "events[0].label: needs a request_id, by which it joins its prediction");
+  EXPECT_EQ(Problem(R"("predictions": 1)").substr(0, 34), "events[0].predictions: must be a l");
+}
+
+TEST_F(EventIntakeTest, WhatCannotBeReadAtAllIsAnError) {
+  for (const char* body :
+       {"", " ", "nonsense", "{\"events\": 3}", "7", "{\"events\": [], \"x\": 1}"})
+    EXPECT_FALSE(intake_.Add(body, "").ok()) << body;
+  std::string many = "[{}";
+  for (size_t i = 0; i < kMaxEventsPerCall; ++i) many += ",{}";
+  EXPECT_FALSE(intake_.Add(many + "]", "").ok());
+}
+
+TEST_F(EventIntakeTest, TimesOfThePastAreTakenAndThoseOfTheFutureAreNow) {
+  const int64_t now = UnixMillis(clock_.Now());
+  EXPECT_EQ(Add(StrCat(R"({"model": "a", "timestamp": )", now - 5000, "}")).from_future, 0u);
+  EXPECT_EQ(sink_.last_ms(), now - 5000);
+  EXPECT_EQ(Add(StrCat(R"({"model": "a", "timestamp": )", now + 5000, "}")).from_future, 1u);
+  EXPECT_EQ(sink_.last_ms(), now);
+  Add(R"({"model": "a", "timestamp": "1999-01-01T00:00:00Z"})");
+  EXPECT_EQ(sink_.last_ms(), 915148800000);
+}
+
+TEST_F(EventIntakeTest, AFullSinkSaysWhereToGoOn) {
+  sink_.SetRoom(2);
+  EventReceipt receipt =
+      Add(R"([{"model": "a"}, {"bad": 1}, {"model": "a"}, {"model": "a"}, {"model": "a"}])");
+  EXPECT_TRUE(receipt.full);
+  EXPECT_EQ(receipt.accepted, 2u);
+  EXPECT_EQ(receipt.rejected, 1u);
+  EXPECT_EQ(receipt.next, 3u);
+}
+
+TEST_F(EventIntakeTest, LabelsComeOutForThoseThatWereTaken) {
+  EventReceipt receipt = Add(
+      R"([{"model": "a", "request_id": "r1", "label": 7}, {"model": "a", "request_id": "r2", "labels": ["x", null, true]}])");
+  ASSERT_EQ(receipt.labels.size(), 3u);
+  EXPECT_EQ(receipt.labels[0].label, "7");
+  EXPECT_EQ(receipt.labels[2].request_id, "r2");
+  EXPECT_EQ(receipt.labels[2].row, 2u);
+  EXPECT_EQ(receipt.labels[2].label, "true");
+}
+
+TEST_F(EventIntakeTest, NamesOfFeaturesKeepTheirPlacesByModel) {
+  Add(R"([{"model": "a", "features": {"age": 1, "income": 2}}, {"model": "b", "features": {"width": 3}},
+          {"model": "a", "features": {"income": 4, "age": 5}}])");
+  SourceView view = intake_.view();
+  EXPECT_EQ(view.model_features["a"], (std::vector<std::string>{"age", "income"}));
+  EXPECT_EQ(view.model_features["b"], (std::vector<std::string>{"width"}));
+  EXPECT_EQ(Join(sink_.texts(), "\n"),
+            "a:0 unknown unknown 1 2\nb:0 unknown unknown 3\na:0 unknown unknown 5 4");
+}
+
+TEST_F(EventIntakeTest, ModelsBeyondTheBoundAreOne) {
+  for (int i = 0; i < 300; ++i) Add(StrCat(R"({"model": "m)", i, "\"}"));
+  EXPECT_EQ(sink_.texts().back().substr(0, 7), "(other)");
+}
+
+}  // namespace
+}  // namespace leadsman::intake
