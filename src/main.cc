@@ -84,6 +84,8 @@ Result<Config> LoadMonitorConfig(const cli::MonitorFlags& flags) {
   logs.fields = flags.fields;
   logs.prediction_paths = flags.prediction_paths;
   logs.from_beginning = flags.from_beginning;
+  logs.cloudevents_address = flags.cloudevents_address;
+  logs.cloudevents_port = flags.cloudevents_port;
   RETURN_IF_ERROR(ApplyLogFlags(logs, config));
   return config;
 }
@@ -239,8 +241,9 @@ int Run(int argc, char** argv) {
   hooks.is_tensorflow_flag = tfserving::IsTensorFlowServingFlag;
   hooks.check_config = [](const std::string& file) -> Status {
     ASSIGN_OR_RETURN(Config config, LoadConfigFile(file));
-    // A file of logs alone is one for `leadsman monitor`.
-    if (config.monitor.logs.empty()) RETURN_IF_ERROR(Annotate(CheckHasModels(config), file));
+    // A file of what is watched alone is one for `leadsman monitor`.
+    if (config.monitor.logs.empty() && !config.monitor.cloudevents)
+      RETURN_IF_ERROR(Annotate(CheckHasModels(config), file));
     return CheckNamedFiles(config);
   };
   hooks.config_reference = [](bool json_schema) {

@@ -86,7 +86,7 @@ std::map<std::string, MonitorConfig> MonitoringOf(const Config& config) {
 }
 
 bool NeedsMonitor(const Config& config) {
-  return !config.monitor.logs.empty() ||
+  return !config.monitor.logs.empty() || config.monitor.cloudevents ||
          std::any_of(config.models.begin(), config.models.end(),
                      [](const Config::Model& model) { return model.monitoring.enabled; });
 }

@@ -110,9 +110,16 @@ struct Config {
     }
   };
 
+  /// Where loggers of model servers send CloudEvents.
+  struct CloudEvents {
+    std::string address = "127.0.0.1";
+    uint16_t port = 8503;
+  };
+
   struct Monitor {
     MonitorOptions options;  ///< its `database` is not read from the file
     std::vector<intake::LogSource> logs;
+    std::optional<CloudEvents> cloudevents;  ///< absent: no port
     /// How models are monitored that are only seen in logs. Not read from the file.
     std::map<std::string, MonitorConfig> observed;
   };
@@ -213,8 +220,11 @@ struct LogFlags {
   std::vector<std::string> fields;                                 ///< "NAME=WHERE"
   std::vector<std::string> prediction_paths;
   bool from_beginning = false;
+  std::optional<std::string> cloudevents_address;
+  std::optional<uint16_t> cloudevents_port;
 };
-/// Adds the logs. INVALID_ARGUMENT names the flag; also when there is no log in the end.
+/// Adds the logs. INVALID_ARGUMENT names the flag; also when there is neither a log nor a port for CloudEvents in the
+/// end.
 Status ApplyLogFlags(const LogFlags& flags, Config& config);
 
 /// The same configuration for a process that serves nothing and watches logs.

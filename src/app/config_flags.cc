@@ -194,18 +194,26 @@ Status ApplyLogFlags(const LogFlags& flags, Config& config) {
       return InvalidArgumentError(StrCat(FlagOf(problems[0].path), ": ", problems[0].message));
     config.monitor.logs.push_back(std::move(source));
   }
+  if (flags.cloudevents_port || flags.cloudevents_address) {
+    if (!config.monitor.cloudevents) config.monitor.cloudevents.emplace();
+    Config::CloudEvents& port = *config.monitor.cloudevents;
+    port.port = flags.cloudevents_port.value_or(port.port);
+    port.address = flags.cloudevents_address.value_or(port.address);
+  }
   std::vector<std::string> wrong = ConfigConflicts(config);
   if (!wrong.empty()) return InvalidArgumentError(Join(wrong, "\n"));
-  if (!config.monitor.logs.empty()) return OkStatus();
+  if (!config.monitor.logs.empty() || config.monitor.cloudevents) return OkStatus();
   return InvalidArgumentError(
-      "nothing to monitor: give --log PATH, or list monitor.logs in the file of --config");
+      "nothing to monitor: give --log PATH or --cloudevents-port PORT, or list monitor.logs in the "
+      "file of --config");
 }
 
 Status CheckHasModels(const Config& config) {
   if (!config.models.empty()) return OkStatus();
-  if (!config.monitor.logs.empty())
+  if (!config.monitor.logs.empty() || config.monitor.cloudevents)
     return InvalidArgumentError(
-        "nothing to serve: models is empty; to watch monitor.logs alone use `leadsman monitor "
+        "nothing to serve: models is empty; to watch what monitor names alone use `leadsman "
+        "monitor "
         "--config FILE`");
   return InvalidArgumentError(
       "nothing to serve: models is empty: list models in the file, or give --model NAME=PATH or "

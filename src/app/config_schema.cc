@@ -371,6 +371,21 @@ const schema::Struct<Config::Telemetry>& TelemetrySchema() {
   return table;
 }
 
+const schema::Struct<Config::CloudEvents>& CloudEventsSchema() {
+  using CloudEvents = Config::CloudEvents;
+  static const auto table = [] {
+    schema::Struct<CloudEvents> s("CloudEvents",
+                                  "Where loggers of model servers send CloudEvents: KServe's "
+                                  "agent, Seldon; see docs/events-in.md.");
+    s.Field("address", &CloudEvents::address, AddressType(),
+            "Where to listen. No token is asked for: those who log cannot send one.");
+    s.Field("port", &CloudEvents::port, schema::Integer<uint16_t>(0, 65535),
+            "0 = any free one, told in the log.");
+    return s;
+  }();
+  return table;
+}
+
 const schema::Struct<Config::Monitor>& MonitorSchema() {
   static const auto table = [] {
     schema::Struct<Config::Monitor> s("Monitor", "The monitor of the whole process.");
@@ -379,6 +394,9 @@ const schema::Struct<Config::Monitor>& MonitorSchema() {
             schema::List(schema::Of(intake::LogSourceSchema()), 0, 100),
             "Logs of services of models that are watched from outside, by `leadsman monitor` or "
             "beside the models that are served here.");
+    s.Field("cloudevents", &Config::Monitor::cloudevents,
+            schema::Optional(schema::Of(CloudEventsSchema())),
+            "A port for CloudEvents of requests and responses; absent = none.");
     return s;
   }();
   return table;
@@ -431,6 +449,14 @@ void CheckConfig(const Config& config, const CheckSink& sink) {
       } else {
         add(other, StrCat("must differ from server.grpc_port (", port, ", its default)"));
       }
+    }
+  }
+  if (config.monitor.cloudevents && config.monitor.cloudevents->port != 0) {
+    for (const auto& [other, taken] :
+         {std::pair("server.port", config.server.port), std::pair("admin.port", config.admin.port),
+          std::pair("server.grpc_port", config.server.grpc_port)}) {
+      if (config.monitor.cloudevents->port == taken && sink.is_sound(other))
+        add("monitor.cloudevents.port", StrCat("must differ from ", other, " (", taken, ")"));
     }
   }
   bool all_names = sink.is_sound("models");

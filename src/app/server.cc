@@ -16,6 +16,7 @@
 #include "actuators/embedded/embedded_actuator.h"
 #include "app/access.h"
 #include "app/alarms.h"
+#include "app/cloudevents_port.h"
 #include "app/config_watcher.h"
 #include "app/data_dir_lock.h"
 #include "app/drain.h"
@@ -35,6 +36,7 @@
 #include "base/periodic.h"
 #include "base/strings.h"
 #include "console/admin_api.h"
+#include "intake/cloud_event_intake.h"
 #include "intake/event_intake.h"
 #include "intake/log_intake.h"
 #include "lifecycle/manager.h"
@@ -191,6 +193,9 @@ class Server {
     bool ended = !predictor_ || predictor_->Stop(wait);
     if (rollouts_) rollouts_->Stop();
     if (alarms_) alarms_->Stop();
+    if (cloudevents_server_)
+      cloudevents_server_->Shutdown(std::min<std::chrono::milliseconds>(wait, 1s));
+    if (cloudevents_) cloudevents_->Stop();
     if (intake_) intake_->Stop();
     if (monitor_ && !monitor_->Flush(5s)) LOG_WARN("the monitor did not finish writing within 5 s");
     if (admin_server_) admin_server_->Shutdown(std::min<std::chrono::milliseconds>(wait, 1s));
@@ -204,6 +209,7 @@ class Server {
     data_server_.reset();
     grpc_server_.reset();
     grpc_socket_server_.reset();
+    cloudevents_server_.reset();
     admin_server_.reset();
     // Neither a load that is inside a runtime nor a listing of a mount that hangs can be interrupted.
     if (lifecycle_ && !lifecycle_->StopWithin(wait)) {
@@ -389,6 +395,13 @@ class Server {
     if (!monitor.ok()) return Annotate(monitor.status(), "start the monitor");
     monitor_ = std::move(monitor).value();
     events_ = std::make_unique<intake::EventIntake>(clock_, *monitor_, registry_);
+    if (config_.monitor.cloudevents) {
+      cloudevents_ = std::make_unique<intake::CloudEventIntake>(
+          intake::CloudEventIntake::Deps{
+              clock_, *monitor_, registry_,
+              [this](std::vector<GroundTruth> labels) { monitor_->AddLabels(std::move(labels)); }},
+          intake::CloudEventIntake::Options());
+    }
     if (config_.monitor.logs.empty()) return OkStatus();
     auto intake = intake::LogIntake::Create(
         {clock_, *monitor_, registry_, [this] { return monitor_->Flush(kLastWait); }},
@@ -451,6 +464,7 @@ class Server {
   std::vector<intake::SourceView> IntakeViews() const {
     std::vector<intake::SourceView> views;
     if (intake_) views = intake_->views();
+    if (cloudevents_) views.push_back(cloudevents_->view());
     if (intake::SourceView view = events_->view(); view.lines > 0) views.push_back(std::move(view));
     return views;
   }
@@ -628,11 +642,19 @@ class Server {
 
     RETURN_IF_ERROR(ListenHttp());
     RETURN_IF_ERROR(ListenGrpc());
+    if (cloudevents_) {
+      cloudevents_->Start();
+      const Config::CloudEvents& port = *config_.monitor.cloudevents;
+      ASSIGN_OR_RETURN(cloudevents_server_,
+                       ListenForCloudEvents(port.address, port.port, *cloudevents_));
+    }
 
     std::vector<HttpServerStatsSource> servers = {
         {"admin", [this] { return admin_server_->stats(); }}};
     if (data_server_) servers.push_back({"serving", [this] { return data_server_->stats(); }});
     if (grpc_server_) servers.push_back({"grpc", [this] { return grpc_server_->stats(); }});
+    if (cloudevents_server_)
+      servers.push_back({"cloudevents", [this] { return cloudevents_server_->stats(); }});
     if (grpc_socket_server_)
       servers.push_back({"grpc_socket", [this] { return grpc_socket_server_->stats(); }});
     for (auto& registration : AddHttpServerMetrics(std::move(servers), registry_)) {
@@ -645,6 +667,7 @@ class Server {
     if (IsMonitorOnly(config_)) {
       LOG_INFO("monitoring", {"admin_address", config_.admin.address},
                {"admin_port", admin_server_->port()}, {"logs", config_.monitor.logs.size()},
+               {"cloudevents_port", cloudevents_server_ ? cloudevents_server_->port() : 0},
                {"data_dir", config_.data_dir}, {"version", kLeadsmanVersion});
       return OkStatus();
     }
@@ -761,9 +784,10 @@ class Server {
   std::shared_ptr<python::PythonHost> python_;  ///< null when turned off
   NullSink null_sink_;
   std::unique_ptr<Monitor> monitor_;
-  std::unique_ptr<Tracer> tracer_;               ///< passes events on to it
-  std::unique_ptr<intake::EventIntake> events_;  ///< null without a monitor
-  std::unique_ptr<intake::LogIntake> intake_;    ///< null: no logs are read
+  std::unique_ptr<Tracer> tracer_;                         ///< passes events on to it
+  std::unique_ptr<intake::EventIntake> events_;            ///< null without a monitor
+  std::unique_ptr<intake::CloudEventIntake> cloudevents_;  ///< null: no port for them
+  std::unique_ptr<intake::LogIntake> intake_;              ///< null: no logs are read
   std::unique_ptr<Stores> stores_;
   std::unique_ptr<LifecycleManager> lifecycle_;
   std::unique_ptr<ModelControl> control_;
@@ -784,6 +808,7 @@ class Server {
   std::unique_ptr<HttpFrontend> frontend_;
   std::unique_ptr<AdminApi> admin_;
   std::unique_ptr<net::HttpServer> admin_server_;
+  std::unique_ptr<net::HttpServer> cloudevents_server_;
   std::unique_ptr<net::HttpServer> data_server_;
   std::unique_ptr<rpc::GrpcServer> grpc_server_;
   std::unique_ptr<rpc::GrpcServer> grpc_socket_server_;
@@ -906,6 +931,7 @@ std::string MetricsReferencePage() {
   model.rollout = RolloutPlan();
   config.models.push_back(model);
   config.monitor.logs.emplace_back().path = "/nonexistent/*.log";
+  config.monitor.cloudevents.emplace().port = 0;
   ConfigureLog(LogLevel::kError, false);
   auto server = Server::Create(std::move(config), [] { return Result<Config>(Config()); });
   if (!server.ok()) return std::string(server.status().message());

@@ -58,6 +58,7 @@ constexpr const char* kMonitorFooter =
     "  leadsman monitor --log '/var/log/pods/ml_*/*/*.log'  containers on a node\n"
     "  leadsman monitor --log app.jsonl --model iris --field predicted=label \\\n"
     "      --field feature.age=input.age --field request_id=rid\n"
+    "  leadsman monitor --cloudevents-port 8503             what KServe's logger sends\n"
     "  leadsman monitor --config leadsman.yaml              with monitor.logs\n"
     "\n"
     "What each file was recognised as stands in the log. Then:\n"
@@ -247,6 +248,10 @@ class CommandLine {
     text("--time-zone", f.time_zone, "Of times that name none [UTC]", "+HH:MM");
     monitor->add_flag("--from-beginning", f.from_beginning,
                       "At the first start read what is there already, too");
+    text("--cloudevents-port", f.cloudevents_port,
+         "Port for CloudEvents of KServe's or Seldon's loggers [none]", "PORT")
+        ->check(Port());
+    text("--cloudevents-address", f.cloudevents_address, "Where that port is [127.0.0.1]", "IP");
     text("--data-dir", f.data_dir, "Positions and history [leadsman-data]; empty = in memory",
          "DIR");
     text("--admin-address", f.admin_address, "Where operators are served [127.0.0.1]", "IP");
@@ -258,8 +263,9 @@ class CommandLine {
     monitor->add_flag("--json", client_.json, "With --once: JSON for scripts");
     monitor->callback([this] {
       action_ = [this]() -> int {
-        if (monitor_.logs.empty() && monitor_.config.empty()) {
-          env_.err << "leadsman: nothing to monitor: give --log PATH or --config FILE\n";
+        if (monitor_.logs.empty() && monitor_.config.empty() && !monitor_.cloudevents_port) {
+          env_.err << "leadsman: nothing to monitor: give --log PATH, --cloudevents-port PORT or "
+                      "--config FILE\n";
           return kUsage;
         }
         if (client_.json && !once_) {

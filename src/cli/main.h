@@ -46,6 +46,8 @@ struct MonitorFlags {
   std::vector<std::string> fields;  ///< "NAME=WHERE"
   std::vector<std::string> prediction_paths;
   bool from_beginning = false;
+  std::optional<std::string> cloudevents_address;
+  std::optional<uint16_t> cloudevents_port;
   std::optional<std::string> admin_address;
   std::optional<uint16_t> admin_port;
   std::optional<std::string> data_dir;

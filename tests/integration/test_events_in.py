@@ -1,0 +1,65 @@
+"""Predictions that are sent to `leadsman monitor`: POST /api/v1/events, and CloudEvents as KServe's agent sends them."""
+import json
+
+import requests
+from test_monitor_logs import monitor  # noqa: F401: a fixture
+
+TOTAL = "leadsman_monitor_requests_total"
+
+
+def port_of(watch):
+    return watch.said("monitoring")[-1]["cloudevents_port"]
+
+
+def test_events_are_counted_labelled_and_survive_an_orderly_end(monitor):  # noqa: F811
+    watch = monitor("--cloudevents-port", "0")
+    url = watch.admin + "/api/v1/events"
+    batch = [{"model": "two words", "version": 2, "request_id": f"r{i}", "status": 200, "latency_ms": 5,
+              "features": {"age": i, "income": 2 * i}, "prediction": i % 3} for i in range(300)]
+    answer = requests.post(url, json={"events": [*batch, {"model": "x", "latency": 3}]}, timeout=10)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["accepted"] == 300 and answer.json()["rejected"] == 1
+    assert answer.json()["errors"][0].startswith("events[300].latency: unknown key"), answer.text
+    watch.await_metric(300, TOTAL, model="two words", version="2", outcome="ok")
+    assert watch.metric("leadsman_monitor_request_duration_seconds_count", model="two words") == 300
+
+    lines = "".join(json.dumps({"model": "two words", "version": 2, "request_id": f"l{i}", "prediction": 1, "label": 1}) + "\n"
+                    for i in range(10))
+    answer = requests.post(url, data=lines, headers={"content-type": "application/x-ndjson"}, timeout=10)
+    assert answer.json()["labels_accepted"] == 10, answer.text
+    labels = [{"request_id": f"r{i}", "label": 0} for i in range(300)]
+    assert requests.post(watch.admin + "/api/v1/labels", json={"labels": labels}, timeout=10).status_code == 200
+    watch.await_metric(310, "leadsman_monitor_labelled_total", model="two words")
+    watch.await_metric(200, "leadsman_monitor_wrong_total", model="two words")
+    source = [s for s in watch.logs()["sources"] if s["source"] == "events API"][0]
+    assert source["model_features"] == {"two words": ["age", "income"]}
+    assert requests.post(url, data="nonsense", timeout=10).status_code == 400
+    assert watch.stop() == 0
+
+
+def cloud_event(half, event_id, **headers):
+    return {"ce-specversion": "1.0", "ce-type": f"org.kubeflow.serving.inference.{half}", "ce-id": event_id,
+            "ce-source": "http://localhost:9081/", "ce-inferenceservicename": "iris", "ce-namespace": "ml",
+            "ce-endpoint": "default", "content-type": "application/json", **headers}
+
+
+def test_cloud_events_join_and_what_stays_alone_counts_at_the_end(monitor):  # noqa: F811
+    watch = monitor("--cloudevents-port", "0")
+    url = f"http://127.0.0.1:{port_of(watch)}/"
+    for i in range(50):
+        request = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [i, 2]}]}
+        response = {"model_name": "iris", "model_version": "4",
+                    "outputs": [{"name": "y", "shape": [1], "datatype": "INT64", "data": [i % 3]}]}
+        halves = [("request", request, "2026-01-01T00:00:00.000Z"), ("response", response, "2026-01-01T00:00:00.005Z")]
+        for half, body, time in halves if i % 2 else reversed(halves):
+            sent = requests.post(url, json=body, headers=cloud_event(half, f"r{i}", **{"ce-time": time}), timeout=10)
+            assert sent.status_code == 200, sent.text
+    watch.await_metric(50, TOTAL, model="iris", version="4", outcome="ok")
+    assert watch.metric("leadsman_intake_cloudevents_joined_total") == 50
+    assert watch.metric("leadsman_monitor_request_duration_seconds_count", model="iris") == 50
+    assert requests.post(url, json={}, timeout=10).status_code == 400
+    assert requests.get(url, timeout=10).status_code == 405
+    requests.post(url, data=b"\x00\x01", headers=cloud_event("request", "broken"), timeout=10)
+    watch.await_metric(1, "leadsman_intake_cloudevents_undecodable_total", reason="body")
+    assert watch.metric("leadsman_intake_cloudevents_waiting") == 1
+    assert watch.stop() == 0
