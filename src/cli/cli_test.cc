@@ -467,5 +467,35 @@ TEST(TableTest, FitsATerminal) {
       << text(20);
 }
 
+TEST_F(CliServerTest, ShowsAlarmsAndSilencesThem) {
+  EXPECT_EQ(Run({"alarms"}), kOk);
+  EXPECT_EQ(out(), "no alarms; 0 subjects are watched\n");
+  Finding finding;
+  finding.subject.model = "digits";
+  finding.severity = AlarmSeverity::kPage;
+  finding.wrong = true;
+  finding.summary = "it burns";
+  finding.details = {{"objective", "99 %"}};
+  fixture_.findings = {finding};
+  fixture_.alarms.Look();
+  EXPECT_EQ(Run({"alarms", "list"}), kOk);
+  EXPECT_NE(out().find("it burns"), std::string::npos) << out();
+  EXPECT_EQ(Run({"alarms", "--check"}), kFailed);
+  EXPECT_EQ(Run({"alarms", "show", "1"}), kOk);
+  EXPECT_NE(out().find("99 %"), std::string::npos) << out();
+  EXPECT_EQ(Run({"alarms", "show", "7"}), kNotFound);
+  EXPECT_EQ(Run({"alarms", "silence", "--model", "digits", "--for", "2h", "--author", "ann",
+                 "--comment", "known"}),
+            kOk)
+      << err();
+  fixture_.alarms.Look();
+  EXPECT_EQ(Run({"alarms", "--check"}), kOk) << "silenced";
+  EXPECT_EQ(Run({"alarms", "silences"}), kOk);
+  EXPECT_NE(out().find("known"), std::string::npos) << out();
+  EXPECT_EQ(Run({"alarms", "unsilence", "1"}), kOk);
+  EXPECT_EQ(Run({"alarms", "unsilence", "1"}), kNotFound);
+  EXPECT_EQ(Run({"alarms", "silence", "--for", "2h", "--author", "a", "--comment", "c"}), kFailed);
+}
+
 }  // namespace
 }  // namespace leadsman::cli

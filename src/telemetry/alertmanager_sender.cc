@@ -18,12 +18,16 @@ struct AlertmanagerSender::State : SenderState {
         clock(c),
         alerts(std::move(generator), 4 * options.resend_interval) {}
 
+  struct Message {
+    std::string body;
+    uint64_t generation = 0;  ///< what it is of
+  };
   /// The next message, when its time has come; nothing when it is time to end.
-  std::optional<std::string> Await() {
+  std::optional<Message> Await() {
     MutexLock lock(mutex);
     while (!stop) {
       const SteadyTime now = clock.SteadyNow();
-      if (!alerts.empty() && now >= due) return alerts.Body(clock.Now());
+      if (!alerts.empty() && now >= due) return Message{alerts.Body(clock.Now()), generation};
       changed.WaitFor(mutex, alerts.empty() ? Duration(1h) : due - now);
     }
     return std::nullopt;
@@ -53,17 +57,8 @@ struct AlertmanagerSender::State : SenderState {
   }
 
   void Run() {
-    for (;;) {
-      auto body = Await();
-      if (!body) return;
-      uint64_t now_sent = 0;
-      {
-        MutexLock lock(mutex);
-        now_sent = generation;
-        body = alerts.Body(clock.Now());
-      }
-      Note(http->Post("/api/v2/alerts", std::move(*body)), now_sent);
-    }
+    while (auto message = Await())
+      Note(http->Post("/api/v2/alerts", std::move(message->body)), message->generation);
   }
 
   const std::string name;
