@@ -5,9 +5,11 @@ import http.server
 import json
 import signal
 import subprocess
+import sys
 import threading
 import time
 
+import models
 import pytest
 import requests
 
@@ -167,3 +169,46 @@ def test_a_silence_keeps_it_from_alertmanager(tmp_path, monitor):
         assert alertmanager.alerts() == []
         assert watched.cli("alarms", "unsilence", "1").returncode == 0
         wait_for("Alertmanager", alertmanager.alerts)
+
+
+FAILS_WHEN_TOLD = """
+inputs = [("what", "STRING", [-1])]
+outputs = [("said", "STRING", [-1])]
+
+def load(directory, options):
+    return None
+
+def predict(state, inputs):
+    if inputs["what"][0] == "fail":
+        raise RuntimeError("told to fail")
+    return list(inputs["what"])
+"""
+
+
+def test_errors_of_a_served_model_reach_alertmanager_and_end(tmp_path, start, repository):
+    path = models.release_script(repository, "script", FAILS_WHEN_TOLD)
+    with Alertmanager(tmp_path / "am") as alertmanager:
+        server = start(backends={"python": {"interpreter": sys.executable}},
+                       models=[{"name": "script", "path": path,
+                                "monitoring": {"objectives": {"availability": 0.95}}}],
+                       alarms={"evaluation_interval": "100ms", "keep_firing_for": "1s",
+                               "alertmanagers": [{"url": alertmanager.url, "resend_interval": "1s"}]})
+
+        def ask(what, count):
+            session = requests.Session()
+            body = {"inputs": [{"name": "what", "datatype": "BYTES", "shape": [1], "data": [what]}]}
+            return {session.post(f"{server.url}/v2/models/script/infer", json=body, timeout=10).status_code for _ in range(count)}
+
+        def states():
+            alarms = server.get("/api/v1/alarms").json()["alarms"]
+            return [(a["kind"], a["state"]) for a in alarms]
+
+        assert ask("well", 20) == {200} and states() == []
+        assert ask("fail", 40) == {500}
+        wait_for("the alarm", lambda: states() == [("error_burn", "firing")])
+        alert = wait_for("Alertmanager", alertmanager.alerts)[0]
+        assert alert["labels"] == {"alertname": "ErrorBurn", "severity": "page", "model": "script"}
+        wait_for("all that failed", lambda: "version_1_last_hour: 40 of 60" in alertmanager.alerts()[0]["annotations"]["details"])
+        assert ask("well", 900) == {200}  # below one in twenty again
+        wait_for("its end", lambda: states() == [("error_burn", "resolved")])
+        wait_for("Alertmanager to forget it", lambda: alertmanager.alerts() == [])
