@@ -29,7 +29,8 @@ Json ModelJson(const ObservedVersion& of) {
                {"server_errors", t.of(ObservedOutcome::kServerError)},
                {"cancelled", t.of(ObservedOutcome::kCancelled)},
                {"unknown", t.of(ObservedOutcome::kUnknown)},
-               {"latency", nullptr}};
+               {"latency", nullptr},
+               {"predicted", of.predicted}};
   if (const uint64_t timed = TotalCount(t.latency); timed > 0) {
     json["latency"] = {{"count", timed},
                        {"p50_seconds", LatencyQuantileSeconds(t.latency, 0.5)},
@@ -56,6 +57,7 @@ Json SourceJson(const intake::SourceView& view) {
           {"unrecognised_lines", view.unrecognised},
           {"cut_lines", view.cut},
           {"lag_bytes", view.lag_bytes},
+          {"skipped_bytes", view.skipped_bytes},
           {"other_paths", view.other_paths},
           {"features", view.features},
           {"model_features", view.model_features},
@@ -70,6 +72,25 @@ std::string LogReportJson(const std::vector<ObservedVersion>& models,
   for (const ObservedVersion& model : models) report["models"].push_back(ModelJson(model));
   for (const intake::SourceView& source : sources) report["sources"].push_back(SourceJson(source));
   return report.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::vector<std::string> LogNotes(const std::vector<intake::SourceView>& sources) {
+  constexpr size_t kMaxNotes = 20;
+  std::vector<std::string> notes;
+  for (const intake::SourceView& source : sources) {
+    if (source.files.empty())
+      notes.push_back(StrCat("log ", source.source, ": no file is there yet, or none has a line"));
+    for (const intake::LogView& file : source.files) {
+      if (file.format.empty())
+        notes.push_back(StrCat("log ", file.path, " is not read: ", file.sentence));
+    }
+  }
+  if (notes.size() > kMaxNotes) {
+    const size_t more = notes.size() - kMaxNotes;
+    notes.resize(kMaxNotes);
+    notes.push_back(StrCat("and ", more, " more; GET /api/v1/logs has them all"));
+  }
+  return notes;
 }
 
 Result<std::string> ReportLogsOnce(const Config& config) {

@@ -13,6 +13,9 @@ namespace leadsman {
 std::string LogReportJson(const std::vector<ObservedVersion>& models,
                           const std::vector<intake::SourceView>& sources);
 
+/// What keeps logs from being read: none is there yet, or it is not recognised. One sentence each.
+std::vector<std::string> LogNotes(const std::vector<intake::SourceView>& sources);
+
 /// Reads the logs of `config` to their end, in memory, and reports. NOT_FOUND when no file is there.
 Result<std::string> ReportLogsOnce(const Config& config);
 

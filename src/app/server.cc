@@ -608,6 +608,7 @@ class Server {
     console.version = kLeadsmanVersion;
     console.metrics = [this](net::HttpExchange& exchange) { HandleMetrics(registry_, exchange); };
     console.readiness = [this] { return GetReadiness(); };
+    if (intake_) console.readiness_notes = [this] { return LogNotes(intake_->views()); };
     console.reload = [this] { return reloader_.Reload("api"); };
     console.reload_state = [this] {
       Reloader::State state = reloader_.state();

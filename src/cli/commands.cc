@@ -53,7 +53,8 @@ void AddModelRows(const Json& model, const Paint& paint, Table& table) {
     bool accurate = totals.contains("accuracy") && totals["accuracy"].is_number();
     std::string reason = Text(version, "reason");
     table.Add({Text(model, "name"), number, paint.State(state), LabelsOf(model, number),
-               Percent(Number(version, "share")), Text(totals, "requests"), Text(totals, "errors"),
+               state == "observed" ? "-" : Percent(Number(version, "share")),
+               Text(totals, "requests"), Text(totals, "errors"),
                Seconds(Number(totals, "latency_p99_seconds")),
                accurate ? Percent(Number(totals, "accuracy")) : "-", Text(version, "execution"),
                reason.empty() ? note : reason});
@@ -127,7 +128,8 @@ int ShowStatus(ClientContext& c) {
                 Join(ready_versions, ", "), Text(model, "note")});
   }
   if (models.empty()) {
-    c.env.out << "no models: give `leadsman serve` --model NAME=PATH or a file with models:\n";
+    c.env.out << "no models: none is served here, and none was seen in logs or events; "
+                 "`leadsman serve` --model NAME=PATH serves one\n";
   } else {
     models.Print(c.env.out, c.paint, c.env.terminal ? c.env.columns : 0);
   }

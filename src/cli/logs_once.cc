@@ -15,9 +15,26 @@ std::string Number(const Json& from, const char* key) {
   return std::to_string(from.value(key, uint64_t{0}));
 }
 
+/// "virginica 12, setosa 3": the most frequent ones.
+std::string Classes(const Json& model) {
+  constexpr size_t kShown = 3;
+  std::vector<std::pair<uint64_t, std::string>> classes;
+  if (model.contains("predicted"))
+    for (const auto& [name, count] : model["predicted"].items())
+      classes.emplace_back(count.get<uint64_t>(), name);
+  std::sort(classes.begin(), classes.end(), [](const auto& a, const auto& b) {
+    return a.first != b.first ? a.first > b.first : a.second < b.second;
+  });
+  std::string text;
+  for (size_t i = 0; i < classes.size() && i < kShown; ++i)
+    text += StrCat(i > 0 ? ", " : "", Clean(classes[i].second), " ", classes[i].first);
+  if (classes.size() > kShown) text += StrCat(", ", classes.size() - kShown, " more");
+  return text.empty() ? "-" : text;
+}
+
 void PrintModels(std::ostream& out, const Json& models, const Paint& paint, int columns) {
   Table table({"MODEL", "VERSION", "REQUESTS", "CLIENT ERRORS", "SERVER ERRORS", "CANCELLED",
-               "UNKNOWN", "P50", "P99"});
+               "UNKNOWN", "P50", "P99", "PREDICTED"});
   for (const Json& model : models) {
     const Json& latency = model["latency"];
     auto seconds = [&](const char* key) {
@@ -27,7 +44,7 @@ void PrintModels(std::ostream& out, const Json& models, const Paint& paint, int 
     table.Add({Clean(model.value("model", "")), version == 0 ? "-" : std::to_string(version),
                Number(model, "requests"), Number(model, "client_errors"),
                Number(model, "server_errors"), Number(model, "cancelled"), Number(model, "unknown"),
-               seconds("p50_seconds"), seconds("p99_seconds")});
+               seconds("p50_seconds"), seconds("p99_seconds"), Classes(model)});
   }
   table.Print(out, paint, columns);
 }

@@ -25,6 +25,7 @@ constexpr int64_t kMaxHistoryPage = 50'000;
 constexpr int64_t kHistoryPage = 5'000;
 constexpr int kFailuresTold = 2;       // in a model's note
 constexpr size_t kFailureShown = 200;  // bytes of each
+constexpr const char* kObservedNote = "observed: served elsewhere, known from logs or events";
 
 int HttpStatus(StatusCode code) {
   switch (code) {
@@ -224,6 +225,7 @@ struct AdminApi::Impl {
     Send(call.exchange, readiness.ready() ? 200 : 503,
          {{"ready", readiness.ready()},
           {"reasons", readiness.reasons},
+          {"notes", deps.readiness_notes ? deps.readiness_notes() : std::vector<std::string>()},
           {"models", std::move(models)}});
     return OkStatus();
   }
@@ -257,6 +259,19 @@ struct AdminApi::Impl {
                         {"state", ModelStateName(model)},
                         {"versions_ready", std::move(ready)},
                         {"note", SummaryNote(model)}});
+    }
+    for (const auto& [name, versions] : ObservedModels()) {
+      uint64_t requests = 0, errors = 0;
+      for (const ObservedVersion& of : versions) {
+        for (uint64_t count : of.totals.requests) requests += count;
+        errors += of.totals.of(ObservedOutcome::kClientError) +
+                  of.totals.of(ObservedOutcome::kServerError);
+      }
+      models.push_back(
+          {{"name", name},
+           {"state", "observed"},
+           {"versions_ready", Json::array()},
+           {"note", StrCat(kObservedNote, ": ", requests, " requests, ", errors, " errors")}});
     }
     Json running = Json::array();
     if (deps.rollouts) {
@@ -378,9 +393,37 @@ struct AdminApi::Impl {
             {"versions", std::move(versions)}};
   }
 
+  /// Models of which requests were seen that others have answered; those that are served here are not among them.
+  std::map<std::string, std::vector<ObservedVersion>> ObservedModels() const {
+    std::map<std::string, std::vector<ObservedVersion>> models;
+    if (!deps.monitor) return models;
+    for (ObservedVersion& of : deps.monitor->Observed()) models[of.model].push_back(std::move(of));
+    for (const ModelStatus& served : deps.lifecycle.GetStatus()) models.erase(served.name);
+    return models;
+  }
+
+  Json ObservedJson(const std::string& name, const std::vector<ObservedVersion>& seen) const {
+    Json versions = Json::array();
+    for (const ObservedVersion& of : seen) {
+      VersionStatus version;
+      version.version = of.version;
+      VersionTotals totals = deps.monitor->Totals(name, of.version);
+      Json json = console::VersionJson(version, {}, &totals);
+      json["state"] = "observed";
+      json["since"] = nullptr;
+      if (of.version == 0) json["reason"] = "requests that name no version";
+      versions.push_back(std::move(json));
+    }
+    return {{"name", name},          {"path", ""},
+            {"note", kObservedNote}, {"labels", Json::object()},
+            {"traffic", nullptr},    {"versions", std::move(versions)}};
+  }
+
   Status ListModels(RouteCall& call) {
     Json models = Json::array();
     for (const ModelStatus& model : deps.lifecycle.GetStatus()) models.push_back(ModelJson(model));
+    for (const auto& [name, versions] : ObservedModels())
+      models.push_back(ObservedJson(name, versions));
     Send(call.exchange, 200, {{"models", std::move(models)}});
     return OkStatus();
   }
@@ -397,6 +440,11 @@ struct AdminApi::Impl {
   }
 
   Status GetModel(RouteCall& call) {
+    auto observed = ObservedModels();
+    if (auto seen = observed.find(call.path["model"]); seen != observed.end()) {
+      Send(call.exchange, 200, ObservedJson(seen->first, seen->second));
+      return OkStatus();
+    }
     ASSIGN_OR_RETURN(ModelStatus model, FindModel(call.path["model"]));
     Send(call.exchange, 200, ModelJson(model));
     return OkStatus();

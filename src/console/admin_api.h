@@ -50,6 +50,8 @@ class AdminApi {
     std::function<void(net::HttpExchange&)> metrics;  ///< answers GET /metrics
     /// Default: what LifecycleManager::NotReady says.
     std::function<Readiness()> readiness;
+    /// What an operator should know and is no reason to be unready; may be absent.
+    std::function<std::vector<std::string>()> readiness_notes;
     /// Reads the configuration again; absent: POST /api/v1/reload answers 501.
     std::function<Status()> reload;
     std::function<ReloadState()> reload_state;  ///< may be absent

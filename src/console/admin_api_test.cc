@@ -210,7 +210,14 @@ TEST_F(AdminApiTest, ShowsWhatWasSeenInALogOfAModelThatIsNotServedHere) {
   ASSERT_TRUE(fixture_.monitor().Flush(std::chrono::seconds(10)));
   EXPECT_EQ(Get("/api/v1/models/elsewhere/windows")["model"], "elsewhere");
   EXPECT_EQ(Get("/api/v1/models/elsewhere/versions/0/profile")["requests"], 1);
-  Get("/api/v1/models/elsewhere", 404);  // versions, labels and traffic are of models served here
+  Json model = Get("/api/v1/models/elsewhere");
+  EXPECT_EQ(model["traffic"], nullptr) << "it is served elsewhere";
+  EXPECT_EQ(model["versions"][0]["state"], "observed");
+  EXPECT_EQ(model["versions"][0]["totals"]["requests"], 1);
+  EXPECT_EQ(Get("/api/v1/models")["models"][0]["name"], "elsewhere");
+  Json summary = Get("/api/v1/status")["models"][0];
+  EXPECT_EQ(summary["state"], "observed");
+  EXPECT_NE(summary["note"].get<std::string>().find("1 requests, 0 errors"), std::string::npos);
   EXPECT_EQ(Get("/api/v1/logs")["sources"], Json::array());
 }
 

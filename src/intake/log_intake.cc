@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
+#include <map>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -67,6 +68,8 @@ struct LogIntake::Impl {
     std::optional<PositionJournal> journal;
     std::unique_ptr<LogFollower> follower;
     uint64_t last_ticket = 0;
+    bool resumed = false;                    ///< a former start has left positions
+    std::atomic<uint64_t> skipped_bytes{0};  ///< SourceView::skipped_bytes
     uint64_t settled = 0;  ///< counters.predictions when the sink was last made safe
     std::vector<Registry::Registration> registrations;  ///< last: they read the above
   };
@@ -83,6 +86,7 @@ struct LogIntake::Impl {
         auto loaded = s.journal->Load();
         if (!loaded.ok()) return Annotate(loaded.status(), "positions of " + source.path);
         positions = std::move(*loaded);
+        s.resumed = positions.has_value();
       }
       s.follower =
           std::make_unique<LogFollower>(LogFollower::Deps{deps.clock}, FollowerOptionsOf(source),
@@ -114,7 +118,10 @@ struct LogIntake::Impl {
     return stop;
   }
 
+  using Owners = std::map<std::pair<uint64_t, uint64_t>, const Source*>;  ///< by device and inode
+
   void Preview() {
+    Owners owners;
     for (auto& s : sources) {
       GlobResult found = ExpandGlob(s->source.path, kMaxPreviews);
       std::erase_if(found.paths, [](const std::string& path) { return !StampOf(path).ok(); });
@@ -122,6 +129,34 @@ struct LogIntake::Impl {
         LOG_WARN("no file of a log source is there yet; it is looked for every second",
                  {"source", s->source.path});
       for (const std::string& path : found.paths) s->reader.Preview(path);
+      TellSkipped(*s, found.paths);
+      TellShared(*s, found.paths, owners);
+    }
+  }
+
+  /// At the first start what a file holds already is not read, unless that is asked for.
+  static void TellSkipped(Source& s, const std::vector<std::string>& paths) {
+    if (s.source.from == LogSource::From::kBeginning || s.resumed) return;
+    uint64_t bytes = 0;
+    for (const std::string& path : paths)
+      if (auto stamp = StampOf(path); stamp.ok()) bytes += static_cast<uint64_t>(stamp->size);
+    s.skipped_bytes = bytes;
+    if (bytes > 0)
+      LOG_INFO(
+          "what stands in a log already is not read; from: beginning (--from-beginning) at the "
+          "first start would read it",
+          {"source", s.source.path}, {"files", paths.size()}, {"bytes", bytes});
+  }
+
+  /// One file under two names or patterns: nobody can tell which of the two was meant.
+  static void TellShared(const Source& s, const std::vector<std::string>& paths, Owners& owners) {
+    for (const std::string& path : paths) {
+      auto stamp = StampOf(path);
+      if (!stamp.ok()) continue;
+      auto [owner, added] = owners.try_emplace({stamp->device, stamp->inode}, &s);
+      if (!added && owner->second != &s)
+        LOG_WARN("two log sources read the same file: its requests count twice; take it out of one",
+                 {"file", path}, {"source", s.source.path}, {"other", owner->second->source.path});
     }
   }
 
@@ -222,6 +257,7 @@ std::vector<SourceView> LogIntake::views() const {
     view.source = source->source.path;
     view.TakeCounters(source->counters);
     view.lag_bytes = source->follower->counters().lag_bytes;
+    view.skipped_bytes = source->skipped_bytes;
     view.other_paths = source->events.other_paths();
     view.features = source->events.feature_names();
     view.files = source->reader.views();

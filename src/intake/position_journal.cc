@@ -1,5 +1,6 @@
 #include "intake/position_journal.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -170,6 +171,8 @@ Status PositionJournal::Save(const Positions& positions) {
   std::string text = SerializePositions(positions);
   if (text == saved_) return OkStatus();
   Status status = WriteFileAtomically(path_, text);
+  // It tells which files there are and what they begin with.
+  if (status.ok()) (void)chmod(path_.c_str(), S_IRUSR | S_IWUSR);
   if (!status.ok()) {
     ++failures_;
     return Annotate(status, "log positions");

@@ -28,6 +28,7 @@ struct SourceView {
   uint64_t unrecognised = 0;
   uint64_t cut = 0;
   uint64_t lag_bytes = 0;
+  uint64_t skipped_bytes = 0;                   ///< that stood in the files before the first start
   std::map<std::string, uint64_t> other_paths;  ///< RecordEvents::other_paths()
   std::vector<std::string> features;            ///< RecordEvents::feature_names()
   /// EventFeed::features(): by model, of intakes that are sent predictions.

@@ -1,6 +1,8 @@
 #include "monitor/database.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -127,6 +129,9 @@ Result<std::unique_ptr<Database>> Database::TryOpen(const std::string& path, boo
     broken = MeansBroken(rc);
     return Annotate(c.Error(what), path);
   };
+  // Request ids and predicted classes are nobody else's: SQLite gives its other files the same mode. A file that is there
+  // keeps the one it has.
+  if (int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600); fd >= 0) close(fd);
   auto writer = std::make_unique<Connection>();
   int rc = writer->Open(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
   if (rc != SQLITE_OK) return fail(*writer, rc, "open");

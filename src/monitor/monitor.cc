@@ -712,7 +712,7 @@ std::vector<ObservedVersion> Monitor::Observed() const {
   MutexLock lock(impl_->state_mutex);
   for (const auto& [key, state] : impl_->versions) {
     if (const ObservedTotals* totals = state->profile.observed())
-      all.push_back({key.first, key.second, *totals});
+      all.push_back({key.first, key.second, *totals, state->profile.Predicted()});
   }
   return all;
 }

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -36,6 +37,7 @@ struct ObservedVersion {
   std::string model;
   int64_t version = 0;  ///< 0: the source names none
   ObservedTotals totals;
+  std::map<std::string, uint64_t> predicted;  ///< class → count, the most frequent ones
 };
 
 }  // namespace leadsman

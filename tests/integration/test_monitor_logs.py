@@ -223,3 +223,28 @@ def test_once_reads_an_old_log_and_says_what_it_tells(tmp_path):
     run = once("--log", "x", "--format", "ngnix")
     assert run.returncode == 2 and run.stderr.startswith("leadsman: --format: there is no format 'ngnix'")
     assert once().returncode == 2
+
+
+def test_operators_see_what_is_observed_skipped_missing_and_shared(monitor, tmp_path):
+    log = tmp_path / "app.jsonl"
+    log.write_text('{"latency_ms": 3, "status": 200, "model": "old"}\n' * 20)
+    watch = monitor("--log", log, "--log", tmp_path / "*.jsonl", "--log", tmp_path / "nowhere.log")
+    skipped = watch.said("what stands in a log already is not read; from: beginning (--from-beginning) at the first start "
+                         "would read it")
+    assert int(skipped[0]["bytes"]) == log.stat().st_size, skipped
+    shared = watch.said("two log sources read the same file: its requests count twice; take it out of one")
+    assert len(shared) == 1 and shared[0]["file"] == str(log), shared
+    ready = requests.get(watch.admin + "/readyz", timeout=5)
+    assert ready.status_code == 200
+    assert [note for note in ready.json()["notes"] if "nowhere.log: no file is there yet" in note], ready.text
+    assert watch.logs()["sources"][0]["skipped_bytes"] == log.stat().st_size
+
+    with open(log, "a") as out:
+        out.write('{"latency_ms": 3, "status": 200, "model": "two words"}\n' * 70)
+    watch.await_metric(140, "leadsman_monitor_requests_total", model="two words")
+    for command in ("models", "status"):
+        said = subprocess.run([str(BINARY), command, "--server", watch.admin], capture_output=True, text=True, timeout=30)
+        assert "two words" in said.stdout and "observed" in said.stdout and "140" in said.stdout, said
+    assert watch.stop() == 0
+    kept = [path for path in (tmp_path / "data").iterdir() if path.name.startswith(("monitor.db", "log-positions"))]
+    assert len(kept) >= 2 and all(path.stat().st_mode & 0o777 == 0o600 for path in kept), kept
