@@ -195,7 +195,7 @@ Status ApplyLogFlags(const LogFlags& flags, Config& config) {
     config.monitor.logs.push_back(std::move(source));
   }
   if (flags.cloudevents_port || flags.cloudevents_address) {
-    if (!config.monitor.cloudevents) config.monitor.cloudevents.emplace();
+    if (!config.monitor.cloudevents) config.monitor.cloudevents = Config::CloudEvents();
     Config::CloudEvents& port = *config.monitor.cloudevents;
     port.port = flags.cloudevents_port.value_or(port.port);
     port.address = flags.cloudevents_address.value_or(port.address);

@@ -932,7 +932,7 @@ std::string MetricsReferencePage() {
   model.rollout = RolloutPlan();
   config.models.push_back(model);
   config.monitor.logs.emplace_back().path = "/nonexistent/*.log";
-  config.monitor.cloudevents.emplace().port = 0;
+  config.monitor.cloudevents = Config::CloudEvents{.address = "127.0.0.1", .port = 0};
   ConfigureLog(LogLevel::kError, false);
   auto server = Server::Create(std::move(config), [] { return Result<Config>(Config()); });
   if (!server.ok()) return std::string(server.status().message());

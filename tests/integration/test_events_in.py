@@ -1,9 +1,11 @@
 """Predictions that are sent to `leadsman monitor`: POST /api/v1/events, and CloudEvents as KServe's agent sends them."""
 import json
+import pathlib
 
 import requests
 from test_monitor_logs import monitor  # noqa: F401: a fixture
 
+GOLDEN = pathlib.Path(__file__).parent.parent / "golden"
 TOTAL = "leadsman_monitor_requests_total"
 
 
@@ -41,6 +43,25 @@ def cloud_event(half, event_id, **headers):
     return {"ce-specversion": "1.0", "ce-type": f"org.kubeflow.serving.inference.{half}", "ce-id": event_id,
             "ce-source": "http://localhost:9081/", "ce-inferenceservicename": "iris", "ce-namespace": "ml",
             "ce-endpoint": "default", "content-type": "application/json", **headers}
+
+
+def test_what_kserves_agent_sends(monitor):  # noqa: F811
+    """Headers and bodies of KServe's agent v0.17.0 in front of its Python server: V1, V2, and a call that failed."""
+    watch = monitor("--cloudevents-port", "0")
+    with open(GOLDEN / "kserve/agent.jsonl") as sent:
+        for line in sent:
+            event = json.loads(line)
+            answer = requests.post(f"http://127.0.0.1:{port_of(watch)}/", data=event["body"].encode(),
+                                   headers=event["headers"], timeout=10)
+            assert answer.status_code == 200, answer.text  # all that the agent takes for a success
+    watch.await_metric(2, TOTAL, model="iris", version="0", outcome="ok")
+    watch.await_metric(1, TOTAL, model="iris", version="3", outcome="ok")
+    assert watch.metric("leadsman_monitor_request_duration_seconds_count", model="iris") == 3
+    assert watch.metric("leadsman_monitor_predictions_total", model="iris", version="3", **{"class": "1"}) == 1
+    assert watch.metric("leadsman_intake_cloudevents_waiting") == 1, "no answer of 200, no event of it"
+    assert requests.post(watch.admin + "/api/v1/labels", json={"request_id": "mine", "label": 1}, timeout=10).status_code == 200
+    watch.await_metric(1, "leadsman_monitor_labelled_total", model="iris", version="3")
+    assert watch.stop() == 0
 
 
 def test_cloud_events_join_and_what_stays_alone_counts_at_the_end(monitor):  # noqa: F811
