@@ -241,6 +241,38 @@ TEST_F(CliServerTest, LabelsOfVersionsCanBeMoved) {
   EXPECT_EQ(Run({"models", "label", "digits", "stable", "7"}), kFailed);
 }
 
+TEST_F(CliServerTest, DriftIsATableWithTheNoiseBesideIt) {
+  EXPECT_EQ(Run({"drift", "digits"}), kOk);
+  EXPECT_NE(out().find("digits has served no request yet"), std::string::npos) << out();
+  const std::string_view predicted[] = {"7"};
+  for (int i = 0; i < 7000; ++i) {
+    const float row[] = {static_cast<float>(i % 10)};
+    PredictionEvent event;
+    event.model = "digits";
+    event.version = 1;
+    event.features = row;
+    event.predicted = predicted;
+    while (!fixture_.monitor().TryEmit(event))
+      ASSERT_TRUE(fixture_.monitor().Flush(std::chrono::seconds(20)));
+    if (i != 20) continue;
+    ASSERT_TRUE(fixture_.monitor().Flush(std::chrono::seconds(20)));
+    EXPECT_EQ(Run({"drift", "digits", "--version", "1"}), kOk);
+    EXPECT_NE(out().find("inputs: collecting a reference, 21 of 5000 rows"), std::string::npos)
+        << out();
+  }
+  ASSERT_TRUE(fixture_.monitor().Flush(std::chrono::seconds(20)));
+  EXPECT_EQ(Run({"drift", "digits"}), kOk);
+  EXPECT_NE(out().find("inputs: compared with 5000 rows (first_requests), in blocks of 50;"),
+            std::string::npos)
+      << out();
+  EXPECT_NE(out().find("input   f0       4.5"), std::string::npos) << out();
+  EXPECT_NE(out().find("answer  class 7  1"), std::string::npos) << out();
+  EXPECT_EQ(Run({"drift", "digits", "--json"}), kOk);
+  EXPECT_EQ(nlohmann::json::parse(out())["versions"][0]["version"], 1);
+  EXPECT_EQ(Run({"drift", "digits", "--version", "9"}), kNotFound);
+  EXPECT_EQ(Run({"drift"}), kUsage);
+}
+
 TEST_F(CliServerTest, RolloutsAreFoundByNumberOrModel) {
   EXPECT_EQ(Run({"rollout", "list"}), kOk);
   EXPECT_NE(out().find("no rollouts yet"), std::string::npos);

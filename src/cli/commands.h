@@ -31,6 +31,8 @@ int ShowModels(ClientContext& c, const std::string& model);
 int SetModelLabel(ClientContext& c, const std::string& model, const std::string& label,
                   int64_t version);
 int ShowConfig(ClientContext& c);
+/// `version` below 0: all of the model.
+int ShowDrift(ClientContext& c, const std::string& model, int64_t version);
 
 int ListRollouts(ClientContext& c, const std::string& model);
 int ShowRollout(ClientContext& c, const std::string& id);

@@ -80,6 +80,15 @@ constexpr const char* kRolloutFooter =
     "Exit codes of watch: 0 promoted, 10 rolled back, 11 aborted, 12 held (with\n"
     "--until-held), 4 no such rollout.";
 
+constexpr const char* kDriftFooter =
+    "Examples:\n"
+    "  leadsman drift credit                  all versions that are compared\n"
+    "  leadsman drift credit --version 3\n"
+    "  leadsman drift credit --json | jq '.versions[0].inputs.streams'\n"
+    "\n"
+    "SHIFT is in standard deviations of the reference. PSI is drift only well above NOISE, which\n"
+    "one in a hundred windows exceeds without any. EVIDENCE of 100% raises an alarm by itself.";
+
 constexpr const char* kModelsFooter =
     "Examples:\n"
     "  leadsman models                                   all models and versions\n"
@@ -152,6 +161,7 @@ class CommandLine {
     AddServe();
     AddMonitor();
     AddShow();
+    AddDrift();
     AddRollout();
     AddLabelsCommand();
     AddAlarms();
@@ -386,6 +396,16 @@ class CommandLine {
     });
   }
 
+  void AddDrift() {
+    CLI::App* drift = app_.add_subcommand(
+        "drift", "How far a model's inputs, answers and labels are from their reference");
+    drift->add_option("MODEL", drift_model_, "The model")->required();
+    drift->add_option("--version", drift_version_, "Only this version")
+        ->check(CLI::NonNegativeNumber);
+    drift->footer(kDriftFooter);
+    Client(drift, [this](ClientContext& c) { return ShowDrift(c, drift_model_, drift_version_); });
+  }
+
   void AddRollout() {
     CLI::App* rollout = app_.add_subcommand(
         "rollout", "Rollouts and their evidence; ID is a number or a model's name (its newest)");
@@ -614,8 +634,9 @@ class CommandLine {
   LabelsOptions labels_;
   SilenceOptions silence_;
   bool check_ = false;
-  std::string name_, id_, file_, label_model_, label_name_;
+  std::string name_, id_, file_, label_model_, label_name_, drift_model_;
   int64_t number_ = 0;
+  int64_t drift_version_ = -1;
   bool json_schema_ = false;
 };
 

@@ -508,6 +508,28 @@ struct AdminApi::Impl {
     return OkStatus();
   }
 
+  Status GetDrift(RouteCall& call) {
+    RETURN_IF_ERROR(NeedMonitor());
+    const std::string& model = call.path["model"];
+    RETURN_IF_ERROR(NeedKnown(model));
+    std::vector<int64_t> wanted = deps.monitor->DriftVersions(model);
+    if (auto version = call.query.find("version"); version != call.query.end()) {
+      int64_t one = 0;  // what a log names no version of
+      if (version->second != "0") {
+        ASSIGN_OR_RETURN(one, Positive("version", version->second));
+      }
+      wanted = {one};
+    }
+    std::string& body = call.exchange.response().body;
+    body = StrCat(R"({"model":)", Dump(model), R"(,"versions":[)");
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      ASSIGN_OR_RETURN(std::string drift, deps.monitor->DriftJson(model, wanted[i]));
+      body += StrCat(i > 0 ? "," : "", drift);
+    }
+    body += "]}\n";
+    return OkStatus();
+  }
+
   Status PutLabel(RouteCall& call) {
     ASSIGN_OR_RETURN(LabelBody body, ReadBody(call.exchange.request().body, LabelBodySchema()));
     ASSIGN_OR_RETURN(ModelStatus model, FindModel(call.path["model"]));
@@ -821,6 +843,14 @@ struct AdminApi::Impl {
          "",
          {{200, "Profile"}, {400, "Error"}, {404, "Error"}, {501, "Error"}},
          on(&Impl::GetProfile)},
+        {"GET",
+         "/api/v1/models/{model}/drift",
+         "getDrift",
+         "How far inputs, answers and labels are from their references, by version.",
+         {model, {"version", "query", "string", "only this version"}},
+         "",
+         {{200, "Drift"}, {400, "Error"}, {404, "Error"}, {501, "Error"}},
+         on(&Impl::GetDrift)},
         {"PUT",
          "/api/v1/models/{model}/labels/{label}",
          "setLabel",

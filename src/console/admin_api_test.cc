@@ -202,6 +202,14 @@ TEST_F(AdminApiTest, ShowsWindowsSinceAWhileOrATime) {
   Get("/api/v1/models/digits/versions/x/profile", 400);
 }
 
+TEST_F(AdminApiTest, ShowsDriftByVersion) {
+  fixture_.LoadModels();
+  EXPECT_EQ(Get("/api/v1/models/digits/drift")["versions"], Json::array());
+  Get("/api/v1/models/iris/drift", 404);
+  Get("/api/v1/models/digits/drift?version=x", 400);
+  Get("/api/v1/models/digits/drift?version=7", 404);
+}
+
 TEST_F(AdminApiTest, ShowsWhatWasSeenInALogOfAModelThatIsNotServedHere) {
   PredictionEvent event;
   event.model = "elsewhere";

@@ -106,6 +106,7 @@ class BlockDetector {
   const RankEvidence& sides() const { return evidence_; }
   void Reset() { evidence_.Reset(); }
 
+  double tolerance() const { return options_.tolerance; }
   const IndependenceCheck& independence() const { return independence_; }
   /// The bound on false alarms holds: the reference has shown that its blocks are independent.
   bool guaranteed() const { return independence_.independent(); }

@@ -20,6 +20,27 @@ struct Objectives {
   bool traffic = true;  ///< whether requests that stop coming are an alarm
 };
 
+/// What a model's later requests are compared with (monitor/drift/reference.h).
+struct ReferenceConfig {
+  enum class From { kFirstRequests, kFile, kStable };
+  From from = From::kFirstRequests;
+  size_t requests = 5000;  ///< of kFirstRequests
+  std::string path;        ///< of kFile: .csv or .npz
+};
+
+struct DriftConfig {
+  bool enabled = true;
+  double tolerance = 0.1;         ///< of numbers, in the reference's standard deviations
+  double share_tolerance = 0.03;  ///< of shares of classes, missing values and errors: points
+  size_t window = 1000;           ///< requests that distances are computed of
+};
+
+/// How many false alarms of drift are accepted, of all models together.
+struct AlarmBudgetConfig {
+  double false_alarms = 1;
+  std::chrono::hours period{24 * 90};
+};
+
 /// Monitoring of one model. Parsed from the configuration (monitor/config_schema.h).
 struct MonitorConfig {
   bool enabled = true;
@@ -32,6 +53,8 @@ struct MonitorConfig {
   double max_join_rate_per_second =
       500;  ///< predictions kept for labels; beyond it a share is kept by hash of the id
   Objectives objectives;
+  ReferenceConfig reference;
+  DriftConfig drift;
 };
 
 /// Of the whole process.
@@ -43,6 +66,7 @@ struct MonitorOptions {
       200};                ///< how often predictions and labels are written to the database
   size_t wide_input = 64;  ///< inputs with more values than this are profiled from sampled requests
   std::chrono::hours history{24 * 14};  ///< how long windows are kept
+  AlarmBudgetConfig alarm_budget;
 };
 
 /// When findings become alarms, of the whole process.

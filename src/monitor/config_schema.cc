@@ -20,6 +20,34 @@ const schema::Struct<LatencyObjective>& LatencyObjectiveSchema() {
   return table;
 }
 
+const schema::Struct<ReferenceConfig>& ReferenceConfigSchema() {
+  static const auto table = [] {
+    using From = ReferenceConfig::From;
+    schema::Struct<ReferenceConfig> s("ReferenceConfig",
+                                      "What later requests are compared with to find drift.");
+    s.Field("from", &ReferenceConfig::from,
+            schema::Enum<From>({{"first_requests", From::kFirstRequests},
+                                {"file", From::kFile},
+                                {"stable", From::kStable}}),
+            "The first requests of each version; a file of the training data; or what the oldest "
+            "version that is compared already is compared with.");
+    s.Field("requests", &ReferenceConfig::requests, schema::Integer<size_t>(500, 1'000'000),
+            "How many requests make a reference of first_requests.");
+    s.Field("path", &ReferenceConfig::path, schema::Text(),
+            "The file: .csv with a header of names, or .npz with a table (rows, values).");
+    s.Check([](const ReferenceConfig& reference, schema::Problems& problems) {
+      if (reference.from == From::kFile && reference.path.empty()) {
+        problems.Add("path", "from: file needs path, a .csv or .npz file");
+      }
+      if (reference.from != From::kFile && !reference.path.empty()) {
+        problems.Add("path", "is read with from: file alone");
+      }
+    });
+    return s;
+  }();
+  return table;
+}
+
 const schema::Struct<Objectives>& ObjectivesSchema() {
   static const auto table = [] {
     schema::Struct<Objectives> s(
@@ -33,6 +61,37 @@ const schema::Struct<Objectives>& ObjectivesSchema() {
             "The share of predictions that are right by their labels; 0 = not asked.");
     s.Field("traffic", &Objectives::traffic, schema::Boolean(),
             "Whether it is an alarm when requests stop coming.");
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<DriftConfig>& DriftConfigSchema() {
+  static const auto table = [] {
+    schema::Struct<DriftConfig> s("DriftConfig", "How drift from the reference is looked for.");
+    s.Field("enabled", &DriftConfig::enabled, schema::Boolean(), "Whether it is looked for.");
+    s.Field("tolerance", &DriftConfig::tolerance, schema::Number(0, 10),
+            "How far the mean of a number may move before it counts, in standard deviations of the "
+            "reference; its spread likewise, as a share.");
+    s.Field("share_tolerance", &DriftConfig::share_tolerance, schema::Share(),
+            "How far the share of a class, of missing values or of wrong answers may move, in "
+            "points.");
+    s.Field("window", &DriftConfig::window, schema::Integer<size_t>(100, 1'000'000),
+            "Requests that the distances are computed of.");
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<AlarmBudgetConfig>& AlarmBudgetConfigSchema() {
+  static const auto table = [] {
+    schema::Struct<AlarmBudgetConfig> s(
+        "AlarmBudgetConfig",
+        "How many false alarms of drift are accepted, of all models together.");
+    s.Field("false_alarms", &AlarmBudgetConfig::false_alarms, schema::NumberAbove(0, 1e6),
+            "On average in a period.");
+    s.Field("period", &AlarmBudgetConfig::period, schema::Time<std::chrono::hours>(1h),
+            "The period.");
     return s;
   }();
   return table;
@@ -84,6 +143,9 @@ const schema::Struct<MonitorConfig>& MonitorConfigSchema() {
             "the request id.");
     s.Nested("objectives", &MonitorConfig::objectives, ObjectivesSchema(),
              "What is asked of the model.");
+    s.Nested("reference", &MonitorConfig::reference, ReferenceConfigSchema(),
+             "What later requests are compared with.");
+    s.Nested("drift", &MonitorConfig::drift, DriftConfigSchema(), "How drift is looked for.");
     return s;
   }();
   return table;
@@ -103,6 +165,8 @@ const schema::Struct<MonitorOptions>& MonitorOptionsSchema() {
             "Inputs with more values than this are profiled from a sample of the requests.");
     s.Field("history", &MonitorOptions::history, schema::Time<std::chrono::hours>(1h),
             "How long windows are kept.");
+    s.Nested("alarm_budget", &MonitorOptions::alarm_budget, AlarmBudgetConfigSchema(),
+             "False alarms of drift that are accepted.");
     return s;
   }();
   return table;

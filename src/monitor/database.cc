@@ -45,6 +45,14 @@ CREATE TABLE IF NOT EXISTS windows (
 CREATE INDEX IF NOT EXISTS windows_start ON windows (start_ms);
 )sql";
 
+/// References and evidence of drift. Made whenever it is not there: a program that does not know the
+/// table loses nothing by it, so it needs no version of its own.
+constexpr const char* kDriftSchema = R"sql(
+CREATE TABLE IF NOT EXISTS drift (
+  model TEXT NOT NULL, version INTEGER NOT NULL, what TEXT NOT NULL, written_ms INTEGER NOT NULL,
+  bytes BLOB NOT NULL, PRIMARY KEY (model, version, what)) WITHOUT ROWID;
+)sql";
+
 /// Version 1 did not know which requests a split had drawn: none of its rows counts as evidence.
 constexpr const char* kFrom1To2 = R"sql(
 ALTER TABLE predictions ADD COLUMN drawn INTEGER NOT NULL DEFAULT 0;
@@ -69,6 +77,9 @@ class Statement {
   void Bind(int i, const std::string& v) {
     sqlite3_bind_text(statement_, i, v.data(), static_cast<int>(v.size()), SQLITE_STATIC);
   }
+  void BindBlob(int i, const std::string& v) {
+    sqlite3_bind_blob64(statement_, i, v.data(), v.size(), SQLITE_STATIC);
+  }
   int Step() { return sqlite3_step(statement_); }
   int Run() {
     int rc = Step();
@@ -83,6 +94,11 @@ class Statement {
     const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement_, column));
     if (text == nullptr) return {};
     return {text, static_cast<size_t>(sqlite3_column_bytes(statement_, column))};
+  }
+  std::string Blob(int column) {
+    const auto* bytes = static_cast<const char*>(sqlite3_column_blob(statement_, column));
+    if (bytes == nullptr) return {};
+    return {bytes, static_cast<size_t>(sqlite3_column_bytes(statement_, column))};
   }
 
  private:
@@ -103,7 +119,7 @@ bool MeansBroken(int rc) { return (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) =
 
 struct Database::Connection {
   sqlite3* db = nullptr;
-  Statement insert, mark, quality, window, purge_predictions, purge_windows, find;
+  Statement insert, mark, quality, window, drift, purge_predictions, purge_windows, find;
 
   ~Connection() {
     // sqlite3_close_v2 waits for the statements, which are members and end after this body.
@@ -161,6 +177,7 @@ Result<std::unique_ptr<Database>> Database::TryOpen(const std::string& path, boo
       return fail(*writer, rc, "create tables");
     }
   }
+  if ((rc = writer->Exec(kDriftSchema)) != SQLITE_OK) return fail(*writer, rc, "create tables");
   struct {
     Statement& statement;
     const char* sql;
@@ -173,6 +190,7 @@ Result<std::unique_ptr<Database>> Database::TryOpen(const std::string& path, boo
        "WHERE key=? AND request_id=? AND row=?)"},
       {writer->quality, "INSERT OR REPLACE INTO quality_totals VALUES (?,?,?,?,?,?,?,?)"},
       {writer->window, "INSERT INTO windows VALUES (?,?,?,?,?,?,?,?,?,?,?)"},
+      {writer->drift, "INSERT OR REPLACE INTO drift VALUES (?,?,?,?,?)"},
       {writer->purge_predictions,
        "DELETE FROM predictions WHERE id IN (SELECT id FROM predictions WHERE expires_ms < ? "
        "ORDER BY expires_ms LIMIT ?)"},
@@ -200,6 +218,7 @@ Result<std::unique_ptr<Database>> Database::TryOpen(const std::string& path, boo
   for (const char* sql : {"SELECT count(*), sum(labelled) FROM quality_totals",
                           "SELECT count(*), max(length(predicted)) FROM (SELECT predicted FROM "
                           "windows ORDER BY start_ms DESC LIMIT 20000)",
+                          "SELECT count(*), sum(length(bytes)) FROM drift",
                           "SELECT max(expires_ms) FROM predictions"}) {
     Statement probe;
     if ((rc = probe.Prepare(finder->db, sql)) == SQLITE_OK) rc = probe.Step();
@@ -284,6 +303,14 @@ Status Database::Write(const Batch& batch, const Purge& purge) {
     c.window.Bind(11, predicted);
     if (c.window.Run() != SQLITE_OK) return fail("write window");
   }
+  for (const auto& [key, bytes] : batch.drift) {
+    c.drift.Bind(1, key.first.first);
+    c.drift.Bind(2, key.first.second);
+    c.drift.Bind(3, key.second);
+    c.drift.Bind(4, purge.now_ms);
+    c.drift.BindBlob(5, bytes);
+    if (c.drift.Run() != SQLITE_OK) return fail("write references");
+  }
   if (purge.predictions_expired_before_ms > 0) {
     c.purge_predictions.Bind(1, purge.predictions_expired_before_ms);
     c.purge_predictions.Bind(2, int64_t{purge.max_predictions});
@@ -347,6 +374,25 @@ Result<std::map<VersionKey, QualityTotals>> Database::LoadQuality() {
   }
   if (rc != SQLITE_DONE) return c.Error("read quality totals");
   return totals;
+}
+
+Result<std::vector<DriftRow>> Database::LoadDrift(size_t limit) {
+  Connection c;
+  Statement s;
+  if (c.Open(path_, SQLITE_OPEN_READONLY) != SQLITE_OK ||
+      s.Prepare(c.db,
+                "SELECT model, version, what, bytes FROM drift ORDER BY written_ms DESC LIMIT ?") !=
+          SQLITE_OK) {
+    return c.Error("read references");
+  }
+  s.Bind(1, static_cast<int64_t>(limit));
+  std::vector<DriftRow> rows;
+  int rc;
+  while ((rc = s.Step()) == SQLITE_ROW) {
+    rows.push_back({{s.Text(0), s.Int(1)}, s.Text(2), s.Blob(3)});
+  }
+  if (rc != SQLITE_DONE) return c.Error("read references");
+  return rows;
 }
 
 Result<std::vector<std::pair<VersionKey, WindowSummary>>> Database::ReadWindows(

@@ -49,7 +49,15 @@ struct QualityTotals {
 };
 using VersionKey = std::pair<std::string, int64_t>;  ///< model, version
 
-/// The monitor's SQLite file: predictions that wait for labels, quality totals, windows.
+/// A reference or the evidence of a version's detectors, in their byte forms.
+struct DriftRow {
+  VersionKey key;
+  std::string what;  ///< "inputs.reference", "answers.evidence", …
+  std::string bytes;
+};
+
+/// The monitor's SQLite file: predictions that wait for labels, quality totals, windows, references
+/// and evidence of drift.
 ///
 /// Thread safety: Write by one thread at a time, Find by one thread at a time, both may run at once
 /// (two connections, WAL); ReadWindows and the Load functions from any thread. All may block for
@@ -62,11 +70,14 @@ class Database {
     std::vector<LabelMark> marks;
     std::map<VersionKey, QualityTotals> quality;  ///< the present values
     std::vector<std::pair<VersionKey, WindowSummary>> windows;
+    std::map<std::pair<VersionKey, std::string>, std::string> drift;  ///< bytes by DriftRow's key
     bool empty() const {
-      return predictions.empty() && marks.empty() && quality.empty() && windows.empty();
+      return predictions.empty() && marks.empty() && quality.empty() && windows.empty() &&
+             drift.empty();
     }
   };
   struct Purge {
+    int64_t now_ms = 0;
     int64_t predictions_expired_before_ms = 0;
     int64_t windows_before_ms = 0;
     int max_predictions = 1000;  ///< in one Write; the rest is left for the next
@@ -85,6 +96,8 @@ class Database {
   Result<std::optional<StoredPrediction>> Find(const std::string& request_id, uint32_t row);
 
   Result<std::map<VersionKey, QualityTotals>> LoadQuality();
+  /// The versions written last come first; at most `limit` rows.
+  Result<std::vector<DriftRow>> LoadDrift(size_t limit);
   /// Oldest first; at most `limit` of the newest.
   Result<std::vector<std::pair<VersionKey, WindowSummary>>> ReadWindows(
       std::optional<std::string> model, int64_t from_ms, size_t limit);

@@ -11,7 +11,10 @@
 #include "events/ring_set.h"
 #include "monitor/database.h"
 #include "monitor/database_writer.h"
+#include "monitor/drift/drift_book.h"
+#include "monitor/drift/reference_file.h"
 #include "monitor/event_codec.h"
+#include "monitor/finding.h"
 #include "monitor/label_join.h"
 #include "monitor/version_profile.h"
 #include "stats/latency_quantile.h"
@@ -37,6 +40,9 @@ constexpr size_t kMaxWindowsRead = 200'000;
 /// Kept a little past the timeout, so that a label that comes too late is told so instead of
 /// "unknown".
 constexpr std::chrono::minutes kLateGrace{10};
+/// What a crash may lose of the evidence of drift; a stop loses none. It can be megabytes.
+constexpr std::chrono::minutes kKeepEvidence{30};
+constexpr size_t kMaxDriftRows = DriftBook::kMaxVersions * 6;
 
 MetricSample Sample(std::vector<std::string> labels, double value) {
   MetricSample sample;
@@ -59,6 +65,8 @@ struct Monitor::Impl {
         : model(m), profile(std::move(key), m.config.window) {}
     ModelState& model;
     VersionProfile profile;
+    std::shared_ptr<VersionDrift> drift;  ///< null: not watched, or not asked yet
+    SteadyTime next_drift_try = SteadyTime::min();
     SteadyTime last_used = SteadyTime::min();  ///< min: not since it was read from the database
   };
 
@@ -66,10 +74,14 @@ struct Monitor::Impl {
       : clock(deps.clock),
         options(std::move(o)),
         configs(std::move(m)),
-        rings(options.ring_bytes) {}
+        rings(options.ring_bytes),
+        drifts({options.alarm_budget.false_alarms, ToSeconds(options.alarm_budget.period)},
+               options.wide_input) {}
   ~Impl();
 
   Status Restore();
+  Status ReadReferences();
+  Status RestoreDrift();
   void Start(Registry& registry);
   void AddMetrics(Registry& registry);
 
@@ -84,6 +96,8 @@ struct Monitor::Impl {
   void CloseWindows();
   void CutWindows();
   bool WriteDatabase(bool force);
+  void FoldDrift(const PredictionEvent& event, VersionState& state) REQUIRES(state_mutex);
+  void CollectDrift(bool evidence);
   VersionState* Find(const PredictionEvent& event) REQUIRES(state_mutex);
   VersionState* FindByKey(const VersionKey& key, bool restoring) REQUIRES(state_mutex);
   void ForgetVersions(const std::vector<VersionKey>& gone);
@@ -119,6 +133,7 @@ struct Monitor::Impl {
   VersionState* last_state GUARDED_BY(state_mutex) = nullptr;
   uint64_t events GUARDED_BY(state_mutex) = 0;
   uint64_t events_without_profile GUARDED_BY(state_mutex) = 0;
+  DriftBook drifts GUARDED_BY(state_mutex);
   /// Windows from before this process may lie in the database alone if they are older than this.
   WallTime in_memory_from GUARDED_BY(state_mutex){};
   LabelJoin::Counters label_counters GUARDED_BY(state_mutex);
@@ -135,6 +150,7 @@ struct Monitor::Impl {
   SteadyTime last_write{};  ///< when a write was last considered
   SteadyTime last_offer{};  ///< when one was last begun
   SteadyTime next_window_close = SteadyTime::min();
+  SteadyTime next_evidence{};              ///< when it is written next
   std::unique_ptr<Database> database;      ///< null: everything in memory
   std::unique_ptr<DatabaseWriter> writer;  ///< null likewise
   std::thread collector;
@@ -154,10 +170,33 @@ Monitor::Impl::~Impl() {
   }
 }
 
+Status Monitor::Impl::ReadReferences() {
+  MutexLock lock(state_mutex);
+  for (const auto& [model, config] : configs) {
+    if (config.reference.from != ReferenceConfig::From::kFile || !config.enabled) continue;
+    auto reference =
+        ReadReferenceFile(config.reference.path, options.wide_input, UnixMillis(clock.Now()));
+    if (!reference.ok()) {
+      return Annotate(reference.status(), StrCat("monitoring.reference of model ", model));
+    }
+    drifts.UseFile(model, std::move(*reference));
+  }
+  return OkStatus();
+}
+
+Status Monitor::Impl::RestoreDrift() {
+  ASSIGN_OR_RETURN(auto rows, database->LoadDrift(kMaxDriftRows));
+  MutexLock lock(state_mutex);
+  drifts.Restore(rows, configs, clock.SteadyNow());
+  return OkStatus();
+}
+
 Status Monitor::Impl::Restore() {
+  RETURN_IF_ERROR(ReadReferences());
   if (options.database.empty()) return OkStatus();
   ASSIGN_OR_RETURN(database, Database::Open(options.database, clock.Now()));
   ASSIGN_OR_RETURN(auto quality, database->LoadQuality());
+  RETURN_IF_ERROR(RestoreDrift());
   WallTime from = clock.Now() - kRestoredHistory;
   ASSIGN_OR_RETURN(auto windows,
                    database->ReadWindows(std::nullopt, UnixMillis(from), kMaxWindowsRestored));
@@ -178,6 +217,7 @@ Status Monitor::Impl::Restore() {
 void Monitor::Impl::Start(Registry& registry) {
   if (database) writer = std::make_unique<DatabaseWriter>(*database);
   last_write = clock.SteadyNow();
+  next_evidence = last_write + kKeepEvidence;
   collector = std::thread([this] { Run(); });
   AddMetrics(registry);
 }
@@ -232,6 +272,7 @@ bool Monitor::Impl::Cycle(bool force_flush, bool stopping, bool& flushed) {
   }
   ForgetVersions(gone);
   if (stopping) CutWindows();
+  CollectDrift(stopping);
   flushed = WriteDatabase(force_flush);
   return records > 0 || !settled;
 }
@@ -261,12 +302,33 @@ void Monitor::Impl::FoldRecord(const std::byte* record) {
   if (state == nullptr || !state->model.config.enabled) return;
   state->last_used = now;
   state->profile.Fold(event, wall_now, now);
+  FoldDrift(event, *state);
   if (auto closes = state->profile.closes(); closes && *closes < next_window_close) {
     next_window_close = *closes;
   }
   if (event.outcome == StatusCode::kOk && !event.request_id.empty() && !event.predicted.empty()) {
     KeepForLabels(event, state->model);
   }
+}
+
+void Monitor::Impl::FoldDrift(const PredictionEvent& event, VersionState& state) {
+  if ((!state.drift || state.drift->retired) && now >= state.next_drift_try) {
+    state.drift = drifts.Find(state.profile.key(), state.model.config, now);
+    state.next_drift_try = now + std::chrono::seconds(1);
+  }
+  if (state.drift && !state.drift->retired) state.drift->Fold(event, wall_now, now);
+}
+
+/// Into the next batch: references that are new, and now and then the evidence.
+void Monitor::Impl::CollectDrift(bool evidence) {
+  if (!writer) return;
+  evidence = evidence || now >= next_evidence;
+  if (!evidence && now - last_write < options.flush) return;
+  if (evidence) next_evidence = now + kKeepEvidence;
+  std::vector<DriftRow> rows;
+  MutexLock lock(state_mutex);
+  drifts.Collect(evidence, now, rows);
+  for (DriftRow& row : rows) batch.drift[{row.key, row.what}] = std::move(row.bytes);
 }
 
 void Monitor::Impl::KeepForLabels(const PredictionEvent& event, ModelState& model) {
@@ -353,6 +415,7 @@ void Monitor::Impl::Drop(std::map<VersionKey, std::unique_ptr<VersionState>>::it
     batch.windows.emplace_back(version->first, std::move(*summary));
   }
   quality_of_gone[version->first] = state->profile.quality();
+  drifts.Forget(version->first);
   std::erase_if(by_id, [state](const auto& entry) { return entry.second == state; });
   if (last_state == state) {
     last_id = 0;
@@ -400,6 +463,7 @@ void Monitor::Impl::FoldJoined() {
     if (state == nullptr) continue;
     state->last_used = now;
     state->profile.AddJoined(j, wall_now, now);
+    if (state->drift && j.first_of_request) state->drift->AddLabel(j.wrong, wall_now, now);
     next_window_close = std::min(next_window_close, *state->profile.closes());
     batch.quality[j.version] = state->profile.quality();
   }
@@ -441,6 +505,7 @@ bool Monitor::Impl::WriteDatabase(bool force) {
   // Nothing new and nothing much to delete: an idle server leaves the disk alone.
   if (!force && batch.empty() && now - last_offer < std::chrono::seconds(10)) return true;
   Database::Purge purge;
+  purge.now_ms = UnixMillis(wall_now);
   purge.max_predictions = 5000;
   purge.predictions_expired_before_ms = UnixMillis(wall_now - kLateGrace);
   purge.windows_before_ms = UnixMillis(wall_now - options.history);
@@ -575,6 +640,43 @@ void Monitor::Impl::AddMetrics(Registry& registry) {
         }
         return samples;
       });
+  auto drift_family = [this](DriftBook::Metric metric) {
+    return [this, metric] {
+      MutexLock lock(state_mutex);
+      return drifts.Samples(metric, clock.SteadyNow());
+    };
+  };
+  add("leadsman_monitor_drift_distance",
+      "Distance of the last window from the reference, by the number it is of: psi, "
+      "kolmogorov_smirnov, jensen_shannon, or wasserstein in standard deviations.",
+      MetricType::kGauge, {"model", "version", "of", "feature", "distance"},
+      drift_family(DriftBook::Metric::kDistance));
+  add("leadsman_monitor_drift_noise_floor",
+      "What the same distance exceeds once in a hundred windows when nothing has changed.",
+      MetricType::kGauge, {"model", "version", "of", "feature", "distance"},
+      drift_family(DriftBook::Metric::kNoise));
+  add("leadsman_monitor_drift_evidence_ratio",
+      "Evidence of a change beyond the tolerance, as a share of what raises an alarm by itself.",
+      MetricType::kGauge, {"model", "version", "of", "stream"},
+      drift_family(DriftBook::Metric::kEvidence));
+  add("leadsman_monitor_reference_ready", "Whether there is a reference to compare with.",
+      MetricType::kGauge, {"model", "version", "of"},
+      drift_family(DriftBook::Metric::kReferenceReady));
+  add("leadsman_monitor_reference_rows", "Rows of the reference, or collected for it so far.",
+      MetricType::kGauge, {"model", "version", "of"},
+      drift_family(DriftBook::Metric::kReferenceRows));
+  add("leadsman_monitor_drift_level", "All evidence of drift together; at 1 an alarm is raised.",
+      MetricType::kGauge, {}, single([this] {
+        MutexLock lock(state_mutex);
+        return drifts.level();
+      }));
+  add("leadsman_monitor_drift_refused_total",
+      "Times that a version could not be compared, or gave up its reference, as there are too "
+      "many.",
+      MetricType::kCounter, {}, single([this] {
+        MutexLock lock(state_mutex);
+        return drifts.refused();
+      }));
   add("leadsman_monitor_database_errors_total",
       "Failed transactions and lookups of the monitor's database; they are retried.",
       MetricType::kCounter, {}, single([this] {
@@ -767,6 +869,31 @@ Result<std::string> Monitor::ProfileJson(const std::string& model, int64_t versi
                                 ": it has served no request yet"));
   }
   return it->second->profile.ToJson();
+}
+
+Result<std::string> Monitor::DriftJson(const std::string& model, int64_t version) const {
+  MutexLock lock(impl_->state_mutex);
+  return impl_->drifts.Json(model, version, impl_->clock.SteadyNow());
+}
+
+std::vector<int64_t> Monitor::DriftVersions(const std::string& model) const {
+  MutexLock lock(impl_->state_mutex);
+  return impl_->drifts.Versions(model);
+}
+
+std::unique_ptr<Watch> Monitor::MakeDriftWatch() {
+  class DriftWatch final : public Watch {
+   public:
+    explicit DriftWatch(Impl& impl) : impl_(impl) {}
+    std::vector<Finding> Look(WallTime, SteadyTime now) override {
+      MutexLock lock(impl_.state_mutex);
+      return impl_.drifts.Look(now);
+    }
+
+   private:
+    Impl& impl_;
+  };
+  return std::make_unique<DriftWatch>(*impl_);
 }
 
 Monitor::Counters Monitor::counters() const {

@@ -18,6 +18,7 @@
 namespace leadsman {
 
 class ByteRing;
+class Watch;
 
 /// Sums since the process started (quality: since the version was first seen, kept in the
 /// database). Only ever grow while the process lives, except that a version which was forgotten or
@@ -120,6 +121,14 @@ class Monitor final : public Sink {
   /// JSON of one version's input profile: per feature count, mean, min, max, quantiles, non-finite;
   /// NOT_FOUND.
   Result<std::string> ProfileJson(const std::string& model, int64_t version) const;
+
+  /// JSON of one version's drift: references, distances with their noise floors, evidence
+  /// (docs/drift.md); NOT_FOUND.
+  Result<std::string> DriftJson(const std::string& model, int64_t version) const;
+  /// Versions that DriftJson knows.
+  std::vector<int64_t> DriftVersions(const std::string& model) const;
+  /// Decides which drift is an alarm; lives no longer than the monitor.
+  std::unique_ptr<Watch> MakeDriftWatch();
 
   struct Counters {
     uint64_t events = 0;  ///< folded, of versions and of refused requests

@@ -1,0 +1,128 @@
+#include <algorithm>
+#include <cstdio>
+
+#include <nlohmann/json.hpp>
+
+#include "base/strings.h"
+#include "cli/commands.h"
+
+namespace leadsman::cli {
+namespace {
+
+const Json& Part(const Json& json, const char* key) {
+  static const Json nothing;
+  auto found = json.is_object() ? json.find(key) : json.end();
+  return found == json.end() ? nothing : *found;
+}
+
+/// "-" where there is none.
+std::string Short(const Json& number) {
+  if (!number.is_number()) return "-";
+  char text[32];
+  std::snprintf(text, sizeof text, "%.4g", number.get<double>());
+  return text;
+}
+
+std::string Signed(const Json& number) {
+  std::string text = Short(number);
+  return number.is_number() && number.get<double>() > 0 ? "+" + text : text;
+}
+
+std::string Text(const Json& text) {
+  return text.is_string() ? Clean(text.get<std::string>()) : "";
+}
+
+/// Of the streams whose names begin with one of `names`: how far the strongest is, and whether it
+/// has raised an alarm.
+std::string Evidence(const Json& track, const std::vector<std::string>& names, const Paint& paint) {
+  double most = -1;
+  bool alarm = false;
+  for (const Json& stream : Part(track, "streams")) {
+    if (std::find(names.begin(), names.end(), Text(Part(stream, "name"))) == names.end()) continue;
+    const Json& evidence = Part(stream, "evidence");
+    if (evidence.is_number()) most = std::max(most, evidence.get<double>());
+    alarm = alarm || Part(stream, "alarm") == true;
+  }
+  if (alarm) return paint.Bad("alarm");
+  if (most < 0) return "-";
+  return most < 0.001 ? "0%" : StrCat(Short(Json(std::min(most, 9.99) * 100)), "%");
+}
+
+void AddNumbers(const Json& track, const char* of, const Paint& paint, Table& table) {
+  for (const Json& number : Part(track, "numbers")) {
+    const Json& before = Part(number, "reference");
+    const Json& psi = Part(Part(number, "distances"), "psi");
+    std::string name = Text(Part(number, "name"));
+    // A score that no protocol gave, the value of a model that answers classes.
+    if (std::string_view(of) != "input" && Part(before, "missing") == 1.0) continue;
+    table.Add({of, name, Short(Part(before, "mean")), Short(Part(Part(number, "now"), "mean")),
+               Signed(Part(number, "shift")), Short(Part(psi, "value")),
+               Short(Part(psi, "noise_p99")), Evidence(track, {name, name + ".spread"}, paint)});
+  }
+}
+
+void AddClasses(const Json& track, const Paint& paint, Table& table) {
+  for (const Json& one : Part(Part(track, "classes"), "shares")) {
+    std::string name = "class " + Text(Part(one, "name"));
+    table.Add({"answer", name, Short(Part(one, "reference")), Short(Part(one, "now")), "-", "-",
+               "-", Evidence(track, {name}, paint)});
+  }
+}
+
+void AddStream(const Json& track, const char* of, const std::string& name, const Paint& paint,
+               Table& table) {
+  for (const Json& stream : Part(track, "streams")) {
+    if (Text(Part(stream, "name")) != name) continue;
+    table.Add({of, name, Short(Part(stream, "reference")), Short(Part(stream, "now")), "-", "-",
+               "-", Evidence(track, {name}, paint)});
+  }
+}
+
+/// "reference of inputs: 5000 rows, first_requests" or how far it is.
+std::string ReferenceLine(const Json& track, const char* what) {
+  const Json& reference = Part(track, "reference");
+  if (!reference.is_object()) return "";
+  if (Text(Part(reference, "state")) == "collecting") {
+    return StrCat("  ", what, ": collecting a reference, ", Part(reference, "rows").dump(), " of ",
+                  Part(reference, "of").dump(), " rows\n");
+  }
+  return StrCat("  ", what, ": compared with ", Part(reference, "rows").dump(), " rows (",
+                Text(Part(reference, "from")), "), in blocks of ",
+                Part(reference, "block_rows").dump(), "; ", Part(track, "blocks_seen").dump(),
+                " blocks seen\n");
+}
+
+}  // namespace
+
+int ShowDrift(ClientContext& c, const std::string& model, int64_t version) {
+  std::string path = StrCat("/api/v1/models/", UrlEncode(model), "/drift");
+  if (version >= 0) path += StrCat("?version=", version);
+  auto answer = c.api.Get(path);
+  if (!answer) return c.Fail();
+  if (c.json) {
+    c.PrintJson(*answer);
+    return kOk;
+  }
+  const Json& versions = Part(*answer, "versions");
+  if (versions.empty()) {
+    c.env.out << Clean(model) << " has served no request yet, or its monitoring.drift.enabled is "
+              << "false\n";
+    return kOk;
+  }
+  for (const Json& one : versions) {
+    c.env.out << Clean(model) << ':' << Part(one, "version").dump() << '\n'
+              << ReferenceLine(Part(one, "inputs"), "inputs")
+              << ReferenceLine(Part(one, "answers"), "answers")
+              << ReferenceLine(Part(one, "labels"), "labels");
+    Table table({"OF", "NAME", "REFERENCE", "NOW", "SHIFT", "PSI", "NOISE", "EVIDENCE"});
+    AddNumbers(Part(one, "inputs"), "input", c.paint, table);
+    AddStream(Part(one, "inputs"), "input", "missing", c.paint, table);
+    AddNumbers(Part(one, "answers"), "answer", c.paint, table);
+    AddClasses(Part(one, "answers"), c.paint, table);
+    AddStream(Part(one, "labels"), "label", "wrong", c.paint, table);
+    if (!table.empty()) table.Print(c.env.out, c.paint, c.env.terminal ? c.env.columns : 0);
+  }
+  return kOk;
+}
+
+}  // namespace leadsman::cli

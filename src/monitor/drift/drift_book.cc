@@ -1,0 +1,461 @@
+#include "monitor/drift/drift_book.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+
+#include <nlohmann/json.hpp>
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "monitor/drift/wide_summary.h"
+
+namespace leadsman {
+namespace {
+
+/// A version that has been quiet for so long makes room for another.
+constexpr std::chrono::minutes kQuiet{1};
+constexpr size_t kLabelReference = 1000;
+/// Of inputs of which only every so many requests are looked at, so many rows at least.
+constexpr size_t kFewestSampledRows = 1000;
+
+size_t RowsFor(size_t requests, size_t width, size_t wide) {
+  if (width <= wide) return requests;
+  size_t stride = (width + wide - 1) / wide;
+  return std::max(kFewestSampledRows, requests / stride);
+}
+
+std::vector<std::string> ValueNames(size_t width) {
+  std::vector<std::string> names;
+  for (size_t i = 0; i < std::min(width, Reference::kMaxNumbers); ++i) {
+    names.push_back(StrCat("f", i));
+  }
+  return names;
+}
+
+/// The number a model without classes answers: one with a fraction. Whole numbers are classes.
+float ValueOf(std::string_view predicted) {
+  if (predicted.find('.') == std::string_view::npos) return std::numeric_limits<float>::quiet_NaN();
+  auto value = ParseDouble(predicted);
+  return value ? static_cast<float>(*value) : std::numeric_limits<float>::quiet_NaN();
+}
+
+AlarmKind KindOf(DriftTrack::Of of) {
+  switch (of) {
+    case DriftTrack::Of::kLabels:
+      return AlarmKind::kRiskIncrease;
+    case DriftTrack::Of::kAnswers:
+      return AlarmKind::kPredictionDrift;
+    case DriftTrack::Of::kInputs:
+      break;
+  }
+  return AlarmKind::kFeatureDrift;
+}
+
+AlarmSeverity SeverityOf(DriftTrack::Of of) {
+  switch (of) {
+    case DriftTrack::Of::kLabels:
+      return AlarmSeverity::kPage;
+    case DriftTrack::Of::kAnswers:
+      return AlarmSeverity::kTicket;
+    case DriftTrack::Of::kInputs:
+      break;
+  }
+  return AlarmSeverity::kInfo;
+}
+
+/// Mean and spread of a number are one subject.
+std::string SubjectOf(const DriftTrack& track, const DriftTrack::Stream& stream) {
+  const ReferenceStream& of = track.reference()->streams[stream.of];
+  if (track.of() == DriftTrack::Of::kLabels) return "";
+  if (of.kind == ReferenceStream::Kind::kSpread) return track.reference()->numbers[of.of].name;
+  return track.reference()->StreamName(of);
+}
+
+Finding FindingOf(const DriftBook::Key& key, const DriftTrack& track,
+                  const DriftTrack::Stream& stream, double threshold) {
+  Finding finding;
+  finding.subject = {KindOf(track.of()), key.first, key.second, SubjectOf(track, stream)};
+  finding.severity = SeverityOf(track.of());
+  finding.wrong = stream.firing;
+  finding.evidence = stream.firing ? stream.fired_evidence : stream.detector.evidence();
+  finding.threshold = threshold;
+  finding.budget_spent = stream.firing ? stream.budget_spent : 0;
+  finding.guaranteed = stream.detector.guaranteed();
+  finding.samples = uint64_t{track.reference()->block_rows} * stream.recent_size();
+  finding.reference_samples = track.reference()->rows;
+  if (!stream.firing) return finding;
+  finding.summary = SummaryOf(key.first, key.second, track, stream);
+  finding.details = {
+      {"stream", track.reference()->StreamName(track.reference()->streams[stream.of])},
+      {"reference", std::string(ReferenceFromName(track.reference()->from))},
+      {"block_rows", std::to_string(track.reference()->block_rows)},
+  };
+  return finding;
+}
+
+/// The louder of two findings on one subject.
+bool Louder(const Finding& a, const Finding& b) {
+  if (a.wrong != b.wrong) return a.wrong;
+  return a.evidence > b.evidence;
+}
+
+}  // namespace
+
+std::string_view TrackName(DriftTrack::Of of) {
+  switch (of) {
+    case DriftTrack::Of::kLabels:
+      return "labels";
+    case DriftTrack::Of::kAnswers:
+      return "answers";
+    case DriftTrack::Of::kInputs:
+      break;
+  }
+  return "inputs";
+}
+
+VersionDrift::VersionDrift(const MonitorConfig& config, size_t wide_input)
+    : options_{config.drift.tolerance, config.drift.share_tolerance, config.drift.window},
+      reference_rows_(config.reference.requests),
+      wide_input_(wide_input),
+      answers_(DriftTrack::Of::kAnswers, {"score", "value"}, options_, reference_rows_),
+      labels_(DriftTrack::Of::kLabels, {"wrong"}, options_,
+              std::min(reference_rows_, kLabelReference)) {}
+
+std::vector<DriftTrack*> VersionDrift::tracks() {
+  std::vector<DriftTrack*> all;
+  if (inputs_) all.push_back(inputs_.get());
+  all.push_back(&answers_);
+  all.push_back(&labels_);
+  return all;
+}
+
+std::vector<const DriftTrack*> VersionDrift::tracks() const {
+  std::vector<const DriftTrack*> all;
+  if (inputs_) all.push_back(inputs_.get());
+  all.push_back(&answers_);
+  all.push_back(&labels_);
+  return all;
+}
+
+void VersionDrift::BeginInputs(size_t width) {
+  wide_ = width > wide_input_;
+  inputs_ =
+      std::make_unique<DriftTrack>(DriftTrack::Of::kInputs, wide_ ? WideNames() : ValueNames(width),
+                                   options_, RowsFor(reference_rows_, width, wide_input_));
+}
+
+void VersionDrift::Fold(const PredictionEvent& event, WallTime wall, SteadyTime now) {
+  last_used = now;
+  active = true;
+  if (!event.features.empty()) {
+    if (!inputs_) BeginInputs(event.features.size());
+    if (wide_) {
+      inputs_->Add(SummariseWide(event.features), {}, wall, now);
+    } else {
+      inputs_->Add(event.features, {}, wall, now);
+    }
+  }
+  const bool answered = event.outcome == StatusCode::kOk || !event.outcome_known;
+  if (!answered || (event.predicted.empty() && event.score < 0)) return;
+  const std::array<float, 2> numbers{
+      event.score >= 0 ? event.score : std::numeric_limits<float>::quiet_NaN(),
+      event.predicted.empty() ? std::numeric_limits<float>::quiet_NaN()
+                              : ValueOf(event.predicted[0])};
+  answers_.Add(numbers, event.predicted, wall, now);
+}
+
+void VersionDrift::AddLabel(bool wrong, WallTime wall, SteadyTime now) {
+  const float number = wrong ? 1 : 0;
+  labels_.Add({&number, 1}, {}, wall, now);
+}
+
+void VersionDrift::Follow(const VersionDrift& stable, SteadyTime now) {
+  auto copy = [now](const DriftTrack& from, DriftTrack& to) {
+    if (!from.reference() || to.reference()) return;
+    auto reference = std::make_shared<Reference>(*from.reference());
+    reference->from = ReferenceFrom::kStable;
+    to.Use(std::move(reference), now);
+  };
+  if (stable.inputs_ && stable.inputs_->reference()) UseForInputs(stable.inputs_->reference(), now);
+  if (inputs_ && stable.inputs_) copy(*stable.inputs_, *inputs_);
+  copy(stable.answers_, answers_);
+  copy(stable.labels_, labels_);
+}
+
+void VersionDrift::UseForInputs(std::shared_ptr<const Reference> reference, SteadyTime now) {
+  std::vector<std::string> names;
+  for (const ReferenceNumber& n : reference->numbers) names.push_back(n.name);
+  wide_ = reference->wide;
+  inputs_ = std::make_unique<DriftTrack>(DriftTrack::Of::kInputs, std::move(names), options_,
+                                         reference_rows_);
+  inputs_->Use(std::move(reference), now);
+}
+
+void VersionDrift::RestoreReference(const std::string& track, std::string_view bytes,
+                                    SteadyTime now) {
+  auto reference = Reference::Parse(bytes);
+  if (!reference) return;
+  auto shared = std::make_shared<const Reference>(std::move(*reference));
+  written[track] = shared->taken_ms;
+  if (track == "inputs") {
+    UseForInputs(std::move(shared), now);
+  } else if (track == "answers") {
+    answers_.Use(std::move(shared), now);
+  } else if (track == "labels") {
+    labels_.Use(std::move(shared), now);
+  }
+}
+
+void VersionDrift::RestoreEvidence(const std::string& name, std::string_view bytes,
+                                   SteadyTime now) {
+  for (DriftTrack* track : tracks()) {
+    if (TrackName(track->of()) == name) track->RestoreEvidence(bytes, now);
+  }
+}
+
+void DriftBook::Restore(const std::vector<DriftRow>& rows,
+                        const std::map<std::string, MonitorConfig>& configs, SteadyTime now) {
+  // References before the evidence that belongs to them.
+  for (std::string_view suffix : {".reference", ".evidence"}) {
+    for (const DriftRow& row : rows) {
+      if (!row.what.ends_with(suffix)) continue;
+      auto config = configs.find(row.key.first);
+      auto drift = Find(row.key, config != configs.end() ? config->second : MonitorConfig{}, now);
+      if (!drift) continue;
+      std::string track = row.what.substr(0, row.what.size() - suffix.size());
+      // What the file says now goes before what was kept of it.
+      if (track == "inputs" && files_.contains(row.key.first) && suffix == ".reference") continue;
+      if (suffix == ".reference") {
+        drift->RestoreReference(track, row.bytes, now);
+      } else {
+        drift->RestoreEvidence(track, row.bytes, now);
+      }
+    }
+  }
+}
+
+std::shared_ptr<VersionDrift> DriftBook::Find(const Key& key, const MonitorConfig& config,
+                                              SteadyTime now) {
+  if (!config.enabled || !config.drift.enabled || key.first.empty()) return nullptr;
+  if (auto it = versions_.find(key); it != versions_.end()) return it->second;
+  while (versions_.size() >= kMaxVersions || StreamCount() >= kMaxStreams) {
+    if (MakeRoom(now)) continue;
+    if (refused_++ == 0) {
+      LOG_WARN("too many model versions to look for drift in; further ones are not compared",
+               {"model", key.first}, {"version", key.second});
+    }
+    return nullptr;
+  }
+  auto drift = std::make_shared<VersionDrift>(config, wide_input_);
+  drift->last_used = now;
+  if (config.reference.from == ReferenceConfig::From::kStable) {
+    for (auto it = versions_.lower_bound({key.first, std::numeric_limits<int64_t>::min()});
+         it != versions_.end() && it->first.first == key.first && it->first.second < key.second;
+         ++it) {
+      if (!it->second->answers().reference()) continue;
+      drift->Follow(*it->second, now);
+      break;
+    }
+  }
+  if (auto file = files_.find(key.first); file != files_.end()) {
+    drift->UseForInputs(file->second, now);
+  }
+  versions_.emplace(key, drift);
+  return drift;
+}
+
+size_t DriftBook::StreamCount() const {
+  size_t count = 0;
+  for (const auto& [key, drift] : versions_) {
+    for (const DriftTrack* track : std::as_const(*drift).tracks()) count += track->streams().size();
+  }
+  return count;
+}
+
+bool DriftBook::MakeRoom(SteadyTime now) {
+  auto quietest = std::min_element(
+      versions_.begin(), versions_.end(),
+      [](const auto& a, const auto& b) { return a.second->last_used < b.second->last_used; });
+  if (quietest == versions_.end() || now - quietest->second->last_used < kQuiet) return false;
+  quietest->second->retired = true;
+  versions_.erase(quietest);
+  ++refused_;
+  return true;
+}
+
+void DriftBook::Forget(const Key& key) {
+  auto it = versions_.find(key);
+  if (it == versions_.end()) return;
+  it->second->active = false;
+  for (DriftTrack* track : it->second->tracks()) {
+    for (DriftTrack::Stream& stream : track->streams()) stream.firing = false;
+  }
+}
+
+void DriftBook::Collect(bool evidence, SteadyTime now, std::vector<DriftRow>& rows) {
+  for (const auto& [key, drift] : versions_) {
+    for (const DriftTrack* track : std::as_const(*drift).tracks()) {
+      if (!track->reference()) continue;
+      std::string name(TrackName(track->of()));
+      auto [written, first] = drift->written.try_emplace(name, -1);
+      if (written->second != track->reference()->taken_ms) {
+        written->second = track->reference()->taken_ms;
+        rows.push_back({key, name + ".reference", track->reference()->ToBytes()});
+      }
+      if (evidence && track->looks() > 0) {
+        rows.push_back({key, name + ".evidence", track->EvidenceBytes(now)});
+      }
+    }
+  }
+}
+
+BudgetShares DriftBook::Shares() const {
+  BudgetShares shares{budget_, {}};
+  for (const auto& [key, drift] : versions_) {
+    if (!drift->active) continue;
+    for (const DriftTrack* track : std::as_const(*drift).tracks()) {
+      shares.detectors[static_cast<size_t>(track->harm())] += track->streams().size();
+    }
+  }
+  return shares;
+}
+
+std::vector<Finding> DriftBook::Look(SteadyTime now) {
+  BudgetShares shares = Shares();
+  std::vector<EvidenceStream> evidence;
+  std::vector<DriftTrack::Stream*> streams;
+  uint64_t looks = 0;
+  for (const auto& [key, drift] : versions_) {
+    if (!drift->active) continue;
+    for (DriftTrack* track : drift->tracks()) {
+      looks += track->looks();
+      double share = shares.ShareOf(track->harm());
+      double rate = track->LooksPerSecond(now);
+      for (DriftTrack::Stream& stream : track->streams()) {
+        if (stream.firing) continue;
+        evidence.push_back({share, rate, stream.detector.evidence()});
+        streams.push_back(&stream);
+      }
+    }
+  }
+  AlarmDecision decision = DecideAlarm(budget_, evidence);
+  level_ = decision.level;
+  // Time alone is no evidence: without a new block nothing fires.
+  if (looks != looks_at_last_) {
+    alarms_ += decision.strongest.empty() ? 0 : 1;
+    for (size_t i : decision.strongest) {
+      DriftTrack::Stream& stream = *streams[i];
+      stream.firing = true;
+      stream.fired_evidence = stream.detector.evidence();
+      stream.budget_spent =
+          1 / budget_.false_alarms / static_cast<double>(decision.strongest.size());
+      stream.blocks_since_firing = 0;
+      stream.detector.Reset();
+    }
+  }
+  looks_at_last_ = looks;
+
+  std::map<AlarmSubject, Finding> findings;
+  for (const auto& [key, drift] : versions_) {
+    for (const DriftTrack* track : std::as_const(*drift).tracks()) {
+      if (!track->reference()) continue;
+      double threshold = shares.ThresholdOf(*track, now);
+      for (const DriftTrack::Stream& stream : track->streams()) {
+        Finding finding = FindingOf(key, *track, stream, threshold);
+        auto [at, first] = findings.try_emplace(finding.subject, finding);
+        if (!first && Louder(finding, at->second)) at->second = std::move(finding);
+      }
+    }
+  }
+  std::vector<Finding> all;
+  for (auto& [subject, finding] : findings) all.push_back(std::move(finding));
+  return all;
+}
+
+Result<std::string> DriftBook::Json(const std::string& model, int64_t version,
+                                    SteadyTime now) const {
+  auto it = versions_.find({model, version});
+  if (it == versions_.end()) {
+    return NotFoundError(StrCat("drift of model ", model, " version ", version,
+                                " is not looked for: it has served no request yet, or "
+                                "monitoring.drift.enabled of the model is false"));
+  }
+  BudgetShares shares = Shares();
+  nlohmann::ordered_json json = {{"version", version}};
+  for (const DriftTrack* track : std::as_const(*it->second).tracks()) {
+    json[std::string(TrackName(track->of()))] = TrackJson(*track, shares, now);
+  }
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+std::vector<int64_t> DriftBook::Versions(const std::string& model) const {
+  std::vector<int64_t> versions;
+  for (auto it = versions_.lower_bound({model, std::numeric_limits<int64_t>::min()});
+       it != versions_.end() && it->first.first == model; ++it) {
+    versions.push_back(it->first.second);
+  }
+  return versions;
+}
+
+namespace {
+
+void AddDistances(std::vector<std::string> labels, const DriftTrack& track, bool noise,
+                  std::vector<MetricSample>& samples) {
+  for (size_t i = 0; i < track.reference()->numbers.size(); ++i) {
+    const ReferenceNumber& number = track.reference()->numbers[i];
+    if (number.sketch.count() == 0) continue;
+    NumberDistances d = DistancesOf(track, i);
+    for (auto& [name, distance] :
+         {std::pair{"psi", d.psi}, std::pair{"kolmogorov_smirnov", d.kolmogorov_smirnov},
+          std::pair{"jensen_shannon", d.jensen_shannon}, std::pair{"wasserstein", d.wasserstein}}) {
+      MetricSample& sample = samples.emplace_back();
+      sample.label_values = labels;
+      sample.label_values.push_back(number.name);
+      sample.label_values.emplace_back(name);
+      sample.value = noise ? distance.noise_p99 : distance.value;
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<MetricSample> DriftBook::Samples(Metric metric, SteadyTime now) const {
+  std::vector<MetricSample> samples;
+  BudgetShares shares = Shares();
+  for (const auto& [key, drift] : versions_) {
+    if (!drift->active) continue;
+    for (const DriftTrack* track : std::as_const(*drift).tracks()) {
+      std::vector<std::string> labels{key.first, std::to_string(key.second),
+                                      std::string(TrackName(track->of()))};
+      auto add = [&](double value) {
+        MetricSample& sample = samples.emplace_back();
+        sample.label_values = labels;
+        sample.value = value;
+      };
+      if (metric == Metric::kReferenceReady) add(track->reference() ? 1 : 0);
+      if (metric == Metric::kReferenceRows) {
+        add(static_cast<double>(track->reference() ? track->reference()->rows
+                                                   : track->collected()));
+      }
+      if (!track->reference()) continue;
+      if (metric == Metric::kEvidence) {
+        double threshold = shares.ThresholdOf(*track, now);
+        for (const DriftTrack::Stream& stream : track->streams()) {
+          labels.push_back(track->reference()->StreamName(track->reference()->streams[stream.of]));
+          double evidence = stream.firing ? stream.fired_evidence : stream.detector.evidence();
+          add(threshold > 0 ? evidence / threshold : 0);
+          labels.pop_back();
+        }
+      }
+      if (track->window() != nullptr && track->of() != DriftTrack::Of::kLabels &&
+          (metric == Metric::kDistance || metric == Metric::kNoise)) {
+        AddDistances(labels, *track, metric == Metric::kNoise, samples);
+      }
+    }
+  }
+  return samples;
+}
+
+}  // namespace leadsman

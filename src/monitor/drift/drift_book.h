@@ -1,0 +1,120 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "events/prediction_event.h"
+#include "monitor/config.h"
+#include "monitor/database.h"
+#include "monitor/drift/drift_report.h"
+#include "monitor/drift/drift_track.h"
+#include "monitor/finding.h"
+#include "stats/registry.h"
+
+namespace leadsman {
+
+/// One version's references and detectors: of its inputs, its answers and its labels.
+/// Externally synchronised.
+class VersionDrift {
+ public:
+  VersionDrift(const MonitorConfig& config, size_t wide_input);
+
+  void Fold(const PredictionEvent& event, WallTime wall, SteadyTime now);
+  void AddLabel(bool wrong, WallTime wall, SteadyTime now);
+  /// Compares with what this one is compared with.
+  void Follow(const VersionDrift& stable, SteadyTime now);
+  /// Null while no input was seen.
+  DriftTrack* inputs() { return inputs_.get(); }
+  const DriftTrack* inputs() const { return inputs_.get(); }
+  const DriftTrack& answers() const { return answers_; }
+  const DriftTrack& labels() const { return labels_; }
+  std::vector<DriftTrack*> tracks();
+  std::vector<const DriftTrack*> tracks() const;
+
+  /// By name of the track; those not known or not of this build are passed over.
+  void RestoreReference(const std::string& track, std::string_view bytes, SteadyTime now);
+  void RestoreEvidence(const std::string& track, std::string_view bytes, SteadyTime now);
+  void UseForInputs(std::shared_ptr<const Reference> reference, SteadyTime now);
+
+  /// Others are not folded in: the book has put something else in its place.
+  bool retired = false;
+  bool active = false;  ///< asked since it was last forgotten
+  SteadyTime last_used = SteadyTime::min();
+  /// Of each track what was last handed to be written: its taken_ms.
+  std::map<std::string, int64_t> written;
+
+ private:
+  void BeginInputs(size_t width);
+
+  const DriftOptions options_;
+  const size_t reference_rows_;
+  const size_t wide_input_;
+  bool wide_ = false;
+  std::unique_ptr<DriftTrack> inputs_;
+  DriftTrack answers_;
+  DriftTrack labels_;
+};
+
+std::string_view TrackName(DriftTrack::Of of);  ///< "inputs", "answers", "labels"
+
+/// The drift of all versions, and the one budget they share. At most kMaxVersions with kMaxStreams
+/// detectors; a further one takes the place of the one that has been quiet for the longest, or, while
+/// all are busy, is counted and not watched.
+/// Externally synchronised (the monitor's state lock).
+class DriftBook {
+ public:
+  static constexpr size_t kMaxVersions = 256;
+  static constexpr size_t kMaxStreams = 2048;
+  using Key = VersionKey;
+
+  DriftBook(AlarmBudget budget, size_t wide_input) : budget_(budget), wide_input_(wide_input) {}
+
+  /// A reference from a file, for all versions of a model.
+  void UseFile(const std::string& model, std::shared_ptr<const Reference> reference) {
+    files_[model] = std::move(reference);
+  }
+  void Restore(const std::vector<DriftRow>& rows,
+               const std::map<std::string, MonitorConfig>& configs, SteadyTime now);
+  /// Null when there is no room, or its model is not to be watched.
+  std::shared_ptr<VersionDrift> Find(const Key& key, const MonitorConfig& config, SteadyTime now);
+  /// No longer asked: its alarms end, its reference stays for its return.
+  void Forget(const Key& key);
+
+  /// References taken since the last call; with `evidence`, all evidence too.
+  void Collect(bool evidence, SteadyTime now, std::vector<DriftRow>& rows);
+
+  /// Decides, fires, and says how all are.
+  std::vector<Finding> Look(SteadyTime now);
+  Result<std::string> Json(const std::string& model, int64_t version, SteadyTime now) const;
+  std::vector<int64_t> Versions(const std::string& model) const;
+
+  enum class Metric { kDistance, kNoise, kEvidence, kReferenceRows, kReferenceReady };
+  std::vector<MetricSample> Samples(Metric metric, SteadyTime now) const;
+  uint64_t refused() const {
+    return refused_;
+  }                                            ///< versions that found no room, and rows of theirs
+  uint64_t alarms() const { return alarms_; }  ///< decided since the start
+  double level() const { return level_; }      ///< of AlarmDecision, at the last look
+
+ private:
+  size_t StreamCount() const;
+  bool MakeRoom(SteadyTime now);
+  BudgetShares Shares() const;
+
+  const AlarmBudget budget_;
+  const size_t wide_input_;
+  std::map<Key, std::shared_ptr<VersionDrift>> versions_;
+  std::map<std::string, std::shared_ptr<const Reference>> files_;
+  uint64_t refused_ = 0;
+  uint64_t alarms_ = 0;
+  uint64_t looks_at_last_ = 0;
+  double level_ = 0;
+};
+
+}  // namespace leadsman

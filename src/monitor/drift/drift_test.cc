@@ -1,0 +1,411 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <random>
+
+#include <nlohmann/json.hpp>
+
+#include "base/fs.h"
+#include "base/rng.h"
+#include "base/strings.h"
+#include "base/testing/fake_clock.h"
+#include "base/testing/temp_dir.h"
+#include "monitor/drift/drift_book.h"
+#include "monitor/finding.h"
+#include "monitor/monitor.h"
+
+namespace leadsman {
+namespace {
+
+using namespace std::chrono_literals;
+using nlohmann::json;
+
+/// A model of four numbers, normal with autocorrelation `rho`, that answers "yes" or "no".
+struct Traffic {
+  explicit Traffic(uint64_t seed, double autocorrelation = 0) : rng(seed), rho(autocorrelation) {}
+
+  PredictionEvent Next() {
+    for (size_t i = 0; i < values.size(); ++i) {
+      values[i] = rho * values[i] + std::sqrt(1 - rho * rho) * normal(rng);
+      row[i] = static_cast<float>(40 + 10 * (values[i] + (i == 1 ? shift : 0)));
+    }
+    answer[0] = rng.Uniform() < yes ? "yes" : "no";
+    PredictionEvent event;
+    event.model = "credit";
+    event.version = 3;
+    event.version_id = 7;
+    event.features = row;
+    event.predicted = answer;
+    event.score = static_cast<float>(0.5 + 0.4 * rng.Uniform());
+    return event;
+  }
+
+  Rng rng;
+  std::normal_distribution<double> normal;
+  double rho;
+  double shift = 0;  ///< of the second number, in standard deviations
+  double yes = 0.3;
+  std::array<double, 4> values{};
+  std::array<float, 4> row{};
+  std::array<std::string_view, 1> answer;
+};
+
+std::vector<Finding> Wrong(const std::vector<Finding>& findings) {
+  std::vector<Finding> wrong;
+  for (const Finding& f : findings) {
+    if (f.wrong) wrong.push_back(f);
+  }
+  return wrong;
+}
+
+/// A block of 50 requests a minute, straight into the book.
+class BookRun {
+ public:
+  BookRun(Traffic traffic, MonitorConfig config, AlarmBudget budget)
+      : traffic_(std::move(traffic)), book_(budget, 64) {
+    drift_ = book_.Find({"credit", 3}, config, now_);
+  }
+  Traffic& traffic() { return traffic_; }
+  DriftBook& book() { return book_; }
+  /// Alarms that fired; stops at the first if asked to.
+  size_t Minutes(size_t minutes, bool until_alarm = false) {
+    size_t alarms = 0, before = firing_;
+    for (size_t i = 0; i < minutes; ++i) {
+      now_ += 1min;
+      ++minutes_;
+      for (int k = 0; k < 50; ++k) drift_->Fold(traffic_.Next(), {}, now_);
+      findings_ = Wrong(book_.Look(now_));
+      if (findings_.size() > before) alarms += findings_.size() - before;
+      before = firing_ = findings_.size();
+      if (until_alarm && alarms > 0) break;
+    }
+    return alarms;
+  }
+  size_t minutes() const { return minutes_; }
+  const std::vector<Finding>& findings() const { return findings_; }
+  SteadyTime now() const { return now_; }
+
+ private:
+  Traffic traffic_;
+  DriftBook book_;
+  std::shared_ptr<VersionDrift> drift_;
+  SteadyTime now_{1h};
+  size_t minutes_ = 0;
+  size_t firing_ = 0;
+  std::vector<Finding> findings_;
+};
+
+TEST(DriftSimulationTest, NothingIsFoundWhereNothingChanges) {
+  // Eight weeks of clean traffic to a budget of one false alarm a quarter: 0.6 are allowed.
+  for (double rho : {0.0, 0.5}) {
+    BookRun run(Traffic(11, rho), {}, {1, 90 * 86400.0});
+    EXPECT_EQ(run.Minutes(8 * 7 * 1440 / 4), 0u) << "autocorrelation " << rho;
+  }
+}
+
+TEST(DriftSimulationTest, TheBudgetHoldsEvenWithoutATolerance) {
+  // One alarm a day is accepted; 16 days, each with another reference.
+  MonitorConfig config;
+  config.drift.tolerance = config.drift.share_tolerance = 0;
+  for (double rho : {0.0, 0.5}) {
+    size_t alarms = 0;
+    for (uint64_t seed = 0; seed < 16; ++seed) {
+      BookRun run(Traffic(100 + seed, rho), config, {1, 86400.0});
+      run.Minutes(1440);
+      alarms += run.book().alarms();  // one alarm may name several streams
+    }
+    EXPECT_LE(alarms, 20u) << "autocorrelation " << rho << ": 16 are accepted on average";
+  }
+}
+
+TEST(DriftSimulationTest, AShiftIsFoundAndNamed) {
+  BookRun run(Traffic(5), {}, {1, 90 * 86400.0});
+  ASSERT_EQ(run.Minutes(300), 0u);
+  size_t clean = run.minutes();
+  run.traffic().shift = 0.3;
+  ASSERT_GT(run.Minutes(400, true), 0u);
+  RecordProperty("blocks_until_found", static_cast<int>(run.minutes() - clean));
+  EXPECT_LT(run.minutes() - clean, 100u);
+  const Finding& found = run.findings().front();
+  EXPECT_EQ(found.subject.kind, AlarmKind::kFeatureDrift);
+  EXPECT_EQ(found.subject.of, "f1");
+  EXPECT_EQ(found.subject.model, "credit");
+  EXPECT_EQ(found.severity, AlarmSeverity::kInfo);
+  EXPECT_GT(found.evidence, 0);
+  EXPECT_GT(found.budget_spent, 0);
+  EXPECT_EQ(found.reference_samples, 5000u);
+  EXPECT_TRUE(found.guaranteed);
+  EXPECT_TRUE(found.summary.starts_with("f1 of credit:3 has moved up by 0.")) << found.summary;
+  EXPECT_NE(found.summary.find("to be expected without change"), std::string::npos)
+      << found.summary;
+
+  // It stays wrong for as long as the shift does, and ends when the number is back.
+  run.Minutes(200);
+  EXPECT_FALSE(run.findings().empty());
+  run.traffic().shift = 0;
+  run.Minutes(100);
+  EXPECT_TRUE(run.findings().empty()) << run.findings().front().summary;
+}
+
+TEST(DriftSimulationTest, AShiftOfAFifthOfADeviationIsFound) {
+  // Twice the tolerance. With a reference of 100 blocks it is not: they join what is compared with
+  // before they are evidence enough.
+  MonitorConfig config;
+  config.reference.requests = 20'000;
+  BookRun run(Traffic(6), config, {1, 90 * 86400.0});
+  ASSERT_EQ(run.Minutes(500), 0u);
+  size_t clean = run.minutes();
+  run.traffic().shift = 0.2;
+  ASSERT_GT(run.Minutes(2000, true), 0u);
+  RecordProperty("blocks_until_found", static_cast<int>(run.minutes() - clean));
+  EXPECT_EQ(run.findings().front().subject.of, "f1");
+}
+
+TEST(DriftSimulationTest, AShiftWithinTheToleranceIsNone) {
+  BookRun run(Traffic(7), {}, {1, 90 * 86400.0});
+  ASSERT_EQ(run.Minutes(200), 0u);
+  run.traffic().shift = 0.05;
+  EXPECT_EQ(run.Minutes(3000), 0u);
+}
+
+TEST(DriftSimulationTest, OtherAnswersAreFound) {
+  BookRun run(Traffic(8), {}, {1, 90 * 86400.0});
+  ASSERT_EQ(run.Minutes(200), 0u);
+  run.traffic().yes = 0.45;
+  ASSERT_GT(run.Minutes(400, true), 0u);
+  EXPECT_EQ(run.findings().front().subject.kind, AlarmKind::kPredictionDrift);
+  EXPECT_EQ(run.findings().front().severity, AlarmSeverity::kTicket);
+  EXPECT_TRUE(run.findings().front().subject.of.starts_with("class "));
+}
+
+TEST(DriftSimulationTest, ReportsDistancesBesideTheirNoise) {
+  BookRun run(Traffic(9), {}, {1, 90 * 86400.0});
+  run.Minutes(1);
+  EXPECT_EQ(json::parse(*run.book().Json("credit", 3, run.now()))["inputs"]["reference"]["state"],
+            "collecting");
+  run.Minutes(200);
+  json clean = json::parse(*run.book().Json("credit", 3, run.now()));
+  const json& f1 = clean.at("inputs").at("numbers").at(1);
+  for (const char* name : {"psi", "kolmogorov_smirnov", "jensen_shannon", "wasserstein"}) {
+    const json& d = f1.at("distances").at(name);
+    EXPECT_GT(d.at("value"), 0) << name;
+    EXPECT_LT(d.at("value"), 1.5 * d.at("noise_p99").get<double>()) << name;
+  }
+  run.traffic().shift = 1;
+  run.Minutes(40);
+  json moved = json::parse(*run.book().Json("credit", 3, run.now()));
+  const json& now = moved.at("inputs").at("numbers").at(1);
+  EXPECT_NEAR(now.at("shift"), 1, 0.1);
+  EXPECT_NEAR(now.at("distances").at("wasserstein").at("value"), 1, 0.25);
+  for (const char* name : {"psi", "kolmogorov_smirnov", "jensen_shannon", "wasserstein"}) {
+    const json& d = now.at("distances").at(name);
+    EXPECT_GT(d.at("value"), 2 * d.at("noise_p99").get<double>()) << name;
+  }
+  EXPECT_FALSE(run.book().Json("credit", 4, run.now()).ok());
+}
+
+TEST(DriftSimulationTest, MissingValuesAreFound) {
+  DriftBook book({1, 90 * 86400.0}, 64);
+  SteadyTime now{1h};
+  auto drift = book.Find({"credit", 3}, {}, now);
+  Traffic traffic(10);
+  std::vector<Finding> wrong;
+  for (int minute = 0; minute < 400 && wrong.empty(); ++minute) {
+    now += 1min;
+    for (int k = 0; k < 50; ++k) {
+      PredictionEvent event = traffic.Next();
+      if (minute > 200 && k % 5 == 0) {
+        traffic.row[2] = std::numeric_limits<float>::quiet_NaN();
+      }
+      drift->Fold(event, {}, now);
+    }
+    wrong = Wrong(book.Look(now));
+    ASSERT_TRUE(minute > 200 || wrong.empty());
+  }
+  ASSERT_FALSE(wrong.empty());
+  EXPECT_EQ(wrong[0].subject.of, "missing");
+}
+
+TEST(DriftBookTest, AnAlarmEndsWhenItsVersionIsForgotten) {
+  BookRun run(Traffic(5), {}, {1, 90 * 86400.0});
+  run.Minutes(200);
+  run.traffic().shift = 1;
+  ASSERT_GT(run.Minutes(400, true), 0u);
+  run.book().Forget({"credit", 3});
+  EXPECT_TRUE(Wrong(run.book().Look(run.now())).empty());
+  EXPECT_FALSE(run.book().Look(run.now()).empty()) << "told as well";
+}
+
+TEST(DriftBookTest, ANewVersionFollowsTheStableOne) {
+  MonitorConfig config;
+  config.reference.from = ReferenceConfig::From::kStable;
+  DriftBook book({1, 90 * 86400.0}, 64);
+  SteadyTime now{1h};
+  Traffic traffic(12);
+  auto stable = book.Find({"credit", 3}, config, now);
+  for (int i = 0; i < 5000; ++i) stable->Fold(traffic.Next(), {}, now);
+  auto next = book.Find({"credit", 4}, config, now);
+  ASSERT_TRUE(next->inputs() != nullptr && next->inputs()->reference());
+  EXPECT_EQ(next->inputs()->reference()->from, ReferenceFrom::kFirstRequests)
+      << "the inputs' is shared as it is";
+  EXPECT_EQ(next->answers().reference()->from, ReferenceFrom::kStable);
+}
+
+TEST(DriftBookTest, IsBounded) {
+  DriftBook book({1, 90 * 86400.0}, 64);
+  SteadyTime now{1h};
+  for (int v = 1; v <= 256; ++v) ASSERT_TRUE(book.Find({"m", v}, {}, now));
+  EXPECT_FALSE(book.Find({"m", 257}, {}, now)) << "all are busy";
+  EXPECT_EQ(book.refused(), 1u);
+  auto first = book.Find({"m", 1}, {}, now);
+  EXPECT_TRUE(book.Find({"m", 257}, {}, now + 2min)) << "one has been quiet";
+  EXPECT_TRUE(first->retired);
+}
+
+/// Through the monitor, a block of 50 requests a second.
+class DriftMonitorTest : public ::testing::Test {
+ protected:
+  void Open(MonitorConfig config = {}) {
+    watch_.reset();
+    monitor_.reset();
+    options_.database = dir_.file("monitor.db");
+    auto monitor = Monitor::Create({clock_, registry_}, options_, {{"credit", config}});
+    ASSERT_TRUE(monitor.ok()) << monitor.status();
+    monitor_ = std::move(*monitor);
+    watch_ = monitor_->MakeDriftWatch();
+  }
+  void Seconds(size_t seconds, bool labels = false, double wrong = 0.1) {
+    for (size_t i = 0; i < seconds; ++i) {
+      clock_.Advance(2s);
+      for (int k = 0; k < 50; ++k) {
+        PredictionEvent event = traffic_.Next();
+        std::string id = StrCat("r", ++id_);
+        if (labels) event.request_id = id;
+        event.unix_ms = UnixMillis(clock_.Now());
+        monitor_->Emit(event);
+        if (!labels) continue;
+        bool is_wrong = traffic_.rng.Uniform() < wrong;
+        std::string label = is_wrong ? "neither" : std::string(traffic_.answer[0]);
+        monitor_->AddLabels({GroundTruth{id, 0, label, UnixMillis(clock_.Now())}});
+      }
+      ASSERT_TRUE(monitor_->Flush(20s));
+    }
+  }
+  std::vector<Finding> Look() { return Wrong(watch_->Look(clock_.Now(), clock_.SteadyNow())); }
+  json Drift() {
+    auto text = monitor_->DriftJson("credit", 3);
+    EXPECT_TRUE(text.ok()) << text.status();
+    return text.ok() ? json::parse(*text) : json();
+  }
+  double Metric(const std::string& name, const std::vector<std::string>& labels) {
+    for (const auto& family : registry_.Collect()) {
+      if (family.description->name != name) continue;
+      for (const auto& sample : family.samples) {
+        if (sample.label_values == labels) return sample.value;
+      }
+    }
+    return std::numeric_limits<double>::quiet_NaN();
+  }
+
+  FakeClock clock_;
+  Registry registry_;
+  TempDir dir_;
+  MonitorOptions options_;
+  std::unique_ptr<Monitor> monitor_;
+  std::unique_ptr<Watch> watch_;
+  Traffic traffic_{21};
+  uint64_t id_ = 0;
+};
+
+TEST_F(DriftMonitorTest, ARestartKeepsReferenceAndEvidence) {
+  Open();
+  Seconds(130);
+  EXPECT_EQ(Drift().at("inputs").at("reference").at("rows"), 5000);
+  traffic_.shift = 0.5;
+  Seconds(8);
+  auto evidence = [&] {
+    return Drift().at("inputs").at("streams").at(2).at("evidence").get<double>();
+  };
+  json before = Drift();
+  double gathered = evidence();
+  EXPECT_GT(gathered, 0);
+  Open();
+  json after = Drift();
+  EXPECT_EQ(after.at("inputs").at("reference"), before.at("inputs").at("reference"));
+  EXPECT_EQ(after.at("inputs").at("blocks_seen"), before.at("inputs").at("blocks_seen"));
+  Seconds(1);
+  EXPECT_GT(evidence(), gathered) << "goes on where it was";
+  for (int i = 0; i < 100 && Look().empty(); ++i) Seconds(1);
+  ASSERT_FALSE(Look().empty());
+  EXPECT_EQ(Look()[0].subject.of, "f1");
+  Open();
+  EXPECT_FALSE(Look().empty()) << "an alarm too";
+}
+
+TEST_F(DriftMonitorTest, MoreWrongAnswersThanInTheReferenceArePaged) {
+  Open();
+  Seconds(60, true);
+  EXPECT_TRUE(Look().empty());
+  EXPECT_EQ(Drift().at("labels").at("reference").at("state"), "ready");
+  for (int i = 0; i < 150 && Look().empty(); ++i) Seconds(1, true, 0.3);
+  auto wrong = Look();
+  ASSERT_FALSE(wrong.empty());
+  EXPECT_EQ(wrong[0].subject.kind, AlarmKind::kRiskIncrease);
+  EXPECT_EQ(wrong[0].severity, AlarmSeverity::kPage);
+  EXPECT_TRUE(wrong[0].summary.starts_with(
+      "answers of credit:3 are wrong more often than in the reference: "))
+      << wrong[0].summary;
+}
+
+TEST_F(DriftMonitorTest, MetricsTellDistanceFloorAndEvidence) {
+  Open();
+  Seconds(50);
+  EXPECT_EQ(Metric("leadsman_monitor_reference_ready", {"credit", "3", "inputs"}), 0);
+  EXPECT_EQ(Metric("leadsman_monitor_reference_rows", {"credit", "3", "inputs"}), 2500);
+  Seconds(90);
+  EXPECT_EQ(Metric("leadsman_monitor_reference_ready", {"credit", "3", "inputs"}), 1);
+  std::vector<std::string> psi{"credit", "3", "inputs", "f1", "psi"};
+  EXPECT_GT(Metric("leadsman_monitor_drift_distance", psi), 0);
+  EXPECT_GT(Metric("leadsman_monitor_drift_noise_floor", psi), 0);
+  EXPECT_GE(Metric("leadsman_monitor_drift_evidence_ratio", {"credit", "3", "inputs", "f1"}), 0);
+}
+
+TEST_F(DriftMonitorTest, AFileIsTheReferenceFromTheFirstRequestOn) {
+  MonitorConfig config;
+  config.reference.from = ReferenceConfig::From::kFile;
+  config.reference.path = dir_.file("train.csv");
+  std::string text = "age,income,debt,years\n";
+  for (int i = 0; i < 2000; ++i) {
+    traffic_.Next();
+    for (size_t k = 0; k < 4; ++k)
+      text += StrCat(k > 0 ? "," : "", std::to_string(traffic_.row[k]));
+    text += '\n';
+  }
+  ASSERT_TRUE(WriteFileAtomically(config.reference.path, text).ok());
+  Open(config);
+  traffic_.shift = 1;
+  for (int i = 0; i < 100 && (i == 0 || Look().empty()); ++i) Seconds(1);
+  ASSERT_FALSE(Look().empty());
+  EXPECT_EQ(Look()[0].subject.of, "income");
+  EXPECT_EQ(Drift().at("inputs").at("reference").at("from"), "file");
+
+  config.reference.path = dir_.file("none.csv");
+  auto monitor = Monitor::Create({clock_, registry_}, options_, {{"credit", config}});
+  EXPECT_NE(monitor.status().message().find("monitoring.reference of model credit"),
+            std::string::npos)
+      << monitor.status();
+}
+
+TEST_F(DriftMonitorTest, CanBeSwitchedOff) {
+  MonitorConfig config;
+  config.drift.enabled = false;
+  Open(config);
+  Seconds(1);
+  EXPECT_FALSE(monitor_->DriftJson("credit", 3).ok());
+  EXPECT_TRUE(monitor_->ProfileJson("credit", 3).ok());
+}
+
+}  // namespace
+}  // namespace leadsman

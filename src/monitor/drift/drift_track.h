@@ -1,0 +1,117 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "math/alarm_budget.h"
+#include "math/block_detector.h"
+#include "monitor/class_counts.h"
+#include "monitor/drift/reference.h"
+
+namespace leadsman {
+
+struct DriftOptions {
+  double tolerance = 0.1;         ///< of numbers, in the reference's standard deviations
+  double share_tolerance = 0.03;  ///< of shares of classes, missing values and errors: points
+  size_t window_rows = 1000;      ///< rows that distances are computed of
+};
+
+/// One kind of rows of one version: its inputs, its answers, or its labels. Collects a reference, or
+/// is given one, and then compares.
+///
+///   kCollecting ── enough rows, or Use ──► kReady
+///
+/// Every row is counted once. Distances are of windows of `window_rows`; detectors look at blocks of
+/// the reference's length. Neither is begun anew within a second of the last one, so that what
+/// detection costs a request falls with the traffic; of a busy model blocks are a sample of its rows,
+/// the windows are not.
+/// Externally synchronised.
+class DriftTrack {
+ public:
+  enum class Of : uint8_t { kInputs, kAnswers, kLabels };
+  static constexpr std::chrono::seconds kBetweenLooks{1};
+  /// What is told of now, and what must be well again before an alarm ends.
+  static constexpr size_t kRecentBlocks = 32;
+
+  /// One detector and its alarm.
+  struct Stream {
+    size_t of = 0;  ///< of Reference::streams
+    double tolerance = 0;
+    BlockDetector detector;
+    bool firing = false;
+    double fired_evidence = 0;  ///< what it had when it fired
+    double budget_spent = 0;    ///< by its firing, of the period's
+    uint64_t blocks_since_firing = 0;
+    std::array<double, kRecentBlocks> recent{};
+    size_t recent_count = 0;  ///< all that were ever put there
+
+    double Recent() const;  ///< mean of `recent`; NaN when there are none
+    size_t recent_size() const { return std::min(recent_count, kRecentBlocks); }
+  };
+  struct Window {
+    uint64_t rows = 0;
+    uint64_t answers = 0;
+    std::vector<BinnedCounts> numbers;
+    std::vector<double> sums;  ///< of differences from the reference's shift
+    std::vector<uint64_t> classes;
+  };
+
+  DriftTrack(Of of, std::vector<std::string> names, DriftOptions options, size_t reference_rows);
+
+  void Add(std::span<const float> numbers, std::span<const std::string_view> classes, WallTime wall,
+           SteadyTime now);
+  /// Compares with this from now on. False when it is not of this many numbers.
+  bool Use(std::shared_ptr<const Reference> reference, SteadyTime now);
+  /// Begins to collect anew.
+  void Restart();
+
+  Of of() const { return of_; }
+  Harm harm() const;
+  const std::shared_ptr<const Reference>& reference() const { return reference_; }
+  uint64_t collected() const { return builder_ ? builder_->rows() : 0; }
+  size_t reference_rows() const { return reference_rows_; }
+  std::vector<Stream>& streams() { return streams_; }
+  const std::vector<Stream>& streams() const { return streams_; }
+  uint64_t looks() const { return looks_; }
+  double LooksPerSecond(SteadyTime now) const;
+  /// The last one that was full; null while there is none.
+  const Window* window() const { return closed_ ? &*closed_ : nullptr; }
+  const std::vector<std::string>& names() const { return names_; }
+  const DriftOptions& options() const { return options_; }
+
+  /// The evidence of all detectors. Restore gives false, and changes nothing, for bytes that are not
+  /// of this track's reference.
+  std::string EvidenceBytes(SteadyTime now) const;
+  bool RestoreEvidence(std::string_view bytes, SteadyTime now);
+
+ private:
+  void Compare(std::span<const float> numbers, std::span<const std::string_view> classes,
+               SteadyTime now);
+  void CloseBlock(SteadyTime now);
+  void OpenWindow(SteadyTime now);
+
+  const Of of_;
+  const std::vector<std::string> names_;
+  const DriftOptions options_;
+  const size_t reference_rows_;
+  std::unique_ptr<ReferenceBuilder> builder_;
+  std::shared_ptr<const Reference> reference_;
+  ClassTable classes_;  ///< the reference's first, in its order
+  std::vector<Stream> streams_;
+  BlockSums block_;
+  SteadyTime next_block_{};
+  uint64_t looks_ = 0;
+  SteadyTime armed_{};
+  Window open_;
+  SteadyTime opened_{};
+  std::optional<Window> closed_;
+};
+
+}  // namespace leadsman
