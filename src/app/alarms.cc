@@ -7,6 +7,7 @@
 #include "monitor/accuracy_watch.h"
 #include "monitor/burn_rate_watch.h"
 #include "monitor/capture_loss_watch.h"
+#include "monitor/finding.h"
 #include "monitor/traffic_watch.h"
 #include "telemetry/alertmanager_sender.h"
 #include "telemetry/sender_metrics.h"
@@ -68,6 +69,7 @@ void Alarms::AddWatches(const Config& config) {
   loop_->Add(std::make_unique<BurnRateWatch>(BurnRateWatch::Of::kLatency, *meter_, objectives));
   loop_->Add(std::make_unique<AccuracyWatch>(*meter_, objectives));
   loop_->Add(std::make_unique<TrafficWatch>(*meter_, objectives, deps_.expected));
+  loop_->Add(deps_.monitor.MakeDriftWatch());
   loop_->Add(std::make_unique<CaptureLossWatch>(
       [this] { return ReadAllCaptureCounts(deps_); },
       CaptureLossWatch::Options{config_.options.capture_loss_ticket,

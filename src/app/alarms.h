@@ -23,7 +23,7 @@ class Alarms {
   struct Deps {
     Clock& clock;
     Registry& registry;
-    const Monitor& monitor;
+    Monitor& monitor;
     std::function<std::vector<intake::SourceView>()> logs;  ///< empty: no logs are read
     /// Whether requests of the model can come.
     std::function<bool(const std::string& model)> expected;

@@ -70,8 +70,11 @@ Result<Config> LoadConfigFile(const std::string& path) {
     to.secret_file = MadeRelativeTo(folder, to.secret_file);
   }
   config.server.grpc_socket = MadeRelativeTo(folder, config.server.grpc_socket);
-  for (Config::Model& model : config.models)
+  for (Config::Model& model : config.models) {
     model.model.path = MadeRelativeTo(folder, model.model.path);
+    std::string& reference = model.monitoring.reference.path;
+    reference = MadeRelativeTo(folder, reference);
+  }
   for (intake::LogSource& log : config.monitor.logs) log.path = MadeRelativeTo(folder, log.path);
   return config;
 }
