@@ -1,6 +1,7 @@
 #include "monitor/words.h"
 
 #include <cstdint>
+#include <cmath>
 #include <cstdio>
 
 #include "base/strings.h"
@@ -9,7 +10,8 @@ namespace leadsman {
 
 std::string ShortNumber(double value) {
   char text[32];
-  std::snprintf(text, sizeof text, "%.3g", value);
+  const bool large = std::fabs(value) >= 1000 && std::fabs(value) < 1e9;
+  std::snprintf(text, sizeof text, large ? "%.0f" : "%.3g", value);
   return text;
 }
 

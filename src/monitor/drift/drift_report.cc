@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 
 #include <nlohmann/json.hpp>
 
 #include "base/strings.h"
 #include "math/distance.h"
+#include "monitor/words.h"
 
 namespace leadsman {
 namespace {
@@ -167,13 +167,6 @@ NumberDistances DistancesOf(const DriftTrack& track, size_t number) {
           Report(JensenShannonDistance(before, now), JensenShannonNoise(cells, n, m)),
           Report(WassersteinInSigmas(values, BinValues(reference, now)),
                  WassersteinNoise(values, n, m))};
-}
-
-std::string ShortNumber(double value) {
-  char text[32];
-  bool large = std::fabs(value) >= 1000 && std::fabs(value) < 1e9;
-  std::snprintf(text, sizeof text, large ? "%.0f" : "%.3g", value);
-  return text;
 }
 
 std::string SummaryOf(const std::string& model, int64_t version, const DriftTrack& track,

@@ -38,8 +38,6 @@ NumberDistances DistancesOf(const DriftTrack& track, size_t number);
 /// what a firing stream says.
 std::string SummaryOf(const std::string& model, int64_t version, const DriftTrack& track,
                       const DriftTrack::Stream& stream);
-/// "0.31", "1400": four digits, no more than a person reads.
-std::string ShortNumber(double value);
 
 nlohmann::ordered_json TrackJson(const DriftTrack& track, const BudgetShares& shares,
                                  SteadyTime now);
