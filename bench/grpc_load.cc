@@ -17,14 +17,14 @@
 #include <vector>
 
 #include "base/strings.h"
-#include "rpc/wire.h"
+#include "base/wire.h"
 
 namespace {
 
 using leadsman::ParseInt64;
 using leadsman::StrCat;
-using leadsman::rpc::WireReader;
-using leadsman::rpc::WireWriter;
+using leadsman::WireReader;
+using leadsman::WireWriter;
 using Clock = std::chrono::steady_clock;
 
 struct Options {

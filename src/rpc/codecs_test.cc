@@ -2,12 +2,12 @@
 
 #include <string>
 
+#include "base/wire.h"
 #include "rpc/grpc_call.h"
 #include "rpc/services.h"
 #include "rpc/tfs_examples.h"
 #include "rpc/tfs_predict.h"
 #include "rpc/v2_infer.h"
-#include "rpc/wire.h"
 
 // What the codecs refuse, and how, without a server around them.
 

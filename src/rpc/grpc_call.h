@@ -25,6 +25,10 @@ inline constexpr size_t kPrefixSize = 5;
 size_t BeginMessage(std::string& out);
 void EndMessage(std::string& out, size_t at);
 
+/// Of entries that are kept while a message is read, with more memory than they have on the wire. No model has as many inputs
+/// or outputs.
+inline constexpr size_t kMaxEntries = 1024;
+
 enum class Compression { kNone, kGzip, kDeflate, kUnknown };
 Compression ParseCompression(std::string_view grpc_encoding);
 

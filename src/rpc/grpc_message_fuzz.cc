@@ -4,12 +4,12 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/wire.h"
 #include "rpc/grpc_call.h"
 #include "rpc/services.h"
 #include "rpc/tfs_examples.h"
 #include "rpc/tfs_predict.h"
 #include "rpc/v2_infer.h"
-#include "rpc/wire.h"
 
 using namespace leadsman;
 using namespace leadsman::rpc;

@@ -1,6 +1,6 @@
 #include "base/strings.h"
+#include "base/wire.h"
 #include "rpc/services.h"
-#include "rpc/wire.h"
 
 // grpc.health.v1.Health
 

@@ -1,7 +1,7 @@
 #pragma once
 
+#include "base/wire.h"
 #include "lifecycle/types.h"
-#include "rpc/wire.h"
 
 namespace leadsman::rpc {
 

@@ -6,8 +6,8 @@
 
 #include "base/check.h"
 #include "base/strings.h"
+#include "base/wire.h"
 #include "rpc/services.h"
-#include "rpc/wire.h"
 
 // grpc.reflection.v1 and v1alpha: the descriptors of src/rpc/proto/, made by protoc at build time.
 

@@ -3,8 +3,8 @@
 #include <utility>
 
 #include "base/strings.h"
+#include "base/wire.h"
 #include "rpc/grpc_call.h"
-#include "rpc/wire.h"
 #include "serving/request_guard.h"
 
 namespace leadsman::rpc {

@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "base/status.h"
-#include "rpc/wire.h"
+#include "base/wire.h"
 #include "tensor/tensor.h"
 
 namespace leadsman::rpc {

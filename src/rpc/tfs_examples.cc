@@ -1,7 +1,7 @@
 #include "rpc/tfs_examples.h"
 
 #include "base/strings.h"
-#include "rpc/wire.h"
+#include "base/wire.h"
 
 namespace leadsman::rpc {
 namespace {

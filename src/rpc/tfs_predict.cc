@@ -4,6 +4,7 @@
 
 #include "base/strings.h"
 #include "protocol/prediction_codec.h"
+#include "rpc/grpc_call.h"
 
 namespace leadsman::rpc {
 namespace {

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "base/status.h"
+#include "base/wire.h"
 #include "rpc/tensor_proto.h"
-#include "rpc/wire.h"
 #include "serving/predictor.h"
 
 namespace leadsman::rpc {

@@ -1,10 +1,10 @@
 #include <algorithm>
 
 #include "base/strings.h"
+#include "base/wire.h"
 #include "rpc/services.h"
 #include "rpc/tensor_proto.h"
 #include "rpc/tfs_predict.h"
-#include "rpc/wire.h"
 
 // tensorflow.serving.PredictionService and ModelService, but for the calls that predict.
 

@@ -6,7 +6,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/strings.h"
-#include "rpc/wire.h"
+#include "base/wire.h"
 #include "storage/tf_record.h"
 
 namespace leadsman::rpc {

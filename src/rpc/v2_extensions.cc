@@ -1,11 +1,11 @@
 #include <algorithm>
 
 #include "base/strings.h"
+#include "base/wire.h"
 #include "protocol/v2/repository.h"
 #include "protocol/v2/statistics_json.h"
 #include "rpc/model_config_message.h"
 #include "rpc/services.h"
-#include "rpc/wire.h"
 
 // Triton's extensions of inference.GRPCInferenceService: statistics, configuration, model repository.
 

@@ -6,10 +6,11 @@
 #include <type_traits>
 
 #include "base/strings.h"
+#include "base/wire.h"
 #include "protocol/prediction_codec.h"
 #include "protocol/v2/binary_tensor.h"
 #include "protocol/v2/classification.h"
-#include "rpc/wire.h"
+#include "rpc/grpc_call.h"
 
 namespace leadsman::rpc {
 namespace {

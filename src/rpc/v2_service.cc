@@ -1,9 +1,9 @@
 #include <algorithm>
 
 #include "base/strings.h"
+#include "base/wire.h"
 #include "protocol/v2/model_config.h"
 #include "rpc/services.h"
-#include "rpc/wire.h"
 
 // inference.GRPCInferenceService, but for the infer calls.
 

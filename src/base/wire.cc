@@ -1,6 +1,6 @@
-#include "rpc/wire.h"
+#include "base/wire.h"
 
-namespace leadsman::rpc {
+namespace leadsman {
 
 bool WireReader::TakeVarint(std::string_view& in, uint64_t& value) {
   value = 0;
@@ -101,4 +101,4 @@ bool IsUtf8(std::string_view text) {
   return true;
 }
 
-}  // namespace leadsman::rpc
+}  // namespace leadsman

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace leadsman::rpc {
+namespace leadsman {
 
 static_assert(std::endian::native == std::endian::little,
               "fixed fields are read and written as they lie in memory");
@@ -75,10 +75,6 @@ bool ForEachVarint(const WireReader& in, Add add) {
   return true;
 }
 
-/// Of entries that are kept while a message is read, with more memory than they have on the wire. No model has as many inputs
-/// or outputs.
-inline constexpr size_t kMaxEntries = 1024;
-
 /// Appends to a string.
 class WireWriter {
  public:
@@ -144,4 +140,4 @@ class WireWriter {
 /// Proto3 strings must be UTF-8: a peer would refuse an answer that echoes anything else.
 bool IsUtf8(std::string_view text);
 
-}  // namespace leadsman::rpc
+}  // namespace leadsman
