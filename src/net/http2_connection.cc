@@ -33,8 +33,7 @@ constexpr size_t kMaxQueuedFrames = 10'000;  // of a client that makes us answer
 constexpr int kMaxEmptyData = 1000;          // one after the other
 constexpr int kReadsPerTurn = 4;             // of one busy client, before others get their turn,
 constexpr int kCallsPerTurn = 32;            // and so many calls to the handler
-constexpr uint64_t kResetBurst = 10'000;     // resets by the client: so many at once,
-constexpr uint64_t kResetsPerSecond = 1000;  // and so many a second from then on
+constexpr uint64_t kResetBurst = 10;         // times max_resets_per_second: of the client at once
 constexpr milliseconds kGoAwayPatience{250};
 constexpr milliseconds kLinger{500};
 
@@ -125,9 +124,11 @@ struct Http2Callbacks {
     return 0;
   }
 
-  static int StreamClose(nghttp2_session* session, int32_t id, uint32_t /*code*/, void* user_data) {
+  static int StreamClose(nghttp2_session* session, int32_t id, uint32_t code, void* user_data) {
     Http2Stream* stream = StreamOf(session, id);
-    if (stream != nullptr) Self(user_data).StreamClosed(*stream, stream->end_sent_);
+    if (stream == nullptr) return 0;
+    stream->reset_by_client_ = code != NGHTTP2_NO_ERROR && !stream->end_sent_;
+    Self(user_data).StreamClosed(*stream, stream->end_sent_);
     return 0;
   }
 
@@ -195,16 +196,17 @@ struct Http2Callbacks {
     return table;
   }
 
-  static const nghttp2_option* Options() {
-    static const nghttp2_option* options = [] {
-      nghttp2_option* option = nullptr;
-      nghttp2_option_new(&option);
-      nghttp2_option_set_no_auto_window_update(option, 1);
-      nghttp2_option_set_stream_reset_rate_limit(option, kResetBurst, kResetsPerSecond);
-      nghttp2_option_set_no_closed_streams(option, 1);
-      return option;
-    }();
-    return options;
+  struct DeleteOption {
+    void operator()(nghttp2_option* option) const { nghttp2_option_del(option); }
+  };
+  static std::unique_ptr<nghttp2_option, DeleteOption> Options(uint64_t resets_per_second) {
+    nghttp2_option* option = nullptr;
+    nghttp2_option_new(&option);
+    nghttp2_option_set_no_auto_window_update(option, 1);
+    nghttp2_option_set_stream_reset_rate_limit(option, kResetBurst * resets_per_second,
+                                               resets_per_second);
+    nghttp2_option_set_no_closed_streams(option, 1);
+    return std::unique_ptr<nghttp2_option, DeleteOption>(option);
   }
 };
 
@@ -231,10 +233,11 @@ Http2Connection::~Http2Connection() {
 bool Http2Connection::Start() {
   int on = 1;
   setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-  if (nghttp2_session_server_new2(&session_, Http2Callbacks::Table(), this,
-                                  Http2Callbacks::Options()) != 0)
-    return false;
   const Http2ServerOptions& options = worker_.options();
+  if (nghttp2_session_server_new2(&session_, Http2Callbacks::Table(), this,
+                                  Http2Callbacks::Options(options.max_resets_per_second).get()) !=
+      0)
+    return false;
   nghttp2_settings_entry settings[] = {
       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options.max_streams},
       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kStreamWindow},

@@ -71,6 +71,8 @@ class Http2Stream : public std::enable_shared_from_this<Http2Stream> {
   bool Post(std::function<void(Http2Stream&)> work);
   /// The stream is closed: reset by the client, cut with its connection, or answered in full. Thread-safe.
   bool gone() const { return gone_.load(); }
+  /// In OnClose: the client has reset it, instead of its connection being gone or the answer being complete.
+  bool reset_by_client() const { return reset_by_client_; }
 
   /// OnAlarm is called once, a moment after `when` (looked at a few times a second), unless the answer is complete or the
   /// stream closed by then. The latest call counts.
@@ -120,6 +122,7 @@ class Http2Stream : public std::enable_shared_from_this<Http2Stream> {
   bool head_too_large_ = false;
   bool ready_ = false;  ///< stands in the connection's list of those whose OnBody is to be called
   bool drop_state_ = false;
+  bool reset_by_client_ = false;
   std::optional<Time> alarm_;
 
   std::string answer_;
@@ -163,6 +166,8 @@ struct Http2ServerOptions {
   size_t max_body_bytes = 64 << 20;  ///< of one request that has not been taken
   size_t max_connections = 10'000;   ///< more are closed at once
   uint32_t max_streams = 1000;       ///< at a time on one connection
+  /// Streams that a client may reset: ten times as many at once. Beyond, its connection is ended.
+  uint64_t max_resets_per_second = 1000;
   std::chrono::milliseconds read_timeout{
       30'000};  ///< without a byte of a request that is not complete
   std::chrono::milliseconds write_timeout{30'000};  ///< without the client taking a byte

@@ -104,7 +104,7 @@ void Http2Stream::Clear() {
   received_ = {};
   ClearKeepingSome(body_);
   taken_ = expected_ = withheld_ = wire_body_bytes_ = 0;
-  half_closed_ = refused_ = head_too_large_ = ready_ = drop_state_ = false;
+  half_closed_ = refused_ = head_too_large_ = ready_ = drop_state_ = reset_by_client_ = false;
   ClearKeepingSome(answer_);
   answer_sent_ = 0;
   head_sent_ = deferred_ = tell_when_sent_ = trailers_given_ = end_sent_ = false;
