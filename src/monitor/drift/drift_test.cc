@@ -149,13 +149,13 @@ TEST(DriftSimulationTest, AShiftIsFoundAndNamed) {
   EXPECT_TRUE(run.findings().empty()) << run.findings().front().summary;
 }
 
-TEST(DriftSimulationTest, AShiftOfAFifthOfADeviationIsFound) {
-  // Twice the tolerance. With a reference of 100 blocks it is not: they join what is compared with
-  // before they are evidence enough.
+TEST(DriftSimulationTest, AShiftOfAFifthOfADeviationIsFoundWithASmallerTolerance) {
+  // At the default of 0.1 it is not: blocks that joined are compared as if moved to the other end of
+  // the tolerance, and twice the tolerance is the distance between its ends.
   MonitorConfig config;
-  config.reference.requests = 20'000;
+  config.drift.tolerance = 0.03;
   BookRun run(Traffic(6), config, {1, 90 * 86400.0});
-  ASSERT_EQ(run.Minutes(500), 0u);
+  ASSERT_EQ(run.Minutes(200), 0u);
   size_t clean = run.minutes();
   run.traffic().shift = 0.2;
   ASSERT_GT(run.Minutes(2000, true), 0u);
