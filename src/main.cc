@@ -86,6 +86,7 @@ Result<Config> LoadMonitorConfig(const cli::MonitorFlags& flags) {
   logs.from_beginning = flags.from_beginning;
   logs.cloudevents_address = flags.cloudevents_address;
   logs.cloudevents_port = flags.cloudevents_port;
+  logs.envoy_port = flags.envoy_port;
   RETURN_IF_ERROR(ApplyLogFlags(logs, config));
   return config;
 }
@@ -242,8 +243,7 @@ int Run(int argc, char** argv) {
   hooks.check_config = [](const std::string& file) -> Status {
     ASSIGN_OR_RETURN(Config config, LoadConfigFile(file));
     // A file of what is watched alone is one for `leadsman monitor`.
-    if (config.monitor.logs.empty() && !config.monitor.cloudevents)
-      RETURN_IF_ERROR(Annotate(CheckHasModels(config), file));
+    if (!WatchesOthers(config)) RETURN_IF_ERROR(Annotate(CheckHasModels(config), file));
     return CheckNamedFiles(config);
   };
   hooks.config_reference = [](bool json_schema) {

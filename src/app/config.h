@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/schema.h"
 #include "base/status.h"
+#include "intake/envoy_options.h"
 #include "intake/log_source.h"
 #include "lifecycle/manager.h"
 #include "lifecycle/model_control.h"
@@ -21,8 +22,8 @@
 #include "net/tls_server.h"
 #include "rollout/plan.h"
 #include "storage/store_options.h"
-#include "telemetry/tracing_options.h"
 #include "telemetry/alertmanager_sender.h"
+#include "telemetry/tracing_options.h"
 #include "telemetry/webhook_sender.h"
 
 namespace leadsman {
@@ -119,8 +120,9 @@ struct Config {
   struct Monitor {
     MonitorOptions options;  ///< its `database` is not read from the file
     std::vector<intake::LogSource> logs;
-    std::optional<CloudEvents> cloudevents;  ///< absent: no port
-    /// How models are monitored that are only seen in logs. Not read from the file.
+    std::optional<CloudEvents> cloudevents;     ///< absent: no port
+    std::optional<intake::EnvoyOptions> envoy;  ///< absent: Envoy is not listened to
+    /// How models are monitored that are only seen from outside. Not read from the file.
     std::map<std::string, MonitorConfig> observed;
   };
 
@@ -172,7 +174,9 @@ std::string ShownConfigJson(Config config);
 /// How each model is monitored: of all models, for a monitor takes those it was not told of with the
 /// defaults. Empty when none is to be monitored, or none is named and logs are read.
 std::map<std::string, MonitorConfig> MonitoringOf(const Config& config);
-/// Whether anything is watched: a model that is served, or a log.
+/// Whether services are watched from outside, by their logs or through Envoy.
+bool WatchesOthers(const Config& config);
+/// Whether anything is watched: a model that is served, or a service from outside.
 bool NeedsMonitor(const Config& config);
 
 /// What a running server makes of a changed configuration.
@@ -213,7 +217,7 @@ struct ConfigOverrides {
 /// Puts the flags over `config` and checks the whole again. INVALID_ARGUMENT names the flag.
 Status ApplyOverrides(const ConfigOverrides& flags, Config& config);
 
-/// What `leadsman monitor` was asked to read. All --log share the other flags.
+/// What `leadsman monitor` was asked to watch. All --log share the other flags.
 struct LogFlags {
   std::vector<std::string> logs;
   std::string model, format, pattern, integer_latency, time_zone;  ///< empty: not given
@@ -222,9 +226,10 @@ struct LogFlags {
   bool from_beginning = false;
   std::optional<std::string> cloudevents_address;
   std::optional<uint16_t> cloudevents_port;
+  std::optional<uint16_t> envoy_port;
 };
-/// Adds the logs. INVALID_ARGUMENT names the flag; also when there is neither a log nor a port for CloudEvents in the
-/// end.
+/// Adds the logs and the ports for CloudEvents and Envoy. INVALID_ARGUMENT names the flag; also when nothing is watched
+/// in the end.
 Status ApplyLogFlags(const LogFlags& flags, Config& config);
 
 /// The same configuration for a process that serves nothing and watches logs.

@@ -200,20 +200,23 @@ Status ApplyLogFlags(const LogFlags& flags, Config& config) {
     port.port = flags.cloudevents_port.value_or(port.port);
     port.address = flags.cloudevents_address.value_or(port.address);
   }
+  if (flags.envoy_port) {
+    if (!config.monitor.envoy) config.monitor.envoy = intake::EnvoyOptionsSchema().initial();
+    config.monitor.envoy->port = *flags.envoy_port;
+  }
   std::vector<std::string> wrong = ConfigConflicts(config);
   if (!wrong.empty()) return InvalidArgumentError(Join(wrong, "\n"));
-  if (!config.monitor.logs.empty() || config.monitor.cloudevents) return OkStatus();
+  if (WatchesOthers(config)) return OkStatus();
   return InvalidArgumentError(
-      "nothing to monitor: give --log PATH or --cloudevents-port PORT, or list monitor.logs in the "
-      "file of --config");
+      "nothing to monitor: give --log PATH, --cloudevents-port PORT or --envoy-port PORT, or "
+      "monitor.logs, monitor.cloudevents or monitor.envoy in the file of --config");
 }
 
 Status CheckHasModels(const Config& config) {
   if (!config.models.empty()) return OkStatus();
-  if (!config.monitor.logs.empty() || config.monitor.cloudevents)
+  if (WatchesOthers(config))
     return InvalidArgumentError(
-        "nothing to serve: models is empty; to watch what monitor names alone use `leadsman "
-        "monitor "
+        "nothing to serve: models is empty; to watch others alone use `leadsman monitor "
         "--config FILE`");
   return InvalidArgumentError(
       "nothing to serve: models is empty: list models in the file, or give --model NAME=PATH or "

@@ -7,6 +7,7 @@
 
 #include "base/strings.h"
 #include "intake/config_schema.h"
+#include "intake/envoy_options.h"
 #include "lifecycle/config_schema.h"
 #include "monitor/config_schema.h"
 #include "rollout/config_schema.h"
@@ -397,6 +398,9 @@ const schema::Struct<Config::Monitor>& MonitorSchema() {
     s.Field("cloudevents", &Config::Monitor::cloudevents,
             schema::Optional(schema::Of(CloudEventsSchema())),
             "A port for CloudEvents of requests and responses; absent = none.");
+    s.Field("envoy", &Config::Monitor::envoy,
+            schema::Optional(schema::Of(intake::EnvoyOptionsSchema())),
+            "A port at which Envoys tell of the requests that pass them; absent = none.");
     return s;
   }();
   return table;
@@ -495,6 +499,11 @@ void CheckConfig(const Config& config, const CheckSink& sink) {
                  " already: its requests would count twice"));
       break;
     }
+  }
+  if (config.monitor.envoy && config.monitor.envoy->port != 0 &&
+      config.monitor.envoy->port == config.admin.port && sink.is_sound("monitor.envoy.port") &&
+      sink.is_sound("admin.port")) {
+    add("monitor.envoy.port", StrCat("must differ from admin.port (", config.admin.port, ")"));
   }
   if (config.plain.input_field == config.plain.output_field && sink.is_sound("plain.input_field") &&
       sink.is_sound("plain.output_field")) {

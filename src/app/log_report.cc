@@ -66,10 +66,15 @@ Json SourceJson(const intake::SourceView& view) {
 
 }  // namespace
 
+Json ObservedJson(const std::vector<ObservedVersion>& models) {
+  Json json = Json::array();
+  for (const ObservedVersion& model : models) json.push_back(ModelJson(model));
+  return json;
+}
+
 std::string LogReportJson(const std::vector<ObservedVersion>& models,
                           const std::vector<intake::SourceView>& sources) {
-  Json report = {{"models", Json::array()}, {"sources", Json::array()}};
-  for (const ObservedVersion& model : models) report["models"].push_back(ModelJson(model));
+  Json report = {{"models", ObservedJson(models)}, {"sources", Json::array()}};
   for (const intake::SourceView& source : sources) report["sources"].push_back(SourceJson(source));
   return report.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

@@ -3,11 +3,16 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include "app/config.h"
 #include "intake/source_view.h"
 #include "monitor/observed.h"
 
 namespace leadsman {
+
+/// What was observed, one object a model and version.
+nlohmann::ordered_json ObservedJson(const std::vector<ObservedVersion>& models);
 
 /// What logs tell, as JSON: {"models": […], "sources": […]}; GET /api/v1/logs and `leadsman monitor --once` answer with it.
 std::string LogReportJson(const std::vector<ObservedVersion>& models,

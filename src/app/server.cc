@@ -20,6 +20,7 @@
 #include "app/config_watcher.h"
 #include "app/data_dir_lock.h"
 #include "app/drain.h"
+#include "app/envoy_report.h"
 #include "app/health.h"
 #include "app/label_moves.h"
 #include "app/log_report.h"
@@ -37,6 +38,7 @@
 #include "base/strings.h"
 #include "console/admin_api.h"
 #include "intake/cloud_event_intake.h"
+#include "intake/envoy_intake.h"
 #include "intake/event_intake.h"
 #include "intake/log_intake.h"
 #include "lifecycle/manager.h"
@@ -46,6 +48,7 @@
 #include "net/http_server.h"
 #include "protocol/http_frontend.h"
 #include "rollout/controller.h"
+#include "rpc/envoy_server.h"
 #include "rpc/grpc_server.h"
 #include "rpc/metrics.h"
 #include "rpc/tfs_warmup.h"
@@ -210,6 +213,7 @@ class Server {
     grpc_server_.reset();
     grpc_socket_server_.reset();
     cloudevents_server_.reset();
+    envoy_server_.reset();
     admin_server_.reset();
     // Neither a load that is inside a runtime nor a listing of a mount that hangs can be interrupted.
     if (lifecycle_ && !lifecycle_->StopWithin(wait)) {
@@ -268,6 +272,7 @@ class Server {
     if (data_server_) servers.push_back(data_server_.get());
     if (grpc_server_) servers.push_back(grpc_server_.get());
     if (grpc_socket_server_) servers.push_back(grpc_socket_server_.get());
+    if (envoy_server_) servers.push_back(envoy_server_.get());
     return servers;
   }
 
@@ -401,6 +406,10 @@ class Server {
               clock_, *monitor_, registry_,
               [this](std::vector<GroundTruth> labels) { monitor_->AddLabels(std::move(labels)); }},
           intake::CloudEventIntake::Options());
+    }
+    if (config_.monitor.envoy) {
+      envoy_intake_ = std::make_unique<intake::EnvoyIntake>(
+          intake::EnvoyIntake::Deps{clock_, *monitor_, registry_}, *config_.monitor.envoy);
     }
     if (config_.monitor.logs.empty()) return OkStatus();
     auto intake = intake::LogIntake::Create(
@@ -623,6 +632,9 @@ class Server {
     if (monitor_) {
       console.logs_json = [this] { return LogReportJson(monitor_->Observed(), IntakeViews()); };
     }
+    if (envoy_intake_) {
+      console.envoy_json = [this] { return EnvoyReportJson(monitor_->Observed(), *envoy_intake_); };
+    }
     console.configuration_json = [this] {
       MutexLock lock(config_mutex_);
       return config_json_;
@@ -649,6 +661,7 @@ class Server {
       ASSIGN_OR_RETURN(cloudevents_server_,
                        ListenForCloudEvents(port.address, port.port, *cloudevents_));
     }
+    RETURN_IF_ERROR(ListenEnvoy());
 
     std::vector<HttpServerStatsSource> servers = {
         {"admin", [this] { return admin_server_->stats(); }}};
@@ -658,6 +671,7 @@ class Server {
       servers.push_back({"cloudevents", [this] { return cloudevents_server_->stats(); }});
     if (grpc_socket_server_)
       servers.push_back({"grpc_socket", [this] { return grpc_socket_server_->stats(); }});
+    if (envoy_server_) servers.push_back({"envoy", [this] { return envoy_server_->stats(); }});
     for (auto& registration : AddHttpServerMetrics(std::move(servers), registry_)) {
       registrations_.push_back(std::move(registration));
     }
@@ -669,6 +683,7 @@ class Server {
       LOG_INFO("monitoring", {"admin_address", config_.admin.address},
                {"admin_port", admin_server_->port()}, {"logs", config_.monitor.logs.size()},
                {"cloudevents_port", cloudevents_server_ ? cloudevents_server_->port() : 0},
+               {"envoy_port", envoy_server_ ? envoy_server_->port() : 0},
                {"data_dir", config_.data_dir}, {"version", kLeadsmanVersion});
       return OkStatus();
     }
@@ -770,6 +785,15 @@ class Server {
     return OkStatus();
   }
 
+  Status ListenEnvoy() {
+    if (!envoy_intake_) return OkStatus();
+    auto server = rpc::EnvoyServer::Start(*envoy_intake_, clock_);
+    if (!server.ok())
+      return Annotate(server.status(), "port for Envoy (monitor.envoy.port, --envoy-port)");
+    envoy_server_ = std::move(server).value();
+    return OkStatus();
+  }
+
   DataDirLock data_dir_lock_;  ///< let go last
   const ReloadOptions options_;
   Mutex apply_mutex_;  ///< one reload at a time
@@ -789,6 +813,7 @@ class Server {
   std::unique_ptr<intake::EventIntake> events_;            ///< null without a monitor
   std::unique_ptr<intake::CloudEventIntake> cloudevents_;  ///< null: no port for them
   std::unique_ptr<intake::LogIntake> intake_;              ///< null: no logs are read
+  std::unique_ptr<intake::EnvoyIntake> envoy_intake_;      ///< null: Envoy is not listened to
   std::unique_ptr<Stores> stores_;
   std::unique_ptr<LifecycleManager> lifecycle_;
   std::unique_ptr<ModelControl> control_;
@@ -813,6 +838,7 @@ class Server {
   std::unique_ptr<net::HttpServer> data_server_;
   std::unique_ptr<rpc::GrpcServer> grpc_server_;
   std::unique_ptr<rpc::GrpcServer> grpc_socket_server_;
+  std::unique_ptr<rpc::EnvoyServer> envoy_server_;  ///< null: Envoy is not listened to
   std::unique_ptr<Periodic> file_check_;
   std::vector<Registry::Registration> registrations_;  ///< read the rooms above: first to go
   Reloader reloader_;
@@ -933,6 +959,7 @@ std::string MetricsReferencePage() {
   config.models.push_back(model);
   config.monitor.logs.emplace_back().path = "/nonexistent/*.log";
   config.monitor.cloudevents = Config::CloudEvents{.address = "127.0.0.1", .port = 0};
+  config.monitor.envoy.emplace().port = 0;
   ConfigureLog(LogLevel::kError, false);
   auto server = Server::Create(std::move(config), [] { return Result<Config>(Config()); });
   if (!server.ok()) return std::string(server.status().message());

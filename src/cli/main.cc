@@ -59,7 +59,8 @@ constexpr const char* kMonitorFooter =
     "  leadsman monitor --log app.jsonl --model iris --field predicted=label \\\n"
     "      --field feature.age=input.age --field request_id=rid\n"
     "  leadsman monitor --cloudevents-port 8503             what KServe's logger sends\n"
-    "  leadsman monitor --config leadsman.yaml              with monitor.logs\n"
+    "  leadsman monitor --envoy-port 9901                   what Envoys tell, see docs/envoy.md\n"
+    "  leadsman monitor --config leadsman.yaml              with monitor.logs, monitor.envoy\n"
     "\n"
     "What each file was recognised as stands in the log. Then:\n"
     "  curl http://127.0.0.1:8502/metrics | grep leadsman_monitor\n"
@@ -234,7 +235,7 @@ class CommandLine {
 
   void AddMonitor() {
     CLI::App* monitor = app_.add_subcommand(
-        "monitor", "Watch services of models by their logs, without changing them");
+        "monitor", "Watch services of models from outside, without changing them");
     monitor->footer(kMonitorFooter);
     MonitorFlags& f = monitor_;
     auto text = [&](const char* name, auto& value, const char* help, const char* type) {
@@ -242,7 +243,8 @@ class CommandLine {
     };
     text("--log", f.logs, "A log file, or a pattern with *, ?, [a-z] and ** (repeatable)", "PATH")
         ->allow_extra_args(false);
-    text("--config,-c", f.config, "Configuration file (YAML) with monitor.logs", "FILE");
+    text("--config,-c", f.config, "Configuration file (YAML) with monitor.logs, monitor.envoy",
+         "FILE");
     monitor->add_flag("--check-config", f.check_config, "Check the configuration and end");
     text("--model", f.model, "The model of requests whose path names none [default]", "NAME");
     text("--format", f.format, "What the lines are [recognised from the first ones]", "FORMAT");
@@ -262,6 +264,8 @@ class CommandLine {
          "Port for CloudEvents of KServe's or Seldon's loggers [none]", "PORT")
         ->check(Port());
     text("--cloudevents-address", f.cloudevents_address, "Where that port is [127.0.0.1]", "IP");
+    text("--envoy-port", f.envoy_port, "Port at which Envoys tell of requests (gRPC)", "PORT")
+        ->check(Port());
     text("--data-dir", f.data_dir, "Positions and history [leadsman-data]; empty = in memory",
          "DIR");
     text("--admin-address", f.admin_address, "Where operators are served [127.0.0.1]", "IP");
@@ -273,9 +277,10 @@ class CommandLine {
     monitor->add_flag("--json", client_.json, "With --once: JSON for scripts");
     monitor->callback([this] {
       action_ = [this]() -> int {
-        if (monitor_.logs.empty() && monitor_.config.empty() && !monitor_.cloudevents_port) {
-          env_.err << "leadsman: nothing to monitor: give --log PATH, --cloudevents-port PORT or "
-                      "--config FILE\n";
+        if (monitor_.logs.empty() && monitor_.config.empty() && !monitor_.cloudevents_port &&
+            !monitor_.envoy_port) {
+          env_.err << "leadsman: nothing to monitor: give --log PATH, --cloudevents-port PORT, "
+                      "--envoy-port PORT or --config FILE\n";
           return kUsage;
         }
         if (client_.json && !once_) {

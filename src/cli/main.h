@@ -48,6 +48,7 @@ struct MonitorFlags {
   bool from_beginning = false;
   std::optional<std::string> cloudevents_address;
   std::optional<uint16_t> cloudevents_port;
+  std::optional<uint16_t> envoy_port;
   std::optional<std::string> admin_address;
   std::optional<uint16_t> admin_port;
   std::optional<std::string> data_dir;

@@ -696,6 +696,16 @@ struct AdminApi::Impl {
     return OkStatus();
   }
 
+  Status GetEnvoy(RouteCall& call) {
+    if (!deps.envoy_json)
+      return UnimplementedError(
+          "Envoy is not listened to here: start `leadsman monitor --envoy-port PORT`, or set "
+          "monitor.envoy");
+    call.exchange.response().body += deps.envoy_json();
+    call.exchange.response().body += '\n';
+    return OkStatus();
+  }
+
   Status GetConfiguration(RouteCall& call) {
     if (!deps.configuration_json)
       return UnimplementedError("this server has no configuration to show");
@@ -934,6 +944,14 @@ struct AdminApi::Impl {
          "",
          {{200, "Logs"}, {501, "Error"}},
          on(&Impl::GetLogs)},
+        {"GET",
+         "/api/v1/envoy",
+         "getEnvoy",
+         "What Envoys have told by their access log service and ext_proc: counts, by model.",
+         {},
+         "",
+         {{200, "EnvoyReport"}, {501, "Error"}},
+         on(&Impl::GetEnvoy)},
         {"GET",
          "/api/v1/configuration",
          "getConfiguration",

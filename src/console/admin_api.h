@@ -57,6 +57,7 @@ class AdminApi {
     std::function<ReloadState()> reload_state;  ///< may be absent
     std::function<std::string()> logs_json;     ///< absent: no logs are read
     intake::EventIntake* events = nullptr;      ///< absent: POST /api/v1/events answers 501
+    std::function<std::string()> envoy_json;    ///< absent: Envoy is not listened to
     std::string version;                        ///< of the program
   };
   explicit AdminApi(Deps deps);

@@ -227,6 +227,7 @@ TEST_F(AdminApiTest, ShowsWhatWasSeenInALogOfAModelThatIsNotServedHere) {
   EXPECT_EQ(summary["state"], "observed");
   EXPECT_NE(summary["note"].get<std::string>().find("1 requests, 0 errors"), std::string::npos);
   EXPECT_EQ(Get("/api/v1/logs")["sources"], Json::array());
+  EXPECT_EQ(Get("/api/v1/envoy")["models"], Json::array());
 }
 
 TEST_F(AdminApiTest, ShowsAndSteersRollouts) {

@@ -117,6 +117,10 @@ constexpr const char* kSchemas = R"json({
   "version": {"type": ["integer", "null"]}, "of": {"type": "string"}, "created": {"type": ["string", "null"], "format": "date-time"}, "until": {"type": ["string", "null"], "format": "date-time"}, "author": {"type": "string"}, "comment": {"type": "string"}}},
 "SilenceList": {"type": "object", "required": ["silences"], "properties": {"silences": {"type": "array", "items": {"$ref": "#/components/schemas/Silence"}}}},
 "RemovedSilence": {"type": "object", "required": ["id", "removed"], "properties": {"id": {"type": "integer"}, "removed": {"const": true}}},
+"EnvoyReport": {"type": "object", "required": ["models", "access_log", "ext_proc", "seen_twice", "other_paths", "features"], "properties": {"models": {"type": "array", "items": {"$ref": "#/components/schemas/ObservedVersion"}},
+  "access_log": {"type": "object", "properties": {"streams": {"type": "integer"}, "messages": {"type": "integer"}, "malformed_messages": {"type": "integer"}, "predictions": {"type": "integer"}, "other_requests": {"type": "integer"}, "unknown_model": {"type": "integer"}, "http_entries": {"type": "integer"}, "early_entries": {"type": "integer"}, "tcp_entries": {"type": "integer"}}},
+  "ext_proc": {"type": "object", "properties": {"streams": {"type": "integer"}, "messages": {"type": "integer"}, "malformed_messages": {"type": "integer"}, "predictions": {"type": "integer"}, "other_requests": {"type": "integer"}, "unknown_model": {"type": "integer"}, "exchanges": {"type": "object", "additionalProperties": {"type": "integer"}}, "request_bodies": {"type": "object", "additionalProperties": {"type": "integer"}}, "response_bodies": {"type": "object", "additionalProperties": {"type": "integer"}}, "held_bytes": {"type": "integer"}}},
+  "seen_twice": {"type": "integer"}, "other_paths": {"type": "object", "additionalProperties": {"type": "integer"}}, "features": {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}}}},
 "Configuration": {"type": "object", "description": "the effective configuration; its JSON Schema: docs/reference/configuration.schema.json"},
 "OpenApi": {"type": "object"}
 })json";

@@ -49,6 +49,10 @@ class AdminFixture {
     deps.logs_json = [] { return std::string(R"({"models":[],"sources":[]})"); };
     events_ = std::make_unique<intake::EventIntake>(SystemClock(), *monitor_, registry_);
     deps.events = events_.get();
+    deps.envoy_json = [] {
+      return std::string(
+          R"({"models":[],"access_log":{},"ext_proc":{},"seen_twice":0,"other_paths":{},"features":{}})");
+    };
     deps.version = "0.0.1";
     alarms.Add(std::make_unique<GivenWatch>(findings));
     api = std::make_unique<AdminApi>(std::move(deps));
