@@ -104,6 +104,8 @@ Status Alarms::Start(const std::string& admin_url) {
   return OkStatus();
 }
 
-void Alarms::Stop() { loop_->Stop(); }
+void Alarms::Stop() {
+  if (loop_) loop_->Stop();  // none when it could not be created
+}
 
 }  // namespace leadsman

@@ -1,6 +1,7 @@
 #include "batching/scheduler.h"
 
 #include <algorithm>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -113,7 +114,8 @@ Status Scheduler::Submit(std::span<BatchTask* const> tasks, bool caller_runs) {
   Duration look_in = QueueKeeper::kNever;
   {
     MutexLock lock(mutex_);
-    const bool busy = running_ >= options_.instances || !queue_.empty();
+    // What one turn brings is run together at its end: what of it is there already does not keep the rest waiting.
+    const bool busy = running_ >= options_.instances || (!queue_.empty() && !caller_runs);
     size_t bytes = 0;
     for (const BatchTask* task : tasks) bytes += task->bytes;
     if (!stopping_ && !(queue_.HasRoom(first.level) && queue_.HasMemory(bytes))) {
@@ -136,7 +138,7 @@ Status Scheduler::Submit(std::span<BatchTask* const> tasks, bool caller_runs) {
       UpdateDepth();
       if (!caller_runs) NotifyIfNeeded(first);
       // What an idle instance, or the caller, is about to take needs no keeper.
-      if (busy || collecting_) {
+      if (!caller_runs && (busy || collecting_)) {
         if (first.deadline) look_in = std::min(look_in, *first.deadline - first.arrived);
         if (first.wait_until) look_in = std::min(look_in, *first.wait_until - first.arrived);
       }
@@ -298,11 +300,24 @@ void Scheduler::RunBatch(ClosedBatch& batch) {
 }
 
 void Scheduler::RunWaiting() {
+  /// Stop waits for it.
+  struct Caller {
+    explicit Caller(Scheduler& s) : scheduler(s) {}
+    ~Caller() {
+      MutexLock lock(scheduler.mutex_);
+      if (--scheduler.alive_ == 0) scheduler.ended_.NotifyAll();
+    }
+    Scheduler& scheduler;
+  };
+  std::optional<Caller> caller;
   ClosedBatch batch;
   std::vector<BatchTask*> expired;
+  Duration look_in = QueueKeeper::kNever;
   {
     MutexLock lock(mutex_);
     if (stopping_ || queue_.empty()) return;
+    ++alive_;
+    caller.emplace(*this);
     batch.closed = clock_.SteadyNow();
     queue_.Sweep(batch.closed, expired);
     if (!queue_.empty()) {
@@ -311,15 +326,19 @@ void Scheduler::RunWaiting() {
       batch.reason = decision.reason;
     }
     UpdateDepth();
-    ++alive_;
-    ++running_;
-    if (!queue_.empty() && idle_ > 0) work_.NotifyOne();
+    if (!queue_.empty()) {
+      if (idle_ > 0) work_.NotifyOne();
+      if (auto expiry = queue_.NextExpiry()) look_in = *expiry - batch.closed;
+    }
   }
+  if (look_in < QueueKeeper::kNever) keeper_->Watch(look_in);
   Drop(expired, DropReason::kExpired);
   if (!batch.tasks.empty()) RunBatch(batch);
+}
+
+void Scheduler::WakeInstance() {
   MutexLock lock(mutex_);
-  --running_;
-  if (--alive_ == 0) ended_.NotifyAll();
+  work_.NotifyOne();
 }
 
 }  // namespace leadsman

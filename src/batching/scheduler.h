@@ -63,9 +63,11 @@ class Scheduler final : public QueueKeeper::Queue {
   ///
   /// `caller_runs`: the caller is going to call RunWaiting, so that no instance is woken.
   Status Submit(std::span<BatchTask* const> tasks, bool caller_runs = false);
-  /// Runs what waits as one batch on this thread, beside the instances; what is left is theirs. Its
-  /// callers together are not more than there may be executions at once. Not with a policy that waits.
+  /// Runs what waits as one batch on this thread, beside the instances; what is left is theirs. For models that
+  /// may run on any number of threads at once. Not with a policy that waits.
   void RunWaiting();
+  /// Somebody else is to run what a caller promised and could not.
+  void WakeInstance();
   /// True when the task waited: it is out of the queue, and nothing will be called for it. False: too late.
   bool Cancel(BatchTask& task);
 

@@ -30,7 +30,7 @@ struct ReferenceConfig {
 
 struct DriftConfig {
   bool enabled = true;
-  double tolerance = 0.1;         ///< of numbers, in the reference's standard deviations
+  double tolerance = 0.03;        ///< of numbers, in the reference's standard deviations
   double share_tolerance = 0.03;  ///< of shares of classes, missing values and errors: points
   size_t window = 1000;           ///< requests that distances are computed of
 };

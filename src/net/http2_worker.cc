@@ -11,6 +11,7 @@
 #include <cstring>
 #include <exception>
 #include <thread>
+#include <utility>
 
 #include "base/log.h"
 #include "base/strings.h"
@@ -111,7 +112,7 @@ void Http2Worker::RunOnce(milliseconds longest) {
 bool Http2Worker::RunAtEnd() {
   if (at_end_.empty()) return false;
   ending_.swap(at_end_);
-  for (const std::function<void()>& task : ending_) task();
+  for (std::function<void()>& task : ending_) std::exchange(task, nullptr)();
   ending_.clear();
   return true;
 }

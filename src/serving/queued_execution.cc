@@ -96,7 +96,14 @@ thread_local std::vector<std::shared_ptr<Scheduler>> promised;
 void KeepPromises() {
   std::vector<std::shared_ptr<Scheduler>> schedulers;
   schedulers.swap(promised);
-  for (const auto& scheduler : schedulers) scheduler->RunWaiting();
+  for (const auto& scheduler : schedulers) {
+    try {
+      scheduler->RunWaiting();
+    } catch (const std::exception& e) {  // no memory: what waits is an instance's
+      LOG_ERROR("a batch could not be run by the thread that read it", {"error", e.what()});
+      scheduler->WakeInstance();
+    }
+  }
 }
 
 /// Whether batches of this version are cheap enough to run on the thread that read the requests, as inline models do.

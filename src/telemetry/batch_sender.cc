@@ -1,6 +1,8 @@
 #include "telemetry/batch_sender.h"
 
 #include <algorithm>
+#include <chrono>
+#include <optional>
 #include <utility>
 
 #include "base/fs.h"
@@ -122,13 +124,14 @@ BatchSender::Outcome BatchSender::Post(net::HttpClient& client, const Body& body
   const bool for_good = status >= 400 && status < 500 && status != 408 && status != 429 &&
                         status != 401 &&
                         status != 403;  // a token may be replaced, and what waits is worth it
-  complain(StrCat("answer ", status, " ", CutUtf8(answer->body, 200)));
+  complain(StrCat("answer ", status, " ", ToUtf8(CutUtf8(answer->body, 200))));
   return for_good ? Outcome::kRefused : Outcome::kAgain;
 }
 
 void BatchSender::Loop() {
   std::unique_ptr<net::HttpClient> client = net::MakeHttpClient(options_.tls);
   seconds pause = kFirstPause;
+  std::optional<std::chrono::steady_clock::time_point> end;  // real time, as all waiting is
   for (;;) {
     Body body;
     bool last = false;
@@ -142,7 +145,12 @@ void BatchSender::Loop() {
       sending_ = true;
       last = stop_;
     }
-    const Outcome outcome = Post(*client, body, last ? kLastTry : options_.timeout);
+    milliseconds timeout = options_.timeout;
+    if (last) {
+      if (!end) end = std::chrono::steady_clock::now() + kLastTry;
+      timeout = std::chrono::duration_cast<milliseconds>(*end - std::chrono::steady_clock::now());
+    }
+    const Outcome outcome = timeout.count() > 0 ? Post(*client, body, timeout) : Outcome::kAgain;
     MutexLock lock(mutex_);
     sending_ = false;
     ++(outcome == Outcome::kSent ? counters_.sent : counters_.failed);

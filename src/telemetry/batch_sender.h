@@ -15,7 +15,7 @@ namespace leadsman {
 
 /// Posts bodies to one URL, in order, on a thread of its own, so that a peer that hangs holds nobody
 /// up. A body that is not taken is tried again after 1 s to 30 s; one that the peer refuses for good
-/// (4xx but 408 and 429) is given up. Bounded: the oldest bodies make room for new ones. What is
+/// (4xx but 401, 403, 408 and 429) is given up. Bounded: the oldest bodies make room for new ones. What is
 /// given up is counted by its items. Thread-safe.
 class BatchSender {
  public:
@@ -35,7 +35,7 @@ class BatchSender {
   };
 
   BatchSender(Clock& clock, Options options);
-  /// Gives what waits one more try, for at most a second, and ends.
+  /// Gives what waits one more try, for at most a second together, after the body that is under way, and ends.
   ~BatchSender();
 
   void Send(std::string body, uint64_t items);

@@ -131,8 +131,9 @@ void WebhookSender::Tell(const std::vector<Alarm>&, const std::vector<AlarmTrans
     if (!t.notify) continue;
     State::Message message;
     message.event = StrCat("alarm.", AlarmStateName(t.to));
-    message.delivery = StrCat(t.alarm.id, "-", t.alarm.firings, "-", AlarmStateName(t.to), "-",
-                              AlarmSeverityName(t.alarm.finding.severity));
+    message.delivery =
+        StrCat(t.alarm.id, "-", UnixMillis(t.alarm.pending_since), "-", t.alarm.firings, "-",
+               AlarmStateName(t.to), "-", AlarmSeverityName(t.alarm.finding.severity));
     message.body = StrCat("{\"event\":\"", message.event, "\",\"instance\":");
     AppendJsonString(message.body, state_->instance);
     message.body += StrCat(",\"alarm\":", AlarmJson(t.alarm), "}");

@@ -115,6 +115,12 @@ std::string_view TrackName(DriftTrack::Of of) {
   return "inputs";
 }
 
+/// Of inputs with many values some requests are passed over, so that it is at most kValues a request on average.
+uint64_t VersionDrift::StrideOf(size_t width) {
+  constexpr size_t kValues = 16;
+  return std::max<uint64_t>((width + kValues - 1) / kValues, 1);
+}
+
 VersionDrift::VersionDrift(const MonitorConfig& config, size_t wide_input)
     : options_{config.drift.tolerance, config.drift.share_tolerance, config.drift.window},
       reference_rows_(config.reference.requests),
@@ -153,7 +159,7 @@ void VersionDrift::Fold(const PredictionEvent& event, WallTime wall, SteadyTime 
     if (!inputs_) BeginInputs(event.features.size());
     if (wide_) {
       inputs_->Add(SummariseWide(event.features), {}, wall, now);
-    } else {
+    } else if (requests_++ % StrideOf(event.features.size()) == 0) {
       inputs_->Add(event.features, {}, wall, now);
     }
   }

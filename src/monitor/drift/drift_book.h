@@ -51,11 +51,13 @@ class VersionDrift {
 
  private:
   void BeginInputs(size_t width);
+  static uint64_t StrideOf(size_t width);
 
   const DriftOptions options_;
   const size_t reference_rows_;
   const size_t wide_input_;
   bool wide_ = false;
+  uint64_t requests_ = 0;  ///< with inputs
   std::unique_ptr<DriftTrack> inputs_;
   DriftTrack answers_;
   DriftTrack labels_;
