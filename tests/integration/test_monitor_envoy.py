@@ -166,7 +166,9 @@ def test_ext_proc_reads_features_and_predictions(service):
     assert_counts(monitor, "digits")
     report = monitor.report()["ext_proc"]
     assert report["exchanges"] == {"complete": 201, "client_gone": 0, "cut": 0, "timed_out": 0, "left_out": 0}, report
-    assert report["request_bodies"]["decoded"] == 200, report
+    # Envoy may refuse the ten for whom nobody listens before their bodies have come.
+    bodies = report["request_bodies"]
+    assert bodies["decoded"] >= 190 and bodies["decoded"] + bodies["absent"] == 200, json.dumps(report)
     assert report["response_bodies"]["decoded"] == 170, report
     assert report["held_bytes"] == 0 and report["other_requests"] == 1, report
     wait_for("calls to end", lambda: monitor.report()["ext_proc"]["streams"] == 0)
