@@ -132,7 +132,8 @@ TEST_F(EnvoyIntakeTest, ReadsWhatEnvoySendsByExtProc) {
             "iris:0 OK tfserving_rest 5000us id=87fd8303-5540-41e9-848a-a23e6cb1a7c3 predicted=1 "
             "score=0.699999988079071 1 2 3 4");
   ASSERT_TRUE(Exchange(Recorded(2, 6)));
-  EXPECT_NE(Last().find("predicted=1 score=0.699999988079071 1 2 3 4"), std::string::npos) << Last() << ": gzip";
+  EXPECT_NE(Last().find("predicted=1 score=0.699999988079071 1 2 3 4"), std::string::npos)
+      << Last() << ": gzip";
   ASSERT_TRUE(Exchange(Recorded(3, 5)));
   EXPECT_TRUE(Last().starts_with("iris:0 UNAVAILABLE ")) << Last();
   EXPECT_TRUE(Last().ends_with(" 1 2 3 4")) << "what was asked is known: " << Last();
