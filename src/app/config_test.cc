@@ -407,7 +407,7 @@ TEST(LogSourcesTest, FlagsSayTheSameAsTheFile) {
     Config fresh = ConfigSchema().initial();
     return std::string(ApplyLogFlags(wrong, fresh).message());
   };
-  EXPECT_EQ(error({}).substr(0, 40), "nothing to monitor: give --log PATH or -");
+  EXPECT_EQ(error({}).substr(0, 40), "nothing to monitor: give --log PATH, --c");
   EXPECT_NE(error({.model = "x"}).find("need --log"), std::string::npos);
   EXPECT_EQ(error({.logs = {"a"}, .fields = {"x"}}),
             "--field: must be NAME=WHERE, as predicted=label, not x");

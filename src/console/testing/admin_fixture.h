@@ -144,7 +144,7 @@ class AdminFixture {
       for (const VersionStatus& version : status->versions)
         ready += version.state == VersionState::kReady ? 1 : 0;
     }
-    return ready == 2 && lifecycle_->SettledOnce();
+    return ready == 2 && status->listing_round > 0 && lifecycle_->SettledOnce();
   }
 
   TempDir dir_;
