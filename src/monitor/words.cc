@@ -1,7 +1,7 @@
 #include "monitor/words.h"
 
-#include <cstdint>
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
 
 #include "base/strings.h"
