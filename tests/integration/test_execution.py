@@ -233,7 +233,7 @@ def test_readiness_waits_for_the_models_that_are_required_and_says_why(start, re
     wait_for("the good one", lambda: set(unready()) == {"broken"})
     models.release(repository, "broken", 2, models.half_plus_two())
     wait_for("readiness", lambda: requests.get(server.url + "/readyz", timeout=5).status_code == 200)
-    assert requests.get(server.admin + "/readyz", timeout=5).json() == {"ready": True, "reasons": [], "models": []}
+    assert requests.get(server.admin + "/readyz", timeout=5).json() == {"ready": True, "reasons": [], "models": [], "notes": []}
 
 
 def test_a_model_that_does_not_fit_waits_and_says_so(start, repository):

@@ -177,7 +177,8 @@ def test_ext_proc_reads_features_and_predictions(service):
     text = json.dumps(profile)
     assert "features" in text, text
     feature = profile["features"][0]
-    assert feature["mean"] == pytest.approx(0.09, abs=0.002), feature  # 9 of the 100 rows of version 0 begin with a 1
+    # 9 of the 100 rows of version 0 begin with a 1; one of the ten whose bodies may not come does.
+    assert 8 <= round(feature["mean"] * feature["count"], 6) <= 9 and 90 <= feature["count"] <= 100, feature
 
     labels = requests.post(monitor.admin + "/api/v1/labels", timeout=10, json={
         "labels": [{"request_id": f"tfs-{i}", "label": str(i % 10)} for i in range(60)]})

@@ -295,6 +295,13 @@ void DriftBook::Forget(const Key& key) {
   auto it = versions_.find(key);
   if (it == versions_.end()) return;
   it->second->active = false;
+  const auto tracks = std::as_const(*it->second).tracks();
+  if (std::none_of(tracks.begin(), tracks.end(),
+                   [](const DriftTrack* track) { return track->reference() != nullptr; })) {
+    it->second->retired = true;  // there is nothing yet to come back to
+    versions_.erase(it);
+    return;
+  }
   for (DriftTrack* track : it->second->tracks()) {
     for (DriftTrack::Stream& stream : track->streams()) stream.firing = false;
   }
