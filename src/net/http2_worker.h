@@ -26,7 +26,7 @@ struct Http2Shared {
 
 /// One I/O thread: an epoll loop, its listener and its connections. Confined to the thread in Run(), but for
 /// BeginShutdown, Post and stats. No timer per stream: a sweep every quarter of a second looks at all of them.
-class Http2Worker : public std::enable_shared_from_this<Http2Worker>, private Turn {
+class Http2Worker final : public std::enable_shared_from_this<Http2Worker>, private Turn {
  public:
   using Time = std::chrono::steady_clock::time_point;
   /// Written by one thread, read by any.

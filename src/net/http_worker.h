@@ -72,7 +72,7 @@ struct ServerShared {
 ///
 /// There is no timer per connection: one sweep every quarter of a second (less when timeouts are
 /// short) walks them all.
-class HttpWorker : public std::enable_shared_from_this<HttpWorker>, private Turn {
+class HttpWorker final : public std::enable_shared_from_this<HttpWorker>, private Turn {
  public:
   HttpWorker(std::shared_ptr<ServerShared> shared, int listening_socket, bool ipv6);
 
