@@ -130,8 +130,8 @@ void Tracer::Keep(const PredictionEvent& event, Reason reason) {
                       .model_length = static_cast<uint32_t>(model.size()),
                       .id_length = static_cast<uint32_t>(id.size())};
   std::memcpy(to, &record, sizeof(record));
-  std::memcpy(to + sizeof(record), model.data(), model.size());
-  std::memcpy(to + sizeof(record) + model.size(), id.data(), id.size());
+  char* text = reinterpret_cast<char*>(to + sizeof(record));
+  std::copy(id.begin(), id.end(), std::copy(model.begin(), model.end(), text));
   ring->Commit(sizeof(record) + model.size() + id.size());
 }
 
