@@ -111,8 +111,9 @@ void Http2Worker::RunOnce(milliseconds longest) {
 
 bool Http2Worker::RunAtEnd() {
   if (at_end_.empty()) return false;
+  ending_.clear();  // of a turn that ended early
   ending_.swap(at_end_);
-  for (std::function<void()>& task : ending_) std::exchange(task, nullptr)();
+  for (const std::function<void()>& task : ending_) task();
   ending_.clear();
   return true;
 }
