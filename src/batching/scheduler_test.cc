@@ -7,6 +7,8 @@
 #include <deque>
 #include <future>
 #include <system_error>
+#include <thread>
+#include <utility>
 
 #include "base/rng.h"
 #include "base/testing/fake_clock.h"
@@ -62,6 +64,19 @@ class SchedulerTest : public ::testing::Test {
       return std::thread(std::move(body));
     };
   }
+  /// Threads that begin when Go is called: as those of a busy system may.
+  std::function<std::thread(std::function<void()>)> ThreadsThatWait() {
+    return [this](std::function<void()> body) {
+      return std::thread([this, body = std::move(body)] {
+        go_.wait();
+        body();
+      });
+    };
+  }
+  void Go() {
+    if (!std::exchange(gone_, true)) may_go_.set_value();
+  }
+  void TearDown() override { Go(); }
   Status Submit(Task& task) {
     task.arrived = clock_.SteadyNow();
     BatchTask* one[] = {&task};
@@ -89,6 +104,9 @@ class SchedulerTest : public ::testing::Test {
   std::vector<size_t> sizes_;
   int inside_ = 0, most_ = 0;
   bool held_ = false;
+  bool gone_ = false;
+  std::promise<void> may_go_;
+  std::shared_future<void> go_ = may_go_.get_future().share();
   std::unique_ptr<Scheduler> scheduler_;
 };
 
@@ -106,7 +124,7 @@ TEST_F(SchedulerTest, BatchesGrowWhileTheInstanceIsBusy) {
 }
 
 TEST_F(SchedulerTest, ACallerRunsWhatWaitsAsOneBatchOnItsOwnThread) {
-  Start({.policy = {.max_rows = 8}});
+  Start({.policy = {.max_rows = 8}, .start_thread = ThreadsThatWait()});
   std::deque<Task> tasks(3);
   for (Task& task : tasks) {
     task.arrived = clock_.SteadyNow();
@@ -136,7 +154,7 @@ TEST_F(SchedulerTest, WhatACallerLeavesIsTheInstances) {
 }
 
 TEST_F(SchedulerTest, StopWaitsForACallerThatRuns) {
-  Start({.policy = {.max_rows = 2}});
+  Start({.policy = {.max_rows = 2}, .start_thread = ThreadsThatWait()});
   Hold(true);
   Task task, dropped;
   BatchTask* one[] = {&task};
@@ -148,6 +166,7 @@ TEST_F(SchedulerTest, StopWaitsForACallerThatRuns) {
   EXPECT_FALSE(scheduler_->Stop(20ms));
   EXPECT_EQ(dropped.End(), static_cast<int>(DropReason::kStopping));
   Hold(false);
+  Go();
   EXPECT_TRUE(scheduler_->Stop(60s));
   EXPECT_EQ(task.End(), -1);
   scheduler_->RunWaiting();

@@ -30,7 +30,7 @@ class BatchedPredictionTest : public ::testing::Test {
         sizes_.push_back(rows);
         ++inside_;
         entered_.NotifyAll();
-        while (held_) released_.WaitFor(mutex_, 10s);
+        while (held_ && (held_rows_ == 0 || held_rows_ == rows)) released_.WaitFor(mutex_, 10s);
         --inside_;
       }
       auto x = inputs[0].as<float>();
@@ -54,9 +54,11 @@ class BatchedPredictionTest : public ::testing::Test {
     model.batching.emplace();
     return *model.batching;
   }
-  void Hold(bool held) {
+  /// `rows`: batches of this size alone.
+  void Hold(bool held, int64_t rows = 0) {
     MutexLock lock(mutex_);
     held_ = held;
+    held_rows_ = rows;
     released_.NotifyAll();
   }
   void AwaitInside() {
@@ -120,6 +122,7 @@ class BatchedPredictionTest : public ::testing::Test {
   std::vector<int64_t> sizes_;
   int inside_ = 0;
   bool held_ = false;
+  int64_t held_rows_ = 0;
   std::atomic<bool> one_row_{false};
   ServingWorld world_;
 };
@@ -337,12 +340,17 @@ TEST_F(BatchedPredictionTest, WhatOneTurnBringsIsOneBatchOnItsOwnThread) {
   model.execution = ExecutionMode::kInline;
   model.batching.emplace();
   world_.Start();
+  // The instance has to do: otherwise it may take what the turn brings before the turn has ended.
+  Hold(true, 5);
+  Client before;
+  Begin(before, {1, 2, 3, 4, 5});
+  AwaitInside();
   ManualTurn turn;
   std::deque<Client> clients(3);
   for (size_t i = 0; i < 3; ++i) Begin(clients[i], {static_cast<float>(i + 1)});
-  EXPECT_EQ(Sizes(), std::vector<int64_t>{}) << "it waits for the end of the turn";
+  EXPECT_EQ(Sizes(), std::vector<int64_t>{5}) << "it waits for the end of the turn";
   EXPECT_EQ(turn.End(), 1u);
-  EXPECT_EQ(Sizes(), (std::vector<int64_t>{3}));
+  EXPECT_EQ(Sizes(), (std::vector<int64_t>{5, 3}));
   for (size_t i = 0; i < 3; ++i) {
     EXPECT_EQ(clients[i].ended.wait_for(0s), std::future_status::ready);
     EXPECT_EQ(End(clients[i], {static_cast<float>(i + 1)}), OkStatus());
@@ -356,7 +364,9 @@ TEST_F(BatchedPredictionTest, WhatOneTurnBringsIsOneBatchOnItsOwnThread) {
   EXPECT_TRUE(world_.predictor().Cancel(gone.call));
   EXPECT_EQ(turn.End(), 1u);
   EXPECT_EQ(End(gone, {8}).code(), StatusCode::kCancelled);
-  EXPECT_EQ(Sizes(), (std::vector<int64_t>{3, 1}));
+  EXPECT_EQ(Sizes(), (std::vector<int64_t>{5, 3, 1}));
+  Hold(false);
+  EXPECT_EQ(End(before, {1, 2, 3, 4, 5}), OkStatus());
 }
 
 TEST_F(BatchedPredictionTest, InstancesOfItsOwnRunWhatATurnBrings) {
