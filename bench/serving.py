@@ -78,6 +78,8 @@ def request_goals(runs, options):
                 # Triton has no API of TensorFlow Serving: its own gRPC stands in.
                 beside = ("grpc" if kind == "tfs-grpc" else kind, model, connections)
                 goals.append((f"{name}: leadsman / triton", limit, ratios(runs, ("leadsman", *case), ("triton", *beside))))
+                goals.append((f"{name}, batching: leadsman / triton", limit,
+                              ratios(runs, ("leadsman-batching", *case), ("triton-batching", *beside))))
                 goals.append((f"{name}: monitoring on / off", 1.05,
                               ratios(runs, ("leadsman", *case), ("leadsman-unmonitored", *case))))
                 for peer in systems.PYTHON_SERVERS:

@@ -1,6 +1,7 @@
 """The servers that `./dev bench serving` compares, each started on free ports with the models of make_models.py."""
 import os
 import pathlib
+import shutil
 
 from hosts.gunicorn import Gunicorn
 from hosts.process import HttpHost, free_port
@@ -12,7 +13,9 @@ SPEAKS = {
     "echo": {"json"},
     "leadsman": {"json", "binary", "grpc", "tfs-grpc", "mlflow"},
     "leadsman-unmonitored": {"json", "binary", "grpc", "tfs-grpc", "mlflow"},
+    "leadsman-batching": {"json", "binary", "grpc", "tfs-grpc", "mlflow"},
     "triton": {"json", "binary", "grpc"},
+    "triton-batching": {"json", "binary", "grpc"},
     "gunicorn": {"json"},
     "mlserver": {"json"},
     "kserve": {"json"},
@@ -33,8 +36,7 @@ LEADSMAN_MODEL = "  - {{name: {name}, path: {repository}/{name}, monitoring: {{e
 class Leadsman(HttpHost):
     """`more`: further settings of every model, as YAML behind the others (", batching: {…}")."""
 
-    def __init__(self, folder, work, binary, monitored=True, models=("iris", "mlp"), more=""):
-        name = "leadsman" if monitored else "leadsman-unmonitored"
+    def __init__(self, folder, work, binary, monitored=True, models=("iris", "mlp"), more="", name="leadsman"):
         super().__init__()
         self.grpc_port, self.admin_port = free_port(), free_port()
         config = work / f"{name}.yaml"
@@ -61,6 +63,16 @@ class Echo(HttpHost):
         self.start("echo", [binary, self.port, os.cpu_count()], work / "echo.log", 10)
 
 
+def triton_that_batches(folder):
+    """The same models with Triton's dynamic batcher as its documentation turns it on, in a repository of their own."""
+    target = folder / "triton-batching"
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(folder / "triton", target)
+    for config in target.glob("*/config.pbtxt"):
+        config.write_text(config.read_text() + "dynamic_batching { }\n")
+    return target
+
+
 def start(system, folder: pathlib.Path, work: pathlib.Path, options):
     if system == "echo":
         return Echo(work, options.bin / "echo_server")
@@ -74,4 +86,7 @@ def start(system, folder: pathlib.Path, work: pathlib.Path, options):
         return KServe(folder, work)
     if system == "mlflow":
         return MlflowServer(folder, work)
-    return Leadsman(folder, work, options.bin / "leadsman", monitored=system == "leadsman")
+    if system == "triton-batching":
+        return Triton(triton_that_batches(folder), work)
+    more = ", batching: {}" if system == "leadsman-batching" else ""
+    return Leadsman(folder, work, options.bin / "leadsman", monitored=system != "leadsman-unmonitored", more=more, name=system)
