@@ -32,6 +32,7 @@ class BatchTask {
   const BatchRules* rules = nullptr;
   bool may_join = true;  ///< false: it is run alone
   bool padded = false;   ///< its inputs are filled up to the longest in the batch
+  bool cheap = false;    ///< a batch of its rules may be run by a thread that has other work too
   uint64_t key = 0;      ///< of what must be equal: unequal keys never share a batch
   std::span<const TensorView> inputs;
   uint32_t rows = 1;
@@ -102,6 +103,8 @@ class RequestQueue {
   BatchDecision Ask(const BatchPolicy& policy, SteadyTime now, bool draining,
                     std::vector<BatchTask*>& batch);
 
+  /// The request that the next batch is made around. Not to be called when empty.
+  const BatchTask& Next() const { return Leader(); }
   bool empty() const { return size_ == 0; }
   size_t size() const { return size_; }
   uint64_t rows() const { return rows_; }

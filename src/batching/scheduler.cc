@@ -320,7 +320,8 @@ void Scheduler::RunWaiting() {
     caller.emplace(*this);
     batch.closed = clock_.SteadyNow();
     queue_.Sweep(batch.closed, expired);
-    if (!queue_.empty()) {
+    // What is dear is an instance's, though it came first: other connections wait for this thread.
+    if (!queue_.empty() && queue_.Next().cheap) {
       BatchDecision decision = queue_.Ask(options_.policy, batch.closed, draining_, batch.tasks);
       DCHECK(decision.close);
       batch.reason = decision.reason;

@@ -63,8 +63,9 @@ class Scheduler final : public QueueKeeper::Queue {
   ///
   /// `caller_runs`: the caller is going to call RunWaiting, so that no instance is woken.
   Status Submit(std::span<BatchTask* const> tasks, bool caller_runs = false);
-  /// Runs what waits as one batch on this thread, beside the instances; what is left is theirs. For models that
-  /// may run on any number of threads at once. Not with a policy that waits.
+  /// Runs what waits as one batch on this thread, beside the instances; what is left is theirs, and all of it when
+  /// what is next is not BatchTask::cheap. For models that may run on any number of threads at once. Not with a
+  /// policy that waits.
   void RunWaiting();
   /// Somebody else is to run what a caller promised and could not.
   void WakeInstance();

@@ -19,6 +19,7 @@ namespace {
 using namespace std::chrono_literals;
 
 struct Task final : BatchTask {
+  Task() { cheap = true; }
   std::promise<int> end;  ///< -1 = run, else the DropReason
   std::future<int> ended = end.get_future();
   void OnDropped(DropReason reason) override { end.set_value(static_cast<int>(reason)); }
@@ -151,6 +152,22 @@ TEST_F(SchedulerTest, WhatACallerLeavesIsTheInstances) {
   }
   scheduler_->RunWaiting();
   for (Task& task : tasks) EXPECT_EQ(task.End(), -1);
+}
+
+TEST_F(SchedulerTest, ACallerRunsNothingDear) {
+  Start({.policy = {.max_rows = 8}, .start_thread = ThreadsThatWait()});
+  Task dear, cheap;
+  dear.cheap = false;
+  for (Task* task : {&dear, &cheap}) {
+    task->arrived = clock_.SteadyNow();
+    BatchTask* one[] = {task};
+    ASSERT_TRUE(scheduler_->Submit(one, true).ok());
+  }
+  scheduler_->RunWaiting();
+  EXPECT_EQ(scheduler_->depth(), 2u) << "what is next is not for this thread";
+  Go();
+  EXPECT_EQ(dear.End(), -1);
+  EXPECT_EQ(cheap.End(), -1);
 }
 
 TEST_F(SchedulerTest, StopWaitsForACallerThatRuns) {

@@ -320,6 +320,7 @@ void QueuedExecution::Describe(PredictionCall& call, Queued& queued, VersionRunt
   queued.batch_time = times.AtLeast(full);
   queued.least_time = times.AtLeast(std::min(queued.rows, full));
   queued.cost = queued.may_join ? queued.batch_time * queued.rows / full : queued.least_time;
+  queued.cheap = BatchesAreCheap(*call.handle, times);
 }
 
 PredictionCall& QueuedExecution::CallOf(BatchTask& task) {
@@ -337,6 +338,7 @@ void QueuedExecution::Split(Queued& queued, std::vector<BatchTask*>& tasks) {
     piece.inputs = piece.views;
     piece.rules = queued.rules;
     piece.key = queued.key;
+    piece.cheap = queued.cheap;
     piece.rows = rows;
     piece.bytes = queued.bytes * rows / queued.rows;
     piece.level = queued.level;
@@ -387,8 +389,7 @@ bool QueuedExecution::Submit(PredictionCall& call, std::function<void()> done) {
       Split(queued, tasks);
       runtime.stats->split.fetch_add(1, std::memory_order_relaxed);
     }
-    run_here = tasks.empty() && BatchesAreCheap(*call.handle, runtime.times(call.signature)) &&
-               Promise(queued.scheduler);
+    run_here = tasks.empty() && queued.cheap && Promise(queued.scheduler);
   } catch (const std::exception& e) {
     return refuse(InternalError(StrCat("the request could not be queued: ", e.what())));
   }
