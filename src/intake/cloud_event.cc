@@ -38,6 +38,14 @@ std::string_view TextOf(dom::object object, std::string_view name) {
   return text;
 }
 
+/// The first attribute that is.
+std::optional<std::string_view> TooLong(const CloudEvent& event) {
+  for (const Attribute& attribute : kAttributes)
+    if ((event.*attribute.member).size() > CloudEvent::kMaxAttribute) return attribute.name;
+  if (event.content_type.size() > CloudEvent::kMaxAttribute) return "content-type";
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::string_view CloudEventKindName(CloudEventKind kind) {
@@ -62,6 +70,20 @@ CloudEventKind KindOfCloudEventType(std::string_view type) {
   return CloudEventKind::kOther;
 }
 
+CloudEventCopy::CloudEventCopy(const CloudEvent& event) : event_(event) {
+  size_t size = event.content_type.size() + event.data.size();
+  for (const Attribute& attribute : kAttributes) size += (event.*attribute.member).size();
+  bytes_.reserve(size);  // what points into it does not move
+  auto keep = [this](std::string_view& text) {
+    const size_t at = bytes_.size();
+    bytes_ += text;
+    text = std::string_view(bytes_).substr(at);
+  };
+  for (const Attribute& attribute : kAttributes) keep(event_.*attribute.member);
+  keep(event_.content_type);
+  keep(event_.data);
+}
+
 bool IsStructuredCloudEvent(std::string_view content_type) {
   const std::string_view type = MediaType(content_type);
   return EqualsIgnoreCase(type, "application/cloudevents+json") ||
@@ -74,6 +96,9 @@ Result<CloudEvent> CloudEventOfHeaders(const HeaderOf& header, std::string_view 
     event.*attribute.member = header(StrCat("ce-", attribute.name));
   if (event.model.empty()) event.model = header("ce-modelid");
   event.content_type = header("content-type");
+  if (std::optional<std::string_view> name = TooLong(event))
+    return InvalidArgumentError(StrCat("the event's ", *name, " is longer than ",
+                                       CloudEvent::kMaxAttribute, " bytes; shorten it"));
   event.data = body;
   for (const auto& [name, value] :
        {std::pair("ce-type", event.type), std::pair("ce-id", event.id)}) {
@@ -117,7 +142,7 @@ class CloudEventReader::Impl {
       event.*attribute.member = TextOf(object, attribute.name);
     if (event.model.empty()) event.model = TextOf(object, "modelid");
     event.content_type = TextOf(object, "datacontenttype");
-    if (event.type.empty() || event.id.empty()) return false;
+    if (event.type.empty() || event.id.empty() || TooLong(event)) return false;
     dom::element data;
     if (object["data_base64"].get(data) == SUCCESS) {
       std::string_view text;

@@ -20,6 +20,9 @@ CloudEventKind KindOfCloudEventType(std::string_view type);
 
 /// One CloudEvent 1.0 (or 0.3), whichever way it came. Texts point into what it was read from.
 struct CloudEvent {
+  /// Bytes of an attribute, of which some are kept until the call's other half comes. Longer ones make it no event.
+  static constexpr size_t kMaxAttribute = 512;
+
   std::string_view type;
   std::string_view id;
   std::string_view source;
@@ -36,6 +39,21 @@ struct CloudEvent {
   CloudEventKind kind() const { return KindOfCloudEventType(type); }
   /// What request and response have in common.
   std::string_view call_id() const { return request_id.empty() ? id : request_id; }
+};
+
+/// A CloudEvent with its texts.
+class CloudEventCopy {
+ public:
+  explicit CloudEventCopy(const CloudEvent& event);
+  CloudEventCopy(const CloudEventCopy&) = delete;
+  CloudEventCopy& operator=(const CloudEventCopy&) = delete;
+
+  const CloudEvent& event() const { return event_; }
+  size_t bytes() const { return sizeof(*this) + bytes_.capacity(); }
+
+ private:
+  CloudEvent event_;
+  std::string bytes_;
 };
 
 /// A header of an HTTP request by its name in small letters; empty when it is absent.

@@ -27,17 +27,19 @@ using namespace std::chrono_literals;
 
 constexpr size_t kMaxId = 255;  // of what is kept for labels
 constexpr size_t kMaxVersion = 32;
+constexpr size_t kHalfItself = 256;  // what lists and tables take beside a half's own bytes
+constexpr int64_t kLongestCall = std::chrono::nanoseconds(24h).count();  // more is a wrong clock
 constexpr std::chrono::milliseconds kTick = 250ms;
 constexpr std::chrono::milliseconds kRoomWait = 1ms;
 constexpr std::chrono::seconds kLastWait = 5s;
 
-/// A CloudEvent on its way from the I/O thread to ours: copies.
+/// What came with one HTTP request, on its way from the I/O thread to ours.
 struct Queued {
-  bool structured = false;
-  std::string type, id, source, time, request_id, model, space, component, endpoint, content_type;
-  std::string data;
+  Queued(const CloudEvent& event, bool whole_events) : copy(event), structured(whole_events) {}
+  const CloudEventCopy copy;
+  const bool structured;  ///< the data is one or more whole events
 
-  size_t bytes() const { return sizeof(Queued) + data.size() + 512; }
+  size_t bytes() const { return sizeof(Queued) + copy.bytes(); }
 };
 
 /// What is known of a call from one or both of its events.
@@ -57,7 +59,7 @@ struct Call {
   uint64_t response_bytes = 0;
 
   size_t bytes() const {
-    size_t sum = sizeof(Call) + 256 + features.size() * sizeof(float);
+    size_t sum = sizeof(Call) + model.size() + features.size() * sizeof(float);
     for (const std::string& name : names) sum += sizeof(std::string) + name.size();
     for (const std::string& text : predictions) sum += sizeof(std::string) + text.size();
     return sum;
@@ -78,7 +80,12 @@ std::string_view TypeOfBody(std::string_view body, std::string_view content_type
 
 struct CloudEventIntake::Impl {
   using Counter = std::atomic<uint64_t>;
-  using Waiting = std::list<std::pair<std::string, Call>>;  ///< the oldest first
+  struct Half {
+    std::string key;
+    Call call;
+    size_t bytes = 0;  ///< as it was counted when it began to wait
+  };
+  using Waiting = std::list<Half>;  ///< the oldest first
 
   Impl(Deps d, Options o) : deps(std::move(d)), options(o), feed(deps.clock, deps.sink, counters) {
     AddMetrics();
@@ -134,23 +141,14 @@ struct CloudEventIntake::Impl {
   }
 
   Status Offer(const HeaderOf& header, std::string_view body) {
-    auto item = std::make_unique<Queued>();
-    const std::string_view content_type = header("content-type");
-    item->structured = IsStructuredCloudEvent(content_type);
-    if (!item->structured) {
-      ASSIGN_OR_RETURN(CloudEvent event, CloudEventOfHeaders(header, body));
-      item->type = event.type;
-      item->id = event.id;
-      item->source = event.source;
-      item->time = event.time;
-      item->request_id = event.request_id;
-      item->model = event.model;
-      item->space = event.space;
-      item->component = event.component;
-      item->endpoint = event.endpoint;
-      item->content_type = event.content_type;
+    const bool structured = IsStructuredCloudEvent(header("content-type"));
+    CloudEvent event;
+    if (structured) {
+      event.data = body;
+    } else {
+      ASSIGN_OR_RETURN(event, CloudEventOfHeaders(header, body));
     }
-    item->data = body;
+    auto item = std::make_unique<Queued>(event, structured);
     const size_t bytes = item->bytes();
     MutexLock lock(mutex);
     if (queued_bytes + bytes > options.max_queue_bytes) {
@@ -167,30 +165,15 @@ struct CloudEventIntake::Impl {
   // ---- All below is of the one thread.
 
   void TakeQueued(const Queued& item) {
-    if (item.structured) {
-      const bool read = reader.Read(item.data, [this](const CloudEvent* event) {
-        if (event == nullptr) {
-          Count(Undecodable::kEvent);
-        } else {
-          Take(*event);
-        }
-      });
-      if (!read) Count(Undecodable::kEvent);
-      return;
-    }
-    CloudEvent event;
-    event.type = item.type;
-    event.id = item.id;
-    event.source = item.source;
-    event.time = item.time;
-    event.request_id = item.request_id;
-    event.model = item.model;
-    event.space = item.space;
-    event.component = item.component;
-    event.endpoint = item.endpoint;
-    event.content_type = item.content_type;
-    event.data = item.data;
-    Take(event);
+    if (!item.structured) return Take(item.copy.event());
+    const bool read = reader.Read(item.copy.event().data, [this](const CloudEvent* event) {
+      if (event == nullptr) {
+        Count(Undecodable::kEvent);
+      } else {
+        Take(*event);
+      }
+    });
+    if (!read) Count(Undecodable::kEvent);
   }
 
   void Count(Undecodable reason) { ++undecodable[static_cast<size_t>(reason)]; }
@@ -207,7 +190,7 @@ struct CloudEventIntake::Impl {
                                    event.endpoint, "\n", event.call_id());
     auto found = by_key.find(key);
     if (found != by_key.end()) {
-      Call& call = found->second->second;
+      Call& call = found->second->call;
       if (kind == CloudEventKind::kRequest ? call.has_request : call.has_response) {
         ++repeated;
         return;
@@ -218,11 +201,12 @@ struct CloudEventIntake::Impl {
       Remove(found->second);
       return;
     }
-    Call call;
-    call.arrived = deps.clock.SteadyNow();
-    Fill(event, kind, call);
-    waiting_bytes += call.bytes();
-    waiting.emplace_back(key, std::move(call));
+    Half half{.key = key, .call = {}};
+    half.call.arrived = deps.clock.SteadyNow();
+    Fill(event, kind, half.call);
+    half.bytes = kHalfItself + 2 * key.size() + half.call.bytes();
+    waiting_bytes += half.bytes;
+    waiting.push_back(std::move(half));
     by_key.emplace(key, std::prev(waiting.end()));
     while (waiting.size() > options.max_waiting || waiting_bytes > options.max_waiting_bytes)
       GiveUpOldest();
@@ -286,8 +270,11 @@ struct CloudEventIntake::Impl {
     const int64_t now_ns = UnixMillis(deps.clock.Now()) * 1'000'000;
     if (record.unix_ns && *record.unix_ns > now_ns) record.unix_ns = now_ns;
     if (call.request_ns && call.response_ns && *call.response_ns > *call.request_ns) {
-      record.latency_ns = *call.response_ns - *call.request_ns;
-      ++timed;
+      const int64_t took = *call.response_ns - *call.request_ns;
+      if (took <= kLongestCall) {
+        record.latency_ns = took;
+        ++timed;
+      }
     }
     if (call.has_request) record.request_bytes = call.request_bytes;
     if (call.has_response) record.response_bytes = call.response_bytes;
@@ -304,13 +291,13 @@ struct CloudEventIntake::Impl {
   }
 
   void Remove(Waiting::iterator at) {
-    waiting_bytes -= std::min(waiting_bytes, at->second.bytes());
-    by_key.erase(at->first);
+    waiting_bytes -= at->bytes;
+    by_key.erase(at->key);
     waiting.erase(at);
     waiting_now = waiting.size();
   }
   void GiveUpOldest() {
-    const Call& call = waiting.front().second;
+    const Call& call = waiting.front().call;
     ++(call.has_request ? unmatched_requests : unmatched_responses);
     Give(call);
     Remove(waiting.begin());
@@ -357,7 +344,7 @@ struct CloudEventIntake::Impl {
       }
     }
     const SteadyTime now = deps.clock.SteadyNow();
-    while (!waiting.empty() && waiting.front().second.arrived + options.patience <= now)
+    while (!waiting.empty() && waiting.front().call.arrived + options.patience <= now)
       GiveUpOldest();
   }
 
