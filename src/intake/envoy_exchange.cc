@@ -1,6 +1,7 @@
 #include "intake/envoy_exchange.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/strings.h"
 #include "base/wire.h"
@@ -110,17 +111,20 @@ bool AppendPassOn(const ProcessingMessage& message, bool duplex, std::string& ou
     writer.Bytes(field, {});
     return true;
   }
+  // HttpBody and StreamedBodyResponse alike: body, end_of_stream; of gRPC end_of_stream_without_message and
+  // grpc_message_compressed.
   std::string_view bytes;
-  bool end = false;
+  std::array<uint64_t, 3> flags{};
   WireReader in(message.content);
   while (in.Next()) {
     if (in.Is(1, WireReader::kBytes)) bytes = in.bytes();
-    if (in.Is(2, WireReader::kVarint)) end = in.varint() != 0;
+    for (uint32_t i = 0; i < flags.size(); ++i)
+      if (in.Is(2 + i, WireReader::kVarint)) flags[i] = in.varint();
   }
-  std::string streamed;  // StreamedBodyResponse
+  std::string streamed;
   WireWriter part(streamed);
   part.Text(1, bytes);
-  part.NumberOrNothing(2, end ? 1 : 0);
+  for (uint32_t i = 0; i < flags.size(); ++i) part.NumberOrNothing(2 + i, flags[i] != 0 ? 1 : 0);
   writer.Message(field, [&](WireWriter& body_response) {
     body_response.Message(1, [&](WireWriter& common) {
       common.Message(3, [&](WireWriter& mutation) { mutation.Bytes(3, streamed); });

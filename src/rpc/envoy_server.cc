@@ -1,5 +1,6 @@
 #include "rpc/envoy_server.h"
 
+#include <algorithm>
 #include <atomic>
 #include <string>
 #include <utility>
@@ -21,6 +22,7 @@ constexpr std::string_view kAccessLog =
     "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs";
 constexpr std::string_view kExtProc = "/envoy.service.ext_proc.v3.ExternalProcessor/Process";
 constexpr size_t kShown = 128;            // of what the caller has sent, in an error
+constexpr size_t kKept = 256 << 10;       // of a message's memory, until the next one
 constexpr size_t kUnsentLimit = 4 << 20;  // of one stream, before its next message is read
 constexpr std::chrono::milliseconds kTick{250};
 constexpr std::chrono::milliseconds kDrainWait{1000};  // for exchanges under way
@@ -34,8 +36,7 @@ bool IsDuplex(uint64_t body_send_mode) {
 struct Context {
   EnvoyIntake& intake;
   const Clock& clock;
-  std::atomic<bool> draining{false};
-  std::atomic<int64_t> drain_began_ns{0};
+  std::atomic<int64_t> drain_began_ns{0};  ///< 0: it has not
 };
 
 /// One call of an Envoy, kept with its stream. Confined to the server's thread.
@@ -46,9 +47,10 @@ class EnvoyCall {
   void OnAlarm(Http2Stream& stream);
   void OnClose(Http2Stream& stream);
   void End(Http2Stream& stream, const Status& status);
-  /// The same for a stream whose head is not given to OnHead.
-  static void Refuse(Http2Stream& stream, const Status& status) {
-    SendStatus(stream, status, false);
+  void OnRefuse(Http2Stream& stream, const Status& why);
+  /// The same for a stream without a head.
+  static void RefuseUnknown(Http2Stream& stream, const Status& why) {
+    SendStatus(stream, why, false);
   }
 
  private:
@@ -118,6 +120,13 @@ void EnvoyCall::End(Http2Stream& stream, const Status& status) {
   SendStatus(stream, status, head_sent_);
 }
 
+void EnvoyCall::OnRefuse(Http2Stream& stream, const Status& why) {
+  if (kind_ != Kind::kNone) ++way().malformed;
+  Finish(EnvoyIntake::End::kCut);
+  // As with a message that cannot be read: an error would fail the request that Envoy asks about.
+  End(stream, stream.path() == kExtProc ? OkStatus() : why);
+}
+
 void EnvoyCall::SendStatus(Http2Stream& stream, const Status& status, bool head_sent) {
   const std::string code = std::to_string(static_cast<int>(status.code()));
   const std::string message = EncodeStatusMessage(status.message());
@@ -151,6 +160,7 @@ void EnvoyCall::OnBody(Http2Stream& stream) {
       return End(stream, OkStatus());
     case MessageReader::Outcome::kMessage:
       TakeMessage(stream, reader_.message());
+      if (reader_.kept_bytes() > kKept) reader_.ReleaseMemory();
       stream.Take(size);
       if (!ended_) stream.CallAgain();
       return;
@@ -198,8 +208,9 @@ void EnvoyCall::OnAlarm(Http2Stream& stream) {
     Finish(EnvoyIntake::End::kTimedOut);
     return End(stream, OkStatus());
   }
-  if (context_->draining && stream.body().empty()) {
-    const SteadyTime began{Duration(context_->drain_began_ns.load())};
+  const int64_t drain_began_ns = context_->drain_began_ns.load();
+  if (drain_began_ns != 0 && stream.body().empty()) {
+    const SteadyTime began{Duration(drain_began_ns)};
     if (kind_ == Kind::kAccessLog || now >= began + kDrainWait) {
       Finish(EnvoyIntake::End::kCut);
       return End(stream, kind_ == Kind::kExtProc
@@ -216,6 +227,7 @@ void EnvoyCall::OnClose(Http2Stream& stream) {
   --way().streams;
   kind_ = Kind::kNone;
   ended_ = true;
+  if (answer_.capacity() > kKept) stream.DropState();
 }
 
 }  // namespace
@@ -230,8 +242,8 @@ struct EnvoyServer::Impl final : net::Http2Handler {
   }
   void OnAlarm(Http2Stream& stream) override { stream.State<EnvoyCall>().OnAlarm(stream); }
   void OnRefuse(Http2Stream& stream, const Status& why) override {
-    if (stream.path().empty()) return EnvoyCall::Refuse(stream, why);
-    stream.State<EnvoyCall>().End(stream, why);
+    if (stream.path().empty()) return EnvoyCall::RefuseUnknown(stream, why);
+    stream.State<EnvoyCall>().OnRefuse(stream, why);
   }
 
   Context context;
@@ -261,9 +273,9 @@ Result<std::unique_ptr<EnvoyServer>> EnvoyServer::Start(EnvoyIntake& intake, con
 uint16_t EnvoyServer::port() const { return impl_->server->port(); }
 net::HttpServerStats EnvoyServer::stats() const { return impl_->server->stats(); }
 void EnvoyServer::BeginDrain(std::chrono::milliseconds grace) {
-  if (!impl_->context.draining.exchange(true)) {
-    impl_->context.drain_began_ns = impl_->context.clock.SteadyNow().time_since_epoch().count();
-  }
+  int64_t not_yet = 0;
+  const int64_t now = impl_->context.clock.SteadyNow().time_since_epoch().count();
+  impl_->context.drain_began_ns.compare_exchange_strong(not_yet, std::max<int64_t>(now, 1));
   impl_->server->BeginDrain(grace);
 }
 bool EnvoyServer::AwaitDrained(std::chrono::milliseconds wait) {

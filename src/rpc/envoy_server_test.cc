@@ -122,6 +122,24 @@ TEST_F(EnvoyServerTest, SendsBodiesBackWhereTheyWouldElseBeLost) {
   EXPECT_EQ(stream->Finish(), OkStatus());
 }
 
+TEST_F(EnvoyServerTest, SendsAHalfCloseOfGrpcBackAsOne) {
+  auto stream = client_->Open(kExtProc);
+  ASSERT_TRUE(stream->Write(
+      Asks(std::string(kRequestHeaders) + " protocol_config {request_body_mode: GRPC}")));
+  EXPECT_EQ(Answer(*stream), "request_headers { }");
+  ASSERT_TRUE(stream->Write(Asks("request_body {body: 'abc' grpc_message_compressed: true}")));
+  EXPECT_EQ(Answer(*stream),
+            "request_body { response { body_mutation { streamed_response { body: \"abc\" "
+            "grpc_message_compressed: true } } } }");
+  ASSERT_TRUE(stream->Write(
+      Asks("request_body {end_of_stream: true end_of_stream_without_message: true}")));
+  EXPECT_EQ(Answer(*stream),
+            "request_body { response { body_mutation { streamed_response { end_of_stream: true "
+            "end_of_stream_without_message: true } } } }");
+  stream->WritesDone();
+  EXPECT_EQ(stream->Finish(), OkStatus());
+}
+
 TEST_F(EnvoyServerTest, InObservabilityModeAnswersNothingAndEndsWithTheAnswer) {
   auto stream = client_->Open(kExtProc);
   for (const std::string& asked :

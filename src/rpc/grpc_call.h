@@ -49,6 +49,11 @@ class MessageReader {
   const Status& error() const { return error_; }
   /// Memory that it holds on to.
   size_t kept_bytes() const { return inflated_.capacity(); }
+  /// Lets go of it, and of message().
+  void ReleaseMemory() {
+    message_ = {};
+    inflated_.Release();
+  }
 
  private:
   Outcome Refuse(Status why) {
