@@ -112,6 +112,13 @@ TEST(StringsTest, DidYouMeanFindsASlipOfTheHand) {
   EXPECT_EQ(DidYouMean("completely", {"weight", "duration"}), std::nullopt);
 }
 
+TEST(ClockTest, TimesBeyondWhatCanBeToldAreAsFarAsCan) {
+  EXPECT_EQ(FormatRfc3339(ParseRfc3339("9999-12-31T00:00:00Z").value()),
+            "2261-12-31T00:00:00.000Z");
+  EXPECT_EQ(FormatRfc3339(ParseRfc3339("0001-01-01T00:00:00Z").value()),
+            "1678-01-01T00:00:00.000Z");
+  EXPECT_FALSE(ParseRfc3339("abcd-01-01T00:00:00Z"));
+}
 TEST(ClockTest, FormatsRfc3339) {
   EXPECT_EQ(FormatRfc3339(FromUnixMillis(1'700'000'000'123)), "2023-11-14T22:13:20.123Z");
   FakeClock clock;

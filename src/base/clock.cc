@@ -1,5 +1,6 @@
 #include "base/clock.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <ctime>
@@ -46,7 +47,10 @@ std::optional<WallTime> ParseRfc3339(std::string_view text) {
     auto value = ParseInt64(text.substr(at, length));
     return value && *value >= 0 ? static_cast<int>(*value) : -1;
   };
-  std::chrono::year_month_day date{std::chrono::year(number(0, 4)),
+  const int year = number(0, 4);
+  if (year < 0) return std::nullopt;
+  // A WallTime reaches from 1678 to 2261; what lies beyond is as far away as can be told.
+  std::chrono::year_month_day date{std::chrono::year(std::clamp(year, 1678, 2261)),
                                    std::chrono::month(static_cast<unsigned>(number(5, 2))),
                                    std::chrono::day(static_cast<unsigned>(number(8, 2)))};
   int hour = number(11, 2), minute = number(14, 2);

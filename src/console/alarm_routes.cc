@@ -1,5 +1,6 @@
 #include "console/alarm_routes.h"
 
+#include <algorithm>
 #include <chrono>
 #include <string>
 #include <utility>
@@ -54,7 +55,8 @@ Result<Silence> ReadSilence(std::string_view text, WallTime now) {
     return InvalidArgumentError(
         "give either until, a time like 2026-03-01T12:00:00Z, or for, a duration like 2h");
   }
-  body.silence.until = now + body.for_time;
+  // No longer than can be added; the book says what is too long.
+  body.silence.until = now + std::min<seconds>(body.for_time, std::chrono::hours(24 * 3650));
   if (!body.until.empty()) {
     auto until = ParseRfc3339(body.until);
     if (!until) return InvalidArgumentError("until: must be a time like 2026-03-01T12:00:00Z");
