@@ -102,7 +102,8 @@ int ShowAlarm(ClientContext& c, const std::string& id) {
 int AddSilence(ClientContext& c, const SilenceOptions& o) {
   Json body = {{"kind", o.kind},     {"model", o.model},     {"version", o.version}, {"of", o.of},
                {"author", o.author}, {"comment", o.comment}, {"for", o.time}};
-  auto silence = c.api.Call("POST", "/api/v1/alarms/silences", body.dump());
+  auto silence = c.api.Call("POST", "/api/v1/alarms/silences",
+                            body.dump(-1, ' ', false, Json::error_handler_t::replace));
   if (!silence) return c.Fail();
   if (c.json) {
     c.PrintJson(*silence);

@@ -67,9 +67,10 @@ std::shared_ptr<Json> ApiClient::Call(const std::string& method, const std::stri
     }
     return fail(response->status == 404 ? kNotFound : kFailed, message);
   }
-  if (json.is_discarded()) {
+  if (!json.is_object()) {
     return fail(kFailed, StrCat(options_.server, path,
-                                " did not answer with JSON: is this the admin port of Leadsman?"));
+                                " did not answer with a JSON object: is this the admin port of "
+                                "Leadsman?"));
   }
   exit_code_ = kOk;
   error_.clear();

@@ -465,6 +465,7 @@ TEST(TableTest, AlignsByWhatIsSeen) {
   EXPECT_EQ(Shortened("1 → 2 → 3", 5), "1 →…");
   EXPECT_EQ(Shortened("1 → 2", 5), "1 → 2");
   EXPECT_EQ(Clean("a\x1b[2Jb\n"), "a [2Jb ");
+  EXPECT_EQ(Clean("a\u009b2J\u00e9"), "a 2J\u00e9") << "C1 control characters";
   EXPECT_EQ(Bar(0.5, 4, false), "[##..]");
   EXPECT_EQ(Bar(-3, 4, false), "[....]");
   EXPECT_EQ(Percent(0.125), "12.5%");

@@ -86,6 +86,32 @@ Table RolloutTable() {
   return Table({"ID", "MODEL", "VERSIONS", "PHASE", "STEP", "SHARE", "STARTED", "REASON"});
 }
 
+/// Nothing when none fires.
+void PrintAlarms(ClientContext& c, const Json& status) {
+  auto alarms = status.find("alarms");
+  if (alarms == status.end() || !alarms->is_object()) return;
+  const auto firing = static_cast<int64_t>(Number(*alarms, "firing"));
+  if (firing > 0)
+    c.env.out << c.paint.Bad(StrCat("alarms: ", firing, " firing")) << ", see `leadsman alarms`\n";
+}
+
+/// What of the configuration is not in force, if anything.
+void PrintReload(ClientContext& c, const Json& status) {
+  auto reload = status.find("config_reload");
+  if (reload == status.end() || !reload->is_object()) return;
+  const std::string error = Text(*reload, "error");
+  if (!error.empty())
+    c.env.out << c.paint.Bad("configuration: the newest was refused")
+              << ", the one before is in force: " << error << '\n';
+  std::vector<std::string> waiting;
+  for (const Json& key : Items(*reload, "needs_restart")) {
+    if (key.is_string()) waiting.push_back(Clean(key.get<std::string>()));
+  }
+  if (!waiting.empty())
+    c.env.out << c.paint.Busy("configuration: in force after a restart") << ": "
+              << Join(waiting, ", ") << '\n';
+}
+
 }  // namespace
 
 int ClientContext::Fail() const {
@@ -94,6 +120,14 @@ int ClientContext::Fail() const {
 }
 void ClientContext::PrintJson(const Json& value) const {
   env.out << value.dump(2, ' ', false, Json::error_handler_t::replace) << '\n';
+}
+
+std::string WhoAsks(const Environment& env) {
+  for (const char* name : {"USER", "LOGNAME"}) {
+    std::string user = env.getenv(name);
+    if (!user.empty()) return user;
+  }
+  return "leadsman command line";
 }
 
 int ShowStatus(ClientContext& c) {
@@ -118,6 +152,8 @@ int ShowStatus(ClientContext& c) {
     if (c.env.terminal) line = Wrapped(line, static_cast<size_t>(c.env.columns), 9);
     c.env.out << line << '\n';
   }
+  PrintReload(c, *status);
+  PrintAlarms(c, *status);
   c.env.out << '\n';
   Table models({"MODEL", "STATE", "READY", "NOTE"});
   for (const Json& model : Items(*status, "models")) {
@@ -299,11 +335,9 @@ int DecideRollout(ClientContext& c, const std::string& id, bool promote) {
   int exit_code = kOk;
   auto number = ResolveRollout(c, id, exit_code);
   if (!number) return exit_code;
-  std::string user = c.env.getenv("USER");
-  auto answer =
-      c.api.Call("POST", StrCat("/api/v1/rollouts/", *number, promote ? "/promote" : "/abort"),
-                 Json({{"who", user.empty() ? "leadsman command line" : user}})
-                     .dump(-1, ' ', true, Json::error_handler_t::replace));
+  auto answer = c.api.Call(
+      "POST", StrCat("/api/v1/rollouts/", *number, promote ? "/promote" : "/abort"),
+      Json({{"who", WhoAsks(c.env)}}).dump(-1, ' ', true, Json::error_handler_t::replace));
   if (!answer) return c.Fail();
   if (c.json) {
     c.PrintJson(*answer);

@@ -40,6 +40,8 @@ int ShowRolloutHistory(ClientContext& c, const std::string& id);
 int DecideRollout(ClientContext& c, const std::string& id, bool promote);
 int StartRollout(ClientContext& c, const std::string& model, int64_t version);
 
+/// The user that the environment names; containers and units often have none.
+std::string WhoAsks(const Environment& env);
 /// What `leadsman monitor --once` found: a table, or the JSON as it is.
 int ShowLogsOnce(Environment& env, const Result<std::string>& report, const Paint& paint,
                  bool json);

@@ -89,6 +89,10 @@ Status LabelReader::Next(size_t max, std::vector<std::string>& entries) {
     if (!entry.ok()) return entry.status();
     entries.push_back(std::move(*entry));
   }
+  if (in_.bad()) {
+    return UnavailableError(StrCat("the file cannot be read beyond line ", line_,
+                                   "; is it a file, and is its disk well?"));
+  }
   return OkStatus();
 }
 

@@ -512,7 +512,7 @@ class CommandLine {
     silence->add_option("--author", silence_.author, "Whom to ask [$USER]")->type_name("NAME");
     silence->add_option("--comment", silence_.comment, "Why")->required()->type_name("TEXT");
     Client(silence, [this](ClientContext& c) {
-      if (silence_.author.empty()) silence_.author = env_.getenv("USER");
+      if (silence_.author.empty()) silence_.author = WhoAsks(env_);
       return AddSilence(c, silence_);
     });
     Client(alarms->add_subcommand("silences", "The silences"),

@@ -50,7 +50,16 @@ std::string Shortened(std::string_view text, size_t width) {
 
 std::string Clean(std::string_view text) {
   std::string out;
-  for (char c : text) out += (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) ? ' ' : c;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const auto next = i + 1 < text.size() ? static_cast<unsigned char>(text[i + 1]) : 0;
+    if (byte == 0xC2 && next >= 0x80 && next < 0xA0) {  // U+0080 to U+009F steer terminals too
+      out += ' ';
+      ++i;
+    } else {
+      out += byte < 0x20 || byte == 0x7f ? ' ' : text[i];
+    }
+  }
   return out;
 }
 

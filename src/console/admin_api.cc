@@ -248,6 +248,18 @@ struct AdminApi::Impl {
             {"needs_restart", state.needs_restart}};
   }
 
+  /// How many there are; null when nothing is watched.
+  Json AlarmsJson() const {
+    if (deps.alarms == nullptr) return nullptr;
+    size_t firing = 0, pending = 0, silenced = 0;
+    for (const Alarm& alarm : deps.alarms->view().alarms) {
+      const bool fires = alarm.state == AlarmState::kFiring;
+      pending += alarm.state == AlarmState::kPending;
+      (fires && alarm.silence != 0 ? silenced : firing) += fires;
+    }
+    return {{"firing", firing}, {"silenced", silenced}, {"pending", pending}};
+  }
+
   Status GetServerStatus(RouteCall& call) {
     Json models = Json::array();
     for (const ModelStatus& model : deps.lifecycle.GetStatus()) {
@@ -288,6 +300,7 @@ struct AdminApi::Impl {
           {"rollouts", std::move(running)},
           {"rollout_journal", JournalJson()},
           {"config_reload", ReloadJson()},
+          {"alarms", AlarmsJson()},
           {"monitor",
            deps.monitor ? console::CountersJson(deps.monitor->counters()) : Json(nullptr)}});
     return OkStatus();
@@ -368,10 +381,12 @@ struct AdminApi::Impl {
     return "";
   }
 
-  Json ModelJson(const ModelStatus& model) const {
+  std::vector<RolloutView> Rollouts() const {
+    return deps.rollouts ? deps.rollouts->List() : std::vector<RolloutView>();
+  }
+
+  Json ModelJson(const ModelStatus& model, const std::vector<RolloutView>& rollouts) const {
     console::Traffic traffic = TrafficOf(model);
-    std::vector<RolloutView> rollouts;
-    if (deps.rollouts) rollouts = deps.rollouts->List();
     Json versions = Json::array();
     for (VersionStatus version : model.versions) {
       if (version.state == VersionState::kGone && version.status.ok()) {
@@ -421,7 +436,9 @@ struct AdminApi::Impl {
 
   Status ListModels(RouteCall& call) {
     Json models = Json::array();
-    for (const ModelStatus& model : deps.lifecycle.GetStatus()) models.push_back(ModelJson(model));
+    const std::vector<RolloutView> rollouts = Rollouts();
+    for (const ModelStatus& model : deps.lifecycle.GetStatus())
+      models.push_back(ModelJson(model, rollouts));
     for (const auto& [name, versions] : ObservedModels())
       models.push_back(ObservedJson(name, versions));
     Send(call.exchange, 200, {{"models", std::move(models)}});
@@ -446,7 +463,7 @@ struct AdminApi::Impl {
       return OkStatus();
     }
     ASSIGN_OR_RETURN(ModelStatus model, FindModel(call.path["model"]));
-    Send(call.exchange, 200, ModelJson(model));
+    Send(call.exchange, 200, ModelJson(model, Rollouts()));
     return OkStatus();
   }
 

@@ -623,7 +623,7 @@ std::string ModelMachine::ListingNote() const {
   if (from_cache_) {
     Result<StoreUri> uri = ParseStoreUri(config_->path);
     std::string alias = uri.ok() ? uri->alias : "";
-    return StrCat("the store cannot be reached since ", FormatRfc3339(from_cache_->since), " (",
+    return StrCat("not listed by its store since ", FormatRfc3339(from_cache_->since), " (",
                   list_error_, "); served from the cache as last listed at ",
                   FormatRfc3339(from_cache_->listed_at),
                   alias.empty() ? "" : StrCat(", with the alias ", alias, " where it was then"),

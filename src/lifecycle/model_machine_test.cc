@@ -198,7 +198,7 @@ TEST_F(FromCacheTest, ThePolicyChoosesAmongWhatTheCacheHas) {
   ModelStatus status = machine_->GetStatus();
   EXPECT_EQ(status.from_cache_since, now_);
   EXPECT_EQ(status.note,
-            "the store cannot be reached since 2026-03-01T12:34:56.000Z (cannot reach s3); served "
+            "not listed by its store since 2026-03-01T12:34:56.000Z (cannot reach s3); served "
             "from the cache as last listed at 2026-03-01T11:34:56.000Z, may not be the newest; "
             "2: not whole in the cache: model.onnx is missing");
 }

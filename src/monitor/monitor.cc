@@ -36,7 +36,7 @@ constexpr size_t kMaxReceiptErrors = 10;
 /// Records folded under one hold of the state lock.
 constexpr size_t kFoldBatch = 256;
 constexpr std::chrono::milliseconds kIdlePoll{50};
-constexpr size_t kMaxWindowsRead = 200'000;
+constexpr size_t kMaxWindowsRead = 20'000;  // one answer: the admin API makes it on its only thread
 /// Kept a little past the timeout, so that a label that comes too late is told so instead of
 /// "unknown".
 constexpr std::chrono::minutes kLateGrace{10};

@@ -206,6 +206,8 @@ def test_a_reload_is_all_or_nothing_and_can_be_seen(start, repository, how):
     wait_for("the failure to show", lambda: metric(server, "leadsman_config_reloads_total", result="failed") == 1)
     assert metric(server, "leadsman_config_last_reload_successful") == 0
     assert "nonsense" in server.get("/api/v1/status").json()["config_reload"]["error"]
+    shown = server.cli("status").stdout
+    assert "the newest was refused" in shown and "nonsense" in shown
     assert server.version_state("a", 1) == "ready" and server.version_state("b", 1) == "ready"
 
 

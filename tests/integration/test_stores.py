@@ -267,7 +267,7 @@ def test_a_server_that_starts_without_its_store_serves_what_it_had(tmp_path, sta
             server.start()
             serves(server, 1)
             note = server.model("digits")["note"]
-            assert "the store cannot be reached since 20" in note and "served from the cache as last listed at 20" in note
+            assert "not listed by its store since 20" in note and "served from the cache as last listed at 20" in note
             assert "may not be the newest" in server.cli("status").stdout
             assert from_cache(server) == 1
 
