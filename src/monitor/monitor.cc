@@ -732,8 +732,8 @@ bool Monitor::Put(const PredictionEvent& event, ByteRing& ring) {
 }
 
 uint32_t Monitor::FeatureStride(size_t width) const {
-  size_t wide = std::max<size_t>(impl_->options.wide_input, 1);
-  return static_cast<uint32_t>(std::max<size_t>((width + wide - 1) / wide, 1));
+  const size_t wide = std::max<size_t>(impl_->options.wide_input, 1);
+  return width <= wide ? 1 : static_cast<uint32_t>((2 * width + wide - 1) / wide);
 }
 
 LabelReceipt Monitor::AddLabels(std::vector<GroundTruth> labels) {

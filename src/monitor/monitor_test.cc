@@ -529,8 +529,8 @@ TEST_F(MonitorTest, WideInputsAreSampledToABudget) {
   Open();
   EXPECT_EQ(monitor_->FeatureStride(4), 1u);
   EXPECT_EQ(monitor_->FeatureStride(64), 1u);
-  EXPECT_EQ(monitor_->FeatureStride(65), 2u);
-  EXPECT_EQ(monitor_->FeatureStride(784), 13u);
+  EXPECT_EQ(monitor_->FeatureStride(65), 3u);
+  EXPECT_EQ(monitor_->FeatureStride(784), 25u);
 }
 
 TEST_F(MonitorTest, ASmallRingCountsDropsAndGoesOn) {
