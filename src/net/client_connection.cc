@@ -28,6 +28,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
+/// How often somebody who waits looks whether the call was cancelled.
+constexpr milliseconds kLook{100};
+
 struct AddrInfoDeleter {
   void operator()(addrinfo* info) const { freeaddrinfo(info); }
 };
@@ -57,7 +60,7 @@ int LookUp(const std::string& host, const std::string& port, int flags, Addresse
   return error;
 }
 
-Result<Addresses> Resolve(const Url& url, Clock::time_point deadline) {
+Result<Addresses> Resolve(const Url& url, const ExchangeLimits& limits) {
   auto cannot_find = [&](std::string_view why) {
     return UnavailableError(StrCat("cannot find host ", url.host, " (port ", url.port, "): ", why));
   };
@@ -87,37 +90,40 @@ Result<Addresses> Resolve(const Url& url, Clock::time_point deadline) {
   }
   MutexLock lock(lookup->mutex);
   while (!lookup->done) {
-    const auto left = deadline - Clock::now();
+    RETURN_IF_ERROR(limits.CheckCancelled(url.authority));
+    const auto left = limits.deadline - Clock::now();
     if (left <= Clock::duration::zero()) {
       return DeadlineExceededError(StrCat("the address of ", url.host, " was not found in time"));
     }
-    (void)lookup->done_changed.WaitFor(lookup->mutex, left);
+    (void)lookup->done_changed.WaitFor(lookup->mutex, std::min<Clock::duration>(left, kLook));
   }
   if (lookup->error != 0) return cannot_find(gai_strerror(lookup->error));
   return std::move(lookup->found);
 }
 
-/// True when the descriptor is ready, false when the time has come.
-bool Ready(int fd, short events, Clock::time_point until) {
+/// True when the descriptor is ready, false when the time has come or the call was cancelled.
+bool Ready(int fd, short events, Clock::time_point until, const ExchangeLimits& limits) {
+  const int64_t longest = limits.cancelled != nullptr ? kLook.count() : 1 << 30;
   for (;;) {
     auto left = std::chrono::ceil<milliseconds>(until - Clock::now()).count();
     pollfd p{fd, events, 0};
-    int ready = poll(&p, 1, left <= 0 ? 0 : int(std::min<int64_t>(left, 1 << 30)));
+    int ready = poll(&p, 1, left <= 0 ? 0 : int(std::min<int64_t>(left, longest)));
     if (ready > 0) return true;
+    if (limits.IsCancelled()) return false;
     if (ready < 0 && errno == EINTR) continue;
     if (left <= 0) return false;
   }
 }
 
 /// The connected socket, or -errno; ETIMEDOUT when `until` has come.
-int ConnectTo(const addrinfo& address, Clock::time_point until) {
+int ConnectTo(const addrinfo& address, Clock::time_point until, const ExchangeLimits& limits) {
   int fd = socket(address.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -errno;
   int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
   int error = connect(fd, address.ai_addr, address.ai_addrlen) == 0 ? 0 : errno;
   if (error == EINPROGRESS) {
-    if (Ready(fd, POLLOUT, until)) {
+    if (Ready(fd, POLLOUT, until, limits)) {
       socklen_t size = sizeof(error);
       getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
     } else {
@@ -185,6 +191,11 @@ Status LoadIdentity(SSL_CTX* context, const TlsClientOptions& options) {
 
 }  // namespace
 
+Status ExchangeLimits::CheckCancelled(std::string_view authority) const {
+  return IsCancelled() ? CancelledError(StrCat("the request to ", authority, " was cancelled"))
+                       : OkStatus();
+}
+
 Result<std::shared_ptr<const TlsClient>> TlsClient::Create(const TlsClientOptions& options) {
   ERR_clear_error();
   SslContext context(SSL_CTX_new(TLS_client_method()));
@@ -203,7 +214,7 @@ Result<std::shared_ptr<const TlsClient>> TlsClient::Create(const TlsClientOption
 Result<std::unique_ptr<ClientConnection>> ClientConnection::Open(const Url& url,
                                                                  const TlsClientContext* tls,
                                                                  const ExchangeLimits& limits) {
-  ASSIGN_OR_RETURN(Addresses found, Resolve(url, limits.deadline));
+  ASSIGN_OR_RETURN(Addresses found, Resolve(url, limits));
   int left = 0;
   for (addrinfo* a = found.get(); a != nullptr; a = a->ai_next) ++left;
   int error = 0;
@@ -212,8 +223,9 @@ Result<std::unique_ptr<ClientConnection>> ClientConnection::Open(const Url& url,
     const auto now = Clock::now();
     auto until = now + std::max(limits.deadline - now, Clock::duration::zero()) / left;
     if (limits.idle.count() > 0) until = std::min(until, now + limits.idle);
-    int fd = ConnectTo(*a, until);
+    int fd = ConnectTo(*a, until, limits);
     if (fd < 0) {
+      RETURN_IF_ERROR(limits.CheckCancelled(url.authority));
       error = -fd;
       continue;
     }
@@ -286,7 +298,8 @@ ClientConnection::Io ClientConnection::Write(std::string_view data, size_t* byte
 Status ClientConnection::Await(short events, const ExchangeLimits& limits) const {
   auto until = limits.deadline;
   if (limits.idle.count() > 0) until = std::min(until, Clock::now() + limits.idle);
-  if (Ready(socket_, events, until)) return OkStatus();
+  if (Ready(socket_, events, until, limits)) return OkStatus();
+  RETURN_IF_ERROR(limits.CheckCancelled(authority_));
   if (Clock::now() >= limits.deadline) {
     return DeadlineExceededError(StrCat("no answer from ", authority_, " in time"));
   }

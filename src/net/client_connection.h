@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <memory>
@@ -29,7 +30,11 @@ class TlsClientContext final : public TlsClient {
 /// When one exchange has to be over.
 struct ExchangeLimits {
   std::chrono::steady_clock::time_point deadline;
-  std::chrono::milliseconds idle{0};  ///< 0 = none
+  std::chrono::milliseconds idle{0};             ///< 0 = none
+  const std::atomic<bool>* cancelled = nullptr;  ///< as ClientRequest's
+
+  bool IsCancelled() const { return cancelled != nullptr && cancelled->load(); }
+  Status CheckCancelled(std::string_view authority) const;
 };
 
 /// One connection to a server. Externally synchronised.
@@ -47,7 +52,7 @@ class ClientConnection {
   /// Neither waits.
   Io Read(char* out, size_t room, size_t* bytes);
   Io Write(std::string_view data, size_t* bytes);
-  /// Until the socket is ready for one of them (POLLIN, POLLOUT). DEADLINE_EXCEEDED.
+  /// Until the socket is ready for one of them (POLLIN, POLLOUT). DEADLINE_EXCEEDED, CANCELLED.
   Status Await(short events, const ExchangeLimits& limits) const;
   /// Nothing has come that nobody asked for: not even the end.
   bool IsQuiet();

@@ -219,7 +219,8 @@ class BlockingClient final : public HttpClient {
 
  private:
   Result<ClientResponse> Follow(const ClientRequest& request, BodySink* sink) {
-    const ExchangeLimits limits{Clock::now() + request.timeout, request.idle_timeout};
+    const ExchangeLimits limits{Clock::now() + request.timeout, request.idle_timeout,
+                                request.cancelled};
     ASSIGN_OR_RETURN(Url url, ParseUrl(request.url));
     const std::string origin = url.Origin();
     const bool follows =
@@ -372,6 +373,7 @@ class BlockingClient final : public HttpClient {
           return lost(parser->got_some() ? "in the middle of the answer" : "before an answer came");
       }
       // Data that never pauses must not outlast the deadline either.
+      if (!parser->is_done()) RETURN_IF_ERROR(limits.CheckCancelled(url.authority));
       if (!parser->is_done() && Clock::now() >= limits.deadline) {
         return DeadlineExceededError(
             StrCat("the answer of ", url.authority, " did not come to its end in time"));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -42,6 +43,8 @@ struct ClientRequest {
   /// Of GET and HEAD. 0: an answer 3xx is an answer. A redirect from https to http is an error, and one to another
   /// scheme, host or port loses the fields Authorization, Cookie and Proxy-Authorization.
   int max_redirects = 0;
+  /// Once true, the call ends within a tenth of a second: CANCELLED. Must live until then. Absent: never.
+  const std::atomic<bool>* cancelled = nullptr;
 };
 
 /// Takes a body as it arrives, on the caller's thread. Errors end the call, and are its result.
@@ -102,7 +105,7 @@ class TlsClient {
 /// certificate and the host's name are verified.
 ///
 /// Errors: UNAVAILABLE (cannot connect, lost, not HTTP, TLS failed: the message names host and port), DEADLINE_EXCEEDED
-/// (the deadline, or idle_timeout), INVALID_ARGUMENT (bad URL), FAILED_PRECONDITION (the server's certificate is not
+/// (the deadline, or idle_timeout), CANCELLED, INVALID_ARGUMENT (bad URL), FAILED_PRECONDITION (the server's certificate is not
 /// trusted, or not for this host), RESOURCE_EXHAUSTED (larger than max_response_bytes). An HTTP error status is no error.
 class HttpClient {
  public:

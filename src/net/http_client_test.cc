@@ -170,6 +170,18 @@ TEST(HttpClientTest, GivesUpAtTheDeadline) {
   }
 }
 
+TEST(HttpClientTest, EndsSoonAfterItIsCancelled) {
+  std::atomic<bool> cancelled{false};
+  ScriptedServer server([&](int fd, int) {
+    ReadHead(fd);
+    cancelled = true;
+    ReadHead(fd);  // until the client goes
+  });
+  auto answer =
+      MakeHttpClient()->Send({.url = server.url(), .timeout = 1h, .cancelled = &cancelled});
+  EXPECT_EQ(answer.status().code(), StatusCode::kCancelled) << answer.status();
+}
+
 TEST(HttpClientTest, NamesHostAndPortWhenItCannotConnect) {
   std::string port;
   {
