@@ -9,8 +9,8 @@
 #include "monitor/capture_loss_watch.h"
 #include "monitor/finding.h"
 #include "monitor/traffic_watch.h"
+#include "storage/digest.h"
 #include "telemetry/alertmanager_sender.h"
-#include "telemetry/sender_metrics.h"
 #include "telemetry/webhook_sender.h"
 
 namespace leadsman {
@@ -38,6 +38,8 @@ std::vector<CaptureCounts> ReadAllCaptureCounts(const Alarms::Deps& deps) {
   }
   return counts;
 }
+
+constexpr size_t kMostOwed = 1000;
 
 AlarmBookOptions BookOptions(const AlarmOptions& options) {
   AlarmBookOptions book;
@@ -76,25 +78,41 @@ void Alarms::AddWatches(const Config& config) {
                                 config_.options.capture_loss_page}));
 }
 
+template <typename Sender>
+Status Alarms::Add(const std::string& name, Result<std::unique_ptr<Sender>> made) {
+  if (!made.ok()) return Annotate(made.status(), StrCat("alarms.", name));
+  sources_.emplace_back(name, [sender = made->get()] { return sender->counters(); });
+  loop_->AddSender(**made);
+  senders_.push_back(std::move(*made));
+  return OkStatus();
+}
+
+/// Under a name that stays the same when others are added before it, and does not show what may be a secret.
+AlarmOutbox::Box& Alarms::OpenBox(const std::string& kind, const std::string& address) {
+  Digest digest(Digest::Kind::kSha256);
+  digest.Add(address);
+  const std::string name = StrCat(kind, ":", digest.Hex().substr(0, 16));
+  std::string free = name;
+  for (int i = 2; !boxes_.insert(free).second; ++i) free = StrCat(name, "#", i);  // the same twice
+  return loop_->outbox().Open(free, kMostOwed);
+}
+
 Status Alarms::AddSenders(const std::string& url) {
-  std::vector<SenderSource> sources;
+  const std::string alarm_url = url + "/api/v1/alarms/";
+  Clock& clock = deps_.clock;
   for (size_t i = 0; i < config_.alertmanagers.size(); ++i) {
     const std::string name = StrCat("alertmanagers[", i, "]");
-    auto made = AlertmanagerSender::Create(name, config_.alertmanagers[i], url + "/api/v1/alarms/",
-                                           deps_.clock);
-    if (!made.ok()) return Annotate(made.status(), StrCat("alarms.", name));
-    sources.emplace_back(name, [sender = made->get()] { return sender->counters(); });
-    senders_.push_back(std::move(*made));
+    RETURN_IF_ERROR(
+        Add(name, AlertmanagerSender::Create(name, config_.alertmanagers[i], alarm_url, clock)));
   }
   for (size_t i = 0; i < config_.webhooks.size(); ++i) {
+    const WebhookOptions& to = config_.webhooks[i];
     const std::string name = StrCat("webhooks[", i, "]");
-    auto made = WebhookSender::Create(name, config_.webhooks[i], url, deps_.clock);
-    if (!made.ok()) return Annotate(made.status(), StrCat("alarms.", name));
-    sources.emplace_back(name, [sender = made->get()] { return sender->counters(); });
-    senders_.push_back(std::move(*made));
+    RETURN_IF_ERROR(
+        Add(name, WebhookSender::Create(name, to, url, OpenBox("webhook", to.target.url), clock)));
   }
-  registrations_.push_back(AddSenderMetrics(std::move(sources), deps_.registry));
-  for (const auto& sender : senders_) loop_->AddSender(*sender);
+  for (auto& registration : AddSenderMetrics(sources_, deps_.registry))
+    registrations_.push_back(std::move(registration));
   return OkStatus();
 }
 
@@ -106,6 +124,7 @@ Status Alarms::Start(const std::string& admin_url) {
 
 void Alarms::Stop() {
   if (loop_) loop_->Stop();  // none when it could not be created
+  for (const auto& sender : senders_) sender->BeginStop();
 }
 
 }  // namespace leadsman

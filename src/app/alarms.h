@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "monitor/monitor.h"
 #include "monitor/request_meter.h"
 #include "stats/registry.h"
+#include "telemetry/sender_metrics.h"
 
 namespace leadsman {
 
@@ -45,13 +47,18 @@ class Alarms {
   Alarms(Deps deps, const Config& config) : deps_(std::move(deps)), config_(config.alarms) {}
   void AddWatches(const Config& config);
   Status AddSenders(const std::string& url);
+  template <typename Sender>
+  Status Add(const std::string& name, Result<std::unique_ptr<Sender>> made);
+  AlarmOutbox::Box& OpenBox(const std::string& kind, const std::string& address);
 
   const Deps deps_;
   const Config::Alarms config_;
   std::unique_ptr<RequestMeter> meter_;
   std::unique_ptr<AlarmStore> store_;
-  std::vector<std::unique_ptr<AlarmSender>> senders_;
-  std::unique_ptr<AlarmLoop> loop_;  ///< after what it uses
+  std::unique_ptr<AlarmLoop> loop_;                    ///< after what it uses
+  std::vector<std::unique_ptr<AlarmSender>> senders_;  ///< after the loop, whose outbox they use
+  std::vector<SenderSource> sources_;
+  std::set<std::string> boxes_;
   std::vector<Registry::Registration> registrations_;
 };
 

@@ -1,12 +1,48 @@
 #include "app/named_files.h"
 
+#include <functional>
+#include <string>
+#include <vector>
+
 #include "auth/authorizer.h"
 #include "base/clock.h"
 #include "base/strings.h"
 #include "net/tls_server.h"
-#include "telemetry/batch_sender.h"
+#include "telemetry/sender_http.h"
 
 namespace leadsman {
+namespace {
+
+/// Problems of one place in the configuration, each "field: what".
+using Note =
+    std::function<void(const std::string& where, const std::vector<std::string>& problems)>;
+
+void CheckSenders(const Config& config, const Note& note) {
+  const TracingOptions& tracing = config.telemetry.tracing;
+  std::vector<std::string> problems;
+  net::TlsClientOptions tls;
+  tls.ca_file = tracing.ca_file;
+  if (Status status = net::TlsClient::Create(tls).status(); !status.ok())
+    problems.emplace_back(status.message());  // which begins with the field
+  if (Status status = ReadHeadersFile(tracing.headers_file).status(); !status.ok())
+    problems.push_back(StrCat("headers_file: ", status.message()));
+  note("telemetry.tracing", problems);
+
+  const Config::Alarms& alarms = config.alarms;
+  for (size_t i = 0; i < alarms.alertmanagers.size(); ++i)
+    note(StrCat("alarms.alertmanagers[", i, "]"), CheckTargetFiles(alarms.alertmanagers[i].target));
+  for (size_t i = 0; i < alarms.webhooks.size(); ++i) {
+    const WebhookOptions& webhook = alarms.webhooks[i];
+    problems = CheckTargetFiles(webhook.target);
+    if (!webhook.secret_file.empty()) {
+      const Status secret = ReadSecret(webhook.secret_file).status();
+      if (!secret.ok()) problems.push_back(StrCat("secret_file: ", secret.message()));
+    }
+    note(StrCat("alarms.webhooks[", i, "]"), problems);
+  }
+}
+
+}  // namespace
 
 Status CheckNamedFiles(const Config& config) {
   std::string wrong;
@@ -22,8 +58,10 @@ Status CheckNamedFiles(const Config& config) {
   if (config.auth.enabled()) {
     note("auth.tokens_file", Authorizer::Create(config.auth, SystemClock()).status());
   }
-  note("telemetry.tracing.headers_file",
-       ReadHeadersFile(config.telemetry.tracing.headers_file).status());
+  CheckSenders(config, [&](const std::string& where, const std::vector<std::string>& problems) {
+    for (const std::string& problem : problems)
+      wrong += StrCat(wrong.empty() ? "" : "\n", where, ".", problem);
+  });
   return wrong.empty() ? OkStatus() : InvalidArgumentError(wrong);
 }
 

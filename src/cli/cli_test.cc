@@ -514,7 +514,8 @@ TEST_F(CliServerTest, ShowsAlarmsAndSilencesThem) {
   EXPECT_EQ(Run({"alarms", "list"}), kOk);
   EXPECT_NE(out().find("it burns"), std::string::npos) << out();
   EXPECT_EQ(Run({"alarms", "--check"}), kFailed);
-  EXPECT_EQ(Run({"alarms", "show", "1"}), kOk);
+  const std::string id = std::to_string(fixture_.alarms.view()->alarms.at(0).id);
+  EXPECT_EQ(Run({"alarms", "show", id}), kOk);
   EXPECT_NE(out().find("99 %"), std::string::npos) << out();
   EXPECT_EQ(Run({"alarms", "show", "7"}), kNotFound);
   EXPECT_EQ(Run({"alarms", "silence", "--model", "digits", "--for", "2h", "--author", "ann",

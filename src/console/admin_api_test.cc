@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/strings.h"
 #include "console/json_views.h"
 #include "console/testing/admin_fixture.h"
 
@@ -293,7 +294,8 @@ TEST_F(AdminApiTest, ShowsAlarmsAndSilencesThem) {
   ASSERT_EQ(list["alarms"].size(), 1u);
   EXPECT_EQ(list["alarms"][0]["state"], "firing");
   EXPECT_EQ(list["alarms"][0]["details"][0]["value"], "99 %");
-  EXPECT_EQ(Get("/api/v1/alarms/1"), list["alarms"][0]);
+  const std::string one = StrCat("/api/v1/alarms/", list["alarms"][0]["id"].get<int64_t>());
+  EXPECT_EQ(Get(one), list["alarms"][0]);
   EXPECT_TRUE(Get("/api/v1/alarms?state=resolved")["alarms"].empty());
   EXPECT_EQ(Get("/api/v1/alarms?model=digits")["alarms"].size(), 1u);
   EXPECT_EQ(Get("/api/v1/alarms/7", 404)["error"]["message"], "there is no alarm 7 (any more)");
@@ -307,7 +309,7 @@ TEST_F(AdminApiTest, ShowsAlarmsAndSilencesThem) {
   EXPECT_EQ(added["id"], 1);
   EXPECT_EQ(Get(silences)["silences"][0], added);
   fixture_.alarms.Look();
-  EXPECT_EQ(Get("/api/v1/alarms/1")["silence"], 1);
+  EXPECT_EQ(Get(one)["silence"], 1);
   EXPECT_EQ(Send("DELETE", silences + "/1", "", 200)["removed"], true);
   Send("DELETE", silences + "/1", "", 404);
   Send("POST", silences,

@@ -92,7 +92,7 @@ std::string ListJson(const std::vector<T>& items, std::string (*json)(const T&))
 }
 
 Status ListAlarms(AlarmLoop& alarms, RouteCall& call) {
-  AlarmLoop::View view = alarms.view();
+  AlarmLoop::View view = *alarms.view();
   if (auto state = call.query.find("state"); state != call.query.end()) {
     std::erase_if(view.alarms,
                   [&](const Alarm& a) { return AlarmStateName(a.state) != state->second; });

@@ -62,17 +62,22 @@ bool AlarmBook::MakeRoom() {
   return true;
 }
 
+int64_t AlarmBook::NewId(WallTime wall) {
+  last_alarm_ = std::max(last_alarm_ + 1, UnixMillis(wall));
+  return last_alarm_;
+}
+
 AlarmBook::Entry* AlarmBook::Open(const Finding& finding, WallTime wall, SteadyTime now) {
   auto found = entries_.find(finding.subject);
   if (found == entries_.end()) {
     if (!MakeRoom()) return nullptr;
     found = entries_.emplace(finding.subject, Entry{}).first;
-    found->second.alarm.id = next_alarm_++;
+    found->second.alarm.id = NewId(wall);
   }
   Entry& entry = found->second;
   if (entry.alarm.state == AlarmState::kResolved && now - entry.resolved > options_.reopen_within) {
     entry.alarm = Alarm();  // another story
-    entry.alarm.id = next_alarm_++;
+    entry.alarm.id = NewId(wall);
   }
   if (entry.alarm.state != AlarmState::kPending && !Fires(entry.alarm)) {
     entry.wrong_since = now;
@@ -88,15 +93,12 @@ void AlarmBook::TakeWrong(const Finding& finding, WallTime wall, SteadyTime now,
     return;
   }
   Alarm& alarm = entry->alarm;
-  const bool worse = Fires(alarm) && finding.severity < alarm.finding.severity;
   const AlarmSeverity kept =
       Fires(alarm) ? std::min(finding.severity, alarm.finding.severity) : finding.severity;
   alarm.finding = finding;
   alarm.finding.severity = kept;
   entry->told = true;
   entry->last_wrong = now;
-  if (worse && alarm.notified)
-    out.push_back({alarm, AlarmState::kFiring, AlarmState::kFiring, true});
   if (Fires(alarm)) return;
   if (alarm.state != AlarmState::kPending) Move(*entry, AlarmState::kPending, out);
   if (now - entry->wrong_since < options_.pending_for[static_cast<size_t>(finding.subject.kind)])
@@ -142,17 +144,22 @@ void AlarmBook::ApplySilences(WallTime wall, Transitions& out) {
       alarm.silence = id;
       break;
     }
-    if (!Fires(alarm) || alarm.notified || alarm.silence != 0) continue;
-    alarm.notified = true;
-    // The transition of this look tells it, if there is one; otherwise a silence has ended.
-    auto mine = std::find_if(out.begin(), out.end(), [&](const AlarmTransition& t) {
-      return t.alarm.id == alarm.id && t.to == AlarmState::kFiring;
-    });
-    if (mine == out.end())
-      mine = out.insert(out.end(), {alarm, AlarmState::kFiring, AlarmState::kFiring, false});
-    mine->alarm = alarm;
-    mine->notify = true;
+    if (!Fires(alarm) || alarm.silence != 0) continue;
+    if (!alarm.notified || alarm.finding.severity < alarm.notified_severity) Notify(alarm, out);
   }
+}
+
+void AlarmBook::Notify(Alarm& alarm, Transitions& out) {
+  alarm.notified = true;
+  alarm.notified_severity = alarm.finding.severity;
+  // The transition of this look tells it, if there is one; otherwise a silence has ended, or it became more severe.
+  auto mine = std::find_if(out.begin(), out.end(), [&](const AlarmTransition& t) {
+    return t.alarm.id == alarm.id && t.to == AlarmState::kFiring;
+  });
+  if (mine == out.end())
+    mine = out.insert(out.end(), {alarm, AlarmState::kFiring, AlarmState::kFiring, false});
+  mine->alarm = alarm;
+  mine->notify = true;
 }
 
 std::vector<AlarmTransition> AlarmBook::Step(std::span<const Finding> findings, WallTime wall,
@@ -229,7 +236,7 @@ void AlarmBook::Restore(std::vector<Alarm> alarms, std::vector<Silence> silences
                         SteadyTime now) {
   for (Alarm& alarm : alarms) {
     if (entries_.size() >= options_.max_alarms) break;
-    next_alarm_ = std::max(next_alarm_, alarm.id + 1);
+    last_alarm_ = std::max(last_alarm_, alarm.id);
     // How long something was wrong before the restart is not known to whom looks now.
     if (alarm.state == AlarmState::kPending && alarm.firings > 0)
       alarm.state = AlarmState::kResolved;

@@ -22,15 +22,18 @@ std::string_view AlarmStateName(AlarmState state);  ///< "inactive", …
 
 /// The history of one subject. A value.
 struct Alarm {
-  int64_t id = 0;
+  int64_t id =
+      0;  ///< the millisecond in which it began, or the next that is free: no other process had it
   AlarmState state = AlarmState::kInactive;
   Finding finding;  ///< the last that was wrong
   WallTime pending_since{};
-  WallTime fired{};       ///< the last time; the epoch: never
-  WallTime resolved{};    ///< the last time; the epoch: never
-  uint64_t firings = 0;   ///< how often it has fired; above 1 it flaps
-  bool notified = false;  ///< somebody was told that it fires, and not yet that it ended
-  int64_t silence = 0;    ///< the silence that holds it back; 0: none
+  WallTime fired{};      ///< the last time; the epoch: never
+  WallTime resolved{};   ///< the last time; the epoch: never
+  uint64_t firings = 0;  ///< how often it has fired; above 1 it flaps
+  bool notified =
+      false;  ///< it is owed to people, or they were told, that it fires; not yet that it ended
+  AlarmSeverity notified_severity = AlarmSeverity::kInfo;  ///< and how severe it was then
+  int64_t silence = 0;  ///< the silence that holds it back; 0: none
 };
 
 /// Who need not be told of what, until when. Empty fields match all.
@@ -52,7 +55,8 @@ struct AlarmTransition {
   Alarm alarm;  ///< as it is after it
   AlarmState from = AlarmState::kInactive;
   AlarmState to = AlarmState::kInactive;
-  /// Whoever is paged is told: fires and is not silenced, became more severe, a silence ended, or what was told has ended.
+  /// Whoever is paged is told: it fires or became more severe and is not silenced, a silence ended, or what was told has
+  /// ended.
   bool notify = false;
 };
 
@@ -112,17 +116,19 @@ class AlarmBook {
   using Transitions = std::vector<AlarmTransition>;
 
   Entry* Open(const Finding& finding, WallTime wall, SteadyTime now);
+  int64_t NewId(WallTime wall);
   bool MakeRoom();
   void TakeWrong(const Finding& finding, WallTime wall, SteadyTime now, Transitions& out);
   /// Its subject is well, or not told of. Returns whether the entry goes.
   bool TakeWell(Entry& entry, WallTime wall, SteadyTime now, Transitions& out);
   void ApplySilences(WallTime wall, Transitions& out);
+  static void Notify(Alarm& alarm, Transitions& out);
   static void Move(Entry& entry, AlarmState to, Transitions& out);
 
   const AlarmBookOptions options_;
   std::map<AlarmSubject, Entry> entries_;
   std::map<int64_t, Silence> silences_;
-  int64_t next_alarm_ = 1;
+  int64_t last_alarm_ = 0;
   int64_t next_silence_ = 1;
   size_t watched_ = 0;
   uint64_t dropped_ = 0;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <map>
 #include <optional>
 #include <sstream>
 
@@ -52,6 +53,7 @@ class Player {
     book_.reset();
     options_ = AlarmBookOptions();
     now_ = {};
+    numbers_.clear();
     return out;
   }
 
@@ -120,14 +122,17 @@ class Player {
 
   void List() {
     for (const Alarm& alarm : book().Alarms()) {
-      out_ += StrCat("#", alarm.id, " ", Subject(alarm), " ", AlarmStateName(alarm.state), " ",
-                     AlarmSeverityName(alarm.finding.severity), " firings=", alarm.firings);
+      out_ += StrCat("#", Number(alarm.id), " ", Subject(alarm), " ", AlarmStateName(alarm.state),
+                     " ", AlarmSeverityName(alarm.finding.severity), " firings=", alarm.firings);
       if (alarm.silence != 0) out_ += StrCat(" silence=", alarm.silence);
       out_ += "\n";
     }
     out_ += StrCat("watched=", book().watched(), " dropped=", book().dropped(),
                    " silences=", book().Silences().size(), "\n");
   }
+
+  /// Ids are times: in the order of their alarms they are easier to read.
+  size_t Number(int64_t id) { return numbers_.emplace(id, numbers_.size() + 1).first->second; }
 
   static std::string Subject(const Alarm& alarm) {
     const AlarmSubject& s = alarm.finding.subject;
@@ -175,7 +180,7 @@ class Player {
     for (now_ = from; now_ <= to; now_ += step) {
       for (const AlarmTransition& t : book().Step(findings, Wall(now_), Steady(now_))) {
         out_ +=
-            StrCat(schema::FormatTime(now_), " #", t.alarm.id, " ", Subject(t.alarm), " ",
+            StrCat(schema::FormatTime(now_), " #", Number(t.alarm.id), " ", Subject(t.alarm), " ",
                    AlarmStateName(t.from), " → ", AlarmStateName(t.to), " ",
                    AlarmSeverityName(t.alarm.finding.severity), t.notify ? " notify" : "", "\n");
       }
@@ -187,6 +192,7 @@ class Player {
   std::optional<AlarmBook> book_;
   std::chrono::nanoseconds boot_{std::chrono::hours(5)};
   milliseconds now_{};
+  std::map<int64_t, size_t> numbers_;
   std::string out_;
 };
 

@@ -67,6 +67,11 @@ Alarm ReadAlarm(const Json& json) {
   alarm.resolved = TimeOf(json, "resolved");
   alarm.firings = json.at("firings").get<uint64_t>();
   alarm.notified = json.at("notified").get<bool>();
+  alarm.notified_severity = f.severity;
+  if (json.contains("notified_severity") && !json.at("notified_severity").is_null()) {
+    alarm.notified_severity =
+        WordOf<AlarmSeverity>(json, "notified_severity", 3, AlarmSeverityName);
+  }
   alarm.silence = NumberOf(json, "silence");
   f.wrong = true;
   f.summary = TextOf(json, "summary");
@@ -79,6 +84,15 @@ Alarm ReadAlarm(const Json& json) {
   for (const Json& detail : json.at("details"))
     f.details.emplace_back(TextOf(detail, "name"), TextOf(detail, "value"));
   return alarm;
+}
+
+AlarmNotice ReadNotice(const Json& json) {
+  AlarmNotice notice;
+  notice.delivery = TextOf(json, "delivery");
+  notice.to = WordOf<AlarmState>(json, "to", 4, AlarmStateName);
+  notice.at = TimeOf(json, "at");
+  notice.alarm = ReadAlarm(json.at("alarm"));
+  return notice;
 }
 
 Silence ReadSilence(const Json& json) {
@@ -114,6 +128,8 @@ std::string AlarmJson(const Alarm& alarm) {
                {"resolved", Time(alarm.resolved)},
                {"firings", alarm.firings},
                {"notified", alarm.notified},
+               {"notified_severity",
+                alarm.notified ? Json(AlarmSeverityName(alarm.notified_severity)) : Json(nullptr)},
                {"silence", Number(alarm.silence)},
                {"evidence", f.evidence},
                {"threshold", f.threshold},
@@ -122,6 +138,13 @@ std::string AlarmJson(const Alarm& alarm) {
                {"samples", f.samples},
                {"reference_samples", f.reference_samples},
                {"details", std::move(details)}});
+}
+
+std::string NoticeJson(const AlarmNotice& notice) {
+  std::string json = "{\"delivery\":";
+  AppendJsonString(json, notice.delivery);
+  return json += StrCat(",\"to\":\"", AlarmStateName(notice.to), "\",\"at\":\"",
+                        FormatRfc3339(notice.at), "\",\"alarm\":", AlarmJson(notice.alarm), "}");
 }
 
 std::string SilenceJson(const Silence& silence) {
@@ -137,6 +160,9 @@ std::string SilenceJson(const Silence& silence) {
 }
 
 Result<Alarm> ParseAlarm(std::string_view json) { return Parse(json, "an alarm", ReadAlarm); }
+Result<AlarmNotice> ParseNotice(std::string_view json) {
+  return Parse(json, "an alarm's notice", ReadNotice);
+}
 Result<Silence> ParseSilence(std::string_view json) {
   return Parse(json, "a silence", ReadSilence);
 }

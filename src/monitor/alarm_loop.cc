@@ -9,6 +9,8 @@
 namespace leadsman {
 namespace {
 
+constexpr std::chrono::milliseconds kFirstOnDisk{1000};
+
 std::vector<std::string> SubjectLabels(const Alarm& alarm) {
   const AlarmSubject& s = alarm.finding.subject;
   return {std::string(AlarmKindName(s.kind)),
@@ -25,11 +27,13 @@ MetricSample Sample(std::vector<std::string> labels, double value) {
 
 }  // namespace
 
-AlarmLoop::AlarmLoop(Deps deps, AlarmBookOptions options) : deps_(deps), book_(options) {
+AlarmLoop::AlarmLoop(Deps deps, AlarmBookOptions options, AlarmStore::Content found)
+    : deps_(deps), outbox_(deps.store, deps.clock, std::move(found.owed)), book_(options) {
   {
     MutexLock lock(mutex_);
-    book_.Restore(deps_.store.found().alarms, deps_.store.found().silences, deps_.clock.Now(),
+    book_.Restore(std::move(found.alarms), std::move(found.silences), deps_.clock.Now(),
                   deps_.clock.SteadyNow());
+    Publish();
   }
   AddMetrics();
 }
@@ -40,6 +44,7 @@ void AlarmLoop::Add(std::unique_ptr<Watch> watch) { watches_.push_back(std::move
 void AlarmLoop::AddSender(AlarmSender& sender) { senders_.push_back(&sender); }
 
 void AlarmLoop::Start(std::chrono::milliseconds interval) {
+  outbox_.Begin();
   Look();
   thread_ = std::make_unique<Periodic>("alarms", interval, [this] { Look(); });
 }
@@ -51,7 +56,12 @@ void AlarmLoop::Stop() {
   Save();
 }
 
-void AlarmLoop::Save() { deps_.store.Save({book_.Alarms(), book_.Silences()}); }
+void AlarmLoop::Save() { outbox_.Save(book_.Alarms(), book_.Silences()); }
+
+void AlarmLoop::Publish() {
+  view_ =
+      std::make_shared<const View>(View{book_.Alarms(), looked_, book_.watched(), book_.dropped()});
+}
 
 void AlarmLoop::Log(const AlarmTransition& t) {
   if (t.to != AlarmState::kFiring &&
@@ -74,30 +84,37 @@ void AlarmLoop::Look() {
     std::move(more.begin(), more.end(), std::back_inserter(findings));
   }
   std::vector<AlarmTransition> news;
-  std::vector<Alarm> firing;
+  std::vector<AlarmNotice> notices;
   {
     MutexLock lock(mutex_);
     news = book_.Step(findings, wall, now);
     looked_ = wall;
-    for (const AlarmTransition& t : news) ++transitions_[static_cast<size_t>(t.to)];
-    if (!news.empty()) Save();
-    for (Alarm& alarm : book_.Alarms()) {
-      if (alarm.state == AlarmState::kFiring && alarm.silence == 0)
-        firing.push_back(std::move(alarm));
+    for (const AlarmTransition& t : news) {
+      ++transitions_[static_cast<size_t>(t.to)];
+      if (t.notify) notices.push_back(MakeNotice(t, wall));
     }
+    outbox_.Add(notices);
+    if (!news.empty()) Save();
+    Publish();
   }
   for (const AlarmTransition& transition : news) Log(transition);
-  for (AlarmSender* sender : senders_) sender->Tell(firing, news);
+  std::vector<Alarm> firing;
+  for (const Alarm& alarm : view()->alarms) {
+    if (alarm.state == AlarmState::kFiring && alarm.silence == 0) firing.push_back(alarm);
+  }
+  if (!notices.empty()) deps_.store.AwaitWritten(kFirstOnDisk);
+  for (AlarmSender* sender : senders_) sender->Tell(firing);
 }
 
-AlarmLoop::View AlarmLoop::view() const {
+std::shared_ptr<const AlarmLoop::View> AlarmLoop::view() const {
   MutexLock lock(mutex_);
-  return {book_.Alarms(), looked_, book_.watched(), book_.dropped()};
+  return view_;
 }
 
 Result<Alarm> AlarmLoop::Get(int64_t id) const {
-  for (Alarm& alarm : view().alarms) {
-    if (alarm.id == id) return std::move(alarm);
+  const auto present = view();
+  for (const Alarm& alarm : present->alarms) {
+    if (alarm.id == id) return alarm;
   }
   return NotFoundError(StrCat("there is no alarm ", id, " (any more)"));
 }
@@ -130,7 +147,8 @@ void AlarmLoop::AddMetrics() {
   auto of_alarms = [this](double (*value)(const Alarm&)) {
     return [this, value] {
       std::vector<MetricSample> samples;
-      for (const Alarm& alarm : view().alarms)
+      const auto present = view();
+      for (const Alarm& alarm : present->alarms)
         samples.push_back(Sample(SubjectLabels(alarm), value(alarm)));
       return samples;
     };
@@ -160,12 +178,12 @@ void AlarmLoop::AddMetrics() {
         return samples;
       });
   add("leadsman_alarm_watched", "Subjects that the watches tell of.", MetricType::kGauge, {},
-      single([this] { return view().watched; }));
+      single([this] { return view()->watched; }));
   add("leadsman_alarm_dropped_total",
       "Findings that became no alarm because there were too many alarms.", MetricType::kCounter, {},
-      single([this] { return view().dropped; }));
+      single([this] { return view()->dropped; }));
   add("leadsman_alarm_last_look_timestamp_seconds", "When the watches were last asked.",
-      MetricType::kGauge, {}, single([this] { return UnixSeconds(view().looked); }));
+      MetricType::kGauge, {}, single([this] { return UnixSeconds(view()->looked); }));
   add("leadsman_alarm_store_errors_total",
       "Times that alarms and silences could not be written to the disk; they are tried again.",
       MetricType::kCounter, {}, single([this] { return deps_.store.errors(); }));

@@ -10,6 +10,7 @@
 #include "base/periodic.h"
 #include "base/status.h"
 #include "monitor/alarm_book.h"
+#include "monitor/alarm_outbox.h"
 #include "monitor/alarm_store.h"
 #include "monitor/finding.h"
 #include "stats/registry.h"
@@ -20,11 +21,15 @@ namespace leadsman {
 class AlarmSender {
  public:
   virtual ~AlarmSender() = default;
-  /// After every look: `firing` are all that fire and are not silenced, `news` what has changed in this one.
-  virtual void Tell(const std::vector<Alarm>& firing, const std::vector<AlarmTransition>& news) = 0;
+  /// After every look: `firing` are all that fire and are not silenced. What is new is in the sender's box of the outbox, if it
+  /// has one.
+  virtual void Tell(const std::vector<Alarm>& firing) = 0;
+  /// Begins to end, and returns at once: the destructor waits, and those of many share a time.
+  virtual void BeginStop() {}
 };
 
-/// Asks all watches every interval, steps the book, tells the senders, keeps the book on the disk. One thread of its own.
+/// Asks all watches every interval, steps the book, puts what is new in the outbox, tells the senders, keeps all of it on the
+/// disk. One thread of its own. What is to be told is on the disk first, unless that takes longer than a second.
 ///
 ///   AlarmLoop loop({clock, registry, *store}, options);
 ///   loop.Add(std::make_unique<BurnRateWatch>(…));
@@ -40,13 +45,16 @@ class AlarmLoop {
     Registry& registry;
     AlarmStore& store;
   };
-  AlarmLoop(Deps deps, AlarmBookOptions options);
+  AlarmLoop(Deps deps, AlarmBookOptions options)
+      : AlarmLoop(deps, options, deps.store.TakeFound()) {}
   ~AlarmLoop();
   AlarmLoop(const AlarmLoop&) = delete;
   AlarmLoop& operator=(const AlarmLoop&) = delete;
 
   void Add(std::unique_ptr<Watch> watch);
   void AddSender(AlarmSender& sender);
+  /// For the boxes of senders, before Start.
+  AlarmOutbox& outbox() { return outbox_; }
   /// The first look is now, by the caller: it says where counting begins.
   void Start(std::chrono::milliseconds interval);
   /// No further looks; the present state is given to the store.
@@ -59,7 +67,8 @@ class AlarmLoop {
     size_t watched = 0;         ///< subjects
     uint64_t dropped = 0;       ///< for want of room
   };
-  View view() const;
+  /// As of the last look.
+  std::shared_ptr<const View> view() const;
   /// NOT_FOUND.
   Result<Alarm> Get(int64_t id) const;
   std::vector<Silence> Silences() const;
@@ -68,15 +77,19 @@ class AlarmLoop {
   Status RemoveSilence(int64_t id);
 
  private:
+  AlarmLoop(Deps deps, AlarmBookOptions options, AlarmStore::Content found);
   void AddMetrics();
   void Save() REQUIRES(mutex_);
+  void Publish() REQUIRES(mutex_);
   static void Log(const AlarmTransition& transition);
 
   const Deps deps_;
   std::vector<std::unique_ptr<Watch>> watches_;
   std::vector<AlarmSender*> senders_;
+  AlarmOutbox outbox_;
   mutable Mutex mutex_;
   AlarmBook book_ GUARDED_BY(mutex_);
+  std::shared_ptr<const View> view_ GUARDED_BY(mutex_) = std::make_shared<const View>();
   WallTime looked_ GUARDED_BY(mutex_){};
   std::array<uint64_t, 4> transitions_ GUARDED_BY(mutex_){};  ///< by AlarmState
   std::vector<Registry::Registration> registrations_;

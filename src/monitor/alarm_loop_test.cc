@@ -16,11 +16,11 @@ using namespace std::chrono_literals;
 
 class FakeWatch final : public Watch {
  public:
-  explicit FakeWatch(bool& wrong) : wrong_(wrong) {}
+  FakeWatch(bool& wrong, AlarmSeverity& severity) : wrong_(wrong), severity_(severity) {}
   std::vector<Finding> Look(WallTime, SteadyTime) override {
     Finding finding;
     finding.subject.model = "m";
-    finding.severity = AlarmSeverity::kPage;
+    finding.severity = severity_;
     finding.wrong = wrong_;
     finding.evidence = 20;
     finding.summary = "it burns";
@@ -29,18 +29,28 @@ class FakeWatch final : public Watch {
 
  private:
   bool& wrong_;
+  AlarmSeverity& severity_;
 };
 
+/// Delivers at once what its box holds, unless the receiver hangs.
 class FakeSender final : public AlarmSender {
  public:
-  void Tell(const std::vector<Alarm>& firing, const std::vector<AlarmTransition>& news) override {
+  void Tell(const std::vector<Alarm>& firing) override {
     firing_now = firing;
-    for (const AlarmTransition& t : news) {
-      if (t.notify) told.push_back(AlarmStateName(t.to));
+    if (hangs) return;
+    for (const AlarmOutbox::Item& item : box->Front(100)) {
+      told.push_back(AlarmStateName(item.notice->to));
+      deliveries.push_back(item.notice->delivery);
+      severities.push_back(item.notice->alarm.finding.severity);
+      box->Delivered(*item.notice);
     }
   }
+  AlarmOutbox::Box* box = nullptr;
+  bool hangs = false;
   std::vector<Alarm> firing_now;
   std::vector<std::string_view> told;
+  std::vector<std::string> deliveries;
+  std::vector<AlarmSeverity> severities;
 };
 
 class AlarmLoopTest : public testing::Test {
@@ -53,7 +63,9 @@ class AlarmLoopTest : public testing::Test {
     store_ = std::move(*store);
     loop_ = std::make_unique<AlarmLoop>(AlarmLoop::Deps{clock_, registry_, *store_},
                                         AlarmBookOptions());
-    loop_->Add(std::make_unique<FakeWatch>(wrong_));
+    loop_->Add(std::make_unique<FakeWatch>(wrong_, severity_));
+    sender_.box = &loop_->outbox().Open("fake", 3);
+    loop_->outbox().Begin();
     loop_->AddSender(sender_);
   }
   void LookAt(Duration later) {
@@ -80,6 +92,7 @@ class AlarmLoopTest : public testing::Test {
   Registry registry_;
   TempDir dir_;
   bool wrong_ = false;
+  AlarmSeverity severity_ = AlarmSeverity::kPage;
   FakeSender sender_;
   std::unique_ptr<AlarmStore> store_;
   std::unique_ptr<AlarmLoop> loop_;
@@ -101,8 +114,8 @@ TEST_F(AlarmLoopTest, TellsSendersWhatFiresAndWhatHasEnded) {
   EXPECT_TRUE(sender_.firing_now.empty());
   EXPECT_EQ(sender_.told, (std::vector<std::string_view>{"firing", "resolved"}));
   EXPECT_EQ(Metric("leadsman_alarm_firing"), 0);
-  EXPECT_EQ(loop_->view().alarms.at(0).state, AlarmState::kResolved);
-  EXPECT_EQ(loop_->Get(1)->finding.summary, "it burns");
+  EXPECT_EQ(loop_->view()->alarms.at(0).state, AlarmState::kResolved);
+  EXPECT_EQ(loop_->Get(loop_->view()->alarms[0].id)->finding.summary, "it burns");
   EXPECT_EQ(loop_->Get(2).status().code(), StatusCode::kNotFound);
 }
 
@@ -115,7 +128,7 @@ TEST_F(AlarmLoopTest, ASilencedAlarmFiresUnheard) {
   EXPECT_TRUE(sender_.firing_now.empty());
   EXPECT_TRUE(sender_.told.empty());
   EXPECT_EQ(Metric("leadsman_alarm_firing"), 0);
-  EXPECT_EQ(loop_->view().alarms.at(0).silence, silence->id);
+  EXPECT_EQ(loop_->view()->alarms.at(0).silence, silence->id);
   ASSERT_TRUE(loop_->RemoveSilence(silence->id).ok());
   LookAt(10s);
   EXPECT_EQ(sender_.firing_now.size(), 1u);
@@ -128,14 +141,97 @@ TEST_F(AlarmLoopTest, ARestartKeepsAlarmsAndSilencesAndTellsNobodyAgain) {
   wrong_ = true;
   LookAt(10s);
   ASSERT_TRUE(loop_->AddSilence(Known(1h)).ok());
-  const WallTime fired = loop_->view().alarms.at(0).fired;
+  const WallTime fired = loop_->view()->alarms.at(0).fired;
   Begin(path);
   EXPECT_EQ(loop_->Silences().size(), 1u);
-  ASSERT_EQ(loop_->view().alarms.size(), 1u);
-  EXPECT_EQ(loop_->view().alarms[0].state, AlarmState::kFiring);
-  EXPECT_EQ(UnixMillis(loop_->view().alarms[0].fired), UnixMillis(fired));
+  ASSERT_EQ(loop_->view()->alarms.size(), 1u);
+  EXPECT_EQ(loop_->view()->alarms[0].state, AlarmState::kFiring);
+  EXPECT_EQ(UnixMillis(loop_->view()->alarms[0].fired), UnixMillis(fired));
   LookAt(10s);
   EXPECT_EQ(sender_.told.size(), 1u) << "before the restart";
+}
+
+TEST_F(AlarmLoopTest, WhatWasNotDeliveredIsOwedAfterARestartUnderTheSameId) {
+  const std::string path = (dir_.path() / "alarms.db").string();
+  Begin(path);
+  sender_.hangs = true;
+  wrong_ = true;
+  LookAt(10s);
+  ASSERT_EQ(sender_.box->waiting(), 1u);
+  const std::string delivery = sender_.box->Front(1)[0].notice->delivery;
+  Begin(path);
+  sender_.hangs = false;
+  LookAt(10s);
+  EXPECT_EQ(sender_.deliveries, std::vector<std::string>{delivery});
+  EXPECT_EQ(sender_.box->waiting(), 0u);
+  Begin(path);
+  LookAt(10s);
+  EXPECT_EQ(sender_.told.size(), 1u) << "delivered before this restart";
+}
+
+TEST_F(AlarmLoopTest, WhatIsOwedToAReceiverThatIsGoneIsForgotten) {
+  const std::string path = (dir_.path() / "alarms.db").string();
+  Begin(path);
+  sender_.hangs = true;
+  wrong_ = true;
+  LookAt(10s);
+  loop_.reset();
+  store_.reset();
+  auto store = AlarmStore::Open(path);
+  ASSERT_TRUE(store.ok()) << store.status();
+  {
+    AlarmOutbox outbox(**store, clock_, (*store)->TakeFound().owed);
+    outbox.Open("another", 3);
+    outbox.Begin();
+  }
+  store->reset();
+  store = AlarmStore::Open(path);
+  ASSERT_TRUE(store.ok()) << store.status();
+  EXPECT_TRUE((*store)->TakeFound().owed.empty());
+}
+
+TEST_F(AlarmLoopTest, ABoxThatIsFullDropsItsOldestAndCountsThem) {
+  Begin();
+  sender_.hangs = true;
+  for (int i = 0; i < 4; ++i) {  // room for three: fires, ends, fires, ends
+    wrong_ = i % 2 == 0;
+    LookAt(10s);
+    LookAt(5min);
+  }
+  EXPECT_EQ(sender_.box->waiting(), 3u);
+  EXPECT_EQ(sender_.box->dropped(), 1u);
+  EXPECT_EQ(sender_.box->Front(1)[0].notice->to, AlarmState::kResolved);
+  EXPECT_EQ(sender_.box->DropOlder(clock_.SteadyNow()), 3u);
+  EXPECT_EQ(sender_.box->dropped(), 4u);
+}
+
+TEST_F(AlarmLoopTest, ASilenceHoldsForWhatBecomesMoreSevere) {
+  Begin();
+  wrong_ = true;
+  severity_ = AlarmSeverity::kTicket;
+  LookAt(10s);
+  ASSERT_EQ(sender_.told.size(), 1u);
+  auto silence = loop_->AddSilence(Known(1h));
+  ASSERT_TRUE(silence.ok()) << silence.status();
+  severity_ = AlarmSeverity::kPage;
+  LookAt(10s);
+  LookAt(10s);
+  EXPECT_EQ(sender_.told.size(), 1u);
+  ASSERT_TRUE(loop_->RemoveSilence(silence->id).ok());
+  LookAt(10s);
+  ASSERT_EQ(sender_.severities.size(), 2u);
+  EXPECT_EQ(sender_.severities[1], AlarmSeverity::kPage);
+  EXPECT_NE(sender_.deliveries[0], sender_.deliveries[1]);
+}
+
+TEST_F(AlarmLoopTest, IdsAreNewEvenWhenNothingIsKept) {
+  Begin();
+  wrong_ = true;
+  LookAt(10s);
+  const int64_t before = loop_->view()->alarms.at(0).id;
+  Begin();
+  LookAt(10s);
+  EXPECT_GT(loop_->view()->alarms.at(0).id, before);
 }
 
 TEST_F(AlarmLoopTest, AFileThatIsNoDatabaseIsRefusedWithWhatToDo) {
@@ -157,11 +253,11 @@ TEST_F(AlarmLoopTest, ADiskThatRefusesIsCountedAndTriedAgain) {
   for (int i = 0; i < 2000 && store_->errors() == 0; ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(5));  // the store's own thread
   EXPECT_EQ(store_->errors(), 1u);
-  EXPECT_EQ(loop_->view().alarms.size(), 1u);
+  EXPECT_EQ(loop_->view()->alarms.size(), 1u);
   ASSERT_EQ(sqlite3_exec(other, "ROLLBACK", nullptr, nullptr, nullptr), SQLITE_OK);
   sqlite3_close(other);
   Begin(path);
-  EXPECT_EQ(loop_->view().alarms.size(), 1u) << "written at the end";
+  EXPECT_EQ(loop_->view()->alarms.size(), 1u) << "written at the end";
 }
 
 }  // namespace

@@ -1,15 +1,18 @@
 #include "monitor/alarm_store.h"
 
-#include <pthread.h>
 #include <sqlite3.h>
 
 #include <chrono>
+#include <functional>
+#include <initializer_list>
 #include <optional>
+#include <set>
 #include <thread>
 #include <utility>
 
 #include "base/log.h"
 #include "base/mutex.h"
+#include "base/start_thread.h"
 #include "base/strings.h"
 #include "monitor/alarm_json.h"
 
@@ -24,18 +27,36 @@ constexpr auto kLastWait = 2s;
 constexpr const char* kSchema =
     "CREATE TABLE IF NOT EXISTS alarms("
     "  id INTEGER PRIMARY KEY, state TEXT NOT NULL, record TEXT NOT NULL);"
-    "CREATE TABLE IF NOT EXISTS silences(id INTEGER PRIMARY KEY, record TEXT NOT NULL);";
+    "CREATE TABLE IF NOT EXISTS silences(id INTEGER PRIMARY KEY, record TEXT NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS owed("
+    "  receiver TEXT NOT NULL, delivery TEXT NOT NULL, record TEXT NOT NULL,"
+    "  PRIMARY KEY(receiver, delivery));";
+
+/// What is to be written: nothing of a part that did not change.
+struct Change {
+  struct Book {
+    std::vector<Alarm> alarms;
+    std::vector<Silence> silences;
+  };
+  std::optional<Book> book;
+  std::optional<std::vector<AlarmStore::Owed>> owed;
+
+  bool empty() const { return !book && !owed; }
+};
 
 }  // namespace
 
-/// Shared with the thread, which may outlive the store when the disk hangs.
+/// Shared with the thread, which may outlive the store: nothing ends a write to a disk that hangs.
 struct AlarmStore::Impl {
   std::string path;
   sqlite3* db = nullptr;  ///< of the thread, once it runs
   Content found;
+  std::set<std::pair<std::string, std::string>> owed;  ///< rows of that table; of the thread
   Mutex mutex;
   CondVar changed;
-  std::optional<Content> next GUARDED_BY(mutex);
+  Change next GUARDED_BY(mutex);
+  bool writing GUARDED_BY(mutex) = false;
+  bool failing GUARDED_BY(mutex) = false;
   bool stop GUARDED_BY(mutex) = false;
   bool ended GUARDED_BY(mutex) = false;
   uint64_t errors GUARDED_BY(mutex) = 0;
@@ -56,38 +77,55 @@ struct AlarmStore::Impl {
     return rc == SQLITE_OK ? OkStatus() : Error(rc, doing);
   }
 
-  template <typename T>
-  Status Read(const char* sql, Result<T> (*parse)(std::string_view), std::vector<T>& out) {
+  /// Calls `take` for each row; its error ends the reading.
+  Status Read(const char* sql, const std::function<Status(sqlite3_stmt*)>& take) {
     sqlite3_stmt* statement = nullptr;
     int rc = sqlite3_prepare_v2(db, sql, -1, &statement, nullptr);
     Status status;
     while (rc == SQLITE_OK && status.ok() && (rc = sqlite3_step(statement)) == SQLITE_ROW) {
-      const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement, 0));
-      auto parsed = parse(text != nullptr ? text : "");
-      if (parsed.ok()) {
-        out.push_back(std::move(*parsed));
-        rc = SQLITE_OK;
-      } else {
-        status = DataLossError(StrCat("alarms ", path, ": ", parsed.status().message(), "; move ",
-                                      path, " away to start without alarms of before"));
-      }
+      status = take(statement);
+      rc = SQLITE_OK;
     }
     sqlite3_finalize(statement);
-    if (!status.ok()) return status;
+    if (!status.ok()) {
+      return DataLossError(StrCat("alarms ", path, ": ", status.message(), "; move ", path,
+                                  " away to start without alarms of before"));
+    }
     return rc == SQLITE_DONE ? OkStatus() : Error(rc, "read");
   }
+  static std::string Text(sqlite3_stmt* statement, int column) {
+    const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement, column));
+    return text != nullptr ? text : "";
+  }
+  template <typename T>
+  Status ReadAll(const char* sql, Result<T> (*parse)(std::string_view), std::vector<T>& out) {
+    return Read(sql, [&](sqlite3_stmt* row) -> Status {
+      ASSIGN_OR_RETURN(T parsed, parse(Text(row, 0)));
+      out.push_back(std::move(parsed));
+      return OkStatus();
+    });
+  }
+  Status ReadOwed() {
+    return Read("SELECT receiver, record FROM owed ORDER BY rowid",
+                [&](sqlite3_stmt* row) -> Status {
+                  ASSIGN_OR_RETURN(AlarmNotice notice, ParseNotice(Text(row, 1)));
+                  owed.emplace(Text(row, 0), notice.delivery);
+                  found.owed.push_back(
+                      {Text(row, 0), std::make_shared<const AlarmNotice>(std::move(notice))});
+                  return OkStatus();
+                });
+  }
 
-  Status Insert(const char* sql, int64_t id, std::string_view state, const std::string& record) {
+  /// One statement with these values; the first may be a number.
+  Status Do(const char* sql, std::optional<int64_t> number,
+            std::initializer_list<std::string> texts) {
     sqlite3_stmt* statement = nullptr;
     int rc = sqlite3_prepare_v2(db, sql, -1, &statement, nullptr);
     int at = 0;
-    if (rc == SQLITE_OK) rc = sqlite3_bind_int64(statement, ++at, id);
-    if (rc == SQLITE_OK && !state.empty()) {
-      rc = sqlite3_bind_text(statement, ++at, state.data(), static_cast<int>(state.size()),
-                             SQLITE_TRANSIENT);
-    }
-    if (rc == SQLITE_OK) {
-      rc = sqlite3_bind_text(statement, ++at, record.data(), static_cast<int>(record.size()),
+    if (rc == SQLITE_OK && number) rc = sqlite3_bind_int64(statement, ++at, *number);
+    for (const std::string& text : texts) {
+      if (rc != SQLITE_OK) break;
+      rc = sqlite3_bind_text(statement, ++at, text.data(), static_cast<int>(text.size()),
                              SQLITE_TRANSIENT);
     }
     if (rc == SQLITE_OK) rc = sqlite3_step(statement);
@@ -95,56 +133,92 @@ struct AlarmStore::Impl {
     return rc == SQLITE_DONE ? OkStatus() : Error(rc, "write");
   }
 
-  Status WriteAll(const Content& content) {
+  Status WriteBook(const Change::Book& book) {
     RETURN_IF_ERROR(Run("DELETE FROM alarms; DELETE FROM silences", "write"));
-    for (const Alarm& alarm : content.alarms) {
-      RETURN_IF_ERROR(Insert("INSERT INTO alarms(id, state, record) VALUES(?, ?, ?)", alarm.id,
-                             AlarmStateName(alarm.state), AlarmJson(alarm)));
+    for (const Alarm& alarm : book.alarms) {
+      RETURN_IF_ERROR(Do("INSERT INTO alarms(id, state, record) VALUES(?, ?, ?)", alarm.id,
+                         {std::string(AlarmStateName(alarm.state)), AlarmJson(alarm)}));
     }
-    for (const Silence& silence : content.silences) {
-      RETURN_IF_ERROR(Insert("INSERT INTO silences(id, record) VALUES(?, ?)", silence.id, "",
-                             SilenceJson(silence)));
+    for (const Silence& silence : book.silences) {
+      RETURN_IF_ERROR(
+          Do("INSERT INTO silences(id, record) VALUES(?, ?)", silence.id, {SilenceJson(silence)}));
     }
     return OkStatus();
   }
-  Status Write(const Content& content) {
+  /// Only what is new and what has gone: a thousand may wait for each receiver.
+  Status WriteOwed(const std::vector<Owed>& wanted) {
+    std::set<std::pair<std::string, std::string>> gone = owed;
+    for (const Owed& one : wanted) {
+      if (gone.erase({one.receiver, one.notice->delivery}) > 0) continue;
+      RETURN_IF_ERROR(Do("INSERT OR REPLACE INTO owed(receiver, delivery, record) VALUES(?, ?, ?)",
+                         std::nullopt,
+                         {one.receiver, one.notice->delivery, NoticeJson(*one.notice)}));
+    }
+    for (const auto& [receiver, delivery] : gone) {
+      RETURN_IF_ERROR(Do("DELETE FROM owed WHERE receiver = ? AND delivery = ?", std::nullopt,
+                         {receiver, delivery}));
+    }
+    return OkStatus();
+  }
+  Status WriteAll(const Change& change) {
+    if (change.book) RETURN_IF_ERROR(WriteBook(*change.book));
+    if (change.owed) RETURN_IF_ERROR(WriteOwed(*change.owed));
+    return OkStatus();
+  }
+  Status Write(const Change& change) {
     RETURN_IF_ERROR(Run("BEGIN IMMEDIATE", "begin"));
-    Status status = WriteAll(content);
+    Status status = WriteAll(change);
     if (status.ok()) status = Run("COMMIT", "commit");
-    if (!status.ok()) sqlite3_exec(db, "ROLLBACK", nullptr, nullptr, nullptr);
+    if (!status.ok()) {
+      sqlite3_exec(db, "ROLLBACK", nullptr, nullptr, nullptr);
+      return status;
+    }
+    if (!change.owed) return status;
+    owed.clear();
+    for (const Owed& one : *change.owed) owed.emplace(one.receiver, one.notice->delivery);
     return status;
   }
 
-  /// The newest content, when there is one; nothing when it is time to end.
-  std::optional<Content> Await() {
+  /// The newest; empty when it is time to end.
+  Change Await() {
     MutexLock lock(mutex);
-    while (!next && !stop) changed.WaitFor(mutex, 1h);
-    return std::exchange(next, std::nullopt);
+    while (next.empty() && !stop) changed.WaitFor(mutex, 1h);
+    writing = true;
+    return std::exchange(next, {});
   }
-  /// Kept for another time, unless there is a newer one. False: there will be none.
-  bool Keep(Content content) {
+  void NoteWritten() {
+    MutexLock lock(mutex);
+    writing = failing = false;
+    changed.NotifyAll();
+  }
+  /// Kept for another time, but for what there is newer of. False: there will be none.
+  bool Keep(Change change) {
     MutexLock lock(mutex);
     ++errors;
+    failing = true;
+    changed.NotifyAll();
     if (stop) return false;
     const auto until = std::chrono::steady_clock::now() + kTryAgain;
     while (!stop && std::chrono::steady_clock::now() < until)
       changed.WaitFor(mutex, until - std::chrono::steady_clock::now());
-    if (!next) next = std::move(content);
+    if (!next.book) next.book = std::move(change.book);
+    if (!next.owed) next.owed = std::move(change.owed);
     return true;
   }
 
   void WriteUntilStopped() {
     bool told = false;
-    while (auto content = Await()) {
-      const Status status = Write(*content);
+    for (Change change = Await(); !change.empty(); change = Await()) {
+      const Status status = Write(change);
       if (status.ok()) {
         told = false;
+        NoteWritten();
         continue;
       }
       if (!std::exchange(told, true)) {
         LOG_WARN("alarms are not written to the disk; it is tried again", {"reason", status});
       }
-      if (!Keep(std::move(*content))) break;
+      if (!Keep(std::move(change))) break;
     }
     MutexLock lock(mutex);
     ended = true;
@@ -165,11 +239,12 @@ Result<std::unique_ptr<AlarmStore>> AlarmStore::Open(const std::string& path) {
   RETURN_IF_ERROR(impl->Run("PRAGMA journal_mode=WAL", "open"));
   RETURN_IF_ERROR(impl->Run(kSchema, "create tables"));
   RETURN_IF_ERROR(
-      impl->Read("SELECT record FROM alarms ORDER BY id", ParseAlarm, impl->found.alarms));
+      impl->ReadAll("SELECT record FROM alarms ORDER BY id", ParseAlarm, impl->found.alarms));
   RETURN_IF_ERROR(
-      impl->Read("SELECT record FROM silences ORDER BY id", ParseSilence, impl->found.silences));
-  std::thread writer([impl] { impl->WriteUntilStopped(); });
-  pthread_setname_np(writer.native_handle(), "alarm-store");
+      impl->ReadAll("SELECT record FROM silences ORDER BY id", ParseSilence, impl->found.silences));
+  RETURN_IF_ERROR(impl->ReadOwed());
+  ASSIGN_OR_RETURN(std::thread writer,
+                   StartThread("alarm-store", [impl] { impl->WriteUntilStopped(); }));
   writer.detach();
   return std::unique_ptr<AlarmStore>(new AlarmStore(std::move(impl)));
 }
@@ -184,13 +259,31 @@ AlarmStore::~AlarmStore() {
     impl_->changed.WaitFor(impl_->mutex, until - std::chrono::steady_clock::now());
 }
 
-const AlarmStore::Content& AlarmStore::found() const { return impl_->found; }
+AlarmStore::Content AlarmStore::TakeFound() { return std::exchange(impl_->found, {}); }
 
 void AlarmStore::Save(Content content) {
   if (impl_->db == nullptr) return;
   MutexLock lock(impl_->mutex);
-  impl_->next = std::move(content);
+  impl_->next.book = Change::Book{std::move(content.alarms), std::move(content.silences)};
+  impl_->next.owed = std::move(content.owed);
   impl_->changed.NotifyAll();
+}
+
+void AlarmStore::SaveOwed(std::vector<Owed> owed) {
+  if (impl_->db == nullptr) return;
+  MutexLock lock(impl_->mutex);
+  impl_->next.owed = std::move(owed);
+  impl_->changed.NotifyAll();
+}
+
+bool AlarmStore::AwaitWritten(std::chrono::milliseconds most) {
+  if (impl_->db == nullptr) return false;
+  MutexLock lock(impl_->mutex);
+  auto pending = [&]() REQUIRES(impl_->mutex) { return !impl_->next.empty() || impl_->writing; };
+  const auto until = std::chrono::steady_clock::now() + most;
+  while (pending() && !impl_->failing && std::chrono::steady_clock::now() < until)
+    impl_->changed.WaitFor(impl_->mutex, until - std::chrono::steady_clock::now());
+  return !pending() && !impl_->failing;
 }
 
 uint64_t AlarmStore::errors() const {

@@ -1,22 +1,29 @@
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "base/status.h"
 #include "monitor/alarm_book.h"
+#include "monitor/alarm_notice.h"
 
 namespace leadsman {
 
-/// Alarms and silences on the disk, so that a restart neither tells them again nor forgets them: the tables `alarms` and
-/// `silences` of an SQLite file. Save hands over the whole and returns at once; a thread writes the newest, and when the disk
-/// fails, tries again every few seconds. Thread-safe.
+/// Alarms, silences and what is still owed to receivers on the disk, so that a restart neither tells anything again nor
+/// forgets it: the tables `alarms`, `silences` and `owed` of an SQLite file. Save hands over the whole and returns at once; a
+/// thread writes what is new in the newest, and when the disk fails, tries again every few seconds. Thread-safe.
 class AlarmStore {
  public:
+  struct Owed {
+    std::string receiver;
+    std::shared_ptr<const AlarmNotice> notice;
+  };
   struct Content {
     std::vector<Alarm> alarms;
     std::vector<Silence> silences;
+    std::vector<Owed> owed;  ///< of each receiver, the oldest first
   };
   /// `path` empty: nothing is kept. DATA_LOSS when what is there cannot be read, UNAVAILABLE when it cannot be opened.
   static Result<std::unique_ptr<AlarmStore>> Open(const std::string& path);
@@ -24,9 +31,13 @@ class AlarmStore {
   AlarmStore(const AlarmStore&) = delete;
   AlarmStore& operator=(const AlarmStore&) = delete;
 
-  /// As it was when the store was opened.
-  const Content& found() const;
+  /// What was there when the store was opened; once.
+  Content TakeFound();
   void Save(Content content);
+  /// The same, of this part alone.
+  void SaveOwed(std::vector<Owed> owed);
+  /// Waits until what was saved is on the disk, for at most so long. False: it is not, or there is none.
+  bool AwaitWritten(std::chrono::milliseconds most);
   uint64_t errors() const;  ///< transactions that failed
 
  private:

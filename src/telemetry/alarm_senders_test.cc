@@ -113,11 +113,17 @@ class AlarmSenderTest : public testing::Test {
     for (int i = 0; i < 2000 && !done(); ++i) std::this_thread::sleep_for(5ms);
     return done();
   }
-  static std::vector<AlarmTransition> Fired(const Alarm& alarm) {
-    return {{alarm, AlarmState::kPending, AlarmState::kFiring, true}};
+  /// Owes it to all receivers, and tells this one.
+  void Fire(AlarmSender& sender, const Alarm& alarm) {
+    const AlarmTransition fired{alarm, AlarmState::kPending, AlarmState::kFiring, true};
+    outbox_.Add({MakeNotice(fired, FromUnixMillis(1'700'000'000'000))});
+    sender.Tell({alarm});
   }
 
   TempDir dir_;
+  std::unique_ptr<AlarmStore> store_ = std::move(AlarmStore::Open("")).value();
+  AlarmOutbox outbox_{*store_, SystemClock(), {}};
+  AlarmOutbox::Box& box_ = outbox_.Open("webhook", 2);
   Mutex mutex_;
   std::vector<Got> got_ GUARDED_BY(mutex_);
   int status_ GUARDED_BY(mutex_) = 200;
@@ -132,8 +138,8 @@ TEST_F(AlarmSenderTest, AlertmanagerIsToldAgainAndAgain) {
   options.resend_interval = 100ms;
   auto sender = AlertmanagerSender::Create("alertmanagers[0]", options, "", SystemClock());
   ASSERT_TRUE(sender.ok()) << sender.status();
-  (*sender)->Tell({}, {});
-  (*sender)->Tell({Burning()}, {});
+  (*sender)->Tell({});
+  (*sender)->Tell({Burning()});
   ASSERT_TRUE(Await([&] { return got().size() >= 3; }));
   EXPECT_EQ(got()[0].path, "/am/api/v2/alerts");
   EXPECT_EQ(got()[0].authorization, "Basic bGVhZHNtYW46czNjcmV0");
@@ -149,7 +155,7 @@ TEST_F(AlarmSenderTest, WrongCredentialsAreCountedAndTriedAgain) {
   options.resend_interval = 50ms;
   auto sender = AlertmanagerSender::Create("alertmanagers[0]", options, "", SystemClock());
   ASSERT_TRUE(sender.ok()) << sender.status();
-  (*sender)->Tell({Burning()}, {});
+  (*sender)->Tell({Burning()});
   ASSERT_TRUE(Await([&] { return (*sender)->counters().failed >= 2; }));
   EXPECT_EQ((*sender)->counters().sent, 0u);
   Answer(200);
@@ -162,18 +168,19 @@ TEST_F(AlarmSenderTest, WebhookMessagesAreSignedAndRepeatedInOrder) {
   options.target.url = url() + "/hook";
   options.secret_file = File("secret", "key\n");
   options.longest_backoff = 20ms;
-  auto sender = WebhookSender::Create("webhooks[0]", options, "http://l", SystemClock());
+  auto sender = WebhookSender::Create("webhooks[0]", options, "http://l", box_, SystemClock());
   ASSERT_TRUE(sender.ok()) << sender.status();
-  (*sender)->Tell({}, Fired(Burning(1)));
-  (*sender)->Tell({}, Fired(Burning(2)));
+  Fire(**sender, Burning(1));
+  Fire(**sender, Burning(2));
   ASSERT_TRUE(Await([&] { return (*sender)->counters().failed >= 3; }));
   Answer(204);
   ASSERT_TRUE(Await([&] { return (*sender)->counters().sent == 2; }));
   const std::vector<Got> all = got();
   const Got& first = all[all.size() - 2];
-  EXPECT_TRUE(first.delivery.starts_with("1-") && first.delivery.ends_with("-1-firing-page"))
-      << first.delivery;
-  EXPECT_TRUE(all.back().delivery.starts_with("2-")) << all.back().delivery;
+  EXPECT_EQ(first.delivery, "1-1-firing-page");
+  EXPECT_EQ(all[0].delivery, first.delivery) << "the same when it is repeated";
+  EXPECT_EQ(all.back().delivery, "2-1-firing-page");
+  EXPECT_EQ((*sender)->counters().waiting, 0u);
   Json body = Json::parse(first.body);
   EXPECT_EQ(body["event"], "alarm.firing");
   EXPECT_EQ(body["instance"], "http://l");
@@ -186,9 +193,9 @@ TEST_F(AlarmSenderTest, WhatIsRefusedAsWrongIsGivenUp) {
   Answer(422);
   WebhookOptions options;
   options.target.url = url();
-  auto sender = WebhookSender::Create("webhooks[0]", options, "", SystemClock());
+  auto sender = WebhookSender::Create("webhooks[0]", options, "", box_, SystemClock());
   ASSERT_TRUE(sender.ok()) << sender.status();
-  (*sender)->Tell({}, Fired(Burning()));
+  Fire(**sender, Burning());
   ASSERT_TRUE(Await([&] { return (*sender)->counters().dropped == 1; }));
   EXPECT_EQ(got().size(), 1u);
 }
@@ -196,19 +203,32 @@ TEST_F(AlarmSenderTest, WhatIsRefusedAsWrongIsGivenUp) {
 TEST_F(AlarmSenderTest, AReceiverThatCannotBeReachedHoldsNobodyUp) {
   WebhookOptions options;
   options.target.url = "http://192.0.2.1:9";  // RFC 5737: nobody is there
-  options.queue = 2;
-  auto sender = WebhookSender::Create("webhooks[0]", options, "", SystemClock());
+  auto sender = WebhookSender::Create("webhooks[0]", options, "", box_, SystemClock());
   ASSERT_TRUE(sender.ok()) << sender.status();
-  for (int i = 1; i <= 10; ++i) (*sender)->Tell({}, Fired(Burning(i)));
-  EXPECT_GE((*sender)->counters().dropped, 7u);
-  sender->reset();  // returns within a second, whatever the receiver does
+  for (int i = 1; i <= 10; ++i) Fire(**sender, Burning(i));
+  EXPECT_EQ((*sender)->counters().dropped, 8u);
+  sender->reset();  // returns soon, whatever the receiver does
+  EXPECT_EQ(box_.waiting(), 2u) << "and they are still owed";
+}
+
+TEST_F(AlarmSenderTest, WhatFailsForTooLongIsGivenUp) {
+  Answer(503);
+  WebhookOptions options;
+  options.target.url = url();
+  options.give_up_after = 1ms;
+  auto sender = WebhookSender::Create("webhooks[0]", options, "", box_, SystemClock());
+  ASSERT_TRUE(sender.ok()) << sender.status();
+  Fire(**sender, Burning());
+  EXPECT_TRUE(Await([&] { return (*sender)->counters().dropped == 1; }));
+  EXPECT_EQ(box_.waiting(), 0u);
 }
 
 TEST_F(AlarmSenderTest, MissingFilesAreNamed) {
   WebhookOptions options;
   options.target.url = url();
   options.secret_file = "/nonexistent/secret";
-  const Status status = WebhookSender::Create("webhooks[0]", options, "", SystemClock()).status();
+  const Status status =
+      WebhookSender::Create("webhooks[0]", options, "", box_, SystemClock()).status();
   EXPECT_EQ(status.code(), StatusCode::kNotFound);
   EXPECT_TRUE(status.message().starts_with("secret_file")) << status;
 }

@@ -1,102 +1,70 @@
 #include "telemetry/alertmanager_sender.h"
 
-#include <algorithm>
-#include <optional>
 #include <utility>
-
-#include "base/log.h"
-#include "telemetry/alertmanager_alerts.h"
 
 namespace leadsman {
 
-using namespace std::chrono_literals;
-
-struct AlertmanagerSender::State : SenderState {
-  State(const std::string& n, AlertmanagerOptions o, std::string generator, Clock& c)
-      : name(n),
-        options(std::move(o)),
-        clock(c),
-        alerts(std::move(generator), 4 * options.resend_interval) {}
-
-  struct Message {
-    std::string body;
-    uint64_t generation = 0;  ///< what it is of
-  };
-  /// The next message, when its time has come; nothing when it is time to end.
-  std::optional<Message> Await() {
-    MutexLock lock(mutex);
-    while (!stop) {
-      const SteadyTime now = clock.SteadyNow();
-      if (!alerts.empty() && now >= due) return Message{alerts.Body(clock.Now()), generation};
-      changed.WaitFor(mutex, alerts.empty() ? Duration(1h) : due - now);
-    }
-    return std::nullopt;
-  }
-
-  void Note(const Status& status, uint64_t sent_generation) {
-    MutexLock lock(mutex);
-    if (stop) return;
-    const SteadyTime now = clock.SteadyNow();
-    if (status.ok()) {
-      ++sent;
-      if (failures > 0) LOG_INFO("Alertmanager is told again", {"sender", name});
-      failures = 0;
-      if (generation == sent_generation) {
-        alerts.Delivered();
-        due = now + options.resend_interval;
-      } else {
-        due = now;  // something has changed meanwhile
-      }
-      return;
-    }
-    ++failed;
-    if (failures++ == 0)
-      LOG_WARN("Alertmanager cannot be told; it is tried again", {"sender", name},
-               {"reason", status});
-    due = now + Backoff(failures, options.resend_interval);
-  }
-
-  void Run() {
-    while (auto message = Await())
-      Note(http->Post("/api/v2/alerts", std::move(message->body)), message->generation);
-  }
-
-  const std::string name;
-  const AlertmanagerOptions options;
-  Clock& clock;
-  std::unique_ptr<SenderHttp> http;  ///< of the thread
-  AlertmanagerAlerts alerts GUARDED_BY(mutex);
-  uint64_t generation GUARDED_BY(mutex) = 0;  ///< of what began or ended
-  SteadyTime due GUARDED_BY(mutex){};
-  int failures GUARDED_BY(mutex) = 0;
-};
+AlertmanagerSender::AlertmanagerSender(AlertmanagerOptions options, std::string generator,
+                                       Clock& clock)
+    : options_(std::move(options)),
+      clock_(clock),
+      alerts_(std::move(generator), 4 * options_.resend_interval) {}
 
 Result<std::unique_ptr<AlertmanagerSender>> AlertmanagerSender::Create(const std::string& name,
                                                                        AlertmanagerOptions options,
                                                                        std::string generator,
                                                                        Clock& clock) {
-  ASSIGN_OR_RETURN(auto http, SenderHttp::Create(options.target));
-  auto state = std::make_shared<State>(name, std::move(options), std::move(generator), clock);
-  state->http = std::move(http);
-  SenderState::Start(state, "alertmanager");
-  return std::unique_ptr<AlertmanagerSender>(new AlertmanagerSender(std::move(state)));
+  std::unique_ptr<AlertmanagerSender> sender(
+      new AlertmanagerSender(std::move(options), std::move(generator), clock));
+  const AlertmanagerOptions& o = sender->options_;
+  ASSIGN_OR_RETURN(sender->http_, SenderHttp::Create(o.target));
+  Courier::Options courier;
+  courier.thread = "alertmanager";
+  courier.peer = name;
+  courier.timeout = o.target.timeout;
+  courier.longest_pause = o.resend_interval;
+  ASSIGN_OR_RETURN(sender->courier_,
+                   Courier::Start(std::move(courier), clock,
+                                  [made = sender.get()](const Courier::Errand& errand) {
+                                    return made->Carry(errand);
+                                  }));
+  return sender;
 }
 
-AlertmanagerSender::AlertmanagerSender(std::shared_ptr<State> state) : state_(std::move(state)) {}
-AlertmanagerSender::~AlertmanagerSender() { state_->StopWithin(1s); }
+AlertmanagerSender::~AlertmanagerSender() = default;
 
-void AlertmanagerSender::Tell(const std::vector<Alarm>& firing,
-                              const std::vector<AlarmTransition>&) {
-  MutexLock lock(state_->mutex);
-  const bool news = state_->alerts.Update(firing, state_->clock.Now(), state_->clock.SteadyNow());
-  state_->dropped = state_->alerts.missed();
-  if (!news) return;
-  ++state_->generation;
-  // A receiver that fails has its backoff; one that works is told at once.
-  if (state_->failures == 0) state_->due = state_->clock.SteadyNow();
-  state_->changed.NotifyAll();
+void AlertmanagerSender::Tell(const std::vector<Alarm>& firing) {
+  {
+    MutexLock lock(mutex_);
+    if (!alerts_.Update(firing, clock_.Now(), clock_.SteadyNow())) return;
+    ++generation_;
+  }
+  courier_->Wake();
 }
 
-SenderCounters AlertmanagerSender::counters() const { return state_->counters(); }
+Courier::Report AlertmanagerSender::Carry(const Courier::Errand& errand) {
+  SenderHttp::Message message;
+  message.path = "/api/v2/alerts";
+  uint64_t generation = 0;
+  {
+    MutexLock lock(mutex_);
+    // At the end only what it does not know yet.
+    if (alerts_.empty() || (errand.last && delivered_ == generation_)) return {};
+    message.body = alerts_.Body(clock_.Now());
+    generation = generation_;
+  }
+  SenderHttp::Answer answer = http_->Post(errand, std::move(message));
+  if (!answer.status.ok()) return {Courier::Outcome::kAgain, std::move(answer.status)};
+  MutexLock lock(mutex_);
+  delivered_ = generation;
+  if (generation == generation_) alerts_.Delivered();
+  return {.outcome = Courier::Outcome::kSent, .again_in = options_.resend_interval};
+}
+
+SenderCounters AlertmanagerSender::counters() const {
+  const Courier::Counters tries = courier_->counters();
+  MutexLock lock(mutex_);
+  return {tries.sent, tries.failed, alerts_.missed(), generation_ - delivered_ > 0 ? 1u : 0u};
+}
 
 }  // namespace leadsman

@@ -1,14 +1,19 @@
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/mutex.h"
 #include "base/status.h"
 #include "monitor/alarm_loop.h"
+#include "telemetry/alertmanager_alerts.h"
+#include "telemetry/courier.h"
+#include "telemetry/sender_counters.h"
 #include "telemetry/sender_http.h"
-#include "telemetry/sender_thread.h"
 
 namespace leadsman {
 
@@ -26,14 +31,23 @@ class AlertmanagerSender final : public AlarmSender {
   static Result<std::unique_ptr<AlertmanagerSender>> Create(const std::string& name,
                                                             AlertmanagerOptions options,
                                                             std::string generator, Clock& clock);
-  ~AlertmanagerSender() override;  ///< waits for a second at most
-  void Tell(const std::vector<Alarm>& firing, const std::vector<AlarmTransition>& news) override;
+  ~AlertmanagerSender() override;
+  void Tell(const std::vector<Alarm>& firing) override;
+  void BeginStop() override { courier_->BeginStop(); }
   SenderCounters counters() const;
 
  private:
-  struct State;
-  explicit AlertmanagerSender(std::shared_ptr<State> state);
-  std::shared_ptr<State> state_;
+  AlertmanagerSender(AlertmanagerOptions options, std::string generator, Clock& clock);
+  Courier::Report Carry(const Courier::Errand& errand);
+
+  const AlertmanagerOptions options_;
+  Clock& clock_;
+  std::unique_ptr<SenderHttp> http_;  ///< of the courier's thread
+  mutable Mutex mutex_;
+  AlertmanagerAlerts alerts_ GUARDED_BY(mutex_);
+  uint64_t generation_ GUARDED_BY(mutex_) = 0;  ///< of what began or ended
+  uint64_t delivered_ GUARDED_BY(mutex_) = 0;   ///< the generation that was
+  std::unique_ptr<Courier> courier_;            ///< last: it uses the others
 };
 
 }  // namespace leadsman

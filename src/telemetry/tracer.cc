@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/start_thread.h"
 #include "base/strings.h"
 
 namespace leadsman {
@@ -36,29 +37,24 @@ uint64_t RandomBits() {
 }  // namespace
 
 Result<std::unique_ptr<Tracer>> Tracer::Create(Deps deps, TracingOptions options) {
-  if (Status headers = ReadHeadersFile(options.headers_file).status(); !headers.ok())
-    return Annotate(headers, "telemetry.tracing.headers_file");
-  std::shared_ptr<const net::TlsClient> tls;
-  if (!options.ca_file.empty()) {
-    net::TlsClientOptions tls_options;
-    tls_options.ca_file = options.ca_file;
-    Result<std::shared_ptr<const net::TlsClient>> made = net::TlsClient::Create(tls_options);
-    if (!made.ok()) return Annotate(made.status(), "telemetry.tracing.ca_file");
-    tls = std::move(made).value();
-  }
   std::vector<Destination> destinations;
   auto add = [&](const char* name, const std::string& url, auto render) {
-    if (url.empty()) return;
+    if (url.empty()) return OkStatus();
     BatchSender::Options sender;
     sender.url = url;
     sender.headers_file = options.headers_file;
-    sender.tls = tls;
-    destinations.push_back({name, render, std::make_unique<BatchSender>(deps.clock, sender)});
+    sender.ca_file = options.ca_file;
+    auto made = BatchSender::Create(deps.clock, sender);
+    if (!made.ok())
+      return Status(made.status().code(), StrCat("telemetry.tracing.", made.status().message()));
+    destinations.push_back({name, render, std::move(*made)});
+    return OkStatus();
   };
-  add("otlp", options.otlp_url, &OtlpTraces);
-  add("zipkin", options.zipkin_url, &ZipkinSpans);
+  RETURN_IF_ERROR(add("otlp", options.otlp_url, &OtlpTraces));
+  RETURN_IF_ERROR(add("zipkin", options.zipkin_url, &ZipkinSpans));
   std::unique_ptr<Tracer> tracer(
       new Tracer(std::move(deps), std::move(options), std::move(destinations)));
+  ASSIGN_OR_RETURN(tracer->thread_, StartThread("tracer", [made = tracer.get()] { made->Loop(); }));
   tracer->AddMetrics();
   return tracer;
 }
@@ -74,10 +70,10 @@ Tracer::Tracer(Deps deps, TracingOptions options, std::vector<Destination> desti
       allowance_(options_.max_per_second),
       allowance_at_(clock_.SteadyNow()),
       rng_(RandomSeed()),
-      destinations_(std::move(destinations)),
-      thread_([this] { Loop(); }) {}
+      destinations_(std::move(destinations)) {}
 
 Tracer::~Tracer() {
+  if (!thread_.joinable()) return;  // it could not be started
   registrations_.clear();
   {
     MutexLock lock(mutex_);
@@ -85,6 +81,7 @@ Tracer::~Tracer() {
   }
   changed_.NotifyAll();
   thread_.join();
+  for (Destination& destination : destinations_) destination.sender->BeginStop();
 }
 
 std::optional<Tracer::Reason> Tracer::Worth(const PredictionEvent& event) const {

@@ -36,7 +36,7 @@ class Tracer final : public Sink {
     Sink& next;
     SpanSource source;
   };
-  /// Errors name the option: a headers_file or ca_file that cannot be read.
+  /// Errors name the option: a headers_file or ca_file that cannot be read. RESOURCE_EXHAUSTED: no thread.
   static Result<std::unique_ptr<Tracer>> Create(Deps deps, TracingOptions options);
   /// What has been kept gets one more try, for at most a second.
   ~Tracer() override;

@@ -153,7 +153,9 @@ TEST(BatchSenderTest, TriesAgainWhatIsNotTakenAndKeepsTheOrder) {
   FakeClock clock;
   BatchSender::Options options;
   options.url = collector.url();
-  BatchSender sender(clock, options);
+  auto made = BatchSender::Create(clock, options);
+  ASSERT_TRUE(made.ok()) << made.status();
+  BatchSender& sender = **made;
   sender.Send("one", 1);
   sender.Send("two", 2);
   ASSERT_TRUE(Eventually([&] { return sender.counters().failed == 1; }));
@@ -175,7 +177,9 @@ TEST(BatchSenderTest, GivesUpWhatIsRefusedForGood) {
   FakeClock clock;
   BatchSender::Options options;
   options.url = collector.url();
-  BatchSender sender(clock, options);
+  auto made = BatchSender::Create(clock, options);
+  ASSERT_TRUE(made.ok()) << made.status();
+  BatchSender& sender = **made;
   sender.Send("one", 7);
   EXPECT_TRUE(Eventually([&] { return sender.counters().items_refused == 7; }));
   EXPECT_EQ(collector.asked(), 1u);
@@ -188,7 +192,9 @@ TEST(BatchSenderTest, TheOldestMakeRoomAndAreCounted) {
   BatchSender::Options options;
   options.url = collector.url();
   options.max_bodies = 2;
-  BatchSender sender(clock, options);
+  auto made = BatchSender::Create(clock, options);
+  ASSERT_TRUE(made.ok()) << made.status();
+  BatchSender& sender = **made;
   sender.Send("a", 1);
   ASSERT_TRUE(Eventually([&] { return sender.counters().failed == 1; }));
   for (uint64_t i = 0; i < 4; ++i) sender.Send("b", 10);
@@ -206,7 +212,9 @@ TEST(BatchSenderTest, ReadsItsHeadersBeforeEachBody) {
   BatchSender::Options options;
   options.url = collector.url();
   options.headers_file = path;
-  BatchSender sender(clock, options);
+  auto made = BatchSender::Create(clock, options);
+  ASSERT_TRUE(made.ok()) << made.status();
+  BatchSender& sender = **made;
   sender.Send("x", 1);
   ASSERT_TRUE(Eventually([&] { return sender.counters().sent == 1; }));
   EXPECT_EQ(collector.token(), "Bearer one");

@@ -4,17 +4,13 @@
 #include <openssl/hmac.h>
 
 #include <array>
-#include <deque>
-#include <optional>
 #include <utility>
 
-#include "base/log.h"
 #include "base/strings.h"
 #include "monitor/alarm_json.h"
+#include "telemetry/give_up.h"
 
 namespace leadsman {
-
-using namespace std::chrono_literals;
 
 std::string WebhookSignature(std::string_view secret, int64_t unix_seconds, std::string_view body) {
   const std::string text = StrCat(unix_seconds, ".", body);
@@ -30,123 +26,81 @@ std::string WebhookSignature(std::string_view secret, int64_t unix_seconds, std:
   return out;
 }
 
-struct WebhookSender::State : SenderState {
-  struct Message {
-    std::string event;     ///< "alarm.firing", "alarm.resolved"
-    std::string delivery;  ///< the same whenever this message is repeated
-    std::string body;
-    SteadyTime queued{};
-  };
-
-  State(const std::string& n, WebhookOptions o, std::string i, Clock& c)
-      : name(n), options(std::move(o)), instance(std::move(i)), clock(c) {}
-
-  std::optional<Message> Await() {
-    MutexLock lock(mutex);
-    while (!stop) {
-      const SteadyTime now = clock.SteadyNow();
-      if (!queue.empty() && now >= due) {
-        Message message = std::move(queue.front());
-        queue.pop_front();
-        return message;
-      }
-      changed.WaitFor(mutex, queue.empty() ? Duration(1h) : due - now);
-    }
-    return std::nullopt;
-  }
-
-  Status Post(const Message& message) {
-    std::vector<std::pair<std::string, std::string>> headers = {
-        {"x-leadsman-event", message.event}, {"x-leadsman-delivery", message.delivery}};
-    if (!options.secret_file.empty()) {
-      auto secret = ReadSecret(options.secret_file);
-      if (!secret.ok()) return Annotate(secret.status(), "secret_file");
-      const int64_t now = UnixMillis(clock.Now()) / 1000;
-      headers.emplace_back("x-leadsman-signature", WebhookSignature(*secret, now, message.body));
-    }
-    return http->Post("", message.body, std::move(headers));
-  }
-
-  void Note(const Status& status, Message message) {
-    MutexLock lock(mutex);
-    const SteadyTime now = clock.SteadyNow();
-    if (status.ok()) {
-      ++sent;
-      if (std::exchange(failures, 0) > 0) LOG_INFO("webhook works again", {"sender", name});
-      due = now;
-      return;
-    }
-    ++failed;
-    if (failures++ == 0)
-      LOG_WARN("webhook cannot be told; it is tried again", {"sender", name}, {"reason", status});
-    due = now + Backoff(failures, options.longest_backoff);
-    const bool refused = status.code() == StatusCode::kInvalidArgument;
-    if (refused || now - message.queued >= options.give_up_after || queue.size() >= options.queue) {
-      ++dropped;
-      LOG_WARN("a notification is given up", {"sender", name}, {"delivery", message.delivery},
-               {"reason", status});
-      if (refused) due = now;
-      return;
-    }
-    queue.push_front(std::move(message));
-  }
-
-  void Run() {
-    while (auto message = Await()) {
-      const Status status = Post(*message);
-      Note(status, std::move(*message));
-    }
-  }
-
-  const std::string name;
-  const WebhookOptions options;
-  const std::string instance;
-  Clock& clock;
-  std::unique_ptr<SenderHttp> http;  ///< of the thread
-  std::deque<Message> queue GUARDED_BY(mutex);
-  SteadyTime due GUARDED_BY(mutex){};
-  int failures GUARDED_BY(mutex) = 0;
-};
+WebhookSender::WebhookSender(const std::string& name, WebhookOptions options, std::string instance,
+                             AlarmOutbox::Box& box, Clock& clock)
+    : name_(name),
+      options_(std::move(options)),
+      instance_(std::move(instance)),
+      box_(box),
+      clock_(clock) {}
 
 Result<std::unique_ptr<WebhookSender>> WebhookSender::Create(const std::string& name,
                                                              WebhookOptions options,
-                                                             std::string instance, Clock& clock) {
-  ASSIGN_OR_RETURN(auto http, SenderHttp::Create(options.target));
-  if (!options.secret_file.empty()) {
-    const Status secret = ReadSecret(options.secret_file).status();
+                                                             std::string instance,
+                                                             AlarmOutbox::Box& box, Clock& clock) {
+  std::unique_ptr<WebhookSender> sender(
+      new WebhookSender(name, std::move(options), std::move(instance), box, clock));
+  const WebhookOptions& o = sender->options_;
+  ASSIGN_OR_RETURN(sender->http_, SenderHttp::Create(o.target));
+  if (!o.secret_file.empty()) {
+    const Status secret = ReadSecret(o.secret_file).status();
     if (!secret.ok()) return Annotate(secret, "secret_file");
   }
-  auto state = std::make_shared<State>(name, std::move(options), std::move(instance), clock);
-  state->http = std::move(http);
-  SenderState::Start(state, "webhook");
-  return std::unique_ptr<WebhookSender>(new WebhookSender(std::move(state)));
+  Courier::Options courier;
+  courier.thread = "webhook";
+  courier.peer = name;
+  courier.timeout = o.target.timeout;
+  courier.longest_pause = o.longest_backoff;
+  ASSIGN_OR_RETURN(sender->courier_,
+                   Courier::Start(std::move(courier), clock,
+                                  [made = sender.get()](const Courier::Errand& errand) {
+                                    return made->Carry(errand);
+                                  }));
+  sender->courier_->Wake();  // what was not delivered before a restart
+  return sender;
 }
 
-WebhookSender::WebhookSender(std::shared_ptr<State> state) : state_(std::move(state)) {}
-WebhookSender::~WebhookSender() { state_->StopWithin(1s); }
+WebhookSender::~WebhookSender() = default;
 
-void WebhookSender::Tell(const std::vector<Alarm>&, const std::vector<AlarmTransition>& news) {
-  MutexLock lock(state_->mutex);
-  for (const AlarmTransition& t : news) {
-    if (!t.notify) continue;
-    State::Message message;
-    message.event = StrCat("alarm.", AlarmStateName(t.to));
-    message.delivery =
-        StrCat(t.alarm.id, "-", UnixMillis(t.alarm.pending_since), "-", t.alarm.firings, "-",
-               AlarmStateName(t.to), "-", AlarmSeverityName(t.alarm.finding.severity));
-    message.body = StrCat("{\"event\":\"", message.event, "\",\"instance\":");
-    AppendJsonString(message.body, state_->instance);
-    message.body += StrCat(",\"alarm\":", AlarmJson(t.alarm), "}");
-    message.queued = state_->clock.SteadyNow();
-    if (state_->queue.size() >= state_->options.queue) {
-      state_->queue.pop_front();
-      ++state_->dropped;
-    }
-    state_->queue.push_back(std::move(message));
+void WebhookSender::Tell(const std::vector<Alarm>&) { courier_->Wake(); }
+
+SenderHttp::Answer WebhookSender::Post(const Courier::Errand& errand, const AlarmNotice& notice) {
+  SenderHttp::Message message;
+  message.body = StrCat("{\"event\":\"", notice.Event(), "\",\"instance\":");
+  AppendJsonString(message.body, instance_);
+  message.body += StrCat(",\"alarm\":", AlarmJson(notice.alarm), "}");
+  message.headers = {{"x-leadsman-event", notice.Event()},
+                     {"x-leadsman-delivery", notice.delivery}};
+  if (!options_.secret_file.empty()) {
+    auto secret = ReadSecret(options_.secret_file);
+    if (!secret.ok()) return {Annotate(secret.status(), "secret_file")};
+    const int64_t now = UnixMillis(clock_.Now()) / 1000;
+    message.headers.emplace_back("x-leadsman-signature",
+                                 WebhookSignature(*secret, now, message.body));
   }
-  state_->changed.NotifyAll();
+  return http_->Post(errand, std::move(message));
 }
 
-SenderCounters WebhookSender::counters() const { return state_->counters(); }
+Courier::Report WebhookSender::Carry(const Courier::Errand& errand) {
+  const std::vector<AlarmOutbox::Item> front = box_.Front(1);
+  if (front.empty()) return {};
+  const AlarmNotice& notice = *front[0].notice;
+  SenderHttp::Answer answer = Post(errand, notice);
+  if (answer.status.ok()) {
+    box_.Delivered(notice);
+    return {Courier::Outcome::kSent, {}};
+  }
+  if (answer.IsRefusal()) {
+    box_.Drop(notice);
+    return {Courier::Outcome::kRefused, Annotate(std::move(answer.status), notice.delivery)};
+  }
+  GiveUpLate(box_, clock_.SteadyNow() - options_.give_up_after, name_, answer.status);
+  return {Courier::Outcome::kAgain, std::move(answer.status)};
+}
+
+SenderCounters WebhookSender::counters() const {
+  const Courier::Counters tries = courier_->counters();
+  return {tries.sent, tries.failed, box_.dropped(), box_.waiting()};
+}
 
 }  // namespace leadsman

@@ -20,10 +20,18 @@ SECRET = "a secret of both"
 
 
 class Receiver(http.server.BaseHTTPRequestHandler):
-    """Takes messages as docs/alarms.md tells receivers to."""
+    """Takes messages as docs/alarms.md tells receivers to, unless it hangs: then it says nothing to who has asked."""
 
     def do_POST(self):  # noqa: N802
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.deliveries.append(self.headers["X-Leadsman-Delivery"])
+        if not self.server.answers.wait(0 if self.server.answers.is_set() else 60):
+            return
+        if "X-Leadsman-Signature" not in self.headers:
+            self.server.messages.append(json.loads(body))
+            self.send_response(204)
+            self.end_headers()
+            return
         parts = dict(part.split("=", 1) for part in self.headers["X-Leadsman-Signature"].split(","))
         expected = hmac.new(SECRET.encode(), parts["t"].encode() + b"." + body, hashlib.sha256).hexdigest()
         good = hmac.compare_digest(expected, parts["v1"]) and abs(time.time() - int(parts["t"])) < 300
@@ -39,7 +47,9 @@ class Receiver(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def receiver():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-    server.messages = []
+    server.messages, server.deliveries, server.answers = [], [], threading.Event()
+    server.answers.set()
+    server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield server
@@ -169,6 +179,38 @@ def test_a_silence_keeps_it_from_alertmanager(tmp_path, monitor):
         assert alertmanager.alerts() == []
         assert watched.cli("alarms", "unsilence", "1").returncode == 0
         wait_for("Alertmanager", alertmanager.alerts)
+
+
+def test_a_page_that_was_not_delivered_survives_a_crash(monitor, receiver):
+    """The receiver hangs, the process is killed in between: the next one delivers the same message, and just once."""
+    receiver.answers.clear()
+    watched = monitor({"webhooks": [{"url": f"http://127.0.0.1:{receiver.server_port}/hook"}]})
+    watched.write(500, 200)
+    wait_for("the first try", lambda: receiver.deliveries)
+    assert 'leadsman_alarm_notifications_waiting{sender="webhooks[0]"} 1' in requests.get(watched.admin + "/metrics", timeout=5).text
+    assert watched.stop(signal.SIGKILL) != 0
+    receiver.answers.set()
+    wait_for("the answer that nobody hears", lambda: len(receiver.messages) == 1)
+
+    watched.start()
+    wait_for("the page", lambda: len(receiver.messages) == 2)
+    assert receiver.deliveries == [receiver.deliveries[0]] * 2, "a receiver can tell it has had it"
+    assert receiver.messages[0] == receiver.messages[1]
+    wait_for("nothing to be owed", lambda: 'leadsman_alarm_notifications_waiting{sender="webhooks[0]"} 0' in
+             requests.get(watched.admin + "/metrics", timeout=5).text)
+    assert watched.stop() == 0
+    watched.start()
+    wait_for("a look", lambda: requests.get(watched.admin + "/api/v1/alarms", timeout=5).json()["looked"])
+    assert len(receiver.deliveries) == 2
+
+
+def test_a_receiver_that_hangs_does_not_keep_the_process(monitor, receiver):
+    receiver.answers.clear()
+    watched = monitor({"webhooks": [{"url": f"http://127.0.0.1:{receiver.server_port}/hook", "timeout": "5m"}]})
+    watched.write(500, 200)
+    wait_for("the first try", lambda: receiver.deliveries)
+    assert watched.stop() == 0
+    receiver.answers.set()
 
 
 FAILS_WHEN_TOLD = """
