@@ -131,6 +131,9 @@ std::string ShownConfigJson(Config config) {
   }
   for (AlertmanagerOptions& to : config.alarms.alertmanagers)
     to.target.url = RedactUrl(to.target.url);
+  TracingOptions& tracing = config.telemetry.tracing;
+  for (std::string* url : {&config.alarms.external_url, &tracing.otlp_url, &tracing.zipkin_url})
+    *url = RedactUrl(*url);
   return ConfigToJson(config);
 }
 

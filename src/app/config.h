@@ -168,7 +168,8 @@ Result<Config> LoadConfigFile(const std::string& path);
 /// The effective configuration as JSON, readable by ParseConfig.
 std::string ConfigToJson(const Config& config);
 
-/// The same as it may be shown: a path's query, which may be a signature, is left out.
+/// The same as it may be shown: without what may be a secret in a URL, as its query, which may be a signature, and what
+/// stands before '@'.
 std::string ShownConfigJson(Config config);
 
 /// How each model is monitored: of all models, for a monitor takes those it was not told of with the

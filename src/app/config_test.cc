@@ -11,6 +11,7 @@
 
 #include "app/named_files.h"
 #include "app/version.h"
+#include "base/strings.h"
 #include "base/testing/temp_dir.h"
 #include "support/test_paths.h"
 
@@ -104,6 +105,41 @@ TEST(ConfigTest, IsShownWithoutTheQueryOfAPath) {
   EXPECT_EQ(shown.models[0].model.path, "https://host/a-1.zip");
   EXPECT_EQ(shown.models[1].model.path, "b?#");
   EXPECT_EQ(config.models[0].model.path, "https://host/a-1.zip?sig=hush");
+}
+
+TEST(ConfigTest, IsShownWithoutWhatMayBeASecretInAUrl) {
+  Config config;
+  std::vector<ConfigProblem> problems;
+  const char* yaml =
+      "models: [{name: a, path: b}]\n"
+      "telemetry: {tracing: {otlp_url: \"http://o/v1/traces?token=hush\",\n"
+      "                      zipkin_url: \"http://z/api/v2/spans?key=hush\"}}\n"
+      "alarms: {external_url: \"https://me:hush@admin\",\n"
+      "         alertmanagers: [{url: \"http://am?token=hush\"}],\n"
+      "         webhooks: [{url: \"http://hook/services/hush?x=hush\"}]}\n";
+  ASSERT_TRUE(ParseConfig(yaml, config, problems)) << FormatProblems("c", problems);
+  const std::string shown = ShownConfigJson(config);
+  EXPECT_EQ(shown.find("hush"), std::string::npos) << shown;
+  EXPECT_NE(shown.find("http://o/v1/traces"), std::string::npos) << shown;
+}
+
+TEST(ConfigTest, FilesOfSendersThatCannotBeReadAreNamedByTheirFields) {
+  Config config;
+  std::vector<ConfigProblem> problems;
+  const char* yaml =
+      "models: [{name: a, path: b}]\n"
+      "telemetry: {tracing: {otlp_url: \"http://o/v1/traces\", headers_file: /no/h, ca_file: "
+      "/no/c}}\n"
+      "alarms:\n"
+      "  alertmanagers: [{url: \"https://am\", token_file: /no/t, tls: {ca_file: /no/c}}]\n"
+      "  webhooks: [{url: \"http://w\"}, {url: \"http://hook\", secret_file: /no/s}]\n";
+  ASSERT_TRUE(ParseConfig(yaml, config, problems)) << FormatProblems("c", problems);
+  const Status status = CheckNamedFiles(config);
+  for (const char* field :
+       {"telemetry.tracing.headers_file: ", "telemetry.tracing.ca_file: ",
+        "alarms.alertmanagers[0].token_file: ", "alarms.alertmanagers[0].tls.ca_file: ",
+        "alarms.webhooks[1].secret_file: "})
+    EXPECT_NE(status.message().find(field), std::string_view::npos) << field << status;
 }
 
 TEST(ConfigTest, ARolloutWithoutGatesGetsErrorsAndLatency) {
