@@ -199,6 +199,9 @@ const schema::Struct<LifecycleManager::Options>& LifecycleOptionsSchema() {
             "says how much is missing. 0 = no limit.");
     s.Field("drain_timeout", &Options::drain_timeout, schema::Time<milliseconds>(0ms, 24h),
             "How long requests may hold an unwanted version before it is reported.");
+    s.Field("forget_after", &Options::forget_after, schema::Time<milliseconds>(0ms, 8760h),
+            "How long what was counted for a version is kept once it is out of memory: then its "
+            "series leave /metrics, and the monitor lets the profile of its inputs go.");
     return s;
   }();
   return table;

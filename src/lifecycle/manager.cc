@@ -453,8 +453,9 @@ Status LifecycleManager::Apply(std::vector<ModelConfig> models) {
       if (it != impl_->machines.end()) {
         it->second.Configure(std::move(config));
       } else {
-        impl_->machines.emplace(name, ModelMachine(std::move(config), impl_->stores, impl_->inbox,
-                                                   impl_->options.drain_timeout));
+        impl_->machines.emplace(
+            name, ModelMachine(std::move(config), impl_->stores, impl_->inbox,
+                               impl_->options.drain_timeout, impl_->options.forget_after));
       }
     }
     for (auto& [name, machine] : impl_->machines) {

@@ -71,8 +71,8 @@ class LifecycleManager {
     /// Makes ready, on a loader's thread, what is needed to serve a version that is in memory and warm; its `id` is not set
     /// yet. An error fails the load. May be empty.
     std::function<Status(const ServableVersion& version)> prepare{};
-    /// Called on the control thread for a version that has been in memory once: 32 newer ones have been since, or its
-    /// model has gone, so that its status is not told any more. What is counted by it may go. Should it come back, it has
+    /// Called on the control thread for a version that has been in memory once: it has been gone for `forget_after`, 32 newer
+    /// ones have been since, or its model has gone. What is counted by it may go. Should it come back, it has
     /// another ServableVersion::id.
     std::function<void(const std::string& model, int64_t version, uint32_t id)> on_forget{};
     ReplayWarmup replay_warmup{};  ///< empty: versions are warmed up with zeros alone
@@ -88,6 +88,8 @@ class LifecycleManager {
     int64_t memory_limit = 0;
     /// How long handles may hold an unwanted version before a WARN.
     std::chrono::milliseconds drain_timeout{30'000};
+    /// How long a version is out of memory until Deps::on_forget is told.
+    std::chrono::milliseconds forget_after{24 * 3'600'000};
     /// For tests: Start() starts no thread, the control loop and its loads run in StepForTest().
     bool manual = false;
   };

@@ -173,6 +173,28 @@ TEST_F(LifecycleTest, AVersionIsForgottenOnceThirtyTwoNewerOnesHaveBeen) {
   EXPECT_TRUE(forgotten_.starts_with("1#34 2#2 ") && forgotten_.ends_with(" 33#33 ")) << forgotten_;
 }
 
+TEST_F(LifecycleTest, AVersionIsForgottenOnceItHasBeenGoneForADay) {
+  Release(1);
+  ApplyAndSettle();
+  Release(2);
+  ApplyAndSettle();
+  ASSERT_EQ(StatusOf(1).state, VersionState::kGone);
+  clock_.Advance(std::chrono::hours(23));
+  Settle();
+  EXPECT_EQ(forgotten_, "");
+  clock_.Advance(std::chrono::hours(1));
+  Settle();
+  EXPECT_EQ(forgotten_, "1#1 ");
+  EXPECT_EQ(StatusOf(1).state, VersionState::kGone) << "it is still told of";
+  clock_.Advance(std::chrono::hours(48));
+  Settle();
+  EXPECT_EQ(forgotten_, "1#1 ") << "once; and what is ready is not forgotten";
+  // Loaded again it is another one for whoever counts by ids.
+  config_.policy = {.kind = VersionPolicy::Kind::kSpecific, .specific = {1}};
+  ApplyAndSettle();
+  EXPECT_EQ(Take(1)->id, 3u);
+}
+
 TEST_F(LifecycleTest, ATamperedVersionIsNeverServedAndTheOldOneGoesOn) {
   Release(1);
   ApplyAndSettle();

@@ -60,8 +60,12 @@ void Count(LifecycleCounters& counters, const LoadOutcome& outcome) {
 }  // namespace
 
 ModelMachine::ModelMachine(std::shared_ptr<const ModelConfig> config, Stores& stores,
-                           std::shared_ptr<LifecycleInbox> inbox, Duration drain_timeout)
-    : stores_(stores), inbox_(std::move(inbox)), drain_timeout_(drain_timeout) {
+                           std::shared_ptr<LifecycleInbox> inbox, Duration drain_timeout,
+                           Duration forget_after)
+    : stores_(stores),
+      inbox_(std::move(inbox)),
+      drain_timeout_(drain_timeout),
+      forget_after_(forget_after) {
   Configure(std::move(config));
 }
 
@@ -265,9 +269,10 @@ void ModelMachine::Forget(MachineEffects& effects, WallTime now) {
     if (!there && entry.shown.state == VersionState::kFailed) {
       Enter(entry, VersionState::kGone, OkStatus(), now, effects);
     }
-    const bool past = entry.shown.state == VersionState::kGone && entry.in_memory == 0 &&
-                      newer >= kGoneVersionsListed;
-    if (past && std::exchange(entry.remembered, false)) effects.forgotten.push_back(at->first);
+    const bool gone = entry.shown.state == VersionState::kGone && entry.in_memory == 0;
+    const bool past = gone && newer >= kGoneVersionsListed;
+    const bool forgotten = past || (gone && now - entry.shown.since >= forget_after_);
+    if (forgotten && std::exchange(entry.remembered, false)) effects.forgotten.push_back(at->first);
     if (!there && (past || entry.shown.state == VersionState::kNew)) {
       it = entries_.erase(at);
     } else {

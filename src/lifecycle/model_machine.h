@@ -39,7 +39,8 @@ class ModelMachine {
  public:
   /// `stores` must outlive it and its sources.
   ModelMachine(std::shared_ptr<const ModelConfig> config, Stores& stores,
-               std::shared_ptr<LifecycleInbox> inbox, Duration drain_timeout);
+               std::shared_ptr<LifecycleInbox> inbox, Duration drain_timeout,
+               Duration forget_after);
 
   /// Takes a changed configuration over. Ready versions keep the settings they were loaded with. With another path, they serve
   /// on until what that path holds under their numbers has been loaded in their place.
@@ -163,6 +164,7 @@ class ModelMachine {
   std::shared_ptr<const ModelConfig> config_;  ///< own_config_ with what triton_ says
   std::shared_ptr<LifecycleInbox> inbox_;
   Duration drain_timeout_;
+  Duration forget_after_;
   std::shared_ptr<Source> source_;
   std::map<int64_t, Entry> entries_;
   VersionPins pins_;

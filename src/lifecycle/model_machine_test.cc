@@ -19,7 +19,7 @@ class ModelMachineTest : public testing::Test {
     config_.load_retries = 1;
     config_.load_retry_delay = 1s;
     machine_ = std::make_unique<ModelMachine>(std::make_shared<const ModelConfig>(config_), stores_,
-                                              std::make_shared<LifecycleInbox>(), 30s);
+                                              std::make_shared<LifecycleInbox>(), 30s, 24h);
     machine_->OnListing(
         std::vector<VersionFolder>{{.version = 1, .complete = true, .manifest = {.inode = 1}}},
         now_, effects_);
@@ -148,7 +148,7 @@ class FromCacheTest : public ModelMachineTest {
   void Begin(const std::string& path) {
     config_.path = path;
     machine_ = std::make_unique<ModelMachine>(std::make_shared<const ModelConfig>(config_), stores_,
-                                              std::make_shared<LifecycleInbox>(), 30s);
+                                              std::make_shared<LifecycleInbox>(), 30s, 24h);
   }
   void LookFails(const Status& why, const Result<RecalledVersions>& recalled) {
     machine_->OnListing(why, now_, effects_);
