@@ -580,6 +580,7 @@ void Monitor::Impl::AddMetrics(Registry& registry) {
           if (totals == nullptr || TotalCount(totals->latency) == 0) continue;
           samples.push_back(LatencySample({key.first, std::to_string(key.second)}, totals->latency,
                                           totals->latency_seconds));
+          samples.back().native = ToNative(totals->fine_latency);
         }
         return samples;
       });

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "events/prediction_event.h"
+#include "stats/fine_latency.h"
 #include "stats/latency_scheme.h"
 
 namespace leadsman {
@@ -28,6 +29,7 @@ struct ObservedTotals {
   std::array<uint64_t, kObservedOutcomes> requests{};
   /// Of those that are not known to have failed and whose source says how long they took.
   LatencyBuckets latency{};
+  FineLatencyBuckets fine_latency{};  ///< the same, for the native histogram
   double latency_seconds = 0;
 
   uint64_t of(ObservedOutcome outcome) const { return requests[static_cast<size_t>(outcome)]; }

@@ -71,6 +71,7 @@ void VersionProfile::FoldObserved(const PredictionEvent& event) {
       (outcome != ObservedOutcome::kOk && outcome != ObservedOutcome::kUnknown))
     return;
   ++observed_->latency[LatencyScheme::Index(event.latency_ns)];
+  ++observed_->fine_latency[FineLatencyScheme::PlaceOf(event.latency_ns).index()];
   observed_->latency_seconds += static_cast<double>(event.latency_ns) / 1e9;
 }
 

@@ -1,8 +1,6 @@
 #include "serving/metrics.h"
 
 #include <algorithm>
-#include <bit>
-#include <cmath>
 
 #include "base/strings.h"
 
@@ -28,8 +26,8 @@ struct ServingMetrics::ThreadShards {
   }
 };
 
-ServingMetrics::ServingMetrics(Registry& registry, bool tfserving)
-    : batching(registry), instance_(NextInstance()), tfserving_(tfserving) {
+ServingMetrics::ServingMetrics(Registry& registry, bool tfserving, RequestExemplars* exemplars)
+    : batching(registry), instance_(NextInstance()), tfserving_(tfserving), exemplars_(exemplars) {
   auto add = [&](MetricDescription description, Registry::Reader reader) {
     registrations_.push_back(registry.Add(std::move(description), std::move(reader)));
   };
@@ -50,12 +48,12 @@ ServingMetrics::ServingMetrics(Registry& registry, bool tfserving)
        "version.",
        MetricType::kHistogram,
        {"model", "version"}},
-      [this] { return ReadHistogram(&Cells::latency); });
+      [this] { return ReadHistogram(&Cells::latency, RequestExemplars::kLatency); });
   add({"leadsman_serving_compute_duration_seconds",
        "Time inside the model's runtime.",
        MetricType::kHistogram,
        {"model", "version"}},
-      [this] { return ReadHistogram(&Cells::compute); });
+      [this] { return ReadHistogram(&Cells::compute, RequestExemplars::kCompute); });
   add({"leadsman_serving_rows_total",
        "Rows (examples) of requests answered without an error.",
        MetricType::kCounter,
@@ -92,12 +90,30 @@ ServingMetrics::ServingMetrics(Registry& registry, bool tfserving)
 ServingMetrics::~ServingMetrics() = default;
 
 void ServingMetrics::Histogram::Record(uint64_t ns) {
-  int exponent = ns <= 1 ? 0 : std::bit_width(ns - 1);  // the smallest k with ns <= 2^k
-  int bucket = exponent - kFirstExponent;
-  if (bucket < 0) bucket = 0;
-  if (bucket >= static_cast<int>(kBuckets)) bucket = kBuckets - 1;
-  buckets[static_cast<size_t>(bucket)].Add(1);
+  const FineLatencyScheme::Place place = FineLatencyScheme::PlaceOf(ns);
+  Octave* octave = octaves[place.octave].load(std::memory_order_relaxed);
+  if (octave == nullptr) octave = Begin(place.octave);
+  (*octave)[place.part].Add(1);
   sum_ns.Add(ns);
+}
+
+/// Apart, so that Record needs no registers for it: half of its time.
+[[gnu::noinline]] ServingMetrics::Histogram::Octave* ServingMetrics::Histogram::Begin(
+    size_t index) {
+  auto* octave = new Octave();
+  // Release: a reader that sees the pointer sees the zeros behind it.
+  octaves[index].store(octave, std::memory_order_release);
+  return octave;
+}
+
+void ServingMetrics::Histogram::AddTo(FineLatencyBuckets& buckets) const {
+  for (size_t i = 0; i < octaves.size(); ++i) {
+    // Acquire pairs with the release in Begin.
+    const Octave* octave = octaves[i].load(std::memory_order_acquire);
+    if (octave == nullptr) continue;
+    for (size_t part = 0; part < octave->size(); ++part)
+      buckets[i * FineLatencyScheme::kParts + part] += (*octave)[part].Get();
+  }
 }
 
 ServingMetrics::Shard& ServingMetrics::MyShard() {
@@ -147,6 +163,7 @@ ServingMetrics::Cells& ServingMetrics::CellsOf(Shard& shard, const ServableVersi
 
 void ServingMetrics::Forget(const std::string& model, int64_t version, uint32_t id) {
   batching.Forget(model, version);
+  if (exemplars_) exemplars_->Forget({model, std::to_string(version)});
   const Place place(id);
   if (place.chunk + 1 == Shard::kChunks) return;  // others may count there
   MutexLock lock(mutex_);
@@ -302,30 +319,26 @@ std::vector<MetricSample> ServingMetrics::ReadRequests() const {
   return samples;
 }
 
-std::vector<MetricSample> ServingMetrics::ReadHistogram(Histogram Cells::*histogram) const {
+std::vector<MetricSample> ServingMetrics::ReadHistogram(Histogram Cells::*histogram,
+                                                        RequestExemplars::Of exemplars) const {
   struct Sum {
-    std::array<uint64_t, kBuckets> buckets{};
+    FineLatencyBuckets buckets{};
     uint64_t sum_ns = 0;
   };
   std::map<VersionKey, Sum> sums;
   ForEachCells([&](const VersionKey& key, const Cells& cells) {
     if (key.second.empty()) return;
     Sum& sum = sums[key];
-    for (size_t i = 0; i < kBuckets; ++i) sum.buckets[i] += (cells.*histogram).buckets[i].Get();
+    (cells.*histogram).AddTo(sum.buckets);
     sum.sum_ns += (cells.*histogram).sum_ns.Get();
   });
   std::vector<MetricSample> samples;
+  samples.reserve(sums.size());
   for (const auto& [key, sum] : sums) {
-    MetricSample sample;
-    sample.label_values = {key.first, key.second};
-    for (size_t i = 0; i < kBuckets; ++i) {
-      sample.count += sum.buckets[i];
-      if (i + 1 == kBuckets) break;
-      sample.upper_bounds.push_back(std::ldexp(1e-9, kFirstExponent + static_cast<int>(i)));
-      sample.cumulative.push_back(sample.count);
-    }
-    sample.sum = static_cast<double>(sum.sum_ns) * 1e-9;
-    samples.push_back(std::move(sample));
+    samples.push_back(FineLatencySample({key.first, key.second}, sum.buckets,
+                                        static_cast<double>(sum.sum_ns) * 1e-9, kFirstExponent,
+                                        kLastExponent));
+    if (exemplars_) samples.back().exemplars = exemplars_->Read(key, exemplars);
   }
   return samples;
 }

@@ -17,7 +17,9 @@
 #include "events/prediction_event.h"
 #include "lifecycle/types.h"
 #include "serving/model_statistics.h"
+#include "serving/request_exemplars.h"
 #include "serving/tfserving_counts.h"
+#include "stats/fine_latency.h"
 #include "stats/registry.h"
 
 namespace leadsman {
@@ -46,7 +48,9 @@ struct RequestTimes {
 struct ServingMetrics {
  public:
   /// `tfserving`: TensorFlowServing() is asked for, which counts once more.
-  explicit ServingMetrics(Registry& registry, bool tfserving = false);
+  /// `exemplars` may be absent, and must outlive it.
+  explicit ServingMetrics(Registry& registry, bool tfserving = false,
+                          RequestExemplars* exemplars = nullptr);
   ~ServingMetrics();
   ServingMetrics(const ServingMetrics&) = delete;
   ServingMetrics& operator=(const ServingMetrics&) = delete;
@@ -75,12 +79,10 @@ struct ServingMetrics {
   const std::shared_ptr<BatchStats> pool =
       std::make_shared<BatchStats>();  ///< of the pool that the others share
 
-  /// Bucket i of the exported histograms counts values up to 2^(kFirstExponent + i) ns (8 µs … 17
-  /// s); the last one the rest. The edges are LatencyScheme's octaves, so the figures agree with
-  /// every other histogram of the house.
+  /// The exported histograms have a bound at each power of two of a nanosecond from 8 µs to 17 s. These are
+  /// LatencyScheme's octaves, so the figures agree with every other histogram of the house.
   static constexpr int kFirstExponent = 13;
   static constexpr int kLastExponent = 34;
-  static constexpr size_t kBuckets = kLastExponent - kFirstExponent + 2;
 
  private:
   static constexpr size_t kProtocols = kProtocolCount;
@@ -92,10 +94,17 @@ struct ServingMetrics {
     }
     uint64_t Get() const { return value.load(std::memory_order_relaxed); }
   };
+  /// Its octaves come with their first value: of most histograms a few are used.
   struct Histogram {
-    std::array<Word, kBuckets> buckets;
+    using Octave = std::array<Word, FineLatencyScheme::kParts>;
+    std::array<std::atomic<Octave*>, FineLatencyScheme::kOctaves> octaves{};
     Word sum_ns;
     void Record(uint64_t ns);
+    Octave* Begin(size_t index);
+    void AddTo(FineLatencyBuckets& buckets) const;
+    ~Histogram() {
+      for (auto& octave : octaves) delete octave.load();
+    }
   };
   /// Executions of one batch size; each has an input, an inference and an output.
   struct BatchCells {
@@ -172,12 +181,14 @@ struct ServingMetrics {
   template <typename Visit>
   void ForEachCells(Visit visit) const;
   std::vector<MetricSample> ReadRequests() const;
-  std::vector<MetricSample> ReadHistogram(Histogram Cells::*histogram) const;
+  std::vector<MetricSample> ReadHistogram(Histogram Cells::*histogram,
+                                          RequestExemplars::Of exemplars) const;
   std::vector<MetricSample> ReadRows() const;
   double InFlight() const;
 
   const uint64_t instance_;
   const bool tfserving_;
+  RequestExemplars* const exemplars_;
   mutable Mutex mutex_;
   std::vector<std::shared_ptr<Shard>> shards_ GUARDED_BY(mutex_);
   std::map<uint32_t, VersionKey> names_ GUARDED_BY(mutex_);  ///< Place::key → labels

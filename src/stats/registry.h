@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <string>
@@ -27,6 +28,24 @@ struct MetricDescription {
   bool exact_name = false;
 };
 
+/// A request that a histogram has counted, and whose trace can be looked up.
+struct Exemplar {
+  std::array<uint8_t, 16> trace_id{};
+  std::array<uint8_t, 8> span_id{};
+  double value = 0;
+  int64_t unix_ms = 0;
+};
+
+/// What a histogram has counted in the buckets of Prometheus's native histograms: bucket i has the values in
+/// (2^((i - 1) / 2^schema), 2^(i / 2^schema)].
+struct NativeHistogram {
+  int schema = 0;
+  double zero_threshold = 0;  ///< an edge of the schema; `zero_count` values are not above it
+  uint64_t zero_count = 0;
+  int first_bucket = 0;          ///< that of counts[0]
+  std::vector<uint64_t> counts;  ///< neither the first nor the last is 0
+};
+
 struct MetricSample {
   std::vector<std::string> label_values;  ///< in the order of MetricDescription::labels
   double value = 0;                       ///< counters and gauges
@@ -35,6 +54,8 @@ struct MetricSample {
   std::vector<uint64_t> cumulative;
   uint64_t count = 0;
   double sum = 0;
+  std::vector<Exemplar> exemplars;                ///< by value; at most one for each bucket
+  std::shared_ptr<const NativeHistogram> native;  ///< the same values; may be absent
 };
 struct MetricFamily {
   std::shared_ptr<const MetricDescription> description;  ///< never null in what Collect() returns

@@ -1,10 +1,15 @@
 #include "telemetry/prometheus.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 #include "base/strings.h"
+#include "telemetry/exemplar_walk.h"
+#include "telemetry/hex.h"
+#include "telemetry/prometheus_protobuf.h"
 
 namespace leadsman {
 namespace {
@@ -88,24 +93,36 @@ void AppendSeries(std::string& out, std::string_view name, std::string_view labe
   out += ' ';
 }
 
+void AppendExemplar(std::string& out, const Exemplar& exemplar) {
+  out += StrCat(" # {trace_id=\"", Hex(exemplar.trace_id), "\"} ");
+  AppendNumber(out, exemplar.value);
+  out += ' ';
+  AppendNumber(out, static_cast<double>(exemplar.unix_ms) / 1000);
+}
+
 void AppendHistogram(std::string& out, const std::string& name, const std::string& labels,
                      const MetricSample& sample, ExpositionFormat format, bool exact) {
-  auto bucket = [&](auto append_bound, uint64_t count) {
+  ExemplarWalk exemplars(sample);
+  auto bucket = [&](double bound, uint64_t count) {
     out += name;
     out += "_bucket{";
     out += labels;
     if (!labels.empty()) out += ',';
     out += "le=\"";
-    append_bound();
+    if (std::isinf(bound)) {
+      out += "+Inf";
+    } else {
+      AppendBound(out, bound, format, exact);
+    }
     out += "\"} ";
     out += std::to_string(count);
+    const Exemplar* exemplar = exemplars.UpTo(bound);
+    if (exemplar && format == ExpositionFormat::kOpenMetrics) AppendExemplar(out, *exemplar);
     out += '\n';
   };
   size_t bounds = std::min(sample.upper_bounds.size(), sample.cumulative.size());
-  for (size_t i = 0; i < bounds; ++i) {
-    bucket([&] { AppendBound(out, sample.upper_bounds[i], format, exact); }, sample.cumulative[i]);
-  }
-  bucket([&] { out += "+Inf"; }, sample.count);
+  for (size_t i = 0; i < bounds; ++i) bucket(sample.upper_bounds[i], sample.cumulative[i]);
+  bucket(std::numeric_limits<double>::infinity(), sample.count);
   AppendSeries(out, name + "_sum", labels);
   AppendNumber(out, sample.sum);
   out += '\n';
@@ -151,12 +168,20 @@ void AppendFamily(std::string& out, const MetricFamily& family, ExpositionFormat
 }  // namespace
 
 std::string_view ContentType(ExpositionFormat format) {
-  return format == ExpositionFormat::kOpenMetrics
-             ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
-             : "text/plain; version=0.0.4; charset=utf-8";
+  switch (format) {
+    case ExpositionFormat::kOpenMetrics:
+      return "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    case ExpositionFormat::kProtobuf:
+      return "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; "
+             "encoding=delimited";
+    case ExpositionFormat::kPrometheusText:
+      break;
+  }
+  return "text/plain; version=0.0.4; charset=utf-8";
 }
 
 ExpositionFormat ChooseFormat(std::string_view accept) {
+  double protobuf = 0;
   double open_metrics = 0;
   double text = -1;
   double anything = 0;
@@ -165,6 +190,8 @@ ExpositionFormat ChooseFormat(std::string_view accept) {
     std::string_view type = Trim(fields[0]);
     double weight = 1;
     bool known_version = true;
+    bool families = false;
+    bool delimited = false;
     for (size_t i = 1; i < fields.size(); ++i) {
       std::string_view field = Trim(fields[i]);
       if (field.starts_with("q=")) weight = ParseDouble(field.substr(2)).value_or(0);
@@ -172,8 +199,12 @@ ExpositionFormat ChooseFormat(std::string_view accept) {
         std::string_view version = field.substr(8);
         known_version = version == "1.0.0" || version == "0.0.1" || version == "0.0.4";
       }
+      families = families || field == "proto=io.prometheus.client.MetricFamily";
+      delimited = delimited || field == "encoding=delimited";
     }
-    if (EqualsIgnoreCase(type, "application/openmetrics-text") && known_version) {
+    if (EqualsIgnoreCase(type, "application/vnd.google.protobuf") && families && delimited) {
+      protobuf = std::max(protobuf, weight);
+    } else if (EqualsIgnoreCase(type, "application/openmetrics-text") && known_version) {
       open_metrics = std::max(open_metrics, weight);
     } else if (EqualsIgnoreCase(type, "text/plain")) {
       text = std::max(text, weight);
@@ -182,11 +213,13 @@ ExpositionFormat ChooseFormat(std::string_view accept) {
     }
   }
   if (text < 0) text = anything;
+  if (protobuf > 0 && protobuf >= std::max(open_metrics, text)) return ExpositionFormat::kProtobuf;
   return open_metrics > 0 && open_metrics >= text ? ExpositionFormat::kOpenMetrics
                                                   : ExpositionFormat::kPrometheusText;
 }
 
 std::string RenderMetrics(const std::vector<MetricFamily>& families, ExpositionFormat format) {
+  if (format == ExpositionFormat::kProtobuf) return PrometheusProtobuf(families);
   std::string out;
   for (const MetricFamily& family : families) AppendFamily(out, family, format);
   if (format == ExpositionFormat::kOpenMetrics) out += "# EOF\n";
@@ -205,7 +238,7 @@ void HandleMetrics(const Registry& registry, net::HttpExchange& exchange) {
   ExpositionFormat format = ChooseFormat(exchange.request().Header("accept"));
   response.content_type = ContentType(format);
   response.headers += "vary: accept\r\n";
-  response.body += RenderMetrics(registry.Collect(), format);
+  response.body = RenderMetrics(registry.Collect(), format);
 }
 
 std::string MetricsReferenceMarkdown(const Registry& registry) {

@@ -9,18 +9,18 @@
 
 namespace leadsman {
 
-enum class ExpositionFormat { kPrometheusText, kOpenMetrics };
+enum class ExpositionFormat { kPrometheusText, kOpenMetrics, kProtobuf };
 
-/// "text/plain; version=0.0.4; charset=utf-8" or OpenMetrics 1.0.
+/// "text/plain; version=0.0.4; charset=utf-8", OpenMetrics 1.0, or delimited io.prometheus.client.MetricFamily.
 std::string_view ContentType(ExpositionFormat format);
 
-/// What a scraper prefers by its Accept header: OpenMetrics when it names it with at least the
-/// weight of text/plain, otherwise (also for no or an unreadable header) the Prometheus text
-/// format, which everybody reads.
+/// What a scraper prefers by its Accept header: of those that it names the one with the greatest weight, and of equal ones
+/// the one that says more (protocol buffers, OpenMetrics, text). Otherwise (also for no or an unreadable header) the
+/// Prometheus text format, which everybody reads.
 ExpositionFormat ChooseFormat(std::string_view accept);
 
 /// The page for `families` (as Collect gives them). Families without samples appear with HELP and
-/// TYPE only.
+/// TYPE only. Exemplars are in OpenMetrics and protocol buffers, native histograms in these alone.
 std::string RenderMetrics(const std::vector<MetricFamily>& families, ExpositionFormat format);
 
 /// Answers GET and HEAD /metrics; other methods with 405. Pulls the registry on the calling thread:

@@ -138,6 +138,18 @@ TEST(ChooseFormatTest, FollowsTheAcceptHeader) {
             kOpenMetrics);
   EXPECT_EQ(ChooseFormat("application/openmetrics-text;q=0.1, text/plain"), kPrometheusText);
   EXPECT_EQ(ChooseFormat("application/openmetrics-text;q=0"), kPrometheusText);
+  // The same with --enable-feature=native-histograms
+  EXPECT_EQ(ChooseFormat("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;"
+                         "encoding=delimited,application/openmetrics-text;version=1.0.0;q=0.8,"
+                         "application/openmetrics-text;version=0.0.1;q=0.75,"
+                         "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"),
+            kProtobuf);
+  EXPECT_EQ(ChooseFormat("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;"
+                         "encoding=text"),
+            kPrometheusText);
+  EXPECT_EQ(ChooseFormat("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;"
+                         "encoding=delimited;q=0.3,text/plain;q=0.5"),
+            kPrometheusText);
   EXPECT_EQ(ChooseFormat("application/openmetrics-text;version=9.0.0"), kPrometheusText);
   EXPECT_EQ(ChooseFormat(";;,,;q=x"), kPrometheusText);
 }

@@ -7,23 +7,12 @@
 
 #include "base/rng.h"
 #include "base/strings.h"
+#include "telemetry/hex.h"
 
 namespace leadsman {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-template <size_t N>
-std::string Hex(const std::array<uint8_t, N>& bytes) {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  std::string text;
-  text.reserve(2 * N);
-  for (uint8_t byte : bytes) {
-    text += kDigits[byte >> 4];
-    text += kDigits[byte & 15];
-  }
-  return text;
-}
 
 template <size_t N>
 bool IsZero(const std::array<uint8_t, N>& bytes) {

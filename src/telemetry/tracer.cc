@@ -64,6 +64,7 @@ Tracer::Tracer(Deps deps, TracingOptions options, std::vector<Destination> desti
       registry_(deps.registry),
       next_(deps.next),
       source_(std::move(deps.source)),
+      on_kept_(std::move(deps.kept)),
       options_(std::move(options)),
       share_below_(static_cast<uint64_t>(options_.keep_share * 0x1.0p32)),
       rings_(kRingBytes),
@@ -189,12 +190,13 @@ void Tracer::Take(const std::byte* from) {
     request.trace_id = record.trace_id;
     request.span_id = record.span_id;
     request.parent_span_id = record.parent_span_id;
-    return;
+  } else {
+    // It came without a trace, and begins one.
+    const uint64_t ids[3] = {rng_(), rng_() | 1, rng_() | 1};
+    std::memcpy(request.trace_id.data(), ids, 16);
+    std::memcpy(request.span_id.data(), &ids[2], 8);
   }
-  // It came without a trace, and begins one.
-  const uint64_t ids[3] = {rng_(), rng_() | 1, rng_() | 1};
-  std::memcpy(request.trace_id.data(), ids, 16);
-  std::memcpy(request.span_id.data(), &ids[2], 8);
+  if (on_kept_) on_kept_(request);
 }
 
 void Tracer::AddMetrics() {

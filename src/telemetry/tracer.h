@@ -2,6 +2,7 @@
 
 #include <array>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -35,6 +36,8 @@ class Tracer final : public Sink {
     Registry& registry;
     Sink& next;
     SpanSource source;
+    /// Called for each request that is kept, on the tracer's thread; may be absent.
+    std::function<void(const TracedRequest&)> kept{};
   };
   /// Errors name the option: a headers_file or ca_file that cannot be read. RESOURCE_EXHAUSTED: no thread.
   static Result<std::unique_ptr<Tracer>> Create(Deps deps, TracingOptions options);
@@ -66,6 +69,7 @@ class Tracer final : public Sink {
   Registry& registry_;
   Sink& next_;
   const SpanSource source_;
+  const std::function<void(const TracedRequest&)> on_kept_;
   const TracingOptions options_;
   const uint64_t share_below_;  ///< of 2^32
   RingSet rings_;

@@ -246,7 +246,15 @@ class TracerTest : public ::testing::Test {
  protected:
   void Start(TracingOptions options) {
     options.otlp_url = collector_.url();
-    auto tracer = Tracer::Create({clock_, registry_, sink_, {"svc", "1", "h"}}, options);
+    auto tracer = Tracer::Create({clock_,
+                                  registry_,
+                                  sink_,
+                                  {"svc", "1", "h"},
+                                  [this](const TracedRequest& request) {
+                                    MutexLock lock(kept_mutex_);
+                                    kept_.push_back(request);
+                                  }},
+                                 options);
     ASSERT_TRUE(tracer.ok()) << tracer.status();
     tracer_ = std::move(tracer).value();
   }
@@ -283,6 +291,8 @@ class TracerTest : public ::testing::Test {
   Registry registry_;
   CountingSink sink_;
   Collector collector_;
+  Mutex kept_mutex_;
+  std::vector<TracedRequest> kept_ GUARDED_BY(kept_mutex_);
   std::unique_ptr<Tracer> tracer_;
 };
 
@@ -312,6 +322,18 @@ TEST_F(TracerTest, KeepsSampledFailedAndSlowRequestsAndPassesAllOn) {
   EXPECT_EQ(Metric("leadsman_tracing_requests_kept_total", "error"), 1);
   EXPECT_EQ(Metric("leadsman_tracing_requests_kept_total", "slow"), 1);
   EXPECT_EQ(Metric("leadsman_tracing_requests_kept_total", "share"), 0);
+}
+
+TEST_F(TracerTest, TellsOfTheRequestsThatItKeepsWithTheirTraces) {
+  Start({});
+  tracer_->Emit(Event(StatusCode::kInternal));
+  tracer_->Emit(Event());
+  ASSERT_TRUE(Eventually([&] { return !Spans().empty(); }));
+  MutexLock lock(kept_mutex_);
+  ASSERT_EQ(kept_.size(), 1u);
+  EXPECT_EQ(kept_[0].model, "iris");
+  EXPECT_EQ(kept_[0].latency_ns, 1000u);
+  EXPECT_NE(kept_[0].trace_id, TracedRequest().trace_id) << "that it came without";
 }
 
 TEST_F(TracerTest, KeepsItsShareOfTheRest) {

@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import shutil
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -29,7 +30,7 @@ class Prometheus(HttpHost):
 
     ready_path = "/-/ready"
 
-    def __init__(self, folder, targets, binary=None, metrics_path="/metrics", interval="1s", timeout=20):
+    def __init__(self, folder, targets, binary=None, metrics_path="/metrics", interval="1s", timeout=20, features=(), flags=()):
         folder = pathlib.Path(folder)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -40,20 +41,29 @@ class Prometheus(HttpHost):
         super().__init__()
         self.start("prometheus", [
             binary or find_binary(), f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}",
-            f"--web.listen-address=127.0.0.1:{self.port}", "--log.level=warn"], folder / "prometheus.log",
-            timeout)
+            f"--web.listen-address=127.0.0.1:{self.port}", "--log.level=warn",
+            *([f"--enable-feature={','.join(features)}"] if features else []), *flags], folder / "prometheus.log", timeout)
+
+    def ask(self, path, **parameters):
+        """The data of an answer of the API; HostError with Prometheus's own words when it is refused."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}", timeout=10) as answer:
+                return json.load(answer)["data"]
+        except urllib.error.HTTPError as error:
+            raise HostError(f"Prometheus refused {parameters!r}: {error.read().decode(errors='replace')}") from error
 
     def query(self, promql):
-        """[(labels, value)] of an instant query; HostError with Prometheus's own words when it is refused."""
-        try:
-            with urllib.request.urlopen(f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': promql})}",
-                                        timeout=10) as answer:
-                result = json.load(answer)["data"]
-        except urllib.error.HTTPError as error:
-            raise HostError(f"Prometheus refused {promql!r}: {error.read().decode(errors='replace')}") from error
+        """[(labels, value)] of an instant query."""
+        result = self.ask("query", query=promql)
         if result["resultType"] == "scalar":
             return [({}, float(result["result"][1]))]
-        return [(series["metric"], float(series["value"][1])) for series in result["result"]]
+        return [(series["metric"], float(series["value"][1])) for series in result["result"] if "value" in series]
+
+    def exemplars(self, promql):
+        """[(labels of the series, exemplar)] of the last hour."""
+        now = time.time()
+        found = self.ask("query_exemplars", query=promql, start=now - 3600, end=now + 60)
+        return [(series["seriesLabels"], exemplar) for series in found for exemplar in series["exemplars"]]
 
     def wait_for(self, promql, timeout=15):
         """Waits until the query answers anything."""

@@ -1,0 +1,71 @@
+"""Metrics as real Prometheuses take them: exemplars that lead to a trace in Jaeger, native histograms."""
+import models
+import pytest
+import requests
+from conftest import wait_for
+from hosts.prometheus import Prometheus
+from hosts.tracing import Jaeger
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+DURATION = "leadsman_serving_request_duration_seconds"
+OPEN_METRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
+
+
+@pytest.fixture
+def digits(repository):
+    models.release(repository, "digits", 1, models.classifier(wrong_class=3))
+    return [{"name": "digits", "path": str(repository / "digits")}]
+
+
+def ask(server, headers=None, times=1):
+    for _ in range(times):
+        answer = requests.post(f"{server.url}/v1/models/digits:predict", json={"instances": [[0.0] * 10]}, headers=headers or {},
+                               timeout=10)
+        assert answer.status_code == 200, answer.text
+
+
+def only(values):
+    """The value of a query that has one."""
+    return values[0][1] if len(values) == 1 else None
+
+
+def test_an_exemplar_leads_from_a_bucket_to_its_trace(start, digits, tmp_path):
+    jaeger = Jaeger(tmp_path / "jaeger")
+    server = start(models=digits, telemetry={"tracing": {"otlp_url": jaeger.otlp_url}})
+    ask(server, times=5)
+    ask(server, {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"})
+
+    def page():
+        text = server.get("/metrics", headers=OPEN_METRICS).text
+        return text if TRACE in text else None
+    lines = [line for line in wait_for("the exemplar", page).splitlines() if " # {" in line]
+    assert all(f'# {{trace_id="{TRACE}"}} ' in line for line in lines), "only the request whose trace is kept"
+    assert {line.split("{")[0] for line in lines} == {DURATION + "_bucket", "leadsman_serving_compute_duration_seconds_bucket"}
+    assert TRACE not in server.get("/metrics").text, "plain text has none"
+    with Prometheus(tmp_path / "prometheus", {"leadsman": server.admin.removeprefix("http://")},
+                    features=["exemplar-storage"]) as prometheus:
+        (labels, exemplar), *more = wait_for("the exemplar in Prometheus", lambda: prometheus.exemplars(DURATION + "_bucket"))
+    assert not more and labels["model"] == "digits" and labels["version"] == "1"
+    assert 0 < float(exemplar["value"]) <= float(labels["le"])
+    assert jaeger.trace(exemplar["labels"]["trace_id"])["predict digits"]
+
+
+def test_native_histograms_are_read_by_prometheus(start, digits, tmp_path):
+    server = start(models=digits)
+    ask(server, times=200)
+    with Prometheus(tmp_path / "prometheus", {"leadsman": server.admin.removeprefix("http://")},
+                    features=["native-histograms"]) as prometheus:
+        wait_for("the histogram", lambda: only(prometheus.query(f"histogram_count({DURATION})")) == 200)
+        assert prometheus.query(DURATION + "_bucket") == [], "it came as one series"
+        quantiles = [only(prometheus.query(f"histogram_quantile({q}, {DURATION})")) for q in (0.01, 0.5, 0.99)]
+        assert 0 < quantiles[0] < quantiles[1] < quantiles[2] < 10
+        total = only(prometheus.query(f"histogram_sum({DURATION})"))
+        # Counters and gauges came in the same form.
+        assert only(prometheus.query('sum(leadsman_serving_requests_total{model="digits",code="OK"})')) == 200
+        assert only(prometheus.query("process_resident_memory_bytes")) > 1e6
+    # The same requests by the classic buckets: they bound the same quantile from above, within their factor of two.
+    counts = {float(line.split('le="')[1].split('"')[0]): float(line.rsplit(" ", 1)[1])
+              for line in server.get("/metrics").text.splitlines() if line.startswith(DURATION + "_bucket")}
+    bound = min(le for le, count in counts.items() if count >= 100)
+    assert bound / 2.01 <= quantiles[1] <= bound * 1.01
+    assert total / 200 < 10
