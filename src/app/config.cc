@@ -110,7 +110,8 @@ void MakeMonitorOnly(Config& config) {
   config.server.port = config.server.grpc_port = 0;  // they take no other's place
   config.server.pool_threads = 1;
   config.backends.python.enabled = false;
-  config.telemetry = {};
+  config.telemetry.compat.clear();
+  config.telemetry.tracing = {};
 }
 
 bool IsMonitorOnly(const Config& config) {

@@ -23,6 +23,7 @@
 #include "rollout/plan.h"
 #include "storage/store_options.h"
 #include "telemetry/alertmanager_sender.h"
+#include "telemetry/metrics_options.h"
 #include "telemetry/tracing_options.h"
 #include "telemetry/webhook_sender.h"
 
@@ -106,6 +107,7 @@ struct Config {
   struct Telemetry {
     std::vector<CompatMetrics> compat;
     TracingOptions tracing;
+    MetricsOptions metrics;
     bool Has(CompatMetrics of) const {
       return std::find(compat.begin(), compat.end(), of) != compat.end();
     }

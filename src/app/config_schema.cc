@@ -367,6 +367,7 @@ const schema::Struct<Config::Telemetry>& TelemetrySchema() {
             "Metrics also under the names of another server, for dashboards that exist: triton "
             "(nv_inference_…), tfserving (:tensorflow:serving:…).");
     s.Nested("tracing", &Telemetry::tracing, TracingOptionsSchema(), "Traces of requests.");
+    s.Nested("metrics", &Telemetry::metrics, MetricsOptionsSchema(), "How metrics leave.");
     return s;
   }();
   return table;

@@ -60,6 +60,7 @@
 #include "telemetry/auth_metrics.h"
 #include "telemetry/http_server_metrics.h"
 #include "telemetry/prometheus.h"
+#include "telemetry/series_budget.h"
 #include "telemetry/tfserving_metrics.h"
 #include "telemetry/tls_metrics.h"
 #include "telemetry/tracer.h"
@@ -445,6 +446,14 @@ class Server {
                     .unix_ms = request.end_unix_ns / 1'000'000});
   }
 
+  AdminApi::MetricsState MetricsState() const {
+    SeriesBudget::View view = metrics_.view();
+    AdminApi::MetricsState state{.series = view.series, .max_series = view.max_series};
+    for (SeriesBudget::LeftOut& one : view.left_out)
+      state.left_out.push_back({std::move(one.family), one.series, one.buckets_only});
+    return state;
+  }
+
   /// Starts nothing: a machine without Python finds out when it is given a model of Python.
   void RegisterPython(const std::vector<std::string>& plugin_dirs) {
     if (!config_.backends.python.enabled) {
@@ -617,7 +626,7 @@ class Server {
     frontend.cors = config_.server.cors;
     frontend.max_input_bytes = config_.server.limits.max_body;
     frontend.metrics_path = config_.server.metrics_path;
-    frontend.metrics = [this](net::HttpExchange& exchange) { HandleMetrics(registry_, exchange); };
+    frontend.metrics = [this](net::HttpExchange& exchange) { HandleMetrics(metrics_, exchange); };
     serving_paths_ = {frontend.metrics_path,
                       [this](std::string_view path) { return DefaultModel(path); }};
     frontend_ = std::make_unique<HttpFrontend>(*predictor_, std::move(frontend));
@@ -626,7 +635,8 @@ class Server {
                            predictor_.get(), monitor_.get(), rollouts_.get()};
     if (alarms_) console.alarms = &alarms_->loop();
     console.version = kLeadsmanVersion;
-    console.metrics = [this](net::HttpExchange& exchange) { HandleMetrics(registry_, exchange); };
+    console.metrics = [this](net::HttpExchange& exchange) { HandleMetrics(metrics_, exchange); };
+    console.metrics_state = [this] { return MetricsState(); };
     console.readiness = [this] { return GetReadiness(); };
     if (intake_) console.readiness_notes = [this] { return LogNotes(intake_->views()); };
     console.reload = [this] { return reloader_.Reload("api"); };
@@ -816,6 +826,7 @@ class Server {
 
   Clock& clock_ = SystemClock();
   Registry registry_;
+  SeriesBudget metrics_{registry_, config_.telemetry.metrics.max_series};
   RequestExemplars exemplars_;
   BackendRegistry backends_;
   std::shared_ptr<python::PythonHost> python_;  ///< null when turned off

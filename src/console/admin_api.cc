@@ -260,6 +260,19 @@ struct AdminApi::Impl {
     return {{"firing", firing}, {"silenced", silenced}, {"pending", pending}};
   }
 
+  Json MetricsJson() const {
+    if (!deps.metrics_state) return nullptr;
+    const MetricsState state = deps.metrics_state();
+    Json left_out = Json::array();
+    for (const MetricsState::LeftOut& one : state.left_out) {
+      left_out.push_back(
+          {{"family", one.family}, {"series", one.series}, {"buckets_only", one.buckets_only}});
+    }
+    return {{"series", state.series},
+            {"max_series", state.max_series},
+            {"left_out", std::move(left_out)}};
+  }
+
   Status GetServerStatus(RouteCall& call) {
     Json models = Json::array();
     for (const ModelStatus& model : deps.lifecycle.GetStatus()) {
@@ -301,6 +314,7 @@ struct AdminApi::Impl {
           {"rollout_journal", JournalJson()},
           {"config_reload", ReloadJson()},
           {"alarms", AlarmsJson()},
+          {"metrics", MetricsJson()},
           {"monitor",
            deps.monitor ? console::CountersJson(deps.monitor->counters()) : Json(nullptr)}});
     return OkStatus();

@@ -37,6 +37,17 @@ class AdminApi {
     std::string error;         ///< why the last one failed; empty: it did not
     std::vector<std::string> needs_restart;
   };
+  /// How many series /metrics has, and what is left out of it because there were too many.
+  struct MetricsState {
+    struct LeftOut {
+      std::string family;
+      size_t series = 0;
+      bool buckets_only = false;  ///< of a histogram
+    };
+    size_t series = 0;
+    size_t max_series = 0;  ///< 0: no limit
+    std::vector<LeftOut> left_out;
+  };
   struct Deps {
     Clock& clock;
     LifecycleManager& lifecycle;
@@ -48,6 +59,7 @@ class AdminApi {
     AlarmLoop* alarms = nullptr;            ///< may be absent: nothing is watched
     std::function<std::string()> configuration_json;
     std::function<void(net::HttpExchange&)> metrics;  ///< answers GET /metrics
+    std::function<MetricsState()> metrics_state;      ///< may be absent
     /// Default: what LifecycleManager::NotReady says.
     std::function<Readiness()> readiness;
     /// What an operator should know and is no reason to be unready; may be absent.

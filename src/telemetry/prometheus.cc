@@ -226,7 +226,7 @@ std::string RenderMetrics(const std::vector<MetricFamily>& families, ExpositionF
   return out;
 }
 
-void HandleMetrics(const Registry& registry, net::HttpExchange& exchange) {
+void HandleMetrics(SeriesBudget& metrics, net::HttpExchange& exchange) {
   net::HttpResponse& response = exchange.response();
   std::string_view method = exchange.request().method;
   if (method != "GET" && method != "HEAD") {
@@ -238,7 +238,7 @@ void HandleMetrics(const Registry& registry, net::HttpExchange& exchange) {
   ExpositionFormat format = ChooseFormat(exchange.request().Header("accept"));
   response.content_type = ContentType(format);
   response.headers += "vary: accept\r\n";
-  response.body = RenderMetrics(registry.Collect(), format);
+  response.body = RenderMetrics(metrics.Collect(), format);
 }
 
 std::string MetricsReferenceMarkdown(const Registry& registry) {

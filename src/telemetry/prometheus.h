@@ -6,6 +6,7 @@
 
 #include "net/http_server.h"
 #include "stats/registry.h"
+#include "telemetry/series_budget.h"
 
 namespace leadsman {
 
@@ -24,8 +25,8 @@ ExpositionFormat ChooseFormat(std::string_view accept);
 std::string RenderMetrics(const std::vector<MetricFamily>& families, ExpositionFormat format);
 
 /// Answers GET and HEAD /metrics; other methods with 405. Pulls the registry on the calling thread:
-/// a few hundred microseconds for a typical page. `registry` must outlive the handler.
-void HandleMetrics(const Registry& registry, net::HttpExchange& exchange);
+/// a few hundred microseconds for a typical page. `metrics` must outlive the handler.
+void HandleMetrics(SeriesBudget& metrics, net::HttpExchange& exchange);
 
 /// The reference page of all registered metrics: a Markdown table, sorted by name, without values.
 std::string MetricsReferenceMarkdown(const Registry& registry);

@@ -167,17 +167,18 @@ class FakeExchange final : public net::HttpExchange {
 
 TEST_F(PrometheusTest, AnswersInTheFormatAskedFor) {
   Add({"leadsman_a_total", "A.", MetricType::kCounter, {}}, {Value({}, 1)});
+  SeriesBudget metrics(registry_, 0);
   FakeExchange exchange;
   exchange.request_.method = "GET";
   exchange.request_.fields = {{"Accept", "application/openmetrics-text"}};
-  HandleMetrics(registry_, exchange);
+  HandleMetrics(metrics, exchange);
   EXPECT_EQ(exchange.response_.status, 200);
   EXPECT_EQ(exchange.response_.content_type,
             "application/openmetrics-text; version=1.0.0; charset=utf-8");
   EXPECT_TRUE(exchange.response_.body.ends_with("# EOF\n"));
   exchange.response_.Clear();
   exchange.request_.method = "POST";
-  HandleMetrics(registry_, exchange);
+  HandleMetrics(metrics, exchange);
   EXPECT_EQ(exchange.response_.status, 405);
 }
 

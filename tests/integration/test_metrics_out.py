@@ -1,4 +1,4 @@
-"""Metrics as real Prometheuses take them: exemplars that lead to a trace in Jaeger, native histograms."""
+"""Metrics as real Prometheuses take them: exemplars that lead to a trace in Jaeger, native histograms; how many series there are."""
 import models
 import pytest
 import requests
@@ -69,3 +69,19 @@ def test_native_histograms_are_read_by_prometheus(start, digits, tmp_path):
     bound = min(le for le, count in counts.items() if count >= 100)
     assert bound / 2.01 <= quantiles[1] <= bound * 1.01
     assert total / 200 < 10
+
+
+def test_too_many_series_are_left_out_in_order_and_said(start, digits):
+    server = start(models=digits, telemetry={"metrics": {"max_series": 130}})
+    ask(server, times=3)
+    text = server.get("/metrics").text
+    assert f'{DURATION}_count{{model="digits",version="1"}} 3' in text and 'le="+Inf"} 3' in text
+    assert f"{DURATION}_bucket{{model=\"digits\",version=\"1\",le=\"1" not in text
+    state = server.get("/api/v1/status").json()["metrics"]
+    assert state["max_series"] == 130 and state["series"] <= 130
+    assert {"family": DURATION, "series": 22, "buckets_only": True} in state["left_out"]
+    assert sum(1 for line in text.splitlines() if not line.startswith("#")) <= 130
+    assert "telemetry.metrics.max_series" in server.log_text()
+    dropped = [float(line.split()[1]) for line in server.get("/metrics").text.splitlines()
+               if line.startswith("leadsman_metrics_series_dropped_total ")]
+    assert dropped == [sum(one["series"] for one in state["left_out"])]
