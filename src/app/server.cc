@@ -59,6 +59,7 @@
 #include "storage/stores.h"
 #include "telemetry/auth_metrics.h"
 #include "telemetry/http_server_metrics.h"
+#include "telemetry/otlp_metrics_sender.h"
 #include "telemetry/prometheus.h"
 #include "telemetry/series_budget.h"
 #include "telemetry/tfserving_metrics.h"
@@ -209,7 +210,8 @@ class Server {
       std::quick_exit(1);
     }
     file_check_.reset();
-    registrations_.clear();  // they read the servers, which go now
+    metrics_sender_.reset();  // sends once more, while all of it is there
+    registrations_.clear();   // they read the servers, which go now
     data_server_.reset();
     grpc_server_.reset();
     grpc_socket_server_.reset();
@@ -452,6 +454,28 @@ class Server {
     for (SeriesBudget::LeftOut& one : view.left_out)
       state.left_out.push_back({std::move(one.family), one.series, one.buckets_only});
     return state;
+  }
+
+  Status SendMetrics() {
+    const OtlpMetricsOptions& options = config_.telemetry.metrics.otlp;
+    if (!options.enabled()) return OkStatus();
+    const std::string host = HostName();
+    const double started = ReadProcessFigures().start_time_unix_seconds;
+    OtlpMetricsSender::Deps deps{
+        .clock = clock_,
+        .registry = registry_,
+        .collect = [this] { return metrics_.Collect(); },
+        .source = {.service_name = options.service_name,
+                   .instance_id = options.instance_id.empty()
+                                      ? StrCat(host, ":", admin_server_->port())
+                                      : options.instance_id,
+                   .version = kLeadsmanVersion,
+                   .host = host},
+        .started = started > 0 ? WallTime(std::chrono::duration_cast<WallTime::duration>(
+                                     std::chrono::duration<double>(started)))
+                               : clock_.Now()};
+    ASSIGN_OR_RETURN(metrics_sender_, OtlpMetricsSender::Create(std::move(deps), options));
+    return OkStatus();
   }
 
   /// Starts nothing: a machine without Python finds out when it is given a model of Python.
@@ -699,6 +723,7 @@ class Server {
     for (auto& registration : rpc::RegisterGrpcMetrics(grpc_server_.get(), registry_)) {
       registrations_.push_back(std::move(registration));
     }
+    RETURN_IF_ERROR(SendMetrics());
     file_check_ = std::make_unique<Periodic>("file-check", kFileCheck, [this] { CheckFiles(); });
     if (IsMonitorOnly(config_)) {
       LOG_INFO("monitoring", {"admin_address", config_.admin.address},
@@ -863,6 +888,7 @@ class Server {
   std::unique_ptr<rpc::GrpcServer> grpc_socket_server_;
   std::unique_ptr<rpc::EnvoyServer> envoy_server_;  ///< null: Envoy is not listened to
   std::unique_ptr<Periodic> file_check_;
+  std::unique_ptr<OtlpMetricsSender> metrics_sender_;  ///< null: nobody is sent them
   std::vector<Registry::Registration> registrations_;  ///< read the rooms above: first to go
   Reloader reloader_;
   tfserving::ReloadRequests reload_requests_{
@@ -974,6 +1000,7 @@ std::string MetricsReferencePage() {
   config.data_dir.clear();
   config.telemetry.compat = {Config::CompatMetrics::kTriton, Config::CompatMetrics::kTfServing};
   config.telemetry.tracing.otlp_url = "http://127.0.0.1:9/v1/traces";
+  config.telemetry.metrics.otlp.url = "http://127.0.0.1:9/v1/metrics";
   config.plugins.dirs = {"/nonexistent"};
   Config::Model model;
   model.model.name = "reference";

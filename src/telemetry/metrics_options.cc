@@ -1,6 +1,45 @@
 #include "telemetry/metrics_options.h"
 
+#include "telemetry/otlp_endpoint.h"
+
 namespace leadsman {
+namespace {
+
+using std::chrono::milliseconds;
+using namespace std::chrono_literals;  // NOLINT: literals
+
+std::string CheckUrl(const std::string& url) { return CheckOtlpUrl(url, "/v1/metrics"); }
+
+const schema::Struct<OtlpMetricsOptions>& OtlpMetricsSchema() {
+  using Otlp = OtlpMetricsOptions;
+  static const auto table = [] {
+    schema::Struct<Otlp> s("OtlpMetrics",
+                           "All metrics, sent to a receiver at intervals. docs/metrics-out.md.");
+    s.Field("url", &Otlp::url, schema::TextWith("http(s) URL", CheckUrl),
+            "OTLP over HTTP, protocol buffers, as http://collector:4318/v1/metrics; of Prometheus "
+            "http://prometheus:9090/api/v1/otlp/v1/metrics. Empty = none.");
+    s.Field("headers_file", &Otlp::headers_file, schema::Text(),
+            "A file with lines `name: value` that are sent along, as a token. Read again for each "
+            "body. Relative to the configuration file.");
+    s.Field("ca_file", &Otlp::ca_file, schema::Text(),
+            "PEM: certificates that are trusted instead of the system's. Relative to the "
+            "configuration file.");
+    s.Field("interval", &Otlp::interval, schema::Time<milliseconds>(1s, 1h), "How often.");
+    s.Field("service_name", &Otlp::service_name, schema::Text(),
+            "The attribute service.name, which Prometheus makes the label job of.");
+    s.Field("instance_id", &Otlp::instance_id, schema::Text(),
+            "The attribute service.instance.id, which Prometheus makes the label instance of. "
+            "Empty = the host's name and the admin port.");
+    s.Check([](const Otlp& otlp, schema::Problems& problems) {
+      if (otlp.enabled() || (otlp.headers_file.empty() && otlp.ca_file.empty())) return;
+      if (problems.IsSound("url")) problems.Add("", "needs url: nothing is sent anywhere");
+    });
+    return s;
+  }();
+  return table;
+}
+
+}  // namespace
 
 const schema::Struct<MetricsOptions>& MetricsOptionsSchema() {
   static const auto table = [] {
@@ -8,6 +47,8 @@ const schema::Struct<MetricsOptions>& MetricsOptionsSchema() {
     s.Field("max_series", &MetricsOptions::max_series, schema::Integer<size_t>(0, 10'000'000),
             "Series on /metrics, and sent, at most; what is left out beyond is said and counted "
             "(docs/metrics-out.md). 0 = no limit.");
+    s.Nested("otlp", &MetricsOptions::otlp, OtlpMetricsSchema(),
+             "Metrics sent out, beside being read on /metrics.");
     return s;
   }();
   return table;

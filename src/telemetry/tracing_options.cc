@@ -1,7 +1,7 @@
 #include "telemetry/tracing_options.h"
 
-#include "base/strings.h"
 #include "net/url.h"
+#include "telemetry/otlp_endpoint.h"
 
 namespace leadsman {
 namespace {
@@ -15,14 +15,7 @@ std::string CheckUrl(const std::string& text) {
   return url.ok() ? "" : std::string(url.status().message());
 }
 
-std::string CheckOtlpUrl(const std::string& text) {
-  if (std::string wrong = CheckUrl(text); !wrong.empty() || text.empty()) return wrong;
-  const net::Url url = *net::ParseUrl(text);
-  if (url.port == "4317")
-    return "is the port of OTLP over gRPC, which is not supported: give the HTTP port, as "
-           "http://collector:4318/v1/traces";
-  return url.target == "/" ? "needs the path of the traces endpoint, usually /v1/traces" : "";
-}
+std::string CheckTracesUrl(const std::string& url) { return CheckOtlpUrl(url, "/v1/traces"); }
 
 std::string CheckZipkinUrl(const std::string& text) {
   if (std::string wrong = CheckUrl(text); !wrong.empty() || text.empty()) return wrong;
@@ -39,7 +32,7 @@ const schema::Struct<TracingOptions>& TracingOptionsSchema() {
         "Tracing",
         "Spans of served requests, sent to a collector. Chosen at the end of a request (tail "
         "sampling). docs/tracing.md.");
-    s.Field("otlp_url", &TracingOptions::otlp_url, schema::TextWith("http(s) URL", CheckOtlpUrl),
+    s.Field("otlp_url", &TracingOptions::otlp_url, schema::TextWith("http(s) URL", CheckTracesUrl),
             "OTLP over HTTP, JSON encoding, as http://collector:4318/v1/traces: Jaeger, Tempo, the "
             "OpenTelemetry Collector. Empty = none.");
     s.Field("zipkin_url", &TracingOptions::zipkin_url,

@@ -1,8 +1,12 @@
-"""Metrics as real Prometheuses take them: exemplars that lead to a trace in Jaeger, native histograms; how many series there are."""
+"""Metrics as real Prometheuses take them: exemplars that lead to a trace in Jaeger, native histograms, OTLP."""
+import json
+import subprocess
+
 import models
 import pytest
 import requests
-from conftest import wait_for
+from conftest import BINARY, wait_for
+from hosts.otlp_prometheus import OtlpPrometheus
 from hosts.prometheus import Prometheus
 from hosts.tracing import Jaeger
 
@@ -71,6 +75,43 @@ def test_native_histograms_are_read_by_prometheus(start, digits, tmp_path):
     assert total / 200 < 10
 
 
+def test_metrics_are_sent_by_otlp(start, digits, tmp_path):
+    with OtlpPrometheus(tmp_path / "prometheus") as prometheus:
+        (tmp_path / "headers").write_text("x-scope-orgid: one\n")
+        server = start(models=digits, telemetry={
+            "tracing": {"otlp_url": "http://127.0.0.1:9/v1/traces"},
+            "metrics": {"otlp": {"url": prometheus.otlp_url, "interval": "1s", "instance_id": "left", "service_name": "digits",
+                                 "headers_file": str(tmp_path / "headers")}}})
+        ask(server, {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}, times=20)
+        labels = 'job="digits",instance="left"'
+        wait_for("the counter", lambda: only(prometheus.query(
+            f'sum(leadsman_serving_requests_total{{model="digits",code="OK",{labels}}})')) == 20)
+        assert only(prometheus.query(f'leadsman_build_info{{{labels}}}')) == 1
+        assert only(prometheus.query(f'{DURATION}_count{{{labels}}}')) == 20
+        bucket = only(prometheus.query(f'{DURATION}_bucket{{{labels},le="+Inf"}}'))
+        assert bucket == 20
+        assert 0 < only(prometheus.query(f"histogram_quantile(0.5, {DURATION}_bucket{{{labels}}})")) < 10
+        assert any(exemplar["labels"]["trace_id"] == TRACE for _, exemplar in wait_for(
+            "an exemplar", lambda: prometheus.exemplars(DURATION + "_bucket")))
+        # The names are those of /metrics: what is scraped and what is sent have the same dashboards.
+        scraped = {line.split()[2] for line in server.get("/metrics").text.splitlines() if line.startswith("# TYPE")
+                   and not line.endswith("histogram")}
+        sent = set(prometheus.ask("label/__name__/values"))
+        present = {line.split("{")[0].split()[0] for line in server.get("/metrics").text.splitlines() if not line.startswith("#")}
+        assert scraped & present <= sent, scraped & present - sent
+        ask(server, times=7)
+        assert server.stop() == 0
+        assert only(prometheus.query(f'sum(leadsman_serving_requests_total{{model="digits",code="OK",{labels}}})')) == 27, \
+            "what was counted last is sent at the end"
+
+
+def test_a_receiver_that_is_away_costs_nothing_and_is_counted(start, digits):
+    server = start(models=digits, telemetry={"metrics": {"otlp": {"url": "http://127.0.0.1:9/v1/metrics", "interval": "1s"}}})
+    ask(server, times=20)
+    wait_for("a failure", lambda: 'leadsman_metrics_export_requests_total{result="failed"} 0' not in server.get("/metrics").text)
+    assert server.stop() == 0
+
+
 def test_too_many_series_are_left_out_in_order_and_said(start, digits):
     server = start(models=digits, telemetry={"metrics": {"max_series": 130}})
     ask(server, times=3)
@@ -85,3 +126,14 @@ def test_too_many_series_are_left_out_in_order_and_said(start, digits):
     dropped = [float(line.split()[1]) for line in server.get("/metrics").text.splitlines()
                if line.startswith("leadsman_metrics_series_dropped_total ")]
     assert dropped == [sum(one["series"] for one in state["left_out"])]
+
+
+@pytest.mark.parametrize("metrics, told", [
+    ({"otlp": {"url": "http://127.0.0.1:4317"}}, "4318/v1/metrics"),
+    ({"otlp": {"url": "http://127.0.0.1:4318/v1/metrics", "headers_file": "gone"}}, "telemetry.metrics.otlp.headers_file"),
+    ({"otlp": {"interval": "1ms"}}, "telemetry.metrics.otlp.interval")])
+def test_what_cannot_be_is_refused_with_the_way_out(tmp_path, metrics, told):
+    (tmp_path / "leadsman.yaml").write_text(json.dumps({"models": [{"name": "m", "path": "m"}], "telemetry": {"metrics": metrics}}))
+    checked = subprocess.run([str(BINARY), "serve", "--check-config", "--config", str(tmp_path / "leadsman.yaml")],
+                             capture_output=True, text=True, timeout=20)
+    assert checked.returncode == 2 and told in checked.stdout + checked.stderr
