@@ -11,6 +11,7 @@
 
 #include "base/fs.h"
 #include "base/strings.h"
+#include "monitor/csv_reader.h"
 #include "monitor/drift/wide_summary.h"
 
 namespace leadsman {
@@ -25,80 +26,6 @@ constexpr float kMissing = std::numeric_limits<float>::quiet_NaN();
 
 // ---- CSV
 
-/// Reads cells off the front of a text.
-class CsvReader {
- public:
-  explicit CsvReader(std::string_view text) : rest_(text) {
-    if (rest_.starts_with("\xef\xbb\xbf")) rest_.remove_prefix(3);
-    std::string_view line = rest_.substr(0, rest_.find('\n'));
-    size_t most = 0;
-    for (char c : {',', ';', '\t'}) {
-      auto n = static_cast<size_t>(std::count(line.begin(), line.end(), c));
-      if (n > most) separator_ = c;
-      most = std::max(most, n);
-    }
-  }
-  size_t line() const { return line_; }
-  bool bad() const { return bad_; }
-
-  /// False at the end of the text. Lines without anything are passed over.
-  bool NextRow(std::vector<std::string>& cells) {
-    while (!rest_.empty() && (rest_[0] == '\n' || rest_[0] == '\r')) {
-      if (rest_[0] == '\n') ++at_;
-      rest_.remove_prefix(1);
-    }
-    line_ = at_;
-    if (rest_.empty()) return false;
-    size_t count = 0;
-    bool more = true;
-    while (more) {
-      if (count == cells.size()) cells.emplace_back();
-      more = NextCell(cells[count++]);
-    }
-    cells.resize(count);
-    return true;
-  }
-
- private:
-  /// True when another cell of this row follows.
-  bool NextCell(std::string& cell) {
-    cell.clear();
-    if (rest_.starts_with('"')) Quoted(cell);
-    size_t end = 0;
-    while (end < rest_.size() && rest_[end] != separator_ && rest_[end] != '\n') ++end;
-    cell.append(rest_.substr(0, end));
-    if (end == rest_.size() || rest_[end] == '\n') {
-      if (!cell.empty() && cell.back() == '\r') cell.pop_back();
-      at_ += end < rest_.size() ? 1 : 0;
-      rest_.remove_prefix(std::min(end + 1, rest_.size()));
-      return false;
-    }
-    rest_.remove_prefix(end + 1);
-    return true;
-  }
-  void Quoted(std::string& cell) {
-    for (size_t i = 1; i < rest_.size(); ++i) {
-      if (rest_[i] == '\n') ++at_;
-      if (rest_[i] != '"') {
-        cell += rest_[i];
-      } else if (i + 1 < rest_.size() && rest_[i + 1] == '"') {
-        cell += rest_[i++];
-      } else {
-        rest_.remove_prefix(i + 1);
-        return;
-      }
-    }
-    bad_ = true;
-    rest_ = {};
-  }
-
-  std::string_view rest_;
-  char separator_ = ',';
-  size_t at_ = 1;
-  size_t line_ = 1;
-  bool bad_ = false;
-};
-
 std::string_view Trimmed(std::string_view text) {
   while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
   while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
@@ -107,9 +34,7 @@ std::string_view Trimmed(std::string_view text) {
 
 std::optional<float> CellValue(std::string_view text) {
   text = Trimmed(text);
-  for (std::string_view missing : {"", "NA", "N/A", "nan", "NaN", "NAN", "null", "NULL", "None"}) {
-    if (text == missing) return kMissing;
-  }
+  if (IsMissingCell(text)) return kMissing;
   if (text == "true" || text == "True") return 1.0f;
   if (text == "false" || text == "False") return 0.0f;
   auto value = ParseDouble(text);
