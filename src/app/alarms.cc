@@ -72,6 +72,7 @@ void Alarms::AddWatches(const Config& config) {
   loop_->Add(std::make_unique<AccuracyWatch>(*meter_, objectives));
   loop_->Add(std::make_unique<TrafficWatch>(*meter_, objectives, deps_.expected));
   loop_->Add(deps_.monitor.MakeDriftWatch());
+  loop_->Add(deps_.monitor.MakeSchemaWatch());
   loop_->Add(std::make_unique<CaptureLossWatch>(
       [this] { return ReadAllCaptureCounts(deps_); },
       CaptureLossWatch::Options{config_.options.capture_loss_ticket,

@@ -77,6 +77,8 @@ Result<Config> LoadConfigFile(const std::string& path) {
     model.model.path = MadeRelativeTo(folder, model.model.path);
     std::string& reference = model.monitoring.reference.path;
     reference = MadeRelativeTo(folder, reference);
+    std::string& schema = model.monitoring.schema.path;
+    schema = MadeRelativeTo(folder, schema);
   }
   for (intake::LogSource& log : config.monitor.logs) log.path = MadeRelativeTo(folder, log.path);
   return config;

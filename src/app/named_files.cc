@@ -7,6 +7,7 @@
 #include "auth/authorizer.h"
 #include "base/clock.h"
 #include "base/strings.h"
+#include "monitor/schema/data_schema.h"
 #include "net/tls_server.h"
 #include "telemetry/sender_http.h"
 
@@ -66,6 +67,13 @@ Status CheckNamedFiles(const Config& config) {
     for (const std::string& problem : problems)
       wrong += StrCat(wrong.empty() ? "" : "\n", where, ".", problem);
   });
+  for (const auto& [model, monitoring] : MonitoringOf(config)) {
+    const SchemaConfig& schema = monitoring.schema;
+    // A table is read at the start alone: it may be large.
+    if (!schema.enabled || !IsDataSchemaName(schema.path)) continue;
+    note(StrCat("monitoring.schema of model ", model).c_str(),
+         ReadDataSchema(schema.path).status());
+  }
   return wrong.empty() ? OkStatus() : InvalidArgumentError(wrong);
 }
 

@@ -539,11 +539,14 @@ struct AdminApi::Impl {
     return OkStatus();
   }
 
-  Status GetDrift(RouteCall& call) {
+  /// What the monitor says of each version, or of the one that is asked for.
+  Status GetByVersion(RouteCall& call,
+                      std::vector<int64_t> (Monitor::*versions)(const std::string&) const,
+                      Result<std::string> (Monitor::*json)(const std::string&, int64_t) const) {
     RETURN_IF_ERROR(NeedMonitor());
     const std::string& model = call.path["model"];
     RETURN_IF_ERROR(NeedKnown(model));
-    std::vector<int64_t> wanted = deps.monitor->DriftVersions(model);
+    std::vector<int64_t> wanted = (deps.monitor->*versions)(model);
     if (auto version = call.query.find("version"); version != call.query.end()) {
       int64_t one = 0;  // what a log names no version of
       if (version->second != "0") {
@@ -554,11 +557,19 @@ struct AdminApi::Impl {
     std::string& body = call.exchange.response().body;
     body = StrCat(R"({"model":)", Dump(model), R"(,"versions":[)");
     for (size_t i = 0; i < wanted.size(); ++i) {
-      ASSIGN_OR_RETURN(std::string drift, deps.monitor->DriftJson(model, wanted[i]));
-      body += StrCat(i > 0 ? "," : "", drift);
+      ASSIGN_OR_RETURN(std::string one, (deps.monitor->*json)(model, wanted[i]));
+      body += StrCat(i > 0 ? "," : "", one);
     }
     body += "]}\n";
     return OkStatus();
+  }
+
+  Status GetDrift(RouteCall& call) {
+    return GetByVersion(call, &Monitor::DriftVersions, &Monitor::DriftJson);
+  }
+
+  Status GetSchema(RouteCall& call) {
+    return GetByVersion(call, &Monitor::SchemaVersions, &Monitor::SchemaJson);
   }
 
   Status PutLabel(RouteCall& call) {
@@ -892,6 +903,14 @@ struct AdminApi::Impl {
          "",
          {{200, "Drift"}, {400, "Error"}, {404, "Error"}, {501, "Error"}},
          on(&Impl::GetDrift)},
+        {"GET",
+         "/api/v1/models/{model}/schema",
+         "getSchema",
+         "What inputs are held against, and what broke it, by version.",
+         {model, {"version", "query", "string", "only this version"}},
+         "",
+         {{200, "Schema"}, {400, "Error"}, {404, "Error"}, {501, "Error"}},
+         on(&Impl::GetSchema)},
         {"PUT",
          "/api/v1/models/{model}/labels/{label}",
          "setLabel",

@@ -35,6 +35,17 @@ struct DriftConfig {
   size_t window = 1000;           ///< requests that distances are computed of
 };
 
+/// What later inputs are held against (monitor/schema/data_schema.h).
+struct SchemaConfig {
+  enum class From { kFirstRequests, kFile };
+  bool enabled = true;
+  From from = From::kFirstRequests;
+  size_t requests = 5000;        ///< of kFirstRequests
+  double margin = 0.1;           ///< of inferred ranges, on both sides
+  std::string path;              ///< of kFile: a schema, or a table that it is inferred from
+  double accepted_share = 0.01;  ///< of rows that may break it without an alarm
+};
+
 /// How many false alarms of drift are accepted, of all models together.
 struct AlarmBudgetConfig {
   double false_alarms = 1;
@@ -55,6 +66,7 @@ struct MonitorConfig {
   Objectives objectives;
   ReferenceConfig reference;
   DriftConfig drift;
+  SchemaConfig schema;
 };
 
 /// Of the whole process.

@@ -83,6 +83,37 @@ const schema::Struct<DriftConfig>& DriftConfigSchema() {
   return table;
 }
 
+const schema::Struct<SchemaConfig>& SchemaConfigSchema() {
+  static const auto table = [] {
+    using From = SchemaConfig::From;
+    schema::Struct<SchemaConfig> s("SchemaConfig",
+                                   "What the model's inputs have to look like (docs/schema.md).");
+    s.Field("enabled", &SchemaConfig::enabled, schema::Boolean(),
+            "Whether inputs are held against a schema.");
+    s.Field("from", &SchemaConfig::from,
+            schema::Enum<From>({{"first_requests", From::kFirstRequests}, {"file", From::kFile}}),
+            "Made of the first requests of each version, or read from a file.");
+    s.Field("requests", &SchemaConfig::requests, schema::Integer<size_t>(100, 1'000'000),
+            "How many requests make a schema of first_requests.");
+    s.Field("margin", &SchemaConfig::margin, schema::Share(),
+            "How much wider ranges are made than the values that were seen, on both sides, as a "
+            "share of their width; never across zero.");
+    s.Field("path", &SchemaConfig::path, schema::Text(),
+            "The file: a schema (.yaml, .yml, .json), or a table it is made of (.csv, .jsonl, "
+            ".ndjson, .npz).");
+    s.Field("accepted_share", &SchemaConfig::accepted_share, schema::Share(),
+            "The share of rows that may break the schema without an alarm.");
+    s.Check([](const SchemaConfig& config, schema::Problems& problems) {
+      if (config.from == From::kFile && config.path.empty())
+        problems.Add("path", "from: file needs path, a schema or a table");
+      if (config.from != From::kFile && !config.path.empty())
+        problems.Add("path", "is read with from: file alone");
+    });
+    return s;
+  }();
+  return table;
+}
+
 const schema::Struct<AlarmBudgetConfig>& AlarmBudgetConfigSchema() {
   static const auto table = [] {
     schema::Struct<AlarmBudgetConfig> s(
@@ -146,6 +177,8 @@ const schema::Struct<MonitorConfig>& MonitorConfigSchema() {
     s.Nested("reference", &MonitorConfig::reference, ReferenceConfigSchema(),
              "What later requests are compared with.");
     s.Nested("drift", &MonitorConfig::drift, DriftConfigSchema(), "How drift is looked for.");
+    s.Nested("schema", &MonitorConfig::schema, SchemaConfigSchema(),
+             "What the model's inputs have to look like.");
     return s;
   }();
   return table;

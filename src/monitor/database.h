@@ -49,10 +49,10 @@ struct QualityTotals {
 };
 using VersionKey = std::pair<std::string, int64_t>;  ///< model, version
 
-/// A reference or the evidence of a version's detectors, in their byte forms.
+/// A reference or the evidence of a version's detectors, in their byte forms, or its schema as JSON.
 struct DriftRow {
   VersionKey key;
-  std::string what;  ///< "inputs.reference", "answers.evidence", …
+  std::string what;  ///< "inputs.reference", "answers.evidence", "schema", …
   std::string bytes;
 };
 

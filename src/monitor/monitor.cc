@@ -16,6 +16,9 @@
 #include "monitor/event_codec.h"
 #include "monitor/finding.h"
 #include "monitor/label_join.h"
+#include "monitor/schema/schema_book.h"
+#include "monitor/schema/schema_reports.h"
+#include "monitor/schema/schema_watch.h"
 #include "monitor/version_profile.h"
 #include "stats/latency_quantile.h"
 #include "stats/process_metrics.h"
@@ -42,7 +45,8 @@ constexpr size_t kMaxWindowsRead = 20'000;  // one answer: the admin API makes i
 constexpr std::chrono::minutes kLateGrace{10};
 /// What a crash may lose of the evidence of drift; a stop loses none. It can be megabytes.
 constexpr std::chrono::minutes kKeepEvidence{30};
-constexpr size_t kMaxDriftRows = DriftBook::kMaxVersions * 6;
+/// References and evidence of three tracks, and the schema.
+constexpr size_t kMaxDriftRows = DriftBook::kMaxVersions * 6 + SchemaBook::kMaxVersions;
 
 MetricSample Sample(std::vector<std::string> labels, double value) {
   MetricSample sample;
@@ -67,6 +71,8 @@ struct Monitor::Impl {
     VersionProfile profile;
     std::shared_ptr<VersionDrift> drift;  ///< null: not watched, or not asked yet
     SteadyTime next_drift_try = SteadyTime::min();
+    std::shared_ptr<VersionSchema> schema;  ///< likewise
+    SteadyTime next_schema_try = SteadyTime::min();
     SteadyTime last_used = SteadyTime::min();  ///< min: not since it was read from the database
   };
 
@@ -81,6 +87,7 @@ struct Monitor::Impl {
 
   Status Restore();
   Status ReadReferences();
+  Status ReadSchemas();
   Status RestoreDrift();
   void Start(Registry& registry);
   void AddMetrics(Registry& registry);
@@ -97,6 +104,7 @@ struct Monitor::Impl {
   void CutWindows();
   bool WriteDatabase(bool force);
   void FoldDrift(const PredictionEvent& event, VersionState& state) REQUIRES(state_mutex);
+  void FoldSchema(const PredictionEvent& event, VersionState& state) REQUIRES(state_mutex);
   void CollectDrift(bool evidence);
   VersionState* Find(const PredictionEvent& event) REQUIRES(state_mutex);
   VersionState* FindByKey(const VersionKey& key, bool restoring) REQUIRES(state_mutex);
@@ -134,6 +142,7 @@ struct Monitor::Impl {
   uint64_t events GUARDED_BY(state_mutex) = 0;
   uint64_t events_without_profile GUARDED_BY(state_mutex) = 0;
   DriftBook drifts GUARDED_BY(state_mutex);
+  SchemaBook schemas GUARDED_BY(state_mutex);
   /// Windows from before this process may lie in the database alone if they are older than this.
   WallTime in_memory_from GUARDED_BY(state_mutex){};
   LabelJoin::Counters label_counters GUARDED_BY(state_mutex);
@@ -184,15 +193,31 @@ Status Monitor::Impl::ReadReferences() {
   return OkStatus();
 }
 
+Status Monitor::Impl::ReadSchemas() {
+  MutexLock lock(state_mutex);
+  for (const auto& [model, config] : configs) {
+    const SchemaConfig& of = config.schema;
+    if (!config.enabled || !of.enabled || of.from != SchemaConfig::From::kFile) continue;
+    auto schema = ReadOrInferSchema(of.path, of.margin, clock.Now());
+    if (!schema.ok()) {
+      return Annotate(schema.status(), StrCat("monitoring.schema of model ", model));
+    }
+    schemas.UseFile(model, std::make_shared<const DataSchema>(std::move(*schema)));
+  }
+  return OkStatus();
+}
+
 Status Monitor::Impl::RestoreDrift() {
   ASSIGN_OR_RETURN(auto rows, database->LoadDrift(kMaxDriftRows));
   MutexLock lock(state_mutex);
   drifts.Restore(rows, configs, clock.SteadyNow());
+  schemas.Restore(rows, configs, clock.SteadyNow());
   return OkStatus();
 }
 
 Status Monitor::Impl::Restore() {
   RETURN_IF_ERROR(ReadReferences());
+  RETURN_IF_ERROR(ReadSchemas());
   if (options.database.empty()) return OkStatus();
   ASSIGN_OR_RETURN(database, Database::Open(options.database, clock.Now()));
   ASSIGN_OR_RETURN(auto quality, database->LoadQuality());
@@ -303,6 +328,7 @@ void Monitor::Impl::FoldRecord(const std::byte* record) {
   state->last_used = now;
   state->profile.Fold(event, wall_now, now);
   FoldDrift(event, *state);
+  FoldSchema(event, *state);
   if (auto closes = state->profile.closes(); closes && *closes < next_window_close) {
     next_window_close = *closes;
   }
@@ -319,7 +345,16 @@ void Monitor::Impl::FoldDrift(const PredictionEvent& event, VersionState& state)
   if (state.drift && !state.drift->retired) state.drift->Fold(event, wall_now, now);
 }
 
-/// Into the next batch: references that are new, and now and then the evidence.
+void Monitor::Impl::FoldSchema(const PredictionEvent& event, VersionState& state) {
+  if (event.features.empty()) return;
+  if ((!state.schema || state.schema->retired) && now >= state.next_schema_try) {
+    state.schema = schemas.Find(state.profile.key(), state.model.config, now);
+    state.next_schema_try = now + std::chrono::seconds(1);
+  }
+  if (state.schema && !state.schema->retired) state.schema->Fold(event, wall_now, now);
+}
+
+/// Into the next batch: references and schemas that are new, and now and then the evidence.
 void Monitor::Impl::CollectDrift(bool evidence) {
   if (!writer) return;
   evidence = evidence || now >= next_evidence;
@@ -328,6 +363,7 @@ void Monitor::Impl::CollectDrift(bool evidence) {
   std::vector<DriftRow> rows;
   MutexLock lock(state_mutex);
   drifts.Collect(evidence, now, rows);
+  schemas.Collect(rows);
   for (DriftRow& row : rows) batch.drift[{row.key, row.what}] = std::move(row.bytes);
 }
 
@@ -416,6 +452,7 @@ void Monitor::Impl::Drop(std::map<VersionKey, std::unique_ptr<VersionState>>::it
   }
   quality_of_gone[version->first] = state->profile.quality();
   drifts.Forget(version->first);
+  schemas.Forget(version->first);
   std::erase_if(by_id, [state](const auto& entry) { return entry.second == state; });
   if (last_state == state) {
     last_id = 0;
@@ -678,6 +715,28 @@ void Monitor::Impl::AddMetrics(Registry& registry) {
         MutexLock lock(state_mutex);
         return drifts.refused();
       }));
+  auto schema_family = [this](SchemaBook::Metric metric) {
+    return [this, metric] {
+      MutexLock lock(state_mutex);
+      return schemas.Samples(metric);
+    };
+  };
+  add("leadsman_monitor_schema_violations_total",
+      "Rows that broke the schema of the model's input, by feature and rule; the first 64 features "
+      "by name, the rest as (others).",
+      MetricType::kCounter, {"model", "version", "feature", "rule"},
+      schema_family(SchemaBook::Metric::kViolations));
+  add("leadsman_monitor_schema_rows_total",
+      "Rows that were held against the schema: kept it, or violating.", MetricType::kCounter,
+      {"model", "version", "result"}, schema_family(SchemaBook::Metric::kRows));
+  add("leadsman_monitor_schema_ready", "Whether there is a schema to hold inputs against.",
+      MetricType::kGauge, {"model", "version"}, schema_family(SchemaBook::Metric::kReady));
+  add("leadsman_monitor_schema_refused_total",
+      "Times that a version was not checked, or gave up its schema, as there are too many.",
+      MetricType::kCounter, {}, single([this] {
+        MutexLock lock(state_mutex);
+        return schemas.refused();
+      }));
   add("leadsman_monitor_database_errors_total",
       "Failed transactions and lookups of the monitor's database; they are retried.",
       MetricType::kCounter, {}, single([this] {
@@ -895,6 +954,23 @@ std::unique_ptr<Watch> Monitor::MakeDriftWatch() {
     Impl& impl_;
   };
   return std::make_unique<DriftWatch>(*impl_);
+}
+
+Result<std::string> Monitor::SchemaJson(const std::string& model, int64_t version) const {
+  MutexLock lock(impl_->state_mutex);
+  return impl_->schemas.Json(model, version);
+}
+
+std::vector<int64_t> Monitor::SchemaVersions(const std::string& model) const {
+  MutexLock lock(impl_->state_mutex);
+  return impl_->schemas.Versions(model);
+}
+
+std::unique_ptr<Watch> Monitor::MakeSchemaWatch() {
+  return std::make_unique<SchemaWatch>([impl = impl_.get()] {
+    MutexLock lock(impl->state_mutex);
+    return impl->schemas.Counts();
+  });
 }
 
 Monitor::Counters Monitor::counters() const {

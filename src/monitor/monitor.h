@@ -130,6 +130,13 @@ class Monitor final : public Sink {
   /// Decides which drift is an alarm; lives no longer than the monitor.
   std::unique_ptr<Watch> MakeDriftWatch();
 
+  /// JSON of what one version's inputs are held against, and what broke it (docs/schema.md); NOT_FOUND.
+  Result<std::string> SchemaJson(const std::string& model, int64_t version) const;
+  /// Versions that SchemaJson knows.
+  std::vector<int64_t> SchemaVersions(const std::string& model) const;
+  /// Lives no longer than the monitor.
+  std::unique_ptr<Watch> MakeSchemaWatch();
+
   struct Counters {
     uint64_t events = 0;  ///< folded, of versions and of refused requests
     uint64_t events_dropped = 0;

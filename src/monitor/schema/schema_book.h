@@ -1,0 +1,109 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "events/prediction_event.h"
+#include "monitor/config.h"
+#include "monitor/database.h"
+#include "monitor/schema/row_check.h"
+#include "monitor/schema/schema_builder.h"
+#include "stats/registry.h"
+
+namespace leadsman {
+
+/// One version's schema: made of its first requests, or given; then later ones are held against it. Externally synchronised.
+///
+///   collecting → frozen
+class VersionSchema {
+ public:
+  /// What is missing now and then is judged by its share of so many rows.
+  static constexpr uint64_t kBlockRows = 500;
+
+  explicit VersionSchema(const SchemaConfig& config)
+      : config_(config), builder_(std::make_unique<SchemaBuilder>(config.margin)) {}
+
+  /// Requests with inputs of numbers alone are of interest; of inputs with many values some are passed over, so that it is 16
+  /// values a request at most on average.
+  void Fold(const PredictionEvent& event, WallTime wall, SteadyTime now);
+  void Use(std::shared_ptr<const DataSchema> schema);
+
+  /// Null while collecting.
+  const RowCheck* check() const { return check_ ? &*check_ : nullptr; }
+  uint64_t collected() const { return builder_ ? builder_->rows() : 0; }
+  uint64_t wanted() const { return wanted_; }
+  /// The share of rows that may break it without an alarm: what is accepted, and what to expect of unchanged rows.
+  double accepted_share() const;
+
+  bool retired = false;  ///< the book has put something else in its place
+  bool active = false;   ///< asked since it was last forgotten
+  bool written = false;
+  SteadyTime last_used = SteadyTime::min();
+
+ private:
+  void Collect(const PredictionEvent& event, WallTime wall);
+
+  const SchemaConfig config_;
+  uint64_t requests_ = 0;                   ///< with inputs
+  uint64_t wanted_ = 0;                     ///< rows; known with the first one
+  std::unique_ptr<SchemaBuilder> builder_;  ///< while collecting
+  std::optional<RowCheck> check_;
+};
+
+/// What a version's rows did to its schema since the process started: sums that only grow.
+struct SchemaCounts {
+  std::string model;
+  int64_t version = 0;
+  uint64_t rows = 0, violating = 0;
+  double accepted_share = 0;
+  bool given = false;  ///< a file says what is right, not what came first
+  std::vector<RowCheck::Violation> violations;
+};
+
+/// The schemas of all versions: at most kMaxVersions; a further one takes the place of the one that has been quiet for the
+/// longest, or, while all are busy, is counted and not checked. Externally synchronised (the monitor's state lock).
+class SchemaBook {
+ public:
+  static constexpr size_t kMaxVersions = 256;
+  /// Features of a schema that metrics name, the first ones; the rest is (others).
+  static constexpr size_t kMaxNamed = 64;
+  using Key = VersionKey;
+
+  /// For all versions of a model.
+  void UseFile(const std::string& model, std::shared_ptr<const DataSchema> schema) {
+    files_[model] = std::move(schema);
+  }
+  /// What Collect gave, of models whose schema is still made of first requests.
+  void Restore(const std::vector<DriftRow>& rows,
+               const std::map<std::string, MonitorConfig>& configs, SteadyTime now);
+  /// Null when there is no room, or its model is not to be checked.
+  std::shared_ptr<VersionSchema> Find(const Key& key, const MonitorConfig& config, SteadyTime now);
+  /// No longer asked: its alarms end, its schema stays for its return.
+  void Forget(const Key& key);
+
+  /// Schemas that are complete since the last call, to be kept.
+  void Collect(std::vector<DriftRow>& rows);
+
+  std::vector<SchemaCounts> Counts() const;
+  Result<std::string> Json(const std::string& model, int64_t version) const;
+  std::vector<int64_t> Versions(const std::string& model) const;
+
+  enum class Metric { kViolations, kRows, kReady };
+  std::vector<MetricSample> Samples(Metric metric) const;
+  uint64_t refused() const { return refused_; }  ///< versions that found no room, or lost theirs
+
+ private:
+  bool MakeRoom(SteadyTime now);
+
+  std::map<Key, std::shared_ptr<VersionSchema>> versions_;
+  std::map<std::string, std::shared_ptr<const DataSchema>> files_;
+  uint64_t refused_ = 0;
+};
+
+}  // namespace leadsman
