@@ -22,6 +22,8 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "monitor/schema/data_schema.h"
+#include "monitor/schema/schema_reports.h"
 #include "storage/detect.h"
 #include "storage/file_source.h"
 #include "storage/manifest.h"
@@ -251,6 +253,14 @@ int Run(int argc, char** argv) {
   };
   hooks.metrics_reference = MetricsReferencePage;
   hooks.inspect = Inspect;
+  hooks.schema_infer = [](const std::string& file, double margin,
+                          bool json) -> Result<std::string> {
+    ASSIGN_OR_RETURN(DataSchema schema, InferSchema(file, margin, SystemClock().Now()));
+    return json ? DataSchemaJson(schema) : DataSchemaYaml(schema);
+  };
+  hooks.schema_check = CheckReport;
+  hooks.schema_diff = DiffReport;
+  hooks.schema_reference = DataSchemaReference;
   cli::Environment environment{.out = std::cout, .err = std::cerr, .in = std::cin};
   environment.terminal = isatty(STDOUT_FILENO) != 0;
   environment.columns = TerminalColumns();

@@ -5,6 +5,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/fs.h"
+#include "base/strings.h"
 #include "base/testing/temp_dir.h"
 #include "cli/main.h"
 #include "cli/table.h"
@@ -44,6 +46,17 @@ class CliTest : public testing::Test {
       return std::string(schema ? "{}\n" : "# Configuration\n");
     };
     hooks.metrics_reference = [] { return std::string("# Metrics\n"); };
+    hooks.schema_infer = [&](const std::string& file, double margin,
+                             bool json) -> Result<std::string> {
+      if (file == "none.csv") return NotFoundError("open none.csv: there is no such file");
+      inferred_ = {file, margin};
+      return std::string(json ? R"({"features":[]})" : "features:\n");
+    };
+    hooks.schema_check = [&](const std::string&, const std::string&) { return report_; };
+    hooks.schema_diff = [&](const std::string&, const std::string&) { return report_; };
+    hooks.schema_reference = [](bool schema) {
+      return std::string(schema ? "{}\n" : "# Data schema\n");
+    };
     Environment env{.out = out_, .err = err_, .in = in_};
     env.terminal = terminal_;
     env.columns = columns_;
@@ -68,6 +81,7 @@ class CliTest : public testing::Test {
   std::optional<ServeFlags> served_;
   std::optional<MonitorFlags> monitored_;
   Result<std::string> report_ = NotFoundError("no log is there");
+  std::pair<std::string, double> inferred_;
 };
 
 class CliServerTest : public CliTest {
@@ -239,6 +253,93 @@ TEST_F(CliServerTest, LabelsOfVersionsCanBeMoved) {
   EXPECT_EQ(Run({"models", "label", "digits", "stable", "1"}), kOk) << err();
   EXPECT_EQ(out(), "label stable of digits points at version 1\n");
   EXPECT_EQ(Run({"models", "label", "digits", "stable", "7"}), kFailed);
+}
+
+TEST_F(CliTest, ASchemaIsInferredToTheScreenOrAFile) {
+  EXPECT_EQ(Run({"schema", "infer", "train.csv"}), kOk) << err();
+  EXPECT_EQ(out(), "features:\n");
+  EXPECT_EQ(inferred_, std::pair(std::string("train.csv"), 0.1));
+  TempDir dir;
+  EXPECT_EQ(Run({"schema", "infer", "train.csv", "--margin", "0", "-o", dir.file("s.json")}), kOk)
+      << err();
+  EXPECT_EQ(out(), "");
+  EXPECT_EQ(inferred_.second, 0);
+  auto written = ReadFile(dir.file("s.json"), 1000);
+  ASSERT_TRUE(written.ok());
+  EXPECT_EQ(nlohmann::json::parse(*written)["features"].size(), 0u);
+  EXPECT_EQ(Run({"schema", "infer", "train.csv", "-o", dir.file("s.txt")}), kUsage);
+  EXPECT_EQ(err(), "leadsman: -o: the name of a schema must end in .yaml, .yml or .json\n");
+  EXPECT_EQ(Run({"schema", "infer", "train.csv", "--margin", "much"}), kUsage);
+  EXPECT_EQ(Run({"schema", "infer", "none.csv"}), kUsage);
+  EXPECT_EQ(err(), "leadsman: open none.csv: there is no such file\n");
+  for (const char* sub : {"infer", "check", "diff", "show"}) {
+    EXPECT_EQ(Run({"schema", sub, "--help"}), kOk);
+    EXPECT_NE(out().find(StrCat("leadsman schema ", sub)), std::string::npos) << out();
+  }
+}
+
+TEST_F(CliTest, ACheckOfASchemaIsATableAndAnExitCode) {
+  report_ = std::string(
+      R"({"file":"new.csv","schema":"s.yaml","rows":5,"violating_rows":2,"row_word":"line","violations":[)"
+      R"({"feature":"age","rule":"range","expected":"must be from 18 to 95","count":2,"first_rows":[2,5]}]})");
+  EXPECT_EQ(Run({"schema", "check", "new.csv", "--schema", "s.yaml"}), kFailed);
+  EXPECT_EQ(out(),
+            "new.csv: 2 of 5 rows break s.yaml\n"
+            "FEATURE  RULE   ROWS  FIRST LINES  EXPECTED\n"
+            "age      range  2     2 5          must be from 18 to 95\n");
+  EXPECT_EQ(Run({"schema", "check", "new.csv", "--schema", "s.yaml", "--json"}), kFailed);
+  EXPECT_EQ(nlohmann::json::parse(out())["violating_rows"], 2);
+  report_ = std::string(R"({"file":"new.csv","schema":"s.yaml","rows":5,"violations":[]})");
+  EXPECT_EQ(Run({"schema", "check", "new.csv", "--schema", "s.yaml"}), kOk);
+  EXPECT_EQ(out(), "new.csv: all keep it: 5 rows, s.yaml\n");
+  report_ = InvalidArgumentError("new.csv: line 2 has 1 cells, the header 2");
+  EXPECT_EQ(Run({"schema", "check", "new.csv", "--schema", "s.yaml"}), kUsage);
+  EXPECT_EQ(err(), "leadsman: new.csv: line 2 has 1 cells, the header 2\n");
+  EXPECT_EQ(Run({"schema", "check", "new.csv"}), kUsage);
+}
+
+TEST_F(CliTest, ADifferenceOfSchemasIsATableAndAnExitCode) {
+  report_ = std::string(R"({"before":"a.yaml","after":"b.yaml","changes":[]})");
+  EXPECT_EQ(Run({"schema", "diff", "a.yaml", "b.yaml"}), kOk);
+  EXPECT_EQ(out(), "");
+  report_ = std::string(
+      R"({"before":"a.yaml","after":"b.yaml","changes":[{"feature":"age","what":"min","before":"18","after":"21"}]})");
+  EXPECT_EQ(Run({"schema", "diff", "a.yaml", "b.yaml"}), kFailed);
+  EXPECT_EQ(out(), "FEATURE  WHAT  a.yaml  b.yaml\nage      min   18      21\n");
+  EXPECT_EQ(Run({"reference", "schema"}), kOk);
+  EXPECT_EQ(out(), "# Data schema\n");
+}
+
+TEST_F(CliServerTest, TheSchemaOfAModelIsShownWithWhatBrokeIt) {
+  EXPECT_EQ(Run({"schema", "show", "digits"}), kOk);
+  EXPECT_NE(out().find("digits has served no request"), std::string::npos) << out();
+  auto send = [&](float value, int times) {
+    for (int i = 0; i < times; ++i) {
+      const float row[] = {value, static_cast<float>(i % 10)};
+      PredictionEvent event;
+      event.model = "digits";
+      event.version = 1;
+      event.features = row;
+      while (!fixture_.monitor().TryEmit(event))
+        ASSERT_TRUE(fixture_.monitor().Flush(std::chrono::seconds(20)));
+    }
+    ASSERT_TRUE(fixture_.monitor().Flush(std::chrono::seconds(20)));
+  };
+  send(3, 20);
+  EXPECT_EQ(Run({"schema", "show", "digits"}), kOk);
+  EXPECT_EQ(out(),
+            "digits:1: a schema is made of the first 5000 requests with inputs; 20 have come\n");
+  send(3, 4980);
+  send(4, 30);
+  EXPECT_EQ(Run({"schema", "show", "digits", "--version", "1"}), kOk);
+  EXPECT_NE(out().find("; 30 of 30 rows break it, 1% are accepted\n"), std::string::npos) << out();
+  EXPECT_NE(out().find("f1       integer  never    never       0 to 10\n"), std::string::npos)
+      << out();
+  EXPECT_NE(out().find("f0       range  30 "), std::string::npos) << out();
+  EXPECT_NE(out().find("must be from 3 to 3"), std::string::npos) << out();
+  EXPECT_EQ(Run({"schema", "show", "digits", "--json"}), kOk);
+  EXPECT_EQ(nlohmann::json::parse(out())["versions"][0]["state"], "frozen");
+  EXPECT_EQ(Run({"schema", "show", "digits", "--version", "9"}), kNotFound);
 }
 
 TEST_F(CliServerTest, DriftIsATableWithTheNoiseBesideIt) {

@@ -16,6 +16,7 @@
 #include "cli/alarm_commands.h"
 #include "cli/api_client.h"
 #include "cli/commands.h"
+#include "cli/schema_commands.h"
 #include "cli/table.h"
 
 namespace leadsman::cli {
@@ -90,6 +91,44 @@ constexpr const char* kDriftFooter =
     "SHIFT is in standard deviations of the reference. PSI is drift only well above NOISE, which\n"
     "one in a hundred windows exceeds without any. EVIDENCE of 100% raises an alarm by itself.";
 
+constexpr const char* kSchemaFooter =
+    "Examples:\n"
+    "  leadsman schema infer train.csv -o schema.yaml\n"
+    "  leadsman schema check new.csv --schema schema.yaml\n"
+    "  leadsman schema diff old.yaml schema.yaml\n"
+    "  leadsman schema show credit                       what the server holds requests against\n"
+    "  leadsman schema show credit --json | jq '.versions[0].schema' > schema.json";
+
+constexpr const char* kSchemaInferFooter =
+    "Examples:\n"
+    "  leadsman schema infer train.csv                   to be read, and edited\n"
+    "  leadsman schema infer train.csv -o schema.yaml\n"
+    "  leadsman schema infer inputs.npz --margin 0       ranges exactly as the values\n"
+    "  leadsman schema infer rows.jsonl --json\n"
+    "\n"
+    "A .csv has a header; a .jsonl an object or a list of values a line; a .npz a table of rows.\n"
+    "Exit codes: 0 done, 2 it cannot be done.";
+
+constexpr const char* kSchemaCheckFooter =
+    "Examples:\n"
+    "  leadsman schema check new.csv --schema schema.yaml && train new.csv\n"
+    "  leadsman schema check new.jsonl --schema schema.yaml --json | jq .violating_rows\n"
+    "\n"
+    "Exit codes: 0 all rows keep the schema, 1 some do not, 2 it cannot be done.";
+
+constexpr const char* kSchemaDiffFooter =
+    "Examples:\n"
+    "  leadsman schema diff old.yaml new.yaml\n"
+    "  leadsman schema diff old.yaml new.json --json\n"
+    "\n"
+    "Exit codes: 0 no difference, 1 differences, 2 it cannot be done.";
+
+constexpr const char* kSchemaShowFooter =
+    "Examples:\n"
+    "  leadsman schema show credit                       all versions\n"
+    "  leadsman schema show credit --version 3\n"
+    "  leadsman schema show credit --json | jq '.versions[0].schema' > schema.json";
+
 constexpr const char* kModelsFooter =
     "Examples:\n"
     "  leadsman models                                   all models and versions\n"
@@ -163,6 +202,7 @@ class CommandLine {
     AddMonitor();
     AddShow();
     AddDrift();
+    AddSchema();
     AddRollout();
     AddLabelsCommand();
     AddAlarms();
@@ -411,6 +451,53 @@ class CommandLine {
     Client(drift, [this](ClientContext& c) { return ShowDrift(c, drift_model_, drift_version_); });
   }
 
+  /// A command that works on files alone.
+  void Offline(CLI::App* sub, const char* footer, std::function<int()> run) {
+    sub->footer(footer);
+    sub->add_flag("--json", client_.json, "JSON for scripts");
+    sub->callback([this, run = std::move(run)] { action_ = run; });
+  }
+  Paint Colours() const { return Paint(env_.terminal && env_.getenv("NO_COLOR").empty()); }
+
+  void AddSchema() {
+    CLI::App* schema =
+        app_.add_subcommand("schema", "What the rows of a model's input have to look like");
+    schema->require_subcommand(1);
+    schema->footer(kSchemaFooter);
+    CLI::App* infer = schema->add_subcommand("infer", "The schema of a table of data");
+    infer->add_option("FILE", file_, "The table: .csv, .jsonl, .ndjson or .npz")->required();
+    infer->add_option("-o,--output", output_, "Where it is written [standard output]")
+        ->type_name("FILE");
+    infer
+        ->add_option("--margin", margin_,
+                     "How much wider ranges are than the values, on both sides [10%]")
+        ->type_name("SHARE");
+    Offline(infer, kSchemaInferFooter, [this] {
+      return InferSchema(env_, hooks_, {file_, output_, margin_, client_.json});
+    });
+    CLI::App* check = schema->add_subcommand("check", "Which rows of a table do not keep a schema");
+    check->add_option("FILE", file_, "The table: .csv, .jsonl, .ndjson or .npz")->required();
+    check->add_option("--schema", schema_, "The schema: .yaml, .yml or .json")
+        ->required()
+        ->type_name("FILE");
+    Offline(check, kSchemaCheckFooter, [this] {
+      return CheckSchema(env_, hooks_.schema_check(file_, schema_), Colours(), client_.json);
+    });
+    CLI::App* diff = schema->add_subcommand("diff", "What differs in two schemas");
+    diff->add_option("BEFORE", schema_, "A schema: .yaml, .yml or .json")->required();
+    diff->add_option("AFTER", file_, "Another one")->required();
+    Offline(diff, kSchemaDiffFooter, [this] {
+      return DiffSchemas(env_, hooks_.schema_diff(schema_, file_), Colours(), client_.json);
+    });
+    CLI::App* show = schema->add_subcommand(
+        "show", "What a running server holds a model's requests against, and what broke it");
+    show->add_option("MODEL", name_, "The model")->required();
+    show->add_option("--version", drift_version_, "Only this version")
+        ->check(CLI::NonNegativeNumber);
+    show->footer(kSchemaShowFooter);
+    Client(show, [this](ClientContext& c) { return ShowSchema(c, name_, drift_version_); });
+  }
+
   void AddRollout() {
     CLI::App* rollout = app_.add_subcommand(
         "rollout", "Rollouts and their evidence; ID is a number or a model's name (its newest)");
@@ -550,6 +637,14 @@ class CommandLine {
         return static_cast<int>(kOk);
       };
     });
+    CLI::App* data = reference->add_subcommand("schema", "The file of a data schema, as Markdown");
+    data->add_flag("--json-schema", json_schema_, "As JSON Schema");
+    data->callback([this] {
+      action_ = [this] {
+        env_.out << hooks_.schema_reference(json_schema_);
+        return static_cast<int>(kOk);
+      };
+    });
     CLI::App* metrics = reference->add_subcommand("metrics", "The metrics, as Markdown");
     metrics->callback([this] {
       action_ = [this] {
@@ -640,6 +735,7 @@ class CommandLine {
   SilenceOptions silence_;
   bool check_ = false;
   std::string name_, id_, file_, label_model_, label_name_, drift_model_;
+  std::string schema_, output_, margin_ = "10%";
   int64_t number_ = 0;
   int64_t drift_version_ = -1;
   bool json_schema_ = false;

@@ -75,6 +75,15 @@ struct AppHooks {
   std::function<Status(const std::string& file)> check_config;
   std::function<std::string(bool json_schema)> config_reference;
   std::function<std::string()> metrics_reference;
+  /// The schema of a table of data, in the form of its file: YAML, or JSON.
+  std::function<Result<std::string>(const std::string& file, double margin, bool json)>
+      schema_infer;
+  /// What rows of a table do not keep of a schema, and what differs in two, as JSON.
+  std::function<Result<std::string>(const std::string& file, const std::string& schema)>
+      schema_check;
+  std::function<Result<std::string>(const std::string& before, const std::string& after)>
+      schema_diff;
+  std::function<std::string(bool json_schema)> schema_reference;
   /// What would be served of a folder, as text, without serving it; empty: not known.
   std::function<Result<std::string>(const std::string& folder)> inspect;
 };
