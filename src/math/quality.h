@@ -7,19 +7,24 @@
 
 namespace leadsman {
 
+class ByteReader;
+class ByteWriter;
+
 /// Measures of how good predictions were, once their labels are known. All are sums, so labels may
-/// come in any order and merged equals whole; all give what scikit-learn gives (quality_test.cc).
-/// Externally synchronised. A measure of nothing is 0.
+/// come in any order and merged equals whole; all give what scikit-learn gives (quality_test.cc),
+/// with weights what it gives with sample_weight. Counts are doubles: of weight 1 they are exact to
+/// 2^53. Write and Read are their byte forms (byte_form.h); Read takes what Write wrote, or fails the
+/// reader and leaves a measure of nothing. Externally synchronised. A measure of nothing is 0.
 
 /// Of classes numbered from 0. Those from kMaxClasses - 1 on share the last number.
-/// 4 bytes times the square of the largest number seen, at most 256 KiB.
+/// 8 bytes times the square of the largest number seen, at most 512 KiB.
 class ConfusionMatrix {
  public:
   static constexpr size_t kMaxClasses = 256;
 
   /// One class's own figures. 0 where there is nothing to divide by.
   struct ClassFigures {
-    uint64_t actual = 0, predicted = 0, hits = 0;
+    double actual = 0, predicted = 0, hits = 0;
     double Precision() const;
     double Recall() const;
     double F1() const;
@@ -29,17 +34,20 @@ class ConfusionMatrix {
     double precision = 0, recall = 0, f1 = 0;
   };
 
-  void Add(size_t actual, size_t predicted, uint32_t count = 1);
+  void Add(size_t actual, size_t predicted, double weight = 1);
   void Merge(const ConfusionMatrix& other);
 
-  uint64_t total() const { return total_; }
+  double total() const { return total_; }
   size_t classes() const { return size_; }
-  uint32_t count(size_t actual, size_t predicted) const {
+  double count(size_t actual, size_t predicted) const {
     return counts_[actual * size_ + predicted];
   }
   double Accuracy() const;
   ClassFigures Of(size_t index) const;
   MacroFigures Macro() const;
+
+  void Write(ByteWriter& to) const;
+  void Read(ByteReader& from);
 
   friend bool operator==(const ConfusionMatrix&, const ConfusionMatrix&) = default;
 
@@ -47,8 +55,8 @@ class ConfusionMatrix {
   void Widen(size_t size);
 
   size_t size_ = 0;
-  uint64_t total_ = 0;
-  std::vector<uint32_t> counts_;  ///< row: what it was; column: what was predicted
+  double total_ = 0;
+  std::vector<double> counts_;  ///< row: what it was; column: what was predicted
 };
 
 /// Scores in [0, 1] of positives and negatives, in 1000 bins: AUC with an error bound, and
@@ -58,12 +66,14 @@ class ScoreHistogram {
   static constexpr size_t kBins = 1000;
   static constexpr size_t kCalibrationBins = 10;
 
-  void Add(double score, bool positive);
+  void Add(double score, bool positive, double weight = 1);
   void Merge(const ScoreHistogram& other);
+  /// What was a positive is a negative, and the other way round.
+  void SwapOutcomes();
 
-  uint64_t positives() const { return positives_; }
-  uint64_t negatives() const { return negatives_; }
-  uint64_t not_a_number() const { return not_a_number_; }
+  double positives() const { return positives_; }
+  double negatives() const { return negatives_; }
+  double not_a_number() const { return not_a_number_; }
 
   struct Auc {
     double value = 0.5;
@@ -79,11 +89,25 @@ class ScoreHistogram {
   /// [i/10, (i+1)/10), the last one 1 as well. Of a perfectly calibrated model it is about
   /// sqrt(2/pi) times the mean of sqrt(p (1-p) / values in the bin), never 0.
   double CalibrationError() const;
+  /// One of its ten bins.
+  struct CalibrationBin {
+    double count = 0;
+    double mean_score = 0;
+    double positive_share = 0;
+  };
+  std::array<CalibrationBin, kCalibrationBins> Calibration() const;
+
+  void Write(ByteWriter& to) const;
+  void Read(ByteReader& from);
+
+  friend bool operator==(const ScoreHistogram&, const ScoreHistogram&) = default;
 
  private:
-  std::array<uint32_t, kBins> positive_{}, negative_{};
+  using Bins = std::array<double, kBins>;
+
+  Bins positive_{}, negative_{};
   std::array<double, kCalibrationBins> score_sums_{};
-  uint64_t positives_ = 0, negatives_ = 0, not_a_number_ = 0;
+  double positives_ = 0, negatives_ = 0, not_a_number_ = 0;
 };
 
 /// Mean of -ln(probability given to what came true). Probabilities are kept at least 2.2e-16, as
@@ -91,32 +115,44 @@ class ScoreHistogram {
 class LogLoss {
  public:
   /// NaN is counted as 0: nothing was given to the truth.
-  void Add(double probability_of_truth);
+  void Add(double probability_of_truth, double weight = 1);
   void Merge(const LogLoss& other);
-  double Mean() const { return count_ > 0 ? sum_ / static_cast<double>(count_) : 0; }
-  uint64_t count() const { return count_; }
+  double Mean() const { return count_ > 0 ? sum_ / count_ : 0; }
+  double count() const { return count_; }
+
+  void Write(ByteWriter& to) const;
+  void Read(ByteReader& from);
+
+  friend bool operator==(const LogLoss&, const LogLoss&) = default;
 
  private:
   double sum_ = 0;
-  uint64_t count_ = 0;
+  double count_ = 0;
 };
 
 /// Of predicted numbers. Pairs that are not finite are counted apart.
 class RegressionErrors {
  public:
-  void Add(double actual, double predicted);
+  void Add(double actual, double predicted, double weight = 1);
   void Merge(const RegressionErrors& other);
   double MeanAbsolute() const { return Mean(absolute_); }
   double RootMeanSquare() const;
   double Bias() const { return Mean(signed_); }  ///< predicted - actual
-  uint64_t count() const { return count_; }
-  uint64_t non_finite() const { return non_finite_; }
+  double count() const { return count_; }
+  double non_finite() const { return non_finite_; }
+  /// Of the absolute errors: for the standard error of their mean.
+  double AbsoluteDeviation() const;
+
+  void Write(ByteWriter& to) const;
+  void Read(ByteReader& from);
+
+  friend bool operator==(const RegressionErrors&, const RegressionErrors&) = default;
 
  private:
-  double Mean(double sum) const { return count_ > 0 ? sum / static_cast<double>(count_) : 0; }
+  double Mean(double sum) const { return count_ > 0 ? sum / count_ : 0; }
 
   double absolute_ = 0, square_ = 0, signed_ = 0;
-  uint64_t count_ = 0, non_finite_ = 0;
+  double count_ = 0, non_finite_ = 0;
 };
 
 }  // namespace leadsman

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "base/rng.h"
+#include "math/byte_form.h"
 #include "support/test_paths.h"
 
 namespace leadsman {
@@ -150,6 +151,85 @@ TEST(QualityBoundsTest, MergedScoresAndErrorsEqualWhole) {
   EXPECT_NEAR(first.Mean(), loss.Mean(), 1e-12);
   // Scores that are as likely as they say: an error of about sqrt(2/pi) sqrt(p q / 100).
   EXPECT_LT(whole.CalibrationError(), 0.06);
+}
+
+struct Measures {
+  ConfusionMatrix classes;
+  ScoreHistogram scores;
+  LogLoss loss;
+  RegressionErrors errors;
+
+  void Add(size_t actual, double score, double weight) {
+    classes.Add(actual, score > 0.5 ? 1 : 0, weight);
+    scores.Add(score, actual > 0, weight);
+    loss.Add(actual > 0 ? score : 1 - score, weight);
+    errors.Add(static_cast<double>(actual), score, weight);
+  }
+  std::string Bytes() const {
+    ByteWriter to('Q', 1);
+    classes.Write(to);
+    scores.Write(to);
+    loss.Write(to);
+    errors.Write(to);
+    return std::move(to).Take();
+  }
+  bool Read(std::string_view bytes) {
+    ByteReader from(bytes, 'Q', 1);
+    classes.Read(from);
+    scores.Read(from);
+    loss.Read(from);
+    errors.Read(from);
+    return from.Finished();
+  }
+};
+
+TEST(QualityWeightTest, AWeightIsSoManyOfTheSame) {
+  Measures weighted, repeated;
+  for (size_t i = 0; i < 40; ++i) {
+    const double score = static_cast<double>(i) / 64;
+    weighted.Add(i % 3 % 2, score, static_cast<double>(i % 4));
+    for (size_t times = 0; times < i % 4; ++times) repeated.Add(i % 3 % 2, score, 1);
+  }
+  EXPECT_EQ(weighted.classes, repeated.classes);
+  EXPECT_EQ(weighted.scores, repeated.scores);
+  EXPECT_NEAR(weighted.loss.Mean(), repeated.loss.Mean(), 1e-12);
+  EXPECT_EQ(weighted.errors, repeated.errors);
+}
+
+TEST(QualityBytesTest, WhatWasWrittenIsReadAndNothingElse) {
+  Measures of, read;
+  EXPECT_TRUE(read.Read(of.Bytes()));
+  Rng rng(3);
+  for (int i = 0; i < 300; ++i) of.Add(rng.Below(3), rng.Uniform(), i % 2 ? 1 : 1 + rng.Uniform());
+  const std::string bytes = of.Bytes();
+  EXPECT_TRUE(read.Read(bytes));
+  EXPECT_NEAR(read.classes.total(), of.classes.total(), 1e-9);
+  EXPECT_EQ(read.classes.count(2, 1), of.classes.count(2, 1));
+  EXPECT_NEAR(read.scores.CalibrationError(), of.scores.CalibrationError(), 1e-12);
+  EXPECT_NEAR(read.scores.AreaUnderCurve().value, of.scores.AreaUnderCurve().value, 1e-12);
+  EXPECT_EQ(read.loss, of.loss);
+  EXPECT_EQ(read.errors, of.errors);
+  for (size_t size = 0; size < bytes.size(); ++size) {
+    Measures cut;
+    EXPECT_FALSE(cut.Read(std::string_view(bytes).substr(0, size))) << size;
+  }
+  for (int i = 0; i < 20'000; ++i) {
+    std::string other = bytes;
+    other[2 + rng.Below(other.size() - 2)] = static_cast<char>(rng());
+    Measures bad;
+    bad.Read(other);  // whatever it says, it is bounded and finite
+    EXPECT_TRUE(std::isfinite(bad.classes.Accuracy()));
+    EXPECT_TRUE(std::isfinite(bad.errors.MeanAbsolute()));
+  }
+}
+
+TEST(ScoreHistogramTest, ExchangedOutcomesTurnTheAreaRound) {
+  ScoreHistogram scores;
+  for (int i = 0; i < 50; ++i) scores.Add(i / 50.0, i % 3 == 0);
+  const double area = scores.AreaUnderCurve().value;
+  scores.SwapOutcomes();
+  EXPECT_NEAR(scores.AreaUnderCurve().value, 1 - area, 1e-12);
+  EXPECT_EQ(scores.positives(), 33);
 }
 
 }  // namespace
