@@ -22,6 +22,15 @@ enum class Protocol : uint8_t {
 inline constexpr size_t kProtocolCount = 7;
 std::string_view ProtocolName(Protocol protocol);  ///< "tfserving_rest", "v2_rest", …
 
+/// What the answers of a model are, where an event's source knows.
+enum class AnswerKind : uint8_t { kUnknown, kClass, kNumber };
+/// What PredictionEvent::row_scores are probabilities of.
+enum class ScoreOf : uint8_t {
+  kNothing,      ///< there are none
+  kBestClass,    ///< of the class that has the highest one
+  kSecondClass,  ///< of two classes, that of the second in the model's own order
+};
+
 /// What one request leaves behind. Written by the thread that served it while everything is still
 /// hot in its caches; strings and spans point into the writer's buffers and are valid during Emit()
 /// only.
@@ -70,7 +79,17 @@ struct PredictionEvent {
   /// scores.
   static constexpr size_t kMaxPredictions = 16;
   std::span<const std::string_view> predicted;
+  AnswerKind answer = AnswerKind::kUnknown;  ///< of `predicted`
   float score = -1;  ///< highest class score of the first row, -1 when unknown
+  /// A probability for each row of `predicted`, or none at all; negative where a row's scores are no
+  /// probabilities.
+  ScoreOf score_of = ScoreOf::kNothing;
+  std::span<const float> row_scores;
+
+  /// Of the first row: the value of each of the model's segmentations, in the order of its
+  /// configuration (SegmentRule). Empty when it has none.
+  static constexpr size_t kMaxSegmentations = 4;
+  std::span<const std::string_view> segments;
 };
 
 /// The true answer, later.

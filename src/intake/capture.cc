@@ -105,6 +105,8 @@ class CaptureParser final : public LineParser {
     record.predictions = outputs->predicted;
     if (!outputs->predicted.empty()) record.predicted = outputs->predicted[0];
     record.score = outputs->score;
+    record.score_of = outputs->score_of;
+    record.row_scores = outputs->row_scores;
   }
 
   TimeParser time_;

@@ -55,6 +55,8 @@ struct Call {
   bool features_cut = false;
   std::vector<std::string> predictions;
   std::optional<float> score;
+  ScoreOf score_of = ScoreOf::kNothing;
+  std::vector<float> row_scores;
   uint64_t request_bytes = 0;
   uint64_t response_bytes = 0;
 
@@ -248,6 +250,8 @@ struct CloudEventIntake::Impl {
     if (!call.rows) call.rows = outputs->rows;
     call.predictions.assign(outputs->predicted.begin(), outputs->predicted.end());
     call.score = outputs->score;
+    call.score_of = outputs->score_of;
+    call.row_scores.assign(outputs->row_scores.begin(), outputs->row_scores.end());
     // Of the Open Inference Protocol; other answers name none.
     dom::element root;
     std::string_view version;
@@ -287,6 +291,8 @@ struct CloudEventIntake::Impl {
     record.feature_names = names;
     record.predictions = predictions;
     record.score = call.score;
+    record.score_of = call.score_of;
+    record.row_scores = call.row_scores;
     feed.Put(record, await_room);
   }
 

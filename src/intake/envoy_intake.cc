@@ -210,6 +210,8 @@ void EnvoyIntake::ReadBodies(const EnvoyExchange& exchange, LogRecord& record) {
     ++counters_.response_bodies.decoded;
     record.predictions = outputs->predicted;
     record.score = outputs->score;
+    record.score_of = outputs->score_of;
+    record.row_scores = outputs->row_scores;
     if (!record.rows) record.rows = outputs->rows;
   } else {
     ++counters_.response_bodies.not_understood;

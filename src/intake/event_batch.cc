@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/strings.h"
+#include "events/row_score.h"
 #include "intake/log_time.h"
 #include "intake/model_name.h"
 #include "intake/scalar_text.h"
@@ -79,6 +80,7 @@ class EntryReader {
     features_.clear();
     names_.clear();
     predictions_.Clear();
+    row_scores_.Clear();
     labels_.clear();
     from_future_ = has_status_ = has_outcome_ = has_predictions_ = has_latency_ = false;
   }
@@ -173,6 +175,7 @@ class EntryReader {
     if (value.get_double().get(number) != SUCCESS || !(number >= 0 && number <= 1))
       return Fail(key, "must be a number from 0 to 1: the score of the predicted class");
     record_.score = static_cast<float>(number);
+    record_.score_of = ScoreOf::kBestClass;
     return true;
   }
   bool ReadRows(std::string_view key, dom::element value) {
@@ -228,19 +231,20 @@ class EntryReader {
     return true;
   }
   bool PushScores(dom::array scores, std::string_view key) {
-    size_t place = 0, best = 0;
-    double highest = 0;
+    scores_.clear();
     for (dom::element element : scores) {
       double score = 0;
       if (element.get_double().get(score) != SUCCESS)
         return Fail(key, "a list in it must hold the scores of the classes, as numbers");
-      if (place == 0 || score > highest) best = place, highest = score;
-      ++place;
+      scores_.push_back(score);
     }
-    if (place == 0) return Fail(key, "has an empty list of scores");
+    if (scores_.empty()) return Fail(key, "has an empty list of scores");
+    const auto best = std::max_element(scores_.begin(), scores_.end());
+    const double highest = *best;
+    row_scores_.Add(RowScoreOf<double>(scores_));
     if (predictions_.texts().empty() && !record_.score && highest >= 0 && highest <= 1)
       record_.score = static_cast<float>(highest);
-    predictions_.AddNumber(static_cast<int64_t>(best));
+    predictions_.AddNumber(best - scores_.begin());
     return true;
   }
   bool TakesPredictions(std::string_view key) {
@@ -295,6 +299,10 @@ class EntryReader {
     if (!names_.empty()) record_.feature_names = names_;
     record_.predictions = predictions_.texts();
     if (!record_.predictions.empty()) record_.predicted = record_.predictions[0];
+    if (row_scores_.of() != ScoreOf::kNothing) {
+      record_.score_of = row_scores_.of();
+      record_.row_scores = row_scores_.values();
+    }
     if (!record_.rows && has_predictions_)
       record_.rows = std::max<uint32_t>(rows_, record_.predictions.empty() ? 0 : 1);
     return true;
@@ -317,6 +325,8 @@ class EntryReader {
   std::vector<float> features_;
   std::vector<std::string_view> names_;
   ScalarTexts predictions_;
+  std::vector<double> scores_;
+  RowScores row_scores_;
   std::vector<GroundTruth> labels_;
   uint32_t rows_ = 0;
   bool from_future_ = false;

@@ -541,7 +541,10 @@ bool SetField(FieldTarget target, std::string_view text, TimeParser& time, LogRe
       float value = 0;
       auto [p, error] = std::from_chars(text.data(), text.data() + text.size(), value);
       good = error == std::errc() && p == text.data() + text.size() && std::isfinite(value);
-      if (good && !record.score) record.score = value;
+      if (good && !record.score) {
+        record.score = value;
+        if (value >= 0 && value <= 1) record.score_of = ScoreOf::kBestClass;
+      }
       break;
     }
     case Field::kMessage:

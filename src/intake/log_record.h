@@ -5,6 +5,8 @@
 #include <span>
 #include <string_view>
 
+#include "events/prediction_event.h"
+
 namespace leadsman::intake {
 
 /// How loud a line of a program is; kNone when it does not say.
@@ -61,7 +63,10 @@ struct LogRecord {
   /// Of the first row; `predictions` of each, where the line says several (at most 16).
   std::string_view predicted;
   std::span<const std::string_view> predictions;
-  std::optional<float> score;    ///< of the first row
+  std::optional<float> score;  ///< of the first row
+  /// Which probability `score` is, or `row_scores` are where there are some: one for each prediction.
+  ScoreOf score_of = ScoreOf::kNothing;
+  std::span<const float> row_scores;
   std::optional<uint32_t> rows;  ///< of the request
 
   /// Fields that are there but cannot be right: a negative latency, a status of words. They are left absent.

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/strings.h"
+#include "events/row_score.h"
 
 namespace leadsman::intake {
 namespace {
@@ -379,9 +380,11 @@ class PayloadReader::Outputs {
     count_ = 0;
     rows_ = 0;
     score_.reset();
+    row_scores_.Clear();
     const bool read = IsCsv(content_type) ? ReadCsv(body) : ReadJson(body);
     if (!read) return std::nullopt;
-    return PayloadOutputs{rows_, std::span(predicted_.data(), count_), score_};
+    return PayloadOutputs{rows_, std::span(predicted_.data(), count_), score_, row_scores_.of(),
+                          row_scores_.values()};
   }
 
  private:
@@ -413,6 +416,7 @@ class PayloadReader::Outputs {
       if (scores[i] != scores[i]) continue;
       if (best == scores.size() || scores[i] > scores[best]) best = i;
     }
+    row_scores_.Add(RowScoreOf(scores));
     if (best == scores.size()) return Take("NaN");
     if (count_ == 0 && std::fabs(scores[best]) <= std::numeric_limits<float>::max())
       score_ = static_cast<float>(scores[best]);
@@ -585,6 +589,7 @@ class PayloadReader::Outputs {
   uint32_t rows_ = 0;
   bool words_ = false;  ///< the tensor that is read holds texts
   std::optional<float> score_;
+  RowScores row_scores_;
 };
 
 PayloadReader::PayloadReader()

@@ -7,6 +7,8 @@
 #include <span>
 #include <string_view>
 
+#include "events/prediction_event.h"
+
 namespace leadsman::intake {
 
 /// What a request's body says of its inputs.
@@ -25,6 +27,8 @@ struct PayloadOutputs {
   /// Of each row, at most kMaxPredictions: the class label as text, the index of the highest of several scores, or the value.
   std::span<const std::string_view> predicted;
   std::optional<float> score;  ///< the highest of the first row's several scores
+  ScoreOf score_of = ScoreOf::kNothing;
+  std::span<const float> row_scores;  ///< as PredictionEvent has them
 };
 
 /// Reads the bodies of predictions without the model's signature, by what they look like:

@@ -156,6 +156,23 @@ void RecordEvents::TakeFeatures(const LogRecord& record, PredictionEvent& event)
   event.features = features_;
 }
 
+void RecordEvents::TakeScores(const LogRecord& record, PredictionEvent& event) {
+  if (record.score) event.score = *record.score;
+  event.score_of = record.score_of;
+  event.row_scores = record.row_scores;
+  // One score of an answer of one row, as a log has it.
+  if (event.row_scores.empty() && event.score_of != ScoreOf::kNothing) {
+    score_ = event.score;
+    event.row_scores = {&score_, 1};
+  }
+  if (event.row_scores.size() == event.predicted.size() && event.score_of != ScoreOf::kNothing) {
+    event.answer = AnswerKind::kClass;
+    return;
+  }
+  event.score_of = ScoreOf::kNothing;
+  event.row_scores = {};
+}
+
 RecordEvents::Offered RecordEvents::Make(const LogRecord& record, PredictionEvent& event) {
   if (!IsPrediction(record)) {
     CountOther(record);
@@ -182,7 +199,7 @@ RecordEvents::Offered RecordEvents::Make(const LogRecord& record, PredictionEven
     } else if (!record.predicted.empty()) {
       event.predicted = {&record.predicted, 1};
     }
-    if (record.score) event.score = *record.score;
+    TakeScores(record, event);
   }
   TakeFeatures(record, event);
   return Offered::kTaken;

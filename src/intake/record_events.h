@@ -64,6 +64,7 @@ class RecordEvents final : public RecordSink {
   /// False: it was never there.
   bool NameModel(const LogRecord& record, PredictionEvent& event);
   void TakeFeatures(const LogRecord& record, PredictionEvent& event);
+  void TakeScores(const LogRecord& record, PredictionEvent& event);
 
   const Deps deps_;
   const std::string default_model_;
@@ -74,6 +75,7 @@ class RecordEvents final : public RecordSink {
   std::string decoded_;
   std::unordered_map<std::string, size_t> feature_places_;
   std::vector<float> features_;
+  float score_ = -1;
   uint64_t wide_ = 0;  ///< requests with features
   mutable Mutex mutex_;
   /// In the order in which they were met. Written by this thread alone, which reads them without the lock.

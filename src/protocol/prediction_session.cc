@@ -67,6 +67,8 @@ void PredictionSession::Start(net::HttpExchange& exchange, Predictor& predictor,
   TraceFields trace;
   for (const net::HttpRequest::Field& field : request.fields) trace.Take(field.name, field.value);
   if (call_.trace.Parse(trace)) call_.trace.SetSpanId(RandomBits());
+  predictor.segments().TakeHeaders([&](std::string_view name) { return request.Header(name); },
+                                   call_.segment_headers);
 
   bool v2 = protocol == Protocol::kV2Rest;
   Status status = Guarded("decoded", [&] { return Decode(request.body, selector); });

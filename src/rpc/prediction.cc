@@ -17,6 +17,8 @@ void BeginPrediction(const CallTerms& terms, const net::Http2Stream& stream, Pro
   TraceFields trace;
   for (const net::Http2Stream::Field& field : stream.fields()) trace.Take(field.name, field.value);
   if (prediction.trace.Parse(trace)) prediction.trace.SetSpanId(RandomBits());
+  terms.context->predictor.segments().TakeHeaders(
+      [&](std::string_view name) { return stream.Header(name); }, prediction.segment_headers);
   prediction.request_bytes = static_cast<uint32_t>(std::min<size_t>(bytes, UINT32_MAX));
 }
 

@@ -72,6 +72,9 @@ void PredictedClasses::Extract(std::span<const TensorView> outputs, uint32_t row
                                std::string_view wanted) {
   count_ = 0;
   score_ = -1;
+  answer_ = AnswerKind::kUnknown;
+  row_scores_.Clear();
+  const TensorView* probabilities = nullptr;  // what score_ is of
   const TensorView* label = nullptr;
   const TensorView* scores = nullptr;
   const TensorView* value = nullptr;
@@ -89,6 +92,7 @@ void PredictedClasses::Extract(std::span<const TensorView> outputs, uint32_t row
     if (scores == nullptr && per_row > 1 && is_number) scores = &output;
     if (value == nullptr && is_number) value = &output;
     if (score_ == -1 && per_row > 1 && IsFloat(output.type)) {
+      probabilities = &output;
       VisitNumbers(output, [&](auto values) {
         auto first = values.first(per_row);
         size_t best = ArgMax(first);
@@ -98,7 +102,21 @@ void PredictedClasses::Extract(std::span<const TensorView> outputs, uint32_t row
   }
   const TensorView* chosen = label != nullptr ? label : scores != nullptr ? scores : value;
   if (chosen == nullptr || (!wanted.empty() && label == nullptr)) return;
-  Take(*chosen, PerRow(*chosen, rows), rows);
+  const size_t per_row = PerRow(*chosen, rows);
+  Take(*chosen, per_row, rows);
+  if (count_ == 0) return;
+  answer_ = per_row == 1 && IsFloat(chosen->type) ? AnswerKind::kNumber : AnswerKind::kClass;
+  if (answer_ == AnswerKind::kClass && probabilities != nullptr) {
+    TakeScores(*probabilities, PerRow(*probabilities, rows));
+  }
+}
+
+void PredictedClasses::TakeScores(const TensorView& output, size_t per_row) {
+  VisitNumbers(output, [&](auto values) {
+    for (size_t row = 0; row < count_; ++row) {
+      row_scores_.Add(RowScoreOf(values.subspan(row * per_row, per_row)));
+    }
+  });
 }
 
 void PredictedClasses::Take(const TensorView& output, size_t per_row, size_t rows) {

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "events/prediction_event.h"
+#include "events/row_score.h"
 #include "tensor/tensor.h"
 
 namespace leadsman {
@@ -25,12 +26,19 @@ class PredictedClasses {
   /// The highest value of the first row of the first floating-point output with several values a
   /// row; -1 without one.
   float score() const { return score_; }
+  /// A number: of one floating-point value a row. A class: everything else.
+  AnswerKind answer() const { return answer_; }
+  /// Of the output that score() is of; none for a number.
+  const RowScores& row_scores() const { return row_scores_; }
 
  private:
   void Take(const TensorView& output, size_t per_row, size_t rows);
+  void TakeScores(const TensorView& output, size_t per_row);
 
   size_t count_ = 0;
   float score_ = -1;
+  AnswerKind answer_ = AnswerKind::kUnknown;
+  RowScores row_scores_;
   std::array<std::string_view, PredictionEvent::kMaxPredictions> classes_;
   std::array<std::array<char, 32>, PredictionEvent::kMaxPredictions> text_;
 };

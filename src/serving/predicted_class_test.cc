@@ -62,6 +62,36 @@ TEST(PredictedClassesTest, TakesTheWantedOutputAndNoOther) {
   EXPECT_EQ(Classes({a, b}, 1, "c"), Names{});
 }
 
+TEST(PredictedClassesTest, KeepsAProbabilityOfEachRow) {
+  auto of = [](const std::vector<Tensor>& tensors, uint32_t rows) {
+    std::vector<TensorView> views;
+    for (const Tensor& tensor : tensors) views.push_back(tensor.View());
+    PredictedClasses predicted;
+    predicted.Extract(views, rows, "");
+    return predicted;
+  };
+  auto values = [](const PredictedClasses& predicted) {
+    auto scores = predicted.row_scores().values();
+    return std::vector<float>(scores.begin(), scores.end());
+  };
+  // Of two classes that of the second; a row that does not sum to 1 has none.
+  auto two = of({Make<int64_t>("l", DataType::kInt64, {3}, {0, 1, 1}),
+                 Make<float>("p", DataType::kFp32, {3, 2}, {0.75f, 0.25f, 0.5f, 0.5f, 2, 3})},
+                3);
+  EXPECT_EQ(two.answer(), AnswerKind::kClass);
+  EXPECT_EQ(two.row_scores().of(), ScoreOf::kSecondClass);
+  EXPECT_EQ(values(two), (std::vector<float>{0.25f, 0.5f, -1}));
+  auto three = of({Make<double>("p", DataType::kFp64, {1, 3}, {0.25, 0.5, 0.25})}, 1);
+  EXPECT_EQ(three.row_scores().of(), ScoreOf::kBestClass);
+  EXPECT_EQ(values(three), std::vector<float>{0.5f});
+  // Logits, classes that do not exclude each other, and numbers have no probabilities.
+  EXPECT_TRUE(values(of({Make<float>("p", DataType::kFp32, {1, 3}, {3, -2, 0})}, 1)).empty());
+  EXPECT_TRUE(values(of({Make<float>("p", DataType::kFp32, {1, 2}, {0.9f, 0.8f})}, 1)).empty());
+  auto number = of({Make<float>("y", DataType::kFp32, {1, 1}, {1})}, 1);
+  EXPECT_EQ(number.answer(), AnswerKind::kNumber);
+  EXPECT_TRUE(values(number).empty());
+}
+
 TEST(PredictedClassesTest, KeepsAtMostSixteenRowsAndStandsOddOutputs) {
   std::vector<int64_t> many(40, 5);
   EXPECT_EQ(Classes({Make<int64_t>("l", DataType::kInt64, {40}, many)}, 40).size(),

@@ -131,6 +131,7 @@ void PredictionCall::Reset() {
   handle.reset();
   drawn = false;
   feature_stride = 0;
+  for (std::string& value : segment_headers) value.clear();
   status = OkStatus();
   decode_ns = compute_ns = queue_ns = input_ns = output_ns = 0;
   executed_rows = 0;
@@ -147,6 +148,7 @@ struct Predictor::Impl {
   Impl(Deps d, Options o)
       : deps(d),
         options(WithoutEmpty(std::move(o))),
+        segments(options.segments),
         prediction_outputs(std::make_shared<const OutputMap>(options.prediction_outputs.begin(),
                                                              options.prediction_outputs.end())),
         any_prediction_output(!options.prediction_outputs.empty()),
@@ -187,6 +189,7 @@ struct Predictor::Impl {
 
   Deps deps;
   Options options;
+  const SegmentReader segments;
   Snapshot<RouteTable> routes;
   Mutex outputs_mutex;  ///< serialises writers of `prediction_outputs`
   Snapshot<OutputMap> prediction_outputs;
@@ -505,7 +508,16 @@ void Predictor::Finish(PredictionCall& call, const Status& status, size_t respon
     event.parent_span_id = call.trace.parent_span_id;
     event.trace_sampled = call.trace.sampled();
     PredictedClasses predicted;
-    if (status.ok() && !call.outputs.empty()) {
+    Segments segments;
+    const bool answered = status.ok() && !call.outputs.empty();
+    if (!impl_->segments.empty()) {
+      // Views of a request that was not run may be of the one before.
+      const auto inputs =
+          answered ? std::span<const TensorView>(call.input_views) : std::span<const TensorView>();
+      segments.Extract(impl_->segments.RulesOf(call.model_name), call.segment_headers, inputs);
+      event.segments = segments.values();
+    }
+    if (answered) {
       std::shared_ptr<const Impl::OutputMap> configured;  // keeps `wanted` alive
       std::string_view wanted;
       // Relaxed: only says whether a look into the snapshot, which synchronises, is worth it.
@@ -516,7 +528,10 @@ void Predictor::Finish(PredictionCall& call, const Status& status, size_t respon
       }
       predicted.Extract(call.outputs, call.rows, wanted);
       event.predicted = predicted.classes();
+      event.answer = predicted.answer();
       event.score = predicted.score();
+      event.score_of = predicted.row_scores().of();
+      event.row_scores = predicted.row_scores().values();
       impl_->FillFeatures(call, event);
     }
     deps.sink.Emit(event);
@@ -539,6 +554,8 @@ void Predictor::SetPredictionOutput(const std::string& model, const std::string&
   impl_->prediction_outputs.Set(std::move(next));
   impl_->any_prediction_output.store(any);
 }
+
+const SegmentReader& Predictor::segments() const { return impl_->segments; }
 
 void Predictor::SetRoutes(std::shared_ptr<const RouteTable> routes) {
   impl_->routes.Set(std::move(routes));

@@ -19,6 +19,7 @@
 #include "lifecycle/manager.h"
 #include "serving/context_pool.h"
 #include "serving/model_statistics.h"
+#include "serving/segment_reader.h"
 #include "serving/tfserving_counts.h"
 #include "stats/trace_context.h"
 #include "tensor/tensor.h"
@@ -100,7 +101,8 @@ struct PredictionCall {
   std::shared_ptr<BatchTask> queued;     ///< its place in a queue, kept for the next call
   uint32_t feature_stride = 0;           ///< the event gets this call's features; 0 = it does not
   std::vector<float> features;
-  void ViewInputs();  ///< input_views of the inputs that are there
+  std::vector<std::string> segment_headers;  ///< as SegmentReader::TakeHeaders took them
+  void ViewInputs();                         ///< input_views of the inputs that are there
 
   /// Ready for the next request; buffers keep their capacity. The call must not be between Admit
   /// and Finish.
@@ -135,6 +137,8 @@ class Predictor {
         60'000};  ///< for pooled requests that bring no deadline
     /// Model → MonitorConfig::prediction_output, for models that name one.
     std::map<std::string, std::string> prediction_outputs;
+    /// Model → MonitorConfig::segments.
+    std::map<std::string, std::vector<SegmentRule>> segments;
   };
   Predictor(Deps deps, Options options);
   ~Predictor();  ///< Stop, however long the running calls take
@@ -182,6 +186,9 @@ class Predictor {
   /// `status` is the request's outcome (decode errors included). Emits the event and releases
   /// everything.
   void Finish(PredictionCall& call, const Status& status, size_t response_bytes);
+
+  /// For SegmentReader::TakeHeaders, before Admit. Thread-safe.
+  const SegmentReader& segments() const;
 
   /// Which output is the prediction that labels are compared with; empty: the rule of
   /// MonitorConfig. Thread-safe.
