@@ -8,6 +8,7 @@
 #include "monitor/burn_rate_watch.h"
 #include "monitor/capture_loss_watch.h"
 #include "monitor/finding.h"
+#include "monitor/quality/quality_watch.h"
 #include "monitor/traffic_watch.h"
 #include "storage/digest.h"
 #include "telemetry/alertmanager_sender.h"
@@ -25,6 +26,13 @@ ObjectivesOf ObjectivesOfConfig(const Config& config) {
     auto found = objectives.find(model);
     return found != objectives.end() ? found->second : Objectives();
   };
+}
+
+std::map<std::string, std::vector<QualityObjective>> QualityObjectivesOf(const Config& config) {
+  std::map<std::string, std::vector<QualityObjective>> objectives;
+  for (const auto& [name, monitoring] : MonitoringOf(config))
+    objectives.emplace(name, monitoring.objectives.quality);
+  return objectives;
 }
 
 std::vector<CaptureCounts> ReadAllCaptureCounts(const Alarms::Deps& deps) {
@@ -70,6 +78,9 @@ void Alarms::AddWatches(const Config& config) {
   loop_->Add(std::make_unique<BurnRateWatch>(BurnRateWatch::Of::kErrors, *meter_, objectives));
   loop_->Add(std::make_unique<BurnRateWatch>(BurnRateWatch::Of::kLatency, *meter_, objectives));
   loop_->Add(std::make_unique<AccuracyWatch>(*meter_, objectives));
+  loop_->Add(std::make_unique<QualityWatch>(
+      [&monitor](const std::string& model) { return monitor.EvidenceOf(model); },
+      QualityObjectivesOf(config)));
   loop_->Add(std::make_unique<TrafficWatch>(*meter_, objectives, deps_.expected));
   loop_->Add(deps_.monitor.MakeDriftWatch());
   loop_->Add(deps_.monitor.MakeSchemaWatch());

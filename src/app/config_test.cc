@@ -57,6 +57,26 @@ std::string FileText(const std::string& path) {
   return std::string(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>());
 }
 
+TEST(ConfigTest, SegmentsAndObjectivesOfQualitySayWhatIsWrongWithThem) {
+  const std::string model = "models: [{name: a, path: /m, monitoring: {";
+  EXPECT_EQ(Errors(model + "segments: [{name: t, header: x-t, values: [b]}, {name: age, input: x, "
+                           "index: 3, cuts: [18, 35]}], max_segments: 9, task: regression}}]"),
+            "");
+  auto expect = [&](const std::string& yaml, const std::string& message) {
+    const std::string errors = Errors(model + yaml + "}}]");
+    EXPECT_NE(errors.find(message), std::string::npos) << yaml << "\n" << errors;
+  };
+  expect("segments: [{name: t}]", "give either header, as x-tenant, or input");
+  expect("segments: [{name: t, header: a, input: b}]", "give either header, as x-tenant, or input");
+  expect("segments: [{name: t, input: b, cuts: [2, 1]}]", "cuts: must ascend");
+  expect("segments: [{name: t, header: b, cuts: [2]}]", "cuts and index are of an input");
+  expect("segments: [{name: 'a=b', header: b}]", "must be 1 to 40 letters, digits, - and _");
+  expect("segments: [{name: t, header: a}, {name: t, header: b}]", "two have the name t");
+  expect("objectives: {quality: [{measure: recall, at_least: 80%}]}", "class: say of which class");
+  expect("objectives: {quality: [{measure: f1, class: a, at_most: 3}]}", "need at_least");
+  expect("objectives: {quality: [{measure: mean_absolute_error, at_least: 80%}]}", "needs at_most");
+}
+
 TEST(ConfigTest, ReadsTheWholeFile) {
   Config config;
   std::vector<ConfigProblem> problems;

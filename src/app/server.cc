@@ -340,6 +340,7 @@ class Server {
     serving.default_timeout = config_.server.request_timeout;
     for (const Config::Model& model : config_.models) {
       serving.prediction_outputs[model.model.name] = model.monitoring.prediction_output;
+      if (model.monitoring.enabled) serving.segments[model.model.name] = model.monitoring.segments;
     }
     predictor_ = std::make_unique<Predictor>(
         Predictor::Deps{clock_, *lifecycle_, sink, serving_metrics_.get()}, std::move(serving));

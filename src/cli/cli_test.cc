@@ -342,6 +342,44 @@ TEST_F(CliServerTest, TheSchemaOfAModelIsShownWithWhatBrokeIt) {
   EXPECT_EQ(Run({"schema", "show", "digits", "--version", "9"}), kNotFound);
 }
 
+TEST_F(CliServerTest, QualityIsATableOfClassesAndOneOfSegments) {
+  EXPECT_EQ(Run({"quality", "digits"}), kOk);
+  EXPECT_EQ(out(), "digits has served no request yet\n");
+  std::vector<GroundTruth> labels;
+  for (int i = 0; i < 100; ++i) {
+    const std::string id = std::to_string(i);
+    const std::string_view predicted[] = {i % 4 == 0 ? "7" : "1"};
+    const float score[] = {i % 4 == 0 ? 0.125f : 0.75f};
+    PredictionEvent event;
+    event.model = "digits";
+    event.version = 1;
+    event.request_id = id;
+    event.predicted = predicted;
+    event.answer = AnswerKind::kClass;
+    event.score_of = ScoreOf::kSecondClass;
+    event.row_scores = score;
+    fixture_.monitor().Emit(event);
+    if (i < 80) labels.push_back({id, 0, i < 60 ? std::string(predicted[0]) : "7", 0});
+  }
+  fixture_.monitor().AddLabels(labels);
+  ASSERT_TRUE(fixture_.monitor().Flush(std::chrono::seconds(20)));
+  EXPECT_EQ(Run({"quality", "digits"}), kOk);
+  for (const char* part :
+       {"digits:1\n  accuracy 81.2% of 80 labelled rows; 95% interval 71% to 89.1% by 80 requests",
+        "labels: 80 of 100 predictions, 80% (80% up to 10m)",
+        "scores of class 1, 80 rows: AUC 0.7857 ± 0.",
+        "CLASS  LABELLED  PREDICTED  PRECISION  RECALL",
+        "1      45        60         75%        100%", "most often: 7 taken for 1 15 times"}) {
+    EXPECT_NE(out().find(part), std::string::npos) << part << "\n" << out();
+  }
+  EXPECT_EQ(Run({"quality", "digits", "--by", "segment"}), kOk);
+  EXPECT_NE(out().find("set monitoring.segments"), std::string::npos) << out();
+  EXPECT_EQ(Run({"quality", "digits", "--json"}), kOk);
+  EXPECT_EQ(nlohmann::json::parse(out())["versions"][0]["labelled"], 80);
+  EXPECT_EQ(Run({"quality", "digits", "--version", "9"}), kNotFound);
+  EXPECT_EQ(Run({"quality", "digits", "--by", "tenant"}), kUsage);
+}
+
 TEST_F(CliServerTest, DriftIsATableWithTheNoiseBesideIt) {
   EXPECT_EQ(Run({"drift", "digits"}), kOk);
   EXPECT_NE(out().find("digits has served no request yet"), std::string::npos) << out();

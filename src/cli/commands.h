@@ -33,6 +33,7 @@ int SetModelLabel(ClientContext& c, const std::string& model, const std::string&
 int ShowConfig(ClientContext& c);
 /// `version` below 0: all of the model.
 int ShowDrift(ClientContext& c, const std::string& model, int64_t version);
+int ShowQuality(ClientContext& c, const std::string& model, int64_t version, bool by_segment);
 
 int ListRollouts(ClientContext& c, const std::string& model);
 int ShowRollout(ClientContext& c, const std::string& id);

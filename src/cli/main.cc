@@ -129,6 +129,17 @@ constexpr const char* kSchemaShowFooter =
     "  leadsman schema show credit --version 3\n"
     "  leadsman schema show credit --json | jq '.versions[0].schema' > schema.json";
 
+constexpr const char* kQualityFooter =
+    "Examples:\n"
+    "  leadsman quality credit                  precision, recall, AUC, label coverage\n"
+    "  leadsman quality credit --version 3\n"
+    "  leadsman quality credit --by segment     requests and accuracy by monitoring.segments\n"
+    "  leadsman quality credit --json | jq '.versions[0].classes.macro'\n"
+    "\n"
+    "By labels: `leadsman labels add`. Intervals are of Clopper and Pearson, by requests, and "
+    "hold\n"
+    "at one look; what has no measure (AUC without scores) is left out. See docs/quality.md.";
+
 constexpr const char* kModelsFooter =
     "Examples:\n"
     "  leadsman models                                   all models and versions\n"
@@ -203,6 +214,7 @@ class CommandLine {
     AddShow();
     AddDrift();
     AddSchema();
+    AddQuality();
     AddRollout();
     AddLabelsCommand();
     AddAlarms();
@@ -498,6 +510,20 @@ class CommandLine {
     Client(show, [this](ClientContext& c) { return ShowSchema(c, name_, drift_version_); });
   }
 
+  void AddQuality() {
+    CLI::App* quality = app_.add_subcommand(
+        "quality", "What labels tell of a model: classes, scores, errors, segments");
+    quality->add_option("MODEL", quality_model_, "The model")->required();
+    quality->add_option("--version", quality_version_, "Only this version")
+        ->check(CLI::NonNegativeNumber);
+    quality->add_option("--by", quality_by_, "segment: requests and accuracy of each segment")
+        ->check(CLI::IsMember({"segment"}));
+    quality->footer(kQualityFooter);
+    Client(quality, [this](ClientContext& c) {
+      return ShowQuality(c, quality_model_, quality_version_, quality_by_ == "segment");
+    });
+  }
+
   void AddRollout() {
     CLI::App* rollout = app_.add_subcommand(
         "rollout", "Rollouts and their evidence; ID is a number or a model's name (its newest)");
@@ -734,10 +760,12 @@ class CommandLine {
   LabelsOptions labels_;
   SilenceOptions silence_;
   bool check_ = false;
-  std::string name_, id_, file_, label_model_, label_name_, drift_model_;
+  std::string name_, id_, file_, label_model_, label_name_, drift_model_, quality_model_,
+      quality_by_;
   std::string schema_, output_, margin_ = "10%";
   int64_t number_ = 0;
   int64_t drift_version_ = -1;
+  int64_t quality_version_ = -1;
   bool json_schema_ = false;
 };
 

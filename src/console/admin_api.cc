@@ -252,7 +252,8 @@ struct AdminApi::Impl {
   Json AlarmsJson() const {
     if (deps.alarms == nullptr) return nullptr;
     size_t firing = 0, pending = 0, silenced = 0;
-    for (const Alarm& alarm : deps.alarms->view().alarms) {
+    const std::shared_ptr<const AlarmLoop::View> view = deps.alarms->view();
+    for (const Alarm& alarm : view->alarms) {
       const bool fires = alarm.state == AlarmState::kFiring;
       pending += alarm.state == AlarmState::kPending;
       (fires && alarm.silence != 0 ? silenced : firing) += fires;
@@ -570,6 +571,31 @@ struct AdminApi::Impl {
 
   Status GetSchema(RouteCall& call) {
     return GetByVersion(call, &Monitor::SchemaVersions, &Monitor::SchemaJson);
+  }
+
+  Status GetQuality(RouteCall& call) {
+    RETURN_IF_ERROR(NeedMonitor());
+    const std::string& model = call.path["model"];
+    RETURN_IF_ERROR(NeedKnown(model));
+    std::vector<int64_t> wanted;
+    for (const auto& [name, version] : deps.monitor->Versions()) {
+      if (name == model) wanted.push_back(version);
+    }
+    if (auto version = call.query.find("version"); version != call.query.end()) {
+      int64_t one = 0;  // what a log names no version of
+      if (version->second != "0") {
+        ASSIGN_OR_RETURN(one, Positive("version", version->second));
+      }
+      wanted = {one};
+    }
+    std::string& body = call.exchange.response().body;
+    body = StrCat(R"({"model":)", Dump(model), R"(,"versions":[)");
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      ASSIGN_OR_RETURN(std::string quality, deps.monitor->QualityJson(model, wanted[i]));
+      body += StrCat(i > 0 ? "," : "", quality);
+    }
+    body += "]}\n";
+    return OkStatus();
   }
 
   Status PutLabel(RouteCall& call) {
@@ -911,6 +937,16 @@ struct AdminApi::Impl {
          "",
          {{200, "Schema"}, {400, "Error"}, {404, "Error"}, {501, "Error"}},
          on(&Impl::GetSchema)},
+        {"GET",
+         "/api/v1/models/{model}/quality",
+         "getQuality",
+         "What labels tell beyond accuracy, by version: classes, scores, errors of numbers, "
+         "coverage, "
+         "segments.",
+         {model, {"version", "query", "string", "only this version"}},
+         "",
+         {{200, "Quality"}, {400, "Error"}, {404, "Error"}, {501, "Error"}},
+         on(&Impl::GetQuality)},
         {"PUT",
          "/api/v1/models/{model}/labels/{label}",
          "setLabel",

@@ -203,6 +203,27 @@ TEST_F(AdminApiTest, ShowsWindowsSinceAWhileOrATime) {
   Get("/api/v1/models/digits/versions/x/profile", 400);
 }
 
+TEST_F(AdminApiTest, ShowsWhatLabelsTell) {
+  fixture_.LoadModels();
+  EXPECT_EQ(Get("/api/v1/models/digits/quality")["versions"], Json::array());
+  Get("/api/v1/models/iris/quality", 404);
+  Get("/api/v1/models/digits/quality?version=x", 400);
+  Get("/api/v1/models/digits/quality?version=7", 404);
+  Send("POST", "/api/v1/events",
+       R"({"events": [{"model": "away", "request_id": "1", "prediction": [0.25, 0.75], "label": 1},
+                      {"model": "away", "request_id": "2", "prediction": [0.625, 0.375], "label": 0},
+                      {"model": "away", "request_id": "3", "prediction": [0.125, 0.875], "label": 0},
+                      {"model": "away", "request_id": "4", "prediction": 1, "score": 0.5}]})",
+       200);
+  ASSERT_TRUE(fixture_.monitor().Flush(std::chrono::seconds(10)));
+  Json quality = Get("/api/v1/models/away/quality?version=0")["versions"][0];
+  EXPECT_EQ(quality["labelled"], 3);
+  EXPECT_EQ(quality["scores"][0]["class"], "1");
+  EXPECT_EQ(quality["scores"][0]["auc"], 0.5);
+  EXPECT_EQ(quality["classes"]["of"].size(), 2u);
+  EXPECT_EQ(quality["coverage"]["predictions"], 4);
+}
+
 TEST_F(AdminApiTest, ShowsDriftByVersion) {
   fixture_.LoadModels();
   EXPECT_EQ(Get("/api/v1/models/digits/drift")["versions"], Json::array());

@@ -39,7 +39,7 @@ bool Silence::Matches(const AlarmSubject& subject) const {
 }
 
 void AlarmBookOptions::SetThresholdFor(milliseconds threshold_for) {
-  for (AlarmKind kind : {AlarmKind::kAccuracy, AlarmKind::kTrafficStopped,
+  for (AlarmKind kind : {AlarmKind::kAccuracy, AlarmKind::kQuality, AlarmKind::kTrafficStopped,
                          AlarmKind::kSchemaViolation, AlarmKind::kCaptureLoss}) {
     pending_for[static_cast<size_t>(kind)] = threshold_for;
   }

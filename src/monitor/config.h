@@ -4,6 +4,9 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <vector>
+
+#include "events/segment_rule.h"
 
 namespace leadsman {
 
@@ -12,11 +15,21 @@ struct LatencyObjective {
   double objective = 0.99;
 };
 
+/// What is asked of one measure of labels.
+struct QualityObjective {
+  enum class Measure { kRecall, kPrecision, kF1, kMeanAbsoluteError };
+  Measure measure = Measure::kRecall;
+  std::string of_class;  ///< not of the mean absolute error
+  double at_least = 0;   ///< of shares
+  double at_most = 0;    ///< of the mean absolute error
+};
+
 /// What is asked of one model; alarms say when it is not met.
 struct Objectives {
   double availability = 0.99;  ///< share of answers that are no server error; 0: not asked
   std::optional<LatencyObjective> latency;
   double accuracy = 0;  ///< by labels; 0: not asked
+  std::vector<QualityObjective> quality;
   bool traffic = true;  ///< whether requests that stop coming are an alarm
 };
 
@@ -52,6 +65,9 @@ struct AlarmBudgetConfig {
   std::chrono::hours period{24 * 90};
 };
 
+/// What a model's labels say: how its answers are measured (monitor/quality/version_quality.h).
+enum class QualityTask { kAuto, kClassification, kRegression };
+
 /// Monitoring of one model. Parsed from the configuration (monitor/config_schema.h).
 struct MonitorConfig {
   bool enabled = true;
@@ -67,6 +83,9 @@ struct MonitorConfig {
   ReferenceConfig reference;
   DriftConfig drift;
   SchemaConfig schema;
+  QualityTask task = QualityTask::kAuto;
+  std::vector<SegmentRule> segments;
+  size_t max_segments = 50;  ///< of all rules together; what comes later is "(other)"
 };
 
 /// Of the whole process.

@@ -1,5 +1,13 @@
 #include "monitor/config_schema.h"
 
+#include <algorithm>
+#include <cctype>
+#include <functional>
+#include <set>
+
+#include "base/strings.h"
+#include "events/prediction_event.h"
+
 namespace leadsman {
 
 using std::chrono::milliseconds;
@@ -48,6 +56,39 @@ const schema::Struct<ReferenceConfig>& ReferenceConfigSchema() {
   return table;
 }
 
+const schema::Struct<QualityObjective>& QualityObjectiveSchema() {
+  static const auto table = [] {
+    using Measure = QualityObjective::Measure;
+    schema::Struct<QualityObjective> s("QualityObjective",
+                                       "What is asked of one measure of labels (docs/quality.md).");
+    s.Required("measure", &QualityObjective::measure,
+               schema::Enum<Measure>({{"recall", Measure::kRecall},
+                                      {"precision", Measure::kPrecision},
+                                      {"f1", Measure::kF1},
+                                      {"mean_absolute_error", Measure::kMeanAbsoluteError}}),
+               "Which.");
+    s.Field("class", &QualityObjective::of_class, schema::Text(),
+            "Of which class, as labels write it; not of mean_absolute_error.");
+    s.Field("at_least", &QualityObjective::at_least, schema::Share(0, 0.99999),
+            "What recall, precision or f1 has to be.");
+    s.Field("at_most", &QualityObjective::at_most, schema::Number(0, 1e300),
+            "What mean_absolute_error may be.");
+    s.Check([](const QualityObjective& objective, schema::Problems& problems) {
+      if (objective.measure == Measure::kMeanAbsoluteError) {
+        if (!objective.of_class.empty()) problems.Add("class", "is of recall, precision and f1");
+        if (!(objective.at_most > 0) || objective.at_least != 0)
+          problems.Add("at_most", "mean_absolute_error needs at_most, above 0, and no at_least");
+        return;
+      }
+      if (objective.of_class.empty()) problems.Add("class", "say of which class, as fraud");
+      if (!(objective.at_least > 0) || objective.at_most != 0)
+        problems.Add("at_least", "recall, precision and f1 need at_least, above 0, and no at_most");
+    });
+    return s;
+  }();
+  return table;
+}
+
 const schema::Struct<Objectives>& ObjectivesSchema() {
   static const auto table = [] {
     schema::Struct<Objectives> s(
@@ -59,6 +100,9 @@ const schema::Struct<Objectives>& ObjectivesSchema() {
             "How fast answers have to be; absent = not asked.");
     s.Field("accuracy", &Objectives::accuracy, schema::Share(0, 0.99999),
             "The share of predictions that are right by their labels; 0 = not asked.");
+    s.Field("quality", &Objectives::quality,
+            schema::List(schema::Of(QualityObjectiveSchema()), 0, 20),
+            "What else is asked of answers by their labels.");
     s.Field("traffic", &Objectives::traffic, schema::Boolean(),
             "Whether it is an alarm when requests stop coming.");
     return s;
@@ -114,6 +158,46 @@ const schema::Struct<SchemaConfig>& SchemaConfigSchema() {
   return table;
 }
 
+bool IsSegmentName(const std::string& name) {
+  return !name.empty() && name.size() <= 40 && std::all_of(name.begin(), name.end(), [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-';
+  });
+}
+
+const schema::Struct<SegmentRule>& SegmentRuleSchema() {
+  static const auto table = [] {
+    schema::Struct<SegmentRule> s("SegmentRule",
+                                  "One way to tell the model's requests apart (docs/quality.md).");
+    s.Required("name", &SegmentRule::name, schema::Text(),
+               "What it is called in metrics and tables: letters, digits, - and _.");
+    s.Field(
+        "header", &SegmentRule::header, schema::Text(),
+        "The request header whose value is the segment, as x-tenant; of gRPC the metadata of that "
+        "name.");
+    s.Field("input", &SegmentRule::input, schema::Text(),
+            "The input of which one value of the first row is the segment.");
+    s.Field("index", &SegmentRule::index, schema::Integer<size_t>(0, 1'000'000),
+            "Which of the row's values, from 0.");
+    s.Field("cuts", &SegmentRule::cuts, schema::List(schema::Number(-1e300, 1e300), 0, 100),
+            "Ascending; numbers between two of them are one segment. Empty: every value is one.");
+    s.Field("values", &SegmentRule::values, schema::List(schema::Text(), 0, 1000),
+            "Those that are segments of their own however late they come.");
+    s.Check([](const SegmentRule& rule, schema::Problems& problems) {
+      if (!IsSegmentName(rule.name))
+        problems.Add("name", "must be 1 to 40 letters, digits, - and _");
+      if (rule.header.empty() == rule.input.empty())
+        problems.Add("header", "give either header, as x-tenant, or input, the name of an input");
+      if (!rule.header.empty() && (!rule.cuts.empty() || rule.index != 0))
+        problems.Add("cuts", "cuts and index are of an input; a header's value is its segment");
+      if (std::adjacent_find(rule.cuts.begin(), rule.cuts.end(), std::greater_equal<>()) !=
+          rule.cuts.end())
+        problems.Add("cuts", "must ascend");
+    });
+    return s;
+  }();
+  return table;
+}
+
 const schema::Struct<AlarmBudgetConfig>& AlarmBudgetConfigSchema() {
   static const auto table = [] {
     schema::Struct<AlarmBudgetConfig> s(
@@ -135,10 +219,11 @@ const schema::Struct<AlarmOptions>& AlarmOptionsSchema() {
     schema::Struct<AlarmOptions> s("AlarmOptions", "When findings become alarms.");
     s.Field("evaluation_interval", &AlarmOptions::evaluation_interval,
             schema::Time<milliseconds>(100ms, 5min), "How often everything watched is looked at.");
-    s.Field("for", &AlarmOptions::pending_for, schema::Time<milliseconds>(0ms, 24h),
-            "How long a threshold has to be passed before the alarm fires: accuracy, traffic "
-            "stopped, capture loss, schema violations. Burn rates and drift have their own "
-            "evidence in time and fire at once.");
+    s.Field(
+        "for", &AlarmOptions::pending_for, schema::Time<milliseconds>(0ms, 24h),
+        "How long a threshold has to be passed before the alarm fires: accuracy, quality, traffic "
+        "stopped, capture loss, schema violations. Burn rates and drift have their own "
+        "evidence in time and fire at once.");
     s.Field("keep_firing_for", &AlarmOptions::keep_firing_for, schema::Time<milliseconds>(0ms, 24h),
             "How long all has to be well before the alarm is resolved.");
     s.Field(
@@ -179,6 +264,25 @@ const schema::Struct<MonitorConfig>& MonitorConfigSchema() {
     s.Nested("drift", &MonitorConfig::drift, DriftConfigSchema(), "How drift is looked for.");
     s.Nested("schema", &MonitorConfig::schema, SchemaConfigSchema(),
              "What the model's inputs have to look like.");
+    s.Field(
+        "task", &MonitorConfig::task,
+        schema::Enum<QualityTask>({{"auto", QualityTask::kAuto},
+                                   {"classification", QualityTask::kClassification},
+                                   {"regression", QualityTask::kRegression}}),
+        "What labels are held against: classes, or numbers. auto: numbers where the prediction is "
+        "one floating-point value a row, or has a fraction in a log.");
+    s.Field("segments", &MonitorConfig::segments,
+            schema::List(schema::Of(SegmentRuleSchema()), 0, PredictionEvent::kMaxSegmentations),
+            "How requests are told apart, to be counted by segment.");
+    s.Field("max_segments", &MonitorConfig::max_segments, schema::Integer<size_t>(1, 1000),
+            "Segments of the model at most; what comes later is counted together as (other).");
+    s.Check([](const MonitorConfig& config, schema::Problems& problems) {
+      std::set<std::string> names;
+      for (const SegmentRule& rule : config.segments) {
+        if (!names.insert(rule.name).second)
+          problems.Add("segments", StrCat("two have the name ", rule.name));
+      }
+    });
     return s;
   }();
   return table;

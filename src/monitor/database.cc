@@ -16,7 +16,7 @@
 namespace leadsman {
 namespace {
 
-constexpr int kSchemaVersion = 2;
+constexpr int kSchemaVersion = 3;
 /// Short: another process (a person with the sqlite3 shell) may hold the lock, and the next flush
 /// tries again.
 constexpr int kBusyTimeoutMs = 50;
@@ -30,7 +30,8 @@ CREATE TABLE IF NOT EXISTS predictions (
   id INTEGER PRIMARY KEY, key INTEGER NOT NULL, request_id TEXT NOT NULL, row INTEGER NOT NULL,
   model TEXT NOT NULL, version INTEGER NOT NULL, predicted TEXT NOT NULL, score REAL NOT NULL,
   at_ms INTEGER NOT NULL, weight REAL NOT NULL, expires_ms INTEGER NOT NULL, label TEXT,
-  labelled_ms INTEGER, drawn INTEGER NOT NULL DEFAULT 0);
+  labelled_ms INTEGER, drawn INTEGER NOT NULL DEFAULT 0, answer INTEGER NOT NULL DEFAULT 0,
+  score_of INTEGER NOT NULL DEFAULT 0, segments TEXT NOT NULL DEFAULT '');
 CREATE INDEX IF NOT EXISTS predictions_key ON predictions (key);
 CREATE INDEX IF NOT EXISTS predictions_expiry ON predictions (expires_ms);
 CREATE TABLE IF NOT EXISTS quality_totals (
@@ -45,9 +46,13 @@ CREATE TABLE IF NOT EXISTS windows (
 CREATE INDEX IF NOT EXISTS windows_start ON windows (start_ms);
 )sql";
 
-/// References and evidence of drift. Made whenever it is not there: a program that does not know the
-/// table loses nothing by it, so it needs no version of its own.
-constexpr const char* kDriftSchema = R"sql(
+/// References and evidence of drift; what labels tell beyond right and wrong. Made whenever they are
+/// not there: a program that does not know a table loses nothing by it, so they need no version of
+/// their own.
+constexpr const char* kByteTables = R"sql(
+CREATE TABLE IF NOT EXISTS quality_details (
+  model TEXT NOT NULL, version INTEGER NOT NULL, bytes BLOB NOT NULL,
+  PRIMARY KEY (model, version)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS drift (
   model TEXT NOT NULL, version INTEGER NOT NULL, what TEXT NOT NULL, written_ms INTEGER NOT NULL,
   bytes BLOB NOT NULL, PRIMARY KEY (model, version, what)) WITHOUT ROWID;
@@ -58,6 +63,13 @@ constexpr const char* kFrom1To2 = R"sql(
 ALTER TABLE predictions ADD COLUMN drawn INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE quality_totals ADD COLUMN drawn_labelled INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE quality_totals ADD COLUMN drawn_wrong INTEGER NOT NULL DEFAULT 0;
+)sql";
+
+/// Version 2 kept the first row's highest score whatever it was of: none of its scores is used.
+constexpr const char* kFrom2To3 = R"sql(
+ALTER TABLE predictions ADD COLUMN answer INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE predictions ADD COLUMN score_of INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE predictions ADD COLUMN segments TEXT NOT NULL DEFAULT '';
 )sql";
 
 /// A prepared statement; reset after each use by Use.
@@ -113,13 +125,23 @@ int64_t KeyOf(const std::string& request_id, uint32_t row) {
   return static_cast<int64_t>(h ^ (h >> 32));
 }
 
+/// What a newer program may have written is not known here.
+AnswerKind AnswerFrom(int64_t stored) {
+  return stored == 1 ? AnswerKind::kClass
+                     : (stored == 2 ? AnswerKind::kNumber : AnswerKind::kUnknown);
+}
+ScoreOf ScoreFrom(int64_t stored) {
+  return stored == 1 ? ScoreOf::kBestClass
+                     : (stored == 2 ? ScoreOf::kSecondClass : ScoreOf::kNothing);
+}
+
 bool MeansBroken(int rc) { return (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) == SQLITE_NOTADB; }
 
 }  // namespace
 
 struct Database::Connection {
   sqlite3* db = nullptr;
-  Statement insert, mark, quality, window, drift, purge_predictions, purge_windows, find;
+  Statement insert, mark, quality, details, window, drift, purge_predictions, purge_windows, find;
 
   ~Connection() {
     // sqlite3_close_v2 waits for the statements, which are members and end after this body.
@@ -170,25 +192,28 @@ Result<std::unique_ptr<Database>> Database::TryOpen(const std::string& path, boo
   }
   if (version < kSchemaVersion) {
     // One transaction: a process that is killed here leaves the file as it was.
-    if ((rc = writer->Exec("BEGIN IMMEDIATE")) != SQLITE_OK ||
-        (rc = writer->Exec(version == 1 ? kFrom1To2 : kSchema)) != SQLITE_OK ||
-        (rc = writer->Exec("PRAGMA user_version=2")) != SQLITE_OK ||
-        (rc = writer->Exec("COMMIT")) != SQLITE_OK) {
-      return fail(*writer, rc, "create tables");
-    }
+    rc = writer->Exec("BEGIN IMMEDIATE");
+    if (rc == SQLITE_OK && version == 0) rc = writer->Exec(kSchema);
+    if (rc == SQLITE_OK && version == 1) rc = writer->Exec(kFrom1To2);
+    if (rc == SQLITE_OK && version > 0) rc = writer->Exec(kFrom2To3);
+    if (rc == SQLITE_OK) rc = writer->Exec("PRAGMA user_version=3");
+    if (rc == SQLITE_OK) rc = writer->Exec("COMMIT");
+    if (rc != SQLITE_OK) return fail(*writer, rc, "create tables");
   }
-  if ((rc = writer->Exec(kDriftSchema)) != SQLITE_OK) return fail(*writer, rc, "create tables");
+  if ((rc = writer->Exec(kByteTables)) != SQLITE_OK) return fail(*writer, rc, "create tables");
   struct {
     Statement& statement;
     const char* sql;
   } const prepared[] = {
       {writer->insert,
        "INSERT INTO predictions (key, request_id, row, model, version, predicted, score, at_ms, "
-       "weight, expires_ms, drawn) VALUES (?,?,?,?,?,?,?,?,?,?,?)"},
+       "weight, expires_ms, drawn, answer, score_of, segments) VALUES "
+       "(?,?,?,?,?,?,?,?,?,?,?,?,?,?)"},
       {writer->mark,
        "UPDATE predictions SET label=?, labelled_ms=? WHERE id = (SELECT min(id) FROM predictions "
        "WHERE key=? AND request_id=? AND row=?)"},
       {writer->quality, "INSERT OR REPLACE INTO quality_totals VALUES (?,?,?,?,?,?,?,?)"},
+      {writer->details, "INSERT OR REPLACE INTO quality_details VALUES (?,?,?)"},
       {writer->window, "INSERT INTO windows VALUES (?,?,?,?,?,?,?,?,?,?,?)"},
       {writer->drift, "INSERT OR REPLACE INTO drift VALUES (?,?,?,?,?)"},
       {writer->purge_predictions,
@@ -207,11 +232,11 @@ Result<std::unique_ptr<Database>> Database::TryOpen(const std::string& path, boo
   if ((rc = finder->Open(path, SQLITE_OPEN_READONLY)) != SQLITE_OK) {
     return fail(*finder, rc, "open for reading");
   }
-  rc = finder->find.Prepare(
-      finder->db,
-      "SELECT model, version, predicted, score, at_ms, expires_ms, weight, "
-      "label, drawn FROM predictions WHERE key=? AND request_id=? AND row=? ORDER "
-      "BY id LIMIT 1");
+  rc = finder->find.Prepare(finder->db,
+                            "SELECT model, version, predicted, score, at_ms, expires_ms, weight, "
+                            "label, drawn, answer, score_of, segments FROM predictions WHERE key=? "
+                            "AND request_id=? AND row=? ORDER "
+                            "BY id LIMIT 1");
   if (rc != SQLITE_OK) return fail(*finder, rc, "prepare");
   // What the start reads must be readable, or a damaged page would keep the server from ever
   // starting again. (Not an integrity check: that reads all of the file.)
@@ -219,6 +244,7 @@ Result<std::unique_ptr<Database>> Database::TryOpen(const std::string& path, boo
                           "SELECT count(*), max(length(predicted)) FROM (SELECT predicted FROM "
                           "windows ORDER BY start_ms DESC LIMIT 20000)",
                           "SELECT count(*), sum(length(bytes)) FROM drift",
+                          "SELECT count(*), sum(length(bytes)) FROM quality_details",
                           "SELECT max(expires_ms) FROM predictions"}) {
     Statement probe;
     if ((rc = probe.Prepare(finder->db, sql)) == SQLITE_OK) rc = probe.Step();
@@ -266,6 +292,9 @@ Status Database::Write(const Batch& batch, const Purge& purge) {
     c.insert.Bind(9, p.weight);
     c.insert.Bind(10, p.expires_ms);
     c.insert.Bind(11, int64_t{p.drawn});
+    c.insert.Bind(12, static_cast<int64_t>(p.answer));
+    c.insert.Bind(13, static_cast<int64_t>(p.score_of));
+    c.insert.Bind(14, p.segments);
     if (c.insert.Run() != SQLITE_OK) return fail("insert prediction");
   }
   for (const LabelMark& m : batch.marks) {
@@ -286,6 +315,12 @@ Status Database::Write(const Batch& batch, const Purge& purge) {
     c.quality.Bind(7, static_cast<int64_t>(q.drawn_labelled));
     c.quality.Bind(8, static_cast<int64_t>(q.drawn_wrong));
     if (c.quality.Run() != SQLITE_OK) return fail("write quality totals");
+  }
+  for (const auto& [key, bytes] : batch.details) {
+    c.details.Bind(1, key.first);
+    c.details.Bind(2, key.second);
+    c.details.BindBlob(3, bytes);
+    if (c.details.Run() != SQLITE_OK) return fail("write quality details");
   }
   for (const auto& [key, w] : batch.windows) {
     std::string predicted =
@@ -346,6 +381,9 @@ Result<std::optional<StoredPrediction>> Database::Find(const std::string& reques
     p.weight = find.Real(6);
     if (!find.IsNull(7)) found->label = find.Text(7);
     p.drawn = find.Int(8) != 0;
+    p.answer = AnswerFrom(find.Int(9));
+    p.score_of = ScoreFrom(find.Int(10));
+    p.segments = find.Text(11);
   }
   Status status = rc == SQLITE_ROW || rc == SQLITE_DONE ? OkStatus() : finder_->Error("find");
   find.Reset();
@@ -374,6 +412,20 @@ Result<std::map<VersionKey, QualityTotals>> Database::LoadQuality() {
   }
   if (rc != SQLITE_DONE) return c.Error("read quality totals");
   return totals;
+}
+
+Result<std::map<VersionKey, std::string>> Database::LoadDetails() {
+  Connection c;
+  Statement s;
+  if (c.Open(path_, SQLITE_OPEN_READONLY) != SQLITE_OK ||
+      s.Prepare(c.db, "SELECT model, version, bytes FROM quality_details") != SQLITE_OK) {
+    return c.Error("read quality details");
+  }
+  std::map<VersionKey, std::string> details;
+  int rc;
+  while ((rc = s.Step()) == SQLITE_ROW) details[{s.Text(0), s.Int(1)}] = s.Blob(2);
+  if (rc != SQLITE_DONE) return c.Error("read quality details");
+  return details;
 }
 
 Result<std::vector<DriftRow>> Database::LoadDrift(size_t limit) {

@@ -21,11 +21,14 @@ struct KeptPrediction {
   std::string model;
   int64_t version = 0;
   std::string predicted;
-  double score = -1;
+  double score = -1;  ///< of `score_of`
   int64_t at_ms = 0;
   int64_t expires_ms = 0;  ///< at_ms plus the model's label timeout
   double weight = 1;       ///< how many predictions it stands for: 1 / share kept
   bool drawn = false;      ///< as PredictionEvent::drawn
+  AnswerKind answer = AnswerKind::kUnknown;
+  ScoreOf score_of = ScoreOf::kNothing;
+  std::string segments = {};  ///< KeptSegments
 };
 struct StoredPrediction {
   KeptPrediction prediction;
@@ -56,8 +59,8 @@ struct DriftRow {
   std::string bytes;
 };
 
-/// The monitor's SQLite file: predictions that wait for labels, quality totals, windows, references
-/// and evidence of drift.
+/// The monitor's SQLite file: predictions that wait for labels, quality totals and details, windows,
+/// references and evidence of drift.
 ///
 /// Thread safety: Write by one thread at a time, Find by one thread at a time, both may run at once
 /// (two connections, WAL); ReadWindows and the Load functions from any thread. All may block for
@@ -69,11 +72,12 @@ class Database {
     std::vector<KeptPrediction> predictions;
     std::vector<LabelMark> marks;
     std::map<VersionKey, QualityTotals> quality;  ///< the present values
+    std::map<VersionKey, std::string> details;    ///< the present QualityDetail, in its byte form
     std::vector<std::pair<VersionKey, WindowSummary>> windows;
     std::map<std::pair<VersionKey, std::string>, std::string> drift;  ///< bytes by DriftRow's key
     bool empty() const {
-      return predictions.empty() && marks.empty() && quality.empty() && windows.empty() &&
-             drift.empty();
+      return predictions.empty() && marks.empty() && quality.empty() && details.empty() &&
+             windows.empty() && drift.empty();
     }
   };
   struct Purge {
@@ -89,13 +93,13 @@ class Database {
   static Result<std::unique_ptr<Database>> Open(const std::string& path, WallTime now);
   ~Database();
 
-  /// One transaction: predictions, marks, totals,
-  /// windows, purge.
+  /// One transaction: predictions, marks, totals, details, windows, purge.
   Status Write(const Batch& batch, const Purge& purge);
   /// The first prediction kept under this id and row.
   Result<std::optional<StoredPrediction>> Find(const std::string& request_id, uint32_t row);
 
   Result<std::map<VersionKey, QualityTotals>> LoadQuality();
+  Result<std::map<VersionKey, std::string>> LoadDetails();
   /// The versions written last come first; at most `limit` rows.
   Result<std::vector<DriftRow>> LoadDrift(size_t limit);
   /// Oldest first; at most `limit` of the newest.

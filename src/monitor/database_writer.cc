@@ -57,6 +57,8 @@ bool DatabaseWriter::Offer(Database::Batch& batch, const Database::Purge& purge,
   if (failing_) {
     for (auto& [key, quality] : in_hand_.quality) batch.quality.try_emplace(key, quality);
     in_hand_.quality.clear();
+    for (auto& [key, bytes] : in_hand_.details) batch.details.try_emplace(key, std::move(bytes));
+    in_hand_.details.clear();
     for (auto& [key, bytes] : in_hand_.drift) batch.drift.try_emplace(key, std::move(bytes));
     in_hand_.drift.clear();
     Prepend(in_hand_.predictions, batch.predictions);

@@ -24,7 +24,11 @@ struct Head {
   uint8_t id_length;
   uint8_t predictions;
   uint8_t flags;
-  uint8_t unused[6];
+  uint8_t answer;
+  uint8_t score_of;
+  uint8_t row_scores;
+  uint8_t segments;
+  uint8_t unused[2];
 };
 static_assert(sizeof(Head) == 72);
 
@@ -41,18 +45,39 @@ size_t IdLength(std::string_view id) { return id.size() <= kMaxRequestId ? id.si
 size_t PredictionCount(const PredictionEvent& event) {
   return std::min(event.predicted.size(), PredictionEvent::kMaxPredictions);
 }
+size_t ScoreCount(const PredictionEvent& event) {
+  return std::min(event.row_scores.size(), PredictionCount(event));
+}
+size_t SegmentCount(const PredictionEvent& event) {
+  return std::min(event.segments.size(), PredictionEvent::kMaxSegmentations);
+}
 
 char* Append(char* to, std::string_view text) {
   std::memcpy(to, text.data(), text.size());
   return to + text.size();
 }
+/// A length of one byte, then at most so many.
+char* AppendShort(char* to, std::string_view text) {
+  text = text.substr(0, CutLength(text));
+  *to++ = static_cast<char>(text.size());
+  return text.empty() ? to : Append(to, text);
+}
+char* AppendFloats(char* to, std::span<const float> values) {
+  if (!values.empty()) std::memcpy(to, values.data(), values.size_bytes());
+  return to + values.size_bytes();
+}
+const char* TakeShort(const char* from, std::string_view& text) {
+  text = {from + 1, static_cast<unsigned char>(*from)};
+  return text.data() + text.size();
+}
 
 }  // namespace
 
 size_t EncodedSizeBound(const PredictionEvent& event, size_t features) {
-  size_t bytes =
-      sizeof(Head) + features * sizeof(float) + CutLength(event.model) + IdLength(event.request_id);
+  size_t bytes = sizeof(Head) + (features + ScoreCount(event)) * sizeof(float) +
+                 CutLength(event.model) + IdLength(event.request_id);
   for (size_t i = 0; i < PredictionCount(event); ++i) bytes += 1 + CutLength(event.predicted[i]);
+  for (size_t i = 0; i < SegmentCount(event); ++i) bytes += 1 + CutLength(event.segments[i]);
   return bytes;
 }
 
@@ -77,18 +102,19 @@ size_t EncodeEvent(const PredictionEvent& event, size_t features, std::byte* to)
             .id_length = static_cast<uint8_t>(id.size()),
             .predictions = static_cast<uint8_t>(predictions),
             .flags = FlagsOf(event),
+            .answer = static_cast<uint8_t>(event.answer),
+            .score_of = static_cast<uint8_t>(event.score_of),
+            .row_scores = static_cast<uint8_t>(ScoreCount(event)),
+            .segments = static_cast<uint8_t>(SegmentCount(event)),
             .unused = {}};
   std::memcpy(to, &head, sizeof(head));
   char* at = reinterpret_cast<char*>(to) + sizeof(head);
-  if (features > 0) std::memcpy(at, event.features.data(), features * sizeof(float));
-  at += features * sizeof(float);
+  at = AppendFloats(at, event.features.first(features));
+  at = AppendFloats(at, event.row_scores.first(ScoreCount(event)));
   if (!model.empty()) at = Append(at, model);
   if (!id.empty()) at = Append(at, id);
-  for (size_t i = 0; i < predictions; ++i) {
-    std::string_view text = event.predicted[i].substr(0, CutLength(event.predicted[i]));
-    *at++ = static_cast<char>(text.size());
-    if (!text.empty()) at = Append(at, text);
-  }
+  for (size_t i = 0; i < predictions; ++i) at = AppendShort(at, event.predicted[i]);
+  for (size_t i = 0; i < SegmentCount(event); ++i) at = AppendShort(at, event.segments[i]);
   return static_cast<size_t>(at - reinterpret_cast<char*>(to));
 }
 
@@ -111,21 +137,22 @@ void DecodeEvent(const std::byte* from, DecodedEvent& out) {
   event.request_bytes = head.request_bytes;
   event.response_bytes = head.response_bytes;
   event.feature_weight = head.feature_weight;
+  event.answer = static_cast<AnswerKind>(head.answer);
   event.score = head.score;
+  event.score_of = static_cast<ScoreOf>(head.score_of);
   // Records are 8-byte aligned and the head is a multiple of 8 long.
-  event.features = {reinterpret_cast<const float*>(from + sizeof(head)), head.features};
-  const char* at =
-      reinterpret_cast<const char*>(from) + sizeof(head) + head.features * sizeof(float);
+  const auto* floats = reinterpret_cast<const float*>(from + sizeof(head));
+  event.features = {floats, head.features};
+  event.row_scores = {floats + head.features, head.row_scores};
+  const char* at = reinterpret_cast<const char*>(floats + head.features + head.row_scores);
   event.model = {at, head.model_length};
   at += head.model_length;
   event.request_id = {at, head.id_length};
   at += head.id_length;
-  for (size_t i = 0; i < head.predictions; ++i) {
-    auto length = static_cast<unsigned char>(*at++);
-    out.predicted[i] = {at, length};
-    at += length;
-  }
+  for (size_t i = 0; i < head.predictions; ++i) at = TakeShort(at, out.predicted[i]);
   event.predicted = {out.predicted.data(), head.predictions};
+  for (size_t i = 0; i < head.segments; ++i) at = TakeShort(at, out.segments[i]);
+  event.segments = {out.segments.data(), head.segments};
 }
 
 }  // namespace leadsman

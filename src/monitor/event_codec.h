@@ -9,8 +9,8 @@
 
 namespace leadsman {
 
-/// How an event lies in a ring: a fixed head, then features, model name, request id and predictions
-/// without padding. Written and read by one build of one process: no wire format, no versioning,
+/// How an event lies in a ring: a fixed head, then features, row scores, model name, request id,
+/// predictions and segments without padding. Written and read by one build of one process: no wire format, no versioning,
 /// nothing checked on reading.
 inline constexpr size_t kMaxEventText = 255;  ///< model name, each prediction: cut off behind it
 inline constexpr size_t kMaxRequestId =
@@ -26,8 +26,9 @@ size_t EncodeEvent(const PredictionEvent& event, size_t features, std::byte* to)
 struct DecodedEvent {
   PredictionEvent event;
   std::array<std::string_view, PredictionEvent::kMaxPredictions> predicted;
+  std::array<std::string_view, PredictionEvent::kMaxSegmentations> segments;
 };
-/// Sets out.event.predicted to point into `out`, which must not be moved afterwards.
+/// Sets out.event.predicted and segments to point into `out`, which must not be moved afterwards.
 void DecodeEvent(const std::byte* from, DecodedEvent& out);
 
 }  // namespace leadsman

@@ -16,6 +16,7 @@ enum class AlarmKind : uint8_t {
   kErrorBurn,        ///< errors use up the objective's error budget too fast
   kLatencyBurn,      ///< too many answers are slower than the objective says
   kAccuracy,         ///< labels say: below the accuracy that was asked for
+  kQuality,          ///< labels say: another measure misses what was asked for
   kRiskIncrease,     ///< labels say: worse than in the reference
   kPredictionDrift,  ///< the answers are distributed otherwise than in the reference
   kFeatureDrift,     ///< an input is
@@ -23,7 +24,7 @@ enum class AlarmKind : uint8_t {
   kSchemaViolation,  ///< inputs that the schema does not allow
   kCaptureLoss,      ///< the monitor itself misses events: all other findings know less
 };
-inline constexpr size_t kAlarmKindCount = 9;
+inline constexpr size_t kAlarmKindCount = 10;
 std::string_view AlarmKindName(AlarmKind kind);  ///< "error_burn", …, as in the API and metrics
 
 enum class AlarmSeverity : uint8_t { kPage, kTicket, kInfo };

@@ -72,17 +72,18 @@ LabelJoin::Entry& LabelJoin::Remember(std::string key, Entry entry) {
   return it->second;
 }
 
-void LabelJoin::AddPrediction(KeptPrediction prediction, WallTime wall, SteadyTime now) {
+bool LabelJoin::AddPrediction(KeptPrediction prediction, WallTime wall, SteadyTime now) {
   std::string key = KeyOf(prediction.request_id, prediction.row);
   // An id used twice belongs to its first prediction: a label cannot say which one it means.
-  if (memory_.contains(key)) return;
+  if (memory_.contains(key)) return false;
   predictions_.push_back(prediction);
   Learn(prediction);
   Entry& entry = Remember(key, Entry{std::move(prediction), now, false, false, {}});
-  if (waiting_.empty()) return;
+  if (waiting_.empty()) return true;
   auto [first, last] = waiting_.equal_range(key);
   for (auto it = first; it != last; ++it) Join(entry, it->second.label, wall, now);
   waiting_.erase(first, last);
+  return true;
 }
 
 void LabelJoin::AddLabel(GroundTruth label, WallTime wall, SteadyTime now) {
@@ -119,8 +120,7 @@ void LabelJoin::Join(Entry& entry, const GroundTruth& label, WallTime wall, Stea
   ++counters_.joined;
   entry.labelled = true;
   entry.label = label.label;
-  joined_.push_back(Joined{
-      {p.model, p.version}, !SameAnswer(p.predicted, label.label), p.weight, p.row == 0, p.drawn});
+  joined_.push_back(Joined{p, label.label, !SameAnswer(p.predicted, label.label)});
   marks_.push_back(LabelMark{p.request_id, p.row, label.label, UnixMillis(wall)});
 }
 

@@ -54,11 +54,11 @@ class LabelJoin {
   };
   /// A label that counts.
   struct Joined {
-    VersionKey version;
+    KeptPrediction prediction;
+    std::string label;
     bool wrong = false;
-    double weight = 1;
-    bool first_of_request = false;  ///< row 0
-    bool drawn = false;
+    VersionKey version() const { return {prediction.model, prediction.version}; }
+    bool first_of_request() const { return prediction.row == 0; }
   };
   struct Counters {
     uint64_t joined = 0;
@@ -71,7 +71,8 @@ class LabelJoin {
 
   explicit LabelJoin(Limits limits) : limits_(limits) {}
 
-  void AddPrediction(KeptPrediction prediction, WallTime wall, SteadyTime now);
+  /// False: one of this id and row is there already, and stays.
+  bool AddPrediction(KeptPrediction prediction, WallTime wall, SteadyTime now);
   void AddLabel(GroundTruth label, WallTime wall, SteadyTime now);
   /// Looks up what was not in memory, in `database` when there is one, and gives up on what has
   /// waited long enough: kLookupsAtOnce labels at most. False when more are to be looked up now.

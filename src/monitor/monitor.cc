@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <deque>
 #include <thread>
 #include <unordered_map>
 
@@ -16,6 +17,10 @@
 #include "monitor/event_codec.h"
 #include "monitor/finding.h"
 #include "monitor/label_join.h"
+#include "monitor/quality/quality_detail.h"
+#include "monitor/quality/quality_metrics.h"
+#include "monitor/quality/quality_report.h"
+#include "monitor/quality/quality_watch.h"
 #include "monitor/schema/schema_book.h"
 #include "monitor/schema/schema_reports.h"
 #include "monitor/schema/schema_watch.h"
@@ -60,15 +65,18 @@ MetricSample Sample(std::vector<std::string> labels, double value) {
 struct Monitor::Impl {
   /// What of a model's configuration the collector needs; one for each model.
   struct ModelState {
-    explicit ModelState(const MonitorConfig& c) : config(c), sampler(c.max_join_rate_per_second) {}
+    explicit ModelState(const MonitorConfig& c)
+        : config(c), sampler(c.max_join_rate_per_second), segments(c.segments, c.max_segments) {}
     MonitorConfig config;
     JoinSampler sampler;
+    SegmentNames segments;
   };
   struct VersionState {
     VersionState(VersionKey key, ModelState& m)
         : model(m), profile(std::move(key), m.config.window) {}
     ModelState& model;
     VersionProfile profile;
+    QualityDetail detail;
     std::shared_ptr<VersionDrift> drift;  ///< null: not watched, or not asked yet
     SteadyTime next_drift_try = SteadyTime::min();
     std::shared_ptr<VersionSchema> schema;  ///< likewise
@@ -97,11 +105,13 @@ struct Monitor::Impl {
   bool Cycle(bool force_flush, bool stopping, bool& flushed);
   size_t DrainRings();
   void FoldRecord(const std::byte* record) REQUIRES(state_mutex);
-  void KeepForLabels(const PredictionEvent& event, ModelState& model);
+  void AdmitSegments(ModelState& model) REQUIRES(state_mutex);
+  void KeepForLabels(const PredictionEvent& event, VersionState& state) REQUIRES(state_mutex);
   bool TakeLabels();
   void FoldJoined();
   void CloseWindows();
   void CutWindows();
+  void CollectDetails(bool force);
   bool WriteDatabase(bool force);
   void FoldDrift(const PredictionEvent& event, VersionState& state) REQUIRES(state_mutex);
   void FoldSchema(const PredictionEvent& event, VersionState& state) REQUIRES(state_mutex);
@@ -134,8 +144,14 @@ struct Monitor::Impl {
   mutable Mutex state_mutex;
   std::map<std::string, ModelState> models GUARDED_BY(state_mutex);
   std::map<VersionKey, std::unique_ptr<VersionState>> versions GUARDED_BY(state_mutex);
-  /// Of versions that had to make room: their totals go on when they come back.
-  std::map<VersionKey, QualityTotals> quality_of_gone GUARDED_BY(state_mutex);
+  /// Of versions that had to make room: their totals go on when they come back, and the details of
+  /// the kMaxVersions that went last.
+  struct Gone {
+    QualityTotals quality;
+    std::string detail;
+  };
+  std::map<VersionKey, Gone> quality_of_gone GUARDED_BY(state_mutex);
+  std::deque<VersionKey> details_of_gone GUARDED_BY(state_mutex);  ///< oldest first
   std::unordered_map<uint32_t, VersionState*> by_id GUARDED_BY(state_mutex);
   uint32_t last_id GUARDED_BY(state_mutex) = 0;
   VersionState* last_state GUARDED_BY(state_mutex) = nullptr;
@@ -221,6 +237,7 @@ Status Monitor::Impl::Restore() {
   if (options.database.empty()) return OkStatus();
   ASSIGN_OR_RETURN(database, Database::Open(options.database, clock.Now()));
   ASSIGN_OR_RETURN(auto quality, database->LoadQuality());
+  ASSIGN_OR_RETURN(auto details, database->LoadDetails());
   RETURN_IF_ERROR(RestoreDrift());
   WallTime from = clock.Now() - kRestoredHistory;
   ASSIGN_OR_RETURN(auto windows,
@@ -232,6 +249,12 @@ Status Monitor::Impl::Restore() {
   }
   for (auto& [key, totals] : quality) {
     if (VersionState* state = FindByKey(key, true)) state->profile.Restore(totals);
+  }
+  for (auto& [key, bytes] : details) {
+    VersionState* state = FindByKey(key, true);
+    if (state == nullptr || state->detail.Restore(bytes, state->model.segments)) continue;
+    LOG_WARN("what labels told of a version cannot be read; it begins anew", {"model", key.first},
+             {"version", key.second});
   }
   for (auto& [key, window] : windows) {
     if (VersionState* state = FindByKey(key, true)) state->profile.Restore(std::move(window));
@@ -327,13 +350,17 @@ void Monitor::Impl::FoldRecord(const std::byte* record) {
   if (state == nullptr || !state->model.config.enabled) return;
   state->last_used = now;
   state->profile.Fold(event, wall_now, now);
+  if (!event.segments.empty()) {
+    AdmitSegments(state->model);
+    state->detail.AddRequest(state->model.segments, event.segments, ObservedOutcomeOf(event));
+  }
   FoldDrift(event, *state);
   FoldSchema(event, *state);
   if (auto closes = state->profile.closes(); closes && *closes < next_window_close) {
     next_window_close = *closes;
   }
   if (event.outcome == StatusCode::kOk && !event.request_id.empty() && !event.predicted.empty()) {
-    KeepForLabels(event, state->model);
+    KeepForLabels(event, *state);
   }
 }
 
@@ -367,20 +394,34 @@ void Monitor::Impl::CollectDrift(bool evidence) {
   for (DriftRow& row : rows) batch.drift[{row.key, row.what}] = std::move(row.bytes);
 }
 
-void Monitor::Impl::KeepForLabels(const PredictionEvent& event, ModelState& model) {
+/// In place: what is kept with the prediction is what was counted.
+void Monitor::Impl::AdmitSegments(ModelState& model) {
+  const size_t count = std::min(decoded.event.segments.size(), model.segments.rules().size());
+  for (size_t i = 0; i < count; ++i) {
+    decoded.segments[i] = model.segments.Admit(i, decoded.segments[i]);
+  }
+}
+
+void Monitor::Impl::KeepForLabels(const PredictionEvent& event, VersionState& state) {
+  ModelState& model = state.model;
   double weight = model.sampler.Weigh(event.request_id, event.predicted.size(), now);
   if (weight <= 0) return;
   int64_t at_ms = event.unix_ms > 0 ? event.unix_ms : UnixMillis(wall_now);
   int64_t timeout_ms =
       std::chrono::duration_cast<std::chrono::milliseconds>(model.config.label_timeout).count();
+  const std::string segments = KeptSegments(model.segments, event.segments);
   for (size_t row = 0; row < event.predicted.size(); ++row) {
     if (event.predicted[row].empty()) continue;
-    join.AddPrediction(
+    const bool scored = row < event.row_scores.size();
+    // Segments are of the first row.
+    bool added = join.AddPrediction(
         KeptPrediction{std::string(event.request_id), static_cast<uint32_t>(row),
                        std::string(event.model), event.version, std::string(event.predicted[row]),
-                       row == 0 ? event.score : -1.0, at_ms, at_ms + timeout_ms, weight,
-                       event.drawn},
+                       scored ? double{event.row_scores[row]} : -1.0, at_ms, at_ms + timeout_ms,
+                       weight, event.drawn, event.answer,
+                       scored ? event.score_of : ScoreOf::kNothing, row == 0 ? segments : ""},
         wall_now, now);
+    if (added) state.detail.AddKept(at_ms, weight, UnixMillis(wall_now));
   }
 }
 
@@ -427,8 +468,10 @@ Monitor::Impl::VersionState* Monitor::Impl::FindByKey(const VersionKey& key, boo
   }
   auto state = std::make_unique<VersionState>(key, model->second);
   if (auto gone = quality_of_gone.find(key); gone != quality_of_gone.end()) {
-    state->profile.Restore(gone->second);
+    state->profile.Restore(gone->second.quality);
+    state->detail.Restore(gone->second.detail, model->second.segments);
     quality_of_gone.erase(gone);
+    std::erase(details_of_gone, key);
   }
   return versions.emplace(key, std::move(state)).first->second.get();
 }
@@ -450,7 +493,15 @@ void Monitor::Impl::Drop(std::map<VersionKey, std::unique_ptr<VersionState>>::it
   if (auto summary = state->profile.CutWindow(now)) {
     batch.windows.emplace_back(version->first, std::move(*summary));
   }
-  quality_of_gone[version->first] = state->profile.quality();
+  if (state->detail.Changed(SteadyTime::max())) {
+    batch.details[version->first] = state->detail.Take(now);
+  }
+  quality_of_gone[version->first] = {state->profile.quality(), state->detail.Take(now)};
+  details_of_gone.push_back(version->first);
+  if (details_of_gone.size() > kMaxVersions) {
+    quality_of_gone[details_of_gone.front()].detail.clear();
+    details_of_gone.pop_front();
+  }
   drifts.Forget(version->first);
   schemas.Forget(version->first);
   std::erase_if(by_id, [state](const auto& entry) { return entry.second == state; });
@@ -496,13 +547,15 @@ void Monitor::Impl::FoldJoined() {
   append(batch.marks, join.TakeMarks());
   MutexLock lock(state_mutex);
   for (const LabelJoin::Joined& j : joined) {
-    VersionState* state = FindByKey(j.version, false);
+    const VersionKey key = j.version();
+    VersionState* state = FindByKey(key, false);
     if (state == nullptr) continue;
     state->last_used = now;
     state->profile.AddJoined(j, wall_now, now);
-    if (state->drift && j.first_of_request) state->drift->AddLabel(j.wrong, wall_now, now);
+    state->detail.AddJoined(j, state->model.config.task, state->model.segments);
+    if (state->drift && j.first_of_request()) state->drift->AddLabel(j.wrong, wall_now, now);
     next_window_close = std::min(next_window_close, *state->profile.closes());
-    batch.quality[j.version] = state->profile.quality();
+    batch.quality[key] = state->profile.quality();
   }
   label_counters = join.counters();
   labels_waiting = join.waiting();
@@ -533,6 +586,16 @@ void Monitor::Impl::CutWindows() {
   }
 }
 
+/// Into the batch that is about to be offered. `force`: all that has changed.
+void Monitor::Impl::CollectDetails(bool force) {
+  MutexLock lock(state_mutex);
+  for (auto& [key, state] : versions) {
+    if (state->detail.Changed(force ? SteadyTime::max() : now)) {
+      batch.details[key] = state->detail.Take(now);
+    }
+  }
+}
+
 bool Monitor::Impl::WriteDatabase(bool force) {
   if (!writer) {
     batch = {};
@@ -541,6 +604,7 @@ bool Monitor::Impl::WriteDatabase(bool force) {
   if (!force && now - last_write < options.flush) return true;
   // Nothing new and nothing much to delete: an idle server leaves the disk alone.
   if (!force && batch.empty() && now - last_offer < std::chrono::seconds(10)) return true;
+  CollectDetails(force);
   Database::Purge purge;
   purge.now_ms = UnixMillis(wall_now);
   purge.max_predictions = 5000;
@@ -675,6 +739,29 @@ void Monitor::Impl::AddMetrics(Registry& registry) {
             samples.push_back(
                 Sample({key.first, std::to_string(key.second), name}, static_cast<double>(count)));
           }
+        }
+        return samples;
+      });
+  for (const QualityFamily& family : QualityFamilies()) {
+    add(family.name, family.help, family.type, family.labels, [this, &family] {
+      std::vector<MetricSample> samples;
+      const int64_t now_ms = UnixMillis(clock.Now());
+      MutexLock lock(state_mutex);
+      for (const auto& [key, state] : versions) {
+        family.read(state->detail, now_ms, {key.first, std::to_string(key.second)}, samples);
+      }
+      return samples;
+    });
+  }
+  add("leadsman_monitor_segments_folded_total",
+      "Times that a request's segment was counted as (other): the model has "
+      "monitoring.max_segments of them already.",
+      MetricType::kCounter, {"model"}, [this] {
+        std::vector<MetricSample> samples;
+        MutexLock lock(state_mutex);
+        for (const auto& [name, model] : models) {
+          if (model.segments.rules().empty()) continue;
+          samples.push_back(Sample({name}, static_cast<double>(model.segments.folded())));
         }
         return samples;
       });
@@ -929,6 +1016,33 @@ Result<std::string> Monitor::ProfileJson(const std::string& model, int64_t versi
                                 ": it has served no request yet"));
   }
   return it->second->profile.ToJson();
+}
+
+Result<std::string> Monitor::QualityJson(const std::string& model, int64_t version) const {
+  std::function<std::string()> report;
+  {
+    MutexLock lock(impl_->state_mutex);
+    auto it = impl_->versions.find({model, version});
+    if (it == impl_->versions.end()) {
+      return NotFoundError(StrCat("nothing is known of model ", model, " version ", version,
+                                  ": it has served no request yet"));
+    }
+    Impl::VersionState& state = *it->second;
+    report = QualityReport(version, state.profile.quality(), state.detail,
+                           UnixMillis(impl_->clock.Now()));
+  }
+  return report();
+}
+
+std::vector<QualityEvidence> Monitor::EvidenceOf(const std::string& model) const {
+  std::vector<QualityEvidence> all;
+  MutexLock lock(impl_->state_mutex);
+  auto it = impl_->versions.lower_bound({model, INT64_MIN});
+  for (; it != impl_->versions.end() && it->first.first == model; ++it) {
+    const VersionQuality& quality = it->second->detail.quality();
+    all.push_back({it->first.second, quality.Classes(), quality.request_errors()});
+  }
+  return all;
 }
 
 Result<std::string> Monitor::DriftJson(const std::string& model, int64_t version) const {

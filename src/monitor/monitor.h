@@ -19,6 +19,7 @@ namespace leadsman {
 
 class ByteRing;
 class Watch;
+struct QualityEvidence;
 
 /// Sums since the process started (quality: since the version was first seen, kept in the
 /// database). Only ever grow while the process lives, except that a version which was forgotten or
@@ -122,6 +123,10 @@ class Monitor final : public Sink {
   /// NOT_FOUND.
   Result<std::string> ProfileJson(const std::string& model, int64_t version) const;
 
+  /// JSON of what labels tell of one version, and of its segments (docs/quality.md); NOT_FOUND.
+  Result<std::string> QualityJson(const std::string& model, int64_t version) const;
+  /// What labels have told of a model's versions, for QualityWatch.
+  std::vector<QualityEvidence> EvidenceOf(const std::string& model) const;
   /// JSON of one version's drift: references, distances with their noise floors, evidence
   /// (docs/drift.md); NOT_FOUND.
   Result<std::string> DriftJson(const std::string& model, int64_t version) const;

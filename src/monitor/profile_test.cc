@@ -134,6 +134,12 @@ TEST(EventCodecTest, GivesBackWhatWasWritten) {
   event.feature_weight = 13;
   event.predicted = predicted;
   event.score = 0.75f;
+  const std::vector<float> row_scores(20, 0.25f);
+  const std::vector<std::string_view> segments{"acme", "< 18", "(none)"};
+  event.answer = AnswerKind::kClass;
+  event.score_of = ScoreOf::kSecondClass;
+  event.row_scores = row_scores;
+  event.segments = segments;
   alignas(8) std::byte buffer[1024];
   size_t size = EncodeEvent(event, features.size(), buffer);
   EXPECT_EQ(size, EncodedSizeBound(event, features.size()));
@@ -154,6 +160,11 @@ TEST(EventCodecTest, GivesBackWhatWasWritten) {
   EXPECT_EQ(e.score, 0.75f);
   EXPECT_EQ(e.predicted.size(), 16u);
   EXPECT_EQ(e.predicted[15], "seven");
+  EXPECT_EQ(e.answer, AnswerKind::kClass);
+  EXPECT_EQ(e.score_of, ScoreOf::kSecondClass);
+  EXPECT_EQ(std::vector<float>(e.row_scores.begin(), e.row_scores.end()),
+            std::vector<float>(16, 0.25f));
+  EXPECT_EQ(std::vector<std::string_view>(e.segments.begin(), e.segments.end()), segments);
 }
 
 TEST(EventCodecTest, CutsLongTextsAndLeavesOutLongIds) {

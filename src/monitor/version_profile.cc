@@ -77,15 +77,17 @@ void VersionProfile::FoldObserved(const PredictionEvent& event) {
 
 void VersionProfile::AddJoined(const LabelJoin::Joined& joined, WallTime wall, SteadyTime now) {
   Window& window = Open(wall, now);
-  const bool drawn = joined.first_of_request && joined.drawn;
-  quality_.labelled += joined.weight;
-  window.labelled += joined.weight;
-  if (joined.first_of_request) ++quality_.labelled_requests;
+  const bool first = joined.first_of_request();
+  const bool drawn = first && joined.prediction.drawn;
+  const double weight = joined.prediction.weight;
+  quality_.labelled += weight;
+  window.labelled += weight;
+  if (first) ++quality_.labelled_requests;
   if (drawn) ++quality_.drawn_labelled;
   if (!joined.wrong) return;
-  quality_.wrong += joined.weight;
-  window.wrong += joined.weight;
-  if (joined.first_of_request) ++quality_.wrong_requests;
+  quality_.wrong += weight;
+  window.wrong += weight;
+  if (first) ++quality_.wrong_requests;
   if (drawn) ++quality_.drawn_wrong;
 }
 
