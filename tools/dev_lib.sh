@@ -14,7 +14,7 @@ export LEADSMAN_CACHE="$CACHE" LEADSMAN_RUNTIMES="$CACHE/runtimes"
 # shellcheck disable=SC2034
 PACKAGES_build=(
   g++ cmake ninja-build ccache mold pkg-config ca-certificates unzip git
-  libboost1.81-dev libssl-dev zlib1g-dev libnghttp2-dev
+  libboost1.81-dev libssl-dev zlib1g-dev libnghttp2-dev libre2-dev
   libsimdjson-dev nlohmann-json3-dev libyaml-cpp-dev
   libcurl4-openssl-dev libarchive-dev libpugixml-dev
   libspdlog-dev libfmt-dev libsqlite3-dev libcli11-dev
@@ -27,7 +27,7 @@ PACKAGES_test=(maven openjdk-17-jre-headless glusterfs-client logrotate)
 # shellcheck disable=SC2034
 PACKAGES_lint=(clang-16 clang-format-16 libclang-rt-16-dev shellcheck)
 # shellcheck disable=SC2034
-PACKAGES_bench=(wrk)
+PACKAGES_bench=(wrk mtail)
 
 say() { printf '%s\n' "$*"; }
 die() {
@@ -114,6 +114,11 @@ need_bench_venv() {
   make_venv "$BENCH_VENV" bench/requirements.txt
   make_venv "$CACHE/venv-mlserver" bench/requirements-mlserver.txt
   make_venv "$CACHE/venv-kserve" bench/requirements-kserve.txt
+}
+# Programs that profile data frames, each with what it asks for.
+need_profilers() {
+  make_venv "$CACHE/venv-whylogs" bench/requirements-whylogs.txt
+  make_venv "$CACHE/venv-evidently" bench/requirements-evidently.txt
 }
 # The original runtimes of every model format, and the clients of the integration tests. Large: said before it starts.
 need_models_venv() {

@@ -81,6 +81,8 @@ Result<Config> LoadConfigFile(const std::string& path) {
     schema = MadeRelativeTo(folder, schema);
   }
   for (intake::LogSource& log : config.monitor.logs) log.path = MadeRelativeTo(folder, log.path);
+  for (RedactRule& rule : config.monitor.redact)
+    rule.key_file = MadeRelativeTo(folder, rule.key_file);
   return config;
 }
 

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/schema.h"
 #include "base/status.h"
+#include "events/redactor.h"
 #include "intake/envoy_options.h"
 #include "intake/log_source.h"
 #include "lifecycle/manager.h"
@@ -124,6 +125,7 @@ struct Config {
     std::vector<intake::LogSource> logs;
     std::optional<CloudEvents> cloudevents;     ///< absent: no port
     std::optional<intake::EnvoyOptions> envoy;  ///< absent: Envoy is not listened to
+    std::vector<RedactRule> redact;             ///< in their order
     /// How models are monitored that are only seen from outside. Not read from the file.
     std::map<std::string, MonitorConfig> observed;
   };

@@ -402,6 +402,9 @@ const schema::Struct<Config::Monitor>& MonitorSchema() {
     s.Field("envoy", &Config::Monitor::envoy,
             schema::Optional(schema::Of(intake::EnvoyOptionsSchema())),
             "A port at which Envoys tell of the requests that pass them; absent = none.");
+    s.Field("redact", &Config::Monitor::redact,
+            schema::List(schema::Of(RedactRuleSchema()), 0, 100),
+            "What is done to texts of requests before they are kept or sent, in this order.");
     return s;
   }();
   return table;

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/strings.h"
+#include "events/redactor.h"
 #include "intake/read_once.h"
 #include "monitor/monitor.h"
 #include "stats/latency_quantile.h"
@@ -30,7 +31,11 @@ Json ModelJson(const ObservedVersion& of) {
                {"cancelled", t.of(ObservedOutcome::kCancelled)},
                {"unknown", t.of(ObservedOutcome::kUnknown)},
                {"latency", nullptr},
-               {"predicted", of.predicted}};
+               {"predicted", of.predicted},
+               {"labelled", of.labelled},
+               {"accuracy", nullptr}};
+  if (of.labelled > 0)
+    json["accuracy"] = 1 - static_cast<double>(of.wrong) / static_cast<double>(of.labelled);
   if (const uint64_t timed = TotalCount(t.latency); timed > 0) {
     json["latency"] = {{"count", timed},
                        {"p50_seconds", LatencyQuantileSeconds(t.latency, 0.5)},
@@ -100,10 +105,11 @@ std::vector<std::string> LogNotes(const std::vector<intake::SourceView>& sources
 
 Result<std::string> ReportLogsOnce(const Config& config) {
   Registry registry;
-  ASSIGN_OR_RETURN(auto monitor, Monitor::Create({SystemClock(), registry}, config.monitor.options,
-                                                 MonitoringOf(config)));
+  ASSIGN_OR_RETURN(auto redactor, Redactor::Create(config.monitor.redact));
+  ASSIGN_OR_RETURN(auto monitor, Monitor::Create({SystemClock(), registry, redactor.get()},
+                                                 config.monitor.options, MonitoringOf(config)));
   std::vector<intake::SourceView> views =
-      intake::ReadOnce(config.monitor.logs, SystemClock(), *monitor);
+      intake::ReadOnce(config.monitor.logs, SystemClock(), *monitor, redactor.get());
   if (std::all_of(views.begin(), views.end(),
                   [](const auto& v) { return v.files.empty() && v.lines == 0; })) {
     std::vector<std::string> names;

@@ -74,6 +74,8 @@ Status CheckNamedFiles(const Config& config) {
     note(StrCat("monitoring.schema of model ", model).c_str(),
          ReadDataSchema(schema.path).status());
   }
+  if (Status redact = Redactor::Create(config.monitor.redact).status(); !redact.ok())
+    wrong += StrCat(wrong.empty() ? "" : "\n", redact.message());
   return wrong.empty() ? OkStatus() : InvalidArgumentError(wrong);
 }
 

@@ -37,6 +37,7 @@
 #include "base/periodic.h"
 #include "base/strings.h"
 #include "console/admin_api.h"
+#include "events/redactor.h"
 #include "intake/cloud_event_intake.h"
 #include "intake/envoy_intake.h"
 #include "intake/event_intake.h"
@@ -305,6 +306,7 @@ class Server {
     RegisterPython(plugins.plugin_dirs);
 
     RETURN_IF_ERROR(PrepareDataDir());
+    RETURN_IF_ERROR(BuildRedactor());
     RETURN_IF_ERROR(BuildMonitor());
     Sink& monitor = monitor_ ? static_cast<Sink&>(*monitor_) : null_sink_;
     RETURN_IF_ERROR(BuildTracer(monitor));
@@ -396,11 +398,19 @@ class Server {
     return OkStatus();
   }
 
+  /// Null without rules.
+  Status BuildRedactor() {
+    if (config_.monitor.redact.empty()) return OkStatus();
+    ASSIGN_OR_RETURN(redactor_, Redactor::Create(config_.monitor.redact));
+    return OkStatus();
+  }
+
   Status BuildMonitor() {
     if (!NeedsMonitor(config_)) return OkStatus();
     MonitorOptions options = config_.monitor.options;
     options.database = InDataDir("monitor.db");
-    auto monitor = Monitor::Create({clock_, registry_}, options, MonitoringOf(config_));
+    auto monitor =
+        Monitor::Create({clock_, registry_, redactor_.get()}, options, MonitoringOf(config_));
     if (!monitor.ok()) return Annotate(monitor.status(), "start the monitor");
     monitor_ = std::move(monitor).value();
     events_ = std::make_unique<intake::EventIntake>(clock_, *monitor_, registry_);
@@ -413,12 +423,14 @@ class Server {
     }
     if (config_.monitor.envoy) {
       envoy_intake_ = std::make_unique<intake::EnvoyIntake>(
-          intake::EnvoyIntake::Deps{clock_, *monitor_, registry_}, *config_.monitor.envoy);
+          intake::EnvoyIntake::Deps{clock_, *monitor_, registry_, redactor_.get()},
+          *config_.monitor.envoy);
     }
     if (config_.monitor.logs.empty()) return OkStatus();
-    auto intake = intake::LogIntake::Create(
-        {clock_, *monitor_, registry_, [this] { return monitor_->Flush(kLastWait); }},
-        {config_.monitor.logs, config_.data_dir});
+    auto intake =
+        intake::LogIntake::Create({clock_, *monitor_, registry_,
+                                   [this] { return monitor_->Flush(kLastWait); }, redactor_.get()},
+                                  {config_.monitor.logs, config_.data_dir});
     if (!intake.ok()) return Annotate(intake.status(), "follow the logs (monitor.logs)");
     intake_ = std::move(intake).value();
     return OkStatus();
@@ -432,7 +444,8 @@ class Server {
          registry_,
          next,
          {.service_name = options.service_name, .version = kLeadsmanVersion, .host = HostName()},
-         [this](const TracedRequest& request) { AddExemplar(request); }},
+         [this](const TracedRequest& request) { AddExemplar(request); },
+         redactor_.get()},
         options);
     if (!tracer.ok()) return tracer.status();
     tracer_ = std::move(tracer).value();
@@ -857,6 +870,7 @@ class Server {
   BackendRegistry backends_;
   std::shared_ptr<python::PythonHost> python_;  ///< null when turned off
   NullSink null_sink_;
+  std::unique_ptr<Redactor> redactor_;  ///< null: texts are kept as they come
   std::unique_ptr<Monitor> monitor_;
   std::unique_ptr<Tracer> tracer_;                         ///< passes events on to it
   std::unique_ptr<intake::EventIntake> events_;            ///< null without a monitor

@@ -34,17 +34,19 @@ std::string Classes(const Json& model) {
 
 void PrintModels(std::ostream& out, const Json& models, const Paint& paint, int columns) {
   Table table({"MODEL", "VERSION", "REQUESTS", "CLIENT ERRORS", "SERVER ERRORS", "CANCELLED",
-               "UNKNOWN", "P50", "P99", "PREDICTED"});
+               "UNKNOWN", "P50", "P99", "PREDICTED", "LABELLED", "ACCURACY"});
   for (const Json& model : models) {
     const Json& latency = model["latency"];
     auto seconds = [&](const char* key) {
       return latency.is_null() ? "not known" : Seconds(latency.value(key, 0.0));
     };
     const int64_t version = model.value("version", int64_t{0});
+    const bool labelled = model.value("labelled", uint64_t{0}) > 0;
     table.Add({Clean(model.value("model", "")), version == 0 ? "-" : std::to_string(version),
                Number(model, "requests"), Number(model, "client_errors"),
                Number(model, "server_errors"), Number(model, "cancelled"), Number(model, "unknown"),
-               seconds("p50_seconds"), seconds("p99_seconds"), Classes(model)});
+               seconds("p50_seconds"), seconds("p99_seconds"), Classes(model),
+               Number(model, "labelled"), labelled ? Percent(model.value("accuracy", 0.0)) : "-"});
   }
   table.Print(out, paint, columns);
 }

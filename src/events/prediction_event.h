@@ -90,6 +90,10 @@ struct PredictionEvent {
   /// configuration (SegmentRule). Empty when it has none.
   static constexpr size_t kMaxSegmentations = 4;
   std::span<const std::string_view> segments;
+
+  /// The true answers of the same rows, where whoever tells of the request knows them already, as a capture file does. Empty
+  /// text: not of this row. A label that comes later is a GroundTruth.
+  std::span<const std::string_view> labels;
 };
 
 /// The true answer, later.

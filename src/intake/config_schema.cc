@@ -98,8 +98,8 @@ std::optional<std::pair<std::string, std::string>> Conflict(const LogSource& sou
   auto fields = ParseFieldMappings({source.fields.begin(), source.fields.end()});
   if (!fields.ok()) return std::pair("fields", std::string(fields.status().message()));
   if (!source.fields.empty() && !source.format.empty() && source.format != "json" &&
-      source.format != "logfmt")
-    return std::pair("fields", StrCat("are of json and logfmt, not of ", source.format));
+      source.format != "logfmt" && source.format != "csv")
+    return std::pair("fields", StrCat("are of json, logfmt and csv, not of ", source.format));
   return std::nullopt;
 }
 
@@ -133,8 +133,9 @@ const schema::Struct<LogSource>& LogSourceSchema() {
             "A layout of lines of your own, field by field, as `$client [$time] \"$method $path "
             "$_\" $status $latency_ms`; a log_format of nginx can be pasted.");
     s.Field("fields", &LogSource::fields, schema::Map(schema::Text()),
-            "Of JSON and logfmt: what stands where, as `latency_ms: timing.total`, "
-            "`feature.age: input.age`, `predicted: label`.");
+            "Of JSON, logfmt and CSV: what stands where, as `latency_ms: timing.total`, "
+            "`feature.age: input.age`, `predicted: out.class`, `label: truth`; of CSV also "
+            "`features: x_*` for all columns that begin so.");
     s.Field("prediction_paths", &LogSource::prediction_paths,
             schema::List(schema::TextWith("", CheckPredictionPath), 0, 100),
             "Paths that are predictions beside those of known protocols, as `/score`; a `*` at the "

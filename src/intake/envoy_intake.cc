@@ -56,8 +56,10 @@ RecordEvents& EnvoyIntake::EventsOf(Feed& feed, std::string_view model, bool may
   source.path = "envoy";
   source.model = model;
   // What Envoy sends cannot be told to wait: the sink counts what it has no room for.
-  auto events = std::make_unique<RecordEvents>(
-      RecordEvents::Deps{deps_.clock, deps_.sink, feed.counters, [] { return false; }}, source);
+  auto events =
+      std::make_unique<RecordEvents>(RecordEvents::Deps{deps_.clock, deps_.sink, feed.counters,
+                                                        [] { return false; }, deps_.redactor},
+                                     source);
   MutexLock lock(mutex_);
   return *feed.models.emplace(model, std::move(events)).first->second;
 }

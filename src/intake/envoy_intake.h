@@ -30,6 +30,7 @@ class EnvoyIntake {
     const Clock& clock;
     Sink& sink;
     Registry& registry;
+    const Redactor* redactor = nullptr;  ///< of the paths that are told; null: as they are
   };
   EnvoyIntake(Deps deps, EnvoyOptions options);
   ~EnvoyIntake();

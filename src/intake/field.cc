@@ -219,6 +219,7 @@ constexpr NameOf kNames[] = {
     {"error", Field::kError},
     {"message", Field::kMessage},
     {"predicted", Field::kPredicted},
+    {"label", Field::kLabel},
     {"score", Field::kScore},
     {"features", Field::kFeatures},
 };
@@ -536,6 +537,9 @@ bool SetField(FieldTarget target, std::string_view text, TimeParser& time, LogRe
       break;
     case Field::kPredicted:
       SetText(record.predicted, text);
+      break;
+    case Field::kLabel:
+      SetText(record.label, text);
       break;
     case Field::kScore: {
       float value = 0;

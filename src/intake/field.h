@@ -38,6 +38,7 @@ enum class Field : uint8_t {
   kError,
   kMessage,
   kPredicted,
+  kLabel,  ///< the true answer of the first row
   kScore,
   kFeatures,  ///< all of them: an array, or an object of numbers
   kFeature,   ///< one of them, by name

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "base/strings.h"
+#include "intake/capture_names.h"
 #include "intake/format_note.h"
 #include "intake/json_text.h"
 #include "intake/log_format.h"
@@ -82,6 +83,9 @@ class JsonLinesParser final : public LineParser {
 
   /// The names that have a meaning without being mapped, less the fields that the configuration maps.
   void AddKnownNames(std::span<const std::string_view> lines);
+  /// The names of a capture file as well, as far as they stand in the lines. True when one of them says what was predicted.
+  bool AddCaptureNames(std::span<const std::string_view> lines);
+  bool Maps(Field field) const { return mappings_.Maps(field); }
   void Describe(std::span<const std::string_view> lines);
 
  private:
@@ -334,6 +338,63 @@ void JsonLinesParser::AddKnownNames(std::span<const std::string_view> lines) {
   });
 }
 
+bool JsonLinesParser::AddCaptureNames(std::span<const std::string_view> lines) {
+  std::vector<std::string> from;
+  std::vector<std::pair<std::string, bool>>
+      others;  // in their order; whether only numbers stand there
+  uint64_t put = 0;
+  for (std::string_view line : lines) {
+    const simdjson::padded_string padded(line);
+    ondemand::document document;
+    ondemand::object object;
+    if (line.size() > kMaxLineBytes || parser_.iterate(padded).get(document) != SUCCESS ||
+        document.get_object().get(object) != SUCCESS)
+      continue;
+    for (auto member : object) {
+      std::string_view name;
+      ondemand::value value;
+      if (!KeyOf(member, name) || member.value().get(value) != SUCCESS) break;
+      const std::string_view token = TokenOf(value);
+      const bool number = token == "null" || ToFloat(token) == ToFloat(token);
+      std::optional<FieldTarget> target = FindCaptureName(name);
+      if (target && target->field == Field::kFeatures && number) target.reset();
+      if (!target) {
+        auto known = std::find_if(others.begin(), others.end(),
+                                  [&](const auto& other) { return other.first == name; });
+        if (known != others.end()) {
+          known->second = known->second && number;
+        } else if (others.size() < kMaxFeatures && !FindKnownField(name) && !IsDerivedName(name)) {
+          others.emplace_back(name, number);
+        }
+        continue;
+      }
+      if (Contains(put, target->field) || mappings_.Maps(target->field)) continue;
+      if (target->field == Field::kFeatures && mappings_.Maps(Field::kFeature)) continue;
+      put |= uint64_t{1} << static_cast<unsigned>(target->field);
+      Insert(root_, name, *target, true);
+      from.emplace_back(name);
+    }
+  }
+  if (!Contains(put, Field::kPredicted) && !Contains(put, Field::kScore)) return false;
+  note_.title = "JSON capture file";
+  note_.gives.push_back(StrCat("taken by their names: ", HumanList(from)));
+  if (Contains(put, Field::kFeatures) || mappings_.Maps(Field::kFeatures) ||
+      mappings_.Maps(Field::kFeature))
+    return true;
+  // A flat line, as pandas' to_json writes it: the numbers that are left.
+  for (const auto& [name, number] : others) {
+    if (!number) continue;
+    const auto place = static_cast<uint32_t>(mappings_.feature_names.size());
+    mappings_.feature_names.push_back(name);
+    Insert(root_, name, {Field::kFeature, Unit::kText, place}, true);
+  }
+  single_values_.resize(mappings_.feature_names.size());
+  single_names_.assign(mappings_.feature_names.begin(), mappings_.feature_names.end());
+  if (!mappings_.feature_names.empty())
+    note_.gives.push_back(StrCat("features: ", SomeNames(mappings_.feature_names)));
+  return true;
+}
+
 void JsonLinesParser::Describe(std::span<const std::string_view> lines) {
   uint64_t seen = 0;
   bool grpc_unsaid = false;
@@ -366,8 +427,15 @@ ParserOrNull MakeJsonLinesParser(std::span<const std::string_view> lines,
   });
   if (!object && options.format.empty()) return std::unique_ptr<LineParser>();
   ASSIGN_OR_RETURN(FieldMappings mappings, ParseFieldMappings(options.fields));
-  auto parser = std::make_unique<JsonLinesParser>(std::move(mappings), options);
+  auto parser = std::make_unique<JsonLinesParser>(mappings, options);
   parser->AddKnownNames(lines);
+  // Where no line is a request without them, names are enough to say what was predicted: that is a capture file, no service's log.
+  if (ForEachRequest(*parser, lines, [](const LogRecord&) {}) == 0 &&
+      !parser->Maps(Field::kPredicted)) {
+    auto capture = std::make_unique<JsonLinesParser>(std::move(mappings), options);
+    capture->AddKnownNames(lines);
+    if (capture->AddCaptureNames(lines)) parser = std::move(capture);
+  }
   parser->Describe(lines);
   return std::unique_ptr<LineParser>(std::move(parser));
 }

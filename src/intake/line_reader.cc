@@ -1,6 +1,7 @@
 #include "intake/line_reader.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace leadsman::intake {
 
@@ -22,6 +23,8 @@ void LineReader::Take(const Envelope::Line& line, RecordSink& sink) {
   } else {
     verdict = parser_->Parse(line.content, record_);
   }
+  unfinished_ = verdict == Verdict::kUnfinished;
+  if (unfinished_) return;
   if (!record_.unix_ns) record_.unix_ns = line.unix_ns;
   Emit(traces_.Feed(line.stream, verdict, line.content, record_), sink);
   switch (verdict) {
@@ -38,6 +41,8 @@ void LineReader::Take(const Envelope::Line& line, RecordSink& sink) {
     case Verdict::kContinuation:
       ++counts_.other;
       break;
+    case Verdict::kUnfinished:
+      break;
   }
 }
 
@@ -52,6 +57,11 @@ void LineReader::Flush(RecordSink& sink) {
     if (std::optional<Envelope::Line> line = envelope_.Flush(stream)) Take(*line, sink);
     Emit(traces_.Flush(stream), sink);
   }
+}
+
+void LineReader::End(RecordSink& sink) {
+  Flush(sink);
+  if (std::exchange(unfinished_, false)) ++counts_.malformed;
 }
 
 }  // namespace leadsman::intake

@@ -40,6 +40,8 @@ class LineReader {
   /// What is still open: a line without its last piece, a stack trace without a line behind it. At the end of a file, and when no
   /// line has come for a while.
   void Flush(RecordSink& sink);
+  /// As Flush, when no line will come any more: a record whose rest is missing is malformed.
+  void End(RecordSink& sink);
 
   const Counts& counts() const { return counts_; }
   const Envelope::Counts& envelope_counts() const { return envelope_.counts(); }
@@ -50,6 +52,7 @@ class LineReader {
 
   std::unique_ptr<LineParser> parser_;
   bool pathless_;
+  bool unfinished_ = false;  ///< the last line was the begin of a record
   Envelope envelope_;
   StackTraceJoiner traces_;
   LogRecord record_;

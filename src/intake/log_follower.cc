@@ -238,7 +238,7 @@ void LogFollower::GiveBatch(Content& content, std::span<const LogLine> lines, By
   outstanding_.push_back({++last_ticket_, content.id, end, tail, bytes});
   ++content.outstanding;
   lead_ += bytes;
-  deliver_({content.at.path, content.id, lines, last_ticket_});
+  deliver_({content.at.path, content.id, lines, last_ticket_, content.reader.get()});
 }
 
 void LogFollower::Finish(Content& content) {

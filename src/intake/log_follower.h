@@ -49,6 +49,8 @@ struct LineBatch {
   std::span<const LogLine> lines;  ///< valid during the call
   /// Counts up by one. Accept(ticket) says that this batch and all before it are taken.
   uint64_t ticket = 0;
+  /// What the lines were read from, to look at what lies before them; null when it can be had no more.
+  ContentReader* content = nullptr;
 };
 
 /// Follows log files through rotation and gives their lines.

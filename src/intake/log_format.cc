@@ -6,7 +6,7 @@
 namespace leadsman::intake {
 namespace {
 
-constexpr std::array<LogFormat, 8> kFormats = {{
+constexpr std::array<LogFormat, 9> kFormats = {{
     {"envoy", "Envoy's default access log, Istio's with it", MakeEnvoyTextParser},
     {"uvicorn", "uvicorn, and what runs on it: MLflow, FastAPI, KServe", MakeUvicornParser},
     {"access_log", "nginx, ingress-nginx, Apache, gunicorn, Werkzeug", MakeAccessLogParser},
@@ -15,6 +15,8 @@ constexpr std::array<LogFormat, 8> kFormats = {{
     {"json", "JSON lines: Envoy, Istio, nginx, structlog, python-json-logger, any with a mapping",
      MakeJsonLinesParser},
     {"logfmt", "key=value", MakeLogfmtParser},
+    {"csv", "CSV capture files: a header line, then a prediction a row; comma, semicolon or tab",
+     MakeCsvParser},
     {"server_log", "TensorFlow Serving's and Triton's own logs: errors, no requests",
      MakeServerLogParser},
     {"pattern", "a declared pattern: $client [$time] \"$method $path $_\" $status $latency_ms",

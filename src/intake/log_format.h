@@ -13,6 +13,10 @@
 #include "intake/log_record.h"
 #include "intake/log_time.h"
 
+namespace leadsman {
+class Redactor;
+}
+
 namespace leadsman::intake {
 
 /// A line beyond this is not looked at: its start would be mistaken for the whole.
@@ -24,6 +28,7 @@ enum class Verdict {
   kContinuation,  ///< belongs to the line before: a stack trace, a table
   kOther,         ///< the program speaks of itself; the record has level and error
   kMalformed,     ///< begins like a request's line and is none
+  kUnfinished,    ///< a record that goes on in the next line
 };
 
 /// What a parser says of its format, for the user.
@@ -34,6 +39,7 @@ struct FormatNote {
   std::string fix;                 ///< how to get what it lacks; empty when nothing can be done
   bool requests =
       true;  ///< false: lines of this format never tell of single requests (logs of model servers)
+  std::string header;  ///< of CSV: the line with the names by which the others are read
 };
 
 /// Reads one format. Confined to one thread; no allocation in the steady state. The line is without its newline.
@@ -43,10 +49,13 @@ class LineParser {
   /// Clears the record and fills it. Whatever the bytes, it returns; views in the record are valid until the next Parse() and
   /// while `line` is.
   virtual Verdict Parse(std::string_view line, LogRecord& record) = 0;
+  /// The next line does not follow the last one: a record that was begun is none, and what the lines before have changed is as
+  /// it was made.
+  virtual void Restart() {}
   virtual const FormatNote& note() const = 0;
 };
 
-/// What the configuration may say of a log.
+/// What the configuration may say of a log, and what its reader knows of the file beside the lines.
 struct FormatOptions {
   std::string format;   ///< one of LogFormats()' names; empty: recognised
   std::string pattern;  ///< of the format "pattern"
@@ -56,6 +65,11 @@ struct FormatOptions {
   /// milliseconds). kText: unknown, no latency is taken.
   Unit integer_latency = Unit::kText;
   std::chrono::seconds zone_if_unsaid{0};  ///< of times that name no zone
+  /// The file's first record, where the lines begin behind it; and the header of the file that stood in its place before, for one
+  /// that has none: its writer goes on after a rotation without writing the names again.
+  std::string first_record;
+  std::string former_header;
+  const Redactor* redactor = nullptr;  ///< of lines that are told; null: as they are
 };
 
 /// One family of formats. `make` looks at some lines and returns a parser for them; null when they are of another family;
@@ -76,6 +90,7 @@ ParserOrNull MakeEnvoyTextParser(std::span<const std::string_view> lines, const 
 ParserOrNull MakeUvicornParser(std::span<const std::string_view> lines, const FormatOptions&);
 ParserOrNull MakeJsonLinesParser(std::span<const std::string_view> lines, const FormatOptions&);
 ParserOrNull MakeCaptureParser(std::span<const std::string_view> lines, const FormatOptions&);
+ParserOrNull MakeCsvParser(std::span<const std::string_view> lines, const FormatOptions&);
 ParserOrNull MakeLogfmtParser(std::span<const std::string_view> lines, const FormatOptions&);
 ParserOrNull MakeServerLogParser(std::span<const std::string_view> lines, const FormatOptions&);
 ParserOrNull MakePatternParser(std::span<const std::string_view> lines, const FormatOptions&);

@@ -56,10 +56,10 @@ struct LogIntake::Impl {
   struct Source {
     Source(Impl& owner, const LogSource& s)
         : source(s),
-          events(
-              {owner.deps.clock, owner.deps.sink, counters, [&owner] { return owner.AwaitRoom(); }},
-              s),
-          reader({owner.deps.clock, events, counters}, s) {}
+          events({owner.deps.clock, owner.deps.sink, counters,
+                  [&owner] { return owner.AwaitRoom(); }, owner.deps.redactor},
+                 s),
+          reader({owner.deps.clock, events, counters, owner.deps.redactor}, s) {}
 
     const LogSource source;
     SourceCounters counters;

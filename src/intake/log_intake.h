@@ -12,6 +12,10 @@
 #include "intake/source_view.h"
 #include "stats/registry.h"
 
+namespace leadsman {
+class Redactor;
+}
+
 namespace leadsman::intake {
 
 /// Follows the log files of all sources on one thread of its own and gives the predictions that they tell of to a sink.
@@ -33,6 +37,7 @@ class LogIntake {
     Registry& registry;
     /// Makes safe what the sink was given; false: not yet. May block for seconds.
     std::function<bool()> settle;
+    const Redactor* redactor = nullptr;  ///< of paths and lines that are told; null: as they are
   };
   struct Options {
     std::vector<LogSource> sources;

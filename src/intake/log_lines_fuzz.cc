@@ -19,7 +19,7 @@ class ReadingSink final : public RecordSink {
     for (std::string_view text :
          {record.method, record.path, record.target, record.protocol, record.client,
           record.user_agent, record.request_id, record.traceparent, record.model, record.version,
-          record.version_label, record.error, record.predicted})
+          record.version_label, record.error, record.predicted, record.label})
       Touch(text);
     for (std::string_view name : record.feature_names) Touch(name);
     for (std::string_view one : record.predictions) Touch(one);

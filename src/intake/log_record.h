@@ -63,6 +63,7 @@ struct LogRecord {
   /// Of the first row; `predictions` of each, where the line says several (at most 16).
   std::string_view predicted;
   std::span<const std::string_view> predictions;
+  std::string_view label;      ///< the true answer of the first row, where the line knows it
   std::optional<float> score;  ///< of the first row
   /// Which probability `score` is, or `row_scores` are where there are some: one for each prediction.
   ScoreOf score_of = ScoreOf::kNothing;

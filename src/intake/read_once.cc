@@ -40,11 +40,11 @@ Status ReadLines(const std::string& path, uint64_t id, SourceReader& reader) {
     if (!size.ok() || *size == 0) break;
     lines.clear();
     cutter.Feed({buffer.data(), *size}, lines);
-    reader.Take({path, id, lines, 0});
+    reader.Take({path, id, lines, 0, content.get()});
   }
   lines.clear();
   if (auto last = cutter.Finish()) lines.push_back(*last);
-  if (!lines.empty()) reader.Take({path, id, lines, 0});
+  if (!lines.empty()) reader.Take({path, id, lines, 0, content.get()});
   RETURN_IF_ERROR(broken);
   if (content->archive() && !content->whole())
     return DataLossError(StrCat(path, " is cut off: what it holds was read up to there"));
@@ -60,14 +60,14 @@ Status ReadFile(const std::string& path, uint64_t id, SourceReader& reader) {
 }  // namespace
 
 std::vector<SourceView> ReadOnce(const std::vector<LogSource>& sources, const Clock& clock,
-                                 Sink& sink) {
+                                 Sink& sink, const Redactor* redactor) {
   std::vector<SourceView> views;
   std::set<std::string> read_already;
   for (LogSource source : sources) {
     source.from = LogSource::From::kBeginning;
     SourceCounters counters;
-    RecordEvents events({clock, sink, counters, AwaitRoom}, source);
-    SourceReader reader({clock, events, counters}, source);
+    RecordEvents events({clock, sink, counters, AwaitRoom, redactor}, source);
+    SourceReader reader({clock, events, counters, redactor}, source);
     std::vector<LogView> failed;
     uint64_t id = 0;
     const GlobResult found = ExpandGlob(source.path, kMaxFiles);

@@ -4,11 +4,13 @@
 #include <array>
 
 #include "base/strings.h"
+#include "events/redactor.h"
 
 namespace leadsman::intake {
 namespace {
 
 constexpr size_t kMaxExcerpt = 120;
+constexpr size_t kMaxRedacted = 4096;
 
 /// The envelope that most lines are in.
 EnvelopeKind MostIn(std::span<const std::string_view> raw) {
@@ -34,8 +36,11 @@ void Count(std::span<const std::string_view> lines, Recognition& recognition) {
       case Verdict::kMalformed:
         ++recognition.malformed;
         break;
+      case Verdict::kUnfinished:
+        break;
     }
   }
+  recognition.parser->Restart();  // these lines are yet to be read
   recognition.lines = lines.size();
   recognition.settled = recognition.requests > 0 || !recognition.parser->note().requests;
 }
@@ -51,13 +56,22 @@ std::vector<std::string> FormatNames() {
   return names;
 }
 
-Status NothingExplains(std::span<const std::string_view> lines, std::string_view what) {
-  std::string_view line = lines.empty() ? std::string_view() : lines.back();
-  return NotFoundError(
-      StrCat(what, " (formats: ", Join(FormatNames(), ", "), "); a line of it: '",
-             ToUtf8(CutUtf8(line, kMaxExcerpt)),
-             "'. Name the format, or declare the line with a pattern: $client [$time] "
-             "\"$method $path $_\" $status $latency_ms"));
+/// The begin of a line, as it may be told.
+std::string Excerpt(std::span<const std::string_view> lines, const FormatOptions& options) {
+  // Redacted before it is cut: half an address is found by no pattern.
+  std::string_view line = lines.empty() ? std::string_view() : CutUtf8(lines.back(), kMaxRedacted);
+  std::string scratch;
+  if (options.redactor != nullptr)
+    line = options.redactor->Apply(RequestText::kLogLine, line, scratch);
+  return line.empty() ? "" : StrCat("; a line of it: '", ToUtf8(CutUtf8(line, kMaxExcerpt)), "'");
+}
+
+Status NothingExplains(std::span<const std::string_view> lines, std::string_view what,
+                       const FormatOptions& options) {
+  return NotFoundError(StrCat(what, " (formats: ", Join(FormatNames(), ", "), ")",
+                              Excerpt(lines, options),
+                              ". Name the format, or declare the line with a pattern: $client "
+                              "[$time] \"$method $path $_\" $status $latency_ms"));
 }
 
 Status CheckFields(const FormatOptions& options) {
@@ -107,16 +121,23 @@ std::string Recognition::Sentence() const {
     if (!note.fix.empty()) text += StrCat(" (", note.fix, ")");
   }
   if (fields_unused)
-    text += "; the mapped fields are not used: only json and logfmt have names to map";
+    text += "; the mapped fields are not used: only json, logfmt and csv have names to map";
   if (!settled) text += "; no request yet";
   return text;
 }
 
-Result<Recognition> Recognise(std::span<const std::string_view> raw, const FormatOptions& options) {
+Result<Recognition> Recognise(std::span<const std::string_view> raw, const FormatOptions& given) {
+  FormatOptions options = given;
   raw = raw.first(std::min(raw.size(), kRecogniseLines));
   ASSIGN_OR_RETURN(std::vector<const LogFormat*> candidates, Candidates(options));
   RETURN_IF_ERROR(CheckFields(options));
   EnvelopeKind kind = MostIn(raw);
+  for (std::string* header : {&options.first_record, &options.former_header}) {
+    Envelope wrapped(kind);
+    if (header->empty() || kind == EnvelopeKind::kNone) continue;
+    std::optional<Envelope::Line> line = wrapped.Feed(*header);
+    *header = line ? std::string(line->content) : std::string();
+  }
   Envelope envelope(kind);
   std::vector<std::string> texts;
   for (std::string_view line : raw)
@@ -133,8 +154,8 @@ Result<Recognition> Recognise(std::span<const std::string_view> raw, const Forma
     Recognition found;
     found.envelope = kind;
     found.format = format->name;
-    found.fields_unused =
-        !options.fields.empty() && format->name != "json" && format->name != "logfmt";
+    found.fields_unused = !options.fields.empty() && format->name != "json" &&
+                          format->name != "logfmt" && format->name != "csv";
     found.parser = std::move(parser);
     Count(lines, found);
     if (best && Rank(found) == Rank(*best) && found.requests > 0) rival = format->name;
@@ -143,16 +164,21 @@ Result<Recognition> Recognise(std::span<const std::string_view> raw, const Forma
       rival = {};
     }
   }
-  if (!best) return NothingExplains(lines, "no known format explains the first lines of this log");
+  if (!best)
+    return NothingExplains(lines, "no known format explains the first lines of this log", options);
   if (!rival.empty())
-    return NothingExplains(lines, StrCat("both ", best->format, " and ", rival,
-                                         " explain the first lines of this log"));
+    return NothingExplains(
+        lines,
+        StrCat("both ", best->format, " and ", rival, " explain the first lines of this log"),
+        options);
   if (candidates.size() == 1 && best->requests == 0 && best->other == 0 && best->lines > 0)
     return NothingExplains(
-        lines, StrCat("none of the first ", best->lines, " lines is one of ", best->format));
+        lines, StrCat("none of the first ", best->lines, " lines is one of ", best->format),
+        options);
   if (!best->settled && best->malformed * 2 > best->lines)
     return NothingExplains(
-        lines, StrCat("most of the first lines begin as ", best->format, " and cannot be read"));
+        lines, StrCat("most of the first lines begin as ", best->format, " and cannot be read"),
+        options);
   return std::move(*best);
 }
 

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/strings.h"
+#include "events/redactor.h"
 #include "intake/model_name.h"
 
 namespace leadsman::intake {
@@ -85,12 +86,16 @@ bool RecordEvents::IsPrediction(const LogRecord& record) const {
 void RecordEvents::CountOther(const LogRecord& record) {
   ++deps_.counters.other_requests;
   if (record.method != "POST" || record.path.size() > kMaxPathShown) return;
+  std::string scratch;
+  std::string_view path = record.path;
+  if (deps_.redactor != nullptr) path = deps_.redactor->Apply(RequestText::kPath, path, scratch);
+  if (path.empty()) return;
   MutexLock lock(mutex_);
-  auto known = other_paths_.find(record.path);
+  auto known = other_paths_.find(path);
   if (known != other_paths_.end()) {
     ++known->second;
   } else if (other_paths_.size() < kMaxOtherPaths) {
-    other_paths_.emplace(record.path, 1);
+    other_paths_.emplace(path, 1);
   }
 }
 
@@ -200,6 +205,7 @@ RecordEvents::Offered RecordEvents::Make(const LogRecord& record, PredictionEven
       event.predicted = {&record.predicted, 1};
     }
     TakeScores(record, event);
+    if (!record.label.empty() && !event.predicted.empty()) event.labels = {&record.label, 1};
   }
   TakeFeatures(record, event);
   return Offered::kTaken;

@@ -15,6 +15,10 @@
 #include "intake/log_source.h"
 #include "intake/source_counters.h"
 
+namespace leadsman {
+class Redactor;
+}
+
 namespace leadsman::intake {
 
 /// Makes a PredictionEvent of each record that is one of a prediction. What the record does not say is marked as unknown.
@@ -34,6 +38,7 @@ class RecordEvents final : public RecordSink {
     SourceCounters& counters;
     /// Waits a moment for the sink; false when it is not to be waited for any longer.
     std::function<bool()> wait;
+    const Redactor* redactor = nullptr;  ///< of the paths that are told; null: as they are
   };
   RecordEvents(Deps deps, const LogSource& source);
 

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "intake/content_reader.h"
+#include "intake/csv_record.h"
 
 namespace leadsman::intake {
 namespace {
@@ -44,13 +45,11 @@ std::vector<std::string> LinesOf(std::string_view text, bool last) {
 }
 
 /// The lines that end before `offset`; nothing when they cannot be had.
-std::vector<std::string> LinesBefore(const std::string& path, uint64_t offset) {
-  if (offset == 0) return {};
-  auto reader = ContentReader::Open(path);
-  if (!reader.ok() || (*reader)->archive()) return {};
+std::vector<std::string> LinesBefore(ContentReader& content, uint64_t offset) {
+  if (offset == 0 || content.archive()) return {};
   const uint64_t begin = offset > kPeekBytes ? offset - kPeekBytes : 0;
   std::string text(offset - begin, '\0');
-  auto read = (*reader)->ReadAt(begin, text.data(), text.size());
+  auto read = content.ReadAt(begin, text.data(), text.size());
   if (!read.ok()) return {};
   text.resize(*read);
   std::string_view whole = text;
@@ -58,18 +57,31 @@ std::vector<std::string> LinesBefore(const std::string& path, uint64_t offset) {
   return LinesOf(whole.substr(0, whole.rfind('\n') + 1), true);
 }
 
+/// The first record of a content, which is its header when it is CSV.
+std::string FirstRecordOf(ContentReader& content) {
+  std::string text(kPeekBytes, '\0');
+  auto read = content.ReadAt(0, text.data(), text.size());
+  if (!read.ok()) return "";
+  text.resize(*read);
+  return std::string(FirstCsvRecord(text));
+}
+
 }  // namespace
 
 SourceReader::SourceReader(Deps deps, const LogSource& source)
-    : deps_(deps), options_(source.format_options()), from_(source.from) {}
+    : deps_(deps), options_(source.format_options()), from_(source.from) {
+  options_.redactor = deps.redactor;
+}
 
 void SourceReader::Preview(const std::string& path) {
   auto reader = ContentReader::Open(path);
   if (!reader.ok()) return TellProblem(path, reader.status());
   std::vector<std::string> lines;
+  FormatOptions options = options_;
+  options.first_record = FirstRecordOf(**reader);
   if (from_ == LogSource::From::kEnd && !(*reader)->archive()) {
     auto stamp = (*reader)->Stamp();
-    if (stamp.ok()) lines = LinesBefore(path, static_cast<uint64_t>(stamp->size));
+    if (stamp.ok()) lines = LinesBefore(**reader, static_cast<uint64_t>(stamp->size));
   } else {
     std::string text(kPeekBytes, '\0');
     auto read = (*reader)->ReadAt(0, text.data(), text.size());
@@ -82,7 +94,7 @@ void SourceReader::Preview(const std::string& path) {
     return;
   }
   std::vector<std::string_view> views(lines.begin(), lines.end());
-  auto found = Recognise(views, options_);
+  auto found = Recognise(views, options);
   if (found.ok()) {
     TellFound(path, *found);
   } else {
@@ -95,7 +107,13 @@ SourceReader::File& SourceReader::Find(const LineBatch& batch) {
   if (!added) return it->second;
   File& file = it->second;
   file.path = batch.path;
-  if (!batch.lines.empty()) file.before = LinesBefore(batch.path, batch.lines[0].offset);
+  if (!batch.lines.empty() && batch.content != nullptr) {
+    file.before = LinesBefore(*batch.content, batch.lines[0].offset);
+    // An archive would be read from its beginning again for what is at hand.
+    file.first_record = batch.lines[0].offset == 0 && batch.content->archive()
+                            ? std::string(batch.lines[0].text)
+                            : FirstRecordOf(*batch.content);
+  }
   if (files_.size() > kMaxFiles) DropOldest();
   return files_[batch.file];
 }
@@ -110,7 +128,7 @@ void SourceReader::DropOldest() {
   if (oldest == files_.end()) return;
   File& file = oldest->second;
   if (file.reader) {
-    file.reader->Flush(deps_.sink);
+    file.reader->End(deps_.sink);
     Passed(file);
     Count(file);
   }
@@ -171,7 +189,7 @@ void SourceReader::Settle(File& file) {
   const size_t skip = file.before.size() - std::min(file.before.size(), room);
   lines.assign(file.before.begin() + static_cast<std::ptrdiff_t>(skip), file.before.end());
   lines.insert(lines.end(), waiting.begin(), waiting.end());
-  auto found = Recognise(lines, options_);
+  auto found = Recognise(lines, OptionsFor(file));
   if (!found.ok()) {
     deps_.counters.unrecognised += waiting.size();
     TellProblem(file.path, found.status());
@@ -236,7 +254,10 @@ void SourceReader::CheckStillFits(File& file) {
   const size_t skip = since.size() - std::min(since.size(), kRecogniseLines);
   const std::vector<std::string_view> lines(since.begin() + static_cast<std::ptrdiff_t>(skip),
                                             since.end());
-  auto found = Recognise(lines, options_);
+  FormatOptions options = OptionsFor(file);
+  // A header that came with new columns is the first of them.
+  if (!since.empty()) options.former_header = since.front();
+  auto found = Recognise(lines, options);
   if (!found.ok() || found->requests == 0) {
     Passed(file);
     if (malformed * 2 > since.size() && !lines.empty())
@@ -252,8 +273,19 @@ void SourceReader::CheckStillFits(File& file) {
   Use(file, std::move(*found), since);
 }
 
+FormatOptions SourceReader::OptionsFor(const File& file) const {
+  FormatOptions options = options_;
+  options.first_record = file.first_record;
+  if (auto former = headers_.find(file.path); former != headers_.end())
+    options.former_header = former->second;
+  return options;
+}
+
 /// From here on `found` reads the file, beginning with `lines`.
 void SourceReader::Use(File& file, Recognition found, const std::vector<std::string>& lines) {
+  if (const std::string& header = found.parser->note().header;
+      !header.empty() && (headers_.size() < kMaxTold || headers_.contains(file.path)))
+    headers_[file.path] = header;
   file.reader.emplace(std::move(found.parser), found.envelope);
   file.counted = {};
   file.counted_cut = 0;
@@ -293,7 +325,7 @@ void SourceReader::Finish() {
     if (!file.waiting.empty()) Settle(file);
     if (!file.reader) continue;
     if (!file.since.empty()) CheckStillFits(file);
-    file.reader->Flush(deps_.sink);
+    file.reader->End(deps_.sink);
     Passed(file);
     Count(file);
     file.flushed = true;

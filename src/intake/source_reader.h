@@ -33,6 +33,7 @@ class SourceReader {
     const Clock& clock;
     RecordSink& sink;
     SourceCounters& counters;
+    const Redactor* redactor = nullptr;  ///< of lines that are told; null: as they are
   };
   SourceReader(Deps deps, const LogSource& source);
 
@@ -55,6 +56,7 @@ class SourceReader {
     LineReader::Counts counted;       ///< of the reader, as far as it is in the counters
     uint64_t counted_cut = 0;         ///< likewise
     std::vector<std::string> before;  ///< lines that lie before, and are not to be read
+    std::string first_record;         ///< FormatOptions::first_record
     std::vector<std::string> waiting;
     size_t waiting_bytes = 0;
     SteadyTime waiting_since{};
@@ -80,6 +82,7 @@ class SourceReader {
   void Count(File& file);
   void CheckStillFits(File& file);
   static void Passed(File& file);
+  FormatOptions OptionsFor(const File& file) const;
   void Use(File& file, Recognition found, const std::vector<std::string>& lines);
   void TellFound(const std::string& path, const Recognition& found);
   void TellProblem(const std::string& path, const Status& status);
@@ -87,9 +90,10 @@ class SourceReader {
   void DropOldest();
 
   const Deps deps_;
-  const FormatOptions options_;
+  FormatOptions options_;
   const LogSource::From from_;
-  std::unordered_map<uint64_t, File> files_;  ///< by LineBatch::file
+  std::unordered_map<uint64_t, File> files_;              ///< by LineBatch::file
+  std::unordered_map<std::string, std::string> headers_;  ///< FormatOptions::former_header, by path
   size_t waiting_files_ = 0;
   SteadyTime last_prune_{};
   mutable Mutex mutex_;

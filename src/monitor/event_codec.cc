@@ -28,7 +28,8 @@ struct Head {
   uint8_t score_of;
   uint8_t row_scores;
   uint8_t segments;
-  uint8_t unused[2];
+  uint8_t labels;
+  uint8_t unused[1];
 };
 static_assert(sizeof(Head) == 72);
 
@@ -51,6 +52,10 @@ size_t ScoreCount(const PredictionEvent& event) {
 size_t SegmentCount(const PredictionEvent& event) {
   return std::min(event.segments.size(), PredictionEvent::kMaxSegmentations);
 }
+/// Never more than there are predictions to compare with.
+size_t LabelCount(const PredictionEvent& event) {
+  return std::min(event.labels.size(), PredictionCount(event));
+}
 
 char* Append(char* to, std::string_view text) {
   std::memcpy(to, text.data(), text.size());
@@ -71,6 +76,25 @@ const char* TakeShort(const char* from, std::string_view& text) {
   return text.data() + text.size();
 }
 
+/// Each with its length before it, cut off where it is too long.
+char* AppendTexts(char* to, std::span<const std::string_view> texts) {
+  for (std::string_view text : texts) {
+    text = text.substr(0, CutLength(text));
+    *to++ = static_cast<char>(text.size());
+    if (!text.empty()) to = Append(to, text);
+  }
+  return to;
+}
+
+const char* ReadTexts(const char* at, size_t count, std::string_view* texts) {
+  for (size_t i = 0; i < count; ++i) {
+    const auto length = static_cast<unsigned char>(*at++);
+    texts[i] = {at, length};
+    at += length;
+  }
+  return at;
+}
+
 }  // namespace
 
 size_t EncodedSizeBound(const PredictionEvent& event, size_t features) {
@@ -78,6 +102,7 @@ size_t EncodedSizeBound(const PredictionEvent& event, size_t features) {
                  CutLength(event.model) + IdLength(event.request_id);
   for (size_t i = 0; i < PredictionCount(event); ++i) bytes += 1 + CutLength(event.predicted[i]);
   for (size_t i = 0; i < SegmentCount(event); ++i) bytes += 1 + CutLength(event.segments[i]);
+  for (size_t i = 0; i < LabelCount(event); ++i) bytes += 1 + CutLength(event.labels[i]);
   return bytes;
 }
 
@@ -106,6 +131,7 @@ size_t EncodeEvent(const PredictionEvent& event, size_t features, std::byte* to)
             .score_of = static_cast<uint8_t>(event.score_of),
             .row_scores = static_cast<uint8_t>(ScoreCount(event)),
             .segments = static_cast<uint8_t>(SegmentCount(event)),
+            .labels = static_cast<uint8_t>(LabelCount(event)),
             .unused = {}};
   std::memcpy(to, &head, sizeof(head));
   char* at = reinterpret_cast<char*>(to) + sizeof(head);
@@ -113,8 +139,9 @@ size_t EncodeEvent(const PredictionEvent& event, size_t features, std::byte* to)
   at = AppendFloats(at, event.row_scores.first(ScoreCount(event)));
   if (!model.empty()) at = Append(at, model);
   if (!id.empty()) at = Append(at, id);
-  for (size_t i = 0; i < predictions; ++i) at = AppendShort(at, event.predicted[i]);
-  for (size_t i = 0; i < SegmentCount(event); ++i) at = AppendShort(at, event.segments[i]);
+  at = AppendTexts(at, event.predicted.first(predictions));
+  at = AppendTexts(at, event.segments.first(head.segments));
+  at = AppendTexts(at, event.labels.first(head.labels));
   return static_cast<size_t>(at - reinterpret_cast<char*>(to));
 }
 
@@ -149,10 +176,12 @@ void DecodeEvent(const std::byte* from, DecodedEvent& out) {
   at += head.model_length;
   event.request_id = {at, head.id_length};
   at += head.id_length;
-  for (size_t i = 0; i < head.predictions; ++i) at = TakeShort(at, out.predicted[i]);
+  at = ReadTexts(at, head.predictions, out.predicted.data());
+  at = ReadTexts(at, head.segments, out.segments.data());
+  ReadTexts(at, head.labels, out.labels.data());
   event.predicted = {out.predicted.data(), head.predictions};
-  for (size_t i = 0; i < head.segments; ++i) at = TakeShort(at, out.segments[i]);
   event.segments = {out.segments.data(), head.segments};
+  event.labels = {out.labels.data(), head.labels};
 }
 
 }  // namespace leadsman

@@ -27,8 +27,9 @@ struct DecodedEvent {
   PredictionEvent event;
   std::array<std::string_view, PredictionEvent::kMaxPredictions> predicted;
   std::array<std::string_view, PredictionEvent::kMaxSegmentations> segments;
+  std::array<std::string_view, PredictionEvent::kMaxPredictions> labels;
 };
-/// Sets out.event.predicted and segments to point into `out`, which must not be moved afterwards.
+/// Sets out.event.predicted, segments and labels to point into `out`, which must not be moved afterwards.
 void DecodeEvent(const std::byte* from, DecodedEvent& out);
 
 }  // namespace leadsman

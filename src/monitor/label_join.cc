@@ -124,6 +124,17 @@ void LabelJoin::Join(Entry& entry, const GroundTruth& label, WallTime wall, Stea
   marks_.push_back(LabelMark{p.request_id, p.row, label.label, UnixMillis(wall)});
 }
 
+std::optional<LabelJoin::Joined> LabelJoin::JoinAtOnce(const KeptPrediction& p,
+                                                       const std::string& label) {
+  Learn(p);
+  if (!Comparable(p, label)) {
+    ++counters_.mismatched;
+    return std::nullopt;
+  }
+  ++counters_.joined;
+  return Joined{p, label, !SameAnswer(p.predicted, label)};
+}
+
 Result<bool> LabelJoin::LookUp(Database* database, const GroundTruth& label, WallTime wall,
                                SteadyTime now) {
   std::string key = KeyOf(label.request_id, label.row);

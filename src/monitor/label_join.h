@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -74,6 +75,8 @@ class LabelJoin {
   /// False: one of this id and row is there already, and stays.
   bool AddPrediction(KeptPrediction prediction, WallTime wall, SteadyTime now);
   void AddLabel(GroundTruth label, WallTime wall, SteadyTime now);
+  /// A prediction that came with its label: nothing is kept and nothing waits. Nothing when the two cannot be compared.
+  std::optional<Joined> JoinAtOnce(const KeptPrediction& prediction, const std::string& label);
   /// Looks up what was not in memory, in `database` when there is one, and gives up on what has
   /// waited long enough: kLookupsAtOnce labels at most. False when more are to be looked up now.
   bool Resolve(Database* database, WallTime wall, SteadyTime now);

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mutex.h"
 #include "base/strings.h"
+#include "events/redactor.h"
 #include "events/ring_set.h"
 #include "monitor/database.h"
 #include "monitor/database_writer.h"
@@ -86,6 +87,7 @@ struct Monitor::Impl {
 
   Impl(Deps deps, MonitorOptions o, std::map<std::string, MonitorConfig> m)
       : clock(deps.clock),
+        redactor(deps.redactor),
         options(std::move(o)),
         configs(std::move(m)),
         rings(options.ring_bytes),
@@ -107,6 +109,11 @@ struct Monitor::Impl {
   void FoldRecord(const std::byte* record) REQUIRES(state_mutex);
   void AdmitSegments(ModelState& model) REQUIRES(state_mutex);
   void KeepForLabels(const PredictionEvent& event, VersionState& state) REQUIRES(state_mutex);
+  void Redact(DecodedEvent& event);
+  KeptPrediction KeptOf(const PredictionEvent& event, size_t row, const ModelState& model,
+                        double weight) const;
+  void JoinAtOnce(const PredictionEvent& event, VersionState& state) REQUIRES(state_mutex);
+  void CountJoined(const LabelJoin::Joined& joined, VersionState& state) REQUIRES(state_mutex);
   bool TakeLabels();
   void FoldJoined();
   void CloseWindows();
@@ -124,6 +131,7 @@ struct Monitor::Impl {
       REQUIRES(state_mutex);
 
   Clock& clock;
+  const Redactor* const redactor;
   const MonitorOptions options;
   const std::map<std::string, MonitorConfig> configs;
   RingSet rings;
@@ -170,6 +178,9 @@ struct Monitor::Impl {
   WallTime wall_now{};
   SteadyTime now{};
   DecodedEvent decoded;
+  std::array<std::string,
+             1 + 2 * PredictionEvent::kMaxPredictions + PredictionEvent::kMaxSegmentations>
+      redacted;  ///< texts of `decoded`
   LabelJoin join{LabelJoin::Limits{}};
   Database::Batch batch;
   SteadyTime last_write{};  ///< when a write was last considered
@@ -342,6 +353,7 @@ size_t Monitor::Impl::DrainRings() {
 
 void Monitor::Impl::FoldRecord(const std::byte* record) {
   DecodeEvent(record, decoded);
+  if (redactor != nullptr) Redact(decoded);
   const PredictionEvent& event = decoded.event;
   ++events;
   // Refused here before any version saw it. What a log names no version of was answered all the same.
@@ -359,9 +371,32 @@ void Monitor::Impl::FoldRecord(const std::byte* record) {
   if (auto closes = state->profile.closes(); closes && *closes < next_window_close) {
     next_window_close = *closes;
   }
-  if (event.outcome == StatusCode::kOk && !event.request_id.empty() && !event.predicted.empty()) {
+  if (event.outcome != StatusCode::kOk || event.predicted.empty()) return;
+  if (!event.labels.empty()) {
+    JoinAtOnce(event, *state);
+  } else if (!event.request_id.empty()) {
     KeepForLabels(event, *state);
   }
+}
+
+/// Before anything is counted by it or kept. What was dropped is as if the request had not had it.
+void Monitor::Impl::Redact(DecodedEvent& of) {
+  PredictionEvent& event = of.event;
+  event.request_id = redactor->Apply(RequestText::kRequestId, event.request_id, redacted[0]);
+  size_t next = 1;
+  bool any = false;
+  auto classes = [&](std::span<const std::string_view> given,
+                     std::array<std::string_view, PredictionEvent::kMaxPredictions>& texts) {
+    for (size_t i = 0; i < given.size(); ++i) {
+      texts[i] = redactor->Apply(RequestText::kClass, given[i], redacted[next++]);
+      any = any || !texts[i].empty();
+    }
+  };
+  classes(event.predicted, of.predicted);
+  if (!any) event.predicted = {};
+  classes(event.labels, of.labels);
+  for (size_t i = 0; i < event.segments.size(); ++i)
+    of.segments[i] = redactor->Apply(RequestText::kSegment, event.segments[i], redacted[next++]);
 }
 
 void Monitor::Impl::FoldDrift(const PredictionEvent& event, VersionState& state) {
@@ -406,22 +441,39 @@ void Monitor::Impl::KeepForLabels(const PredictionEvent& event, VersionState& st
   ModelState& model = state.model;
   double weight = model.sampler.Weigh(event.request_id, event.predicted.size(), now);
   if (weight <= 0) return;
+  for (size_t row = 0; row < event.predicted.size(); ++row) {
+    if (event.predicted[row].empty()) continue;
+    KeptPrediction kept = KeptOf(event, row, model, weight);
+    const int64_t at_ms = kept.at_ms;
+    if (join.AddPrediction(std::move(kept), wall_now, now))
+      state.detail.AddKept(at_ms, weight, UnixMillis(wall_now));
+  }
+}
+
+KeptPrediction Monitor::Impl::KeptOf(const PredictionEvent& event, size_t row,
+                                     const ModelState& model, double weight) const {
   int64_t at_ms = event.unix_ms > 0 ? event.unix_ms : UnixMillis(wall_now);
   int64_t timeout_ms =
       std::chrono::duration_cast<std::chrono::milliseconds>(model.config.label_timeout).count();
-  const std::string segments = KeptSegments(model.segments, event.segments);
+  const bool scored = row < event.row_scores.size();
+  return KeptPrediction{std::string(event.request_id), static_cast<uint32_t>(row),
+                        std::string(event.model), event.version, std::string(event.predicted[row]),
+                        scored ? double{event.row_scores[row]} : -1.0, at_ms, at_ms + timeout_ms,
+                        weight, event.drawn, event.answer,
+                        scored ? event.score_of : ScoreOf::kNothing,
+                        // Segments are of the first row.
+                        row == 0 ? KeptSegments(model.segments, event.segments) : ""};
+}
+
+void Monitor::Impl::JoinAtOnce(const PredictionEvent& event, VersionState& state) {
+  const int64_t at_ms = event.unix_ms > 0 ? event.unix_ms : UnixMillis(wall_now);
   for (size_t row = 0; row < event.predicted.size(); ++row) {
     if (event.predicted[row].empty()) continue;
-    const bool scored = row < event.row_scores.size();
-    // Segments are of the first row.
-    bool added = join.AddPrediction(
-        KeptPrediction{std::string(event.request_id), static_cast<uint32_t>(row),
-                       std::string(event.model), event.version, std::string(event.predicted[row]),
-                       scored ? double{event.row_scores[row]} : -1.0, at_ms, at_ms + timeout_ms,
-                       weight, event.drawn, event.answer,
-                       scored ? event.score_of : ScoreOf::kNothing, row == 0 ? segments : ""},
-        wall_now, now);
-    if (added) state.detail.AddKept(at_ms, weight, UnixMillis(wall_now));
+    state.detail.AddKept(at_ms, 1, UnixMillis(wall_now));
+    if (row >= event.labels.size() || event.labels[row].empty()) continue;
+    auto joined =
+        join.JoinAtOnce(KeptOf(event, row, state.model, 1), std::string(event.labels[row]));
+    if (joined) CountJoined(*joined, state);
   }
 }
 
@@ -530,8 +582,23 @@ bool Monitor::Impl::TakeLabels() {
     MutexLock lock(inbox_mutex);
     labels.swap(inbox);
   }
-  for (GroundTruth& label : labels) join.AddLabel(std::move(label), wall_now, now);
+  for (GroundTruth& label : labels) {
+    if (redactor != nullptr) {
+      label.request_id = redactor->Apply(RequestText::kRequestId, label.request_id, redacted[0]);
+      label.label = redactor->Apply(RequestText::kClass, label.label, redacted[1]);
+    }
+    join.AddLabel(std::move(label), wall_now, now);
+  }
   return true;
+}
+
+void Monitor::Impl::CountJoined(const LabelJoin::Joined& joined, VersionState& state) {
+  state.last_used = now;
+  state.profile.AddJoined(joined, wall_now, now);
+  state.detail.AddJoined(joined, state.model.config.task, state.model.segments);
+  if (state.drift && joined.first_of_request()) state.drift->AddLabel(joined.wrong, wall_now, now);
+  next_window_close = std::min(next_window_close, *state.profile.closes());
+  batch.quality[joined.version()] = state.profile.quality();
 }
 
 void Monitor::Impl::FoldJoined() {
@@ -547,15 +614,8 @@ void Monitor::Impl::FoldJoined() {
   append(batch.marks, join.TakeMarks());
   MutexLock lock(state_mutex);
   for (const LabelJoin::Joined& j : joined) {
-    const VersionKey key = j.version();
-    VersionState* state = FindByKey(key, false);
-    if (state == nullptr) continue;
-    state->last_used = now;
-    state->profile.AddJoined(j, wall_now, now);
-    state->detail.AddJoined(j, state->model.config.task, state->model.segments);
-    if (state->drift && j.first_of_request()) state->drift->AddLabel(j.wrong, wall_now, now);
-    next_window_close = std::min(next_window_close, *state->profile.closes());
-    batch.quality[key] = state->profile.quality();
+    VersionState* state = FindByKey(j.version(), false);
+    if (state != nullptr) CountJoined(j, *state);
   }
   label_counters = join.counters();
   labels_waiting = join.waiting();
@@ -960,8 +1020,11 @@ std::vector<ObservedVersion> Monitor::Observed() const {
   std::vector<ObservedVersion> all;
   MutexLock lock(impl_->state_mutex);
   for (const auto& [key, state] : impl_->versions) {
-    if (const ObservedTotals* totals = state->profile.observed())
-      all.push_back({key.first, key.second, *totals, state->profile.Predicted()});
+    const ObservedTotals* totals = state->profile.observed();
+    if (totals == nullptr) continue;
+    const VersionTotals sums = state->profile.Totals();
+    all.push_back(
+        {key.first, key.second, *totals, state->profile.Predicted(), sums.labelled, sums.wrong});
   }
   return all;
 }

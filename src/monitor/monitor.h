@@ -18,6 +18,7 @@
 namespace leadsman {
 
 class ByteRing;
+class Redactor;
 class Watch;
 struct QualityEvidence;
 
@@ -84,6 +85,8 @@ class Monitor final : public Sink {
   struct Deps {
     Clock& clock;
     Registry& registry;
+    const Redactor* redactor =
+        nullptr;  ///< of texts before they are counted, kept or shown; null: as they are
   };
   /// Opens (and if need be creates or repairs) the database. A database that cannot be opened is an
   /// error at start; one that fails later (disk full) degrades: logged once, counted, serving and

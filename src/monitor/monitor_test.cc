@@ -6,7 +6,9 @@
 #include <sys/resource.h>
 
 #include <cmath>
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <limits>
 #include <thread>
 
@@ -14,6 +16,7 @@
 
 #include "base/testing/fake_clock.h"
 #include "base/testing/temp_dir.h"
+#include "events/redactor.h"
 #include "monitor/database.h"
 #include "stats/latency_quantile.h"
 
@@ -105,6 +108,67 @@ TEST_F(MonitorTest, CountsWhatTheSplitHasDrawnApart) {
   EXPECT_EQ(totals.drawn_requests, 5u);
   EXPECT_EQ(totals.drawn_errors, 1u);
   EXPECT_EQ(totals.drawn_latency[LatencyScheme::Index(1'000'000)], 4u);
+}
+
+TEST_F(MonitorTest, ALabelThatComesWithItsPredictionCountsAtOnce) {
+  UseFile();
+  Open();
+  const std::vector<std::string_view> predicted = {"7", "8"}, labels = {"7.0", "7"};
+  PredictionEvent event;
+  event.model = "digits";
+  event.version = 1;
+  event.observed = true;
+  event.request_id = "r-1";
+  event.predicted = predicted;
+  event.labels = labels;
+  monitor_->Emit(event);
+  const std::vector<std::string_view> text = {"none"};
+  event.labels = text;  // no number, where the model answers numbers
+  monitor_->Emit(event);
+  ASSERT_TRUE(Flush());
+  VersionTotals totals = monitor_->Totals("digits", 1);
+  EXPECT_EQ(totals.labelled, 2u);
+  EXPECT_EQ(totals.wrong, 1u);
+  EXPECT_EQ(totals.labelled_requests, 1u);
+  EXPECT_EQ(Metric("leadsman_monitor_labels_total", {"joined"}), 2);
+  EXPECT_EQ(Metric("leadsman_monitor_labels_total", {"mismatched"}), 1);
+  ASSERT_EQ(monitor_->Observed().size(), 1u);
+  EXPECT_EQ(monitor_->Observed()[0].labelled, 2u);
+  Open();  // nothing was kept but the sums
+  EXPECT_EQ(monitor_->Totals("digits", 1).wrong, 1u);
+}
+
+TEST_F(MonitorTest, TextsAreRedactedBeforeTheyAreCountedOrKept) {
+  std::ofstream(dir_.file("key")) << "0123456789abcdef";
+  RedactRule rule;
+  rule.action = RedactRule::Do::kHash;
+  rule.key_file = dir_.file("key");
+  auto redactor = Redactor::Create({rule});
+  ASSERT_TRUE(redactor.ok()) << redactor.status();
+  UseFile();
+  auto monitor = Monitor::Create({clock_, registry_, redactor->get()}, options_, {});
+  ASSERT_TRUE(monitor.ok()) << monitor.status();
+  monitor_ = std::move(*monitor);
+  Emit("Zaphod-1", {"Betelgeuse", "7.0"});
+  Label("Zaphod-1", "Betelgeuse");
+  Label("Zaphod-1", "7", 1);
+  ASSERT_TRUE(Flush());
+  EXPECT_EQ(monitor_->Totals("digits", 1).labelled, 2u);
+  EXPECT_EQ(monitor_->Totals("digits", 1).wrong, 0u);
+  for (const auto& family : registry_.Collect())
+    for (const auto& sample : family.samples)
+      for (const std::string& label : sample.label_values) EXPECT_NE(label, "Betelgeuse");
+  monitor_.reset();
+  size_t files = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(dir_.path())) {
+    if (!entry.is_regular_file()) continue;
+    ++files;
+    std::ifstream in(entry.path(), std::ios::binary);
+    const std::string bytes{std::istreambuf_iterator<char>(in), {}};
+    EXPECT_EQ(bytes.find("Zaphod"), std::string::npos) << entry.path();
+    EXPECT_EQ(bytes.find("Betelgeuse"), std::string::npos) << entry.path();
+  }
+  EXPECT_GE(files, 2u);
 }
 
 TEST_F(MonitorTest, WhetherAPredictionWasDrawnSurvivesUntilItsLabel) {

@@ -40,6 +40,8 @@ struct ObservedVersion {
   int64_t version = 0;  ///< 0: the source names none
   ObservedTotals totals;
   std::map<std::string, uint64_t> predicted;  ///< class → count, the most frequent ones
+  uint64_t labelled = 0;                      ///< rows whose label is known
+  uint64_t wrong = 0;                         ///< of these, predicted otherwise
 };
 
 }  // namespace leadsman

@@ -133,6 +133,8 @@ TEST(EventCodecTest, GivesBackWhatWasWritten) {
   event.features = features;
   event.feature_weight = 13;
   event.predicted = predicted;
+  const std::vector<std::string_view> labels = {"seven", "", "eight"};
+  event.labels = labels;
   event.score = 0.75f;
   const std::vector<float> row_scores(20, 0.25f);
   const std::vector<std::string_view> segments{"acme", "< 18", "(none)"};
@@ -165,6 +167,7 @@ TEST(EventCodecTest, GivesBackWhatWasWritten) {
   EXPECT_EQ(std::vector<float>(e.row_scores.begin(), e.row_scores.end()),
             std::vector<float>(16, 0.25f));
   EXPECT_EQ(std::vector<std::string_view>(e.segments.begin(), e.segments.end()), segments);
+  EXPECT_EQ(std::vector<std::string_view>(e.labels.begin(), e.labels.end()), labels);
 }
 
 TEST(EventCodecTest, CutsLongTextsAndLeavesOutLongIds) {
@@ -182,6 +185,7 @@ TEST(EventCodecTest, CutsLongTextsAndLeavesOutLongIds) {
   EXPECT_EQ(decoded.event.model.size(), 255u);
   EXPECT_TRUE(decoded.event.request_id.empty());
   EXPECT_EQ(decoded.event.predicted[0].size(), 255u);
+  EXPECT_TRUE(decoded.event.labels.empty());
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "base/start_thread.h"
 #include "base/strings.h"
+#include "events/redactor.h"
 
 namespace leadsman {
 namespace {
@@ -63,6 +64,7 @@ Tracer::Tracer(Deps deps, TracingOptions options, std::vector<Destination> desti
     : clock_(deps.clock),
       registry_(deps.registry),
       next_(deps.next),
+      redactor_(deps.redactor),
       source_(std::move(deps.source)),
       on_kept_(std::move(deps.kept)),
       options_(std::move(options)),
@@ -174,6 +176,10 @@ void Tracer::Take(const std::byte* from) {
   TracedRequest& request = batch_.emplace_back();
   request.model.assign(text, record.model_length);
   request.request_id.assign(text + record.model_length, record.id_length);
+  if (redactor_ != nullptr) {
+    std::string scratch;
+    request.request_id = redactor_->Apply(RequestText::kRequestId, request.request_id, scratch);
+  }
   request.version = record.version;
   request.protocol = static_cast<Protocol>(record.protocol);
   request.outcome = static_cast<StatusCode>(record.outcome);

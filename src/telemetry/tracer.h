@@ -20,6 +20,8 @@
 
 namespace leadsman {
 
+class Redactor;
+
 /// Makes traces of served requests. Stands before the monitor: passes every event on, chooses at a
 /// request's end whether it is worth a trace, and leaves what is in a ring of the thread that served
 /// it. A thread of its own turns them into spans, and one per destination sends them. Nothing that a
@@ -38,6 +40,7 @@ class Tracer final : public Sink {
     SpanSource source;
     /// Called for each request that is kept, on the tracer's thread; may be absent.
     std::function<void(const TracedRequest&)> kept{};
+    const Redactor* redactor = nullptr;  ///< of what is sent; null: as it came
   };
   /// Errors name the option: a headers_file or ca_file that cannot be read. RESOURCE_EXHAUSTED: no thread.
   static Result<std::unique_ptr<Tracer>> Create(Deps deps, TracingOptions options);
@@ -68,6 +71,7 @@ class Tracer final : public Sink {
   Clock& clock_;
   Registry& registry_;
   Sink& next_;
+  const Redactor* const redactor_;
   const SpanSource source_;
   const std::function<void(const TracedRequest&)> on_kept_;
   const TracingOptions options_;

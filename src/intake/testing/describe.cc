@@ -92,6 +92,7 @@ std::string Describe(const LogRecord& record) {
   for (std::string_view one : record.predictions)
     predictions += StrCat(predictions.empty() ? "" : ",", one);
   if (record.predictions.size() > 1) words.Text("predictions", predictions);
+  words.Text("truth", record.label);
   if (record.score) {
     char number[32];
     std::snprintf(number, sizeof number, "%g", static_cast<double>(*record.score));

@@ -20,6 +20,7 @@ class EventTexts final : public Sink {
     if (e.latency_known) text += StrCat(" ", e.latency_ns / 1000, "us");
     if (!e.request_id.empty()) text += StrCat(" id=", e.request_id);
     for (std::string_view predicted : e.predicted) text += StrCat(" predicted=", predicted);
+    for (std::string_view label : e.labels) text += StrCat(" label=", label);
     if (e.score >= 0) text += StrCat(" score=", double{e.score});
     for (float feature : e.features) text += StrCat(" ", double{feature});
     return text;
