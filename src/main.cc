@@ -15,12 +15,14 @@
 #include "app/config.h"
 #include "app/log_report.h"
 #include "app/named_files.h"
+#include "app/privacy_report.h"
 #include "app/server.h"
 #include "app/tfserving/command_line.h"
 #include "app/version.h"
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/schema.h"
 #include "base/strings.h"
 #include "monitor/schema/data_schema.h"
 #include "monitor/schema/schema_reports.h"
@@ -93,6 +95,12 @@ Result<Config> LoadMonitorConfig(const cli::MonitorFlags& flags) {
   return config;
 }
 
+int ExplainPrivacy(const Config& config, bool json) {
+  const std::string report = PrivacyReportJson(config);
+  std::cout << (json ? schema::PrettyJson(report) + "\n" : PrivacyReportText(report));
+  return cli::kOk;
+}
+
 int MonitorLogs(const cli::MonitorFlags& flags) {
   Result<Config> config = LoadMonitorConfig(flags);
   Status checked = config.ok() ? OkStatus() : config.status();
@@ -105,6 +113,7 @@ int MonitorLogs(const cli::MonitorFlags& flags) {
     std::cout << "configuration ok\n";
     return cli::kOk;
   }
+  if (flags.explain_privacy) return ExplainPrivacy(*config, flags.json);
   return RunServer(
       std::move(*config), [flags] { return LoadMonitorConfig(flags); }, flags.config);
 }
@@ -141,6 +150,7 @@ int Serve(const cli::ServeFlags& flags) {
     std::cout << "configuration ok\n";
     return cli::kOk;
   }
+  if (flags.explain_privacy) return ExplainPrivacy(*config, flags.json);
   return RunServer(
       std::move(*config), [flags] { return LoadConfig(flags); }, flags.config);
 }

@@ -61,7 +61,9 @@ constexpr const char* kMonitorFooter =
     "      --field feature.age=input.age --field request_id=rid\n"
     "  leadsman monitor --cloudevents-port 8503             what KServe's logger sends\n"
     "  leadsman monitor --envoy-port 9901                   what Envoys tell, see docs/envoy.md\n"
+    "  leadsman monitor --log predictions.csv --once        a capture file: header, a row each\n"
     "  leadsman monitor --config leadsman.yaml              with monitor.logs, monitor.envoy\n"
+    "  leadsman monitor --log app.log --explain-privacy     what would be kept, and where\n"
     "\n"
     "What each file was recognised as stands in the log. Then:\n"
     "  curl http://127.0.0.1:8502/metrics | grep leadsman_monitor\n"
@@ -298,6 +300,8 @@ class CommandLine {
     text("--config,-c", f.config, "Configuration file (YAML) with monitor.logs, monitor.envoy",
          "FILE");
     monitor->add_flag("--check-config", f.check_config, "Check the configuration and end");
+    monitor->add_flag("--explain-privacy", f.explain_privacy,
+                      "Say what would be kept of requests, where, for how long, and what leaves");
     text("--model", f.model, "The model of requests whose path names none [default]", "NAME");
     text("--format", f.format, "What the lines are [recognised from the first ones]", "FORMAT");
     text("--pattern", f.pattern, "A layout of lines of your own, or nginx's log_format", "PATTERN");
@@ -326,7 +330,7 @@ class CommandLine {
     text("--log-level", f.log_level, "debug, info, warn or error [info]", "LEVEL");
     text("--log-format", f.log_format, "Of our own log: text or json [text]", "FORMAT");
     monitor->add_flag("--once", once_, "Read the logs to their end, print what they tell, and end");
-    monitor->add_flag("--json", client_.json, "With --once: JSON for scripts");
+    monitor->add_flag("--json", f.json, "With --once, --explain-privacy: JSON for scripts");
     monitor->callback([this] {
       action_ = [this]() -> int {
         if (monitor_.logs.empty() && monitor_.config.empty() && !monitor_.cloudevents_port &&
@@ -335,13 +339,14 @@ class CommandLine {
                       "--envoy-port PORT or --config FILE\n";
           return kUsage;
         }
-        if (client_.json && !once_) {
-          env_.err << "leadsman: --json goes with --once\n";
+        if (monitor_.json && !once_ && !monitor_.explain_privacy) {
+          env_.err << "leadsman: --json goes with --once or --explain-privacy\n";
           return kUsage;
         }
+        if (monitor_.explain_privacy) return hooks_.monitor(monitor_);
         if (!once_) return hooks_.monitor(monitor_);
         bool colours = env_.terminal && env_.getenv("NO_COLOR").empty();
-        return ShowLogsOnce(env_, hooks_.monitor_once(monitor_), Paint(colours), client_.json);
+        return ShowLogsOnce(env_, hooks_.monitor_once(monitor_), Paint(colours), monitor_.json);
       };
     });
   }
@@ -353,6 +358,9 @@ class CommandLine {
     ServeFlags& f = serve_;
     serve->add_option("--config,-c", f.config, "Configuration file (YAML)")->type_name("FILE");
     serve->add_flag("--check-config", f.check_config, "Check the configuration and end");
+    serve->add_flag("--explain-privacy", f.explain_privacy,
+                    "Say what would be kept of requests, where, for how long, and what leaves");
+    serve->add_flag("--json", f.json, "With --explain-privacy: JSON for scripts");
     serve->add_option("--model", f.models, "A model: NAME=PATH; PATH holds one folder a version")
         ->type_name("NAME=PATH")
         ->allow_extra_args(false);

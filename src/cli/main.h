@@ -19,6 +19,8 @@ namespace leadsman::cli {
 struct ServeFlags {
   std::string config;  ///< file; empty: flags only
   bool check_config = false;
+  bool explain_privacy = false;     ///< instead of serving
+  bool json = false;                ///< of what is explained
   std::vector<std::string> models;  ///< "NAME=PATH"
   std::optional<std::string> model_repository;
   std::optional<std::string> address;
@@ -41,6 +43,8 @@ struct ServeFlags {
 struct MonitorFlags {
   std::string config;
   bool check_config = false;
+  bool explain_privacy = false;  ///< instead of watching
+  bool json = false;             ///< of what is explained
   std::vector<std::string> logs;
   std::string model, format, pattern, integer_latency, time_zone;
   std::vector<std::string> fields;  ///< "NAME=WHERE"
@@ -59,7 +63,7 @@ struct MonitorFlags {
 /// What the commands need of the rooms beside this one.
 struct AppHooks {
   std::string version;
-  /// Runs the server; returns the exit code. With `check_config` it must not start anything.
+  /// Runs the server; returns the exit code. With `check_config` or `explain_privacy` it must not start anything.
   std::function<int(const ServeFlags&)> serve;
   /// Watches logs; returns the exit code.
   std::function<int(const MonitorFlags&)> monitor;
