@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import pathlib
-import signal
 import statistics
 import sys
 
@@ -22,6 +21,7 @@ import cases  # noqa: E402
 import make_models  # noqa: E402
 import measure  # noqa: E402
 import systems  # noqa: E402
+from command_line import Stopped, listed, stop_by_signals  # noqa: E402
 from hosts.process import HostError  # noqa: E402
 
 MODELS = ["iris", "mlp"]
@@ -202,20 +202,6 @@ def run(options):
     return 1 if failures or not (runs or found) else 0 if held else 3
 
 
-def listed(allowed, kind=str):
-    def parse(text):
-        values = [kind(word) for word in text.split(",")]
-        for value in values:
-            if value not in allowed:
-                raise argparse.ArgumentTypeError(f"{value} is not among {', '.join(map(str, allowed))}")
-        return values
-    return parse
-
-
-class Stopped(BaseException):
-    pass
-
-
 def main():
     every = list(systems.SPEAKS)
     parser = argparse.ArgumentParser(prog="./dev bench serving", description=__doc__,
@@ -234,11 +220,7 @@ def main():
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build/bench-serving")
     options = parser.parse_args()
 
-    def stop(number, _):
-        raise Stopped(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)
+    stop_by_signals()
     try:
         return run(options)
     except Stopped as stopped:

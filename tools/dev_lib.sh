@@ -115,11 +115,6 @@ need_bench_venv() {
   make_venv "$CACHE/venv-mlserver" bench/requirements-mlserver.txt
   make_venv "$CACHE/venv-kserve" bench/requirements-kserve.txt
 }
-# Programs that profile data frames, each with what it asks for.
-need_profilers() {
-  make_venv "$CACHE/venv-whylogs" bench/requirements-whylogs.txt
-  make_venv "$CACHE/venv-evidently" bench/requirements-evidently.txt
-}
 # The original runtimes of every model format, and the clients of the integration tests. Large: said before it starts.
 need_models_venv() {
   if [[ ! -f $MODELS_VENV/.stamp ]]; then

@@ -1,0 +1,205 @@
+#!/usr/bin/env python3
+"""./dev bench monitor: what watching costs. Lines of logs read by Leadsman and by mtail, the same files for both; further formats by
+Leadsman alone.
+
+The figure is CPU time of the whole process, so that threads are not free. Systems take turns, round by round; medians are reported.
+What monitoring adds to a served request is in `./dev bench serving` (monitoring on / off).
+"""
+import argparse
+import json
+import os
+import pathlib
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "bench"))
+
+import measure  # noqa: E402
+import monitor_lines  # noqa: E402
+from command_line import Stopped, listed, stop_by_signals  # noqa: E402
+from hosts.process import HostError  # noqa: E402
+
+PARTS = ["lines", "formats"]
+SYSTEMS = ["leadsman", "mtail"]
+
+
+class Bench:
+    def __init__(self, options):
+        self.options = options
+        self.work = options.work.resolve()
+        self.runs = {}  # (system, case) → [{metric: value}]
+        self.other = []  # CPU of other processes, as a share of a core
+        self.failures = []
+
+    def run(self, command):
+        """(standard output, CPU seconds of the command and its children, seconds)"""
+        busy, begin, used = measure.machine_busy_seconds(), time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, timeout=1800)
+        now, seconds = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic() - begin
+        cpu = now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
+        self.other.append(max(0.0, measure.machine_busy_seconds() - busy - cpu) / seconds)
+        if done.returncode != 0:
+            raise HostError(f"{command[0]} failed: {done.stdout[-300:]}{done.stderr[-500:]}")
+        return done.stdout, cpu, seconds
+
+    def turns(self, case, systems):
+        """Each system's function, round by round, another one first each time."""
+        wanted = [(name, function) for name, function in systems if name in self.options.systems]
+        for number in range(self.options.rounds):
+            at = number % max(len(wanted), 1)
+            for name, function in wanted[at:] + wanted[:at]:
+                print(f"round {number + 1} of {self.options.rounds}: {case}, {name}", flush=True)
+                try:
+                    self.runs.setdefault((name, case), []).append(function())
+                except (HostError, OSError, ValueError, subprocess.TimeoutExpired) as error:
+                    self.failures.append(f"{case}, {name}: {error}")
+                    print(f"  failed: {error}", flush=True)
+
+    # Lines of logs.
+
+    def leadsman_once(self, path, arguments=()):
+        lines, size = count_lines(path), path.stat().st_size
+
+        def measured():
+            out, cpu, _ = self.run([self.options.bin / "leadsman", "monitor", "--log", path, "--once", "--json", *arguments])
+            source, = json.loads(out)["sources"]
+            if source["lines"] != lines or not source["predictions"]:
+                raise HostError(f"{source['lines']} of {lines} lines of {path.name} read, {source['predictions']} predictions")
+            return per_line(lines, size, cpu)
+        return measured
+
+    def mtail_once(self, path, program):
+        lines, size = count_lines(path), path.stat().st_size
+
+        def measured():
+            out, cpu, _ = self.run([shutil.which("mtail") or "mtail", "-one_shot", "-progs", program, "-logs", path])
+            counted = sum(sample["Value"]["Value"] for metric in json.loads(out)["requests"] for sample in metric["LabelValues"])
+            if counted != lines:
+                raise HostError(f"mtail counted {counted} of {lines} lines")
+            return per_line(lines, size, cpu)
+        return measured
+
+    def lines(self):
+        for kind, write in (("nginx", monitor_lines.write_nginx), ("json", monitor_lines.write_json)):
+            path = self.work / f"{kind}.log"
+            if not path.exists() or count_lines(path) != self.options.lines:
+                write(path, self.options.lines)
+            program = self.work / f"{kind}.mtail"
+            program.write_text(monitor_lines.MTAIL[kind])
+            self.turns(f"{kind} lines", [("leadsman", self.leadsman_once(path)), ("mtail", self.mtail_once(path, program))])
+
+    def formats(self):
+        for name, arguments in monitor_lines.OTHERS.items():
+            path = self.work / f"repeated-{name}.log"
+            monitor_lines.repeat(ROOT / f"src/intake/testdata/{name}.log", path, min(self.options.lines, 200_000))
+            self.turns(f"{name} lines", [("leadsman", self.leadsman_once(path, arguments))])
+
+
+def count_lines(path):
+    with open(path, "rb") as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+
+
+def per_line(lines, size, cpu):
+    return {"cpu_us_per_line": 1e6 * cpu / lines, "lines_per_cpu_s": lines / cpu, "bytes_per_cpu_s": size / cpu}
+
+
+UNITS = {"cpu_us_per_line": "us", "lines_per_cpu_s": "1/s", "bytes_per_cpu_s": "B/s"}
+
+
+def json_rows(runs):
+    return [{"bench": "monitor", "system": system, "case": case, "metric": metric, "unit": UNITS[metric],
+             "value": round(statistics.median(result[metric] for result in results), 4),
+             "runs": [round(result[metric], 4) for result in results]}
+            for (system, case), results in runs.items() for metric in results[0]]
+
+
+def print_runs(runs, options):
+    print(f"\nMedians of {options.rounds} rounds; CPU of the whole process\n")
+    print(f"| {'case':24} | {'system':9} | {'CPU µs/line':>11} | {'lines/s per core':>16} | {'MB/s per core':>13} | of the rounds, µs |")
+    print(f"| {'-' * 24} | {'-' * 9} | {'-' * 10}: | {'-' * 15}: | {'-' * 12}: | {'-' * 17} |")
+    for (system, case), results in runs.items():
+        median = {metric: statistics.median(result[metric] for result in results) for metric in UNITS}
+        values = [result["cpu_us_per_line"] for result in results]
+        print(f"| {case:24} | {system:9} | {median['cpu_us_per_line']:11.3f} | {median['lines_per_cpu_s']:16,.0f} | "
+              f"{median['bytes_per_cpu_s'] / 1e6:13,.0f} | {min(values):.3f} to {max(values):.3f} |")
+    print()
+
+
+def ratios(runs, case, over, under, metric):
+    return [a[metric] / b[metric] for a, b in zip(runs.get((over, case), []), runs.get((under, case), []))]
+
+
+def goals_of(runs):
+    """[(words, at least, values)]"""
+    goals = []
+    for case in ("nginx lines", "json lines"):
+        goals.append((f"{case}: mtail / leadsman, CPU a line", 20, ratios(runs, case, "mtail", "leadsman", "cpu_us_per_line")))
+    goals.append(("json lines: leadsman, GB/s per core", 1, [r["bytes_per_cpu_s"] / 1e9 for r in runs.get(("leadsman", "json lines"), [])]))
+    return [goal for goal in goals if goal[2]]
+
+
+def print_goals(goals):
+    """True when all hold."""
+    held = True
+    if goals:
+        print(f"| {'goal':52} | at least | measured | of the rounds  | holds |")
+        print(f"| {'-' * 52} | {'-' * 7}: | {'-' * 7}: | {'-' * 14} | ----- |")
+    for words, limit, values in goals:
+        holds = statistics.median(values) >= limit
+        held = held and holds
+        print(f"| {words:52} | {limit:8.1f} | {statistics.median(values):8.2f} | {min(values):5.2f} to {max(values):5.2f} | {'yes' if holds else 'NO':5} |")
+    return held
+
+
+def run(options):
+    bench = Bench(options)
+    bench.work.mkdir(parents=True, exist_ok=True)
+    print(f"{measure.cpu_model()}, {os.cpu_count()} cores; load average at the start {os.getloadavg()[0]:.2f}", flush=True)
+    for part in PARTS:
+        if part in options.parts:
+            getattr(bench, part)()
+    runs = {key: results for key, results in bench.runs.items() if results}
+    print_runs(runs, options)
+    held = print_goals(goals_of(runs))
+    if bench.other:
+        print(f"\n{measure.cpu_model()}, {os.cpu_count()} cores; load average at the end {os.getloadavg()[0]:.2f}; other processes used "
+              f"{100 * statistics.median(bench.other):.0f} % of a core (median), at most {100 * max(bench.other):.0f} %")
+        if max(bench.other) > 0.3:
+            print("The machine was not quiet: quote the ratios, not the microseconds, and run again alone.")
+    if options.json:
+        options.json.write_text(json.dumps(json_rows(runs), indent=1) + "\n")
+        print(f"rows written to {options.json}")
+    for failure in bench.failures:
+        print(f"failed: {failure}")
+    return 1 if bench.failures or not runs else 0 if held else 3
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./dev bench monitor", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     epilog="Exit status: 0 all goals hold, 3 some do not, 1 something failed.")
+    parser.add_argument("--parts", type=listed(PARTS), default=PARTS, help=",".join(PARTS))
+    parser.add_argument("--systems", type=listed(SYSTEMS), default=SYSTEMS, help=",".join(SYSTEMS))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--lines", type=int, default=1_000_000, help="of the logs of nginx and JSON")
+    parser.add_argument("--json", type=pathlib.Path, help="write {bench, system, case, metric, unit, value, runs} rows here")
+    parser.add_argument("--bin", type=pathlib.Path, default=ROOT / "build/release/bin", help="folder of the built programs")
+    parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build/bench-monitor")
+    options = parser.parse_args()
+
+    stop_by_signals()
+    try:
+        return run(options)
+    except Stopped as stopped:
+        print("\nstopped")
+        return 128 + stopped.args[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
