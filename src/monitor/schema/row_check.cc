@@ -36,7 +36,6 @@ double Narrowed(double value) {
 
 RowCheck::RowCheck(std::shared_ptr<const DataSchema> schema) : schema_(std::move(schema)) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  constexpr float kLargest = std::numeric_limits<float>::max();
   features_.resize(schema_->features.size());
   seen_.resize(schema_->features.size());
   for (size_t i = 0; i < features_.size(); ++i) {
@@ -57,11 +56,19 @@ RowCheck::RowCheck(std::shared_ptr<const DataSchema> schema) : schema_(std::move
     narrow.min = Narrowed(wide.min);
     narrow.max = Narrowed(wide.max);
     for (double& category : narrow.categories) category = Narrowed(category);
-    features_[i].low = std::max(static_cast<float>(narrow.min), -kLargest);
-    features_[i].high = std::min(static_cast<float>(narrow.max), kLargest);
-    features_[i].plain = !wide.whole && !wide.boolean && wide.categories.empty();
+    glances_.push_back(GlanceOf(narrow));
+    flat_ = flat_ && of.values == 1;
     by_name_.emplace(of.name, i);
   }
+}
+
+RowCheck::Glance RowCheck::GlanceOf(const Limits& narrow) {
+  constexpr float kLargest = std::numeric_limits<float>::max();
+  constexpr float kWhole = 1 << 30;  // whole numbers up to there are ones of 32 bits
+  if (!narrow.numeric || narrow.boolean || !narrow.categories.empty()) return {};
+  const float most = narrow.whole ? kWhole : kLargest;
+  return {std::max(static_cast<float>(narrow.min), -most),
+          std::min(static_cast<float>(narrow.max), most), narrow.whole};
 }
 
 RowCheck::Broken RowCheck::BrokenBy(double value, const Limits& limits) {
@@ -91,13 +98,15 @@ RowCheck::Broken RowCheck::CheckValue(const DataValue& value, const FeatureSchem
   return fits ? BrokenBy(value.number, limits) : Bit(SchemaRule::kType);
 }
 
-RowCheck::Broken RowCheck::CheckFloats(std::span<const float> values, Feature& feature) const {
-  if (!feature.narrow.numeric) return 0;
+RowCheck::Broken RowCheck::CheckFloats(std::span<const float> values, size_t index) const {
+  const Limits& limits = features_[index].narrow;
+  if (!limits.numeric) return 0;
+  const Glance glance = glances_[index];
   Broken broken = 0;
   for (float value : values) {
-    if (feature.plain && value >= feature.low && value <= feature.high) [[likely]]
+    if (glance.Covers(value)) [[likely]]
       continue;
-    broken |= std::isnan(value) ? Bit(SchemaRule::kMissing) : BrokenBy(value, feature.narrow);
+    broken |= std::isnan(value) ? Bit(SchemaRule::kMissing) : BrokenBy(value, limits);
   }
   return broken;
 }
@@ -138,8 +147,21 @@ bool RowCheck::EndRow(bool kept) {
   return false;
 }
 
+/// A row as it should be: a value for each feature.
+bool RowCheck::CheckFlat(std::span<const float> row, uint64_t at) {
+  bool kept = true;
+  for (size_t i = 0; i < row.size(); ++i) {
+    if (glances_[i].Covers(row[i])) [[likely]]
+      continue;
+    const Broken broken = CheckFloats(row.subspan(i, 1), i);
+    if (broken != 0 && Note(i, broken, at)) kept = false;
+  }
+  return EndRow(kept);
+}
+
 bool RowCheck::Check(std::span<const float> row, uint64_t at) {
   ++rows_;
+  if (flat_ && row.size() == features_.size()) return CheckFlat(row, at);
   bool kept = true;
   size_t begin = 0;
   for (size_t i = 0; i < features_.size(); ++i) {
@@ -151,7 +173,7 @@ bool RowCheck::Check(std::span<const float> row, uint64_t at) {
     if (there == 0 && wanted > 0) {
       if (!schema.optional) broken = Bit(SchemaRule::kAbsent);
     } else {
-      broken = CheckFloats(row.subspan(begin, there), features_[i]);
+      broken = CheckFloats(row.subspan(begin, there), i);
       if (there < wanted) broken |= Bit(SchemaRule::kShape);
     }
     begin += there;

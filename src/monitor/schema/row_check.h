@@ -63,17 +63,26 @@ class RowCheck {
   };
   struct Feature {
     Limits wide, narrow;  ///< of doubles, of floats
-    float low = 0, high = 0;
-    bool plain = false;  ///< between these two all is well: no further look
     uint32_t block_missing = 0, block_infinite = 0;
     std::unique_ptr<std::array<Tally, kSchemaRules>> tallies;  ///< none while all is well
   };
+  /// What is well at a glance; all else is looked at with care. Small: a row's lie together in the cache.
+  struct Glance {
+    float low = 1, high = -1;  ///< nothing is
+    bool whole = false;
+    bool Covers(float value) const {
+      return value >= low && value <= high &&
+             (!whole || value == static_cast<float>(static_cast<int32_t>(value)));
+    }
+  };
   using Broken = uint8_t;  ///< a bit for each rule
 
+  static Glance GlanceOf(const Limits& narrow);
   static Broken BrokenBy(double value, const Limits& limits);
   Broken CheckValue(const DataValue& value, const FeatureSchema& schema,
                     const Limits& limits) const;
-  Broken CheckFloats(std::span<const float> values, Feature& feature) const;
+  Broken CheckFloats(std::span<const float> values, size_t feature) const;
+  bool CheckFlat(std::span<const float> row, uint64_t at);
   /// Counts what is broken; true when anything is, beyond what occurs now and then.
   bool Note(size_t feature, Broken broken, uint64_t at);
   void NoteUnexpected(std::string_view name, uint64_t at);
@@ -83,6 +92,8 @@ class RowCheck {
 
   const std::shared_ptr<const DataSchema> schema_;
   std::vector<Feature> features_;
+  std::vector<Glance> glances_;  ///< of the features
+  bool flat_ = true;             ///< each has one value
   std::unordered_map<std::string_view, size_t> by_name_;
   std::vector<uint64_t> seen_;  ///< by feature: the row that had it last
   std::map<std::string, Tally, std::less<>> unexpected_;
