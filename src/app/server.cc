@@ -368,8 +368,13 @@ class Server {
     // loaded: a restart in mid-rollout must not load, or send traffic to, anything the rollout would not.
     if (rollouts_) rollouts_->Start();
     lifecycle_->Start();
+    // Counting begins with the alarms' first look: before the first line of a log.
+    if (alarms_) RETURN_IF_ERROR(StartAlarms());
     if (intake_) intake_->Start();
-    if (!alarms_) return OkStatus();
+    return OkStatus();
+  }
+
+  Status StartAlarms() {
     const bool any = config_.admin.address == "0.0.0.0" || config_.admin.address == "::";
     const std::string host = any ? std::string("127.0.0.1") : config_.admin.address;
     const bool v6 = host.find(':') != std::string::npos;
