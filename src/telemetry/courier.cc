@@ -107,6 +107,7 @@ void Courier::Plan(const Report& report) {
 void Courier::Run() {
   while (auto errand = Await()) {
     const Report report = carry_(*errand);
+    if (cancelled_) break;  // what has become of it says nothing of the peer
     Note(report);
     if (errand->last && (report.outcome == Outcome::kNothing || report.outcome == Outcome::kAgain))
       break;
