@@ -12,6 +12,7 @@
 #include "monitor/traffic_watch.h"
 #include "storage/digest.h"
 #include "telemetry/alertmanager_sender.h"
+#include "telemetry/mail_sender.h"
 #include "telemetry/webhook_sender.h"
 
 namespace leadsman {
@@ -122,6 +123,13 @@ Status Alarms::AddSenders(const std::string& url) {
     const std::string name = StrCat("webhooks[", i, "]");
     RETURN_IF_ERROR(
         Add(name, WebhookSender::Create(name, to, url, OpenBox("webhook", to.target.url), clock)));
+  }
+  for (size_t i = 0; i < config_.emails.size(); ++i) {
+    const MailOptions& to = config_.emails[i];
+    const std::string name = StrCat("emails[", i, "]");
+    const std::string address = StrCat(to.smtp.server, " ", Join(to.to, ","));
+    RETURN_IF_ERROR(
+        Add(name, MailSender::Create(name, to, alarm_url, OpenBox("email", address), clock)));
   }
   for (auto& registration : AddSenderMetrics(sources_, deps_.registry))
     registrations_.push_back(std::move(registration));

@@ -72,6 +72,10 @@ Result<Config> LoadConfigFile(const std::string& path) {
     relative(to.target);
     to.secret_file = MadeRelativeTo(folder, to.secret_file);
   }
+  for (MailOptions& to : config.alarms.emails) {
+    to.smtp.ca_file = MadeRelativeTo(folder, to.smtp.ca_file);
+    to.smtp.password_file = MadeRelativeTo(folder, to.smtp.password_file);
+  }
   config.server.grpc_socket = MadeRelativeTo(folder, config.server.grpc_socket);
   for (Config::Model& model : config.models) {
     model.model.path = MadeRelativeTo(folder, model.model.path);

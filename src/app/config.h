@@ -24,6 +24,7 @@
 #include "rollout/plan.h"
 #include "storage/store_options.h"
 #include "telemetry/alertmanager_sender.h"
+#include "telemetry/mail_sender.h"
 #include "telemetry/metrics_options.h"
 #include "telemetry/tracing_options.h"
 #include "telemetry/webhook_sender.h"
@@ -135,6 +136,7 @@ struct Config {
     std::string external_url;  ///< of the admin API, as people reach it; empty: where it listens
     std::vector<AlertmanagerOptions> alertmanagers;
     std::vector<WebhookOptions> webhooks;
+    std::vector<MailOptions> emails;
   };
 
   Server server;

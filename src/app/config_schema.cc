@@ -422,6 +422,8 @@ const schema::Struct<Config::Alarms>& AlarmsSchema() {
             "Alertmanagers; each is told of everything.");
     s.Field("webhooks", &Alarms::webhooks, schema::List(schema::Of(WebhookOptionsSchema()), 0, 10),
             "Receivers of JSON messages.");
+    s.Field("emails", &Alarms::emails, schema::List(schema::Of(MailOptionsSchema()), 0, 10),
+            "Receivers of mails.");
     return s;
   }();
   return table;

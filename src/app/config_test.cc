@@ -152,14 +152,30 @@ TEST(ConfigTest, FilesOfSendersThatCannotBeReadAreNamedByTheirFields) {
       "/no/c}}\n"
       "alarms:\n"
       "  alertmanagers: [{url: \"https://am\", token_file: /no/t, tls: {ca_file: /no/c}}]\n"
-      "  webhooks: [{url: \"http://w\"}, {url: \"http://hook\", secret_file: /no/s}]\n";
+      "  webhooks: [{url: \"http://w\"}, {url: \"http://hook\", secret_file: /no/s}]\n"
+      "  emails: [{server: mail, from: a@b.c, to: [d@e.f], username: u, password_file: /no/p}]\n";
   ASSERT_TRUE(ParseConfig(yaml, config, problems)) << FormatProblems("c", problems);
   const Status status = CheckNamedFiles(config);
   for (const char* field :
        {"telemetry.tracing.headers_file: ", "telemetry.tracing.ca_file: ",
         "alarms.alertmanagers[0].token_file: ", "alarms.alertmanagers[0].tls.ca_file: ",
-        "alarms.webhooks[1].secret_file: "})
+        "alarms.webhooks[1].secret_file: ", "alarms.emails[0].password_file: "})
     EXPECT_NE(status.message().find(field), std::string_view::npos) << field << status;
+}
+
+TEST(ConfigTest, AMailServerIsNotSentWhatCouldBeAnotherCommand) {
+  for (const char* email :
+       {"{server: mail, from: \"a@b.c\\r\\nRCPT TO:<x@y.z>\", to: [d@e.f]}",
+        "{server: mail, from: a@b.c, to: [\"d@e.f> x\"]}", "{server: mail, from: a@b.c, to: []}",
+        "{server: \"mail/x\", from: a@b.c, to: [d@e.f]}",
+        "{server: mail, from: a@b.c, to: [d@e.f], tls: none, username: u, password_file: p}",
+        "{server: mail, from: a@b.c, to: [d@e.f], username: u}"}) {
+    Config config;
+    std::vector<ConfigProblem> problems;
+    const std::string yaml =
+        StrCat("models: [{name: a, path: b}]\nalarms: {emails: [", email, "]}\n");
+    EXPECT_FALSE(ParseConfig(yaml, config, problems)) << email;
+  }
 }
 
 TEST(ConfigTest, ARolloutWithoutGatesGetsErrorsAndLatency) {

@@ -10,6 +10,7 @@
 #include "monitor/schema/data_schema.h"
 #include "net/tls_server.h"
 #include "telemetry/sender_http.h"
+#include "telemetry/smtp_client.h"
 
 namespace leadsman {
 namespace {
@@ -45,6 +46,8 @@ void CheckSenders(const Config& config, const Note& note) {
     }
     note(StrCat("alarms.webhooks[", i, "]"), problems);
   }
+  for (size_t i = 0; i < alarms.emails.size(); ++i)
+    note(StrCat("alarms.emails[", i, "]"), CheckSmtpFiles(alarms.emails[i].smtp));
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ std::vector<Registry::Registration> AddSenderMetrics(const std::vector<SenderSou
   std::vector<Registry::Registration> registrations;
   registrations.push_back(registry.Add(
       {.name = "leadsman_alarm_notifications_total",
-       .help = "Messages to Alertmanagers and webhooks, by their place in the "
+       .help = "Messages to Alertmanagers, webhooks and mail servers, by their place in the "
                "configuration: sent; failed attempts, which are repeated; dropped for good.",
        .type = MetricType::kCounter,
        .labels = {"sender", "result"}},

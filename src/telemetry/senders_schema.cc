@@ -1,5 +1,6 @@
 #include "telemetry/senders_schema.h"
 
+#include "base/strings.h"
 #include "net/url.h"
 
 namespace leadsman {
@@ -11,6 +12,47 @@ using namespace std::chrono_literals;
 std::string CheckUrl(const std::string& url) {
   auto parsed = net::ParseUrl(url);
   return parsed.ok() ? "" : std::string(parsed.status().message());
+}
+
+std::string CheckAddress(const std::string& address) {
+  return IsMailAddress(address) ? "" : "must be a mail address as ops@example.org";
+}
+
+std::string CheckServer(const std::string& server) {
+  const bool host = !server.empty() && server.find_first_not_of(
+                                           "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                           "0123456789.-:") == std::string::npos;
+  return host ? "" : "must be a host's name or address, without a port";
+}
+
+const schema::Struct<SmtpOptions>& SmtpSchema() {
+  using Options = SmtpOptions;
+  static const auto table = [] {
+    schema::Struct<Options> s("MailServer", "A mail server.");
+    s.Required("server", &Options::server, schema::TextWith("host", CheckServer),
+               "The mail server's name or address.");
+    s.Field("port", &Options::port, schema::Integer<uint16_t>(0, 65535),
+            "0 = 587 with starttls, 465 with implicit, 25 with none.");
+    s.Field("tls", &Options::tls,
+            schema::Enum<Options::Tls>({{"starttls", Options::Tls::kStartTls},
+                                        {"implicit", Options::Tls::kImplicit},
+                                        {"none", Options::Tls::kNone}}),
+            "starttls: nothing is sent before the server has agreed to TLS; implicit: TLS from the "
+            "first byte; none.");
+    s.Field("ca_file", &Options::ca_file, schema::Text(),
+            "PEM: who signed the server's certificate; empty = the system's authorities.");
+    s.Field("username", &Options::username, schema::Text(), "Who logs in; empty = nobody.");
+    s.Field("password_file", &Options::password_file, schema::Text(), "File with the password.");
+    s.Field("timeout", &Options::timeout, schema::Time<milliseconds>(100ms, 5min), "For one mail.");
+    s.Check([](const Options& o, schema::Problems& problems) {
+      if (o.username.empty() != o.password_file.empty())
+        problems.Add("password_file", "username and password_file go together");
+      if (!o.username.empty() && o.tls == Options::Tls::kNone)
+        problems.Add("tls", "the password would be readable on its way: use starttls or implicit");
+    });
+    return s;
+  }();
+  return table;
 }
 
 const schema::Struct<net::TlsClientOptions>& TlsSchema() {
@@ -79,6 +121,23 @@ const schema::Struct<WebhookOptions>& WebhookOptionsSchema() {
             "X-Leadsman-Signature); empty = they are not signed.");
     s.Field("give_up_after", &Options::give_up_after, schema::Time<milliseconds>(1s, 24h),
             "How long a message is tried.");
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<MailOptions>& MailOptionsSchema() {
+  using Options = MailOptions;
+  static const auto table = [] {
+    schema::Struct<Options> s("Email", "Mails of alarms that fire or end.");
+    s.Embedded(&Options::smtp, SmtpSchema());
+    s.Required("from", &Options::from, schema::TextWith("address", CheckAddress), "Who writes.");
+    s.Required("to", &Options::to, schema::List(schema::TextWith("address", CheckAddress), 1, 50),
+               "To whom.");
+    s.Field("min_interval", &Options::min_interval, schema::Time<milliseconds>(0ms, 24h),
+            "At most one mail in this time; what else fires or ends is joined in the next.");
+    s.Field("give_up_after", &Options::give_up_after, schema::Time<milliseconds>(1s, 24h),
+            "How long a message is tried, by one process.");
     return s;
   }();
   return table;
