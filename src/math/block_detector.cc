@@ -11,7 +11,14 @@ namespace {
 
 constexpr double kMost = 1e300;
 constexpr char kKind = 'S';
-constexpr uint8_t kVersion = 1;
+constexpr uint8_t kVersion = 2;
+
+/// Ranks are lowered by so many of their standard errors: a small reference may be narrower than what it is of.
+constexpr double kCaution = 1.0 / 3;
+/// Standard errors of the reference's mean by which later blocks may correct it.
+constexpr double kUncertain = 2;
+/// Later blocks that are remembered, as a multiple of the reference's.
+constexpr double kRemembered = 8;
 
 void WriteBlocks(ByteWriter& out, const std::vector<double>& blocks) {
   out.Varint(blocks.size());
@@ -91,24 +98,40 @@ BlockDetector::BlockDetector(std::span<const double> reference, Options options)
   }
   independence_ = CheckIndependence(reference_);
   std::sort(reference_.begin(), reference_.end());
+  Summarise();
 }
 
-double BlockDetector::Rank(double block, double apart) const {
-  auto count = [](const std::vector<double>& blocks, double x) {
-    auto [from, to] = std::equal_range(blocks.begin(), blocks.end(), x);
-    return static_cast<double>(from - blocks.begin()) + static_cast<double>(to - from) / 2;
-  };
-  double below = count(reference_, block) + count(joined_, block - apart);
-  return (below + 0.5) / (static_cast<double>(reference_blocks()) + 1);
+void BlockDetector::Summarise() {
+  mean_ = error_ = 0;
+  auto n = static_cast<double>(reference_.size());
+  if (n < 2) return;
+  for (double block : reference_) mean_ += block / n;
+  double variance = 0;
+  for (double block : reference_) variance += (block - mean_) * ((block - mean_) / (n - 1));
+  error_ = std::sqrt(variance / n);
+}
+
+double BlockDetector::CautiousRank(double block, bool downwards) const {
+  auto n = static_cast<double>(reference_.size());
+  auto [from, to] = std::equal_range(reference_.begin(), reference_.end(), block);
+  double below = static_cast<double>(from - reference_.begin());
+  if (downwards) below = static_cast<double>(reference_.end() - to);
+  double rank = (below + static_cast<double>(to - from) / 2 + 0.5) / (n + 1);
+  return std::max(0.0, rank - kCaution * std::sqrt(rank * (1 - rank) / n));
 }
 
 void BlockDetector::Look(double block) {
-  if (!std::isfinite(block)) return;
-  double tolerance = options_.tolerance;
-  evidence_.Look(Rank(block - tolerance, tolerance), 1 - Rank(block + tolerance, -tolerance));
-  if (reference_blocks() < kMaxBlocks) {
-    joined_.insert(std::upper_bound(joined_.begin(), joined_.end(), block), block);
-  }
+  if (!std::isfinite(block) || reference_.empty()) return;
+  // What later blocks say of the reference's mean weighs as much as there are of them, and is believed
+  // as far as that mean is uncertain, and only where it makes the detector more careful.
+  auto n = static_cast<double>(reference_.size());
+  double weight = later_ / (later_ + n), most = kUncertain * error_, tolerance = options_.tolerance;
+  double up = std::clamp(weight * (later_mean_ - tolerance - mean_), 0.0, most);
+  double down = std::clamp(weight * (mean_ - tolerance - later_mean_), 0.0, most);
+  evidence_.Look(CautiousRank(block - tolerance - up, false),
+                 CautiousRank(block + tolerance + down, true));
+  later_ = std::min(later_ + 1, kRemembered * n);
+  later_mean_ += (block - later_mean_) / later_;
 }
 
 std::string BlockDetector::ToBytes() const {
@@ -116,7 +139,8 @@ std::string BlockDetector::ToBytes() const {
   out.Double(options_.tolerance);
   evidence_.Write(out);
   WriteBlocks(out, reference_);
-  WriteBlocks(out, joined_);
+  out.Double(later_);
+  out.Double(later_mean_);
   out.Double(independence_.lag1);
   out.Varint(independence_.lags);
   out.Double(independence_.statistic);
@@ -131,14 +155,17 @@ std::optional<BlockDetector> BlockDetector::Parse(std::string_view bytes) {
   detector.evidence_.Read(in);
   detector.options_.side = detector.evidence_.side();
   detector.reference_ = ReadBlocks(in, kMaxBlocks);
-  detector.joined_ = ReadBlocks(in, kMaxBlocks - detector.reference_.size());
+  detector.Summarise();
+  detector.later_ =
+      ReadWithin(in, 0, kRemembered * static_cast<double>(detector.reference_.size()));
+  detector.later_mean_ = ReadWithin(in, -kMost, kMost);
   IndependenceCheck& check = detector.independence_;
   check.size = detector.reference_.size();
   check.lag1 = ReadWithin(in, -1, 1);
   check.lags = in.Varint();
   check.statistic = ReadWithin(in, 0, kMost);
   check.p_value = ReadWithin(in, 0, 1);
-  if (!in.Finished()) return std::nullopt;
+  if (!in.Finished() || !std::isfinite(detector.error_)) return std::nullopt;
   return detector;
 }
 
