@@ -16,6 +16,7 @@
 #include "app/log_report.h"
 #include "app/named_files.h"
 #include "app/privacy_report.h"
+#include "app/quiet_report.h"
 #include "app/server.h"
 #include "app/tfserving/command_line.h"
 #include "app/version.h"
@@ -123,6 +124,30 @@ Result<std::string> MonitorLogsOnce(const cli::MonitorFlags& flags) {
   ASSIGN_OR_RETURN(Config config, LoadMonitorConfig(flags));
   ConfigureLog(LogLevel::kError, config.log.format == Config::LogFormat::kJson);
   return ReportLogsOnce(config);
+}
+
+Result<std::string> Replay(const cli::QuietFlags& flags) {
+  Result<Config> config =
+      flags.table.empty() ? LoadMonitorConfig(flags.logs) : FileOrDefaults(flags.logs.config);
+  if (!config.ok()) return config.status();
+  ConfigureLog(LogLevel::kError, config->log.format == Config::LogFormat::kJson);
+  QuietQuestion question;
+  question.table = flags.table;
+  question.model = flags.logs.model.empty() ? "default" : flags.logs.model;
+  question.requests_per_day = flags.requests_per_day.value_or(0);
+  question.time_column = flags.time_column;
+  question.answer_column = flags.answer_column;
+  question.tolerance = flags.tolerance;
+  question.share_tolerance = flags.share_tolerance;
+  question.false_alarms = flags.false_alarms;
+  question.reference_requests = flags.reference_requests;
+  if (!flags.period.empty()) {
+    auto period = schema::ParseTime(flags.period);
+    if (!period || *period < std::chrono::hours(1))
+      return InvalidArgumentError("--period: must be a duration of an hour at least, like 90d");
+    question.period = std::chrono::duration_cast<std::chrono::hours>(*period);
+  }
+  return ProveQuiet(*config, question);
 }
 
 std::string Getenv(const std::string& name) {
@@ -250,6 +275,7 @@ int Run(int argc, char** argv) {
   hooks.serve = Serve;
   hooks.monitor = MonitorLogs;
   hooks.monitor_once = MonitorLogsOnce;
+  hooks.prove_quiet = Replay;
   hooks.tensorflow_model_server = ServeAsTensorFlow;
   hooks.is_tensorflow_flag = tfserving::IsTensorFlowServingFlag;
   hooks.check_config = [](const std::string& file) -> Status {

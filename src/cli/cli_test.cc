@@ -38,6 +38,10 @@ class CliTest : public testing::Test {
       monitored_ = flags;
       return report_;
     };
+    hooks.prove_quiet = [&](const QuietFlags& flags) {
+      replayed_ = flags;
+      return report_;
+    };
     hooks.check_config = [](const std::string& file) {
       return file == "good.yaml" ? OkStatus()
                                  : InvalidArgumentError("bad.yaml:1:1: x: unknown key");
@@ -80,6 +84,7 @@ class CliTest : public testing::Test {
   std::function<bool()> on_wait_;
   std::optional<ServeFlags> served_;
   std::optional<MonitorFlags> monitored_;
+  std::optional<QuietFlags> replayed_;
   Result<std::string> report_ = NotFoundError("no log is there");
   std::pair<std::string, double> inferred_;
 };
@@ -110,6 +115,45 @@ TEST_F(CliTest, MonitorTakesItsFlags) {
   EXPECT_EQ(monitored_->admin_port, 0);
   EXPECT_EQ(Run({"monitor", "--help"}), kOk);
   EXPECT_NE(out().find("leadsman monitor --log access.log --once"), std::string::npos);
+}
+
+TEST_F(CliTest, ProveQuietWantsToKnowWhenTheRowsCame) {
+  EXPECT_EQ(Run({"prove-quiet"}), kUsage);
+  EXPECT_EQ(Run({"prove-quiet", "a.csv"}), kUsage);
+  EXPECT_NE(err().find("give --requests-per-day or --time-column"), std::string::npos) << err();
+  EXPECT_EQ(Run({"prove-quiet", "a.csv", "--log", "b", "--requests-per-day", "9"}), kUsage);
+  EXPECT_FALSE(replayed_);
+  EXPECT_EQ(Run({"prove-quiet", "a.csv", "--requests-per-day", "20000", "--tolerance", "0.1"}),
+            kNotFound);
+  ASSERT_TRUE(replayed_);
+  EXPECT_EQ(replayed_->table, "a.csv");
+  EXPECT_EQ(replayed_->requests_per_day, 20000);
+  EXPECT_EQ(replayed_->tolerance, 0.1);
+  EXPECT_EQ(Run({"prove-quiet", "--log", "a", "--log", "b"}), kNotFound);
+  EXPECT_EQ(replayed_->logs.logs, (std::vector<std::string>{"a", "b"}));
+}
+
+TEST_F(CliTest, ProveQuietShowsEachDetectorAndFailsWhereOneFired) {
+  const std::string stream =
+      R"("of": "inputs", "name": "age", "unit": "σ", "guaranteed": true, "alarms": )";
+  auto report = [&](int alarms, const std::string& smallest) {
+    return StrCat(R"({"alarms": )", alarms, R"(, "false_alarms_allowed": 0.1, "days_compared": 9,
+      "budget": {"false_alarms": 1, "days": 90}, "requests_left_out": 0,
+      "models": [{"model": "credit", "version": 3, "requests": 9000, "requests_per_day": 1000,
+      "reference": {"rows": 5000, "of": 5000}, "blocks": 80, "days_compared": 9, "detectors": [{)",
+                  stream, alarms, R"(, "smallest_change_found_in_a_day": )", smallest, "}]}]}");
+  };
+  report_ = report(0, "0.2");
+  EXPECT_EQ(Run({"prove-quiet", "--log", "a"}), kOk);
+  EXPECT_NE(out().find("inputs  age   0       0.2 σ"), std::string::npos) << out();
+  EXPECT_NE(out().find("0 alarms in 9 days; the budget of 1 in 90 days allows 0.1 false ones"),
+            std::string::npos)
+      << out();
+  report_ = report(1, "null");
+  EXPECT_EQ(Run({"prove-quiet", "--log", "a"}), kNotQuiet);
+  EXPECT_NE(out().find("none of those tried"), std::string::npos) << out();
+  EXPECT_EQ(Run({"prove-quiet", "--log", "a", "--json"}), kNotQuiet);
+  EXPECT_EQ(nlohmann::json::parse(out())["alarms"], 1);
 }
 
 TEST_F(CliTest, OnceShowsWhatLogsTellAndWhatWasNotRead) {
@@ -410,6 +454,12 @@ TEST_F(CliServerTest, DriftIsATableWithTheNoiseBesideIt) {
   EXPECT_EQ(nlohmann::json::parse(out())["versions"][0]["version"], 1);
   EXPECT_EQ(Run({"drift", "digits", "--version", "9"}), kNotFound);
   EXPECT_EQ(Run({"drift"}), kUsage);
+  EXPECT_EQ(Run({"drift", "reset", "digits", "--version", "9"}), kNotFound);
+  EXPECT_EQ(Run({"drift", "reset"}), kUsage);
+  EXPECT_EQ(Run({"drift", "reset", "digits"}), kOk) << err();
+  EXPECT_NE(out().find("references of digits:1 are taken anew"), std::string::npos) << out();
+  EXPECT_EQ(Run({"drift", "digits"}), kOk);
+  EXPECT_NE(out().find("; the next reference has 0 of 5000 rows"), std::string::npos) << out();
 }
 
 TEST_F(CliServerTest, RolloutsAreFoundByNumberOrModel) {

@@ -34,6 +34,7 @@ int ShowConfig(ClientContext& c);
 /// `version` below 0: all of the model.
 int ShowDrift(ClientContext& c, const std::string& model, int64_t version);
 int ShowQuality(ClientContext& c, const std::string& model, int64_t version, bool by_segment);
+int ResetDrift(ClientContext& c, const std::string& model, int64_t version);
 
 int ListRollouts(ClientContext& c, const std::string& model);
 int ShowRollout(ClientContext& c, const std::string& id);
@@ -46,6 +47,9 @@ std::string WhoAsks(const Environment& env);
 /// What `leadsman monitor --once` found: a table, or the JSON as it is.
 int ShowLogsOnce(Environment& env, const Result<std::string>& report, const Paint& paint,
                  bool json);
+
+/// What a replay of the past said of the detectors: a table, or the JSON as it is.
+int ShowQuiet(Environment& env, const Result<std::string>& report, const Paint& paint, bool json);
 
 struct WatchOptions {
   std::chrono::milliseconds interval{500};

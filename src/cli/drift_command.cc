@@ -86,10 +86,15 @@ std::string ReferenceLine(const Json& track, const char* what) {
     return StrCat("  ", what, ": collecting a reference, ", Part(reference, "rows").dump(), " of ",
                   Part(reference, "of").dump(), " rows\n");
   }
-  return StrCat("  ", what, ": compared with ", Part(reference, "rows").dump(), " rows (",
-                Text(Part(reference, "from")), "), in blocks of ",
-                Part(reference, "block_rows").dump(), "; ", Part(track, "blocks_seen").dump(),
-                " blocks seen\n");
+  std::string line = StrCat("  ", what, ": compared with ", Part(reference, "rows").dump(),
+                            " rows (", Text(Part(reference, "from")), "), in blocks of ",
+                            Part(reference, "block_rows").dump(), "; ",
+                            Part(track, "blocks_seen").dump(), " blocks seen");
+  if (const Json& next = Part(reference, "next"); next.is_object()) {
+    line += StrCat("; the next reference has ", Part(next, "rows").dump(), " of ",
+                   Part(next, "of").dump(), " rows");
+  }
+  return line + '\n';
 }
 
 }  // namespace
@@ -121,6 +126,23 @@ int ShowDrift(ClientContext& c, const std::string& model, int64_t version) {
     AddClasses(Part(one, "answers"), c.paint, table);
     AddStream(Part(one, "labels"), "label", "wrong", c.paint, table);
     if (!table.empty()) table.Print(c.env.out, c.paint, c.env.terminal ? c.env.columns : 0);
+  }
+  return kOk;
+}
+
+int ResetDrift(ClientContext& c, const std::string& model, int64_t version) {
+  std::string path = StrCat("/api/v1/models/", UrlEncode(model), "/drift/reset");
+  if (version >= 0) path += StrCat("?version=", version);
+  auto answer = c.api.Call("POST", path, "");
+  if (!answer) return c.Fail();
+  if (c.json) {
+    c.PrintJson(*answer);
+    return kOk;
+  }
+  for (const Json& one : Part(*answer, "versions")) {
+    c.env.out << "references of " << Clean(model) << ':' << one.dump()
+              << " are taken anew; `leadsman drift " << Clean(model)
+              << "` shows how far they are\n";
   }
   return kOk;
 }

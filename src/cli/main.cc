@@ -88,6 +88,7 @@ constexpr const char* kDriftFooter =
     "Examples:\n"
     "  leadsman drift credit                  all versions that are compared\n"
     "  leadsman drift credit --version 3\n"
+    "  leadsman drift reset credit            after a change that was meant\n"
     "  leadsman drift credit --json | jq '.versions[0].inputs.streams'\n"
     "\n"
     "SHIFT is in standard deviations of the reference. PSI is drift only well above NOISE, which\n"
@@ -141,6 +142,22 @@ constexpr const char* kQualityFooter =
     "By labels: `leadsman labels add`. Intervals are of Clopper and Pearson, by requests, and "
     "hold\n"
     "at one look; what has no measure (AUC without scores) is left out. See docs/quality.md.";
+
+constexpr const char* kQuietFooter =
+    "Examples:\n"
+    "  leadsman prove-quiet --log 'logs/predictions*.jsonl' --field feature.age=input.age\n"
+    "  leadsman prove-quiet --config leadsman.yaml      its logs, tolerances and budget\n"
+    "  leadsman prove-quiet history.csv --time-column at --answer-column answer\n"
+    "  leadsman prove-quiet history.npz --requests-per-day 20000 --tolerance 0.1\n"
+    "  leadsman prove-quiet history.csv --requests-per-day 20000 --json | jq .models\n"
+    "\n"
+    "The past goes through the detectors of a running server. The first requests are the\n"
+    "reference; what is said of the others, of which nothing is known to be wrong, is a false\n"
+    "alarm. A change is put into the blocks of up to ten days: the smallest is printed that is\n"
+    "found on most of them. Changes tried: 0.05, 0.1, 0.2, 0.5 and 1 σ of numbers, 5 to 100 %\n"
+    "of spreads, 1, 2, 5, 10 and 20 points of shares.\n"
+    "Exit codes: 0 no alarm, 13 some, 1 nothing could be compared, 2 wrong usage, 4 no\n"
+    "prediction in the logs.";
 
 constexpr const char* kModelsFooter =
     "Examples:\n"
@@ -217,6 +234,7 @@ class CommandLine {
     AddDrift();
     AddSchema();
     AddQuality();
+    AddProveQuiet();
     AddRollout();
     AddLabelsCommand();
     AddAlarms();
@@ -464,11 +482,84 @@ class CommandLine {
   void AddDrift() {
     CLI::App* drift = app_.add_subcommand(
         "drift", "How far a model's inputs, answers and labels are from their reference");
-    drift->add_option("MODEL", drift_model_, "The model")->required();
+    drift->add_option("MODEL", drift_model_, "The model");
     drift->add_option("--version", drift_version_, "Only this version")
         ->check(CLI::NonNegativeNumber);
     drift->footer(kDriftFooter);
-    Client(drift, [this](ClientContext& c) { return ShowDrift(c, drift_model_, drift_version_); });
+    Client(drift, [this](ClientContext& c) -> int {
+      if (!drift_model_.empty()) return ShowDrift(c, drift_model_, drift_version_);
+      env_.err << "leadsman: MODEL is required: leadsman drift MODEL\n";
+      return kUsage;
+    });
+    CLI::App* reset = drift->add_subcommand(
+        "reset", "Take a model's references anew; those of now stay until there are enough");
+    reset->add_option("MODEL", drift_model_, "The model")->required();
+    reset->add_option("--version", drift_version_, "Only this version")
+        ->check(CLI::NonNegativeNumber);
+    Client(reset, [this](ClientContext& c) { return ResetDrift(c, drift_model_, drift_version_); });
+  }
+
+  void AddProveQuiet() {
+    CLI::App* quiet = app_.add_subcommand(
+        "prove-quiet", "Replay the past through the detectors of drift, before they are armed");
+    quiet->footer(kQuietFooter);
+    QuietFlags& f = quiet_;
+    auto text = [&](const char* name, auto& value, const char* help, const char* type) {
+      return quiet->add_option(name, value, help)->type_name(type);
+    };
+    text("TABLE", f.table, "A .csv or .npz of a model's inputs, in order of time", "FILE");
+    text("--log", f.logs.logs, "A log file, or a pattern with *, ?, [a-z] and ** (repeatable)",
+         "PATH")
+        ->allow_extra_args(false);
+    text("--config,-c", f.logs.config,
+         "Configuration file: its monitor.logs, tolerances, references and budget", "FILE");
+    text("--model", f.logs.model, "Whose the table or log is [default]", "NAME");
+    text("--format", f.logs.format, "What the lines are [recognised from the first ones]",
+         "FORMAT");
+    text("--pattern", f.logs.pattern, "A layout of lines of your own, or nginx's log_format",
+         "PATTERN");
+    text("--field", f.logs.fields, "JSON, logfmt: where a field stands in a line (repeatable)",
+         "NAME=WHERE")
+        ->allow_extra_args(false);
+    text("--prediction-path", f.logs.prediction_paths, "A path that is a prediction (repeatable)",
+         "PATH")
+        ->allow_extra_args(false);
+    text("--time-zone", f.logs.time_zone, "Of times that name none [UTC]", "+HH:MM");
+    text("--requests-per-day", f.requests_per_day,
+         "As if the past had come evenly at this rate [by its times]", "N")
+        ->check(CLI::PositiveNumber);
+    text("--time-column", f.time_column, "CSV: the column of the time", "NAME");
+    text("--answer-column", f.answer_column, "CSV: the column of the model's answer", "NAME");
+    text("--reference-requests", f.reference_requests, "Requests of a reference [5000]", "N")
+        ->check(CLI::Range(size_t{500}, size_t{1'000'000}));
+    text("--tolerance", f.tolerance, "Of numbers, in standard deviations [0.03]", "X")
+        ->check(CLI::Range(0.0, 10.0));
+    text("--share-tolerance", f.share_tolerance, "Of shares [0.03]", "X")
+        ->check(CLI::Range(0.0, 1.0));
+    text("--false-alarms", f.false_alarms, "Accepted in a period [1]", "N")
+        ->check(CLI::PositiveNumber);
+    text("--period", f.period, "That period [90d]", "DURATION");
+    quiet->add_flag("--json", client_.json, "JSON for scripts");
+    quiet->callback([this] {
+      action_ = [this]() -> int {
+        const bool logs = !quiet_.logs.logs.empty() || !quiet_.logs.config.empty();
+        if (quiet_.table.empty() && !logs) {
+          env_.err << "leadsman: nothing to replay: give a TABLE, --log PATH or --config FILE\n";
+          return kUsage;
+        }
+        if (!quiet_.table.empty() && !quiet_.logs.logs.empty()) {
+          env_.err << "leadsman: give a TABLE or --log, not both\n";
+          return kUsage;
+        }
+        if (!quiet_.table.empty() && quiet_.time_column.empty() && !quiet_.requests_per_day) {
+          env_.err << "leadsman: when the rows came is not known: give --requests-per-day or "
+                      "--time-column\n";
+          return kUsage;
+        }
+        bool colours = env_.terminal && env_.getenv("NO_COLOR").empty();
+        return ShowQuiet(env_, hooks_.prove_quiet(quiet_), Paint(colours), client_.json);
+      };
+    });
   }
 
   /// A command that works on files alone.
@@ -762,6 +853,7 @@ class CommandLine {
   std::function<int()> action_;
   ServeFlags serve_;
   MonitorFlags monitor_;
+  QuietFlags quiet_;
   bool once_ = false;
   ClientFlags client_;
   WatchOptions watch_;

@@ -60,6 +60,18 @@ struct MonitorFlags {
   std::optional<std::string> log_format;
 };
 
+/// What `leadsman prove-quiet` was asked for, beside what the logs are.
+struct QuietFlags {
+  MonitorFlags logs;
+  std::string table;
+  std::optional<double> requests_per_day;
+  std::string time_column, answer_column;
+  std::optional<double> tolerance, share_tolerance;
+  std::optional<size_t> reference_requests;
+  std::optional<double> false_alarms;
+  std::string period;
+};
+
 /// What the commands need of the rooms beside this one.
 struct AppHooks {
   std::string version;
@@ -69,6 +81,8 @@ struct AppHooks {
   std::function<int(const MonitorFlags&)> monitor;
   /// `leadsman monitor --once`: what the logs tell up to their end, as JSON.
   std::function<Result<std::string>(const MonitorFlags&)> monitor_once;
+  /// `leadsman prove-quiet`: a replay of the past, as JSON.
+  std::function<Result<std::string>(const QuietFlags&)> prove_quiet;
   /// The same as serve with the command line of tensorflow_model_server (without the program's name); empty:
   /// that is not known. `entrypoint`: as the entry point of TensorFlow Serving's image, which gets
   /// the model from its environment.
@@ -116,6 +130,7 @@ enum ExitCode : int {
   kRolledBack = 10,  ///< rollout watch
   kAborted = 11,
   kHeld = 12,
+  kNotQuiet = 13,  ///< prove-quiet
 };
 
 /// Parses the command line, carries the command out, returns the exit code. Not thread-safe; blocks as long as the

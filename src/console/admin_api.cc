@@ -598,6 +598,25 @@ struct AdminApi::Impl {
     return OkStatus();
   }
 
+  Status ResetDrift(RouteCall& call) {
+    RETURN_IF_ERROR(NeedMonitor());
+    const std::string& model = call.path["model"];
+    RETURN_IF_ERROR(NeedKnown(model));
+    std::optional<int64_t> version;
+    if (auto asked = call.query.find("version"); asked != call.query.end()) {
+      version = 0;
+      if (asked->second != "0") {
+        ASSIGN_OR_RETURN(version, Positive("version", asked->second));
+      }
+    }
+    ASSIGN_OR_RETURN(std::vector<int64_t> versions,
+                     deps.monitor->TakeReferenceAnew(model, version));
+    for (int64_t number : versions)
+      LOG_INFO("reference of drift is taken anew", {"model", model}, {"version", number});
+    Send(call.exchange, 202, {{"model", model}, {"versions", versions}});
+    return OkStatus();
+  }
+
   Status PutLabel(RouteCall& call) {
     ASSIGN_OR_RETURN(LabelBody body, ReadBody(call.exchange.request().body, LabelBodySchema()));
     ASSIGN_OR_RETURN(ModelStatus model, FindModel(call.path["model"]));
@@ -947,6 +966,15 @@ struct AdminApi::Impl {
          "",
          {{200, "Quality"}, {400, "Error"}, {404, "Error"}, {501, "Error"}},
          on(&Impl::GetQuality)},
+        {"POST",
+         "/api/v1/models/{model}/drift/reset",
+         "resetDrift",
+         "Takes references anew: from their file, which is read again, or from the requests from "
+         "now on. Those of now stay in use until there are enough.",
+         {model, {"version", "query", "string", "only this version"}},
+         "",
+         {{202, "DriftReset"}, {400, "Error"}, {404, "Error"}, {501, "Error"}},
+         on(&Impl::ResetDrift)},
         {"PUT",
          "/api/v1/models/{model}/labels/{label}",
          "setLabel",

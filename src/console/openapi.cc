@@ -67,6 +67,7 @@ constexpr const char* kSchemas = R"json({
   "labelled_requests": {"type": "integer"}, "wrong_requests": {"type": "integer"}, "drawn_labelled_requests": {"type": "integer"}, "drawn_wrong_requests": {"type": "integer"},
   "classes": {"type": "object", "properties": {"rows": {"type": "number"}, "macro": {"type": "object", "additionalProperties": {"type": "number"}}, "of": {"type": "array", "items": {"$ref": "#/components/schemas/QualityClass"}}, "confusion": {"type": "array", "items": {"type": "object", "properties": {"label": {"type": "string"}, "predicted": {"type": "string"}, "rows": {"type": "number"}}}}}},
   "scores": {"type": "array", "items": {"$ref": "#/components/schemas/QualityScores"}}, "numbers": {"type": "object", "additionalProperties": {"type": "number"}}, "coverage": {"$ref": "#/components/schemas/QualityCoverage"}, "segments": {"type": "array", "items": {"$ref": "#/components/schemas/QualitySegment"}}}}}}},
+"DriftReset": {"type": "object", "required": ["model", "versions"], "properties": {"model": {"type": "string"}, "versions": {"type": "array", "items": {"type": "integer"}}}},
 "Profile": {"type": "object", "description": "statistics of one version's inputs, per feature"},
 "SetLabel": {"type": "object", "required": ["version"], "additionalProperties": false, "properties": {"version": {"type": "integer", "minimum": 1}}},
 "ModelLabel": {"type": "object", "required": ["model", "label", "version"], "properties": {"model": {"type": "string"}, "label": {"type": "string"}, "version": {"type": "integer"}}},

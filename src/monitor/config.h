@@ -35,10 +35,11 @@ struct Objectives {
 
 /// What a model's later requests are compared with (monitor/drift/reference.h).
 struct ReferenceConfig {
-  enum class From { kFirstRequests, kFile, kStable };
+  enum class From { kFirstRequests, kFile, kStable, kWindow };
   From from = From::kFirstRequests;
-  size_t requests = 5000;  ///< of kFirstRequests
-  std::string path;        ///< of kFile: .csv or .npz
+  size_t requests = 5000;          ///< that are collected, as many at least
+  std::chrono::seconds period{0};  ///< and for so long
+  std::string path;                ///< of kFile: .csv or .npz
 };
 
 struct DriftConfig {

@@ -36,11 +36,17 @@ const schema::Struct<ReferenceConfig>& ReferenceConfigSchema() {
     s.Field("from", &ReferenceConfig::from,
             schema::Enum<From>({{"first_requests", From::kFirstRequests},
                                 {"file", From::kFile},
-                                {"stable", From::kStable}}),
-            "The first requests of each version; a file of the training data; or what the oldest "
-            "version that is compared already is compared with.");
+                                {"stable", From::kStable},
+                                {"window", From::kWindow}}),
+            "The first requests of each version; a file of the training data; what the oldest "
+            "version that is compared already is compared with; or the latest requests before "
+            "those that are compared: as soon as a window is complete it takes the place of the "
+            "one before, and drift slower than that is not found.");
     s.Field("requests", &ReferenceConfig::requests, schema::Integer<size_t>(500, 1'000'000),
-            "How many requests make a reference of first_requests.");
+            "How many requests are collected at least.");
+    s.Field("period", &ReferenceConfig::period, schema::Time<std::chrono::seconds>(0s, 24h * 365),
+            "For how long at least: 24h, or 7d, have all that comes with the time of the day or "
+            "the week.");
     s.Field("path", &ReferenceConfig::path, schema::Text(),
             "The file: .csv with a header of names, or .npz with a table (rows, values).");
     s.Check([](const ReferenceConfig& reference, schema::Problems& problems) {

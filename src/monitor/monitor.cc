@@ -96,6 +96,7 @@ struct Monitor::Impl {
   ~Impl();
 
   Status Restore();
+  Status ReadReference(const std::string& model, const MonitorConfig& config);
   Status ReadReferences();
   Status ReadSchemas();
   Status RestoreDrift();
@@ -206,17 +207,21 @@ Monitor::Impl::~Impl() {
   }
 }
 
-Status Monitor::Impl::ReadReferences() {
-  MutexLock lock(state_mutex);
-  for (const auto& [model, config] : configs) {
-    if (config.reference.from != ReferenceConfig::From::kFile || !config.enabled) continue;
-    auto reference =
-        ReadReferenceFile(config.reference.path, options.wide_input, UnixMillis(clock.Now()));
-    if (!reference.ok()) {
-      return Annotate(reference.status(), StrCat("monitoring.reference of model ", model));
-    }
-    drifts.UseFile(model, std::move(*reference));
+/// What the file of the model's reference says now.
+Status Monitor::Impl::ReadReference(const std::string& model, const MonitorConfig& config) {
+  if (config.reference.from != ReferenceConfig::From::kFile || !config.enabled) return OkStatus();
+  auto reference =
+      ReadReferenceFile(config.reference.path, options.wide_input, UnixMillis(clock.Now()));
+  if (!reference.ok()) {
+    return Annotate(reference.status(), StrCat("monitoring.reference of model ", model));
   }
+  MutexLock lock(state_mutex);
+  drifts.UseFile(model, std::move(*reference));
+  return OkStatus();
+}
+
+Status Monitor::Impl::ReadReferences() {
+  for (const auto& [model, config] : configs) RETURN_IF_ERROR(ReadReference(model, config));
   return OkStatus();
 }
 
@@ -1116,6 +1121,22 @@ Result<std::string> Monitor::DriftJson(const std::string& model, int64_t version
 std::vector<int64_t> Monitor::DriftVersions(const std::string& model) const {
   MutexLock lock(impl_->state_mutex);
   return impl_->drifts.Versions(model);
+}
+
+Result<std::vector<int64_t>> Monitor::TakeReferenceAnew(const std::string& model,
+                                                        std::optional<int64_t> version) {
+  auto configured = impl_->configs.find(model);
+  const MonitorConfig config =
+      configured != impl_->configs.end() ? configured->second : MonitorConfig{};
+  RETURN_IF_ERROR(impl_->ReadReference(model, config));
+  MutexLock lock(impl_->state_mutex);
+  std::vector<int64_t> versions =
+      impl_->drifts.TakeAnew(model, version, config, impl_->clock.SteadyNow());
+  if (!versions.empty()) return versions;
+  return NotFoundError(StrCat("drift of ", version ? StrCat("version ", *version, " of ") : "",
+                              "model ", model,
+                              " is not looked for: it has served no request yet, "
+                              "or monitoring.drift.enabled of the model is false"));
 }
 
 std::unique_ptr<Watch> Monitor::MakeDriftWatch() {

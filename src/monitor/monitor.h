@@ -135,6 +135,12 @@ class Monitor final : public Sink {
   Result<std::string> DriftJson(const std::string& model, int64_t version) const;
   /// Versions that DriftJson knows.
   std::vector<int64_t> DriftVersions(const std::string& model) const;
+  /// Takes the references of a model's versions, or of one, anew: from its file, which is read again,
+  /// from the stable version, or from the requests from now on, and then those of now are in use until
+  /// there are enough. Returns the versions; NOT_FOUND when none is compared, and the file's errors,
+  /// after which all is as it was. Blocks for as long as a file takes.
+  Result<std::vector<int64_t>> TakeReferenceAnew(const std::string& model,
+                                                 std::optional<int64_t> version);
   /// Decides which drift is an alarm; lives no longer than the monitor.
   std::unique_ptr<Watch> MakeDriftWatch();
 

@@ -26,6 +26,11 @@ size_t RowsFor(size_t requests, size_t width, size_t wide) {
   return std::max(kFewestSampledRows, requests / stride);
 }
 
+CollectOptions WithRows(CollectOptions collect, size_t rows) {
+  collect.rows = rows;
+  return collect;
+}
+
 std::vector<std::string> ValueNames(size_t width) {
   std::vector<std::string> names;
   for (size_t i = 0; i < std::min(width, Reference::kMaxNumbers); ++i) {
@@ -123,11 +128,12 @@ uint64_t VersionDrift::StrideOf(size_t width) {
 
 VersionDrift::VersionDrift(const MonitorConfig& config, size_t wide_input)
     : options_{config.drift.tolerance, config.drift.share_tolerance, config.drift.window},
-      reference_rows_(config.reference.requests),
+      collect_{config.reference.requests, config.reference.period,
+               config.reference.from == ReferenceConfig::From::kWindow},
       wide_input_(wide_input),
-      answers_(DriftTrack::Of::kAnswers, {"score", "value"}, options_, reference_rows_),
+      answers_(DriftTrack::Of::kAnswers, {"score", "value"}, options_, collect_),
       labels_(DriftTrack::Of::kLabels, {"wrong"}, options_,
-              std::min(reference_rows_, kLabelReference)) {}
+              WithRows(collect_, std::min(collect_.rows, kLabelReference))) {}
 
 std::vector<DriftTrack*> VersionDrift::tracks() {
   std::vector<DriftTrack*> all;
@@ -147,9 +153,9 @@ std::vector<const DriftTrack*> VersionDrift::tracks() const {
 
 void VersionDrift::BeginInputs(size_t width) {
   wide_ = width > wide_input_;
-  inputs_ =
-      std::make_unique<DriftTrack>(DriftTrack::Of::kInputs, wide_ ? WideNames() : ValueNames(width),
-                                   options_, RowsFor(reference_rows_, width, wide_input_));
+  inputs_ = std::make_unique<DriftTrack>(
+      DriftTrack::Of::kInputs, wide_ ? WideNames() : ValueNames(width), options_,
+      WithRows(collect_, RowsFor(collect_.rows, width, wide_input_)));
 }
 
 void VersionDrift::Fold(const PredictionEvent& event, WallTime wall, SteadyTime now) {
@@ -177,25 +183,32 @@ void VersionDrift::AddLabel(bool wrong, WallTime wall, SteadyTime now) {
   labels_.Add({&number, 1}, {}, wall, now);
 }
 
-void VersionDrift::Follow(const VersionDrift& stable, SteadyTime now) {
-  auto copy = [now](const DriftTrack& from, DriftTrack& to) {
-    if (!from.reference() || to.reference()) return;
+void VersionDrift::Follow(const VersionDrift& stable, SteadyTime now, bool anew) {
+  auto copy = [now, anew](const DriftTrack& from, DriftTrack& to) {
+    if (!from.reference() || (to.reference() && !anew)) return;
     auto reference = std::make_shared<Reference>(*from.reference());
     reference->from = ReferenceFrom::kStable;
     to.Use(std::move(reference), now);
   };
   if (stable.inputs_ && stable.inputs_->reference()) UseForInputs(stable.inputs_->reference(), now);
-  if (inputs_ && stable.inputs_) copy(*stable.inputs_, *inputs_);
   copy(stable.answers_, answers_);
   copy(stable.labels_, labels_);
+}
+
+void VersionDrift::TakeAnew() {
+  for (DriftTrack* track : tracks()) track->TakeAnew();
 }
 
 void VersionDrift::UseForInputs(std::shared_ptr<const Reference> reference, SteadyTime now) {
   std::vector<std::string> names;
   for (const ReferenceNumber& n : reference->numbers) names.push_back(n.name);
   wide_ = reference->wide;
+  // How wide the requests are is not known here: as many rows as there were then.
+  const size_t rows =
+      wide_ ? std::min<size_t>(collect_.rows, std::max(kFewestSampledRows, reference->rows))
+            : collect_.rows;
   inputs_ = std::make_unique<DriftTrack>(DriftTrack::Of::kInputs, std::move(names), options_,
-                                         reference_rows_);
+                                         WithRows(collect_, rows));
   inputs_->Use(std::move(reference), now);
 }
 
@@ -257,19 +270,38 @@ std::shared_ptr<VersionDrift> DriftBook::Find(const Key& key, const MonitorConfi
   auto drift = std::make_shared<VersionDrift>(config, wide_input_);
   drift->last_used = now;
   if (config.reference.from == ReferenceConfig::From::kStable) {
-    for (auto it = versions_.lower_bound({key.first, std::numeric_limits<int64_t>::min()});
-         it != versions_.end() && it->first.first == key.first && it->first.second < key.second;
-         ++it) {
-      if (!it->second->answers().reference()) continue;
-      drift->Follow(*it->second, now);
-      break;
-    }
+    if (const VersionDrift* stable = StableFor(key)) drift->Follow(*stable, now);
   }
   if (auto file = files_.find(key.first); file != files_.end()) {
     drift->UseForInputs(file->second, now);
   }
   versions_.emplace(key, drift);
   return drift;
+}
+
+const VersionDrift* DriftBook::StableFor(const Key& key) const {
+  for (auto it = versions_.lower_bound({key.first, std::numeric_limits<int64_t>::min()});
+       it != versions_.end() && it->first.first == key.first && it->first.second < key.second;
+       ++it) {
+    if (it->second->answers().reference()) return it->second.get();
+  }
+  return nullptr;
+}
+
+std::vector<int64_t> DriftBook::TakeAnew(const std::string& model, std::optional<int64_t> version,
+                                         const MonitorConfig& config, SteadyTime now) {
+  std::vector<int64_t> taken;
+  for (int64_t number : Versions(model)) {
+    if (version && *version != number) continue;
+    VersionDrift& drift = *versions_.at({model, number});
+    drift.TakeAnew();
+    if (auto file = files_.find(model); file != files_.end()) drift.UseForInputs(file->second, now);
+    const bool stable = config.reference.from == ReferenceConfig::From::kStable;
+    const VersionDrift* followed = stable ? StableFor({model, number}) : nullptr;
+    if (followed != nullptr) drift.Follow(*followed, now, true);
+    taken.push_back(number);
+  }
+  return taken;
 }
 
 size_t DriftBook::StreamCount() const {

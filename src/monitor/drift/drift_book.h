@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -27,8 +28,10 @@ class VersionDrift {
 
   void Fold(const PredictionEvent& event, WallTime wall, SteadyTime now);
   void AddLabel(bool wrong, WallTime wall, SteadyTime now);
-  /// Compares with what this one is compared with.
-  void Follow(const VersionDrift& stable, SteadyTime now);
+  /// Compares with what the other one is compared with: where nothing is known yet, or `anew`.
+  void Follow(const VersionDrift& stable, SteadyTime now, bool anew = false);
+  /// Collects references from here on; those of now stay in use until then.
+  void TakeAnew();
   /// Null while no input was seen.
   DriftTrack* inputs() { return inputs_.get(); }
   const DriftTrack* inputs() const { return inputs_.get(); }
@@ -54,7 +57,7 @@ class VersionDrift {
   static uint64_t StrideOf(size_t width);
 
   const DriftOptions options_;
-  const size_t reference_rows_;
+  const CollectOptions collect_;
   const size_t wide_input_;
   bool wide_ = false;
   uint64_t requests_ = 0;  ///< with inputs
@@ -85,6 +88,10 @@ class DriftBook {
                const std::map<std::string, MonitorConfig>& configs, SteadyTime now);
   /// Null when there is no room, or its model is not to be watched.
   std::shared_ptr<VersionDrift> Find(const Key& key, const MonitorConfig& config, SteadyTime now);
+  /// Takes the references of a model's versions, or of one, anew from where they come from: the file,
+  /// the stable version, or the requests from here on. Returns the versions.
+  std::vector<int64_t> TakeAnew(const std::string& model, std::optional<int64_t> version,
+                                const MonitorConfig& config, SteadyTime now);
   /// No longer asked: its alarms end, its reference stays for its return.
   void Forget(const Key& key);
 
@@ -103,11 +110,13 @@ class DriftBook {
   }                                            ///< versions that found no room, and rows of theirs
   uint64_t alarms() const { return alarms_; }  ///< decided since the start
   double level() const { return level_; }      ///< of AlarmDecision, at the last look
+  BudgetShares Shares() const;                 ///< of all that are active
 
  private:
+  /// The oldest version before `key` that has a reference; null when there is none.
+  const VersionDrift* StableFor(const Key& key) const;
   size_t StreamCount() const;
   bool MakeRoom(SteadyTime now);
-  BudgetShares Shares() const;
 
   const AlarmBudget budget_;
   const size_t wide_input_;

@@ -211,10 +211,10 @@ std::string SummaryOf(const std::string& model, int64_t version, const DriftTrac
 
 nlohmann::ordered_json TrackJson(const DriftTrack& track, const BudgetShares& shares,
                                  SteadyTime now) {
+  const Json collected = {{"rows", track.collected()}, {"of", track.reference_rows()}};
   if (!track.reference()) {
-    return {
-        {"reference",
-         {{"state", "collecting"}, {"rows", track.collected()}, {"of", track.reference_rows()}}}};
+    return {{"reference",
+             {{"state", "collecting"}, {"rows", collected["rows"]}, {"of", collected["of"]}}}};
   }
   const Reference& reference = *track.reference();
   size_t blocks = reference.streams.empty() ? 0 : reference.streams[0].blocks.size();
@@ -228,6 +228,7 @@ nlohmann::ordered_json TrackJson(const DriftTrack& track, const BudgetShares& sh
                {"wide", reference.wide},
                {"blocks_seen", track.looks()},
                {"window_rows", track.window() != nullptr ? track.window()->rows : 0}};
+  if (track.collecting()) json["reference"]["next"] = collected;
   Json numbers = Json::array();
   for (size_t i = 0; i < reference.numbers.size(); ++i) numbers.push_back(NumberJson(track, i));
   json["numbers"] = std::move(numbers);

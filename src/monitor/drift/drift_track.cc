@@ -51,18 +51,15 @@ double DriftTrack::Stream::Recent() const {
 }
 
 DriftTrack::DriftTrack(Of of, std::vector<std::string> names, DriftOptions options,
-                       size_t reference_rows)
-    : of_(of), names_(std::move(names)), options_(options), reference_rows_(reference_rows) {
-  Restart();
+                       CollectOptions collect)
+    : of_(of), names_(std::move(names)), options_(options), collect_(collect) {
+  TakeAnew();
 }
 
-void DriftTrack::Restart() {
-  builder_ = std::make_unique<ReferenceBuilder>(names_);
-  reference_.reset();
-  classes_ = ClassTable();
-  streams_.clear();
-  closed_.reset();
-  looks_ = 0;
+void DriftTrack::TakeAnew() { builder_ = std::make_unique<ReferenceBuilder>(names_); }
+
+bool DriftTrack::firing() const {
+  return std::any_of(streams_.begin(), streams_.end(), [](const Stream& s) { return s.firing; });
 }
 
 Harm DriftTrack::harm() const {
@@ -83,18 +80,28 @@ double DriftTrack::LooksPerSecond(SteadyTime now) const {
 
 void DriftTrack::Add(std::span<const float> numbers, std::span<const std::string_view> classes,
                      WallTime wall, SteadyTime now) {
-  if (reference_) return Compare(numbers, classes, now);
+  if (reference_) Compare(numbers, classes, now);
+  if (builder_) Collect(numbers, classes, wall, now);
+}
+
+void DriftTrack::Collect(std::span<const float> numbers, std::span<const std::string_view> classes,
+                         WallTime wall, SteadyTime now) {
+  if (collect_.rolling && firing()) {
+    if (builder_->rows() > 0) TakeAnew();
+    return;
+  }
+  if (builder_->rows() == 0) collecting_since_ = now;
   builder_->Add(numbers, classes);
-  if (builder_->rows() < reference_rows_) return;
-  Use(std::make_shared<const Reference>(
-          builder_->Build(ReferenceFrom::kFirstRequests, UnixMillis(wall))),
-      now);
+  if (builder_->rows() < collect_.rows || now - collecting_since_ < collect_.period) return;
+  ReferenceFrom from = collect_.rolling ? ReferenceFrom::kWindow : ReferenceFrom::kFirstRequests;
+  Use(std::make_shared<const Reference>(builder_->Build(from, UnixMillis(wall))), now);
 }
 
 bool DriftTrack::Use(std::shared_ptr<const Reference> reference, SteadyTime now) {
   if (reference->numbers.size() != std::min(names_.size(), Reference::kMaxNumbers)) return false;
   reference_ = std::move(reference);
   builder_.reset();
+  if (collect_.rolling) TakeAnew();
   classes_ = ClassTable();
   for (const std::string& name : reference_->classes) classes_.IndexOf(name);
   streams_.clear();
@@ -206,10 +213,8 @@ bool DriftTrack::RestoreEvidence(std::string_view bytes, SteadyTime now) {
   std::vector<Stream> streams = streams_;
   for (Stream& s : streams) {
     auto detector = BlockDetector::Parse(in.Text(kLongestDetector));
-    // Another tolerance in the configuration: evidence begins anew.
-    if (!detector || detector->sides().side() != s.detector.sides().side() ||
-        detector->independence().size != s.detector.independence().size ||
-        detector->tolerance() != s.tolerance) {
+    // Another reference, or another tolerance in the configuration: evidence begins anew.
+    if (!detector || !detector->Asks(s.detector)) {
       return false;
     }
     s.detector = std::move(*detector);

@@ -18,15 +18,26 @@
 namespace leadsman {
 
 struct DriftOptions {
-  double tolerance = 0.1;         ///< of numbers, in the reference's standard deviations
+  double tolerance = 0.03;        ///< of numbers, in the reference's standard deviations
   double share_tolerance = 0.03;  ///< of shares of classes, missing values and errors: points
   size_t window_rows = 1000;      ///< rows that distances are computed of
+};
+
+/// What a reference is collected of.
+struct CollectOptions {
+  size_t rows = 5000;              ///< as many at least,
+  std::chrono::seconds period{0};  ///< and for so long
+  bool rolling = false;  ///< the next one is begun as soon as one is complete, and takes its place
 };
 
 /// One kind of rows of one version: its inputs, its answers, or its labels. Collects a reference, or
 /// is given one, and then compares.
 ///
-///   kCollecting ── enough rows, or Use ──► kReady
+///   kCollecting ── enough rows, or Use ──► kReady ◄─┐
+///                                            └── TakeAnew, or rolling: enough further rows
+///
+/// A reference that is collected anew leaves the one before it in use until it is complete. Of a
+/// rolling one rows during an alarm are not taken: what is known to be wrong does not become usual.
 ///
 /// Every row is counted once. Distances are of windows of `window_rows`; detectors look at blocks of
 /// the reference's length. Neither is begun anew within a second of the last one, so that what
@@ -63,20 +74,21 @@ class DriftTrack {
     std::vector<uint64_t> classes;
   };
 
-  DriftTrack(Of of, std::vector<std::string> names, DriftOptions options, size_t reference_rows);
+  DriftTrack(Of of, std::vector<std::string> names, DriftOptions options, CollectOptions collect);
 
   void Add(std::span<const float> numbers, std::span<const std::string_view> classes, WallTime wall,
            SteadyTime now);
   /// Compares with this from now on. False when it is not of this many numbers.
   bool Use(std::shared_ptr<const Reference> reference, SteadyTime now);
-  /// Begins to collect anew.
-  void Restart();
+  /// Collects another reference from here on.
+  void TakeAnew();
 
   Of of() const { return of_; }
   Harm harm() const;
   const std::shared_ptr<const Reference>& reference() const { return reference_; }
+  bool collecting() const { return builder_ != nullptr; }
   uint64_t collected() const { return builder_ ? builder_->rows() : 0; }
-  size_t reference_rows() const { return reference_rows_; }
+  size_t reference_rows() const { return collect_.rows; }
   std::vector<Stream>& streams() { return streams_; }
   const std::vector<Stream>& streams() const { return streams_; }
   uint64_t looks() const { return looks_; }
@@ -92,16 +104,20 @@ class DriftTrack {
   bool RestoreEvidence(std::string_view bytes, SteadyTime now);
 
  private:
+  void Collect(std::span<const float> numbers, std::span<const std::string_view> classes,
+               WallTime wall, SteadyTime now);
   void Compare(std::span<const float> numbers, std::span<const std::string_view> classes,
                SteadyTime now);
+  bool firing() const;
   void CloseBlock(SteadyTime now);
   void OpenWindow(SteadyTime now);
 
   const Of of_;
   const std::vector<std::string> names_;
   const DriftOptions options_;
-  const size_t reference_rows_;
-  std::unique_ptr<ReferenceBuilder> builder_;
+  const CollectOptions collect_;
+  std::unique_ptr<ReferenceBuilder> builder_;  ///< null: nothing is collected
+  SteadyTime collecting_since_{};
   std::shared_ptr<const Reference> reference_;
   ClassTable classes_;  ///< the reference's first, in its order
   std::vector<Stream> streams_;

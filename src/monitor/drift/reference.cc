@@ -54,6 +54,8 @@ std::string_view ReferenceFromName(ReferenceFrom from) {
       return "file";
     case ReferenceFrom::kStable:
       return "stable";
+    case ReferenceFrom::kWindow:
+      return "window";
     case ReferenceFrom::kFirstRequests:
       break;
   }
@@ -227,7 +229,7 @@ std::optional<Reference> Reference::Parse(std::string_view bytes) {
   Reference r;
   uint8_t from = in.Byte();
   uint8_t wide = in.Byte();
-  if (from > static_cast<uint8_t>(ReferenceFrom::kStable) || wide > 1) in.Fail();
+  if (from > static_cast<uint8_t>(ReferenceFrom::kWindow) || wide > 1) in.Fail();
   r.from = static_cast<ReferenceFrom>(from);
   r.wide = wide == 1;
   r.taken_ms = static_cast<int64_t>(in.Fixed64());

@@ -15,8 +15,9 @@
 namespace leadsman {
 
 /// Where a reference came from.
-enum class ReferenceFrom : uint8_t { kFirstRequests, kFile, kStable };
-std::string_view ReferenceFromName(ReferenceFrom from);  ///< "first_requests", "file", "stable"
+enum class ReferenceFrom : uint8_t { kFirstRequests, kFile, kStable, kWindow };
+/// "first_requests", "file", "stable", "window"
+std::string_view ReferenceFromName(ReferenceFrom from);
 
 /// The rows of one block added up. Numbers are kept as differences from `shift` of the reference (or
 /// of the first row), so that large values with a small spread lose nothing. A value: copyable.

@@ -9,6 +9,7 @@
 #include <limits>
 #include <map>
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/strings.h"
 #include "monitor/csv_reader.h"
@@ -22,6 +23,7 @@ constexpr size_t kMaxValues = 256 << 20;  // a GiB of floats
 constexpr size_t kMaxRows = 1'000'000;
 constexpr size_t kMaxWidth = 4096;
 constexpr size_t kFewestRows = 500;
+constexpr size_t kLongestAnswer = 255;
 constexpr float kMissing = std::numeric_limits<float>::quiet_NaN();
 
 // ---- CSV
@@ -182,26 +184,68 @@ Result<std::string> TableName(const std::map<std::string, std::string>& files) {
 
 }  // namespace
 
-Result<ReferenceTable> ParseReferenceCsv(std::string_view text) {
+namespace {
+
+std::optional<int64_t> CellTime(std::string_view text) {
+  constexpr double kFirstMilliseconds = 1e11;  // of seconds that would be the year 5138
+  text = Trimmed(text);
+  if (auto time = ParseRfc3339(text)) return UnixMillis(*time);
+  auto number = ParseDouble(text);
+  if (!number || !(*number >= 0 && *number < 1e15)) return std::nullopt;
+  return static_cast<int64_t>(*number < kFirstMilliseconds ? *number * 1000 : *number);
+}
+
+/// The place of a named column; none for an empty name.
+Result<size_t> ColumnOf(const std::vector<std::string>& names, const std::string& name) {
+  if (name.empty()) return SIZE_MAX;
+  auto at = std::find(names.begin(), names.end(), name);
+  if (at != names.end()) return static_cast<size_t>(at - names.begin());
+  return InvalidArgumentError(StrCat("has no column ", name, "; columns: ", HumanList(names)));
+}
+
+}  // namespace
+
+Result<ReferenceTable> ParseReferenceCsv(std::string_view text, const TableColumns& columns) {
   CsvReader reader(text);
   ReferenceTable table;
   if (!reader.NextRow(table.names)) return InvalidArgumentError("is empty");
   for (std::string& name : table.names) name = std::string(Trimmed(name)).substr(0, 255);
-  table.width = table.names.size();
-  if (table.width > kMaxWidth) {
-    return InvalidArgumentError(StrCat("has ", table.width, " columns; ", kMaxWidth, " at most"));
+  const size_t cells_wanted = table.names.size();
+  if (cells_wanted > kMaxWidth) {
+    return InvalidArgumentError(StrCat("has ", cells_wanted, " columns; ", kMaxWidth, " at most"));
   }
+  ASSIGN_OR_RETURN(const size_t time, ColumnOf(table.names, columns.time));
+  ASSIGN_OR_RETURN(const size_t answer, ColumnOf(table.names, columns.answer));
+  const std::vector<std::string> names = table.names;
+  for (size_t i = cells_wanted; i-- > 0;) {
+    if (i == time || i == answer)
+      table.names.erase(table.names.begin() + static_cast<ptrdiff_t>(i));
+  }
+  table.width = table.names.size();
+  if (table.width == 0) return InvalidArgumentError("has no column of inputs");
   std::vector<std::string> cells;
   while (table.rows() < kMaxRows && reader.NextRow(cells)) {
-    if (cells.size() != table.width) {
+    if (cells.size() != cells_wanted) {
       return InvalidArgumentError(StrCat("line ", reader.line(), " has ", cells.size(),
-                                         " cells, the header ", table.width));
+                                         " cells, the header ", cells_wanted));
     }
     for (size_t i = 0; i < cells.size(); ++i) {
+      if (i == answer) table.answers.push_back(cells[i].substr(0, kLongestAnswer));
+      if (i == time) {
+        auto at = CellTime(cells[i]);
+        if (!at) {
+          return InvalidArgumentError(
+              StrCat("line ", reader.line(), ", column ", names[i], ": ", cells[i].substr(0, 40),
+                     " is no time; it must be like 2026-03-01T12:00:00Z, or seconds or "
+                     "milliseconds since 1970"));
+        }
+        table.unix_ms.push_back(*at);
+      }
+      if (i == answer || i == time) continue;
       auto value = CellValue(cells[i]);
       if (!value) {
         return InvalidArgumentError(StrCat(
-            "line ", reader.line(), ", column ", table.names[i], ": ", cells[i].substr(0, 40),
+            "line ", reader.line(), ", column ", names[i], ": ", cells[i].substr(0, 40),
             " is no number; the columns must be the model's numeric inputs, in their order"));
       }
       table.values.push_back(*value);
@@ -233,15 +277,21 @@ Result<ReferenceTable> ParseReferenceNpz(std::string_view bytes) {
   return table;
 }
 
-Result<std::shared_ptr<const Reference>> ReadReferenceFile(const std::string& path,
-                                                           size_t wide_input, int64_t now_ms) {
+Result<ReferenceTable> ReadTable(const std::string& path, const TableColumns& columns) {
   const bool npz = path.ends_with(".npz");
   if (!npz && !path.ends_with(".csv")) {
     return InvalidArgumentError(StrCat(path, ": the name must end in .csv or .npz"));
   }
   ASSIGN_OR_RETURN(std::string content, ReadFile(path, kMaxFile));
-  auto table = npz ? ParseReferenceNpz(content) : ParseReferenceCsv(content);
+  auto table = npz ? ParseReferenceNpz(content) : ParseReferenceCsv(content, columns);
   if (!table.ok()) return Annotate(table.status(), path);
+  return table;
+}
+
+Result<std::shared_ptr<const Reference>> ReadReferenceFile(const std::string& path,
+                                                           size_t wide_input, int64_t now_ms) {
+  auto table = ReadTable(path);
+  RETURN_IF_ERROR(table.status());
   if (table->rows() < kFewestRows) {
     return InvalidArgumentError(
         StrCat(path, " has ", table->rows(), " rows; a reference needs ", kFewestRows));

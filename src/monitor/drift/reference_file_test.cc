@@ -36,6 +36,27 @@ TEST(ReferenceFileTest, SaysWhichCellIsNoNumber) {
   EXPECT_FALSE(ParseReferenceCsv("a\n\"1").ok());
 }
 
+TEST(ReferenceFileTest, TakesTimeAndAnswerOutOfTheInputs) {
+  auto table = ParseReferenceCsv(
+      "age,at,income,answer\n1,2026-03-01T12:00:00Z,2,yes\n3,1772366401,4,no\n5,1772366402000,6,\n",
+      {"at", "answer"});
+  ASSERT_TRUE(table.ok()) << table.status();
+  EXPECT_EQ(table->names, (std::vector<std::string>{"age", "income"}));
+  EXPECT_EQ(table->values, (std::vector<float>{1, 2, 3, 4, 5, 6}));
+  EXPECT_EQ(table->unix_ms, (std::vector<int64_t>{1772366400000, 1772366401000, 1772366402000}));
+  EXPECT_EQ(table->answers, (std::vector<std::string>{"yes", "no", ""}));
+  EXPECT_NE(ParseReferenceCsv("a,b\n1,noon\n", {"b", ""})
+                .status()
+                .message()
+                .find("line 2, column b: noon is no time; it must be like 2026-03-01T12:00:00Z"),
+            std::string::npos);
+  EXPECT_NE(ParseReferenceCsv("a,b\n1,2\n", {"c", ""})
+                .status()
+                .message()
+                .find("has no column c; columns: a"),
+            std::string::npos);
+}
+
 TEST(ReferenceFileTest, NamesTheFileAndWhatItNeeds) {
   TempDir dir;
   ASSERT_TRUE(WriteFileAtomically(dir.file("few.csv"), "a\n1\n2\n").ok());

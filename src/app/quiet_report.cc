@@ -1,0 +1,132 @@
+#include "app/quiet_report.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+#include "base/clock.h"
+#include "base/strings.h"
+#include "intake/read_once.h"
+#include "monitor/drift/quiet_proof.h"
+#include "monitor/drift/reference_file.h"
+
+namespace leadsman {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// "f1.spread" of the second column is "income.spread".
+std::string Named(const std::string& stream, const std::vector<std::string>& names) {
+  const size_t end = std::min(stream.find('.'), stream.size());
+  if (!stream.starts_with('f')) return stream;
+  const auto column = ParseInt64(std::string_view(stream).substr(1, end - 1));
+  if (!column || *column < 0 || static_cast<size_t>(*column) >= names.size()) return stream;
+  return names[static_cast<size_t>(*column)] + stream.substr(end);
+}
+
+/// `names` are those of the columns.
+Status AddTable(const QuietQuestion& question, HistorySink& sink, std::vector<std::string>& names) {
+  ASSIGN_OR_RETURN(ReferenceTable table,
+                   ReadTable(question.table, {question.time_column, question.answer_column}));
+  std::string_view answer;
+  for (size_t row = 0; row < table.rows(); ++row) {
+    PredictionEvent event;
+    event.model = question.model;
+    event.features = {table.values.data() + row * table.width, table.width};
+    if (!table.unix_ms.empty()) event.unix_ms = table.unix_ms[row];
+    if (!table.answers.empty()) {
+      answer = table.answers[row];
+      event.predicted = {&answer, 1};
+    }
+    sink.Emit(event);
+  }
+  names = table.names;
+  return OkStatus();
+}
+
+Status AddLogs(const Config& config, HistorySink& sink) {
+  std::vector<intake::SourceView> views =
+      intake::ReadOnce(config.monitor.logs, SystemClock(), sink);
+  std::vector<std::string> unread;
+  for (const intake::SourceView& view : views) {
+    for (const intake::LogView& file : view.files) {
+      if (file.format.empty()) unread.push_back(StrCat(file.path, ": ", file.sentence));
+    }
+    if (view.files.empty())
+      unread.push_back(StrCat(view.source, ": no such file, or all are empty"));
+  }
+  if (!unread.empty()) return InvalidArgumentError(StrCat("not read: ", Join(unread, "; ")));
+  if (!sink.versions().empty()) return OkStatus();
+  return NotFoundError(
+      "the logs tell of no prediction: `leadsman monitor --once` shows what they are taken for");
+}
+
+Json StreamJson(const QuietStream& stream, const std::vector<std::string>& names) {
+  const bool input = stream.track == "inputs";
+  return {{"of", stream.track},
+          {"name", input ? Named(stream.name, names) : stream.name},
+          {"alarms", stream.firings},
+          {"smallest_change_found_in_a_day", stream.smallest ? Json(*stream.smallest) : Json()},
+          {"unit", stream.unit},
+          {"guaranteed", stream.guaranteed}};
+}
+
+Json VersionJson(const QuietVersion& version, const std::vector<std::string>& names) {
+  Json json = {{"model", version.key.first},
+               {"version", version.key.second},
+               {"requests", version.requests},
+               {"requests_per_day", version.requests_per_day},
+               {"reference", {{"rows", version.reference_rows}, {"of", version.reference_wanted}}},
+               {"blocks", version.blocks},
+               {"days_compared", version.days_compared},
+               {"detectors", Json::array()}};
+  for (const QuietStream& stream : version.streams)
+    json["detectors"].push_back(StreamJson(stream, names));
+  return json;
+}
+
+}  // namespace
+
+Result<std::string> ProveQuiet(const Config& config, const QuietQuestion& question) {
+  const MonitorOptions& options = config.monitor.options;
+  const AlarmBudget budget{question.false_alarms.value_or(options.alarm_budget.false_alarms),
+                           ToSeconds(question.period.value_or(options.alarm_budget.period))};
+  HistorySink sink(options.wide_input);
+  std::vector<std::string> names;
+  RETURN_IF_ERROR(question.table.empty() ? AddLogs(config, sink) : AddTable(question, sink, names));
+  if (question.requests_per_day > 0) {
+    for (auto& [key, history] : sink.versions())
+      history.Spread(question.requests_per_day, UnixMillis(SystemClock().Now()));
+  }
+  std::map<std::string, MonitorConfig> configs = MonitoringOf(config);
+  for (const auto& [key, history] : sink.versions()) configs.try_emplace(key.first);
+  for (auto& [model, monitoring] : configs) {
+    DriftConfig& drift = monitoring.drift;
+    drift.tolerance = question.tolerance.value_or(drift.tolerance);
+    drift.share_tolerance = question.share_tolerance.value_or(drift.share_tolerance);
+    monitoring.reference.requests =
+        question.reference_requests.value_or(monitoring.reference.requests);
+  }
+  QuietProof proof(budget, options.wide_input);
+  for (const auto& [model, monitoring] : configs) {
+    if (monitoring.reference.from != ReferenceConfig::From::kFile) continue;
+    ASSIGN_OR_RETURN(auto reference,
+                     ReadReferenceFile(monitoring.reference.path, options.wide_input,
+                                       UnixMillis(SystemClock().Now())));
+    proof.UseFile(model, std::move(reference));
+  }
+  const QuietReport report = proof.Run(sink.versions(), configs);
+  Json json = {
+      {"alarms", report.alarms},
+      {"false_alarms_allowed", report.allowed},
+      {"days_compared", report.days},
+      {"budget", {{"false_alarms", budget.false_alarms}, {"days", budget.period_seconds / 86400}}},
+      {"requests_left_out", sink.dropped()},
+      {"models", Json::array()}};
+  for (const QuietVersion& version : report.versions)
+    json["models"].push_back(VersionJson(version, names));
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace leadsman

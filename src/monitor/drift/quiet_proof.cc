@@ -1,0 +1,209 @@
+#include "monitor/drift/quiet_proof.h"
+
+#include <algorithm>
+#include <cmath>
+#include <queue>
+#include <utility>
+
+namespace leadsman {
+namespace {
+
+using Kind = ReferenceStream::Kind;
+constexpr double kDay = 86'400;
+constexpr size_t kMostDays = 10;
+/// The steady time of the replay's first request: later than all that a track takes as "never".
+constexpr SteadyTime kBegin{std::chrono::hours(1)};
+
+SteadyTime At(double seconds) {
+  return kBegin + std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
+}
+
+bool OfShares(Kind kind) { return kind != Kind::kMean && kind != Kind::kSpread; }
+
+const char* UnitOf(Kind kind) {
+  if (kind == Kind::kMean) return "σ";
+  return kind == Kind::kSpread ? "spread" : "points";
+}
+
+/// What a change does to the number of a block.
+double MoveOf(const Reference& reference, const ReferenceStream& stream, DriftTrack::Of of,
+              double change) {
+  if (of == DriftTrack::Of::kLabels || OfShares(stream.kind)) return change;
+  if (stream.kind == Kind::kSpread) return std::log1p(change);
+  return change * reference.numbers[stream.of].sigma;
+}
+
+}  // namespace
+
+bool QuietProof::Collect(Version& version, double seconds) {
+  bool closed = false;
+  for (DriftTrack* track : version.drift->tracks()) {
+    if (!track->reference()) continue;
+    Watched& watched = version.tracks[track->of()];
+    const std::vector<DriftTrack::Stream>& streams = track->streams();
+    if (watched.reference != track->reference()) {  // complete, or a rolling one has been renewed
+      watched.reference = track->reference();
+      watched.begun = seconds;
+      watched.streams.assign(streams.size(), {});
+      watched.firings.resize(streams.size());
+      watched.was_firing.assign(streams.size(), false);
+      watched.seen.assign(streams.size(), 0);
+    }
+    for (size_t i = 0; i < streams.size(); ++i) {
+      const DriftTrack::Stream& stream = streams[i];
+      if (stream.recent_count == watched.seen[i]) continue;
+      watched.seen[i] = stream.recent_count;
+      closed = true;
+      size_t latest = (stream.recent_count - 1) % DriftTrack::kRecentBlocks;
+      watched.streams[i].push_back({seconds, stream.recent[latest]});
+    }
+  }
+  return closed;
+}
+
+void QuietProof::CountFirings() {
+  for (auto& [key, version] : versions_) {
+    for (DriftTrack* track : version.drift->tracks()) {
+      auto watched = version.tracks.find(track->of());
+      if (watched == version.tracks.end()) continue;
+      for (size_t i = 0; i < track->streams().size(); ++i) {
+        const bool firing = track->streams()[i].firing;
+        watched->second.firings[i] += firing && !watched->second.was_firing[i] ? 1 : 0;
+        watched->second.was_firing[i] = firing;
+      }
+    }
+  }
+}
+
+void QuietProof::Replay() {
+  using Next = std::pair<int64_t, std::pair<Version*, size_t>>;  // time, request of a version
+  auto later = [](const Next& a, const Next& b) { return a.first > b.first; };
+  std::priority_queue<Next, std::vector<Next>, decltype(later)> queue(later);
+  for (auto& [key, version] : versions_) {
+    if (version.history->size() > 0) queue.push({version.history->unix_ms(0), {&version, 0}});
+  }
+  if (queue.empty()) return;
+  const int64_t first_ms = queue.top().first;
+  std::vector<std::string_view> answers;
+  while (!queue.empty()) {
+    auto [unix_ms, next] = queue.top();
+    queue.pop();
+    auto [version, i] = next;
+    seconds_ = static_cast<double>(unix_ms - first_ms) / 1000;
+    version->drift->Fold(version->history->At(i, answers), FromUnixMillis(unix_ms), At(seconds_));
+    // The live server looks every ten seconds; without a new block there is nothing to see.
+    if (Collect(*version, seconds_)) {
+      book_.Look(At(seconds_));
+      CountFirings();
+    }
+    if (i + 1 < version->history->size())
+      queue.push({version->history->unix_ms(i + 1), {version, i + 1}});
+  }
+}
+
+std::optional<double> QuietProof::Smallest(const DriftTrack& track,
+                                           const DriftTrack::Stream& stream,
+                                           const std::vector<Block>& blocks,
+                                           const Watched& watched) const {
+  const Reference& reference = *track.reference();
+  const ReferenceStream& of = reference.streams[stream.of];
+  const RankEvidence::Side side = stream.detector.sides().side();
+  const double span = seconds_ - watched.begun;
+  const auto days = std::clamp<size_t>(static_cast<size_t>(span / kDay), 1, kMostDays);
+  const double apart = days > 1 ? (span - kDay) / static_cast<double>(days - 1) : 0;
+  const bool both = side == RankEvidence::Side::kBoth && !OfShares(of.kind);
+
+  const auto& changes = OfShares(of.kind) || track.of() == DriftTrack::Of::kLabels
+                            ? kShareChangesTried
+                            : kChangesTried;
+  std::array<size_t, kChangesTried.size()> found{};
+  BlockDetector clean(of.blocks, {stream.tolerance, side});
+  size_t next = 0;
+  for (size_t day = 0; day < days; ++day) {
+    const double begin = watched.begun + apart * static_cast<double>(day);
+    while (next < blocks.size() && blocks[next].seconds < begin) clean.Look(blocks[next++].value);
+    clean.Reset();  // what it had gathered is not the change's
+    for (size_t c = 0; c < changes.size(); ++c) {
+      bool all_ways = true;
+      for (double way : both ? std::vector<double>{1, -1} : std::vector<double>{1}) {
+        BlockDetector detector = clean;
+        const double move = way * MoveOf(reference, of, track.of(), changes[c]);
+        bool alarm = false;
+        for (size_t i = next; i < blocks.size() && blocks[i].seconds < begin + kDay && !alarm;
+             ++i) {
+          detector.Look(blocks[i].value + move);
+          alarm = detector.evidence() >= watched.threshold;
+        }
+        all_ways = all_ways && alarm;
+      }
+      found[c] += all_ways ? 1 : 0;
+    }
+  }
+  for (size_t c = 0; c < changes.size(); ++c) {
+    if (2 * found[c] > days) return changes[c];
+  }
+  return std::nullopt;
+}
+
+QuietVersion QuietProof::Report(const VersionKey& key, Version& version) const {
+  QuietVersion report;
+  report.key = key;
+  report.requests = version.history->size();
+  if (seconds_ > 0)
+    report.requests_per_day = static_cast<double>(report.requests) / std::max(seconds_, 1.0) * kDay;
+  const VersionDrift& drift = *version.drift;
+  const DriftTrack& main = drift.inputs() != nullptr ? *drift.inputs() : drift.answers();
+  report.reference_rows = main.reference() ? main.reference()->rows : main.collected();
+  report.reference_wanted = main.reference() ? main.reference()->rows : main.reference_rows();
+  report.blocks = main.looks();
+  for (DriftTrack* track : version.drift->tracks()) {
+    auto watched = version.tracks.find(track->of());
+    if (watched == version.tracks.end()) continue;
+    report.days_compared =
+        std::max(report.days_compared, (seconds_ - watched->second.begun) / kDay);
+    for (size_t i = 0; i < track->streams().size(); ++i) {
+      const DriftTrack::Stream& stream = track->streams()[i];
+      const ReferenceStream& of = track->reference()->streams[stream.of];
+      QuietStream& one = report.streams.emplace_back();
+      one.track = TrackName(track->of());
+      one.name = track->reference()->StreamName(of);
+      one.unit = UnitOf(of.kind);
+      one.firings = watched->second.firings[i];
+      one.guaranteed = stream.detector.guaranteed();
+      one.smallest = Smallest(*track, stream, watched->second.streams[i], watched->second);
+    }
+  }
+  return report;
+}
+
+QuietReport QuietProof::Run(std::map<VersionKey, RequestHistory>& histories,
+                            const std::map<std::string, MonitorConfig>& configs) {
+  for (auto& [key, history] : histories) {
+    history.Sort();
+    auto config = configs.find(key.first);
+    Version version;
+    version.config = config != configs.end() ? config->second : MonitorConfig{};
+    version.history = &history;
+    version.drift = book_.Find(key, version.config, At(0));
+    if (version.drift) versions_.emplace(key, std::move(version));
+  }
+  Replay();
+  QuietReport report;
+  report.alarms = book_.alarms();
+  const BudgetShares shares = book_.Shares();
+  for (auto& [key, version] : versions_) {
+    for (DriftTrack* track : version.drift->tracks()) {
+      auto watched = version.tracks.find(track->of());
+      if (watched == version.tracks.end()) continue;
+      // Of a whole reference without a look there is no rate, and nothing to find.
+      watched->second.threshold = track->looks() > 0 ? shares.ThresholdOf(*track, At(seconds_))
+                                                     : std::numeric_limits<double>::infinity();
+    }
+    report.versions.push_back(Report(key, version));
+    report.days = std::max(report.days, report.versions.back().days_compared);
+  }
+  report.allowed = budget_.false_alarms * report.days * kDay / budget_.period_seconds;
+  return report;
+}
+
+}  // namespace leadsman
