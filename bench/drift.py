@@ -2,8 +2,8 @@
 """./dev bench drift: after how many requests a change of real data is found, and what is said while nothing changes.
 
 A server of the demo's digit classifier is asked by real requests, drawn from its held-out images: first as many as its
-reference takes, then as many again in which something has changed, or nothing. whylogs judges the same rows in windows,
-against the same reference, with the tests that are its default.
+reference takes, then as many again in which something has changed, or nothing. Evidently and whylogs judge the same rows in
+windows, against the same reference, with the tests that are their default.
 """
 import argparse
 import json
@@ -26,9 +26,9 @@ import measure  # noqa: E402
 import train  # noqa: E402
 from hosts.process import HostProcess  # noqa: E402
 
-PEERS = ["whylogs"]
+PEERS = ["evidently", "whylogs"]
 CHANGES = [case for case in drift_streams.IMAGES if case != "none"]
-HEADS = {"leadsman": "leadsman", "whylogs": "whylogs"}
+HEADS = {"leadsman": "leadsman", "evidently": "Evidently", "whylogs": "whylogs"}
 
 
 def streams_of(options):
@@ -191,13 +191,13 @@ def main():
     parser = argparse.ArgumentParser(prog="./dev bench drift", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter,
                                      epilog="Exit status: 0 all goals hold, 3 some do not, 1 something failed.")
-    parser.add_argument("--systems", type=listed, default=["leadsman", *PEERS], help="leadsman,whylogs")
+    parser.add_argument("--systems", type=listed, default=["leadsman", *PEERS], help="leadsman,evidently,whylogs")
     parser.add_argument("--streams", type=int, default=3, help="of each change")
     parser.add_argument("--quiet", type=int, default=10, help="streams in which nothing changes")
     parser.add_argument("--before", type=int, default=20_000, help="requests before the change")
     parser.add_argument("--after", type=int, default=10_000, help="requests after it")
     parser.add_argument("--rate", type=float, default=200, help="requests a second after it")
-    parser.add_argument("--window", type=int, default=500, help="rows that whylogs judges at a time")
+    parser.add_argument("--window", type=int, default=500, help="rows that Evidently and whylogs judge at a time")
     parser.add_argument("--parallel", type=int, default=4, help="streams at once")
     parser.add_argument("--json", type=pathlib.Path, help="write {bench, system, case, metric, unit, value, runs} rows here")
     parser.add_argument("--picture", type=pathlib.Path, help="write the table as a picture here (.svg)")

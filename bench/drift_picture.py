@@ -4,8 +4,8 @@ import html
 import drift_streams
 
 INK, MUTED, GRID = "#1d2733", "#5d6b7a", "#e6eaee"
-COLORS = {"leadsman": "#2a6fdb", "whylogs": "#7a4fc4"}
-HEADS = {"leadsman": "leadsman", "whylogs": "whylogs"}
+COLORS = {"leadsman": "#2a6fdb", "evidently": "#d9622b", "whylogs": "#7a4fc4"}
+HEADS = {"leadsman": "leadsman", "evidently": "Evidently", "whylogs": "whylogs"}
 LEFT, WIDTH, BAR, GAP = 190, 820, 13, 16
 
 

@@ -116,7 +116,10 @@ need_bench_venv() {
   make_venv "$CACHE/venv-kserve" bench/requirements-kserve.txt
 }
 # What ./dev bench drift compares with.
-need_drift_venvs() { make_venv "$CACHE/venv-whylogs" bench/requirements-whylogs.txt; }
+need_drift_venvs() {
+  make_venv "$CACHE/venv-evidently" bench/requirements-evidently.txt
+  make_venv "$CACHE/venv-whylogs" bench/requirements-whylogs.txt
+}
 # The original runtimes of every model format, and the clients of the integration tests. Large: said before it starts.
 need_models_venv() {
   if [[ ! -f $MODELS_VENV/.stamp ]]; then

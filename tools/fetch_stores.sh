@@ -3,7 +3,7 @@
 # metrics to, into $LEADSMAN_CACHE/stores:
 #   bin/minio, bin/fake-gcs-server   built from their Go modules (about 350 CPU seconds, once)
 #   bin/jaeger                       the same (about 360 CPU seconds)
-#   bin/prometheus3                  the same (about 85 CPU seconds)
+#   bin/prometheus3                  the same (about 400 CPU seconds by itself, less after Jaeger, which shares modules)
 #   hdfs/*.jar                       Hadoop's NameNode and DataNode, from Maven Central (104 MB)
 #   zipkin.jar                       Zipkin, from Maven Central (135 MB)
 #   nginx/                           Debian's package, unpacked, not installed: installed it would start a service
