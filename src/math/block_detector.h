@@ -84,8 +84,8 @@ class RankEvidence {
 /// reference.
 ///
 /// Simulated (AR(1), blocks of 200 requests, 1000 of them the reference, tolerance 0, c = 4000), a shift
-/// of 0.1 (0.2) standard deviations of single requests takes 11 (8) blocks to find for independent
-/// requests, 25 (10) at an autocorrelation of 0.5, 105 (36) at 0.9, in the median; at most 2 % of clean runs
+/// of 0.1 (0.2) standard deviations of single requests takes 12 (8) blocks to find for independent
+/// requests, 27 (10) at an autocorrelation of 0.5, 116 (36) at 0.9, in the median; at most 2 % of clean runs
 /// of 200 looks alarm where 5 % are promised.
 ///
 /// Externally synchronised. 8 bytes a block, at most 128 KiB. No clock, no randomness: the same blocks
