@@ -22,7 +22,7 @@ void CompareWith(std::shared_ptr<const Reference> reference) {
   for (const ReferenceNumber& n : reference->numbers) names.push_back(n.name);
   DriftOptions options;
   options.window_rows = 4;
-  DriftTrack track(DriftTrack::Of::kInputs, names, options, 100);
+  DriftTrack track(DriftTrack::Of::kInputs, names, options, {.rows = 100});
   SteadyTime now{};
   CHECK(track.Use(reference, now));
   std::array<float, Reference::kMaxNumbers> row{};
@@ -52,7 +52,7 @@ void Evidence(std::string_view bytes) {
     const float row[] = {static_cast<float>(i % 7)};
     builder.Add(row, {});
   }
-  DriftTrack track(DriftTrack::Of::kInputs, {"x"}, {}, 100);
+  DriftTrack track(DriftTrack::Of::kInputs, {"x"}, {}, {.rows = 100});
   track.Use(std::make_shared<const Reference>(builder.Build(ReferenceFrom::kFile, 0)), {});
   (void)track.RestoreEvidence(bytes, {});
 }
