@@ -52,6 +52,8 @@ class Report {
       Predictions();
       Sums();
       Drift();
+      Segments();
+      Schemas();
       Alarms();
     }
     Journal();
@@ -147,6 +149,34 @@ class Report {
         "memory, and in answers of the admin API", kProcess);
   }
 
+  void Segments() {
+    std::vector<std::string> rules;
+    for (const auto& [name, monitoring] : MonitoringOf(config_))
+      for (const SegmentRule& rule : monitoring.segments)
+        rules.push_back(StrCat(name, ": ", rule.name,
+                               rule.header.empty() ? " (input " : " (header ",
+                               rule.header.empty() ? rule.input : rule.header, ")"));
+    if (rules.empty()) return;
+    Keep(StrCat("the values that requests are counted by, with their counts, and with each "
+                "prediction that waits for its label: ",
+                Join(rules, ", ")),
+         on_disk() ? StrCat(InDataDir("monitor.db"), ", tables quality_details and predictions")
+                   : "memory",
+         on_disk() ? "until the file is deleted" : kProcess, {RequestText::kSegment});
+  }
+
+  void Schemas() {
+    bool any = config_.models.empty();
+    for (const auto& [name, monitoring] : MonitoringOf(config_))
+      any = any || (monitoring.enabled && monitoring.schema.enabled);
+    if (!any) return;
+    Keep(
+        "the schema of each model version: the smallest and the largest value of each input, "
+        "shares of missing ones; and how often each rule was broken",
+        on_disk() ? StrCat(InDataDir("monitor.db"), ", table drift") : "memory",
+        on_disk() ? "until the file is deleted" : kProcess);
+  }
+
   void Drift() {
     std::vector<std::string> watched;
     bool any = config_.models.empty();
@@ -164,6 +194,8 @@ class Report {
     Keep("alarms with their words and figures, and the silences that people made",
          on_disk() ? InDataDir("alarms.db") : "memory",
          on_disk() ? "1 day after they have been resolved, at most 1,000" : kProcess);
+    Keep("messages of alarms that a receiver has not taken yet",
+         on_disk() ? InDataDir("alarms.db") : "memory", "until it has, at most 1,000 of each");
   }
 
   void Journal() {
@@ -220,7 +252,7 @@ class Report {
           StrCat("whoever may read the admin port, ", config_.admin.address, ":",
                  config_.admin.port, all ? " (reachable from other machines)" : "",
                  config_.auth.enabled() ? ", with a token" : ""),
-          {RequestText::kClass});
+          {RequestText::kClass, RequestText::kSegment});
     const TracingOptions& tracing = config_.telemetry.tracing;
     for (const auto& [kind, url] :
          {std::pair("OTLP", tracing.otlp_url), std::pair("Zipkin", tracing.zipkin_url)})
@@ -229,7 +261,15 @@ class Report {
             "traces of requests that were served here: ids, model, version, outcome, timings, "
             "sizes",
             StrCat(RedactUrl(url), " (", kind, ")"), {RequestText::kRequestId});
+    const OtlpMetricsOptions& metrics = config_.telemetry.metrics.otlp;
+    if (!metrics.url.empty())
+      Leave("metrics with names of models, predicted classes and segments",
+            StrCat(RedactUrl(metrics.url), " (OTLP)"),
+            {RequestText::kClass, RequestText::kSegment});
     if (!NeedsMonitor(config_)) return;
+    for (const MailOptions& to : config_.alarms.emails)
+      Leave("alarms: model, version, words and figures",
+            StrCat(Join(to.to, ", "), ", by ", to.smtp.server));
     for (const AlertmanagerOptions& to : config_.alarms.alertmanagers)
       Leave("alarms: model, version, words and figures", RedactUrl(to.target.url));
     for (const WebhookOptions& to : config_.alarms.webhooks) {
@@ -243,8 +283,8 @@ class Report {
 
   static Json Never() {
     return {
-        "bodies of requests and answers, headers, addresses of clients and lines of logs are "
-        "written nowhere and sent nowhere",
+        "bodies of requests and answers, headers that no segment is made of, addresses of clients "
+        "and lines of logs are written nowhere and sent nowhere",
         "nothing is sent to anybody who is not in the configuration"};
   }
 
