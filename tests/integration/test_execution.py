@@ -278,8 +278,9 @@ def resident(server):
 
 def test_memory_does_not_grow_over_a_hundred_reloads_under_load(start, repository):
     models.release(repository, "half", 2, models.half_plus_two())
+    # Few predictions are kept for labels: their number grows with the traffic, up to one of its own.
     server = serve(start, repository, "half", models.half_plus_two(), lifecycle={"poll_interval": "10ms"},
-                   model={"batching": {"max_batch_size": 8}, "versions": {"specific": [1]}})
+                   model={"batching": {"max_batch_size": 8}, "versions": {"specific": [1]}, "monitoring": {"max_join_rate": 1}})
 
     def swap(wanted):
         """The other version takes over while both threads go on asking."""
