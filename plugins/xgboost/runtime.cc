@@ -62,7 +62,7 @@ std::string Library::Error() const {
   // "[time] /path/file.cc:123: what is wrong\nStack trace:…": of which the reader wants the middle.
   std::string error = text;
   error = error.substr(0, error.find("\nStack trace"));
-  if (size_t at = error.find(".cc:"); error.starts_with("[") && at != std::string::npos) {
+  if (size_t at = error.find(".cc:"); error.starts_with('[') && at != std::string::npos) {
     if (size_t colon = error.find(": ", at + 4); colon != std::string::npos) {
       error.erase(0, colon + 2);
     }

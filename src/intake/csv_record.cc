@@ -30,7 +30,9 @@ bool QuoteStaysOpen(std::string_view piece, char delimiter, bool open) {
       continue;
     }
     at = FindByte(at, end, delimiter);
-    if (at == nullptr || ++at == end) return false;
+    if (at == nullptr) return false;
+    ++at;
+    if (at == end) return false;
     if (*at != '"') continue;
     ++at;
     open = true;

@@ -93,7 +93,7 @@ class EntryReader {
     }
     std::vector<std::string> names;
     for (const Field& field : Fields()) names.emplace_back(field.name);
-    auto near = DidYouMean(std::string(CutUtf8(key, 64)), names);
+    auto near = DidYouMean(CutUtf8(key, 64), names);
     return Fail(CutUtf8(key, 64), near ? StrCat("unknown key; did you mean ", *near, "?")
                                        : StrCat("unknown key; known here: ", HumanList(names)));
   }
@@ -412,7 +412,6 @@ class EventBatchReader::Impl {
   static Status ReadDocument(dom::element root, Call& call) {
     dom::object object;
     dom::array list;
-    std::string name = "events";
     if (root.get_array().get(list) != SUCCESS) {
       if (root.get_object().get(object) != SUCCESS)
         return InvalidArgumentError(StrCat("the body must be an object; ", kShape));

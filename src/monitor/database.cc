@@ -240,9 +240,10 @@ Result<std::unique_ptr<Database>> Database::TryOpen(const std::string& path, boo
   if (rc != SQLITE_OK) return fail(*finder, rc, "prepare");
   // What the start reads must be readable, or a damaged page would keep the server from ever
   // starting again. (Not an integrity check: that reads all of the file.)
-  for (const char* sql : {"SELECT count(*), sum(labelled) FROM quality_totals",
-                          "SELECT count(*), max(length(predicted)) FROM (SELECT predicted FROM "
-                          "windows ORDER BY start_ms DESC LIMIT 20000)",
+  constexpr const char* kNewestWindows =
+      "SELECT count(*), max(length(predicted)) FROM (SELECT predicted FROM windows ORDER BY "
+      "start_ms DESC LIMIT 20000)";
+  for (const char* sql : {"SELECT count(*), sum(labelled) FROM quality_totals", kNewestWindows,
                           "SELECT count(*), sum(length(bytes)) FROM drift",
                           "SELECT count(*), sum(length(bytes)) FROM quality_details",
                           "SELECT max(expires_ms) FROM predictions"}) {

@@ -37,7 +37,7 @@ TfRecordReader::TfRecordReader(std::FILE* file, std::string name)
     const long end = std::ftell(file);
     size_ = end > 0 ? static_cast<uint64_t>(end) : 0;
   }
-  std::rewind(file);
+  if (std::fseek(file, 0, SEEK_SET) != 0) size_ = 0;
 }
 
 Status TfRecordReader::Wrong(std::string_view what) const {

@@ -35,7 +35,7 @@ struct Delivery {
   static size_t OnRead(char* out, size_t size, size_t count, void* self_) {
     auto& self = *static_cast<Delivery*>(self_);
     const size_t bytes = std::min(size * count, self.text.size() - self.at);
-    std::memcpy(out, self.text.data() + self.at, bytes);
+    std::copy_n(self.text.data() + self.at, bytes, out);
     self.at += bytes;
     return bytes;
   }
