@@ -10,7 +10,6 @@ import json
 import os
 import pathlib
 import shutil
-import signal
 import statistics
 import sys
 import time
@@ -20,6 +19,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 sys.path.insert(0, str(ROOT / "bench"))
 sys.path.insert(0, str(ROOT / "demo"))
 
+from command_line import Stopped, listed, stop_by_signals  # noqa: E402
 import drift_picture  # noqa: E402
 import drift_streams  # noqa: E402
 import measure  # noqa: E402
@@ -175,23 +175,11 @@ def run(options):
     return 1 if failures or not results else 0 if held else 3
 
 
-class Stopped(BaseException):
-    pass
-
-
-def listed(text):
-    values = text.split(",")
-    for value in values:
-        if value not in ["leadsman", *PEERS]:
-            raise argparse.ArgumentTypeError(f"{value} is not among leadsman, {', '.join(PEERS)}")
-    return values
-
-
 def main():
     parser = argparse.ArgumentParser(prog="./dev bench drift", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter,
                                      epilog="Exit status: 0 all goals hold, 3 some do not, 1 something failed.")
-    parser.add_argument("--systems", type=listed, default=["leadsman", *PEERS], help="leadsman,evidently,whylogs")
+    parser.add_argument("--systems", type=listed(["leadsman", *PEERS]), default=["leadsman", *PEERS], help="leadsman,evidently,whylogs")
     parser.add_argument("--streams", type=int, default=3, help="of each change")
     parser.add_argument("--quiet", type=int, default=10, help="streams in which nothing changes")
     parser.add_argument("--before", type=int, default=20_000, help="requests before the change")
@@ -207,11 +195,7 @@ def main():
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build/bench-drift")
     options = parser.parse_args()
 
-    def stop(number, _):
-        raise Stopped(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)
+    stop_by_signals()
     try:
         return run(options)
     except Stopped as stopped:

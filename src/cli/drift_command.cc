@@ -1,27 +1,12 @@
 #include <algorithm>
-#include <cstdio>
 
 #include <nlohmann/json.hpp>
 
 #include "base/strings.h"
-#include "cli/commands.h"
+#include "cli/version_answer.h"
 
 namespace leadsman::cli {
 namespace {
-
-const Json& Part(const Json& json, const char* key) {
-  static const Json nothing;
-  auto found = json.is_object() ? json.find(key) : json.end();
-  return found == json.end() ? nothing : *found;
-}
-
-/// "-" where there is none.
-std::string Short(const Json& number) {
-  if (!number.is_number()) return "-";
-  char text[32];
-  std::snprintf(text, sizeof text, "%.4g", number.get<double>());
-  return text;
-}
 
 std::string Signed(const Json& number) {
   std::string text = Short(number);
@@ -100,14 +85,9 @@ std::string ReferenceLine(const Json& track, const char* what) {
 }  // namespace
 
 int ShowDrift(ClientContext& c, const std::string& model, int64_t version) {
-  std::string path = StrCat("/api/v1/models/", UrlEncode(model), "/drift");
-  if (version >= 0) path += StrCat("?version=", version);
-  auto answer = c.api.Get(path);
-  if (!answer) return c.Fail();
-  if (c.json) {
-    c.PrintJson(*answer);
-    return kOk;
-  }
+  int code = kOk;
+  auto answer = AnswerByVersion(c, model, "drift", version, code);
+  if (!answer) return code;
   const Json& versions = Part(*answer, "versions");
   if (versions.empty()) {
     c.env.out << Clean(model) << " has served no request yet, or its monitoring.drift.enabled is "

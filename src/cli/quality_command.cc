@@ -4,30 +4,16 @@
 #include <nlohmann/json.hpp>
 
 #include "base/strings.h"
-#include "cli/commands.h"
+#include "cli/version_answer.h"
 
 namespace leadsman::cli {
 namespace {
 
 constexpr size_t kMistakesShown = 5;
 
-const Json& Part(const Json& json, const char* key) {
-  static const Json nothing;
-  auto found = json.is_object() ? json.find(key) : json.end();
-  return found == json.end() ? nothing : *found;
-}
-
 double Number(const Json& json, const char* key) {
   const Json& part = Part(json, key);
   return part.is_number() ? part.get<double>() : 0;
-}
-
-/// "-" where there is none.
-std::string Short(const Json& number) {
-  if (!number.is_number()) return "-";
-  char text[32];
-  std::snprintf(text, sizeof text, "%.4g", number.get<double>());
-  return text;
 }
 
 /// Weighted counts need not be whole.
@@ -159,14 +145,9 @@ void ShowSegments(const Json& version, ClientContext& c) {
 }  // namespace
 
 int ShowQuality(ClientContext& c, const std::string& model, int64_t version, bool by_segment) {
-  std::string path = StrCat("/api/v1/models/", UrlEncode(model), "/quality");
-  if (version >= 0) path += StrCat("?version=", version);
-  auto answer = c.api.Get(path);
-  if (!answer) return c.Fail();
-  if (c.json) {
-    c.PrintJson(*answer);
-    return kOk;
-  }
+  int code = kOk;
+  auto answer = AnswerByVersion(c, model, "quality", version, code);
+  if (!answer) return code;
   const Json& versions = Part(*answer, "versions");
   if (versions.empty()) c.env.out << Clean(model) << " has served no request yet\n";
   for (const Json& one : versions) {

@@ -8,15 +8,10 @@
 #include "base/fs.h"
 #include "base/schema.h"
 #include "base/strings.h"
+#include "cli/version_answer.h"
 
 namespace leadsman::cli {
 namespace {
-
-const Json& Part(const Json& json, const char* key) {
-  static const Json nothing;
-  auto found = json.is_object() ? json.find(key) : json.end();
-  return found == json.end() ? nothing : *found;
-}
 
 std::string Text(const Json& value) {
   if (value.is_null()) return "-";
@@ -182,14 +177,9 @@ int DiffSchemas(Environment& env, const Result<std::string>& report, const Paint
 }
 
 int ShowSchema(ClientContext& c, const std::string& model, int64_t version) {
-  std::string path = StrCat("/api/v1/models/", UrlEncode(model), "/schema");
-  if (version >= 0) path += StrCat("?version=", version);
-  auto answer = c.api.Get(path);
-  if (!answer) return c.Fail();
-  if (c.json) {
-    c.PrintJson(*answer);
-    return kOk;
-  }
+  int code = kOk;
+  auto answer = AnswerByVersion(c, model, "schema", version, code);
+  if (!answer) return code;
   const Json& versions = Part(*answer, "versions");
   if (versions.empty()) {
     c.env.out << Clean(model) << " has served no request with inputs of numbers yet, or its "

@@ -530,31 +530,33 @@ struct AdminApi::Impl {
 
   Status GetProfile(RouteCall& call) {
     RETURN_IF_ERROR(NeedMonitor());
-    // What a log names no version of is version 0.
-    int64_t version = 0;
-    if (call.path["version"] != "0") {
-      ASSIGN_OR_RETURN(version, Positive("version", call.path["version"]));
-    }
+    ASSIGN_OR_RETURN(int64_t version, WatchedVersion(call.path["version"]));
     ASSIGN_OR_RETURN(std::string profile, deps.monitor->ProfileJson(call.path["model"], version));
     call.exchange.response().body += profile;
     return OkStatus();
   }
 
+  /// What a log names no version of is version 0.
+  static Result<int64_t> WatchedVersion(const std::string& text) {
+    if (text == "0") return 0;
+    return Positive("version", text);
+  }
+  static Result<std::optional<int64_t>> VersionAsked(RouteCall& call) {
+    auto version = call.query.find("version");
+    if (version == call.query.end()) return std::optional<int64_t>();
+    ASSIGN_OR_RETURN(int64_t number, WatchedVersion(version->second));
+    return std::optional<int64_t>(number);
+  }
+
   /// What the monitor says of each version, or of the one that is asked for.
   Status GetByVersion(RouteCall& call,
-                      std::vector<int64_t> (Monitor::*versions)(const std::string&) const,
+                      const std::function<std::vector<int64_t>(const std::string&)>& versions,
                       Result<std::string> (Monitor::*json)(const std::string&, int64_t) const) {
     RETURN_IF_ERROR(NeedMonitor());
     const std::string& model = call.path["model"];
     RETURN_IF_ERROR(NeedKnown(model));
-    std::vector<int64_t> wanted = (deps.monitor->*versions)(model);
-    if (auto version = call.query.find("version"); version != call.query.end()) {
-      int64_t one = 0;  // what a log names no version of
-      if (version->second != "0") {
-        ASSIGN_OR_RETURN(one, Positive("version", version->second));
-      }
-      wanted = {one};
-    }
+    ASSIGN_OR_RETURN(std::optional<int64_t> one, VersionAsked(call));
+    const std::vector<int64_t> wanted = one ? std::vector<int64_t>{*one} : versions(model);
     std::string& body = call.exchange.response().body;
     body = StrCat(R"({"model":)", Dump(model), R"(,"versions":[)");
     for (size_t i = 0; i < wanted.size(); ++i) {
@@ -566,49 +568,33 @@ struct AdminApi::Impl {
   }
 
   Status GetDrift(RouteCall& call) {
-    return GetByVersion(call, &Monitor::DriftVersions, &Monitor::DriftJson);
+    return GetByVersion(
+        call, [this](const std::string& model) { return deps.monitor->DriftVersions(model); },
+        &Monitor::DriftJson);
   }
 
   Status GetSchema(RouteCall& call) {
-    return GetByVersion(call, &Monitor::SchemaVersions, &Monitor::SchemaJson);
+    return GetByVersion(
+        call, [this](const std::string& model) { return deps.monitor->SchemaVersions(model); },
+        &Monitor::SchemaJson);
   }
 
   Status GetQuality(RouteCall& call) {
-    RETURN_IF_ERROR(NeedMonitor());
-    const std::string& model = call.path["model"];
-    RETURN_IF_ERROR(NeedKnown(model));
-    std::vector<int64_t> wanted;
-    for (const auto& [name, version] : deps.monitor->Versions()) {
-      if (name == model) wanted.push_back(version);
-    }
-    if (auto version = call.query.find("version"); version != call.query.end()) {
-      int64_t one = 0;  // what a log names no version of
-      if (version->second != "0") {
-        ASSIGN_OR_RETURN(one, Positive("version", version->second));
+    auto versions = [this](const std::string& model) {
+      std::vector<int64_t> of_model;
+      for (const auto& [name, version] : deps.monitor->Versions()) {
+        if (name == model) of_model.push_back(version);
       }
-      wanted = {one};
-    }
-    std::string& body = call.exchange.response().body;
-    body = StrCat(R"({"model":)", Dump(model), R"(,"versions":[)");
-    for (size_t i = 0; i < wanted.size(); ++i) {
-      ASSIGN_OR_RETURN(std::string quality, deps.monitor->QualityJson(model, wanted[i]));
-      body += StrCat(i > 0 ? "," : "", quality);
-    }
-    body += "]}\n";
-    return OkStatus();
+      return of_model;
+    };
+    return GetByVersion(call, versions, &Monitor::QualityJson);
   }
 
   Status ResetDrift(RouteCall& call) {
     RETURN_IF_ERROR(NeedMonitor());
     const std::string& model = call.path["model"];
     RETURN_IF_ERROR(NeedKnown(model));
-    std::optional<int64_t> version;
-    if (auto asked = call.query.find("version"); asked != call.query.end()) {
-      version = 0;
-      if (asked->second != "0") {
-        ASSIGN_OR_RETURN(version, Positive("version", asked->second));
-      }
-    }
+    ASSIGN_OR_RETURN(std::optional<int64_t> version, VersionAsked(call));
     ASSIGN_OR_RETURN(std::vector<int64_t> versions,
                      deps.monitor->TakeReferenceAnew(model, version));
     for (int64_t number : versions)
