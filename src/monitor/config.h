@@ -93,9 +93,9 @@ struct MonitorConfig {
 struct MonitorOptions {
   std::string database;               ///< SQLite file; empty: in memory, gone with the process
   size_t ring_bytes = 1 << 20;        ///< per thread
-  std::chrono::milliseconds poll{5};  ///< how often the collector looks into the rings
+  std::chrono::milliseconds poll{5};  ///< how often the collector looks into rings that fill fast
   std::chrono::milliseconds flush{
-      200};                ///< how often predictions and labels are written to the database
+      1000};               ///< how often predictions and labels are written to the database
   size_t wide_input = 64;  ///< inputs with more values than this are profiled from sampled requests
   std::chrono::hours history{24 * 14};  ///< how long windows are kept
   AlarmBudgetConfig alarm_budget;

@@ -105,8 +105,14 @@ struct Monitor::Impl {
 
   // The collector.
   void Run();
-  bool Cycle(bool force_flush, bool stopping, bool& flushed);
-  size_t DrainRings();
+  /// The bytes that came; `settled`: no label waits for the next round.
+  struct Taken {
+    size_t bytes = 0;
+    bool settled = false;
+  };
+  Taken Cycle(bool force_flush, bool stopping, bool& flushed);
+  Duration NextWait(Duration last, const Taken& taken) const;
+  size_t DrainRings();  ///< the bytes of what it took
   void FoldRecord(const std::byte* record) REQUIRES(state_mutex);
   void AdmitSegments(ModelState& model) REQUIRES(state_mutex);
   void KeepForLabels(const PredictionEvent& event, VersionState& state) REQUIRES(state_mutex);
@@ -287,8 +293,7 @@ void Monitor::Impl::Start(Registry& registry) {
 }
 
 void Monitor::Impl::Run() {
-  auto wait = options.poll;
-  const auto longest = std::max(options.poll, kIdlePoll);
+  Duration wait = options.poll;
   while (true) {
     uint64_t wanted;
     bool stopping;
@@ -303,7 +308,7 @@ void Monitor::Impl::Run() {
       return wanted != flush_done;
     }();
     bool flushed = true;
-    bool busy = Cycle(force, stopping, flushed);
+    const Taken taken = Cycle(force, stopping, flushed);
     collector_cpu_ns = ThreadCpuTime().count();
     if (force) {
       MutexLock lock(control_mutex);
@@ -312,12 +317,22 @@ void Monitor::Impl::Run() {
       control_changed.NotifyAll();
     }
     if (stopping) return;
-    // An idle server uses next to no CPU; the rings hold more than what comes in one long wait.
-    wait = busy ? options.poll : std::min(wait * 2, longest);
+    wait = NextWait(wait, taken);
   }
 }
 
-bool Monitor::Impl::Cycle(bool force_flush, bool stopping, bool& flushed) {
+/// So long that at the present rate an eighth of one ring is filled by all writers together: each look costs the CPU a
+/// thread that sleeps and wakes, and an idle server is to use next to none.
+Duration Monitor::Impl::NextWait(Duration last, const Taken& taken) const {
+  if (!taken.settled) return options.poll;
+  const Duration shortest = options.poll, longest = std::max(options.poll, kIdlePoll);
+  const size_t wanted = options.ring_bytes / 8;
+  if (taken.bytes * 2 <= wanted) return std::min(last * 2, longest);
+  return std::clamp<Duration>(
+      last * static_cast<int64_t>(wanted) / static_cast<int64_t>(taken.bytes), shortest, longest);
+}
+
+Monitor::Impl::Taken Monitor::Impl::Cycle(bool force_flush, bool stopping, bool& flushed) {
   wall_now = clock.Now();
   now = clock.SteadyNow();
   CloseWindows();
@@ -326,34 +341,35 @@ bool Monitor::Impl::Cycle(bool force_flush, bool stopping, bool& flushed) {
     MutexLock lock(inbox_mutex);
     gone.swap(to_forget);
   }
-  size_t records = 0;
-  bool settled = false;
-  for (int round = 0; !settled && round < (force_flush ? kMaxForcedRounds : 1); ++round) {
-    records += DrainRings();
-    settled = TakeLabels();
-    settled = join.Resolve(database.get(), wall_now, now) && settled;
+  Taken taken;
+  for (int round = 0; !taken.settled && round < (force_flush ? kMaxForcedRounds : 1); ++round) {
+    taken.bytes += DrainRings();
+    taken.settled = TakeLabels();
+    taken.settled = join.Resolve(database.get(), wall_now, now) && taken.settled;
     FoldJoined();
   }
   ForgetVersions(gone);
   if (stopping) CutWindows();
   CollectDrift(stopping);
   flushed = WriteDatabase(force_flush);
-  return records > 0 || !settled;
+  return taken;
 }
 
 size_t Monitor::Impl::DrainRings() {
-  size_t total = 0;
+  size_t bytes = 0;
   size_t records;
   // A bound, for writers may be as fast as this thread for a while and labels wait their turn.
   for (int round = 0; round < 1000; ++round) {
     MutexLock lock(state_mutex);
-    records = rings.Drain([this](const std::byte* record, size_t)
-                              NO_THREAD_SAFETY_ANALYSIS { FoldRecord(record); },
-                          kFoldBatch);
-    total += records;
+    records = rings.Drain(
+        [this, &bytes](const std::byte* record, size_t size) NO_THREAD_SAFETY_ANALYSIS {
+          FoldRecord(record);
+          bytes += size;
+        },
+        kFoldBatch);
     if (records == 0) break;
   }
-  return total;
+  return bytes;
 }
 
 void Monitor::Impl::FoldRecord(const std::byte* record) {
