@@ -3,7 +3,8 @@
 
 The figure is CPU microseconds per request of the server's whole process tree: unlike latency and throughput it hardly
 depends on how many cores the load generator takes away. Systems take turns, round by round; medians are reported.
-Then the highest rate at a 99th percentile of 10 ms, with batching (--parts batched).
+Then what monitoring costs, on and off in turns (--parts monitoring), and the highest rate at a 99th percentile of 10 ms, with
+batching (--parts batched).
 """
 import argparse
 import json
@@ -20,13 +21,14 @@ import batched  # noqa: E402
 import cases  # noqa: E402
 import make_models  # noqa: E402
 import measure  # noqa: E402
+import monitoring_cost  # noqa: E402
 import systems  # noqa: E402
 from command_line import Stopped, listed, stop_by_signals  # noqa: E402
 from hosts.process import HostError  # noqa: E402
 
 MODELS = ["iris", "mlp"]
 CONNECTIONS = [1, 8, 32]
-PARTS = ["requests", "batched"]
+PARTS = ["requests", "monitoring", "batched"]
 METRICS = {"cpu_us_per_request": "us", "requests_per_s": "1/s", "p50_us": "us", "p99_us": "us", "rss_mb": "MB"}
 
 
@@ -48,8 +50,8 @@ def case_name(kind, model, connections):
     return f"{model} {kind} c={connections}"
 
 
-def rows_of(runs, found):
-    rows = []
+def rows_of(runs, cost, found):
+    rows = monitoring_cost.rows(cost)
     for (system, *case), results in runs.items():
         for metric, unit in METRICS.items():
             values = [round(result[metric], 3) for result in results]
@@ -80,8 +82,6 @@ def request_goals(runs, options):
                 goals.append((f"{name}: leadsman / triton", limit, ratios(runs, ("leadsman", *case), ("triton", *beside))))
                 goals.append((f"{name}, batching: leadsman / triton", limit,
                               ratios(runs, ("leadsman-batching", *case), ("triton-batching", *beside))))
-                goals.append((f"{name}: monitoring on / off", 1.05,
-                              ratios(runs, ("leadsman", *case), ("leadsman-unmonitored", *case))))
                 for peer in systems.PYTHON_SERVERS:
                     goals.append((f"{name}: leadsman / {peer}", 0.1, ratios(runs, ("leadsman", *case), (peer, *case))))
                 if kind == "json" and model == "mlp":
@@ -178,28 +178,34 @@ def run(options):
     expected = expected_outputs(work, make_models.make(work))
     print(f"{measure.cpu_model()}, {os.cpu_count()} cores; load average at the start {os.getloadavg()[0]:.2f}; "
           f"the load generator runs on the same cores", flush=True)
-    runs, other, found, failures = {}, [], {}, []
+    runs, other, cost, found, failures = {}, [], {}, {}, []
     if "requests" in options.parts:
         runs, other = run_requests(work, expected, options, failures)
         print_runs(runs, options)
+    if "monitoring" in options.parts and "leadsman" in options.systems:
+        try:
+            cost = monitoring_cost.run(work, work, options)
+            monitoring_cost.print_found(cost, options)
+        except (HostError, OSError) as error:
+            failures.append(f"monitoring: {error}")
     if "batched" in options.parts:
         try:
             found = batched.run(work, work, options)
             print_batched(found)
         except (HostError, OSError) as error:
             failures.append(f"batched: {error}")
-    held = print_goals([*request_goals(runs, options), *batched_goals(found)])
+    held = print_goals([*request_goals(runs, options), *monitoring_cost.goals(cost), *batched_goals(found)])
     if other:
         print(f"\n{measure.cpu_model()}, {os.cpu_count()} cores; load average at the end {os.getloadavg()[0]:.2f}; other processes "
               f"used {100 * statistics.median(other):.0f} % of a core (median), at most {100 * max(other):.0f} %")
         if max(other) > 0.3:
             print("The machine was not quiet: quote the ratios, not the microseconds, and run again alone.")
     if options.json:
-        options.json.write_text(json.dumps(rows_of(runs, found), indent=1) + "\n")
+        options.json.write_text(json.dumps(rows_of(runs, cost, found), indent=1) + "\n")
         print(f"rows written to {options.json}")
     for failure in failures:
         print(f"failed: {failure}")
-    return 1 if failures or not (runs or found) else 0 if held else 3
+    return 1 if failures or not (runs or cost or found) else 0 if held else 3
 
 
 def main():
@@ -213,6 +219,7 @@ def main():
     parser.add_argument("--models", type=listed(MODELS), default=MODELS, help=",".join(MODELS))
     parser.add_argument("--connections", type=listed(CONNECTIONS, int), default=CONNECTIONS, help="1,8,32")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--pairs", type=int, default=15, help="of a second with monitoring on and one with it off")
     parser.add_argument("--batched-rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=3, help="of each run")
     parser.add_argument("--json", type=pathlib.Path, help="write {bench, system, case, metric, unit, value, runs} rows here")

@@ -34,9 +34,10 @@ LEADSMAN_MODEL = "  - {{name: {name}, path: {repository}/{name}, monitoring: {{e
 
 
 class Leadsman(HttpHost):
-    """`more`: further settings of every model, as YAML behind the others (", batching: {…}")."""
+    """`unmonitored`: those of the models. `more`: further settings of every model, as YAML behind the others
+    (", batching: {…}")."""
 
-    def __init__(self, folder, work, binary, monitored=True, models=("iris", "mlp"), more="", name="leadsman"):
+    def __init__(self, folder, work, binary, models=("iris", "mlp"), unmonitored=(), more="", name="leadsman"):
         super().__init__()
         self.grpc_port, self.admin_port = free_port(), free_port()
         config = work / f"{name}.yaml"
@@ -44,7 +45,7 @@ class Leadsman(HttpHost):
                                       data=work / f"{name}-data")
         for model in models:
             text += LEADSMAN_MODEL.format(name=model, repository=folder / "repository", more=more,
-                                          monitored="true" if monitored else "false")
+                                          monitored="false" if model in unmonitored else "true")
         # /invocations names no model, so that one is configured.
         text += f"mlflow: {{model: {models[-1]}}}\n"
         config.write_text(text)
@@ -89,4 +90,6 @@ def start(system, folder: pathlib.Path, work: pathlib.Path, options):
     if system == "triton-batching":
         return Triton(triton_that_batches(folder), work)
     more = ", batching: {}" if system == "leadsman-batching" else ""
-    return Leadsman(folder, work, options.bin / "leadsman", monitored=system != "leadsman-unmonitored", more=more, name=system)
+    models = ("iris", "mlp")
+    unmonitored = models if system == "leadsman-unmonitored" else ()
+    return Leadsman(folder, work, options.bin / "leadsman", models, unmonitored, more, system)

@@ -1,5 +1,7 @@
 #include "monitor/database_writer.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <iterator>
 
@@ -36,7 +38,9 @@ uint64_t Trim(Database::Batch& batch) {
 }  // namespace
 
 DatabaseWriter::DatabaseWriter(Database& database)
-    : database_(database), thread_([this] { Run(); }) {}
+    : database_(database), thread_([this] { Run(); }) {
+  pthread_setname_np(thread_.native_handle(), "monitor-db");
+}
 
 DatabaseWriter::~DatabaseWriter() {
   {

@@ -1,5 +1,7 @@
 #include "monitor/monitor.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <atomic>
 #include <deque>
@@ -289,6 +291,7 @@ void Monitor::Impl::Start(Registry& registry) {
   last_write = clock.SteadyNow();
   next_evidence = last_write + kKeepEvidence;
   collector = std::thread([this] { Run(); });
+  pthread_setname_np(collector.native_handle(), "monitor");
   AddMetrics(registry);
 }
 
