@@ -119,7 +119,7 @@ def traffic_chart(data, begin, end):
             by_start.setdefault(seconds(window["start"]), {})[int(version)] = window
     versions = sorted(int(version) for version in data["windows"])
     chart = Chart(1120, 280, (0, end - begin), (0, 1), "share of requests by version", lambda v: f"{100 * v:.0f} %",
-                  top=42)
+                  top=56)
     stacks, tips = {version: [] for version in versions}, []
     for start in sorted(by_start):
         windows = by_start[start]
@@ -144,12 +144,13 @@ def traffic_chart(data, begin, end):
             wide = [point for point in stacks[version] if point[2] - point[1] > 0.98 * (thick[2] - thick[1])]
             middle = wide[len(wide) // 2]
             chart.label_area(min(max(middle[0], (end - begin) * 0.04), (end - begin) * 0.96), (middle[1] + middle[2]) / 2, f"v{version}")
-    for rollout in data["rollouts"]:
+    for number, rollout in enumerate(data["rollouts"]):
         word, color = verdict_words(rollout)
         chart.mark(seconds(rollout["started"]) - begin, f"v{rollout['candidate']}: canary begins", INK, row=0)
         if rollout.get("ended"):
             at = seconds(rollout["ended"]) - begin
-            chart.mark(at, f"v{rollout['candidate']} {word}", color, row=1,
+            # Verdicts may be close to each other: neighbours have rows of their own.
+            chart.mark(at, f"v{rollout['candidate']} {word}", color, row=1 + number % 2,
                        anchor="end" if at > 0.85 * (end - begin) else "start")
     chart.tooltips(tips)
     return legend([(f"version {version}", version_color(version)) for version in versions]) + chart.svg()
