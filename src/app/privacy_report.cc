@@ -185,8 +185,8 @@ class Report {
     if (!any) return;
     Keep(
         "the reference of each model version and the evidence of drift: histograms of inputs and "
-        "scores, shares of classes",
-        on_disk() ? StrCat(InDataDir("monitor.db"), ", table drift") : "memory",
+        "scores, shares of classes, names of features",
+        on_disk() ? StrCat(InDataDir("monitor.db"), ", tables drift and feature_names") : "memory",
         on_disk() ? "until the file is deleted" : kProcess, {RequestText::kClass});
   }
 

@@ -16,19 +16,14 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// "f1.spread" of the second column is "income.spread".
-std::string Named(const std::string& stream, const std::vector<std::string>& names) {
-  const size_t end = std::min(stream.find('.'), stream.size());
-  if (!stream.starts_with('f')) return stream;
-  const auto column = ParseInt64(std::string_view(stream).substr(1, end - 1));
-  if (!column || *column < 0 || static_cast<size_t>(*column) >= names.size()) return stream;
-  return names[static_cast<size_t>(*column)] + stream.substr(end);
-}
-
-/// `names` are those of the columns.
-Status AddTable(const QuietQuestion& question, HistorySink& sink, std::vector<std::string>& names) {
+Status AddTable(const QuietQuestion& question, HistorySink& sink) {
   ASSIGN_OR_RETURN(ReferenceTable table,
                    ReadTable(question.table, {question.time_column, question.answer_column}));
+  if (table.named()) {
+    // The first of the model: they get the places that they have in the table.
+    auto names = sink.NamesOf(question.model);
+    for (const std::string& column : table.names) names->PlaceOf(column);
+  }
   std::string_view answer;
   for (size_t row = 0; row < table.rows(); ++row) {
     PredictionEvent event;
@@ -41,7 +36,6 @@ Status AddTable(const QuietQuestion& question, HistorySink& sink, std::vector<st
     }
     sink.Emit(event);
   }
-  names = table.names;
   return OkStatus();
 }
 
@@ -62,17 +56,16 @@ Status AddLogs(const Config& config, HistorySink& sink) {
       "the logs tell of no prediction: `leadsman monitor --once` shows what they are taken for");
 }
 
-Json StreamJson(const QuietStream& stream, const std::vector<std::string>& names) {
-  const bool input = stream.track == "inputs";
+Json StreamJson(const QuietStream& stream) {
   return {{"of", stream.track},
-          {"name", input ? Named(stream.name, names) : stream.name},
+          {"name", stream.name},
           {"alarms", stream.firings},
           {"smallest_change_found_in_a_day", stream.smallest ? Json(*stream.smallest) : Json()},
           {"unit", stream.unit},
           {"guaranteed", stream.guaranteed}};
 }
 
-Json VersionJson(const QuietVersion& version, const std::vector<std::string>& names) {
+Json VersionJson(const QuietVersion& version) {
   Json json = {{"model", version.key.first},
                {"version", version.key.second},
                {"requests", version.requests},
@@ -81,8 +74,7 @@ Json VersionJson(const QuietVersion& version, const std::vector<std::string>& na
                {"blocks", version.blocks},
                {"days_compared", version.days_compared},
                {"detectors", Json::array()}};
-  for (const QuietStream& stream : version.streams)
-    json["detectors"].push_back(StreamJson(stream, names));
+  for (const QuietStream& stream : version.streams) json["detectors"].push_back(StreamJson(stream));
   return json;
 }
 
@@ -93,8 +85,7 @@ Result<std::string> ProveQuiet(const Config& config, const QuietQuestion& questi
   const AlarmBudget budget{question.false_alarms.value_or(options.alarm_budget.false_alarms),
                            ToSeconds(question.period.value_or(options.alarm_budget.period))};
   HistorySink sink(options.wide_input);
-  std::vector<std::string> names;
-  RETURN_IF_ERROR(question.table.empty() ? AddLogs(config, sink) : AddTable(question, sink, names));
+  RETURN_IF_ERROR(question.table.empty() ? AddLogs(config, sink) : AddTable(question, sink));
   if (question.requests_per_day > 0) {
     for (auto& [key, history] : sink.versions())
       history.Spread(question.requests_per_day, UnixMillis(SystemClock().Now()));
@@ -108,12 +99,12 @@ Result<std::string> ProveQuiet(const Config& config, const QuietQuestion& questi
     monitoring.reference.requests =
         question.reference_requests.value_or(monitoring.reference.requests);
   }
-  QuietProof proof(budget, options.wide_input);
+  QuietProof proof(budget, options.wide_input, &sink.names());
   for (const auto& [model, monitoring] : configs) {
     if (monitoring.reference.from != ReferenceConfig::From::kFile) continue;
     ASSIGN_OR_RETURN(auto reference,
                      ReadReferenceFile(monitoring.reference.path, options.wide_input,
-                                       UnixMillis(SystemClock().Now())));
+                                       UnixMillis(SystemClock().Now()), sink.NamesOf(model).get()));
     proof.UseFile(model, std::move(reference));
   }
   const QuietReport report = proof.Run(sink.versions(), configs);
@@ -125,7 +116,7 @@ Result<std::string> ProveQuiet(const Config& config, const QuietQuestion& questi
       {"requests_left_out", sink.dropped()},
       {"models", Json::array()}};
   for (const QuietVersion& version : report.versions)
-    json["models"].push_back(VersionJson(version, names));
+    json["models"].push_back(VersionJson(version));
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

@@ -82,6 +82,23 @@ std::string ReferenceLine(const Json& track, const char* what) {
   return line + '\n';
 }
 
+/// Where the reference and the requests do not have the same values.
+std::string InputNotes(const Json& inputs) {
+  auto list = [](const Json& names) {
+    std::vector<std::string> all;
+    for (const Json& name : names) all.push_back(Text(name));
+    return HumanList(all);
+  };
+  std::string notes;
+  if (const Json& names = Part(inputs, "never_seen"); !names.empty())
+    notes += StrCat("  no request has had: ", list(names), '\n');
+  if (const Json& names = Part(inputs, "not_compared"); !names.empty())
+    notes += StrCat("  not in the reference, and not compared: ", list(names), '\n');
+  if (const Json& wider = Part(inputs, "wider_requests"); wider.is_number())
+    notes += StrCat("  requests with more values than are compared: ", wider.dump(), '\n');
+  return notes;
+}
+
 }  // namespace
 
 int ShowDrift(ClientContext& c, const std::string& model, int64_t version) {
@@ -96,7 +113,7 @@ int ShowDrift(ClientContext& c, const std::string& model, int64_t version) {
   }
   for (const Json& one : versions) {
     c.env.out << Clean(model) << ':' << Part(one, "version").dump() << '\n'
-              << ReferenceLine(Part(one, "inputs"), "inputs")
+              << ReferenceLine(Part(one, "inputs"), "inputs") << InputNotes(Part(one, "inputs"))
               << ReferenceLine(Part(one, "answers"), "answers")
               << ReferenceLine(Part(one, "labels"), "labels");
     Table table({"OF", "NAME", "REFERENCE", "NOW", "SHIFT", "PSI", "NOISE", "EVIDENCE"});

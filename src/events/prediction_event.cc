@@ -1,5 +1,7 @@
 #include "events/prediction_event.h"
 
+#include "events/feature_names.h"
+
 namespace leadsman {
 
 std::string_view ProtocolName(Protocol protocol) {
@@ -21,5 +23,7 @@ std::string_view ProtocolName(Protocol protocol) {
   }
   return "unknown";
 }
+
+std::shared_ptr<FeatureNames> Sink::NamesOf(std::string_view) { return nullptr; }
 
 }  // namespace leadsman

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -9,6 +10,8 @@
 #include "base/status.h"
 
 namespace leadsman {
+
+class FeatureNames;
 
 enum class Protocol : uint8_t {
   kUnknown = 0,
@@ -116,6 +119,9 @@ class Sink {
   /// How many of a wide input's requests to skip between two sampled ones, given its width: 1 =
   /// sample every request.
   virtual uint32_t FeatureStride(size_t width) const = 0;
+  /// Where the values of a model's events get their places, when they come with names
+  /// (events/feature_names.h). Null: the sink keeps none.
+  virtual std::shared_ptr<FeatureNames> NamesOf(std::string_view model);
 };
 
 /// For a server without monitoring.

@@ -95,8 +95,7 @@ EnvoyIntake::View EnvoyIntake::view() const {
         if (view.other_paths.contains(path) || view.other_paths.size() < kMaxOtherPaths)
           view.other_paths[path] += count;
       }
-      std::vector<std::string> names = events->feature_names();
-      if (!names.empty()) view.features[model] = std::move(names);
+      view.features.merge(events->features());
     }
   }
   return view;

@@ -45,10 +45,7 @@ void EventFeed::Put(const LogRecord& record, const std::function<bool()>& wait) 
 std::map<std::string, std::vector<std::string>> EventFeed::features() const {
   MutexLock lock(mutex_);
   std::map<std::string, std::vector<std::string>> features;
-  for (const auto& [model, events] : models_) {
-    std::vector<std::string> names = events->feature_names();
-    if (!names.empty()) features.emplace(model, std::move(names));
-  }
+  for (const auto& [model, events] : models_) features.merge(events->features());
   return features;
 }
 

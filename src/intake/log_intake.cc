@@ -259,7 +259,7 @@ std::vector<SourceView> LogIntake::views() const {
     view.lag_bytes = source->follower->counters().lag_bytes;
     view.skipped_bytes = source->skipped_bytes;
     view.other_paths = source->events.other_paths();
-    view.features = source->events.feature_names();
+    view.TakeFeatures(source->events.features());
     view.files = source->reader.views();
     views.push_back(std::move(view));
   }

@@ -90,7 +90,7 @@ std::vector<SourceView> ReadOnce(const std::vector<LogSource>& sources, const Cl
     view.source = source.path;
     view.TakeCounters(counters);
     view.other_paths = events.other_paths();
-    view.features = events.feature_names();
+    view.TakeFeatures(events.features());
     view.files = reader.views();
     for (LogView& file : failed) {
       std::erase_if(view.files, [&](const LogView& v) { return v.path == file.path; });

@@ -10,8 +10,6 @@
 namespace leadsman::intake {
 namespace {
 
-constexpr size_t kMaxFeatures = 4096;
-constexpr size_t kMaxFeatureName = 128;
 constexpr size_t kMaxPathShown = 200;
 
 StatusCode OfHttp(int status, Outcome outcome) {
@@ -99,9 +97,11 @@ void RecordEvents::CountOther(const LogRecord& record) {
   }
 }
 
-std::vector<std::string> RecordEvents::feature_names() const {
+std::map<std::string, std::vector<std::string>> RecordEvents::features() const {
+  std::map<std::string, std::vector<std::string>> features;
   MutexLock lock(mutex_);
-  return feature_names_;
+  for (const auto& [model, names] : names_) features.emplace(model, names->names());
+  return features;
 }
 
 std::map<std::string, uint64_t> RecordEvents::other_paths() const {
@@ -132,33 +132,31 @@ bool RecordEvents::NameModel(const LogRecord& record, PredictionEvent& event) {
   return true;
 }
 
+FeaturePlacer& RecordEvents::PlacerOf(std::string_view model) {
+  if (last_placer_ != nullptr && last_placer_->first == model) return last_placer_->second;
+  auto found = placers_.find(model);
+  if (found == placers_.end()) {
+    auto names = deps_.sink.NamesOf(model);
+    if (names == nullptr) names = std::make_shared<FeatureNames>();
+    {
+      MutexLock lock(mutex_);
+      names_.emplace(model, names);
+    }
+    found = placers_.emplace(model, FeaturePlacer(std::move(names))).first;
+  }
+  last_placer_ = &*found;
+  return found->second;
+}
+
 void RecordEvents::TakeFeatures(const LogRecord& record, PredictionEvent& event) {
   if (record.features.empty()) return;
-  const uint32_t stride =
-      deps_.sink.FeatureStride(std::max(record.features.size(), feature_names_.size()));
+  FeaturePlacer* placer = record.feature_names.empty() ? nullptr : &PlacerOf(event.model);
+  const size_t width = std::max(record.features.size(), placer != nullptr ? placer->width() : 0);
+  const uint32_t stride = deps_.sink.FeatureStride(width);
   if (stride == 0 || wide_++ % stride != 0) return;
   event.feature_weight = static_cast<float>(stride);
-  event.features = record.features;
-  const std::span<const std::string_view> names = record.feature_names;
-  if (names.empty() ||
-      std::equal(names.begin(), names.end(), feature_names_.begin(), feature_names_.end()))
-    return;
-  // An object's members come in any order: each name keeps its place.
-  features_.assign(feature_names_.size(), std::numeric_limits<float>::quiet_NaN());
-  for (size_t i = 0; i < names.size() && i < record.features.size(); ++i) {
-    auto place = feature_places_.find(std::string(names[i]));
-    if (place == feature_places_.end()) {
-      if (feature_names_.size() == kMaxFeatures || names[i].size() > kMaxFeatureName) continue;
-      place = feature_places_.emplace(std::string(names[i]), feature_names_.size()).first;
-      {
-        MutexLock lock(mutex_);
-        feature_names_.emplace_back(names[i]);
-      }
-      features_.push_back(0);
-    }
-    features_[place->second] = record.features[i];
-  }
-  event.features = features_;
+  event.features =
+      placer == nullptr ? record.features : placer->Place(record.feature_names, record.features);
 }
 
 void RecordEvents::TakeScores(const LogRecord& record, PredictionEvent& event) {

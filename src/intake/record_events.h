@@ -2,15 +2,17 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
-#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "events/prediction_event.h"
+#include "intake/feature_placer.h"
 #include "intake/line_reader.h"
 #include "intake/log_source.h"
 #include "intake/source_counters.h"
@@ -58,8 +60,8 @@ class RecordEvents final : public RecordSink {
   /// Paths of POSTs that were no predictions, with how often: the first kMaxOtherPaths that came. Thread-safe.
   std::map<std::string, uint64_t> other_paths() const;
   static constexpr size_t kMaxOtherPaths = 20;
-  /// Names of features by their places in events; empty when the log gives none. Thread-safe.
-  std::vector<std::string> feature_names() const;
+  /// By model the names of features in the order of their places in events; of models whose requests name them. Thread-safe.
+  std::map<std::string, std::vector<std::string>> features() const;
 
  private:
   bool IsPrediction(const LogRecord& record) const;
@@ -69,6 +71,7 @@ class RecordEvents final : public RecordSink {
   /// False: it was never there.
   bool NameModel(const LogRecord& record, PredictionEvent& event);
   void TakeFeatures(const LogRecord& record, PredictionEvent& event);
+  FeaturePlacer& PlacerOf(std::string_view model);
   void TakeScores(const LogRecord& record, PredictionEvent& event);
 
   const Deps deps_;
@@ -78,13 +81,12 @@ class RecordEvents final : public RecordSink {
   std::map<std::string, std::set<int64_t>, std::less<>> seen_;
   size_t seen_count_ = 0;
   std::string decoded_;
-  std::unordered_map<std::string, size_t> feature_places_;
-  std::vector<float> features_;
+  std::map<std::string, FeaturePlacer, std::less<>> placers_;  ///< by model
+  std::pair<const std::string, FeaturePlacer>* last_placer_ = nullptr;
   float score_ = -1;
   uint64_t wide_ = 0;  ///< requests with features
   mutable Mutex mutex_;
-  /// In the order in which they were met. Written by this thread alone, which reads them without the lock.
-  std::vector<std::string> feature_names_;
+  std::map<std::string, std::shared_ptr<FeatureNames>> names_ GUARDED_BY(mutex_);  ///< of placers_
   std::map<std::string, uint64_t, std::less<>> other_paths_ GUARDED_BY(mutex_);
 };
 

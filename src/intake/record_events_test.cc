@@ -45,6 +45,23 @@ TEST_F(RecordEventsTest, WhatTheLineDoesNotSayIsUnknown) {
   EXPECT_EQ(Last(), "digits:3 unknown tfserving_rest 0us");
 }
 
+TEST_F(RecordEventsTest, EachModelHasItsOwnNamesOfFeatures) {
+  RecordEvents events = Make();
+  const std::vector<std::string_view> of_cats{"whiskers", "tail"}, of_dogs{"bark"};
+  const std::vector<float> cat{1, 2}, dog{3};
+  LogRecord record = Post("/v1/models/cats:predict");
+  record.features = cat;
+  record.feature_names = of_cats;
+  events.OnRequest(record);
+  record = Post("/v1/models/dogs:predict");
+  record.features = dog;
+  record.feature_names = of_dogs;
+  events.OnRequest(record);
+  EXPECT_EQ(Last(), "dogs:0 OK tfserving_rest 3");
+  EXPECT_EQ(events.features()["cats"], (std::vector<std::string>{"whiskers", "tail"}));
+  EXPECT_EQ(events.features()["dogs"], (std::vector<std::string>{"bark"}));
+}
+
 TEST_F(RecordEventsTest, ARequestThatFailedHasNoPrediction) {
   RecordEvents events = Make();
   LogRecord record = Post("/predict", 500);

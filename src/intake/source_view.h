@@ -30,11 +30,15 @@ struct SourceView {
   uint64_t lag_bytes = 0;
   uint64_t skipped_bytes = 0;                   ///< that stood in the files before the first start
   std::map<std::string, uint64_t> other_paths;  ///< RecordEvents::other_paths()
-  std::vector<std::string> features;            ///< RecordEvents::feature_names()
-  /// EventFeed::features(): by model, of intakes that are sent predictions.
+  std::vector<std::string> features;            ///< of the model, when there is one alone
+  /// RecordEvents::features(), EventFeed::features()
   std::map<std::string, std::vector<std::string>> model_features;
   std::vector<LogView> files;
 
+  void TakeFeatures(std::map<std::string, std::vector<std::string>> by_model) {
+    model_features = std::move(by_model);
+    if (model_features.size() == 1) features = model_features.begin()->second;
+  }
   void TakeCounters(const SourceCounters& c) {
     lines = c.lines;
     predictions = c.predictions;

@@ -46,7 +46,8 @@ CREATE TABLE IF NOT EXISTS windows (
 CREATE INDEX IF NOT EXISTS windows_start ON windows (start_ms);
 )sql";
 
-/// References and evidence of drift; what labels tell beyond right and wrong. Made whenever they are
+/// References and evidence of drift, and the places that names of features have in them; what labels tell
+/// beyond right and wrong. Made whenever they are
 /// not there: a program that does not know a table loses nothing by it, so they need no version of
 /// their own.
 constexpr const char* kByteTables = R"sql(
@@ -56,6 +57,9 @@ CREATE TABLE IF NOT EXISTS quality_details (
 CREATE TABLE IF NOT EXISTS drift (
   model TEXT NOT NULL, version INTEGER NOT NULL, what TEXT NOT NULL, written_ms INTEGER NOT NULL,
   bytes BLOB NOT NULL, PRIMARY KEY (model, version, what)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS feature_names (
+  model TEXT NOT NULL, place INTEGER NOT NULL, name TEXT NOT NULL,
+  PRIMARY KEY (model, place)) WITHOUT ROWID;
 )sql";
 
 /// Version 1 did not know which requests a split had drawn: none of its rows counts as evidence.
@@ -141,7 +145,8 @@ bool MeansBroken(int rc) { return (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) =
 
 struct Database::Connection {
   sqlite3* db = nullptr;
-  Statement insert, mark, quality, details, window, drift, purge_predictions, purge_windows, find;
+  Statement insert, mark, quality, details, window, drift, name, purge_predictions, purge_windows,
+      find;
 
   ~Connection() {
     // sqlite3_close_v2 waits for the statements, which are members and end after this body.
@@ -218,6 +223,7 @@ Result<std::unique_ptr<Database>> Database::TryOpen(const std::string& path, boo
       {writer->details, "INSERT OR REPLACE INTO quality_details VALUES (?,?,?)"},
       {writer->window, "INSERT INTO windows VALUES (?,?,?,?,?,?,?,?,?,?,?)"},
       {writer->drift, "INSERT OR REPLACE INTO drift VALUES (?,?,?,?,?)"},
+      {writer->name, "INSERT OR REPLACE INTO feature_names VALUES (?,?,?)"},
       {writer->purge_predictions,
        "DELETE FROM predictions WHERE id IN (SELECT id FROM predictions WHERE expires_ms < ? "
        "ORDER BY expires_ms LIMIT ?)"},
@@ -248,6 +254,7 @@ Result<std::unique_ptr<Database>> Database::TryOpen(const std::string& path, boo
   for (const char* sql : {"SELECT count(*), sum(labelled) FROM quality_totals", kNewestWindows,
                           "SELECT count(*), sum(length(bytes)) FROM drift",
                           "SELECT count(*), sum(length(bytes)) FROM quality_details",
+                          "SELECT count(*), sum(length(name)) FROM feature_names",
                           "SELECT max(expires_ms) FROM predictions"}) {
     Statement probe;
     if ((rc = probe.Prepare(finder->db, sql)) == SQLITE_OK) rc = probe.Step();
@@ -349,6 +356,12 @@ Status Database::Write(const Batch& batch, const Purge& purge) {
     c.drift.BindBlob(5, bytes);
     if (c.drift.Run() != SQLITE_OK) return fail("write references");
   }
+  for (const auto& [key, name] : batch.names) {
+    c.name.Bind(1, key.first);
+    c.name.Bind(2, static_cast<int64_t>(key.second));
+    c.name.Bind(3, name);
+    if (c.name.Run() != SQLITE_OK) return fail("write names of features");
+  }
   if (purge.predictions_expired_before_ms > 0) {
     c.purge_predictions.Bind(1, purge.predictions_expired_before_ms);
     c.purge_predictions.Bind(2, int64_t{purge.max_predictions});
@@ -448,6 +461,24 @@ Result<std::vector<DriftRow>> Database::LoadDrift(size_t limit) {
   }
   if (rc != SQLITE_DONE) return c.Error("read references");
   return rows;
+}
+
+Result<std::map<std::string, std::vector<std::string>>> Database::LoadFeatureNames() {
+  Connection c;
+  Statement s;
+  if (c.Open(path_, SQLITE_OPEN_READONLY) != SQLITE_OK ||
+      s.Prepare(c.db, "SELECT model, place, name FROM feature_names ORDER BY model, place") !=
+          SQLITE_OK) {
+    return c.Error("read names of features");
+  }
+  std::map<std::string, std::vector<std::string>> all;
+  int rc;
+  while ((rc = s.Step()) == SQLITE_ROW) {
+    std::vector<std::string>& names = all[s.Text(0)];
+    if (s.Int(1) == static_cast<int64_t>(names.size())) names.push_back(s.Text(2));
+  }
+  if (rc != SQLITE_DONE) return c.Error("read names of features");
+  return all;
 }
 
 Result<std::vector<std::pair<VersionKey, WindowSummary>>> Database::ReadWindows(

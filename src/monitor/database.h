@@ -60,7 +60,7 @@ struct DriftRow {
 };
 
 /// The monitor's SQLite file: predictions that wait for labels, quality totals and details, windows,
-/// references and evidence of drift.
+/// references and evidence of drift, names of features.
 ///
 /// Thread safety: Write by one thread at a time, Find by one thread at a time, both may run at once
 /// (two connections, WAL); ReadWindows and the Load functions from any thread. All may block for
@@ -75,9 +75,10 @@ class Database {
     std::map<VersionKey, std::string> details;    ///< the present QualityDetail, in its byte form
     std::vector<std::pair<VersionKey, WindowSummary>> windows;
     std::map<std::pair<VersionKey, std::string>, std::string> drift;  ///< bytes by DriftRow's key
+    std::map<std::pair<std::string, size_t>, std::string> names;      ///< of features: model, place
     bool empty() const {
       return predictions.empty() && marks.empty() && quality.empty() && details.empty() &&
-             windows.empty() && drift.empty();
+             windows.empty() && drift.empty() && names.empty();
     }
   };
   struct Purge {
@@ -102,6 +103,8 @@ class Database {
   Result<std::map<VersionKey, std::string>> LoadDetails();
   /// The versions written last come first; at most `limit` rows.
   Result<std::vector<DriftRow>> LoadDrift(size_t limit);
+  /// By model the names of its features, in the order of their places.
+  Result<std::map<std::string, std::vector<std::string>>> LoadFeatureNames();
   /// Oldest first; at most `limit` of the newest.
   Result<std::vector<std::pair<VersionKey, WindowSummary>>> ReadWindows(
       std::optional<std::string> model, int64_t from_ms, size_t limit);

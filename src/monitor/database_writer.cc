@@ -65,6 +65,8 @@ bool DatabaseWriter::Offer(Database::Batch& batch, const Database::Purge& purge,
     in_hand_.details.clear();
     for (auto& [key, bytes] : in_hand_.drift) batch.drift.try_emplace(key, std::move(bytes));
     in_hand_.drift.clear();
+    for (auto& [key, name] : in_hand_.names) batch.names.try_emplace(key, std::move(name));
+    in_hand_.names.clear();
     Prepend(in_hand_.predictions, batch.predictions);
     Prepend(in_hand_.marks, batch.marks);
     Prepend(in_hand_.windows, batch.windows);

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mutex.h"
 #include "base/strings.h"
+#include "events/feature_names.h"
 #include "events/redactor.h"
 #include "events/ring_set.h"
 #include "monitor/database.h"
@@ -94,13 +95,15 @@ struct Monitor::Impl {
         configs(std::move(m)),
         rings(options.ring_bytes),
         drifts({options.alarm_budget.false_alarms, ToSeconds(options.alarm_budget.period)},
-               options.wide_input) {}
+               options.wide_input, &names),
+        schemas(&names) {}
   ~Impl();
 
   Status Restore();
   Status ReadReference(const std::string& model, const MonitorConfig& config);
   Status ReadReferences();
   Status ReadSchemas();
+  Status RestoreNames();
   Status RestoreDrift();
   void Start(Registry& registry);
   void AddMetrics(Registry& registry);
@@ -144,6 +147,7 @@ struct Monitor::Impl {
   const MonitorOptions options;
   const std::map<std::string, MonitorConfig> configs;
   RingSet rings;
+  FeatureNameBook names;
 
   Mutex inbox_mutex;
   std::vector<GroundTruth> inbox GUARDED_BY(inbox_mutex);
@@ -218,8 +222,8 @@ Monitor::Impl::~Impl() {
 /// What the file of the model's reference says now.
 Status Monitor::Impl::ReadReference(const std::string& model, const MonitorConfig& config) {
   if (config.reference.from != ReferenceConfig::From::kFile || !config.enabled) return OkStatus();
-  auto reference =
-      ReadReferenceFile(config.reference.path, options.wide_input, UnixMillis(clock.Now()));
+  auto reference = ReadReferenceFile(config.reference.path, options.wide_input,
+                                     UnixMillis(clock.Now()), names.Of(model).get());
   if (!reference.ok()) {
     return Annotate(reference.status(), StrCat("monitoring.reference of model ", model));
   }
@@ -247,6 +251,14 @@ Status Monitor::Impl::ReadSchemas() {
   return OkStatus();
 }
 
+Status Monitor::Impl::RestoreNames() {
+  ASSIGN_OR_RETURN(auto kept, database->LoadFeatureNames());
+  for (auto& [model, of_model] : kept) {
+    if (auto known = names.Of(model)) known->Restore(std::move(of_model));
+  }
+  return OkStatus();
+}
+
 Status Monitor::Impl::RestoreDrift() {
   ASSIGN_OR_RETURN(auto rows, database->LoadDrift(kMaxDriftRows));
   MutexLock lock(state_mutex);
@@ -256,10 +268,13 @@ Status Monitor::Impl::RestoreDrift() {
 }
 
 Status Monitor::Impl::Restore() {
+  if (!options.database.empty()) {
+    ASSIGN_OR_RETURN(database, Database::Open(options.database, clock.Now()));
+    RETURN_IF_ERROR(RestoreNames());  // columns of files are matched with them
+  }
   RETURN_IF_ERROR(ReadReferences());
   RETURN_IF_ERROR(ReadSchemas());
-  if (options.database.empty()) return OkStatus();
-  ASSIGN_OR_RETURN(database, Database::Open(options.database, clock.Now()));
+  if (!database) return OkStatus();
   ASSIGN_OR_RETURN(auto quality, database->LoadQuality());
   ASSIGN_OR_RETURN(auto details, database->LoadDetails());
   RETURN_IF_ERROR(RestoreDrift());
@@ -446,6 +461,8 @@ void Monitor::Impl::CollectDrift(bool evidence) {
   evidence = evidence || now >= next_evidence;
   if (!evidence && now - last_write < options.flush) return;
   if (evidence) next_evidence = now + kKeepEvidence;
+  // In the same transaction as what goes by them.
+  for (auto& name : names.TakeNew()) batch.names[{name.model, name.place}] = std::move(name.name);
   std::vector<DriftRow> rows;
   MutexLock lock(state_mutex);
   drifts.Collect(evidence, now, rows);
@@ -886,6 +903,13 @@ void Monitor::Impl::AddMetrics(Registry& registry) {
         MutexLock lock(state_mutex);
         return drifts.refused();
       }));
+  add("leadsman_monitor_drift_wider_requests_total",
+      "Requests with more input values than are compared: the further ones are not looked at.",
+      MetricType::kCounter, {"model", "version"}, drift_family(DriftBook::Metric::kWiderRequests));
+  add("leadsman_monitor_feature_names_refused_total",
+      "Times that a named value of a request had no place: its name is too long, or there are too "
+      "many.",
+      MetricType::kCounter, {}, single([this] { return names.refused(); }));
   auto schema_family = [this](SchemaBook::Metric metric) {
     return [this, metric] {
       MutexLock lock(state_mutex);
@@ -965,6 +989,10 @@ bool Monitor::Put(const PredictionEvent& event, ByteRing& ring) {
 uint32_t Monitor::FeatureStride(size_t width) const {
   const size_t wide = std::max<size_t>(impl_->options.wide_input, 1);
   return width <= wide ? 1 : static_cast<uint32_t>((2 * width + wide - 1) / wide);
+}
+
+std::shared_ptr<FeatureNames> Monitor::NamesOf(std::string_view model) {
+  return impl_->names.Of(model);
 }
 
 LabelReceipt Monitor::AddLabels(std::vector<GroundTruth> labels) {
@@ -1102,7 +1130,9 @@ Result<std::string> Monitor::ProfileJson(const std::string& model, int64_t versi
     return NotFoundError(StrCat("no profile of model ", model, " version ", version,
                                 ": it has served no request yet"));
   }
-  return it->second->profile.ToJson();
+  auto names = impl_->names.Of(model);
+  return it->second->profile.ToJson(names && names->named() ? names->names()
+                                                            : std::vector<std::string>());
 }
 
 Result<std::string> Monitor::QualityJson(const std::string& model, int64_t version) const {

@@ -98,6 +98,8 @@ class Monitor final : public Sink {
   void Emit(const PredictionEvent& event) override;
   bool TryEmit(const PredictionEvent& event) override;
   uint32_t FeatureStride(size_t width) const override;
+  /// Kept in the database.
+  std::shared_ptr<FeatureNames> NamesOf(std::string_view model) override;
 
   /// Queues labels for the join. Bounded; what does not fit is in `rejected`.
   LabelReceipt AddLabels(std::vector<GroundTruth> labels);

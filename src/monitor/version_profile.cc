@@ -141,7 +141,7 @@ VersionTotals VersionProfile::Totals() const {
   return totals;
 }
 
-std::string VersionProfile::ToJson() const {
+std::string VersionProfile::ToJson(const std::vector<std::string>& names) const {
   nlohmann::ordered_json features = nlohmann::ordered_json::array();
   for (size_t i = 0; i < features_.size(); ++i) {
     const FeatureProfile& f = features_[i];
@@ -165,6 +165,7 @@ std::string VersionProfile::ToJson() const {
                         {"min", f.min()},
                         {"max", f.max()},
                         {"quantiles", quantiles}});
+    if (i < names.size()) features.back()["name"] = names[i];
   }
   nlohmann::ordered_json profile = {
       {"model", key_.first},

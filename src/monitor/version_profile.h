@@ -55,7 +55,8 @@ class VersionProfile {
   std::map<std::string, uint64_t> Predicted() const { return predicted_.Summary(classes_); }
   /// As Predicted, but none of its numbers ever falls: for counters.
   std::map<std::string, uint64_t> PredictedGrowing() const { return predicted_.Growing(classes_); }
-  std::string ToJson() const;
+  /// `names` of the features, by place.
+  std::string ToJson(const std::vector<std::string>& names = {}) const;
 
  private:
   struct Window {

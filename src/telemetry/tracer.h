@@ -50,6 +50,9 @@ class Tracer final : public Sink {
   void Emit(const PredictionEvent& event) override;
   bool TryEmit(const PredictionEvent& event) override { return next_.TryEmit(event); }
   uint32_t FeatureStride(size_t width) const override { return next_.FeatureStride(width); }
+  std::shared_ptr<FeatureNames> NamesOf(std::string_view model) override {
+    return next_.NamesOf(model);
+  }
 
   enum class Reason : uint8_t { kSampled, kError, kSlow, kShare };
   static constexpr size_t kReasons = 4;

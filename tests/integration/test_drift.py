@@ -1,4 +1,5 @@
 """Drift from outside: the past is replayed before anything is armed, and a reference is taken anew while the old one goes on."""
+import itertools
 import json
 import random
 import subprocess
@@ -6,6 +7,7 @@ import subprocess
 import models
 import requests
 from conftest import BINARY, Server, wait_for
+from test_monitor_logs import monitor  # noqa: F401: a fixture
 
 
 def write_history(path, rows, shift_from=None):
@@ -83,3 +85,54 @@ def test_a_reference_is_taken_anew_while_the_old_one_goes_on(tmp_path):
         assert reference()["taken"] > before["taken"]
     finally:
         server.stop()
+
+
+def test_features_are_compared_by_name_over_a_restart(monitor, tmp_path):  # noqa: F811
+    """Events name a and b in one order before a restart and in the other after it; a reference file has a third order."""
+    numbers = random.Random(6)
+    watch = monitor("--cloudevents-port", "0")
+    minute = itertools.count()
+
+    def send(order):
+        values = [{"a": numbers.gauss(0, 1), "b": numbers.gauss(100, 1)} for _ in range(1000)]
+        events = [{"model": "credit", "version": 1, "timestamp": 1_772_366_400 + 60 * next(minute), "status": 200,
+                   "features": {name: row[name] for name in order}} for row in values]
+        answer = requests.post(watch.admin + "/api/v1/events", json=events, timeout=10)
+        assert answer.json()["accepted"] == 1000, answer.text
+
+    def seen(what):
+        answer = requests.get(f"{watch.admin}/api/v1/models/credit/{what}", timeout=5).json()
+        return answer["versions"][0] if answer["versions"] else {}
+
+    def compared(order):
+        send(order)
+        return seen("drift")["inputs"].get("window_rows", 0) > 0
+
+    for _ in range(5):
+        send("ab")
+    wait_for("a reference", lambda: seen("drift")["inputs"]["reference"]["state"] == "ready")
+    assert watch.stop() == 0
+    watch.start()
+    wait_for("a window", lambda: compared("ba"))
+    inputs = seen("drift")["inputs"]
+    assert [n["name"] for n in inputs["numbers"]] == ["a", "b"]
+    assert all(abs(n["shift"]) < 0.3 for n in inputs["numbers"]), inputs["numbers"]
+    assert not any(stream["alarm"] for stream in inputs["streams"])
+    schema = seen("schema")
+    assert [f["name"] for f in schema["schema"]["features"]] == ["a", "b"]
+    assert schema["violating_rows"] < 0.02 * schema["rows"], schema["violations"]
+    assert watch.stop() == 0
+
+    table = tmp_path / "train.csv"
+    table.write_text("b,c,a\n" + "".join(f"{numbers.gauss(100, 1)},7,{numbers.gauss(0, 1)}\n" for _ in range(1000)))
+    config = tmp_path / "monitor.yaml"
+    config.write_text(json.dumps({"models": [{"name": "credit", "path": str(tmp_path), "monitoring": {
+        "reference": {"from": "file", "path": str(table)}}}]}))
+    watch.arguments += ["--config", str(config)]
+    watch.start()
+    wait_for("a window", lambda: compared("ab"))
+    inputs = seen("drift")["inputs"]
+    assert inputs["reference"]["from"] == "file" and inputs["never_seen"] == ["c"], inputs
+    assert {n["name"]: abs(n["shift"]) < 0.3 for n in inputs["numbers"] if "shift" in n} == {"a": True, "b": True}
+    shown = subprocess.run([str(BINARY), "drift", "credit", "--server", watch.admin], capture_output=True, text=True, timeout=30, check=False)
+    assert "no request has had: c" in shown.stdout, shown.stdout + shown.stderr

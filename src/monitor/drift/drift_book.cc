@@ -31,14 +31,6 @@ CollectOptions WithRows(CollectOptions collect, size_t rows) {
   return collect;
 }
 
-std::vector<std::string> ValueNames(size_t width) {
-  std::vector<std::string> names;
-  for (size_t i = 0; i < std::min(width, Reference::kMaxNumbers); ++i) {
-    names.push_back(StrCat("f", i));
-  }
-  return names;
-}
-
 /// The number a model without classes answers: one with a fraction. Whole numbers are classes.
 float ValueOf(std::string_view predicted) {
   if (predicted.find('.') == std::string_view::npos) return std::numeric_limits<float>::quiet_NaN();
@@ -126,11 +118,13 @@ uint64_t VersionDrift::StrideOf(size_t width) {
   return std::max<uint64_t>((width + kValues - 1) / kValues, 1);
 }
 
-VersionDrift::VersionDrift(const MonitorConfig& config, size_t wide_input)
+VersionDrift::VersionDrift(const MonitorConfig& config, size_t wide_input,
+                           std::shared_ptr<const FeatureNames> names)
     : options_{config.drift.tolerance, config.drift.share_tolerance, config.drift.window},
       collect_{config.reference.requests, config.reference.period,
                config.reference.from == ReferenceConfig::From::kWindow},
       wide_input_(wide_input),
+      names_(std::move(names)),
       answers_(DriftTrack::Of::kAnswers, {"score", "value"}, options_, collect_),
       labels_(DriftTrack::Of::kLabels, {"wrong"}, options_,
               WithRows(collect_, std::min(collect_.rows, kLabelReference))) {}
@@ -151,6 +145,15 @@ std::vector<const DriftTrack*> VersionDrift::tracks() const {
   return all;
 }
 
+std::vector<std::string> VersionDrift::ValueNames(size_t width) const {
+  std::vector<std::string> names;
+  if (names_ != nullptr) names = names_->names();
+  const size_t size = std::min(width, Reference::kMaxNumbers);
+  if (names.size() > size) names.resize(size);
+  for (size_t i = names.size(); i < size; ++i) names.push_back(StrCat("f", i));
+  return names;
+}
+
 void VersionDrift::BeginInputs(size_t width) {
   wide_ = width > wide_input_;
   inputs_ = std::make_unique<DriftTrack>(
@@ -158,24 +161,79 @@ void VersionDrift::BeginInputs(size_t width) {
       WithRows(collect_, RowsFor(collect_.rows, width, wide_input_)));
 }
 
+/// A wider request than those before: what is being collected takes its further values in.
+void VersionDrift::SeeWidth(size_t width) {
+  widest_ = width;
+  if (wide_) {
+    if (wide_width_ == 0) wide_width_ = width;
+  } else if (inputs_->collecting()) {
+    inputs_->Widen(ValueNames(std::min(width, wide_input_)));
+  }
+}
+
+/// A name that the model once had, and no request of now, would leave a summary without a value for
+/// good: what has had none yet is no part of the input.
+std::span<const float> VersionDrift::WithoutUnmet(std::span<const float> values) {
+  if (names_ == nullptr || !names_->named()) return values;
+  if (met_.size() < values.size()) met_.resize(values.size());
+  filled_.assign(values.begin(), values.end());
+  for (size_t i = 0; i < filled_.size(); ++i) {
+    if (!std::isnan(filled_[i])) {
+      met_[i] = 1;
+    } else if (met_[i] == 0) {
+      filled_[i] = 0;
+    }
+  }
+  return filled_;
+}
+
+void VersionDrift::FoldInputs(const PredictionEvent& event, WallTime wall, SteadyTime now) {
+  const size_t width = event.features.size();
+  if (!inputs_) BeginInputs(width);
+  if (width > widest_) SeeWidth(width);
+  if (width > (wide_ ? wide_width_ : inputs_->width())) ++wider_requests_;
+  if (wide_) {
+    inputs_->Add(SummariseWide(WithoutUnmet(event.features)), {}, wall, now);
+  } else if (requests_++ % StrideOf(width) == 0) {
+    inputs_->Add(event.features, {}, wall, now);
+  }
+}
+
 void VersionDrift::Fold(const PredictionEvent& event, WallTime wall, SteadyTime now) {
   last_used = now;
   active = true;
-  if (!event.features.empty()) {
-    if (!inputs_) BeginInputs(event.features.size());
-    if (wide_) {
-      inputs_->Add(SummariseWide(event.features), {}, wall, now);
-    } else if (requests_++ % StrideOf(event.features.size()) == 0) {
-      inputs_->Add(event.features, {}, wall, now);
-    }
-  }
+  // What a request held that failed is no example of what the model is asked.
   const bool answered = event.outcome == StatusCode::kOk || !event.outcome_known;
-  if (!answered || (event.predicted.empty() && event.score < 0)) return;
+  if (!answered) return;
+  if (!event.features.empty()) FoldInputs(event, wall, now);
+  if (event.predicted.empty() && event.score < 0) return;
   const std::array<float, 2> numbers{
       event.score >= 0 ? event.score : std::numeric_limits<float>::quiet_NaN(),
       event.predicted.empty() ? std::numeric_limits<float>::quiet_NaN()
                               : ValueOf(event.predicted[0])};
   answers_.Add(numbers, event.predicted, wall, now);
+}
+
+std::vector<std::string> VersionDrift::NeverSeen() const {
+  std::vector<std::string> names;
+  if (!inputs_ || !inputs_->reference() || inputs_->looks() == 0) return names;
+  const auto& numbers = inputs_->reference()->numbers;
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    if (numbers[i].sketch.count() > 0 && !inputs_->Met(i)) names.push_back(numbers[i].name);
+  }
+  return names;
+}
+
+std::vector<std::string> VersionDrift::NotCompared() const {
+  std::vector<std::string> names;
+  if (!inputs_ || !inputs_->reference() || wide_) return names;
+  const auto& numbers = inputs_->reference()->numbers;
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    if (numbers[i].sketch.count() == 0 && inputs_->Met(i)) names.push_back(numbers[i].name);
+  }
+  const std::vector<std::string> all = ValueNames(widest_);
+  for (size_t i = numbers.size(); i < all.size(); ++i) names.push_back(all[i]);
+  return names;
 }
 
 void VersionDrift::AddLabel(bool wrong, WallTime wall, SteadyTime now) {
@@ -197,6 +255,7 @@ void VersionDrift::Follow(const VersionDrift& stable, SteadyTime now, bool anew)
 
 void VersionDrift::TakeAnew() {
   for (DriftTrack* track : tracks()) track->TakeAnew();
+  if (inputs_ && widest_ > 0) SeeWidth(widest_);
 }
 
 void VersionDrift::UseForInputs(std::shared_ptr<const Reference> reference, SteadyTime now) {
@@ -267,7 +326,8 @@ std::shared_ptr<VersionDrift> DriftBook::Find(const Key& key, const MonitorConfi
     }
     return nullptr;
   }
-  auto drift = std::make_shared<VersionDrift>(config, wide_input_);
+  auto drift = std::make_shared<VersionDrift>(config, wide_input_,
+                                              names_ != nullptr ? names_->Of(key.first) : nullptr);
   drift->last_used = now;
   if (config.reference.from == ReferenceConfig::From::kStable) {
     if (const VersionDrift* stable = StableFor(key)) drift->Follow(*stable, now);
@@ -367,6 +427,24 @@ BudgetShares DriftBook::Shares() const {
   return shares;
 }
 
+namespace {
+
+/// Once, when there are requests to say it of.
+void TellOfNames(const DriftBook::Key& key, VersionDrift& drift) {
+  const DriftTrack* inputs = std::as_const(drift).inputs();
+  if (drift.told || inputs == nullptr || inputs->looks() == 0) return;
+  drift.told = true;
+  if (inputs->reference()->from != ReferenceFrom::kFile) return;
+  const std::vector<std::string> never = drift.NeverSeen(), others = drift.NotCompared();
+  if (never.empty() && others.empty()) return;
+  LOG_WARN("the columns of the reference file are not the values of the model's requests",
+           {"model", key.first}, {"version", key.second},
+           {"columns_without_requests", HumanList(never)},
+           {"values_without_column", HumanList(others)});
+}
+
+}  // namespace
+
 std::vector<Finding> DriftBook::Look(SteadyTime now) {
   BudgetShares shares = Shares();
   std::vector<EvidenceStream> evidence;
@@ -374,6 +452,7 @@ std::vector<Finding> DriftBook::Look(SteadyTime now) {
   uint64_t looks = 0;
   for (const auto& [key, drift] : versions_) {
     if (!drift->active) continue;
+    TellOfNames(key, *drift);
     for (DriftTrack* track : drift->tracks()) {
       looks += track->looks();
       double share = shares.ShareOf(track->harm());
@@ -419,6 +498,18 @@ std::vector<Finding> DriftBook::Look(SteadyTime now) {
   return all;
 }
 
+namespace {
+
+void AddInputNotes(const VersionDrift& drift, nlohmann::ordered_json& version) {
+  if (drift.inputs() == nullptr) return;
+  nlohmann::ordered_json& inputs = version["inputs"];
+  if (auto names = drift.NeverSeen(); !names.empty()) inputs["never_seen"] = std::move(names);
+  if (auto names = drift.NotCompared(); !names.empty()) inputs["not_compared"] = std::move(names);
+  if (drift.wider_requests() > 0) inputs["wider_requests"] = drift.wider_requests();
+}
+
+}  // namespace
+
 Result<std::string> DriftBook::Json(const std::string& model, int64_t version,
                                     SteadyTime now) const {
   auto it = versions_.find({model, version});
@@ -432,6 +523,7 @@ Result<std::string> DriftBook::Json(const std::string& model, int64_t version,
   for (const DriftTrack* track : std::as_const(*it->second).tracks()) {
     json[std::string(TrackName(track->of()))] = TrackJson(*track, shares, now);
   }
+  AddInputNotes(*it->second, json);
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
@@ -471,6 +563,12 @@ std::vector<MetricSample> DriftBook::Samples(Metric metric, SteadyTime now) cons
   BudgetShares shares = Shares();
   for (const auto& [key, drift] : versions_) {
     if (!drift->active) continue;
+    if (metric == Metric::kWiderRequests) {
+      MetricSample& sample = samples.emplace_back();
+      sample.label_values = {key.first, std::to_string(key.second)};
+      sample.value = static_cast<double>(drift->wider_requests());
+      continue;
+    }
     for (const DriftTrack* track : std::as_const(*drift).tracks()) {
       std::vector<std::string> labels{key.first, std::to_string(key.second),
                                       std::string(TrackName(track->of()))};

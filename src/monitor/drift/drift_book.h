@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "events/feature_names.h"
 #include "events/prediction_event.h"
 #include "monitor/config.h"
 #include "monitor/database.h"
@@ -24,7 +25,9 @@ namespace leadsman {
 /// Externally synchronised.
 class VersionDrift {
  public:
-  VersionDrift(const MonitorConfig& config, size_t wide_input);
+  /// Without `names` values are named by their places.
+  VersionDrift(const MonitorConfig& config, size_t wide_input,
+               std::shared_ptr<const FeatureNames> names);
 
   void Fold(const PredictionEvent& event, WallTime wall, SteadyTime now);
   void AddLabel(bool wrong, WallTime wall, SteadyTime now);
@@ -45,22 +48,42 @@ class VersionDrift {
   void RestoreEvidence(const std::string& track, std::string_view bytes, SteadyTime now);
   void UseForInputs(std::shared_ptr<const Reference> reference, SteadyTime now);
 
+  /// Values that the reference has, and of which no request has had one since there is something to
+  /// compare: columns of a table that mean nothing, or another name.
+  std::vector<std::string> NeverSeen() const;
+  /// Values that requests have, and the reference has not.
+  std::vector<std::string> NotCompared() const;
+  /// Requests with more values than are compared.
+  uint64_t wider_requests() const { return wider_requests_; }
+
   /// Others are not folded in: the book has put something else in its place.
   bool retired = false;
   bool active = false;  ///< asked since it was last forgotten
   SteadyTime last_used = SteadyTime::min();
+  bool told = false;  ///< of NeverSeen and NotCompared, in the log
   /// Of each track what was last handed to be written: its taken_ms.
   std::map<std::string, int64_t> written;
 
  private:
+  void FoldInputs(const PredictionEvent& event, WallTime wall, SteadyTime now);
   void BeginInputs(size_t width);
+  void SeeWidth(size_t width);
+  std::vector<std::string> ValueNames(size_t width) const;
+  std::span<const float> WithoutUnmet(std::span<const float> values);
   static uint64_t StrideOf(size_t width);
 
   const DriftOptions options_;
   const CollectOptions collect_;
   const size_t wide_input_;
+  const std::shared_ptr<const FeatureNames> names_;
   bool wide_ = false;
   uint64_t requests_ = 0;  ///< with inputs
+  size_t widest_ = 0;      ///< of these
+  size_t wide_width_ = 0;  ///< of the first wide one
+  uint64_t wider_requests_ = 0;
+  // Of wide inputs with names.
+  std::vector<uint8_t> met_;  ///< by place: a request has had a value
+  std::vector<float> filled_;
   std::unique_ptr<DriftTrack> inputs_;
   DriftTrack answers_;
   DriftTrack labels_;
@@ -78,7 +101,9 @@ class DriftBook {
   static constexpr size_t kMaxStreams = 2048;
   using Key = VersionKey;
 
-  DriftBook(AlarmBudget budget, size_t wide_input) : budget_(budget), wide_input_(wide_input) {}
+  /// Without `names` values are named by their places.
+  DriftBook(AlarmBudget budget, size_t wide_input, FeatureNameBook* names = nullptr)
+      : budget_(budget), wide_input_(wide_input), names_(names) {}
 
   /// A reference from a file, for all versions of a model.
   void UseFile(const std::string& model, std::shared_ptr<const Reference> reference) {
@@ -103,7 +128,14 @@ class DriftBook {
   Result<std::string> Json(const std::string& model, int64_t version, SteadyTime now) const;
   std::vector<int64_t> Versions(const std::string& model) const;
 
-  enum class Metric { kDistance, kNoise, kEvidence, kReferenceRows, kReferenceReady };
+  enum class Metric {
+    kDistance,
+    kNoise,
+    kEvidence,
+    kReferenceRows,
+    kReferenceReady,
+    kWiderRequests
+  };
   std::vector<MetricSample> Samples(Metric metric, SteadyTime now) const;
   uint64_t refused() const {
     return refused_;
@@ -120,6 +152,7 @@ class DriftBook {
 
   const AlarmBudget budget_;
   const size_t wide_input_;
+  FeatureNameBook* const names_;
   std::map<Key, std::shared_ptr<VersionDrift>> versions_;
   std::map<std::string, std::shared_ptr<const Reference>> files_;
   uint64_t refused_ = 0;

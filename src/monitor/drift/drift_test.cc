@@ -12,6 +12,7 @@
 #include "base/strings.h"
 #include "base/testing/fake_clock.h"
 #include "base/testing/temp_dir.h"
+#include "events/feature_names.h"
 #include "monitor/drift/drift_book.h"
 #include "monitor/finding.h"
 #include "monitor/monitor.h"
@@ -233,6 +234,19 @@ TEST(DriftSimulationTest, MissingValuesAreFound) {
   EXPECT_EQ(wrong[0].subject.of, "missing");
 }
 
+TEST(DriftBookTest, WhatARequestHeldThatFailedIsNotLookedAt) {
+  DriftBook book({1, 90 * 86400.0}, 64);
+  auto drift = book.Find({"credit", 3}, {}, SteadyTime{1h});
+  Traffic traffic(10);
+  PredictionEvent event = traffic.Next();
+  event.outcome = StatusCode::kInvalidArgument;
+  drift->Fold(event, {}, SteadyTime{1h});
+  EXPECT_EQ(std::as_const(*drift).inputs(), nullptr);
+  event.outcome_known = false;
+  drift->Fold(event, {}, SteadyTime{1h});
+  EXPECT_NE(std::as_const(*drift).inputs(), nullptr);
+}
+
 TEST(DriftBookTest, AnAlarmEndsWhenItsVersionIsForgotten) {
   BookRun run(Traffic(5), {}, {1, 90 * 86400.0});
   run.Minutes(200);
@@ -393,6 +407,123 @@ TEST_F(DriftMonitorTest, ARestartKeepsReferenceAndEvidence) {
   EXPECT_EQ(Look()[0].subject.of, "f1");
   Open();
   EXPECT_FALSE(Look().empty()) << "an alarm too";
+}
+
+/// Requests that name their values, in whatever order.
+class NamedDriftTest : public DriftMonitorTest {
+ protected:
+  using Names = std::vector<std::string>;
+
+  /// Values are those of traffic_: "age" the first, "income" the second, as many as named.
+  void Named(size_t seconds, const Names& order) {
+    const Names all{"age", "income", "debt", "years"};
+    for (size_t i = 0; i < seconds; ++i) {
+      clock_.Advance(2s);
+      for (int k = 0; k < 50; ++k) {
+        PredictionEvent event = traffic_.Next();
+        std::vector<float> row;
+        for (const std::string& name : order) {
+          const size_t place = monitor_->NamesOf("credit")->PlaceOf(name).value_or(99);
+          if (row.size() <= place) row.resize(place + 1, std::numeric_limits<float>::quiet_NaN());
+          const auto of = std::find(all.begin(), all.end(), name) - all.begin();
+          row[place] = traffic_.row[static_cast<size_t>(of)] + 1000 * static_cast<float>(of);
+        }
+        event.features = row;
+        event.unix_ms = UnixMillis(clock_.Now());
+        monitor_->Emit(event);
+      }
+      ASSERT_TRUE(monitor_->Flush(20s));
+    }
+  }
+  Names NumberNames() {
+    Names names;
+    const json drift = Drift();
+    for (const json& number : drift.at("inputs").at("numbers")) names.push_back(number.at("name"));
+    return names;
+  }
+  MonitorConfig WithTable(const std::string& header, const std::vector<size_t>& values) {
+    MonitorConfig config;
+    config.reference.from = ReferenceConfig::From::kFile;
+    config.reference.path = dir_.file("train.csv");
+    std::string text = header + '\n';
+    for (int i = 0; i < 2000; ++i) {
+      traffic_.Next();
+      for (size_t k = 0; k < values.size(); ++k) {
+        text += StrCat(k > 0 ? "," : "", std::to_string(traffic_.row[values[k]] +
+                                                        1000 * static_cast<float>(values[k])));
+      }
+      text += '\n';
+    }
+    EXPECT_TRUE(WriteFileAtomically(config.reference.path, text).ok());
+    return config;
+  }
+};
+
+TEST_F(NamedDriftTest, ARestartThatMeetsTheNamesInAnotherOrderComparesTheSameValues) {
+  Open();
+  Named(110, {"age", "income", "debt"});
+  EXPECT_EQ(NumberNames(), (Names{"age", "income", "debt"}));
+  Open();
+  Named(20, {"debt", "age", "income"});
+  EXPECT_TRUE(Look().empty());
+  EXPECT_EQ(NumberNames(), (Names{"age", "income", "debt"}));
+  traffic_.shift = 1;
+  for (int i = 0; i < 100 && Look().empty(); ++i) Named(1, {"debt", "age", "income"});
+  ASSERT_FALSE(Look().empty());
+  EXPECT_EQ(Look()[0].subject.of, "income");
+}
+
+TEST_F(NamedDriftTest, ANameThatComesLaterIsInTheReferenceThatIsBeingCollected) {
+  Open();
+  Named(50, {"age"});
+  Named(60, {"income", "age"});
+  EXPECT_EQ(NumberNames(), (Names{"age", "income"}));
+  Named(1, {"years", "income", "age"});
+  EXPECT_EQ(Drift().at("inputs").at("not_compared"), (json{"years"}));
+  EXPECT_EQ(Drift().at("inputs").at("wider_requests"), 50);
+  EXPECT_EQ(Metric("leadsman_monitor_drift_wider_requests_total", {"credit", "3"}), 50);
+}
+
+TEST_F(NamedDriftTest, ColumnsOfAFileAreFoundByName) {
+  MonitorConfig config = WithTable("income,age,debt", {1, 0, 2});
+  Open(config);
+  Named(20, {"age", "income", "years"});
+  EXPECT_TRUE(Look().empty()) << "a column that no request has is not missing";
+  EXPECT_EQ(Drift().at("inputs").at("never_seen"), (json{"debt"}));
+  EXPECT_EQ(Drift().at("inputs").at("not_compared"), (json{"years"}));
+
+  // The file in another order after a restart.
+  config = WithTable("debt,age,income", {2, 0, 1});
+  Open(config);
+  Named(20, {"income", "age", "years"});
+  EXPECT_TRUE(Look().empty());
+  traffic_.shift = 1;
+  for (int i = 0; i < 100 && Look().empty(); ++i) Named(1, {"age", "income", "years"});
+  ASSERT_FALSE(Look().empty());
+  EXPECT_EQ(Look()[0].subject.of, "income");
+}
+
+TEST_F(NamedDriftTest, AValueOfTheFileThatRequestsHadAndLoseIsMissing) {
+  Open(WithTable("age,income", {0, 1}));
+  Named(5, {"age", "income"});
+  for (int i = 0; i < 100 && Look().empty(); ++i) Named(1, {"age"});
+  ASSERT_FALSE(Look().empty());
+  EXPECT_EQ(Look()[0].subject.of, "missing");
+}
+
+TEST_F(NamedDriftTest, ASchemaIsOfNamesToo) {
+  MonitorConfig config;
+  config.schema.requests = 500;
+  Open(config);
+  Named(20, {"age", "income"});
+  auto schema = [&] { return json::parse(*monitor_->SchemaJson("credit", 3)); };
+  EXPECT_EQ(schema().at("schema").at("features").at(1).at("name"), "income");
+  Open(config);
+  Named(20, {"income", "age"});
+  EXPECT_LT(schema().at("violating_rows"), 20) << schema().dump(2);  // of 1000, normal ones
+  Named(1, {"income", "age", "years"});
+  EXPECT_EQ(schema().at("violations").at(0).at("feature"), "years");
+  EXPECT_EQ(schema().at("violations").at(0).at("rule"), "unexpected");
 }
 
 TEST_F(DriftMonitorTest, MoreWrongAnswersThanInTheReferenceArePaged) {

@@ -10,7 +10,7 @@ namespace leadsman {
 namespace {
 
 constexpr char kKind = 'E';
-constexpr uint8_t kVersion = 1;
+constexpr uint8_t kVersion = 2;  // 1 did not say which numbers had been met
 constexpr size_t kLongestDetector = 256 << 10;
 constexpr double kNothing = std::numeric_limits<double>::quiet_NaN();
 
@@ -54,6 +54,12 @@ DriftTrack::DriftTrack(Of of, std::vector<std::string> names, DriftOptions optio
                        CollectOptions collect)
     : of_(of), names_(std::move(names)), options_(options), collect_(collect) {
   TakeAnew();
+}
+
+void DriftTrack::Widen(std::vector<std::string> names) {
+  if (names.size() <= names_.size()) return;
+  names_ = std::move(names);
+  if (builder_) builder_->Widen(names_);
 }
 
 void DriftTrack::TakeAnew() { builder_ = std::make_unique<ReferenceBuilder>(names_); }
@@ -114,6 +120,10 @@ bool DriftTrack::Use(std::shared_ptr<const Reference> reference, SteadyTime now)
   }
   block_ = {};
   block_.numbers.resize(reference_->numbers.size());
+  unmet_.clear();
+  for (const ReferenceNumber& n : reference_->numbers) {
+    unmet_.push_back(reference_->from == ReferenceFrom::kFile || n.sketch.count() == 0 ? 1 : 0);
+  }
   next_block_ = armed_ = now;
   looks_ = 0;
   closed_.reset();
@@ -166,9 +176,12 @@ void DriftTrack::Compare(std::span<const float> numbers, std::span<const std::st
 void DriftTrack::CloseBlock(SteadyTime now) {
   ++looks_;
   next_block_ = now + kBetweenLooks;
+  for (size_t i = 0; i < unmet_.size(); ++i) {
+    if (block_.numbers[i].finite > 0) unmet_[i] = 0;
+  }
   for (Stream& stream : streams_) {
     const ReferenceStream& reference = reference_->streams[stream.of];
-    double value = reference_->ValueOf(reference, block_);
+    double value = reference_->ValueOf(reference, block_, unmet_);
     if (!std::isfinite(value)) continue;
     stream.recent[stream.recent_count++ % kRecentBlocks] = value;
     if (!stream.firing) {
@@ -201,6 +214,7 @@ std::string DriftTrack::EvidenceBytes(SteadyTime now) const {
     out.Varint(s.recent_count);
     for (double value : s.recent) out.Double(value);
   }
+  for (uint8_t unmet : unmet_) out.Byte(unmet);
   return std::move(out).Take();
 }
 
@@ -229,7 +243,13 @@ bool DriftTrack::RestoreEvidence(std::string_view bytes, SteadyTime now) {
     }
     if (!std::isfinite(s.fired_evidence) || !std::isfinite(s.budget_spent)) in.Fail();
   }
+  std::vector<uint8_t> unmet(unmet_.size());
+  for (uint8_t& one : unmet) {
+    one = in.Byte();
+    if (one > 1) in.Fail();
+  }
   if (!in.Finished()) return false;
+  unmet_ = std::move(unmet);
   streams_ = std::move(streams);
   looks_ = looks;
   armed_ = now - std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));

@@ -80,6 +80,9 @@ class DriftTrack {
            SteadyTime now);
   /// Compares with this from now on. False when it is not of this many numbers.
   bool Use(std::shared_ptr<const Reference> reference, SteadyTime now);
+  /// Rows have more numbers: these are the names of all. A reference that is being collected takes them
+  /// in, one in use does not.
+  void Widen(std::vector<std::string> names);
   /// Collects another reference from here on.
   void TakeAnew();
 
@@ -96,6 +99,11 @@ class DriftTrack {
   /// The last one that was full; null while there is none.
   const Window* window() const { return closed_ ? &*closed_ : nullptr; }
   const std::vector<std::string>& names() const { return names_; }
+  /// Numbers that are compared with something, or collected.
+  size_t width() const { return reference_ ? reference_->numbers.size() : names_.size(); }
+  /// Whether a row is known to have had this number of the reference: one that a file alone has is not
+  /// missing in the requests.
+  bool Met(size_t number) const { return number < unmet_.size() && unmet_[number] == 0; }
   const DriftOptions& options() const { return options_; }
 
   /// The evidence of all detectors. Restore gives false, and changes nothing, for bytes that are not
@@ -113,7 +121,7 @@ class DriftTrack {
   void OpenWindow(SteadyTime now);
 
   const Of of_;
-  const std::vector<std::string> names_;
+  std::vector<std::string> names_;
   const DriftOptions options_;
   const CollectOptions collect_;
   std::unique_ptr<ReferenceBuilder> builder_;  ///< null: nothing is collected
@@ -122,6 +130,7 @@ class DriftTrack {
   ClassTable classes_;  ///< the reference's first, in its order
   std::vector<Stream> streams_;
   BlockSums block_;
+  std::vector<uint8_t> unmet_;  ///< by number of the reference
   SteadyTime next_block_{};
   uint64_t looks_ = 0;
   SteadyTime armed_{};

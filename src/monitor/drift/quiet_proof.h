@@ -60,7 +60,9 @@ inline constexpr std::array<double, 5> kShareChangesTried{0.01, 0.02, 0.05, 0.1,
 /// Pure: no clock. Takes about as long as the live fold of as many requests.
 class QuietProof {
  public:
-  QuietProof(AlarmBudget budget, size_t wide_input) : book_(budget, wide_input), budget_(budget) {}
+  /// Without `names` values are named by their places.
+  QuietProof(AlarmBudget budget, size_t wide_input, FeatureNameBook* names = nullptr)
+      : book_(budget, wide_input, names), budget_(budget) {}
   void UseFile(const std::string& model, std::shared_ptr<const Reference> reference) {
     book_.UseFile(model, std::move(reference));
   }

@@ -102,7 +102,7 @@ TEST(RequestHistoryTest, GivesBackWhatItWasGivenInOrderOfTime) {
   history.Add(event);
   history.Sort();
   std::vector<std::string_view> buffer;
-  EXPECT_TRUE(history.At(0, buffer).features.empty()) << "of another width than the first";
+  EXPECT_EQ(history.At(0, buffer).features.size(), 3u) << "each has its own width";
   PredictionEvent again = history.At(1, buffer);
   EXPECT_EQ(again.unix_ms, 20);
   EXPECT_EQ(again.features[1], 2);

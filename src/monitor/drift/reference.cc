@@ -110,7 +110,8 @@ std::string Reference::StreamName(const ReferenceStream& stream) const {
   return "missing";
 }
 
-double Reference::ValueOf(const ReferenceStream& stream, const BlockSums& sums) const {
+double Reference::ValueOf(const ReferenceStream& stream, const BlockSums& sums,
+                          std::span<const uint8_t> unmet) const {
   using Kind = ReferenceStream::Kind;
   switch (stream.kind) {
     case Kind::kMean:
@@ -124,6 +125,7 @@ double Reference::ValueOf(const ReferenceStream& stream, const BlockSums& sums) 
     case Kind::kMissing: {
       double most = kNothing;
       for (size_t i = 0; i < numbers.size() && sums.rows > 0; ++i) {
+        if (i < unmet.size() && unmet[i] != 0) continue;
         double above = 1 - Share(sums.numbers[i].finite, sums.rows) - numbers[i].missing_share();
         most = std::isnan(most) ? above : std::max(most, above);
       }
@@ -287,6 +289,17 @@ void ReferenceBuilder::Add(std::span<const float> numbers,
   }
   for (std::string_view name : classes) open_.AddClass(classes_.IndexOf(name));
   if (open_.rows >= block_rows_) CloseBlock();
+}
+
+void ReferenceBuilder::Widen(const std::vector<std::string>& names) {
+  const size_t size = std::min(names.size(), Reference::kMaxNumbers);
+  for (size_t i = numbers_.size(); i < size; ++i) {
+    Number& n = numbers_.emplace_back();
+    n.name = names[i];
+    n.missing = rows_;
+  }
+  open_.numbers.resize(numbers_.size());
+  for (BlockSums& block : blocks_) block.numbers.resize(numbers_.size());
 }
 
 void ReferenceBuilder::CloseBlock() {

@@ -96,7 +96,9 @@ struct Reference {
   std::string StreamName(const ReferenceStream& stream) const;
   /// What the stream's number is of these rows; NaN when of nothing. Classes in `sums` are counted by
   /// the index of `classes`, all others behind them.
-  double ValueOf(const ReferenceStream& stream, const BlockSums& sums) const;
+  /// `unmet`: numbers, by a 1 each, that the rows are not known to have at all; they are not missing.
+  double ValueOf(const ReferenceStream& stream, const BlockSums& sums,
+                 std::span<const uint8_t> unmet = {}) const;
 
   /// With a version. Parse takes any bytes and gives nothing for those that ToBytes did not write.
   std::string ToBytes() const;
@@ -115,6 +117,8 @@ class ReferenceBuilder {
 
   /// `numbers` as many as names; NaN: missing. No class: no answer.
   void Add(std::span<const float> numbers, std::span<const std::string_view> classes);
+  /// Rows have more numbers from here on: `names` of all; those so far are not among the new ones.
+  void Widen(const std::vector<std::string>& names);
   uint64_t rows() const { return rows_; }
 
   /// Blocks are made as long as the memory of the rows needs (BlockLength), as multiples of what was

@@ -8,10 +8,12 @@
 #include <cstring>
 #include <limits>
 #include <map>
+#include <set>
 
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/strings.h"
+#include "events/feature_names.h"
 #include "monitor/csv_reader.h"
 #include "monitor/drift/wide_summary.h"
 
@@ -288,22 +290,72 @@ Result<ReferenceTable> ReadTable(const std::string& path, const TableColumns& co
   return table;
 }
 
+bool ReferenceTable::named() const {
+  std::set<std::string_view> different(names.begin(), names.end());
+  return !names.empty() && names.size() == width && different.size() == width;
+}
+
+namespace {
+
+/// Where the columns' values stand in a request; empty: in their own order.
+Result<std::vector<size_t>> PlacesOf(const ReferenceTable& table, FeatureNames* names) {
+  std::vector<size_t> places;
+  if (names == nullptr || table.names.empty()) return places;
+  if (!table.named()) {
+    if (!names->named()) return places;
+    return InvalidArgumentError(
+        "has two columns of one name: requests of the model name their values, so that columns are "
+        "found by their names");
+  }
+  names->Suggest(table.names);
+  if (!names->named()) return places;
+  for (const std::string& column : table.names) {
+    auto place = names->PlaceOf(column);
+    if (!place) {
+      return ResourceExhaustedError(StrCat("the model has ", FeatureNames::kMaxNames,
+                                           " names of values already, and column ", column,
+                                           " is none of them"));
+    }
+    places.push_back(*place);
+  }
+  return places;
+}
+
+std::vector<std::string> NumberNames(const ReferenceTable& table,
+                                     const std::vector<std::string>& known, size_t width) {
+  std::vector<std::string> names = known.empty() ? table.names : known;
+  const size_t size = std::min(width, Reference::kMaxNumbers);
+  if (names.size() > size) names.resize(size);
+  for (size_t i = names.size(); i < size; ++i) names.push_back(StrCat("f", i));
+  return names;
+}
+
+}  // namespace
+
 Result<std::shared_ptr<const Reference>> ReadReferenceFile(const std::string& path,
-                                                           size_t wide_input, int64_t now_ms) {
+                                                           size_t wide_input, int64_t now_ms,
+                                                           FeatureNames* names) {
   auto table = ReadTable(path);
   RETURN_IF_ERROR(table.status());
   if (table->rows() < kFewestRows) {
     return InvalidArgumentError(
         StrCat(path, " has ", table->rows(), " rows; a reference needs ", kFewestRows));
   }
-  const bool wide = table->width > wide_input;
-  std::vector<std::string> names = wide ? WideNames() : table->names;
-  for (size_t i = names.size(); i < std::min(table->width, Reference::kMaxNumbers) && !wide; ++i) {
-    names.push_back(StrCat("f", i));
-  }
-  ReferenceBuilder builder(std::move(names));
+  auto places = PlacesOf(*table, names);
+  if (!places.ok()) return Annotate(places.status(), path);
+  const size_t width =
+      places->empty() ? table->width : 1 + *std::max_element(places->begin(), places->end());
+  const bool wide = width > wide_input;
+  ReferenceBuilder builder(
+      wide ? WideNames()
+           : NumberNames(*table, places->empty() ? std::vector<std::string>() : names->names(),
+                         width));
+  // Of a place without a column nothing is known; in a summary it counts as little as it may.
+  std::vector<float> placed(width, wide ? 0 : std::numeric_limits<float>::quiet_NaN());
   for (size_t row = 0; row < table->rows(); ++row) {
     std::span<const float> values(table->values.data() + row * table->width, table->width);
+    for (size_t i = 0; i < places->size(); ++i) placed[(*places)[i]] = values[i];
+    if (!places->empty()) values = placed;
     if (wide) {
       builder.Add(SummariseWide(values), {});
     } else {

@@ -10,6 +10,8 @@
 
 namespace leadsman {
 
+class FeatureNames;
+
 /// A table of training data: a row for each example, missing values as NaN.
 struct ReferenceTable {
   std::vector<std::string> names;  ///< of the columns; empty where the file has none
@@ -19,6 +21,8 @@ struct ReferenceTable {
   std::vector<int64_t> unix_ms;
   std::vector<std::string> answers;
   size_t rows() const { return width > 0 ? values.size() / width : 0; }
+  /// Each column has a name, and another one.
+  bool named() const;
 };
 
 /// Columns of a table that are no inputs of the model; empty: there are none.
@@ -43,7 +47,12 @@ Result<ReferenceTable> ReadTable(const std::string& path, const TableColumns& co
 
 /// By the name's end. Tables wider than `wide_input` are summarised as their requests are. Rows are
 /// taken in the order of the file: of the first 1,000,000.
+///
+/// Where the model's requests name their values, columns are matched with them by name; a column that
+/// no request has had gets a place of its own. Else the order of the columns is that of the values, and
+/// suggested to `names`.
 Result<std::shared_ptr<const Reference>> ReadReferenceFile(const std::string& path,
-                                                           size_t wide_input, int64_t now_ms);
+                                                           size_t wide_input, int64_t now_ms,
+                                                           FeatureNames* names = nullptr);
 
 }  // namespace leadsman

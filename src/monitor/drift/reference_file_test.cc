@@ -9,6 +9,7 @@
 #include "base/fs.h"
 #include "base/strings.h"
 #include "base/testing/temp_dir.h"
+#include "events/feature_names.h"
 
 namespace leadsman {
 namespace {
@@ -107,6 +108,53 @@ TEST(ReferenceFileTest, ReadsNoPicklesAndSaysSo) {
   EXPECT_FALSE(ParseReferenceNpz("nothing").ok());
   std::string cut = Bytes(kPlainNpz);
   for (size_t i = 0; i < cut.size(); i += 11) (void)ParseReferenceNpz(cut.substr(0, i));
+}
+
+/// Of a and b, whose values are around 10 and 20.
+std::string WriteTable(const TempDir& dir, std::string_view header) {
+  std::string text = StrCat(header, "\n");
+  for (int i = 0; i < 500; ++i) text += StrCat(10 + i % 2, ",", 20 + i % 3, "\n");
+  EXPECT_TRUE(WriteFileAtomically(dir.file("train.csv"), text).ok());
+  return dir.file("train.csv");
+}
+
+TEST(ReferenceFileTest, ColumnsAreFoundByNameWhereRequestsHaveNames) {
+  TempDir dir;
+  FeatureNames names;
+  names.PlaceOf("b");
+  names.PlaceOf("c");
+  auto reference = ReadReferenceFile(WriteTable(dir, "a,b"), 64, 0, &names);
+  ASSERT_TRUE(reference.ok()) << reference.status();
+  const auto& numbers = (*reference)->numbers;
+  ASSERT_EQ(numbers.size(), 3u);
+  EXPECT_EQ(numbers[0].name, "b");
+  EXPECT_NEAR(numbers[0].mean, 21, 0.1);
+  EXPECT_EQ(numbers[1].name, "c");
+  EXPECT_EQ(numbers[1].sketch.count(), 0u) << "the file does not have it";
+  EXPECT_EQ(numbers[2].name, "a");
+  EXPECT_NEAR(numbers[2].mean, 10.5, 0.1);
+  EXPECT_EQ(names.PlaceOf("a"), 2u);
+}
+
+TEST(ReferenceFileTest, ColumnsAreAnOrderWhereRequestsHaveNoNames) {
+  TempDir dir;
+  FeatureNames names;
+  auto reference = ReadReferenceFile(WriteTable(dir, "b,a"), 64, 0, &names);
+  ASSERT_TRUE(reference.ok()) << reference.status();
+  EXPECT_EQ((*reference)->numbers[0].name, "b");
+  EXPECT_FALSE(names.named());
+  EXPECT_EQ(names.PlaceOf("a"), 1u) << "names that come later keep to it";
+}
+
+TEST(ReferenceFileTest, ColumnsOfOneNameCannotBeFoundByName) {
+  TempDir dir;
+  FeatureNames names;
+  const std::string path = WriteTable(dir, "a,a");
+  EXPECT_TRUE(ReadReferenceFile(path, 64, 0, &names).ok());
+  names.PlaceOf("a");
+  auto reference = ReadReferenceFile(path, 64, 0, &names);
+  EXPECT_NE(reference.status().message().find("two columns of one name"), std::string::npos)
+      << reference.status();
 }
 
 }  // namespace

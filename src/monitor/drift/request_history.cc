@@ -10,8 +10,8 @@ void RequestHistory::Add(const PredictionEvent& event) {
   request.outcome = event.outcome;
   request.outcome_known = event.outcome_known;
   request.score = event.score;
-  if (!event.features.empty() && width_ == 0) width_ = event.features.size();
-  if (!event.features.empty() && event.features.size() == width_) {
+  if (!event.features.empty()) {
+    request.width = static_cast<uint32_t>(event.features.size());
     request.features = features_.size();
     features_.insert(features_.end(), event.features.begin(), event.features.end());
   }
@@ -35,7 +35,8 @@ PredictionEvent RequestHistory::At(size_t i, std::vector<std::string_view>& answ
   event.outcome = request.outcome;
   event.outcome_known = request.outcome_known;
   event.score = request.score;
-  if (request.features != kNone) event.features = {features_.data() + request.features, width_};
+  if (request.features != kNone)
+    event.features = {features_.data() + request.features, request.width};
   answers.clear();
   for (size_t k = 0; k < request.answer_count; ++k)
     answers.push_back(classes_[answers_[request.answers + k]]);

@@ -3,10 +3,12 @@
 #include <cstdint>
 #include <limits>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "events/feature_names.h"
 #include "events/prediction_event.h"
 #include "monitor/database.h"
 
@@ -17,7 +19,6 @@ namespace leadsman {
 struct RequestHistory {
   static constexpr size_t kNone = std::numeric_limits<size_t>::max();
 
-  /// Inputs of another width than those before are left out; the request counts.
   void Add(const PredictionEvent& event);
   size_t size() const { return requests_.size(); }
   int64_t unix_ms(size_t i) const { return requests_[i].unix_ms; }
@@ -35,13 +36,13 @@ struct RequestHistory {
     int64_t unix_ms = 0;
     size_t features = kNone;  ///< where they begin
     size_t answers = 0;       ///< likewise
+    uint32_t width = 0;       ///< values of them
     uint32_t answer_count = 0;
     StatusCode outcome = StatusCode::kOk;
     bool outcome_known = true;
     float score = -1;
   };
   std::vector<Request> requests_;
-  size_t width_ = 0;
   std::vector<float> features_;
   std::map<std::string, uint32_t, std::less<>> class_ids_;
   std::vector<std::string> classes_;
@@ -60,12 +61,17 @@ class HistorySink final : public Sink {
   void Emit(const PredictionEvent& event) override;
   bool TryEmit(const PredictionEvent& event) override;
   uint32_t FeatureStride(size_t width) const override;
+  std::shared_ptr<FeatureNames> NamesOf(std::string_view model) override {
+    return names_.Of(model);
+  }
 
+  FeatureNameBook& names() { return names_; }
   std::map<VersionKey, RequestHistory>& versions() { return versions_; }
   uint64_t dropped() const { return dropped_; }
 
  private:
   const size_t wide_input_;
+  FeatureNameBook names_;
   std::map<VersionKey, RequestHistory> versions_;
   uint64_t requests_ = 0, values_ = 0;
   uint64_t dropped_ = 0;

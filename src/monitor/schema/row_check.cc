@@ -159,8 +159,47 @@ bool RowCheck::CheckFlat(std::span<const float> row, uint64_t at) {
   return EndRow(kept);
 }
 
+void RowCheck::NamePlaces(std::vector<std::string> names) {
+  place_names_ = std::move(names);
+  by_place_.clear();
+  for (const std::string& name : place_names_) {
+    auto found = by_name_.find(name);
+    by_place_.push_back(found != by_name_.end() ? found->second : kNoFeature);
+  }
+  const bool none = std::all_of(by_place_.begin(), by_place_.end(),
+                                [](size_t feature) { return feature == kNoFeature; });
+  if (none) place_names_.clear();
+}
+
+bool RowCheck::CheckNamed(std::span<const float> row, uint64_t at) {
+  bool kept = true;
+  for (size_t place = 0; place < row.size(); ++place) {
+    const size_t i = place < by_place_.size() ? by_place_[place] : kNoFeature;
+    if (i == kNoFeature) {
+      if (std::isnan(row[place]) || schema_->allow_others) continue;
+      NoteUnexpected(place < place_names_.size() ? std::string_view(place_names_[place]) : "", at);
+      kept = false;
+      continue;
+    }
+    seen_[i] = rows_;
+    if (glances_[i].Covers(row[place])) [[likely]]
+      continue;
+    const FeatureSchema& schema = schema_->features[i];
+    if (std::isnan(row[place]) && schema.optional) continue;
+    Broken broken = CheckFloats(row.subspan(place, 1), i);
+    if (schema.values > 1) broken |= Bit(SchemaRule::kShape);
+    if (broken != 0 && Note(i, broken, at)) kept = false;
+  }
+  for (size_t i = 0; i < features_.size(); ++i) {
+    if (seen_[i] == rows_ || schema_->features[i].optional) continue;
+    if (Note(i, Bit(SchemaRule::kAbsent), at)) kept = false;
+  }
+  return EndRow(kept);
+}
+
 bool RowCheck::Check(std::span<const float> row, uint64_t at) {
   ++rows_;
+  if (!place_names_.empty()) return CheckNamed(row, at);
   if (flat_ && row.size() == features_.size()) return CheckFlat(row, at);
   bool kept = true;
   size_t begin = 0;

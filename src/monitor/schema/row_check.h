@@ -27,6 +27,9 @@ class RowCheck {
   /// not looked at. `at`: its line, or its time.
   bool Check(std::span<const float> row, uint64_t at);
   bool Check(const DataRow& row);
+  /// The names of the places of rows of numbers: from here on their values are those of the features of
+  /// these names. While none of them is in the schema, features stand in its order.
+  void NamePlaces(std::vector<std::string> names);
   /// What is missing or infinite now and then is judged by its share of the rows since the last call.
   void CloseBlock(uint64_t at);
 
@@ -83,6 +86,7 @@ class RowCheck {
                     const Limits& limits) const;
   Broken CheckFloats(std::span<const float> values, size_t feature) const;
   bool CheckFlat(std::span<const float> row, uint64_t at);
+  bool CheckNamed(std::span<const float> row, uint64_t at);
   /// Counts what is broken; true when anything is, beyond what occurs now and then.
   bool Note(size_t feature, Broken broken, uint64_t at);
   void NoteUnexpected(std::string_view name, uint64_t at);
@@ -95,7 +99,9 @@ class RowCheck {
   std::vector<Glance> glances_;  ///< of the features
   bool flat_ = true;             ///< each has one value
   std::unordered_map<std::string_view, size_t> by_name_;
-  std::vector<uint64_t> seen_;  ///< by feature: the row that had it last
+  std::vector<std::string> place_names_;  ///< empty: features stand in the schema's order
+  std::vector<size_t> by_place_;          ///< the feature of the place, or none
+  std::vector<uint64_t> seen_;            ///< by feature: the row that had it last
   std::map<std::string, Tally, std::less<>> unexpected_;
   Tally more_unexpected_;
   uint64_t rows_ = 0, violating_ = 0;

@@ -69,12 +69,21 @@ double VersionSchema::accepted_share() const {
 void VersionSchema::Use(std::shared_ptr<const DataSchema> schema) {
   builder_.reset();
   check_.emplace(std::move(schema));
+  if (!known_names_.empty()) check_->NamePlaces(known_names_);
+}
+
+/// Names come with the events that have them, and then say more than places.
+void VersionSchema::LearnNames() {
+  if (names_ == nullptr || !names_->named() || names_->size() == known_names_.size()) return;
+  known_names_ = names_->names();
+  if (check_) check_->NamePlaces(known_names_);
 }
 
 void VersionSchema::Fold(const PredictionEvent& event, WallTime wall, SteadyTime now) {
   last_used = now;
   active = true;
   if (event.features.empty() || requests_++ % StrideOf(event) != 0) return;
+  LearnNames();
   if (!check_) return Collect(event, wall);
   const auto at = static_cast<uint64_t>(std::max<int64_t>(UnixMillis(wall), 0));
   check_->Check(event.features, at);
@@ -89,7 +98,11 @@ void VersionSchema::Collect(const PredictionEvent& event, WallTime wall) {
     wanted_ = each == 1 ? config_.requests
                         : std::max<uint64_t>(config_.requests / each, kFewestSampledRows);
   }
-  builder_->Add(event.features);
+  if (known_names_.empty() || known_names_.size() > DataSchema::kMaxFeatures) {
+    builder_->Add(event.features);
+  } else {
+    builder_->Add(event.features, known_names_);
+  }
   if (builder_->rows() < wanted_) return;
   auto schema = builder_->Build(SchemaOrigin::From::kFirstRequests, FormatRfc3339(wall));
   if (schema.ok()) Use(std::make_shared<const DataSchema>(std::move(*schema)));
@@ -120,7 +133,8 @@ std::shared_ptr<VersionSchema> SchemaBook::Find(const Key& key, const MonitorCon
     }
     return nullptr;
   }
-  auto schema = std::make_shared<VersionSchema>(config.schema);
+  auto schema = std::make_shared<VersionSchema>(
+      config.schema, names_ != nullptr ? names_->Of(key.first) : nullptr);
   schema->last_used = now;
   if (auto file = files_.find(key.first); file != files_.end()) {
     schema->Use(file->second);

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "events/feature_names.h"
 #include "events/prediction_event.h"
 #include "monitor/config.h"
 #include "monitor/database.h"
@@ -26,8 +27,12 @@ class VersionSchema {
   /// What is missing now and then is judged by its share of so many rows.
   static constexpr uint64_t kBlockRows = 500;
 
-  explicit VersionSchema(const SchemaConfig& config)
-      : config_(config), builder_(std::make_unique<SchemaBuilder>(config.margin)) {}
+  /// Without `names` values go by their places.
+  explicit VersionSchema(const SchemaConfig& config,
+                         std::shared_ptr<const FeatureNames> names = nullptr)
+      : config_(config),
+        names_(std::move(names)),
+        builder_(std::make_unique<SchemaBuilder>(config.margin)) {}
 
   /// Requests with inputs of numbers alone are of interest; of inputs with many values some are passed over, so that it is 16
   /// values a request at most on average.
@@ -48,8 +53,11 @@ class VersionSchema {
 
  private:
   void Collect(const PredictionEvent& event, WallTime wall);
+  void LearnNames();
 
   const SchemaConfig config_;
+  const std::shared_ptr<const FeatureNames> names_;
+  std::vector<std::string> known_names_;    ///< what LearnNames has read
   uint64_t requests_ = 0;                   ///< with inputs
   uint64_t wanted_ = 0;                     ///< rows; known with the first one
   std::unique_ptr<SchemaBuilder> builder_;  ///< while collecting
@@ -74,6 +82,9 @@ class SchemaBook {
   /// Features of a schema that metrics name, the first ones; the rest is (others).
   static constexpr size_t kMaxNamed = 64;
   using Key = VersionKey;
+
+  /// Without `names` values go by their places.
+  explicit SchemaBook(FeatureNameBook* names = nullptr) : names_(names) {}
 
   /// For all versions of a model.
   void UseFile(const std::string& model, std::shared_ptr<const DataSchema> schema) {
@@ -101,6 +112,7 @@ class SchemaBook {
  private:
   bool MakeRoom(SteadyTime now);
 
+  FeatureNameBook* const names_;
   std::map<Key, std::shared_ptr<VersionSchema>> versions_;
   std::map<std::string, std::shared_ptr<const DataSchema>> files_;
   uint64_t refused_ = 0;

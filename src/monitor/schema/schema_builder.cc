@@ -130,13 +130,25 @@ void SchemaBuilder::Add(const DataRow& row) {
   }
 }
 
-void SchemaBuilder::Add(std::span<const float> row) {
-  if (row.empty()) return;
-  if (width_ == 0) width_ = row.size();
+void SchemaBuilder::TakeValues(std::span<const float> row) {
   values_.assign(row.size(), {});
   for (size_t i = 0; i < row.size(); ++i) {
     if (!std::isnan(row[i])) values_[i] = {Kind::kNumber, Widened(row[i]), {}};
   }
+}
+
+void SchemaBuilder::Add(std::span<const float> row, std::span<const std::string> names) {
+  if (row.empty()) return;
+  TakeValues(row);
+  std::vector<DataField> fields(std::min(row.size(), names.size()));
+  for (size_t i = 0; i < fields.size(); ++i) fields[i] = {names[i], std::span(&values_[i], 1)};
+  Add(DataRow{rows_, fields});
+}
+
+void SchemaBuilder::Add(std::span<const float> row) {
+  if (row.empty()) return;
+  if (width_ == 0) width_ = row.size();
+  TakeValues(row);
   AddRow(values_, all_);
   if (row.size() != width_) {
     ++passed_over_;

@@ -27,6 +27,8 @@ class SchemaBuilder {
   /// A row of numbers by place; NaN: missing. Those that are not as wide as the first one are passed over while they are one in
   /// a hundred at most; else rows vary, and there is one feature for all that comes.
   void Add(std::span<const float> row);
+  /// The same of named values: rows may differ in what they have. `names` has one for each place.
+  void Add(std::span<const float> row, std::span<const std::string> names);
   uint64_t rows() const { return rows_ + passed_over_; }
 
   /// INVALID_ARGUMENT without a row, or with too many features.
@@ -56,6 +58,7 @@ class SchemaBuilder {
   struct Range {
     double min = 0, max = 0;
   };
+  void TakeValues(std::span<const float> row);
   Feature* Find(const DataField& field, size_t place);
   Feature& Append(std::string name);
   static void AddRow(std::span<const DataValue> values, Feature& feature);
