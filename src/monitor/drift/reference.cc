@@ -68,15 +68,17 @@ void BlockSums::AddClass(size_t index) {
   ++answers;
 }
 
+void BlockSums::Number::Merge(const Number& other) {
+  sum += other.sum;
+  squares += other.squares;
+  finite += other.finite;
+}
+
 void BlockSums::Merge(const BlockSums& other) {
   rows += other.rows;
   answers += other.answers;
   numbers.resize(std::max(numbers.size(), other.numbers.size()));
-  for (size_t i = 0; i < other.numbers.size(); ++i) {
-    numbers[i].sum += other.numbers[i].sum;
-    numbers[i].squares += other.numbers[i].squares;
-    numbers[i].finite += other.numbers[i].finite;
-  }
+  for (size_t i = 0; i < other.numbers.size(); ++i) numbers[i].Merge(other.numbers[i]);
   classes.resize(std::max(classes.size(), other.classes.size()));
   for (size_t i = 0; i < other.classes.size(); ++i) classes[i] += other.classes[i];
 }
@@ -306,17 +308,12 @@ void ReferenceBuilder::CloseBlock() {
   blocks_.push_back(open_);
   open_.Clear();
   if (blocks_.size() < Reference::kMaxBlocks) return;
-  blocks_ = Joined(2);
-  block_rows_ *= 2;
-}
-
-std::vector<BlockSums> ReferenceBuilder::Joined(size_t together) const {
-  std::vector<BlockSums> joined;
-  for (size_t i = 0; i + together <= blocks_.size(); i += together) {
-    joined.push_back(blocks_[i]);
-    for (size_t k = 1; k < together; ++k) joined.back().Merge(blocks_[i + k]);
+  for (size_t i = 0; i < blocks_.size() / 2; ++i) {
+    blocks_[2 * i].Merge(blocks_[2 * i + 1]);
+    if (i > 0) blocks_[i] = std::move(blocks_[2 * i]);
   }
-  return joined;
+  blocks_.resize(blocks_.size() / 2);
+  block_rows_ *= 2;
 }
 
 /// By batch means: n times the variance of the means of n rows is the variance of a row times its
@@ -325,8 +322,9 @@ double ReferenceBuilder::MemoryOf(size_t number) const {
   double memory = 1;
   for (size_t together = 1; blocks_.size() / together >= kFewestForMemory; together *= 2) {
     double sum = 0, squares = 0, n = 0, within = 0, all = 0, rows = 0;
-    for (const BlockSums& block : Joined(together)) {
-      const BlockSums::Number& b = block.numbers[number];
+    for (size_t i = 0; i + together <= blocks_.size(); i += together) {
+      BlockSums::Number b;
+      for (size_t k = 0; k < together; ++k) b.Merge(blocks_[i + k].numbers[number]);
       if (b.finite == 0) continue;
       double mean = MeanOf(b);
       sum += mean;
@@ -388,15 +386,6 @@ Reference ReferenceBuilder::Build(ReferenceFrom from, int64_t now_ms) const {
   size_t together = std::max<size_t>(1, (wanted + block_rows_ - 1) / block_rows_);
   together = std::max<size_t>(1, std::min(together, blocks_.size() / 2));
   r.block_rows = static_cast<uint32_t>(together * block_rows_);
-  std::vector<BlockSums> blocks = Joined(together);
-  for (BlockSums& block : blocks) {
-    std::vector<uint32_t> placed(r.classes.size() + 1);
-    for (size_t i = 0; has_classes && i < block.classes.size(); ++i) {
-      placed[place[i]] += block.classes[i];
-    }
-    block.classes = std::move(placed);
-  }
-
   for (uint32_t i = 0; i < r.numbers.size(); ++i) {
     if (r.numbers[i].sketch.count() == 0) continue;
     r.streams.push_back({Kind::kMean, i, {}, 0, 0});
@@ -407,10 +396,23 @@ Reference ReferenceBuilder::Build(ReferenceFrom from, int64_t now_ms) const {
     r.streams.push_back({Kind::kShare, i, {}, 0, 0});
   }
   if (has_classes) r.streams.push_back({Kind::kOthers, 0, {}, 0, 0});
-  for (ReferenceStream& stream : r.streams) {
-    for (const BlockSums& block : blocks) stream.blocks.push_back(r.ValueOf(stream, block));
-    Summarise(stream);
+  // One block at a time: all of them are megabytes.
+  BlockSums block, placed;
+  placed.classes.resize(r.classes.size() + 1);
+  for (size_t i = 0; i + together <= blocks_.size(); i += together) {
+    block.Clear();
+    for (size_t k = 0; k < together; ++k) block.Merge(blocks_[i + k]);
+    std::swap(placed.numbers, block.numbers);
+    placed.rows = block.rows;
+    placed.answers = block.answers;
+    std::fill(placed.classes.begin(), placed.classes.end(), 0);
+    for (size_t c = 0; has_classes && c < block.classes.size(); ++c) {
+      placed.classes[place[c]] += block.classes[c];
+    }
+    for (ReferenceStream& stream : r.streams) stream.blocks.push_back(r.ValueOf(stream, placed));
+    std::swap(placed.numbers, block.numbers);
   }
+  for (ReferenceStream& stream : r.streams) Summarise(stream);
   return r;
 }
 

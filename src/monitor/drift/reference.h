@@ -26,6 +26,7 @@ struct BlockSums {
     double sum = 0;
     double squares = 0;
     uint32_t finite = 0;
+    void Merge(const Number& other);
     friend bool operator==(const Number&, const Number&) = default;
   };
   uint32_t rows = 0;
@@ -135,7 +136,6 @@ class ReferenceBuilder {
   };
   void CloseBlock();
   double MemoryOf(size_t number) const;
-  std::vector<BlockSums> Joined(size_t together) const;
 
   std::vector<Number> numbers_;
   ClassTable classes_;
