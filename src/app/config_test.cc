@@ -11,6 +11,7 @@
 
 #include "app/named_files.h"
 #include "app/version.h"
+#include "base/fs.h"
 #include "base/strings.h"
 #include "base/testing/temp_dir.h"
 #include "support/test_paths.h"
@@ -552,6 +553,20 @@ TEST(ConfigTest, FilesThatAreNamedAndAreNotThereAreFoundByACheck) {
   EXPECT_NE(wrong.message().find("/nonexistent/cert.pem"), std::string_view::npos) << wrong;
   EXPECT_NE(wrong.message().find("\nauth.tokens_file: "), std::string_view::npos) << wrong;
   EXPECT_NE(wrong.message().find("/nonexistent/tokens.yaml"), std::string_view::npos) << wrong;
+}
+
+TEST(ConfigTest, AReferenceThatCannotBeReadIsFoundByACheck) {
+  TempDir dir;
+  ASSERT_TRUE(WriteFileAtomically(dir.file("train.csv"), "age,income\n1,2\n3,much\n").ok());
+  const Config config =
+      Parsed(StrCat("models:\n  - {name: iris, path: a, monitoring: "
+                    "{reference: {from: file, path: ",
+                    dir.file("train.csv"), "}}}\n"));
+  EXPECT_EQ(CheckNamedFiles(config).message(),
+            StrCat("monitoring.reference of model iris: ", dir.file("train.csv"),
+                   ": line 3, column income: much is no number; the columns must be "
+                   "the model's "
+                   "numeric inputs, in their order"));
 }
 
 TEST(ConfigTest, AMisspeltGateIsNotTakenForASecondOneOfItsDefaultKind) {

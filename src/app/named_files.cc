@@ -7,6 +7,7 @@
 #include "auth/authorizer.h"
 #include "base/clock.h"
 #include "base/strings.h"
+#include "monitor/drift/reference_file.h"
 #include "monitor/schema/data_schema.h"
 #include "net/tls_server.h"
 #include "telemetry/sender_http.h"
@@ -71,6 +72,11 @@ Status CheckNamedFiles(const Config& config) {
       wrong += StrCat(wrong.empty() ? "" : "\n", where, ".", problem);
   });
   for (const auto& [model, monitoring] : MonitoringOf(config)) {
+    const ReferenceConfig& reference = monitoring.reference;
+    if (monitoring.enabled && reference.from == ReferenceConfig::From::kFile) {
+      note(StrCat("monitoring.reference of model ", model).c_str(),
+           ReadReferenceFile(reference.path, config.monitor.options.wide_input, 0).status());
+    }
     const SchemaConfig& schema = monitoring.schema;
     // A table is read at the start alone: it may be large.
     if (!schema.enabled || !IsDataSchemaName(schema.path)) continue;

@@ -70,6 +70,8 @@ class Report {
 
  private:
   static constexpr const char* kProcess = "as long as the process";
+  static constexpr const char* kWhileWatched =
+      "until no request of the version has come for 90 days after it was forgotten, or a start";
 
   std::string InDataDir(const char* name) const {
     return (std::filesystem::path(config_.data_dir) / name).string();
@@ -174,7 +176,7 @@ class Report {
         "the schema of each model version: the smallest and the largest value of each input, "
         "shares of missing ones; and how often each rule was broken",
         on_disk() ? StrCat(InDataDir("monitor.db"), ", table drift") : "memory",
-        on_disk() ? "until the file is deleted" : kProcess);
+        on_disk() ? kWhileWatched : kProcess);
   }
 
   void Drift() {
@@ -187,7 +189,7 @@ class Report {
         "the reference of each model version and the evidence of drift: histograms of inputs and "
         "scores, shares of classes, names of features",
         on_disk() ? StrCat(InDataDir("monitor.db"), ", tables drift and feature_names") : "memory",
-        on_disk() ? "until the file is deleted" : kProcess, {RequestText::kClass});
+        on_disk() ? kWhileWatched : kProcess, {RequestText::kClass});
   }
 
   void Alarms() {

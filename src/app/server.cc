@@ -681,7 +681,14 @@ class Server {
     console.metrics = [this](net::HttpExchange& exchange) { HandleMetrics(metrics_, exchange); };
     console.metrics_state = [this] { return MetricsState(); };
     console.readiness = [this] { return GetReadiness(); };
-    if (intake_) console.readiness_notes = [this] { return LogNotes(intake_->views()); };
+    console.readiness_notes = [this] {
+      std::vector<std::string> notes;
+      if (intake_) notes = LogNotes(intake_->views());
+      if (monitor_) {
+        for (std::string& note : monitor_->Notes()) notes.push_back(std::move(note));
+      }
+      return notes;
+    };
     console.reload = [this] { return reloader_.Reload("api"); };
     console.reload_state = [this] {
       Reloader::State state = reloader_.state();

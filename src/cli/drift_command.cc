@@ -71,10 +71,14 @@ std::string ReferenceLine(const Json& track, const char* what) {
     return StrCat("  ", what, ": collecting a reference, ", Part(reference, "rows").dump(), " of ",
                   Part(reference, "of").dump(), " rows\n");
   }
+  if (Text(Part(reference, "state")) == "failed") {
+    return StrCat("  ", what, ": not compared: ", Text(Part(reference, "reason")), "\n");
+  }
   std::string line = StrCat("  ", what, ": compared with ", Part(reference, "rows").dump(),
                             " rows (", Text(Part(reference, "from")), "), in blocks of ",
                             Part(reference, "block_rows").dump(), "; ",
                             Part(track, "blocks_seen").dump(), " blocks seen");
+  if (Part(track, "unwatched") == true) line += "; no detectors: there are too many";
   if (const Json& next = Part(reference, "next"); next.is_object()) {
     line += StrCat("; the next reference has ", Part(next, "rows").dump(), " of ",
                    Part(next, "of").dump(), " rows");

@@ -145,8 +145,8 @@ bool MeansBroken(int rc) { return (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) =
 
 struct Database::Connection {
   sqlite3* db = nullptr;
-  Statement insert, mark, quality, details, window, drift, name, purge_predictions, purge_windows,
-      find;
+  Statement insert, mark, quality, details, window, drift, no_drift, name, purge_predictions,
+      purge_windows, purge_forgotten, find;
 
   ~Connection() {
     // sqlite3_close_v2 waits for the statements, which are members and end after this body.
@@ -223,6 +223,7 @@ Result<std::unique_ptr<Database>> Database::TryOpen(const std::string& path, boo
       {writer->details, "INSERT OR REPLACE INTO quality_details VALUES (?,?,?)"},
       {writer->window, "INSERT INTO windows VALUES (?,?,?,?,?,?,?,?,?,?,?)"},
       {writer->drift, "INSERT OR REPLACE INTO drift VALUES (?,?,?,?,?)"},
+      {writer->no_drift, "DELETE FROM drift WHERE model=? AND version=? AND what=?"},
       {writer->name, "INSERT OR REPLACE INTO feature_names VALUES (?,?,?)"},
       {writer->purge_predictions,
        "DELETE FROM predictions WHERE id IN (SELECT id FROM predictions WHERE expires_ms < ? "
@@ -230,6 +231,9 @@ Result<std::unique_ptr<Database>> Database::TryOpen(const std::string& path, boo
       {writer->purge_windows,
        "DELETE FROM windows WHERE rowid IN (SELECT rowid FROM windows WHERE start_ms < ? LIMIT "
        "1000)"},
+      {writer->purge_forgotten,
+       "DELETE FROM drift WHERE (model, version) IN (SELECT model, version FROM drift WHERE "
+       "what='forgotten' AND written_ms < ?)"},
   };
   for (const auto& p : prepared) {
     if ((rc = p.statement.Prepare(writer->db, p.sql)) != SQLITE_OK) {
@@ -349,6 +353,13 @@ Status Database::Write(const Batch& batch, const Purge& purge) {
     if (c.window.Run() != SQLITE_OK) return fail("write window");
   }
   for (const auto& [key, bytes] : batch.drift) {
+    if (bytes.empty()) {
+      c.no_drift.Bind(1, key.first.first);
+      c.no_drift.Bind(2, key.first.second);
+      c.no_drift.Bind(3, key.second);
+      if (c.no_drift.Run() != SQLITE_OK) return fail("delete references");
+      continue;
+    }
     c.drift.Bind(1, key.first.first);
     c.drift.Bind(2, key.first.second);
     c.drift.Bind(3, key.second);
@@ -370,6 +381,10 @@ Status Database::Write(const Batch& batch, const Purge& purge) {
   if (purge.windows_before_ms > 0) {
     c.purge_windows.Bind(1, purge.windows_before_ms);
     if (c.purge_windows.Run() != SQLITE_OK) return fail("delete old windows");
+  }
+  if (purge.forgotten_before_ms > 0) {
+    c.purge_forgotten.Bind(1, purge.forgotten_before_ms);
+    if (c.purge_forgotten.Run() != SQLITE_OK) return fail("delete references of gone versions");
   }
   if (c.Exec("COMMIT") != SQLITE_OK) return fail("commit");
   return OkStatus();
@@ -444,13 +459,23 @@ Result<std::map<VersionKey, std::string>> Database::LoadDetails() {
   return details;
 }
 
-Result<std::vector<DriftRow>> Database::LoadDrift(size_t limit) {
+Result<std::vector<DriftRow>> Database::LoadDrift(size_t limit, int64_t now_ms,
+                                                  int64_t forgotten_before_ms) {
+  // Where another process holds the lock, the next start does it.
+  writer_->purge_forgotten.Bind(1, forgotten_before_ms);
+  writer_->purge_forgotten.Run();
+  Statement forget;
+  forget.Prepare(writer_->db,
+                 "INSERT OR IGNORE INTO drift SELECT DISTINCT model, version, 'forgotten', ?, "
+                 "x'31' FROM drift");
+  forget.Bind(1, now_ms);
+  forget.Run();
   Connection c;
   Statement s;
   if (c.Open(path_, SQLITE_OPEN_READONLY) != SQLITE_OK ||
       s.Prepare(c.db,
-                "SELECT model, version, what, bytes FROM drift ORDER BY written_ms DESC LIMIT ?") !=
-          SQLITE_OK) {
+                "SELECT model, version, what, bytes FROM drift WHERE what != 'forgotten' ORDER BY "
+                "written_ms DESC LIMIT ?") != SQLITE_OK) {
     return c.Error("read references");
   }
   s.Bind(1, static_cast<int64_t>(limit));
@@ -471,6 +496,10 @@ Result<std::map<std::string, std::vector<std::string>>> Database::LoadFeatureNam
           SQLITE_OK) {
     return c.Error("read names of features");
   }
+  // Likewise as in LoadDrift.
+  writer_->Exec(
+      "DELETE FROM feature_names WHERE model NOT IN (SELECT model FROM drift UNION SELECT model "
+      "FROM windows UNION SELECT model FROM quality_totals)");
   std::map<std::string, std::vector<std::string>> all;
   int rc;
   while ((rc = s.Step()) == SQLITE_ROW) {

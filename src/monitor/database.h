@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -54,9 +55,13 @@ using VersionKey = std::pair<std::string, int64_t>;  ///< model, version
 
 /// A reference or the evidence of a version's detectors, in their byte forms, or its schema as JSON.
 struct DriftRow {
+  /// Of a version of which no request has come since it was forgotten, or since a start: when it is old
+  /// enough, all rows of the version go.
+  static constexpr std::string_view kForgotten = "forgotten";
+
   VersionKey key;
-  std::string what;  ///< "inputs.reference", "answers.evidence", "schema", …
-  std::string bytes;
+  std::string what;   ///< "inputs.reference", "answers.evidence", "schema", …
+  std::string bytes;  ///< empty: there is no such row any more
 };
 
 /// The monitor's SQLite file: predictions that wait for labels, quality totals and details, windows,
@@ -85,7 +90,8 @@ class Database {
     int64_t now_ms = 0;
     int64_t predictions_expired_before_ms = 0;
     int64_t windows_before_ms = 0;
-    int max_predictions = 1000;  ///< in one Write; the rest is left for the next
+    int64_t forgotten_before_ms = 0;  ///< 0: not looked at
+    int max_predictions = 1000;       ///< in one Write; the rest is left for the next
   };
 
   /// Creates the file when there is none. One that is no database or is broken is put aside as
@@ -101,9 +107,12 @@ class Database {
 
   Result<std::map<VersionKey, QualityTotals>> LoadQuality();
   Result<std::map<VersionKey, std::string>> LoadDetails();
-  /// The versions written last come first; at most `limit` rows.
-  Result<std::vector<DriftRow>> LoadDrift(size_t limit);
-  /// By model the names of its features, in the order of their places.
+  /// The versions written last come first; at most `limit` rows. Those that were forgotten before are
+  /// deleted, all others are forgotten from now on, until a Write says otherwise: call it before the first.
+  Result<std::vector<DriftRow>> LoadDrift(size_t limit, int64_t now_ms,
+                                          int64_t forgotten_before_ms);
+  /// By model the names of its features, in the order of their places. Those of models of which nothing
+  /// else is kept are deleted: call it before the first Write.
   Result<std::map<std::string, std::vector<std::string>>> LoadFeatureNames();
   /// Oldest first; at most `limit` of the newest.
   Result<std::vector<std::pair<VersionKey, WindowSummary>>> ReadWindows(

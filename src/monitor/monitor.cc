@@ -54,6 +54,9 @@ constexpr size_t kMaxWindowsRead = 20'000;  // one answer: the admin API makes i
 constexpr std::chrono::minutes kLateGrace{10};
 /// What a crash may lose of the evidence of drift; a stop loses none. It can be megabytes.
 constexpr std::chrono::minutes kKeepEvidence{30};
+/// References and schemas of versions of which no request comes: longer than a month, as some models are
+/// asked once in one.
+constexpr std::chrono::hours kKeepForgotten{24 * 90};
 /// References and evidence of three tracks, and the schema.
 constexpr size_t kMaxDriftRows = DriftBook::kMaxVersions * 6 + SchemaBook::kMaxVersions;
 
@@ -101,7 +104,7 @@ struct Monitor::Impl {
 
   Status Restore();
   Status ReadReference(const std::string& model, const MonitorConfig& config);
-  Status ReadReferences();
+  void ReadReferences();
   Status ReadSchemas();
   Status RestoreNames();
   Status RestoreDrift();
@@ -134,6 +137,7 @@ struct Monitor::Impl {
   bool WriteDatabase(bool force);
   void FoldDrift(const PredictionEvent& event, VersionState& state) REQUIRES(state_mutex);
   void FoldSchema(const PredictionEvent& event, VersionState& state) REQUIRES(state_mutex);
+  void KeepRows(const VersionKey& key, bool keep);
   void CollectDrift(bool evidence);
   VersionState* Find(const PredictionEvent& event) REQUIRES(state_mutex);
   VersionState* FindByKey(const VersionKey& key, bool restoring) REQUIRES(state_mutex);
@@ -200,6 +204,7 @@ struct Monitor::Impl {
   SteadyTime last_offer{};  ///< when one was last begun
   SteadyTime next_window_close = SteadyTime::min();
   SteadyTime next_evidence{};              ///< when it is written next
+  bool purge_forgotten = false;            ///< with the next write
   std::unique_ptr<Database> database;      ///< null: everything in memory
   std::unique_ptr<DatabaseWriter> writer;  ///< null likewise
   std::thread collector;
@@ -232,9 +237,16 @@ Status Monitor::Impl::ReadReference(const std::string& model, const MonitorConfi
   return OkStatus();
 }
 
-Status Monitor::Impl::ReadReferences() {
-  for (const auto& [model, config] : configs) RETURN_IF_ERROR(ReadReference(model, config));
-  return OkStatus();
+/// One that is wrong must not keep the other models from being served.
+void Monitor::Impl::ReadReferences() {
+  for (const auto& [model, config] : configs) {
+    const Status read = ReadReference(model, config);
+    if (read.ok()) continue;
+    LOG_ERROR("the reference cannot be read; drift of the inputs of the model is not looked for",
+              {"model", model}, {"reason", read});
+    MutexLock lock(state_mutex);
+    drifts.RefuseFile(model, std::string(read.message()));
+  }
 }
 
 Status Monitor::Impl::ReadSchemas() {
@@ -260,7 +272,8 @@ Status Monitor::Impl::RestoreNames() {
 }
 
 Status Monitor::Impl::RestoreDrift() {
-  ASSIGN_OR_RETURN(auto rows, database->LoadDrift(kMaxDriftRows));
+  ASSIGN_OR_RETURN(auto rows, database->LoadDrift(kMaxDriftRows, UnixMillis(clock.Now()),
+                                                  UnixMillis(clock.Now() - kKeepForgotten)));
   MutexLock lock(state_mutex);
   drifts.Restore(rows, configs, clock.SteadyNow());
   schemas.Restore(rows, configs, clock.SteadyNow());
@@ -272,7 +285,7 @@ Status Monitor::Impl::Restore() {
     ASSIGN_OR_RETURN(database, Database::Open(options.database, clock.Now()));
     RETURN_IF_ERROR(RestoreNames());  // columns of files are matched with them
   }
-  RETURN_IF_ERROR(ReadReferences());
+  ReadReferences();
   RETURN_IF_ERROR(ReadSchemas());
   if (!database) return OkStatus();
   ASSIGN_OR_RETURN(auto quality, database->LoadQuality());
@@ -399,6 +412,7 @@ void Monitor::Impl::FoldRecord(const std::byte* record) {
   if (event.version == 0 && event.version_id == 0 && !event.observed) return;
   VersionState* state = Find(event);
   if (state == nullptr || !state->model.config.enabled) return;
+  if (state->last_used == SteadyTime::min()) KeepRows(state->profile.key(), true);
   state->last_used = now;
   state->profile.Fold(event, wall_now, now);
   if (!event.segments.empty()) {
@@ -438,6 +452,11 @@ void Monitor::Impl::Redact(DecodedEvent& of) {
     of.segments[i] = redactor->Apply(RequestText::kSegment, event.segments[i], redacted[next++]);
 }
 
+/// Whether what is kept of a version for drift and schemas stays for good.
+void Monitor::Impl::KeepRows(const VersionKey& key, bool keep) {
+  if (writer) batch.drift[{key, std::string(DriftRow::kForgotten)}] = keep ? "" : "1";
+}
+
 void Monitor::Impl::FoldDrift(const PredictionEvent& event, VersionState& state) {
   if ((!state.drift || state.drift->retired) && now >= state.next_drift_try) {
     state.drift = drifts.Find(state.profile.key(), state.model.config, now);
@@ -460,11 +479,19 @@ void Monitor::Impl::CollectDrift(bool evidence) {
   if (!writer) return;
   evidence = evidence || now >= next_evidence;
   if (!evidence && now - last_write < options.flush) return;
-  if (evidence) next_evidence = now + kKeepEvidence;
+  if (evidence) {
+    next_evidence = now + kKeepEvidence;
+    purge_forgotten = true;
+  }
   // In the same transaction as what goes by them.
   for (auto& name : names.TakeNew()) batch.names[{name.model, name.place}] = std::move(name.name);
   std::vector<DriftRow> rows;
   MutexLock lock(state_mutex);
+  if (evidence) {
+    // Before the database does: what comes back later is written anew.
+    drifts.DropForgotten(now - kKeepForgotten);
+    schemas.DropForgotten(now - kKeepForgotten);
+  }
   drifts.Collect(evidence, now, rows);
   schemas.Collect(rows);
   for (DriftRow& row : rows) batch.drift[{row.key, row.what}] = std::move(row.bytes);
@@ -597,6 +624,7 @@ void Monitor::Impl::Drop(std::map<VersionKey, std::unique_ptr<VersionState>>::it
   }
   drifts.Forget(version->first);
   schemas.Forget(version->first);
+  KeepRows(version->first, false);
   std::erase_if(by_id, [state](const auto& entry) { return entry.second == state; });
   if (last_state == state) {
     last_id = 0;
@@ -711,15 +739,21 @@ bool Monitor::Impl::WriteDatabase(bool force) {
   purge.max_predictions = 5000;
   purge.predictions_expired_before_ms = UnixMillis(wall_now - kLateGrace);
   purge.windows_before_ms = UnixMillis(wall_now - options.history);
+  if (purge_forgotten) purge.forgotten_before_ms = UnixMillis(wall_now - kKeepForgotten);
   // While the disk is slow the present batch grows until the writer is free again.
   if (force) {
     constexpr std::chrono::seconds kPatience{30};
     writer->WaitIdle(kPatience);
     last_write = last_offer = now;
-    return writer->Offer(batch, purge, now, true) && writer->WaitIdle(kPatience);
+    const bool offered = writer->Offer(batch, purge, now, true);
+    purge_forgotten = purge_forgotten && !offered;
+    return offered && writer->WaitIdle(kPatience);
   }
   last_write = now;
-  if (writer->Offer(batch, purge, now, false)) last_offer = now;
+  if (writer->Offer(batch, purge, now, false)) {
+    last_offer = now;
+    purge_forgotten = false;
+  }
   return true;
 }
 
@@ -891,14 +925,23 @@ void Monitor::Impl::AddMetrics(Registry& registry) {
   add("leadsman_monitor_reference_rows", "Rows of the reference, or collected for it so far.",
       MetricType::kGauge, {"model", "version", "of"},
       drift_family(DriftBook::Metric::kReferenceRows));
+  add("leadsman_monitor_reference_unreadable",
+      "1: the reference file of the model cannot be read; drift of its inputs is not looked for.",
+      MetricType::kGauge, {"model"}, [this] {
+        std::vector<MetricSample> samples;
+        MutexLock lock(state_mutex);
+        for (const auto& [model, reason] : drifts.file_problems())
+          samples.push_back(Sample({model}, 1));
+        return samples;
+      });
   add("leadsman_monitor_drift_level", "All evidence of drift together; at 1 an alarm is raised.",
       MetricType::kGauge, {}, single([this] {
         MutexLock lock(state_mutex);
         return drifts.level();
       }));
   add("leadsman_monitor_drift_refused_total",
-      "Times that a version could not be compared, or gave up its reference, as there are too "
-      "many.",
+      "Times that a version could not be compared, gave up its reference, or got no detectors, as "
+      "there are too many.",
       MetricType::kCounter, {}, single([this] {
         MutexLock lock(state_mutex);
         return drifts.refused();
@@ -1186,6 +1229,15 @@ Result<std::vector<int64_t>> Monitor::TakeReferenceAnew(const std::string& model
                               "model ", model,
                               " is not looked for: it has served no request yet, "
                               "or monitoring.drift.enabled of the model is false"));
+}
+
+std::vector<std::string> Monitor::Notes() const {
+  std::vector<std::string> notes;
+  MutexLock lock(impl_->state_mutex);
+  for (const auto& [model, reason] : impl_->drifts.file_problems()) {
+    notes.push_back(StrCat("drift of the inputs of ", model, " is not looked for: ", reason));
+  }
+  return notes;
 }
 
 std::unique_ptr<Watch> Monitor::MakeDriftWatch() {

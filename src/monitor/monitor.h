@@ -88,6 +88,7 @@ class Monitor final : public Sink {
     const Redactor* redactor =
         nullptr;  ///< of texts before they are counted, kept or shown; null: as they are
   };
+  /// A reference file that cannot be read is logged, and the inputs of its model are not compared.
   /// Opens (and if need be creates or repairs) the database. A database that cannot be opened is an
   /// error at start; one that fails later (disk full) degrades: logged once, counted, serving and
   /// in-memory windows go on.
@@ -143,6 +144,8 @@ class Monitor final : public Sink {
   /// after which all is as it was. Blocks for as long as a file takes.
   Result<std::vector<int64_t>> TakeReferenceAnew(const std::string& model,
                                                  std::optional<int64_t> version);
+  /// What is not watched as the configuration wants it, and why: a line each.
+  std::vector<std::string> Notes() const;
   /// Decides which drift is an alarm; lives no longer than the monitor.
   std::unique_ptr<Watch> MakeDriftWatch();
 

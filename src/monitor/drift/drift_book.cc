@@ -14,9 +14,9 @@
 namespace leadsman {
 namespace {
 
-/// A version that has been quiet for so long makes room for another.
-constexpr std::chrono::minutes kQuiet{1};
 constexpr size_t kLabelReference = 1000;
+constexpr std::array kTracks{DriftTrack::Of::kInputs, DriftTrack::Of::kAnswers,
+                             DriftTrack::Of::kLabels};
 /// Of inputs of which only every so many requests are looked at, so many rows at least.
 constexpr size_t kFewestSampledRows = 1000;
 
@@ -36,6 +36,13 @@ float ValueOf(std::string_view predicted) {
   if (predicted.find('.') == std::string_view::npos) return std::numeric_limits<float>::quiet_NaN();
   auto value = ParseDouble(predicted);
   return value ? static_cast<float>(*value) : std::numeric_limits<float>::quiet_NaN();
+}
+
+/// When it was, on the clock of `now`; never later.
+SteadyTime TimeOf(const PredictionEvent& event, WallTime wall, SteadyTime now) {
+  if (!event.observed || event.unix_ms <= 0) return now;
+  const auto ago = std::chrono::milliseconds(UnixMillis(wall) - event.unix_ms);
+  return ago.count() > 0 ? now - ago : now;
 }
 
 AlarmKind KindOf(DriftTrack::Of of) {
@@ -119,15 +126,16 @@ uint64_t VersionDrift::StrideOf(size_t width) {
 }
 
 VersionDrift::VersionDrift(const MonitorConfig& config, size_t wide_input,
-                           std::shared_ptr<const FeatureNames> names)
+                           std::shared_ptr<const FeatureNames> names, DriftTrack::Admit admit)
     : options_{config.drift.tolerance, config.drift.share_tolerance, config.drift.window},
       collect_{config.reference.requests, config.reference.period,
                config.reference.from == ReferenceConfig::From::kWindow},
       wide_input_(wide_input),
       names_(std::move(names)),
-      answers_(DriftTrack::Of::kAnswers, {"score", "value"}, options_, collect_),
+      admit_(std::move(admit)),
+      answers_(DriftTrack::Of::kAnswers, {"score", "value"}, options_, collect_, admit_),
       labels_(DriftTrack::Of::kLabels, {"wrong"}, options_,
-              WithRows(collect_, std::min(collect_.rows, kLabelReference))) {}
+              WithRows(collect_, std::min(collect_.rows, kLabelReference)), admit_) {}
 
 std::vector<DriftTrack*> VersionDrift::tracks() {
   std::vector<DriftTrack*> all;
@@ -158,7 +166,7 @@ void VersionDrift::BeginInputs(size_t width) {
   wide_ = width > wide_input_;
   inputs_ = std::make_unique<DriftTrack>(
       DriftTrack::Of::kInputs, wide_ ? WideNames() : ValueNames(width), options_,
-      WithRows(collect_, RowsFor(collect_.rows, width, wide_input_)));
+      WithRows(collect_, RowsFor(collect_.rows, width, wide_input_)), admit_);
 }
 
 /// A wider request than those before: what is being collected takes its further values in.
@@ -187,15 +195,16 @@ std::span<const float> VersionDrift::WithoutUnmet(std::span<const float> values)
   return filled_;
 }
 
-void VersionDrift::FoldInputs(const PredictionEvent& event, WallTime wall, SteadyTime now) {
+void VersionDrift::FoldInputs(const PredictionEvent& event, WallTime wall, SteadyTime now,
+                              SteadyTime at) {
   const size_t width = event.features.size();
   if (!inputs_) BeginInputs(width);
   if (width > widest_) SeeWidth(width);
   if (width > (wide_ ? wide_width_ : inputs_->width())) ++wider_requests_;
   if (wide_) {
-    inputs_->Add(SummariseWide(WithoutUnmet(event.features)), {}, wall, now);
+    inputs_->Add(SummariseWide(WithoutUnmet(event.features)), {}, wall, now, at);
   } else if (requests_++ % StrideOf(width) == 0) {
-    inputs_->Add(event.features, {}, wall, now);
+    inputs_->Add(event.features, {}, wall, now, at);
   }
 }
 
@@ -205,13 +214,14 @@ void VersionDrift::Fold(const PredictionEvent& event, WallTime wall, SteadyTime 
   // What a request held that failed is no example of what the model is asked.
   const bool answered = event.outcome == StatusCode::kOk || !event.outcome_known;
   if (!answered) return;
-  if (!event.features.empty()) FoldInputs(event, wall, now);
+  const SteadyTime at = TimeOf(event, wall, now);
+  if (!event.features.empty() && inputs_problem.empty()) FoldInputs(event, wall, now, at);
   if (event.predicted.empty() && event.score < 0) return;
   const std::array<float, 2> numbers{
       event.score >= 0 ? event.score : std::numeric_limits<float>::quiet_NaN(),
       event.predicted.empty() ? std::numeric_limits<float>::quiet_NaN()
                               : ValueOf(event.predicted[0])};
-  answers_.Add(numbers, event.predicted, wall, now);
+  answers_.Add(numbers, event.predicted, wall, now, at);
 }
 
 std::vector<std::string> VersionDrift::NeverSeen() const {
@@ -237,20 +247,43 @@ std::vector<std::string> VersionDrift::NotCompared() const {
 }
 
 void VersionDrift::AddLabel(bool wrong, WallTime wall, SteadyTime now) {
+  last_used = now;
   const float number = wrong ? 1 : 0;
   labels_.Add({&number, 1}, {}, wall, now);
 }
 
-void VersionDrift::Follow(const VersionDrift& stable, SteadyTime now, bool anew) {
-  auto copy = [now, anew](const DriftTrack& from, DriftTrack& to) {
-    if (!from.reference() || (to.reference() && !anew)) return;
-    auto reference = std::make_shared<Reference>(*from.reference());
-    reference->from = ReferenceFrom::kStable;
-    to.Use(std::move(reference), now);
-  };
-  if (stable.inputs_ && stable.inputs_->reference()) UseForInputs(stable.inputs_->reference(), now);
-  copy(stable.answers_, answers_);
-  copy(stable.labels_, labels_);
+DriftTrack* VersionDrift::track(DriftTrack::Of of) {
+  for (DriftTrack* track : tracks()) {
+    if (track->of() == of) return track;
+  }
+  return nullptr;
+}
+
+const DriftTrack* VersionDrift::track(DriftTrack::Of of) const {
+  for (const DriftTrack* track : tracks()) {
+    if (track->of() == of) return track;
+  }
+  return nullptr;
+}
+
+bool VersionDrift::worth_keeping() const {
+  const auto all = tracks();
+  return std::any_of(all.begin(), all.end(),
+                     [](const DriftTrack* track) { return track->reference() != nullptr; });
+}
+
+void VersionDrift::Follow(const std::vector<std::shared_ptr<VersionDrift>>& older, SteadyTime now,
+                          bool anew) {
+  for (DriftTrack::Of of : kTracks) {
+    if (!anew && track(of) != nullptr && track(of)->reference()) continue;
+    for (const auto& version : older) {
+      const DriftTrack* from = version->track(of);
+      if (from == nullptr || !from->reference()) continue;
+      if (of == DriftTrack::Of::kInputs) BeginInputs(*from->reference());
+      track(of)->Follow(*from, now);
+      break;
+    }
+  }
 }
 
 void VersionDrift::TakeAnew() {
@@ -258,16 +291,20 @@ void VersionDrift::TakeAnew() {
   if (inputs_ && widest_ > 0) SeeWidth(widest_);
 }
 
-void VersionDrift::UseForInputs(std::shared_ptr<const Reference> reference, SteadyTime now) {
+void VersionDrift::BeginInputs(const Reference& reference) {
   std::vector<std::string> names;
-  for (const ReferenceNumber& n : reference->numbers) names.push_back(n.name);
-  wide_ = reference->wide;
+  for (const ReferenceNumber& n : reference.numbers) names.push_back(n.name);
+  wide_ = reference.wide;
   // How wide the requests are is not known here: as many rows as there were then.
   const size_t rows =
-      wide_ ? std::min<size_t>(collect_.rows, std::max(kFewestSampledRows, reference->rows))
+      wide_ ? std::min<size_t>(collect_.rows, std::max<size_t>(kFewestSampledRows, reference.rows))
             : collect_.rows;
   inputs_ = std::make_unique<DriftTrack>(DriftTrack::Of::kInputs, std::move(names), options_,
-                                         WithRows(collect_, rows));
+                                         WithRows(collect_, rows), admit_);
+}
+
+void VersionDrift::UseForInputs(std::shared_ptr<const Reference> reference, SteadyTime now) {
+  BeginInputs(*reference);
   inputs_->Use(std::move(reference), now);
 }
 
@@ -276,7 +313,7 @@ void VersionDrift::RestoreReference(const std::string& track, std::string_view b
   auto reference = Reference::Parse(bytes);
   if (!reference) return;
   auto shared = std::make_shared<const Reference>(std::move(*reference));
-  written[track] = shared->taken_ms;
+  written[track].taken_ms = shared->taken_ms;
   if (track == "inputs") {
     UseForInputs(std::move(shared), now);
   } else if (track == "answers") {
@@ -289,7 +326,8 @@ void VersionDrift::RestoreReference(const std::string& track, std::string_view b
 void VersionDrift::RestoreEvidence(const std::string& name, std::string_view bytes,
                                    SteadyTime now) {
   for (DriftTrack* track : tracks()) {
-    if (TrackName(track->of()) == name) track->RestoreEvidence(bytes, now);
+    if (TrackName(track->of()) != name) continue;
+    if (track->RestoreEvidence(bytes, now)) written[name].changes = track->changes();
   }
 }
 
@@ -304,7 +342,8 @@ void DriftBook::Restore(const std::vector<DriftRow>& rows,
       if (!drift) continue;
       std::string track = row.what.substr(0, row.what.size() - suffix.size());
       // What the file says now goes before what was kept of it.
-      if (track == "inputs" && files_.contains(row.key.first) && suffix == ".reference") continue;
+      const bool of_file = files_.contains(row.key.first) || problems_.contains(row.key.first);
+      if (track == "inputs" && of_file && suffix == ".reference") continue;
       if (suffix == ".reference") {
         drift->RestoreReference(track, row.bytes, now);
       } else {
@@ -317,35 +356,52 @@ void DriftBook::Restore(const std::vector<DriftRow>& rows,
 std::shared_ptr<VersionDrift> DriftBook::Find(const Key& key, const MonitorConfig& config,
                                               SteadyTime now) {
   if (!config.enabled || !config.drift.enabled || key.first.empty()) return nullptr;
-  if (auto it = versions_.find(key); it != versions_.end()) return it->second;
-  while (versions_.size() >= kMaxVersions || StreamCount() >= kMaxStreams) {
-    if (MakeRoom(now)) continue;
-    if (refused_++ == 0) {
-      LOG_WARN("too many model versions to look for drift in; further ones are not compared",
-               {"model", key.first}, {"version", key.second});
+  if (auto known = versions_.Find(key)) return known;
+  if (versions_.full() || StreamCount() >= kMaxStreams) {
+    bool room = true;
+    while (room && (versions_.full() || StreamCount() >= kMaxStreams)) {
+      room = versions_.MakeRoom(now);
+      Refuse("too many model versions to look for drift in; further ones are not compared", room);
     }
-    return nullptr;
+    if (!room) return nullptr;
   }
-  auto drift = std::make_shared<VersionDrift>(config, wide_input_,
-                                              names_ != nullptr ? names_->Of(key.first) : nullptr);
-  drift->last_used = now;
-  if (config.reference.from == ReferenceConfig::From::kStable) {
-    if (const VersionDrift* stable = StableFor(key)) drift->Follow(*stable, now);
-  }
+  auto drift = std::make_shared<VersionDrift>(
+      config, wide_input_, names_ != nullptr ? names_->Of(key.first) : nullptr,
+      [this](size_t more, SteadyTime at) { return Admit(more, at); });
+  versions_.Add(key, drift, now);
+  if (config.reference.from == ReferenceConfig::From::kStable) drift->Follow(OlderThan(key), now);
   if (auto file = files_.find(key.first); file != files_.end()) {
     drift->UseForInputs(file->second, now);
+  } else if (auto problem = problems_.find(key.first); problem != problems_.end()) {
+    drift->inputs_problem = problem->second;
   }
-  versions_.emplace(key, drift);
   return drift;
 }
 
-const VersionDrift* DriftBook::StableFor(const Key& key) const {
-  for (auto it = versions_.lower_bound({key.first, std::numeric_limits<int64_t>::min()});
-       it != versions_.end() && it->first.first == key.first && it->first.second < key.second;
-       ++it) {
-    if (it->second->answers().reference()) return it->second.get();
+std::vector<std::shared_ptr<VersionDrift>> DriftBook::OlderThan(const Key& key) const {
+  std::vector<std::shared_ptr<VersionDrift>> older;
+  for (int64_t number : versions_.Numbers(key.first)) {
+    if (number >= key.second) break;
+    older.push_back(versions_.Find({key.first, number}));
   }
-  return nullptr;
+  return older;
+}
+
+/// `room`: a version lost its place; else what asked for one has none.
+void DriftBook::Refuse(const char* what, bool room) {
+  ++refused_;
+  if (room || told_) return;
+  told_ = true;
+  LOG_WARN(what, {"detectors", StreamCount()}, {"limit", kMaxStreams});
+}
+
+bool DriftBook::Admit(size_t more, SteadyTime now) {
+  while (StreamCount() + more > kMaxStreams) {
+    const bool room = versions_.MakeRoom(now);
+    Refuse("too many detectors of drift; of further references distances alone are told", room);
+    if (!room) return false;
+  }
+  return true;
 }
 
 std::vector<int64_t> DriftBook::TakeAnew(const std::string& model, std::optional<int64_t> version,
@@ -353,12 +409,16 @@ std::vector<int64_t> DriftBook::TakeAnew(const std::string& model, std::optional
   std::vector<int64_t> taken;
   for (int64_t number : Versions(model)) {
     if (version && *version != number) continue;
-    VersionDrift& drift = *versions_.at({model, number});
-    drift.TakeAnew();
-    if (auto file = files_.find(model); file != files_.end()) drift.UseForInputs(file->second, now);
-    const bool stable = config.reference.from == ReferenceConfig::From::kStable;
-    const VersionDrift* followed = stable ? StableFor({model, number}) : nullptr;
-    if (followed != nullptr) drift.Follow(*followed, now, true);
+    auto drift = versions_.Find({model, number});
+    if (!drift) continue;
+    drift->last_used = now;  // it must not make room for its own detectors
+    drift->TakeAnew();
+    if (auto file = files_.find(model); file != files_.end()) {
+      drift->inputs_problem.clear();
+      drift->UseForInputs(file->second, now);
+    }
+    if (config.reference.from == ReferenceConfig::From::kStable)
+      drift->Follow(OlderThan({model, number}), now, true);
     taken.push_back(number);
   }
   return taken;
@@ -372,31 +432,10 @@ size_t DriftBook::StreamCount() const {
   return count;
 }
 
-bool DriftBook::MakeRoom(SteadyTime now) {
-  auto quietest = std::min_element(
-      versions_.begin(), versions_.end(),
-      [](const auto& a, const auto& b) { return a.second->last_used < b.second->last_used; });
-  if (quietest == versions_.end() || now - quietest->second->last_used < kQuiet) return false;
-  quietest->second->retired = true;
-  versions_.erase(quietest);
-  ++refused_;
-  return true;
-}
-
 void DriftBook::Forget(const Key& key) {
-  auto it = versions_.find(key);
-  if (it == versions_.end()) return;
-  it->second->active = false;
-  const auto tracks = std::as_const(*it->second).tracks();
-  if (std::none_of(tracks.begin(), tracks.end(),
-                   [](const DriftTrack* track) { return track->reference() != nullptr; })) {
-    it->second->retired = true;  // there is nothing yet to come back to
-    versions_.erase(it);
-    return;
-  }
-  for (DriftTrack* track : it->second->tracks()) {
-    for (DriftTrack::Stream& stream : track->streams()) stream.firing = false;
-  }
+  auto drift = versions_.Forget(key);
+  if (!drift) return;
+  for (DriftTrack* track : drift->tracks()) track->Quieten();
 }
 
 void DriftBook::Collect(bool evidence, SteadyTime now, std::vector<DriftRow>& rows) {
@@ -404,12 +443,13 @@ void DriftBook::Collect(bool evidence, SteadyTime now, std::vector<DriftRow>& ro
     for (const DriftTrack* track : std::as_const(*drift).tracks()) {
       if (!track->reference()) continue;
       std::string name(TrackName(track->of()));
-      auto [written, first] = drift->written.try_emplace(name, -1);
-      if (written->second != track->reference()->taken_ms) {
-        written->second = track->reference()->taken_ms;
+      VersionDrift::Written& written = drift->written[name];
+      if (written.taken_ms != track->reference()->taken_ms) {
+        written.taken_ms = track->reference()->taken_ms;
         rows.push_back({key, name + ".reference", track->reference()->ToBytes()});
       }
-      if (evidence && track->looks() > 0) {
+      if (evidence && track->looks() > 0 && written.changes != track->changes()) {
+        written.changes = track->changes();
         rows.push_back({key, name + ".evidence", track->EvidenceBytes(now)});
       }
     }
@@ -448,7 +488,7 @@ void TellOfNames(const DriftBook::Key& key, VersionDrift& drift) {
 std::vector<Finding> DriftBook::Look(SteadyTime now) {
   BudgetShares shares = Shares();
   std::vector<EvidenceStream> evidence;
-  std::vector<DriftTrack::Stream*> streams;
+  std::vector<std::pair<DriftTrack*, DriftTrack::Stream*>> streams;
   uint64_t looks = 0;
   for (const auto& [key, drift] : versions_) {
     if (!drift->active) continue;
@@ -460,7 +500,7 @@ std::vector<Finding> DriftBook::Look(SteadyTime now) {
       for (DriftTrack::Stream& stream : track->streams()) {
         if (stream.firing) continue;
         evidence.push_back({share, rate, stream.detector.evidence()});
-        streams.push_back(&stream);
+        streams.emplace_back(track, &stream);
       }
     }
   }
@@ -470,13 +510,9 @@ std::vector<Finding> DriftBook::Look(SteadyTime now) {
   if (looks != looks_at_last_) {
     alarms_ += decision.strongest.empty() ? 0 : 1;
     for (size_t i : decision.strongest) {
-      DriftTrack::Stream& stream = *streams[i];
-      stream.firing = true;
-      stream.fired_evidence = stream.detector.evidence();
-      stream.budget_spent =
-          1 / budget_.false_alarms / static_cast<double>(decision.strongest.size());
-      stream.blocks_since_firing = 0;
-      stream.detector.Reset();
+      auto [track, stream] = streams[i];
+      track->Fire(*stream,
+                  1 / budget_.false_alarms / static_cast<double>(decision.strongest.size()));
     }
   }
   looks_at_last_ = looks;
@@ -501,6 +537,9 @@ std::vector<Finding> DriftBook::Look(SteadyTime now) {
 namespace {
 
 void AddInputNotes(const VersionDrift& drift, nlohmann::ordered_json& version) {
+  if (!drift.inputs_problem.empty()) {
+    version["inputs"] = {{"reference", {{"state", "failed"}, {"reason", drift.inputs_problem}}}};
+  }
   if (drift.inputs() == nullptr) return;
   nlohmann::ordered_json& inputs = version["inputs"];
   if (auto names = drift.NeverSeen(); !names.empty()) inputs["never_seen"] = std::move(names);
@@ -512,28 +551,19 @@ void AddInputNotes(const VersionDrift& drift, nlohmann::ordered_json& version) {
 
 Result<std::string> DriftBook::Json(const std::string& model, int64_t version,
                                     SteadyTime now) const {
-  auto it = versions_.find({model, version});
-  if (it == versions_.end()) {
+  const auto found = versions_.Find({model, version});
+  if (!found) {
     return NotFoundError(StrCat("drift of model ", model, " version ", version,
                                 " is not looked for: it has served no request yet, or "
                                 "monitoring.drift.enabled of the model is false"));
   }
   BudgetShares shares = Shares();
   nlohmann::ordered_json json = {{"version", version}};
-  for (const DriftTrack* track : std::as_const(*it->second).tracks()) {
+  for (const DriftTrack* track : std::as_const(*found).tracks()) {
     json[std::string(TrackName(track->of()))] = TrackJson(*track, shares, now);
   }
-  AddInputNotes(*it->second, json);
+  AddInputNotes(*found, json);
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
-std::vector<int64_t> DriftBook::Versions(const std::string& model) const {
-  std::vector<int64_t> versions;
-  for (auto it = versions_.lower_bound({model, std::numeric_limits<int64_t>::min()});
-       it != versions_.end() && it->first.first == model; ++it) {
-    versions.push_back(it->first.second);
-  }
-  return versions;
 }
 
 namespace {

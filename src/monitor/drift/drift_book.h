@@ -17,22 +17,27 @@
 #include "monitor/drift/drift_report.h"
 #include "monitor/drift/drift_track.h"
 #include "monitor/finding.h"
+#include "monitor/watched_versions.h"
 #include "stats/registry.h"
 
 namespace leadsman {
 
 /// One version's references and detectors: of its inputs, its answers and its labels.
 /// Externally synchronised.
-class VersionDrift {
+class VersionDrift : public WatchedVersion {
  public:
   /// Without `names` values are named by their places.
   VersionDrift(const MonitorConfig& config, size_t wide_input,
-               std::shared_ptr<const FeatureNames> names);
+               std::shared_ptr<const FeatureNames> names, DriftTrack::Admit admit);
 
+  /// What was observed elsewhere goes by its own time, so that what comes at once is compared as if it had
+  /// come when it was.
   void Fold(const PredictionEvent& event, WallTime wall, SteadyTime now);
   void AddLabel(bool wrong, WallTime wall, SteadyTime now);
-  /// Compares with what the other one is compared with: where nothing is known yet, or `anew`.
-  void Follow(const VersionDrift& stable, SteadyTime now, bool anew = false);
+  /// Compares with what the first of them that has such a reference is compared with, for each kind of
+  /// rows: where nothing is known yet, or `anew`.
+  void Follow(const std::vector<std::shared_ptr<VersionDrift>>& older, SteadyTime now,
+              bool anew = false);
   /// Collects references from here on; those of now stay in use until then.
   void TakeAnew();
   /// Null while no input was seen.
@@ -56,16 +61,23 @@ class VersionDrift {
   /// Requests with more values than are compared.
   uint64_t wider_requests() const { return wider_requests_; }
 
-  /// Others are not folded in: the book has put something else in its place.
-  bool retired = false;
-  bool active = false;  ///< asked since it was last forgotten
-  SteadyTime last_used = SteadyTime::min();
+  bool worth_keeping() const;
+
+  /// Why inputs are not compared; empty: they are.
+  std::string inputs_problem;
   bool told = false;  ///< of NeverSeen and NotCompared, in the log
-  /// Of each track what was last handed to be written: its taken_ms.
-  std::map<std::string, int64_t> written;
+  /// Of a track what was last handed to be written.
+  struct Written {
+    int64_t taken_ms = -1;  ///< of the reference
+    uint64_t changes = 0;   ///< of the evidence
+  };
+  std::map<std::string, Written> written;
 
  private:
-  void FoldInputs(const PredictionEvent& event, WallTime wall, SteadyTime now);
+  DriftTrack* track(DriftTrack::Of of);
+  const DriftTrack* track(DriftTrack::Of of) const;
+  void BeginInputs(const Reference& reference);
+  void FoldInputs(const PredictionEvent& event, WallTime wall, SteadyTime now, SteadyTime at);
   void BeginInputs(size_t width);
   void SeeWidth(size_t width);
   std::vector<std::string> ValueNames(size_t width) const;
@@ -76,6 +88,7 @@ class VersionDrift {
   const CollectOptions collect_;
   const size_t wide_input_;
   const std::shared_ptr<const FeatureNames> names_;
+  const DriftTrack::Admit admit_;
   bool wide_ = false;
   uint64_t requests_ = 0;  ///< with inputs
   size_t widest_ = 0;      ///< of these
@@ -91,13 +104,13 @@ class VersionDrift {
 
 std::string_view TrackName(DriftTrack::Of of);  ///< "inputs", "answers", "labels"
 
-/// The drift of all versions, and the one budget they share. At most kMaxVersions with kMaxStreams
-/// detectors; a further one takes the place of the one that has been quiet for the longest, or, while
-/// all are busy, is counted and not watched.
+/// The drift of all versions, and the one budget they share. As many as WatchedVersions has, with
+/// kMaxStreams detectors in all; a further one takes the place of the version that has been quiet for the
+/// longest, or, while all are busy, is counted and not watched.
 /// Externally synchronised (the monitor's state lock).
 class DriftBook {
  public:
-  static constexpr size_t kMaxVersions = 256;
+  static constexpr size_t kMaxVersions = WatchedVersions<VersionDrift>::kMaxVersions;
   static constexpr size_t kMaxStreams = 2048;
   using Key = VersionKey;
 
@@ -108,7 +121,14 @@ class DriftBook {
   /// A reference from a file, for all versions of a model.
   void UseFile(const std::string& model, std::shared_ptr<const Reference> reference) {
     files_[model] = std::move(reference);
+    problems_.erase(model);
   }
+  /// It cannot be read: inputs of the model are not compared until UseFile and TakeAnew.
+  void RefuseFile(const std::string& model, std::string reason) {
+    files_.erase(model);
+    problems_[model] = std::move(reason);
+  }
+  const std::map<std::string, std::string>& file_problems() const { return problems_; }
   void Restore(const std::vector<DriftRow>& rows,
                const std::map<std::string, MonitorConfig>& configs, SteadyTime now);
   /// Null when there is no room, or its model is not to be watched.
@@ -119,14 +139,15 @@ class DriftBook {
                                 const MonitorConfig& config, SteadyTime now);
   /// No longer asked: its alarms end, its reference stays for its return.
   void Forget(const Key& key);
+  void DropForgotten(SteadyTime before) { versions_.DropForgotten(before); }
 
-  /// References taken since the last call; with `evidence`, all evidence too.
+  /// References taken since the last call; with `evidence`, all evidence that has changed too.
   void Collect(bool evidence, SteadyTime now, std::vector<DriftRow>& rows);
 
   /// Decides, fires, and says how all are.
   std::vector<Finding> Look(SteadyTime now);
   Result<std::string> Json(const std::string& model, int64_t version, SteadyTime now) const;
-  std::vector<int64_t> Versions(const std::string& model) const;
+  std::vector<int64_t> Versions(const std::string& model) const { return versions_.Numbers(model); }
 
   enum class Metric {
     kDistance,
@@ -137,25 +158,27 @@ class DriftBook {
     kWiderRequests
   };
   std::vector<MetricSample> Samples(Metric metric, SteadyTime now) const;
-  uint64_t refused() const {
-    return refused_;
-  }                                            ///< versions that found no room, and rows of theirs
+  /// Versions that found no room, or lost theirs, and references that have no detectors.
+  uint64_t refused() const { return refused_; }
   uint64_t alarms() const { return alarms_; }  ///< decided since the start
   double level() const { return level_; }      ///< of AlarmDecision, at the last look
   BudgetShares Shares() const;                 ///< of all that are active
 
  private:
-  /// The oldest version before `key` that has a reference; null when there is none.
-  const VersionDrift* StableFor(const Key& key) const;
+  /// The model's versions before it, the oldest first.
+  std::vector<std::shared_ptr<VersionDrift>> OlderThan(const Key& key) const;
   size_t StreamCount() const;
-  bool MakeRoom(SteadyTime now);
+  bool Admit(size_t more, SteadyTime now);
+  void Refuse(const char* what, bool room);
 
   const AlarmBudget budget_;
   const size_t wide_input_;
   FeatureNameBook* const names_;
-  std::map<Key, std::shared_ptr<VersionDrift>> versions_;
+  WatchedVersions<VersionDrift> versions_;
   std::map<std::string, std::shared_ptr<const Reference>> files_;
+  std::map<std::string, std::string> problems_;  ///< why there is no file, by model
   uint64_t refused_ = 0;
+  bool told_ = false;  ///< of a refusal, in the log
   uint64_t alarms_ = 0;
   uint64_t looks_at_last_ = 0;
   double level_ = 0;

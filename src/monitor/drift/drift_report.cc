@@ -229,6 +229,7 @@ nlohmann::ordered_json TrackJson(const DriftTrack& track, const BudgetShares& sh
                {"blocks_seen", track.looks()},
                {"window_rows", track.window() != nullptr ? track.window()->rows : 0}};
   if (track.collecting()) json["reference"]["next"] = collected;
+  if (track.unwatched()) json["unwatched"] = true;
   Json numbers = Json::array();
   for (size_t i = 0; i < reference.numbers.size(); ++i) numbers.push_back(NumberJson(track, i));
   json["numbers"] = std::move(numbers);

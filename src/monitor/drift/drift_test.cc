@@ -267,9 +267,68 @@ TEST(DriftBookTest, ANewVersionFollowsTheStableOne) {
   for (int i = 0; i < 5000; ++i) stable->Fold(traffic.Next(), {}, now);
   auto next = book.Find({"credit", 4}, config, now);
   ASSERT_TRUE(next->inputs() != nullptr && next->inputs()->reference());
-  EXPECT_EQ(next->inputs()->reference()->from, ReferenceFrom::kFirstRequests)
-      << "the inputs' is shared as it is";
+  EXPECT_EQ(next->inputs()->reference()->from, ReferenceFrom::kStable);
   EXPECT_EQ(next->answers().reference()->from, ReferenceFrom::kStable);
+}
+
+TEST(DriftBookTest, AModelWithoutAnswersFollowsTheStableOneToo) {
+  MonitorConfig config;
+  config.reference.from = ReferenceConfig::From::kStable;
+  DriftBook book({1, 90 * 86400.0}, 64);
+  SteadyTime now{1h};
+  Traffic traffic(12);
+  auto fold = [&](VersionDrift& version) {
+    PredictionEvent event = traffic.Next();
+    event.predicted = {};
+    event.score = -1;
+    version.Fold(event, {}, now);
+  };
+  book.Find({"credit", 2}, config, now);  // has had no request
+  auto stable = book.Find({"credit", 3}, config, now);
+  for (int i = 0; i < 5000; ++i) fold(*stable);
+  auto next = book.Find({"credit", 4}, config, now);
+  ASSERT_TRUE(next->inputs() != nullptr && next->inputs()->reference());
+  EXPECT_EQ(next->inputs()->reference()->from, ReferenceFrom::kStable);
+  EXPECT_FALSE(next->answers().reference());
+}
+
+TEST(DriftBookTest, WhatComesAtOnceIsComparedByItsOwnTimes) {
+  DriftBook book({1, 90 * 86400.0}, 64);
+  auto drift = book.Find({"credit", 3}, {}, SteadyTime{1h});
+  Traffic traffic(16);
+  auto fold = [&](int rows, int64_t from_ms) {
+    for (int i = 0; i < rows; ++i) {
+      PredictionEvent event = traffic.Next();
+      event.observed = true;
+      event.unix_ms = from_ms + i * 1000;
+      drift->Fold(event, FromUnixMillis(1'000'000'000), SteadyTime{1h});
+    }
+  };
+  fold(5000, 1'000'000);
+  ASSERT_TRUE(drift->inputs()->reference());
+  fold(10'000, 6'000'000);
+  EXPECT_EQ(drift->inputs()->looks(), 200u) << "one of 50 rows each";
+  EXPECT_NE(drift->inputs()->window(), nullptr);
+  fold(1000, 1'000'000);
+  EXPECT_EQ(drift->inputs()->looks(), 220u) << "older ones too";
+}
+
+TEST(DriftBookTest, EvidenceIsWrittenWhenItHasChanged) {
+  BookRun run(Traffic(5), {}, {1, 90 * 86400.0});
+  run.Minutes(120);
+  auto written = [&] {
+    std::vector<std::string> names;
+    std::vector<DriftRow> rows;
+    run.book().Collect(true, run.now(), rows);
+    for (const DriftRow& row : rows) names.push_back(row.what);
+    return names;
+  };
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(written(), (Names{"inputs.reference", "inputs.evidence", "answers.reference",
+                              "answers.evidence"}));
+  EXPECT_EQ(written(), Names());
+  run.Minutes(1);
+  EXPECT_EQ(written(), (Names{"inputs.evidence", "answers.evidence"}));
 }
 
 TEST(DriftBookTest, AReferenceIsTakenAnewWhileTheOldOneGoesOn) {
@@ -327,6 +386,48 @@ TEST(DriftBookTest, IsBounded) {
   auto first = book.Find({"m", 1}, {}, now);
   EXPECT_TRUE(book.Find({"m", 257}, {}, now + 2min)) << "one has been quiet";
   EXPECT_TRUE(first->retired);
+}
+
+TEST(DriftBookTest, SoManyDetectorsAndNoMoreWhereverTheyGrow) {
+  MonitorConfig config;
+  config.reference.requests = 500;
+  DriftBook book({1, 90 * 86400.0}, 64);
+  SteadyTime now{1h};
+  std::vector<std::shared_ptr<VersionDrift>> versions;
+  for (int v = 1; v <= 20; ++v) versions.push_back(book.Find({"m", v}, config, now));
+  Rng rng(3);
+  std::array<float, 64> row{};
+  auto learn = [&](VersionDrift& version) {
+    for (int i = 0; i < 2000; ++i) {  // every fourth is looked at
+      for (float& value : row) value = static_cast<float>(rng.Uniform());
+      PredictionEvent event;
+      event.features = row;
+      version.Fold(event, {}, now);
+    }
+  };
+  // 64 means, 64 spreads and one for what is missing.
+  for (auto& version : versions) learn(*version);
+  size_t detectors = 0, unwatched = 0;
+  for (auto& version : versions) {
+    detectors += version->inputs()->streams().size();
+    unwatched += version->inputs()->unwatched() ? 1 : 0;
+  }
+  EXPECT_EQ(detectors, 15u * 129);
+  EXPECT_EQ(unwatched, 5u);
+  EXPECT_EQ(book.refused(), 5u);
+  EXPECT_EQ(json::parse(*book.Json("m", 20, now)).at("inputs").at("unwatched"), true);
+  // One that has been quiet makes room.
+  now += 2min;
+  for (size_t i = 1; i < 19; ++i) versions[i]->last_used = now;
+  for (int i = 0; i < 40; ++i, now += 1s) {
+    for (int k = 0; k < 4 * 50; ++k) {
+      PredictionEvent event;
+      event.features = row;
+      versions[19]->Fold(event, {}, now);
+    }
+  }
+  EXPECT_FALSE(versions[19]->inputs()->unwatched());
+  EXPECT_TRUE(versions[0]->retired);
 }
 
 /// Through the monitor, a block of 50 requests a second.
@@ -572,12 +673,48 @@ TEST_F(DriftMonitorTest, AFileIsTheReferenceFromTheFirstRequestOn) {
   ASSERT_FALSE(Look().empty());
   EXPECT_EQ(Look()[0].subject.of, "income");
   EXPECT_EQ(Drift().at("inputs").at("reference").at("from"), "file");
+}
 
-  config.reference.path = dir_.file("none.csv");
-  auto monitor = Monitor::Create({clock_, registry_}, options_, {{"credit", config}});
-  EXPECT_NE(monitor.status().message().find("monitoring.reference of model credit"),
-            std::string::npos)
-      << monitor.status();
+TEST_F(DriftMonitorTest, AFileThatCannotBeReadSwitchesOffTheInputsOfItsModel) {
+  MonitorConfig config;
+  config.reference.from = ReferenceConfig::From::kFile;
+  config.reference.path = dir_.file("train.csv");
+  ASSERT_TRUE(WriteFileAtomically(config.reference.path, "age,income\n1,2\n3,much\n").ok());
+  Open(config);
+  Seconds(110);
+  const json reference = Drift().at("inputs").at("reference");
+  EXPECT_EQ(reference.at("state"), "failed");
+  const std::string reason = reference.at("reason");
+  EXPECT_NE(reason.find("line 3, column income: much is no number"), std::string::npos) << reason;
+  EXPECT_EQ(Drift().at("answers").at("reference").at("state"), "ready");
+  EXPECT_EQ(Metric("leadsman_monitor_reference_unreadable", {"credit"}), 1);
+  ASSERT_EQ(monitor_->Notes().size(), 1u);
+  EXPECT_FALSE(monitor_->TakeReferenceAnew("credit", std::nullopt).ok());
+
+  std::string text = "age,income,debt,years\n";
+  for (int i = 0; i < 500; ++i) text += StrCat(i % 7, ",", i % 5, ",", i % 3, ",", i % 2, "\n");
+  ASSERT_TRUE(WriteFileAtomically(config.reference.path, text).ok());
+  ASSERT_TRUE(monitor_->TakeReferenceAnew("credit", std::nullopt).ok());
+  EXPECT_EQ(Drift().at("inputs").at("reference").at("from"), "file");
+  EXPECT_TRUE(monitor_->Notes().empty());
+}
+
+TEST_F(DriftMonitorTest, WhatIsKeptOfAVersionGoesWhenItHasBeenGoneForLong) {
+  Open();
+  Seconds(110);
+  monitor_->Forget("credit", 3);
+  ASSERT_TRUE(monitor_->Flush(20s));
+  clock_.Advance(24h);
+  Open();
+  EXPECT_EQ(monitor_->DriftVersions("credit"), std::vector<int64_t>{3}) << "it may come back";
+  Seconds(1);
+  clock_.Advance(91 * 24h);
+  Open();
+  EXPECT_EQ(monitor_->DriftVersions("credit"), std::vector<int64_t>{3}) << "it has";
+  clock_.Advance(91 * 24h);
+  Open();
+  EXPECT_TRUE(monitor_->DriftVersions("credit").empty());
+  EXPECT_TRUE(monitor_->SchemaVersions("credit").empty());
 }
 
 TEST_F(DriftMonitorTest, CanBeSwitchedOff) {

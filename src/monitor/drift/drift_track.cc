@@ -42,6 +42,12 @@ RankEvidence::Side SideOf(DriftTrack::Of of, ReferenceStream::Kind kind) {
              : RankEvidence::Side::kBoth;
 }
 
+/// Also by a row that is well before: of rows that are older than those so far nothing else would ever be
+/// looked at.
+bool Reached(SteadyTime time, SteadyTime at) {
+  return at >= time || at < time - 2 * DriftTrack::kBetweenLooks;
+}
+
 }  // namespace
 
 double DriftTrack::Stream::Recent() const {
@@ -51,8 +57,12 @@ double DriftTrack::Stream::Recent() const {
 }
 
 DriftTrack::DriftTrack(Of of, std::vector<std::string> names, DriftOptions options,
-                       CollectOptions collect)
-    : of_(of), names_(std::move(names)), options_(options), collect_(collect) {
+                       CollectOptions collect, Admit admit)
+    : of_(of),
+      names_(std::move(names)),
+      options_(options),
+      collect_(collect),
+      admit_(std::move(admit)) {
   TakeAnew();
 }
 
@@ -85,20 +95,20 @@ double DriftTrack::LooksPerSecond(SteadyTime now) const {
 }
 
 void DriftTrack::Add(std::span<const float> numbers, std::span<const std::string_view> classes,
-                     WallTime wall, SteadyTime now) {
-  if (reference_) Compare(numbers, classes, now);
-  if (builder_) Collect(numbers, classes, wall, now);
+                     WallTime wall, SteadyTime now, std::optional<SteadyTime> at) {
+  if (reference_) Compare(numbers, classes, at.value_or(now));
+  if (builder_) Collect(numbers, classes, wall, now, at.value_or(now));
 }
 
 void DriftTrack::Collect(std::span<const float> numbers, std::span<const std::string_view> classes,
-                         WallTime wall, SteadyTime now) {
+                         WallTime wall, SteadyTime now, SteadyTime at) {
   if (collect_.rolling && firing()) {
     if (builder_->rows() > 0) TakeAnew();
     return;
   }
-  if (builder_->rows() == 0) collecting_since_ = now;
+  if (builder_->rows() == 0) collecting_since_ = at;
   builder_->Add(numbers, classes);
-  if (builder_->rows() < collect_.rows || now - collecting_since_ < collect_.period) return;
+  if (builder_->rows() < collect_.rows || at - collecting_since_ < collect_.period) return;
   ReferenceFrom from = collect_.rolling ? ReferenceFrom::kWindow : ReferenceFrom::kFirstRequests;
   Use(std::make_shared<const Reference>(builder_->Build(from, UnixMillis(wall))), now);
 }
@@ -110,19 +120,14 @@ bool DriftTrack::Use(std::shared_ptr<const Reference> reference, SteadyTime now)
   if (collect_.rolling) TakeAnew();
   classes_ = ClassTable();
   for (const std::string& name : reference_->classes) classes_.IndexOf(name);
-  streams_.clear();
-  for (size_t i = 0; i < reference_->streams.size(); ++i) {
-    const ReferenceStream& stream = reference_->streams[i];
-    if (!Watched(of_, stream.kind)) continue;
-    double tolerance = ToleranceOf(*reference_, stream, of_, options_);
-    streams_.push_back(
-        {i, tolerance, BlockDetector(stream.blocks, {tolerance, SideOf(of_, stream.kind)})});
-  }
+  Arm(now);
   block_ = {};
   block_.numbers.resize(reference_->numbers.size());
   unmet_.clear();
+  const bool known_met =
+      reference_->from != ReferenceFrom::kFile && reference_->from != ReferenceFrom::kStable;
   for (const ReferenceNumber& n : reference_->numbers) {
-    unmet_.push_back(reference_->from == ReferenceFrom::kFile || n.sketch.count() == 0 ? 1 : 0);
+    unmet_.push_back(known_met && n.sketch.count() > 0 ? 0 : 1);
   }
   next_block_ = armed_ = now;
   looks_ = 0;
@@ -131,17 +136,59 @@ bool DriftTrack::Use(std::shared_ptr<const Reference> reference, SteadyTime now)
   return true;
 }
 
-void DriftTrack::OpenWindow(SteadyTime now) {
+void DriftTrack::Arm(SteadyTime now) {
+  std::vector<Stream> streams;
+  for (size_t i = 0; i < reference_->streams.size(); ++i) {
+    const ReferenceStream& stream = reference_->streams[i];
+    if (!Watched(of_, stream.kind)) continue;
+    double tolerance = ToleranceOf(*reference_, stream, of_, options_);
+    streams.push_back(
+        {i, tolerance, BlockDetector(stream.blocks, {tolerance, SideOf(of_, stream.kind)})});
+  }
+  unwatched_ =
+      admit_ && streams.size() > streams_.size() && !admit_(streams.size() - streams_.size(), now);
+  if (unwatched_) streams.clear();
+  streams_ = std::move(streams);
+  ++changes_;
+}
+
+bool DriftTrack::Follow(const DriftTrack& other, SteadyTime now) {
+  auto reference = other.reference_;
+  if (reference->from != ReferenceFrom::kStable) {
+    auto copy = std::make_shared<Reference>(*reference);
+    copy->from = ReferenceFrom::kStable;
+    reference = std::move(copy);
+  }
+  if (!Use(std::move(reference), now)) return false;
+  unmet_ = other.unmet_;
+  return true;
+}
+
+void DriftTrack::Fire(Stream& stream, double budget_spent) {
+  stream.firing = true;
+  stream.fired_evidence = stream.detector.evidence();
+  stream.budget_spent = budget_spent;
+  stream.blocks_since_firing = 0;
+  stream.detector.Reset();
+  ++changes_;
+}
+
+void DriftTrack::Quieten() {
+  for (Stream& stream : streams_) stream.firing = false;
+  ++changes_;
+}
+
+void DriftTrack::OpenWindow(SteadyTime at) {
   open_ = {};
   for (const ReferenceNumber& n : reference_->numbers) open_.numbers.emplace_back(n.bins);
   open_.sums.resize(reference_->numbers.size());
   open_.classes.resize(reference_->classes.size() + 1);
-  opened_ = now;
+  opened_ = at;
 }
 
 void DriftTrack::Compare(std::span<const float> numbers, std::span<const std::string_view> classes,
-                         SteadyTime now) {
-  const bool in_block = now >= next_block_;
+                         SteadyTime at) {
+  const bool in_block = Reached(next_block_, at);
   for (size_t i = 0; i < reference_->numbers.size(); ++i) {
     const ReferenceNumber& reference = reference_->numbers[i];
     float value = i < numbers.size() ? numbers[i] : std::numeric_limits<float>::quiet_NaN();
@@ -166,16 +213,18 @@ void DriftTrack::Compare(std::span<const float> numbers, std::span<const std::st
       if (in_block) block_.AddClass(index);
     }
   }
-  if (++open_.rows >= options_.window_rows && now - opened_ >= kBetweenLooks) {
+  if (++open_.rows >= options_.window_rows && Reached(opened_ + kBetweenLooks, at)) {
     closed_ = std::move(open_);
-    OpenWindow(now);
+    OpenWindow(at);
   }
-  if (in_block && ++block_.rows >= reference_->block_rows) CloseBlock(now);
+  if (in_block && ++block_.rows >= reference_->block_rows) CloseBlock(at);
 }
 
-void DriftTrack::CloseBlock(SteadyTime now) {
+void DriftTrack::CloseBlock(SteadyTime at) {
   ++looks_;
-  next_block_ = now + kBetweenLooks;
+  ++changes_;
+  if (unwatched_ && looks_ % kRecentBlocks == 0) Arm(at);
+  next_block_ = at + kBetweenLooks;
   for (size_t i = 0; i < unmet_.size(); ++i) {
     if (block_.numbers[i].finite > 0) unmet_[i] = 0;
   }
@@ -249,6 +298,7 @@ bool DriftTrack::RestoreEvidence(std::string_view bytes, SteadyTime now) {
     if (one > 1) in.Fail();
   }
   if (!in.Finished()) return false;
+  ++changes_;
   unmet_ = std::move(unmet);
   streams_ = std::move(streams);
   looks_ = looks;

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -42,7 +43,8 @@ struct CollectOptions {
 /// Every row is counted once. Distances are of windows of `window_rows`; detectors look at blocks of
 /// the reference's length. Neither is begun anew within a second of the last one, so that what
 /// detection costs a request falls with the traffic; of a busy model blocks are a sample of its rows,
-/// the windows are not.
+/// the windows are not. Times are the rows' own: of several sources they may go back, and then a block
+/// begins too.
 /// Externally synchronised.
 class DriftTrack {
  public:
@@ -74,12 +76,22 @@ class DriftTrack {
     std::vector<uint64_t> classes;
   };
 
-  DriftTrack(Of of, std::vector<std::string> names, DriftOptions options, CollectOptions collect);
+  /// Whether there is room for so many more detectors.
+  using Admit = std::function<bool(size_t more, SteadyTime now)>;
 
+  /// Without `admit` there always is.
+  DriftTrack(Of of, std::vector<std::string> names, DriftOptions options, CollectOptions collect,
+             Admit admit = nullptr);
+
+  /// `at`: when the row was, on the clock of `now`, where that is known apart.
   void Add(std::span<const float> numbers, std::span<const std::string_view> classes, WallTime wall,
-           SteadyTime now);
+           SteadyTime now, std::optional<SteadyTime> at = {});
   /// Compares with this from now on. False when it is not of this many numbers.
+  /// Where there is no room for its detectors, distances alone are told, and room is asked for again
+  /// every kRecentBlocks blocks.
   bool Use(std::shared_ptr<const Reference> reference, SteadyTime now);
+  /// Compares with what the other one is compared with.
+  bool Follow(const DriftTrack& other, SteadyTime now);
   /// Rows have more numbers: these are the names of all. A reference that is being collected takes them
   /// in, one in use does not.
   void Widen(std::vector<std::string> names);
@@ -94,7 +106,15 @@ class DriftTrack {
   size_t reference_rows() const { return collect_.rows; }
   std::vector<Stream>& streams() { return streams_; }
   const std::vector<Stream>& streams() const { return streams_; }
+  /// There was no room for its detectors.
+  bool unwatched() const { return unwatched_; }
   uint64_t looks() const { return looks_; }
+  /// Grows with all that EvidenceBytes may tell anew.
+  uint64_t changes() const { return changes_; }
+  /// Raises its alarm, with what it had gathered.
+  void Fire(Stream& stream, double budget_spent);
+  /// Its alarms end.
+  void Quieten();
   double LooksPerSecond(SteadyTime now) const;
   /// The last one that was full; null while there is none.
   const Window* window() const { return closed_ ? &*closed_ : nullptr; }
@@ -113,22 +133,26 @@ class DriftTrack {
 
  private:
   void Collect(std::span<const float> numbers, std::span<const std::string_view> classes,
-               WallTime wall, SteadyTime now);
+               WallTime wall, SteadyTime now, SteadyTime at);
   void Compare(std::span<const float> numbers, std::span<const std::string_view> classes,
-               SteadyTime now);
+               SteadyTime at);
   bool firing() const;
-  void CloseBlock(SteadyTime now);
-  void OpenWindow(SteadyTime now);
+  void Arm(SteadyTime now);
+  void CloseBlock(SteadyTime at);
+  void OpenWindow(SteadyTime at);
 
   const Of of_;
   std::vector<std::string> names_;
   const DriftOptions options_;
   const CollectOptions collect_;
+  const Admit admit_;
   std::unique_ptr<ReferenceBuilder> builder_;  ///< null: nothing is collected
-  SteadyTime collecting_since_{};
+  SteadyTime collecting_since_{};              ///< as are all times but armed_, the rows' own
   std::shared_ptr<const Reference> reference_;
   ClassTable classes_;  ///< the reference's first, in its order
   std::vector<Stream> streams_;
+  bool unwatched_ = false;
+  uint64_t changes_ = 0;
   BlockSums block_;
   std::vector<uint8_t> unmet_;  ///< by number of the reference
   SteadyTime next_block_{};

@@ -41,7 +41,8 @@ bool QuietProof::Collect(Version& version, double seconds) {
     if (!track->reference()) continue;
     Watched& watched = version.tracks[track->of()];
     const std::vector<DriftTrack::Stream>& streams = track->streams();
-    if (watched.reference != track->reference()) {  // complete, or a rolling one has been renewed
+    // Complete, or a rolling one has been renewed, or there is room for detectors now.
+    if (watched.reference != track->reference() || watched.streams.size() != streams.size()) {
       watched.reference = track->reference();
       watched.begun = seconds;
       watched.streams.assign(streams.size(), {});

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include <nlohmann/json.hpp>
 
@@ -14,8 +13,6 @@ namespace {
 
 using OrderedJson = nlohmann::ordered_json;
 
-/// A version that has been quiet for so long makes room for another.
-constexpr std::chrono::minutes kQuiet{1};
 constexpr std::string_view kRow = "schema";
 constexpr double kValues = 16;  // looked at of a request, on average
 /// Of inputs of which only every so many requests are looked at, so many rows at least.
@@ -125,43 +122,23 @@ void SchemaBook::Restore(const std::vector<DriftRow>& rows,
 std::shared_ptr<VersionSchema> SchemaBook::Find(const Key& key, const MonitorConfig& config,
                                                 SteadyTime now) {
   if (!config.enabled || !config.schema.enabled || key.first.empty()) return nullptr;
-  if (auto it = versions_.find(key); it != versions_.end()) return it->second;
-  if (versions_.size() >= kMaxVersions && !MakeRoom(now)) {
-    if (refused_++ == 0) {
+  if (auto known = versions_.Find(key)) return known;
+  if (versions_.full()) {
+    const bool room = versions_.MakeRoom(now);
+    if (refused_++ == 0 && !room) {
       LOG_WARN("too many model versions to hold against schemas; further ones are not checked",
                {"model", key.first}, {"version", key.second});
     }
-    return nullptr;
+    if (!room) return nullptr;
   }
   auto schema = std::make_shared<VersionSchema>(
       config.schema, names_ != nullptr ? names_->Of(key.first) : nullptr);
-  schema->last_used = now;
   if (auto file = files_.find(key.first); file != files_.end()) {
     schema->Use(file->second);
     schema->written = true;
   }
-  versions_.emplace(key, schema);
+  versions_.Add(key, schema, now);
   return schema;
-}
-
-bool SchemaBook::MakeRoom(SteadyTime now) {
-  auto quietest = std::min_element(
-      versions_.begin(), versions_.end(),
-      [](const auto& a, const auto& b) { return a.second->last_used < b.second->last_used; });
-  if (quietest == versions_.end() || now - quietest->second->last_used < kQuiet) return false;
-  quietest->second->retired = true;
-  versions_.erase(quietest);
-  ++refused_;
-  return true;
-}
-
-void SchemaBook::Forget(const Key& key) {
-  auto it = versions_.find(key);
-  if (it == versions_.end()) return;
-  it->second->active = false;
-  if (it->second->check() != nullptr) return;
-  it->second->retired = true;  // there is nothing yet to come back to
-  versions_.erase(it);
 }
 
 void SchemaBook::Collect(std::vector<DriftRow>& rows) {
@@ -185,13 +162,13 @@ std::vector<SchemaCounts> SchemaBook::Counts() const {
 }
 
 Result<std::string> SchemaBook::Json(const std::string& model, int64_t version) const {
-  auto it = versions_.find({model, version});
-  if (it == versions_.end()) {
+  const auto found = versions_.Find({model, version});
+  if (!found) {
     return NotFoundError(StrCat("model ", model, " version ", version,
                                 " has no schema: it has served no request yet, or "
                                 "monitoring.schema.enabled of the model is false"));
   }
-  const VersionSchema& schema = *it->second;
+  const VersionSchema& schema = *found;
   const RowCheck* check = schema.check();
   OrderedJson json = {{"version", version}};
   if (check == nullptr) {
@@ -208,15 +185,6 @@ Result<std::string> SchemaBook::Json(const std::string& model, int64_t version) 
     json["schema"] = OrderedJson::parse(DataSchemaJson(check->schema()), nullptr, false);
   }
   return json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
-}
-
-std::vector<int64_t> SchemaBook::Versions(const std::string& model) const {
-  std::vector<int64_t> versions;
-  for (auto it = versions_.lower_bound({model, std::numeric_limits<int64_t>::min()});
-       it != versions_.end() && it->first.first == model; ++it) {
-    versions.push_back(it->first.second);
-  }
-  return versions;
 }
 
 std::vector<MetricSample> SchemaBook::Samples(Metric metric) const {

@@ -15,6 +15,7 @@
 #include "monitor/database.h"
 #include "monitor/schema/row_check.h"
 #include "monitor/schema/schema_builder.h"
+#include "monitor/watched_versions.h"
 #include "stats/registry.h"
 
 namespace leadsman {
@@ -22,7 +23,7 @@ namespace leadsman {
 /// One version's schema: made of its first requests, or given; then later ones are held against it. Externally synchronised.
 ///
 ///   collecting → frozen
-class VersionSchema {
+class VersionSchema : public WatchedVersion {
  public:
   /// What is missing now and then is judged by its share of so many rows.
   static constexpr uint64_t kBlockRows = 500;
@@ -46,10 +47,9 @@ class VersionSchema {
   /// The share of rows that may break it without an alarm: what is accepted, and what to expect of unchanged rows.
   double accepted_share() const;
 
-  bool retired = false;  ///< the book has put something else in its place
-  bool active = false;   ///< asked since it was last forgotten
+  bool worth_keeping() const { return check_.has_value(); }
+
   bool written = false;
-  SteadyTime last_used = SteadyTime::min();
 
  private:
   void Collect(const PredictionEvent& event, WallTime wall);
@@ -74,11 +74,11 @@ struct SchemaCounts {
   std::vector<RowCheck::Violation> violations;
 };
 
-/// The schemas of all versions: at most kMaxVersions; a further one takes the place of the one that has been quiet for the
-/// longest, or, while all are busy, is counted and not checked. Externally synchronised (the monitor's state lock).
+/// The schemas of all versions, as many as WatchedVersions has; a further one, while all are busy, is counted and not checked.
+/// Externally synchronised (the monitor's state lock).
 class SchemaBook {
  public:
-  static constexpr size_t kMaxVersions = 256;
+  static constexpr size_t kMaxVersions = WatchedVersions<VersionSchema>::kMaxVersions;
   /// Features of a schema that metrics name, the first ones; the rest is (others).
   static constexpr size_t kMaxNamed = 64;
   using Key = VersionKey;
@@ -96,24 +96,23 @@ class SchemaBook {
   /// Null when there is no room, or its model is not to be checked.
   std::shared_ptr<VersionSchema> Find(const Key& key, const MonitorConfig& config, SteadyTime now);
   /// No longer asked: its alarms end, its schema stays for its return.
-  void Forget(const Key& key);
+  void Forget(const Key& key) { versions_.Forget(key); }
+  void DropForgotten(SteadyTime before) { versions_.DropForgotten(before); }
 
   /// Schemas that are complete since the last call, to be kept.
   void Collect(std::vector<DriftRow>& rows);
 
   std::vector<SchemaCounts> Counts() const;
   Result<std::string> Json(const std::string& model, int64_t version) const;
-  std::vector<int64_t> Versions(const std::string& model) const;
+  std::vector<int64_t> Versions(const std::string& model) const { return versions_.Numbers(model); }
 
   enum class Metric { kViolations, kRows, kReady };
   std::vector<MetricSample> Samples(Metric metric) const;
   uint64_t refused() const { return refused_; }  ///< versions that found no room, or lost theirs
 
  private:
-  bool MakeRoom(SteadyTime now);
-
   FeatureNameBook* const names_;
-  std::map<Key, std::shared_ptr<VersionSchema>> versions_;
+  WatchedVersions<VersionSchema> versions_;
   std::map<std::string, std::shared_ptr<const DataSchema>> files_;
   uint64_t refused_ = 0;
 };
