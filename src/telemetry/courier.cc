@@ -100,7 +100,7 @@ void Courier::Plan(const Report& report) {
     not_before_ = now + report.rest;
     if (report.again_in) again_at_ = now + *report.again_in;
   } else if (report.outcome == Outcome::kAgain) {
-    not_before_ = now + Backoff(failures_, options_.longest_pause);
+    not_before_ = now + std::max(Backoff(failures_, options_.longest_pause), report.rest);
   }
 }
 

@@ -41,7 +41,7 @@ class Courier {
   struct Report {
     Outcome outcome = Outcome::kNothing;
     Status why = {};                        ///< of kAgain and kRefused
-    Duration rest{0};                       ///< of kSent: no other before
+    Duration rest{0};                       ///< of kSent and kAgain: no other before
     std::optional<Duration> again_in = {};  ///< of kSent: even when nobody calls Wake
   };
   using Carry = std::function<Report(const Errand&)>;

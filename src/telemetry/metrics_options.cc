@@ -1,6 +1,6 @@
 #include "telemetry/metrics_options.h"
 
-#include "telemetry/otlp_endpoint.h"
+#include "net/url.h"
 
 namespace leadsman {
 namespace {
@@ -8,7 +8,11 @@ namespace {
 using std::chrono::milliseconds;
 using namespace std::chrono_literals;  // NOLINT: literals
 
-std::string CheckUrl(const std::string& url) { return CheckOtlpUrl(url, "/v1/metrics"); }
+std::string CheckUrl(const std::string& text) {
+  if (text.empty()) return "";
+  Result<net::Url> url = net::ParseUrl(text);
+  return url.ok() ? "" : std::string(url.status().message());
+}
 
 const schema::Struct<OtlpMetricsOptions>& OtlpMetricsSchema() {
   using Otlp = OtlpMetricsOptions;
@@ -16,8 +20,10 @@ const schema::Struct<OtlpMetricsOptions>& OtlpMetricsSchema() {
     schema::Struct<Otlp> s("OtlpMetrics",
                            "All metrics, sent to a receiver at intervals. docs/metrics-out.md.");
     s.Field("url", &Otlp::url, schema::TextWith("http(s) URL", CheckUrl),
-            "OTLP over HTTP, protocol buffers, as http://collector:4318/v1/metrics; of Prometheus "
-            "http://prometheus:9090/api/v1/otlp/v1/metrics. Empty = none.");
+            "OTLP, as http://collector:4317 (gRPC) or http://collector:4318/v1/metrics (HTTP); of "
+            "Prometheus http://prometheus:9090/api/v1/otlp/v1/metrics. Empty = none.");
+    s.Field("protocol", &Otlp::protocol, OtlpProtocolType(),
+            "How url is spoken to; auto: gRPC on port 4317, else HTTP.");
     s.Field("headers_file", &Otlp::headers_file, schema::Text(),
             "A file with lines `name: value` that are sent along, as a token. Read again for each "
             "body. Relative to the configuration file.");
@@ -31,6 +37,10 @@ const schema::Struct<OtlpMetricsOptions>& OtlpMetricsSchema() {
             "The attribute service.instance.id, which Prometheus makes the label instance of. "
             "Empty = the host's name and the admin port.");
     s.Check([](const Otlp& otlp, schema::Problems& problems) {
+      if (problems.IsSound("url")) {
+        const std::string wrong = CheckOtlpUrl(otlp.url, otlp.protocol, "/v1/metrics");
+        if (!wrong.empty()) problems.Add("url", wrong);
+      }
       if (otlp.enabled() || (otlp.headers_file.empty() && otlp.ca_file.empty())) return;
       if (problems.IsSound("url")) problems.Add("", "needs url: nothing is sent anywhere");
     });

@@ -5,12 +5,14 @@
 #include <string>
 
 #include "base/schema.h"
+#include "telemetry/otlp_endpoint.h"
 
 namespace leadsman {
 
 /// Where all metrics are sent, beside being read on /metrics.
 struct OtlpMetricsOptions {
-  std::string url;           ///< of a receiver's metrics endpoint, OTLP over HTTP; empty: none
+  std::string url;  ///< of a receiver; by HTTP of its metrics endpoint; empty: none
+  OtlpProtocol protocol = OtlpProtocol::kAuto;
   std::string headers_file;  ///< lines "name: value" that are sent along; empty: none
   std::string ca_file;       ///< PEM, whose certificates are trusted; empty: the system's
   std::chrono::milliseconds interval{15'000};

@@ -10,17 +10,7 @@
 namespace leadsman {
 namespace {
 
-// Field numbers of opentelemetry.proto: collector.metrics.v1, metrics.v1, resource.v1 and common.v1.
-constexpr uint32_t kResourceMetrics = 1;  // of ExportMetricsServiceRequest
-namespace resource_metrics {
-constexpr uint32_t kResource = 1, kScopeMetrics = 2;
-}
-namespace scope_metrics {
-constexpr uint32_t kScope = 1, kMetrics = 2;
-}
-namespace scope {
-constexpr uint32_t kName = 1, kVersion = 2;
-}
+// Field numbers of opentelemetry.proto: metrics.v1.
 namespace metric {
 constexpr uint32_t kName = 1, kDescription = 2, kUnit = 3, kGauge = 5, kSum = 7, kHistogram = 9;
 }
@@ -37,25 +27,11 @@ constexpr uint32_t kCount = 4, kSum = 5, kBucketCounts = 6, kBounds = 7, kExempl
 namespace exemplar {
 constexpr uint32_t kTime = 2, kNumber = 3, kSpanId = 4, kTraceId = 5;
 }
-constexpr uint32_t kAttributesOfResource = 1;
-constexpr uint32_t kKey = 1, kValue = 2, kTextValue = 1;
-
-void Fixed(WireWriter& out, uint32_t field, uint64_t value) {
-  out.Tag(field, WireReader::kFixed64);
-  out.Raw(&value, sizeof(value));
-}
 
 template <typename T>
 void Packed(WireWriter& out, uint32_t field, const std::vector<T>& values) {
   static_assert(sizeof(T) == 8);
   out.Bytes(field, {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)});
-}
-
-void Attribute(WireWriter& out, uint32_t field, std::string_view key, std::string_view value) {
-  out.Message(field, [&](WireWriter& pair) {
-    pair.Bytes(kKey, key);
-    pair.Message(kValue, [&](WireWriter& any) { any.Bytes(kTextValue, ToUtf8(value)); });
-  });
 }
 
 /// In UCUM, where the name says it.
@@ -67,14 +43,14 @@ std::string_view UnitOf(std::string_view name) {
 }
 
 void WriteTimes(WireWriter& out, MetricsTime time) {
-  Fixed(out, point::kStart, static_cast<uint64_t>(time.start_unix_ns));
-  Fixed(out, point::kTime, static_cast<uint64_t>(time.unix_ns));
+  AddFixed64(out, point::kStart, static_cast<uint64_t>(time.start_unix_ns));
+  AddFixed64(out, point::kTime, static_cast<uint64_t>(time.unix_ns));
 }
 
 void WriteAttributes(WireWriter& out, uint32_t field, const MetricDescription& description,
                      const MetricSample& sample) {
   for (size_t i = 0; i < description.labels.size(); ++i)
-    Attribute(out, field, description.labels[i], sample.label_values[i]);
+    AddOtlpAttribute(out, field, description.labels[i], sample.label_values[i]);
 }
 
 void WriteExemplar(WireWriter& out, const Exemplar& from) {
@@ -82,7 +58,7 @@ void WriteExemplar(WireWriter& out, const Exemplar& from) {
     return std::string_view(reinterpret_cast<const char*>(id.data()), id.size());
   };
   out.Message(point::kExemplars, [&](WireWriter& message) {
-    Fixed(message, exemplar::kTime, static_cast<uint64_t>(from.unix_ms) * 1'000'000);
+    AddFixed64(message, exemplar::kTime, static_cast<uint64_t>(from.unix_ms) * 1'000'000);
     message.Double(exemplar::kNumber, from.value);
     message.Bytes(exemplar::kSpanId, bytes(from.span_id));
     message.Bytes(exemplar::kTraceId, bytes(from.trace_id));
@@ -90,7 +66,7 @@ void WriteExemplar(WireWriter& out, const Exemplar& from) {
 }
 
 void WriteHistogramPoint(WireWriter& out, const MetricSample& sample) {
-  Fixed(out, point::kCount, sample.count);
+  AddFixed64(out, point::kCount, sample.count);
   out.Double(point::kSum, sample.sum);
   std::vector<uint64_t> counts;
   uint64_t below = 0;
@@ -129,34 +105,9 @@ void WriteMetric(WireWriter& out, const MetricDescription& description,
   });
 }
 
-/// Puts what says whose they are around `metrics`, which are fields of a ScopeMetrics.
-std::string Body(const MetricsSource& source, std::string_view metrics) {
-  std::string body;
-  WireWriter out(body);
-  out.Message(kResourceMetrics, [&](WireWriter& all) {
-    all.Message(resource_metrics::kResource, [&](WireWriter& resource) {
-      auto attribute = [&](std::string_view key, std::string_view value) {
-        if (!value.empty()) Attribute(resource, kAttributesOfResource, key, value);
-      };
-      attribute("service.name", source.service_name);
-      attribute("service.instance.id", source.instance_id);
-      attribute("service.version", source.version);
-      attribute("host.name", source.host);
-    });
-    all.Message(resource_metrics::kScopeMetrics, [&](WireWriter& of_scope) {
-      of_scope.Message(scope_metrics::kScope, [&](WireWriter& who) {
-        who.Bytes(scope::kName, "leadsman");
-        who.Bytes(scope::kVersion, source.version);
-      });
-      of_scope.Raw(metrics.data(), metrics.size());
-    });
-  });
-  return body;
-}
-
 }  // namespace
 
-std::vector<OtlpBody> OtlpMetrics(const MetricsSource& source,
+std::vector<OtlpBody> OtlpMetrics(const OtlpResource& source,
                                   const std::vector<MetricFamily>& families, MetricsTime time,
                                   size_t max_points) {
   std::vector<OtlpBody> bodies;
@@ -164,7 +115,7 @@ std::vector<OtlpBody> OtlpMetrics(const MetricsSource& source,
   WireWriter out(metrics);
   size_t points = 0;
   auto finish = [&] {
-    if (points > 0) bodies.push_back({Body(source, metrics), points});
+    if (points > 0) bodies.push_back({OtlpExport(source, metrics), points});
     metrics.clear();
     points = 0;
   };
@@ -172,7 +123,7 @@ std::vector<OtlpBody> OtlpMetrics(const MetricsSource& source,
     std::span<const MetricSample> rest(family.samples);
     while (!rest.empty()) {
       const auto some = rest.first(std::min(rest.size(), max_points - points));
-      out.Message(scope_metrics::kMetrics, [&](WireWriter& message) {
+      out.Message(kOtlpItem, [&](WireWriter& message) {
         WriteMetric(message, *family.description, some, time);
       });
       points += some.size();

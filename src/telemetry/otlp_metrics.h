@@ -6,16 +6,9 @@
 #include <vector>
 
 #include "stats/registry.h"
+#include "telemetry/otlp_wire.h"
 
 namespace leadsman {
-
-/// Whose metrics they are.
-struct MetricsSource {
-  std::string service_name;
-  std::string instance_id;
-  std::string version;
-  std::string host;
-};
 
 /// Over which time: counters have counted since `start`.
 struct MetricsTime {
@@ -28,10 +21,10 @@ struct OtlpBody {
   uint64_t points = 0;
 };
 
-/// Bodies of OTLP/HTTP exports of metrics, protocol buffers (OpenTelemetry protocol 1.x), of at most `max_points` data points
+/// Bodies of OTLP exports of metrics (OpenTelemetry protocol 1.x), of at most `max_points` data points
 /// each: receivers refuse long ones. Counters are monotonic cumulative sums; histograms have explicit bounds, and their
 /// exemplars with trace and span.
-std::vector<OtlpBody> OtlpMetrics(const MetricsSource& source,
+std::vector<OtlpBody> OtlpMetrics(const OtlpResource& source,
                                   const std::vector<MetricFamily>& families, MetricsTime time,
                                   size_t max_points = 5000);
 

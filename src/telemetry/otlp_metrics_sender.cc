@@ -21,6 +21,9 @@ Result<std::unique_ptr<OtlpMetricsSender>> OtlpMetricsSender::Create(
   BatchSender::Options sender;
   sender.url = options.url;
   sender.content_type = "application/x-protobuf";
+  sender.otlp = true;
+  if (IsGrpc(options.protocol, options.url))
+    sender.grpc_method = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
   sender.headers_file = options.headers_file;
   sender.ca_file = options.ca_file;
   auto made = BatchSender::Create(deps.clock, sender);
@@ -55,15 +58,17 @@ void OtlpMetricsSender::Send() {
 void OtlpMetricsSender::AddMetrics(Registry& registry) {
   registrations_.push_back(registry.Add(
       {.name = "leadsman_metrics_exported_total",
-       .help = "Data points of metrics for the OTLP receiver, by what became of them: sent, "
-               "refused (by the receiver), dropped (it was away for too long).",
+       .help =
+           "Data points of metrics for the OTLP receiver, by what became of them: sent, rejected "
+           "(of those sent, as the receiver says), refused (by the receiver), dropped (it was "
+           "away for too long).",
        .type = MetricType::kCounter,
        .labels = {"result"}},
       [this] {
         const BatchSender::Counters c = sender_->counters();
-        return std::vector<MetricSample>{Sample("sent", c.items_sent),
-                                         Sample("refused", c.items_refused),
-                                         Sample("dropped", c.items_dropped)};
+        return std::vector<MetricSample>{
+            Sample("sent", c.items_sent), Sample("rejected", c.rejected),
+            Sample("refused", c.items_refused), Sample("dropped", c.items_dropped)};
       }));
   registrations_.push_back(registry.Add(
       {.name = "leadsman_metrics_export_requests_total",

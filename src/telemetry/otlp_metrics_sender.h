@@ -21,7 +21,7 @@ class OtlpMetricsSender {
     Clock& clock;
     Registry& registry;  ///< of what it sent
     std::function<std::vector<MetricFamily>()> collect;
-    MetricsSource source;
+    OtlpResource source;
     WallTime started{};  ///< since when counters count
   };
   /// Errors name the option: a headers_file or ca_file that cannot be read.
@@ -38,7 +38,7 @@ class OtlpMetricsSender {
 
   Clock& clock_;
   const std::function<std::vector<MetricFamily>()> collect_;
-  const MetricsSource source_;
+  const OtlpResource source_;
   const int64_t start_unix_ns_;
   const std::unique_ptr<BatchSender> sender_;
   std::vector<Registry::Registration> registrations_;

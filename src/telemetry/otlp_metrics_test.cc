@@ -106,14 +106,15 @@ TEST(OtlpMetricsSenderTest, SendsOnceMoreAtTheEndAndCountsWhatCouldNotGo) {
             std::string_view::npos);
 }
 
-TEST(MetricsOptionsTest, TheUrlIsThatOfHttpWithItsPath) {
+TEST(MetricsOptionsTest, TheUrlHasItsPathByHttpAlone) {
   auto problems = [](const std::string& yaml) {
     std::vector<ConfigProblem> found;
     MetricsOptions read;
     schema::ReadYaml(yaml, MetricsOptionsSchema(), read, found);
     return FormatProblems("f", found);
   };
-  EXPECT_NE(problems("otlp: {url: 'http://c:4317'}").find("not supported"), std::string::npos);
+  EXPECT_EQ(problems("otlp: {url: 'http://c:4317'}"), "");
+  EXPECT_NE(problems("otlp: {url: 'http://c:4317/v1/metrics'}").find("gRPC"), std::string::npos);
   EXPECT_NE(problems("otlp: {url: 'http://c:4318'}").find("/v1/metrics"), std::string::npos);
   EXPECT_NE(problems("otlp: {ca_file: ca.pem}").find("nothing is sent"), std::string::npos);
   EXPECT_EQ(problems("{max_series: 0, otlp: {url: 'http://c:4318/v1/metrics', interval: 5s}}"), "");

@@ -137,7 +137,9 @@ SenderHttp::Answer SenderHttp::Post(const Courier::Errand& errand, Message messa
   auto response = http_->Send(request);
   if (!response.ok()) return {response.status()};
   auto url = net::ParseUrl(target_.url);
-  return {StatusOf(*response, url.ok() ? url->authority : "the peer"), response->status};
+  Answer answer{StatusOf(*response, url.ok() ? url->authority : "the peer"), response->status};
+  if (answer.status.ok()) answer.body = std::move(response->body);
+  return answer;
 }
 
 }  // namespace leadsman

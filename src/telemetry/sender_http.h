@@ -35,8 +35,9 @@ class SenderHttp {
     std::string content_type = "application/json";
   };
   struct Answer {
-    Status status;  ///< OK for 2xx alone; its message says who answered what
-    int http = 0;   ///< 0: there was no answer
+    Status status;          ///< OK for 2xx alone; its message says who answered what
+    int http = 0;           ///< 0: there was no answer
+    std::string body = {};  ///< of OK
     /// The message itself is wrong, and would be again: 400, 413, 415, 422.
     bool IsRefusal() const { return http == 400 || http == 413 || http == 415 || http == 422; }
   };

@@ -1,23 +1,19 @@
 #include "telemetry/smtp_client.h"
 
-#include <curl/curl.h>
-
 #include <algorithm>
 #include <cctype>
 #include <cstring>
-#include <mutex>
 #include <string_view>
 #include <utility>
 
-#include "base/check.h"
 #include "base/fs.h"
 #include "base/strings.h"
+#include "telemetry/curl_transfer.h"
 #include "telemetry/sender_http.h"
 
 namespace leadsman {
 namespace {
 
-constexpr int kLookMs = 100;
 constexpr size_t kWordsShown = 200;
 
 /// One mail on its way: what libcurl's callbacks need and find out.
@@ -107,26 +103,6 @@ Status StatusOf(CURLcode code, const char* details, const Delivery& delivery,
   }
 }
 
-/// Runs one transfer, and looks often whether it was cancelled. The result of libcurl.
-CURLcode Perform(CURL* easy, const Delivery& delivery) {
-  CURLM* multi = curl_multi_init();
-  if (multi == nullptr || curl_multi_add_handle(multi, easy) != CURLM_OK) {
-    curl_multi_cleanup(multi);
-    return CURLE_FAILED_INIT;
-  }
-  int running = 1;
-  while (curl_multi_perform(multi, &running) == CURLM_OK && running > 0 && !delivery.cancelled)
-    curl_multi_poll(multi, nullptr, 0, kLookMs, nullptr);
-  CURLcode code = CURLE_ABORTED_BY_CALLBACK;
-  int left = 0;
-  while (CURLMsg* message = curl_multi_info_read(multi, &left)) {
-    if (message->msg == CURLMSG_DONE) code = message->data.result;
-  }
-  curl_multi_remove_handle(multi, easy);
-  curl_multi_cleanup(multi);
-  return code;
-}
-
 }  // namespace
 
 uint16_t SmtpOptions::EffectivePort() const {
@@ -171,8 +147,7 @@ std::vector<std::string> CheckSmtpFiles(const SmtpOptions& options) {
 }
 
 Result<std::unique_ptr<SmtpClient>> SmtpClient::Create(SmtpOptions options) {
-  static std::once_flag once;
-  std::call_once(once, [] { CHECK(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK); });
+  InitCurl();
   if (std::vector<std::string> wrong = CheckSmtpFiles(options); !wrong.empty())
     return InvalidArgumentError(wrong.front());
   return std::unique_ptr<SmtpClient>(new SmtpClient(std::move(options)));
@@ -194,11 +169,12 @@ SmtpClient::Answer SmtpClient::Send(const Courier::Errand& errand, const Mail& m
   Delivery delivery{.text = mail.text, .cancelled = errand.cancelled, .answer = answer};
   char details[CURL_ERROR_SIZE] = "";
 
-  std::unique_ptr<CURL, void (*)(CURL*)> easy(curl_easy_init(), curl_easy_cleanup);
-  std::unique_ptr<curl_slist, void (*)(curl_slist*)> to(nullptr, curl_slist_free_all);
+  const CurlHandle easy(curl_easy_init());
+  CurlList to;
+  bool memory = easy != nullptr;
   for (const std::string& address : mail.to)
-    to.reset(curl_slist_append(to.release(), StrCat("<", address, ">").c_str()));
-  if (easy == nullptr || to == nullptr) return {ResourceExhaustedError("no memory for a mail")};
+    memory = memory && AppendTo(to, StrCat("<", address, ">").c_str());
+  if (!memory || to == nullptr) return {ResourceExhaustedError("no memory for a mail")};
   auto set = [&](CURLoption option, auto value) {
     const CURLcode code = curl_easy_setopt(easy.get(), option, value);
     if (code != CURLE_OK && answer.status.ok())
@@ -240,7 +216,7 @@ SmtpClient::Answer SmtpClient::Send(const Courier::Errand& errand, const Mail& m
   set(CURLOPT_QUICK_EXIT, 1L);  // a resolver that hangs is not waited for
   set(CURLOPT_ERRORBUFFER, &details[0]);
   if (!answer.status.ok()) return answer;
-  const CURLcode code = Perform(easy.get(), delivery);
+  const CURLcode code = PerformCurl(easy.get(), delivery.cancelled);
   answer.status = StatusOf(code, details, delivery, server);
   return answer;
 }

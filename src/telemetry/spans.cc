@@ -8,6 +8,7 @@
 #include "base/rng.h"
 #include "base/strings.h"
 #include "telemetry/hex.h"
+#include "telemetry/otlp_wire.h"
 
 namespace leadsman {
 namespace {
@@ -38,12 +39,56 @@ std::string Dump(const Json& json) {
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-Json Text(std::string_view key, std::string_view value) {
-  return {{"key", key}, {"value", {{"stringValue", value}}}};
+// Field numbers of opentelemetry.proto: trace.v1.
+namespace span {
+constexpr uint32_t kTraceId = 1, kId = 2, kParent = 4, kName = 5, kKind = 6, kStart = 7, kEnd = 8,
+                   kAttributes = 9, kStatus = 15;
+constexpr uint64_t kInternal = 1, kServer = 2;
+}  // namespace span
+namespace status {
+constexpr uint32_t kMessage = 2, kCode = 3;
+constexpr uint64_t kError = 2;
+}  // namespace status
+
+template <size_t N>
+std::string_view BytesOf(const std::array<uint8_t, N>& id) {
+  return {reinterpret_cast<const char*>(id.data()), N};
 }
-/// 64-bit integers are strings in JSON.
-Json Number(std::string_view key, int64_t value) {
-  return {{"key", key}, {"value", {{"intValue", std::to_string(value)}}}};
+
+void AddStage(WireWriter& out, const TracedRequest& request, const Span& stage) {
+  out.Bytes(span::kTraceId, BytesOf(request.trace_id));
+  out.Bytes(span::kId, BytesOf(stage.id));
+  out.Bytes(span::kParent, BytesOf(request.span_id));
+  out.Bytes(span::kName, stage.name);
+  out.Number(span::kKind, span::kInternal);
+  AddFixed64(out, span::kStart, static_cast<uint64_t>(stage.start_unix_ns));
+  AddFixed64(out, span::kEnd, static_cast<uint64_t>(stage.end_unix_ns));
+}
+
+void AddRequest(WireWriter& out, const TracedRequest& request) {
+  out.Bytes(span::kTraceId, BytesOf(request.trace_id));
+  out.Bytes(span::kId, BytesOf(request.span_id));
+  if (!IsZero(request.parent_span_id)) out.Bytes(span::kParent, BytesOf(request.parent_span_id));
+  out.Bytes(span::kName, ToUtf8(NameOf(request)));
+  out.Number(span::kKind, span::kServer);
+  AddFixed64(out, span::kStart, static_cast<uint64_t>(StartOf(request)));
+  AddFixed64(out, span::kEnd, static_cast<uint64_t>(request.end_unix_ns));
+  auto attribute = [&](std::string_view key, auto value) {
+    AddOtlpAttribute(out, span::kAttributes, key, value);
+  };
+  attribute("leadsman.model", std::string_view(request.model));
+  attribute("leadsman.version", request.version);
+  attribute("leadsman.protocol", ProtocolName(request.protocol));
+  attribute("leadsman.outcome", StatusCodeName(request.outcome));
+  attribute("leadsman.request_id", std::string_view(request.request_id));
+  attribute("leadsman.rows", int64_t{request.rows});
+  attribute("leadsman.request_bytes", int64_t{request.request_bytes});
+  attribute("leadsman.response_bytes", int64_t{request.response_bytes});
+  if (request.outcome == StatusCode::kOk) return;
+  out.Message(span::kStatus, [&](WireWriter& of) {
+    of.Bytes(status::kMessage, StatusCodeName(request.outcome));
+    of.Number(status::kCode, status::kError);
+  });
 }
 
 }  // namespace
@@ -77,46 +122,18 @@ std::vector<Span> StagesOf(const TracedRequest& request) {
 }
 
 std::string OtlpTraces(const SpanSource& source, std::span<const TracedRequest> requests) {
-  constexpr int kServer = 2, kInternal = 1, kError = 2;
-  Json spans = Json::array();
+  std::string spans;
+  WireWriter out(spans);
   for (const TracedRequest& request : requests) {
-    const std::string trace = Hex(request.trace_id);
-    Json span = {{"traceId", trace}, {"spanId", Hex(request.span_id)}};
-    if (!IsZero(request.parent_span_id)) span["parentSpanId"] = Hex(request.parent_span_id);
-    span["name"] = NameOf(request);
-    span["kind"] = kServer;
-    span["startTimeUnixNano"] = std::to_string(StartOf(request));
-    span["endTimeUnixNano"] = std::to_string(request.end_unix_ns);
-    span["attributes"] = {Text("leadsman.model", request.model),
-                          Number("leadsman.version", request.version),
-                          Text("leadsman.protocol", ProtocolName(request.protocol)),
-                          Text("leadsman.outcome", StatusCodeName(request.outcome)),
-                          Text("leadsman.request_id", request.request_id),
-                          Number("leadsman.rows", request.rows),
-                          Number("leadsman.request_bytes", request.request_bytes),
-                          Number("leadsman.response_bytes", request.response_bytes)};
-    if (request.outcome != StatusCode::kOk)
-      span["status"] = {{"code", kError}, {"message", StatusCodeName(request.outcome)}};
-    spans.push_back(std::move(span));
-    for (const Span& stage : StagesOf(request)) {
-      spans.push_back({{"traceId", trace},
-                       {"spanId", Hex(stage.id)},
-                       {"parentSpanId", Hex(request.span_id)},
-                       {"name", stage.name},
-                       {"kind", kInternal},
-                       {"startTimeUnixNano", std::to_string(stage.start_unix_ns)},
-                       {"endTimeUnixNano", std::to_string(stage.end_unix_ns)}});
-    }
+    out.Message(kOtlpItem, [&](WireWriter& one) { AddRequest(one, request); });
+    for (const Span& stage : StagesOf(request))
+      out.Message(kOtlpItem, [&](WireWriter& one) { AddStage(one, request, stage); });
   }
-  const Json resource = {
-      {"attributes",
-       {Text("service.name", source.service_name), Text("service.version", source.version),
-        Text("host.name", source.host)}}};
-  const Json scope = {{"name", "leadsman"}, {"version", source.version}};
-  Json scoped = {{"scope", scope}, {"spans", std::move(spans)}};
-  return Dump(
-      {{"resourceSpans", Json::array({{{"resource", resource},
-                                       {"scopeSpans", Json::array({std::move(scoped)})}}})}});
+  return OtlpExport({.service_name = source.service_name,
+                     .instance_id = {},
+                     .version = source.version,
+                     .host = source.host},
+                    spans);
 }
 
 std::string ZipkinSpans(const SpanSource& source, std::span<const TracedRequest> requests) {

@@ -47,8 +47,8 @@ struct SpanSource {
   std::string host;
 };
 
-/// The body of an OTLP/HTTP export of traces, JSON encoding (OpenTelemetry protocol 1.x): a server
-/// span per request, its stages below it.
+/// The body of an OTLP export of traces, protocol buffers (OpenTelemetry protocol 1.x): a server span
+/// per request, its stages below it.
 std::string OtlpTraces(const SpanSource& source, std::span<const TracedRequest> requests);
 /// The body of a POST to Zipkin's /api/v2/spans.
 std::string ZipkinSpans(const SpanSource& source, std::span<const TracedRequest> requests);

@@ -39,10 +39,8 @@ uint64_t RandomBits() {
 
 Result<std::unique_ptr<Tracer>> Tracer::Create(Deps deps, TracingOptions options) {
   std::vector<Destination> destinations;
-  auto add = [&](const char* name, const std::string& url, auto render) {
-    if (url.empty()) return OkStatus();
-    BatchSender::Options sender;
-    sender.url = url;
+  auto add = [&](const char* name, BatchSender::Options sender, auto render) {
+    if (sender.url.empty()) return OkStatus();
     sender.headers_file = options.headers_file;
     sender.ca_file = options.ca_file;
     auto made = BatchSender::Create(deps.clock, sender);
@@ -51,8 +49,16 @@ Result<std::unique_ptr<Tracer>> Tracer::Create(Deps deps, TracingOptions options
     destinations.push_back({name, render, std::move(*made)});
     return OkStatus();
   };
-  RETURN_IF_ERROR(add("otlp", options.otlp_url, &OtlpTraces));
-  RETURN_IF_ERROR(add("zipkin", options.zipkin_url, &ZipkinSpans));
+  BatchSender::Options otlp;
+  otlp.url = options.otlp_url;
+  otlp.content_type = "application/x-protobuf";
+  otlp.otlp = true;
+  if (IsGrpc(options.otlp_protocol, options.otlp_url))
+    otlp.grpc_method = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+  RETURN_IF_ERROR(add("otlp", otlp, &OtlpTraces));
+  BatchSender::Options zipkin;
+  zipkin.url = options.zipkin_url;
+  RETURN_IF_ERROR(add("zipkin", zipkin, &ZipkinSpans));
   std::unique_ptr<Tracer> tracer(
       new Tracer(std::move(deps), std::move(options), std::move(destinations)));
   ASSIGN_OR_RETURN(tracer->thread_, StartThread("tracer", [made = tracer.get()] { made->Loop(); }));
@@ -243,6 +249,14 @@ void Tracer::AddMetrics() {
           samples.push_back(sample({destination.name, "refused"}, c.items_refused));
           samples.push_back(sample({destination.name, "dropped"}, c.items_dropped));
         }
+        return samples;
+      });
+  add("leadsman_tracing_spans_rejected_total",
+      "Spans that an OTLP collector rejects of bodies that it takes (partial success).",
+      {"destination"}, [this, sample] {
+        std::vector<MetricSample> samples;
+        for (const Destination& destination : destinations_)
+          samples.push_back(sample({destination.name}, destination.sender->counters().rejected));
         return samples;
       });
   add("leadsman_tracing_export_requests_total", "Requests to a destination, by how they went.",

@@ -15,8 +15,6 @@ std::string CheckUrl(const std::string& text) {
   return url.ok() ? "" : std::string(url.status().message());
 }
 
-std::string CheckTracesUrl(const std::string& url) { return CheckOtlpUrl(url, "/v1/traces"); }
-
 std::string CheckZipkinUrl(const std::string& text) {
   if (std::string wrong = CheckUrl(text); !wrong.empty() || text.empty()) return wrong;
   return net::ParseUrl(text)->target == "/"
@@ -32,9 +30,11 @@ const schema::Struct<TracingOptions>& TracingOptionsSchema() {
         "Tracing",
         "Spans of served requests, sent to a collector. Chosen at the end of a request (tail "
         "sampling). docs/tracing.md.");
-    s.Field("otlp_url", &TracingOptions::otlp_url, schema::TextWith("http(s) URL", CheckTracesUrl),
-            "OTLP over HTTP, JSON encoding, as http://collector:4318/v1/traces: Jaeger, Tempo, the "
-            "OpenTelemetry Collector. Empty = none.");
+    s.Field("otlp_url", &TracingOptions::otlp_url, schema::TextWith("http(s) URL", CheckUrl),
+            "OTLP, as http://collector:4317 (gRPC) or http://collector:4318/v1/traces (HTTP): "
+            "Jaeger, Tempo, the OpenTelemetry Collector. Empty = none.");
+    s.Field("otlp_protocol", &TracingOptions::otlp_protocol, OtlpProtocolType(),
+            "How otlp_url is spoken to; auto: gRPC on port 4317, else HTTP.");
     s.Field("zipkin_url", &TracingOptions::zipkin_url,
             schema::TextWith("http(s) URL", CheckZipkinUrl),
             "Zipkin's API v2, as http://zipkin:9411/api/v2/spans. Empty = none.");
@@ -57,6 +57,11 @@ const schema::Struct<TracingOptions>& TracingOptionsSchema() {
     s.Field("max_per_second", &TracingOptions::max_per_second, schema::NumberAbove(0, 1e6),
             "Kept requests a second at most; what is beyond is dropped and counted.");
     s.Check([](const TracingOptions& tracing, schema::Problems& problems) {
+      if (problems.IsSound("otlp_url")) {
+        const std::string wrong =
+            CheckOtlpUrl(tracing.otlp_url, tracing.otlp_protocol, "/v1/traces");
+        if (!wrong.empty()) problems.Add("otlp_url", wrong);
+      }
       if (tracing.enabled() || (tracing.headers_file.empty() && tracing.ca_file.empty())) return;
       if (problems.IsSound("otlp_url") && problems.IsSound("zipkin_url"))
         problems.Add("", "needs otlp_url or zipkin_url: nothing is sent anywhere");

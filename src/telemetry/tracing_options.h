@@ -4,12 +4,14 @@
 #include <string>
 
 #include "base/schema.h"
+#include "telemetry/otlp_endpoint.h"
 
 namespace leadsman {
 
 /// Which requests become traces, and where these go. Parsed from the configuration (`telemetry.tracing`).
 struct TracingOptions {
-  std::string otlp_url;      ///< of a collector's traces endpoint, OTLP over HTTP; empty: none
+  std::string otlp_url;  ///< of a collector; by HTTP of its traces endpoint; empty: none
+  OtlpProtocol otlp_protocol = OtlpProtocol::kAuto;
   std::string zipkin_url;    ///< of Zipkin's span endpoint, API v2; empty: none
   std::string headers_file;  ///< lines "name: value" that are sent along, to both; empty: none
   std::string ca_file;       ///< PEM, whose certificates are trusted; empty: the system's

@@ -12,6 +12,7 @@
 #include "telemetry/batch_sender.h"
 #include "telemetry/prometheus.h"
 #include "telemetry/spans.h"
+#include "telemetry/testing/wire_message.h"
 #include "telemetry/tracer.h"
 
 namespace leadsman {
@@ -71,20 +72,48 @@ TEST(SpansTest, NoStageLeavesItsRequestAndARefusedRequestHasNone) {
   EXPECT_TRUE(StagesOf(request).empty());
 }
 
-TEST(SpansTest, OtlpHasHexIdsAndNumbersAsText) {
+/// The spans of an OTLP body.
+std::vector<WireMessage> SpansIn(const std::string& body) {
+  return WireMessage{body}.at(1).at(2).all(2);
+}
+
+/// Of a span, what an attribute says: the bytes of an AnyValue.
+WireMessage Attribute(const WireMessage& span, const std::string& key) {
+  for (const WireMessage& pair : span.all(9))
+    if (pair.text(1) == key) return pair.at(2);
+  ADD_FAILURE() << "no attribute " << key;
+  return {};
+}
+
+std::string HexOf(const WireMessage& span, uint32_t field) {
+  std::string text;
+  for (char c : span.text(field)) {
+    static constexpr char kDigits[] = "0123456789abcdef";
+    text += kDigits[static_cast<uint8_t>(c) >> 4];
+    text += kDigits[c & 15];
+  }
+  return text;
+}
+
+TEST(SpansTest, OtlpHasIdsTimesAndAttributes) {
   const TracedRequest requests[] = {Request()};
-  json body = json::parse(OtlpTraces({"svc", "1.2", "host-a"}, requests));
-  const json& resource = body["resourceSpans"][0]["resource"]["attributes"];
-  EXPECT_EQ(resource[0]["value"]["stringValue"], "svc");
-  const json& spans = body["resourceSpans"][0]["scopeSpans"][0]["spans"];
+  const std::string body = OtlpTraces({"svc", "1.2", "host-a"}, requests);
+  const WireMessage resource = WireMessage{body}.at(1).at(1);
+  EXPECT_EQ(resource.all(1)[0].at(2).text(1), "svc");
+  const std::vector<WireMessage> spans = SpansIn(body);
   ASSERT_EQ(spans.size(), 5u);
-  EXPECT_EQ(spans[0]["traceId"], "4bf92f3577b34da6a3ce929d0e0e4736");
-  EXPECT_EQ(spans[0]["spanId"], "00f067aa0ba902b7");
-  EXPECT_EQ(spans[0]["parentSpanId"], "0102030405060708");
-  EXPECT_EQ(spans[0]["name"], "predict iris");
-  EXPECT_EQ(spans[0]["startTimeUnixNano"], "1700000000000000000");
-  EXPECT_FALSE(spans[0].contains("status"));
-  EXPECT_EQ(spans[1]["parentSpanId"], spans[0]["spanId"]);
+  EXPECT_EQ(HexOf(spans[0], 1), "4bf92f3577b34da6a3ce929d0e0e4736");
+  EXPECT_EQ(HexOf(spans[0], 2), "00f067aa0ba902b7");
+  EXPECT_EQ(HexOf(spans[0], 4), "0102030405060708");
+  EXPECT_EQ(spans[0].text(5), "predict iris");
+  EXPECT_EQ(spans[0].number(6), 2u) << "a server's span";
+  EXPECT_EQ(spans[0].number(7), 1'700'000'000'000'000'000u);
+  EXPECT_EQ(spans[0].number(8), 1'700'000'000'000'500'000u);
+  EXPECT_EQ(Attribute(spans[0], "leadsman.request_id").text(1), "r-1");
+  EXPECT_EQ(Attribute(spans[0], "leadsman.version").number(3), 3u);
+  EXPECT_TRUE(spans[0].all(15).empty()) << "no status";
+  EXPECT_EQ(HexOf(spans[1], 4), HexOf(spans[0], 2));
+  EXPECT_EQ(spans[1].number(6), 1u);
 }
 
 TEST(SpansTest, AnErrorIsMarkedInBothForms) {
@@ -93,10 +122,11 @@ TEST(SpansTest, AnErrorIsMarkedInBothForms) {
   failed.parent_span_id = {};
   failed.trace_id = {0, 0, 0, 0, 0, 0, 0, 0, 0xa3, 0xce, 0x92, 0x9d, 0x0e, 0x0e, 0x47, 0x36};
   const TracedRequest requests[] = {failed};
-  json otlp = json::parse(OtlpTraces({}, requests));
-  const json& span = otlp["resourceSpans"][0]["scopeSpans"][0]["spans"][0];
-  EXPECT_EQ(span["status"], (json{{"code", 2}, {"message", "UNAVAILABLE"}}));
-  EXPECT_FALSE(span.contains("parentSpanId"));
+  const std::string otlp = OtlpTraces({}, requests);
+  const WireMessage span = SpansIn(otlp)[0];
+  EXPECT_EQ(span.at(15).text(2), "UNAVAILABLE");
+  EXPECT_EQ(span.at(15).number(3), 2u);
+  EXPECT_TRUE(span.all(4).empty()) << "no parent";
   json zipkin = json::parse(ZipkinSpans({"svc", "1", "h"}, requests));
   EXPECT_EQ(zipkin[0]["tags"]["error"], "UNAVAILABLE");
   EXPECT_EQ(zipkin[0]["traceId"], "a3ce929d0e0e4736") << "64 bits go on as 64 bits";
@@ -268,13 +298,12 @@ class TracerTest : public ::testing::Test {
     return event;
   }
   /// The request spans that arrived.
-  std::vector<json> Spans() {
-    std::vector<json> spans;
-    for (const std::string& body : collector_.bodies()) {
-      const json parsed = json::parse(body);
-      for (const json& span : parsed["resourceSpans"][0]["scopeSpans"][0]["spans"]) {
-        if (span["kind"] == 2) spans.push_back(span);
-      }
+  std::vector<WireMessage> Spans() {
+    std::vector<WireMessage> spans;
+    bodies_ = collector_.bodies();
+    for (const std::string& body : bodies_) {
+      for (const WireMessage& span : SpansIn(body))
+        if (span.number(6) == 2) spans.push_back(span);
     }
     return spans;
   }
@@ -291,6 +320,7 @@ class TracerTest : public ::testing::Test {
   Registry registry_;
   CountingSink sink_;
   Collector collector_;
+  std::vector<std::string> bodies_;  ///< what Spans has found lies in them
   Mutex kept_mutex_;
   std::vector<TracedRequest> kept_ GUARDED_BY(kept_mutex_);
   std::unique_ptr<Tracer> tracer_;
@@ -313,11 +343,11 @@ TEST_F(TracerTest, KeepsSampledFailedAndSlowRequestsAndPassesAllOn) {
   EXPECT_EQ(sink_.events, 5);
   EXPECT_EQ(tracer_->FeatureStride(4), 3u);
   ASSERT_TRUE(Eventually([&] { return Spans().size() >= 3; }));
-  std::vector<json> spans = Spans();
+  const std::vector<WireMessage> spans = Spans();
   ASSERT_EQ(spans.size(), 3u);
-  EXPECT_EQ(spans[0]["parentSpanId"], "0000000000000009");
-  EXPECT_FALSE(spans[1].contains("parentSpanId")) << "it begins a trace of its own";
-  EXPECT_NE(spans[1]["traceId"], spans[2]["traceId"]);
+  EXPECT_EQ(HexOf(spans[0], 4), "0000000000000009");
+  EXPECT_TRUE(spans[1].all(4).empty()) << "it begins a trace of its own";
+  EXPECT_NE(HexOf(spans[1], 1), HexOf(spans[2], 1));
   EXPECT_EQ(Metric("leadsman_tracing_requests_kept_total", "sampled"), 1);
   EXPECT_EQ(Metric("leadsman_tracing_requests_kept_total", "error"), 1);
   EXPECT_EQ(Metric("leadsman_tracing_requests_kept_total", "slow"), 1);
@@ -370,14 +400,17 @@ TEST_F(TracerTest, AHangingDestinationHoldsNobodyUp) {
       Eventually([&] { return Metric("leadsman_tracing_export_requests_total", "failed") >= 1; }));
 }
 
-TEST(TracingOptionsTest, ThePortOfGrpcIsToldFromThatOfHttp) {
+TEST(TracingOptionsTest, ThePortSaysTheProtocolAndTheProtocolWhetherThereIsAPath) {
   auto problems = [](const std::string& yaml) {
     std::vector<ConfigProblem> found;
     TracingOptions read;
     schema::ReadYaml(yaml, TracingOptionsSchema(), read, found);
     return FormatProblems("f", found);
   };
-  EXPECT_NE(problems("otlp_url: http://jaeger:4317").find("not supported"), std::string::npos);
+  EXPECT_EQ(problems("otlp_url: http://jaeger:4317"), "");
+  EXPECT_NE(problems("otlp_url: http://jaeger:4317/v1/traces").find("gRPC"), std::string::npos);
+  EXPECT_EQ(problems("{otlp_url: 'http://jaeger:4317/v1/traces', otlp_protocol: http}"), "");
+  EXPECT_EQ(problems("{otlp_url: 'http://jaeger:80', otlp_protocol: grpc}"), "");
   EXPECT_NE(problems("otlp_url: http://jaeger:4318").find("/v1/traces"), std::string::npos);
   EXPECT_NE(problems("zipkin_url: zipkin").find("zipkin_url"), std::string::npos);
   EXPECT_NE(problems("ca_file: ca.pem").find("nothing is sent"), std::string::npos);

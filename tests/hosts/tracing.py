@@ -10,28 +10,31 @@ from .stores import CACHE, _program
 
 
 class Jaeger(HttpHost):
-    """Takes OTLP over HTTP; `traces` asks its query API."""
+    """Takes OTLP over HTTP and gRPC; `traces` asks its query API. Metrics that come by gRPC are on a page for Prometheus."""
 
     ready_path = "/api/services"
 
     def __init__(self, folder, timeout=30):
         super().__init__()
         binary = _program("jaeger", CACHE / "stores/bin/jaeger")
-        self.otlp_port = free_port()
+        self.otlp_port, self.grpc_port, self.metrics_port = free_port(), free_port(), free_port()
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         local = "127.0.0.1"
         config = {
             "service": {
                 "extensions": ["jaeger_storage", "jaeger_query"],
-                "pipelines": {"traces": {"receivers": ["otlp"], "exporters": ["jaeger_storage_exporter"]}},
+                "pipelines": {"traces": {"receivers": ["otlp"], "exporters": ["jaeger_storage_exporter"]},
+                              "metrics": {"receivers": ["otlp"], "exporters": ["prometheus"]}},
                 "telemetry": {"metrics": {"level": "none"}, "logs": {"level": "warn"}}},
             "extensions": {
                 "jaeger_query": {"storage": {"traces": "memory"}, "http": {"endpoint": f"{local}:{self.port}"},
                                  "grpc": {"endpoint": f"{local}:{free_port()}"}},
                 "jaeger_storage": {"backends": {"memory": {"memory": {"max_traces": 10_000}}}}},
-            "receivers": {"otlp": {"protocols": {"http": {"endpoint": f"{local}:{self.otlp_port}"}}}},
-            "exporters": {"jaeger_storage_exporter": {"trace_storage": "memory"}}}
+            "receivers": {"otlp": {"protocols": {"http": {"endpoint": f"{local}:{self.otlp_port}"},
+                                                 "grpc": {"endpoint": f"{local}:{self.grpc_port}"}}}},
+            "exporters": {"jaeger_storage_exporter": {"trace_storage": "memory"},
+                          "prometheus": {"endpoint": f"{local}:{self.metrics_port}"}}}
         (folder / "jaeger.json").write_text(json.dumps(config))
         self.command = [binary, "--config", folder / "jaeger.json"]
         self.log, self.timeout = folder / "jaeger.log", timeout
@@ -44,6 +47,13 @@ class Jaeger(HttpHost):
     @property
     def otlp_url(self):
         return f"http://127.0.0.1:{self.otlp_port}/v1/traces"
+
+    @property
+    def grpc_url(self):
+        return f"http://127.0.0.1:{self.grpc_port}"
+
+    def metrics(self):
+        return requests.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5).text
 
     def trace(self, trace_id):
         """Its spans by name, or nothing while it is not there."""

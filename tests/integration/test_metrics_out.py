@@ -129,7 +129,7 @@ def test_too_many_series_are_left_out_in_order_and_said(start, digits):
 
 
 @pytest.mark.parametrize("metrics, told", [
-    ({"otlp": {"url": "http://127.0.0.1:4317"}}, "4318/v1/metrics"),
+    ({"otlp": {"url": "http://127.0.0.1:4317/v1/metrics"}}, "4318/v1/metrics"),
     ({"otlp": {"url": "http://127.0.0.1:4318/v1/metrics", "headers_file": "gone"}}, "telemetry.metrics.otlp.headers_file"),
     ({"otlp": {"interval": "1ms"}}, "telemetry.metrics.otlp.interval")])
 def test_what_cannot_be_is_refused_with_the_way_out(tmp_path, metrics, told):

@@ -60,6 +60,28 @@ def test_jaeger_has_the_request_and_its_stages_below_the_callers_span(start, rep
     assert metric(server, "leadsman_tracing_requests_kept_total") == 2
 
 
+def test_by_grpc_jaeger_has_traces_and_metrics_also_when_it_was_away(start, repository_of_one, tmp_path):
+    jaeger = Jaeger(tmp_path / "jaeger")
+    server = start(models=repository_of_one, telemetry={
+        "tracing": {"otlp_url": jaeger.grpc_url, "otlp_protocol": "grpc"},
+        "metrics": {"otlp": {"url": jaeger.grpc_url, "protocol": "grpc", "interval": "1s"}}})
+    assert ask(server, {"traceparent": f"00-{TRACE}-{CALLER}-01"}, rows=2).status_code == 200
+    spans = wait_for("the trace in Jaeger", lambda: jaeger.trace(TRACE))
+    tags = {tag["key"]: tag["value"] for tag in spans["predict digits"]["tags"]}
+    assert tags["leadsman.rows"] == 2 and tags["span.kind"] == "server" and {"receive", "compute", "respond"} <= set(spans)
+    wait_for("the counter in Jaeger", lambda: any(
+        line.startswith("leadsman_serving_requests_total{") and 'model="digits"' in line and line.endswith(" 1")
+        for line in jaeger.metrics().splitlines()))
+    jaeger.stop()
+    other = TRACE[::-1]
+    assert ask(server, {"traceparent": f"00-{other}-{CALLER}-01"}).status_code == 200
+    wait_for("a failed export", lambda: metric(server, "leadsman_tracing_export_requests_total", result="failed") >= 1)
+    jaeger.run()
+    assert wait_for("the trace that Jaeger missed", lambda: jaeger.trace(other))
+    assert metric(server, "leadsman_tracing_exported_total", result="sent") == 2
+    assert metric(server, "leadsman_tracing_exported_total", result="refused") == 0
+
+
 def test_a_batched_request_shows_its_time_in_the_queue(start, repository_of_one, tmp_path):
     jaeger = Jaeger(tmp_path / "jaeger")
     repository_of_one[0]["batching"] = {"max_delay": "30ms"}
@@ -108,7 +130,7 @@ def test_nothing_of_a_hanging_collector_reaches_the_clients(start, repository_of
 
 
 @pytest.mark.parametrize("tracing, told", [
-    ({"otlp_url": "http://127.0.0.1:4317"}, "4318/v1/traces"),
+    ({"otlp_url": "http://127.0.0.1:4317/v1/traces"}, "4318/v1/traces"),
     ({"otlp_url": "http://127.0.0.1:4318/v1/traces", "headers_file": "gone"}, "headers_file")])
 def test_what_cannot_be_is_refused_with_the_way_out(tmp_path, tracing, told):
     (tmp_path / "leadsman.yaml").write_text(json.dumps({"models": [{"name": "m", "path": "m"}], "telemetry": {"tracing": tracing}}))
