@@ -17,9 +17,9 @@ PACKAGES_build=(
   libboost1.81-dev libssl-dev zlib1g-dev libnghttp2-dev libre2-dev
   libsimdjson-dev nlohmann-json3-dev libyaml-cpp-dev
   libcurl4-openssl-dev libarchive-dev libpugixml-dev
-  libspdlog-dev libfmt-dev libsqlite3-dev libcli11-dev
+  libspdlog-dev libfmt-dev libsqlite3-dev libhiredis-dev libcli11-dev
   libprotobuf-dev protobuf-compiler libgrpc++-dev
-  libgtest-dev libbenchmark-dev
+  libgtest-dev libbenchmark-dev redis-tools
   python3 python3-venv python3-pip
 )
 # shellcheck disable=SC2034

@@ -85,6 +85,14 @@ Result<Config> LoadConfigFile(const std::string& path) {
     schema = MadeRelativeTo(folder, schema);
   }
   for (intake::LogSource& log : config.monitor.logs) log.path = MadeRelativeTo(folder, log.path);
+  if (auto& redis = config.monitor.options.labels.redis) {
+    redis->password_file = MadeRelativeTo(folder, redis->password_file);
+    if (redis->tls) {
+      for (std::string* file :
+           {&redis->tls->ca_file, &redis->tls->cert_file, &redis->tls->key_file})
+        *file = MadeRelativeTo(folder, *file);
+    }
+  }
   for (RedactRule& rule : config.monitor.redact)
     rule.key_file = MadeRelativeTo(folder, rule.key_file);
   return config;

@@ -71,6 +71,10 @@ Status CheckNamedFiles(const Config& config) {
     for (const std::string& problem : problems)
       wrong += StrCat(wrong.empty() ? "" : "\n", where, ".", problem);
   });
+  if (const auto& redis = config.monitor.options.labels.redis) {
+    for (const std::string& problem : CheckRedisFiles(*redis))
+      wrong += StrCat(wrong.empty() ? "" : "\n", "monitor.labels.redis.", problem);
+  }
   for (const auto& [model, monitoring] : MonitoringOf(config)) {
     const ReferenceConfig& reference = monitoring.reference;
     if (monitoring.enabled && reference.from == ReferenceConfig::From::kFile) {

@@ -119,6 +119,16 @@ class Report {
     const std::string what =
         "a row for each prediction with a request id: the id, model, version, predicted class, "
         "score, time, and its label once that has come";
+    if (const auto& redis = config_.monitor.options.labels.redis) {
+      Keep(what,
+           StrCat("redis at ", redis->address, ", database ", redis->database, ", keys ",
+                  redis->key_prefix, "p:… and ", redis->key_prefix,
+                  "l:…, and in what it writes to its own disk; the latest 131,072 in memory, too"),
+           StrCat("label_timeout of its model, ", LabelTimeouts(),
+                  ", and 10 minutes more; without the prediction once its label has come"),
+           texts);
+      return;
+    }
     if (!on_disk()) {
       Keep(what, "memory", "until 131,072 later ones have come, at most as long as the process",
            texts);
@@ -162,9 +172,18 @@ class Report {
     Keep(StrCat("the values that requests are counted by, with their counts, and with each "
                 "prediction that waits for its label: ",
                 Join(rules, ", ")),
-         on_disk() ? StrCat(InDataDir("monitor.db"), ", tables quality_details and predictions")
-                   : "memory",
-         on_disk() ? "until the file is deleted" : kProcess, {RequestText::kSegment});
+         SegmentsLie(), on_disk() ? "until the file is deleted" : kProcess,
+         {RequestText::kSegment});
+  }
+
+  std::string SegmentsLie() const {
+    const auto& redis = config_.monitor.options.labels.redis;
+    const std::string counts =
+        on_disk()
+            ? StrCat(InDataDir("monitor.db"),
+                     redis ? ", table quality_details" : ", tables quality_details and predictions")
+            : "memory";
+    return redis ? StrCat(counts, ", and redis at ", redis->address) : counts;
   }
 
   void Schemas() {
@@ -269,6 +288,12 @@ class Report {
             StrCat(RedactUrl(metrics.url), " (OTLP)"),
             {RequestText::kClass, RequestText::kSegment});
     if (!NeedsMonitor(config_)) return;
+    if (const auto& redis = config_.monitor.options.labels.redis)
+      Leave(
+          "predictions that wait for their labels: ids, model, version, predicted class, score, "
+          "time, segments; and labels",
+          StrCat("redis at ", redis->address),
+          {RequestText::kRequestId, RequestText::kClass, RequestText::kSegment});
     for (const MailOptions& to : config_.alarms.emails)
       Leave("alarms: model, version, words and figures",
             StrCat(Join(to.to, ", "), ", by ", to.smtp.server));

@@ -1037,6 +1037,7 @@ std::string MetricsReferencePage() {
   config.monitor.logs.emplace_back().path = "/nonexistent/*.log";
   config.monitor.cloudevents = Config::CloudEvents{.address = "127.0.0.1", .port = 0};
   config.monitor.envoy.emplace().port = 0;
+  config.monitor.options.labels.redis.emplace().address = "127.0.0.1:9";
   ConfigureLog(LogLevel::kError, false);
   auto server = Server::Create(std::move(config), [] { return Result<Config>(Config()); });
   if (!server.ok()) return std::string(server.status().message());

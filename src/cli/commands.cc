@@ -95,6 +95,17 @@ void PrintAlarms(ClientContext& c, const Json& status) {
     c.env.out << c.paint.Bad(StrCat("alarms: ", firing, " firing")) << ", see `leadsman alarms`\n";
 }
 
+/// Nothing when predictions wait in the process itself, or all is well.
+void PrintLabelStore(ClientContext& c, const Json& status) {
+  auto store = status.find("label_store");
+  if (store == status.end() || !store->is_object() || store->value("ready", true)) return;
+  const std::string reason = Text(*store, "reason");
+  c.env.out << c.paint.Bad("labels: redis away") << " since " << Text(*store, "since")
+            << (reason.empty() ? "" : StrCat(": ", reason)) << "; "
+            << Text(*store, "predictions_queued") << " predictions wait, "
+            << Text(*store, "predictions_lost") << " lost\n";
+}
+
 /// What of the configuration is not in force, if anything.
 void PrintReload(ClientContext& c, const Json& status) {
   auto reload = status.find("config_reload");
@@ -153,6 +164,7 @@ int ShowStatus(ClientContext& c) {
     c.env.out << line << '\n';
   }
   PrintReload(c, *status);
+  PrintLabelStore(c, *status);
   PrintAlarms(c, *status);
   c.env.out << '\n';
   Table models({"MODEL", "STATE", "READY", "NOTE"});

@@ -274,6 +274,17 @@ struct AdminApi::Impl {
             {"left_out", std::move(left_out)}};
   }
 
+  Json LabelStoreJson() const {
+    const auto shared = deps.monitor ? deps.monitor->shared_labels() : std::nullopt;
+    if (!shared) return nullptr;
+    return {{"redis", shared->address},
+            {"ready", shared->ready},
+            {"since", FormatRfc3339(shared->since)},
+            {"reason", shared->reason},
+            {"predictions_queued", shared->queued},
+            {"predictions_lost", shared->lost}};
+  }
+
   Status GetServerStatus(RouteCall& call) {
     Json models = Json::array();
     for (const ModelStatus& model : deps.lifecycle.GetStatus()) {
@@ -316,6 +327,7 @@ struct AdminApi::Impl {
           {"config_reload", ReloadJson()},
           {"alarms", AlarmsJson()},
           {"metrics", MetricsJson()},
+          {"label_store", LabelStoreJson()},
           {"monitor",
            deps.monitor ? console::CountersJson(deps.monitor->counters()) : Json(nullptr)}});
     return OkStatus();

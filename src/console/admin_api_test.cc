@@ -99,6 +99,7 @@ TEST_F(AdminApiTest, ShowsTheServerAtAGlance) {
   EXPECT_EQ(status["rollouts"][0]["id"], 1);
   EXPECT_TRUE(status["monitor"].is_object());
   EXPECT_EQ(status["rollout_journal"], Json({{"ok", true}, {"reason", ""}}));
+  EXPECT_TRUE(status["label_store"].is_null()) << "the process' own";
   EXPECT_EQ(Get("/api/v1/rollouts/2")["share"], 1.0);
   EXPECT_EQ(Get("/api/v1/rollouts/1")["share"], 0.25);
 }

@@ -13,13 +13,17 @@ using namespace std::chrono_literals;
 std::vector<CaptureCounts> ReadCaptureCounts(const Monitor::Counters& c) {
   const uint64_t labels =
       c.labels_joined + c.labels_unknown + c.labels_duplicate + c.labels_late + c.labels_mismatched;
-  return {
+  std::vector<CaptureCounts> counts = {
       {"events", "events", "give the monitor more CPU, or a larger monitor.ring", c.events,
        c.events_dropped},
       {"labels", "labels", "see the errors that POST /api/v1/labels answers; send smaller batches",
        labels, c.labels_rejected},
       {"database", "database rows", "look at the disk of data_dir", c.events,
        c.database_rows_lost}};
+  if (c.predictions_lost)
+    counts.push_back({"redis", "predictions for labels", "look at the redis of monitor.labels",
+                      c.events, *c.predictions_lost});
+  return counts;
 }
 
 Finding CaptureLossWatch::Judge(const CaptureCounts& of, const ObjectiveCounts& recent) const {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "events/segment_rule.h"
+#include "monitor/labels/redis_options.h"
 
 namespace leadsman {
 
@@ -89,6 +90,12 @@ struct MonitorConfig {
   size_t max_segments = 50;  ///< of all rules together; what comes later is "(other)"
 };
 
+/// Where predictions wait for their labels.
+struct LabelOptions {
+  std::optional<RedisOptions>
+      redis;  ///< shared with other processes; absent: in this one's database
+};
+
 /// Of the whole process.
 struct MonitorOptions {
   std::string database;               ///< SQLite file; empty: in memory, gone with the process
@@ -99,6 +106,7 @@ struct MonitorOptions {
   size_t wide_input = 64;  ///< inputs with more values than this are profiled from sampled requests
   std::chrono::hours history{24 * 14};  ///< how long windows are kept
   AlarmBudgetConfig alarm_budget;
+  LabelOptions labels;
 };
 
 /// When findings become alarms, of the whole process.

@@ -218,6 +218,17 @@ const schema::Struct<AlarmBudgetConfig>& AlarmBudgetConfigSchema() {
   return table;
 }
 
+const schema::Struct<LabelOptions>& LabelOptionsSchema() {
+  static const auto table = [] {
+    schema::Struct<LabelOptions> s("LabelOptions", "Where predictions wait for their labels.");
+    s.Field("redis", &LabelOptions::redis, schema::Optional(schema::Of(RedisOptionsSchema())),
+            "A Redis that several processes share, so that a label may come to another one than "
+            "its prediction did (docs/labels.md); absent = the database in data_dir.");
+    return s;
+  }();
+  return table;
+}
+
 }  // namespace
 
 const schema::Struct<AlarmOptions>& AlarmOptionsSchema() {
@@ -310,6 +321,8 @@ const schema::Struct<MonitorOptions>& MonitorOptionsSchema() {
             "How long windows are kept.");
     s.Nested("alarm_budget", &MonitorOptions::alarm_budget, AlarmBudgetConfigSchema(),
              "False alarms of drift that are accepted.");
+    s.Nested("labels", &MonitorOptions::labels, LabelOptionsSchema(),
+             "Where predictions wait for their labels.");
     return s;
   }();
   return table;

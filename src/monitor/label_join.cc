@@ -76,12 +76,15 @@ bool LabelJoin::AddPrediction(KeptPrediction prediction, WallTime wall, SteadyTi
   std::string key = KeyOf(prediction.request_id, prediction.row);
   // An id used twice belongs to its first prediction: a label cannot say which one it means.
   if (memory_.contains(key)) return false;
-  predictions_.push_back(prediction);
+  store_.Keep(prediction);
   Learn(prediction);
-  Entry& entry = Remember(key, Entry{std::move(prediction), now, false, false, {}});
+  const Entry& entry = Remember(key, Entry{std::move(prediction), now, false, false, {}});
   if (waiting_.empty()) return true;
   auto [first, last] = waiting_.equal_range(key);
-  for (auto it = first; it != last; ++it) Join(entry, it->second.label, wall, now);
+  for (auto it = first; it != last; ++it) {
+    Join(entry, it->second.label, wall, now);
+    TakeAnswers(wall, now);
+  }
   waiting_.erase(first, last);
   return true;
 }
@@ -89,21 +92,19 @@ bool LabelJoin::AddPrediction(KeptPrediction prediction, WallTime wall, SteadyTi
 void LabelJoin::AddLabel(GroundTruth label, WallTime wall, SteadyTime now) {
   // Behind others that wait for their lookup, in the order they came: the first label of a row
   // counts.
-  auto it = lookups_.empty() ? memory_.find(KeyOf(label.request_id, label.row)) : memory_.end();
-  if (it != memory_.end()) {
-    Join(it->second, label, wall, now);
-  } else {
-    lookups_.push_back(Waiting{std::move(label), now + kPatience});
+  if (lookups_.empty() && asked_.empty() && store_.ready()) {
+    auto it = memory_.find(KeyOf(label.request_id, label.row));
+    if (it != memory_.end()) {
+      Join(it->second, label, wall, now);
+      return TakeAnswers(wall, now);
+    }
   }
+  lookups_.push_back(std::move(label));
 }
 
-void LabelJoin::Join(Entry& entry, const GroundTruth& label, WallTime wall, SteadyTime now) {
+void LabelJoin::Join(const Entry& entry, const GroundTruth& label, WallTime wall, SteadyTime now) {
   const KeptPrediction& p = entry.prediction;
-  if (entry.labelled) {
-    ++counters_.duplicate;
-    if (!SameAnswer(entry.label, label.label)) ++counters_.conflicting;
-    return;
-  }
+  if (entry.labelled) return OnTaken(label, entry.label);
   // By steady time where it is known: a jump of the wall clock makes no label late. A prediction
   // "from the future" is one made before the clock was set back.
   Duration allowed = std::chrono::milliseconds(p.expires_ms - p.at_ms);
@@ -117,11 +118,29 @@ void LabelJoin::Join(Entry& entry, const GroundTruth& label, WallTime wall, Stea
     ++counters_.mismatched;  // and the row goes on waiting for a label that fits
     return;
   }
+  const uint64_t ticket = ++last_ticket_;
+  asked_.emplace(ticket, Asked{{label, std::nullopt, {}}, false, p});
+  store_.Claim(ticket, p, label.label, wall);
+}
+
+void LabelJoin::OnTaken(const GroundTruth& label, const std::string& taken) {
+  ++counters_.duplicate;
+  if (!SameAnswer(taken, label.label)) ++counters_.conflicting;
+}
+
+void LabelJoin::Mark(const GroundTruth& label, const std::string& with) {
+  auto it = memory_.find(KeyOf(label.request_id, label.row));
+  if (it == memory_.end()) return;
+  it->second.labelled = true;
+  it->second.label = with;
+}
+
+void LabelJoin::CountJoined(Asked asked) {
+  std::string& label = asked.waiting.label.label;
   ++counters_.joined;
-  entry.labelled = true;
-  entry.label = label.label;
-  joined_.push_back(Joined{p, label.label, !SameAnswer(p.predicted, label.label)});
-  marks_.push_back(LabelMark{p.request_id, p.row, label.label, UnixMillis(wall)});
+  Mark(asked.waiting.label, label);
+  const bool wrong = !SameAnswer(asked.claimed->predicted, label);
+  joined_.push_back(Joined{std::move(*asked.claimed), std::move(label), wrong});
 }
 
 std::optional<LabelJoin::Joined> LabelJoin::JoinAtOnce(const KeptPrediction& p,
@@ -135,34 +154,66 @@ std::optional<LabelJoin::Joined> LabelJoin::JoinAtOnce(const KeptPrediction& p,
   return Joined{p, label, !SameAnswer(p.predicted, label)};
 }
 
-Result<bool> LabelJoin::LookUp(Database* database, const GroundTruth& label, WallTime wall,
-                               SteadyTime now) {
-  std::string key = KeyOf(label.request_id, label.row);
-  auto it = memory_.find(key);
-  if (it == memory_.end()) {
-    if (database == nullptr) return false;
-    auto found = database->Find(label.request_id, label.row);
-    if (!found.ok()) {
-      ++lookup_errors_;
-      return found.status();
-    }
-    if (!found->has_value()) return false;
-    StoredPrediction& stored = **found;
-    bool labelled = stored.label.has_value();
-    Learn(stored.prediction);
-    // Into memory, so that a second label sees the mark before the database has it.
-    Entry& entry = Remember(std::move(key), Entry{std::move(stored.prediction), now, true, labelled,
-                                                  stored.label.value_or("")});
-    Join(entry, label, wall, now);
-    return true;
-  }
-  Join(it->second, label, wall, now);
-  return true;
+void LabelJoin::LookUp(Waiting waiting, bool last_look, WallTime wall, SteadyTime now) {
+  const GroundTruth& label = waiting.label;
+  auto it = memory_.find(KeyOf(label.request_id, label.row));
+  if (it != memory_.end()) return Join(it->second, label, wall, now);
+  const uint64_t ticket = ++last_ticket_;
+  store_.Find(ticket, label.request_id, label.row);
+  asked_.emplace(ticket, Asked{std::move(waiting), last_look, std::nullopt});
 }
 
-void LabelJoin::Wait(Waiting waiting) {
+void LabelJoin::TakeAnswers(WallTime wall, SteadyTime now) {
+  while (!asked_.empty()) {
+    std::vector<LabelStore::Answer> answers = store_.Take();
+    if (answers.empty()) return;
+    for (LabelStore::Answer& answer : answers) {
+      auto asked = asked_.extract(answer.ticket);
+      if (!asked.empty()) OnAnswer(std::move(asked.mapped()), std::move(answer), wall, now);
+    }
+  }
+}
+
+void LabelJoin::OnAnswer(Asked asked, LabelStore::Answer answer, WallTime wall, SteadyTime now) {
+  const GroundTruth& label = asked.waiting.label;
+  switch (answer.kind) {
+    case LabelStore::Answer::Kind::kClaimed:
+      return CountJoined(std::move(asked));
+    case LabelStore::Answer::Kind::kTaken:
+      Mark(label, *answer.label);
+      return OnTaken(label, *answer.label);
+    case LabelStore::Answer::Kind::kFound: {
+      Learn(answer.prediction);
+      // Into memory, so that a second label sees the mark before the database has it.
+      Entry& entry = Remember(KeyOf(label.request_id, label.row),
+                              Entry{std::move(answer.prediction), now, true, false, {}});
+      if (answer.label) {
+        entry.labelled = true;
+        entry.label = std::move(*answer.label);
+      }
+      return Join(entry, label, wall, now);
+    }
+    case LabelStore::Answer::Kind::kNone:
+    case LabelStore::Answer::Kind::kFailed:
+      return NotFound(std::move(asked), now);
+  }
+}
+
+void LabelJoin::NotFound(Asked asked, SteadyTime now) {
+  if (asked.claimed || asked.last_look) {
+    ++counters_.unknown;
+    return;
+  }
+  Wait(std::move(asked.waiting), now);
+}
+
+void LabelJoin::Wait(Waiting waiting, SteadyTime now) {
   std::string key = KeyOf(waiting.label.request_id, waiting.label.row);
-  waiting_order_.emplace_back(waiting.until, key);
+  if (!waiting.until) waiting.until = now + kPatience;
+  // Of a store of our own every prediction comes by AddPrediction; it is asked once more at the end,
+  // for the memory may have forgotten one meanwhile, or the first lookup have failed.
+  waiting.next = now + (store_.shared() ? kLookAgain : kPatience);
+  waiting_order_.emplace_back(waiting.next, key);
   waiting_.emplace(std::move(key), std::move(waiting));
   if (waiting_order_.size() > 2 * waiting_.size() + 1024) ForgetJoinedWaiters();
 }
@@ -176,29 +227,39 @@ bool LabelJoin::FrontIsDue(SteadyTime now) const {
          (waiting_order_.front().first <= now || waiting_.size() > limits_.waiting);
 }
 
-bool LabelJoin::Resolve(Database* database, WallTime wall, SteadyTime now) {
+void LabelJoin::LookAgain(SteadyTime now, WallTime wall) {
+  const bool too_many = waiting_.size() > limits_.waiting;
+  auto [next, key] = std::move(waiting_order_.front());
+  waiting_order_.pop_front();
+  auto [it, last] = waiting_.equal_range(key);
+  // A later label of the same row has an entry of its own.
+  while (it != last && it->second.next > next) ++it;
+  if (it == last) return;
+  Waiting waiting = std::move(it->second);
+  waiting_.erase(it);
+  // While the store was away others could not write to it either.
+  const bool waited =
+      now >= *waiting.until && (!store_.shared() || now - kPatience >= ready_since_);
+  LookUp(std::move(waiting), too_many || waited, wall, now);
+}
+
+bool LabelJoin::Resolve(WallTime wall, SteadyTime now) {
+  TakeAnswers(wall, now);
+  const bool ready = store_.ready();
+  if (ready && !was_ready_) ready_since_ = now;
+  was_ready_ = ready;
   size_t left = kLookupsAtOnce;
-  for (; left > 0 && !lookups_.empty(); --left) {
-    Waiting w = std::move(lookups_.front());
+  for (; left > 0 && !lookups_.empty() && MayAsk(); --left) {
+    GroundTruth label = std::move(lookups_.front());
     lookups_.pop_front();
-    auto found = LookUp(database, w.label, wall, now);
-    if (!found.ok() || !*found) Wait(std::move(w));
+    LookUp({std::move(label), std::nullopt, {}}, false, wall, now);
+    TakeAnswers(wall, now);
   }
-  while (left > 0 && FrontIsDue(now)) {
-    auto [until, key] = std::move(waiting_order_.front());
-    waiting_order_.pop_front();
-    auto [it, last] = waiting_.equal_range(key);
-    // A later label of the same row has an entry of its own.
-    while (it != last && it->second.until > until) ++it;
-    if (it == last) continue;
-    // Once more: it may have been written and forgotten by the memory meanwhile, or the first
-    // lookup have failed.
-    auto found = LookUp(database, it->second.label, wall, now);
-    if (!found.ok() || !*found) ++counters_.unknown;
-    waiting_.erase(it);
-    --left;
+  for (; left > 0 && FrontIsDue(now) && MayAsk(); --left) {
+    LookAgain(now, wall);
+    TakeAnswers(wall, now);
   }
-  return lookups_.empty() && !FrontIsDue(now);
+  return asked_.empty() && (!ready || (lookups_.empty() && !FrontIsDue(now)));
 }
 
 bool SameAnswer(std::string_view predicted, std::string_view label) {

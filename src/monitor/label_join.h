@@ -11,7 +11,7 @@
 
 #include "base/clock.h"
 #include "events/prediction_event.h"
-#include "monitor/database.h"
+#include "monitor/labels/label_store.h"
 
 namespace leadsman {
 
@@ -34,20 +34,25 @@ class JoinSampler {
 };
 
 /// Joins labels with the predictions they belong to, whichever comes first. Recent predictions are
-/// held in memory; older ones are looked up in the database. A label that finds nothing waits a
-/// while, as it may have overtaken its prediction.
+/// held in memory; others are asked of the store. A label that finds nothing waits a while, as it
+/// may have overtaken its prediction.
 ///
-///   label ─┬─ in memory ──────────────→ joined | duplicate | late
-///          └─ looked up ── found ─────→ joined | duplicate | late
-///                       └─ not found → waits kPatience → joined | unknown
+///   label ─┬─ in memory ───────────────→ duplicate | late | mismatched | claimed
+///          └─ asked of the store ─ found → the same
+///                                └─ not found → waits kPatience → the same | unknown
+///   claimed → joined | duplicate (another process was first)
 ///
-/// Confined to the collector's thread. Only Resolve() blocks (for the database).
+/// Confined to the collector's thread. Only a store that reads the disk blocks.
 class LabelJoin {
  public:
   static constexpr std::chrono::seconds kPatience{60};
+  /// How often a label that waits is looked up again in a store that others write to.
+  static constexpr std::chrono::seconds kLookAgain{5};
   /// Lookups in one Resolve(): a bulk upload of old labels, each a read from a cold disk perhaps,
   /// must not keep the collector from the rings until they overflow.
   static constexpr size_t kLookupsAtOnce = 512;
+  /// Questions that a store has not answered yet.
+  static constexpr size_t kMostAsked = 4096;
 
   struct Limits {
     size_t predictions = 128 << 10;  ///< held in memory
@@ -70,28 +75,24 @@ class LabelJoin {
     uint64_t mismatched = 0;  ///< text for a number or a number for text: no answer to compare
   };
 
-  explicit LabelJoin(Limits limits) : limits_(limits) {}
+  LabelJoin(Limits limits, LabelStore& store) : limits_(limits), store_(store) {}
 
   /// False: one of this id and row is there already, and stays.
   bool AddPrediction(KeptPrediction prediction, WallTime wall, SteadyTime now);
   void AddLabel(GroundTruth label, WallTime wall, SteadyTime now);
   /// A prediction that came with its label: nothing is kept and nothing waits. Nothing when the two cannot be compared.
   std::optional<Joined> JoinAtOnce(const KeptPrediction& prediction, const std::string& label);
-  /// Looks up what was not in memory, in `database` when there is one, and gives up on what has
-  /// waited long enough: kLookupsAtOnce labels at most. False when more are to be looked up now.
-  bool Resolve(Database* database, WallTime wall, SteadyTime now);
+  /// Takes what the store has answered, asks it for what was not in memory, and gives up on what has
+  /// waited long enough: kLookupsAtOnce labels at most. False when there is more to be done at once.
+  bool Resolve(WallTime wall, SteadyTime now);
   /// As many labels wait for their lookup as may: add no more before the next Resolve.
   bool full() const { return lookups_.size() >= limits_.waiting; }
 
-  /// What has happened since the last call, for totals and for the database.
+  /// What has happened since the last call.
   std::vector<Joined> TakeJoined() { return std::exchange(joined_, {}); }
-  std::vector<LabelMark> TakeMarks() { return std::exchange(marks_, {}); }
-  std::vector<KeptPrediction> TakePredictions() { return std::exchange(predictions_, {}); }
 
   const Counters& counters() const { return counters_; }
-  size_t waiting() const { return lookups_.size() + waiting_.size(); }
-  /// Times a database lookup failed.
-  uint64_t lookup_errors() const { return lookup_errors_; }
+  size_t waiting() const { return lookups_.size() + asked_.size() + waiting_.size(); }
 
  private:
   struct Entry {
@@ -103,7 +104,14 @@ class LabelJoin {
   };
   struct Waiting {
     GroundTruth label;
-    SteadyTime until{};
+    std::optional<SteadyTime> until;  ///< absent: the store has not been asked
+    SteadyTime next{};                ///< when it is asked again
+  };
+  /// What the store has been asked.
+  struct Asked {
+    Waiting waiting;
+    bool last_look = false;                 ///< of a label that waits: then it is unknown
+    std::optional<KeptPrediction> claimed;  ///< a claim of this; absent: a lookup
   };
 
   /// Which kinds of answers a model has given.
@@ -115,27 +123,37 @@ class LabelJoin {
   void Learn(const KeptPrediction& prediction);
   bool Comparable(const KeptPrediction& prediction, const std::string& label) const;
   Entry& Remember(std::string key, Entry entry);
-  void Join(Entry& entry, const GroundTruth& label, WallTime wall, SteadyTime now);
-  /// True when the label has found its prediction in the database.
-  Result<bool> LookUp(Database* database, const GroundTruth& label, WallTime wall, SteadyTime now);
-  void Wait(Waiting waiting);
+  bool MayAsk() const { return store_.ready() && asked_.size() < kMostAsked; }
+  void LookUp(Waiting waiting, bool last_look, WallTime wall, SteadyTime now);
+  void Join(const Entry& entry, const GroundTruth& label, WallTime wall, SteadyTime now);
+  void TakeAnswers(WallTime wall, SteadyTime now);
+  void OnAnswer(Asked asked, LabelStore::Answer answer, WallTime wall, SteadyTime now);
+  void OnTaken(const GroundTruth& label, const std::string& taken);
+  void Mark(const GroundTruth& label, const std::string& with);
+  void CountJoined(Asked asked);
+  void NotFound(Asked asked, SteadyTime now);
+  void Wait(Waiting waiting, SteadyTime now);
+  void LookAgain(SteadyTime now, WallTime wall);
   /// The front of waiting_order_ has waited long enough, or too many wait.
   bool FrontIsDue(SteadyTime now) const;
   void ForgetJoinedWaiters();
 
   const Limits limits_;
+  LabelStore& store_;
   std::unordered_map<std::string, Entry> memory_;
-  std::deque<std::string> order_;  ///< keys of memory_, oldest first
-  std::deque<Waiting> lookups_;    ///< to be looked up, in the order of arrival
+  std::deque<std::string> order_;              ///< keys of memory_, oldest first
+  std::deque<GroundTruth> lookups_;            ///< to be looked up, in the order of arrival
+  std::unordered_map<uint64_t, Asked> asked_;  ///< by ticket
+  uint64_t last_ticket_ = 0;
   std::unordered_multimap<std::string, Waiting> waiting_;
   std::deque<std::pair<SteadyTime, std::string>>
-      waiting_order_;  ///< may name labels that have been joined since, as many again at most
+      waiting_order_;  ///< by Waiting::next; may name labels that have been joined since, as many
+                       ///< again at most
+  SteadyTime ready_since_ = SteadyTime::min();
+  bool was_ready_ = true;
   std::unordered_map<std::string, Kinds> kinds_;  ///< by model
   std::vector<Joined> joined_;
-  std::vector<LabelMark> marks_;
-  std::vector<KeptPrediction> predictions_;
   Counters counters_;
-  uint64_t lookup_errors_ = 0;
 };
 
 /// "7" and "7.0" are the same answer; whole numbers are compared exactly, however long.

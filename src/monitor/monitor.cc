@@ -21,6 +21,8 @@
 #include "monitor/event_codec.h"
 #include "monitor/finding.h"
 #include "monitor/label_join.h"
+#include "monitor/labels/own_label_store.h"
+#include "monitor/labels/redis_label_store.h"
 #include "monitor/quality/quality_detail.h"
 #include "monitor/quality/quality_metrics.h"
 #include "monitor/quality/quality_report.h"
@@ -49,9 +51,8 @@ constexpr size_t kMaxReceiptErrors = 10;
 constexpr size_t kFoldBatch = 256;
 constexpr std::chrono::milliseconds kIdlePoll{50};
 constexpr size_t kMaxWindowsRead = 20'000;  // one answer: the admin API makes it on its only thread
-/// Kept a little past the timeout, so that a label that comes too late is told so instead of
-/// "unknown".
-constexpr std::chrono::minutes kLateGrace{10};
+/// For a store of labels on another machine, when everything is to be written.
+constexpr std::chrono::seconds kSettleLabels{2};
 /// What a crash may lose of the evidence of drift; a stop loses none. It can be megabytes.
 constexpr std::chrono::minutes kKeepEvidence{30};
 /// References and schemas of versions of which no request comes: longer than a month, as some models are
@@ -108,8 +109,11 @@ struct Monitor::Impl {
   Status ReadSchemas();
   Status RestoreNames();
   Status RestoreDrift();
+  Status OpenLabels();
   void Start(Registry& registry);
   void AddMetrics(Registry& registry);
+  template <typename Add>
+  void AddRedisMetrics(Add add);
 
   // The collector.
   void Run();
@@ -120,6 +124,7 @@ struct Monitor::Impl {
   };
   Taken Cycle(bool force_flush, bool stopping, bool& flushed);
   Duration NextWait(Duration last, const Taken& taken) const;
+  bool SettleLabels(SteadyTime until);
   size_t DrainRings();  ///< the bytes of what it took
   void FoldRecord(const std::byte* record) REQUIRES(state_mutex);
   void AdmitSegments(ModelState& model) REQUIRES(state_mutex);
@@ -198,7 +203,6 @@ struct Monitor::Impl {
   std::array<std::string,
              1 + 2 * PredictionEvent::kMaxPredictions + PredictionEvent::kMaxSegmentations>
       redacted;  ///< texts of `decoded`
-  LabelJoin join{LabelJoin::Limits{}};
   Database::Batch batch;
   SteadyTime last_write{};  ///< when a write was last considered
   SteadyTime last_offer{};  ///< when one was last begun
@@ -207,6 +211,10 @@ struct Monitor::Impl {
   bool purge_forgotten = false;            ///< with the next write
   std::unique_ptr<Database> database;      ///< null: everything in memory
   std::unique_ptr<DatabaseWriter> writer;  ///< null likewise
+  // One of both; the other is null.
+  std::unique_ptr<OwnLabelStore> own_labels;
+  std::unique_ptr<RedisLabelStore> redis;
+  std::unique_ptr<LabelJoin> join;
   std::thread collector;
   std::vector<Registry::Registration>
       registrations;  ///< go first: their readers look at all of the above
@@ -314,6 +322,21 @@ Status Monitor::Impl::Restore() {
   return OkStatus();
 }
 
+Status Monitor::Impl::OpenLabels() {
+  LabelStore* store;
+  if (options.labels.redis) {
+    auto made = RedisLabelStore::Create(*options.labels.redis, clock);
+    if (!made.ok()) return Annotate(made.status(), "monitor.labels.redis");
+    redis = std::move(*made);
+    store = redis.get();
+  } else {
+    own_labels = std::make_unique<OwnLabelStore>(database.get());
+    store = own_labels.get();
+  }
+  join = std::make_unique<LabelJoin>(LabelJoin::Limits{}, *store);
+  return OkStatus();
+}
+
 void Monitor::Impl::Start(Registry& registry) {
   if (database) writer = std::make_unique<DatabaseWriter>(*database);
   last_write = clock.SteadyNow();
@@ -373,17 +396,26 @@ Monitor::Impl::Taken Monitor::Impl::Cycle(bool force_flush, bool stopping, bool&
     gone.swap(to_forget);
   }
   Taken taken;
+  const SteadyTime until = SystemClock().SteadyNow() + kSettleLabels;
   for (int round = 0; !taken.settled && round < (force_flush ? kMaxForcedRounds : 1); ++round) {
     taken.bytes += DrainRings();
     taken.settled = TakeLabels();
-    taken.settled = join.Resolve(database.get(), wall_now, now) && taken.settled;
+    taken.settled = join->Resolve(wall_now, now) && taken.settled;
     FoldJoined();
+    if (force_flush && redis && !SettleLabels(until)) break;
   }
   ForgetVersions(gone);
   if (stopping) CutWindows();
   CollectDrift(stopping);
   flushed = WriteDatabase(force_flush);
+  if (force_flush && redis) flushed = SettleLabels(until) && flushed;
   return taken;
+}
+
+/// Redis has answered everything and keeps everything; false when it has not by then.
+bool Monitor::Impl::SettleLabels(SteadyTime until) {
+  return redis->Settle(std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::max(until - SystemClock().SteadyNow(), Duration::zero())));
 }
 
 size_t Monitor::Impl::DrainRings() {
@@ -513,7 +545,7 @@ void Monitor::Impl::KeepForLabels(const PredictionEvent& event, VersionState& st
     if (event.predicted[row].empty()) continue;
     KeptPrediction kept = KeptOf(event, row, model, weight);
     const int64_t at_ms = kept.at_ms;
-    if (join.AddPrediction(std::move(kept), wall_now, now))
+    if (join->AddPrediction(std::move(kept), wall_now, now))
       state.detail.AddKept(at_ms, weight, UnixMillis(wall_now));
   }
 }
@@ -540,7 +572,7 @@ void Monitor::Impl::JoinAtOnce(const PredictionEvent& event, VersionState& state
     state.detail.AddKept(at_ms, 1, UnixMillis(wall_now));
     if (row >= event.labels.size() || event.labels[row].empty()) continue;
     auto joined =
-        join.JoinAtOnce(KeptOf(event, row, state.model, 1), std::string(event.labels[row]));
+        join->JoinAtOnce(KeptOf(event, row, state.model, 1), std::string(event.labels[row]));
     if (joined) CountJoined(*joined, state);
   }
 }
@@ -645,7 +677,7 @@ void Monitor::Impl::ForgetVersions(const std::vector<VersionKey>& gone) {
 
 /// False when some have to wait for the next round.
 bool Monitor::Impl::TakeLabels() {
-  if (join.full()) return false;
+  if (join->full()) return false;
   std::vector<GroundTruth> labels;
   {
     MutexLock lock(inbox_mutex);
@@ -656,7 +688,7 @@ bool Monitor::Impl::TakeLabels() {
       label.request_id = redactor->Apply(RequestText::kRequestId, label.request_id, redacted[0]);
       label.label = redactor->Apply(RequestText::kClass, label.label, redacted[1]);
     }
-    join.AddLabel(std::move(label), wall_now, now);
+    join->AddLabel(std::move(label), wall_now, now);
   }
   return true;
 }
@@ -671,7 +703,7 @@ void Monitor::Impl::CountJoined(const LabelJoin::Joined& joined, VersionState& s
 }
 
 void Monitor::Impl::FoldJoined() {
-  std::vector<LabelJoin::Joined> joined = join.TakeJoined();
+  std::vector<LabelJoin::Joined> joined = join->TakeJoined();
   auto append = [](auto& to, auto from) {
     if (to.empty()) {
       to = std::move(from);
@@ -679,16 +711,18 @@ void Monitor::Impl::FoldJoined() {
       std::move(from.begin(), from.end(), std::back_inserter(to));
     }
   };
-  append(batch.predictions, join.TakePredictions());
-  append(batch.marks, join.TakeMarks());
+  if (own_labels) {
+    append(batch.predictions, own_labels->TakePredictions());
+    append(batch.marks, own_labels->TakeMarks());
+  }
   MutexLock lock(state_mutex);
   for (const LabelJoin::Joined& j : joined) {
     VersionState* state = FindByKey(j.version(), false);
     if (state != nullptr) CountJoined(j, *state);
   }
-  label_counters = join.counters();
-  labels_waiting = join.waiting();
-  lookup_errors = join.lookup_errors();
+  label_counters = join->counters();
+  labels_waiting = join->waiting();
+  lookup_errors = own_labels ? own_labels->errors() : 0;
 }
 
 void Monitor::Impl::CloseWindows() {
@@ -737,7 +771,7 @@ bool Monitor::Impl::WriteDatabase(bool force) {
   Database::Purge purge;
   purge.now_ms = UnixMillis(wall_now);
   purge.max_predictions = 5000;
-  purge.predictions_expired_before_ms = UnixMillis(wall_now - kLateGrace);
+  purge.predictions_expired_before_ms = UnixMillis(wall_now - LabelStore::kLateGrace);
   purge.windows_before_ms = UnixMillis(wall_now - options.history);
   if (purge_forgotten) purge.forgotten_before_ms = UnixMillis(wall_now - kKeepForgotten);
   // While the disk is slow the present batch grows until the writer is free again.
@@ -755,6 +789,27 @@ bool Monitor::Impl::WriteDatabase(bool force) {
     purge_forgotten = false;
   }
   return true;
+}
+
+template <typename Add>
+void Monitor::Impl::AddRedisMetrics(Add add) {
+  auto single = [](auto read) {
+    return [read] { return std::vector<MetricSample>{Sample({}, static_cast<double>(read()))}; };
+  };
+  add("leadsman_monitor_redis_ready",
+      "Whether the Redis of monitor.labels takes predictions and labels.", MetricType::kGauge, {},
+      single([this] { return redis->state().ready; }));
+  add("leadsman_monitor_redis_errors_total",
+      "Connections and round trips to the Redis of labels that failed, which are repeated, and "
+      "predictions or labels that it refuses.",
+      MetricType::kCounter, {}, single([this] { return redis->counters().errors; }));
+  add("leadsman_monitor_redis_predictions_queued",
+      "Predictions that wait to be written to the Redis of labels.", MetricType::kGauge, {},
+      single([this] { return redis->counters().queued; }));
+  add("leadsman_monitor_redis_predictions_lost_total",
+      "Predictions whose label another process will not find: there was no room while Redis was "
+      "away, or it refused them.",
+      MetricType::kCounter, {}, single([this] { return redis->counters().predictions_lost; }));
 }
 
 void Monitor::Impl::AddMetrics(Registry& registry) {
@@ -984,6 +1039,7 @@ void Monitor::Impl::AddMetrics(Registry& registry) {
   add("leadsman_monitor_database_rows_lost_total",
       "Rows given up because the database failed for too long.", MetricType::kCounter, {},
       single([this] { return writer ? writer->rows_lost() : 0; }));
+  if (redis) AddRedisMetrics(add);
   add("leadsman_monitor_collector_cpu_seconds_total",
       "CPU time of the threads that fold events and write the database.", MetricType::kCounter, {},
       single([this] {
@@ -998,6 +1054,7 @@ Result<std::unique_ptr<Monitor>> Monitor::Create(Deps deps, MonitorOptions optio
                                                  std::map<std::string, MonitorConfig> models) {
   auto impl = std::make_unique<Impl>(deps, std::move(options), std::move(models));
   RETURN_IF_ERROR(impl->Restore());
+  RETURN_IF_ERROR(impl->OpenLabels());
   impl->Start(deps.registry);
   return std::unique_ptr<Monitor>(new Monitor(std::move(impl)));
 }
@@ -1272,6 +1329,18 @@ std::unique_ptr<Watch> Monitor::MakeSchemaWatch() {
   });
 }
 
+std::optional<Monitor::SharedLabels> Monitor::shared_labels() const {
+  if (!impl_->redis) return std::nullopt;
+  const RedisLabelStore::State state = impl_->redis->state();
+  const RedisLabelStore::Counters counters = impl_->redis->counters();
+  return SharedLabels{.address = impl_->redis->options().address,
+                      .ready = state.ready,
+                      .since = state.since,
+                      .reason = std::string(state.why.message()),
+                      .queued = counters.queued,
+                      .lost = counters.predictions_lost};
+}
+
 Monitor::Counters Monitor::counters() const {
   MutexLock lock(impl_->state_mutex);
   const LabelJoin::Counters l = impl_->label_counters;
@@ -1288,6 +1357,7 @@ Monitor::Counters Monitor::counters() const {
   c.labels_pending = impl_->labels_waiting;
   c.database_errors = impl_->lookup_errors + (impl_->writer ? impl_->writer->errors() : 0);
   c.database_rows_lost = impl_->writer ? impl_->writer->rows_lost() : 0;
+  if (impl_->redis) c.predictions_lost = impl_->redis->counters().predictions_lost;
   c.collector_cpu =
       Duration(impl_->collector_cpu_ns) + (impl_->writer ? impl_->writer->cpu() : Duration{});
   return c;

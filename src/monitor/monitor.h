@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -72,7 +73,7 @@ struct LabelReceipt {
 };
 
 /// Takes events from per-thread rings that never block, folds them into profiles per (model,
-/// version, window), joins late labels with predictions in SQLite, and answers what happened. One
+/// version, window), joins late labels with predictions in SQLite or Redis, and answers what happened. One
 /// collector thread does all the work; a second one writes to the database, so that a slow disk
 /// does not fill the rings.
 ///
@@ -156,6 +157,17 @@ class Monitor final : public Sink {
   /// Lives no longer than the monitor.
   std::unique_ptr<Watch> MakeSchemaWatch();
 
+  /// Of the Redis that predictions wait in; nothing when they wait in this process' database.
+  struct SharedLabels {
+    std::string address;
+    bool ready = false;
+    WallTime since{};     ///< of this
+    std::string reason;   ///< it is not ready
+    uint64_t queued = 0;  ///< predictions that wait to be written
+    uint64_t lost = 0;
+  };
+  std::optional<SharedLabels> shared_labels() const;
+
   struct Counters {
     uint64_t events = 0;  ///< folded, of versions and of refused requests
     uint64_t events_dropped = 0;
@@ -171,7 +183,8 @@ class Monitor final : public Sink {
     uint64_t labels_pending = 0;      ///< waiting for a prediction that may still be on its way
     uint64_t database_errors = 0;     ///< failed transactions and lookups; they are retried
     uint64_t database_rows_lost = 0;  ///< given up because the database failed for too long
-    Duration collector_cpu{};         ///< CPU time of the collector and database threads
+    std::optional<uint64_t> predictions_lost;  ///< that a shared store of labels did not get
+    Duration collector_cpu{};                  ///< CPU time of the collector and database threads
   };
   Counters counters() const;
 

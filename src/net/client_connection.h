@@ -12,7 +12,7 @@
 #include "net/tls_stream.h"
 #include "net/url.h"
 
-// Internal to the client: one connection, plain or TLS, with every wait ended by a deadline.
+// One connection, plain or TLS, with every wait ended by a deadline: under the HTTP client, and for protocols of other rooms.
 
 namespace leadsman::net {
 
