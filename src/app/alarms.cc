@@ -9,6 +9,7 @@
 #include "monitor/capture_loss_watch.h"
 #include "monitor/finding.h"
 #include "monitor/quality/quality_watch.h"
+#include "monitor/schema/schema_watch.h"
 #include "monitor/traffic_watch.h"
 #include "storage/digest.h"
 #include "telemetry/alertmanager_sender.h"
@@ -63,36 +64,46 @@ Result<std::unique_ptr<Alarms>> Alarms::Create(Deps deps, const Config& config,
                                                const std::string& path) {
   std::unique_ptr<Alarms> alarms(new Alarms(std::move(deps), config));
   ASSIGN_OR_RETURN(alarms->store_, AlarmStore::Open(path));
-  alarms->loop_ = std::make_unique<AlarmLoop>(
-      AlarmLoop::Deps{alarms->deps_.clock, alarms->deps_.registry, *alarms->store_},
-      BookOptions(alarms->config_.options));
+  alarms->loop_ =
+      std::make_unique<AlarmLoop>(AlarmLoop::Deps{alarms->deps_.clock, alarms->deps_.registry,
+                                                  *alarms->store_, &alarms->deps_.monitor.counts()},
+                                  BookOptions(alarms->config_.options));
   alarms->AddWatches(config);
   return alarms;
 }
 
 Alarms::~Alarms() { Stop(); }
 
+template <typename T>
+void Alarms::Add(std::unique_ptr<T> watch) {
+  loop_->Keep(*watch);
+  loop_->Add(std::move(watch));
+}
+
 void Alarms::AddWatches(const Config& config) {
   const Monitor& monitor = deps_.monitor;
+  const WatchedTime& watched = loop_->watched();
   meter_ = std::make_unique<RequestMeter>([&monitor] { return ReadVersionCounts(monitor); });
+  loop_->Keep(*meter_);
   const ObjectivesOf objectives = ObjectivesOfConfig(config);
-  loop_->Add(std::make_unique<BurnRateWatch>(BurnRateWatch::Of::kErrors, *meter_, objectives));
-  loop_->Add(std::make_unique<BurnRateWatch>(BurnRateWatch::Of::kLatency, *meter_, objectives));
-  loop_->Add(std::make_unique<AccuracyWatch>(*meter_, objectives));
-  loop_->Add(std::make_unique<QualityWatch>(
-      [&monitor](const std::string& model) { return monitor.EvidenceOf(model); },
+  using Burn = BurnRateWatch;
+  Add(std::make_unique<Burn>(Burn::Of::kErrors, *meter_, watched, objectives));
+  Add(std::make_unique<Burn>(Burn::Of::kLatency, *meter_, watched, objectives));
+  Add(std::make_unique<AccuracyWatch>(*meter_, watched, objectives));
+  Add(std::make_unique<QualityWatch>(
+      [&monitor](const std::string& model) { return monitor.EvidenceOf(model); }, watched,
       QualityObjectivesOf(config)));
-  loop_->Add(std::make_unique<TrafficWatch>(*meter_, objectives, deps_.expected));
+  Add(std::make_unique<TrafficWatch>(*meter_, watched, objectives, deps_.expected));
   loop_->Add(deps_.monitor.MakeDriftWatch());
-  loop_->Add(deps_.monitor.MakeSchemaWatch());
-  loop_->Add(std::make_unique<CaptureLossWatch>(
-      [this] { return ReadAllCaptureCounts(deps_); },
+  Add(deps_.monitor.MakeSchemaWatch(watched));
+  Add(std::make_unique<CaptureLossWatch>(
+      [this] { return ReadAllCaptureCounts(deps_); }, watched,
       CaptureLossWatch::Options{config_.options.capture_loss_ticket,
                                 config_.options.capture_loss_page}));
 }
 
 template <typename Sender>
-Status Alarms::Add(const std::string& name, Result<std::unique_ptr<Sender>> made) {
+Status Alarms::AddSender(const std::string& name, Result<std::unique_ptr<Sender>> made) {
   if (!made.ok()) return Annotate(made.status(), StrCat("alarms.", name));
   sources_.emplace_back(name, [sender = made->get()] { return sender->counters(); });
   loop_->AddSender(**made);
@@ -115,21 +126,21 @@ Status Alarms::AddSenders(const std::string& url) {
   Clock& clock = deps_.clock;
   for (size_t i = 0; i < config_.alertmanagers.size(); ++i) {
     const std::string name = StrCat("alertmanagers[", i, "]");
-    RETURN_IF_ERROR(
-        Add(name, AlertmanagerSender::Create(name, config_.alertmanagers[i], alarm_url, clock)));
+    RETURN_IF_ERROR(AddSender(
+        name, AlertmanagerSender::Create(name, config_.alertmanagers[i], alarm_url, clock)));
   }
   for (size_t i = 0; i < config_.webhooks.size(); ++i) {
     const WebhookOptions& to = config_.webhooks[i];
     const std::string name = StrCat("webhooks[", i, "]");
-    RETURN_IF_ERROR(
-        Add(name, WebhookSender::Create(name, to, url, OpenBox("webhook", to.target.url), clock)));
+    RETURN_IF_ERROR(AddSender(
+        name, WebhookSender::Create(name, to, url, OpenBox("webhook", to.target.url), clock)));
   }
   for (size_t i = 0; i < config_.emails.size(); ++i) {
     const MailOptions& to = config_.emails[i];
     const std::string name = StrCat("emails[", i, "]");
     const std::string address = StrCat(to.smtp.server, " ", Join(to.to, ","));
     RETURN_IF_ERROR(
-        Add(name, MailSender::Create(name, to, alarm_url, OpenBox("email", address), clock)));
+        AddSender(name, MailSender::Create(name, to, alarm_url, OpenBox("email", address), clock)));
   }
   for (auto& registration : AddSenderMetrics(sources_, deps_.registry))
     registrations_.push_back(std::move(registration));
@@ -138,13 +149,19 @@ Status Alarms::AddSenders(const std::string& url) {
 
 Status Alarms::Start(const std::string& admin_url) {
   RETURN_IF_ERROR(AddSenders(config_.external_url.empty() ? admin_url : config_.external_url));
-  loop_->Start(config_.options.evaluation_interval);
-  return OkStatus();
+  return Annotate(loop_->Start(config_.options.evaluation_interval), "look at the alarms");
 }
 
 void Alarms::Stop() {
   if (loop_) loop_->Stop();  // none when it could not be created
   for (const auto& sender : senders_) sender->BeginStop();
+}
+
+bool Alarms::EndWithin(std::chrono::milliseconds most) {
+  Stop();
+  registrations_.clear();  // they read the senders
+  senders_.clear();
+  return !store_ || store_->StopWithin(most);
 }
 
 }  // namespace leadsman

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -42,13 +43,18 @@ class Alarms {
   /// `admin_url`: this process's admin API, unless the configuration has an external one.
   Status Start(const std::string& admin_url);
   void Stop();
+  /// All of it, what is left on the disk too. False: the disk has not taken it after `most`, and the destructor would wait
+  /// for it. Nobody asks for metrics or alarms any more.
+  bool EndWithin(std::chrono::milliseconds most);
 
  private:
   Alarms(Deps deps, const Config& config) : deps_(std::move(deps)), config_(config.alarms) {}
   void AddWatches(const Config& config);
   Status AddSenders(const std::string& url);
+  template <typename T>
+  void Add(std::unique_ptr<T> watch);
   template <typename Sender>
-  Status Add(const std::string& name, Result<std::unique_ptr<Sender>> made);
+  Status AddSender(const std::string& name, Result<std::unique_ptr<Sender>> made);
   AlarmOutbox::Box& OpenBox(const std::string& kind, const std::string& address);
 
   const Deps deps_;

@@ -152,6 +152,12 @@ class Report {
            {RequestText::kClass});
       Keep("sums of labels and wrong predictions of each model version",
            StrCat(InDataDir("monitor.db"), ", table quality_totals"), "until the file is deleted");
+      Keep(
+          "how many requests, failed and slow ones, labels and lost lines there were in each "
+          "minute "
+          "of each model, for alarms over restarts; and when each version was last seen",
+          StrCat(InDataDir("monitor.db"), ", tables kept_counts and versions_seen"),
+          StrCat("3 days; ", Words(config_.monitor.options.history), " (monitor.history)"));
     } else {
       Keep(windows, "memory", kProcess, {RequestText::kClass});
     }

@@ -75,6 +75,8 @@ using namespace std::chrono_literals;
 
 /// How long a stop waits, after the drain, for inferences that are running.
 constexpr std::chrono::milliseconds kLastWait = 5s;
+/// And for alarms to be on the disk.
+constexpr std::chrono::milliseconds kAlarmsWait = 2s;
 /// How often certificates and other small files are looked at.
 constexpr std::chrono::milliseconds kFileCheck = 2s;
 
@@ -219,6 +221,12 @@ class Server {
     cloudevents_server_.reset();
     envoy_server_.reset();
     admin_server_.reset();
+    if (alarms_ && !alarms_->EndWithin(kAlarmsWait)) {
+      LOG_WARN(
+          "the disk of data_dir has not taken the alarms; the process ends without waiting for it",
+          {"waited_ms", kAlarmsWait});
+      std::quick_exit(0);
+    }
     // Neither a load that is inside a runtime nor a listing of a mount that hangs can be interrupted.
     if (lifecycle_ && !lifecycle_->StopWithin(wait)) {
       LOG_WARN("a version is still being loaded or listed; the process ends without waiting for it",
@@ -385,7 +393,7 @@ class Server {
   /// One that could answer, or one that only a log tells of.
   bool CanGetRequests(const std::string& model) const {
     auto status = lifecycle_->GetStatus(model);
-    if (!status.ok()) return intake_ != nullptr;
+    if (!status.ok()) return monitor_->WasObserved(model);
     for (const VersionStatus& version : status->versions) {
       if (version.state == VersionState::kReady) return true;
     }
@@ -418,12 +426,17 @@ class Server {
         Monitor::Create({clock_, registry_, redactor_.get()}, options, MonitoringOf(config_));
     if (!monitor.ok()) return Annotate(monitor.status(), "start the monitor");
     monitor_ = std::move(monitor).value();
+    std::vector<std::string> elsewhere;
+    for (const auto& [name, monitoring] : config_.monitor.observed) elsewhere.push_back(name);
+    if (!elsewhere.empty() && !IsMonitorOnly(config_))
+      LOG_INFO("models without a path are served elsewhere, and only watched here",
+               {"models", HumanList(elsewhere)});
     events_ = std::make_unique<intake::EventIntake>(clock_, *monitor_, registry_);
     if (config_.monitor.cloudevents) {
       cloudevents_ = std::make_unique<intake::CloudEventIntake>(
           intake::CloudEventIntake::Deps{
               clock_, *monitor_, registry_,
-              [this](std::vector<GroundTruth> labels) { monitor_->AddLabels(std::move(labels)); }},
+              [this](const GroundTruth& label) { return monitor_->TryAddLabel(label); }},
           intake::CloudEventIntake::Options());
     }
     if (config_.monitor.envoy) {
@@ -750,7 +763,8 @@ class Server {
       registrations_.push_back(std::move(registration));
     }
     RETURN_IF_ERROR(SendMetrics());
-    file_check_ = std::make_unique<Periodic>("file-check", kFileCheck, [this] { CheckFiles(); });
+    ASSIGN_OR_RETURN(file_check_,
+                     Periodic::Start("file-check", kFileCheck, [this] { CheckFiles(); }));
     if (IsMonitorOnly(config_)) {
       LOG_INFO("monitoring", {"admin_address", config_.admin.address},
                {"admin_port", admin_server_->port()}, {"logs", config_.monitor.logs.size()},

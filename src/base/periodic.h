@@ -1,14 +1,15 @@
 #pragma once
 
-#include <pthread.h>
-
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <string>
 #include <thread>
 #include <utility>
 
 #include "base/mutex.h"
+#include "base/start_thread.h"
+#include "base/status.h"
 
 namespace leadsman {
 
@@ -16,9 +17,13 @@ namespace leadsman {
 /// then, as files that may change. The function must not throw; the destructor waits for it.
 class Periodic {
  public:
-  Periodic(const std::string& name, std::chrono::milliseconds interval, std::function<void()> work)
-      : interval_(interval), work_(std::move(work)), thread_([this] { Run(); }) {
-    pthread_setname_np(thread_.native_handle(), name.substr(0, 15).c_str());
+  /// RESOURCE_EXHAUSTED when the system has no thread to give.
+  static Result<std::unique_ptr<Periodic>> Start(const std::string& name,
+                                                 std::chrono::milliseconds interval,
+                                                 std::function<void()> work) {
+    std::unique_ptr<Periodic> periodic(new Periodic(interval, std::move(work)));
+    ASSIGN_OR_RETURN(periodic->thread_, StartThread(name, [raw = periodic.get()] { raw->Run(); }));
+    return periodic;
   }
   ~Periodic() {
     {
@@ -26,21 +31,32 @@ class Periodic {
       stop_ = true;
       changed_.NotifyAll();
     }
-    thread_.join();
+    if (thread_.joinable()) thread_.join();
   }
   Periodic(const Periodic&) = delete;
   Periodic& operator=(const Periodic&) = delete;
 
+  /// Calls it soon, instead of at the end of the interval. Thread-safe; does not wait for it.
+  void RunSoon() {
+    MutexLock lock(mutex_);
+    soon_ = true;
+    changed_.NotifyAll();
+  }
+
  private:
+  Periodic(std::chrono::milliseconds interval, std::function<void()> work)
+      : interval_(interval), work_(std::move(work)) {}
+
   void Run() {
     for (;;) {
       {
         MutexLock lock(mutex_);
         const auto until = std::chrono::steady_clock::now() + interval_;
-        while (!stop_ && std::chrono::steady_clock::now() < until) {
+        while (!stop_ && !soon_ && std::chrono::steady_clock::now() < until) {
           (void)changed_.WaitFor(mutex_, until - std::chrono::steady_clock::now());
         }
         if (stop_) return;
+        soon_ = false;
       }
       work_();
     }
@@ -51,7 +67,8 @@ class Periodic {
   Mutex mutex_;
   CondVar changed_;
   bool stop_ GUARDED_BY(mutex_) = false;
-  std::thread thread_;  ///< last: it uses the others
+  bool soon_ GUARDED_BY(mutex_) = false;
+  std::thread thread_;
 };
 
 }  // namespace leadsman

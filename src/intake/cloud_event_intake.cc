@@ -127,6 +127,9 @@ struct CloudEventIntake::Impl {
     add("leadsman_intake_cloudevents_dropped_total",
         "HTTP requests with CloudEvents that were answered 503 because the queue was full.", {},
         [this, sample] { return std::vector<MetricSample>{sample({}, dropped)}; });
+    add("leadsman_intake_cloudevents_labels_lost_total",
+        "Labels of Seldon's feedback that the monitor had no room for before the process ended.",
+        {}, [this, sample] { return std::vector<MetricSample>{sample({}, labels_lost)}; });
     add("leadsman_intake_cloudevents_undecodable_total",
         "What could not be read: event = no CloudEvent in the body; body = inputs or predictions "
         "of no known form; empty = an event without data.",
@@ -323,13 +326,18 @@ struct CloudEventIntake::Impl {
     const std::string body = simdjson::to_string(truth);
     std::optional<PayloadOutputs> outputs = payload.ReadOutputs(body, "");
     if (!outputs || id.size() > kMaxId) return Count(Undecodable::kBody);
-    std::vector<GroundTruth> labels;
+    if (!deps.label) return;
     for (size_t row = 0; row < outputs->predicted.size(); ++row) {
       if (outputs->predicted[row].empty()) continue;
-      labels.push_back({id, static_cast<uint32_t>(row), std::string(outputs->predicted[row]),
-                        UnixMillis(deps.clock.Now())});
+      const GroundTruth label{id, static_cast<uint32_t>(row), std::string(outputs->predicted[row]),
+                              UnixMillis(deps.clock.Now())};
+      // As predictions do, they wait here for room, and who sends is answered 503 once too much waits.
+      while (!deps.label(label)) {
+        if (await_room()) continue;
+        ++labels_lost;
+        break;
+      }
     }
-    if (deps.labels && !labels.empty()) deps.labels(std::move(labels));
   }
 
   /// Everything that has been offered, and what has waited for long enough.
@@ -378,6 +386,7 @@ struct CloudEventIntake::Impl {
   std::array<Counter, kUndecodableNames.size()> undecodable{};
   Counter joined{0}, unmatched_requests{0}, unmatched_responses{0}, repeated{0}, dropped{0};
   Counter timed{0};
+  Counter labels_lost{0};
   Counter waiting_now{0};
 
   Mutex mutex;

@@ -36,8 +36,8 @@ class CloudEventIntake {
     const Clock& clock;
     Sink& sink;
     Registry& registry;
-    /// Takes the true answers of Seldon's feedback; may be absent.
-    std::function<void(std::vector<GroundTruth>)> labels;
+    /// Takes the true answers of Seldon's feedback; false: there is no room now, and it is offered again. May be absent.
+    std::function<bool(const GroundTruth&)> label;
   };
   CloudEventIntake(Deps deps, Options options);
   ~CloudEventIntake();

@@ -25,8 +25,10 @@ class CloudEventIntakeTest : public ::testing::Test {
   std::unique_ptr<CloudEventIntake> Make(CloudEventIntake::Options options = {}) {
     return std::make_unique<CloudEventIntake>(
         CloudEventIntake::Deps{clock_, sink_, registry_,
-                               [this](std::vector<GroundTruth> got) {
-                                 labels_.insert(labels_.end(), got.begin(), got.end());
+                               [this](const GroundTruth& label) {
+                                 if (label_refusals_ > 0) return --label_refusals_, false;
+                                 labels_.push_back(label);
+                                 return true;
                                }},
         options);
   }
@@ -67,6 +69,7 @@ class CloudEventIntakeTest : public ::testing::Test {
   EventTexts sink_;
   Registry registry_;
   std::vector<GroundTruth> labels_;
+  int label_refusals_ = 0;  ///< so often there is no room for a label
   std::unique_ptr<CloudEventIntake> intake_ = Make();
 };
 
@@ -161,6 +164,21 @@ TEST_F(CloudEventIntakeTest, SeldonsCallsJoinByTheirRequestIdAndFeedbackBringsLa
   ASSERT_EQ(labels_.size(), 1u);
   EXPECT_EQ(labels_[0].request_id, "puid-1");
   EXPECT_EQ(labels_[0].label, "1");
+}
+
+TEST_F(CloudEventIntakeTest, ALabelThatFindsNoRoomWaits) {
+  label_refusals_ = 3;
+  const Headers feedback = {{"ce-specversion", "1.0"},
+                            {"ce-type", "io.seldon.serving.feedback"},
+                            {"ce-id", "c"},
+                            {"ce-source", "x"},
+                            {"ce-requestid", "puid-1"},
+                            {"ce-inferenceservicename", "credit"},
+                            {"content-type", "application/json"}};
+  ASSERT_TRUE(Send(feedback, R"({"truth": {"data": {"ndarray": [1]}}})").ok());
+  Run();
+  EXPECT_EQ(labels_.size(), 1u);
+  EXPECT_EQ(Metric("labels_lost_total"), 0);
 }
 
 TEST_F(CloudEventIntakeTest, ErrorsNameTheHeader) {

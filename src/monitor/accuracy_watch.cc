@@ -3,11 +3,16 @@
 #include <chrono>
 
 #include "base/strings.h"
+#include "math/byte_form.h"
 #include "math/special_functions.h"
 #include "monitor/words.h"
 
 namespace leadsman {
 namespace {
+
+constexpr char kByteKind = 'a';
+constexpr uint8_t kByteVersion = 1;
+constexpr uint64_t kMaxVersions = 1024;
 
 /// The share at which `hits` or more of `n` have the chance `level`.
 double LowerBound(double hits, double n, double level) {
@@ -29,7 +34,7 @@ std::pair<double, double> ExactInterval(uint64_t hits, uint64_t n, double level)
 }
 
 Finding AccuracyWatch::Judge(const std::string& name, const std::map<int64_t, Version>& versions,
-                             double objective, SteadyTime now) {
+                             double objective, SteadyTime now) const {
   Finding finding;
   finding.subject = {.kind = AlarmKind::kAccuracy, .model = name, .of = ""};
   finding.severity = AlarmSeverity::kPage;
@@ -48,16 +53,19 @@ Finding AccuracyWatch::Judge(const std::string& name, const std::map<int64_t, Ve
   finding.samples = labels.total;
   if (labels.total == 0) {
     finding.evidence = 1;
-    finding.summary = "no label has come in the last 24 h: nothing is known of the accuracy";
+    finding.unknown = watched_.Within(now, kWindow) < kWindow / 2;
+    finding.summary = StrCat("no label of ", name, " has come in the ",
+                             watched_.Words(now, kWindow), ": nothing is known of the accuracy");
     return finding;
   }
   const uint64_t right = labels.total - labels.bad;
   const auto [low, high] = ExactInterval(right, labels.total, kLevel);
   finding.evidence = static_cast<double>(right) / static_cast<double>(labels.total);
   finding.wrong = high < objective;
-  finding.summary = StrCat("accuracy ", PercentText(finding.evidence), " (", PercentText(low),
-                           " to ", PercentText(high), ") by ", labels.total,
-                           " labels of the last 24 h; ", PercentText(objective), " is asked for");
+  finding.summary =
+      StrCat("accuracy of ", name, " ", PercentText(finding.evidence), " (", PercentText(low),
+             " to ", PercentText(high), ") by ", labels.total, " labels of the ",
+             watched_.Words(now, kWindow), "; ", PercentText(objective), " is asked for");
   finding.details.emplace_back("interval", StrCat(PercentText(low), " to ", PercentText(high)));
   // Labels come later than their predictions, so this may be more than all.
   finding.details.emplace_back("labels_per_request",
@@ -90,6 +98,37 @@ std::vector<Finding> AccuracyWatch::Look(WallTime, SteadyTime now) {
     findings.push_back(Judge(name, model, objective, now));
   }
   return findings;
+}
+
+void AccuracyWatch::Keep(SteadyTime now, std::vector<KeptCounts>& out) const {
+  for (const auto& [name, versions] : models_) {
+    if (versions.empty()) continue;
+    ByteWriter bytes(kByteKind, kByteVersion);
+    uint64_t stamp = versions.size();
+    bytes.Varint(versions.size());
+    for (const auto& [version, of] : versions) {
+      bytes.Fixed64(static_cast<uint64_t>(version));
+      of.labels.Write(now, bytes);
+      of.requests.Write(now, bytes);
+      stamp += of.labels.adds() + of.requests.adds();
+    }
+    out.push_back({std::string(this->name()), name, stamp, std::move(bytes).Take()});
+  }
+}
+
+bool AccuracyWatch::Restore(const KeptCounts& kept, SteadyTime then, SteadyTime now) {
+  ByteReader from(kept.bytes, kByteKind, kByteVersion);
+  const uint64_t count = from.Varint();
+  if (count > kMaxVersions) from.Fail();
+  std::map<int64_t, Version> versions;
+  for (uint64_t i = 0; i < count && from.ok(); ++i) {
+    Version& of = versions[static_cast<int64_t>(from.Fixed64())];
+    of.labels.Read(from, then, now);
+    of.requests.Read(from, then, now);
+  }
+  if (!from.Finished()) return false;
+  models_[kept.model] = std::move(versions);
+  return true;
 }
 
 }  // namespace leadsman

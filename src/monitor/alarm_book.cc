@@ -108,6 +108,13 @@ void AlarmBook::TakeWrong(const Finding& finding, WallTime wall, SteadyTime now,
   Move(*entry, AlarmState::kFiring, out);
 }
 
+void AlarmBook::TakeUnknown(const Finding& finding, SteadyTime now) {
+  auto found = entries_.find(finding.subject);
+  if (found == entries_.end() || !Fires(found->second.alarm)) return;
+  found->second.told = true;
+  found->second.last_wrong = now;
+}
+
 bool AlarmBook::TakeWell(Entry& entry, WallTime wall, SteadyTime now, Transitions& out) {
   Alarm& alarm = entry.alarm;
   switch (alarm.state) {
@@ -131,7 +138,7 @@ bool AlarmBook::TakeWell(Entry& entry, WallTime wall, SteadyTime now, Transition
   return true;
 }
 
-void AlarmBook::ApplySilences(WallTime wall, Transitions& out) {
+void AlarmBook::MarkSilenced(WallTime wall) {
   std::erase_if(silences_, [&](const auto& silence) {
     return silence.second.until + kKeepEndedSilences < wall;
   });
@@ -144,6 +151,12 @@ void AlarmBook::ApplySilences(WallTime wall, Transitions& out) {
       alarm.silence = id;
       break;
     }
+  }
+}
+
+void AlarmBook::NotifyUnsilenced(Transitions& out) {
+  for (auto& [subject, entry] : entries_) {
+    Alarm& alarm = entry.alarm;
     if (!Fires(alarm) || alarm.silence != 0) continue;
     if (!alarm.notified || alarm.finding.severity < alarm.notified_severity) Notify(alarm, out);
   }
@@ -168,13 +181,18 @@ std::vector<AlarmTransition> AlarmBook::Step(std::span<const Finding> findings, 
   watched_ = findings.size();
   for (auto& [subject, entry] : entries_) entry.told = false;
   for (const Finding& finding : findings) {
-    if (finding.wrong) TakeWrong(finding, wall, now, out);
+    if (finding.wrong) {
+      TakeWrong(finding, wall, now, out);
+    } else if (finding.unknown) {
+      TakeUnknown(finding, now);
+    }
   }
   for (auto it = entries_.begin(); it != entries_.end();) {
     const bool goes = !it->second.told && TakeWell(it->second, wall, now, out);
     it = goes ? entries_.erase(it) : std::next(it);
   }
-  ApplySilences(wall, out);
+  MarkSilenced(wall);
+  NotifyUnsilenced(out);
   return out;
 }
 
@@ -224,12 +242,14 @@ Result<Silence> AlarmBook::AddSilence(Silence silence, WallTime wall) {
   silence.id = next_silence_++;
   silence.created = wall;
   silences_.emplace(silence.id, silence);
+  MarkSilenced(wall);
   return silence;
 }
 
-Status AlarmBook::RemoveSilence(int64_t id) {
-  if (silences_.erase(id) > 0) return OkStatus();
-  return NotFoundError(StrCat("there is no silence ", id));
+Status AlarmBook::RemoveSilence(int64_t id, WallTime wall) {
+  if (silences_.erase(id) == 0) return NotFoundError(StrCat("there is no silence ", id));
+  MarkSilenced(wall);
+  return OkStatus();
 }
 
 void AlarmBook::Restore(std::vector<Alarm> alarms, std::vector<Silence> silences, WallTime wall,

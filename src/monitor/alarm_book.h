@@ -79,7 +79,7 @@ struct AlarmBookOptions {
 ///
 /// At most max_alarms: the one that has been resolved for the longest makes room, and when none is, what is new is left out
 /// and counted. Severity rises while an alarm fires and never falls. A subject that its watch tells no more of is treated as
-/// well.
+/// well; one of which it does not know stays as it is.
 class AlarmBook {
  public:
   explicit AlarmBook(AlarmBookOptions options) : options_(options) {}
@@ -92,10 +92,10 @@ class AlarmBook {
   std::vector<Alarm> Alarms() const;
   /// Those that have not ended more than a day ago, in the order of their ids.
   std::vector<Silence> Silences() const;
-  /// With its id. INVALID_ARGUMENT: matches everything, has no end to come, or no author or comment; RESOURCE_EXHAUSTED.
+  /// With its id; alarms that it matches are silent at once. INVALID_ARGUMENT: matches everything, has no end to come, or no author or comment; RESOURCE_EXHAUSTED.
   Result<Silence> AddSilence(Silence silence, WallTime wall);
-  /// NOT_FOUND.
-  Status RemoveSilence(int64_t id);
+  /// NOT_FOUND. What fires and was silent is told by the next Step.
+  Status RemoveSilence(int64_t id, WallTime wall);
 
   /// What was known before a restart; before the first Step. A firing alarm goes on firing, without being told again, until
   /// its watch has had keep_firing_for to say so.
@@ -119,9 +119,11 @@ class AlarmBook {
   int64_t NewId(WallTime wall);
   bool MakeRoom();
   void TakeWrong(const Finding& finding, WallTime wall, SteadyTime now, Transitions& out);
+  void TakeUnknown(const Finding& finding, SteadyTime now);
   /// Its subject is well, or not told of. Returns whether the entry goes.
   bool TakeWell(Entry& entry, WallTime wall, SteadyTime now, Transitions& out);
-  void ApplySilences(WallTime wall, Transitions& out);
+  void MarkSilenced(WallTime wall);
+  void NotifyUnsilenced(Transitions& out);
   static void Notify(Alarm& alarm, Transitions& out);
   static void Move(Entry& entry, AlarmState to, Transitions& out);
 

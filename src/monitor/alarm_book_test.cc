@@ -39,7 +39,7 @@ class Player {
     if (verb == "options") return Options(rest);
     if (verb == "silence") return AddSilence(rest);
     if (verb == "unsilence") {
-      const Status removed = book().RemoveSilence(ParseInt64(rest.at(0)).value());
+      const Status removed = book().RemoveSilence(ParseInt64(rest.at(0)).value(), Wall(now_));
       if (!removed.ok()) out_ += StrCat(removed.ToString(), "\n");
       return;
     }
@@ -156,7 +156,8 @@ class Player {
       finding.subject.version = ParseInt64(parts[1]).value();
       finding.subject.of = parts[2];
     }
-    finding.wrong = how != "well";
+    finding.unknown = how == "unknown";
+    finding.wrong = how != "well" && !finding.unknown;
     finding.severity = how == "page"   ? AlarmSeverity::kPage
                        : how == "info" ? AlarmSeverity::kInfo
                                        : AlarmSeverity::kTicket;

@@ -1,6 +1,7 @@
 #include "monitor/alarm_loop.h"
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 #include "base/log.h"
@@ -28,7 +29,10 @@ MetricSample Sample(std::vector<std::string> labels, double value) {
 }  // namespace
 
 AlarmLoop::AlarmLoop(Deps deps, AlarmBookOptions options, AlarmStore::Content found)
-    : deps_(deps), outbox_(deps.store, deps.clock, std::move(found.owed)), book_(options) {
+    : deps_(deps),
+      keeper_(deps.counts, deps.clock.SteadyNow()),
+      outbox_(deps.store, deps.clock, std::move(found.owed)),
+      book_(options) {
   {
     MutexLock lock(mutex_);
     book_.Restore(std::move(found.alarms), std::move(found.silences), deps_.clock.Now(),
@@ -43,17 +47,43 @@ AlarmLoop::~AlarmLoop() { Stop(); }
 void AlarmLoop::Add(std::unique_ptr<Watch> watch) { watches_.push_back(std::move(watch)); }
 void AlarmLoop::AddSender(AlarmSender& sender) { senders_.push_back(&sender); }
 
-void AlarmLoop::Start(std::chrono::milliseconds interval) {
+void AlarmLoop::Begin() {
   outbox_.Begin();
-  Look();
-  thread_ = std::make_unique<Periodic>("alarms", interval, [this] { Look(); });
+  keeper_.Restore(deps_.clock.Now(), deps_.clock.SteadyNow());
+}
+
+Status AlarmLoop::Start(std::chrono::milliseconds interval) {
+  Begin();
+  LookOrSay();
+  ASSIGN_OR_RETURN(std::unique_ptr<Periodic> thread,
+                   Periodic::Start("alarms", interval, [this] { LookOrSay(); }));
+  MutexLock lock(mutex_);
+  thread_ = std::move(thread);
+  return OkStatus();
 }
 
 void AlarmLoop::Stop() {
-  if (!thread_) return;
-  thread_.reset();
+  std::unique_ptr<Periodic> thread;
+  {
+    MutexLock lock(mutex_);
+    thread = std::move(thread_);
+  }
+  if (!thread) return;
+  thread.reset();  // without the lock: a look may want it
+  keeper_.Keep(deps_.clock.Now(), deps_.clock.SteadyNow(), true);
   MutexLock lock(mutex_);
   Save();
+}
+
+/// What a watch or a library throws must not end the process, nor the looks.
+void AlarmLoop::LookOrSay() {
+  try {
+    Look();
+  } catch (const std::exception& e) {
+    LOG_ERROR("alarms could not be looked at; it is tried again", {"reason", e.what()});
+    MutexLock lock(mutex_);
+    ++failed_looks_;
+  }
 }
 
 void AlarmLoop::Save() { outbox_.Save(book_.Alarms(), book_.Silences()); }
@@ -98,6 +128,8 @@ void AlarmLoop::Look() {
     Publish();
   }
   for (const AlarmTransition& transition : news) Log(transition);
+  // What an alarm rests on is on the disk with it: a process that is killed now finds it again.
+  keeper_.Keep(wall, now, !news.empty());
   std::vector<Alarm> firing;
   for (const Alarm& alarm : view()->alarms) {
     if (alarm.state == AlarmState::kFiring && alarm.silence == 0) firing.push_back(alarm);
@@ -127,15 +159,22 @@ std::vector<Silence> AlarmLoop::Silences() const {
 Result<Silence> AlarmLoop::AddSilence(Silence silence) {
   MutexLock lock(mutex_);
   auto added = book_.AddSilence(std::move(silence), deps_.clock.Now());
-  if (added.ok()) Save();
+  if (!added.ok()) return added;
+  TakeSilences();
   return added;
 }
 
 Status AlarmLoop::RemoveSilence(int64_t id) {
   MutexLock lock(mutex_);
-  RETURN_IF_ERROR(book_.RemoveSilence(id));
-  Save();
+  RETURN_IF_ERROR(book_.RemoveSilence(id, deps_.clock.Now()));
+  TakeSilences();
   return OkStatus();
+}
+
+void AlarmLoop::TakeSilences() {
+  Save();
+  Publish();
+  if (thread_) thread_->RunSoon();  // who is told is told by the loop
 }
 
 void AlarmLoop::AddMetrics() {
@@ -184,6 +223,11 @@ void AlarmLoop::AddMetrics() {
       single([this] { return view()->dropped; }));
   add("leadsman_alarm_last_look_timestamp_seconds", "When the watches were last asked.",
       MetricType::kGauge, {}, single([this] { return UnixSeconds(view()->looked); }));
+  add("leadsman_alarm_failed_looks_total", "Looks that failed; the log says why.",
+      MetricType::kCounter, {}, single([this] {
+        MutexLock lock(mutex_);
+        return failed_looks_;
+      }));
   add("leadsman_alarm_store_errors_total",
       "Times that alarms and silences could not be written to the disk; they are tried again.",
       MetricType::kCounter, {}, single([this] { return deps_.store.errors(); }));

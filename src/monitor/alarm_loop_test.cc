@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 
 #include <fstream>
+#include <stdexcept>
 #include <thread>
 
 #include "base/testing/fake_clock.h"
@@ -133,6 +134,31 @@ TEST_F(AlarmLoopTest, ASilencedAlarmFiresUnheard) {
   LookAt(10s);
   EXPECT_EQ(sender_.firing_now.size(), 1u);
   EXPECT_EQ(sender_.told.size(), 1u);
+}
+
+TEST_F(AlarmLoopTest, ASilenceHoldsAtOnceAndItsEndIsToldByTheNextLook) {
+  Begin();
+  wrong_ = true;
+  LookAt(10s);
+  auto silence = loop_->AddSilence(Known(1h));
+  ASSERT_TRUE(silence.ok()) << silence.status();
+  EXPECT_EQ(loop_->view()->alarms.at(0).silence, silence->id);
+  EXPECT_EQ(Metric("leadsman_alarm_firing"), 0);
+  ASSERT_TRUE(loop_->RemoveSilence(silence->id).ok());
+  EXPECT_EQ(loop_->view()->alarms.at(0).silence, 0);
+  EXPECT_EQ(Metric("leadsman_alarm_firing"), 1);
+}
+
+TEST_F(AlarmLoopTest, AWatchThatThrowsEndsNeitherTheProcessNorTheLooks) {
+  class ThrowingWatch final : public Watch {
+   public:
+    std::vector<Finding> Look(WallTime, SteadyTime) override { throw std::runtime_error("no"); }
+  };
+  Begin();
+  loop_->Add(std::make_unique<ThrowingWatch>());
+  ASSERT_TRUE(loop_->Start(1h).ok());
+  EXPECT_EQ(Metric("leadsman_alarm_failed_looks_total"), 1);
+  loop_->Stop();
 }
 
 TEST_F(AlarmLoopTest, ARestartKeepsAlarmsAndSilencesAndTellsNobodyAgain) {

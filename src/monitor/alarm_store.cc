@@ -3,6 +3,7 @@
 #include <sqlite3.h>
 
 #include <chrono>
+#include <exception>
 #include <functional>
 #include <initializer_list>
 #include <optional>
@@ -23,7 +24,6 @@ using namespace std::chrono_literals;
 
 constexpr int kBusyTimeoutMs = 1000;
 constexpr auto kTryAgain = 5s;
-constexpr auto kLastWait = 2s;
 constexpr const char* kSchema =
     "CREATE TABLE IF NOT EXISTS alarms("
     "  id INTEGER PRIMARY KEY, state TEXT NOT NULL, record TEXT NOT NULL);"
@@ -46,7 +46,6 @@ struct Change {
 
 }  // namespace
 
-/// Shared with the thread, which may outlive the store: nothing ends a write to a disk that hangs.
 struct AlarmStore::Impl {
   std::string path;
   sqlite3* db = nullptr;  ///< of the thread, once it runs
@@ -60,8 +59,12 @@ struct AlarmStore::Impl {
   bool stop GUARDED_BY(mutex) = false;
   bool ended GUARDED_BY(mutex) = false;
   uint64_t errors GUARDED_BY(mutex) = 0;
+  std::thread writer;
 
-  ~Impl() { sqlite3_close(db); }
+  ~Impl() {
+    if (writer.joinable()) writer.join();
+    sqlite3_close(db);
+  }
 
   Status Error(int rc, const char* doing) const {
     std::string what = StrCat("alarms ", path, ": ", doing, ": ", sqlite3_errmsg(db));
@@ -206,10 +209,20 @@ struct AlarmStore::Impl {
     return true;
   }
 
+  /// No exception leaves the thread.
+  Status WriteOrWhy(const Change& change) {
+    try {
+      return Write(change);
+    } catch (const std::exception& e) {
+      sqlite3_exec(db, "ROLLBACK", nullptr, nullptr, nullptr);
+      return InternalError(StrCat("alarms ", path, ": ", e.what()));
+    }
+  }
+
   void WriteUntilStopped() {
     bool told = false;
     for (Change change = Await(); !change.empty(); change = Await()) {
-      const Status status = Write(change);
+      const Status status = WriteOrWhy(change);
       if (status.ok()) {
         told = false;
         NoteWritten();
@@ -226,10 +239,10 @@ struct AlarmStore::Impl {
   }
 };
 
-AlarmStore::AlarmStore(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+AlarmStore::AlarmStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Result<std::unique_ptr<AlarmStore>> AlarmStore::Open(const std::string& path) {
-  auto impl = std::make_shared<Impl>();
+  auto impl = std::make_unique<Impl>();
   impl->path = path;
   if (path.empty()) return std::unique_ptr<AlarmStore>(new AlarmStore(std::move(impl)));
   const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX;
@@ -243,20 +256,22 @@ Result<std::unique_ptr<AlarmStore>> AlarmStore::Open(const std::string& path) {
   RETURN_IF_ERROR(
       impl->ReadAll("SELECT record FROM silences ORDER BY id", ParseSilence, impl->found.silences));
   RETURN_IF_ERROR(impl->ReadOwed());
-  ASSIGN_OR_RETURN(std::thread writer,
-                   StartThread("alarm-store", [impl] { impl->WriteUntilStopped(); }));
-  writer.detach();
+  ASSIGN_OR_RETURN(impl->writer,
+                   StartThread("alarm-store", [raw = impl.get()] { raw->WriteUntilStopped(); }));
   return std::unique_ptr<AlarmStore>(new AlarmStore(std::move(impl)));
 }
 
-AlarmStore::~AlarmStore() {
-  if (impl_->db == nullptr) return;
+AlarmStore::~AlarmStore() { StopWithin(0s); }
+
+bool AlarmStore::StopWithin(std::chrono::milliseconds most) {
+  if (impl_->db == nullptr) return true;
   MutexLock lock(impl_->mutex);
   impl_->stop = true;
   impl_->changed.NotifyAll();
-  const auto until = std::chrono::steady_clock::now() + kLastWait;
+  const auto until = std::chrono::steady_clock::now() + most;
   while (!impl_->ended && std::chrono::steady_clock::now() < until)
     impl_->changed.WaitFor(impl_->mutex, until - std::chrono::steady_clock::now());
+  return impl_->ended;
 }
 
 AlarmStore::Content AlarmStore::TakeFound() { return std::exchange(impl_->found, {}); }

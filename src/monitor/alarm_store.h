@@ -27,7 +27,7 @@ class AlarmStore {
   };
   /// `path` empty: nothing is kept. DATA_LOSS when what is there cannot be read, UNAVAILABLE when it cannot be opened.
   static Result<std::unique_ptr<AlarmStore>> Open(const std::string& path);
-  ~AlarmStore();  ///< writes what is left, once; waits for the disk for up to two seconds
+  ~AlarmStore();  ///< writes what is left, once, and waits for it
   AlarmStore(const AlarmStore&) = delete;
   AlarmStore& operator=(const AlarmStore&) = delete;
 
@@ -38,12 +38,15 @@ class AlarmStore {
   void SaveOwed(std::vector<Owed> owed);
   /// Waits until what was saved is on the disk, for at most so long. False: it is not, or there is none.
   bool AwaitWritten(std::chrono::milliseconds most);
+  /// Writes what is left, once, and takes no more. False: it was not done after `most`, and nothing ends a write to a disk that
+  /// hangs; the destructor would wait for it.
+  bool StopWithin(std::chrono::milliseconds most);
   uint64_t errors() const;  ///< transactions that failed
 
  private:
   struct Impl;
-  explicit AlarmStore(std::shared_ptr<Impl> impl);
-  std::shared_ptr<Impl> impl_;
+  explicit AlarmStore(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace leadsman

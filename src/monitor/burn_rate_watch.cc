@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/strings.h"
+#include "math/byte_form.h"
 #include "monitor/words.h"
 
 namespace leadsman {
@@ -15,10 +16,17 @@ Duration Seconds(double seconds) {
   return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
 }
 
-std::string Span(double seconds) {
-  if (seconds >= 86400) return StrCat(static_cast<int64_t>(seconds / 86400), " d");
-  if (seconds >= 3600) return StrCat(static_cast<int64_t>(seconds / 3600), " h");
-  return StrCat(static_cast<int64_t>(seconds / 60), " min");
+/// The chance that is not taken for an incident.
+constexpr double kLevel = 0.001;
+constexpr char kByteKind = 'b';
+constexpr uint8_t kByteVersion = 1;
+/// Of one model, in its byte form: more than there are at once.
+constexpr uint64_t kMaxVersions = 1024;
+
+/// The bucket of the objective's threshold.
+size_t SlowestGood(const Objectives& objectives) {
+  return LatencyScheme::Index(
+      static_cast<uint64_t>(std::chrono::nanoseconds(objectives.latency->threshold).count()));
 }
 
 /// Those that fire go first, and pages before tickets; of others, whoever is nearest.
@@ -40,8 +48,7 @@ ObjectiveCounts BurnRateWatch::Count(const VersionTotals& totals,
                                      const Objectives& objectives) const {
   if (of_ == Of::kErrors) return {totals.answered, totals.server_errors};
   ObjectiveCounts counts;
-  const size_t last_good = LatencyScheme::Index(
-      static_cast<uint64_t>(std::chrono::nanoseconds(objectives.latency->threshold).count()));
+  const size_t last_good = SlowestGood(objectives);
   for (size_t i = 0; i < totals.latency.size(); ++i) {
     counts.total += totals.latency[i];
     if (i > last_good) counts.bad += totals.latency[i];
@@ -53,27 +60,32 @@ Finding BurnRateWatch::Judge(const std::string& name, const Model& model,
                              const Objectives& objectives, SteadyTime now) const {
   const double objective = ObjectiveOf(objectives);
   auto counts_of = [&](double seconds) { return model.history.Last(now, Seconds(seconds)); };
-  std::vector<BurnRateFinding> findings = CheckBurnRates(objective, counts_of);
+  std::vector<BurnRateFinding> findings =
+      CheckBurnRates(objective, counts_of, kBurnRateRules, kLevel);
   const BurnRateFinding& worst = *std::min_element(findings.begin(), findings.end(), MoreUrgent);
   const BurnRateRule& rule = worst.rule;
   const ObjectiveCounts lasting = counts_of(rule.long_seconds);
   const ObjectiveCounts recent = counts_of(rule.short_seconds);
+  auto in_the = [&](double seconds) { return watched_.Words(now, Seconds(seconds)); };
 
   Finding finding;
-  finding.subject = {.kind = of_ == Of::kErrors ? AlarmKind::kErrorBurn : AlarmKind::kLatencyBurn,
-                     .model = name,
-                     .of = ""};
+  finding.subject = {.kind = kind(), .model = name, .of = ""};
   finding.severity = rule.pages ? AlarmSeverity::kPage : AlarmSeverity::kTicket;
   finding.wrong = worst.fires;
+  finding.unknown = !worst.fires && std::any_of(findings.begin(), findings.end(), [&](auto& f) {
+    const Duration recently = Seconds(f.rule.short_seconds);
+    return f.long_burn >= f.rule.factor && f.p_value <= kLevel &&
+           watched_.Within(now, recently) < recently / 2;
+  });
   finding.evidence = std::min(worst.long_burn, worst.short_burn);
   finding.threshold = rule.factor;
   finding.samples = lasting.total;
   const std::string bad = of_ == Of::kErrors ? std::string("failed")
                                              : StrCat("took longer than ",
                                                       objectives.latency->threshold.count(), " ms");
-  finding.summary = StrCat(lasting.bad, " of ", lasting.total, " answers ", bad, " in the last ",
-                           Span(rule.long_seconds), ", ", recent.bad, " of ", recent.total,
-                           " in the last ", Span(rule.short_seconds), "; ",
+  finding.summary = StrCat(name, ": ", lasting.bad, " of ", lasting.total, " answers ", bad,
+                           " in the ", in_the(rule.long_seconds), ", ", recent.bad, " of ",
+                           recent.total, " in the ", in_the(rule.short_seconds), "; ",
                            PercentText(1 - objective), " may: the budget of 30 days is used up ",
                            ShortNumber(finding.evidence), " times as fast as it lasts");
   finding.details = {{"objective", PercentText(objective)},
@@ -111,6 +123,43 @@ std::vector<Finding> BurnRateWatch::Look(WallTime, SteadyTime now) {
     findings.push_back(Judge(name, model, objectives, now));
   }
   return findings;
+}
+
+uint64_t BurnRateWatch::ThresholdOf(const std::string& model) const {
+  const Objectives objectives = objectives_(model);
+  if (of_ == Of::kErrors || !objectives.latency) return 0;
+  return SlowestGood(objectives);
+}
+
+void BurnRateWatch::Keep(SteadyTime now, std::vector<KeptCounts>& out) const {
+  for (const auto& [name, model] : models_) {
+    if (model.history.adds() == 0) continue;
+    ByteWriter bytes(kByteKind, kByteVersion);
+    bytes.Varint(ThresholdOf(name));
+    model.history.Write(now, bytes);
+    bytes.Varint(model.versions.size());
+    for (const auto& [version, ring] : model.versions) {
+      bytes.Fixed64(static_cast<uint64_t>(version));
+      ring.Write(now, bytes);
+    }
+    out.push_back({std::string(this->name()), name, model.history.adds(), std::move(bytes).Take()});
+  }
+}
+
+bool BurnRateWatch::Restore(const KeptCounts& kept, SteadyTime then, SteadyTime now) {
+  ByteReader from(kept.bytes, kByteKind, kByteVersion);
+  const uint64_t threshold = from.Varint();
+  Model model;
+  model.history.Read(from, then, now);
+  const uint64_t versions = from.Varint();
+  if (versions > kMaxVersions) from.Fail();
+  for (uint64_t i = 0; i < versions && from.ok(); ++i) {
+    const auto version = static_cast<int64_t>(from.Fixed64());
+    model.versions.emplace(version, CountRing(1min, 60)).first->second.Read(from, then, now);
+  }
+  if (!from.Finished()) return false;
+  if (threshold == ThresholdOf(kept.model)) models_[kept.model] = std::move(model);
+  return true;
 }
 
 }  // namespace leadsman

@@ -4,11 +4,22 @@
 #include <utility>
 
 #include "base/strings.h"
+#include "math/byte_form.h"
 #include "monitor/words.h"
 
 namespace leadsman {
 
 using namespace std::chrono_literals;
+
+namespace {
+
+constexpr char kByteKind = 'c';
+constexpr uint8_t kByteVersion = 1;
+constexpr uint64_t kMaxWays = 4096;  ///< logs that are read, and three more
+constexpr size_t kMaxWayName = 8192;
+constexpr Duration kWindow = 10min;
+
+}  // namespace
 
 std::vector<CaptureCounts> ReadCaptureCounts(const Monitor::Counters& c) {
   const uint64_t labels =
@@ -26,7 +37,8 @@ std::vector<CaptureCounts> ReadCaptureCounts(const Monitor::Counters& c) {
   return counts;
 }
 
-Finding CaptureLossWatch::Judge(const CaptureCounts& of, const ObjectiveCounts& recent) const {
+Finding CaptureLossWatch::Judge(const CaptureCounts& of, const ObjectiveCounts& recent,
+                                SteadyTime now) const {
   Finding finding;
   finding.subject = {.kind = AlarmKind::kCaptureLoss, .model = "", .of = of.of};
   const double share =
@@ -37,8 +49,9 @@ Finding CaptureLossWatch::Judge(const CaptureCounts& of, const ObjectiveCounts& 
   finding.evidence = share;
   finding.samples = recent.total;
   finding.wrong = recent.bad >= kEnoughLost && share >= options_.ticket_share;
-  finding.summary = StrCat(recent.bad, " of ", recent.total, " ", of.what,
-                           " were lost in the last 10 min (", PercentText(share), ")");
+  finding.unknown = !finding.wrong && watched_.Within(now, kWindow) < kWindow / 2;
+  finding.summary = StrCat(recent.bad, " of ", recent.total, " ", of.what, " were lost in the ",
+                           watched_.Words(now, kWindow), " (", PercentText(share), ")");
   if (finding.wrong) finding.summary += StrCat("; ", of.hint);
   return finding;
 }
@@ -54,11 +67,38 @@ std::vector<Finding> CaptureLossWatch::Look(WallTime, SteadyTime now) {
     way.ring.Add(now, {grown(way.kept, read.kept) + lost, lost});
     way.kept = read.kept;
     way.lost = read.lost;
-    findings.push_back(Judge(read, way.ring.Last(now, 10min)));
+    findings.push_back(Judge(read, way.ring.Last(now, kWindow), now));
     present.insert_or_assign(read.of, std::move(way));
   }
   ways_ = std::move(present);
   return findings;
+}
+
+void CaptureLossWatch::Keep(SteadyTime now, std::vector<KeptCounts>& out) const {
+  uint64_t stamp = 0;
+  for (const auto& [of, way] : ways_) stamp += way.ring.adds();
+  if (stamp == 0) return;
+  ByteWriter bytes(kByteKind, kByteVersion);
+  bytes.Varint(ways_.size());
+  for (const auto& [of, way] : ways_) {
+    bytes.Text(of);
+    way.ring.Write(now, bytes);
+  }
+  out.push_back({std::string(name()), "", stamp, std::move(bytes).Take()});
+}
+
+bool CaptureLossWatch::Restore(const KeptCounts& kept, SteadyTime then, SteadyTime now) {
+  ByteReader from(kept.bytes, kByteKind, kByteVersion);
+  const uint64_t count = from.Varint();
+  if (count > kMaxWays) from.Fail();
+  std::map<std::string, Way> ways;
+  for (uint64_t i = 0; i < count && from.ok(); ++i) {
+    Way& way = ways[std::string(from.Text(kMaxWayName))];
+    way.ring.Read(from, then, now);
+  }
+  if (!from.Finished()) return false;
+  ways_ = std::move(ways);
+  return true;
 }
 
 }  // namespace leadsman

@@ -8,7 +8,9 @@
 
 #include "monitor/count_ring.h"
 #include "monitor/finding.h"
+#include "monitor/kept_counts.h"
 #include "monitor/monitor.h"
+#include "monitor/watched_time.h"
 
 namespace leadsman {
 
@@ -24,7 +26,7 @@ std::vector<CaptureCounts> ReadCaptureCounts(const Monitor::Counters& counters);
 
 /// The monitor misses something: of what came in the last ten minutes a larger share is lost than is accepted. All that the
 /// other watches say rests on what is left. Confined to the thread that looks.
-class CaptureLossWatch final : public Watch {
+class CaptureLossWatch final : public Watch, public Kept {
  public:
   struct Options {
     double ticket_share = 0.001;
@@ -32,18 +34,24 @@ class CaptureLossWatch final : public Watch {
   };
   static constexpr uint64_t kEnoughLost = 10;  ///< in ten minutes: a broken line is no incident
 
-  CaptureLossWatch(std::function<std::vector<CaptureCounts>()> source, Options options)
-      : source_(std::move(source)), options_(options) {}
+  CaptureLossWatch(std::function<std::vector<CaptureCounts>()> source, const WatchedTime& watched,
+                   Options options)
+      : source_(std::move(source)), watched_(watched), options_(options) {}
   std::vector<Finding> Look(WallTime wall, SteadyTime now) override;
+
+  std::string_view name() const override { return AlarmKindName(AlarmKind::kCaptureLoss); }
+  void Keep(SteadyTime now, std::vector<KeptCounts>& out) const override;
+  bool Restore(const KeptCounts& kept, SteadyTime then, SteadyTime now) override;
 
  private:
   struct Way {
     uint64_t kept = 0, lost = 0;
     CountRing ring{std::chrono::minutes(1), 10};
   };
-  Finding Judge(const CaptureCounts& of, const ObjectiveCounts& recent) const;
+  Finding Judge(const CaptureCounts& of, const ObjectiveCounts& recent, SteadyTime now) const;
 
   const std::function<std::vector<CaptureCounts>()> source_;
+  const WatchedTime& watched_;
   const Options options_;
   std::map<std::string, Way> ways_;
 };

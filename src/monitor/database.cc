@@ -46,8 +46,8 @@ CREATE TABLE IF NOT EXISTS windows (
 CREATE INDEX IF NOT EXISTS windows_start ON windows (start_ms);
 )sql";
 
-/// References and evidence of drift, and the places that names of features have in them; what labels tell
-/// beyond right and wrong. Made whenever they are
+/// References and evidence of drift, and the places that names of features have in them; what labels tell beyond right and
+/// wrong; what there was before a start. Made whenever they are
 /// not there: a program that does not know a table loses nothing by it, so they need no version of
 /// their own.
 constexpr const char* kByteTables = R"sql(
@@ -60,6 +60,12 @@ CREATE TABLE IF NOT EXISTS drift (
 CREATE TABLE IF NOT EXISTS feature_names (
   model TEXT NOT NULL, place INTEGER NOT NULL, name TEXT NOT NULL,
   PRIMARY KEY (model, place)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS versions_seen (
+  model TEXT NOT NULL, version INTEGER NOT NULL, observed INTEGER NOT NULL, last_ms INTEGER NOT NULL,
+  PRIMARY KEY (model, version)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS kept_counts (
+  watch TEXT NOT NULL, model TEXT NOT NULL, at_ms INTEGER NOT NULL, bytes BLOB NOT NULL,
+  PRIMARY KEY (watch, model)) WITHOUT ROWID;
 )sql";
 
 /// Version 1 did not know which requests a split had drawn: none of its rows counts as evidence.
@@ -145,8 +151,8 @@ bool MeansBroken(int rc) { return (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) =
 
 struct Database::Connection {
   sqlite3* db = nullptr;
-  Statement insert, mark, quality, details, window, drift, no_drift, name, purge_predictions,
-      purge_windows, purge_forgotten, find;
+  Statement insert, mark, quality, details, window, drift, no_drift, name, seen, counts, no_counts,
+      purge_predictions, purge_windows, purge_forgotten, purge_seen, find;
 
   ~Connection() {
     // sqlite3_close_v2 waits for the statements, which are members and end after this body.
@@ -155,6 +161,7 @@ struct Database::Connection {
   Status Error(const char* what) const {
     return UnavailableError(StrCat("monitor database: ", what, ": ", sqlite3_errmsg(db)));
   }
+  const char* WriteSeenAndCounts(const Batch& batch);
   int Exec(const char* sql) { return sqlite3_exec(db, sql, nullptr, nullptr, nullptr); }
   int Open(const std::string& path, int flags) {
     int rc = sqlite3_open_v2(path.c_str(), &db, flags | SQLITE_OPEN_NOMUTEX, nullptr);
@@ -162,6 +169,28 @@ struct Database::Connection {
     return rc;
   }
 };
+
+/// Null, or what failed.
+const char* Database::Connection::WriteSeenAndCounts(const Batch& batch) {
+  for (const auto& [key, of] : batch.seen) {
+    seen.Bind(1, key.first);
+    seen.Bind(2, key.second);
+    seen.Bind(3, int64_t{of.observed});
+    seen.Bind(4, of.last_ms);
+    if (seen.Run() != SQLITE_OK) return "write versions";
+  }
+  for (const auto& [key, stored] : batch.counts) {
+    Statement& statement = stored.counts.bytes.empty() ? no_counts : counts;
+    statement.Bind(1, key.first);
+    statement.Bind(2, key.second);
+    if (!stored.counts.bytes.empty()) {
+      statement.Bind(3, stored.at_ms);
+      statement.BindBlob(4, stored.counts.bytes);
+    }
+    if (statement.Run() != SQLITE_OK) return "write counts";
+  }
+  return nullptr;
+}
 
 Database::Database(std::string path) : path_(std::move(path)) {}
 Database::~Database() = default;
@@ -225,6 +254,10 @@ Result<std::unique_ptr<Database>> Database::TryOpen(const std::string& path, boo
       {writer->drift, "INSERT OR REPLACE INTO drift VALUES (?,?,?,?,?)"},
       {writer->no_drift, "DELETE FROM drift WHERE model=? AND version=? AND what=?"},
       {writer->name, "INSERT OR REPLACE INTO feature_names VALUES (?,?,?)"},
+      {writer->seen, "INSERT OR REPLACE INTO versions_seen VALUES (?,?,?,?)"},
+      {writer->counts, "INSERT OR REPLACE INTO kept_counts VALUES (?,?,?,?)"},
+      {writer->no_counts, "DELETE FROM kept_counts WHERE watch=? AND model=?"},
+      {writer->purge_seen, "DELETE FROM versions_seen WHERE last_ms < ?"},
       {writer->purge_predictions,
        "DELETE FROM predictions WHERE id IN (SELECT id FROM predictions WHERE expires_ms < ? "
        "ORDER BY expires_ms LIMIT ?)"},
@@ -259,6 +292,8 @@ Result<std::unique_ptr<Database>> Database::TryOpen(const std::string& path, boo
                           "SELECT count(*), sum(length(bytes)) FROM drift",
                           "SELECT count(*), sum(length(bytes)) FROM quality_details",
                           "SELECT count(*), sum(length(name)) FROM feature_names",
+                          "SELECT count(*), sum(length(bytes)) FROM kept_counts",
+                          "SELECT count(*), max(last_ms) FROM versions_seen",
                           "SELECT max(expires_ms) FROM predictions"}) {
     Statement probe;
     if ((rc = probe.Prepare(finder->db, sql)) == SQLITE_OK) rc = probe.Step();
@@ -373,6 +408,7 @@ Status Database::Write(const Batch& batch, const Purge& purge) {
     c.name.Bind(3, name);
     if (c.name.Run() != SQLITE_OK) return fail("write names of features");
   }
+  if (const char* what = c.WriteSeenAndCounts(batch)) return fail(what);
   if (purge.predictions_expired_before_ms > 0) {
     c.purge_predictions.Bind(1, purge.predictions_expired_before_ms);
     c.purge_predictions.Bind(2, int64_t{purge.max_predictions});
@@ -381,6 +417,8 @@ Status Database::Write(const Batch& batch, const Purge& purge) {
   if (purge.windows_before_ms > 0) {
     c.purge_windows.Bind(1, purge.windows_before_ms);
     if (c.purge_windows.Run() != SQLITE_OK) return fail("delete old windows");
+    c.purge_seen.Bind(1, purge.windows_before_ms);
+    if (c.purge_seen.Run() != SQLITE_OK) return fail("forget old versions");
   }
   if (purge.forgotten_before_ms > 0) {
     c.purge_forgotten.Bind(1, purge.forgotten_before_ms);
@@ -508,6 +546,40 @@ Result<std::map<std::string, std::vector<std::string>>> Database::LoadFeatureNam
   }
   if (rc != SQLITE_DONE) return c.Error("read names of features");
   return all;
+}
+
+Result<std::vector<std::pair<VersionKey, SeenVersion>>> Database::LoadSeen(size_t limit) {
+  Connection c;
+  Statement s;
+  if (c.Open(path_, SQLITE_OPEN_READONLY) != SQLITE_OK ||
+      s.Prepare(c.db,
+                "SELECT model, version, observed, last_ms FROM versions_seen ORDER BY last_ms DESC "
+                "LIMIT ?") != SQLITE_OK) {
+    return c.Error("read versions");
+  }
+  s.Bind(1, static_cast<int64_t>(limit));
+  std::vector<std::pair<VersionKey, SeenVersion>> seen;
+  int rc;
+  while ((rc = s.Step()) == SQLITE_ROW)
+    seen.push_back({{s.Text(0), s.Int(1)}, {s.Int(2) != 0, s.Int(3)}});
+  if (rc != SQLITE_DONE) return c.Error("read versions");
+  return seen;
+}
+
+Result<std::vector<CountStore::Stored>> Database::LoadCounts(size_t limit) {
+  Connection c;
+  Statement s;
+  if (c.Open(path_, SQLITE_OPEN_READONLY) != SQLITE_OK ||
+      s.Prepare(c.db, "SELECT watch, model, at_ms, bytes FROM kept_counts LIMIT ?") != SQLITE_OK) {
+    return c.Error("read counts");
+  }
+  s.Bind(1, static_cast<int64_t>(limit));
+  std::vector<CountStore::Stored> rows;
+  int rc;
+  while ((rc = s.Step()) == SQLITE_ROW)
+    rows.push_back({{s.Text(0), s.Text(1), 0, s.Blob(3)}, s.Int(2)});
+  if (rc != SQLITE_DONE) return c.Error("read counts");
+  return rows;
 }
 
 Result<std::vector<std::pair<VersionKey, WindowSummary>>> Database::ReadWindows(

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "monitor/kept_counts.h"
 #include "monitor/monitor.h"
 
 namespace leadsman {
@@ -64,8 +65,14 @@ struct DriftRow {
   std::string bytes;  ///< empty: there is no such row any more
 };
 
+/// When something was last heard of a version.
+struct SeenVersion {
+  bool observed = false;  ///< it was served elsewhere
+  int64_t last_ms = 0;
+};
+
 /// The monitor's SQLite file: predictions that wait for labels, quality totals and details, windows,
-/// references and evidence of drift, names of features.
+/// references and evidence of drift, names of features, which versions there were, what watches have counted.
 ///
 /// Thread safety: Write by one thread at a time, Find by one thread at a time, both may run at once
 /// (two connections, WAL); ReadWindows and the Load functions from any thread. All may block for
@@ -81,9 +88,12 @@ class Database {
     std::vector<std::pair<VersionKey, WindowSummary>> windows;
     std::map<std::pair<VersionKey, std::string>, std::string> drift;  ///< bytes by DriftRow's key
     std::map<std::pair<std::string, size_t>, std::string> names;      ///< of features: model, place
+    std::map<VersionKey, SeenVersion> seen;
+    /// By watch and model; one without bytes is deleted.
+    std::map<std::pair<std::string, std::string>, CountStore::Stored> counts;
     bool empty() const {
       return predictions.empty() && marks.empty() && quality.empty() && details.empty() &&
-             windows.empty() && drift.empty() && names.empty();
+             windows.empty() && drift.empty() && names.empty() && seen.empty() && counts.empty();
     }
   };
   struct Purge {
@@ -100,7 +110,7 @@ class Database {
   static Result<std::unique_ptr<Database>> Open(const std::string& path, WallTime now);
   ~Database();
 
-  /// One transaction: predictions, marks, totals, details, windows, purge.
+  /// One transaction: all of the batch, and the purge.
   Status Write(const Batch& batch, const Purge& purge);
   /// The first prediction kept under this id and row.
   Result<std::optional<StoredPrediction>> Find(const std::string& request_id, uint32_t row);
@@ -114,6 +124,10 @@ class Database {
   /// By model the names of its features, in the order of their places. Those of models of which nothing
   /// else is kept are deleted: call it before the first Write.
   Result<std::map<std::string, std::vector<std::string>>> LoadFeatureNames();
+  /// Those seen last come first; at most `limit`.
+  Result<std::vector<std::pair<VersionKey, SeenVersion>>> LoadSeen(size_t limit);
+  /// At most `limit` rows.
+  Result<std::vector<CountStore::Stored>> LoadCounts(size_t limit);
   /// Oldest first; at most `limit` of the newest.
   Result<std::vector<std::pair<VersionKey, WindowSummary>>> ReadWindows(
       std::optional<std::string> model, int64_t from_ms, size_t limit);

@@ -67,6 +67,10 @@ bool DatabaseWriter::Offer(Database::Batch& batch, const Database::Purge& purge,
     in_hand_.drift.clear();
     for (auto& [key, name] : in_hand_.names) batch.names.try_emplace(key, std::move(name));
     in_hand_.names.clear();
+    batch.seen.merge(in_hand_.seen);
+    in_hand_.seen.clear();
+    batch.counts.merge(in_hand_.counts);
+    in_hand_.counts.clear();
     Prepend(in_hand_.predictions, batch.predictions);
     Prepend(in_hand_.marks, batch.marks);
     Prepend(in_hand_.windows, batch.windows);

@@ -45,7 +45,9 @@ struct AlarmSubject {
 struct Finding {
   AlarmSubject subject;
   AlarmSeverity severity = AlarmSeverity::kTicket;
-  bool wrong = false;    ///< what the alarm is about holds now
+  bool wrong = false;  ///< what the alarm is about holds now
+  /// Not wrong, but not known to be well either: too little was seen, as after a restart. What fires goes on firing.
+  bool unknown = false;
   double evidence = 0;   ///< e-value, burn rate, accuracy, seconds without a request
   double threshold = 0;  ///< what `evidence` is held against
   double budget_spent =

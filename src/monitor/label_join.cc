@@ -60,6 +60,19 @@ bool LabelJoin::Comparable(const KeptPrediction& prediction, const std::string& 
   return IsNumber(label) == it->second.number;
 }
 
+void LabelJoin::CountMismatched(const KeptPrediction& prediction) {
+  ++counters_.mismatched;
+  ++kinds_[prediction.model].mismatched;
+}
+
+std::map<std::string, uint64_t> LabelJoin::Mismatched() const {
+  std::map<std::string, uint64_t> mismatched;
+  for (const auto& [model, kinds] : kinds_) {
+    if (kinds.mismatched > 0) mismatched.emplace(model, kinds.mismatched);
+  }
+  return mismatched;
+}
+
 LabelJoin::Entry& LabelJoin::Remember(std::string key, Entry entry) {
   auto [it, fresh] = memory_.try_emplace(key, std::move(entry));
   if (fresh) {
@@ -115,7 +128,7 @@ void LabelJoin::Join(const Entry& entry, const GroundTruth& label, WallTime wall
     return;
   }
   if (!Comparable(p, label.label)) {
-    ++counters_.mismatched;  // and the row goes on waiting for a label that fits
+    CountMismatched(p);  // and the row goes on waiting for a label that fits
     return;
   }
   const uint64_t ticket = ++last_ticket_;
@@ -147,7 +160,7 @@ std::optional<LabelJoin::Joined> LabelJoin::JoinAtOnce(const KeptPrediction& p,
                                                        const std::string& label) {
   Learn(p);
   if (!Comparable(p, label)) {
-    ++counters_.mismatched;
+    CountMismatched(p);
     return std::nullopt;
   }
   ++counters_.joined;

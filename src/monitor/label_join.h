@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -92,6 +93,8 @@ class LabelJoin {
   std::vector<Joined> TakeJoined() { return std::exchange(joined_, {}); }
 
   const Counters& counters() const { return counters_; }
+  /// Of counters().mismatched, those of each model that has any.
+  std::map<std::string, uint64_t> Mismatched() const;
   size_t waiting() const { return lookups_.size() + asked_.size() + waiting_.size(); }
 
  private:
@@ -118,10 +121,12 @@ class LabelJoin {
   struct Kinds {
     bool number = false;
     bool text = false;
+    uint64_t mismatched = 0;  ///< labels that did not fit them
   };
 
   void Learn(const KeptPrediction& prediction);
   bool Comparable(const KeptPrediction& prediction, const std::string& label) const;
+  void CountMismatched(const KeptPrediction& prediction);
   Entry& Remember(std::string key, Entry entry);
   bool MayAsk() const { return store_.ready() && asked_.size() < kMostAsked; }
   void LookUp(Waiting waiting, bool last_look, WallTime wall, SteadyTime now);

@@ -20,6 +20,7 @@
 #include "monitor/drift/reference_file.h"
 #include "monitor/event_codec.h"
 #include "monitor/finding.h"
+#include "monitor/kept_counts.h"
 #include "monitor/label_join.h"
 #include "monitor/labels/own_label_store.h"
 #include "monitor/labels/redis_label_store.h"
@@ -31,6 +32,7 @@
 #include "monitor/schema/schema_reports.h"
 #include "monitor/schema/schema_watch.h"
 #include "monitor/version_profile.h"
+#include "monitor/watched_time.h"
 #include "stats/latency_quantile.h"
 #include "stats/process_metrics.h"
 
@@ -58,6 +60,11 @@ constexpr std::chrono::minutes kKeepEvidence{30};
 /// References and schemas of versions of which no request comes: longer than a month, as some models are
 /// asked once in one.
 constexpr std::chrono::hours kKeepForgotten{24 * 90};
+constexpr size_t kMaxSeen = 4 * kMaxVersions;
+/// How often it is written that a version is still there.
+constexpr std::chrono::minutes kKeepSeen{1};
+/// Of each model at most one a watch, and there are fewer watches.
+constexpr size_t kMaxCountRows = 16 * kMaxVersions;
 /// References and evidence of three tracks, and the schema.
 constexpr size_t kMaxDriftRows = DriftBook::kMaxVersions * 6 + SchemaBook::kMaxVersions;
 
@@ -90,6 +97,27 @@ struct Monitor::Impl {
     std::shared_ptr<VersionSchema> schema;  ///< likewise
     SteadyTime next_schema_try = SteadyTime::min();
     SteadyTime last_used = SteadyTime::min();  ///< min: not since it was read from the database
+    SteadyTime seen_kept = SteadyTime::min();  ///< when that was written last
+  };
+  /// By way of the collector.
+  class Counts final : public CountStore {
+   public:
+    explicit Counts(Impl& impl) : impl_(impl) {}
+    std::vector<Stored> TakeStored() override {
+      MutexLock lock(impl_.inbox_mutex);
+      return std::exchange(impl_.counts_found, {});
+    }
+    void Store(std::vector<Stored> changed) override {
+      if (!impl_.database) return;
+      MutexLock lock(impl_.inbox_mutex);
+      for (Stored& one : changed) {
+        std::pair key(one.counts.watch, one.counts.model);
+        impl_.counts_inbox.insert_or_assign(std::move(key), std::move(one));
+      }
+    }
+
+   private:
+    Impl& impl_;
   };
 
   Impl(Deps deps, MonitorOptions o, std::map<std::string, MonitorConfig> m)
@@ -110,6 +138,7 @@ struct Monitor::Impl {
   Status RestoreNames();
   Status RestoreDrift();
   Status OpenLabels();
+  Status RestoreSeen();
   void Start(Registry& registry);
   void AddMetrics(Registry& registry);
   template <typename Add>
@@ -139,6 +168,7 @@ struct Monitor::Impl {
   void CloseWindows();
   void CutWindows();
   void CollectDetails(bool force);
+  void CollectSeen(bool force);
   bool WriteDatabase(bool force);
   void FoldDrift(const PredictionEvent& event, VersionState& state) REQUIRES(state_mutex);
   void FoldSchema(const PredictionEvent& event, VersionState& state) REQUIRES(state_mutex);
@@ -161,6 +191,10 @@ struct Monitor::Impl {
   Mutex inbox_mutex;
   std::vector<GroundTruth> inbox GUARDED_BY(inbox_mutex);
   std::vector<VersionKey> to_forget GUARDED_BY(inbox_mutex);
+  std::vector<CountStore::Stored> counts_found GUARDED_BY(inbox_mutex);
+  std::map<std::pair<std::string, std::string>, CountStore::Stored> counts_inbox
+      GUARDED_BY(inbox_mutex);
+  Counts counts{*this};
   std::atomic<uint64_t> labels_rejected{0};
 
   Mutex control_mutex;
@@ -181,7 +215,8 @@ struct Monitor::Impl {
     std::string detail;
   };
   std::map<VersionKey, Gone> quality_of_gone GUARDED_BY(state_mutex);
-  std::deque<VersionKey> details_of_gone GUARDED_BY(state_mutex);  ///< oldest first
+  std::map<VersionKey, SeenVersion> seen_before GUARDED_BY(state_mutex);  ///< by earlier processes
+  std::deque<VersionKey> details_of_gone GUARDED_BY(state_mutex);         ///< oldest first
   std::unordered_map<uint32_t, VersionState*> by_id GUARDED_BY(state_mutex);
   uint32_t last_id GUARDED_BY(state_mutex) = 0;
   VersionState* last_state GUARDED_BY(state_mutex) = nullptr;
@@ -192,6 +227,7 @@ struct Monitor::Impl {
   /// Windows from before this process may lie in the database alone if they are older than this.
   WallTime in_memory_from GUARDED_BY(state_mutex){};
   LabelJoin::Counters label_counters GUARDED_BY(state_mutex);
+  std::map<std::string, uint64_t> labels_mismatched GUARDED_BY(state_mutex);  ///< by model
   uint64_t labels_waiting GUARDED_BY(state_mutex) = 0;
   uint64_t lookup_errors GUARDED_BY(state_mutex) = 0;
   std::atomic<int64_t> collector_cpu_ns{0};
@@ -337,6 +373,24 @@ Status Monitor::Impl::OpenLabels() {
   return OkStatus();
 }
 
+/// Versions of which watches may know something are there from the start, lest it is forgotten before their next request.
+Status Monitor::Impl::RestoreSeen() {
+  ASSIGN_OR_RETURN(auto seen, database->LoadSeen(kMaxSeen));
+  ASSIGN_OR_RETURN(auto counts_stored, database->LoadCounts(kMaxCountRows));
+  const int64_t from_ms = UnixMillis(clock.Now() - WatchedTime::kLongest);
+  {
+    MutexLock lock(state_mutex);
+    for (const auto& [key, of] : seen) {
+      seen_before.emplace(key, of);
+      const bool wanted = of.observed || configs.contains(key.first);
+      if (wanted && of.last_ms >= from_ms && versions.size() < kMaxVersions) FindByKey(key, true);
+    }
+  }
+  MutexLock lock(inbox_mutex);
+  counts_found = std::move(counts_stored);
+  return OkStatus();
+}
+
 void Monitor::Impl::Start(Registry& registry) {
   if (database) writer = std::make_unique<DatabaseWriter>(*database);
   last_write = clock.SteadyNow();
@@ -394,6 +448,8 @@ Monitor::Impl::Taken Monitor::Impl::Cycle(bool force_flush, bool stopping, bool&
   {
     MutexLock lock(inbox_mutex);
     gone.swap(to_forget);
+    for (auto& [key, stored] : counts_inbox) batch.counts.insert_or_assign(key, std::move(stored));
+    counts_inbox.clear();
   }
   Taken taken;
   const SteadyTime until = SystemClock().SteadyNow() + kSettleLabels;
@@ -720,6 +776,8 @@ void Monitor::Impl::FoldJoined() {
     VersionState* state = FindByKey(j.version(), false);
     if (state != nullptr) CountJoined(j, *state);
   }
+  if (join->counters().mismatched != label_counters.mismatched)
+    labels_mismatched = join->Mismatched();
   label_counters = join->counters();
   labels_waiting = join->waiting();
   lookup_errors = own_labels ? own_labels->errors() : 0;
@@ -759,6 +817,20 @@ void Monitor::Impl::CollectDetails(bool force) {
   }
 }
 
+void Monitor::Impl::CollectSeen(bool force) {
+  MutexLock lock(state_mutex);
+  for (auto& [key, state] : versions) {
+    const bool first = state->seen_kept == SteadyTime::min();
+    if (state->last_used <= state->seen_kept) continue;
+    if (!first && !force && now - state->seen_kept < kKeepSeen) continue;
+    state->seen_kept = now;
+    auto before = seen_before.find(key);  // a label that comes after a restart makes it no other
+    const bool observed = state->profile.observed() != nullptr ||
+                          (before != seen_before.end() && before->second.observed);
+    batch.seen[key] = {observed, UnixMillis(wall_now - (now - state->last_used))};
+  }
+}
+
 bool Monitor::Impl::WriteDatabase(bool force) {
   if (!writer) {
     batch = {};
@@ -768,6 +840,7 @@ bool Monitor::Impl::WriteDatabase(bool force) {
   // Nothing new and nothing much to delete: an idle server leaves the disk alone.
   if (!force && batch.empty() && now - last_offer < std::chrono::seconds(10)) return true;
   CollectDetails(force);
+  CollectSeen(force);
   Database::Purge purge;
   purge.now_ms = UnixMillis(wall_now);
   purge.max_predictions = 5000;
@@ -1055,6 +1128,7 @@ Result<std::unique_ptr<Monitor>> Monitor::Create(Deps deps, MonitorOptions optio
   auto impl = std::make_unique<Impl>(deps, std::move(options), std::move(models));
   RETURN_IF_ERROR(impl->Restore());
   RETURN_IF_ERROR(impl->OpenLabels());
+  if (impl->database) RETURN_IF_ERROR(impl->RestoreSeen());
   impl->Start(deps.registry);
   return std::unique_ptr<Monitor>(new Monitor(std::move(impl)));
 }
@@ -1136,6 +1210,15 @@ LabelReceipt Monitor::AddLabels(std::vector<GroundTruth> labels) {
   return receipt;
 }
 
+bool Monitor::TryAddLabel(const GroundTruth& label) {
+  {
+    MutexLock lock(impl_->inbox_mutex);
+    if (impl_->inbox.size() >= kMaxLabelQueue) return false;
+  }
+  AddLabels({label});
+  return true;
+}
+
 void Monitor::Forget(const std::string& model, int64_t version) {
   MutexLock lock(impl_->inbox_mutex);
   impl_->to_forget.emplace_back(model, version);
@@ -1175,11 +1258,38 @@ std::vector<ObservedVersion> Monitor::Observed() const {
     const ObservedTotals* totals = state->profile.observed();
     if (totals == nullptr) continue;
     const VersionTotals sums = state->profile.Totals();
-    all.push_back(
-        {key.first, key.second, *totals, state->profile.Predicted(), sums.labelled, sums.wrong});
+    all.push_back({key.first, key.second, *totals, state->profile.Predicted(), sums.labelled,
+                   sums.wrong, impl_->clock.Now() - (impl_->clock.SteadyNow() - state->last_used)});
   }
   return all;
 }
+
+std::vector<ObservedBefore> Monitor::Before() const {
+  std::vector<ObservedBefore> all;
+  MutexLock lock(impl_->state_mutex);
+  for (const auto& [key, seen] : impl_->seen_before) {
+    if (!seen.observed) continue;
+    auto now = impl_->versions.find(key);
+    if (now != impl_->versions.end() && now->second->profile.observed() != nullptr) continue;
+    all.push_back({key.first, key.second, FromUnixMillis(seen.last_ms)});
+  }
+  return all;
+}
+
+bool Monitor::WasObserved(const std::string& model) const {
+  MutexLock lock(impl_->state_mutex);
+  auto before = impl_->seen_before.lower_bound({model, INT64_MIN});
+  for (; before != impl_->seen_before.end() && before->first.first == model; ++before) {
+    if (before->second.observed) return true;
+  }
+  auto now = impl_->versions.lower_bound({model, INT64_MIN});
+  for (; now != impl_->versions.end() && now->first.first == model; ++now) {
+    if (now->second->profile.observed() != nullptr) return true;
+  }
+  return false;
+}
+
+CountStore& Monitor::counts() { return impl_->counts; }
 
 bool Monitor::Knows(const std::string& model) const {
   MutexLock lock(impl_->state_mutex);
@@ -1249,6 +1359,12 @@ Result<std::string> Monitor::QualityJson(const std::string& model, int64_t versi
                            UnixMillis(impl_->clock.Now()));
   }
   return report();
+}
+
+uint64_t Monitor::LabelsMismatched(const std::string& model) const {
+  MutexLock lock(impl_->state_mutex);
+  auto of = impl_->labels_mismatched.find(model);
+  return of != impl_->labels_mismatched.end() ? of->second : 0;
 }
 
 std::vector<QualityEvidence> Monitor::EvidenceOf(const std::string& model) const {
@@ -1322,11 +1438,13 @@ std::vector<int64_t> Monitor::SchemaVersions(const std::string& model) const {
   return impl_->schemas.Versions(model);
 }
 
-std::unique_ptr<Watch> Monitor::MakeSchemaWatch() {
-  return std::make_unique<SchemaWatch>([impl = impl_.get()] {
-    MutexLock lock(impl->state_mutex);
-    return impl->schemas.Counts();
-  });
+std::unique_ptr<SchemaWatch> Monitor::MakeSchemaWatch(const WatchedTime& watched) {
+  return std::make_unique<SchemaWatch>(
+      [impl = impl_.get()] {
+        MutexLock lock(impl->state_mutex);
+        return impl->schemas.Counts();
+      },
+      watched);
 }
 
 std::optional<Monitor::SharedLabels> Monitor::shared_labels() const {

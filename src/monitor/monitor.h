@@ -19,8 +19,11 @@
 namespace leadsman {
 
 class ByteRing;
+class CountStore;
 class Redactor;
+class SchemaWatch;
 class Watch;
+class WatchedTime;
 struct QualityEvidence;
 
 /// Sums since the process started (quality: since the version was first seen, kept in the
@@ -106,6 +109,9 @@ class Monitor final : public Sink {
   /// Queues labels for the join. Bounded; what does not fit is in `rejected`.
   LabelReceipt AddLabels(std::vector<GroundTruth> labels);
 
+  /// One, from somebody who can wait. False: there is no room for it now. What is malformed is counted as rejected.
+  bool TryAddLabel(const GroundTruth& label);
+
   /// The version will not be asked for soon: the profile of its inputs and its sums of requests go;
   /// its quality and, with a database, its windows stay. Events that were emitted before count.
   void Forget(const std::string& model, int64_t version);
@@ -121,6 +127,10 @@ class Monitor final : public Sink {
   std::vector<std::pair<std::string, int64_t>> Versions() const;
   /// All versions of which something was observed (PredictionEvent::observed), by model and version.
   std::vector<ObservedVersion> Observed() const;
+  /// All that were observed before the start and not since, by model and version; for as long as windows are kept.
+  std::vector<ObservedBefore> Before() const;
+  /// Whether any version of it was observed, by this process or one before.
+  bool WasObserved(const std::string& model) const;
   /// Whether there is a profile or a window of any version of it.
   bool Knows(const std::string& model) const;
   /// Windows of all versions of a model since `from`, oldest first.
@@ -132,6 +142,8 @@ class Monitor final : public Sink {
 
   /// JSON of what labels tell of one version, and of its segments (docs/quality.md); NOT_FOUND.
   Result<std::string> QualityJson(const std::string& model, int64_t version) const;
+  /// Labels of a model since the start that were not compared: Counters::labels_mismatched.
+  uint64_t LabelsMismatched(const std::string& model) const;
   /// What labels have told of a model's versions, for QualityWatch.
   std::vector<QualityEvidence> EvidenceOf(const std::string& model) const;
   /// JSON of one version's drift: references, distances with their noise floors, evidence
@@ -155,7 +167,10 @@ class Monitor final : public Sink {
   /// Versions that SchemaJson knows.
   std::vector<int64_t> SchemaVersions(const std::string& model) const;
   /// Lives no longer than the monitor.
-  std::unique_ptr<Watch> MakeSchemaWatch();
+  std::unique_ptr<SchemaWatch> MakeSchemaWatch(const WatchedTime& watched);
+
+  /// Where counts of watches outlive the process: in the database, if there is one.
+  CountStore& counts();
 
   /// Of the Redis that predictions wait in; nothing when they wait in this process' database.
   struct SharedLabels {

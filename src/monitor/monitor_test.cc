@@ -5,6 +5,7 @@
 #include <sqlite3.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -18,6 +19,7 @@
 #include "base/testing/temp_dir.h"
 #include "events/redactor.h"
 #include "monitor/database.h"
+#include "monitor/kept_counts.h"
 #include "stats/latency_quantile.h"
 
 namespace leadsman {
@@ -488,6 +490,80 @@ TEST_F(MonitorTest, BeyondTheRateAShareIsKeptAndWeighted) {
   // Each kept one stands for up to 32 requests: the standard deviation of the sum is about 2 %.
   EXPECT_NEAR(static_cast<double>(totals.labelled), kRequests, 0.1 * kRequests);
   EXPECT_NEAR(static_cast<double>(totals.wrong) / static_cast<double>(totals.labelled), 0.2, 0.04);
+}
+
+TEST_F(MonitorTest, CountsOfWatchesAreThereAfterARestart) {
+  UseFile();
+  Open();
+  EXPECT_TRUE(monitor_->counts().TakeStored().empty());
+  monitor_->counts().Store({{{"a", "m", 0, "one"}, 17}, {{"a", "n", 0, "two"}, 18}});
+  monitor_->counts().Store({{{"a", "m", 0, "three"}, 19}});
+  ASSERT_TRUE(Flush());
+  Open();
+  auto stored = monitor_->counts().TakeStored();
+  ASSERT_EQ(stored.size(), 2u);
+  EXPECT_EQ(stored[0].counts.model, "m");
+  EXPECT_EQ(stored[0].counts.bytes, "three");
+  EXPECT_EQ(stored[0].at_ms, 19);
+  EXPECT_TRUE(monitor_->counts().TakeStored().empty()) << "once";
+  monitor_->counts().Store({{{"a", "n", 0, ""}, 20}});
+  Open();  // what is left is written at the end
+  EXPECT_EQ(monitor_->counts().TakeStored().size(), 1u);
+}
+
+TEST_F(MonitorTest, WithoutADatabaseCountsOfWatchesAreNotKept) {
+  Open();
+  monitor_->counts().Store({{{"a", "m", 0, "one"}, 17}});
+  EXPECT_TRUE(Flush());
+  EXPECT_TRUE(monitor_->counts().TakeStored().empty());
+}
+
+TEST_F(MonitorTest, WhatWasObservedIsKnownAfterARestartForAsLongAsWindowsAre) {
+  UseFile();
+  options_.history = std::chrono::hours(24 * 14);
+  Open();
+  auto emit = [&] {
+    PredictionEvent event;
+    event.model = "iris";
+    event.version = 3;
+    event.observed = true;
+    event.outcome_known = true;
+    monitor_->Emit(event);
+    ASSERT_TRUE(Flush());
+  };
+  emit();
+  Emit("", {"7"});
+  EXPECT_TRUE(monitor_->Before().empty());
+  EXPECT_EQ(monitor_->Observed().at(0).last_seen, clock_.Now());
+  const WallTime seen = clock_.Now();
+  clock_.Advance(24h);
+  Open();
+  ASSERT_EQ(monitor_->Before().size(), 1u) << "digits is served here";
+  EXPECT_EQ(monitor_->Before()[0].model, "iris");
+  EXPECT_EQ(monitor_->Before()[0].version, 3);
+  EXPECT_EQ(UnixMillis(monitor_->Before()[0].last_seen), UnixMillis(seen));
+  EXPECT_TRUE(monitor_->WasObserved("iris"));
+  EXPECT_FALSE(monitor_->WasObserved("digits"));
+  const auto versions = monitor_->Versions();
+  EXPECT_EQ(
+      std::count(versions.begin(), versions.end(), std::pair(std::string("iris"), int64_t{3})), 1)
+      << "watches may know something of it";
+  emit();
+  EXPECT_TRUE(monitor_->Before().empty());
+  clock_.Advance(24h * 15);
+  ASSERT_TRUE(Flush());
+  Open();
+  EXPECT_TRUE(monitor_->Before().empty()) << "too long ago";
+}
+
+TEST_F(MonitorTest, TellsWhoseLabelsWereNotCompared) {
+  Open();
+  Emit("a", {"7"});
+  Label("a", "seven");
+  ASSERT_TRUE(Flush());
+  EXPECT_EQ(monitor_->counters().labels_mismatched, 1u);
+  EXPECT_EQ(monitor_->LabelsMismatched("digits"), 1u);
+  EXPECT_EQ(monitor_->LabelsMismatched("iris"), 0u);
 }
 
 TEST_F(MonitorTest, ClosesWindowsPerVersionAndKeepsThemOverARestart) {

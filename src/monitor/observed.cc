@@ -19,8 +19,11 @@ std::string_view ObservedOutcomeName(ObservedOutcome outcome) {
 }
 
 ObservedOutcome ObservedOutcomeOf(const PredictionEvent& event) {
-  if (!event.outcome_known) return ObservedOutcome::kUnknown;
-  switch (event.outcome) {
+  return event.outcome_known ? ObservedOutcomeOf(event.outcome) : ObservedOutcome::kUnknown;
+}
+
+ObservedOutcome ObservedOutcomeOf(StatusCode code) {
+  switch (code) {
     case StatusCode::kOk:
       return ObservedOutcome::kOk;
     case StatusCode::kCancelled:

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/clock.h"
 #include "events/prediction_event.h"
 #include "stats/fine_latency.h"
 #include "stats/latency_scheme.h"
@@ -22,6 +23,7 @@ enum class ObservedOutcome : uint8_t {
 };
 inline constexpr size_t kObservedOutcomes = 5;
 std::string_view ObservedOutcomeName(ObservedOutcome outcome);  ///< "ok", "client_error", …
+ObservedOutcome ObservedOutcomeOf(StatusCode code);
 ObservedOutcome ObservedOutcomeOf(const PredictionEvent& event);
 
 /// Sums of what was observed of one version since the process started.
@@ -42,6 +44,14 @@ struct ObservedVersion {
   std::map<std::string, uint64_t> predicted;  ///< class → count, the most frequent ones
   uint64_t labelled = 0;                      ///< rows whose label is known
   uint64_t wrong = 0;                         ///< of these, predicted otherwise
+  WallTime last_seen{};                       ///< its last event, or a label
+};
+
+/// One of which this process has seen nothing yet, but one before it has.
+struct ObservedBefore {
+  std::string model;
+  int64_t version = 0;
+  WallTime last_seen{};
 };
 
 }  // namespace leadsman

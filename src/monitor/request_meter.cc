@@ -2,8 +2,14 @@
 
 #include <utility>
 
+#include "math/byte_form.h"
+
 namespace leadsman {
 namespace {
+
+constexpr char kByteKind = 'l';
+constexpr uint8_t kByteVersion = 1;
+constexpr uint64_t kMaxVersions = 1024;
 
 /// What `now` has more than `before`. Sums that fell have begun anew.
 VersionTotals Since(const VersionTotals& before, const VersionTotals& now) {
@@ -58,6 +64,40 @@ const RequestMeter::Counts& RequestMeter::Look(SteadyTime now) {
   before_ = std::move(present);
   began_ = true;
   return counts_;
+}
+
+void RequestMeter::Keep(SteadyTime, std::vector<KeptCounts>& out) const {
+  std::map<std::string, std::vector<std::pair<int64_t, const VersionTotals*>>> models;
+  for (const auto& [key, totals] : before_) {
+    if (totals.labelled_requests > 0) models[key.first].emplace_back(key.second, &totals);
+  }
+  for (const auto& [model, versions] : models) {
+    ByteWriter bytes(kByteKind, kByteVersion);
+    uint64_t stamp = 0;
+    bytes.Varint(versions.size());
+    for (const auto& [version, totals] : versions) {
+      bytes.Fixed64(static_cast<uint64_t>(version));
+      bytes.Varint(totals->labelled_requests);
+      bytes.Varint(totals->wrong_requests);
+      stamp += totals->labelled_requests;
+    }
+    out.push_back({std::string(name()), model, stamp, std::move(bytes).Take()});
+  }
+}
+
+bool RequestMeter::Restore(const KeptCounts& kept, SteadyTime, SteadyTime) {
+  ByteReader from(kept.bytes, kByteKind, kByteVersion);
+  const uint64_t count = from.Varint();
+  if (count > kMaxVersions) from.Fail();
+  std::map<int64_t, VersionTotals> versions;
+  for (uint64_t i = 0; i < count && from.ok(); ++i) {
+    VersionTotals& totals = versions[static_cast<int64_t>(from.Fixed64())];
+    totals.labelled_requests = from.Varint();
+    totals.wrong_requests = from.Varint();
+  }
+  if (!from.Finished()) return false;
+  for (auto& [version, totals] : versions) before_[{kept.model, version}] = totals;
+  return true;
 }
 
 }  // namespace leadsman

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "monitor/kept_counts.h"
 #include "monitor/monitor.h"
 
 namespace leadsman {
@@ -21,8 +22,9 @@ std::vector<VersionCounts> ReadVersionCounts(const Monitor& monitor);
 
 /// What came in between two looks, for the watches that count: one reading for all of them. Sums that begin anew (a version
 /// was forgotten and came back) are not taken for requests that vanished. What is there at the first look is where counting
-/// begins. Externally synchronised.
-class RequestMeter {
+/// begins, but for labels, whose sums outlive the process: those that came after the counts were kept are counted by the next
+/// one. Externally synchronised.
+class RequestMeter final : public Kept {
  public:
   using Source = std::function<std::vector<VersionCounts>()>;
   /// By model, of every version that there is now, those without a request too.
@@ -31,6 +33,10 @@ class RequestMeter {
   explicit RequestMeter(Source source) : source_(std::move(source)) {}
   /// Since the look before `now`; the same for all who ask at one `now`.
   const Counts& Look(SteadyTime now);
+
+  std::string_view name() const override { return "labels"; }
+  void Keep(SteadyTime now, std::vector<KeptCounts>& out) const override;
+  bool Restore(const KeptCounts& kept, SteadyTime then, SteadyTime now) override;
 
  private:
   Source source_;

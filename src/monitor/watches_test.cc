@@ -39,6 +39,7 @@ class WatchTest : public testing::Test {
     for (const auto& [key, totals] : totals_) counts.push_back({key.first, key.second, totals});
     return counts;
   }};
+  WatchedTime watched_{clock_.SteadyNow() - 100h};
   Objectives objectives_;
   ObjectivesOf objectives_of_ = [this](const std::string&) { return objectives_; };
 };
@@ -83,13 +84,14 @@ TEST(CountRingTest, AddsUpTheLastSlotsOnly) {
   EXPECT_EQ(ring.Last(now, 5min).bad, 5u);
   EXPECT_EQ(ring.Last(now, 1h).total, 100u) << "older slots have made room";
   EXPECT_EQ(ring.Last(now + 3min, 5min).total, 20u);
-  EXPECT_EQ(ring.BusySlots(now, 5), 5u);
-  EXPECT_EQ(ring.BusySlots(now + 3min, 5), 3u);
+  EXPECT_EQ(ring.BusyPeriods(now, 5), 5u);
+  EXPECT_EQ(ring.BusyPeriods(now + 3min, 5), 3u);
+  EXPECT_EQ(ring.BusyPeriods(now + 3min, 3, 2), 2u);
 }
 
 using BurnRateWatchTest = WatchTest;
 TEST_F(BurnRateWatchTest, PagesWhenErrorsUseUpTheBudgetAndSaysWhichVersion) {
-  BurnRateWatch watch(BurnRateWatch::Of::kErrors, meter_, objectives_of_);
+  BurnRateWatch watch(BurnRateWatch::Of::kErrors, meter_, watched_, objectives_of_);
   Serve(0, 0);
   Serve(0, 0, "m", 2);
   LookOnce(watch);
@@ -121,7 +123,7 @@ TEST_F(BurnRateWatchTest, PagesWhenErrorsUseUpTheBudgetAndSaysWhichVersion) {
 }
 
 TEST_F(BurnRateWatchTest, AFewFailuresInAQuietNightAreNone) {
-  BurnRateWatch watch(BurnRateWatch::Of::kErrors, meter_, objectives_of_);
+  BurnRateWatch watch(BurnRateWatch::Of::kErrors, meter_, watched_, objectives_of_);
   Serve(0, 0);
   LookOnce(watch);
   clock_.Advance(10s);
@@ -132,7 +134,7 @@ TEST_F(BurnRateWatchTest, AFewFailuresInAQuietNightAreNone) {
 }
 
 TEST_F(BurnRateWatchTest, WhatTheClientIsToBlameForIsNoError) {
-  BurnRateWatch watch(BurnRateWatch::Of::kErrors, meter_, objectives_of_);
+  BurnRateWatch watch(BurnRateWatch::Of::kErrors, meter_, watched_, objectives_of_);
   Serve(0, 0);
   LookOnce(watch);
   clock_.Advance(10s);
@@ -143,7 +145,7 @@ TEST_F(BurnRateWatchTest, WhatTheClientIsToBlameForIsNoError) {
 
 TEST_F(BurnRateWatchTest, SlowAnswersBurnTheLatencyBudget) {
   objectives_.latency = LatencyObjective{100ms, 0.99};
-  BurnRateWatch watch(BurnRateWatch::Of::kLatency, meter_, objectives_of_);
+  BurnRateWatch watch(BurnRateWatch::Of::kLatency, meter_, watched_, objectives_of_);
   Serve(0, 0);
   LookOnce(watch);
   clock_.Advance(10s);
@@ -158,17 +160,18 @@ TEST_F(BurnRateWatchTest, SlowAnswersBurnTheLatencyBudget) {
 }
 
 TEST_F(BurnRateWatchTest, WithoutAnObjectiveNothingIsTold) {
-  BurnRateWatch latency(BurnRateWatch::Of::kLatency, meter_, objectives_of_);
+  BurnRateWatch latency(BurnRateWatch::Of::kLatency, meter_, watched_, objectives_of_);
   Serve(100, 100);
   EXPECT_TRUE(latency.Look(clock_.Now(), clock_.SteadyNow()).empty());
   objectives_.availability = 0;
-  BurnRateWatch errors(BurnRateWatch::Of::kErrors, meter_, objectives_of_);
+  BurnRateWatch errors(BurnRateWatch::Of::kErrors, meter_, watched_, objectives_of_);
   EXPECT_TRUE(errors.Look(clock_.Now(), clock_.SteadyNow()).empty());
 }
 
 class TrafficWatchTest : public WatchTest {
  protected:
-  TrafficWatch watch_{meter_, objectives_of_, [this](const std::string&) { return expected_; }};
+  TrafficWatch watch_{meter_, watched_, objectives_of_,
+                      [this](const std::string&) { return expected_; }};
   bool expected_ = true;
 };
 
@@ -190,10 +193,34 @@ TEST_F(TrafficWatchTest, SteadyTrafficThatStopsIsFoundInMinutes) {
   EXPECT_GE(looks, 18) << "three minutes: one of 62 minutes may be empty, 62^3 < 1e6";
   EXPECT_LE(looks, 24);
   EXPECT_GE(finding.evidence, finding.threshold);
-  EXPECT_NE(finding.summary.find("no request for"), std::string::npos);
+  EXPECT_NE(finding.summary.find("no request of m for"), std::string::npos);
   clock_.Advance(10s);
   Serve(1, 0);
   EXPECT_FALSE(LookOnce(watch_).wrong);
+}
+
+TEST_F(TrafficWatchTest, AYoungProcessDoesNotTakeMuchLonger) {
+  for (const auto seen : {1min, 5min, 15min, 25min}) {
+    const std::string model = "m" + std::to_string(seen.count());
+    Serve(0, 0, model);
+    meter_.Look(clock_.SteadyNow());
+    Finding finding;
+    auto look = [&] {
+      clock_.Advance(10s);
+      for (Finding& f : watch_.Look(clock_.Now(), clock_.SteadyNow())) {
+        if (f.subject.model == model) finding = std::move(f);
+      }
+    };
+    for (auto t = 0s; t <= seen; t += 10s) {
+      Serve(10, 0, model);
+      look();
+      EXPECT_FALSE(finding.wrong) << seen.count();
+    }
+    Duration silent{};
+    for (; !finding.wrong && silent < 1h; silent += 10s) look();
+    EXPECT_GE(silent, 3min) << seen.count();
+    EXPECT_LE(silent, seen < 5min ? 13min : 5min) << seen.count();
+  }
 }
 
 TEST_F(TrafficWatchTest, BurstsWithPausesAreGivenMoreTime) {
@@ -234,16 +261,17 @@ TEST_F(TrafficWatchTest, UnloadedForgottenOrNeverUsedModelsAreNotExpected) {
 }
 
 TEST(ChanceOfSilenceTest, IsTheLargerOfPoissonAndOfEmptyMinutes) {
-  EXPECT_NEAR(ChanceOfSilence(3, 60, 60, 2min), std::exp(-0.1), 1e-12);
-  EXPECT_NEAR(ChanceOfSilence(3600, 30, 60, 2min), 0.5 * 0.5, 1e-12);
-  EXPECT_EQ(ChanceOfSilence(0, 0, 60, 2min), 1);
-  EXPECT_EQ(ChanceOfSilence(100, 0, 0, 2min), 1);
+  EXPECT_NEAR(ChanceOfSilence(3, 60, 60, 1min, 2min), std::exp(-0.1), 1e-12);
+  EXPECT_NEAR(ChanceOfSilence(3600, 30, 60, 1min, 2min), 0.5 * 0.5, 1e-12);
+  EXPECT_NEAR(ChanceOfSilence(3600, 30, 60, 30s, 2min), 0.5 * 0.5 * 0.5 * 0.5, 1e-12);
+  EXPECT_EQ(ChanceOfSilence(0, 0, 60, 1min, 2min), 1);
+  EXPECT_EQ(ChanceOfSilence(100, 0, 0, 1min, 2min), 1);
 }
 
 using AccuracyWatchTest = WatchTest;
 TEST_F(AccuracyWatchTest, FiresOnceTheWholeIntervalIsBelow) {
   objectives_.accuracy = 0.95;
-  AccuracyWatch watch(meter_, objectives_of_);
+  AccuracyWatch watch(meter_, watched_, objectives_of_);
   Serve(0, 0);
   Finding finding = LookOnce(watch);
   EXPECT_FALSE(finding.wrong) << "no labels say nothing";
@@ -281,7 +309,8 @@ TEST(CaptureLossWatchTest, TellsEachWayWhatShareWasLost) {
   FakeClock clock;
   std::vector<CaptureCounts> counts{{"events", "events", "do this", 0, 0},
                                     {"log a", "lines", "do that", 0, 0}};
-  CaptureLossWatch watch([&] { return counts; }, {});
+  const WatchedTime watched(clock.SteadyNow() - 1h);
+  CaptureLossWatch watch([&] { return counts; }, watched, {});
   EXPECT_EQ(watch.Look(clock.Now(), clock.SteadyNow()).size(), 2u);
   clock.Advance(10s);
   counts[0].kept = 10'000;

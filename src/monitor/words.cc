@@ -19,10 +19,13 @@ std::string PercentText(double share) { return ShortNumber(share * 100) + " %"; 
 
 std::string SpanText(double seconds) {
   const auto whole = static_cast<int64_t>(seconds);
+  auto with = [](int64_t most, const char* unit, int64_t rest, const char* rest_unit) {
+    return rest == 0 ? StrCat(most, unit) : StrCat(most, unit, " ", rest, rest_unit);
+  };
   if (whole < 120) return StrCat(whole, " s");
-  if (whole < 7200) return StrCat(whole / 60, " min");
-  return whole % 3600 < 60 ? StrCat(whole / 3600, " h")
-                           : StrCat(whole / 3600, " h ", whole % 3600 / 60, " min");
+  if (whole < 3600) return StrCat(whole / 60, " min");
+  if (whole < 2 * 86400) return with(whole / 3600, " h", whole % 3600 / 60, " min");
+  return with(whole / 86400, " d", whole % 86400 / 3600, " h");
 }
 
 }  // namespace leadsman

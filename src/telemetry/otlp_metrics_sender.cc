@@ -29,19 +29,20 @@ Result<std::unique_ptr<OtlpMetricsSender>> OtlpMetricsSender::Create(
   auto made = BatchSender::Create(deps.clock, sender);
   if (!made.ok())
     return Status(made.status().code(), StrCat("telemetry.metrics.otlp.", made.status().message()));
-  return std::unique_ptr<OtlpMetricsSender>(
-      new OtlpMetricsSender(std::move(deps), std::move(made).value(), options.interval));
+  std::unique_ptr<OtlpMetricsSender> metrics(
+      new OtlpMetricsSender(std::move(deps), std::move(made).value()));
+  ASSIGN_OR_RETURN(metrics->periodic_, Periodic::Start("metrics-otlp", options.interval,
+                                                       [raw = metrics.get()] { raw->Send(); }));
+  return metrics;
 }
 
-OtlpMetricsSender::OtlpMetricsSender(Deps deps, std::unique_ptr<BatchSender> sender,
-                                     std::chrono::milliseconds interval)
+OtlpMetricsSender::OtlpMetricsSender(Deps deps, std::unique_ptr<BatchSender> sender)
     : clock_(deps.clock),
       collect_(std::move(deps.collect)),
       source_(std::move(deps.source)),
       start_unix_ns_(UnixNanos(deps.started)),
       sender_(std::move(sender)) {
   AddMetrics(deps.registry);
-  periodic_ = std::make_unique<Periodic>("metrics-otlp", interval, [this] { Send(); });
 }
 
 OtlpMetricsSender::~OtlpMetricsSender() {

@@ -31,8 +31,7 @@ class OtlpMetricsSender {
   ~OtlpMetricsSender();
 
  private:
-  OtlpMetricsSender(Deps deps, std::unique_ptr<BatchSender> sender,
-                    std::chrono::milliseconds interval);
+  OtlpMetricsSender(Deps deps, std::unique_ptr<BatchSender> sender);
   void Send();
   void AddMetrics(Registry& registry);
 
@@ -42,7 +41,7 @@ class OtlpMetricsSender {
   const int64_t start_unix_ns_;
   const std::unique_ptr<BatchSender> sender_;
   std::vector<Registry::Registration> registrations_;
-  std::unique_ptr<Periodic> periodic_;  ///< goes first
+  std::unique_ptr<Periodic> periodic_;  ///< goes first; null in one whose thread did not start
 };
 
 }  // namespace leadsman

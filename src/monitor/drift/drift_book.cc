@@ -96,6 +96,12 @@ Finding FindingOf(const DriftBook::Key& key, const DriftTrack& track,
       {"reference", std::string(ReferenceFromName(track.reference()->from))},
       {"block_rows", std::to_string(track.reference()->block_rows)},
   };
+  if (finding.evidence < threshold) {
+    finding.details.emplace_back(
+        "evidence_below_threshold",
+        "it fired with the evidence of other streams, or when fewer of them shared the budget, and "
+        "goes on until the latest blocks are back within the tolerance");
+  }
   return finding;
 }
 

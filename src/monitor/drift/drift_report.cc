@@ -51,14 +51,23 @@ double ShareOfWindow(uint64_t part, uint64_t of) {
 /// JSON has no NaN and no infinity.
 Json Finite(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
+/// The latest rows that a stream tells of.
+uint64_t RecentRows(const DriftTrack& track, const DriftTrack::Stream& stream) {
+  return uint64_t{track.reference()->block_rows} * stream.recent_size();
+}
+
 Json StreamJson(const DriftTrack& track, const DriftTrack::Stream& stream, double threshold) {
   const ReferenceStream& reference = track.reference()->streams[stream.of];
   double evidence = stream.firing ? stream.fired_evidence : stream.detector.evidence();
+  // Evidence multiplies from block to block: its logarithm says how far along it is.
+  const double along = threshold > 1 && evidence > 1 ? std::log(evidence) / std::log(threshold) : 0;
   return {{"name", track.reference()->StreamName(reference)},
           {"reference", reference.centre},
           {"now", Finite(stream.Recent())},
+          {"rows", RecentRows(track, stream)},
           {"tolerance", stream.tolerance},
           {"evidence", threshold > 0 ? evidence / threshold : 0},
+          {"evidence_log", along},
           {"alarm", stream.firing},
           {"guaranteed", stream.detector.guaranteed()}};
 }
@@ -118,11 +127,6 @@ Json ClassesJson(const DriftTrack& track) {
       {"chi_square", DistanceJson(Report(chi.statistic, ChiSquareNoise(cells)))}};
   json["distances"]["chi_square"]["p_value"] = chi.p_value;
   return json;
-}
-
-/// The latest rows that a stream tells of.
-uint64_t RecentRows(const DriftTrack& track, const DriftTrack::Stream& stream) {
-  return uint64_t{track.reference()->block_rows} * stream.recent_size();
 }
 
 std::string PsiText(const DriftTrack& track, size_t number) {

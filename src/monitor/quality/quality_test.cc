@@ -368,8 +368,10 @@ class QualityWatchTest : public QualityDetailTest {
  protected:
   QualityWatch Make(QualityObjective objective) {
     return {[this](const std::string& model) { return monitor_->EvidenceOf(model); },
+            watched_,
             {{"m", {std::move(objective)}}}};
   }
+  const WatchedTime watched_{clock_.SteadyNow() - std::chrono::hours(48)};
   /// Ten minutes later.
   Finding Look(QualityWatch& watch) {
     clock_.Advance(10min);

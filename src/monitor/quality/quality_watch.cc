@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/strings.h"
+#include "math/byte_form.h"
 #include "monitor/accuracy_watch.h"
 #include "monitor/words.h"
 
@@ -15,6 +16,12 @@ using Measure = QualityObjective::Measure;
 /// The normal distribution exceeds so many deviations with a chance of QualityWatch::kLevel.
 constexpr double kDeviations = 3.0902;
 constexpr std::chrono::minutes kSlot{10};
+constexpr char kByteKind = 'q';
+constexpr uint8_t kByteVersion = 1;
+constexpr uint64_t kMaxObjectives = 1000;
+constexpr uint64_t kMaxVersions = 1024;
+/// Slots of 24 hours, and the one that is being left.
+constexpr uint64_t kMaxSlots = 146;
 
 std::string_view NameOf(Measure measure) {
   switch (measure) {
@@ -28,6 +35,13 @@ std::string_view NameOf(Measure measure) {
       break;
   }
   return "mean_absolute_error";
+}
+
+/// "recall of fraud"
+std::string TextOf(const QualityObjective& objective) {
+  std::string text(NameOf(objective.measure));
+  if (!objective.of_class.empty()) text += StrCat(" of ", objective.of_class);
+  return text;
 }
 
 /// Of how many requests the measure is a share, and how many of them count against it.
@@ -72,6 +86,7 @@ void QualityWatch::Count(const QualityObjective& objective,
   }
   while (!past.errors.empty() && now - past.errors.front().first > kWindow) past.errors.pop_front();
   if (more.count == 0) return;
+  ++past.errors_added;
   if (past.errors.empty() || now - past.errors.back().first >= kSlot) {
     past.errors.emplace_back(now, ErrorSums());
   }
@@ -82,13 +97,16 @@ void QualityWatch::Count(const QualityObjective& objective,
 }
 
 void QualityWatch::JudgeShare(const QualityObjective& objective, const Past& past, SteadyTime now,
-                              Finding& finding) {
+                              Finding& finding) const {
   const ObjectiveCounts counts = past.shares.Last(now, kWindow);
   finding.threshold = objective.at_least;
   finding.samples = counts.total;
   if (counts.total == 0) {
     finding.evidence = 1;
-    finding.summary = StrCat("no label of the last 24 h says anything of the ", finding.subject.of);
+    finding.unknown = LittleWatched(now);
+    finding.summary =
+        StrCat("no label of the ", watched_.Words(now, kWindow), " says anything of the ",
+               finding.subject.of, " (", finding.subject.model, ")");
     return;
   }
   const uint64_t good = counts.total - counts.bad;
@@ -97,15 +115,16 @@ void QualityWatch::JudgeShare(const QualityObjective& objective, const Past& pas
   finding.evidence =
       MeasureOf(objective.measure, static_cast<double>(good) / static_cast<double>(counts.total));
   finding.wrong = to < objective.at_least;
-  finding.summary = StrCat(finding.subject.of, " ", PercentText(finding.evidence), " (",
-                           PercentText(from), " to ", PercentText(to), ") by ", counts.total,
-                           " requests labelled in the last 24 h; at least ",
-                           PercentText(objective.at_least), " is asked for");
+  finding.summary =
+      StrCat(finding.subject.model, ": ", finding.subject.of, " ", PercentText(finding.evidence),
+             " (", PercentText(from), " to ", PercentText(to), ") by ", counts.total,
+             " requests labelled in the ", watched_.Words(now, kWindow), "; at least ",
+             PercentText(objective.at_least), " is asked for");
   finding.details.emplace_back("interval", StrCat(PercentText(from), " to ", PercentText(to)));
 }
 
-void QualityWatch::JudgeError(const QualityObjective& objective, const Past& past,
-                              Finding& finding) {
+void QualityWatch::JudgeError(const QualityObjective& objective, const Past& past, SteadyTime now,
+                              Finding& finding) const {
   ErrorSums sums;
   for (const auto& [since, more] : past.errors) {
     sums.count += more.count;
@@ -115,7 +134,10 @@ void QualityWatch::JudgeError(const QualityObjective& objective, const Past& pas
   finding.threshold = objective.at_most;
   finding.samples = static_cast<uint64_t>(std::llround(sums.count));
   if (finding.samples < 2) {
-    finding.summary = "too few labels of the last 24 h to say anything of the mean absolute error";
+    finding.unknown = LittleWatched(now);
+    finding.summary =
+        StrCat(finding.subject.model, ": too few labels of the ", watched_.Words(now, kWindow),
+               " to say anything of the mean absolute error");
     return;
   }
   const double mean = sums.absolute / sums.count;
@@ -123,22 +145,20 @@ void QualityWatch::JudgeError(const QualityObjective& objective, const Past& pas
   const double margin = kDeviations * std::sqrt(variance / (sums.count - 1));
   finding.evidence = mean;
   finding.wrong = finding.samples >= kLeastErrors && mean - margin > objective.at_most;
-  finding.summary = StrCat("mean absolute error ", ShortNumber(mean), " (",
+  finding.summary = StrCat(finding.subject.model, ": mean absolute error ", ShortNumber(mean), " (",
                            ShortNumber(std::max(mean - margin, 0.0)), " to ",
                            ShortNumber(mean + margin), ", approximately) by ", finding.samples,
-                           " requests labelled in the last 24 h; at most ",
+                           " requests labelled in the ", watched_.Words(now, kWindow), "; at most ",
                            ShortNumber(objective.at_most), " is asked for");
 }
 
 Finding QualityWatch::Judge(const std::string& model, const QualityObjective& objective,
-                            const Past& past, SteadyTime now) {
+                            const Past& past, SteadyTime now) const {
   Finding finding;
-  finding.subject = {.kind = AlarmKind::kQuality, .model = model, .of = ""};
-  finding.subject.of = NameOf(objective.measure);
-  if (!objective.of_class.empty()) finding.subject.of += StrCat(" of ", objective.of_class);
+  finding.subject = {.kind = AlarmKind::kQuality, .model = model, .of = TextOf(objective)};
   finding.severity = AlarmSeverity::kPage;
   if (objective.measure == Measure::kMeanAbsoluteError) {
-    JudgeError(objective, past, finding);
+    JudgeError(objective, past, now, finding);
   } else {
     JudgeShare(objective, past, now, finding);
   }
@@ -157,6 +177,98 @@ std::vector<Finding> QualityWatch::Look(WallTime, SteadyTime now) {
     }
   }
   return findings;
+}
+
+void QualityWatch::WritePast(const Past& past, SteadyTime now, ByteWriter& to) {
+  auto write_sums = [&](const ErrorSums& sums) {
+    to.Double(sums.count);
+    to.Double(sums.absolute);
+    to.Double(sums.square);
+  };
+  past.shares.Write(now, to);
+  to.Varint(past.errors.size());
+  for (const auto& [at, sums] : past.errors) {
+    to.Varint(static_cast<uint64_t>((now - at).count()));
+    write_sums(sums);
+  }
+  to.Varint(past.shares_before.size());
+  for (const auto& [version, counts] : past.shares_before) {
+    to.Fixed64(static_cast<uint64_t>(version));
+    to.Varint(counts.total);
+    to.Varint(counts.bad);
+  }
+  to.Varint(past.errors_before.size());
+  for (const auto& [version, sums] : past.errors_before) {
+    to.Fixed64(static_cast<uint64_t>(version));
+    write_sums(sums);
+  }
+}
+
+QualityWatch::Past QualityWatch::ReadPast(ByteReader& from, SteadyTime then, SteadyTime now) {
+  Past past;
+  auto read_count = [&](uint64_t most) -> uint64_t {
+    const uint64_t count = from.Varint();
+    if (count > most) from.Fail();
+    return from.ok() ? count : 0;
+  };
+  auto read_sums = [&] {
+    const double count = from.Double(), absolute = from.Double(), square = from.Double();
+    if (!std::isfinite(count) || !std::isfinite(absolute) || !std::isfinite(square)) from.Fail();
+    return ErrorSums{count, absolute, square};
+  };
+  past.shares.Read(from, then, now);
+  constexpr auto kMost = static_cast<uint64_t>(Duration(2 * kWindow).count());
+  for (uint64_t n = read_count(kMaxSlots); n > 0 && from.ok(); --n) {
+    const uint64_t age = from.Varint();
+    if (age > kMost) from.Fail();
+    ++past.errors_added;
+    past.errors.emplace_back(then - Duration(static_cast<int64_t>(std::min(age, kMost))),
+                             read_sums());
+  }
+  for (uint64_t n = read_count(kMaxVersions); n > 0 && from.ok(); --n) {
+    ObjectiveCounts& counts = past.shares_before[static_cast<int64_t>(from.Fixed64())];
+    counts.total = from.Varint();
+    counts.bad = from.Varint();
+  }
+  for (uint64_t n = read_count(kMaxVersions); n > 0 && from.ok(); --n) {
+    ErrorSums& sums = past.errors_before[static_cast<int64_t>(from.Fixed64())];
+    sums = read_sums();
+  }
+  return past;
+}
+
+void QualityWatch::Keep(SteadyTime now, std::vector<KeptCounts>& out) const {
+  for (const auto& [model, objectives] : objectives_) {
+    ByteWriter bytes(kByteKind, kByteVersion);
+    uint64_t stamp = 0;
+    bytes.Varint(objectives.size());
+    for (size_t i = 0; i < objectives.size(); ++i) {
+      auto past = past_.find({model, i});
+      bytes.Text(TextOf(objectives[i]));
+      WritePast(past != past_.end() ? past->second : Past(), now, bytes);
+      if (past != past_.end()) stamp += past->second.shares.adds() + past->second.errors_added;
+    }
+    if (stamp > 0) out.push_back({std::string(name()), model, stamp, std::move(bytes).Take()});
+  }
+}
+
+bool QualityWatch::Restore(const KeptCounts& kept, SteadyTime then, SteadyTime now) {
+  ByteReader from(kept.bytes, kByteKind, kByteVersion);
+  std::map<std::string, Past> pasts;
+  const uint64_t count = from.Varint();
+  if (count > kMaxObjectives) from.Fail();
+  for (uint64_t i = 0; i < count && from.ok(); ++i) {
+    std::string of(from.Text(1 << 16));
+    pasts.insert_or_assign(std::move(of), ReadPast(from, then, now));
+  }
+  if (!from.Finished()) return false;
+  auto objectives = objectives_.find(kept.model);
+  if (objectives == objectives_.end()) return true;  // none is asked for any more
+  for (size_t i = 0; i < objectives->second.size(); ++i) {
+    auto past = pasts.find(TextOf(objectives->second[i]));
+    if (past != pasts.end()) past_[{kept.model, i}] = past->second;
+  }
+  return true;
 }
 
 }  // namespace leadsman

@@ -11,7 +11,9 @@
 #include "monitor/config.h"
 #include "monitor/count_ring.h"
 #include "monitor/finding.h"
+#include "monitor/kept_counts.h"
 #include "monitor/quality/version_quality.h"
+#include "monitor/watched_time.h"
 
 namespace leadsman {
 
@@ -26,8 +28,8 @@ struct QualityEvidence {
 /// does. Recall, precision and F1 of a class have the exact one of Clopper and Pearson (F1 through the
 /// share of right ones among all that are or were predicted to be of the class); the mean absolute
 /// error has one of the normal approximation. Counts requests, by their first row, never weighted,
-/// from the first look at a version on. Confined to the thread that looks.
-class QualityWatch final : public Watch {
+/// from the first look at a version on, those of before a restart too. Confined to the thread that looks.
+class QualityWatch final : public Watch, public Kept {
  public:
   static constexpr double kLevel = 0.001;
   static constexpr std::chrono::hours kWindow{24};
@@ -35,9 +37,14 @@ class QualityWatch final : public Watch {
   static constexpr uint64_t kLeastErrors = 30;
 
   using Source = std::function<std::vector<QualityEvidence>(const std::string& model)>;
-  QualityWatch(Source source, std::map<std::string, std::vector<QualityObjective>> objectives)
-      : source_(std::move(source)), objectives_(std::move(objectives)) {}
+  QualityWatch(Source source, const WatchedTime& watched,
+               std::map<std::string, std::vector<QualityObjective>> objectives)
+      : source_(std::move(source)), watched_(watched), objectives_(std::move(objectives)) {}
   std::vector<Finding> Look(WallTime wall, SteadyTime now) override;
+
+  std::string_view name() const override { return AlarmKindName(AlarmKind::kQuality); }
+  void Keep(SteadyTime now, std::vector<KeptCounts>& out) const override;
+  bool Restore(const KeptCounts& kept, SteadyTime then, SteadyTime now) override;
 
  private:
   struct ErrorSums {
@@ -49,16 +56,22 @@ class QualityWatch final : public Watch {
     std::deque<std::pair<SteadyTime, ErrorSums>> errors;  ///< slots of ten minutes, oldest first
     std::map<int64_t, ObjectiveCounts> shares_before;     ///< by version, at the last look
     std::map<int64_t, ErrorSums> errors_before;
+    uint64_t errors_added = 0;  ///< how often
   };
+  static void WritePast(const Past& past, SteadyTime now, ByteWriter& to);
+  static Past ReadPast(ByteReader& from, SteadyTime then, SteadyTime now);
   static void Count(const QualityObjective& objective, const std::vector<QualityEvidence>& evidence,
                     SteadyTime now, Past& past);
-  static Finding Judge(const std::string& model, const QualityObjective& objective,
-                       const Past& past, SteadyTime now);
-  static void JudgeShare(const QualityObjective& objective, const Past& past, SteadyTime now,
-                         Finding& finding);
-  static void JudgeError(const QualityObjective& objective, const Past& past, Finding& finding);
+  Finding Judge(const std::string& model, const QualityObjective& objective, const Past& past,
+                SteadyTime now) const;
+  void JudgeShare(const QualityObjective& objective, const Past& past, SteadyTime now,
+                  Finding& finding) const;
+  void JudgeError(const QualityObjective& objective, const Past& past, SteadyTime now,
+                  Finding& finding) const;
+  bool LittleWatched(SteadyTime now) const { return watched_.Within(now, kWindow) < kWindow / 2; }
 
   const Source source_;
+  const WatchedTime& watched_;
   const std::map<std::string, std::vector<QualityObjective>> objectives_;
   std::map<std::pair<std::string, size_t>, Past> past_;  ///< by model and place of the objective
 };

@@ -189,7 +189,8 @@ TEST_F(SchemaBookTest, ThereIsRoomForSoManyVersions) {
 
 TEST_F(SchemaBookTest, AnAlarmTakesAShareAboveWhatIsAcceptedAndEnoughRows) {
   Open();
-  auto watch = monitor_->MakeSchemaWatch();
+  const WatchedTime watched(clock_.SteadyNow() - 1h);
+  auto watch = monitor_->MakeSchemaWatch(watched);
   Learn();
   EXPECT_FALSE(Look(*watch).wrong);
   Send({17, 1}, 9);  // a handful, and all there is

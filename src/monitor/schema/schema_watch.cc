@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "base/strings.h"
+#include "math/byte_form.h"
 #include "monitor/accuracy_watch.h"
 #include "monitor/words.h"
 
@@ -14,6 +15,10 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr size_t kShown = 5;
+constexpr Duration kWindow = 10min;
+constexpr char kByteKind = 'v';
+constexpr uint8_t kByteVersion = 1;
+constexpr uint64_t kMaxVersions = 1024;
 
 /// A sum that fell has begun anew.
 uint64_t Grown(uint64_t from, uint64_t to) { return to < from ? to : to - from; }
@@ -21,24 +26,29 @@ uint64_t Grown(uint64_t from, uint64_t to) { return to < from ? to : to - from; 
 }  // namespace
 
 Finding SchemaWatch::Judge(const SchemaCounts& counts, const ObjectiveCounts& recent,
-                           const Version& version) {
+                           const Version& version, SteadyTime now) const {
   Finding finding;
   finding.subject = {AlarmKind::kSchemaViolation, counts.model, counts.version, ""};
   // What came first is an example of what is right; a file says it.
   finding.severity = counts.given ? AlarmSeverity::kTicket : AlarmSeverity::kInfo;
   finding.threshold = counts.accepted_share;
   finding.samples = recent.total;
+  // With half the window watched, or rows enough, it is known how it is.
+  const bool little = watched_.Within(now, kWindow) < kWindow / 2 && recent.total < kEnoughRows;
   if (recent.total == 0) {
-    finding.summary = "no row has come in the last 10 min";
+    finding.unknown = little;
+    finding.summary = StrCat("no row of ", counts.model, ":", counts.version, " has come in the ",
+                             watched_.Words(now, kWindow));
     return finding;
   }
   finding.evidence = static_cast<double>(recent.bad) / static_cast<double>(recent.total);
   finding.wrong = recent.total >= kEnoughRows && recent.bad >= kEnoughViolating &&
                   ExactInterval(recent.bad, recent.total, kLevel).first > counts.accepted_share;
-  finding.summary =
-      StrCat(recent.bad, " of ", recent.total, " rows of ", counts.model, ":", counts.version,
-             " broke the schema in the last 10 min (", PercentText(finding.evidence), "; ",
-             PercentText(counts.accepted_share), " is accepted)");
+  finding.unknown = !finding.wrong && little;
+  finding.summary = StrCat(recent.bad, " of ", recent.total, " rows of ", counts.model, ":",
+                           counts.version, " broke the schema in the ",
+                           watched_.Words(now, kWindow), " (", PercentText(finding.evidence), "; ",
+                           PercentText(counts.accepted_share), " is accepted)");
   std::vector<std::pair<uint64_t, const RowCheck::Violation*>> broken;
   for (const RowCheck::Violation& v : counts.violations) {
     auto before = version.when_well.find({v.feature, v.rule});
@@ -70,8 +80,8 @@ std::vector<Finding> SchemaWatch::Look(WallTime, SteadyTime now) {
         now, {Grown(version.rows, counts.rows), Grown(version.violating, counts.violating)});
     version.rows = counts.rows;
     version.violating = counts.violating;
-    const ObjectiveCounts recent = version.ring.Last(now, 10min);
-    findings.push_back(Judge(counts, recent, version));
+    const ObjectiveCounts recent = version.ring.Last(now, kWindow);
+    findings.push_back(Judge(counts, recent, version, now));
     if (2 * findings.back().evidence <= counts.accepted_share) {
       version.when_well.clear();
       for (const RowCheck::Violation& v : counts.violations)
@@ -81,6 +91,37 @@ std::vector<Finding> SchemaWatch::Look(WallTime, SteadyTime now) {
   }
   versions_ = std::move(present);
   return findings;
+}
+
+/// What was broken when all was well is not kept: after a restart the details tell of all since then.
+void SchemaWatch::Keep(SteadyTime now, std::vector<KeptCounts>& out) const {
+  std::map<std::string, std::vector<std::pair<int64_t, const CountRing*>>> models;
+  for (const auto& [key, version] : versions_) {
+    if (version.ring.adds() > 0) models[key.first].emplace_back(key.second, &version.ring);
+  }
+  for (const auto& [model, rings] : models) {
+    ByteWriter bytes(kByteKind, kByteVersion);
+    uint64_t stamp = 0;
+    bytes.Varint(rings.size());
+    for (const auto& [version, ring] : rings) {
+      bytes.Fixed64(static_cast<uint64_t>(version));
+      ring->Write(now, bytes);
+      stamp += ring->adds();
+    }
+    out.push_back({std::string(name()), model, stamp, std::move(bytes).Take()});
+  }
+}
+
+bool SchemaWatch::Restore(const KeptCounts& kept, SteadyTime then, SteadyTime now) {
+  ByteReader from(kept.bytes, kByteKind, kByteVersion);
+  const uint64_t count = from.Varint();
+  if (count > kMaxVersions) from.Fail();
+  std::map<int64_t, Version> versions;
+  for (uint64_t i = 0; i < count && from.ok(); ++i)
+    versions[static_cast<int64_t>(from.Fixed64())].ring.Read(from, then, now);
+  if (!from.Finished()) return false;
+  for (auto& [version, of] : versions) versions_[{kept.model, version}] = std::move(of);
+  return true;
 }
 
 }  // namespace leadsman
