@@ -71,17 +71,65 @@ Json SourceJson(const intake::SourceView& view) {
 
 }  // namespace
 
+namespace {
+
+constexpr size_t kMaxFeaturesTold = 1000;  // of each version
+
+/// The names of the inputs' places, when all sources with features agree on them.
+std::vector<std::string> FeatureNames(const std::vector<intake::SourceView>& sources) {
+  std::vector<std::string> names;
+  for (const intake::SourceView& source : sources) {
+    if (source.features.empty()) continue;
+    if (!names.empty() && names != source.features) return {};
+    names = source.features;
+  }
+  return names;
+}
+
+/// Of the inputs of one version, what a table can hold.
+Json FeaturesJson(const Monitor& monitor, const ObservedVersion& of,
+                  const std::vector<std::string>& names) {
+  Json features = Json::array();
+  auto profile = monitor.ProfileJson(of.model, of.version);
+  if (!profile.ok()) return features;
+  const Json parsed = Json::parse(*profile, nullptr, false);
+  if (!parsed.is_object() || !parsed.contains("features")) return features;
+  for (const Json& f : parsed["features"]) {
+    if (features.size() >= kMaxFeaturesTold) break;
+    const size_t index = features.size();
+    features.push_back({{"name", index < names.size() ? names[index] : StrCat("[", index, "]")},
+                        {"count", f["count"]},
+                        {"missing", f["non_finite"]},
+                        {"mean", f["mean"]},
+                        {"median", f["quantiles"]["0.5"]},
+                        {"min", f["min"]},
+                        {"max", f["max"]}});
+  }
+  return features;
+}
+
+}  // namespace
+
 Json ObservedJson(const std::vector<ObservedVersion>& models) {
   Json json = Json::array();
   for (const ObservedVersion& model : models) json.push_back(ModelJson(model));
   return json;
 }
 
-std::string LogReportJson(const std::vector<ObservedVersion>& models,
-                          const std::vector<intake::SourceView>& sources) {
+namespace {
+
+Json LogReport(const std::vector<ObservedVersion>& models,
+               const std::vector<intake::SourceView>& sources) {
   Json report = {{"models", ObservedJson(models)}, {"sources", Json::array()}};
   for (const intake::SourceView& source : sources) report["sources"].push_back(SourceJson(source));
-  return report.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return report;
+}
+
+}  // namespace
+
+std::string LogReportJson(const std::vector<ObservedVersion>& models,
+                          const std::vector<intake::SourceView>& sources) {
+  return LogReport(models, sources).dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 std::vector<std::string> LogNotes(const std::vector<intake::SourceView>& sources) {
@@ -118,7 +166,12 @@ Result<std::string> ReportLogsOnce(const Config& config) {
   }
   if (!monitor->Flush(std::chrono::minutes(1)))
     return UnavailableError("the monitor did not fold everything within a minute");
-  return LogReportJson(monitor->Observed(), views);
+  const std::vector<ObservedVersion> seen = monitor->Observed();
+  Json report = LogReport(seen, views);
+  const std::vector<std::string> names = FeatureNames(views);
+  for (size_t i = 0; i < seen.size(); ++i)
+    report["models"][i]["features"] = FeaturesJson(*monitor, seen[i], names);
+  return report.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 }  // namespace leadsman

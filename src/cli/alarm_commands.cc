@@ -108,8 +108,13 @@ int AddSilence(ClientContext& c, const SilenceOptions& o) {
   if (c.json) {
     c.PrintJson(*silence);
   } else {
-    c.env.out << "silence " << Text(*silence, "id") << " until " << Text(*silence, "until") << '\n';
+    const std::string matches = Text(*silence, "matches");
+    c.env.out << "silence " << Text(*silence, "id") << " until " << Text(*silence, "until")
+              << ", which matches " << (matches == "0" ? "no" : matches) << " alarm"
+              << (matches == "1" ? "" : "s") << " of now\n";
   }
+  if (const std::string warning = Text(*silence, "warning"); !warning.empty())
+    c.env.err << "leadsman: the silence is made, but " << warning << '\n';
   return kOk;
 }
 

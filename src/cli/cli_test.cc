@@ -164,7 +164,7 @@ TEST_F(CliTest, OnceShowsWhatLogsTellAndWhatWasNotRead) {
   const std::string source =
       R"("source": "a.log", "lines": 9, "other_requests": 4, "errors": 1, "other_paths": {"/score": 4})";
   report_ = StrCat(
-      R"({"models": [{"model": "iris", "version": 0, "requests": 5, "client_errors": 1, "server_errors": 2, "cancelled": 0, "unknown": 0, "latency": null}], "sources": [{)",
+      R"({"models": [{"model": "iris", "version": 0, "requests": 5, "client_errors": 1, "server_errors": 2, "cancelled": 0, "unknown": 0, "latency": null, "features": [{"name": "age", "count": 5, "missing": 1, "mean": 31.25, "median": 30, "min": 20, "max": 44}]}], "sources": [{)",
       source, R"(, "predictions": 5, "files": [)", file, "]}]}");
   EXPECT_EQ(Run({"monitor", "--log", "a", "--once"}), kOk);
   EXPECT_NE(out().find("a.log: uvicorn access log\n  9 lines, 5 predictions, 4 other requests, 1 "
@@ -173,6 +173,9 @@ TEST_F(CliTest, OnceShowsWhatLogsTellAndWhatWasNotRead) {
       << out();
   EXPECT_NE(out().find("iris   -        5"), std::string::npos) << out();
   EXPECT_NE(out().find("not known"), std::string::npos) << "no latency is no zero";
+  EXPECT_NE(out().find("iris   -        age      5       1        31.25  30      20   44"),
+            std::string::npos)
+      << out();
   EXPECT_EQ(Run({"monitor", "--log", "a", "--once", "--json"}), kOk);
   EXPECT_EQ(nlohmann::json::parse(out())["models"][0]["requests"], 5);
 
@@ -213,6 +216,13 @@ TEST_F(CliTest, AWrongCommandIsNamedAndAnotherSuggested) {
   EXPECT_EQ(err(), "leadsman: unknown command 'rollouts'; did you mean rollout?\n");
   EXPECT_EQ(Run({"rollout", "lst"}), kUsage);
   EXPECT_EQ(err(), "leadsman: unknown command 'rollout lst'; did you mean rollout list?\n");
+  EXPECT_EQ(Run({"alarms", "silence", "--modle", "m", "--kidn=x", "--for", "2h", "--comment", "c"}),
+            kUsage);
+  EXPECT_EQ(err(),
+            "leadsman: unknown option --modle; did you mean --model?\n"
+            "leadsman: unknown argument m\n"
+            "leadsman: unknown option --kidn=x; did you mean --kind?\n"
+            "leadsman: see leadsman alarms silence --help\n");
   EXPECT_EQ(Run({"frob"}), kUsage);
   EXPECT_TRUE(err().starts_with("leadsman: unknown command 'frob'; commands: serve, ")) << err();
 }
@@ -448,6 +458,7 @@ TEST_F(CliServerTest, DriftIsATableWithTheNoiseBesideIt) {
   EXPECT_NE(out().find("inputs: compared with 5000 rows (first_requests), in blocks of 50;"),
             std::string::npos)
       << out();
+  EXPECT_NE(out().find(", NOW is of the last "), std::string::npos) << out();
   EXPECT_NE(out().find("input   f0       4.5"), std::string::npos) << out();
   EXPECT_NE(out().find("answer  class 7  1"), std::string::npos) << out();
   EXPECT_EQ(Run({"drift", "digits", "--json"}), kOk);
@@ -711,8 +722,17 @@ TEST_F(CliServerTest, ShowsAlarmsAndSilencesThem) {
                  "--comment", "known"}),
             kOk)
       << err();
-  fixture_.alarms.Look();
-  EXPECT_EQ(Run({"alarms", "--check"}), kOk) << "silenced";
+  EXPECT_NE(out().find(", which matches 1 alarm of now"), std::string::npos) << out();
+  EXPECT_EQ(err(), "");
+  EXPECT_EQ(Run({"alarms", "--check"}), kOk) << "silenced, at once";
+  EXPECT_EQ(Run({"alarms", "silence", "--model", "digist", "--for", "2h", "--author", "ann",
+                 "--comment", "known"}),
+            kOk);
+  EXPECT_NE(out().find(", which matches no alarms of now"), std::string::npos) << out();
+  EXPECT_EQ(err(),
+            "leadsman: the silence is made, but there is no model digist; did you mean digits?\n");
+  EXPECT_EQ(Run({"alarms", "--model", "digist"}), kNotFound);
+  EXPECT_EQ(Run({"rollout", "list", "--model", "digist"}), kNotFound);
   EXPECT_EQ(Run({"alarms", "silences"}), kOk);
   EXPECT_NE(out().find("known"), std::string::npos) << out();
   EXPECT_EQ(Run({"alarms", "unsilence", "1"}), kOk);

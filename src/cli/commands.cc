@@ -159,7 +159,8 @@ int ShowStatus(ClientContext& c) {
         StrCat("monitor: ", Text(m, "events"), " events, ", Text(m, "events_dropped"),
                " dropped; labels: ", Text(m, "labels_joined"), " joined, ",
                Text(m, "labels_unknown"), " unknown, ", Text(m, "labels_duplicate"), " twice, ",
-               Text(m, "labels_late"), " late, ", Text(m, "labels_pending"), " pending");
+               Text(m, "labels_late"), " late, ", Text(m, "labels_mismatched"), " mismatched, ",
+               Text(m, "labels_rejected"), " rejected, ", Text(m, "labels_pending"), " pending");
     if (c.env.terminal) line = Wrapped(line, static_cast<size_t>(c.env.columns), 9);
     c.env.out << line << '\n';
   }

@@ -17,22 +17,31 @@ std::string Text(const Json& text) {
   return text.is_string() ? Clean(text.get<std::string>()) : "";
 }
 
-/// Of the streams whose names begin with one of `names`: how far the strongest is, and whether it
+/// Of the streams whose names begin with one of `names`: how far along the strongest is, and whether it
 /// has raised an alarm.
 std::string Evidence(const Json& track, const std::vector<std::string>& names, const Paint& paint) {
   double most = -1;
   bool alarm = false;
   for (const Json& stream : Part(track, "streams")) {
     if (std::find(names.begin(), names.end(), Text(Part(stream, "name"))) == names.end()) continue;
-    const Json& evidence = Part(stream, "evidence");
+    const Json& evidence = Part(stream, "evidence_log");
     if (evidence.is_number()) most = std::max(most, evidence.get<double>());
     alarm = alarm || Part(stream, "alarm") == true;
   }
   if (alarm) return paint.Bad("alarm");
   if (most < 0) return "-";
-  return most < 0.001 ? "0%" : StrCat(Short(Json(std::min(most, 9.99) * 100)), "%");
+  return StrCat(static_cast<int>(std::min(most, 9.99) * 100), "%");
 }
 
+const Json& StreamOf(const Json& track, const std::string& name) {
+  static const Json none;
+  for (const Json& stream : Part(track, "streams")) {
+    if (Text(Part(stream, "name")) == name) return stream;
+  }
+  return none;
+}
+
+/// Over the same latest rows as an alarm's words; before there are any, over the window.
 void AddNumbers(const Json& track, const char* of, const Paint& paint, Table& table) {
   for (const Json& number : Part(track, "numbers")) {
     const Json& before = Part(number, "reference");
@@ -40,8 +49,17 @@ void AddNumbers(const Json& track, const char* of, const Paint& paint, Table& ta
     std::string name = Text(Part(number, "name"));
     // A score that no protocol gave, the value of a model that answers classes.
     if (std::string_view(of) != "input" && Part(before, "missing") == 1.0) continue;
-    table.Add({of, name, Short(Part(before, "mean")), Short(Part(Part(number, "now"), "mean")),
-               Signed(Part(number, "shift")), Short(Part(psi, "value")),
+    Json now = Part(Part(number, "now"), "mean");
+    Json shift = Part(number, "shift");
+    const Json& recent = Part(StreamOf(track, name), "now");
+    const Json& mean = Part(before, "mean");
+    const Json& deviation = Part(before, "standard_deviation");
+    if (recent.is_number() && mean.is_number() && deviation.is_number()) {
+      now = recent;
+      const double sigma = deviation.get<double>();
+      if (sigma > 0) shift = (recent.get<double>() - mean.get<double>()) / sigma;
+    }
+    table.Add({of, name, Short(mean), Short(now), Signed(shift), Short(Part(psi, "value")),
                Short(Part(psi, "noise_p99")), Evidence(track, {name, name + ".spread"}, paint)});
   }
 }
@@ -49,8 +67,10 @@ void AddNumbers(const Json& track, const char* of, const Paint& paint, Table& ta
 void AddClasses(const Json& track, const Paint& paint, Table& table) {
   for (const Json& one : Part(Part(track, "classes"), "shares")) {
     std::string name = "class " + Text(Part(one, "name"));
-    table.Add({"answer", name, Short(Part(one, "reference")), Short(Part(one, "now")), "-", "-",
-               "-", Evidence(track, {name}, paint)});
+    const Json& recent = Part(StreamOf(track, name), "now");
+    table.Add({"answer", name, Short(Part(one, "reference")),
+               Short(recent.is_number() ? recent : Part(one, "now")), "-", "-", "-",
+               Evidence(track, {name}, paint)});
   }
 }
 
@@ -79,6 +99,12 @@ std::string ReferenceLine(const Json& track, const char* what) {
                             Part(reference, "block_rows").dump(), "; ",
                             Part(track, "blocks_seen").dump(), " blocks seen");
   if (Part(track, "unwatched") == true) line += "; no detectors: there are too many";
+  uint64_t recent = 0;
+  for (const Json& stream : Part(track, "streams")) {
+    if (Part(stream, "rows").is_number_unsigned())
+      recent = std::max(recent, Part(stream, "rows").get<uint64_t>());
+  }
+  if (recent > 0) line += StrCat(", NOW is of the last ", recent, " rows");
   if (const Json& next = Part(reference, "next"); next.is_object()) {
     line += StrCat("; the next reference has ", Part(next, "rows").dump(), " of ",
                    Part(next, "of").dump(), " rows");

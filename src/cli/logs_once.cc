@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstdio>
 #include <string>
 #include <vector>
 
@@ -65,6 +66,40 @@ void PrintOtherPaths(std::ostream& out, const Json& source) {
       << '\n';
 }
 
+std::string Figure(const Json& from, const char* key) {
+  auto found = from.find(key);
+  if (found == from.end() || !found->is_number()) return "-";
+  char text[32];
+  std::snprintf(text, sizeof text, "%.4g", found->get<double>());
+  return text;
+}
+
+/// What the inputs looked like; of wide ones the first.
+void PrintFeatures(std::ostream& out, const Json& models, const Paint& paint, int columns) {
+  constexpr size_t kShown = 20;
+  Table table({"MODEL", "VERSION", "FEATURE", "VALUES", "MISSING", "MEAN", "MEDIAN", "MIN", "MAX"});
+  size_t left_out = 0;
+  for (const Json& model : models) {
+    const Json features = model.value("features", Json::array());
+    const int64_t version = model.value("version", int64_t{0});
+    for (size_t i = 0; i < std::min(kShown, features.size()); ++i) {
+      const Json& f = features[i];
+      table.Add({Clean(model.value("model", "")), version == 0 ? "-" : std::to_string(version),
+                 Clean(f.value("name", "")), Figure(f, "count"), Figure(f, "missing"),
+                 Figure(f, "mean"), Figure(f, "median"), Figure(f, "min"), Figure(f, "max")});
+    }
+    left_out += features.size() - std::min(kShown, features.size());
+  }
+  if (table.empty()) {
+    out << "\nno features were found in the lines; --field feature.NAME=WHERE says where they "
+           "stand\n";
+    return;
+  }
+  out << '\n';
+  table.Print(out, paint, columns);
+  if (left_out > 0) out << left_out << " more features with --json\n";
+}
+
 /// True when all of it was read.
 bool PrintSource(std::ostream& out, const Json& source, const Paint& paint) {
   bool whole = true;
@@ -114,6 +149,7 @@ int ShowLogsOnce(Environment& env, const Result<std::string>& report, const Pain
   if (!parsed["models"].empty()) {
     out << '\n';
     PrintModels(out, parsed["models"], paint, env.terminal ? env.columns : 0);
+    PrintFeatures(out, parsed["models"], paint, env.terminal ? env.columns : 0);
   }
   return whole ? kOk : kFailed;
 }

@@ -91,8 +91,11 @@ constexpr const char* kDriftFooter =
     "  leadsman drift reset credit            after a change that was meant\n"
     "  leadsman drift credit --json | jq '.versions[0].inputs.streams'\n"
     "\n"
-    "SHIFT is in standard deviations of the reference. PSI is drift only well above NOISE, which\n"
-    "one in a hundred windows exceeds without any. EVIDENCE of 100% raises an alarm by itself.";
+    "SHIFT is in standard deviations of the reference. PSI, of the last window, is drift only "
+    "well\n"
+    "above NOISE, which one in a hundred windows exceeds without any. EVIDENCE says on a scale of\n"
+    "logarithms how far along it is: 100% raises an alarm by itself, 50% is the square root of\n"
+    "that. An alarm stays until the latest rows are back within the tolerance.";
 
 constexpr const char* kSchemaFooter =
     "Examples:\n"
@@ -247,6 +250,9 @@ class CommandLine {
     if (!KnowsCommand({argv + 1, argv + std::max(argc, 1)})) return kUsage;
     try {
       app_.parse(argc, argv);
+    } catch (const CLI::ExtrasError&) {
+      SayUnknown();
+      return kUsage;
     } catch (const CLI::ParseError& e) {
       // Help and version are "errors" too, with the code 0.
       std::ostringstream out;
@@ -303,6 +309,29 @@ class CommandLine {
       app = next;
     }
     return true;
+  }
+
+  /// What was not understood, in the order in which it was given: CLI11 turns it round, and knows no near names.
+  void SayUnknown() {
+    const CLI::App* app = &app_;
+    std::string command = "leadsman";
+    while (!app->get_subcommands().empty()) {
+      app = app->get_subcommands().front();
+      command += " " + app->get_name();
+    }
+    std::vector<std::string> known;
+    for (const CLI::Option* option : app->get_options()) {
+      for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+    }
+    for (const std::string& word : app_.remaining(true)) {
+      const std::string name = word.substr(0, word.find('='));
+      const bool option = word.starts_with('-') && word.size() > 1;
+      env_.err << "leadsman: unknown " << (option ? "option " : "argument ") << Clean(word);
+      auto near = option ? DidYouMean(name, known) : std::nullopt;
+      if (near) env_.err << "; did you mean " << *near << '?';
+      env_.err << '\n';
+    }
+    env_.err << "leadsman: see " << command << " --help\n";
   }
 
   void AddMonitor() {

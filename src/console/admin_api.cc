@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
 
 #include <nlohmann/json.hpp>
 
@@ -24,6 +25,7 @@ namespace {
 constexpr int64_t kMaxHistoryPage = 50'000;
 constexpr int64_t kHistoryPage = 5'000;
 constexpr int kFailuresTold = 2;       // in a model's note
+constexpr size_t kNamesTold = 20;      // of models, where one is not found
 constexpr size_t kFailureShown = 200;  // bytes of each
 constexpr const char* kObservedNote = "observed: served elsewhere, known from logs or events";
 
@@ -297,6 +299,12 @@ struct AdminApi::Impl {
                         {"versions_ready", std::move(ready)},
                         {"note", SummaryNote(model)}});
     }
+    for (const auto& [name, versions] : BeforeModels()) {
+      models.push_back({{"name", name},
+                        {"state", "observed"},
+                        {"versions_ready", Json::array()},
+                        {"note", BeforeNote(versions)}});
+    }
     for (const auto& [name, versions] : ObservedModels()) {
       uint64_t requests = 0, errors = 0;
       for (const ObservedVersion& of : versions) {
@@ -444,21 +452,63 @@ struct AdminApi::Impl {
     return models;
   }
 
+  /// Those of which this process has seen nothing yet.
+  std::map<std::string, std::vector<ObservedBefore>> BeforeModels() const {
+    std::map<std::string, std::vector<ObservedBefore>> models;
+    if (!deps.monitor) return models;
+    for (ObservedBefore& of : deps.monitor->Before()) models[of.model].push_back(std::move(of));
+    for (const auto& [name, versions] : ObservedModels()) models.erase(name);
+    for (const ModelStatus& served : deps.lifecycle.GetStatus()) models.erase(served.name);
+    return models;
+  }
+
+  static std::string BeforeNote(const std::vector<ObservedBefore>& versions) {
+    WallTime last{};
+    for (const ObservedBefore& of : versions) last = std::max(last, of.last_seen);
+    return StrCat(kObservedNote, ": no request since the start, last seen ", FormatRfc3339(last));
+  }
+
+  Json ObservedVersionJson(const std::string& name, int64_t number, WallTime last_seen) const {
+    VersionStatus version;
+    version.version = number;
+    VersionTotals totals = deps.monitor->Totals(name, number);
+    Json json = console::VersionJson(version, {}, &totals);
+    json["state"] = "observed";
+    json["since"] = nullptr;
+    json["last_seen"] = FormatRfc3339(last_seen);
+    if (number == 0) json["reason"] = "requests that name no version";
+    return json;
+  }
+  Json BeforeVersionJson(const ObservedBefore& of) const {
+    Json json = ObservedVersionJson(of.model, of.version, of.last_seen);
+    json["reason"] = StrCat("no request since the start, last seen ", FormatRfc3339(of.last_seen));
+    return json;
+  }
+
+  static Json ObservedModelJson(const std::string& name, std::string note, Json versions) {
+    return {{"name", name},
+            {"path", ""},
+            {"note", std::move(note)},
+            {"labels", Json::object()},
+            {"traffic", nullptr},
+            {"versions", std::move(versions)}};
+  }
+
+  /// With versions of which something was seen before the start alone.
   Json ObservedJson(const std::string& name, const std::vector<ObservedVersion>& seen) const {
     Json versions = Json::array();
-    for (const ObservedVersion& of : seen) {
-      VersionStatus version;
-      version.version = of.version;
-      VersionTotals totals = deps.monitor->Totals(name, of.version);
-      Json json = console::VersionJson(version, {}, &totals);
-      json["state"] = "observed";
-      json["since"] = nullptr;
-      if (of.version == 0) json["reason"] = "requests that name no version";
-      versions.push_back(std::move(json));
+    for (const ObservedVersion& of : seen)
+      versions.push_back(ObservedVersionJson(name, of.version, of.last_seen));
+    for (const ObservedBefore& of : deps.monitor->Before()) {
+      if (of.model == name) versions.push_back(BeforeVersionJson(of));
     }
-    return {{"name", name},          {"path", ""},
-            {"note", kObservedNote}, {"labels", Json::object()},
-            {"traffic", nullptr},    {"versions", std::move(versions)}};
+    return ObservedModelJson(name, kObservedNote, std::move(versions));
+  }
+
+  Json BeforeJson(const std::string& name, const std::vector<ObservedBefore>& seen) const {
+    Json versions = Json::array();
+    for (const ObservedBefore& of : seen) versions.push_back(BeforeVersionJson(of));
+    return ObservedModelJson(name, BeforeNote(seen), std::move(versions));
   }
 
   Status ListModels(RouteCall& call) {
@@ -468,6 +518,8 @@ struct AdminApi::Impl {
       models.push_back(ModelJson(model, rollouts));
     for (const auto& [name, versions] : ObservedModels())
       models.push_back(ObservedJson(name, versions));
+    for (const auto& [name, versions] : BeforeModels())
+      models.push_back(BeforeJson(name, versions));
     Send(call.exchange, 200, {{"models", std::move(models)}});
     return OkStatus();
   }
@@ -477,16 +529,28 @@ struct AdminApi::Impl {
     if (model.ok() || model.status().code() != StatusCode::kNotFound) return model;
     std::vector<std::string> names;
     for (const ModelStatus& known : deps.lifecycle.GetStatus()) names.push_back(known.name);
-    auto near = DidYouMean(name, names);
-    return NotFoundError(StrCat(
-        "there is no model ", name,
-        near ? StrCat("; did you mean ", *near, "?") : StrCat("; models: ", HumanList(names))));
+    return NoModel(name, std::move(names));
+  }
+  static Status NoModel(const std::string& name, std::vector<std::string> names) {
+    const std::string shown(CutUtf8(name, 128));
+    if (auto near = DidYouMean(name, names))
+      return NotFoundError(StrCat("there is no model ", shown, "; did you mean ", *near, "?"));
+    if (names.empty()) return NotFoundError(StrCat("there is no model ", shown, ", nor any other"));
+    const size_t more = names.size() > kNamesTold ? names.size() - kNamesTold : 0;
+    names.resize(names.size() - more);
+    if (more > 0) names.push_back(StrCat(more, " others"));
+    return NotFoundError(StrCat("there is no model ", shown, "; models: ", HumanList(names)));
   }
 
   Status GetModel(RouteCall& call) {
     auto observed = ObservedModels();
     if (auto seen = observed.find(call.path["model"]); seen != observed.end()) {
       Send(call.exchange, 200, ObservedJson(seen->first, seen->second));
+      return OkStatus();
+    }
+    auto before = BeforeModels();
+    if (auto seen = before.find(call.path["model"]); seen != before.end()) {
+      Send(call.exchange, 200, BeforeJson(seen->first, seen->second));
       return OkStatus();
     }
     ASSIGN_OR_RETURN(ModelStatus model, FindModel(call.path["model"]));
@@ -509,9 +573,17 @@ struct AdminApi::Impl {
         "monitoring is switched off in this server: set monitoring.enabled of a model");
   }
 
-  /// One that is served here, or that the monitor has seen elsewhere.
+  /// One that is served here, or that the monitor has seen elsewhere, now or before the start.
   Status NeedKnown(const std::string& model) const {
-    return deps.monitor->Knows(model) ? OkStatus() : FindModel(model).status();
+    if (deps.monitor && deps.monitor->Knows(model)) return OkStatus();
+    std::set<std::string> names;
+    for (const ModelStatus& served : deps.lifecycle.GetStatus()) names.insert(served.name);
+    if (deps.monitor) {
+      for (const auto& [name, version] : deps.monitor->Versions()) names.insert(name);
+      for (const ObservedBefore& before : deps.monitor->Before()) names.insert(before.model);
+    }
+    if (names.contains(model)) return OkStatus();
+    return NoModel(model, {names.begin(), names.end()});
   }
 
   Status GetWindows(RouteCall& call) {
@@ -563,7 +635,8 @@ struct AdminApi::Impl {
   /// What the monitor says of each version, or of the one that is asked for.
   Status GetByVersion(RouteCall& call,
                       const std::function<std::vector<int64_t>(const std::string&)>& versions,
-                      Result<std::string> (Monitor::*json)(const std::string&, int64_t) const) {
+                      Result<std::string> (Monitor::*json)(const std::string&, int64_t) const,
+                      const std::string& more = "") {
     RETURN_IF_ERROR(NeedMonitor());
     const std::string& model = call.path["model"];
     RETURN_IF_ERROR(NeedKnown(model));
@@ -575,7 +648,7 @@ struct AdminApi::Impl {
       ASSIGN_OR_RETURN(std::string one, (deps.monitor->*json)(model, wanted[i]));
       body += StrCat(i > 0 ? "," : "", one);
     }
-    body += "]}\n";
+    body += StrCat("]", more, "}\n");
     return OkStatus();
   }
 
@@ -599,7 +672,10 @@ struct AdminApi::Impl {
       }
       return of_model;
     };
-    return GetByVersion(call, versions, &Monitor::QualityJson);
+    RETURN_IF_ERROR(NeedMonitor());
+    return GetByVersion(
+        call, versions, &Monitor::QualityJson,
+        StrCat(",\"labels_mismatched\":", deps.monitor->LabelsMismatched(call.path["model"])));
   }
 
   Status ResetDrift(RouteCall& call) {
@@ -643,6 +719,7 @@ struct AdminApi::Impl {
           list.push_back(console::RolloutJson(rollout));
       }
     }
+    if (list.empty() && model != call.query.end()) RETURN_IF_ERROR(NeedKnown(model->second));
     Send(call.exchange, 200, {{"rollouts", std::move(list)}});
     return OkStatus();
   }
@@ -755,6 +832,7 @@ struct AdminApi::Impl {
                    {"labels_rejected", labels.rejected},
                    {"next", receipt.full ? Json(receipt.next) : Json(nullptr)},
                    {"errors", receipt.errors}};
+    for (const std::string& error : labels.errors) answer["errors"].push_back(error);
     int status = 200;
     if (receipt.full) {
       status = 503;
@@ -987,7 +1065,7 @@ struct AdminApi::Impl {
          "Rollouts, the newest first.",
          {{"model", "query", "string", "only of this model"}},
          "",
-         {{200, "RolloutList"}},
+         {{200, "RolloutList"}, {404, "Error"}},
          on(&Impl::ListRollouts)},
         {"POST",
          "/api/v1/rollouts",
@@ -1073,7 +1151,8 @@ struct AdminApi::Impl {
          {{200, "Configuration"}, {501, "Error"}},
          on(&Impl::GetConfiguration)},
     };
-    for (Route& route : console::AlarmRoutes({deps.clock, deps.alarms}))
+    auto known = [this](const std::string& name) { return NeedKnown(name); };
+    for (Route& route : console::AlarmRoutes({deps.clock, deps.alarms, known}))
       routes.push_back(std::move(route));
     openapi = console::OpenApiDocument(routes, deps.version);
   }

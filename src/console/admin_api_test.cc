@@ -320,6 +320,10 @@ TEST_F(AdminApiTest, ShowsAlarmsAndSilencesThem) {
   EXPECT_EQ(Get(one), list["alarms"][0]);
   EXPECT_TRUE(Get("/api/v1/alarms?state=resolved")["alarms"].empty());
   EXPECT_EQ(Get("/api/v1/alarms?model=digits")["alarms"].size(), 1u);
+  EXPECT_EQ(Get("/api/v1/alarms?model=digist", 404)["error"]["message"],
+            "there is no model digist, nor any other");
+  EXPECT_EQ(Get("/api/v1/alarms?state=fired", 400)["error"]["message"],
+            "state: must be pending, firing or resolved, not fired");
   EXPECT_EQ(Get("/api/v1/alarms/7", 404)["error"]["message"], "there is no alarm 7 (any more)");
   EXPECT_EQ(Get("/api/v1/alarms/x", 400)["error"]["message"],
             "id: must be a whole number from 1, not x");
@@ -329,6 +333,10 @@ TEST_F(AdminApiTest, ShowsAlarmsAndSilencesThem) {
       Send("POST", silences,
            R"({"model": "digits", "for": "2h", "author": "ann", "comment": "known"})", 201);
   EXPECT_EQ(added["id"], 1);
+  EXPECT_EQ(added["matches"], 1);
+  EXPECT_EQ(added["warning"], "");
+  added.erase("matches");
+  added.erase("warning");
   EXPECT_EQ(Get(silences)["silences"][0], added);
   fixture_.alarms.Look();
   EXPECT_EQ(Get(one)["silence"], 1);

@@ -91,15 +91,27 @@ std::string ListJson(const std::vector<T>& items, std::string (*json)(const T&))
   return out + "]";
 }
 
-Status ListAlarms(AlarmLoop& alarms, RouteCall& call) {
-  AlarmLoop::View view = *alarms.view();
+Status CheckState(const std::string& state) {
+  for (AlarmState known : {AlarmState::kPending, AlarmState::kFiring, AlarmState::kResolved}) {
+    if (state == AlarmStateName(known)) return OkStatus();
+  }
+  return InvalidArgumentError(
+      StrCat("state: must be pending, firing or resolved, not ", CutUtf8(state, 40)));
+}
+
+Status ListAlarms(const AlarmRoutesDeps& deps, RouteCall& call) {
+  AlarmLoop::View view = *deps.alarms->view();
+  if (auto model = call.query.find("model"); model != call.query.end()) {
+    auto of_model = [&](const Alarm& a) { return a.finding.subject.model == model->second; };
+    // One that is gone may have alarms of before.
+    if (std::none_of(view.alarms.begin(), view.alarms.end(), of_model) && deps.known)
+      RETURN_IF_ERROR(deps.known(model->second));
+    std::erase_if(view.alarms, [&](const Alarm& a) { return !of_model(a); });
+  }
   if (auto state = call.query.find("state"); state != call.query.end()) {
+    RETURN_IF_ERROR(CheckState(state->second));
     std::erase_if(view.alarms,
                   [&](const Alarm& a) { return AlarmStateName(a.state) != state->second; });
-  }
-  if (auto model = call.query.find("model"); model != call.query.end()) {
-    std::erase_if(view.alarms,
-                  [&](const Alarm& a) { return a.finding.subject.model != model->second; });
   }
   std::string looked = "null";
   if (view.looked != WallTime{}) looked = StrCat("\"", FormatRfc3339(view.looked), "\"");
@@ -109,30 +121,52 @@ Status ListAlarms(AlarmLoop& alarms, RouteCall& call) {
   return OkStatus();
 }
 
-Status GetAlarm(AlarmLoop& alarms, RouteCall& call) {
+Status GetAlarm(const AlarmRoutesDeps& deps, RouteCall& call) {
   ASSIGN_OR_RETURN(int64_t id, IdOf(call));
-  ASSIGN_OR_RETURN(Alarm alarm, alarms.Get(id));
+  ASSIGN_OR_RETURN(Alarm alarm, deps.alarms->Get(id));
   Answer(call, 200, AlarmJson(alarm));
   return OkStatus();
 }
 
-Status ListSilences(AlarmLoop& alarms, RouteCall& call) {
-  Answer(call, 200, StrCat("{\"silences\":", ListJson(alarms.Silences(), SilenceJson), "}"));
+Status ListSilences(const AlarmRoutesDeps& deps, RouteCall& call) {
+  Answer(call, 200, StrCat("{\"silences\":", ListJson(deps.alarms->Silences(), SilenceJson), "}"));
   return OkStatus();
 }
 
-Status RemoveSilence(AlarmLoop& alarms, RouteCall& call) {
+Status RemoveSilence(const AlarmRoutesDeps& deps, RouteCall& call) {
   ASSIGN_OR_RETURN(int64_t id, IdOf(call));
-  RETURN_IF_ERROR(alarms.RemoveSilence(id));
+  RETURN_IF_ERROR(deps.alarms->RemoveSilence(id));
   LOG_INFO("silence removed", {"id", id});
   Answer(call, 200, StrCat("{\"id\":", id, ",\"removed\":true}"));
+  return OkStatus();
+}
+
+/// One may be made before its model is there; a name that is only misspelt must not look as if it held.
+Status AddSilence(const AlarmRoutesDeps& deps, RouteCall& call) {
+  ASSIGN_OR_RETURN(Silence wanted, ReadSilence(call.exchange.request().body, deps.clock.Now()));
+  ASSIGN_OR_RETURN(Silence silence, deps.alarms->AddSilence(std::move(wanted)));
+  LOG_INFO("silence added", {"id", silence.id}, {"author", silence.author},
+           {"until", FormatRfc3339(silence.until)});
+  const std::shared_ptr<const AlarmLoop::View> view = deps.alarms->view();
+  const auto matches =
+      std::count_if(view->alarms.begin(), view->alarms.end(), [&](const Alarm& alarm) {
+        const bool open = alarm.state == AlarmState::kFiring || alarm.state == AlarmState::kPending;
+        return open && silence.Matches(alarm.finding.subject);
+      });
+  Status known = OkStatus();
+  if (matches == 0 && !silence.model.empty() && deps.known) known = deps.known(silence.model);
+  std::string json = SilenceJson(silence);
+  json.pop_back();
+  json += StrCat(",\"matches\":", matches, ",\"warning\":");
+  AppendJsonString(json, known.message());
+  Answer(call, 201, json + "}");
   return OkStatus();
 }
 
 }  // namespace
 
 std::vector<Route> AlarmRoutes(AlarmRoutesDeps deps) {
-  auto on = [deps](Status (*handle)(AlarmLoop&, RouteCall&)) {
+  auto on = [deps](Status (*handle)(const AlarmRoutesDeps&, RouteCall&)) {
     return [deps, handle](RouteCall& call) -> Status {
       if (deps.alarms == nullptr) {
         return UnimplementedError(
@@ -140,17 +174,8 @@ std::vector<Route> AlarmRoutes(AlarmRoutesDeps deps) {
             "a "
             "model, or monitor.logs");
       }
-      return handle(*deps.alarms, call);
+      return handle(deps, call);
     };
-  };
-  auto add = [deps](RouteCall& call) -> Status {
-    if (deps.alarms == nullptr) return UnimplementedError("nothing is watched in this server");
-    ASSIGN_OR_RETURN(Silence wanted, ReadSilence(call.exchange.request().body, deps.clock.Now()));
-    ASSIGN_OR_RETURN(Silence silence, deps.alarms->AddSilence(std::move(wanted)));
-    LOG_INFO("silence added", {"id", silence.id}, {"author", silence.author},
-             {"until", FormatRfc3339(silence.until)});
-    Answer(call, 201, SilenceJson(silence));
-    return OkStatus();
   };
   const Route::Parameter id{"id", "path", "integer", "the number"};
   return {
@@ -161,7 +186,7 @@ std::vector<Route> AlarmRoutes(AlarmRoutesDeps deps) {
        {{"state", "query", "string", "only pending, firing or resolved ones"},
         {"model", "query", "string", "only of this model"}},
        "",
-       {{200, "AlarmList"}, {501, "Error"}},
+       {{200, "AlarmList"}, {400, "Error"}, {404, "Error"}, {501, "Error"}},
        on(ListAlarms)},
       {"GET",
        "/api/v1/alarms/silences",
@@ -177,8 +202,8 @@ std::vector<Route> AlarmRoutes(AlarmRoutesDeps deps) {
        "Tells nobody of the alarms that match, for a while.",
        {},
        "NewSilence",
-       {{201, "Silence"}, {400, "Error"}, {429, "Error"}, {501, "Error"}},
-       add},
+       {{201, "NewlyMadeSilence"}, {400, "Error"}, {429, "Error"}, {501, "Error"}},
+       on(AddSilence)},
       {"DELETE",
        "/api/v1/alarms/silences/{id}",
        "removeSilence",

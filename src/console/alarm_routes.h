@@ -1,10 +1,12 @@
 #pragma once
 
 #include <functional>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/status.h"
 #include "console/route.h"
 #include "monitor/alarm_loop.h"
 
@@ -14,6 +16,8 @@ namespace leadsman::console {
 struct AlarmRoutesDeps {
   Clock& clock;
   AlarmLoop* alarms = nullptr;  ///< null: every route answers 501
+  /// NOT_FOUND, with those that are known, when nothing is known of a model of this name.
+  std::function<Status(const std::string& model)> known;
 };
 
 /// GET /api/v1/alarms and what is below it.

@@ -144,6 +144,7 @@ Json CountersJson(const Monitor::Counters& c) {
           {"labels_duplicate", c.labels_duplicate},
           {"labels_late", c.labels_late},
           {"labels_mismatched", c.labels_mismatched},
+          {"labels_rejected", c.labels_rejected},
           {"labels_pending", c.labels_pending},
           {"database_errors", c.database_errors}};
 }

@@ -1,4 +1,5 @@
 """From errors in a log to a real Alertmanager and a signed webhook, and back again."""
+import datetime
 import hashlib
 import hmac
 import http.server
@@ -99,6 +100,11 @@ class Monitor:
         answer = requests.get(self.admin + "/api/v1/alarms", timeout=5).json()
         return [a for a in answer["alarms"] if a["kind"] == kind]
 
+    def looked(self):
+        """When the watches were last asked, in seconds since 1970."""
+        answer = requests.get(self.admin + "/api/v1/alarms", timeout=5).json()
+        return datetime.datetime.fromisoformat(answer["looked"].replace("Z", "+00:00")).timestamp() if answer["looked"] else 0
+
     def states(self):
         return [a["state"] for a in self.alarms()]
 
@@ -141,7 +147,7 @@ def test_errors_reach_alertmanager_and_webhook_and_so_does_their_end(tmp_path, m
         assert "200 of 400 answers failed" in alert["annotations"]["summary"]
         assert alert["generatorURL"] == f"{watched.admin}/api/v1/alarms/{alarm['id']}"
         message = wait_for("the webhook", lambda: receiver.messages)[0]
-        assert message["event"] == "alarm.firing" and message["alarm"]["summary"].startswith("200 of 400")
+        assert message["event"] == "alarm.firing" and message["alarm"]["summary"].startswith("digits: 200 of 400")
         shown = watched.cli("alarms", "--check")
         assert shown.returncode == 1 and "error_burn" in shown.stdout, shown
         metrics = requests.get(watched.admin + "/metrics", timeout=5).text
@@ -153,12 +159,19 @@ def test_errors_reach_alertmanager_and_webhook_and_so_does_their_end(tmp_path, m
         alertmanager = Alertmanager(tmp_path / "am2", port=alertmanager.port)
         wait_for("the new Alertmanager", alertmanager.alerts)
 
-        # A crash neither tells anybody again nor forgets.
+        # A crash neither tells anybody again nor forgets, and what the alarm rests on is counted on: it does not end by
+        # itself after keep_firing_for.
         assert watched.stop(signal.SIGKILL) != 0
+        started = time.time()
         watched.start()
-        assert [(a["id"], a["state"]) for a in watched.alarms()] == [(alarm["id"], "firing")]
+        wait_for("looks for longer than keep_firing_for", lambda: watched.looked() > started + 3)
+        now = watched.alarms()
+        assert [(a["id"], a["state"], a["samples"], a["firings"]) for a in now] == [(alarm["id"], "firing", 400, 1)], now
+        model = requests.get(watched.admin + "/api/v1/models/digits", timeout=5).json()
+        assert model["versions"][0]["state"] == "observed" and model["versions"][0]["last_seen"] > now[0]["fired"][:13], model
+        assert "no request since the start, last seen 20" in watched.cli("status").stdout
 
-        watched.write(200, 5000)
+        watched.write(200, 40_000)
         wait_for("its end", lambda: watched.states() == ["resolved"])
         wait_for("Alertmanager to forget it", lambda: alertmanager.alerts() == [])
         wait_for("the webhook", lambda: len(receiver.messages) == 2)
@@ -170,8 +183,9 @@ def test_errors_reach_alertmanager_and_webhook_and_so_does_their_end(tmp_path, m
 def test_a_silence_keeps_it_from_alertmanager(tmp_path, monitor):
     with Alertmanager(tmp_path / "am") as alertmanager:
         watched = monitor({"alertmanagers": [{"url": alertmanager.url, "resend_interval": "1s"}]})
-        done = watched.cli("alarms", "silence", "--model", "digits", "--for", "1h", "--author", "ann", "--comment", "known")
-        assert done.returncode == 0, done
+        silence = ("alarms", "silence", "--for", "1h", "--author", "ann", "--comment", "known", "--model")
+        done = watched.cli(*silence, "digits")
+        assert done.returncode == 0 and "there is no model digits, nor any other" in done.stderr, done
         watched.write(500, 200)
         wait_for("the alarm", lambda: watched.states() == ["firing"])
         assert watched.alarms()[0]["silence"] == 1
