@@ -60,6 +60,11 @@ class EntryReader {
   const LogRecord& record() const { return record_; }
   std::span<const GroundTruth> labels() const { return labels_; }
   bool from_future() const { return from_future_; }
+  /// It tells what was right of a request, and nothing of the request.
+  bool label_alone() const {
+    return !labels_.empty() && !has_predictions_ && !has_status_ && !has_outcome_ &&
+           !has_latency_ && features_.empty() && !record_.rows && !record_.score;
+  }
 
  private:
   using Reader = bool (EntryReader::*)(std::string_view key, dom::element value);
@@ -401,7 +406,7 @@ class EventBatchReader::Impl {
     if (!call.entry.Read(element, path, call.now_ms)) {
       ++call.outcome.invalid;
     } else if (!call.visit({call.outcome.entries, call.entry.record(), call.entry.labels(),
-                            call.entry.from_future()})) {
+                            call.entry.from_future(), call.entry.label_alone()})) {
       call.outcome.stopped = true;
       return false;
     }

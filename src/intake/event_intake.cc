@@ -44,6 +44,13 @@ Result<EventReceipt> EventIntake::Add(std::string_view body, std::string_view co
   EventBatchReader::Outcome outcome;
   uint64_t unknown = 0;
   auto visit = [&](const EventEntry& entry) {
+    auto give_labels = [&] {
+      receipt.labels.insert(receipt.labels.end(), entry.labels.begin(), entry.labels.end());
+    };
+    if (entry.label_alone) {
+      give_labels();  // of a request that has been told already
+      return true;
+    }
     using Offered = RecordEvents::Offered;
     const Offered offered = feed_.Offer(entry.record);
     if (offered == Offered::kNoRoom) return false;
@@ -53,7 +60,7 @@ Result<EventReceipt> EventIntake::Add(std::string_view body, std::string_view co
     }
     ++receipt.accepted;
     if (entry.from_future) ++receipt.from_future;
-    receipt.labels.insert(receipt.labels.end(), entry.labels.begin(), entry.labels.end());
+    give_labels();
     return true;
   };
   {

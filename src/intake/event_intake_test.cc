@@ -119,6 +119,16 @@ TEST_F(EventIntakeTest, LabelsComeOutForThoseThatWereTaken) {
   EXPECT_EQ(receipt.labels[2].label, "true");
 }
 
+TEST_F(EventIntakeTest, ALabelOfItsOwnIsNoFurtherRequest) {
+  EventReceipt receipt = Add(
+      R"([{"model": "a", "request_id": "r1", "prediction": 7}, {"model": "a", "request_id": "r1", "label": 7}])");
+  EXPECT_EQ(receipt.accepted, 1u);
+  EXPECT_EQ(receipt.rejected, 0u);
+  ASSERT_EQ(receipt.labels.size(), 1u);
+  EXPECT_EQ(receipt.labels[0].request_id, "r1");
+  EXPECT_EQ(sink_.texts().size(), 1u);
+}
+
 TEST_F(EventIntakeTest, NamesOfFeaturesKeepTheirPlacesByModel) {
   Add(R"([{"model": "a", "features": {"age": 1, "income": 2}}, {"model": "b", "features": {"width": 3}},
           {"model": "a", "features": {"income": 4, "age": 5}}])");
