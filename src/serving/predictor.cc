@@ -496,8 +496,8 @@ void Predictor::Finish(PredictionCall& call, const Status& status, size_t respon
                            inferences(call.rows), event.unix_ms);
   }
   // An unknown model's name is the client's invention: no event, or every typo would open a
-  // profile.
-  if (!call.model_name.empty()) {
+  // profile. In a client's trace the request has its place all the same, without the name.
+  if (!call.model_name.empty() || call.trace.valid()) {
     event.rows = call.rows;
     event.request_bytes = call.request_bytes;
     event.response_bytes = static_cast<uint32_t>(std::min<size_t>(response_bytes, UINT32_MAX));

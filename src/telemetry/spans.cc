@@ -7,6 +7,7 @@
 
 #include "base/rng.h"
 #include "base/strings.h"
+#include "monitor/observed.h"
 #include "telemetry/hex.h"
 #include "telemetry/otlp_wire.h"
 
@@ -30,7 +31,9 @@ std::array<uint8_t, 8> ChildId(const std::array<uint8_t, 8>& parent, uint64_t nu
   return id;
 }
 
-std::string NameOf(const TracedRequest& request) { return StrCat("predict ", request.model); }
+std::string NameOf(const TracedRequest& request) {
+  return request.model.empty() ? "predict" : StrCat("predict ", request.model);
+}
 int64_t StartOf(const TracedRequest& request) {
   return request.end_unix_ns - static_cast<int64_t>(request.latency_ns);
 }
@@ -84,7 +87,8 @@ void AddRequest(WireWriter& out, const TracedRequest& request) {
   attribute("leadsman.rows", int64_t{request.rows});
   attribute("leadsman.request_bytes", int64_t{request.request_bytes});
   attribute("leadsman.response_bytes", int64_t{request.response_bytes});
-  if (request.outcome == StatusCode::kOk) return;
+  // What the client is to blame for is no error of a server's span (OpenTelemetry's conventions for HTTP and RPC).
+  if (ObservedOutcomeOf(request.outcome) != ObservedOutcome::kServerError) return;
   out.Message(span::kStatus, [&](WireWriter& of) {
     of.Bytes(status::kMessage, StatusCodeName(request.outcome));
     of.Number(status::kCode, status::kError);

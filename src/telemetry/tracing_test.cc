@@ -135,6 +135,17 @@ TEST(SpansTest, AnErrorIsMarkedInBothForms) {
   EXPECT_EQ(zipkin[0]["duration"], 500);
 }
 
+TEST(SpansTest, WhatTheClientIsToBlameForIsNoErrorOfTheServersSpan) {
+  TracedRequest refused = Request();
+  refused.outcome = StatusCode::kNotFound;
+  refused.model.clear();
+  const TracedRequest requests[] = {refused};
+  const std::string otlp = OtlpTraces({}, requests);
+  const WireMessage span = SpansIn(otlp)[0];
+  EXPECT_TRUE(span.all(15).empty()) << "no status";
+  EXPECT_EQ(span.text(5), "predict");
+}
+
 /// A destination that answers as it is told to.
 class Collector {
  public:

@@ -54,10 +54,16 @@ def test_jaeger_has_the_request_and_its_stages_below_the_callers_span(start, rep
     assert requests.post(f"{server.url}/v1/models/digits:predict", json={"instances": [[1.0]]}, timeout=10,
                          headers={"traceparent": f"00-{other}-{CALLER}-00"}).status_code == 400
     failed = wait_for("the error in Jaeger", lambda: jaeger.trace(other))["predict digits"]
-    assert {"error": True}.items() <= {tag["key"]: tag["value"] for tag in failed["tags"]}.items()
+    tags = {tag["key"]: tag["value"] for tag in failed["tags"]}
+    assert tags["leadsman.outcome"] == "INVALID_ARGUMENT" and "error" not in tags, "the client is to blame"
+    # One for a model that is not here has its place in its caller's trace, without the name that the client made up.
+    third = TRACE[1:] + TRACE[:1]
+    assert requests.post(f"{server.url}/v1/models/digist:predict", json={"instances": [[1.0]]}, timeout=10,
+                         headers={"traceparent": f"00-{third}-{CALLER}-01"}).status_code == 404
+    assert "predict" in wait_for("the unknown model in Jaeger", lambda: jaeger.trace(third))
     # One that nobody samples and that is fine is not kept.
     assert ask(server).status_code == 200
-    assert metric(server, "leadsman_tracing_requests_kept_total") == 2
+    assert metric(server, "leadsman_tracing_requests_kept_total") == 3
 
 
 def test_by_grpc_jaeger_has_traces_and_metrics(start, repository_of_one, tmp_path):
