@@ -64,6 +64,7 @@ Result<Config> FileOrDefaults(const std::string& path) {
 Result<Config> LoadConfig(const cli::ServeFlags& flags) {
   ASSIGN_OR_RETURN(Config config, FileOrDefaults(flags.config));
   RETURN_IF_ERROR(ApplyOverrides(OverridesOf(flags), config));
+  WatchModelsWithoutPath(config);
   RETURN_IF_ERROR(CheckHasModels(config));
   return config;
 }

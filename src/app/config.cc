@@ -113,9 +113,17 @@ bool WatchesOthers(const Config& config) {
 }
 
 bool NeedsMonitor(const Config& config) {
-  return WatchesOthers(config) ||
+  return WatchesOthers(config) || !config.monitor.observed.empty() ||
          std::any_of(config.models.begin(), config.models.end(),
                      [](const Config::Model& model) { return model.monitoring.enabled; });
+}
+
+void WatchModelsWithoutPath(Config& config) {
+  for (const Config::Model& model : config.models) {
+    if (model.model.path.empty())
+      config.monitor.observed.emplace(model.model.name, model.monitoring);
+  }
+  std::erase_if(config.models, [](const Config::Model& model) { return model.model.path.empty(); });
 }
 
 void MakeMonitorOnly(Config& config) {

@@ -239,6 +239,8 @@ struct LogFlags {
 /// in the end.
 Status ApplyLogFlags(const LogFlags& flags, Config& config);
 
+/// A model without a path is served elsewhere: of what is configured of it only its monitoring counts.
+void WatchModelsWithoutPath(Config& config);
 /// The same configuration for a process that serves nothing and watches logs.
 void MakeMonitorOnly(Config& config);
 bool IsMonitorOnly(const Config& config);

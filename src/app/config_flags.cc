@@ -214,10 +214,11 @@ Status ApplyLogFlags(const LogFlags& flags, Config& config) {
 
 Status CheckHasModels(const Config& config) {
   if (!config.models.empty()) return OkStatus();
-  if (WatchesOthers(config))
+  if (WatchesOthers(config) || !config.monitor.observed.empty())
     return InvalidArgumentError(
-        "nothing to serve: models is empty; to watch others alone use `leadsman monitor "
-        "--config FILE`");
+        StrCat("nothing to serve: ",
+               config.monitor.observed.empty() ? "models is empty" : "no model has a path",
+               "; to watch others alone use `leadsman monitor --config FILE`"));
   return InvalidArgumentError(
       "nothing to serve: models is empty: list models in the file, or give --model NAME=PATH or "
       "--model-repository DIR");

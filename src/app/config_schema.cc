@@ -268,6 +268,11 @@ const schema::Struct<Config::Model>& ConfigModelSchema() {
             "How new versions take over; absent = at once.");
     s.Check([](const Model& model, schema::Problems& problems) {
       if (!model.rollout || !problems.IsSound("rollout")) return;
+      if (model.model.path.empty() && problems.IsSound("path")) {
+        problems.Add("rollout",
+                     "a model without a path is served elsewhere and only watched: give its path, "
+                     "or leave the rollout out");
+      }
       for (size_t i = 0; i < model.rollout->gates.size(); ++i) {
         if (model.rollout->gates[i].kind == RolloutGate::Kind::kQuality &&
             !model.monitoring.enabled) {
@@ -471,7 +476,7 @@ void CheckConfig(const Config& config, const CheckSink& sink) {
   }
   bool all_names = sink.is_sound("models");
   std::map<std::string, size_t> names;
-  std::vector<std::string> list;
+  std::vector<std::string> list;  ///< of those that are served
   for (size_t i = 0; i < config.models.size(); ++i) {
     const std::string& name = config.models[i].model.name;
     if (!sink.is_sound(StrCat("models[", i, "].name"))) {
@@ -482,14 +487,19 @@ void CheckConfig(const Config& config, const CheckSink& sink) {
     if (!added)
       add(StrCat("models[", i, "].name"),
           StrCat("models[", first->second, "] has the name ", name, " already"));
-    if (added) list.push_back(name);
+    const bool elsewhere =
+        config.models[i].model.path.empty() && sink.is_sound(StrCat("models[", i, "].path"));
+    if (added && !elsewhere) list.push_back(name);
   }
-  if (!config.mlflow.model.empty() && !names.contains(config.mlflow.model) && all_names) {
+  auto served = [&](const std::string& name) {
+    return std::find(list.begin(), list.end(), name) != list.end();
+  };
+  if (!config.mlflow.model.empty() && !served(config.mlflow.model) && all_names) {
     auto meant = DidYouMean(config.mlflow.model, list);
     add("mlflow.model", StrCat("there is no model ", config.mlflow.model,
                                meant ? StrCat("; did you mean ", *meant, "?") : std::string()));
   }
-  if (!config.plain.model.empty() && !names.contains(config.plain.model) && all_names) {
+  if (!config.plain.model.empty() && !served(config.plain.model) && all_names) {
     auto near = DidYouMean(config.plain.model, list);
     add("plain.model", StrCat("there is no model ", config.plain.model,
                               near ? StrCat("; did you mean ", *near, "?")
@@ -538,8 +548,7 @@ std::vector<std::string> ConfigConflicts(const Config& config) {
 
 const schema::Struct<Config>& ConfigSchema() {
   static const auto table = [] {
-    schema::Struct<Config> s("Config",
-                             "Every key is optional but `models[].name` and `models[].path`.");
+    schema::Struct<Config> s("Config", "Every key is optional but `models[].name`.");
     s.Nested("server", &Config::server, ServerSchema(), "The port that clients use.");
     s.Nested("admin", &Config::admin, AdminSchema(), "The port for operators.");
     s.Nested("auth", &Config::auth, AuthSchema(), "Who may use the ports.");

@@ -499,6 +499,19 @@ TEST(LogSourcesTest, AProcessThatOnlyWatchesServesNothingAndKeepsHowModelsAreMon
   EXPECT_EQ(MonitoringOf(config).at("a").window, 7s);
 }
 
+TEST(LogSourcesTest, AModelWithoutAPathIsWatchedAndNotServed) {
+  Config config = Parsed(
+      "models: [{name: a, monitoring: {window: 7s}}, {name: b, path: b}]\n"
+      "monitor: {logs: [{path: a.log}]}");
+  WatchModelsWithoutPath(config);
+  ASSERT_EQ(config.models.size(), 1u);
+  EXPECT_EQ(config.models[0].model.name, "b");
+  EXPECT_EQ(MonitoringOf(config).at("a").window, 7s);
+  EXPECT_TRUE(CheckHasModels(config).ok());
+  config.models.clear();
+  EXPECT_NE(CheckHasModels(config).message().find("no model has a path"), std::string_view::npos);
+}
+
 TEST(ReloadTest, ModelsAndPlansAreTakenOverAndTheRestStaysAndIsNamed) {
   Config running = Parsed(R"(
 server: {port: 9000}

@@ -99,10 +99,11 @@ const schema::Struct<ModelConfig>& ModelConfigSchema() {
     s.Required("name", &ModelConfig::name,
                schema::TextWith("letters, digits, _ - .", CheckModelName),
                "The model's name in URLs and metrics.");
-    s.Required("path", &ModelConfig::path, schema::TextWith("", CheckModelPath),
-               "The folder with one sub-folder a version: path/1, path/2, … Relative to the "
-               "configuration file. Or a store: s3://, gs://, hdfs://, webhdfs://, http(s)://, "
-               "models:/ (docs/stores.md).");
+    s.Field("path", &ModelConfig::path, schema::TextWith("", CheckModelPath),
+            "The folder with one sub-folder a version: path/1, path/2, … Relative to the "
+            "configuration file. Or a store: s3://, gs://, hdfs://, webhdfs://, http(s)://, "
+            "models:/ (docs/stores.md). Absent: it is served elsewhere and only watched, by logs, "
+            "events or Envoy.");
     s.Field("format", &ModelConfig::format, schema::Text(),
             "The format of versions without a manifest.json; empty: found by looking at their "
             "files.");
