@@ -150,9 +150,10 @@ int ShowQuality(ClientContext& c, const std::string& model, int64_t version, boo
   if (!answer) return code;
   const Json& versions = Part(*answer, "versions");
   if (versions.empty()) c.env.out << Clean(model) << " has served no request yet\n";
-  if (Number(*answer, "labels_mismatched") > 0) {
-    c.env.out << Count(Part(*answer, "labels_mismatched")) << " labels of " << Clean(model)
-              << " were not compared: text where it answers numbers, or the other way round\n";
+  if (const double mismatched = Number(*answer, "labels_mismatched"); mismatched > 0) {
+    c.env.out << Clean(model) << ": " << Count(Json(mismatched))
+              << (mismatched == 1 ? " label" : " labels")
+              << " not compared: text where it answers numbers, or the other way round\n";
   }
   for (const Json& one : versions) {
     c.env.out << Clean(model) << ':' << Part(one, "version").dump() << '\n';
