@@ -37,7 +37,7 @@ const schema::Struct<OtlpMetricsOptions>& OtlpMetricsSchema() {
             "The attribute service.instance.id, which Prometheus makes the label instance of. "
             "Empty = the host's name and the admin port.");
     s.Check([](const Otlp& otlp, schema::Problems& problems) {
-      if (problems.IsSound("url")) {
+      if (problems.IsSound("url") && problems.IsSound("protocol")) {
         const std::string wrong = CheckOtlpUrl(otlp.url, otlp.protocol, "/v1/metrics");
         if (!wrong.empty()) problems.Add("url", wrong);
       }

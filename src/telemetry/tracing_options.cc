@@ -57,7 +57,7 @@ const schema::Struct<TracingOptions>& TracingOptionsSchema() {
     s.Field("max_per_second", &TracingOptions::max_per_second, schema::NumberAbove(0, 1e6),
             "Kept requests a second at most; what is beyond is dropped and counted.");
     s.Check([](const TracingOptions& tracing, schema::Problems& problems) {
-      if (problems.IsSound("otlp_url")) {
+      if (problems.IsSound("otlp_url") && problems.IsSound("otlp_protocol")) {
         const std::string wrong =
             CheckOtlpUrl(tracing.otlp_url, tracing.otlp_protocol, "/v1/traces");
         if (!wrong.empty()) problems.Add("otlp_url", wrong);
