@@ -166,7 +166,8 @@ def test_errors_reach_alertmanager_and_webhook_and_so_does_their_end(tmp_path, m
         watched.start()
         wait_for("looks for longer than keep_firing_for", lambda: watched.looked() > started + 3)
         now = watched.alarms()
-        assert [(a["id"], a["state"], a["samples"], a["firings"]) for a in now] == [(alarm["id"], "firing", 400, 1)], now
+        assert [(a["id"], a["state"], a["firings"]) for a in now] == [(alarm["id"], "firing", 1)], now
+        assert 200 < now[0]["samples"] <= 400, "those of the last minute before a kill may be lost"
         model = requests.get(watched.admin + "/api/v1/models/digits", timeout=5).json()
         assert model["versions"][0]["state"] == "observed" and model["versions"][0]["last_seen"] > now[0]["fired"][:13], model
         assert "no request since the start, last seen 20" in watched.cli("status").stdout
