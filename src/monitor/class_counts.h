@@ -32,9 +32,9 @@ class ClassCounts {
  public:
   static constexpr size_t kMaxShown = 32;
 
-  void Add(size_t index) {
+  void Add(size_t index, uint64_t count = 1) {
     if (index >= counts_.size()) counts_.resize(index + 1);
-    ++counts_[index];
+    counts_[index] += count;
   }
   void Clear() { counts_.assign(counts_.size(), 0); }
   /// The kMaxShown most frequent by name, the rest as "(other)".
@@ -42,6 +42,8 @@ class ClassCounts {
   /// The first kMaxShown of the table by name, the rest as "(other)": which ones are shown never
   /// changes, so that no number falls but by Clear().
   std::map<std::string, uint64_t> Growing(const ClassTable& table) const;
+  /// By index of the table; what is missing at the end is 0.
+  const std::vector<uint64_t>& counts() const { return counts_; }
 
  private:
   std::vector<uint64_t> counts_;

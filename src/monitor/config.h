@@ -96,6 +96,12 @@ struct LabelOptions {
       redis;  ///< shared with other processes; absent: in this one's database
 };
 
+/// Edges whose profiles are taken (monitor/edges/edge_book.h).
+struct EdgeOptions {
+  size_t max = 1000;
+  std::chrono::seconds forget_after{3600};
+};
+
 /// Of the whole process.
 struct MonitorOptions {
   std::string database;               ///< SQLite file; empty: in memory, gone with the process
@@ -107,6 +113,8 @@ struct MonitorOptions {
   std::chrono::hours history{24 * 14};  ///< how long windows are kept
   AlarmBudgetConfig alarm_budget;
   LabelOptions labels;
+  std::optional<EdgeOptions> edges;  ///< absent: profiles of others are not taken
+  bool keep_intervals = false;       ///< for TakeIntervals. Not read from the file.
 };
 
 /// When findings become alarms, of the whole process.

@@ -305,6 +305,22 @@ const schema::Struct<MonitorConfig>& MonitorConfigSchema() {
   return table;
 }
 
+namespace {
+
+const schema::Struct<EdgeOptions>& EdgeOptionsSchema() {
+  static const auto table = [] {
+    schema::Struct<EdgeOptions> s("Edges", "Edges whose profiles are taken (docs/edges.md).");
+    s.Field("max", &EdgeOptions::max, schema::Integer<size_t>(1, 10'000),
+            "Edges at once; a further one takes the place of one that is silent, or is refused.");
+    s.Field("forget_after", &EdgeOptions::forget_after, schema::Time<seconds>(1min, 24h * 30),
+            "How long an edge is shown that is silent.");
+    return s;
+  }();
+  return table;
+}
+
+}  // namespace
+
 const schema::Struct<MonitorOptions>& MonitorOptionsSchema() {
   static const auto table = [] {
     schema::Struct<MonitorOptions> s("MonitorOptions", "The monitor of the whole process.");
@@ -323,6 +339,8 @@ const schema::Struct<MonitorOptions>& MonitorOptionsSchema() {
              "False alarms of drift that are accepted.");
     s.Nested("labels", &MonitorOptions::labels, LabelOptionsSchema(),
              "Where predictions wait for their labels.");
+    s.Field("edges", &MonitorOptions::edges, schema::Optional(schema::Of(EdgeOptionsSchema())),
+            "Profiles that edges send to the admin port are taken; absent = they are not.");
     return s;
   }();
   return table;

@@ -47,7 +47,7 @@ CREATE INDEX IF NOT EXISTS windows_start ON windows (start_ms);
 )sql";
 
 /// References and evidence of drift, and the places that names of features have in them; what labels tell beyond right and
-/// wrong; what there was before a start. Made whenever they are
+/// wrong; what there was before a start; what was had of edges. Made whenever they are
 /// not there: a program that does not know a table loses nothing by it, so they need no version of
 /// their own.
 constexpr const char* kByteTables = R"sql(
@@ -66,6 +66,9 @@ CREATE TABLE IF NOT EXISTS versions_seen (
 CREATE TABLE IF NOT EXISTS kept_counts (
   watch TEXT NOT NULL, model TEXT NOT NULL, at_ms INTEGER NOT NULL, bytes BLOB NOT NULL,
   PRIMARY KEY (watch, model)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS edges (
+  edge TEXT NOT NULL, process INTEGER NOT NULL, sequence INTEGER NOT NULL, seen_ms INTEGER NOT NULL,
+  stopped INTEGER NOT NULL, PRIMARY KEY (edge, process)) WITHOUT ROWID;
 )sql";
 
 /// Version 1 did not know which requests a split had drawn: none of its rows counts as evidence.
@@ -152,7 +155,7 @@ bool MeansBroken(int rc) { return (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) =
 struct Database::Connection {
   sqlite3* db = nullptr;
   Statement insert, mark, quality, details, window, drift, no_drift, name, seen, counts, no_counts,
-      purge_predictions, purge_windows, purge_forgotten, purge_seen, find;
+      edge, purge_predictions, purge_windows, purge_forgotten, purge_seen, purge_edges, find;
 
   ~Connection() {
     // sqlite3_close_v2 waits for the statements, which are members and end after this body.
@@ -258,6 +261,8 @@ Result<std::unique_ptr<Database>> Database::TryOpen(const std::string& path, boo
       {writer->counts, "INSERT OR REPLACE INTO kept_counts VALUES (?,?,?,?)"},
       {writer->no_counts, "DELETE FROM kept_counts WHERE watch=? AND model=?"},
       {writer->purge_seen, "DELETE FROM versions_seen WHERE last_ms < ?"},
+      {writer->edge, "INSERT OR REPLACE INTO edges VALUES (?,?,?,?,?)"},
+      {writer->purge_edges, "DELETE FROM edges WHERE seen_ms < ?"},
       {writer->purge_predictions,
        "DELETE FROM predictions WHERE id IN (SELECT id FROM predictions WHERE expires_ms < ? "
        "ORDER BY expires_ms LIMIT ?)"},
@@ -288,13 +293,14 @@ Result<std::unique_ptr<Database>> Database::TryOpen(const std::string& path, boo
   constexpr const char* kNewestWindows =
       "SELECT count(*), max(length(predicted)) FROM (SELECT predicted FROM windows ORDER BY "
       "start_ms DESC LIMIT 20000)";
-  for (const char* sql : {"SELECT count(*), sum(labelled) FROM quality_totals", kNewestWindows,
-                          "SELECT count(*), sum(length(bytes)) FROM drift",
-                          "SELECT count(*), sum(length(bytes)) FROM quality_details",
-                          "SELECT count(*), sum(length(name)) FROM feature_names",
-                          "SELECT count(*), sum(length(bytes)) FROM kept_counts",
-                          "SELECT count(*), max(last_ms) FROM versions_seen",
-                          "SELECT max(expires_ms) FROM predictions"}) {
+  for (const char* sql :
+       {"SELECT count(*), sum(labelled) FROM quality_totals", kNewestWindows,
+        "SELECT count(*), sum(length(bytes)) FROM drift",
+        "SELECT count(*), sum(length(bytes)) FROM quality_details",
+        "SELECT count(*), sum(length(name)) FROM feature_names",
+        "SELECT count(*), sum(length(bytes)) FROM kept_counts",
+        "SELECT count(*), max(last_ms) FROM versions_seen",
+        "SELECT count(*), max(sequence) FROM edges", "SELECT max(expires_ms) FROM predictions"}) {
     Statement probe;
     if ((rc = probe.Prepare(finder->db, sql)) == SQLITE_OK) rc = probe.Step();
     if (rc != SQLITE_ROW) return fail(*finder, rc, "read");
@@ -409,6 +415,19 @@ Status Database::Write(const Batch& batch, const Purge& purge) {
     if (c.name.Run() != SQLITE_OK) return fail("write names of features");
   }
   if (const char* what = c.WriteSeenAndCounts(batch)) return fail(what);
+  for (const auto& [key, mark] : batch.edges) {
+    c.edge.Bind(1, mark.edge);
+    c.edge.Bind(2, static_cast<int64_t>(mark.process));
+    c.edge.Bind(3, static_cast<int64_t>(mark.sequence));
+    c.edge.Bind(4, mark.seen_ms);
+    c.edge.Bind(5, int64_t{mark.stopped});
+    if (c.edge.Run() != SQLITE_OK) return fail("write edges");
+  }
+  // They come all the time: no more often than there is something of an edge to write.
+  if (purge.edges_before_ms > 0 && !batch.edges.empty()) {
+    c.purge_edges.Bind(1, purge.edges_before_ms);
+    if (c.purge_edges.Run() != SQLITE_OK) return fail("delete old edges");
+  }
   if (purge.predictions_expired_before_ms > 0) {
     c.purge_predictions.Bind(1, purge.predictions_expired_before_ms);
     c.purge_predictions.Bind(2, int64_t{purge.max_predictions});
@@ -481,6 +500,26 @@ Result<std::map<VersionKey, QualityTotals>> Database::LoadQuality() {
   }
   if (rc != SQLITE_DONE) return c.Error("read quality totals");
   return totals;
+}
+
+Result<std::vector<EdgeMark>> Database::LoadEdges(size_t limit) {
+  Connection c;
+  Statement s;
+  if (c.Open(path_, SQLITE_OPEN_READONLY) != SQLITE_OK ||
+      s.Prepare(c.db,
+                "SELECT edge, process, sequence, seen_ms, stopped FROM edges ORDER BY seen_ms DESC "
+                "LIMIT ?") != SQLITE_OK) {
+    return c.Error("read edges");
+  }
+  s.Bind(1, static_cast<int64_t>(limit));
+  std::vector<EdgeMark> marks;
+  int rc;
+  while ((rc = s.Step()) == SQLITE_ROW) {
+    marks.push_back({s.Text(0), static_cast<uint64_t>(s.Int(1)), static_cast<uint64_t>(s.Int(2)),
+                     s.Int(3), s.Int(4) != 0});
+  }
+  if (rc != SQLITE_DONE) return c.Error("read edges");
+  return marks;
 }
 
 Result<std::map<VersionKey, std::string>> Database::LoadDetails() {

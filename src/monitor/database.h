@@ -52,6 +52,13 @@ struct QualityTotals {
   uint64_t drawn_labelled = 0;  ///< of labelled_requests
   uint64_t drawn_wrong = 0;     ///< of wrong_requests
 };
+/// Which message of an edge's process was counted last (monitor/edges/edge_book.h).
+struct EdgeMark {
+  std::string edge;
+  uint64_t process = 0, sequence = 0;
+  int64_t seen_ms = 0;
+  bool stopped = false;
+};
 using VersionKey = std::pair<std::string, int64_t>;  ///< model, version
 
 /// A reference or the evidence of a version's detectors, in their byte forms, or its schema as JSON.
@@ -91,15 +98,19 @@ class Database {
     std::map<VersionKey, SeenVersion> seen;
     /// By watch and model; one without bytes is deleted.
     std::map<std::pair<std::string, std::string>, CountStore::Stored> counts;
+    /// In one transaction with what the edges' messages counted.
+    std::map<std::pair<std::string, uint64_t>, EdgeMark> edges;
     bool empty() const {
       return predictions.empty() && marks.empty() && quality.empty() && details.empty() &&
-             windows.empty() && drift.empty() && names.empty() && seen.empty() && counts.empty();
+             windows.empty() && drift.empty() && names.empty() && seen.empty() && counts.empty() &&
+             edges.empty();
     }
   };
   struct Purge {
     int64_t now_ms = 0;
     int64_t predictions_expired_before_ms = 0;
     int64_t windows_before_ms = 0;
+    int64_t edges_before_ms = 0;
     int64_t forgotten_before_ms = 0;  ///< 0: not looked at
     int max_predictions = 1000;       ///< in one Write; the rest is left for the next
   };
@@ -128,6 +139,8 @@ class Database {
   Result<std::vector<std::pair<VersionKey, SeenVersion>>> LoadSeen(size_t limit);
   /// At most `limit` rows.
   Result<std::vector<CountStore::Stored>> LoadCounts(size_t limit);
+  /// The newest first; at most `limit`.
+  Result<std::vector<EdgeMark>> LoadEdges(size_t limit);
   /// Oldest first; at most `limit` of the newest.
   Result<std::vector<std::pair<VersionKey, WindowSummary>>> ReadWindows(
       std::optional<std::string> model, int64_t from_ms, size_t limit);

@@ -71,6 +71,8 @@ bool DatabaseWriter::Offer(Database::Batch& batch, const Database::Purge& purge,
     in_hand_.seen.clear();
     batch.counts.merge(in_hand_.counts);
     in_hand_.counts.clear();
+    for (auto& [key, mark] : in_hand_.edges) batch.edges.try_emplace(key, std::move(mark));
+    in_hand_.edges.clear();
     Prepend(in_hand_.predictions, batch.predictions);
     Prepend(in_hand_.marks, batch.marks);
     Prepend(in_hand_.windows, batch.windows);

@@ -6,6 +6,9 @@
 
 namespace leadsman {
 
+class ByteReader;
+class ByteWriter;
+
 /// Counts of values by size with a bounded relative error (the DDSketch idea): sixteen buckets to
 /// each doubling, so a quantile is at most 3.2 % off. The bucket is read from the float's own bits,
 /// without a logarithm. Grows with the span of the values up to kMaxBuckets (32 doublings a sign);
@@ -22,6 +25,10 @@ class ValueSketch {
   double count() const { return zeros_ + positive_.total + negative_.total; }
   double zeros() const { return zeros_; }
 
+  /// The byte form, of whole weights. Read takes any bytes, and fails the reader for those that cannot be.
+  void Write(ByteWriter& to) const;
+  void Read(ByteReader& from);
+
  private:
   /// Buckets of magnitudes: `counts[i]` is bucket `first + i`.
   struct Side {
@@ -30,6 +37,8 @@ class ValueSketch {
     std::vector<double> counts;
     void Add(int bucket, double weight);
     double& Slot(int bucket);
+    void Write(ByteWriter& to) const;
+    void Read(ByteReader& from);
   };
   Side positive_;
   Side negative_;
@@ -41,6 +50,10 @@ class ValueSketch {
 class FeatureProfile {
  public:
   void Add(float value, double weight);
+  void Merge(const FeatureProfile& other);
+  /// As of ValueSketch.
+  void Write(ByteWriter& to) const;
+  void Read(ByteReader& from);
 
   double weight() const {
     return weight_;

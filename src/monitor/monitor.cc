@@ -8,6 +8,7 @@
 #include <thread>
 #include <unordered_map>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "base/mutex.h"
 #include "base/strings.h"
@@ -18,6 +19,8 @@
 #include "monitor/database_writer.h"
 #include "monitor/drift/drift_book.h"
 #include "monitor/drift/reference_file.h"
+#include "monitor/edges/edge_intake.h"
+#include "monitor/edges/profile_message.h"
 #include "monitor/event_codec.h"
 #include "monitor/finding.h"
 #include "monitor/kept_counts.h"
@@ -65,6 +68,8 @@ constexpr size_t kMaxSeen = 4 * kMaxVersions;
 constexpr std::chrono::minutes kKeepSeen{1};
 /// Of each model at most one a watch, and there are fewer watches.
 constexpr size_t kMaxCountRows = 16 * kMaxVersions;
+/// Edges, each with a few processes.
+constexpr size_t kMaxEdgeMarks = 10'000;
 /// References and evidence of three tracks, and the schema.
 constexpr size_t kMaxDriftRows = DriftBook::kMaxVersions * 6 + SchemaBook::kMaxVersions;
 
@@ -126,6 +131,8 @@ struct Monitor::Impl {
         options(std::move(o)),
         configs(std::move(m)),
         rings(options.ring_bytes),
+        edges(options.edges ? std::make_unique<EdgeIntake>(clock, *options.edges, deps.registry)
+                            : nullptr),
         drifts({options.alarm_budget.false_alarms, ToSeconds(options.alarm_budget.period)},
                options.wide_input, &names),
         schemas(&names) {}
@@ -176,6 +183,9 @@ struct Monitor::Impl {
   void CollectDrift(bool evidence);
   VersionState* Find(const PredictionEvent& event) REQUIRES(state_mutex);
   VersionState* FindByKey(const VersionKey& key, bool restoring) REQUIRES(state_mutex);
+  static std::optional<IntervalProfile> TakeInterval(VersionState& state);
+  void FoldProfiles();
+  void FoldProfile(IntervalProfile&& profile) REQUIRES(state_mutex);
   void ForgetVersions(const std::vector<VersionKey>& gone);
   bool MakeRoom() REQUIRES(state_mutex);
   void Drop(std::map<VersionKey, std::unique_ptr<VersionState>>::iterator version)
@@ -187,6 +197,7 @@ struct Monitor::Impl {
   const std::map<std::string, MonitorConfig> configs;
   RingSet rings;
   FeatureNameBook names;
+  const std::unique_ptr<EdgeIntake> edges;  ///< null: profiles of others are not taken
 
   Mutex inbox_mutex;
   std::vector<GroundTruth> inbox GUARDED_BY(inbox_mutex);
@@ -222,6 +233,8 @@ struct Monitor::Impl {
   VersionState* last_state GUARDED_BY(state_mutex) = nullptr;
   uint64_t events GUARDED_BY(state_mutex) = 0;
   uint64_t events_without_profile GUARDED_BY(state_mutex) = 0;
+  /// Not taken yet, of versions that had to make room; at most kMaxVersions.
+  std::vector<IntervalProfile> intervals_of_gone GUARDED_BY(state_mutex);
   DriftBook drifts GUARDED_BY(state_mutex);
   SchemaBook schemas GUARDED_BY(state_mutex);
   /// Windows from before this process may lie in the database alone if they are older than this.
@@ -334,6 +347,10 @@ Status Monitor::Impl::Restore() {
   if (!database) return OkStatus();
   ASSIGN_OR_RETURN(auto quality, database->LoadQuality());
   ASSIGN_OR_RETURN(auto details, database->LoadDetails());
+  if (edges) {
+    ASSIGN_OR_RETURN(auto marks, database->LoadEdges(kMaxEdgeMarks));
+    edges->Restore(marks);
+  }
   RETURN_IF_ERROR(RestoreDrift());
   WallTime from = clock.Now() - kRestoredHistory;
   ASSIGN_OR_RETURN(auto windows,
@@ -460,6 +477,7 @@ Monitor::Impl::Taken Monitor::Impl::Cycle(bool force_flush, bool stopping, bool&
     FoldJoined();
     if (force_flush && redis && !SettleLabels(until)) break;
   }
+  FoldProfiles();
   ForgetVersions(gone);
   if (stopping) CutWindows();
   CollectDrift(stopping);
@@ -585,6 +603,46 @@ void Monitor::Impl::CollectDrift(bool evidence) {
   for (DriftRow& row : rows) batch.drift[{row.key, row.what}] = std::move(row.bytes);
 }
 
+std::optional<IntervalProfile> Monitor::Impl::TakeInterval(VersionState& state) {
+  auto interval = state.profile.TakeInterval();
+  if (interval) interval->labels = state.detail.TakeInterval();
+  return interval;
+}
+
+/// One at a time, so that a long one of many versions holds nobody up for long.
+void Monitor::Impl::FoldProfiles() {
+  if (!edges) return;
+  for (EdgeIntake::Message& message : edges->TakeAll()) {
+    auto header = ReadProfileMessage(message.bytes, [this](IntervalProfile&& profile) {
+      MutexLock lock(state_mutex);
+      FoldProfile(std::move(profile));
+    });
+    CHECK(header.ok());  // as it was when it was taken
+    if (database) {
+      batch.edges[{message.mark.edge, message.mark.process}] = std::move(message.mark);
+    }
+  }
+}
+
+void Monitor::Impl::FoldProfile(IntervalProfile&& profile) {
+  if (redactor != nullptr) {
+    for (auto& [name, count] : profile.classes)
+      name = redactor->Apply(RequestText::kClass, name, redacted[0]);
+  }
+  const VersionKey key(profile.model, profile.version);
+  VersionState* state = FindByKey(key, false);
+  if (state == nullptr) {
+    events_without_profile += profile.requests.total();
+    return;
+  }
+  if (!state->model.config.enabled) return;
+  state->last_used = now;
+  state->profile.Merge(profile, wall_now, now);
+  next_window_close = std::min(next_window_close, *state->profile.closes());
+  if (profile.labels) state->detail.Merge(*profile.labels);
+  if (profile.quality.labelled > 0) batch.quality[key] = state->profile.quality();
+}
+
 /// In place: what is kept with the prediction is what was counted.
 void Monitor::Impl::AdmitSegments(ModelState& model) {
   const size_t count = std::min(decoded.event.segments.size(), model.segments.rules().size());
@@ -675,6 +733,10 @@ Monitor::Impl::VersionState* Monitor::Impl::FindByKey(const VersionKey& key, boo
             .first;
   }
   auto state = std::make_unique<VersionState>(key, model->second);
+  if (options.keep_intervals) {
+    state->profile.KeepIntervals();
+    state->detail.KeepIntervals();
+  }
   if (auto gone = quality_of_gone.find(key); gone != quality_of_gone.end()) {
     state->profile.Restore(gone->second.quality);
     state->detail.Restore(gone->second.detail, model->second.segments);
@@ -700,6 +762,13 @@ void Monitor::Impl::Drop(std::map<VersionKey, std::unique_ptr<VersionState>>::it
   VersionState* state = version->second.get();
   if (auto summary = state->profile.CutWindow(now)) {
     batch.windows.emplace_back(version->first, std::move(*summary));
+  }
+  if (auto interval = TakeInterval(*state)) {
+    if (intervals_of_gone.size() < kMaxVersions) {
+      intervals_of_gone.push_back(std::move(*interval));
+    } else {
+      events_without_profile += interval->requests.total();
+    }
   }
   if (state->detail.Changed(SteadyTime::max())) {
     batch.details[version->first] = state->detail.Take(now);
@@ -847,6 +916,7 @@ bool Monitor::Impl::WriteDatabase(bool force) {
   purge.predictions_expired_before_ms = UnixMillis(wall_now - LabelStore::kLateGrace);
   purge.windows_before_ms = UnixMillis(wall_now - options.history);
   if (purge_forgotten) purge.forgotten_before_ms = UnixMillis(wall_now - kKeepForgotten);
+  purge.edges_before_ms = purge.windows_before_ms;
   // While the disk is slow the present batch grows until the writer is free again.
   if (force) {
     constexpr std::chrono::seconds kPatience{30};
@@ -1413,6 +1483,28 @@ std::vector<std::string> Monitor::Notes() const {
   return notes;
 }
 
+std::vector<IntervalProfile> Monitor::TakeIntervals() {
+  MutexLock lock(impl_->state_mutex);
+  std::vector<IntervalProfile> taken = std::move(impl_->intervals_of_gone);
+  impl_->intervals_of_gone.clear();
+  for (auto& [key, state] : impl_->versions) {
+    if (auto interval = Impl::TakeInterval(*state)) taken.push_back(std::move(*interval));
+  }
+  return taken;
+}
+
+Result<ProfileReceipt> Monitor::AddProfiles(std::string_view message) {
+  if (!impl_->edges)
+    return UnimplementedError(
+        "profiles of edges are not taken here: set monitor.edges, as in docs/edges.md");
+  return impl_->edges->Add(message);
+}
+
+std::optional<std::vector<EdgeView>> Monitor::Edges() const {
+  if (!impl_->edges) return std::nullopt;
+  return impl_->edges->Views();
+}
+
 std::unique_ptr<Watch> Monitor::MakeDriftWatch() {
   class DriftWatch final : public Watch {
    public:
@@ -1473,6 +1565,11 @@ Monitor::Counters Monitor::counters() const {
   c.labels_mismatched = l.mismatched;
   c.labels_rejected = impl_->labels_rejected;
   c.labels_pending = impl_->labels_waiting;
+  if (impl_->edges) {
+    const EdgeBook::Counters edges = impl_->edges->counters();
+    c.edge_messages = edges.intervals;
+    c.edge_messages_lost = edges.lost;
+  }
   c.database_errors = impl_->lookup_errors + (impl_->writer ? impl_->writer->errors() : 0);
   c.database_rows_lost = impl_->writer ? impl_->writer->rows_lost() : 0;
   if (impl_->redis) c.predictions_lost = impl_->redis->counters().predictions_lost;

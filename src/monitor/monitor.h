@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -20,6 +21,9 @@ namespace leadsman {
 
 class ByteRing;
 class CountStore;
+struct EdgeView;
+struct IntervalProfile;
+struct ProfileReceipt;
 class Redactor;
 class SchemaWatch;
 class Watch;
@@ -162,6 +166,14 @@ class Monitor final : public Sink {
   /// Decides which drift is an alarm; lives no longer than the monitor.
   std::unique_ptr<Watch> MakeDriftWatch();
 
+  /// What was seen here since the last call, of all versions, for another monitor; with options.keep_intervals.
+  std::vector<IntervalProfile> TakeIntervals();
+  /// Takes a message of an edge (monitor/edges/edge_intake.h); what it tells is merged by the collector. UNIMPLEMENTED without
+  /// options.edges.
+  Result<ProfileReceipt> AddProfiles(std::string_view message);
+  /// Nothing without options.edges.
+  std::optional<std::vector<EdgeView>> Edges() const;
+
   /// JSON of what one version's inputs are held against, and what broke it (docs/schema.md); NOT_FOUND.
   Result<std::string> SchemaJson(const std::string& model, int64_t version) const;
   /// Versions that SchemaJson knows.
@@ -194,8 +206,9 @@ class Monitor final : public Sink {
     uint64_t labels_late = 0;  ///< after label_timeout
     uint64_t labels_mismatched =
         0;  ///< text where the model answers numbers, or the other way round: not compared
-    uint64_t labels_rejected = 0;     ///< malformed, or the queue was full
-    uint64_t labels_pending = 0;      ///< waiting for a prediction that may still be on its way
+    uint64_t labels_rejected = 0;  ///< malformed, or the queue was full
+    uint64_t labels_pending = 0;   ///< waiting for a prediction that may still be on its way
+    uint64_t edge_messages = 0, edge_messages_lost = 0;
     uint64_t database_errors = 0;     ///< failed transactions and lookups; they are retried
     uint64_t database_rows_lost = 0;  ///< given up because the database failed for too long
     std::optional<uint64_t> predictions_lost;  ///< that a shared store of labels did not get

@@ -19,10 +19,12 @@ void BM_EmitAndCollect(benchmark::State& state) {
   const auto width = static_cast<size_t>(state.range(0));
   const auto gap = std::chrono::nanoseconds(state.range(1));
   const bool with_ids = state.range(2) != 0;
+  const bool is_edge = state.range(3) != 0;  // whose profiles are sent elsewhere
   TempDir dir;
   Registry registry;
   MonitorOptions options;
   options.database = dir.file("monitor.db");
+  options.keep_intervals = is_edge;
   auto monitor = Monitor::Create({SystemClock(), registry}, options, {});
   if (!monitor.ok()) return state.SkipWithError("no monitor");
   const uint32_t stride = (*monitor)->FeatureStride(width);
@@ -86,12 +88,14 @@ void BM_EmitAndCollect(benchmark::State& state) {
   state.counters["dropped"] = static_cast<double>(counters.events_dropped);
 }
 BENCHMARK(BM_EmitAndCollect)
-    ->ArgNames({"width", "gap_ns", "ids"})
-    ->Args({4, 9'500, 0})
-    ->Args({4, 9'500, 1})
-    ->Args({64, 28'000, 0})
-    ->Args({784, 28'000, 0})
-    ->Args({784, 28'000, 1})
+    ->ArgNames({"width", "gap_ns", "ids", "edge"})
+    ->Args({4, 9'500, 0, 0})
+    ->Args({4, 9'500, 0, 1})
+    ->Args({4, 9'500, 1, 0})
+    ->Args({64, 28'000, 0, 0})
+    ->Args({784, 28'000, 0, 0})
+    ->Args({784, 28'000, 0, 1})
+    ->Args({784, 28'000, 1, 0})
     ->MinTime(2.0)
     ->UseRealTime();
 

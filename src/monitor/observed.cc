@@ -1,5 +1,7 @@
 #include "monitor/observed.h"
 
+#include <numeric>
+
 namespace leadsman {
 
 std::string_view ObservedOutcomeName(ObservedOutcome outcome) {
@@ -47,6 +49,28 @@ ObservedOutcome ObservedOutcomeOf(StatusCode code) {
       break;
   }
   return ObservedOutcome::kServerError;
+}
+
+void ObservedTotals::Add(const PredictionEvent& event) {
+  const ObservedOutcome outcome = ObservedOutcomeOf(event);
+  ++requests[static_cast<size_t>(outcome)];
+  if (!event.latency_known ||
+      (outcome != ObservedOutcome::kOk && outcome != ObservedOutcome::kUnknown))
+    return;
+  ++latency[LatencyScheme::Index(event.latency_ns)];
+  ++fine_latency[FineLatencyScheme::PlaceOf(event.latency_ns).index()];
+  latency_seconds += static_cast<double>(event.latency_ns) / 1e9;
+}
+
+void ObservedTotals::Merge(const ObservedTotals& other) {
+  for (size_t i = 0; i < requests.size(); ++i) requests[i] += other.requests[i];
+  for (size_t i = 0; i < latency.size(); ++i) latency[i] += other.latency[i];
+  for (size_t i = 0; i < fine_latency.size(); ++i) fine_latency[i] += other.fine_latency[i];
+  latency_seconds += other.latency_seconds;
+}
+
+uint64_t ObservedTotals::total() const {
+  return std::accumulate(requests.begin(), requests.end(), uint64_t{0});
 }
 
 }  // namespace leadsman

@@ -34,7 +34,10 @@ struct ObservedTotals {
   FineLatencyBuckets fine_latency{};  ///< the same, for the native histogram
   double latency_seconds = 0;
 
+  void Add(const PredictionEvent& event);
+  void Merge(const ObservedTotals& other);
   uint64_t of(ObservedOutcome outcome) const { return requests[static_cast<size_t>(outcome)]; }
+  uint64_t total() const;
 };
 
 struct ObservedVersion {

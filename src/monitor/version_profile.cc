@@ -28,7 +28,11 @@ void VersionProfile::Fold(const PredictionEvent& event, WallTime wall, SteadyTim
   ++requests_;
   ++window.requests;
   if (event.drawn) ++drawn_requests_;
-  if (event.observed) FoldObserved(event);
+  if (event.observed) {
+    if (!observed_) observed_ = std::make_unique<ObservedTotals>();
+    observed_->Add(event);
+  }
+  if (interval_) interval_->requests.Add(event);
   const ObservedOutcome outcome = ObservedOutcomeOf(event);
   if (outcome != ObservedOutcome::kUnknown && outcome != ObservedOutcome::kCancelled) ++answered_;
   if (outcome == ObservedOutcome::kServerError) ++server_errors_;
@@ -49,30 +53,61 @@ void VersionProfile::Fold(const PredictionEvent& event, WallTime wall, SteadyTim
     size_t index = classes_.IndexOf(text);
     predicted_.Add(index);
     predicted_in_window_.Add(index);
+    if (interval_) interval_->classes.Add(index);
   }
-  if (event.score >= 0) {
-    auto bin = static_cast<size_t>(std::min(event.score, 1.0f) * kScoreBins);
-    ++scores_[std::min(bin, kScoreBins - 1)];
-    ++scored_;
-    score_sum_ += event.score;
-  }
-  if (!event.features.empty()) {
-    size_t width = std::min(event.features.size(), kMaxFeatures);
-    if (features_.size() < width) features_.resize(width);
-    for (size_t i = 0; i < width; ++i) features_[i].Add(event.features[i], event.feature_weight);
-  }
+  content_.Fold(event);
+  if (interval_) interval_->content.Fold(event);
 }
 
-void VersionProfile::FoldObserved(const PredictionEvent& event) {
+void VersionProfile::Merge(const IntervalProfile& more, WallTime wall, SteadyTime now) {
+  Window& window = Open(wall, now);
+  const ObservedTotals& requests = more.requests;
+  const uint64_t client_errors = requests.of(ObservedOutcome::kClientError);
+  const uint64_t server_errors = requests.of(ObservedOutcome::kServerError);
+  requests_ += requests.total();
+  window.requests += requests.total();
+  errors_ += client_errors + server_errors;
+  window.errors += client_errors + server_errors;
+  server_errors_ += server_errors;
+  answered_ += requests.of(ObservedOutcome::kOk) + client_errors + server_errors;
+  for (size_t i = 0; i < latency_.size(); ++i) {
+    latency_[i] += requests.latency[i];
+    window.latency[i] += requests.latency[i];
+  }
   if (!observed_) observed_ = std::make_unique<ObservedTotals>();
-  ObservedOutcome outcome = ObservedOutcomeOf(event);
-  ++observed_->requests[static_cast<size_t>(outcome)];
-  if (!event.latency_known ||
-      (outcome != ObservedOutcome::kOk && outcome != ObservedOutcome::kUnknown))
-    return;
-  ++observed_->latency[LatencyScheme::Index(event.latency_ns)];
-  ++observed_->fine_latency[FineLatencyScheme::PlaceOf(event.latency_ns).index()];
-  observed_->latency_seconds += static_cast<double>(event.latency_ns) / 1e9;
+  observed_->Merge(requests);
+  auto count_class = [this](size_t index, uint64_t count) {
+    if (count == 0) return;
+    predicted_.Add(index, count);
+    predicted_in_window_.Add(index, count);
+  };
+  for (const auto& [name, count] : more.classes) count_class(classes_.IndexOf(name), count);
+  count_class(ClassTable::kOther, more.other_classes);
+  content_.Merge(more.content);
+  quality_.labelled += more.quality.labelled;
+  quality_.wrong += more.quality.wrong;
+  quality_.labelled_requests += more.quality.labelled_requests;
+  quality_.wrong_requests += more.quality.wrong_requests;
+  window.labelled += more.quality.labelled;
+  window.wrong += more.quality.wrong;
+}
+
+std::optional<IntervalProfile> VersionProfile::TakeInterval() {
+  if (!interval_) return std::nullopt;
+  IntervalProfile taken{
+      key_.first,         key_.second, interval_->requests, {}, 0, std::move(interval_->content),
+      interval_->quality, nullptr};
+  const std::vector<uint64_t>& counts = interval_->classes.counts();
+  for (size_t i = 0; i < counts.size(); ++i) {
+    if (i >= classes_.size()) {
+      taken.other_classes += counts[i];
+    } else if (counts[i] > 0) {
+      taken.classes.emplace_back(classes_.name(i), counts[i]);
+    }
+  }
+  *interval_ = {};
+  if (taken.empty()) return std::nullopt;
+  return taken;
 }
 
 void VersionProfile::AddJoined(const LabelJoin::Joined& joined, WallTime wall, SteadyTime now) {
@@ -80,15 +115,19 @@ void VersionProfile::AddJoined(const LabelJoin::Joined& joined, WallTime wall, S
   const bool first = joined.first_of_request();
   const bool drawn = first && joined.prediction.drawn;
   const double weight = joined.prediction.weight;
-  quality_.labelled += weight;
+  auto count = [&](QualityTotals& totals) {
+    totals.labelled += weight;
+    if (first) ++totals.labelled_requests;
+    if (drawn) ++totals.drawn_labelled;
+    if (!joined.wrong) return;
+    totals.wrong += weight;
+    if (first) ++totals.wrong_requests;
+    if (drawn) ++totals.drawn_wrong;
+  };
+  count(quality_);
+  if (interval_) count(interval_->quality);
   window.labelled += weight;
-  if (first) ++quality_.labelled_requests;
-  if (drawn) ++quality_.drawn_labelled;
-  if (!joined.wrong) return;
-  quality_.wrong += weight;
-  window.wrong += weight;
-  if (first) ++quality_.wrong_requests;
-  if (drawn) ++quality_.drawn_wrong;
+  if (joined.wrong) window.wrong += weight;
 }
 
 std::optional<WindowSummary> VersionProfile::CloseWindow(SteadyTime now) {
@@ -143,8 +182,8 @@ VersionTotals VersionProfile::Totals() const {
 
 std::string VersionProfile::ToJson(const std::vector<std::string>& names) const {
   nlohmann::ordered_json features = nlohmann::ordered_json::array();
-  for (size_t i = 0; i < features_.size(); ++i) {
-    const FeatureProfile& f = features_[i];
+  for (size_t i = 0; i < content_.features.size(); ++i) {
+    const FeatureProfile& f = content_.features[i];
     nlohmann::ordered_json quantiles;
     for (auto [name, q] : {std::pair{"0.01", 0.01},
                            {"0.05", 0.05},
@@ -167,6 +206,7 @@ std::string VersionProfile::ToJson(const std::vector<std::string>& names) const 
                         {"quantiles", quantiles}});
     if (i < names.size()) features.back()["name"] = names[i];
   }
+  const uint64_t scored = content_.scored();
   nlohmann::ordered_json profile = {
       {"model", key_.first},
       {"version", key_.second},
@@ -175,9 +215,9 @@ std::string VersionProfile::ToJson(const std::vector<std::string>& names) const 
       {"features", features},
       {"predicted", Predicted()},
       {"score",
-       {{"count", scored_},
-        {"mean", scored_ > 0 ? score_sum_ / static_cast<double>(scored_) : 0},
-        {"histogram", scores_}}},
+       {{"count", scored},
+        {"mean", scored > 0 ? content_.score_sum / static_cast<double>(scored) : 0},
+        {"histogram", content_.scores}}},
   };
   return profile.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }

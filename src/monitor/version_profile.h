@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -11,8 +10,9 @@
 #include "base/clock.h"
 #include "events/prediction_event.h"
 #include "monitor/class_counts.h"
+#include "monitor/content_profile.h"
 #include "monitor/database.h"
-#include "monitor/feature_profile.h"
+#include "monitor/edges/interval_profile.h"
 #include "monitor/label_join.h"
 #include "monitor/monitor.h"
 
@@ -22,8 +22,7 @@ namespace leadsman {
 /// inputs and answers. Externally synchronised (the monitor's state lock).
 class VersionProfile {
  public:
-  static constexpr size_t kMaxFeatures = 4096;  ///< of one input; further ones are not profiled
-  static constexpr size_t kScoreBins = 20;      ///< over [0, 1]
+  static constexpr size_t kMaxFeatures = ContentProfile::kMaxFeatures;
   static constexpr size_t kMaxClosedWindows =
       2048;  ///< in memory; older ones are read from the database
 
@@ -32,8 +31,16 @@ class VersionProfile {
 
   void Fold(const PredictionEvent& event, WallTime wall, SteadyTime now);
   void AddJoined(const LabelJoin::Joined& joined, WallTime wall, SteadyTime now);
+  /// Adds what another process has seen, as if its requests had been seen from outside, now.
+  void Merge(const IntervalProfile& more, WallTime wall, SteadyTime now);
   void Restore(const QualityTotals& quality) { quality_ = quality; }
   void Restore(WindowSummary window) { Push(std::move(window)); }
+
+  /// From here on what is folded, and not what is merged, is kept for TakeInterval too.
+  void KeepIntervals() { interval_ = std::make_unique<Interval>(); }
+  /// What was folded since the last call, but for what labels tell beyond the sums; nothing when there was nothing, or it is
+  /// not kept.
+  std::optional<IntervalProfile> TakeInterval();
 
   /// Ends the open window when its time is over (or there is none); returns what it held, if
   /// anything.
@@ -69,8 +76,14 @@ class VersionProfile {
     double labelled = 0;
     double wrong = 0;
   };
+  /// What has not been taken yet: as IntervalProfile, its classes by index.
+  struct Interval {
+    ObservedTotals requests;
+    ClassCounts classes;
+    ContentProfile content;
+    QualityTotals quality;
+  };
   Window& Open(WallTime wall, SteadyTime now);
-  void FoldObserved(const PredictionEvent& event);
   void Push(WindowSummary window);
 
   const VersionKey key_;
@@ -88,10 +101,8 @@ class VersionProfile {
   ClassTable classes_;
   ClassCounts predicted_;
   ClassCounts predicted_in_window_;
-  std::vector<FeatureProfile> features_;
-  std::array<uint64_t, kScoreBins> scores_{};
-  uint64_t scored_ = 0;
-  double score_sum_ = 0;
+  ContentProfile content_;
+  std::unique_ptr<Interval> interval_;  ///< null: not kept
   std::optional<Window> open_;
   std::deque<WindowSummary> closed_;
   bool forgot_windows_ = false;

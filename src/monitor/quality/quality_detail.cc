@@ -23,11 +23,34 @@ void QualityDetail::AddJoined(const LabelJoin::Joined& joined, QualityTask task,
                               SegmentNames& names) {
   const KeptPrediction& prediction = joined.prediction;
   quality_.Add(joined, task);
+  if (interval_) {
+    interval_->Add(joined, task);
+    interval_changed_ = true;
+  }
   coverage_.AddLabel(prediction.at_ms, prediction.weight);
   if (joined.first_of_request()) {
     segments_.AddLabel(names, prediction.segments, prediction.weight, joined.wrong);
   }
   labels_changed_ = true;
+}
+
+void QualityDetail::Merge(const VersionQuality& more) {
+  quality_.Merge(more);
+  labels_changed_ = true;
+}
+
+std::shared_ptr<const VersionQuality> QualityDetail::TakeInterval() {
+  if (!interval_changed_) return nullptr;
+  std::shared_ptr<const VersionQuality> taken = std::move(interval_);
+  KeepIntervals();
+  interval_changed_ = false;
+  return taken;
+}
+
+void QualityDetail::Forget() {
+  const bool kept = interval_ != nullptr;
+  *this = {};
+  if (kept) KeepIntervals();
 }
 
 bool QualityDetail::Changed(SteadyTime now) const {
@@ -46,14 +69,14 @@ std::string QualityDetail::Take(SteadyTime now) {
 }
 
 bool QualityDetail::Restore(std::string_view bytes, SegmentNames& names) {
-  *this = {};
+  Forget();
   ByteReader in(bytes, kKind, kVersion);
   quality_.Read(in);
   coverage_.Read(in);
   segments_.Read(in, names);
-  if (in.Finished()) return true;
-  *this = {};
-  return false;
+  if (!in.Finished()) Forget();
+  if (interval_) KeepIntervals();  // which now knows what is taken for what
+  return in.Finished();
 }
 
 }  // namespace leadsman

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -23,6 +24,13 @@ class QualityDetail {
   void AddKept(int64_t made_ms, double weight, int64_t now_ms);
   void AddJoined(const LabelJoin::Joined& joined, QualityTask task, SegmentNames& names);
 
+  /// What labels have told another process of the same version.
+  void Merge(const VersionQuality& more);
+  /// From here on what is added, and not what is merged, is kept for TakeInterval too.
+  void KeepIntervals() { interval_ = std::make_unique<VersionQuality>(quality_.Afresh()); }
+  /// What labels have told since the last call; null when none came, or it is not kept.
+  std::shared_ptr<const VersionQuality> TakeInterval();
+
   const VersionQuality& quality() const { return quality_; }
   LabelCoverage& coverage() { return coverage_; }
   const SegmentCounts& segments() const { return segments_; }
@@ -35,9 +43,13 @@ class QualityDetail {
   bool Restore(std::string_view bytes, SegmentNames& names);
 
  private:
+  void Forget();
+
   VersionQuality quality_;
   LabelCoverage coverage_;
   SegmentCounts segments_;
+  std::unique_ptr<VersionQuality> interval_;  ///< null: not kept
+  bool interval_changed_ = false;
   bool labels_changed_ = false;
   bool coverage_changed_ = false;
   SteadyTime taken_{};

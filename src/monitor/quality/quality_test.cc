@@ -8,6 +8,8 @@
 
 #include "base/testing/fake_clock.h"
 #include "base/testing/temp_dir.h"
+#include "monitor/edges/edge_intake.h"
+#include "monitor/edges/profile_message.h"
 #include "monitor/monitor.h"
 #include "monitor/quality/quality_detail.h"
 #include "monitor/quality/quality_watch.h"
@@ -117,6 +119,106 @@ void ExpectMailFigures(const Json& quality) {
   EXPECT_NEAR(scores["auc"], 0.8354037267080745, 1e-12);
   EXPECT_NEAR(scores["log_loss"], 1.3887880051663288, 1e-9);
   EXPECT_NEAR(scores["calibration_error"], 0.37981770833333334, 1e-12);  // not scikit-learn's
+}
+
+/// Three processes in turn, each with a third of the answers, and the monitor that they tell.
+TEST_F(QualityDetailTest, WhatLabelsToldSeveralEdgesAddsUp) {
+  MonitorOptions options;
+  options.edges.emplace();
+  auto central = std::move(Monitor::Create({clock_, registry_}, options, {})).value();
+  options_.keep_intervals = true;
+  for (int edge = 0; edge < 3; ++edge) {
+    Open();
+    for (int part = 0; part < 2; ++part) {
+      AnswerMail(20 * edge + 10 * part, 20 * edge + 10 * part + 10);
+      size_t taken = 0;
+      const std::vector<IntervalProfile> profiles = monitor_->TakeIntervals();
+      const uint64_t number = static_cast<uint64_t>(part) + 1;
+      ASSERT_TRUE(central
+                      ->AddProfiles(WriteProfileMessage({std::to_string(edge), 1, number, 5s},
+                                                        profiles, taken))
+                      .ok());
+    }
+    EXPECT_TRUE(monitor_->TakeIntervals().empty());
+  }
+  monitor_ = std::move(central);
+  Flush();
+  ExpectMailFigures(Quality());
+}
+
+Answer Numbered(int i, bool fraction) {
+  return {"r" + std::to_string(i), std::to_string(i) + (fraction ? ".25" : ""),
+          AnswerKind::kUnknown};
+}
+
+LabelJoin::Joined JoinedOf(const Answer& answer, const std::string& label) {
+  KeptPrediction kept;
+  kept.predicted = answer.predicted;
+  kept.answer = answer.kind;
+  kept.score_of = answer.score_of;
+  kept.score = answer.score;
+  return {kept, label, label != answer.predicted};
+}
+
+TEST(VersionQualityTest, MergedIsTheWholeWhicheverClassCameFirst) {
+  VersionQuality whole, a, b;
+  for (int i = 0; i < 400; ++i) {
+    const double score = (i * 37 % 101) / 128.0;
+    const bool late = i >= 200;  // then "spam" is answered first
+    const Answer answer{"", (score >= 0.4) != late ? "spam" : "ham", AnswerKind::kClass,
+                        ScoreOf::kSecondClass, static_cast<float>(late ? 1 - score : score)};
+    const auto joined = JoinedOf(answer, i % 3 == 0 ? "ham" : "spam");
+    whole.Add(joined, QualityTask::kAuto);
+    (late ? b : a).Add(joined, QualityTask::kAuto);
+  }
+  a.Merge(b);
+  const auto two = a.TwoClasses(), expected = whole.TwoClasses();
+  ASSERT_TRUE(two && expected);
+  EXPECT_EQ(two->second_class, expected->second_class);
+  EXPECT_EQ(two->scores.positives(), expected->scores.positives());
+  EXPECT_NEAR(two->scores.AreaUnderCurve().value, expected->scores.AreaUnderCurve().value, 1e-12);
+  EXPECT_NEAR(two->scores.CalibrationError(), expected->scores.CalibrationError(), 1e-9);
+  EXPECT_NEAR(two->loss.Mean(), expected->loss.Mean(), 1e-9);
+  EXPECT_EQ(a.Macro().f1, whole.Macro().f1);
+  EXPECT_EQ(a.class_rows(), 400);
+}
+
+TEST(VersionQualityTest, OthersThatAreTakenForEachOtherStayWrongWhenMerged) {
+  VersionQuality whole, a, b;
+  for (int i = 0; i < 1000; ++i) {
+    const Answer answer{"", std::to_string(i % 97), AnswerKind::kClass};
+    const auto joined = JoinedOf(answer, std::to_string(i % 7 == 0 ? (i + 1) % 97 : i % 97));
+    whole.Add(joined, QualityTask::kAuto);
+    (i % 2 ? a : b).Add(joined, QualityTask::kAuto);
+  }
+  a.Merge(b);
+  auto sums = [](const VersionQuality& of) {
+    double hits = 0;
+    uint64_t evidence = 0;
+    for (const auto& c : of.Classes()) {
+      hits += c.rows.hits;
+      evidence += c.hits;
+    }
+    return std::pair(hits, evidence);
+  };
+  EXPECT_EQ(sums(a), sums(whole));
+  EXPECT_EQ(sums(a).first, 857);
+}
+
+TEST(VersionQualityTest, WhatWasNoClassIsNoneWhereItIsMergedEither) {
+  VersionQuality sums, interval;
+  interval.Add(JoinedOf(Numbered(7, false), "8"), QualityTask::kAuto);
+  sums.Merge(interval);
+  EXPECT_EQ(sums.class_rows(), 1);
+  interval.Add(JoinedOf(Numbered(7, true), "8"), QualityTask::kAuto);
+  sums.Merge(interval);
+  EXPECT_EQ(sums.class_rows(), 0);
+  EXPECT_EQ(sums.errors().count(), 1);
+  VersionQuality next = interval.Afresh();
+  next.Add(JoinedOf(Numbered(7, false), "8"), QualityTask::kAuto);
+  sums.Merge(next);
+  EXPECT_EQ(sums.class_rows(), 0);
+  EXPECT_EQ(sums.errors().count(), 2);
 }
 
 TEST_F(QualityDetailTest, FiguresOfTwoClassesEqualScikitLearns) {

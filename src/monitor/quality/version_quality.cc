@@ -121,6 +121,79 @@ void VersionQuality::AddScore(const LabelJoin::Joined& joined, const std::string
   pair.loss_if_second.Add(was_first ? 1 - p.score : p.score, p.weight);
 }
 
+void VersionQuality::Merge(const VersionQuality& other) {
+  // As IsNumber: what was taken for classes before the first fraction were none.
+  if (other.answers_fractions_ && !answers_fractions_) *this = other.Afresh();
+  errors_.Merge(other.errors_);
+  request_errors_.Merge(other.request_errors_);
+  if (answers_fractions_) return;
+  MergeClasses(other);
+  if (other.best_scores_) {
+    if (!best_scores_) best_scores_ = std::make_unique<ScoreHistogram>();
+    best_scores_->Merge(*other.best_scores_);
+  }
+  if (!other.pair_) return;
+  if (pair_) {
+    pair_->Merge(*other.pair_);
+  } else {
+    pair_ = std::make_unique<Pair>(*other.pair_);
+  }
+}
+
+VersionQuality VersionQuality::Afresh() const {
+  VersionQuality fresh;
+  fresh.answers_fractions_ = answers_fractions_;
+  return fresh;
+}
+
+void VersionQuality::MergeClasses(const VersionQuality& other) {
+  const size_t classes = other.confusion_.classes();
+  std::vector<size_t> ours(std::max(classes, other.evidence_.size()), kMaxClasses);
+  for (size_t i = 0; i < std::min(ours.size(), other.names_.size()); ++i)
+    ours[i] = IndexOf(other.names_[i]);
+  other_wrong_ += other.other_wrong_;
+  for (size_t label = 0; label < classes; ++label) {
+    for (size_t predicted = 0; predicted < classes; ++predicted) {
+      const double rows = other.confusion_.count(label, predicted);
+      if (rows <= 0) continue;
+      confusion_.Add(ours[label], ours[predicted], rows);
+      const bool both_others = ours[label] == kMaxClasses && ours[predicted] == kMaxClasses;
+      if (both_others && label != predicted) other_wrong_ += rows;
+    }
+  }
+  for (size_t i = 0; i < other.evidence_.size(); ++i) {
+    const Evidence& more = other.evidence_[i];
+    if (evidence_.size() <= ours[i]) evidence_.resize(ours[i] + 1);
+    evidence_[ours[i]].actual += more.actual;
+    evidence_[ours[i]].predicted += more.predicted;
+    evidence_[ours[i]].hits += more.hits;
+  }
+}
+
+/// The other one may have been answered the classes in the other order.
+void VersionQuality::Pair::Merge(const Pair& other) {
+  const bool same = other.first == first;
+  const bool swapped =
+      (second.empty() || second == other.first) && (other.second.empty() || other.second == first);
+  if (!same && !swapped) {
+    other_labels += other.scores.positives() + other.scores.negatives() + other.other_labels;
+    return;
+  }
+  if (second.empty()) second = same ? other.second : other.first;
+  ScoreHistogram more = other.scores;
+  if (!same) more.SwapOutcomes();
+  scores.Merge(more);
+  loss_if_first.Merge(same ? other.loss_if_first : other.loss_if_second);
+  loss_if_second.Merge(same ? other.loss_if_second : other.loss_if_first);
+  const auto& theirs_first = same ? other.of_first : other.of_second;
+  const auto& theirs_second = same ? other.of_second : other.of_first;
+  of_first.first += theirs_first.first;
+  of_first.second += theirs_first.second;
+  of_second.first += theirs_second.first;
+  of_second.second += theirs_second.second;
+  other_labels += other.other_labels;
+}
+
 /// Wherever the model's threshold lies: what is answered at higher scores is what they are of.
 bool VersionQuality::Pair::ScoresAreOfFirst() const {
   auto mean = [](const std::pair<double, double>& of) { return of.second / of.first; };

@@ -28,6 +28,11 @@ class VersionQuality {
   static constexpr std::string_view kOtherClasses = "(other)";
 
   void Add(const LabelJoin::Joined& joined, QualityTask task);
+  /// Adds what another one was told of the same version: as if one had been told all, but for the order of names, and for classes
+  /// beyond kMaxClasses.
+  void Merge(const VersionQuality& other);
+  /// One of nothing that takes answers for what this one does.
+  VersionQuality Afresh() const;
 
   struct ClassQuality {
     std::string name;
@@ -76,6 +81,7 @@ class VersionQuality {
     double other_labels = 0;
 
     bool ScoresAreOfFirst() const;
+    void Merge(const Pair& other);
   };
   struct Evidence {
     uint64_t actual = 0, predicted = 0, hits = 0;
@@ -86,6 +92,7 @@ class VersionQuality {
   void AddClass(const LabelJoin::Joined& joined);
   void AddScore(const LabelJoin::Joined& joined, const std::string& predicted,
                 const std::string& label);
+  void MergeClasses(const VersionQuality& other);
   size_t IndexOf(const std::string& name);
   std::string NameOf(size_t index) const;
   ConfusionMatrix::ClassFigures RowsOf(size_t index) const;
