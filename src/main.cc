@@ -93,6 +93,7 @@ Result<Config> LoadMonitorConfig(const cli::MonitorFlags& flags) {
   logs.cloudevents_address = flags.cloudevents_address;
   logs.cloudevents_port = flags.cloudevents_port;
   logs.envoy_port = flags.envoy_port;
+  logs.edges = flags.edges;
   RETURN_IF_ERROR(ApplyLogFlags(logs, config));
   return config;
 }

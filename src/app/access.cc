@@ -81,7 +81,8 @@ Access ServingAccess(std::string_view method, std::string_view path, const Servi
 Access AdminAccess(std::string_view method, std::string_view path) {
   if (IsProbe(method, path)) return {Operation::kProbe};
   if (path == "/metrics") return {Operation::kReadMetrics};
-  if (path == "/api/v1/labels" || path == "/api/v1/events") return {Operation::kLabel};
+  if (path == "/api/v1/labels" || path == "/api/v1/events" || path == "/api/v1/profiles")
+    return {Operation::kLabel};
   return {Operation::kAdminister};
 }
 

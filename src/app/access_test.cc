@@ -70,6 +70,8 @@ TEST(AccessTest, KnowsTheAdminPort) {
            {"GET", "/metrics", "metrics"},
            {"POST", "/api/v1/labels", "label"},
            {"POST", "/api/v1/events", "label"},
+           {"POST", "/api/v1/profiles", "label"},
+           {"GET", "/api/v1/edges", "admin"},
            {"POST", "/api/v1/labels/", "admin"},
            {"PUT", "/api/v1/models/m/labels/stable", "admin"},
            {"GET", "/api/v1/configuration", "admin"},

@@ -76,6 +76,7 @@ Result<Config> LoadConfigFile(const std::string& path) {
     to.smtp.ca_file = MadeRelativeTo(folder, to.smtp.ca_file);
     to.smtp.password_file = MadeRelativeTo(folder, to.smtp.password_file);
   }
+  if (config.monitor.send_profiles) relative(config.monitor.send_profiles->target);
   config.server.grpc_socket = MadeRelativeTo(folder, config.server.grpc_socket);
   for (Config::Model& model : config.models) {
     model.model.path = MadeRelativeTo(folder, model.model.path);
@@ -109,7 +110,7 @@ std::map<std::string, MonitorConfig> MonitoringOf(const Config& config) {
 
 bool WatchesOthers(const Config& config) {
   const Config::Monitor& monitor = config.monitor;
-  return !monitor.logs.empty() || monitor.cloudevents || monitor.envoy;
+  return !monitor.logs.empty() || monitor.cloudevents || monitor.envoy || monitor.options.edges;
 }
 
 bool NeedsMonitor(const Config& config) {
@@ -159,6 +160,10 @@ std::string ShownConfigJson(Config config) {
   }
   for (AlertmanagerOptions& to : config.alarms.alertmanagers)
     to.target.url = RedactUrl(to.target.url);
+  if (config.monitor.send_profiles) {
+    std::string& url = config.monitor.send_profiles->target.url;
+    url = RedactUrl(url);
+  }
   TracingOptions& tracing = config.telemetry.tracing;
   for (std::string* url : {&config.alarms.external_url, &tracing.otlp_url, &tracing.zipkin_url})
     *url = RedactUrl(*url);

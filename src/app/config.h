@@ -26,6 +26,7 @@
 #include "telemetry/alertmanager_sender.h"
 #include "telemetry/mail_sender.h"
 #include "telemetry/metrics_options.h"
+#include "telemetry/profile_sender.h"
 #include "telemetry/tracing_options.h"
 #include "telemetry/webhook_sender.h"
 
@@ -124,9 +125,10 @@ struct Config {
   struct Monitor {
     MonitorOptions options;  ///< its `database` is not read from the file
     std::vector<intake::LogSource> logs;
-    std::optional<CloudEvents> cloudevents;     ///< absent: no port
-    std::optional<intake::EnvoyOptions> envoy;  ///< absent: Envoy is not listened to
-    std::vector<RedactRule> redact;             ///< in their order
+    std::optional<CloudEvents> cloudevents;             ///< absent: no port
+    std::optional<intake::EnvoyOptions> envoy;          ///< absent: Envoy is not listened to
+    std::vector<RedactRule> redact;                     ///< in their order
+    std::optional<ProfileSenderOptions> send_profiles;  ///< absent: nobody is sent any
     /// How models are monitored that are only seen from outside. Not read from the file.
     std::map<std::string, MonitorConfig> observed;
   };
@@ -181,7 +183,7 @@ std::string ShownConfigJson(Config config);
 /// How each model is monitored: of all models, for a monitor takes those it was not told of with the
 /// defaults. Empty when none is to be monitored, or none is named and logs are read.
 std::map<std::string, MonitorConfig> MonitoringOf(const Config& config);
-/// Whether services are watched from outside, by their logs or through Envoy.
+/// Whether services are watched from outside, by their logs, through Envoy, or by the profiles of edges.
 bool WatchesOthers(const Config& config);
 /// Whether anything is watched: a model that is served, or a service from outside.
 bool NeedsMonitor(const Config& config);
@@ -234,8 +236,9 @@ struct LogFlags {
   std::optional<std::string> cloudevents_address;
   std::optional<uint16_t> cloudevents_port;
   std::optional<uint16_t> envoy_port;
+  bool edges = false;
 };
-/// Adds the logs and the ports for CloudEvents and Envoy. INVALID_ARGUMENT names the flag; also when nothing is watched
+/// Adds the logs, the ports for CloudEvents and Envoy, and edges. INVALID_ARGUMENT names the flag; also when nothing is watched
 /// in the end.
 Status ApplyLogFlags(const LogFlags& flags, Config& config);
 

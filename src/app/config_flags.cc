@@ -204,12 +204,14 @@ Status ApplyLogFlags(const LogFlags& flags, Config& config) {
     if (!config.monitor.envoy) config.monitor.envoy = intake::EnvoyOptionsSchema().initial();
     config.monitor.envoy->port = *flags.envoy_port;
   }
+  if (flags.edges && !config.monitor.options.edges) config.monitor.options.edges.emplace();
   std::vector<std::string> wrong = ConfigConflicts(config);
   if (!wrong.empty()) return InvalidArgumentError(Join(wrong, "\n"));
   if (WatchesOthers(config)) return OkStatus();
   return InvalidArgumentError(
-      "nothing to monitor: give --log PATH, --cloudevents-port PORT or --envoy-port PORT, or "
-      "monitor.logs, monitor.cloudevents or monitor.envoy in the file of --config");
+      "nothing to monitor: give --log PATH, --cloudevents-port PORT, --envoy-port PORT or --edges, "
+      "or monitor.logs, monitor.cloudevents, monitor.envoy or monitor.edges in the file of "
+      "--config");
 }
 
 Status CheckHasModels(const Config& config) {

@@ -410,6 +410,9 @@ const schema::Struct<Config::Monitor>& MonitorSchema() {
     s.Field("redact", &Config::Monitor::redact,
             schema::List(schema::Of(RedactRuleSchema()), 0, 100),
             "What is done to texts of requests before they are kept or sent, in this order.");
+    s.Field("send_profiles", &Config::Monitor::send_profiles,
+            schema::Optional(schema::Of(ProfileSenderOptionsSchema())),
+            "A monitor that is sent the profiles of all that is seen here; absent = none.");
     return s;
   }();
   return table;

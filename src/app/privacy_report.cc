@@ -293,6 +293,12 @@ class Report {
       Leave("metrics with names of models, predicted classes and segments",
             StrCat(RedactUrl(metrics.url), " (OTLP)"),
             {RequestText::kClass, RequestText::kSegment});
+    if (config_.monitor.send_profiles)
+      Leave(
+          "profiles of each interval: counts, latencies, predicted classes, statistics of each "
+          "input value, with the smallest and the largest; no ids, no single requests but where "
+          "an interval has one alone",
+          RedactUrl(config_.monitor.send_profiles->target.url), {RequestText::kClass});
     if (!NeedsMonitor(config_)) return;
     if (const auto& redis = config_.monitor.options.labels.redis)
       Leave(

@@ -35,6 +35,7 @@
 #include "base/cpu.h"
 #include "base/log.h"
 #include "base/periodic.h"
+#include "base/rng.h"
 #include "base/strings.h"
 #include "console/admin_api.h"
 #include "events/redactor.h"
@@ -61,6 +62,7 @@
 #include "telemetry/auth_metrics.h"
 #include "telemetry/http_server_metrics.h"
 #include "telemetry/otlp_metrics_sender.h"
+#include "telemetry/profile_sender.h"
 #include "telemetry/prometheus.h"
 #include "telemetry/series_budget.h"
 #include "telemetry/tfserving_metrics.h"
@@ -206,6 +208,7 @@ class Server {
     if (cloudevents_) cloudevents_->Stop();
     if (intake_) intake_->Stop();
     if (monitor_ && !monitor_->Flush(5s)) LOG_WARN("the monitor did not finish writing within 5 s");
+    profile_sender_.reset();  // sends what was seen until now
     if (admin_server_) admin_server_->Shutdown(std::min<std::chrono::milliseconds>(wait, 1s));
     if (!ended) {
       LOG_ERROR("a model still computes after the drain; the process ends without waiting for it",
@@ -390,10 +393,10 @@ class Server {
                                  v6 ? "]" : "", ":", admin_server_->port()));
   }
 
-  /// One that could answer, or one that only a log tells of.
+  /// One that could answer, or one that only a log or an edge tells of.
   bool CanGetRequests(const std::string& model) const {
     auto status = lifecycle_->GetStatus(model);
-    if (!status.ok()) return monitor_->WasObserved(model);
+    if (!status.ok()) return config_.monitor.options.edges || monitor_->WasObserved(model);
     for (const VersionStatus& version : status->versions) {
       if (version.state == VersionState::kReady) return true;
     }
@@ -419,9 +422,15 @@ class Server {
   }
 
   Status BuildMonitor() {
-    if (!NeedsMonitor(config_)) return OkStatus();
+    if (!NeedsMonitor(config_)) {
+      if (!config_.monitor.send_profiles) return OkStatus();
+      return FailedPreconditionError(
+          "monitor.send_profiles: nothing is seen here that could be sent: monitoring.enabled of "
+          "every model is false");
+    }
     MonitorOptions options = config_.monitor.options;
     options.database = InDataDir("monitor.db");
+    options.keep_intervals = config_.monitor.send_profiles.has_value();
     auto monitor =
         Monitor::Create({clock_, registry_, redactor_.get()}, options, MonitoringOf(config_));
     if (!monitor.ok()) return Annotate(monitor.status(), "start the monitor");
@@ -486,6 +495,19 @@ class Server {
     for (SeriesBudget::LeftOut& one : view.left_out)
       state.left_out.push_back({std::move(one.family), one.series, one.buckets_only});
     return state;
+  }
+
+  Status SendProfiles() {
+    if (!config_.monitor.send_profiles) return OkStatus();
+    auto sender = ProfileSender::Create({.clock = clock_,
+                                         .registry = registry_,
+                                         .take = [this] { return monitor_->TakeIntervals(); },
+                                         .edge = StrCat(HostName(), ":", admin_server_->port()),
+                                         .process = RandomSeed()},
+                                        *config_.monitor.send_profiles);
+    if (!sender.ok()) return Annotate(sender.status(), "monitor.send_profiles");
+    profile_sender_ = std::move(sender).value();
+    return OkStatus();
   }
 
   Status SendMetrics() {
@@ -763,6 +785,7 @@ class Server {
       registrations_.push_back(std::move(registration));
     }
     RETURN_IF_ERROR(SendMetrics());
+    RETURN_IF_ERROR(SendProfiles());
     ASSIGN_OR_RETURN(file_check_,
                      Periodic::Start("file-check", kFileCheck, [this] { CheckFiles(); }));
     if (IsMonitorOnly(config_)) {
@@ -770,7 +793,8 @@ class Server {
                {"admin_port", admin_server_->port()}, {"logs", config_.monitor.logs.size()},
                {"cloudevents_port", cloudevents_server_ ? cloudevents_server_->port() : 0},
                {"envoy_port", envoy_server_ ? envoy_server_->port() : 0},
-               {"data_dir", config_.data_dir}, {"version", kLeadsmanVersion});
+               {"edges", config_.monitor.options.edges.has_value()}, {"data_dir", config_.data_dir},
+               {"version", kLeadsmanVersion});
       return OkStatus();
     }
     LOG_INFO("serving", {"address", config_.server.address},
@@ -930,6 +954,7 @@ class Server {
   std::unique_ptr<rpc::EnvoyServer> envoy_server_;  ///< null: Envoy is not listened to
   std::unique_ptr<Periodic> file_check_;
   std::unique_ptr<OtlpMetricsSender> metrics_sender_;  ///< null: nobody is sent them
+  std::unique_ptr<ProfileSender> profile_sender_;      ///< likewise
   std::vector<Registry::Registration> registrations_;  ///< read the rooms above: first to go
   Reloader reloader_;
   tfserving::ReloadRequests reload_requests_{
@@ -1052,6 +1077,8 @@ std::string MetricsReferencePage() {
   config.monitor.cloudevents = Config::CloudEvents{.address = "127.0.0.1", .port = 0};
   config.monitor.envoy.emplace().port = 0;
   config.monitor.options.labels.redis.emplace().address = "127.0.0.1:9";
+  config.monitor.options.edges.emplace();
+  config.monitor.send_profiles.emplace().target.url = "http://127.0.0.1:9";
   ConfigureLog(LogLevel::kError, false);
   auto server = Server::Create(std::move(config), [] { return Result<Config>(Config()); });
   if (!server.ok()) return std::string(server.status().message());

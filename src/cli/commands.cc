@@ -123,6 +123,32 @@ void PrintReload(ClientContext& c, const Json& status) {
               << Join(waiting, ", ") << '\n';
 }
 
+/// Nothing where no profiles are taken.
+void PrintEdges(ClientContext& c, const Json& status) {
+  auto edges = status.find("edges");
+  if (edges == status.end() || !edges->is_object()) return;
+  const auto quiet = static_cast<int64_t>(Number(*edges, "quiet"));
+  const std::string silent = StrCat(quiet, " quiet");
+  c.env.out << "edges: " << Text(*edges, "live") << " live, "
+            << (quiet > 0 ? c.paint.Bad(silent) : silent) << ", " << Text(*edges, "stopped")
+            << " stopped; messages: " << Text(*edges, "messages") << " taken, "
+            << Text(*edges, "duplicates") << " twice, " << Text(*edges, "lost") << " lost\n";
+}
+
+void PrintEdgeTable(ClientContext& c, const Json& status) {
+  auto edges = status.find("edges");
+  if (edges == status.end() || !edges->is_object()) return;
+  Table table({"EDGE", "STATE", "LAST SEEN", "REQUESTS", "MESSAGES", "TWICE", "LOST"});
+  for (const Json& edge : Items(*edges, "edges")) {
+    table.Add({Text(edge, "edge"), Text(edge, "state"), Text(edge, "last_seen"),
+               Text(edge, "requests"), Text(edge, "messages"), Text(edge, "duplicates"),
+               Text(edge, "lost")});
+  }
+  if (table.empty()) return;
+  c.env.out << '\n';
+  table.Print(c.env.out, c.paint, c.env.terminal ? c.env.columns : 0);
+}
+
 }  // namespace
 
 int ClientContext::Fail() const {
@@ -164,6 +190,7 @@ int ShowStatus(ClientContext& c) {
     if (c.env.terminal) line = Wrapped(line, static_cast<size_t>(c.env.columns), 9);
     c.env.out << line << '\n';
   }
+  PrintEdges(c, *status);
   PrintReload(c, *status);
   PrintLabelStore(c, *status);
   PrintAlarms(c, *status);
@@ -182,6 +209,7 @@ int ShowStatus(ClientContext& c) {
   } else {
     models.Print(c.env.out, c.paint, c.env.terminal ? c.env.columns : 0);
   }
+  PrintEdgeTable(c, *status);
   Table rollouts = RolloutTable();
   for (const Json& rollout : Items(*status, "rollouts")) AddRolloutRow(rollout, c.paint, rollouts);
   if (!rollouts.empty()) {

@@ -62,6 +62,7 @@ constexpr const char* kMonitorFooter =
     "  leadsman monitor --cloudevents-port 8503             what KServe's logger sends\n"
     "  leadsman monitor --envoy-port 9901                   what Envoys tell, see docs/envoy.md\n"
     "  leadsman monitor --log predictions.csv --once        a capture file: header, a row each\n"
+    "  leadsman monitor --edges                             what edges send, see docs/edges.md\n"
     "  leadsman monitor --config leadsman.yaml              with monitor.logs, monitor.envoy\n"
     "  leadsman monitor --log app.log --explain-privacy     what would be kept, and where\n"
     "\n"
@@ -369,6 +370,8 @@ class CommandLine {
     text("--cloudevents-address", f.cloudevents_address, "Where that port is [127.0.0.1]", "IP");
     text("--envoy-port", f.envoy_port, "Port at which Envoys tell of requests (gRPC)", "PORT")
         ->check(Port());
+    monitor->add_flag("--edges", f.edges,
+                      "Take the profiles that edges send to the admin port (docs/edges.md)");
     text("--data-dir", f.data_dir, "Positions and history [leadsman-data]; empty = in memory",
          "DIR");
     text("--admin-address", f.admin_address, "Where operators are served [127.0.0.1]", "IP");
@@ -381,9 +384,9 @@ class CommandLine {
     monitor->callback([this] {
       action_ = [this]() -> int {
         if (monitor_.logs.empty() && monitor_.config.empty() && !monitor_.cloudevents_port &&
-            !monitor_.envoy_port) {
+            !monitor_.envoy_port && !monitor_.edges) {
           env_.err << "leadsman: nothing to monitor: give --log PATH, --cloudevents-port PORT, "
-                      "--envoy-port PORT or --config FILE\n";
+                      "--envoy-port PORT, --edges or --config FILE\n";
           return kUsage;
         }
         if (monitor_.json && !once_ && !monitor_.explain_privacy) {

@@ -53,6 +53,7 @@ struct MonitorFlags {
   std::optional<std::string> cloudevents_address;
   std::optional<uint16_t> cloudevents_port;
   std::optional<uint16_t> envoy_port;
+  bool edges = false;
   std::optional<std::string> admin_address;
   std::optional<uint16_t> admin_port;
   std::optional<std::string> data_dir;

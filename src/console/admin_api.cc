@@ -10,6 +10,7 @@
 #include "base/schema.h"
 #include "base/strings.h"
 #include "console/alarm_routes.h"
+#include "console/edge_routes.h"
 #include "console/json_views.h"
 #include "console/label_batch.h"
 #include "console/route.h"
@@ -27,7 +28,8 @@ constexpr int64_t kHistoryPage = 5'000;
 constexpr int kFailuresTold = 2;       // in a model's note
 constexpr size_t kNamesTold = 20;      // of models, where one is not found
 constexpr size_t kFailureShown = 200;  // bytes of each
-constexpr const char* kObservedNote = "observed: served elsewhere, known from logs or events";
+constexpr const char* kObservedNote =
+    "observed: served elsewhere, known from logs, events or edges";
 
 int HttpStatus(StatusCode code) {
   switch (code) {
@@ -336,6 +338,7 @@ struct AdminApi::Impl {
           {"alarms", AlarmsJson()},
           {"metrics", MetricsJson()},
           {"label_store", LabelStoreJson()},
+          {"edges", console::EdgeSummaryJson(deps.monitor)},
           {"monitor",
            deps.monitor ? console::CountersJson(deps.monitor->counters()) : Json(nullptr)}});
     return OkStatus();
@@ -1154,6 +1157,7 @@ struct AdminApi::Impl {
     auto known = [this](const std::string& name) { return NeedKnown(name); };
     for (Route& route : console::AlarmRoutes({deps.clock, deps.alarms, known}))
       routes.push_back(std::move(route));
+    for (Route& route : console::EdgeRoutes(deps.monitor)) routes.push_back(std::move(route));
     openapi = console::OpenApiDocument(routes, deps.version);
   }
 

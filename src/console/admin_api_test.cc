@@ -7,6 +7,7 @@
 #include "base/strings.h"
 #include "console/json_views.h"
 #include "console/testing/admin_fixture.h"
+#include "monitor/edges/profile_message.h"
 
 namespace leadsman {
 namespace {
@@ -190,6 +191,29 @@ TEST_F(AdminApiTest, TakesEventsAndTheirLabels) {
   Send("POST", "/api/v1/events", "nonsense", 400);
   Json refused = Send("POST", "/api/v1/events", R"({"events": [{}]})", 400);
   EXPECT_EQ(refused["error"]["details"], Json({"events[0].model: is missing"}));
+}
+
+TEST_F(AdminApiTest, TakesProfilesOfEdgesAndListsThem) {
+  IntervalProfile profile;
+  profile.model = "away";
+  profile.version = 2;
+  profile.requests.requests = {5, 1, 0, 0, 0};
+  size_t taken = 0;
+  const std::string message =
+      WriteProfileMessage({"pod-1", 7, 1, std::chrono::seconds(5)}, {&profile, 1}, taken);
+  Json receipt = Send("POST", "/api/v1/profiles", message, 200);
+  EXPECT_EQ(receipt, Json({{"duplicate", false}, {"lost", 0}, {"profiles", 1}, {"requests", 6}}));
+  EXPECT_EQ(Send("POST", "/api/v1/profiles", message, 200)["duplicate"], true);
+  ASSERT_TRUE(fixture_.monitor().Flush(std::chrono::seconds(10)));
+  EXPECT_EQ(fixture_.monitor().Totals("away", 2).requests, 6u);
+  Json refused = Send("POST", "/api/v1/profiles", "nonsense", 400);
+  EXPECT_EQ(refused["error"]["message"].get<std::string>().substr(0, 26),
+            "body: is no message of pro");
+  Json edges = Get("/api/v1/edges");
+  EXPECT_EQ(edges["live"], 1);
+  EXPECT_EQ(edges["edges"][0]["edge"], "pod-1");
+  EXPECT_EQ(edges["edges"][0]["duplicates"], 1);
+  EXPECT_EQ(Get("/api/v1/status")["edges"], edges);
 }
 
 TEST_F(AdminApiTest, ShowsWindowsSinceAWhileOrATime) {

@@ -32,7 +32,7 @@ struct Route {
   std::string id;    ///< operationId
   std::string summary;
   std::vector<Parameter> parameters;
-  std::string request_schema;            ///< name in the document's components; empty: no body
+  std::string request_schema;  ///< name in the document's components, or "binary"; empty: no body
   std::map<int, std::string> responses;  ///< status → schema name, or "text"; errors beside 404/405
                                          ///< only where they can occur
   std::function<Status(RouteCall&)> handle;  ///< an error becomes the API's error answer

@@ -1,6 +1,7 @@
 #include "telemetry/senders_schema.h"
 
 #include "base/strings.h"
+#include "monitor/edges/profile_message.h"
 #include "net/url.h"
 
 namespace leadsman {
@@ -12,6 +13,13 @@ using namespace std::chrono_literals;
 std::string CheckUrl(const std::string& url) {
   auto parsed = net::ParseUrl(url);
   return parsed.ok() ? "" : std::string(parsed.status().message());
+}
+
+std::string CheckMonitorUrl(const std::string& url) {
+  if (std::string wrong = CheckUrl(url); !wrong.empty()) return wrong;
+  return url.find("/api/v1/") == std::string::npos
+             ? ""
+             : "must be the monitor's admin port alone, as http://monitor:8502";
 }
 
 std::string CheckAddress(const std::string& address) {
@@ -55,6 +63,8 @@ const schema::Struct<SmtpOptions>& SmtpSchema() {
   return table;
 }
 
+std::string CheckEdge(const std::string& name) { return name.empty() ? "" : CheckEdgeName(name); }
+
 const schema::Struct<net::TlsClientOptions>& TlsSchema() {
   using Tls = net::TlsClientOptions;
   static const auto table = [] {
@@ -96,6 +106,27 @@ const schema::Struct<SenderTarget>& TargetSchema() {
 }
 
 }  // namespace
+
+const schema::Struct<ProfileSenderOptions>& ProfileSenderOptionsSchema() {
+  using Options = ProfileSenderOptions;
+  static const auto table = [] {
+    schema::Struct<Options> s("SendProfiles",
+                              "A monitor that is sent the profiles of all that is seen here "
+                              "(docs/edges.md).");
+    s.Embedded(&Options::target, TargetSchema());
+    s.Field("every", &Options::every, schema::Time<milliseconds>(100ms, 1h), "How often.");
+    s.Field("edge", &Options::edge, schema::TextWith("name", CheckEdge),
+            "What this process is called there, by no other; empty = the host's name and the admin "
+            "port.");
+    s.Check([](const Options& o, schema::Problems& problems) {
+      if (!problems.IsSound("url")) return;
+      if (std::string wrong = CheckMonitorUrl(o.target.url); !wrong.empty())
+        problems.Add("url", wrong);
+    });
+    return s;
+  }();
+  return table;
+}
 
 const schema::Struct<AlertmanagerOptions>& AlertmanagerOptionsSchema() {
   using Options = AlertmanagerOptions;

@@ -24,7 +24,9 @@ class AdminFixture {
     backends_.Register("fake", backend_);
     WriteModelVersion(dir_.path(), "digits", 1);
     WriteModelVersion(dir_.path(), "digits", 2);
-    auto monitor = Monitor::Create({SystemClock(), registry_}, MonitorOptions(),
+    MonitorOptions monitoring;
+    monitoring.edges.emplace();
+    auto monitor = Monitor::Create({SystemClock(), registry_}, std::move(monitoring),
                                    {{"digits", MonitorConfig()}});
     CHECK(monitor.ok());
     monitor_ = std::move(*monitor);
