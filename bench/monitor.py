@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 sys.path.insert(0, str(ROOT / "bench"))
 
 import measure  # noqa: E402
+import monitor_edges  # noqa: E402
 import monitor_lines  # noqa: E402
 from command_line import Stopped, listed, stop_by_signals  # noqa: E402
 from hosts.process import HostError  # noqa: E402
@@ -184,7 +185,10 @@ def run(options):
 def main():
     parser = argparse.ArgumentParser(prog="./dev bench monitor", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
                                      epilog="Exit status: 0 all goals hold, 3 some do not, 1 something failed.")
-    parser.add_argument("--parts", type=listed(PARTS), default=PARTS, help=",".join(PARTS))
+    parts = [*PARTS, "edges"]
+    parser.add_argument("--parts", type=listed(parts), default=parts, help=",".join(parts))
+    parser.add_argument("--edges", type=int, default=100, help="that send profiles to one monitor")
+    parser.add_argument("--seconds", type=int, default=60, help="of each round with edges")
     parser.add_argument("--systems", type=listed(SYSTEMS), default=SYSTEMS, help=",".join(SYSTEMS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--lines", type=int, default=1_000_000, help="of the logs of nginx and JSON")
@@ -195,7 +199,10 @@ def main():
 
     stop_by_signals()
     try:
-        return run(options)
+        codes = [run(options)] if set(options.parts) != {"edges"} else []
+        if "edges" in options.parts:
+            codes.append(monitor_edges.run(options))
+        return 1 if 1 in codes else max(codes)
     except Stopped as stopped:
         print("\nstopped")
         return 128 + stopped.args[0]
