@@ -35,6 +35,8 @@ void CheckSenders(const Config& config, const Note& note) {
   export_files("telemetry.tracing", config.telemetry.tracing);
   export_files("telemetry.metrics.otlp", config.telemetry.metrics.otlp);
 
+  if (config.monitor.send_profiles)
+    note("monitor.send_profiles", CheckTargetFiles(config.monitor.send_profiles->target));
   const Config::Alarms& alarms = config.alarms;
   for (size_t i = 0; i < alarms.alertmanagers.size(); ++i)
     note(StrCat("alarms.alertmanagers[", i, "]"), CheckTargetFiles(alarms.alertmanagers[i].target));

@@ -51,6 +51,7 @@ class Report {
     if (NeedsMonitor(config_)) {
       Predictions();
       Sums();
+      Edges();
       Drift();
       Segments();
       Schemas();
@@ -165,6 +166,14 @@ class Report {
         "statistics of each input value: count, mean, deviation, smallest and largest value, "
         "quantiles; no single request's values",
         "memory, and in answers of the admin API", kProcess);
+  }
+
+  void Edges() {
+    if (!config_.monitor.options.edges) return;
+    Keep("which message of each edge came last: its name, a number of its process, the time",
+         on_disk() ? StrCat(InDataDir("monitor.db"), ", table edges") : "memory",
+         on_disk() ? StrCat(Words(config_.monitor.options.history), " (monitor.history)")
+                   : kProcess);
   }
 
   void Segments() {
