@@ -19,7 +19,7 @@ ProfileSender::ProfileSender(Deps deps, ProfileSenderOptions options)
     : clock_(deps.clock),
       take_(std::move(deps.take)),
       options_(std::move(options)),
-      edge_(options_.edge.empty() ? std::move(deps.edge) : options_.edge),
+      edge_(options_.edge.empty() ? deps.edge : options_.edge),
       process_(deps.process),
       answered_at_(clock_.SteadyNow().time_since_epoch().count()) {}
 
