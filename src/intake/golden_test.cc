@@ -182,5 +182,39 @@ TEST(GoldenTest, DamagedLinesHarmNothingAndInventNothing) {
   }
 }
 
+/// A parser may keep how lines are laid out; what it makes of one must not depend on it.
+TEST(GoldenTest, AJsonLineIsReadTheSameWhateverWasReadBefore) {
+  size_t logs = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(Folder())) {
+    if (entry.path().extension() != ".log") continue;
+    const std::string name = entry.path().stem().string();
+    const std::string text = ReadAll(entry.path().string());
+    if (!text.starts_with('{')) continue;
+    FormatOptions options = OptionsOf(name);
+    options.format = "json";
+    const std::vector<std::string_view> lines = Lines(text);
+    auto used = FindLogFormat("json")->make(lines, options);
+    auto anew = FindLogFormat("json")->make(lines, options);
+    ASSERT_TRUE(used.ok() && anew.ok()) << name;
+    ++logs;
+    std::mt19937 random(20261129);  // NOLINT(cert-msc32-c,cert-msc51-cpp): the same lines each time
+    LogRecord a, b;
+    auto check = [&](std::string_view line) {
+      (*anew)->Restart();
+      const Verdict verdict = (*anew)->Parse(line, b);
+      EXPECT_EQ((*used)->Parse(line, a), verdict) << line;
+      EXPECT_EQ(Describe(a), Describe(b)) << line;
+      EXPECT_EQ(a.unreadable, b.unreadable) << line;
+    };
+    for (int round = 0; round < 20; ++round) {
+      for (std::string_view line : lines) {
+        check(line);
+        check(Damaged(std::string(line), random));
+      }
+    }
+  }
+  EXPECT_GE(logs, 5u);
+}
+
 }  // namespace
 }  // namespace leadsman::intake

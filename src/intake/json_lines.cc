@@ -8,6 +8,7 @@
 #include "base/strings.h"
 #include "intake/capture_names.h"
 #include "intake/format_note.h"
+#include "intake/json_layout.h"
 #include "intake/json_text.h"
 #include "intake/log_format.h"
 #include "intake/name_table.h"
@@ -50,8 +51,13 @@ void Insert(Node& root, std::string_view name, FieldTarget target, bool replace)
 }
 
 constexpr size_t kMaxFeatures = 4096;
+/// What a program writes by turns: requests with and without an error, each kind laid out in its own way.
+constexpr size_t kMaxLayouts = 4;
+/// Of lines that no layout reads, once there are enough of those, every so many is learned from.
+constexpr uint64_t kLearnEvery = 64;
 
-/// JSON lines. simdjson's on-demand reading: only what is asked for is read, in one pass over the line.
+/// JSON lines. simdjson's on-demand reading: only what is asked for is read, in one pass over the line. A line that is laid out as one
+/// before it is read by its layout, with the same result.
 class JsonLinesParser final : public LineParser {
  public:
   JsonLinesParser(FieldMappings mappings, const FormatOptions& options)
@@ -70,14 +76,24 @@ class JsonLinesParser final : public LineParser {
     if (begin == std::string_view::npos || line[begin] != '{')
       return ClassifyProgramLine(line, time_, record);
     if (line.size() > kMaxLineBytes) return Verdict::kMalformed;
-    if (!Read(line.substr(begin), record)) {
+    line.remove_prefix(begin);
+    if (!ReadByLayout(line, record)) {
+      seen_ = 0;
       record.Clear();
-      return Verdict::kMalformed;
+      if (!Read(line, record)) {
+        record.Clear();
+        return Verdict::kMalformed;
+      }
+      Learn(line);
     }
     FinishFields(record);
     if (SaysRequest(record)) return Verdict::kRequest;
     if (record.error.empty() && record.level >= Level::kError) record.error = record.message;
     return Verdict::kOther;
+  }
+  void Restart() override {
+    layouts_.clear();
+    unread_ = 0;
   }
   const FormatNote& note() const override { return note_; }
 
@@ -89,6 +105,20 @@ class JsonLinesParser final : public LineParser {
   void Describe(std::span<const std::string_view> lines);
 
  private:
+  /// How some lines are laid out, and what each of their values is for; null: for nothing.
+  struct Known {
+    JsonLayout layout;
+    std::vector<const Node*> nodes;
+  };
+
+  bool ReadByLayout(std::string_view line, LogRecord& record);
+  /// False when it takes more than a layout to say what stands there.
+  bool TakeValue(const Node& node, const JsonLayout::Value& value, LogRecord& record);
+  bool TakeFeatures(const JsonLayout::Value& value, LogRecord& record);
+  void Learn(std::string_view line);
+  std::optional<std::vector<const Node*>> NodesOf(const JsonLayout& layout) const;
+  void BeginFeatures();
+  void EndFeatures(LogRecord& record);
   bool Read(std::string_view line, LogRecord& record);
   bool ReadObject(ondemand::object object, const Node& node, LogRecord& record);
   bool ReadValue(ondemand::value value, const Node& node, LogRecord& record);
@@ -125,6 +155,9 @@ class JsonLinesParser final : public LineParser {
   bool unitless_ = false;
   std::string_view latency_name_;  ///< where the last latency stood
   uint64_t seen_ = 0;              ///< fields of the last line
+  std::vector<Known> layouts_;     ///< the one that was read by last comes first
+  std::vector<JsonLayout::Value> laid_out_;
+  uint64_t unread_ = 0;  ///< lines that no layout has read
 };
 
 /// The text of a string, number or word; an array's first element. False when the JSON is broken.
@@ -293,10 +326,25 @@ bool JsonLinesParser::ReadObject(ondemand::object object, const Node& node, LogR
   return true;
 }
 
-bool JsonLinesParser::Read(std::string_view line, LogRecord& record) {
+void JsonLinesParser::BeginFeatures() {
   values_.clear();
   names_.clear();
   any_single_ = false;
+  std::fill(single_values_.begin(), single_values_.end(), std::numeric_limits<float>::quiet_NaN());
+}
+
+void JsonLinesParser::EndFeatures(LogRecord& record) {
+  if (!values_.empty()) {
+    record.features = values_;
+    record.feature_names = names_;
+  } else if (any_single_) {
+    record.features = single_values_;
+    record.feature_names = single_names_;
+  }
+}
+
+bool JsonLinesParser::Read(std::string_view line, LogRecord& record) {
+  BeginFeatures();
   if (padded_.size() < line.size() + simdjson::SIMDJSON_PADDING)
     padded_.resize(line.size() + simdjson::SIMDJSON_PADDING);
   std::memcpy(padded_.data(), line.data(), line.size());
@@ -306,18 +354,85 @@ bool JsonLinesParser::Read(std::string_view line, LogRecord& record) {
   if (parser_.iterate(padded_.data(), line.size(), padded_.size()).get(document) != SUCCESS)
     return false;
   if (document.get_object().get(object) != SUCCESS) return false;
-  if (!single_values_.empty())
-    std::fill(single_values_.begin(), single_values_.end(),
-              std::numeric_limits<float>::quiet_NaN());
   if (!ReadObject(object, root_, record)) return false;
-  if (!values_.empty()) {
-    record.features = values_;
-    record.feature_names = names_;
-  } else if (any_single_) {
-    record.features = single_values_;
-    record.feature_names = single_names_;
-  }
+  EndFeatures(record);
   return AtEnd(document);
+}
+
+bool JsonLinesParser::ReadByLayout(std::string_view line, LogRecord& record) {
+  auto fits = std::find_if(layouts_.begin(), layouts_.end(),
+                           [&](const Known& known) { return known.layout.Read(line, laid_out_); });
+  if (fits == layouts_.end()) return false;
+  if (fits != layouts_.begin()) std::iter_swap(fits, layouts_.begin());
+  BeginFeatures();
+  const std::vector<const Node*>& nodes = layouts_.front().nodes;
+  for (size_t i = 0; i < nodes.size(); ++i)
+    if (nodes[i] != nullptr && !TakeValue(*nodes[i], laid_out_[i], record)) return false;
+  EndFeatures(record);
+  return true;
+}
+
+bool JsonLinesParser::TakeValue(const Node& node, const JsonLayout::Value& value,
+                                LogRecord& record) {
+  const bool list = !value.quoted && value.text[0] == '[';
+  switch (node.target.field) {
+    case Field::kFeatures:
+      return TakeFeatures(value, record);
+    case Field::kFeature:
+      single_values_[node.target.feature] =
+          value.quoted ? std::numeric_limits<float>::quiet_NaN() : ToFloat(value.text);
+      any_single_ = true;
+      return true;
+    default:
+      if (!list) Set(node, value.text, record);
+      return !list;
+  }
+}
+
+bool JsonLinesParser::TakeFeatures(const JsonLayout::Value& value, LogRecord& record) {
+  if (!values_.empty()) return true;
+  if (value.quoted || value.text[0] != '[') {
+    ++record.unreadable;
+    return true;
+  }
+  std::string_view rest = value.text.substr(1, value.text.size() - 2);
+  while (!Trim(rest).empty()) {
+    if (values_.size() == kMaxFeatures) return false;
+    const size_t comma = rest.find(',');
+    values_.push_back(ToFloat(Trim(rest.substr(0, comma))));
+    if (comma == std::string_view::npos) break;
+    rest.remove_prefix(comma + 1);
+  }
+  return true;
+}
+
+/// Null members: values that nobody asks for. Nothing when something is asked for that no layout can give.
+std::optional<std::vector<const Node*>> JsonLinesParser::NodesOf(const JsonLayout& layout) const {
+  std::vector<const Node*> nodes;
+  for (const std::vector<std::string>& path : layout.paths()) {
+    const Node* node = &root_;
+    for (const std::string& name : path) {
+      // Features by their names, in an object.
+      if (node->known && node->target.field == Field::kFeatures) return std::nullopt;
+      const std::unique_ptr<Node>* member = node->members.Find(name);
+      node = member == nullptr ? nullptr : member->get();
+      if (node == nullptr) break;
+    }
+    nodes.push_back(node != nullptr && node->known ? node : nullptr);
+  }
+  return nodes;
+}
+
+/// From a line that has been read.
+void JsonLinesParser::Learn(std::string_view line) {
+  ++unread_;
+  if (unread_ > kMaxLayouts && unread_ % kLearnEvery != 0) return;
+  std::optional<JsonLayout> layout = JsonLayout::Of(line);
+  if (!layout) return;
+  std::optional<std::vector<const Node*>> nodes = NodesOf(*layout);
+  if (!nodes) return;
+  if (layouts_.size() == kMaxLayouts) layouts_.pop_back();
+  layouts_.push_back({std::move(*layout), std::move(*nodes)});
 }
 
 void JsonLinesParser::AddKnownNames(std::span<const std::string_view> lines) {
