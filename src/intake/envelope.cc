@@ -158,21 +158,8 @@ std::optional<Envelope::Line> Envelope::FeedDocker(std::string_view raw) {
   return Join(content, last, line);
 }
 
-std::optional<Envelope::Line> Envelope::Feed(std::string_view raw) {
-  if (raw.ends_with('\r')) raw.remove_suffix(1);
-  switch (kind_) {
-    case EnvelopeKind::kCri:
-      return FeedCri(raw);
-    case EnvelopeKind::kDocker:
-      return FeedDocker(raw);
-    case EnvelopeKind::kNone:
-      break;
-  }
-  Line line;
-  line.cut = raw.size() > max_bytes_;
-  counts_.cut += line.cut;
-  line.content = raw.substr(0, max_bytes_);
-  return line;
+std::optional<Envelope::Line> Envelope::TakeOut(std::string_view raw) {
+  return kind_ == EnvelopeKind::kCri ? FeedCri(raw) : FeedDocker(raw);
 }
 
 std::optional<Envelope::Line> Envelope::Flush(Stream stream) {

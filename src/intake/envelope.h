@@ -45,7 +45,15 @@ class Envelope {
   Envelope& operator=(Envelope&&) noexcept;
 
   /// Nothing while pieces are missing.
-  std::optional<Line> Feed(std::string_view raw);
+  std::optional<Line> Feed(std::string_view raw) {
+    if (raw.ends_with('\r')) raw.remove_suffix(1);
+    if (kind_ != EnvelopeKind::kNone) return TakeOut(raw);
+    Line line;
+    line.cut = raw.size() > max_bytes_;
+    if (line.cut) ++counts_.cut;
+    line.content = raw.substr(0, max_bytes_);
+    return line;
+  }
   /// The pieces of a line whose end never came: at the end of a file.
   std::optional<Line> Flush(Stream stream);
 
@@ -60,6 +68,7 @@ class Envelope {
     bool cut = false;
     bool given = false;  ///< Feed() has given it away: it goes with the next piece
   };
+  std::optional<Line> TakeOut(std::string_view raw);
   std::optional<Line> Join(std::string_view piece, bool last, Line line);
   std::optional<Line> FeedCri(std::string_view raw);
   std::optional<Line> FeedDocker(std::string_view raw);

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/strings.h"
+#include "intake/find_byte.h"
 #include "intake/model_path.h"
 
 namespace leadsman::intake {
@@ -225,8 +226,16 @@ constexpr NameOf kNames[] = {
 };
 
 bool SaysNothing(std::string_view text) {
-  if (text.size() > 4) return false;
-  return text.empty() || text == "-" || text == "null" || text == "None";
+  switch (text.size()) {
+    case 0:
+      return true;
+    case 1:
+      return text[0] == '-';
+    case 4:
+      return text == "null" || text == "None";
+    default:
+      return false;
+  }
 }
 
 void SetText(std::string_view& field, std::string_view text) {
@@ -268,7 +277,7 @@ std::optional<int> ParseGrpcStatus(std::string_view text) {
 }
 
 bool SetStatus(std::string_view text, LogRecord& record) {
-  if (text.size() > 2 && text.find(' ') == 3) text = text.substr(0, 3);  // "200 OK"
+  if (text.size() > 3 && text[3] == ' ') text = text.substr(0, 3);  // "200 OK"
   return SetNumber(record.status, text, 999);
 }
 
@@ -281,16 +290,27 @@ bool SetDuration(std::optional<int64_t>& field, std::string_view text, Unit unit
   return text.find_first_not_of("-, :") == std::string_view::npos;
 }
 
+/// Of the space before "HTTP/1.1" in "/predict HTTP/1.1"; npos when no version stands there.
+size_t SpaceBeforeVersion(std::string_view text) {
+  constexpr std::string_view kVersion = " HTTP/";
+  constexpr std::string_view kUsual = " HTTP/1.1";
+  if (text.ends_with(kUsual)) return text.size() - kUsual.size();
+  const size_t last = text.rfind(' ');
+  if (last == std::string_view::npos || !text.substr(last).starts_with(kVersion))
+    return std::string_view::npos;
+  return last;
+}
+
 /// "POST /predict HTTP/1.1"; the path may hold spaces. What is no request line says nothing.
 void SetRequest(std::string_view text, LogRecord& record) {
-  size_t space = text.find(' ');
-  if (space == std::string_view::npos || space == 0 || space > 32) return;
+  const size_t most = std::min<size_t>(text.size(), 33);
+  size_t space = 0;
+  while (space < most && text[space] >= 'A' && text[space] <= 'Z') ++space;
+  if (space == 0 || space == most || text[space] != ' ') return;
   std::string_view method = text.substr(0, space);
-  for (char c : method)
-    if (c < 'A' || c > 'Z') return;
   std::string_view rest = text.substr(space + 1);
-  size_t last = rest.rfind(' ');
-  if (last != std::string_view::npos && rest.substr(last + 1).starts_with("HTTP/")) {
+  size_t last = SpaceBeforeVersion(rest);
+  if (last != std::string_view::npos) {
     SetText(record.protocol, rest.substr(last + 1));
     rest = rest.substr(0, last);
   }
@@ -300,8 +320,8 @@ void SetRequest(std::string_view text, LogRecord& record) {
 
 /// "127.0.0.1:54321", "[::1]:54321": clients are told apart by address.
 std::string_view WithoutPort(std::string_view text) {
+  if (FindByte(text.data(), text.data() + text.size(), ':') == nullptr) return text;
   size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos) return text;
   if (text[0] == '[') return text[colon - 1] == ']' ? text.substr(1, colon - 2) : text;
   return text.find(':') == colon ? text.substr(0, colon) : text;
 }

@@ -36,7 +36,7 @@ void LineCutter::Keep(std::string_view piece) {
   cut_bytes_ += piece.size() - kept;
 }
 
-LogLine LineCutter::Cut(std::string_view text, uint64_t end) {
+void LineCutter::Cut(std::string_view text, uint64_t end, LogLine& line) {
   if (text.starts_with('\0')) {
     const size_t nuls = std::min(text.find_first_not_of('\0'), text.size());
     nul_bytes_ += nuls;
@@ -46,7 +46,6 @@ LogLine LineCutter::Cut(std::string_view text, uint64_t end) {
   if (text.ends_with('\r') && cut_bytes_ == 0 && text.size() <= max_line_ + 1) {
     text.remove_suffix(1);
   }
-  LogLine line;
   if (text.size() > max_line_) {
     cut_bytes_ += text.size() - max_line_;
     text = text.substr(0, max_line_);
@@ -57,7 +56,6 @@ LogLine LineCutter::Cut(std::string_view text, uint64_t end) {
   line.cut_bytes = cut_bytes_;
   line_start_ = end;
   cut_bytes_ = 0;
-  return line;
 }
 
 void LineCutter::Feed(std::string_view chunk, std::vector<LogLine>& lines) {
@@ -75,14 +73,14 @@ void LineCutter::Feed(std::string_view chunk, std::vector<LogLine>& lines) {
     at = stop + 1;
     Shrink(joined_);
     joined_.swap(pending_);
-    lines.push_back(Cut(joined_, begin + static_cast<uint64_t>(at - chunk.data())));
+    Cut(joined_, begin + static_cast<uint64_t>(at - chunk.data()), lines.emplace_back());
   }
   while (at < end) {
     const char* stop = newline();
     if (stop == nullptr) break;
     const std::string_view text(at, static_cast<size_t>(stop - at));
     at = stop + 1;
-    lines.push_back(Cut(text, begin + static_cast<uint64_t>(at - chunk.data())));
+    Cut(text, begin + static_cast<uint64_t>(at - chunk.data()), lines.emplace_back());
   }
   if (at < end) Keep({at, static_cast<size_t>(end - at)});
 }
@@ -95,7 +93,8 @@ std::optional<LogLine> LineCutter::Finish() {
   }
   Shrink(joined_);
   joined_.swap(pending_);
-  LogLine line = Cut(joined_, next_);
+  LogLine line;
+  Cut(joined_, next_, line);
   line.unfinished = true;
   return line;
 }

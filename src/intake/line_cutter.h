@@ -41,7 +41,7 @@ class LineCutter {
 
  private:
   void Keep(std::string_view piece);
-  LogLine Cut(std::string_view text, uint64_t end);
+  void Cut(std::string_view text, uint64_t end, LogLine& line);
 
   size_t max_line_;
   uint64_t line_start_ = 0;

@@ -26,7 +26,9 @@ void LineReader::Take(const Envelope::Line& line, RecordSink& sink) {
   unfinished_ = verdict == Verdict::kUnfinished;
   if (unfinished_) return;
   if (!record_.unix_ns) record_.unix_ns = line.unix_ns;
-  Emit(traces_.Feed(line.stream, verdict, line.content, record_), sink);
+  // A request begins no error.
+  if (verdict != Verdict::kRequest || traces_.open(line.stream))
+    Emit(traces_.Feed(line.stream, verdict, line.content, record_), sink);
   switch (verdict) {
     case Verdict::kRequest:
       ++counts_.requests;

@@ -63,9 +63,12 @@ Level ParseLevel(std::string_view text) {
       {"30", Level::kInfo},         {"40", Level::kWarning},     {"50", Level::kError},
       {"60", Level::kFatal},
   }};
-  if (text.size() > 11) return Level::kNone;
+  if (text.empty() || text.size() > 11) return Level::kNone;
+  auto lower = [](char c) { return static_cast<char>(c | 0x20); };  // digits stay as they are
   for (const auto& [spelling, level] : kSpellings)
-    if (EqualsIgnoreCase(spelling, text)) return level;
+    if (spelling.size() == text.size() && spelling[0] == lower(text[0]) &&
+        EqualsIgnoreCase(spelling, text))
+      return level;
   return Level::kNone;
 }
 

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string_view>
+#include <type_traits>
 
 #include "events/prediction_event.h"
 
@@ -73,8 +75,9 @@ struct LogRecord {
   /// Fields that are there but cannot be right: a negative latency, a status of words. They are left absent.
   uint32_t unreadable = 0;
 
-  void Clear() { *this = LogRecord(); }
+  void Clear() { std::construct_at(this); }  // in place: a copy of a new one is twice the work
   Outcome outcome() const;
 };
+static_assert(std::is_trivially_destructible_v<LogRecord>);
 
 }  // namespace leadsman::intake

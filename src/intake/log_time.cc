@@ -79,40 +79,41 @@ std::optional<int64_t> ParseEpoch(std::string_view text) {
   return whole * scale + fraction;
 }
 
-std::optional<int64_t> TimeParser::Civil(std::string_view text, bool month_by_name) {
-  size_t size = month_by_name ? 20 : 19;
-  if (size == last_size_ && std::memcmp(text.data(), last_text_.data(), size) == 0)
-    return last_seconds_;
+/// Midnight of "10/Oct/2000" or "2000-10-10".
+std::optional<int64_t> TimeParser::Day(std::string_view text, bool month_by_name) {
   const char* p = text.data();
-  int year, month, day;
-  const char* clock;
-  if (month_by_name) {
-    day = Two(p);
-    month = MonthByName(p + 3);
-    year = Four(p + 7);
-    clock = p + 12;
-    if (p[2] != '/' || p[6] != '/' || (p[11] != ':' && p[11] != ' ')) return std::nullopt;
-  } else {
-    year = Four(p);
-    month = Two(p + 5);
-    day = Two(p + 8);
-    clock = p + 11;
-    if (p[4] != p[7] || (p[10] != 'T' && p[10] != 't' && p[10] != ' ')) return std::nullopt;
-  }
-  int hour = Two(clock), minute = Two(clock + 3), second = Two(clock + 6);
-  if (clock[2] != ':' || clock[5] != ':') return std::nullopt;
+  const size_t size = month_by_name ? 11 : 10;
+  // The two forms differ in their third byte.
+  if (std::memcmp(p, last_day_text_.data(), 10) == 0 &&
+      (!month_by_name || p[10] == last_day_text_[10]))
+    return last_day_seconds_;
+  const int year = Four(month_by_name ? p + 7 : p);
+  const int month = month_by_name ? MonthByName(p + 3) : Two(p + 5);
+  const int day = Two(month_by_name ? p : p + 8);
+  if (month_by_name ? p[2] != '/' || p[6] != '/' : p[4] != p[7]) return std::nullopt;
   if (year < 1970 || year > 2261 || month < 1 || day < 1) return std::nullopt;
-  if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60)
-    return std::nullopt;
   std::chrono::year_month_day date{std::chrono::year(year),
                                    std::chrono::month(static_cast<unsigned>(month)),
                                    std::chrono::day(static_cast<unsigned>(day))};
   if (!date.ok()) return std::nullopt;
-  int64_t days = std::chrono::sys_days(date).time_since_epoch().count();
-  last_seconds_ = days * 86'400 + hour * 3600 + minute * 60 + second;
-  last_size_ = size;
-  std::memcpy(last_text_.data(), text.data(), size);
-  return last_seconds_;
+  last_day_seconds_ = int64_t{std::chrono::sys_days(date).time_since_epoch().count()} * 86'400;
+  std::memcpy(last_day_text_.data(), p, size);
+  return last_day_seconds_;
+}
+
+std::optional<int64_t> TimeParser::Civil(std::string_view text, bool month_by_name) {
+  const std::optional<int64_t> day = Day(text, month_by_name);
+  if (!day) return std::nullopt;
+  const char* clock = text.data() + (month_by_name ? 12 : 11);
+  const char between = clock[-1];
+  if (month_by_name ? between != ':' && between != ' '
+                    : between != 'T' && between != 't' && between != ' ')
+    return std::nullopt;
+  const int hour = Two(clock), minute = Two(clock + 3), second = Two(clock + 6);
+  if (clock[2] != ':' || clock[5] != ':') return std::nullopt;
+  if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60)
+    return std::nullopt;
+  return *day + hour * 3600 + minute * 60 + second;
 }
 
 std::optional<int64_t> TimeParser::WithFractionAndZone(std::string_view text, int64_t seconds,

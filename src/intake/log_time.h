@@ -16,8 +16,8 @@ namespace leadsman::intake {
 ///   2026/11/28 22:11:25                nginx's error log, MLflow
 ///   1795904108.784641                  seconds, milliseconds, microseconds or nanoseconds since 1970, by size
 ///
-/// A time that names no zone is read in `zone_if_unsaid`. Lines come many a second, so the calendar is done once a second:
-/// the last one is kept. Confined to one thread.
+/// A time that names no zone is read in `zone_if_unsaid`. Most lines are of the day of the line before, so the calendar is done
+/// once a day: the last one is kept. Confined to one thread.
 class TimeParser {
  public:
   explicit TimeParser(std::chrono::seconds zone_if_unsaid = std::chrono::seconds(0))
@@ -32,13 +32,13 @@ class TimeParser {
 
  private:
   std::optional<int64_t> Civil(std::string_view text, bool month_by_name);
+  std::optional<int64_t> Day(std::string_view text, bool month_by_name);
   std::optional<int64_t> WithFractionAndZone(std::string_view text, int64_t seconds, size_t& at);
 
   int64_t zone_if_unsaid_;
   bool zone_was_unsaid_ = false;
-  std::array<char, 20> last_text_{};
-  size_t last_size_ = 0;
-  int64_t last_seconds_ = 0;
+  std::array<char, 16> last_day_text_{};  ///< of 10 or 11 bytes, by the form
+  int64_t last_day_seconds_ = 0;          ///< its midnight
 };
 
 /// Seconds, milliseconds, microseconds or nanoseconds since 1970, told apart by their size.

@@ -65,7 +65,7 @@ TEST(LogTimeTest, SaysNothingOfWhatIsNoTime) {
   }
 }
 
-TEST(LogTimeTest, TheKeptSecondIsUsedForItsOwnTextOnly) {
+TEST(LogTimeTest, TheKeptDayIsUsedForItsOwnTextOnly) {
   TimeParser time;
   EXPECT_EQ(time.Parse("2016-10-06T00:17:09.25Z"), 1475713029 * kSecond + 250'000'000);
   EXPECT_EQ(time.Parse("2016-10-06T00:17:09.75+01:00"), 1475709429 * kSecond + 750'000'000);

@@ -2,20 +2,30 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
+
+#include "intake/find_byte.h"
 
 namespace leadsman::intake {
 namespace {
 
 /// The text up to the next '/', which is taken away with it.
 std::string_view TakeSegment(std::string_view& rest) {
-  size_t slash = rest.find('/');
-  std::string_view segment = rest.substr(0, slash);
-  rest = slash == std::string_view::npos ? std::string_view() : rest.substr(slash + 1);
-  return segment;
+  const char* const begin = rest.data();
+  const char* const end = begin + rest.size();
+  const char* slash = FindByte(begin, end, '/');
+  if (slash == nullptr) return std::exchange(rest, {});
+  rest = {slash + 1, static_cast<size_t>(end - slash - 1)};
+  return {begin, static_cast<size_t>(slash - begin)};
 }
 
 /// Cuts ":predict" (or "%3Apredict") off; the verb, or nothing.
 std::string_view TakeVerb(std::string_view& segment) {
+  constexpr std::string_view kPredict = ":predict";  // most often
+  if (segment.ends_with(kPredict)) {
+    segment.remove_suffix(kPredict.size());
+    return kPredict.substr(1);
+  }
   size_t at = segment.rfind(':');
   size_t size = 1;
   if (at == std::string_view::npos) {
@@ -91,19 +101,30 @@ void SetGrpc(std::string_view path, LogRecord& record) {
   record.inference = std::find(kPredicting.begin(), kPredicting.end(), path) != kPredicting.end();
 }
 
+/// Of "/models/" behind "/v1" or "/v2", most often in front.
+size_t FindModels(std::string_view path) {
+  constexpr std::string_view kModels = "/models/";
+  if (path.size() > 3 && path.substr(3).starts_with(kModels)) return 3;
+  return path.find(kModels);
+}
+
 }  // namespace
 
 void SetTarget(std::string_view target, LogRecord& record) {
   record.target = target;
-  size_t scheme = target.substr(0, 8).find("://");
-  if (scheme != std::string_view::npos) {
-    size_t path = target.find('/', scheme + 3);
-    record.target = path == std::string_view::npos ? "/" : target.substr(path);
+  if (!target.starts_with('/')) {
+    size_t scheme = target.substr(0, 8).find("://");
+    if (scheme != std::string_view::npos) {
+      size_t path = target.find('/', scheme + 3);
+      record.target = path == std::string_view::npos ? "/" : target.substr(path);
+    }
   }
-  record.path = record.target.substr(0, record.target.find('?'));
-  std::string_view path = record.path;
+  std::string_view path = record.target;
+  if (const char* query = FindByte(path.data(), path.data() + path.size(), '?'))
+    path = path.substr(0, static_cast<size_t>(query - path.data()));
+  record.path = path;
   if (path.size() < 2 || path[0] != '/') return;
-  size_t at = path.find("/models/");
+  size_t at = FindModels(path);
   if (at != std::string_view::npos && at >= 3 && path[at - 3] == '/' && path[at - 2] == 'v') {
     std::string_view rest = path.substr(at + 8);
     if (path[at - 1] == '1') return SetV1(rest, record);

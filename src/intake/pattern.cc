@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "base/strings.h"
+#include "intake/byte_places.h"
 #include "intake/find_byte.h"
 #include "intake/format_note.h"
 #include "intake/log_format.h"
@@ -44,7 +45,7 @@ bool IsEscaped(const char* quote, const char* begin) {
 }
 
 /// A space that is part of a list: "10.0.0.1:80, 10.0.0.2:80", "0.001 : 0.002".
-bool IsListSpace(const char* space, const char* begin, const char* end) {
+inline bool IsListSpace(const char* space, const char* begin, const char* end) {
   if (space != begin && space[-1] == ',') return true;
   if (end - space > 2 && space[1] == ':' && space[2] == ' ') return true;
   return space - begin > 1 && space[-1] == ':' && space[-2] == ' ';
@@ -124,22 +125,29 @@ Result<Pattern> Pattern::Compile(std::string_view text) {
     std::string_view literal = pattern.pieces_[i].literal;
     pattern.pieces_[i].before_number = next == Field::kStatus && literal.starts_with('"');
   }
+  std::string& firsts = pattern.firsts_;
+  for (Piece& piece : pattern.pieces_) {
+    if (piece.literal.empty()) continue;
+    piece.first = std::min(firsts.find(piece.literal[0]), firsts.size());
+    if (piece.first == firsts.size()) firsts += piece.literal[0];
+  }
+  if (firsts.size() > BytePlaces::kMaxBytes) firsts.clear();
   return pattern;
 }
 
-const char* Pattern::FindEnd(const Piece& piece, const char* at, const char* end) {
+/// `find(piece, at, end)`: the first of the literal's first byte in [at, end), or null.
+template <typename FindFirst>
+const char* Pattern::FindEnd(const Piece& piece, const char* at, const char* end, FindFirst find) {
   const std::string& literal = piece.literal;
   size_t size = literal.size();
   if (size == 0) return end;
   char first = literal[0];
   const char* begin = at;
   while (static_cast<size_t>(end - at) >= size) {
-    const char* hit = FindByte(at, end - size + 1, first);
+    const char* hit = find(piece, at, end - size + 1);
     if (hit == nullptr) return nullptr;
     at = hit + 1;
-    if (size > 1 && (hit[1] != literal[1] ||
-                     (size > 2 && std::memcmp(hit + 2, literal.data() + 2, size - 2) != 0)))
-      continue;
+    if (!std::equal(literal.begin() + 1, literal.end(), hit + 1)) continue;
     if (first == '"') {
       if (hit != begin && hit[-1] == '\\' && IsEscaped(hit, begin)) continue;
       if (piece.before_number) {
@@ -156,12 +164,29 @@ const char* Pattern::FindEnd(const Piece& piece, const char* at, const char* end
 
 Pattern::Match Pattern::Apply(std::string_view line, TimeParser& time, std::span<float> features,
                               LogRecord& record) const {
+  if (firsts_.empty() || line.size() > BytePlaces::kMaxText)
+    return Apply(line, time, features, record,
+                 [](const Piece& piece, const char* at, const char* end) {
+                   return FindByte(at, end, piece.literal[0]);
+                 });
+  const BytePlaces places(line, firsts_);
+  return Apply(
+      line, time, features, record,
+      [&](const Piece& piece, const char* at, const char* end) -> const char* {
+        const size_t place = places.Find(piece.first, static_cast<size_t>(at - line.data()));
+        return place < static_cast<size_t>(end - line.data()) ? line.data() + place : nullptr;
+      });
+}
+
+template <typename FindFirst>
+Pattern::Match Pattern::Apply(std::string_view line, TimeParser& time, std::span<float> features,
+                              LogRecord& record, FindFirst find) const {
   if (!line.starts_with(prefix_)) return Match::kNo;
   const char* at = line.data() + prefix_.size();
   const char* end = line.data() + line.size();
   Match match = Match::kYes;
   for (const Piece& piece : pieces_) {
-    const char* stop = FindEnd(piece, at, end);
+    const char* stop = FindEnd(piece, at, end, find);
     if (stop == nullptr) return Match::kNo;
     std::string_view text(at, static_cast<size_t>(stop - at));
     at = stop + piece.literal.size();

@@ -18,7 +18,7 @@ namespace leadsman::intake {
 /// variables that say nothing here are skipped. A field ends where the text behind it begins; a quote behind a backslash ends
 /// none, nor does a space behind a comma (nginx writes lists so).
 ///
-/// Matching is a memchr per field and never goes back: no line costs more than its length. Immutable once compiled.
+/// Matching looks for the end of each field and never goes back: no line costs more than its length. Immutable once compiled.
 class Pattern {
  public:
   static constexpr size_t kMaxBytes = 4096;
@@ -44,12 +44,18 @@ class Pattern {
     bool before_number =
         false;  ///< the text behind the literal must begin like a number: the literal may occur in the field
     size_t position = 0;  ///< in the pattern's text
+    size_t first = 0;     ///< of the literal's bytes the first, as place in firsts_
   };
-  static const char* FindEnd(const Piece& piece, const char* at, const char* end);
+  template <typename FindFirst>
+  static const char* FindEnd(const Piece& piece, const char* at, const char* end, FindFirst find);
+  template <typename FindFirst>
+  Match Apply(std::string_view line, TimeParser& time, std::span<float> features, LogRecord& record,
+              FindFirst find) const;
   static Status AddField(std::string_view name, size_t position, Pattern& pattern);
 
   std::string prefix_;
   std::vector<Piece> pieces_;
+  std::string firsts_;  ///< the bytes that literals begin with; empty: too many
   std::vector<std::string> feature_names_;
 };
 

@@ -5,6 +5,7 @@
 
 #include "base/strings.h"
 #include "events/redactor.h"
+#include "intake/find_byte.h"
 #include "intake/model_name.h"
 
 namespace leadsman::intake {
@@ -42,6 +43,18 @@ void SetOutcome(const LogRecord& record, PredictionEvent& event) {
   }
 }
 
+int64_t VersionOf(std::string_view text) {
+  if (text.empty()) return 0;
+  if (text.size() == 1 && text[0] >= '0' && text[0] <= '9') return text[0] - '0';
+  return std::max<int64_t>(ParseInt64(text).value_or(0), 0);
+}
+
+size_t SlotOf(std::string_view model, int64_t version) {
+  if (model.empty()) return 0;
+  return model.size() * 7 + static_cast<unsigned char>(model.front()) * 3 +
+         static_cast<unsigned char>(model.back()) + static_cast<size_t>(version) * 5;
+}
+
 uint32_t Bytes(std::optional<uint64_t> bytes) {
   return static_cast<uint32_t>(
       std::min<uint64_t>(bytes.value_or(0), std::numeric_limits<uint32_t>::max()));
@@ -50,6 +63,8 @@ uint32_t Bytes(std::optional<uint64_t> bytes) {
 }  // namespace
 
 Protocol ProtocolOfPath(std::string_view path) {
+  if (path.starts_with("/v1/models/")) return Protocol::kTfServingRest;
+  if (path.starts_with("/v2/models/")) return Protocol::kV2Rest;
   if (path.starts_with("/inference.")) return Protocol::kV2Grpc;
   if (path.starts_with("/tensorflow.serving.")) return Protocol::kTfServingGrpc;
   if (path.find("/v2/models/") != std::string_view::npos) return Protocol::kV2Rest;
@@ -111,15 +126,22 @@ std::map<std::string, uint64_t> RecordEvents::other_paths() const {
 
 bool RecordEvents::NameModel(const LogRecord& record, PredictionEvent& event) {
   event.model = record.model.empty() ? std::string_view(default_model_) : record.model;
-  if (record.model.find('%') != std::string_view::npos) {
+  const char* const name = record.model.data();
+  if (FindByte(name, name + record.model.size(), '%') != nullptr) {
     if (auto plain = UrlDecode(event.model)) {
       decoded_ = std::move(*plain);
       event.model = decoded_;
     }
   }
-  event.version = std::max<int64_t>(ParseInt64(record.version).value_or(0), 0);
+  event.version = VersionOf(record.version);
+  auto& lately = seen_lately_[SlotOf(event.model, event.version) % seen_lately_.size()];
+  if (lately.second == event.version && lately.first == event.model && !lately.first.empty())
+    return true;
   auto known = seen_.find(event.model);
-  if (known != seen_.end() && known->second.contains(event.version)) return true;
+  if (known != seen_.end() && known->second.contains(event.version)) {
+    lately = {known->first, event.version};
+    return true;
+  }
   if (event.outcome_known && event.outcome == StatusCode::kNotFound) return false;
   if (seen_count_ == kMaxModels || !IsModelName(event.model)) {
     event.model = kOtherModels;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <functional>
 #include <map>
 #include <memory>
@@ -80,6 +81,8 @@ class RecordEvents final : public RecordSink {
   std::vector<std::string> prefixes_;  ///< of those with a * at the end
   std::map<std::string, std::set<int64_t>, std::less<>> seen_;
   size_t seen_count_ = 0;
+  /// Some of `seen_`, where they are found at once; by the length and the ends of their names.
+  std::array<std::pair<std::string_view, int64_t>, 64> seen_lately_;
   std::string decoded_;
   std::map<std::string, FeaturePlacer, std::less<>> placers_;  ///< by model
   std::pair<const std::string, FeaturePlacer>* last_placer_ = nullptr;

@@ -137,8 +137,8 @@ void SourceReader::DropOldest() {
 
 void SourceReader::Take(const LineBatch& batch) {
   File& file = Find(batch);
+  deps_.counters.lines += batch.lines.size();
   for (const LogLine& line : batch.lines) {
-    ++deps_.counters.lines;
     if (line.cut_bytes > 0) ++deps_.counters.cut;
     if (!file.reader) {
       Keep(file, line.text, batch.ticket);

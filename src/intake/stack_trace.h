@@ -31,6 +31,10 @@ class StackTraceJoiner {
   std::optional<ErrorEvent> Feed(Envelope::Stream stream, Verdict verdict, std::string_view line,
                                  const LogRecord& record);
   std::optional<ErrorEvent> Flush(Envelope::Stream stream);
+  /// Whether the next line of the stream may complete an event.
+  bool open(Envelope::Stream stream) const {
+    return open_[static_cast<size_t>(stream)].has_value();
+  }
 
  private:
   std::array<std::optional<ErrorEvent>, 2> open_;
