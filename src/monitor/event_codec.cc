@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 
 namespace leadsman {
 namespace {
@@ -61,21 +62,10 @@ char* Append(char* to, std::string_view text) {
   std::memcpy(to, text.data(), text.size());
   return to + text.size();
 }
-/// A length of one byte, then at most so many.
-char* AppendShort(char* to, std::string_view text) {
-  text = text.substr(0, CutLength(text));
-  *to++ = static_cast<char>(text.size());
-  return text.empty() ? to : Append(to, text);
-}
 char* AppendFloats(char* to, std::span<const float> values) {
   if (!values.empty()) std::memcpy(to, values.data(), values.size_bytes());
   return to + values.size_bytes();
 }
-const char* TakeShort(const char* from, std::string_view& text) {
-  text = {from + 1, static_cast<unsigned char>(*from)};
-  return text.data() + text.size();
-}
-
 /// Each with its length before it, cut off where it is too long.
 char* AppendTexts(char* to, std::span<const std::string_view> texts) {
   for (std::string_view text : texts) {
@@ -110,30 +100,30 @@ size_t EncodeEvent(const PredictionEvent& event, size_t features, std::byte* to)
   const size_t predictions = PredictionCount(event);
   std::string_view model = event.model.substr(0, CutLength(event.model));
   std::string_view id = event.request_id.substr(0, IdLength(event.request_id));
-  Head head{.version = event.version,
-            .unix_ms = event.unix_ms,
-            .latency_ns = event.latency_ns,
-            .compute_ns = event.compute_ns,
-            .version_id = event.version_id,
-            .rows = event.rows,
-            .request_bytes = event.request_bytes,
-            .response_bytes = event.response_bytes,
-            .feature_weight = event.feature_weight,
-            .score = event.score,
-            .features = static_cast<uint32_t>(features),
-            .outcome = static_cast<uint8_t>(event.outcome),
-            .protocol = static_cast<uint8_t>(event.protocol),
-            .model_length = static_cast<uint8_t>(model.size()),
-            .id_length = static_cast<uint8_t>(id.size()),
-            .predictions = static_cast<uint8_t>(predictions),
-            .flags = FlagsOf(event),
-            .answer = static_cast<uint8_t>(event.answer),
-            .score_of = static_cast<uint8_t>(event.score_of),
-            .row_scores = static_cast<uint8_t>(ScoreCount(event)),
-            .segments = static_cast<uint8_t>(SegmentCount(event)),
-            .labels = static_cast<uint8_t>(LabelCount(event)),
-            .unused = {}};
-  std::memcpy(to, &head, sizeof(head));
+  // In place: what is put together elsewhere would have to be copied before it has reached the cache.
+  const Head& head = *new (to) Head{.version = event.version,
+                                    .unix_ms = event.unix_ms,
+                                    .latency_ns = event.latency_ns,
+                                    .compute_ns = event.compute_ns,
+                                    .version_id = event.version_id,
+                                    .rows = event.rows,
+                                    .request_bytes = event.request_bytes,
+                                    .response_bytes = event.response_bytes,
+                                    .feature_weight = event.feature_weight,
+                                    .score = event.score,
+                                    .features = static_cast<uint32_t>(features),
+                                    .outcome = static_cast<uint8_t>(event.outcome),
+                                    .protocol = static_cast<uint8_t>(event.protocol),
+                                    .model_length = static_cast<uint8_t>(model.size()),
+                                    .id_length = static_cast<uint8_t>(id.size()),
+                                    .predictions = static_cast<uint8_t>(predictions),
+                                    .flags = FlagsOf(event),
+                                    .answer = static_cast<uint8_t>(event.answer),
+                                    .score_of = static_cast<uint8_t>(event.score_of),
+                                    .row_scores = static_cast<uint8_t>(ScoreCount(event)),
+                                    .segments = static_cast<uint8_t>(SegmentCount(event)),
+                                    .labels = static_cast<uint8_t>(LabelCount(event)),
+                                    .unused = {}};
   char* at = reinterpret_cast<char*>(to) + sizeof(head);
   at = AppendFloats(at, event.features.first(features));
   at = AppendFloats(at, event.row_scores.first(ScoreCount(event)));

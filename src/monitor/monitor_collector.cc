@@ -24,6 +24,15 @@ constexpr std::chrono::seconds kSettleLabels{2};
 /// How often it is written that a version is still there.
 constexpr std::chrono::minutes kKeepSeen{1};
 
+/// Where to look first for an event's version: names differ in length and at their ends.
+size_t NameSlot(const PredictionEvent& event) {
+  const std::string_view name = event.model;
+  if (name.empty()) return 0;
+  const auto first = static_cast<unsigned char>(name.front());
+  const auto last = static_cast<unsigned char>(name.back());
+  return name.size() * 7 + first * 3 + last + static_cast<size_t>(event.version) * 5;
+}
+
 }  // namespace
 
 Monitor::Impl::~Impl() {
@@ -312,16 +321,21 @@ void Monitor::Impl::JoinAtOnce(const PredictionEvent& event, VersionState& state
   }
 }
 
+bool Monitor::Impl::IsOf(const VersionState& state, const PredictionEvent& event) {
+  const VersionKey& key = state.profile.key();
+  return key.second == event.version && key.first == event.model;
+}
+
 Monitor::Impl::VersionState* Monitor::Impl::Find(const PredictionEvent& event) {
-  if (event.version_id != 0 && event.version_id == last_id) return last_state;
-  if (event.version_id == 0 && last_id == 0 && last_state != nullptr) {
-    const VersionKey& last = last_state->profile.key();
-    if (last.second == event.version && last.first == event.model) return last_state;
-  }
+  const bool has_id = event.version_id != 0;
+  if (has_id && event.version_id == last_id) return last_state;
+  VersionState*& named = by_name[NameSlot(event) % by_name.size()];
   VersionState* state = nullptr;
-  if (event.version_id != 0) {
+  if (has_id) {
     auto it = by_id.find(event.version_id);
     if (it != by_id.end()) state = it->second;
+  } else if (named != nullptr && IsOf(*named, event)) {
+    return named;
   }
   if (state == nullptr) {
     state = FindByKey({std::string(event.model), event.version}, false);
@@ -329,8 +343,9 @@ Monitor::Impl::VersionState* Monitor::Impl::Find(const PredictionEvent& event) {
       ++events_without_profile;
       return nullptr;
     }
-    if (event.version_id != 0) by_id[event.version_id] = state;
+    if (has_id) by_id[event.version_id] = state;
   }
+  if (!has_id) return named = state;
   last_id = event.version_id;
   last_state = state;
   return state;
@@ -404,6 +419,7 @@ void Monitor::Impl::Drop(std::map<VersionKey, std::unique_ptr<VersionState>>::it
   schemas.Forget(version->first);
   KeepRows(version->first, false);
   std::erase_if(by_id, [state](const auto& entry) { return entry.second == state; });
+  std::replace(by_name.begin(), by_name.end(), state, static_cast<VersionState*>(nullptr));
   if (last_state == state) {
     last_id = 0;
     last_state = nullptr;

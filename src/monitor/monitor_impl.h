@@ -147,6 +147,7 @@ struct Monitor::Impl {
   void KeepRows(const VersionKey& key, bool keep);
   void CollectDrift(bool evidence);
   VersionState* Find(const PredictionEvent& event) REQUIRES(state_mutex);
+  static bool IsOf(const VersionState& state, const PredictionEvent& event);
   VersionState* FindByKey(const VersionKey& key, bool restoring) REQUIRES(state_mutex);
   static std::optional<IntervalProfile> TakeInterval(VersionState& state);
   void FoldProfiles();
@@ -196,6 +197,8 @@ struct Monitor::Impl {
   std::unordered_map<uint32_t, VersionState*> by_id GUARDED_BY(state_mutex);
   uint32_t last_id GUARDED_BY(state_mutex) = 0;
   VersionState* last_state GUARDED_BY(state_mutex) = nullptr;
+  /// By NameSlot, what was found last there: a log tells of several versions by turns, and names them.
+  std::array<VersionState*, 64> by_name GUARDED_BY(state_mutex){};
   uint64_t events GUARDED_BY(state_mutex) = 0;
   uint64_t events_without_profile GUARDED_BY(state_mutex) = 0;
   /// Not taken yet, of versions that had to make room; at most kMaxVersions.
