@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""./dev bench monitor: what watching costs. Lines of logs read by Leadsman and by mtail, the same files for both; further formats by
-Leadsman alone.
+"""./dev bench monitor: what watching costs. Lines of logs read by Leadsman and by mtail; rows profiled by Leadsman, whylogs and
+Evidently, the same files for all; memory while millions of lines are followed.
 
-The figure is CPU time of the whole process, so that threads are not free. Systems take turns, round by round; medians are reported.
+The figure of the first three is CPU time of the whole process, so that threads are not free. Systems take turns, round by round; medians are reported.
 What monitoring adds to a served request is in `./dev bench serving` (monitoring on / off).
 """
 import argparse
@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
@@ -24,10 +25,12 @@ import measure  # noqa: E402
 import monitor_edges  # noqa: E402
 import monitor_lines  # noqa: E402
 from command_line import Stopped, listed, stop_by_signals  # noqa: E402
-from hosts.process import HostError  # noqa: E402
+from hosts.process import HostError, HostProcess, free_port  # noqa: E402
 
-PARTS = ["lines", "formats"]
-SYSTEMS = ["leadsman", "mtail"]
+PARTS = ["lines", "formats", "rows", "memory"]
+SYSTEMS = ["leadsman", "mtail", "whylogs", "evidently"]
+WIDTH = 20
+CACHE = pathlib.Path(os.environ.get("LEADSMAN_CACHE", pathlib.Path.home() / ".cache/leadsman"))
 
 
 class Bench:
@@ -35,6 +38,7 @@ class Bench:
         self.options = options
         self.work = options.work.resolve()
         self.runs = {}  # (system, case) → [{metric: value}]
+        self.resident = []  # MB after each million lines
         self.other = []  # CPU of other processes, as a share of a core
         self.failures = []
 
@@ -101,6 +105,80 @@ class Bench:
             monitor_lines.repeat(ROOT / f"src/intake/testdata/{name}.log", path, min(self.options.lines, 200_000))
             self.turns(f"{name} lines", [("leadsman", self.leadsman_once(path, arguments))])
 
+    # Rows of numbers.
+
+    def rows_of(self, command, rows):
+        def measured():
+            out, _, _ = self.run(command)
+            said = json.loads(out.strip().splitlines()[-1])
+            if said["rows"] != rows:
+                raise HostError(f"{said['rows']} of {rows} rows were profiled")
+            return {"cpu_us_per_row": 1e6 * said["cpu_seconds"] / rows, "rows_per_cpu_s": rows / said["cpu_seconds"],
+                    "rows_per_s": rows / said["seconds"]}
+        return measured
+
+    def leadsman_csv(self, path, rows):
+        def measured():
+            out, cpu, seconds = self.run([self.options.bin / "leadsman", "monitor", "--log", path, "--format", "csv", "--once", "--json"])
+            source, = json.loads(out)["sources"]
+            if source["predictions"] != rows or len(source["features"]) != WIDTH:
+                raise HostError(f"{source['predictions']} of {rows} rows read, {len(source['features'])} features")
+            return {"cpu_us_per_row": 1e6 * cpu / rows, "rows_per_cpu_s": rows / cpu, "rows_per_s": rows / seconds}
+        return measured
+
+    def rows(self):
+        rows = self.options.rows
+        raw, table = self.work / f"rows-{rows}.f32", self.work / f"rows-{rows}.csv"
+        if not raw.exists() or not table.exists():
+            write_rows(raw, table, rows)
+        frame = ROOT / "bench/profile_frame.py"
+
+        def python(system, path, width):
+            return self.rows_of([CACHE / f"venv-{system}/bin/python", frame, system, path, width], rows)
+
+        self.turns("rows in memory", [
+            ("leadsman", self.rows_of([self.options.bin / "profile_rows", raw, WIDTH], rows)),
+            *((system, python(system, raw, WIDTH)) for system in ("whylogs", "evidently"))])
+        self.turns("rows of a CSV", [
+            ("leadsman", self.leadsman_csv(table, rows)),
+            *((system, python(system, table, 0)) for system in ("whylogs", "evidently"))])
+
+    # Memory.
+
+    def memory(self):
+        """A log is followed that grows by a million lines, is rotated, and so on."""
+        if "leadsman" not in self.options.systems:
+            return
+        path, data, port = self.work / "growing.log", self.work / "memory-data", free_port()
+        shutil.rmtree(data, ignore_errors=True)
+        path.write_text("")
+        command = [self.options.bin / "leadsman", "monitor", "--log", path, "--from-beginning", "--data-dir", data, "--admin-port", port]
+        try:
+            with HostProcess("leadsman", command, self.work / "memory.log") as host:
+                for million in range(1, self.options.millions + 1):
+                    print(f"million {million} of {self.options.millions}", flush=True)
+                    monitor_lines.append_mixed(path, 1_000_000, million)
+                    host.wait_until(lambda: lines_read(port) == million * 1_000_000, 600, f"through with million {million}")
+                    self.resident.append(measure.rss_mb(host.pid))
+                    os.replace(path, path.with_suffix(".log.1"))
+                    path.write_text("")
+        except (HostError, OSError) as error:
+            self.failures.append(f"memory: {error}")
+            print(f"  failed: {error}", flush=True)
+        finally:
+            path.unlink(missing_ok=True)
+            path.with_suffix(".log.1").unlink(missing_ok=True)
+
+
+def lines_read(port):
+    """By the source; nothing while nobody answers."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/logs", timeout=10) as answer:
+            source, = json.load(answer)["sources"]
+            return source["lines"]
+    except OSError:
+        return None
+
 
 def count_lines(path):
     with open(path, "rb") as file:
@@ -111,7 +189,24 @@ def per_line(lines, size, cpu):
     return {"cpu_us_per_line": 1e6 * cpu / lines, "lines_per_cpu_s": lines / cpu, "bytes_per_cpu_s": size / cpu}
 
 
-UNITS = {"cpu_us_per_line": "us", "lines_per_cpu_s": "1/s", "bytes_per_cpu_s": "B/s"}
+def write_rows(raw, table, rows):
+    import numpy as np
+
+    rng = np.random.default_rng(20261129)
+    values = np.empty((rows, WIDTH), np.float32)
+    for column in range(WIDTH):
+        values[:, column] = (rng.normal(column, 1 + column, rows) if column % 3 == 0 else
+                             rng.lognormal(2, 0.7, rows) if column % 3 == 1 else rng.integers(0, 50, rows))
+    values.tofile(raw)
+    with open(table, "w") as out:
+        out.write(",".join(f"x{column}" for column in range(WIDTH)) + "\n")
+        for begin in range(0, rows, 50_000):
+            for row in values[begin:begin + 50_000].tolist():
+                out.write(",".join(f"{value:.6g}" for value in row) + "\n")
+
+
+UNITS = {"cpu_us_per_line": "us", "lines_per_cpu_s": "1/s", "bytes_per_cpu_s": "B/s", "cpu_us_per_row": "us", "rows_per_cpu_s": "1/s",
+         "rows_per_s": "1/s"}
 
 
 def json_rows(runs):
@@ -123,14 +218,26 @@ def json_rows(runs):
 
 def print_runs(runs, options):
     print(f"\nMedians of {options.rounds} rounds; CPU of the whole process\n")
-    print(f"| {'case':24} | {'system':9} | {'CPU µs/line':>11} | {'lines/s per core':>16} | {'MB/s per core':>13} | of the rounds, µs |")
-    print(f"| {'-' * 24} | {'-' * 9} | {'-' * 10}: | {'-' * 15}: | {'-' * 12}: | {'-' * 17} |")
-    for (system, case), results in runs.items():
-        median = {metric: statistics.median(result[metric] for result in results) for metric in UNITS}
-        values = [result["cpu_us_per_line"] for result in results]
-        print(f"| {case:24} | {system:9} | {median['cpu_us_per_line']:11.3f} | {median['lines_per_cpu_s']:16,.0f} | "
-              f"{median['bytes_per_cpu_s'] / 1e6:13,.0f} | {min(values):.3f} to {max(values):.3f} |")
-    print()
+    for unit, rate, words in (("cpu_us_per_line", "lines_per_cpu_s", "line"), ("cpu_us_per_row", "rows_per_cpu_s", "row")):
+        chosen = {key: results for key, results in runs.items() if unit in results[0]}
+        if not chosen:
+            continue
+        print(f"| {'case':24} | {'system':9} | {'CPU µs/' + words:>12} | {words + 's/s per core':>16} | {'MB/s per core':>13} | of the rounds, µs |")
+        print(f"| {'-' * 24} | {'-' * 9} | {'-' * 11}: | {'-' * 15}: | {'-' * 12}: | {'-' * 17} |")
+        for (system, case), results in chosen.items():
+            values = [result[unit] for result in results]
+            size = f"{statistics.median(r['bytes_per_cpu_s'] for r in results) / 1e6:13,.0f}" if words == "line" else f"{'':13}"
+            print(f"| {case:24} | {system:9} | {statistics.median(values):12.3f} | {statistics.median(r[rate] for r in results):16,.0f} | "
+                  f"{size} | {min(values):.3f} to {max(values):.3f} |")
+        print()
+
+
+def print_resident(resident):
+    if resident:
+        print("\n| million lines followed | RSS, MB |\n| ---------------------: | ------: |")
+        for million, megabytes in enumerate(resident, 1):
+            print(f"| {million:22} | {megabytes:7.1f} |")
+        print()
 
 
 def ratios(runs, case, over, under, metric):
@@ -143,6 +250,9 @@ def goals_of(runs):
     for case in ("nginx lines", "json lines"):
         goals.append((f"{case}: mtail / leadsman, CPU a line", 20, ratios(runs, case, "mtail", "leadsman", "cpu_us_per_line")))
     goals.append(("json lines: leadsman, GB/s per core", 1, [r["bytes_per_cpu_s"] / 1e9 for r in runs.get(("leadsman", "json lines"), [])]))
+    for case in ("rows in memory", "rows of a CSV"):
+        for peer in ("whylogs", "evidently"):
+            goals.append((f"{case}: {peer} / leadsman, CPU a row", 20, ratios(runs, case, peer, "leadsman", "cpu_us_per_row")))
     return [goal for goal in goals if goal[2]]
 
 
@@ -167,7 +277,9 @@ def run(options):
         if part in options.parts:
             getattr(bench, part)()
     runs = {key: results for key, results in bench.runs.items() if results}
-    print_runs(runs, options)
+    if runs:
+        print_runs(runs, options)
+    print_resident(bench.resident)
     held = print_goals(goals_of(runs))
     if bench.other:
         print(f"\n{measure.cpu_model()}, {os.cpu_count()} cores; load average at the end {os.getloadavg()[0]:.2f}; other processes used "
@@ -175,11 +287,13 @@ def run(options):
         if max(bench.other) > 0.3:
             print("The machine was not quiet: quote the ratios, not the microseconds, and run again alone.")
     if options.json:
-        options.json.write_text(json.dumps(json_rows(runs), indent=1) + "\n")
+        memory = [{"bench": "monitor", "system": "leadsman", "case": f"{million} million lines followed", "metric": "rss_mb", "unit": "MB",
+                   "value": round(value, 1), "runs": [round(value, 1)]} for million, value in enumerate(bench.resident, 1)]
+        options.json.write_text(json.dumps(json_rows(runs) + memory, indent=1) + "\n")
         print(f"rows written to {options.json}")
     for failure in bench.failures:
         print(f"failed: {failure}")
-    return 1 if bench.failures or not runs else 0 if held else 3
+    return 1 if bench.failures or not (runs or bench.resident) else 0 if held else 3
 
 
 def main():
@@ -192,6 +306,8 @@ def main():
     parser.add_argument("--systems", type=listed(SYSTEMS), default=SYSTEMS, help=",".join(SYSTEMS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--lines", type=int, default=1_000_000, help="of the logs of nginx and JSON")
+    parser.add_argument("--rows", type=int, default=1_000_000, help=f"of {WIDTH} numbers")
+    parser.add_argument("--millions", type=int, default=10, help="of lines that are followed for the memory")
     parser.add_argument("--json", type=pathlib.Path, help="write {bench, system, case, metric, unit, value, runs} rows here")
     parser.add_argument("--bin", type=pathlib.Path, default=ROOT / "build/release/bin", help="folder of the built programs")
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build/bench-monitor")

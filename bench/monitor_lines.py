@@ -78,3 +78,25 @@ histogram latency_ms buckets 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000
 }
 ''',
 }
+
+
+def append_mixed(path, lines, seed):
+    """A gateway's log: some dozens of models that are asked often, more and more that are asked seldom, scanners, and models that
+    do not exist. Appends."""
+    rng = random.Random(seed)
+    often = [f"/v1/models/model-{rng.randrange(40)}/versions/{rng.randrange(1, 4)}:predict" for _ in range(60)]
+    with open(path, "a") as out:
+        for begin in range(0, lines, 10_000):
+            texts = []
+            for number in range(begin, min(begin + 10_000, lines)):
+                kind, status = rng.random(), 200 if rng.random() < 0.97 else 500
+                target = often[number % len(often)]
+                if kind < 0.01:
+                    target, status = f"/v1/models/{rng.getrandbits(48):x}:predict", 404
+                elif kind < 0.02:
+                    target, status = f"/{rng.getrandbits(64):x}.php", 404
+                elif kind < 0.021:
+                    target = f"/v1/models/seldom-{seed}-{rng.randrange(100)}:predict"
+                texts.append(f'10.0.{number % 250}.{seed % 250} - - [28/Nov/2026:{seed % 24:02d}:{number // 60 % 60:02d}:{number % 60:02d} +0000] '
+                             f'"POST {target} HTTP/1.1" {status} {number % 4000} "-" "{AGENTS[number % 4]}" 0.{number % 997:03d}\n')
+            out.write("".join(texts))
