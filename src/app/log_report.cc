@@ -76,7 +76,7 @@ namespace {
 constexpr size_t kMaxFeaturesTold = 1000;  // of each version
 
 /// The names of the inputs' places, when all sources with features agree on them.
-std::vector<std::string> FeatureNames(const std::vector<intake::SourceView>& sources) {
+std::vector<std::string> NamesOfFeatures(const std::vector<intake::SourceView>& sources) {
   std::vector<std::string> names;
   for (const intake::SourceView& source : sources) {
     if (source.features.empty()) continue;
@@ -168,7 +168,7 @@ Result<std::string> ReportLogsOnce(const Config& config) {
     return UnavailableError("the monitor did not fold everything within a minute");
   const std::vector<ObservedVersion> seen = monitor->Observed();
   Json report = LogReport(seen, views);
-  const std::vector<std::string> names = FeatureNames(views);
+  const std::vector<std::string> names = NamesOfFeatures(views);
   for (size_t i = 0; i < seen.size(); ++i)
     report["models"][i]["features"] = FeaturesJson(*monitor, seen[i], names);
   return report.dump(-1, ' ', false, Json::error_handler_t::replace);
