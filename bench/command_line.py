@@ -23,3 +23,11 @@ def listed(allowed, kind=str):
                 raise argparse.ArgumentTypeError(f"{value} is not among {', '.join(map(str, allowed))}")
         return values
     return parse
+
+
+def at_least(least):
+    def parse(text):
+        if int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text} is less than {least}")
+        return int(text)
+    return parse

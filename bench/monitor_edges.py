@@ -169,6 +169,8 @@ def one_round(options, profiles):
         cpu = measure.cpu_seconds(watch.pid) - used
         time.sleep(0.5)
         got = counted(url)
+        if sent != round(edges * options.seconds / every):
+            raise HostError(f"only {sent} messages were taken of {edges * options.seconds / every:.0f}")
         if got != requests or requests != sent * MODELS * REQUESTS:
             raise HostError(f"{got:.0f} of {sent * MODELS * REQUESTS} requests were counted")
         if late > every:

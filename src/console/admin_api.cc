@@ -837,14 +837,22 @@ struct AdminApi::Impl {
                    {"errors", receipt.errors}};
     for (const std::string& error : labels.errors) answer["errors"].push_back(error);
     int status = 200;
-    if (receipt.full) {
+    if (labels.full && !receipt.full) {
+      status = 503;
+      answer["error"] = {
+          {"code", "UNAVAILABLE"},
+          {"message",
+           "the monitor has no room for all labels at the moment; send the entries that are labels "
+           "alone again in a second: what has been taken counts once"}};
+      call.exchange.response().headers += "retry-after: 1\r\n";
+    } else if (receipt.full) {
       status = 503;
       answer["error"] = {{"code", "UNAVAILABLE"},
                          {"message", StrCat("the monitor has no room at the moment; send the "
                                             "entries from index ",
                                             receipt.next, " on again in a second")}};
       call.exchange.response().headers += "retry-after: 1\r\n";
-    } else if (receipt.accepted == 0 && receipt.rejected > 0) {
+    } else if (receipt.accepted == 0 && labels.accepted == 0 && receipt.rejected > 0) {
       SendError(call.exchange, 400, "INVALID_ARGUMENT",
                 StrCat("nothing was taken: ", receipt.errors[0]), receipt.errors);
       return OkStatus();

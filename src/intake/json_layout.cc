@@ -163,6 +163,8 @@ class JsonLayout::Learner {
     Value value;
     const char* stop = TakeValue(at_, end_, value);
     if (stop == nullptr) return false;
+    for (const std::string& name : path_) path_bytes_ += name.size();
+    if (path_bytes_ > kMaxText) return false;
     layout_.paths_.push_back(path_);
     at_ = gap_ = stop;
     return true;
@@ -172,6 +174,7 @@ class JsonLayout::Learner {
   const char* const end_;
   const char* gap_;  ///< behind the last value
   std::vector<std::string> path_;
+  size_t path_bytes_ = 0;  ///< of all paths: the outer names stand in each
   JsonLayout layout_;
 };
 

@@ -117,6 +117,8 @@ class JsonLinesParser final : public LineParser {
   bool TakeFeatures(const JsonLayout::Value& value, LogRecord& record);
   void Learn(std::string_view line);
   std::optional<std::vector<const Node*>> NodesOf(const JsonLayout& layout) const;
+  bool CanTakeAll(const JsonLayout& layout, const std::vector<const Node*>& nodes,
+                  std::string_view line);
   void BeginFeatures();
   void EndFeatures(LogRecord& record);
   bool Read(std::string_view line, LogRecord& record);
@@ -423,6 +425,19 @@ std::optional<std::vector<const Node*>> JsonLinesParser::NodesOf(const JsonLayou
   return nodes;
 }
 
+/// A list where one value is asked for is read by the library alone: such a layout would be of no use.
+bool JsonLinesParser::CanTakeAll(const JsonLayout& layout, const std::vector<const Node*>& nodes,
+                                 std::string_view line) {
+  if (!layout.Read(line, laid_out_)) return false;
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    if (nodes[i] == nullptr) continue;
+    const Field field = nodes[i]->target.field;
+    const bool list = !laid_out_[i].quoted && laid_out_[i].text[0] == '[';
+    if (list && field != Field::kFeatures && field != Field::kFeature) return false;
+  }
+  return true;
+}
+
 /// From a line that has been read.
 void JsonLinesParser::Learn(std::string_view line) {
   ++unread_;
@@ -430,7 +445,7 @@ void JsonLinesParser::Learn(std::string_view line) {
   std::optional<JsonLayout> layout = JsonLayout::Of(line);
   if (!layout) return;
   std::optional<std::vector<const Node*>> nodes = NodesOf(*layout);
-  if (!nodes) return;
+  if (!nodes || !CanTakeAll(*layout, *nodes, line)) return;
   if (layouts_.size() == kMaxLayouts) layouts_.pop_back();
   layouts_.push_back({std::move(*layout), std::move(*nodes)});
 }

@@ -12,7 +12,9 @@ namespace {
 
 double Ratio(double part, double whole) { return whole > 0 ? part / whole : 0; }
 
-bool IsCount(double value) { return value >= 0 && std::isfinite(value); }
+/// Sums of many such are finite still.
+constexpr double kMost = 1e200;
+bool IsCount(double value) { return value >= 0 && value <= kMost; }
 
 /// Whole numbers, as all of weight 1 are, take few bytes.
 void WriteCount(double count, ByteWriter& to) {
@@ -63,7 +65,7 @@ double Sum(std::span<const double> counts) {
 
 double ReadSum(ByteReader& from) {
   const double sum = from.Double();
-  if (!std::isfinite(sum)) from.Fail();
+  if (!(std::abs(sum) <= kMost)) from.Fail();
   return from.ok() ? sum : 0;
 }
 

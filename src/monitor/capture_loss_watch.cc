@@ -34,10 +34,10 @@ std::vector<CaptureCounts> ReadCaptureCounts(const Monitor::Counters& c) {
   if (c.predictions_lost)
     counts.push_back({"redis", "predictions for labels", "look at the redis of monitor.labels",
                       c.events, *c.predictions_lost});
-  if (c.edge_messages > 0) {
+  if (c.edge_messages_lost) {
     counts.push_back({"edges", "messages of profiles",
                       "see `leadsman status` for the edge, and its log for why they were given up",
-                      c.edge_messages, c.edge_messages_lost});
+                      c.edge_messages, *c.edge_messages_lost});
   }
   return counts;
 }

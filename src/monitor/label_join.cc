@@ -93,12 +93,15 @@ bool LabelJoin::AddPrediction(KeptPrediction prediction, WallTime wall, SteadyTi
   Learn(prediction);
   const Entry& entry = Remember(key, Entry{std::move(prediction), now, false, false, {}});
   if (waiting_.empty()) return true;
+  // Out of the map first: an answer that is taken meanwhile may let another label wait in it.
+  std::vector<GroundTruth> met;
   auto [first, last] = waiting_.equal_range(key);
-  for (auto it = first; it != last; ++it) {
-    Join(entry, it->second.label, wall, now);
+  for (auto it = first; it != last; ++it) met.push_back(std::move(it->second.label));
+  waiting_.erase(first, last);
+  for (const GroundTruth& label : met) {
+    Join(entry, label, wall, now);
     TakeAnswers(wall, now);
   }
-  waiting_.erase(first, last);
   return true;
 }
 
@@ -272,7 +275,7 @@ bool LabelJoin::Resolve(WallTime wall, SteadyTime now) {
     LookAgain(now, wall);
     TakeAnswers(wall, now);
   }
-  return asked_.empty() && (!ready || (lookups_.empty() && !FrontIsDue(now)));
+  return !ready || (asked_.empty() && lookups_.empty() && !FrontIsDue(now));
 }
 
 bool SameAnswer(std::string_view predicted, std::string_view label) {

@@ -92,6 +92,7 @@ LabelReceipt Monitor::AddLabels(std::vector<GroundTruth> labels) {
   MutexLock lock(impl_->inbox_mutex);
   for (auto& [index, label] : good) {
     if (impl_->inbox.size() >= kMaxLabelQueue) {
+      receipt.full = true;
       reject(index, "the label queue is full; send it again later");
       continue;
     }
@@ -106,8 +107,7 @@ bool Monitor::TryAddLabel(const GroundTruth& label) {
     MutexLock lock(impl_->inbox_mutex);
     if (impl_->inbox.size() >= kMaxLabelQueue) return false;
   }
-  AddLabels({label});
-  return true;
+  return !AddLabels({label}).full;  // others may have filled it since
 }
 
 void Monitor::Forget(const std::string& model, int64_t version) {

@@ -76,6 +76,7 @@ struct WindowSummary {
 struct LabelReceipt {
   uint64_t accepted = 0;            ///< taken; joined with their predictions by the collector
   uint64_t rejected = 0;            ///< malformed, or the queue was full
+  bool full = false;                ///< some of the rejected would be taken later
   std::vector<std::string> errors;  ///< the first few, each naming its entry
 };
 
@@ -208,7 +209,8 @@ class Monitor final : public Sink {
         0;  ///< text where the model answers numbers, or the other way round: not compared
     uint64_t labels_rejected = 0;  ///< malformed, or the queue was full
     uint64_t labels_pending = 0;   ///< waiting for a prediction that may still be on its way
-    uint64_t edge_messages = 0, edge_messages_lost = 0;
+    uint64_t edge_messages = 0;
+    std::optional<uint64_t> edge_messages_lost;  ///< absent: profiles of edges are not taken
     uint64_t database_errors = 0;     ///< failed transactions and lookups; they are retried
     uint64_t database_rows_lost = 0;  ///< given up because the database failed for too long
     std::optional<uint64_t> predictions_lost;  ///< that a shared store of labels did not get

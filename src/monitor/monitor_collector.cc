@@ -19,8 +19,10 @@ constexpr int kMaxForcedRounds = 1000;
 /// Records folded under one hold of the state lock.
 constexpr size_t kFoldBatch = 256;
 constexpr std::chrono::milliseconds kIdlePoll{50};
-/// For a store of labels on another machine, when everything is to be written.
-constexpr std::chrono::seconds kSettleLabels{2};
+/// For a store of labels on another machine, when everything is to be written: at a stop, and when somebody waits. The
+/// collector waits as well, so that it may not be long.
+constexpr std::chrono::seconds kSettleAtStop{2};
+constexpr std::chrono::milliseconds kSettle{200};
 /// How often it is written that a version is still there.
 constexpr std::chrono::minutes kKeepSeen{1};
 
@@ -99,7 +101,8 @@ Monitor::Impl::Taken Monitor::Impl::Cycle(bool force_flush, bool stopping, bool&
     counts_inbox.clear();
   }
   Taken taken;
-  const SteadyTime until = SystemClock().SteadyNow() + kSettleLabels;
+  const SteadyTime until =
+      SystemClock().SteadyNow() + (stopping ? Duration(kSettleAtStop) : Duration(kSettle));
   for (int round = 0; !taken.settled && round < (force_flush ? kMaxForcedRounds : 1); ++round) {
     taken.bytes += DrainRings();
     taken.settled = TakeLabels();
@@ -112,7 +115,8 @@ Monitor::Impl::Taken Monitor::Impl::Cycle(bool force_flush, bool stopping, bool&
   if (stopping) CutWindows();
   CollectDrift(stopping);
   flushed = WriteDatabase(force_flush);
-  if (force_flush && redis) flushed = SettleLabels(until) && flushed;
+  // What Redis has not yet is no matter of `flushed`: logs would be read again for it.
+  if (stopping && redis) SettleLabels(until);
   return taken;
 }
 
@@ -148,7 +152,7 @@ void Monitor::Impl::FoldRecord(const std::byte* record) {
   if (event.version == 0 && event.version_id == 0 && !event.observed) return;
   VersionState* state = Find(event);
   if (state == nullptr || !state->model.config.enabled) return;
-  if (state->last_used == SteadyTime::min()) KeepRows(state->profile.key(), true);
+  if (!std::exchange(state->rows_kept, true)) KeepRows(state->profile.key(), true);
   state->last_used = now;
   state->profile.Fold(event, wall_now, now);
   if (!event.segments.empty()) {
@@ -258,11 +262,14 @@ void Monitor::Impl::FoldProfile(IntervalProfile&& profile) {
   if (redactor != nullptr) {
     for (auto& [name, count] : profile.classes)
       name = redactor->Apply(RequestText::kClass, name, redacted[0]);
+    std::erase_if(profile.classes, [](const auto& of) { return of.first.empty(); });
+    // What labels tell of classes has their names in many places: rules of the edge are for that.
+    if (redactor->Touches(RequestText::kClass)) profile.labels.reset();
   }
   const VersionKey key(profile.model, profile.version);
   VersionState* state = FindByKey(key, false);
   if (state == nullptr) {
-    events_without_profile += profile.requests.total();
+    profile_requests_lost += profile.requests.total();
     return;
   }
   if (!state->model.config.enabled) return;
@@ -355,7 +362,7 @@ Monitor::Impl::VersionState* Monitor::Impl::FindByKey(const VersionKey& key, boo
   auto it = versions.find(key);
   if (it != versions.end()) return it->second.get();
   if (versions.size() >= kMaxVersions && !MakeRoom()) {
-    if (!restoring && events_without_profile == 0) {
+    if (!restoring && !std::exchange(told_of_limit, true)) {
       LOG_WARN("too many model versions to monitor; further ones are not profiled",
                {"limit", kMaxVersions}, {"model", key.first}, {"version", key.second});
     }
@@ -403,7 +410,7 @@ void Monitor::Impl::Drop(std::map<VersionKey, std::unique_ptr<VersionState>>::it
     if (intervals_of_gone.size() < kMaxVersions) {
       intervals_of_gone.push_back(std::move(*interval));
     } else {
-      events_without_profile += interval->requests.total();
+      profile_requests_lost += interval->requests.total();
     }
   }
   if (state->detail.Changed(SteadyTime::max())) {

@@ -67,6 +67,7 @@ struct Monitor::Impl {
     std::shared_ptr<VersionSchema> schema;  ///< likewise
     SteadyTime next_schema_try = SteadyTime::min();
     SteadyTime last_used = SteadyTime::min();  ///< min: not since it was read from the database
+    bool rows_kept = false;                    ///< KeepRows was told of a request
     SteadyTime seen_kept = SteadyTime::min();  ///< when that was written last
   };
   /// By way of the collector.
@@ -201,6 +202,9 @@ struct Monitor::Impl {
   std::array<VersionState*, 64> by_name GUARDED_BY(state_mutex){};
   uint64_t events GUARDED_BY(state_mutex) = 0;
   uint64_t events_without_profile GUARDED_BY(state_mutex) = 0;
+  /// Of edges, or for the monitor that this one sends to: there were too many versions.
+  uint64_t profile_requests_lost GUARDED_BY(state_mutex) = 0;
+  bool told_of_limit GUARDED_BY(state_mutex) = false;
   /// Not taken yet, of versions that had to make room; at most kMaxVersions.
   std::vector<IntervalProfile> intervals_of_gone GUARDED_BY(state_mutex);
   DriftBook drifts GUARDED_BY(state_mutex);

@@ -67,6 +67,14 @@ void Monitor::Impl::AddMetrics(Registry& registry) {
         MutexLock lock(state_mutex);
         return rings.dropped() + events_without_profile;
       }));
+  add("leadsman_monitor_profile_requests_lost_total",
+      "Requests in profiles of edges, or for the monitor that profiles are sent to, that were "
+      "lost: "
+      "there were too many versions.",
+      MetricType::kCounter, {}, single([this] {
+        MutexLock lock(state_mutex);
+        return profile_requests_lost;
+      }));
   add("leadsman_monitor_requests_total",
       "Requests seen from outside, in logs, by outcome; unknown: the log does not say. Version 0: "
       "the log names none. Requests served here are leadsman_serving_requests_total.",

@@ -10,6 +10,8 @@ namespace {
 
 using std::chrono::seconds;
 
+/// Tries of one body that the peer ended early.
+constexpr int kMostCutOffs = 5;
 constexpr seconds kLongestPause{30};
 /// A peer that rejects part of every body is not told of each time.
 constexpr seconds kTellOfRejections{60};
@@ -95,6 +97,7 @@ BatchSender::Delivery BatchSender::Call(const Courier::Errand& errand, const std
                        !IsRetryableOtlp(answer.status.code(), delay.has_value());
   return {.status = std::move(answer.status),
           .refused = refused,
+          .cut_off = answer.cut_off,
           .rest = delay.value_or(Duration(0)),
           .answer = std::move(answer.message)};
 }
@@ -131,6 +134,8 @@ Courier::Report BatchSender::Carry(const Courier::Errand& errand) {
     counters_.rejected += rejected;
     return {Courier::Outcome::kSent, {}};
   }
+  // As one that is too large: it would hold up all behind it for good.
+  if (delivery.cut_off && ++body.cut_off == kMostCutOffs) delivery.refused = true;
   if (delivery.refused) {
     counters_.items_refused += body.items;
     return {Courier::Outcome::kRefused, std::move(delivery.status)};

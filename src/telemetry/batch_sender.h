@@ -52,11 +52,13 @@ class BatchSender {
   struct Body {
     std::string bytes;
     uint64_t items = 0;
+    int cut_off = 0;  ///< tries that the peer ended before it had read it
   };
   /// How one try has gone.
   struct Delivery {
     Status status;
     bool refused = false;  ///< for good
+    bool cut_off = false;  ///< the peer ended the call before it had read the body
     Duration rest{0};      ///< of one that is tried again: not before
     std::string answer{};  ///< of OK
   };

@@ -113,7 +113,13 @@ Status StatusWithout(CURLcode code, const char* details, const Exchange& exchang
       return FailedPreconditionError(
           StrCat(what, "; give the certificate of the authority that signed it as ca_file"));
     case CURLE_WRITE_ERROR:
-      return UnavailableError(StrCat(peer, " has a longer answer than gRPC's to an export"));
+      return InternalError(StrCat(peer, " has a longer answer than gRPC's to an export"));
+    case CURLE_HTTP2_STREAM:
+    case CURLE_SEND_ERROR:
+      return UnavailableError(StrCat(
+          peer,
+          " ended the call before it had read the message: too large for it, or not permitted (",
+          what, ")"));
     default:
       return UnavailableError(what);
   }
@@ -232,7 +238,13 @@ GrpcClient::Answer GrpcClient::Call(const Courier::Errand& errand, std::string_v
   if (!failed.ok()) return {failed};
 
   const CURLcode code = PerformCurl(easy, errand.cancelled);
-  if (code != CURLE_OK) return {StatusWithout(code, details, exchange, peer_)};
+  if (code != CURLE_OK) {
+    Answer answer{StatusWithout(code, details, exchange, peer_)};
+    answer.answered =
+        code == CURLE_WRITE_ERROR && !exchange.cancelled;  // it did, and took the message
+    answer.cut_off = code == CURLE_HTTP2_STREAM || code == CURLE_SEND_ERROR;
+    return answer;
+  }
   long http = 0, version = 0;
   curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &http);
   curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &version);

@@ -10,8 +10,8 @@
 namespace leadsman {
 
 /// Unary gRPC calls to one peer, by libcurl's HTTP/2 (with TLS as ALPN finds it, without it by prior knowledge). A connection
-/// each: libcurl 7.88 cannot use one again that has begun as HTTP/2 without TLS. Headers are read from their file at every call. Externally synchronised; blocks for as long as the errand may
-/// take.
+/// each: libcurl 7.88 cannot use one again that has begun as HTTP/2 without TLS. Headers are read from their file at every call.
+/// Externally synchronised; blocks for as long as the errand may take.
 class GrpcClient {
  public:
   struct Options {
@@ -23,7 +23,9 @@ class GrpcClient {
     /// OK, or the peer's code and words, or why there is no answer: UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, and
     /// FAILED_PRECONDITION for a certificate that is not trusted.
     Status status;
-    bool answered = false;     ///< the code is the peer's own
+    bool answered = false;  ///< the code is the peer's own
+    /// The peer ended the call before it had read the message; libcurl 7.88 then loses what it answered.
+    bool cut_off = false;
     std::string message = {};  ///< of OK
     std::string details = {};  ///< a google.rpc.Status, when the peer gives one with its code
   };

@@ -250,6 +250,7 @@ class GrpcBatchTest : public ::testing::Test {
     options.url = collector_.url();
     options.grpc_method = kMethod;
     options.otlp = true;
+    options.max_bodies = 10'000;
     auto made = BatchSender::Create(clock_, options);
     ASSERT_TRUE(made.ok()) << made.status();
     sender_ = std::move(made).value();

@@ -68,7 +68,8 @@ Result<EdgeBook::Hearing> EdgeBook::Hear(const ProfileHeader& header, uint64_t r
     return hearing;
   }
   hearing.fresh = true;
-  hearing.lost = header.sequence - process->sequence - 1;
+  // A number that nobody counts to is no loss.
+  hearing.lost = std::min(header.sequence - process->sequence - 1, kMostLost);
   process->sequence = header.sequence;
   std::rotate(processes.begin(), process, process + 1);
   edge->view.intervals += 1;
@@ -80,7 +81,7 @@ Result<EdgeBook::Hearing> EdgeBook::Hear(const ProfileHeader& header, uint64_t r
   return hearing;
 }
 
-void EdgeBook::Restore(const EdgeMark& mark, SteadyTime now) {
+void EdgeBook::Restore(const EdgeMark& mark, WallTime wall, SteadyTime now) {
   auto found = edges_.find(mark.edge);
   if (found == edges_.end()) {
     if (edges_.size() >= options_.max) return;
@@ -88,7 +89,10 @@ void EdgeBook::Restore(const EdgeMark& mark, SteadyTime now) {
     found->second.view.name = mark.edge;
     found->second.view.first_seen = found->second.view.last_seen = FromUnixMillis(mark.seen_ms);
     found->second.stopped = mark.stopped;
-    found->second.heard = now;
+    // A clock that was set back makes none younger than this start.
+    found->second.heard =
+        now - std::clamp<Duration>(wall - FromUnixMillis(mark.seen_ms), Duration::zero(),
+                                   std::chrono::hours(24 * 366));
   }
   Edge& edge = found->second;
   if (edge.processes.size() == kProcesses) return;

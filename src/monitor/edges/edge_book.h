@@ -35,6 +35,7 @@ struct EdgeView {
 /// or stopped for the longest, or is refused. Externally synchronised.
 class EdgeBook {
  public:
+  static constexpr uint64_t kMostLost = uint64_t{1} << 20;  ///< counted of one message
   static constexpr size_t kProcesses = 4;
   /// Of an edge that is not heard of: so many of its own intervals, and this time at least.
   static constexpr int kQuietIntervals = 3;
@@ -50,7 +51,7 @@ class EdgeBook {
   Result<Hearing> Hear(const ProfileHeader& header, uint64_t requests, WallTime wall,
                        SteadyTime now);
   /// What a monitor before this one has had: the numbers go on. The newest marks first.
-  void Restore(const EdgeMark& mark, SteadyTime now);
+  void Restore(const EdgeMark& mark, WallTime wall, SteadyTime now);
 
   /// By name.
   std::vector<EdgeView> Views(SteadyTime now) const;

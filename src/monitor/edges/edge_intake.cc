@@ -60,7 +60,7 @@ std::deque<EdgeIntake::Message> EdgeIntake::TakeAll() {
 
 void EdgeIntake::Restore(const std::vector<EdgeMark>& marks) {
   MutexLock lock(mutex_);
-  for (const EdgeMark& mark : marks) book_.Restore(mark, clock_.SteadyNow());
+  for (const EdgeMark& mark : marks) book_.Restore(mark, clock_.Now(), clock_.SteadyNow());
 }
 
 std::vector<EdgeView> EdgeIntake::Views() const {

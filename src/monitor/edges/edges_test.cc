@@ -326,15 +326,35 @@ TEST_F(EdgeBookTest, AnotherProcessOfTheSameNameIsNoDuplicate) {
 }
 
 TEST_F(EdgeBookTest, ARestartedMonitorGoesOnWhereItWas) {
-  book_.Restore({"a", 1, 41, UnixMillis(clock_.Now()), false}, clock_.SteadyNow());
+  book_.Restore({"a", 1, 41, UnixMillis(clock_.Now()), false}, clock_.Now(), clock_.SteadyNow());
   EXPECT_FALSE(Fresh("a", 1, 41));
   EXPECT_TRUE(Fresh("a", 1, 43));
   EXPECT_EQ(book_.counters().lost, 1u);
-  book_.Restore({"b", 1, 1, UnixMillis(clock_.Now()), true}, clock_.SteadyNow());
+  book_.Restore({"b", 1, 1, UnixMillis(clock_.Now()), true}, clock_.Now(), clock_.SteadyNow());
   clock_.Advance(1min);
   ASSERT_EQ(Views().size(), 2u);
   EXPECT_EQ(Views()[0].state, EdgeView::State::kQuiet);
   EXPECT_EQ(Views()[1].state, EdgeView::State::kStopped);
+}
+
+TEST_F(EdgeBookTest, WhoWasSilentBeforeARestartIsNotAliveAfterIt) {
+  book_.Restore({"quiet", 1, 1, UnixMillis(clock_.Now() - 1min), false}, clock_.Now(),
+                clock_.SteadyNow());
+  book_.Restore({"gone", 1, 7, UnixMillis(clock_.Now() - 30h), false}, clock_.Now(),
+                clock_.SteadyNow());
+  book_.Restore({"later", 1, 1, UnixMillis(clock_.Now() + 1h), false}, clock_.Now(),
+                clock_.SteadyNow());
+  ASSERT_EQ(Views().size(), 2u);
+  EXPECT_EQ(Views()[0].name, "later") << "the clock was set back";
+  EXPECT_EQ(Views()[1].state, EdgeView::State::kQuiet);
+  EXPECT_TRUE(Fresh("new", 1, 1)) << "in the place of the one that is gone";
+  EXPECT_FALSE(Fresh("quiet", 1, 1)) << "still known";
+}
+
+TEST_F(EdgeBookTest, ANumberThatNobodyCountsToIsNoLoss) {
+  EXPECT_TRUE(Fresh("a", 1, 1));
+  EXPECT_TRUE(Fresh("a", 1, uint64_t{1} << 60));
+  EXPECT_EQ(book_.counters().lost, EdgeBook::kMostLost);
 }
 
 TEST_F(EdgeBookTest, SilentOnesMakeRoomAndLiveOnesDoNot) {

@@ -81,8 +81,10 @@ std::optional<KeptPrediction> DecodeKept(std::string_view bytes) {
         break;
     }
   }
-  const bool sound = in.ok() && !p.model.empty() && !p.predicted.empty() && p.expires_ms > 0 &&
-                     p.weight >= 1 && p.weight < 1e9;
+  constexpr int64_t kFarthest = int64_t{1} << 42;  // the year 2109, which still fits in nanoseconds
+  const bool sound = in.ok() && !p.model.empty() && !p.predicted.empty() && p.version >= 0 &&
+                     p.at_ms >= 0 && p.at_ms <= p.expires_ms && p.expires_ms > 0 &&
+                     p.expires_ms < kFarthest && p.weight >= 1 && p.weight < 1e9;
   if (!sound) return std::nullopt;
   return p;
 }

@@ -84,6 +84,13 @@ void QualityWatch::Count(const QualityObjective& objective,
     }
     past.errors_before[of.version] = sums;
   }
+  // One that is gone begins anew when it comes back.
+  auto gone = [&](const auto& of) {
+    return std::none_of(evidence.begin(), evidence.end(),
+                        [&](const QualityEvidence& e) { return e.version == of.first; });
+  };
+  std::erase_if(past.shares_before, gone);
+  std::erase_if(past.errors_before, gone);
   while (!past.errors.empty() && now - past.errors.front().first > kWindow) past.errors.pop_front();
   if (more.count == 0) return;
   ++past.errors_added;

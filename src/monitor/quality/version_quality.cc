@@ -313,6 +313,10 @@ void VersionQuality::Read(ByteReader& from) {
   for (uint64_t i = 0; i < classes && from.ok(); ++i) {
     Evidence of;
     for (uint64_t* count : {&of.actual, &of.predicted, &of.hits}) *count = from.Varint();
+    // Sums of many such stay whole numbers, and what is not hit is never negative.
+    constexpr uint64_t kMost = uint64_t{1} << 48;
+    if (of.actual > kMost || of.predicted > kMost || of.hits > std::min(of.actual, of.predicted))
+      from.Fail();
     evidence_.push_back(of);
   }
   if (from.Byte() != 0) {
