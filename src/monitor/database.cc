@@ -165,6 +165,23 @@ struct Database::Connection {
     return UnavailableError(StrCat("monitor database: ", what, ": ", sqlite3_errmsg(db)));
   }
   const char* WriteSeenAndCounts(const Batch& batch);
+  /// Gives `take` each row of `sql` in turn, on a connection of its own; `bind` gives the values of its parameters.
+  template <typename Bind, typename Take>
+  static Status ReadRows(const std::string& path, const char* what, const char* sql, Bind bind,
+                         Take take) {
+    Connection c;
+    Statement s;
+    if (c.Open(path, SQLITE_OPEN_READONLY) != SQLITE_OK || s.Prepare(c.db, sql) != SQLITE_OK)
+      return c.Error(what);
+    bind(s);
+    int rc;
+    while ((rc = s.Step()) == SQLITE_ROW) take(s);
+    return rc == SQLITE_DONE ? OkStatus() : c.Error(what);
+  }
+  static Status ReadRows(const std::string& path, const char* what, const char* sql, auto take) {
+    return ReadRows(
+        path, what, sql, [](Statement&) {}, take);
+  }
   int Exec(const char* sql) { return sqlite3_exec(db, sql, nullptr, nullptr, nullptr); }
   int Open(const std::string& path, int flags) {
     int rc = sqlite3_open_v2(path.c_str(), &db, flags | SQLITE_OPEN_NOMUTEX, nullptr);
@@ -480,59 +497,42 @@ Result<std::optional<StoredPrediction>> Database::Find(const std::string& reques
 }
 
 Result<std::map<VersionKey, QualityTotals>> Database::LoadQuality() {
-  Connection c;
-  Statement s;
-  if (c.Open(path_, SQLITE_OPEN_READONLY) != SQLITE_OK ||
-      s.Prepare(c.db,
-                "SELECT model, version, labelled, wrong, labelled_requests, wrong_requests, "
-                "drawn_labelled, drawn_wrong FROM quality_totals") != SQLITE_OK) {
-    return c.Error("read quality totals");
-  }
   std::map<VersionKey, QualityTotals> totals;
-  int rc;
-  while ((rc = s.Step()) == SQLITE_ROW) {
-    totals[{s.Text(0), s.Int(1)}] = {s.Real(2),
-                                     s.Real(3),
-                                     static_cast<uint64_t>(s.Int(4)),
-                                     static_cast<uint64_t>(s.Int(5)),
-                                     static_cast<uint64_t>(s.Int(6)),
-                                     static_cast<uint64_t>(s.Int(7))};
-  }
-  if (rc != SQLITE_DONE) return c.Error("read quality totals");
+  RETURN_IF_ERROR(Connection::ReadRows(
+      path_, "read quality totals",
+      "SELECT model, version, labelled, wrong, labelled_requests, wrong_requests, drawn_labelled, "
+      "drawn_wrong FROM quality_totals",
+      [&](Statement& s) {
+        totals[{s.Text(0), s.Int(1)}] = {s.Real(2),
+                                         s.Real(3),
+                                         static_cast<uint64_t>(s.Int(4)),
+                                         static_cast<uint64_t>(s.Int(5)),
+                                         static_cast<uint64_t>(s.Int(6)),
+                                         static_cast<uint64_t>(s.Int(7))};
+      }));
   return totals;
 }
 
 Result<std::vector<EdgeMark>> Database::LoadEdges(size_t limit) {
-  Connection c;
-  Statement s;
-  if (c.Open(path_, SQLITE_OPEN_READONLY) != SQLITE_OK ||
-      s.Prepare(c.db,
-                "SELECT edge, process, sequence, seen_ms, stopped FROM edges ORDER BY seen_ms DESC "
-                "LIMIT ?") != SQLITE_OK) {
-    return c.Error("read edges");
-  }
-  s.Bind(1, static_cast<int64_t>(limit));
   std::vector<EdgeMark> marks;
-  int rc;
-  while ((rc = s.Step()) == SQLITE_ROW) {
-    marks.push_back({s.Text(0), static_cast<uint64_t>(s.Int(1)), static_cast<uint64_t>(s.Int(2)),
-                     s.Int(3), s.Int(4) != 0});
-  }
-  if (rc != SQLITE_DONE) return c.Error("read edges");
+  RETURN_IF_ERROR(Connection::ReadRows(
+      path_, "read edges",
+      "SELECT edge, process, sequence, seen_ms, stopped FROM edges ORDER BY seen_ms DESC LIMIT ?",
+      [&](Statement& s) { s.Bind(1, static_cast<int64_t>(limit)); },
+      [&](Statement& s) {
+        marks.push_back({s.Text(0), static_cast<uint64_t>(s.Int(1)),
+                         static_cast<uint64_t>(s.Int(2)), s.Int(3), s.Int(4) != 0});
+      }));
   return marks;
 }
 
 Result<std::map<VersionKey, std::string>> Database::LoadDetails() {
-  Connection c;
-  Statement s;
-  if (c.Open(path_, SQLITE_OPEN_READONLY) != SQLITE_OK ||
-      s.Prepare(c.db, "SELECT model, version, bytes FROM quality_details") != SQLITE_OK) {
-    return c.Error("read quality details");
-  }
   std::map<VersionKey, std::string> details;
-  int rc;
-  while ((rc = s.Step()) == SQLITE_ROW) details[{s.Text(0), s.Int(1)}] = s.Blob(2);
-  if (rc != SQLITE_DONE) return c.Error("read quality details");
+  RETURN_IF_ERROR(Connection::ReadRows(path_, "read quality details",
+                                       "SELECT model, version, bytes FROM quality_details",
+                                       [&](Statement& s) {
+                                         details[{s.Text(0), s.Int(1)}] = s.Blob(2);
+                                       }));
   return details;
 }
 
@@ -547,99 +547,67 @@ Result<std::vector<DriftRow>> Database::LoadDrift(size_t limit, int64_t now_ms,
                  "x'31' FROM drift");
   forget.Bind(1, now_ms);
   forget.Run();
-  Connection c;
-  Statement s;
-  if (c.Open(path_, SQLITE_OPEN_READONLY) != SQLITE_OK ||
-      s.Prepare(c.db,
-                "SELECT model, version, what, bytes FROM drift WHERE what != 'forgotten' ORDER BY "
-                "written_ms DESC LIMIT ?") != SQLITE_OK) {
-    return c.Error("read references");
-  }
-  s.Bind(1, static_cast<int64_t>(limit));
   std::vector<DriftRow> rows;
-  int rc;
-  while ((rc = s.Step()) == SQLITE_ROW) {
-    rows.push_back({{s.Text(0), s.Int(1)}, s.Text(2), s.Blob(3)});
-  }
-  if (rc != SQLITE_DONE) return c.Error("read references");
+  RETURN_IF_ERROR(Connection::ReadRows(
+      path_, "read references",
+      "SELECT model, version, what, bytes FROM drift WHERE what != 'forgotten' ORDER BY written_ms "
+      "DESC LIMIT ?",
+      [&](Statement& s) { s.Bind(1, static_cast<int64_t>(limit)); },
+      [&](Statement& s) {
+        rows.push_back({{s.Text(0), s.Int(1)}, s.Text(2), s.Blob(3)});
+      }));
   return rows;
 }
 
 Result<std::map<std::string, std::vector<std::string>>> Database::LoadFeatureNames() {
-  Connection c;
-  Statement s;
-  if (c.Open(path_, SQLITE_OPEN_READONLY) != SQLITE_OK ||
-      s.Prepare(c.db, "SELECT model, place, name FROM feature_names ORDER BY model, place") !=
-          SQLITE_OK) {
-    return c.Error("read names of features");
-  }
   // Likewise as in LoadDrift.
   writer_->Exec(
       "DELETE FROM feature_names WHERE model NOT IN (SELECT model FROM drift UNION SELECT model "
       "FROM windows UNION SELECT model FROM quality_totals)");
   std::map<std::string, std::vector<std::string>> all;
-  int rc;
-  while ((rc = s.Step()) == SQLITE_ROW) {
-    std::vector<std::string>& names = all[s.Text(0)];
-    if (s.Int(1) == static_cast<int64_t>(names.size())) names.push_back(s.Text(2));
-  }
-  if (rc != SQLITE_DONE) return c.Error("read names of features");
+  RETURN_IF_ERROR(Connection::ReadRows(
+      path_, "read names of features",
+      "SELECT model, place, name FROM feature_names ORDER BY model, place", [&](Statement& s) {
+        std::vector<std::string>& names = all[s.Text(0)];
+        if (s.Int(1) == static_cast<int64_t>(names.size())) names.push_back(s.Text(2));
+      }));
   return all;
 }
 
 Result<std::vector<std::pair<VersionKey, SeenVersion>>> Database::LoadSeen(size_t limit) {
-  Connection c;
-  Statement s;
-  if (c.Open(path_, SQLITE_OPEN_READONLY) != SQLITE_OK ||
-      s.Prepare(c.db,
-                "SELECT model, version, observed, last_ms FROM versions_seen ORDER BY last_ms DESC "
-                "LIMIT ?") != SQLITE_OK) {
-    return c.Error("read versions");
-  }
-  s.Bind(1, static_cast<int64_t>(limit));
   std::vector<std::pair<VersionKey, SeenVersion>> seen;
-  int rc;
-  while ((rc = s.Step()) == SQLITE_ROW)
-    seen.push_back({{s.Text(0), s.Int(1)}, {s.Int(2) != 0, s.Int(3)}});
-  if (rc != SQLITE_DONE) return c.Error("read versions");
+  RETURN_IF_ERROR(Connection::ReadRows(
+      path_, "read versions",
+      "SELECT model, version, observed, last_ms FROM versions_seen ORDER BY last_ms DESC LIMIT ?",
+      [&](Statement& s) { s.Bind(1, static_cast<int64_t>(limit)); },
+      [&](Statement& s) {
+        seen.push_back({{s.Text(0), s.Int(1)}, {s.Int(2) != 0, s.Int(3)}});
+      }));
   return seen;
 }
 
 Result<std::vector<CountStore::Stored>> Database::LoadCounts(size_t limit) {
-  Connection c;
-  Statement s;
-  if (c.Open(path_, SQLITE_OPEN_READONLY) != SQLITE_OK ||
-      s.Prepare(c.db, "SELECT watch, model, at_ms, bytes FROM kept_counts LIMIT ?") != SQLITE_OK) {
-    return c.Error("read counts");
-  }
-  s.Bind(1, static_cast<int64_t>(limit));
   std::vector<CountStore::Stored> rows;
-  int rc;
-  while ((rc = s.Step()) == SQLITE_ROW)
-    rows.push_back({{s.Text(0), s.Text(1), 0, s.Blob(3)}, s.Int(2)});
-  if (rc != SQLITE_DONE) return c.Error("read counts");
+  RETURN_IF_ERROR(Connection::ReadRows(
+      path_, "read counts", "SELECT watch, model, at_ms, bytes FROM kept_counts LIMIT ?",
+      [&](Statement& s) { s.Bind(1, static_cast<int64_t>(limit)); },
+      [&](Statement& s) {
+        rows.push_back({{s.Text(0), s.Text(1), 0, s.Blob(3)}, s.Int(2)});
+      }));
   return rows;
 }
 
 Result<std::vector<std::pair<VersionKey, WindowSummary>>> Database::ReadWindows(
     std::optional<std::string> model, int64_t from_ms, size_t limit) {
-  Connection c;
-  Statement s;
-  if (c.Open(path_, SQLITE_OPEN_READONLY) != SQLITE_OK ||
-      s.Prepare(c.db,
-                "SELECT model, version, start_ms, seconds, requests, errors, latency_p50_seconds, "
-                "latency_p99_seconds, labelled, wrong, predicted FROM windows WHERE start_ms >= ? "
-                "AND (? OR model = ?) ORDER BY start_ms DESC, rowid DESC LIMIT ?") != SQLITE_OK) {
-    return c.Error("read windows");
-  }
-  std::string name = model.value_or("");
-  s.Bind(1, from_ms);
-  s.Bind(2, int64_t{model ? 0 : 1});
-  s.Bind(3, name);
-  s.Bind(4, static_cast<int64_t>(limit));
+  const std::string name = model.value_or("");
   std::vector<std::pair<VersionKey, WindowSummary>> windows;
-  int rc;
-  while ((rc = s.Step()) == SQLITE_ROW) {
+  auto bind = [&](Statement& s) {
+    s.Bind(1, from_ms);
+    s.Bind(2, int64_t{model ? 0 : 1});
+    s.Bind(3, name);
+    s.Bind(4, static_cast<int64_t>(limit));
+  };
+  auto take = [&](Statement& s) {
     WindowSummary w;
     w.start = FromUnixMillis(s.Int(2));
     w.seconds = s.Real(3);
@@ -656,8 +624,13 @@ Result<std::vector<std::pair<VersionKey, WindowSummary>>> Database::ReadWindows(
       }
     }
     windows.emplace_back(VersionKey{s.Text(0), s.Int(1)}, std::move(w));
-  }
-  if (rc != SQLITE_DONE) return c.Error("read windows");
+  };
+  RETURN_IF_ERROR(Connection::ReadRows(
+      path_, "read windows",
+      "SELECT model, version, start_ms, seconds, requests, errors, latency_p50_seconds, "
+      "latency_p99_seconds, labelled, wrong, predicted FROM windows WHERE start_ms >= ? "
+      "AND (? OR model = ?) ORDER BY start_ms DESC, rowid DESC LIMIT ?",
+      bind, take));
   std::reverse(windows.begin(), windows.end());
   return windows;
 }
