@@ -14,6 +14,7 @@
 #include "net/http2_server.h"
 #include "net/http_server.h"
 #include "net/testing/certificates.h"
+#include "support/eventually.h"
 #include "telemetry/batch_sender.h"
 #include "telemetry/grpc_client.h"
 #include "telemetry/otlp_answer.h"
@@ -25,14 +26,6 @@ using namespace std::chrono_literals;
 using Field = net::Http2Stream::Field;
 
 constexpr const char* kMethod = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
-
-bool Eventually(const std::function<bool()>& condition) {
-  for (int i = 0; i < 4000; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(5ms);
-  }
-  return false;
-}
 
 std::string Prefixed(std::string_view message) {
   std::string framed(4, '\0');

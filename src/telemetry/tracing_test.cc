@@ -9,6 +9,7 @@
 #include "base/testing/fake_clock.h"
 #include "base/testing/temp_dir.h"
 #include "net/http_server.h"
+#include "support/eventually.h"
 #include "telemetry/batch_sender.h"
 #include "telemetry/prometheus.h"
 #include "telemetry/spans.h"
@@ -20,15 +21,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using nlohmann::json;
-
-/// Ends early only for what is broken; nothing is measured.
-bool Eventually(const std::function<bool()>& condition) {
-  for (int i = 0; i < 4000; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(5ms);
-  }
-  return false;
-}
 
 TracedRequest Request() {
   TracedRequest request;

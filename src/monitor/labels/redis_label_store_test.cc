@@ -10,21 +10,13 @@
 #include "monitor/label_join.h"
 #include "monitor/labels/testing/redis_process.h"
 #include "net/testing/certificates.h"
+#include "support/eventually.h"
 
 namespace leadsman {
 namespace {
 
 using namespace std::chrono_literals;
 using Kind = LabelStore::Answer::Kind;
-
-/// Ends early only for what is broken; nothing is measured.
-bool Eventually(const std::function<bool()>& condition) {
-  for (int i = 0; i < 4000; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(5ms);
-  }
-  return false;
-}
 
 KeptPrediction Prediction(const std::string& id, const std::string& predicted = "7") {
   KeptPrediction p;
