@@ -28,6 +28,8 @@ SANITIZER_OPTIONS = {
                     f"suppressions={ROOT}/tests/support/tsan_suppressions.txt",
 }
 JOBS = os.cpu_count() or 2
+REASON_LINES, REASON_WIDTH = 8, 300
+REASONS = {}  # (stage, case) -> what it said when it failed
 
 
 def build(preset):
@@ -49,14 +51,23 @@ def without_address_randomization():
 
 
 def gtest_cases(path):
-    """[(name, passed, seconds)] of one gtest XML file; skipped tests are left out."""
+    """[(name, what failed or None, seconds)] of one gtest XML file; skipped tests are left out."""
     cases = []
     for case in xml.parse(path).getroot().iter("testcase"):
         if case.get("result") == "skipped" or case.get("status") == "notrun" or case.find("skipped") is not None:
             continue
-        cases.append((f"{case.get('classname')}.{case.get('name')}", case.find("failure") is None,
+        failure = case.find("failure")
+        cases.append((f"{case.get('classname')}.{case.get('name')}", None if failure is None else words_of(failure),
                       float(case.get("time", 0))))
     return cases
+
+
+def words_of(failure):
+    """What a failed case says of itself, as much as a summary has room for."""
+    lines = [line for line in (failure.text or failure.get("message") or "").splitlines() if line.strip()]
+    # gtest begins with what was expected; pytest ends with it.
+    kept = lines[-REASON_LINES:] if any(line.startswith("E  ") for line in lines) else lines[:REASON_LINES]
+    return "\n".join(line[:REASON_WIDTH] for line in kept)
 
 
 def run_ctest(stage, preset):
@@ -82,8 +93,11 @@ def run_ctest(stage, preset):
             cases.append((name, passed, seconds))
             continue
         inner = gtest_cases(report)
-        cases += [(f"{name}/{case}", ok, spent) for case, ok, spent in inner]
-        if not passed and all(ok for _, ok, _ in inner):
+        for case, reason, spent in inner:
+            cases.append((f"{name}/{case}", reason is None, spent))
+            if reason:
+                REASONS[stage, f"{name}/{case}"] = reason
+        if not passed and all(reason is None for _, reason, _ in inner):
             # All cases were written as good, and the process failed nevertheless: a leak, a race at exit.
             cases.append((f"{name}: the test process", False, seconds))
     return cases
@@ -111,8 +125,11 @@ def run_pytest():
     for case in xml.parse(report).getroot().iter("testcase"):
         if case.find("skipped") is not None:
             continue
-        passed = case.find("failure") is None and case.find("error") is None
-        cases.append((f"{case.get('classname')}.{case.get('name')}", passed, float(case.get("time", 0))))
+        name = f"{case.get('classname')}.{case.get('name')}"
+        failures = [found for found in (case.find("failure"), case.find("error")) if found is not None]
+        if failures:
+            REASONS["integration", name] = words_of(failures[0])
+        cases.append((name, not failures, float(case.get("time", 0))))
     return cases
 
 
@@ -150,6 +167,8 @@ def main():
     for stage, _, failed, _, _ in rows:
         for name in failed:
             print(f"failed in {stage}: {name}")
+            for line in REASONS.get((stage, name), "").splitlines():
+                print(f"    {line}")
     failures = sum(not passed for passed in verdicts.values())
     print(f"{len(verdicts) - failures} passed, {failures} failed")
     return 1 if failures or not verdicts else 0
