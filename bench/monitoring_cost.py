@@ -1,8 +1,9 @@
 """What monitoring costs a served request (--parts monitoring).
 
-One server has each model twice, with monitoring on and off, and is asked for the one and the other in turns of a second:
-what the machine does to both falls out of a pair, as it does not when two servers are compared. CPU time is that of
-the process's threads, all of them.
+One server has each model twice, with monitoring on and off, and is asked for the one and the other in turns of a few
+seconds: what the machine does to both falls out of a pair, as it does not when two servers are compared. CPU time is
+that of the process's threads, all of them. A turn is long beside the wait after it: wide inputs are profiled within a
+budget per second, and would be charged to these requests twice if the wait were as long as the turn.
 """
 import os
 import pathlib
@@ -16,6 +17,7 @@ import systems
 
 KINDS = ("json", "binary")
 CONNECTIONS = (8, 32)
+TURN_S = 4
 SETTLE_S = 1.2  # what the monitor folds and writes afterwards, at most a second later, belongs to these requests
 THREADS = ("monitor", "monitor-db")  # the collector and what writes its database
 
@@ -48,7 +50,7 @@ def ask(server, kind, model, suffix, connections, folder):
     """(CPU µs a request of the whole process, share of it that the monitor's threads took)"""
     url, body, headers = cases.http_request(server, kind, model, folder)
     before = thread_seconds(server.pid)
-    said = measure.http_load(url.replace(f"/{model}/", f"/{model}{suffix}/"), body, headers, connections, 1, folder / "cost.lua")
+    said = measure.http_load(url.replace(f"/{model}/", f"/{model}{suffix}/"), body, headers, connections, TURN_S, folder / "cost.lua")
     time.sleep(SETTLE_S)
     after = thread_seconds(server.pid)
     spent = {name: after[name] - before.get(name, 0) for name in after}
@@ -86,7 +88,7 @@ def median(pairs, metric):
 
 
 def print_found(found, options):
-    print(f"\nMonitoring on and off in one server, {options.pairs} pairs of a second each; CPU of all its threads\n")
+    print(f"\nMonitoring on and off in one server, {options.pairs} pairs of {TURN_S} seconds each; CPU of all its threads\n")
     print(f"| {'case':18} | {'CPU µs/request':>14} | {'on / off':>8} | {'quartiles':>13} | {'monitor threads':>15} | {'of the pairs':>14} |")
     print(f"| {'-' * 18} | {'-' * 13}: | {'-' * 7}: | {'-' * 13} | {'-' * 14}: | {'-' * 14} |")
     for (kind, model, connections), pairs in found.items():

@@ -219,7 +219,7 @@ def main():
     parser.add_argument("--models", type=listed(MODELS), default=MODELS, help=",".join(MODELS))
     parser.add_argument("--connections", type=listed(CONNECTIONS, int), default=CONNECTIONS, help="1,8,32")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--pairs", type=at_least(2), default=15, help="of a second with monitoring on and one with it off")
+    parser.add_argument("--pairs", type=at_least(2), default=15, help="of a turn with monitoring on and one with it off")
     parser.add_argument("--batched-rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=3, help="of each run")
     parser.add_argument("--json", type=pathlib.Path, help="write {bench, system, case, metric, unit, value, runs} rows here")
