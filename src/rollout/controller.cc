@@ -162,7 +162,7 @@ class Controller final : public RolloutController {
   std::optional<RolloutPlan> PlanOf(const std::string& name) const;
   Duration IntervalOf(const std::string& name, const ManagedModel& model) const;
   static DesiredTraffic Desired(const std::string& name, const ManagedModel& model);
-  static ModelRecord After(const ModelRecord& before, const RolloutState& ended);
+  static ModelRecord After(const ManagedModel& model, const RolloutState& ended);
   void Publish(int64_t id, const RolloutState& shown);
   bool Journaled(const std::string& model, Owed what, const Status& status);
   void NoLongerOwed(const std::string& model, Owed what, const char* said);
@@ -528,7 +528,7 @@ void Controller::StepRunning(ManagedModel& model) {
     return;
   }
   std::optional<ModelRecord> record;
-  if (HasEnded(out.state.phase)) record = After(model.record, out.state);
+  if (HasEnded(out.state.phase)) record = After(model, out.state);
 
   Status written = journal_->AppendTick(running.id, in, out, record);
   if (!Journaled(running.state.model, Owed::kTick, written)) {
@@ -565,17 +565,23 @@ void Controller::Commit(ManagedModel& model, const StepOutput& out) {
   running.state = out.state;
   Publish(running.id, out.state);
   if (!HasEnded(out.state.phase)) return;
-  model.record = After(model.record, out.state);
+  model.record = After(model, out.state);
   MutexLock lock(mutex_);
   commands_.erase(running.id);
   ++verdicts_[{out.state.model, out.state.phase}];
   model.running.reset();
 }
 
-ModelRecord Controller::After(const ModelRecord& before, const RolloutState& ended) {
-  ModelRecord record = before;
+ModelRecord Controller::After(const ManagedModel& model, const RolloutState& ended) {
+  ModelRecord record = model.record;
   if (ended.phase == RolloutPhase::kPromoted) {
     record.stable = ended.candidate;
+    // Somebody went back to an older version: what is newer was left behind, and must not roll out by itself at once.
+    std::vector<int64_t> left = model.seen.ready;
+    left.push_back(ended.stable);
+    for (int64_t version : left) {
+      if (version > ended.candidate && version <= ended.stable) record.rejected.insert(version);
+    }
     record.rejected.erase(ended.candidate);
   } else {
     record.rejected.insert(ended.candidate);

@@ -184,6 +184,34 @@ TEST_F(ControllerTest, AVersionThatIsWrongIsRolledBackAndNotLoadedAgain) {
   EXPECT_EQ(Newest().phase, RolloutPhase::kRolledBack);
 }
 
+TEST_F(ControllerTest, WhoGoesBackToAnOlderVersionStaysThere) {
+  Open(dir_.file("journal.db"));
+  Tick();
+  world_.observed.ready = {1, 2};
+  RunToVerdict();
+  ASSERT_EQ(world_.traffic.stable, 2);
+  ASSERT_TRUE(controller_->StartRollout("digits", 1).ok());
+  Tick();
+  ASSERT_EQ(Newest().candidate, 1);
+  ASSERT_TRUE(controller_->Promote(Newest().id, "ana").ok());
+  for (int i = 0; i < 20; ++i) Tick();
+  EXPECT_EQ(world_.traffic.stable, 1);
+  EXPECT_EQ(Newest().candidate, 1) << "no rollout of 2 began by itself";
+  EXPECT_EQ(world_.traffic.exclude, std::vector<int64_t>{2});
+  Open(dir_.file("journal.db"));
+  for (int i = 0; i < 20; ++i) Tick();
+  EXPECT_EQ(world_.traffic.stable, 1);
+  // A version that is newer than all of them is tried as ever; the one that was left when somebody asks for it.
+  world_.observed.ready = {1, 2, 3};
+  Tick();
+  EXPECT_EQ(Newest().candidate, 3);
+  ASSERT_TRUE(controller_->Abort(Newest().id, "ana").ok());
+  Tick();
+  ASSERT_TRUE(controller_->StartRollout("digits", 2).ok());
+  Tick();
+  EXPECT_EQ(Newest().candidate, 2);
+}
+
 TEST_F(ControllerTest, CommandsAreCheckedAndNamed) {
   BeginRollout();
   EXPECT_EQ(controller_->Promote(99, "ana").code(), StatusCode::kNotFound);

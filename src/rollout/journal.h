@@ -17,7 +17,7 @@ namespace leadsman {
 struct ModelRecord {
   std::string model;
   int64_t stable = 0;          ///< 0: no version has ever been ready
-  std::set<int64_t> rejected;  ///< rolled back or aborted: not to be loaded again
+  std::set<int64_t> rejected;  ///< rolled back, aborted, or left for an older version: not to be loaded again
   friend bool operator==(const ModelRecord&, const ModelRecord&) = default;
 };
 
