@@ -32,7 +32,8 @@ std::set<int64_t> Latest(const ModelView& model, const std::vector<const Version
   int good = 0;
   int failed = 0;
   for (auto it = ascending.rbegin(); it != ascending.rend(); ++it) {
-    if (good >= model.policy.latest || failed > kMaxFallbacks) break;
+    // With nothing to serve, every version is worth a try.
+    if (good >= model.policy.latest || (failed > kMaxFallbacks && good > 0)) break;
     const VersionView& v = **it;
     bool does_not_count =
         model.swap == SwapPolicy::kResourcePreserving ? v.failed_for_good : v.failed_before;

@@ -37,7 +37,8 @@ struct Action {
   friend bool operator==(const Action&, const Action&) = default;
 };
 
-/// Below a version that fails, latest(n) wants at most this many further versions in its stead.
+/// Below versions that fail, latest(n) wants at most this many further ones in their stead, or as many as it takes to have one
+/// that serves.
 inline constexpr int kMaxFallbacks = 3;
 
 /// The versions that should be in memory: pins.keep ∪ policy(available − pins.exclude). Of
