@@ -183,7 +183,7 @@ def gate_progress(terminal, rollout):
 
 def follow_rollout(terminal, admin, client, candidate, timeout):
     """Shows the evidence as it grows, until the verdict. Returns the rollout as it ended."""
-    begin, notes_shown = time.monotonic(), False
+    begin, notes_shown = time.monotonic(), 0
     while time.monotonic() - begin < timeout:
         said = client.read()
         rollout = admin.newest_rollout(candidate)
@@ -195,11 +195,12 @@ def follow_rollout(terminal, admin, client, candidate, timeout):
                 raise DemoError(f"v{candidate} could not be loaded: {version['reason']}")
             time.sleep(0.25)
             continue
-        if not notes_shown:
-            notes_shown = True
+        notes = rollout.get("plan_notes") or []  # that of quality comes with the first labels
+        if len(notes) > notes_shown:
             terminal.settle()
-            for note in rollout.get("plan_notes") or []:
+            for note in notes[notes_shown:]:
                 terminal.say(terminal.dim(f"  plan: {note}"))
+            notes_shown = len(notes)
         lines, plain = gate_progress(terminal, rollout)
         if rollout["phase"] in ENDED:
             terminal.block(lines, plain, every=0)

@@ -15,6 +15,7 @@ import urllib.parse
 import urllib.request
 
 from charts import Chart, GATE_COLORS, INK, version_color
+from terminal import e_value
 
 PHASES = {"promoted": ("promoted", "#12906b"), "rolled_back": ("rolled back", "#c4314b"), "aborted": ("aborted", "#5d6b7a"),
           "held": ("held", "#b07a00"), "progressing": ("in progress", "#2a6fdb")}
@@ -247,18 +248,11 @@ def gate_rows(rollout):
         def rate(arm):
             exposure, events = gate[arm]["exposure"], gate[arm]["events"]
             return f"{events:,} of {exposure:,}" + (f" ({percent(events / exposure, 2)})" if exposure else "")
-        harm, safe = math.exp(min(gate["harm_log_e"], 50)), math.exp(min(gate["safe_log_e"], 50))
         rows.append(f"<tr><td>{escaped(GATE_WORDS.get(gate['gate'], gate['gate']))}</td><td>{rate('stable')}</td>"
-                    f"<td>{rate('candidate')}</td><td class=num>{number(harm)}</td>"
-                    f"<td class=num>{number(math.exp(gate['harm_log_bound']))}</td><td class=num>{number(safe)}</td>"
-                    f"<td class=num>{number(math.exp(gate['safe_log_bound']))}</td></tr>")
+                    f"<td>{rate('candidate')}</td><td class=num>{e_value(gate["harm_log_e"])}</td>"
+                    f"<td class=num>{e_value(gate['harm_log_bound'])}</td><td class=num>{e_value(gate['safe_log_e'])}</td>"
+                    f"<td class=num>{e_value(gate['safe_log_bound'])}</td></tr>")
     return "".join(rows)
-
-
-def number(value):
-    if value >= 1e6:
-        return f"{value:.1e}"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
 
 
 def rollout_section(rollout):

@@ -83,10 +83,12 @@ def clip(line, width):
 
 
 def e_value(log_value):
-    value = math.exp(min(log_value, 60))
-    if value >= 1e6:
-        return f"{value:.0e}"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 0.1 else f"{value:.0e}" if value > 0 else "0"
+    """Of its natural logarithm, which may be larger than a number can be: 3,441 or 2.3e35."""
+    power = log_value / math.log(10)
+    if not -2 <= power < 6:
+        return f"{10 ** (power - math.floor(power)):.1f}e{math.floor(power)}" if math.isfinite(power) else "0"
+    value = math.exp(log_value)
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 0.1 else f"{value:.2f}"
 
 
 def table(header, rows):

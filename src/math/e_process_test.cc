@@ -98,7 +98,7 @@ TEST(HarmTestTest, StateGoesThroughTheJournalBitForBit) {
   EXPECT_FALSE(copy.SetLogs(std::vector<double>{1, 2}));
 }
 
-// A/A over a lifetime of about 10,000 bad events in 1,000 looks, the share wobbling between 8 and
+// A/A over a lifetime of about 10,000 bad events in 500 looks, the share wobbling between 8 and
 // 12 %.
 TEST(HarmSimulation, EqualVersionIsRolledBackWithProbabilityAtMostAlpha) {
   Simulation sim(1);

@@ -739,7 +739,8 @@ void HttpConnection::OnSweep(Time now) {
     case Phase::kReading:
       if (waited >= options.read_timeout) {
         worker_->counters().timeouts.Add(1);
-        Fail(408, "the request did not arrive in time");
+        Fail(408, StrCat("the request did not arrive within ", options.read_timeout.count(), " ms",
+                         Limit("read_timeout")));
       }
       break;
     case Phase::kDeferred:
