@@ -105,6 +105,15 @@ std::map<std::string, MonitorConfig> MonitoringOf(const Config& config) {
   monitoring = config.monitor.observed;
   for (const Config::Model& model : config.models)
     monitoring.emplace(model.model.name, model.monitoring);
+  // A log that says segments of a model of which nothing is configured is all that need be said of it.
+  for (const intake::LogSource& log : config.monitor.logs) {
+    std::vector<std::string> names = log.segment_names();
+    const std::string& model = log.model.empty() ? std::string(intake::kDefaultModel) : log.model;
+    if (names.empty() || monitoring.contains(model)) continue;
+    for (std::string& name : names) {
+      monitoring[model].segments.emplace_back().name = std::move(name);
+    }
+  }
   return monitoring;
 }
 

@@ -267,6 +267,16 @@ const schema::Struct<Config::Model>& ConfigModelSchema() {
     s.Field("rollout", &Model::rollout, schema::Optional(schema::Of(RolloutPlanSchema())),
             "How new versions take over; absent = at once.");
     s.Check([](const Model& model, schema::Problems& problems) {
+      if (model.model.path.empty()) return;
+      for (size_t i = 0; i < model.monitoring.segments.size(); ++i) {
+        const SegmentRule& rule = model.monitoring.segments[i];
+        if (rule.header.empty() && rule.input.empty())
+          problems.Add(StrCat("monitoring.segments[", i, "].header"),
+                       "of a model that is served here, give header, as x-tenant, or input, the "
+                       "name of an input: logs and events alone can do without");
+      }
+    });
+    s.Check([](const Model& model, schema::Problems& problems) {
       if (!model.rollout || !problems.IsSound("rollout")) return;
       if (model.model.path.empty() && problems.IsSound("path")) {
         problems.Add("rollout",

@@ -67,10 +67,12 @@ TEST(ConfigTest, SegmentsAndObjectivesOfQualitySayWhatIsWrongWithThem) {
     const std::string errors = Errors(model + yaml + "}}]");
     EXPECT_NE(errors.find(message), std::string::npos) << yaml << "\n" << errors;
   };
-  expect("segments: [{name: t}]", "give either header, as x-tenant, or input");
+  expect("segments: [{name: t}]",
+         "of a model that is served here, give header, as x-tenant, or input");
   expect("segments: [{name: t, header: a, input: b}]", "give either header, as x-tenant, or input");
   expect("segments: [{name: t, input: b, cuts: [2, 1]}]", "cuts: must ascend");
-  expect("segments: [{name: t, header: b, cuts: [2]}]", "cuts and index are of an input");
+  expect("segments: [{name: t, header: b, cuts: [2]}]", "cuts: are not of a header");
+  expect("segments: [{name: t, header: b, index: 2}]", "index: is of an input");
   expect("segments: [{name: 'a=b', header: b}]", "must be 1 to 40 letters, digits, - and _");
   expect("segments: [{name: t, header: a}, {name: t, header: b}]", "two have the name t");
   expect("objectives: {quality: [{measure: recall, at_least: 80%}]}", "class: say of which class");
@@ -453,6 +455,10 @@ TEST(LogSourcesTest, ErrorsNameTheFieldAndTheFix) {
             "logs[0].format: there is no format 'jsn'; did you mean json?"},
            {"{path: a, fields: {predictd: x}}",
             "no field is named 'predictd'; did you mean predicted?"},
+           {"{path: a, fields: {segment.a b: x}}", "a segmentation's name is 1 to 40 letters"},
+           {"{path: a, fields: {segment.a: x, segment.b: x, segment.c: x, segment.d: x, "
+            "segment.e: x}}",
+            "more than 4 are named segment."},
            {"{path: a, pattern: $status, format: json}",
             "logs[0].pattern: is of the format pattern"},
            {"{path: a, format: pattern}", "logs[0].format: needs a pattern"},
@@ -497,6 +503,26 @@ TEST(LogSourcesTest, AProcessThatOnlyWatchesServesNothingAndKeepsHowModelsAreMon
   EXPECT_TRUE(IsMonitorOnly(config));
   EXPECT_TRUE(config.models.empty());
   EXPECT_EQ(MonitoringOf(config).at("a").window, 7s);
+}
+
+TEST(LogSourcesTest, SegmentsThatALogSaysAreThoseOfItsModelUnlessThatIsConfigured) {
+  auto names = [](const Config& config, const std::string& model) {
+    std::string text;
+    const auto monitoring = MonitoringOf(config);
+    for (const SegmentRule& rule : monitoring.at(model).segments)
+      text += StrCat(text.empty() ? "" : " ", rule.name);
+    return text;
+  };
+  const std::string logs =
+      "monitor: {logs: [{path: a.csv, model: credit, fields: {segment.tenant: t, segment.age: a}}, "
+      "{path: b.log, pattern: '$status ${segment.zone}'}]}";
+  EXPECT_EQ(names(Parsed(logs), "credit"), "age tenant");
+  EXPECT_EQ(names(Parsed(logs), "default"), "zone");
+  EXPECT_EQ(names(Parsed("models: [{name: credit, monitoring: {segments: [{name: tenant, values: "
+                         "[acme]}]}}]\n" +
+                         logs),
+                  "credit"),
+            "tenant");
 }
 
 TEST(LogSourcesTest, AModelWithoutAPathIsWatchedAndNotServed) {

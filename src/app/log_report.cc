@@ -57,6 +57,7 @@ Json SourceJson(const intake::SourceView& view) {
           {"predictions", view.predictions},
           {"other_requests", view.other_requests},
           {"unknown_model", view.unknown_model},
+          {"unknown_segments", view.unknown_segments},
           {"errors", view.errors},
           {"malformed_lines", view.malformed},
           {"unrecognised_lines", view.unrecognised},
@@ -106,6 +107,14 @@ Json FeaturesJson(const Monitor& monitor, const ObservedVersion& of,
                         {"max", f["max"]}});
   }
   return features;
+}
+
+/// Requests and labels of one version by segment; empty where it is not segmented.
+Json SegmentsJson(const Monitor& monitor, const ObservedVersion& of) {
+  auto quality = monitor.QualityJson(of.model, of.version);
+  if (!quality.ok()) return Json::array();
+  const Json parsed = Json::parse(*quality, nullptr, false);
+  return parsed.is_object() ? parsed.value("segments", Json::array()) : Json::array();
 }
 
 }  // namespace
@@ -169,8 +178,10 @@ Result<std::string> ReportLogsOnce(const Config& config) {
   const std::vector<ObservedVersion> seen = monitor->Observed();
   Json report = LogReport(seen, views);
   const std::vector<std::string> names = NamesOfFeatures(views);
-  for (size_t i = 0; i < seen.size(); ++i)
+  for (size_t i = 0; i < seen.size(); ++i) {
     report["models"][i]["features"] = FeaturesJson(*monitor, seen[i], names);
+    report["models"][i]["segments"] = SegmentsJson(*monitor, seen[i]);
+  }
   return report.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

@@ -180,15 +180,19 @@ class Report {
     std::vector<std::string> rules;
     for (const auto& [name, monitoring] : MonitoringOf(config_))
       for (const SegmentRule& rule : monitoring.segments)
-        rules.push_back(StrCat(name, ": ", rule.name,
-                               rule.header.empty() ? " (input " : " (header ",
-                               rule.header.empty() ? rule.input : rule.header, ")"));
+        rules.push_back(StrCat(name, ": ", rule.name, " (", WhereSegmentIs(rule), ")"));
     if (rules.empty()) return;
     Keep(StrCat("the values that requests are counted by, with their counts, and with each "
                 "prediction that waits for its label: ",
                 Join(rules, ", ")),
          SegmentsLie(), on_disk() ? "until the file is deleted" : kProcess,
          {RequestText::kSegment});
+  }
+
+  static std::string WhereSegmentIs(const SegmentRule& rule) {
+    if (!rule.header.empty()) return StrCat("header ", rule.header);
+    if (!rule.input.empty()) return StrCat("input ", rule.input);
+    return "as logs and events say";
   }
 
   std::string SegmentsLie() const {

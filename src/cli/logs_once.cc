@@ -100,6 +100,31 @@ void PrintFeatures(std::ostream& out, const Json& models, const Paint& paint, in
   if (left_out > 0) out << left_out << " more features with --json\n";
 }
 
+/// Requests and labels by segment, of the models that are told apart so.
+void PrintSegments(std::ostream& out, const Json& models, const Paint& paint, int columns) {
+  Table table(
+      {"MODEL", "VERSION", "BY", "SEGMENT", "REQUESTS", "ERRORS", "LABELLED", "WRONG", "ACCURACY"});
+  for (const Json& model : models) {
+    const int64_t version = model.value("version", int64_t{0});
+    for (const Json& of : model.value("segments", Json::array())) {
+      uint64_t requests = 0, errors = 0;
+      for (const auto& [outcome, count] : of["requests"].items()) {
+        requests += count.get<uint64_t>();
+        if (outcome.ends_with("_error")) errors += count.get<uint64_t>();
+      }
+      const Json& accuracy = of["accuracy"];
+      table.Add({Clean(model.value("model", "")), version == 0 ? "-" : std::to_string(version),
+                 Clean(of.value("by", "")), Clean(of.value("segment", "")),
+                 std::to_string(requests), std::to_string(errors), Figure(of, "labelled"),
+                 Figure(of, "wrong"),
+                 accuracy.is_number() ? Percent(accuracy.get<double>()) : "-"});
+    }
+  }
+  if (table.empty()) return;
+  out << '\n';
+  table.Print(out, paint, columns);
+}
+
 /// True when all of it was read.
 bool PrintSource(std::ostream& out, const Json& source, const Paint& paint) {
   bool whole = true;
@@ -120,6 +145,9 @@ bool PrintSource(std::ostream& out, const Json& source, const Paint& paint) {
       << " predictions, " << Number(source, "other_requests") << " other requests, "
       << Number(source, "errors") << " error messages";
   for (const auto& [key, words] : {std::pair("unknown_model", " for models that were never found"),
+                                   std::pair("unknown_segments",
+                                             " with segments that "
+                                             "monitoring.segments does not name"),
                                    std::pair("malformed_lines", " malformed lines"),
                                    std::pair("unrecognised_lines", " lines not recognised"),
                                    std::pair("cut_lines", " lines cut")}) {
@@ -150,6 +178,7 @@ int ShowLogsOnce(Environment& env, const Result<std::string>& report, const Pain
     out << '\n';
     PrintModels(out, parsed["models"], paint, env.terminal ? env.columns : 0);
     PrintFeatures(out, parsed["models"], paint, env.terminal ? env.columns : 0);
+    PrintSegments(out, parsed["models"], paint, env.terminal ? env.columns : 0);
   }
   return whole ? kOk : kFailed;
 }

@@ -26,4 +26,6 @@ std::string_view ProtocolName(Protocol protocol) {
 
 std::shared_ptr<FeatureNames> Sink::NamesOf(std::string_view) { return nullptr; }
 
+std::span<const SegmentRule> Sink::SegmentsOf(std::string_view) const { return {}; }
+
 }  // namespace leadsman

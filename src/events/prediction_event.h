@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/status.h"
+#include "events/segment_rule.h"
 
 namespace leadsman {
 
@@ -122,6 +123,9 @@ class Sink {
   /// Where the values of a model's events get their places, when they come with names
   /// (events/feature_names.h). Null: the sink keeps none.
   virtual std::shared_ptr<FeatureNames> NamesOf(std::string_view model);
+  /// How requests of a model are told apart (events/segment_rule.h): what PredictionEvent::segments are of. Valid as long as the
+  /// sink is.
+  virtual std::span<const SegmentRule> SegmentsOf(std::string_view model) const;
 };
 
 /// For a server without monitoring.

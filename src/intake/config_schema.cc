@@ -115,6 +115,15 @@ FormatOptions LogSource::format_options() const {
   return options;
 }
 
+std::vector<std::string> LogSource::segment_names() const {
+  if (!pattern.empty()) {
+    auto compiled = Pattern::Compile(pattern);
+    return compiled.ok() ? compiled->segment_names() : std::vector<std::string>();
+  }
+  auto mappings = ParseFieldMappings({fields.begin(), fields.end()});
+  return mappings.ok() ? mappings->parts.segments : std::vector<std::string>();
+}
+
 const schema::Struct<LogSource>& LogSourceSchema() {
   static const auto table = [] {
     std::vector<std::string> formats;
@@ -134,7 +143,8 @@ const schema::Struct<LogSource>& LogSourceSchema() {
             "$_\" $status $latency_ms`; a log_format of nginx can be pasted.");
     s.Field("fields", &LogSource::fields, schema::Map(schema::Text()),
             "Of JSON, logfmt and CSV: what stands where, as `latency_ms: timing.total`, "
-            "`feature.age: input.age`, `predicted: out.class`, `label: truth`; of CSV also "
+            "`feature.age: input.age`, `predicted: out.class`, `label: truth`, `segment.tenant: "
+            "customer` (docs/quality.md); of CSV also "
             "`features: x_*` for all columns that begin so.");
     s.Field("prediction_paths", &LogSource::prediction_paths,
             schema::List(schema::TextWith("", CheckPredictionPath), 0, 100),

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <set>
 
 #include "base/strings.h"
@@ -114,8 +115,9 @@ std::optional<Header> HeaderOf(std::string_view record) {
 struct Column {
   enum class Use : uint8_t { kNone, kField, kFeature };
   Use use = Use::kNone;
-  FieldTarget target;  ///< of kField
-  size_t feature = 0;  ///< of kFeature: its place
+  FieldTarget target;             ///< of kField
+  size_t feature = 0;             ///< of kFeature: its place
+  std::optional<size_t> segment;  ///< whatever else it is: which of LogRecord::segments
 };
 
 /// Columns by name: what the configuration maps, else what the names say.
@@ -191,8 +193,10 @@ Status Columns::Map(const Header& header, const FieldMappings& mappings) {
                                          near ? StrCat("; did you mean ", *near, "?") : ""));
     }
     const auto column = static_cast<size_t>(found - header.names.begin());
-    if (mapping.target.field == Field::kFeature) {
-      PutFeature(column, mappings.feature_names[mapping.target.feature]);
+    if (mapping.target.field == Field::kSegment) {
+      columns_[column].segment = mapping.target.feature;
+    } else if (mapping.target.field == Field::kFeature) {
+      PutFeature(column, mappings.parts.features[mapping.target.feature]);
     } else {
       Put(column, mapping.target, source);
     }
@@ -254,7 +258,7 @@ void Columns::Name(const Header& header, std::span<const std::vector<std::string
     if (std::find(left_.begin(), left_.end(), name) != left_.end()) continue;
     if (mapped_features || Has(Field::kFeatures) || other || (prefixed && begins.empty()) ||
         !IsNumeric(rows, i, header.delimiter) || IsIndex(rows, i)) {
-      left_.push_back(name);
+      if (!columns_[i].segment) left_.push_back(name);
       continue;
     }
     PutFeature(i, begins.ends_with('.') ? name.substr(begins.size()) : name);
@@ -278,7 +282,8 @@ class CsvParser final : public LineParser {
       : mappings_(std::move(mappings)),
         time_(options.zone_if_unsaid),
         first_header_(header),
-        first_columns_(columns) {
+        first_columns_(columns),
+        segments_(mappings_.parts.segments.begin(), mappings_.parts.segments.end()) {
     Use(std::move(header), std::move(columns));
   }
 
@@ -361,6 +366,7 @@ class CsvParser final : public LineParser {
     const std::span<const Column> columns = columns_.columns();
     for (size_t i = 0; i < columns.size(); ++i) {
       const Column& column = columns[i];
+      if (column.segment && !IsMissing(fields[i])) record.segments[*column.segment] = fields[i];
       if (column.use == Column::Use::kFeature) {
         values_[column.feature] = NumberOf(fields[i], header_.delimiter);
       } else if (column.use == Column::Use::kField && !IsMissing(fields[i])) {
@@ -371,6 +377,7 @@ class CsvParser final : public LineParser {
       record.features = values_;
       record.feature_names = names_;
     }
+    record.segment_names = segments_;
     record.rows = 1;
     FinishFields(record);
     record.inference = true;
@@ -441,6 +448,7 @@ class CsvParser final : public LineParser {
   TimeParser time_;
   const Header first_header_;
   const Columns first_columns_;
+  const std::vector<std::string_view> segments_;  ///< mappings_' names
   Header header_;
   Columns columns_;
   size_t key_ = 0;  ///< a column of which a row never holds the name
@@ -474,6 +482,10 @@ void CsvParser::Describe(std::span<const std::string_view> lines) {
   if (!columns_.features().empty())
     note_.gives.push_back(
         StrCat(columns_.features().size(), " features: ", SomeNames(columns_.features())));
+  for (size_t i = 0; i < header_.names.size(); ++i) {
+    if (const auto& segment = columns_.columns()[i].segment)
+      note_.gives.push_back(StrCat("segment ", segments_[*segment], " from ", header_.names[i]));
+  }
   if (!columns_.left().empty())
     note_.gives.push_back(StrCat("columns left out: ", SomeNames(columns_.left())));
   for (const auto& [field, word] :

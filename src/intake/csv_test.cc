@@ -99,6 +99,22 @@ TEST(CsvTest, AMappingNamesColumns) {
             "fields: the file has no column outt; did you mean out?");
 }
 
+TEST(CsvTest, AColumnIsASegmentWhateverElseItIs) {
+  FormatOptions options;
+  options.fields = {{"segment.city", "city"}, {"segment.age", "age"}};
+  const std::string text = "age,city,prediction\n41,Rome,1\n42,NA,0\n";
+  EXPECT_EQ(Read(text, options),
+            "outcome=unknown features=\"age:41\" segment.city=\"Rome\" segment.age=\"41\" rows=1 "
+            "predicted=\"1\" inference\n"
+            "outcome=unknown features=\"age:42\" segment.age=\"42\" rows=1 predicted=\"0\" "
+            "inference\nmalformed=0 other=1");
+  EXPECT_EQ(
+      SentenceOf(text, options),
+      "CSV capture file, comma between 3 columns; 2 of 4 lines are requests; prediction from "
+      "prediction; 1 features: age; segment age from age; segment city from city; not in this "
+      "log: time, latency, label, or request id to join one by");
+}
+
 TEST(CsvTest, ListsInACellAreFeaturesOrScores) {
   EXPECT_EQ(Read("features,predictions\n\"[5.1, 3.5]\",\"[0.1, 0.9]\"\n[1 2],[0.7 0.3]\n"),
             "outcome=unknown features=\"5.1,3.5\" rows=1 predicted=\"1\" inference\n"

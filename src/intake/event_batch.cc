@@ -72,7 +72,7 @@ class EntryReader {
     std::string_view name;
     Reader read;
   };
-  static constexpr size_t kFields = 15;
+  static constexpr size_t kFields = 16;
   static const std::array<Field, kFields>& Fields();
 
   void Clear(std::string_view path, int64_t now_ms) {
@@ -87,6 +87,8 @@ class EntryReader {
     predictions_.Clear();
     row_scores_.Clear();
     labels_.clear();
+    segments_.Clear();
+    segment_names_.clear();
     from_future_ = has_status_ = has_outcome_ = has_predictions_ = has_latency_ = false;
   }
 
@@ -226,6 +228,23 @@ class EntryReader {
     return true;
   }
 
+  bool ReadSegments(std::string_view key, dom::element value) {
+    dom::object named;
+    if (value.get_object().get(named) != SUCCESS)
+      return Fail(
+          key,
+          "must be an object of segments by the names of segmentations, as {\"tenant\": \"acme\"}");
+    if (named.size() > PredictionEvent::kMaxSegmentations)
+      return Fail(key, StrCat("names more than ", PredictionEvent::kMaxSegmentations,
+                              ", which a model has at most"));
+    for (dom::key_value_pair member : named) {
+      if (member.value.is_null()) continue;
+      if (!segments_.Add(member.value)) return Fail(key, "must hold texts, numbers, true or false");
+      segment_names_.push_back(member.key);
+    }
+    return true;
+  }
+
   /// A scalar, or the scores of all classes: then the place of the highest.
   bool PushPrediction(dom::element value, std::string_view key) {
     dom::array scores;
@@ -302,6 +321,8 @@ class EntryReader {
     for (GroundTruth& label : labels_) label.request_id = record_.request_id;
     record_.features = features_;
     if (!names_.empty()) record_.feature_names = names_;
+    for (size_t i = 0; i < segment_names_.size(); ++i) record_.segments[i] = segments_.texts()[i];
+    record_.segment_names = segment_names_;
     record_.predictions = predictions_.texts();
     if (!record_.predictions.empty()) record_.predicted = record_.predictions[0];
     if (row_scores_.of() != ScoreOf::kNothing) {
@@ -333,6 +354,8 @@ class EntryReader {
   std::vector<double> scores_;
   RowScores row_scores_;
   std::vector<GroundTruth> labels_;
+  ScalarTexts segments_;
+  std::vector<std::string_view> segment_names_;
   uint32_t rows_ = 0;
   bool from_future_ = false;
   bool has_status_ = false;
@@ -352,6 +375,7 @@ const std::array<EntryReader::Field, EntryReader::kFields>& EntryReader::Fields(
        {"latency_ms", &EntryReader::ReadLatency},
        {"latency_seconds", &EntryReader::ReadLatency},
        {"features", &EntryReader::ReadFeatures},
+       {"segments", &EntryReader::ReadSegments},
        {"prediction", &EntryReader::ReadPrediction},
        {"predictions", &EntryReader::ReadPredictions},
        {"score", &EntryReader::ReadScore},

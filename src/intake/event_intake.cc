@@ -37,6 +37,10 @@ EventIntake::EventIntake(const Clock& clock, Sink& sink, Registry& registry)
       "Accepted entries of POST /api/v1/events whose time was later than now; now stands in its "
       "place.",
       from_future_);
+  add("leadsman_intake_events_unknown_segments_total",
+      "Accepted entries of POST /api/v1/events that name a segmentation which their model has not "
+      "(monitoring.segments). They are counted without it.",
+      counters_.unknown_segments);
 }
 
 Result<EventReceipt> EventIntake::Add(std::string_view body, std::string_view content_type) {

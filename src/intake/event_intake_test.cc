@@ -129,6 +129,27 @@ TEST_F(EventIntakeTest, ALabelOfItsOwnIsNoFurtherRequest) {
   EXPECT_EQ(sink_.texts().size(), 1u);
 }
 
+TEST_F(EventIntakeTest, SegmentsComeByNameOrAreAFeature) {
+  sink_.SetSegments("a", {{.name = "tenant"}, {.name = "age", .input = "age", .cuts = {30}}});
+  const EventReceipt receipt = Add(
+      R"([{"model": "a", "segments": {"tenant": "acme"}, "features": {"age": 31}},
+          {"model": "a", "segments": {"tenant": 7, "age": 12, "unheard": "x"}},
+          {"model": "a", "segments": null}, {"model": "a", "segments": {"tenant": null}},
+          {"model": "a", "segments": ["acme"]}, {"model": "a", "segments": {"tenant": []}},
+          {"model": "a", "segments": {"a": 1, "b": 1, "c": 1, "d": 1, "e": 1}}])");
+  EXPECT_EQ(Join(sink_.texts(), "\n"),
+            "a:0 unknown unknown segment=acme segment=>= 30 31\n"
+            "a:0 unknown unknown segment=7 segment=< 30\n"
+            "a:0 unknown unknown segment=(none) segment=(none)\n"
+            "a:0 unknown unknown segment=(none) segment=(none)");
+  EXPECT_EQ(intake_.view().unknown_segments, 1u);
+  EXPECT_EQ(Join(receipt.errors, "\n"),
+            "events[4].segments: must be an object of segments by the names of segmentations, as "
+            "{\"tenant\": \"acme\"}\n"
+            "events[5].segments: must hold texts, numbers, true or false\n"
+            "events[6].segments: names more than 4, which a model has at most");
+}
+
 TEST_F(EventIntakeTest, NamesOfFeaturesKeepTheirPlacesByModel) {
   Add(R"([{"model": "a", "features": {"age": 1, "income": 2}}, {"model": "b", "features": {"width": 3}},
           {"model": "a", "features": {"income": 4, "age": 5}}])");

@@ -427,13 +427,27 @@ const std::vector<std::string>& FieldNames() {
   return names;
 }
 
-Result<FieldTarget> ParseFieldName(std::string_view name, std::vector<std::string>& features) {
+Result<FieldTarget> ParseFieldName(std::string_view name, PartNames& parts) {
+  struct Part {
+    std::string_view prefix;
+    Field field;
+    size_t most;
+    std::vector<std::string>& names;
+  };
   constexpr size_t kMaxFeatures = 4096;
-  if (name.starts_with("feature.") && name.size() > 8) {
-    if (features.size() == kMaxFeatures)
-      return InvalidArgumentError(StrCat("more than ", kMaxFeatures, " features are named"));
-    features.emplace_back(name.substr(8));
-    return FieldTarget{Field::kFeature, Unit::kText, static_cast<uint32_t>(features.size() - 1)};
+  for (const Part& part :
+       {Part{"feature.", Field::kFeature, kMaxFeatures, parts.features},
+        Part{"segment.", Field::kSegment, PredictionEvent::kMaxSegmentations, parts.segments}}) {
+    if (!name.starts_with(part.prefix) || name.size() == part.prefix.size()) continue;
+    if (part.names.size() == part.most)
+      return InvalidArgumentError(StrCat("more than ", part.most, " are named ", part.prefix, "…"));
+    const std::string_view of = name.substr(part.prefix.size());
+    if (part.field == Field::kSegment && !IsSegmentationName(of))
+      return InvalidArgumentError(
+          StrCat("segment.", CutUtf8(of, 60),
+                 ": a segmentation's name is 1 to 40 letters, digits, - and _"));
+    part.names.emplace_back(of);
+    return FieldTarget{part.field, Unit::kText, static_cast<uint32_t>(part.names.size() - 1)};
   }
   for (const NameOf& known : kNames)
     if (known.name == name) return FieldTarget{known.field, known.unit, 0};
@@ -441,7 +455,7 @@ Result<FieldTarget> ParseFieldName(std::string_view name, std::vector<std::strin
   return InvalidArgumentError(
       StrCat("no field is named '", CutUtf8(name, 60), "'",
              near ? StrCat("; did you mean ", *near, "?")
-                  : StrCat("; there are: feature.NAME, ", Join(FieldNames(), ", "))));
+                  : StrCat("; there are: feature.NAME, segment.NAME, ", Join(FieldNames(), ", "))));
 }
 
 bool FieldMappings::Maps(Field field) const {
@@ -453,7 +467,7 @@ Result<FieldMappings> ParseFieldMappings(
     const std::vector<std::pair<std::string, std::string>>& fields) {
   FieldMappings mappings;
   for (const auto& [name, source] : fields) {
-    ASSIGN_OR_RETURN(FieldTarget target, ParseFieldName(name, mappings.feature_names));
+    ASSIGN_OR_RETURN(FieldTarget target, ParseFieldName(name, mappings.parts));
     if (source.empty())
       return InvalidArgumentError(StrCat("field ", name, ": say where in the line it stands"));
     mappings.entries.push_back({source, target});
@@ -573,6 +587,9 @@ bool SetField(FieldTarget target, std::string_view text, TimeParser& time, LogRe
     }
     case Field::kMessage:
       SetText(record.message, text);
+      break;
+    case Field::kSegment:
+      SetText(record.segments[target.feature], text);
       break;
     case Field::kSkip:
     case Field::kFeatures:

@@ -42,6 +42,7 @@ enum class Field : uint8_t {
   kScore,
   kFeatures,  ///< all of them: an array, or an object of numbers
   kFeature,   ///< one of them, by name
+  kSegment,   ///< of the request, in one segmentation, by its name
 };
 
 /// Of a duration. kText: the number carries it ("12.5ms", "1m3s"); one that does not is no duration we can read.
@@ -50,7 +51,7 @@ enum class Unit : uint8_t { kText, kNanos, kMicros, kMillis, kSeconds };
 struct FieldTarget {
   Field field = Field::kSkip;
   Unit unit = Unit::kText;
-  uint32_t feature = 0;  ///< of kFeature: which
+  uint32_t feature = 0;  ///< of kFeature and kSegment: which
 };
 
 /// What a name means that programs give to a field without being asked: "status_code", "duration_ms", "http.method",
@@ -58,9 +59,15 @@ struct FieldTarget {
 std::optional<FieldTarget> FindKnownField(std::string_view name);
 void ForEachKnownField(const std::function<void(std::string_view name, FieldTarget)>& visit);
 
-/// The names that a configuration gives to fields: "time", "latency_ms", "path", "feature.age". INVALID_ARGUMENT for others,
-/// with the nearest. `features` collects the names of kFeature.
-Result<FieldTarget> ParseFieldName(std::string_view name, std::vector<std::string>& features);
+/// The names of what a line can say several of, each in the order of FieldTarget::feature.
+struct PartNames {
+  std::vector<std::string> features;  ///< of kFeature
+  std::vector<std::string> segments;  ///< of kSegment
+};
+
+/// The names that a configuration gives to fields: "time", "latency_ms", "path", "feature.age", "segment.tenant".
+/// INVALID_ARGUMENT for others, with the nearest. `parts` collects the names of kFeature and kSegment.
+Result<FieldTarget> ParseFieldName(std::string_view name, PartNames& parts);
 /// All of them, for messages.
 const std::vector<std::string>& FieldNames();
 
@@ -71,7 +78,7 @@ struct FieldMapping {
 };
 struct FieldMappings {
   std::vector<FieldMapping> entries;
-  std::vector<std::string> feature_names;  ///< of kFeature, by FieldTarget::feature
+  PartNames parts;
 
   bool Maps(Field field) const;
 };

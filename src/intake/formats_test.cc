@@ -216,6 +216,76 @@ TEST(JsonLinesTest, NamedFeaturesByObjectAndByPath) {
   EXPECT_TRUE(record.features.empty());
 }
 
+/// "a=1 b=x": the segments that a line says.
+std::string SegmentsOf(LineParser& parser, std::string_view line) {
+  LogRecord record;
+  parser.Parse(line, record);
+  std::string text;
+  for (size_t i = 0; i < record.segment_names.size(); ++i)
+    text += StrCat(i > 0 ? " " : "", record.segment_names[i], "=", record.segments[i]);
+  return text;
+}
+
+TEST(JsonLinesTest, SegmentsAreMappedWhateverElseTheirMembersAre) {
+  FormatOptions options;
+  options.fields = {{"features", "x"},
+                    {"segment.age", "x.age"},
+                    {"segment.country", "x.country"},
+                    {"segment.tenant", "headers.x-tenant"},
+                    {"segment.model", "model"}};
+  auto parser = Make("json", {}, options);
+  const std::string line =
+      R"({"x":{"age":41,"country":"d\u00e9"},"headers":{"x-tenant":"acme"},"model":"m","status":200})";
+  EXPECT_EQ(SegmentsOf(*parser, line), "age=41 country=d\xC3\xA9 tenant=acme model=m");
+  LogRecord record;
+  parser->Parse(line, record);
+  EXPECT_EQ(record.model, "m");
+  ASSERT_EQ(record.features.size(), 2u);
+  EXPECT_EQ(record.features[0], 41.0F);
+  EXPECT_EQ(SegmentsOf(*parser, R"({"x":{"age":null,"country":["de"]},"headers":{},"status":200})"),
+            "age= country= tenant= model=");
+}
+
+TEST(JsonLinesTest, SegmentsOfLinesReadByTheirLayoutAreTheSame) {
+  FormatOptions options;
+  options.fields = {{"segment.tenant", "t"}, {"feature.age", "age"}, {"segment.age", "age"}};
+  auto parser = Make("json", {}, options);
+  for (const auto& [tenant, wanted] :
+       {std::pair(R"("acme")", "tenant=acme"), std::pair(R"("globex")", "tenant=globex"),
+        std::pair("7", "tenant=7"), std::pair("null", "tenant="), std::pair("[1]", "tenant="),
+        std::pair(R"("a\"b")", "tenant=a\"b")}) {
+    const std::string line = StrCat(R"({"status":200,"t":)", tenant, R"(,"age":41})");
+    EXPECT_EQ(SegmentsOf(*parser, line), StrCat(wanted, " age=41")) << tenant;
+    LogRecord record;
+    parser->Parse(line, record);
+    ASSERT_EQ(record.features.size(), 1u) << tenant;
+    EXPECT_EQ(record.features[0], 41.0F) << tenant;
+  }
+}
+
+TEST(JsonLinesTest, AMappedNumberOfACaptureFileIsNoFeature) {
+  FormatOptions options;
+  options.fields = {{"request_id", "nr"}, {"segment.age", "age"}};
+  auto parser = Make("json", {R"({"nr":17,"age":41,"prediction":"a"})"}, options);
+  LogRecord record;
+  ASSERT_EQ(parser->Parse(R"({"nr":18,"age":42,"prediction":"b"})", record), Verdict::kRequest);
+  EXPECT_EQ(record.request_id, "18");
+  ASSERT_EQ(record.feature_names.size(), 1u);
+  EXPECT_EQ(record.feature_names[0], "age") << "a segment is a feature, too";
+  EXPECT_EQ(record.features[0], 42.0F);
+  EXPECT_EQ(record.segments[0], "42");
+}
+
+TEST(LogfmtTest, SegmentsAreMapped) {
+  FormatOptions options;
+  options.fields = {{"segment.tenant", "customer"}, {"segment.age", "age"}};
+  auto parser = Make("logfmt", {}, options);
+  EXPECT_EQ(
+      SegmentsOf(*parser, R"(method=POST path=/predict status=200 customer="acme corp" age=41)"),
+      "tenant=acme corp age=41");
+  EXPECT_EQ(SegmentsOf(*parser, "method=POST path=/predict status=200 customer=-"), "tenant= age=");
+}
+
 TEST(JsonLinesTest, RowsGiveTheirFirstAndWideInputsAreCut) {
   FormatOptions options;
   options.fields = {{"features", "instances"}};

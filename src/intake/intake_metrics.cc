@@ -63,6 +63,10 @@ std::vector<Registry::Registration> AddIntakeMetrics(IntakeMetricSource from, Re
      {{"other", Of(r.other_lines)},
       {"malformed", Of(r.malformed)},
       {"unrecognised", Of(r.unrecognised)}});
+  add("leadsman_intake_unknown_segments_total",
+      "Predictions whose lines name a segmentation that their model has not: add it to "
+      "monitoring.segments. They are counted without it.",
+      counter, Of(r.unknown_segments));
   add("leadsman_intake_unreadable_fields_total",
       "Fields of requests that cannot be right, as a negative latency; they were left out.",
       counter, Of(r.unreadable));

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <optional>
 
 #include "base/strings.h"
 #include "intake/capture_names.h"
@@ -23,8 +24,9 @@ using simdjson::SUCCESS;
 /// Where in an object the fields stand: a tree of names. What is not in it is skipped unread.
 struct Node {
   FieldTarget target;
-  bool known = false;  ///< target counts
-  std::string name;    ///< for the note
+  bool known = false;               ///< target counts
+  std::optional<uint32_t> segment;  ///< whatever else it is: which of LogRecord::segments
+  std::string name;                 ///< for the note
   NameTable<std::unique_ptr<Node>> members;
 };
 
@@ -38,6 +40,10 @@ void Insert(Node& root, std::string_view name, FieldTarget target, bool replace)
     return *member;
   };
   auto set = [&](Node& leaf) {
+    if (target.field == Field::kSegment) {
+      leaf.segment = target.feature;
+      return;
+    }
     if (leaf.known && !replace) return;
     leaf.target = target;
     leaf.name = name;
@@ -62,8 +68,9 @@ class JsonLinesParser final : public LineParser {
  public:
   JsonLinesParser(FieldMappings mappings, const FormatOptions& options)
       : mappings_(std::move(mappings)), time_(options.zone_if_unsaid) {
-    single_values_.resize(mappings_.feature_names.size());
-    single_names_.assign(mappings_.feature_names.begin(), mappings_.feature_names.end());
+    single_values_.resize(mappings_.parts.features.size());
+    single_names_.assign(mappings_.parts.features.begin(), mappings_.parts.features.end());
+    segments_.assign(mappings_.parts.segments.begin(), mappings_.parts.segments.end());
     for (const FieldMapping& mapping : mappings_.entries)
       Insert(root_, mapping.source, mapping.target, true);
     note_.title = "JSON lines";
@@ -87,6 +94,7 @@ class JsonLinesParser final : public LineParser {
       Learn(line);
     }
     FinishFields(record);
+    record.segment_names = segments_;
     if (SaysRequest(record)) return Verdict::kRequest;
     if (record.error.empty() && record.level >= Level::kError) record.error = record.message;
     return Verdict::kOther;
@@ -124,10 +132,13 @@ class JsonLinesParser final : public LineParser {
   bool Read(std::string_view line, LogRecord& record);
   bool ReadObject(ondemand::object object, const Node& node, LogRecord& record);
   bool ReadValue(ondemand::value value, const Node& node, LogRecord& record);
-  bool ReadFeatures(ondemand::value value, LogRecord& record);
+  bool ReadFeatures(ondemand::value value, const Node& node, LogRecord& record);
   bool ReadNumbers(ondemand::array array, LogRecord& record);
   bool ReadFirst(ondemand::value value, std::string_view& text);
   bool ReadScores(ondemand::value value, std::string_view& text);
+  void SetSegment(const Node& node, std::string_view text, LogRecord& record) {
+    SetField({Field::kSegment, Unit::kText, *node.segment}, text, time_, record);
+  }
   void Set(const Node& node, std::string_view text, LogRecord& record) {
     FieldTarget target = node.target;
     if (target.field == Field::kLatency && target.unit == Unit::kText && !text.empty() &&
@@ -152,7 +163,8 @@ class JsonLinesParser final : public LineParser {
   std::vector<std::string_view> names_;  ///< of kFeatures, an object's
   std::vector<float> single_values_;     ///< of kFeature
   std::vector<std::string_view> single_names_;
-  std::array<char, 24> class_{};  ///< the index of the highest score
+  std::vector<std::string_view> segments_;  ///< names, of the mappings
+  std::array<char, 24> class_{};            ///< the index of the highest score
   bool any_single_ = false;
   bool unitless_ = false;
   std::string_view latency_name_;  ///< where the last latency stood
@@ -260,7 +272,7 @@ bool JsonLinesParser::ReadNumbers(ondemand::array array, LogRecord& record) {
   return true;
 }
 
-bool JsonLinesParser::ReadFeatures(ondemand::value value, LogRecord& record) {
+bool JsonLinesParser::ReadFeatures(ondemand::value value, const Node& node, LogRecord& record) {
   if (!values_.empty()) return true;
   std::string_view token = TokenOf(value);
   if (token.empty()) return false;
@@ -279,18 +291,24 @@ bool JsonLinesParser::ReadFeatures(ondemand::value value, LogRecord& record) {
     std::string_view name;
     ondemand::value number;
     if (!KeyOf(member, name) || member.value().get(number) != SUCCESS) return false;
+    const std::string_view of_number = TokenOf(number);
     if (values_.size() == kMaxFeatures) {
       record.features_cut = true;
-      continue;
+    } else {
+      values_.push_back(ToFloat(of_number));
+      names_.push_back(name);
     }
-    values_.push_back(ToFloat(TokenOf(number)));
-    names_.push_back(name);
+    const std::unique_ptr<Node>* also = node.members.Find(name);
+    if (also == nullptr || !(*also)->segment || of_number.starts_with('[')) continue;
+    std::string_view text;
+    if (!ReadFirst(number, text)) return false;
+    SetSegment(**also, text, record);
   }
   return true;
 }
 
 bool JsonLinesParser::ReadValue(ondemand::value value, const Node& node, LogRecord& record) {
-  if (node.known && node.target.field == Field::kFeatures) return ReadFeatures(value, record);
+  if (node.known && node.target.field == Field::kFeatures) return ReadFeatures(value, node, record);
   std::string_view token = TokenOf(value);
   if (token.empty()) return false;
   if (token[0] == '{') {
@@ -299,16 +317,21 @@ bool JsonLinesParser::ReadValue(ondemand::value value, const Node& node, LogReco
     if (value.get_object().get(object) != SUCCESS) return false;
     return ReadObject(object, node, record);
   }
+  std::string_view text;
+  const bool segment = node.segment && token[0] != '[';
+  if (segment) {
+    if (!ReadFirst(value, text)) return false;
+    SetSegment(node, text, record);
+  }
   if (!node.known) return true;
   if (node.target.field == Field::kFeature) {
     single_values_[node.target.feature] = ToFloat(token);
     any_single_ = true;
     return true;
   }
-  std::string_view text;
   if (node.target.field == Field::kPredicted && token[0] == '[') {
     if (!ReadScores(value, text)) return false;
-  } else if (!ReadFirst(value, text)) {
+  } else if (!segment && !ReadFirst(value, text)) {
     return false;
   }
   Set(node, text, record);
@@ -377,6 +400,8 @@ bool JsonLinesParser::ReadByLayout(std::string_view line, LogRecord& record) {
 bool JsonLinesParser::TakeValue(const Node& node, const JsonLayout::Value& value,
                                 LogRecord& record) {
   const bool list = !value.quoted && value.text[0] == '[';
+  if (node.segment && !list) SetSegment(node, value.text, record);
+  if (!node.known) return true;
   switch (node.target.field) {
     case Field::kFeatures:
       return TakeFeatures(value, record);
@@ -420,7 +445,7 @@ std::optional<std::vector<const Node*>> JsonLinesParser::NodesOf(const JsonLayou
       node = member == nullptr ? nullptr : member->get();
       if (node == nullptr) break;
     }
-    nodes.push_back(node != nullptr && node->known ? node : nullptr);
+    nodes.push_back(node != nullptr && (node->known || node->segment) ? node : nullptr);
   }
   return nodes;
 }
@@ -430,7 +455,7 @@ bool JsonLinesParser::CanTakeAll(const JsonLayout& layout, const std::vector<con
                                  std::string_view line) {
   if (!layout.Read(line, laid_out_)) return false;
   for (size_t i = 0; i < nodes.size(); ++i) {
-    if (nodes[i] == nullptr) continue;
+    if (nodes[i] == nullptr || !nodes[i]->known) continue;
     const Field field = nodes[i]->target.field;
     const bool list = !laid_out_[i].quoted && laid_out_[i].text[0] == '[';
     if (list && field != Field::kFeatures && field != Field::kFeature) return false;
@@ -513,15 +538,16 @@ bool JsonLinesParser::AddCaptureNames(std::span<const std::string_view> lines) {
     return true;
   // A flat line, as pandas' to_json writes it: the numbers that are left.
   for (const auto& [name, number] : others) {
-    if (!number) continue;
-    const auto place = static_cast<uint32_t>(mappings_.feature_names.size());
-    mappings_.feature_names.push_back(name);
+    const std::unique_ptr<Node>* mapped = root_.members.Find(name);
+    if (!number || (mapped != nullptr && (*mapped)->known)) continue;
+    const auto place = static_cast<uint32_t>(mappings_.parts.features.size());
+    mappings_.parts.features.push_back(name);
     Insert(root_, name, {Field::kFeature, Unit::kText, place}, true);
   }
-  single_values_.resize(mappings_.feature_names.size());
-  single_names_.assign(mappings_.feature_names.begin(), mappings_.feature_names.end());
-  if (!mappings_.feature_names.empty())
-    note_.gives.push_back(StrCat("features: ", SomeNames(mappings_.feature_names)));
+  single_values_.resize(mappings_.parts.features.size());
+  single_names_.assign(mappings_.parts.features.begin(), mappings_.parts.features.end());
+  if (!mappings_.parts.features.empty())
+    note_.gives.push_back(StrCat("features: ", SomeNames(mappings_.parts.features)));
   return true;
 }
 

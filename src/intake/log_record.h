@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -62,6 +63,10 @@ struct LogRecord {
   std::span<const float> features;
   std::span<const std::string_view> feature_names;
   bool features_cut = false;  ///< there were more than are kept
+  /// How the request is told apart (events/segment_rule.h), as far as the line says: the names of segmentations, and for each of
+  /// them the segment, empty where this line says none.
+  std::span<const std::string_view> segment_names;
+  std::array<std::string_view, PredictionEvent::kMaxSegmentations> segments;
   /// Of the first row; `predictions` of each, where the line says several (at most 16).
   std::string_view predicted;
   std::span<const std::string_view> predictions;

@@ -28,6 +28,8 @@ struct LogSource {
   std::chrono::seconds time_zone{0};  ///< of times that name none
 
   FormatOptions format_options() const;
+  /// Of the segmentations that its lines are mapped to.
+  std::vector<std::string> segment_names() const;
   bool operator==(const LogSource&) const = default;
 };
 

@@ -91,14 +91,15 @@ class Pairs {
 class LogfmtParser final : public LineParser {
  public:
   LogfmtParser(const FieldMappings& mappings, const FormatOptions& options)
-      : time_(options.zone_if_unsaid), names_of_features_(mappings.feature_names) {
+      : time_(options.zone_if_unsaid), parts_(mappings.parts) {
     ForEachKnownField([&](std::string_view name, FieldTarget target) {
       if (!mappings.Maps(target.field)) targets_[name] = {target, std::string(name)};
     });
     for (const FieldMapping& mapping : mappings.entries)
       targets_[mapping.source] = {mapping.target, mapping.source};
-    features_.resize(names_of_features_.size());
-    names_.assign(names_of_features_.begin(), names_of_features_.end());
+    features_.resize(parts_.features.size());
+    names_.assign(parts_.features.begin(), parts_.features.end());
+    segments_.assign(parts_.segments.begin(), parts_.segments.end());
     note_.title = "logfmt (key=value)";
   }
 
@@ -121,6 +122,7 @@ class LogfmtParser final : public LineParser {
       record.features = features_;
       record.feature_names = names_;
     }
+    record.segment_names = segments_;
     if (SaysRequest(record)) return Verdict::kRequest;
     if (record.error.empty() && record.level >= Level::kError) record.error = record.message;
     return Verdict::kOther;
@@ -180,10 +182,11 @@ class LogfmtParser final : public LineParser {
   }
 
   TimeParser time_;
-  std::vector<std::string> names_of_features_;
+  const PartNames parts_;
   NameTable<Named> targets_;
   std::vector<float> features_;
   std::vector<std::string_view> names_;
+  std::vector<std::string_view> segments_;
   FormatNote note_;
   std::string scratch_;
   bool unitless_ = false;

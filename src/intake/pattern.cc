@@ -74,7 +74,7 @@ Status Pattern::AddField(std::string_view name, size_t position, Pattern& patter
   Piece piece;
   piece.position = position;
   if (name != "_") {
-    Result<FieldTarget> target = ParseFieldName(name, pattern.feature_names_);
+    Result<FieldTarget> target = ParseFieldName(name, pattern.parts_);
     if (target.ok()) {
       piece.target = *target;
     } else if (std::optional<FieldTarget> known = FindKnownField(name)) {
@@ -218,7 +218,8 @@ class PatternParser final : public LineParser {
       : pattern_(std::move(pattern)),
         time_(options.zone_if_unsaid),
         features_(pattern_.feature_names().size()),
-        names_(pattern_.feature_names().begin(), pattern_.feature_names().end()) {
+        names_(pattern_.feature_names().begin(), pattern_.feature_names().end()),
+        segments_(pattern_.segment_names().begin(), pattern_.segment_names().end()) {
     note_.title = "declared pattern";
     AddUsualLacks([&](Field field) { return pattern_.Has(field); }, note_);
     if (!note_.lacks.empty()) note_.fix = "add it to the lines and to the pattern";
@@ -236,6 +237,7 @@ class PatternParser final : public LineParser {
       record.features = features_;
       record.feature_names = names_;
     }
+    record.segment_names = segments_;
     return match == Pattern::Match::kYes ? Verdict::kRequest : Verdict::kMalformed;
   }
   const FormatNote& note() const override { return note_; }
@@ -246,6 +248,7 @@ class PatternParser final : public LineParser {
   FormatNote note_;
   std::vector<float> features_;
   std::vector<std::string_view> names_;
+  std::vector<std::string_view> segments_;
 };
 
 }  // namespace

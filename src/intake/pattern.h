@@ -35,7 +35,8 @@ class Pattern {
               LogRecord& record) const;
 
   bool Has(Field field) const;
-  const std::vector<std::string>& feature_names() const { return feature_names_; }
+  const std::vector<std::string>& feature_names() const { return parts_.features; }
+  const std::vector<std::string>& segment_names() const { return parts_.segments; }
 
  private:
   struct Piece {
@@ -56,7 +57,7 @@ class Pattern {
   std::string prefix_;
   std::vector<Piece> pieces_;
   std::string firsts_;  ///< the bytes that literals begin with; empty: too many
-  std::vector<std::string> feature_names_;
+  PartNames parts_;
 };
 
 }  // namespace leadsman::intake

@@ -78,6 +78,18 @@ TEST(PatternTest, FeaturesByName) {
   EXPECT_EQ((*parser)->Parse("starting up", record), Verdict::kOther);
 }
 
+TEST(PatternTest, SegmentsByName) {
+  FormatOptions options;
+  options.pattern = "$method $path $status tenant=${segment.tenant}";
+  auto parser = MakePatternParser({}, options);
+  ASSERT_TRUE(parser.ok()) << parser.status().message();
+  LogRecord record;
+  ASSERT_EQ((*parser)->Parse("POST /predict 200 tenant=acme", record), Verdict::kRequest);
+  ASSERT_EQ(record.segment_names.size(), 1u);
+  EXPECT_EQ(record.segment_names[0], "tenant");
+  EXPECT_EQ(record.segments[0], "acme");
+}
+
 TEST(PatternTest, ErrorsNameThePositionAndTheFix) {
   EXPECT_EQ(ErrorOf("$client $latncy_ms").substr(0, 67),
             "pattern, character 9: no field is named 'latncy_ms'; did you mean l");

@@ -75,7 +75,9 @@ Protocol ProtocolOfPath(std::string_view path) {
 }
 
 RecordEvents::RecordEvents(Deps deps, const LogSource& source)
-    : deps_(std::move(deps)), default_model_(source.model.empty() ? kDefaultModel : source.model) {
+    : deps_(std::move(deps)),
+      default_model_(source.model.empty() ? kDefaultModel : source.model),
+      segments_(deps_.sink) {
   for (const std::string& path : source.prediction_paths) {
     if (path.ends_with('*')) {
       prefixes_.push_back(path.substr(0, path.size() - 1));
@@ -227,14 +229,20 @@ RecordEvents::Offered RecordEvents::Make(const LogRecord& record, PredictionEven
     TakeScores(record, event);
     if (!record.label.empty() && !event.predicted.empty()) event.labels = {&record.label, 1};
   }
+  event.segments = segments_.Of(event.model, record);
   TakeFeatures(record, event);
   return Offered::kTaken;
+}
+
+void RecordEvents::CountPrediction() {
+  ++deps_.counters.predictions;
+  if (segments_.met_unknown()) ++deps_.counters.unknown_segments;
 }
 
 void RecordEvents::OnRequest(const LogRecord& record) {
   PredictionEvent event;
   if (Make(record, event) != Offered::kTaken) return;
-  ++deps_.counters.predictions;
+  CountPrediction();
   while (!deps_.sink.TryEmit(event)) {
     if (deps_.wait()) continue;
     deps_.sink.Emit(event);  // counts what cannot be taken
@@ -247,7 +255,7 @@ RecordEvents::Offered RecordEvents::Offer(const LogRecord& record) {
   Offered made = Make(record, event);
   if (made != Offered::kTaken) return made;
   if (!deps_.sink.TryEmit(event)) return Offered::kNoRoom;
-  ++deps_.counters.predictions;
+  CountPrediction();
   return Offered::kTaken;
 }
 

@@ -16,6 +16,7 @@
 #include "intake/feature_placer.h"
 #include "intake/line_reader.h"
 #include "intake/log_source.h"
+#include "intake/record_segments.h"
 #include "intake/source_counters.h"
 
 namespace leadsman {
@@ -67,6 +68,7 @@ class RecordEvents final : public RecordSink {
  private:
   bool IsPrediction(const LogRecord& record) const;
   void CountOther(const LogRecord& record);
+  void CountPrediction();
   /// Fills `event`; kTaken: it is ready for the sink.
   Offered Make(const LogRecord& record, PredictionEvent& event);
   /// False: it was never there.
@@ -86,6 +88,7 @@ class RecordEvents final : public RecordSink {
   std::string decoded_;
   std::map<std::string, FeaturePlacer, std::less<>> placers_;  ///< by model
   std::pair<const std::string, FeaturePlacer>* last_placer_ = nullptr;
+  RecordSegments segments_;
   float score_ = -1;
   uint64_t wide_ = 0;  ///< requests with features
   mutable Mutex mutex_;

@@ -62,6 +62,49 @@ TEST_F(RecordEventsTest, EachModelHasItsOwnNamesOfFeatures) {
   EXPECT_EQ(events.features()["dogs"], (std::vector<std::string>{"bark"}));
 }
 
+TEST_F(RecordEventsTest, SegmentsAreWhatTheRecordSaysElseTheFeatureOfThatName) {
+  sink_.SetSegments("m", {{.name = "tenant", .header = "x-tenant"},
+                          {.name = "age", .input = "age", .cuts = {18, 35}},
+                          {.name = "zone", .input = "x", .index = 1}});
+  RecordEvents events = Make();
+  const std::vector<float> values{1.5f, 20};
+  const std::vector<std::string_view> names{"x", "age"}, said{"tenant", "age"};
+  LogRecord record = Post("/v1/models/m:predict");
+  auto segments = [&] {
+    events.OnRequest(record);
+    const std::string text = Last();
+    return text.substr(std::min(text.find(" segment="), text.size()));
+  };
+  EXPECT_EQ(segments(), " segment=(none) segment=(none) segment=(none)");
+  record.features = values;
+  EXPECT_EQ(segments(), " segment=(none) segment=< 18 segment=20 1.5 20")
+      << "a list has no names: places count";
+  record.feature_names = names;
+  EXPECT_EQ(segments(), " segment=(none) segment=18 to 35 segment=1.5 1.5 20");
+  record.segment_names = said;
+  record.segments = {"acme", "40"};
+  EXPECT_EQ(segments(), " segment=acme segment=>= 35 segment=1.5 1.5 20")
+      << "what is said goes first";
+  record.segments = {"a\nb", "old"};
+  EXPECT_EQ(segments(), " segment=a?b segment=(none) segment=1.5 1.5 20")
+      << "no number for the cuts";
+  EXPECT_EQ(counters_.unknown_segments, 0u);
+}
+
+TEST_F(RecordEventsTest, ASegmentationThatTheModelHasNotIsCounted) {
+  RecordEvents events = Make();
+  const std::vector<std::string_view> said{"tenant"};
+  LogRecord record = Post("/v1/models/m:predict");
+  record.segment_names = said;
+  record.segments = {"acme"};
+  events.OnRequest(record);
+  EXPECT_EQ(Last(), "m:0 OK tfserving_rest");
+  EXPECT_EQ(counters_.unknown_segments, 1u);
+  sink_.RefuseNext(1);
+  EXPECT_EQ(events.Offer(record), RecordEvents::Offered::kNoRoom);
+  EXPECT_EQ(counters_.unknown_segments, 1u) << "it is offered again";
+}
+
 TEST_F(RecordEventsTest, ARequestThatFailedHasNoPrediction) {
   RecordEvents events = Make();
   LogRecord record = Post("/predict", 500);

@@ -16,9 +16,10 @@ struct SourceCounters {
   Counter errors{0};          ///< error events: a stack trace is one
   Counter other_lines{0};     ///< the program about itself
   Counter malformed{0};       ///< begun like a request's line, and none
-  Counter unreadable{0};      ///< fields that cannot be right, left absent
-  Counter unrecognised{0};    ///< lines that no format explained
-  Counter cut{0};             ///< lines that lost their end, in their file or in their envelope
+  Counter unknown_segments{0};  ///< predictions that name a segmentation which their model has not
+  Counter unreadable{0};        ///< fields that cannot be right, left absent
+  Counter unrecognised{0};      ///< lines that no format explained
+  Counter cut{0};               ///< lines that lost their end, in their file or in their envelope
   std::atomic<int64_t> last_line_ms{0};  ///< Unix time; 0: none yet
   Counter files{0};                      ///< whose format is known, now
   Counter unrecognised_files{0};         ///< whose format is not, now

@@ -23,6 +23,7 @@ struct SourceView {
   uint64_t predictions = 0;
   uint64_t other_requests = 0;
   uint64_t unknown_model = 0;
+  uint64_t unknown_segments = 0;
   uint64_t errors = 0;
   uint64_t malformed = 0;
   uint64_t unrecognised = 0;
@@ -44,6 +45,7 @@ struct SourceView {
     predictions = c.predictions;
     other_requests = c.other_requests;
     unknown_model = c.unknown_model;
+    unknown_segments = c.unknown_segments;
     errors = c.errors;
     malformed = c.malformed;
     unrecognised = c.unrecognised;

@@ -1,7 +1,6 @@
 #include "monitor/config_schema.h"
 
 #include <algorithm>
-#include <cctype>
 #include <functional>
 #include <set>
 
@@ -164,37 +163,38 @@ const schema::Struct<SchemaConfig>& SchemaConfigSchema() {
   return table;
 }
 
-bool IsSegmentName(const std::string& name) {
-  return !name.empty() && name.size() <= 40 && std::all_of(name.begin(), name.end(), [](char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-';
-  });
-}
-
 const schema::Struct<SegmentRule>& SegmentRuleSchema() {
   static const auto table = [] {
     schema::Struct<SegmentRule> s("SegmentRule",
                                   "One way to tell the model's requests apart (docs/quality.md).");
-    s.Required("name", &SegmentRule::name, schema::Text(),
-               "What it is called in metrics and tables: letters, digits, - and _.");
+    s.Required(
+        "name", &SegmentRule::name, schema::Text(),
+        "What it is called in metrics and tables: letters, digits, - and _. Logs "
+        "(`segment.NAME` of monitor.logs[].fields) and events (`segments`) say the segment by "
+        "it.");
     s.Field(
         "header", &SegmentRule::header, schema::Text(),
         "The request header whose value is the segment, as x-tenant; of gRPC the metadata of that "
         "name.");
-    s.Field("input", &SegmentRule::input, schema::Text(),
-            "The input of which one value of the first row is the segment.");
+    s.Field(
+        "input", &SegmentRule::input, schema::Text(),
+        "The input of which one value of the first row is the segment; of requests that logs and "
+        "events tell of, the feature of that name.");
     s.Field("index", &SegmentRule::index, schema::Integer<size_t>(0, 1'000'000),
-            "Which of the row's values, from 0.");
+            "Which of the row's values, from 0; of requests whose features come as a list without "
+            "names, too.");
     s.Field("cuts", &SegmentRule::cuts, schema::List(schema::Number(-1e300, 1e300), 0, 100),
             "Ascending; numbers between two of them are one segment. Empty: every value is one.");
     s.Field("values", &SegmentRule::values, schema::List(schema::Text(), 0, 1000),
             "Those that are segments of their own however late they come.");
     s.Check([](const SegmentRule& rule, schema::Problems& problems) {
-      if (!IsSegmentName(rule.name))
+      if (!IsSegmentationName(rule.name))
         problems.Add("name", "must be 1 to 40 letters, digits, - and _");
-      if (rule.header.empty() == rule.input.empty())
+      if (!rule.header.empty() && !rule.input.empty())
         problems.Add("header", "give either header, as x-tenant, or input, the name of an input");
-      if (!rule.header.empty() && (!rule.cuts.empty() || rule.index != 0))
-        problems.Add("cuts", "cuts and index are of an input; a header's value is its segment");
+      if (!rule.header.empty() && !rule.cuts.empty())
+        problems.Add("cuts", "are not of a header, whose value is its segment");
+      if (rule.input.empty() && rule.index != 0) problems.Add("index", "is of an input");
       if (std::adjacent_find(rule.cuts.begin(), rule.cuts.end(), std::greater_equal<>()) !=
           rule.cuts.end())
         problems.Add("cuts", "must ascend");

@@ -60,6 +60,12 @@ std::shared_ptr<FeatureNames> Monitor::NamesOf(std::string_view model) {
   return impl_->names.Of(model);
 }
 
+std::span<const SegmentRule> Monitor::SegmentsOf(std::string_view model) const {
+  auto config = impl_->configs.find(std::string(model));
+  if (config == impl_->configs.end()) return {};
+  return config->second.segments;
+}
+
 LabelReceipt Monitor::AddLabels(std::vector<GroundTruth> labels) {
   LabelReceipt receipt;
   auto reject = [&](size_t index, std::string reason) {

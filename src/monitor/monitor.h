@@ -110,6 +110,7 @@ class Monitor final : public Sink {
   uint32_t FeatureStride(size_t width) const override;
   /// Kept in the database.
   std::shared_ptr<FeatureNames> NamesOf(std::string_view model) override;
+  std::span<const SegmentRule> SegmentsOf(std::string_view model) const override;
 
   /// Queues labels for the join. Bounded; what does not fit is in `rejected`.
   LabelReceipt AddLabels(std::vector<GroundTruth> labels);

@@ -10,6 +10,7 @@
 
 #include "events/prediction_event.h"
 #include "events/segment_rule.h"
+#include "events/segment_text.h"
 #include "tensor/tensor.h"
 
 namespace leadsman {
@@ -19,11 +20,11 @@ namespace leadsman {
 class SegmentReader {
  public:
   struct Rule {
-    size_t header = 0;  ///< of headers(), when `input` is empty
+    size_t header =
+        0;  ///< of headers(), when `input` is empty; beyond them: a request says neither
     std::string input;
     size_t index = 0;
-    std::vector<double> cuts;
-    std::vector<std::string> names;  ///< of what lies between the cuts: one more than those
+    SegmentCuts cuts;
   };
 
   explicit SegmentReader(const std::map<std::string, std::vector<SegmentRule>>& models);
@@ -51,9 +52,6 @@ class SegmentReader {
 /// its own text: at most 64 bytes of a value, without control characters. For the stack.
 class Segments {
  public:
-  static constexpr std::string_view kNone = "(none)";
-  static constexpr size_t kMaxBytes = 64;
-
   /// `inputs` are empty when the request was not run.
   void Extract(std::span<const SegmentReader::Rule> rules, std::span<const std::string> headers,
                std::span<const TensorView> inputs);
@@ -61,11 +59,11 @@ class Segments {
 
  private:
   std::string_view OfInput(const SegmentReader::Rule& rule, std::span<const TensorView> inputs,
-                           std::array<char, kMaxBytes>& text);
+                           SegmentText& text);
 
   size_t count_ = 0;
   std::array<std::string_view, PredictionEvent::kMaxSegmentations> values_;
-  std::array<std::array<char, kMaxBytes>, PredictionEvent::kMaxSegmentations> text_;
+  std::array<SegmentText, PredictionEvent::kMaxSegmentations> text_;
 };
 
 }  // namespace leadsman

@@ -53,6 +53,9 @@ class Tracer final : public Sink {
   std::shared_ptr<FeatureNames> NamesOf(std::string_view model) override {
     return next_.NamesOf(model);
   }
+  std::span<const SegmentRule> SegmentsOf(std::string_view model) const override {
+    return next_.SegmentsOf(model);
+  }
 
   enum class Reason : uint8_t { kSampled, kError, kSlow, kShare };
   static constexpr size_t kReasons = 4;

@@ -109,3 +109,19 @@ def test_once_tells_of_csv_tsv_and_json_lines(tmp_path):
 
     code, told = once("--log", tmp_path / "own.csv", "--field", "predicted=Antwrot")
     assert code == 1 and "did you mean Antwort?" in told["sources"][0]["files"][0]["reason"], told
+
+
+def test_segments_of_a_capture_file(tmp_path):
+    log = tmp_path / "predictions.csv"
+    pandas(log, 0, 400)
+    code, report = once("--log", log, "--model", "credit", "--field", "segment.comment=comment", "--field", "segment.member=member")
+    assert code == 0, report
+    segments = {(x["by"], x["segment"]): x for x in report["models"][0]["segments"]}
+    assert segments["comment", "over?two lines"]["requests"]["ok"] + segments["comment", "over?two lines"]["requests"]["unknown"] == 100
+    plain = [n for n in range(0, 400, 4) if n % 10]
+    assert segments["comment", "plain"]["labelled"] == segments["comment", "plain"]["wrong"] == len(plain)
+    assert set(segments) >= {("member", "True"), ("member", "False")}
+    assert [f["name"] for f in report["models"][0]["features"]] == ["age", "income", "member"], "a segment is a feature, too"
+    table = subprocess.run([str(BINARY), "monitor", "--log", str(log), "--field", "segment.comment=comment", "--once"],
+                           capture_output=True, text=True, timeout=60, check=False)
+    assert "segment comment from comment" in table.stdout and "with, comma" in table.stdout, table

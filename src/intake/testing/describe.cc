@@ -86,6 +86,8 @@ std::string Describe(const LogRecord& record) {
   }
   if (record.features.size() > 8) features += StrCat(",… ", record.features.size(), " in all");
   words.Text("features", features);
+  for (size_t i = 0; i < record.segment_names.size(); ++i)
+    words.Text(StrCat("segment.", record.segment_names[i]), record.segments[i]);
   words.Number("rows", record.rows);
   words.Text("predicted", record.predicted);
   std::string predictions;

@@ -1,7 +1,12 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
+#include <map>
+#include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/mutex.h"
@@ -21,6 +26,7 @@ class EventTexts final : public Sink {
     if (!e.request_id.empty()) text += StrCat(" id=", e.request_id);
     for (std::string_view predicted : e.predicted) text += StrCat(" predicted=", predicted);
     for (std::string_view label : e.labels) text += StrCat(" label=", label);
+    for (std::string_view segment : e.segments) text += StrCat(" segment=", segment);
     if (e.score >= 0) text += StrCat(" score=", double{e.score});
     for (float feature : e.features) text += StrCat(" ", double{feature});
     return text;
@@ -37,6 +43,15 @@ class EventTexts final : public Sink {
     return true;
   }
   uint32_t FeatureStride(size_t) const override { return 1; }
+  std::span<const SegmentRule> SegmentsOf(std::string_view model) const override {
+    auto found = segments_.find(model);
+    if (found == segments_.end()) return {};
+    return found->second;
+  }
+  /// Before the first event.
+  void SetSegments(std::string model, std::vector<SegmentRule> rules) {
+    segments_[std::move(model)] = std::move(rules);
+  }
 
   void RefuseNext(int times) { full_ = times; }
   /// Full after so many.
@@ -52,6 +67,7 @@ class EventTexts final : public Sink {
   std::atomic<int> full_{0};
   std::atomic<int> room_{1'000'000'000};
   std::atomic<int64_t> last_ms_{0};
+  std::map<std::string, std::vector<SegmentRule>, std::less<>> segments_;
   mutable Mutex mutex_;
   std::vector<std::string> texts_ GUARDED_BY(mutex_);
 };
