@@ -87,8 +87,32 @@ void ShowClasses(const Json& classes, ClientContext& c) {
   if (!text.empty()) c.env.out << "  most often: " << text << '\n';
 }
 
+void ShowManyClasses(const Json& of, ClientContext& c) {
+  c.env.out << "  scores of all classes, " << Count(Part(of, "rows")) << " rows: ";
+  if (Part(of, "auc").is_number()) {
+    c.env.out << "AUC of each against the rest " << Short(Part(of, "auc")) << " ± "
+              << Short(Part(of, "auc_error")) << ", weighted " << Short(Part(of, "weighted_auc"))
+              << ", log loss " << Short(Part(of, "log_loss"));
+    const Json* worst = nullptr;
+    for (const Json& one : Part(of, "classes"))
+      if (worst == nullptr || Number(one, "auc") < Number(*worst, "auc")) worst = &one;
+    if (worst != nullptr)
+      c.env.out << "; lowest " << Name(*worst, "class") << ' ' << Short(Part(*worst, "auc"));
+  } else {
+    c.env.out << "no AUC yet";
+  }
+  if (const double left_out = Number(of, "left_out"); left_out > 0)
+    c.env.out << "; " << Count(Json(left_out))
+              << " rows left out, whose label the model has not answered";
+  c.env.out << '\n';
+}
+
 void ShowScores(const Json& scores, ClientContext& c) {
   for (const Json& of : scores) {
+    if (Name(of, "of") == "all_classes") {
+      ShowManyClasses(of, c);
+      continue;
+    }
     const bool two = Name(of, "of") == "second_class";
     c.env.out << "  scores of " << (two ? "class " + Name(of, "class") : "the class answered")
               << ", " << Count(Part(of, "rows")) << " rows:";

@@ -35,6 +35,19 @@ enum class ScoreOf : uint8_t {
   kSecondClass,  ///< of two classes, that of the second in the model's own order
 };
 
+/// The probabilities of all classes, of more than two, for each row of an answer; in the model's own order.
+struct ClassScores {
+  static constexpr uint32_t kMaxClasses = 16;  ///< of models of more none are kept
+  uint32_t classes = 0;                        ///< 0: there are none
+  std::span<const float> values;               ///< one row after the other
+
+  std::span<const float> of(size_t row) const {
+    const size_t begin = row * classes;
+    if (begin + classes > values.size()) return {};
+    return values.subspan(begin, classes);
+  }
+};
+
 /// What one request leaves behind. Written by the thread that served it while everything is still
 /// hot in its caches; strings and spans point into the writer's buffers and are valid during Emit()
 /// only.
@@ -89,6 +102,8 @@ struct PredictionEvent {
   /// probabilities.
   ScoreOf score_of = ScoreOf::kNothing;
   std::span<const float> row_scores;
+  /// Of the rows of `row_scores`, where those are of the best class; what stands at rows without one means nothing.
+  ClassScores class_scores;
 
   /// Of the first row: the value of each of the model's segmentations, in the order of its
   /// configuration (SegmentRule). Empty when it has none.

@@ -1,7 +1,10 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include "events/prediction_event.h"
@@ -38,22 +41,55 @@ RowScore RowScoreOf(std::span<const Number> scores) {
 /// another are no classes of one model: the first row's stay.
 class RowScores {
  public:
-  void Clear() { *this = {}; }
-  void Add(RowScore score) {
+  void Clear() {
+    of_ = ScoreOf::kNothing;
+    count_ = 0;
+    classes_ = 0;
+  }
+  template <typename Number>
+  void Add(std::span<const Number> scores) {
     if (count_ == values_.size()) return;
+    const RowScore score = RowScoreOf(scores);
     if (of_ == ScoreOf::kNothing) of_ = score.of;
-    values_[count_++] = score.of == of_ ? score.value : -1;
+    const bool same = score.of == of_;
+    AddClasses(same && of_ == ScoreOf::kBestClass ? scores : std::span<const Number>());
+    values_[count_++] = same ? score.value : -1;
   }
   ScoreOf of() const { return of_; }
   /// Empty when no row has any.
   std::span<const float> values() const {
     return {values_.data(), of_ == ScoreOf::kNothing ? 0 : count_};
   }
+  /// Of the same rows, when all that have scores have as many.
+  ClassScores class_scores() const {
+    if (classes_ == 0 || classes_ == kDiffer) return {};
+    return {classes_, {classes_of_.data(), count_ * classes_}};
+  }
 
  private:
+  static constexpr uint32_t kDiffer = ClassScores::kMaxClasses + 1;  ///< or too many
+
+  template <typename Number>
+  void AddClasses(std::span<const Number> scores) {
+    const auto classes = static_cast<uint32_t>(std::min<size_t>(scores.size(), kDiffer));
+    if (classes_ == 0) {
+      classes_ = classes;
+      // Rows before this one had none.
+      if (classes < kDiffer) std::fill_n(classes_of_.begin(), count_ * classes, 0.0f);
+    }
+    if (classes != 0 && classes != classes_) classes_ = kDiffer;
+    if (classes_ == 0 || classes_ == kDiffer) return;
+    float* const row = classes_of_.data() + count_ * classes_;
+    std::fill_n(row, classes_, 0.0f);
+    std::transform(scores.begin(), scores.end(), row,
+                   [](Number score) { return static_cast<float>(score); });
+  }
+
   ScoreOf of_ = ScoreOf::kNothing;
   size_t count_ = 0;
-  std::array<float, PredictionEvent::kMaxPredictions> values_{};
+  uint32_t classes_ = 0;  ///< in each row
+  std::array<float, PredictionEvent::kMaxPredictions> values_;
+  std::array<float, PredictionEvent::kMaxPredictions * ClassScores::kMaxClasses> classes_of_;
 };
 
 }  // namespace leadsman

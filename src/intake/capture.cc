@@ -107,6 +107,7 @@ class CaptureParser final : public LineParser {
     record.score = outputs->score;
     record.score_of = outputs->score_of;
     record.row_scores = outputs->row_scores;
+    record.class_scores = outputs->class_scores;
   }
 
   TimeParser time_;

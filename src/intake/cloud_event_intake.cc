@@ -57,11 +57,14 @@ struct Call {
   std::optional<float> score;
   ScoreOf score_of = ScoreOf::kNothing;
   std::vector<float> row_scores;
+  uint32_t scored_classes = 0;
+  std::vector<float> class_scores;
   uint64_t request_bytes = 0;
   uint64_t response_bytes = 0;
 
   size_t bytes() const {
-    size_t sum = sizeof(Call) + model.size() + features.size() * sizeof(float);
+    size_t sum = sizeof(Call) + model.size() +
+                 (features.size() + row_scores.size() + class_scores.size()) * sizeof(float);
     for (const std::string& name : names) sum += sizeof(std::string) + name.size();
     for (const std::string& text : predictions) sum += sizeof(std::string) + text.size();
     return sum;
@@ -255,6 +258,9 @@ struct CloudEventIntake::Impl {
     call.score = outputs->score;
     call.score_of = outputs->score_of;
     call.row_scores.assign(outputs->row_scores.begin(), outputs->row_scores.end());
+    call.scored_classes = outputs->class_scores.classes;
+    call.class_scores.assign(outputs->class_scores.values.begin(),
+                             outputs->class_scores.values.end());
     // Of the Open Inference Protocol; other answers name none.
     dom::element root;
     std::string_view version;
@@ -296,6 +302,7 @@ struct CloudEventIntake::Impl {
     record.score = call.score;
     record.score_of = call.score_of;
     record.row_scores = call.row_scores;
+    record.class_scores = {call.scored_classes, call.class_scores};
     feed.Put(record, await_room);
   }
 

@@ -213,6 +213,7 @@ void EnvoyIntake::ReadBodies(const EnvoyExchange& exchange, LogRecord& record) {
     record.score = outputs->score;
     record.score_of = outputs->score_of;
     record.row_scores = outputs->row_scores;
+    record.class_scores = outputs->class_scores;
     if (!record.rows) record.rows = outputs->rows;
   } else {
     ++counters_.response_bodies.not_understood;

@@ -265,7 +265,7 @@ class EntryReader {
     if (scores_.empty()) return Fail(key, "has an empty list of scores");
     const auto best = std::max_element(scores_.begin(), scores_.end());
     const double highest = *best;
-    row_scores_.Add(RowScoreOf<double>(scores_));
+    row_scores_.Add(std::span<const double>(scores_));
     if (predictions_.texts().empty() && !record_.score && highest >= 0 && highest <= 1)
       record_.score = static_cast<float>(highest);
     predictions_.AddNumber(best - scores_.begin());
@@ -328,6 +328,7 @@ class EntryReader {
     if (row_scores_.of() != ScoreOf::kNothing) {
       record_.score_of = row_scores_.of();
       record_.row_scores = row_scores_.values();
+      record_.class_scores = row_scores_.class_scores();
     }
     if (!record_.rows && has_predictions_)
       record_.rows = std::max<uint32_t>(rows_, record_.predictions.empty() ? 0 : 1);

@@ -75,6 +75,7 @@ struct LogRecord {
   /// Which probability `score` is, or `row_scores` are where there are some: one for each prediction.
   ScoreOf score_of = ScoreOf::kNothing;
   std::span<const float> row_scores;
+  ClassScores class_scores;      ///< as PredictionEvent has them
   std::optional<uint32_t> rows;  ///< of the request
 
   /// Fields that are there but cannot be right: a negative latency, a status of words. They are left absent.

@@ -383,8 +383,12 @@ class PayloadReader::Outputs {
     row_scores_.Clear();
     const bool read = IsCsv(content_type) ? ReadCsv(body) : ReadJson(body);
     if (!read) return std::nullopt;
-    return PayloadOutputs{rows_, std::span(predicted_.data(), count_), score_, row_scores_.of(),
-                          row_scores_.values()};
+    return PayloadOutputs{rows_,
+                          std::span(predicted_.data(), count_),
+                          score_,
+                          row_scores_.of(),
+                          row_scores_.values(),
+                          row_scores_.class_scores()};
   }
 
  private:
@@ -416,7 +420,7 @@ class PayloadReader::Outputs {
       if (scores[i] != scores[i]) continue;
       if (best == scores.size() || scores[i] > scores[best]) best = i;
     }
-    row_scores_.Add(RowScoreOf(scores));
+    row_scores_.Add(scores);
     if (best == scores.size()) return Take("NaN");
     if (count_ == 0 && std::fabs(scores[best]) <= std::numeric_limits<float>::max())
       score_ = static_cast<float>(scores[best]);

@@ -29,6 +29,7 @@ struct PayloadOutputs {
   std::optional<float> score;  ///< the highest of the first row's several scores
   ScoreOf score_of = ScoreOf::kNothing;
   std::span<const float> row_scores;  ///< as PredictionEvent has them
+  ClassScores class_scores;           ///< likewise
 };
 
 /// Reads the bodies of predictions without the model's signature, by what they look like:

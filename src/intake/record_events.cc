@@ -194,6 +194,7 @@ void RecordEvents::TakeScores(const LogRecord& record, PredictionEvent& event) {
   }
   if (event.row_scores.size() == event.predicted.size() && event.score_of != ScoreOf::kNothing) {
     event.answer = AnswerKind::kClass;
+    if (!record.row_scores.empty()) event.class_scores = record.class_scores;
     return;
   }
   event.score_of = ScoreOf::kNothing;

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "monitor/labels/kept_codec.h"
 #include "monitor/monitor.h"
 
 namespace leadsman {
@@ -84,6 +85,10 @@ ALTER TABLE predictions ADD COLUMN answer INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE predictions ADD COLUMN score_of INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE predictions ADD COLUMN segments TEXT NOT NULL DEFAULT '';
 )sql";
+
+/// Added to a file of version 3 where it is not there: a program that does not know it loses nothing by it.
+constexpr const char* kClassScores =
+    "ALTER TABLE predictions ADD COLUMN class_scores BLOB NOT NULL DEFAULT x''";
 
 /// A prepared statement; reset after each use by Use.
 class Statement {
@@ -257,14 +262,18 @@ Result<std::unique_ptr<Database>> Database::TryOpen(const std::string& path, boo
     if (rc != SQLITE_OK) return fail(*writer, rc, "create tables");
   }
   if ((rc = writer->Exec(kByteTables)) != SQLITE_OK) return fail(*writer, rc, "create tables");
+  Statement columns;
+  if (columns.Prepare(writer->db, "SELECT class_scores FROM predictions LIMIT 0") != SQLITE_OK) {
+    if ((rc = writer->Exec(kClassScores)) != SQLITE_OK) return fail(*writer, rc, "add a column");
+  }
   struct {
     Statement& statement;
     const char* sql;
   } const prepared[] = {
       {writer->insert,
        "INSERT INTO predictions (key, request_id, row, model, version, predicted, score, at_ms, "
-       "weight, expires_ms, drawn, answer, score_of, segments) VALUES "
-       "(?,?,?,?,?,?,?,?,?,?,?,?,?,?)"},
+       "weight, expires_ms, drawn, answer, score_of, segments, class_scores) VALUES "
+       "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"},
       {writer->mark,
        "UPDATE predictions SET label=?, labelled_ms=? WHERE id = (SELECT min(id) FROM predictions "
        "WHERE key=? AND request_id=? AND row=?)"},
@@ -299,11 +308,12 @@ Result<std::unique_ptr<Database>> Database::TryOpen(const std::string& path, boo
   if ((rc = finder->Open(path, SQLITE_OPEN_READONLY)) != SQLITE_OK) {
     return fail(*finder, rc, "open for reading");
   }
-  rc = finder->find.Prepare(finder->db,
-                            "SELECT model, version, predicted, score, at_ms, expires_ms, weight, "
-                            "label, drawn, answer, score_of, segments FROM predictions WHERE key=? "
-                            "AND request_id=? AND row=? ORDER "
-                            "BY id LIMIT 1");
+  rc = finder->find.Prepare(
+      finder->db,
+      "SELECT model, version, predicted, score, at_ms, expires_ms, weight, "
+      "label, drawn, answer, score_of, segments, class_scores FROM predictions "
+      "WHERE key=? AND request_id=? AND row=? ORDER "
+      "BY id LIMIT 1");
   if (rc != SQLITE_OK) return fail(*finder, rc, "prepare");
   // What the start reads must be readable, or a damaged page would keep the server from ever
   // starting again. (Not an integrity check: that reads all of the file.)
@@ -367,6 +377,8 @@ Status Database::Write(const Batch& batch, const Purge& purge) {
     c.insert.Bind(12, static_cast<int64_t>(p.answer));
     c.insert.Bind(13, static_cast<int64_t>(p.score_of));
     c.insert.Bind(14, p.segments);
+    const std::string scores = BytesOfScores(p.class_scores);
+    c.insert.BindBlob(15, scores);
     if (c.insert.Run() != SQLITE_OK) return fail("insert prediction");
   }
   for (const LabelMark& m : batch.marks) {
@@ -489,6 +501,7 @@ Result<std::optional<StoredPrediction>> Database::Find(const std::string& reques
     p.answer = AnswerFrom(find.Int(9));
     p.score_of = ScoreFrom(find.Int(10));
     p.segments = find.Text(11);
+    p.class_scores = ScoresOfBytes(find.Blob(12));
   }
   Status status = rc == SQLITE_ROW || rc == SQLITE_DONE ? OkStatus() : finder_->Error("find");
   find.Reset();

@@ -30,7 +30,8 @@ struct KeptPrediction {
   bool drawn = false;      ///< as PredictionEvent::drawn
   AnswerKind answer = AnswerKind::kUnknown;
   ScoreOf score_of = ScoreOf::kNothing;
-  std::string segments = {};  ///< KeptSegments
+  std::string segments = {};             ///< KeptSegments
+  std::vector<float> class_scores = {};  ///< of this row: PredictionEvent::class_scores
 };
 struct StoredPrediction {
   KeptPrediction prediction;

@@ -30,7 +30,7 @@ struct Head {
   uint8_t row_scores;
   uint8_t segments;
   uint8_t labels;
-  uint8_t unused[1];
+  uint8_t scored_classes;
 };
 static_assert(sizeof(Head) == 72);
 
@@ -49,6 +49,13 @@ size_t PredictionCount(const PredictionEvent& event) {
 }
 size_t ScoreCount(const PredictionEvent& event) {
   return std::min(event.row_scores.size(), PredictionCount(event));
+}
+/// All rows have as many as the first, or none are kept.
+uint32_t ScoredClasses(const PredictionEvent& event) {
+  const ClassScores& scores = event.class_scores;
+  const bool fits = scores.classes <= ClassScores::kMaxClasses &&
+                    scores.values.size() >= ScoreCount(event) * scores.classes;
+  return fits ? scores.classes : 0;
 }
 size_t SegmentCount(const PredictionEvent& event) {
   return std::min(event.segments.size(), PredictionEvent::kMaxSegmentations);
@@ -88,8 +95,9 @@ const char* ReadTexts(const char* at, size_t count, std::string_view* texts) {
 }  // namespace
 
 size_t EncodedSizeBound(const PredictionEvent& event, size_t features) {
-  size_t bytes = sizeof(Head) + (features + ScoreCount(event)) * sizeof(float) +
-                 CutLength(event.model) + IdLength(event.request_id);
+  const size_t scores = ScoreCount(event) * (1 + ScoredClasses(event));
+  size_t bytes = sizeof(Head) + (features + scores) * sizeof(float) + CutLength(event.model) +
+                 IdLength(event.request_id);
   for (size_t i = 0; i < PredictionCount(event); ++i) bytes += 1 + CutLength(event.predicted[i]);
   for (size_t i = 0; i < SegmentCount(event); ++i) bytes += 1 + CutLength(event.segments[i]);
   for (size_t i = 0; i < LabelCount(event); ++i) bytes += 1 + CutLength(event.labels[i]);
@@ -123,10 +131,12 @@ size_t EncodeEvent(const PredictionEvent& event, size_t features, std::byte* to)
                                     .row_scores = static_cast<uint8_t>(ScoreCount(event)),
                                     .segments = static_cast<uint8_t>(SegmentCount(event)),
                                     .labels = static_cast<uint8_t>(LabelCount(event)),
-                                    .unused = {}};
+                                    .scored_classes = static_cast<uint8_t>(ScoredClasses(event))};
   char* at = reinterpret_cast<char*>(to) + sizeof(head);
   at = AppendFloats(at, event.features.first(features));
   at = AppendFloats(at, event.row_scores.first(ScoreCount(event)));
+  at = AppendFloats(at,
+                    event.class_scores.values.first(size_t{head.row_scores} * head.scored_classes));
   if (!model.empty()) at = Append(at, model);
   if (!id.empty()) at = Append(at, id);
   at = AppendTexts(at, event.predicted.first(predictions));
@@ -161,7 +171,10 @@ void DecodeEvent(const std::byte* from, DecodedEvent& out) {
   const auto* floats = reinterpret_cast<const float*>(from + sizeof(head));
   event.features = {floats, head.features};
   event.row_scores = {floats + head.features, head.row_scores};
-  const char* at = reinterpret_cast<const char*>(floats + head.features + head.row_scores);
+  floats += head.features + head.row_scores;
+  const size_t class_scores = size_t{head.row_scores} * head.scored_classes;
+  event.class_scores = {head.scored_classes, {floats, class_scores}};
+  const char* at = reinterpret_cast<const char*>(floats + class_scores);
   event.model = {at, head.model_length};
   at += head.model_length;
   event.request_id = {at, head.id_length};

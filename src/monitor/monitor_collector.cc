@@ -307,13 +307,16 @@ KeptPrediction Monitor::Impl::KeptOf(const PredictionEvent& event, size_t row,
   int64_t timeout_ms =
       std::chrono::duration_cast<std::chrono::milliseconds>(model.config.label_timeout).count();
   const bool scored = row < event.row_scores.size();
+  const auto classes =
+      scored && event.row_scores[row] >= 0 ? event.class_scores.of(row) : std::span<const float>();
   return KeptPrediction{std::string(event.request_id), static_cast<uint32_t>(row),
                         std::string(event.model), event.version, std::string(event.predicted[row]),
                         scored ? double{event.row_scores[row]} : -1.0, at_ms, at_ms + timeout_ms,
                         weight, event.drawn, event.answer,
                         scored ? event.score_of : ScoreOf::kNothing,
                         // Segments are of the first row.
-                        row == 0 ? KeptSegments(model.segments, event.segments) : ""};
+                        row == 0 ? KeptSegments(model.segments, event.segments) : "",
+                        std::vector<float>(classes.begin(), classes.end())};
 }
 
 void Monitor::Impl::JoinAtOnce(const PredictionEvent& event, VersionState& state) {

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <random>
 
 #include "monitor/class_counts.h"
@@ -142,7 +143,10 @@ TEST(EventCodecTest, GivesBackWhatWasWritten) {
   event.score_of = ScoreOf::kSecondClass;
   event.row_scores = row_scores;
   event.segments = segments;
-  alignas(8) std::byte buffer[1024];
+  std::vector<float> class_scores(20 * 3);
+  std::iota(class_scores.begin(), class_scores.end(), 0.5f);
+  event.class_scores = {3, class_scores};
+  alignas(8) std::byte buffer[2048];
   size_t size = EncodeEvent(event, features.size(), buffer);
   EXPECT_EQ(size, EncodedSizeBound(event, features.size()));
   DecodedEvent decoded;
@@ -166,6 +170,10 @@ TEST(EventCodecTest, GivesBackWhatWasWritten) {
   EXPECT_EQ(e.score_of, ScoreOf::kSecondClass);
   EXPECT_EQ(std::vector<float>(e.row_scores.begin(), e.row_scores.end()),
             std::vector<float>(16, 0.25f));
+  EXPECT_EQ(e.class_scores.classes, 3u);
+  EXPECT_EQ(e.class_scores.values.size(), 16u * 3);
+  EXPECT_EQ(e.class_scores.of(15)[2], 47.5f);
+  EXPECT_TRUE(e.class_scores.of(16).empty());
   EXPECT_EQ(std::vector<std::string_view>(e.segments.begin(), e.segments.end()), segments);
   EXPECT_EQ(std::vector<std::string_view>(e.labels.begin(), e.labels.end()), labels);
 }

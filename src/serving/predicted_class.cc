@@ -114,7 +114,7 @@ void PredictedClasses::Extract(std::span<const TensorView> outputs, uint32_t row
 void PredictedClasses::TakeScores(const TensorView& output, size_t per_row) {
   VisitNumbers(output, [&](auto values) {
     for (size_t row = 0; row < count_; ++row) {
-      row_scores_.Add(RowScoreOf(values.subspan(row * per_row, per_row)));
+      row_scores_.Add(values.subspan(row * per_row, per_row));
     }
   });
 }

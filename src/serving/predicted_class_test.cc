@@ -84,6 +84,20 @@ TEST(PredictedClassesTest, KeepsAProbabilityOfEachRow) {
   auto three = of({Make<double>("p", DataType::kFp64, {1, 3}, {0.25, 0.5, 0.25})}, 1);
   EXPECT_EQ(three.row_scores().of(), ScoreOf::kBestClass);
   EXPECT_EQ(values(three), std::vector<float>{0.5f});
+  EXPECT_EQ(two.row_scores().class_scores().classes, 0u);
+  auto all = [](const PredictedClasses& predicted) {
+    const auto scores = predicted.row_scores().class_scores().values;
+    return std::vector<float>(scores.begin(), scores.end());
+  };
+  EXPECT_EQ(three.row_scores().class_scores().classes, 3u);
+  EXPECT_EQ(all(three), (std::vector<float>{0.25f, 0.5f, 0.25f}));
+  auto rows =
+      of({Make<float>("p", DataType::kFp32, {3, 3}, {5, 6, 7, 0.25f, 0.5f, 0.25f, 8, 9, 1})}, 3);
+  EXPECT_EQ(values(rows), (std::vector<float>{-1, 0.5f, -1}));
+  EXPECT_EQ(all(rows), (std::vector<float>{0, 0, 0, 0.25f, 0.5f, 0.25f, 0, 0, 0}));
+  auto wide = of({Make<float>("p", DataType::kFp32, {1, 20}, std::vector<float>(20, 0.05f))}, 1);
+  EXPECT_EQ(wide.row_scores().of(), ScoreOf::kBestClass);
+  EXPECT_EQ(wide.row_scores().class_scores().classes, 0u) << "of so many none are kept";
   // Logits, classes that do not exclude each other, and numbers have no probabilities.
   EXPECT_TRUE(values(of({Make<float>("p", DataType::kFp32, {1, 3}, {3, -2, 0})}, 1)).empty());
   EXPECT_TRUE(values(of({Make<float>("p", DataType::kFp32, {1, 2}, {0.9f, 0.8f})}, 1)).empty());

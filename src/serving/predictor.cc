@@ -532,6 +532,7 @@ void Predictor::Finish(PredictionCall& call, const Status& status, size_t respon
       event.score = predicted.score();
       event.score_of = predicted.row_scores().of();
       event.row_scores = predicted.row_scores().values();
+      event.class_scores = predicted.row_scores().class_scores();
       impl_->FillFeatures(call, event);
     }
     deps.sink.Emit(event);

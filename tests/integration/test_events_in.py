@@ -84,3 +84,45 @@ def test_cloud_events_join_and_what_stays_alone_counts_at_the_end(monitor):  # n
     watch.await_metric(1, "leadsman_intake_cloudevents_undecodable_total", reason="body")
     assert watch.metric("leadsman_intake_cloudevents_waiting") == 1
     assert watch.stop() == 0
+
+
+def area(positive, negative):
+    """Of all pairs the share in which the positive has the higher score, ties as half."""
+    return sum((p > n) + (p == n) / 2 for p in positive for n in negative) / (len(positive) * len(negative))
+
+
+def test_segments_and_the_areas_of_three_classes(monitor, tmp_path):  # noqa: F811
+    config = tmp_path / "leadsman.yaml"
+    config.write_text(json.dumps({"models": [{"name": "insects", "monitoring": {
+        "max_join_rate": 100000, "max_segments": 5,
+        "segments": [{"name": "tenant"}, {"name": "age", "input": "age", "cuts": [30], "values": ["< 30", ">= 30"]}]}}]}))
+    watch = monitor("--config", config, "--cloudevents-port", "0")
+    rows = []
+    for i in range(300):
+        scores = [i * 37 % 61 / 128, i * 23 % 53 / 128]
+        scores.append(1 - sum(scores))
+        rows.append((scores, scores.index(max(scores)) if i % 3 else (i * 5 + i // 7) % 3))
+    events = [{"model": "insects", "version": 1, "request_id": f"i{i}", "status": 200, "prediction": scores, "label": label,
+               "features": {"age": i % 60}, "segments": {"tenant": ["acme", "globex", "initech", f"t{i}"][i % 4], "colour": "red"}}
+              for i, (scores, label) in enumerate(rows)]
+    answer = requests.post(watch.admin + "/api/v1/events", json=events, timeout=10)
+    assert answer.status_code == 200 and answer.json()["accepted"] == 300, answer.text
+    watch.await_metric(300, "leadsman_monitor_labelled_total", model="insects")
+    found = requests.get(watch.admin + "/api/v1/models/insects/quality", timeout=10).json()["versions"][0]
+
+    areas = {str(k): area([s[k] for s, label in rows if label == k], [s[k] for s, label in rows if label != k]) for k in range(3)}
+    many = found["scores"][1]
+    assert many["of"] == "all_classes" and many["rows"] == 300 and "left_out" not in many
+    for one in many["classes"]:
+        assert abs(one["auc"] - areas[one["class"]]) <= one["auc_error"] + 1e-9
+    assert abs(many["auc"] - sum(areas.values()) / 3) <= many["auc_error"] + 1e-9
+    assert watch.metric("leadsman_monitor_auc", model="insects") == many["auc"]
+
+    segments = {(x["by"], x["segment"]): x for x in found["segments"]}
+    assert segments["age", "< 30"]["requests"]["ok"] == segments["age", ">= 30"]["requests"]["ok"] == 150
+    acme = [label != s.index(max(s)) for i, (s, label) in enumerate(rows) if i % 4 == 0]
+    assert segments["tenant", "acme"]["labelled"] == 75 and segments["tenant", "acme"]["wrong"] == sum(acme)
+    assert segments["tenant", "(other)"]["requests"]["ok"] == 75, "there is room for five"
+    assert watch.metric("leadsman_monitor_segments_folded_total", model="insects") >= 75
+    assert watch.metric("leadsman_intake_events_unknown_segments_total") == 300
+    assert watch.stop() == 0

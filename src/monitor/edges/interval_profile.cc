@@ -17,6 +17,8 @@ namespace {
 /// More than an interval can hold; as many of them as there are milliseconds in a year still fit.
 constexpr uint64_t kMaxCount = uint64_t{1} << 48;
 constexpr double kMaxSeconds = 1e12;
+/// What follows of labels. A program that does not know the last one refuses the message.
+constexpr uint8_t kNoLabels = 0, kLabels = 1, kLabelsOfManyClasses = 2;
 
 Status Wrong(std::string_view field, std::string_view why) {
   return InvalidArgumentError(StrCat(field, ": ", why));
@@ -121,12 +123,14 @@ Status ReadLabels(IntervalProfile& profile, ByteReader& from) {
   if (!from.ok() || quality.wrong_requests > quality.labelled_requests)
     return Wrong("labels", "must be labelled rows and requests, and of these the wrong ones");
   const uint8_t more = from.Byte();
-  if (more == 1) {
+  if (more == kLabels || more == kLabelsOfManyClasses) {
     auto labels = std::make_shared<VersionQuality>();
     labels->Read(from);
+    if (more == kLabelsOfManyClasses) labels->ReadManyClasses(from);
     profile.labels = std::move(labels);
   }
-  if (!from.ok() || more > 1) return Wrong("labels", "cannot be read as what they tell");
+  if (!from.ok() || more > kLabelsOfManyClasses)
+    return Wrong("labels", "cannot be read as what they tell");
   return OkStatus();
 }
 
@@ -153,8 +157,10 @@ void IntervalProfile::Write(ByteWriter& to) const {
   to.Double(quality.wrong);
   to.Varint(quality.labelled_requests);
   to.Varint(quality.wrong_requests);
-  to.Byte(labels ? 1 : 0);
+  const bool many = labels && labels->many_classes() != nullptr;
+  to.Byte(many ? kLabelsOfManyClasses : labels ? kLabels : kNoLabels);
   if (labels) labels->Write(to);
+  if (many) labels->WriteManyClasses(to);
 }
 
 Status IntervalProfile::Read(ByteReader& from) {

@@ -9,7 +9,8 @@ namespace {
 
 // They lie in Redis: numbers must never change their meaning.
 constexpr uint32_t kModel = 1, kVersion = 2, kPredicted = 3, kScore = 4, kAt = 5, kExpires = 6,
-                   kWeight = 7, kDrawn = 8, kAnswer = 9, kScoreOf = 10, kSegments = 11;
+                   kWeight = 7, kDrawn = 8, kAnswer = 9, kScoreOf = 10, kSegments = 11,
+                   kClassScores = 12;
 
 /// What a newer program may have written is not known here.
 template <typename E>
@@ -18,6 +19,27 @@ E EnumFrom(uint64_t value, E last) {
 }
 
 }  // namespace
+
+std::string BytesOfScores(std::span<const float> scores) {
+  std::string bytes;
+  for (float score : scores) {
+    const auto value = std::bit_cast<uint32_t>(score);
+    for (int shift = 0; shift < 32; shift += 8) bytes.push_back(static_cast<char>(value >> shift));
+  }
+  return bytes;
+}
+
+std::vector<float> ScoresOfBytes(std::string_view bytes) {
+  if (bytes.size() % 4 != 0 || bytes.size() / 4 > ClassScores::kMaxClasses) return {};
+  std::vector<float> scores;
+  for (size_t at = 0; at < bytes.size(); at += 4) {
+    uint32_t value = 0;
+    for (size_t i = 0; i < 4; ++i)
+      value |= uint32_t{static_cast<unsigned char>(bytes[at + i])} << (8 * i);
+    scores.push_back(std::bit_cast<float>(value));
+  }
+  return scores;
+}
 
 std::string EncodeKept(const KeptPrediction& p) {
   std::string bytes;
@@ -33,6 +55,7 @@ std::string EncodeKept(const KeptPrediction& p) {
   out.NumberOrNothing(kAnswer, static_cast<uint64_t>(p.answer));
   out.NumberOrNothing(kScoreOf, static_cast<uint64_t>(p.score_of));
   out.Text(kSegments, p.segments);
+  out.Text(kClassScores, BytesOfScores(p.class_scores));
   return bytes;
 }
 
@@ -76,6 +99,9 @@ std::optional<KeptPrediction> DecodeKept(std::string_view bytes) {
         break;
       case kSegments:
         if (text) p.segments = in.bytes();
+        break;
+      case kClassScores:
+        if (text) p.class_scores = ScoresOfBytes(in.bytes());
         break;
       default:
         break;

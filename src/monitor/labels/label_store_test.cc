@@ -105,6 +105,7 @@ class LabelStoreTest : public ::testing::TestWithParam<const char*> {
     p.segments =
         "a\x1f"
         "b";
+    p.class_scores = {0.25f, 0.5f, 0.25f};
     join_->AddPrediction(std::move(p), clock_.Now(), clock_.SteadyNow());
   }
   void Label(const std::string& id, const std::string& label, uint32_t row = 0) {
@@ -151,6 +152,7 @@ TEST_P(LabelStoreTest, GivesAPredictionBackAsItWas) {
   EXPECT_EQ(p.segments,
             "a\x1f"
             "b");
+  EXPECT_EQ(p.class_scores, (std::vector<float>{0.25f, 0.5f, 0.25f}));
   EXPECT_EQ(joined[0].label, "8");
   EXPECT_TRUE(joined[0].wrong);
 }

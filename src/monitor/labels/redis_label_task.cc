@@ -30,7 +30,8 @@ std::optional<std::string> LabelIn(std::string_view value) {
 
 size_t RedisLabelTask::bytes() const {
   return sizeof(*this) + prediction.request_id.size() + prediction.model.size() +
-         prediction.predicted.size() + prediction.segments.size() + label.size();
+         prediction.predicted.size() + prediction.segments.size() +
+         prediction.class_scores.size() * sizeof(float) + label.size();
 }
 
 std::string RedisLabelTaskCodec::KeyOf(char kind, const KeptPrediction& of) const {

@@ -65,6 +65,7 @@ std::string QualityDetail::Take(SteadyTime now) {
   quality_.Write(out);
   coverage_.Write(out);
   segments_.Write(out);
+  if (quality_.many_classes() != nullptr) quality_.WriteManyClasses(out);
   return std::move(out).Take();
 }
 
@@ -74,6 +75,7 @@ bool QualityDetail::Restore(std::string_view bytes, SegmentNames& names) {
   quality_.Read(in);
   coverage_.Read(in);
   segments_.Read(in, names);
+  if (in.ok() && !in.Finished()) quality_.ReadManyClasses(in);
   if (!in.Finished()) Forget();
   if (interval_) KeepIntervals();  // which now knows what is taken for what
   return in.Finished();

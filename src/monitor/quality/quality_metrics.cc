@@ -1,6 +1,7 @@
 #include "monitor/quality/quality_metrics.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace leadsman {
 namespace {
@@ -47,14 +48,31 @@ void Macro(QualityDetail& detail, int64_t, const Labels& version, Samples& sampl
   }
 }
 
+std::optional<ManyClassScores::Figures> Areas(const QualityDetail& detail) {
+  const ManyClassScores* many = detail.quality().many_classes();
+  return many != nullptr ? many->Areas() : std::nullopt;
+}
+
 void Auc(QualityDetail& detail, int64_t, const Labels& version, Samples& samples) {
+  if (auto areas = Areas(detail)) Add(version, {}, areas->macro.value, samples);
   auto two = detail.quality().TwoClasses();
   if (two && two->scores.positives() > 0 && two->scores.negatives() > 0) {
     Add(version, {}, two->scores.AreaUnderCurve().value, samples);
   }
 }
 
+void WeightedAuc(QualityDetail& detail, int64_t, const Labels& version, Samples& samples) {
+  if (auto areas = Areas(detail)) Add(version, {}, areas->weighted.value, samples);
+}
+
+void ClassAuc(QualityDetail& detail, int64_t, const Labels& version, Samples& samples) {
+  const auto areas = Areas(detail);
+  if (!areas) return;
+  for (const auto& of : areas->classes) Add(version, {of.name}, of.auc.value, samples);
+}
+
 void Loss(QualityDetail& detail, int64_t, const Labels& version, Samples& samples) {
+  if (Areas(detail)) Add(version, {}, detail.quality().many_classes()->loss().Mean(), samples);
   auto two = detail.quality().TwoClasses();
   if (two && two->loss.count() > 0) Add(version, {}, two->loss.Mean(), samples);
 }
@@ -140,10 +158,18 @@ const std::vector<QualityFamily>& QualityFamilies() {
       {"leadsman_monitor_macro_f1", "Plain mean of the F1 of all classes.", MetricType::kGauge,
        kVersion, Macro<&Macros::f1>},
       {"leadsman_monitor_auc",
-       "Area under the ROC curve of a model that gives probabilities of two classes.",
+       "Area under the ROC curve of a model that gives probabilities of two classes; of more, the "
+       "plain mean over its classes, each against the rest.",
        MetricType::kGauge, kVersion, Auc},
+      {"leadsman_monitor_weighted_auc",
+       "Of a model that gives probabilities of more than two classes: the mean of "
+       "leadsman_monitor_class_auc, weighted by the classes' labelled rows.",
+       MetricType::kGauge, kVersion, WeightedAuc},
+      {"leadsman_monitor_class_auc",
+       "Area under the ROC curve of one of more than two classes against the rest.",
+       MetricType::kGauge, kClass, ClassAuc},
       {"leadsman_monitor_log_loss",
-       "Mean of -ln(probability given to the true class), of a model of two classes.",
+       "Mean of -ln(probability given to the true class), of a model that gives probabilities.",
        MetricType::kGauge, kVersion, Loss},
       {"leadsman_monitor_calibration_error",
        "Expected calibration error in ten bins: of the second of two classes, or of the highest "

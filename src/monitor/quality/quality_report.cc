@@ -121,6 +121,27 @@ Json BestScoreJson(const ScoreHistogram& scores) {
           {"calibration", CalibrationJson(scores)}};
 }
 
+Json ManyClassJson(const ManyClassScores& many) {
+  Json json = {{"of", "all_classes"}, {"rows", many.rows()}};
+  if (many.left_out() > 0) json["left_out"] = many.left_out();
+  const auto areas = many.Areas();
+  if (!areas) return json;
+  json["auc"] = areas->macro.value;
+  json["auc_error"] = areas->macro.error;
+  json["weighted_auc"] = areas->weighted.value;
+  json["weighted_auc_error"] = areas->weighted.error;
+  json["log_loss"] = many.loss().Mean();
+  Json classes = Json::array();
+  for (const ManyClassScores::ClassArea& of : areas->classes) {
+    classes.push_back({{"class", of.name},
+                       {"rows", of.rows},
+                       {"auc", of.auc.value},
+                       {"auc_error", of.auc.error}});
+  }
+  json["classes"] = std::move(classes);
+  return json;
+}
+
 Json NumbersJson(const VersionQuality& quality) {
   const RegressionErrors& errors = quality.errors();
   const RegressionErrors& requests = quality.request_errors();
@@ -199,6 +220,7 @@ std::function<std::string()> QualityReport(int64_t version, const QualityTotals&
     scores.push_back(TwoClassJson(*two));
   }
   if (quality.best_scores() != nullptr) scores.push_back(BestScoreJson(*quality.best_scores()));
+  if (quality.many_classes() != nullptr) scores.push_back(ManyClassJson(*quality.many_classes()));
   if (!scores.empty()) json["scores"] = std::move(scores);
   if (numbers) json["numbers"] = NumbersJson(quality);
   json["coverage"] = CoverageJson(detail.coverage(), now_ms);

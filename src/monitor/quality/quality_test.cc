@@ -11,6 +11,7 @@
 #include "monitor/edges/edge_intake.h"
 #include "monitor/edges/profile_message.h"
 #include "monitor/monitor.h"
+#include "monitor/quality/many_class_scores.h"
 #include "monitor/quality/quality_detail.h"
 #include "monitor/quality/quality_watch.h"
 
@@ -28,6 +29,7 @@ struct Answer {
   float score = -1;
   std::vector<std::string_view> segments = {};
   StatusCode outcome = StatusCode::kOk;
+  std::vector<float> class_scores = {};
 };
 
 class QualityDetailTest : public ::testing::Test {
@@ -52,6 +54,7 @@ class QualityDetailTest : public ::testing::Test {
     event.answer = answer.kind;
     event.score_of = answer.score_of;
     if (answer.score_of != ScoreOf::kNothing) event.row_scores = {&answer.score, 1};
+    event.class_scores = {static_cast<uint32_t>(answer.class_scores.size()), answer.class_scores};
     event.segments = answer.segments;
     monitor_->Emit(event);
   }
@@ -84,6 +87,24 @@ class QualityDetailTest : public ::testing::Test {
       Emit({id, score >= 0.4 ? "spam" : "ham", AnswerKind::kClass, ScoreOf::kSecondClass,
             static_cast<float>(score)});
       Label(id, spam ? "spam" : "ham");
+    }
+    Flush();
+  }
+
+  /// Of 90 answers of a model of three classes, with a label for each.
+  void AnswerInsects(int from, int to) {
+    static constexpr std::string_view kNames[] = {"ant", "bee", "cicada"};
+    for (int i = from; i < to; ++i) {
+      const int a = i * 37 % 61, b = i * 23 % 53;
+      const std::vector<float> scores{a / 128.0f, b / 128.0f, (128 - a - b) / 128.0f};
+      const auto best = std::max_element(scores.begin(), scores.end()) - scores.begin();
+      const std::string id = "i" + std::to_string(i);
+      Emit({.id = id,
+            .predicted = std::string(kNames[best]),
+            .score_of = ScoreOf::kBestClass,
+            .score = scores[static_cast<size_t>(best)],
+            .class_scores = scores});
+      Label(id, std::string(kNames[i % 3 ? best : (i * 5 + i / 7) % 3]));
     }
     Flush();
   }
@@ -312,6 +333,105 @@ TEST_F(QualityDetailTest, TheHighestOfManyProbabilitiesIsHeldAgainstBeingRight) 
   EXPECT_FALSE(scores.contains("auc"));
   ASSERT_EQ(scores["calibration"].size(), 1u);
   EXPECT_EQ(scores["calibration"][0]["share"], 0.5);
+}
+
+/// What scikit-learn 1.9.1 gives of AnswerInsects: roc_auc_score(multi_class="ovr") and log_loss.
+void ExpectInsectFigures(const Json& quality) {
+  ASSERT_EQ(quality["scores"].size(), 2u);
+  const Json& scores = quality["scores"][1];
+  EXPECT_EQ(scores["of"], "all_classes");
+  EXPECT_EQ(scores["rows"], 90);
+  EXPECT_FALSE(scores.contains("left_out")) << "labels that came before their answer have waited";
+  EXPECT_NEAR(scores["auc"], 0.6466567955017322, 1e-12);
+  EXPECT_NEAR(scores["weighted_auc"], 0.6814139891987994, 1e-12);
+  EXPECT_NEAR(scores["log_loss"], 1.301102751270128, 1e-9);
+  ASSERT_EQ(scores["classes"].size(), 3u);
+  EXPECT_EQ(scores["classes"][1]["class"], "bee");
+  EXPECT_EQ(scores["classes"][1]["rows"], 11);
+  EXPECT_NEAR(scores["classes"][1]["auc"], 0.5189873417721519, 1e-12);
+}
+
+TEST_F(QualityDetailTest, AreasOfManyClassesEqualScikitLearns) {
+  Open();
+  AnswerInsects(0, 90);
+  ExpectInsectFigures(Quality());
+  EXPECT_NEAR(Metric("leadsman_monitor_auc", {"m", "1"}), 0.6466567955017322, 1e-12);
+  EXPECT_NEAR(Metric("leadsman_monitor_weighted_auc", {"m", "1"}), 0.6814139891987994, 1e-12);
+  EXPECT_NEAR(Metric("leadsman_monitor_class_auc", {"m", "1", "ant"}), 0.7269570707070707, 1e-12);
+  EXPECT_NEAR(Metric("leadsman_monitor_log_loss", {"m", "1"}), 1.301102751270128, 1e-9);
+}
+
+TEST_F(QualityDetailTest, AreasOfManyClassesSurviveARestartWithRowsThatWait) {
+  UseFile();
+  Open();
+  AnswerInsects(0, 5);  // no ant was answered yet, and two labels say one
+  EXPECT_EQ(Quality()["scores"][1]["left_out"], 2);
+  Open();
+  AnswerInsects(5, 90);
+  ExpectInsectFigures(Quality());
+  // One whose label comes after the process has ended.
+  Emit({.id = "late",
+        .predicted = "ant",
+        .score_of = ScoreOf::kBestClass,
+        .score = 0.5f,
+        .class_scores = {0.5f, 0.25f, 0.25f}});
+  Open();
+  Label("late", "ant");
+  Flush();
+  EXPECT_EQ(Quality()["scores"][1]["rows"], 91);
+}
+
+TEST_F(QualityDetailTest, AreasOfManyClassesOfSeveralEdgesAddUp) {
+  MonitorOptions options;
+  options.edges.emplace();
+  auto central = std::move(Monitor::Create({clock_, registry_}, options, {})).value();
+  options_.keep_intervals = true;
+  for (int edge = 0; edge < 3; ++edge) {
+    Open();
+    AnswerInsects(30 * edge, 30 * edge + 30);
+    size_t taken = 0;
+    const std::vector<IntervalProfile> profiles = monitor_->TakeIntervals();
+    const auto added = central->AddProfiles(
+        WriteProfileMessage({std::to_string(edge), 1, 1, 5s}, profiles, taken));
+    ASSERT_TRUE(added.ok()) << added.status();
+  }
+  monitor_ = std::move(central);
+  Flush();
+  ExpectInsectFigures(Quality());
+}
+
+using Row = std::vector<float>;
+
+TEST(ManyClassScoresTest, ALabelThatWasNeverAnsweredIsThePlaceWhereAnswersArePlaces) {
+  ManyClassScores scores;
+  scores.Add(Row{0.7f, 0.2f, 0.1f}, "0", "2", 1);
+  scores.Add(Row{0.6f, 0.3f, 0.1f}, "0", "0", 1);
+  EXPECT_EQ(scores.left_out(), 0);
+  ManyClassScores shifted;  // answers from 1 on
+  shifted.Add(Row{0.7f, 0.2f, 0.1f}, "1", "2", 1);
+  EXPECT_EQ(shifted.left_out(), 1) << "whose score that is, is not known";
+}
+
+TEST(ManyClassScoresTest, AnswersThatAreNotTheHighestMakeItUncertain) {
+  ManyClassScores scores;
+  for (int i = 0; i < 100; ++i) {
+    scores.Add(Row{0.5f, 0.3f, 0.2f}, "a", i % 2 ? "a" : "b", 1);
+    scores.Add(Row{0.2f, 0.5f, 0.3f}, "b", i % 2 ? "a" : "b", 1);
+  }
+  EXPECT_TRUE(scores.Areas().has_value());
+  for (int i = 0; i < 20; ++i) scores.Add(Row{0.2f, 0.5f, 0.3f}, "a", "a", 1);
+  EXPECT_FALSE(scores.Areas().has_value());
+}
+
+TEST(ManyClassScoresTest, RowsThatWaitAreBounded) {
+  ManyClassScores scores;
+  for (int i = 0; i < 1000; ++i) scores.Add(Row{0.5f, 0.3f, 0.2f}, "a", "b", 1);
+  EXPECT_EQ(scores.left_out(), 1000);
+  scores.Add(Row{0.2f, 0.5f, 0.3f}, "b", "a", 1);
+  EXPECT_EQ(scores.left_out(), 1000 - ManyClassScores::kMaxWaiting);
+  EXPECT_EQ(scores.rows(), 1 + ManyClassScores::kMaxWaiting);
+  scores.Add(Row{0.25f, 0.25f, 0.25f, 0.25f}, "a", "a", 1);
+  EXPECT_EQ(scores.left_out(), 1001 - ManyClassScores::kMaxWaiting) << "another number of classes";
 }
 
 TEST_F(QualityDetailTest, ErrorsOfNumbersEqualScikitLearns) {

@@ -97,6 +97,9 @@ void VersionQuality::AddScore(const LabelJoin::Joined& joined, const std::string
   if (p.score_of == ScoreOf::kBestClass) {
     if (!best_scores_) best_scores_ = std::make_unique<ScoreHistogram>();
     best_scores_->Add(p.score, !joined.wrong, p.weight);
+    if (p.class_scores.empty()) return;
+    if (!many_classes_) many_classes_ = std::make_unique<ManyClassScores>();
+    many_classes_->Add(p.class_scores, predicted, label, p.weight);
     return;
   }
   if (!pair_) {
@@ -131,6 +134,10 @@ void VersionQuality::Merge(const VersionQuality& other) {
   if (other.best_scores_) {
     if (!best_scores_) best_scores_ = std::make_unique<ScoreHistogram>();
     best_scores_->Merge(*other.best_scores_);
+  }
+  if (other.many_classes_) {
+    if (!many_classes_) many_classes_ = std::make_unique<ManyClassScores>();
+    many_classes_->Merge(*other.many_classes_);
   }
   if (!other.pair_) return;
   if (pair_) {

@@ -12,6 +12,7 @@
 #include "math/quality.h"
 #include "monitor/config.h"
 #include "monitor/label_join.h"
+#include "monitor/quality/many_class_scores.h"
 
 namespace leadsman {
 
@@ -20,7 +21,8 @@ namespace leadsman {
 /// estimates; what says requests counts each once, by its first row, for evidence. Nothing is made
 /// up: who gives no scores has no measure of scores.
 ///
-/// At most 40 KB for classes, 16 KB for scores of each kind; nothing before the first label.
+/// At most 40 KB for classes, 16 KB for scores of each kind and, of more than two classes, for each of them (256 KB at most);
+/// nothing before the first label.
 /// Externally synchronised.
 class VersionQuality {
  public:
@@ -63,10 +65,21 @@ class VersionQuality {
   /// The highest of more than two probabilities; positive: the answer was right. Null: none.
   const ScoreHistogram* best_scores() const { return best_scores_.get(); }
 
+  /// Those of all of more than two classes. Null: none.
+  const ManyClassScores* many_classes() const { return many_classes_.get(); }
+
   const RegressionErrors& errors() const { return errors_; }
   const RegressionErrors& request_errors() const { return request_errors_; }
 
+  /// All but many_classes().
   void Write(ByteWriter& to) const;
+  /// many_classes(), which is not null. They follow the other bytes where there are some, so that a program that does not know
+  /// them reads those of other models.
+  void WriteManyClasses(ByteWriter& to) const { many_classes_->Write(to); }
+  void ReadManyClasses(ByteReader& from) {
+    many_classes_ = std::make_unique<ManyClassScores>();
+    many_classes_->Read(from);
+  }
   /// Fails the reader and knows nothing when the bytes are not what Write wrote.
   void Read(ByteReader& from);
 
@@ -104,6 +117,7 @@ class VersionQuality {
   std::vector<Evidence> evidence_;
   std::unique_ptr<Pair> pair_;
   std::unique_ptr<ScoreHistogram> best_scores_;
+  std::unique_ptr<ManyClassScores> many_classes_;
   bool answers_fractions_ = false;
   RegressionErrors errors_;
   RegressionErrors request_errors_;
