@@ -326,7 +326,7 @@ TEST_F(CliTest, ASchemaIsInferredToTheScreenOrAFile) {
   EXPECT_EQ(Run({"schema", "infer", "train.csv", "--margin", "much"}), kUsage);
   EXPECT_EQ(Run({"schema", "infer", "none.csv"}), kUsage);
   EXPECT_EQ(err(), "leadsman: open none.csv: there is no such file\n");
-  for (const char* sub : {"infer", "check", "diff", "show"}) {
+  for (const char* sub : {"infer", "check", "diff", "show", "relearn"}) {
     EXPECT_EQ(Run({"schema", sub, "--help"}), kOk);
     EXPECT_NE(out().find(StrCat("leadsman schema ", sub)), std::string::npos) << out();
   }
@@ -467,6 +467,16 @@ TEST_F(CliServerTest, DriftIsATableWithTheNoiseBesideIt) {
   EXPECT_EQ(Run({"drift"}), kUsage);
   EXPECT_EQ(Run({"drift", "reset", "digits", "--version", "9"}), kNotFound);
   EXPECT_EQ(Run({"drift", "reset"}), kUsage);
+  EXPECT_EQ(Run({"schema", "relearn", "digits", "--version", "9"}), kNotFound);
+  EXPECT_EQ(Run({"schema", "relearn"}), kUsage);
+  EXPECT_EQ(Run({"schema", "show", "digits"}), kOk);
+  EXPECT_NE(out().find("digits:1: schema from first_requests (of 5000 rows"), std::string::npos)
+      << out();
+  EXPECT_EQ(Run({"schema", "relearn", "digits"}), kOk) << err();
+  EXPECT_NE(out().find("the schema of digits:1 is taken anew"), std::string::npos) << out();
+  EXPECT_EQ(Run({"schema", "show", "digits"}), kOk);
+  EXPECT_NE(out().find("made of the first requests with inputs; 0 have come"), std::string::npos)
+      << out();
   EXPECT_EQ(Run({"drift", "reset", "digits"}), kOk) << err();
   EXPECT_NE(out().find("references of digits:1 are taken anew"), std::string::npos) << out();
   EXPECT_EQ(Run({"drift", "digits"}), kOk);

@@ -194,6 +194,9 @@ int ShowStatus(ClientContext& c) {
   PrintReload(c, *status);
   PrintLabelStore(c, *status);
   PrintAlarms(c, *status);
+  for (const Json& note : Items(*status, "notes"))
+    c.env.out << c.paint.Busy("note: ") << Clean(note.is_string() ? note.get<std::string>() : "")
+              << '\n';
   c.env.out << '\n';
   Table models({"MODEL", "STATE", "READY", "NOTE"});
   for (const Json& model : Items(*status, "models")) {

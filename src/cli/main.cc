@@ -104,7 +104,8 @@ constexpr const char* kSchemaFooter =
     "  leadsman schema check new.csv --schema schema.yaml\n"
     "  leadsman schema diff old.yaml schema.yaml\n"
     "  leadsman schema show credit                       what the server holds requests against\n"
-    "  leadsman schema show credit --json | jq '.versions[0].schema' > schema.json";
+    "  leadsman schema show credit --json | jq '.versions[0].schema' > schema.json\n"
+    "  leadsman schema relearn credit                    after a change that was meant";
 
 constexpr const char* kSchemaInferFooter =
     "Examples:\n"
@@ -129,6 +130,14 @@ constexpr const char* kSchemaDiffFooter =
     "  leadsman schema diff old.yaml new.json --json\n"
     "\n"
     "Exit codes: 0 no difference, 1 differences, 2 it cannot be done.";
+
+constexpr const char* kSchemaRelearnFooter =
+    "After a change of the inputs that was meant. Until the new schema is complete nothing is\n"
+    "held against one.\n"
+    "\n"
+    "Examples:\n"
+    "  leadsman schema relearn credit                    all versions\n"
+    "  leadsman schema relearn credit --version 3";
 
 constexpr const char* kSchemaShowFooter =
     "Examples:\n"
@@ -639,6 +648,14 @@ class CommandLine {
         ->check(CLI::NonNegativeNumber);
     show->footer(kSchemaShowFooter);
     Client(show, [this](ClientContext& c) { return ShowSchema(c, name_, drift_version_); });
+    CLI::App* relearn = schema->add_subcommand(
+        "relearn",
+        "Drop a model's schema: from its file again, or learnt from the requests from now on");
+    relearn->add_option("MODEL", name_, "The model")->required();
+    relearn->add_option("--version", drift_version_, "Only this version")
+        ->check(CLI::NonNegativeNumber);
+    relearn->footer(kSchemaRelearnFooter);
+    Client(relearn, [this](ClientContext& c) { return RelearnSchema(c, name_, drift_version_); });
   }
 
   void AddQuality() {

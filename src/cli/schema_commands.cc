@@ -90,8 +90,16 @@ void ShowViolations(ClientContext& c, const Json& version) {
 void ShowVersion(ClientContext& c, const std::string& model, const Json& version) {
   c.env.out << Clean(model) << ':' << Text(Part(version, "version"));
   if (Part(version, "state") == "collecting") {
-    c.env.out << ": a schema is made of the first " << Text(Part(version, "of"))
-              << " requests with inputs; " << Text(Part(version, "rows")) << " have come\n";
+    const Json& of = Part(version, "of");
+    c.env.out << ": a schema is made of the first "
+              << (of.is_number() ? StrCat(Text(of), " ") : std::string())
+              << "requests with inputs; " << Text(Part(version, "rows")) << " have come\n";
+    return;
+  }
+  if (Part(version, "state") == "unreadable") {
+    c.env.out << ": " << c.paint.Bad("held against no schema") << ": "
+              << Clean(Text(Part(version, "reason"))) << "; after `leadsman schema relearn "
+              << Clean(model) << "` it is read again\n";
     return;
   }
   const Json& inferred = Part(Part(version, "schema"), "inferred");
@@ -187,6 +195,23 @@ int ShowSchema(ClientContext& c, const std::string& model, int64_t version) {
     return kOk;
   }
   for (const Json& one : versions) ShowVersion(c, model, one);
+  return kOk;
+}
+
+int RelearnSchema(ClientContext& c, const std::string& model, int64_t version) {
+  std::string path = StrCat("/api/v1/models/", UrlEncode(model), "/schema/relearn");
+  if (version >= 0) path += StrCat("?version=", version);
+  auto answer = c.api.Call("POST", path, "");
+  if (!answer) return c.Fail();
+  if (c.json) {
+    c.PrintJson(*answer);
+    return kOk;
+  }
+  for (const Json& one : Part(*answer, "versions")) {
+    c.env.out << "the schema of " << Clean(model) << ':' << one.dump()
+              << " is taken anew; `leadsman schema show " << Clean(model)
+              << "` shows how far it is\n";
+  }
   return kOk;
 }
 

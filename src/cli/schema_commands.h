@@ -23,5 +23,6 @@ int DiffSchemas(Environment& env, const Result<std::string>& report, const Paint
 
 /// Of a running server. `version` below 0: all of the model.
 int ShowSchema(ClientContext& c, const std::string& model, int64_t version);
+int RelearnSchema(ClientContext& c, const std::string& model, int64_t version);
 
 }  // namespace leadsman::cli

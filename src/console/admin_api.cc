@@ -220,6 +220,10 @@ struct AdminApi::Impl {
     return readiness;
   }
 
+  std::vector<std::string> Notes() const {
+    return deps.readiness_notes ? deps.readiness_notes() : std::vector<std::string>();
+  }
+
   Status Ready(RouteCall& call) {
     Readiness readiness = GetReadiness();
     Json models = Json::array();
@@ -229,7 +233,7 @@ struct AdminApi::Impl {
     Send(call.exchange, readiness.ready() ? 200 : 503,
          {{"ready", readiness.ready()},
           {"reasons", readiness.reasons},
-          {"notes", deps.readiness_notes ? deps.readiness_notes() : std::vector<std::string>()},
+          {"notes", Notes()},
           {"models", std::move(models)}});
     return OkStatus();
   }
@@ -331,6 +335,7 @@ struct AdminApi::Impl {
           {"started", FormatRfc3339(started)},
           {"uptime_seconds", ToSeconds(deps.clock.SteadyNow() - started_steady)},
           {"ready", GetReadiness().ready()},
+          {"notes", Notes()},
           {"models", std::move(models)},
           {"rollouts", std::move(running)},
           {"rollout_journal", JournalJson()},
@@ -690,6 +695,18 @@ struct AdminApi::Impl {
                      deps.monitor->TakeReferenceAnew(model, version));
     for (int64_t number : versions)
       LOG_INFO("reference of drift is taken anew", {"model", model}, {"version", number});
+    Send(call.exchange, 202, {{"model", model}, {"versions", versions}});
+    return OkStatus();
+  }
+
+  Status RelearnSchema(RouteCall& call) {
+    RETURN_IF_ERROR(NeedMonitor());
+    const std::string& model = call.path["model"];
+    RETURN_IF_ERROR(NeedKnown(model));
+    ASSIGN_OR_RETURN(std::optional<int64_t> version, VersionAsked(call));
+    ASSIGN_OR_RETURN(std::vector<int64_t> versions, deps.monitor->RelearnSchema(model, version));
+    for (int64_t number : versions)
+      LOG_INFO("schema is learnt anew", {"model", model}, {"version", number});
     Send(call.exchange, 202, {{"model", model}, {"versions", versions}});
     return OkStatus();
   }
@@ -1062,6 +1079,15 @@ struct AdminApi::Impl {
          "",
          {{202, "DriftReset"}, {400, "Error"}, {404, "Error"}, {501, "Error"}},
          on(&Impl::ResetDrift)},
+        {"POST",
+         "/api/v1/models/{model}/schema/relearn",
+         "relearnSchema",
+         "Drops schemas: they are those of their file, which is read again, or learnt from the "
+         "requests from now on. Until there are enough nothing is held against them.",
+         {model, {"version", "query", "string", "only this version"}},
+         "",
+         {{202, "SchemaRelearnt"}, {400, "Error"}, {404, "Error"}, {501, "Error"}},
+         on(&Impl::RelearnSchema)},
         {"PUT",
          "/api/v1/models/{model}/labels/{label}",
          "setLabel",

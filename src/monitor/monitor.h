@@ -97,7 +97,7 @@ class Monitor final : public Sink {
     const Redactor* redactor =
         nullptr;  ///< of texts before they are counted, kept or shown; null: as they are
   };
-  /// A reference file that cannot be read is logged, and the inputs of its model are not compared.
+  /// A reference or schema file that cannot be read is logged, and the inputs of its model are not compared, or held against none.
   /// Opens (and if need be creates or repairs) the database. A database that cannot be opened is an
   /// error at start; one that fails later (disk full) degrades: logged once, counted, serving and
   /// in-memory windows go on.
@@ -163,6 +163,11 @@ class Monitor final : public Sink {
   /// after which all is as it was. Blocks for as long as a file takes.
   Result<std::vector<int64_t>> TakeReferenceAnew(const std::string& model,
                                                  std::optional<int64_t> version);
+  /// Drops the schemas of a model's versions, or of one: they are those of the file, which is read again, or learnt from the
+  /// requests from now on, and until there are enough nothing is held against one. Returns the versions; NOT_FOUND when none has
+  /// one, and the file's errors, after which all is as it was. Blocks for as long as a file takes.
+  Result<std::vector<int64_t>> RelearnSchema(const std::string& model,
+                                             std::optional<int64_t> version);
   /// What is not watched as the configuration wants it, and why: a line each.
   std::vector<std::string> Notes() const;
   /// Decides which drift is an alarm; lives no longer than the monitor.

@@ -107,7 +107,8 @@ struct Monitor::Impl {
   Status Restore();
   Status ReadReference(const std::string& model, const MonitorConfig& config);
   void ReadReferences();
-  Status ReadSchemas();
+  Status ReadSchema(const std::string& model, const MonitorConfig& config);
+  void ReadSchemas();
   Status RestoreNames();
   Status RestoreDrift();
   Status OpenLabels();

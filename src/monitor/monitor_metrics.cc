@@ -221,6 +221,15 @@ void Monitor::Impl::AddMetrics(Registry& registry) {
           samples.push_back(Sample({model}, 1));
         return samples;
       });
+  add("leadsman_monitor_schema_unreadable",
+      "1: the schema file of the model cannot be read; its inputs are held against none.",
+      MetricType::kGauge, {"model"}, [this] {
+        std::vector<MetricSample> samples;
+        MutexLock lock(state_mutex);
+        for (const auto& [model, reason] : schemas.file_problems())
+          samples.push_back(Sample({model}, 1));
+        return samples;
+      });
   add("leadsman_monitor_drift_level", "All evidence of drift together; at 1 an alarm is raised.",
       MetricType::kGauge, {}, single([this] {
         MutexLock lock(state_mutex);

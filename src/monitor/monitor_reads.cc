@@ -189,7 +189,23 @@ std::vector<std::string> Monitor::Notes() const {
   for (const auto& [model, reason] : impl_->drifts.file_problems()) {
     notes.push_back(StrCat("drift of the inputs of ", model, " is not looked for: ", reason));
   }
+  for (const auto& [model, reason] : impl_->schemas.file_problems()) {
+    notes.push_back(StrCat("the inputs of ", model, " are held against no schema: ", reason));
+  }
   return notes;
+}
+
+Result<std::vector<int64_t>> Monitor::RelearnSchema(const std::string& model,
+                                                    std::optional<int64_t> version) {
+  auto configured = impl_->configs.find(model);
+  if (configured != impl_->configs.end())
+    RETURN_IF_ERROR(impl_->ReadSchema(model, configured->second));
+  MutexLock lock(impl_->state_mutex);
+  std::vector<int64_t> versions = impl_->schemas.Relearn(model, version);
+  if (!versions.empty()) return versions;
+  return NotFoundError(StrCat(version ? StrCat("version ", *version, " of ") : "", "model ", model,
+                              " has no schema: it has served no request with inputs of numbers "
+                              "yet, or monitoring.schema.enabled of the model is false"));
 }
 
 std::vector<IntervalProfile> Monitor::TakeIntervals() {

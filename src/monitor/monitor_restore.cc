@@ -47,18 +47,27 @@ void Monitor::Impl::ReadReferences() {
   }
 }
 
-Status Monitor::Impl::ReadSchemas() {
+/// What the file of the model's schema says now.
+Status Monitor::Impl::ReadSchema(const std::string& model, const MonitorConfig& config) {
+  const SchemaConfig& of = config.schema;
+  if (!config.enabled || !of.enabled || of.from != SchemaConfig::From::kFile) return OkStatus();
+  auto schema = ReadOrInferSchema(of.path, of.margin, clock.Now());
+  if (!schema.ok()) return Annotate(schema.status(), StrCat("monitoring.schema of model ", model));
   MutexLock lock(state_mutex);
-  for (const auto& [model, config] : configs) {
-    const SchemaConfig& of = config.schema;
-    if (!config.enabled || !of.enabled || of.from != SchemaConfig::From::kFile) continue;
-    auto schema = ReadOrInferSchema(of.path, of.margin, clock.Now());
-    if (!schema.ok()) {
-      return Annotate(schema.status(), StrCat("monitoring.schema of model ", model));
-    }
-    schemas.UseFile(model, std::make_shared<const DataSchema>(std::move(*schema)));
-  }
+  schemas.UseFile(model, std::make_shared<const DataSchema>(std::move(*schema)));
   return OkStatus();
+}
+
+/// As references: one that is wrong must not keep the other models from being served.
+void Monitor::Impl::ReadSchemas() {
+  for (const auto& [model, config] : configs) {
+    const Status read = ReadSchema(model, config);
+    if (read.ok()) continue;
+    LOG_ERROR("the schema cannot be read; inputs of the model are held against none",
+              {"model", model}, {"reason", read});
+    MutexLock lock(state_mutex);
+    schemas.RefuseFile(model, std::string(read.message()));
+  }
 }
 
 Status Monitor::Impl::RestoreNames() {
@@ -84,7 +93,7 @@ Status Monitor::Impl::Restore() {
     RETURN_IF_ERROR(RestoreNames());  // columns of files are matched with them
   }
   ReadReferences();
-  RETURN_IF_ERROR(ReadSchemas());
+  ReadSchemas();
   if (!database) return OkStatus();
   ASSIGN_OR_RETURN(auto quality, database->LoadQuality());
   ASSIGN_OR_RETURN(auto details, database->LoadDetails());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -65,8 +66,24 @@ double VersionSchema::accepted_share() const {
 
 void VersionSchema::Use(std::shared_ptr<const DataSchema> schema) {
   builder_.reset();
+  problem_.clear();
   check_.emplace(std::move(schema));
   if (!known_names_.empty()) check_->NamePlaces(known_names_);
+}
+
+void VersionSchema::Relearn() {
+  check_.reset();
+  problem_.clear();
+  builder_ = std::make_unique<SchemaBuilder>(config_.margin);
+  wanted_ = 0;
+  dropped = true;
+  written = false;
+}
+
+void VersionSchema::Refuse(std::string problem) {
+  check_.reset();
+  builder_.reset();
+  problem_ = std::move(problem);
 }
 
 /// Names come with the events that have them, and then say more than places.
@@ -79,6 +96,7 @@ void VersionSchema::LearnNames() {
 void VersionSchema::Fold(const PredictionEvent& event, WallTime wall, SteadyTime now) {
   last_used = now;
   active = true;
+  if (!problem_.empty()) return;
   if (event.features.empty() || requests_++ % StrideOf(event) != 0) return;
   LearnNames();
   if (!check_) return Collect(event, wall);
@@ -108,7 +126,8 @@ void VersionSchema::Collect(const PredictionEvent& event, WallTime wall) {
 void SchemaBook::Restore(const std::vector<DriftRow>& rows,
                          const std::map<std::string, MonitorConfig>& configs, SteadyTime now) {
   for (const DriftRow& row : rows) {
-    if (row.what != kRow || files_.contains(row.key.first)) continue;
+    if (row.what != kRow || files_.contains(row.key.first) || problems_.contains(row.key.first))
+      continue;
     auto schema = ParseDataSchema(row.bytes, "kept.json");
     if (!schema.ok()) continue;  // of another build: begun anew
     auto config = configs.find(row.key.first);
@@ -136,13 +155,32 @@ std::shared_ptr<VersionSchema> SchemaBook::Find(const Key& key, const MonitorCon
   if (auto file = files_.find(key.first); file != files_.end()) {
     schema->Use(file->second);
     schema->written = true;
+  } else if (auto problem = problems_.find(key.first); problem != problems_.end()) {
+    schema->Refuse(problem->second);
   }
   versions_.Add(key, schema, now);
   return schema;
 }
 
+std::vector<int64_t> SchemaBook::Relearn(const std::string& model, std::optional<int64_t> version) {
+  std::vector<int64_t> taken;
+  auto file = files_.find(model);
+  for (int64_t number : versions_.Numbers(model)) {
+    if (version && number != *version) continue;
+    const auto schema = versions_.Find({model, number});
+    schema->Relearn();
+    if (file != files_.end()) {
+      schema->Use(file->second);
+      schema->written = true;
+    }
+    taken.push_back(number);
+  }
+  return taken;
+}
+
 void SchemaBook::Collect(std::vector<DriftRow>& rows) {
   for (const auto& [key, schema] : versions_) {
+    if (std::exchange(schema->dropped, false)) rows.push_back({key, std::string(kRow), ""});
     if (schema->written || schema->check() == nullptr) continue;
     schema->written = true;
     rows.push_back({key, std::string(kRow), DataSchemaJson(schema->check()->schema())});
@@ -171,7 +209,11 @@ Result<std::string> SchemaBook::Json(const std::string& model, int64_t version) 
   const VersionSchema& schema = *found;
   const RowCheck* check = schema.check();
   OrderedJson json = {{"version", version}};
-  if (check == nullptr) {
+  if (!schema.problem().empty()) {
+    json["state"] = "unreadable";
+    json["rows"] = 0;
+    json["reason"] = schema.problem();
+  } else if (check == nullptr) {
     json["state"] = "collecting";
     json["rows"] = schema.collected();
     json["of"] = schema.wanted() > 0 ? OrderedJson(schema.wanted()) : OrderedJson();

@@ -22,7 +22,7 @@ namespace leadsman {
 
 /// One version's schema: made of its first requests, or given; then later ones are held against it. Externally synchronised.
 ///
-///   collecting → frozen
+///   collecting → frozen; frozen → collecting (Relearn); unreadable: its file is, and nothing is held against it
 class VersionSchema : public WatchedVersion {
  public:
   /// What is missing now and then is judged by its share of so many rows.
@@ -39,7 +39,12 @@ class VersionSchema : public WatchedVersion {
   /// values a request at most on average.
   void Fold(const PredictionEvent& event, WallTime wall, SteadyTime now);
   void Use(std::shared_ptr<const DataSchema> schema);
+  /// Drops what it has; learns from the rows from here on.
+  void Relearn();
+  void Refuse(std::string problem);
 
+  /// Why no row is looked at; empty: they are.
+  const std::string& problem() const { return problem_; }
   /// Null while collecting.
   const RowCheck* check() const { return check_ ? &*check_ : nullptr; }
   uint64_t collected() const { return builder_ ? builder_->rows() : 0; }
@@ -50,6 +55,7 @@ class VersionSchema : public WatchedVersion {
   bool worth_keeping() const { return check_.has_value(); }
 
   bool written = false;
+  bool dropped = false;  ///< what was written is to be deleted
 
  private:
   void Collect(const PredictionEvent& event, WallTime wall);
@@ -62,6 +68,7 @@ class VersionSchema : public WatchedVersion {
   uint64_t wanted_ = 0;                     ///< rows; known with the first one
   std::unique_ptr<SchemaBuilder> builder_;  ///< while collecting
   std::optional<RowCheck> check_;
+  std::string problem_;
 };
 
 /// What a version's rows did to its schema since the process started: sums that only grow.
@@ -89,7 +96,17 @@ class SchemaBook {
   /// For all versions of a model.
   void UseFile(const std::string& model, std::shared_ptr<const DataSchema> schema) {
     files_[model] = std::move(schema);
+    problems_.erase(model);
   }
+  /// It cannot be read: rows of the model are held against nothing until UseFile and Relearn.
+  void RefuseFile(const std::string& model, std::string reason) {
+    files_.erase(model);
+    problems_[model] = std::move(reason);
+  }
+  const std::map<std::string, std::string>& file_problems() const { return problems_; }
+  /// Drops the schemas of a model's versions, or of one: they are those of the file, or learnt from the rows from here on. Returns
+  /// the versions.
+  std::vector<int64_t> Relearn(const std::string& model, std::optional<int64_t> version);
   /// What Collect gave, of models whose schema is still made of first requests.
   void Restore(const std::vector<DriftRow>& rows,
                const std::map<std::string, MonitorConfig>& configs, SteadyTime now);
@@ -99,7 +116,7 @@ class SchemaBook {
   void Forget(const Key& key) { versions_.Forget(key); }
   void DropForgotten(SteadyTime before) { versions_.DropForgotten(before); }
 
-  /// Schemas that are complete since the last call, to be kept.
+  /// Schemas that are complete since the last call, to be kept; of those that are to be kept no longer no bytes.
   void Collect(std::vector<DriftRow>& rows);
 
   std::vector<SchemaCounts> Counts() const;
@@ -114,6 +131,7 @@ class SchemaBook {
   FeatureNameBook* const names_;
   WatchedVersions<VersionSchema> versions_;
   std::map<std::string, std::shared_ptr<const DataSchema>> files_;
+  std::map<std::string, std::string> problems_;  ///< why there is no file, by model
   uint64_t refused_ = 0;
 };
 

@@ -124,11 +124,64 @@ TEST_F(SchemaBookTest, AFileHoldsForAllVersionsAndGoesBeforeWhatWasKept) {
   Send({-1, 1}, 1, StatusCode::kOk, 4);
   EXPECT_EQ(Shown(4)["violating_rows"], 1);
   EXPECT_EQ(monitor_->SchemaVersions("credit"), (std::vector<int64_t>{3, 4}));
+}
 
-  config_.schema.path = dir_.file("none.yaml");
-  auto monitor = Monitor::Create({clock_, registry_}, MonitorOptions(), {{"credit", config_}});
-  EXPECT_NE(monitor.status().message().find("monitoring.schema of model credit"),
-            std::string::npos);
+TEST_F(SchemaBookTest, AFileThatCannotBeReadKeepsNothingFromBeingServed) {
+  auto unreadable = [this] {
+    for (const auto& family : registry_.Collect())
+      if (family.description->name == "leadsman_monitor_schema_unreadable")
+        return family.samples.size();
+    return size_t{99};
+  };
+  config_.schema.from = SchemaConfig::From::kFile;
+  config_.schema.path = dir_.file("s.yaml");
+  ASSERT_TRUE(WriteFileAtomically(config_.schema.path, "features:\n  - {nme: age}\n").ok());
+  Open(dir_.file("monitor.db"));
+  Send({-1, 1}, 300);
+  EXPECT_EQ(Shown()["state"], "unreadable");
+  EXPECT_NE(Shown()["reason"].get<std::string>().find("did you mean name?"), std::string::npos)
+      << Shown();
+  ASSERT_EQ(monitor_->Notes().size(), 1u);
+  EXPECT_NE(monitor_->Notes()[0].find("the inputs of credit are held against no schema"),
+            std::string::npos)
+      << monitor_->Notes()[0];
+  EXPECT_EQ(unreadable(), 1u);
+  EXPECT_FALSE(monitor_->RelearnSchema("credit", std::nullopt).ok()) << "it is as it was";
+  EXPECT_EQ(Shown()["state"], "unreadable");
+
+  ASSERT_TRUE(WriteFileAtomically(config_.schema.path,
+                                  "features:\n  - {name: age, type: number, min: 0}\n"
+                                  "  - {name: income, type: number}\n")
+                  .ok());
+  auto versions = monitor_->RelearnSchema("credit", std::nullopt);
+  ASSERT_TRUE(versions.ok()) << versions.status();
+  EXPECT_EQ(*versions, std::vector<int64_t>{3});
+  Send({-1, 1});
+  EXPECT_EQ(Shown()["violations"][0]["feature"], "age");
+  EXPECT_TRUE(monitor_->Notes().empty());
+  EXPECT_EQ(unreadable(), 0u);
+}
+
+TEST_F(SchemaBookTest, OneIsLearntAnewFromTheNextRequests) {
+  Open(dir_.file("monitor.db"));
+  Learn();
+  Send({1000, 1}, 50);
+  EXPECT_EQ(Shown()["violating_rows"], 50);
+  EXPECT_FALSE(monitor_->RelearnSchema("credit", 4).ok());
+  EXPECT_FALSE(monitor_->RelearnSchema("iris", std::nullopt).ok());
+  auto versions = monitor_->RelearnSchema("credit", 3);
+  ASSERT_TRUE(versions.ok()) << versions.status();
+  EXPECT_EQ(*versions, std::vector<int64_t>{3});
+  EXPECT_EQ(Shown()["state"], "collecting");
+  Send({1000, 1}, 50);
+  Open(dir_.file("monitor.db"));
+  Send({1000, 1}, 1);
+  EXPECT_EQ(Shown()["state"], "collecting") << "the old one does not come back";
+  Send({1000, 1}, 100);
+  Send({2000, 1}, 100);
+  EXPECT_EQ(Shown()["schema"]["features"][0]["max"], 2000);
+  Open(dir_.file("monitor.db"));
+  EXPECT_EQ(Shown()["schema"]["features"][0]["max"], 2000) << "the new one is kept";
 }
 
 TEST_F(SchemaBookTest, InputsWhoseWidthVariesHaveOneFeature) {
