@@ -113,7 +113,7 @@ std::string ReferenceLine(const Json& track, const char* what) {
 }
 
 /// Where the reference and the requests do not have the same values.
-std::string InputNotes(const Json& inputs) {
+std::string InputNotes(const std::string& model, const Json& inputs) {
   auto list = [](const Json& names) {
     std::vector<std::string> all;
     for (const Json& name : names) all.push_back(Text(name));
@@ -124,6 +124,10 @@ std::string InputNotes(const Json& inputs) {
     notes += StrCat("  no request has had: ", list(names), '\n');
   if (const Json& names = Part(inputs, "not_compared"); !names.empty())
     notes += StrCat("  not in the reference, and not compared: ", list(names), '\n');
+  if (Part(inputs, "by_places") == true)
+    notes +=
+        StrCat("  the reference goes by places, and requests name their values now: `leadsman ",
+               "drift reset ", Clean(model), "` takes one that goes by names\n");
   if (const Json& wider = Part(inputs, "wider_requests"); wider.is_number())
     notes += StrCat("  requests with more values than are compared: ", wider.dump(), '\n');
   return notes;
@@ -143,7 +147,8 @@ int ShowDrift(ClientContext& c, const std::string& model, int64_t version) {
   }
   for (const Json& one : versions) {
     c.env.out << Clean(model) << ':' << Part(one, "version").dump() << '\n'
-              << ReferenceLine(Part(one, "inputs"), "inputs") << InputNotes(Part(one, "inputs"))
+              << ReferenceLine(Part(one, "inputs"), "inputs")
+              << InputNotes(model, Part(one, "inputs"))
               << ReferenceLine(Part(one, "answers"), "answers")
               << ReferenceLine(Part(one, "labels"), "labels");
     Table table({"OF", "NAME", "REFERENCE", "NOW", "SHIFT", "PSI", "NOISE", "EVIDENCE"});

@@ -252,6 +252,17 @@ std::vector<std::string> VersionDrift::NotCompared() const {
   return names;
 }
 
+bool VersionDrift::GoesByPlaces() const {
+  if (names_ == nullptr || !names_->named() || wide_) return false;
+  if (!inputs_ || !inputs_->reference() || inputs_->reference()->from == ReferenceFrom::kFile)
+    return false;
+  const auto& numbers = inputs_->reference()->numbers;
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    if (numbers[i].name != StrCat("f", i)) return false;
+  }
+  return ValueNames(numbers.size()) != inputs_->names();
+}
+
 void VersionDrift::AddLabel(bool wrong, WallTime wall, SteadyTime now) {
   last_used = now;
   const float number = wrong ? 1 : 0;
@@ -293,6 +304,11 @@ void VersionDrift::Follow(const std::vector<std::shared_ptr<VersionDrift>>& olde
 }
 
 void VersionDrift::TakeAnew() {
+  // What goes by places says nothing of values that are named: it is no use until the next one.
+  if (GoesByPlaces()) {
+    inputs_.reset();
+    widest_ = 0;
+  }
   for (DriftTrack* track : tracks()) track->TakeAnew();
   if (inputs_ && widest_ > 0) SeeWidth(widest_);
 }
@@ -480,6 +496,11 @@ void TellOfNames(const DriftBook::Key& key, VersionDrift& drift) {
   const DriftTrack* inputs = std::as_const(drift).inputs();
   if (drift.told || inputs == nullptr || inputs->looks() == 0) return;
   drift.told = true;
+  if (drift.GoesByPlaces())
+    LOG_WARN(
+        "the reference of the inputs goes by places, and requests name their values now: "
+        "leadsman drift reset takes one that goes by names",
+        {"model", key.first}, {"version", key.second});
   if (inputs->reference()->from != ReferenceFrom::kFile) return;
   const std::vector<std::string> never = drift.NeverSeen(), others = drift.NotCompared();
   if (never.empty() && others.empty()) return;
@@ -550,6 +571,7 @@ void AddInputNotes(const VersionDrift& drift, nlohmann::ordered_json& version) {
   nlohmann::ordered_json& inputs = version["inputs"];
   if (auto names = drift.NeverSeen(); !names.empty()) inputs["never_seen"] = std::move(names);
   if (auto names = drift.NotCompared(); !names.empty()) inputs["not_compared"] = std::move(names);
+  if (drift.GoesByPlaces()) inputs["by_places"] = true;
   if (drift.wider_requests() > 0) inputs["wider_requests"] = drift.wider_requests();
 }
 

@@ -58,6 +58,9 @@ class VersionDrift : public WatchedVersion {
   std::vector<std::string> NeverSeen() const;
   /// Values that requests have, and the reference has not.
   std::vector<std::string> NotCompared() const;
+  /// The reference is of values by their places, and requests name them now: the same places may mean others. So it is of one that
+  /// was collected before names came, as by a release that did not keep them.
+  bool GoesByPlaces() const;
   /// Requests with more values than are compared.
   uint64_t wider_requests() const { return wider_requests_; }
 
@@ -65,7 +68,7 @@ class VersionDrift : public WatchedVersion {
 
   /// Why inputs are not compared; empty: they are.
   std::string inputs_problem;
-  bool told = false;  ///< of NeverSeen and NotCompared, in the log
+  bool told = false;  ///< of NeverSeen, NotCompared and GoesByPlaces, in the log
   /// Of a track what was last handed to be written.
   struct Written {
     int64_t taken_ms = -1;  ///< of the reference

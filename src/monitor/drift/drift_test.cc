@@ -234,6 +234,26 @@ TEST(DriftSimulationTest, MissingValuesAreFound) {
   EXPECT_EQ(wrong[0].subject.of, "missing");
 }
 
+TEST(DriftTrackTest, RoomForDetectorsIsAskedForByTheClockAndNotByTheRowsTimes) {
+  std::vector<SteadyTime> asked;
+  auto admit = [&](size_t, SteadyTime at) {
+    asked.push_back(at);
+    return false;
+  };
+  DriftTrack track(DriftTrack::Of::kInputs, {"x"}, {}, {.rows = 1000}, admit);
+  const SteadyTime start{240h};
+  SteadyTime now = start;
+  for (int i = 0; i < 6000; ++i) {
+    now += 1s;
+    const float row[] = {static_cast<float>(i * 37 % 101)};
+    track.Add(row, {}, WallTime(), now, now - 200h);  // of a log of long ago
+  }
+  EXPECT_TRUE(track.unwatched());
+  ASSERT_GE(asked.size(), 3u) << "when the reference was complete, and every 32 blocks";
+  EXPECT_GT(asked[0], start);
+  EXPECT_TRUE(std::is_sorted(asked.begin(), asked.end()));
+}
+
 TEST(DriftBookTest, WhatARequestHeldThatFailedIsNotLookedAt) {
   DriftBook book({1, 90 * 86400.0}, 64);
   auto drift = book.Find({"credit", 3}, {}, SteadyTime{1h});
@@ -572,6 +592,20 @@ TEST_F(NamedDriftTest, ARestartThatMeetsTheNamesInAnotherOrderComparesTheSameVal
   for (int i = 0; i < 100 && Look().empty(); ++i) Named(1, {"debt", "age", "income"});
   ASSERT_FALSE(Look().empty());
   EXPECT_EQ(Look()[0].subject.of, "income");
+}
+
+TEST_F(NamedDriftTest, AReferenceOfPlacesIsToldOfOnceRequestsNameTheirValues) {
+  Open();
+  Seconds(110);
+  EXPECT_FALSE(Drift().at("inputs").contains("by_places"));
+  Named(1, {"debt", "age"});
+  EXPECT_EQ(Drift().at("inputs").value("by_places", false), true);
+  Open();
+  Named(1, {"debt", "age"});
+  EXPECT_EQ(Drift().at("inputs").value("by_places", false), true) << "as after an upgrade";
+  ASSERT_TRUE(monitor_->TakeReferenceAnew("credit", std::nullopt).ok());
+  Named(110, {"debt", "age"});
+  EXPECT_FALSE(Drift().at("inputs").contains("by_places")) << Drift().at("inputs").at("reference");
 }
 
 TEST_F(NamedDriftTest, ANameThatComesLaterIsInTheReferenceThatIsBeingCollected) {

@@ -96,7 +96,7 @@ double DriftTrack::LooksPerSecond(SteadyTime now) const {
 
 void DriftTrack::Add(std::span<const float> numbers, std::span<const std::string_view> classes,
                      WallTime wall, SteadyTime now, std::optional<SteadyTime> at) {
-  if (reference_) Compare(numbers, classes, at.value_or(now));
+  if (reference_) Compare(numbers, classes, now, at.value_or(now));
   if (builder_) Collect(numbers, classes, wall, now, at.value_or(now));
 }
 
@@ -187,7 +187,7 @@ void DriftTrack::OpenWindow(SteadyTime at) {
 }
 
 void DriftTrack::Compare(std::span<const float> numbers, std::span<const std::string_view> classes,
-                         SteadyTime at) {
+                         SteadyTime now, SteadyTime at) {
   const bool in_block = Reached(next_block_, at);
   for (size_t i = 0; i < reference_->numbers.size(); ++i) {
     const ReferenceNumber& reference = reference_->numbers[i];
@@ -217,13 +217,13 @@ void DriftTrack::Compare(std::span<const float> numbers, std::span<const std::st
     closed_ = std::move(open_);
     OpenWindow(at);
   }
-  if (in_block && ++block_.rows >= reference_->block_rows) CloseBlock(at);
+  if (in_block && ++block_.rows >= reference_->block_rows) CloseBlock(now, at);
 }
 
-void DriftTrack::CloseBlock(SteadyTime at) {
+void DriftTrack::CloseBlock(SteadyTime now, SteadyTime at) {
   ++looks_;
   ++changes_;
-  if (unwatched_ && looks_ % kRecentBlocks == 0) Arm(at);
+  if (unwatched_ && looks_ % kRecentBlocks == 0) Arm(now);
   next_block_ = at + kBetweenLooks;
   for (size_t i = 0; i < unmet_.size(); ++i) {
     if (block_.numbers[i].finite > 0) unmet_[i] = 0;

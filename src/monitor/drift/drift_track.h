@@ -135,10 +135,10 @@ class DriftTrack {
   void Collect(std::span<const float> numbers, std::span<const std::string_view> classes,
                WallTime wall, SteadyTime now, SteadyTime at);
   void Compare(std::span<const float> numbers, std::span<const std::string_view> classes,
-               SteadyTime at);
+               SteadyTime now, SteadyTime at);
   bool firing() const;
   void Arm(SteadyTime now);
-  void CloseBlock(SteadyTime at);
+  void CloseBlock(SteadyTime now, SteadyTime at);
   void OpenWindow(SteadyTime at);
 
   const Of of_;
