@@ -844,7 +844,7 @@ struct AdminApi::Impl {
     const net::HttpRequest& request = call.exchange.request();
     ASSIGN_OR_RETURN(intake::EventReceipt receipt,
                      deps.events->Add(request.body, request.Header("content-type")));
-    LabelReceipt labels = deps.monitor->AddLabels(std::move(receipt.labels));
+    LabelReceipt labels = deps.monitor->AddLabels(std::move(receipt.labels), receipt.label_places);
     Json answer = {{"accepted", receipt.accepted},
                    {"rejected", receipt.rejected},
                    {"from_future", receipt.from_future},

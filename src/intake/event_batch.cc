@@ -430,7 +430,7 @@ class EventBatchReader::Impl {
   static bool Take(dom::element element, std::string_view path, Call& call) {
     if (!call.entry.Read(element, path, call.now_ms)) {
       ++call.outcome.invalid;
-    } else if (!call.visit({call.outcome.entries, call.entry.record(), call.entry.labels(),
+    } else if (!call.visit({call.outcome.entries, path, call.entry.record(), call.entry.labels(),
                             call.entry.from_future(), call.entry.label_alone()})) {
       call.outcome.stopped = true;
       return false;

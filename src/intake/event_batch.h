@@ -20,6 +20,7 @@ inline constexpr size_t kMaxEventBatchBytes = size_t{16} << 20;
 /// One entry of a batch of predictions. Texts are valid during the visit.
 struct EventEntry {
   size_t index = 0;
+  std::string_view place;  ///< "events[3]", "line 4"; empty: the body is this one
   const LogRecord& record;
   std::span<const GroundTruth> labels;  ///< that came with it
   bool from_future = false;             ///< its time was later than now, which stands in its place

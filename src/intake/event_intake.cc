@@ -16,6 +16,16 @@ Registry::Registration AddCounter(Registry& registry, const char* name, const ch
   });
 }
 
+/// "events[3].label", "line 4: labels[2]"
+std::string PlaceOf(const EventEntry& entry, const GroundTruth& label) {
+  const bool line = entry.place.starts_with("line");
+  return StrCat(entry.place,
+                entry.place.empty() ? ""
+                : line              ? ": "
+                                    : ".",
+                label.row == 0 ? "label" : StrCat("labels[", label.row, "]"));
+}
+
 }  // namespace
 
 EventIntake::EventIntake(const Clock& clock, Sink& sink, Registry& registry)
@@ -49,7 +59,10 @@ Result<EventReceipt> EventIntake::Add(std::string_view body, std::string_view co
   uint64_t unknown = 0;
   auto visit = [&](const EventEntry& entry) {
     auto give_labels = [&] {
-      receipt.labels.insert(receipt.labels.end(), entry.labels.begin(), entry.labels.end());
+      for (const GroundTruth& label : entry.labels) {
+        receipt.labels.push_back(label);
+        receipt.label_places.push_back(PlaceOf(entry, label));
+      }
     };
     if (entry.label_alone) {
       give_labels();  // of a request that has been told already

@@ -28,8 +28,9 @@ struct EventReceipt {
   bool full =
       false;  ///< there was no room for the entry of the index `next`, nor for those behind it
   uint64_t next = 0;
-  std::vector<std::string> errors;  ///< the first hundred, each naming its entry and field
-  std::vector<GroundTruth> labels;  ///< of accepted entries: the caller's to give on
+  std::vector<std::string> errors;        ///< the first hundred, each naming its entry and field
+  std::vector<GroundTruth> labels;        ///< of accepted entries: the caller's to give on
+  std::vector<std::string> label_places;  ///< of each: "events[3].label"
 };
 
 /// Predictions that a service reports by itself, in batches: POST /api/v1/events.

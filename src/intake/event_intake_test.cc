@@ -117,6 +117,14 @@ TEST_F(EventIntakeTest, LabelsComeOutForThoseThatWereTaken) {
   EXPECT_EQ(receipt.labels[2].request_id, "r2");
   EXPECT_EQ(receipt.labels[2].row, 2u);
   EXPECT_EQ(receipt.labels[2].label, "true");
+  EXPECT_EQ(Join(receipt.label_places, " "), "events[0].label events[1].label events[1].labels[2]");
+  EXPECT_EQ(Join(intake_
+                     .Add("{\"model\": \"a\"}\n{\"model\": \"a\", \"request_id\": \"r\", "
+                          "\"labels\": [1, 2]}",
+                          "application/x-ndjson")
+                     ->label_places,
+                 ", "),
+            "line 2: label, line 2: labels[1]");
 }
 
 TEST_F(EventIntakeTest, ALabelOfItsOwnIsNoFurtherRequest) {

@@ -66,13 +66,15 @@ std::span<const SegmentRule> Monitor::SegmentsOf(std::string_view model) const {
   return config->second.segments;
 }
 
-LabelReceipt Monitor::AddLabels(std::vector<GroundTruth> labels) {
+LabelReceipt Monitor::AddLabels(std::vector<GroundTruth> labels,
+                                std::span<const std::string> places) {
   LabelReceipt receipt;
   auto reject = [&](size_t index, std::string reason) {
     ++receipt.rejected;
     ++impl_->labels_rejected;
     if (receipt.errors.size() < kMaxReceiptErrors) {
-      receipt.errors.push_back(StrCat("labels[", index, "]: ", reason));
+      receipt.errors.push_back(StrCat(
+          index < places.size() ? places[index] : StrCat("labels[", index, "]"), ": ", reason));
     }
   };
   std::vector<std::pair<size_t, GroundTruth>> good;

@@ -3,6 +3,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -112,8 +113,9 @@ class Monitor final : public Sink {
   std::shared_ptr<FeatureNames> NamesOf(std::string_view model) override;
   std::span<const SegmentRule> SegmentsOf(std::string_view model) const override;
 
-  /// Queues labels for the join. Bounded; what does not fit is in `rejected`.
-  LabelReceipt AddLabels(std::vector<GroundTruth> labels);
+  /// Queues labels for the join. Bounded; what does not fit is in `rejected`. Errors name a label by its place, "labels[3]" where
+  /// none is given.
+  LabelReceipt AddLabels(std::vector<GroundTruth> labels, std::span<const std::string> places = {});
 
   /// One, from somebody who can wait. False: there is no room for it now. What is malformed is counted as rejected.
   bool TryAddLabel(const GroundTruth& label);

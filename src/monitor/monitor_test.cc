@@ -814,6 +814,11 @@ TEST_F(MonitorTest, BadLabelsAreNamed) {
   ASSERT_EQ(receipt.errors.size(), 3u);
   EXPECT_EQ(receipt.errors[0], "labels[0]: request_id is empty");
   EXPECT_EQ(receipt.errors[1], "labels[2]: label is empty");
+  const std::vector<std::string> places = {"events[3].label", "events[7].labels[2]"};
+  receipt = monitor_->AddLabels({{"ok", 1, "7", 0}, {"r", 2, "", 0}, {"s", 0, "", 0}}, places);
+  ASSERT_EQ(receipt.errors.size(), 2u);
+  EXPECT_EQ(receipt.errors[0], "events[7].labels[2]: label is empty");
+  EXPECT_EQ(receipt.errors[1], "labels[2]: label is empty") << "of which no place is given";
 }
 
 /// A full disk, as far as this process is concerned: no file may grow beyond what the database's
