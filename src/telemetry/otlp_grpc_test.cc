@@ -85,12 +85,18 @@ class Collector final : public net::Http2Handler {
   std::atomic<int> code{0};
   std::atomic<int> http{200};  ///< another: without a word of gRPC
   std::atomic<bool> silent{false};
+  std::atomic<bool> cuts_off{false};    ///< ends calls before it has read their bodies
+  std::atomic<int> cut_off{0};          ///< calls
   std::string words, details, message;  ///< set before it is asked
 
  private:
-  void OnHead(net::Http2Stream&) override {}
+  void OnHead(net::Http2Stream& stream) override {
+    if (!cuts_off) return;
+    ++cut_off;
+    stream.Reset(kEnhanceYourCalm);
+  }
   void OnBody(net::Http2Stream& stream) override {
-    if (!stream.half_closed()) return;
+    if (!stream.half_closed() || cuts_off) return;
     {
       MutexLock lock(mutex_);
       bodies_.emplace_back(stream.body());
@@ -122,6 +128,8 @@ class Collector final : public net::Http2Handler {
   void OnClose(net::Http2Stream&, bool) override {}
   void OnAlarm(net::Http2Stream&) override {}
   void OnRefuse(net::Http2Stream&, const Status&) override {}
+
+  static constexpr uint32_t kEnhanceYourCalm = 0xb;
 
   Mutex mutex_;
   std::vector<std::string> bodies_ GUARDED_BY(mutex_);
@@ -275,6 +283,47 @@ TEST_F(GrpcBatchTest, GivesUpWhatIsRefused) {
   sender_->Send("one", 3);
   ASSERT_TRUE(Eventually([&] { return counters().items_refused == 3; }));
   EXPECT_EQ(collector_.asked(), 1u);
+}
+
+/// As a peer does with a body that is too large for it; the one behind it must not wait for good.
+TEST_F(GrpcBatchTest, GivesUpWhatIsCutOffAgainAndAgain) {
+  collector_.cuts_off = true;
+  Start();
+  sender_->Send(std::string(100'000, 'x'), 3);
+  ASSERT_TRUE(Eventually([&] { return counters().failed == 1; }));
+  EXPECT_EQ(counters().items_refused, 0u) << "once may be by chance";
+  ASSERT_TRUE(Eventually([&] {
+    clock_.Advance(30s);
+    sender_->Send("", 0);  // wakes it
+    return counters().items_refused == 3;
+  }));
+  EXPECT_GE(collector_.cut_off, 5) << "and then those that only wake it";
+  collector_.cuts_off = false;
+  sender_->Send("two", 4);
+  ASSERT_TRUE(Eventually([&] {
+    clock_.Advance(30s);
+    sender_->Send("", 0);
+    return counters().items_sent == 4;
+  }));
+}
+
+/// What was cut off less often is sent once the peer takes it.
+TEST_F(GrpcBatchTest, WhatIsCutOffNowAndThenIsTriedAgain) {
+  collector_.cuts_off = true;
+  Start();
+  sender_->Send("one", 3);
+  ASSERT_TRUE(Eventually([&] {
+    clock_.Advance(30s);
+    sender_->Send("", 0);
+    return collector_.cut_off >= 3;
+  }));
+  collector_.cuts_off = false;
+  ASSERT_TRUE(Eventually([&] {
+    clock_.Advance(30s);
+    sender_->Send("", 0);
+    return counters().items_sent == 3;
+  }));
+  EXPECT_EQ(counters().items_refused, 0u);
 }
 
 TEST_F(GrpcBatchTest, ComesBackNoSoonerThanThePeerAsks) {

@@ -1,7 +1,13 @@
 #include "telemetry/profile_sender.h"
 
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <chrono>
 #include <functional>
 #include <limits>
 #include <memory>
@@ -19,6 +25,34 @@ namespace leadsman {
 namespace {
 
 using namespace std::chrono_literals;
+
+/// Takes connections and requests, and never says a word.
+class SilentPeer {
+ public:
+  SilentPeer() : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof(address);
+    auto* any = reinterpret_cast<sockaddr*>(&address);
+    CHECK(fd_ >= 0 && bind(fd_, any, length) == 0 && listen(fd_, 16) == 0 &&
+          getsockname(fd_, any, &length) == 0);
+    port_ = ntohs(address.sin_port);
+  }
+  ~SilentPeer() { close(fd_); }
+  SilentPeer(const SilentPeer&) = delete;
+  SilentPeer& operator=(const SilentPeer&) = delete;
+
+  std::string url() const { return "http://127.0.0.1:" + std::to_string(port_); }
+  bool asked() const {
+    pollfd waits{fd_, POLLIN, 0};
+    return poll(&waits, 1, 0) == 1;
+  }
+
+ private:
+  int fd_;
+  int port_ = 0;
+};
 
 /// An edge and the monitor that it sends to, with a network between them that the test may break.
 class ProfileSenderTest : public testing::Test {
@@ -52,9 +86,10 @@ class ProfileSenderTest : public testing::Test {
     return std::move(result).value();
   }
 
-  void StartSender(std::chrono::milliseconds every = 10ms) {
+  void StartSender(std::chrono::milliseconds every = 10ms, std::string url = "") {
     ProfileSenderOptions options;
-    options.target.url = "http://127.0.0.1:" + std::to_string(server_->port()) + "/edge";
+    if (url.empty()) url = "http://127.0.0.1:" + std::to_string(server_->port()) + "/edge";
+    options.target.url = std::move(url);
     options.every = every;
     sender_ = Made(ProfileSender::Create({.clock = SystemClock(),
                                           .registry = edge_registry_,
@@ -154,16 +189,20 @@ TEST_F(ProfileSenderTest, AtTheEndTheRestIsSentAndItsEndIsSaid) {
 }
 
 TEST_F(ProfileSenderTest, AMonitorThatHangsHoldsTheEndUpForASecond) {
+  const SilentPeer monitor;
+  StartSender(10ms, monitor.url());
+  Emit(10);
+  ASSERT_TRUE(Await([&] { return monitor.asked(); })) << "a message is under way";
+  const auto begun = std::chrono::steady_clock::now();
+  sender_.reset();
+  const auto took = std::chrono::steady_clock::now() - begun;
+  EXPECT_LT(took, 5s) << "a try may take ten";
+  EXPECT_GT(took, 500ms) << "the rest is tried: it was not just dropped";
+}
+
+TEST_F(ProfileSenderTest, ATokenThatCannotBeReadIsTold) {
   ProfileSenderOptions options;
-  options.target.url = "http://192.0.2.1:9";  // RFC 5737: nobody is there
-  auto sender = ProfileSender::Create({.clock = SystemClock(),
-                                       .registry = edge_registry_,
-                                       .take = [this] { return edge_->TakeIntervals(); },
-                                       .edge = "e",
-                                       .process = 7},
-                                      options);
-  ASSERT_TRUE(sender.ok()) << sender.status();
-  sender->reset();  // returns
+  options.target.url = "http://127.0.0.1:9";
   options.target.token_file = "/nonexistent/token";
   auto refused = ProfileSender::Create({SystemClock(), edge_registry_, {}, "e", 7}, options);
   ASSERT_FALSE(refused.ok());
