@@ -163,12 +163,13 @@ size_t LogFollower::ReadTurn(Content& content) {
     return 0;
   }
   const uint64_t begin = content.cutter.next();
-  auto read = content.reader->ReadAt(begin, buffer_.data(), buffer_.size());
+  char* const into = buffer_.At(begin);
+  auto read = content.reader->ReadAt(begin, into, buffer_.size());
   if (!read.ok()) {
     ReadFailed(content, read.status());
     return 0;
   }
-  const std::string_view chunk(buffer_.data(), *read);
+  const std::string_view chunk(into, *read);
   if (!content.archive() && !chunk.empty()) {
     // Truncated and written anew since it was looked at? Then these bytes may be of both contents.
     auto stamp = content.reader->Stamp();

@@ -18,6 +18,7 @@
 #include "intake/follower_counters.h"
 #include "intake/line_cutter.h"
 #include "intake/position_journal.h"
+#include "intake/read_buffer.h"
 
 namespace leadsman {
 
@@ -182,7 +183,7 @@ class LogFollower {
   std::set<std::string> told_;                             ///< problems that were said and last
   std::deque<uint64_t> turns_;                             ///< contents with something to read
   std::deque<Outstanding> outstanding_;
-  std::vector<char> buffer_;
+  intake::ReadBuffer buffer_;
   std::vector<LogLine> lines_;
   uint64_t next_id_ = 1;
   uint64_t look_ = 0;

@@ -10,6 +10,7 @@
 #include "intake/content_reader.h"
 #include "intake/glob.h"
 #include "intake/line_cutter.h"
+#include "intake/read_buffer.h"
 #include "intake/record_events.h"
 #include "intake/source_reader.h"
 
@@ -30,16 +31,17 @@ bool AwaitRoom() {
 
 Status ReadLines(const std::string& path, uint64_t id, SourceReader& reader) {
   ASSIGN_OR_RETURN(auto content, ContentReader::Open(path));
-  std::vector<char> buffer(kReadBytes);
+  ReadBuffer buffer(kReadBytes);
   std::vector<LogLine> lines;
   LineCutter cutter(kMaxLineBytes);
   Status broken;
   for (;;) {
-    Result<size_t> size = content->ReadAt(cutter.next(), buffer.data(), buffer.size());
+    char* const into = buffer.At(cutter.next());
+    Result<size_t> size = content->ReadAt(cutter.next(), into, buffer.size());
     if (!size.ok()) broken = size.status();
     if (!size.ok() || *size == 0) break;
     lines.clear();
-    cutter.Feed({buffer.data(), *size}, lines);
+    cutter.Feed({into, *size}, lines);
     reader.Take({path, id, lines, 0, content.get()});
   }
   lines.clear();
