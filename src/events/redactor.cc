@@ -188,6 +188,8 @@ Result<std::unique_ptr<Redactor>> Redactor::Create(const std::vector<RedactRule>
   return redactor;
 }
 
+bool Redactor::empty() const { return steps_.empty(); }
+
 bool Redactor::Touches(RequestText of) const {
   for (const Step& step : steps_)
     if (step.rule.Concerns(of)) return true;

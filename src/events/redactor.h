@@ -53,6 +53,7 @@ class Redactor {
   ~Redactor();
 
   bool Touches(RequestText of) const;
+  bool empty() const;  ///< no rule: all texts stay as they are
   /// `text` as it may be kept: itself, or what was put into `scratch`.
   std::string_view Apply(RequestText of, std::string_view text, std::string& scratch) const;
 

@@ -93,7 +93,7 @@ struct Monitor::Impl {
 
   Impl(Deps deps, MonitorOptions o, std::map<std::string, MonitorConfig> m)
       : clock(deps.clock),
-        redactor(deps.redactor),
+        redactor(deps.redactor == nullptr || deps.redactor->empty() ? nullptr : deps.redactor),
         options(std::move(o)),
         configs(std::move(m)),
         rings(options.ring_bytes),
