@@ -13,6 +13,7 @@
 #include "intake/find_byte.h"
 #include "intake/format_note.h"
 #include "intake/log_format.h"
+#include "intake/short_decimal.h"
 
 namespace leadsman::intake {
 namespace {
@@ -293,8 +294,9 @@ class CsvParser final : public LineParser {
     if (line.size() > kMaxLineBytes) return Verdict::kMalformed;
     if (line.starts_with(kByteOrderMark)) line.remove_prefix(kByteOrderMark.size());
     if (line.ends_with('\r')) line.remove_suffix(1);
-    if (FindByte(line.data(), line.data() + line.size(), '"') != nullptr &&
-        QuoteStaysOpen(line, header_.delimiter, false)) {
+    if (FindByte(line.data(), line.data() + line.size(), '"') == nullptr) {
+      if (ReadPlain(line)) return Take(record);
+    } else if (QuoteStaysOpen(line, header_.delimiter, false)) {
       pending_ = line;
       open_ = true;
       return Verdict::kUnfinished;
@@ -316,9 +318,15 @@ class CsvParser final : public LineParser {
     columns_ = std::move(columns);
     values_.assign(columns_.features().size(), kNaN);
     names_.assign(columns_.features().begin(), columns_.features().end());
-    key_ = 0;
-    for (size_t i = 0; i < header_.names.size(); ++i)
-      if (columns_.columns()[i].use == Column::Use::kField) key_ = i;
+    names_key_ = NewNamesKey();
+    cells_.assign(header_.names.size(), {});
+    fields_at_.clear();
+    segments_at_.clear();
+    for (size_t i = 0; i < header_.names.size(); ++i) {
+      if (columns_.columns()[i].use == Column::Use::kField) fields_at_.push_back(i);
+      if (columns_.columns()[i].segment) segments_at_.push_back(i);
+    }
+    key_ = fields_at_.empty() ? 0 : fields_at_.back();
   }
 
   Verdict GoOn(std::string_view line, LogRecord& record) {
@@ -365,17 +373,52 @@ class CsvParser final : public LineParser {
     }
     const std::span<const Column> columns = columns_.columns();
     for (size_t i = 0; i < columns.size(); ++i) {
-      const Column& column = columns[i];
-      if (column.segment && !IsMissing(fields[i])) record.segments[*column.segment] = fields[i];
-      if (column.use == Column::Use::kFeature) {
-        values_[column.feature] = NumberOf(fields[i], header_.delimiter);
-      } else if (column.use == Column::Use::kField && !IsMissing(fields[i])) {
-        Set(column.target, fields[i], record);
-      }
+      if (columns[i].use == Column::Use::kFeature)
+        values_[columns[i].feature] = NumberOf(fields[i], header_.delimiter);
+      cells_[i] = fields[i];
     }
+    return Take(record);
+  }
+
+  /// A row without quotes, in one pass: numbers where features stand. False when it has another number of fields than the header,
+  /// or may be one itself.
+  bool ReadPlain(std::string_view text) {
+    if (Trim(text).empty()) return false;
+    const std::span<const Column> columns = columns_.columns();
+    const char* at = text.data();
+    const char* const end = at + text.size();
+    for (size_t i = 0; i < columns.size(); ++i) {
+      const Column& column = columns[i];
+      const bool feature = column.use == Column::Use::kFeature;
+      float& value = feature ? values_[column.feature] : unused_;
+      const char* stop = feature ? TakeFloat(at, end, value) : nullptr;
+      const bool plain = stop != nullptr && (stop == end || *stop == header_.delimiter);
+      if (!plain) {
+        stop = FindByte(at, end, header_.delimiter);
+        if (stop == nullptr) stop = end;
+        cells_[i] = {at, static_cast<size_t>(stop - at)};
+        if (i == key_ && cells_[i] == header_.names[i]) return false;
+        if (feature) value = NumberOf(cells_[i], header_.delimiter);
+      } else if (column.segment) {
+        cells_[i] = {at, static_cast<size_t>(stop - at)};
+      }
+      if (stop == end) return i + 1 == columns.size();
+      at = stop + 1;
+    }
+    return false;
+  }
+
+  /// What stands in values_ and cells_.
+  Verdict Take(LogRecord& record) {
+    const std::span<const Column> columns = columns_.columns();
+    for (size_t i : fields_at_)
+      if (!IsMissing(cells_[i])) Set(columns[i].target, cells_[i], record);
+    for (size_t i : segments_at_)
+      if (!IsMissing(cells_[i])) record.segments[*columns[i].segment] = cells_[i];
     if (!names_.empty()) {
       record.features = values_;
       record.feature_names = names_;
+      record.names_key = names_key_;
     }
     record.segment_names = segments_;
     record.rows = 1;
@@ -459,6 +502,11 @@ class CsvParser final : public LineParser {
   std::string joined_;  ///< the record that views point to
   std::vector<float> values_;
   std::vector<std::string_view> names_;
+  uint64_t names_key_ = 0;               ///< LogRecord::names_key
+  std::vector<std::string_view> cells_;  ///< of the row, by column; of features only some
+  std::vector<size_t> fields_at_;        ///< the columns that are fields
+  std::vector<size_t> segments_at_;      ///< those that are segments
+  float unused_ = 0;
   std::vector<float> list_;    ///< of a cell with all features
   std::vector<float> scores_;  ///< of a cell with the scores of all classes
   Scratch predicted_{};

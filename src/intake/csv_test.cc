@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -82,6 +83,68 @@ TEST(CsvTest, ColumnsAreKnownByTheirNames) {
       "CSV capture file, comma between 5 columns; 1 of 2 lines are requests; prediction from "
       "prediction, request id from request_id and time from ts; 1 features: age; columns left "
       "out: city; not in this log: latency");
+}
+
+TEST(CsvTest, ARowWithoutQuotesIsReadAsOneWithThem) {
+  constexpr std::string_view kCells[] = {"",
+                                         "1",
+                                         "-2.5",
+                                         "0.125",
+                                         "1e5",
+                                         " 3",
+                                         "4 ",
+                                         "+5",
+                                         "nan",
+                                         "true",
+                                         "inf",
+                                         "0x1",
+                                         "1.2.3",
+                                         "12345678901234567890",
+                                         "7.",
+                                         ".5",
+                                         "NA",
+                                         "1,5",
+                                         "x",
+                                         "-",
+                                         "1;2",
+                                         "-0",
+                                         "3.14159274",
+                                         "16777217",
+                                         "0.1234567890123456"};
+  uint32_t state = 1;
+  auto next = [&](size_t below) {
+    state = state * 1664525 + 1013904223;
+    return (state >> 16) % below;
+  };
+  for (char delimiter : {',', ';', '\t'}) {
+    std::string plain = "a,b,note,c,prediction,d\n", quoted;
+    std::replace(plain.begin(), plain.end(), ',', delimiter);
+    for (int i = 0; i < 10; ++i)  // what columns are is told by the first rows
+      plain += StrCat(i * i, ";1;n;2.5;yes;", i % 3, "\n");
+    std::replace(plain.begin(), plain.end(), ';', delimiter);
+    quoted = plain;
+    for (int i = 0; i < 2000; ++i) {
+      const size_t count = next(20) == 0 ? next(9) : 6;
+      for (size_t field = 0; field < count; ++field) {
+        const std::string_view cell = kCells[next(std::size(kCells))];
+        const std::string between = field == 0 ? "" : std::string(1, delimiter);
+        plain += StrCat(between, cell);
+        // A comma in it makes one field more of a plain one, none of a quoted one.
+        const bool may_quote = field == 2 && cell.find(delimiter) == std::string_view::npos;
+        quoted += may_quote ? StrCat(between, "\"", cell, "\"") : StrCat(between, cell);
+      }
+      plain += '\n';
+      quoted += '\n';
+    }
+    EXPECT_EQ(Read(plain), Read(quoted)) << delimiter;
+  }
+}
+
+TEST(CsvTest, BlankRowsAreNone) {
+  EXPECT_EQ(Read("x\ty\tprediction\n1\t2\ta\n\t\t\n  \n3\t4\tb\n"),
+            "outcome=unknown features=\"x:1,y:2\" rows=1 predicted=\"a\" inference\n"
+            "outcome=unknown features=\"x:3,y:4\" rows=1 predicted=\"b\" inference\n"
+            "malformed=0 other=3");
 }
 
 TEST(CsvTest, AMappingNamesColumns) {

@@ -24,8 +24,11 @@ void FeaturePlacer::FindPlaces(std::span<const std::string_view> names) {
 }
 
 std::span<const float> FeaturePlacer::Place(std::span<const std::string_view> names,
-                                            std::span<const float> values) {
-  if (!std::equal(names.begin(), names.end(), order_.begin(), order_.end())) FindPlaces(names);
+                                            std::span<const float> values, uint64_t key) {
+  if (key == 0 || key != key_) {
+    if (!std::equal(names.begin(), names.end(), order_.begin(), order_.end())) FindPlaces(names);
+    key_ = key;
+  }
   if (in_place_) return values;
   row_.assign(width_, std::numeric_limits<float>::quiet_NaN());
   for (size_t i = 0; i < std::min(places_.size(), values.size()); ++i) {

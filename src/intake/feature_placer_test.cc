@@ -33,6 +33,22 @@ TEST_F(FeaturePlacerTest, EachNameHasItsPlaceWhateverTheOrder) {
   EXPECT_EQ(Placed(placer, {"a", "b"}, {1, 2}), (Values{1, 2, -1}));
 }
 
+TEST_F(FeaturePlacerTest, NamesWithOneKeyAreComparedOnce) {
+  FeaturePlacer placer(names_);
+  const Names forth = {"a", "b"}, back = {"b", "a"};
+  auto place = [&](const Names& names, const Values& values, uint64_t key) {
+    const auto row = placer.Place(names, values, key);
+    return Values(row.begin(), row.end());
+  };
+  EXPECT_EQ(place(forth, {1, 2}, 7), (Values{1, 2}));
+  EXPECT_EQ(place(forth, {3, 4}, 7), (Values{3, 4}));
+  EXPECT_EQ(place(back, {5, 6}, 8), (Values{6, 5}));
+  EXPECT_EQ(place(back, {7, 8}, 8), (Values{8, 7}));
+  EXPECT_EQ(place(forth, {1, 2}, 0), (Values{1, 2}));
+  EXPECT_EQ(place(back, {7, 8}, 8), (Values{8, 7}));
+  EXPECT_EQ(place(forth, {1, 2}, 7), (Values{1, 2}));
+}
+
 TEST_F(FeaturePlacerTest, SourcesOfOneModelAgree) {
   FeaturePlacer log(names_), envoy(names_);
   EXPECT_EQ(Placed(log, {"a", "b"}, {1, 2}), (Values{1, 2}));

@@ -10,6 +10,7 @@
 #include "base/strings.h"
 #include "intake/find_byte.h"
 #include "intake/model_path.h"
+#include "intake/short_decimal.h"
 
 namespace leadsman::intake {
 namespace {
@@ -225,19 +226,6 @@ constexpr NameOf kNames[] = {
     {"features", Field::kFeatures},
 };
 
-bool SaysNothing(std::string_view text) {
-  switch (text.size()) {
-    case 0:
-      return true;
-    case 1:
-      return text[0] == '-';
-    case 4:
-      return text == "null" || text == "None";
-    default:
-      return false;
-  }
-}
-
 void SetText(std::string_view& field, std::string_view text) {
   if (field.empty()) field = text;
 }
@@ -245,12 +233,11 @@ void SetText(std::string_view& field, std::string_view text) {
 template <typename T>
 bool SetNumber(std::optional<T>& field, std::string_view text, T max) {
   T value{};
-  if (text.size() < 9) {  // most are: digits that cannot overflow
-    for (char c : text) {
-      if (c < '0' || c > '9') return false;
-      value = value * 10 + static_cast<T>(c - '0');
-    }
-    if (text.empty() || value > max) return false;
+  if (text.size() <= 8) {  // most are
+    const std::optional<uint32_t> whole = ShortWhole(text);
+    if (!whole) return false;
+    value = static_cast<T>(*whole);
+    if (value > max) return false;
   } else {
     auto [p, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (error != std::errc() || p != text.data() + text.size() || value < 0 || value > max)
@@ -368,21 +355,13 @@ bool TakeDecimal(std::string_view& rest, double& value) {
 
 /// "0.012" and "12": short decimals in the given unit, exactly.
 std::optional<int64_t> ShortDuration(std::string_view text, int64_t nanos) {
-  if (text.empty() || text.size() > 9 || nanos == 0) return std::nullopt;
-  int64_t value = 0;
-  size_t i = 0;
-  for (; i < text.size() && text[i] >= '0' && text[i] <= '9'; ++i)
-    value = value * 10 + (text[i] - '0');
-  if (i == 0) return std::nullopt;
-  value *= nanos;  // below 10^9 seconds
-  if (i < text.size()) {
-    if (text[i] != '.' || i + 1 == text.size()) return std::nullopt;
-    for (++i; i < text.size(); ++i) {
-      if (text[i] < '0' || text[i] > '9' || nanos % 10 != 0) return std::nullopt;
-      nanos /= 10;
-      value += nanos * (text[i] - '0');
-    }
-  }
+  static constexpr int64_t kTens[] = {1, 10, 100, 1'000, 10'000, 100'000, 1'000'000, 10'000'000};
+  if (text.size() > 8) return std::nullopt;
+  const ShortDecimal found = ShortDecimal::At(text.data(), text.data() + text.size());
+  if (found.size == 0 || found.size != text.size()) return std::nullopt;
+  const int64_t step = nanos / kTens[found.fraction];  // of the last digit
+  if (step == 0) return std::nullopt;
+  const int64_t value = step * found.digits;
   if (value > kYearNanos) return std::nullopt;
   return value;
 }
@@ -499,8 +478,8 @@ std::optional<int64_t> ParseDuration(std::string_view text, Unit unit) {
   return sum;
 }
 
-bool SetField(FieldTarget target, std::string_view text, TimeParser& time, LogRecord& record) {
-  if (SaysNothing(text)) return true;
+bool field_internal::SetOther(FieldTarget target, std::string_view text, TimeParser& time,
+                              LogRecord& record) {
   bool good = true;
   switch (target.field) {
     case Field::kTime:
@@ -509,17 +488,8 @@ bool SetField(FieldTarget target, std::string_view text, TimeParser& time, LogRe
         good = record.unix_ns.has_value();
       }
       break;
-    case Field::kMethod:
-      SetText(record.method, text);
-      break;
-    case Field::kTarget:
-      SetText(record.target, text);
-      break;
     case Field::kRequest:
       SetRequest(text, record);
-      break;
-    case Field::kProtocol:
-      SetText(record.protocol, text);
       break;
     case Field::kStatus:
       good = SetStatus(text, record);
@@ -545,55 +515,26 @@ bool SetField(FieldTarget target, std::string_view text, TimeParser& time, LogRe
     case Field::kClient:
       SetText(record.client, WithoutPort(text));
       break;
-    case Field::kUserAgent:
-      SetText(record.user_agent, text);
-      break;
-    case Field::kRequestId:
-      SetText(record.request_id, text);
-      break;
-    case Field::kTraceparent:
-      SetText(record.traceparent, text);
-      break;
-    case Field::kModel:
-      SetText(record.model, text);
-      break;
-    case Field::kVersion:
-      SetText(record.version, text);
-      break;
-    case Field::kVersionLabel:
-      SetText(record.version_label, text);
-      break;
     case Field::kLevel:
       record.level = ParseLevel(text);
       break;
-    case Field::kError:
-      SetText(record.error, text);
-      break;
-    case Field::kPredicted:
-      SetText(record.predicted, text);
-      break;
-    case Field::kLabel:
-      SetText(record.label, text);
-      break;
     case Field::kScore: {
       float value = 0;
-      auto [p, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-      good = error == std::errc() && p == text.data() + text.size() && std::isfinite(value);
+      const char* const end = text.data() + text.size();
+      if (TakeFloat(text.data(), end, value) != end) {
+        auto [p, error] = std::from_chars(text.data(), end, value);
+        good = error == std::errc() && p == end && std::isfinite(value);
+      }
       if (good && !record.score) {
         record.score = value;
         if (value >= 0 && value <= 1) record.score_of = ScoreOf::kBestClass;
       }
       break;
     }
-    case Field::kMessage:
-      SetText(record.message, text);
-      break;
     case Field::kSegment:
       SetText(record.segments[target.feature], text);
       break;
-    case Field::kSkip:
-    case Field::kFeatures:
-    case Field::kFeature:
+    default:  // a text, or the caller's
       break;
   }
   if (!good) ++record.unreadable;

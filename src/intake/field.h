@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -89,7 +91,8 @@ Result<FieldMappings> ParseFieldMappings(
 /// Puts what `text` says into the record. "", "-" and "null" say nothing; what cannot be right is counted in
 /// `record.unreadable` and left absent. What an earlier field of the line has said stays. False when it was unreadable.
 /// Features are the caller's.
-bool SetField(FieldTarget target, std::string_view text, TimeParser& time, LogRecord& record);
+inline bool SetField(FieldTarget target, std::string_view text, TimeParser& time,
+                     LogRecord& record);
 /// After the last field of a line: takes the target apart. A mapped model or version stays.
 void FinishFields(LogRecord& record);
 
@@ -98,5 +101,56 @@ std::optional<int64_t> ParseDuration(std::string_view text, Unit unit);
 
 /// Whether the record says enough to be one of a request.
 bool SaysRequest(const LogRecord& record);
+
+/// "", "-", "null" and "None".
+inline bool SaysNothing(std::string_view text) {
+  if (text.size() > 4) return false;  // most
+  return text.empty() || text == "-" || text == "null" || text == "None";
+}
+
+namespace field_internal {
+
+/// Of SetField: what is more than a text.
+bool SetOther(FieldTarget target, std::string_view text, TimeParser& time, LogRecord& record);
+
+/// Where in a record a field goes that is a text and nothing else, by Field; kNoText for the others. Offsets: of pointers to
+/// members g++ 12 makes null ones that are none, in constant arrays.
+inline constexpr uint16_t kNoText = UINT16_MAX;
+inline constexpr auto kTexts = [] {
+  std::array<uint16_t, static_cast<size_t>(Field::kFeature) + 1> offsets{};
+  offsets.fill(kNoText);
+  auto put = [&](Field field, size_t offset) {
+    offsets[static_cast<size_t>(field)] = static_cast<uint16_t>(offset);
+  };
+  put(Field::kMethod, offsetof(LogRecord, method));
+  put(Field::kTarget, offsetof(LogRecord, target));
+  put(Field::kProtocol, offsetof(LogRecord, protocol));
+  put(Field::kUserAgent, offsetof(LogRecord, user_agent));
+  put(Field::kRequestId, offsetof(LogRecord, request_id));
+  put(Field::kTraceparent, offsetof(LogRecord, traceparent));
+  put(Field::kModel, offsetof(LogRecord, model));
+  put(Field::kVersion, offsetof(LogRecord, version));
+  put(Field::kVersionLabel, offsetof(LogRecord, version_label));
+  put(Field::kError, offsetof(LogRecord, error));
+  put(Field::kMessage, offsetof(LogRecord, message));
+  put(Field::kPredicted, offsetof(LogRecord, predicted));
+  put(Field::kLabel, offsetof(LogRecord, label));
+  return offsets;
+}();
+
+}  // namespace field_internal
+
+inline bool SetField(FieldTarget target, std::string_view text, TimeParser& time,
+                     LogRecord& record) {
+  if (SaysNothing(text)) return true;
+  const size_t offset = field_internal::kTexts[static_cast<size_t>(target.field)];
+  if (offset != field_internal::kNoText) {
+    auto& field =
+        *reinterpret_cast<std::string_view*>(reinterpret_cast<unsigned char*>(&record) + offset);
+    if (field.empty()) field = text;
+    return true;
+  }
+  return field_internal::SetOther(target, text, time, record);
+}
 
 }  // namespace leadsman::intake

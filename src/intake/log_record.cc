@@ -1,6 +1,7 @@
 #include "intake/log_record.h"
 
 #include <array>
+#include <atomic>
 #include <string>
 #include <utility>
 
@@ -50,9 +51,9 @@ std::string_view LevelName(Level level) {
 
 Level ParseLevel(std::string_view text) {
   static constexpr std::array<std::pair<std::string_view, Level>, 34> kSpellings = {{
-      {"i", Level::kInfo},          {"w", Level::kWarning},      {"e", Level::kError},
+      {"info", Level::kInfo},       {"w", Level::kWarning},      {"e", Level::kError},
       {"f", Level::kFatal},         {"d", Level::kDebug},        {"c", Level::kFatal},
-      {"info", Level::kInfo},       {"notice", Level::kInfo},    {"warn", Level::kWarning},
+      {"i", Level::kInfo},          {"notice", Level::kInfo},    {"warn", Level::kWarning},
       {"warning", Level::kWarning}, {"error", Level::kError},    {"err", Level::kError},
       {"fatal", Level::kFatal},     {"critical", Level::kFatal}, {"crit", Level::kFatal},
       {"alert", Level::kFatal},     {"emerg", Level::kFatal},    {"emergency", Level::kFatal},
@@ -70,6 +71,11 @@ Level ParseLevel(std::string_view text) {
         EqualsIgnoreCase(spelling, text))
       return level;
   return Level::kNone;
+}
+
+uint64_t NewNamesKey() {
+  static std::atomic<uint64_t> last{0};
+  return ++last;
 }
 
 Outcome LogRecord::outcome() const {

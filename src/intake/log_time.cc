@@ -102,6 +102,14 @@ std::optional<int64_t> TimeParser::Day(std::string_view text, bool month_by_name
 }
 
 std::optional<int64_t> TimeParser::Civil(std::string_view text, bool month_by_name) {
+  // "10/Oct/2000:13:55:" or "2000-10-10T13:55:".
+  const char* const begin = text.data();
+  const char* const kept = last_minute_text_.data();
+  if (month_by_name ? std::memcmp(begin, kept, 18) == 0 : std::memcmp(begin, kept, 17) == 0) {
+    const int second = Two(begin + (month_by_name ? 18 : 17));
+    if (second < 0 || second > 60) return std::nullopt;
+    return last_minute_seconds_ + second;
+  }
   const std::optional<int64_t> day = Day(text, month_by_name);
   if (!day) return std::nullopt;
   const char* clock = text.data() + (month_by_name ? 12 : 11);
@@ -113,7 +121,9 @@ std::optional<int64_t> TimeParser::Civil(std::string_view text, bool month_by_na
   if (clock[2] != ':' || clock[5] != ':') return std::nullopt;
   if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60)
     return std::nullopt;
-  return *day + hour * 3600 + minute * 60 + second;
+  last_minute_seconds_ = *day + hour * 3600 + minute * 60;
+  std::memcpy(last_minute_text_.data(), begin, month_by_name ? 18 : 17);
+  return last_minute_seconds_ + second;
 }
 
 std::optional<int64_t> TimeParser::WithFractionAndZone(std::string_view text, int64_t seconds,

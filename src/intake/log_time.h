@@ -16,8 +16,8 @@ namespace leadsman::intake {
 ///   2026/11/28 22:11:25                nginx's error log, MLflow
 ///   1795904108.784641                  seconds, milliseconds, microseconds or nanoseconds since 1970, by size
 ///
-/// A time that names no zone is read in `zone_if_unsaid`. Most lines are of the day of the line before, so the calendar is done
-/// once a day: the last one is kept. Confined to one thread.
+/// A time that names no zone is read in `zone_if_unsaid`. Most lines are of the minute of the line before, and nearly all of its
+/// day: both are kept, so that only seconds are read of most lines and the calendar is done once a day. Confined to one thread.
 class TimeParser {
  public:
   explicit TimeParser(std::chrono::seconds zone_if_unsaid = std::chrono::seconds(0))
@@ -37,8 +37,10 @@ class TimeParser {
 
   int64_t zone_if_unsaid_;
   bool zone_was_unsaid_ = false;
-  std::array<char, 16> last_day_text_{};  ///< of 10 or 11 bytes, by the form
-  int64_t last_day_seconds_ = 0;          ///< its midnight
+  std::array<char, 16> last_day_text_{};     ///< of 10 or 11 bytes, by the form
+  int64_t last_day_seconds_ = 0;             ///< its midnight
+  std::array<char, 18> last_minute_text_{};  ///< up to the seconds, of 17 or 18 bytes
+  int64_t last_minute_seconds_ = 0;
 };
 
 /// Seconds, milliseconds, microseconds or nanoseconds since 1970, told apart by their size.

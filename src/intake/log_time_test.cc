@@ -74,6 +74,19 @@ TEST(LogTimeTest, TheKeptDayIsUsedForItsOwnTextOnly) {
   EXPECT_EQ(time.Parse("06/Oct/2016:00:17:10 +0100"), 1475709430 * kSecond);
 }
 
+TEST(LogTimeTest, TheKeptMinuteIsUsedForItsOwnTextOnly) {
+  TimeParser time;
+  EXPECT_EQ(time.Parse("2016-10-06T00:17:09Z"), 1475713029 * kSecond);
+  EXPECT_EQ(time.Parse("2016-10-06T00:17:59Z"), 1475713079 * kSecond);
+  EXPECT_EQ(time.Parse("2016-10-06T00:17:61Z"), std::nullopt);
+  EXPECT_EQ(time.Parse("2016-10-06T00:17:6xZ"), std::nullopt);
+  EXPECT_EQ(time.Parse("2016-10-06T00:18:09Z"), 1475713089 * kSecond);
+  EXPECT_EQ(time.Parse("2016-10-06 00:18:10Z"), 1475713090 * kSecond);
+  EXPECT_EQ(time.Parse("06/Oct/2016:00:18:11 +0000"), 1475713091 * kSecond);
+  EXPECT_EQ(time.Parse("06/Oct/2016 00:18:12 +0100"), 1475709492 * kSecond);
+  EXPECT_EQ(time.Parse("06/Oct/2016:00:18:xx +0000"), std::nullopt);
+}
+
 TEST(LogTimeTest, ATimeWithoutZoneIsReadInTheGivenOne) {
   TimeParser time(std::chrono::hours(2));
   EXPECT_FALSE(time.zone_was_unsaid());

@@ -13,6 +13,7 @@
 #include "intake/format_note.h"
 #include "intake/log_format.h"
 #include "intake/program_line.h"
+#include "intake/short_decimal.h"
 
 namespace leadsman::intake {
 namespace {
@@ -53,6 +54,8 @@ inline bool IsListSpace(const char* space, const char* begin, const char* end) {
 
 float ToFloat(std::string_view text) {
   float value = 0;
+  const char* const end = text.data() + text.size();
+  if (!text.empty() && TakeFloat(text.data(), end, value) == end) return value;
   auto [p, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   return error == std::errc() && p == text.data() + text.size()
              ? value
@@ -236,6 +239,7 @@ class PatternParser final : public LineParser {
     if (!features_.empty()) {
       record.features = features_;
       record.feature_names = names_;
+      record.names_key = names_key_;
     }
     record.segment_names = segments_;
     return match == Pattern::Match::kYes ? Verdict::kRequest : Verdict::kMalformed;
@@ -249,6 +253,7 @@ class PatternParser final : public LineParser {
   std::vector<float> features_;
   std::vector<std::string_view> names_;
   std::vector<std::string_view> segments_;
+  const uint64_t names_key_ = NewNamesKey();
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "base/strings.h"
 #include "events/redactor.h"
+#include "intake/few_bytes.h"
 #include "intake/find_byte.h"
 #include "intake/model_name.h"
 
@@ -30,6 +31,26 @@ StatusCode OfHttp(int status, Outcome outcome) {
       break;
   }
   return outcome == Outcome::kClientError ? StatusCode::kInvalidArgument : StatusCode::kInternal;
+}
+
+/// All that an event of a record may have had before, but for what Make sets in any case.
+void Reset(PredictionEvent& event) {
+  event.observed = true;
+  event.outcome = StatusCode::kOk;
+  event.features = {};
+  event.feature_weight = 1;
+  event.predicted = {};
+  event.answer = AnswerKind::kUnknown;
+  event.score = -1;
+  event.score_of = ScoreOf::kNothing;
+  event.row_scores = {};
+  event.class_scores = {};
+  event.labels = {};
+}
+
+/// Of the counters' own thread. Relaxed: nothing is told by a counter but itself.
+void CountOne(SourceCounters::Counter& counter) {
+  counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
 
 void SetOutcome(const LogRecord& record, PredictionEvent& event) {
@@ -137,7 +158,8 @@ bool RecordEvents::NameModel(const LogRecord& record, PredictionEvent& event) {
   }
   event.version = VersionOf(record.version);
   auto& lately = seen_lately_[SlotOf(event.model, event.version) % seen_lately_.size()];
-  if (lately.second == event.version && lately.first == event.model && !lately.first.empty())
+  if (lately.second == event.version && SameText(lately.first, event.model) &&
+      !lately.first.empty())
     return true;
   auto known = seen_.find(event.model);
   if (known != seen_.end() && known->second.contains(event.version)) {
@@ -179,8 +201,9 @@ void RecordEvents::TakeFeatures(const LogRecord& record, PredictionEvent& event)
   const uint32_t stride = deps_.sink.FeatureStride(width);
   if (stride == 0 || wide_++ % stride != 0) return;
   event.feature_weight = static_cast<float>(stride);
-  event.features =
-      placer == nullptr ? record.features : placer->Place(record.feature_names, record.features);
+  event.features = placer == nullptr
+                       ? record.features
+                       : placer->Place(record.feature_names, record.features, record.names_key);
 }
 
 void RecordEvents::TakeScores(const LogRecord& record, PredictionEvent& event) {
@@ -201,12 +224,13 @@ void RecordEvents::TakeScores(const LogRecord& record, PredictionEvent& event) {
   event.row_scores = {};
 }
 
-RecordEvents::Offered RecordEvents::Make(const LogRecord& record, PredictionEvent& event) {
+RecordEvents::Offered RecordEvents::Make(const LogRecord& record) {
   if (!IsPrediction(record)) {
     CountOther(record);
     return Offered::kNoPrediction;
   }
-  event.observed = true;
+  PredictionEvent& event = event_;
+  Reset(event);
   SetOutcome(record, event);
   if (!NameModel(record, event)) {
     ++deps_.counters.unknown_model;
@@ -236,26 +260,24 @@ RecordEvents::Offered RecordEvents::Make(const LogRecord& record, PredictionEven
 }
 
 void RecordEvents::CountPrediction() {
-  ++deps_.counters.predictions;
+  CountOne(deps_.counters.predictions);
   if (segments_.met_unknown()) ++deps_.counters.unknown_segments;
 }
 
 void RecordEvents::OnRequest(const LogRecord& record) {
-  PredictionEvent event;
-  if (Make(record, event) != Offered::kTaken) return;
+  if (Make(record) != Offered::kTaken) return;
   CountPrediction();
-  while (!deps_.sink.TryEmit(event)) {
+  while (!deps_.sink.TryEmit(event_)) {
     if (deps_.wait()) continue;
-    deps_.sink.Emit(event);  // counts what cannot be taken
+    deps_.sink.Emit(event_);  // counts what cannot be taken
     return;
   }
 }
 
 RecordEvents::Offered RecordEvents::Offer(const LogRecord& record) {
-  PredictionEvent event;
-  Offered made = Make(record, event);
+  Offered made = Make(record);
   if (made != Offered::kTaken) return made;
-  if (!deps_.sink.TryEmit(event)) return Offered::kNoRoom;
+  if (!deps_.sink.TryEmit(event_)) return Offered::kNoRoom;
   CountPrediction();
   return Offered::kTaken;
 }

@@ -69,8 +69,8 @@ class RecordEvents final : public RecordSink {
   bool IsPrediction(const LogRecord& record) const;
   void CountOther(const LogRecord& record);
   void CountPrediction();
-  /// Fills `event`; kTaken: it is ready for the sink.
-  Offered Make(const LogRecord& record, PredictionEvent& event);
+  /// Fills `event_`; kTaken: it is ready for the sink.
+  Offered Make(const LogRecord& record);
   /// False: it was never there.
   bool NameModel(const LogRecord& record, PredictionEvent& event);
   void TakeFeatures(const LogRecord& record, PredictionEvent& event);
@@ -85,6 +85,7 @@ class RecordEvents final : public RecordSink {
   size_t seen_count_ = 0;
   /// Some of `seen_`, where they are found at once; by the length and the ends of their names.
   std::array<std::pair<std::string_view, int64_t>, 64> seen_lately_;
+  PredictionEvent event_;  ///< used again: a new one is hundreds of bytes to clear
   std::string decoded_;
   std::map<std::string, FeaturePlacer, std::less<>> placers_;  ///< by model
   std::pair<const std::string, FeaturePlacer>* last_placer_ = nullptr;
