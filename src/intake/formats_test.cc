@@ -331,6 +331,53 @@ TEST(JsonLinesTest, WhatIsBrokenIsMalformedAndWhatIsWrongIsAbsent) {
   EXPECT_TRUE(verdict == Verdict::kOther || verdict == Verdict::kMalformed);
 }
 
+/// `lines` one after the other by one parser, and each by a parser that has no line before it: the same.
+void ExpectSameAsAlone(const std::vector<std::string>& lines, const FormatOptions& options = {}) {
+  auto one = Make("json", {}, options), alone = Make("json", {}, options);
+  LogRecord record, expected;
+  for (const std::string& line : lines) {
+    alone->Restart();
+    const Verdict verdict = alone->Parse(line, expected);
+    ASSERT_EQ(one->Parse(line, record), verdict) << line;
+    ASSERT_EQ(Describe(record), Describe(expected)) << line;
+    ASSERT_EQ(record.message, expected.message) << line;
+    ASSERT_EQ(record.level, expected.level) << line;
+    ASSERT_EQ(record.unreadable, expected.unreadable) << line;
+  }
+}
+
+TEST(JsonLinesTest, WhatMostLinesHaveInCommonIsReadAsIfTheyHadNot) {
+  std::vector<std::string> lines;
+  for (int i = 0; i < 2400; ++i) {
+    const char* level = i % 97 == 0 ? "error" : i == 500 ? "in\\u0066o" : "info";
+    const char* host = i < 2000 ? "scoring-1" : i % 3 == 0 ? "scoring-2" : "scoring-3";
+    const char* user = i > 1000 && i < 1100 ? "-" : "curl/8";
+    lines.push_back(StrCat(R"({"ts": 17959038)", 10 + i % 90, R"(, "level": ")", level,
+                           R"(", "msg": "served", "host": ")", host, R"(", "status": )",
+                           i % 50 == 7 ? 500 : 200, R"(, "method": "POST", "path": "/v1/models/m)",
+                           i % 3, R"(:predict", "latency_ms": )", i % 100, ".5, \"user_agent\": \"",
+                           user, R"(", "client": "10.0.0.1:80", "odd": [1, null]})"));
+    if (i % 211 == 0) lines.push_back(lines.back().substr(0, 3 + static_cast<size_t>(i) % 150));
+    if (i % 307 == 0) lines.push_back(R"({"msg": "about itself", "level": "warning"})");
+  }
+  ExpectSameAsAlone(lines);
+  FormatOptions options;
+  options.fields = {{"feature.a", "latency_ms"}, {"predicted", "status"}, {"model", "host"}};
+  ExpectSameAsAlone(lines, options);
+}
+
+TEST(JsonLinesTest, OfTwoValuesForOneFieldTheFirstCountsWhicheverIsTheSameInAllLines) {
+  std::vector<std::string> lines;
+  for (int i = 0; i < 300; ++i) {
+    const int changing = i % 5 == 0 ? 503 : 201;
+    lines.push_back(StrCat(R"({"code": )", changing, R"(, "status": 200, "path": "/predict"})"));
+    lines.push_back(StrCat(R"({"status": 200, "code": )", changing, R"(, "path": "/predict"})"));
+    lines.push_back(StrCat(R"({"request": "GET /a)", i, R"( HTTP/1.0", "method": "POST"})"));
+    lines.push_back(StrCat(R"({"uri": "/a)", i, R"(", "path": "/predict", "method": "POST"})"));
+  }
+  ExpectSameAsAlone(lines);
+}
+
 TEST(JsonLinesTest, ADurationWithoutUnitIsNotTaken) {
   const char* line = R"({"method":"POST","path":"/predict","status":200,"duration":12})";
   auto parser = Make("json", {line});

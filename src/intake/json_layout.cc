@@ -50,6 +50,18 @@ const char* PlainEnd(const char* at, const char* end) {
 
 /// As memcmp says it: the texts are too short for a call.
 bool Same(const char* a, const char* b, size_t size) {
+#ifdef __SSE2__
+  if (size >= 16) {
+    auto differ = [&](size_t at) {
+      const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(a + at));
+      const __m128i y = _mm_loadu_si128(reinterpret_cast<const __m128i*>(b + at));
+      return _mm_movemask_epi8(_mm_cmpeq_epi8(x, y)) != 0xFFFF;
+    };
+    for (size_t at = 0; at + 16 < size; at += 16)
+      if (differ(at)) return false;
+    return !differ(size - 16);
+  }
+#endif
   auto differ = [&](size_t at) {
     uint64_t x = 0, y = 0;
     std::memcpy(&x, a + at, 8);
@@ -60,6 +72,30 @@ bool Same(const char* a, const char* b, size_t size) {
   for (size_t at = 0; at + 8 < size; at += 8)
     if (differ(at)) return false;
   return !differ(size - 8);
+}
+
+/// The first byte that no number or word has; `end` when there is none.
+const char* WordEnd(const char* at, const char* end) {
+#ifdef __SSE2__
+  // Most are numbers of a few digits: no branch for each of them.
+  const auto all = [](int byte) { return _mm_set1_epi8(static_cast<char>(byte)); };
+  /// Bytes from `first` on, so many: signed, the comparison is with the smallest.
+  const auto among = [&](__m128i block, char first, int count) {
+    return _mm_cmplt_epi8(_mm_sub_epi8(block, all(first + 128)), all(count - 128));
+  };
+  for (; end - at >= 16; at += 16) {
+    const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+    const __m128i letters = among(_mm_or_si128(block, all(0x20)), 'a', 26);
+    const __m128i digits = among(block, '+', '9' - '+' + 1);  // and +,-./
+    const __m128i neither =
+        _mm_or_si128(_mm_cmpeq_epi8(block, all(',')), _mm_cmpeq_epi8(block, all('/')));
+    const __m128i word = _mm_or_si128(letters, _mm_andnot_si128(neither, digits));
+    const auto others = static_cast<unsigned>(_mm_movemask_epi8(word)) ^ 0xFFFFU;
+    if (others != 0) return at + __builtin_ctz(others);
+  }
+#endif
+  while (at != end && IsWordByte(*at)) ++at;
+  return at;
 }
 
 /// "[1, 2.5, null]"; behind it, or null.
@@ -96,7 +132,7 @@ const char* TakeValue(const char* at, const char* end, JsonLayout::Value& value)
   if (*at == '[') {
     stop = ListEnd(at, end);
   } else {
-    while (stop != end && IsWordByte(*stop)) ++stop;
+    stop = WordEnd(at, end);
     if (stop == at) return nullptr;
   }
   if (stop != nullptr) value.text = {at, static_cast<size_t>(stop - at)};
@@ -201,6 +237,30 @@ bool JsonLayout::Read(std::string_view line, std::vector<Value>& values) const {
     if (at == nullptr) return false;
   }
   return take_gap(sizes_.back()) && at == end;
+}
+
+JsonLayout JsonLayout::With(std::span<const Value> values, const std::vector<bool>& fixed) const {
+  JsonLayout made;
+  size_t gap = 0;      // where it begins in text_
+  uint32_t begin = 0;  // of the gap in the making, in made.text_
+  auto end_gap = [&] {
+    made.sizes_.push_back(static_cast<uint32_t>(made.text_.size()) - begin);
+    begin = static_cast<uint32_t>(made.text_.size());
+  };
+  for (size_t i = 0; i < paths_.size(); ++i) {
+    made.text_.append(text_, gap, sizes_[i]);
+    gap += sizes_[i];
+    if (fixed[i]) {
+      const std::string_view quote = values[i].quoted ? "\"" : "";
+      made.text_.append(quote).append(values[i].text).append(quote);
+    } else {
+      end_gap();
+      made.paths_.push_back(paths_[i]);
+    }
+  }
+  made.text_.append(text_, gap);
+  end_gap();
+  return made;
 }
 
 }  // namespace leadsman::intake

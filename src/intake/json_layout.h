@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,6 +33,10 @@ class JsonLayout {
 
   /// False when the line is laid out otherwise. `values` are then of no use.
   bool Read(std::string_view line, std::vector<Value>& values) const;
+
+  /// Of lines that have some values in common: those of `fixed` are taken for a part of what stands between the others, and only
+  /// the others are read. `values` are what Read() has made of one such line.
+  JsonLayout With(std::span<const Value> values, const std::vector<bool>& fixed) const;
 
   /// Of each value the names that lead to it, from the outermost object inwards.
   const std::vector<std::vector<std::string>>& paths() const { return paths_; }

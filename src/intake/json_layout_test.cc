@@ -47,6 +47,29 @@ TEST(JsonLayoutTest, WhatIsLaidOutOtherwiseIsNotRead) {
     EXPECT_EQ(ReadAs(kLine, next), "-") << next;
 }
 
+TEST(JsonLayoutTest, ValuesInCommonArePartOfWhatStandsBetween) {
+  constexpr std::string_view kLine = R"({"a": "x", "b": 1, "c": {"d": [1, 2], "e": true}})";
+  std::optional<JsonLayout> layout = JsonLayout::Of(kLine);
+  ASSERT_TRUE(layout);
+  std::vector<JsonLayout::Value> values, read;
+  ASSERT_TRUE(layout->Read(kLine, values));
+  const JsonLayout some = layout->With(values, {true, false, true, false});
+  EXPECT_EQ(some.paths(), (std::vector<std::vector<std::string>>{{"b"}, {"c", "e"}}));
+  ASSERT_TRUE(some.Read(R"({"a": "x", "b": -2.5, "c": {"d": [1, 2], "e": null}})", read));
+  ASSERT_EQ(read.size(), 2U);
+  EXPECT_EQ(read[0].text, "-2.5");
+  EXPECT_EQ(read[1].text, "null");
+  for (std::string_view other : {R"({"a": "y", "b": 1, "c": {"d": [1, 2], "e": true}})",
+                                 R"({"a": "x", "b": 1, "c": {"d": [1, 3], "e": true}})",
+                                 R"({"a": x, "b": 1, "c": {"d": [1, 2], "e": true}})",
+                                 R"({"a": "x", "b": 1, "c": {"d": [1, 2], "e": true})"})
+    EXPECT_FALSE(some.Read(other, read)) << other;
+  const JsonLayout all = layout->With(values, {true, true, true, true});
+  EXPECT_TRUE(all.Read(kLine, read));
+  EXPECT_TRUE(read.empty());
+  EXPECT_FALSE(all.Read(R"({"a": "x", "b": 2, "c": {"d": [1, 2], "e": true}})", read));
+}
+
 TEST(JsonLayoutTest, SomeLinesHaveNone) {
   for (std::string_view line :
        {R"({"a": "\n"})", R"({"a": "ü"})", R"({"\u0061": 1})", R"({"a": [[1]]})", R"({"a": ["x"]})",

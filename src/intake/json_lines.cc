@@ -5,6 +5,7 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "base/strings.h"
 #include "intake/capture_names.h"
@@ -14,6 +15,7 @@
 #include "intake/log_format.h"
 #include "intake/name_table.h"
 #include "intake/program_line.h"
+#include "intake/short_decimal.h"
 
 namespace leadsman::intake {
 namespace {
@@ -61,6 +63,13 @@ constexpr size_t kMaxFeatures = 4096;
 constexpr size_t kMaxLayouts = 4;
 /// Of lines that no layout reads, once there are enough of those, every so many is learned from.
 constexpr uint64_t kLearnEvery = 64;
+/// Lines of a layout after which it is asked what they have in common.
+constexpr uint64_t kLinesForCommon = 64;
+/// When of so many lines that have it not less than every kRareth is, it is asked again.
+constexpr uint64_t kLooksForCommon = 16;
+constexpr uint64_t kRare = 64;
+/// Longer ones are not kept for comparison.
+constexpr size_t kMaxSample = 16 << 10;
 
 /// JSON lines. simdjson's on-demand reading: only what is asked for is read, in one pass over the line. A line that is laid out as one
 /// before it is read by its layout, with the same result.
@@ -77,12 +86,16 @@ class JsonLinesParser final : public LineParser {
   }
 
   Verdict Parse(std::string_view line, LogRecord& record) override {
-    record.Clear();
-    seen_ = 0;
-    size_t begin = line.find_first_not_of(" \t");
-    if (begin == std::string_view::npos || line[begin] != '{')
+    const size_t begin = line.starts_with('{') ? 0 : line.find_first_not_of(" \t");
+    if (begin == std::string_view::npos || line[begin] != '{') {
+      seen_ = 0;
+      record.Clear();
       return ClassifyProgramLine(line, time_, record);
-    if (line.size() > kMaxLineBytes) return Verdict::kMalformed;
+    }
+    if (line.size() > kMaxLineBytes) {
+      record.Clear();
+      return Verdict::kMalformed;
+    }
     line.remove_prefix(begin);
     if (!ReadByLayout(line, record)) {
       seen_ = 0;
@@ -113,13 +126,31 @@ class JsonLinesParser final : public LineParser {
   void Describe(std::span<const std::string_view> lines);
 
  private:
+  /// Most lines of one layout differ in a few values only: what the others say is in `record` already, and they are compared along
+  /// with what stands between them.
+  struct Common {
+    JsonLayout layout;
+    std::vector<const Node*> nodes;
+    LogRecord record;   ///< points into the sample
+    uint64_t seen = 0;  ///< seen_
+  };
   /// How some lines are laid out, and what each of their values is for; null: for nothing.
   struct Known {
     JsonLayout layout;
     std::vector<const Node*> nodes;
+    /// The line that it was learned from, with its values; null: there is nothing in common.
+    std::unique_ptr<const std::string> sample;
+    std::vector<JsonLayout::Value> values;
+    std::vector<bool> same;  ///< which of them all later lines had, as far as they were looked at
+    uint64_t looks = 0;      ///< at lines, since it was last asked what they have in common
+    uint64_t common_lines = 0;  ///< read by `common` since then
+    std::optional<Common> common;
   };
 
   bool ReadByLayout(std::string_view line, LogRecord& record);
+  void Compare(Known& known);
+  void FindCommon(Known& known);
+  static bool MayBeCommon(const Known& known, size_t value);
   /// False when it takes more than a layout to say what stands there.
   bool TakeValue(const Node& node, const JsonLayout::Value& value, LogRecord& record);
   bool TakeFeatures(const JsonLayout::Value& value, LogRecord& record);
@@ -164,7 +195,8 @@ class JsonLinesParser final : public LineParser {
   std::vector<float> single_values_;     ///< of kFeature
   std::vector<std::string_view> single_names_;
   std::vector<std::string_view> segments_;  ///< names, of the mappings
-  std::array<char, 24> class_{};            ///< the index of the highest score
+  uint64_t names_key_ = NewNamesKey();  ///< of single_names_
+  std::array<char, 24> class_{};        ///< the index of the highest score
   bool any_single_ = false;
   bool unitless_ = false;
   std::string_view latency_name_;  ///< where the last latency stood
@@ -200,6 +232,8 @@ bool JsonLinesParser::ReadFirst(ondemand::value value, std::string_view& text) {
 
 float ToFloat(std::string_view token) {
   float value = 0;
+  const char* const end = token.data() + token.size();
+  if (!token.empty() && TakeFloat(token.data(), end, value) == end) return value;
   auto [p, error] = std::from_chars(token.data(), token.data() + token.size(), value);
   if (error == std::errc() && p == token.data() + token.size()) return value;
   if (token == "true") return 1;
@@ -365,6 +399,7 @@ void JsonLinesParser::EndFeatures(LogRecord& record) {
   } else if (any_single_) {
     record.features = single_values_;
     record.feature_names = single_names_;
+    record.names_key = names_key_;
   }
 }
 
@@ -385,16 +420,88 @@ bool JsonLinesParser::Read(std::string_view line, LogRecord& record) {
 }
 
 bool JsonLinesParser::ReadByLayout(std::string_view line, LogRecord& record) {
-  auto fits = std::find_if(layouts_.begin(), layouts_.end(),
-                           [&](const Known& known) { return known.layout.Read(line, laid_out_); });
+  bool common = false;
+  auto fits = std::find_if(layouts_.begin(), layouts_.end(), [&](const Known& known) {
+    common = known.common && known.common->layout.Read(line, laid_out_);
+    return common || known.layout.Read(line, laid_out_);
+  });
   if (fits == layouts_.end()) return false;
   if (fits != layouts_.begin()) std::iter_swap(fits, layouts_.begin());
+  Known& known = layouts_.front();
+  if (common) {
+    ++known.common_lines;
+    record.CopyFrom(known.common->record);
+    seen_ = known.common->seen;
+  } else {
+    record.Clear();
+    seen_ = 0;
+  }
   BeginFeatures();
-  const std::vector<const Node*>& nodes = layouts_.front().nodes;
+  const std::vector<const Node*>& nodes = common ? known.common->nodes : known.nodes;
   for (size_t i = 0; i < nodes.size(); ++i)
     if (nodes[i] != nullptr && !TakeValue(*nodes[i], laid_out_[i], record)) return false;
   EndFeatures(record);
+  if (!common && known.sample != nullptr) Compare(known);
   return true;
+}
+
+/// A line that has been read as it is, without what it has in common with others.
+void JsonLinesParser::Compare(Known& known) {
+  for (size_t i = 0; i < known.same.size(); ++i)
+    known.same[i] = known.same[i] && laid_out_[i].text == known.values[i].text &&
+                    laid_out_[i].quoted == known.values[i].quoted;
+  if (++known.looks < (known.common ? kLooksForCommon : kLinesForCommon)) return;
+  // What is rare, as an error is, costs little: it stays so.
+  if (!known.common || known.common_lines < known.looks * kRare) FindCommon(known);
+  known.looks = known.common_lines = 0;
+}
+
+void JsonLinesParser::FindCommon(Known& known) {
+  known.common.reset();
+  for (size_t i = 0; i < known.same.size(); ++i)
+    known.same[i] = known.same[i] && MayBeCommon(known, i);
+  if (std::find(known.same.begin(), known.same.end(), true) == known.same.end()) {
+    known.sample.reset();
+    return;
+  }
+  const uint64_t seen = std::exchange(seen_, 0);
+  Common& common =
+      known.common.emplace(Common{known.layout.With(known.values, known.same), {}, {}});
+  for (size_t i = 0; i < known.same.size(); ++i) {
+    if (!known.same[i]) {
+      common.nodes.push_back(known.nodes[i]);
+    } else if (known.nodes[i] != nullptr) {
+      Set(*known.nodes[i], known.values[i].text, common.record);
+    }
+  }
+  common.seen = std::exchange(seen_, seen);
+}
+
+/// A value that says nothing, or something that is told by no other value, so that it does not matter which is read first.
+bool JsonLinesParser::MayBeCommon(const Known& known, size_t value) {
+  const Node* node = known.nodes[value];
+  if (node == nullptr) return true;
+  const Field field = node->target.field;
+  switch (field) {
+    case Field::kMethod:
+    case Field::kTarget:
+    case Field::kProtocol:
+    case Field::kStatus:
+    case Field::kClient:
+    case Field::kUserAgent:
+    case Field::kModel:
+    case Field::kVersion:
+    case Field::kVersionLabel:
+    case Field::kLevel:
+    case Field::kMessage:
+      break;
+    default:
+      return false;
+  }
+  return std::count_if(known.nodes.begin(), known.nodes.end(), [&](const Node* other) {
+           return other != nullptr &&
+                  (other->target.field == field || other->target.field == Field::kRequest);
+         }) == 1;
 }
 
 bool JsonLinesParser::TakeValue(const Node& node, const JsonLayout::Value& value,
@@ -422,13 +529,24 @@ bool JsonLinesParser::TakeFeatures(const JsonLayout::Value& value, LogRecord& re
     ++record.unreadable;
     return true;
   }
-  std::string_view rest = value.text.substr(1, value.text.size() - 2);
-  while (!Trim(rest).empty()) {
+  const char* at = value.text.data() + 1;
+  const char* const end = value.text.data() + value.text.size() - 1;
+  auto skip_spaces = [&] {
+    while (at != end && (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r')) ++at;
+  };
+  for (skip_spaces(); at != end; skip_spaces()) {
     if (values_.size() == kMaxFeatures) return false;
-    const size_t comma = rest.find(',');
-    values_.push_back(ToFloat(Trim(rest.substr(0, comma))));
-    if (comma == std::string_view::npos) break;
-    rest.remove_prefix(comma + 1);
+    const char* const begin = at;
+    float number = 0;
+    const char* const stop = TakeFloat(at, end, number);
+    at = stop != nullptr ? stop : at;
+    skip_spaces();
+    if (stop == nullptr || (at != end && *at != ',')) {
+      at = std::find(begin, end, ',');
+      number = ToFloat(Trim({begin, static_cast<size_t>(at - begin)}));
+    }
+    values_.push_back(number);
+    if (at != end) ++at;
   }
   return true;
 }
@@ -472,7 +590,13 @@ void JsonLinesParser::Learn(std::string_view line) {
   std::optional<std::vector<const Node*>> nodes = NodesOf(*layout);
   if (!nodes || !CanTakeAll(*layout, *nodes, line)) return;
   if (layouts_.size() == kMaxLayouts) layouts_.pop_back();
-  layouts_.push_back({std::move(*layout), std::move(*nodes)});
+  Known& known = layouts_.emplace_back();
+  known.layout = std::move(*layout);
+  known.nodes = std::move(*nodes);
+  if (line.size() > kMaxSample) return;
+  known.sample = std::make_unique<const std::string>(line);
+  known.layout.Read(*known.sample, known.values);
+  known.same.assign(known.values.size(), true);
 }
 
 void JsonLinesParser::AddKnownNames(std::span<const std::string_view> lines) {
@@ -546,6 +670,7 @@ bool JsonLinesParser::AddCaptureNames(std::span<const std::string_view> lines) {
   }
   single_values_.resize(mappings_.parts.features.size());
   single_names_.assign(mappings_.parts.features.begin(), mappings_.parts.features.end());
+  names_key_ = NewNamesKey();
   if (!mappings_.parts.features.empty())
     note_.gives.push_back(StrCat("features: ", SomeNames(mappings_.parts.features)));
   return true;
