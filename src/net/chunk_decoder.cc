@@ -49,18 +49,32 @@ ChunkDecoder::State ChunkDecoder::Feed(const char* in, size_t size, char* out, s
         if (digits_ == 0) return fail("a chunk's size is not a hexadecimal number");
         if (c == '\r') {
           step_ = Step::kSizeLf;
-        } else if (c == ';' || c == ' ' || c == '\t') {
+        } else if (c == ';') {
           step_ = Step::kExtension;
+          line_bytes_ = 0;
+        } else if (c == ' ' || c == '\t') {
+          step_ = Step::kSizeSpace;
           line_bytes_ = 0;
         } else {
           return fail("a chunk's size is not a hexadecimal number");
         }
         break;
       }
+      case Step::kSizeSpace:
+        // What stands behind a space and is no extension, others may read as part of the size.
+        if (c == '\r') {
+          step_ = Step::kSizeLf;
+        } else if (c == ';') {
+          step_ = Step::kExtension;
+        } else if ((c != ' ' && c != '\t') || ++line_bytes_ > kMaxLineBytes) {
+          return fail("a chunk's size is not a hexadecimal number");
+        }
+        break;
       case Step::kExtension:
         if (c == '\r') {
           step_ = Step::kSizeLf;
-        } else if (c == '\n' || ++line_bytes_ > kMaxLineBytes) {
+        } else if ((static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f ||
+                   ++line_bytes_ > kMaxLineBytes) {
           return fail("a chunk's extension is malformed or too long");
         }
         break;

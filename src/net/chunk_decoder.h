@@ -7,8 +7,8 @@
 namespace leadsman::net {
 
 /// Takes the chunks out of a chunked body, in place: the decoded bytes are never behind the encoded
-/// ones, so one buffer serves both. Strict: CR LF only, no sign, no space before the size.
-/// Extensions and trailer fields are read over and dropped (trailers could smuggle fields past
+/// ones, so one buffer serves both. Strict: CR LF only, no sign, no space before the size, nothing
+/// but an extension behind it, no control characters in that. Extensions and trailer fields are read over and dropped (trailers could smuggle fields past
 /// checks made on the head). Pure. Externally synchronised.
 class ChunkDecoder {
  public:
@@ -25,6 +25,7 @@ class ChunkDecoder {
  private:
   enum class Step {
     kSize,
+    kSizeSpace,
     kExtension,
     kSizeLf,
     kData,

@@ -1,7 +1,6 @@
 #include "net/client_connection.h"
 
 #include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
@@ -11,16 +10,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cstring>
-#include <system_error>
-#include <thread>
 #include <utility>
 
 #include "base/fs.h"
-#include "base/mutex.h"
 #include "base/strings.h"
+#include "net/resolver.h"
 
 namespace leadsman::net {
 namespace {
@@ -30,76 +26,6 @@ using std::chrono::milliseconds;
 
 /// How often somebody who waits looks whether the call was cancelled.
 constexpr milliseconds kLook{100};
-
-struct AddrInfoDeleter {
-  void operator()(addrinfo* info) const { freeaddrinfo(info); }
-};
-using Addresses = std::unique_ptr<addrinfo, AddrInfoDeleter>;
-
-/// The resolver knows no deadline: a name is looked up by a thread of its own, which is left to itself when it takes too
-/// long. So many may be left at once.
-constexpr int kMaxLookups = 64;
-std::atomic<int> lookups{0};
-
-struct Lookup {
-  std::string host, port;
-  Mutex mutex;
-  CondVar done_changed;
-  bool done GUARDED_BY(mutex) = false;
-  int error GUARDED_BY(mutex) = 0;
-  Addresses found GUARDED_BY(mutex);
-};
-
-int LookUp(const std::string& host, const std::string& port, int flags, Addresses& found) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = flags;
-  addrinfo* list = nullptr;
-  int error = getaddrinfo(host.c_str(), port.c_str(), &hints, &list);
-  found.reset(list);
-  return error;
-}
-
-Result<Addresses> Resolve(const Url& url, const ExchangeLimits& limits) {
-  auto cannot_find = [&](std::string_view why) {
-    return UnavailableError(StrCat("cannot find host ", url.host, " (port ", url.port, "): ", why));
-  };
-  Addresses found;
-  if (LookUp(url.host, url.port, AI_NUMERICHOST | AI_NUMERICSERV, found) == 0) return found;
-  if (lookups.fetch_add(1) >= kMaxLookups) {
-    lookups.fetch_sub(1);
-    return cannot_find("too many names are being looked up; is the name server there?");
-  }
-  auto lookup = std::make_shared<Lookup>();
-  lookup->host = url.host;
-  lookup->port = url.port;
-  try {
-    std::thread([lookup] {
-      Addresses addresses;
-      int error = LookUp(lookup->host, lookup->port, AI_NUMERICSERV, addresses);
-      MutexLock lock(lookup->mutex);
-      lookup->error = error;
-      lookup->found = std::move(addresses);
-      lookup->done = true;
-      lookups.fetch_sub(1);
-      lookup->done_changed.NotifyAll();
-    }).detach();
-  } catch (const std::system_error&) {
-    lookups.fetch_sub(1);
-    return cannot_find("no thread could be started");
-  }
-  MutexLock lock(lookup->mutex);
-  while (!lookup->done) {
-    RETURN_IF_ERROR(limits.CheckCancelled(url.authority));
-    const auto left = limits.deadline - Clock::now();
-    if (left <= Clock::duration::zero()) {
-      return DeadlineExceededError(StrCat("the address of ", url.host, " was not found in time"));
-    }
-    (void)lookup->done_changed.WaitFor(lookup->mutex, std::min<Clock::duration>(left, kLook));
-  }
-  if (lookup->error != 0) return cannot_find(gai_strerror(lookup->error));
-  return std::move(lookup->found);
-}
 
 /// True when the descriptor is ready, false when the time has come or the call was cancelled.
 bool Ready(int fd, short events, Clock::time_point until, const ExchangeLimits& limits) {
@@ -116,12 +42,12 @@ bool Ready(int fd, short events, Clock::time_point until, const ExchangeLimits& 
 }
 
 /// The connected socket, or -errno; ETIMEDOUT when `until` has come.
-int ConnectTo(const addrinfo& address, Clock::time_point until, const ExchangeLimits& limits) {
-  int fd = socket(address.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+int ConnectTo(const SocketAddress& address, Clock::time_point until, const ExchangeLimits& limits) {
+  int fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -errno;
   int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-  int error = connect(fd, address.ai_addr, address.ai_addrlen) == 0 ? 0 : errno;
+  int error = connect(fd, address.get(), address.size) == 0 ? 0 : errno;
   if (error == EINPROGRESS) {
     if (Ready(fd, POLLOUT, until, limits)) {
       socklen_t size = sizeof(error);
@@ -214,16 +140,17 @@ Result<std::shared_ptr<const TlsClient>> TlsClient::Create(const TlsClientOption
 Result<std::unique_ptr<ClientConnection>> ClientConnection::Open(const Url& url,
                                                                  const TlsClientContext* tls,
                                                                  const ExchangeLimits& limits) {
-  ASSIGN_OR_RETURN(Addresses found, Resolve(url, limits));
-  int left = 0;
-  for (addrinfo* a = found.get(); a != nullptr; a = a->ai_next) ++left;
+  ASSIGN_OR_RETURN(std::vector<SocketAddress> found,
+                   Resolve(url.host, url.port, limits.deadline,
+                           [&] { return limits.CheckCancelled(url.authority); }));
   int error = 0;
-  for (addrinfo* a = found.get(); a != nullptr; a = a->ai_next, --left) {
+  for (size_t i = 0; i < found.size(); ++i) {
     // An address that does not answer must not use up the time of those behind it.
     const auto now = Clock::now();
-    auto until = now + std::max(limits.deadline - now, Clock::duration::zero()) / left;
+    auto until = now + std::max(limits.deadline - now, Clock::duration::zero()) /
+                           static_cast<int64_t>(found.size() - i);
     if (limits.idle.count() > 0) until = std::min(until, now + limits.idle);
-    int fd = ConnectTo(*a, until, limits);
+    int fd = ConnectTo(found[i], until, limits);
     if (fd < 0) {
       RETURN_IF_ERROR(limits.CheckCancelled(url.authority));
       error = -fd;

@@ -527,6 +527,9 @@ TEST_P(HttpServerTest, RefusesMalformedRequests) {
       {line + "Transfer-Encoding: chunked\r\n\r\n1;x=\"\n\"\r\na\r\n0\r\n\r\n", 400},
       {line + "Transfer-Encoding: chunked\r\n\r\n1;x\rx\r\na\r\n0\r\n\r\n", 400},
       {line + "Transfer-Encoding: chunked\r\n\r\n1\r\na\n0\r\n\r\n", 400},
+      {line + "Transfer-Encoding: chunked\r\n\r\n1 1\r\na\r\n0\r\n\r\n", 400},
+      {line + "Transfer-Encoding: chunked\r\n\r\n1 x\r\na\r\n0\r\n\r\n", 400},
+      {line + "Transfer-Encoding: chunked\r\n\r\n1;x=\x01\r\na\r\n0\r\n\r\n", 400},
       {line + "Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX: 1\n\r\n", 400},
       {line + "Transfer-Encoding: chunked\r\n\r\n1;" + std::string(100'000, 'x') + "\r\n", 400},
       // Names and codings that hide a length from one of them.
