@@ -1,0 +1,46 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "gateway/reason.h"
+#include "stats/fine_latency.h"
+
+namespace leadsman::gateway {
+
+/// Written by one thread, read by any.
+class Counter {
+ public:
+  void Add(uint64_t n = 1) {
+    // One writer: no read-modify-write needed. Relaxed: a statistic orders nothing.
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+  uint64_t value() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<uint64_t> value_{0};
+};
+
+/// What one I/O thread has done for one version of a service.
+struct VersionCounters {
+  static constexpr size_t kClasses = 6;  ///< by the first digit; 0: no status, the client has gone
+  std::array<Counter, kClasses> answers;
+  std::array<Counter, kReasons> errors;
+  Counter retries;
+  Counter retries_refused;  ///< by the budget
+  Counter connections;      ///< opened
+  Counter request_bytes, response_bytes;
+  std::array<Counter, FineLatencyScheme::kBuckets> latency;
+  Counter latency_ns;
+};
+
+/// What one I/O thread has done.
+struct WorkerCounters {
+  explicit WorkerCounters(size_t version_count) : versions(version_count) {}
+  Counter accepted, refused, bad_requests, no_route, upgrades;
+  std::vector<VersionCounters> versions;
+};
+
+}  // namespace leadsman::gateway

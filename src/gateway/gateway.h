@@ -1,0 +1,99 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "events/prediction_event.h"
+#include "gateway/config.h"
+#include "net/drainable.h"
+#include "stats/registry.h"
+
+namespace leadsman::gateway {
+
+struct EndpointView {
+  std::string endpoint;
+  std::string state;   ///< "healthy", "unhealthy", "ejected", "unknown", "unresolved"
+  std::string reason;  ///< of a state that is not good
+  size_t connections = 0;
+  size_t active = 0;
+  uint64_t requests = 0;
+  uint64_t failures = 0;
+  uint64_t ejections = 0;
+};
+struct VersionView {
+  int64_t version = 0;
+  double share = 0;
+  bool ready = false;
+  size_t pending = 0;
+  uint64_t requests = 0;
+  uint64_t errors = 0;  ///< answered 5xx
+  uint64_t retries = 0;
+  std::vector<EndpointView> endpoints;
+};
+struct ServiceView {
+  std::string name;
+  std::string split_by;
+  bool by_rollout = false;  ///< its shares are a rollout's
+  std::vector<VersionView> versions;
+};
+struct ListenerView {
+  std::string address;
+  uint16_t port = 0;
+};
+struct View {
+  std::vector<ListenerView> listeners;
+  std::vector<ServiceView> services;
+  size_t connections = 0;
+};
+
+/// A reverse proxy for HTTP/1.1 in front of model servers: routes, splits, checks, retries, and leaves a PredictionEvent for
+/// each request.
+///
+///   std::unique_ptr<Gateway> gateway = Gateway::Create({clock, sink, registry}, options);
+///   RETURN_IF_ERROR(gateway->Start());
+///   gateway->SetWeights("digits", {{1, 0.9}, {2, 0.1}});
+///
+/// Thread-safe. What it is given must outlive it.
+class Gateway : public net::DrainableServer {
+ public:
+  struct Deps {
+    Clock& clock;
+    Sink& sink;
+    Registry& registry;
+  };
+  /// Shares of the traffic may be set before it starts.
+  static std::unique_ptr<Gateway> Create(Deps deps, Options options);
+  ~Gateway() override = default;  ///< drains with no grace
+
+  /// Listens and serves; once. UNAVAILABLE when an address is in use; the message names it.
+  virtual Status Start() = 0;
+
+  virtual View view() const = 0;
+  /// By a person: shares of a service's versions; those that are left out get none. NOT_FOUND, INVALID_ARGUMENT (unknown
+  /// version, not 100 % together), FAILED_PRECONDITION while a rollout decides.
+  virtual Status SetWeights(const std::string& service,
+                            const std::map<int64_t, double>& weights) = 0;
+  /// By a rollout: the whole wanted traffic of a model. `stable` 0: it does not decide any more, and the shares are the
+  /// configured ones. NOT_FOUND when there is no such service or version.
+  virtual Status SetTraffic(const std::string& service, int64_t stable, int64_t candidate,
+                            double candidate_share) = 0;
+  /// Versions that would answer now, ascending. Empty for an unknown service.
+  virtual std::vector<int64_t> ReadyVersions(const std::string& service) const = 0;
+  /// The version that has most of a service's traffic, the lowest of several; nothing once a rollout decides, or for an
+  /// unknown service.
+  virtual std::optional<int64_t> MainVersion(const std::string& service) const = 0;
+  virtual std::vector<std::string> services() const = 0;
+  /// What the start still waits for: a line each. Empty from then on.
+  virtual std::vector<std::string> Awaited() const = 0;
+  /// Versions with a share of the traffic of which no endpoint would answer: a line each.
+  virtual std::vector<std::string> Problems() const = 0;
+};
+
+}  // namespace leadsman::gateway

@@ -1,0 +1,235 @@
+#include "gateway/metrics.h"
+
+#include <array>
+#include <functional>
+#include <string>
+
+#include "gateway/reason.h"
+
+namespace leadsman::gateway {
+namespace {
+
+using Samples = std::vector<MetricSample>;
+
+constexpr int kFirstBound = 17;  // 131 µs
+constexpr int kLastBound = 35;   // 34 s
+
+MetricSample Sample(std::vector<std::string> labels, double value) {
+  MetricSample sample;
+  sample.label_values = std::move(labels);
+  sample.value = value;
+  return sample;
+}
+
+std::string_view ClassName(size_t of) {
+  static constexpr std::array<std::string_view, VersionCounters::kClasses> kNames = {
+      "none", "1xx", "2xx", "3xx", "4xx", "5xx"};
+  return kNames[of];
+}
+
+/// Over all threads.
+uint64_t Sum(const Shared& shared, const std::function<uint64_t(const WorkerCounters&)>& of) {
+  uint64_t sum = 0;
+  for (const auto& worker : shared.workers) sum += of(worker->counters());
+  return sum;
+}
+
+uint64_t SumOf(const Shared& shared, size_t version,
+               const std::function<uint64_t(const VersionCounters&)>& of) {
+  return Sum(shared,
+             [&](const WorkerCounters& counters) { return of(counters.versions[version]); });
+}
+
+std::vector<std::string> Labels(const Version& version) {
+  return {version.service->options.name, std::to_string(version.number)};
+}
+
+std::vector<std::string> With(std::vector<std::string> labels, std::string_view more) {
+  labels.emplace_back(more);
+  return labels;
+}
+
+MetricSample LatencyOf(const Shared& shared, const Version& version) {
+  FineLatencyBuckets buckets{};
+  uint64_t ns = 0;
+  for (const auto& worker : shared.workers) {
+    const VersionCounters& counters = worker->counters().versions[version.id];
+    for (size_t i = 0; i < buckets.size(); ++i) buckets[i] += counters.latency[i].value();
+    ns += counters.latency_ns.value();
+  }
+  return FineLatencySample(Labels(version), buckets, static_cast<double>(ns) * 1e-9, kFirstBound,
+                           kLastBound);
+}
+
+class Registrar {
+ public:
+  Registrar(const Shared& shared, Registry& registry) : shared_(shared), registry_(registry) {}
+
+  void Add(MetricDescription description, std::function<void(const Shared&, Samples&)> read) {
+    registrations_.push_back(
+        registry_.Add(std::move(description), [&shared = shared_, read = std::move(read)] {
+          Samples samples;
+          read(shared, samples);
+          return samples;
+        }));
+  }
+  void AddOfVersion(std::string name, std::string help, MetricType type,
+                    std::function<double(const Shared&, const Version&)> read) {
+    Add({std::move(name), std::move(help), type, {"model", "version"}},
+        [read = std::move(read)](const Shared& shared, Samples& samples) {
+          for (const Version* version : shared.versions)
+            samples.push_back(Sample(Labels(*version), read(shared, *version)));
+        });
+  }
+  void AddOfEndpoint(std::string name, std::string help, MetricType type,
+                     std::function<double(const Endpoint&)> read) {
+    Add({std::move(name), std::move(help), type, {"model", "version", "endpoint"}},
+        [read = std::move(read)](const Shared& shared, Samples& samples) {
+          for (const Version* version : shared.versions) {
+            for (const auto& endpoint : version->endpoints)
+              samples.push_back(Sample(With(Labels(*version), endpoint->name), read(*endpoint)));
+          }
+        });
+  }
+  void AddOfGateway(std::string name, std::string help, MetricType type,
+                    std::function<double(const Shared&)> read) {
+    Add({std::move(name), std::move(help), type, {}},
+        [read = std::move(read)](const Shared& shared, Samples& samples) {
+          samples.push_back(Sample({}, read(shared)));
+        });
+  }
+  std::vector<Registry::Registration> Take() { return std::move(registrations_); }
+
+ private:
+  const Shared& shared_;
+  Registry& registry_;
+  std::vector<Registry::Registration> registrations_;
+};
+
+void AddRequests(Registrar& to) {
+  to.Add({"leadsman_gateway_requests_total",
+          "Requests that were passed on, by the first digit of their answer's status; none: the "
+          "client had gone.",
+          MetricType::kCounter,
+          {"model", "version", "code"}},
+         [](const Shared& shared, Samples& samples) {
+           for (const Version* version : shared.versions) {
+             for (size_t of = 0; of < VersionCounters::kClasses; ++of) {
+               samples.push_back(
+                   Sample(With(Labels(*version), ClassName(of)),
+                          static_cast<double>(SumOf(shared, version->id, [of](const auto& c) {
+                            return c.answers[of].value();
+                          }))));
+             }
+           }
+         });
+  to.Add({"leadsman_gateway_errors_total",
+          "Tries that failed and requests that were not answered by an upstream, by reason.",
+          MetricType::kCounter,
+          {"model", "version", "reason"}},
+         [](const Shared& shared, Samples& samples) {
+           for (const Version* version : shared.versions) {
+             for (size_t i = 1; i < static_cast<size_t>(Reason::kNoRoute); ++i) {
+               samples.push_back(Sample(
+                   With(Labels(*version), ReasonName(static_cast<Reason>(i))),
+                   static_cast<double>(SumOf(shared, version->id,
+                                             [i](const auto& c) { return c.errors[i].value(); }))));
+             }
+           }
+         });
+  to.Add({"leadsman_gateway_request_seconds",
+          "From a request's head to the last byte of its answer.",
+          MetricType::kHistogram,
+          {"model", "version"}},
+         [](const Shared& shared, Samples& samples) {
+           for (const Version* version : shared.versions)
+             samples.push_back(LatencyOf(shared, *version));
+         });
+  auto counter = [&](std::string name, std::string help, Counter VersionCounters::*member) {
+    to.AddOfVersion(std::move(name), std::move(help), MetricType::kCounter,
+                    [member](const Shared& shared, const Version& version) {
+                      return static_cast<double>(SumOf(
+                          shared, version.id, [&](const auto& c) { return (c.*member).value(); }));
+                    });
+  };
+  counter("leadsman_gateway_retries_total", "Requests that were sent again.",
+          &VersionCounters::retries);
+  counter("leadsman_gateway_retries_refused_total",
+          "Requests that were not sent again because the budget was used up.",
+          &VersionCounters::retries_refused);
+  counter("leadsman_gateway_upstream_connections_total",
+          "Connections to endpoints that were begun.", &VersionCounters::connections);
+  counter("leadsman_gateway_request_bytes_total", "Of requests' bodies.",
+          &VersionCounters::request_bytes);
+  counter("leadsman_gateway_response_bytes_total", "Of answers' bodies.",
+          &VersionCounters::response_bytes);
+}
+
+void AddUpstreams(Registrar& to) {
+  to.AddOfVersion("leadsman_gateway_pending_requests", "Requests that wait for a connection.",
+                  MetricType::kGauge, [](const Shared&, const Version& version) {
+                    return static_cast<double>(version.pending.load());
+                  });
+  to.AddOfVersion("leadsman_gateway_traffic_share",
+                  "Share of the traffic that a version is to get.", MetricType::kGauge,
+                  [](const Shared&, const Version& version) {
+                    return version.service->split.Get()->parts(version.index) / 10'000.0;
+                  });
+  to.AddOfEndpoint("leadsman_gateway_endpoint_up",
+                   "1: the endpoint gets requests; 0: it is not healthy, or ejected.",
+                   MetricType::kGauge, [](const Endpoint& endpoint) {
+                     const auto now = std::chrono::steady_clock::now();
+                     return endpoint.health.Available(now) ? 1.0 : 0.0;
+                   });
+  to.AddOfEndpoint("leadsman_gateway_endpoint_connections", "Open connections to an endpoint.",
+                   MetricType::kGauge, [](const Endpoint& endpoint) {
+                     return static_cast<double>(endpoint.connections.load());
+                   });
+  to.AddOfEndpoint("leadsman_gateway_endpoint_requests_total", "Tries that reached a connection.",
+                   MetricType::kCounter, [](const Endpoint& endpoint) {
+                     return static_cast<double>(endpoint.requests.load());
+                   });
+  to.AddOfEndpoint(
+      "leadsman_gateway_endpoint_failures_total",
+      "Tries that failed, and answers 502, 503 and 504.", MetricType::kCounter,
+      [](const Endpoint& endpoint) { return static_cast<double>(endpoint.failures.load()); });
+  to.AddOfEndpoint(
+      "leadsman_gateway_ejections_total", "How often an endpoint was ejected for failures on end.",
+      MetricType::kCounter,
+      [](const Endpoint& endpoint) { return static_cast<double>(endpoint.health.ejections()); });
+}
+
+void AddClients(Registrar& to) {
+  to.AddOfGateway("leadsman_gateway_connections", "Open connections of clients.",
+                  MetricType::kGauge,
+                  [](const Shared& shared) { return static_cast<double>(shared.open.load()); });
+  auto counter = [&](std::string name, std::string help, Counter WorkerCounters::*member) {
+    to.AddOfGateway(
+        std::move(name), std::move(help), MetricType::kCounter, [member](const Shared& shared) {
+          return static_cast<double>(
+              Sum(shared, [&](const WorkerCounters& c) { return (c.*member).value(); }));
+        });
+  };
+  counter("leadsman_gateway_connections_total", "Connections of clients that were taken.",
+          &WorkerCounters::accepted);
+  counter("leadsman_gateway_connections_refused_total", "Beyond gateway.limits.max_connections.",
+          &WorkerCounters::refused);
+  counter("leadsman_gateway_bad_requests_total", "Requests whose head was refused.",
+          &WorkerCounters::bad_requests);
+  counter("leadsman_gateway_unrouted_requests_total", "Requests that no route fits.",
+          &WorkerCounters::no_route);
+  counter("leadsman_gateway_upgrades_total", "Connections that became tunnels (websocket).",
+          &WorkerCounters::upgrades);
+}
+
+}  // namespace
+
+std::vector<Registry::Registration> AddGatewayMetrics(const Shared& shared, Registry& registry) {
+  Registrar to(shared, registry);
+  AddRequests(to);
+  AddUpstreams(to);
+  AddClients(to);
+  return to.Take();
+}
+
+}  // namespace leadsman::gateway

@@ -1,0 +1,115 @@
+#include "gateway/upstream_connection.h"
+
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "gateway/downstream.h"
+
+namespace leadsman::gateway {
+
+std::shared_ptr<UpstreamConnection> UpstreamConnection::Open(Worker& worker, const Version& version,
+                                                             Endpoint& endpoint, Downstream& user,
+                                                             int* error) {
+  auto failed = [&](int why) {
+    *error = why;
+    endpoint.connections.fetch_sub(1);
+    return nullptr;
+  };
+  const auto addresses = endpoint.addresses.Get();
+  if (addresses->empty()) return failed(EADDRNOTAVAIL);
+  // Each in turn: a retry tries the next one.
+  const net::SocketAddress& address =
+      (*addresses)[endpoint.next_address.fetch_add(1, std::memory_order_relaxed) %
+                   addresses->size()];
+  const int fd = ::socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return failed(errno);
+  int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  if (connect(fd, address.get(), address.size) != 0 && errno != EINPROGRESS) {
+    const int why = errno;
+    close(fd);
+    return failed(why);
+  }
+  auto connection = std::make_shared<UpstreamConnection>(worker, version, endpoint, fd);
+  connection->user_ = &user;
+  if (!worker.loop().Watch(fd, *connection)) {
+    *error = ENOMEM;
+    connection->Close();
+    return nullptr;
+  }
+  worker.counters().versions[version.id].connections.Add();
+  return connection;
+}
+
+UpstreamConnection::UpstreamConnection(Worker& worker, const Version& version, Endpoint& endpoint,
+                                       int socket)
+    : worker_(worker), version_(version), endpoint_(endpoint), socket_(socket, worker.pool()) {}
+
+UpstreamConnection::~UpstreamConnection() { Close(); }
+
+void UpstreamConnection::OnEvents(uint32_t events) {
+  if (!socket_.open()) return;
+  const auto self = shared_from_this();
+  socket_.OnEvents(events);
+  if (connecting_) {
+    if (socket_.broken()) {
+      connect_error_ = socket_.error() != 0 ? socket_.error() : ECONNRESET;
+    } else if (!(events & net::EventLoop::kWritable)) {
+      return;
+    } else {
+      at_start_ = TcpTraffic();
+    }
+    connecting_ = false;
+  }
+  if (user_ != nullptr) return user_->OnUpstream();
+  // A kept one: whatever it is, nobody asked for it. That it can be written to says nothing.
+  if (events & ~net::EventLoop::kWritable) worker_.DropIdle(*this);
+}
+
+void UpstreamConnection::Use(Downstream& user) {
+  user_ = &user;
+  sent_before_ = socket_.bytes_out();
+}
+
+void UpstreamConnection::BecomeIdle() {
+  user_ = nullptr;
+  reused_ = true;
+  idle_since_ = worker_.now();
+}
+
+bool UpstreamConnection::IsQuiet() {
+  return socket_.input().empty() && socket_.Fill() == net::StreamSocket::Got::kNothing;
+}
+
+UpstreamConnection::Traffic UpstreamConnection::TcpTraffic() const {
+  tcp_info info{};
+  socklen_t size = sizeof(info);
+  if (getsockopt(socket_.descriptor(), IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return {};
+  return {true, info.tcpi_bytes_acked, info.tcpi_bytes_received};
+}
+
+bool UpstreamConnection::NothingTaken() const {
+  const Traffic now = TcpTraffic();
+  if (!now.known || !at_start_.known) return false;
+  // An end has a sequence number of its own. What a reset acknowledges, the kernel does not count: without an end before it,
+  // the request may have been read.
+  const bool ended = now.received - at_start_.received > socket_.bytes_in();
+  return ended && now.acknowledged - at_start_.acknowledged <= sent_before_;
+}
+
+void UpstreamConnection::Close() {
+  if (!socket_.open()) return;
+  user_ = nullptr;
+  worker_.loop().Unwatch(socket_.descriptor());
+  socket_.Close();
+  endpoint_.connections.fetch_sub(1, std::memory_order_relaxed);
+  // Events of this turn may still come for it.
+  if (const auto self = weak_from_this().lock()) worker_.loop().Bury(self);
+  worker_.Freed(version_);
+}
+
+}  // namespace leadsman::gateway

@@ -1,0 +1,128 @@
+#include "gateway/upstreams.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include "base/log.h"
+#include "base/strings.h"
+
+namespace leadsman::gateway {
+
+Endpoint::Endpoint(std::string endpoint_name, size_t endpoint_id)
+    : name(std::move(endpoint_name)), id(endpoint_id) {
+  auto parsed = ParseEndpoint(name);
+  if (parsed.ok()) std::tie(host, port) = *parsed;
+}
+
+Service::Service(ServiceOptions service_options, size_t& next_version, size_t& next_endpoint)
+    : options(std::move(service_options)) {
+  for (const VersionOptions& one : options.versions) {
+    auto version = std::make_unique<Version>();
+    version->number = one.version;
+    version->id = next_version++;
+    version->index = versions.size();
+    version->service = this;
+    for (const std::string& endpoint : one.endpoints)
+      version->endpoints.push_back(std::make_unique<Endpoint>(endpoint, next_endpoint++));
+    versions.push_back(std::move(version));
+  }
+  split.Set(std::make_shared<Split>(numbers(), ConfiguredParts(options), false));
+}
+
+std::vector<int64_t> Service::numbers() const {
+  std::vector<int64_t> numbers;
+  for (const auto& version : versions) numbers.push_back(version->number);
+  return numbers;
+}
+
+const Version* Service::Find(int64_t number) const {
+  for (const auto& version : versions) {
+    if (version->number == number) return version.get();
+  }
+  return nullptr;
+}
+
+Endpoint* Version::Pick(Rng& rng, SteadyTime now, const Endpoint* avoid) const {
+  if (endpoints.size() == 1)
+    return endpoints[0]->health.Available(now) ? endpoints[0].get() : nullptr;
+  size_t available = 0;
+  bool others = false;
+  for (const auto& endpoint : endpoints) {
+    if (!endpoint->health.Available(now)) continue;
+    ++available;
+    others = others || endpoint.get() != avoid;
+  }
+  if (available == 0) return nullptr;
+  auto usable = [&](const Endpoint& endpoint) {
+    return endpoint.health.Available(now) && (!others || &endpoint != avoid);
+  };
+  auto nth = [&](size_t n) -> Endpoint* {
+    Endpoint* last = nullptr;
+    for (const auto& endpoint : endpoints) {
+      if (!usable(*endpoint)) continue;
+      last = endpoint.get();
+      if (n-- == 0) break;
+    }
+    return last;  // one may have gone between the two looks
+  };
+  const size_t count = others && avoid != nullptr && avoid->health.Available(now)
+                           ? std::max<size_t>(available, 2) - 1
+                           : available;
+  Endpoint* first = nth(rng.Below(count));
+  Endpoint* second = nth(rng.Below(count));
+  if (first == nullptr || second == nullptr) return first != nullptr ? first : second;
+  return second->active.load(std::memory_order_relaxed) <
+                 first->active.load(std::memory_order_relaxed)
+             ? second
+             : first;
+}
+
+bool Version::Ready(SteadyTime now) const {
+  const bool checked = !service->options.health.path.empty();
+  return std::any_of(endpoints.begin(), endpoints.end(), [&](const auto& endpoint) {
+    return endpoint->health.Available(now) && !endpoint->addresses.Get()->empty() &&
+           (!checked || endpoint->health.state() == EndpointHealth::State::kHealthy);
+  });
+}
+
+std::string Version::WhyNone(SteadyTime now) const {
+  std::vector<std::string> reasons;
+  for (const auto& endpoint : endpoints) {
+    if (endpoint->health.Available(now)) {
+      if (endpoint->addresses.Get()->empty())
+        reasons.push_back(endpoint->name + " (its name was not found)");
+      continue;
+    }
+    const std::string reason = endpoint->health.reason();
+    reasons.push_back(StrCat(endpoint->name, endpoint->health.Ejected(now) ? " (ejected: " : " (",
+                             reason.empty() ? std::string("unhealthy") : reason, ")"));
+    if (reasons.size() == 3) break;
+  }
+  return StrCat("no endpoint is healthy: ", HumanList(reasons));
+}
+
+void Version::OnResult(Endpoint& endpoint, bool failed, const std::string& why,
+                       SteadyTime now) const {
+  if (!failed) return endpoint.health.OnSuccess();
+  endpoint.failures.fetch_add(1, std::memory_order_relaxed);
+  const OutlierOptions& options = service->options.outliers;
+  if (!endpoint.health.OnFailure(options) || endpoint.health.Ejected(now)) return;
+  const auto ejected = std::count_if(endpoints.begin(), endpoints.end(),
+                                     [&](const auto& one) { return one->health.Ejected(now); });
+  if (static_cast<double>(ejected + 1) >
+      options.max_ejected * static_cast<double>(endpoints.size()) + 1e-9)
+    return;
+  const auto wait = endpoint.health.Eject(now, why, options);
+  LOG_WARN("endpoint ejected: it gets no requests for a while", {"service", service->options.name},
+           {"version", number}, {"endpoint", endpoint.name}, {"for_ms", wait}, {"reason", why});
+}
+
+bool RetryBudget::TryRetry(const RetryOptions& options) {
+  const int64_t now = retrying_.fetch_add(1, std::memory_order_relaxed) + 1;
+  const auto share = static_cast<int64_t>(options.budget * static_cast<double>(under_way()));
+  if (now <= std::max<int64_t>(options.min, share)) return true;
+  retrying_.fetch_sub(1, std::memory_order_relaxed);
+  return false;
+}
+
+}  // namespace leadsman::gateway

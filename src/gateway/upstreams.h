@@ -1,0 +1,84 @@
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/rng.h"
+#include "base/snapshot.h"
+#include "gateway/config.h"
+#include "gateway/endpoint_health.h"
+#include "gateway/split.h"
+#include "net/resolver.h"
+
+// What all I/O threads share of the upstreams. Structure is fixed after construction; what changes is atomic or a snapshot.
+
+namespace leadsman::gateway {
+
+using Addresses = std::vector<net::SocketAddress>;
+
+/// One address of a version.
+struct Endpoint {
+  Endpoint(std::string endpoint_name, size_t endpoint_id);
+
+  const std::string name;  ///< "127.0.0.1:5000"
+  const size_t id;         ///< among all of the gateway
+  std::string host, port;
+  EndpointHealth health;
+  Snapshot<Addresses> addresses;  ///< empty: not found (yet)
+  std::atomic<uint32_t> next_address{0};
+  std::atomic<size_t> connections{0};  ///< open, used or not
+  std::atomic<size_t> active{0};       ///< requests under way
+  std::atomic<uint64_t> requests{0};
+  std::atomic<uint64_t> failures{0};
+};
+
+struct Service;
+
+struct Version {
+  int64_t number = 0;
+  size_t id = 0;     ///< among all of the gateway
+  size_t index = 0;  ///< in its service
+  Service* service = nullptr;
+  std::vector<std::unique_ptr<Endpoint>> endpoints;
+  mutable std::atomic<size_t> pending{0};  ///< requests that wait for a connection
+
+  /// The less busy of two drawn among those that get requests, another one than `avoid` if there is one. Null when none does.
+  Endpoint* Pick(Rng& rng, SteadyTime now, const Endpoint* avoid) const;
+  /// Whether requests would be answered, as far as is known: an endpoint is there that gets some, and has passed its check if
+  /// there are checks.
+  bool Ready(SteadyTime now) const;
+  /// In words, for when Pick has found none.
+  std::string WhyNone(SteadyTime now) const;
+  /// What became of a request to one of its endpoints. May eject that.
+  void OnResult(Endpoint& endpoint, bool failed, const std::string& why, SteadyTime now) const;
+};
+
+/// How many requests are sent again at once. Thread-safe.
+class RetryBudget {
+ public:
+  void Begin() { under_way_.fetch_add(1, std::memory_order_relaxed); }
+  void End() { under_way_.fetch_sub(1, std::memory_order_relaxed); }
+  bool TryRetry(const RetryOptions& options);
+  void RetryEnded() { retrying_.fetch_sub(1, std::memory_order_relaxed); }
+  int64_t under_way() const { return under_way_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<int64_t> under_way_{0};
+  std::atomic<int64_t> retrying_{0};
+};
+
+struct Service {
+  Service(ServiceOptions service_options, size_t& next_version, size_t& next_endpoint);
+
+  const ServiceOptions options;
+  std::vector<std::unique_ptr<Version>> versions;
+  Snapshot<Split> split;
+  RetryBudget budget;
+
+  std::vector<int64_t> numbers() const;
+  const Version* Find(int64_t number) const;
+};
+
+}  // namespace leadsman::gateway

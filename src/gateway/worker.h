@@ -1,0 +1,122 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/rng.h"
+#include "events/prediction_event.h"
+#include "gateway/config.h"
+#include "gateway/counters.h"
+#include "gateway/routes.h"
+#include "gateway/upstreams.h"
+#include "net/event_loop.h"
+#include "net/stream_socket.h"
+
+// Internal to the gateway.
+
+namespace leadsman::gateway {
+
+class Downstream;
+class UpstreamConnection;
+class Worker;
+
+/// What all I/O threads of a gateway share.
+struct Shared {
+  Shared(Options gateway_options, Clock& gateway_clock, Sink& event_sink);
+
+  const Options options;
+  const RouteTable routes;
+  Clock& clock;
+  Sink& sink;
+  std::vector<std::unique_ptr<Service>> services;
+  std::vector<const Version*> versions;          ///< by id
+  std::vector<Endpoint*> endpoints;              ///< by id
+  std::vector<std::shared_ptr<Worker>> workers;  ///< complete before the first one runs
+  std::atomic<size_t> open{0};                   ///< connections of clients
+};
+
+/// One I/O thread: its listening sockets, its clients, its connections to upstreams. Confined to the thread in Run(), but for
+/// Post, BeginDrain and the counters. All timeouts are kept by a sweep.
+class Worker final : public std::enable_shared_from_this<Worker> {
+ public:
+  struct Listening {
+    int socket = -1;
+    ListenerOptions options;
+  };
+  Worker(Shared& shared, std::vector<Listening> sockets);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  bool valid() const { return loop_.valid(); }
+  /// Serves until it is drained.
+  void Run();
+  void BeginDrain(std::chrono::milliseconds grace);
+  /// Gives connections that have become free to who waits for one of this version. From any thread.
+  void WakePending(size_t version_id);
+  /// Closes a kept connection of this version, if there is one: somebody waits for it elsewhere. From any thread.
+  void GiveBack(const Version& version);
+  const WorkerCounters& counters() const { return counters_; }
+
+  // For connections, on the worker's thread.
+  Shared& shared() { return shared_; }
+  const Options& options() const { return shared_.options; }
+  net::EventLoop& loop() { return loop_; }
+  net::BufferPool& pool() { return pool_; }
+  Rng& rng() { return rng_; }
+  WorkerCounters& counters() { return counters_; }
+  SteadyTime now() const { return loop_.now(); }
+  std::string& scratch() { return scratch_; }
+  bool draining() const { return draining_; }
+  /// Draining, and nobody listens any more: a client that is told to go elsewhere finds this address shut at once.
+  bool sends_away() const { return draining_ && listening_.empty(); }
+  SteadyTime drain_began() const { return drain_began_; }
+  std::chrono::milliseconds grace() const { return grace_; }
+  void Remove(Downstream& client);
+
+  /// A kept connection that is quiet, or null.
+  std::shared_ptr<UpstreamConnection> TakeIdle(Endpoint& endpoint);
+  /// Keeps it for the next request, or gives it to one that waits.
+  void Keep(std::shared_ptr<UpstreamConnection> connection);
+  /// A kept connection has ended or has said something that nobody asked for.
+  void DropIdle(UpstreamConnection& connection);
+  /// One connection less: somebody may wait for that.
+  void Freed(const Version& version);
+  void Wait(const Version& version, std::weak_ptr<Downstream> client);
+
+ private:
+  class Listener;
+  friend class Listener;
+
+  void Accept(Listener& listener);
+  void Admit(int socket, std::string client, const ListenerOptions& options);
+  void ScheduleSweep();
+  void Sweep();
+  void StopListening();
+  void CutAll();
+  void ServePending(size_t version_id);
+
+  Shared& shared_;
+  net::EventLoop loop_;
+  net::BufferPool pool_;
+  Rng rng_;
+  WorkerCounters counters_;
+  std::string scratch_;
+  std::vector<std::unique_ptr<Listener>> listening_;
+  std::vector<std::shared_ptr<Downstream>> clients_;
+  std::vector<std::vector<std::shared_ptr<UpstreamConnection>>> idle_;  ///< by endpoint
+  std::vector<std::deque<std::weak_ptr<Downstream>>> waiting_;          ///< by version
+  size_t refused_open_ = 0;
+  bool accept_paused_ = false;
+  bool draining_ = false;
+  SteadyTime drain_began_{};
+  std::chrono::milliseconds grace_{0};
+};
+
+}  // namespace leadsman::gateway
