@@ -182,6 +182,36 @@ int Serve(const cli::ServeFlags& flags) {
       std::move(*config), [flags] { return LoadConfig(flags); }, flags.config);
 }
 
+/// The file, then the flags over it, of a process that proxies.
+Result<Config> LoadGatewayConfig(const cli::GatewayFlags& flags) {
+  ASSIGN_OR_RETURN(Config config, LoadConfigFile(flags.config));
+  RETURN_IF_ERROR(MakeGateway(config));
+  ConfigOverrides overrides;
+  overrides.admin_address = flags.admin_address;
+  overrides.admin_port = flags.admin_port;
+  overrides.data_dir = flags.data_dir;
+  overrides.log_level = flags.log_level;
+  overrides.log_format = flags.log_format;
+  RETURN_IF_ERROR(ApplyOverrides(overrides, config));
+  return config;
+}
+
+int RunGateway(const cli::GatewayFlags& flags) {
+  Result<Config> config = LoadGatewayConfig(flags);
+  Status checked = config.ok() ? OkStatus() : config.status();
+  if (checked.ok() && flags.check_config) checked = CheckNamedFiles(*config);
+  if (!checked.ok()) {
+    std::cerr << checked.message() << '\n';
+    return cli::kUsage;
+  }
+  if (flags.check_config) {
+    std::cout << "configuration ok\n";
+    return cli::kOk;
+  }
+  return RunServer(
+      std::move(*config), [flags] { return LoadGatewayConfig(flags); }, flags.config);
+}
+
 /// The flags and files of tensorflow_model_server, once at the start and again at every reload.
 int ServeAsTensorFlow(std::vector<std::string> args, bool entrypoint) {
   if (entrypoint) args = tfserving::EntrypointArguments(args, Getenv);
@@ -276,14 +306,16 @@ int Run(int argc, char** argv) {
   hooks.version = kLeadsmanVersion;
   hooks.serve = Serve;
   hooks.monitor = MonitorLogs;
+  hooks.gateway = RunGateway;
   hooks.monitor_once = MonitorLogsOnce;
   hooks.prove_quiet = Replay;
   hooks.tensorflow_model_server = ServeAsTensorFlow;
   hooks.is_tensorflow_flag = tfserving::IsTensorFlowServingFlag;
   hooks.check_config = [](const std::string& file) -> Status {
     ASSIGN_OR_RETURN(Config config, LoadConfigFile(file));
-    // A file of what is watched alone is one for `leadsman monitor`.
-    if (!WatchesOthers(config)) RETURN_IF_ERROR(Annotate(CheckHasModels(config), file));
+    // A file of what is watched or proxied alone is one for `leadsman monitor` or `leadsman gateway`.
+    if (!WatchesOthers(config) && !config.gateway)
+      RETURN_IF_ERROR(Annotate(CheckHasModels(config), file));
     return CheckNamedFiles(config);
   };
   hooks.config_reference = [](bool json_schema) {

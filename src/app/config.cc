@@ -123,7 +123,7 @@ bool WatchesOthers(const Config& config) {
 }
 
 bool NeedsMonitor(const Config& config) {
-  return WatchesOthers(config) || !config.monitor.observed.empty() ||
+  return WatchesOthers(config) || config.run_gateway || !config.monitor.observed.empty() ||
          std::any_of(config.models.begin(), config.models.end(),
                      [](const Config::Model& model) { return model.monitoring.enabled; });
 }
@@ -153,6 +153,19 @@ void MakeMonitorOnly(Config& config) {
 
 bool IsMonitorOnly(const Config& config) {
   return !config.server.http && !config.server.grpc && config.server.grpc_socket.empty();
+}
+
+Status MakeGateway(Config& config) {
+  if (!config.gateway) {
+    return InvalidArgumentError(
+        "nothing to proxy: give gateway.listeners and gateway.services in the file of --config");
+  }
+  for (const Config::Model& model : config.models) {
+    if (model.rollout) config.gateway_plans.emplace(model.model.name, *model.rollout);
+  }
+  MakeMonitorOnly(config);
+  config.run_gateway = true;
+  return OkStatus();
 }
 
 std::string ConfigToJson(const Config& config) { return schema::WriteJson(ConfigSchema(), config); }

@@ -14,6 +14,7 @@
 #include "base/schema.h"
 #include "base/status.h"
 #include "events/redactor.h"
+#include "gateway/config.h"
 #include "intake/envoy_options.h"
 #include "intake/log_source.h"
 #include "lifecycle/manager.h"
@@ -159,6 +160,10 @@ struct Config {
   Plain plain;
   Mlflow mlflow;
   Telemetry telemetry;
+  std::optional<gateway::Options> gateway;  ///< of `leadsman gateway`; absent: there is none
+  /// This process is one, and how its services are rolled out. Not read from the file.
+  bool run_gateway = false;
+  std::map<std::string, RolloutPlan> gateway_plans;
 };
 
 /// The table behind the file, the reference page and the JSON Schema.
@@ -247,6 +252,9 @@ void WatchModelsWithoutPath(Config& config);
 /// The same configuration for a process that serves nothing and watches logs.
 void MakeMonitorOnly(Config& config);
 bool IsMonitorOnly(const Config& config);
+
+/// The same configuration for a process that proxies, and serves nothing itself. INVALID_ARGUMENT without a section gateway.
+Status MakeGateway(Config& config);
 
 /// INVALID_ARGUMENT when there is no model, which is said last: file and flags may both name some.
 Status CheckHasModels(const Config& config);

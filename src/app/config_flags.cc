@@ -216,6 +216,10 @@ Status ApplyLogFlags(const LogFlags& flags, Config& config) {
 
 Status CheckHasModels(const Config& config) {
   if (!config.models.empty()) return OkStatus();
+  if (config.gateway)
+    return InvalidArgumentError(
+        "nothing to serve: no model has a path; to proxy gateway.services use `leadsman gateway "
+        "--config FILE`");
   if (WatchesOthers(config) || !config.monitor.observed.empty())
     return InvalidArgumentError(
         StrCat("nothing to serve: ",

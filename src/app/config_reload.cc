@@ -35,6 +35,7 @@ ReloadedConfig MergeReloaded(const Config& running, Config next, bool has_monito
   keep("repository", [](Config& to, const Config& from) { to.repository = from.repository; });
   keep("mlflow", [](Config& to, const Config& from) { to.mlflow = from.mlflow; });
   keep("telemetry", [](Config& to, const Config& from) { to.telemetry = from.telemetry; });
+  keep("gateway", [](Config& to, const Config& from) { to.gateway = from.gateway; });
   keep("plain", [](Config& to, const Config& from) { to.plain = from.plain; });
 
   for (Config::Model& model : next.models) {
@@ -59,6 +60,10 @@ ReloadedConfig MergeReloaded(const Config& running, Config next, bool has_monito
       changed(StrCat("rollout of model ", name));
       model.rollout.reset();
     }
+  }
+  if (!has_rollouts && !next.gateway_plans.empty()) {
+    for (const auto& [name, plan] : next.gateway_plans) changed(StrCat("rollout of model ", name));
+    next.gateway_plans.clear();
   }
   result.in_force = std::move(next);
   return result;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/strings.h"
+#include "gateway/config_schema.h"
 #include "intake/config_schema.h"
 #include "intake/envoy_options.h"
 #include "lifecycle/config_schema.h"
@@ -278,11 +279,6 @@ const schema::Struct<Config::Model>& ConfigModelSchema() {
     });
     s.Check([](const Model& model, schema::Problems& problems) {
       if (!model.rollout || !problems.IsSound("rollout")) return;
-      if (model.model.path.empty() && problems.IsSound("path")) {
-        problems.Add("rollout",
-                     "a model without a path is served elsewhere and only watched: give its path, "
-                     "or leave the rollout out");
-      }
       for (size_t i = 0; i < model.rollout->gates.size(); ++i) {
         if (model.rollout->gates[i].kind == RolloutGate::Kind::kQuality &&
             !model.monitoring.enabled) {
@@ -454,6 +450,12 @@ struct CheckSink {
   std::function<bool(const std::string& path)> is_given;
 };
 
+bool HasService(const Config& config, const std::string& name) {
+  return config.gateway &&
+         std::any_of(config.gateway->services.begin(), config.gateway->services.end(),
+                     [&](const gateway::ServiceOptions& service) { return service.name == name; });
+}
+
 void CheckConfig(const Config& config, const CheckSink& sink) {
   const auto& add = sink.add;
   if (config.server.port != 0 && config.server.port == config.admin.port &&
@@ -502,6 +504,12 @@ void CheckConfig(const Config& config, const CheckSink& sink) {
           StrCat("models[", first->second, "] has the name ", name, " already"));
     const bool elsewhere =
         config.models[i].model.path.empty() && sink.is_sound(StrCat("models[", i, "].path"));
+    if (elsewhere && config.models[i].rollout && sink.is_sound("gateway.services") &&
+        !HasService(config, name)) {
+      add(StrCat("models[", i, "].rollout"),
+          "a model without a path is served elsewhere and only watched: give its path, make it a "
+          "service of the gateway (gateway.services), or leave the rollout out");
+    }
     if (added && !elsewhere) list.push_back(name);
   }
   auto served = [&](const std::string& name) {
@@ -533,6 +541,15 @@ void CheckConfig(const Config& config, const CheckSink& sink) {
       config.monitor.envoy->port == config.admin.port && sink.is_sound("monitor.envoy.port") &&
       sink.is_sound("admin.port")) {
     add("monitor.envoy.port", StrCat("must differ from admin.port (", config.admin.port, ")"));
+  }
+  if (config.gateway) {
+    for (size_t i = 0; i < config.gateway->listeners.size(); ++i) {
+      const uint16_t port = config.gateway->listeners[i].port;
+      const std::string at = StrCat("gateway.listeners[", i, "].port");
+      if (port != 0 && port == config.admin.port && sink.is_sound(at) &&
+          sink.is_sound("admin.port"))
+        add(at, StrCat("must differ from admin.port (", port, ")"));
+    }
   }
   if (config.plain.input_field == config.plain.output_field && sink.is_sound("plain.input_field") &&
       sink.is_sound("plain.output_field")) {
@@ -588,6 +605,8 @@ const schema::Struct<Config>& ConfigSchema() {
     s.Nested("plain", &Config::plain, PlainSchema(), "The plain /predict.");
     s.Nested("mlflow", &Config::mlflow, MlflowSchema(), "MLflow's /invocations.");
     s.Nested("telemetry", &Config::telemetry, TelemetrySchema(), "Metrics.");
+    s.Field("gateway", &Config::gateway, schema::Optional(schema::Of(gateway::OptionsSchema())),
+            "What `leadsman gateway` proxies; see docs/gateway.md. Other commands leave it alone.");
     s.Check([](const Config& config, schema::Problems& problems) {
       CheckConfig(config,
                   {.add = [&](const std::string& path,

@@ -538,6 +538,56 @@ TEST(LogSourcesTest, AModelWithoutAPathIsWatchedAndNotServed) {
   EXPECT_NE(CheckHasModels(config).message().find("no model has a path"), std::string_view::npos);
 }
 
+constexpr const char* kGateway =
+    "gateway:\n  listeners: [{port: 0}]\n"
+    "  services: [{name: a, versions: [{version: 1, endpoints: ['h:1']}]}]\n";
+
+TEST(GatewayConfigTest, AProcessThatProxiesServesNothingAndKeepsPlansAndMonitoring) {
+  Config config = Parsed(
+      StrCat(kGateway, "models: [{name: a, monitoring: {window: 7s}, rollout: {alpha: 2%}}]\n"));
+  ASSERT_TRUE(MakeGateway(config).ok());
+  EXPECT_TRUE(IsMonitorOnly(config));
+  EXPECT_TRUE(NeedsMonitor(config));
+  EXPECT_EQ(config.gateway_plans.at("a").alpha, 0.02);
+  EXPECT_EQ(MonitoringOf(config).at("a").window, 7s);
+  Config none = Parsed("models: [{name: a, path: b}]");
+  EXPECT_EQ(MakeGateway(none).message().substr(0, 16), "nothing to proxy");
+  EXPECT_FALSE(none.run_gateway);
+}
+
+TEST(GatewayConfigTest, ARolloutIsOfAModelWithAPathOrOfAService) {
+  EXPECT_EQ(Errors(StrCat(kGateway, "models: [{name: b, rollout: {alpha: 2%}}]")),
+            "c.yaml:4:29: models[0].rollout: a model without a path is served elsewhere and only "
+            "watched: give its path, make it a service of the gateway (gateway.services), or leave "
+            "the rollout out");
+  EXPECT_EQ(Errors(StrCat(kGateway, "models: [{name: a, rollout: {alpha: 2%}}]")), "");
+  EXPECT_EQ(Errors("admin: {port: 9000}\ngateway:\n  listeners: [{port: 9000}]\n  services: "
+                   "[{name: a, versions: [{version: 1, endpoints: ['h:1']}]}]"),
+            "c.yaml:3:22: gateway.listeners[0].port: must differ from admin.port (9000)");
+}
+
+TEST(GatewayConfigTest, AFileOfAGatewayAloneIsNotServed) {
+  EXPECT_NE(CheckHasModels(Parsed(kGateway)).message().find("leadsman gateway"),
+            std::string_view::npos);
+}
+
+TEST(ReloadTest, AGatewayTakesPlansOverAndNamesTheRest) {
+  Config running = Parsed(StrCat(kGateway, "models: [{name: a, rollout: {alpha: 2%}}]"));
+  Config next = Parsed(
+      "gateway:\n  listeners: [{port: 0}]\n"
+      "  services: [{name: a, versions: [{version: 1, endpoints: ['h:2']}]}]\n"
+      "models: [{name: a, rollout: {alpha: 3%}}]");
+  ASSERT_TRUE(MakeGateway(running).ok());
+  ASSERT_TRUE(MakeGateway(next).ok());
+  ReloadedConfig reloaded = MergeReloaded(running, next, true, true);
+  EXPECT_EQ(reloaded.needs_restart, std::vector<std::string>{"gateway"});
+  EXPECT_EQ(reloaded.in_force.gateway_plans.at("a").alpha, 0.03);
+  EXPECT_EQ(reloaded.in_force.gateway->services[0].versions[0].endpoints[0], "h:1");
+  reloaded = MergeReloaded(running, next, true, false);
+  EXPECT_EQ(reloaded.needs_restart, (std::vector<std::string>{"gateway", "rollout of model a"}));
+  EXPECT_TRUE(reloaded.in_force.gateway_plans.empty());
+}
+
 TEST(ReloadTest, ModelsAndPlansAreTakenOverAndTheRestStaysAndIsNamed) {
   Config running = Parsed(R"(
 server: {port: 9000}

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "actuators/embedded/embedded_actuator.h"
+#include "actuators/gateway/gateway_actuator.h"
 #include "app/access.h"
 #include "app/alarms.h"
 #include "app/cloudevents_port.h"
@@ -21,6 +22,7 @@
 #include "app/data_dir_lock.h"
 #include "app/drain.h"
 #include "app/envoy_report.h"
+#include "app/gateway_report.h"
 #include "app/health.h"
 #include "app/label_moves.h"
 #include "app/log_report.h"
@@ -39,6 +41,7 @@
 #include "base/strings.h"
 #include "console/admin_api.h"
 #include "events/redactor.h"
+#include "gateway/gateway.h"
 #include "intake/cloud_event_intake.h"
 #include "intake/envoy_intake.h"
 #include "intake/event_intake.h"
@@ -117,7 +120,7 @@ std::vector<ModelConfig> ModelsOf(const Config& config) {
 }
 
 std::map<std::string, RolloutPlan> PlansOf(const Config& config) {
-  std::map<std::string, RolloutPlan> plans;
+  std::map<std::string, RolloutPlan> plans = config.gateway_plans;
   for (const Config::Model& model : config.models) {
     if (model.rollout) plans.emplace(model.model.name, *model.rollout);
   }
@@ -288,6 +291,7 @@ class Server {
     if (grpc_server_) servers.push_back(grpc_server_.get());
     if (grpc_socket_server_) servers.push_back(grpc_socket_server_.get());
     if (envoy_server_) servers.push_back(envoy_server_.get());
+    if (gateway_) servers.push_back(gateway_.get());
     return servers;
   }
 
@@ -296,6 +300,10 @@ class Server {
     Readiness readiness{.models = lifecycle_->NotReady()};
     for (const UnreadyModel& model : readiness.models) {
       readiness.reasons.push_back(StrCat("model ", model.model, ": ", model.detail));
+    }
+    if (gateway_) {
+      for (std::string& reason : gateway_->Awaited())
+        readiness.reasons.push_back(std::move(reason));
     }
     if (intake_ && !intake_->looked()) readiness.reasons.push_back("logs are being looked for");
     // What the rollouts wait for counts until it has been there once.
@@ -369,6 +377,9 @@ class Server {
         registrations_.push_back(std::move(registration));
     }
 
+    if (config_.run_gateway) {
+      gateway_ = gateway::Gateway::Create({clock_, sink, registry_}, *config_.gateway);
+    }
     RETURN_IF_ERROR(BuildRollouts());
     RETURN_IF_ERROR(BuildAlarms());
     // Before the first request: a model that is still to be loaded is UNAVAILABLE, not NOT_FOUND.
@@ -378,10 +389,23 @@ class Server {
     // Start() applies the journal's wanted state (pins, routes) before it returns, and so before the first version is
     // loaded: a restart in mid-rollout must not load, or send traffic to, anything the rollout would not.
     if (rollouts_) rollouts_->Start();
+    if (gateway_) RETURN_IF_ERROR(StartGateway());
     lifecycle_->Start();
     // Counting begins with the alarms' first look: before the first line of a log.
     if (alarms_) RETURN_IF_ERROR(StartAlarms());
     if (intake_) intake_->Start();
+    return OkStatus();
+  }
+
+  /// Only now: the shares of the traffic are those that the journal says.
+  Status StartGateway() {
+    RETURN_IF_ERROR(gateway_->Start());
+    const gateway::View view = gateway_->view();
+    for (const gateway::ListenerView& listener : view.listeners) {
+      LOG_INFO("proxying", {"address", listener.address}, {"port", listener.port},
+               {"services", view.services.size()}, {"admin_port", admin_server_->port()},
+               {"version", kLeadsmanVersion});
+    }
     return OkStatus();
   }
 
@@ -600,8 +624,13 @@ class Server {
           "a rollout needs evidence: set monitoring.enabled of its model to true");
     }
     metric_source_ = std::make_unique<MonitorMetricSource>(*monitor_);
-    actuator_ = std::make_unique<EmbeddedActuator>(*predictor_, *lifecycle_);
-    observer_ = std::make_unique<LifecycleVersionObserver>(*lifecycle_);
+    if (gateway_) {
+      actuator_ = std::make_unique<GatewayActuator>(*gateway_);
+      observer_ = std::make_unique<GatewayVersionObserver>(*gateway_);
+    } else {
+      actuator_ = std::make_unique<EmbeddedActuator>(*predictor_, *lifecycle_);
+      observer_ = std::make_unique<LifecycleVersionObserver>(*lifecycle_);
+    }
     auto rollouts = RolloutController::Create(
         {clock_, *metric_source_, *actuator_, *observer_, registry_, InDataDir("journal.db")},
         std::move(plans));
@@ -722,6 +751,9 @@ class Server {
       if (monitor_) {
         for (std::string& note : monitor_->Notes()) notes.push_back(std::move(note));
       }
+      if (gateway_) {
+        for (std::string& problem : gateway_->Problems()) notes.push_back(std::move(problem));
+      }
       return notes;
     };
     console.reload = [this] { return reloader_.Reload("api"); };
@@ -740,6 +772,13 @@ class Server {
     }
     if (envoy_intake_) {
       console.envoy_json = [this] { return EnvoyReportJson(monitor_->Observed(), *envoy_intake_); };
+    }
+    if (gateway_) {
+      console.gateway_json = [this] { return GatewayReportJson(gateway_->view()); };
+      console.set_gateway_weights = [this](const std::string& service,
+                                           const std::map<int64_t, double>& weights) {
+        return gateway_->SetWeights(service, weights);
+      };
     }
     console.configuration_json = [this] {
       MutexLock lock(config_mutex_);
@@ -788,6 +827,7 @@ class Server {
     RETURN_IF_ERROR(SendProfiles());
     ASSIGN_OR_RETURN(file_check_,
                      Periodic::Start("file-check", kFileCheck, [this] { CheckFiles(); }));
+    if (gateway_ && IsMonitorOnly(config_)) return OkStatus();  // says so when it has started
     if (IsMonitorOnly(config_)) {
       LOG_INFO("monitoring", {"admin_address", config_.admin.address},
                {"admin_port", admin_server_->port()}, {"logs", config_.monitor.logs.size()},
@@ -933,8 +973,9 @@ class Server {
   std::unique_ptr<ServingMetrics> serving_metrics_;
   std::unique_ptr<Predictor> predictor_;
   std::unique_ptr<MonitorMetricSource> metric_source_;
-  std::unique_ptr<EmbeddedActuator> actuator_;
-  std::unique_ptr<LifecycleVersionObserver> observer_;
+  std::unique_ptr<gateway::Gateway> gateway_;  ///< null: nothing is proxied
+  std::unique_ptr<Actuator> actuator_;
+  std::unique_ptr<VersionObserver> observer_;
   std::unique_ptr<RolloutController> rollouts_;
   std::unique_ptr<Alarms> alarms_;                                ///< null: nothing is watched
   std::shared_ptr<net::ServerCertificates> server_certificates_;  ///< null: plain text
@@ -1078,6 +1119,11 @@ std::string MetricsReferencePage() {
   config.monitor.envoy.emplace().port = 0;
   config.monitor.options.labels.redis.emplace().address = "127.0.0.1:9";
   config.monitor.options.edges.emplace();
+  gateway::Options& proxied = config.gateway.emplace();
+  proxied.listeners.push_back({.address = "127.0.0.1", .port = 0});
+  proxied.services.emplace_back().name = "reference";
+  proxied.services[0].versions.push_back({.version = 1, .endpoints = {"127.0.0.1:9"}});
+  config.run_gateway = true;
   config.monitor.send_profiles.emplace().target.url = "http://127.0.0.1:9";
   ConfigureLog(LogLevel::kError, false);
   auto server = Server::Create(std::move(config), [] { return Result<Config>(Config()); });

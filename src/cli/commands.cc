@@ -149,6 +149,28 @@ void PrintEdgeTable(ClientContext& c, const Json& status) {
   table.Print(c.env.out, c.paint, c.env.terminal ? c.env.columns : 0);
 }
 
+/// Of a gateway.
+void PrintUpstreams(ClientContext& c, const Json& status) {
+  auto gateway = status.find("gateway");
+  if (gateway == status.end() || !gateway->is_object()) return;
+  Table table({"SERVICE", "VERSION", "SHARE", "ENDPOINT", "STATE", "REQUESTS", "FAILED", "NOTE"});
+  for (const Json& service : Items(*gateway, "services")) {
+    for (const Json& version : Items(service, "versions")) {
+      std::string share = StrCat(std::round(Number(version, "share") * 10'000) / 100, "%");
+      if (service.value("by_rollout", false)) share += " (rollout)";
+      for (const Json& endpoint : Items(version, "endpoints")) {
+        table.Add({Text(service, "name"), Text(version, "version"), share,
+                   Text(endpoint, "endpoint"), c.paint.State(Text(endpoint, "state")),
+                   Text(endpoint, "requests"), Text(endpoint, "failures"),
+                   Text(endpoint, "reason")});
+      }
+    }
+  }
+  if (table.empty()) return;
+  c.env.out << '\n';
+  table.Print(c.env.out, c.paint, c.env.terminal ? c.env.columns : 0);
+}
+
 }  // namespace
 
 int ClientContext::Fail() const {
@@ -206,12 +228,14 @@ int ShowStatus(ClientContext& c) {
     models.Add({Text(model, "name"), c.paint.State(Text(model, "state")),
                 Join(ready_versions, ", "), Text(model, "note")});
   }
-  if (models.empty()) {
+  const bool proxies = status->contains("gateway") && (*status)["gateway"].is_object();
+  if (models.empty() && !proxies) {
     c.env.out << "no models: none is served here, and none was seen in logs or events; "
                  "`leadsman serve` --model NAME=PATH serves one\n";
-  } else {
+  } else if (!models.empty()) {
     models.Print(c.env.out, c.paint, c.env.terminal ? c.env.columns : 0);
   }
+  PrintUpstreams(c, *status);
   PrintEdgeTable(c, *status);
   Table rollouts = RolloutTable();
   for (const Json& rollout : Items(*status, "rollouts")) AddRolloutRow(rollout, c.paint, rollouts);

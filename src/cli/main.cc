@@ -75,6 +75,27 @@ constexpr const char* kMonitorFooter =
     "it and ends with 0. --once: 0 all was read, 1 some of it was not, 2 wrong usage, 4 no\n"
     "file is there.";
 
+constexpr const char* kGatewayFooter =
+    "Examples:\n"
+    "  leadsman gateway --config gateway.yaml\n"
+    "  leadsman gateway --config gateway.yaml --check-config\n"
+    "\n"
+    "The smallest file:\n"
+    "  gateway:\n"
+    "    listeners: [{port: 8080}]\n"
+    "    services:\n"
+    "      - name: digits\n"
+    "        versions:\n"
+    "          - {version: 1, endpoints: [\"10.0.0.1:5000\"], weight: 95%}\n"
+    "          - {version: 2, endpoints: [\"10.0.0.2:5000\"], weight: 5%}\n"
+    "\n"
+    "Then: leadsman status, and other weights, until the process ends:\n"
+    "  curl -X PUT http://127.0.0.1:8502/api/v1/gateway/services/digits/weights \\\n"
+    "    -d '{\"weights\": {\"1\": \"50%\", \"2\": \"50%\"}}'\n"
+    "A rollout decides by itself: `models` with a name and a rollout, see docs/gateway.md.\n"
+    "SIGTERM answers what has begun first; a second one skips the delay before, a third\n"
+    "cuts what runs, a fourth ends at once.";
+
 constexpr const char* kRolloutFooter =
     "Examples:\n"
     "  leadsman rollout list --model digits\n"
@@ -243,6 +264,7 @@ class CommandLine {
     app_.get_formatter()->column_width(kHelpColumn);
     AddServe();
     AddMonitor();
+    AddGateway();
     AddShow();
     AddDrift();
     AddSchema();
@@ -406,6 +428,34 @@ class CommandLine {
         if (!once_) return hooks_.monitor(monitor_);
         bool colours = env_.terminal && env_.getenv("NO_COLOR").empty();
         return ShowLogsOnce(env_, hooks_.monitor_once(monitor_), Paint(colours), monitor_.json);
+      };
+    });
+  }
+
+  void AddGateway() {
+    if (!hooks_.gateway) return;
+    CLI::App* gateway = app_.add_subcommand(
+        "gateway", "Proxy requests to services of models, split among their versions");
+    gateway->footer(kGatewayFooter);
+    GatewayFlags& f = gateway_;
+    auto text = [&](const char* name, auto& value, const char* help, const char* type) {
+      return gateway->add_option(name, value, help)->type_name(type);
+    };
+    text("--config,-c", f.config, "Configuration file (YAML) with the section gateway", "FILE");
+    gateway->add_flag("--check-config", f.check_config, "Check the configuration and end");
+    text("--data-dir", f.data_dir, "Journal and history [leadsman-data]; empty = in memory", "DIR");
+    text("--admin-address", f.admin_address, "Where operators are served [127.0.0.1]", "IP");
+    text("--admin-port", f.admin_port, "Port for admin API and /metrics [8502]", "PORT")
+        ->check(Port());
+    text("--log-level", f.log_level, "debug, info, warn or error [info]", "LEVEL");
+    text("--log-format", f.log_format, "text or json [text]", "FORMAT");
+    gateway->callback([this] {
+      action_ = [this]() -> int {
+        if (gateway_.config.empty()) {
+          env_.err << "leadsman: nothing to proxy: give --config FILE\n";
+          return kUsage;
+        }
+        return hooks_.gateway(gateway_);
       };
     });
   }
@@ -902,6 +952,7 @@ class CommandLine {
   std::function<int()> action_;
   ServeFlags serve_;
   MonitorFlags monitor_;
+  GatewayFlags gateway_;
   QuietFlags quiet_;
   bool once_ = false;
   ClientFlags client_;

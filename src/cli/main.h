@@ -61,6 +61,17 @@ struct MonitorFlags {
   std::optional<std::string> log_format;
 };
 
+/// What `leadsman gateway` was asked for.
+struct GatewayFlags {
+  std::string config;
+  bool check_config = false;
+  std::optional<std::string> admin_address;
+  std::optional<uint16_t> admin_port;
+  std::optional<std::string> data_dir;
+  std::optional<std::string> log_level;
+  std::optional<std::string> log_format;
+};
+
 /// What `leadsman prove-quiet` was asked for, beside what the logs are.
 struct QuietFlags {
   MonitorFlags logs;
@@ -80,6 +91,8 @@ struct AppHooks {
   std::function<int(const ServeFlags&)> serve;
   /// Watches logs; returns the exit code.
   std::function<int(const MonitorFlags&)> monitor;
+  /// Proxies; returns the exit code. With `check_config` it must not start anything.
+  std::function<int(const GatewayFlags&)> gateway;
   /// `leadsman monitor --once`: what the logs tell up to their end, as JSON.
   std::function<Result<std::string>(const MonitorFlags&)> monitor_once;
   /// `leadsman prove-quiet`: a replay of the past, as JSON.

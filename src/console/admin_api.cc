@@ -156,6 +156,9 @@ struct StartBody {
 struct WhoBody {
   std::string who = "admin API";
 };
+struct WeightsBody {
+  std::map<std::string, double> weights;
+};
 
 /// A body through the same tables as the configuration file.
 template <typename T>
@@ -188,6 +191,16 @@ const schema::Struct<WhoBody>& WhoBodySchema() {
   static const auto table = [] {
     schema::Struct<WhoBody> s("Who", "Who asks.");
     s.Field("who", &WhoBody::who, schema::Text(), "kept in the journal");
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<WeightsBody>& WeightsBodySchema() {
+  static const auto table = [] {
+    schema::Struct<WeightsBody> s("GatewayWeights", "Shares of the traffic, by version.");
+    s.Required("weights", &WeightsBody::weights, schema::Map(schema::Share(0, 1)),
+               "by version, as {\"1\": 0.9, \"2\": \"10%\"}; 100% together");
     return s;
   }();
   return table;
@@ -344,6 +357,8 @@ struct AdminApi::Impl {
           {"metrics", MetricsJson()},
           {"label_store", LabelStoreJson()},
           {"edges", console::EdgeSummaryJson(deps.monitor)},
+          {"gateway",
+           deps.gateway_json ? Json::parse(deps.gateway_json(), nullptr, false) : Json(nullptr)},
           {"monitor",
            deps.monitor ? console::CountersJson(deps.monitor->counters()) : Json(nullptr)}});
     return OkStatus();
@@ -897,6 +912,33 @@ struct AdminApi::Impl {
     return OkStatus();
   }
 
+  static Status NoGateway() {
+    return UnimplementedError("nothing is proxied here: start `leadsman gateway --config FILE`");
+  }
+
+  Status GetGateway(RouteCall& call) {
+    if (!deps.gateway_json) return NoGateway();
+    call.exchange.response().body += deps.gateway_json();
+    call.exchange.response().body += '\n';
+    return OkStatus();
+  }
+
+  Status PutGatewayWeights(RouteCall& call) {
+    if (!deps.set_gateway_weights) return NoGateway();
+    ASSIGN_OR_RETURN(WeightsBody body, ReadBody(call.exchange.request().body, WeightsBodySchema()));
+    std::map<int64_t, double> weights;
+    for (const auto& [version, weight] : body.weights) {
+      const auto number = ParseInt64(version);
+      if (!number) {
+        return InvalidArgumentError(
+            StrCat("weights: '", CutUtf8(version, 40), "' is no version's number, as \"2\""));
+      }
+      weights[*number] = weight;
+    }
+    RETURN_IF_ERROR(deps.set_gateway_weights(call.path["service"], weights));
+    return GetGateway(call);
+  }
+
   Status GetConfiguration(RouteCall& call) {
     if (!deps.configuration_json)
       return UnimplementedError("this server has no configuration to show");
@@ -1179,6 +1221,23 @@ struct AdminApi::Impl {
          "",
          {{200, "EnvoyReport"}, {501, "Error"}},
          on(&Impl::GetEnvoy)},
+        {"GET",
+         "/api/v1/gateway",
+         "getGateway",
+         "The gateway's services: shares of versions, and how their endpoints are.",
+         {},
+         "",
+         {{200, "Gateway"}, {501, "Error"}},
+         on(&Impl::GetGateway)},
+        {"PUT",
+         "/api/v1/gateway/services/{service}/weights",
+         "setGatewayWeights",
+         "Shares of the traffic of a service's versions, until the process ends; those that are "
+         "left out get none. Not while a rollout decides.",
+         {{"service", "path", "string", "the service's name"}},
+         "GatewayWeights",
+         {{200, "Gateway"}, {400, "Error"}, {404, "Error"}, {409, "Error"}, {501, "Error"}},
+         on(&Impl::PutGatewayWeights)},
         {"GET",
          "/api/v1/configuration",
          "getConfiguration",

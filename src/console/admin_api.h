@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -70,7 +71,11 @@ class AdminApi {
     std::function<std::string()> logs_json;     ///< absent: no logs are read
     intake::EventIntake* events = nullptr;      ///< absent: POST /api/v1/events answers 501
     std::function<std::string()> envoy_json;    ///< absent: Envoy is not listened to
-    std::string version;                        ///< of the program
+    std::function<std::string()> gateway_json;  ///< absent: nothing is proxied
+    /// Shares of the traffic of a service's versions. With gateway_json.
+    std::function<Status(const std::string& service, const std::map<int64_t, double>& weights)>
+        set_gateway_weights;
+    std::string version;  ///< of the program
   };
   explicit AdminApi(Deps deps);
   ~AdminApi();

@@ -275,6 +275,13 @@ TEST_F(AdminApiTest, ShowsWhatWasSeenInALogOfAModelThatIsNotServedHere) {
   EXPECT_NE(summary["note"].get<std::string>().find("1 requests, 0 errors"), std::string::npos);
   EXPECT_EQ(Get("/api/v1/logs")["sources"], Json::array());
   EXPECT_EQ(Get("/api/v1/envoy")["models"], Json::array());
+  EXPECT_EQ(Get("/api/v1/gateway")["services"], Json::array());
+  EXPECT_EQ(Get("/api/v1/status")["gateway"]["connections"], 0);
+  const std::string weights = "/api/v1/gateway/services/digits/weights";
+  Send("PUT", weights, R"({"weights": {"1": 0.5, "2": "50%"}})", 200);
+  Send("PUT", weights, R"({"weights": {"one": 1}})", 400);
+  Send("PUT", weights, R"({"weights": {"1": 2}})", 400);
+  Send("PUT", "/api/v1/gateway/services/iris/weights", R"({"weights": {"1": 1}})", 404);
 }
 
 TEST_F(AdminApiTest, ShowsAndSteersRollouts) {

@@ -55,6 +55,12 @@ class AdminFixture {
       return std::string(
           R"({"models":[],"access_log":{},"ext_proc":{},"seen_twice":0,"other_paths":{},"features":{}})");
     };
+    deps.gateway_json = [] {
+      return std::string(R"({"listeners":[],"connections":0,"services":[]})");
+    };
+    deps.set_gateway_weights = [](const std::string& service, const std::map<int64_t, double>&) {
+      return service == "digits" ? OkStatus() : NotFoundError("there is no service " + service);
+    };
     deps.version = "0.0.1";
     alarms.Add(std::make_unique<GivenWatch>(findings));
     api = std::make_unique<AdminApi>(std::move(deps));

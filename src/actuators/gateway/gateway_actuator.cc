@@ -1,0 +1,17 @@
+#include "actuators/gateway/gateway_actuator.h"
+
+namespace leadsman {
+
+Status GatewayActuator::Apply(const DesiredTraffic& desired) {
+  return gateway_.SetTraffic(desired.model, desired.stable, desired.candidate,
+                             desired.candidate_share);
+}
+
+ObservedVersions GatewayVersionObserver::Observe(const std::string& model) {
+  ObservedVersions observed{.ready = gateway_.ReadyVersions(model), .failed = {}};
+  if (const auto main = gateway_.MainVersion(model))
+    std::erase_if(observed.ready, [&](int64_t version) { return version != *main; });
+  return observed;
+}
+
+}  // namespace leadsman
