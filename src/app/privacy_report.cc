@@ -147,12 +147,15 @@ class Report {
     const std::string windows =
         "sums of each window of each model version: requests, errors, latency, labels, and how "
         "often each of the 32 most frequent classes was predicted";
+    const std::string labels =
+        "what labels tell of each model version: how often each of up to 63 classes was taken for "
+        "which, how right scores were and how far off numbers, how long labels took";
     if (on_disk()) {
       Keep(windows, StrCat(InDataDir("monitor.db"), ", table windows"),
            StrCat(Words(config_.monitor.options.history), " (monitor.history)"),
            {RequestText::kClass});
-      Keep("sums of labels and wrong predictions of each model version",
-           StrCat(InDataDir("monitor.db"), ", table quality_totals"), "until the file is deleted");
+      Keep(labels, StrCat(InDataDir("monitor.db"), ", tables quality_totals and quality_details"),
+           "until the file is deleted", {RequestText::kClass});
       Keep(
           "how many requests, failed and slow ones, labels and lost lines there were in each "
           "minute "
@@ -161,6 +164,7 @@ class Report {
           StrCat("3 days; ", Words(config_.monitor.options.history), " (monitor.history)"));
     } else {
       Keep(windows, "memory", kProcess, {RequestText::kClass});
+      Keep(labels, "memory", kProcess, {RequestText::kClass});
     }
     Keep(
         "statistics of each input value: count, mean, deviation, smallest and largest value, "

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sqlite3.h>
 
+#include <filesystem>
 #include <fstream>
 #include <stdexcept>
 #include <thread>
@@ -266,6 +267,13 @@ TEST_F(AlarmLoopTest, AFileThatIsNoDatabaseIsRefusedWithWhatToDo) {
   const Status status = AlarmStore::Open(path).status();
   EXPECT_EQ(status.code(), StatusCode::kDataLoss);
   EXPECT_NE(status.message().find("move " + path + " away"), std::string::npos) << status;
+}
+
+TEST_F(AlarmLoopTest, TheFileIsItsOwnersAlone) {
+  const std::string path = (dir_.path() / "alarms.db").string();
+  ASSERT_TRUE(AlarmStore::Open(path).ok());
+  EXPECT_EQ(std::filesystem::status(path).permissions(),
+            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
 }
 
 TEST_F(AlarmLoopTest, ADiskThatRefusesIsCountedAndTriedAgain) {

@@ -1,6 +1,8 @@
 #include "monitor/alarm_store.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <exception>
@@ -245,6 +247,9 @@ Result<std::unique_ptr<AlarmStore>> AlarmStore::Open(const std::string& path) {
   auto impl = std::make_unique<Impl>();
   impl->path = path;
   if (path.empty()) return std::unique_ptr<AlarmStore>(new AlarmStore(std::move(impl)));
+  // As monitor.db: names of features and logs, and what receivers are still to be told, are nobody
+  // else's. SQLite gives its other files the same mode.
+  if (int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600); fd >= 0) close(fd);
   const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX;
   const int rc = sqlite3_open_v2(path.c_str(), &impl->db, flags, nullptr);
   if (rc != SQLITE_OK) return impl->Error(rc, "open");

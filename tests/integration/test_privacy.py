@@ -118,6 +118,8 @@ def test_what_is_kept_is_explained_from_the_configuration(tmp_path):
     assert rows["where"].startswith(str(tmp_path / "kept")) and "credit: 2 days" in rows["how_long"]
     assert rows["texts"]["request_id"] == "truncate to 8 bytes" and rows["texts"]["class"] == "as it came"
     assert any("3 days" in entry["how_long"] for entry in told["kept"])
+    judged, = (entry for entry in told["kept"] if "quality_details" in entry["where"])
+    assert judged["texts"]["class"] == "as it came", "what was taken for what has names of classes"
     leaves = {entry["to"] for entry in told["leaves"]}
     assert "http://collector:4318/v1/traces (OTLP)" in leaves and "https://chat.example.org/…" in leaves
     assert not any("s3cr3t" in to for to in leaves)
