@@ -29,10 +29,10 @@ size_t SlowestGood(const Objectives& objectives) {
       static_cast<uint64_t>(std::chrono::nanoseconds(objectives.latency->threshold).count()));
 }
 
-/// Those that fire go first, and pages before tickets; of others, whoever is nearest.
+/// Those that fire go first, the fastest burn before slower ones; of others, whoever is nearest.
 bool MoreUrgent(const BurnRateFinding& a, const BurnRateFinding& b) {
   if (a.fires != b.fires) return a.fires;
-  if (a.fires && a.rule.pages != b.rule.pages) return a.rule.pages;
+  if (a.fires && a.rule.factor != b.rule.factor) return a.rule.factor > b.rule.factor;
   return std::min(a.long_burn, a.short_burn) / a.rule.factor >
          std::min(b.long_burn, b.short_burn) / b.rule.factor;
 }
@@ -83,11 +83,15 @@ Finding BurnRateWatch::Judge(const std::string& name, const Model& model,
   const std::string bad = of_ == Of::kErrors ? std::string("failed")
                                              : StrCat("took longer than ",
                                                       objectives.latency->threshold.count(), " ms");
+  const std::string long_span = in_the(rule.long_seconds), short_span = in_the(rule.short_seconds);
+  // Soon after the start both windows are all that was seen.
+  const std::string lately = short_span == long_span ? ""
+                                                     : StrCat(", ", recent.bad, " of ",
+                                                              recent.total, " in the ", short_span);
   finding.summary = StrCat(name, ": ", lasting.bad, " of ", lasting.total, " answers ", bad,
-                           " in the ", in_the(rule.long_seconds), ", ", recent.bad, " of ",
-                           recent.total, " in the ", in_the(rule.short_seconds), "; ",
-                           PercentText(1 - objective), " may: the budget of 30 days is used up ",
-                           ShortNumber(finding.evidence), " times as fast as it lasts");
+                           " in the ", long_span, lately, "; ", PercentText(1 - objective),
+                           " may: the budget of 30 days is used up ", ShortNumber(finding.evidence),
+                           " times as fast as it lasts");
   finding.details = {{"objective", PercentText(objective)},
                      {"burn_rate_long", ShortNumber(worst.long_burn)},
                      {"burn_rate_short", ShortNumber(worst.short_burn)},

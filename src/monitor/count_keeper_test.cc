@@ -229,7 +229,7 @@ TEST_F(RestartTest, APageGoesOnOverARestartUntilItIsKnownToBeWell) {
   EXPECT_TRUE(found_[AlarmKind::kErrorBurn].unknown);
   Run(1min, 50, 50);
   EXPECT_TRUE(found_[AlarmKind::kErrorBurn].wrong) << "it goes on";
-  EXPECT_NE(found_[AlarmKind::kErrorBurn].summary.find("in the 60 s seen of the last 6 h"),
+  EXPECT_NE(found_[AlarmKind::kErrorBurn].summary.find("in the 60 s seen of the last 1 h"),
             std::string::npos)
       << found_[AlarmKind::kErrorBurn].summary;
   EXPECT_EQ(book_.Alarms().at(0).firings, 1u);

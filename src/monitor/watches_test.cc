@@ -155,7 +155,23 @@ TEST_F(BurnRateWatchTest, SlowAnswersBurnTheLatencyBudget) {
   EXPECT_TRUE(finding.wrong);
   EXPECT_EQ(finding.subject.kind, AlarmKind::kLatencyBurn);
   EXPECT_EQ(finding.samples, 1000u);
-  EXPECT_NE(finding.summary.find("300 of 1000 answers took longer than 100 ms"), std::string::npos)
+  EXPECT_EQ(finding.threshold, 14.4) << "of the rules that hold the most urgent one";
+  EXPECT_TRUE(finding.summary.starts_with(
+      "m: 300 of 1000 answers took longer than 100 ms in the last 1 h, 300 of 1000 in the last 5 "
+      "min; 1 % may: "))
+      << finding.summary;
+}
+
+TEST_F(BurnRateWatchTest, SoonAfterTheStartBothWindowsAreOne) {
+  const WatchedTime began(clock_.SteadyNow());
+  BurnRateWatch watch(BurnRateWatch::Of::kErrors, meter_, began, objectives_of_);
+  Serve(0, 0);
+  LookOnce(watch);
+  clock_.Advance(10s);
+  Serve(500, 500);
+  const Finding finding = LookOnce(watch);
+  EXPECT_TRUE(finding.summary.starts_with(
+      "m: 500 of 1000 answers failed in the 10 s seen so far; 1 % may: "))
       << finding.summary;
 }
 
