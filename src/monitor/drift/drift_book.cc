@@ -535,11 +535,16 @@ std::vector<Finding> DriftBook::Look(SteadyTime now) {
   level_ = decision.level;
   // Time alone is no evidence: without a new block nothing fires.
   if (looks != looks_at_last_) {
-    alarms_ += decision.strongest.empty() ? 0 : 1;
-    for (size_t i : decision.strongest) {
-      auto [track, stream] = streams[i];
-      track->Fire(*stream,
-                  1 / budget_.false_alarms / static_cast<double>(decision.strongest.size()));
+    // Each alarm takes its part of the evidence; what is left may be enough for another one.
+    while (!decision.strongest.empty()) {
+      ++alarms_;
+      for (size_t i : decision.strongest) {
+        auto [track, stream] = streams[i];
+        track->Fire(*stream,
+                    1 / budget_.false_alarms / static_cast<double>(decision.strongest.size()));
+        evidence[i].evidence = 0;
+      }
+      decision = DecideAlarm(budget_, evidence);
     }
   }
   looks_at_last_ = looks;

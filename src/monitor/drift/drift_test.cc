@@ -4,6 +4,7 @@
 #include <functional>
 #include <limits>
 #include <random>
+#include <set>
 
 #include <nlohmann/json.hpp>
 
@@ -84,6 +85,14 @@ class BookRun {
     }
     return alarms;
   }
+  /// As many at once as nobody looks at meanwhile.
+  void Unseen(size_t minutes) {
+    for (size_t i = 0; i < minutes; ++i) {
+      now_ += 1min;
+      for (int k = 0; k < 50; ++k) drift_->Fold(traffic_.Next(), {}, now_);
+    }
+    findings_ = Wrong(book_.Look(now_));
+  }
   size_t minutes() const { return minutes_; }
   const std::vector<Finding>& findings() const { return findings_; }
   SteadyTime now() const { return now_; }
@@ -148,6 +157,20 @@ TEST(DriftSimulationTest, AShiftIsFoundAndNamed) {
   run.traffic().shift = 0;
   run.Minutes(100);
   EXPECT_TRUE(run.findings().empty()) << run.findings().front().summary;
+}
+
+TEST(DriftSimulationTest, AllThatTheSameBlocksShowIsToldAtOnce) {
+  // A file that was read in one go: no later block would bring the others up.
+  BookRun run(Traffic(5), {}, {1, 90 * 86400.0});
+  ASSERT_EQ(run.Minutes(300), 0u);
+  run.traffic().shift = 2;
+  run.traffic().yes = 0.9;
+  run.Unseen(60);
+  std::set<std::string> names;
+  for (const Finding& found : run.findings()) names.insert(found.subject.of);
+  EXPECT_TRUE(names.contains("f1")) << testing::PrintToString(names);
+  EXPECT_TRUE(names.contains("class yes")) << testing::PrintToString(names);
+  EXPECT_GE(run.book().alarms(), 2u) << "each takes its part of the budget";
 }
 
 TEST(DriftSimulationTest, AShiftOfAFifthOfADeviationIsFound) {
