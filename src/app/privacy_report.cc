@@ -264,8 +264,10 @@ class Report {
            "our own log, /readyz and /api/v1/logs", "as long as you keep that log",
            {RequestText::kLogLine});
     if (!IsDropped(RequestText::kPath, config_))
-      Keep("paths of POSTs that were no predictions, the first 20 of each source",
-           "memory, and in /api/v1/logs", kProcess, {RequestText::kPath});
+      Keep(
+          "paths of POSTs, and of requests without a method, that were no predictions, the first "
+          "20 of each source",
+          "memory, and in /api/v1/logs", kProcess, {RequestText::kPath});
   }
 
   void OwnLog() {

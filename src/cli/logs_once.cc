@@ -59,7 +59,7 @@ void PrintOtherPaths(std::ostream& out, const Json& source) {
     paths.emplace_back(count.get<uint64_t>(), path);
   if (paths.empty()) return;
   std::sort(paths.rbegin(), paths.rend());
-  out << "  not known to be predictions: POSTs to";
+  out << "  not known to be predictions:";
   for (size_t i = 0; i < paths.size() && i < 5; ++i)
     out << (i > 0 ? ", " : " ") << Clean(paths[i].second) << " (" << paths[i].first << ")";
   out << "\n  name those that are predictions: --prediction-path " << Clean(paths[0].second)

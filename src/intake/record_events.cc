@@ -121,7 +121,8 @@ bool RecordEvents::IsPrediction(const LogRecord& record) const {
 
 void RecordEvents::CountOther(const LogRecord& record) {
   ++deps_.counters.other_requests;
-  if (record.method != "POST" || record.path.size() > kMaxPathShown) return;
+  const bool get = !record.method.empty() && record.method != "POST";
+  if (get || record.path.empty() || record.path.size() > kMaxPathShown) return;
   std::string scratch;
   std::string_view path = record.path;
   if (deps_.redactor != nullptr) path = deps_.redactor->Apply(RequestText::kPath, path, scratch);

@@ -59,7 +59,8 @@ class RecordEvents final : public RecordSink {
   /// As OnRequest, for who cannot wait.
   Offered Offer(const LogRecord& record);
 
-  /// Paths of POSTs that were no predictions, with how often: the first kMaxOtherPaths that came. Thread-safe.
+  /// Paths of POSTs, and of requests that name no method, that were no predictions, with how often: the first kMaxOtherPaths
+  /// that came. Thread-safe.
   std::map<std::string, uint64_t> other_paths() const;
   static constexpr size_t kMaxOtherPaths = 20;
   /// By model the names of features in the order of their places in events; of models whose requests name them. Thread-safe.
