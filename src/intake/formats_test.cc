@@ -508,6 +508,26 @@ TEST(RecogniseTest, SaysWhatItIsAndWhatIsNotInIt) {
             "latency_ms as JSON, or put Envoy or nginx in front)");
 }
 
+TEST(RecogniseTest, AMappedFieldThatStandsNowhereIsNamed) {
+  const std::vector<std::string_view> json = {
+      R"({"path": "/score", "status": 200, "timing": {"total": 3}, "out": {"label": "a"}})"};
+  FormatOptions options;
+  options.fields = {{"latency_ms", "timing.totl"}, {"predicted", "out.label"}, {"score", "p"}};
+  Result<Recognition> log = Recognise(json, options);
+  ASSERT_TRUE(log.ok()) << log.status();
+  EXPECT_NE(log->Sentence().find("; mapped, and nowhere in these lines: timing.totl (did you mean "
+                                 "timing.total?) and p"),
+            std::string::npos)
+      << log->Sentence();
+  const std::vector<std::string_view> logfmt = {"path=/score status=200 took=3"};
+  options.fields = {{"latency_ms", "tok"}, {"client", "path"}};
+  log = Recognise(logfmt, options);
+  ASSERT_TRUE(log.ok()) << log.status();
+  EXPECT_NE(log->Sentence().find("nowhere in these lines: tok (did you mean took?)"),
+            std::string::npos)
+      << log->Sentence();
+}
+
 TEST(RecogniseTest, ProgramsThatHaveJustStartedAreNotSettled) {
   std::vector<std::string_view> lines = {R"({"level":"info","msg":"server started"})"};
   Result<Recognition> log = Recognise(lines, {});

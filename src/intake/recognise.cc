@@ -5,6 +5,7 @@
 
 #include "base/strings.h"
 #include "events/redactor.h"
+#include "intake/mapped_places.h"
 
 namespace leadsman::intake {
 namespace {
@@ -122,7 +123,12 @@ std::string Recognition::Sentence() const {
   }
   if (fields_unused)
     text += "; the mapped fields are not used: only json, logfmt and csv have names to map";
+  if (!nowhere.empty())
+    text += StrCat("; mapped, and nowhere in these lines: ", HumanList(nowhere));
   if (!settled) text += "; no request yet";
+  if (!settled && (format == "json" || format == "logfmt"))
+    text +=
+        ": nothing says a status or a latency by a name that is known; fields say where they stand";
   return text;
 }
 
@@ -175,6 +181,8 @@ Result<Recognition> Recognise(std::span<const std::string_view> raw, const Forma
     return NothingExplains(
         lines, StrCat("none of the first ", best->lines, " lines is one of ", best->format),
         options);
+  if (best->format == "json" || best->format == "logfmt")
+    best->nowhere = PlacesNowhere(lines, options.fields, best->format == "json");
   if (!best->settled && best->malformed * 2 > best->lines)
     return NothingExplains(
         lines, StrCat("most of the first lines begin as ", best->format, " and cannot be read"),

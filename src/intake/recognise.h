@@ -23,7 +23,8 @@ struct Recognition {
   size_t requests = 0;
   size_t other = 0;  ///< of the program itself, stack traces among them
   size_t malformed = 0;
-  bool fields_unused = false;  ///< options.fields does not apply to this format
+  bool fields_unused = false;        ///< options.fields does not apply to this format
+  std::vector<std::string> nowhere;  ///< PlacesNowhere() of options.fields
   /// False when no line was a request yet, though the format may have them: a program that has just started. Ask again with
   /// more lines.
   bool settled = false;
