@@ -662,6 +662,20 @@ TEST_F(CliServerTest, ABadLineIsNamed) {
 TEST_F(CliServerTest, TheServersConfigurationIsShown) {
   EXPECT_EQ(Run({"config", "show"}), kOk) << err();
   EXPECT_EQ(nlohmann::json::parse(out()), nlohmann::json({{"models", nlohmann::json::array()}}));
+  // Columns are found by their names, among others and in any order.
+  const std::vector<std::string> piped = {"labels", "add", "--file", "-", "--format", "csv"};
+  EXPECT_EQ(Run(piped,
+                "\xef\xbb\xbf"
+                "at,Label,request_id\n1,7,a\n2,8,b\n"),
+            kOk)
+      << err();
+  EXPECT_EQ(out(), "2 labels accepted\n");
+  EXPECT_EQ(Run(piped, "label,id\n7,a\n"), kFailed);
+  EXPECT_NE(err().find("line 1: a header needs request_id and label, not label and id"),
+            std::string::npos)
+      << err();
+  EXPECT_EQ(Run(piped, "request_id,label\na,7,1\n"), kFailed);
+  EXPECT_NE(err().find("line 2: must have 2 fields as the header"), std::string::npos) << err();
 }
 
 TEST(TableTest, AlignsByWhatIsSeen) {

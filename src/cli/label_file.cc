@@ -59,23 +59,52 @@ Result<std::string> LabelReader::FromJson(const std::string& line) const {
   return Dump(json);
 }
 
+Result<bool> LabelReader::TakeHeader(std::string_view line) {
+  if (line.starts_with("\xef\xbb\xbf")) line.remove_prefix(3);
+  auto names = SplitCsv(line);
+  if (!names) return false;
+  constexpr size_t kNone = std::numeric_limits<size_t>::max();
+  size_t id = kNone, label = kNone, row = kNone;
+  for (size_t i = 0; i < names->size(); ++i) {
+    const std::string_view name = Trim((*names)[i]);
+    if (id == kNone && EqualsIgnoreCase(name, "request_id")) id = i;
+    if (label == kNone && EqualsIgnoreCase(name, "label")) label = i;
+    if (row == kNone && EqualsIgnoreCase(name, "row")) row = i;
+  }
+  if (id == kNone && label == kNone) return false;
+  if (id == kNone || label == kNone) {
+    return InvalidArgumentError(
+        StrCat("line ", line_, ": a header needs request_id and label, not ", HumanList(*names)));
+  }
+  named_ = true;
+  columns_ = names->size();
+  id_ = id;
+  label_ = label;
+  row_ = row;
+  return true;
+}
+
 Result<std::string> LabelReader::FromCsv(const std::string& line) const {
   auto fields = SplitCsv(line);
-  if (!fields || fields->size() < 2 || fields->size() > 3 || (*fields)[0].empty() ||
-      (*fields)[1].empty()) {
+  const bool fits = fields && (named_ ? fields->size() == columns_
+                                      : fields->size() == 2 || fields->size() == columns_);
+  if (!fits || (*fields)[id_].empty() || (*fields)[label_].empty()) {
     return InvalidArgumentError(
-        StrCat("line ", line_, ": must be request_id,label or request_id,label,row"));
+        named_ ? StrCat("line ", line_, ": must have ", columns_, " fields as the header, with a ",
+                        "request_id and a label")
+               : StrCat("line ", line_, ": must be request_id,label or request_id,label,row, or ",
+                        "the first line must name such columns"));
   }
   int64_t row = 0;
-  if (fields->size() == 3) {
-    auto number = ParseInt64(Trim((*fields)[2]));
+  if (row_ < fields->size()) {
+    auto number = ParseInt64(Trim((*fields)[row_]));
     if (!number || *number < 0 || *number > std::numeric_limits<uint32_t>::max()) {
       return InvalidArgumentError(
-          StrCat("line ", line_, ": the row must be a whole number from 0, not ", (*fields)[2]));
+          StrCat("line ", line_, ": the row must be a whole number from 0, not ", (*fields)[row_]));
     }
     row = *number;
   }
-  return LabelEntry((*fields)[0], (*fields)[1], static_cast<uint32_t>(row));
+  return LabelEntry((*fields)[id_], (*fields)[label_], static_cast<uint32_t>(row));
 }
 
 Status LabelReader::Next(size_t max, std::vector<std::string>& entries) {
@@ -84,7 +113,10 @@ Status LabelReader::Next(size_t max, std::vector<std::string>& entries) {
     ++line_;
     if (line.ends_with('\r')) line.pop_back();
     if (Trim(line).empty()) continue;
-    if (format_ == Format::kCsv && line_ == 1 && line.starts_with("request_id,")) continue;
+    if (format_ == Format::kCsv && line_ == 1) {
+      ASSIGN_OR_RETURN(const bool header, TakeHeader(line));
+      if (header) continue;
+    }
     auto entry = format_ == Format::kCsv ? FromCsv(line) : FromJson(line);
     if (!entry.ok()) return entry.status();
     entries.push_back(std::move(*entry));
