@@ -211,7 +211,7 @@ class Server {
     if (cloudevents_) cloudevents_->Stop();
     if (intake_) intake_->Stop();
     if (monitor_ && !monitor_->Flush(5s)) LOG_WARN("the monitor did not finish writing within 5 s");
-    profile_sender_.reset();  // sends what was seen until now
+    ProfileSenderOut().reset();  // sends what was seen until now
     if (admin_server_) admin_server_->Shutdown(std::min<std::chrono::milliseconds>(wait, 1s));
     if (!ended) {
       LOG_ERROR("a model still computes after the drain; the process ends without waiting for it",
@@ -530,8 +530,17 @@ class Server {
                                          .process = RandomSeed()},
                                         *config_.monitor.send_profiles);
     if (!sender.ok()) return Annotate(sender.status(), "monitor.send_profiles");
+    MutexLock lock(sender_mutex_);
     profile_sender_ = std::move(sender).value();
     return OkStatus();
+  }
+  std::shared_ptr<ProfileSender> ProfileSenderOut() {
+    MutexLock lock(sender_mutex_);
+    return std::exchange(profile_sender_, nullptr);
+  }
+  std::string SendingNote() const {
+    MutexLock lock(sender_mutex_);
+    return profile_sender_ ? profile_sender_->Note() : "";
   }
 
   Status SendMetrics() {
@@ -754,6 +763,7 @@ class Server {
       if (gateway_) {
         for (std::string& problem : gateway_->Problems()) notes.push_back(std::move(problem));
       }
+      if (std::string note = SendingNote(); !note.empty()) notes.push_back(std::move(note));
       return notes;
     };
     console.reload = [this] { return reloader_.Reload("api"); };
@@ -995,7 +1005,8 @@ class Server {
   std::unique_ptr<rpc::EnvoyServer> envoy_server_;  ///< null: Envoy is not listened to
   std::unique_ptr<Periodic> file_check_;
   std::unique_ptr<OtlpMetricsSender> metrics_sender_;  ///< null: nobody is sent them
-  std::unique_ptr<ProfileSender> profile_sender_;      ///< likewise
+  mutable Mutex sender_mutex_;                         ///< it comes and goes while operators ask
+  std::shared_ptr<ProfileSender> profile_sender_ GUARDED_BY(sender_mutex_);  ///< likewise
   std::vector<Registry::Registration> registrations_;  ///< read the rooms above: first to go
   Reloader reloader_;
   tfserving::ReloadRequests reload_requests_{

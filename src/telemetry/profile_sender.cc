@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/strings.h"
 #include "monitor/edges/profile_message.h"
 
 namespace leadsman {
@@ -46,6 +47,16 @@ Result<std::unique_ptr<ProfileSender>> ProfileSender::Create(Deps deps,
 
 ProfileSender::~ProfileSender() { registrations_.clear(); }
 
+std::string ProfileSender::Note() const {
+  MutexLock lock(mutex_);
+  if (last_.ok()) return "";
+  const auto since = clock_.SteadyNow() - SteadyTime(SteadyTime::duration(answered_at_));
+  return StrCat("profiles are sent to ", ShownUrl(options_.target.url),
+                ", which has not taken one for ", static_cast<int64_t>(ToSeconds(since)),
+                " s: ", last_.message(),
+                "; what was seen meanwhile waits, and nothing of it is lost");
+}
+
 /// Also when nothing was seen: the monitor is to know that the edge lives.
 void ProfileSender::Seal(bool last) {
   if (waiting_.empty()) waiting_ = take_();
@@ -72,6 +83,10 @@ Courier::Report ProfileSender::Carry(const Courier::Errand& errand) {
   message.body = message_;
   message.content_type = "application/octet-stream";
   SenderHttp::Answer answer = http_->Post(errand, std::move(message));
+  {
+    MutexLock lock(mutex_);
+    last_ = answer.status;
+  }
   if (!answer.status.ok()) {
     if (!answer.IsRefusal() || ++refusals_ < kRefusals)
       return {.outcome = Outcome::kAgain, .why = std::move(answer.status)};

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/mutex.h"
+#include "base/status.h"
 #include "monitor/edges/interval_profile.h"
 #include "stats/registry.h"
 #include "telemetry/courier.h"
@@ -25,7 +27,8 @@ struct ProfileSenderOptions {
 
 /// Sends what this process has seen to another monitor, an interval at a time. One message is under way at most, and is sent until
 /// it is answered; the monitor knows it again. Meanwhile nothing further is taken, so that the interval behind it grows longer,
-/// not the memory: a monitor that is away for an hour loses nothing. Not thread-safe but for the counters; has a thread of its own.
+/// not the memory: a monitor that is away for an hour loses nothing. Not thread-safe but for the counters and Note(); has a thread of
+/// its own.
 class ProfileSender {
  public:
   struct Deps {
@@ -42,6 +45,9 @@ class ProfileSender {
   static Result<std::unique_ptr<ProfileSender>> Create(Deps deps, ProfileSenderOptions options);
   /// What was seen until now is sent, for at most a second.
   ~ProfileSender();
+
+  /// For an operator while the monitor does not take what it is sent, and why; empty: it does. Thread-safe.
+  std::string Note() const;
 
  private:
   ProfileSender(Deps deps, ProfileSenderOptions options);
@@ -63,6 +69,8 @@ class ProfileSender {
   bool said_last_ = false;
   std::atomic<uint64_t> given_up_{0};
   std::atomic<int64_t> answered_at_;  ///< steady nanoseconds
+  mutable Mutex mutex_;
+  Status last_ GUARDED_BY(mutex_);  ///< what came of the last try
   std::unique_ptr<Courier> courier_;
   std::vector<Registry::Registration> registrations_;  ///< last: they read the above
 };

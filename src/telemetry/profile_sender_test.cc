@@ -161,10 +161,14 @@ TEST_F(ProfileSenderTest, ALostAnswerCountsNothingTwiceAndAnAbsentMonitorLosesNo
   for (int i = 0; i < 5; ++i) Emit(10);
   const double failed = Messages("failed");
   ASSERT_TRUE(Await([&] { return Messages("failed") >= failed + 2; }));
+  EXPECT_TRUE(sender_->Note().starts_with("profiles are sent to http://127.0.0.1:"))
+      << sender_->Note();
+  EXPECT_NE(sender_->Note().find("which has not taken one for "), std::string::npos);
   Set(Network::kGood);
   ASSERT_TRUE(Await([&] { return Arrived() >= 60; }));
   ASSERT_TRUE(Await([&] { return Messages("sent") >= 3; }));
   EXPECT_EQ(Arrived(), 60u);
+  EXPECT_EQ(sender_->Note(), "");
   EXPECT_GT(central_->Edges()->at(0).duplicates, 0u);
   EXPECT_EQ(central_->Edges()->at(0).lost, 0u);
 }
