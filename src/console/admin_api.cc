@@ -331,11 +331,12 @@ struct AdminApi::Impl {
         errors += of.totals.of(ObservedOutcome::kClientError) +
                   of.totals.of(ObservedOutcome::kServerError);
       }
-      models.push_back(
-          {{"name", name},
-           {"state", "observed"},
-           {"versions_ready", Json::array()},
-           {"note", StrCat(kObservedNote, ": ", requests, " requests, ", errors, " errors")}});
+      models.push_back({{"name", name},
+                        {"state", "observed"},
+                        {"versions_ready", Json::array()},
+                        {"note", StrCat(kObservedNote, ": ", requests,
+                                        requests == 1 ? " request, " : " requests, ", errors,
+                                        errors == 1 ? " error" : " errors")}});
     }
     Json running = Json::array();
     if (deps.rollouts) {
@@ -550,6 +551,8 @@ struct AdminApi::Impl {
   Result<ModelStatus> FindModel(const std::string& name) const {
     auto model = deps.lifecycle.GetStatus(name);
     if (model.ok() || model.status().code() != StatusCode::kNotFound) return model;
+    if (ObservedModels().contains(name) || BeforeModels().contains(name))
+      return NotFoundError(StrCat("model ", name, " is not served here, it is only watched"));
     std::vector<std::string> names;
     for (const ModelStatus& known : deps.lifecycle.GetStatus()) names.push_back(known.name);
     return NoModel(name, std::move(names));
@@ -576,6 +579,7 @@ struct AdminApi::Impl {
       Send(call.exchange, 200, BeforeJson(seen->first, seen->second));
       return OkStatus();
     }
+    RETURN_IF_ERROR(NeedKnown(call.path["model"]));
     ASSIGN_OR_RETURN(ModelStatus model, FindModel(call.path["model"]));
     Send(call.exchange, 200, ModelJson(model, Rollouts()));
     return OkStatus();

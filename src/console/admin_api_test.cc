@@ -272,7 +272,12 @@ TEST_F(AdminApiTest, ShowsWhatWasSeenInALogOfAModelThatIsNotServedHere) {
   EXPECT_EQ(Get("/api/v1/models")["models"][0]["name"], "elsewhere");
   Json summary = Get("/api/v1/status")["models"][0];
   EXPECT_EQ(summary["state"], "observed");
-  EXPECT_NE(summary["note"].get<std::string>().find("1 requests, 0 errors"), std::string::npos);
+  EXPECT_NE(summary["note"].get<std::string>().find("1 request, 0 errors"), std::string::npos);
+  EXPECT_EQ(Get("/api/v1/models/elsewhree", 404)["error"]["message"],
+            "there is no model elsewhree; did you mean elsewhere?");
+  EXPECT_EQ(Send("PUT", "/api/v1/models/elsewhere/labels/stable", R"({"version": 1})",
+                 404)["error"]["message"],
+            "model elsewhere is not served here, it is only watched");
   EXPECT_EQ(Get("/api/v1/logs")["sources"], Json::array());
   EXPECT_EQ(Get("/api/v1/envoy")["models"], Json::array());
   EXPECT_EQ(Get("/api/v1/gateway")["services"], Json::array());
