@@ -227,7 +227,8 @@ Status CheckHasModels(const Config& config) {
                "; to watch others alone use `leadsman monitor --config FILE`"));
   return InvalidArgumentError(
       "nothing to serve: models is empty: list models in the file, or give --model NAME=PATH or "
-      "--model-repository DIR");
+      "--model-repository DIR; nor to watch: there is none of monitor.logs, monitor.envoy, "
+      "monitor.cloudevents and monitor.edges");
 }
 
 }  // namespace leadsman

@@ -44,7 +44,8 @@ std::shared_ptr<Json> ApiClient::Call(const std::string& method, const std::stri
     }
     return fail(kUnreachable,
                 StrCat("cannot reach ", options_.server, " (", response.status().message(),
-                       "): is `leadsman serve` running? give --server URL of its admin port"));
+                       "): is `leadsman serve` or `leadsman monitor` running? give --server URL of "
+                       "its admin port"));
   }
   http_status_ = response->status;
   Json json = Json::parse(response->body, nullptr, false);

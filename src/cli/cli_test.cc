@@ -164,7 +164,7 @@ TEST_F(CliTest, OnceShowsWhatLogsTellAndWhatWasNotRead) {
   const std::string source =
       R"("source": "a.log", "lines": 9, "other_requests": 4, "errors": 1, "other_paths": {"/score": 4})";
   report_ = StrCat(
-      R"({"models": [{"model": "iris", "version": 0, "requests": 5, "client_errors": 1, "server_errors": 2, "cancelled": 0, "unknown": 0, "latency": null, "features": [{"name": "age", "count": 5, "missing": 1, "mean": 31.25, "median": 30, "min": 20, "max": 44}]}], "sources": [{)",
+      R"({"models": [{"model": "iris", "version": 0, "requests": 5, "client_errors": 1, "server_errors": 2, "cancelled": 0, "unknown": 0, "latency": null, "features": [{"name": "age", "count": 5, "missing": 1, "mean": 31.25, "median": 30, "min": 20, "max": 44}, {"name": "text", "count": 0.0, "missing": 5, "mean": 0.0, "median": 0.0, "min": 0.0, "max": 0.0}]}], "sources": [{)",
       source, R"(, "predictions": 5, "files": [)", file, "]}]}");
   EXPECT_EQ(Run({"monitor", "--log", "a", "--once"}), kOk);
   EXPECT_NE(out().find("a.log: uvicorn access log\n  9 lines, 5 predictions, 4 other requests, 1 "
@@ -176,6 +176,9 @@ TEST_F(CliTest, OnceShowsWhatLogsTellAndWhatWasNotRead) {
   EXPECT_NE(out().find("iris   -        age      5       1        31.25  30      20   44"),
             std::string::npos)
       << out();
+  EXPECT_NE(out().find("iris   -        text     0       5        -      -       -    -"),
+            std::string::npos)
+      << "of no value there is no mean: " << out();
   EXPECT_EQ(Run({"monitor", "--log", "a", "--once", "--json"}), kOk);
   EXPECT_EQ(nlohmann::json::parse(out())["models"][0]["requests"], 5);
 
@@ -194,6 +197,12 @@ TEST_F(CliTest, HelpShowsCommandsAndExitCodes) {
                            "LEADSMAN_SERVER"}) {
     EXPECT_NE(out().find(word), std::string::npos) << word;
   }
+  EXPECT_NE(out().find("13 something would have fired"), std::string::npos);
+  EXPECT_EQ(Run({"alarms", "--help"}), kOk);
+  EXPECT_NE(out().find("leadsman alarms show 1700000000000"), std::string::npos);
+  EXPECT_EQ(Run({"status", "--help"}), kOk);
+  EXPECT_NE(out().find("LEADSMAN_SERVER is the default"), std::string::npos);
+  EXPECT_EQ(out().find("rollout watch"), std::string::npos) << "of the whole program alone";
   EXPECT_EQ(Run({"serve", "--help"}), kOk);
   EXPECT_NE(out().find("--model-repository ./models"), std::string::npos);
   EXPECT_NE(out().find("manifest.json"), std::string::npos);
@@ -247,6 +256,9 @@ TEST_F(CliTest, HelpFitsTheTerminal) {
                                                   {"rollout"},
                                                   {"rollout", "list"},
                                                   {"labels", "add"},
+                                                  {"monitor"},
+                                                  {"alarms"},
+                                                  {"alarms", "show"},
                                                   {"config", "check"}}) {
     std::vector<std::string> args = command;
     args.push_back("--help");
@@ -286,7 +298,9 @@ TEST_F(CliTest, ChecksConfigurationsAndPrintsReferences) {
 TEST_F(CliTest, AnAbsentServerIsExitCodeThreeWithTheNextStep) {
   EXPECT_EQ(Run({"status"}), kUnreachable);
   EXPECT_NE(err().find("cannot reach http://127.0.0.1:1"), std::string::npos) << err();
-  EXPECT_NE(err().find("is `leadsman serve` running? give --server"), std::string::npos) << err();
+  EXPECT_NE(err().find("is `leadsman serve` or `leadsman monitor` running? give --server"),
+            std::string::npos)
+      << err();
 }
 
 TEST_F(CliServerTest, StatusAndModelsAreTables) {
@@ -648,20 +662,6 @@ TEST_F(CliServerTest, LabelsComeFromArgumentsFilesAndPipes) {
   EXPECT_EQ(Run({"labels", "add", "--file", dir.file("l.csv"), "--json"}), kOk) << err();
   EXPECT_EQ(nlohmann::json::parse(out())["accepted"], 2);
   EXPECT_EQ(Run({"labels", "add", "--file", dir.file("none.csv")}), kFailed);
-}
-
-TEST_F(CliServerTest, ABadLineIsNamed) {
-  EXPECT_EQ(Run({"labels", "add", "--file", "-", "--format", "csv"}, "a,1\nb\nc,3\n"), kFailed);
-  EXPECT_NE(err().find("line 2: must be request_id,label"), std::string::npos) << err();
-  EXPECT_EQ(out(), "1 label accepted\n");
-  EXPECT_EQ(Run({"labels", "add", "--file", "-"}, "{\"request_id\": \"a\", \"label\": null}\n"),
-            kFailed);
-  EXPECT_NE(err().find("labels[0].label: must be a text"), std::string::npos) << err();
-}
-
-TEST_F(CliServerTest, TheServersConfigurationIsShown) {
-  EXPECT_EQ(Run({"config", "show"}), kOk) << err();
-  EXPECT_EQ(nlohmann::json::parse(out()), nlohmann::json({{"models", nlohmann::json::array()}}));
   // Columns are found by their names, among others and in any order.
   const std::vector<std::string> piped = {"labels", "add", "--file", "-", "--format", "csv"};
   EXPECT_EQ(Run(piped,
@@ -676,6 +676,20 @@ TEST_F(CliServerTest, TheServersConfigurationIsShown) {
       << err();
   EXPECT_EQ(Run(piped, "request_id,label\na,7,1\n"), kFailed);
   EXPECT_NE(err().find("line 2: must have 2 fields as the header"), std::string::npos) << err();
+}
+
+TEST_F(CliServerTest, ABadLineIsNamed) {
+  EXPECT_EQ(Run({"labels", "add", "--file", "-", "--format", "csv"}, "a,1\nb\nc,3\n"), kFailed);
+  EXPECT_NE(err().find("line 2: must be request_id,label"), std::string::npos) << err();
+  EXPECT_EQ(out(), "1 label accepted\n");
+  EXPECT_EQ(Run({"labels", "add", "--file", "-"}, "{\"request_id\": \"a\", \"label\": null}\n"),
+            kFailed);
+  EXPECT_NE(err().find("labels[0].label: must be a text"), std::string::npos) << err();
+}
+
+TEST_F(CliServerTest, TheServersConfigurationIsShown) {
+  EXPECT_EQ(Run({"config", "show"}), kOk) << err();
+  EXPECT_EQ(nlohmann::json::parse(out()), nlohmann::json({{"models", nlohmann::json::array()}}));
 }
 
 TEST(TableTest, AlignsByWhatIsSeen) {

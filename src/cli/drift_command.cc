@@ -94,10 +94,11 @@ std::string ReferenceLine(const Json& track, const char* what) {
   if (Text(Part(reference, "state")) == "failed") {
     return StrCat("  ", what, ": not compared: ", Text(Part(reference, "reason")), "\n");
   }
-  std::string line = StrCat("  ", what, ": compared with ", Part(reference, "rows").dump(),
-                            " rows (", Text(Part(reference, "from")), "), in blocks of ",
-                            Part(reference, "block_rows").dump(), "; ",
-                            Part(track, "blocks_seen").dump(), " blocks seen");
+  std::string line =
+      StrCat("  ", what, ": compared with ", Part(reference, "rows").dump(), " rows (",
+             Text(Part(reference, "from")), "), in blocks of ",
+             Part(reference, "block_rows").dump(), "; ", Part(track, "blocks_seen").dump(),
+             Part(track, "blocks_seen") == 1 ? " block seen" : " blocks seen");
   if (Part(track, "unwatched") == true) line += "; no detectors: there are too many";
   uint64_t recent = 0;
   for (const Json& stream : Part(track, "streams")) {
@@ -141,8 +142,8 @@ int ShowDrift(ClientContext& c, const std::string& model, int64_t version) {
   if (!answer) return code;
   const Json& versions = Part(*answer, "versions");
   if (versions.empty()) {
-    c.env.out << Clean(model) << " has served no request yet, or its monitoring.drift.enabled is "
-              << "false\n";
+    c.env.out << Clean(model) << " has served no request yet, its monitoring.drift.enabled is "
+              << "false, or edges tell of it, each of which compares its own requests\n";
     return kOk;
   }
   for (const Json& one : versions) {

@@ -84,9 +84,11 @@ void PrintFeatures(std::ostream& out, const Json& models, const Paint& paint, in
     const int64_t version = model.value("version", int64_t{0});
     for (size_t i = 0; i < std::min(kShown, features.size()); ++i) {
       const Json& f = features[i];
+      // Of no value there is no mean.
+      auto of_values = [&](const char* key) { return f["count"] == 0 ? "-" : Figure(f, key); };
       table.Add({Clean(model.value("model", "")), version == 0 ? "-" : std::to_string(version),
                  Clean(f.value("name", "")), Figure(f, "count"), Figure(f, "missing"),
-                 Figure(f, "mean"), Figure(f, "median"), Figure(f, "min"), Figure(f, "max")});
+                 of_values("mean"), of_values("median"), of_values("min"), of_values("max")});
     }
     left_out += features.size() - std::min(kShown, features.size());
   }

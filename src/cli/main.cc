@@ -27,9 +27,29 @@ constexpr const char* kDefaultServer = "http://127.0.0.1:8502";
 constexpr const char* kFooter =
     "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration,\n"
     "            3 server unreachable, 4 not found; `rollout watch`: 0 promoted,\n"
-    "            10 rolled back, 11 aborted, 12 held (with --until-held).\n"
+    "            10 rolled back, 11 aborted, 12 held (with --until-held);\n"
+    "            `prove-quiet`: 13 something would have fired.\n"
     "Environment: LEADSMAN_SERVER is the default of --server; NO_COLOR switches colours off.\n"
-    "Begin with:  leadsman serve --model-repository ./models";
+    "Begin with:  leadsman serve --model-repository ./models\n"
+    "or:          leadsman monitor --log access.log --once";
+
+/// Of the commands that have none of their own.
+constexpr const char* kCommonFooter =
+    "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 server unreachable,\n"
+    "            4 not found.\n"
+    "Environment: LEADSMAN_SERVER is the default of --server; NO_COLOR switches colours off.";
+
+constexpr const char* kAlarmsFooter =
+    "Examples:\n"
+    "  leadsman alarms                                   pending, firing, resolved within a day\n"
+    "  leadsman alarms --model credit --check            1 when one fires that is not silenced\n"
+    "  leadsman alarms show 1700000000000                its evidence; the id is in the list\n"
+    "  leadsman alarms silence --model credit --kind error_burn --for 2h --comment \"known\"\n"
+    "  leadsman alarms silences\n"
+    "  leadsman alarms unsilence 1\n"
+    "\n"
+    "Exit codes: 0 done, 1 failed or --check found one, 2 wrong usage, 3 server unreachable,\n"
+    "            4 not found.";
 
 constexpr const char* kServeFooter =
     "Examples:\n"
@@ -65,6 +85,9 @@ constexpr const char* kMonitorFooter =
     "  leadsman monitor --edges                             what edges send, see docs/edges.md\n"
     "  leadsman monitor --config leadsman.yaml              with monitor.logs, monitor.envoy\n"
     "  leadsman monitor --log app.log --explain-privacy     what would be kept, and where\n"
+    "\n"
+    "Fields, among others: time, method, path, status, latency_ms, latency_seconds, request_id,\n"
+    "model, version, predicted, score, label, features, feature.NAME; docs/log-files.md.\n"
     "\n"
     "What each file was recognised as stands in the log. Then:\n"
     "  curl http://127.0.0.1:8502/metrics | grep leadsman_monitor\n"
@@ -258,7 +281,7 @@ class CommandLine {
         app_("Serves models, watches them, and lets the evidence decide on new versions.",
              "leadsman") {
     app_.require_subcommand(1);
-    app_.footer(kFooter);
+    app_.footer(kCommonFooter);  // what a command begins with
     app_.set_version_flag("--version", StrCat("leadsman ", hooks.version));
     app_.failure_message(CLI::FailureMessage::simple);
     app_.get_formatter()->column_width(kHelpColumn);
@@ -274,6 +297,7 @@ class CommandLine {
     AddLabelsCommand();
     AddAlarms();
     AddConfig();
+    app_.footer(kFooter);
   }
 
   int Run(int argc, const char* const* argv) {
@@ -382,16 +406,21 @@ class CommandLine {
     monitor->add_flag("--explain-privacy", f.explain_privacy,
                       "Say what would be kept of requests, where, for how long, and what leaves");
     text("--model", f.model, "The model of requests whose path names none [default]", "NAME");
-    text("--format", f.format, "What the lines are [recognised from the first ones]", "FORMAT");
+    text("--format", f.format,
+         "access_log (nginx, Apache, gunicorn), envoy, uvicorn, json, logfmt, csv, "
+         "sagemaker_capture, server_log or pattern [recognised from the first lines]",
+         "FORMAT");
     text("--pattern", f.pattern, "A layout of lines of your own, or nginx's log_format", "PATTERN");
-    text("--field", f.fields, "JSON, logfmt: where a field stands in a line (repeatable)",
+    text("--field", f.fields,
+         "JSON, logfmt, CSV: where a field stands in a line, as latency_ms=timing.total "
+         "(repeatable)",
          "NAME=WHERE")
         ->allow_extra_args(false);
     text("--prediction-path", f.prediction_paths,
          "A path that is a prediction, as /score or /api/* (repeatable)", "PATH")
         ->allow_extra_args(false);
     text("--integer-latency", f.integer_latency,
-         "Access logs: unit of a whole number behind the user agent, us or ms", "UNIT");
+         "Access logs: unit of a whole number behind the user agent: us, ms, s or ns", "UNIT");
     text("--time-zone", f.time_zone, "Of times that name none [UTC]", "+HH:MM");
     monitor->add_flag("--from-beginning", f.from_beginning,
                       "At the first start read what is there already, too");
@@ -795,6 +824,7 @@ class CommandLine {
 
   void AddAlarms() {
     CLI::App* alarms = app_.add_subcommand("alarms", "What is wrong, and who need not be told");
+    alarms->footer(kAlarmsFooter);
     auto list_options = [this](CLI::App* sub) {
       sub->add_option("--model", name_, "Only of this model")->type_name("NAME");
       sub->add_flag("--check", check_, "Exit with 1 when an alarm fires that is not silenced");

@@ -44,9 +44,11 @@ void Print(ClientContext& c, const Table& table) {
   if (!table.empty()) table.Print(c.env.out, c.paint, c.env.terminal ? c.env.columns : 0);
 }
 
-void ShowCoverage(const Json& coverage, ClientContext& c) {
+void ShowCoverage(const Json& coverage, bool labelled, ClientContext& c) {
   if (Number(coverage, "predictions") == 0) {
-    c.env.out << "  no prediction has been kept for a label\n";
+    c.env.out << (labelled ? "  which share of the predictions has labels is known where they were "
+                             "made, not here\n"
+                           : "  no prediction has been kept for a label\n");
     return;
   }
   std::string ages;
@@ -141,7 +143,7 @@ void ShowVersion(const Json& version, ClientContext& c) {
               << Interval(version, "accuracy") << " by "
               << Part(version, "labelled_requests").dump() << " requests\n";
   }
-  ShowCoverage(Part(version, "coverage"), c);
+  ShowCoverage(Part(version, "coverage"), Number(version, "labelled") > 0, c);
   ShowScores(Part(version, "scores"), c);
   ShowNumbers(Part(version, "numbers"), c);
   ShowClasses(Part(version, "classes"), c);

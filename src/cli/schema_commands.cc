@@ -190,8 +190,10 @@ int ShowSchema(ClientContext& c, const std::string& model, int64_t version) {
   if (!answer) return code;
   const Json& versions = Part(*answer, "versions");
   if (versions.empty()) {
-    c.env.out << Clean(model) << " has served no request with inputs of numbers yet, or its "
-              << "monitoring.schema.enabled is false\n";
+    c.env.out
+        << Clean(model) << " has served no request with inputs of numbers yet, its "
+        << "monitoring.schema.enabled is false, or edges tell of it, each of which has its own "
+        << "schema\n";
     return kOk;
   }
   for (const Json& one : versions) ShowVersion(c, model, one);
