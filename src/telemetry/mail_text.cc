@@ -97,6 +97,7 @@ std::string_view Advice(AlarmKind kind) {
       return "see whether one version is slower than the one before, and whether queues are full: "
              "take it back, or add capacity.";
     case AlarmKind::kAccuracy:
+    case AlarmKind::kQuality:
     case AlarmKind::kRiskIncrease:
       return "see whether one version or one kind of input got worse, and whether its labels are "
              "right; go back to a version that was good, or train anew.";

@@ -53,6 +53,8 @@ TEST(MailTextTest, SaysWhatFiresAndWhatToDo) {
   EXPECT_TRUE(Has(ended, "Subject: [Leadsman] RESOLVED: ")) << ended;
   EXPECT_TRUE(Has(ended, "ended      2023-11-14T22:18:20.000Z")) << ended;
   EXPECT_FALSE(Has(ended, "What to do")) << ended;
+  for (const AlarmKind kind : {AlarmKind::kErrorBurn, AlarmKind::kQuality, AlarmKind::kCaptureLoss})
+    EXPECT_FALSE(Advice(kind).empty()) << AlarmKindName(kind);
 }
 
 TEST(MailTextTest, ManyAreOneMail) {
