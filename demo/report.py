@@ -248,10 +248,11 @@ def gate_rows(rollout):
         def rate(arm):
             exposure, events = gate[arm]["exposure"], gate[arm]["events"]
             return f"{events:,} of {exposure:,}" + (f" ({percent(events / exposure, 2)})" if exposure else "")
+        harm, harm_bound, safe, safe_bound = (
+            e_value(gate[key]) for key in ("harm_log_e", "harm_log_bound", "safe_log_e", "safe_log_bound"))
         rows.append(f"<tr><td>{escaped(GATE_WORDS.get(gate['gate'], gate['gate']))}</td><td>{rate('stable')}</td>"
-                    f"<td>{rate('candidate')}</td><td class=num>{e_value(gate["harm_log_e"])}</td>"
-                    f"<td class=num>{e_value(gate['harm_log_bound'])}</td><td class=num>{e_value(gate['safe_log_e'])}</td>"
-                    f"<td class=num>{e_value(gate['safe_log_bound'])}</td></tr>")
+                    f"<td>{rate('candidate')}</td><td class=num>{harm}</td><td class=num>{harm_bound}</td>"
+                    f"<td class=num>{safe}</td><td class=num>{safe_bound}</td></tr>")
     return "".join(rows)
 
 

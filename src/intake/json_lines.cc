@@ -195,8 +195,8 @@ class JsonLinesParser final : public LineParser {
   std::vector<float> single_values_;     ///< of kFeature
   std::vector<std::string_view> single_names_;
   std::vector<std::string_view> segments_;  ///< names, of the mappings
-  uint64_t names_key_ = NewNamesKey();  ///< of single_names_
-  std::array<char, 24> class_{};        ///< the index of the highest score
+  uint64_t names_key_ = NewNamesKey();      ///< of single_names_
+  std::array<char, 24> class_{};            ///< the index of the highest score
   bool any_single_ = false;
   bool unitless_ = false;
   std::string_view latency_name_;  ///< where the last latency stood

@@ -16,8 +16,9 @@ namespace leadsman {
 /// What is known of a model beyond its rollouts.
 struct ModelRecord {
   std::string model;
-  int64_t stable = 0;          ///< 0: no version has ever been ready
-  std::set<int64_t> rejected;  ///< rolled back, aborted, or left for an older version: not to be loaded again
+  int64_t stable = 0;  ///< 0: no version has ever been ready
+  std::set<int64_t>
+      rejected;  ///< rolled back, aborted, or left for an older version: not to be loaded again
   friend bool operator==(const ModelRecord&, const ModelRecord&) = default;
 };
 
