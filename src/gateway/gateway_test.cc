@@ -652,18 +652,23 @@ TEST_F(GatewayTest, AnAnswerThatStallsIsCut) {
 }
 
 TEST_F(GatewayTest, APostOnAKeptConnectionThatHasJustEndedIsNotLost) {
+  std::atomic<int> told{0};
   std::atomic<int> closed{0};
   ScriptedUpstream upstream([&](Connection& c) {
     c.ReadHead();
     c.Read(1);
     c.Answer("ok");
+    EXPECT_TRUE(Eventually([&] { return told >= 1; }));
     c.Close();
     ++closed;
   });
   AddVersion(1, upstream);
   // The connection ends while the gateway is busy with the end of the first request; the second one is taken up before it
   // can see that.
-  events_.on_emit = [&] { EXPECT_TRUE(Eventually([&] { return closed >= 1; })); };
+  events_.on_emit = [&] {
+    ++told;
+    EXPECT_TRUE(Eventually([&] { return closed >= 1; }));
+  };
   Start();
   RawClient client(port_);
   client.Send(Post("x") + Post("y"));

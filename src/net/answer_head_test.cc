@@ -40,7 +40,7 @@ TEST(AnswerHeadTest, KnowsHowTheBodyEndsAndWhetherTheConnectionStays) {
   EXPECT_FALSE(head.content_length) << "nothing is left of the answer before";
   ASSERT_EQ(Parse("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", head), ParseState::kDone);
   EXPECT_TRUE(head.interim());
-  ASSERT_EQ(Parse("HTTP/1.1 204\r\n\r\n", head), ParseState::kDone);
+  ASSERT_EQ(Parse("HTTP/1.1 204 \r\n\r\n", head), ParseState::kDone);
   EXPECT_EQ(head.reason, "");
 }
 
