@@ -117,7 +117,7 @@ bool SetOther(FieldTarget target, std::string_view text, TimeParser& time, LogRe
 /// members g++ 12 makes null ones that are none, in constant arrays.
 inline constexpr uint16_t kNoText = UINT16_MAX;
 inline constexpr auto kTexts = [] {
-  std::array<uint16_t, static_cast<size_t>(Field::kFeature) + 1> offsets{};
+  std::array<uint16_t, static_cast<size_t>(Field::kSegment) + 1> offsets{};
   offsets.fill(kNoText);
   auto put = [&](Field field, size_t offset) {
     offsets[static_cast<size_t>(field)] = static_cast<uint16_t>(offset);
