@@ -121,7 +121,8 @@ class GatewayTest : public testing::Test {
 TEST_F(GatewayTest, PassesARequestAndItsAnswerOn) {
   Seen seen;
   ScriptedUpstream upstream([&](Connection& c) {
-    seen.Set(c.ReadHead() + c.Read(5));
+    const std::string head = c.ReadHead();
+    seen.Set(head + c.Read(5));
     c.Answer("answer", "X-Mine: 1\r\nContent-Type: text/plain\r\n");
   });
   AddVersion(1, upstream);
