@@ -559,6 +559,7 @@ Downstream::Taken Downstream::TakeAnswerHead() {
   if (no_body) {
     x_.answer = Framing::kNone;
     how.body = x_.status == 204 ? AnswerForward::Body::kNone : AnswerForward::Body::kUntold;
+    how.would_be_chunked = answer_.chunked && !head_.http10;
   } else if (answer_.content_length) {
     x_.answer_left = *answer_.content_length;
     x_.answer = x_.answer_left > 0 ? Framing::kLength : Framing::kNone;

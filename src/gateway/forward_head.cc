@@ -138,7 +138,8 @@ void AppendAnswerHead(std::string& out, const net::AnswerHead& answer, const Ans
     if (!named.empty() && IsOneOf(named, field.name)) continue;
     AppendField(out, field.name, field.value);
   }
-  if (how.body == Body::kChunked) AppendField(out, "Transfer-Encoding", "chunked");
+  if (how.body == Body::kChunked || (how.body == Body::kUntold && how.would_be_chunked))
+    AppendField(out, "Transfer-Encoding", "chunked");
   if (how.upgrade) {
     AppendField(out, "Connection", "Upgrade");
     const std::string_view protocol = answer.Header("upgrade");

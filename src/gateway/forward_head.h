@@ -36,6 +36,7 @@ struct AnswerForward {
     kUntilClose,  ///< for HTTP/1.0
   };
   Body body = Body::kLength;
+  bool would_be_chunked = false;  ///< kUntold: what is said of the length
   bool close = false;
   bool say_keep_alive = false;  ///< HTTP/1.0 clients have to be told
   bool upgrade = false;

@@ -245,6 +245,8 @@ TEST_F(GatewayTest, AnswersWithoutABodyStayWithoutOne) {
     EXPECT_TRUE(c.ReadHead().starts_with("HEAD "));
     c.Send("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
     c.ReadHead();
+    c.Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    c.ReadHead();
     c.Send("HTTP/1.1 204 No Content\r\n\r\n");
     c.ReadHead();
     c.Send("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n");
@@ -256,6 +258,8 @@ TEST_F(GatewayTest, AnswersWithoutABodyStayWithoutOne) {
   RawClient client(port_);
   client.Send("HEAD / HTTP/1.1\r\nHost: t\r\n\r\n");
   EXPECT_EQ(client.ReadResponse(true), "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
+  client.Send("HEAD / HTTP/1.1\r\nHost: t\r\n\r\n");
+  EXPECT_EQ(client.ReadResponse(true), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
   client.Send(Get("/"));
   EXPECT_EQ(client.ReadResponse(true), "HTTP/1.1 204 No Content\r\n\r\n");
   client.Send(Get("/"));
