@@ -22,7 +22,8 @@ class GatewayActuatorTest : public testing::Test {
     observer_ = std::make_unique<GatewayVersionObserver>(*gateway_);
   }
   double ShareOf(int64_t version) {
-    for (const gateway::VersionView& one : gateway_->view().services[0].versions) {
+    const auto view = gateway_->view();
+    for (const gateway::VersionView& one : view.services[0].versions) {
       if (one.version == version) return one.share;
     }
     return -1;
