@@ -36,6 +36,7 @@ constexpr int kRoundsPerTurn = 16;  // of one body
 constexpr milliseconds kFirstBackoff{20};
 constexpr milliseconds kLinger{2000};
 constexpr milliseconds kLingerWhenDraining{500};
+constexpr milliseconds kQuietWhenDraining{1000};
 constexpr std::string_view kGoOn = "HTTP/1.1 100 Continue\r\n\r\n";
 constexpr std::string_view kLastChunk = "0\r\n\r\n";
 
@@ -925,7 +926,6 @@ void Downstream::EndExchange() {
 }
 
 void Downstream::NextOrClose(bool close) {
-  fresh_ = false;
   needs_more_ = false;
   parser_.Reset();
   if (close) return StartLingering();
@@ -1001,11 +1001,9 @@ void Downstream::OnSweep(SteadyTime now) {
   switch (phase_) {
     case Phase::kIdle:
       if (worker_.draining()) {
-        // The next request may be on the way; who has not asked anything yet has certainly come to do so.
-        const milliseconds patience =
-            std::min(worker_.grace() / 2, fresh_ ? milliseconds(1000) : milliseconds(250));
-        const SteadyTime start =
-            std::max(worker_.drain_began(), fresh_ ? since_ : worker_.drain_began());
+        // The next request may be on the way, from a client that has little time of its own machine, too.
+        const milliseconds patience = std::min(worker_.grace() / 2, kQuietWhenDraining);
+        const SteadyTime start = std::max(worker_.drain_began(), since_);
         if (now - start >= patience && socket_.unsent() == 0 && !socket_.HasInput())
           StartLingering();
       } else if (waited >= limits.idle_timeout && !socket_.HasInput()) {

@@ -140,7 +140,6 @@ class Downstream final : public net::EventLoop::Watcher,
   SteadyTime since_{};  ///< of the phase
   bool running_ = false;
   bool again_ = false;
-  bool fresh_ = true;    ///< nothing has been answered yet
   bool probed_ = false;  ///< the client has been asked whether it still reads
   bool shut_ = false;    ///< kLingering: our side has ended
   bool waits_ = false;   ///< among those that wait for a connection
