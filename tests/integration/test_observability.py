@@ -52,7 +52,7 @@ def test_promtool_accepts_the_exposition(server, accept):
 def test_every_path_of_the_openapi_document_exists(server):
     document = server.get("/openapi.json").json()
     assert document["openapi"].startswith("3.")
-    fill = {"{model}": "digits", "{version}": "1", "{id}": "1", "{label}": "stable"}
+    fill = {"{model}": "digits", "{version}": "1", "{id}": "1", "{label}": "stable", "{service}": "digits"}
     for path, operations in document["paths"].items():
         for key, value in fill.items():
             path = path.replace(key, value)
