@@ -242,7 +242,7 @@ def test_shares_are_kept_and_changed_by_the_admin_api(gunicorn, gateway):
 
 def test_an_endpoint_that_dies_under_load_costs_no_request(gunicorn, gateway):
     dying, staying = gunicorn(), gunicorn()
-    server = gateway([(1, [dying.endpoint, staying.endpoint], None)], retries={"posts": True, "max": 3, "budget": "100%"},
+    server = gateway([(1, [dying.endpoint, staying.endpoint], None)], outliers={"ejection": "1s"}, retries={"posts": True, "max": 3, "budget": "100%"},
                      health={"path": "/healthz", "interval": "100ms", "unhealthy_after": 1})
     failures, answered = [], collections.Counter()
     stop = threading.Event()
