@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
+#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -104,18 +105,22 @@ int ExplainPrivacy(const Config& config, bool json) {
   return cli::kOk;
 }
 
-int MonitorLogs(const cli::MonitorFlags& flags) {
-  Result<Config> config = LoadMonitorConfig(flags);
+/// Of a command that is told to check it, or whose configuration is wrong: its exit code. Nothing when it may begin.
+std::optional<int> CheckConfig(const Result<Config>& config, bool check_only) {
   Status checked = config.ok() ? OkStatus() : config.status();
-  if (checked.ok() && flags.check_config) checked = CheckNamedFiles(*config);
+  if (checked.ok() && check_only) checked = CheckNamedFiles(*config);
   if (!checked.ok()) {
     std::cerr << checked.message() << '\n';
     return cli::kUsage;
   }
-  if (flags.check_config) {
-    std::cout << "configuration ok\n";
-    return cli::kOk;
-  }
+  if (!check_only) return std::nullopt;
+  std::cout << "configuration ok\n";
+  return cli::kOk;
+}
+
+int MonitorLogs(const cli::MonitorFlags& flags) {
+  Result<Config> config = LoadMonitorConfig(flags);
+  if (auto code = CheckConfig(config, flags.check_config)) return *code;
   if (flags.explain_privacy) return ExplainPrivacy(*config, flags.json);
   return RunServer(
       std::move(*config), [flags] { return LoadMonitorConfig(flags); }, flags.config);
@@ -165,18 +170,7 @@ void Warn(const Config& config, const std::vector<std::string>& warnings) {
 
 int Serve(const cli::ServeFlags& flags) {
   Result<Config> config = LoadConfig(flags);
-  if (!config.ok()) {
-    std::cerr << config.status().message() << '\n';
-    return cli::kUsage;
-  }
-  if (flags.check_config) {
-    if (Status files = CheckNamedFiles(*config); !files.ok()) {
-      std::cerr << files.message() << '\n';
-      return cli::kUsage;
-    }
-    std::cout << "configuration ok\n";
-    return cli::kOk;
-  }
+  if (auto code = CheckConfig(config, flags.check_config)) return *code;
   if (flags.explain_privacy) return ExplainPrivacy(*config, flags.json);
   return RunServer(
       std::move(*config), [flags] { return LoadConfig(flags); }, flags.config);
@@ -198,16 +192,7 @@ Result<Config> LoadGatewayConfig(const cli::GatewayFlags& flags) {
 
 int RunGateway(const cli::GatewayFlags& flags) {
   Result<Config> config = LoadGatewayConfig(flags);
-  Status checked = config.ok() ? OkStatus() : config.status();
-  if (checked.ok() && flags.check_config) checked = CheckNamedFiles(*config);
-  if (!checked.ok()) {
-    std::cerr << checked.message() << '\n';
-    return cli::kUsage;
-  }
-  if (flags.check_config) {
-    std::cout << "configuration ok\n";
-    return cli::kOk;
-  }
+  if (auto code = CheckConfig(config, flags.check_config)) return *code;
   return RunServer(
       std::move(*config), [flags] { return LoadGatewayConfig(flags); }, flags.config);
 }

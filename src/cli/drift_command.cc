@@ -164,20 +164,9 @@ int ShowDrift(ClientContext& c, const std::string& model, int64_t version) {
 }
 
 int ResetDrift(ClientContext& c, const std::string& model, int64_t version) {
-  std::string path = StrCat("/api/v1/models/", UrlEncode(model), "/drift/reset");
-  if (version >= 0) path += StrCat("?version=", version);
-  auto answer = c.api.Call("POST", path, "");
-  if (!answer) return c.Fail();
-  if (c.json) {
-    c.PrintJson(*answer);
-    return kOk;
-  }
-  for (const Json& one : Part(*answer, "versions")) {
-    c.env.out << "references of " << Clean(model) << ':' << one.dump()
-              << " are taken anew; `leadsman drift " << Clean(model)
-              << "` shows how far they are\n";
-  }
-  return kOk;
+  return PostByVersion(
+      c, model, "drift/reset", version, "references of",
+      StrCat("are taken anew; `leadsman drift ", Clean(model), "` shows how far they are"));
 }
 
 }  // namespace leadsman::cli

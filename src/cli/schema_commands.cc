@@ -201,20 +201,9 @@ int ShowSchema(ClientContext& c, const std::string& model, int64_t version) {
 }
 
 int RelearnSchema(ClientContext& c, const std::string& model, int64_t version) {
-  std::string path = StrCat("/api/v1/models/", UrlEncode(model), "/schema/relearn");
-  if (version >= 0) path += StrCat("?version=", version);
-  auto answer = c.api.Call("POST", path, "");
-  if (!answer) return c.Fail();
-  if (c.json) {
-    c.PrintJson(*answer);
-    return kOk;
-  }
-  for (const Json& one : Part(*answer, "versions")) {
-    c.env.out << "the schema of " << Clean(model) << ':' << one.dump()
-              << " is taken anew; `leadsman schema show " << Clean(model)
-              << "` shows how far it is\n";
-  }
-  return kOk;
+  return PostByVersion(
+      c, model, "schema/relearn", version, "the schema of",
+      StrCat("is taken anew; `leadsman schema show ", Clean(model), "` shows how far it is"));
 }
 
 }  // namespace leadsman::cli

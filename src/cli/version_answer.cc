@@ -21,11 +21,17 @@ std::string Short(const Json& number) {
   return text;
 }
 
-std::shared_ptr<const Json> AnswerByVersion(ClientContext& c, const std::string& model,
-                                            const char* what, int64_t version, int& code) {
+namespace {
+
+std::string PathByVersion(const std::string& model, const char* what, int64_t version) {
   std::string path = StrCat("/api/v1/models/", UrlEncode(model), "/", what);
   if (version >= 0) path += StrCat("?version=", version);
-  std::shared_ptr<const Json> answer = c.api.Get(path);
+  return path;
+}
+
+/// Null when there is nothing left to show.
+std::shared_ptr<const Json> ToShow(ClientContext& c, std::shared_ptr<const Json> answer,
+                                   int& code) {
   if (!answer) {
     code = c.Fail();
   } else if (c.json) {
@@ -34,6 +40,24 @@ std::shared_ptr<const Json> AnswerByVersion(ClientContext& c, const std::string&
     answer = nullptr;
   }
   return answer;
+}
+
+}  // namespace
+
+std::shared_ptr<const Json> AnswerByVersion(ClientContext& c, const std::string& model,
+                                            const char* what, int64_t version, int& code) {
+  return ToShow(c, c.api.Get(PathByVersion(model, what, version)), code);
+}
+
+int PostByVersion(ClientContext& c, const std::string& model, const char* what, int64_t version,
+                  const char* of, const std::string& begins_anew) {
+  int code = kOk;
+  const auto answer = ToShow(c, c.api.Call("POST", PathByVersion(model, what, version), ""), code);
+  if (!answer) return code;
+  for (const Json& one : Part(*answer, "versions")) {
+    c.env.out << of << ' ' << Clean(model) << ':' << one.dump() << ' ' << begins_anew << '\n';
+  }
+  return kOk;
 }
 
 }  // namespace leadsman::cli

@@ -19,4 +19,8 @@ std::string Short(const Json& number);
 std::shared_ptr<const Json> AnswerByVersion(ClientContext& c, const std::string& model,
                                             const char* what, int64_t version, int& code);
 
+/// POST of the same; then a line for each version that the answer names: `of` model:version, `begins_anew`.
+int PostByVersion(ClientContext& c, const std::string& model, const char* what, int64_t version,
+                  const char* of, const std::string& begins_anew);
+
 }  // namespace leadsman::cli

@@ -26,7 +26,7 @@ enum class Reason : uint8_t {
   kTooLarge,
   kNoRoute,
 };
-inline constexpr size_t kReasons = 17;
+inline constexpr size_t kReasons = static_cast<size_t>(Reason::kNoRoute) + 1;
 std::string_view ReasonName(Reason reason);  ///< "connect_refused"
 
 }  // namespace leadsman::gateway
