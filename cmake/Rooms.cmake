@@ -3,6 +3,7 @@
 #   leadsman_room(rollout LEVEL 5
 #     DEPS base math events          # rooms of a lower level only
 #     LIBS sqlite3                   # libraries from outside, private to the room's .cc files
+#     [ONE_THREAD]                   # no test has two threads at work: left out of the ThreadSanitizer build
 #     [PUBLIC_LIBS ...])             # rare: a library that the room's headers need
 #
 # Sources are found by name: *_test.cc and testing/*.cc go into <room>_test, *_fuzz.cc become fuzz targets, *_bench.cc
@@ -19,6 +20,25 @@ add_library(leadsman_test_paths STATIC ${CMAKE_SOURCE_DIR}/tests/support/test_pa
 target_include_directories(leadsman_test_paths PUBLIC ${CMAKE_SOURCE_DIR}/tests)
 target_compile_definitions(leadsman_test_paths PRIVATE
   LEADSMAN_SOURCE_DIR="${CMAKE_SOURCE_DIR}" LEADSMAN_BINARY_DIR="${CMAKE_BINARY_DIR}")
+
+# With LEADSMAN_UNITY the compiler reads up to ten of a target's sources as one (tools/unity_batches.py says which may come
+# together): half of its time, for builds that are seldom built anew in part. `dev` stays as it is: there a changed source
+# costs itself alone, and each source shows that it includes what it needs. Sets `result` to what the target is to be built
+# of. Not CMake's own UNITY_BUILD: it includes by absolute paths, and ccache could not serve a fresh clone.
+set(LEADSMAN_SOURCES_OF_A_BATCH 10)
+function(leadsman_unity target result)
+  if(NOT LEADSMAN_UNITY OR NOT ARGN)
+    set(${result} ${ARGN} PARENT_SCOPE)
+    return()
+  endif()
+  find_package(Python3 REQUIRED COMPONENTS Interpreter)
+  execute_process(
+    COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tools/unity_batches.py
+            ${LEADSMAN_SOURCES_OF_A_BATCH} ${CMAKE_BINARY_DIR}/unity/${target} ${ARGN}
+    OUTPUT_VARIABLE sources COMMAND_ERROR_IS_FATAL ANY OUTPUT_STRIP_TRAILING_WHITESPACE)
+  string(REPLACE "\n" ";" sources "${sources}")
+  set(${result} ${sources} PARENT_SCOPE)
+endfunction()
 
 # Sets `result` to what protoc makes of the room's *.proto. Paths and imports begin at src/.
 function(leadsman_protos dir result)
@@ -40,7 +60,7 @@ function(leadsman_protos dir result)
 endfunction()
 
 function(leadsman_room name)
-  cmake_parse_arguments(ROOM "" "LEVEL;DIR" "DEPS;LIBS;PUBLIC_LIBS;TEST_DEPS;TEST_LIBS" ${ARGN})
+  cmake_parse_arguments(ROOM "ONE_THREAD" "LEVEL;DIR" "DEPS;LIBS;PUBLIC_LIBS;TEST_DEPS;TEST_LIBS" ${ARGN})
   if(NOT ROOM_DIR)
     set(ROOM_DIR ${CMAKE_CURRENT_SOURCE_DIR}/${name})
   endif()
@@ -57,7 +77,6 @@ function(leadsman_room name)
   set(sources ${all})
   list(FILTER sources EXCLUDE REGEX "(_test|_fuzz|_bench)\\.cc$|/testing/")
   leadsman_protos(${ROOM_DIR} generated)
-  list(APPEND sources ${generated})
   set(tests ${all})
   list(FILTER tests INCLUDE REGEX "_test\\.cc$|/testing/")
   set(fuzzers ${all})
@@ -65,10 +84,18 @@ function(leadsman_room name)
   set(benches ${all})
   list(FILTER benches INCLUDE REGEX "_bench\\.cc$")
 
+  if(LEADSMAN_SANITIZE MATCHES thread)
+    set(fuzzers "")  # a corpus is replayed by one thread
+    if(ROOM_ONE_THREAD)
+      set(tests "")
+    endif()
+  endif()
+
   list(TRANSFORM ROOM_DEPS PREPEND leadsman_ OUTPUT_VARIABLE deps)
   list(TRANSFORM ROOM_TEST_DEPS PREPEND leadsman_ OUTPUT_VARIABLE test_deps)
   if(sources)
-    add_library(leadsman_${name} STATIC ${sources})
+    leadsman_unity(leadsman_${name} units ${sources})
+    add_library(leadsman_${name} STATIC ${units} ${generated})
     target_include_directories(leadsman_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src)
     if(generated)
       target_include_directories(leadsman_${name} SYSTEM PUBLIC ${CMAKE_BINARY_DIR}/gen)
@@ -82,11 +109,14 @@ function(leadsman_room name)
   endif()
 
   if(tests AND NOT LEADSMAN_FUZZ)
-    add_executable(${name}_test ${tests})
+    leadsman_unity(${name}_test units ${tests})
+    add_executable(${name}_test ${units})
     target_link_libraries(${name}_test PRIVATE leadsman_${name} ${test_deps} ${ROOM_LIBS} ${ROOM_TEST_LIBS}
                           GTest::gtest_main GTest::gtest)
     target_link_libraries(${name}_test PRIVATE leadsman_test_paths)
-    target_precompile_headers(${name}_test PRIVATE <gtest/gtest.h> <string> <vector> <memory> <functional>)
+    if(NOT LEADSMAN_UNITY)  # which makes fewer parts than a precompiled header is worth
+      target_precompile_headers(${name}_test PRIVATE <gtest/gtest.h> <string> <vector> <memory> <functional>)
+    endif()
     add_test(NAME ${name} COMMAND ${name}_test)
     set_tests_properties(${name} PROPERTIES TIMEOUT 600)
   endif()

@@ -17,25 +17,20 @@ set(CMAKE_C_FLAGS_DEV "-O1 -g1 -fno-omit-frame-pointer")
 
 add_compile_options(-Wall -Wextra -Wno-missing-field-initializers -fdiagnostics-color=auto)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
-  add_compile_options(-Wthread-safety)
+  add_compile_options(-Wthread-safety -Werror)
 endif()
 
 if(LEADSMAN_SANITIZE)
-  add_compile_options(-fsanitize=${LEADSMAN_SANITIZE} -fno-sanitize-recover=all)
+  # Optimising what the sanitizers have put in takes the compiler as long again, and the tests little.
+  add_compile_options(-fsanitize=${LEADSMAN_SANITIZE} -fno-sanitize-recover=all $<$<CONFIG:Dev>:-O0>)
+  add_compile_definitions(LEADSMAN_SANITIZED)  # for what cannot be done under them, or takes too long
+  if(LEADSMAN_SANITIZE MATCHES thread)
+    add_compile_definitions(LEADSMAN_THREAD_SANITIZED)
+  endif()
   if(LEADSMAN_SANITIZE MATCHES address)
-    # AddressSanitizer stops at these by itself, and the check is more than half of the compiler's time.
-    add_compile_options(-fno-sanitize=null)
-    # Optimising what the sanitizers have put in takes the compiler as long again, and the tests little.
-    add_compile_options($<$<CONFIG:Dev>:-O0>)
+    add_compile_options(-fno-sanitize=null)  # AddressSanitizer stops at these by itself
   endif()
   add_link_options(-fsanitize=${LEADSMAN_SANITIZE})
-  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-    # g++ 12 reports maybe-uninitialized in its own headers once sanitizers are on.
-    add_compile_options(-Wno-maybe-uninitialized)
-    if(LEADSMAN_SANITIZE MATCHES thread)
-      add_compile_options(-Wno-tsan)  # Asio's fences: TSan does not model them and says so in every file
-    endif()
-  endif()
 endif()
 
 find_program(MOLD mold)

@@ -23,9 +23,11 @@ PACKAGES_build=(
   python3 python3-venv python3-pip
 )
 # shellcheck disable=SC2034
+PACKAGES_sanitizers=(clang-16 libclang-rt-16-dev)
+# shellcheck disable=SC2034
 PACKAGES_test=(maven openjdk-17-jre-headless glusterfs-client logrotate)
 # shellcheck disable=SC2034
-PACKAGES_lint=(clang-16 clang-format-16 libclang-rt-16-dev shellcheck)
+PACKAGES_lint=(clang-16 clang-format-16 shellcheck)
 # shellcheck disable=SC2034
 PACKAGES_bench=(wrk mtail)
 

@@ -25,6 +25,7 @@ JOBS = os.cpu_count() or 2
 CLANG_TIDY = os.environ.get("LEADSMAN_CLANG_TIDY") or str(CACHE.parent / "venv-lint" / "bin" / "clang-tidy")
 
 sys.path.insert(0, str(ROOT / "tools"))
+import unity_batches  # noqa: E402  (found by the line above)
 
 
 def run(command, **options):
@@ -128,19 +129,28 @@ def make_generated_headers():
             raise RuntimeError(f"protoc failed:\n{result.stdout}")
 
 
+def batches_of_rooms():
+    """What changes when sources may no longer be read as one, and the database has to be made anew."""
+    rooms = {}
+    for path in tracked("src/*.cc"):
+        rooms.setdefault((path.relative_to(ROOT).parts[1], is_of_a_test(path)), []).append(unity_batches.Source(path))
+    return repr([[[source.path for source in batch] for batch in unity_batches.batches(sources, 10)]
+                 for _, sources in sorted(rooms.items())])
+
+
 def compile_commands():
     """What clang would be called with for each source; configured once and again when CMake files or sources change."""
     DATABASE.mkdir(parents=True, exist_ok=True)
     stamp = DATABASE / "configured-for"
-    cmake_files = [ROOT / "CMakeLists.txt", *tracked("*/CMakeLists.txt", "cmake/*", "*.proto")]
-    want = hashlib.sha256("\n".join([*(file.read_text() for file in cmake_files),
-                                     *map(str, tracked("*.cc", "*.c"))]).encode()).hexdigest()
+    cmake_files = [ROOT / "CMakeLists.txt", *tracked("*/CMakeLists.txt", "cmake/*", "*.proto", "tools/unity_batches.py")]
+    want = hashlib.sha256("\n".join([*(file.read_text() for file in cmake_files), *map(str, tracked("*.cc", "*.c")),
+                                     batches_of_rooms()]).encode()).hexdigest()
     if not stamp.exists() or stamp.read_text() != want:
         print("  configuring build/lint for clang", flush=True)
         runtimes = pathlib.Path(os.environ.get("LEADSMAN_CACHE") or pathlib.Path.home() / ".cache/leadsman") / "runtimes"
         result = run(["cmake", "-S", ".", "-B", str(DATABASE), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Dev", "-DCCACHE=OFF",
                       "-DCMAKE_CXX_COMPILER=clang++-16", "-DCMAKE_C_COMPILER=clang-16",
-                      "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", "-DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON",
+                      "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", "-DLEADSMAN_UNITY=ON",
                       f"-DLEADSMAN_RUNTIMES={runtimes}"])
         if result.returncode != 0:
             raise RuntimeError(f"configuring build/lint failed:\n{result.stdout}")
@@ -186,25 +196,31 @@ def check_headers(fingerprints):
     return failures, f"{len(headers)} headers, {len(headers) - len(alone)} by their sources, {remembered} unchanged"
 
 
+def is_of_a_test(path):
+    return (path.name.endswith(("_test.cc", "_fuzz.cc")) or any(part.endswith("_test") for part in path.parts) or
+            "testing" in path.parts or "tests" in path.parts)
+
+
 def check_tidy(fingerprints):
-    """clang-tidy with thread-safety analysis for the product; clang's warnings and the same analysis for the tests."""
-    commands = compile_commands()
-    tidy, syntax = [], []
-    for path in tracked("*.cc"):
-        if path not in commands:
+    """clang-tidy with thread-safety analysis for the product, by the batches of tools/unity_batches.py: most of its time goes
+    into headers as well. Clang's warnings for benchmarks. The tests have these warnings as errors in the sanitizers' builds."""
+    tidy, syntax, sources = [], [], 0
+    for path, command in compile_commands().items():
+        if is_of_a_test(path) or path.suffix != ".cc" or path.is_relative_to(DATABASE / "gen"):
             continue
-        if path.name.endswith(("_test.cc", "_bench.cc", "_fuzz.cc")) or "testing" in path.parts or "tests" in path.parts:
-            command = commands[path]
-            if "-o" in command:
-                at = command.index("-o")
-                command = command[:at] + command[at + 2:]
-            command = [word for word in command if word != "-c"]
+        if path.name.endswith("_bench.cc"):
+            at = command.index("-o")
+            command = [word for word in command[:at] + command[at + 2:] if word != "-c"]
             syntax.append((path, [*command, "-fsyntax-only", "-Werror"]))
         else:
-            tidy.append((path, [CLANG_TIDY, "-p", str(DATABASE), "--quiet", str(path)]))
+            is_unit = path.is_relative_to(DATABASE / "unity")
+            sources += len(INCLUDE.findall(path.read_text(encoding="utf-8"))) if is_unit else 1
+            tidy.append((path, [CLANG_TIDY, "-p", str(DATABASE), "--quiet", "--checks=-bugprone-suspicious-include",
+                                str(path)]))
     failures, remembered = Check("tidy", fingerprints).run(tidy)
     more, more_remembered = Check("syntax", fingerprints).run(syntax)
-    return failures + more, f"{len(tidy)} sources, {len(syntax)} tests, {remembered + more_remembered} unchanged"
+    return failures + more, (f"{sources} sources in {len(tidy)} batches, {len(syntax)} benchmarks, "
+                             f"{remembered + more_remembered} unchanged")
 
 
 def check_python(_):

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """./dev test: builds and runs everything that tests, and says at the end how many cases passed and failed.
 
-    unit         every room's test binary and the fuzz corpora, in the dev build
-    asan, tsan   the same under AddressSanitizer + UndefinedBehaviorSanitizer, and under ThreadSanitizer
-    integration  pytest over tests/: the real binary, real clients, a real Prometheus
+    asan         every room's test binary and the fuzz corpora, under AddressSanitizer + UndefinedBehaviorSanitizer
+    tsan         under ThreadSanitizer, the tests of rooms in which threads meet
+    integration  pytest over tests/: the binary that users run, real clients, a real Prometheus; before it, the tests of the
+                 backends, of which the sanitizers allow some only
+    unit         the same as asan in the dev build; only when it is named: the others have run each of its cases
 
 A case is one gtest test, one pytest test or one replayed fuzz corpus. It is counted once: passed means passed in every
 build it ran in. A test binary that dies, times out or is not there is a failed case of its own name.
@@ -20,7 +22,12 @@ import xml.etree.ElementTree as xml
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "build" / "results"
-STAGES = {"unit": "dev", "asan": "asan", "tsan": "tsan", "integration": "dev"}
+STAGES = {"asan": "asan", "tsan": "tsan", "integration": "release", "unit": "dev"}
+BY_DEFAULT = ["asan", "tsan", "integration"]
+# Model runtimes that do not start in a sanitized process: src/backend/testing/test_plugins.h.
+NOT_SANITIZED = ["backend"]
+# Targets of a stage; all of them where it is not listed.
+TARGETS = {"integration": ["leadsman", "leadsman_plugins", *(f"{room}_test" for room in NOT_SANITIZED)]}
 SANITIZER_OPTIONS = {
     "ASAN_OPTIONS": "detect_stack_use_after_return=1:check_initialization_order=1:strict_init_order=1",
     "UBSAN_OPTIONS": "print_stacktrace=1",
@@ -32,15 +39,15 @@ REASON_LINES, REASON_WIDTH = 8, 300
 REASONS = {}  # (stage, case) -> what it said when it failed
 
 
-def build(preset):
+def build(preset, targets):
     """True when it compiled; the output goes to the terminal."""
-    command = '. tools/dev_lib.sh && build_preset "$1"'
-    return subprocess.run(["bash", "-euo", "pipefail", "-c", command, "build", preset], cwd=ROOT,
+    command = '. tools/dev_lib.sh && build_preset "$@"'
+    return subprocess.run(["bash", "-euo", "pipefail", "-c", command, "build", preset, *targets], cwd=ROOT,
                           check=False).returncode == 0
 
 
 def without_address_randomization():
-    """g++ 12's ThreadSanitizer cannot start where the kernel randomizes mappings by more than 28 bits."""
+    """ThreadSanitizer cannot start where the kernel randomizes mappings by more than 28 bits."""
     command = ["setarch", platform.machine(), "-R"]
     try:
         if subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0:
@@ -70,7 +77,7 @@ def words_of(failure):
     return "\n".join(line[:REASON_WIDTH] for line in kept)
 
 
-def run_ctest(stage, preset):
+def run_ctest(stage, preset, rooms=()):
     folder = RESULTS / stage
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -81,6 +88,8 @@ def run_ctest(stage, preset):
     prefix = without_address_randomization() if stage == "tsan" else []
     command = [*prefix, "ctest", "--test-dir", f"build/{preset}", "-j", str(min(JOBS, 8)), "--output-on-failure",
                "--output-junit", str(folder / "ctest-junit.xml"), "--no-tests=error"]
+    if rooms:
+        command += ["-R", f"^({'|'.join(rooms)})$"]
     subprocess.run(command, cwd=ROOT, env=environment, check=False)
     summary = folder / "ctest-junit.xml"
     if not summary.exists():
@@ -104,7 +113,7 @@ def run_ctest(stage, preset):
 
 
 def run_pytest():
-    binary = ROOT / "build" / "dev" / "bin" / "leadsman"
+    binary = ROOT / "build" / STAGES["integration"] / "bin" / "leadsman"
     python = os.environ.get("LEADSMAN_PYTHON", sys.executable)
     cases = []
     if not binary.exists():
@@ -115,8 +124,7 @@ def run_pytest():
     report = RESULTS / "pytest.xml"
     report.parent.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
-    environment = {**os.environ, "LEADSMAN_BINARY": str(binary), "LEADSMAN_BUILD_DIR": str(ROOT / "build" / "dev"),
-                   "PYTHONDONTWRITEBYTECODE": "1",
+    environment = {**os.environ, "LEADSMAN_BINARY": str(binary), "PYTHONDONTWRITEBYTECODE": "1",
                    "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(ROOT / "demo"), str(ROOT)])}
     subprocess.run([python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=auto", "-rfE", "--durations=5",
                     f"--junitxml={report}", *folders], cwd=ROOT, env=environment, check=False)
@@ -137,15 +145,17 @@ def run_stage(stage):
     preset = STAGES[stage]
     begin = time.monotonic()
     print(f"\n=== {stage}", flush=True)
-    if not build(preset):
+    if not build(preset, TARGETS.get(stage, [])):
         return [(f"{stage}: the {preset} build", False, 0.0)], time.monotonic() - begin, 0.0
     built = time.monotonic()
-    cases = run_pytest() if stage == "integration" else run_ctest(stage, preset)
+    cases = run_ctest(stage, preset, NOT_SANITIZED if stage == "integration" else ())
+    if stage == "integration":
+        cases += run_pytest()
     return cases, built - begin, time.monotonic() - built
 
 
 def main():
-    wanted = sys.argv[1:] or list(STAGES)
+    wanted = sys.argv[1:] or BY_DEFAULT
     unknown = [stage for stage in wanted if stage not in STAGES]
     if unknown:
         print(f"unknown part: {', '.join(unknown)}; there are: {', '.join(STAGES)}")

@@ -11,7 +11,7 @@ namespace leadsman_plugin {
 namespace {
 
 // The sanitizers refuse DEEPBIND, as in the host (src/backend/plugin_host.cc).
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef LEADSMAN_SANITIZED
 constexpr int kDeep = 0;
 #else
 constexpr int kDeep = RTLD_DEEPBIND;

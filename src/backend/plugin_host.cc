@@ -290,15 +290,7 @@ Result<std::unique_ptr<LoadedModel>> PluginBackend::Load(const LoadSpec& spec) {
 }
 
 int OpenFlags() {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define LEADSMAN_NO_DEEPBIND
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
-    __has_feature(memory_sanitizer)
-#define LEADSMAN_NO_DEEPBIND
-#endif
-#endif
-#ifdef LEADSMAN_NO_DEEPBIND
+#ifdef LEADSMAN_SANITIZED
   // The sanitizers' own malloc has to be seen by the plug-in; they refuse DEEPBIND.
   return RTLD_NOW | RTLD_LOCAL;
 #else

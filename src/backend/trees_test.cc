@@ -173,7 +173,7 @@ TEST_F(XgboostTest, WrongOptionsAreNamed) {
 }
 
 TEST_F(XgboostTest, MoreThreadsGiveTheSame) {
-#ifdef __SANITIZE_THREAD__
+#ifdef LEADSMAN_THREAD_SANITIZED
   GTEST_SKIP() << "ThreadSanitizer does not see how OpenMP's threads wait for each other";
 #endif
   threads_ = 2;

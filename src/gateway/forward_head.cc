@@ -49,7 +49,7 @@ std::vector<std::string_view> NamedByConnection(const std::vector<Field>& fields
   std::vector<std::string_view> named;
   for (const Field& field : fields) {
     if (!Is(field.name, "connection")) continue;
-    for (std::string_view word : Split(field.value, ',')) {
+    for (std::string_view word : leadsman::Split(field.value, ',')) {
       word = Trim(word);
       if (!word.empty() && !Is(word, "close") && !Is(word, "keep-alive") && !Is(word, "upgrade") &&
           !IsProtected(word))
@@ -75,7 +75,7 @@ void AppendField(std::string& out, std::string_view name, std::string_view value
 bool ListsWord(const net::HttpRequest& request, std::string_view field, std::string_view word) {
   for (const Field& one : request.fields) {
     if (!Is(one.name, field)) continue;
-    for (std::string_view item : Split(one.value, ',')) {
+    for (std::string_view item : leadsman::Split(one.value, ',')) {
       if (EqualsIgnoreCase(Trim(item), word)) return true;
     }
   }

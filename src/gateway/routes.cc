@@ -46,7 +46,7 @@ std::string NormalisedPath(std::string_view path) {
   auto decoded = UrlDecode(path);
   const std::string text = decoded ? *decoded : std::string(path);
   std::vector<std::string_view> kept;
-  const std::vector<std::string_view> parts = Split(text, '/');
+  const std::vector<std::string_view> parts = leadsman::Split(text, '/');
   for (std::string_view part : parts) {
     if (part.empty() || part == ".") continue;
     if (part != "..") {

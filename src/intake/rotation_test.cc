@@ -211,7 +211,7 @@ void PlayRound(uint64_t seed) {
 }
 
 TEST(RotationTest, EveryLineCountsOnceInAnyOrderOfEvents) {
-#ifdef __SANITIZE_THREAD__
+#ifdef LEADSMAN_THREAD_SANITIZED
   constexpr uint64_t kStories = 40;  // each takes twenty times as long, and there is one thread
 #else
   constexpr uint64_t kStories = 300;

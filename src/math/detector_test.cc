@@ -15,7 +15,7 @@
 namespace leadsman {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef LEADSMAN_SANITIZED
 constexpr int kFewer = 5;  // runs, where each takes ten times as long
 #else
 constexpr int kFewer = 1;

@@ -21,17 +21,17 @@
 namespace leadsman::net {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using SteadyClock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 /// How often somebody who waits looks whether the call was cancelled.
 constexpr milliseconds kLook{100};
 
 /// True when the descriptor is ready, false when the time has come or the call was cancelled.
-bool Ready(int fd, short events, Clock::time_point until, const ExchangeLimits& limits) {
+bool Ready(int fd, short events, SteadyClock::time_point until, const ExchangeLimits& limits) {
   const int64_t longest = limits.cancelled != nullptr ? kLook.count() : 1 << 30;
   for (;;) {
-    auto left = std::chrono::ceil<milliseconds>(until - Clock::now()).count();
+    auto left = std::chrono::ceil<milliseconds>(until - SteadyClock::now()).count();
     pollfd p{fd, events, 0};
     int ready = poll(&p, 1, left <= 0 ? 0 : int(std::min<int64_t>(left, longest)));
     if (ready > 0) return true;
@@ -42,7 +42,7 @@ bool Ready(int fd, short events, Clock::time_point until, const ExchangeLimits& 
 }
 
 /// The connected socket, or -errno; ETIMEDOUT when `until` has come.
-int ConnectTo(const SocketAddress& address, Clock::time_point until, const ExchangeLimits& limits) {
+int ConnectTo(const SocketAddress& address, SteadyClock::time_point until, const ExchangeLimits& limits) {
   int fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -errno;
   int on = 1;
@@ -146,8 +146,8 @@ Result<std::unique_ptr<ClientConnection>> ClientConnection::Open(const Url& url,
   int error = 0;
   for (size_t i = 0; i < found.size(); ++i) {
     // An address that does not answer must not use up the time of those behind it.
-    const auto now = Clock::now();
-    auto until = now + std::max(limits.deadline - now, Clock::duration::zero()) /
+    const auto now = SteadyClock::now();
+    auto until = now + std::max(limits.deadline - now, SteadyClock::duration::zero()) /
                            static_cast<int64_t>(found.size() - i);
     if (limits.idle.count() > 0) until = std::min(until, now + limits.idle);
     int fd = ConnectTo(found[i], until, limits);
@@ -160,7 +160,7 @@ Result<std::unique_ptr<ClientConnection>> ClientConnection::Open(const Url& url,
     if (url.https) RETURN_IF_ERROR(connection->ShakeHands(url, *tls, limits));
     return connection;
   }
-  if (error == ETIMEDOUT && (limits.idle.count() > 0 || Clock::now() >= limits.deadline)) {
+  if (error == ETIMEDOUT && (limits.idle.count() > 0 || SteadyClock::now() >= limits.deadline)) {
     return DeadlineExceededError(
         StrCat("cannot connect to ", url.host, " port ", url.port, " in time"));
   }
@@ -224,10 +224,10 @@ ClientConnection::Io ClientConnection::Write(std::string_view data, size_t* byte
 
 Status ClientConnection::Await(short events, const ExchangeLimits& limits) const {
   auto until = limits.deadline;
-  if (limits.idle.count() > 0) until = std::min(until, Clock::now() + limits.idle);
+  if (limits.idle.count() > 0) until = std::min(until, SteadyClock::now() + limits.idle);
   if (Ready(socket_, events, until, limits)) return OkStatus();
   RETURN_IF_ERROR(limits.CheckCancelled(authority_));
-  if (Clock::now() >= limits.deadline) {
+  if (SteadyClock::now() >= limits.deadline) {
     return DeadlineExceededError(StrCat("no answer from ", authority_, " in time"));
   }
   return DeadlineExceededError(

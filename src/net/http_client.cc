@@ -23,7 +23,7 @@ namespace {
 namespace http = boost::beast::http;
 using boost::beast::error_code;
 using BeastView = boost::beast::string_view;
-using Clock = std::chrono::steady_clock;
+using SteadyClock = std::chrono::steady_clock;
 using Io = ClientConnection::Io;
 
 constexpr size_t kMaxHead = 1 << 20;
@@ -219,7 +219,7 @@ class BlockingClient final : public HttpClient {
 
  private:
   Result<ClientResponse> Follow(const ClientRequest& request, BodySink* sink) {
-    const ExchangeLimits limits{Clock::now() + request.timeout, request.idle_timeout,
+    const ExchangeLimits limits{SteadyClock::now() + request.timeout, request.idle_timeout,
                                 request.cancelled};
     ASSIGN_OR_RETURN(Url url, ParseUrl(request.url));
     const std::string origin = url.Origin();
@@ -374,7 +374,7 @@ class BlockingClient final : public HttpClient {
       }
       // Data that never pauses must not outlast the deadline either.
       if (!parser->is_done()) RETURN_IF_ERROR(limits.CheckCancelled(url.authority));
-      if (!parser->is_done() && Clock::now() >= limits.deadline) {
+      if (!parser->is_done() && SteadyClock::now() >= limits.deadline) {
         return DeadlineExceededError(
             StrCat("the answer of ", url.authority, " did not come to its end in time"));
       }

@@ -15,7 +15,7 @@
 namespace leadsman::net {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using SteadyClock = std::chrono::steady_clock;
 using Addresses = std::vector<SocketAddress>;
 
 /// How often somebody who waits looks whether the call was cancelled.
@@ -54,7 +54,7 @@ int LookUp(const std::string& host, const std::string& port, int flags, Addresse
 }  // namespace
 
 Result<Addresses> Resolve(const std::string& host, const std::string& port,
-                          Clock::time_point deadline, const std::function<Status()>& check) {
+                          SteadyClock::time_point deadline, const std::function<Status()>& check) {
   auto cannot_find = [&](std::string_view why) {
     return UnavailableError(StrCat("cannot find host ", host, " (port ", port, "): ", why));
   };
@@ -85,11 +85,11 @@ Result<Addresses> Resolve(const std::string& host, const std::string& port,
   MutexLock lock(lookup->mutex);
   while (!lookup->done) {
     if (check) RETURN_IF_ERROR(check());
-    const auto left = deadline - Clock::now();
-    if (left <= Clock::duration::zero()) {
+    const auto left = deadline - SteadyClock::now();
+    if (left <= SteadyClock::duration::zero()) {
       return DeadlineExceededError(StrCat("the address of ", host, " was not found in time"));
     }
-    (void)lookup->done_changed.WaitFor(lookup->mutex, std::min<Clock::duration>(left, kLook));
+    (void)lookup->done_changed.WaitFor(lookup->mutex, std::min<SteadyClock::duration>(left, kLook));
   }
   if (lookup->error != 0) return cannot_find(gai_strerror(lookup->error));
   return std::move(lookup->found);

@@ -27,7 +27,7 @@ constexpr const char* kRequestHeaders =
 class EnvoyServerTest : public ::testing::Test {
  protected:
   void SetUp() override {
-#ifdef __SANITIZE_THREAD__
+#ifdef LEADSMAN_THREAD_SANITIZED
     GTEST_SKIP() << "Debian's grpc++, the client here, is not built with ThreadSanitizer";
 #endif
     Start({});

@@ -24,7 +24,7 @@ constexpr const char* kPredict = "/tensorflow.serving.PredictionService/Predict"
 class GrpcServerTest : public GrpcServerFixture {
  protected:
   void SetUp() override {
-#ifdef __SANITIZE_THREAD__
+#ifdef LEADSMAN_THREAD_SANITIZED
     GTEST_SKIP() << "Debian's grpc++, the client here, is not built with ThreadSanitizer, which "
                     "takes its locks for none; grpc_threads_test.cc has a client of its own";
 #endif

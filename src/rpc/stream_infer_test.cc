@@ -37,7 +37,7 @@ class Meeting {
 class StreamInferTest : public GrpcServerFixture {
  protected:
   void SetUp() override {
-#ifdef __SANITIZE_THREAD__
+#ifdef LEADSMAN_THREAD_SANITIZED
     GTEST_SKIP() << "as of GrpcServerTest";
 #endif
     GrpcServerFixture::SetUp();

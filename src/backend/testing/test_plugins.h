@@ -9,7 +9,7 @@ namespace leadsman {
 
 /// False in sanitizer builds: TensorFlow dies over another protobuf in the process unless it is
 /// loaded with RTLD_DEEPBIND, which they refuse.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef LEADSMAN_SANITIZED
 inline constexpr bool kTensorFlowCanLoad = false;
 #else
 inline constexpr bool kTensorFlowCanLoad = true;
