@@ -98,7 +98,7 @@ Protocol ProtocolOfPath(std::string_view path) {
 RecordEvents::RecordEvents(Deps deps, const LogSource& source)
     : deps_(std::move(deps)),
       default_model_(source.model.empty() ? kDefaultModel : source.model),
-      segments_(deps_.sink) {
+      payload_(deps_.sink) {
   for (const std::string& path : source.prediction_paths) {
     if (path.ends_with('*')) {
       prefixes_.push_back(path.substr(0, path.size() - 1));
@@ -134,13 +134,6 @@ void RecordEvents::CountOther(const LogRecord& record) {
   } else if (other_paths_.size() < kMaxOtherPaths) {
     other_paths_.emplace(path, 1);
   }
-}
-
-std::map<std::string, std::vector<std::string>> RecordEvents::features() const {
-  std::map<std::string, std::vector<std::string>> features;
-  MutexLock lock(mutex_);
-  for (const auto& [model, names] : names_) features.emplace(model, names->names());
-  return features;
 }
 
 std::map<std::string, uint64_t> RecordEvents::other_paths() const {
@@ -179,52 +172,6 @@ bool RecordEvents::NameModel(const LogRecord& record, PredictionEvent& event) {
   return true;
 }
 
-FeaturePlacer& RecordEvents::PlacerOf(std::string_view model) {
-  if (last_placer_ != nullptr && last_placer_->first == model) return last_placer_->second;
-  auto found = placers_.find(model);
-  if (found == placers_.end()) {
-    auto names = deps_.sink.NamesOf(model);
-    if (names == nullptr) names = std::make_shared<FeatureNames>();
-    {
-      MutexLock lock(mutex_);
-      names_.emplace(model, names);
-    }
-    found = placers_.emplace(model, FeaturePlacer(std::move(names))).first;
-  }
-  last_placer_ = &*found;
-  return found->second;
-}
-
-void RecordEvents::TakeFeatures(const LogRecord& record, PredictionEvent& event) {
-  if (record.features.empty()) return;
-  FeaturePlacer* placer = record.feature_names.empty() ? nullptr : &PlacerOf(event.model);
-  const size_t width = std::max(record.features.size(), placer != nullptr ? placer->width() : 0);
-  const uint32_t stride = deps_.sink.FeatureStride(width);
-  if (stride == 0 || wide_++ % stride != 0) return;
-  event.feature_weight = static_cast<float>(stride);
-  event.features = placer == nullptr
-                       ? record.features
-                       : placer->Place(record.feature_names, record.features, record.names_key);
-}
-
-void RecordEvents::TakeScores(const LogRecord& record, PredictionEvent& event) {
-  if (record.score) event.score = *record.score;
-  event.score_of = record.score_of;
-  event.row_scores = record.row_scores;
-  // One score of an answer of one row, as a log has it.
-  if (event.row_scores.empty() && event.score_of != ScoreOf::kNothing) {
-    score_ = event.score;
-    event.row_scores = {&score_, 1};
-  }
-  if (event.row_scores.size() == event.predicted.size() && event.score_of != ScoreOf::kNothing) {
-    event.answer = AnswerKind::kClass;
-    if (!record.row_scores.empty()) event.class_scores = record.class_scores;
-    return;
-  }
-  event.score_of = ScoreOf::kNothing;
-  event.row_scores = {};
-}
-
 RecordEvents::Offered RecordEvents::Make(const LogRecord& record) {
   if (!IsPrediction(record)) {
     CountOther(record);
@@ -245,24 +192,13 @@ RecordEvents::Offered RecordEvents::Make(const LogRecord& record) {
   event.response_bytes = Bytes(record.response_bytes);
   event.request_id = record.request_id;
   event.rows = record.rows.value_or(0);
-  // A request that failed has no answer, whatever its line holds: a default, or that of an earlier try.
-  if (!event.outcome_known || event.outcome == StatusCode::kOk) {
-    if (!record.predictions.empty()) {
-      event.predicted = record.predictions;
-    } else if (!record.predicted.empty()) {
-      event.predicted = {&record.predicted, 1};
-    }
-    TakeScores(record, event);
-    if (!record.label.empty() && !event.predicted.empty()) event.labels = {&record.label, 1};
-  }
-  event.segments = segments_.Of(event.model, record);
-  TakeFeatures(record, event);
+  payload_.Fill(record, event);
   return Offered::kTaken;
 }
 
 void RecordEvents::CountPrediction() {
   CountOne(deps_.counters.predictions);
-  if (segments_.met_unknown()) ++deps_.counters.unknown_segments;
+  if (payload_.met_unknown_segment()) ++deps_.counters.unknown_segments;
 }
 
 void RecordEvents::OnRequest(const LogRecord& record) {

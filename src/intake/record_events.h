@@ -13,10 +13,9 @@
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "events/prediction_event.h"
-#include "intake/feature_placer.h"
 #include "intake/line_reader.h"
 #include "intake/log_source.h"
-#include "intake/record_segments.h"
+#include "intake/record_payload.h"
 #include "intake/source_counters.h"
 
 namespace leadsman {
@@ -64,7 +63,7 @@ class RecordEvents final : public RecordSink {
   std::map<std::string, uint64_t> other_paths() const;
   static constexpr size_t kMaxOtherPaths = 20;
   /// By model the names of features in the order of their places in events; of models whose requests name them. Thread-safe.
-  std::map<std::string, std::vector<std::string>> features() const;
+  std::map<std::string, std::vector<std::string>> features() const { return payload_.features(); }
 
  private:
   bool IsPrediction(const LogRecord& record) const;
@@ -74,9 +73,6 @@ class RecordEvents final : public RecordSink {
   Offered Make(const LogRecord& record);
   /// False: it was never there.
   bool NameModel(const LogRecord& record, PredictionEvent& event);
-  void TakeFeatures(const LogRecord& record, PredictionEvent& event);
-  FeaturePlacer& PlacerOf(std::string_view model);
-  void TakeScores(const LogRecord& record, PredictionEvent& event);
 
   const Deps deps_;
   const std::string default_model_;
@@ -88,13 +84,8 @@ class RecordEvents final : public RecordSink {
   std::array<std::pair<std::string_view, int64_t>, 64> seen_lately_;
   PredictionEvent event_;  ///< used again: a new one is hundreds of bytes to clear
   std::string decoded_;
-  std::map<std::string, FeaturePlacer, std::less<>> placers_;  ///< by model
-  std::pair<const std::string, FeaturePlacer>* last_placer_ = nullptr;
-  RecordSegments segments_;
-  float score_ = -1;
-  uint64_t wide_ = 0;  ///< requests with features
+  RecordPayload payload_;
   mutable Mutex mutex_;
-  std::map<std::string, std::shared_ptr<FeatureNames>> names_ GUARDED_BY(mutex_);  ///< of placers_
   std::map<std::string, uint64_t, std::less<>> other_paths_ GUARDED_BY(mutex_);
 };
 
