@@ -11,6 +11,7 @@
 
 #include "base/strings.h"
 #include "events/row_score.h"
+#include "intake/binary_tensor.h"
 
 namespace leadsman::intake {
 namespace {
@@ -106,6 +107,28 @@ std::optional<TensorShape> ShapeOf(dom::object tensor) {
   return TensorShape{static_cast<uint32_t>(rows), static_cast<size_t>(per_row)};
 }
 
+/// Of a tensor whose values stand behind the JSON: takes them from there. False: there are not so many bytes. Empty: they stand
+/// elsewhere, as in shared memory.
+bool TakeBehind(dom::object tensor, std::string_view& behind, std::string_view& bytes) {
+  bytes = {};
+  std::optional<dom::object> parameters = ObjectOf(Member(tensor, "parameters"));
+  std::optional<dom::element> said =
+      parameters ? Member(*parameters, "binary_data_size") : std::nullopt;
+  uint64_t size = 0;
+  if (!said || said->get_uint64().get(size) != SUCCESS) return true;
+  if (behind.empty()) return true;  // a capture of the JSON alone
+  if (size > behind.size()) return false;
+  bytes = behind.substr(0, size);
+  behind.remove_prefix(size);
+  return true;
+}
+
+std::string_view DatatypeOf(dom::object tensor) {
+  std::string_view datatype;
+  std::optional<dom::element> said = Member(tensor, "datatype");
+  return said && said->get_string().get(datatype) == SUCCESS ? datatype : std::string_view();
+}
+
 /// Calls visit(element) for the values of nested lists, in order, until it says false.
 template <typename Visit>
 bool VisitFlat(dom::element element, size_t depth, const Visit& visit) {
@@ -189,8 +212,10 @@ struct Document {
 
 class PayloadReader::Inputs {
  public:
-  std::optional<PayloadInputs> Read(std::string_view body, std::string_view content_type) {
+  std::optional<PayloadInputs> Read(std::string_view body, std::string_view content_type,
+                                    std::string_view behind) {
     values_.clear();
+    behind_ = behind;
     names_.clear();
     rows_ = 0;
     cut_ = false;
@@ -282,14 +307,23 @@ class PayloadReader::Inputs {
       if (!shape) return false;
       if (first) rows_ = shape->rows;
       first = false;
-      if (!data) continue;  // behind the JSON, as bytes
+      std::string_view bytes;
+      if (!data && !TakeBehind(*tensor, behind_, bytes)) return false;
       size_t left = shape->per_row;
       if (left == 0) continue;
       const size_t before = values_.size();
-      VisitFlat(*data, kMaxDepth, [&](dom::element value) {
-        AddValue(value, 0);
-        return --left > 0 && !cut_;
-      });
+      if (data) {
+        VisitFlat(*data, kMaxDepth, [&](dom::element value) {
+          AddValue(value, 0);
+          return --left > 0 && !cut_;
+        });
+      } else if (!bytes.empty()) {
+        const bool known = VisitBinary(DatatypeOf(*tensor), bytes, [&](const BinaryValue& value) {
+          Push(value.kind == BinaryValue::Kind::kText ? kNaN : static_cast<float>(value.number));
+          return --left > 0 && !cut_;
+        });
+        if (!known) return false;
+      }
       std::string_view name;
       if (values_.size() == before + 1 && Member(*tensor, "name") &&
           Member(*tensor, "name")->get_string().get(name) == SUCCESS)
@@ -319,6 +353,7 @@ class PayloadReader::Inputs {
   }
   bool ReadObject(dom::object root) {
     if (auto rows = ArrayOf(Member(root, "instances"))) return ReadRows(*rows);
+    if (auto rows = ArrayOf(Member(root, "examples"))) return ReadRows(*rows);
     if (auto split = ObjectOf(FirstOf(root, kSplitNames))) return ReadSplit(*split);
     if (auto records = ArrayOf(Member(root, "dataframe_records"))) return ReadRows(*records);
     if (auto tensors = TensorsOf(root, "inputs")) return ReadTensors(*tensors);
@@ -368,6 +403,7 @@ class PayloadReader::Inputs {
                                                                   "data",       "values",   "x"};
 
   Document document_;
+  std::string_view behind_;  ///< tensors that are still to come, of the body that is read
   std::vector<float> values_;
   std::vector<std::string_view> names_;
   uint32_t rows_ = 0;
@@ -376,7 +412,9 @@ class PayloadReader::Inputs {
 
 class PayloadReader::Outputs {
  public:
-  std::optional<PayloadOutputs> Read(std::string_view body, std::string_view content_type) {
+  std::optional<PayloadOutputs> Read(std::string_view body, std::string_view content_type,
+                                     std::string_view behind) {
+    behind_ = behind;
     count_ = 0;
     rows_ = 0;
     score_.reset();
@@ -479,6 +517,42 @@ class PayloadReader::Outputs {
     }
     return true;
   }
+  /// Of TensorFlow Serving's classify, rows of pairs of label and score; of its regress, numbers.
+  bool ReadResults(dom::array list) {
+    rows_ = static_cast<uint32_t>(CountOf(list));
+    for (dom::element row : list) {
+      if (count_ == kMaxPredictions) break;
+      const size_t before = count_;
+      std::optional<dom::array> classes = ArrayOf(row);
+      if (!classes || !TakeClasses(*classes)) TakeRow(row);
+      if (count_ == before) Take("");
+    }
+    return true;
+  }
+  /// False: these are no pairs. Where a model has no labels, all are empty.
+  bool TakeClasses(dom::array classes) {
+    scores_.clear();
+    std::string_view best_label;
+    double best = -std::numeric_limits<double>::infinity();
+    for (dom::element element : classes) {
+      std::optional<dom::array> pair = ArrayOf(element);
+      std::string_view label;
+      dom::element score;
+      if (!pair || CountOf(*pair) != 2 || pair->at(0).get_string().get(label) != SUCCESS ||
+          pair->at(1).get(score) != SUCCESS)
+        return false;
+      if (scores_.size() == kMaxFeatures) break;
+      scores_.push_back(NumberOf(score).value_or(kNaN));
+      if (scores_.back() <= best) continue;
+      best = scores_.back();
+      best_label = label;
+    }
+    if (scores_.empty()) return false;
+    const size_t at = count_;
+    TakeScores(scores_);
+    if (!best_label.empty()) predicted_[at] = best_label;
+    return true;
+  }
   bool ReadRowsOrRow(dom::element element) {
     if (std::optional<dom::array> list = ArrayOf(element)) return ReadRows(*list);
     rows_ = 1;
@@ -501,47 +575,87 @@ class PayloadReader::Outputs {
     std::optional<dom::array> chosen = label ? label : scores ? scores : value;
     return chosen && ReadRows(*chosen);
   }
+  struct Tensor {
+    dom::object json;
+    std::string_view datatype;
+    std::string_view bytes;  ///< empty: its values are in the JSON
+    size_t per_row = 0;
+  };
   bool ReadTensors(dom::array tensors) {
-    std::optional<dom::object> label, scores, value;
+    std::optional<Tensor> label, scores, value;
     for (dom::element element : tensors) {
-      std::optional<dom::object> tensor = ObjectOf(element);
-      std::optional<TensorShape> shape = tensor ? ShapeOf(*tensor) : std::nullopt;
-      std::optional<dom::element> type = tensor ? Member(*tensor, "datatype") : std::nullopt;
-      std::string_view datatype;
-      if (!shape || !type || type->get_string().get(datatype) != SUCCESS) return false;
-      if (!Member(*tensor, "data") || shape->per_row == 0) continue;
+      std::optional<dom::object> json = ObjectOf(element);
+      std::optional<TensorShape> shape = json ? ShapeOf(*json) : std::nullopt;
+      if (!shape) return false;
+      Tensor tensor{*json, DatatypeOf(*json), {}, shape->per_row};
+      if (tensor.datatype.empty()) return false;
+      const bool in_json = Member(*json, "data").has_value();
+      if (!in_json && !TakeBehind(*json, behind_, tensor.bytes)) return false;
+      if ((!in_json && tensor.bytes.empty()) || shape->per_row == 0) continue;
       if (rows_ == 0) rows_ = shape->rows;
-      const bool whole = datatype.find("INT") != std::string_view::npos || datatype == "BYTES";
+      const bool whole =
+          tensor.datatype.find("INT") != std::string_view::npos || tensor.datatype == "BYTES";
       if (!label && shape->per_row == 1 && whole) label = tensor;
       if (!scores && shape->per_row > 1) scores = tensor;
       if (!value) value = tensor;
     }
-    std::optional<dom::object> chosen = label ? label : scores ? scores : value;
+    const std::optional<Tensor>& chosen = label ? label : scores ? scores : value;
     return chosen ? ReadTensor(*chosen) : rows_ > 0;
   }
-  bool ReadTensor(dom::object tensor) {
-    const size_t per_row = ShapeOf(tensor)->per_row;
+  bool ReadTensor(const Tensor& tensor) {
     scores_.clear();
-    VisitFlat(*Member(tensor, "data"), kMaxDepth, [&](dom::element element) {
-      if (per_row == 1) {
-        TakeScalar(element);
-        return count_ < kMaxPredictions;
-      }
-      std::string_view text;
-      if (scores_.empty() && element.get_string().get(text) == SUCCESS) words_ = true;
-      scores_.push_back(NumberOf(element).value_or(kNaN));
-      if (scores_.size() == 1 && words_) Take(text);
-      if (scores_.size() < per_row) return scores_.size() < kMaxFeatures;
-      if (!words_) TakeScores(scores_);
-      scores_.clear();
-      words_ = false;
-      return count_ < kMaxPredictions;
-    });
+    bool known = true;
+    if (tensor.bytes.empty()) {
+      VisitFlat(*Member(tensor.json, "data"), kMaxDepth, [&](dom::element element) {
+        if (tensor.per_row == 1) {
+          TakeScalar(element);
+          return count_ < kMaxPredictions;
+        }
+        std::string_view text;
+        const bool word = element.get_string().get(text) == SUCCESS;
+        return TakeOfRow(word, text, NumberOf(element).value_or(kNaN), tensor.per_row);
+      });
+    } else {
+      known = VisitBinary(tensor.datatype, tensor.bytes, [&](const BinaryValue& value) {
+        if (tensor.per_row == 1) {
+          TakeBinary(value);
+          return count_ < kMaxPredictions;
+        }
+        const bool word = value.kind == BinaryValue::Kind::kText;
+        return TakeOfRow(word, value.text, word ? double{kNaN} : value.number, tensor.per_row);
+      });
+    }
     words_ = false;
-    return true;
+    return known;
+  }
+  /// One of several values of a row. False: no more are wanted.
+  bool TakeOfRow(bool word, std::string_view text, double number, size_t per_row) {
+    if (scores_.empty() && word) words_ = true;
+    scores_.push_back(number);
+    if (scores_.size() == 1 && words_) Take(text);
+    if (scores_.size() < per_row) return scores_.size() < kMaxFeatures;
+    if (!words_) TakeScores(scores_);
+    scores_.clear();
+    words_ = false;
+    return count_ < kMaxPredictions;
+  }
+  void TakeBinary(const BinaryValue& value) {
+    switch (value.kind) {
+      case BinaryValue::Kind::kText:
+        return Take(value.text);
+      case BinaryValue::Kind::kWhole:
+        return TakeNumber(value.whole);
+      case BinaryValue::Kind::kTruth:
+        return Take(value.number != 0 ? "true" : "false");
+      case BinaryValue::Kind::kFloat:  // as short as a float is in JSON
+        return TakeNumber(static_cast<float>(value.number));
+      case BinaryValue::Kind::kDouble:
+        return TakeNumber(value.number);
+    }
   }
   bool ReadObject(dom::object root) {
     if (auto rows = ArrayOf(Member(root, "predictions"))) return ReadRows(*rows);
+    if (auto rows = ArrayOf(Member(root, "results"))) return ReadResults(*rows);
     if (auto tensors = TensorsOf(root, "outputs")) return ReadTensors(*tensors);
     if (auto rows = ArrayOf(Member(root, "outputs"))) return ReadRows(*rows);
     if (auto columns = ObjectOf(Member(root, "outputs"))) return ReadColumns(*columns);
@@ -586,6 +700,7 @@ class PayloadReader::Outputs {
       "prediction", "predicted", "output", "result", "label", "class", "predicted_label"};
 
   Document document_;
+  std::string_view behind_;  ///< tensors that are still to come, of the body that is read
   std::array<std::string_view, kMaxPredictions> predicted_{};
   std::array<std::array<char, 32>, kMaxPredictions> texts_{};
   std::vector<double> scores_;
@@ -603,13 +718,15 @@ PayloadReader::PayloadReader(PayloadReader&&) noexcept = default;
 PayloadReader& PayloadReader::operator=(PayloadReader&&) noexcept = default;
 
 std::optional<PayloadInputs> PayloadReader::ReadInputs(std::string_view body,
-                                                       std::string_view content_type) {
-  return inputs_->Read(body, content_type);
+                                                       std::string_view content_type,
+                                                       std::string_view behind) {
+  return inputs_->Read(body, content_type, behind);
 }
 
 std::optional<PayloadOutputs> PayloadReader::ReadOutputs(std::string_view body,
-                                                         std::string_view content_type) {
-  return outputs_->Read(body, content_type);
+                                                         std::string_view content_type,
+                                                         std::string_view behind) {
+  return outputs_->Read(body, content_type, behind);
 }
 
 }  // namespace leadsman::intake

@@ -35,7 +35,9 @@ struct PayloadOutputs {
 /// Reads the bodies of predictions without the model's signature, by what they look like:
 ///
 ///   TensorFlow Serving, KServe V1   {"instances": […]}, {"inputs": …}  →  {"predictions": […]}, {"outputs": …}
+///                                   {"examples": […]}  →  {"results": […]}
 ///   Open Inference Protocol V2      {"inputs": [{"name", "shape", "datatype", "data"}]}  →  {"outputs": […]}
+///                                   also with tensors as bytes behind the JSON
 ///   MLflow                          dataframe_split, dataframe_records, instances, inputs  →  {"predictions": […]}
 ///   Seldon                          {"data": {"names", "ndarray"}}, {"data": {"tensor": {"shape", "values"}}}
 ///   plain                           {"input_data": …}, {"features": …}, an object of numbers, a list  →  {"prediction": …}
@@ -54,8 +56,11 @@ class PayloadReader {
   PayloadReader& operator=(PayloadReader&&) noexcept;
 
   /// Nothing when the body is none of these. `content_type` may be empty; text/csv tells CSV.
-  std::optional<PayloadInputs> ReadInputs(std::string_view body, std::string_view content_type);
-  std::optional<PayloadOutputs> ReadOutputs(std::string_view body, std::string_view content_type);
+  /// `behind`: what follows the JSON, as Inference-Header-Content-Length says it.
+  std::optional<PayloadInputs> ReadInputs(std::string_view body, std::string_view content_type,
+                                          std::string_view behind = {});
+  std::optional<PayloadOutputs> ReadOutputs(std::string_view body, std::string_view content_type,
+                                            std::string_view behind = {});
 
  private:
   class Inputs;

@@ -47,6 +47,8 @@ TEST(PayloadTest, InputsOfEveryServersBodies) {
       {R"({"instances": []})", "0:"},
       {R"({"inputs": [[1, 2], [3, 4]]})", "2: 1, 2"},
       {R"({"inputs": {"age": [31, 40], "size": [1.5, 2]}})", "2: age=31, size=1.5"},
+      {R"({"examples": [{"age": 31, "size": 1.5}, {"age": 40, "size": 2}]})",
+       "2: age=31, size=1.5"},
       // Open Inference Protocol
       {R"({"id": "7", "inputs": [{"name": "x", "shape": [2, 3], "datatype": "FP32", "data": [1, 2, 3, 4, 5, 6]}]})",
        "2: 1, 2, 3"},
@@ -103,6 +105,11 @@ TEST(PayloadTest, OutputsOfEveryServersBodies) {
       {R"({"predictions": [{"scores": [0.25, 0.75], "loss": 0.1}]})", "1: 1 (0.75)"},
       {R"({"outputs": {"label": ["a", "b"], "scores": [[0.125, 0.875], [0.8, 0.2]]}})", "2: a, b"},
       {R"({"outputs": {"scores": [[0.125, 0.875], [0.8, 0.2]]}})", "2: 1, 0 (0.875)"},
+      {R"({"results": [[["cat", 0.25], ["dog", 0.75]], [["cat", 1], ["dog", 0]]]})",
+       "2: dog, cat (0.75)"},
+      {R"({"results": [[["", 0.25], ["", 0.75]]]})", "1: 1 (0.75)"},
+      {R"({"results": [1.5, 2]})", "2: 1.5, 2"},
+      {R"({"results": [[["cat"]], [[]], []]})", "3: cat, , "},
       {R"({"model_name": "m", "outputs": [{"name": "y", "shape": [2, 2], "datatype": "FP32", "data": [0.25, 0.75, 1, 0]}]})",
        "2: 1, 0 (0.75)"},
       {R"({"outputs": [{"name": "p", "shape": [1, 3], "datatype": "FP32", "data": [0, 1, 0]},
@@ -128,6 +135,68 @@ TEST(PayloadTest, OutputsOfEveryServersBodies) {
   };
   for (const Case& c : cases)
     EXPECT_EQ(Describe(reader.ReadOutputs(c.body, c.content_type)), c.wanted) << c.body;
+}
+
+template <typename T>
+std::string AsBytes(const std::vector<T>& values) {
+  return std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T));
+}
+
+TEST(PayloadTest, TensorsBehindTheJson) {
+  struct Binary {
+    std::string datatype, bytes, inputs, outputs;
+  };
+  using namespace std::string_literals;
+  const std::vector<Binary> cases = {
+      {"FP32", AsBytes<float>({0.1f, 2}), "2: 0.10000000149011612", "2: 0.1, 2"},
+      {"FP64", AsBytes<double>({0.1, 2}), "2: 0.10000000149011612", "2: 0.1, 2"},
+      {"FP16", "\x00\x3e\x00\xc0"s, "2: 1.5", "2: 1.5, -2"},
+      {"BF16", "\xc0\x3f\x00\xc0"s, "2: 1.5", "2: 1.5, -2"},
+      {"INT8", AsBytes<int8_t>({-3, 2}), "2: -3", "2: -3, 2"},
+      {"UINT8", AsBytes<uint8_t>({200, 2}), "2: 200", "2: 200, 2"},
+      {"INT16", AsBytes<int16_t>({-300, 2}), "2: -300", "2: -300, 2"},
+      {"UINT16", AsBytes<uint16_t>({60'000, 2}), "2: 60000", "2: 60000, 2"},
+      {"INT32", AsBytes<int32_t>({-3, 2}), "2: -3", "2: -3, 2"},
+      {"UINT32", AsBytes<uint32_t>({7, 2}), "2: 7", "2: 7, 2"},
+      {"INT64", AsBytes<int64_t>({-3, 2}), "2: -3", "2: -3, 2"},
+      {"UINT64", AsBytes<uint64_t>({7, 2}), "2: 7", "2: 7, 2"},
+      {"BOOL", "\x01\x00"s, "2: 1", "2: true, false"},
+      {"BYTES",
+       "\x03\x00\x00\x00"
+       "cat\x03\x00\x00\x00"
+       "dog"s,
+       "2: nan", "2: cat, dog"},
+      {"BYTES",
+       "\x03\x00\x00\x00"
+       "ca"s,
+       "nothing", "nothing"},
+      {"BYTES", "\x03\x00"s, "nothing", "nothing"},
+      {"COMPLEX", "\x01\x00"s, "nothing", "nothing"},
+  };
+  PayloadReader reader;
+  for (const Binary& c : cases) {
+    const std::string tensor =
+        StrCat(R"({"name": "a b", "shape": [2], "datatype": ")", c.datatype,
+               R"(", "parameters": {"binary_data_size": )", c.bytes.size(), "}}");
+    const std::string in = StrCat(R"({"inputs": [)", tensor, "]}");
+    const std::string out = StrCat(R"({"outputs": [)", tensor, "]}");
+    auto inputs = reader.ReadInputs(in, "", c.bytes);
+    if (inputs) inputs->names = {};
+    EXPECT_EQ(Describe(inputs), c.inputs) << c.datatype;
+    EXPECT_EQ(Describe(reader.ReadOutputs(out, "", c.bytes)), c.outputs) << c.datatype;
+    const std::string_view less = std::string_view(c.bytes).substr(1);
+    EXPECT_EQ(Describe(reader.ReadInputs(in, "", less)), "nothing") << "it is cut";
+  }
+  // The first of several follows first, and one may be in the JSON.
+  const std::string three =
+      R"({"inputs": [{"name": "a", "shape": [1, 1], "datatype": "INT8", "parameters": {"binary_data_size": 1}},
+                     {"name": "b", "shape": [1, 1], "datatype": "INT8", "data": [5]},
+                     {"name": "c", "shape": [1, 1], "datatype": "INT8", "parameters": {"binary_data_size": 1}}]})";
+  EXPECT_EQ(Describe(reader.ReadInputs(three, "", AsBytes<int8_t>({4, 6}))), "1: a=4, b=5, c=6");
+  const std::string rows =
+      R"({"outputs": [{"name": "y", "shape": [2, 2], "datatype": "FP32", "parameters": {"binary_data_size": 16}}]})";
+  EXPECT_EQ(Describe(reader.ReadOutputs(rows, "", AsBytes<float>({0.25, 0.75, 1, 0}))),
+            "2: 1, 0 (0.75)");
 }
 
 TEST(PayloadTest, AScoreIsANumberThatCanBeAdded) {
