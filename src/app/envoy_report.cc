@@ -21,7 +21,7 @@ Json WayJson(const EnvoyCounters::Way& way) {
           {"unknown_model", way.requests.unknown_model.load()}};
 }
 
-Json BodiesJson(const EnvoyCounters::Bodies& bodies) {
+Json BodiesJson(const intake::BodyCounters& bodies) {
   return {{"decoded", bodies.decoded.load()},   {"not_understood", bodies.not_understood.load()},
           {"too_long", bodies.too_long.load()}, {"no_memory", bodies.no_memory.load()},
           {"encoding", bodies.encoding.load()}, {"binary", bodies.binary.load()},

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "intake/exchange_bodies.h"
 #include "intake/source_counters.h"
 
 namespace leadsman::intake {
@@ -29,17 +30,7 @@ struct EnvoyCounters {
   Counter timed_out{0};
   Counter left_out{0};  ///< beyond max_exchanges
 
-  /// Bodies of predictions.
-  struct Bodies {
-    Counter decoded{0};
-    Counter not_understood{0};
-    Counter too_long{0};
-    Counter no_memory{0};
-    Counter encoding{0};  ///< of an unknown content-encoding, or broken
-    Counter binary{0};    ///< gRPC, or V2's binary tensors
-    Counter absent{0};
-  };
-  Bodies request_bodies, response_bodies;
+  BodyCounters request_bodies, response_bodies;  ///< of predictions
   std::atomic<uint64_t> held_bytes{0};
   Counter seen_twice{0};  ///< requests of which both ways have told
 };

@@ -191,7 +191,8 @@ void EnvoyExchange::TakeHeader(std::string_view name, std::string_view value, bo
   } else if (name == "content-encoding") {
     Keep(value, kMaxText, side.content_encoding);
   } else if (name == "inference-header-content-length") {
-    side.binary_tensors = true;
+    const int64_t size = ParseInt64(value).value_or(0);
+    side.json_bytes = size > 0 ? static_cast<uint64_t>(size) : 0;
   } else if (!of_request) {
     if (name == ":status") status_ = StatusNumber(value, 999);
     if (name == "grpc-status") grpc_status_ = StatusNumber(value, 16);
@@ -284,7 +285,7 @@ void EnvoyExchange::Clear(const Limits& limits) {
     }
     side->body_bytes = 0;
     side->state = Body::kAbsent;
-    side->binary_tensors = false;
+    side->json_bytes.reset();
   }
 }
 

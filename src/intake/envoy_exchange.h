@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "events/exchange.h"
 #include "intake/envoy_rules.h"
 
 namespace leadsman::intake {
@@ -39,12 +40,7 @@ bool AppendPassOn(const ProcessingMessage& message, bool duplex, std::string& ou
 /// Confined to its stream's thread; reused after Clear().
 class EnvoyExchange {
  public:
-  enum class Body : uint8_t {
-    kAbsent,    ///< none was sent, or Envoy does not send it
-    kWhole,     ///< as far as it came
-    kTooLong,   ///< more than the limit
-    kNoMemory,  ///< the budget of all exchanges was used up
-  };
+  using Body = HttpBody::State;
   struct Limits {
     size_t max_body = 0;
     size_t* held_bytes = nullptr;  ///< of all exchanges; of their thread
@@ -64,11 +60,8 @@ class EnvoyExchange {
   /// What is known, without what bodies say. Texts point into this and into the rules.
   void Describe(const EnvoyRules& rules, EnvoyRequest& out) const;
 
-  struct Side {
-    std::string content_type, content_encoding, body;
+  struct Side : HttpBody {
     uint64_t body_bytes = 0;
-    Body state = Body::kAbsent;
-    bool binary_tensors = false;  ///< V2: numbers follow the JSON
   };
   const Side& request() const { return request_; }
   const Side& response() const { return response_; }

@@ -21,20 +21,13 @@ uint64_t HashOf(std::string_view id) {
   return std::hash<std::string_view>()(id) | 1;  // 0: an empty place
 }
 
-bool IsPlainEncoding(std::string_view encoding) {
-  return encoding.empty() || EqualsIgnoreCase(encoding, "identity");
-}
-bool CanInflate(std::string_view encoding) {
-  return EqualsIgnoreCase(encoding, "gzip") || EqualsIgnoreCase(encoding, "x-gzip") ||
-         EqualsIgnoreCase(encoding, "deflate");
-}
-
 }  // namespace
 
 EnvoyIntake::EnvoyIntake(Deps deps, EnvoyOptions options)
     : deps_(deps),
       options_(std::move(options)),
       rules_(options_.models),
+      bodies_(options_.max_body),
       seen_access_log_(kRemembered),
       seen_ext_proc_(kRemembered),
       registrations_(AddEnvoyMetrics(counters_, deps_.registry)) {}
@@ -160,66 +153,6 @@ bool EnvoyIntake::Take(EnvoyExchange& exchange, const ProcessingMessage& message
   return good;
 }
 
-bool EnvoyIntake::Plain(const EnvoyExchange::Side& side, EnvoyCounters::Bodies& counters,
-                        net::PaddedBuffer& buffer, std::string_view& body) {
-  using Body = EnvoyExchange::Body;
-  switch (side.state) {
-    case Body::kAbsent:
-      ++counters.absent;
-      return false;
-    case Body::kTooLong:
-      ++counters.too_long;
-      return false;
-    case Body::kNoMemory:
-      ++counters.no_memory;
-      return false;
-    case Body::kWhole:
-      break;
-  }
-  if (side.binary_tensors) {
-    ++counters.binary;
-    return false;
-  }
-  body = side.body;
-  if (IsPlainEncoding(side.content_encoding)) return true;
-  size_t size = 0;
-  if (!CanInflate(side.content_encoding) ||
-      inflater_.Inflate(side.body, options_.max_body, buffer, &size) !=
-          net::Inflater::Outcome::kOk) {
-    ++counters.encoding;
-    return false;
-  }
-  body = std::string_view(buffer.data(), size);
-  return true;
-}
-
-void EnvoyIntake::ReadBodies(const EnvoyExchange& exchange, LogRecord& record) {
-  std::string_view body;
-  if (Plain(exchange.request(), counters_.request_bodies, plain_request_, body)) {
-    if (auto inputs = payload_.ReadInputs(body, exchange.request().content_type)) {
-      ++counters_.request_bodies.decoded;
-      record.rows = inputs->rows;
-      record.features = inputs->features;
-      record.feature_names = inputs->names;
-    } else {
-      ++counters_.request_bodies.not_understood;
-    }
-  }
-  if (record.outcome() != Outcome::kOk) return;
-  if (!Plain(exchange.response(), counters_.response_bodies, plain_response_, body)) return;
-  if (auto outputs = payload_.ReadOutputs(body, exchange.response().content_type)) {
-    ++counters_.response_bodies.decoded;
-    record.predictions = outputs->predicted;
-    record.score = outputs->score;
-    record.score_of = outputs->score_of;
-    record.row_scores = outputs->row_scores;
-    record.class_scores = outputs->class_scores;
-    if (!record.rows) record.rows = outputs->rows;
-  } else {
-    ++counters_.response_bodies.not_understood;
-  }
-}
-
 void EnvoyIntake::Finish(EnvoyExchange& exchange, End how) {
   // An answer without its end, of which Envoy does not send the body, is one all the same.
   if (exchange.answered() && how != End::kTimedOut) how = End::kComplete;
@@ -252,7 +185,9 @@ void EnvoyIntake::Finish(EnvoyExchange& exchange, End how) {
         if (called.version > 0) record.version = version_ = StrCat(called.version);
         ++counters_.request_bodies.binary;
       } else {
-        ReadBodies(exchange, record);
+        bodies_.ReadRequest(exchange.request(), counters_.request_bodies, record);
+        if (record.outcome() == Outcome::kOk)
+          bodies_.ReadResponse(exchange.response(), counters_.response_bodies, record);
       }
     }
     Emit(ext_proc_, record);

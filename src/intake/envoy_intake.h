@@ -13,9 +13,8 @@
 #include "intake/envoy_exchange.h"
 #include "intake/envoy_options.h"
 #include "intake/envoy_rules.h"
-#include "intake/payload.h"
+#include "intake/exchange_bodies.h"
 #include "intake/record_events.h"
-#include "net/compression.h"
 #include "stats/registry.h"
 
 namespace leadsman::intake {
@@ -67,10 +66,6 @@ class EnvoyIntake {
   void Emit(Feed& feed, const LogRecord& record);
   RecordEvents& EventsOf(Feed& feed, std::string_view model, bool may_be_new);
   EnvoyExchange::Limits limits();
-  /// The body as it was before it was compressed; false, and counted: there is none to be read.
-  bool Plain(const EnvoyExchange::Side& side, EnvoyCounters::Bodies& counters,
-             net::PaddedBuffer& buffer, std::string_view& body);
-  void ReadBodies(const EnvoyExchange& exchange, LogRecord& record);
   void Remember(std::string_view request_id, bool access_log);
 
   const Deps deps_;
@@ -82,9 +77,7 @@ class EnvoyIntake {
   Feed ext_proc_{counters_.ext_proc.requests};
   size_t held_bytes_ = 0;
   size_t open_ = 0;
-  PayloadReader payload_;
-  net::Inflater inflater_;
-  net::PaddedBuffer plain_request_, plain_response_;
+  ExchangeBodies bodies_;
   std::string model_, version_;  ///< of a gRPC body
   std::vector<uint64_t> seen_access_log_, seen_ext_proc_;
   bool warned_ = false;

@@ -18,7 +18,7 @@ Read Of(const std::atomic<T>& value) {
   return [&value] { return static_cast<double>(value.load()); };
 }
 
-std::vector<Part> BodyParts(const char* side, const EnvoyCounters::Bodies& b) {
+std::vector<Part> BodyParts(const char* side, const BodyCounters& b) {
   return {{{side, "decoded"}, Of(b.decoded)},   {{side, "not_understood"}, Of(b.not_understood)},
           {{side, "too_long"}, Of(b.too_long)}, {{side, "no_memory"}, Of(b.no_memory)},
           {{side, "encoding"}, Of(b.encoding)}, {{side, "binary"}, Of(b.binary)},
@@ -89,8 +89,7 @@ std::vector<Registry::Registration> AddEnvoyMetrics(const EnvoyCounters& c, Regi
       "Bodies of predictions by what came of them; those of answers only when the request "
       "succeeded: decoded = into features or predictions; not_understood = of no known form; "
       "too_long = above max_body; no_memory = beyond max_held_bytes; encoding = content-encoding "
-      "unknown, or broken, or too long inflated; binary = gRPC or V2's binary tensors; absent = "
-      "none came.",
+      "unknown, or broken, or too long inflated; binary = gRPC; absent = none came.",
       counter, {"side", "result"}, std::move(bodies));
   add("leadsman_envoy_held_bytes", "Bodies of requests under way that are held.", gauge, {},
       {{{}, Of(c.held_bytes)}});

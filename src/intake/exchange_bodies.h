@@ -1,0 +1,83 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "events/exchange.h"
+#include "intake/log_format.h"
+#include "intake/log_record.h"
+#include "intake/payload.h"
+#include "net/compression.h"
+#include "net/padded_buffer.h"
+
+namespace leadsman::intake {
+
+/// What became of the bodies of one side. Written by one thread, read by any.
+struct BodyCounters {
+  using Counter = std::atomic<uint64_t>;
+  Counter decoded{0};
+  Counter not_understood{0};
+  Counter too_long{0};
+  Counter no_memory{0};
+  Counter encoding{0};  ///< of an unknown content-encoding, or broken
+  Counter binary{0};    ///< gRPC
+  Counter absent{0};
+  Counter other_type{0};  ///< of a content type that holds no predictions
+};
+
+/// Where inputs and predictions stand in the JSON of a service of one's own, by the names that logs are mapped with
+/// (docs/log-files.md). Confined to one thread.
+class BodyMapping {
+ public:
+  using Fields = std::map<std::string, std::string>;  ///< name → where it stands
+
+  enum class Side { kRequest, kResponse };
+
+  /// INVALID_ARGUMENT for a name that there is not, or that this side does not say, with the names that it can.
+  static Result<BodyMapping> Create(const Fields& request, const Fields& response);
+  /// What is wrong with one side's fields.
+  static Status Check(const Fields& fields, Side side);
+  /// The segmentations that fields are mapped to.
+  static std::vector<std::string> SegmentNames(const Fields& fields);
+
+  /// Null: that side is not mapped, and read by what it looks like.
+  LineParser* request() const { return request_.get(); }
+  LineParser* response() const { return response_.get(); }
+
+ private:
+  std::unique_ptr<LineParser> request_, response_;
+};
+
+/// Reads inputs and predictions out of the two bodies of an exchange, compressed or not. What it puts into a record is valid until
+/// the next call for the same side, and while the body is. Confined to one thread; keeps its buffers.
+class ExchangeBodies {
+ public:
+  /// `max_body`: of a body that was compressed.
+  explicit ExchangeBodies(size_t max_body) : max_body_(max_body) {}
+
+  /// `mapped`: its fields alone are taken, and what else the record says stays.
+  void ReadRequest(const HttpBody& body, BodyCounters& counters, LogRecord& record,
+                   LineParser* mapped = nullptr);
+  void ReadResponse(const HttpBody& body, BodyCounters& counters, LogRecord& record,
+                    LineParser* mapped = nullptr);
+
+ private:
+  bool Plain(const HttpBody& body, BodyCounters& counters, net::PaddedBuffer& buffer,
+             std::string_view& plain);
+  static bool ReadMapped(std::string_view plain, LineParser& parser, LogRecord& mapped);
+
+  const size_t max_body_;
+  PayloadReader payload_;
+  net::Inflater inflater_;
+  net::PaddedBuffer plain_request_, plain_response_;
+  LogRecord mapped_;
+};
+
+}  // namespace leadsman::intake
