@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <set>
 
 #include "base/fs.h"
 #include "base/schema.h"
 #include "base/strings.h"
+#include "intake/exchange_bodies.h"
 #include "net/url.h"
 #include "storage/store_uri.h"
 
@@ -113,6 +115,17 @@ std::map<std::string, MonitorConfig> MonitoringOf(const Config& config) {
     for (std::string& name : names) {
       monitoring[model].segments.emplace_back().name = std::move(name);
     }
+  }
+  if (!config.run_gateway) return monitoring;
+  // Likewise a route.
+  std::map<std::string, std::set<std::string>> of_services;
+  for (const gateway::RouteOptions& route : config.gateway->routes) {
+    for (std::string& name : intake::BodyMapping::SegmentNames(route.decode.request))
+      of_services[route.service].insert(std::move(name));
+  }
+  for (const auto& [service, names] : of_services) {
+    if (monitoring.contains(service)) continue;
+    for (const std::string& name : names) monitoring[service].segments.emplace_back().name = name;
   }
   return monitoring;
 }

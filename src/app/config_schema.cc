@@ -9,6 +9,7 @@
 #include "gateway/config_schema.h"
 #include "intake/config_schema.h"
 #include "intake/envoy_options.h"
+#include "intake/exchange_bodies.h"
 #include "lifecycle/config_schema.h"
 #include "monitor/config_schema.h"
 #include "rollout/config_schema.h"
@@ -549,6 +550,17 @@ void CheckConfig(const Config& config, const CheckSink& sink) {
       if (port != 0 && port == config.admin.port && sink.is_sound(at) &&
           sink.is_sound("admin.port"))
         add(at, StrCat("must differ from admin.port (", port, ")"));
+    }
+    using Side = intake::BodyMapping::Side;
+    for (size_t i = 0; i < config.gateway->routes.size(); ++i) {
+      const gateway::RouteDecodeOptions& decode = config.gateway->routes[i].decode;
+      auto check = [&](std::string_view side, const auto& fields, Side of) {
+        const std::string at = StrCat("gateway.routes[", i, "].decode.", side);
+        const Status checked = intake::BodyMapping::Check(fields, of);
+        if (!checked.ok() && sink.is_sound(at)) add(at, std::string(checked.message()));
+      };
+      check("request", decode.request, Side::kRequest);
+      check("response", decode.response, Side::kResponse);
     }
   }
   if (config.plain.input_field == config.plain.output_field && sink.is_sound("plain.input_field") &&

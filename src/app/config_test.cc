@@ -566,6 +566,27 @@ TEST(GatewayConfigTest, ARolloutIsOfAModelWithAPathOrOfAService) {
             "c.yaml:3:22: gateway.listeners[0].port: must differ from admin.port (9000)");
 }
 
+TEST(GatewayConfigTest, ARouteMapsWhatBodiesSay) {
+  const std::string wrong =
+      Errors(StrCat(kGateway,
+                    "  routes: [{service: a, decode: {request: {predicted: y}, response: "
+                    "{latency_ms: z}}}]\n"));
+  EXPECT_NE(wrong.find("gateway.routes[0].decode.request: predicted is not read from a request's "
+                       "body; there are: feature.NAME"),
+            std::string::npos)
+      << wrong;
+  EXPECT_NE(wrong.find("gateway.routes[0].decode.response: latency_ms is not read from an answer's "
+                       "body; there are: predicted, score"),
+            std::string::npos)
+      << wrong;
+  Config config = Parsed(
+      StrCat(kGateway,
+             "  routes: [{service: a, decode: {request: {segment.tenant: t, feature.x: y}}}]\n"));
+  ASSERT_TRUE(MakeGateway(config).ok());
+  ASSERT_EQ(MonitoringOf(config).at("a").segments.size(), 1u);
+  EXPECT_EQ(MonitoringOf(config).at("a").segments[0].name, "tenant");
+}
+
 TEST(GatewayConfigTest, AFileOfAGatewayAloneIsNotServed) {
   EXPECT_NE(CheckHasModels(Parsed(kGateway)).message().find("leadsman gateway"),
             std::string_view::npos);

@@ -28,7 +28,8 @@ Json VersionJson(const gateway::VersionView& version) {
 
 }  // namespace
 
-std::string GatewayReportJson(const gateway::View& view) {
+std::string GatewayReportJson(const gateway::View& view,
+                              const intake::ExchangeIntake::View& exchanges) {
   Json listeners = Json::array();
   for (const gateway::ListenerView& listener : view.listeners)
     listeners.push_back({{"address", listener.address}, {"port", listener.port}});
@@ -44,7 +45,15 @@ std::string GatewayReportJson(const gateway::View& view) {
   }
   Json report = {{"listeners", std::move(listeners)},
                  {"connections", view.connections},
-                 {"services", std::move(services)}};
+                 {"services", std::move(services)},
+                 {"decode",
+                  {{"decoded", exchanges.decoded},
+                   {"bare", exchanges.bare},
+                   {"dropped", exchanges.dropped},
+                   {"unsampled", exchanges.unsampled},
+                   {"request_bodies", exchanges.request_bodies},
+                   {"response_bodies", exchanges.response_bodies},
+                   {"features", exchanges.features}}}};
   return report.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

@@ -45,6 +45,7 @@
 #include "intake/cloud_event_intake.h"
 #include "intake/envoy_intake.h"
 #include "intake/event_intake.h"
+#include "intake/exchange_intake.h"
 #include "intake/log_intake.h"
 #include "lifecycle/manager.h"
 #include "lifecycle/metrics.h"
@@ -209,6 +210,7 @@ class Server {
     if (cloudevents_server_)
       cloudevents_server_->Shutdown(std::min<std::chrono::milliseconds>(wait, 1s));
     if (cloudevents_) cloudevents_->Stop();
+    if (exchanges_) exchanges_->Stop();
     if (intake_) intake_->Stop();
     if (monitor_ && !monitor_->Flush(5s)) LOG_WARN("the monitor did not finish writing within 5 s");
     ProfileSenderOut().reset();  // sends what was seen until now
@@ -378,7 +380,9 @@ class Server {
     }
 
     if (config_.run_gateway) {
-      gateway_ = gateway::Gateway::Create({clock_, sink, registry_}, *config_.gateway);
+      RETURN_IF_ERROR(BuildExchangeIntake(sink));
+      gateway_ =
+          gateway::Gateway::Create({clock_, sink, registry_, exchanges_.get()}, *config_.gateway);
     }
     RETURN_IF_ERROR(BuildRollouts());
     RETURN_IF_ERROR(BuildAlarms());
@@ -399,6 +403,7 @@ class Server {
 
   /// Only now: the shares of the traffic are those that the journal says.
   Status StartGateway() {
+    RETURN_IF_ERROR(exchanges_->Start());
     RETURN_IF_ERROR(gateway_->Start());
     const gateway::View view = gateway_->view();
     for (const gateway::ListenerView& listener : view.listeners) {
@@ -484,6 +489,20 @@ class Server {
                                   {config_.monitor.logs, config_.data_dir});
     if (!intake.ok()) return Annotate(intake.status(), "follow the logs (monitor.logs)");
     intake_ = std::move(intake).value();
+    return OkStatus();
+  }
+
+  /// What reads the bodies that pass the gateway.
+  Status BuildExchangeIntake(Sink& sink) {
+    const gateway::DecodeOptions& decode = config_.gateway->decode;
+    intake::ExchangeIntake::Options options{.max_body = decode.max_body,
+                                            .max_held_bytes = decode.max_held_bytes,
+                                            .max_queue = decode.max_queue};
+    for (const gateway::RouteOptions& route : config_.gateway->routes)
+      options.sources.push_back({route.decode.request, route.decode.response});
+    auto exchanges = intake::ExchangeIntake::Create({clock_, sink, registry_}, std::move(options));
+    if (!exchanges.ok()) return Annotate(exchanges.status(), "gateway.routes");
+    exchanges_ = std::move(exchanges).value();
     return OkStatus();
   }
 
@@ -784,7 +803,9 @@ class Server {
       console.envoy_json = [this] { return EnvoyReportJson(monitor_->Observed(), *envoy_intake_); };
     }
     if (gateway_) {
-      console.gateway_json = [this] { return GatewayReportJson(gateway_->view()); };
+      console.gateway_json = [this] {
+        return GatewayReportJson(gateway_->view(), exchanges_->view());
+      };
       console.set_gateway_weights = [this](const std::string& service,
                                            const std::map<int64_t, double>& weights) {
         return gateway_->SetWeights(service, weights);
@@ -977,6 +998,7 @@ class Server {
   std::unique_ptr<intake::CloudEventIntake> cloudevents_;  ///< null: no port for them
   std::unique_ptr<intake::LogIntake> intake_;              ///< null: no logs are read
   std::unique_ptr<intake::EnvoyIntake> envoy_intake_;      ///< null: Envoy is not listened to
+  std::unique_ptr<intake::ExchangeIntake> exchanges_;      ///< null: nothing is proxied
   std::unique_ptr<Stores> stores_;
   std::unique_ptr<LifecycleManager> lifecycle_;
   std::unique_ptr<ModelControl> control_;

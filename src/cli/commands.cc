@@ -166,9 +166,20 @@ void PrintUpstreams(ClientContext& c, const Json& status) {
       }
     }
   }
-  if (table.empty()) return;
-  c.env.out << '\n';
-  table.Print(c.env.out, c.paint, c.env.terminal ? c.env.columns : 0);
+  if (!table.empty()) {
+    c.env.out << '\n';
+    table.Print(c.env.out, c.paint, c.env.terminal ? c.env.columns : 0);
+  }
+  auto decode = gateway->find("decode");
+  if (decode == gateway->end() || !decode->is_object()) return;
+  c.env.out << "bodies: " << Text(*decode, "decoded") << " requests read, " << Text(*decode, "bare")
+            << " not readable, " << Text(*decode, "dropped") << " beyond the queue\n";
+  auto features = decode->find("features");
+  if (features == decode->end() || !features->is_object()) return;
+  for (const auto& [model, names] : features->items()) {
+    if (names.is_array() && !names.empty())
+      c.env.out << "features of " << model << ": " << names.size() << " by name\n";
+  }
 }
 
 }  // namespace

@@ -92,6 +92,21 @@ struct ServiceOptions {
   NotYet mirror, tls, protocol;
 };
 
+/// How bodies of a route's predictions are read.
+struct RouteDecodeOptions {
+  using Fields = std::map<std::string, std::string>;  ///< name → where in the JSON it stands
+  std::optional<double> sample;                       ///< absent: DecodeOptions::sample
+  Fields request, response;                           ///< empty: by what they look like
+};
+
+/// Copies of bodies that pass, for the monitor.
+struct DecodeOptions {
+  double sample = 1;                         ///< share of predictions; 0: no body is looked at
+  size_t max_body = 1 << 20;                 ///< of a request, and of an answer
+  size_t max_held_bytes = size_t{64} << 20;  ///< of all copies
+  size_t max_queue = 4096;                   ///< exchanges that wait to be decoded
+};
+
 struct RouteOptions {
   /// Which requests are predictions.
   enum class Predictions { kAll, kPosts, kNone };
@@ -100,6 +115,7 @@ struct RouteOptions {
   std::map<std::string, std::string> headers;  ///< "*" as value: it is there
   std::string service;
   Predictions predictions = Predictions::kAll;
+  RouteDecodeOptions decode;
 };
 
 struct ClientLimits {
@@ -116,6 +132,7 @@ struct Options {
   std::vector<RouteOptions> routes;  ///< the first that fits
   std::vector<ServiceOptions> services;
   ClientLimits limits;
+  DecodeOptions decode;
   int io_threads = 0;  ///< 0 = one per core
 };
 

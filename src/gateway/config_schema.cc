@@ -318,6 +318,49 @@ const schema::Struct<ServiceOptions>& ServiceSchema() {
   return table;
 }
 
+const schema::Struct<RouteDecodeOptions>& RouteDecodeSchema() {
+  using D = RouteDecodeOptions;
+  static const auto table = [] {
+    schema::Struct<D> s("GatewayRouteDecode",
+                        "How the bodies of a route's predictions are read. Those of known "
+                        "protocols, and JSON that looks like theirs, need nothing.");
+    s.Field("sample", &D::sample, schema::Optional(schema::Share(0, 1)),
+            "As gateway.decode.sample, of this route; absent = as there.");
+    s.Field("request", &D::request, schema::Map(schema::Text()),
+            "Of JSON of your own: what stands where in a request, by the names that logs are "
+            "mapped with: `feature.age: customer.age`, `features: row` for a list or an object of "
+            "numbers, `segment.tenant: tenant`, `request_id: id`, `label: truth`.");
+    s.Field("response", &D::response, schema::Map(schema::Text()),
+            "The same of an answer: `predicted: result.class` (of a list of scores the highest), "
+            "`score: result.probability`.");
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<DecodeOptions>& DecodeSchema() {
+  using D = DecodeOptions;
+  static const auto table = [] {
+    schema::Struct<D> s("GatewayDecode",
+                        "Bodies of predictions are copied as they pass and decoded on a thread of "
+                        "its own: features and predictions for the monitor. No request waits for "
+                        "that, nor fails by it, and the copies go with their decoding.");
+    s.Field("sample", &D::sample, schema::Share(0, 1),
+            "Share of the predictions whose bodies are read; the others count without features "
+            "and predictions. 0 = no body is looked at.");
+    s.Field("max_body", &D::max_body, schema::Bytes<size_t>(0, 16 << 20),
+            "What is kept of a request's body, and of an answer's, compressed or not; of longer "
+            "ones nothing is.");
+    s.Field("max_held_bytes", &D::max_held_bytes, schema::Bytes<size_t>(1 << 20, int64_t{1} << 40),
+            "Memory of all copies; bodies beyond are not kept.");
+    s.Field("max_queue", &D::max_queue, schema::Integer<size_t>(1, 1'000'000),
+            "Requests that may wait to be decoded; those beyond count without features and "
+            "predictions.");
+    return s;
+  }();
+  return table;
+}
+
 const schema::Struct<RouteOptions>& RouteSchema() {
   using Predictions = RouteOptions::Predictions;
   static const auto table = [] {
@@ -336,6 +379,7 @@ const schema::Struct<RouteOptions>& RouteSchema() {
                                    {"none", Predictions::kNone}}),
         "Which of them are predictions, and so count in the monitor and as evidence of rollouts: "
         "give health checks and metadata a route of their own, with none.");
+    s.Nested("decode", &RouteOptions::decode, RouteDecodeSchema(), "What is read of their bodies.");
     s.Check([](const RouteOptions& route, schema::Problems& problems) {
       for (const auto& [name, value] : route.headers) {
         if (!IsToken(name))
@@ -417,6 +461,8 @@ const schema::Struct<Options>& OptionsSchema() {
     s.Required("services", &Options::services, schema::List(schema::Of(ServiceSchema()), 1, 1000),
                "The models that are proxied.");
     s.Nested("limits", &Options::limits, ClientLimitsSchema(), "What clients may do.");
+    s.Nested("decode", &Options::decode, DecodeSchema(),
+             "What is read of bodies that pass, for the monitor.");
     s.Field("io_threads", &Options::io_threads, schema::Integer<int>(0, 1024),
             "Threads that do all the work; 0 = one per core.");
     s.Check(CheckOptions);

@@ -118,6 +118,24 @@ TEST(GatewayConfigTest, NamesWhatIsWrong) {
   }
 }
 
+TEST(GatewayConfigTest, BodiesAreDecodedUnlessARouteSaysOtherwise) {
+  Options options;
+  EXPECT_TRUE(ProblemsOf(Service("") +
+                             "decode: {max_body: 64KiB, max_held_bytes: 8MiB, max_queue: 10}\n"
+                             "routes:\n"
+                             "  - {service: digits, path: /a, decode: {sample: 10%, request: "
+                             "{feature.age: x.age}, response: {predicted: y}}}\n"
+                             "  - {service: digits}\n",
+                         &options)
+                  .empty());
+  EXPECT_EQ(options.decode.sample, 1);
+  EXPECT_EQ(options.decode.max_body, size_t{64} << 10);
+  EXPECT_EQ(options.routes[0].decode.sample, 0.1);
+  EXPECT_EQ(options.routes[0].decode.request.at("feature.age"), "x.age");
+  EXPECT_EQ(options.routes[0].decode.response.at("predicted"), "y");
+  EXPECT_FALSE(options.routes[1].decode.sample);
+}
+
 TEST(GatewayConfigTest, EndpointsAreHostAndPort) {
   EXPECT_EQ(ParseEndpoint("[::1]:80").value(), std::pair(std::string("::1"), std::string("80")));
   EXPECT_EQ(ParseEndpoint("models.local:8080").value().first, "models.local");

@@ -252,6 +252,7 @@ bool Downstream::BeginExchange() {
       x_.idempotent = service.options.retries.posts || IsIdempotent(request_.method);
       x_.keeps_replay = service.options.retries.max > 0;
       x_.id.assign(request_.Header("x-request-id").substr(0, 256));
+      BeginCopy(*route);
       const std::string_view upgrade = request_.Header("upgrade");
       // HTTP/2 in a tunnel would carry requests that nobody has looked at.
       x_.upgrade = !upgrade.empty() && !EqualsIgnoreCase(upgrade, "h2c") && !head_.http10 &&
@@ -296,6 +297,22 @@ bool Downstream::ChooseVersion(const Service& service) {
   x_.version = service.versions[split->At(place)].get();
   x_.drawn = split->compared();
   return true;
+}
+
+/// Of the head only what lies in the socket's buffer still.
+void Downstream::BeginCopy(const RouteTable::Route& route) {
+  ExchangeSink* const exchanges = worker_.shared().exchanges;
+  if (exchanges == nullptr || !x_.prediction || x_.body_done || route.sample <= 0) return;
+  if (route.sample < 1 && worker_.rng().Uniform() >= route.sample)
+    return exchanges->CountUnsampled();
+  x_.sample = route.sample;
+  x_.copy = exchanges->Begin(route.index);
+  x_.copy->Begin(x_.copy->request, request_.Header("content-type"),
+                 request_.Header("content-encoding"),
+                 request_.Header("inference-header-content-length"), x_.body_left);
+  for (const SegmentRule& rule : worker_.shared().segments[route.service]) {
+    if (!rule.header.empty()) x_.copy->AddSegment(rule.name, request_.Header(rule.header));
+  }
 }
 
 // The upstream's connection
@@ -459,6 +476,7 @@ Downstream::Taken Downstream::TakeBody() {
   if (x_.body == Framing::kLength) {
     const size_t bytes = static_cast<size_t>(std::min<uint64_t>(x_.body_left, input.size()));
     PassBody(input.substr(0, bytes));
+    if (x_.copy) x_.copy->Append(x_.copy->request, input.substr(0, bytes));
     socket_.Take(bytes);
     x_.body_left -= bytes;
     x_.body_bytes += bytes;
@@ -485,6 +503,7 @@ Downstream::Taken Downstream::TakeBody() {
     PassBody(SizeLine(written, room));
     PassBody({bytes, written});
     PassBody("\r\n");
+    if (x_.copy) x_.copy->Append(x_.copy->request, {bytes, written});
   }
   socket_.Take(read);
   if (state != net::ChunkDecoder::State::kDone) return Taken::kMore;
@@ -580,6 +599,10 @@ Downstream::Taken Downstream::TakeAnswerHead() {
   out.clear();
   AppendAnswerHead(out, answer_, how);
   socket_.Queue(out);
+  if (x_.copy)
+    x_.copy->Begin(x_.copy->response, answer_.Header("content-type"),
+                   answer_.Header("content-encoding"),
+                   answer_.Header("inference-header-content-length"), x_.answer_left);
   up.Take(answer_.size);
   if (std::exchange(x_.retrying, false)) x_.version->service->budget.RetryEnded();
   const bool failed = x_.status == 502 || x_.status == 503 || x_.status == 504;
@@ -649,6 +672,8 @@ Downstream::Taken Downstream::TakeAnswerBody() {
 void Downstream::PassAnswer(std::string_view bytes) {
   if (bytes.empty()) return;
   x_.answer_bytes += bytes.size();
+  // What a failed one says is no prediction.
+  if (x_.copy && x_.status < 400) x_.copy->Append(x_.copy->response, bytes);
   const bool chunked = x_.answer_out == Framing::kChunked;
   std::array<char, 20> room;
   if (chunked) socket_.Queue(SizeLine(bytes.size(), room));
@@ -908,6 +933,17 @@ void Downstream::Record(Reason reason) {
   event.request_bytes = static_cast<uint32_t>(std::min<uint64_t>(x_.body_bytes, UINT32_MAX));
   event.response_bytes = static_cast<uint32_t>(std::min<uint64_t>(x_.answer_bytes, UINT32_MAX));
   event.request_id = x_.id;
+  Tell(event);
+}
+
+/// With its bodies, when they were copied and there is room for them; else alone.
+void Downstream::Tell(PredictionEvent& event) {
+  if (x_.copy) {
+    event.feature_weight = static_cast<float>(1 / x_.sample);
+    x_.copy->SetEvent(event);
+    if (worker_.shared().exchanges->Offer(std::move(x_.copy))) return;
+    event.feature_weight = 1;
+  }
   worker_.shared().sink.Emit(event);
 }
 
@@ -918,6 +954,7 @@ void Downstream::EndExchange() {
   }
   x_.version = nullptr;
   x_.tried = nullptr;
+  x_.copy.reset();
   backing_off_ = false;
   ++serial_;
   Trim(x_.head);

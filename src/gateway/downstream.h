@@ -61,8 +61,10 @@ class Downstream final : public net::EventLoop::Watcher,
     bool idempotent = false;
     bool upgrade = false;
     bool recorded = false;
-    std::string id;      ///< X-Request-Id
-    std::string head;    ///< as it is sent to the upstream
+    std::string id;                      ///< X-Request-Id
+    std::unique_ptr<ExchangeCopy> copy;  ///< null: its bodies are not copied
+    double sample = 1;                   ///< the share that is
+    std::string head;                    ///< as it is sent to the upstream
     std::string replay;  ///< what was sent of the body, in case that it has to be sent again
     bool keeps_replay = false;
     Framing body = Framing::kNone;
@@ -91,6 +93,7 @@ class Downstream final : public net::EventLoop::Watcher,
   bool ReadHead();
   bool BeginExchange();
   bool ChooseVersion(const Service& service);
+  void BeginCopy(const RouteTable::Route& route);
   void Connect();
   bool TryEndpoint(Endpoint& endpoint);
   void BeginTry();
@@ -119,6 +122,7 @@ class Downstream final : public net::EventLoop::Watcher,
   void ClientGone();
   void LetUpstreamGo(bool keep);
   void Record(Reason reason);
+  void Tell(PredictionEvent& event);
   void EndExchange();
   void NextOrClose(bool close);
   void StartLingering();

@@ -65,7 +65,7 @@ EndpointView ViewOf(const Endpoint& endpoint, SteadyTime now) {
 class Impl final : public Gateway {
  public:
   Impl(Deps deps, Options options)
-      : deps_(deps), shared_(std::move(options), deps.clock, deps.sink) {}
+      : deps_(deps), shared_(std::move(options), deps.clock, deps.sink, deps.exchanges) {}
   ~Impl() override {
     BeginDrain(milliseconds(0));
     for (std::thread& thread : threads_) thread.join();

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "events/exchange.h"
 #include "events/prediction_event.h"
 #include "gateway/config.h"
 #include "net/drainable.h"
@@ -67,6 +68,8 @@ class Gateway : public net::DrainableServer {
     Clock& clock;
     Sink& sink;
     Registry& registry;
+    /// Gets copies of the bodies of predictions, with their events; null: bodies are not looked at.
+    ExchangeSink* exchanges = nullptr;
   };
   /// Shares of the traffic may be set before it starts.
   static std::unique_ptr<Gateway> Create(Deps deps, Options options);

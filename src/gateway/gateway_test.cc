@@ -8,6 +8,7 @@
 #include "base/mutex.h"
 #include "base/strings.h"
 #include "gateway/testing/event_list.h"
+#include "gateway/testing/exchange_list.h"
 #include "gateway/testing/scripted_upstream.h"
 #include "net/testing/raw_client.h"
 #include "support/eventually.h"
@@ -981,6 +982,163 @@ TEST_F(GatewaySplitTest, RoutesSayWhatIsAPrediction) {
   Ask(Post(""));
   EXPECT_TRUE(Eventually([&] { return !events_.all().empty(); }));
   EXPECT_EQ(events_.all().size(), 1u);
+}
+
+// Copies of bodies
+// -------------------------------------------------------------------------------------------------------
+
+class GatewayCopyTest : public GatewayTest {
+ protected:
+  void StartWith(ExchangeSink& exchanges) {
+    gateway_ = Gateway::Create({SystemClock(), events_, registry_, &exchanges}, options_);
+    const Status started = gateway_->Start();
+    ASSERT_TRUE(started.ok()) << started;
+    port_ = gateway_->view().listeners[0].port;
+  }
+  std::unique_ptr<ExchangeCopy> Next(ExchangeList& exchanges) {
+    EXPECT_TRUE(Eventually([&] { return exchanges.count() > 0; }));
+    return exchanges.Take();
+  }
+};
+
+TEST_F(GatewayCopyTest, HandsBothBodiesOverWithTheEvent) {
+  ScriptedUpstream upstream([](Connection& c) {
+    c.ReadHead();
+    c.Read(3);
+    c.Answer("answer", "Content-Type: application/json\r\nContent-Encoding: gzip\r\n");
+    c.ReadHead();
+    c.ReadTo("0\r\n\r\n");
+    c.Send(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+        "Inference-Header-Content-Length: 2\r\n\r\n3\r\nfir\r\n2\r\nst\r\n0\r\n\r\n");
+  });
+  ExchangeList exchanges;
+  AddVersion(3, upstream);
+  StartWith(exchanges);
+  RawClient client(port_);
+  client.Send(Post("ask", "X-Request-Id: r-7\r\nContent-Type: application/json\r\n"));
+  EXPECT_EQ(BodyOf(client.ReadResponse()), "answer");
+  auto copy = Next(exchanges);
+  ASSERT_NE(copy, nullptr);
+  EXPECT_EQ(copy->request.body, "ask");
+  EXPECT_EQ(copy->request.content_type, "application/json");
+  EXPECT_EQ(copy->response.body, "answer");
+  EXPECT_EQ(copy->response.content_encoding, "gzip");
+  EXPECT_EQ(copy->event().model, "digits");
+  EXPECT_EQ(copy->event().version, 3);
+  EXPECT_EQ(copy->event().request_id, "r-7");
+  EXPECT_EQ(copy->event().outcome, StatusCode::kOk);
+  EXPECT_EQ(copy->event().response_bytes, 6u);
+  client.Send(
+      "POST / HTTP/1.1\r\nHost: t\r\nInference-Header-Content-Length: 1\r\n"
+      "Connection: close\r\nTransfer-Encoding: "
+      "chunked\r\n\r\n3\r\none\r\n3;x=y\r\ntwo\r\n0\r\n\r\n");
+  EXPECT_TRUE(client.ReadUntilClosed().ends_with("0\r\n\r\n"));
+  copy = Next(exchanges);
+  ASSERT_NE(copy, nullptr);
+  EXPECT_EQ(copy->request.body, "onetwo");
+  EXPECT_EQ(copy->request.json_bytes, 1u);
+  EXPECT_EQ(copy->response.body, "first");
+  EXPECT_EQ(copy->response.json_bytes, 2u);
+  copy.reset();
+  EXPECT_EQ(exchanges.held(), 0u);
+  EXPECT_TRUE(events_.all().empty()) << "they are told of once, by who decodes them";
+}
+
+TEST_F(GatewayCopyTest, ABodyThatIsTooLongPassesWhole) {
+  const std::string large(300'000, 'x');
+  ScriptedUpstream upstream([&](Connection& c) {
+    c.ReadHead();
+    EXPECT_EQ(c.Read(large.size()), large);
+    c.Answer(large);
+  });
+  ExchangeList exchanges(1000);
+  AddVersion(1, upstream);
+  StartWith(exchanges);
+  RawClient client(port_);
+  client.Send(Post(large));
+  EXPECT_EQ(BodyOf(client.ReadResponse()), large);
+  auto copy = Next(exchanges);
+  ASSERT_NE(copy, nullptr);
+  EXPECT_EQ(copy->request.state, HttpBody::State::kTooLong);
+  EXPECT_EQ(copy->response.state, HttpBody::State::kTooLong);
+  EXPECT_EQ(exchanges.held(), 0u);
+}
+
+TEST_F(GatewayCopyTest, WithoutRoomTheEventIsToldAlone) {
+  ScriptedUpstream upstream([](Connection& c) {
+    for (std::string head; !(head = c.ReadHead()).empty();) {
+      c.Read(3);
+      c.Answer("ok");
+    }
+  });
+  ExchangeList exchanges;
+  exchanges.SetFull(true);
+  AddVersion(1, upstream);
+  StartWith(exchanges);
+  EXPECT_EQ(BodyOf(Ask(Post("ask"))), "ok");
+  EXPECT_TRUE(Eventually([&] { return events_.all().size() == 1; }));
+  EXPECT_EQ(events_.all()[0].outcome, StatusCode::kOk);
+  EXPECT_EQ(exchanges.held(), 0u);
+}
+
+TEST_F(GatewayCopyTest, OnlyBodiesOfPredictionsAreCopiedAndOnlyOfASample) {
+  ScriptedUpstream upstream([](Connection& c) {
+    for (std::string head; !(head = c.ReadHead()).empty();) {
+      if (head.starts_with("POST")) c.Read(3);
+      c.Answer("ok");
+    }
+  });
+  AddVersion(1, upstream);
+  options_.routes = {
+      {.path = "/health", .service = "digits", .predictions = RouteOptions::Predictions::kNone},
+      {.path = "/off", .service = "digits"},
+      {.path = "/half", .service = "digits"},
+      {.service = "digits"}};
+  options_.routes[1].decode.sample = 0;
+  options_.routes[2].decode.sample = 0.5;
+  ExchangeList exchanges;
+  StartWith(exchanges);
+  RawClient client(port_);
+  auto ask = [&](const std::string& path) {
+    client.Send("POST " + path + " HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\nask");
+    EXPECT_EQ(BodyOf(client.ReadResponse()), "ok");
+  };
+  ask("/health");
+  ask("/off");
+  client.Send(Get("/"));  // without a body
+  EXPECT_EQ(BodyOf(client.ReadResponse()), "ok");
+  ask("/");
+  EXPECT_EQ(exchanges.count(), 1u);
+  EXPECT_EQ(exchanges.unsampled(), 0);
+  EXPECT_EQ(events_.all().size(), 2u) << "/off and /";
+  auto whole = exchanges.Take();
+  EXPECT_EQ(whole->source(), 3u);
+  EXPECT_EQ(whole->event().feature_weight, 1);
+  for (int i = 0; i < 200; ++i) ask("/half");
+  const size_t sampled = exchanges.count();
+  EXPECT_GT(sampled, 60u);
+  EXPECT_LT(sampled, 140u);
+  EXPECT_EQ(exchanges.unsampled(), static_cast<int>(200 - sampled));
+  EXPECT_EQ(events_.all().size(), 2 + 200 - sampled) << "those are told of as well";
+  EXPECT_EQ(exchanges.Take()->event().feature_weight, 2);
+}
+
+TEST_F(GatewayCopyTest, AFailureIsToldWithTheRequestAndWithoutItsText) {
+  ScriptedUpstream upstream([](Connection& c) {
+    c.ReadHead();
+    c.Read(3);
+    c.Send("HTTP/1.1 500 No\r\nContent-Length: 5\r\n\r\nsorry");
+  });
+  ExchangeList exchanges;
+  AddVersion(1, upstream);
+  StartWith(exchanges);
+  EXPECT_EQ(StatusOf(Ask(Post("ask"))), 500);
+  auto copy = Next(exchanges);
+  ASSERT_NE(copy, nullptr);
+  EXPECT_EQ(copy->request.body, "ask");
+  EXPECT_EQ(copy->response.body, "");
+  EXPECT_EQ(copy->event().outcome, StatusCode::kInternal);
 }
 
 // The end

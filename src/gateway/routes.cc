@@ -70,14 +70,16 @@ RouteTable::RouteTable(const Options& options) {
     }
     return options.services.size();
   };
-  for (const RouteOptions& route : options.routes) {
+  for (size_t i = 0; i < options.routes.size(); ++i) {
+    const RouteOptions& route = options.routes[i];
     const size_t service = index_of(route.service);
-    if (service < options.services.size()) routes_.push_back({route, service});
+    if (service == options.services.size()) continue;
+    routes_.push_back({route, service, i, route.decode.sample.value_or(options.decode.sample)});
   }
   if (routes_.empty() && options.services.size() == 1) {
     RouteOptions all;
     all.service = options.services[0].name;
-    routes_.push_back({std::move(all), 0});
+    routes_.push_back({std::move(all), 0, 0, options.decode.sample});
   }
 }
 

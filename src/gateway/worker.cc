@@ -55,13 +55,20 @@ std::string AddressText(const sockaddr_storage& storage) {
 
 }  // namespace
 
-Shared::Shared(Options gateway_options, Clock& gateway_clock, Sink& event_sink)
-    : options(std::move(gateway_options)), routes(options), clock(gateway_clock), sink(event_sink) {
+Shared::Shared(Options gateway_options, Clock& gateway_clock, Sink& event_sink,
+               ExchangeSink* exchange_sink)
+    : options(std::move(gateway_options)),
+      routes(options),
+      clock(gateway_clock),
+      sink(event_sink),
+      exchanges(exchange_sink) {
   size_t next_version = 0;
   size_t next_endpoint = 0;
   for (const ServiceOptions& service : options.services)
     services.push_back(std::make_unique<Service>(service, next_version, next_endpoint));
   for (const auto& service : services) {
+    segments.push_back(exchanges != nullptr ? sink.SegmentsOf(service->options.name)
+                                            : std::span<const SegmentRule>());
     for (const auto& version : service->versions) {
       versions.push_back(version.get());
       for (const auto& endpoint : version->endpoints) endpoints.push_back(endpoint.get());

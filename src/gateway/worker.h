@@ -5,11 +5,13 @@
 #include <cstddef>
 #include <deque>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/rng.h"
+#include "events/exchange.h"
 #include "events/prediction_event.h"
 #include "gateway/config.h"
 #include "gateway/counters.h"
@@ -28,13 +30,17 @@ class Worker;
 
 /// What all I/O threads of a gateway share.
 struct Shared {
-  Shared(Options gateway_options, Clock& gateway_clock, Sink& event_sink);
+  Shared(Options gateway_options, Clock& gateway_clock, Sink& event_sink,
+         ExchangeSink* exchange_sink);
 
   const Options options;
   const RouteTable routes;
   Clock& clock;
   Sink& sink;
+  ExchangeSink* const exchanges;  ///< null: nobody wants bodies
   std::vector<std::unique_ptr<Service>> services;
+  std::vector<std::span<const SegmentRule>>
+      segments;                                  ///< of the services; none when nobody wants bodies
   std::vector<const Version*> versions;          ///< by id
   std::vector<Endpoint*> endpoints;              ///< by id
   std::vector<std::shared_ptr<Worker>> workers;  ///< complete before the first one runs

@@ -1,0 +1,199 @@
+"""What `leadsman gateway` reads out of the bodies that pass: features, predictions and so drift and quality of services that know nothing of it."""
+import contextlib
+import gzip
+import json
+import os
+import random
+import signal
+import subprocess
+import threading
+
+import models
+import numpy as np
+import pytest
+import requests
+import tritonclient.http as triton
+from conftest import MODELS_PYTHON, wait_for
+from test_gateway import HERE, Gateway, free_port
+
+REQUESTS = 1300
+FIELDS = {"request": {"feature.age": "customer.age", "feature.income": "customer.income", "segment.region": "region"},
+          "response": {"predicted": "decision.class", "score": "decision.p"}}
+
+
+@pytest.fixture
+def credit(tmp_path):
+    """credit(version) → the endpoint of real gunicorn with Flask."""
+    processes = []
+
+    def _credit(version):
+        port = free_port()
+        with open(tmp_path / f"credit-{version}.log", "ab") as log:
+            processes.append(subprocess.Popen(
+                [str(MODELS_PYTHON), "-m", "gunicorn", "--worker-class", "gthread", "--threads", "4", "--keep-alive", "5", "--bind",
+                 f"127.0.0.1:{port}", "--log-level", "warning", "gateway_credit:app"], cwd=HERE, stdout=log, stderr=log,
+                start_new_session=True, env={**os.environ, "UPSTREAM_VERSION": str(version), "PYTHONDONTWRITEBYTECODE": "1"}))
+        wait_for("gunicorn", lambda: requests.get(f"http://127.0.0.1:{port}/healthz", timeout=2).ok, timeout=60)
+        return f"127.0.0.1:{port}"
+
+    yield _credit
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(10)
+
+
+@pytest.fixture
+def gateway(tmp_path):
+    started = []
+
+    def _gateway(**config):
+        folder = tmp_path / f"gateway{len(started)}"
+        folder.mkdir()
+        models_ = config.pop("models", [])
+        started.append(Gateway(folder, {"gateway": {"listeners": [{"address": "127.0.0.1", "port": 0}], **config}, "models": models_}))
+        return started[-1].start()
+
+    yield _gateway
+    for one in started:
+        alive = one.process.poll() is None
+        code = one.stop()
+        if alive:
+            assert code == 0, f"leadsman ended with {code}:\n{one.log_text()}"
+
+
+def versions(service, *endpoints):
+    share = 1 / len(endpoints)
+    return {"name": service, "versions": [{"version": number + 1, "endpoints": [endpoint], "weight": share}
+                                          for number, endpoint in enumerate(endpoints)]}
+
+
+def bodies(server, side, result):
+    name = f'leadsman_gateway_bodies_total{{side="{side}",result="{result}"}} '
+    return sum(float(line.split()[-1]) for line in server.get("/metrics").text.splitlines() if line.startswith(name))
+
+
+def by_version(server, model, what):
+    return {v["version"]: v for v in server.get(f"/api/v1/models/{model}/{what}").json()["versions"]}
+
+
+def profile(server, model, version):
+    features = server.get(f"/api/v1/models/{model}/versions/{version}/profile").json()["features"]
+    return {f.get("name", f["index"]): f for f in features}
+
+
+def test_own_json_of_flask_is_monitored_by_version(credit, gateway):
+    server = gateway(
+        services=[versions("credit", credit(1), credit(2))],
+        routes=[{"path": "/healthz", "service": "credit", "predictions": "none"}, {"service": "credit", "decode": FIELDS}],
+        models=[{"name": "credit", "monitoring": {"reference": {"requests": 500}, "max_join_rate": 100000,
+                                                  "segments": [{"name": "region"}, {"name": "tenant", "header": "x-tenant"}]}}])
+    rng = random.Random(8)
+    truth, answered = {}, {}
+    with requests.Session() as session:
+        for number in range(REQUESTS):
+            customer = {"age": rng.randrange(20, 70), "income": rng.choice([30_000, 80_000]), "name": "someone"}
+            truth[f"r{number}"] = "yes" if customer["income"] > 50_000 else "no"
+            body = json.dumps({"region": rng.choice(["north", "south"]), "customer": customer}, indent=number % 2).encode()
+            packed = number % 3 == 0
+            session.headers["Accept-Encoding"] = "gzip" if packed else "identity"
+            answer = session.post(server.url + "/score", data=body, timeout=10, headers={
+                "X-Request-Id": f"r{number}", "Content-Type": "application/json", "X-Tenant": "acme"})
+            assert answer.status_code == 200, answer.text
+            answered[f"r{number}"] = answer.json()["decision"]["class"]
+    wait_for("all to be decoded", lambda: bodies(server, "request", "decoded") == REQUESTS)
+    assert bodies(server, "response", "decoded") == REQUESTS, "a third was compressed"
+    wait_for("the references", lambda: {v["inputs"]["reference"]["state"] for v in by_version(server, "credit", "drift").values()} == {"ready"})
+    labels = {"labels": [{"request_id": key, "label": text} for key, text in truth.items()]}
+    assert requests.post(server.admin + "/api/v1/labels", json=labels, timeout=10).status_code == 200
+    wait_for("all labels", lambda: sum(v.get("labelled", 0) for v in by_version(server, "credit", "quality").values()) == REQUESTS)
+
+    quality = by_version(server, "credit", "quality")
+    assert quality[1]["accuracy"] == 1
+    assert 0.4 < quality[2]["accuracy"] < 0.8, "wrong about all who are younger than 40"
+    wrong = sum(truth[key] != answered[key] for key in truth)
+    assert quality[2]["wrong"] == wrong
+    segments = {(s["by"], s["segment"]): s["labelled"] for s in quality[1]["segments"]}
+    assert segments["region", "north"] + segments["region", "south"] == quality[1]["labelled"] == segments["tenant", "acme"]
+    for version in (1, 2):
+        seen = profile(server, "credit", version)
+        assert set(seen) == {"age", "income"}
+        assert 20 <= seen["age"]["min"] <= seen["age"]["max"] < 70 and seen["income"]["max"] == 80_000
+    assert 'leadsman_monitor_accuracy{model="credit",version="2"' in server.get("/metrics").text
+    assert server.get("/api/v1/gateway").json()["decode"]["features"] == {"credit": ["age", "income"]}
+    assert f"{REQUESTS} requests read" in server.cli("status").stdout
+
+
+def test_a_v2_service_is_monitored_as_its_own_server_would(start, gateway, tmp_path):
+    upstreams = []
+    for number, wrong in enumerate((None, 3)):
+        repository = tmp_path / f"repository{number}"
+        models.release(repository, "digits", 1, models.classifier(wrong))
+        upstreams.append(start(models=[{"name": "digits", "path": str(repository / "digits")}]).url.removeprefix("http://"))
+    server = gateway(services=[versions("digits", *upstreams)],
+                     models=[{"name": "digits", "monitoring": {"max_join_rate": 100000}}])
+    rng = np.random.default_rng(4)
+    rows = [np.roll(np.linspace(1, 0, 10, dtype="f"), number % 10) + rng.normal(0, 0.01, 10).astype("f") for number in range(400)]
+    truth, answered = [int(row.argmax()) for row in rows], []
+    for number, row in enumerate(rows[:200]):
+        body = {"inputs": [{"name": "x", "shape": [1, 10], "datatype": "FP32", "data": [float(x) for x in row]}]}
+        packed = gzip.compress(json.dumps(body).encode()) if number % 2 else json.dumps(body).encode()
+        answer = requests.post(server.url + "/v2/models/digits/infer", data=packed, timeout=10, headers={
+            "X-Request-Id": f"r{number}", "Content-Type": "application/json", **({"Content-Encoding": "gzip"} if number % 2 else {})})
+        assert answer.status_code == 200, answer.text
+        answered.append(next(output["data"][0] for output in answer.json()["outputs"] if output["name"] == "label"))
+    # Triton's own client sends and asks for bytes.
+    client = triton.InferenceServerClient(server.url.removeprefix("http://"))
+    for number, row in enumerate(rows[200:], 200):
+        x = triton.InferInput("x", [1, 10], "FP32")
+        x.set_data_from_numpy(row.reshape(1, 10))
+        answered.append(int(client.infer("digits", [x], headers={"X-Request-Id": f"r{number}"}).as_numpy("label")[0]))
+    client.close()
+    wait_for("all to be decoded", lambda: bodies(server, "response", "decoded") == 400)
+    assert bodies(server, "request", "decoded") == 400
+    labels = {"labels": [{"request_id": f"r{number}", "label": str(label)} for number, label in enumerate(truth)]}
+    assert requests.post(server.admin + "/api/v1/labels", json=labels, timeout=10).status_code == 200
+    wait_for("all labels", lambda: sum(v.get("labelled", 0) for v in by_version(server, "digits", "quality").values()) == 400)
+    quality = by_version(server, "digits", "quality")
+    assert quality[1]["wrong"] == 0
+    assert quality[2]["wrong"] == sum(x != y for x, y in zip(truth, answered)) > 20
+    for version in (1, 2):
+        seen = profile(server, "digits", version)
+        assert len(seen) == 10
+        assert all(-0.2 < f["min"] < f["max"] < 1.2 for f in seen.values())
+
+
+def test_what_cannot_be_read_passes_and_is_counted(credit, gateway):
+    server = gateway(services=[versions("credit", credit(1))], decode={"max_body": "10KiB", "max_held_bytes": "1MiB"})
+    long = json.dumps({"customer": {"age": 30, "income": 80_000}, "note": "x" * 20_000})
+    for data, kind in ((long, "application/json"), (b"\x89PNG" * 10, "image/png"), (b"not json", "application/json")):
+        direct = requests.post(f"http://{server.service('credit')['versions'][0]['endpoints'][0]['endpoint']}/score", data=data,
+                               headers={"Content-Type": kind}, timeout=10)
+        answer = requests.post(server.url + "/score", data=data, headers={"Content-Type": kind}, timeout=10)
+        assert (answer.status_code, answer.content) == (direct.status_code, direct.content)
+    assert requests.post(server.url + "/broken", json={"customer": {"age": 1}}, timeout=10).status_code == 500
+    for result, count in (("too_long", 1), ("content_type", 1), ("not_understood", 2)):
+        wait_for(result, lambda result=result, count=count: bodies(server, "request", result) == count)
+    wait_for("the events", lambda: server.metric("leadsman_monitor_requests_total") == 4)
+
+    # Many at once, with as much as all of them may hold: none is kept waiting, and none is lost.
+    def load():
+        with requests.Session() as session:
+            for _ in range(100):
+                assert session.post(server.url + "/score", data=long[:9_000] + '"}', timeout=10).status_code in (200, 400, 415)
+
+    threads = [threading.Thread(target=load) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    wait_for("all events", lambda: server.metric("leadsman_monitor_requests_total") == 804)
+    wait_for("nothing held", lambda: server.metric("leadsman_gateway_held_bytes") == 0)
+
+
+def test_decoding_can_be_turned_off(credit, gateway):
+    server = gateway(services=[versions("credit", credit(1))], decode={"sample": 0})
+    assert requests.post(server.url + "/score", json={"customer": {"age": 30, "income": 80_000}}, timeout=10).status_code == 200
+    wait_for("the event", lambda: server.metric("leadsman_monitor_requests_total") == 1)
+    assert server.metric("leadsman_gateway_bodies_total") == 0
+    assert server.metric("leadsman_gateway_exchanges_total") == 0
