@@ -34,6 +34,12 @@ ScriptedUpstream::Script Says(const std::string& text) {
   };
 }
 
+/// Takes a request and never answers it.
+void Hang(Connection& c) {
+  c.ReadHead();
+  c.AwaitEnd();
+}
+
 /// What an upstream's thread and the test's leave for each other.
 class Seen {
  public:
@@ -69,6 +75,12 @@ class GatewayTest : public testing::Test {
   void AddVersion(int64_t version, const ScriptedUpstream& upstream,
                   std::optional<double> weight = std::nullopt) {
     AddVersion(version, {upstream.endpoint()}, weight);
+  }
+  /// Version 1 is one that hangs.
+  const ScriptedUpstream& AddOneThatHangs() {
+    hangs_ = std::make_unique<ScriptedUpstream>(Hang);
+    AddVersion(1, *hangs_);
+    return *hangs_;
   }
   void Start() {
     gateway_ = Gateway::Create({SystemClock(), events_, registry_}, options_);
@@ -109,9 +121,22 @@ class GatewayTest : public testing::Test {
     return Metric("leadsman_gateway_errors_total", {"digits", "1", reason});
   }
 
+  /// What comes until `text` has, of a client that is asked nothing else before.
+  static std::string ReadTo(RawClient& client, std::string_view text) {
+    std::string got;
+    char buffer[4096];
+    while (got.find(text) == std::string::npos) {
+      const ssize_t n = recv(client.fd(), buffer, sizeof(buffer), 0);
+      if (n <= 0) break;
+      got.append(buffer, static_cast<size_t>(n));
+    }
+    return got;
+  }
+
   Options options_;
   Registry registry_;
   EventList events_;
+  std::unique_ptr<ScriptedUpstream> hangs_;
   std::unique_ptr<Gateway> gateway_;
   uint16_t port_ = 0;
 };
@@ -209,19 +234,9 @@ TEST_F(GatewayTest, PassesEventsOfAStreamOnAtOnce) {
   Start();
   RawClient client(port_);
   client.Send(Get("/events"));
-  std::string got;
-  auto read_to = [&](std::string_view text) {
-    char buffer[256];
-    for (ssize_t n = 1; n > 0 && got.find(text) == std::string::npos;) {
-      n = recv(client.fd(), buffer, sizeof(buffer), 0);
-      if (n > 0) got.append(buffer, static_cast<size_t>(n));
-    }
-    return got.find(text) != std::string::npos;
-  };
-  ASSERT_TRUE(read_to("data: 1\n\n\r\n"));
-  EXPECT_EQ(got.find("data: 2"), std::string::npos);
+  EXPECT_TRUE(ReadTo(client, "data: 1\n\n\r\n").ends_with("data: 1\n\n\r\n"));
   seen = true;
-  EXPECT_TRUE(read_to("data: 2\n\n\r\n0\r\n\r\n")) << got;
+  EXPECT_TRUE(ReadTo(client, "0\r\n\r\n").ends_with("data: 2\n\n\r\n0\r\n\r\n"));
 }
 
 TEST_F(GatewayTest, LargeBodiesPassWithLittleMemory) {
@@ -362,16 +377,20 @@ TEST_F(GatewayTest, Http2IsNotSmuggledInATunnel) {
 }
 
 TEST_F(GatewayTest, AnAnswerToARequestThatEndsItsSideStillComes) {
-  ScriptedUpstream upstream([](Connection& c) {
+  std::atomic<bool> ended{false};
+  ScriptedUpstream upstream([&](Connection& c) {
     c.ReadHead();
-    std::this_thread::sleep_for(50ms);
+    EXPECT_TRUE(Eventually([&] { return ended.load(); }));
     c.Answer("late");
   });
   AddVersion(1, upstream);
+  service().timeouts.per_try = 10s;
   Start();
   RawClient client(port_);
   client.Send(Get("/"));
   shutdown(client.fd(), SHUT_WR);
+  EXPECT_EQ(client.ReadResponse(), "HTTP/1.1 100 Continue\r\n\r\n") << "is it still there?";
+  ended = true;
   EXPECT_TRUE(client.ReadUntilClosed().ends_with("late"));
 }
 
@@ -444,11 +463,7 @@ TEST_F(GatewayTest, ChunksThatCouldBeCutInTwoWaysEndTheRequestOnBothSides) {
 }
 
 TEST_F(GatewayTest, SaysWhichLimitABodyOrHeadHasPassed) {
-  ScriptedUpstream upstream([](Connection& c) {
-    c.ReadHead();
-    c.AwaitEnd();
-  });
-  AddVersion(1, upstream);
+  AddOneThatHangs();
   options_.limits.max_body = 10;
   options_.limits.max_header = 1024;
   Start();
@@ -481,11 +496,7 @@ TEST_F(GatewayTest, WhoFitsNoRouteIsTold) {
 }
 
 TEST_F(GatewayTest, ASlowClientIsNotWaitedForForEver) {
-  ScriptedUpstream upstream([](Connection& c) {
-    c.ReadHead();
-    c.AwaitEnd();
-  });
-  AddVersion(1, upstream);
+  AddOneThatHangs();
   options_.limits.head_timeout = 200ms;
   Start();
   RawClient loris(port_);
@@ -536,11 +547,7 @@ TEST_F(GatewayTest, ARefusedConnectionIsTold) {
 }
 
 TEST_F(GatewayTest, OneThatHangsIsATimeout) {
-  ScriptedUpstream upstream([](Connection& c) {
-    c.ReadHead();
-    c.AwaitEnd();
-  });
-  AddVersion(1, upstream);
+  const ScriptedUpstream& upstream = AddOneThatHangs();
   service().timeouts.per_try = 100ms;
   Start();
   const std::string answer = Ask(Post("x"));
@@ -553,11 +560,7 @@ TEST_F(GatewayTest, OneThatHangsIsATimeout) {
 }
 
 TEST_F(GatewayTest, TheTotalHoldsForAllTriesTogether) {
-  ScriptedUpstream upstream([](Connection& c) {
-    c.ReadHead();
-    c.AwaitEnd();
-  });
-  AddVersion(1, upstream);
+  AddOneThatHangs();
   service().timeouts.per_try = 120ms;
   service().timeouts.total = 200ms;
   service().retries.max = 10;
@@ -611,13 +614,15 @@ TEST_F(GatewayTest, PostsAreSentAgainWhenTheOperatorSaysThatTheyMayBe) {
 
 TEST_F(GatewayTest, AnAnswerThatIsCutIsSeenToBeCut) {
   Seen way;
-  ScriptedUpstream upstream([&](Connection& c) {
+  std::atomic<int> read{0};
+  ScriptedUpstream upstream([&, number = std::make_shared<std::atomic<int>>(0)](Connection& c) {
+    const int mine = ++*number;
     c.ReadHead();
     if (way.Get() == "length") c.Send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
     if (way.Get() == "chunked")
       c.Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n");
     if (way.Get() == "close") c.Send("HTTP/1.0 200 OK\r\n\r\nhalf");
-    std::this_thread::sleep_for(50ms);
+    EXPECT_TRUE(Eventually([&] { return read == mine; }));
     c.Reset();
   });
   AddVersion(1, upstream);
@@ -626,14 +631,17 @@ TEST_F(GatewayTest, AnAnswerThatIsCutIsSeenToBeCut) {
     way.Set(one);
     RawClient client(port_);
     client.Send(Post("x"));
-    const std::string answer = client.ReadUntilClosed();
+    std::string answer = ReadTo(client, "half");
     EXPECT_EQ(StatusOf(answer), 200);
-    EXPECT_NE(answer.find("half"), std::string::npos);
+    ++read;
+    answer += client.ReadUntilClosed();
     EXPECT_FALSE(answer.ends_with("0\r\n\r\n")) << "that would be the end of a whole answer";
   }
   way.Set("close");
   RawClient old(port_);
   old.Send("GET / HTTP/1.0\r\n\r\n");
+  EXPECT_TRUE(ReadTo(old, "half").ends_with("half"));
+  ++read;
   bool reset = false;
   old.ReadUntilClosed(&reset);
   EXPECT_TRUE(reset) << "an orderly end would be the end of a whole answer";
@@ -783,19 +791,20 @@ TEST_F(GatewayTest, ACheckThatHangsHasFailed) {
 }
 
 TEST_F(GatewayTest, WhoFindsNoConnectionFreeWaitsForOne) {
+  std::atomic<bool> go{false};
   std::atomic<int> at_once{0};
   std::atomic<int> most{0};
   ScriptedUpstream upstream([&](Connection& c) {
     while (!c.ReadHead().empty()) {
       most = std::max<int>(most, ++at_once);
-      std::this_thread::sleep_for(10ms);
+      EXPECT_TRUE(Eventually([&] { return go.load(); }));
       --at_once;
       c.Answer("ok");
     }
   });
   AddVersion(1, upstream);
   service().limits = {.max_connections = 2, .max_pending = 100};
-  service().timeouts.connect = 5s;
+  service().timeouts.connect = service().timeouts.per_try = 10s;
   options_.io_threads = 2;
   Start();
   std::vector<std::thread> clients;
@@ -809,6 +818,10 @@ TEST_F(GatewayTest, WhoFindsNoConnectionFreeWaitsForOne) {
       }
     });
   }
+  EXPECT_TRUE(Eventually([&] {
+    return Metric("leadsman_gateway_pending_requests", {"digits", "1"}) == 18;
+  }));
+  go = true;
   for (std::thread& client : clients) client.join();
   EXPECT_EQ(good, 100);
   EXPECT_LE(most, 2);
@@ -847,11 +860,7 @@ TEST_F(GatewayTest, TooManyThatWaitAreRefused) {
 }
 
 TEST_F(GatewayTest, WaitingForAConnectionEnds) {
-  ScriptedUpstream upstream([&](Connection& c) {
-    c.ReadHead();
-    c.AwaitEnd();
-  });
-  AddVersion(1, upstream);
+  const ScriptedUpstream& upstream = AddOneThatHangs();
   service().limits.max_connections = 1;
   service().timeouts.connect = 100ms;
   service().timeouts.per_try = 10s;
@@ -1173,11 +1182,7 @@ TEST_F(GatewayTest, ADrainLosesNoRequest) {
 }
 
 TEST_F(GatewayTest, ADrainEndsWithItsGrace) {
-  ScriptedUpstream upstream([](Connection& c) {
-    c.ReadHead();
-    c.AwaitEnd();
-  });
-  AddVersion(1, upstream);
+  const ScriptedUpstream& upstream = AddOneThatHangs();
   service().timeouts.per_try = 60s;
   Start();
   RawClient client(port_);
