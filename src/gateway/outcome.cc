@@ -1,38 +1,21 @@
 #include "gateway/outcome.h"
 
+#include "events/http_outcome.h"
+
 namespace leadsman::gateway {
 
 StatusCode OutcomeOf(int status, Reason reason) {
-  if (reason == Reason::kClientGone) return StatusCode::kCancelled;
-  if (reason == Reason::kCut || reason == Reason::kBadAnswer) return StatusCode::kUnavailable;
-  if (status < 400) return StatusCode::kOk;
-  switch (status) {
-    case 401:
-      return StatusCode::kUnauthenticated;
-    case 403:
-      return StatusCode::kPermissionDenied;
-    case 404:
-      return StatusCode::kNotFound;
-    case 409:
-      return StatusCode::kAlreadyExists;
-    case 412:
-      return StatusCode::kFailedPrecondition;
-    case 429:
-      return StatusCode::kResourceExhausted;
-    case 499:
+  switch (reason) {
+    case Reason::kClientGone:
       return StatusCode::kCancelled;
-    case 500:
-      return StatusCode::kInternal;
-    case 501:
-      return StatusCode::kUnimplemented;
-    case 502:
-    case 503:
+    // The head of an answer may have said that all is well.
+    case Reason::kCut:
+    case Reason::kBadAnswer:
       return StatusCode::kUnavailable;
-    case 408:
-    case 504:
+    case Reason::kTotalTimeout:
       return StatusCode::kDeadlineExceeded;
     default:
-      return status < 500 ? StatusCode::kInvalidArgument : StatusCode::kInternal;
+      return OutcomeOfHttp(status);
   }
 }
 

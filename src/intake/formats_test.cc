@@ -103,6 +103,8 @@ TEST(AccessLogTest, OddStatusesStandAsWritten) {
   };
   for (const Case& c : {Case{"000", Verdict::kRequest, Outcome::kClientGone},
                         Case{"999", Verdict::kRequest, Outcome::kUnknown},
+                        Case{"408", Verdict::kRequest, Outcome::kClientError},
+                        Case{"429", Verdict::kRequest, Outcome::kServerError},
                         Case{"499", Verdict::kRequest, Outcome::kClientGone},
                         Case{"1000", Verdict::kMalformed, Outcome::kUnknown},
                         Case{"99999999999999999999", Verdict::kMalformed, Outcome::kUnknown}}) {

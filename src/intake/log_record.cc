@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/strings.h"
+#include "events/http_outcome.h"
 
 namespace leadsman::intake {
 namespace {
@@ -82,10 +83,9 @@ Outcome LogRecord::outcome() const {
   if (grpc_status) return OfGrpc(*grpc_status);
   if (!status) return Outcome::kUnknown;
   int code = *status;
-  if (code == 499 || code == 0) return Outcome::kClientGone;
+  if (code == 0) return Outcome::kClientGone;
   if (code >= 100 && code < 400) return grpc ? Outcome::kUnknown : Outcome::kOk;
-  if (code >= 400 && code < 500) return Outcome::kClientError;
-  if (code >= 500 && code < 600) return Outcome::kServerError;
+  if (code >= 400 && code < 600) return OfGrpc(static_cast<int>(OutcomeOfHttp(code)));
   return Outcome::kUnknown;
 }
 

@@ -23,8 +23,9 @@ Level ParseLevel(std::string_view text);
 enum class Outcome : uint8_t {
   kUnknown,  ///< the line does not say: no status, or HTTP 200 around a gRPC call without its status
   kOk,       ///< below 400, or gRPC OK
-  kClientError,  ///< 400 to 498
-  kServerError,  ///< 500 to 599, gRPC's UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE, …
+  // HTTP statuses by events/http_outcome.h.
+  kClientError,  ///< most 4xx, gRPC's INVALID_ARGUMENT, NOT_FOUND, …
+  kServerError,  ///< 5xx and 429, gRPC's UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE, …
   kClientGone,   ///< nginx's 499, Envoy's 0, gRPC's CANCELLED: nobody waited for the answer
 };
 

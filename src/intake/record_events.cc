@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/strings.h"
+#include "events/http_outcome.h"
 #include "events/redactor.h"
 #include "intake/few_bytes.h"
 #include "intake/find_byte.h"
@@ -13,25 +14,6 @@ namespace leadsman::intake {
 namespace {
 
 constexpr size_t kMaxPathShown = 200;
-
-StatusCode OfHttp(int status, Outcome outcome) {
-  switch (status) {
-    case 401:
-      return StatusCode::kUnauthenticated;
-    case 403:
-      return StatusCode::kPermissionDenied;
-    case 404:
-      return StatusCode::kNotFound;
-    case 502:
-    case 503:
-      return StatusCode::kUnavailable;
-    case 504:
-      return StatusCode::kDeadlineExceeded;
-    default:
-      break;
-  }
-  return outcome == Outcome::kClientError ? StatusCode::kInvalidArgument : StatusCode::kInternal;
-}
 
 /// All that an event of a record may have had before, but for what Make sets in any case.
 void Reset(PredictionEvent& event) {
@@ -60,7 +42,7 @@ void SetOutcome(const LogRecord& record, PredictionEvent& event) {
     event.outcome = StatusCode::kCancelled;
   } else if (outcome == Outcome::kClientError || outcome == Outcome::kServerError) {
     event.outcome = record.grpc_status ? static_cast<StatusCode>(*record.grpc_status)
-                                       : OfHttp(record.status.value_or(0), outcome);
+                                       : OutcomeOfHttp(record.status.value_or(0));
   }
 }
 

@@ -134,9 +134,9 @@ TEST_F(RecordEventsTest, OutcomesAreThoseOfTheLine) {
   RecordEvents events = Make();
   events.OnRequest(Post("/v1/models/m:predict"));
   const std::vector<std::pair<int, std::string>> table = {
-      {400, "INVALID_ARGUMENT"},  {404, "NOT_FOUND"}, {429, "INVALID_ARGUMENT"},
-      {499, "CANCELLED"},         {500, "INTERNAL"},  {503, "UNAVAILABLE"},
-      {504, "DEADLINE_EXCEEDED"}, {999, "unknown"}};
+      {400, "INVALID_ARGUMENT"},   {404, "NOT_FOUND"},         {408, "INVALID_ARGUMENT"},
+      {429, "RESOURCE_EXHAUSTED"}, {499, "CANCELLED"},         {500, "INTERNAL"},
+      {503, "UNAVAILABLE"},        {504, "DEADLINE_EXCEEDED"}, {999, "unknown"}};
   for (const auto& [status, words] : table) {
     events.OnRequest(Post("/v1/models/m:predict", status));
     EXPECT_EQ(Last(), "m:0 " + words + " tfserving_rest") << status;
