@@ -216,7 +216,10 @@ bool Downstream::BeginExchange() {
   std::string_view authority;
   std::string_view target = request_.target;
   const bool absolute = SplitAbsoluteTarget(target, authority, origin_form);
-  if (absolute) target = origin_form;
+  if (absolute) {
+    target = origin_form;
+    request_.path = target.substr(0, target.find('?'));  // what is passed on is what is routed by
+  }
   const std::string_view host = absolute ? authority : request_.Header("host");
   const RouteTable::Route* route = nullptr;
   const size_t max_body = worker_.options().limits.max_body;
@@ -226,10 +229,12 @@ bool Downstream::BeginExchange() {
     refuse(400, Reason::kBadRequest, "the target must not name a user");
   } else if (max_body > 0 && length > max_body) {
     refuse(
+  } else if (!IsTarget(request_.method, target)) {
+    refuse(400, Reason::kBadRequest,
+           "the target must begin with / or http://, and have no fragment (#)");
         413, Reason::kTooLarge,
         StrCat("the request's body is larger than ", max_body, " bytes (gateway.limits.max_body)"));
   } else if ((route = worker_.shared().routes.Find(host, request_)) == nullptr) {
-    worker_.counters().no_route.Add();
     refuse(404, Reason::kNoRoute,
            StrCat("no route fits ", CutUtf8(ToUtf8(host), 100), CutUtf8(ToUtf8(request_.path), 200),
                   " (gateway.routes)"));
@@ -255,7 +260,7 @@ bool Downstream::BeginExchange() {
       BeginCopy(*route);
       const std::string_view upgrade = request_.Header("upgrade");
       // HTTP/2 in a tunnel would carry requests that nobody has looked at.
-      x_.upgrade = !upgrade.empty() && !EqualsIgnoreCase(upgrade, "h2c") && !head_.http10 &&
+      x_.upgrade = !upgrade.empty() && !ListsWord(request_, "upgrade", "h2c") && !head_.http10 &&
                    x_.body_done && ListsWord(request_, "connection", "upgrade");
       std::string_view instead = absolute ? authority : std::string_view();
       if (host.empty()) instead = x_.version->endpoints[0]->name;
@@ -275,6 +280,8 @@ bool Downstream::BeginExchange() {
   } else {
     x_.version->service->budget.Begin();
     Connect();
+    WorkerCounters& counters = worker_.counters();
+    (reason == Reason::kNoRoute ? counters.no_route : counters.bad_requests).Add();
   }
   return true;
 }

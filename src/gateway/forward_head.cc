@@ -45,6 +45,13 @@ bool IsAmbiguous(std::string_view name) {
          Is(name, "x_forwarded_for") || Is(name, "x_forwarded_proto");
 }
 
+bool LessIgnoringCase(std::string_view a, std::string_view b) {
+  auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; };
+  return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end(),
+                                      [&](char x, char y) { return lower(x) < lower(y); });
+}
+
+/// Sorted: there can be ten thousand of them, and as many fields to look for.
 std::vector<std::string_view> NamedByConnection(const std::vector<Field>& fields) {
   std::vector<std::string_view> named;
   for (const Field& field : fields) {
@@ -56,14 +63,12 @@ std::vector<std::string_view> NamedByConnection(const std::vector<Field>& fields
         named.push_back(word);
     }
   }
+  std::sort(named.begin(), named.end(), LessIgnoringCase);
   return named;
 }
 
 bool IsOneOf(const std::vector<std::string_view>& names, std::string_view name) {
-  for (std::string_view one : names) {
-    if (Is(one, name)) return true;
-  }
-  return false;
+  return std::binary_search(names.begin(), names.end(), name, LessIgnoringCase);
 }
 
 void AppendField(std::string& out, std::string_view name, std::string_view value) {
@@ -82,12 +87,18 @@ bool ListsWord(const net::HttpRequest& request, std::string_view field, std::str
   return false;
 }
 
+bool IsTarget(std::string_view method, std::string_view target) {
+  if (target == "*") return method == "OPTIONS";
+  return target.starts_with('/') && target.find('#') == std::string_view::npos;
+}
+
 bool SplitAbsoluteTarget(std::string_view target, std::string_view& authority,
                          std::string& origin_form) {
   const size_t scheme = target.find("://");
-  if (target.starts_with('/') || scheme == std::string_view::npos) return false;
+  const std::string_view name = target.substr(0, scheme);
+  if (!EqualsIgnoreCase(name, "http") && !EqualsIgnoreCase(name, "https")) return false;
   const std::string_view rest = target.substr(scheme + 3);
-  const size_t end = std::min(rest.find('/'), rest.find('?'));
+  const size_t end = rest.find_first_of("/?#");
   authority = rest.substr(0, end);
   origin_form = end == std::string_view::npos ? "" : rest.substr(end);
   if (!origin_form.starts_with('/')) origin_form.insert(0, "/");

@@ -47,8 +47,11 @@ void AppendAnswerHead(std::string& out, const net::AnswerHead& answer, const Ans
 /// Whether a field, as Connection, lists a word.
 bool ListsWord(const net::HttpRequest& request, std::string_view field, std::string_view word);
 
-/// The authority of a target in absolute form ("http://host:1/path?q") and what a server is asked for; false when it is in
-/// origin form.
+/// Whether a target in origin form is one that all understand alike: "*" is for OPTIONS alone, and some cut at a "#".
+bool IsTarget(std::string_view method, std::string_view target);
+
+/// The authority of a target in absolute form ("http://host:1/path?q") and what a server is asked for, in origin form; false
+/// when it is something else.
 bool SplitAbsoluteTarget(std::string_view target, std::string_view& authority,
                          std::string& origin_form);
 

@@ -375,6 +375,8 @@ TEST_F(GatewayTest, Http2IsNotSmuggledInATunnel) {
   EXPECT_EQ(seen.Get().find("h2c"), std::string::npos);
   EXPECT_EQ(seen.Get().find("HTTP2"), std::string::npos);
 }
+  EXPECT_EQ(BodyOf(Ask(Get("/", "Connection: Upgrade\r\nUpgrade: websocket, H2C\r\n"))), "plain");
+  EXPECT_EQ(seen.Get().find("H2C"), std::string::npos) << "nor among others";
 
 TEST_F(GatewayTest, AnAnswerToARequestThatEndsItsSideStillComes) {
   std::atomic<bool> ended{false};
@@ -428,6 +430,11 @@ TEST_F(GatewayTest, RefusesWhatCouldBeReadInTwoWays) {
       "CONNECT models:443 HTTP/1.1\r\nHost: models\r\n\r\n",
       "GET http://user@t/ HTTP/1.1\r\nHost: t\r\n\r\n",
   };
+      "GET @other/ HTTP/1.1\r\nHost: t\r\n\r\n",
+      "GET x?u=http://other/ HTTP/1.1\r\nHost: t\r\n\r\n",
+      "GET ftp://t/ HTTP/1.1\r\nHost: t\r\n\r\n",
+      "GET * HTTP/1.1\r\nHost: t\r\n\r\n",
+      "GET /closed#/../open HTTP/1.1\r\nHost: t\r\n\r\n",
   for (const std::string& text : cases) {
     RawClient client(port_);
     client.Send(text);
@@ -437,6 +444,8 @@ TEST_F(GatewayTest, RefusesWhatCouldBeReadInTwoWays) {
   }
   EXPECT_EQ(requests, 0);
 }
+  EXPECT_EQ(Metric("leadsman_gateway_bad_requests_total", {}), double(cases.size()));
+  EXPECT_EQ(BodyOf(Ask("OPTIONS * HTTP/1.1\r\nHost: t\r\n\r\n")), "reached");
 
 TEST_F(GatewayTest, ChunksThatCouldBeCutInTwoWaysEndTheRequestOnBothSides) {
   std::atomic<int> ended{0};
@@ -479,6 +488,7 @@ TEST_F(GatewayTest, SaysWhichLimitABodyOrHeadHasPassed) {
   EXPECT_NE(answer.find("gateway.limits.max_header"), std::string::npos);
   EXPECT_TRUE(Eventually([&] { return Errors("too_large") == 1; }));
 }
+  EXPECT_EQ(Metric("leadsman_gateway_bad_requests_total", {}), 2) << "before a version was chosen";
 
 TEST_F(GatewayTest, WhoFitsNoRouteIsTold) {
   ScriptedUpstream upstream(Echo);
@@ -496,6 +506,19 @@ TEST_F(GatewayTest, WhoFitsNoRouteIsTold) {
 }
 
 TEST_F(GatewayTest, ASlowClientIsNotWaitedForForEver) {
+TEST_F(GatewayTest, RoutesByWhatIsPassedOn) {
+  ScriptedUpstream upstream(Echo);
+  AddVersion(1, upstream);
+  options_.routes.push_back({.path = "/open", .service = "digits"});
+  Start();
+  auto ask = [&](const std::string& target) {
+    return Ask("GET " + target + " HTTP/1.1\r\nHost: t\r\n\r\n");
+  };
+  EXPECT_EQ(BodyOf(ask("http://t/open?x=/y")), "/open?x=/y");
+  EXPECT_EQ(StatusOf(ask("http://t?x=/open")), 404);
+  EXPECT_EQ(StatusOf(ask("http://t/?x=/open")), 404);
+}
+
   AddOneThatHangs();
   options_.limits.head_timeout = 200ms;
   Start();
@@ -1209,3 +1232,4 @@ TEST_F(GatewayTest, AnAddressThatIsTakenIsNamed) {
 
 }  // namespace
 }  // namespace leadsman::gateway
+  EXPECT_EQ(Metric("leadsman_gateway_bad_requests_total", {}), 1);

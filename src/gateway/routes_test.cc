@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+
 #include "gateway/forward_head.h"
 #include "gateway/split.h"
 #include "net/head_parser.h"
@@ -137,6 +139,18 @@ TEST(ForwardHeadTest, PassesARequestOnWithoutWhatIsTheConnections) {
             "X-Forwarded-For: 10.0.0.9\r\nX-Forwarded-Proto: http\r\n\r\n");
 }
 
+TEST(ForwardHeadTest, ManyNamesInConnectionCostLittle) {
+  std::string names, fields;
+  for (int i = 0; i < 14'000; ++i) names += "x,";
+  for (int i = 0; i < 7'000; ++i) fields += "Y:\r\n";
+  const Parsed parsed =
+      Get("/", "Connection: " + names + "b-b\r\n" + fields + "B-b: 1\r\nX: 1\r\nB-c: 1\r\n");
+  const auto begin = std::chrono::steady_clock::now();
+  const std::string head = Forwarded(parsed);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(200));
+  EXPECT_NE(head.find("Y: \r\nB-c: 1\r\nX-Forwarded-For"), std::string::npos);
+}
+
 TEST(ForwardHeadTest, BelievesOrReplacesWhatAProxyBeforeHasSaid) {
   const Parsed parsed = Get("/",
                             "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2\r\n"
@@ -159,6 +173,8 @@ TEST(ForwardHeadTest, TakesTheHostOfAnAbsoluteTarget) {
   EXPECT_EQ(target, "/?y");
   EXPECT_FALSE(SplitAbsoluteTarget("/x?u=http://b/", authority, target));
   EXPECT_FALSE(SplitAbsoluteTarget("*", authority, target));
+  EXPECT_FALSE(SplitAbsoluteTarget("x?u=http://b/", authority, target));
+  EXPECT_FALSE(SplitAbsoluteTarget("ftp://b/", authority, target));
 }
 
 TEST(ForwardHeadTest, PassesAnAnswerOn) {

@@ -1,5 +1,6 @@
 #include "net/head_parser.h"
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
 
@@ -176,8 +177,7 @@ void SplitTarget(HttpRequest& request) {
   // Absolute form, as sent to proxies: the server answers for whatever host is named.
   if (size_t scheme = path.find("://");
       !path.starts_with('/') && scheme != std::string_view::npos) {
-    size_t slash = path.find('/', scheme + 3);
-    path = slash == std::string_view::npos ? path.substr(path.size()) : path.substr(slash);
+    path = path.substr(std::min(path.find_first_of("/?", scheme + 3), path.size()));
   }
   size_t question = path.find('?');
   request.path = path.substr(0, question);

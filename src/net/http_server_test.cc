@@ -206,6 +206,8 @@ TEST_P(HttpServerTest, AcceptsTheAbsoluteForm) {
   TlsRawClient client(server->port(), tls());
   client.Send("GET http://host:1/a/b?q HTTP/1.1\r\nHost: host\r\n\r\n");
   EXPECT_EQ(BodyOf(client.ReadResponse()), "/a/b");
+  client.Send("GET http://host?q=/a/b HTTP/1.1\r\nHost: host\r\n\r\n");
+  EXPECT_EQ(BodyOf(client.ReadResponse()), "");
 }
 
 TEST_P(HttpServerTest, HeadGetsTheHeadAlone) {
