@@ -74,12 +74,18 @@ std::string CheckPath(const std::string& path) {
   return path.empty() || path.front() == '/' ? "" : "must begin with /";
 }
 
+bool IsVisibleAscii(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
+}
+
 /// As it stands in a request line.
 std::string CheckTarget(const std::string& path) {
   if (std::string wrong = CheckPath(path); !wrong.empty()) return wrong;
-  const bool clean =
-      std::all_of(path.begin(), path.end(), [](char c) { return c > 0x20 && c < 0x7f; });
-  return clean ? "" : "must be percent-encoded: no spaces, nothing but ASCII";
+  return IsVisibleAscii(path) ? "" : "must be percent-encoded: no spaces, nothing but ASCII";
+}
+
+std::string CheckHostField(const std::string& host) {
+  return IsVisibleAscii(host) ? "" : "must be as in a URL: host or host:port, no spaces";
 }
 
 std::string CheckHost(const std::string& host) {
@@ -219,7 +225,7 @@ const schema::Struct<HealthOptions>& HealthSchema() {
     s.Field("path", &HealthOptions::path, schema::TextWith("", CheckTarget),
             "GET of this must be answered with a status from 200 to 399, as `/healthz`; empty = no "
             "checks.");
-    s.Field("host", &HealthOptions::host, schema::TextWith("", CheckFieldName),
+    s.Field("host", &HealthOptions::host, schema::TextWith("", CheckHostField),
             "For the Host field of checks; empty = the endpoint's.");
     s.Field("interval", &HealthOptions::interval, schema::Time<milliseconds>(10ms, 1h),
             "Between two checks.");

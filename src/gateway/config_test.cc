@@ -83,6 +83,8 @@ TEST(GatewayConfigTest, NamesWhatIsWrong) {
       {Service("timeouts: {total: 1s, per_try: 2s}"), "services[0].timeouts.per_try: must not be"},
       {Service("health: {path: healthz}"), "services[0].health.path: must begin with /"},
       {Service("health: {path: \"/a b\"}"), "services[0].health.path: must be percent-encoded"},
+      {Service("health: {path: /h, host: \"a b\"}"),
+       "services[0].health.host: must be as in a URL"},
       {Service("mirror: {share: 10%}"), "services[0].mirror: not supported yet: copies"},
       {Service("tls: {}"), "services[0].tls: not supported yet: upstreams"},
       {Service("protocol: h2c"), "services[0].protocol: not supported yet: upstreams"},
@@ -134,6 +136,10 @@ TEST(GatewayConfigTest, BodiesAreDecodedUnlessARouteSaysOtherwise) {
   EXPECT_EQ(options.routes[0].decode.request.at("feature.age"), "x.age");
   EXPECT_EQ(options.routes[0].decode.response.at("predicted"), "y");
   EXPECT_FALSE(options.routes[1].decode.sample);
+}
+
+TEST(GatewayConfigTest, AChecksHostMayHaveAPort) {
+  EXPECT_TRUE(ProblemsOf(Service("health: {path: /h, host: \"models.local:8080\"}")).empty());
 }
 
 TEST(GatewayConfigTest, EndpointsAreHostAndPort) {
