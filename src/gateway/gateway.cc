@@ -152,12 +152,7 @@ class Impl final : public Gateway {
         shown.share = split->parts(version->index) / double{Split::kParts};
         shown.ready = version->Ready(now);
         shown.pending = version->pending.load();
-        for (const auto& worker : shared_.workers) {
-          const VersionCounters& counters = worker->counters().versions[version->id];
-          for (const Counter& answers : counters.answers) shown.requests += answers.value();
-          shown.errors += counters.answers[5].value();
-          shown.retries += counters.retries.value();
-        }
+        if (started_) AddCounts(*version, shown);
         for (const auto& endpoint : version->endpoints)
           shown.endpoints.push_back(ViewOf(*endpoint, now));
       }
@@ -304,6 +299,15 @@ class Impl final : public Gateway {
   }
 
  private:
+  /// Over all threads; those are complete once it has started.
+  void AddCounts(const Version& version, VersionView& shown) const {
+    for (const auto& worker : shared_.workers) {
+      const VersionCounters& counters = worker->counters().versions[version.id];
+      for (const Counter& answers : counters.answers) shown.requests += answers.value();
+      shown.errors += counters.answers[5].value();
+      shown.retries += counters.retries.value();
+    }
+  }
   Service* Find(const std::string& name) const {
     for (const auto& service : shared_.services) {
       if (service->options.name == name) return service.get();

@@ -33,6 +33,7 @@ struct VersionView {
   double share = 0;
   bool ready = false;
   size_t pending = 0;
+  // Since it has started:
   uint64_t requests = 0;
   uint64_t errors = 0;  ///< answered 5xx
   uint64_t retries = 0;
