@@ -45,6 +45,9 @@ bool IsIdempotent(std::string_view method) {
          method == "OPTIONS";
 }
 
+/// An answer that says of the endpoint that it does not work.
+bool IsFailure(int status) { return status == 502 || status == 503 || status == 504; }
+
 bool IsTimeout(Reason reason) {
   return reason == Reason::kTimeout || reason == Reason::kConnectTimeout ||
          reason == Reason::kTotalTimeout;
@@ -75,14 +78,15 @@ Downstream::Downstream(Worker& worker, int socket, std::string client,
       refused_(refused),
       since_(worker.now()),
       parser_(worker.options().limits.max_header),
-      answer_parser_(worker.options().limits.max_header) {
+      answer_parser_(worker.options().limits.max_header),
+      moved_at_(since_) {
   int on = 1;
   setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
 void Downstream::Enter(Phase phase) {
   phase_ = phase;
-  since_ = worker_.now();
+  since_ = moved_at_ = worker_.now();
 }
 
 void Downstream::OnEvents(uint32_t events) {
@@ -225,13 +229,13 @@ bool Downstream::BeginExchange() {
   const size_t max_body = worker_.options().limits.max_body;
   if (request_.method == "CONNECT") {
     refuse(501, Reason::kBadRequest, "CONNECT is not supported: this is a gateway to models");
+  } else if (!IsTarget(request_.method, target)) {
+    refuse(400, Reason::kBadRequest,
+           "the target must begin with / or http://, and have no fragment (#)");
   } else if (authority.find('@') != std::string_view::npos) {
     refuse(400, Reason::kBadRequest, "the target must not name a user");
   } else if (max_body > 0 && length > max_body) {
     refuse(
-  } else if (!IsTarget(request_.method, target)) {
-    refuse(400, Reason::kBadRequest,
-           "the target must begin with / or http://, and have no fragment (#)");
         413, Reason::kTooLarge,
         StrCat("the request's body is larger than ", max_body, " bytes (gateway.limits.max_body)"));
   } else if ((route = worker_.shared().routes.Find(host, request_)) == nullptr) {
@@ -276,12 +280,12 @@ bool Downstream::BeginExchange() {
   }
   socket_.Take(head_.size);
   if (status != 0) {
+    WorkerCounters& counters = worker_.counters();
+    (reason == Reason::kNoRoute ? counters.no_route : counters.bad_requests).Add();
     Answer(status, reason, problem);
   } else {
     x_.version->service->budget.Begin();
     Connect();
-    WorkerCounters& counters = worker_.counters();
-    (reason == Reason::kNoRoute ? counters.no_route : counters.bad_requests).Add();
   }
   return true;
 }
@@ -329,17 +333,8 @@ void Downstream::Connect() {
   Enter(Phase::kWaiting);
   ++x_.tries;
   const Version& version = *x_.version;
-  Endpoint* picked = version.Pick(worker_.rng(), worker_.now(), x_.tried);
-  if (picked == nullptr) {
-    return Answer(503, Reason::kNoEndpoint,
-                  StrCat(version.service->options.name, " version ", version.number, ": ",
-                         version.WhyNone(worker_.now())));
-  }
-  if (TryEndpoint(*picked)) return;
-  for (const auto& other : version.endpoints) {
-    if (other.get() != picked && other->health.Available(worker_.now()) && TryEndpoint(*other))
-      return;
-  }
+  // Not before those that wait already: who asks much would keep them waiting.
+  if (!worker_.SomebodyWaits(version) && TryEndpoints()) return;
   const UpstreamLimits& limits = version.service->options.limits;
   // Counted first: several threads may come at once.
   if (version.pending.fetch_add(1) >= limits.max_pending) {
@@ -349,13 +344,32 @@ void Downstream::Connect() {
                          " is busy: each of its endpoints has ", limits.max_connections,
                          " connections, and ", limits.max_pending, " requests wait for one"));
   }
+  place_ = worker_.Wait(version, *this);
   waits_ = true;
-  worker_.Wait(version, weak_from_this());
+}
+
+/// False when none of them has a connection to give.
+bool Downstream::TryEndpoints() {
+  const Version& version = *x_.version;
+  Endpoint* picked = version.Pick(worker_.rng(), worker_.now(), x_.tried);
+  if (picked == nullptr) {
+    Answer(503, Reason::kNoEndpoint,
+           StrCat(version.service->options.name, " version ", version.number, ": ",
+                  version.WhyNone(worker_.now())));
+    return true;
+  }
+  if (TryEndpoint(*picked)) return true;
+  for (const auto& other : version.endpoints) {
+    if (other.get() != picked && other->health.Available(worker_.now()) && TryEndpoint(*other))
+      return true;
+  }
+  return false;
 }
 
 /// False when it has no connection to give.
 bool Downstream::TryEndpoint(Endpoint& endpoint) {
   auto begin = [&] {
+    StopWaiting();
     x_.tried = x_.active = &endpoint;
     endpoint.active.fetch_add(1, std::memory_order_relaxed);
   };
@@ -372,44 +386,70 @@ bool Downstream::TryEndpoint(Endpoint& endpoint) {
     return false;
   }
   begin();
+  // Each of its addresses in turn: what a name stands for need not be there as a whole.
+  x_.addresses_left = endpoint.addresses.Get()->size();
+  x_.address = endpoint.next_address.fetch_add(1, std::memory_order_relaxed);
   int error = 0;
-  upstream_ = UpstreamConnection::Open(worker_, *x_.version, endpoint, *this, &error);
-  if (upstream_) return true;
-  if (error == EADDRNOTAVAIL && endpoint.addresses.Get()->empty()) {
-    UpstreamFailed(Reason::kConnectFailed, "has no address: its name was not found", true);
-  } else {
-    UpstreamFailed(Reason::kConnectFailed, StrCat("cannot be connected to: ", strerror(error)),
-                   true);
-  }
+  if (!ConnectNext(&error)) ConnectFailed(error);
   return true;
 }
 
-void Downstream::StopWaiting() {
-  if (std::exchange(waits_, false)) x_.version->pending.fetch_sub(1);
+/// Begins a connection to the next address, with a place among the endpoint's connections, which is given back when there is no
+/// address left that could be tried.
+bool Downstream::ConnectNext(int* error) {
+  do {
+    if (x_.addresses_left > 0) --x_.addresses_left;
+    upstream_ =
+        UpstreamConnection::Open(worker_, *x_.version, *x_.tried, *this, x_.address++, error);
+    if (upstream_) return true;
+  } while (x_.addresses_left > 0 && !IsOurFault(*error));
+  x_.tried->connections.fetch_sub(1);
+  return false;
 }
 
-void Downstream::OnPending() {
-  if (!waits_) return;
-  StopWaiting();
-  --x_.tries;  // it was none
-  Connect();
+void Downstream::ConnectFailed(int error) {
+  if (error == ECONNREFUSED) {
+    UpstreamFailed(Reason::kConnectRefused, "refused the connection", true);
+  } else if (error == ETIMEDOUT) {
+    UpstreamFailed(Reason::kConnectTimeout, "did not take the connection in time", true);
+  } else if (x_.tried->addresses.Get()->empty()) {
+    UpstreamFailed(Reason::kConnectFailed, "has no address: its name was not found", true);
+  } else {
+    UpstreamFailed(Reason::kConnectFailed, StrCat("cannot be connected to: ", strerror(error)),
+                   true, !IsOurFault(error));
+  }
+}
+
+void Downstream::StopWaiting() {
+  if (!std::exchange(waits_, false)) return;
+  x_.version->pending.fetch_sub(1);
+  worker_.StopWaiting(*x_.version, place_);
+}
+
+bool Downstream::OnPending() {
+  if (!TryEndpoints()) return false;
   Run();
+  return true;
 }
 
 bool Downstream::Connecting() {
   if (LookAtClient()) return false;
   if (waits_ || backing_off_ || !upstream_ || upstream_->connecting()) return false;
-  const int error = upstream_->connect_error();
+  int error = upstream_->connect_error();
   if (error == 0) {
     BeginTry();
-  } else if (error == ECONNREFUSED) {
-    UpstreamFailed(Reason::kConnectRefused, "refused the connection", true);
-  } else if (error == ETIMEDOUT) {
-    UpstreamFailed(Reason::kConnectTimeout, "did not take the connection in time", true);
-  } else {
-    UpstreamFailed(Reason::kConnectFailed, StrCat("cannot be connected to: ", strerror(error)),
-                   true);
+    return true;
   }
+  if (x_.addresses_left > 0) {
+    const auto failed = std::exchange(upstream_, nullptr);
+    failed->Release();
+    // First: its own place may be somebody else's as soon as it is given back.
+    x_.tried->connections.fetch_add(1);
+    const bool begun = ConnectNext(&error);
+    failed->Close();
+    if (begun) return true;
+  }
+  ConnectFailed(error);
   return true;
 }
 
@@ -417,7 +457,7 @@ void Downstream::BeginTry() {
   Enter(Phase::kProxying);
   upstream_->Use(*this);
   x_.active->requests.fetch_add(1, std::memory_order_relaxed);
-  x_.try_began = moved_at_ = worker_.now();
+  x_.try_began = worker_.now();
   if (x_.body_done) x_.answer_due_from = x_.try_began;
   answer_parser_.Reset();
   needs_more_ = false;
@@ -451,7 +491,11 @@ bool Downstream::Proxy() {
 /// False when the exchange has ended.
 bool Downstream::PumpRequest() {
   net::StreamSocket& up = upstream_->socket();
-  while (!x_.body_done && !up.broken()) {
+  for (int round = 0; !x_.body_done && !up.broken(); ++round) {
+    if (round == kRoundsPerTurn) {
+      RunSoon();
+      return true;
+    }
     if (up.unsent() >= kHighWater && up.Flush() && up.unsent() >= kHighWater) {
       request_stalled_ = true;
       return true;
@@ -535,7 +579,11 @@ void Downstream::PassBody(std::string_view bytes) {
 /// False when the exchange has ended.
 bool Downstream::PumpAnswer() {
   net::StreamSocket& up = upstream_->socket();
-  for (;;) {
+  for (int round = 0;; ++round) {
+    if (round == kRoundsPerTurn) {
+      RunSoon();
+      return true;
+    }
     if (socket_.unsent() >= kHighWater) {
       if (!socket_.Flush()) {
         ClientGone();
@@ -611,10 +659,9 @@ Downstream::Taken Downstream::TakeAnswerHead() {
                    answer_.Header("content-encoding"),
                    answer_.Header("inference-header-content-length"), x_.answer_left);
   up.Take(answer_.size);
-  if (std::exchange(x_.retrying, false)) x_.version->service->budget.RetryEnded();
-  const bool failed = x_.status == 502 || x_.status == 503 || x_.status == 504;
-  x_.version->OnResult(*x_.active, failed, failed ? StrCat("answered ", x_.status) : std::string(),
-                       worker_.now());
+  EndRetry();
+  if (IsFailure(x_.status))
+    x_.version->OnResult(*x_.tried, true, StrCat("answered ", x_.status), worker_.now());
   return x_.answer == Framing::kNone ? Taken::kDone : Taken::kMore;
 }
 
@@ -631,7 +678,8 @@ Downstream::Taken Downstream::TakeInterim() {
     socket_.Queue(out);
     up.Take(answer_.size);
     x_.status = 101;
-    x_.version->OnResult(*x_.active, false, {}, worker_.now());
+    EndRetry();
+    x_.version->OnResult(*x_.tried, false, {}, worker_.now());
     worker_.counters().upgrades.Add();
     Record(Reason::kNone);
     Enter(Phase::kTunnel);
@@ -641,6 +689,7 @@ Downstream::Taken Downstream::TakeInterim() {
   if (!head_.http10 && (answer_.status != 100 || head_.expect_continue)) {
     AppendAnswerHead(out, answer_, {.body = AnswerForward::Body::kNone});
     socket_.Queue(out);
+    x_.told_to_go_on = x_.told_to_go_on || answer_.status == 100;
   }
   up.Take(answer_.size);
   answer_parser_.Reset();
@@ -728,25 +777,14 @@ bool Downstream::Tunnel() {
   net::StreamSocket& up = upstream_->socket();
   bool over = false;
   auto pass = [&](net::StreamSocket& from, net::StreamSocket& to, bool& ended, bool& shut) {
-    bool moved = false;
-    while (!ended && to.unsent() < kHighWater) {
-      if (from.input().empty()) {
-        const Got got = from.Fill();
-        if (got == Got::kNothing) break;
-        if (got == Got::kBroken) over = true;
-        if (got != Got::kBytes) {
-          ended = true;
-          break;
-        }
-      }
-      if (!to.Send(from.input())) {
-        over = true;
-        break;
-      }
-      from.Take(from.input().size());
-      moved = true;
+    if (!ended && to.unsent() < kHighWater && from.input().empty()) {
+      const Got got = from.Fill();
+      over = over || got == Got::kBroken;
+      ended = got == Got::kEnd;
     }
-    if (!to.Flush()) over = true;
+    const bool moved = !from.input().empty() && to.unsent() < kHighWater;
+    if (!(moved ? to.Send(from.input()) : to.Flush())) over = true;
+    if (moved) from.Take(from.input().size());
     if (ended && to.unsent() == 0 && !std::exchange(shut, true)) to.ShutdownWrite();
     return moved;
   };
@@ -789,9 +827,10 @@ bool Downstream::MayRetry(Reason reason, bool nothing_taken) {
 }
 
 /// `nothing_taken`: the upstream cannot have seen the request.
-void Downstream::UpstreamFailed(Reason reason, std::string why, bool nothing_taken) {
+void Downstream::UpstreamFailed(Reason reason, std::string why, bool nothing_taken,
+                                bool endpoint_at_fault) {
   Count(reason);
-  x_.version->OnResult(*x_.tried, true, why, worker_.now());
+  if (endpoint_at_fault) x_.version->OnResult(*x_.tried, true, why, worker_.now());
   LetUpstreamGo(false);
   if (!MayRetry(reason, nothing_taken)) {
     return Answer(IsTimeout(reason) ? 504 : 502, reason, StrCat(Upstream(), " ", why));
@@ -923,6 +962,11 @@ void Downstream::Record(Reason reason) {
   counters.latency_ns.Add(ns);
   counters.request_bytes.Add(x_.body_bytes);
   counters.response_bytes.Add(x_.answer_bytes);
+  // Only now: one that always breaks in the body must not look well at each head.
+  const bool whole =
+      reason == Reason::kNone || reason == Reason::kClientGone || reason == Reason::kClientSlow;
+  if (x_.answer_begun && whole && !IsFailure(x_.status))
+    x_.version->OnResult(*x_.tried, false, {}, worker_.now());
   // Neither what the client did wrong nor a tunnel says anything of the version.
   if (!x_.prediction || reason == Reason::kBadRequest || reason == Reason::kTooLarge ||
       reason == Reason::kClientSlow || x_.status == 101)
@@ -954,10 +998,14 @@ void Downstream::Tell(PredictionEvent& event) {
   worker_.shared().sink.Emit(event);
 }
 
+void Downstream::EndRetry() {
+  if (std::exchange(x_.retrying, false)) x_.version->service->budget.RetryEnded();
+}
+
 void Downstream::EndExchange() {
   if (x_.version != nullptr && !x_.head.empty()) {
     x_.version->service->budget.End();
-    if (std::exchange(x_.retrying, false)) x_.version->service->budget.RetryEnded();
+    EndRetry();
   }
   x_.version = nullptr;
   x_.tried = nullptr;
@@ -973,7 +1021,7 @@ void Downstream::NextOrClose(bool close) {
   needs_more_ = false;
   parser_.Reset();
   if (close) return StartLingering();
-  Enter(socket_.input().empty() ? Phase::kIdle : Phase::kHead);
+  Enter(Phase::kIdle);
 }
 
 void Downstream::StartLingering() {
@@ -1040,7 +1088,23 @@ bool Downstream::LookAtClient() {
 // -------------------------------------------------------------------------------------------------------------------
 
 void Downstream::OnSweep(SteadyTime now) {
+  try {
+    Sweep(now);
+  } catch (const std::exception& e) {  // the sweep has others to look at
+    LOG_ERROR("connection failed", {"server", "gateway"}, {"error", e.what()});
+    Close();
+  }
+}
+
+/// For `patience`; `bytes`: what has moved in all.
+bool Downstream::NothingMoved(uint64_t bytes, SteadyTime now, milliseconds patience) {
+  if (bytes != std::exchange(moved_, bytes)) moved_at_ = now;
+  return now - moved_at_ >= patience;
+}
+
+void Downstream::Sweep(SteadyTime now) {
   const ClientLimits& limits = worker_.options().limits;
+  const uint64_t moved = socket_.bytes_in() + socket_.bytes_out();
   const auto waited = now - since_;
   switch (phase_) {
     case Phase::kIdle:
@@ -1050,7 +1114,8 @@ void Downstream::OnSweep(SteadyTime now) {
         const SteadyTime start = std::max(worker_.drain_began(), since_);
         if (now - start >= patience && socket_.unsent() == 0 && !socket_.HasInput())
           StartLingering();
-      } else if (waited >= limits.idle_timeout && !socket_.HasInput()) {
+      } else if (NothingMoved(moved, now, limits.idle_timeout) &&
+                 (socket_.unsent() > 0 || !socket_.HasInput())) {
         return Close();
       }
       break;
@@ -1062,28 +1127,40 @@ void Downstream::OnSweep(SteadyTime now) {
     case Phase::kProxying:
       SweepExchange(now);
       break;
-    case Phase::kTunnel: {
-      const uint64_t moved = socket_.bytes_in() + socket_.bytes_out();
-      if (moved != std::exchange(moved_, moved)) moved_at_ = now;
-      if (now - moved_at_ >= x_.version->service->options.timeouts.tunnel) return Close();
+    case Phase::kTunnel:
+      if (NothingMoved(moved, now, x_.version->service->options.timeouts.tunnel)) return Close();
       break;
-    }
-    case Phase::kLingering: {
-      const milliseconds most = !shut_               ? limits.idle_timeout
-                                : worker_.draining() ? kLingerWhenDraining
-                                                     : kLinger;
-      if (waited >= most) return Close();
+    case Phase::kLingering:
+      if (shut_ ? waited >= (worker_.draining() ? kLingerWhenDraining : kLinger)
+                : NothingMoved(socket_.bytes_out(), now, limits.idle_timeout))
+        return Close();
       break;
-    }
     case Phase::kClosed:
       return;
   }
   Run();
 }
 
+/// It has not asked for its body yet, as the client expects.
+bool Downstream::WaitsToGoOn() const {
+  return head_.expect_continue && !x_.told_to_go_on && x_.body_bytes == 0;
+}
+
+/// The upstream has taken what has come of the request, or the client does not take what has come of the answer.
+bool Downstream::ClientIsSlow() const {
+  if (!upstream_ || phase_ != Phase::kProxying) return false;
+  if (x_.answer_begun && socket_.unsent() > 0) return true;
+  return !x_.body_done && upstream_->socket().unsent() == 0 && !WaitsToGoOn();
+}
+
 void Downstream::SweepExchange(SteadyTime now) {
   const TimeoutOptions& timeouts = x_.version->service->options.timeouts;
   if (timeouts.total.count() > 0 && now - x_.started >= timeouts.total) {
+    if (ClientIsSlow()) {
+      return Answer(408, Reason::kClientSlow,
+                    StrCat("the request's body was not there within ", InMs(timeouts.total),
+                           " (timeouts.total)"));
+    }
     if (x_.tried != nullptr && !x_.answer_begun)
       x_.version->OnResult(*x_.tried, true, "no answer within timeouts.total", now);
     return Answer(
@@ -1103,15 +1180,14 @@ void Downstream::SweepExchange(SteadyTime now) {
                           true);
   }
   const net::StreamSocket& up = upstream_->socket();
-  const uint64_t moved = socket_.bytes_in() + socket_.bytes_out() + up.bytes_in() + up.bytes_out();
-  if (moved != std::exchange(moved_, moved)) moved_at_ = now;
-  const bool idle = now - moved_at_ >= timeouts.idle;
-  const bool client_sends_nothing = !x_.body_done && up.unsent() == 0;
+  const bool idle =
+      NothingMoved(socket_.bytes_in() + socket_.bytes_out() + up.bytes_in() + up.bytes_out(), now,
+                   timeouts.idle);
   if (x_.answer_begun) {
-    if (!idle) return;
-    return Cut(socket_.unsent() > 0 || client_sends_nothing ? Reason::kClientSlow : Reason::kCut);
+    if (idle) Cut(ClientIsSlow() ? Reason::kClientSlow : Reason::kCut);
+    return;
   }
-  if (x_.body_done) {
+  if (x_.body_done || WaitsToGoOn()) {
     const SteadyTime from = std::max(x_.answer_due_from, x_.try_began);
     if (now - from < timeouts.per_try) return;
     return UpstreamFailed(
@@ -1119,7 +1195,7 @@ void Downstream::SweepExchange(SteadyTime now) {
         StrCat("did not answer within ", InMs(timeouts.per_try), " (timeouts.per_try)"), false);
   }
   if (!idle) return;
-  if (client_sends_nothing) {
+  if (ClientIsSlow()) {
     return Answer(
         408, Reason::kClientSlow,
         StrCat("the request's body did not go on for ", InMs(timeouts.idle), " (timeouts.idle)"));

@@ -35,14 +35,13 @@ class Downstream final : public net::EventLoop::Watcher,
   void OnEvents(uint32_t events) override;
   /// Something has happened to the upstream connection.
   void OnUpstream();
-  /// A connection may be free.
-  void OnPending();
+  /// A connection may be free. False when there was none: it goes on waiting.
+  bool OnPending();
   void OnSweep(SteadyTime now);
   /// One connection too many: answers 503 and closes.
   void Refuse();
   void Close();
 
-  bool waits() const { return waits_; }
   bool refused() const { return refused_; }
   net::StreamSocket& socket() { return socket_; }
   size_t index = 0;  ///< the worker's: where in its list this client stands
@@ -71,8 +70,11 @@ class Downstream final : public net::EventLoop::Watcher,
     uint64_t body_left = 0;   ///< kLength
     uint64_t body_bytes = 0;  ///< so far
     bool body_done = false;
+    bool told_to_go_on = false;  ///< the client, as it has expected
     int tries = 0;
     bool retrying = false;       ///< holds a place in the budget
+    size_t address = 0;          ///< of the endpoint: the next one to connect to
+    size_t addresses_left = 0;   ///< for this try
     Endpoint* tried = nullptr;   ///< at last
     Endpoint* active = nullptr;  ///< counts this request
     SteadyTime try_began{};
@@ -95,7 +97,10 @@ class Downstream final : public net::EventLoop::Watcher,
   bool ChooseVersion(const Service& service);
   void BeginCopy(const RouteTable::Route& route);
   void Connect();
+  bool TryEndpoints();
   bool TryEndpoint(Endpoint& endpoint);
+  bool ConnectNext(int* error);
+  void ConnectFailed(int error);
   void BeginTry();
   void StopWaiting();
   bool Connecting();
@@ -113,7 +118,8 @@ class Downstream final : public net::EventLoop::Watcher,
   bool Tunnel();
   bool Linger();
 
-  void UpstreamFailed(Reason reason, std::string why, bool nothing_taken);
+  void UpstreamFailed(Reason reason, std::string why, bool nothing_taken,
+                      bool endpoint_at_fault = true);
   bool MayRetry(Reason reason, bool nothing_taken);
   void Answer(int status, Reason reason, const std::string& message);
   void RefuseHead(int status, std::string_view message);
@@ -123,6 +129,7 @@ class Downstream final : public net::EventLoop::Watcher,
   void LetUpstreamGo(bool keep);
   void Record(Reason reason);
   void Tell(PredictionEvent& event);
+  void EndRetry();
   void EndExchange();
   void NextOrClose(bool close);
   void StartLingering();
@@ -131,7 +138,11 @@ class Downstream final : public net::EventLoop::Watcher,
   void Count(Reason reason);
   void RunSoon();
   void Enter(Phase phase);
+  void Sweep(SteadyTime now);
   void SweepExchange(SteadyTime now);
+  bool NothingMoved(uint64_t bytes, SteadyTime now, std::chrono::milliseconds patience);
+  bool WaitsToGoOn() const;
+  bool ClientIsSlow() const;
   /// "digits version 2 at 127.0.0.1:5002"
   std::string Upstream() const;
 
@@ -144,9 +155,10 @@ class Downstream final : public net::EventLoop::Watcher,
   SteadyTime since_{};  ///< of the phase
   bool running_ = false;
   bool again_ = false;
-  bool probed_ = false;  ///< the client has been asked whether it still reads
-  bool shut_ = false;    ///< kLingering: our side has ended
-  bool waits_ = false;   ///< among those that wait for a connection
+  bool probed_ = false;              ///< the client has been asked whether it still reads
+  bool shut_ = false;                ///< kLingering: our side has ended
+  bool waits_ = false;               ///< for a connection
+  Worker::Waiting::iterator place_;  ///< among those that do
   bool backing_off_ = false;
   bool shut_up_ = false, shut_down_ = false;  ///< kTunnel: what was passed on of an end
   bool ended_up_ = false, ended_down_ = false;
@@ -164,7 +176,7 @@ class Downstream final : public net::EventLoop::Watcher,
   Exchange x_;
   uint64_t serial_ = 0;  ///< of the exchange: a timer may come too late
   std::shared_ptr<UpstreamConnection> upstream_;
-  uint64_t moved_ = 0;  ///< bytes in all, at the last sweep that saw some move
+  uint64_t moved_ = 0;  ///< bytes in all, at the last sweep
   SteadyTime moved_at_{};
 };
 

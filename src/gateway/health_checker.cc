@@ -31,10 +31,9 @@ bool IsLiteral(const std::string& host) {
          inet_pton(AF_INET6, host.c_str(), binary) == 1;
 }
 
+/// A name server may tell them in another order each time.
 bool Same(const Addresses& a, const Addresses& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
-    return x.size == y.size && std::memcmp(&x.storage, &y.storage, x.size) == 0;
-  });
+  return std::is_permutation(a.begin(), a.end(), b.begin(), b.end());
 }
 
 }  // namespace
@@ -52,34 +51,69 @@ class HealthChecker::Check final : public net::EventLoop::Watcher,
         parser_(kMaxHead) {}
 
   void Begin() {
-    const auto addresses = endpoint_.addresses.Get();
-    if (addresses->empty()) return Over(false, "its name was not found");
-    const net::SocketAddress& address = (*addresses)[turn_++ % addresses->size()];
-    const int fd =
-        ::socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) return Over(false, strerror(errno));
-    socket_ = std::make_unique<net::StreamSocket>(fd, owner_.pool_);
+    addresses_left_ = endpoint_.addresses.Get()->size();
+    if (addresses_left_ == 0) return Over(false, "its name was not found");
     deadline_ = owner_.loop_.now() + options_.timeout;
-    parser_.Reset();
-    if (connect(fd, address.get(), address.size) != 0 && errno != EINPROGRESS)
-      return Over(false, StrCat("cannot be connected to: ", strerror(errno)));
-    if (!owner_.loop_.Watch(fd, *this)) return Over(false, "no memory for a check");
-    const std::string host = options_.host.empty() ? endpoint_.name : options_.host;
-    socket_->Queue(
-        StrCat("GET ", options_.path, " HTTP/1.1\r\nHost: ", host,
-               "\r\nUser-Agent: leadsman-health\r\nAccept: */*\r\nConnection: close\r\n\r\n"));
+    ConnectNext();
   }
 
   void OnEvents(uint32_t events) override {
     if (!socket_) return;
     socket_->OnEvents(events);
     if (socket_->broken() && socket_->error() != 0) {
-      return Over(false, socket_->error() == ECONNREFUSED
-                             ? std::string("refused the connection")
-                             : StrCat("the connection broke: ", strerror(socket_->error())));
+      const int error = socket_->error();
+      if (!connected_) return ConnectFailed(error);
+      return Over(false, StrCat("the connection broke: ", strerror(error)));
     }
-    if (!(events & net::EventLoop::kWritable) && socket_->unsent() > 0) return;
+    if (!connected_ && !(events & net::EventLoop::kWritable)) return;
+    connected_ = true;
     if (!socket_->Flush()) return Over(false, "the connection broke");
+    ReadAnswer();
+  }
+
+  void OnSweep(SteadyTime now) {
+    if (socket_ && now >= deadline_) {
+      Over(false, StrCat("the check ", options_.path, " was not answered within ",
+                         options_.timeout.count(), " ms"));
+    }
+  }
+
+  void End() {
+    if (!socket_) return;
+    owner_.loop_.Unwatch(socket_->descriptor());
+    socket_.reset();
+  }
+
+ private:
+  /// To the endpoint's next address.
+  void ConnectNext() {
+    End();
+    --addresses_left_;
+    connected_ = false;
+    parser_.Reset();
+    const auto addresses = endpoint_.addresses.Get();
+    const net::SocketAddress& address = (*addresses)[turn_++ % addresses->size()];
+    const int fd =
+        ::socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) return ConnectFailed(errno);
+    socket_ = std::make_unique<net::StreamSocket>(fd, owner_.pool_);
+    if (connect(fd, address.get(), address.size) != 0 && errno != EINPROGRESS)
+      return ConnectFailed(errno);
+    if (!owner_.loop_.Watch(fd, *this)) return ConnectFailed(ENOMEM);
+    const std::string host = options_.host.empty() ? endpoint_.name : options_.host;
+    socket_->Queue(
+        StrCat("GET ", options_.path, " HTTP/1.1\r\nHost: ", host,
+               "\r\nUser-Agent: leadsman-health\r\nAccept: */*\r\nConnection: close\r\n\r\n"));
+  }
+
+  void ConnectFailed(int error) {
+    if (IsOurFault(error)) return Pause();  // nobody was asked
+    if (addresses_left_ > 0) return ConnectNext();
+    Over(false, error == ECONNREFUSED ? std::string("refused the connection")
+                                      : StrCat("cannot be connected to: ", strerror(error)));
+  }
+
+  void ReadAnswer() {
     for (;;) {
       const Got got = socket_->Fill(kMaxHead + net::BufferPool::kSize);
       if (got == Got::kNothing) return;
@@ -102,22 +136,7 @@ class HealthChecker::Check final : public net::EventLoop::Watcher,
     }
   }
 
-  void OnSweep(SteadyTime now) {
-    if (socket_ && now >= deadline_) {
-      Over(false, StrCat("the check ", options_.path, " was not answered within ",
-                         options_.timeout.count(), " ms"));
-    }
-  }
-
-  void End() {
-    if (!socket_) return;
-    owner_.loop_.Unwatch(socket_->descriptor());
-    socket_.reset();
-  }
-
- private:
   void Over(bool good, const std::string& why) {
-    End();
     if (endpoint_.health.OnCheck(good, why, options_)) {
       if (good) {
         LOG_INFO("endpoint is healthy", {"service", service_.options.name},
@@ -127,6 +146,11 @@ class HealthChecker::Check final : public net::EventLoop::Watcher,
                  {"version", version_.number}, {"endpoint", endpoint_.name}, {"reason", why});
       }
     }
+    Pause();
+  }
+
+  void Pause() {
+    End();
     // Not all at the same moment.
     const auto spread = static_cast<uint64_t>(options_.interval.count() / 10 + 1);
     owner_.loop_.At(
@@ -142,6 +166,8 @@ class HealthChecker::Check final : public net::EventLoop::Watcher,
   net::AnswerHeadParser parser_;
   net::AnswerHead head_;
   std::unique_ptr<net::StreamSocket> socket_;  ///< null between two checks
+  bool connected_ = false;
+  size_t addresses_left_ = 0;  ///< for this check
   SteadyTime deadline_{};
   size_t turn_ = 0;
 };
@@ -206,8 +232,7 @@ void HealthChecker::ScheduleSweep() {
 
 /// Every second those that have no address yet, every ten the others too.
 void HealthChecker::LookUpNames() {
-  thread_local int round = 0;
-  const bool all = round++ % (kNames / kNamesFirst) == 0;
+  const bool all = name_round_++ % (kNames / kNamesFirst) == 0;
   for (const auto& service : services_) {
     for (const auto& version : service->versions) {
       for (const auto& endpoint : version->endpoints) {

@@ -43,6 +43,7 @@ class HealthChecker {
   std::vector<std::shared_ptr<Check>> checks_;
   std::atomic<bool> stopping_{false};
   std::thread thread_;
+  int name_round_ = 0;               ///< of the thread of names_
   std::unique_ptr<Periodic> names_;  ///< null: all addresses are literal
 };
 

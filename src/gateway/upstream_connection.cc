@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "gateway/downstream.h"
@@ -13,18 +14,14 @@ namespace leadsman::gateway {
 
 std::shared_ptr<UpstreamConnection> UpstreamConnection::Open(Worker& worker, const Version& version,
                                                              Endpoint& endpoint, Downstream& user,
-                                                             int* error) {
+                                                             size_t turn, int* error) {
   auto failed = [&](int why) {
     *error = why;
-    endpoint.connections.fetch_sub(1);
     return nullptr;
   };
   const auto addresses = endpoint.addresses.Get();
   if (addresses->empty()) return failed(EADDRNOTAVAIL);
-  // Each in turn: a retry tries the next one.
-  const net::SocketAddress& address =
-      (*addresses)[endpoint.next_address.fetch_add(1, std::memory_order_relaxed) %
-                   addresses->size()];
+  const net::SocketAddress& address = (*addresses)[turn % addresses->size()];
   const int fd = ::socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return failed(errno);
   int on = 1;
@@ -34,20 +31,24 @@ std::shared_ptr<UpstreamConnection> UpstreamConnection::Open(Worker& worker, con
     close(fd);
     return failed(why);
   }
-  auto connection = std::make_shared<UpstreamConnection>(worker, version, endpoint, fd);
+  auto connection = std::make_shared<UpstreamConnection>(worker, version, endpoint, address, fd);
   connection->user_ = &user;
   if (!worker.loop().Watch(fd, *connection)) {
-    *error = ENOMEM;
+    endpoint.connections.fetch_add(1);  // the caller's, which Close gives back
     connection->Close();
-    return nullptr;
+    return failed(ENOMEM);
   }
   worker.counters().versions[version.id].connections.Add();
   return connection;
 }
 
 UpstreamConnection::UpstreamConnection(Worker& worker, const Version& version, Endpoint& endpoint,
-                                       int socket)
-    : worker_(worker), version_(version), endpoint_(endpoint), socket_(socket, worker.pool()) {}
+                                       const net::SocketAddress& address, int socket)
+    : worker_(worker),
+      version_(version),
+      endpoint_(endpoint),
+      address_(address),
+      socket_(socket, worker.pool()) {}
 
 UpstreamConnection::~UpstreamConnection() { Close(); }
 
@@ -83,6 +84,11 @@ void UpstreamConnection::BecomeIdle() {
 
 bool UpstreamConnection::IsQuiet() {
   return socket_.input().empty() && socket_.Fill() == net::StreamSocket::Got::kNothing;
+}
+
+bool UpstreamConnection::IsCurrent() const {
+  const auto addresses = endpoint_.addresses.Get();
+  return std::find(addresses->begin(), addresses->end(), address_) != addresses->end();
 }
 
 UpstreamConnection::Traffic UpstreamConnection::TcpTraffic() const {

@@ -19,12 +19,14 @@ class Downstream;
 class UpstreamConnection final : public net::EventLoop::Watcher,
                                  public std::enable_shared_from_this<UpstreamConnection> {
  public:
-  /// With a place among the endpoint's connections, which is given back when it closes, or now if it cannot even be begun:
-  /// null, with the errno. `user` hears of it by OnUpstream.
+  /// To the endpoint's address number `turn`, counted round. With a place among the endpoint's connections, which is given back
+  /// when it closes; the caller keeps it if it cannot even be begun: null, with the errno. `user` hears of it by OnUpstream.
   static std::shared_ptr<UpstreamConnection> Open(Worker& worker, const Version& version,
-                                                  Endpoint& endpoint, Downstream& user, int* error);
+                                                  Endpoint& endpoint, Downstream& user, size_t turn,
+                                                  int* error);
   /// Takes over a place among the endpoint's connections.
-  UpstreamConnection(Worker& worker, const Version& version, Endpoint& endpoint, int socket);
+  UpstreamConnection(Worker& worker, const Version& version, Endpoint& endpoint,
+                     const net::SocketAddress& address, int socket);
   ~UpstreamConnection();
 
   void OnEvents(uint32_t events) override;
@@ -44,6 +46,8 @@ class UpstreamConnection final : public net::EventLoop::Watcher,
   void BecomeIdle();
   /// Nothing has come that nobody asked for, and it has not ended.
   bool IsQuiet();
+  /// The endpoint's name still stands for its address.
+  bool IsCurrent() const;
   /// The other side had ended the connection before it has seen a byte of what was sent since Use: its end has come, and
   /// acknowledges none of it. A reset says nothing of the kind.
   bool NothingTaken() const;
@@ -60,6 +64,7 @@ class UpstreamConnection final : public net::EventLoop::Watcher,
   Worker& worker_;
   const Version& version_;
   Endpoint& endpoint_;
+  const net::SocketAddress address_;
   net::StreamSocket socket_;
   Downstream* user_ = nullptr;
   bool connecting_ = true;

@@ -1,12 +1,17 @@
 #include "gateway/upstreams.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <tuple>
 
 #include "base/log.h"
 #include "base/strings.h"
 
 namespace leadsman::gateway {
+
+bool IsOurFault(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
+}
 
 Endpoint::Endpoint(std::string endpoint_name, size_t endpoint_id)
     : name(std::move(endpoint_name)), id(endpoint_id) {

@@ -18,7 +18,11 @@ namespace leadsman::gateway {
 
 using Addresses = std::vector<net::SocketAddress>;
 
-/// One address of a version.
+/// Whether connecting has failed, with this errno, because this process or machine can open no more: that says nothing of the
+/// other side.
+bool IsOurFault(int error);
+
+/// One host and port of a version.
 struct Endpoint {
   Endpoint(std::string endpoint_name, size_t endpoint_id);
 

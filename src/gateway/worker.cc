@@ -179,7 +179,7 @@ std::shared_ptr<UpstreamConnection> Worker::TakeIdle(Endpoint& endpoint) {
     // The one that was used last: the others may grow old and go.
     const auto connection = std::move(kept.back());
     kept.pop_back();
-    if (connection->IsQuiet()) return connection;
+    if (connection->IsCurrent() && connection->IsQuiet()) return connection;
     connection->Close();
   }
   return nullptr;
@@ -189,7 +189,7 @@ void Worker::Keep(std::shared_ptr<UpstreamConnection> connection) {
   const Version& version = connection->version();
   const TimeoutOptions& timeouts = version.service->options.timeouts;
   const bool others_wait =
-      version.pending.load(std::memory_order_relaxed) > 0 && waiting_[version.id].empty();
+      version.pending.load(std::memory_order_relaxed) > 0 && !SomebodyWaits(version);
   // Kept here it would be of no use to requests that wait on another thread.
   if (timeouts.keep_alive.count() == 0 || others_wait || draining_) return connection->Close();
   connection->BecomeIdle();
@@ -223,12 +223,14 @@ void Worker::WakePending(size_t version_id) {
   loop_.Post([self = shared_from_this(), version_id] { self->ServePending(version_id); });
 }
 
-void Worker::Wait(const Version& version, std::weak_ptr<Downstream> client) {
-  waiting_[version.id].push_back(std::move(client));
+Worker::Waiting::iterator Worker::Wait(const Version& version, Downstream& client) {
+  Waiting& queue = waiting_[version.id];
+  const auto place = queue.insert(queue.end(), &client);
   // All of the endpoints' connections may lie idle with other threads.
   for (const auto& worker : shared_.workers) {
     if (worker.get() != this) worker->GiveBack(version);
   }
+  return place;
 }
 
 void Worker::GiveBack(const Version& version) {
@@ -241,11 +243,8 @@ void Worker::GiveBack(const Version& version) {
 }
 
 void Worker::ServePending(size_t version_id) {
-  auto& queue = waiting_[version_id];
-  while (!queue.empty()) {
-    const auto client = queue.front().lock();
-    queue.pop_front();
-    if (client && client->waits()) return client->OnPending();
+  const Waiting& queue = waiting_[version_id];
+  while (!queue.empty() && queue.front()->OnPending()) {
   }
 }
 
@@ -254,7 +253,11 @@ void Worker::ServePending(size_t version_id) {
 
 void Worker::ScheduleSweep() {
   const milliseconds interval = draining_ ? kDrainSweep : SweepInterval(shared_.options);
-  loop_.At(loop_.now() + interval, [this] { Sweep(); });
+  // The next one first: whatever happens in this one, time goes on.
+  loop_.At(loop_.now() + interval, [this] {
+    ScheduleSweep();
+    Sweep();
+  });
 }
 
 void Worker::Sweep() {
@@ -279,12 +282,8 @@ void Worker::Sweep() {
     for (size_t i = 0; i < old; ++i) kept[i]->Close();
     kept.erase(kept.begin(), kept.begin() + static_cast<ptrdiff_t>(old));
   }
-  for (auto& queue : waiting_) {
-    std::erase_if(queue, [](const std::weak_ptr<Downstream>& weak) {
-      const auto client = weak.lock();
-      return !client || !client->waits();
-    });
-  }
+  // What has become free without a word: an endpoint that is well again, a place that another thread gave back just then.
+  for (size_t id = 0; id < waiting_.size(); ++id) ServePending(id);
   if (draining_) {
     const auto passed = now - drain_began_;
     if (!listening_.empty() && passed >= std::min(grace_ / 4, kAcceptAfterShutdown))
@@ -292,10 +291,8 @@ void Worker::Sweep() {
     if (passed >= grace_) CutAll();
     if (listening_.empty() && clients_.empty()) {
       loop_.Stop();
-      return;
     }
   }
-  ScheduleSweep();
 }
 
 /// Takes every connection whose handshake is complete, then stops listening.
@@ -323,7 +320,10 @@ void Worker::BeginDrain(milliseconds grace) {
     self->grace_ = grace;
     for (const auto& listener : self->listening_) net::RefuseNewConnections(listener->socket());
     // Sooner than the sweep that is due.
-    self->loop_.At(now, [raw = self.get()] { raw->Sweep(); });
+    self->loop_.At(now, [raw = self.get()] {
+      raw->ScheduleSweep();
+      raw->Sweep();
+    });
   });
 }
 

@@ -3,7 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
-#include <deque>
+#include <list>
 #include <memory>
 #include <span>
 #include <string>
@@ -64,7 +64,7 @@ class Worker final : public std::enable_shared_from_this<Worker> {
   /// Serves until it is drained.
   void Run();
   void BeginDrain(std::chrono::milliseconds grace);
-  /// Gives connections that have become free to who waits for one of this version. From any thread.
+  /// Gives connections that have become free to who has waited longest for one of this version. From any thread.
   void WakePending(size_t version_id);
   /// Closes a kept connection of this version, if there is one: somebody waits for it elsewhere. From any thread.
   void GiveBack(const Version& version);
@@ -94,7 +94,13 @@ class Worker final : public std::enable_shared_from_this<Worker> {
   void DropIdle(UpstreamConnection& connection);
   /// One connection less: somebody may wait for that.
   void Freed(const Version& version);
-  void Wait(const Version& version, std::weak_ptr<Downstream> client);
+  /// Those that wait for a connection of a version, in the order in which they came. Each leaves by itself.
+  using Waiting = std::list<Downstream*>;
+  Waiting::iterator Wait(const Version& version, Downstream& client);
+  void StopWaiting(const Version& version, Waiting::iterator place) {
+    waiting_[version.id].erase(place);
+  }
+  bool SomebodyWaits(const Version& version) const { return !waiting_[version.id].empty(); }
 
  private:
   class Listener;
@@ -117,7 +123,7 @@ class Worker final : public std::enable_shared_from_this<Worker> {
   std::vector<std::unique_ptr<Listener>> listening_;
   std::vector<std::shared_ptr<Downstream>> clients_;
   std::vector<std::vector<std::shared_ptr<UpstreamConnection>>> idle_;  ///< by endpoint
-  std::vector<std::deque<std::weak_ptr<Downstream>>> waiting_;          ///< by version
+  std::vector<Waiting> waiting_;                                        ///< by version
   size_t refused_open_ = 0;
   bool accept_paused_ = false;
   bool draining_ = false;
