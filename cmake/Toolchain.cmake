@@ -20,6 +20,9 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   add_compile_options(-Wthread-safety -Werror)
 endif()
 
+if(LEADSMAN_UNITY AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  add_compile_options(-Wno-subobject-linkage)  # which takes a batch's sources for headers
+endif()
 if(LEADSMAN_SANITIZE)
   # Optimising what the sanitizers have put in takes the compiler as long again, and the tests little.
   add_compile_options(-fsanitize=${LEADSMAN_SANITIZE} -fno-sanitize-recover=all $<$<CONFIG:Dev>:-O0>)

@@ -88,9 +88,10 @@ class ColumnShape {
     lists_ |= list;
     std::string_view first = text.substr(0, text.find(", "));
     size_t digits = first.find_first_not_of("0123456789");
-    bool whole = digits == std::string_view::npos && !first.empty();
+    const bool none = digits == std::string_view::npos;
+    bool whole = none && !first.empty();
     size_t decimals = 0;
-    if (!whole && digits > 0 && first[digits] == '.' &&
+    if (!none && digits > 0 && first[digits] == '.' &&
         first.find_first_not_of("0123456789", digits + 1) == std::string_view::npos)
       decimals = first.size() - digits - 1;
     whole_ &= whole;

@@ -73,17 +73,14 @@ void Courier::Note(const Report& report) {
     case Outcome::kNothing:
       return;
     case Outcome::kSent:
-      ++sent_;
       if (std::exchange(failures_, 0) > 0)
         LOG_INFO("the peer takes messages again", {"peer", options_.peer});
       return;
     case Outcome::kRefused:
-      ++failed_;
       LOG_WARN("the peer refuses a message; it is given up", {"peer", options_.peer},
                {"reason", report.why});
       return;
     case Outcome::kAgain:
-      ++failed_;
       if (failures_++ > 0) return;
       LOG_WARN("the peer does not take messages; they are tried again", {"peer", options_.peer},
                {"reason", report.why});
@@ -104,14 +101,22 @@ void Courier::Plan(const Report& report) {
   }
 }
 
+/// Last of all: who sees the count may rely on the plan.
+void Courier::Count(Outcome outcome) {
+  if (outcome == Outcome::kSent) ++sent_;
+  if (outcome == Outcome::kRefused || outcome == Outcome::kAgain) ++failed_;
+}
+
 void Courier::Run() {
   while (auto errand = Await()) {
     const Report report = carry_(*errand);
     if (cancelled_) break;  // what has become of it says nothing of the peer
     Note(report);
-    if (errand->last && (report.outcome == Outcome::kNothing || report.outcome == Outcome::kAgain))
-      break;
-    Plan(report);
+    const bool given_up = errand->last && (report.outcome == Outcome::kNothing ||
+                                           report.outcome == Outcome::kAgain);
+    if (!given_up) Plan(report);
+    Count(report.outcome);
+    if (given_up) break;
   }
   MutexLock lock(mutex_);
   ended_ = true;

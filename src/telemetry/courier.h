@@ -78,6 +78,7 @@ class Courier {
   std::optional<Errand> Await();
   void Note(const Report& report);
   void Plan(const Report& report);
+  void Count(Outcome outcome);
 
   const Options options_;
   Clock& clock_;
