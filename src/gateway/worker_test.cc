@@ -18,7 +18,7 @@ using Connection = ScriptedUpstream::Connection;
 /// One worker, and an endpoint whose name is what the test says.
 class WorkerTest : public testing::Test {
  protected:
-  WorkerTest() : shared_(MakeOptions(), SystemClock(), events_) {
+  WorkerTest() : shared_(MakeOptions(), SystemClock(), events_, nullptr) {
     auto group = net::Listen("127.0.0.1", 0, 1);
     EXPECT_TRUE(group.ok()) << group.status();
     port_ = group->port;

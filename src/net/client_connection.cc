@@ -42,7 +42,8 @@ bool Ready(int fd, short events, SteadyClock::time_point until, const ExchangeLi
 }
 
 /// The connected socket, or -errno; ETIMEDOUT when `until` has come.
-int ConnectTo(const SocketAddress& address, SteadyClock::time_point until, const ExchangeLimits& limits) {
+int ConnectTo(const SocketAddress& address, SteadyClock::time_point until,
+              const ExchangeLimits& limits) {
   int fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -errno;
   int on = 1;

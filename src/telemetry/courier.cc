@@ -112,8 +112,8 @@ void Courier::Run() {
     const Report report = carry_(*errand);
     if (cancelled_) break;  // what has become of it says nothing of the peer
     Note(report);
-    const bool given_up = errand->last && (report.outcome == Outcome::kNothing ||
-                                           report.outcome == Outcome::kAgain);
+    const bool given_up =
+        errand->last && (report.outcome == Outcome::kNothing || report.outcome == Outcome::kAgain);
     if (!given_up) Plan(report);
     Count(report.outcome);
     if (given_up) break;
