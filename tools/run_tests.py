@@ -3,8 +3,8 @@
 
     asan         every room's test binary and the fuzz corpora, under AddressSanitizer + UndefinedBehaviorSanitizer
     tsan         under ThreadSanitizer, the tests of rooms in which threads meet
-    integration  pytest over tests/: the binary that users run, real clients, a real Prometheus; before it, the tests of the
-                 backends, of which the sanitizers allow some only
+    integration  pytest over tests/: the real binary, real clients, a real Prometheus; before it, the tests of the backends,
+                 of which the sanitizers allow some only
     unit         the same as asan in the dev build; only when it is named: the others have run each of its cases
 
 A case is one gtest test, one pytest test or one replayed fuzz corpus. It is counted once: passed means passed in every
@@ -22,7 +22,7 @@ import xml.etree.ElementTree as xml
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "build" / "results"
-STAGES = {"asan": "asan", "tsan": "tsan", "integration": "release", "unit": "dev"}
+STAGES = {"asan": "asan", "tsan": "tsan", "integration": "dev", "unit": "dev"}
 BY_DEFAULT = ["asan", "tsan", "integration"]
 # Model runtimes that do not start in a sanitized process: src/backend/testing/test_plugins.h.
 NOT_SANITIZED = ["backend"]
