@@ -29,6 +29,7 @@ CONNECTIONS = [8, 32]
 METRICS = {"cpu_us_per_request": "us", "requests_per_s": "1/s", "p50_us": "us", "p99_us": "us", "rss_mb": "MB"}
 # The highest ratio that is good enough; those without are told only.
 LIMITS = {"envoy": 0.55, "haproxy": None, "nginx": None}
+CAPTURE_LIMIT = 1  # of Envoy: features decoded and profiled
 PATH = "/v1/models/iris:predict"
 
 
@@ -146,6 +147,10 @@ def request_goals(runs, options):
             for connections in options.connections:
                 goals.append((f"{case_name(name, connections)}: leadsman / {peer}", limit,
                               ratios(runs, ("leadsman", name, connections), (peer, name, connections))))
+    for name in options.bodies:
+        for connections in options.connections:
+            goals.append((f"{case_name(name, connections)}: leadsman-capture / envoy", CAPTURE_LIMIT,
+                          ratios(runs, ("leadsman-capture", name, connections), ("envoy", name, connections))))
     return [goal for goal in goals if goal[2]]
 
 

@@ -10,7 +10,7 @@ import urllib.request
 from hosts.process import HostError, HttpHost, free_port
 from hosts.stores import CACHE
 
-SYSTEMS = ["leadsman", "leadsman-unmonitored", "envoy", "envoy-log", "envoy-mirror", "nginx", "haproxy", "bare"]
+SYSTEMS = ["leadsman", "leadsman-unmonitored", "leadsman-capture", "envoy", "envoy-log", "envoy-mirror", "nginx", "haproxy", "bare"]
 IDLE_SYSTEMS = ["leadsman", "envoy", "nginx", "haproxy"]
 ANSWER = '{"predictions":[{"class":"setosa","probabilities":[0.97,0.02,0.01]}]}'
 MANY = 1_000_000_000  # requests of one connection: no proxy is to close it
@@ -152,16 +152,17 @@ class Envoy(HttpHost):
 
 
 class Leadsman(HttpHost):
-    """`monitored`: each request leaves an event for the monitor, as it comes."""
+    """`monitored`: each request leaves an event for the monitor, as it comes; `captured`: with what its bodies say."""
 
-    def __init__(self, folder, name, upstream, binary, connections, monitored=True):
+    def __init__(self, folder, name, upstream, binary, connections, monitored, captured):
         super().__init__()
         folder = folder / name
         folder.mkdir(parents=True, exist_ok=True)
         self.admin_port = free_port()
         config = {"admin": {"address": "127.0.0.1", "port": self.admin_port}, "data_dir": str(folder / "data"), "log": {"level": "warn"},
                   "gateway": {"listeners": [{"address": "127.0.0.1", "port": self.port}], "io_threads": 1,
-                              "routes": [{"service": "model", "predictions": "all" if monitored else "none"}],
+                              "routes": [{"service": "model", "predictions": "all" if monitored else "none",
+                                          "decode": {"sample": 1 if captured else 0}}],
                               "services": [{"name": "model", "versions": [{"version": 1, "endpoints": [f"127.0.0.1:{upstream.port}"]}]}],
                               "limits": {"max_connections": connections + 256, "idle_timeout": "10m"}}}
         (folder / "leadsman.yaml").write_text(json.dumps(config, indent=1))
@@ -192,4 +193,5 @@ def start(system, work, upstream, shadow, options):
     if system.startswith("envoy"):
         return Envoy(work, system, upstream, work / "envoy-access.log" if system == "envoy-log" else None,
                      shadow if system == "envoy-mirror" else None)
-    return Leadsman(work, system, upstream, options.bin / "leadsman", options.idle_connections, system == "leadsman")
+    return Leadsman(work, system, upstream, options.bin / "leadsman", options.idle_connections, system != "leadsman-unmonitored",
+                    system == "leadsman-capture")
