@@ -668,7 +668,7 @@ TEST_F(GatewayTest, WhatASlowClientCostsIsNotTheUpstreamsFault) {
     c.AwaitEnd();
   });
   AddVersion(1, upstream);
-  service().timeouts = {.total = 200ms, .idle = 10s};
+  service().timeouts = {.total = 2s, .idle = 10s};  // enough for what sockets hold of `big`
   service().outliers.consecutive_errors = 1;
   Start();
   const std::string answer =
@@ -887,7 +887,8 @@ TEST_F(GatewayTest, OneThatAlwaysBreaksInTheBodyIsEjected) {
     client.ReadUntilClosed();
   }
   uint64_t ejections = 0;
-  for (const EndpointView& endpoint : gateway_->view().services[0].versions[0].endpoints)
+  const View view = gateway_->view();
+  for (const EndpointView& endpoint : view.services[0].versions[0].endpoints)
     ejections += endpoint.ejections;
   EXPECT_EQ(ejections, 1u);
 }
