@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
 
 #include "gateway/forward_head.h"
 #include "gateway/split.h"
