@@ -48,7 +48,7 @@ void VisitWhole(std::string_view bytes, const Visit& visit) {
     const T whole = Load<T>(bytes.data() + at);
     value.kind =
         std::in_range<int64_t>(whole) ? BinaryValue::Kind::kWhole : BinaryValue::Kind::kDouble;
-    value.whole = static_cast<int64_t>(whole);
+    value.whole = static_cast<int64_t>(whole);  // NOLINT(bugprone-signed-char-misuse): a number
     value.number = static_cast<double>(whole);
     if (!visit(value)) return;
   }
