@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-
 #include "gateway/forward_head.h"
 #include "gateway/split.h"
 #include "net/head_parser.h"
