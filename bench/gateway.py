@@ -232,10 +232,7 @@ def run(options):
     held = print_goals([*request_goals(runs, options), *idle_goals(found)])
     other = [result["other_cpu"] for results in runs.values() for result in results]
     if other:
-        print(f"\n{measure.cpu_model()}, {os.cpu_count()} cores; load average at the end {os.getloadavg()[0]:.2f}; other processes "
-              f"used {100 * statistics.median(other):.0f} % of a core (median), at most {100 * max(other):.0f} %")
-        if max(other) > 0.3:
-            print("The machine was not quiet: quote the ratios, not the microseconds, and run again alone.")
+        measure.print_what_else_ran(other)
     if options.json:
         options.json.write_text(json.dumps(rows_of(runs, found, options), indent=1) + "\n")
         print(f"rows written to {options.json}")

@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import re
+import statistics
 import subprocess
 
 from hosts.process import HostError
@@ -70,6 +71,14 @@ def machine_busy_seconds():
 def cpu_model():
     match = re.search(r"^model name\s*:\s*(.*)$", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     return match.group(1) if match else "unknown CPU"
+
+
+def print_what_else_ran(other):
+    """`other`: of each run, the CPU of other processes as a share of a core."""
+    print(f"\n{cpu_model()}, {os.cpu_count()} cores; load average at the end {os.getloadavg()[0]:.2f}; other processes "
+          f"used {100 * statistics.median(other):.0f} % of a core (median), at most {100 * max(other):.0f} %")
+    if max(other) > 0.3:
+        print("The machine was not quiet: quote the ratios, not the microseconds, and run again alone.")
 
 
 def _run(command):

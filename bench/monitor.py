@@ -282,10 +282,7 @@ def run(options):
     print_resident(bench.resident)
     held = print_goals(goals_of(runs))
     if bench.other:
-        print(f"\n{measure.cpu_model()}, {os.cpu_count()} cores; load average at the end {os.getloadavg()[0]:.2f}; other processes used "
-              f"{100 * statistics.median(bench.other):.0f} % of a core (median), at most {100 * max(bench.other):.0f} %")
-        if max(bench.other) > 0.3:
-            print("The machine was not quiet: quote the ratios, not the microseconds, and run again alone.")
+        measure.print_what_else_ran(bench.other)
     if options.json:
         memory = [{"bench": "monitor", "system": "leadsman", "case": f"{million} million lines followed", "metric": "rss_mb", "unit": "MB",
                    "value": round(value, 1), "runs": [round(value, 1)]} for million, value in enumerate(bench.resident, 1)]

@@ -25,7 +25,6 @@ target_compile_definitions(leadsman_test_paths PRIVATE
 # together): half of its time, for builds that are seldom built anew in part. `dev` stays as it is: there a changed source
 # costs itself alone, and each source shows that it includes what it needs. Sets `result` to what the target is to be built
 # of. Not CMake's own UNITY_BUILD: it includes by absolute paths, and ccache could not serve a fresh clone.
-set(LEADSMAN_SOURCES_OF_A_BATCH 10)
 function(leadsman_unity target result)
   if(NOT LEADSMAN_UNITY OR NOT ARGN)
     set(${result} ${ARGN} PARENT_SCOPE)
@@ -34,7 +33,7 @@ function(leadsman_unity target result)
   find_package(Python3 REQUIRED COMPONENTS Interpreter)
   execute_process(
     COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tools/unity_batches.py
-            ${LEADSMAN_SOURCES_OF_A_BATCH} ${CMAKE_BINARY_DIR}/unity/${target} ${ARGN}
+            ${CMAKE_BINARY_DIR}/unity/${target} ${ARGN}
     OUTPUT_VARIABLE sources COMMAND_ERROR_IS_FATAL ANY OUTPUT_STRIP_TRAILING_WHITESPACE)
   string(REPLACE "\n" ";" sources "${sources}")
   set(${result} ${sources} PARENT_SCOPE)

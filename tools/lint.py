@@ -134,7 +134,7 @@ def batches_of_rooms():
     rooms = {}
     for path in tracked("src/*.cc"):
         rooms.setdefault((path.relative_to(ROOT).parts[1], is_of_a_test(path)), []).append(unity_batches.Source(path))
-    return repr([[[source.path for source in batch] for batch in unity_batches.batches(sources, 10)]
+    return repr([[[source.path for source in batch] for batch in unity_batches.batches(sources)]
                  for _, sources in sorted(rooms.items())])
 
 

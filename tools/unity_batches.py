@@ -2,12 +2,12 @@
 """Which sources of a target the compiler may read as one. Writes such units into a folder, and prints what to compile: a line
 for each unit and for each source that stays alone.
 
-    tools/unity_batches.py MOST FOLDER SOURCE...
+    tools/unity_batches.py FOLDER SOURCE...
 
 Most of a compiler's time goes into headers, and sources that share a translation unit share them. But they share their
 unnamed namespaces as well. So two sources come together only if neither names, anywhere in itself or as a type in headers that
-only it includes, what the other one declares for itself alone: then each means what it means by itself. A type alias that both declare in the same words is no difference.
-A source that includes the kernel's own headers stays alone, for they declare again what the C library declares.
+only it includes, what the other one declares for itself alone: then each means what it means by itself. A type alias that both
+declare in the same words is no difference. A source that includes the kernel's own headers stays alone, for they declare again what the C library declares.
 """
 import functools
 import pathlib
@@ -24,7 +24,7 @@ TYPE = re.compile(r"^(?:class|struct|enum class|enum|using) (\w+)", re.MULTILINE
 KERNEL = re.compile(r"^#include <linux/", re.MULTILINE)
 ALIAS = re.compile(r"^(?:using|namespace) (\w+) = ([^;]+);", re.MULTILINE)
 NOT_NAMES = {"namespace", "const", "final", "noexcept", "TEST", "TEST_F", "TEST_P", "INSTANTIATE_TEST_SUITE_P"}
-LINES_OF_A_BATCH = 4000
+SOURCES_OF_A_BATCH, LINES_OF_A_BATCH = 10, 4000
 
 
 def is_word(token):
@@ -34,23 +34,22 @@ def is_word(token):
 def private_names(tokens):
     """What the unnamed namespaces declare at their own depth: the word before ( = { ; [ or :, and the values of plain enums."""
     names = set()
-    depth = -1  # of braces and parentheses, from the body of the unnamed namespace on; -1 outside
-    scopes = []  # of each open brace whether names in it belong to the unnamed namespace
+    inside = False  # an unnamed namespace
+    scopes = []  # in it: of each open brace whether names in it belong to the unnamed namespace
     head = []  # words of the declaration that has begun
     for at, token in enumerate(tokens):
-        if depth < 0:
+        if not inside:
             if token == "namespace" and tokens[at + 1:at + 2] == ["{"]:
-                depth, scopes, head = 0, [], ["namespace"]
+                inside, scopes, head = True, [], ["namespace"]
             continue
         if token in "({[":
             belongs = token == "{" and ("namespace" in head or "enum" in head and "class" not in head)
-            scopes.append(belongs if all(scopes) else False)
+            scopes.append(belongs and all(scopes))
             head = []
         elif token in ")}]":
             if scopes:
                 scopes.pop()
-            if not scopes:
-                depth = -1
+            inside = bool(scopes)
             head = []
         elif token == ";":
             head = []
@@ -105,12 +104,13 @@ class Source:
                 any(not self.shadowing.isdisjoint(header(path)[0]) for path in other.headers - self.headers))
 
 
-def batches(sources, most):
+def batches(sources, most=SOURCES_OF_A_BATCH):
     """First fit, in the order given, so that a new file moves few others."""
     made = []
     for source in sources:
         for batch in made:
-            if (not source.alone and not batch[0].alone and len(batch) < most and sum(other.lines for other in batch) + source.lines <= LINES_OF_A_BATCH and
+            if (not source.alone and not batch[0].alone and len(batch) < most and
+                    sum(other.lines for other in batch) + source.lines <= LINES_OF_A_BATCH and
                     not any(source.bothers(other) or other.bothers(source) for other in batch)):
                 batch.append(source)
                 break
@@ -125,9 +125,9 @@ def write_if_changed(path, text):
 
 
 def main():
-    folder = pathlib.Path(sys.argv[2])
+    folder = pathlib.Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    for number, batch in enumerate(batches([Source(path) for path in sys.argv[3:]], int(sys.argv[1]))):
+    for number, batch in enumerate(batches([Source(path) for path in sys.argv[2:]])):
         if len(batch) == 1:
             print(batch[0].path)
             continue

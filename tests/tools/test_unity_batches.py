@@ -68,7 +68,7 @@ def test_a_type_of_a_header_that_only_the_other_includes(tmp_path):
 
 def test_units_are_written_and_told(tmp_path):
     sources = sorted(str(path) for path in (ROOT / "src" / "tensor").glob("*.cc") if not path.name.endswith("_test.cc"))
-    command = [sys.executable, str(ROOT / "tools" / "unity_batches.py"), "10", str(tmp_path / "units"), *sources]
+    command = [sys.executable, str(ROOT / "tools" / "unity_batches.py"), str(tmp_path / "units"), *sources]
     told = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     included = []
     for path in told:
