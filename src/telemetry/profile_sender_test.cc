@@ -200,7 +200,7 @@ TEST_F(ProfileSenderTest, AMonitorThatHangsHoldsTheEndUpForASecond) {
   const auto begun = std::chrono::steady_clock::now();
   sender_.reset();
   const auto took = std::chrono::steady_clock::now() - begun;
-  EXPECT_LT(took, 5s) << "a try may take ten";
+  EXPECT_LT(took, 9s) << "a try may take ten";
   EXPECT_GT(took, 500ms) << "the rest is tried: it was not just dropped";
 }
 
