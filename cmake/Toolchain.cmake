@@ -24,7 +24,7 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
 endif()
 
 if(LEADSMAN_UNITY AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  add_compile_options(-Wno-subobject-linkage)  # which takes a batch's sources for headers
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-Wno-subobject-linkage>)  # which takes a batch's sources for headers
 endif()
 if(LEADSMAN_SANITIZE)
   # Optimising what the sanitizers have put in takes the compiler as long again, and the tests little.

@@ -186,17 +186,28 @@ cpp_sources() {
     while IFS= read -r -d '' file; do [[ -f $file ]] && printf '%s\0' "$file"; done
 }
 
+# is_configured <preset>: with these runtimes, and since anything that configuring reads was changed. It reads the
+# sources too: which of them are compiled as one depends on what they name.
+is_configured() {
+  local made="build/$1/build.ninja"
+  [[ -f $made ]] && grep -qx "LEADSMAN_RUNTIMES:[A-Z]*=$CACHE/runtimes" "build/$1/CMakeCache.txt" &&
+    [[ -z "$(find CMakeLists.txt CMakePresets.json cmake src plugins bench proto tests tools -name __pycache__ -prune -o \
+      -newer "$made" -print -quit)" ]]
+}
+
 # build_preset <preset> [targets...]
 build_preset() {
   local preset="$1" log
   shift
   mkdir -p build
   log="build/configure-$preset.log"
-  say "configuring $preset"
-  cmake --preset "$preset" -DLEADSMAN_RUNTIMES="$CACHE/runtimes" >"$log" 2>&1 || {
-    cat "$log" >&2
-    die "cmake --preset $preset failed"
-  }
+  if ! is_configured "$preset"; then
+    say "configuring $preset"
+    cmake --preset "$preset" -DLEADSMAN_RUNTIMES="$CACHE/runtimes" >"$log" 2>&1 || {
+      cat "$log" >&2
+      die "cmake --preset $preset failed"
+    }
+  fi
   say "building $preset"
   local status=0
   if [[ -t 1 ]]; then
