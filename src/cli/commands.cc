@@ -241,8 +241,9 @@ int ShowStatus(ClientContext& c) {
   }
   const bool proxies = status->contains("gateway") && (*status)["gateway"].is_object();
   if (models.empty() && !proxies) {
-    c.env.out << "no models: none is served here, and none was seen in logs or events; "
-                 "`leadsman serve` --model NAME=PATH serves one\n";
+    c.env.out << "no models: none is served here (`leadsman serve --model NAME=PATH` serves one), "
+                 "and none was seen in logs or events (`leadsman monitor --log FILE --once` says "
+                 "what it finds in a log)\n";
   } else if (!models.empty()) {
     models.Print(c.env.out, c.paint, c.env.terminal ? c.env.columns : 0);
   }

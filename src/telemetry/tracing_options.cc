@@ -62,7 +62,7 @@ const schema::Struct<TracingOptions>& TracingOptionsSchema() {
             CheckOtlpUrl(tracing.otlp_url, tracing.otlp_protocol, "/v1/traces");
         if (!wrong.empty()) problems.Add("otlp_url", wrong);
       }
-      if (tracing.enabled() || (tracing.headers_file.empty() && tracing.ca_file.empty())) return;
+      if (tracing.enabled() || tracing == TracingOptions()) return;
       if (problems.IsSound("otlp_url") && problems.IsSound("zipkin_url"))
         problems.Add("", "needs otlp_url or zipkin_url: nothing is sent anywhere");
     });

@@ -25,6 +25,7 @@ struct TracingOptions {
   double max_per_second = 200;                      ///< more are dropped, and counted
 
   bool enabled() const { return !otlp_url.empty() || !zipkin_url.empty(); }
+  bool operator==(const TracingOptions&) const = default;
 };
 
 const schema::Struct<TracingOptions>& TracingOptionsSchema();

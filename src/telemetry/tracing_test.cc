@@ -417,6 +417,8 @@ TEST(TracingOptionsTest, ThePortSaysTheProtocolAndTheProtocolWhetherThereIsAPath
   EXPECT_NE(problems("otlp_url: http://jaeger:4318").find("/v1/traces"), std::string::npos);
   EXPECT_NE(problems("zipkin_url: zipkin").find("zipkin_url"), std::string::npos);
   EXPECT_NE(problems("ca_file: ca.pem").find("nothing is sent"), std::string::npos);
+  EXPECT_NE(problems("keep_share: 10%").find("nothing is sent"), std::string::npos);
+  EXPECT_EQ(problems("{}"), "");
   EXPECT_EQ(problems("otlp_url: http://jaeger:4318/v1/traces"), "");
 }
 

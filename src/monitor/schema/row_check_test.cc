@@ -87,6 +87,13 @@ TEST(SchemaBuilderTest, RangesDoNotCrossZero) {
   EXPECT_EQ(schema.features[1].max, 0);
 }
 
+TEST(SchemaBuilderTest, TwoIsNoAnswerToYesOrNo) {
+  const DataSchema schema = Infer("member,cars\n1,1\n0,0\n1,2\n");
+  EXPECT_EQ(schema.features[0].min, 0);
+  EXPECT_EQ(schema.features[0].max, 1);
+  EXPECT_EQ(schema.features[1].max, 3);
+}
+
 TEST(SchemaBuilderTest, WithoutAMarginRangesAreTheExtremes) {
   const DataSchema schema = Infer("x\n0.1\n7.25\n", ReadCsvRows, 0);
   EXPECT_EQ(schema.features[0].min, 0.1);

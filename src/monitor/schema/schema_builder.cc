@@ -180,6 +180,8 @@ bool SchemaBuilder::HasCategories(const Feature& f) {
 
 SchemaBuilder::Range SchemaBuilder::RangeOf(double low, double high, bool whole) const {
   Range range{low, high};
+  const bool yes_or_no = whole && low == 0 && high == 1;
+  if (yes_or_no) return range;
   const double width = high - low;
   if (margin_ > 0 && width > 0 && std::isfinite(width)) {
     range.min = low - margin_ * width;

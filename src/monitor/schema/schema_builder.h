@@ -17,7 +17,7 @@ namespace leadsman {
 /// Makes a schema that all rows it has seen keep.
 ///
 /// Ranges are as wide as the values and `margin` of that on both sides more, though never across zero: what was never negative
-/// must not be. Texts of at most kMaxCategories different ones, each there twice on average, become categories; those of
+/// must not be; integers that are 0 and 1 alone stay so. Texts of at most kMaxCategories different ones, each there twice on average, become categories; those of
 /// numbers never do. Bounded: kMaxFeatures, and of each a few numbers and kMaxCategories texts. Externally synchronised.
 class SchemaBuilder {
  public:
