@@ -23,7 +23,7 @@ PACKAGES_build=(
   python3 python3-venv python3-pip
 )
 # shellcheck disable=SC2034
-PACKAGES_sanitizers=(clang-16 libclang-rt-16-dev)
+PACKAGES_sanitizers=(clang-16 libclang-rt-16-dev llvm-16)
 # shellcheck disable=SC2034
 PACKAGES_test=(maven openjdk-17-jre-headless glusterfs-client logrotate)
 # shellcheck disable=SC2034

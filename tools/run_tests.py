@@ -35,6 +35,7 @@ SANITIZER_OPTIONS = {
     "TSAN_OPTIONS": "second_deadlock_stack=1:halt_on_error=1:"
                     f"suppressions={ROOT}/tests/support/tsan_suppressions.txt",
 }
+SYMBOLIZER = "/usr/lib/llvm-16/bin"  # has llvm-symbolizer, without which reports of the sanitizers name no function
 JOBS = os.cpu_count() or 2
 REASON_LINES, REASON_WIDTH = 8, 300
 REASONS = {}  # (stage, case) -> what it said when it failed
@@ -83,9 +84,10 @@ def run_ctest(stage, preset, rooms=()):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     environment = {**os.environ, **SANITIZER_OPTIONS, "GTEST_OUTPUT": f"xml:{folder}/", "GTEST_COLOR": "no"}
+    tools = [SYMBOLIZER]
     if os.environ.get("LEADSMAN_PROMETHEUS"):  # promtool lies beside it, which need not be in the PATH
-        tools = str(pathlib.Path(os.environ["LEADSMAN_PROMETHEUS"]).parent)
-        environment["PATH"] = os.pathsep.join([environment.get("PATH", os.defpath), tools])
+        tools.append(str(pathlib.Path(os.environ["LEADSMAN_PROMETHEUS"]).parent))
+    environment["PATH"] = os.pathsep.join([environment.get("PATH", os.defpath), *tools])
     prefix = without_address_randomization() if stage == "tsan" else []
     command = [*prefix, "ctest", "--test-dir", f"build/{preset}", "-j", str(min(JOBS, 8)), "--output-on-failure",
                "--output-junit", str(folder / "ctest-junit.xml"), "--no-tests=error"]
