@@ -101,6 +101,7 @@ class TreeBuilder {
       auto first = std::find_if(level.node->entries.begin(), level.node->entries.end(),
                                 [&](const ConfigNode::Entry& e) { return e.key == key; });
       std::string where = first->line > 0 ? StrCat(" (first in line ", first->line, ")") : "";
+      level.node->entries.push_back({key, at.line, at.column, {}});  // for its path
       return Fail(at, StrCat("key ", key, " is given twice", where));
     }
     level.node->entries.push_back({std::move(key), at.line, at.column, {}});

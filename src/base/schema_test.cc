@@ -182,6 +182,8 @@ TEST(SchemaTest, AliasesStandForWholeValues) {
 TEST(SchemaTest, BrokenDocumentsSayWhere) {
   EXPECT_EQ(Errors("name: x\nname: y"),
             "f.yaml:2:1: name: key name is given twice (first in line 1)");
+  EXPECT_EQ(Errors("name: x\nsteps: []\nname: y"),
+            "f.yaml:3:1: name: key name is given twice (first in line 1)");
   EXPECT_EQ(Errors("name: 'x"), "f.yaml:1:9: not valid YAML: illegal EOF in scalar");
   EXPECT_EQ(Errors("name: x\n---\nname: y"), "f.yaml: more than one document (---) in one file");
   EXPECT_EQ(Errors("name: !!python/object x").find("tags are not supported") != std::string::npos,

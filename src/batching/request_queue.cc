@@ -152,9 +152,7 @@ void RequestQueue::Gather(BatchTask& leader, const BatchPolicy& policy) {
   }
   views_.clear();
   for (const BatchTask* task : candidates_) {
-    QueueView::Request view{.rows = task->rows, .arrived = task->arrived};
-    if (task->deadline) view.start_by = *task->deadline - task->batch_time;
-    views_.push_back(view);
+    views_.push_back({.rows = task->rows, .arrived = task->arrived, .start_by = task->StartBy()});
   }
 }
 

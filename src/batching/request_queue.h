@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -43,10 +44,17 @@ class BatchTask {
   bool delay_when_late =
       false;              ///< at wait_until: served after all others, instead of being dropped
   Duration least_time{};  ///< what running it takes at least; nothing is known: 0
-  Duration
-      batch_time{};  ///< what a batch takes that it would be in: it waits no longer than its deadline less this
-  Duration cost{};   ///< its share of an instance's time at least
-  size_t bytes = 0;  ///< of memory that its inputs take
+  Duration batch_time{};  ///< what a batch takes that it would be in
+  Duration cost{};        ///< its share of an instance's time at least
+  size_t bytes = 0;       ///< of memory that its inputs take
+
+  /// It waits for others no longer than until then: its deadline less what the batch takes, and less what waking a
+  /// thread and sending the answer may take, for which it keeps half of its time, at most kSpare.
+  std::optional<SteadyTime> StartBy() const {
+    if (!deadline) return std::nullopt;
+    return *deadline - batch_time - std::clamp((*deadline - arrived) / 2, Duration::zero(), kSpare);
+  }
+  static constexpr Duration kSpare = std::chrono::milliseconds(5);
 
   /// Called once when it leaves the queue unrun, without any lock held.
   virtual void OnDropped(DropReason reason) = 0;

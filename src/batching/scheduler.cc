@@ -154,7 +154,8 @@ void Scheduler::NotifyIfNeeded(const BatchTask& task) {
     // It knows its time; only what may close the batch earlier is worth a wake-up.
     const uint64_t enough = options_.policy.preferred.empty() ? options_.policy.max_rows
                                                               : options_.policy.preferred.front();
-    const bool urgent = task.deadline && *task.deadline - task.batch_time < collect_until_;
+    const std::optional<SteadyTime> start_by = task.StartBy();
+    const bool urgent = start_by && *start_by < collect_until_;
     if (queue_.rows() >= enough || urgent || draining_) collect_.NotifyOne();
   } else if (idle_ > 0) {
     work_.NotifyOne();

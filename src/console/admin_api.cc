@@ -27,7 +27,7 @@ constexpr int64_t kMaxHistoryPage = 50'000;
 constexpr int64_t kHistoryPage = 5'000;
 constexpr int kFailuresTold = 2;       // in a model's note
 constexpr size_t kNamesTold = 20;      // of models, where one is not found
-constexpr size_t kFailureShown = 200;  // bytes of each
+constexpr size_t kFailureShown = 400;  // bytes of each
 constexpr const char* kObservedNote =
     "observed: served elsewhere, known from logs, events or edges";
 
@@ -414,8 +414,10 @@ struct AdminApi::Impl {
     int told = 0;
     for (auto it = model.versions.rbegin(); it != model.versions.rend(); ++it) {
       if (it->state != VersionState::kFailed || told++ >= kFailuresTold) continue;
-      note += StrCat(note.empty() ? "" : "; ", "version ", it->version,
-                     " failed: ", CutUtf8(it->status.message(), kFailureShown));
+      const std::string_view why = it->status.message();
+      note +=
+          StrCat(note.empty() ? "" : "; ", "version ", it->version,
+                 " failed: ", CutUtf8(why, kFailureShown), why.size() > kFailureShown ? "…" : "");
     }
     return note;
   }

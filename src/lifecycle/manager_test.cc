@@ -343,6 +343,18 @@ TEST_F(LifecycleTest, AFolderWithoutManifestIsWaitedForAndSaysSo) {
   EXPECT_EQ(Note(), "");
 }
 
+TEST_F(LifecycleTest, WhatWasWaitedForAndIsNotWantedIsNotListed) {
+  Release(2);
+  Manifest manifest = WriteModelFiles(dir_.path(), "digits", 1);
+  ApplyAndSettle();
+  EXPECT_EQ(Ready(), "2 ");
+  EXPECT_EQ(StatusOf(1).state, VersionState::kNew);
+  WriteManifest(dir_.path(), manifest);
+  Settle();
+  ASSERT_EQ(manager_->GetStatus("digits")->versions.size(), 1u);
+  EXPECT_EQ(manager_->GetStatus("digits")->versions[0].version, 2);
+}
+
 TEST_F(LifecycleTest, AMissingModelPathIsNotedAndLookedForAgain) {
   ApplyAndSettle();
   EXPECT_TRUE(NoteHas(config_.path)) << Note();

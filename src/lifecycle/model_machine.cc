@@ -249,6 +249,7 @@ void ModelMachine::TakeListing(const std::vector<VersionFolder>& folders, WallTi
       entry.shown.status = UnavailableError(folder.waiting);
     } else if (known_by_files) {
       entry.shown.status = OkStatus();
+      entry.listed = false;  // waited for no more; if it is wanted, that is said next
     } else if (entry.shown.state == VersionState::kReady && folder.complete &&
                !(entry.manifest == entry.loaded_manifest) && !entry.changed_since &&
                !Moved(entry)) {

@@ -90,6 +90,14 @@ TEST(CodecsTest, ExamplesTakeNoMoreMemoryThanTheLimitAllows) {
   EXPECT_NE(refused.message().find("4 times server.limits.max_body"), std::string::npos) << refused;
 }
 
+TEST(CodecsTest, ReflectionListsWhatIsServedAlone) {
+  std::string request, response;
+  WireWriter(request).Text(7, "");
+  ASSERT_EQ(Reflect(request, response), OkStatus());
+  EXPECT_NE(response.find("inference.GRPCInferenceService"), std::string::npos);
+  EXPECT_EQ(response.find("envoy."), std::string::npos) << "their messages are known, no more";
+}
+
 TEST(CodecsTest, ReflectionCutsWhatItShowsBetweenCharacters) {
   // 200 times "é", of two bytes: the cut at 256 would fall between them but for the "x".
   std::string symbol = "x";

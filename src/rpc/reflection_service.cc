@@ -104,7 +104,7 @@ class DescriptorIndex {
   void AddService(const std::string& prefix, std::string_view service, std::string_view file) {
     const std::string name = StrCat(prefix, NameOf(service));
     symbols_.emplace(name, file);
-    services_.push_back(name);
+    if (HasService(name)) services_.push_back(name);  // proto/ has those of other programs too
     WireReader in(service);
     while (in.Next()) {
       if (in.Is(2, WireReader::kBytes))

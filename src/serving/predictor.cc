@@ -336,8 +336,7 @@ Result<Handle> Predictor::Find(const ModelSelector& selector) const {
 Status Predictor::Impl::RunModel(PredictionCall& call) {
   SteadyTime start = deps.clock.SteadyNow();
   if (call.deadline && start >= *call.deadline) {
-    return DeadlineExceededError(
-        "the request's deadline passed before the model could run; the server is busy");
+    return DeadlineExceededError("the request's deadline passed before the model could run");
   }
   if (call.decode_ns == 0) {  // else it was in a queue
     call.decode_ns = static_cast<uint64_t>(std::max<int64_t>((start - call.received).count(), 0));

@@ -20,7 +20,8 @@ constexpr uint64_t kMostPieces = 16'384;
 
 constexpr const char* kGone = "the client closed the connection before the model could run";
 constexpr const char* kLate =
-    "the request's deadline passed before the model could run; the server is busy";
+    "the request's deadline passed while it waited for the model: it was too short for what else "
+    "there is to do";
 constexpr const char* kPoolBytesKey = "server.pool_queue_bytes";
 constexpr const char* kStopped = "the server is shutting down; send the request to another replica";
 

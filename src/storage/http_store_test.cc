@@ -18,6 +18,20 @@ Result<std::vector<RemoteVersion>> ListSigned(const StoreServer& server) {
   return std::move(listing.versions);
 }
 
+TEST(HttpStoreTest, ANameThatIsNotResolvedCostsThatRequestAlone) {
+  StoreHttp http({.retries = 0});
+  for (int i = 0; i < 3; ++i) {
+    auto answer = http.Call({.url = "http://no..such.invalid/x"}, {});
+    EXPECT_EQ(answer.status().code(), StatusCode::kUnavailable) << answer.status();
+    EXPECT_NE(answer.status().message().find("resolve"), std::string_view::npos) << answer.status();
+  }
+  StoreServer server(
+      [](const net::HttpRequest&, net::HttpResponse& response) { response.body = "there"; });
+  auto answer = http.Call({.url = StrCat("http://", server.host(), "/x")}, {});
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->body, "there");
+}
+
 // S3 and Google Cloud Storage sign one method: HEAD is refused to who has a URL for GET.
 TEST(HttpStoreTest, AUrlThatIsSignedForGetAloneIsLookedAtByAPartOfIt) {
   StoreServer server([](const net::HttpRequest& request, net::HttpResponse& response) {

@@ -109,14 +109,18 @@ struct StoreHttp::Handles {
     CHECK(handle != nullptr);
     return handle;
   }
-  void GiveBack(CURL* handle) {
-    curl_easy_reset(handle);
-    MutexLock lock(mutex);
-    if (idle.size() < kMaxIdleHandles) {
-      idle.push_back(handle);
-    } else {
-      curl_easy_cleanup(handle);
+  /// `sound`: its last transfer went to its end. Of another a reset does not take everything back: after a name that
+  /// was not resolved libcurl 7.88 refuses CURLOPT_BUFFERSIZE.
+  void GiveBack(CURL* handle, bool sound) {
+    if (sound) {
+      curl_easy_reset(handle);
+      MutexLock lock(mutex);
+      if (idle.size() < kMaxIdleHandles) {
+        idle.push_back(handle);
+        return;
+      }
     }
+    curl_easy_cleanup(handle);
   }
 };
 
@@ -212,7 +216,8 @@ Result<StoreAnswer> StoreHttp::Once(const StoreRequest& request, const HeadSink*
   struct Return {
     Handles& handles;
     CURL* handle;
-    ~Return() { handles.GiveBack(handle); }
+    bool sound = false;
+    ~Return() { handles.GiveBack(handle, sound); }
   } give_back{*handles_, handle};
   Slist headers;
   for (const auto& [name, value] : request.headers) {
@@ -221,8 +226,10 @@ Result<StoreAnswer> StoreHttp::Once(const StoreRequest& request, const HeadSink*
   if (!request.authorization.empty())
     Add(headers, StrCat("Authorization: ", request.authorization));
   if (request.method == "POST") Add(headers, "Expect:");
+  CURLcode refused = CURLE_OK;
   auto set = [&](CURLoption option, auto value) {
-    CHECK(curl_easy_setopt(handle, option, value) == CURLE_OK);
+    const CURLcode code = curl_easy_setopt(handle, option, value);
+    if (code != CURLE_OK) refused = code;
   };
   char error[CURL_ERROR_SIZE] = "";
   set(CURLOPT_ERRORBUFFER, error);
@@ -282,7 +289,12 @@ Result<StoreAnswer> StoreHttp::Once(const StoreRequest& request, const HeadSink*
   set(CURLOPT_XFERINFOFUNCTION, &Attempt::OnProgress);
   set(CURLOPT_XFERINFODATA, static_cast<void*>(&attempt));
 
+  if (refused != CURLE_OK) {
+    return InternalError(
+        StrCat("cannot ask ", shown, ": libcurl refuses an option: ", curl_easy_strerror(refused)));
+  }
   CURLcode code = curl_easy_perform(handle);
+  give_back.sound = code == CURLE_OK;
   long status = 0;
   curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &status);
   attempt.answer.status = static_cast<int>(status);

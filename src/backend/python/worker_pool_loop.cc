@@ -265,7 +265,11 @@ std::string WorkerPool::State::VacateSlot(const WorkerPtr& worker) {
     CountRestart(*worker, ReasonOf(worker->end_reason));
   }
   slot.restarts.Ended(served, text, now);
-  return why.ok() ? worker->exit_text : why.ToString();
+  if (!why.ok()) return why.ToString();
+  // One that we have ended goes with whatever status it likes.
+  const RestartReason reason = ReasonOf(worker->end_reason);
+  if (reason == RestartReason::kCrash) return worker->exit_text;
+  return StrCat("was stopped (", RestartReasonName(reason), "), ", worker->exit_text);
 }
 
 Status WorkerPool::State::LoadedTooLate() const {
