@@ -9,23 +9,6 @@
 namespace leadsman::intake {
 namespace {
 
-bool IsPlainEncoding(std::string_view encoding) {
-  return encoding.empty() || EqualsIgnoreCase(encoding, "identity");
-}
-bool CanInflate(std::string_view encoding) {
-  return EqualsIgnoreCase(encoding, "gzip") || EqualsIgnoreCase(encoding, "x-gzip") ||
-         EqualsIgnoreCase(encoding, "deflate");
-}
-
-/// The JSON, and the bytes behind it; false when it says it is longer than the body.
-bool Divide(const HttpBody& body, std::string_view& plain, std::string_view& behind) {
-  if (!body.json_bytes) return true;
-  if (*body.json_bytes > plain.size()) return false;
-  behind = plain.substr(*body.json_bytes);
-  plain = plain.substr(0, *body.json_bytes);
-  return true;
-}
-
 bool IsOf(BodyMapping::Side side, Field field) {
   switch (field) {
     case Field::kFeatures:
@@ -93,37 +76,6 @@ Result<BodyMapping> BodyMapping::Create(const Fields& request, const Fields& res
 // Reading
 // ------------------------------------------------------------------------------------------------------------------
 
-bool ExchangeBodies::Plain(const HttpBody& body, BodyCounters& counters, net::PaddedBuffer& buffer,
-                           std::string_view& plain) {
-  using State = HttpBody::State;
-  switch (body.state) {
-    case State::kAbsent:
-      ++counters.absent;
-      return false;
-    case State::kTooLong:
-      ++counters.too_long;
-      return false;
-    case State::kNoMemory:
-      ++counters.no_memory;
-      return false;
-    case State::kOtherType:
-      ++counters.other_type;
-      return false;
-    case State::kWhole:
-      break;
-  }
-  plain = body.body;
-  if (IsPlainEncoding(body.content_encoding)) return true;
-  size_t size = 0;
-  if (!CanInflate(body.content_encoding) ||
-      inflater_.Inflate(body.body, max_body_, buffer, &size) != net::Inflater::Outcome::kOk) {
-    ++counters.encoding;
-    return false;
-  }
-  plain = std::string_view(buffer.data(), size);
-  return true;
-}
-
 bool ExchangeBodies::ReadMapped(std::string_view plain, LineParser& parser, LogRecord& mapped) {
   const Verdict verdict = parser.Parse(Trim(plain), mapped);
   return verdict == Verdict::kRequest || verdict == Verdict::kOther;
@@ -131,11 +83,10 @@ bool ExchangeBodies::ReadMapped(std::string_view plain, LineParser& parser, LogR
 
 void ExchangeBodies::ReadRequest(const HttpBody& body, BodyCounters& counters, LogRecord& record,
                                  LineParser* mapped) {
-  std::string_view plain, behind;
-  if (!Plain(body, counters, plain_request_, plain)) return;
+  if (!request_.Read(body, counters)) return;
   if (mapped != nullptr) {
     LogRecord& said = mapped_;
-    const bool read = ReadMapped(plain, *mapped, said);
+    const bool read = ReadMapped(request_.text(), *mapped, said);
     const bool segmented = std::any_of(said.segments.begin(), said.segments.end(),
                                        [](std::string_view segment) { return !segment.empty(); });
     if (read && (!said.features.empty() || segmented || !said.label.empty())) {
@@ -154,7 +105,8 @@ void ExchangeBodies::ReadRequest(const HttpBody& body, BodyCounters& counters, L
     return;
   }
   std::optional<PayloadInputs> inputs;
-  if (Divide(body, plain, behind)) inputs = payload_.ReadInputs(plain, body.content_type, behind);
+  if (request_.divided())
+    inputs = payload_.ReadInputs(request_.json(), body.content_type, request_.behind());
   if (!inputs) {
     ++counters.not_understood;
     return;
@@ -167,11 +119,10 @@ void ExchangeBodies::ReadRequest(const HttpBody& body, BodyCounters& counters, L
 
 void ExchangeBodies::ReadResponse(const HttpBody& body, BodyCounters& counters, LogRecord& record,
                                   LineParser* mapped) {
-  std::string_view plain, behind;
-  if (!Plain(body, counters, plain_response_, plain)) return;
+  if (!response_.Read(body, counters)) return;
   if (mapped != nullptr) {
     LogRecord& said = mapped_;
-    const bool read = ReadMapped(plain, *mapped, said);
+    const bool read = ReadMapped(response_.text(), *mapped, said);
     if (read && (!said.predicted.empty() || said.score)) {
       ++counters.decoded;
       record.predicted = said.predicted;
@@ -185,7 +136,8 @@ void ExchangeBodies::ReadResponse(const HttpBody& body, BodyCounters& counters, 
     return;
   }
   std::optional<PayloadOutputs> outputs;
-  if (Divide(body, plain, behind)) outputs = payload_.ReadOutputs(plain, body.content_type, behind);
+  if (response_.divided())
+    outputs = payload_.ReadOutputs(response_.json(), body.content_type, response_.behind());
   if (!outputs) {
     ++counters.not_understood;
     return;

@@ -1,8 +1,6 @@
 #pragma once
 
-#include <atomic>
 #include <cstddef>
-#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -14,23 +12,9 @@
 #include "intake/log_format.h"
 #include "intake/log_record.h"
 #include "intake/payload.h"
-#include "net/compression.h"
-#include "net/padded_buffer.h"
+#include "intake/plain_body.h"
 
 namespace leadsman::intake {
-
-/// What became of the bodies of one side. Written by one thread, read by any.
-struct BodyCounters {
-  using Counter = std::atomic<uint64_t>;
-  Counter decoded{0};
-  Counter not_understood{0};
-  Counter too_long{0};
-  Counter no_memory{0};
-  Counter encoding{0};  ///< of an unknown content-encoding, or broken
-  Counter binary{0};    ///< gRPC
-  Counter absent{0};
-  Counter other_type{0};  ///< of a content type that holds no predictions
-};
 
 /// Where inputs and predictions stand in the JSON of a service of one's own, by the names that logs are mapped with
 /// (docs/log-files.md). Confined to one thread.
@@ -60,7 +44,7 @@ class BodyMapping {
 class ExchangeBodies {
  public:
   /// `max_body`: of a body that was compressed.
-  explicit ExchangeBodies(size_t max_body) : max_body_(max_body) {}
+  explicit ExchangeBodies(size_t max_body) : request_(max_body), response_(max_body) {}
 
   /// `mapped`: its fields alone are taken, and what else the record says stays.
   void ReadRequest(const HttpBody& body, BodyCounters& counters, LogRecord& record,
@@ -69,14 +53,10 @@ class ExchangeBodies {
                     LineParser* mapped = nullptr);
 
  private:
-  bool Plain(const HttpBody& body, BodyCounters& counters, net::PaddedBuffer& buffer,
-             std::string_view& plain);
   static bool ReadMapped(std::string_view plain, LineParser& parser, LogRecord& mapped);
 
-  const size_t max_body_;
   PayloadReader payload_;
-  net::Inflater inflater_;
-  net::PaddedBuffer plain_request_, plain_response_;
+  PlainBody request_, response_;
   LogRecord mapped_;
 };
 

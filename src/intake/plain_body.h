@@ -1,0 +1,52 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "events/exchange.h"
+#include "net/compression.h"
+#include "net/padded_buffer.h"
+
+namespace leadsman::intake {
+
+/// What became of the bodies of one side. Written by one thread, read by any.
+struct BodyCounters {
+  using Counter = std::atomic<uint64_t>;
+  Counter decoded{0};
+  Counter not_understood{0};
+  Counter too_long{0};
+  Counter no_memory{0};
+  Counter encoding{0};  ///< of an unknown content-encoding, or broken
+  Counter binary{0};    ///< gRPC
+  Counter absent{0};
+  Counter other_type{0};  ///< of a content type that holds no predictions
+};
+
+/// A body as its server wrote it, before it was compressed. Confined to one thread; keeps its buffers.
+class PlainBody {
+ public:
+  /// `max_body`: of one that was compressed.
+  explicit PlainBody(size_t max_body) : max_body_(max_body) {}
+
+  /// False, and counted, when it is not there or cannot be inflated. What the others say is valid until the next call, and while
+  /// the body is.
+  bool Read(const HttpBody& body, BodyCounters& counters);
+  std::string_view text() const { return text_; }
+
+  /// Of V2's binary extension: false when the JSON is said to be longer than the body.
+  bool divided() const { return divided_; }
+  std::string_view json() const { return text_.substr(0, json_bytes_); }
+  std::string_view behind() const { return text_.substr(json_bytes_); }  ///< the JSON: tensors
+
+ private:
+  const size_t max_body_;
+  net::Inflater inflater_;
+  net::PaddedBuffer buffer_;
+  std::string_view text_;
+  size_t json_bytes_ = 0;
+  bool divided_ = true;
+};
+
+}  // namespace leadsman::intake
