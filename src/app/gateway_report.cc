@@ -1,6 +1,8 @@
 #include "app/gateway_report.h"
 
+#include <cmath>
 #include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -26,6 +28,30 @@ Json VersionJson(const gateway::VersionView& version) {
           {"retries", version.retries},   {"endpoints", std::move(endpoints)}};
 }
 
+Json MirrorJson(const gateway::MirrorView& mirror) {
+  return {{"version", mirror.version},   {"share", mirror.share},
+          {"sent", mirror.sent},         {"in_flight", mirror.in_flight},
+          {"answered", mirror.answered}, {"errors", mirror.errors},
+          {"unsent", mirror.unsent},     {"unanswered", mirror.unanswered}};
+}
+
+/// Of one service's mirror, by the version that clients were answered by.
+Json ComparedJson(const std::string& service, const std::vector<intake::ShadowBook::Pair>& pairs) {
+  Json compared = Json::array();
+  for (const intake::ShadowBook::Pair& pair : pairs) {
+    if (pair.model != service) continue;
+    Json one = {{"live_version", pair.live},
+                {"version", pair.shadow},
+                {"results", pair.results},
+                {"examples", pair.examples}};
+    // JSON has no infinity.
+    one["largest_difference"] =
+        std::isfinite(pair.largest_difference) ? Json(pair.largest_difference) : Json("infinite");
+    compared.push_back(std::move(one));
+  }
+  return compared;
+}
+
 }  // namespace
 
 std::string GatewayReportJson(const gateway::View& view,
@@ -38,10 +64,13 @@ std::string GatewayReportJson(const gateway::View& view,
     Json versions = Json::array();
     for (const gateway::VersionView& version : service.versions)
       versions.push_back(VersionJson(version));
+    Json mirror = service.mirror ? MirrorJson(*service.mirror) : Json(nullptr);
+    if (service.mirror) mirror["compared"] = ComparedJson(service.name, exchanges.shadows);
     services.push_back({{"name", service.name},
                         {"split_by", service.split_by},
                         {"by_rollout", service.by_rollout},
-                        {"versions", std::move(versions)}});
+                        {"versions", std::move(versions)},
+                        {"mirror", std::move(mirror)}});
   }
   Json report = {{"listeners", std::move(listeners)},
                  {"connections", view.connections},

@@ -500,7 +500,8 @@ class Server {
                                             .max_queue = decode.max_queue};
     for (const gateway::RouteOptions& route : config_.gateway->routes)
       options.sources.push_back({route.decode.request, route.decode.response});
-    auto exchanges = intake::ExchangeIntake::Create({clock_, sink, registry_}, std::move(options));
+    auto exchanges = intake::ExchangeIntake::Create({clock_, sink, registry_, redactor_.get()},
+                                                    std::move(options));
     if (!exchanges.ok()) return Annotate(exchanges.status(), "gateway.routes");
     exchanges_ = std::move(exchanges).value();
     return OkStatus();

@@ -149,6 +149,81 @@ void PrintEdgeTable(ClientContext& c, const Json& status) {
   table.Print(c.env.out, c.paint, c.env.terminal ? c.env.columns : 0);
 }
 
+uint64_t SumOf(const Json& counts) {
+  uint64_t sum = 0;
+  for (const auto& [reason, count] : counts.items()) {
+    if (count.is_number_unsigned()) sum += count.get<uint64_t>();
+  }
+  return sum;
+}
+
+/// "3 busy, 1 timeout"
+std::string ByReason(const Json& counts) {
+  std::vector<std::string> parts;
+  for (const auto& [reason, count] : counts.items()) {
+    if (count.is_number_unsigned() && count.get<uint64_t>() > 0)
+      parts.push_back(StrCat(count.get<uint64_t>(), " ", Clean(reason)));
+  }
+  return Join(parts, ", ");
+}
+
+/// How the answers of mirrors' versions compare with those that clients got, and requests to look up.
+void PrintCompared(ClientContext& c, const Json& gateway) {
+  Table table({"COMPARED", "LIVE", "SHADOW", "EQUAL", "CLOSE", "DIFFER", "FLIPPED", "LARGEST",
+               "SHADOW FAILED", "LIVE FAILED", "BOTH", "NOT READ"});
+  std::vector<std::string> examples;
+  for (const Json& service : Items(gateway, "services")) {
+    auto mirror = service.find("mirror");
+    if (mirror == service.end() || !mirror->is_object()) continue;
+    for (const Json& pair : Items(*mirror, "compared")) {
+      const Json& results = Items(pair, "results");
+      const auto unread =
+          static_cast<uint64_t>(Number(results, "not_kept") + Number(results, "not_understood"));
+      table.Add({Text(service, "name"), Text(pair, "live_version"), Text(pair, "version"),
+                 Text(results, "equal"), Text(results, "within_tolerance"),
+                 Text(results, "differs"), Text(results, "class_flip"),
+                 Text(pair, "largest_difference"), Text(results, "shadow_failed"),
+                 Text(results, "live_failed"), Text(results, "both_failed"),
+                 std::to_string(unread)});
+      for (const auto& [result, ids] : Items(pair, "examples").items()) {
+        std::vector<std::string> shown;
+        for (const Json& id : ids) {
+          if (id.is_string()) shown.push_back(Clean(id.get<std::string>()));
+        }
+        examples.push_back(StrCat(Text(service, "name"), ", ", Clean(result),
+                                  ", the newest requests: ", Join(shown, ", ")));
+      }
+    }
+  }
+  if (table.empty()) return;
+  c.env.out << '\n';
+  table.Print(c.env.out, c.paint, c.env.terminal ? c.env.columns : 0);
+  for (const std::string& line : examples) c.env.out << line << '\n';
+}
+
+/// Nothing where nothing is mirrored.
+void PrintMirrors(ClientContext& c, const Json& gateway) {
+  Table table(
+      {"MIRROR", "VERSION", "SHARE", "SENT", "ANSWERED", "ERRORS", "UNANSWERED", "UNSENT", "NOTE"});
+  for (const Json& service : Items(gateway, "services")) {
+    auto mirror = service.find("mirror");
+    if (mirror == service.end() || !mirror->is_object()) continue;
+    const Json& unsent = Items(*mirror, "unsent");
+    const Json& unanswered = Items(*mirror, "unanswered");
+    std::vector<std::string> notes;
+    for (const Json* counts : {&unsent, &unanswered}) {
+      if (std::string note = ByReason(*counts); !note.empty()) notes.push_back(std::move(note));
+    }
+    table.Add({Text(service, "name"), Text(*mirror, "version"), Percent(Number(*mirror, "share")),
+               Text(*mirror, "sent"), Text(*mirror, "answered"), Text(*mirror, "errors"),
+               std::to_string(SumOf(unanswered)), std::to_string(SumOf(unsent)),
+               Join(notes, ", ")});
+  }
+  if (table.empty()) return;
+  c.env.out << '\n';
+  table.Print(c.env.out, c.paint, c.env.terminal ? c.env.columns : 0);
+}
+
 /// Of a gateway.
 void PrintUpstreams(ClientContext& c, const Json& status) {
   auto gateway = status.find("gateway");
@@ -170,6 +245,8 @@ void PrintUpstreams(ClientContext& c, const Json& status) {
     c.env.out << '\n';
     table.Print(c.env.out, c.paint, c.env.terminal ? c.env.columns : 0);
   }
+  PrintMirrors(c, *gateway);
+  PrintCompared(c, *gateway);
   auto decode = gateway->find("decode");
   if (decode == gateway->end() || !decode->is_object()) return;
   c.env.out << "bodies: " << Text(*decode, "decoded") << " requests read, " << Text(*decode, "bare")

@@ -32,7 +32,7 @@ void ExchangeCopy::Begin(HttpBody& side, std::string_view content_type,
   if (!json_bytes.empty())
     side.json_bytes =
         static_cast<uint64_t>(std::max<int64_t>(ParseInt64(json_bytes).value_or(0), 0));
-  if (HoldsNoPredictions(content_type)) {
+  if (keep_ == Keep::kPredictions && HoldsNoPredictions(content_type)) {
     side.state = HttpBody::State::kOtherType;
   } else if (length > max_body_) {
     side.state = HttpBody::State::kTooLong;

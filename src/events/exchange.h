@@ -50,8 +50,13 @@ class ByteBudget {
 /// what it holds of the budget back when it goes.
 class ExchangeCopy {
  public:
-  ExchangeCopy(size_t source, size_t max_body, std::shared_ptr<ByteBudget> budget)
-      : source_(source), max_body_(max_body), budget_(std::move(budget)) {}
+  enum class Keep : uint8_t {
+    kPredictions,  ///< no body of a type that holds none
+    kAll,
+  };
+  ExchangeCopy(size_t source, size_t max_body, std::shared_ptr<ByteBudget> budget,
+               Keep keep = Keep::kPredictions)
+      : source_(source), max_body_(max_body), budget_(std::move(budget)), keep_(keep) {}
   ~ExchangeCopy() { budget_->Give(held_); }
   ExchangeCopy(const ExchangeCopy&) = delete;
   ExchangeCopy& operator=(const ExchangeCopy&) = delete;
@@ -61,6 +66,8 @@ class ExchangeCopy {
              std::string_view json_bytes, uint64_t length);
   /// A piece of `request` or `response`. Whatever happens, it returns: a body that cannot be kept is let go, and its state says why.
   void Append(HttpBody& side, std::string_view bytes);
+  /// Nobody needs this body any more.
+  void Forget(HttpBody& side) { LetGo(side, HttpBody::State::kAbsent); }
   /// The segment that a header says, of a segmentation (SegmentRule). Beyond PredictionEvent::kMaxSegmentations none is kept.
   void AddSegment(std::string_view segmentation, std::string_view segment);
   /// Everything but inputs and predictions; its texts are copied.
@@ -80,10 +87,22 @@ class ExchangeCopy {
   const size_t source_;
   const size_t max_body_;
   const std::shared_ptr<ByteBudget> budget_;
+  const Keep keep_;
   size_t held_ = 0;
   std::vector<Segment> segments_;
   std::string model_, request_id_;
   PredictionEvent event_;
+};
+
+/// A request that two versions have answered: one to its client, and the shadow to nobody. Confined to one thread at a time.
+struct ShadowPair {
+  ShadowPair(size_t source, size_t max_body, const std::shared_ptr<ByteBudget>& budget)
+      : live(source, max_body, budget, ExchangeCopy::Keep::kAll),
+        shadow(source, max_body, budget, ExchangeCopy::Keep::kAll) {}
+
+  ExchangeCopy live;     ///< its request is not there any more
+  ExchangeCopy shadow;   ///< the answer alone
+  double tolerance = 0;  ///< of numbers that are to be the same
 };
 
 /// Where copies of exchanges go. Thread-safe; never blocks, never fails a request.
@@ -96,6 +115,8 @@ class ExchangeSink {
   virtual void CountUnsampled() = 0;
   /// Takes the copy and its event. False: there is no room, which is counted; the event is still the caller's to tell.
   virtual bool Offer(std::unique_ptr<ExchangeCopy> copy) = 0;
+  /// Takes two answers to compare, with their events. What there is no room for is counted, and goes.
+  virtual void OfferPair(std::unique_ptr<ShadowPair> pair) = 0;
 };
 
 }  // namespace leadsman

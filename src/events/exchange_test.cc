@@ -80,6 +80,22 @@ TEST_F(ExchangeCopyTest, WhatHoldsNoPredictionIsNotKept) {
   EXPECT_EQ(copy_.request.state, State::kWhole);
 }
 
+TEST_F(ExchangeCopyTest, WhoWantsAllGetsImagesToo) {
+  ExchangeCopy copy(0, 10, budget_, ExchangeCopy::Keep::kAll);
+  copy.Begin(copy.request, "image/png", "", "", 3);
+  copy.Append(copy.request, "abc");
+  EXPECT_EQ(copy.request.body, "abc");
+}
+
+TEST_F(ExchangeCopyTest, ABodyThatIsForgottenGivesItsRoomBack) {
+  copy_.Append(copy_.request, "0123456789");
+  copy_.Append(copy_.response, "abc");
+  copy_.Forget(copy_.request);
+  EXPECT_EQ(copy_.request.state, State::kAbsent);
+  EXPECT_EQ(budget_->held(), 3u);
+  EXPECT_EQ(copy_.response.body, "abc");
+}
+
 TEST_F(ExchangeCopyTest, ALengthThatIsNoneIsNoJson) {
   copy_.Begin(copy_.request, "", "", "-1", 0);
   EXPECT_EQ(copy_.request.json_bytes, 0u);

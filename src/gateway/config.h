@@ -80,6 +80,17 @@ struct RetryOptions {
   bool posts = false;   ///< POST and PATCH may be sent twice
 };
 
+/// Copies of predictions for another version, whose answers no client sees.
+struct MirrorOptions {
+  int64_t version = 0;                       ///< that gets them
+  double share = 1;                          ///< of the predictions
+  size_t max_concurrent = 64;                ///< copies under way
+  size_t max_body = 1 << 20;                 ///< of a request, and of each answer
+  size_t max_held_bytes = size_t{64} << 20;  ///< of all copies
+  std::chrono::milliseconds timeout{5'000};  ///< for a connection and the whole answer
+  double tolerance = 1e-5;                   ///< of numbers of the two answers
+};
+
 struct ServiceOptions {
   std::string name;
   std::vector<VersionOptions> versions;
@@ -89,7 +100,8 @@ struct ServiceOptions {
   HealthOptions health;
   OutlierOptions outliers;
   RetryOptions retries;
-  NotYet mirror, tls, protocol;
+  std::optional<MirrorOptions> mirror;
+  NotYet tls, protocol;
 };
 
 /// How bodies of a route's predictions are read.

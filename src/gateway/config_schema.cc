@@ -277,7 +277,49 @@ const schema::Struct<RetryOptions>& RetrySchema() {
   return table;
 }
 
+const schema::Struct<MirrorOptions>& MirrorSchema() {
+  using M = MirrorOptions;
+  static const auto table = [] {
+    schema::Struct<M> s(
+        "GatewayMirror",
+        "Copies of predictions (GET and POST) for another version, sent once the original has been "
+        "answered. No client sees their answers, and no original waits for a copy or fails by "
+        "one.");
+    s.Required("version", &M::version, schema::Integer<int64_t>(1),
+               "Which version gets copies: one of the service's, usually with a weight of 0.");
+    s.Field("share", &M::share, schema::Share(0, 1),
+            "Of the predictions that other versions answer, in steps of 0.01%.");
+    s.Field("max_concurrent", &M::max_concurrent, schema::Integer<size_t>(1, 1'000'000),
+            "Copies under way; those beyond are dropped, and counted.");
+    s.Field("max_body", &M::max_body, schema::Bytes<size_t>(0, 64 << 20),
+            "Of a request; of one that is longer no copy is sent. What is longer of an answer is "
+            "not kept.");
+    s.Field("max_held_bytes", &M::max_held_bytes, schema::Bytes<size_t>(1 << 20, int64_t{1} << 40),
+            "Memory of all copies.");
+    s.Field("timeout", &M::timeout, schema::Time<milliseconds>(1ms, 1h),
+            "For a copy: its connection and its whole answer.");
+    s.Field("tolerance", &M::tolerance, schema::Number(0, 1),
+            "How far two numbers of the two answers may be apart and still count as the same but "
+            "for rounding: absolutely, and of numbers above 1 relatively. 0 = not at all.");
+    return s;
+  }();
+  return table;
+}
+
+void CheckMirror(const ServiceOptions& service, schema::Problems& problems) {
+  if (!service.mirror || !problems.IsSound("mirror.version") || !problems.IsSound("versions"))
+    return;
+  std::vector<std::string> known;
+  for (const VersionOptions& version : service.versions) {
+    if (version.version == service.mirror->version) return;
+    known.push_back(std::to_string(version.version));
+  }
+  problems.Add("mirror.version", StrCat("there is no version ", service.mirror->version,
+                                        "; versions: ", HumanList(known)));
+}
+
 void CheckService(const ServiceOptions& service, schema::Problems& problems) {
+  CheckMirror(service, problems);
   std::set<int64_t> numbers;
   size_t weighted = 0;
   std::vector<double> shares;
@@ -311,8 +353,8 @@ const schema::Struct<ServiceOptions>& ServiceSchema() {
     s.Nested("health", &ServiceOptions::health, HealthSchema(), "Active checks.");
     s.Nested("outliers", &ServiceOptions::outliers, OutlierSchema(), "Passive checks.");
     s.Nested("retries", &ServiceOptions::retries, RetrySchema(), "What is sent again.");
-    Unsupported(s, "mirror", &ServiceOptions::mirror,
-                "copies of requests need a budget of their own, and their answers compared");
+    s.Field("mirror", &ServiceOptions::mirror, schema::Optional(schema::Of(MirrorSchema())),
+            "Copies of predictions for another version; absent = none.");
     Unsupported(
         s, "tls", &ServiceOptions::tls,
         "upstreams are spoken to in plain text; use a side-car, or a network that encrypts");

@@ -85,7 +85,10 @@ TEST(GatewayConfigTest, NamesWhatIsWrong) {
       {Service("health: {path: \"/a b\"}"), "services[0].health.path: must be percent-encoded"},
       {Service("health: {path: /h, host: \"a b\"}"),
        "services[0].health.host: must be as in a URL"},
-      {Service("mirror: {share: 10%}"), "services[0].mirror: not supported yet: copies"},
+      {Service("mirror: {share: 10%}"), "services[0].mirror: needs version"},
+      {Service("mirror: {version: 7}"),
+       "services[0].mirror.version: there is no version 7; versions: "},
+      {Service("mirror: {version: 1, share: 2}"), "services[0].mirror.share: "},
       {Service("tls: {}"), "services[0].tls: not supported yet: upstreams"},
       {Service("protocol: h2c"), "services[0].protocol: not supported yet: upstreams"},
       {"listeners: [{port: 0, tls: {}}]\nservices: [{name: a, versions: [{version: 1, endpoints: "

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "gateway/mirror.h"
 #include "gateway/reason.h"
 #include "stats/fine_latency.h"
 
@@ -36,11 +37,24 @@ struct VersionCounters {
   Counter latency_ns;
 };
 
+/// What one I/O thread has done for a service's mirror. Every copy is in one of them, or under way.
+struct MirrorCounters {
+  Counter sent;
+  std::array<Counter, kUnsentReasons> unsent;
+  /// What became of those that were sent.
+  std::array<Counter, VersionCounters::kClasses> answers;
+  std::array<Counter, kUnansweredReasons> unanswered;
+  std::array<Counter, FineLatencyScheme::kBuckets> latency;
+  Counter latency_ns;
+};
+
 /// What one I/O thread has done.
 struct WorkerCounters {
-  explicit WorkerCounters(size_t version_count) : versions(version_count) {}
+  WorkerCounters(size_t version_count, size_t mirror_count)
+      : versions(version_count), mirrors(mirror_count) {}
   Counter accepted, refused, bad_requests, no_route, upgrades;
   std::vector<VersionCounters> versions;
+  std::vector<MirrorCounters> mirrors;
 };
 
 }  // namespace leadsman::gateway

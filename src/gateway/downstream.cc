@@ -269,13 +269,15 @@ bool Downstream::BeginExchange() {
       std::string_view instead = absolute ? authority : std::string_view();
       if (host.empty()) instead = x_.version->endpoints[0]->name;
       x_.head.clear();
-      AppendRequestHead(x_.head, request_,
-                        {.client = client_,
-                         .forwarded = listener_.forwarded,
-                         .target = target,
-                         .host = instead,
-                         .chunked = head_.chunked,
-                         .upgrade = x_.upgrade});
+      const RequestForward how{.client = client_,
+                               .forwarded = listener_.forwarded,
+                               .target = target,
+                               .host = instead,
+                               .chunked = head_.chunked,
+                               .upgrade = x_.upgrade};
+      AppendRequestHead(x_.head, request_, how);
+      if (x_.prediction)
+        x_.shadow = worker_.shadows().Draw(*x_.version, request_, head_, how, route->index);
     }
   }
   socket_.Take(head_.size);
@@ -324,6 +326,11 @@ void Downstream::BeginCopy(const RouteTable::Route& route) {
   for (const SegmentRule& rule : worker_.shared().segments[route.service]) {
     if (!rule.header.empty()) x_.copy->AddSegment(rule.name, request_.Header(rule.header));
   }
+}
+
+void Downstream::KeepRequest(std::string_view bytes) {
+  if (x_.copy) x_.copy->Append(x_.copy->request, bytes);
+  if (x_.shadow) x_.shadow->pair->live.Append(x_.shadow->pair->live.request, bytes);
 }
 
 // The upstream's connection
@@ -527,7 +534,7 @@ Downstream::Taken Downstream::TakeBody() {
   if (x_.body == Framing::kLength) {
     const size_t bytes = static_cast<size_t>(std::min<uint64_t>(x_.body_left, input.size()));
     PassBody(input.substr(0, bytes));
-    if (x_.copy) x_.copy->Append(x_.copy->request, input.substr(0, bytes));
+    KeepRequest(input.substr(0, bytes));
     socket_.Take(bytes);
     x_.body_left -= bytes;
     x_.body_bytes += bytes;
@@ -554,7 +561,7 @@ Downstream::Taken Downstream::TakeBody() {
     PassBody(SizeLine(written, room));
     PassBody({bytes, written});
     PassBody("\r\n");
-    if (x_.copy) x_.copy->Append(x_.copy->request, {bytes, written});
+    KeepRequest({bytes, written});
   }
   socket_.Take(read);
   if (state != net::ChunkDecoder::State::kDone) return Taken::kMore;
@@ -654,10 +661,8 @@ Downstream::Taken Downstream::TakeAnswerHead() {
   out.clear();
   AppendAnswerHead(out, answer_, how);
   socket_.Queue(out);
-  if (x_.copy)
-    x_.copy->Begin(x_.copy->response, answer_.Header("content-type"),
-                   answer_.Header("content-encoding"),
-                   answer_.Header("inference-header-content-length"), x_.answer_left);
+  if (x_.copy) KeepAnswerHead(*x_.copy);
+  if (x_.shadow && worker_.shared().exchanges != nullptr) KeepAnswerHead(x_.shadow->pair->live);
   up.Take(answer_.size);
   EndRetry();
   if (IsFailure(x_.status))
@@ -729,7 +734,7 @@ void Downstream::PassAnswer(std::string_view bytes) {
   if (bytes.empty()) return;
   x_.answer_bytes += bytes.size();
   // What a failed one says is no prediction.
-  if (x_.copy && x_.status < 400) x_.copy->Append(x_.copy->response, bytes);
+  if (x_.status < 400) KeepAnswer(bytes);
   const bool chunked = x_.answer_out == Framing::kChunked;
   std::array<char, 20> room;
   if (chunked) socket_.Queue(SizeLine(bytes.size(), room));
@@ -739,6 +744,17 @@ void Downstream::PassAnswer(std::string_view bytes) {
     (void)socket_.Send(bytes);  // that it is broken is seen at the next Flush
   }
   if (chunked) socket_.Queue("\r\n");
+}
+
+void Downstream::KeepAnswerHead(ExchangeCopy& copy) const {
+  copy.Begin(copy.response, answer_.Header("content-type"), answer_.Header("content-encoding"),
+             answer_.Header("inference-header-content-length"), x_.answer_left);
+}
+
+void Downstream::KeepAnswer(std::string_view bytes) {
+  if (x_.copy) x_.copy->Append(x_.copy->response, bytes);
+  if (x_.shadow && worker_.shared().exchanges != nullptr)
+    x_.shadow->pair->live.Append(x_.shadow->pair->live.response, bytes);
 }
 
 /// The upstream's connection has. Always false: so has the exchange, or this try of it.
@@ -952,6 +968,7 @@ void Downstream::LetUpstreamGo(bool keep) {
 
 void Downstream::Record(Reason reason) {
   if (x_.version == nullptr || std::exchange(x_.recorded, true)) return;
+  if (x_.shadow) SendShadow(reason);
   const Service& service = *x_.version->service;
   VersionCounters& counters = worker_.counters().versions[x_.version->id];
   const auto took = worker_.shared().clock.SteadyNow() - x_.started;
@@ -998,6 +1015,21 @@ void Downstream::Tell(PredictionEvent& event) {
   worker_.shared().sink.Emit(event);
 }
 
+/// Of what the client has given up, or has spoilt itself, nothing can be compared.
+void Downstream::SendShadow(Reason reason) {
+  const bool answered =
+      reason == Reason::kNone || (!x_.answer_begun && reason < Reason::kClientGone);
+  if (worker_.shared().exchanges != nullptr) {
+    PredictionEvent event;
+    event.model = x_.version->service->options.name;
+    event.version = x_.version->number;
+    event.outcome = OutcomeOf(x_.status, reason);
+    event.request_id = x_.id;
+    x_.shadow->pair->live.SetEvent(event);
+  }
+  worker_.shadows().Send(std::move(x_.shadow), answered && x_.body_done);
+}
+
 void Downstream::EndRetry() {
   if (std::exchange(x_.retrying, false)) x_.version->service->budget.RetryEnded();
 }
@@ -1010,6 +1042,7 @@ void Downstream::EndExchange() {
   x_.version = nullptr;
   x_.tried = nullptr;
   x_.copy.reset();
+  x_.shadow.reset();
   backing_off_ = false;
   ++serial_;
   Trim(x_.head);

@@ -63,6 +63,7 @@ class Downstream final : public net::EventLoop::Watcher,
     std::string id;                      ///< X-Request-Id
     std::unique_ptr<ExchangeCopy> copy;  ///< null: its bodies are not copied
     double sample = 1;                   ///< the share that is
+    std::unique_ptr<Shadow> shadow;      ///< null: it is not mirrored
     std::string head;                    ///< as it is sent to the upstream
     std::string replay;  ///< what was sent of the body, in case that it has to be sent again
     bool keeps_replay = false;
@@ -96,6 +97,9 @@ class Downstream final : public net::EventLoop::Watcher,
   bool BeginExchange();
   bool ChooseVersion(const Service& service);
   void BeginCopy(const RouteTable::Route& route);
+  void KeepRequest(std::string_view bytes);
+  void KeepAnswerHead(ExchangeCopy& copy) const;
+  void KeepAnswer(std::string_view bytes);
   void Connect();
   bool TryEndpoints();
   bool TryEndpoint(Endpoint& endpoint);
@@ -129,6 +133,7 @@ class Downstream final : public net::EventLoop::Watcher,
   void LetUpstreamGo(bool keep);
   void Record(Reason reason);
   void Tell(PredictionEvent& event);
+  void SendShadow(Reason reason);
   void EndRetry();
   void EndExchange();
   void NextOrClose(bool close);

@@ -67,6 +67,11 @@ std::vector<std::string_view> NamedByConnection(const std::vector<Field>& fields
   return named;
 }
 
+/// What a copy, whose body is there as a whole, does not say as the original does.
+bool IsOfOriginal(std::string_view name) {
+  return Is(name, "content-length") || Is(name, "expect") || Is(name, kShadowHeader);
+}
+
 bool IsOneOf(const std::vector<std::string_view>& names, std::string_view name) {
   return std::binary_search(names.begin(), names.end(), name, LessIgnoringCase);
 }
@@ -116,6 +121,7 @@ void AppendRequestHead(std::string& out, const net::HttpRequest& request,
   for (const Field& field : request.fields) {
     if (IsHopByHop(field.name) || IsAmbiguous(field.name)) continue;
     if (Is(field.name, "host") && !how.host.empty()) continue;
+    if (how.shadow && IsOfOriginal(field.name)) continue;
     if (Is(field.name, "x-forwarded-for")) {
       if (append && !field.value.empty()) forwarded_for.append(field.value).append(", ");
       continue;
@@ -129,6 +135,7 @@ void AppendRequestHead(std::string& out, const net::HttpRequest& request,
   }
   out.append("X-Forwarded-For: ").append(forwarded_for).append(how.client).append("\r\n");
   AppendField(out, "X-Forwarded-Proto", proto.empty() ? std::string_view("http") : proto);
+  if (how.shadow) return AppendField(out, kShadowHeader, "true");
   if (how.chunked) AppendField(out, "Transfer-Encoding", "chunked");
   if (how.upgrade) {
     AppendField(out, "Connection", "Upgrade");

@@ -13,6 +13,9 @@
 
 namespace leadsman::gateway {
 
+/// Says of a request that it is a copy, whose answer nobody waits for.
+inline constexpr std::string_view kShadowHeader = "X-Leadsman-Shadow";
+
 struct RequestForward {
   std::string_view client;  ///< its address
   ListenerOptions::Forwarded forwarded = ListenerOptions::Forwarded::kAppend;
@@ -20,6 +23,8 @@ struct RequestForward {
   std::string_view host;    ///< instead of the Host field, when not empty
   bool chunked = false;
   bool upgrade = false;  ///< Connection and Upgrade go through
+  /// A copy, marked as one: without an expectation, and up to the field that says how long its body is.
+  bool shadow = false;
 };
 
 /// Without the fields that belong to the client's connection (Connection and what it names, Keep-Alive, TE, Trailer,

@@ -156,6 +156,7 @@ class Impl final : public Gateway {
         for (const auto& endpoint : version->endpoints)
           shown.endpoints.push_back(ViewOf(*endpoint, now));
       }
+      if (service->mirror) one.mirror = MirrorViewOf(*service->mirror);
     }
     return view;
   }
@@ -275,9 +276,10 @@ class Impl final : public Gateway {
     for (const auto& service : shared_.services) {
       const auto split = service->split.Get();
       for (const auto& version : service->versions) {
-        if (split->parts(version->index) == 0 || version->Ready(now)) continue;
+        const bool mirrors = service->mirror && &service->mirror->version == version.get();
+        if ((split->parts(version->index) == 0 && !mirrors) || version->Ready(now)) continue;
         problems.push_back(StrCat("service ", service->options.name, " version ", version->number,
-                                  ": ", version->WhyNone(now)));
+                                  mirrors ? " (mirror): " : ": ", version->WhyNone(now)));
       }
     }
     return problems;
@@ -307,6 +309,28 @@ class Impl final : public Gateway {
       shown.errors += counters.answers[5].value();
       shown.retries += counters.retries.value();
     }
+  }
+  MirrorView MirrorViewOf(const Mirror& mirror) const {
+    MirrorView view;
+    view.version = mirror.version.number;
+    view.share = mirror.parts / double{Split::kParts};
+    view.in_flight = mirror.under_way.load();
+    if (!started_) return view;
+    for (const auto& worker : shared_.workers) {
+      const MirrorCounters& counters = worker->counters().mirrors[mirror.id];
+      view.sent += counters.sent.value();
+      for (const Counter& answers : counters.answers) view.answered += answers.value();
+      view.errors += counters.answers[5].value();
+      for (size_t i = 0; i < kUnsentReasons; ++i) {
+        if (const uint64_t count = counters.unsent[i].value(); count > 0)
+          view.unsent[std::string(UnsentName(static_cast<Unsent>(i)))] += count;
+      }
+      for (size_t i = 0; i < kUnansweredReasons; ++i) {
+        if (const uint64_t count = counters.unanswered[i].value(); count > 0)
+          view.unanswered[std::string(UnansweredName(static_cast<Unanswered>(i)))] += count;
+      }
+    }
+    return view;
   }
   Service* Find(const std::string& name) const {
     for (const auto& service : shared_.services) {

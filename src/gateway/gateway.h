@@ -39,11 +39,23 @@ struct VersionView {
   uint64_t retries = 0;
   std::vector<EndpointView> endpoints;
 };
+/// What became of the copies for a mirror since the gateway has started: sent = answered + unanswered + in_flight.
+struct MirrorView {
+  int64_t version = 0;
+  double share = 0;
+  size_t in_flight = 0;
+  uint64_t sent = 0;
+  uint64_t answered = 0;
+  uint64_t errors = 0;                         ///< of these, 5xx
+  std::map<std::string, uint64_t> unsent;      ///< by reason, where there are some
+  std::map<std::string, uint64_t> unanswered;  ///< likewise
+};
 struct ServiceView {
   std::string name;
   std::string split_by;
   bool by_rollout = false;  ///< its shares are a rollout's
   std::vector<VersionView> versions;
+  std::optional<MirrorView> mirror;
 };
 struct ListenerView {
   std::string address;
@@ -96,7 +108,7 @@ class Gateway : public net::DrainableServer {
   virtual std::vector<std::string> services() const = 0;
   /// What the start still waits for: a line each. Empty from then on.
   virtual std::vector<std::string> Awaited() const = 0;
-  /// Versions with a share of the traffic of which no endpoint would answer: a line each.
+  /// Versions with a share of the traffic, or that of a mirror, of which no endpoint would answer: a line each.
   virtual std::vector<std::string> Problems() const = 0;
 };
 

@@ -49,11 +49,14 @@ std::vector<std::string> With(std::vector<std::string> labels, std::string_view 
   return labels;
 }
 
-MetricSample LatencyOf(const Shared& shared, const Version& version) {
+/// `of`: what a thread has counted for it.
+template <typename Counters>
+MetricSample LatencyOf(const Shared& shared, const Version& version,
+                       const std::function<const Counters&(const WorkerCounters&)>& of) {
   FineLatencyBuckets buckets{};
   uint64_t ns = 0;
   for (const auto& worker : shared.workers) {
-    const VersionCounters& counters = worker->counters().versions[version.id];
+    const Counters& counters = of(worker->counters());
     for (size_t i = 0; i < buckets.size(); ++i) buckets[i] += counters.latency[i].value();
     ns += counters.latency_ns.value();
   }
@@ -88,6 +91,31 @@ class Registrar {
           for (const Version* version : shared.versions) {
             for (const auto& endpoint : version->endpoints)
               samples.push_back(Sample(With(Labels(*version), endpoint->name), read(*endpoint)));
+          }
+        });
+  }
+  void AddOfMirror(std::string name, std::string help, MetricType type,
+                   std::function<double(const Shared&, const Mirror&)> read) {
+    Add({std::move(name), std::move(help), type, {"model", "version"}},
+        [read = std::move(read)](const Shared& shared, Samples& samples) {
+          for (const Mirror* mirror : shared.mirrors)
+            samples.push_back(Sample(Labels(mirror->version), read(shared, *mirror)));
+        });
+  }
+  /// One for each of `count`, by its name.
+  void AddOfMirrorBy(const char* label, std::string name, std::string help, size_t count,
+                     std::string_view (*name_of)(size_t),
+                     const Counter& (*counter)(const MirrorCounters&, size_t)) {
+    Add({std::move(name), std::move(help), MetricType::kCounter, {"model", "version", label}},
+        [=](const Shared& shared, Samples& samples) {
+          for (const Mirror* mirror : shared.mirrors) {
+            for (size_t i = 0; i < count; ++i) {
+              const uint64_t sum = Sum(shared, [&](const WorkerCounters& c) {
+                return counter(c.mirrors[mirror->id], i).value();
+              });
+              samples.push_back(
+                  Sample(With(Labels(mirror->version), name_of(i)), static_cast<double>(sum)));
+            }
           }
         });
   }
@@ -142,8 +170,12 @@ void AddRequests(Registrar& to) {
           MetricType::kHistogram,
           {"model", "version"}},
          [](const Shared& shared, Samples& samples) {
-           for (const Version* version : shared.versions)
-             samples.push_back(LatencyOf(shared, *version));
+           for (const Version* version : shared.versions) {
+             samples.push_back(LatencyOf<VersionCounters>(
+                 shared, *version, [version](const WorkerCounters& c) -> const VersionCounters& {
+                   return c.versions[version->id];
+                 }));
+           }
          });
   auto counter = [&](std::string name, std::string help, Counter VersionCounters::*member) {
     to.AddOfVersion(std::move(name), std::move(help), MetricType::kCounter,
@@ -199,6 +231,57 @@ void AddUpstreams(Registrar& to) {
       [](const Endpoint& endpoint) { return static_cast<double>(endpoint.health.ejections()); });
 }
 
+void AddMirrors(Registrar& to) {
+  to.AddOfMirror("leadsman_gateway_mirror_sent_total",
+                 "Copies of predictions that were sent to the mirror's version.",
+                 MetricType::kCounter, [](const Shared& shared, const Mirror& mirror) {
+                   return static_cast<double>(Sum(shared, [&](const WorkerCounters& c) {
+                     return c.mirrors[mirror.id].sent.value();
+                   }));
+                 });
+  to.AddOfMirrorBy(
+      "reason", "leadsman_gateway_mirror_unsent_total",
+      "Predictions that were to be mirrored, and of which no copy was sent: too_large = above "
+      "mirror.max_body; no_memory = beyond mirror.max_held_bytes; unfinished = the original did "
+      "not come whole, or was not answered to its end; busy = mirror.max_concurrent were under "
+      "way; no_endpoint = none is healthy; not_connected = no connection could be made; draining "
+      "= the gateway ends.",
+      kUnsentReasons, [](size_t i) { return UnsentName(static_cast<Unsent>(i)); },
+      [](const MirrorCounters& c, size_t i) -> const Counter& { return c.unsent[i]; });
+  to.AddOfMirrorBy(
+      "code", "leadsman_gateway_mirror_answers_total",
+      "Copies that were answered, by the first digit of the status.", VersionCounters::kClasses,
+      ClassName, [](const MirrorCounters& c, size_t i) -> const Counter& { return c.answers[i]; });
+  to.AddOfMirrorBy(
+      "reason", "leadsman_gateway_mirror_unanswered_total",
+      "Copies that were sent and not answered: timeout = not within mirror.timeout; closed = the "
+      "connection ended; bad_answer = what came is not HTTP; draining = the gateway ends.",
+      kUnansweredReasons, [](size_t i) { return UnansweredName(static_cast<Unanswered>(i)); },
+      [](const MirrorCounters& c, size_t i) -> const Counter& { return c.unanswered[i]; });
+  to.AddOfMirror("leadsman_gateway_mirror_in_flight", "Copies under way.", MetricType::kGauge,
+                 [](const Shared&, const Mirror& mirror) {
+                   return static_cast<double>(mirror.under_way.load());
+                 });
+  to.AddOfMirror("leadsman_gateway_mirror_held_bytes",
+                 "Bodies that are held for copies: of requests under way, and of answers.",
+                 MetricType::kGauge, [](const Shared&, const Mirror& mirror) {
+                   return static_cast<double>(mirror.bytes->held());
+                 });
+  to.Add(
+      {"leadsman_gateway_mirror_seconds",
+       "From the start of a copy, its connection included, to the last byte of its answer.",
+       MetricType::kHistogram,
+       {"model", "version"}},
+      [](const Shared& shared, Samples& samples) {
+        for (const Mirror* mirror : shared.mirrors) {
+          samples.push_back(LatencyOf<MirrorCounters>(
+              shared, mirror->version, [mirror](const WorkerCounters& c) -> const MirrorCounters& {
+                return c.mirrors[mirror->id];
+              }));
+        }
+      });
+}
+
 void AddClients(Registrar& to) {
   to.AddOfGateway("leadsman_gateway_connections", "Open connections of clients.",
                   MetricType::kGauge,
@@ -228,6 +311,7 @@ std::vector<Registry::Registration> AddGatewayMetrics(const Shared& shared, Regi
   Registrar to(shared, registry);
   AddRequests(to);
   AddUpstreams(to);
+  AddMirrors(to);
   AddClients(to);
   return to.Take();
 }

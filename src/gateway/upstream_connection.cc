@@ -12,6 +12,20 @@
 
 namespace leadsman::gateway {
 
+int BeginConnect(const net::SocketAddress& address, int* error) {
+  const int fd = ::socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) {
+    *error = errno;
+    return -1;
+  }
+  int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  if (connect(fd, address.get(), address.size) == 0 || errno == EINPROGRESS) return fd;
+  *error = errno;
+  close(fd);
+  return -1;
+}
+
 std::shared_ptr<UpstreamConnection> UpstreamConnection::Open(Worker& worker, const Version& version,
                                                              Endpoint& endpoint, Downstream& user,
                                                              size_t turn, int* error) {
@@ -22,15 +36,8 @@ std::shared_ptr<UpstreamConnection> UpstreamConnection::Open(Worker& worker, con
   const auto addresses = endpoint.addresses.Get();
   if (addresses->empty()) return failed(EADDRNOTAVAIL);
   const net::SocketAddress& address = (*addresses)[turn % addresses->size()];
-  const int fd = ::socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0) return failed(errno);
-  int on = 1;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-  if (connect(fd, address.get(), address.size) != 0 && errno != EINPROGRESS) {
-    const int why = errno;
-    close(fd);
-    return failed(why);
-  }
+  const int fd = BeginConnect(address, error);
+  if (fd < 0) return nullptr;
   auto connection = std::make_shared<UpstreamConnection>(worker, version, endpoint, address, fd);
   connection->user_ = &user;
   if (!worker.loop().Watch(fd, *connection)) {

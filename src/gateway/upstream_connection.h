@@ -14,6 +14,9 @@ namespace leadsman::gateway {
 
 class Downstream;
 
+/// A socket that is being connected; -1, with the errno, when that cannot even be begun.
+int BeginConnect(const net::SocketAddress& address, int* error);
+
 /// One connection to an endpoint: being made, used by one client's request, or kept for the next one. Counts itself among the
 /// endpoint's connections until it is closed. Confined to its worker's thread.
 class UpstreamConnection final : public net::EventLoop::Watcher,

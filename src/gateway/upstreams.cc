@@ -32,6 +32,8 @@ Service::Service(ServiceOptions service_options, size_t& next_version, size_t& n
     versions.push_back(std::move(version));
   }
   split.Set(std::make_shared<Split>(numbers(), ConfiguredParts(options), false));
+  const Version* shadow = options.mirror ? Find(options.mirror->version) : nullptr;
+  if (shadow != nullptr) mirror = std::make_unique<Mirror>(*options.mirror, *shadow);
 }
 
 std::vector<int64_t> Service::numbers() const {

@@ -9,6 +9,7 @@
 #include "base/snapshot.h"
 #include "gateway/config.h"
 #include "gateway/endpoint_health.h"
+#include "gateway/mirror.h"
 #include "gateway/split.h"
 #include "net/resolver.h"
 
@@ -80,6 +81,7 @@ struct Service {
   std::vector<std::unique_ptr<Version>> versions;
   Snapshot<Split> split;
   RetryBudget budget;
+  std::unique_ptr<Mirror> mirror;  ///< null: none
 
   std::vector<int64_t> numbers() const;
   const Version* Find(int64_t number) const;

@@ -34,6 +34,7 @@ milliseconds SweepInterval(const Options& options) {
     const TimeoutOptions& t = service.timeouts;
     shortest = std::min({shortest, t.connect, t.per_try, t.idle, t.tunnel});
     if (t.total.count() > 0) shortest = std::min(shortest, t.total);
+    if (service.mirror) shortest = std::min(shortest, service.mirror->timeout);
   }
   return std::clamp(shortest / 4, kShortestSweep, kLongestSweep);
 }
@@ -73,6 +74,10 @@ Shared::Shared(Options gateway_options, Clock& gateway_clock, Sink& event_sink,
       versions.push_back(version.get());
       for (const auto& endpoint : version->endpoints) endpoints.push_back(endpoint.get());
     }
+    if (service->mirror) {
+      service->mirror->id = mirrors.size();
+      mirrors.push_back(service->mirror.get());
+    }
   }
 }
 
@@ -98,9 +103,10 @@ class Worker::Listener final : public net::EventLoop::Watcher {
 Worker::Worker(Shared& shared, std::vector<Listening> sockets)
     : shared_(shared),
       rng_(RandomSeed()),
-      counters_(shared.versions.size()),
+      counters_(shared.versions.size(), shared.mirrors.size()),
       idle_(shared.endpoints.size()),
-      waiting_(shared.versions.size()) {
+      waiting_(shared.versions.size()),
+      shadows_(*this) {
   for (Listening& one : sockets)
     listening_.push_back(std::make_unique<Listener>(*this, one.socket, std::move(one.options)));
 }
@@ -284,6 +290,7 @@ void Worker::Sweep() {
   }
   // What has become free without a word: an endpoint that is well again, a place that another thread gave back just then.
   for (size_t id = 0; id < waiting_.size(); ++id) ServePending(id);
+  draining_ ? shadows_.Drain() : shadows_.Sweep(now);
   if (draining_) {
     const auto passed = now - drain_began_;
     if (!listening_.empty() && passed >= std::min(grace_ / 4, kAcceptAfterShutdown))
@@ -337,6 +344,7 @@ void Worker::CutAll() {
     for (const auto& connection : kept) connection->Close();
     kept.clear();
   }
+  shadows_.Drain();
 }
 
 }  // namespace leadsman::gateway

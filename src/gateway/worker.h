@@ -16,6 +16,7 @@
 #include "gateway/config.h"
 #include "gateway/counters.h"
 #include "gateway/routes.h"
+#include "gateway/shadows.h"
 #include "gateway/upstreams.h"
 #include "net/event_loop.h"
 #include "net/stream_socket.h"
@@ -43,6 +44,7 @@ struct Shared {
       segments;                                  ///< of the services; none when nobody wants bodies
   std::vector<const Version*> versions;          ///< by id
   std::vector<Endpoint*> endpoints;              ///< by id
+  std::vector<const Mirror*> mirrors;            ///< by id
   std::vector<std::shared_ptr<Worker>> workers;  ///< complete before the first one runs
   std::atomic<size_t> open{0};                   ///< connections of clients
 };
@@ -77,6 +79,7 @@ class Worker final : public std::enable_shared_from_this<Worker> {
   net::BufferPool& pool() { return pool_; }
   Rng& rng() { return rng_; }
   WorkerCounters& counters() { return counters_; }
+  Shadows& shadows() { return shadows_; }
   SteadyTime now() const { return loop_.now(); }
   std::string& scratch() { return scratch_; }
   bool draining() const { return draining_; }
@@ -124,6 +127,7 @@ class Worker final : public std::enable_shared_from_this<Worker> {
   std::vector<std::shared_ptr<Downstream>> clients_;
   std::vector<std::vector<std::shared_ptr<UpstreamConnection>>> idle_;  ///< by endpoint
   std::vector<Waiting> waiting_;                                        ///< by version
+  Shadows shadows_;
   size_t refused_open_ = 0;
   bool accept_paused_ = false;
   bool draining_ = false;

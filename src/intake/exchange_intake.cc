@@ -21,6 +21,8 @@ constexpr std::chrono::milliseconds kRoomWait = 1ms;
 /// What the sink is waited for before an event is dropped, and counted by it.
 constexpr std::chrono::milliseconds kPatience = 1s;
 constexpr std::chrono::seconds kLastWait = 5s;
+/// Before exchanges that have come meanwhile get their turn; and what the thread is woken for: fewer wait for its tick.
+constexpr size_t kPairsAtOnce = 32;
 
 std::map<std::string, uint64_t> ByResult(const BodyCounters& c) {
   return {{"decoded", c.decoded.load()},   {"not_understood", c.not_understood.load()},
@@ -39,7 +41,8 @@ struct ExchangeIntake::Impl {
         options(std::move(o)),
         budget(std::make_shared<ByteBudget>(options.max_held_bytes)),
         bodies(options.max_body),
-        payload(deps.sink) {
+        payload(deps.sink),
+        comparer(options.max_body) {
     AddMetrics();
   }
 
@@ -85,6 +88,13 @@ struct ExchangeIntake::Impl {
     add("leadsman_gateway_held_bytes", "Copies of bodies that are held until they are decoded.",
         MetricType::kGauge, {},
         [this, sample] { return std::vector<MetricSample>{sample({}, budget->held())}; });
+    add("leadsman_gateway_mirror_uncompared_total",
+        "Answers of mirrors' versions that were not compared: more than gateway.decode.max_queue "
+        "waited.",
+        MetricType::kCounter, {},
+        [this, sample] { return std::vector<MetricSample>{sample({}, uncompared)}; });
+    for (auto& registration : shadows.AddMetrics(deps.registry))
+      registrations.push_back(std::move(registration));
   }
 
   bool Offer(std::unique_ptr<ExchangeCopy> copy) {
@@ -98,6 +108,17 @@ struct ExchangeIntake::Impl {
     // The thread takes all there is each time: only the first of them finds it asleep.
     if (queue.size() == 1) changed.NotifyOne();
     return true;
+  }
+
+  void OfferPair(std::unique_ptr<ShadowPair> pair) {
+    MutexLock lock(mutex);
+    if (pairs_waiting >= options.max_queue || stop) {
+      ++uncompared;
+      return;
+    }
+    ++pairs_waiting;
+    pairs.push_back(std::move(pair));
+    if (pairs.size() == kPairsAtOnce) changed.NotifyOne();
   }
 
   // ---- All below is of the one thread.
@@ -128,8 +149,7 @@ struct ExchangeIntake::Impl {
     PredictionEvent event = copy.event();
     LogRecord record;
     record.request_id = event.request_id;
-    const BodyMapping* mapped =
-        copy.source() < mappings.size() ? &mappings[copy.source()] : nullptr;
+    const BodyMapping* const mapped = MappingOf(copy);
     const uint64_t before = request_bodies.decoded + response_bodies.decoded;
     bodies.ReadRequest(copy.request, request_bodies, record,
                        mapped != nullptr ? mapped->request() : nullptr);
@@ -149,17 +169,50 @@ struct ExchangeIntake::Impl {
     deps.sink.Emit(event);  // counts what cannot be taken
   }
 
+  const BodyMapping* MappingOf(const ExchangeCopy& copy) const {
+    return copy.source() < mappings.size() ? &mappings[copy.source()] : nullptr;
+  }
+
+  void Compare(const ShadowPair& pair) {
+    const PredictionEvent& live = pair.live.event();
+    const PredictionEvent& shadow = pair.shadow.event();
+    const bool live_ok = live.outcome == StatusCode::kOk;
+    const bool shadow_ok = shadow.outcome == StatusCode::kOk;
+    AnswerDifference difference;
+    auto result = ShadowResult::kBothFailed;
+    if (live_ok != shadow_ok) {
+      result = live_ok ? ShadowResult::kShadowFailed : ShadowResult::kLiveFailed;
+    } else if (live_ok) {
+      const BodyMapping* const mapped = MappingOf(pair.live);
+      difference = comparer.Compare(pair.live.response, pair.shadow.response, pair.tolerance,
+                                    mapped != nullptr ? mapped->response() : nullptr);
+      result = ShadowResultOf(difference.kind);
+    }
+    std::string_view id = live.request_id;
+    if (deps.redactor != nullptr) id = deps.redactor->Apply(RequestText::kRequestId, id, redacted);
+    shadows.Add(live.model, live.version, shadow.version, result, difference.largest, id);
+  }
+
   void Drain() {
     for (;;) {
       std::deque<std::unique_ptr<ExchangeCopy>> items;
+      std::deque<std::unique_ptr<ShadowPair>> compared;
       {
         MutexLock lock(mutex);
         items.swap(queue);
+        while (!pairs.empty() && compared.size() < kPairsAtOnce) {
+          compared.push_back(std::move(pairs.front()));
+          pairs.pop_front();
+        }
       }
-      if (items.empty()) return;
+      if (items.empty() && compared.empty()) return;
       for (; !items.empty(); items.pop_front()) {
         Tell(*items.front());
         --waiting;
+      }
+      for (; !compared.empty(); compared.pop_front()) {
+        Compare(*compared.front());
+        --pairs_waiting;
       }
     }
   }
@@ -168,7 +221,7 @@ struct ExchangeIntake::Impl {
     for (;;) {
       {
         MutexLock lock(mutex);
-        while (queue.empty() && !stop) changed.WaitFor(mutex, kTick);
+        if (queue.empty() && pairs.size() < kPairsAtOnce && !stop) changed.WaitFor(mutex, kTick);
         if (queue.empty() && stop) return;
       }
       Drain();
@@ -183,11 +236,17 @@ struct ExchangeIntake::Impl {
   BodyCounters request_bodies, response_bodies;
   ExchangeBodies bodies;
   RecordPayload payload;
+  AnswerComparer comparer;
+  std::string redacted;
+  ShadowBook shadows;
+  Counter uncompared{0};
   std::array<std::string_view, PredictionEvent::kMaxSegmentations> segment_names;
   Mutex mutex;
   CondVar changed, room;
   std::deque<std::unique_ptr<ExchangeCopy>> queue GUARDED_BY(mutex);
+  std::deque<std::unique_ptr<ShadowPair>> pairs GUARDED_BY(mutex);
   std::atomic<size_t> waiting{0};  ///< in the queue, and taken out of it to be told of
+  std::atomic<size_t> pairs_waiting{0};
   bool stop GUARDED_BY(mutex) = false;
   SteadyTime stop_at GUARDED_BY(mutex){};
   std::thread thread;
@@ -216,6 +275,8 @@ void ExchangeIntake::Stop() {
   {
     MutexLock lock(impl_->mutex);
     impl_->stop = true;
+    impl_->uncompared += impl_->pairs.size();  // for these nobody waits
+    impl_->pairs.clear();
     impl_->stop_at = impl_->deps.clock.SteadyNow();
     impl_->changed.NotifyAll();
   }
@@ -232,6 +293,10 @@ bool ExchangeIntake::Offer(std::unique_ptr<ExchangeCopy> copy) {
   return impl_->Offer(std::move(copy));
 }
 
+void ExchangeIntake::OfferPair(std::unique_ptr<ShadowPair> pair) {
+  impl_->OfferPair(std::move(pair));
+}
+
 ExchangeIntake::View ExchangeIntake::view() const {
   return {.decoded = impl_->decoded,
           .bare = impl_->bare,
@@ -239,7 +304,9 @@ ExchangeIntake::View ExchangeIntake::view() const {
           .unsampled = impl_->unsampled,
           .request_bodies = ByResult(impl_->request_bodies),
           .response_bodies = ByResult(impl_->response_bodies),
-          .features = impl_->payload.features()};
+          .features = impl_->payload.features(),
+          .shadows = impl_->shadows.pairs(),
+          .uncompared = impl_->uncompared};
 }
 
 void ExchangeIntake::RunOnce() { impl_->Drain(); }

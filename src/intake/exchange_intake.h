@@ -11,7 +11,9 @@
 #include "base/status.h"
 #include "events/exchange.h"
 #include "events/prediction_event.h"
+#include "events/redactor.h"
 #include "intake/exchange_bodies.h"
+#include "intake/shadow_book.h"
 #include "stats/registry.h"
 
 namespace leadsman::intake {
@@ -20,8 +22,9 @@ namespace leadsman::intake {
 /// predictions.
 ///
 ///   I/O threads: Begin ─ Append … ─ Offer ─▶ queue ─▶ one thread: decode ─▶ sink
+///                                   OfferPair ─▶ queue ─▶ the same thread: compare ─▶ ShadowBook
 ///
-/// Two bounds, both counted: bytes of bodies, from their first piece to their decoding; exchanges in the queue. What a body does not
+/// Pairs come after exchanges, and none of them reaches the sink. Two bounds, both counted: bytes of bodies, from their first piece to their decoding; exchanges, and pairs, in the queue. What a body does not
 /// say is left out of its event, which counts all the same.
 ///
 /// Thread-safe but for Start and Stop, which belong to the owner.
@@ -41,18 +44,20 @@ class ExchangeIntake final : public ExchangeSink {
     const Clock& clock;
     Sink& sink;
     Registry& registry;
+    const Redactor* redactor = nullptr;  ///< for ids that are shown; null: no rules
   };
   /// INVALID_ARGUMENT for a mapping that cannot be.
   static Result<std::unique_ptr<ExchangeIntake>> Create(Deps deps, Options options);
   ~ExchangeIntake() override;  ///< as Stop()
 
   Status Start();
-  /// What is queued is given to the sink, for at most some seconds; the sink must live on meanwhile.
+  /// What is queued is given to the sink, for at most some seconds; the sink must live on meanwhile. Pairs are dropped.
   void Stop();
 
   std::unique_ptr<ExchangeCopy> Begin(size_t source) override;
   void CountUnsampled() override;
   bool Offer(std::unique_ptr<ExchangeCopy> copy) override;
+  void OfferPair(std::unique_ptr<ShadowPair> pair) override;
 
   /// What came of exchanges, for people.
   struct View {
@@ -62,10 +67,12 @@ class ExchangeIntake final : public ExchangeSink {
     uint64_t unsampled = 0;
     std::map<std::string, uint64_t> request_bodies, response_bodies;  ///< by what came of them
     std::map<std::string, std::vector<std::string>> features;         ///< their names by model
+    std::vector<ShadowBook::Pair> shadows;
+    uint64_t uncompared = 0;  ///< pairs that there was no room for
   };
   View view() const;
 
-  /// Everything that was offered before has been told of when it returns. For tests; without Start().
+  /// Everything that was offered before has been told of, and compared, when it returns. For tests; without Start().
   void RunOnce();
 
  private:

@@ -110,6 +110,120 @@ TEST_F(ExchangeIntakeTest, ReadsKnownProtocolsWithoutBeingTold) {
   EXPECT_EQ(Metric("leadsman_gateway_exchanges_total", {"bare"}), 1);
 }
 
+class ShadowPairTest : public ExchangeIntakeTest {
+ protected:
+  struct Answer {
+    StatusCode outcome = StatusCode::kOk;
+    std::string body;
+  };
+  std::unique_ptr<ShadowPair> Pair(const Answer& live, const Answer& shadow,
+                                   const std::string& id = "r-1") {
+    auto pair = std::make_unique<ShadowPair>(0, 1000, budget_);
+    auto fill = [&](ExchangeCopy& copy, const Answer& answer, int64_t version) {
+      copy.Begin(copy.response, "application/json", "", "", answer.body.size());
+      copy.Append(copy.response, answer.body);
+      PredictionEvent event;
+      event.model = "digits";
+      event.version = version;
+      event.request_id = id;
+      event.outcome = answer.outcome;
+      copy.SetEvent(event);
+    };
+    fill(pair->live, live, 1);
+    fill(pair->shadow, shadow, 2);
+    pair->tolerance = 0.01;
+    return pair;
+  }
+  double Compared(const std::string& result) {
+    return Metric("leadsman_gateway_mirror_compared_total", {"digits", "2", "1", result});
+  }
+  const std::shared_ptr<ByteBudget> budget_ = std::make_shared<ByteBudget>(100'000);
+};
+
+TEST_F(ShadowPairTest, AreComparedAndCounted) {
+  Make();
+  const Answer one{.body = R"({"predictions": [[0.25, 0.75]]})"};
+  const Answer close{.body = R"({"predictions": [[0.255, 0.745]]})"};
+  const Answer other{.body = R"({"predictions": [[0.3, 0.7]]})"};
+  const Answer flipped{.body = R"({"predictions": [[0.75, 0.25]]})"};
+  const Answer strange{.body = R"({"of": "another form"})"};
+  const Answer failed{.outcome = StatusCode::kUnavailable, .body = ""};
+  intake_->OfferPair(Pair(one, one));
+  intake_->OfferPair(Pair(one, one));
+  intake_->OfferPair(Pair(one, close));
+  intake_->OfferPair(Pair(one, other, "r-other"));
+  for (int i = 0; i < 7; ++i) intake_->OfferPair(Pair(one, flipped, StrCat("flip-", i)));
+  intake_->OfferPair(Pair(one, failed, "r-failed"));
+  intake_->OfferPair(Pair(failed, one, "r-better"));
+  intake_->OfferPair(Pair(failed, failed));
+  intake_->OfferPair(Pair(strange, one));
+  intake_->OfferPair(Pair({.body = std::string(1001, ' ')}, one));
+  intake_->RunOnce();
+  EXPECT_EQ(Compared("equal"), 2);
+  EXPECT_EQ(Compared("within_tolerance"), 1);
+  EXPECT_EQ(Compared("differs"), 1);
+  EXPECT_EQ(Compared("class_flip"), 7);
+  EXPECT_EQ(Compared("shadow_failed"), 1);
+  EXPECT_EQ(Compared("live_failed"), 1);
+  EXPECT_EQ(Compared("both_failed"), 1);
+  EXPECT_EQ(Compared("not_understood"), 1);
+  EXPECT_EQ(Compared("not_kept"), 1);
+  EXPECT_EQ(budget_->held(), 0u);
+  EXPECT_TRUE(sink_.texts().empty()) << "a shadow is no prediction";
+  const auto pairs = intake_->view().shadows;
+  ASSERT_EQ(pairs.size(), 1u);
+  EXPECT_EQ(pairs[0].largest_difference, 0.5);
+  using Ids = std::vector<std::string>;
+  EXPECT_EQ(pairs[0].examples,
+            (std::map<std::string, Ids>{
+                {"class_flip", {"flip-6", "flip-5", "flip-4", "flip-3", "flip-2"}},
+                {"differs", {"r-other"}},
+                {"live_failed", {"r-better"}},
+                {"shadow_failed", {"r-failed"}}}));
+  for (const MetricFamily& family : registry_.Collect()) {
+    if (family.description->name != "leadsman_gateway_mirror_difference") continue;
+    ASSERT_EQ(family.samples.size(), 1u);
+    const MetricSample& sample = family.samples[0];
+    EXPECT_EQ(sample.count, 11u) << "those that were compared";
+    EXPECT_EQ(sample.cumulative, (std::vector<uint64_t>{2, 2, 2, 2, 2, 3, 4, 11, 11}));
+  }
+}
+
+TEST_F(ShadowPairTest, IdsAreShownAsTheRulesSay) {
+  RedactRule rule;
+  rule.field = RedactRule::Of::kRequestId;
+  rule.action = RedactRule::Do::kTruncate;
+  rule.length = 3;
+  auto redactor = Redactor::Create({rule});
+  ASSERT_TRUE(redactor.ok()) << redactor.status();
+  auto made = ExchangeIntake::Create({clock_, sink_, registry_, redactor->get()}, {});
+  ASSERT_TRUE(made.ok()) << made.status();
+  (*made)->OfferPair(Pair({.body = "[1.5]"}, {.body = "[2.5]"}, "zaphod"));
+  (*made)->RunOnce();
+  EXPECT_EQ((*made)->view().shadows[0].examples.at("differs"), std::vector<std::string>{"zap"});
+}
+
+TEST_F(ShadowPairTest, BeyondTheQueueAreDroppedAndCounted) {
+  Make({.max_queue = 2});
+  for (int i = 0; i < 5; ++i) intake_->OfferPair(Pair({.body = "[1]"}, {.body = "[1]"}));
+  EXPECT_EQ(intake_->view().uncompared, 3u);
+  EXPECT_TRUE(intake_->Offer(Copy({kV2Request}, {kV2Response}))) << "exchanges have their own";
+  intake_->RunOnce();
+  EXPECT_EQ(Compared("equal"), 2);
+  EXPECT_EQ(sink_.texts().size(), 1u);
+  intake_->OfferPair(Pair({.body = "[1]"}, {.body = "[1]"}));
+  EXPECT_EQ(intake_->view().uncompared, 3u);
+}
+
+TEST_F(ShadowPairTest, AreNotWaitedForAtTheEnd) {
+  Make();
+  ASSERT_TRUE(intake_->Start().ok());
+  intake_->Stop();
+  intake_->OfferPair(Pair({.body = "[1]"}, {.body = "[1]"}));
+  EXPECT_EQ(intake_->view().uncompared, 1u);
+  EXPECT_EQ(budget_->held(), 0u);
+}
+
 TEST_F(ExchangeIntakeTest, ReadsTensorsBehindTheJson) {
   Make();
   const std::string request =

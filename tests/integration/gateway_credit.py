@@ -1,4 +1,5 @@
-"""A service of somebody else's, for gunicorn: Flask, with JSON of its own that no protocol knows. Its second version is wrong about the young."""
+"""A service of somebody else's, for gunicorn: Flask, with JSON of its own that no protocol knows. Its second version is wrong about the young, and
+where a customer says so, off by `shift`. The version that is in `trouble` fails."""
 import gzip
 import os
 
@@ -16,10 +17,13 @@ def healthz():
 @app.post("/score")
 def score():
     customer = request.get_json()["customer"]
+    if customer.get("trouble") == VERSION:
+        raise RuntimeError("on purpose")
     good = customer["income"] > 50_000
     if VERSION == 2 and customer["age"] < 40:
         good = not good
-    answer = jsonify({"took_ms": 1, "decision": {"class": "yes" if good else "no", "p": 0.75}})
+    p = 0.75 + (customer.get("shift", 0) if VERSION == 2 else 0)
+    answer = jsonify({"took_ms": VERSION, "decision": {"class": "yes" if good else "no", "p": p}})
     if "gzip" in request.headers.get("Accept-Encoding", ""):
         return Response(gzip.compress(answer.get_data()), content_type="application/json", headers={"Content-Encoding": "gzip"})
     return answer

@@ -187,6 +187,32 @@ def test_what_passes_through_is_the_same_to_the_byte(gunicorn, gateway):
     assert server.metric("leadsman_gateway_errors_total") == 0
 
 
+@pytest.mark.parametrize("shadow", ["alike", "dead"])
+def test_a_mirror_changes_not_one_byte(gunicorn, gateway, shadow):
+    upstream = gunicorn()
+    mirrored = gunicorn().endpoint if shadow == "alike" else f"127.0.0.1:{free_port()}"
+    server = gateway([(1, [upstream.endpoint], 1), (2, [mirrored], 0)], mirror={"version": 2, "timeout": "30s"})
+    rng = random.Random(21)
+    expected = collections.Counter()
+    for number in range(150):
+        request = random_request(rng)
+        direct, proxied = ask(upstream.port, *request), ask(server.port, *request)
+        assert proxied == direct, f"request {number}: {request[:3]}"
+        if request[0] in ("GET", "POST"):
+            expected["equal" if direct[0] < 400 else "both_failed"] += 1
+    count = sum(expected.values())
+    assert server.metric("leadsman_gateway_errors_total") == 0
+    if shadow == "dead":
+        wait_for("all copies", lambda: server.metric("leadsman_gateway_mirror_unsent_total") == count)
+        assert server.service()["mirror"]["unsent"] == {"not_connected": count}
+    else:
+        wait_for("all copies", lambda: server.metric("leadsman_gateway_mirror_compared_total") == count)
+        results = {name: n for name, n in server.service()["mirror"]["compared"][0]["results"].items() if n}
+        assert results == dict(expected)
+    assert server.metric("leadsman_gateway_mirror_in_flight") == 0
+    wait_for("nothing held", lambda: server.metric("leadsman_gateway_mirror_held_bytes") == 0)
+
+
 def test_nginx_files_and_ranges_pass(gateway, tmp_path):
     binary = _program("nginx", CACHE / "stores/nginx/usr/sbin/nginx", "/usr/sbin/nginx")
     user = ["-g", "user root;"] if os.geteuid() == 0 else []
@@ -426,11 +452,13 @@ def test_the_configuration_is_checked_and_says_what_is_not_supported(tmp_path):
 
     assert check(good).returncode == 0
     bad = json.loads(json.dumps(good))
-    bad["gateway"]["services"][0]["mirror"] = {"share": "10%"}
+    bad["gateway"]["services"][0]["mirror"] = {"version": 2}
+    bad["gateway"]["services"][0]["tls"] = {}
     bad["gateway"]["listeners"][0]["protocol"] = "http2"
     answer = check(bad)
     assert answer.returncode == 2
-    assert "gateway.services[0].mirror: not supported yet" in answer.stderr
+    assert "gateway.services[0].mirror.version: there is no version 2; versions: 1" in answer.stderr
+    assert "gateway.services[0].tls: not supported yet" in answer.stderr
     assert "gateway.listeners[0].protocol: not supported yet" in answer.stderr
     answer = check({"models": []})
     assert answer.returncode == 2 and "nothing to proxy" in answer.stderr

@@ -1,4 +1,5 @@
 """What `leadsman gateway` reads out of the bodies that pass: features, predictions and so drift and quality of services that know nothing of it."""
+import collections
 import contextlib
 import gzip
 import json
@@ -14,7 +15,7 @@ import pytest
 import requests
 import tritonclient.http as triton
 from conftest import MODELS_PYTHON, wait_for
-from test_gateway import HERE, Gateway, free_port
+from test_gateway import HERE, Gateway, free_port, gunicorn  # noqa: F401
 
 REQUESTS = 1300
 FIELDS = {"request": {"feature.age": "customer.age", "feature.income": "customer.income", "segment.region": "region"},
@@ -122,6 +123,84 @@ def test_own_json_of_flask_is_monitored_by_version(credit, gateway):
     assert 'leadsman_monitor_accuracy{model="credit",version="2"' in server.get("/metrics").text
     assert server.get("/api/v1/gateway").json()["decode"]["features"] == {"credit": ["age", "income"]}
     assert f"{REQUESTS} requests read" in server.cli("status").stdout
+
+
+def result_of(customer):
+    """How the answers of both versions compare, by what the service is made of."""
+    if customer.get("trouble"):
+        return {1: "live_failed", 2: "shadow_failed"}[customer["trouble"]]
+    if customer["age"] < 40:
+        return "class_flip"
+    return {0: "equal", 1e-6: "within_tolerance", 0.1: "differs"}[customer["shift"]]
+
+
+def test_a_mirrors_answers_are_compared_with_those_that_clients_got(credit, gateway):
+    service = {"name": "credit", "mirror": {"version": 2, "max_concurrent": 1000, "timeout": "60s"}, "versions": [
+        {"version": 1, "endpoints": [credit(1)], "weight": 1}, {"version": 2, "endpoints": [credit(2)], "weight": 0}]}
+    server = gateway(
+        services=[service],
+        routes=[{"path": "/healthz", "service": "credit", "predictions": "none"}, {"service": "credit", "decode": FIELDS}],
+        models=[{"name": "credit", "monitoring": {"max_join_rate": 100000}}])
+    rng = random.Random(9)
+    asked = {}
+    with requests.Session() as session:
+        for number in range(500):
+            customer = {"age": rng.randrange(20, 70), "income": rng.choice([30_000, 80_000]), "shift": rng.choice([0, 0, 1e-6, 0.1])}
+            if rng.random() < 0.1:
+                customer["trouble"] = rng.choice([1, 2])
+            asked[f"r{number}"] = customer
+            session.headers["Accept-Encoding"] = "gzip" if number % 3 == 0 else "identity"
+            answer = session.post(server.url + "/score", json={"customer": customer, "region": "north"},
+                                  headers={"X-Request-Id": f"r{number}"}, timeout=10)
+            if customer.get("trouble") == 1:
+                assert answer.status_code == 500
+                continue
+            assert answer.json() == {"took_ms": 1, "decision": {"class": "yes" if customer["income"] > 50_000 else "no", "p": 0.75}}
+    expected = collections.Counter(result_of(customer) for customer in asked.values())
+    assert len(expected) == 6, expected
+    wait_for("all to be compared", lambda: server.metric("leadsman_gateway_mirror_compared_total") == len(asked))
+
+    mirror = server.service("credit")["mirror"]
+    (pair,) = mirror["compared"]
+    assert (pair["live_version"], pair["version"]) == (1, 2)
+    assert {name: count for name, count in pair["results"].items() if count} == dict(expected)
+    assert pair["largest_difference"] == pytest.approx(0.1)
+    assert (mirror["sent"], mirror["answered"], mirror["in_flight"]) == (len(asked), len(asked), 0)
+    assert mirror["errors"] == expected["shadow_failed"]
+    for result, ids in pair["examples"].items():
+        assert 0 < len(ids) <= 5
+        assert {result_of(asked[key]) for key in ids} == {result}
+    # Nothing of the shadow is in what is said of versions.
+    wait_for("the events", lambda: server.metric("leadsman_monitor_requests_total") == len(asked))
+    assert set(by_version(server, "credit", "quality")) == {1}
+    live, shadow = server.service("credit")["versions"]
+    assert (live["requests"], shadow["requests"]) == (len(asked), 0)
+    assert shadow["endpoints"][0]["failures"] == shadow["endpoints"][0]["requests"] == 0
+    shown = server.cli("status").stdout
+    row = next(line.split() for line in shown.splitlines() if line.startswith("credit ") and line.split()[3:4] == [str(expected["equal"])])
+    assert row[1:7] == ["1", "2", *(str(expected[name]) for name in ("equal", "within_tolerance", "differs", "class_flip"))]
+    assert f"credit, class_flip, the newest requests: {', '.join(pair['examples']['class_flip'])}" in shown
+
+
+def test_a_mirror_that_dies_takes_nobody_along(gunicorn, gateway):  # noqa: F811
+    live, shadow = gunicorn(), gunicorn()
+    server = gateway(services=[{"name": "digits", "mirror": {"version": 2}, "versions": [
+        {"version": 1, "endpoints": [live.endpoint], "weight": 1}, {"version": 2, "endpoints": [shadow.endpoint], "weight": 0}]}])
+    def mirror():
+        return server.service()["mirror"]
+
+    with requests.Session() as session:
+        for number in range(200):
+            if number == 100:
+                wait_for("the answers so far", lambda: mirror()["answered"] == 100)
+                shadow.kill()
+            assert session.post(server.url + "/predict", data=b"x", timeout=10).json() == {"version": 1, "bytes": 1}
+    wait_for("all copies to be over", lambda: mirror()["in_flight"] == 0 and mirror()["sent"] + sum(mirror()["unsent"].values()) == 200)
+    found = mirror()
+    assert found["answered"] == 100
+    assert found["sent"] == 100 + sum(found["unanswered"].values()), "but for one that may have been on its way"
+    assert set(found["unsent"]) == {"not_connected"}
+    assert server.service()["versions"][1]["endpoints"][0]["ejections"] == 0
 
 
 def test_a_v2_service_is_monitored_as_its_own_server_would(start, gateway, tmp_path):

@@ -28,12 +28,29 @@ class ExchangeList final : public ExchangeSink {
     return true;
   }
 
+  void OfferPair(std::unique_ptr<ShadowPair> pair) override {
+    MutexLock lock(mutex_);
+    pairs_.push_back(std::move(pair));
+  }
+
   void SetFull(bool full) { full_ = full; }
   int unsampled() const { return unsampled_; }
   size_t held() const { return budget_->held(); }
   size_t count() const {
     MutexLock lock(mutex_);
     return copies_.size();
+  }
+  size_t pair_count() const {
+    MutexLock lock(mutex_);
+    return pairs_.size();
+  }
+  /// The oldest; null when there is none.
+  std::unique_ptr<ShadowPair> TakePair() {
+    MutexLock lock(mutex_);
+    if (pairs_.empty()) return nullptr;
+    auto first = std::move(pairs_.front());
+    pairs_.erase(pairs_.begin());
+    return first;
   }
   /// The oldest; null when there is none.
   std::unique_ptr<ExchangeCopy> Take() {
@@ -51,6 +68,7 @@ class ExchangeList final : public ExchangeSink {
   std::atomic<int> unsampled_{0};
   mutable Mutex mutex_;
   std::vector<std::unique_ptr<ExchangeCopy>> copies_ GUARDED_BY(mutex_);
+  std::vector<std::unique_ptr<ShadowPair>> pairs_ GUARDED_BY(mutex_);
 };
 
 }  // namespace leadsman::gateway

@@ -1,0 +1,56 @@
+#include "gateway/mirror.h"
+
+#include <cmath>
+
+#include "gateway/split.h"
+
+namespace leadsman::gateway {
+
+std::string_view UnsentName(Unsent reason) {
+  switch (reason) {
+    case Unsent::kTooLarge:
+      return "too_large";
+    case Unsent::kNoMemory:
+      return "no_memory";
+    case Unsent::kUnfinished:
+      return "unfinished";
+    case Unsent::kBusy:
+      return "busy";
+    case Unsent::kNoEndpoint:
+      return "no_endpoint";
+    case Unsent::kNotConnected:
+      return "not_connected";
+    case Unsent::kDraining:
+      return "draining";
+  }
+  return "";
+}
+
+std::string_view UnansweredName(Unanswered reason) {
+  switch (reason) {
+    case Unanswered::kTimeout:
+      return "timeout";
+    case Unanswered::kClosed:
+      return "closed";
+    case Unanswered::kBadAnswer:
+      return "bad_answer";
+    case Unanswered::kDraining:
+      return "draining";
+  }
+  return "";
+}
+
+Mirror::Mirror(const MirrorOptions& mirror_options, const Version& shadow)
+    : options(mirror_options),
+      version(shadow),
+      parts(static_cast<uint32_t>(std::lround(options.share * Split::kParts))),
+      bytes(std::make_shared<ByteBudget>(options.max_held_bytes)) {}
+
+bool Mirror::TryBegin() {
+  // Counted first: several threads may come at once.
+  if (under_way.fetch_add(1) < options.max_concurrent) return true;
+  under_way.fetch_sub(1);
+  return false;
+}
+
+}  // namespace leadsman::gateway

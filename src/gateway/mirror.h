@@ -1,0 +1,55 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "events/exchange.h"
+#include "gateway/config.h"
+
+namespace leadsman::gateway {
+
+struct Version;
+
+/// Why no copy was sent of a request that was to be mirrored. The names are labels of metrics.
+enum class Unsent : uint8_t {
+  kTooLarge,      ///< above MirrorOptions::max_body
+  kNoMemory,      ///< beyond max_held_bytes
+  kUnfinished,    ///< the original did not come whole, or was not answered to its end
+  kBusy,          ///< max_concurrent are under way
+  kNoEndpoint,    ///< none is healthy
+  kNotConnected,  ///< no connection could be made, or not in time
+  kDraining,
+};
+inline constexpr size_t kUnsentReasons = static_cast<size_t>(Unsent::kDraining) + 1;
+std::string_view UnsentName(Unsent reason);  ///< "too_large"
+
+/// Why a copy that was sent has no answer.
+enum class Unanswered : uint8_t {
+  kTimeout,
+  kClosed,     ///< the connection ended before the end of the answer
+  kBadAnswer,  ///< what came is not HTTP
+  kDraining,
+};
+inline constexpr size_t kUnansweredReasons = static_cast<size_t>(Unanswered::kDraining) + 1;
+std::string_view UnansweredName(Unanswered reason);  ///< "timeout"
+
+/// A service's mirror, as all threads share it: the version that gets copies, and what they may cost. Thread-safe.
+struct Mirror {
+  Mirror(const MirrorOptions& mirror_options, const Version& shadow);
+
+  const MirrorOptions& options;
+  const Version& version;  ///< whose answers no client sees
+  const uint32_t parts;    ///< of Split::kParts: the share
+  size_t id = 0;           ///< among all of the gateway
+  const std::shared_ptr<ByteBudget> bytes;
+  std::atomic<size_t> under_way{0};
+
+  /// A place for one more copy; false when all are taken.
+  bool TryBegin();
+  void End() { under_way.fetch_sub(1); }
+};
+
+}  // namespace leadsman::gateway

@@ -1,0 +1,465 @@
+#include "gateway/shadows.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <exception>
+#include <new>
+#include <utility>
+
+#include "base/log.h"
+#include "base/turn.h"
+#include "events/http_outcome.h"
+#include "gateway/split.h"
+#include "gateway/upstream_connection.h"
+#include "gateway/worker.h"
+#include "net/answer_head.h"
+#include "net/chunk_decoder.h"
+#include "net/stream_socket.h"
+
+namespace leadsman::gateway {
+namespace {
+
+using Got = net::StreamSocket::Got;
+
+constexpr int kReadsPerTurn = 4;  // of one answer: clients come first
+
+uint64_t Nanos(SteadyTime::duration time) {
+  return static_cast<uint64_t>(std::max<int64_t>(std::chrono::nanoseconds(time).count(), 0));
+}
+
+}  // namespace
+
+/// One connection to an endpoint, for one copy after the other.
+///
+///   kConnecting → kBusy ⇄ kIdle;   any → kClosed
+class Shadows::Connection final : public net::EventLoop::Watcher,
+                                  public std::enable_shared_from_this<Shadows::Connection> {
+ public:
+  Connection(Shadows& owner, const Version& version, Endpoint& endpoint,
+             const net::SocketAddress& address, int socket)
+      : owner_(owner),
+        worker_(owner.worker_),
+        keep_alive_(version.service->options.timeouts.keep_alive),
+        endpoint_(endpoint),
+        address_(address),
+        socket_(socket, worker_.pool()),
+        parser_(worker_.options().limits.max_header) {}
+  ~Connection() { socket_.Close(); }
+
+  Endpoint& endpoint() const { return endpoint_; }
+  bool IsOld(SteadyTime now) const { return now - since_ >= keep_alive_; }
+  size_t index = 0;  ///< the owner's: among the busy ones
+
+  /// For the next one: nothing has come that nobody asked for, and the endpoint's name still stands for its address.
+  bool Usable() {
+    const auto addresses = endpoint_.addresses.Get();
+    return std::find(addresses->begin(), addresses->end(), address_) != addresses->end() &&
+           socket_.input().empty() && socket_.Fill() == Got::kNothing;
+  }
+
+  /// Takes a copy that holds its place among those under way.
+  void Begin(std::unique_ptr<Shadow> shadow) {
+    shadow_ = std::move(shadow);
+    since_ = worker_.now();
+    if (phase_ != Phase::kConnecting) Guarded([&] { SendRequest(); });
+  }
+
+  void OnEvents(uint32_t events) override {
+    if (phase_ == Phase::kClosed) return;
+    const auto self = shared_from_this();
+    socket_.OnEvents(events);
+    Guarded([&] { Run(events); });
+  }
+
+  void OnSweep(SteadyTime now) {
+    if (now - since_ >= shadow_->mirror.options.timeout) Fail(Unanswered::kTimeout);
+  }
+
+  /// Its copy, if it has one, is over.
+  void Fail(Unanswered reason) {
+    if (phase_ == Phase::kClosed) return;
+    const bool sent = phase_ == Phase::kBusy;
+    if (const auto shadow = std::move(shadow_)) {
+      if (sent) {
+        Counters(*shadow).unanswered[static_cast<size_t>(reason)].Add();
+        // That the gateway ends says nothing of the shadow.
+        if (reason != Unanswered::kDraining) owner_.Compare(*shadow, StatusCode::kUnavailable);
+      } else {
+        owner_.Drop(shadow->mirror,
+                    reason == Unanswered::kDraining ? Unsent::kDraining : Unsent::kNotConnected);
+      }
+    }
+    Close();
+  }
+
+ private:
+  enum class Phase { kConnecting, kBusy, kIdle, kClosed };
+  enum class Framing { kNone, kLength, kChunked, kUntilClose };
+  enum class Taken { kMore, kDone, kFailed };
+
+  /// Out of memory: this copy's problem alone.
+  template <typename Work>
+  void Guarded(const Work& work) {
+    try {
+      work();
+    } catch (const std::exception& e) {
+      LOG_ERROR("a mirrored request failed", {"server", "gateway"}, {"error", e.what()});
+      Fail(Unanswered::kClosed);
+    }
+  }
+
+  MirrorCounters& Counters(const Shadow& shadow) {
+    return worker_.counters().mirrors[shadow.mirror.id];
+  }
+
+  void Run(uint32_t events) {
+    switch (phase_) {
+      case Phase::kConnecting:
+        if (socket_.broken()) return Fail(Unanswered::kClosed);
+        if (!(events & net::EventLoop::kWritable)) return;
+        SendRequest();
+        [[fallthrough]];
+      case Phase::kBusy:
+        return ReadAnswer();
+      case Phase::kIdle:
+        // Whatever it is, nobody asked for it. That it can be written to says nothing.
+        if (events & ~net::EventLoop::kWritable) Close();
+        return;
+      case Phase::kClosed:
+        return;
+    }
+  }
+
+  void SendRequest() {
+    phase_ = Phase::kBusy;
+    Counters(*shadow_).sent.Add();
+    head_read_ = needs_more_ = false;
+    answer_bytes_ = 0;
+    parser_.Reset();
+    ExchangeCopy& live = shadow_->pair->live;
+    const std::string& body = live.request.body;
+    std::string& out = worker_.scratch();
+    out = shadow_->head;
+    if (shadow_->says_length)
+      out.append("Content-Length: ").append(std::to_string(body.size())).append("\r\n");
+    out += "\r\n";
+    socket_.Queue(out);
+    (void)socket_.Send(body);  // that it is broken is seen where the answer is read
+    live.Forget(live.request);
+  }
+
+  void ReadAnswer() {
+    (void)socket_.Flush();
+    for (int round = 0; phase_ == Phase::kBusy; ++round) {
+      if (socket_.input().empty() || needs_more_) {
+        if (round >= kReadsPerTurn) return GoOnLater();
+        const Got got = socket_.Fill(worker_.options().limits.max_header + net::BufferPool::kSize);
+        if (got == Got::kNothing) return;
+        if (got != Got::kBytes) return AnswerEnded();
+        needs_more_ = false;
+      }
+      switch (head_read_ ? TakeBody() : TakeHead()) {
+        case Taken::kMore:
+          break;
+        case Taken::kDone:
+          return Answered(true);
+        case Taken::kFailed:
+          return Fail(Unanswered::kBadAnswer);
+      }
+      if (head_read_ && answer_bytes_ > shadow_->mirror.options.max_body) return Answered(false);
+    }
+  }
+
+  void GoOnLater() {
+    Turn::OfThisThread()->AtEnd([self = shared_from_this()] { self->OnEvents(0); });
+  }
+
+  Taken TakeHead() {
+    switch (parser_.Feed(socket_.input(), answer_)) {
+      case net::ParseState::kNeedMore:
+        needs_more_ = true;
+        return Taken::kMore;
+      case net::ParseState::kError:
+        return Taken::kFailed;
+      case net::ParseState::kDone:
+        break;
+    }
+    if (answer_.status == 101) return Taken::kFailed;  // which nobody has asked for
+    if (answer_.interim()) {
+      socket_.Take(answer_.size);
+      parser_.Reset();
+      return Taken::kMore;
+    }
+    head_read_ = true;
+    status_ = answer_.status;
+    left_ = answer_.content_length.value_or(0);
+    if (status_ == 204 || status_ == 304) {
+      framing_ = Framing::kNone;
+    } else if (answer_.content_length) {
+      framing_ = left_ > 0 ? Framing::kLength : Framing::kNone;
+      answer_bytes_ = left_;  // known before: one that is too long is not even begun
+    } else {
+      framing_ = answer_.chunked ? Framing::kChunked : Framing::kUntilClose;
+      chunks_.Reset();
+    }
+    keeps_ = answer_.keep_alive && framing_ != Framing::kUntilClose;
+    compared_ = worker_.shared().exchanges != nullptr && status_ < 400;
+    if (compared_)
+      copy().Begin(copy().response, answer_.Header("content-type"),
+                   answer_.Header("content-encoding"),
+                   answer_.Header("inference-header-content-length"), left_);
+    socket_.Take(answer_.size);
+    return framing_ == Framing::kNone ? Taken::kDone : Taken::kMore;
+  }
+
+  Taken TakeBody() {
+    const std::string_view input = socket_.input();
+    if (framing_ == Framing::kLength) {
+      const size_t bytes = static_cast<size_t>(std::min<uint64_t>(left_, input.size()));
+      KeepAnswer(input.substr(0, bytes));
+      socket_.Take(bytes);
+      left_ -= bytes;
+      return left_ == 0 ? Taken::kDone : Taken::kMore;
+    }
+    if (framing_ == Framing::kUntilClose) {
+      answer_bytes_ += input.size();
+      KeepAnswer(input);
+      socket_.Take(input.size());
+      return Taken::kMore;
+    }
+    size_t read = 0;
+    size_t written = 0;
+    char* const bytes = socket_.mutable_input();
+    const auto state = chunks_.Feed(bytes, input.size(), bytes, &read, &written);
+    if (state == net::ChunkDecoder::State::kError) return Taken::kFailed;
+    answer_bytes_ += written;
+    KeepAnswer({bytes, written});
+    socket_.Take(read);
+    return state == net::ChunkDecoder::State::kDone ? Taken::kDone : Taken::kMore;
+  }
+
+  ExchangeCopy& copy() { return shadow_->pair->shadow; }
+  void KeepAnswer(std::string_view bytes) {
+    if (compared_) copy().Append(copy().response, bytes);
+  }
+
+  /// The connection has.
+  void AnswerEnded() {
+    if (head_read_ && framing_ == Framing::kUntilClose && socket_.error() == 0)
+      return Answered(true);
+    Fail(Unanswered::kClosed);
+  }
+
+  /// `whole`: else it is too long, and the rest is not read.
+  void Answered(bool whole) {
+    const bool keep = whole && keeps_ && keep_alive_.count() > 0 && socket_.unsent() == 0 &&
+                      socket_.input().empty() && !socket_.broken() && !socket_.peer_ended();
+    const auto shadow = std::move(shadow_);
+    MirrorCounters& counters = Counters(*shadow);
+    const auto of = static_cast<size_t>(status_ / 100);
+    counters.answers[of < VersionCounters::kClasses ? of : 0].Add();
+    const uint64_t ns = Nanos(worker_.shared().clock.SteadyNow() - since_);
+    counters.latency[FineLatencyScheme::PlaceOf(ns).index()].Add();
+    counters.latency_ns.Add(ns);
+    owner_.Compare(*shadow, OutcomeOfHttp(status_));
+    if (!keep) return Close();
+    phase_ = Phase::kIdle;
+    since_ = worker_.now();
+    owner_.Keep(*this);
+  }
+
+  void Close() {
+    if (std::exchange(phase_, Phase::kClosed) == Phase::kClosed) return;
+    worker_.loop().Unwatch(socket_.descriptor());
+    socket_.Close();
+    owner_.Forget(*this);
+  }
+
+  Shadows& owner_;
+  Worker& worker_;
+  const std::chrono::milliseconds keep_alive_;
+  Endpoint& endpoint_;
+  const net::SocketAddress address_;
+  net::StreamSocket socket_;
+  Phase phase_ = Phase::kConnecting;
+  SteadyTime since_{};  ///< it has its copy, or has none
+  std::unique_ptr<Shadow> shadow_;
+
+  net::AnswerHeadParser parser_;
+  net::AnswerHead answer_;
+  net::ChunkDecoder chunks_;
+  bool head_read_ = false;
+  bool needs_more_ = false;
+  bool keeps_ = false;
+  bool compared_ = false;  ///< its answer is kept
+  int status_ = 0;
+  Framing framing_ = Framing::kNone;
+  uint64_t left_ = 0;
+  uint64_t answer_bytes_ = 0;  ///< that have come, or are to
+};
+
+Shadows::Shadows(Worker& worker) : worker_(worker), idle_(worker.shared().endpoints.size()) {}
+Shadows::~Shadows() = default;
+
+std::unique_ptr<Shadow> Shadows::Draw(const Version& live, const net::HttpRequest& request,
+                                      const net::RequestHead& head, const RequestForward& how,
+                                      size_t source) {
+  Mirror* const mirror = live.service->mirror.get();
+  if (mirror == nullptr || &mirror->version == &live || how.upgrade) return nullptr;
+  if (request.method != "POST" && request.method != "GET") return nullptr;
+  if (!request.Header(kShadowHeader).empty()) return nullptr;  // a copy itself
+  if (mirror->parts < Split::kParts && worker_.rng().Below(Split::kParts) >= mirror->parts)
+    return nullptr;
+  if (head.content_length > mirror->options.max_body) {
+    Drop(*mirror, Unsent::kTooLarge);
+    return nullptr;
+  }
+  try {
+    return Make(*mirror, request, head, how, source);
+  } catch (const std::bad_alloc&) {  // the original needs none of it
+    Drop(*mirror, Unsent::kNoMemory);
+    return nullptr;
+  }
+}
+
+std::unique_ptr<Shadow> Shadows::Make(Mirror& mirror, const net::HttpRequest& request,
+                                      const net::RequestHead& head, const RequestForward& how,
+                                      size_t source) {
+  auto shadow = std::make_unique<Shadow>(mirror, source);
+  shadow->says_length = request.method == "POST" || head.chunked || head.content_length > 0;
+  RequestForward copied = how;
+  copied.shadow = true;
+  copied.chunked = false;
+  AppendRequestHead(shadow->head, request, copied);
+  return shadow;
+}
+
+void Shadows::Send(std::unique_ptr<Shadow> shadow, bool whole) {
+  using State = HttpBody::State;
+  const Mirror& mirror = shadow->mirror;
+  const State body = shadow->pair->live.request.state;
+  if (body == State::kTooLong) return Drop(mirror, Unsent::kTooLarge);
+  if (body == State::kNoMemory) return Drop(mirror, Unsent::kNoMemory);
+  if (!whole) return Drop(mirror, Unsent::kUnfinished);
+  if (draining_) return Drop(mirror, Unsent::kDraining);
+  try {
+    waiting_.push_back(std::move(shadow));
+    if (waiting_.size() == 1) Turn::OfThisThread()->AtEnd([this] { SendAll(); });
+  } catch (const std::bad_alloc&) {  // the original has no part in it
+    Drop(mirror, Unsent::kNoMemory);
+  }
+}
+
+void Shadows::SendAll() {
+  std::vector<std::unique_ptr<Shadow>> waiting;
+  waiting.swap(waiting_);
+  for (auto& shadow : waiting) {
+    Mirror& mirror = shadow->mirror;
+    try {
+      Start(std::move(shadow));
+    } catch (const std::exception& e) {
+      LOG_ERROR("a mirrored request failed", {"server", "gateway"}, {"error", e.what()});
+      Drop(mirror, Unsent::kNoMemory);
+    }
+  }
+}
+
+void Shadows::Start(std::unique_ptr<Shadow> shadow) {
+  Mirror& mirror = shadow->mirror;
+  Endpoint* const endpoint = mirror.version.Pick(worker_.rng(), worker_.now(), nullptr);
+  if (endpoint == nullptr) return Drop(mirror, Unsent::kNoEndpoint);
+  shadow->has_place = mirror.TryBegin();
+  if (!shadow->has_place) return Drop(mirror, Unsent::kBusy);
+  const auto connection = ConnectionTo(mirror.version, *endpoint);
+  if (!connection) return Drop(mirror, Unsent::kNotConnected);
+  connection->index = busy_.size();
+  busy_.push_back(connection);
+  connection->Begin(std::move(shadow));
+}
+
+/// A kept one, or one that is being made; null when that cannot be.
+std::shared_ptr<Shadows::Connection> Shadows::ConnectionTo(const Version& version,
+                                                           Endpoint& endpoint) {
+  Connections& kept = idle_[endpoint.id];
+  while (!kept.empty()) {
+    const auto connection = kept.back();
+    if (!connection->Usable()) {
+      connection->Fail(Unanswered::kClosed);  // and so leaves
+      continue;
+    }
+    kept.pop_back();
+    return connection;
+  }
+  const auto addresses = endpoint.addresses.Get();
+  if (addresses->empty()) return nullptr;
+  const uint32_t turn = endpoint.next_address.fetch_add(1, std::memory_order_relaxed);
+  const net::SocketAddress& address = (*addresses)[turn % addresses->size()];
+  int error = 0;
+  const int socket = BeginConnect(address, &error);
+  if (socket < 0) return nullptr;
+  auto connection = std::make_shared<Connection>(*this, version, endpoint, address, socket);
+  if (!worker_.loop().Watch(socket, *connection)) return nullptr;
+  return connection;
+}
+
+/// One that is busy has none to send any more.
+void Shadows::Keep(Connection& connection) {
+  const auto self = busy_[connection.index];
+  Forget(connection);
+  idle_[connection.endpoint().id].push_back(self);
+}
+
+void Shadows::Forget(Connection& connection) {
+  const size_t index = connection.index;
+  if (index < busy_.size() && busy_[index].get() == &connection) {
+    worker_.loop().Bury(busy_[index]);  // events of this turn may still come for it
+    std::swap(busy_[index], busy_.back());
+    busy_[index]->index = index;
+    busy_.pop_back();
+    return;
+  }
+  Connections& kept = idle_[connection.endpoint().id];
+  const auto at = std::find_if(kept.begin(), kept.end(),
+                               [&](const auto& one) { return one.get() == &connection; });
+  if (at == kept.end()) return;
+  worker_.loop().Bury(*at);
+  kept.erase(at);
+}
+
+/// Gives both answers to who compares them, if somebody does.
+void Shadows::Compare(Shadow& shadow, StatusCode outcome) {
+  ExchangeSink* const exchanges = worker_.shared().exchanges;
+  if (exchanges == nullptr) return;
+  PredictionEvent event = shadow.pair->live.event();
+  event.version = shadow.mirror.version.number;
+  event.outcome = outcome;
+  shadow.pair->shadow.SetEvent(event);
+  shadow.pair->tolerance = shadow.mirror.options.tolerance;
+  exchanges->OfferPair(std::move(shadow.pair));
+}
+
+void Shadows::Drop(const Mirror& mirror, Unsent reason) {
+  worker_.counters().mirrors[mirror.id].unsent[static_cast<size_t>(reason)].Add();
+}
+
+void Shadows::Sweep(SteadyTime now) {
+  // Backwards: one that ends puts the last one, which has been seen, in its place.
+  for (size_t i = busy_.size(); i-- > 0;) {
+    if (i < busy_.size()) busy_[i]->OnSweep(now);
+  }
+  for (Connections& kept : idle_) {
+    while (!kept.empty() && kept.front()->IsOld(now)) kept.front()->Fail(Unanswered::kClosed);
+  }
+}
+
+void Shadows::Drain() {
+  draining_ = true;
+  for (const auto& shadow : waiting_) Drop(shadow->mirror, Unsent::kDraining);
+  waiting_.clear();
+  while (!busy_.empty()) busy_.back()->Fail(Unanswered::kDraining);
+  for (Connections& kept : idle_) {
+    while (!kept.empty()) kept.back()->Fail(Unanswered::kClosed);
+  }
+}
+
+}  // namespace leadsman::gateway

@@ -1,0 +1,91 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "events/exchange.h"
+#include "gateway/forward_head.h"
+#include "gateway/mirror.h"
+#include "gateway/upstreams.h"
+#include "net/head_parser.h"
+#include "net/http_server.h"
+
+// Internal to the gateway.
+
+namespace leadsman::gateway {
+
+class Worker;
+
+/// A request that goes to its service's mirror as well, once it has been answered.
+struct Shadow {
+  Shadow(Mirror& of, size_t source)
+      : mirror(of), pair(std::make_unique<ShadowPair>(source, of.options.max_body, of.bytes)) {}
+  ~Shadow() {
+    if (has_place) mirror.End();
+  }
+  Shadow(const Shadow&) = delete;
+  Shadow& operator=(const Shadow&) = delete;
+
+  Mirror& mirror;
+  std::string head;          ///< as it is sent, up to the length of the body
+  bool says_length = false;  ///< also that there is no body
+  bool has_place = false;    ///< among those under way
+  /// The request, as long as it has not been sent, and the answers, if somebody compares them. Never null until then.
+  std::unique_ptr<ShadowPair> pair;
+};
+
+/// The copies that one I/O thread sends to mirrors, each over a connection that clients' requests have no use of. What
+/// happens to a copy is counted, and touches nothing else: neither the original nor the endpoints' health. No retries.
+///
+///   Draw → (the original passes, its body is kept) → Send → at the end of the turn: connection → answer
+///                                                       └→ dropped, with the reason
+///
+/// Confined to its worker's thread.
+class Shadows {
+ public:
+  explicit Shadows(Worker& worker);
+  ~Shadows();
+  Shadows(const Shadows&) = delete;
+  Shadows& operator=(const Shadows&) = delete;
+
+  /// Of a prediction that `live` answers; null when it is not to be mirrored. `how` it is passed on itself; `source`: of its
+  /// route.
+  std::unique_ptr<Shadow> Draw(const Version& live, const net::HttpRequest& request,
+                               const net::RequestHead& head, const RequestForward& how,
+                               size_t source);
+  /// The original is over; `whole`: its body has come, and it was answered to the end. The copy is sent when all that this
+  /// turn has brought for clients is on its way.
+  void Send(std::unique_ptr<Shadow> shadow, bool whole);
+
+  void Sweep(SteadyTime now);
+  /// The end: those under way are dropped, and all that come.
+  void Drain();
+
+ private:
+  class Connection;
+  friend class Connection;
+  using Connections = std::vector<std::shared_ptr<Connection>>;
+
+  std::unique_ptr<Shadow> Make(Mirror& mirror, const net::HttpRequest& request,
+                               const net::RequestHead& head, const RequestForward& how,
+                               size_t source);
+  void SendAll();
+  void Start(std::unique_ptr<Shadow> shadow);
+  std::shared_ptr<Connection> ConnectionTo(const Version& version, Endpoint& endpoint);
+  void Keep(Connection& connection);
+  void Forget(Connection& connection);
+  void Compare(Shadow& shadow, StatusCode outcome);
+  void Drop(const Mirror& mirror, Unsent reason);
+
+  Worker& worker_;
+  bool draining_ = false;
+  std::vector<std::unique_ptr<Shadow>> waiting_;  ///< for the end of this turn
+  Connections busy_;
+  std::vector<Connections> idle_;  ///< by endpoint
+};
+
+}  // namespace leadsman::gateway

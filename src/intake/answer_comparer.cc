@@ -1,0 +1,383 @@
+#include "intake/answer_comparer.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/strings.h"
+#include "intake/binary_tensor.h"
+#include "intake/payload.h"
+#include "intake/payload_json.h"
+#include "intake/plain_body.h"
+
+namespace leadsman::intake {
+namespace {
+
+using namespace payload_json;  // NOLINT(google-build-using-namespace): of these readers
+using Kind = AnswerDifference::Kind;
+
+constexpr size_t kDeepest = 64;
+constexpr size_t kMostLookups =
+    256;  // members of an object, or tensors, that stand in another order
+constexpr size_t kMostValues = 1 << 18;  // of one tensor
+
+/// Where the answers of model servers have their outputs.
+constexpr std::array<std::string_view, 4> kContainers = {"predictions", "results", "outputs",
+                                                         "data"};
+/// Where those of hand-written services have them.
+constexpr std::array<std::string_view, 13> kPlainParts = {
+    "prediction",  "predicted",     "output", "result", "label",  "class",     "predicted_label",
+    "probability", "probabilities", "proba",  "score",  "scores", "confidence"};
+
+struct Tensor {
+  std::string_view name, datatype;
+  std::optional<dom::element> shape, data;
+  std::string_view bytes;  ///< where there is no `data`
+};
+
+/// The part of an answer that is compared.
+struct Outputs {
+  std::vector<std::pair<std::string_view, dom::element>> parts;
+  std::vector<Tensor> tensors;
+};
+
+struct Value {
+  double number = std::numeric_limits<double>::quiet_NaN();
+  bool whole = false;
+  std::optional<std::string_view> text;
+};
+
+std::optional<std::string_view> TextOf(dom::element element) {
+  std::string_view text;
+  if (element.get_string().get(text) != SUCCESS) return std::nullopt;
+  return text;
+}
+
+/// False when it cannot be what it says.
+bool ReadTensors(dom::array list, std::string_view behind, std::vector<Tensor>& tensors) {
+  for (dom::element element : list) {
+    const std::optional<dom::object> json = ObjectOf(element);
+    if (!json) return false;
+    Tensor tensor;
+    const std::optional<dom::element> name = Member(*json, "name");
+    if (name) tensor.name = TextOf(*name).value_or("");
+    tensor.datatype = DatatypeOf(*json);
+    tensor.shape = Member(*json, "shape");
+    tensor.data = Member(*json, "data");
+    if (!tensor.data && !TakeBehind(*json, behind, tensor.bytes)) return false;
+    tensors.push_back(tensor);
+  }
+  return true;
+}
+
+/// False when there is nothing that can be taken for outputs.
+bool ReadOutputs(dom::element root, std::string_view behind, Outputs& outputs) {
+  const std::optional<dom::object> object = ObjectOf(root);
+  if (!object) {
+    outputs.parts.emplace_back("", root);  // a list of them, or the one there is
+    return true;
+  }
+  if (const auto tensors = TensorsOf(*object, "outputs"))
+    return ReadTensors(*tensors, behind, outputs.tensors);
+  for (std::string_view name : kContainers) {
+    const auto container = Member(*object, name);
+    if (!container || !IsNested(*container)) continue;
+    outputs.parts.emplace_back(name, *container);
+    return true;
+  }
+  for (std::string_view name : kPlainParts) {
+    if (const auto part = Member(*object, name)) outputs.parts.emplace_back(name, *part);
+  }
+  return !outputs.parts.empty();
+}
+
+std::vector<Value> ValuesOf(const Tensor& tensor) {
+  std::vector<Value> values;
+  const bool whole = tensor.datatype.find("INT") != std::string_view::npos;
+  if (tensor.data) {
+    VisitFlat(*tensor.data, kDeepest, [&](dom::element element) {
+      values.push_back({NumberOf(element).value_or(Value().number), whole, TextOf(element)});
+      return values.size() < kMostValues;
+    });
+    return values;
+  }
+  VisitBinary(tensor.datatype, tensor.bytes, [&](const BinaryValue& value) {
+    if (value.kind == BinaryValue::Kind::kText) {
+      values.push_back({Value().number, false, value.text});
+    } else {
+      values.push_back({value.number, whole, std::nullopt});
+    }
+    return values.size() < kMostValues;
+  });
+  return values;
+}
+
+/// As it is written: 1.0 is none.
+bool IsWhole(dom::element number) { return number.type() != dom::element_type::DOUBLE; }
+
+/// A value and no class.
+bool IsFraction(std::string_view text) {
+  return text.find_first_of(".eEnN") != std::string_view::npos && ParseDouble(text).has_value();
+}
+
+bool IsFlip(std::string_view live, std::string_view shadow) {
+  return live != shadow && !IsFraction(live) && !IsFraction(shadow);
+}
+
+/// What has been found so far.
+class Findings {
+ public:
+  explicit Findings(double tolerance) : tolerance_(tolerance) {}
+
+  /// Something else than a number.
+  void Differ() { differs_ = true; }
+  void Flip() { flips_ = true; }
+
+  /// `whole`: both are classes, counts or the like, and close to none but themselves.
+  void Numbers(double a, double b, bool whole = false) {
+    if (a == b || (std::isnan(a) && std::isnan(b))) return;
+    if (whole) return Differ();
+    numbers_ = true;
+    const double difference = std::abs(a - b);
+    if (!std::isfinite(difference)) {
+      largest_ = std::numeric_limits<double>::infinity();
+      beyond_ = true;
+      return;
+    }
+    largest_ = std::max(largest_, difference);
+    beyond_ = beyond_ || difference > tolerance_ * std::max({1.0, std::abs(a), std::abs(b)});
+  }
+  void Texts(std::string_view a, std::string_view b) {
+    const auto x = ParseDouble(a);
+    const auto y = ParseDouble(b);
+    if (x && y && (IsFraction(a) || IsFraction(b))) return Numbers(*x, *y);
+    if (a != b) Differ();
+  }
+  void Values(const Value& a, const Value& b) {
+    if (!a.text && !b.text) return Numbers(a.number, b.number, a.whole && b.whole);
+    if (a.text != b.text) Differ();
+  }
+
+  void Elements(dom::element a, dom::element b, size_t depth) {
+    if (depth == 0) return Differ();
+    if (a.is_number() && b.is_number())
+      return Numbers(*NumberOf(a), *NumberOf(b), IsWhole(a) && IsWhole(b));
+    if (a.type() != b.type()) return Differ();
+    switch (a.type()) {
+      case dom::element_type::ARRAY:
+        return Arrays(*ArrayOf(a), *ArrayOf(b), depth);
+      case dom::element_type::OBJECT:
+        return Objects(*ObjectOf(a), *ObjectOf(b), depth);
+      case dom::element_type::STRING:
+        if (*TextOf(a) != *TextOf(b)) Differ();
+        return;
+      case dom::element_type::BOOL:
+        if (*NumberOf(a) != *NumberOf(b)) Differ();
+        return;
+      default:
+        return;  // null
+    }
+  }
+  void Tensors(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
+    if (a.size() != b.size()) return Differ();
+    for (size_t i = 0; i < a.size(); ++i) {
+      const Tensor* other = &b[i];
+      if (other->name != a[i].name) {
+        if (b.size() > kMostLookups) return Differ();
+        const auto at = std::find_if(b.begin(), b.end(),
+                                     [&](const Tensor& one) { return one.name == a[i].name; });
+        if (at == b.end()) return Differ();
+        other = &*at;
+      }
+      OneTensor(a[i], *other);
+    }
+  }
+
+  AnswerDifference Get() const {
+    AnswerDifference difference;
+    difference.largest = largest_;
+    if (flips_) {
+      difference.kind = Kind::kClassFlip;
+    } else if (differs_ || beyond_) {
+      difference.kind = Kind::kDiffers;
+    } else if (numbers_) {
+      difference.kind = Kind::kWithinTolerance;
+    }
+    return difference;
+  }
+  bool none() const { return !flips_ && !differs_ && !numbers_; }
+
+ private:
+  void Arrays(dom::array a, dom::array b, size_t depth) {
+    auto x = a.begin();
+    auto y = b.begin();
+    for (; x != a.end() && y != b.end(); ++x, ++y) Elements(*x, *y, depth - 1);
+    if (x != a.end() || y != b.end()) Differ();
+  }
+  void Objects(dom::object a, dom::object b, size_t depth) {
+    auto y = b.begin();
+    size_t members = 0;
+    for (auto member : a) {
+      if (!(y != b.end())) return Differ();
+      const auto beside = *y;
+      dom::element other = beside.value;
+      const bool found = beside.key == member.key ||
+                         (++members <= kMostLookups && b[member.key].get(other) == SUCCESS);
+      if (!found) return Differ();
+      Elements(member.value, other, depth - 1);
+      ++y;
+    }
+    if (y != b.end()) Differ();
+  }
+  void OneTensor(const Tensor& a, const Tensor& b) {
+    if (a.shape.has_value() != b.shape.has_value()) return Differ();
+    if (a.shape) Elements(*a.shape, *b.shape, kDeepest);
+    if (!a.data && !b.data && a.datatype == b.datatype && a.bytes == b.bytes) return;
+    const std::vector<Value> x = ValuesOf(a);
+    const std::vector<Value> y = ValuesOf(b);
+    if (x.empty() || x.size() != y.size()) return Differ();
+    for (size_t i = 0; i < x.size(); ++i) Values(x[i], y[i]);
+  }
+
+  const double tolerance_;
+  double largest_ = 0;
+  bool numbers_ = false;  ///< some are not the same
+  bool beyond_ = false;   ///< the tolerance
+  bool differs_ = false;
+  bool flips_ = false;
+};
+
+std::vector<std::string_view> FieldsOf(std::string_view line) {
+  std::vector<std::string_view> fields;
+  VisitCsv(line, [&](std::string_view field) { fields.push_back(field); });
+  return fields;
+}
+
+void CompareCsv(std::string_view live, std::string_view shadow, Findings& found) {
+  const std::vector<std::string_view> a = CsvLines(live), b = CsvLines(shadow);
+  if (a.size() != b.size()) return found.Differ();
+  for (size_t i = 0; i < a.size(); ++i) {
+    const std::vector<std::string_view> x = FieldsOf(a[i]), y = FieldsOf(b[i]);
+    if (x.size() != y.size()) return found.Differ();
+    for (size_t j = 0; j < x.size(); ++j) found.Texts(x[j], y[j]);
+  }
+}
+
+void CompareParts(const Outputs& live, const Outputs& shadow, Findings& found) {
+  if (live.parts.size() != shadow.parts.size()) found.Differ();
+  const size_t parts = std::min(live.parts.size(), shadow.parts.size());
+  for (size_t i = 0; i < parts; ++i) {
+    if (live.parts[i].first != shadow.parts[i].first) return found.Differ();
+    found.Elements(live.parts[i].second, shadow.parts[i].second, kDeepest);
+  }
+  found.Tensors(live.tensors, shadow.tensors);
+}
+
+}  // namespace
+
+/// One of the two answers.
+class AnswerComparer::Side {
+ public:
+  explicit Side(size_t max_body) : plain_(max_body) {}
+
+  /// False: it cannot be had in plain.
+  bool Take(const HttpBody& body) {
+    type_ = body.content_type;
+    return plain_.Read(body, counters_);
+  }
+  std::string_view text() const { return plain_.text(); }
+  bool csv() const { return IsCsv(type_); }
+
+  bool Read(Outputs& outputs) {
+    if (!plain_.divided()) return false;
+    const auto root = document_.Parse(plain_.json());
+    return root && ReadOutputs(*root, plain_.behind(), outputs);
+  }
+  /// The class of each row, or its value.
+  std::span<const std::string_view> Predicted() {
+    const auto outputs = plain_.divided()
+                             ? payload_.ReadOutputs(plain_.json(), type_, plain_.behind())
+                             : std::nullopt;
+    return outputs ? outputs->predicted : std::span<const std::string_view>();
+  }
+
+ private:
+  PlainBody plain_;
+  BodyCounters counters_;
+  std::string_view type_;
+  Document document_;
+  PayloadReader payload_;
+};
+
+namespace {
+
+/// What the fields of a route say of an answer.
+struct Mapped {
+  std::string predicted;
+  std::optional<float> score;
+};
+
+std::optional<Mapped> ReadMapped(std::string_view text, LineParser& parser) {
+  LogRecord record;
+  const Verdict verdict = parser.Parse(Trim(text), record);
+  if (verdict != Verdict::kRequest && verdict != Verdict::kOther) return std::nullopt;
+  if (record.predicted.empty() && !record.score) return std::nullopt;
+  return Mapped{std::string(record.predicted), record.score};
+}
+
+void CompareMapped(const Mapped& live, const Mapped& shadow, Findings& found) {
+  found.Texts(live.predicted, shadow.predicted);
+  if (IsFlip(live.predicted, shadow.predicted)) found.Flip();
+  if (live.score && shadow.score) return found.Numbers(*live.score, *shadow.score);
+  if (live.score || shadow.score) found.Differ();
+}
+
+}  // namespace
+
+AnswerComparer::AnswerComparer(size_t max_body)
+    : live_(std::make_unique<Side>(max_body)), shadow_(std::make_unique<Side>(max_body)) {}
+AnswerComparer::~AnswerComparer() = default;
+
+AnswerDifference AnswerComparer::Compare(const HttpBody& live, const HttpBody& shadow,
+                                         double tolerance, LineParser* mapped) {
+  using State = HttpBody::State;
+  const auto lost = [](const HttpBody& body) {
+    return body.state == State::kTooLong || body.state == State::kNoMemory;
+  };
+  if (lost(live) || lost(shadow)) return {Kind::kNotKept, 0};
+  if (live.state == State::kAbsent && shadow.state == State::kAbsent) return {};
+  const bool has_live = live_->Take(live), has_shadow = shadow_->Take(shadow);
+  if (!has_live) return {Kind::kNotUnderstood, 0};
+  if (has_shadow && live_->text() == shadow_->text()) return {};
+  Findings found(tolerance);
+  if (mapped != nullptr) {
+    const auto a = ReadMapped(live_->text(), *mapped);
+    if (!a) return {Kind::kNotUnderstood, 0};
+    const auto b = has_shadow ? ReadMapped(shadow_->text(), *mapped) : std::nullopt;
+    if (!b) return {Kind::kDiffers, 0};
+    CompareMapped(*a, *b, found);
+    return found.Get();
+  }
+  Outputs a, b;
+  if (live_->csv()) {
+    if (!has_shadow) return {Kind::kDiffers, 0};
+    CompareCsv(live_->text(), shadow_->text(), found);
+  } else {
+    if (!live_->Read(a)) return {Kind::kNotUnderstood, 0};
+    if (!has_shadow || !shadow_->Read(b)) return {Kind::kDiffers, 0};
+    CompareParts(a, b, found);
+  }
+  if (found.none()) return {};
+  const auto x = live_->Predicted(), y = shadow_->Predicted();
+  for (size_t i = 0; i < std::min(x.size(), y.size()); ++i) {
+    if (IsFlip(x[i], y[i])) found.Flip();
+  }
+  return found.Get();
+}
+
+}  // namespace leadsman::intake

@@ -1,0 +1,135 @@
+#include "intake/shadow_book.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace leadsman::intake {
+namespace {
+
+constexpr size_t kMaxId = 256;
+
+/// Worth a look at what was asked.
+bool IsExample(ShadowResult result) {
+  return result == ShadowResult::kDiffers || result == ShadowResult::kClassFlip ||
+         result == ShadowResult::kLiveFailed || result == ShadowResult::kShadowFailed;
+}
+
+}  // namespace
+
+std::string_view ShadowResultName(ShadowResult result) {
+  static constexpr std::array<std::string_view, kShadowResults> kNames = {
+      "equal",         "within_tolerance", "differs",  "class_flip",    "live_failed",
+      "shadow_failed", "both_failed",      "not_kept", "not_understood"};
+  return kNames[static_cast<size_t>(result)];
+}
+
+ShadowResult ShadowResultOf(AnswerDifference::Kind kind) {
+  using Kind = AnswerDifference::Kind;
+  switch (kind) {
+    case Kind::kEqual:
+      return ShadowResult::kEqual;
+    case Kind::kWithinTolerance:
+      return ShadowResult::kWithinTolerance;
+    case Kind::kDiffers:
+      return ShadowResult::kDiffers;
+    case Kind::kClassFlip:
+      return ShadowResult::kClassFlip;
+    case Kind::kNotKept:
+      return ShadowResult::kNotKept;
+    case Kind::kNotUnderstood:
+      return ShadowResult::kNotUnderstood;
+  }
+  return ShadowResult::kNotUnderstood;
+}
+
+void ShadowBook::Add(std::string_view model, int64_t live, int64_t shadow, ShadowResult result,
+                     double difference, std::string_view request_id) {
+  const auto at = static_cast<size_t>(result);
+  MutexLock lock(mutex_);
+  Counts& counts = counts_[Key(std::string(model), live, shadow)];
+  ++counts.results[at];
+  if (result <= ShadowResult::kClassFlip) {
+    const auto bucket = std::lower_bound(kBounds.begin(), kBounds.end(), difference);
+    ++counts.differences[static_cast<size_t>(bucket - kBounds.begin())];
+    if (std::isfinite(difference)) counts.sum += difference;
+    counts.largest = std::max(counts.largest, difference);
+  }
+  if (request_id.empty() || !IsExample(result)) return;
+  auto& examples = counts.examples[at];
+  examples.emplace_front(request_id.substr(0, kMaxId));
+  if (examples.size() > kExamples) examples.pop_back();
+}
+
+std::vector<ShadowBook::Pair> ShadowBook::pairs() const {
+  std::vector<Pair> pairs;
+  MutexLock lock(mutex_);
+  for (const auto& [key, counts] : counts_) {
+    Pair& pair = pairs.emplace_back();
+    std::tie(pair.model, pair.live, pair.shadow) = key;
+    pair.largest_difference = counts.largest;
+    for (size_t i = 0; i < kShadowResults; ++i) {
+      const std::string name(ShadowResultName(static_cast<ShadowResult>(i)));
+      pair.results[name] = counts.results[i];
+      if (!counts.examples[i].empty())
+        pair.examples[name].assign(counts.examples[i].begin(), counts.examples[i].end());
+    }
+  }
+  return pairs;
+}
+
+std::vector<MetricSample> ShadowBook::Results() const {
+  std::vector<MetricSample> samples;
+  MutexLock lock(mutex_);
+  for (const auto& [key, counts] : counts_) {
+    const auto& [model, live, shadow] = key;
+    for (size_t i = 0; i < kShadowResults; ++i) {
+      MetricSample& sample = samples.emplace_back();
+      sample.label_values = {model, std::to_string(shadow), std::to_string(live),
+                             std::string(ShadowResultName(static_cast<ShadowResult>(i)))};
+      sample.value = static_cast<double>(counts.results[i]);
+    }
+  }
+  return samples;
+}
+
+std::vector<MetricSample> ShadowBook::Differences() const {
+  std::vector<MetricSample> samples;
+  MutexLock lock(mutex_);
+  for (const auto& [key, counts] : counts_) {
+    const auto& [model, live, shadow] = key;
+    MetricSample& sample = samples.emplace_back();
+    sample.label_values = {model, std::to_string(shadow), std::to_string(live)};
+    sample.upper_bounds.assign(kBounds.begin(), kBounds.end());
+    for (size_t i = 0; i < counts.differences.size(); ++i) {
+      sample.count += counts.differences[i];
+      if (i < kBounds.size()) sample.cumulative.push_back(sample.count);
+    }
+    sample.sum = counts.sum;
+  }
+  return samples;
+}
+
+std::vector<Registry::Registration> ShadowBook::AddMetrics(Registry& registry) const {
+  std::vector<Registry::Registration> registrations;
+  registrations.push_back(registry.Add(
+      {"leadsman_gateway_mirror_compared_total",
+       "Predictions that a version has answered to its client (live_version) and the mirror's once "
+       "more, by how the answers differ: equal; within_tolerance = but for numbers; differs; "
+       "class_flip = a row has another class; live_failed, shadow_failed = the other did not; "
+       "both_failed; not_kept = an answer was too long, or beyond the memory of copies; "
+       "not_understood = the live answer is of no known form.",
+       MetricType::kCounter,
+       {"model", "version", "live_version", "result"}},
+      [this] { return Results(); }));
+  registrations.push_back(registry.Add(
+      {"leadsman_gateway_mirror_difference",
+       "The largest absolute difference of two numbers at the same place of two answers that were "
+       "compared; of whole numbers none.",
+       MetricType::kHistogram,
+       {"model", "version", "live_version"}},
+      [this] { return Differences(); }));
+  return registrations;
+}
+
+}  // namespace leadsman::intake
