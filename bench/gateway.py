@@ -30,6 +30,7 @@ METRICS = {"cpu_us_per_request": "us", "requests_per_s": "1/s", "p50_us": "us", 
 # The highest ratio that is good enough; those without are told only.
 LIMITS = {"envoy": 0.55, "haproxy": None, "nginx": None}
 CAPTURE_LIMIT = 1  # of Envoy: features decoded and profiled
+MIRROR_LIMIT = 0.5  # of Envoy mirroring: and the answers compared
 PATH = "/v1/models/iris:predict"
 
 
@@ -70,7 +71,7 @@ def measured(proxy, system, name, connections, work, upstream, shadow, options):
     check_answer(proxy, body)
     script = work / "request.lua"
     measure.http_load(url, body, headers, connections, 1, script)  # warm
-    behind = [(upstream, "service"), *([(shadow, "shadow")] if system == "envoy-mirror" else [])]
+    behind = [(upstream, "service"), *([(shadow, "shadow")] if system in proxies.MIRRORS else [])]
     before = [host.status() for host, _ in behind]
     others = sum(measure.cpu_seconds(host.pid) for host in (upstream, shadow) if host.pid != proxy.pid)
     busy, cpu = measure.machine_busy_seconds(), measure.cpu_seconds(proxy.pid)
@@ -151,6 +152,10 @@ def request_goals(runs, options):
         for connections in options.connections:
             goals.append((f"{case_name(name, connections)}: leadsman-capture / envoy", CAPTURE_LIMIT,
                           ratios(runs, ("leadsman-capture", name, connections), ("envoy", name, connections))))
+    for name in options.bodies:
+        for connections in options.connections:
+            goals.append((f"{case_name(name, connections)}: leadsman-mirror / envoy-mirror", MIRROR_LIMIT,
+                          ratios(runs, ("leadsman-mirror", name, connections), ("envoy-mirror", name, connections))))
     return [goal for goal in goals if goal[2]]
 
 

@@ -10,7 +10,9 @@ import urllib.request
 from hosts.process import HostError, HttpHost, free_port
 from hosts.stores import CACHE
 
-SYSTEMS = ["leadsman", "leadsman-unmonitored", "leadsman-capture", "envoy", "envoy-log", "envoy-mirror", "nginx", "haproxy", "bare"]
+SYSTEMS = ["leadsman", "leadsman-unmonitored", "leadsman-capture", "leadsman-mirror", "envoy", "envoy-log", "envoy-mirror", "nginx", "haproxy",
+           "bare"]
+MIRRORS = ["leadsman-mirror", "envoy-mirror"]
 IDLE_SYSTEMS = ["leadsman", "envoy", "nginx", "haproxy"]
 ANSWER = '{"predictions":[{"class":"setosa","probabilities":[0.97,0.02,0.01]}]}'
 MANY = 1_000_000_000  # requests of one connection: no proxy is to close it
@@ -152,18 +154,23 @@ class Envoy(HttpHost):
 
 
 class Leadsman(HttpHost):
-    """`monitored`: each request leaves an event for the monitor, as it comes; `captured`: with what its bodies say."""
+    """`monitored`: each request leaves an event for the monitor, as it comes; `captured`: with what its bodies say. `shadow`: an upstream that gets a
+    copy of every request, and whose answers are compared."""
 
-    def __init__(self, folder, name, upstream, binary, connections, monitored, captured):
+    def __init__(self, folder, name, upstream, binary, connections, monitored, captured, shadow=None):
         super().__init__()
         folder = folder / name
         folder.mkdir(parents=True, exist_ok=True)
         self.admin_port = free_port()
+        service = {"name": "model", "versions": [{"version": 1, "endpoints": [f"127.0.0.1:{upstream.port}"], "weight": 1}]}
+        if shadow:
+            service["versions"].append({"version": 2, "endpoints": [f"127.0.0.1:{shadow.port}"], "weight": 0})
+            service["mirror"] = {"version": 2, "max_concurrent": 1024}
         config = {"admin": {"address": "127.0.0.1", "port": self.admin_port}, "data_dir": str(folder / "data"), "log": {"level": "warn"},
                   "gateway": {"listeners": [{"address": "127.0.0.1", "port": self.port}], "io_threads": 1,
                               "routes": [{"service": "model", "predictions": "all" if monitored else "none",
                                           "decode": {"sample": 1 if captured else 0}}],
-                              "services": [{"name": "model", "versions": [{"version": 1, "endpoints": [f"127.0.0.1:{upstream.port}"]}]}],
+                              "services": [service],
                               "limits": {"max_connections": connections + 256, "idle_timeout": "10m"}}}
         (folder / "leadsman.yaml").write_text(json.dumps(config, indent=1))
         self.start(name, [binary, "gateway", "--config", folder / "leadsman.yaml"], folder / "out.log", 30)
@@ -194,4 +201,4 @@ def start(system, work, upstream, shadow, options):
         return Envoy(work, system, upstream, work / "envoy-access.log" if system == "envoy-log" else None,
                      shadow if system == "envoy-mirror" else None)
     return Leadsman(work, system, upstream, options.bin / "leadsman", options.idle_connections, system != "leadsman-unmonitored",
-                    system == "leadsman-capture")
+                    system == "leadsman-capture", shadow if system == "leadsman-mirror" else None)
