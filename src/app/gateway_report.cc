@@ -44,6 +44,11 @@ Json ComparedJson(const std::string& service, const std::vector<intake::ShadowBo
                 {"version", pair.shadow},
                 {"results", pair.results},
                 {"examples", pair.examples}};
+    one["labelled"] = {{"live_right", pair.live_right},
+                       {"shadow_right", pair.shadow_right},
+                       {"neither_right", pair.neither_right},
+                       {"e_shadow_worse", pair.e_shadow_worse},
+                       {"e_live_worse", pair.e_live_worse}};
     // JSON has no infinity.
     one["largest_difference"] =
         std::isfinite(pair.largest_difference) ? Json(pair.largest_difference) : Json("infinite");

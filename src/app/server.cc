@@ -460,8 +460,12 @@ class Server {
     MonitorOptions options = config_.monitor.options;
     options.database = InDataDir("monitor.db");
     options.keep_intervals = config_.monitor.send_profiles.has_value();
-    auto monitor =
-        Monitor::Create({clock_, registry_, redactor_.get()}, options, MonitoringOf(config_));
+    Monitor::Deps deps{clock_, registry_, redactor_.get()};
+    if (config_.run_gateway)
+      deps.labelled = [shadows = shadows_](const LabelledPrediction& labelled) {
+        shadows->OnLabelled(labelled);
+      };
+    auto monitor = Monitor::Create(std::move(deps), options, MonitoringOf(config_));
     if (!monitor.ok()) return Annotate(monitor.status(), "start the monitor");
     monitor_ = std::move(monitor).value();
     std::vector<std::string> elsewhere;
@@ -500,8 +504,8 @@ class Server {
                                             .max_queue = decode.max_queue};
     for (const gateway::RouteOptions& route : config_.gateway->routes)
       options.sources.push_back({route.decode.request, route.decode.response});
-    auto exchanges = intake::ExchangeIntake::Create({clock_, sink, registry_, redactor_.get()},
-                                                    std::move(options));
+    auto exchanges = intake::ExchangeIntake::Create(
+        {clock_, sink, registry_, redactor_.get(), shadows_}, std::move(options));
     if (!exchanges.ok()) return Annotate(exchanges.status(), "gateway.routes");
     exchanges_ = std::move(exchanges).value();
     return OkStatus();
@@ -993,6 +997,8 @@ class Server {
   std::shared_ptr<python::PythonHost> python_;  ///< null when turned off
   NullSink null_sink_;
   std::unique_ptr<Redactor> redactor_;  ///< null: texts are kept as they come
+  /// How the answers of a gateway's mirrors compare; labels come from the monitor.
+  const std::shared_ptr<intake::ShadowBook> shadows_ = std::make_shared<intake::ShadowBook>();
   std::unique_ptr<Monitor> monitor_;
   std::unique_ptr<Tracer> tracer_;                         ///< passes events on to it
   std::unique_ptr<intake::EventIntake> events_;            ///< null without a monitor

@@ -167,6 +167,18 @@ std::string ByReason(const Json& counts) {
   return Join(parts, ", ");
 }
 
+/// Who was right where the two disagreed; nothing before a label has come.
+std::string ByLabels(const Json& pair) {
+  const Json& labelled = Items(pair, "labelled");
+  const double live = Number(labelled, "live_right"), shadow = Number(labelled, "shadow_right");
+  if (live + shadow + Number(labelled, "neither_right") == 0) return "";
+  const bool worse = shadow < live;
+  return StrCat("by labels, where they disagree: live right ", live, ", shadow right ", shadow,
+                ", neither ", Number(labelled, "neither_right"), "; evidence that the ",
+                worse ? "shadow" : "live version",
+                " is worse: e = ", Number(labelled, worse ? "e_shadow_worse" : "e_live_worse"));
+}
+
 /// How the answers of mirrors' versions compare with those that clients got, and requests to look up.
 void PrintCompared(ClientContext& c, const Json& gateway) {
   Table table({"COMPARED", "LIVE", "SHADOW", "EQUAL", "CLOSE", "DIFFER", "FLIPPED", "LARGEST",
@@ -185,6 +197,8 @@ void PrintCompared(ClientContext& c, const Json& gateway) {
                  Text(pair, "largest_difference"), Text(results, "shadow_failed"),
                  Text(results, "live_failed"), Text(results, "both_failed"),
                  std::to_string(unread)});
+      if (const std::string labels = ByLabels(pair); !labels.empty())
+        examples.push_back(StrCat(Text(service, "name"), ", ", labels));
       for (const auto& [result, ids] : Items(pair, "examples").items()) {
         std::vector<std::string> shown;
         for (const Json& id : ids) {

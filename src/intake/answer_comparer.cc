@@ -136,7 +136,10 @@ class Findings {
 
   /// Something else than a number.
   void Differ() { differs_ = true; }
-  void Flip() { flips_ = true; }
+  /// Of two predictions of a row.
+  void Classes(uint32_t row, std::string_view live, std::string_view shadow) {
+    if (IsFlip(live, shadow)) flips_.emplace_back(row, shadow);
+  }
 
   /// `whole`: both are classes, counts or the like, and close to none but themselves.
   void Numbers(double a, double b, bool whole = false) {
@@ -198,10 +201,11 @@ class Findings {
     }
   }
 
-  AnswerDifference Get() const {
+  AnswerDifference Get() {
     AnswerDifference difference;
     difference.largest = largest_;
-    if (flips_) {
+    difference.flips = std::move(flips_);
+    if (!difference.flips.empty()) {
       difference.kind = Kind::kClassFlip;
     } else if (differs_ || beyond_) {
       difference.kind = Kind::kDiffers;
@@ -210,7 +214,7 @@ class Findings {
     }
     return difference;
   }
-  bool none() const { return !flips_ && !differs_ && !numbers_; }
+  bool none() const { return flips_.empty() && !differs_ && !numbers_; }
 
  private:
   void Arrays(dom::array a, dom::array b, size_t depth) {
@@ -249,7 +253,7 @@ class Findings {
   bool numbers_ = false;  ///< some are not the same
   bool beyond_ = false;   ///< the tolerance
   bool differs_ = false;
-  bool flips_ = false;
+  std::vector<std::pair<uint32_t, std::string>> flips_;
 };
 
 std::vector<std::string_view> FieldsOf(std::string_view line) {
@@ -332,7 +336,7 @@ std::optional<Mapped> ReadMapped(std::string_view text, LineParser& parser) {
 
 void CompareMapped(const Mapped& live, const Mapped& shadow, Findings& found) {
   found.Texts(live.predicted, shadow.predicted);
-  if (IsFlip(live.predicted, shadow.predicted)) found.Flip();
+  found.Classes(0, live.predicted, shadow.predicted);
   if (live.score && shadow.score) return found.Numbers(*live.score, *shadow.score);
   if (live.score || shadow.score) found.Differ();
 }
@@ -349,34 +353,32 @@ AnswerDifference AnswerComparer::Compare(const HttpBody& live, const HttpBody& s
   const auto lost = [](const HttpBody& body) {
     return body.state == State::kTooLong || body.state == State::kNoMemory;
   };
-  if (lost(live) || lost(shadow)) return {Kind::kNotKept, 0};
+  if (lost(live) || lost(shadow)) return {.kind = Kind::kNotKept};
   if (live.state == State::kAbsent && shadow.state == State::kAbsent) return {};
   const bool has_live = live_->Take(live), has_shadow = shadow_->Take(shadow);
-  if (!has_live) return {Kind::kNotUnderstood, 0};
+  if (!has_live) return {.kind = Kind::kNotUnderstood};
   if (has_shadow && live_->text() == shadow_->text()) return {};
   Findings found(tolerance);
   if (mapped != nullptr) {
     const auto a = ReadMapped(live_->text(), *mapped);
-    if (!a) return {Kind::kNotUnderstood, 0};
+    if (!a) return {.kind = Kind::kNotUnderstood};
     const auto b = has_shadow ? ReadMapped(shadow_->text(), *mapped) : std::nullopt;
-    if (!b) return {Kind::kDiffers, 0};
+    if (!b) return {.kind = Kind::kDiffers};
     CompareMapped(*a, *b, found);
     return found.Get();
   }
   Outputs a, b;
   if (live_->csv()) {
-    if (!has_shadow) return {Kind::kDiffers, 0};
+    if (!has_shadow) return {.kind = Kind::kDiffers};
     CompareCsv(live_->text(), shadow_->text(), found);
   } else {
-    if (!live_->Read(a)) return {Kind::kNotUnderstood, 0};
-    if (!has_shadow || !shadow_->Read(b)) return {Kind::kDiffers, 0};
+    if (!live_->Read(a)) return {.kind = Kind::kNotUnderstood};
+    if (!has_shadow || !shadow_->Read(b)) return {.kind = Kind::kDiffers};
     CompareParts(a, b, found);
   }
   if (found.none()) return {};
   const auto x = live_->Predicted(), y = shadow_->Predicted();
-  for (size_t i = 0; i < std::min(x.size(), y.size()); ++i) {
-    if (IsFlip(x[i], y[i])) found.Flip();
-  }
+  for (uint32_t i = 0; i < std::min(x.size(), y.size()); ++i) found.Classes(i, x[i], y[i]);
   return found.Get();
 }
 

@@ -3,7 +3,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "events/exchange.h"
 #include "intake/log_format.h"
@@ -23,6 +26,8 @@ struct AnswerDifference {
   Kind kind = Kind::kEqual;
   /// Of two numbers at the same place that are not both whole; infinite when one of them is no finite number.
   double largest = 0;
+  /// Of rows with another class: the row, and the shadow's class.
+  std::vector<std::pair<uint32_t, std::string>> flips = {};
 };
 
 /// Compares answers by their outputs: what stands beside them, as a version or a time, may differ. Known forms are those of

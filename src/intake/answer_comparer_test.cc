@@ -120,6 +120,17 @@ TEST_F(AnswerComparerTest, SaysHowOutputsDiffer) {
   }
 }
 
+TEST_F(AnswerComparerTest, NamesTheRowsThatAreFlippedAndTheShadowsClass) {
+  using Flips = std::vector<std::pair<uint32_t, std::string>>;
+  EXPECT_EQ(Compare(R"({"predictions": ["cat", "dog", "cow"]})",
+                    R"({"predictions": ["cat", "cow", "dog"]})")
+                .flips,
+            (Flips{{1, "cow"}, {2, "dog"}}));
+  EXPECT_EQ(Compare(R"({"predictions": [[0.4, 0.6]]})", R"({"predictions": [[0.6, 0.4]]})").flips,
+            (Flips{{0, "0"}}));
+  EXPECT_EQ(Compare(R"({"predictions": [1.5]})", R"({"predictions": [2.5]})").flips, Flips());
+}
+
 TEST_F(AnswerComparerTest, ReadsTensorsThatAreBytes) {
   auto tensor = [](const std::vector<float>& values) {
     HttpBody body = Body(StrCat(R"({"outputs": [{"name": "p", "shape": [1, )", values.size(),

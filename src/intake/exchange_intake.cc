@@ -42,7 +42,8 @@ struct ExchangeIntake::Impl {
         budget(std::make_shared<ByteBudget>(options.max_held_bytes)),
         bodies(options.max_body),
         payload(deps.sink),
-        comparer(options.max_body) {
+        comparer(options.max_body),
+        shadows(deps.shadows ? deps.shadows : std::make_shared<ShadowBook>()) {
     AddMetrics();
   }
 
@@ -93,7 +94,7 @@ struct ExchangeIntake::Impl {
         "waited.",
         MetricType::kCounter, {},
         [this, sample] { return std::vector<MetricSample>{sample({}, uncompared)}; });
-    for (auto& registration : shadows.AddMetrics(deps.registry))
+    for (auto& registration : shadows->AddMetrics(deps.registry))
       registrations.push_back(std::move(registration));
   }
 
@@ -189,8 +190,15 @@ struct ExchangeIntake::Impl {
       result = ShadowResultOf(difference.kind);
     }
     std::string_view id = live.request_id;
-    if (deps.redactor != nullptr) id = deps.redactor->Apply(RequestText::kRequestId, id, redacted);
-    shadows.Add(live.model, live.version, shadow.version, result, difference.largest, id);
+    if (deps.redactor != nullptr)
+      id = deps.redactor->Apply(RequestText::kRequestId, id, redacted[0]);
+    shadows->Add(live.model, live.version, shadow.version, result, difference.largest, id);
+    for (const auto& [row, shadow_class] : difference.flips) {
+      std::string_view kept = shadow_class;
+      if (deps.redactor != nullptr)
+        kept = deps.redactor->Apply(RequestText::kClass, kept, redacted[1]);
+      shadows->AddFlip(live.model, live.version, shadow.version, id, row, kept);
+    }
   }
 
   void Drain() {
@@ -237,8 +245,8 @@ struct ExchangeIntake::Impl {
   ExchangeBodies bodies;
   RecordPayload payload;
   AnswerComparer comparer;
-  std::string redacted;
-  ShadowBook shadows;
+  std::array<std::string, 2> redacted;
+  const std::shared_ptr<ShadowBook> shadows;
   Counter uncompared{0};
   std::array<std::string_view, PredictionEvent::kMaxSegmentations> segment_names;
   Mutex mutex;
@@ -305,7 +313,7 @@ ExchangeIntake::View ExchangeIntake::view() const {
           .request_bodies = ByResult(impl_->request_bodies),
           .response_bodies = ByResult(impl_->response_bodies),
           .features = impl_->payload.features(),
-          .shadows = impl_->shadows.pairs(),
+          .shadows = impl_->shadows->pairs(),
           .uncompared = impl_->uncompared};
 }
 

@@ -44,7 +44,9 @@ class ExchangeIntake final : public ExchangeSink {
     const Clock& clock;
     Sink& sink;
     Registry& registry;
-    const Redactor* redactor = nullptr;  ///< for ids that are shown; null: no rules
+    const Redactor* redactor = nullptr;  ///< for ids and classes that are kept; null: no rules
+    /// Where comparisons are counted; null: in one of its own. Whoever has labels tells it of them.
+    std::shared_ptr<ShadowBook> shadows = nullptr;
   };
   /// INVALID_ARGUMENT for a mapping that cannot be.
   static Result<std::unique_ptr<ExchangeIntake>> Create(Deps deps, Options options);

@@ -8,10 +8,13 @@
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <unordered_map>
 #include <vector>
 
 #include "base/mutex.h"
+#include "events/labelled_prediction.h"
 #include "intake/answer_comparer.h"
+#include "math/e_process.h"
 #include "stats/registry.h"
 
 namespace leadsman::intake {
@@ -34,8 +37,15 @@ ShadowResult ShadowResultOf(AnswerDifference::Kind kind);
 
 /// Counts comparisons by model, live version and shadow, and remembers the ids of a few requests that came out otherwise: nothing
 /// of what was asked or answered. Thread-safe.
+///
+/// Labels say who was right where the two disagree about a row's class, which for that is held in memory until then. Only such
+/// rows tell the two apart: of those that one of them alone has right, an equal shadow has each with probability 1/2, whatever the
+/// model and the traffic. Two e-processes bet on either being wrong more often (sequential McNemar test); an equal shadow ever
+/// reaches e >= 1/alpha with probability alpha at most, however often one looks.
 class ShadowBook {
  public:
+  /// Rows that wait for their labels; beyond, the oldest goes.
+  static constexpr size_t kMaxFlips = 1 << 16;
   static constexpr size_t kExamples = 5;  ///< ids of each result
   /// Upper bounds of the buckets of differences.
   static constexpr std::array<double, 9> kBounds = {1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1, 10};
@@ -46,11 +56,19 @@ class ShadowBook {
     std::map<std::string, uint64_t> results;
     double largest_difference = 0;
     std::map<std::string, std::vector<std::string>> examples;  ///< ids by result, the newest first
+    /// Rows of which the two have another class, by whose label says is right.
+    uint64_t live_right = 0, shadow_right = 0, neither_right = 0;
+    double e_shadow_worse = 1, e_live_worse = 1;  ///< evidence
   };
 
   /// `difference`: the largest of two answers that were compared.
   void Add(std::string_view model, int64_t live, int64_t shadow, ShadowResult result,
            double difference, std::string_view request_id);
+  /// The two have another class for a row. A label that has come before is missed.
+  void AddFlip(std::string_view model, int64_t live, int64_t shadow, std::string_view request_id,
+               uint32_t row, std::string_view shadow_class);
+  /// Of any prediction of the live version.
+  void OnLabelled(const LabelledPrediction& labelled);
   std::vector<Pair> pairs() const;
   [[nodiscard]] std::vector<Registry::Registration> AddMetrics(Registry& registry) const;
 
@@ -62,12 +80,23 @@ class ShadowBook {
     std::array<uint64_t, kBounds.size() + 1> differences{};
     double sum = 0;
     double largest = 0;
+    uint64_t live_right = 0, shadow_right = 0, neither_right = 0;
+    HarmTest shadow_worse, live_worse;
+  };
+  struct Flip {
+    Key key;
+    std::string shadow_class;
   };
   std::vector<MetricSample> Results() const;
   std::vector<MetricSample> Differences() const;
+  std::vector<MetricSample> Labelled() const;
+  std::vector<MetricSample> Evidence() const;
 
   mutable Mutex mutex_;
   std::map<Key, Counts> counts_ GUARDED_BY(mutex_);
+  std::unordered_map<std::string, Flip> flips_ GUARDED_BY(mutex_);  ///< by id and row
+  std::deque<std::string> flips_order_
+      GUARDED_BY(mutex_);  ///< their keys, oldest first; some are gone
 };
 
 }  // namespace leadsman::intake

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "events/prediction_event.h"
+#include "events/same_answer.h"
 #include "monitor/labels/label_store.h"
 
 namespace leadsman {
@@ -160,8 +161,5 @@ class LabelJoin {
   std::vector<Joined> joined_;
   Counters counters_;
 };
-
-/// "7" and "7.0" are the same answer; whole numbers are compared exactly, however long.
-bool SameAnswer(std::string_view predicted, std::string_view label);
 
 }  // namespace leadsman

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -12,6 +13,7 @@
 #include "base/clock.h"
 #include "base/snapshot.h"
 #include "base/status.h"
+#include "events/labelled_prediction.h"
 #include "events/prediction_event.h"
 #include "monitor/config.h"
 #include "monitor/observed.h"
@@ -97,6 +99,8 @@ class Monitor final : public Sink {
     Registry& registry;
     const Redactor* redactor =
         nullptr;  ///< of texts before they are counted, kept or shown; null: as they are
+    /// Called by the collector for each label that has found its prediction; must not block. Null: nobody else wants them.
+    std::function<void(const LabelledPrediction&)> labelled = nullptr;
   };
   /// A reference or schema file that cannot be read is logged, and the inputs of its model are not compared, or held against none.
   /// Opens (and if need be creates or repairs) the database. A database that cannot be opened is an

@@ -487,6 +487,12 @@ void Monitor::Impl::FoldJoined() {
     append(batch.predictions, own_labels->TakePredictions());
     append(batch.marks, own_labels->TakeMarks());
   }
+  if (labelled) {
+    for (const LabelJoin::Joined& j : joined) {
+      const KeptPrediction& p = j.prediction;
+      labelled({p.model, p.version, p.request_id, p.row, j.label, j.wrong});
+    }
+  }
   MutexLock lock(state_mutex);
   for (const LabelJoin::Joined& j : joined) {
     VersionState* state = FindByKey(j.version(), false);

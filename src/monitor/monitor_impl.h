@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -94,6 +95,7 @@ struct Monitor::Impl {
   Impl(Deps deps, MonitorOptions o, std::map<std::string, MonitorConfig> m)
       : clock(deps.clock),
         redactor(deps.redactor == nullptr || deps.redactor->empty() ? nullptr : deps.redactor),
+        labelled(std::move(deps.labelled)),
         options(std::move(o)),
         configs(std::move(m)),
         rings(options.ring_bytes),
@@ -161,6 +163,7 @@ struct Monitor::Impl {
 
   Clock& clock;
   const Redactor* const redactor;
+  const std::function<void(const LabelledPrediction&)> labelled;  ///< null: nobody listens
   const MonitorOptions options;
   const std::map<std::string, MonitorConfig> configs;
   RingSet rings;

@@ -181,6 +181,21 @@ def test_a_mirrors_answers_are_compared_with_those_that_clients_got(credit, gate
     assert row[1:7] == ["1", "2", *(str(expected[name]) for name in ("equal", "within_tolerance", "differs", "class_flip"))]
     assert f"credit, class_flip, the newest requests: {', '.join(pair['examples']['class_flip'])}" in shown
 
+    # Labels say who is right where the two disagree. The first version always is, but for what the test says otherwise.
+    def label_of(key, customer):
+        good = (customer["income"] > 50_000) != (int(key[1:]) % 7 == 0)
+        return "yes" if good else "no"
+
+    labels = [{"request_id": key, "label": label_of(key, customer)} for key, customer in asked.items()]
+    assert requests.post(server.admin + "/api/v1/labels", json={"labels": labels}, timeout=10).status_code == 200
+    flipped = [key for key, customer in asked.items() if result_of(customer) == "class_flip"]
+    shadow_right = sum(int(key[1:]) % 7 == 0 for key in flipped)
+    wait_for("the labels", lambda: server.metric("leadsman_gateway_mirror_labelled_total") == len(flipped))
+    labelled = server.service("credit")["mirror"]["compared"][0]["labelled"]
+    assert (labelled["live_right"], labelled["shadow_right"], labelled["neither_right"]) == (len(flipped) - shadow_right, shadow_right, 0)
+    assert labelled["e_shadow_worse"] > 1e6 and labelled["e_live_worse"] < 1
+    assert f"by labels, where they disagree: live right {len(flipped) - shadow_right}, shadow right {shadow_right}" in server.cli("status").stdout
+
 
 def test_a_mirror_that_dies_takes_nobody_along(gunicorn, gateway):  # noqa: F811
     live, shadow = gunicorn(), gunicorn()
