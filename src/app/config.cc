@@ -183,16 +183,28 @@ Status MakeGateway(Config& config) {
 
 std::string ConfigToJson(const Config& config) { return schema::WriteJson(ConfigSchema(), config); }
 
+namespace {
+
+/// Many services take a webhook's path for the secret.
+std::string ShownWebhook(const std::string& text) {
+  auto url = net::ParseUrl(text);
+  return url.ok() ? StrCat(url->Origin(), "/…") : text;
+}
+
+}  // namespace
+
 std::string ShownConfigJson(Config config) {
   for (Config::Model& model : config.models) {
     // In a file's path a question mark is a letter like any other.
     if (!IsFilePath(model.model.path)) model.model.path = RedactUrl(model.model.path);
+    if (!model.rollout) continue;
+    for (RolloutGate& gate : model.rollout->gates) {
+      gate.outside.url = ShownWebhook(gate.outside.url);
+      gate.outside.address = RedactUrl(gate.outside.address);
+    }
   }
-  // Many services take a webhook's path for the secret.
-  for (WebhookOptions& webhook : config.alarms.webhooks) {
-    auto url = net::ParseUrl(webhook.target.url);
-    if (url.ok()) webhook.target.url = StrCat(url->Origin(), "/…");
-  }
+  for (WebhookOptions& webhook : config.alarms.webhooks)
+    webhook.target.url = ShownWebhook(webhook.target.url);
   for (AlertmanagerOptions& to : config.alarms.alertmanagers)
     to.target.url = RedactUrl(to.target.url);
   if (config.monitor.send_profiles) {

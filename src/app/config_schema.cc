@@ -12,6 +12,7 @@
 #include "intake/exchange_bodies.h"
 #include "lifecycle/config_schema.h"
 #include "monitor/config_schema.h"
+#include "net/url.h"
 #include "rollout/config_schema.h"
 #include "telemetry/senders_schema.h"
 
@@ -281,6 +282,13 @@ const schema::Struct<Config::Model>& ConfigModelSchema() {
     s.Check([](const Model& model, schema::Problems& problems) {
       if (!model.rollout || !problems.IsSound("rollout")) return;
       for (size_t i = 0; i < model.rollout->gates.size(); ++i) {
+        const OutsideOptions& outside = model.rollout->gates[i].outside;
+        for (const auto& [field, url] :
+             {std::pair("address", &outside.address), std::pair("url", &outside.url)}) {
+          if (url->empty()) continue;
+          if (Status wrong = net::ParseUrl(*url).status(); !wrong.ok())
+            problems.Add(StrCat("rollout.gates[", i, "].", field), std::string(wrong.message()));
+        }
         if (model.rollout->gates[i].kind == RolloutGate::Kind::kQuality &&
             !model.monitoring.enabled) {
           problems.Add(StrCat("rollout.gates[", i, "].kind"),

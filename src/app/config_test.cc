@@ -107,7 +107,12 @@ TEST(ConfigTest, ReadsTheWholeFile) {
 TEST(ConfigTest, EffectiveConfigurationReadsBackTheSame) {
   for (const char* yaml :
        {kDemo, "", "models: [{name: a, path: b, versions: {all: true}}]",
-        "models: [{name: a, path: b, versions: {specific: [3, 1]}, rollout: {}}]"}) {
+        "models: [{name: a, path: b, versions: {specific: [3, 1]}, rollout: {}}]",
+        "models: [{name: a, path: b, rollout: {strategy: blue_green, gates: [{kind: latency, max: "
+        "1%, slower_than: 1s}, {kind: promql, address: 'http://p', query: up, min: -1, interval: "
+        "5s}, {kind: webhook, url: 'http://w', when: before_switch}], freeze: [{days: [fri], from: "
+        "'16:00'}], blue_green: {min_requests: "
+        "100}}}]"}) {
     Config config, again;
     std::vector<ConfigProblem> problems;
     ASSERT_TRUE(ParseConfig(yaml, config, problems)) << FormatProblems("c", problems);
@@ -217,8 +222,8 @@ TEST(ConfigTest, TellsEverythingThatIsWrongWithOneFileAtOnce) {
       "c.yaml:9:24: models[0].rollout.steps[0].weight: must be above 0 and at most 1, not 0\n"
       "c.yaml:10:14: models[0].rollout.alpha: must be above 0 and at most 0.5, not 2; did you mean "
       "2%?\n"
-      "c.yaml:11:22: models[0].rollout.gates[0].kind: must be one of errors, latency and quality, "
-      "not \"error\"; "
+      "c.yaml:11:22: models[0].rollout.gates[0].kind: must be one of errors, latency, quality, "
+      "promql and webhook, not \"error\"; "
       "did you mean errors?\n"
       "c.yaml:11:37: models[0].rollout.gates[0].margin: must be above 1 and at most 1000, not 1\n"
       "c.yaml:12:14: log.level: must be one of debug, info, warn and error, not \"loud\"");
@@ -252,6 +257,86 @@ TEST(ConfigTest, ChecksThatFieldsAgree) {
       "c.yaml:9:36: models[0].rollout.gates[1].kind: there is already a gate of this kind");
   EXPECT_EQ(Errors("models: [{name: a, path: b, versions: {specific: [1]}, labels: {canary: 2}}]"),
             "c.yaml:1:73: models[0].labels.canary: version 2 is not among versions.specific");
+}
+
+TEST(ConfigTest, BlueGreenSaysWhatItCannotJudgeBy) {
+  auto rollout = [](const std::string& text) {
+    return Errors("models:\n- name: a\n  path: b\n  rollout:\n" + text);
+  };
+  EXPECT_EQ(rollout("    strategy: blue_green\n    gates: [{kind: errors, max: 2%}]\n"
+                    "    blue_green: {preview_duration: 1m, auto_promote: false}\n"),
+            "");
+  EXPECT_EQ(rollout("    strategy: blue_green\n    gates: []\n"), "");
+  EXPECT_EQ(rollout("    strategy: blue_green\n    steps: [{weight: 10%}]\n"
+                    "    gates: [{kind: errors}, {kind: quality, max: 5%}]\n"),
+            "c.yaml:6:12: models[0].rollout.steps: blue/green has none: all traffic is switched at "
+            "once; see blue_green\n"
+            "c.yaml:7:20: models[0].rollout.gates[0].kind: compares with the stable version, which "
+            "has no traffic while the candidate has it all: give a max, or use strategy: canary");
+  EXPECT_NE(rollout("    strategy: blue_green\n").find("models[0].rollout.gates: blue/green needs"),
+            std::string::npos);
+  EXPECT_EQ(rollout("    strategy: blue_green\n    gates: []\n    max_duration: 10s\n"
+                    "    blue_green: {preview_duration: 6s, watch_duration: 4s}\n"),
+            "c.yaml:7:19: models[0].rollout.max_duration: must be longer than preview_duration and "
+            "watch_duration together (10s)");
+  EXPECT_EQ(rollout("    gates: []\n    blue_green: {}\n"),
+            "c.yaml:5:12: models[0].rollout.gates: must have at least one: what decides\n"
+            "c.yaml:6:17: models[0].rollout.blue_green: belongs to strategy: blue_green");
+  EXPECT_EQ(rollout("    gates: [{kind: latency, max: 1%}, {kind: errors, slower_than: 1s}]\n"),
+            "c.yaml:5:13: models[0].rollout.gates[0].slower_than: max needs it: which answers are "
+            "slow, as 200ms\n"
+            "c.yaml:5:67: models[0].rollout.gates[1].slower_than: belongs to a latency gate with "
+            "max");
+}
+
+TEST(ConfigTest, FreezesAreTimesOfTheWeek) {
+  auto rollout = [](const std::string& text) {
+    return Errors("models: [{name: a, path: b, rollout: {freeze: " + text + "}}]");
+  };
+  EXPECT_EQ(rollout("[{days: [sat, sun]}, {from: '22:00', to: '06:00'}]"), "");
+  const std::string wrong = rollout("[{days: [Monday], from: '25:00'}, {to: 'noon'}]");
+  for (const char* part : {"freeze[0].days[0]: must be one of mon",
+                           "freeze[0].from: must be a time", "freeze[1].to: must be a time"})
+    EXPECT_NE(wrong.find(std::string("models[0].rollout.") + part), std::string::npos) << wrong;
+  EXPECT_EQ(wrong.find("leaves no time"), std::string::npos) << wrong;
+  EXPECT_NE(rollout("[{}]").find("rollout.freeze: leaves no time"), std::string::npos);
+}
+
+TEST(ConfigTest, GatesOutsideNameAllThatTheyLack) {
+  auto gates = [](const std::string& text) {
+    return Errors("models:\n- name: a\n  path: b\n  rollout:\n    gates:\n" + text);
+  };
+  const std::string at = "models[0].rollout.gates[0]";
+  EXPECT_EQ(gates("    - kind: promql\n      name: p99\n      address: http://prometheus:9090\n"
+                  "      query: 'p99{v=\"{{candidate}}\"}'\n      max: 300\n"
+                  "      token_file: /etc/token\n"
+                  "    - {kind: webhook, url: 'https://ci/gate', failures: 2}\n"),
+            "");
+  const std::string promql = gates("    - {kind: promql, url: 'http://x', slower_than: 1s}\n");
+  for (const char* part : {"address: is missing", "query: is missing", "max: is missing",
+                           "url: belongs to gates of the kind webhook", "slower_than: belongs to"})
+    EXPECT_NE(promql.find(at + "." + part), std::string::npos) << part << "\n" << promql;
+  const std::string webhook =
+      gates("    - {kind: webhook, address: 'nowhere', max: 1, username: u, cert_file: c}\n");
+  for (const char* part :
+       {"url: is missing", "address: belongs to gates of the kind promql",
+        "max: belongs to gates of the kind errors", "password_file: ", "key_file: "})
+    EXPECT_NE(webhook.find(at + "." + part), std::string::npos) << part << "\n" << webhook;
+  const std::string counting = gates("    - {kind: errors, name: x, interval: 1s, max: 5}\n");
+  for (const char* part : {"name: belongs to gates of the kind promql or webhook",
+                           "interval: belongs to", "max: must be above 0 and below 1"})
+    EXPECT_NE(counting.find(at + "." + part), std::string::npos) << part << "\n" << counting;
+  const std::string wrong = gates(
+      "    - {kind: promql, address: prometheus, query: 'up{{version}}', max: 1, min: 2}\n"
+      "    - {kind: webhook, url: http://a, when: after_switch}\n"
+      "    - {kind: webhook, url: http://a}\n");
+  for (const char* part :
+       {"gates[0].address: ", "gates[0].query: there is no {{version}}",
+        "gates[0].min: must not be above max", "gates[1].when: belongs to strategy: blue_green",
+        "gates[2].kind: there is already a gate of this kind: give this one"})
+    EXPECT_NE(wrong.find(std::string("models[0].rollout.") + part), std::string::npos)
+        << part << "\n"
+        << wrong;
 }
 
 TEST(ConfigTest, ChecksThatFieldsAgreeBesideFieldsThatAreWrong) {

@@ -10,6 +10,7 @@
 #include "monitor/drift/reference_file.h"
 #include "monitor/schema/data_schema.h"
 #include "net/tls_server.h"
+#include "telemetry/outside_asker.h"
 #include "telemetry/sender_http.h"
 #include "telemetry/smtp_client.h"
 
@@ -53,6 +54,20 @@ void CheckSenders(const Config& config, const Note& note) {
     note(StrCat("alarms.emails[", i, "]"), CheckSmtpFiles(alarms.emails[i].smtp));
 }
 
+/// Of gates that ask outside.
+void CheckGates(const Config& config, const Note& note) {
+  auto check = [&](const std::string& model, const RolloutPlan& plan) {
+    for (const RolloutGate& gate : plan.gates) {
+      if (IsOutside(gate.kind))
+        note(StrCat("gate ", NameOf(gate), " of model ", model), CheckTargetFiles(TargetOf(gate)));
+    }
+  };
+  for (const auto& [model, plan] : config.gateway_plans) check(model, plan);
+  for (const Config::Model& model : config.models) {
+    if (model.rollout) check(model.model.name, *model.rollout);
+  }
+}
+
 }  // namespace
 
 Status CheckNamedFiles(const Config& config) {
@@ -72,6 +87,10 @@ Status CheckNamedFiles(const Config& config) {
   CheckSenders(config, [&](const std::string& where, const std::vector<std::string>& problems) {
     for (const std::string& problem : problems)
       wrong += StrCat(wrong.empty() ? "" : "\n", where, ".", problem);
+  });
+  CheckGates(config, [&](const std::string& where, const std::vector<std::string>& problems) {
+    for (const std::string& problem : problems)
+      wrong += StrCat(wrong.empty() ? "" : "\n", where, ": ", problem);
   });
   if (const auto& redis = config.monitor.options.labels.redis) {
     for (const std::string& problem : CheckRedisFiles(*redis))

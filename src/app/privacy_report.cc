@@ -318,6 +318,13 @@ class Report {
           "input value, with the smallest and the largest; no ids, no single requests but where "
           "an interval has one alone",
           RedactUrl(config_.monitor.send_profiles->target.url), {RequestText::kClass});
+    for (const Config::Model& model : config_.models) {
+      if (!model.rollout) continue;
+      for (const RolloutGate& gate : model.rollout->gates) AskedOutside(gate);
+    }
+    for (const auto& [model, plan] : config_.gateway_plans) {
+      for (const RolloutGate& gate : plan.gates) AskedOutside(gate);
+    }
     if (!NeedsMonitor(config_)) return;
     if (const auto& redis = config_.monitor.options.labels.redis)
       Leave(
@@ -331,12 +338,24 @@ class Report {
     for (const AlertmanagerOptions& to : config_.alarms.alertmanagers)
       Leave("alarms: model, version, words and figures", RedactUrl(to.target.url));
     for (const WebhookOptions& to : config_.alarms.webhooks) {
-      auto url = net::ParseUrl(to.target.url);
-      // Many services take a webhook's path for the secret.
-      Leave("alarms: model, version, words and figures",
-            url.ok() ? StrCat(url->https ? "https://" : "http://", url->authority, "/…")
-                     : "a webhook");
+      Leave("alarms: model, version, words and figures", ShownWebhook(to.target.url));
     }
+  }
+
+  /// Many services take a webhook's path for the secret.
+  static std::string ShownWebhook(const std::string& text) {
+    auto url = net::ParseUrl(text);
+    return url.ok() ? StrCat(url->https ? "https://" : "http://", url->authority, "/…")
+                    : "a webhook";
+  }
+
+  void AskedOutside(const RolloutGate& gate) {
+    if (gate.kind == RolloutGate::Kind::kWebhook)
+      Leave("rollouts as a gate asks: model, versions, share, counts, reasons",
+            ShownWebhook(gate.outside.url));
+    if (gate.kind == RolloutGate::Kind::kPromql)
+      Leave("a gate's query, with the names of model and versions",
+            StrCat(RedactUrl(gate.outside.address), " (Prometheus)"));
   }
 
   static Json Never() {

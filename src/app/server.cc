@@ -66,6 +66,7 @@
 #include "telemetry/auth_metrics.h"
 #include "telemetry/http_server_metrics.h"
 #include "telemetry/otlp_metrics_sender.h"
+#include "telemetry/outside_asker.h"
 #include "telemetry/profile_sender.h"
 #include "telemetry/prometheus.h"
 #include "telemetry/series_budget.h"
@@ -664,9 +665,9 @@ class Server {
       actuator_ = std::make_unique<EmbeddedActuator>(*predictor_, *lifecycle_);
       observer_ = std::make_unique<LifecycleVersionObserver>(*lifecycle_);
     }
-    auto rollouts = RolloutController::Create(
-        {clock_, *metric_source_, *actuator_, *observer_, registry_, InDataDir("journal.db")},
-        std::move(plans));
+    auto rollouts = RolloutController::Create({clock_, *metric_source_, *actuator_, *observer_,
+                                               registry_, InDataDir("journal.db"), &outside_asker_},
+                                              std::move(plans));
     if (!rollouts.ok()) return Annotate(rollouts.status(), "open the rollout journal");
     rollouts_ = std::move(rollouts).value();
     return OkStatus();
@@ -1015,6 +1016,7 @@ class Server {
   std::unique_ptr<gateway::Gateway> gateway_;  ///< null: nothing is proxied
   std::unique_ptr<Actuator> actuator_;
   std::unique_ptr<VersionObserver> observer_;
+  OutsideAsker outside_asker_;  ///< of gates
   std::unique_ptr<RolloutController> rollouts_;
   std::unique_ptr<Alarms> alarms_;                                ///< null: nothing is watched
   std::shared_ptr<net::ServerCertificates> server_certificates_;  ///< null: plain text

@@ -508,15 +508,47 @@ TEST_F(CliServerTest, RolloutsAreFoundByNumberOrModel) {
   EXPECT_NE(out().find("rollout 2  digits 1 → 2"), std::string::npos) << out();
   EXPECT_NE(out().find("worse [##########..........] 50%"), std::string::npos) << out();
   EXPECT_NE(out().find("bad: stable 3/300, candidate 1/100"), std::string::npos) << out();
+  EXPECT_NE(out().find("p99        waits  promql: 0.2 is within its bounds"), std::string::npos)
+      << out();
   EXPECT_NE(out().find("note: errors: about 400"), std::string::npos) << out();
   EXPECT_EQ(Run({"rollout", "show", "9"}), kNotFound);
   EXPECT_EQ(Run({"rollout", "show", "iris"}), kNotFound);
   EXPECT_EQ(Run({"rollout", "promote", "1"}), kOk);
+  EXPECT_NE(out().find("rollout 1 of digits will leave its step at its next tick"),
+            std::string::npos)
+      << out();
+  EXPECT_EQ(Run({"rollout", "promote", "1", "--full"}), kOk);
+  EXPECT_NE(out().find("will be promoted"), std::string::npos) << out();
+  EXPECT_EQ(Run({"rollout", "pause", "digits"}), kOk);
+  EXPECT_NE(out().find("rollout 2 of digits will be paused"), std::string::npos) << out();
+  EXPECT_EQ(Run({"rollout", "resume", "2"}), kOk);
   EXPECT_EQ(Run({"rollout", "abort", "digits"}), kOk);
   EXPECT_EQ(Run({"rollout", "start", "digits", "2"}), kFailed);
   EXPECT_EQ(fixture_.rollouts.calls(),
-            (std::vector<std::string>{"promote 1 by leadsman command line",
-                                      "abort 2 by leadsman command line", "start digits 2"}));
+            (std::vector<std::string>{
+                "promote 1 by leadsman command line", "promote fully 1 by leadsman command line",
+                "pause 2 by leadsman command line", "resume 2 by leadsman command line",
+                "abort 2 by leadsman command line", "start digits 2"}));
+}
+
+TEST_F(CliServerTest, RetryAndUndoFindTheRolloutTheyAreMeantFor) {
+  RolloutView view = FakeRollouts::Example(1);
+  view.phase = RolloutPhase::kPromoted;
+  fixture_.rollouts.Put(view);
+  EXPECT_EQ(Run({"rollout", "retry", "digits"}), kNotFound);
+  EXPECT_NE(err().find("no rollout of digits has been rolled back or aborted"), std::string::npos)
+      << err();
+  view.id = 2;
+  view.phase = RolloutPhase::kRolledBack;
+  fixture_.rollouts.Put(view);
+  EXPECT_EQ(Run({"rollout", "undo", "digits"}), kOk);
+  EXPECT_NE(out().find("the rollout of digits version 1 is asked for"), std::string::npos) << out();
+  EXPECT_EQ(Run({"rollout", "retry", "digits"}), kOk);
+  EXPECT_EQ(Run({"rollout", "undo", "2"}), kFailed);
+  EXPECT_EQ(fixture_.rollouts.calls(),
+            (std::vector<std::string>{"undo 1 by leadsman command line",
+                                      "retry 2 by leadsman command line",
+                                      "undo 2 by leadsman command line"}));
 }
 
 TEST_F(CliServerTest, EndedRolloutsShowHowFarTheyCameAndWhoHasTheTraffic) {
@@ -644,7 +676,7 @@ TEST_F(CliServerTest, WatchRedrawsInATerminal) {
     return true;
   };
   EXPECT_EQ(Run({"rollout", "watch", "1"}), kOk);
-  EXPECT_NE(out().find("\x1b[7A\x1b[J"), std::string::npos) << out();
+  EXPECT_NE(out().find("\x1b[8A\x1b[J"), std::string::npos) << out();
   EXPECT_NE(out().find("\x1b[32mpromoted"), std::string::npos) << out();
 }
 

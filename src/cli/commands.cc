@@ -488,6 +488,11 @@ int ShowRolloutHistory(ClientContext& c, const std::string& id) {
     auto wrong = [](const Json& a) { return StrCat(Text(a, "wrong"), "/", Text(a, "labelled")); };
     std::string evidence;
     for (const Json& gate : Items(tick, "gates")) {
+      if (gate.contains("outside") && gate["outside"].is_object()) {
+        evidence += StrCat(evidence.empty() ? "" : " ", Text(gate, "gate"), " ",
+                           gate["outside"].value("passes", false) ? "passes" : "-");
+        continue;
+      }
       double bound = Number(gate, "harm_log_bound");
       evidence +=
           StrCat(evidence.empty() ? "" : " ", Text(gate, "gate"), " ",
@@ -502,23 +507,96 @@ int ShowRolloutHistory(ClientContext& c, const std::string& id) {
   return kOk;
 }
 
-int DecideRollout(ClientContext& c, const std::string& id, bool promote) {
+namespace {
+
+std::string WhoBody(const ClientContext& c, Json body = Json::object()) {
+  body["who"] = WhoAsks(c.env);
+  return body.dump(-1, ' ', true, Json::error_handler_t::replace);
+}
+
+/// Says that a rollout of this version has begun, or that it has been asked for.
+int AwaitAndSayStarted(ClientContext& c, const std::string& model, int64_t version, int64_t newest,
+                       const Json& answer) {
+  int exit_code = kOk;
+  std::optional<Json> begun = AwaitRollout(c, model, version, newest, kLooksForStart, exit_code);
+  if (exit_code != kOk) return exit_code;
+  if (c.json) {
+    c.PrintJson(begun ? *begun : answer);
+  } else if (begun) {
+    c.env.out << "rollout " << Text(*begun, "id") << " of " << Clean(model) << " version "
+              << version << " has begun; `leadsman rollout watch " << Text(*begun, "id")
+              << "` shows it\n";
+  } else {
+    c.env.out << "the rollout of " << Clean(model) << " version " << version
+              << " is asked for and has not begun yet; `leadsman rollout list` shows when\n";
+  }
+  return kOk;
+}
+
+/// Begins a rollout from one that has ended: POST …/`verb`. Of a model, from its newest one that has ended in one of `phases`.
+int BeginFrom(ClientContext& c, const std::string& id, const std::string& verb,
+              const std::vector<std::string>& phases) {
+  int exit_code = kOk;
+  std::optional<int64_t> number = ParseInt64(id);
+  if (!number) {
+    auto rollouts = RolloutsOf(c, id, exit_code);
+    if (!rollouts) return exit_code;
+    for (const Json& rollout : *rollouts) {
+      if (std::ranges::count(phases, Text(rollout, "phase")) == 0) continue;
+      number = IdOf(rollout);
+      break;
+    }
+    if (!number) {
+      c.env.err << "leadsman: no rollout of " << Clean(id) << " has been "
+                << (verb == "undo" ? "promoted" : "rolled back or aborted")
+                << "; `leadsman rollout list --model " << Clean(id) << "` shows them\n";
+      return kNotFound;
+    }
+  }
+  auto rollout = c.api.Get(StrCat("/api/v1/rollouts/", *number));
+  if (!rollout) return c.Fail();
+  const std::string model = Text(*rollout, "model");
+  auto earlier = RolloutsOf(c, model, exit_code);
+  if (!earlier) return exit_code;
+  const int64_t newest = earlier->empty() ? 0 : IdOf((*earlier)[0]);
+  auto answer = c.api.Call("POST", StrCat("/api/v1/rollouts/", *number, "/", verb), WhoBody(c));
+  if (!answer) return c.Fail();
+  const auto version = static_cast<int64_t>(Number(*answer, "candidate"));
+  return AwaitAndSayStarted(c, model, version, newest, *answer);
+}
+
+}  // namespace
+
+int CommandRollout(ClientContext& c, const std::string& id, const std::string& verb, bool full) {
   int exit_code = kOk;
   auto number = ResolveRollout(c, id, exit_code);
   if (!number) return exit_code;
-  auto answer = c.api.Call(
-      "POST", StrCat("/api/v1/rollouts/", *number, promote ? "/promote" : "/abort"),
-      Json({{"who", WhoAsks(c.env)}}).dump(-1, ' ', true, Json::error_handler_t::replace));
+  Json body = Json::object();
+  if (full) body["full"] = true;
+  auto answer = c.api.Call("POST", StrCat("/api/v1/rollouts/", *number, "/", verb),
+                           WhoBody(c, std::move(body)));
   if (!answer) return c.Fail();
   if (c.json) {
     c.PrintJson(*answer);
-  } else {
-    c.env.out << "rollout " << *number << " of " << Text(*answer, "model")
-              << (promote ? " will be promoted" : " will be aborted")
-              << " at its next tick; `leadsman rollout watch " << *number
-              << "` shows when it is done\n";
+    return kOk;
   }
+  const std::string what = verb == "pause"    ? "will be paused"
+                           : verb == "resume" ? "will go on"
+                           : verb == "abort"  ? "will be aborted"
+                           : full             ? "will be promoted"
+                                              : "will leave its step";
+  c.env.out << "rollout " << *number << " of " << Text(*answer, "model") << ' ' << what
+            << " at its next tick; `leadsman rollout watch " << *number
+            << "` shows when it is done\n";
   return kOk;
+}
+
+int RetryRollout(ClientContext& c, const std::string& id) {
+  return BeginFrom(c, id, "retry", {"rolled_back", "aborted"});
+}
+
+int UndoRollout(ClientContext& c, const std::string& id) {
+  return BeginFrom(c, id, "undo", {"promoted"});
 }
 
 int StartRollout(ClientContext& c, const std::string& model, int64_t version) {
@@ -530,19 +608,7 @@ int StartRollout(ClientContext& c, const std::string& model, int64_t version) {
                            Json({{"model", model}, {"candidate", version}})
                                .dump(-1, ' ', true, Json::error_handler_t::replace));
   if (!answer) return c.Fail();
-  std::optional<Json> begun = AwaitRollout(c, model, version, newest, kLooksForStart, exit_code);
-  if (exit_code != kOk) return exit_code;
-  if (c.json) {
-    c.PrintJson(begun ? *begun : *answer);
-  } else if (begun) {
-    c.env.out << "rollout " << Text(*begun, "id") << " of " << Clean(model) << " version "
-              << version << " has begun; `leadsman rollout watch " << Text(*begun, "id")
-              << "` shows it\n";
-  } else {
-    c.env.out << "the rollout of " << Clean(model) << " version " << version
-              << " is asked for and has not begun yet; `leadsman rollout list` shows when\n";
-  }
-  return kOk;
+  return AwaitAndSayStarted(c, model, version, newest, *answer);
 }
 
 int AddLabels(ClientContext& c, const LabelsOptions& options) {
@@ -602,6 +668,24 @@ int AddLabels(ClientContext& c, const LabelsOptions& options) {
 
 // ---- Rollouts as pictures ----------------------------------------------------------------------------------------
 
+namespace {
+
+/// A gate that asks outside: what it said last.
+std::string OutsideLine(const std::string& name, const Json& outside, const Paint& paint) {
+  const bool passes = outside.value("passes", false);
+  const double failures = Number(outside, "failures");
+  const std::string state = passes ? paint.Good("passes")
+                            : failures > 0
+                                ? paint.Bad(StrCat("fails ", Text(outside, "failures"), " of ",
+                                                   Text(outside, "failures_allowed")))
+                                : paint.Busy("waits");
+  const std::string said = Text(outside, "said");
+  return StrCat(name, state, "  ", Text(outside, "kind"), ": ",
+                said.empty() ? "no answer yet" : said, "\n");
+}
+
+}  // namespace
+
 std::string RolloutPicture(const Json& rollout, const Paint& paint, int columns) {
   int bar = std::clamp((columns - 60) / 2, 10, 24);
   bool blocks = paint.on();
@@ -624,6 +708,12 @@ std::string RolloutPicture(const Json& rollout, const Paint& paint, int columns)
                   " errors\n");
   }
   for (const Json& gate : Items(rollout, "gates")) {
+    std::string name = Text(gate, "gate");
+    name.append(name.size() < 11 ? 11 - name.size() : 1, ' ');
+    if (gate.contains("outside") && gate["outside"].is_object()) {
+      out += OutsideLine(name, gate["outside"], paint);
+      continue;
+    }
     auto share_of = [&](const char* value, const char* bound) {
       double b = Number(gate, bound);
       return b > 0 ? Number(gate, value) / b : 0.0;
@@ -634,8 +724,6 @@ std::string RolloutPicture(const Json& rollout, const Paint& paint, int columns)
     };
     double harm = share_of("harm_log_e", "harm_log_bound");
     double safe = share_of("safe_log_e", "safe_log_bound");
-    std::string name = Text(gate, "gate");
-    name.append(name.size() < 11 ? 11 - name.size() : 1, ' ');
     out += StrCat(name, "worse ",
                   harm >= 1 ? paint.Bad(Bar(harm, bar, blocks)) : Bar(harm, bar, blocks), " ",
                   Percent(std::max(0.0, harm)), "  safe ",

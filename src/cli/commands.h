@@ -39,7 +39,12 @@ int ResetDrift(ClientContext& c, const std::string& model, int64_t version);
 int ListRollouts(ClientContext& c, const std::string& model);
 int ShowRollout(ClientContext& c, const std::string& id);
 int ShowRolloutHistory(ClientContext& c, const std::string& id);
-int DecideRollout(ClientContext& c, const std::string& id, bool promote);
+/// `verb`: pause, resume, promote or abort. `full`, of promote: to the end.
+int CommandRollout(ClientContext& c, const std::string& id, const std::string& verb, bool full);
+/// Of a model: its newest one that was rolled back or aborted.
+int RetryRollout(ClientContext& c, const std::string& id);
+/// Of a model: its newest one that was promoted.
+int UndoRollout(ClientContext& c, const std::string& id);
 int StartRollout(ClientContext& c, const std::string& model, int64_t version);
 
 /// The user that the environment names; containers and units often have none.

@@ -124,8 +124,13 @@ constexpr const char* kRolloutFooter =
     "  leadsman rollout list --model digits\n"
     "  leadsman rollout show digits                      its newest rollout\n"
     "  leadsman rollout watch digits --version 7 && echo promoted\n"
+    "  leadsman rollout pause digits                     and resume\n"
+    "  leadsman rollout promote digits                   out of its step: gives the approval\n"
+    "  leadsman rollout promote 12 --full                all traffic, evidence or not\n"
     "  leadsman rollout abort 12\n"
-    "  leadsman rollout start digits 7                   again, after a rejection\n"
+    "  leadsman rollout retry digits                     again, after a rejection\n"
+    "  leadsman rollout undo digits                      back to the version before\n"
+    "  leadsman rollout start digits 7\n"
     "Exit codes of watch: 0 promoted, 10 rolled back, 11 aborted, 12 held (with\n"
     "--until-held), 4 no such rollout.";
 
@@ -769,10 +774,21 @@ class CommandLine {
             [this](ClientContext& c) { return ShowRollout(c, id_); });
     with_id("history", "Every tick of a rollout",
             [this](ClientContext& c) { return ShowRolloutHistory(c, id_); });
-    with_id("promote", "End it with the candidate, evidence or not",
-            [this](ClientContext& c) { return DecideRollout(c, id_, true); });
-    with_id("abort", "End it with the stable version",
-            [this](ClientContext& c) { return DecideRollout(c, id_, false); });
+    auto command = [&](const char* verb, const char* doc) {
+      return with_id(verb, doc, [this, verb](ClientContext& c) {
+        return CommandRollout(c, id_, verb, full_);
+      });
+    };
+    command("pause", "Hold it where it is; harm still takes the candidate back");
+    command("resume", "Let it go on after a pause");
+    command("promote",
+            "Out of the present step, evidence or not; the approval that a step waits for")
+        ->add_flag("--full", full_, "To the end: all traffic to the candidate");
+    command("abort", "End it with the stable version");
+    with_id("retry", "Begin one anew that was rolled back or aborted",
+            [this](ClientContext& c) { return RetryRollout(c, id_); });
+    with_id("undo", "Back to the version that was stable before one that was promoted",
+            [this](ClientContext& c) { return UndoRollout(c, id_); });
     CLI::App* watch = with_id("watch", "Show the evidence grow until the verdict",
                               [this](ClientContext& c) { return WatchRollout(c, id_, watch_); });
     watch->add_flag("--until-held", watch_.until_held, "End when the rollout is held, too");
@@ -990,6 +1006,7 @@ class CommandLine {
   LabelsOptions labels_;
   SilenceOptions silence_;
   bool check_ = false;
+  bool full_ = false;
   std::string name_, id_, file_, label_model_, label_name_, drift_model_, quality_model_,
       quality_by_;
   std::string schema_, output_, margin_ = "10%";

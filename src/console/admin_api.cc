@@ -156,6 +156,10 @@ struct StartBody {
 struct WhoBody {
   std::string who = "admin API";
 };
+struct PromotionBody {
+  std::string who = "admin API";
+  bool full = false;
+};
 struct WeightsBody {
   std::map<std::string, double> weights;
 };
@@ -191,6 +195,17 @@ const schema::Struct<WhoBody>& WhoBodySchema() {
   static const auto table = [] {
     schema::Struct<WhoBody> s("Who", "Who asks.");
     s.Field("who", &WhoBody::who, schema::Text(), "kept in the journal");
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<PromotionBody>& PromotionBodySchema() {
+  static const auto table = [] {
+    schema::Struct<PromotionBody> s("Promotion", "How far, and who asks.");
+    s.Field("who", &PromotionBody::who, schema::Text(), "kept in the journal");
+    s.Field("full", &PromotionBody::full, schema::Boolean(),
+            "to the end; otherwise out of the present step");
     return s;
   }();
   return table;
@@ -793,42 +808,95 @@ struct AdminApi::Impl {
     return OkStatus();
   }
 
-  Status Decide(RouteCall& call, bool promote) {
-    RETURN_IF_ERROR(NeedRollouts());
-    ASSIGN_OR_RETURN(int64_t id, Positive("id", call.path["id"]));
-    WhoBody body;
-    if (!Trim(call.exchange.request().body).empty()) {
-      ASSIGN_OR_RETURN(body, ReadBody(call.exchange.request().body, WhoBodySchema()));
-    }
-    RETURN_IF_ERROR(promote ? deps.rollouts->Promote(id, body.who)
-                            : deps.rollouts->Abort(id, body.who));
+  /// A body that may be absent.
+  template <typename Body>
+  static Result<Body> BodyOf(RouteCall& call, const schema::Struct<Body>& table) {
+    if (Trim(call.exchange.request().body).empty()) return table.initial();
+    return ReadBody(call.exchange.request().body, table);
+  }
+
+  Status SendCommanded(RouteCall& call, int64_t id) {
     ASSIGN_OR_RETURN(RolloutView rollout, deps.rollouts->Get(id));
     Send(call.exchange, 202, console::RolloutJson(rollout));
     return OkStatus();
   }
 
-  Status StartRollout(RouteCall& call) {
+  Status PromoteRollout(RouteCall& call) {
     RETURN_IF_ERROR(NeedRollouts());
-    ASSIGN_OR_RETURN(StartBody body, ReadBody(call.exchange.request().body, StartBodySchema()));
-    ASSIGN_OR_RETURN(ModelStatus model, FindModel(body.model));
-    if (model.listing_round > 0 && std::ranges::count(model.found, body.candidate) == 0) {
-      std::string there;
-      for (int64_t version : model.found) there += StrCat(there.empty() ? "" : ", ", version);
-      return NotFoundError(StrCat("candidate: there is no version ", body.candidate, " of model ",
-                                  body.model, " in ", model.path,
-                                  "; versions: ", there.empty() ? "none" : there));
-    }
-    RETURN_IF_ERROR(deps.rollouts->StartRollout(body.model, body.candidate));
-    Json answer = {{"model", body.model}, {"candidate", body.candidate}};
+    ASSIGN_OR_RETURN(int64_t id, Positive("id", call.path["id"]));
+    ASSIGN_OR_RETURN(PromotionBody body, BodyOf(call, PromotionBodySchema()));
+    RETURN_IF_ERROR(body.full ? deps.rollouts->Promote(id, body.who)
+                              : deps.rollouts->Advance(id, body.who));
+    return SendCommanded(call, id);
+  }
+
+  using CommandMethod = Status (RolloutController::*)(int64_t, const std::string&);
+
+  Status CommandRollout(RouteCall& call, CommandMethod command) {
+    RETURN_IF_ERROR(NeedRollouts());
+    ASSIGN_OR_RETURN(int64_t id, Positive("id", call.path["id"]));
+    ASSIGN_OR_RETURN(WhoBody body, BodyOf(call, WhoBodySchema()));
+    RETURN_IF_ERROR((deps.rollouts->*command)(id, body.who));
+    return SendCommanded(call, id);
+  }
+
+  Status RetryRollout(RouteCall& call) {
+    RETURN_IF_ERROR(NeedRollouts());
+    ASSIGN_OR_RETURN(int64_t id, Positive("id", call.path["id"]));
+    ASSIGN_OR_RETURN(WhoBody body, BodyOf(call, WhoBodySchema()));
+    ASSIGN_OR_RETURN(RolloutView rollout, deps.rollouts->Get(id));
+    RETURN_IF_ERROR(NeedVersion(rollout.model, rollout.candidate));
+    RETURN_IF_ERROR(deps.rollouts->Retry(id, body.who));
+    return SendStarted(call, rollout.model, rollout.candidate);
+  }
+
+  Status UndoRollout(RouteCall& call) {
+    RETURN_IF_ERROR(NeedRollouts());
+    ASSIGN_OR_RETURN(int64_t id, Positive("id", call.path["id"]));
+    ASSIGN_OR_RETURN(WhoBody body, BodyOf(call, WhoBodySchema()));
+    ASSIGN_OR_RETURN(RolloutView rollout, deps.rollouts->Get(id));
+    if (rollout.phase == RolloutPhase::kPromoted)
+      RETURN_IF_ERROR(NeedVersion(rollout.model, rollout.stable));
+    RETURN_IF_ERROR(deps.rollouts->Undo(id, body.who));
+    return SendStarted(call, rollout.model, rollout.stable);
+  }
+
+  /// NOT_FOUND when the model's store has no such version any more. What is served elsewhere has no
+  /// store here: its actuator says what is missing.
+  Status NeedVersion(const std::string& name, int64_t version) const {
+    const auto rollouts = Rollouts();
+    const bool elsewhere =
+        !deps.lifecycle.GetStatus(name).ok() &&
+        std::ranges::any_of(rollouts, [&](const RolloutView& r) { return r.model == name; });
+    if (elsewhere) return OkStatus();
+    ASSIGN_OR_RETURN(ModelStatus model, FindModel(name));
+    if (model.listing_round == 0 || std::ranges::count(model.found, version) > 0) return OkStatus();
+    std::string there;
+    for (int64_t found : model.found) there += StrCat(there.empty() ? "" : ", ", found);
+    return NotFoundError(StrCat("candidate: there is no version ", version, " of model ", name,
+                                " in ", model.path,
+                                "; versions: ", there.empty() ? "none" : there));
+  }
+
+  /// The rollout that was asked for, which may begin yet.
+  Status SendStarted(RouteCall& call, const std::string& model, int64_t candidate) {
+    Json answer = {{"model", model}, {"candidate", candidate}};
     for (const RolloutView& rollout : deps.rollouts->List()) {
-      if (rollout.model == body.model && rollout.candidate == body.candidate &&
-          !Ended(rollout.phase)) {
+      if (rollout.model == model && rollout.candidate == candidate && !Ended(rollout.phase)) {
         answer = console::RolloutJson(rollout);
         break;
       }
     }
     Send(call.exchange, 201, answer);
     return OkStatus();
+  }
+
+  Status StartRollout(RouteCall& call) {
+    RETURN_IF_ERROR(NeedRollouts());
+    ASSIGN_OR_RETURN(StartBody body, ReadBody(call.exchange.request().body, StartBodySchema()));
+    RETURN_IF_ERROR(NeedVersion(body.model, body.candidate));
+    RETURN_IF_ERROR(deps.rollouts->StartRollout(body.model, body.candidate));
+    return SendStarted(call, body.model, body.candidate);
   }
 
   // ---- Labels and configuration
@@ -976,6 +1044,18 @@ struct AdminApi::Impl {
     const Parameter id{"id", "path", "integer", "the rollout's number"};
     auto on = [this](Status (Impl::*method)(RouteCall&)) {
       return [this, method](RouteCall& call) { return (this->*method)(call); };
+    };
+    auto command = [&](const char* verb, const char* name, const char* summary,
+                       CommandMethod method) {
+      return Route{
+          "POST",
+          StrCat("/api/v1/rollouts/{id}/", verb),
+          name,
+          summary,
+          {id},
+          "Who",
+          {{202, "Rollout"}, {400, "Error"}, {404, "Error"}, {409, "Error"}, {501, "Error"}},
+          [this, method](RouteCall& call) { return CommandRollout(call, method); }};
     };
 
     routes = {
@@ -1181,19 +1261,37 @@ struct AdminApi::Impl {
         {"POST",
          "/api/v1/rollouts/{id}/promote",
          "promoteRollout",
-         "Ends a rollout with the candidate, evidence or not.",
+         "Out of the present step, evidence or not: gives the approval that a step waits for. With "
+         "full, ends a rollout with the candidate.",
          {id},
-         "Who",
+         "Promotion",
          {{202, "Rollout"}, {400, "Error"}, {404, "Error"}, {409, "Error"}, {501, "Error"}},
-         [this](RouteCall& call) { return Decide(call, true); }},
+         on(&Impl::PromoteRollout)},
+        command("pause", "pauseRollout",
+                "Holds a rollout where it is. Evidence is counted, and harm still takes the "
+                "candidate back.",
+                &RolloutController::Pause),
+        command("resume", "resumeRollout", "Lets a paused rollout go on.",
+                &RolloutController::Resume),
+        command("abort", "abortRollout", "Ends a rollout with the stable version.",
+                &RolloutController::Abort),
         {"POST",
-         "/api/v1/rollouts/{id}/abort",
-         "abortRollout",
-         "Ends a rollout with the stable version.",
+         "/api/v1/rollouts/{id}/retry",
+         "retryRollout",
+         "Begins a rollout that was rolled back or aborted anew, by the present plan.",
          {id},
          "Who",
-         {{202, "Rollout"}, {400, "Error"}, {404, "Error"}, {409, "Error"}, {501, "Error"}},
-         [this](RouteCall& call) { return Decide(call, false); }},
+         {{201, "StartedRollout"}, {400, "Error"}, {404, "Error"}, {409, "Error"}, {501, "Error"}},
+         on(&Impl::RetryRollout)},
+        {"POST",
+         "/api/v1/rollouts/{id}/undo",
+         "undoRollout",
+         "Back to the version that was stable before a rollout that was promoted, as soon as it is "
+         "ready.",
+         {id},
+         "Who",
+         {{201, "StartedRollout"}, {400, "Error"}, {404, "Error"}, {409, "Error"}, {501, "Error"}},
+         on(&Impl::UndoRollout)},
         {"POST",
          "/api/v1/labels",
          "addLabels",

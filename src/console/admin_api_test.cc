@@ -304,7 +304,13 @@ TEST_F(AdminApiTest, ShowsAndSteersRollouts) {
   EXPECT_EQ(rollout["arms"]["candidate"]["requests"], 100);
   Get("/api/v1/rollouts/9", 404);
   Get("/api/v1/rollouts/x", 400);
+  EXPECT_EQ(rollout["paused_by"], nullptr);
+  EXPECT_EQ(rollout["awaits_approval"], false);
   Send("POST", "/api/v1/rollouts/1/promote", R"({"who": "ann"})", 202);
+  Send("POST", "/api/v1/rollouts/1/promote", R"({"who": "ann", "full": true})", 202);
+  Send("POST", "/api/v1/rollouts/1/promote", R"({"ful": true})", 400);
+  Send("POST", "/api/v1/rollouts/1/pause", R"({"who": "ben"})", 202);
+  Send("POST", "/api/v1/rollouts/1/resume", "", 202);
   Send("POST", "/api/v1/rollouts/1/abort", "", 202);
   Send("POST", "/api/v1/rollouts/2/abort", "", 409);
   Send("POST", "/api/v1/rollouts/7/abort", "", 404);
@@ -318,9 +324,40 @@ TEST_F(AdminApiTest, ShowsAndSteersRollouts) {
             std::string::npos)
       << absent.body;
   EXPECT_NE(absent.body.find("versions: 1, 2"), std::string::npos) << absent.body;
+  EXPECT_EQ(
+      fixture_.rollouts.calls(),
+      (std::vector<std::string>{"promote 1 by ann", "promote fully 1 by ann", "pause 1 by ben",
+                                "resume 1 by admin API", "abort 1 by admin API",
+                                "abort 2 by admin API", "start digits 2"}));
+}
+
+TEST_F(AdminApiTest, RolloutsAreTriedAgainAndUndone) {
+  fixture_.LoadModels();
+  RolloutView view = FakeRollouts::Example(1);
+  view.phase = RolloutPhase::kRolledBack;
+  fixture_.rollouts.Put(view);
+  view.id = 2;
+  view.phase = RolloutPhase::kPromoted;
+  fixture_.rollouts.Put(view);
+  Json again =
+      Json::parse(fixture_.Call("POST", "/api/v1/rollouts/1/retry", R"({"who": "ann"})").body);
+  EXPECT_EQ(again["candidate"], 2);
+  Json back = Json::parse(fixture_.Call("POST", "/api/v1/rollouts/2/undo", "").body);
+  EXPECT_EQ(back["candidate"], 1);
+  Send("POST", "/api/v1/rollouts/2/retry", "", 409);
+  Send("POST", "/api/v1/rollouts/1/undo", "", 409);
+  Send("POST", "/api/v1/rollouts/9/undo", "", 404);
+  // What a rollout left may have been deleted since.
+  view.id = 3;
+  view.stable = 77;
+  fixture_.rollouts.Put(view);
+  net::ClientResponse gone = fixture_.Call("POST", "/api/v1/rollouts/3/undo", "");
+  EXPECT_EQ(gone.status, 404);
+  EXPECT_NE(gone.body.find("there is no version 77 of model digits"), std::string::npos)
+      << gone.body;
   EXPECT_EQ(fixture_.rollouts.calls(),
-            (std::vector<std::string>{"promote 1 by ann", "abort 1 by admin API",
-                                      "abort 2 by admin API", "start digits 2"}));
+            (std::vector<std::string>{"retry 1 by ann", "undo 2 by admin API",
+                                      "retry 2 by admin API", "undo 1 by admin API"}));
 }
 
 TEST_F(AdminApiTest, PagesThroughAHistory) {

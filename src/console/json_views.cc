@@ -77,8 +77,20 @@ Json WindowJson(const WindowSummary& window) {
           {"predicted", window.predicted}};
 }
 
+Json OutsideJson(const std::optional<GateView::Outside>& outside) {
+  if (!outside) return nullptr;
+  return {{"kind", outside->kind},
+          {"passes", outside->passes},
+          {"failures", outside->failures},
+          {"failures_allowed", outside->failures_allowed},
+          {"said", outside->said.empty() ? Json(nullptr) : Json(outside->said)},
+          {"answers",
+           {{"passed", outside->passed}, {"failed", outside->failed}, {"open", outside->open}}}};
+}
+
 Json GateJson(const GateView& gate) {
   return {{"gate", gate.gate},
+          {"outside", OutsideJson(gate.outside)},
           {"harm_log_e", NumberJson(gate.harm_log_e)},
           {"harm_log_bound", NumberJson(gate.harm_log_bound)},
           {"safe_log_e", NumberJson(gate.safe_log_e)},
@@ -99,6 +111,7 @@ Json RolloutJson(const RolloutView& rollout) {
           {"model", rollout.model},
           {"stable", rollout.stable},
           {"candidate", rollout.candidate},
+          {"strategy", rollout.strategy},
           {"phase", RolloutPhaseName(rollout.phase)},
           {"step", rollout.step},
           {"step_count", rollout.step_count},
@@ -106,6 +119,8 @@ Json RolloutJson(const RolloutView& rollout) {
           {"started", TimeJson(rollout.started)},
           {"ended", TimeJson(rollout.ended)},
           {"reason", rollout.reason},
+          {"paused_by", rollout.paused_by.empty() ? Json(nullptr) : Json(rollout.paused_by)},
+          {"awaits_approval", rollout.awaits_approval},
           {"alpha", rollout.alpha},
           {"beta", rollout.beta},
           {"plan_notes", rollout.plan_notes},

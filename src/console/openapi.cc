@@ -83,13 +83,15 @@ constexpr const char* kSchemas = R"json({
 "SetLabel": {"type": "object", "required": ["version"], "additionalProperties": false, "properties": {"version": {"type": "integer", "minimum": 1}}},
 "ModelLabel": {"type": "object", "required": ["model", "label", "version"], "properties": {"model": {"type": "string"}, "label": {"type": "string"}, "version": {"type": "integer"}}},
 "Refresh": {"type": "object", "required": ["model", "listing"], "properties": {"model": {"type": "string"}, "listing": {"const": "started"}}},
-"Gate": {"type": "object", "required": ["gate", "harm_log_e", "harm_log_bound", "safe_log_e", "safe_log_bound", "stable", "candidate"], "description": "natural logarithms; rolled back when harm_log_e reaches harm_log_bound",
-  "properties": {"gate": {"enum": ["errors", "latency", "quality"]}, "harm_log_e": {"type": ["number", "null"]}, "harm_log_bound": {"type": ["number", "null"]}, "safe_log_e": {"type": ["number", "null"]}, "safe_log_bound": {"type": ["number", "null"]},
+"Gate": {"type": "object", "required": ["gate", "outside", "harm_log_e", "harm_log_bound", "safe_log_e", "safe_log_bound", "stable", "candidate"], "description": "natural logarithms; rolled back when harm_log_e reaches harm_log_bound",
+  "properties": {"gate": {"type": "string", "description": "errors, latency, quality, or the name of one that asks outside"},
+  "outside": {"oneOf": [{"type": "null"}, {"type": "object", "required": ["kind", "passes", "failures", "failures_allowed", "said", "answers"], "properties": {"kind": {"enum": ["promql", "webhook"]}, "passes": {"type": "boolean", "description": "its last answer, in the present step"}, "failures": {"type": "integer", "description": "in a row"}, "failures_allowed": {"type": "integer", "description": "so many take the candidate back"},
+    "said": {"type": ["string", "null"], "description": "the last answer"}, "answers": {"type": "object", "properties": {"passed": {"type": "integer"}, "failed": {"type": "integer"}, "open": {"type": "integer", "description": "neither"}}}}}], "description": "of a gate that asks outside, whose numbers below mean nothing; null of others"}, "harm_log_e": {"type": ["number", "null"]}, "harm_log_bound": {"type": ["number", "null"]}, "safe_log_e": {"type": ["number", "null"]}, "safe_log_bound": {"type": ["number", "null"]},
   "stable": {"type": "object", "properties": {"exposure": {"type": "integer"}, "events": {"type": "integer"}}},
   "candidate": {"type": "object", "properties": {"exposure": {"type": "integer"}, "events": {"type": "integer"}, "exposure_needed": {"type": "integer"}}}}},
 "ArmRequests": {"type": "object", "properties": {"requests": {"type": "integer"}, "errors": {"type": "integer"}}},
 "ArmWindow": {"type": "object", "properties": {"requests": {"type": "integer"}, "errors": {"type": "integer"}, "labelled": {"type": "integer"}, "wrong": {"type": "integer"}}},
-"Rollout": {"type": "object", "required": ["id", "model", "stable", "candidate", "phase", "step", "step_count", "share", "started", "ended", "reason", "alpha", "beta", "plan_notes", "arms", "gates"], "properties": {"id": {"type": "integer"}, "model": {"type": "string"}, "stable": {"type": "integer"}, "candidate": {"type": "integer"},
+"Rollout": {"type": "object", "required": ["id", "model", "stable", "candidate", "strategy", "phase", "step", "step_count", "share", "started", "ended", "reason", "paused_by", "awaits_approval", "alpha", "beta", "plan_notes", "arms", "gates"], "properties": {"strategy": {"enum": ["canary", "blue_green"]}, "paused_by": {"type": ["string", "null"], "description": "who has paused it"}, "awaits_approval": {"type": "boolean", "description": "the present step lacks nothing but to be promoted by a person"}, "id": {"type": "integer"}, "model": {"type": "string"}, "stable": {"type": "integer"}, "candidate": {"type": "integer"},
   "phase": {"enum": ["progressing", "held", "promoted", "rolled_back", "aborted"]}, "step": {"type": "integer"}, "step_count": {"type": "integer"}, "share": {"type": "number"}, "started": {"type": ["string", "null"], "format": "date-time"},
   "ended": {"type": ["string", "null"], "format": "date-time"}, "reason": {"type": "string"}, "alpha": {"type": "number"}, "beta": {"type": "number"}, "plan_notes": {"type": "array", "items": {"type": "string"}},
   "arms": {"type": "object", "properties": {"stable": {"$ref": "#/components/schemas/ArmRequests"}, "candidate": {"$ref": "#/components/schemas/ArmRequests"}}},
@@ -102,6 +104,7 @@ constexpr const char* kSchemas = R"json({
 "StartRollout": {"type": "object", "required": ["model", "candidate"], "additionalProperties": false, "properties": {"model": {"type": "string"}, "candidate": {"type": "integer", "minimum": 1}}},
 "StartedRollout": {"type": "object", "description": "the rollout; only model and candidate when it begins with the next tick"},
 "Who": {"type": "object", "additionalProperties": false, "properties": {"who": {"type": "string", "description": "kept in the journal"}}},
+"Promotion": {"type": "object", "additionalProperties": false, "properties": {"who": {"type": "string", "description": "kept in the journal"}, "full": {"type": "boolean", "default": false, "description": "to the end; otherwise out of the present step"}}},
 "Label": {"type": "object", "required": ["request_id", "label"], "additionalProperties": false, "properties": {"request_id": {"type": "string", "minLength": 1, "maxLength": 256},
   "label": {"type": ["string", "number", "boolean"]}, "row": {"type": "integer", "minimum": 0, "maximum": 15, "default": 0, "description": "which row of the request"}}},
 "Labels": {"oneOf": [{"type": "object", "required": ["labels"], "additionalProperties": false, "properties": {"labels": {"type": "array", "maxItems": 10000, "items": {"$ref": "#/components/schemas/Label"}}}},
@@ -206,7 +209,8 @@ Json Operation(const Route& route) {
   }
   if (!parameters.empty()) operation["parameters"] = std::move(parameters);
   if (!route.request_schema.empty()) {
-    operation["requestBody"] = {{"required", route.request_schema != "Who"},
+    const bool optional = route.request_schema == "Who" || route.request_schema == "Promotion";
+    operation["requestBody"] = {{"required", !optional},
                                 {"content", Content(route.request_schema)}};
   }
   Json responses = Json::object();

@@ -1,8 +1,13 @@
 #include "rollout/config_schema.h"
 
+#include <limits>
 #include <set>
+#include <string_view>
+#include <vector>
 
 #include "base/strings.h"
+#include "rollout/freeze.h"
+#include "rollout/outside_reader.h"
 
 namespace leadsman {
 namespace {
@@ -17,7 +22,8 @@ const schema::Struct<RolloutStep>& StepSchema() {
     schema::Struct<RolloutStep> s(
         "RolloutStep",
         "One stage of a canary. It is left when its duration has passed, enough requests have "
-        "reached the candidate, and every gate has shown that the candidate is safe.");
+        "reached the candidate, every gate has shown that the candidate is safe, and, with "
+        "approval, a person has promoted it.");
     s.Required("weight", &RolloutStep::weight, schema::Share(0, 1, true),
                "The candidate's share of the traffic, as 0.1 or 10%; routed in steps of 0.01%.");
     s.Field("duration", &RolloutStep::duration, schema::Time<milliseconds>(0ms),
@@ -25,24 +31,142 @@ const schema::Struct<RolloutStep>& StepSchema() {
     s.Field("min_requests", &RolloutStep::min_requests, schema::Integer<int64_t>(0),
             "At least this many requests must reach the candidate in this step; 0 = computed from "
             "the gates.");
+    s.Field("approval", &RolloutStep::approval, schema::Boolean(),
+            "Once all else holds, wait for a person: `leadsman rollout promote`. The time does not "
+            "count towards max_duration.");
     return s;
   }();
   return table;
 }
 
+/// The fields of gates that ask outside.
+const schema::Struct<OutsideOptions>& OutsideSchema() {
+  using Options = OutsideOptions;
+  static const auto table = [] {
+    constexpr double kAny = std::numeric_limits<double>::infinity();
+    schema::Struct<Options> s("OutsideGate", "What is asked of somebody outside.");
+    s.Field("name", &Options::name, schema::Text(),
+            "promql, webhook: what people call the gate; needed to tell several of a kind apart.");
+    s.Field("address", &Options::address, schema::Text(),
+            "promql: where the Prometheus is, as http://prometheus:9090.");
+    s.Field("query", &Options::query, schema::TextWith("PromQL", CheckPlaceholders),
+            "promql: gives one number; {{model}}, {{stable}} and {{candidate}} are filled in.");
+    s.Field("min", &Options::min, schema::Optional(schema::Share(-kAny, kAny)),
+            "promql: the answer must not be below. Above: max.");
+    s.Field("url", &Options::url, schema::Text(), "webhook: where the rollout is posted.");
+    s.Field("interval", &Options::interval, schema::Time<milliseconds>(100ms, 24h),
+            "promql, webhook: how often it is asked.");
+    s.Field("timeout", &Options::timeout, schema::Time<milliseconds>(10ms, 5min),
+            "promql, webhook: for one answer; without one the rollout holds.");
+    s.Field("failures", &Options::failures, schema::Integer<int>(0, 1000),
+            "promql, webhook: so many failing answers in a row take the candidate back; 0 = 3 of "
+            "promql, 1 of webhook.");
+    s.Field("on_no_data", &Options::on_no_data,
+            schema::Enum<Options::OnNoData>(
+                {{"hold", Options::OnNoData::kHold}, {"fail", Options::OnNoData::kFail}}),
+            "promql: what an answer without a number means. A Prometheus that cannot be reached "
+            "always holds.");
+    s.Field("when", &Options::when,
+            schema::Enum<Options::When>({{"always", Options::When::kAlways},
+                                         {"before_switch", Options::When::kBeforeSwitch},
+                                         {"after_switch", Options::When::kAfterSwitch}}),
+            "promql, webhook with strategy blue_green: when it is asked.");
+    s.Field("ca_file", &Options::ca_file, schema::Text(),
+            "promql, webhook: PEM: who signed the other's certificate; empty = the system's "
+            "authorities.");
+    s.Field("cert_file", &Options::cert_file, schema::Text(),
+            "promql, webhook: PEM: a certificate to show, with its chain.");
+    s.Field("key_file", &Options::key_file, schema::Text(), "promql, webhook: PEM: its key.");
+    s.Field("token_file", &Options::token_file, schema::Text(),
+            "promql, webhook: file with a bearer token; read again for each question, as all "
+            "secrets.");
+    s.Field("username", &Options::username, schema::Text(),
+            "promql, webhook: Basic authentication.");
+    s.Field("password_file", &Options::password_file, schema::Text(),
+            "promql, webhook: file with its password.");
+    return s;
+  }();
+  return table;
+}
+
+/// A field that belongs to some kinds of gates only, and whether this one has it.
+struct OwnField {
+  const char* name;
+  bool given;
+};
+
+void CheckOutside(const Gate& gate, schema::Problems& problems) {
+  if (!problems.IsSound("kind")) return;
+  const OutsideOptions& o = gate.outside;
+  const OutsideOptions fresh;
+  const bool promql = gate.kind == Gate::Kind::kPromql;
+  const bool webhook = gate.kind == Gate::Kind::kWebhook;
+  auto refuse = [&](const std::vector<OwnField>& fields, const char* whose) {
+    for (const OwnField& field : fields) {
+      if (field.given) problems.Add(field.name, StrCat("belongs to gates of the kind ", whose));
+    }
+  };
+  if (!promql) {
+    refuse({{"address", !o.address.empty()},
+            {"query", !o.query.empty()},
+            {"min", o.min.has_value()},
+            {"on_no_data", o.on_no_data != fresh.on_no_data}},
+           "promql");
+  }
+  if (!webhook) refuse({{"url", !o.url.empty()}}, "webhook");
+  if (!promql && !webhook) {
+    refuse({{"name", !o.name.empty()},
+            {"interval", o.interval != fresh.interval},
+            {"timeout", o.timeout != fresh.timeout},
+            {"failures", o.failures != fresh.failures},
+            {"when", o.when != fresh.when},
+            {"ca_file", !o.ca_file.empty()},
+            {"cert_file", !o.cert_file.empty()},
+            {"key_file", !o.key_file.empty()},
+            {"token_file", !o.token_file.empty()},
+            {"username", !o.username.empty()},
+            {"password_file", !o.password_file.empty()}},
+           "promql or webhook");
+    return;
+  }
+  if (webhook) {
+    if (o.url.empty()) problems.Add("url", "is missing: where the rollout is posted");
+    refuse({{"max", gate.max.has_value()}}, "errors, latency, quality or promql");
+  }
+  if (promql) {
+    if (o.address.empty())
+      problems.Add("address", "is missing: where the Prometheus is, as http://prometheus:9090");
+    if (o.query.empty()) problems.Add("query", "is missing: what it is asked");
+    if (!gate.max && !o.min && problems.IsSound("max") && problems.IsSound("min"))
+      problems.Add("max", "is missing: give max, min or both, which the answer is held against");
+    if (gate.max && o.min && *o.min > *gate.max)
+      problems.Add("min", "must not be above max: no answer would pass");
+  }
+  if (!o.token_file.empty() && !o.username.empty())
+    problems.Add("username", "either token_file or username with password_file");
+  if (o.username.empty() != o.password_file.empty())
+    problems.Add("password_file", "username and password_file go together");
+  if (o.cert_file.empty() != o.key_file.empty())
+    problems.Add("key_file", "cert_file and key_file go together");
+}
+
 const schema::Struct<Gate>& GateSchema() {
   static const auto table = [] {
-    schema::Struct<Gate> s("RolloutGate",
-                           "What must hold for the candidate. Each gate watches one kind of bad "
-                           "event in the stable and the "
-                           "candidate version over the same time.");
+    constexpr double kAny = std::numeric_limits<double>::infinity();
+    schema::Struct<Gate> s(
+        "RolloutGate",
+        "What must hold for the candidate. Gates of the kinds errors, latency "
+        "and quality watch one kind of bad event in the stable and the candidate "
+        "version over the same time; promql and webhook ask somebody outside.");
     s.Required("kind", &Gate::kind,
                schema::Enum<Gate::Kind>({{"errors", Gate::Kind::kErrors},
                                          {"latency", Gate::Kind::kLatency},
-                                         {"quality", Gate::Kind::kQuality}}),
+                                         {"quality", Gate::Kind::kQuality},
+                                         {"promql", Gate::Kind::kPromql},
+                                         {"webhook", Gate::Kind::kWebhook}}),
                "The bad event: a request answered with an error; an answer slower than the stable "
-               "version's quantiles; a "
-               "labelled prediction that was wrong.");
+               "version's quantiles; a labelled prediction that was wrong. Or who is asked: a "
+               "Prometheus; a webhook.");
     s.Field("margin", &Gate::margin, schema::NumberAbove(1, 1000),
             "The candidate counts as worse when its rate of bad events is this many times the "
             "stable version's.");
@@ -55,6 +179,15 @@ const schema::Struct<Gate>& GateSchema() {
             "latency only: the quantile that the test of safety looks at; below 1.");
     s.Field("ignore_below", &Gate::ignore_below, schema::Time<milliseconds>(0ms, 60s),
             "latency only: answers faster than this are never slow.");
+    s.Field(
+        "max", &Gate::max, schema::Optional(schema::Share(-kAny, kAny)),
+        "An absolute bound, as 2%: the candidate's rate of bad events must be shown to be below "
+        "it, and it is taken back when shown to be above. The stable version is not looked at, "
+        "and margin and floor are not used. promql: the answer must not be above.");
+    s.Field("slower_than", &Gate::slower_than, schema::Time<milliseconds>(0ms, 60s),
+            "latency with max only: an answer that takes this long or longer is slow.");
+    s.Embedded(&Gate::outside, OutsideSchema());
+    s.Check(CheckOutside);
     s.Check([](const Gate& gate, schema::Problems& problems) {
       for (size_t i = 0; i < gate.quantiles.size(); ++i) {
         std::string path = StrCat("quantiles[", i, "]");
@@ -63,6 +196,15 @@ const schema::Struct<Gate>& GateSchema() {
           problems.Add(path, "must be greater than the one before");
       }
       if (gate.safe_quantile >= 1) problems.Add("safe_quantile", "must be below 1 (100%)");
+      const bool rates = problems.IsSound("kind") && !IsOutside(gate.kind);
+      if (rates && gate.max && (*gate.max <= 0 || *gate.max >= 1))
+        problems.Add("max", "must be above 0 and below 1 (100%): it bounds a rate");
+      const bool bounded_latency = gate.max && gate.kind == Gate::Kind::kLatency;
+      if (problems.IsSound("kind") && bounded_latency && gate.slower_than <= 0ms)
+        problems.Add("slower_than", "max needs it: which answers are slow, as 200ms");
+      if (problems.IsSound("kind") && problems.IsSound("max") && !bounded_latency &&
+          gate.slower_than > 0ms)
+        problems.Add("slower_than", "belongs to a latency gate with max");
       if (gate.floor >= 1)
         problems.Add("floor", "must be below 1: a rate of 100% would always be good enough");
     });
@@ -71,7 +213,131 @@ const schema::Struct<Gate>& GateSchema() {
   return table;
 }
 
+const schema::Struct<BlueGreenOptions>& BlueGreenSchema() {
+  using Options = BlueGreenOptions;
+  static const auto table = [] {
+    schema::Struct<Options> s(
+        "BlueGreen",
+        "How all traffic is switched at once. The stable version is kept ready until the end, and "
+        "has it back when the candidate does harm.");
+    s.Field(
+        "preview_duration", &Options::preview_duration, schema::Time<milliseconds>(0ms, 24h * 30),
+        "At least this long the candidate is ready beside the stable version, without traffic.");
+    s.Field("auto_promote", &Options::auto_promote, schema::Boolean(),
+            "false: the switch waits for a person, `leadsman rollout promote`.");
+    s.Field("watch_duration", &Options::watch_duration, schema::Time<milliseconds>(0ms, 24h * 30),
+            "At least this long the candidate is watched after the switch.");
+    s.Field("min_requests", &Options::min_requests, schema::Integer<int64_t>(0),
+            "At least this many requests must reach the candidate after the switch.");
+    return s;
+  }();
+  return table;
+}
+
+/// A window as it is written.
+struct WrittenFreeze {
+  std::vector<std::string> days;
+  std::string from = TimeOfDay(FreezeWindow{}.from);
+  std::string to = TimeOfDay(FreezeWindow{}.to);
+};
+
+std::string CheckDay(const std::string& name) {
+  return ParseDay(name) ? "" : "must be one of mon, tue, wed, thu, fri, sat and sun";
+}
+std::string CheckTimeOfDay(const std::string& text) {
+  return ParseTimeOfDay(text) ? "" : "must be a time of the day as \"16:30\", up to \"24:00\"";
+}
+
+const schema::Struct<WrittenFreeze>& FreezeSchema() {
+  static const auto table = [] {
+    schema::Struct<WrittenFreeze> s(
+        "Freeze", "A time of the week, in UTC, in which no step is left and nothing is promoted.");
+    s.Field("days", &WrittenFreeze::days,
+            schema::List(schema::TextWith("mon, tue, wed, thu, fri, sat, sun", CheckDay), 0, 7),
+            "The days on which it begins; empty = each.");
+    s.Field("from", &WrittenFreeze::from, schema::TextWith("HH:MM", CheckTimeOfDay),
+            "UTC, in quotes.");
+    s.Field("to", &WrittenFreeze::to, schema::TextWith("HH:MM", CheckTimeOfDay),
+            "UTC, in quotes; not above from: on the day after.");
+    return s;
+  }();
+  return table;
+}
+
+schema::TypePtr<FreezeWindow> FreezeType() {
+  return schema::Via<FreezeWindow, WrittenFreeze>(
+      FreezeSchema(),
+      [](const WrittenFreeze& written) {
+        FreezeWindow window;
+        for (const std::string& day : written.days) window.days.push_back(*ParseDay(day));
+        window.from = *ParseTimeOfDay(written.from);
+        window.to = *ParseTimeOfDay(written.to);
+        return window;
+      },
+      [](const FreezeWindow& window) {
+        WrittenFreeze written;
+        for (std::chrono::weekday day : window.days) written.days.push_back(DayName(day));
+        written.from = TimeOfDay(window.from);
+        written.to = TimeOfDay(window.to);
+        return written;
+      });
+}
+
+/// What the plan takes at least.
+milliseconds PlannedTime(const Plan& plan) {
+  milliseconds planned{0};
+  if (plan.strategy == Plan::Strategy::kBlueGreen) {
+    const BlueGreenOptions options = plan.blue_green.value_or(BlueGreenOptions{});
+    return options.preview_duration + options.watch_duration;
+  }
+  for (const RolloutStep& step : plan.steps) planned += step.duration;
+  return planned;
+}
+
+/// What the strategy allows.
+void CheckStrategy(const Plan& plan, schema::Problems& problems) {
+  if (!problems.IsSound("strategy")) return;
+  if (plan.strategy != Plan::Strategy::kBlueGreen) {
+    for (size_t i = 0; i < plan.gates.size(); ++i) {
+      if (IsOutside(plan.gates[i].kind) &&
+          plan.gates[i].outside.when != OutsideOptions::When::kAlways)
+        problems.Add(StrCat("gates[", i, "].when"), "belongs to strategy: blue_green");
+    }
+    if (plan.blue_green) problems.Add("blue_green", "belongs to strategy: blue_green");
+    if (plan.gates.empty()) problems.Add("gates", "must have at least one: what decides");
+    return;
+  }
+  if (plan.steps != DefaultSteps()) {
+    problems.Add("steps", "blue/green has none: all traffic is switched at once; see blue_green");
+  }
+  for (size_t i = 0; i < plan.gates.size(); ++i) {
+    const std::string kind = StrCat("gates[", i, "].kind");
+    if (plan.gates[i].max || IsOutside(plan.gates[i].kind) || !problems.IsSound(kind) ||
+        !problems.IsSound(StrCat("gates[", i, "].max"))) {
+      continue;
+    }
+    if (!problems.IsGiven("gates")) {
+      problems.Add("gates",
+                   "blue/green needs gates of its own: the default ones compare with the stable "
+                   "version, which has no traffic while the candidate has it all. Give errors, "
+                   "latency or quality with max, promql, webhook, or [] to judge by nothing");
+      break;
+    }
+    problems.Add(kind,
+                 "compares with the stable version, which has no traffic while the candidate has "
+                 "it all: give a max, or use strategy: canary");
+  }
+}
+
 void CheckPlan(const Plan& plan, schema::Problems& problems) {
+  CheckStrategy(plan, problems);
+  bool sound = true;  // what could not be read stands for a window of its defaults
+  for (size_t i = 0; i < plan.freeze.size(); ++i) {
+    for (const char* field : {"days", "from", "to"})
+      sound = sound && problems.IsSound(StrCat("freeze[", i, "].", field));
+  }
+  if (sound && !plan.freeze.empty() && !LeavesTime(plan.freeze))
+    problems.Add("freeze", "leaves no time of the week in which anything is promoted");
   for (size_t i = 0; i < plan.steps.size(); ++i) {
     if (plan.steps[i].weight > 0 && plan.steps[i].weight < 0.0001) {
       problems.Add(StrCat("steps[", i, "].weight"),
@@ -85,20 +351,26 @@ void CheckPlan(const Plan& plan, schema::Problems& problems) {
                           "): the candidate's share only grows"));
     }
   }
-  std::set<Gate::Kind> kinds;
+  std::set<std::string_view> names;
   for (size_t i = 0; i < plan.gates.size(); ++i) {
     const std::string kind = StrCat("gates[", i, "].kind");
     // A misspelt kind has been told already, and stands for the default here.
     if (!problems.IsSound(kind)) continue;
-    if (!kinds.insert(plan.gates[i].kind).second) {
+    if (names.insert(NameOf(plan.gates[i])).second) continue;
+    if (!IsOutside(plan.gates[i].kind)) {
       problems.Add(kind, "there is already a gate of this kind");
+    } else if (plan.gates[i].outside.name.empty()) {
+      problems.Add(kind, "there is already a gate of this kind: give this one a name");
+    } else {
+      problems.Add(StrCat("gates[", i, "].name"), "there is already a gate of this name");
     }
   }
-  milliseconds planned{0};
-  for (const RolloutStep& step : plan.steps) planned += step.duration;
-  if (plan.max_duration <= planned) {
-    problems.Add("max_duration", StrCat("must be longer than the steps together (",
-                                        schema::FormatTime(planned), ")"));
+  if (const milliseconds planned = PlannedTime(plan); plan.max_duration <= planned) {
+    const bool blue_green = plan.strategy == Plan::Strategy::kBlueGreen;
+    problems.Add("max_duration",
+                 StrCat("must be longer than ",
+                        blue_green ? "preview_duration and watch_duration" : "the steps",
+                        " together (", schema::FormatTime(planned), ")"));
   }
   if (plan.interval > plan.max_duration)
     problems.Add("interval", "must not be longer than max_duration");
@@ -125,12 +397,18 @@ const schema::Struct<RolloutPlan>& RolloutPlanSchema() {
         "once; with one, it gets traffic step by step and is taken back when the evidence says so.",
         DefaultRolloutPlan());
     s.Field("strategy", &Plan::strategy,
-            schema::Enum<Plan::Strategy>({{"canary", Plan::Strategy::kCanary}}),
-            "canary: a growing share of the traffic.");
+            schema::Enum<Plan::Strategy>(
+                {{"canary", Plan::Strategy::kCanary}, {"blue_green", Plan::Strategy::kBlueGreen}}),
+            "canary: a growing share of the traffic; blue_green: all of it at once, and at once "
+            "back.");
     s.Field("steps", &Plan::steps, schema::List(schema::Of(StepSchema()), 1, 50),
-            "The stages, with growing weights. Default: 5%, 25%, 50%.");
-    s.Field("gates", &Plan::gates, schema::List(schema::Of(GateSchema()), 1, 3),
-            "What must hold; one gate of each kind. Default: errors and latency.");
+            "canary only: the stages, with growing weights. Default: 5%, 25%, 50%.");
+    s.Field("blue_green", &Plan::blue_green, schema::Optional(schema::Of(BlueGreenSchema())),
+            "blue_green only.");
+    s.Field(
+        "gates", &Plan::gates, schema::List(schema::Of(GateSchema()), 0, 20),
+        "What must hold: at most one gate of errors, latency and quality each, any of promql and "
+        "webhook. Default: errors and latency.");
     s.Field("alpha", &Plan::alpha, schema::Share(0, 0.5, true),
             "Probability of rolling back a version that is as good as the stable one, over the "
             "whole rollout.");
@@ -147,6 +425,10 @@ const schema::Struct<RolloutPlan>& RolloutPlanSchema() {
             "What happens when max_duration passes without a verdict.");
     s.Field("warmup", &Plan::warmup, schema::Time<milliseconds>(0ms, 24h),
             "Evidence of the first moments after the start is not counted.");
+    s.Field(
+        "freeze", &Plan::freeze, schema::List(FreezeType(), 0, 50),
+        "Times in which no step is left and nothing is promoted by itself. Harm is taken back at "
+        "any time; a person may promote at any.");
     s.Check(CheckPlan);
     return s;
   }();

@@ -4,6 +4,7 @@
 #include <deque>
 #include <set>
 #include <thread>
+#include <tuple>
 #include <utility>
 
 #include "base/log.h"
@@ -25,6 +26,8 @@ constexpr size_t kViewsPerModel = 100;
 /// A rollout that nothing happens to is journaled this often only; a crash forgets as much of its
 /// elapsed time at most.
 constexpr Duration kIdleJournal = std::chrono::seconds(60);
+/// Answers from outside that wait for a tick to be journaled; beyond them the oldest go.
+constexpr size_t kReadingsKept = 64;
 
 bool Contains(const std::vector<int64_t>& versions, int64_t version) {
   return std::find(versions.begin(), versions.end(), version) != versions.end();
@@ -69,8 +72,8 @@ StepInput::History HistoryOf(const ArmTotals::Baseline& stable) {
 bool NothingHappened(const RolloutState& before, const StepInput& in, const StepOutput& out) {
   auto empty = [](const ArmDelta& d) { return d.requests == 0 && d.labelled == 0 && d.timed == 0; };
   return before.ticks > 0 && in.elapsed > Duration{} && in.elapsed < kIdleJournal &&
-         in.metrics_ok && !in.command && out.decision.empty() && empty(in.stable_window) &&
-         empty(in.candidate_window) && out.state.phase == before.phase &&
+         in.metrics_ok && !in.command && in.readings.empty() && out.decision.empty() &&
+         empty(in.stable_window) && empty(in.candidate_window) && out.state.phase == before.phase &&
          out.state.candidate_ready == before.candidate_ready &&
          out.state.thresholds == before.thresholds;
 }
@@ -82,6 +85,9 @@ struct Running {
   std::optional<SteadyTime> last_tick;  ///< in this process
   /// What both arms had counted at the last journaled tick; none: not read yet in this process.
   std::optional<ArmTotals> stable_base, candidate_base;
+  std::vector<OutsideReading> readings;    ///< not journaled yet
+  std::map<size_t, SteadyTime> ask_again;  ///< by gate
+  std::set<size_t> unanswered;             ///< gates; for logging once
 };
 
 /// A verdict that was acted on while the journal could not be written.
@@ -90,6 +96,30 @@ struct UnwrittenVerdict {
   StepInput input;
   StepOutput output;
 };
+
+/// A rollout that somebody has asked for.
+struct StartRequest {
+  int64_t candidate = 0;
+  std::string note;     ///< told with the plan; may be empty
+  std::string undo_by;  ///< not empty: RolloutState::undo_by
+};
+
+/// "promotion", as "ana has asked for its promotion".
+std::string_view CommandNoun(RolloutCommand::Kind kind) {
+  switch (kind) {
+    case RolloutCommand::Kind::kPromote:
+      return "promotion";
+    case RolloutCommand::Kind::kAbort:
+      return "abortion";
+    case RolloutCommand::Kind::kPause:
+      return "pause";
+    case RolloutCommand::Kind::kResume:
+      return "resumption";
+    case RolloutCommand::Kind::kAdvance:
+      return "next step";
+  }
+  return "end";
+}
 
 /// One model. Confined to the ticking thread.
 struct ManagedModel {
@@ -132,6 +162,17 @@ class Controller final : public RolloutController {
   Status Abort(int64_t id, const std::string& who) override {
     return Command(id, {RolloutCommand::Kind::kAbort, who});
   }
+  Status Advance(int64_t id, const std::string& who) override {
+    return Command(id, {RolloutCommand::Kind::kAdvance, who});
+  }
+  Status Pause(int64_t id, const std::string& who) override {
+    return Command(id, {RolloutCommand::Kind::kPause, who});
+  }
+  Status Resume(int64_t id, const std::string& who) override {
+    return Command(id, {RolloutCommand::Kind::kResume, who});
+  }
+  Status Retry(int64_t id, const std::string& who) override;
+  Status Undo(int64_t id, const std::string& who) override;
   Status StartRollout(const std::string& model, int64_t candidate) override;
   std::string journal_problem() const override {
     MutexLock lock(mutex_);
@@ -150,13 +191,15 @@ class Controller final : public RolloutController {
   void ChooseStable(const std::string& name, ManagedModel& model);
   void SetStable(const std::string& name, ManagedModel& model, int64_t version, const char* why);
   void MaybeBegin(const std::string& name, ManagedModel& model);
-  void Begin(const std::string& name, ManagedModel& model, int64_t candidate,
+  void Begin(const std::string& name, ManagedModel& model, const StartRequest& request,
              const RolloutPlan& plan);
   void StepRunning(ManagedModel& model);
   StepInput Observe(ManagedModel& model, std::optional<ArmTotals>& stable,
                     std::optional<ArmTotals>& candidate);
   void Commit(ManagedModel& model, const StepOutput& output);
   void ReadBase(Running& running);
+  void TakeReadings(Running& running);
+  void AskOutside(Running& running);
   void ApplyTraffic(const std::string& name, ManagedModel& model);
   void Release(const std::string& name, ManagedModel& model);
   std::optional<RolloutPlan> PlanOf(const std::string& name) const;
@@ -168,6 +211,8 @@ class Controller final : public RolloutController {
   void NoLongerOwed(const std::string& model, Owed what, const char* said);
 
   Status Command(int64_t id, RolloutCommand command);
+  void ForgetCommand(int64_t id, const RolloutCommand& followed);
+  Status RequestLocked(const std::string& model, StartRequest request) REQUIRES(mutex_);
   bool RunsLocked(const std::string& model) const REQUIRES(mutex_);
   /// The newest rollout of each model.
   std::map<std::string, const RolloutView*> LatestLocked() const REQUIRES(mutex_);
@@ -186,10 +231,12 @@ class Controller final : public RolloutController {
   bool stop_ GUARDED_BY(mutex_) = false;
   std::map<std::string, RolloutPlan> plans_ GUARDED_BY(mutex_);
   std::map<int64_t, RolloutCommand> commands_ GUARDED_BY(mutex_);
-  std::map<std::string, int64_t> requests_ GUARDED_BY(mutex_);  ///< model → candidate to start
+  std::map<std::string, StartRequest> requests_ GUARDED_BY(mutex_);  ///< by model
   std::map<int64_t, RolloutView> views_ GUARDED_BY(mutex_);
   std::map<std::string, int64_t> stable_ GUARDED_BY(mutex_);
   std::map<std::pair<std::string, RolloutPhase>, uint64_t> verdicts_ GUARDED_BY(mutex_);
+  /// By model, gate, and whether there was an answer.
+  std::map<std::tuple<std::string, std::string, bool>, uint64_t> answers_ GUARDED_BY(mutex_);
   std::string journal_problem_ GUARDED_BY(mutex_);
   uint64_t journal_errors_ GUARDED_BY(mutex_) = 0;
   uint64_t actuator_errors_ GUARDED_BY(mutex_) = 0;
@@ -401,32 +448,33 @@ void Controller::ChooseStable(const std::string& name, ManagedModel& model) {
 void Controller::MaybeBegin(const std::string& name, ManagedModel& model) {
   std::optional<RolloutPlan> plan = PlanOf(name);
   if (!plan || model.unwritten || model.record.stable == 0) return;
-  int64_t candidate = 0;
+  StartRequest begin;
   {
     MutexLock lock(mutex_);
     auto request = requests_.find(name);
-    if (request != requests_.end() && request->second == model.record.stable) {
+    if (request != requests_.end() && request->second.candidate == model.record.stable) {
       requests_.erase(request);  // became the stable version meanwhile
     } else if (request != requests_.end()) {
-      candidate = request->second;
+      begin = request->second;
     }
   }
-  if (candidate == 0 && Contains(model.seen.ready, model.record.stable)) {
+  if (begin.candidate == 0 && Contains(model.seen.ready, model.record.stable)) {
     for (int64_t version : model.seen.ready) {
       if (version > model.record.stable && !model.record.rejected.contains(version)) {
-        candidate = std::max(candidate, version);
+        begin.candidate = std::max(begin.candidate, version);
       }
     }
   }
-  if (candidate != 0 && candidate != model.record.stable) {
-    Begin(name, model, candidate, *plan);
+  if (begin.candidate != 0 && begin.candidate != model.record.stable) {
+    Begin(name, model, begin, *plan);
   } else {
     NoLongerOwed(name, Owed::kBegin, "nothing waits for the rollout journal any more");
   }
 }
 
-void Controller::Begin(const std::string& name, ManagedModel& model, int64_t candidate,
+void Controller::Begin(const std::string& name, ManagedModel& model, const StartRequest& request,
                        const RolloutPlan& plan) {
+  const int64_t candidate = request.candidate;
   Result<int64_t> id = journal_->NextId();
   if (!id.ok()) {
     Journaled(name, Owed::kBegin, id.status());
@@ -435,6 +483,8 @@ void Controller::Begin(const std::string& name, ManagedModel& model, int64_t can
   ModelRecord record = model.record;
   record.rejected.erase(candidate);
   RolloutState first = BeginRollout(name, record.stable, candidate, plan, deps_.clock.Now());
+  first.undo_by = request.undo_by;
+  if (!request.note.empty()) first.notes.push_back(request.note);
   // No rollout without a journal: this is tried again at the next tick.
   if (!Journaled(name, Owed::kBegin, journal_->Begin(*id, first, record))) return;
   model.record = std::move(record);
@@ -511,10 +561,53 @@ StepInput Controller::Observe(ManagedModel& model, std::optional<ArmTotals>& sta
     auto command = commands_.find(running.id);
     if (command != commands_.end()) in.command = command->second;
   }
+  TakeReadings(running);
+  in.readings = running.readings;
   if (!model.apply_error.empty()) {
     in.blocked = StrCat("held: the traffic could not be set: ", model.apply_error);
   }
   return in;
+}
+
+void Controller::TakeReadings(Running& running) {
+  if (deps_.outside == nullptr) return;
+  std::vector<OutsideReading>& kept = running.readings;
+  for (OutsideReading& reading : deps_.outside->Take(running.id)) {
+    if (reading.gate >= running.state.gates.size()) continue;
+    const RolloutGate& gate = running.state.gates[reading.gate].config;
+    const bool answered = reading.kind != OutsideReading::Kind::kNoAnswer;
+    if (answered) {
+      running.unanswered.erase(reading.gate);
+    } else if (running.unanswered.insert(reading.gate).second) {
+      LOG_WARN("a gate has no answer from outside: its rollout holds",
+               {"model", running.state.model}, {"rollout", running.id}, {"gate", NameOf(gate)},
+               {"reason", reading.reason});
+    }
+    {
+      MutexLock lock(mutex_);
+      ++answers_[{running.state.model, std::string(NameOf(gate)), answered}];
+    }
+    kept.push_back(std::move(reading));
+  }
+  if (kept.size() > kReadingsKept)
+    kept.erase(kept.begin(), kept.end() - static_cast<ptrdiff_t>(kReadingsKept));
+}
+
+/// Asks what is due. What is under way still is not asked again.
+void Controller::AskOutside(Running& running) {
+  if (deps_.outside == nullptr) return;
+  const RolloutState& state = running.state;
+  const SteadyTime now = deps_.clock.SteadyNow();
+  for (size_t i = 0; i < state.gates.size(); ++i) {
+    const RolloutGate& gate = state.gates[i].config;
+    auto due = running.ask_again.find(i);
+    if (!WantsToAsk(state, gate) || (due != running.ask_again.end() && now < due->second)) continue;
+    running.ask_again[i] = now + gate.outside.interval;
+    const bool webhook = gate.kind == RolloutGate::Kind::kWebhook;
+    deps_.outside->Ask(
+        {running.id, i, state.step, gate,
+         webhook ? WebhookBody(running.id, gate, state) : FillIn(gate.outside.query, state)});
+  }
 }
 
 void Controller::StepRunning(ManagedModel& model) {
@@ -525,6 +618,7 @@ void Controller::StepRunning(ManagedModel& model) {
   StepOutput out = Step(running.state, in);
   if (NothingHappened(running.state, in, out)) {
     Publish(running.id, out.state);
+    AskOutside(running);
     return;
   }
   std::optional<ModelRecord> record;
@@ -541,15 +635,19 @@ void Controller::StepRunning(ManagedModel& model) {
       // This tick did not happen: the next one sees a longer window, from the same beginning.
       if (!running.last_tick) running.last_tick = now;
       Publish(running.id, out.state);
+      AskOutside(running);
       return;
     }
     // Safety first: back to the stable version now, into the journal when it takes it.
     model.unwritten = UnwrittenVerdict{running.id, in, out};
   }
+  if (in.command && !out.command_waits) ForgetCommand(running.id, *in.command);
   running.last_tick = now;
   if (stable_now) running.stable_base = stable_now;
   if (candidate_now) running.candidate_base = candidate_now;
+  running.readings.clear();
   Commit(model, out);
+  if (model.running) AskOutside(*model.running);
 }
 
 void Controller::Commit(ManagedModel& model, const StepOutput& out) {
@@ -566,6 +664,7 @@ void Controller::Commit(ManagedModel& model, const StepOutput& out) {
   Publish(running.id, out.state);
   if (!HasEnded(out.state.phase)) return;
   model.record = After(model, out.state);
+  if (deps_.outside != nullptr) deps_.outside->Forget(running.id);
   MutexLock lock(mutex_);
   commands_.erase(running.id);
   ++verdicts_[{out.state.model, out.state.phase}];
@@ -724,14 +823,46 @@ Result<std::vector<TickView>> Controller::History(int64_t id) const {
 }
 
 Status Controller::Command(int64_t id, RolloutCommand command) {
+  using Kind = RolloutCommand::Kind;
   MutexLock lock(mutex_);
   auto it = views_.find(id);
   if (it == views_.end()) return NotFoundError(StrCat("no rollout ", id));
-  if (HasEnded(it->second.phase)) {
-    return FailedPreconditionError(StrCat("rollout ", id, " has ended: ", it->second.reason));
+  const RolloutView& view = it->second;
+  if (HasEnded(view.phase)) {
+    return FailedPreconditionError(StrCat("rollout ", id, " has ended: ", view.reason));
   }
+  auto waiting = commands_.find(id);
+  if (waiting != commands_.end()) {
+    const RolloutCommand& first = waiting->second;
+    if (first.kind == command.kind) return OkStatus();  // asked for already
+    const std::string asked = StrCat(first.who, " has asked for its ", CommandNoun(first.kind));
+    if (first.kind == Kind::kAbort) {
+      return FailedPreconditionError(
+          StrCat("rollout ", id, ": ", asked, ", which takes effect at its next tick"));
+    }
+    if (command.kind != Kind::kAbort) {
+      return FailedPreconditionError(StrCat("rollout ", id, ": ", asked,
+                                            ", which waits for its next tick or its version: ask "
+                                            "again after it, or abort the rollout"));
+    }
+    LOG_INFO("rollout aborted before another command took effect", {"rollout", id},
+             {"given_up", CommandNoun(first.kind)}, {"asked_by", first.who});
+  } else if (command.kind == Kind::kPause && !view.paused_by.empty()) {
+    return OkStatus();
+  } else if (command.kind == Kind::kResume && view.paused_by.empty()) {
+    return FailedPreconditionError(StrCat("rollout ", id, " is not paused; it is ",
+                                          RolloutPhaseName(view.phase), ": ", view.reason));
+  }
+  if (command.kind == Kind::kAdvance) command.step = view.step;
   commands_[id] = std::move(command);
   return OkStatus();
+}
+
+/// It has had its effect. One that took its place meanwhile stays.
+void Controller::ForgetCommand(int64_t id, const RolloutCommand& followed) {
+  MutexLock lock(mutex_);
+  auto it = commands_.find(id);
+  if (it != commands_.end() && it->second == followed) commands_.erase(it);
 }
 
 bool Controller::RunsLocked(const std::string& model) const {
@@ -742,10 +873,14 @@ bool Controller::RunsLocked(const std::string& model) const {
 
 Status Controller::StartRollout(const std::string& model, int64_t candidate) {
   MutexLock lock(mutex_);
+  return RequestLocked(model, {candidate, "", ""});
+}
+
+Status Controller::RequestLocked(const std::string& model, StartRequest request) {
   if (!plans_.contains(model)) {
     return NotFoundError(StrCat("model ", model, " has no rollout plan"));
   }
-  if (candidate <= 0) return InvalidArgumentError("candidate: must be a version above 0");
+  if (request.candidate <= 0) return InvalidArgumentError("candidate: must be a version above 0");
   if (RunsLocked(model) || requests_.contains(model)) {
     return AlreadyExistsError(
         StrCat("a rollout of model ", model, " is under way: abort it or wait for its end"));
@@ -754,12 +889,55 @@ Status Controller::StartRollout(const std::string& model, int64_t candidate) {
   if (stable == stable_.end() || stable->second == 0) {
     return FailedPreconditionError(StrCat("model ", model, " has no stable version yet"));
   }
-  if (stable->second == candidate) {
-    return FailedPreconditionError(
-        StrCat("version ", candidate, " of model ", model, " is the stable version already"));
+  if (stable->second == request.candidate) {
+    return FailedPreconditionError(StrCat("version ", request.candidate, " of model ", model,
+                                          " is the stable version already"));
   }
-  requests_[model] = candidate;
+  requests_[model] = std::move(request);
   return OkStatus();
+}
+
+Status Controller::Retry(int64_t id, const std::string& who) {
+  MutexLock lock(mutex_);
+  auto it = views_.find(id);
+  if (it == views_.end()) return NotFoundError(StrCat("no rollout ", id));
+  const RolloutView& view = it->second;
+  if (!HasEnded(view.phase)) {
+    return FailedPreconditionError(
+        StrCat("rollout ", id, " is under way: only one that was rolled back or aborted is begun ",
+               "anew"));
+  }
+  if (view.phase == RolloutPhase::kPromoted) {
+    return FailedPreconditionError(
+        StrCat("rollout ", id, " was promoted: there is nothing to try again"));
+  }
+  return RequestLocked(
+      view.model, {view.candidate, StrCat("rollout ", id, " once more, asked for by ", who), ""});
+}
+
+Status Controller::Undo(int64_t id, const std::string& who) {
+  MutexLock lock(mutex_);
+  auto it = views_.find(id);
+  if (it == views_.end()) return NotFoundError(StrCat("no rollout ", id));
+  const RolloutView& view = it->second;
+  if (!HasEnded(view.phase)) {
+    return FailedPreconditionError(
+        StrCat("rollout ", id, " is under way: abort it to go back to version ", view.stable));
+  }
+  if (view.phase != RolloutPhase::kPromoted) {
+    return FailedPreconditionError(StrCat("rollout ", id, " has not changed the stable version (",
+                                          RolloutPhaseName(view.phase), "): nothing to undo"));
+  }
+  auto stable = stable_.find(view.model);
+  const int64_t now = stable == stable_.end() ? 0 : stable->second;
+  if (now != view.candidate) {
+    return FailedPreconditionError(
+        StrCat("rollout ", id, " made version ", view.candidate, " of model ", view.model,
+               " the stable one, which is version ", now,
+               " by now: undo the rollout that made it so, or start one to the version you want"));
+  }
+  return RequestLocked(view.model,
+                       {view.stable, StrCat("undoes rollout ", id, ", asked for by ", who), who});
 }
 
 // ---- metrics ----
@@ -826,6 +1004,7 @@ void Controller::RegisterMetrics() {
       Samples samples;
       for (const auto& [model, view] : LatestLocked()) {
         for (const GateView& gate : view->gates) {
+          if (gate.outside) continue;
           samples.push_back({{model, gate.gate, "harm"}, gate.*harm});
           samples.push_back({{model, gate.gate, "safe"}, gate.*safe});
         }
@@ -839,6 +1018,18 @@ void Controller::RegisterMetrics() {
            "The e-value's bound, as a natural logarithm: harm at or above it "
            "rolls back, safe at or above it lets a step be left.",
            &GateView::harm_log_bound, &GateView::safe_log_bound);
+  add("leadsman_rollout_outside_answers_total",
+      "Questions of gates to a Prometheus or a webhook, by whether there was an answer.",
+      MetricType::kCounter, {"model", "gate", "outcome"}, [this] {
+        MutexLock lock(mutex_);
+        Samples samples;
+        for (const auto& [key, count] : answers_) {
+          const auto& [model, gate, answered] = key;
+          samples.push_back(
+              {{model, gate, answered ? "answered" : "no_answer"}, static_cast<double>(count)});
+        }
+        return samples;
+      });
   add("leadsman_rollout_verdicts_total", "Rollouts ended since the process started.",
       MetricType::kCounter, {"model", "verdict"}, [this] {
         MutexLock lock(mutex_);

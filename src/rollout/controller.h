@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "rollout/outside_reader.h"
 #include "rollout/plan.h"
 #include "stats/latency_scheme.h"
 #include "stats/registry.h"
@@ -82,7 +83,17 @@ std::string_view RolloutPhaseName(
 
 /// One gate as it stands.
 struct GateView {
-  std::string gate;           ///< "errors", "latency", "quality"
+  std::string gate;  ///< "errors", "latency", "quality", or the name of one that asks outside
+  /// Of a gate that asks outside; the rest but its name means nothing then.
+  struct Outside {
+    std::string kind;     ///< "promql", "webhook"
+    bool passes = false;  ///< in the present step
+    int failures = 0;     ///< in a row
+    int failures_allowed = 0;
+    std::string said;  ///< the last answer, in words; empty: there was none
+    uint64_t passed = 0, failed = 0, open = 0;
+  };
+  std::optional<Outside> outside;
   double harm_log_e = 0;      ///< natural logs of the e-values
   double harm_log_bound = 0;  ///< roll back at or above
   double safe_log_e = 0;
@@ -100,6 +111,7 @@ struct RolloutView {
   std::string model;
   int64_t stable = 0;
   int64_t candidate = 0;
+  std::string strategy = "canary";  ///< or "blue_green"
   RolloutPhase phase = RolloutPhase::kProgressing;
   int step = 0;  ///< index into plan.steps
   int step_count = 0;
@@ -114,6 +126,8 @@ struct RolloutView {
   double alpha = 0, beta = 0;
   std::vector<GateView> gates;
   std::vector<std::string> plan_notes;  ///< said at the start: exposure needed per gate, warnings
+  std::string paused_by;                ///< not empty: who has paused it
+  bool awaits_approval = false;         ///< the present step lacks nothing but a person's word
 };
 
 /// One tick of the history: what was counted in that window and where the evidence stood after it.
@@ -143,7 +157,8 @@ class RolloutController {
     Actuator& actuator;
     VersionObserver& versions;
     Registry& registry;
-    std::string journal;  ///< SQLite file; empty: in memory
+    std::string journal;               ///< SQLite file; empty: in memory
+    OutsideReader* outside = nullptr;  ///< absent: gates that ask outside have no answer, and hold
   };
   /// DATA_LOSS when the journal cannot be read, with what to do about it.
   static Result<std::unique_ptr<RolloutController>> Create(
@@ -162,11 +177,27 @@ class RolloutController {
   virtual std::vector<RolloutView> List() const = 0;  ///< newest first
   virtual Result<RolloutView> Get(int64_t id) const = 0;
   virtual Result<std::vector<TickView>> History(int64_t id) const = 0;
-  /// NOT_FOUND; FAILED_PRECONDITION when it has ended. Take effect at the next tick and are
-  /// journaled.
+  /// Commands take effect at the next tick and are journaled; one whose version is not there yet
+  /// waits for it. NOT_FOUND; FAILED_PRECONDITION when the rollout has ended, or when another command
+  /// is waiting already: that is told, with who gave it. Only Abort takes its place.
   virtual Status Promote(int64_t id,
                          const std::string& who) = 0;  ///< at once to the end, evidence or not
+  /// Out of the present step, evidence or not; of the last one, promoted. Gives the approval that a
+  /// step waits for, and ends a pause.
+  virtual Status Advance(int64_t id, const std::string& who) = 0;
   virtual Status Abort(int64_t id, const std::string& who) = 0;  ///< back to the stable version
+  /// Nothing moves on until Resume; evidence is counted and harm still rolls back. The time does not
+  /// count towards max_duration.
+  virtual Status Pause(int64_t id, const std::string& who) = 0;
+  virtual Status Resume(int64_t id,
+                        const std::string& who) = 0;  ///< also FAILED_PRECONDITION: not paused
+  /// The candidate of a rollout that was rolled back or aborted, once more, by the present plan, as
+  /// StartRollout. FAILED_PRECONDITION when it is under way or was promoted.
+  virtual Status Retry(int64_t id, const std::string& who) = 0;
+  /// Back to the version that was stable before a rollout that was promoted: a rollout of its own,
+  /// which has its verdict as soon as that version is ready. FAILED_PRECONDITION when there is nothing
+  /// to go back from: it was not promoted, or its candidate is not the stable version any more.
+  virtual Status Undo(int64_t id, const std::string& who) = 0;
   /// Starts one for a version that was rejected or skipped earlier. ALREADY_EXISTS when one runs
   /// for this model.
   virtual Status StartRollout(const std::string& model, int64_t candidate) = 0;

@@ -35,7 +35,7 @@ class ControllerTest : public testing::Test {
             std::map<std::string, RolloutPlan> plans = {{"digits", Plan()}}) {
     controller_.reset();
     auto controller = RolloutController::Create(
-        {clock_, world_, world_, world_, registry_, journal}, std::move(plans));
+        {clock_, world_, world_, world_, registry_, journal, &outside_}, std::move(plans));
     ASSERT_TRUE(controller.ok()) << controller.status();
     controller_ = std::move(controller).value();
   }
@@ -78,6 +78,7 @@ class ControllerTest : public testing::Test {
   TempDir dir_;
   FakeClock clock_;
   FakeWorld world_;
+  FakeOutside outside_;
   Registry registry_;
   std::unique_ptr<RolloutController> controller_;
 };
@@ -222,6 +223,232 @@ TEST_F(ControllerTest, CommandsAreCheckedAndNamed) {
   EXPECT_NE(Newest().reason.find("ana"), std::string::npos);
   EXPECT_EQ(controller_->Abort(Newest().id, "ben").code(), StatusCode::kFailedPrecondition);
   EXPECT_EQ(controller_->StartRollout("digits", 2).code(), StatusCode::kFailedPrecondition);
+}
+
+TEST_F(ControllerTest, OppositeCommandsAtOnceAreToldOfEachOther) {
+  BeginRollout();
+  const int64_t id = Newest().id;
+  EXPECT_EQ(controller_->Resume(id, "ana").code(), StatusCode::kFailedPrecondition);
+  ASSERT_TRUE(controller_->Pause(id, "ana").ok());
+  EXPECT_TRUE(controller_->Pause(id, "ben").ok()) << "asked for already";
+  const Status opposite = controller_->Promote(id, "ben");
+  EXPECT_EQ(opposite.code(), StatusCode::kFailedPrecondition);
+  EXPECT_NE(opposite.message().find("ana has asked for its pause"), std::string::npos) << opposite;
+  Tick();
+  EXPECT_EQ(Newest().paused_by, "ana");
+  EXPECT_EQ(Newest().phase, RolloutPhase::kHeld);
+  EXPECT_TRUE(controller_->Pause(id, "ben").ok()) << "paused already";
+  // Only an abort takes another command's place, and nothing takes its own.
+  ASSERT_TRUE(controller_->Promote(id, "ben").ok());
+  ASSERT_TRUE(controller_->Abort(id, "cat").ok());
+  const Status late = controller_->Promote(id, "ben");
+  EXPECT_EQ(late.code(), StatusCode::kFailedPrecondition);
+  EXPECT_NE(late.message().find("cat has asked for its abortion"), std::string::npos) << late;
+  Tick();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kAborted);
+  EXPECT_NE(Newest().reason.find("cat"), std::string::npos);
+}
+
+TEST_F(ControllerTest, APauseOutlivesTheProcess) {
+  BeginRollout();
+  ASSERT_TRUE(controller_->Pause(Newest().id, "ana").ok());
+  Tick();
+  Open(dir_.file("journal.db"));
+  for (int i = 0; i < 200; ++i) Tick();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kHeld) << Newest().reason;
+  EXPECT_EQ(Newest().paused_by, "ana");
+  EXPECT_EQ(Newest().step, 0);
+  EXPECT_EQ(world_.traffic.candidate_share, 0.1);
+  ASSERT_TRUE(controller_->Resume(Newest().id, "ben").ok());
+  RunToVerdict();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kPromoted) << Newest().reason;
+  auto journal = Journal::Open(dir_.file("journal.db")).value();
+  EXPECT_TRUE(ReplayRollout(*journal, Newest().id, nullptr).value().agrees);
+}
+
+TEST_F(ControllerTest, AdvanceLeavesOneStepHoweverOftenItIsAsked) {
+  BeginRollout();
+  ASSERT_TRUE(controller_->Advance(Newest().id, "ana").ok());
+  ASSERT_TRUE(controller_->Advance(Newest().id, "ben").ok());
+  Tick();
+  EXPECT_EQ(Newest().step, 1);
+  EXPECT_EQ(world_.traffic.candidate_share, 0.5);
+  Tick();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kProgressing) << Newest().reason;
+  ASSERT_TRUE(controller_->Advance(Newest().id, "ana").ok());
+  Tick();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kPromoted);
+  EXPECT_NE(Newest().reason.find("promoted by ana"), std::string::npos) << Newest().reason;
+}
+
+TEST_F(ControllerTest, RetryBeginsAnewWhatWasTakenBack) {
+  BeginRollout();
+  const int64_t first = Newest().id;
+  EXPECT_EQ(controller_->Retry(first, "ana").code(), StatusCode::kFailedPrecondition);
+  ASSERT_TRUE(controller_->Abort(first, "ana").ok());
+  Tick();
+  EXPECT_EQ(controller_->Undo(first, "ana").code(), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(controller_->Retry(99, "ana").code(), StatusCode::kNotFound);
+  ASSERT_TRUE(controller_->Retry(first, "ana").ok());
+  Tick();
+  ASSERT_NE(Newest().id, first);
+  EXPECT_EQ(Newest().candidate, 2);
+  EXPECT_EQ(Newest().plan_notes.at(0), "rollout 1 once more, asked for by ana");
+  RunToVerdict();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kPromoted) << Newest().reason;
+  EXPECT_EQ(controller_->Retry(Newest().id, "ana").code(), StatusCode::kFailedPrecondition);
+}
+
+TEST_F(ControllerTest, UndoGoesBackToTheVersionBefore) {
+  BeginRollout();
+  const int64_t promoted = Newest().id;
+  EXPECT_EQ(controller_->Undo(promoted, "ana").code(), StatusCode::kFailedPrecondition);
+  RunToVerdict();
+  ASSERT_EQ(world_.traffic.stable, 2);
+  world_.observed.ready = {2};  // the old one has left memory
+  Tick();
+  ASSERT_TRUE(controller_->Undo(promoted, "ana").ok());
+  Tick();
+  EXPECT_EQ(Newest().candidate, 1);
+  EXPECT_EQ(Newest().phase, RolloutPhase::kHeld) << "waits for it to load";
+  EXPECT_EQ(world_.traffic.candidate_share, 0);
+  EXPECT_EQ(world_.traffic.keep, (std::vector<int64_t>{2, 1}));
+  // The wish outlives the process.
+  Open(dir_.file("journal.db"));
+  Tick();
+  world_.observed.ready = {1, 2};
+  Tick();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kPromoted);
+  EXPECT_NE(Newest().reason.find("undone by ana"), std::string::npos) << Newest().reason;
+  EXPECT_EQ(world_.traffic.stable, 1);
+  for (int i = 0; i < 10; ++i) Tick();
+  EXPECT_EQ(world_.traffic.stable, 1) << "the one that was left does not come back by itself";
+  EXPECT_EQ(controller_->Undo(promoted, "ana").code(), StatusCode::kFailedPrecondition)
+      << "its candidate is not the stable version any more";
+}
+
+RolloutPlan AskingPlan() {
+  RolloutPlan plan = Plan();
+  plan.gates.resize(1);
+  RolloutGate promql, webhook;
+  promql.kind = RolloutGate::Kind::kPromql;
+  promql.outside.address = "http://prometheus:9090";
+  promql.outside.query = "errors{version=\"{{candidate}}\"}";
+  promql.outside.interval = seconds(2);
+  promql.max = 0.5;
+  webhook.kind = RolloutGate::Kind::kWebhook;
+  webhook.outside.url = "https://ci.example.org/gate";
+  webhook.outside.interval = seconds(5);
+  plan.gates.push_back(promql);
+  plan.gates.push_back(webhook);
+  return plan;
+}
+
+TEST_F(ControllerTest, GatesAreAskedAtTheirIntervalsAndTheirAnswersJournaled) {
+  double value = 0.1;
+  outside_.answer = [&](const OutsideQuestion& question) -> std::optional<OutsideReading> {
+    OutsideReading reading;
+    const bool promql = question.about.kind == RolloutGate::Kind::kPromql;
+    reading.kind = promql ? OutsideReading::Kind::kValue : OutsideReading::Kind::kPass;
+    reading.value = promql ? value : 0;
+    return reading;
+  };
+  Open(dir_.file("journal.db"), {{"digits", AskingPlan()}});
+  Tick();
+  world_.observed.ready = {1, 2};
+  Tick();
+  ASSERT_EQ(outside_.asked.size(), 2u) << "as soon as the candidate is there";
+  EXPECT_EQ(outside_.asked[0].text, "errors{version=\"2\"}");
+  EXPECT_NE(outside_.asked[1].text.find("\"candidate\":2"), std::string::npos)
+      << outside_.asked[1].text;
+  Tick();
+  EXPECT_EQ(outside_.asked.size(), 2u);
+  Tick();
+  EXPECT_EQ(outside_.asked.size(), 3u) << "two seconds later the query";
+  RunToVerdict();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kPromoted) << Newest().reason;
+  EXPECT_EQ(outside_.forgotten, std::vector<int64_t>{Newest().id});
+  EXPECT_GT(Metric("leadsman_rollout_outside_answers_total", {"digits", "promql", "answered"}), 1);
+  // A replay asks nobody.
+  const size_t asked = outside_.asked.size();
+  auto journal = Journal::Open(dir_.file("journal.db")).value();
+  EXPECT_TRUE(ReplayRollout(*journal, Newest().id, nullptr).value().agrees);
+  EXPECT_EQ(outside_.asked.size(), asked);
+
+  value = 0.7;
+  world_.observed.ready = {2, 3};
+  for (int i = 0; i < 10; ++i) Tick();
+  EXPECT_EQ(Newest().candidate, 3);
+  EXPECT_EQ(Newest().phase, RolloutPhase::kRolledBack);
+  EXPECT_NE(Newest().reason.find("promql: 0.7 is above 0.5"), std::string::npos) << Newest().reason;
+}
+
+TEST_F(ControllerTest, WithoutAnAnswerNothingIsPromotedAndNobodyIsTakenBack) {
+  Open("", {{"digits", AskingPlan()}});
+  Tick();
+  world_.observed.ready = {1, 2};
+  for (int i = 0; i < 200; ++i) Tick();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kProgressing) << Newest().reason;
+  EXPECT_EQ(Newest().step, 0);
+  EXPECT_NE(Newest().reason.find("a passing answer to promql in this step (none yet)"),
+            std::string::npos)
+      << Newest().reason;
+  ASSERT_EQ(Newest().gates.size(), 3u);
+  ASSERT_TRUE(Newest().gates[1].outside);
+  EXPECT_EQ(Newest().gates[1].outside->kind, "promql");
+}
+
+TEST_F(ControllerTest, FailingAnswersTakeBackWithoutMetrics) {
+  Open("", {{"digits", AskingPlan()}});
+  Tick();
+  world_.observed.ready = {1, 2};
+  world_.read_status = UnavailableError("no metrics");
+  outside_.answer = [](const OutsideQuestion& question) -> std::optional<OutsideReading> {
+    if (question.about.kind == RolloutGate::Kind::kWebhook) return std::nullopt;
+    OutsideReading reading;
+    reading.kind = OutsideReading::Kind::kValue;
+    reading.value = 9;
+    return reading;
+  };
+  for (int i = 0; i < 12; ++i) Tick();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kRolledBack) << Newest().reason;
+}
+
+TEST_F(ControllerTest, BlueGreenKeepsTheStableVersionUntilTheEnd) {
+  RolloutPlan plan;
+  plan.strategy = RolloutPlan::Strategy::kBlueGreen;
+  plan.blue_green.emplace();
+  plan.blue_green->preview_duration = seconds(3);
+  plan.blue_green->watch_duration = seconds(5);
+  plan.gates.resize(1);
+  plan.gates[0].max = 0.05;
+  Open(dir_.file("journal.db"), {{"digits", plan}});
+  Tick();
+  world_.observed.ready = {1, 2};
+  Tick();
+  EXPECT_EQ(world_.traffic.candidate, 2);
+  EXPECT_EQ(world_.traffic.candidate_share, 0);
+  for (int i = 0; i < 4; ++i) Tick();
+  EXPECT_EQ(world_.traffic.candidate_share, 1);
+  EXPECT_EQ(world_.traffic.stable, 1);
+  EXPECT_EQ(world_.traffic.keep, (std::vector<int64_t>{1, 2}));
+  // A new process goes on after the switch.
+  Open(dir_.file("journal.db"), {{"digits", plan}});
+  Tick();
+  EXPECT_EQ(world_.traffic.candidate_share, 1);
+  EXPECT_EQ(Newest().strategy, "blue_green");
+  RunToVerdict();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kPromoted) << Newest().reason;
+  EXPECT_EQ(world_.traffic.keep, std::vector<int64_t>{2});
+  // The next one fails half of its requests: at once back.
+  world_.behaviour[3].error_rate = 0.5;
+  world_.observed.ready = {2, 3};
+  Tick();
+  RunToVerdict();
+  EXPECT_EQ(Newest().candidate, 3);
+  EXPECT_EQ(Newest().phase, RolloutPhase::kRolledBack) << Newest().reason;
+  EXPECT_EQ(world_.traffic.stable, 2);
+  EXPECT_EQ(world_.traffic.candidate, 0);
 }
 
 TEST_F(ControllerTest, NewerVersionsWaitForTheRolloutUnderWay) {

@@ -4,11 +4,14 @@
 #include <cmath>
 #include <utility>
 
+#include "rollout/outside_reader.h"
+
 namespace leadsman {
 
 GateState::GateState(const RolloutGate& gate) : config(gate), safe(gate.margin) {
-  if (gate.floor > 0) floor.emplace(gate.floor);
-  if (gate.kind != RolloutGate::Kind::kLatency) SetThresholds(1, 0);
+  if (IsOutside(gate.kind)) return;
+  if (const double bound = gate.max.value_or(gate.floor); bound > 0) floor.emplace(bound);
+  if (gate.kind != RolloutGate::Kind::kLatency || gate.max) SetThresholds(1, 0);
 }
 
 void GateState::SetThresholds(size_t count, size_t index_of_safe_quantile) {
@@ -27,6 +30,7 @@ double GateState::HarmLogE() const {
 
 double GateState::SafeLogE() const {
   if (!floor) return safe.log_e();
+  if (config.max) return floor->log_e();
   double logs[] = {safe.log_e(), floor->log_e()};
   return LogMeanExp(logs);
 }
@@ -45,6 +49,12 @@ void GateState::Fold(size_t index, const ArmCounts& candidate_window,
   stable[index].events += theirs.events;
   // The floor test asks for no share.
   if (index == safe_index && floor) floor->Update(mine);
+  if (config.max) {
+    // The likelihood ratio of odds g times those of `max` against `max` itself is that of a rate
+    // ratio g at the share `max`: events here, the rest there.
+    harm[index].UpdateWithShare(*config.max, mine.events, mine.exposure - mine.events);
+    return;
+  }
   open[index].Add(mine, theirs);
   if (open[index].Full()) CloseWindow(index);
 }
@@ -71,13 +81,15 @@ ArmCounts GateState::StableSoFar() const {
 bool operator==(const RolloutGate& a, const RolloutGate& b) {
   return a.kind == b.kind && a.margin == b.margin && a.floor == b.floor &&
          a.quantiles == b.quantiles && a.safe_quantile == b.safe_quantile &&
-         a.ignore_below == b.ignore_below;
+         a.ignore_below == b.ignore_below && a.max == b.max && a.slower_than == b.slower_than &&
+         a.outside == b.outside;
 }
 
 bool operator==(const GateState& a, const GateState& b) {
   return a.config == b.config && a.harm == b.harm && a.safe == b.safe && a.floor == b.floor &&
          a.candidate == b.candidate && a.stable == b.stable && a.open == b.open &&
-         a.safe_index == b.safe_index && a.before == b.before && a.needed == b.needed;
+         a.safe_index == b.safe_index && a.before == b.before && a.needed == b.needed &&
+         a.outside == b.outside;
 }
 
 std::string_view GateName(RolloutGate::Kind kind) {
@@ -88,24 +100,33 @@ std::string_view GateName(RolloutGate::Kind kind) {
       return "latency";
     case RolloutGate::Kind::kQuality:
       return "quality";
+    case RolloutGate::Kind::kPromql:
+      return "promql";
+    case RolloutGate::Kind::kWebhook:
+      return "webhook";
   }
   return "unknown";
 }
 
 std::optional<RolloutGate::Kind> ParseGateName(std::string_view name) {
   for (auto kind :
-       {RolloutGate::Kind::kErrors, RolloutGate::Kind::kLatency, RolloutGate::Kind::kQuality}) {
+       {RolloutGate::Kind::kErrors, RolloutGate::Kind::kLatency, RolloutGate::Kind::kQuality,
+        RolloutGate::Kind::kPromql, RolloutGate::Kind::kWebhook}) {
     if (name == GateName(kind)) return kind;
   }
   return std::nullopt;
 }
 
+uint32_t BucketFrom(std::chrono::milliseconds time) {
+  auto ns = static_cast<uint64_t>(std::max<int64_t>(0, std::chrono::nanoseconds(time).count()));
+  auto bucket = static_cast<uint32_t>(LatencyScheme::Index(ns));
+  if (ns > 0 && LatencyScheme::LowerEdge(bucket) < ns) ++bucket;
+  return std::min(bucket, static_cast<uint32_t>(LatencyScheme::kBuckets - 1));
+}
+
 LatencyThresholds ChooseThresholds(const RolloutGate& gate, const SparseLatency& stable) {
   constexpr auto kLast = static_cast<uint32_t>(LatencyScheme::kBuckets - 1);
-  auto ignore_ns = static_cast<uint64_t>(
-      std::max<int64_t>(0, std::chrono::nanoseconds(gate.ignore_below).count()));
-  auto lowest = static_cast<uint32_t>(LatencyScheme::Index(ignore_ns));
-  if (ignore_ns > 0 && LatencyScheme::LowerEdge(lowest) < ignore_ns) ++lowest;
+  const uint32_t lowest = BucketFrom(gate.ignore_below);
   const uint64_t total = CountAll(stable);
   auto bucket_above = [&](double quantile) {
     auto rank = static_cast<uint64_t>(std::ceil(quantile * static_cast<double>(total)));

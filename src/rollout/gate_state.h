@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "math/e_process.h"
 #include "rollout/controller.h"
 #include "rollout/plan.h"
@@ -28,13 +29,24 @@ struct ArmDelta {
   friend bool operator==(const ArmDelta&, const ArmDelta&) = default;
 };
 
+/// What a gate outside has answered so far. A value, stored bit for bit.
+struct OutsideState {
+  bool passes =
+      false;  ///< its last answer did, and was asked for in the present step, by this process
+  int failures = 0;  ///< in a row; answers that say neither do not end the row
+  Duration age{};    ///< since the last answer
+  std::string said;  ///< the last answer, in words; empty: there was none
+  uint64_t passed = 0, failed = 0, open = 0;  ///< answers; open: those that said neither
+  friend bool operator==(const OutsideState&, const OutsideState&) = default;
+};
+
 /// One gate's evidence: its e-processes and what they have counted. Part of RolloutState: a value,
 /// compared and stored bit for bit.
 struct GateState {
   RolloutGate config;
   std::vector<HarmTest> harm;  ///< one; kLatency: one for each threshold, none until they are fixed
-  SafeTest safe;
-  std::optional<FloorTest> floor;  ///< none when config.floor is 0
+  SafeTest safe;               ///< not used with config.max
+  std::optional<FloorTest> floor;  ///< of config.max, or of config.floor; none when that is 0
   /// One for each of `harm`: sums of what went into it.
   std::vector<ArmCounts> candidate, stable;
   /// One for each of `harm`: counted, but not yet enough for the harm and safe tests to take it.
@@ -43,6 +55,7 @@ struct GateState {
   ArmCounts before;       ///< the stable's own counts from before the rollout, for planning only
   int64_t needed =
       0;  ///< planning estimate of candidate exposure; 0: not planned yet, -1: will not happen
+  OutsideState outside;  ///< of a gate that asks outside, which has none of the above
 
   explicit GateState(const RolloutGate& gate);
 
@@ -65,7 +78,10 @@ struct GateState {
 };
 
 bool operator==(const RolloutGate& a, const RolloutGate& b);
-std::string_view GateName(RolloutGate::Kind kind);  ///< "errors", "latency", "quality"
+/// "errors", "latency", "quality", "promql", "webhook".
+std::string_view GateName(RolloutGate::Kind kind);
+/// The first edge of LatencyScheme that is not below `time`; its last one for long times.
+uint32_t BucketFrom(std::chrono::milliseconds time);
 std::optional<RolloutGate::Kind> ParseGateName(std::string_view name);
 
 /// The edges of LatencyScheme that stand for `gate.quantiles` (and `safe_quantile`) of this

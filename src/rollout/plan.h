@@ -2,18 +2,43 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace leadsman {
 
-/// One stage of a canary. Leaving it needs all three: the duration, the exposure, and every gate's
-/// evidence of safety.
+/// One stage of a canary. Leaving it needs all of these: the duration, the exposure, every gate's
+/// evidence of safety, and a person's word where it asks for that.
 struct RolloutStep {
   double weight = 0.1;                    ///< the candidate's share, 0 < weight <= 1
   std::chrono::milliseconds duration{0};  ///< at least this long
   int64_t min_requests =
       0;  ///< candidate requests in this step at least; 0 = auto: computed from the gates
+  bool approval = false;  ///< once all else holds, a person must promote it
+  friend bool operator==(const RolloutStep&, const RolloutStep&) = default;
+};
+
+/// Of a gate that asks somebody outside (kPromql, kWebhook). What the answer means is no evidence in
+/// the sense of alpha and beta: failing answers in a row take the candidate back, and a step is left
+/// only on a passing one.
+struct OutsideOptions {
+  enum class OnNoData { kHold, kFail };
+  enum class When { kAlways, kBeforeSwitch, kAfterSwitch };  ///< the latter two of blue/green
+
+  std::string name;           ///< what people call it; empty: as its kind
+  std::string address;        ///< kPromql: of a Prometheus, as http://prometheus:9090
+  std::string query;          ///< kPromql
+  std::string url;            ///< kWebhook
+  std::optional<double> min;  ///< kPromql: the answer must not be below; above: RolloutGate::max
+  std::chrono::milliseconds interval{30'000};
+  std::chrono::milliseconds timeout{10'000};  ///< of one question
+  int failures = 0;                           ///< in a row; 0: 3 of kPromql, 1 of kWebhook
+  OnNoData on_no_data = OnNoData::kHold;      ///< kPromql
+  When when = When::kAlways;
+  // Files, read at each question.
+  std::string ca_file, cert_file, key_file, token_file, username, password_file;
+  friend bool operator==(const OutsideOptions&, const OutsideOptions&) = default;
 };
 
 /// What must hold. Each gate watches one kind of bad event in both arms over the same windows and
@@ -21,12 +46,16 @@ struct RolloutStep {
 ///   harm:  H0 "the candidate's event rate is not higher than the stable's"  → roll back at >=
 ///   1/(alpha's share); safe:  H0 "the rate is at least `margin` times the stable's, and above
 ///   `floor`" → a step may be left at >= 1/beta.
+/// With `max` it looks at the candidate alone: harm: H0 "its rate is not above `max`"; safe: H0 "its
+/// rate is at least `max`".
 struct RolloutGate {
   enum class Kind {
     kErrors,   ///< event = a request answered with an error
     kLatency,  ///< event = slower than a threshold taken from the stable version's histogram; harm:
                ///< mixture over quantiles
     kQuality,  ///< event = a labelled row that was predicted wrong (late labels)
+    kPromql,   ///< a Prometheus answers a query with a number, which must lie between bounds
+    kWebhook,  ///< somebody says pass, fail or hold
   };
   Kind kind = Kind::kErrors;
   double margin = 1.5;  ///< ratio of event rates that counts as "worse"
@@ -38,6 +67,31 @@ struct RolloutGate {
   double safe_quantile = 0.95;
   std::chrono::milliseconds ignore_below{
       10};  ///< kLatency: answers faster than this are never "slow"
+  /// A bound of the candidate's rate instead of the comparison; 0 < max < 1. `margin`, `floor` and
+  /// the thresholds from the stable version's history are not used then.
+  /// kPromql: of the answer, any number.
+  std::optional<double> max;
+  std::chrono::milliseconds slower_than{0};  ///< kLatency with `max`: what is slow
+  OutsideOptions outside;                    ///< kPromql, kWebhook
+};
+
+/// The candidate is loaded beside the stable version, gets all traffic at once, and is watched while
+/// the stable version is kept ready to take it back.
+struct BlueGreenOptions {
+  std::chrono::milliseconds preview_duration{0};  ///< ready beside the other, before the switch
+  bool auto_promote = true;                       ///< false: a person's promote makes the switch
+  std::chrono::milliseconds watch_duration{std::chrono::minutes(5)};  ///< after the switch
+  int64_t min_requests = 0;  ///< to the candidate after the switch, at least
+  friend bool operator==(const BlueGreenOptions&, const BlueGreenOptions&) = default;
+};
+
+/// A time of the week, in UTC, in which no step is left and nothing is promoted by itself. Harm is
+/// taken back at any time, and a person may promote at any.
+struct FreezeWindow {
+  std::vector<std::chrono::weekday> days;  ///< on which it begins; empty: on each
+  std::chrono::minutes from{0};            ///< of the day
+  std::chrono::minutes to{24 * 60};        ///< not above `from`: of the day after
+  friend bool operator==(const FreezeWindow&, const FreezeWindow&) = default;
 };
 
 /// 5 %, 25 %, 50 %.
@@ -52,12 +106,16 @@ inline std::vector<RolloutStep> DefaultSteps() {
 /// How versions of one model are rolled out. Parsed from the configuration
 /// (rollout/config_schema.h).
 struct RolloutPlan {
-  enum class Strategy { kCanary };
+  enum class Strategy { kCanary, kBlueGreen };
   enum class OnInconclusive { kRollBack, kHold, kPromote };
 
   Strategy strategy = Strategy::kCanary;
-  std::vector<RolloutStep> steps = DefaultSteps();
-  std::vector<RolloutGate> gates;  ///< default: errors, latency
+  std::vector<RolloutStep> steps = DefaultSteps();  ///< kCanary. Of a rollout by kBlueGreen that
+                                                    ///< has begun: before the switch, after it
+  std::optional<BlueGreenOptions> blue_green;       ///< kBlueGreen alone
+  /// Default of kCanary: errors, latency. kBlueGreen never exposes both versions at a time: no gate
+  /// that compares them.
+  std::vector<RolloutGate> gates;
   double alpha =
       0.01;  ///< P(rollback of an equal version) over the whole rollout, shared by the gates
   double beta = 0.05;  ///< P(promotion of a version worse than the margin), per gate
@@ -67,6 +125,7 @@ struct RolloutPlan {
       OnInconclusive::kRollBack;  ///< when max_duration passes without a verdict
   std::chrono::milliseconds warmup{
       0};  ///< evidence of the first moments after the start is not counted
+  std::vector<FreezeWindow> freeze;
 };
 
 }  // namespace leadsman

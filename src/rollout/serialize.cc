@@ -1,10 +1,12 @@
 #include "rollout/serialize.h"
 
+#include <cmath>
 #include <limits>
 
 #include <nlohmann/json.hpp>
 
 #include "base/strings.h"
+#include "rollout/freeze.h"
 
 namespace leadsman {
 namespace {
@@ -56,13 +58,105 @@ Enum EnumFrom(const Json& json, int last) {
   return static_cast<Enum>(v);
 }
 
+template <typename T>
+void PutIf(Json& json, const char* key, const T& value) {
+  if (value != T{}) json[key] = value;
+}
+
+Json OutsideConfigJson(const OutsideOptions& options) {
+  Json json{{"interval_ms", options.interval.count()}, {"timeout_ms", options.timeout.count()}};
+  PutIf(json, "name", options.name);
+  PutIf(json, "address", options.address);
+  PutIf(json, "query", options.query);
+  PutIf(json, "url", options.url);
+  if (options.min) json["min"] = *options.min;
+  PutIf(json, "failures", options.failures);
+  PutIf(json, "on_no_data", static_cast<int>(options.on_no_data));
+  PutIf(json, "when", static_cast<int>(options.when));
+  PutIf(json, "ca_file", options.ca_file);
+  PutIf(json, "cert_file", options.cert_file);
+  PutIf(json, "key_file", options.key_file);
+  PutIf(json, "token_file", options.token_file);
+  PutIf(json, "username", options.username);
+  PutIf(json, "password_file", options.password_file);
+  return json;
+}
+OutsideOptions OutsideConfigFrom(const Json& json) {
+  using std::chrono::milliseconds;
+  OutsideOptions options;
+  options.name = json.value("name", "");
+  options.address = json.value("address", "");
+  options.query = json.value("query", "");
+  options.url = json.value("url", "");
+  if (json.contains("min")) options.min = json["min"].get<double>();
+  options.interval = milliseconds(json.at("interval_ms").get<int64_t>());
+  options.timeout = milliseconds(json.at("timeout_ms").get<int64_t>());
+  options.failures = json.value("failures", 0);
+  if (json.contains("on_no_data"))
+    options.on_no_data = EnumFrom<OutsideOptions::OnNoData>(json["on_no_data"], 1);
+  if (json.contains("when")) options.when = EnumFrom<OutsideOptions::When>(json["when"], 2);
+  options.ca_file = json.value("ca_file", "");
+  options.cert_file = json.value("cert_file", "");
+  options.key_file = json.value("key_file", "");
+  options.token_file = json.value("token_file", "");
+  options.username = json.value("username", "");
+  options.password_file = json.value("password_file", "");
+  return options;
+}
+
+/// JSON knows no infinity.
+Json ReadingJson(const OutsideReading& reading) {
+  Json json{
+      {"gate", reading.gate}, {"step", reading.step}, {"kind", static_cast<int>(reading.kind)}};
+  if (reading.kind == OutsideReading::Kind::kValue) {
+    json["value"] =
+        std::isinf(reading.value) ? Json(reading.value > 0 ? "inf" : "-inf") : Json(reading.value);
+  }
+  if (!reading.reason.empty()) json["reason"] = reading.reason;
+  return json;
+}
+OutsideReading ReadingFrom(const Json& json) {
+  OutsideReading reading;
+  reading.gate = json.at("gate").get<size_t>();
+  reading.step = json.at("step").get<int>();
+  reading.kind = EnumFrom<OutsideReading::Kind>(json.at("kind"), 5);
+  if (json.contains("value")) {
+    constexpr double kInfinity = std::numeric_limits<double>::infinity();
+    const Json& value = json["value"];
+    reading.value = value.is_string() ? (value.get<std::string>() == "inf" ? kInfinity : -kInfinity)
+                                      : value.get<double>();
+  }
+  reading.reason = json.value("reason", "");
+  return reading;
+}
+
+Json OutsideStateJson(const OutsideState& state) {
+  return {{"passes", state.passes}, {"failures", state.failures}, {"age", state.age.count()},
+          {"said", state.said},     {"passed", state.passed},     {"failed", state.failed},
+          {"open", state.open}};
+}
+OutsideState OutsideStateFrom(const Json& json) {
+  OutsideState state;
+  state.passes = json.at("passes").get<bool>();
+  state.failures = json.at("failures").get<int>();
+  state.age = Duration(json.at("age").get<int64_t>());
+  state.said = json.at("said").get<std::string>();
+  state.passed = json.at("passed").get<uint64_t>();
+  state.failed = json.at("failed").get<uint64_t>();
+  state.open = json.at("open").get<uint64_t>();
+  return state;
+}
+
 Json GateConfigJson(const RolloutGate& gate) {
   Json json{{"kind", GateName(gate.kind)}, {"margin", gate.margin}, {"floor", gate.floor}};
   if (gate.kind == RolloutGate::Kind::kLatency) {
     json["quantiles"] = gate.quantiles;
     json["safe_quantile"] = gate.safe_quantile;
     json["ignore_below_ms"] = gate.ignore_below.count();
+    if (gate.max) json["slower_than_ms"] = gate.slower_than.count();
   }
+  if (gate.max) json["max"] = *gate.max;
+  if (IsOutside(gate.kind)) json["outside"] = OutsideConfigJson(gate.outside);
   return json;
 }
 RolloutGate GateConfigFrom(const Json& json) {
@@ -76,7 +170,10 @@ RolloutGate GateConfigFrom(const Json& json) {
     gate.quantiles = json.at("quantiles").get<std::vector<double>>();
     gate.safe_quantile = json.at("safe_quantile").get<double>();
     gate.ignore_below = std::chrono::milliseconds(json.at("ignore_below_ms").get<int64_t>());
+    gate.slower_than = std::chrono::milliseconds(json.value("slower_than_ms", int64_t{0}));
   }
+  if (json.contains("max")) gate.max = json["max"].get<double>();
+  if (IsOutside(gate.kind)) gate.outside = OutsideConfigFrom(json.at("outside"));
   return gate;
 }
 
@@ -87,6 +184,7 @@ Json PlanJson(const RolloutPlan& plan) {
     steps.push_back({{"weight", step.weight},
                      {"duration_ms", step.duration.count()},
                      {"min_requests", step.min_requests}});
+    if (step.approval) steps.back()["approval"] = true;
   }
   Json& gates = json["gates"] = Json::array();
   for (const RolloutGate& gate : plan.gates) gates.push_back(GateConfigJson(gate));
@@ -96,6 +194,20 @@ Json PlanJson(const RolloutPlan& plan) {
   json["max_duration_ms"] = plan.max_duration.count();
   json["on_inconclusive"] = static_cast<int>(plan.on_inconclusive);
   json["warmup_ms"] = plan.warmup.count();
+  for (const FreezeWindow& window : plan.freeze) {
+    Json days = Json::array();
+    for (std::chrono::weekday day : window.days) days.push_back(DayName(day));
+    json["freeze"].push_back(
+        {{"days", days}, {"from", window.from.count()}, {"to", window.to.count()}});
+  }
+  if (plan.strategy == RolloutPlan::Strategy::kBlueGreen) {
+    const BlueGreenOptions options = plan.blue_green.value_or(BlueGreenOptions{});
+    json["strategy"] = StrategyName(plan.strategy);
+    json["blue_green"] = {{"preview_ms", options.preview_duration.count()},
+                          {"auto_promote", options.auto_promote},
+                          {"watch_ms", options.watch_duration.count()},
+                          {"min_requests", options.min_requests}};
+  }
   return json;
 }
 RolloutPlan PlanFrom(const Json& json) {
@@ -105,7 +217,7 @@ RolloutPlan PlanFrom(const Json& json) {
   for (const Json& step : json.at("steps")) {
     plan.steps.push_back({step.at("weight").get<double>(),
                           milliseconds(step.at("duration_ms").get<int64_t>()),
-                          step.at("min_requests").get<int64_t>()});
+                          step.at("min_requests").get<int64_t>(), step.value("approval", false)});
   }
   for (const Json& gate : json.at("gates")) plan.gates.push_back(GateConfigFrom(gate));
   plan.alpha = json.at("alpha").get<double>();
@@ -114,6 +226,29 @@ RolloutPlan PlanFrom(const Json& json) {
   plan.max_duration = milliseconds(json.at("max_duration_ms").get<int64_t>());
   plan.on_inconclusive = EnumFrom<RolloutPlan::OnInconclusive>(json.at("on_inconclusive"), 2);
   plan.warmup = milliseconds(json.at("warmup_ms").get<int64_t>());
+  if (json.contains("freeze")) {
+    for (const Json& one : json["freeze"]) {
+      FreezeWindow& window = plan.freeze.emplace_back();
+      for (const Json& name : one.at("days")) {
+        auto day = ParseDay(name.get<std::string>());
+        if (!day) throw std::runtime_error("unknown day");
+        window.days.push_back(*day);
+      }
+      window.from = std::chrono::minutes(one.at("from").get<int64_t>());
+      window.to = std::chrono::minutes(one.at("to").get<int64_t>());
+    }
+  }
+  if (json.contains("strategy")) {
+    plan.strategy = RolloutPlan::Strategy::kBlueGreen;
+    if (json["strategy"].get<std::string>() != StrategyName(plan.strategy)) {
+      throw std::runtime_error("unknown strategy");
+    }
+    const Json& options = json.at("blue_green");
+    plan.blue_green = BlueGreenOptions{milliseconds(options.at("preview_ms").get<int64_t>()),
+                                       options.at("auto_promote").get<bool>(),
+                                       milliseconds(options.at("watch_ms").get<int64_t>()),
+                                       options.at("min_requests").get<int64_t>()};
+  }
   Status valid = ValidatePlan(plan);
   if (!valid.ok()) throw std::runtime_error(valid.ToString());
   if (plan.steps.empty()) throw std::runtime_error("no steps");
@@ -137,6 +272,7 @@ Json GateJson(const GateState& gate) {
   json["safe_index"] = gate.safe_index;
   json["before"] = CountsJson(gate.before);
   json["needed"] = gate.needed;
+  if (IsOutside(gate.config.kind)) json["outside"] = OutsideStateJson(gate.outside);
   return json;
 }
 GateState GateFrom(const Json& json, const RolloutGate& config) {
@@ -159,6 +295,7 @@ GateState GateFrom(const Json& json, const RolloutGate& config) {
   if (gate.floor) SetLogs(json.at("floor"), *gate.floor);
   gate.before = CountsFrom(json.at("before"));
   gate.needed = json.at("needed").get<int64_t>();
+  if (IsOutside(config.kind)) gate.outside = OutsideStateFrom(json.at("outside"));
   return gate;
 }
 
@@ -192,6 +329,12 @@ std::string SerializeState(const RolloutState& s) {
   Json& gates = json["gates"] = Json::array();
   for (const GateState& gate : s.gates) gates.push_back(GateJson(gate));
   json["notes"] = s.notes;
+  // Younger than the format: absent in what was written before, and then as it was.
+  if (!s.paused_by.empty()) json["paused_by"] = s.paused_by;
+  if (!s.undo_by.empty()) json["undo_by"] = s.undo_by;
+  if (s.awaits_approval) json["awaits_approval"] = true;
+  if (s.frozen) json["frozen"] = true;
+  if (s.person_elapsed != Duration{}) json["person_elapsed"] = s.person_elapsed.count();
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -220,6 +363,11 @@ Result<RolloutState> ParseState(std::string_view text) {
     s.step_minimums = json.at("step_minimums").get<std::vector<int64_t>>();
     s.thresholds = json.at("thresholds").get<std::vector<uint32_t>>();
     s.notes = json.at("notes").get<std::vector<std::string>>();
+    s.paused_by = json.value("paused_by", "");
+    s.undo_by = json.value("undo_by", "");
+    s.awaits_approval = json.value("awaits_approval", false);
+    s.frozen = json.value("frozen", false);
+    s.person_elapsed = Duration(json.value("person_elapsed", int64_t{0}));
     const Json& gates = json.at("gates");
     if (gates.size() != s.plan.gates.size())
       throw std::runtime_error("gates disagree with the plan");
@@ -259,6 +407,11 @@ std::string SerializeInput(const StepInput& in) {
   }
   if (in.command) {
     json["command"] = {{"kind", static_cast<int>(in.command->kind)}, {"who", in.command->who}};
+    if (in.command->step >= 0) json["command"]["step"] = in.command->step;
+  }
+  if (!in.readings.empty()) {
+    Json& readings = json["readings"] = Json::array();
+    for (const OutsideReading& reading : in.readings) readings.push_back(ReadingJson(reading));
   }
   if (!in.blocked.empty()) json["blocked"] = in.blocked;
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -287,8 +440,12 @@ Result<StepInput> ParseInput(std::string_view text) {
     }
     if (json.contains("command")) {
       in.command.emplace();
-      in.command->kind = EnumFrom<RolloutCommand::Kind>(json["command"].at("kind"), 1);
+      in.command->kind = EnumFrom<RolloutCommand::Kind>(json["command"].at("kind"), 4);
       in.command->who = json["command"].at("who").get<std::string>();
+      in.command->step = json["command"].value("step", -1);
+    }
+    if (json.contains("readings")) {
+      for (const Json& reading : json["readings"]) in.readings.push_back(ReadingFrom(reading));
     }
     in.blocked = json.value("blocked", "");
     return in;

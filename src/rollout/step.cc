@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/strings.h"
+#include "rollout/freeze.h"
 #include "rollout/words.h"
 
 namespace leadsman {
@@ -21,14 +22,26 @@ constexpr uint64_t kPlanningNeeded = 50;  // exposures, before an event rate is 
 
 std::string VersionName(int64_t version) { return StrCat("version ", version); }
 
+/// Gates that share alpha: those that count by themselves.
+size_t CountingGates(const RolloutState& s) {
+  return static_cast<size_t>(
+      std::count_if(s.gates.begin(), s.gates.end(),
+                    [](const GateState& gate) { return !IsOutside(gate.config.kind); }));
+}
 double HarmBound(const RolloutState& s) {
-  return std::log(static_cast<double>(s.gates.size()) / s.plan.alpha);
+  return std::log(static_cast<double>(CountingGates(s)) / s.plan.alpha);
 }
 double SafeBound(const RolloutState& s) { return std::log(1 / s.plan.beta); }
 
 const RolloutStep& PresentStep(const RolloutState& s) {
   return s.plan.steps[static_cast<size_t>(s.step)];
 }
+
+bool IsBlueGreen(const RolloutState& s) {
+  return s.plan.strategy == RolloutPlan::Strategy::kBlueGreen;
+}
+/// Blue/green, and the candidate has all traffic.
+bool IsSwitched(const RolloutState& s) { return IsBlueGreen(s) && s.step > 0; }
 
 /// "61 of 203 labelled answers of version 3 were wrong (30 %), version 2: 12 of 1,840 (0.65 %)"
 std::string Comparison(const RolloutState& s, const GateState& gate, size_t index) {
@@ -47,11 +60,16 @@ std::string Comparison(const RolloutState& s, const GateState& gate, size_t inde
       what = "labelled answers of ";
       became = "were wrong";
       break;
+    case RolloutGate::Kind::kPromql:
+    case RolloutGate::Kind::kWebhook:
+      return gate.outside.said;
   }
   const ArmCounts &mine = gate.candidate[index], &theirs = gate.stable[index];
-  return StrCat(Count(mine.events), " of ", Count(mine.exposure), " ", what,
-                VersionName(s.candidate), " ", became, " (", Percent(mine.events, mine.exposure),
-                "), ", VersionName(s.stable), ": ", Count(theirs.events), " of ",
+  std::string counted =
+      StrCat(Count(mine.events), " of ", Count(mine.exposure), " ", what, VersionName(s.candidate),
+             " ", became, " (", Percent(mine.events, mine.exposure), ")");
+  if (gate.config.max) return StrCat(counted, ", the bound is ", Percent(*gate.config.max));
+  return StrCat(counted, ", ", VersionName(s.stable), ": ", Count(theirs.events), " of ",
                 Count(theirs.exposure), " (", Percent(theirs.events, theirs.exposure), ")");
 }
 
@@ -94,7 +112,90 @@ void FoldWindow(RolloutState& s, const StepInput& in) {
           gate.Fold(k, {mine.timed, mine.slow[k]}, {theirs.timed, theirs.slow[k]});
         }
         break;
+      case RolloutGate::Kind::kPromql:
+      case RolloutGate::Kind::kWebhook:
+        break;  // TakeReadings
     }
+  }
+}
+
+/// What an answer says, in words: "0.83 is above 0.5".
+std::string Said(const RolloutGate& gate, const OutsideReading& reading) {
+  using Kind = OutsideReading::Kind;
+  switch (reading.kind) {
+    case Kind::kValue: {
+      const std::string value = words::Significant(reading.value, 4);
+      const std::optional<double>&low = gate.outside.min, &high = gate.max;
+      if (high && reading.value > *high)
+        return StrCat(value, " is above ", words::Significant(*high, 4));
+      if (low && reading.value < *low)
+        return StrCat(value, " is below ", words::Significant(*low, 4));
+      return StrCat(value, " is within its bounds");
+    }
+    case Kind::kNoData:
+      return reading.reason.empty() ? "no data" : StrCat("no data: ", reading.reason);
+    case Kind::kPass:
+      return reading.reason.empty() ? "pass" : StrCat("pass: ", reading.reason);
+    case Kind::kFail:
+      return reading.reason.empty() ? "fail" : StrCat("fail: ", reading.reason);
+    case Kind::kHold:
+      return reading.reason.empty() ? "hold" : StrCat("hold: ", reading.reason);
+    case Kind::kNoAnswer:
+      return StrCat("no answer: ", reading.reason);
+  }
+  return "no answer";
+}
+
+/// True: it passes; false: it fails; nothing: neither.
+std::optional<bool> Judged(const RolloutGate& gate, const OutsideReading& reading) {
+  switch (reading.kind) {
+    case OutsideReading::Kind::kValue:
+      return !(gate.max && reading.value > *gate.max) &&
+             !(gate.outside.min && reading.value < *gate.outside.min);
+    case OutsideReading::Kind::kPass:
+      return true;
+    case OutsideReading::Kind::kFail:
+      return false;
+    case OutsideReading::Kind::kNoData:
+      if (gate.outside.on_no_data == OutsideOptions::OnNoData::kFail) return false;
+      return std::nullopt;
+    case OutsideReading::Kind::kHold:
+    case OutsideReading::Kind::kNoAnswer:
+      return std::nullopt;
+  }
+  return std::nullopt;
+}
+
+void TakeReading(const RolloutState& s, GateState& gate, const OutsideReading& reading) {
+  OutsideState& outside = gate.outside;
+  outside.age = {};
+  outside.said = Said(gate.config, reading);
+  const std::optional<bool> passed = Judged(gate.config, reading);
+  outside.passes = passed.value_or(false) && reading.step == s.step;
+  if (!passed) {
+    ++outside.open;
+  } else if (*passed) {
+    ++outside.passed;
+    outside.failures = 0;
+  } else {
+    ++outside.failed;
+    ++outside.failures;
+  }
+}
+
+/// `counts`: the candidate was there and warm; otherwise answers are not about it.
+void TakeReadings(RolloutState& s, const StepInput& in, Duration elapsed, bool counts) {
+  for (GateState& gate : s.gates) {
+    if (!IsOutside(gate.config.kind)) continue;
+    gate.outside.age += elapsed;
+    // What another process was told may be long ago.
+    if (elapsed == Duration{}) gate.outside.passes = false;
+  }
+  if (!counts) return;
+  for (const OutsideReading& reading : in.readings) {
+    if (reading.gate >= s.gates.size()) continue;
+    GateState& gate = s.gates[reading.gate];
+    if (WantsToAsk(s, gate.config)) TakeReading(s, gate, reading);
   }
 }
 
@@ -112,15 +213,22 @@ void TakeHistory(RolloutState& s, const StepInput::History& history) {
       case RolloutGate::Kind::kQuality:
         if (first) gate.before = {history.sums.labelled, history.sums.wrong};
         break;
+      case RolloutGate::Kind::kPromql:
+      case RolloutGate::Kind::kWebhook:
+        break;
       case RolloutGate::Kind::kLatency: {
         uint64_t timed = CountAll(history.latency);
+        auto take_before = [&](uint32_t threshold) {
+          gate.before.exposure = timed;
+          for (const auto& [bucket, count] : history.latency) {
+            if (bucket >= threshold) gate.before.events += count;
+          }
+        };
+        if (gate.config.max && first) take_before(s.thresholds[0]);
         if (gate.HasThresholds() || timed < kHistoryNeeded) break;
         LatencyThresholds chosen = ChooseThresholds(gate.config, history.latency);
         gate.SetThresholds(chosen.buckets.size(), chosen.safe_index);
-        gate.before.exposure = timed;
-        for (const auto& [bucket, count] : history.latency) {
-          if (bucket >= chosen.buckets[chosen.safe_index]) gate.before.events += count;
-        }
+        take_before(chosen.buckets[chosen.safe_index]);
         std::vector<std::string> edges;
         for (uint32_t bucket : chosen.buckets) {
           edges.push_back(Span(Duration(LatencyScheme::LowerEdge(bucket))));
@@ -146,8 +254,37 @@ std::string_view BadThing(RolloutGate::Kind kind) {
       return "is slow on";
     case RolloutGate::Kind::kQuality:
       return "is wrong on";
+    case RolloutGate::Kind::kPromql:
+    case RolloutGate::Kind::kWebhook:
+      break;
   }
   return "fails";
+}
+
+/// As PlanGate, of a gate with a bound.
+void PlanBound(RolloutState& s, GateState& gate, double rate, const std::string& head) {
+  const double max = *gate.config.max;
+  const std::string_view unit = ExposureUnit(gate.config.kind);
+  if (rate >= max) {
+    gate.needed = -1;
+    s.notes.push_back(StrCat(head, "that is not below the bound of ", Percent(max),
+                             ": a candidate that is as good will not be shown to be, promote it by "
+                             "hand or set another bound"));
+    return;
+  }
+  // Of the candidate alone, whatever its share.
+  const double safe = planning::SafeExposure(SafeBound(s) - std::log(2.0), 1, rate, 2, max);
+  gate.needed = static_cast<int64_t>(words::RoundUpNicely(safe));
+  const double bad = std::min(0.99, 3 * max);
+  std::string note = StrCat(
+      head, "about ", Count(static_cast<uint64_t>(gate.needed)), " ", unit,
+      " of a candidate that is as good show that it stays below the bound of ", Percent(max));
+  if (bad > max) {
+    const double harm = (HarmBound(s) + 1.2) / planning::BernoulliKl(bad, max);
+    note += StrCat("; one at ", Percent(bad), " is taken back after about ",
+                   Count(static_cast<uint64_t>(words::RoundUpNicely(harm))));
+  }
+  s.notes.push_back(std::move(note));
 }
 
 /// How much a gate will need, once the stable's rate is known well enough.
@@ -157,12 +294,16 @@ void PlanGate(RolloutState& s, GateState& gate) {
   const RolloutGate& config = gate.config;
   const double share = PresentStep(s).weight;
   const double rate = static_cast<double>(seen.events) / static_cast<double>(seen.exposure);
-  const double safe =
-      planning::SafeExposure(SafeBound(s), share, rate, config.margin, config.floor);
   const std::string_view unit = ExposureUnit(config.kind);
   const std::string head =
       StrCat(GateName(config.kind), ": ", VersionName(s.stable), " ", BadThing(config.kind), " ",
              Percent(rate), " of ", Count(seen.exposure), " ", unit, "; ");
+  if (config.max) {
+    PlanBound(s, gate, rate, head);
+    return;
+  }
+  const double safe =
+      planning::SafeExposure(SafeBound(s), share, rate, config.margin, config.floor);
   if (std::isinf(safe)) {
     gate.needed = -1;
     s.notes.push_back(
@@ -192,6 +333,10 @@ void PlanGate(RolloutState& s, GateState& gate) {
 /// given enough.
 void PlanMinimums(RolloutState& s, const StepInput& in) {
   if (!s.step_minimums.empty()) return;
+  if (IsBlueGreen(s)) {
+    for (const RolloutStep& step : s.plan.steps) s.step_minimums.push_back(step.min_requests);
+    return;
+  }
   ArmCounts seen{s.stable_sums.requests, s.stable_sums.errors};
   if (in.history) {
     seen.exposure += in.history->sums.requests;
@@ -220,10 +365,27 @@ void PlanMinimums(RolloutState& s, const StepInput& in) {
 const GateState* HarmfulGate(const RolloutState& s) {
   const GateState* worst = nullptr;
   for (const GateState& gate : s.gates) {
+    if (IsOutside(gate.config.kind)) continue;
     double log_e = gate.HarmLogE();
     if (log_e >= HarmBound(s) && (worst == nullptr || log_e > worst->HarmLogE())) worst = &gate;
   }
   return worst;
+}
+
+/// The first gate outside that has failed too often in a row, or null.
+const GateState* FailingGate(const RolloutState& s) {
+  for (const GateState& gate : s.gates) {
+    if (IsOutside(gate.config.kind) && gate.outside.failures >= FailuresAllowed(gate.config))
+      return &gate;
+  }
+  return nullptr;
+}
+
+std::string FailureReason(const RolloutState& s, const GateState& gate) {
+  const int failures = gate.outside.failures;
+  return StrCat("rolled back: ", NameOf(gate.config), ": ", gate.outside.said,
+                failures > 1 ? StrCat(", the last of ", failures, " failing answers in a row") : "",
+                "; ", Exposed(s));
 }
 
 std::string HarmReason(const RolloutState& s, const GateState& gate) {
@@ -231,11 +393,26 @@ std::string HarmReason(const RolloutState& s, const GateState& gate) {
   for (size_t k = 1; k < gate.harm.size(); ++k) {
     if (gate.harm[k].log_e() > gate.harm[loudest].log_e()) loudest = k;
   }
-  std::string shared =
-      s.gates.size() == 1 ? "1/alpha" : StrCat("1/alpha shared by ", s.gates.size(), " gates");
+  const size_t gates = CountingGates(s);
+  std::string shared = gates == 1 ? "1/alpha" : StrCat("1/alpha shared by ", gates, " gates");
   return StrCat("rolled back: ", GateName(gate.config.kind), ": ", Comparison(s, gate, loudest),
                 "; e-value ", EValue(gate.HarmLogE()), " >= ", EValue(HarmBound(s)), " (", shared,
                 "); ", Exposed(s));
+}
+
+/// What a gate outside still lacks in the present step; empty: nothing.
+std::string MissingFromOutside(const RolloutState& s, const GateState& gate) {
+  const OutsideOptions& options = gate.config.outside;
+  if (!IsOutside(gate.config.kind)) return "";
+  const bool later = options.when == OutsideOptions::When::kAfterSwitch && !IsSwitched(s);
+  const bool earlier = options.when == OutsideOptions::When::kBeforeSwitch && IsSwitched(s);
+  if (IsBlueGreen(s) && (later || earlier)) return "";
+  // An answer that nobody has repeated for so long says nothing of now.
+  const bool fresh = gate.outside.age <= 2 * options.interval + options.timeout;
+  if (gate.outside.passes && fresh) return "";
+  return StrCat("a passing answer to ", NameOf(gate.config), " in this step (",
+                gate.outside.said.empty() ? "none yet" : StrCat("the last: ", gate.outside.said),
+                ")");
 }
 
 /// What the present step still lacks; empty: it may be left.
@@ -256,6 +433,12 @@ std::vector<std::string> Missing(const RolloutState& s) {
     }
   }
   for (const GateState& gate : s.gates) {
+    std::string answer = MissingFromOutside(s, gate);
+    if (!answer.empty()) missing.push_back(std::move(answer));
+  }
+  if (step.weight == 0) return missing;  // no traffic, no evidence
+  for (const GateState& gate : s.gates) {
+    if (IsOutside(gate.config.kind)) continue;
     if (!gate.HasThresholds()) {
       missing.push_back(StrCat("the first ", kHistoryNeeded, " answers of ", VersionName(s.stable),
                                " to take latency thresholds from"));
@@ -275,9 +458,15 @@ std::vector<std::string> Missing(const RolloutState& s) {
 std::string PromotionReason(const RolloutState& s) {
   std::vector<std::string> parts;
   for (const GateState& gate : s.gates) {
+    if (IsOutside(gate.config.kind)) {
+      if (!gate.outside.said.empty())
+        parts.push_back(StrCat(NameOf(gate.config), ": ", gate.outside.said));
+      continue;
+    }
     parts.push_back(StrCat(GateName(gate.config.kind), ": ", Comparison(s, gate, gate.safe_index),
                            ", e-value ", EValue(gate.SafeLogE()), " >= ", EValue(SafeBound(s))));
   }
+  if (parts.empty()) parts.push_back("the plan has no gate to judge by");
   return StrCat("promoted: ", Join(parts, "; "));
 }
 
@@ -316,6 +505,20 @@ void Inconclusive(StepOutput& out) {
   }
 }
 
+/// What a person has said about going on.
+void TakePause(StepOutput& out, const StepInput& in) {
+  if (!in.command) return;
+  RolloutState& s = out.state;
+  if (in.command->kind == RolloutCommand::Kind::kPause && s.paused_by.empty()) {
+    s.paused_by = in.command->who;
+    out.decision = "pause";
+  }
+  if (in.command->kind == RolloutCommand::Kind::kResume && !s.paused_by.empty()) {
+    s.paused_by.clear();
+    out.decision = "resume";
+  }
+}
+
 /// A command or a lost candidate ends it whatever the evidence says. True when it did.
 bool EndedFromOutside(StepOutput& out, const StepInput& in) {
   RolloutState& s = out.state;
@@ -337,15 +540,92 @@ bool EndedFromOutside(StepOutput& out, const StepInput& in) {
         StrCat("rolled back: ", VersionName(s.candidate), " is no longer ready; ", Exposed(s)));
     return true;
   }
-  if (in.command && in.command->kind == RolloutCommand::Kind::kPromote && s.candidate_ready &&
-      in.blocked.empty()) {
+  const bool may_end = s.candidate_ready && in.blocked.empty();
+  if (in.command && in.command->kind == RolloutCommand::Kind::kPromote) {
+    out.command_waits = !may_end;
+    if (!may_end) return false;
     out.decision = "promote";
     End(s, RolloutPhase::kPromoted,
         StrCat("promoted by ", in.command->who, " before the evidence was complete; was lacking ",
                HumanList(Missing(s), "nothing")));
     return true;
   }
+  if (!s.undo_by.empty() && may_end && s.paused_by.empty()) {
+    out.decision = "undo";
+    End(s, RolloutPhase::kPromoted,
+        StrCat("undone by ", s.undo_by, ": back to ", VersionName(s.candidate), " from ",
+               VersionName(s.stable)));
+    return true;
+  }
   return false;
+}
+
+/// Whether a person has told it to leave the step that it is in.
+bool ToldToLeave(StepOutput& out, const StepInput& in) {
+  if (!in.command || in.command->kind != RolloutCommand::Kind::kAdvance) return false;
+  if (in.command->step != out.state.step) return false;
+  out.command_waits = !out.state.candidate_ready || !in.blocked.empty();
+  return !out.command_waits;
+}
+
+/// Into the next step, or to the end.
+void LeaveStep(StepOutput& out, const StepInput& in, bool told,
+               const std::vector<std::string>& missing) {
+  RolloutState& s = out.state;
+  if (told) s.paused_by.clear();
+  s.awaits_approval = s.frozen = false;
+  for (GateState& gate : s.gates) gate.outside.passes = false;
+  if (s.step + 1 < static_cast<int>(s.plan.steps.size())) {
+    ++s.step;
+    s.step_elapsed = {};
+    s.step_requests = 0;
+    out.decision = IsBlueGreen(s) ? "switch" : "advance";
+    return;
+  }
+  out.decision = "promote";
+  if (told && !missing.empty()) {
+    End(s, RolloutPhase::kPromoted,
+        StrCat("promoted by ", in.command->who, " before the evidence was complete; was lacking ",
+               HumanList(missing)));
+    return;
+  }
+  std::string reason = PromotionReason(s);
+  if (told) reason += StrCat("; approved by ", in.command->who);
+  End(s, RolloutPhase::kPromoted, std::move(reason));
+}
+
+/// What it waits for, in words.
+void SayWhatIsAwaited(StepOutput& out, const StepInput& in) {
+  RolloutState& s = out.state;
+  const std::string where =
+      IsSwitched(s)    ? StrCat("switched: ", VersionName(s.candidate), " has all traffic, ",
+                                VersionName(s.stable), " is kept ready")
+      : IsBlueGreen(s) ? StrCat("before the switch: ", VersionName(s.candidate),
+                                " is ready beside ", VersionName(s.stable), ", without traffic")
+                       : StrCat("step ", s.step + 1, " of ", s.plan.steps.size(), " at ",
+                                Percent(PresentStep(s).weight));
+  if (!s.paused_by.empty()) {
+    SetPhase(out, RolloutPhase::kHeld,
+             StrCat("paused by ", s.paused_by, " (", where, "): resume, promote or abort it"));
+  } else if (!s.candidate_ready) {
+    SetPhase(out, RolloutPhase::kHeld,
+             StrCat("waiting for ", VersionName(s.candidate), " to load"));
+  } else if (!in.stable_ready && !IsSwitched(s)) {
+    SetPhase(out, RolloutPhase::kHeld,
+             StrCat("waiting for ", VersionName(s.stable), ", the stable version, to be ready"));
+  } else if (!in.metrics_ok) {
+    SetPhase(out, RolloutPhase::kHeld, "waiting for metrics: their source gives no answer");
+  } else if (s.frozen) {
+    SetPhase(out, RolloutPhase::kHeld,
+             StrCat(where, ", lacking nothing, frozen until ",
+                    MinuteName(FrozenUntil(s.plan.freeze, in.time).value_or(in.time))));
+  } else if (s.awaits_approval) {
+    SetPhase(out, RolloutPhase::kHeld,
+             StrCat(where, ", lacking nothing but approval: promote or abort it"));
+  } else {
+    SetPhase(out, RolloutPhase::kProgressing,
+             StrCat(where, ", waiting for ", HumanList(Missing(s), "the next tick")));
+  }
 }
 
 /// What Step does, but for the share that it may change.
@@ -355,11 +635,12 @@ void Decide(StepOutput& out, const StepInput& in) {
   const double share_before = WantedShare(s);  // by which this window was split
   const Duration elapsed = std::max(in.elapsed, Duration{});
   const bool warming_up = s.traffic_elapsed < s.plan.warmup;
+  if (s.awaits_approval || s.frozen || !s.paused_by.empty()) s.person_elapsed += elapsed;
   ++s.ticks;
   s.last_tick = in.time;
   s.elapsed += elapsed;
   s.candidate_ready = in.candidate == CandidateSeen::kReady;
-  if (was_ready) s.traffic_elapsed += elapsed;
+  if (was_ready && PresentStep(s).weight > 0) s.traffic_elapsed += elapsed;
   if (was_ready && in.metrics_ok) s.step_elapsed += elapsed;
 
   if (in.metrics_ok) {
@@ -380,66 +661,61 @@ void Decide(StepOutput& out, const StepInput& in) {
     for (GateState& gate : s.gates) PlanGate(s, gate);
   }
 
+  // Without traffic nothing warms up: before a switch, what is asked is asked of a version at rest.
+  const bool warm = !warming_up || PresentStep(s).weight == 0;
+  TakeReadings(s, in, elapsed, was_ready && s.candidate_ready && warm);
+
+  TakePause(out, in);
   if (EndedFromOutside(out, in)) return;
 
+  if (const GateState* failing = FailingGate(s)) {
+    out.decision = "roll_back";
+    End(s, RolloutPhase::kRolledBack, FailureReason(s, *failing));
+    return;
+  }
   if (const GateState* harmful = HarmfulGate(s)) {
     out.decision = "roll_back";
     End(s, RolloutPhase::kRolledBack, HarmReason(s, *harmful));
     return;
   }
 
+  const bool told = ToldToLeave(out, in);
   if (!in.blocked.empty()) {
     SetPhase(out, RolloutPhase::kHeld, in.blocked);
     return;
   }
 
-  const bool time_is_over = s.elapsed >= s.plan.max_duration;
   const std::vector<std::string> missing = Missing(s);
-  const bool may_leave = missing.empty() && in.metrics_ok && s.candidate_ready && in.stable_ready;
-  if (may_leave && s.step + 1 == static_cast<int>(s.plan.steps.size())) {
-    out.decision = "promote";
-    End(s, RolloutPhase::kPromoted, PromotionReason(s));
-    return;
-  }
-  const bool holds_on = s.plan.on_inconclusive == RolloutPlan::OnInconclusive::kHold;
-  if (time_is_over && !(may_leave && holds_on)) {
+  // Once the candidate has all traffic, the stable version may be gone: it is not waited for.
+  const bool versions_ready = s.candidate_ready && (in.stable_ready || IsSwitched(s));
+  const bool complete = missing.empty() && in.metrics_ok && versions_ready;
+  const bool in_freeze = FrozenUntil(s.plan.freeze, in.time).has_value();
+  s.awaits_approval = complete && PresentStep(s).approval && !told;
+  s.frozen = complete && in_freeze && !PresentStep(s).approval && !told;
+  const bool may_leave =
+      told || (complete && !s.awaits_approval && !s.frozen && s.paused_by.empty());
+  const bool time_is_over = s.elapsed - s.person_elapsed >= s.plan.max_duration;
+  const bool at_the_end = s.step + 1 == static_cast<int>(s.plan.steps.size());
+  const bool may_be_late =
+      told || at_the_end || s.plan.on_inconclusive == RolloutPlan::OnInconclusive::kHold;
+  const bool waits = s.awaits_approval || s.frozen || !s.paused_by.empty();
+  // Time alone promotes nothing in a freeze either.
+  const bool by_time = in_freeze && s.plan.on_inconclusive == RolloutPlan::OnInconclusive::kPromote;
+  if (time_is_over && !waits && !by_time && !(may_leave && may_be_late)) {
     Inconclusive(out);
     return;
   }
-  if (may_leave) {
-    ++s.step;
-    s.step_elapsed = {};
-    s.step_requests = 0;
-    out.decision = "advance";
-  }
-
-  if (!s.candidate_ready) {
-    SetPhase(out, RolloutPhase::kHeld,
-             StrCat("waiting for ", VersionName(s.candidate), " to load"));
-  } else if (!in.stable_ready) {
-    SetPhase(out, RolloutPhase::kHeld,
-             StrCat("waiting for ", VersionName(s.stable), ", the stable version, to be ready"));
-  } else if (!in.metrics_ok) {
-    SetPhase(out, RolloutPhase::kHeld, "waiting for metrics: their source gives no answer");
-  } else {
-    SetPhase(out, RolloutPhase::kProgressing,
-             StrCat("step ", s.step + 1, " of ", s.plan.steps.size(), " at ",
-                    Percent(PresentStep(s).weight), ", waiting for ",
-                    HumanList(Missing(s), "the next tick")));
-  }
+  if (may_leave) LeaveStep(out, in, told, missing);
+  if (!HasEnded(s.phase)) SayWhatIsAwaited(out, in);
 }
 
 }  // namespace
 
-bool operator==(const RolloutStep& a, const RolloutStep& b) {
-  return a.weight == b.weight && a.duration == b.duration && a.min_requests == b.min_requests;
-}
-
 bool operator==(const RolloutPlan& a, const RolloutPlan& b) {
   return a.strategy == b.strategy && a.steps == b.steps && a.gates == b.gates &&
-         a.alpha == b.alpha && a.beta == b.beta && a.interval == b.interval &&
-         a.max_duration == b.max_duration && a.on_inconclusive == b.on_inconclusive &&
-         a.warmup == b.warmup;
+         a.blue_green == b.blue_green && a.alpha == b.alpha && a.beta == b.beta &&
+         a.interval == b.interval && a.max_duration == b.max_duration &&
+         a.on_inconclusive == b.on_inconclusive && a.warmup == b.warmup && a.freeze == b.freeze;
 }
 
 bool operator==(const RolloutState& a, const RolloutState& b) {
@@ -451,7 +727,19 @@ bool operator==(const RolloutState& a, const RolloutState& b) {
          a.candidate_ready == b.candidate_ready && a.stable_sums == b.stable_sums &&
          a.candidate_sums == b.candidate_sums && a.step_requests == b.step_requests &&
          a.step_minimums == b.step_minimums && a.thresholds == b.thresholds && a.gates == b.gates &&
-         a.notes == b.notes;
+         a.notes == b.notes && a.paused_by == b.paused_by && a.undo_by == b.undo_by &&
+         a.awaits_approval == b.awaits_approval && a.frozen == b.frozen &&
+         a.person_elapsed == b.person_elapsed;
+}
+
+std::string_view StrategyName(RolloutPlan::Strategy strategy) {
+  switch (strategy) {
+    case RolloutPlan::Strategy::kCanary:
+      return "canary";
+    case RolloutPlan::Strategy::kBlueGreen:
+      return "blue_green";
+  }
+  return "unknown";
 }
 
 std::string_view CandidateSeenName(CandidateSeen seen) {
@@ -488,9 +776,43 @@ bool HasEnded(RolloutPhase phase) {
   return phase != RolloutPhase::kProgressing && phase != RolloutPhase::kHeld;
 }
 
+bool WantsToAsk(const RolloutState& s, const RolloutGate& gate) {
+  if (!IsOutside(gate.kind) || HasEnded(s.phase) || !s.candidate_ready) return false;
+  const auto when = gate.outside.when;
+  if (!IsBlueGreen(s) || when == OutsideOptions::When::kAlways) return true;
+  return (when == OutsideOptions::When::kAfterSwitch) == IsSwitched(s);
+}
+
 double WantedShare(const RolloutState& s) {
   return HasEnded(s.phase) || !s.candidate_ready ? 0 : PresentStep(s).weight;
 }
+
+namespace {
+
+Status ValidateOutside(const RolloutPlan& plan, const RolloutGate& gate) {
+  const OutsideOptions& options = gate.outside;
+  const std::string name = StrCat(NameOf(gate), ": ");
+  if (gate.kind == RolloutGate::Kind::kWebhook) {
+    if (options.url.empty()) return InvalidArgumentError(name + "url is missing");
+  } else {
+    if (options.address.empty()) return InvalidArgumentError(name + "address is missing");
+    if (options.query.empty()) return InvalidArgumentError(name + "query is missing");
+    if (std::string wrong = CheckPlaceholders(options.query); !wrong.empty())
+      return InvalidArgumentError(StrCat(name, "query: ", wrong));
+    if (!options.min && !gate.max) return InvalidArgumentError(name + "needs max, min or both");
+    if (options.min && gate.max && *options.min > *gate.max)
+      return InvalidArgumentError(name + "min must not be above max");
+  }
+  if (options.interval.count() <= 0 || options.timeout.count() <= 0)
+    return InvalidArgumentError(name + "interval and timeout must be positive");
+  if (options.failures < 0) return InvalidArgumentError(name + "failures must not be negative");
+  if (options.when != OutsideOptions::When::kAlways &&
+      plan.strategy != RolloutPlan::Strategy::kBlueGreen)
+    return InvalidArgumentError(name + "when belongs to the strategy blue_green");
+  return OkStatus();
+}
+
+}  // namespace
 
 Status ValidatePlan(const RolloutPlan& plan) {
   auto in_unit = [](double v) { return v > 0 && v < 1; };
@@ -499,8 +821,29 @@ Status ValidatePlan(const RolloutPlan& plan) {
   if (plan.interval.count() <= 0) return InvalidArgumentError("interval: must be positive");
   if (plan.max_duration.count() <= 0) return InvalidArgumentError("max_duration: must be positive");
   if (plan.warmup.count() < 0) return InvalidArgumentError("warmup: must not be negative");
+  const bool blue_green = plan.strategy == RolloutPlan::Strategy::kBlueGreen;
+  if (plan.blue_green && !blue_green) {
+    return InvalidArgumentError("blue_green: belongs to the strategy blue_green");
+  }
+  const BlueGreenOptions switching = plan.blue_green.value_or(BlueGreenOptions{});
+  if (switching.preview_duration.count() < 0 || switching.watch_duration.count() < 0 ||
+      switching.min_requests < 0) {
+    return InvalidArgumentError("blue_green: nothing in it may be negative");
+  }
+  for (const FreezeWindow& window : plan.freeze) {
+    auto of_day = [](std::chrono::minutes time) {
+      return time.count() >= 0 && time.count() <= 24 * 60;
+    };
+    const bool days = std::all_of(window.days.begin(), window.days.end(),
+                                  [](std::chrono::weekday day) { return day.ok(); });
+    if (!days || !of_day(window.from) || !of_day(window.to))
+      return InvalidArgumentError("freeze: days and times must be of a week and a day");
+  }
+  if (!plan.freeze.empty() && !LeavesTime(plan.freeze))
+    return InvalidArgumentError("freeze: leaves no time of the week in which anything is promoted");
   double last = 0;
   for (const RolloutStep& step : plan.steps) {
+    if (blue_green) break;  // its steps are the machine's own
     // Routers count in ten-thousandths: less would be no traffic at all.
     if (!(step.weight >= 0.0001 && step.weight <= 1)) {
       return InvalidArgumentError("steps: a weight must be at least 0.0001 (0.01 %) and at most 1");
@@ -512,17 +855,36 @@ Status ValidatePlan(const RolloutPlan& plan) {
       return InvalidArgumentError("steps: min_requests must not be negative");
     last = step.weight;
   }
-  std::set<RolloutGate::Kind> kinds;
+  std::set<std::string_view> names;
   for (const RolloutGate& gate : plan.gates) {
-    std::string name = StrCat("gates: ", GateName(gate.kind), ": ");
-    if (!kinds.insert(gate.kind).second) return InvalidArgumentError(name + "given twice");
+    std::string name = StrCat("gates: ", NameOf(gate), ": ");
+    if (!names.insert(NameOf(gate)).second) return InvalidArgumentError(name + "given twice");
+    if (IsOutside(gate.kind)) {
+      RETURN_IF_ERROR(Annotate(ValidateOutside(plan, gate), "gates"));
+      continue;
+    }
+    if (!gate.outside.name.empty())
+      return InvalidArgumentError(name + "name belongs to gates of the kinds promql and webhook");
     if (!(gate.margin > 1 && gate.margin <= 1000)) {
       return InvalidArgumentError(name + "margin must be above 1 and at most 1000");
     }
     if (!(gate.floor >= 0 && gate.floor < 1)) {
       return InvalidArgumentError(name + "floor must be at least 0 and below 1");
     }
+    if (blue_green && !gate.max) {
+      return InvalidArgumentError(StrCat(
+          name, "compares with the stable version, which has no traffic while the candidate ",
+          "has it all: give it a max, or use the strategy canary"));
+    }
+    if (gate.max && !in_unit(*gate.max)) {
+      return InvalidArgumentError(name + "max must be above 0 and below 1");
+    }
     if (gate.kind != RolloutGate::Kind::kLatency) continue;
+    if (gate.max &&
+        (gate.slower_than.count() <= 0 || gate.slower_than > std::chrono::seconds(60))) {
+      return InvalidArgumentError(
+          name + "max needs slower_than, above 0 and at most 60 s: which answers are slow");
+    }
     for (double quantile : gate.quantiles) {
       if (!in_unit(quantile))
         return InvalidArgumentError(name + "quantiles must be between 0 and 1");
@@ -545,11 +907,32 @@ RolloutState BeginRollout(const std::string& model, int64_t stable, int64_t cand
   s.candidate = candidate;
   s.plan = plan;
   if (s.plan.steps.empty()) s.plan.steps = RolloutPlan{}.steps;
-  if (s.plan.gates.empty()) {
+  if (IsBlueGreen(s)) {
+    const BlueGreenOptions options = plan.blue_green.value_or(BlueGreenOptions{});
+    s.plan.blue_green = options;
+    s.plan.steps = {{0, options.preview_duration, 0, !options.auto_promote},
+                    {1, options.watch_duration, options.min_requests}};
+  } else if (s.plan.gates.empty()) {
     s.plan.gates.resize(2);
     s.plan.gates[1].kind = RolloutGate::Kind::kLatency;
   }
-  for (const RolloutGate& gate : s.plan.gates) s.gates.emplace_back(gate);
+  for (const RolloutGate& gate : s.plan.gates) {
+    s.gates.emplace_back(gate);
+    if (IsOutside(gate.kind)) {
+      s.notes.push_back(
+          StrCat(NameOf(gate), ": asks ",
+                 gate.kind == RolloutGate::Kind::kWebhook ? "a webhook" : "a Prometheus", " every ",
+                 Span(gate.outside.interval), "; ", FailuresAllowed(gate), " failing ",
+                 FailuresAllowed(gate) == 1 ? "answer takes" : "answers in a row take",
+                 " the candidate back, which alpha and beta say nothing of"));
+    }
+    if (gate.kind == RolloutGate::Kind::kLatency && gate.max) {
+      s.thresholds = {BucketFrom(gate.slower_than)};
+      s.notes.push_back(StrCat("latency: slow means ",
+                               Span(Duration(LatencyScheme::LowerEdge(s.thresholds[0]))),
+                               " or longer"));
+    }
+  }
   s.started = s.last_tick = now;
   s.reason = "started";
   return s;
@@ -570,7 +953,20 @@ std::vector<GateView> MakeGateViews(const RolloutState& s) {
   std::vector<GateView> views;
   for (const GateState& gate : s.gates) {
     GateView view;
-    view.gate = GateName(gate.config.kind);
+    view.gate = NameOf(gate.config);
+    if (IsOutside(gate.config.kind)) {
+      const OutsideState& outside = gate.outside;
+      view.outside = {std::string(GateName(gate.config.kind)),
+                      outside.passes,
+                      outside.failures,
+                      FailuresAllowed(gate.config),
+                      outside.said,
+                      outside.passed,
+                      outside.failed,
+                      outside.open};
+      views.push_back(std::move(view));
+      continue;
+    }
     view.harm_log_e = gate.HarmLogE();
     view.harm_log_bound = HarmBound(s);
     view.safe_log_e = gate.SafeLogE();
@@ -595,6 +991,7 @@ RolloutView MakeView(int64_t id, const RolloutState& s) {
   view.model = s.model;
   view.stable = s.stable;
   view.candidate = s.candidate;
+  view.strategy = StrategyName(s.plan.strategy);
   view.phase = s.phase;
   view.step = s.step;
   view.step_count = static_cast<int>(s.plan.steps.size());
@@ -610,6 +1007,8 @@ RolloutView MakeView(int64_t id, const RolloutState& s) {
   view.beta = s.plan.beta;
   view.gates = MakeGateViews(s);
   view.plan_notes = s.notes;
+  view.paused_by = s.paused_by;
+  view.awaits_approval = s.awaits_approval;
   return view;
 }
 

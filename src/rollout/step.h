@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "rollout/controller.h"
 #include "rollout/gate_state.h"
+#include "rollout/outside_reader.h"
 #include "rollout/plan.h"
 
 namespace leadsman {
@@ -24,9 +25,19 @@ std::string_view CandidateSeenName(CandidateSeen seen);
 
 /// What a person wants.
 struct RolloutCommand {
-  enum class Kind { kPromote, kAbort };
+  /// In the order of the journal's numbers: new ones come last.
+  enum class Kind {
+    kPromote,  ///< at once to the end, evidence or not
+    kAbort,    ///< back to the stable version
+    kPause,    ///< nothing moves on until kResume; harm still rolls back
+    kResume,
+    kAdvance,  ///< out of the present step now, evidence or not; ends a pause
+  };
   Kind kind = Kind::kAbort;
   std::string who;
+  /// kAdvance: the step that is to be left, as seen by whoever asked. One that has been left since is
+  /// not followed by another: the command does nothing then.
+  int step = -1;
   friend bool operator==(const RolloutCommand&, const RolloutCommand&) = default;
 };
 
@@ -50,6 +61,7 @@ struct StepInput {
   };
   std::optional<History> history;
   std::optional<RolloutCommand> command;
+  std::vector<OutsideReading> readings;  ///< answers to what gates have asked outside
   /// Not empty: something keeps the rollout from moving on, in words (the journal, the actuator).
   /// Evidence is counted and harm still rolls back; nothing is advanced or promoted.
   std::string blocked;
@@ -78,12 +90,22 @@ struct RolloutState {
   std::vector<uint32_t> thresholds;    ///< latency buckets; empty until fixed
   std::vector<GateState> gates;
   std::vector<std::string> notes;  ///< plan notes
+  std::string paused_by;           ///< not empty: a person has paused it
+  std::string
+      undo_by;  ///< not empty: the way back to an earlier version, which it takes as soon as
+                ///< that is ready, evidence or not
+  bool awaits_approval = false;  ///< at the last tick: the step lacked nothing but a person's word
+  bool frozen = false;        ///< at the last tick: the step lacked nothing but the end of a freeze
+  Duration person_elapsed{};  ///< of `elapsed`, waiting for a person or a freeze's end: not part of
+                              ///< max_duration
   friend bool operator==(const RolloutState&, const RolloutState&);
 };
 
 struct StepOutput {
   RolloutState state;
-  std::string decision;  ///< "", "advance", "promote", "roll_back", "abort", "hold", "resume"
+  std::string decision;        ///< "", "advance", "promote", "roll_back", "abort", "hold", "pause",
+                               ///< "resume", "undo"
+  bool command_waits = false;  ///< the input's command could not be followed yet: to be given again
 };
 
 /// One tick: the whole decision of a rollout, as a pure function. Deterministic: the same state and
@@ -92,19 +114,25 @@ struct StepOutput {
 ///
 ///   kProgressing ⇄ kHeld;  either → kPromoted | kRolledBack | kAborted
 ///
-/// In this order: a command; the candidate lost; the window folded into the gates; harm → roll
-/// back; time over → `on_inconclusive`; duration, exposure and safety of the step → next step or
-/// promote.
+/// In this order: the window folded into the gates, and answers from outside; a command; the candidate lost; harm → roll
+/// back; time over → `on_inconclusive`; duration, exposure, safety and approval of the step → next
+/// step or promote.
 StepOutput Step(const RolloutState& state, const StepInput& input);
 
-/// A new rollout of a valid plan. Missing gates and steps are the defaults of RolloutPlan.
+std::string_view StrategyName(RolloutPlan::Strategy strategy);  ///< "canary", "blue_green"
+
+/// A new rollout of a valid plan. Missing gates and steps of a canary are the defaults of RolloutPlan.
 RolloutState BeginRollout(const std::string& model, int64_t stable, int64_t candidate,
                           const RolloutPlan& plan, WallTime now);
 
 /// INVALID_ARGUMENT naming the field: weights in (0, 1] and ascending, margins above 1, floors
-/// below 1, alpha and beta in (0, 1), one gate of each kind, positive interval and max_duration.
+/// below 1, bounds, alpha and beta in (0, 1), one gate of each kind, positive interval and
+/// max_duration; with blue/green no gate that compares the versions.
 Status ValidatePlan(const RolloutPlan& plan);
 
+/// Whether a gate outside is to be asked in the present step: the candidate is there, and blue/green
+/// does not keep the gate for another time.
+bool WantsToAsk(const RolloutState& state, const RolloutGate& gate);
 /// The share that the candidate is to have now.
 double WantedShare(const RolloutState& state);
 bool HasEnded(RolloutPhase phase);

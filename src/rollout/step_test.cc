@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "base/strings.h"
+#include "rollout/freeze.h"
 #include "rollout/serialize.h"
 #include "rollout/words.h"
 #include "support/test_paths.h"
@@ -27,12 +28,21 @@ using std::chrono::seconds;
 //   plan steps=0.05:10s,0.5 gates=errors:margin=2:floor=0,latency:ignore_below=10ms,quality
 //        alpha=0.01 beta=0.05 max=1h inconclusive=hold warmup=5s               (all on one line,
 //        all optional)
+//        freeze=fri/16:00/24:00     day (- for each), from, to; once more for another
+//   or instead of steps: blue_green=preview:watch[:min_requests[:approval]]
 //   begin 2 3                       stable 2, candidate 3
 //   history requests=1000 errors=10 labelled=500 wrong=5
 //   tick +1s x20 s=900,9 c=100,1 sl=90,2 cl=10,0 slat=20ms*855,90ms*36 clat=…   20 ticks of 1 s
 //   each: requests and
 //        errors, labels and wrong ones, latencies of both arms
-//        candidate=loading|failed|gone  stable=down  metrics=down  blocked  promote=who  abort=who
+//        candidate=loading|failed|gone  stable=down  metrics=down  blocked
+//        promote=who  abort=who  pause=who  resume=who  next=who[:step]         commands; only for the
+//        first tick of a row, and given again as long as they wait. `next` is Advance, of the present
+//        step if none is named
+//        r=0:0.31  r=1:pass[:step]  answers to the gate of this index, for each tick of the row:
+//        a number, nodata, none, pass, fail, hold; asked in the present step if none is named
+//   undo who                        the rollout is the way back to an earlier version
+//   steps with approval: 0.05:10s:0:approval
 // Ticks print when something was decided, and the last of a row.
 
 milliseconds ParseSpan(std::string_view text) {
@@ -83,6 +93,10 @@ class ScriptRunner {
       return {};
     }
     if (verb == "notes") return state_->notes;
+    if (verb == "undo") {
+      state_->undo_by = words.at(0);
+      return {};
+    }
     if (verb == "tick") return Tick(words);
     ADD_FAILURE() << "unknown verb " << verb;
     return {};
@@ -102,9 +116,28 @@ class ScriptRunner {
           step.weight = ParseDouble(parts[0]).value();
           if (parts.size() > 1) step.duration = ParseSpan(parts[1]);
           if (parts.size() > 2) step.min_requests = ParseInt64(parts[2]).value();
+          step.approval = parts.size() > 3 && parts[3] == "approval";
           plan_.steps.push_back(step);
         }
+      } else if (key == "freeze") {
+        // day/from/to, day "-": each
+        auto parts = Split(value, '/');
+        FreezeWindow& window = plan_.freeze.emplace_back();
+        if (parts[0] != "-") window.days = {ParseDay(parts[0]).value()};
+        window.from = ParseTimeOfDay(parts[1]).value();
+        window.to = ParseTimeOfDay(parts[2]).value();
+      } else if (key == "blue_green") {
+        // preview:watch[:min_requests[:approval]]
+        auto parts = Split(value, ':');
+        plan_.strategy = RolloutPlan::Strategy::kBlueGreen;
+        plan_.blue_green.emplace();
+        plan_.blue_green->preview_duration = ParseSpan(parts[0]);
+        plan_.blue_green->watch_duration = ParseSpan(parts[1]);
+        if (parts.size() > 2) plan_.blue_green->min_requests = ParseInt64(parts[2]).value();
+        plan_.blue_green->auto_promote = parts.size() <= 3;
       } else if (key == "gates") {
+        gates_.clear();
+        if (value == "none") continue;
         for (std::string_view text : Split(value, ',')) gates_.push_back(Gate(text));
       } else if (key == "alpha") {
         plan_.alpha = ParseDouble(value).value();
@@ -133,9 +166,49 @@ class ScriptRunner {
       if (key == "margin") gate.margin = ParseDouble(value).value();
       if (key == "floor") gate.floor = ParseDouble(value).value();
       if (key == "ignore_below") gate.ignore_below = ParseSpan(value);
+      if (key == "max") gate.max = ParseDouble(value).value();
+      if (key == "slower_than") gate.slower_than = ParseSpan(value);
+      if (key == "min") gate.outside.min = ParseDouble(value).value();
+      if (key == "name") gate.outside.name = value;
+      if (key == "interval") gate.outside.interval = ParseSpan(value);
+      if (key == "failures") gate.outside.failures = static_cast<int>(ParseInt64(value).value());
+      if (key == "on_no_data") gate.outside.on_no_data = OutsideOptions::OnNoData::kFail;
+      if (key == "when") {
+        gate.outside.when = value == "after_switch" ? OutsideOptions::When::kAfterSwitch
+                                                    : OutsideOptions::When::kBeforeSwitch;
+      }
       if (key == "safe_quantile") gate.safe_quantile = ParseDouble(value).value();
     }
+    if (gate.kind == RolloutGate::Kind::kPromql) {
+      gate.outside.address = "http://prometheus:9090";
+      gate.outside.query = "errors{version=\"{{candidate}}\"}";
+    }
+    if (gate.kind == RolloutGate::Kind::kWebhook) gate.outside.url = "https://ci.example.org/gate";
     return gate;
+  }
+
+  /// gate:what[:step], what = a number, nodata, none, pass, fail or hold
+  OutsideReading Reading(std::string_view text) const {
+    using Kind = OutsideReading::Kind;
+    auto parts = Split(text, ':');
+    OutsideReading reading;
+    reading.gate = static_cast<size_t>(ParseInt64(parts[0]).value());
+    reading.step =
+        parts.size() > 2 ? static_cast<int>(ParseInt64(parts[2]).value()) - 1 : state_->step;
+    if (parts[1] == "none") {
+      reading.reason = "prometheus:9090: connection refused";
+    } else if (parts[1] == "nodata") {
+      reading.kind = Kind::kNoData;
+    } else if (parts[1] == "pass" || parts[1] == "fail" || parts[1] == "hold") {
+      reading.kind = parts[1] == "pass"   ? Kind::kPass
+                     : parts[1] == "fail" ? Kind::kFail
+                                          : Kind::kHold;
+      reading.reason = "tests";
+    } else {
+      reading.kind = Kind::kValue;
+      reading.value = ParseDouble(parts[1]).value();
+    }
+    return reading;
   }
 
   static std::pair<uint64_t, uint64_t> Two(std::string_view value) {
@@ -181,6 +254,8 @@ class ScriptRunner {
         stable_latency = Latency(value);
       else if (key == "clat")
         candidate_latency = Latency(value);
+      else if (key == "r")
+        in.readings.push_back(Reading(value));
       else if (key == "stable")
         in.stable_ready = false;
       else if (key == "metrics")
@@ -191,7 +266,16 @@ class ScriptRunner {
         in.command = RolloutCommand{RolloutCommand::Kind::kPromote, std::string(value)};
       else if (key == "abort")
         in.command = RolloutCommand{RolloutCommand::Kind::kAbort, std::string(value)};
-      else if (key == "candidate" && value == "loading")
+      else if (key == "pause")
+        in.command = RolloutCommand{RolloutCommand::Kind::kPause, std::string(value)};
+      else if (key == "resume")
+        in.command = RolloutCommand{RolloutCommand::Kind::kResume, std::string(value)};
+      else if (key == "next") {
+        auto parts = Split(value, ':');
+        in.command = RolloutCommand{
+            RolloutCommand::Kind::kAdvance, std::string(parts[0]),
+            parts.size() > 1 ? static_cast<int>(ParseInt64(parts[1]).value()) - 1 : state_->step};
+      } else if (key == "candidate" && value == "loading")
         in.candidate = CandidateSeen::kLoading;
       else if (key == "candidate" && value == "gone")
         in.candidate = CandidateSeen::kGone;
@@ -220,6 +304,7 @@ class ScriptRunner {
       EXPECT_EQ(out.decision, again.decision);
       EXPECT_TRUE(out.state == again.state) << "tick " << out.state.ticks;
       state_ = out.state;
+      if (!out.command_waits) in.command.reset();
       if (!out.decision.empty() || i + 1 == times) {
         printed.push_back(StrCat(words::Span(clock_), " ", RolloutPhaseName(state_->phase),
                                  out.decision.empty() ? "" : StrCat(" [", out.decision, "]"),
@@ -436,6 +521,101 @@ TEST(PlanTest, SaysWhichFieldIsWrong) {
   plan = QuickPlan();
   plan.gates[0].floor = 1;
   EXPECT_FALSE(ValidatePlan(plan).ok());
+  plan = QuickPlan();
+  plan.gates[0].max = 1;
+  EXPECT_NE(ValidatePlan(plan).message().find("max must be"), std::string_view::npos);
+  plan.gates[0].max = 0.02;
+  plan.gates[0].kind = RolloutGate::Kind::kLatency;
+  EXPECT_NE(ValidatePlan(plan).message().find("slower_than"), std::string_view::npos);
+  plan.gates[0].slower_than = milliseconds(200);
+  EXPECT_TRUE(ValidatePlan(plan).ok());
+  plan.freeze.resize(1);
+  EXPECT_NE(ValidatePlan(plan).message().find("freeze: leaves no time"), std::string_view::npos);
+}
+
+TEST(PlanTest, BlueGreenHasNoGateThatCompares) {
+  RolloutPlan plan;
+  plan.strategy = RolloutPlan::Strategy::kBlueGreen;
+  EXPECT_TRUE(ValidatePlan(plan).ok());
+  plan.gates.resize(1);
+  const Status compares = ValidatePlan(plan);
+  EXPECT_NE(compares.message().find("has no traffic while"), std::string_view::npos) << compares;
+  plan.gates[0].max = 0.02;
+  EXPECT_TRUE(ValidatePlan(plan).ok());
+  plan.blue_green.emplace().watch_duration = seconds(-1);
+  EXPECT_FALSE(ValidatePlan(plan).ok());
+  plan.blue_green.emplace();
+  plan.strategy = RolloutPlan::Strategy::kCanary;
+  EXPECT_NE(ValidatePlan(plan).message().find("strategy"), std::string_view::npos);
+}
+
+TEST(PlanTest, SaysWhatAGateOutsideLacks) {
+  auto error = [](auto change) {
+    RolloutPlan plan;
+    RolloutGate& gate = plan.gates.emplace_back();
+    gate.kind = RolloutGate::Kind::kPromql;
+    gate.outside.address = "http://prometheus:9090";
+    gate.outside.query = "up";
+    gate.max = 300;
+    change(plan, gate);
+    return std::string(ValidatePlan(plan).message());
+  };
+  using Plan = RolloutPlan;
+  using Gate = RolloutGate;
+  EXPECT_EQ(error([](Plan&, Gate&) {}), "");
+  EXPECT_NE(error([](Plan&, Gate& g) { g.max.reset(); }).find("needs max, min"), std::string::npos);
+  EXPECT_NE(error([](Plan&, Gate& g) {
+              g.outside.query = "up{v=\"{{version}}\"}";
+            }).find("there is no {{version}}"),
+            std::string::npos);
+  EXPECT_NE(error([](Plan&, Gate& g) { g.outside.query = "up{{"; }).find("not closed"),
+            std::string::npos);
+  EXPECT_NE(error([](Plan&, Gate& g) { g.outside.min = 301; }).find("above max"),
+            std::string::npos);
+  EXPECT_NE(error([](Plan&, Gate& g) { g.kind = Gate::Kind::kWebhook; }).find("url is missing"),
+            std::string::npos);
+  EXPECT_NE(error([](Plan& p, Gate&) { p.gates.push_back(Gate(p.gates[0])); }).find("given twice"),
+            std::string::npos);
+  EXPECT_EQ(error([](Plan& p, Gate&) {
+              p.gates.push_back(Gate(p.gates[0]));
+              p.gates[1].outside.name = "other";
+            }),
+            "");
+  EXPECT_NE(error([](Plan&, Gate& g) {
+              g.outside.when = OutsideOptions::When::kAfterSwitch;
+            }).find("blue_green"),
+            std::string::npos);
+}
+
+TEST(OutsideTest, QueriesAreFilledIn) {
+  RolloutState state = BeginRollout("m\"x", 1, 2, QuickPlan(), FromUnixMillis(0));
+  EXPECT_EQ(FillIn("a{m=\"{{model}}\",v=\"{{ candidate }}\"} / a{v=\"{{stable}}\"}", state),
+            "a{m=\"m\\\"x\",v=\"2\"} / a{v=\"1\"}");
+  EXPECT_EQ(FillIn("up", state), "up");
+}
+
+TEST(OutsideTest, InfiniteAnswersSurviveTheJournal) {
+  StepInput in;
+  in.readings = {{0, 1, OutsideReading::Kind::kValue, HUGE_VAL, ""},
+                 {1, 0, OutsideReading::Kind::kValue, -HUGE_VAL, ""},
+                 {2, 0, OutsideReading::Kind::kNoAnswer, 0, "away"}};
+  EXPECT_EQ(ParseInput(SerializeInput(in)).value(), in);
+}
+
+TEST(SerializeTest, StatesOfBeforeHoldsAndOutsideGatesAreRead) {
+  // As a version before wrote it: no strategy, no approval, nobody's pause.
+  const std::string text =
+      R"({"model":"m","stable":1,"candidate":2,"plan":{"steps":[{"weight":0.1,"duration_ms":0,)"
+      R"("min_requests":0}],"gates":[],"alpha":0.01,"beta":0.05,"interval_ms":1000,)"
+      R"("max_duration_ms":1000,"on_inconclusive":0,"warmup_ms":0},"started":0,"ended":0,)"
+      R"("last_tick":0,"ticks":0,"phase":0,"reason":"started","step":0,"elapsed":0,)"
+      R"("traffic_elapsed":0,"step_elapsed":0,"candidate_ready":false,"stable_sums":[0,0,0,0,0],)"
+      R"("candidate_sums":[0,0,0,0,0],"step_requests":0,"step_minimums":[],"thresholds":[],)"
+      R"("gates":[],"notes":[]})";
+  auto state = ParseState(text);
+  ASSERT_TRUE(state.ok()) << state.status();
+  EXPECT_EQ(state->plan.strategy, RolloutPlan::Strategy::kCanary);
+  EXPECT_EQ(SerializeState(*state), text) << "and what is not used is not written";
 }
 
 TEST(SerializeTest, RefusesWhatIsNotAState) {
@@ -515,6 +695,43 @@ TEST(StepSimulation, EqualVersionsArePromoted) {
 TEST(StepSimulation, VersionsAtTheMarginOfOneGateArePromotedWithProbabilityAtMostBeta) {
   EXPECT_LE(Simulate(2, 300, 0.01, 0.02, 0.04, 0.04).promoted, 15) << "of 300 at beta = 0.05";
   EXPECT_LE(Simulate(3, 300, 0.01, 0.01, 0.04, 0.08).promoted, 15) << "of 300 at beta = 0.05";
+}
+
+/// Whole rollouts of a candidate with this rate of errors against a bound of 2 %; both versions have it,
+/// at a share that changes with the rate.
+Outcome SimulateBound(uint64_t seed, int runs, double error_rate) {
+  std::mt19937_64 rng(seed);
+  RolloutPlan plan;
+  plan.steps = {{0.5}};
+  plan.gates.resize(1);
+  plan.gates[0].max = 0.02;
+  plan.max_duration = std::chrono::minutes(10);
+  Outcome outcome;
+  for (int run = 0; run < runs; ++run) {
+    RolloutState state = BeginRollout("m", 1, 2, plan, FromUnixMillis(0));
+    StepInput in;
+    in.elapsed = seconds(1);
+    while (!HasEnded(state.phase)) {
+      auto errors = [&] { return std::binomial_distribution<uint64_t>(50, error_rate)(rng); };
+      in.candidate_window = {50, errors(), 0, {}, 0, 0};
+      in.stable_window = {50, errors(), 0, {}, 0, 0};
+      state = Step(state, in).state;
+    }
+    outcome.promoted += state.phase == RolloutPhase::kPromoted;
+    // Inconclusive ends roll back as well: only the gate's own verdicts count here.
+    outcome.rolled_back += state.reason.find("e-value") != std::string::npos &&
+                           state.phase == RolloutPhase::kRolledBack &&
+                           state.reason.find("inconclusive") == std::string::npos;
+  }
+  return outcome;
+}
+
+TEST(StepSimulation, ACandidateAtItsBoundIsSeldomTakenBackAndSeldomPromoted) {
+  const Outcome at = SimulateBound(5, 300, 0.02);
+  EXPECT_LE(at.rolled_back, 8) << "of 300 at alpha = 0.01: 3 to be expected at most";
+  EXPECT_LE(at.promoted, 25) << "of 300 at beta = 0.05: 15 to be expected at most";
+  EXPECT_GE(SimulateBound(6, 100, 0.01).promoted, 98);
+  EXPECT_GE(SimulateBound(7, 100, 0.05).rolled_back, 99);
 }
 
 TEST(StepSimulation, VersionsFarWorseAreRolledBack) {

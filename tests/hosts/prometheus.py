@@ -30,7 +30,8 @@ class Prometheus(HttpHost):
 
     ready_path = "/-/ready"
 
-    def __init__(self, folder, targets, binary=None, metrics_path="/metrics", interval="1s", timeout=20, features=(), flags=()):
+    def __init__(self, folder, targets, binary=None, metrics_path="/metrics", interval="1s", timeout=20, features=(), flags=(),
+                 port=None):
         folder = pathlib.Path(folder)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -39,6 +40,8 @@ class Prometheus(HttpHost):
         config = {"global": {"scrape_interval": interval, "scrape_timeout": interval}, "scrape_configs": jobs}
         (folder / "prometheus.yml").write_text(json.dumps(config, indent=1))  # JSON is YAML
         super().__init__()
+        if port:
+            self.port, self.url = port, f"http://127.0.0.1:{port}"
         self.start("prometheus", [
             binary or find_binary(), f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}",
             f"--web.listen-address=127.0.0.1:{self.port}", "--log.level=warn",

@@ -442,6 +442,43 @@ def test_a_rollout_decides_by_what_the_gateway_sees(gunicorn, gateway, errors, v
     assert "(rollout)" in server.cli("status").stdout
 
 
+@pytest.mark.parametrize(("errors", "verdict"), [(0.0, "promoted"), (0.4, "rolled_back")])
+def test_blue_green_at_the_gateway(gunicorn, gateway, errors, verdict):
+    one, two = gunicorn(version=1), gunicorn(version=2, errors=errors)
+    plan = {"strategy": "blue_green", "interval": "100ms", "max_duration": "5m", "gates": [{"kind": "errors", "max": "5%"}],
+            "blue_green": {"preview_duration": "300ms", "watch_duration": "300ms", "min_requests": 50}}
+    server = gateway([(1, [one.endpoint], None), (2, [two.endpoint], None)], health={"path": "/healthz", "interval": "100ms"},
+                     models=[{"name": "digits", "rollout": plan}])
+    stop = threading.Event()
+
+    def load():
+        with requests.Session() as session:
+            while not stop.is_set():
+                session.post(server.url + "/predict", data=b"x", timeout=10)
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    try:
+        ended = wait_for("the verdict", lambda: next((r for r in server.rollouts() if r["phase"] not in ("progressing", "held")), None),
+                         timeout=120)
+    finally:
+        stop.set()
+        thread.join(20)
+    assert ended["phase"] == verdict, ended["reason"]
+    assert ended["arms"]["candidate"]["requests"] > 0 and ended["arms"]["stable"]["requests"] == 0
+    shares = {v["version"]: v["share"] for v in server.service()["versions"]}
+    assert shares == ({1: 0, 2: 1} if verdict == "promoted" else {1: 1, 2: 0})
+    # What was promoted is taken back by hand, and what was taken back is tried again.
+    again = server.cli("rollout", "undo" if verdict == "promoted" else "retry", "digits")
+    assert again.returncode == 0, again.stderr
+    newest = wait_for("the next rollout", lambda: server.rollouts() and server.rollouts()[0]["id"] > ended["id"] and server.rollouts()[0])
+    if verdict == "promoted":
+        wait_for("the way back", lambda: server.rollouts()[0]["phase"] == "promoted")
+        assert {v["version"]: v["share"] for v in server.service()["versions"]} == {1: 1, 2: 0}
+    else:
+        assert newest["candidate"] == 2
+
+
 def test_the_configuration_is_checked_and_says_what_is_not_supported(tmp_path):
     path = tmp_path / "gateway.json"
     good = {"gateway": {"listeners": [{"port": 0}], "services": [{"name": "a", "versions": [{"version": 1, "endpoints": ["a:1"]}]}]}}

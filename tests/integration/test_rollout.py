@@ -144,12 +144,93 @@ def test_promote_and_abort_by_hand(start, repository):
     assert wait_for("the abort", lambda: ended(server, 2))["phase"] == "aborted"
     assert server.model("digits")["traffic"]["stable"] == 1
     assert server.cli("rollout", "abort", "digits").returncode == 1  # it has ended
-    assert server.cli("rollout", "start", "digits", "2").returncode == 0
+    again = server.cli("rollout", "retry", "digits")
+    assert again.returncode == 0, again.stderr
     wait_for("the second try", lambda: server.rollouts()[0]["phase"] == "progressing")
-    assert server.cli("rollout", "promote", "digits").returncode == 0
+    assert server.rollouts()[0]["plan_notes"][0].startswith("rollout 1 once more")
+    assert server.cli("rollout", "promote", "digits", "--full").returncode == 0
     assert wait_for("the promotion", lambda: server.rollouts()[0]["phase"] == "promoted")
     assert server.cli("rollout", "watch", "digits").returncode == 0
     assert server.cli("rollout", "show", "99").returncode == 4
+
+
+def test_pause_next_step_and_undo_by_hand(start, repository):
+    models.release(repository, "digits", 1, models.classifier())
+    server = start(models=digits(repository))
+    wait_for("a stable version", lambda: stable_version(server) == 1)
+    models.release(repository, "digits", 2, models.classifier())
+    wait_for("the rollout", lambda: server.rollouts() and server.rollouts()[0]["share"] > 0)
+    assert server.cli("rollout", "pause", "digits").returncode == 0
+    paused = wait_for("the pause", lambda: next((r for r in server.rollouts() if r["paused_by"]), None))
+    assert paused["phase"] == "held" and "paused by" in paused["reason"]
+    # In mid-step, killed and started again: still paused, with the share that it had.
+    server.kill()
+    server.start()
+    wait_for("the candidate", lambda: server.rollouts()[0]["share"] == 0.2)
+    assert server.rollouts()[0]["paused_by"] == paused["paused_by"]
+    assert server.cli("rollout", "promote", "digits").returncode == 0
+    wait_for("the next step", lambda: server.rollouts()[0]["step"] == 1 and server.rollouts()[0]["share"] == 0.5)
+    assert server.cli("rollout", "resume", "digits").returncode == 1  # the promotion has ended the pause
+    assert server.cli("rollout", "promote", "digits").returncode == 0
+    wait_for("the promotion", lambda: server.rollouts()[0]["phase"] == "promoted")
+    wait_for("1 to leave memory", lambda: server.version_state("digits", 1) == "gone")
+    undo = server.cli("rollout", "undo", "digits")
+    assert undo.returncode == 0, undo.stderr
+    back = wait_for("the way back", lambda: ended(server, 1))
+    assert back["phase"] == "promoted" and "undone by" in back["reason"], back["reason"]
+    assert server.model("digits")["traffic"]["stable"] == 1
+    wait_for("2 to leave memory", lambda: server.version_state("digits", 2) == "gone")
+    assert len(server.rollouts()) == 2  # and it does not come back by itself
+
+
+BLUE_GREEN = {"strategy": "blue_green", "interval": "100ms", "max_duration": "5m",
+              "blue_green": {"preview_duration": "300ms", "watch_duration": "500ms", "min_requests": 50},
+              "gates": [{"kind": "errors", "max": "5%"}, {"kind": "quality", "max": "20%"}]}
+
+
+def switching(repository, **blue_green):
+    plan = {**BLUE_GREEN, "blue_green": {**BLUE_GREEN["blue_green"], **blue_green}}
+    return [{"name": "digits", "path": str(repository / "digits"), "rollout": plan, "monitoring": {"window": "1s"}}]
+
+
+def test_blue_green_switches_all_traffic_and_takes_it_back(start, repository):
+    models.release(repository, "digits", 1, models.classifier(wrong_class=3))
+    server = start(models=switching(repository))
+    with Traffic(server) as traffic:
+        wait_for("traffic", lambda: traffic.sent > 200)
+        models.release(repository, "digits", 2, models.classifier())
+        good = wait_for("the verdict on 2", lambda: ended(server, 2), timeout=60)
+        assert good["phase"] == "promoted" and good["strategy"] == "blue_green", good["reason"]
+        assert good["arms"]["stable"]["requests"] == 0, "the two never had traffic at the same time"
+        wait_for("1 to leave memory", lambda: server.version_state("digits", 1) == "gone")
+        models.release(repository, "digits", 3, models.pair())  # takes other inputs: every request to it is refused
+        bad = wait_for("the verdict on 3", lambda: ended(server, 3), timeout=60)
+        assert bad["phase"] == "rolled_back" and "the bound is 5 %" in bad["reason"], bad["reason"]
+        failed = len(traffic.failures)
+        wait_for("traffic on the stable version", lambda: traffic.sent > 1000)
+    assert server.model("digits")["traffic"] == {"stable": 2, "candidate": None, "candidate_share": 0}
+    assert 0 < failed < 400
+    decisions = [t["decision"] for t in server.get(f"/api/v1/rollouts/{bad['id']}/history").json()["ticks"] if t["decision"]]
+    assert "switch" in decisions and decisions[-1] == "roll_back"
+
+
+def test_blue_green_waits_for_a_person_and_outlives_the_process(start, repository):
+    models.release(repository, "digits", 1, models.classifier())
+    server = start(models=switching(repository, auto_promote=False, watch_duration="2s"), server={"port": free_port()},
+                   admin={"port": free_port()})
+    with Traffic(server, retry_connect=True) as traffic:
+        wait_for("traffic", lambda: traffic.sent > 200)
+        models.release(repository, "digits", 2, models.classifier())
+        waiting = wait_for("the preview", lambda: next((r for r in server.rollouts() if r["awaits_approval"]), None))
+        assert waiting["share"] == 0 and waiting["phase"] == "held", waiting["reason"]
+        assert server.version_state("digits", 1) == server.version_state("digits", 2) == "ready"
+        assert server.cli("rollout", "promote", "digits").returncode == 0
+        wait_for("the switch", lambda: server.rollouts()[0]["share"] == 1)
+        assert server.version_state("digits", 1) == "ready", "kept to take it back"
+        server.kill()
+        server.start()
+        verdict = wait_for("the verdict", lambda: ended(server, 2), timeout=60)
+    assert verdict["phase"] == "promoted", verdict["reason"]
 
 
 def free_port():

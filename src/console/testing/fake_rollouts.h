@@ -39,6 +39,9 @@ class FakeRollouts final : public RolloutController {
                           .candidate_exposure = 100,
                           .candidate_events = 1,
                           .candidate_exposure_needed = 400});
+    view.gates.push_back(
+        {.gate = "p99",
+         .outside = GateView::Outside{.kind = "promql", .said = "0.2 is within its bounds"}});
     view.plan_notes = {"errors: about 400 candidate requests are needed"};
     return view;
   }
@@ -82,8 +85,19 @@ class FakeRollouts final : public RolloutController {
     if (found == history_.end()) return NotFoundError(StrCat("there is no rollout ", id));
     return found->second;
   }
-  Status Promote(int64_t id, const std::string& who) override { return Decide("promote", id, who); }
+  Status Promote(int64_t id, const std::string& who) override {
+    return Decide("promote fully", id, who);
+  }
+  Status Advance(int64_t id, const std::string& who) override { return Decide("promote", id, who); }
   Status Abort(int64_t id, const std::string& who) override { return Decide("abort", id, who); }
+  Status Pause(int64_t id, const std::string& who) override { return Decide("pause", id, who); }
+  Status Resume(int64_t id, const std::string& who) override { return Decide("resume", id, who); }
+  Status Retry(int64_t id, const std::string& who) override {
+    return BeginFrom("retry", RolloutPhase::kRolledBack, id, who);
+  }
+  Status Undo(int64_t id, const std::string& who) override {
+    return BeginFrom("undo", RolloutPhase::kPromoted, id, who);
+  }
   Status StartRollout(const std::string& model, int64_t candidate) override {
     MutexLock lock(mutex_);
     calls_.push_back(StrCat("start ", model, " ", candidate));
@@ -108,6 +122,13 @@ class FakeRollouts final : public RolloutController {
     if (found->second.phase != RolloutPhase::kProgressing)
       return FailedPreconditionError(StrCat("rollout ", id, " has ended"));
     return OkStatus();
+  }
+
+  Status BeginFrom(const char* what, RolloutPhase from, int64_t id, const std::string& who) {
+    MutexLock lock(mutex_);
+    calls_.push_back(StrCat(what, " ", id, " by ", who));
+    if (views_.at(id).phase == from) return OkStatus();
+    return FailedPreconditionError(StrCat("rollout ", id, " is none to ", what));
   }
 
   mutable Mutex mutex_;

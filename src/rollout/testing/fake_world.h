@@ -3,7 +3,9 @@
 #include <cmath>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/strings.h"
@@ -82,6 +84,31 @@ class FakeWorld final : public MetricSource, public Actuator, public VersionObse
   }
   std::map<int64_t, ArmTotals> totals_;
   double owed_ = 0;
+};
+
+/// Answers what a test has put there. Confined to one thread.
+class FakeOutside final : public OutsideReader {
+ public:
+  std::vector<OutsideQuestion> asked;
+  std::vector<int64_t> forgotten;
+  /// What the next questions get; nothing: none answers.
+  std::function<std::optional<OutsideReading>(const OutsideQuestion&)> answer;
+
+  void Ask(OutsideQuestion question) override {
+    if (answer) {
+      if (auto reading = answer(question)) {
+        reading->gate = question.gate;
+        reading->step = question.step;
+        answers_.push_back(*reading);
+      }
+    }
+    asked.push_back(std::move(question));
+  }
+  std::vector<OutsideReading> Take(int64_t) override { return std::exchange(answers_, {}); }
+  void Forget(int64_t rollout) override { forgotten.push_back(rollout); }
+
+ private:
+  std::vector<OutsideReading> answers_;
 };
 
 }  // namespace leadsman
