@@ -13,7 +13,9 @@ from test_rollout import ended, free_port
 from traffic import Traffic
 
 STEPS = [{"weight": "20%", "duration": "300ms", "min_requests": 20}, {"weight": "50%", "min_requests": 20}]
-BAD = 'sum(leadsman_serving_requests_total{model="{{model}}",version="{{candidate}}",code!="OK"}) or vector(0)'
+OF_CANDIDATE = 'leadsman_serving_requests_total{model="{{model}}",version="{{candidate}}"'
+# The share that was refused; no data before the Prometheus has seen what can be judged.
+BAD = f'(sum({OF_CANDIDATE},code!="OK"}}) or vector(0)) / (sum({OF_CANDIDATE}}}) > 20)'
 
 
 def digits(repository, gates, **plan):
