@@ -1,0 +1,89 @@
+#include "rollout/simulation.h"
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+
+namespace leadsman {
+
+std::vector<double> TailOf(const SparseLatency& latency) {
+  const auto total = static_cast<double>(CountAll(latency));
+  if (total == 0) return {};
+  std::vector<double> tail(LatencyScheme::kBuckets, 0.0);
+  for (const auto& [bucket, count] : latency) tail[bucket] = static_cast<double>(count);
+  for (size_t b = tail.size() - 1; b > 0; --b) tail[b - 1] += tail[b];
+  for (double& share : tail) share /= total;
+  return tail;
+}
+
+SparseLatency HistogramOf(const std::vector<double>& tail, uint64_t answers) {
+  SparseLatency histogram;
+  uint64_t above = 0;  // rounded as sums, so that the parts add up
+  for (size_t b = tail.size(); b-- > 0;) {
+    const auto here = static_cast<uint64_t>(std::llround(tail[b] * static_cast<double>(answers)));
+    if (here > above) histogram.emplace_back(static_cast<uint32_t>(b), here - above);
+    above = std::max(above, here);
+  }
+  std::reverse(histogram.begin(), histogram.end());
+  return histogram;
+}
+
+RolloutSimulation::RolloutSimulation(const RolloutPlan& plan, const StepInput::History& history,
+                                     uint64_t seed)
+    : rng_(seed), state_(BeginRollout("", 1, 2, plan, WallTime{})), history_(history) {
+  StepInput first;
+  first.history = history_;
+  state_ = Step(state_, first).state;
+}
+
+uint64_t RolloutSimulation::Arrivals(double mean) {
+  return mean <= 0 ? 0 : std::poisson_distribution<uint64_t>(mean)(rng_);
+}
+
+uint64_t RolloutSimulation::Some(uint64_t of, double share) {
+  if (of == 0 || share <= 0) return 0;
+  if (share >= 1) return of;
+  return std::binomial_distribution<uint64_t>(of, share)(rng_);
+}
+
+ArmDelta RolloutSimulation::Answers(uint64_t requests, double label_share,
+                                    const SimulatedArm& arm) {
+  ArmDelta window;
+  window.requests = requests;
+  window.errors = Some(requests, arm.error_rate);
+  window.labelled = Some(requests - window.errors, label_share);
+  window.wrong = Some(window.labelled, arm.wrong_rate);
+  if (arm.tail.empty()) return window;
+  window.timed = requests - window.errors;
+  uint64_t still = window.timed;
+  double share = 1;
+  for (uint32_t bucket : state_.thresholds) {
+    const double above = arm.tail[bucket];
+    still = share > 0 ? Some(still, std::min(1.0, above / share)) : 0;
+    share = above;
+    window.slow.push_back(still);
+  }
+  return window;
+}
+
+std::string RolloutSimulation::Tick(Duration elapsed, uint64_t requests, double label_share,
+                                    const SimulatedArm& stable, const SimulatedArm& candidate) {
+  StepInput in;
+  in.time = state_.last_tick + elapsed;
+  in.elapsed = elapsed;
+  const uint64_t mine = Some(requests, WantedShare(state_));
+  in.candidate_window = Answers(mine, label_share, candidate);
+  in.stable_window = Answers(requests - mine, label_share, stable);
+  if (state_.thresholds.empty() && !stable.tail.empty()) {
+    // As the monitor, which goes on counting while the thresholds are waited for.
+    const uint64_t timed = CountAll(history_.latency) + in.stable_window.timed;
+    history_.latency = HistogramOf(stable.tail, timed);
+    history_.sums.timed = timed;
+    in.history = history_;
+  }
+  StepOutput out = Step(state_, in);
+  state_ = std::move(out.state);
+  return std::move(out.decision);
+}
+
+}  // namespace leadsman
