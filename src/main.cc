@@ -28,6 +28,7 @@
 #include "base/strings.h"
 #include "monitor/schema/data_schema.h"
 #include "monitor/schema/schema_reports.h"
+#include "rollout/record.h"
 #include "storage/detect.h"
 #include "storage/file_source.h"
 #include "storage/manifest.h"
@@ -316,6 +317,10 @@ int Run(int argc, char** argv) {
   hooks.schema_check = CheckReport;
   hooks.schema_diff = DiffReport;
   hooks.schema_reference = DataSchemaReference;
+  hooks.replay_rollout = [](std::string_view record, std::optional<double> alpha,
+                            std::optional<double> beta) {
+    return ReplayReport(record, {alpha, beta}, kLeadsmanVersion);
+  };
   cli::Environment environment{.out = std::cout, .err = std::cerr, .in = std::cin};
   environment.terminal = isatty(STDOUT_FILENO) != 0;
   environment.columns = TerminalColumns();

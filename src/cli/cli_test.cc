@@ -11,6 +11,7 @@
 #include "cli/main.h"
 #include "cli/table.h"
 #include "console/testing/admin_fixture.h"
+#include "rollout/testing/recorded_rollout.h"
 
 namespace leadsman::cli {
 namespace {
@@ -60,6 +61,10 @@ class CliTest : public testing::Test {
     hooks.schema_diff = [&](const std::string&, const std::string&) { return report_; };
     hooks.schema_reference = [](bool schema) {
       return std::string(schema ? "{}\n" : "# Data schema\n");
+    };
+    hooks.replay_rollout = [](std::string_view record, std::optional<double> alpha,
+                              std::optional<double> beta) {
+      return ReplayReport(record, {alpha, beta}, "1.2.3");
     };
     Environment env{.out = out_, .err = err_, .in = in_};
     env.terminal = terminal_;
@@ -255,6 +260,8 @@ TEST_F(CliTest, HelpFitsTheTerminal) {
                                                   {"models"},
                                                   {"rollout"},
                                                   {"rollout", "list"},
+                                                  {"rollout", "record"},
+                                                  {"rollout", "replay"},
                                                   {"labels", "add"},
                                                   {"monitor"},
                                                   {"alarms"},
@@ -549,6 +556,53 @@ TEST_F(CliServerTest, RetryAndUndoFindTheRolloutTheyAreMeantFor) {
             (std::vector<std::string>{"undo 1 by leadsman command line",
                                       "retry 2 by leadsman command line",
                                       "undo 2 by leadsman command line"}));
+}
+
+TEST_F(CliTest, ARecordIsReplayedWithoutAServer) {
+  TempDir dir;
+  const std::string record = RecordedRollout(0.06), file = dir.file("verdict.json");
+  std::ofstream(file) << record;
+  EXPECT_EQ(Run({"rollout", "replay", file}), kOk) << err();
+  EXPECT_NE(out().find("rollout 1  digits 1 → 2  rolled_back  recorded by leadsman 0.1.0"),
+            std::string::npos)
+      << out();
+  EXPECT_NE(out().find("DECISION"), std::string::npos);
+  EXPECT_NE(out().find("replayed   to the same verdict, tick by tick"), std::string::npos) << out();
+  EXPECT_EQ(Run({"rollout", "replay", "-"}, record), kOk) << err();
+  EXPECT_EQ(Run({"rollout", "replay", file, "--json"}), kOk);
+  EXPECT_EQ(nlohmann::json::parse(out())["agrees"], true);
+  EXPECT_EQ(Run({"rollout", "replay", file, "--alpha", "0.000001"}), kOk);
+  EXPECT_NE(out().find("what if    alpha 1e-06, beta 0.05: progressing"), std::string::npos)
+      << out();
+}
+
+TEST_F(CliTest, ARecordThatWasChangedIsExitCodeFourteen) {
+  TempDir dir;
+  const std::string file = dir.file("verdict.json");
+  auto record = nlohmann::ordered_json::parse(RecordedRollout(0.06));
+  record["verdict"]["phase"] = "promoted";
+  record["engine"] = 99;
+  std::ofstream(file) << record.dump();
+  EXPECT_EQ(Run({"rollout", "replay", file}), kDiffers);
+  EXPECT_NE(out().find("otherwise: verdict.phase: the record says"), std::string::npos) << out();
+  EXPECT_NE(out().find("made by engine 99"), std::string::npos) << out();
+  EXPECT_EQ(Run({"rollout", "replay", file, "--json"}), kDiffers);
+  std::ofstream(file) << "{}";
+  EXPECT_EQ(Run({"rollout", "replay", file}), kFailed);
+  EXPECT_NE(err().find("verdict.json: is no record of a rollout"), std::string::npos) << err();
+  EXPECT_EQ(Run({"rollout", "replay", dir.file("none.json")}), kUnreachable) << "not a file: an ID";
+  EXPECT_EQ(Run({"rollout", "replay", file, "--alpha", "7"}), kUsage);
+}
+
+TEST_F(CliServerTest, RecordsComeFromTheServer) {
+  fixture_.rollouts.Put(FakeRollouts::Example(1));
+  const std::string record = RecordedRollout(0.06);
+  EXPECT_EQ(Run({"rollout", "record", "digits"}), kNotFound);
+  fixture_.rollouts.PutRecord(1, record);
+  EXPECT_EQ(Run({"rollout", "record", "digits"}), kOk);
+  EXPECT_EQ(nlohmann::json::parse(out()), nlohmann::json::parse(record));
+  EXPECT_GT(std::ranges::count(out(), '\n'), 5) << "a line for each tick";
+  EXPECT_EQ(Run({"rollout", "replay", "1"}), kOk) << err();
 }
 
 TEST_F(CliServerTest, EndedRolloutsShowHowFarTheyCameAndWhoHasTheTraffic) {

@@ -16,6 +16,7 @@
 #include "cli/alarm_commands.h"
 #include "cli/api_client.h"
 #include "cli/commands.h"
+#include "cli/rollout_commands.h"
 #include "cli/schema_commands.h"
 #include "cli/table.h"
 
@@ -28,7 +29,8 @@ constexpr const char* kFooter =
     "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration,\n"
     "            3 server unreachable, 4 not found; `rollout watch`: 0 promoted,\n"
     "            10 rolled back, 11 aborted, 12 held (with --until-held);\n"
-    "            `prove-quiet`: 13 something would have fired.\n"
+    "            `prove-quiet`: 13 something would have fired;\n"
+    "            `rollout replay`: 14 it comes to something else.\n"
     "Environment: LEADSMAN_SERVER is the default of --server; NO_COLOR switches colours off.\n"
     "Begin with:  leadsman serve --model-repository ./models\n"
     "or:          leadsman monitor --log access.log --once";
@@ -131,8 +133,34 @@ constexpr const char* kRolloutFooter =
     "  leadsman rollout retry digits                     again, after a rejection\n"
     "  leadsman rollout undo digits                      back to the version before\n"
     "  leadsman rollout start digits 7\n"
+    "  leadsman rollout record 12 > 12.json              all that the verdict was made of\n"
+    "  leadsman rollout replay 12.json                   compute it again, without a server\n"
     "Exit codes of watch: 0 promoted, 10 rolled back, 11 aborted, 12 held (with\n"
     "--until-held), 4 no such rollout.";
+
+constexpr const char* kRecordFooter =
+    "Examples:\n"
+    "  leadsman rollout record digits > verdict.json     of its newest rollout\n"
+    "  leadsman rollout replay verdict.json              on any machine, without the server\n"
+    "\n"
+    "A JSON object with the plan, what was counted in each tick, decisions with their reasons, "
+    "and\n"
+    "e-values; a line for each tick. Of a rollout that is under way, as far as it has come.";
+
+constexpr const char* kReplayFooter =
+    "Examples:\n"
+    "  leadsman rollout replay verdict.json              a record, without a server\n"
+    "  leadsman rollout record 12 | leadsman rollout replay -\n"
+    "  leadsman rollout replay digits                    the newest rollout, from the server\n"
+    "  leadsman rollout replay 12 --alpha 0.05           what if\n"
+    "\n"
+    "HARM and SAFE are how far the nearest gate is from a rollback and the last one from leaving\n"
+    "the step, as logarithms: 100% is reached. With --alpha or --beta nothing is compared, and "
+    "the\n"
+    "requests stay those of the splits that were.\n"
+    "Exit codes: 0 it comes to the same, 14 it does not (the first difference is named), 1 it is "
+    "no\n"
+    "record, 2 wrong usage, 3 server unreachable, 4 no such rollout.";
 
 constexpr const char* kDriftFooter =
     "Examples:\n"
@@ -804,6 +832,28 @@ class CommandLine {
     start->add_option("MODEL", name_, "The model")->required();
     start->add_option("VERSION", number_, "The version")->required()->check(VersionNumber());
     Client(start, [this](ClientContext& c) { return StartRollout(c, name_, number_); });
+    AddRolloutRecords(rollout);
+  }
+
+  /// What looks back at rollouts.
+  void AddRolloutRecords(CLI::App* rollout) {
+    CLI::App* record =
+        rollout->add_subcommand("record", "Everything that a verdict was made of, as JSON");
+    record->add_option("ID", id_, "Number, or a model's name")->required();
+    record->footer(kRecordFooter);
+    Client(record, [this](ClientContext& c) { return PrintRecord(c, id_); });
+    CLI::App* replay =
+        rollout->add_subcommand("replay", "Compute a verdict again from its record, and compare");
+    replay->add_option("RECORD", replay_.what, "A record's file, - or an ID of the server")
+        ->required();
+    replay->add_option("--alpha", replay_.alpha, "What if the plan's alpha had been this")
+        ->type_name("X")
+        ->check(CLI::Range(1e-9, 0.5));
+    replay->add_option("--beta", replay_.beta, "What if the plan's beta had been this")
+        ->type_name("X")
+        ->check(CLI::Range(1e-9, 0.5));
+    replay->footer(kReplayFooter);
+    Client(replay, [this](ClientContext& c) { return ReplayRollout(c, hooks_, replay_); });
   }
 
   void AddLabelsCommand() {
@@ -1003,6 +1053,7 @@ class CommandLine {
   bool once_ = false;
   ClientFlags client_;
   WatchOptions watch_;
+  ReplayOptions replay_;
   LabelsOptions labels_;
   SilenceOptions silence_;
   bool check_ = false;

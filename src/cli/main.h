@@ -116,6 +116,10 @@ struct AppHooks {
   std::function<Result<std::string>(const std::string& before, const std::string& after)>
       schema_diff;
   std::function<std::string(bool json_schema)> schema_reference;
+  /// `leadsman rollout replay`: a record's text computed again, perhaps with another alpha or beta, as JSON.
+  std::function<Result<std::string>(std::string_view record, std::optional<double> alpha,
+                                    std::optional<double> beta)>
+      replay_rollout;
   /// What would be served of a folder, as text, without serving it; empty: not known.
   std::function<Result<std::string>(const std::string& folder)> inspect;
 };
@@ -145,6 +149,7 @@ enum ExitCode : int {
   kAborted = 11,
   kHeld = 12,
   kNotQuiet = 13,  ///< prove-quiet
+  kDiffers = 14,   ///< rollout replay
 };
 
 /// Parses the command line, carries the command out, returns the exit code. Not thread-safe; blocks as long as the

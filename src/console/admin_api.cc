@@ -13,6 +13,7 @@
 #include "console/edge_routes.h"
 #include "console/json_views.h"
 #include "console/label_batch.h"
+#include "console/rollout_routes.h"
 #include "console/route.h"
 
 namespace leadsman {
@@ -1355,6 +1356,8 @@ struct AdminApi::Impl {
     for (Route& route : console::AlarmRoutes({deps.clock, deps.alarms, known}))
       routes.push_back(std::move(route));
     for (Route& route : console::EdgeRoutes(deps.monitor)) routes.push_back(std::move(route));
+    for (Route& route : console::RolloutRoutes({deps.rollouts, deps.version}))
+      routes.push_back(std::move(route));
     openapi = console::OpenApiDocument(routes, deps.version);
   }
 

@@ -8,6 +8,7 @@
 #include "console/json_views.h"
 #include "console/testing/admin_fixture.h"
 #include "monitor/edges/profile_message.h"
+#include "rollout/testing/recorded_rollout.h"
 
 namespace leadsman {
 namespace {
@@ -441,10 +442,20 @@ TEST_F(AdminApiTest, DelegatesMetricsAndConfiguration) {
   EXPECT_EQ(Get("/api/v1/configuration"), Json({{"models", Json::array()}}));
 }
 
+TEST_F(AdminApiTest, TellsWhatAVerdictWasMadeOf) {
+  fixture_.LoadModels();
+  EXPECT_EQ(Get("/api/v1/rollouts/1/record", 404)["error"]["code"], "NOT_FOUND");
+  Get("/api/v1/rollouts/x/record", 400);
+  const std::string record = RecordedRollout(0.06, 3);
+  fixture_.rollouts.PutRecord(1, record);
+  EXPECT_EQ(fixture_.Call("GET", "/api/v1/rollouts/1/record").body, record);
+}
+
 TEST_F(AdminApiTest, TheOpenApiDocumentDescribesWhatIsThere) {
   fixture_.LoadModels();
   fixture_.rollouts.Put(FakeRollouts::Example(1));
   fixture_.rollouts.PutHistory(1, std::vector<TickView>(1));
+  fixture_.rollouts.PutRecord(1, RecordedRollout(0.06, 3));
   Json document = Get("/openapi.json");
   EXPECT_EQ(document["openapi"], "3.1.0");
   const Json& schemas = document["components"]["schemas"];

@@ -101,6 +101,11 @@ constexpr const char* kSchemas = R"json({
   "stable": {"$ref": "#/components/schemas/ArmWindow"}, "candidate": {"$ref": "#/components/schemas/ArmWindow"}, "gates": {"type": "array", "items": {"$ref": "#/components/schemas/Gate"}}}},
 "RolloutHistory": {"type": "object", "required": ["rollout", "total", "next_offset", "ticks"], "properties": {"rollout": {"type": "integer"}, "total": {"type": "integer"}, "next_offset": {"type": ["integer", "null"]},
   "ticks": {"type": "array", "items": {"$ref": "#/components/schemas/Tick"}}}},
+"RolloutRecord": {"type": "object", "required": ["leadsman_rollout_record", "program", "engine", "id", "model", "stable", "candidate", "verdict", "first", "ticks", "last"], "properties": {
+  "leadsman_rollout_record": {"type": "integer", "description": "of the form, now 1"}, "program": {"type": "string", "description": "version that wrote it"}, "engine": {"type": "integer", "description": "of the step machine"},
+  "id": {"type": "integer"}, "model": {"type": "string"}, "stable": {"type": "integer"}, "candidate": {"type": "integer"},
+  "verdict": {"type": "object", "required": ["phase", "reason", "started", "ended"], "properties": {"phase": {"type": "string"}, "reason": {"type": "string"}, "started": {"type": ["string", "null"]}, "ended": {"type": ["string", "null"]}}},
+  "first": {"type": "object", "description": "the state before the first tick, with the plan"}, "ticks": {"type": "array", "items": {"type": "object", "description": "input; decision; reason of one that decided; gates: their e-values, where these changed"}}, "last": {"type": "object", "description": "the state after the last tick"}}},
 "StartRollout": {"type": "object", "required": ["model", "candidate"], "additionalProperties": false, "properties": {"model": {"type": "string"}, "candidate": {"type": "integer", "minimum": 1}}},
 "StartedRollout": {"type": "object", "description": "the rollout; only model and candidate when it begins with the next tick"},
 "Who": {"type": "object", "additionalProperties": false, "properties": {"who": {"type": "string", "description": "kept in the journal"}}},

@@ -11,6 +11,7 @@
 #include "base/mutex.h"
 #include "base/strings.h"
 #include "rollout/journal.h"
+#include "rollout/record.h"
 #include "rollout/step.h"
 
 namespace leadsman {
@@ -174,6 +175,9 @@ class Controller final : public RolloutController {
   Status Retry(int64_t id, const std::string& who) override;
   Status Undo(int64_t id, const std::string& who) override;
   Status StartRollout(const std::string& model, int64_t candidate) override;
+  Result<std::string> Record(int64_t id, const std::string& program) const override {
+    return MakeVerdictRecord(*journal_, id, program);
+  }
   std::string journal_problem() const override {
     MutexLock lock(mutex_);
     return journal_problem_;

@@ -202,6 +202,9 @@ class RolloutController {
   /// for this model.
   virtual Status StartRollout(const std::string& model, int64_t candidate) = 0;
 
+  /// The verdict record of a rollout, as rollout/record.h makes it; `program` is the version that
+  /// writes it. NOT_FOUND.
+  virtual Result<std::string> Record(int64_t id, const std::string& program) const = 0;
   /// Empty, or why something waits for the journal, in words for an operator: from the first write
   /// that it refuses until the last of those refused is in.
   virtual std::string journal_problem() const = 0;

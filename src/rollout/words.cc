@@ -59,7 +59,9 @@ std::string Span(Duration d) {
 }
 
 double RoundUpNicely(double v) {
+  constexpr double kMost = 1e15;  // is as good as never, and still fits an integer
   if (v <= 10) return std::ceil(v);
+  if (v >= kMost) return kMost;
   double unit = std::pow(10, std::floor(std::log10(v)) - 1);
   return std::ceil(v / unit) * unit;
 }

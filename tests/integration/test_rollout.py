@@ -1,11 +1,13 @@
 """Rollouts decided by evidence, on the real server with real traffic."""
+import json
+import os
 import signal
 import socket
 import subprocess
 
 import models
 import requests
-from conftest import stable_version, wait_for
+from conftest import BINARY, stable_version, wait_for
 from traffic import Traffic
 
 PLAN = {"steps": [{"weight": "20%", "duration": "300ms"}, {"weight": "50%", "duration": "300ms"}],
@@ -25,7 +27,13 @@ def ended(server, candidate):
                  and r["phase"] not in ("progressing", "held")), None)
 
 
-def test_a_good_version_is_promoted_and_a_bad_one_taken_back(start, repository):
+def run_alone(*arguments):
+    """As Server.cli, where there is no server."""
+    return subprocess.run([str(BINARY), *arguments], capture_output=True, text=True, timeout=60,
+                          env={**os.environ, "LEADSMAN_SERVER": "http://127.0.0.1:1"})
+
+
+def test_a_good_version_is_promoted_and_a_bad_one_taken_back(start, repository, tmp_path):
     models.release(repository, "digits", 1, models.classifier(wrong_class=3))
     server = start(models=digits(repository))
     with Traffic(server) as traffic:
@@ -50,6 +58,19 @@ def test_a_good_version_is_promoted_and_a_bad_one_taken_back(start, repository):
     metrics = server.get("/metrics").text
     assert 'leadsman_rollout_verdicts_total{model="digits",verdict="promoted"} 1' in metrics
     assert 'leadsman_rollout_verdicts_total{model="digits",verdict="rolled_back"} 1' in metrics
+    # Both verdicts come out again of their records alone, on a machine without the server.
+    for verdict in (good, bad):
+        record = tmp_path / f"{verdict['id']}.json"
+        record.write_text(server.cli("rollout", "record", str(verdict["id"])).stdout)
+        alone = run_alone("rollout", "replay", str(record))
+        assert alone.returncode == 0 and "to the same verdict" in alone.stdout, alone.stdout + alone.stderr
+    changed = json.loads(record.read_text())
+    assert changed["verdict"]["reason"] == bad["reason"] and changed["program"] in server.cli("version").stdout
+    changed["ticks"][-1]["input"]["candidate_window"][4] = 0  # wrong answers
+    record.write_text(json.dumps(changed))
+    alone = run_alone("rollout", "replay", str(record))
+    assert alone.returncode == 14 and f"tick {len(changed['ticks'])}: gate quality" in alone.stdout, alone.stdout
+    assert server.cli("rollout", "replay", "digits").returncode == 0
     # A rejected version does not come back, also not after a restart.
     server.stop()
     server.start()

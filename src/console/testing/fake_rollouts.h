@@ -108,6 +108,16 @@ class FakeRollouts final : public RolloutController {
     }
     return OkStatus();
   }
+  Result<std::string> Record(int64_t id, const std::string&) const override {
+    MutexLock lock(mutex_);
+    auto found = records_.find(id);
+    if (found == records_.end()) return NotFoundError(StrCat("there is no rollout ", id));
+    return found->second;
+  }
+  void PutRecord(int64_t id, std::string record) {
+    MutexLock lock(mutex_);
+    records_[id] = std::move(record);
+  }
   std::string journal_problem() const override {
     MutexLock lock(mutex_);
     return journal_problem_;
@@ -134,6 +144,7 @@ class FakeRollouts final : public RolloutController {
   mutable Mutex mutex_;
   std::map<int64_t, RolloutView> views_ GUARDED_BY(mutex_);
   std::map<int64_t, std::vector<TickView>> history_ GUARDED_BY(mutex_);
+  std::map<int64_t, std::string> records_ GUARDED_BY(mutex_);
   std::vector<std::string> calls_ GUARDED_BY(mutex_);
   std::string journal_problem_ GUARDED_BY(mutex_);
 };

@@ -1,0 +1,187 @@
+#include "rollout/record.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/strings.h"
+#include "rollout/testing/recorded_rollout.h"
+
+namespace leadsman {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json Replayed(const std::string& record, const WhatIf& what_if = {}) {
+  auto report = ReplayReport(record, what_if, "0.1.0");
+  EXPECT_TRUE(report.ok()) << report.status();
+  return report.ok() ? Json::parse(*report) : Json::object();
+}
+
+/// The first difference of a record that somebody has changed.
+std::string Difference(const Json& record) {
+  const Json report = Replayed(record.dump());
+  EXPECT_EQ(report.value("agrees", Json()), false);
+  return report.value("difference", "");
+}
+
+std::string Refused(const std::string& record) {
+  auto report = ReplayReport(record, {}, "0.1.0");
+  if (report.ok()) return "was taken";
+  EXPECT_EQ(report.status().code(), StatusCode::kInvalidArgument);
+  return std::string(report.status().message());
+}
+
+TEST(RecordTest, APromotionAndARollbackReplayToTheSame) {
+  for (double errors : {0.01, 0.06}) {
+    const Json report = Replayed(RecordedRollout(errors));
+    EXPECT_EQ(report["agrees"], true) << report["difference"];
+    EXPECT_EQ(report["difference"], "");
+    EXPECT_EQ(report["recorded"]["phase"], errors > 0.05 ? "rolled_back" : "promoted");
+    EXPECT_EQ(report["recorded"]["reason"], report["computed"]["reason"]);
+    const Json& course = report["course"];
+    ASSERT_GT(course.size(), 3u);
+    EXPECT_EQ(course.back()["decision"], errors > 0.05 ? "roll_back" : "promote");
+    EXPECT_EQ(course.back()["reason"], report["computed"]["reason"]);
+    EXPECT_EQ(course[0]["decision"], "");
+    EXPECT_EQ(course[2]["elapsed_seconds"], 2);
+    EXPECT_EQ(course.back()["gates"][0]["gate"], "errors");
+  }
+}
+
+TEST(RecordTest, OneThatIsUnderWayReplaysAsFarAsItHasCome) {
+  const std::string record = RecordedRollout(0.01, 5);
+  const Json report = Replayed(record);
+  EXPECT_EQ(report["agrees"], true) << report["difference"];
+  EXPECT_EQ(report["recorded"]["phase"], "progressing");
+  EXPECT_EQ(Json::parse(record)["verdict"]["ended"], nullptr);
+}
+
+TEST(RecordTest, ItHasALineForEachTick) {
+  const std::string record = RecordedRollout(0.01, 5);
+  const Json json = Json::parse(record);
+  EXPECT_EQ(json["ticks"].size(), 5u);
+  EXPECT_EQ(json["program"], "0.1.0");
+  EXPECT_EQ(json["engine"], kRolloutEngine);
+  size_t lines = 0;
+  for (std::string_view line : Split(record, '\n')) lines += line.starts_with("{\"input\"");
+  EXPECT_EQ(lines, 5u);
+}
+
+TEST(RecordTest, ChangedCountsAreFoundAtTheirTick) {
+  Json record = Json::parse(RecordedRollout(0.06));
+  Json changed = record;
+  size_t at = 2;
+  while (changed["ticks"][at]["input"]["candidate_window"][1] == 0) ++at;
+  changed["ticks"][at]["input"]["candidate_window"][1] = 0;  // its errors
+  EXPECT_TRUE(Difference(changed).starts_with(
+      StrCat("tick ", at + 1, ": gate errors.harm_log_e: the record says ")))
+      << Difference(changed);
+
+  // Of a window whose sums no e-value shows any more.
+  changed = record;
+  changed["ticks"][0]["input"]["stable_window"][0] = 50'000;
+  EXPECT_TRUE(Difference(changed).starts_with("tick 1: ")) << Difference(changed);
+}
+
+TEST(RecordTest, OtherVerdictsDecisionsAndReasonsAreFound) {
+  const Json record = Json::parse(RecordedRollout(0.06));
+  const size_t end = record["ticks"].size();
+
+  Json changed = record;
+  changed["ticks"][end - 1]["decision"] = "promote";
+  EXPECT_EQ(Difference(changed), StrCat("tick ", end,
+                                        ": decision: the record says promote, the "
+                                        "engine computes roll_back"));
+  changed = record;
+  changed["ticks"][end - 1]["reason"] = "because";
+  EXPECT_TRUE(Difference(changed).starts_with(
+      StrCat("tick ", end, ": reason: the record says \"because\", the engine computes \"rolled")));
+  changed = record;
+  changed["ticks"][1].erase("gates");
+  EXPECT_TRUE(Difference(changed).starts_with("tick 2: gate")) << Difference(changed);
+  changed = record;
+  changed["verdict"]["phase"] = "promoted";
+  EXPECT_EQ(Difference(changed),
+            "verdict.phase: the record says \"promoted\", the engine computes \"rolled_back\"");
+  changed = record;
+  changed["last"]["step"] = 1;
+  EXPECT_EQ(Difference(changed), "last state: step: the record says 1, the engine computes 0");
+  changed = record;
+  changed["last"]["more"] = 1;
+  EXPECT_EQ(Difference(changed), "last state: more: the record says 1, the engine has nothing");
+  changed = record;
+  changed["last"].erase("ticks");
+  EXPECT_TRUE(Difference(changed).starts_with("last state: ticks: the record has nothing"));
+  changed = record;
+  changed["first"]["plan"]["alpha"] = 0.02;
+  EXPECT_NE(Difference(changed), "");
+  changed = record;
+  changed["ticks"].push_back(changed["ticks"][end - 1]);
+  EXPECT_EQ(Difference(changed), StrCat("tick ", end + 1, ": comes after the verdict"));
+  changed = record;
+  changed["ticks"].erase(end - 1);
+  EXPECT_TRUE(Difference(changed).starts_with("last state: ")) << Difference(changed);
+}
+
+TEST(RecordTest, AnotherAlphaIsAWhatIf) {
+  const std::string record = RecordedRollout(0.06);
+  const Json strict = Replayed(record, {.alpha = 1e-6});
+  EXPECT_EQ(strict["agrees"], nullptr);
+  EXPECT_EQ(strict["what_if"]["alpha"], 1e-6);
+  EXPECT_EQ(strict["computed"]["phase"], "progressing") << "so soon nothing is that certain";
+  const Json loose = Replayed(record, {.alpha = 0.2});
+  EXPECT_EQ(loose["computed"]["phase"], "rolled_back");
+  EXPECT_FALSE(ReplayReport(record, {.alpha = 2.0}, "0.1.0").ok());
+}
+
+TEST(RecordTest, WhatIsNoRecordIsRefusedAndSaysWhere) {
+  EXPECT_EQ(Refused(""), "is not JSON, or not all of it");
+  EXPECT_EQ(Refused(RecordedRollout(0.06).substr(0, 3000)), "is not JSON, or not all of it");
+  EXPECT_TRUE(Refused("{}").starts_with("is no record of a rollout: "));
+  EXPECT_TRUE(Refused("[1]").starts_with("is no record of a rollout: "));
+  EXPECT_EQ(Refused(std::string(100'000, '[')), "is nested deeper than a record of a rollout");
+  EXPECT_EQ(Refused(R"({"leadsman_rollout_record": 2})"),
+            "leadsman_rollout_record: this program reads form 1, not 2");
+
+  const Json record = Json::parse(RecordedRollout(0.06));
+  auto with = [&](const char* pointer, Json value) {
+    Json changed = record;
+    changed[Json::json_pointer(pointer)] = std::move(value);
+    return Refused(changed.dump());
+  };
+  EXPECT_EQ(with("/id", "x"), "id: must be a whole number");
+  EXPECT_EQ(with("/program", 1), "program: must be a text");
+  EXPECT_EQ(with("/verdict", 1), "verdict: must be an object");
+  EXPECT_EQ(with("/ticks", 1), "ticks: must be a list");
+  EXPECT_EQ(with("/ticks/1", 1), "ticks[1]: must be an object");
+  EXPECT_TRUE(with("/ticks/1/input", 1).starts_with("ticks[1].input: "));
+  EXPECT_EQ(with("/ticks/1/decision", 1), "ticks[1].decision: must be a text");
+  EXPECT_EQ(with("/ticks/1/input/elapsed", -5),
+            "ticks[1].input.elapsed: is no duration that a rollout can have");
+  EXPECT_EQ(with("/ticks/1/input/elapsed", INT64_MAX),
+            "ticks[1].input.elapsed: is no duration that a rollout can have");
+  EXPECT_EQ(
+      with("/ticks/2/input/stable_window/0", UINT64_MAX),
+      "ticks[2].input.stable_window: a count is larger than anything can be counted in a tick");
+  EXPECT_EQ(with("/ticks/0/input/history/latency/1/0", 0),
+            "ticks[0].input.history.latency: buckets must ascend, and their counts be real ones");
+  EXPECT_EQ(with("/first/step", 1), "first: is not the state that a rollout begins in");
+  EXPECT_TRUE(with("/first/plan/alpha", 7).starts_with("first: "));
+  EXPECT_EQ(with("/first/plan/beta", 1e-300), "first.plan.beta: must be at least 1e-9");
+  EXPECT_EQ(with("/first/plan/max_duration_ms", INT64_MAX),
+            "first.plan.max_duration_ms: must be between 0 and 366 days");
+  EXPECT_EQ(with("/first/gates/0/harm", std::vector<int>(1000)),
+            "first.gates: a gate has more than 17 thresholds");
+  Json without = record;
+  without.erase("last");
+  EXPECT_EQ(Refused(without.dump()), "last: is missing");
+}
+
+TEST(RecordTest, ARolloutThatIsNotThereHasNone) {
+  auto journal = Journal::Open("").value();
+  EXPECT_EQ(MakeVerdictRecord(*journal, 9, "0.1.0").status().code(), StatusCode::kNotFound);
+}
+
+}  // namespace
+}  // namespace leadsman
