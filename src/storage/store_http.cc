@@ -112,8 +112,8 @@ struct StoreHttp::Handles {
   /// `sound`: its last transfer went to its end. Of another a reset does not take everything back: after a name that
   /// was not resolved libcurl 7.88 refuses CURLOPT_BUFFERSIZE.
   void GiveBack(CURL* handle, bool sound) {
+    curl_easy_reset(handle);  // forgets what is the request's own before that goes
     if (sound) {
-      curl_easy_reset(handle);
       MutexLock lock(mutex);
       if (idle.size() < kMaxIdleHandles) {
         idle.push_back(handle);
