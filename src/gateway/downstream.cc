@@ -266,18 +266,17 @@ bool Downstream::BeginExchange() {
       // HTTP/2 in a tunnel would carry requests that nobody has looked at.
       x_.upgrade = !upgrade.empty() && !ListsWord(request_, "upgrade", "h2c") && !head_.http10 &&
                    x_.body_done && ListsWord(request_, "connection", "upgrade");
-      std::string_view instead = absolute ? authority : std::string_view();
-      if (host.empty()) instead = x_.version->endpoints[0]->name;
       x_.head.clear();
-      const RequestForward how{.client = client_,
-                               .forwarded = listener_.forwarded,
-                               .target = target,
-                               .host = instead,
-                               .chunked = head_.chunked,
-                               .upgrade = x_.upgrade};
-      AppendRequestHead(x_.head, request_, how);
+      RequestForward how{.client = client_,
+                         .forwarded = listener_.forwarded,
+                         .target = target,
+                         .host = absolute ? authority : std::string_view(),
+                         .chunked = head_.chunked,
+                         .upgrade = x_.upgrade};
       if (x_.prediction)
         x_.shadow = worker_.shadows().Draw(*x_.version, request_, head_, how, route->index);
+      if (host.empty()) how.host = x_.version->endpoints[0]->name;
+      AppendRequestHead(x_.head, request_, how);
     }
   }
   socket_.Take(head_.size);
@@ -325,6 +324,17 @@ void Downstream::BeginCopy(const RouteTable::Route& route) {
                  request_.Header("inference-header-content-length"), x_.body_left);
   for (const SegmentRule& rule : worker_.shared().segments[route.service]) {
     if (!rule.header.empty()) x_.copy->AddSegment(rule.name, request_.Header(rule.header));
+  }
+}
+
+/// What the mirror alone needs: when there is no memory for it, the copy goes, and the original goes on.
+template <typename Work>
+void Downstream::ForShadow(const Work& work) noexcept {
+  if (!x_.shadow) return;
+  try {
+    work(*x_.shadow);
+  } catch (const std::exception&) {
+    if (x_.shadow) worker_.shadows().GiveUp(std::move(x_.shadow));
   }
 }
 
@@ -662,7 +672,8 @@ Downstream::Taken Downstream::TakeAnswerHead() {
   AppendAnswerHead(out, answer_, how);
   socket_.Queue(out);
   if (x_.copy) KeepAnswerHead(*x_.copy);
-  if (x_.shadow && worker_.shared().exchanges != nullptr) KeepAnswerHead(x_.shadow->pair->live);
+  if (worker_.shared().exchanges != nullptr)
+    ForShadow([&](Shadow& shadow) { KeepAnswerHead(shadow.pair->live); });
   up.Take(answer_.size);
   EndRetry();
   if (IsFailure(x_.status))
@@ -968,7 +979,11 @@ void Downstream::LetUpstreamGo(bool keep) {
 
 void Downstream::Record(Reason reason) {
   if (x_.version == nullptr || std::exchange(x_.recorded, true)) return;
-  if (x_.shadow) SendShadow(reason);
+  RecordOriginal(reason);
+  SendShadow(reason);
+}
+
+void Downstream::RecordOriginal(Reason reason) {
   const Service& service = *x_.version->service;
   VersionCounters& counters = worker_.counters().versions[x_.version->id];
   const auto took = worker_.shared().clock.SteadyNow() - x_.started;
@@ -1016,18 +1031,20 @@ void Downstream::Tell(PredictionEvent& event) {
 }
 
 /// Of what the client has given up, or has spoilt itself, nothing can be compared.
-void Downstream::SendShadow(Reason reason) {
+void Downstream::SendShadow(Reason reason) noexcept {
   const bool answered =
       reason == Reason::kNone || (!x_.answer_begun && reason < Reason::kClientGone);
-  if (worker_.shared().exchanges != nullptr) {
-    PredictionEvent event;
-    event.model = x_.version->service->options.name;
-    event.version = x_.version->number;
-    event.outcome = OutcomeOf(x_.status, reason);
-    event.request_id = x_.id;
-    x_.shadow->pair->live.SetEvent(event);
-  }
-  worker_.shadows().Send(std::move(x_.shadow), answered && x_.body_done);
+  ForShadow([&](Shadow& shadow) {
+    if (worker_.shared().exchanges != nullptr) {
+      PredictionEvent event;
+      event.model = x_.version->service->options.name;
+      event.version = x_.version->number;
+      event.outcome = OutcomeOf(x_.status, reason);
+      event.request_id = x_.id;
+      shadow.pair->live.SetEvent(event);
+    }
+    worker_.shadows().Send(std::move(x_.shadow), answered && x_.body_done);
+  });
 }
 
 void Downstream::EndRetry() {

@@ -132,8 +132,11 @@ class Downstream final : public net::EventLoop::Watcher,
   void ClientGone();
   void LetUpstreamGo(bool keep);
   void Record(Reason reason);
+  void RecordOriginal(Reason reason);
   void Tell(PredictionEvent& event);
-  void SendShadow(Reason reason);
+  void SendShadow(Reason reason) noexcept;
+  template <typename Work>
+  void ForShadow(const Work& work) noexcept;
   void EndRetry();
   void EndExchange();
   void NextOrClose(bool close);

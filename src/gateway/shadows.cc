@@ -1,5 +1,7 @@
 #include "gateway/shadows.h"
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <exception>
@@ -22,6 +24,8 @@ namespace {
 using Got = net::StreamSocket::Got;
 
 constexpr int kReadsPerTurn = 4;  // of one answer: clients come first
+/// Of a request's body that a socket holds besides.
+constexpr size_t kPiece = 64 << 10;
 
 uint64_t Nanos(SteadyTime::duration time) {
   return static_cast<uint64_t>(std::max<int64_t>(std::chrono::nanoseconds(time).count(), 0));
@@ -54,7 +58,7 @@ class Shadows::Connection final : public net::EventLoop::Watcher,
   bool Usable() {
     const auto addresses = endpoint_.addresses.Get();
     return std::find(addresses->begin(), addresses->end(), address_) != addresses->end() &&
-           socket_.input().empty() && socket_.Fill() == Got::kNothing;
+           socket_.input().empty() && IsSilent() && socket_.Fill() == Got::kNothing;
   }
 
   /// Takes a copy that holds its place among those under way.
@@ -79,23 +83,30 @@ class Shadows::Connection final : public net::EventLoop::Watcher,
   void Fail(Unanswered reason) {
     if (phase_ == Phase::kClosed) return;
     const bool sent = phase_ == Phase::kBusy;
-    if (const auto shadow = std::move(shadow_)) {
-      if (sent) {
-        Counters(*shadow).unanswered[static_cast<size_t>(reason)].Add();
-        // That the gateway ends says nothing of the shadow.
-        if (reason != Unanswered::kDraining) owner_.Compare(*shadow, StatusCode::kUnavailable);
-      } else {
-        owner_.Drop(shadow->mirror,
-                    reason == Unanswered::kDraining ? Unsent::kDraining : Unsent::kNotConnected);
-      }
-    }
+    const auto self = shared_from_this();
+    const auto shadow = std::move(shadow_);
     Close();
+    if (!shadow) return;
+    shadow->ForgetRequest();
+    if (!sent)
+      return owner_.Drop(shadow->mirror, reason == Unanswered::kDraining ? Unsent::kDraining
+                                                                         : Unsent::kNotConnected);
+    Counters(*shadow).unanswered[static_cast<size_t>(reason)].Add();
+    // That the gateway ends says nothing of the shadow.
+    if (reason != Unanswered::kDraining) owner_.Compare(*shadow, StatusCode::kUnavailable);
   }
 
  private:
   enum class Phase { kConnecting, kBusy, kIdle, kClosed };
   enum class Framing { kNone, kLength, kChunked, kUntilClose };
   enum class Taken { kMore, kDone, kFailed };
+
+  /// The kernel is asked: of an end that has come in this turn the loop has not told yet.
+  bool IsSilent() const {
+    char byte;
+    return recv(socket_.descriptor(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+           (errno == EAGAIN || errno == EWOULDBLOCK);
+  }
 
   /// Out of memory: this copy's problem alone.
   template <typename Work>
@@ -133,23 +144,42 @@ class Shadows::Connection final : public net::EventLoop::Watcher,
   void SendRequest() {
     phase_ = Phase::kBusy;
     Counters(*shadow_).sent.Add();
-    head_read_ = needs_more_ = false;
+    head_read_ = needs_more_ = request_taken_ = false;
     answer_bytes_ = 0;
+    body_at_ = 0;
     parser_.Reset();
-    ExchangeCopy& live = shadow_->pair->live;
-    const std::string& body = live.request.body;
+    const std::string& body = shadow_->pair->live.request.body;
     std::string& out = worker_.scratch();
     out = shadow_->head;
     if (shadow_->says_length)
       out.append("Content-Length: ").append(std::to_string(body.size())).append("\r\n");
     out += "\r\n";
     socket_.Queue(out);
-    (void)socket_.Send(body);  // that it is broken is seen where the answer is read
-    live.Forget(live.request);
+    SendPiece();
+    SendRest();
+  }
+
+  /// That it is broken is seen where the answer is read.
+  void SendPiece() {
+    const std::string_view body = shadow_->pair->live.request.body;
+    const std::string_view piece = body.substr(body_at_, kPiece);
+    body_at_ += piece.size();
+    (void)socket_.Send(piece);
+  }
+
+  /// As far as the socket takes it: what it holds besides is never more than a piece.
+  void SendRest() {
+    (void)socket_.Flush();
+    if (request_taken_) return;
+    const size_t size = shadow_->pair->live.request.body.size();
+    while (body_at_ < size && socket_.unsent() == 0 && !socket_.broken()) SendPiece();
+    if (body_at_ < size || socket_.unsent() > 0) return;
+    request_taken_ = true;
+    shadow_->ForgetRequest();
   }
 
   void ReadAnswer() {
-    (void)socket_.Flush();
+    SendRest();
     for (int round = 0; phase_ == Phase::kBusy; ++round) {
       if (socket_.input().empty() || needs_more_) {
         if (round >= kReadsPerTurn) return GoOnLater();
@@ -252,9 +282,10 @@ class Shadows::Connection final : public net::EventLoop::Watcher,
 
   /// `whole`: else it is too long, and the rest is not read.
   void Answered(bool whole) {
-    const bool keep = whole && keeps_ && keep_alive_.count() > 0 && socket_.unsent() == 0 &&
+    const bool keep = whole && keeps_ && keep_alive_.count() > 0 && request_taken_ &&
                       socket_.input().empty() && !socket_.broken() && !socket_.peer_ended();
     const auto shadow = std::move(shadow_);
+    shadow->ForgetRequest();
     MirrorCounters& counters = Counters(*shadow);
     const auto of = static_cast<size_t>(status_ / 100);
     counters.answers[of < VersionCounters::kClasses ? of : 0].Add();
@@ -290,6 +321,8 @@ class Shadows::Connection final : public net::EventLoop::Watcher,
   net::ChunkDecoder chunks_;
   bool head_read_ = false;
   bool needs_more_ = false;
+  bool request_taken_ = false;  ///< all of it, by the socket
+  size_t body_at_ = 0;          ///< the rest of the request's body
   bool keeps_ = false;
   bool compared_ = false;  ///< its answer is kept
   int status_ = 0;
@@ -315,7 +348,10 @@ std::unique_ptr<Shadow> Shadows::Draw(const Version& live, const net::HttpReques
     return nullptr;
   }
   try {
-    return Make(*mirror, request, head, how, source);
+    auto shadow = Make(*mirror, request, head, how, source);
+    if (shadow->ChargeHead()) return shadow;
+    Drop(*mirror, Unsent::kNoMemory);
+    return nullptr;
   } catch (const std::bad_alloc&) {  // the original needs none of it
     Drop(*mirror, Unsent::kNoMemory);
     return nullptr;
@@ -330,6 +366,8 @@ std::unique_ptr<Shadow> Shadows::Make(Mirror& mirror, const net::HttpRequest& re
   RequestForward copied = how;
   copied.shadow = true;
   copied.chunked = false;
+  if (how.host.empty() && request.Header("host").empty())
+    copied.host = mirror.version.endpoints[0]->name;
   AppendRequestHead(shadow->head, request, copied);
   return shadow;
 }
@@ -345,9 +383,14 @@ void Shadows::Send(std::unique_ptr<Shadow> shadow, bool whole) {
   try {
     waiting_.push_back(std::move(shadow));
     if (waiting_.size() == 1) Turn::OfThisThread()->AtEnd([this] { SendAll(); });
-  } catch (const std::bad_alloc&) {  // the original has no part in it
+  } catch (const std::exception&) {    // the original has no part in it
+    if (!shadow) waiting_.pop_back();  // else nobody would ever send those behind it
     Drop(mirror, Unsent::kNoMemory);
   }
+}
+
+void Shadows::GiveUp(std::unique_ptr<Shadow> shadow) noexcept {
+  Drop(shadow->mirror, Unsent::kNoMemory);
 }
 
 void Shadows::SendAll() {
@@ -373,7 +416,12 @@ void Shadows::Start(std::unique_ptr<Shadow> shadow) {
   const auto connection = ConnectionTo(mirror.version, *endpoint);
   if (!connection) return Drop(mirror, Unsent::kNotConnected);
   connection->index = busy_.size();
-  busy_.push_back(connection);
+  try {
+    busy_.push_back(connection);
+  } catch (const std::bad_alloc&) {  // the loop must not know one that is gone
+    connection->Fail(Unanswered::kClosed);
+    throw;
+  }
   connection->Begin(std::move(shadow));
 }
 
@@ -430,12 +478,16 @@ void Shadows::Forget(Connection& connection) {
 void Shadows::Compare(Shadow& shadow, StatusCode outcome) {
   ExchangeSink* const exchanges = worker_.shared().exchanges;
   if (exchanges == nullptr) return;
-  PredictionEvent event = shadow.pair->live.event();
-  event.version = shadow.mirror.version.number;
-  event.outcome = outcome;
-  shadow.pair->shadow.SetEvent(event);
-  shadow.pair->tolerance = shadow.mirror.options.tolerance;
-  exchanges->OfferPair(std::move(shadow.pair));
+  try {
+    PredictionEvent event = shadow.pair->live.event();
+    event.version = shadow.mirror.version.number;
+    event.outcome = outcome;
+    shadow.pair->shadow.SetEvent(event);
+    shadow.pair->tolerance = shadow.mirror.options.tolerance;
+    exchanges->OfferPair(std::move(shadow.pair));
+  } catch (const std::exception& e) {
+    LOG_ERROR("two answers are not compared", {"server", "gateway"}, {"error", e.what()});
+  }
 }
 
 void Shadows::Drop(const Mirror& mirror, Unsent reason) {

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -25,17 +26,35 @@ struct Shadow {
   Shadow(Mirror& of, size_t source)
       : mirror(of), pair(std::make_unique<ShadowPair>(source, of.options.max_body, of.bytes)) {}
   ~Shadow() {
+    GiveBack();
     if (has_place) mirror.End();
   }
   Shadow(const Shadow&) = delete;
   Shadow& operator=(const Shadow&) = delete;
 
+  /// The head is one of the bytes that copies may hold. False: there is no room for it.
+  bool ChargeHead() {
+    if (!mirror.bytes->Take(head.size())) return false;
+    charged = head.size();
+    return true;
+  }
+  /// Nobody needs the request any more.
+  void ForgetRequest() {
+    if (pair) pair->live.Forget(pair->live.request);
+    std::string().swap(head);
+    GiveBack();
+  }
+
   Mirror& mirror;
   std::string head;          ///< as it is sent, up to the length of the body
+  size_t charged = 0;        ///< of what the mirror may hold, for the head
   bool says_length = false;  ///< also that there is no body
   bool has_place = false;    ///< among those under way
-  /// The request, as long as it has not been sent, and the answers, if somebody compares them. Never null until then.
+  /// The request, until the socket has taken all of it, and the answers, if somebody compares them. Never null until then.
   std::unique_ptr<ShadowPair> pair;
+
+ private:
+  void GiveBack() { mirror.bytes->Give(std::exchange(charged, 0)); }
 };
 
 /// The copies that one I/O thread sends to mirrors, each over a connection that clients' requests have no use of. What
@@ -52,14 +71,16 @@ class Shadows {
   Shadows(const Shadows&) = delete;
   Shadows& operator=(const Shadows&) = delete;
 
-  /// Of a prediction that `live` answers; null when it is not to be mirrored. `how` it is passed on itself; `source`: of its
-  /// route.
+  /// Of a prediction that `live` answers; null when it is not to be mirrored. `how` it is passed on itself, with the host that
+  /// the client names, if it does; `source`: of its route.
   std::unique_ptr<Shadow> Draw(const Version& live, const net::HttpRequest& request,
                                const net::RequestHead& head, const RequestForward& how,
                                size_t source);
   /// The original is over; `whole`: its body has come, and it was answered to the end. The copy is sent when all that this
   /// turn has brought for clients is on its way.
   void Send(std::unique_ptr<Shadow> shadow, bool whole);
+  /// There was no memory for what it needs. The original has no part in it.
+  void GiveUp(std::unique_ptr<Shadow> shadow) noexcept;
 
   void Sweep(SteadyTime now);
   /// The end: those under way are dropped, and all that come.
