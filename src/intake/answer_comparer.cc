@@ -23,8 +23,8 @@ using Kind = AnswerDifference::Kind;
 
 constexpr size_t kDeepest = 64;
 constexpr size_t kMostLookups =
-    256;  // members of an object, or tensors, that stand in another order
-constexpr size_t kMostValues = 1 << 18;  // of one tensor
+    256;                         // members of an object, or tensors, that stand in another order
+constexpr size_t kBlock = 1024;  // values of a tensor that are read at a time
 
 /// Where the answers of model servers have their outputs.
 constexpr std::array<std::string_view, 4> kContainers = {"predictions", "results", "outputs",
@@ -46,11 +46,29 @@ struct Outputs {
   std::vector<Tensor> tensors;
 };
 
+/// A number that no double may be able to hold.
+struct Integer {
+  bool negative = false;
+  uint64_t bits = 0;  ///< of a negative one, its two's complement
+  bool operator==(const Integer&) const = default;
+};
+
 struct Value {
   double number = std::numeric_limits<double>::quiet_NaN();
-  bool whole = false;
+  bool whole = false;  ///< it is of a type that holds no fractions
+  std::optional<Integer> integer;
   std::optional<std::string_view> text;
 };
+
+/// As it is written: 1.0 is none.
+std::optional<Integer> IntegerOf(dom::element element) {
+  int64_t number = 0;
+  uint64_t large = 0;
+  if (element.get_int64().get(number) == SUCCESS)
+    return Integer{number < 0, static_cast<uint64_t>(number)};
+  if (element.get_uint64().get(large) == SUCCESS) return Integer{false, large};
+  return std::nullopt;
+}
 
 std::optional<std::string_view> TextOf(dom::element element) {
   std::string_view text;
@@ -96,29 +114,114 @@ bool ReadOutputs(dom::element root, std::string_view behind, Outputs& outputs) {
   return !outputs.parts.empty();
 }
 
-std::vector<Value> ValuesOf(const Tensor& tensor) {
-  std::vector<Value> values;
-  const bool whole = tensor.datatype.find("INT") != std::string_view::npos;
-  if (tensor.data) {
-    VisitFlat(*tensor.data, kDeepest, [&](dom::element element) {
-      values.push_back({NumberOf(element).value_or(Value().number), whole, TextOf(element)});
-      return values.size() < kMostValues;
-    });
-    return values;
-  }
-  VisitBinary(tensor.datatype, tensor.bytes, [&](const BinaryValue& value) {
-    if (value.kind == BinaryValue::Kind::kText) {
-      values.push_back({Value().number, false, value.text});
-    } else {
-      values.push_back({value.number, whole, std::nullopt});
-    }
-    return values.size() < kMostValues;
-  });
-  return values;
+/// Of V2's data types; 0: values have a length of their own, or it is none.
+size_t WidthOf(std::string_view datatype) {
+  if (datatype == "BOOL") return 1;
+  const size_t digits = datatype.find_first_of("0123456789");
+  if (digits == std::string_view::npos) return 0;
+  return static_cast<size_t>(ParseInt64(datatype.substr(digits)).value_or(0)) / 8;
 }
 
-/// As it is written: 1.0 is none.
-bool IsWhole(dom::element number) { return number.type() != dom::element_type::DOUBLE; }
+bool HoldsFractions(std::string_view datatype) {
+  return datatype.find("FP") != std::string_view::npos || datatype == "BF16";
+}
+
+/// The values of a tensor one after the other, however they are written, with little memory however many there are.
+class Values {
+ public:
+  explicit Values(const Tensor& tensor)
+      : tensor_(tensor),
+        whole_(tensor.datatype.find("INT") != std::string_view::npos || tensor.datatype == "BOOL"),
+        bytes_(tensor.bytes) {
+    if (!tensor.data) {
+      failed_ = bytes_.empty();  // they stand elsewhere
+    } else if (const auto list = ArrayOf(tensor.data)) {
+      levels_.push_back({list->begin(), list->end()});
+    } else {
+      single_ = tensor.data;
+    }
+  }
+
+  /// Null at the end; valid until the next call.
+  const Value* Next() {
+    if (at_ == block_.size()) {
+      block_.clear();
+      at_ = 0;
+      if (tensor_.data) {
+        ReadJson();
+      } else {
+        ReadBytes();
+      }
+    }
+    return at_ < block_.size() ? &block_[at_++] : nullptr;
+  }
+  /// Some of them cannot be read.
+  bool failed() const { return failed_; }
+
+ private:
+  struct Level {
+    dom::array::iterator at, end;
+  };
+
+  std::optional<dom::element> NextElement() {
+    if (single_) return std::exchange(single_, std::nullopt);
+    while (!levels_.empty()) {
+      Level& level = levels_.back();
+      if (!(level.at != level.end)) {
+        levels_.pop_back();
+        continue;
+      }
+      const dom::element element = *level.at;
+      ++level.at;
+      const auto list = ArrayOf(element);
+      if (!list) return element;
+      if (levels_.size() == kDeepest) break;
+      levels_.push_back({list->begin(), list->end()});
+    }
+    failed_ = failed_ || !levels_.empty();
+    return std::nullopt;
+  }
+  void ReadJson() {
+    while (block_.size() < kBlock) {
+      const auto element = NextElement();
+      if (!element) return;
+      failed_ = failed_ || IsNested(*element);
+      block_.push_back({NumberOf(*element).value_or(Value().number), whole_, IntegerOf(*element),
+                        TextOf(*element)});
+    }
+  }
+  void ReadBytes() {
+    const size_t width = WidthOf(tensor_.datatype);
+    const std::string_view bytes = width > 0 ? bytes_.substr(0, width * kBlock) : bytes_;
+    size_t taken = 0;
+    const bool read = VisitBinary(tensor_.datatype, bytes, [&](const BinaryValue& value) {
+      Value& kept = block_.emplace_back();
+      kept.whole = whole_;
+      if (value.kind == BinaryValue::Kind::kText) {
+        kept.text = value.text;
+        taken += sizeof(uint32_t) + value.text.size();
+      } else {
+        kept.number = value.number;
+        taken += width;
+        if (whole_ && tensor_.datatype != "BOOL")
+          kept.integer = Integer{value.kind == BinaryValue::Kind::kWhole && value.whole < 0,
+                                 static_cast<uint64_t>(value.whole)};
+      }
+      return block_.size() < kBlock;
+    });
+    failed_ = failed_ || !read || (width > 0 && bytes.size() % width != 0);
+    bytes_ = read ? bytes_.substr(taken) : std::string_view();
+  }
+
+  const Tensor& tensor_;
+  const bool whole_;
+  std::string_view bytes_;  ///< that are not read yet
+  std::vector<Level> levels_;
+  std::optional<dom::element> single_;
+  std::vector<Value> block_;
+  size_t at_ = 0;  ///< in the block
+  bool failed_ = false;
+};
 
 /// A value and no class.
 bool IsFraction(std::string_view text) {
@@ -138,12 +241,16 @@ class Findings {
   void Differ() { differs_ = true; }
   /// Of two predictions of a row.
   void Classes(uint32_t row, std::string_view live, std::string_view shadow) {
+    live = live.substr(0, AnswerComparer::kMaxClass);
+    shadow = shadow.substr(0, AnswerComparer::kMaxClass);
     if (IsFlip(live, shadow)) flips_.emplace_back(row, shadow);
   }
 
   /// `whole`: both are classes, counts or the like, and close to none but themselves.
   void Numbers(double a, double b, bool whole = false) {
-    if (a == b || (std::isnan(a) && std::isnan(b))) return;
+    const bool none = std::isnan(a) && std::isnan(b);
+    compared_ = compared_ || (!whole && !none);
+    if (a == b || none) return;
     if (whole) return Differ();
     numbers_ = true;
     const double difference = std::abs(a - b);
@@ -161,15 +268,22 @@ class Findings {
     if (x && y && (IsFraction(a) || IsFraction(b))) return Numbers(*x, *y);
     if (a != b) Differ();
   }
-  void Values(const Value& a, const Value& b) {
-    if (!a.text && !b.text) return Numbers(a.number, b.number, a.whole && b.whole);
+  void Integers(const Integer& a, const Integer& b) {
+    if (a != b) Differ();
+  }
+  void OneValue(const Value& a, const Value& b) {
+    const bool whole = a.whole && b.whole;
+    if (whole && a.integer && b.integer) return Integers(*a.integer, *b.integer);
+    if (!a.text && !b.text) return Numbers(a.number, b.number, whole);
     if (a.text != b.text) Differ();
   }
 
   void Elements(dom::element a, dom::element b, size_t depth) {
     if (depth == 0) return Differ();
-    if (a.is_number() && b.is_number())
-      return Numbers(*NumberOf(a), *NumberOf(b), IsWhole(a) && IsWhole(b));
+    if (a.is_number() && b.is_number()) {
+      const auto x = IntegerOf(a), y = IntegerOf(b);
+      return x && y ? Integers(*x, *y) : Numbers(*NumberOf(a), *NumberOf(b));
+    }
     if (a.type() != b.type()) return Differ();
     switch (a.type()) {
       case dom::element_type::ARRAY:
@@ -203,7 +317,7 @@ class Findings {
 
   AnswerDifference Get() {
     AnswerDifference difference;
-    difference.largest = largest_;
+    if (compared_) difference.largest = largest_;
     difference.flips = std::move(flips_);
     if (!difference.flips.empty()) {
       difference.kind = Kind::kClassFlip;
@@ -241,17 +355,25 @@ class Findings {
   void OneTensor(const Tensor& a, const Tensor& b) {
     if (a.shape.has_value() != b.shape.has_value()) return Differ();
     if (a.shape) Elements(*a.shape, *b.shape, kDeepest);
-    if (!a.data && !b.data && a.datatype == b.datatype && a.bytes == b.bytes) return;
-    const std::vector<Value> x = ValuesOf(a);
-    const std::vector<Value> y = ValuesOf(b);
-    if (x.empty() || x.size() != y.size()) return Differ();
-    for (size_t i = 0; i < x.size(); ++i) Values(x[i], y[i]);
+    if (!a.data && !b.data && a.datatype == b.datatype && a.bytes == b.bytes) {
+      compared_ = compared_ || (HoldsFractions(a.datatype) && !a.bytes.empty());
+      return;
+    }
+    Values x(a), y(b);
+    for (;;) {
+      const Value* const one = x.Next();
+      const Value* const other = y.Next();
+      if (x.failed() || y.failed() || (one == nullptr) != (other == nullptr)) return Differ();
+      if (one == nullptr) return;
+      OneValue(*one, *other);
+    }
   }
 
   const double tolerance_;
   double largest_ = 0;
-  bool numbers_ = false;  ///< some are not the same
-  bool beyond_ = false;   ///< the tolerance
+  bool compared_ = false;  ///< there are numbers with fractions
+  bool numbers_ = false;   ///< some are not the same
+  bool beyond_ = false;    ///< the tolerance
   bool differs_ = false;
   std::vector<std::pair<uint32_t, std::string>> flips_;
 };
@@ -347,6 +469,21 @@ AnswerComparer::AnswerComparer(size_t max_body)
     : live_(std::make_unique<Side>(max_body)), shadow_(std::make_unique<Side>(max_body)) {}
 AnswerComparer::~AnswerComparer() = default;
 
+/// Of the live answer with itself: 0, if it has such numbers.
+std::optional<double> AnswerComparer::LargestOfEqual(LineParser* mapped) {
+  Findings found(0);
+  Outputs outputs;
+  if (mapped != nullptr) {
+    if (const auto fields = ReadMapped(live_->text(), *mapped))
+      CompareMapped(*fields, *fields, found);
+  } else if (live_->csv()) {
+    CompareCsv(live_->text(), live_->text(), found);
+  } else if (live_->Read(outputs)) {
+    CompareParts(outputs, outputs, found);
+  }
+  return found.Get().largest;
+}
+
 AnswerDifference AnswerComparer::Compare(const HttpBody& live, const HttpBody& shadow,
                                          double tolerance, LineParser* mapped) {
   using State = HttpBody::State;
@@ -355,9 +492,14 @@ AnswerDifference AnswerComparer::Compare(const HttpBody& live, const HttpBody& s
   };
   if (lost(live) || lost(shadow)) return {.kind = Kind::kNotKept};
   if (live.state == State::kAbsent && shadow.state == State::kAbsent) return {};
-  const bool has_live = live_->Take(live), has_shadow = shadow_->Take(shadow);
+  const bool same = live.state == shadow.state && live.body == shadow.body &&
+                    EqualsIgnoreCase(live.content_encoding, shadow.content_encoding);
+  const bool has_live = live_->Take(live);
+  if (same && !has_live) return {};  // of an encoding that nobody here knows
+  const bool has_shadow = !same && shadow_->Take(shadow);
   if (!has_live) return {.kind = Kind::kNotUnderstood};
-  if (has_shadow && live_->text() == shadow_->text()) return {};
+  if (same || (has_shadow && live_->text() == shadow_->text()))
+    return {.largest = LargestOfEqual(mapped)};
   Findings found(tolerance);
   if (mapped != nullptr) {
     const auto a = ReadMapped(live_->text(), *mapped);
@@ -376,7 +518,7 @@ AnswerDifference AnswerComparer::Compare(const HttpBody& live, const HttpBody& s
     if (!has_shadow || !shadow_->Read(b)) return {.kind = Kind::kDiffers};
     CompareParts(a, b, found);
   }
-  if (found.none()) return {};
+  if (found.none()) return found.Get();
   const auto x = live_->Predicted(), y = shadow_->Predicted();
   for (uint32_t i = 0; i < std::min(x.size(), y.size()); ++i) found.Classes(i, x[i], y[i]);
   return found.Get();

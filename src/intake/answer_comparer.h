@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -24,9 +25,10 @@ struct AnswerDifference {
     kNotUnderstood,  ///< the answer that the client got is of no known form
   };
   Kind kind = Kind::kEqual;
-  /// Of two numbers at the same place that are not both whole; infinite when one of them is no finite number.
-  double largest = 0;
-  /// Of rows with another class: the row, and the shadow's class.
+  /// Of two numbers at the same place that are not both whole; infinite when one of them is no finite number. None: there are no
+  /// such numbers.
+  std::optional<double> largest = std::nullopt;
+  /// Of rows with another class: the row, and the shadow's class, up to AnswerComparer::kMaxClass.
   std::vector<std::pair<uint32_t, std::string>> flips = {};
 };
 
@@ -40,6 +42,9 @@ struct AnswerDifference {
 /// Whatever the bytes, it returns. Confined to one thread; keeps its buffers.
 class AnswerComparer {
  public:
+  /// What is looked at of a class: as much as is kept of a prediction (monitor's kMaxEventText).
+  static constexpr size_t kMaxClass = 255;
+
   /// `max_body`: of one that was compressed.
   explicit AnswerComparer(size_t max_body);
   ~AnswerComparer();
@@ -52,6 +57,7 @@ class AnswerComparer {
 
  private:
   class Side;
+  std::optional<double> LargestOfEqual(LineParser* mapped);
   const std::unique_ptr<Side> live_, shadow_;
 };
 

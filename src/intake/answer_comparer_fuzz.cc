@@ -37,8 +37,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   AnswerComparer comparer(64 << 10);
   const AnswerDifference first = comparer.Compare(live, shadow, 1e-5, mapped);
   CHECK(first.kind != Kind::kNotKept);
-  CHECK(first.largest >= 0);
-  if (first.kind == Kind::kEqual || first.kind == Kind::kNotUnderstood) CHECK(first.largest == 0);
+  CHECK(first.largest.value_or(0) >= 0);
+  if (first.kind == Kind::kEqual || first.kind == Kind::kNotUnderstood)
+    CHECK(first.largest.value_or(0) == 0);
   // What was kept of the first must not matter.
   const AnswerDifference again = comparer.Compare(live, shadow, 1e-5, mapped);
   CHECK(again.kind == first.kind && again.largest == first.largest);

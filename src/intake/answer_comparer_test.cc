@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <optional>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -115,7 +116,7 @@ TEST_F(AnswerComparerTest, SaysHowOutputsDiffer) {
   for (const Case& c : cases) {
     const AnswerDifference found = Compare(c.live, c.shadow);
     EXPECT_EQ(found.kind, c.kind) << c.live << "\n" << c.shadow;
-    EXPECT_NEAR(found.largest, c.largest, 1e-9) << c.live << "\n" << c.shadow;
+    EXPECT_NEAR(found.largest.value_or(0), c.largest, 1e-9) << c.live << "\n" << c.shadow;
     EXPECT_EQ(Compare(c.live, c.live).kind, Kind::kEqual) << c.live;
   }
 }
@@ -149,7 +150,8 @@ TEST_F(AnswerComparerTest, ReadsTensorsThatAreBytes) {
   EXPECT_EQ(flipped.largest, 0.5);
   EXPECT_EQ(Compare(tensor({0.25, 0.75}), tensor({0.25, std::nanf("")})).kind, Kind::kClassFlip)
       << "the highest is another one";
-  EXPECT_TRUE(std::isinf(Compare(tensor({0.25, 0.75}), tensor({std::nanf(""), 0.75})).largest));
+  EXPECT_TRUE(
+      std::isinf(Compare(tensor({0.25, 0.75}), tensor({std::nanf(""), 0.75})).largest.value_or(0)));
   EXPECT_EQ(
       Compare(
           tensor({0.25, 0.75}),
@@ -177,6 +179,112 @@ TEST_F(AnswerComparerTest, ReadsCsvAndWhatIsCompressed) {
   packed.content_encoding = "br";
   EXPECT_EQ(Compare(Body(R"({"predictions": [1.5]})"), packed).kind, Kind::kDiffers);
   EXPECT_EQ(Compare(packed, Body(R"({"predictions": [1.5]})")).kind, Kind::kNotUnderstood);
+  EXPECT_EQ(Compare(packed, packed).kind, Kind::kEqual) << "the same bytes";
+}
+
+TEST_F(AnswerComparerTest, AClassIsCutAsWhatIsKeptOfAPrediction) {
+  auto answer = [](const std::string& text) {
+    return StrCat(R"({"predictions": [")", text, R"("]})");
+  };
+  const std::string start(AnswerComparer::kMaxClass, 'x');
+  const AnswerDifference flipped = Compare(answer("cat"), answer(start + "y"));
+  EXPECT_EQ(flipped.kind, Kind::kClassFlip);
+  ASSERT_EQ(flipped.flips.size(), 1u);
+  EXPECT_EQ(flipped.flips[0].second, start);
+  const AnswerDifference behind = Compare(answer(start + "y"), answer(start + "z"));
+  EXPECT_EQ(behind.kind, Kind::kDiffers);
+  EXPECT_TRUE(behind.flips.empty());
+}
+
+/// A V2 answer of one tensor.
+HttpBody TensorOf(const std::string& datatype, const std::string& shape, const std::string& data,
+                  int model_version = 1) {
+  return Body(StrCat(R"({"model_version": ")", model_version,
+                     R"(", "outputs": [{"name": "y", "shape": )", shape, R"(, "datatype": ")",
+                     datatype, R"(", "data": )", data, "}]}"));
+}
+/// One whose values stand behind the JSON.
+HttpBody TensorOfBytes(const std::string& datatype, size_t values, const std::string& bytes) {
+  HttpBody body =
+      Body(StrCat(R"({"outputs": [{"name": "y", "shape": [1, )", values, R"(], "datatype": ")",
+                  datatype, R"(", "parameters": {"binary_data_size": )", bytes.size(), "}}]}"));
+  body.json_bytes = body.body.size();
+  body.body += bytes;
+  return body;
+}
+
+TEST_F(AnswerComparerTest, TensorsAreComparedToTheirEnd) {
+  constexpr size_t kValues = 300'000;
+  auto json = [&](int last) {
+    std::string data = "[";
+    for (size_t i = 1; i < kValues; ++i) data += "0.5,";
+    return TensorOf("FP32", StrCat("[1, ", kValues, "]"), StrCat(data, last, "]"));
+  };
+  EXPECT_NE(Compare(json(0), json(1)).kind, Kind::kEqual);
+  std::string bytes(kValues, '\0'), other = bytes;
+  other.back() = 1;
+  EXPECT_NE(
+      Compare(TensorOfBytes("INT8", kValues, bytes), TensorOfBytes("INT8", kValues, other)).kind,
+      Kind::kEqual);
+  EXPECT_NE(Compare(TensorOfBytes("INT8", kValues, bytes),
+                    TensorOfBytes("INT8", kValues, bytes.substr(1)))
+                .kind,
+            Kind::kEqual);
+  // However they are written, in more than one block.
+  std::string zeros = "[0";
+  for (int i = 1; i < 2100; ++i) zeros += ",0";
+  EXPECT_EQ(Compare(TensorOfBytes("INT8", 2100, std::string(2100, '\0')),
+                    TensorOf("INT8", "[1, 2100]", StrCat("[", zeros, "]]")))
+                .kind,
+            Kind::kEqual);
+}
+
+TEST_F(AnswerComparerTest, EmptyTensorsAreEqual) {
+  EXPECT_EQ(Compare(TensorOf("FP32", "[0]", "[]", 1), TensorOf("FP32", "[0]", "[]", 2)).kind,
+            Kind::kEqual);
+  EXPECT_EQ(Compare(TensorOf("FP32", "[0]", "[]"), TensorOf("FP32", "[0]", "[1.5]")).kind,
+            Kind::kDiffers);
+  EXPECT_EQ(Compare(TensorOf("FP32", "[1]", "[{}]", 1), TensorOf("FP32", "[1]", "[{}]", 2)).kind,
+            Kind::kDiffers)
+      << "no values";
+}
+
+TEST_F(AnswerComparerTest, LongIntegersAreComparedAsSuch) {
+  EXPECT_NE(Compare("[9007199254740992]", "[9007199254740993]").kind, Kind::kEqual);
+  EXPECT_NE(Compare("[18446744073709551614]", "[18446744073709551615]").kind, Kind::kEqual);
+  EXPECT_NE(Compare(TensorOf("INT64", "[1]", "[9007199254740992]"),
+                    TensorOf("INT64", "[1]", "[9007199254740993]"))
+                .kind,
+            Kind::kEqual);
+  EXPECT_EQ(
+      Compare(TensorOf("INT64", "[1]", "[-7]", 1), TensorOf("INT64", "[1]", "[-7.0]", 2)).kind,
+      Kind::kEqual);
+  auto bytes = [](uint64_t value) {
+    std::string text(sizeof(value), '\0');
+    std::memcpy(text.data(), &value, sizeof(value));
+    return text;
+  };
+  for (const char* type : {"INT64", "UINT64"}) {
+    const uint64_t large = (uint64_t{1} << 63) + 5;  // of INT64: less than none
+    EXPECT_NE(
+        Compare(TensorOfBytes(type, 1, bytes(large)), TensorOfBytes(type, 1, bytes(large + 1)))
+            .kind,
+        Kind::kEqual)
+        << type;
+  }
+  EXPECT_EQ(Compare(TensorOfBytes("UINT64", 1, bytes(UINT64_MAX)),
+                    TensorOf("UINT64", "[1, 1]", "[18446744073709551615]"))
+                .kind,
+            Kind::kEqual);
+}
+
+TEST_F(AnswerComparerTest, OnlyAnswersWithNumbersHaveADifference) {
+  EXPECT_EQ(Compare("[1.5]", "[1.5]").largest, 0.0);
+  EXPECT_EQ(Compare("[1.5]", "[ 1.50 ]").largest, 0.0);
+  EXPECT_EQ(Compare("[\"cat\"]", "[\"cat\"]").largest, std::nullopt);
+  EXPECT_EQ(Compare("[\"cat\"]", "[\"cow\"]").largest, std::nullopt);
+  EXPECT_EQ(Compare("[1]", "[2]").largest, std::nullopt);
+  EXPECT_EQ(Compare("<p>", "<p>").largest, std::nullopt);
 }
 
 TEST_F(AnswerComparerTest, MappedFieldsAloneAreCompared) {

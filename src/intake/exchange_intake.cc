@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <deque>
+#include <new>
 #include <thread>
 #include <utility>
 
@@ -21,8 +22,8 @@ constexpr std::chrono::milliseconds kRoomWait = 1ms;
 /// What the sink is waited for before an event is dropped, and counted by it.
 constexpr std::chrono::milliseconds kPatience = 1s;
 constexpr std::chrono::seconds kLastWait = 5s;
-/// Before exchanges that have come meanwhile get their turn; and what the thread is woken for: fewer wait for its tick.
-constexpr size_t kPairsAtOnce = 32;
+/// What the thread is woken for: fewer wait for its tick.
+constexpr size_t kPairsToWake = 32;
 
 std::map<std::string, uint64_t> ByResult(const BodyCounters& c) {
   return {{"decoded", c.decoded.load()},   {"not_understood", c.not_understood.load()},
@@ -91,7 +92,7 @@ struct ExchangeIntake::Impl {
         [this, sample] { return std::vector<MetricSample>{sample({}, budget->held())}; });
     add("leadsman_gateway_mirror_uncompared_total",
         "Answers of mirrors' versions that were not compared: more than gateway.decode.max_queue "
-        "waited.",
+        "waited, or there was no memory.",
         MetricType::kCounter, {},
         [this, sample] { return std::vector<MetricSample>{sample({}, uncompared)}; });
     for (auto& registration : shadows->AddMetrics(deps.registry))
@@ -104,8 +105,8 @@ struct ExchangeIntake::Impl {
       ++dropped;
       return false;
     }
-    ++waiting;
     queue.push_back(std::move(copy));
+    ++waiting;
     // The thread takes all there is each time: only the first of them finds it asleep.
     if (queue.size() == 1) changed.NotifyOne();
     return true;
@@ -117,9 +118,14 @@ struct ExchangeIntake::Impl {
       ++uncompared;
       return;
     }
+    try {
+      pairs.push_back(std::move(pair));
+    } catch (const std::bad_alloc&) {
+      ++uncompared;
+      return;
+    }
     ++pairs_waiting;
-    pairs.push_back(std::move(pair));
-    if (pairs.size() == kPairsAtOnce) changed.NotifyOne();
+    if (pairs.size() == kPairsToWake) changed.NotifyOne();
   }
 
   // ---- All below is of the one thread.
@@ -204,24 +210,27 @@ struct ExchangeIntake::Impl {
   void Drain() {
     for (;;) {
       std::deque<std::unique_ptr<ExchangeCopy>> items;
-      std::deque<std::unique_ptr<ShadowPair>> compared;
+      std::unique_ptr<ShadowPair> pair;  // one alone: exchanges that come meanwhile go first
       {
         MutexLock lock(mutex);
         items.swap(queue);
-        while (!pairs.empty() && compared.size() < kPairsAtOnce) {
-          compared.push_back(std::move(pairs.front()));
+        if (items.empty() && !pairs.empty()) {
+          pair = std::move(pairs.front());
           pairs.pop_front();
         }
       }
-      if (items.empty() && compared.empty()) return;
+      if (items.empty() && !pair) return;
       for (; !items.empty(); items.pop_front()) {
         Tell(*items.front());
         --waiting;
       }
-      for (; !compared.empty(); compared.pop_front()) {
-        Compare(*compared.front());
-        --pairs_waiting;
+      if (!pair) continue;
+      try {
+        Compare(*pair);
+      } catch (const std::bad_alloc&) {
+        ++uncompared;
       }
+      --pairs_waiting;
     }
   }
 
@@ -229,7 +238,7 @@ struct ExchangeIntake::Impl {
     for (;;) {
       {
         MutexLock lock(mutex);
-        if (queue.empty() && pairs.size() < kPairsAtOnce && !stop) changed.WaitFor(mutex, kTick);
+        if (queue.empty() && pairs.size() < kPairsToWake && !stop) changed.WaitFor(mutex, kTick);
         if (queue.empty() && stop) return;
       }
       Drain();

@@ -55,16 +55,16 @@ ShadowResult ShadowResultOf(AnswerDifference::Kind kind) {
 }
 
 void ShadowBook::Add(std::string_view model, int64_t live, int64_t shadow, ShadowResult result,
-                     double difference, std::string_view request_id) {
+                     std::optional<double> difference, std::string_view request_id) {
   const auto at = static_cast<size_t>(result);
   MutexLock lock(mutex_);
   Counts& counts = counts_[Key(std::string(model), live, shadow)];
   ++counts.results[at];
-  if (result <= ShadowResult::kClassFlip) {
-    const auto bucket = std::lower_bound(kBounds.begin(), kBounds.end(), difference);
+  if (result <= ShadowResult::kClassFlip && difference) {
+    const auto bucket = std::lower_bound(kBounds.begin(), kBounds.end(), *difference);
     ++counts.differences[static_cast<size_t>(bucket - kBounds.begin())];
-    if (std::isfinite(difference)) counts.sum += difference;
-    counts.largest = std::max(counts.largest, difference);
+    if (std::isfinite(*difference)) counts.sum += *difference;
+    counts.largest = std::max(counts.largest, *difference);
   }
   if (request_id.empty() || !IsExample(result)) return;
   auto& examples = counts.examples[at];
@@ -204,7 +204,7 @@ std::vector<Registry::Registration> ShadowBook::AddMetrics(Registry& registry) c
   registrations.push_back(registry.Add(
       {"leadsman_gateway_mirror_difference",
        "The largest absolute difference of two numbers at the same place of two answers that were "
-       "compared; of whole numbers none.",
+       "compared; of whole numbers none. Answers without others are left out.",
        MetricType::kHistogram,
        {"model", "version", "live_version"}},
       [this] { return Differences(); }));

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -61,9 +62,9 @@ class ShadowBook {
     double e_shadow_worse = 1, e_live_worse = 1;  ///< evidence
   };
 
-  /// `difference`: the largest of two answers that were compared.
+  /// `difference`: the largest of two answers that were compared, if they have numbers.
   void Add(std::string_view model, int64_t live, int64_t shadow, ShadowResult result,
-           double difference, std::string_view request_id);
+           std::optional<double> difference, std::string_view request_id);
   /// The two have another class for a row. A label that has come before is missed.
   void AddFlip(std::string_view model, int64_t live, int64_t shadow, std::string_view request_id,
                uint32_t row, std::string_view shadow_class);
