@@ -552,10 +552,18 @@ TEST_F(CliServerTest, RetryAndUndoFindTheRolloutTheyAreMeantFor) {
   EXPECT_NE(out().find("the rollout of digits version 1 is asked for"), std::string::npos) << out();
   EXPECT_EQ(Run({"rollout", "retry", "digits"}), kOk);
   EXPECT_EQ(Run({"rollout", "undo", "2"}), kFailed);
+  // An undo is not undone by the model's name: who asks twice would have the bad version back.
+  view.id = 3;
+  view.phase = RolloutPhase::kPromoted;
+  view.undo_by = "ana";
+  fixture_.rollouts.Put(view);
+  EXPECT_EQ(Run({"rollout", "undo", "digits"}), kFailed);
+  EXPECT_NE(err().find("rollout 3 of digits is an undo itself"), std::string::npos) << err();
+  EXPECT_EQ(Run({"rollout", "undo", "3"}), kOk) << err();
   EXPECT_EQ(fixture_.rollouts.calls(),
-            (std::vector<std::string>{"undo 1 by leadsman command line",
-                                      "retry 2 by leadsman command line",
-                                      "undo 2 by leadsman command line"}));
+            (std::vector<std::string>{
+                "undo 1 by leadsman command line", "retry 2 by leadsman command line",
+                "undo 2 by leadsman command line", "undo 3 by leadsman command line"}));
 }
 
 TEST_F(CliTest, ARecordIsReplayedWithoutAServer) {

@@ -543,6 +543,13 @@ int BeginFrom(ClientContext& c, const std::string& id, const std::string& verb,
     if (!rollouts) return exit_code;
     for (const Json& rollout : *rollouts) {
       if (std::ranges::count(phases, Text(rollout, "phase")) == 0) continue;
+      if (verb == "undo" && rollout.contains("undo_by") && rollout["undo_by"].is_string()) {
+        c.env.err
+            << "leadsman: rollout " << IdOf(rollout) << " of " << Clean(id)
+            << " is an undo itself: to go back to what it left, name it: `leadsman rollout undo "
+            << IdOf(rollout) << "`\n";
+        return kFailed;
+      }
       number = IdOf(rollout);
       break;
     }
@@ -573,6 +580,12 @@ int CommandRollout(ClientContext& c, const std::string& id, const std::string& v
   if (!number) return exit_code;
   Json body = Json::object();
   if (full) body["full"] = true;
+  if (verb == "promote" && !full) {
+    // Asked twice, or late, it leaves no step that was not seen here.
+    auto seen = c.api.Get(StrCat("/api/v1/rollouts/", *number));
+    if (!seen) return c.Fail();
+    body["step"] = static_cast<int64_t>(Number(*seen, "step"));
+  }
   auto answer = c.api.Call("POST", StrCat("/api/v1/rollouts/", *number, "/", verb),
                            WhoBody(c, std::move(body)));
   if (!answer) return c.Fail();

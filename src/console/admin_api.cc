@@ -160,6 +160,7 @@ struct WhoBody {
 struct PromotionBody {
   std::string who = "admin API";
   bool full = false;
+  std::optional<int64_t> step;
 };
 struct WeightsBody {
   std::map<std::string, double> weights;
@@ -207,6 +208,8 @@ const schema::Struct<PromotionBody>& PromotionBodySchema() {
     s.Field("who", &PromotionBody::who, schema::Text(), "kept in the journal");
     s.Field("full", &PromotionBody::full, schema::Boolean(),
             "to the end; otherwise out of the present step");
+    s.Field("step", &PromotionBody::step, schema::Optional(schema::Integer<int64_t>(0, 1000)),
+            "which is to be left, counted from 0; 409 when it is not the present one");
     return s;
   }();
   return table;
@@ -813,7 +816,9 @@ struct AdminApi::Impl {
   template <typename Body>
   static Result<Body> BodyOf(RouteCall& call, const schema::Struct<Body>& table) {
     if (Trim(call.exchange.request().body).empty()) return table.initial();
-    return ReadBody(call.exchange.request().body, table);
+    ASSIGN_OR_RETURN(Body body, ReadBody(call.exchange.request().body, table));
+    if (Trim(body.who).empty()) body.who = table.initial().who;  // nobody is no name
+    return body;
   }
 
   Status SendCommanded(RouteCall& call, int64_t id) {
@@ -826,8 +831,12 @@ struct AdminApi::Impl {
     RETURN_IF_ERROR(NeedRollouts());
     ASSIGN_OR_RETURN(int64_t id, Positive("id", call.path["id"]));
     ASSIGN_OR_RETURN(PromotionBody body, BodyOf(call, PromotionBodySchema()));
+    if (body.full && body.step)
+      return InvalidArgumentError("step: belongs to a promote out of one step, not to full");
+    std::optional<int> step;
+    if (body.step) step = static_cast<int>(*body.step);
     RETURN_IF_ERROR(body.full ? deps.rollouts->Promote(id, body.who)
-                              : deps.rollouts->Advance(id, body.who));
+                              : deps.rollouts->Advance(id, body.who, step));
     return SendCommanded(call, id);
   }
 

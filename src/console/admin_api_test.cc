@@ -310,6 +310,9 @@ TEST_F(AdminApiTest, ShowsAndSteersRollouts) {
   Send("POST", "/api/v1/rollouts/1/promote", R"({"who": "ann"})", 202);
   Send("POST", "/api/v1/rollouts/1/promote", R"({"who": "ann", "full": true})", 202);
   Send("POST", "/api/v1/rollouts/1/promote", R"({"ful": true})", 400);
+  Send("POST", "/api/v1/rollouts/1/promote", R"({"who": "", "step": 1})", 202);
+  Send("POST", "/api/v1/rollouts/1/promote", R"({"who": "ann", "step": 0})", 409);
+  Send("POST", "/api/v1/rollouts/1/promote", R"({"full": true, "step": 1})", 400);
   Send("POST", "/api/v1/rollouts/1/pause", R"({"who": "ben"})", 202);
   Send("POST", "/api/v1/rollouts/1/resume", "", 202);
   Send("POST", "/api/v1/rollouts/1/abort", "", 202);
@@ -327,9 +330,9 @@ TEST_F(AdminApiTest, ShowsAndSteersRollouts) {
   EXPECT_NE(absent.body.find("versions: 1, 2"), std::string::npos) << absent.body;
   EXPECT_EQ(
       fixture_.rollouts.calls(),
-      (std::vector<std::string>{"promote 1 by ann", "promote fully 1 by ann", "pause 1 by ben",
-                                "resume 1 by admin API", "abort 1 by admin API",
-                                "abort 2 by admin API", "start digits 2"}));
+      (std::vector<std::string>{"promote 1 by ann", "promote fully 1 by ann",
+                                "promote 1 by admin API", "pause 1 by ben", "resume 1 by admin API",
+                                "abort 1 by admin API", "abort 2 by admin API", "start digits 2"}));
 }
 
 TEST_F(AdminApiTest, RolloutsAreTriedAgainAndUndone) {

@@ -120,6 +120,7 @@ Json RolloutJson(const RolloutView& rollout) {
           {"ended", TimeJson(rollout.ended)},
           {"reason", rollout.reason},
           {"paused_by", rollout.paused_by.empty() ? Json(nullptr) : Json(rollout.paused_by)},
+          {"undo_by", rollout.undo_by.empty() ? Json(nullptr) : Json(rollout.undo_by)},
           {"awaits_approval", rollout.awaits_approval},
           {"alpha", rollout.alpha},
           {"beta", rollout.beta},

@@ -70,11 +70,13 @@ StepInput::History HistoryOf(const ArmTotals::Baseline& stable) {
 }
 
 /// True when a tick learned nothing but the time: the next one may stand for both.
-bool NothingHappened(const RolloutState& before, const StepInput& in, const StepOutput& out) {
+bool NothingHappened(const RolloutState& before, const std::optional<RolloutCommand>& waiting,
+                     const StepInput& in, const StepOutput& out) {
   auto empty = [](const ArmDelta& d) { return d.requests == 0 && d.labelled == 0 && d.timed == 0; };
   return before.ticks > 0 && in.elapsed > Duration{} && in.elapsed < kIdleJournal &&
-         in.metrics_ok && !in.command && in.readings.empty() && out.decision.empty() &&
-         empty(in.stable_window) && empty(in.candidate_window) && out.state.phase == before.phase &&
+         in.metrics_ok && (!in.command || (out.command_waits && in.command == waiting)) &&
+         in.readings.empty() && out.decision.empty() && empty(in.stable_window) &&
+         empty(in.candidate_window) && out.state.phase == before.phase &&
          out.state.candidate_ready == before.candidate_ready &&
          out.state.thresholds == before.thresholds;
 }
@@ -89,6 +91,9 @@ struct Running {
   std::vector<OutsideReading> readings;    ///< not journaled yet
   std::map<size_t, SteadyTime> ask_again;  ///< by gate
   std::set<size_t> unanswered;             ///< gates; for logging once
+  /// When each gate was last asked: the step, and its elapsed time.
+  std::map<size_t, std::pair<int, Duration>> asked;
+  std::optional<RolloutCommand> waiting;  ///< as journaled: could not be followed yet
 };
 
 /// A verdict that was acted on while the journal could not be written.
@@ -104,6 +109,9 @@ struct StartRequest {
   std::string note;     ///< told with the plan; may be empty
   std::string undo_by;  ///< not empty: RolloutState::undo_by
 };
+
+/// Nobody is no name: an empty one stands for what has not been asked.
+std::string Named(const std::string& who) { return Trim(who).empty() ? "somebody" : who; }
 
 /// "promotion", as "ana has asked for its promotion".
 std::string_view CommandNoun(RolloutCommand::Kind kind) {
@@ -133,6 +141,8 @@ struct ManagedModel {
   std::optional<SteadyTime> stable_missing_since;
   std::optional<DesiredTraffic> applied;
   std::string apply_error;
+  bool traffic_was_late =
+      false;                  ///< it could not be set for a part of the time since the last tick
   bool metrics_down = false;  ///< for logging once
   std::optional<SteadyTime> next_tick;
 };
@@ -163,8 +173,8 @@ class Controller final : public RolloutController {
   Status Abort(int64_t id, const std::string& who) override {
     return Command(id, {RolloutCommand::Kind::kAbort, who});
   }
-  Status Advance(int64_t id, const std::string& who) override {
-    return Command(id, {RolloutCommand::Kind::kAdvance, who});
+  Status Advance(int64_t id, const std::string& who, std::optional<int> step) override {
+    return Command(id, {RolloutCommand::Kind::kAdvance, who, step.value_or(-1)});
   }
   Status Pause(int64_t id, const std::string& who) override {
     return Command(id, {RolloutCommand::Kind::kPause, who});
@@ -203,7 +213,8 @@ class Controller final : public RolloutController {
   void Commit(ManagedModel& model, const StepOutput& output);
   void ReadBase(Running& running);
   void TakeReadings(Running& running);
-  void AskOutside(Running& running);
+  void AskOutside(ManagedModel& model);
+  bool TakeAbortOrClose(int64_t id, StepInput& in);
   void ApplyTraffic(const std::string& name, ManagedModel& model);
   void Release(const std::string& name, ManagedModel& model);
   std::optional<RolloutPlan> PlanOf(const std::string& name) const;
@@ -235,6 +246,8 @@ class Controller final : public RolloutController {
   bool stop_ GUARDED_BY(mutex_) = false;
   std::map<std::string, RolloutPlan> plans_ GUARDED_BY(mutex_);
   std::map<int64_t, RolloutCommand> commands_ GUARDED_BY(mutex_);
+  std::set<int64_t> ending_
+      GUARDED_BY(mutex_);  ///< their verdict is being written: too late for commands
   std::map<std::string, StartRequest> requests_ GUARDED_BY(mutex_);  ///< by model
   std::map<int64_t, RolloutView> views_ GUARDED_BY(mutex_);
   std::map<std::string, int64_t> stable_ GUARDED_BY(mutex_);
@@ -262,7 +275,12 @@ Status Controller::Recover() {
   for (RolloutRecord& rollout : rollouts) {
     Publish(rollout.id, rollout.state);
     if (HasEnded(rollout.state.phase)) continue;
-    ASSIGN_OR_RETURN(Replay replay, ReplayRollout(*journal_, rollout.id, nullptr));
+    std::optional<RolloutCommand> waiting;
+    ASSIGN_OR_RETURN(
+        Replay replay,
+        ReplayRollout(*journal_, rollout.id, [&](const StepInput& in, const StepOutput& out) {
+          waiting = out.command_waits ? in.command : std::nullopt;
+        }));
     if (!replay.agrees) {
       // What was stored is what was acted on. Another version of the program may compute otherwise.
       LOG_WARN(
@@ -278,6 +296,11 @@ Status Controller::Recover() {
     model.running.emplace();
     model.running->id = rollout.id;
     model.running->state = std::move(rollout.state);
+    model.running->waiting = waiting;
+    if (waiting) {
+      MutexLock lock(mutex_);
+      commands_[rollout.id] = *std::move(waiting);
+    }
     ReadBase(*model.running);
   }
   MutexLock lock(mutex_);
@@ -390,9 +413,11 @@ void Controller::TickModel(const std::string& name, ManagedModel& model) {
     MaybeBegin(name, model);
   }
   // Before the step: a rollout whose traffic is not as it says must not move on.
+  model.traffic_was_late = !model.apply_error.empty();
   ApplyTraffic(name, model);
   if (model.running) StepRunning(model);
   ApplyTraffic(name, model);
+  AskOutside(model);  // about the traffic as it is now
   MutexLock lock(mutex_);
   stable_[name] = model.record.stable;
 }
@@ -569,6 +594,8 @@ StepInput Controller::Observe(ManagedModel& model, std::optional<ArmTotals>& sta
   in.readings = running.readings;
   if (!model.apply_error.empty()) {
     in.blocked = StrCat("held: the traffic could not be set: ", model.apply_error);
+  } else if (model.traffic_was_late) {
+    in.blocked = "held: the traffic has only now been set";
   }
   return in;
 }
@@ -598,18 +625,29 @@ void Controller::TakeReadings(Running& running) {
 }
 
 /// Asks what is due. What is under way still is not asked again.
-void Controller::AskOutside(Running& running) {
-  if (deps_.outside == nullptr) return;
+void Controller::AskOutside(ManagedModel& model) {
+  if (deps_.outside == nullptr || !model.running) return;
+  Running& running = *model.running;
   const RolloutState& state = running.state;
+  // Of traffic that could not be set, an answer can only take the candidate back.
+  const int step = model.apply_error.empty() ? state.step : -1;
   const SteadyTime now = deps_.clock.SteadyNow();
   for (size_t i = 0; i < state.gates.size(); ++i) {
     const RolloutGate& gate = state.gates[i].config;
     auto due = running.ask_again.find(i);
-    if (!WantsToAsk(state, gate) || (due != running.ask_again.end() && now < due->second)) continue;
+    if (!WantsToAsk(state, gate)) continue;
+    // Once the step lacks nothing else it is asked at once, but once only.
+    const auto asked = running.asked.find(i);
+    const Duration enough = state.plan.steps[static_cast<size_t>(state.step)].duration;
+    const bool late = WantsLateAnswer(state, state.gates[i]) &&
+                      (asked == running.asked.end() || asked->second.first != step ||
+                       asked->second.second < enough);
+    if (!late && due != running.ask_again.end() && now < due->second) continue;
+    running.asked[i] = {step, state.step_elapsed};
     running.ask_again[i] = now + gate.outside.interval;
     const bool webhook = gate.kind == RolloutGate::Kind::kWebhook;
     deps_.outside->Ask(
-        {running.id, i, state.step, gate,
+        {running.id, i, step, state.step_elapsed, gate,
          webhook ? WebhookBody(running.id, gate, state) : FillIn(gate.outside.query, state)});
   }
 }
@@ -620,11 +658,11 @@ void Controller::StepRunning(ManagedModel& model) {
   std::optional<ArmTotals> stable_now, candidate_now;
   StepInput in = Observe(model, stable_now, candidate_now);
   StepOutput out = Step(running.state, in);
-  if (NothingHappened(running.state, in, out)) {
+  if (NothingHappened(running.state, running.waiting, in, out)) {
     Publish(running.id, out.state);
-    AskOutside(running);
     return;
   }
+  if (HasEnded(out.state.phase) && TakeAbortOrClose(running.id, in)) out = Step(running.state, in);
   std::optional<ModelRecord> record;
   if (HasEnded(out.state.phase)) record = After(model, out.state);
 
@@ -636,10 +674,11 @@ void Controller::StepRunning(ManagedModel& model) {
     }
     out = Step(running.state, in);
     if (!HasEnded(out.state.phase)) {
-      // This tick did not happen: the next one sees a longer window, from the same beginning.
-      if (!running.last_tick) running.last_tick = now;
+      // This tick did not happen: the next one sees a longer window, from the same beginning. The first one of a process
+      // stays the first, whose window and answers stand for another one's.
       Publish(running.id, out.state);
-      AskOutside(running);
+      MutexLock lock(mutex_);
+      ending_.erase(running.id);
       return;
     }
     // Safety first: back to the stable version now, into the journal when it takes it.
@@ -650,8 +689,21 @@ void Controller::StepRunning(ManagedModel& model) {
   if (stable_now) running.stable_base = stable_now;
   if (candidate_now) running.candidate_base = candidate_now;
   running.readings.clear();
+  running.waiting = out.command_waits ? in.command : std::nullopt;
   Commit(model, out);
-  if (model.running) AskOutside(*model.running);
+}
+
+/// Before a verdict is written: an abort that has come since `in` was made goes before it (true). Whatever comes
+/// after this look is refused, so that nothing is accepted and then forgotten.
+bool Controller::TakeAbortOrClose(int64_t id, StepInput& in) {
+  MutexLock lock(mutex_);
+  ending_.insert(id);
+  auto command = commands_.find(id);
+  if (command == commands_.end() || command->second.kind != RolloutCommand::Kind::kAbort ||
+      in.command == command->second)
+    return false;
+  in.command = command->second;
+  return true;
 }
 
 void Controller::Commit(ManagedModel& model, const StepOutput& out) {
@@ -671,6 +723,7 @@ void Controller::Commit(ManagedModel& model, const StepOutput& out) {
   if (deps_.outside != nullptr) deps_.outside->Forget(running.id);
   MutexLock lock(mutex_);
   commands_.erase(running.id);
+  ending_.erase(running.id);
   ++verdicts_[{out.state.model, out.state.phase}];
   model.running.reset();
 }
@@ -828,12 +881,22 @@ Result<std::vector<TickView>> Controller::History(int64_t id) const {
 
 Status Controller::Command(int64_t id, RolloutCommand command) {
   using Kind = RolloutCommand::Kind;
+  command.who = Named(command.who);
   MutexLock lock(mutex_);
   auto it = views_.find(id);
   if (it == views_.end()) return NotFoundError(StrCat("no rollout ", id));
   const RolloutView& view = it->second;
   if (HasEnded(view.phase)) {
     return FailedPreconditionError(StrCat("rollout ", id, " has ended: ", view.reason));
+  }
+  if (ending_.contains(id)) {
+    return FailedPreconditionError(
+        StrCat("rollout ", id, " is ending just now: look at what it has come to"));
+  }
+  if (command.kind == Kind::kAdvance && command.step >= 0 && command.step != view.step) {
+    return FailedPreconditionError(StrCat("step: rollout ", id, " is in step ", view.step,
+                                          " (counted from 0) and not in ", command.step,
+                                          ": look at it, and ask for the step that it is in"));
   }
   auto waiting = commands_.find(id);
   if (waiting != commands_.end()) {
@@ -857,7 +920,7 @@ Status Controller::Command(int64_t id, RolloutCommand command) {
     return FailedPreconditionError(StrCat("rollout ", id, " is not paused; it is ",
                                           RolloutPhaseName(view.phase), ": ", view.reason));
   }
-  if (command.kind == Kind::kAdvance) command.step = view.step;
+  if (command.kind == Kind::kAdvance) command.step = view.step;  // never another one
   commands_[id] = std::move(command);
   return OkStatus();
 }
@@ -901,7 +964,8 @@ Status Controller::RequestLocked(const std::string& model, StartRequest request)
   return OkStatus();
 }
 
-Status Controller::Retry(int64_t id, const std::string& who) {
+Status Controller::Retry(int64_t id, const std::string& asked_by) {
+  const std::string who = Named(asked_by);
   MutexLock lock(mutex_);
   auto it = views_.find(id);
   if (it == views_.end()) return NotFoundError(StrCat("no rollout ", id));
@@ -919,7 +983,8 @@ Status Controller::Retry(int64_t id, const std::string& who) {
       view.model, {view.candidate, StrCat("rollout ", id, " once more, asked for by ", who), ""});
 }
 
-Status Controller::Undo(int64_t id, const std::string& who) {
+Status Controller::Undo(int64_t id, const std::string& asked_by) {
+  const std::string who = Named(asked_by);
   MutexLock lock(mutex_);
   auto it = views_.find(id);
   if (it == views_.end()) return NotFoundError(StrCat("no rollout ", id));

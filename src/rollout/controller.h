@@ -127,6 +127,7 @@ struct RolloutView {
   std::vector<GateView> gates;
   std::vector<std::string> plan_notes;  ///< said at the start: exposure needed per gate, warnings
   std::string paused_by;                ///< not empty: who has paused it
+  std::string undo_by;                  ///< not empty: it is an undo, asked for by
   bool awaits_approval = false;         ///< the present step lacks nothing but a person's word
 };
 
@@ -183,8 +184,9 @@ class RolloutController {
   virtual Status Promote(int64_t id,
                          const std::string& who) = 0;  ///< at once to the end, evidence or not
   /// Out of the present step, evidence or not; of the last one, promoted. Gives the approval that a
-  /// step waits for, and ends a pause.
-  virtual Status Advance(int64_t id, const std::string& who) = 0;
+  /// step waits for, and ends a pause. With a `step`, FAILED_PRECONDITION unless that is the present one: who
+  /// asks late, or twice, leaves no step that they have not seen.
+  virtual Status Advance(int64_t id, const std::string& who, std::optional<int> step) = 0;
   virtual Status Abort(int64_t id, const std::string& who) = 0;  ///< back to the stable version
   /// Nothing moves on until Resume; evidence is counted and harm still rolls back. The time does not
   /// count towards max_duration.

@@ -268,17 +268,80 @@ TEST_F(ControllerTest, APauseOutlivesTheProcess) {
 
 TEST_F(ControllerTest, AdvanceLeavesOneStepHoweverOftenItIsAsked) {
   BeginRollout();
-  ASSERT_TRUE(controller_->Advance(Newest().id, "ana").ok());
-  ASSERT_TRUE(controller_->Advance(Newest().id, "ben").ok());
+  ASSERT_TRUE(controller_->Advance(Newest().id, "ana", std::nullopt).ok());
+  ASSERT_TRUE(controller_->Advance(Newest().id, "ben", std::nullopt).ok());
   Tick();
   EXPECT_EQ(Newest().step, 1);
   EXPECT_EQ(world_.traffic.candidate_share, 0.5);
   Tick();
   EXPECT_EQ(Newest().phase, RolloutPhase::kProgressing) << Newest().reason;
-  ASSERT_TRUE(controller_->Advance(Newest().id, "ana").ok());
+  ASSERT_TRUE(controller_->Advance(Newest().id, "ana", std::nullopt).ok());
   Tick();
   EXPECT_EQ(Newest().phase, RolloutPhase::kPromoted);
   EXPECT_NE(Newest().reason.find("promoted by ana"), std::string::npos) << Newest().reason;
+}
+
+TEST_F(ControllerTest, AnAdvanceThatComesLateLeavesNoOtherStep) {
+  BeginRollout();
+  const int64_t id = Newest().id;
+  ASSERT_TRUE(controller_->Advance(id, "ana", 0).ok());
+  Tick();
+  ASSERT_EQ(Newest().step, 1);
+  const Status late = controller_->Advance(id, "ana", 0);  // sent once more
+  EXPECT_EQ(late.code(), StatusCode::kFailedPrecondition);
+  EXPECT_NE(late.message().find("is in step 1"), std::string::npos) << late;
+  Tick();
+  EXPECT_EQ(Newest().step, 1);
+  EXPECT_EQ(Newest().phase, RolloutPhase::kProgressing) << Newest().reason;
+}
+
+TEST_F(ControllerTest, AnAbortThatComesWhileAPromotionIsDecidedGoesBeforeIt) {
+  BeginRollout();
+  const int64_t id = Newest().id;
+  ASSERT_TRUE(controller_->Promote(id, "ana").ok());
+  Status aborted = UnavailableError("not called");
+  outside_.on_take = [&] { aborted = controller_->Abort(id, "ben"); };
+  Tick();
+  EXPECT_TRUE(aborted.ok()) << aborted;
+  EXPECT_EQ(Newest().phase, RolloutPhase::kAborted) << Newest().reason;
+  EXPECT_EQ(world_.traffic.stable, 1);
+  controller_.reset();
+  auto journal = Journal::Open(dir_.file("journal.db")).value();
+  EXPECT_TRUE(ReplayRollout(*journal, id, nullptr).value().agrees);
+}
+
+TEST_F(ControllerTest, AWaitingPromoteOutlivesTheProcessAndIsWrittenOnce) {
+  Open(dir_.file("journal.db"));
+  Tick();
+  ASSERT_TRUE(controller_->StartRollout("digits", 2).ok());
+  Tick(0);
+  ASSERT_EQ(Newest().phase, RolloutPhase::kHeld) << Newest().reason;
+  ASSERT_TRUE(controller_->Promote(Newest().id, "ana").ok());
+  for (int i = 0; i < 30; ++i) Tick(0);
+  {
+    auto journal = Journal::Open(dir_.file("journal.db")).value();
+    EXPECT_LE(journal->Inputs(1).value().size(), 3u);
+  }
+  Open(dir_.file("journal.db"));
+  Tick(0);
+  EXPECT_EQ(Newest().phase, RolloutPhase::kHeld);
+  world_.observed.ready = {1, 2};
+  Tick(0);
+  EXPECT_EQ(Newest().phase, RolloutPhase::kPromoted) << Newest().reason;
+  EXPECT_NE(Newest().reason.find("promoted by ana"), std::string::npos) << Newest().reason;
+}
+
+TEST_F(ControllerTest, AnEmptyNameIsNoReasonNotToPauseOrUndo) {
+  BeginRollout();
+  ASSERT_TRUE(controller_->Pause(Newest().id, "").ok());
+  Tick();
+  EXPECT_EQ(Newest().paused_by, "somebody");
+  ASSERT_TRUE(controller_->Promote(Newest().id, " ").ok());
+  Tick();
+  ASSERT_TRUE(controller_->Undo(Newest().id, "").ok());
+  Tick();
+  EXPECT_EQ(Newest().candidate, 1);
+  EXPECT_EQ(Newest().undo_by, "somebody");
 }
 
 TEST_F(ControllerTest, RetryBeginsAnewWhatWasTakenBack) {
@@ -381,6 +444,35 @@ TEST_F(ControllerTest, GatesAreAskedAtTheirIntervalsAndTheirAnswersJournaled) {
   EXPECT_EQ(Newest().candidate, 3);
   EXPECT_EQ(Newest().phase, RolloutPhase::kRolledBack);
   EXPECT_NE(Newest().reason.find("promql: 0.7 is above 0.5"), std::string::npos) << Newest().reason;
+}
+
+TEST_F(ControllerTest, AGateIsAskedAboutTheTrafficThatIsSetAndOnceMoreAtTheEndOfItsStep) {
+  RolloutPlan plan = AskingPlan();
+  plan.gates.erase(plan.gates.begin() + 1);  // errors and a webhook that has an hour
+  plan.gates[1].outside.interval = std::chrono::hours(1);
+  std::vector<std::pair<int, double>> asked;
+  outside_.answer = [&](const OutsideQuestion& question) -> std::optional<OutsideReading> {
+    asked.emplace_back(question.step, world_.traffic.candidate_share);
+    OutsideReading reading;
+    reading.kind = OutsideReading::Kind::kPass;
+    return reading;
+  };
+  Open("", {{"digits", plan}});
+  Tick();
+  world_.observed.ready = {1, 2};
+  RunToVerdict();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kPromoted) << Newest().reason;
+  ASSERT_GE(asked.size(), 2u);
+  EXPECT_LE(asked.size(), 4u) << "an hour was not waited for, nor was it asked at each tick";
+  for (const auto& [step, share] : asked) EXPECT_EQ(share, step == 0 ? 0.1 : 0.5);
+  // While the traffic cannot be set, no answer counts for the step.
+  asked.clear();
+  world_.apply_status = UnavailableError("no route");
+  world_.observed.ready = {2, 3};
+  for (int i = 0; i < 5; ++i) Tick();
+  ASSERT_EQ(asked.size(), 1u);
+  EXPECT_EQ(asked[0].first, -1);
+  EXPECT_FALSE(Newest().gates[1].outside->passes);
 }
 
 TEST_F(ControllerTest, WithoutAnAnswerNothingIsPromotedAndNobodyIsTakenBack) {
@@ -703,6 +795,21 @@ TEST_F(ControllerTest, WithoutAJournalNothingIsPromotedAndEvidenceIsNotLost) {
   controller_.reset();
   auto journal = Journal::Open(dir_.file("journal.db")).value();
   EXPECT_TRUE(ReplayRollout(*journal, 1, nullptr).value().agrees);
+}
+
+TEST_F(ControllerTest, TheFirstTickThatIsWrittenAfterARestartIsTheFirst) {
+  BeginRollout();
+  Tick();
+  Open(dir_.file("journal.db"));
+  {
+    WriteLock lock(dir_.file("journal.db"));
+    Tick();
+    Tick();
+  }
+  Tick();
+  auto journal = Journal::Open(dir_.file("journal.db")).value();
+  EXPECT_EQ(journal->Inputs(1).value().back().elapsed, Duration{})
+      << "what another process was told passes for nothing";
 }
 
 TEST_F(ControllerTest, ARolloutThatCannotBeginIsSaidOnceUntilItHasBegun) {

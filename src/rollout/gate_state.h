@@ -35,6 +35,7 @@ struct OutsideState {
       false;  ///< its last answer did, and was asked for in the present step, by this process
   int failures = 0;  ///< in a row; answers that say neither do not end the row
   Duration age{};    ///< since the last answer
+  Duration asked{};  ///< the step's elapsed time when that was asked for
   std::string said;  ///< the last answer, in words; empty: there was none
   uint64_t passed = 0, failed = 0, open = 0;  ///< answers; open: those that said neither
   friend bool operator==(const OutsideState&, const OutsideState&) = default;

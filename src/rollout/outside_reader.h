@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "rollout/plan.h"
 
 namespace leadsman {
@@ -15,10 +16,11 @@ struct RolloutState;
 /// What a gate wants to know from outside, as it is to be asked.
 struct OutsideQuestion {
   int64_t rollout = 0;
-  size_t gate = 0;    ///< index into the plan's gates
-  int step = 0;       ///< in which it is asked
-  RolloutGate about;  ///< address or url, timeout, files with secrets
-  std::string text;   ///< kPromql: the query, its placeholders filled in; kWebhook: the body, JSON
+  size_t gate = 0;          ///< index into the plan's gates
+  int step = 0;             ///< in which it is asked; -1: while its traffic was not set
+  Duration step_elapsed{};  ///< of this step, by then
+  RolloutGate about;        ///< address or url, timeout, files with secrets
+  std::string text;  ///< kPromql: the query, its placeholders filled in; kWebhook: the body, JSON
 };
 
 /// What came of a question. Part of StepInput, and so journaled: a replay asks nobody.
@@ -34,6 +36,7 @@ struct OutsideReading {
   };
   size_t gate = 0;
   int step = 0;
+  Duration step_elapsed{};  ///< of the question
   Kind kind = Kind::kNoAnswer;
   double value = 0;
   std::string reason;  ///< in words; may be empty

@@ -113,6 +113,7 @@ Json ReadingJson(const OutsideReading& reading) {
         std::isinf(reading.value) ? Json(reading.value > 0 ? "inf" : "-inf") : Json(reading.value);
   }
   if (!reading.reason.empty()) json["reason"] = reading.reason;
+  if (reading.step_elapsed != Duration{}) json["step_elapsed"] = reading.step_elapsed.count();
   return json;
 }
 OutsideReading ReadingFrom(const Json& json) {
@@ -127,19 +128,23 @@ OutsideReading ReadingFrom(const Json& json) {
                                       : value.get<double>();
   }
   reading.reason = json.value("reason", "");
+  reading.step_elapsed = Duration(json.value("step_elapsed", int64_t{0}));
   return reading;
 }
 
 Json OutsideStateJson(const OutsideState& state) {
-  return {{"passes", state.passes}, {"failures", state.failures}, {"age", state.age.count()},
-          {"said", state.said},     {"passed", state.passed},     {"failed", state.failed},
-          {"open", state.open}};
+  Json json{{"passes", state.passes}, {"failures", state.failures}, {"age", state.age.count()},
+            {"said", state.said},     {"passed", state.passed},     {"failed", state.failed},
+            {"open", state.open}};
+  if (state.asked != Duration{}) json["asked"] = state.asked.count();
+  return json;
 }
 OutsideState OutsideStateFrom(const Json& json) {
   OutsideState state;
   state.passes = json.at("passes").get<bool>();
   state.failures = json.at("failures").get<int>();
   state.age = Duration(json.at("age").get<int64_t>());
+  state.asked = Duration(json.value("asked", int64_t{0}));
   state.said = json.at("said").get<std::string>();
   state.passed = json.at("passed").get<uint64_t>();
   state.failed = json.at("failed").get<uint64_t>();

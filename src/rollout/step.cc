@@ -28,8 +28,9 @@ size_t CountingGates(const RolloutState& s) {
       std::count_if(s.gates.begin(), s.gates.end(),
                     [](const GateState& gate) { return !IsOutside(gate.config.kind); }));
 }
+/// With no gate that counts it is the bound that one would have: minimums are planned by it.
 double HarmBound(const RolloutState& s) {
-  return std::log(static_cast<double>(CountingGates(s)) / s.plan.alpha);
+  return std::log(static_cast<double>(std::max<size_t>(1, CountingGates(s))) / s.plan.alpha);
 }
 double SafeBound(const RolloutState& s) { return std::log(1 / s.plan.beta); }
 
@@ -172,6 +173,7 @@ void TakeReading(const RolloutState& s, GateState& gate, const OutsideReading& r
   outside.said = Said(gate.config, reading);
   const std::optional<bool> passed = Judged(gate.config, reading);
   outside.passes = passed.value_or(false) && reading.step == s.step;
+  outside.asked = reading.step_elapsed;
   if (!passed) {
     ++outside.open;
   } else if (*passed) {
@@ -333,7 +335,7 @@ void PlanGate(RolloutState& s, GateState& gate) {
 /// given enough.
 void PlanMinimums(RolloutState& s, const StepInput& in) {
   if (!s.step_minimums.empty()) return;
-  if (IsBlueGreen(s)) {
+  if (IsBlueGreen(s) && CountingGates(s) > 0) {
     for (const RolloutStep& step : s.plan.steps) s.step_minimums.push_back(step.min_requests);
     return;
   }
@@ -351,13 +353,19 @@ void PlanMinimums(RolloutState& s, const StepInput& in) {
   std::vector<std::string> said;
   for (const RolloutStep& step : s.plan.steps) {
     int64_t minimum = step.min_requests;
-    if (minimum == 0) {
+    // What blue/green watches for a time needs no more than that.
+    const bool computed = IsBlueGreen(s) ? step.weight > 0 && step.duration.count() == 0 : true;
+    if (minimum == 0 && computed) {
       double needed = planning::HarmExposure(HarmBound(s), step.weight, bad_rate, stable_rate);
+      // All traffic: nothing to compare with. Nobody else asks for any, so the candidate alone is looked at.
+      if (!std::isfinite(needed) && CountingGates(s) == 0)
+        needed = (HarmBound(s) + 1.2) / planning::BernoulliKl(bad_rate, stable_rate);
       if (std::isfinite(needed)) minimum = static_cast<int64_t>(words::RoundUpNicely(needed));
     }
     s.step_minimums.push_back(minimum);
     said.push_back(StrCat(minimum, " at ", Percent(step.weight)));
   }
+  if (IsBlueGreen(s)) return;
   s.notes.push_back(StrCat("least requests to the candidate in each step: ", HumanList(said)));
 }
 
@@ -381,23 +389,25 @@ const GateState* FailingGate(const RolloutState& s) {
   return nullptr;
 }
 
-std::string FailureReason(const RolloutState& s, const GateState& gate) {
+/// Of a FailingGate.
+std::string Failure(const RolloutState& s, const GateState& gate) {
   const int failures = gate.outside.failures;
-  return StrCat("rolled back: ", NameOf(gate.config), ": ", gate.outside.said,
+  return StrCat(NameOf(gate.config), ": ", gate.outside.said,
                 failures > 1 ? StrCat(", the last of ", failures, " failing answers in a row") : "",
                 "; ", Exposed(s));
 }
 
-std::string HarmReason(const RolloutState& s, const GateState& gate) {
+/// Of a HarmfulGate.
+std::string Harm(const RolloutState& s, const GateState& gate) {
   size_t loudest = 0;
   for (size_t k = 1; k < gate.harm.size(); ++k) {
     if (gate.harm[k].log_e() > gate.harm[loudest].log_e()) loudest = k;
   }
   const size_t gates = CountingGates(s);
   std::string shared = gates == 1 ? "1/alpha" : StrCat("1/alpha shared by ", gates, " gates");
-  return StrCat("rolled back: ", GateName(gate.config.kind), ": ", Comparison(s, gate, loudest),
-                "; e-value ", EValue(gate.HarmLogE()), " >= ", EValue(HarmBound(s)), " (", shared,
-                "); ", Exposed(s));
+  return StrCat(GateName(gate.config.kind), ": ", Comparison(s, gate, loudest), "; e-value ",
+                EValue(gate.HarmLogE()), " >= ", EValue(HarmBound(s)), " (", shared, "); ",
+                Exposed(s));
 }
 
 /// What a gate outside still lacks in the present step; empty: nothing.
@@ -409,14 +419,20 @@ std::string MissingFromOutside(const RolloutState& s, const GateState& gate) {
   if (IsBlueGreen(s) && (later || earlier)) return "";
   // An answer that nobody has repeated for so long says nothing of now.
   const bool fresh = gate.outside.age <= 2 * options.interval + options.timeout;
-  if (gate.outside.passes && fresh) return "";
+  if (gate.outside.passes && fresh) {
+    // What was asked early in the step knows nothing of the rest of it.
+    const Duration duration = PresentStep(s).duration;
+    if (gate.outside.asked >= duration || s.step_elapsed < duration) return "";
+    return StrCat("a passing answer to ", NameOf(gate.config), " asked for after the ",
+                  Span(duration), " of this step (before: ", gate.outside.said, ")");
+  }
   return StrCat("a passing answer to ", NameOf(gate.config), " in this step (",
                 gate.outside.said.empty() ? "none yet" : StrCat("the last: ", gate.outside.said),
                 ")");
 }
 
-/// What the present step still lacks; empty: it may be left.
-std::vector<std::string> Missing(const RolloutState& s) {
+/// What the present step still lacks, answers from `outside` too unless these are not wanted; empty: it may be left.
+std::vector<std::string> Missing(const RolloutState& s, bool outside = true) {
   std::vector<std::string> missing;
   const RolloutStep& step = PresentStep(s);
   if (s.step_elapsed < step.duration) {
@@ -433,6 +449,7 @@ std::vector<std::string> Missing(const RolloutState& s) {
     }
   }
   for (const GateState& gate : s.gates) {
+    if (!outside) break;
     std::string answer = MissingFromOutside(s, gate);
     if (!answer.empty()) missing.push_back(std::move(answer));
   }
@@ -479,13 +496,35 @@ void SetPhase(StepOutput& out, RolloutPhase phase, std::string reason) {
   s.reason = std::move(reason);
 }
 
+/// What only a person or somebody outside can give, and has not: time alone does not promote over it. The
+/// steps to come count: nobody would be asked about them.
+std::vector<std::string> NotGiven(const RolloutState& s) {
+  std::vector<std::string> lacking;
+  for (size_t i = static_cast<size_t>(s.step); i < s.plan.steps.size(); ++i) {
+    if (!s.plan.steps[i].approval) continue;
+    lacking.push_back(StrCat("the approval that step ", i + 1, " asks for"));
+  }
+  for (const GateState& gate : s.gates) {
+    if (!IsOutside(gate.config.kind)) continue;
+    const bool later = IsBlueGreen(s) && !IsSwitched(s) &&
+                       gate.config.outside.when == OutsideOptions::When::kAfterSwitch;
+    if (later || !MissingFromOutside(s, gate).empty())
+      lacking.push_back(StrCat("a passing answer to ", NameOf(gate.config)));
+  }
+  return lacking;
+}
+
 void Inconclusive(StepOutput& out) {
   RolloutState& s = out.state;
   const std::string missing = HumanList(Missing(s), "nothing but the steps that follow");
   const std::string head = StrCat("inconclusive after ", Span(s.plan.max_duration));
   auto choice = s.plan.on_inconclusive;
-  if (choice == RolloutPlan::OnInconclusive::kPromote && !s.candidate_ready) {
-    choice = RolloutPlan::OnInconclusive::kRollBack;
+  std::string refused;  // why it is not promoted as the plan says
+  if (choice == RolloutPlan::OnInconclusive::kPromote) {
+    const std::vector<std::string> lacking = NotGiven(s);
+    if (!lacking.empty())
+      refused = StrCat(", and time alone does not stand for ", HumanList(lacking));
+    if (!s.candidate_ready || !lacking.empty()) choice = RolloutPlan::OnInconclusive::kRollBack;
   }
   switch (choice) {
     case RolloutPlan::OnInconclusive::kPromote:
@@ -496,7 +535,7 @@ void Inconclusive(StepOutput& out) {
     case RolloutPlan::OnInconclusive::kRollBack:
       out.decision = "roll_back";
       End(s, RolloutPhase::kRolledBack,
-          StrCat("rolled back: ", head, "; was lacking ", missing, "; ", Exposed(s)));
+          StrCat("rolled back: ", head, "; was lacking ", missing, refused, "; ", Exposed(s)));
       break;
     case RolloutPlan::OnInconclusive::kHold:
       SetPhase(out, RolloutPhase::kHeld,
@@ -598,8 +637,9 @@ void LeaveStep(StepOutput& out, const StepInput& in, bool told,
 void SayWhatIsAwaited(StepOutput& out, const StepInput& in) {
   RolloutState& s = out.state;
   const std::string where =
-      IsSwitched(s)    ? StrCat("switched: ", VersionName(s.candidate), " has all traffic, ",
-                                VersionName(s.stable), " is kept ready")
+      IsSwitched(s)
+          ? StrCat("switched: ", VersionName(s.candidate), " has all traffic, ",
+                   VersionName(s.stable), in.stable_ready ? " is kept ready" : " is not ready")
       : IsBlueGreen(s) ? StrCat("before the switch: ", VersionName(s.candidate),
                                 " is ready beside ", VersionName(s.stable), ", without traffic")
                        : StrCat("step ", s.step + 1, " of ", s.plan.steps.size(), " at ",
@@ -613,6 +653,10 @@ void SayWhatIsAwaited(StepOutput& out, const StepInput& in) {
   } else if (!in.stable_ready && !IsSwitched(s)) {
     SetPhase(out, RolloutPhase::kHeld,
              StrCat("waiting for ", VersionName(s.stable), ", the stable version, to be ready"));
+  } else if (!in.stable_ready) {
+    SetPhase(
+        out, RolloutPhase::kHeld,
+        StrCat(where, " to take it back, waiting for ", HumanList(Missing(s), "the next tick")));
   } else if (!in.metrics_ok) {
     SetPhase(out, RolloutPhase::kHeld, "waiting for metrics: their source gives no answer");
   } else if (s.frozen) {
@@ -628,6 +672,15 @@ void SayWhatIsAwaited(StepOutput& out, const StepInput& in) {
   }
 }
 
+/// A person decides.
+void HoldWithoutStable(StepOutput& out, const std::string& why) {
+  RolloutState& s = out.state;
+  s.awaits_approval = s.frozen = false;
+  SetPhase(out, RolloutPhase::kHeld,
+           StrCat("held, ", VersionName(s.stable),
+                  " is not ready to take the traffic back: promote or abort it; ", why));
+}
+
 /// What Step does, but for the share that it may change.
 void Decide(StepOutput& out, const StepInput& in) {
   RolloutState& s = out.state;
@@ -641,7 +694,8 @@ void Decide(StepOutput& out, const StepInput& in) {
   s.elapsed += elapsed;
   s.candidate_ready = in.candidate == CandidateSeen::kReady;
   if (was_ready && PresentStep(s).weight > 0) s.traffic_elapsed += elapsed;
-  if (was_ready && in.metrics_ok) s.step_elapsed += elapsed;
+  // While the traffic cannot be set it may not be split as this step says.
+  if (was_ready && in.metrics_ok && in.blocked.empty()) s.step_elapsed += elapsed;
 
   if (in.metrics_ok) {
     Add(s.stable_sums, in.stable_window);
@@ -668,20 +722,29 @@ void Decide(StepOutput& out, const StepInput& in) {
   TakePause(out, in);
   if (EndedFromOutside(out, in)) return;
 
-  if (const GateState* failing = FailingGate(s)) {
+  const GateState* failing = FailingGate(s);
+  const GateState* harmful = HarmfulGate(s);
+  // Taken back it would have nothing to go back to.
+  const bool no_way_back = IsSwitched(s) && !in.stable_ready;
+  if (failing != nullptr && !no_way_back) {
     out.decision = "roll_back";
-    End(s, RolloutPhase::kRolledBack, FailureReason(s, *failing));
+    End(s, RolloutPhase::kRolledBack, StrCat("rolled back: ", Failure(s, *failing)));
     return;
   }
-  if (const GateState* harmful = HarmfulGate(s)) {
+  if (harmful != nullptr && !no_way_back) {
     out.decision = "roll_back";
-    End(s, RolloutPhase::kRolledBack, HarmReason(s, *harmful));
+    End(s, RolloutPhase::kRolledBack, StrCat("rolled back: ", Harm(s, *harmful)));
     return;
   }
 
   const bool told = ToldToLeave(out, in);
   if (!in.blocked.empty()) {
     SetPhase(out, RolloutPhase::kHeld, in.blocked);
+    return;
+  }
+
+  if (no_way_back && !told && (failing != nullptr || harmful != nullptr)) {
+    HoldWithoutStable(out, failing != nullptr ? Failure(s, *failing) : Harm(s, *harmful));
     return;
   }
 
@@ -702,6 +765,11 @@ void Decide(StepOutput& out, const StepInput& in) {
   // Time alone promotes nothing in a freeze either.
   const bool by_time = in_freeze && s.plan.on_inconclusive == RolloutPlan::OnInconclusive::kPromote;
   if (time_is_over && !waits && !by_time && !(may_leave && may_be_late)) {
+    if (no_way_back) {
+      HoldWithoutStable(out, StrCat("inconclusive after ", Span(s.plan.max_duration), ", lacking ",
+                                    HumanList(missing, "nothing")));
+      return;
+    }
     Inconclusive(out);
     return;
   }
@@ -781,6 +849,11 @@ bool WantsToAsk(const RolloutState& s, const RolloutGate& gate) {
   const auto when = gate.outside.when;
   if (!IsBlueGreen(s) || when == OutsideOptions::When::kAlways) return true;
   return (when == OutsideOptions::When::kAfterSwitch) == IsSwitched(s);
+}
+
+bool WantsLateAnswer(const RolloutState& s, const GateState& gate) {
+  return WantsToAsk(s, gate.config) && !MissingFromOutside(s, gate).empty() &&
+         Missing(s, false).empty();
 }
 
 double WantedShare(const RolloutState& s) {
@@ -1008,6 +1081,7 @@ RolloutView MakeView(int64_t id, const RolloutState& s) {
   view.gates = MakeGateViews(s);
   view.plan_notes = s.notes;
   view.paused_by = s.paused_by;
+  view.undo_by = s.undo_by;
   view.awaits_approval = s.awaits_approval;
   return view;
 }

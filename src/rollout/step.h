@@ -79,9 +79,10 @@ struct RolloutState {
   RolloutPhase phase = RolloutPhase::kProgressing;
   std::string reason;
   int step = 0;
-  Duration elapsed{};            ///< since the start, while a process was there to see it
-  Duration traffic_elapsed{};    ///< of this, with the candidate ready to take traffic
-  Duration step_elapsed{};       ///< of this, in the present step and with metrics
+  Duration elapsed{};          ///< since the start, while a process was there to see it
+  Duration traffic_elapsed{};  ///< of this, with the candidate ready to take traffic
+  Duration
+      step_elapsed{};  ///< of this, in the present step, with metrics and the traffic as it is to be
   bool candidate_ready = false;  ///< at the last tick; without it the candidate's share is 0
   ArmDelta stable_sums,
       candidate_sums;          ///< whole rollout, warm-up included ("drawn for"); `slow` unused
@@ -133,6 +134,9 @@ Status ValidatePlan(const RolloutPlan& plan);
 /// Whether a gate outside is to be asked in the present step: the candidate is there, and blue/green
 /// does not keep the gate for another time.
 bool WantsToAsk(const RolloutState& state, const RolloutGate& gate);
+/// Whether nothing keeps it in the present step but answers from outside, of this gate too: then it is asked once
+/// more, whatever its interval.
+bool WantsLateAnswer(const RolloutState& state, const GateState& gate);
 /// The share that the candidate is to have now.
 double WantedShare(const RolloutState& state);
 bool HasEnded(RolloutPhase phase);

@@ -287,6 +287,7 @@ class ScriptRunner {
     }
     std::vector<std::string> printed;
     for (int i = 0; i < times; ++i) {
+      for (OutsideReading& reading : in.readings) reading.step_elapsed = state_->step_elapsed;
       clock_ += in.elapsed;
       in.time = FromUnixMillis(0) + clock_;
       SetLatency(in.stable_window, stable_latency);
@@ -596,9 +597,9 @@ TEST(OutsideTest, QueriesAreFilledIn) {
 
 TEST(OutsideTest, InfiniteAnswersSurviveTheJournal) {
   StepInput in;
-  in.readings = {{0, 1, OutsideReading::Kind::kValue, HUGE_VAL, ""},
-                 {1, 0, OutsideReading::Kind::kValue, -HUGE_VAL, ""},
-                 {2, 0, OutsideReading::Kind::kNoAnswer, 0, "away"}};
+  in.readings = {{0, 1, {}, OutsideReading::Kind::kValue, HUGE_VAL, ""},
+                 {1, 0, {}, OutsideReading::Kind::kValue, -HUGE_VAL, ""},
+                 {2, 0, {}, OutsideReading::Kind::kNoAnswer, 0, "away"}};
   EXPECT_EQ(ParseInput(SerializeInput(in)).value(), in);
 }
 

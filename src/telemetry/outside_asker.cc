@@ -88,6 +88,7 @@ void OutsideAsker::PutLocked(const OutsideQuestion& question, OutsideReading rea
   if (open_.erase({question.rollout, question.gate}) == 0) return;
   reading.gate = question.gate;
   reading.step = question.step;
+  reading.step_elapsed = question.step_elapsed;
   answers_[question.rollout].push_back(std::move(reading));
 }
 

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -88,7 +89,12 @@ class FakeRollouts final : public RolloutController {
   Status Promote(int64_t id, const std::string& who) override {
     return Decide("promote fully", id, who);
   }
-  Status Advance(int64_t id, const std::string& who) override { return Decide("promote", id, who); }
+  Status Advance(int64_t id, const std::string& who, std::optional<int> step) override {
+    const Result<RolloutView> view = Get(id);
+    if (step && view.ok() && view->step != *step)
+      return FailedPreconditionError(StrCat("rollout ", id, " is in step ", view->step));
+    return Decide("promote", id, who);
+  }
   Status Abort(int64_t id, const std::string& who) override { return Decide("abort", id, who); }
   Status Pause(int64_t id, const std::string& who) override { return Decide("pause", id, who); }
   Status Resume(int64_t id, const std::string& who) override { return Decide("resume", id, who); }

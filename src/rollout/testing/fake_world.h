@@ -99,12 +99,17 @@ class FakeOutside final : public OutsideReader {
       if (auto reading = answer(question)) {
         reading->gate = question.gate;
         reading->step = question.step;
+        reading->step_elapsed = question.step_elapsed;
         answers_.push_back(*reading);
       }
     }
     asked.push_back(std::move(question));
   }
-  std::vector<OutsideReading> Take(int64_t) override { return std::exchange(answers_, {}); }
+  std::function<void()> on_take;  ///< called within a tick, after its command was looked for
+  std::vector<OutsideReading> Take(int64_t) override {
+    if (on_take) on_take();
+    return std::exchange(answers_, {});
+  }
   void Forget(int64_t rollout) override { forgotten.push_back(rollout); }
 
  private:
