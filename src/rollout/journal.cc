@@ -229,21 +229,29 @@ Result<RolloutState> Journal::LastState(int64_t id) {
   return impl_->ReadState("SELECT state FROM rollouts WHERE id = ?", id);
 }
 
-Result<std::vector<StepInput>> Journal::Inputs(int64_t id) {
-  MutexLock lock(impl_->mutex);
-  std::vector<StepInput> inputs;
-  Statement read(impl_->db, "SELECT seq, input FROM ticks WHERE rollout = ? ORDER BY seq");
-  read.Bind(id);
-  while (read.Next()) {
-    if (read.Int(0) != static_cast<int64_t>(inputs.size()) + 1) {
-      return impl_->DataLoss(
-          DataLossError(StrCat("rollout ", id, " lacks tick ", inputs.size() + 1)));
+Result<std::vector<StepInput>> Journal::Inputs(int64_t id, uint64_t count) {
+  std::vector<std::string> texts;
+  {
+    MutexLock lock(impl_->mutex);
+    Statement read(impl_->db,
+                   "SELECT seq, input FROM ticks WHERE rollout = ? AND seq <= ? ORDER BY seq");
+    read.Bind(id).Bind(static_cast<int64_t>(std::min<uint64_t>(count, INT64_MAX)));
+    while (read.Next()) {
+      if (read.Int(0) != static_cast<int64_t>(texts.size()) + 1) {
+        return impl_->DataLoss(
+            DataLossError(StrCat("rollout ", id, " lacks tick ", texts.size() + 1)));
+      }
+      texts.emplace_back(read.Text(1));
     }
-    auto input = ParseInput(read.Text(1));
+    if (read.failed()) return impl_->Error(read.rc(), "read ticks");
+  }
+  // Nobody waits for this: a tick of a rollout that runs is written meanwhile.
+  std::vector<StepInput> inputs;
+  for (const std::string& text : texts) {
+    auto input = ParseInput(text);
     if (!input.ok()) return impl_->DataLoss(input.status());
     inputs.push_back(std::move(input).value());
   }
-  if (read.failed()) return impl_->Error(read.rc(), "read ticks");
   return inputs;
 }
 
@@ -315,17 +323,17 @@ Status Journal::AppendTick(int64_t id, const StepInput& input, const StepOutput&
 Result<Replay> ReplayRollout(
     Journal& journal, int64_t id,
     const std::function<void(const StepInput&, const StepOutput&)>& visit) {
-  ASSIGN_OR_RETURN(RolloutState state, journal.FirstState(id));
-  ASSIGN_OR_RETURN(std::vector<StepInput> inputs, journal.Inputs(id));
+  // First how far it has come: a running controller goes on writing.
   ASSIGN_OR_RETURN(RolloutState stored, journal.LastState(id));
+  ASSIGN_OR_RETURN(RolloutState state, journal.FirstState(id));
+  ASSIGN_OR_RETURN(std::vector<StepInput> inputs, journal.Inputs(id, stored.ticks));
   for (const StepInput& input : inputs) {
-    if (state.ticks == stored.ticks) break;  // written since by a running controller
     StepOutput output = Step(state, input);
     if (visit) visit(input, output);
     state = std::move(output.state);
   }
   const bool agrees = state == stored;
-  return Replay{std::move(state), agrees};
+  return Replay{std::move(state), std::move(stored), agrees};
 }
 
 }  // namespace leadsman

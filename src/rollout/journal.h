@@ -48,7 +48,8 @@ class Journal {
   /// NOT_FOUND.
   Result<RolloutState> FirstState(int64_t id);
   Result<RolloutState> LastState(int64_t id);
-  Result<std::vector<StepInput>> Inputs(int64_t id);
+  /// The first `count` at most.
+  Result<std::vector<StepInput>> Inputs(int64_t id, uint64_t count = INT64_MAX);
   /// One more than the highest id ever given.
   Result<int64_t> NextId();
 
@@ -73,6 +74,7 @@ class Journal {
 /// A rollout computed again.
 struct Replay {
   RolloutState final_state;
+  RolloutState stored;  ///< when it began to read: ticks that came since are not looked at
   bool agrees = false;  ///< with the state that was stored, to the bit
 };
 

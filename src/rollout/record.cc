@@ -19,7 +19,8 @@ constexpr int kFormatVersion = 1;
 constexpr size_t kMaxTicks = 1'000'000;
 /// More requests than anything answers in a tick; a million ticks of them still fit their sum.
 constexpr uint64_t kMaxCount = uint64_t{1} << 40;
-constexpr size_t kMaxSteps = 50, kMaxQuantiles = 16;
+constexpr size_t kMaxSteps = 50, kMaxQuantiles = 16, kMaxGates = 50, kMaxFreezes = 50;
+constexpr size_t kMaxReadings = 64, kMaxNotes = 200;
 constexpr std::chrono::hours kMaxDuration{24 * 366};
 constexpr Duration kMaxElapsed = 10 * kMaxDuration;
 
@@ -31,6 +32,15 @@ std::string Dump(const Json& json) {
 Json EvidenceJson(const RolloutState& state) {
   Json gates = Json::array();
   for (const GateView& gate : MakeGateViews(state)) {
+    if (gate.outside) {
+      gates.push_back(
+          {{"gate", gate.gate},
+           {"passes", gate.outside->passes},
+           {"failures", gate.outside->failures},
+           {"said", gate.outside->said},
+           {"answers", {gate.outside->passed, gate.outside->failed, gate.outside->open}}});
+      continue;
+    }
     gates.push_back({{"gate", gate.gate},
                      {"harm_log_e", gate.harm_log_e},
                      {"safe_log_e", gate.safe_log_e},
@@ -125,8 +135,12 @@ Status CheckPlan(const RolloutPlan& plan) {
   if (plan.alpha < kLeast) return Wrong("first.plan.alpha", "must be at least 1e-9");
   if (plan.beta < kLeast) return Wrong("first.plan.beta", "must be at least 1e-9");
   for (size_t i = 0; i < plan.gates.size(); ++i) {
+    const std::string path = StrCat("first.plan.gates[", i, "]");
     if (plan.gates[i].quantiles.size() > kMaxQuantiles)
-      return Wrong(StrCat("first.plan.gates[", i, "].quantiles"), "there are more than 16");
+      return Wrong(path + ".quantiles", "there are more than 16");
+    const OutsideOptions& outside = plan.gates[i].outside;
+    RETURN_IF_ERROR(CheckMillis(path + ".outside.interval_ms", outside.interval));
+    RETURN_IF_ERROR(CheckMillis(path + ".outside.timeout_ms", outside.timeout));
   }
   RETURN_IF_ERROR(CheckMillis("first.plan.interval_ms", plan.interval));
   RETURN_IF_ERROR(CheckMillis("first.plan.max_duration_ms", plan.max_duration));
@@ -149,6 +163,15 @@ Status CheckInput(const std::string& path, const StepInput& in, Duration& sum) {
   RETURN_IF_ERROR(CheckDuration(StrCat(path, ".elapsed"), sum, kMaxElapsed));
   RETURN_IF_ERROR(CheckArm(StrCat(path, ".stable_window"), in.stable_window));
   RETURN_IF_ERROR(CheckArm(StrCat(path, ".candidate_window"), in.candidate_window));
+  if (in.readings.size() > kMaxReadings)
+    return Wrong(StrCat(path, ".readings"), "there are more than 64");
+  for (const OutsideReading& reading : in.readings) {
+    if (reading.gate >= kMaxGates || reading.step < -1 ||
+        reading.step >= static_cast<int>(kMaxSteps))
+      return Wrong(StrCat(path, ".readings"), "one is of no gate or step that a plan can have");
+    RETURN_IF_ERROR(
+        CheckDuration(StrCat(path, ".readings.step_elapsed"), reading.step_elapsed, kMaxElapsed));
+  }
   if (!in.history) return OkStatus();
   RETURN_IF_ERROR(CheckArm(StrCat(path, ".history.sums"), in.history->sums));
   const SparseLatency& latency = in.history->latency;
@@ -196,8 +219,30 @@ Result<RecordedTick> ParseTick(const Json& json, const std::string& path, Durati
   return tick;
 }
 
+/// The state that this rollout begins in by another plan. Who asked for it is told, not computed.
+RolloutState FirstOf(const RolloutState& first, const RolloutPlan& plan) {
+  RolloutState state =
+      BeginRollout(first.model, first.stable, first.candidate, plan, first.started);
+  state.notes = first.notes;
+  state.undo_by = first.undo_by;
+  return state;
+}
+
 Result<RolloutState> ParseFirst(const Json& json) {
   // Before anything of that size is made.
+  if (json.is_object() && json.contains("plan") && json["plan"].is_object()) {
+    const Json& plan = json["plan"];
+    if (plan.contains("gates") && plan["gates"].size() > kMaxGates)
+      return Wrong("first.plan.gates", "there are more than 50");
+    if (plan.contains("freeze") && plan["freeze"].size() > kMaxFreezes)
+      return Wrong("first.plan.freeze", "there are more than 50");
+    if (plan.contains("freeze") && plan["freeze"].is_array()) {
+      for (const Json& window : plan["freeze"]) {
+        if (window.is_object() && window.contains("days") && window["days"].size() > 7)
+          return Wrong("first.plan.freeze", "a week has seven days");
+      }
+    }
+  }
   if (json.is_object() && json.contains("gates") && json["gates"].is_array()) {
     for (const Json& gate : json["gates"]) {
       if (gate.is_object() && gate.contains("harm") && gate["harm"].size() > kMaxQuantiles + 1)
@@ -208,7 +253,8 @@ Result<RolloutState> ParseFirst(const Json& json) {
   if (!parsed.ok()) return Wrong("first", std::string(parsed.status().message()));
   const RolloutState& s = *parsed;
   RETURN_IF_ERROR(CheckPlan(s.plan));
-  if (!(s == BeginRollout(s.model, s.stable, s.candidate, s.plan, s.started))) {
+  if (s.notes.size() > kMaxNotes) return Wrong("first.notes", "there are more than 200");
+  if (!(s == FirstOf(s, s.plan))) {
     return Wrong("first", "is not the state that a rollout begins in");
   }
   return parsed;
@@ -304,6 +350,32 @@ Json ArmJson(const ArmDelta& arm) {
           {"wrong", arm.wrong}};
 }
 
+/// "https://host/…": many services take a webhook's path for the secret.
+std::string ShownUrl(const std::string& url, bool with_path) {
+  const size_t scheme = url.find("://");
+  const size_t begin = scheme == url.npos ? 0 : scheme + 3;
+  const size_t end = std::min(url.find_first_of("/?#", begin), url.size());
+  std::string authority = url.substr(begin, end - begin);
+  authority.erase(0, authority.rfind('@') + 1);
+  std::string path = url.substr(end, std::min(url.find_first_of("?#", end), url.size()) - end);
+  if (!with_path) path = "/…";
+  return StrCat(url.substr(0, begin), authority, path);
+}
+
+/// As the configuration is shown, and without the names of files: a record is given away. No verdict is made of these.
+void HideSecrets(OutsideOptions& outside) {
+  if (!outside.url.empty()) outside.url = ShownUrl(outside.url, false);
+  if (!outside.address.empty()) outside.address = ShownUrl(outside.address, true);
+  for (std::string* text : {&outside.ca_file, &outside.cert_file, &outside.key_file,
+                            &outside.token_file, &outside.username, &outside.password_file}) {
+    if (!text->empty()) *text = "…";
+  }
+}
+void HideSecrets(RolloutState& state) {
+  for (RolloutGate& gate : state.plan.gates) HideSecrets(gate.outside);
+  for (GateState& gate : state.gates) HideSecrets(gate.config.outside);
+}
+
 }  // namespace
 
 Result<std::string> MakeVerdictRecord(Journal& journal, int64_t id, const std::string& program) {
@@ -324,10 +396,9 @@ Result<std::string> MakeVerdictRecord(Journal& journal, int64_t id, const std::s
                      ticks += '}';
                    }));
   // Of an engine that is another one than the journal's, the record says what was acted on: replaying it tells the rest.
-  RolloutState last = replay.final_state;
-  if (!replay.agrees) {
-    ASSIGN_OR_RETURN(last, journal.LastState(id));
-  }
+  RolloutState last = std::move(replay.stored);
+  HideSecrets(first);
+  HideSecrets(last);
   Json verdict{{"phase", RolloutPhaseName(last.phase)},
                {"reason", last.reason},
                {"started", TimeJson(last.started)},
@@ -356,9 +427,7 @@ RecordReplay ReplayRecord(const VerdictRecord& record, const WhatIf& what_if,
   RolloutPlan plan = record.first.plan;
   plan.alpha = what_if.alpha.value_or(plan.alpha);
   plan.beta = what_if.beta.value_or(plan.beta);
-  const RolloutState& first = record.first;
-  RecordReplay replay{BeginRollout(first.model, first.stable, first.candidate, plan, first.started),
-                      ""};
+  RecordReplay replay{FirstOf(record.first, plan), ""};
   std::string evidence = Dump(EvidenceJson(replay.state));
   for (size_t i = 0; i < record.ticks.size(); ++i) {
     const RecordedTick& tick = record.ticks[i];

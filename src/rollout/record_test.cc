@@ -178,6 +178,67 @@ TEST(RecordTest, WhatIsNoRecordIsRefusedAndSaysWhere) {
   EXPECT_EQ(Refused(without.dump()), "last: is missing");
 }
 
+TEST(RecordTest, OneThatWasAskedForByAPersonReplaysAndNoSecretIsInIt) {
+  auto journal = Journal::Open("").value();
+  RolloutPlan plan;
+  RolloutGate webhook, promql;
+  webhook.kind = RolloutGate::Kind::kWebhook;
+  webhook.outside.url = "https://bob:hidden@ci.example.org/services/hidden?token=hidden";
+  webhook.outside.username = "hidden-user";
+  webhook.outside.password_file = "/etc/hidden";
+  promql.kind = RolloutGate::Kind::kPromql;
+  promql.outside.address = "http://bob:hidden@prometheus:9090/base";
+  promql.outside.query = "up";
+  promql.max = 1;
+  plan.gates = {webhook, promql};
+  RolloutState state = BeginRollout("digits", 2, 1, plan, FromUnixMillis(1'700'000'000'000));
+  state.notes.push_back("undoes rollout 1, asked for by ana");
+  state.undo_by = "ana";
+  ASSERT_TRUE(journal->Begin(1, state, {"digits", 2, {}}).ok());
+  for (int tick = 0; tick < 3; ++tick) {
+    StepInput in;
+    in.elapsed = std::chrono::seconds(tick);
+    in.candidate = tick < 2 ? CandidateSeen::kLoading : CandidateSeen::kReady;
+    StepOutput out = Step(state, in);
+    ASSERT_TRUE(journal->AppendTick(1, in, out, std::nullopt).ok());
+    state = std::move(out.state);
+  }
+  ASSERT_EQ(state.phase, RolloutPhase::kPromoted) << state.reason;
+  const std::string record = MakeVerdictRecord(*journal, 1, "0.1.0").value();
+  EXPECT_EQ(record.find("hidden"), std::string::npos) << record;
+  EXPECT_NE(record.find("https://ci.example.org/…"), std::string::npos);
+  EXPECT_NE(record.find("http://prometheus:9090/base"), std::string::npos);
+  const Json report = Replayed(record);
+  EXPECT_EQ(report["agrees"], true) << report["difference"];
+  EXPECT_EQ(report["computed"]["phase"], "promoted");
+  // What such a gate has said is compared too.
+  Json changed = Json::parse(record);
+  changed["ticks"][0]["gates"] = Json::array({{{"gate", "webhook"},
+                                               {"passes", true},
+                                               {"failures", 0},
+                                               {"said", ""},
+                                               {"answers", {0, 0, 0}}},
+                                              {{"gate", "promql"},
+                                               {"passes", false},
+                                               {"failures", 0},
+                                               {"said", ""},
+                                               {"answers", {0, 0, 0}}}});
+  EXPECT_TRUE(Difference(changed).starts_with("tick 1: gate webhook.passes: "))
+      << Difference(changed);
+  auto with = [&](const char* pointer, Json value) {
+    Json other = Json::parse(record);
+    other[Json::json_pointer(pointer)] = std::move(value);
+    return Refused(other.dump());
+  };
+  EXPECT_EQ(with("/first/plan/gates/0/outside/interval_ms", INT64_MAX),
+            "first.plan.gates[0].outside.interval_ms: must be between 0 and 366 days");
+  EXPECT_EQ(with("/first/plan/gates", std::vector<int>(51)),
+            "first.plan.gates: there are more than 50");
+  EXPECT_EQ(
+      with("/ticks/0/input/readings", Json::array({{{"gate", 0}, {"step", 99}, {"kind", 2}}})),
+      "ticks[0].input.readings: one is of no gate or step that a plan can have");
+}
+
 TEST(RecordTest, ARolloutThatIsNotThereHasNone) {
   auto journal = Journal::Open("").value();
   EXPECT_EQ(MakeVerdictRecord(*journal, 9, "0.1.0").status().code(), StatusCode::kNotFound);
