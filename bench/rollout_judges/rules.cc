@@ -73,7 +73,9 @@ Verdict JudgeByArgo(const Release& release, uint64_t seed) {
   World world(release, seed);
   Verdict verdict;
   int failed = 0;
-  for (double now = kInterval; now <= std::size(weights) * kPause; now += kInterval) {
+  const int looks = static_cast<int>(std::size(weights) * kPause / kInterval);
+  for (int look = 1; look <= looks; ++look) {
+    const double now = look * kInterval;
     const double weight = weights[static_cast<size_t>((now - kInterval) / kPause)];
     Window canary, stable;
     world.Draw(now, kInterval, weight, 1 - weight, canary, stable);
