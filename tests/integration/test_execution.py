@@ -322,7 +322,7 @@ def test_memory_does_not_grow_over_a_hundred_new_versions_under_load(start, repo
         return min((replace(), resident(server))[1] for _ in range(40))
 
     with traffic(server, "half", [1, 2], [2.5, 3]):
-        for _ in range(50):  # of the last 32 that have gone something is kept
+        for _ in range(200):  # something is kept of those that have gone, up to a bound that is reached by then
             replace()
         wait_for("the first to be forgotten", lambda: "1" not in counted())
         before, kept = least_resident(), len(counted())
