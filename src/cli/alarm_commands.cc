@@ -5,22 +5,11 @@
 #include <nlohmann/json.hpp>
 
 #include "base/strings.h"
+#include "cli/json_fields.h"
 #include "cli/version_answer.h"
 
 namespace leadsman::cli {
 namespace {
-
-std::string Text(const Json& json, const char* key) {
-  auto found = json.find(key);
-  if (found == json.end() || found->is_null()) return "";
-  return Clean(found->is_string() ? found->get<std::string>() : found->dump());
-}
-
-const Json& Items(const Json& json, const char* key) {
-  static const Json empty = Json::array();
-  auto found = json.find(key);
-  return found == json.end() || !found->is_array() ? empty : *found;
-}
 
 std::string Painted(const Json& alarm, const Paint& paint) {
   const std::string state = Text(alarm, "state");

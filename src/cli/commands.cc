@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/strings.h"
+#include "cli/json_fields.h"
 #include "cli/label_file.h"
 
 namespace leadsman::cli {
@@ -17,25 +18,9 @@ constexpr std::chrono::milliseconds kLookAgain{500};  // for a rollout that is t
 constexpr int kLooksForStart = 60;
 constexpr int kLooksForVersion = 1200;
 
-std::string Text(const Json& json, const char* key) {
-  auto found = json.find(key);
-  if (found == json.end() || found->is_null()) return "";
-  return Clean(found->is_string() ? found->get<std::string>() : found->dump());
-}
-double Number(const Json& json, const char* key) {
-  auto found = json.find(key);
-  return found != json.end() && found->is_number() ? found->get<double>() : 0;
-}
-/// Always something that can be walked.
-const Json& Items(const Json& json, const char* key) {
-  static const Json empty = Json::array();
-  auto found = json.find(key);
-  return found == json.end() || found->is_null() ? empty : *found;
-}
-
 std::string LabelsOf(const Json& model, const std::string& version) {
   std::string out;
-  for (const auto& [label, at] : Items(model, "labels").items()) {
+  for (const auto& [label, at] : Part(model, "labels").items()) {
     if (at.dump() == version) out += (out.empty() ? "" : ",") + Clean(label);
   }
   return out;
@@ -169,7 +154,7 @@ std::string ByReason(const Json& counts) {
 
 /// Who was right where the two disagreed; nothing before a label has come.
 std::string ByLabels(const Json& pair) {
-  const Json& labelled = Items(pair, "labelled");
+  const Json& labelled = Part(pair, "labelled");
   const double live = Number(labelled, "live_right"), shadow = Number(labelled, "shadow_right");
   if (live + shadow + Number(labelled, "neither_right") == 0) return "";
   const bool worse = shadow < live;
@@ -188,7 +173,7 @@ void PrintCompared(ClientContext& c, const Json& gateway) {
     auto mirror = service.find("mirror");
     if (mirror == service.end() || !mirror->is_object()) continue;
     for (const Json& pair : Items(*mirror, "compared")) {
-      const Json& results = Items(pair, "results");
+      const Json& results = Part(pair, "results");
       const auto unread =
           static_cast<uint64_t>(Number(results, "not_kept") + Number(results, "not_understood"));
       table.Add({Text(service, "name"), Text(pair, "live_version"), Text(pair, "version"),
@@ -199,7 +184,7 @@ void PrintCompared(ClientContext& c, const Json& gateway) {
                  std::to_string(unread)});
       if (const std::string labels = ByLabels(pair); !labels.empty())
         examples.push_back(StrCat(Text(service, "name"), ", ", labels));
-      for (const auto& [result, ids] : Items(pair, "examples").items()) {
+      for (const auto& [result, ids] : Part(pair, "examples").items()) {
         std::vector<std::string> shown;
         for (const Json& id : ids) {
           if (id.is_string()) shown.push_back(Clean(id.get<std::string>()));
@@ -222,8 +207,8 @@ void PrintMirrors(ClientContext& c, const Json& gateway) {
   for (const Json& service : Items(gateway, "services")) {
     auto mirror = service.find("mirror");
     if (mirror == service.end() || !mirror->is_object()) continue;
-    const Json& unsent = Items(*mirror, "unsent");
-    const Json& unanswered = Items(*mirror, "unanswered");
+    const Json& unsent = Part(*mirror, "unsent");
+    const Json& unanswered = Part(*mirror, "unanswered");
     std::vector<std::string> notes;
     for (const Json* counts : {&unsent, &unanswered}) {
       if (std::string note = ByReason(*counts); !note.empty()) notes.push_back(std::move(note));

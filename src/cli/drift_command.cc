@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/strings.h"
+#include "cli/json_fields.h"
 #include "cli/version_answer.h"
 
 namespace leadsman::cli {

@@ -4,17 +4,13 @@
 #include <nlohmann/json.hpp>
 
 #include "base/strings.h"
+#include "cli/json_fields.h"
 #include "cli/version_answer.h"
 
 namespace leadsman::cli {
 namespace {
 
 constexpr size_t kMistakesShown = 5;
-
-double Number(const Json& json, const char* key) {
-  const Json& part = Part(json, key);
-  return part.is_number() ? part.get<double>() : 0;
-}
 
 /// Weighted counts need not be whole.
 std::string Count(const Json& number) {

@@ -9,33 +9,13 @@
 
 #include "base/fs.h"
 #include "base/strings.h"
+#include "cli/json_fields.h"
 
 namespace leadsman::cli {
 namespace {
 
 constexpr size_t kMaxRecordBytes = 256 << 20;
 constexpr size_t kCourseRows = 24;  // about so many, with one for each decision
-
-std::string Text(const Json& json, const char* key) {
-  auto found = json.find(key);
-  if (found == json.end() || found->is_null()) return "";
-  return Clean(found->is_string() ? found->get<std::string>() : found->dump());
-}
-double Number(const Json& json, const char* key) {
-  auto found = json.find(key);
-  return found != json.end() && found->is_number() ? found->get<double>() : 0;
-}
-const Json& Part(const Json& json, const char* key) {
-  static const Json none = Json::object();
-  auto found = json.find(key);
-  return found == json.end() || found->is_null() ? none : *found;
-}
-/// Always a list.
-const Json& Items(const Json& json, const char* key) {
-  static const Json none = Json::array();
-  const Json& part = Part(json, key);
-  return part.is_array() ? part : none;
-}
 
 std::string Span(double seconds) {
   if (seconds < 10) return seconds > 0 ? Seconds(seconds) : "0s";

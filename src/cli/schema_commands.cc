@@ -8,6 +8,7 @@
 #include "base/fs.h"
 #include "base/schema.h"
 #include "base/strings.h"
+#include "cli/json_fields.h"
 #include "cli/version_answer.h"
 
 namespace leadsman::cli {

@@ -5,14 +5,9 @@
 #include <nlohmann/json.hpp>
 
 #include "base/strings.h"
+#include "cli/json_fields.h"
 
 namespace leadsman::cli {
-
-const Json& Part(const Json& json, const char* key) {
-  static const Json nothing;
-  auto found = json.is_object() ? json.find(key) : json.end();
-  return found == json.end() ? nothing : *found;
-}
 
 std::string Short(const Json& number) {
   if (!number.is_number()) return "-";

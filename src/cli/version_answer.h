@@ -9,8 +9,6 @@
 
 namespace leadsman::cli {
 
-/// A member, or null where there is none.
-const Json& Part(const Json& json, const char* key);
 /// Four digits; "-" where there is no number.
 std::string Short(const Json& number);
 
