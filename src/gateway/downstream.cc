@@ -539,7 +539,7 @@ bool Downstream::PumpRequest() {
   return true;
 }
 
-Downstream::Taken Downstream::TakeBody() {
+Taken Downstream::TakeBody() {
   const std::string_view input = socket_.input();
   if (x_.body == Framing::kLength) {
     const size_t bytes = static_cast<size_t>(std::min<uint64_t>(x_.body_left, input.size()));
@@ -629,7 +629,7 @@ bool Downstream::PumpAnswer() {
   }
 }
 
-Downstream::Taken Downstream::TakeAnswerHead() {
+Taken Downstream::TakeAnswerHead() {
   net::StreamSocket& up = upstream_->socket();
   switch (answer_parser_.Feed(up.input(), answer_)) {
     case net::ParseState::kNeedMore:
@@ -647,17 +647,15 @@ Downstream::Taken Downstream::TakeAnswerHead() {
   x_.answer_begun = true;
   x_.status = answer_.status;
   const bool no_body = head_.is_head || x_.status == 204 || x_.status == 304;
+  x_.answer = FramingOf(answer_, no_body);
   AnswerForward how;
   if (no_body) {
-    x_.answer = Framing::kNone;
     how.body = x_.status == 204 ? AnswerForward::Body::kNone : AnswerForward::Body::kUntold;
     how.would_be_chunked = answer_.chunked && !head_.http10;
   } else if (answer_.content_length) {
     x_.answer_left = *answer_.content_length;
-    x_.answer = x_.answer_left > 0 ? Framing::kLength : Framing::kNone;
     x_.answer_out = x_.answer;
   } else {
-    x_.answer = answer_.chunked ? Framing::kChunked : Framing::kUntilClose;
     answer_chunks_.Reset();
     x_.answer_out = head_.http10 ? Framing::kUntilClose : Framing::kChunked;
     how.body = head_.http10 ? AnswerForward::Body::kUntilClose : AnswerForward::Body::kChunked;
@@ -681,7 +679,7 @@ Downstream::Taken Downstream::TakeAnswerHead() {
   return x_.answer == Framing::kNone ? Taken::kDone : Taken::kMore;
 }
 
-Downstream::Taken Downstream::TakeInterim() {
+Taken Downstream::TakeInterim() {
   net::StreamSocket& up = upstream_->socket();
   std::string& out = worker_.scratch();
   out.clear();
@@ -712,32 +710,12 @@ Downstream::Taken Downstream::TakeInterim() {
   return Taken::kMore;
 }
 
-Downstream::Taken Downstream::TakeAnswerBody() {
-  net::StreamSocket& up = upstream_->socket();
-  const std::string_view input = up.input();
-  if (x_.answer == Framing::kLength) {
-    const size_t bytes = static_cast<size_t>(std::min<uint64_t>(x_.answer_left, input.size()));
-    PassAnswer(input.substr(0, bytes));
-    up.Take(bytes);
-    x_.answer_left -= bytes;
-    return x_.answer_left == 0 ? Taken::kDone : Taken::kMore;
-  }
-  if (x_.answer == Framing::kUntilClose) {
-    PassAnswer(input);
-    up.Take(input.size());
-    return Taken::kMore;
-  }
-  size_t read = 0;
-  size_t written = 0;
-  char* const bytes = up.mutable_input();
-  const auto state = answer_chunks_.Feed(bytes, input.size(), bytes, &read, &written);
-  if (state == net::ChunkDecoder::State::kError) {
-    Cut(Reason::kBadAnswer);
-    return Taken::kFailed;
-  }
-  PassAnswer({bytes, written});
-  up.Take(read);
-  return state == net::ChunkDecoder::State::kDone ? Taken::kDone : Taken::kMore;
+Taken Downstream::TakeAnswerBody() {
+  const Taken taken =
+      gateway::TakeAnswerBody(upstream_->socket(), x_.answer, x_.answer_left, answer_chunks_,
+                              [this](std::string_view bytes) { PassAnswer(bytes); });
+  if (taken == Taken::kFailed) Cut(Reason::kBadAnswer);
+  return taken;
 }
 
 /// At once: an event of a stream must not wait for the next one.

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "gateway/answer_body.h"
 #include "gateway/forward_head.h"
 #include "gateway/reason.h"
 #include "gateway/upstream_connection.h"
@@ -48,8 +49,6 @@ class Downstream final : public net::EventLoop::Watcher,
 
  private:
   enum class Phase { kIdle, kHead, kWaiting, kProxying, kTunnel, kLingering, kClosed };
-  enum class Framing { kNone, kLength, kChunked, kUntilClose };
-  enum class Taken { kMore, kDone, kFailed };
 
   /// One request, from its head to the last byte of its answer.
   struct Exchange {

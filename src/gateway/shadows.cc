@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/turn.h"
 #include "events/http_outcome.h"
+#include "gateway/answer_body.h"
 #include "gateway/split.h"
 #include "gateway/upstream_connection.h"
 #include "gateway/worker.h"
@@ -98,8 +99,6 @@ class Shadows::Connection final : public net::EventLoop::Watcher,
 
  private:
   enum class Phase { kConnecting, kBusy, kIdle, kClosed };
-  enum class Framing { kNone, kLength, kChunked, kUntilClose };
-  enum class Taken { kMore, kDone, kFailed };
 
   /// The kernel is asked: of an end that has come in this turn the loop has not told yet.
   bool IsSilent() const {
@@ -223,15 +222,10 @@ class Shadows::Connection final : public net::EventLoop::Watcher,
     head_read_ = true;
     status_ = answer_.status;
     left_ = answer_.content_length.value_or(0);
-    if (status_ == 204 || status_ == 304) {
-      framing_ = Framing::kNone;
-    } else if (answer_.content_length) {
-      framing_ = left_ > 0 ? Framing::kLength : Framing::kNone;
+    framing_ = FramingOf(answer_, status_ == 204 || status_ == 304);
+    if (framing_ == Framing::kLength)
       answer_bytes_ = left_;  // known before: one that is too long is not even begun
-    } else {
-      framing_ = answer_.chunked ? Framing::kChunked : Framing::kUntilClose;
-      chunks_.Reset();
-    }
+    chunks_.Reset();
     keeps_ = answer_.keep_alive && framing_ != Framing::kUntilClose;
     compared_ = worker_.shared().exchanges != nullptr && status_ < 400;
     if (compared_)
@@ -243,29 +237,11 @@ class Shadows::Connection final : public net::EventLoop::Watcher,
   }
 
   Taken TakeBody() {
-    const std::string_view input = socket_.input();
-    if (framing_ == Framing::kLength) {
-      const size_t bytes = static_cast<size_t>(std::min<uint64_t>(left_, input.size()));
-      KeepAnswer(input.substr(0, bytes));
-      socket_.Take(bytes);
-      left_ -= bytes;
-      return left_ == 0 ? Taken::kDone : Taken::kMore;
-    }
-    if (framing_ == Framing::kUntilClose) {
-      answer_bytes_ += input.size();
-      KeepAnswer(input);
-      socket_.Take(input.size());
-      return Taken::kMore;
-    }
-    size_t read = 0;
-    size_t written = 0;
-    char* const bytes = socket_.mutable_input();
-    const auto state = chunks_.Feed(bytes, input.size(), bytes, &read, &written);
-    if (state == net::ChunkDecoder::State::kError) return Taken::kFailed;
-    answer_bytes_ += written;
-    KeepAnswer({bytes, written});
-    socket_.Take(read);
-    return state == net::ChunkDecoder::State::kDone ? Taken::kDone : Taken::kMore;
+    const bool told = framing_ == Framing::kLength;  // its length is counted already
+    return TakeAnswerBody(socket_, framing_, left_, chunks_, [&](std::string_view bytes) {
+      if (!told) answer_bytes_ += bytes.size();
+      KeepAnswer(bytes);
+    });
   }
 
   ExchangeCopy& copy() { return shadow_->pair->shadow; }
