@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/strings.h"
+#include "events/event_text.h"
 #include "intake/binary_tensor.h"
 #include "intake/payload.h"
 #include "intake/payload_json.h"
@@ -241,8 +242,8 @@ class Findings {
   void Differ() { differs_ = true; }
   /// Of two predictions of a row.
   void Classes(uint32_t row, std::string_view live, std::string_view shadow) {
-    live = live.substr(0, AnswerComparer::kMaxClass);
-    shadow = shadow.substr(0, AnswerComparer::kMaxClass);
+    live = live.substr(0, kMaxEventText);
+    shadow = shadow.substr(0, kMaxEventText);
     if (IsFlip(live, shadow)) flips_.emplace_back(row, shadow);
   }
 

@@ -28,7 +28,7 @@ struct AnswerDifference {
   /// Of two numbers at the same place that are not both whole; infinite when one of them is no finite number. None: there are no
   /// such numbers.
   std::optional<double> largest = std::nullopt;
-  /// Of rows with another class: the row, and the shadow's class, up to AnswerComparer::kMaxClass.
+  /// Of rows with another class: the row, and the shadow's class, up to kMaxEventText.
   std::vector<std::pair<uint32_t, std::string>> flips = {};
 };
 
@@ -42,9 +42,6 @@ struct AnswerDifference {
 /// Whatever the bytes, it returns. Confined to one thread; keeps its buffers.
 class AnswerComparer {
  public:
-  /// What is looked at of a class: as much as is kept of a prediction (monitor's kMaxEventText).
-  static constexpr size_t kMaxClass = 255;
-
   /// `max_body`: of one that was compressed.
   explicit AnswerComparer(size_t max_body);
   ~AnswerComparer();

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/strings.h"
+#include "events/event_text.h"
 #include "intake/exchange_bodies.h"
 #include "net/compression.h"
 
@@ -186,7 +187,7 @@ TEST_F(AnswerComparerTest, AClassIsCutAsWhatIsKeptOfAPrediction) {
   auto answer = [](const std::string& text) {
     return StrCat(R"({"predictions": [")", text, R"("]})");
   };
-  const std::string start(AnswerComparer::kMaxClass, 'x');
+  const std::string start(kMaxEventText, 'x');
   const AnswerDifference flipped = Compare(answer("cat"), answer(start + "y"));
   EXPECT_EQ(flipped.kind, Kind::kClassFlip);
   ASSERT_EQ(flipped.flips.size(), 1u);

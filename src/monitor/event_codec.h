@@ -5,6 +5,7 @@
 #include <span>
 #include <string_view>
 
+#include "events/event_text.h"
 #include "events/prediction_event.h"
 
 namespace leadsman {
@@ -12,7 +13,6 @@ namespace leadsman {
 /// How an event lies in a ring: a fixed head, then features, row scores, model name, request id,
 /// predictions and segments without padding. Written and read by one build of one process: no wire format, no versioning,
 /// nothing checked on reading.
-inline constexpr size_t kMaxEventText = 255;  ///< model name, each prediction: cut off behind it
 inline constexpr size_t kMaxRequestId =
     255;  ///< a longer id is left out: it could not be joined exactly
 
