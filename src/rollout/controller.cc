@@ -228,6 +228,8 @@ class Controller final : public RolloutController {
   Status Command(int64_t id, RolloutCommand command);
   void ForgetCommand(int64_t id, const RolloutCommand& followed);
   Status RequestLocked(const std::string& model, StartRequest request) REQUIRES(mutex_);
+  /// NOT_FOUND. Never null; good as long as the mutex is held.
+  Result<const RolloutView*> FindLocked(int64_t id) const REQUIRES(mutex_);
   bool RunsLocked(const std::string& model) const REQUIRES(mutex_);
   /// The newest rollout of each model.
   std::map<std::string, const RolloutView*> LatestLocked() const REQUIRES(mutex_);
@@ -865,9 +867,14 @@ std::vector<RolloutView> Controller::List() const {
 
 Result<RolloutView> Controller::Get(int64_t id) const {
   MutexLock lock(mutex_);
+  ASSIGN_OR_RETURN(const RolloutView* view, FindLocked(id));
+  return *view;
+}
+
+Result<const RolloutView*> Controller::FindLocked(int64_t id) const {
   auto it = views_.find(id);
   if (it == views_.end()) return NotFoundError(StrCat("no rollout ", id));
-  return it->second;
+  return &it->second;
 }
 
 Result<std::vector<TickView>> Controller::History(int64_t id) const {
@@ -883,9 +890,8 @@ Status Controller::Command(int64_t id, RolloutCommand command) {
   using Kind = RolloutCommand::Kind;
   command.who = Named(command.who);
   MutexLock lock(mutex_);
-  auto it = views_.find(id);
-  if (it == views_.end()) return NotFoundError(StrCat("no rollout ", id));
-  const RolloutView& view = it->second;
+  ASSIGN_OR_RETURN(const RolloutView* found, FindLocked(id));
+  const RolloutView& view = *found;
   if (HasEnded(view.phase)) {
     return FailedPreconditionError(StrCat("rollout ", id, " has ended: ", view.reason));
   }
@@ -967,9 +973,8 @@ Status Controller::RequestLocked(const std::string& model, StartRequest request)
 Status Controller::Retry(int64_t id, const std::string& asked_by) {
   const std::string who = Named(asked_by);
   MutexLock lock(mutex_);
-  auto it = views_.find(id);
-  if (it == views_.end()) return NotFoundError(StrCat("no rollout ", id));
-  const RolloutView& view = it->second;
+  ASSIGN_OR_RETURN(const RolloutView* found, FindLocked(id));
+  const RolloutView& view = *found;
   if (!HasEnded(view.phase)) {
     return FailedPreconditionError(
         StrCat("rollout ", id, " is under way: only one that was rolled back or aborted is begun ",
@@ -986,9 +991,8 @@ Status Controller::Retry(int64_t id, const std::string& asked_by) {
 Status Controller::Undo(int64_t id, const std::string& asked_by) {
   const std::string who = Named(asked_by);
   MutexLock lock(mutex_);
-  auto it = views_.find(id);
-  if (it == views_.end()) return NotFoundError(StrCat("no rollout ", id));
-  const RolloutView& view = it->second;
+  ASSIGN_OR_RETURN(const RolloutView* found, FindLocked(id));
+  const RolloutView& view = *found;
   if (!HasEnded(view.phase)) {
     return FailedPreconditionError(
         StrCat("rollout ", id, " is under way: abort it to go back to version ", view.stable));

@@ -343,6 +343,13 @@ std::string EndDifference(const VerdictRecord& record, const RolloutState& state
   return FirstDifference("verdict", said, computed);
 }
 
+RolloutPlan PlanBy(const WhatIf& what_if, const VerdictRecord& record) {
+  RolloutPlan plan = record.first.plan;
+  plan.alpha = what_if.alpha.value_or(plan.alpha);
+  plan.beta = what_if.beta.value_or(plan.beta);
+  return plan;
+}
+
 Json ArmJson(const ArmDelta& arm) {
   return {{"requests", arm.requests},
           {"errors", arm.errors},
@@ -424,10 +431,7 @@ Result<VerdictRecord> ParseVerdictRecord(std::string_view text) {
 
 RecordReplay ReplayRecord(const VerdictRecord& record, const WhatIf& what_if,
                           const std::function<void(const StepInput&, const StepOutput&)>& visit) {
-  RolloutPlan plan = record.first.plan;
-  plan.alpha = what_if.alpha.value_or(plan.alpha);
-  plan.beta = what_if.beta.value_or(plan.beta);
-  RecordReplay replay{FirstOf(record.first, plan), ""};
+  RecordReplay replay{FirstOf(record.first, PlanBy(what_if, record)), ""};
   std::string evidence = Dump(EvidenceJson(replay.state));
   for (size_t i = 0; i < record.ticks.size(); ++i) {
     const RecordedTick& tick = record.ticks[i];
@@ -450,9 +454,7 @@ RecordReplay ReplayRecord(const VerdictRecord& record, const WhatIf& what_if,
 Result<std::string> ReplayReport(std::string_view text, const WhatIf& what_if,
                                  const std::string& program) {
   ASSIGN_OR_RETURN(VerdictRecord record, ParseVerdictRecord(text));
-  RolloutPlan plan = record.first.plan;
-  plan.alpha = what_if.alpha.value_or(plan.alpha);
-  plan.beta = what_if.beta.value_or(plan.beta);
+  const RolloutPlan plan = PlanBy(what_if, record);
   RETURN_IF_ERROR(ValidatePlan(plan));
   RETURN_IF_ERROR(CheckPlan(plan));
   Json course = Json::array();

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <random>
 #include <sstream>
 
@@ -652,6 +653,19 @@ struct Outcome {
   int promoted = 0, rolled_back = 0, other = 0;
 };
 
+/// A whole rollout. `fill` makes the windows of each tick.
+RolloutState PlayToTheEnd(const RolloutPlan& plan,
+                          const std::function<void(const RolloutState&, StepInput&)>& fill) {
+  RolloutState state = BeginRollout("m", 1, 2, plan, FromUnixMillis(0));
+  StepInput in;
+  in.elapsed = seconds(1);
+  while (!HasEnded(state.phase)) {
+    fill(state, in);
+    state = Step(state, in).state;
+  }
+  return state;
+}
+
 /// Whole rollouts with default gates plus quality, ticks of 200 requests, 30 % of them labelled.
 Outcome Simulate(uint64_t seed, int runs, double stable_error, double candidate_error,
                  double stable_wrong, double candidate_wrong) {
@@ -669,20 +683,16 @@ Outcome Simulate(uint64_t seed, int runs, double stable_error, double candidate_
   plan.max_duration = std::chrono::hours(1);
   Outcome outcome;
   for (int run = 0; run < runs; ++run) {
-    RolloutState state = BeginRollout("m", 1, 2, plan, FromUnixMillis(0));
-    StepInput in;
-    in.elapsed = seconds(1);
-    while (!HasEnded(state.phase)) {
+    const RolloutState end = PlayToTheEnd(plan, [&](const RolloutState& state, StepInput& in) {
       auto mine = binomial(200, WantedShare(state));
       in.candidate_window = {mine, binomial(mine, candidate_error), 0, {}, binomial(mine, 0.3), 0};
       in.stable_window = {200 - mine, binomial(200 - mine, stable_error), 0,
                           {},         binomial(200 - mine, 0.3),          0};
       in.candidate_window.wrong = binomial(in.candidate_window.labelled, candidate_wrong);
       in.stable_window.wrong = binomial(in.stable_window.labelled, stable_wrong);
-      state = Step(state, in).state;
-    }
-    outcome.promoted += state.phase == RolloutPhase::kPromoted;
-    outcome.rolled_back += state.phase == RolloutPhase::kRolledBack;
+    });
+    outcome.promoted += end.phase == RolloutPhase::kPromoted;
+    outcome.rolled_back += end.phase == RolloutPhase::kRolledBack;
   }
   return outcome;
 }
@@ -709,20 +719,16 @@ Outcome SimulateBound(uint64_t seed, int runs, double error_rate) {
   plan.max_duration = std::chrono::minutes(10);
   Outcome outcome;
   for (int run = 0; run < runs; ++run) {
-    RolloutState state = BeginRollout("m", 1, 2, plan, FromUnixMillis(0));
-    StepInput in;
-    in.elapsed = seconds(1);
-    while (!HasEnded(state.phase)) {
+    const RolloutState end = PlayToTheEnd(plan, [&](const RolloutState&, StepInput& in) {
       auto errors = [&] { return std::binomial_distribution<uint64_t>(50, error_rate)(rng); };
       in.candidate_window = {50, errors(), 0, {}, 0, 0};
       in.stable_window = {50, errors(), 0, {}, 0, 0};
-      state = Step(state, in).state;
-    }
-    outcome.promoted += state.phase == RolloutPhase::kPromoted;
+    });
+    outcome.promoted += end.phase == RolloutPhase::kPromoted;
     // Inconclusive ends roll back as well: only the gate's own verdicts count here.
-    outcome.rolled_back += state.reason.find("e-value") != std::string::npos &&
-                           state.phase == RolloutPhase::kRolledBack &&
-                           state.reason.find("inconclusive") == std::string::npos;
+    outcome.rolled_back += end.reason.find("e-value") != std::string::npos &&
+                           end.phase == RolloutPhase::kRolledBack &&
+                           end.reason.find("inconclusive") == std::string::npos;
   }
   return outcome;
 }
