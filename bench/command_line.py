@@ -15,6 +15,16 @@ def stop_by_signals():
         signal.signal(number, stop)
 
 
+def until_stopped(work):
+    """The exit code of `work`, or that of the signal that has stopped it."""
+    stop_by_signals()
+    try:
+        return work()
+    except Stopped as stopped:
+        print("\nstopped")
+        return 128 + stopped.args[0]
+
+
 def listed(allowed, kind=str):
     def parse(text):
         values = [kind(word) for word in text.split(",")]

@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 sys.path.insert(0, str(ROOT / "bench"))
 sys.path.insert(0, str(ROOT / "demo"))
 
-from command_line import Stopped, listed, stop_by_signals  # noqa: E402
+from command_line import listed, until_stopped  # noqa: E402
 import drift_picture  # noqa: E402
 import drift_streams  # noqa: E402
 import measure  # noqa: E402
@@ -195,12 +195,7 @@ def main():
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build/bench-drift")
     options = parser.parse_args()
 
-    stop_by_signals()
-    try:
-        return run(options)
-    except Stopped as stopped:
-        print("\nstopped")
-        return 128 + stopped.args[0]
+    return until_stopped(lambda: run(options))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT / "bench"))
 import gateway_idle  # noqa: E402
 import measure  # noqa: E402
 import proxies  # noqa: E402
-from command_line import Stopped, at_least, listed, stop_by_signals  # noqa: E402
+from command_line import at_least, listed, until_stopped  # noqa: E402
 from hosts.process import HostError  # noqa: E402
 
 PARTS = ["requests", "idle"]
@@ -246,6 +246,14 @@ def run(options):
     return 1 if failures or not (runs or found) else 0 if held else 3
 
 
+def run_or_say(options):
+    try:
+        return run(options)
+    except HostError as error:
+        print(f"failed: {error}")
+        return 1
+
+
 def main():
     parser = argparse.ArgumentParser(prog="./dev bench gateway", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
                                      epilog="Exit status: 0 all goals hold, 3 some do not, 1 something failed.")
@@ -262,15 +270,7 @@ def main():
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build/bench-gateway")
     options = parser.parse_args()
 
-    stop_by_signals()
-    try:
-        return run(options)
-    except HostError as error:
-        print(f"failed: {error}")
-        return 1
-    except Stopped as stopped:
-        print("\nstopped")
-        return 128 + stopped.args[0]
+    return until_stopped(lambda: run_or_say(options))
 
 
 if __name__ == "__main__":

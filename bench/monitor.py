@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT / "bench"))
 import measure  # noqa: E402
 import monitor_edges  # noqa: E402
 import monitor_lines  # noqa: E402
-from command_line import Stopped, listed, stop_by_signals  # noqa: E402
+from command_line import listed, until_stopped  # noqa: E402
 from hosts.process import HostError, HostProcess, free_port  # noqa: E402
 
 PARTS = ["lines", "formats", "rows", "memory"]
@@ -293,6 +293,13 @@ def run(options):
     return 1 if bench.failures or not (runs or bench.resident) else 0 if held else 3
 
 
+def run_parts(options):
+    codes = [run(options)] if set(options.parts) != {"edges"} else []
+    if "edges" in options.parts:
+        codes.append(monitor_edges.run(options))
+    return 1 if 1 in codes else max(codes)
+
+
 def main():
     parser = argparse.ArgumentParser(prog="./dev bench monitor", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
                                      epilog="Exit status: 0 all goals hold, 3 some do not, 1 something failed.")
@@ -310,15 +317,7 @@ def main():
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build/bench-monitor")
     options = parser.parse_args()
 
-    stop_by_signals()
-    try:
-        codes = [run(options)] if set(options.parts) != {"edges"} else []
-        if "edges" in options.parts:
-            codes.append(monitor_edges.run(options))
-        return 1 if 1 in codes else max(codes)
-    except Stopped as stopped:
-        print("\nstopped")
-        return 128 + stopped.args[0]
+    return until_stopped(lambda: run_parts(options))
 
 
 if __name__ == "__main__":

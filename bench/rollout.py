@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 sys.path.insert(0, str(ROOT / "bench"))
 
-from command_line import Stopped, at_least, listed, stop_by_signals  # noqa: E402
+from command_line import at_least, listed, until_stopped  # noqa: E402
 import rollout_picture  # noqa: E402
 
 SYSTEMS = ["leadsman", "leadsman-tuned", "flagger", "flagger-tuned", "argo", "kayenta"]
@@ -168,12 +168,7 @@ def main(words=None):
     options = parser.parse_args(words)
     options.program = options.bin / "rollout_judges"
 
-    stop_by_signals()
-    try:
-        return run(options)
-    except Stopped as stopped:
-        print("\nstopped")
-        return 128 + stopped.args[0]
+    return until_stopped(lambda: run(options))
 
 
 if __name__ == "__main__":

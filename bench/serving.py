@@ -23,7 +23,7 @@ import make_models  # noqa: E402
 import measure  # noqa: E402
 import monitoring_cost  # noqa: E402
 import systems  # noqa: E402
-from command_line import Stopped, at_least, listed, stop_by_signals  # noqa: E402
+from command_line import at_least, listed, until_stopped  # noqa: E402
 from hosts.process import HostError  # noqa: E402
 
 MODELS = ["iris", "mlp"]
@@ -224,12 +224,7 @@ def main():
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build/bench-serving")
     options = parser.parse_args()
 
-    stop_by_signals()
-    try:
-        return run(options)
-    except Stopped as stopped:
-        print("\nstopped")
-        return 128 + stopped.args[0]
+    return until_stopped(lambda: run(options))
 
 
 if __name__ == "__main__":
