@@ -412,9 +412,7 @@ TEST_F(MirrorTest, BodiesBeyondTheMemoryOfAllAreNotCopied) {
 
 TEST_F(MirrorTest, WhatTheMirrorDoesNotReadIsHeldUntilItDoes) {
   std::atomic<bool> over{false};
-  ScriptedUpstream shadow([&](Connection&) {
-    for (int i = 0; i < 3000 && !over; ++i) std::this_thread::sleep_for(10ms);
-  });
+  ScriptedUpstream shadow([&](Connection&) { Eventually([&] { return over.load(); }); });
   mirror().max_body = 32 << 20;
   mirror().max_held_bytes = 24 << 20;
   mirror().timeout = 60s;

@@ -14,6 +14,7 @@
 #include "base/check.h"
 #include "base/testing/temp_dir.h"
 #include "net/http_server.h"
+#include "support/eventually.h"
 #include "telemetry/outside_answers.h"
 
 namespace leadsman {
@@ -134,14 +135,14 @@ class OutsideAskerTest : public testing::Test {
     question.text = "{\"model\":\"digits\"}";
     return question;
   }
-  /// The asker has threads of its own: bounded at ten seconds.
+  /// The asker has threads of its own: bounded.
   static std::vector<OutsideReading> Await(OutsideAsker& asker, size_t count = 1,
                                            int64_t rollout = 1) {
     std::vector<OutsideReading> all;
-    for (int i = 0; i < 2000 && all.size() < count; ++i) {
+    Eventually([&] {
       for (OutsideReading& reading : asker.Take(rollout)) all.push_back(std::move(reading));
-      if (all.size() < count) std::this_thread::sleep_for(5ms);
-    }
+      return all.size() >= count;
+    });
     EXPECT_EQ(all.size(), count);
     all.resize(count);
     return all;
