@@ -28,6 +28,8 @@
 #include "base/strings.h"
 #include "monitor/schema/data_schema.h"
 #include "monitor/schema/schema_reports.h"
+#include "rollout/config_schema.h"
+#include "rollout/forecast.h"
 #include "rollout/record.h"
 #include "storage/detect.h"
 #include "storage/file_source.h"
@@ -278,6 +280,23 @@ Result<std::string> Inspect(const std::string& folder) {
   return out;
 }
 
+/// `leadsman rollout plan --config`: that of a model, or of a gateway's service.
+Result<std::string> PlanOfConfig(const std::string& file, const std::string& name) {
+  ASSIGN_OR_RETURN(Config config, LoadConfigFile(file));
+  std::vector<std::string> there;
+  auto plan = config.gateway_plans;
+  for (const Config::Model& model : config.models) {
+    if (model.rollout) plan.emplace(model.model.name, *model.rollout);
+  }
+  for (const auto& [known, _] : plan) there.push_back(known);
+  auto found = name.empty() && plan.size() == 1 ? plan.begin() : plan.find(name);
+  if (found != plan.end()) return schema::WriteJson(RolloutPlanSchema(), found->second);
+  return NotFoundError(StrCat(file, ": ",
+                              name.empty() ? "which MODEL's plan is meant is not said"
+                                           : StrCat("model ", name, " has no rollout plan"),
+                              "; with one: ", HumanList(there)));
+}
+
 int TerminalColumns() {
   winsize size{};
   if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 100;
@@ -321,6 +340,8 @@ int Run(int argc, char** argv) {
                             std::optional<double> beta) {
     return ReplayReport(record, {alpha, beta}, kLeadsmanVersion);
   };
+  hooks.forecast_rollout = ForecastReport;
+  hooks.plan_of_config = PlanOfConfig;
   cli::Environment environment{.out = std::cout, .err = std::cerr, .in = std::cin};
   environment.terminal = isatty(STDOUT_FILENO) != 0;
   environment.columns = TerminalColumns();

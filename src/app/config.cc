@@ -8,6 +8,7 @@
 #include "base/fs.h"
 #include "base/schema.h"
 #include "base/strings.h"
+#include "console/rollout_routes.h"
 #include "intake/exchange_bodies.h"
 #include "net/url.h"
 #include "storage/store_uri.h"
@@ -197,11 +198,7 @@ std::string ShownConfigJson(Config config) {
   for (Config::Model& model : config.models) {
     // In a file's path a question mark is a letter like any other.
     if (!IsFilePath(model.model.path)) model.model.path = RedactUrl(model.model.path);
-    if (!model.rollout) continue;
-    for (RolloutGate& gate : model.rollout->gates) {
-      gate.outside.url = ShownWebhook(gate.outside.url);
-      gate.outside.address = RedactUrl(gate.outside.address);
-    }
+    if (model.rollout) model.rollout = console::ShownPlan(*std::move(model.rollout));
   }
   for (WebhookOptions& webhook : config.alarms.webhooks)
     webhook.target.url = ShownWebhook(webhook.target.url);

@@ -11,6 +11,8 @@
 #include "cli/main.h"
 #include "cli/table.h"
 #include "console/testing/admin_fixture.h"
+#include "rollout/config_schema.h"
+#include "rollout/forecast.h"
 #include "rollout/testing/recorded_rollout.h"
 
 namespace leadsman::cli {
@@ -65,6 +67,12 @@ class CliTest : public testing::Test {
     hooks.replay_rollout = [](std::string_view record, std::optional<double> alpha,
                               std::optional<double> beta) {
       return ReplayReport(record, {alpha, beta}, "1.2.3");
+    };
+    hooks.forecast_rollout = ForecastReport;
+    hooks.plan_of_config = [](const std::string& file,
+                              const std::string& model) -> Result<std::string> {
+      if (model == "digits") return std::string(R"({"steps": [{"weight": "50%"}]})");
+      return NotFoundError(StrCat(file, ": model ", model, " has no rollout plan"));
     };
     Environment env{.out = out_, .err = err_, .in = in_};
     env.terminal = terminal_;
@@ -262,6 +270,7 @@ TEST_F(CliTest, HelpFitsTheTerminal) {
                                                   {"rollout", "list"},
                                                   {"rollout", "record"},
                                                   {"rollout", "replay"},
+                                                  {"rollout", "plan"},
                                                   {"labels", "add"},
                                                   {"monitor"},
                                                   {"alarms"},
@@ -602,7 +611,38 @@ TEST_F(CliTest, ARecordThatWasChangedIsExitCodeFourteen) {
   EXPECT_EQ(Run({"rollout", "replay", file, "--alpha", "7"}), kUsage);
 }
 
-TEST_F(CliServerTest, RecordsComeFromTheServer) {
+TEST_F(CliTest, APlanIsToldOfTrafficThatIsSaid) {
+  EXPECT_EQ(Run({"rollout", "plan"}), kUsage);
+  EXPECT_NE(err().find("nothing says what the traffic is"), std::string::npos);
+  EXPECT_EQ(Run({"rollout", "plan", "--requests-per-second", "20", "--error-rate", "0.5%"}), kOk)
+      << err();
+  EXPECT_NE(out().find("traffic    20 requests/s, errors 0.5%, labels for 0%"), std::string::npos)
+      << out();
+  EXPECT_NE(out().find("promotion  of an equal candidate after about"), std::string::npos) << out();
+  EXPECT_EQ(out().find("CANDIDATE"), std::string::npos) << "nothing was played";
+  EXPECT_EQ(Run({"rollout", "plan", "--requests-per-second", "0.001"}), kOk);
+  EXPECT_NE(out().find("warning    gate errors: at this traffic"), std::string::npos) << out();
+  EXPECT_EQ(Run({"rollout", "plan", "--requests-per-second", "20", "--simulate=5", "--worse", "9"}),
+            kOk);
+  EXPECT_NE(out().find("errors x9"), std::string::npos) << out();
+  EXPECT_EQ(Run({"rollout", "plan", "digits", "--config", "c.yaml", "--requests-per-second", "20",
+                 "--json"}),
+            kOk);
+  EXPECT_EQ(nlohmann::json::parse(out())["forecast"]["steps"].size(), 1u);
+  EXPECT_EQ(Run({"rollout", "plan", "iris", "--config", "c.yaml", "--requests-per-second", "20"}),
+            kUsage);
+  EXPECT_EQ(err(), "leadsman: c.yaml: model iris has no rollout plan\n");
+  EXPECT_EQ(Run({"rollout", "plan", "--requests-per-second", "20", "--error-rate", "5"}), kUsage);
+  EXPECT_NE(err().find("--error-rate: must be a share from 0 to 100%"), std::string::npos);
+  EXPECT_EQ(Run({"rollout", "plan", "--requests-per-second", "-1"}), kUsage);
+  EXPECT_EQ(Run({"rollout", "plan", "--record", "none.json"}), kFailed);
+  TempDir dir;
+  std::ofstream(dir.file("verdict.json")) << RecordedRollout(0.01);
+  EXPECT_EQ(Run({"rollout", "plan", "--record", dir.file("verdict.json"), "--simulate=3"}), kOk);
+  EXPECT_NE(out().find("traffic    200 requests/s"), std::string::npos) << out();
+}
+
+TEST_F(CliServerTest, RecordsAndPlansComeFromTheServer) {
   fixture_.rollouts.Put(FakeRollouts::Example(1));
   const std::string record = RecordedRollout(0.06);
   EXPECT_EQ(Run({"rollout", "record", "digits"}), kNotFound);
@@ -611,6 +651,12 @@ TEST_F(CliServerTest, RecordsComeFromTheServer) {
   EXPECT_EQ(nlohmann::json::parse(out()), nlohmann::json::parse(record));
   EXPECT_GT(std::ranges::count(out(), '\n'), 5) << "a line for each tick";
   EXPECT_EQ(Run({"rollout", "replay", "1"}), kOk) << err();
+  EXPECT_EQ(Run({"rollout", "plan", "digits"}), kNotFound);
+  fixture_.rollouts.PutStanding("digits", {DefaultRolloutPlan(), 2});
+  EXPECT_EQ(Run({"rollout", "plan", "digits"}), kOk) << err();
+  EXPECT_NE(out().find("warning    there is no traffic"), std::string::npos) << out();
+  EXPECT_EQ(Run({"rollout", "plan", "digits", "--requests-per-second", "50"}), kOk);
+  EXPECT_NE(out().find("of an equal candidate"), std::string::npos) << out();
 }
 
 TEST_F(CliServerTest, EndedRolloutsShowHowFarTheyCameAndWhoHasTheTraffic) {

@@ -133,6 +133,8 @@ constexpr const char* kRolloutFooter =
     "  leadsman rollout retry digits                     again, after a rejection\n"
     "  leadsman rollout undo digits                      back to the version before\n"
     "  leadsman rollout start digits 7\n"
+    "  leadsman rollout plan digits --simulate           before it starts: how long, what is "
+    "found\n"
     "  leadsman rollout record 12 > 12.json              all that the verdict was made of\n"
     "  leadsman rollout replay 12.json                   compute it again, without a server\n"
     "Exit codes of watch: 0 promoted, 10 rolled back, 11 aborted, 12 held (with\n"
@@ -161,6 +163,23 @@ constexpr const char* kReplayFooter =
     "Exit codes: 0 it comes to the same, 14 it does not (the first difference is named), 1 it is "
     "no\n"
     "record, 2 wrong usage, 3 server unreachable, 4 no such rollout.";
+
+constexpr const char* kPlanFooter =
+    "Examples:\n"
+    "  leadsman rollout plan digits                      its plan in the traffic that it has\n"
+    "  leadsman rollout plan digits --config new.yaml --requests-per-second 20 --error-rate 0.5%\n"
+    "  leadsman rollout plan --requests-per-second 2 --error-rate 0.1%     the plan of `rollout: "
+    "{}`\n"
+    "  leadsman rollout plan --record verdict.json --simulate              traffic as it was\n"
+    "  leadsman rollout plan digits --simulate=1000 --worse 3\n"
+    "\n"
+    "NEEDED are requests (or labels) of a candidate that is as good, until the gate has shown "
+    "that\n"
+    "it is safe, and TAKES how long that is at the step's share. FOUND is the least rate of bad\n"
+    "events of a candidate that is taken back by then, typically: in the time expected for the\n"
+    "step, and until max_duration. --simulate plays the plan by the engine with an equal "
+    "candidate\n"
+    "and with ones that have --worse times the bad events of a gate.";
 
 constexpr const char* kDriftFooter =
     "Examples:\n"
@@ -835,7 +854,7 @@ class CommandLine {
     AddRolloutRecords(rollout);
   }
 
-  /// What looks back at rollouts.
+  /// What looks back at rollouts, and forward to them.
   void AddRolloutRecords(CLI::App* rollout) {
     CLI::App* record =
         rollout->add_subcommand("record", "Everything that a verdict was made of, as JSON");
@@ -854,6 +873,33 @@ class CommandLine {
         ->check(CLI::Range(1e-9, 0.5));
     replay->footer(kReplayFooter);
     Client(replay, [this](ClientContext& c) { return ReplayRollout(c, hooks_, replay_); });
+    CLI::App* plan = rollout->add_subcommand(
+        "plan", "Before a rollout: how long a verdict takes, and what harm is found");
+    PlanOptions& f = plan_;
+    auto option = [&](const char* name, auto& value, const char* help, const char* type) {
+      return plan->add_option(name, value, help)->type_name(type);
+    };
+    plan->add_option("MODEL", f.model, "Of the server: its plan and traffic");
+    option("--config,-c", f.config, "The plan that MODEL has in this file", "FILE");
+    option("--record", f.record, "Traffic, and where nothing else says it the plan, of this record",
+           "FILE");
+    option("--requests-per-second", f.requests_per_second, "To all versions [as seen]", "N")
+        ->check(CLI::PositiveNumber);
+    option("--error-rate", f.error_rate, "Of the stable version [as seen]", "SHARE");
+    option("--label-share", f.label_share, "Of the requests, with a label [as seen]", "SHARE");
+    option("--wrong-rate", f.wrong_rate, "Of the labelled answers [as seen]", "SHARE");
+    plan->add_flag("--simulate{100}", f.runs, "Play the plan so many times [100]");
+    option("--worse", f.worse, "Times the bad events of candidates that are played [2]", "X")
+        ->check(CLI::Range(1.0, 1000.0));
+    option("--seed", f.seed, "Of what is played [1]", "N")->check(CLI::NonNegativeNumber);
+    plan->footer(kPlanFooter);
+    Client(plan, [this](ClientContext& c) -> int {
+      if (plan_.runs < 0 || plan_.runs > 10'000) {
+        env_.err << "leadsman: --simulate: must be 1 to 10000 runs\n";
+        return kUsage;
+      }
+      return PlanRollout(c, hooks_, plan_);
+    });
   }
 
   void AddLabelsCommand() {
@@ -1054,6 +1100,7 @@ class CommandLine {
   ClientFlags client_;
   WatchOptions watch_;
   ReplayOptions replay_;
+  PlanOptions plan_;
   LabelsOptions labels_;
   SilenceOptions silence_;
   bool check_ = false;

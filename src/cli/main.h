@@ -120,6 +120,11 @@ struct AppHooks {
   std::function<Result<std::string>(std::string_view record, std::optional<double> alpha,
                                     std::optional<double> beta)>
       replay_rollout;
+  /// `leadsman rollout plan`: what a plan does in a traffic, both as JSON.
+  std::function<Result<std::string>(std::string_view question)> forecast_rollout;
+  /// The rollout plan that a model has in a configuration file, as JSON.
+  std::function<Result<std::string>(const std::string& file, const std::string& model)>
+      plan_of_config;
   /// What would be served of a folder, as text, without serving it; empty: not known.
   std::function<Result<std::string>(const std::string& folder)> inspect;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <filesystem>
 #include <iterator>
 
@@ -22,6 +23,20 @@ std::string Span(double seconds) {
   if (seconds < 120) return StrCat(static_cast<int64_t>(std::ceil(seconds)), " s");
   if (seconds < 7200) return StrCat(static_cast<int64_t>(std::round(seconds / 60)), " min");
   return StrCat(static_cast<int64_t>(std::round(seconds / 3600)), " h");
+}
+
+/// Of events that may be rare: "0.5%", "0.013%", "12%".
+std::string Rate(double share) {
+  char buffer[32];
+  const double percent = 100 * share;
+  std::snprintf(buffer, sizeof buffer, percent >= 10 ? "%.0f%%" : "%.2g%%", percent);
+  return buffer;
+}
+/// "2.5", "1000"
+std::string Rounded(double value) {
+  char buffer[32];
+  std::snprintf(buffer, sizeof buffer, value >= 100 ? "%.0f" : "%.3g", value);
+  return buffer;
 }
 
 bool IsFile(const std::string& path) {
@@ -149,6 +164,152 @@ int PrintReplay(ClientContext& c, const Json& report) {
   return kDiffers;
 }
 
+// ---- plan ----
+
+/// "0.5%" or "0.005" into a member; false when it is neither.
+bool TakeShare(ClientContext& c, const char* flag, const std::string& text, Json& traffic,
+               const char* key) {
+  if (text.empty()) return true;
+  std::string_view number = text;
+  const bool percent = number.ends_with('%');
+  if (percent) number.remove_suffix(1);
+  auto value = ParseDouble(number);
+  if (!value || !(*value >= 0 && *value <= (percent ? 100 : 1))) {
+    c.env.err << "leadsman: " << flag << ": must be a share from 0 to 100%, as 0.5%, not "
+              << Clean(text) << '\n';
+    return false;
+  }
+  traffic[key] = percent ? *value / 100 : *value;
+  return true;
+}
+
+/// What is asked, from the flags and where these leave something open from the server; nothing when it cannot be
+/// (`exit_code` then says why).
+std::optional<Json> Question(ClientContext& c, const AppHooks& hooks, const PlanOptions& options,
+                             int& exit_code) {
+  Json question = Json::object();
+  Json traffic = Json::object();
+  if (!options.config.empty()) {
+    Result<std::string> plan = hooks.plan_of_config(options.config, options.model);
+    if (!plan.ok()) {
+      exit_code = Say(c, plan.status(), kUsage);
+      return std::nullopt;
+    }
+    question["plan"] = Json::parse(*plan);
+  }
+  const bool alone = !options.record.empty() || options.requests_per_second.has_value();
+  if (!options.model.empty() && options.config.empty()) {
+    auto standing = c.api.Get("/api/v1/models/" + UrlEncode(options.model) + "/rollout");
+    if (!standing) {
+      exit_code = c.Fail();
+      return std::nullopt;
+    }
+    question["plan"] = Part(*standing, "plan");
+    if (options.record.empty() && Part(*standing, "traffic").is_object())
+      traffic = (*standing)["traffic"];
+  } else if (!alone) {
+    c.env.err << "leadsman: nothing says what the traffic is: name a MODEL of the server, or give "
+                 "--requests-per-second N with --error-rate, or --record FILE\n";
+    exit_code = kUsage;
+    return std::nullopt;
+  }
+  if (!options.record.empty()) {
+    Result<std::string> record = ReadRecordFile(c.env, options.record);
+    if (!record.ok()) {
+      exit_code = Say(c, record.status(), kFailed);
+      return std::nullopt;
+    }
+    question["record"] = std::move(*record);
+  }
+  if (options.requests_per_second) {
+    traffic["requests_per_second"] = *options.requests_per_second;
+    traffic.erase("arrivals");
+  }
+  if (!TakeShare(c, "--error-rate", options.error_rate, traffic, "error_rate") ||
+      !TakeShare(c, "--label-share", options.label_share, traffic, "label_share") ||
+      !TakeShare(c, "--wrong-rate", options.wrong_rate, traffic, "wrong_rate")) {
+    exit_code = kUsage;
+    return std::nullopt;
+  }
+  if (!traffic.empty()) question["traffic"] = std::move(traffic);
+  question["runs"] = options.runs;
+  question["worse"] = options.worse;
+  question["seed"] = options.seed;
+  return question;
+}
+
+/// A time, or that it does not come.
+std::string Expected(const Json& json, const char* key) {
+  return Part(json, key).is_number() ? Span(Number(json, key)) : "never";
+}
+
+/// "1.5% (3.0x)": the least rate that is found, and how many times the stable's that is.
+std::string Harm(const Json& gate, const char* key) {
+  if (!Part(gate, key).is_number()) return "none";
+  const double rate = Number(gate, key), stable = Number(gate, "stable_rate");
+  if (stable <= 0) return Rate(rate);
+  return StrCat(Rate(rate), " (", Rounded(rate / stable), "x)");
+}
+
+void PrintPlan(ClientContext& c, const Json& answer) {
+  const Json& traffic = Part(answer, "traffic");
+  const Json& forecast = Part(answer, "forecast");
+  c.env.out << "traffic    " << Rounded(Number(traffic, "requests_per_second"))
+            << " requests/s, errors " << Rate(Number(traffic, "error_rate")) << ", labels for "
+            << Rate(Number(traffic, "label_share"));
+  if (Number(traffic, "label_share") > 0)
+    c.env.out << ", wrong " << Rate(Number(traffic, "wrong_rate"));
+  c.env.out << '\n';
+  Table table({"STEP", "SHARE", "REQUESTS/S", "AT LEAST", "EXPECTED", "GATE", "NEEDED", "TAKES",
+               "FOUND IN THE STEP", "FOUND IN TIME"});
+  size_t number = 0;
+  for (const Json& step : Items(forecast, "steps")) {
+    std::vector<std::string> row = {std::to_string(++number), Percent(Number(step, "weight")),
+                                    Rounded(Number(step, "candidate_requests_per_second")),
+                                    Text(step, "minimum_requests"), Expected(step, "seconds")};
+    const bool counts = Number(step, "weight") > 0 && !Items(step, "gates").empty();
+    if (!counts) {
+      row.insert(row.end(), {"none counts", "-", "-", "-", "-"});
+      table.Add(row);
+      continue;
+    }
+    for (const Json& gate : Items(step, "gates")) {
+      const std::string needed = Text(gate, "candidate_exposures_needed");
+      row.resize(5);
+      row.insert(row.end(),
+                 {Text(gate, "gate"), needed.empty() ? "-" : needed.substr(0, needed.find('.')),
+                  Expected(gate, "seconds"), Harm(gate, "smallest_harm_in_step"),
+                  Harm(gate, "smallest_harm_in_time")});
+      table.Add(row);
+      row.assign(5, "");
+    }
+  }
+  table.Print(c.env.out, c.paint, c.env.terminal ? c.env.columns : 0);
+  c.env.out << "promotion  "
+            << (Part(forecast, "seconds").is_number() ? "of an equal candidate after about " : "")
+            << Expected(forecast, "seconds") << "; without a verdict it ends after "
+            << Span(Number(answer, "max_duration_seconds")) << '\n';
+  for (const Json& left : Items(forecast, "left_out")) {
+    if (left.is_string()) c.env.out << "left out   " << Clean(left.get<std::string>()) << '\n';
+  }
+  for (const Json& warning : Items(forecast, "warnings")) {
+    if (warning.is_string())
+      c.env.out << c.paint.Bad("warning    ") << Clean(warning.get<std::string>()) << '\n';
+  }
+  if (!Part(answer, "played").is_array()) return;
+  c.env.out << '\n';
+  Table played(
+      {"CANDIDATE", "PROMOTED", "ROLLED BACK", "NO VERDICT", "MEDIAN", "90%", "REQUESTS TO IT"});
+  for (const Json& run : Items(answer, "played")) {
+    const double runs = std::max(1.0, Number(run, "runs"));
+    auto share = [&](const char* key) { return Percent(Number(run, key) / runs); };
+    played.Add({Text(run, "candidate"), share("promoted"), share("rolled_back"),
+                share("inconclusive"), Span(Number(run, "seconds_median")),
+                Span(Number(run, "seconds_p90")), Text(run, "candidate_requests_median")});
+  }
+  played.Print(c.env.out, c.paint, c.env.terminal ? c.env.columns : 0);
+}
+
 }  // namespace
 
 int PrintRecord(ClientContext& c, const std::string& id) {
@@ -177,6 +338,22 @@ int ReplayRollout(ClientContext& c, const AppHooks& hooks, const ReplayOptions& 
   if (!c.json) return PrintReplay(c, json);
   c.PrintJson(json);
   return json.value("agrees", Json(nullptr)) == false ? kDiffers : kOk;
+}
+
+int PlanRollout(ClientContext& c, const AppHooks& hooks, const PlanOptions& options) {
+  int exit_code = kOk;
+  std::optional<Json> question = Question(c, hooks, options, exit_code);
+  if (!question) return exit_code;
+  Result<std::string> answer =
+      hooks.forecast_rollout(question->dump(-1, ' ', false, Json::error_handler_t::replace));
+  if (!answer.ok()) return Say(c, answer.status(), kFailed);
+  const Json json = Json::parse(*answer);
+  if (c.json) {
+    c.PrintJson(json);
+  } else {
+    PrintPlan(c, json);
+  }
+  return kOk;
 }
 
 }  // namespace leadsman::cli

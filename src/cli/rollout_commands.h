@@ -17,4 +17,17 @@ struct ReplayOptions {
 /// Computes a record again and says whether it comes to the same: kOk, or kDiffers.
 int ReplayRollout(ClientContext& c, const AppHooks& hooks, const ReplayOptions& options);
 
+struct PlanOptions {
+  std::string model;   ///< of the server, or in `config`; may be empty when the traffic is given
+  std::string config;  ///< a configuration file that has the plan
+  std::string record;  ///< a verdict record whose traffic is taken
+  std::optional<double> requests_per_second;
+  std::string error_rate, label_share, wrong_rate;  ///< as 0.5% or 0.005; empty: as seen
+  int runs = 0;                                     ///< of the simulation; 0: none
+  double worse = 2;
+  int64_t seed = 1;
+};
+/// What a plan will do in this traffic, before it does.
+int PlanRollout(ClientContext& c, const AppHooks& hooks, const PlanOptions& options);
+
 }  // namespace leadsman::cli

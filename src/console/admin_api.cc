@@ -1365,7 +1365,8 @@ struct AdminApi::Impl {
     for (Route& route : console::AlarmRoutes({deps.clock, deps.alarms, known}))
       routes.push_back(std::move(route));
     for (Route& route : console::EdgeRoutes(deps.monitor)) routes.push_back(std::move(route));
-    for (Route& route : console::RolloutRoutes({deps.rollouts, deps.version}))
+    for (Route& route :
+         console::RolloutRoutes({deps.clock, deps.rollouts, deps.monitor, deps.version}))
       routes.push_back(std::move(route));
     openapi = console::OpenApiDocument(routes, deps.version);
   }

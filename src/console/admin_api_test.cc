@@ -8,6 +8,7 @@
 #include "console/json_views.h"
 #include "console/testing/admin_fixture.h"
 #include "monitor/edges/profile_message.h"
+#include "rollout/config_schema.h"
 #include "rollout/testing/recorded_rollout.h"
 
 namespace leadsman {
@@ -445,8 +446,29 @@ TEST_F(AdminApiTest, DelegatesMetricsAndConfiguration) {
   EXPECT_EQ(Get("/api/v1/configuration"), Json({{"models", Json::array()}}));
 }
 
-TEST_F(AdminApiTest, TellsWhatAVerdictWasMadeOf) {
+TEST_F(AdminApiTest, TellsWhatARolloutWouldBeginFromAndWhatOneWasMadeOf) {
   fixture_.LoadModels();
+  Get("/api/v1/models/digits/rollout", 404);
+  RolloutPlan plan = DefaultRolloutPlan();
+  plan.gates.resize(4);
+  plan.gates[2].kind = RolloutGate::Kind::kWebhook;
+  plan.gates[2].outside.url = "https://hook/services/hush?x=hush";
+  plan.gates[3].kind = RolloutGate::Kind::kPromql;
+  plan.gates[3].outside.address = "https://me:hush@prometheus";
+  plan.gates[3].outside.query = "up";
+  plan.gates[3].max = 1;
+  fixture_.rollouts.PutStanding("digits", {plan, 2});
+  Predict("r1", "7");
+  ASSERT_TRUE(fixture_.monitor().Flush(std::chrono::seconds(10)));
+  Json standing = Get("/api/v1/models/digits/rollout");
+  EXPECT_EQ(standing.dump().find("hush"), std::string::npos) << standing["plan"];
+  EXPECT_EQ(standing["plan"]["gates"][2]["url"], "https://hook:443/…");
+  EXPECT_EQ(standing["stable"], 2);
+  EXPECT_EQ(standing["plan"]["steps"].size(), 3u);
+  EXPECT_EQ(standing["traffic"]["requests"], 1);
+  EXPECT_EQ(standing["traffic"]["error_rate"], 0);
+  EXPECT_EQ(standing["traffic"]["latency"].size(), 1u);
+
   EXPECT_EQ(Get("/api/v1/rollouts/1/record", 404)["error"]["code"], "NOT_FOUND");
   Get("/api/v1/rollouts/x/record", 400);
   const std::string record = RecordedRollout(0.06, 3);
@@ -459,6 +481,9 @@ TEST_F(AdminApiTest, TheOpenApiDocumentDescribesWhatIsThere) {
   fixture_.rollouts.Put(FakeRollouts::Example(1));
   fixture_.rollouts.PutHistory(1, std::vector<TickView>(1));
   fixture_.rollouts.PutRecord(1, RecordedRollout(0.06, 3));
+  fixture_.rollouts.PutStanding("digits", {DefaultRolloutPlan(), 2});
+  Predict("r1", "7");
+  ASSERT_TRUE(fixture_.monitor().Flush(std::chrono::seconds(10)));
   Json document = Get("/openapi.json");
   EXPECT_EQ(document["openapi"], "3.1.0");
   const Json& schemas = document["components"]["schemas"];

@@ -1,11 +1,24 @@
 #include "console/rollout_routes.h"
 
+#include <algorithm>
+#include <map>
 #include <utility>
 
+#include <nlohmann/json.hpp>
+
 #include "base/strings.h"
+#include "net/url.h"
+#include "rollout/config_schema.h"
+#include "rollout/gate_state.h"
+#include "storage/store_uri.h"
 
 namespace leadsman::console {
 namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::chrono::hours kLookBack{1};
+constexpr size_t kMostWindows = 10'000;
 
 Status NoPlans() {
   return UnimplementedError("no model of this server has a rollout plan: add rollout: to a model");
@@ -25,17 +38,99 @@ Status GetRecord(const RolloutRouteDeps& deps, RouteCall& call) {
   return OkStatus();
 }
 
+/// Requests of all versions, window by window, with nothing in those that are not there.
+Json Arrivals(const std::map<int64_t, std::vector<WindowSummary>>& versions, uint64_t& requests,
+              double& seconds) {
+  std::map<WallTime, std::pair<double, uint64_t>> windows;
+  for (const auto& [version, list] : versions) {
+    for (const WindowSummary& window : list) {
+      auto& [length, count] = windows[window.start];
+      length = std::max(length, window.seconds);
+      count += window.requests;
+    }
+  }
+  Json arrivals = Json::array();
+  WallTime reached{};
+  for (const auto& [start, window] : windows) {
+    const auto& [length, count] = window;
+    if (length <= 0) continue;
+    auto add = [&](double span, uint64_t of) {
+      if (arrivals.size() < kMostWindows) arrivals.push_back({span, of});
+      seconds += span;
+      requests += of;
+    };
+    if (!arrivals.empty() && start > reached) add(ToSeconds(start - reached), 0);
+    add(length, count);
+    reached = start + std::chrono::duration_cast<Duration>(std::chrono::duration<double>(length));
+  }
+  return arrivals;
+}
+
+Json TrafficJson(const RolloutRouteDeps& deps, const std::string& model, int64_t stable) {
+  if (deps.monitor == nullptr) return nullptr;
+  uint64_t arrived = 0;
+  double seconds = 0;
+  Json arrivals =
+      Arrivals(deps.monitor->Windows(model, deps.clock.Now() - kLookBack), arrived, seconds);
+  const VersionTotals totals = deps.monitor->Totals(model, stable);
+  auto share = [](uint64_t part, uint64_t of) {
+    return of == 0 ? 0 : std::min(1.0, static_cast<double>(part) / static_cast<double>(of));
+  };
+  return {{"requests_per_second", seconds > 0 ? static_cast<double>(arrived) / seconds : 0},
+          {"error_rate", share(totals.errors, totals.requests)},
+          {"label_share", share(totals.labelled_requests, totals.requests)},
+          {"wrong_rate", share(totals.wrong_requests, totals.labelled_requests)},
+          {"requests", totals.requests},
+          {"latency", ToSparse(totals.latency)},
+          {"arrivals", std::move(arrivals)}};
+}
+
+Status GetStanding(const RolloutRouteDeps& deps, RouteCall& call) {
+  if (deps.rollouts == nullptr) return NoPlans();
+  const std::string& model = call.path["model"];
+  ASSIGN_OR_RETURN(RolloutController::Standing standing, deps.rollouts->StandingOf(model));
+  Json answer{{"model", model},
+              {"stable", standing.stable},
+              {"plan", Json::parse(schema::WriteJson(RolloutPlanSchema(),
+                                                     ShownPlan(std::move(standing.plan))))},
+              {"traffic", TrafficJson(deps, model, standing.stable)}};
+  call.exchange.response().content_type = "application/json";
+  call.exchange.response().body += answer.dump(-1, ' ', false, Json::error_handler_t::replace);
+  call.exchange.response().body += '\n';
+  return OkStatus();
+}
+
 }  // namespace
 
+RolloutPlan ShownPlan(RolloutPlan plan) {
+  for (RolloutGate& gate : plan.gates) {
+    // Many services take a webhook's path for the secret.
+    if (auto url = net::ParseUrl(gate.outside.url); url.ok())
+      gate.outside.url = StrCat(url->Origin(), "/…");
+    gate.outside.address = RedactUrl(gate.outside.address);
+  }
+  return plan;
+}
+
 std::vector<Route> RolloutRoutes(const RolloutRouteDeps& deps) {
-  return {{"GET",
-           "/api/v1/rollouts/{id}/record",
-           "getRolloutRecord",
-           "Everything that a rollout's verdict was made of, for `leadsman rollout replay`.",
-           {{"id", "path", "integer", "the rollout's number"}},
-           "",
-           {{200, "RolloutRecord"}, {400, "Error"}, {404, "Error"}, {501, "Error"}},
-           [deps](RouteCall& call) { return GetRecord(deps, call); }}};
+  return {
+      {"GET",
+       "/api/v1/rollouts/{id}/record",
+       "getRolloutRecord",
+       "Everything that a rollout's verdict was made of, for `leadsman rollout replay`.",
+       {{"id", "path", "integer", "the rollout's number"}},
+       "",
+       {{200, "RolloutRecord"}, {400, "Error"}, {404, "Error"}, {501, "Error"}},
+       [deps](RouteCall& call) { return GetRecord(deps, call); }},
+      {"GET",
+       "/api/v1/models/{model}/rollout",
+       "getRolloutStanding",
+       "What a rollout of the model would begin from: its plan (without what may be a secret in a "
+       "URL), the stable version, and the traffic.",
+       {{"model", "path", "string", "the model's name"}},
+       "",
+       {{200, "RolloutStanding"}, {404, "Error"}, {501, "Error"}},
+       [deps](RouteCall& call) { return GetStanding(deps, call); }}};
 }
 
 }  // namespace leadsman::console

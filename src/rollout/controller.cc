@@ -188,6 +188,7 @@ class Controller final : public RolloutController {
   Result<std::string> Record(int64_t id, const std::string& program) const override {
     return MakeVerdictRecord(*journal_, id, program);
   }
+  Result<Standing> StandingOf(const std::string& model) const override;
   std::string journal_problem() const override {
     MutexLock lock(mutex_);
     return journal_problem_;
@@ -884,6 +885,14 @@ Result<std::vector<TickView>> Controller::History(int64_t id) const {
   });
   if (!replay.ok()) return replay.status();
   return ticks;
+}
+
+Result<RolloutController::Standing> Controller::StandingOf(const std::string& model) const {
+  MutexLock lock(mutex_);
+  auto plan = plans_.find(model);
+  if (plan == plans_.end()) return NotFoundError(StrCat("model ", model, " has no rollout plan"));
+  auto stable = stable_.find(model);
+  return Standing{plan->second, stable == stable_.end() ? 0 : stable->second};
 }
 
 Status Controller::Command(int64_t id, RolloutCommand command) {

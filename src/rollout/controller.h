@@ -207,6 +207,13 @@ class RolloutController {
   /// The verdict record of a rollout, as rollout/record.h makes it; `program` is the version that
   /// writes it. NOT_FOUND.
   virtual Result<std::string> Record(int64_t id, const std::string& program) const = 0;
+  /// What the next rollout of a model would go by. NOT_FOUND when it has no plan.
+  struct Standing {
+    RolloutPlan plan;
+    int64_t stable = 0;  ///< 0: no version has been ready yet
+  };
+  virtual Result<Standing> StandingOf(const std::string& model) const = 0;
+
   /// Empty, or why something waits for the journal, in words for an operator: from the first write
   /// that it refuses until the last of those refused is in.
   virtual std::string journal_problem() const = 0;

@@ -81,6 +81,16 @@ std::string RolloutSimulation::Tick(Duration elapsed, uint64_t requests, double 
     history_.sums.timed = timed;
     in.history = history_;
   }
+  // Nobody is asked: whoever would be says yes.
+  for (size_t i = 0; i < state_.gates.size(); ++i) {
+    if (!WantsToAsk(state_, state_.gates[i].config)) continue;
+    OutsideReading pass;
+    pass.gate = i;
+    pass.step = state_.step;
+    pass.step_elapsed = state_.step_elapsed + elapsed;
+    pass.kind = OutsideReading::Kind::kPass;
+    in.readings.push_back(std::move(pass));
+  }
   StepOutput out = Step(state_, in);
   state_ = std::move(out.state);
   return std::move(out.decision);

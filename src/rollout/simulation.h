@@ -23,7 +23,8 @@ std::vector<double> TailOf(const SparseLatency& latency);
 SparseLatency HistogramOf(const std::vector<double>& tail, uint64_t answers);
 
 /// Plays one rollout by the engine itself, `Step`, on made-up requests: what a plan would do, without
-/// a server and without waiting. The candidate is ready from the beginning. Deterministic for a seed.
+/// a server and without waiting. The candidate is ready from the beginning, and gates that ask outside
+/// are answered that all is well. Deterministic for a seed.
 ///
 ///   RolloutSimulation play(plan, {sums, latency}, 1);
 ///   while (!play.ended()) play.Tick(1s, requests, 0.2, stable, candidate);

@@ -71,6 +71,12 @@ def test_a_good_version_is_promoted_and_a_bad_one_taken_back(start, repository, 
     alone = run_alone("rollout", "replay", str(record))
     assert alone.returncode == 14 and f"tick {len(changed['ticks'])}: gate quality" in alone.stdout, alone.stdout
     assert server.cli("rollout", "replay", "digits").returncode == 0
+    plan = server.cli("rollout", "plan", "digits", "--simulate=5", "--json")
+    assert plan.returncode == 0, plan.stderr
+    seen = json.loads(plan.stdout)
+    assert seen["traffic"]["requests_per_second"] > 1 and seen["traffic"]["label_share"] > 0.5
+    assert [gate["gate"] for gate in seen["forecast"]["steps"][1]["gates"]] == ["errors", "latency", "quality"]
+    assert [run["runs"] for run in seen["played"]] == [5] * 4
     # A rejected version does not come back, also not after a restart.
     server.stop()
     server.start()

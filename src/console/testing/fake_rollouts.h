@@ -120,9 +120,20 @@ class FakeRollouts final : public RolloutController {
     if (found == records_.end()) return NotFoundError(StrCat("there is no rollout ", id));
     return found->second;
   }
+  Result<Standing> StandingOf(const std::string& model) const override {
+    MutexLock lock(mutex_);
+    auto found = standings_.find(model);
+    if (found == standings_.end())
+      return NotFoundError(StrCat("model ", model, " has no rollout plan"));
+    return found->second;
+  }
   void PutRecord(int64_t id, std::string record) {
     MutexLock lock(mutex_);
     records_[id] = std::move(record);
+  }
+  void PutStanding(const std::string& model, Standing standing) {
+    MutexLock lock(mutex_);
+    standings_[model] = std::move(standing);
   }
   std::string journal_problem() const override {
     MutexLock lock(mutex_);
@@ -151,6 +162,7 @@ class FakeRollouts final : public RolloutController {
   std::map<int64_t, RolloutView> views_ GUARDED_BY(mutex_);
   std::map<int64_t, std::vector<TickView>> history_ GUARDED_BY(mutex_);
   std::map<int64_t, std::string> records_ GUARDED_BY(mutex_);
+  std::map<std::string, Standing> standings_ GUARDED_BY(mutex_);
   std::vector<std::string> calls_ GUARDED_BY(mutex_);
   std::string journal_problem_ GUARDED_BY(mutex_);
 };

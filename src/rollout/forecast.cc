@@ -1,0 +1,573 @@
+#include "rollout/forecast.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+#include "base/strings.h"
+#include "rollout/config_schema.h"
+#include "rollout/outside_reader.h"
+#include "rollout/record.h"
+#include "rollout/simulation.h"
+#include "rollout/words.h"
+
+namespace leadsman {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Kind = RolloutGate::Kind;
+
+constexpr double kNever = std::numeric_limits<double>::infinity();
+constexpr double kEnoughAnswers = 100;  // before the engine takes latency thresholds
+constexpr int kTicksOfARun = 1000;      // about; a plan that takes days is played in longer ticks
+constexpr uint64_t kHistory = 20'000;   // answers of the stable, where none were counted
+
+double Seconds(std::chrono::milliseconds time) { return ToSeconds(Duration(time)); }
+
+/// What one gate watches, in this traffic.
+struct Watched {
+  double rate = 0;      ///< of bad events
+  double share = 1;     ///< of the requests that are exposures
+  std::string problem;  ///< why it has nothing to watch; empty: it has
+};
+
+Watched Watch(const RolloutGate& gate, const ServiceTraffic& traffic) {
+  switch (gate.kind) {
+    case Kind::kPromql:
+    case Kind::kWebhook:
+      break;
+    case Kind::kErrors:
+      return {traffic.error_rate, 1, ""};
+    case Kind::kQuality: {
+      Watched watched{traffic.wrong_rate, traffic.label_share, ""};
+      if (traffic.label_share <= 0)
+        watched.problem = "no labels come: send them (docs/labels.md), or leave this gate out";
+      return watched;
+    }
+    case Kind::kLatency: {
+      Watched watched{0, 1 - traffic.error_rate, ""};
+      uint32_t bucket = BucketFrom(gate.slower_than);
+      if (!gate.max) {
+        const LatencyThresholds chosen = ChooseThresholds(gate, traffic.latency);
+        bucket = chosen.buckets[chosen.safe_index];
+      }
+      watched.rate = TailOf(traffic.latency)[bucket];
+      return watched;
+    }
+  }
+  return {};
+}
+
+/// Where answers are taken to lie when nothing is known of them.
+std::chrono::milliseconds MedianOf(const RolloutGate& gate) {
+  constexpr int kTimesIgnored = 5;
+  return kTimesIgnored * std::max(gate.ignore_below, std::chrono::milliseconds(1));
+}
+
+/// Where nothing is known of latencies, and a gate looks at them: lognormal ones (σ 0.5) around five times what the gate
+/// leaves out, so that its quantiles are what they say.
+ServiceTraffic WithLatency(const RolloutPlan& plan, const ServiceTraffic& seen) {
+  constexpr double kSigma = 0.5;
+  ServiceTraffic traffic = seen;
+  for (const RolloutGate& gate : plan.gates) {
+    if (gate.kind != Kind::kLatency || !traffic.latency.empty()) continue;
+    const double median = Seconds(MedianOf(gate)) * 1e9;
+    std::vector<double> tail(LatencyScheme::kBuckets, 1.0);
+    for (size_t b = 1; b < tail.size(); ++b) {
+      const double edge = static_cast<double>(LatencyScheme::LowerEdge(b));
+      tail[b] = 0.5 * std::erfc(std::log(edge / median) / kSigma / std::sqrt(2.0));
+    }
+    traffic.latency = HistogramOf(tail, kHistory);
+  }
+  return traffic;
+}
+
+/// Exposures of a candidate with this rate until the harm test finds it, typically.
+double ExposureUntilFound(const RolloutGate& gate, double log_bound, double share, double candidate,
+                          double stable) {
+  // One of the candidate alone asks for no share; the price of its mixture is that of the engine's own note.
+  if (gate.max) return (log_bound + 1.2) / planning::BernoulliKl(candidate, *gate.max);
+  return planning::HarmExposure(log_bound, share, candidate, stable);
+}
+
+/// The least rate of a candidate that the harm test finds with so many exposures of it, typically; 2: none.
+double LeastFound(const RolloutGate& gate, double log_bound, double share, double rate,
+                  double exposures) {
+  if ((share >= 1 && !gate.max) || share <= 0 || exposures <= 0) return 2;
+  const double base = gate.max.value_or(std::max(rate, 1e-5));
+  double low = base, high = 0.999;
+  if (high <= base || ExposureUntilFound(gate, log_bound, share, high, base) > exposures) return 2;
+  for (int i = 0; i < 50; ++i) {
+    const double middle = std::sqrt(low * high);
+    (ExposureUntilFound(gate, log_bound, share, middle, base) > exposures ? low : high) = middle;
+  }
+  return high;
+}
+
+/// Until an equal candidate is shown to be safe: its exposures at this share.
+double ExposureUntilSafe(const RolloutGate& gate, double log_bound, double share, double rate) {
+  if (!gate.max) return planning::SafeExposure(log_bound, share, rate, gate.margin, gate.floor);
+  if (rate >= *gate.max) return kNever;
+  // Of one test alone, where SafeExposure plans for the mean of two.
+  return planning::SafeExposure(log_bound - std::log(2.0), 1, rate, 2, *gate.max);
+}
+
+std::string PercentText(double share) { return words::Percent(share); }
+Duration DurationOf(double seconds) {
+  constexpr double kMost = 9e9;  // what a Duration holds
+  return std::chrono::duration_cast<Duration>(
+      std::chrono::duration<double>(std::min(seconds, kMost)));
+}
+std::string SpanText(double seconds) { return words::Span(DurationOf(seconds)); }
+
+const char* Inconclusive(RolloutPlan::OnInconclusive choice) {
+  switch (choice) {
+    case RolloutPlan::OnInconclusive::kRollBack:
+      return "the candidate is taken back";
+    case RolloutPlan::OnInconclusive::kHold:
+      return "the rollout is held";
+    case RolloutPlan::OnInconclusive::kPromote:
+      break;
+  }
+  return "the candidate is promoted without evidence";
+}
+
+void WarnOfGate(const RolloutPlan& plan, const RolloutGate& config, const Forecast::Gate& gate,
+                const Watched& watched, std::vector<std::string>& warnings) {
+  const std::string name = StrCat("gate ", gate.gate, ": ");
+  if (!watched.problem.empty()) {
+    warnings.push_back(name + watched.problem);
+    return;
+  }
+  const double limit = Seconds(plan.max_duration);
+  if (config.max && std::isinf(gate.candidate_exposure)) {
+    warnings.push_back(StrCat(name, "an equal candidate is not below the bound of ",
+                              PercentText(*config.max), ": the stable version has ",
+                              PercentText(gate.rate), "; set a higher max, or promote by hand"));
+  } else if (std::isinf(gate.candidate_exposure)) {
+    warnings.push_back(
+        StrCat(name, "nothing can show that a candidate is safe: bad events have a rate of ",
+               PercentText(gate.rate), config.floor > 0 ? "" : " and there is no floor",
+               "; set a floor above the rate, or a first step below 100 %, or promote by hand"));
+  } else if (gate.seconds > limit) {
+    warnings.push_back(
+        StrCat(name, "at this traffic it takes about ", SpanText(gate.seconds),
+               " to show that an equal candidate is safe, and after max_duration, ",
+               SpanText(limit), ", ", Inconclusive(plan.on_inconclusive),
+               ": use a larger first weight, a larger margin or floor, or a longer max_duration"));
+  }
+  if (gate.found_in_time > 1) {
+    warnings.push_back(StrCat(name, "no harm, however large, is found within max_duration, ",
+                              SpanText(limit), ", at this traffic"));
+  }
+}
+
+/// The plan as it is forecast and played: with its defaults, and without what no traffic decides.
+RolloutPlan Playable(const RolloutPlan& asked) {
+  RolloutPlan plan = asked;
+  plan.freeze.clear();
+  if (plan.blue_green) plan.blue_green->auto_promote = true;
+  plan = BeginRollout("", 1, 2, plan, WallTime{}).plan;
+  for (RolloutStep& step : plan.steps) step.approval = false;
+  return plan;
+}
+
+/// What that was, and what is taken for granted instead.
+std::vector<std::string> LeftOut(const RolloutPlan& plan, const ServiceTraffic& seen) {
+  std::vector<std::string> left;
+  bool approval = plan.blue_green && !plan.blue_green->auto_promote;
+  for (const RolloutStep& step : plan.steps) approval = approval || step.approval;
+  for (const RolloutGate& gate : plan.gates) {
+    if (IsOutside(gate.kind)) {
+      left.push_back(StrCat("gate ", NameOf(gate), ": what a ",
+                            gate.kind == Kind::kWebhook ? "webhook" : "Prometheus",
+                            " will answer cannot be known before; taken to pass at once"));
+    }
+    if (gate.kind == Kind::kLatency && seen.latency.empty()) {
+      left.push_back(StrCat("gate latency: no latencies are known; taken to lie around ",
+                            SpanText(Seconds(MedianOf(gate))), ", some shorter and some longer"));
+    }
+  }
+  if (approval) left.push_back("approvals: taken to be given at once");
+  if (!plan.freeze.empty()) left.push_back("freeze: taken not to come; what it lasts is added");
+  return left;
+}
+
+/// What the engine is told of the stable version's time before.
+StepInput::History HistoryOf(const ServiceTraffic& traffic) {
+  StepInput::History history;
+  const uint64_t before = traffic.requests > 0 ? traffic.requests : kHistory;
+  auto of = [](uint64_t n, double share) {
+    return static_cast<uint64_t>(std::llround(static_cast<double>(n) * share));
+  };
+  history.sums.requests = before;
+  history.sums.errors = of(before, traffic.error_rate);
+  history.sums.labelled = of(before, traffic.label_share);
+  history.sums.wrong = of(history.sums.labelled, traffic.wrong_rate);
+  history.latency = traffic.latency;
+  history.sums.timed = CountAll(traffic.latency);
+  return history;
+}
+
+/// Until there are enough answers to take latency thresholds from.
+double UntilThresholds(const ServiceTraffic& traffic) {
+  const auto timed = static_cast<double>(CountAll(traffic.latency));
+  if (traffic.requests_per_second <= 0) return kNever;
+  return std::max(0.0, kEnoughAnswers - timed) / traffic.requests_per_second;
+}
+
+double QuantileOf(std::vector<double>& values, double quantile) {
+  if (values.empty()) return 0;
+  auto at = values.begin() +
+            static_cast<std::ptrdiff_t>(quantile * static_cast<double>(values.size() - 1) + 0.5);
+  std::nth_element(values.begin(), at, values.end());
+  return *at;
+}
+
+}  // namespace
+
+Forecast MakeForecast(const RolloutPlan& asked, const ServiceTraffic& seen) {
+  const RolloutPlan plan = Playable(asked);
+  const ServiceTraffic traffic = WithLatency(plan, seen);
+  // The machine's own minimums, as it plans them at its first tick.
+  const RolloutState begun = RolloutSimulation(plan, HistoryOf(traffic), 1).state();
+  const auto counting =
+      std::count_if(plan.gates.begin(), plan.gates.end(),
+                    [](const RolloutGate& gate) { return !IsOutside(gate.kind); });
+  const double harm_bound =
+      std::log(static_cast<double>(std::max<std::ptrdiff_t>(1, counting)) / plan.alpha);
+  const double safe_bound = std::log(1 / plan.beta);
+  const double limit = Seconds(plan.max_duration);
+  Forecast forecast;
+  forecast.left_out = LeftOut(asked, seen);
+  double passed = 0;
+  bool had_traffic = false;
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    Forecast::Step step;
+    step.weight = plan.steps[i].weight;
+    step.candidate_per_second = traffic.requests_per_second * step.weight;
+    step.minimum_requests = i < begun.step_minimums.size() ? begun.step_minimums[i] : 0;
+    step.seconds = Seconds(plan.steps[i].duration);
+    if (step.minimum_requests > 0) {
+      const double needed = static_cast<double>(step.minimum_requests);
+      step.seconds =
+          std::max(step.seconds,
+                   step.candidate_per_second > 0 ? needed / step.candidate_per_second : kNever);
+    }
+    // Evidence is there once the first step with traffic has given it; later ones have it already.
+    const bool first =
+        step.weight > 0 && !std::exchange(had_traffic, had_traffic || step.weight > 0);
+    double needed_at_first = 0;
+    for (const RolloutGate& config : plan.gates) {
+      if (IsOutside(config.kind)) continue;
+      const Watched watched = Watch(config, traffic);
+      Forecast::Gate gate;
+      gate.gate = GateName(config.kind);
+      gate.rate = watched.rate;
+      gate.exposures_per_second = traffic.requests_per_second * watched.share;
+      if (step.weight > 0 && watched.problem.empty()) {
+        gate.candidate_exposure = ExposureUntilSafe(config, safe_bound, step.weight, watched.rate);
+      }
+      const double per_second = gate.exposures_per_second * step.weight;
+      if (per_second > 0) gate.seconds = gate.candidate_exposure / per_second;
+      if (first && config.kind == Kind::kLatency && !config.max)
+        gate.seconds += UntilThresholds(traffic);
+      needed_at_first = std::max(needed_at_first, gate.seconds);
+      step.gates.push_back(std::move(gate));
+    }
+    if (first) step.seconds = std::max(step.seconds, needed_at_first) + Seconds(plan.warmup);
+    size_t g = 0;
+    for (const RolloutGate& config : plan.gates) {
+      if (IsOutside(config.kind)) continue;
+      Forecast::Gate& gate = step.gates[g++];
+      const double per_second = gate.exposures_per_second * step.weight;
+      const double in_step = std::min(step.seconds, limit), in_time = std::max(0.0, limit - passed);
+      auto found = [&](double seconds) {
+        return LeastFound(config, harm_bound, step.weight, gate.rate, seconds * per_second);
+      };
+      gate.found_in_step = found(in_step);
+      gate.found_in_time = found(in_time);
+      if (first) WarnOfGate(plan, config, gate, Watch(config, traffic), forecast.warnings);
+    }
+    if (std::isfinite(passed)) passed += step.seconds;
+    forecast.steps.push_back(std::move(step));
+  }
+  forecast.seconds = passed;
+  if (traffic.requests_per_second <= 0) {
+    forecast.warnings = {
+        "there is no traffic: without requests there is no evidence, neither good nor bad"};
+  } else if (std::isfinite(passed) && passed > limit && forecast.warnings.empty()) {
+    forecast.warnings.push_back(StrCat("the steps together take about ", SpanText(passed),
+                                       ", longer than max_duration, ", SpanText(limit), ": then ",
+                                       Inconclusive(plan.on_inconclusive)));
+  }
+  return forecast;
+}
+
+std::vector<PlayedPlan> PlayPlan(const RolloutPlan& asked, const ServiceTraffic& seen, int runs,
+                                 double worse, uint64_t seed) {
+  const RolloutPlan plan = Playable(asked);
+  const ServiceTraffic traffic = WithLatency(plan, seen);
+  SimulatedArm stable{traffic.error_rate, traffic.wrong_rate, TailOf(traffic.latency)};
+  const StepInput::History history = HistoryOf(traffic);
+  const double expected = std::min(MakeForecast(plan, traffic).seconds, Seconds(plan.max_duration));
+  const Duration tick = std::max<Duration>(plan.interval, DurationOf(expected / kTicksOfARun));
+
+  struct Candidate {
+    std::string name;
+    SimulatedArm arm;
+  };
+  std::vector<Candidate> candidates{{"equal", stable}};
+  for (const RolloutGate& gate : plan.gates) {
+    if (IsOutside(gate.kind)) continue;
+    Candidate bad{StrCat(GateName(gate.kind), " x", words::Significant(worse, 3)), stable};
+    if (gate.kind == Kind::kErrors) bad.arm.error_rate = std::min(1.0, worse * stable.error_rate);
+    if (gate.kind == Kind::kQuality) bad.arm.wrong_rate = std::min(1.0, worse * stable.wrong_rate);
+    if (gate.kind == Kind::kLatency) {
+      // As many times more answers at or above any latency, as far as there are answers.
+      for (double& share : bad.arm.tail) share = std::min(1.0, worse * share);
+    }
+    candidates.push_back(std::move(bad));
+  }
+
+  std::vector<PlayedPlan> played;
+  for (const Candidate& candidate : candidates) {
+    PlayedPlan said;
+    said.candidate = candidate.name;
+    said.runs = runs;
+    std::vector<double> seconds, exposed;
+    for (int run = 0; run < runs; ++run) {
+      RolloutSimulation play(plan, history, seed + static_cast<uint64_t>(run));
+      // Each run meets the recorded arrivals from another one on.
+      size_t window =
+          traffic.arrivals.empty()
+              ? 0
+              : static_cast<size_t>(run) * traffic.arrivals.size() / static_cast<size_t>(runs);
+      while (!play.ended()) {
+        double rate = traffic.requests_per_second;
+        // What has taken long already may take a little longer.
+        Duration step = std::max(tick, play.state().elapsed / kTicksOfARun);
+        if (!traffic.arrivals.empty()) {
+          const ServiceTraffic::Window& now = traffic.arrivals[window++ % traffic.arrivals.size()];
+          rate = static_cast<double>(now.requests) / now.seconds;
+          step = std::max(step, DurationOf(now.seconds));
+        }
+        play.Tick(step, play.Arrivals(rate * ToSeconds(step)), traffic.label_share, stable,
+                  candidate.arm);
+        if (play.state().phase == RolloutPhase::kHeld &&
+            play.state().elapsed >= play.state().plan.max_duration) {
+          break;  // held for a person
+        }
+      }
+      const RolloutState& end = play.state();
+      const bool in_time = end.elapsed < end.plan.max_duration;
+      if (end.phase == RolloutPhase::kPromoted && in_time) {
+        ++said.promoted;
+      } else if (end.phase == RolloutPhase::kRolledBack && in_time) {
+        ++said.rolled_back;
+      } else {
+        ++said.inconclusive;
+      }
+      seconds.push_back(ToSeconds(end.elapsed));
+      exposed.push_back(static_cast<double>(end.candidate_sums.requests));
+    }
+    said.seconds_median = QuantileOf(seconds, 0.5);
+    said.seconds_p90 = QuantileOf(seconds, 0.9);
+    said.exposed_median = static_cast<uint64_t>(QuantileOf(exposed, 0.5));
+    played.push_back(std::move(said));
+  }
+  return played;
+}
+
+Result<ServiceTraffic> TrafficOf(const VerdictRecord& record) {
+  ServiceTraffic traffic;
+  ArmDelta sums;
+  double seconds = 0;
+  uint64_t both = 0;
+  for (const RecordedTick& tick : record.ticks) {
+    const StepInput& in = tick.input;
+    if (in.history) {
+      if (sums.requests == 0) {
+        sums.requests += in.history->sums.requests;
+        sums.errors += in.history->sums.errors;
+        sums.labelled += in.history->sums.labelled;
+        sums.wrong += in.history->sums.wrong;
+      }
+      traffic.latency = in.history->latency;
+    }
+    sums.requests += in.stable_window.requests;
+    sums.errors += in.stable_window.errors;
+    sums.labelled += in.stable_window.labelled;
+    sums.wrong += in.stable_window.wrong;
+    const double span = ToSeconds(in.elapsed);
+    if (span <= 0) continue;  // of the first tick of a process it is not known
+    const uint64_t requests = in.stable_window.requests + in.candidate_window.requests;
+    seconds += span;
+    both += requests;
+    traffic.arrivals.push_back({span, requests});
+  }
+  if (both == 0) return InvalidArgumentError("the record has no requests to play again");
+  auto rate = [](uint64_t part, uint64_t of) {
+    return of == 0 ? 0 : std::min(1.0, static_cast<double>(part) / static_cast<double>(of));
+  };
+  traffic.requests_per_second = static_cast<double>(both) / seconds;
+  traffic.error_rate = rate(sums.errors, sums.requests);
+  traffic.label_share = rate(sums.labelled, sums.requests);
+  traffic.wrong_rate = rate(sums.wrong, sums.labelled);
+  traffic.requests = sums.requests;
+  return traffic;
+}
+
+// ---- as JSON ----
+
+namespace {
+
+/// A share between 0 and 1, or a number of another range.
+Status ReadNumber(const Json& from, const char* key, double least, double most, double& to) {
+  auto found = from.find(key);
+  if (found == from.end()) return OkStatus();
+  if (!found->is_number() || !(found->get<double>() >= least && found->get<double>() <= most)) {
+    return InvalidArgumentError(StrCat(key, ": must be between ", least, " and ", most));
+  }
+  to = found->get<double>();
+  return OkStatus();
+}
+
+constexpr double kMostRequests = 1e9;
+
+/// What is said of the traffic, over what is known of it.
+Status ReadTraffic(const Json& json, ServiceTraffic& traffic) {
+  if (!json.is_object()) return InvalidArgumentError("traffic: must be an object");
+  auto requests = static_cast<double>(traffic.requests);
+  if (json.contains("requests_per_second")) traffic.arrivals.clear();
+  RETURN_IF_ERROR(
+      ReadNumber(json, "requests_per_second", 0, kMostRequests, traffic.requests_per_second));
+  RETURN_IF_ERROR(ReadNumber(json, "error_rate", 0, 1, traffic.error_rate));
+  RETURN_IF_ERROR(ReadNumber(json, "label_share", 0, 1, traffic.label_share));
+  RETURN_IF_ERROR(ReadNumber(json, "wrong_rate", 0, 1, traffic.wrong_rate));
+  RETURN_IF_ERROR(ReadNumber(json, "requests", 0, 1e15, requests));
+  traffic.requests = static_cast<uint64_t>(requests);
+  if (json.contains("latency")) traffic.latency = json["latency"].get<SparseLatency>();
+  for (size_t i = 0; i < traffic.latency.size(); ++i) {
+    const auto& [bucket, count] = traffic.latency[i];
+    if (bucket >= LatencyScheme::kBuckets || count > (uint64_t{1} << 40) ||
+        (i > 0 && bucket <= traffic.latency[i - 1].first)) {
+      return InvalidArgumentError("latency: must be pairs of a bucket and its count, ascending");
+    }
+  }
+  if (json.contains("arrivals")) {
+    for (const Json& pair : json["arrivals"]) {
+      const double seconds = pair.at(0).get<double>();
+      const auto count = pair.at(1).get<uint64_t>();
+      if (!(seconds > 0 && seconds <= 86'400) ||
+          static_cast<double>(count) > kMostRequests * seconds)
+        return InvalidArgumentError(
+            "arrivals: must be pairs of seconds, up to a day, and requests");
+      traffic.arrivals.push_back({seconds, count});
+    }
+  }
+  return OkStatus();
+}
+
+Json FiniteJson(double v) { return std::isfinite(v) ? Json(v) : Json(nullptr); }
+Json FoundJson(double rate) { return rate <= 1 ? Json(rate) : Json(nullptr); }
+
+Json ForecastJson(const Forecast& forecast) {
+  Json steps = Json::array();
+  for (const Forecast::Step& step : forecast.steps) {
+    Json gates = Json::array();
+    for (const Forecast::Gate& gate : step.gates) {
+      gates.push_back(
+          {{"gate", gate.gate},
+           {"stable_rate", gate.rate},
+           {"candidate_exposures_needed", FiniteJson(std::ceil(gate.candidate_exposure))},
+           {"seconds", FiniteJson(gate.seconds)},
+           {"smallest_harm_in_step", FoundJson(gate.found_in_step)},
+           {"smallest_harm_in_time", FoundJson(gate.found_in_time)}});
+    }
+    steps.push_back({{"weight", step.weight},
+                     {"candidate_requests_per_second", step.candidate_per_second},
+                     {"minimum_requests", step.minimum_requests},
+                     {"seconds", FiniteJson(step.seconds)},
+                     {"gates", std::move(gates)}});
+  }
+  return {{"steps", std::move(steps)},
+          {"seconds", FiniteJson(forecast.seconds)},
+          {"warnings", forecast.warnings},
+          {"left_out", forecast.left_out}};
+}
+
+Json PlayedJson(const std::vector<PlayedPlan>& played) {
+  Json list = Json::array();
+  for (const PlayedPlan& plan : played) {
+    list.push_back({{"candidate", plan.candidate},
+                    {"runs", plan.runs},
+                    {"promoted", plan.promoted},
+                    {"rolled_back", plan.rolled_back},
+                    {"inconclusive", plan.inconclusive},
+                    {"seconds_median", plan.seconds_median},
+                    {"seconds_p90", plan.seconds_p90},
+                    {"candidate_requests_median", plan.exposed_median}});
+  }
+  return list;
+}
+
+Result<RolloutPlan> ReadPlan(const Json& json) {
+  RolloutPlan plan = DefaultRolloutPlan();
+  std::vector<ConfigProblem> problems;
+  if (!schema::ReadJson(json.dump(), RolloutPlanSchema(), plan, problems))
+    return InvalidArgumentError(FormatProblems("", problems));
+  return plan;
+}
+
+Result<std::string> Answer(const Json& question) {
+  if (!question.is_object()) return InvalidArgumentError("the question must be a JSON object");
+  RolloutPlan plan = DefaultRolloutPlan();
+  ServiceTraffic traffic;
+  if (question.contains("record")) {
+    ASSIGN_OR_RETURN(VerdictRecord record,
+                     ParseVerdictRecord(question["record"].get<std::string>()));
+    ASSIGN_OR_RETURN(traffic, TrafficOf(record));
+    plan = record.first.plan;
+  }
+  if (question.contains("plan")) {
+    ASSIGN_OR_RETURN(plan, ReadPlan(question["plan"]));
+  }
+  if (question.contains("traffic")) RETURN_IF_ERROR(ReadTraffic(question["traffic"], traffic));
+  double runs = 0, worse = 2, seed = 1;
+  RETURN_IF_ERROR(ReadNumber(question, "runs", 0, 10'000, runs));
+  RETURN_IF_ERROR(ReadNumber(question, "worse", 1, 1000, worse));
+  RETURN_IF_ERROR(ReadNumber(question, "seed", 0, 1e15, seed));
+  Json answer{{"traffic",
+               {{"requests_per_second", traffic.requests_per_second},
+                {"error_rate", traffic.error_rate},
+                {"label_share", traffic.label_share},
+                {"wrong_rate", traffic.wrong_rate},
+                {"requests", traffic.requests},
+                {"windows", traffic.arrivals.size()}}},
+              {"alpha", plan.alpha},
+              {"beta", plan.beta},
+              {"max_duration_seconds", Seconds(plan.max_duration)},
+              {"forecast", ForecastJson(MakeForecast(plan, traffic))},
+              {"played", nullptr}};
+  if (runs > 0 && traffic.requests_per_second > 0) {
+    answer["played"] = PlayedJson(
+        PlayPlan(plan, traffic, static_cast<int>(runs), worse, static_cast<uint64_t>(seed)));
+  }
+  return answer.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace
+
+Result<std::string> ForecastReport(std::string_view question) {
+  try {
+    return Answer(Json::parse(question));
+  } catch (const std::exception& e) {
+    return InvalidArgumentError(StrCat("the question cannot be read: ", e.what()));
+  }
+}
+
+}  // namespace leadsman
