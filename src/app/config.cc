@@ -177,6 +177,13 @@ Status MakeGateway(Config& config) {
   for (const Config::Model& model : config.models) {
     if (model.rollout) config.gateway_plans.emplace(model.model.name, *model.rollout);
   }
+  for (const gateway::ServiceOptions& service : config.gateway->services) {
+    // Users are drawn there, not requests.
+    auto plan = config.gateway_plans.find(service.name);
+    if (plan != config.gateway_plans.end() &&
+        service.split.by != gateway::SplitOptions::By::kRandom)
+      plan->second.sample_ratio_alpha = 0;
+  }
   MakeMonitorOnly(config);
   config.run_gateway = true;
   return OkStatus();

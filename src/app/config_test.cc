@@ -635,6 +635,13 @@ TEST(GatewayConfigTest, AProcessThatProxiesServesNothingAndKeepsPlansAndMonitori
   EXPECT_TRUE(NeedsMonitor(config));
   EXPECT_EQ(config.gateway_plans.at("a").alpha, 0.02);
   EXPECT_EQ(MonitoringOf(config).at("a").window, 7s);
+  EXPECT_EQ(config.gateway_plans.at("a").sample_ratio_alpha, 0.001);
+  Config sticky = Parsed(
+      "gateway:\n  listeners: [{port: 0}]\n  services: [{name: a, split: {by: client}, versions: "
+      "[{version: 1, endpoints: ['h:1']}]}]\nmodels: [{name: a, rollout: {}}]\n");
+  ASSERT_TRUE(MakeGateway(sticky).ok());
+  EXPECT_EQ(sticky.gateway_plans.at("a").sample_ratio_alpha, 0)
+      << "users are drawn there, not requests";
   Config none = Parsed("models: [{name: a, path: b}]");
   EXPECT_EQ(MakeGateway(none).message().substr(0, 16), "nothing to proxy");
   EXPECT_FALSE(none.run_gateway);

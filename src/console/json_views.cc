@@ -102,6 +102,16 @@ Json GateJson(const GateView& gate) {
             {"exposure_needed", gate.candidate_exposure_needed}}}};
 }
 
+Json SampleRatioJson(const std::optional<RolloutView::SampleRatio>& split) {
+  if (!split) return nullptr;
+  return {{"share", split->share},
+          {"candidate_requests", split->candidate},
+          {"stable_requests", split->stable},
+          {"log_e", NumberJson(split->log_e)},
+          {"log_bound", NumberJson(split->log_bound)},
+          {"mismatch", split->mismatch}};
+}
+
 Json RolloutJson(const RolloutView& rollout) {
   Json gates = Json::array();
   for (const GateView& gate : rollout.gates) gates.push_back(GateJson(gate));
@@ -122,6 +132,7 @@ Json RolloutJson(const RolloutView& rollout) {
           {"paused_by", rollout.paused_by.empty() ? Json(nullptr) : Json(rollout.paused_by)},
           {"undo_by", rollout.undo_by.empty() ? Json(nullptr) : Json(rollout.undo_by)},
           {"awaits_approval", rollout.awaits_approval},
+          {"sample_ratio", SampleRatioJson(rollout.sample_ratio)},
           {"alpha", rollout.alpha},
           {"beta", rollout.beta},
           {"plan_notes", rollout.plan_notes},

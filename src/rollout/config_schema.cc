@@ -429,6 +429,11 @@ const schema::Struct<RolloutPlan>& RolloutPlanSchema() {
         "freeze", &Plan::freeze, schema::List(FreezeType(), 0, 50),
         "Times in which no step is left and nothing is promoted by itself. Harm is taken back at "
         "any time; a person may promote at any.");
+    s.Field(
+        "sample_ratio_alpha", &Plan::sample_ratio_alpha, schema::Share(0, 0.5),
+        "canary only: when requests are not split as the step says, the rollout holds, and that is "
+        "told. Probability of that with a split as it should be, over the whole "
+        "rollout; 0 = it is not checked, as at a gateway whose split keeps users together.");
     s.Check(CheckPlan);
     return s;
   }();

@@ -69,6 +69,20 @@ StepInput::History HistoryOf(const ArmTotals::Baseline& stable) {
   return history;
 }
 
+/// Rounded up; 0 where none took more than a second.
+std::chrono::milliseconds LongestAnswer(const ArmTotals& arm) {
+  const LatencyBuckets& latency = arm.baseline.latency;
+  size_t bucket = latency.size();
+  while (bucket > 0 && latency[bucket - 1] == 0) --bucket;
+  if (bucket == 0) return {};
+  const auto edge = std::chrono::nanoseconds(LatencyScheme::LowerEdge(bucket - 1));
+  // Up to the next edge, which is less than twice as far.
+  const auto longest = std::chrono::ceil<std::chrono::milliseconds>(
+      bucket < latency.size() ? std::chrono::nanoseconds(LatencyScheme::LowerEdge(bucket))
+                              : 2 * edge);
+  return longest > std::chrono::seconds(1) ? longest : std::chrono::milliseconds(0);
+}
+
 /// True when a tick learned nothing but the time: the next one may stand for both.
 bool NothingHappened(const RolloutState& before, const std::optional<RolloutCommand>& waiting,
                      const StepInput& in, const StepOutput& out) {
@@ -579,6 +593,7 @@ StepInput Controller::Observe(ManagedModel& model, std::optional<ArmTotals>& sta
       in.stable_window = Difference(*running.stable_base, *stable_now, state.thresholds);
       in.candidate_window = Difference(*running.candidate_base, *candidate_now, state.thresholds);
     }
+    in.longest_answer = std::max(LongestAnswer(*stable_now), LongestAnswer(*candidate_now));
     bool wants_thresholds =
         state.thresholds.empty() &&
         std::any_of(state.gates.begin(), state.gates.end(), [](const GateState& g) {
@@ -1056,6 +1071,24 @@ void Controller::RegisterMetrics() {
   per_rollout("leadsman_rollout_exposed_requests",
               "Requests that the split has given to the candidate of the newest rollout.",
               [](const RolloutView& v) { return static_cast<double>(v.candidate_requests); });
+  auto per_split = [&](const char* name, const char* help,
+                       std::function<double(const RolloutView::SampleRatio&)> value) {
+    add(name, help, MetricType::kGauge, {"model"}, [this, value] {
+      MutexLock lock(mutex_);
+      Samples samples;
+      for (const auto& [model, view] : LatestLocked()) {
+        if (view->sample_ratio && !HasEnded(view->phase))
+          samples.push_back({{model}, value(*view->sample_ratio)});
+      }
+      return samples;
+    });
+  };
+  per_split("leadsman_rollout_sample_ratio_mismatch",
+            "1 when requests are not split as the rollout's step says, which holds it.",
+            [](const auto& split) { return split.mismatch ? 1.0 : 0.0; });
+  per_split("leadsman_rollout_sample_ratio_log_e",
+            "Natural logarithm of the e-value against the split that the rollout's step says.",
+            [](const auto& split) { return split.log_e; });
   add("leadsman_rollout_stable_version", "The version that has the traffic when no rollout runs.",
       MetricType::kGauge, {"model"}, [this] {
         MutexLock lock(mutex_);

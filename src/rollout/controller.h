@@ -129,6 +129,14 @@ struct RolloutView {
   std::string paused_by;                ///< not empty: who has paused it
   std::string undo_by;                  ///< not empty: it is an undo, asked for by
   bool awaits_approval = false;         ///< the present step lacks nothing but a person's word
+  /// Whether requests are split as the present step says; none where there is nothing to check.
+  struct SampleRatio {
+    double share = 0;                    ///< the candidate's, as it should be
+    uint64_t candidate = 0, stable = 0;  ///< requests that were counted
+    double log_e = 0, log_bound = 0;
+    bool mismatch = false;  ///< holds the rollout
+  };
+  std::optional<SampleRatio> sample_ratio;
 };
 
 /// One tick of the history: what was counted in that window and where the evidence stood after it.

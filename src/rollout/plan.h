@@ -126,6 +126,9 @@ struct RolloutPlan {
   std::chrono::milliseconds warmup{
       0};  ///< evidence of the first moments after the start is not counted
   std::vector<FreezeWindow> freeze;
+  /// Probability of taking a split that is as it should be for another one, over the whole rollout;
+  /// 0: it is not checked, as where requests of one user stay together.
+  double sample_ratio_alpha = 0.001;
 };
 
 }  // namespace leadsman

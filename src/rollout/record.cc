@@ -133,6 +133,8 @@ Status CheckPlan(const RolloutPlan& plan) {
   }
   constexpr double kLeast = 1e-9;  // of a probability that anything could be shown to
   if (plan.alpha < kLeast) return Wrong("first.plan.alpha", "must be at least 1e-9");
+  if (plan.sample_ratio_alpha > 0 && plan.sample_ratio_alpha < kLeast)
+    return Wrong("first.plan.sample_ratio_alpha", "must be 0 or at least 1e-9");
   if (plan.beta < kLeast) return Wrong("first.plan.beta", "must be at least 1e-9");
   for (size_t i = 0; i < plan.gates.size(); ++i) {
     const std::string path = StrCat("first.plan.gates[", i, "]");
@@ -161,6 +163,7 @@ Status CheckInput(const std::string& path, const StepInput& in, Duration& sum) {
   RETURN_IF_ERROR(CheckDuration(StrCat(path, ".elapsed"), in.elapsed, kMaxDuration));
   sum += in.elapsed;
   RETURN_IF_ERROR(CheckDuration(StrCat(path, ".elapsed"), sum, kMaxElapsed));
+  RETURN_IF_ERROR(CheckMillis(StrCat(path, ".longest_ms"), in.longest_answer));
   RETURN_IF_ERROR(CheckArm(StrCat(path, ".stable_window"), in.stable_window));
   RETURN_IF_ERROR(CheckArm(StrCat(path, ".candidate_window"), in.candidate_window));
   if (in.readings.size() > kMaxReadings)

@@ -205,6 +205,7 @@ Json PlanJson(const RolloutPlan& plan) {
     json["freeze"].push_back(
         {{"days", days}, {"from", window.from.count()}, {"to", window.to.count()}});
   }
+  PutIf(json, "sample_ratio_alpha", plan.sample_ratio_alpha);
   if (plan.strategy == RolloutPlan::Strategy::kBlueGreen) {
     const BlueGreenOptions options = plan.blue_green.value_or(BlueGreenOptions{});
     json["strategy"] = StrategyName(plan.strategy);
@@ -231,6 +232,7 @@ RolloutPlan PlanFrom(const Json& json) {
   plan.max_duration = milliseconds(json.at("max_duration_ms").get<int64_t>());
   plan.on_inconclusive = EnumFrom<RolloutPlan::OnInconclusive>(json.at("on_inconclusive"), 2);
   plan.warmup = milliseconds(json.at("warmup_ms").get<int64_t>());
+  plan.sample_ratio_alpha = json.value("sample_ratio_alpha", 0.0);  // not checked then
   if (json.contains("freeze")) {
     for (const Json& one : json["freeze"]) {
       FreezeWindow& window = plan.freeze.emplace_back();
@@ -304,6 +306,24 @@ GateState GateFrom(const Json& json, const RolloutGate& config) {
   return gate;
 }
 
+Json SplitJson(const SplitState& split) {
+  Json json{{"counts", {split.counts.candidate, split.counts.stable}}};
+  PutIf(json, "answered", split.answered);
+  PutIf(json, "since", split.since.count());
+  PutIf(json, "waited", split.waited.count());
+  PutIf(json, "mismatch", split.mismatch);
+  return json;
+}
+SplitState SplitFrom(const Json& json) {
+  SplitState split;
+  split.counts = {json.at("counts").at(0).get<uint64_t>(), json.at("counts").at(1).get<uint64_t>()};
+  split.answered = json.value("answered", false);
+  split.since = Duration(json.value("since", int64_t{0}));
+  split.waited = Duration(json.value("waited", int64_t{0}));
+  split.mismatch = json.value("mismatch", false);
+  return split;
+}
+
 int64_t Nanos(WallTime t) { return t.time_since_epoch().count(); }
 WallTime TimeFrom(const Json& json) { return WallTime(Duration(json.get<int64_t>())); }
 
@@ -339,6 +359,7 @@ std::string SerializeState(const RolloutState& s) {
   if (!s.undo_by.empty()) json["undo_by"] = s.undo_by;
   if (s.awaits_approval) json["awaits_approval"] = true;
   if (s.frozen) json["frozen"] = true;
+  if (s.split != SplitState{}) json["split"] = SplitJson(s.split);
   if (s.person_elapsed != Duration{}) json["person_elapsed"] = s.person_elapsed.count();
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -372,6 +393,7 @@ Result<RolloutState> ParseState(std::string_view text) {
     s.undo_by = json.value("undo_by", "");
     s.awaits_approval = json.value("awaits_approval", false);
     s.frozen = json.value("frozen", false);
+    if (json.contains("split")) s.split = SplitFrom(json["split"]);
     s.person_elapsed = Duration(json.value("person_elapsed", int64_t{0}));
     const Json& gates = json.at("gates");
     if (gates.size() != s.plan.gates.size())
@@ -418,6 +440,7 @@ std::string SerializeInput(const StepInput& in) {
     Json& readings = json["readings"] = Json::array();
     for (const OutsideReading& reading : in.readings) readings.push_back(ReadingJson(reading));
   }
+  PutIf(json, "longest_ms", in.longest_answer.count());
   if (!in.blocked.empty()) json["blocked"] = in.blocked;
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -452,6 +475,7 @@ Result<StepInput> ParseInput(std::string_view text) {
     if (json.contains("readings")) {
       for (const Json& reading : json["readings"]) in.readings.push_back(ReadingFrom(reading));
     }
+    in.longest_answer = std::chrono::milliseconds(json.value("longest_ms", int64_t{0}));
     in.blocked = json.value("blocked", "");
     return in;
   } catch (const std::exception& e) {

@@ -38,6 +38,15 @@ const RolloutStep& PresentStep(const RolloutState& s) {
   return s.plan.steps[static_cast<size_t>(s.step)];
 }
 
+/// Steps in which there is a split to check share alpha.
+double SplitBound(const RolloutState& s) {
+  const auto splits = std::count_if(s.plan.steps.begin(), s.plan.steps.end(), [](const auto& step) {
+    return step.weight > 0 && step.weight < 1;
+  });
+  return std::log(static_cast<double>(std::max<std::ptrdiff_t>(1, splits)) /
+                  s.plan.sample_ratio_alpha);
+}
+
 bool IsBlueGreen(const RolloutState& s) {
   return s.plan.strategy == RolloutPlan::Strategy::kBlueGreen;
 }
@@ -72,6 +81,17 @@ std::string Comparison(const RolloutState& s, const GateState& gate, size_t inde
   if (gate.config.max) return StrCat(counted, ", the bound is ", Percent(*gate.config.max));
   return StrCat(counted, ", ", VersionName(s.stable), ": ", Count(theirs.events), " of ",
                 Count(theirs.exposure), " (", Percent(theirs.events, theirs.exposure), ")");
+}
+
+/// "4,210 of 30,000 requests (14 %) went to version 3, 10 % should have (e-value 5.1e9 >= 3000)"
+std::string SplitComparison(const RolloutState& s) {
+  const SampleRatio& counts = s.split.counts;
+  const uint64_t all = counts.candidate + counts.stable;
+  const double share = PresentStep(s).weight;
+  return StrCat(Count(counts.candidate), " of ", Count(all), " requests (",
+                Percent(counts.candidate, all), ") went to ", VersionName(s.candidate), ", ",
+                Percent(share), " should have (e-value ", EValue(counts.LogE(share)),
+                " >= ", EValue(SplitBound(s)), ")");
 }
 
 std::string Exposed(const RolloutState& s) {
@@ -118,6 +138,38 @@ void FoldWindow(RolloutState& s, const StepInput& in) {
         break;  // TakeReadings
     }
   }
+}
+
+/// Counts a window that was split by `share`, once those of the present split are all that it has.
+void CountSplit(RolloutState& s, const StepInput& in, double share, Duration elapsed) {
+  constexpr Duration kLeast = std::chrono::seconds(2);
+  SplitState& split = s.split;
+  if (s.plan.sample_ratio_alpha <= 0 || share <= 0 || share >= 1) return;
+  if (elapsed == Duration{} || !in.blocked.empty() || !in.stable_ready) {
+    // Who knows how this window was split.
+    split.answered = false;
+    split.since = split.waited = {};
+    return;
+  }
+  if (!split.answered) {
+    split.answered = in.candidate_window.requests > 0;
+    return;
+  }
+  split.since += elapsed;
+  const Duration settled = std::max(kLeast, Duration(2 * in.longest_answer));
+  if (split.waited == Duration{}) {
+    if (split.since >= settled) split.waited = split.since;
+    return;
+  }
+  if (split.waited < settled) {
+    // Answers take longer than was known: the fast ones of both versions alone have been counted.
+    split.counts = {};
+    split.waited = {};
+  } else {
+    split.counts.candidate += in.candidate_window.requests;
+    split.counts.stable += in.stable_window.requests;
+  }
+  split.mismatch = split.counts.LogE(share) >= SplitBound(s);
 }
 
 /// What an answer says, in words: "0.83 is above 0.5".
@@ -448,6 +500,7 @@ std::vector<std::string> Missing(const RolloutState& s, bool outside = true) {
                                " more requests to the candidate in this step"));
     }
   }
+  if (s.split.mismatch) missing.push_back("requests that are split as they should be");
   for (const GateState& gate : s.gates) {
     if (!outside) break;
     std::string answer = MissingFromOutside(s, gate);
@@ -500,6 +553,7 @@ void SetPhase(StepOutput& out, RolloutPhase phase, std::string reason) {
 /// steps to come count: nobody would be asked about them.
 std::vector<std::string> NotGiven(const RolloutState& s) {
   std::vector<std::string> lacking;
+  if (s.split.mismatch) lacking.push_back("a split as it should be");
   for (size_t i = static_cast<size_t>(s.step); i < s.plan.steps.size(); ++i) {
     if (!s.plan.steps[i].approval) continue;
     lacking.push_back(StrCat("the approval that step ", i + 1, " asks for"));
@@ -613,6 +667,7 @@ void LeaveStep(StepOutput& out, const StepInput& in, bool told,
   RolloutState& s = out.state;
   if (told) s.paused_by.clear();
   s.awaits_approval = s.frozen = false;
+  s.split = {};
   for (GateState& gate : s.gates) gate.outside.passes = false;
   if (s.step + 1 < static_cast<int>(s.plan.steps.size())) {
     ++s.step;
@@ -659,6 +714,12 @@ void SayWhatIsAwaited(StepOutput& out, const StepInput& in) {
         StrCat(where, " to take it back, waiting for ", HumanList(Missing(s), "the next tick")));
   } else if (!in.metrics_ok) {
     SetPhase(out, RolloutPhase::kHeld, "waiting for metrics: their source gives no answer");
+  } else if (s.split.mismatch) {
+    SetPhase(out, RolloutPhase::kHeld,
+             StrCat("sample ratio: ", SplitComparison(s),
+                    ": requests are lost or sent otherwise, and what is compared may not be alike; "
+                    "find out why, then promote or abort it (",
+                    where, ")"));
   } else if (s.frozen) {
     SetPhase(out, RolloutPhase::kHeld,
              StrCat(where, ", lacking nothing, frozen until ",
@@ -701,6 +762,7 @@ void Decide(StepOutput& out, const StepInput& in) {
     Add(s.stable_sums, in.stable_window);
     Add(s.candidate_sums, in.candidate_window);
     s.step_requests += in.candidate_window.requests;
+    CountSplit(s, in, share_before, elapsed);
     // Folded before thresholds are fixed: they must be older than all evidence that is measured by
     // them.
     // The first window of a process began in another one, whose traffic ended at an unknown moment.
@@ -783,7 +845,8 @@ bool operator==(const RolloutPlan& a, const RolloutPlan& b) {
   return a.strategy == b.strategy && a.steps == b.steps && a.gates == b.gates &&
          a.blue_green == b.blue_green && a.alpha == b.alpha && a.beta == b.beta &&
          a.interval == b.interval && a.max_duration == b.max_duration &&
-         a.on_inconclusive == b.on_inconclusive && a.warmup == b.warmup && a.freeze == b.freeze;
+         a.on_inconclusive == b.on_inconclusive && a.warmup == b.warmup && a.freeze == b.freeze &&
+         a.sample_ratio_alpha == b.sample_ratio_alpha;
 }
 
 bool operator==(const RolloutState& a, const RolloutState& b) {
@@ -796,7 +859,7 @@ bool operator==(const RolloutState& a, const RolloutState& b) {
          a.candidate_sums == b.candidate_sums && a.step_requests == b.step_requests &&
          a.step_minimums == b.step_minimums && a.thresholds == b.thresholds && a.gates == b.gates &&
          a.notes == b.notes && a.paused_by == b.paused_by && a.undo_by == b.undo_by &&
-         a.awaits_approval == b.awaits_approval && a.frozen == b.frozen &&
+         a.awaits_approval == b.awaits_approval && a.frozen == b.frozen && a.split == b.split &&
          a.person_elapsed == b.person_elapsed;
 }
 
@@ -890,6 +953,8 @@ Status ValidateOutside(const RolloutPlan& plan, const RolloutGate& gate) {
 Status ValidatePlan(const RolloutPlan& plan) {
   auto in_unit = [](double v) { return v > 0 && v < 1; };
   if (!in_unit(plan.alpha)) return InvalidArgumentError("alpha: must be between 0 and 1");
+  if (!(plan.sample_ratio_alpha == 0 || in_unit(plan.sample_ratio_alpha)))
+    return InvalidArgumentError("sample_ratio_alpha: must be at least 0 and below 1");
   if (!in_unit(plan.beta)) return InvalidArgumentError("beta: must be between 0 and 1");
   if (plan.interval.count() <= 0) return InvalidArgumentError("interval: must be positive");
   if (plan.max_duration.count() <= 0) return InvalidArgumentError("max_duration: must be positive");
@@ -1006,6 +1071,8 @@ RolloutState BeginRollout(const std::string& model, int64_t stable, int64_t cand
                                " or longer"));
     }
   }
+  if (s.plan.sample_ratio_alpha == 0 && !IsBlueGreen(s))
+    s.notes.push_back("sample ratio: not checked");
   s.started = s.last_tick = now;
   s.reason = "started";
   return s;
@@ -1018,6 +1085,8 @@ StepOutput Step(const RolloutState& state, const StepInput& in) {
   // The traffic from here on is split otherwise: what was gathered until now stays by itself.
   if (!HasEnded(out.state.phase) && WantedShare(out.state) != WantedShare(state)) {
     CloseWindows(out.state);
+    out.state.split.answered = false;
+    out.state.split.since = out.state.split.waited = {};
   }
   return out;
 }
@@ -1083,6 +1152,12 @@ RolloutView MakeView(int64_t id, const RolloutState& s) {
   view.paused_by = s.paused_by;
   view.undo_by = s.undo_by;
   view.awaits_approval = s.awaits_approval;
+  const double share = PresentStep(s).weight;
+  if (s.plan.sample_ratio_alpha > 0 && share > 0 && share < 1) {
+    view.sample_ratio = {
+        share,         s.split.counts.candidate, s.split.counts.stable, s.split.counts.LogE(share),
+        SplitBound(s), s.split.mismatch};
+  }
   return view;
 }
 

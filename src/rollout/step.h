@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -7,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "math/sample_ratio.h"
 #include "rollout/controller.h"
 #include "rollout/gate_state.h"
 #include "rollout/outside_reader.h"
@@ -62,10 +64,23 @@ struct StepInput {
   std::optional<History> history;
   std::optional<RolloutCommand> command;
   std::vector<OutsideReading> readings;  ///< answers to what gates have asked outside
+  /// The longest answer of either version so far; 0: none took more than a second.
+  std::chrono::milliseconds longest_answer{0};
   /// Not empty: something keeps the rollout from moving on, in words (the journal, the actuator).
   /// Evidence is counted and harm still rolls back; nothing is advanced or promoted.
   std::string blocked;
   friend bool operator==(const StepInput&, const StepInput&) = default;
+};
+
+/// Whether requests are split as they are to be: they are counted when they have been answered, so it takes a
+/// while until what is counted was drawn by the present share.
+struct SplitState {
+  SampleRatio counts;     ///< of the present step, since they can be trusted
+  bool answered = false;  ///< the candidate has answered something since the share was set
+  Duration since{};       ///< then
+  Duration waited{};      ///< of this, before counting began; 0: it has not
+  bool mismatch = false;  ///< shown by `counts`
+  friend bool operator==(const SplitState&, const SplitState&) = default;
 };
 
 /// One rollout, whole: nothing outside it decides what the next Step does.
@@ -96,7 +111,8 @@ struct RolloutState {
       undo_by;  ///< not empty: the way back to an earlier version, which it takes as soon as
                 ///< that is ready, evidence or not
   bool awaits_approval = false;  ///< at the last tick: the step lacked nothing but a person's word
-  bool frozen = false;        ///< at the last tick: the step lacked nothing but the end of a freeze
+  bool frozen = false;  ///< at the last tick: the step lacked nothing but the end of a freeze
+  SplitState split;
   Duration person_elapsed{};  ///< of `elapsed`, waiting for a person or a freeze's end: not part of
                               ///< max_duration
   friend bool operator==(const RolloutState&, const RolloutState&);
@@ -115,9 +131,9 @@ struct StepOutput {
 ///
 ///   kProgressing ⇄ kHeld;  either → kPromoted | kRolledBack | kAborted
 ///
-/// In this order: the window folded into the gates, and answers from outside; a command; the candidate lost; harm → roll
-/// back; time over → `on_inconclusive`; duration, exposure, safety and approval of the step → next
-/// step or promote.
+/// In this order: the window folded into the gates and the split's check, and answers from outside; a command; the candidate
+/// lost; harm → roll back; time over → `on_inconclusive`; duration, exposure, safety, a split as it is to be and approval of
+/// the step → next step or promote.
 StepOutput Step(const RolloutState& state, const StepInput& input);
 
 std::string_view StrategyName(RolloutPlan::Strategy strategy);  ///< "canary", "blue_green"

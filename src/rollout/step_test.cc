@@ -40,6 +40,7 @@ using std::chrono::seconds;
 //        promote=who  abort=who  pause=who  resume=who  next=who[:step]         commands; only for the
 //        first tick of a row, and given again as long as they wait. `next` is Advance, of the present
 //        step if none is named
+//        longest=30s  the longest answer so far
 //        r=0:0.31  r=1:pass[:step]  answers to the gate of this index, for each tick of the row:
 //        a number, nodata, none, pass, fail, hold; asked in the present step if none is named
 //   undo who                        the rollout is the way back to an earlier version
@@ -142,6 +143,8 @@ class ScriptRunner {
         for (std::string_view text : Split(value, ',')) gates_.push_back(Gate(text));
       } else if (key == "alpha") {
         plan_.alpha = ParseDouble(value).value();
+      } else if (key == "sample_ratio_alpha") {
+        plan_.sample_ratio_alpha = ParseDouble(value).value();
       } else if (key == "beta") {
         plan_.beta = ParseDouble(value).value();
       } else if (key == "max") {
@@ -255,6 +258,8 @@ class ScriptRunner {
         stable_latency = Latency(value);
       else if (key == "clat")
         candidate_latency = Latency(value);
+      else if (key == "longest")
+        in.longest_answer = ParseSpan(value);
       else if (key == "r")
         in.readings.push_back(Reading(value));
       else if (key == "stable")
@@ -739,6 +744,36 @@ TEST(StepSimulation, ACandidateAtItsBoundIsSeldomTakenBackAndSeldomPromoted) {
   EXPECT_LE(at.promoted, 25) << "of 300 at beta = 0.05: 15 to be expected at most";
   EXPECT_GE(SimulateBound(6, 100, 0.01).promoted, 98);
   EXPECT_GE(SimulateBound(7, 100, 0.05).rolled_back, 99);
+}
+
+/// Rollouts at 5, 20 and 50 % whose requests go to the candidate with `times` the share; how many were ever held for it.
+int SimulateSplit(uint64_t seed, int runs, double times) {
+  std::mt19937_64 rng(seed);
+  RolloutPlan plan;
+  plan.steps = {{0.05}, {0.2}, {0.5}};
+  for (RolloutStep& step : plan.steps) step.duration = std::chrono::minutes(10);
+  plan.gates.resize(1);
+  plan.gates[0].floor = 0.05;
+  plan.max_duration = std::chrono::minutes(40);
+  int held = 0;
+  for (int run = 0; run < runs; ++run) {
+    bool mismatch = false;
+    PlayToTheEnd(plan, [&](const RolloutState& state, StepInput& in) {
+      mismatch = mismatch || state.split.mismatch;
+      const double share = std::min(1.0, times * WantedShare(state));
+      in.candidate_window.requests = std::binomial_distribution<uint64_t>(200, share)(rng);
+      in.stable_window.requests = 200 - in.candidate_window.requests;
+    });
+    held += mismatch;
+  }
+  return held;
+}
+
+TEST(StepSimulation, ASplitAsItShouldBeIsNeverTakenForAnother) {
+  EXPECT_EQ(SimulateSplit(8, 100, 1), 0) << "one in a thousand, at most, of 1800 looks each";
+  EXPECT_EQ(SimulateSplit(9, 100, 1.02), 0) << "within the tolerance";
+  EXPECT_EQ(SimulateSplit(10, 50, 1.2), 50);
+  EXPECT_EQ(SimulateSplit(11, 50, 0.8), 50);
 }
 
 TEST(StepSimulation, VersionsFarWorseAreRolledBack) {
