@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include <nlohmann/json.hpp>
+
 #include "base/strings.h"
+#include "console/json_views.h"
 #include "monitor/accuracy_watch.h"
 #include "monitor/burn_rate_watch.h"
 #include "monitor/capture_loss_watch.h"
@@ -50,6 +53,56 @@ std::vector<CaptureCounts> ReadAllCaptureCounts(const Alarms::Deps& deps) {
 }
 
 constexpr size_t kMostOwed = 1000;
+
+AlarmSeverity SeverityOf(RolloutEvent::Kind kind) {
+  using Kind = RolloutEvent::Kind;
+  switch (kind) {
+    case Kind::kHeld:
+    case Kind::kSampleRatio:
+    case Kind::kWaiting:
+    case Kind::kRolledBack:
+      return AlarmSeverity::kTicket;
+    case Kind::kStarted:
+    case Kind::kStep:
+    case Kind::kPaused:
+    case Kind::kPromoted:
+    case Kind::kAborted:
+      break;
+  }
+  return AlarmSeverity::kInfo;
+}
+
+/// "SAMPLE RATIO: rollout 3 of digits, version 1 to 2"
+std::string HeadlineOf(const RolloutEvent& event) {
+  std::string word(RolloutEventName(event.kind));
+  for (char& c : word) c = c == '_' ? ' ' : static_cast<char>(c & ~0x20);
+  const RolloutView& rollout = event.rollout;
+  return StrCat(word, ": rollout ", rollout.id, " of ", rollout.model, ", version ", rollout.stable,
+                " to ", rollout.candidate);
+}
+
+News NewsOf(const RolloutEvent& event) {
+  const RolloutView& rollout = event.rollout;
+  News news;
+  news.event = StrCat("rollout.", RolloutEventName(event.kind));
+  news.headline = HeadlineOf(event);
+  news.summary = rollout.reason;
+  news.severity = SeverityOf(event.kind);
+  news.model = rollout.model;
+  news.version = rollout.candidate;
+  news.thread = StrCat("rollout-", rollout.id, "-", UnixMillis(rollout.started));
+  news.about = "rollout";
+  news.json =
+      console::RolloutJson(rollout).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  news.details = {{"step", StrCat(rollout.step + 1, " of ", rollout.step_count)},
+                  {"share", StrCat(100 * rollout.share, " %")},
+                  {"requests to the candidate",
+                   StrCat(rollout.candidate_requests, ", errors ", rollout.candidate_errors)},
+                  {"requests to the stable version",
+                   StrCat(rollout.stable_requests, ", errors ", rollout.stable_errors)},
+                  {"more", StrCat("leadsman rollout show ", rollout.id)}};
+  return news;
+}
 
 AlarmBookOptions BookOptions(const AlarmOptions& options) {
   AlarmBookOptions book;
@@ -112,13 +165,14 @@ Status Alarms::AddSender(const std::string& name, Result<std::unique_ptr<Sender>
 }
 
 /// Under a name that stays the same when others are added before it, and does not show what may be a secret.
-AlarmOutbox::Box& Alarms::OpenBox(const std::string& kind, const std::string& address) {
+AlarmOutbox::Box& Alarms::OpenBox(const std::string& kind, const std::string& address,
+                                  AlarmOutbox::Takes takes) {
   Digest digest(Digest::Kind::kSha256);
   digest.Add(address);
   const std::string name = StrCat(kind, ":", digest.Hex().substr(0, 16));
   std::string free = name;
   for (int i = 2; !boxes_.insert(free).second; ++i) free = StrCat(name, "#", i);  // the same twice
-  return loop_->outbox().Open(free, kMostOwed);
+  return loop_->outbox().Open(free, kMostOwed, takes);
 }
 
 Status Alarms::AddSenders(const std::string& url) {
@@ -126,8 +180,9 @@ Status Alarms::AddSenders(const std::string& url) {
   Clock& clock = deps_.clock;
   for (size_t i = 0; i < config_.alertmanagers.size(); ++i) {
     const std::string name = StrCat("alertmanagers[", i, "]");
-    RETURN_IF_ERROR(AddSender(
-        name, AlertmanagerSender::Create(name, config_.alertmanagers[i], alarm_url, clock)));
+    const AlertmanagerOptions& to = config_.alertmanagers[i];
+    AlarmOutbox::Box& news = OpenBox("alertmanager", to.target.url, AlarmOutbox::Takes::kNews);
+    RETURN_IF_ERROR(AddSender(name, AlertmanagerSender::Create(name, to, alarm_url, clock, &news)));
   }
   for (size_t i = 0; i < config_.webhooks.size(); ++i) {
     const WebhookOptions& to = config_.webhooks[i];
@@ -150,6 +205,12 @@ Status Alarms::AddSenders(const std::string& url) {
 Status Alarms::Start(const std::string& admin_url) {
   RETURN_IF_ERROR(AddSenders(config_.external_url.empty() ? admin_url : config_.external_url));
   return Annotate(loop_->Start(config_.options.evaluation_interval), "look at the alarms");
+}
+
+void Alarms::Tell(const RolloutEvent& event) {
+  const std::vector<RolloutEvent::Kind>& wanted = config_.rollout_events;
+  if (std::find(wanted.begin(), wanted.end(), event.kind) == wanted.end()) return;
+  loop_->Announce(NewsOf(event), event.id);
 }
 
 void Alarms::Stop() {

@@ -14,6 +14,7 @@
 #include "monitor/alarm_loop.h"
 #include "monitor/monitor.h"
 #include "monitor/request_meter.h"
+#include "rollout/controller.h"
 #include "stats/registry.h"
 #include "telemetry/sender_metrics.h"
 
@@ -42,6 +43,8 @@ class Alarms {
   AlarmLoop& loop() { return *loop_; }
   /// `admin_url`: this process's admin API, unless the configuration has an external one.
   Status Start(const std::string& admin_url);
+  /// Tells the receivers, if the configuration says so. Any thread.
+  void Tell(const RolloutEvent& event);
   void Stop();
   /// All of it, what is left on the disk too. False: the disk has not taken it after `most`, and the destructor would wait
   /// for it. Nobody asks for metrics or alarms any more.
@@ -55,7 +58,8 @@ class Alarms {
   void Add(std::unique_ptr<T> watch);
   template <typename Sender>
   Status AddSender(const std::string& name, Result<std::unique_ptr<Sender>> made);
-  AlarmOutbox::Box& OpenBox(const std::string& kind, const std::string& address);
+  AlarmOutbox::Box& OpenBox(const std::string& kind, const std::string& address,
+                            AlarmOutbox::Takes takes = AlarmOutbox::Takes::kAll);
 
   const Deps deps_;
   const Config::Alarms config_;

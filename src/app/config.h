@@ -22,6 +22,7 @@
 #include "lifecycle/types.h"
 #include "monitor/config.h"
 #include "net/tls_server.h"
+#include "rollout/controller.h"
 #include "rollout/plan.h"
 #include "storage/store_options.h"
 #include "telemetry/alertmanager_sender.h"
@@ -134,12 +135,18 @@ struct Config {
     std::map<std::string, MonitorConfig> observed;
   };
 
+  static std::vector<RolloutEvent::Kind> AllRolloutEvents() {
+    using Kind = RolloutEvent::Kind;
+    return {Kind::kStarted, Kind::kStep,     Kind::kHeld,       Kind::kSampleRatio, Kind::kWaiting,
+            Kind::kPaused,  Kind::kPromoted, Kind::kRolledBack, Kind::kAborted};
+  }
   struct Alarms {
     AlarmOptions options;
     std::string external_url;  ///< of the admin API, as people reach it; empty: where it listens
     std::vector<AlertmanagerOptions> alertmanagers;
     std::vector<WebhookOptions> webhooks;
     std::vector<MailOptions> emails;
+    std::vector<RolloutEvent::Kind> rollout_events = AllRolloutEvents();  ///< that are told to them
   };
 
   Server server;

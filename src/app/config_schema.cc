@@ -447,6 +447,12 @@ const schema::Struct<Config::Alarms>& AlarmsSchema() {
             "Receivers of JSON messages.");
     s.Field("emails", &Alarms::emails, schema::List(schema::Of(MailOptionsSchema()), 0, 10),
             "Receivers of mails.");
+    std::vector<std::pair<std::string, RolloutEvent::Kind>> events;
+    for (RolloutEvent::Kind kind : Config::AllRolloutEvents())
+      events.emplace_back(RolloutEventName(kind), kind);
+    s.Field("rollout_events", &Alarms::rollout_events,
+            schema::List(schema::Enum<RolloutEvent::Kind>(std::move(events)), 0, 9),
+            "What they are told of rollouts; [] = nothing.");
     return s;
   }();
   return table;

@@ -665,9 +665,13 @@ class Server {
       actuator_ = std::make_unique<EmbeddedActuator>(*predictor_, *lifecycle_);
       observer_ = std::make_unique<LifecycleVersionObserver>(*lifecycle_);
     }
-    auto rollouts = RolloutController::Create({clock_, *metric_source_, *actuator_, *observer_,
-                                               registry_, InDataDir("journal.db"), &outside_asker_},
-                                              std::move(plans));
+    auto tell = [this](const RolloutEvent& event) {
+      if (alarms_) alarms_->Tell(event);
+    };
+    auto rollouts =
+        RolloutController::Create({clock_, *metric_source_, *actuator_, *observer_, registry_,
+                                   InDataDir("journal.db"), &outside_asker_, std::move(tell)},
+                                  std::move(plans));
     if (!rollouts.ok()) return Annotate(rollouts.status(), "open the rollout journal");
     rollouts_ = std::move(rollouts).value();
     return OkStatus();

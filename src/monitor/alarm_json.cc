@@ -86,9 +86,41 @@ Alarm ReadAlarm(const Json& json) {
   return alarm;
 }
 
+News ReadNews(const Json& json) {
+  News news;
+  news.event = TextOf(json, "event");
+  news.headline = TextOf(json, "headline");
+  news.summary = TextOf(json, "summary");
+  news.severity = WordOf<AlarmSeverity>(json, "severity", 3, AlarmSeverityName);
+  news.model = TextOf(json, "model");
+  news.version = NumberOf(json, "version");
+  news.thread = TextOf(json, "thread");
+  news.about = TextOf(json, "about");
+  news.json = TextOf(json, "json");
+  for (const Json& detail : json.at("details"))
+    news.details.emplace_back(TextOf(detail, "name"), TextOf(detail, "value"));
+  return news;
+}
+
+Json NewsJson(const News& news) {
+  Json details = Json::array();
+  for (const auto& [name, value] : news.details)
+    details.push_back({{"name", name}, {"value", value}});
+  return {{"event", news.event},     {"headline", news.headline},
+          {"summary", news.summary}, {"severity", AlarmSeverityName(news.severity)},
+          {"model", news.model},     {"version", Number(news.version)},
+          {"thread", news.thread},   {"about", news.about},
+          {"json", news.json},       {"details", std::move(details)}};
+}
+
 AlarmNotice ReadNotice(const Json& json) {
   AlarmNotice notice;
   notice.delivery = TextOf(json, "delivery");
+  if (json.contains("news")) {
+    notice.at = TimeOf(json, "at");
+    notice.news = ReadNews(json.at("news"));
+    return notice;
+  }
   notice.to = WordOf<AlarmState>(json, "to", 4, AlarmStateName);
   notice.at = TimeOf(json, "at");
   notice.alarm = ReadAlarm(json.at("alarm"));
@@ -141,6 +173,10 @@ std::string AlarmJson(const Alarm& alarm) {
 }
 
 std::string NoticeJson(const AlarmNotice& notice) {
+  if (notice.news) {
+    return Dump(
+        {{"delivery", notice.delivery}, {"at", Time(notice.at)}, {"news", NewsJson(*notice.news)}});
+  }
   std::string json = "{\"delivery\":";
   AppendJsonString(json, notice.delivery);
   return json += StrCat(",\"to\":\"", AlarmStateName(notice.to), "\",\"at\":\"",

@@ -50,6 +50,27 @@ void AlarmLoop::AddSender(AlarmSender& sender) { senders_.push_back(&sender); }
 void AlarmLoop::Begin() {
   outbox_.Begin();
   keeper_.Restore(deps_.clock.Now(), deps_.clock.SteadyNow());
+  MutexLock lock(mutex_);
+  begun_ = true;
+  if (early_.empty()) return;
+  outbox_.Add(std::exchange(early_, {}));
+  Save();
+}
+
+void AlarmLoop::Announce(News news, const std::string& delivery) {
+  constexpr size_t kMostEarly = 1000;
+  AlarmNotice notice;
+  notice.delivery = delivery;
+  notice.at = deps_.clock.Now();
+  notice.news = std::move(news);
+  MutexLock lock(mutex_);
+  if (!begun_) {
+    if (early_.size() < kMostEarly) early_.push_back(std::move(notice));
+    return;
+  }
+  outbox_.Add({std::move(notice)});
+  Save();
+  if (thread_) thread_->RunSoon();  // the senders are told by the loop
 }
 
 Status AlarmLoop::Start(std::chrono::milliseconds interval) {

@@ -81,6 +81,8 @@ class AlarmLoop {
   /// NOT_FOUND.
   Result<Alarm> Get(int64_t id) const;
   std::vector<Silence> Silences() const;
+  /// Tells them to all receivers, soon. What comes before Begin waits for it. Thread-safe; does not wait for a disk.
+  void Announce(News news, const std::string& delivery);
   /// As of AlarmBook; takes effect at once.
   Result<Silence> AddSilence(Silence silence);
   Status RemoveSilence(int64_t id);
@@ -104,6 +106,8 @@ class AlarmLoop {
   std::shared_ptr<const View> view_ GUARDED_BY(mutex_) = std::make_shared<const View>();
   WallTime looked_ GUARDED_BY(mutex_){};
   uint64_t failed_looks_ GUARDED_BY(mutex_) = 0;
+  bool begun_ GUARDED_BY(mutex_) = false;
+  std::vector<AlarmNotice> early_ GUARDED_BY(mutex_);         ///< announced before
   std::array<uint64_t, 4> transitions_ GUARDED_BY(mutex_){};  ///< by AlarmState
   std::vector<Registry::Registration> registrations_;
   std::unique_ptr<Periodic> thread_ GUARDED_BY(mutex_);

@@ -100,6 +100,38 @@ class AlarmLoopTest : public testing::Test {
   std::unique_ptr<AlarmLoop> loop_;
 };
 
+TEST_F(AlarmLoopTest, NewsAreOwedUntilTheyAreTakenOverARestartToo) {
+  const std::string path = dir_.file("alarms.db");
+  News news;
+  news.event = "rollout.promoted";
+  news.headline = "PROMOTED";
+  news.summary = "all is well";
+  news.model = "m";
+  news.version = 2;
+  news.about = "rollout";
+  news.json = R"({"id":1})";
+  news.details = {{"step", "2 of 2"}};
+  sender_.hangs = true;
+  Begin(path);
+  loop_->Announce(news, "early");
+  EXPECT_EQ(sender_.box->waiting(), 0u) << "boxes may still be opened";
+  loop_->Begin();
+  EXPECT_EQ(sender_.box->waiting(), 1u);
+  loop_->Announce(news, "rollout-1-promoted");
+  LookAt(10s);
+  ASSERT_EQ(sender_.box->waiting(), 2u);
+  Begin(path);  // the next process
+  ASSERT_EQ(sender_.box->waiting(), 2u);
+  const AlarmNotice& notice = *sender_.box->Front(2)[1].notice;
+  EXPECT_EQ(notice.delivery, "rollout-1-promoted");
+  EXPECT_EQ(notice.Event(), "rollout.promoted");
+  ASSERT_TRUE(notice.news.has_value());
+  EXPECT_EQ(*notice.news, news);
+  sender_.hangs = false;
+  LookAt(10s);
+  EXPECT_EQ(sender_.deliveries, (std::vector<std::string>{"early", "rollout-1-promoted"}));
+}
+
 TEST_F(AlarmLoopTest, TellsSendersWhatFiresAndWhatHasEnded) {
   Begin();
   LookAt(10s);

@@ -51,11 +51,11 @@ uint64_t AlarmOutbox::Box::dropped() const {
 AlarmOutbox::AlarmOutbox(AlarmStore& store, Clock& clock, std::vector<AlarmStore::Owed> owed)
     : store_(store), clock_(clock), found_(std::move(owed)) {}
 
-AlarmOutbox::Box& AlarmOutbox::Open(const std::string& receiver, size_t room) {
+AlarmOutbox::Box& AlarmOutbox::Open(const std::string& receiver, size_t room, Takes takes) {
   const SteadyTime now = clock_.SteadyNow();
   MutexLock lock(mutex_);
   std::unique_ptr<Box>& box = boxes_[receiver];
-  if (box == nullptr) box.reset(new Box(*this, room));
+  if (box == nullptr) box.reset(new Box(*this, room, takes));
   for (AlarmStore::Owed& owed : found_) {
     if (owed.receiver != receiver) continue;
     box->items_.push_back({std::move(owed.notice), now});
@@ -82,6 +82,7 @@ void AlarmOutbox::Add(const std::vector<AlarmNotice>& notices) {
   for (const AlarmNotice& added : notices) {
     const auto notice = std::make_shared<const AlarmNotice>(added);
     for (auto& [receiver, box] : boxes_) {
+      if (box->takes_ == Takes::kNews && !notice->news) continue;
       if (box->items_.size() >= box->room_) {
         box->items_.pop_front();
         ++box->dropped_;

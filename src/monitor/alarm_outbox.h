@@ -32,6 +32,7 @@ class AlarmOutbox {
     std::shared_ptr<const AlarmNotice> notice;
     SteadyTime since{};  ///< owed by this process
   };
+  enum class Takes { kAll, kNews };  ///< kNews: of a receiver that is told of alarms otherwise
   class Box {
    public:
     /// The oldest, in order.
@@ -46,11 +47,13 @@ class AlarmOutbox {
 
    private:
     friend class AlarmOutbox;
-    Box(AlarmOutbox& outbox, size_t room) : outbox_(outbox), room_(room) {}
+    Box(AlarmOutbox& outbox, size_t room, Takes takes)
+        : outbox_(outbox), room_(room), takes_(takes) {}
     size_t Remove(const std::function<bool(const Item&)>& which) REQUIRES(outbox_.mutex_);
 
     AlarmOutbox& outbox_;
     const size_t room_;
+    const Takes takes_;
     // Both under the outbox's mutex.
     std::deque<Item> items_;
     uint64_t dropped_ = 0;
@@ -60,7 +63,7 @@ class AlarmOutbox {
   AlarmOutbox(AlarmStore& store, Clock& clock, std::vector<AlarmStore::Owed> owed);
 
   /// `receiver`: a name that stays the same over restarts, and holds no secret. When `room` is full the oldest goes.
-  Box& Open(const std::string& receiver, size_t room);
+  Box& Open(const std::string& receiver, size_t room, Takes takes = Takes::kAll);
   void Begin();
   void Add(const std::vector<AlarmNotice>& notices);
   /// Gives the store alarms and silences, and with them what is owed at this moment.

@@ -29,6 +29,8 @@ constexpr size_t kViewsPerModel = 100;
 constexpr Duration kIdleJournal = std::chrono::seconds(60);
 /// Answers from outside that wait for a tick to be journaled; beyond them the oldest go.
 constexpr size_t kReadingsKept = 64;
+/// A rollout that is held for longer is told to people.
+constexpr Duration kHeldTold = std::chrono::seconds(60);
 
 bool Contains(const std::vector<int64_t>& versions, int64_t version) {
   return std::find(versions.begin(), versions.end(), version) != versions.end();
@@ -108,7 +110,33 @@ struct Running {
   /// When each gate was last asked: the step, and its elapsed time.
   std::map<size_t, std::pair<int, Duration>> asked;
   std::optional<RolloutCommand> waiting;  ///< as journaled: could not be followed yet
+  std::optional<SteadyTime> held_since;   ///< for a reason that is told after a while only
+  bool held_told = false;
+  /// What comes and goes with the evidence is told once in a step.
+  std::set<std::pair<int, RolloutEvent::Kind>> told_in_step;
 };
+
+/// What is to be told at once of a step that came to `out`.
+std::optional<RolloutEvent::Kind> EventOf(const RolloutState& before, const StepOutput& out) {
+  using Kind = RolloutEvent::Kind;
+  const RolloutState& after = out.state;
+  switch (after.phase) {
+    case RolloutPhase::kPromoted:
+      return Kind::kPromoted;
+    case RolloutPhase::kRolledBack:
+      return Kind::kRolledBack;
+    case RolloutPhase::kAborted:
+      return Kind::kAborted;
+    case RolloutPhase::kProgressing:
+    case RolloutPhase::kHeld:
+      break;
+  }
+  if (after.step != before.step) return Kind::kStep;
+  if (after.split.mismatch && !before.split.mismatch) return Kind::kSampleRatio;
+  if (!after.paused_by.empty() && before.paused_by.empty()) return Kind::kPaused;
+  if (after.awaits_approval && !before.awaits_approval) return Kind::kWaiting;
+  return std::nullopt;
+}
 
 /// A verdict that was acted on while the journal could not be written.
 struct UnwrittenVerdict {
@@ -237,6 +265,8 @@ class Controller final : public RolloutController {
   static DesiredTraffic Desired(const std::string& name, const ManagedModel& model);
   static ModelRecord After(const ManagedModel& model, const RolloutState& ended);
   void Publish(int64_t id, const RolloutState& shown);
+  void Tell(RolloutEvent::Kind kind, int64_t id, const RolloutState& state) const;
+  void WatchHeld(Running& running, const RolloutState& state);
   bool Journaled(const std::string& model, Owed what, const Status& status);
   void NoLongerOwed(const std::string& model, Owed what, const char* said);
 
@@ -545,6 +575,7 @@ void Controller::Begin(const std::string& name, ManagedModel& model, const Start
   LOG_INFO("rollout started", {"model", name}, {"rollout", *id}, {"stable", model.record.stable},
            {"candidate", candidate});
   Publish(*id, model.running->state);
+  Tell(RolloutEvent::Kind::kStarted, *id, model.running->state);
   MutexLock lock(mutex_);
   requests_.erase(name);
 }
@@ -677,6 +708,7 @@ void Controller::StepRunning(ManagedModel& model) {
   StepInput in = Observe(model, stable_now, candidate_now);
   StepOutput out = Step(running.state, in);
   if (NothingHappened(running.state, running.waiting, in, out)) {
+    WatchHeld(running, out.state);
     Publish(running.id, out.state);
     return;
   }
@@ -694,6 +726,7 @@ void Controller::StepRunning(ManagedModel& model) {
     if (!HasEnded(out.state.phase)) {
       // This tick did not happen: the next one sees a longer window, from the same beginning. The first one of a process
       // stays the first, whose window and answers stand for another one's.
+      WatchHeld(running, out.state);
       Publish(running.id, out.state);
       MutexLock lock(mutex_);
       ending_.erase(running.id);
@@ -708,6 +741,7 @@ void Controller::StepRunning(ManagedModel& model) {
   if (candidate_now) running.candidate_base = candidate_now;
   running.readings.clear();
   running.waiting = out.command_waits ? in.command : std::nullopt;
+  WatchHeld(running, out.state);
   Commit(model, out);
 }
 
@@ -734,8 +768,11 @@ void Controller::Commit(ManagedModel& model, const StepOutput& out) {
              {"decision", out.decision}, {"step", out.state.step + 1},
              {"reason", out.state.reason});
   }
+  const std::optional<RolloutEvent::Kind> event = EventOf(running.state, out);
   running.state = out.state;
   Publish(running.id, out.state);
+  if (event && running.told_in_step.emplace(out.state.step, *event).second)
+    Tell(*event, running.id, out.state);
   if (!HasEnded(out.state.phase)) return;
   model.record = After(model, out.state);
   if (deps_.outside != nullptr) deps_.outside->Forget(running.id);
@@ -845,6 +882,31 @@ void Controller::Publish(int64_t id, const RolloutState& shown) {
     --it;
     if (it->second.model == shown.model && ++of_this_model > kViewsPerModel) it = views_.erase(it);
   }
+}
+
+void Controller::Tell(RolloutEvent::Kind kind, int64_t id, const RolloutState& state) const {
+  if (!deps_.tell) return;
+  // The start's time too: without a file for the journal numbers begin anew in each process.
+  deps_.tell({kind,
+              StrCat("rollout-", id, "-", UnixMillis(state.started), "-", RolloutEventName(kind),
+                     "-", state.ticks),
+              deps_.clock.Now(), MakeView(id, state)});
+}
+
+/// Once for each time that it is held for long, unless what holds it is told by itself.
+void Controller::WatchHeld(Running& running, const RolloutState& state) {
+  const bool held = state.phase == RolloutPhase::kHeld && state.paused_by.empty() &&
+                    !state.awaits_approval && !state.split.mismatch;
+  if (!held) {
+    running.held_since.reset();
+    running.held_told = false;
+    return;
+  }
+  const SteadyTime now = deps_.clock.SteadyNow();
+  if (!running.held_since) running.held_since = now;
+  if (running.held_told || now - *running.held_since < kHeldTold) return;
+  running.held_told = true;
+  Tell(RolloutEvent::Kind::kHeld, running.id, state);
 }
 
 std::optional<RolloutPlan> Controller::PlanOf(const std::string& name) const {
@@ -1181,6 +1243,31 @@ void Controller::RegisterMetrics() {
 }
 
 }  // namespace
+
+std::string_view RolloutEventName(RolloutEvent::Kind kind) {
+  using Kind = RolloutEvent::Kind;
+  switch (kind) {
+    case Kind::kStarted:
+      return "started";
+    case Kind::kStep:
+      return "step";
+    case Kind::kHeld:
+      return "held";
+    case Kind::kSampleRatio:
+      return "sample_ratio";
+    case Kind::kWaiting:
+      return "waiting";
+    case Kind::kPaused:
+      return "paused";
+    case Kind::kPromoted:
+      return "promoted";
+    case Kind::kRolledBack:
+      return "rolled_back";
+    case Kind::kAborted:
+      return "aborted";
+  }
+  return "unknown";
+}
 
 Result<std::unique_ptr<RolloutController>> RolloutController::Create(
     Deps deps, std::map<std::string, RolloutPlan> plans) {

@@ -139,6 +139,27 @@ struct RolloutView {
   std::optional<SampleRatio> sample_ratio;
 };
 
+/// What has happened to a rollout. It is in the journal by then; told once, by the process that saw it happen.
+struct RolloutEvent {
+  enum class Kind {
+    kStarted,
+    kStep,         ///< it has left a step; of blue/green, the switch
+    kHeld,         ///< for a minute, for another reason than those that follow
+    kSampleRatio,  ///< held: requests are not split as they should be
+    kWaiting,      ///< held: lacks nothing but a person's word
+    kPaused,       ///< by a person
+    kPromoted,
+    kRolledBack,
+    kAborted,
+  };
+  Kind kind = Kind::kStarted;
+  std::string id;  ///< of no two events the same
+  WallTime at{};
+  RolloutView rollout;  ///< as it was then
+};
+/// "started", "step", "held", "sample_ratio", "waiting", "paused", "promoted", "rolled_back", "aborted".
+std::string_view RolloutEventName(RolloutEvent::Kind kind);
+
 /// One tick of the history: what was counted in that window and where the evidence stood after it.
 struct TickView {
   WallTime time{};
@@ -168,6 +189,8 @@ class RolloutController {
     Registry& registry;
     std::string journal;               ///< SQLite file; empty: in memory
     OutsideReader* outside = nullptr;  ///< absent: gates that ask outside have no answer, and hold
+    /// Called on the controller's thread, without its lock; must not block. Empty: nobody is told.
+    std::function<void(const RolloutEvent&)> tell = {};
   };
   /// DATA_LOSS when the journal cannot be read, with what to do about it.
   static Result<std::unique_ptr<RolloutController>> Create(

@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 #include <sqlite3.h>
 
+#include <cmath>
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <thread>
 
 #include "base/testing/fake_clock.h"
@@ -34,8 +36,10 @@ class ControllerTest : public testing::Test {
   void Open(const std::string& journal,
             std::map<std::string, RolloutPlan> plans = {{"digits", Plan()}}) {
     controller_.reset();
-    auto controller = RolloutController::Create(
-        {clock_, world_, world_, world_, registry_, journal, &outside_}, std::move(plans));
+    auto controller =
+        RolloutController::Create({clock_, world_, world_, world_, registry_, journal, &outside_,
+                                   [this](const RolloutEvent& event) { told_.push_back(event); }},
+                                  std::move(plans));
     ASSERT_TRUE(controller.ok()) << controller.status();
     controller_ = std::move(controller).value();
   }
@@ -80,8 +84,75 @@ class ControllerTest : public testing::Test {
   FakeWorld world_;
   FakeOutside outside_;
   Registry registry_;
+  std::vector<RolloutEvent> told_;  ///< before the controller: it tells until it ends
   std::unique_ptr<RolloutController> controller_;
+  std::string Told() {
+    std::string all;
+    for (const RolloutEvent& event : told_)
+      all += StrCat(all.empty() ? "" : " ", RolloutEventName(event.kind));
+    return all;
+  }
 };
+
+TEST_F(ControllerTest, TellsOnceWhatHasHappened) {
+  BeginRollout();
+  RunToVerdict();
+  EXPECT_EQ(Told(), "started step promoted");
+  std::set<std::string> ids;
+  for (const RolloutEvent& event : told_) ids.insert(event.id);
+  EXPECT_EQ(ids.size(), told_.size());
+  EXPECT_EQ(told_.back().rollout.phase, RolloutPhase::kPromoted);
+  EXPECT_EQ(told_.back().at, clock_.Now());
+  // The next one, over a restart: what was told is not told again.
+  told_.clear();
+  world_.behaviour[3].error_rate = 0.5;
+  world_.observed.ready = {2, 3};
+  Tick(0);
+  Open(dir_.file("journal.db"), {{"digits", Plan()}});
+  RunToVerdict();
+  EXPECT_EQ(Told(), "started rolled_back");
+  EXPECT_EQ(told_.back().rollout.candidate, 3);
+}
+
+TEST_F(ControllerTest, TellsOfAPersonThatIsWaitedForAndOfWhatHoldsForLong) {
+  RolloutPlan plan = Plan();
+  plan.steps[0].approval = true;
+  Open("", {{"digits", plan}});
+  Tick();
+  world_.observed.ready = {1, 2};
+  for (int i = 0; i < 60; ++i) Tick();
+  EXPECT_EQ(Told(), "started waiting");
+  ASSERT_TRUE(controller_->Advance(Newest().id, "ana", std::nullopt).ok());
+  Tick();
+  EXPECT_EQ(Told(), "started waiting step");
+  ASSERT_TRUE(controller_->Pause(Newest().id, "ben").ok());
+  Tick();
+  ASSERT_TRUE(controller_->Resume(Newest().id, "ben").ok());
+  Tick();
+  EXPECT_EQ(Told(), "started waiting step paused");
+  world_.read_status = UnavailableError("no metrics");
+  for (int i = 0; i < 58; ++i) Tick();
+  EXPECT_EQ(Told(), "started waiting step paused") << "nobody is called for a moment";
+  for (int i = 0; i < 200; ++i) Tick();
+  EXPECT_EQ(Told(), "started waiting step paused held") << "once";
+  EXPECT_NE(told_.back().rollout.reason.find("metrics"), std::string::npos);
+}
+
+TEST_F(ControllerTest, ASplitThatIsNotAsItShouldBeHoldsIsToldAndCounted) {
+  BeginRollout();
+  // Behind the split's back: more of the candidate's requests than it gave.
+  for (int i = 0; i < 20; ++i) {
+    world_.ServeDrawn(2, 20);
+    Tick();
+  }
+  EXPECT_EQ(Newest().phase, RolloutPhase::kHeld);
+  EXPECT_EQ(Newest().reason.substr(0, 14), "sample ratio: ") << Newest().reason;
+  EXPECT_EQ(Told(), "started sample_ratio");
+  ASSERT_TRUE(Newest().sample_ratio.has_value());
+  EXPECT_TRUE(Newest().sample_ratio->mismatch);
+  EXPECT_EQ(Metric("leadsman_rollout_sample_ratio_mismatch", {"digits"}), 1);
+  EXPECT_GT(Metric("leadsman_rollout_sample_ratio_log_e", {"digits"}), std::log(1000));
+}
 
 TEST_F(ControllerTest, FirstReadyVersionIsStableWithoutARollout) {
   Open("");

@@ -189,6 +189,74 @@ TEST_F(AlarmSenderTest, WebhookMessagesAreSignedAndRepeatedInOrder) {
   EXPECT_EQ(first.signature, WebhookSignature("key", time, first.body));
 }
 
+AlarmNotice Promoted() {
+  News news;
+  news.event = "rollout.rolled_back";
+  news.headline = "ROLLED BACK: rollout 3 of digits, version 1 to 2";
+  news.summary = "rolled back: errors";
+  news.severity = AlarmSeverity::kTicket;
+  news.model = "digits";
+  news.version = 2;
+  news.about = "rollout";
+  news.json = R"({"id":3})";
+  news.details = {{"step", "1 of 2"}};
+  AlarmNotice notice;
+  notice.delivery = "rollout-3-1-rolled_back-9";
+  notice.at = FromUnixMillis(1'700'000'000'000);
+  notice.news = news;
+  return notice;
+}
+
+TEST_F(AlarmSenderTest, NewsGoOutAsTheyAre) {
+  WebhookOptions options;
+  options.target.url = url();
+  auto sender = WebhookSender::Create("webhooks[0]", options, "http://l", box_, SystemClock());
+  ASSERT_TRUE(sender.ok()) << sender.status();
+  outbox_.Add({Promoted()});
+  (*sender)->Tell({});
+  ASSERT_TRUE(Await([&] { return (*sender)->counters().sent == 1; }));
+  EXPECT_EQ(got()[0].body,
+            R"({"event":"rollout.rolled_back","instance":"http://l","rollout":{"id":3}})");
+  EXPECT_EQ(got()[0].delivery, "rollout-3-1-rolled_back-9");
+}
+
+TEST_F(AlarmSenderTest, AnAlertmanagerIsToldNewsOnceAndOfAlarmsAsBefore) {
+  Answer(503);
+  AlarmOutbox::Box& news = outbox_.Open("alertmanager", 1, AlarmOutbox::Takes::kNews);
+  AlertmanagerOptions options;
+  options.target.url = url();
+  options.resend_interval = 50ms;
+  auto sender = AlertmanagerSender::Create("alertmanagers[0]", options, "", SystemClock(), &news);
+  ASSERT_TRUE(sender.ok()) << sender.status();
+  outbox_.Add({MakeNotice({Burning(), AlarmState::kPending, AlarmState::kFiring, true},
+                          FromUnixMillis(1'700'000'000'000))});
+  EXPECT_EQ(news.waiting(), 0u) << "alarms are told otherwise";
+  outbox_.Add({Promoted()});
+  (*sender)->Tell({Burning()});
+  ASSERT_TRUE(Await([&] { return (*sender)->counters().failed >= 2; }));
+  EXPECT_EQ((*sender)->counters().waiting, 2u) << "alerts that were not delivered, and one of news";
+  Answer(200);
+  ASSERT_TRUE(Await([&] { return (*sender)->counters().sent >= 3; }));
+  EXPECT_EQ(news.waiting(), 0u);
+  size_t told = 0;
+  for (const Got& got : got()) {
+    const Json alert = Json::parse(got.body).at(0);
+    if (alert["labels"]["alertname"] != "RolloutRolledBack") continue;
+    ++told;
+    EXPECT_EQ(alert["labels"]["severity"], "ticket");
+    EXPECT_EQ(alert["labels"]["version"], "2");
+    EXPECT_EQ(alert["annotations"]["summary"], "rolled back: errors");
+    EXPECT_EQ(alert["startsAt"], "2023-11-14T22:13:20.000Z");
+  }
+  EXPECT_GE(told, 3u) << "two tries that failed, and the one that did not";
+  Answer(400);
+  outbox_.Add({Promoted()});
+  outbox_.Add({Promoted()});
+  EXPECT_EQ((*sender)->counters().dropped, 1u) << "no room";
+  (*sender)->Tell({Burning()});
+  EXPECT_TRUE(Await([&] { return (*sender)->counters().dropped == 2; })) << "refused";
+}
+
 TEST_F(AlarmSenderTest, WhatIsRefusedAsWrongIsGivenUp) {
   Answer(422);
   WebhookOptions options;

@@ -1,6 +1,7 @@
 #include "telemetry/alertmanager_alerts.h"
 
 #include <set>
+#include <string_view>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -46,13 +47,12 @@ Json Annotations(const Alarm& alarm) {
   return annotations;
 }
 
-}  // namespace
-
-std::string AlertName(AlarmKind kind) {
+/// "error_burn": "ErrorBurn", "rollout.step": "RolloutStep".
+std::string InCamelCase(std::string_view words) {
   std::string name;
   bool upper = true;
-  for (char c : AlarmKindName(kind)) {
-    if (c == '_') {
+  for (char c : words) {
+    if (c == '_' || c == '.') {
       upper = true;
       continue;
     }
@@ -60,6 +60,35 @@ std::string AlertName(AlarmKind kind) {
     upper = false;
   }
   return name;
+}
+
+}  // namespace
+
+std::string AlertName(AlarmKind kind) { return InCamelCase(AlarmKindName(kind)); }
+
+std::string NewsAlerts(const std::vector<std::shared_ptr<const AlarmNotice>>& notices,
+                       WallTime now) {
+  constexpr std::chrono::minutes kShown{5};
+  Json body = Json::array();
+  for (const auto& notice : notices) {
+    const News& news = *notice->news;
+    Json labels = {{"alertname", InCamelCase(news.event)},
+                   {"severity", AlarmSeverityName(news.severity)}};
+    if (!news.model.empty()) labels["model"] = news.model;
+    if (news.version != 0) labels["version"] = std::to_string(news.version);
+    std::string details;
+    for (const auto& [name, value] : news.details)
+      details += StrCat(details.empty() ? "" : "\n", name, ": ", value);
+    body.push_back({{"labels", std::move(labels)},
+                    {"annotations",
+                     {{"headline", news.headline},
+                      {"summary", news.summary},
+                      {"details", details},
+                      {"delivery", notice->delivery}}},
+                    {"startsAt", FormatRfc3339(notice->at)},
+                    {"endsAt", FormatRfc3339(now + kShown)}});
+  }
+  return Dump(body);
 }
 
 bool AlertmanagerAlerts::Update(const std::vector<Alarm>& firing, WallTime wall, SteadyTime now) {

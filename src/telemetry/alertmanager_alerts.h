@@ -3,16 +3,22 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
 #include "monitor/alarm_book.h"
+#include "monitor/alarm_notice.h"
 
 namespace leadsman {
 
 /// "ErrorBurn": what Alertmanager calls a kind.
 std::string AlertName(AlarmKind kind);
+
+/// News as alerts, which end by themselves five minutes from now: the body of POST /api/v2/alerts. At least one.
+std::string NewsAlerts(const std::vector<std::shared_ptr<const AlarmNotice>>& notices,
+                       WallTime now);
 
 /// The alerts that an Alertmanager is to know of, by their labels: those that fire, with an end in the near future, so that
 /// they end by themselves should nobody say more; and those that have ended, for a while. Pure; externally synchronised.

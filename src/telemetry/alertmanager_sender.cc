@@ -2,20 +2,33 @@
 
 #include <utility>
 
+#include "base/strings.h"
+#include "telemetry/give_up.h"
+
 namespace leadsman {
 
-AlertmanagerSender::AlertmanagerSender(AlertmanagerOptions options, std::string generator,
-                                       Clock& clock)
-    : options_(std::move(options)),
+namespace {
+
+constexpr std::chrono::hours kGiveUpNewsAfter{1};
+constexpr size_t kMostNews = 100;  // in a message
+
+}  // namespace
+
+AlertmanagerSender::AlertmanagerSender(const std::string& name, AlertmanagerOptions options,
+                                       std::string generator, Clock& clock, AlarmOutbox::Box* news)
+    : name_(name),
+      options_(std::move(options)),
       clock_(clock),
+      news_(news),
       alerts_(std::move(generator), 4 * options_.resend_interval) {}
 
 Result<std::unique_ptr<AlertmanagerSender>> AlertmanagerSender::Create(const std::string& name,
                                                                        AlertmanagerOptions options,
                                                                        std::string generator,
-                                                                       Clock& clock) {
+                                                                       Clock& clock,
+                                                                       AlarmOutbox::Box* news) {
   std::unique_ptr<AlertmanagerSender> sender(
-      new AlertmanagerSender(std::move(options), std::move(generator), clock));
+      new AlertmanagerSender(name, std::move(options), std::move(generator), clock, news));
   const AlertmanagerOptions& o = sender->options_;
   ASSIGN_OR_RETURN(sender->http_, SenderHttp::Create(o.target));
   Courier::Options courier;
@@ -34,15 +47,41 @@ Result<std::unique_ptr<AlertmanagerSender>> AlertmanagerSender::Create(const std
 AlertmanagerSender::~AlertmanagerSender() = default;
 
 void AlertmanagerSender::Tell(const std::vector<Alarm>& firing) {
+  bool wake = news_ != nullptr && news_->waiting() > 0;
   {
     MutexLock lock(mutex_);
-    if (!alerts_.Update(firing, clock_.Now(), clock_.SteadyNow())) return;
-    ++generation_;
+    if (alerts_.Update(firing, clock_.Now(), clock_.SteadyNow())) {
+      ++generation_;
+      wake = true;
+    }
   }
-  courier_->Wake();
+  if (wake) courier_->Wake();
+}
+
+Courier::Report AlertmanagerSender::CarryNews(const Courier::Errand& errand,
+                                              const std::vector<AlarmOutbox::Item>& front) {
+  std::vector<std::shared_ptr<const AlarmNotice>> notices;
+  for (const AlarmOutbox::Item& item : front) notices.push_back(item.notice);
+  SenderHttp::Message message;
+  message.path = "/api/v2/alerts";
+  message.body = NewsAlerts(notices, clock_.Now());
+  SenderHttp::Answer answer = http_->Post(errand, std::move(message));
+  if (answer.status.ok()) {
+    for (const auto& notice : notices) news_->Delivered(*notice);
+    return {Courier::Outcome::kSent, {}};
+  }
+  if (answer.IsRefusal()) {
+    for (const auto& notice : notices) news_->Drop(*notice);
+    return {Courier::Outcome::kRefused, Annotate(std::move(answer.status), notices[0]->delivery)};
+  }
+  GiveUpLate(*news_, clock_.SteadyNow() - kGiveUpNewsAfter, name_, answer.status);
+  return {Courier::Outcome::kAgain, std::move(answer.status)};
 }
 
 Courier::Report AlertmanagerSender::Carry(const Courier::Errand& errand) {
+  if (news_ != nullptr) {
+    if (const auto front = news_->Front(kMostNews); !front.empty()) return CarryNews(errand, front);
+  }
   SenderHttp::Message message;
   message.path = "/api/v2/alerts";
   uint64_t generation = 0;
@@ -64,7 +103,10 @@ Courier::Report AlertmanagerSender::Carry(const Courier::Errand& errand) {
 SenderCounters AlertmanagerSender::counters() const {
   const Courier::Counters tries = courier_->counters();
   MutexLock lock(mutex_);
-  return {tries.sent, tries.failed, alerts_.missed(), generation_ - delivered_ > 0 ? 1u : 0u};
+  const uint64_t dropped = news_ != nullptr ? news_->dropped() : 0;
+  const size_t waiting = news_ != nullptr ? news_->waiting() : 0;
+  return {tries.sent, tries.failed, alerts_.missed() + dropped,
+          (generation_ - delivered_ > 0 ? 1u : 0u) + waiting};
 }
 
 }  // namespace leadsman

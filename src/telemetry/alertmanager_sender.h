@@ -10,6 +10,7 @@
 #include "base/mutex.h"
 #include "base/status.h"
 #include "monitor/alarm_loop.h"
+#include "monitor/alarm_outbox.h"
 #include "telemetry/alertmanager_alerts.h"
 #include "telemetry/courier.h"
 #include "telemetry/sender_counters.h"
@@ -27,21 +28,28 @@ struct AlertmanagerOptions {
 /// Failures are repeated after 1 s to the resend interval, and said in the log once until it works again.
 class AlertmanagerSender final : public AlarmSender {
  public:
-  /// `generator`: URL of an alarm, without its number; empty: none.
+  /// `generator`: URL of an alarm, without its number; empty: none. `news`: a box of news alone, which must outlive the
+  /// sender; null: none are told. They stay in it until the Alertmanager has taken them, and are given up after an hour.
   static Result<std::unique_ptr<AlertmanagerSender>> Create(const std::string& name,
                                                             AlertmanagerOptions options,
-                                                            std::string generator, Clock& clock);
+                                                            std::string generator, Clock& clock,
+                                                            AlarmOutbox::Box* news = nullptr);
   ~AlertmanagerSender() override;
   void Tell(const std::vector<Alarm>& firing) override;
   void BeginStop() override { courier_->BeginStop(); }
   SenderCounters counters() const;
 
  private:
-  AlertmanagerSender(AlertmanagerOptions options, std::string generator, Clock& clock);
+  AlertmanagerSender(const std::string& name, AlertmanagerOptions options, std::string generator,
+                     Clock& clock, AlarmOutbox::Box* news);
   Courier::Report Carry(const Courier::Errand& errand);
+  Courier::Report CarryNews(const Courier::Errand& errand,
+                            const std::vector<AlarmOutbox::Item>& front);
 
+  const std::string name_;
   const AlertmanagerOptions options_;
   Clock& clock_;
+  AlarmOutbox::Box* const news_;
   std::unique_ptr<SenderHttp> http_;  ///< of the courier's thread
   mutable Mutex mutex_;
   AlertmanagerAlerts alerts_ GUARDED_BY(mutex_);

@@ -35,6 +35,7 @@ std::string Upper(std::string_view word) {
 
 /// "FIRING: error_burn of digits (page)"
 std::string Headline(const AlarmNotice& notice) {
+  if (notice.news) return notice.news->headline;
   const Finding& f = notice.alarm.finding;
   return StrCat(Upper(AlarmStateName(notice.to)), ": ", AlarmKindName(f.subject.kind), " of ",
                 SubjectText(f.subject), " (", AlarmSeverityName(f.severity), ")");
@@ -44,6 +45,9 @@ using Notices = std::vector<std::shared_ptr<const AlarmNotice>>;
 
 std::string SubjectOf(const Notices& notices) {
   if (notices.size() == 1) return StrCat("[Leadsman] ", Headline(*notices[0]));
+  const auto is_news = [](const auto& notice) { return notice->news.has_value(); };
+  if (std::any_of(notices.begin(), notices.end(), is_news))
+    return StrCat("[Leadsman] ", notices.size(), " notices; first: ", Headline(*notices[0]));
   const auto firing =
       static_cast<size_t>(std::count_if(notices.begin(), notices.end(), [](const auto& notice) {
         return notice->to == AlarmState::kFiring;
@@ -70,7 +74,15 @@ std::string MailDate(WallTime time) {
                 " +0000");
 }
 
+std::string NewsBody(const AlarmNotice& notice) {
+  const News& news = *notice.news;
+  std::string text = StrCat(news.headline, "\n", news.summary, "\n\n");
+  for (const auto& [name, value] : news.details) text += StrCat(name, ": ", value, "\n");
+  return text + StrCat("at: ", FormatRfc3339(notice.at), "\ndelivery ", notice.delivery, "\n");
+}
+
 std::string BodyOf(const AlarmNotice& notice, const std::string& generator) {
+  if (notice.news) return NewsBody(notice);
   const Alarm& alarm = notice.alarm;
   const Finding& f = alarm.finding;
   const bool ended = notice.to == AlarmState::kResolved;
@@ -179,7 +191,10 @@ std::string AlarmMail(const Notices& notices, const MailFrame& frame, WallTime n
                  "\r\nDate: ", MailDate(now), "\r\nMessage-ID: <", first.delivery, ".",
                  notices.size(), "@", host, ">\r\n");
   // Mail programs put all mails of one alarm together.
-  if (notices.size() == 1) text += StrCat("References: <", first.alarm.id, "@", host, ">\r\n");
+  if (notices.size() == 1) {
+    const std::string thread = first.news ? first.news->thread : StrCat(first.alarm.id);
+    text += StrCat("References: <", thread, "@", host, ">\r\n");
+  }
   text +=
       "Auto-Submitted: auto-generated\r\n"
       "MIME-Version: 1.0\r\n"

@@ -57,6 +57,27 @@ TEST(MailTextTest, SaysWhatFiresAndWhatToDo) {
     EXPECT_FALSE(Advice(kind).empty()) << AlarmKindName(kind);
 }
 
+TEST(MailTextTest, NewsAreTold) {
+  AlarmNotice notice;
+  notice.delivery = "rollout-3-1-promoted-9";
+  notice.at = FromUnixMillis(1'700'000'000'000);
+  notice.news.emplace();
+  notice.news->headline = "PROMOTED: rollout 3 of digits, version 1 to 2";
+  notice.news->summary = "promoted: errors: none";
+  notice.news->thread = "rollout-3-1";
+  notice.news->details = {{"step", "2 of 2"}};
+  const Notice news = std::make_shared<const AlarmNotice>(notice);
+  const std::string mail = Mail({news});
+  for (const char* part :
+       {"Subject: [Leadsman] PROMOTED: rollout 3 of digits, version 1 to 2\r\n",
+        "References: <rollout-3-1@example.org>\r\n", "promoted: errors: none\r\n",
+        "step: 2 of 2\r\n", "at: 2023-11-14T22:13:20.000Z\r\n", "delivery rollout-3-1-promoted-9"})
+    EXPECT_TRUE(Has(mail, part)) << part << "\n" << mail;
+  EXPECT_FALSE(Has(mail, "error_burn"));
+  EXPECT_TRUE(Has(Mail({news, Burning("digits")}),
+                  "Subject: [Leadsman] 2 notices; first: PROMOTED: rollout 3 of digits"));
+}
+
 TEST(MailTextTest, ManyAreOneMail) {
   const std::string mail = Mail({Burning("a"), Burning("b"), Burning("c", AlarmState::kResolved)});
   EXPECT_TRUE(Has(mail, "Subject: [Leadsman] 2 alarms fire, 1 has ended; first: FIRING: ")) << mail;

@@ -68,7 +68,11 @@ SenderHttp::Answer WebhookSender::Post(const Courier::Errand& errand, const Alar
   SenderHttp::Message message;
   message.body = StrCat("{\"event\":\"", notice.Event(), "\",\"instance\":");
   AppendJsonString(message.body, instance_);
-  message.body += StrCat(",\"alarm\":", AlarmJson(notice.alarm), "}");
+  if (notice.news) {
+    message.body += StrCat(",\"", notice.news->about, "\":", notice.news->json, "}");
+  } else {
+    message.body += StrCat(",\"alarm\":", AlarmJson(notice.alarm), "}");
+  }
   message.headers = {{"x-leadsman-event", notice.Event()},
                      {"x-leadsman-delivery", notice.delivery}};
   if (!options_.secret_file.empty()) {

@@ -42,6 +42,8 @@ class FakeWorld final : public MetricSource, public Actuator, public VersionObse
     Serve(traffic.candidate, mine, drawn);
     Serve(traffic.stable, requests - mine, drawn);
   }
+  /// So many requests are answered by this version as if the split had drawn it.
+  void ServeDrawn(int64_t version, uint64_t requests) { Serve(version, requests, true); }
   /// So many requests name this version.
   void ServeNamed(int64_t version, uint64_t requests) { Serve(version, requests, false); }
   /// Labels of predictions that no split has drawn arrive, of which so many say that they were wrong.
