@@ -18,7 +18,7 @@ from charts import Chart, GATE_COLORS, INK, version_color
 from terminal import e_value
 
 PHASES = {"promoted": ("promoted", "#12906b"), "rolled_back": ("rolled back", "#c4314b"), "aborted": ("aborted", "#5d6b7a"),
-          "held": ("held", "#b07a00"), "progressing": ("in progress", "#2a6fdb")}
+          "held": ("held", "#b07a00"), "probation": ("in probation", "#12906b"), "progressing": ("in progress", "#2a6fdb")}
 GATE_WORDS = {"errors": "failed requests", "latency": "slow answers", "quality": "wrong answers"}
 
 STYLE = """

@@ -789,7 +789,7 @@ int WatchRollout(ClientContext& c, const std::string& id, const WatchOptions& op
       if (line != shown) c.env.out << line << std::endl;
       shown = line;
     }
-    if (phase == "promoted") return kOk;
+    if (phase == "promoted" || phase == "probation") return kOk;
     if (phase == "rolled_back") return kRolledBack;
     if (phase == "aborted") return kAborted;
     if (phase == "held" && options.until_held) return kHeld;

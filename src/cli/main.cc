@@ -137,7 +137,7 @@ constexpr const char* kRolloutFooter =
     "found\n"
     "  leadsman rollout record 12 > 12.json              all that the verdict was made of\n"
     "  leadsman rollout replay 12.json                   compute it again, without a server\n"
-    "Exit codes of watch: 0 promoted, 10 rolled back, 11 aborted, 12 held (with\n"
+    "Exit codes of watch: 0 promoted (its probation may go on), 10 rolled back, 11 aborted, 12 held (with\n"
     "--until-held), 4 no such rollout.";
 
 constexpr const char* kRecordFooter =

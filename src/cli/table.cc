@@ -15,7 +15,7 @@ std::string Paint::With(std::string_view code, std::string_view text) const {
 }
 
 std::string Paint::State(std::string_view state) const {
-  if (state == "ready" || state == "promoted") return Good(state);
+  if (state == "ready" || state == "promoted" || state == "probation") return Good(state);
   if (state == "failed" || state == "rolled_back" || state == "aborted") return Bad(state);
   if (state == "observed") return std::string(state);
   if (state == "gone" || state == "empty") return Faint(state);

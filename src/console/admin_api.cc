@@ -226,7 +226,8 @@ const schema::Struct<WeightsBody>& WeightsBodySchema() {
 }
 
 bool Ended(RolloutPhase phase) {
-  return phase != RolloutPhase::kProgressing && phase != RolloutPhase::kHeld;
+  return phase == RolloutPhase::kPromoted || phase == RolloutPhase::kRolledBack ||
+         phase == RolloutPhase::kAborted;
 }
 
 }  // namespace

@@ -133,6 +133,8 @@ Json RolloutJson(const RolloutView& rollout) {
           {"undo_by", rollout.undo_by.empty() ? Json(nullptr) : Json(rollout.undo_by)},
           {"awaits_approval", rollout.awaits_approval},
           {"sample_ratio", SampleRatioJson(rollout.sample_ratio)},
+          {"probation_left_seconds",
+           rollout.probation_left ? Json(ToSeconds(*rollout.probation_left)) : Json(nullptr)},
           {"alpha", rollout.alpha},
           {"beta", rollout.beta},
           {"plan_notes", rollout.plan_notes},

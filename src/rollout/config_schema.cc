@@ -429,6 +429,10 @@ const schema::Struct<RolloutPlan>& RolloutPlanSchema() {
         "freeze", &Plan::freeze, schema::List(FreezeType(), 0, 50),
         "Times in which no step is left and nothing is promoted by itself. Harm is taken back at "
         "any time; a person may promote at any.");
+    s.Field("probation", &Plan::probation, schema::Time<milliseconds>(0ms, 24h * 30),
+            "After a promotion the old version is kept ready for so long: late labels of what was "
+            "predicted during the rollout, failing answers of promql and webhook gates, and the "
+            "loss of the new version bring it back. 0 = it is let go at once.");
     s.Field(
         "sample_ratio_alpha", &Plan::sample_ratio_alpha, schema::Share(0, 0.5),
         "canary only: when requests are not split as the step says, the rollout holds, and that is "

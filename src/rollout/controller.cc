@@ -122,6 +122,10 @@ std::optional<RolloutEvent::Kind> EventOf(const RolloutState& before, const Step
   const RolloutState& after = out.state;
   switch (after.phase) {
     case RolloutPhase::kPromoted:
+      if (before.phase == RolloutPhase::kProbation) return std::nullopt;  // told when it began
+      return Kind::kPromoted;
+    case RolloutPhase::kProbation:
+      if (before.phase == RolloutPhase::kProbation) return std::nullopt;
       return Kind::kPromoted;
     case RolloutPhase::kRolledBack:
       return Kind::kRolledBack;
@@ -263,6 +267,7 @@ class Controller final : public RolloutController {
   std::optional<RolloutPlan> PlanOf(const std::string& name) const;
   Duration IntervalOf(const std::string& name, const ManagedModel& model) const;
   static DesiredTraffic Desired(const std::string& name, const ManagedModel& model);
+  static int64_t StableOf(const ManagedModel& model);
   static ModelRecord After(const ManagedModel& model, const RolloutState& ended);
   void Publish(int64_t id, const RolloutState& shown);
   void Tell(RolloutEvent::Kind kind, int64_t id, const RolloutState& state) const;
@@ -351,7 +356,7 @@ Status Controller::Recover() {
     ReadBase(*model.running);
   }
   MutexLock lock(mutex_);
-  for (const auto& [name, model] : models_) stable_[name] = model.record.stable;
+  for (const auto& [name, model] : models_) stable_[name] = StableOf(model);
   return OkStatus();
 }
 
@@ -466,7 +471,7 @@ void Controller::TickModel(const std::string& name, ManagedModel& model) {
   ApplyTraffic(name, model);
   AskOutside(model);  // about the traffic as it is now
   MutexLock lock(mutex_);
-  stable_[name] = model.record.stable;
+  stable_[name] = StableOf(model);
 }
 
 void Controller::WriteWhatIsOwed(const std::string& name, ManagedModel& model) {
@@ -802,12 +807,21 @@ ModelRecord Controller::After(const ManagedModel& model, const RolloutState& end
 
 // ---- traffic ----
 
+/// What has the traffic when no rollout splits it.
+int64_t Controller::StableOf(const ManagedModel& model) {
+  if (model.running && model.running->state.phase == RolloutPhase::kProbation)
+    return model.running->state.candidate;
+  return model.record.stable;
+}
+
 DesiredTraffic Controller::Desired(const std::string& name, const ManagedModel& model) {
   DesiredTraffic desired;
   desired.model = name;
-  desired.stable = model.record.stable;
+  desired.stable = StableOf(model);
   desired.keep = {desired.stable};
-  if (model.running) {
+  if (model.running && model.running->state.phase == RolloutPhase::kProbation) {
+    desired.keep.push_back(model.running->state.stable);
+  } else if (model.running) {
     const RolloutState& state = model.running->state;
     desired.candidate = state.candidate;
     // The state may be from before a restart: what is not ready now gets nothing.
@@ -984,6 +998,12 @@ Status Controller::Command(int64_t id, RolloutCommand command) {
   if (ending_.contains(id)) {
     return FailedPreconditionError(
         StrCat("rollout ", id, " is ending just now: look at what it has come to"));
+  }
+  if (view.phase == RolloutPhase::kProbation &&
+      (command.kind == Kind::kPause || command.kind == Kind::kResume)) {
+    return FailedPreconditionError(
+        StrCat("rollout ", id, " is in probation, there is nothing to pause: promote it to let ",
+               "version ", view.stable, " go, or abort it to go back to that"));
   }
   if (command.kind == Kind::kAdvance && command.step >= 0 && command.step != view.step) {
     return FailedPreconditionError(StrCat("step: rollout ", id, " is in step ", view.step,
@@ -1166,8 +1186,8 @@ void Controller::RegisterMetrics() {
         Samples samples;
         for (const auto& [model, view] : LatestLocked()) {
           for (auto phase :
-               {RolloutPhase::kProgressing, RolloutPhase::kHeld, RolloutPhase::kPromoted,
-                RolloutPhase::kRolledBack, RolloutPhase::kAborted}) {
+               {RolloutPhase::kProgressing, RolloutPhase::kHeld, RolloutPhase::kProbation,
+                RolloutPhase::kPromoted, RolloutPhase::kRolledBack, RolloutPhase::kAborted}) {
             samples.push_back(
                 {{model, std::string(RolloutPhaseName(phase))}, view->phase == phase ? 1.0 : 0.0});
           }

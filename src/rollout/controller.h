@@ -77,9 +77,18 @@ class VersionObserver {
   virtual ObservedVersions Observe(const std::string& model) = 0;
 };
 
-enum class RolloutPhase { kProgressing, kHeld, kPromoted, kRolledBack, kAborted };
+/// In the order of the journal's numbers: new ones come last.
+enum class RolloutPhase {
+  kProgressing,
+  kHeld,
+  kPromoted,
+  kRolledBack,
+  kAborted,
+  kProbation,  ///< promoted, but the old version is kept ready to take the traffic back
+};
 std::string_view RolloutPhaseName(
-    RolloutPhase phase);  ///< "progressing", "held", "promoted", "rolled_back", "aborted"
+    RolloutPhase
+        phase);  ///< "progressing", "held", "promoted", "rolled_back", "aborted", "probation"
 
 /// One gate as it stands.
 struct GateView {
@@ -137,6 +146,7 @@ struct RolloutView {
     bool mismatch = false;  ///< holds the rollout
   };
   std::optional<SampleRatio> sample_ratio;
+  std::optional<Duration> probation_left;  ///< in kProbation
 };
 
 /// What has happened to a rollout. It is in the journal by then; told once, by the process that saw it happen.
@@ -148,7 +158,7 @@ struct RolloutEvent {
     kSampleRatio,  ///< held: requests are not split as they should be
     kWaiting,      ///< held: lacks nothing but a person's word
     kPaused,       ///< by a person
-    kPromoted,
+    kPromoted,     ///< the candidate has all traffic; its probation may begin
     kRolledBack,
     kAborted,
   };

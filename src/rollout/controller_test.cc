@@ -94,6 +94,48 @@ class ControllerTest : public testing::Test {
   }
 };
 
+TEST_F(ControllerTest, InProbationTheOldVersionStaysAndLateLabelsBringItBackAlsoAfterARestart) {
+  RolloutPlan plan = Plan();
+  plan.probation = std::chrono::hours(1);
+  world_.behaviour[1].label_share = world_.behaviour[2].label_share = 0.5;
+  Open(dir_.file("journal.db"), {{"digits", plan}});
+  Tick();
+  world_.observed.ready = {1, 2};
+  for (int i = 0; i < 300 && Told() != "started step promoted"; ++i) Tick();
+  ASSERT_EQ(Told(), "started step promoted");
+  EXPECT_EQ(Newest().phase, RolloutPhase::kProbation) << Newest().reason;
+  EXPECT_EQ(Newest().share, 1);
+  auto has_the_traffic = [&](int64_t stable, const std::vector<int64_t>& keep) {
+    EXPECT_EQ(world_.traffic.stable, stable);
+    EXPECT_EQ(world_.traffic.candidate, 0) << "nothing is drawn";
+    EXPECT_EQ(world_.traffic.keep, keep);
+    EXPECT_EQ(Metric("leadsman_rollout_stable_version", {"digits"}), static_cast<double>(stable));
+  };
+  has_the_traffic(2, {2, 1});
+  EXPECT_EQ(Metric("leadsman_rollout_phase", {"digits", "probation"}), 1);
+  EXPECT_EQ(controller_->Pause(Newest().id, "ana").code(), StatusCode::kFailedPrecondition);
+  world_.observed.ready = {1, 2, 3};
+  for (int i = 0; i < 120; ++i) Tick();
+  EXPECT_EQ(Newest().candidate, 2) << "a newer version waits";
+  const Duration left = Newest().probation_left.value();
+  EXPECT_LT(left, std::chrono::minutes(58) + seconds(1));
+
+  world_.observed.ready = {1, 2};
+  Open(dir_.file("journal.db"), {{"digits", plan}});
+  world_.traffic = {};
+  Tick();
+  has_the_traffic(2, {2, 1});
+  EXPECT_LE(*Newest().probation_left, left + seconds(60)) << "what a crash forgets, at most";
+  world_.LabelDrawn(1, 300, 6);
+  world_.LabelDrawn(2, 300, 90);
+  Tick();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kRolledBack) << Newest().reason;
+  EXPECT_EQ(Newest().reason.substr(0, 33), "rolled back in probation: quality");
+  has_the_traffic(1, {1});
+  EXPECT_EQ(world_.traffic.exclude, std::vector<int64_t>{2});
+  EXPECT_EQ(Told(), "started step promoted rolled_back");
+}
+
 TEST_F(ControllerTest, TellsOnceWhatHasHappened) {
   BeginRollout();
   RunToVerdict();

@@ -169,6 +169,7 @@ void WarnOfGate(const RolloutPlan& plan, const RolloutGate& config, const Foreca
 RolloutPlan Playable(const RolloutPlan& asked) {
   RolloutPlan plan = asked;
   plan.freeze.clear();
+  plan.probation = {};
   if (plan.blue_green) plan.blue_green->auto_promote = true;
   plan = BeginRollout("", 1, 2, plan, WallTime{}).plan;
   for (RolloutStep& step : plan.steps) step.approval = false;

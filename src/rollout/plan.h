@@ -126,6 +126,9 @@ struct RolloutPlan {
   std::chrono::milliseconds warmup{
       0};  ///< evidence of the first moments after the start is not counted
   std::vector<FreezeWindow> freeze;
+  /// After a promotion the old version is kept ready for so long, and late labels, answers from outside
+  /// and the loss of the new one still bring it back; 0: it is let go at once.
+  std::chrono::milliseconds probation{0};
   /// Probability of taking a split that is as it should be for another one, over the whole rollout;
   /// 0: it is not checked, as where requests of one user stay together.
   double sample_ratio_alpha = 0.001;

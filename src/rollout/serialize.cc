@@ -206,6 +206,7 @@ Json PlanJson(const RolloutPlan& plan) {
         {{"days", days}, {"from", window.from.count()}, {"to", window.to.count()}});
   }
   PutIf(json, "sample_ratio_alpha", plan.sample_ratio_alpha);
+  PutIf(json, "probation_ms", plan.probation.count());
   if (plan.strategy == RolloutPlan::Strategy::kBlueGreen) {
     const BlueGreenOptions options = plan.blue_green.value_or(BlueGreenOptions{});
     json["strategy"] = StrategyName(plan.strategy);
@@ -232,6 +233,7 @@ RolloutPlan PlanFrom(const Json& json) {
   plan.max_duration = milliseconds(json.at("max_duration_ms").get<int64_t>());
   plan.on_inconclusive = EnumFrom<RolloutPlan::OnInconclusive>(json.at("on_inconclusive"), 2);
   plan.warmup = milliseconds(json.at("warmup_ms").get<int64_t>());
+  plan.probation = milliseconds(json.value("probation_ms", int64_t{0}));
   plan.sample_ratio_alpha = json.value("sample_ratio_alpha", 0.0);  // not checked then
   if (json.contains("freeze")) {
     for (const Json& one : json["freeze"]) {
@@ -359,6 +361,8 @@ std::string SerializeState(const RolloutState& s) {
   if (!s.undo_by.empty()) json["undo_by"] = s.undo_by;
   if (s.awaits_approval) json["awaits_approval"] = true;
   if (s.frozen) json["frozen"] = true;
+  PutIf(json, "promoted", s.promoted);
+  PutIf(json, "probation_elapsed", s.probation_elapsed.count());
   if (s.split != SplitState{}) json["split"] = SplitJson(s.split);
   if (s.person_elapsed != Duration{}) json["person_elapsed"] = s.person_elapsed.count();
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -376,7 +380,7 @@ Result<RolloutState> ParseState(std::string_view text) {
     s.ended = TimeFrom(json.at("ended"));
     s.last_tick = TimeFrom(json.at("last_tick"));
     s.ticks = json.at("ticks").get<uint64_t>();
-    s.phase = EnumFrom<RolloutPhase>(json.at("phase"), 4);
+    s.phase = EnumFrom<RolloutPhase>(json.at("phase"), 5);
     s.reason = json.at("reason").get<std::string>();
     s.step = json.at("step").get<int>();
     s.elapsed = Duration(json.at("elapsed").get<int64_t>());
@@ -393,6 +397,8 @@ Result<RolloutState> ParseState(std::string_view text) {
     s.undo_by = json.value("undo_by", "");
     s.awaits_approval = json.value("awaits_approval", false);
     s.frozen = json.value("frozen", false);
+    s.promoted = json.value("promoted", "");
+    s.probation_elapsed = Duration(json.value("probation_elapsed", int64_t{0}));
     if (json.contains("split")) s.split = SplitFrom(json["split"]);
     s.person_elapsed = Duration(json.value("person_elapsed", int64_t{0}));
     const Json& gates = json.at("gates");

@@ -540,6 +540,29 @@ std::string PromotionReason(const RolloutState& s) {
   return StrCat("promoted: ", Join(parts, "; "));
 }
 
+/// "in probation for 59 min more, version 1 is kept ready to take the traffic back; promoted: …"
+std::string InProbation(const RolloutState& s, const StepInput& in) {
+  const Duration left = std::max(Duration{}, Duration(s.plan.probation) - s.probation_elapsed);
+  return StrCat("in probation for ", Span(left), " more, ", VersionName(s.stable),
+                in.stable_ready ? " is kept ready" : " is not ready", " to take the traffic back; ",
+                s.promoted);
+}
+
+void Promote(StepOutput& out, const StepInput& in, std::string reason) {
+  RolloutState& s = out.state;
+  out.decision = "promote";
+  if (s.plan.probation.count() == 0) {
+    End(s, RolloutPhase::kPromoted, std::move(reason));
+    return;
+  }
+  s.phase = RolloutPhase::kProbation;
+  s.promoted = std::move(reason);
+  s.reason = InProbation(s, in);
+  s.paused_by.clear();
+  s.awaits_approval = s.frozen = false;
+  s.split = {};
+}
+
 void SetPhase(StepOutput& out, RolloutPhase phase, std::string reason) {
   RolloutState& s = out.state;
   if (s.phase != phase && out.decision.empty()) {
@@ -568,7 +591,7 @@ std::vector<std::string> NotGiven(const RolloutState& s) {
   return lacking;
 }
 
-void Inconclusive(StepOutput& out) {
+void Inconclusive(StepOutput& out, const StepInput& in) {
   RolloutState& s = out.state;
   const std::string missing = HumanList(Missing(s), "nothing but the steps that follow");
   const std::string head = StrCat("inconclusive after ", Span(s.plan.max_duration));
@@ -582,9 +605,7 @@ void Inconclusive(StepOutput& out) {
   }
   switch (choice) {
     case RolloutPlan::OnInconclusive::kPromote:
-      out.decision = "promote";
-      End(s, RolloutPhase::kPromoted,
-          StrCat("promoted: ", head, ", as the plan says; was lacking ", missing));
+      Promote(out, in, StrCat("promoted: ", head, ", as the plan says; was lacking ", missing));
       break;
     case RolloutPlan::OnInconclusive::kRollBack:
       out.decision = "roll_back";
@@ -637,8 +658,8 @@ bool EndedFromOutside(StepOutput& out, const StepInput& in) {
   if (in.command && in.command->kind == RolloutCommand::Kind::kPromote) {
     out.command_waits = !may_end;
     if (!may_end) return false;
-    out.decision = "promote";
-    End(s, RolloutPhase::kPromoted,
+    Promote(
+        out, in,
         StrCat("promoted by ", in.command->who, " before the evidence was complete; was lacking ",
                HumanList(Missing(s), "nothing")));
     return true;
@@ -676,16 +697,61 @@ void LeaveStep(StepOutput& out, const StepInput& in, bool told,
     out.decision = IsBlueGreen(s) ? "switch" : "advance";
     return;
   }
-  out.decision = "promote";
   if (told && !missing.empty()) {
-    End(s, RolloutPhase::kPromoted,
-        StrCat("promoted by ", in.command->who, " before the evidence was complete; was lacking ",
-               HumanList(missing)));
+    Promote(out, in,
+            StrCat("promoted by ", in.command->who,
+                   " before the evidence was complete; was lacking ", HumanList(missing)));
     return;
   }
   std::string reason = PromotionReason(s);
   if (told) reason += StrCat("; approved by ", in.command->who);
-  End(s, RolloutPhase::kPromoted, std::move(reason));
+  Promote(out, in, std::move(reason));
+}
+
+/// What speaks against the candidate after it was promoted; empty: nothing.
+std::string CameUp(const RolloutState& s, const StepInput& in) {
+  if (in.candidate == CandidateSeen::kFailed)
+    return StrCat(VersionName(s.candidate), " failed to load: ", in.candidate_failure);
+  if (in.candidate == CandidateSeen::kGone)
+    return StrCat(VersionName(s.candidate), " is no longer ready");
+  if (const GateState* failing = FailingGate(s)) return Failure(s, *failing);
+  if (const GateState* harmful = HarmfulGate(s)) return Harm(s, *harmful);
+  return "";
+}
+
+void DecideProbation(StepOutput& out, const StepInput& in, Duration elapsed) {
+  using Kind = RolloutCommand::Kind;
+  RolloutState& s = out.state;
+  s.probation_elapsed += elapsed;
+  if (in.command && in.command->kind == Kind::kAbort) {
+    out.decision = "abort";
+    End(s, RolloutPhase::kAborted,
+        StrCat("aborted by ", in.command->who, " in probation, back to ", VersionName(s.stable),
+               "; had been ", s.promoted));
+    return;
+  }
+  if (in.command && (in.command->kind == Kind::kPromote || in.command->kind == Kind::kAdvance)) {
+    out.decision = "keep";
+    End(s, RolloutPhase::kPromoted, StrCat(s.promoted, "; probation ended by ", in.command->who));
+    return;
+  }
+  const std::string came_up = CameUp(s, in);
+  if (!came_up.empty() && in.stable_ready) {
+    out.decision = "roll_back";
+    End(s, RolloutPhase::kRolledBack, StrCat("rolled back in probation: ", came_up));
+    return;
+  }
+  if (s.probation_elapsed >= s.plan.probation && came_up.empty()) {
+    out.decision = "keep";
+    End(s, RolloutPhase::kPromoted,
+        StrCat(s.promoted, "; nothing came up in ", Span(s.plan.probation), " of probation"));
+    return;
+  }
+  s.reason = InProbation(s, in);
+  if (!came_up.empty()) {
+    s.reason = StrCat("in probation, ", VersionName(s.stable),
+                      " is not ready to take the traffic back: promote or abort it; ", came_up);
+  }
 }
 
 /// What it waits for, in words.
@@ -781,6 +847,10 @@ void Decide(StepOutput& out, const StepInput& in) {
   const bool warm = !warming_up || PresentStep(s).weight == 0;
   TakeReadings(s, in, elapsed, was_ready && s.candidate_ready && warm);
 
+  if (s.phase == RolloutPhase::kProbation) {
+    DecideProbation(out, in, elapsed);
+    return;
+  }
   TakePause(out, in);
   if (EndedFromOutside(out, in)) return;
 
@@ -832,11 +902,11 @@ void Decide(StepOutput& out, const StepInput& in) {
                                     HumanList(missing, "nothing")));
       return;
     }
-    Inconclusive(out);
+    Inconclusive(out, in);
     return;
   }
   if (may_leave) LeaveStep(out, in, told, missing);
-  if (!HasEnded(s.phase)) SayWhatIsAwaited(out, in);
+  if (!HasEnded(s.phase) && s.phase != RolloutPhase::kProbation) SayWhatIsAwaited(out, in);
 }
 
 }  // namespace
@@ -846,7 +916,7 @@ bool operator==(const RolloutPlan& a, const RolloutPlan& b) {
          a.blue_green == b.blue_green && a.alpha == b.alpha && a.beta == b.beta &&
          a.interval == b.interval && a.max_duration == b.max_duration &&
          a.on_inconclusive == b.on_inconclusive && a.warmup == b.warmup && a.freeze == b.freeze &&
-         a.sample_ratio_alpha == b.sample_ratio_alpha;
+         a.sample_ratio_alpha == b.sample_ratio_alpha && a.probation == b.probation;
 }
 
 bool operator==(const RolloutState& a, const RolloutState& b) {
@@ -860,6 +930,7 @@ bool operator==(const RolloutState& a, const RolloutState& b) {
          a.step_minimums == b.step_minimums && a.thresholds == b.thresholds && a.gates == b.gates &&
          a.notes == b.notes && a.paused_by == b.paused_by && a.undo_by == b.undo_by &&
          a.awaits_approval == b.awaits_approval && a.frozen == b.frozen && a.split == b.split &&
+         a.promoted == b.promoted && a.probation_elapsed == b.probation_elapsed &&
          a.person_elapsed == b.person_elapsed;
 }
 
@@ -899,12 +970,15 @@ std::string_view RolloutPhaseName(RolloutPhase phase) {
       return "rolled_back";
     case RolloutPhase::kAborted:
       return "aborted";
+    case RolloutPhase::kProbation:
+      return "probation";
   }
   return "unknown";
 }
 
 bool HasEnded(RolloutPhase phase) {
-  return phase != RolloutPhase::kProgressing && phase != RolloutPhase::kHeld;
+  return phase == RolloutPhase::kPromoted || phase == RolloutPhase::kRolledBack ||
+         phase == RolloutPhase::kAborted;
 }
 
 bool WantsToAsk(const RolloutState& s, const RolloutGate& gate) {
@@ -920,6 +994,7 @@ bool WantsLateAnswer(const RolloutState& s, const GateState& gate) {
 }
 
 double WantedShare(const RolloutState& s) {
+  if (s.phase == RolloutPhase::kProbation) return 1;
   return HasEnded(s.phase) || !s.candidate_ready ? 0 : PresentStep(s).weight;
 }
 
@@ -958,6 +1033,7 @@ Status ValidatePlan(const RolloutPlan& plan) {
   if (!in_unit(plan.beta)) return InvalidArgumentError("beta: must be between 0 and 1");
   if (plan.interval.count() <= 0) return InvalidArgumentError("interval: must be positive");
   if (plan.max_duration.count() <= 0) return InvalidArgumentError("max_duration: must be positive");
+  if (plan.probation.count() < 0) return InvalidArgumentError("probation: must not be negative");
   if (plan.warmup.count() < 0) return InvalidArgumentError("warmup: must not be negative");
   const bool blue_green = plan.strategy == RolloutPlan::Strategy::kBlueGreen;
   if (plan.blue_green && !blue_green) {
@@ -1153,7 +1229,10 @@ RolloutView MakeView(int64_t id, const RolloutState& s) {
   view.undo_by = s.undo_by;
   view.awaits_approval = s.awaits_approval;
   const double share = PresentStep(s).weight;
-  if (s.plan.sample_ratio_alpha > 0 && share > 0 && share < 1) {
+  if (s.phase == RolloutPhase::kProbation)
+    view.probation_left = std::max(Duration{}, Duration(s.plan.probation) - s.probation_elapsed);
+  if (s.plan.sample_ratio_alpha > 0 && share > 0 && share < 1 &&
+      s.phase != RolloutPhase::kProbation) {
     view.sample_ratio = {
         share,         s.split.counts.candidate, s.split.counts.stable, s.split.counts.LogE(share),
         SplitBound(s), s.split.mismatch};

@@ -113,6 +113,8 @@ struct RolloutState {
   bool awaits_approval = false;  ///< at the last tick: the step lacked nothing but a person's word
   bool frozen = false;  ///< at the last tick: the step lacked nothing but the end of a freeze
   SplitState split;
+  std::string promoted;          ///< in kProbation: why it was
+  Duration probation_elapsed{};  ///< of `elapsed`, in it
   Duration person_elapsed{};  ///< of `elapsed`, waiting for a person or a freeze's end: not part of
                               ///< max_duration
   friend bool operator==(const RolloutState&, const RolloutState&);
@@ -121,7 +123,7 @@ struct RolloutState {
 struct StepOutput {
   RolloutState state;
   std::string decision;        ///< "", "advance", "promote", "roll_back", "abort", "hold", "pause",
-                               ///< "resume", "undo"
+                               ///< "resume", "undo", "keep" (its probation has passed)
   bool command_waits = false;  ///< the input's command could not be followed yet: to be given again
 };
 
@@ -129,7 +131,8 @@ struct StepOutput {
 /// input give the same output to the bit, so that a journal of inputs is a journal of everything.
 /// Steps of an ended rollout change nothing.
 ///
-///   kProgressing ⇄ kHeld;  either → kPromoted | kRolledBack | kAborted
+///   kProgressing ⇄ kHeld;  either → kProbation | kPromoted | kRolledBack | kAborted
+///   kProbation → kPromoted | kRolledBack | kAborted
 ///
 /// In this order: the window folded into the gates and the split's check, and answers from outside; a command; the candidate
 /// lost; harm → roll back; time over → `on_inconclusive`; duration, exposure, safety, a split as it is to be and approval of

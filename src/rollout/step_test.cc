@@ -48,8 +48,10 @@ using std::chrono::seconds;
 // Ticks print when something was decided, and the last of a row.
 
 milliseconds ParseSpan(std::string_view text) {
-  for (auto [suffix, unit] :
-       {std::pair<std::string_view, double>{"ms", 1}, {"h", 3'600'000}, {"s", 1000}}) {
+  for (auto [suffix, unit] : {std::pair<std::string_view, double>{"ms", 1},
+                              {"h", 3'600'000},
+                              {"m", 60'000},
+                              {"s", 1000}}) {
     if (text.ends_with(suffix)) {
       text.remove_suffix(suffix.size());
       return milliseconds(static_cast<int64_t>(ParseDouble(text).value() * unit));
@@ -143,6 +145,8 @@ class ScriptRunner {
         for (std::string_view text : Split(value, ',')) gates_.push_back(Gate(text));
       } else if (key == "alpha") {
         plan_.alpha = ParseDouble(value).value();
+      } else if (key == "probation") {
+        plan_.probation = ParseSpan(value);
       } else if (key == "sample_ratio_alpha") {
         plan_.sample_ratio_alpha = ParseDouble(value).value();
       } else if (key == "beta") {

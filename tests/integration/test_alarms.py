@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from conftest import BINARY, wait_for
+from traffic import Traffic
 from tests.hosts.alertmanager import Alertmanager
 
 SECRET = "a secret of both"
@@ -226,6 +227,44 @@ def test_a_receiver_that_hangs_does_not_keep_the_process(monitor, receiver):
     wait_for("the first try", lambda: receiver.deliveries)
     assert watched.stop() == 0
     receiver.answers.set()
+
+
+def test_a_rollout_is_told_of_and_late_labels_end_its_probation(tmp_path, start, repository, receiver):
+    models.release(repository, "digits", 1, models.classifier())
+    plan = {"steps": [{"weight": "30%", "duration": "1h"}], "gates": [{"kind": "quality", "margin": 2, "floor": "5%"}],
+            "interval": "100ms", "max_duration": "2h", "probation": "1h"}
+    with Alertmanager(tmp_path / "am") as alertmanager:
+        server = start(models=[{"name": "digits", "path": str(repository / "digits"), "rollout": plan, "monitoring": {"window": "1s"}}],
+                       alarms={"webhooks": [{"url": f"http://127.0.0.1:{receiver.server_port}/hook"}],
+                               "alertmanagers": [{"url": alertmanager.url}]})
+        with Traffic(server, label_delay=5) as traffic:
+            wait_for("traffic", lambda: traffic.sent > 200)
+            models.release(repository, "digits", 2, models.classifier(wrong_class=7))
+            wait_for("exposure", lambda: server.rollouts() and server.rollouts()[0]["arms"]["candidate"]["requests"] > 100)
+            assert server.cli("rollout", "promote", "digits", "--full").returncode == 0
+            assert server.cli("rollout", "watch", "digits").returncode == 0, "it has all traffic"
+            rollout = server.rollouts()[0]
+            assert rollout["phase"] == "probation" and 3500 < rollout["probation_left_seconds"] <= 3600, rollout
+            assert server.model("digits")["traffic"]["stable"] == 2
+            assert server.version_state("digits", 1) == "ready", "it is kept"
+            assert server.cli("rollout", "pause", "digits").returncode != 0
+            # Labels of what was predicted before come now.
+            wait_for("the verdict", lambda: server.rollouts()[0]["phase"] == "rolled_back", timeout=60)
+        assert traffic.failures == []
+        rollout = server.rollouts()[0]
+        assert rollout["reason"].startswith("rolled back in probation: quality: "), rollout["reason"]
+        assert server.model("digits")["traffic"]["stable"] == 1
+        assert server.cli("rollout", "replay", "digits").returncode == 0
+
+        wait_for("the webhook", lambda: len(receiver.messages) == 3)
+        assert [message["event"] for message in receiver.messages] == ["rollout.started", "rollout.promoted", "rollout.rolled_back"]
+        assert [message["rollout"]["phase"] for message in receiver.messages] == ["progressing", "probation", "rolled_back"]
+        assert receiver.messages[-1]["rollout"]["reason"] == rollout["reason"]
+        assert len(set(receiver.deliveries)) == 3
+        told = wait_for("Alertmanager", lambda: [alert for alert in alertmanager.alerts() or []
+                                                 if alert["labels"]["alertname"] == "RolloutRolledBack"])[0]
+        assert told["labels"] == {"alertname": "RolloutRolledBack", "severity": "ticket", "model": "digits", "version": "2"}
+        assert told["annotations"]["summary"] == rollout["reason"]
 
 
 FAILS_WHEN_TOLD = """

@@ -51,6 +51,11 @@ class FakeWorld final : public MetricSource, public Actuator, public VersionObse
     totals_[version].baseline.labelled += labels;
     totals_[version].baseline.wrong += wrong;
   }
+  /// The same of predictions that the split has drawn.
+  void LabelDrawn(int64_t version, uint64_t labels, uint64_t wrong) {
+    totals_[version].labelled += labels;
+    totals_[version].wrong += wrong;
+  }
   /// The counters start anew, as after a restart of the server.
   void ForgetCounts() { totals_.clear(); }
 
