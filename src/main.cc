@@ -196,6 +196,7 @@ Result<Config> LoadGatewayConfig(const cli::GatewayFlags& flags) {
 int RunGateway(const cli::GatewayFlags& flags) {
   Result<Config> config = LoadGatewayConfig(flags);
   if (auto code = CheckConfig(config, flags.check_config)) return *code;
+  if (flags.explain_privacy) return ExplainPrivacy(*config, flags.json);
   return RunServer(
       std::move(*config), [flags] { return LoadGatewayConfig(flags); }, flags.config);
 }

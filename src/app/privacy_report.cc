@@ -243,7 +243,7 @@ class Report {
   }
 
   void Journal() {
-    bool any = false;
+    bool any = !config_.gateway_plans.empty();
     for (const Config::Model& model : config_.models) any = any || model.rollout.has_value();
     if (!any) return;
     Keep("rollouts: counts that verdicts were made of, decisions and their reasons",
@@ -280,6 +280,18 @@ class Report {
 
   void Memory() {
     Keep("requests and their answers", "memory", "while they are being answered");
+    if (config_.run_gateway) {
+      for (const gateway::ServiceOptions& service : config_.gateway->services) {
+        if (!service.mirror) continue;
+        Keep(StrCat("of the mirror of ", service.name,
+                    ": the last five answers of each result that is worth a look"),
+             "memory, and in /api/v1/gateway", kProcess, {RequestText::kRequestId});
+        Keep(StrCat("of the mirror of ", service.name,
+                    ": rows about whose class the two versions disagree"),
+             "memory", "until their label comes, at most 65,536",
+             {RequestText::kRequestId, RequestText::kClass});
+      }
+    }
     if (config_.monitor.cloudevents)
       Keep("bodies of CloudEvents that wait for their other half", "memory", "a minute at most");
     if (config_.monitor.envoy)
@@ -289,7 +301,25 @@ class Report {
                       config_.monitor.envoy->exchange_timeout))));
   }
 
+  /// Requests go on to whom they are for: what else a gateway does with them.
+  void Proxied() {
+    for (const gateway::ServiceOptions& service : config_.gateway->services) {
+      for (const gateway::VersionOptions& version : service.versions) {
+        Leave(StrCat("requests to ", service.name, ", whole, for version ", version.version,
+                     " to answer them"),
+              Join(version.endpoints, ", "));
+        if (service.mirror && service.mirror->version == version.version) {
+          Leave(StrCat("copies of predictions that ", service.name,
+                       " was asked for, with their header fields and bodies: ",
+                       100 * service.mirror->share, " % of them"),
+                StrCat(Join(version.endpoints, ", "), " (mirror)"));
+        }
+      }
+    }
+  }
+
   void Leaving() {
+    if (config_.run_gateway) Proxied();
     const bool all = config_.admin.address == "0.0.0.0" || config_.admin.address == "::";
     if (NeedsMonitor(config_))
       Leave(
@@ -332,13 +362,18 @@ class Report {
           "time, segments; and labels",
           StrCat("redis at ", redis->address),
           {RequestText::kRequestId, RequestText::kClass, RequestText::kSegment});
+    bool rollouts = !config_.gateway_plans.empty();
+    for (const Config::Model& model : config_.models) rollouts = rollouts || model.rollout;
+    const char* told =
+        rollouts && !config_.alarms.rollout_events.empty()
+            ? "alarms and what happens to rollouts: model, version, words and figures"
+            : "alarms: model, version, words and figures";
     for (const MailOptions& to : config_.alarms.emails)
-      Leave("alarms: model, version, words and figures",
-            StrCat(Join(to.to, ", "), ", by ", to.smtp.server));
+      Leave(told, StrCat(Join(to.to, ", "), ", by ", to.smtp.server));
     for (const AlertmanagerOptions& to : config_.alarms.alertmanagers)
-      Leave("alarms: model, version, words and figures", RedactUrl(to.target.url));
+      Leave(told, RedactUrl(to.target.url));
     for (const WebhookOptions& to : config_.alarms.webhooks) {
-      Leave("alarms: model, version, words and figures", ShownWebhook(to.target.url));
+      Leave(told, ShownWebhook(to.target.url));
     }
   }
 
@@ -358,10 +393,11 @@ class Report {
             StrCat(RedactUrl(gate.outside.address), " (Prometheus)"));
   }
 
-  static Json Never() {
+  Json Never() const {
     return {
-        "bodies of requests and answers, headers that no segment is made of, addresses of clients "
-        "and lines of logs are written nowhere and sent nowhere",
+        StrCat("bodies of requests and answers, headers that no segment is made of, addresses of "
+               "clients and lines of logs are written nowhere and sent nowhere",
+               config_.run_gateway ? " but to the services of the gateway" : ""),
         "nothing is sent to anybody who is not in the configuration"};
   }
 

@@ -137,7 +137,8 @@ constexpr const char* kRolloutFooter =
     "found\n"
     "  leadsman rollout record 12 > 12.json              all that the verdict was made of\n"
     "  leadsman rollout replay 12.json                   compute it again, without a server\n"
-    "Exit codes of watch: 0 promoted (its probation may go on), 10 rolled back, 11 aborted, 12 held (with\n"
+    "Exit codes of watch: 0 promoted (its probation may go on), 10 rolled back, 11 aborted, 12 "
+    "held (with\n"
     "--until-held), 4 no such rollout.";
 
 constexpr const char* kRecordFooter =
@@ -524,6 +525,9 @@ class CommandLine {
     };
     text("--config,-c", f.config, "Configuration file (YAML) with the section gateway", "FILE");
     gateway->add_flag("--check-config", f.check_config, "Check the configuration and end");
+    gateway->add_flag("--explain-privacy", f.explain_privacy,
+                      "Say what would be kept of requests, where, for how long, and what leaves");
+    gateway->add_flag("--json", f.json, "With --explain-privacy: JSON for scripts");
     text("--data-dir", f.data_dir, "Journal and history [leadsman-data]; empty = in memory", "DIR");
     text("--admin-address", f.admin_address, "Where operators are served [127.0.0.1]", "IP");
     text("--admin-port", f.admin_port, "Port for admin API and /metrics [8502]", "PORT")

@@ -65,6 +65,8 @@ struct MonitorFlags {
 struct GatewayFlags {
   std::string config;
   bool check_config = false;
+  bool explain_privacy = false;  ///< instead of proxying
+  bool json = false;             ///< of what is explained
   std::optional<std::string> admin_address;
   std::optional<uint16_t> admin_port;
   std::optional<std::string> data_dir;

@@ -104,6 +104,27 @@ def explain(*arguments):
     return done.stdout
 
 
+def test_a_gateway_explains_what_it_passes_on_and_keeps(tmp_path):
+    config = tmp_path / "gateway.yaml"
+    config.write_text(json.dumps({
+        "data_dir": str(tmp_path / "kept"),
+        "gateway": {"listeners": [{"port": 0}], "services": [
+            {"name": "digits", "mirror": {"version": 2, "share": "25%"},
+             "versions": [{"version": 1, "endpoints": ["10.0.0.1:80"], "weight": "100%"}, {"version": 2, "endpoints": ["10.0.0.2:80"], "weight": "0%"}]}]},
+        "models": [{"name": "digits", "rollout": {}}],
+        "alarms": {"webhooks": [{"url": "https://hook.example.org/services/hush"}]}}))
+    told = json.loads(explain("gateway", "--config", str(config), "--explain-privacy", "--json"))
+    kept = {entry["what"]: entry for entry in told["kept"]}
+    assert any(what.startswith("rollouts: counts") for what in kept), kept
+    assert any("mirror of digits: rows" in what for what in kept)
+    leaves = {entry["what"]: entry["to"] for entry in told["leaves"]}
+    assert leaves["requests to digits, whole, for version 1 to answer them"] == "10.0.0.1:80"
+    assert any("25 % of them" in what and to == "10.0.0.2:80 (mirror)" for what, to in leaves.items()), leaves
+    assert leaves["alarms and what happens to rollouts: model, version, words and figures"] == "https://hook.example.org/…"
+    assert "but to the services of the gateway" in told["never"][0]
+    assert "hush" not in json.dumps(told) and not (tmp_path / "kept").exists()
+
+
 def test_what_is_kept_is_explained_from_the_configuration(tmp_path):
     config = tmp_path / "leadsman.yaml"
     config.write_text(json.dumps({
