@@ -872,13 +872,14 @@ struct AdminApi::Impl {
     return SendStarted(call, rollout.model, rollout.stable);
   }
 
-  /// NOT_FOUND when the model's store has no such version any more. What is served elsewhere has no
-  /// store here: its actuator says what is missing.
+  /// NOT_FOUND when the model's store has no such version any more. What is served elsewhere, as behind a
+  /// gateway, has a plan and no store here: its actuator says what is missing.
   Status NeedVersion(const std::string& name, int64_t version) const {
     const auto rollouts = Rollouts();
-    const bool elsewhere =
-        !deps.lifecycle.GetStatus(name).ok() &&
+    const bool rolled_out =
+        deps.rollouts->StandingOf(name).ok() ||
         std::ranges::any_of(rollouts, [&](const RolloutView& r) { return r.model == name; });
+    const bool elsewhere = !deps.lifecycle.GetStatus(name).ok() && rolled_out;
     if (elsewhere) return OkStatus();
     ASSIGN_OR_RETURN(ModelStatus model, FindModel(name));
     if (model.listing_round == 0 || std::ranges::count(model.found, version) > 0) return OkStatus();

@@ -365,6 +365,13 @@ TEST_F(AdminApiTest, RolloutsAreTriedAgainAndUndone) {
                                       "retry 2 by admin API", "undo 1 by admin API"}));
 }
 
+TEST_F(AdminApiTest, AFirstRolloutOfWhatIsServedElsewhereMayBeStartedByHand) {
+  Send("POST", "/api/v1/rollouts", R"({"model": "far", "candidate": 2})", 404);
+  fixture_.rollouts.PutStanding("far", {DefaultRolloutPlan(), 1});
+  Send("POST", "/api/v1/rollouts", R"({"model": "far", "candidate": 2})", 201);
+  EXPECT_EQ(fixture_.rollouts.calls(), std::vector<std::string>{"start far 2"});
+}
+
 TEST_F(AdminApiTest, PagesThroughAHistory) {
   std::vector<TickView> ticks(5);
   for (int i = 0; i < 5; ++i) ticks[i].step = i;
