@@ -206,11 +206,14 @@ def evidence_chart(rollout, side, width=360, height=230):
     for tick in rollout["ticks"]:
         at, words = seconds(tick["time"]) - began, []
         for gate in tick["gates"]:
+            if gate.get("outside"):
+                continue  # somebody else's answers, no evidence
             value = gate[f"{side}_log_e"] / log10
             gates.setdefault(gate["gate"], []).append((at, value))
             bounds[gate["gate"]] = gate[f"{side}_log_bound"] / log10
             words.append(f"{gate['gate']} {10 ** min(value, 12):,.3g}")
-        tips.append((at, f"{at:.0f} s, e-values: " + ", ".join(words)))
+        if words:
+            tips.append((at, f"{at:.0f} s, e-values: " + ", ".join(words)))
     if not gates:
         return '<p class="note">No evidence was journaled.</p>'
     top = max([point[1] for points in gates.values() for point in points] + list(bounds.values()))
@@ -245,6 +248,12 @@ def superscript(value):
 def gate_rows(rollout):
     rows = []
     for gate in rollout["gates"]:
+        if asked := gate.get("outside"):
+            answers = asked["answers"]
+            rows.append(f"<tr><td>{escaped(gate['gate'])} ({escaped(asked['kind'])})</td><td></td><td>{escaped(asked['said'] or 'no answer yet')}</td>"
+                        f"<td colspan=4>{answers['passed']:,} passing, {answers['failed']:,} failing, {answers['open']:,} other answers</td></tr>")
+            continue
+
         def rate(arm):
             exposure, events = gate[arm]["exposure"], gate[arm]["events"]
             return f"{events:,} of {exposure:,}" + (f" ({percent(events / exposure, 2)})" if exposure else "")

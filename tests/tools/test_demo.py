@@ -78,6 +78,21 @@ def test_report_draws_four_charts_and_escapes_what_the_server_says():
     assert "<script" not in page and "http://" not in page and "https://" not in page
 
 
+def test_report_tells_what_was_asked_outside_and_draws_no_evidence_of_it():
+    told = story()
+    asked = {**gate("latency <outside>", 0, 0), "outside": {"kind": "promql", "passes": True, "failures": 0, "failures_allowed": 3,
+             "said": "0.2 is within its bounds", "answers": {"passed": 1200, "failed": 1, "open": 2}}}
+    rollout = told["rollouts"][0]
+    for gates in [rollout["gates"], *(tick["gates"] for tick in rollout["ticks"])]:
+        gates.append(asked)
+    page = report.render(told)
+    assert "latency &lt;outside&gt; (promql)" in page and "0.2 is within its bounds" in page and "1,200 passing" in page
+    assert "outside" not in report.evidence_chart(rollout, "harm")
+    for tick in rollout["ticks"]:
+        tick["gates"] = [asked]
+    assert "No evidence was journaled" in report.evidence_chart(rollout, "harm")
+
+
 def test_report_of_a_rollout_that_still_runs_has_no_end():
     page = report.render(story(ended=None, phase="progressing", reason="waiting for labels"))
     assert "in progress" in page and len(svgs(page)) == 4
