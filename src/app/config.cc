@@ -97,6 +97,17 @@ Result<Config> LoadConfigFile(const std::string& path) {
         *file = MadeRelativeTo(folder, *file);
     }
   }
+  if (config.gateway) {
+    auto of_tls = [&](std::optional<gateway::UpstreamTlsOptions>& tls) {
+      if (!tls) return;
+      for (std::string* file : {&tls->ca_file, &tls->cert_file, &tls->key_file})
+        *file = MadeRelativeTo(folder, *file);
+    };
+    for (gateway::ServiceOptions& service : config.gateway->services) {
+      of_tls(service.tls);
+      for (gateway::VersionOptions& version : service.versions) of_tls(version.tls);
+    }
+  }
   for (RedactRule& rule : config.monitor.redact)
     rule.key_file = MadeRelativeTo(folder, rule.key_file);
   return config;

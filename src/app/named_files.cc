@@ -54,6 +54,23 @@ void CheckSenders(const Config& config, const Note& note) {
     note(StrCat("alarms.emails[", i, "]"), CheckSmtpFiles(alarms.emails[i].smtp));
 }
 
+/// Of services that are spoken to over TLS.
+void CheckGateway(const gateway::Options& options, const Note& note) {
+  auto check = [&](const std::string& where,
+                   const std::optional<gateway::UpstreamTlsOptions>& tls) {
+    if (!tls) return;
+    if (Status status = net::TlsClient::Create(tls->files()).status(); !status.ok())
+      note(where, {std::string(status.message())});  // which begins with the field
+  };
+  for (size_t i = 0; i < options.services.size(); ++i) {
+    const gateway::ServiceOptions& service = options.services[i];
+    const std::string at = StrCat("gateway.services[", i, "].");
+    check(at + "tls", service.tls);
+    for (size_t v = 0; v < service.versions.size(); ++v)
+      check(StrCat(at, "versions[", v, "].tls"), service.versions[v].tls);
+  }
+}
+
 /// Of gates that ask outside.
 void CheckGates(const Config& config, const Note& note) {
   auto check = [&](const std::string& model, const RolloutPlan& plan) {
@@ -84,10 +101,12 @@ Status CheckNamedFiles(const Config& config) {
   if (config.auth.enabled()) {
     note("auth.tokens_file", Authorizer::Create(config.auth, SystemClock()).status());
   }
-  CheckSenders(config, [&](const std::string& where, const std::vector<std::string>& problems) {
+  const Note of_field = [&](const std::string& where, const std::vector<std::string>& problems) {
     for (const std::string& problem : problems)
       wrong += StrCat(wrong.empty() ? "" : "\n", where, ".", problem);
-  });
+  };
+  CheckSenders(config, of_field);
+  if (config.gateway) CheckGateway(*config.gateway, of_field);
   CheckGates(config, [&](const std::string& where, const std::vector<std::string>& problems) {
     for (const std::string& problem : problems)
       wrong += StrCat(wrong.empty() ? "" : "\n", where, ": ", problem);

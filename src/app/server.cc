@@ -683,6 +683,7 @@ class Server {
     if (grpc_certificates_ != server_certificates_) grpc_certificates_->CheckFiles();
     if (admin_certificates_) admin_certificates_->CheckFiles();
     if (authorizer_) authorizer_->CheckFiles();
+    if (gateway_) gateway_->CheckFiles();
   }
 
   Status ReadCertificates() {

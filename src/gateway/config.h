@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "net/http_client.h"
 
 namespace leadsman::gateway {
 
@@ -28,11 +29,26 @@ struct ListenerOptions {
   NotYet tls, protocol;
 };
 
+/// How endpoints are spoken to over TLS.
+struct UpstreamTlsOptions {
+  std::string ca_file;    ///< PEM; empty: the system's
+  std::string cert_file;  ///< PEM, with its chain, for servers that ask; empty: none
+  std::string key_file;   ///< PEM
+  std::string
+      server_name;  ///< asked for, and what certificates must be for; empty: the endpoint's host
+  bool verify = true;
+
+  net::TlsClientOptions files() const {
+    return {.ca_file = ca_file, .cert_file = cert_file, .key_file = key_file, .verify = verify};
+  }
+};
+
 /// One version of a service: where it answers.
 struct VersionOptions {
   int64_t version = 0;
-  std::vector<std::string> endpoints;  ///< "host:port"
-  std::optional<double> weight;        ///< share of the traffic
+  std::vector<std::string> endpoints;          ///< "host:port"
+  std::optional<double> weight;                ///< share of the traffic
+  std::optional<UpstreamTlsOptions> tls = {};  ///< absent: the service's
 };
 
 struct SplitOptions {
@@ -101,7 +117,8 @@ struct ServiceOptions {
   OutlierOptions outliers;
   RetryOptions retries;
   std::optional<MirrorOptions> mirror;
-  NotYet tls, protocol;
+  std::optional<UpstreamTlsOptions> tls;  ///< absent: plain text
+  NotYet protocol;
 };
 
 /// How bodies of a route's predictions are read.

@@ -88,6 +88,14 @@ std::string CheckHostField(const std::string& host) {
   return IsVisibleAscii(host) ? "" : "must be as in a URL: host or host:port, no spaces";
 }
 
+std::string CheckServerName(const std::string& name) {
+  const bool clean = std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '-' || c == '_' || c == ':';
+  });
+  return clean ? "" : "must be a host's name or an address, without a port";
+}
+
 std::string CheckHost(const std::string& host) {
   std::string_view rest = host;
   if (rest.starts_with("*.")) rest.remove_prefix(2);
@@ -121,6 +129,36 @@ const schema::Struct<ListenerOptions>& ListenerSchema() {
   return table;
 }
 
+const schema::Struct<UpstreamTlsOptions>& UpstreamTlsSchema() {
+  using Tls = UpstreamTlsOptions;
+  static const auto table = [] {
+    schema::Struct<Tls> s("GatewayUpstreamTls",
+                          "TLS to endpoints, at least 1.2: of requests, copies for mirrors and "
+                          "active checks. The files are read again when they change; what is no "
+                          "good leaves the old ones in force. Paths are relative to the "
+                          "configuration file.");
+    s.Field("ca_file", &Tls::ca_file, schema::Text(),
+            "PEM: who signed the endpoints' certificates; empty = the system's authorities.");
+    s.Field("cert_file", &Tls::cert_file, schema::Text(),
+            "PEM: a certificate to show, with its chain, to servers that ask for one (mTLS).");
+    s.Field("key_file", &Tls::key_file, schema::Text(), "PEM: its key, without a pass phrase.");
+    s.Field("server_name", &Tls::server_name, schema::TextWith("", CheckServerName),
+            "The name that is asked for (SNI) and that certificates must be for; empty = each "
+            "endpoint's host, or its address.");
+    s.Field("verify", &Tls::verify, schema::Boolean(),
+            "false: any certificate of any host will do. For tests alone: whoever is on the way "
+            "can read and change everything.");
+    s.Check([](const Tls& tls, schema::Problems& problems) {
+      if (tls.cert_file.empty() != tls.key_file.empty())
+        problems.Add("key_file", "cert_file and key_file go together");
+      if (!tls.verify && !tls.ca_file.empty())
+        problems.Add("ca_file", "is of no use with verify: false");
+    });
+    return s;
+  }();
+  return table;
+}
+
 const schema::Struct<VersionOptions>& VersionSchema() {
   static const auto table = [] {
     schema::Struct<VersionOptions> s("GatewayVersion", "One version of a service.");
@@ -134,6 +172,8 @@ const schema::Struct<VersionOptions>& VersionSchema() {
     s.Field("weight", &VersionOptions::weight, schema::Optional(schema::Share(0, 1)),
             "Its share of the traffic, in steps of 0.01%; all together 100%. Without any, the "
             "lowest version has all. Not used while a rollout of the model decides.");
+    s.Field("tls", &VersionOptions::tls, schema::Optional(schema::Of(UpstreamTlsSchema())),
+            "TLS to its endpoints, instead of the service's; absent = as the service's.");
     s.Check([](const VersionOptions& version, schema::Problems& problems) {
       std::set<std::string> seen;
       for (size_t i = 0; i < version.endpoints.size(); ++i) {
@@ -355,9 +395,8 @@ const schema::Struct<ServiceOptions>& ServiceSchema() {
     s.Nested("retries", &ServiceOptions::retries, RetrySchema(), "What is sent again.");
     s.Field("mirror", &ServiceOptions::mirror, schema::Optional(schema::Of(MirrorSchema())),
             "Copies of predictions for another version; absent = none.");
-    Unsupported(
-        s, "tls", &ServiceOptions::tls,
-        "upstreams are spoken to in plain text; use a side-car, or a network that encrypts");
+    s.Field("tls", &ServiceOptions::tls, schema::Optional(schema::Of(UpstreamTlsSchema())),
+            "TLS to its endpoints; absent = plain text. `{}` trusts the system's authorities.");
     Unsupported(s, "protocol", &ServiceOptions::protocol,
                 "upstreams are spoken to in HTTP/1.1; HTTP/2 and gRPC need frames passed through");
     s.Check(CheckService);

@@ -89,7 +89,9 @@ TEST(GatewayConfigTest, NamesWhatIsWrong) {
       {Service("mirror: {version: 7}"),
        "services[0].mirror.version: there is no version 7; versions: "},
       {Service("mirror: {version: 1, share: 2}"), "services[0].mirror.share: "},
-      {Service("tls: {}"), "services[0].tls: not supported yet: upstreams"},
+      {Service("tls: {cert_file: a}"), "services[0].tls.key_file: cert_file and key_file go"},
+      {Service("tls: {server_name: \"a b\"}"), "services[0].tls.server_name: must be a host's"},
+      {Service("tls: {verify: false, ca_file: a}"), "services[0].tls.ca_file: is of no use"},
       {Service("protocol: h2c"), "services[0].protocol: not supported yet: upstreams"},
       {"listeners: [{port: 0, tls: {}}]\nservices: [{name: a, versions: [{version: 1, endpoints: "
        "[\"a:1\"]}]}]",

@@ -425,7 +425,9 @@ bool Downstream::ConnectNext(int* error) {
 }
 
 void Downstream::ConnectFailed(int error) {
-  if (error == ECONNREFUSED) {
+  if (upstream_ && !upstream_->tls_problem().empty()) {
+    UpstreamFailed(Reason::kTlsFailed, upstream_->tls_problem(), true);
+  } else if (error == ECONNREFUSED) {
     UpstreamFailed(Reason::kConnectRefused, "refused the connection", true);
   } else if (error == ETIMEDOUT) {
     UpstreamFailed(Reason::kConnectTimeout, "did not take the connection in time", true);
@@ -751,6 +753,13 @@ bool Downstream::AnswerEnded() {
   const int error = upstream_->socket().error();
   if (!x_.answer_begun) {
     const bool nothing_taken = upstream_->NothingTaken();
+    // By TLS 1.3 a server says only now what it thinks of our certificate.
+    const std::string tls_error = upstream_->socket().tls_error();
+    if (!tls_error.empty()) {
+      UpstreamFailed(Reason::kTlsFailed, StrCat("ended TLS without an answer: ", tls_error),
+                     nothing_taken);
+      return false;
+    }
     UpstreamFailed(Reason::kClosed,
                    StrCat("ended the connection without an answer",
                           error != 0 ? StrCat(": ", strerror(error)) : std::string()),
@@ -860,8 +869,9 @@ void Downstream::UpstreamFailed(Reason reason, std::string why, bool nothing_tak
 void Downstream::Answer(int status, Reason reason, const std::string& message) {
   // What a try has died of was counted then.
   const bool counted = reason == Reason::kConnectRefused || reason == Reason::kConnectTimeout ||
-                       reason == Reason::kConnectFailed || reason == Reason::kClosed ||
-                       reason == Reason::kTimeout || reason == Reason::kBadAnswer;
+                       reason == Reason::kConnectFailed || reason == Reason::kTlsFailed ||
+                       reason == Reason::kClosed || reason == Reason::kTimeout ||
+                       reason == Reason::kBadAnswer;
   if (x_.answer_begun) return Cut(reason);
   if (!counted) Count(reason);
   x_.status = status;

@@ -16,8 +16,10 @@
 #include "base/strings.h"
 #include "gateway/health_checker.h"
 #include "gateway/metrics.h"
+#include "gateway/upstream_tls.h"
 #include "gateway/worker.h"
 #include "net/listener.h"
+#include "net/tls_client_files.h"
 
 namespace leadsman::gateway {
 namespace {
@@ -73,6 +75,7 @@ class Impl final : public Gateway {
   }
 
   Status Start() override {
+    RETURN_IF_ERROR(LoadUpstreamTls(shared_));
     RETURN_IF_ERROR(Listen());
     RETURN_IF_ERROR(Run());
     started_ = true;
@@ -249,6 +252,13 @@ class Impl final : public Gateway {
     std::vector<std::string> names;
     for (const auto& service : shared_.services) names.push_back(service->options.name);
     return names;
+  }
+
+  void CheckFiles() override {
+    if (!started_) return;
+    for (const Version* version : shared_.versions) {
+      if (version->tls) version->tls->CheckFiles();
+    }
   }
 
   std::vector<std::string> Awaited() const override {

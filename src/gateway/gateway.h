@@ -106,6 +106,8 @@ class Gateway : public net::DrainableServer {
   /// unknown service.
   virtual std::optional<int64_t> MainVersion(const std::string& service) const = 0;
   virtual std::vector<std::string> services() const = 0;
+  /// Reads TLS files again that have changed. Blocks for them, otherwise for a stat of each.
+  virtual void CheckFiles() = 0;
   /// What the start still waits for: a line each. Empty from then on.
   virtual std::vector<std::string> Awaited() const = 0;
   /// Versions with a share of the traffic, or that of a mirror, of which no endpoint would answer: a line each.

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/start_thread.h"
 #include "base/strings.h"
+#include "gateway/upstream_tls.h"
 #include "net/answer_head.h"
 
 namespace leadsman::gateway {
@@ -60,15 +61,18 @@ class HealthChecker::Check final : public net::EventLoop::Watcher,
   void OnEvents(uint32_t events) override {
     if (!socket_) return;
     socket_->OnEvents(events);
+    if (socket_->encrypted() && !connected_) return ShakeHands();
     if (socket_->broken() && socket_->error() != 0) {
       const int error = socket_->error();
       if (!connected_) return ConnectFailed(error);
       return Over(false, StrCat("the connection broke: ", strerror(error)));
     }
     if (!connected_ && !(events & net::EventLoop::kWritable)) return;
-    connected_ = true;
-    if (!socket_->Flush()) return Over(false, "the connection broke");
-    ReadAnswer();
+    if (!connected_ && version_.tls) {
+      if (!BeginUpstreamTls(*socket_, version_, endpoint_)) return ConnectFailed(ENOMEM);
+      return ShakeHands();
+    }
+    Ask();
   }
 
   void OnSweep(SteadyTime now) {
@@ -85,6 +89,20 @@ class HealthChecker::Check final : public net::EventLoop::Watcher,
   }
 
  private:
+  void ShakeHands() {
+    const auto shake = socket_->Handshake();
+    if (shake == net::StreamSocket::Shake::kPending && !socket_->broken()) return;
+    if (shake != net::StreamSocket::Shake::kDone)
+      return Over(false, WhyTlsFailed(*socket_, version_, endpoint_));
+    Ask();
+  }
+
+  void Ask() {
+    connected_ = true;
+    if (!socket_->Flush()) return Over(false, "the connection broke");
+    ReadAnswer();
+  }
+
   /// To the endpoint's next address.
   void ConnectNext() {
     End();
@@ -117,7 +135,11 @@ class HealthChecker::Check final : public net::EventLoop::Watcher,
     for (;;) {
       const Got got = socket_->Fill(kMaxHead + net::BufferPool::kSize);
       if (got == Got::kNothing) return;
-      if (got != Got::kBytes) return Over(false, "ended the connection without an answer");
+      if (got != Got::kBytes) {
+        const std::string& error = socket_->tls_error();
+        return Over(false, error.empty() ? "ended the connection without an answer"
+                                         : StrCat("ended TLS without an answer: ", error));
+      }
       switch (parser_.Feed(socket_->input(), head_)) {
         case net::ParseState::kNeedMore:
           continue;

@@ -12,6 +12,8 @@ std::string_view ReasonName(Reason reason) {
       return "connect_timeout";
     case Reason::kConnectFailed:
       return "connect_failed";
+    case Reason::kTlsFailed:
+      return "tls_failed";
     case Reason::kClosed:
       return "closed";
     case Reason::kTimeout:

@@ -12,6 +12,7 @@ enum class Reason : uint8_t {
   kConnectRefused,
   kConnectTimeout,
   kConnectFailed,  ///< another error: no route, no descriptors
+  kTlsFailed,      ///< no agreement, or a certificate that is not trusted
   kClosed,         ///< ended before the answer's head
   kTimeout,        ///< no answer's head in time
   kTotalTimeout,

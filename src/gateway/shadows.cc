@@ -14,6 +14,7 @@
 #include "gateway/answer_body.h"
 #include "gateway/split.h"
 #include "gateway/upstream_connection.h"
+#include "gateway/upstream_tls.h"
 #include "gateway/worker.h"
 #include "net/answer_head.h"
 #include "net/chunk_decoder.h"
@@ -46,6 +47,7 @@ class Shadows::Connection final : public net::EventLoop::Watcher,
         worker_(owner.worker_),
         keep_alive_(version.service->options.timeouts.keep_alive),
         endpoint_(endpoint),
+        version_(version),
         address_(address),
         socket_(socket, worker_.pool()),
         parser_(worker_.options().limits.max_header) {}
@@ -59,7 +61,8 @@ class Shadows::Connection final : public net::EventLoop::Watcher,
   bool Usable() {
     const auto addresses = endpoint_.addresses.Get();
     return std::find(addresses->begin(), addresses->end(), address_) != addresses->end() &&
-           socket_.input().empty() && IsSilent() && socket_.Fill() == Got::kNothing;
+           socket_.input().empty() && (socket_.encrypted() || IsSilent()) &&
+           socket_.Fill() == Got::kNothing;
   }
 
   /// Takes a copy that holds its place among those under way.
@@ -126,14 +129,23 @@ class Shadows::Connection final : public net::EventLoop::Watcher,
     switch (phase_) {
       case Phase::kConnecting:
         if (socket_.broken()) return Fail(Unanswered::kClosed);
-        if (!(events & net::EventLoop::kWritable)) return;
+        if (!socket_.encrypted()) {
+          if (!(events & net::EventLoop::kWritable)) return;
+          if (version_.tls && !BeginUpstreamTls(socket_, version_, endpoint_))
+            return Fail(Unanswered::kClosed);
+        }
+        if (socket_.encrypted()) {
+          const auto shake = socket_.Handshake();
+          if (shake == net::StreamSocket::Shake::kPending) return;
+          if (shake == net::StreamSocket::Shake::kFailed) return Fail(Unanswered::kClosed);
+        }
         SendRequest();
         [[fallthrough]];
       case Phase::kBusy:
         return ReadAnswer();
       case Phase::kIdle:
-        // Whatever it is, nobody asked for it. That it can be written to says nothing.
-        if (events & ~net::EventLoop::kWritable) Close();
+        // Whatever it is, nobody asked for it. That it can be written to says nothing, nor do TLS's own words.
+        if ((events & ~net::EventLoop::kWritable) && !(socket_.encrypted() && Usable())) Close();
         return;
       case Phase::kClosed:
         return;
@@ -286,6 +298,7 @@ class Shadows::Connection final : public net::EventLoop::Watcher,
   Worker& worker_;
   const std::chrono::milliseconds keep_alive_;
   Endpoint& endpoint_;
+  const Version& version_;
   const net::SocketAddress address_;
   net::StreamSocket socket_;
   Phase phase_ = Phase::kConnecting;

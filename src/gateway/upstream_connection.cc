@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "gateway/downstream.h"
+#include "gateway/upstream_tls.h"
 
 namespace leadsman::gateway {
 
@@ -64,23 +65,43 @@ void UpstreamConnection::OnEvents(uint32_t events) {
   const auto self = shared_from_this();
   socket_.OnEvents(events);
   if (connecting_) {
-    if (socket_.broken()) {
-      connect_error_ = socket_.error() != 0 ? socket_.error() : ECONNRESET;
-    } else if (!(events & net::EventLoop::kWritable)) {
-      return;
-    } else {
-      at_start_ = TcpTraffic();
-    }
+    if (!Connected(events)) return;
     connecting_ = false;
   }
   if (user_ != nullptr) return user_->OnUpstream();
-  // A kept one: whatever it is, nobody asked for it. That it can be written to says nothing.
-  if (events & ~net::EventLoop::kWritable) worker_.DropIdle(*this);
+  // A kept one: whatever it is, nobody asked for it. That it can be written to says nothing, nor do TLS's own words.
+  if ((events & ~net::EventLoop::kWritable) && !(socket_.encrypted() && IsQuiet()))
+    worker_.DropIdle(*this);
+}
+
+/// False while it is being connected; true also when that has failed.
+bool UpstreamConnection::Connected(uint32_t events) {
+  if (socket_.encrypted()) return ShakenHands();
+  if (socket_.broken()) {
+    connect_error_ = socket_.error() != 0 ? socket_.error() : ECONNRESET;
+    return true;
+  }
+  if (!(events & net::EventLoop::kWritable)) return false;
+  at_start_ = TcpTraffic();
+  if (!version_.tls) return true;
+  if (BeginUpstreamTls(socket_, version_, endpoint_)) return ShakenHands();
+  connect_error_ = ENOMEM;
+  return true;
+}
+
+/// That the socket is broken is no end yet: an alert may have come before, which says why.
+bool UpstreamConnection::ShakenHands() {
+  const auto shake = socket_.Handshake();
+  if (shake == net::StreamSocket::Shake::kPending && !socket_.broken()) return false;
+  if (shake == net::StreamSocket::Shake::kDone) return true;
+  connect_error_ = EPROTO;
+  tls_problem_ = WhyTlsFailed(socket_, version_, endpoint_);
+  return true;
 }
 
 void UpstreamConnection::Use(Downstream& user) {
   user_ = &user;
-  sent_before_ = socket_.bytes_out();
+  sent_before_ = socket_.wire_out();
 }
 
 void UpstreamConnection::BecomeIdle() {
@@ -110,7 +131,7 @@ bool UpstreamConnection::NothingTaken() const {
   if (!now.known || !at_start_.known) return false;
   // An end has a sequence number of its own. What a reset acknowledges, the kernel does not count: without an end before it,
   // the request may have been read.
-  const bool ended = now.received - at_start_.received > socket_.bytes_in();
+  const bool ended = now.received - at_start_.received > socket_.wire_in();
   return ended && now.acknowledged - at_start_.acknowledged <= sent_before_;
 }
 

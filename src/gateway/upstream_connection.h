@@ -40,6 +40,8 @@ class UpstreamConnection final : public net::EventLoop::Watcher,
   bool connecting() const { return connecting_; }
   /// The errno with which connecting has failed; 0 when it has not.
   int connect_error() const { return connect_error_; }
+  /// What is to be said of the endpoint when TLS is why; else empty.
+  const std::string& tls_problem() const { return tls_problem_; }
   /// Another request has been answered over it.
   bool reused() const { return reused_; }
   SteadyTime idle_since() const { return idle_since_; }
@@ -63,6 +65,8 @@ class UpstreamConnection final : public net::EventLoop::Watcher,
     uint64_t received = 0;      ///< of theirs, and one for their end
   };
   Traffic TcpTraffic() const;
+  bool Connected(uint32_t events);
+  bool ShakenHands();
 
   Worker& worker_;
   const Version& version_;
@@ -73,6 +77,7 @@ class UpstreamConnection final : public net::EventLoop::Watcher,
   bool connecting_ = true;
   bool reused_ = false;
   int connect_error_ = 0;
+  std::string tls_problem_;
   Traffic at_start_;
   uint64_t sent_before_ = 0;
   SteadyTime idle_since_{};

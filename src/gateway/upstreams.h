@@ -15,6 +15,10 @@
 
 // What all I/O threads share of the upstreams. Structure is fixed after construction; what changes is atomic or a snapshot.
 
+namespace leadsman::net {
+class TlsClientFiles;
+}  // namespace leadsman::net
+
 namespace leadsman::gateway {
 
 using Addresses = std::vector<net::SocketAddress>;
@@ -47,7 +51,9 @@ struct Version {
   size_t index = 0;  ///< in its service
   Service* service = nullptr;
   std::vector<std::unique_ptr<Endpoint>> endpoints;
-  mutable std::atomic<size_t> pending{0};  ///< requests that wait for a connection
+  std::shared_ptr<net::TlsClientFiles> tls;  ///< null: plain text; set before the first request
+  std::string server_name;                   ///< tls: instead of the endpoint's host, if not empty
+  mutable std::atomic<size_t> pending{0};    ///< requests that wait for a connection
 
   /// The less busy of two drawn among those that get requests, another one than `avoid` if there is one. Null when none does.
   Endpoint* Pick(Rng& rng, SteadyTime now, const Endpoint* avoid) const;

@@ -133,8 +133,10 @@ Result<std::shared_ptr<const TlsClient>> TlsClient::Create(const TlsClientOption
   SSL_CTX_set_verify(c, options.verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nullptr);
   if (options.verify) RETURN_IF_ERROR(LoadTrust(c, options));
   RETURN_IF_ERROR(LoadIdentity(c, options));
-  static constexpr unsigned char kProtocols[] = "\x08http/1.1";
-  SSL_CTX_set_alpn_protos(c, kProtocols, sizeof(kProtocols) - 1);
+  static constexpr unsigned char kHttp1[] = "\x08http/1.1";
+  static constexpr unsigned char kHttp2[] = "\x02h2";
+  options.http2 ? SSL_CTX_set_alpn_protos(c, kHttp2, sizeof(kHttp2) - 1)
+                : SSL_CTX_set_alpn_protos(c, kHttp1, sizeof(kHttp1) - 1);
   return std::shared_ptr<const TlsClient>(std::make_shared<TlsClientContext>(std::move(context)));
 }
 

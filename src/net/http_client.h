@@ -91,6 +91,7 @@ struct TlsClientOptions {
   std::string key_file;
   bool verify =
       true;  ///< false: any certificate of any host will do. For tests of one's own servers only
+  bool http2 = false;  ///< asks for HTTP/2 and nothing else; for who speaks it
 };
 
 /// The same, read and checked. Immutable; may be shared by any number of clients on any threads.

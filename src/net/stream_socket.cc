@@ -7,15 +7,24 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <string>
 
+#include "net/client_connection.h"
 #include "net/event_loop.h"
+#include "net/tls_context.h"
+#include "net/tls_stream.h"
 
 namespace leadsman::net {
 namespace {
 
 constexpr size_t kKeptOut = 64 << 10;  // of the queue's memory once all of it is sent
+const std::string kNoError;
 
 }  // namespace
+
+StreamSocket::StreamSocket(int socket, BufferPool& pool) : socket_(socket), pool_(&pool) {}
+
+StreamSocket::~StreamSocket() { Close(); }
 
 void StreamSocket::OnEvents(uint32_t events) {
   if (events & EventLoop::kReadable) readable_ = true;
@@ -54,6 +63,12 @@ StreamSocket::Got StreamSocket::Fill(size_t limit) {
     capacity_ = grown;
   }
   const size_t room = capacity_ - end_;
+  const Got got = tls_ ? FillTls(room) : FillPlain(room);
+  if (got != Got::kBytes && begin_ == end_) Take(0);  // gives the memory back
+  return got;
+}
+
+StreamSocket::Got StreamSocket::FillPlain(size_t room) {
   ssize_t n;
   do {
     n = recv(socket_, memory_.get() + end_, room, 0);
@@ -65,7 +80,6 @@ StreamSocket::Got StreamSocket::Fill(size_t limit) {
     if (static_cast<size_t>(n) < room && !peer_ended_ && !broken_) readable_ = false;
     return Got::kBytes;
   }
-  if (begin_ == end_) Take(0);  // gives the memory back
   if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
     readable_ = false;
     return Got::kNothing;
@@ -74,8 +88,34 @@ StreamSocket::Got StreamSocket::Fill(size_t limit) {
     peer_ended_ = true;
     return Got::kEnd;
   }
+  return Broken(errno);
+}
+
+/// Read until it has nothing: what lies in TLS's own buffer is told of by nobody.
+StreamSocket::Got StreamSocket::FillTls(size_t room) {
+  size_t bytes = 0;
+  switch (tls_->Read(memory_.get() + end_, room, &bytes)) {
+    case TlsStream::Outcome::kOk:
+      end_ += bytes;
+      bytes_in_ += bytes;
+      return Got::kBytes;
+    case TlsStream::Outcome::kWantRead:
+      readable_ = false;
+      return Got::kNothing;
+    case TlsStream::Outcome::kWantWrite:
+      return Got::kNothing;
+    case TlsStream::Outcome::kClosed:
+      peer_ended_ = true;
+      return Got::kEnd;
+    case TlsStream::Outcome::kFailed:
+      break;
+  }
+  return Broken(tls_->lost());
+}
+
+StreamSocket::Got StreamSocket::Broken(int error) {
   broken_ = true;
-  if (error_ == 0) error_ = errno;
+  if (error_ == 0) error_ = error;
   return Got::kBroken;
 }
 
@@ -107,6 +147,10 @@ void StreamSocket::Queue(std::string_view bytes) {
 
 bool StreamSocket::Send(std::string_view bytes) {
   if (broken_ || socket_ < 0) return false;
+  if (tls_) {
+    Queue(bytes);
+    return SendTls();
+  }
   while (writable_ && (unsent() > 0 || !bytes.empty())) {
     iovec pieces[2] = {{out_.data() + out_begin_, unsent()},
                        {const_cast<char*>(bytes.data()), bytes.size()}};
@@ -140,12 +184,82 @@ bool StreamSocket::Send(std::string_view bytes) {
   return true;
 }
 
+/// What is queued. A write that the socket has not taken is tried again with the same bytes: they stay in front of the queue.
+bool StreamSocket::SendTls() {
+  while (writable_ && unsent() > 0) {
+    size_t taken = 0;
+    const auto outcome = tls_->Write({out_.data() + out_begin_, unsent()}, &taken);
+    out_begin_ += taken;
+    bytes_out_ += taken;
+    if (outcome == TlsStream::Outcome::kOk) continue;
+    if (outcome == TlsStream::Outcome::kWantWrite) {
+      writable_ = false;
+    } else if (outcome != TlsStream::Outcome::kWantRead) {
+      Broken(tls_->lost());
+      readable_ = true;  // what came before is still to be read
+      return false;
+    }
+    break;
+  }
+  if (out_begin_ == out_.size()) {
+    out_.clear();
+    out_begin_ = 0;
+    if (out_.capacity() > kKeptOut) out_.shrink_to_fit();
+  }
+  return true;
+}
+
+uint64_t StreamSocket::wire_in() const { return tls_ ? tls_->wire_in() : bytes_in_; }
+
+uint64_t StreamSocket::wire_out() const { return tls_ ? tls_->wire_out() : bytes_out_; }
+
+bool StreamSocket::BeginTls(const TlsClient& client, const std::string& host) {
+  tls_ = std::make_unique<TlsStream>(static_cast<const TlsClientContext&>(client).context(),
+                                     socket_, host);
+  return tls_->valid();
+}
+
+bool StreamSocket::BeginTls(const ServerCertificates& certificates, std::string_view protocols) {
+  const auto current = static_cast<const CertificatesOfFiles&>(certificates).current();
+  tls_ = std::make_unique<TlsStream>(current->context.get(), socket_, TlsStream::Server::kSide,
+                                     protocols);
+  return tls_->valid();
+}
+
+StreamSocket::Shake StreamSocket::Handshake() {
+  switch (tls_->Handshake()) {
+    case TlsStream::Outcome::kOk:
+      return Shake::kDone;
+    case TlsStream::Outcome::kWantRead:
+    case TlsStream::Outcome::kWantWrite:
+      return Shake::kPending;
+    default:
+      Broken(tls_->lost());
+      return Shake::kFailed;
+  }
+}
+
+std::string_view StreamSocket::tls_protocol() const {
+  return tls_ ? tls_->negotiated() : std::string_view();
+}
+
+const std::string& StreamSocket::tls_error() const {
+  return tls_ && !tls_->ended_silently() ? tls_->error() : kNoError;
+}
+
+TlsDistrust StreamSocket::distrust() const { return tls_ ? tls_->distrust() : TlsDistrust::kNone; }
+
 void StreamSocket::ShutdownWrite() {
-  if (socket_ >= 0) shutdown(socket_, SHUT_WR);
+  if (socket_ < 0) return;
+  if (tls_) tls_->SendCloseNotify();
+  shutdown(socket_, SHUT_WR);
 }
 
 void StreamSocket::Close() {
-  if (socket_ >= 0) close(socket_);
+  if (socket_ >= 0) {
+    if (tls_ && !broken_) tls_->SendCloseNotify();
+    close(socket_);
+  }
   socket_ = -1;
   end_ = begin_;
   Take(0);
@@ -156,6 +270,7 @@ void StreamSocket::Close() {
 
 void StreamSocket::Reset() {
   linger now{1, 0};
+  broken_ = true;
   if (socket_ >= 0) setsockopt(socket_, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
   Close();
 }

@@ -3,11 +3,17 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 namespace leadsman::net {
+
+class ServerCertificates;
+class TlsClient;
+class TlsStream;
+enum class TlsDistrust;
 
 /// Memory for sockets of one thread that read: those that have nothing unread hold none. Confined.
 class BufferPool {
@@ -31,7 +37,8 @@ class BufferPool {
 };
 
 /// A connected, non-blocking socket with what has come and was not taken yet, and what was written and is not sent yet. Goes
-/// with EventLoop: OnEvents is told what has changed, and nothing is asked of the kernel that is known already.
+/// with EventLoop: OnEvents is told what has changed, and nothing is asked of the kernel that is known already. With BeginTls,
+/// before the first byte, all of it goes through TLS.
 ///
 /// Confined to one thread. Owns the descriptor.
 class StreamSocket {
@@ -43,8 +50,8 @@ class StreamSocket {
     kBroken,
   };
 
-  StreamSocket(int socket, BufferPool& pool) : socket_(socket), pool_(&pool) {}
-  ~StreamSocket() { Close(); }
+  StreamSocket(int socket, BufferPool& pool);
+  ~StreamSocket();
   StreamSocket(const StreamSocket&) = delete;
   StreamSocket& operator=(const StreamSocket&) = delete;
 
@@ -77,6 +84,27 @@ class StreamSocket {
 
   uint64_t bytes_in() const { return bytes_in_; }
   uint64_t bytes_out() const { return bytes_out_; }
+  /// The same as the kernel counts them: with what TLS adds.
+  uint64_t wire_in() const;
+  uint64_t wire_out() const;
+
+  /// As a client that asks for `host` and checks the certificate against it. False when there is no memory for it.
+  bool BeginTls(const TlsClient& client, const std::string& host);
+  /// As a server. `protocols`: a literal, the ones that it speaks, the best first: "h2,http/1.1".
+  bool BeginTls(const ServerCertificates& certificates, std::string_view protocols);
+  bool encrypted() const { return tls_ != nullptr; }
+  enum class Shake {
+    kDone,
+    kPending,  ///< again at the next event
+    kFailed,   ///< tls_error() says why; it is broken
+  };
+  Shake Handshake();
+  /// That both sides have agreed on; empty when the other one named none.
+  std::string_view tls_protocol() const;
+  /// Why TLS has failed, in words; empty when it has not, also when the connection has ended without a word.
+  const std::string& tls_error() const;
+  /// What is wrong with the other side's certificate, when that is why.
+  TlsDistrust distrust() const;
 
   void ShutdownWrite();
   void Close();
@@ -84,6 +112,11 @@ class StreamSocket {
   void Reset();
 
  private:
+  Got FillPlain(size_t room);
+  Got FillTls(size_t room);
+  bool SendTls();
+  Got Broken(int error);
+
   int socket_;
   BufferPool* pool_;
   std::unique_ptr<char[]> memory_;
@@ -99,6 +132,7 @@ class StreamSocket {
   bool peer_ended_ = false;
   bool broken_ = false;
   int error_ = 0;
+  std::unique_ptr<TlsStream> tls_;  ///< null: plain
 };
 
 }  // namespace leadsman::net

@@ -7,6 +7,7 @@
 #include <openssl/x509.h>
 #include <time.h>
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -116,19 +117,23 @@ Status UseClientAuthorities(SSL_CTX* context, const std::string& pem, const std:
   return OkStatus();
 }
 
-/// A client that can speak only something else than this connection does is told so in the handshake.
+/// The best of ours that the client names. One that can speak only something else than this connection does is told so in
+/// the handshake.
 int ChooseProtocol(SSL* ssl, const unsigned char** out, unsigned char* out_size,
                    const unsigned char* offered, unsigned int offered_size, void*) {
   const auto* stream = static_cast<const TlsStream*>(SSL_get_app_data(ssl));
-  const std::string_view ours = stream->protocol();
-  for (unsigned at = 0; at < offered_size;
-       at += 1 + offered[at]) {  // OpenSSL has checked the lengths
-    if (std::string_view(reinterpret_cast<const char*>(offered + at + 1), offered[at]) != ours) {
-      continue;
+  std::string_view ours = stream->protocols();
+  while (!ours.empty()) {
+    const std::string_view one = ours.substr(0, ours.find(','));
+    ours.remove_prefix(std::min(ours.size(), one.size() + 1));
+    for (unsigned at = 0; at < offered_size;
+         at += 1 + offered[at]) {  // OpenSSL has checked the lengths
+      if (std::string_view(reinterpret_cast<const char*>(offered + at + 1), offered[at]) != one)
+        continue;
+      *out = offered + at + 1;
+      *out_size = offered[at];
+      return SSL_TLSEXT_ERR_OK;
     }
-    *out = offered + at + 1;
-    *out_size = offered[at];
-    return SSL_TLSEXT_ERR_OK;
   }
   return SSL_TLSEXT_ERR_ALERT_FATAL;
 }

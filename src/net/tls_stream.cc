@@ -116,8 +116,8 @@ TlsStream::TlsStream(ssl_ctx_st* context, int socket, const std::string& host)
   ERR_clear_error();
 }
 
-TlsStream::TlsStream(ssl_ctx_st* context, int socket, Server, std::string_view protocol)
-    : ssl_(SSL_new(context)), protocol_(protocol) {
+TlsStream::TlsStream(ssl_ctx_st* context, int socket, Server, std::string_view protocols)
+    : ssl_(SSL_new(context)), protocols_(protocols) {
   if (!Attach(socket)) return;
   SSL_set_app_data(ssl_, this);  // for the choice of the protocol
   SSL_set_accept_state(ssl_);
@@ -142,11 +142,13 @@ TlsStream::Outcome TlsStream::OutcomeOf(int result) {
   failed_ = true;
   const long verified = SSL_get_verify_result(ssl_);
   error_ = TakeSslError();
-  if (verified != X509_V_OK && !SSL_is_server(ssl_)) {
+  if (verified != X509_V_OK && SSL_get_verify_mode(ssl_) != SSL_VERIFY_NONE &&
+      !SSL_is_server(ssl_)) {
     error_ = X509_verify_cert_error_string(verified);
   } else if (error_.empty() || error_ == "unexpected eof while reading") {
-    error_ = saved_errno != 0 && error_.empty() ? strerror(saved_errno)
-                                                : "the connection ended without a word";
+    lost_ = error_.empty() ? saved_errno : 0;
+    ended_silently_ = true;
+    error_ = lost_ != 0 ? strerror(lost_) : "the connection ended without a word";
   }
   return Outcome::kFailed;
 }
@@ -192,6 +194,39 @@ void TlsStream::SendCloseNotify() {
   SSL_shutdown(ssl_);
   ERR_clear_error();
 }
+
+std::string_view TlsStream::negotiated() const {
+  const unsigned char* name = nullptr;
+  unsigned int size = 0;
+  SSL_get0_alpn_selected(ssl_, &name, &size);
+  return {reinterpret_cast<const char*>(name), size};
+}
+
+TlsDistrust TlsStream::distrust() const {
+  if (SSL_get_verify_mode(ssl_) == SSL_VERIFY_NONE) return TlsDistrust::kNone;
+  switch (SSL_get_verify_result(ssl_)) {
+    case X509_V_OK:
+      return TlsDistrust::kNone;
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+    case X509_V_ERR_IP_ADDRESS_MISMATCH:
+      return TlsDistrust::kName;
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+      return TlsDistrust::kExpired;
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+    case X509_V_ERR_CERT_SIGNATURE_FAILURE:
+      return TlsDistrust::kAuthority;
+    default:
+      return TlsDistrust::kOther;
+  }
+}
+
+uint64_t TlsStream::wire_in() const { return BIO_number_read(SSL_get_rbio(ssl_)); }
+
+uint64_t TlsStream::wire_out() const { return BIO_number_written(SSL_get_wbio(ssl_)); }
 
 bool TlsStream::resumed() const { return SSL_session_reused(ssl_) == 1; }
 

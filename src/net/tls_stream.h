@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -20,6 +21,15 @@ using SslContext = std::unique_ptr<ssl_ctx_st, SslContextDeleter>;
 /// What went wrong last on this thread, in OpenSSL's words, and forgets it: "certificate has expired".
 std::string TakeSslError();
 
+/// What a client finds wrong with a server's certificate.
+enum class TlsDistrust {
+  kNone,
+  kAuthority,  ///< nobody that is trusted has signed it
+  kName,       ///< it is another host's
+  kExpired,
+  kOther,
+};
+
 /// TLS over a non-blocking socket that somebody else owns and waits for. Never blocks, never raises
 /// SIGPIPE. Externally synchronised. After kClosed and kFailed only error() may be asked.
 class TlsStream {
@@ -33,10 +43,10 @@ class TlsStream {
   };
   /// A client's side: `host` is what it asks for and checks the certificate against.
   TlsStream(ssl_ctx_st* context, int socket, const std::string& host);
-  /// A server's side, with a context of LoadServerTls. `protocol` is the one that it speaks: "http/1.1" or "h2", a literal.
-  /// A client that names others only is refused in the handshake; one that names none is not.
+  /// A server's side, with a context of LoadServerTls. `protocols` are those that it speaks, the best first: "http/1.1", "h2",
+  /// "h2,http/1.1", a literal. A client that names others only is refused in the handshake; one that names none is not.
   enum class Server { kSide };
-  TlsStream(ssl_ctx_st* context, int socket, Server side, std::string_view protocol);
+  TlsStream(ssl_ctx_st* context, int socket, Server side, std::string_view protocols);
   ~TlsStream();
   TlsStream(const TlsStream&) = delete;
   TlsStream& operator=(const TlsStream&) = delete;
@@ -57,7 +67,18 @@ class TlsStream {
   const std::string& error() const { return error_; }
   bool resumed() const;
   /// Of a server's side.
-  std::string_view protocol() const { return protocol_; }
+  std::string_view protocols() const { return protocols_; }
+  /// What both sides have agreed on; empty: nothing.
+  std::string_view negotiated() const;
+  /// Of the latest kFailed: the connection has ended, and TLS has said nothing of why.
+  bool ended_silently() const { return ended_silently_; }
+  /// The errno with which it has, then; 0: it was an end.
+  int lost() const { return lost_; }
+  /// Of a client's side, after kFailed.
+  TlsDistrust distrust() const;
+  /// What has gone over the socket.
+  uint64_t wire_in() const;
+  uint64_t wire_out() const;
   ssl_st* handle() { return ssl_; }
 
  private:
@@ -65,8 +86,10 @@ class TlsStream {
   Outcome OutcomeOf(int result);
 
   ssl_st* ssl_;
-  std::string_view protocol_;
+  std::string_view protocols_;
   bool failed_ = false;
+  bool ended_silently_ = false;
+  int lost_ = 0;
   std::string error_;
 };
 

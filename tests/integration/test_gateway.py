@@ -490,12 +490,17 @@ def test_the_configuration_is_checked_and_says_what_is_not_supported(tmp_path):
     assert check(good).returncode == 0
     bad = json.loads(json.dumps(good))
     bad["gateway"]["services"][0]["mirror"] = {"version": 2}
-    bad["gateway"]["services"][0]["tls"] = {}
+    bad["gateway"]["services"][0]["protocol"] = "http2"
     bad["gateway"]["listeners"][0]["protocol"] = "http2"
     answer = check(bad)
     assert answer.returncode == 2
     assert "gateway.services[0].mirror.version: there is no version 2; versions: 1" in answer.stderr
-    assert "gateway.services[0].tls: not supported yet" in answer.stderr
+    assert "gateway.services[0].protocol: not supported yet" in answer.stderr
     assert "gateway.listeners[0].protocol: not supported yet" in answer.stderr
+    bad = json.loads(json.dumps(good))
+    bad["gateway"]["services"][0]["tls"] = {"ca_file": "nowhere.pem"}
+    answer = check(bad)
+    assert answer.returncode == 2
+    assert f"gateway.services[0].tls.ca_file: cannot look at {tmp_path}/nowhere.pem" in answer.stderr, answer.stderr
     answer = check({"models": []})
     assert answer.returncode == 2 and "nothing to proxy" in answer.stderr
