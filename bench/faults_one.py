@@ -103,6 +103,13 @@ class Gateway:
         except (OSError, ValueError, urllib.error.URLError):
             return None
 
+    def all_well(self):
+        try:
+            versions = self.get("/api/v1/gateway")["services"][0]["versions"]
+        except (OSError, ValueError, urllib.error.URLError):
+            return False
+        return all(endpoint["state"] == "healthy" for version in versions for endpoint in version["endpoints"])
+
     def shares(self):
         return {version["version"]: version["share"] for version in self.get("/api/v1/gateway")["services"][0]["versions"]}
 
@@ -232,10 +239,11 @@ class World:
             proxy.stop()
 
     async def go_wrong(self):
-        """One thing at a time, so that an endpoint of each version is there: what a gateway can hide."""
+        """One thing after the other, so that an endpoint of each version is there: what a gateway can hide."""
         rng = self.rng
         while not self.over:
-            await asyncio.sleep(rng.expovariate(2))
+            await asyncio.sleep(rng.expovariate(3))
+            await until(self.gateway.all_well, "the gateway sees that all is well again")
             version = rng.choice((1, 2))
             what = rng.choice(("kill an endpoint", "stop an endpoint", "spoil", "spoil", "kill the gateway", "restart the gateway", "stop the gateway"))
             self.done.append(what.replace("spoil", "spoil an answer"))

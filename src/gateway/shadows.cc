@@ -399,7 +399,8 @@ void Shadows::SendAll() {
 void Shadows::Start(std::unique_ptr<Shadow> shadow) {
   Mirror& mirror = shadow->mirror;
   Endpoint* const endpoint = mirror.version.Pick(worker_.rng(), worker_.now(), nullptr);
-  if (endpoint == nullptr) return Drop(mirror, Unsent::kNoEndpoint);
+  if (endpoint == nullptr || !endpoint->health.Available(worker_.now()))
+    return Drop(mirror, Unsent::kNoEndpoint);
   shadow->has_place = mirror.TryBegin();
   if (!shadow->has_place) return Drop(mirror, Unsent::kBusy);
   const auto connection = ConnectionTo(mirror.version, *endpoint);

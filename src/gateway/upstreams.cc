@@ -50,31 +50,31 @@ const Version* Service::Find(int64_t number) const {
 }
 
 Endpoint* Version::Pick(Rng& rng, SteadyTime now, const Endpoint* avoid) const {
-  if (endpoints.size() == 1)
-    return endpoints[0]->health.Available(now) ? endpoints[0].get() : nullptr;
-  size_t available = 0;
-  bool others = false;
-  for (const auto& endpoint : endpoints) {
-    if (!endpoint->health.Available(now)) continue;
-    ++available;
-    others = others || endpoint.get() != avoid;
-  }
-  if (available == 0) return nullptr;
-  auto usable = [&](const Endpoint& endpoint) {
-    return endpoint.health.Available(now) && (!others || &endpoint != avoid);
+  // An ejection is a guess from a few failures: it keeps nobody from the only endpoint that may answer.
+  enum Rank : uint8_t { kGood, kEjected, kAvoided, kUnhealthy };
+  auto rank_of = [&](const Endpoint& endpoint) {
+    if (endpoint.health.state() == EndpointHealth::State::kUnhealthy) return kUnhealthy;
+    if (&endpoint == avoid) return kAvoided;
+    return endpoint.health.Ejected(now) ? kEjected : kGood;
   };
+  Rank best = kUnhealthy;
+  size_t count = 0;
+  for (const auto& endpoint : endpoints) {
+    const Rank rank = rank_of(*endpoint);
+    if (rank < best) count = 0;
+    best = std::min(best, rank);
+    count += rank == best ? 1 : 0;
+  }
+  if (best == kUnhealthy) return nullptr;
   auto nth = [&](size_t n) -> Endpoint* {
     Endpoint* last = nullptr;
     for (const auto& endpoint : endpoints) {
-      if (!usable(*endpoint)) continue;
+      if (rank_of(*endpoint) != best) continue;
       last = endpoint.get();
       if (n-- == 0) break;
     }
     return last;  // one may have gone between the two looks
   };
-  const size_t count = others && avoid != nullptr && avoid->health.Available(now)
-                           ? std::max<size_t>(available, 2) - 1
-                           : available;
   Endpoint* first = nth(rng.Below(count));
   Endpoint* second = nth(rng.Below(count));
   if (first == nullptr || second == nullptr) return first != nullptr ? first : second;
@@ -87,8 +87,9 @@ Endpoint* Version::Pick(Rng& rng, SteadyTime now, const Endpoint* avoid) const {
 bool Version::Ready(SteadyTime now) const {
   const bool checked = !service->options.health.path.empty();
   return std::any_of(endpoints.begin(), endpoints.end(), [&](const auto& endpoint) {
-    return endpoint->health.Available(now) && !endpoint->addresses.Get()->empty() &&
-           (!checked || endpoint->health.state() == EndpointHealth::State::kHealthy);
+    return !endpoint->addresses.Get()->empty() &&
+           (checked ? endpoint->health.state() == EndpointHealth::State::kHealthy
+                    : endpoint->health.Available(now));
   });
 }
 

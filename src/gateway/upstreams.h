@@ -55,10 +55,11 @@ struct Version {
   std::string server_name;                   ///< tls: instead of the endpoint's host, if not empty
   mutable std::atomic<size_t> pending{0};    ///< requests that wait for a connection
 
-  /// The less busy of two drawn among those that get requests, another one than `avoid` if there is one. Null when none does.
+  /// The less busy of two drawn among those that get requests, another one than `avoid` if there is one; where there is none,
+  /// among those that are ejected, and then `avoid`. Null when all have failed their checks.
   Endpoint* Pick(Rng& rng, SteadyTime now, const Endpoint* avoid) const;
-  /// Whether requests would be answered, as far as is known: an endpoint is there that gets some, and has passed its check if
-  /// there are checks.
+  /// Whether requests would be answered, as far as is known: an endpoint is there that has passed its check; without checks,
+  /// one that is not ejected.
   bool Ready(SteadyTime now) const;
   /// In words, for when Pick has found none.
   std::string WhyNone(SteadyTime now) const;

@@ -92,6 +92,29 @@ TEST_F(UpstreamsTest, EjectsNoMoreThanItsShareOfThem) {
   EXPECT_NE(alone.versions[0]->Pick(rng_, kNow, nullptr), nullptr) << "half of one is none";
 }
 
+TEST_F(UpstreamsTest, AnEjectedOneIsBetterThanNoneAndThanTheOneThatHasJustFailed) {
+  ServiceOptions options = Options(2);
+  options.health.path = "/healthz";
+  Service service(std::move(options), next_version_, next_endpoint_);
+  const Version& version = *service.versions[0];
+  Endpoint& ejected = *version.endpoints[0];
+  Endpoint& other = *version.endpoints[1];
+  for (const auto& endpoint : version.endpoints) {
+    endpoint->addresses.Set(std::make_shared<Addresses>(1));
+    endpoint->health.OnCheck(true, "", service.options.health);
+  }
+  version.OnResult(ejected, true, "closed", kNow);
+  ASSERT_TRUE(ejected.health.Ejected(kNow));
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(version.Pick(rng_, kNow, nullptr), &other);
+  EXPECT_EQ(version.Pick(rng_, kNow, &other), &ejected) << "the other one has just failed";
+  other.health.OnCheck(false, "dead", {.unhealthy_after = 1});
+  EXPECT_EQ(version.Pick(rng_, kNow, nullptr), &ejected);
+  EXPECT_TRUE(version.Ready(kNow)) << "its check passes";
+  ejected.health.OnCheck(false, "dead", {.unhealthy_after = 1});
+  EXPECT_EQ(version.Pick(rng_, kNow, nullptr), nullptr) << "a check is no guess";
+  EXPECT_FALSE(version.Ready(kNow));
+}
+
 TEST_F(UpstreamsTest, SaysWhyNoneIsThere) {
   Service service(Options(2), next_version_, next_endpoint_);
   const Version& version = *service.versions[0];
