@@ -103,6 +103,11 @@ Result<Config> LoadConfigFile(const std::string& path) {
       for (std::string* file : {&tls->ca_file, &tls->cert_file, &tls->key_file})
         *file = MadeRelativeTo(folder, *file);
     };
+    for (gateway::ListenerOptions& listener : config.gateway->listeners) {
+      for (std::string* file :
+           {&listener.tls.cert_file, &listener.tls.key_file, &listener.tls.client_ca_file})
+        *file = MadeRelativeTo(folder, *file);
+    }
     for (gateway::ServiceOptions& service : config.gateway->services) {
       of_tls(service.tls);
       for (gateway::VersionOptions& version : service.versions) of_tls(version.tls);

@@ -12,6 +12,7 @@
 #include "intake/exchange_bodies.h"
 #include "lifecycle/config_schema.h"
 #include "monitor/config_schema.h"
+#include "net/tls_server_schema.h"
 #include "net/url.h"
 #include "rollout/config_schema.h"
 #include "telemetry/senders_schema.h"
@@ -73,34 +74,6 @@ const schema::Struct<Config::Limits>& LimitsSchema() {
   return table;
 }
 
-const schema::Struct<net::TlsServerOptions>& TlsSchema() {
-  using Tls = net::TlsServerOptions;
-  static const auto table = [] {
-    schema::Struct<Tls> s("Tls",
-                          "Encryption of a port: at least TLS 1.2. The files are read again when "
-                          "they change. A certificate and a key "
-                          "that do not fit together, or that are broken, leave the old ones in "
-                          "force. Paths are relative to the "
-                          "configuration file.");
-    s.Field("cert_file", &Tls::cert_file, schema::Text(),
-            "PEM: the certificate, then its chain; empty = no TLS.");
-    s.Field("key_file", &Tls::key_file, schema::Text(),
-            "PEM: the certificate's key, without a pass phrase.");
-    s.Field("client_ca_file", &Tls::client_ca_file, schema::Text(),
-            "PEM: who signs the clients' certificates.");
-    s.Field("client_auth", &Tls::client_auth,
-            schema::Enum<net::ClientAuth>({{"none", net::ClientAuth::kNone},
-                                           {"optional", net::ClientAuth::kOptional},
-                                           {"required", net::ClientAuth::kRequired}}),
-            "Whether clients show a certificate; one that is shown must be good.");
-    s.Check([](const Tls& tls, schema::Problems& problems) {
-      if (std::string wrong = net::ExplainTlsOptions(tls); !wrong.empty()) problems.Add("", wrong);
-    });
-    return s;
-  }();
-  return table;
-}
-
 const schema::Struct<Config::Server>& ServerSchema() {
   using Server = Config::Server;
   static const auto table = [] {
@@ -151,7 +124,8 @@ const schema::Struct<Config::Server>& ServerSchema() {
           problems.IsSound("grpc"))
         problems.Add("http", "http and grpc are both off: nothing would be served");
     });
-    s.Nested("tls", &Server::tls, TlsSchema(), "Encryption, of HTTP and gRPC alike.");
+    s.Nested("tls", &Server::tls, net::TlsServerOptionsSchema(),
+             "Encryption, of HTTP and gRPC alike.");
     return s;
   }();
   return table;
@@ -167,7 +141,7 @@ const schema::Struct<Config::Admin>& AdminSchema() {
     s.Field("address", &Admin::address, AddressType(), "Where to listen.");
     s.Field("port", &Admin::port, schema::Integer<uint16_t>(0, 65535),
             "0 = any free one, told in the log.");
-    s.Nested("tls", &Admin::tls, TlsSchema(), "Encryption.");
+    s.Nested("tls", &Admin::tls, net::TlsServerOptionsSchema(), "Encryption.");
     return s;
   }();
   return table;

@@ -98,6 +98,11 @@ Status CheckNamedFiles(const Config& config) {
   };
   certificates("server.tls", config.server.tls);
   certificates("admin.tls", config.admin.tls);
+  if (config.gateway) {
+    for (size_t i = 0; i < config.gateway->listeners.size(); ++i)
+      certificates(StrCat("gateway.listeners[", i, "].tls").c_str(),
+                   config.gateway->listeners[i].tls);
+  }
   if (config.auth.enabled()) {
     note("auth.tokens_file", Authorizer::Create(config.auth, SystemClock()).status());
   }

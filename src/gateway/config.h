@@ -11,11 +11,9 @@
 
 #include "base/status.h"
 #include "net/http_client.h"
+#include "net/tls_server.h"
 
 namespace leadsman::gateway {
-
-/// Stands for a setting that is known and cannot be used yet; the schema says why.
-struct NotYet {};
 
 struct ListenerOptions {
   /// What becomes of X-Forwarded-For and X-Forwarded-Proto that a client has sent.
@@ -26,7 +24,12 @@ struct ListenerOptions {
   std::string address = "0.0.0.0";
   uint16_t port = 8080;
   Forwarded forwarded = Forwarded::kAppend;
-  NotYet tls, protocol;
+  net::TlsServerOptions tls;
+  enum class Protocol {
+    kAuto,  ///< HTTP/1.1, and HTTP/2 for who begins with it; over TLS if a service speaks it
+    kHttp1,
+  };
+  Protocol protocol = Protocol::kAuto;
 };
 
 /// How endpoints are spoken to over TLS.
@@ -69,7 +72,7 @@ struct TimeoutOptions {
 };
 
 struct UpstreamLimits {
-  size_t max_connections = 1024;  ///< of one endpoint
+  size_t max_connections = 1024;  ///< of one endpoint; of HTTP/2 requests at once
   size_t max_pending = 1024;      ///< of one version
 };
 
@@ -118,7 +121,14 @@ struct ServiceOptions {
   RetryOptions retries;
   std::optional<MirrorOptions> mirror;
   std::optional<UpstreamTlsOptions> tls;  ///< absent: plain text
-  NotYet protocol;
+  enum class Protocol {
+    kHttp1,
+    kHttp2,
+    kGrpc,  ///< HTTP/2; checks are calls
+  };
+  Protocol protocol = Protocol::kHttp1;
+
+  bool http2() const { return protocol != Protocol::kHttp1; }
 };
 
 /// How bodies of a route's predictions are read.
@@ -151,6 +161,7 @@ struct ClientLimits {
   size_t max_header = 64 << 10;
   size_t max_body = 64 << 20;  ///< 0 = any
   size_t max_connections = 10'000;
+  uint32_t max_streams = 100;  ///< of one HTTP/2 connection
   std::chrono::milliseconds head_timeout{10'000};
   std::chrono::milliseconds idle_timeout{75'000};
 };

@@ -6,34 +6,13 @@
 #include <set>
 
 #include "base/strings.h"
+#include "net/tls_server_schema.h"
 
 namespace leadsman::gateway {
 namespace {
 
 using std::chrono::milliseconds;
 using namespace std::chrono_literals;  // NOLINT: literals
-
-/// A setting that is known, so that who writes it hears why it does not work, and not that there is no such key.
-class NotYetType final : public schema::Type<NotYet> {
- public:
-  explicit NotYetType(std::string why) : why_(std::move(why)) {}
-  std::string Name() const override { return "not supported yet"; }
-  void AppendJsonSchema(std::string& out) const override { out += R"({"not":{}})"; }
-  void Read(const ConfigNode& node, NotYet&, schema::Reader& reader) const override {
-    reader.Fail(node, StrCat("not supported yet: ", why_));
-  }
-  void Write(const NotYet&, std::string& json) const override { json += "null"; }
-
- private:
-  std::string why_;
-};
-
-template <typename T>
-void Unsupported(schema::Struct<T>& table, std::string key, NotYet T::*member,
-                 const std::string& why) {
-  table.Field(std::move(key), member, schema::TypePtr<NotYet>(std::make_shared<NotYetType>(why)),
-              StrCat("Not supported yet: ", why, "."));
-}
 
 std::string CheckAddress(const std::string& address) {
   unsigned char binary[16];
@@ -114,16 +93,18 @@ const schema::Struct<ListenerOptions>& ListenerSchema() {
     s.Field("address", &ListenerOptions::address,
             schema::TextWith("IPv4 or IPv6 literal", CheckAddress), "Where to listen.");
     s.Field("port", &ListenerOptions::port, schema::Integer<uint16_t>(0, 65535),
-            "HTTP/1.1; 0 = any free one, which the log tells.");
+            "0 = any free one, which the log tells.");
     s.Field(
         "forwarded", &ListenerOptions::forwarded,
         schema::Enum<Forwarded>({{"append", Forwarded::kAppend}, {"replace", Forwarded::kReplace}}),
         "What becomes of a client's X-Forwarded-For and X-Forwarded-Proto: append = it is a "
         "proxy that is believed, and its own address is added; replace = they begin here.");
-    Unsupported(s, "tls", &ListenerOptions::tls,
-                "the gateway's sockets speak plain text; end TLS in front of it");
-    Unsupported(s, "protocol", &ListenerOptions::protocol,
-                "HTTP/1.1 is what is proxied; HTTP/2 and gRPC need frames passed through");
+    s.Nested("tls", &ListenerOptions::tls, net::TlsServerOptionsSchema(), "Encryption.");
+    s.Field("protocol", &ListenerOptions::protocol,
+            schema::Enum<ListenerOptions::Protocol>({{"auto", ListenerOptions::Protocol::kAuto},
+                                                     {"http1", ListenerOptions::Protocol::kHttp1}}),
+            "auto = HTTP/1.1, and HTTP/2 for clients that begin with it; with TLS it is offered "
+            "(ALPN) when a service speaks it. http1 = HTTP/1.1 alone.");
     return s;
   }();
   return table;
@@ -249,9 +230,10 @@ const schema::Struct<TimeoutOptions>& TimeoutSchema() {
 const schema::Struct<UpstreamLimits>& UpstreamLimitsSchema() {
   static const auto table = [] {
     schema::Struct<UpstreamLimits> s("GatewayUpstreamLimits", "What a version is spared.");
-    s.Field("max_connections", &UpstreamLimits::max_connections,
-            schema::Integer<size_t>(1, 1'000'000),
-            "Connections, and so requests at once, of one endpoint.");
+    s.Field(
+        "max_connections", &UpstreamLimits::max_connections, schema::Integer<size_t>(1, 1'000'000),
+        "Connections, and so requests at once, of one endpoint; over HTTP/2, where many share a "
+        "connection, requests.");
     s.Field("max_pending", &UpstreamLimits::max_pending, schema::Integer<size_t>(0, 1'000'000),
             "Requests of one version that wait for a connection; more are answered 503.");
     return s;
@@ -262,9 +244,12 @@ const schema::Struct<UpstreamLimits>& UpstreamLimitsSchema() {
 const schema::Struct<HealthOptions>& HealthSchema() {
   static const auto table = [] {
     schema::Struct<HealthOptions> s("GatewayHealth", "Active checks of each endpoint.");
-    s.Field("path", &HealthOptions::path, schema::TextWith("", CheckTarget),
-            "GET of this must be answered with a status from 200 to 399, as `/healthz`; empty = no "
-            "checks.");
+    s.Field(
+        "path", &HealthOptions::path, schema::TextWith("", CheckTarget),
+        "GET of this must be answered with a status from 200 to 399, as `/healthz`; with "
+        "protocol: grpc a method that is called with an empty message and must answer OK, as "
+        "`/grpc.health.v1.Health/Check` or `/inference.GRPCInferenceService/ServerReady`, which "
+        "must also say that they serve. Empty = no checks.");
     s.Field("host", &HealthOptions::host, schema::TextWith("", CheckHostField),
             "For the Host field of checks; empty = the endpoint's.");
     s.Field("interval", &HealthOptions::interval, schema::Time<milliseconds>(10ms, 1h),
@@ -359,6 +344,8 @@ void CheckMirror(const ServiceOptions& service, schema::Problems& problems) {
 }
 
 void CheckService(const ServiceOptions& service, schema::Problems& problems) {
+  if (service.mirror && service.http2() && problems.IsSound("mirror"))
+    problems.Add("mirror", "copies are made of HTTP/1.1 requests alone, not with this protocol");
   CheckMirror(service, problems);
   std::set<int64_t> numbers;
   size_t weighted = 0;
@@ -397,8 +384,13 @@ const schema::Struct<ServiceOptions>& ServiceSchema() {
             "Copies of predictions for another version; absent = none.");
     s.Field("tls", &ServiceOptions::tls, schema::Optional(schema::Of(UpstreamTlsSchema())),
             "TLS to its endpoints; absent = plain text. `{}` trusts the system's authorities.");
-    Unsupported(s, "protocol", &ServiceOptions::protocol,
-                "upstreams are spoken to in HTTP/1.1; HTTP/2 and gRPC need frames passed through");
+    s.Field("protocol", &ServiceOptions::protocol,
+            schema::Enum<ServiceOptions::Protocol>({{"http1", ServiceOptions::Protocol::kHttp1},
+                                                    {"http2", ServiceOptions::Protocol::kHttp2},
+                                                    {"grpc", ServiceOptions::Protocol::kGrpc}}),
+            "What its endpoints speak, and its clients with it: http1; http2 (without TLS with "
+            "prior knowledge, with it by ALPN); grpc, which is http2 whose active checks are "
+            "calls.");
     s.Check(CheckService);
     return s;
   }();
@@ -484,9 +476,12 @@ const schema::Struct<ClientLimits>& ClientLimitsSchema() {
     s.Field("max_header", &ClientLimits::max_header, schema::Bytes<size_t>(1 << 10, 1 << 20),
             "Head of a request, and of an upstream's answer; longer is answered 431, and 502.");
     s.Field("max_body", &ClientLimits::max_body, schema::Bytes<size_t>(0, int64_t{1} << 50),
-            "Body of a request; longer is answered 413. 0 = any.");
+            "Body of a request; longer is answered 413. 0 = any. Not of gRPC calls, whose messages "
+            "the service limits itself.");
     s.Field("max_connections", &ClientLimits::max_connections,
             schema::Integer<size_t>(1, 1'000'000), "More are answered 503 and closed.");
+    s.Field("max_streams", &ClientLimits::max_streams, schema::Integer<uint32_t>(1, 10'000),
+            "Requests at once over one HTTP/2 connection; more are refused.");
     s.Field("head_timeout", &ClientLimits::head_timeout, schema::Time<milliseconds>(50ms, 1h),
             "From the first byte of a request to the end of its head; then 408.");
     s.Field("idle_timeout", &ClientLimits::idle_timeout, schema::Time<milliseconds>(50ms, 24h),

@@ -92,10 +92,15 @@ TEST(GatewayConfigTest, NamesWhatIsWrong) {
       {Service("tls: {cert_file: a}"), "services[0].tls.key_file: cert_file and key_file go"},
       {Service("tls: {server_name: \"a b\"}"), "services[0].tls.server_name: must be a host's"},
       {Service("tls: {verify: false, ca_file: a}"), "services[0].tls.ca_file: is of no use"},
-      {Service("protocol: h2c"), "services[0].protocol: not supported yet: upstreams"},
-      {"listeners: [{port: 0, tls: {}}]\nservices: [{name: a, versions: [{version: 1, endpoints: "
-       "[\"a:1\"]}]}]",
-       "listeners[0].tls: not supported yet: the gateway"},
+      {Service("protocol: h2c"), "services[0].protocol: "},
+      {Service("protocol: grpc\n    mirror: {version: 1}"),
+       "services[0].mirror: copies are made of"},
+      {"listeners: [{port: 0, tls: {cert_file: a}}]\nservices: [{name: a, versions: [{version: 1, "
+       "endpoints: [\"a:1\"]}]}]",
+       "listeners[0].tls: cert_file and key_file go together"},
+      {"listeners: [{port: 0, protocol: spdy}]\nservices: [{name: a, versions: [{version: 1, "
+       "endpoints: [\"a:1\"]}]}]",
+       "listeners[0].protocol: "},
       {Service("") + "routes: [{service: digit}]\n",
        "routes[0].service: there is no service digit; did you mean digits?"},
       {Service("") + "routes: [{service: digits, path: v1}]\n",

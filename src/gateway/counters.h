@@ -52,7 +52,7 @@ struct MirrorCounters {
 struct WorkerCounters {
   WorkerCounters(size_t version_count, size_t mirror_count)
       : versions(version_count), mirrors(mirror_count) {}
-  Counter accepted, refused, bad_requests, no_route, upgrades;
+  Counter accepted, refused, bad_requests, no_route, upgrades, tls_failures;
   std::vector<VersionCounters> versions;
   std::vector<MirrorCounters> mirrors;
 };

@@ -14,6 +14,8 @@
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "gateway/downstream_h2.h"
+#include "gateway/ended_request.h"
 #include "gateway/outcome.h"
 #include "net/response_head.h"
 
@@ -40,19 +42,6 @@ constexpr milliseconds kQuietWhenDraining{1000};
 constexpr std::string_view kGoOn = "HTTP/1.1 100 Continue\r\n\r\n";
 constexpr std::string_view kLastChunk = "0\r\n\r\n";
 
-bool IsIdempotent(std::string_view method) {
-  return method == "GET" || method == "HEAD" || method == "PUT" || method == "DELETE" ||
-         method == "OPTIONS";
-}
-
-/// An answer that says of the endpoint that it does not work.
-bool IsFailure(int status) { return status == 502 || status == 503 || status == 504; }
-
-bool IsTimeout(Reason reason) {
-  return reason == Reason::kTimeout || reason == Reason::kConnectTimeout ||
-         reason == Reason::kTotalTimeout;
-}
-
 std::string_view SizeLine(size_t size, std::array<char, 20>& room) {
   char* end = std::to_chars(room.data(), room.data() + 16, size, 16).ptr;
   *end++ = '\r';
@@ -70,11 +59,11 @@ void Trim(std::string& text) {
 }  // namespace
 
 Downstream::Downstream(Worker& worker, int socket, std::string client,
-                       const ListenerOptions& listener, bool refused)
+                       const Worker::Listening& listening, bool refused)
     : worker_(worker),
       socket_(socket, worker.pool()),
       client_(std::move(client)),
-      listener_(listener),
+      listener_(listening.options),
       refused_(refused),
       since_(worker.now()),
       parser_(worker.options().limits.max_header),
@@ -82,6 +71,15 @@ Downstream::Downstream(Worker& worker, int socket, std::string client,
       moved_at_(since_) {
   int on = 1;
   setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
+Downstream::~Downstream() = default;
+
+bool Downstream::Begin(const Worker::Listening& listening) {
+  if (!listening.certificates) return true;
+  phase_ = Phase::kTls;
+  return socket_.BeginTls(*listening.certificates,
+                          listening.offers_http2 ? "h2,http/1.1" : "http/1.1");
 }
 
 void Downstream::Enter(Phase phase) {
@@ -125,6 +123,8 @@ void Downstream::RunSoon() {
 /// False when there is nothing to do until something happens.
 bool Downstream::Step() {
   switch (phase_) {
+    case Phase::kTls:
+      return ShakeHands();
     case Phase::kIdle:
     case Phase::kHead:
       return ReadHead();
@@ -134,11 +134,50 @@ bool Downstream::Step() {
       return Proxy();
     case Phase::kTunnel:
       return Tunnel();
+    case Phase::kHttp2:
+      return StepHttp2();
     case Phase::kLingering:
       return Linger();
     case Phase::kClosed:
       break;
   }
+  return false;
+}
+
+bool Downstream::ShakeHands() {
+  switch (socket_.Handshake()) {
+    case net::StreamSocket::Shake::kPending:
+      return false;
+    case net::StreamSocket::Shake::kFailed:
+      worker_.counters().tls_failures.Add();
+      Close();
+      return false;
+    case net::StreamSocket::Shake::kDone:
+      break;
+  }
+  if (socket_.tls_protocol() == "h2") return BeginHttp2();
+  Enter(Phase::kIdle);
+  return true;
+}
+
+/// Whatever it says from now on is HTTP/2's.
+bool Downstream::BeginHttp2() {
+  h2_ = std::make_unique<DownstreamH2>(worker_, *this, client_, listener_, socket_.encrypted());
+  if (!h2_->Start()) {
+    Close();
+    return false;
+  }
+  Enter(Phase::kHttp2);
+  return true;
+}
+
+bool Downstream::StepHttp2() {
+  if (h2_->over()) {
+    h2_->End();
+    StartLingering();
+    return true;
+  }
+  if (!h2_->Step()) Close();
   return false;
 }
 
@@ -170,6 +209,10 @@ bool Downstream::ReadHead() {
         return false;
     }
   }
+  // With prior knowledge: the first words of a connection, which no request in HTTP/1.1 begins with.
+  if (listener_.protocol == ListenerOptions::Protocol::kAuto &&
+      socket_.bytes_in() == socket_.input().size() && socket_.input().starts_with("PRI "))
+    return BeginHttp2();
   if (phase_ == Phase::kIdle) Enter(Phase::kHead);
   switch (parser_.Feed(socket_.input(), request_, head_)) {
     case net::ParseState::kNeedMore:
@@ -245,14 +288,15 @@ bool Downstream::BeginExchange() {
   }
   if (status == 0) {
     const Service& service = *worker_.shared().services[route->service];
-    const bool chosen = ChooseVersion(service);
-    if (!chosen) {
-      std::vector<std::string> known;
-      for (int64_t number : service.numbers()) known.push_back(std::to_string(number));
-      refuse(400, Reason::kBadRequest,
-             StrCat(service.options.split.header, ": ", service.options.name, " has no version ",
-                    CutUtf8(ToUtf8(request_.Header(service.options.split.header)), 40),
-                    "; versions: ", HumanList(known)));
+    const Choice choice = ChooseVersion(service, request_, client_, worker_.rng());
+    x_.version = choice.version;
+    x_.drawn = choice.drawn;
+    if (x_.version == nullptr) {
+      refuse(400, Reason::kBadRequest, WhyNoVersion(service, request_));
+    } else if (service.options.http2()) {
+      refuse(502, Reason::kProtocol,
+             StrCat(service.options.name,
+                    " speaks HTTP/2, and is reached by HTTP/2 alone (protocol)"));
     } else {
       using Predictions = RouteOptions::Predictions;
       const Predictions which = route->options.predictions;
@@ -269,6 +313,7 @@ bool Downstream::BeginExchange() {
       x_.head.clear();
       RequestForward how{.client = client_,
                          .forwarded = listener_.forwarded,
+                         .proto = socket_.encrypted() ? "https" : "http",
                          .target = target,
                          .host = absolute ? authority : std::string_view(),
                          .chunked = head_.chunked,
@@ -288,26 +333,6 @@ bool Downstream::BeginExchange() {
     x_.version->service->budget.Begin();
     Connect();
   }
-  return true;
-}
-
-/// False when the request names a version that there is not.
-bool Downstream::ChooseVersion(const Service& service) {
-  const SplitOptions& options = service.options.split;
-  if (!options.header.empty()) {
-    const std::string_view named = request_.Header(options.header);
-    if (!named.empty()) {
-      const auto number = ParseInt64(named);
-      x_.version = number ? service.Find(*number) : nullptr;
-      return x_.version != nullptr;
-    }
-  }
-  const auto split = service.split.Get();
-  const auto key = StickyKey(options, request_, client_);
-  const uint32_t place = key ? StickyPlace(options.seed, *key)
-                             : static_cast<uint32_t>(worker_.rng().Below(Split::kParts));
-  x_.version = service.versions[split->At(place)].get();
-  x_.drawn = split->compared();
   return true;
 }
 
@@ -892,6 +917,7 @@ void Downstream::RefuseHead(int status, std::string_view message) {
 }
 
 void Downstream::Refuse() {
+  if (socket_.encrypted()) return Close();  // the handshake alone is more than it may have
   SendError(503, Reason::kOverloaded,
             "the gateway has as many connections as it may have (gateway.limits.max_connections); "
             "try again later",
@@ -901,19 +927,8 @@ void Downstream::Refuse() {
 }
 
 void Downstream::SendError(int status, Reason reason, std::string_view message, bool close) {
-  std::string body = "{\"error\":";
-  AppendJsonString(body, message);
-  body.append(",\"reason\":\"").append(ReasonName(reason)).append("\"");
-  if (x_.version != nullptr) {
-    body += ",\"service\":";
-    AppendJsonString(body, x_.version->service->options.name);
-    body.append(",\"version\":").append(std::to_string(x_.version->number));
-    if (x_.tried != nullptr && reason < Reason::kNoEndpoint) {
-      body += ",\"endpoint\":";
-      AppendJsonString(body, x_.tried->name);
-    }
-  }
-  body += "}\n";
+  const std::string body =
+      ErrorBody(reason, message, x_.version, reason < Reason::kNoEndpoint ? x_.tried : nullptr);
   net::ResponseHeadSpec spec;
   spec.status = status;
   spec.content_type = "application/json";
@@ -972,39 +987,20 @@ void Downstream::Record(Reason reason) {
 }
 
 void Downstream::RecordOriginal(Reason reason) {
-  const Service& service = *x_.version->service;
-  VersionCounters& counters = worker_.counters().versions[x_.version->id];
-  const auto took = worker_.shared().clock.SteadyNow() - x_.started;
-  const auto ns = static_cast<uint64_t>(std::max<int64_t>(took.count(), 0));
-  const auto of = reason == Reason::kClientGone ? 0 : static_cast<size_t>(x_.status / 100);
-  counters.answers[of < VersionCounters::kClasses ? of : 0].Add();
-  counters.latency[FineLatencyScheme::PlaceOf(ns).index()].Add();
-  counters.latency_ns.Add(ns);
-  counters.request_bytes.Add(x_.body_bytes);
-  counters.response_bytes.Add(x_.answer_bytes);
-  // Only now: one that always breaks in the body must not look well at each head.
-  const bool whole =
-      reason == Reason::kNone || reason == Reason::kClientGone || reason == Reason::kClientSlow;
-  if (x_.answer_begun && whole && !IsFailure(x_.status))
-    x_.version->OnResult(*x_.tried, false, {}, worker_.now());
-  // Neither what the client did wrong nor a tunnel says anything of the version.
-  if (!x_.prediction || reason == Reason::kBadRequest || reason == Reason::kTooLarge ||
-      reason == Reason::kClientSlow || x_.status == 101)
-    return;
-  PredictionEvent event;
-  event.model = service.options.name;
-  event.version = x_.version->number;
-  event.outcome = OutcomeOf(x_.status, reason);
-  event.observed = true;
-  event.drawn = x_.drawn;
-  event.unix_ns = UnixNanos(worker_.shared().clock.Now());
-  event.unix_ms = event.unix_ns / 1'000'000;
-  event.latency_ns = ns;
-  event.rows = 1;
-  event.request_bytes = static_cast<uint32_t>(std::min<uint64_t>(x_.body_bytes, UINT32_MAX));
-  event.response_bytes = static_cast<uint32_t>(std::min<uint64_t>(x_.answer_bytes, UINT32_MAX));
-  event.request_id = x_.id;
-  Tell(event);
+  auto event = CountEnded(worker_, {.version = *x_.version,
+                                    .tried = x_.tried,
+                                    .started = x_.started,
+                                    .reason = reason,
+                                    .status = x_.status,
+                                    .answer_begun = x_.answer_begun,
+                                    .failed = IsFailure(x_.status),
+                                    .prediction = x_.prediction,
+                                    .drawn = x_.drawn,
+                                    .request_bytes = x_.body_bytes,
+                                    .answer_bytes = x_.answer_bytes,
+                                    .id = x_.id,
+                                    .outcome = OutcomeOf(x_.status, reason)});
+  if (event) Tell(*event);
 }
 
 /// With its bodies, when they were copied and there is room for them; else alone.
@@ -1101,6 +1097,7 @@ void Downstream::Close() {
     LetUpstreamGo(false);
     EndExchange();
   }
+  if (h2_) h2_->End();
   phase_ = Phase::kClosed;
   if (socket_.open()) worker_.loop().Unwatch(socket_.descriptor());
   socket_.Close();
@@ -1157,6 +1154,10 @@ void Downstream::Sweep(SteadyTime now) {
         return Close();
       }
       break;
+    case Phase::kTls:
+      if (waited < limits.head_timeout && !worker_.sends_away()) break;
+      worker_.counters().tls_failures.Add();
+      return Close();
     case Phase::kHead:
       if (waited >= limits.head_timeout)
         RefuseHead(408, "the request's head did not arrive in time");
@@ -1167,6 +1168,9 @@ void Downstream::Sweep(SteadyTime now) {
       break;
     case Phase::kTunnel:
       if (NothingMoved(moved, now, x_.version->service->options.timeouts.tunnel)) return Close();
+      break;
+    case Phase::kHttp2:
+      if (!h2_->Sweep(now)) return Close();
       break;
     case Phase::kLingering:
       if (shut_ ? waited >= (worker_.draining() ? kLingerWhenDraining : kLinger)

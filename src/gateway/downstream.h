@@ -18,20 +18,26 @@
 
 namespace leadsman::gateway {
 
+class DownstreamH2;
+
 /// One client, and the request that is passed on for it. Whatever happens to either socket, Run() goes on as far as it can:
 /// request bytes one way, answer bytes the other, neither kept beyond what the slower side has not taken.
 ///
 ///   kIdle → kHead → kWaiting → kProxying → kIdle | kHead (the next one is there already)
 ///                      ▲  │        │  └──→ kTunnel → closed
 ///                      └──┴────────┘ (a retry)
+///   kTls → kIdle;   kTls, kIdle → kHttp2 (DownstreamH2)
 ///   any → kLingering (answered with Connection: close; what the client still sends is read over) → kClosed
 ///
 /// Confined to its worker's thread.
 class Downstream final : public net::EventLoop::Watcher,
                          public std::enable_shared_from_this<Downstream> {
  public:
-  Downstream(Worker& worker, int socket, std::string client, const ListenerOptions& listener,
+  Downstream(Worker& worker, int socket, std::string client, const Worker::Listening& listening,
              bool refused);
+  /// False when it cannot be: there is no memory for TLS.
+  bool Begin(const Worker::Listening& listening);
+  ~Downstream();
 
   void OnEvents(uint32_t events) override;
   /// Something has happened to the upstream connection.
@@ -48,7 +54,17 @@ class Downstream final : public net::EventLoop::Watcher,
   size_t index = 0;  ///< the worker's: where in its list this client stands
 
  private:
-  enum class Phase { kIdle, kHead, kWaiting, kProxying, kTunnel, kLingering, kClosed };
+  enum class Phase {
+    kTls,  ///< the handshake
+    kIdle,
+    kHead,
+    kWaiting,
+    kProxying,
+    kTunnel,
+    kHttp2,
+    kLingering,
+    kClosed
+  };
 
   /// One request, from its head to the last byte of its answer.
   struct Exchange {
@@ -92,9 +108,11 @@ class Downstream final : public net::EventLoop::Watcher,
 
   void Run();
   bool Step();
+  bool ShakeHands();
+  bool BeginHttp2();
+  bool StepHttp2();
   bool ReadHead();
   bool BeginExchange();
-  bool ChooseVersion(const Service& service);
   void BeginCopy(const RouteTable::Route& route);
   void KeepRequest(std::string_view bytes);
   void KeepAnswerHead(ExchangeCopy& copy) const;
@@ -185,6 +203,7 @@ class Downstream final : public net::EventLoop::Watcher,
   std::shared_ptr<UpstreamConnection> upstream_;
   uint64_t moved_ = 0;  ///< bytes in all, at the last sweep
   SteadyTime moved_at_{};
+  std::unique_ptr<DownstreamH2> h2_;  ///< kHttp2: all is left to it
 };
 
 }  // namespace leadsman::gateway

@@ -82,6 +82,8 @@ void AppendField(std::string& out, std::string_view name, std::string_view value
 
 }  // namespace
 
+bool IsForwarded(std::string_view name) { return !IsHopByHop(name) && !IsAmbiguous(name); }
+
 bool ListsWord(const net::HttpRequest& request, std::string_view field, std::string_view word) {
   for (const Field& one : request.fields) {
     if (!Is(one.name, field)) continue;
@@ -134,7 +136,7 @@ void AppendRequestHead(std::string& out, const net::HttpRequest& request,
     AppendField(out, field.name, field.value);
   }
   out.append("X-Forwarded-For: ").append(forwarded_for).append(how.client).append("\r\n");
-  AppendField(out, "X-Forwarded-Proto", proto.empty() ? std::string_view("http") : proto);
+  AppendField(out, "X-Forwarded-Proto", proto.empty() ? how.proto : proto);
   if (how.shadow) return AppendField(out, kShadowHeader, "true");
   if (how.chunked) AppendField(out, "Transfer-Encoding", "chunked");
   if (how.upgrade) {

@@ -19,8 +19,9 @@ inline constexpr std::string_view kShadowHeader = "X-Leadsman-Shadow";
 struct RequestForward {
   std::string_view client;  ///< its address
   ListenerOptions::Forwarded forwarded = ListenerOptions::Forwarded::kAppend;
-  std::string_view target;  ///< in origin form
-  std::string_view host;    ///< instead of the Host field, when not empty
+  std::string_view proto = "http";  ///< what it came by
+  std::string_view target;          ///< in origin form
+  std::string_view host;            ///< instead of the Host field, when not empty
   bool chunked = false;
   bool upgrade = false;  ///< Connection and Upgrade go through
   /// A copy, marked as one: without an expectation, and up to the field that says how long its body is.
@@ -31,6 +32,9 @@ struct RequestForward {
 /// Transfer-Encoding, Upgrade), with X-Forwarded-For and X-Forwarded-Proto.
 void AppendRequestHead(std::string& out, const net::HttpRequest& request,
                        const RequestForward& how);
+
+/// Whether a field goes on at all, but for what Connection names: it is of the message, and no server takes it for another one.
+bool IsForwarded(std::string_view name);
 
 struct AnswerForward {
   enum class Body {

@@ -20,6 +20,7 @@
 #include "gateway/worker.h"
 #include "net/listener.h"
 #include "net/tls_client_files.h"
+#include "net/tls_server.h"
 
 namespace leadsman::gateway {
 namespace {
@@ -76,25 +77,43 @@ class Impl final : public Gateway {
 
   Status Start() override {
     RETURN_IF_ERROR(LoadUpstreamTls(shared_));
+    RETURN_IF_ERROR(ReadCertificates());
     RETURN_IF_ERROR(Listen());
     RETURN_IF_ERROR(Run());
     started_ = true;
     return OkStatus();
   }
 
+  Status ReadCertificates() {
+    for (size_t i = 0; i < shared_.options.listeners.size(); ++i) {
+      const net::TlsServerOptions& tls = shared_.options.listeners[i].tls;
+      certificates_.push_back(nullptr);
+      if (!tls.enabled()) continue;
+      auto made = net::ServerCertificates::Create(tls, deps_.clock);
+      if (!made.ok()) return Annotate(made.status(), StrCat("gateway.listeners[", i, "].tls"));
+      certificates_.back() = std::move(made).value();
+    }
+    return OkStatus();
+  }
+
   Status Listen() {
+    // Offered, HTTP/2 is what most clients take: of no use to who asks a service that does not speak it.
+    const bool http2 = std::any_of(shared_.options.services.begin(), shared_.options.services.end(),
+                                   [](const ServiceOptions& service) { return service.http2(); });
     const int threads =
         shared_.options.io_threads > 0 ? shared_.options.io_threads : AvailableCores();
     std::vector<std::vector<Worker::Listening>> sockets(static_cast<size_t>(threads));
     Status wrong;
-    for (const ListenerOptions& listener : shared_.options.listeners) {
+    for (size_t of = 0; of < shared_.options.listeners.size(); ++of) {
+      const ListenerOptions& listener = shared_.options.listeners[of];
+      const bool offers_http2 = http2 && listener.protocol == ListenerOptions::Protocol::kAuto;
       auto group = net::Listen(listener.address, listener.port, threads);
       if (!group.ok()) {
         wrong = Annotate(group.status(), "gateway.listeners");
         break;
       }
       for (size_t i = 0; i < sockets.size(); ++i)
-        sockets[i].push_back({group->sockets[i], listener});
+        sockets[i].push_back({group->sockets[i], listener, certificates_[of], offers_http2});
       listeners_.push_back({listener.address, group->port});
     }
     if (!wrong.ok()) {
@@ -256,6 +275,9 @@ class Impl final : public Gateway {
 
   void CheckFiles() override {
     if (!started_) return;
+    for (const auto& certificates : certificates_) {
+      if (certificates) certificates->CheckFiles();
+    }
     for (const Version* version : shared_.versions) {
       if (version->tls) version->tls->CheckFiles();
     }
@@ -362,6 +384,8 @@ class Impl final : public Gateway {
   const Deps deps_;
   Shared shared_;
   std::atomic<bool> started_{false};
+  std::vector<std::shared_ptr<net::ServerCertificates>>
+      certificates_;  ///< by listener; null: plain
   std::vector<ListenerView> listeners_;
   std::unique_ptr<HealthChecker> health_;
   mutable Mutex traffic_mutex_;  ///< one change of shares at a time

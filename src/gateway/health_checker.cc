@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/start_thread.h"
 #include "base/strings.h"
+#include "gateway/h2_check.h"
 #include "gateway/upstream_tls.h"
 #include "net/answer_head.h"
 
@@ -83,6 +84,7 @@ class HealthChecker::Check final : public net::EventLoop::Watcher,
   }
 
   void End() {
+    call_.reset();
     if (!socket_) return;
     owner_.loop_.Unwatch(socket_->descriptor());
     socket_.reset();
@@ -98,7 +100,20 @@ class HealthChecker::Check final : public net::EventLoop::Watcher,
   }
 
   void Ask() {
-    connected_ = true;
+    if (!std::exchange(connected_, true) && service_.options.http2()) {
+      if (socket_->encrypted() && socket_->tls_protocol() != "h2")
+        return Over(false, "does not speak HTTP/2 over TLS (ALPN); set protocol: http1");
+      call_ = std::make_unique<H2Check>(*socket_);
+      const bool grpc = service_.options.protocol == ServiceOptions::Protocol::kGrpc;
+      const std::string& host = options_.host.empty() ? endpoint_.name : options_.host;
+      if (!call_->Begin(options_.path, host, grpc, version_.tls != nullptr))
+        return Over(false, "there is no memory for the check");
+    }
+    if (call_) {
+      const auto result = call_->Run();
+      if (result) Over(result->empty(), StrCat("the check ", options_.path, " ", *result));
+      return;
+    }
     if (!socket_->Flush()) return Over(false, "the connection broke");
     ReadAnswer();
   }
@@ -119,6 +134,7 @@ class HealthChecker::Check final : public net::EventLoop::Watcher,
       return ConnectFailed(errno);
     if (!owner_.loop_.Watch(fd, *this)) return ConnectFailed(ENOMEM);
     const std::string host = options_.host.empty() ? endpoint_.name : options_.host;
+    if (service_.options.http2()) return;
     socket_->Queue(
         StrCat("GET ", options_.path, " HTTP/1.1\r\nHost: ", host,
                "\r\nUser-Agent: leadsman-health\r\nAccept: */*\r\nConnection: close\r\n\r\n"));
@@ -188,6 +204,7 @@ class HealthChecker::Check final : public net::EventLoop::Watcher,
   net::AnswerHeadParser parser_;
   net::AnswerHead head_;
   std::unique_ptr<net::StreamSocket> socket_;  ///< null between two checks
+  std::unique_ptr<H2Check> call_;              ///< over HTTP/2
   bool connected_ = false;
   size_t addresses_left_ = 0;  ///< for this check
   SteadyTime deadline_{};

@@ -295,6 +295,9 @@ void AddClients(Registrar& to) {
   };
   counter("leadsman_gateway_connections_total", "Connections of clients that were taken.",
           &WorkerCounters::accepted);
+  counter("leadsman_gateway_tls_failures_total",
+          "TLS handshakes of clients that failed, or did not end in time.",
+          &WorkerCounters::tls_failures);
   counter("leadsman_gateway_connections_refused_total", "Beyond gateway.limits.max_connections.",
           &WorkerCounters::refused);
   counter("leadsman_gateway_bad_requests_total", "Requests whose head was refused.",

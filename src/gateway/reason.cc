@@ -38,6 +38,8 @@ std::string_view ReasonName(Reason reason) {
       return "too_large";
     case Reason::kNoRoute:
       return "no_route";
+    case Reason::kProtocol:
+      return "protocol";
   }
   return "none";
 }

@@ -26,8 +26,9 @@ enum class Reason : uint8_t {
   kBadRequest,
   kTooLarge,
   kNoRoute,
+  kProtocol,  ///< the service speaks another version of HTTP
 };
-inline constexpr size_t kReasons = static_cast<size_t>(Reason::kNoRoute) + 1;
+inline constexpr size_t kReasons = static_cast<size_t>(Reason::kProtocol) + 1;
 std::string_view ReasonName(Reason reason);  ///< "connect_refused"
 
 }  // namespace leadsman::gateway

@@ -21,7 +21,9 @@ std::string NameOf(const Version& version, const Endpoint& endpoint) {
 Status LoadUpstreamTls(Shared& shared) {
   auto load = [&](const UpstreamTlsOptions& options, const ServiceOptions& service,
                   const std::string& setting) -> Result<std::shared_ptr<net::TlsClientFiles>> {
-    auto made = net::TlsClientFiles::Create(options.files(), StrCat("service ", service.name),
+    net::TlsClientOptions files = options.files();
+    files.http2 = service.http2();
+    auto made = net::TlsClientFiles::Create(std::move(files), StrCat("service ", service.name),
                                             shared.clock);
     if (!made.ok()) return Annotate(made.status(), setting);
     return made;

@@ -49,6 +49,31 @@ const Version* Service::Find(int64_t number) const {
   return nullptr;
 }
 
+Choice ChooseVersion(const Service& service, const net::HttpRequest& request,
+                     std::string_view client, Rng& rng) {
+  const SplitOptions& options = service.options.split;
+  if (!options.header.empty()) {
+    const std::string_view named = request.Header(options.header);
+    if (!named.empty()) {
+      const auto number = ParseInt64(named);
+      return {number ? service.Find(*number) : nullptr, false};
+    }
+  }
+  const auto split = service.split.Get();
+  const auto key = StickyKey(options, request, client);
+  const uint32_t place =
+      key ? StickyPlace(options.seed, *key) : static_cast<uint32_t>(rng.Below(Split::kParts));
+  return {service.versions[split->At(place)].get(), split->compared()};
+}
+
+std::string WhyNoVersion(const Service& service, const net::HttpRequest& request) {
+  std::vector<std::string> known;
+  for (int64_t number : service.numbers()) known.push_back(std::to_string(number));
+  const std::string& header = service.options.split.header;
+  return StrCat(header, ": ", service.options.name, " has no version ",
+                CutUtf8(ToUtf8(request.Header(header)), 40), "; versions: ", HumanList(known));
+}
+
 Endpoint* Version::Pick(Rng& rng, SteadyTime now, const Endpoint* avoid) const {
   // An ejection is a guess from a few failures: it keeps nobody from the only endpoint that may answer.
   enum Rank : uint8_t { kGood, kEjected, kAvoided, kUnhealthy };

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/rng.h"
@@ -11,6 +12,7 @@
 #include "gateway/endpoint_health.h"
 #include "gateway/mirror.h"
 #include "gateway/split.h"
+#include "net/http_server.h"
 #include "net/resolver.h"
 
 // What all I/O threads share of the upstreams. Structure is fixed after construction; what changes is atomic or a snapshot.
@@ -66,6 +68,16 @@ struct Version {
   /// What became of a request to one of its endpoints. May eject that.
   void OnResult(Endpoint& endpoint, bool failed, const std::string& why, SteadyTime now) const;
 };
+
+/// Which version a request goes to.
+struct Choice {
+  const Version* version = nullptr;  ///< null: it names one that there is not
+  bool drawn = false;                ///< and is evidence
+};
+Choice ChooseVersion(const Service& service, const net::HttpRequest& request,
+                     std::string_view client, Rng& rng);
+/// What a client that has named one that there is not is told.
+std::string WhyNoVersion(const Service& service, const net::HttpRequest& request);
 
 /// How many requests are sent again at once. Thread-safe.
 class RetryBudget {

@@ -83,12 +83,12 @@ Shared::Shared(Options gateway_options, Clock& gateway_clock, Sink& event_sink,
 
 class Worker::Listener final : public net::EventLoop::Watcher {
  public:
-  Listener(Worker& worker, int socket, ListenerOptions options)
-      : worker_(worker), socket_(socket), options_(std::move(options)) {}
+  Listener(Worker& worker, Listening listening)
+      : worker_(worker), socket_(listening.socket), listening_(std::move(listening)) {}
   ~Listener() { Close(); }
   void OnEvents(uint32_t) override { worker_.Accept(*this); }
   int socket() const { return socket_; }
-  const ListenerOptions& options() const { return options_; }
+  const Listening& listening() const { return listening_; }
   void Close() {
     if (socket_ >= 0) close(socket_);
     socket_ = -1;
@@ -97,7 +97,7 @@ class Worker::Listener final : public net::EventLoop::Watcher {
  private:
   Worker& worker_;
   int socket_;
-  const ListenerOptions options_;
+  const Listening listening_;
 };
 
 Worker::Worker(Shared& shared, std::vector<Listening> sockets)
@@ -106,9 +106,10 @@ Worker::Worker(Shared& shared, std::vector<Listening> sockets)
       counters_(shared.versions.size(), shared.mirrors.size()),
       idle_(shared.endpoints.size()),
       waiting_(shared.versions.size()),
-      shadows_(*this) {
+      shadows_(*this),
+      upstreams_h2_(*this) {
   for (Listening& one : sockets)
-    listening_.push_back(std::make_unique<Listener>(*this, one.socket, std::move(one.options)));
+    listening_.push_back(std::make_unique<Listener>(*this, std::move(one)));
 }
 
 Worker::~Worker() = default;
@@ -128,7 +129,7 @@ void Worker::Accept(Listener& listener) {
     const int fd = accept4(listener.socket(), reinterpret_cast<sockaddr*>(&peer), &size,
                            SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
-      Admit(fd, AddressText(peer), listener.options());
+      Admit(fd, AddressText(peer), listener.listening());
       continue;
     }
     if (errno == EINTR || errno == ECONNABORTED) continue;
@@ -148,7 +149,7 @@ void Worker::Accept(Listener& listener) {
   });
 }
 
-void Worker::Admit(int socket, std::string client, const ListenerOptions& options) {
+void Worker::Admit(int socket, std::string client, const Listening& listening) {
   const bool refused =
       shared_.open.load(std::memory_order_relaxed) >= shared_.options.limits.max_connections;
   (refused ? counters_.refused : counters_.accepted).Add();
@@ -157,12 +158,13 @@ void Worker::Admit(int socket, std::string client, const ListenerOptions& option
     return;
   }
   auto connection =
-      std::make_shared<Downstream>(*this, socket, std::move(client), options, refused);
+      std::make_shared<Downstream>(*this, socket, std::move(client), listening, refused);
   connection->index = clients_.size();
   clients_.push_back(connection);
   // Between this and the load above another thread may have added one: the limit is no exact science.
   refused ? void(++refused_open_) : void(shared_.open.fetch_add(1, std::memory_order_relaxed));
-  if (!loop_.Watch(socket, *connection)) return connection->Close();
+  if (!connection->Begin(listening) || !loop_.Watch(socket, *connection))
+    return connection->Close();
   if (refused) connection->Refuse();
 }
 
@@ -291,6 +293,7 @@ void Worker::Sweep() {
   // What has become free without a word: an endpoint that is well again, a place that another thread gave back just then.
   for (size_t id = 0; id < waiting_.size(); ++id) ServePending(id);
   draining_ ? shadows_.Drain() : shadows_.Sweep(now);
+  upstreams_h2_.Sweep(now);
   if (draining_) {
     const auto passed = now - drain_began_;
     if (!listening_.empty() && passed >= std::min(grace_ / 4, kAcceptAfterShutdown))
@@ -345,6 +348,7 @@ void Worker::CutAll() {
     kept.clear();
   }
   shadows_.Drain();
+  upstreams_h2_.CloseAll();
 }
 
 }  // namespace leadsman::gateway

@@ -17,11 +17,16 @@
 #include "gateway/counters.h"
 #include "gateway/routes.h"
 #include "gateway/shadows.h"
+#include "gateway/upstream_h2.h"
 #include "gateway/upstreams.h"
 #include "net/event_loop.h"
 #include "net/stream_socket.h"
 
 // Internal to the gateway.
+
+namespace leadsman::net {
+class ServerCertificates;
+}  // namespace leadsman::net
 
 namespace leadsman::gateway {
 
@@ -56,6 +61,8 @@ class Worker final : public std::enable_shared_from_this<Worker> {
   struct Listening {
     int socket = -1;
     ListenerOptions options;
+    std::shared_ptr<net::ServerCertificates> certificates = nullptr;  ///< null: plain text
+    bool offers_http2 = false;                                        ///< over TLS
   };
   Worker(Shared& shared, std::vector<Listening> sockets);
   ~Worker();
@@ -80,6 +87,7 @@ class Worker final : public std::enable_shared_from_this<Worker> {
   Rng& rng() { return rng_; }
   WorkerCounters& counters() { return counters_; }
   Shadows& shadows() { return shadows_; }
+  UpstreamsH2& upstreams_h2() { return upstreams_h2_; }
   SteadyTime now() const { return loop_.now(); }
   std::string& scratch() { return scratch_; }
   bool draining() const { return draining_; }
@@ -87,6 +95,8 @@ class Worker final : public std::enable_shared_from_this<Worker> {
   bool sends_away() const { return draining_ && listening_.empty(); }
   SteadyTime drain_began() const { return drain_began_; }
   std::chrono::milliseconds grace() const { return grace_; }
+  /// A client that has connected; takes the socket over.
+  void Admit(int socket, std::string client, const Listening& listening);
   void Remove(Downstream& client);
 
   /// A kept connection that is quiet, or null.
@@ -110,7 +120,6 @@ class Worker final : public std::enable_shared_from_this<Worker> {
   friend class Listener;
 
   void Accept(Listener& listener);
-  void Admit(int socket, std::string client, const ListenerOptions& options);
   void ScheduleSweep();
   void Sweep();
   void StopListening();
@@ -128,6 +137,7 @@ class Worker final : public std::enable_shared_from_this<Worker> {
   std::vector<std::vector<std::shared_ptr<UpstreamConnection>>> idle_;  ///< by endpoint
   std::vector<Waiting> waiting_;                                        ///< by version
   Shadows shadows_;
+  UpstreamsH2 upstreams_h2_;
   size_t refused_open_ = 0;
   bool accept_paused_ = false;
   bool draining_ = false;

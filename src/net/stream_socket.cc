@@ -216,14 +216,16 @@ uint64_t StreamSocket::wire_out() const { return tls_ ? tls_->wire_out() : bytes
 bool StreamSocket::BeginTls(const TlsClient& client, const std::string& host) {
   tls_ = std::make_unique<TlsStream>(static_cast<const TlsClientContext&>(client).context(),
                                      socket_, host);
-  return tls_->valid();
+  if (!tls_->valid()) tls_.reset();
+  return tls_ != nullptr;
 }
 
 bool StreamSocket::BeginTls(const ServerCertificates& certificates, std::string_view protocols) {
   const auto current = static_cast<const CertificatesOfFiles&>(certificates).current();
   tls_ = std::make_unique<TlsStream>(current->context.get(), socket_, TlsStream::Server::kSide,
                                      protocols);
-  return tls_->valid();
+  if (!tls_->valid()) tls_.reset();
+  return tls_ != nullptr;
 }
 
 StreamSocket::Shake StreamSocket::Handshake() {

@@ -1,0 +1,545 @@
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <map>
+#include <string>
+#include <thread>
+
+#include "base/strings.h"
+#include "gateway/testing/gateway_fixture.h"
+#include "net/http2_server.h"
+#include "net/testing/http2_raw_client.h"
+#include "support/eventually.h"
+
+namespace leadsman::gateway {
+namespace {
+
+using namespace std::chrono_literals;
+using net::Hpack;
+using net::Http2Frame;
+using Client = net::Http2RawClient;
+
+/// A service that speaks HTTP/2 and does what the path says.
+class H2Upstream final : public net::Http2Handler {
+ public:
+  H2Upstream() {
+    auto server = net::Http2Server::Start({.max_resets_per_second = 100'000}, *this);
+    EXPECT_TRUE(server.ok()) << server.status();
+    server_ = std::move(server).value();
+  }
+  std::string endpoint() const { return "127.0.0.1:" + std::to_string(server_->port()); }
+  /// All connections are cut.
+  void Stop() { server_.reset(); }
+
+  std::atomic<int> opened{0}, reset{0}, calls{0};
+  std::atomic<uint64_t> received{0}, sent{0};
+  Seen last;  ///< head
+
+ private:
+  static constexpr net::Http2Stream::Field kHead[] = {{":status", "200"},
+                                                      {"content-type", "application/grpc"}};
+  static constexpr net::Http2Stream::Field kGood[] = {{"grpc-status", "0"}, {"x-end", "1"}};
+
+  void OnHead(net::Http2Stream& s) override {
+    ++opened;
+    std::string head = StrCat(s.method(), " ", s.path(), "\n");
+    for (const auto& field : s.fields()) head += StrCat(field.name, ": ", field.value, "\n");
+    last.Set(head);
+    s.patient = true;
+    if (s.path() == "/stream") s.SendHead(kHead);
+    if (s.path() == "/unavailable") {
+      const net::Http2Stream::Field only[] = {{":status", "200"},
+                                              {"content-type", "application/grpc"},
+                                              {"grpc-status", "14"},
+                                              {"grpc-message", "later"}};
+      s.SendTrailers(only);
+    }
+    if (s.path() == "/reset") s.Reset(11);
+    if (s.path() == "/flood") {
+      s.SendHead(kHead);
+      Flood(s);
+    }
+  }
+  void Flood(net::Http2Stream& s) {
+    s.SendBody(std::string(100'000, 'f'));
+    sent += 100'000;
+    s.TellWhenSent();
+  }
+  void OnBody(net::Http2Stream& s) override {
+    ++calls;
+    if (s.path() == "/flood") return Flood(s);
+    if (s.path() == "/hang") return;
+    if (s.path() == "/once") {  // takes 10 bytes and no more
+      if (!std::exchange(s.State<bool>(), true)) s.ExpectBody(10);
+      return;
+    }
+    if (s.path() == "/stream") {
+      received += s.body().size();
+      s.SendBody(s.body());
+      s.Take(s.body().size());
+      if (s.half_closed()) s.SendTrailers(kGood);
+      return;
+    }
+    if (!s.half_closed()) return s.ExpectBody(s.body().size() + 1'000'000);
+    received += s.body().size();
+    s.SendHead(kHead);
+    s.SendBody(s.body());
+    s.SendTrailers(kGood);
+  }
+  void OnClose(net::Http2Stream& s, bool) override {
+    if (s.reset_by_client()) ++reset;
+    if (s.path() == "/once") s.DropState();
+  }
+  void OnAlarm(net::Http2Stream&) override {}
+  void OnRefuse(net::Http2Stream& s, const Status&) override { s.Reset(2); }
+
+  std::unique_ptr<net::Http2Server> server_;
+};
+
+class DownstreamH2Test : public GatewayTest {
+ protected:
+  DownstreamH2Test() {
+    service().protocol = ServiceOptions::Protocol::kHttp2;
+    service().timeouts = {.connect = 5s, .per_try = 20s, .idle = 20s};
+  }
+  void AddUpstream(const H2Upstream& upstream, int64_t version = 1,
+                   std::optional<double> weight = std::nullopt) {
+    AddVersion(version, {upstream.endpoint()}, weight);
+  }
+  static std::string Head(int32_t stream, std::string_view path, bool end = false,
+                          std::vector<std::pair<std::string_view, std::string_view>> more = {}) {
+    std::string block = Hpack({{":method", "POST"},
+                               {":scheme", "http"},
+                               {":path", path},
+                               {":authority", "models"},
+                               {"content-type", "application/grpc"},
+                               {"te", "trailers"}});
+    for (const auto& [name, value] : more) block += Hpack({{name, value}});
+    return Http2Frame(NGHTTP2_HEADERS, end ? 5 : 4, stream, block);
+  }
+  struct Answer {
+    std::map<std::string, std::string> head, trailers;
+    std::string body;
+    bool ended = false;
+    std::optional<uint32_t> reset;
+  };
+  /// Reads until the stream has ended. Gives credit as it goes.
+  static Answer Read(Client& client, int32_t stream) {
+    Answer answer;
+    while (auto frame = client.Read()) {
+      if (frame->stream != stream) continue;
+      if (frame->type == NGHTTP2_HEADERS)
+        (answer.head.empty() ? answer.head : answer.trailers) = frame->fields;
+      if (frame->type == NGHTTP2_DATA && !frame->payload.empty()) {
+        answer.body += frame->payload;
+        const auto size = static_cast<uint32_t>(frame->payload.size());
+        client.Send(Client::Credit(0, size) + Client::Credit(stream, size));
+      }
+      if (frame->type == NGHTTP2_RST_STREAM) {
+        answer.reset = static_cast<uint8_t>(frame->payload[3]);
+        return answer;
+      }
+      if (frame->end()) {
+        answer.ended = true;
+        return answer;
+      }
+    }
+    return answer;
+  }
+  EventList::Event Event() {
+    EXPECT_TRUE(Eventually([&] { return !events_.all().empty(); }));
+    return events_.all().empty() ? EventList::Event{} : events_.all()[0];
+  }
+};
+
+TEST_F(DownstreamH2Test, PassesARequestItsAnswerAndTrailersOn) {
+  H2Upstream upstream;
+  AddUpstream(upstream);
+  Start();
+  Client client(port_);
+  client.Send(
+      Head(1, "/a.B/C?d", false, {{"x-request-id", "r-7"}, {"x-forwarded-for", "9.9.9.9"}}) +
+      Client::Data(1, "hello", true));
+  const Answer answer = Read(client, 1);
+  EXPECT_EQ(answer.head.at(":status"), "200");
+  EXPECT_EQ(answer.body, "hello");
+  EXPECT_EQ(answer.trailers.at("grpc-status"), "0");
+  EXPECT_EQ(answer.trailers.at("x-end"), "1");
+  EXPECT_EQ(upstream.last.Get(),
+            "POST /a.B/C?d\ncontent-type: application/grpc\nte: trailers\nx-request-id: r-7\n"
+            "x-forwarded-for: 9.9.9.9, 127.0.0.1\nx-forwarded-proto: http\n");
+  const EventList::Event event = Event();
+  EXPECT_EQ(event.model, "digits");
+  EXPECT_EQ(event.id, "r-7");
+  EXPECT_EQ(event.outcome, StatusCode::kOk);
+  EXPECT_EQ(event.request_bytes, 5u);
+  EXPECT_EQ(event.response_bytes, 5u);
+}
+
+TEST_F(DownstreamH2Test, PassesLargeBodiesBothWays) {
+  H2Upstream upstream;
+  AddUpstream(upstream);
+  Start();
+  Client client(port_);
+  client.Send(Head(1, "/stream"));
+  std::string sent;
+  std::thread sender([&] {  // with the credit that the gateway begins with, and no more
+    for (int i = 0; i < 6; ++i) {
+      const std::string piece(10'000, static_cast<char>('a' + i));
+      client.Send(Client::Data(1, piece, i == 5));
+      sent += piece;
+    }
+  });
+  const Answer answer = Read(client, 1);
+  sender.join();
+  EXPECT_EQ(answer.body, sent);
+}
+
+TEST_F(DownstreamH2Test, ManyStreamsOfManyClientsShareOneConnectionToTheUpstream) {
+  H2Upstream upstream;
+  AddUpstream(upstream);
+  Start();
+  Client one(port_), two(port_);
+  for (int32_t stream = 1; stream < 100; stream += 2) {
+    for (Client* client : {&one, &two})
+      client->Send(Head(stream, "/x") + Client::Data(stream, StrCat(stream), true));
+  }
+  std::map<int32_t, std::string> bodies;
+  for (Client* client : {&one, &two}) {
+    int ended = 0;
+    while (ended < 50) {
+      auto frame = client->Read();
+      ASSERT_TRUE(frame);
+      if (frame->type == NGHTTP2_DATA) bodies[frame->stream] += frame->payload;
+      if (frame->stream > 0 && frame->end()) ++ended;
+    }
+  }
+  for (const auto& [stream, body] : bodies) EXPECT_EQ(body, StrCat(stream, stream));
+  EXPECT_EQ(Metric("leadsman_gateway_upstream_connections_total", {"digits", "1"}), 1);
+}
+
+TEST_F(DownstreamH2Test, AResetOfTheClientIsOneUpstream) {
+  H2Upstream upstream;
+  AddUpstream(upstream);
+  Start();
+  Client client(port_);
+  client.Send(Head(1, "/hang"));
+  ASSERT_TRUE(Eventually([&] { return upstream.opened == 1; }));
+  client.Send(Http2Frame(NGHTTP2_RST_STREAM, 0, 1, net::BigEndian(8)));
+  EXPECT_TRUE(Eventually([&] { return upstream.reset == 1; }));
+  EXPECT_EQ(Event().outcome, StatusCode::kCancelled);
+  EXPECT_TRUE(client.Sync()) << "the connection goes on";
+}
+
+TEST_F(DownstreamH2Test, AResetOfTheUpstreamIsOneOfTheClient) {
+  H2Upstream upstream;
+  AddUpstream(upstream);
+  service().retries.max = 0;
+  Start();
+  Client client(port_);
+  client.Send(Head(1, "/reset", true));
+  EXPECT_EQ(Read(client, 1).reset, 11u);
+  EXPECT_EQ(Event().outcome, StatusCode::kUnavailable);
+}
+
+TEST_F(DownstreamH2Test, AStatusOfGrpcIsTheOutcome) {
+  H2Upstream upstream;
+  AddUpstream(upstream);
+  Start();
+  Client client(port_);
+  client.Send(Head(1, "/unavailable", true));
+  const Answer answer = Read(client, 1);
+  EXPECT_EQ(answer.head.at("grpc-status"), "14");
+  EXPECT_EQ(answer.head.at("grpc-message"), "later");
+  EXPECT_EQ(Event().outcome, StatusCode::kUnavailable);
+  EXPECT_EQ(Metric("leadsman_gateway_requests_total", {"digits", "1", "5xx"}), 1);
+}
+
+TEST_F(DownstreamH2Test, ADeadlineEndsACallThatIsNotAnswered) {
+  H2Upstream upstream;
+  AddUpstream(upstream);
+  Start();
+  Client client(port_);
+  client.Send(Head(1, "/hang", true, {{"grpc-timeout", "50m"}}));
+  const Answer answer = Read(client, 1);
+  EXPECT_EQ(answer.head.at(":status"), "200");
+  EXPECT_EQ(answer.head.at("grpc-status"), "4");
+  EXPECT_TRUE(answer.ended);
+  EXPECT_TRUE(Eventually([&] { return upstream.reset == 1; }));
+  EXPECT_EQ(Event().outcome, StatusCode::kDeadlineExceeded);
+}
+
+TEST_F(DownstreamH2Test, ACallThatIsNotAnsweredInTimeIsToldSo) {
+  H2Upstream upstream;
+  AddUpstream(upstream);
+  service().timeouts.per_try = 100ms;
+  Start();
+  Client client(port_);
+  client.Send(Head(1, "/hang", true));
+  const Answer answer = Read(client, 1);
+  EXPECT_EQ(answer.head.at("grpc-status"), "4");
+  EXPECT_NE(answer.head.at("grpc-message").find("did not answer within 100 ms"), std::string::npos);
+  EXPECT_EQ(Errors("timeout"), 1);
+}
+
+TEST_F(DownstreamH2Test, WhatIsNotReadIsNotFetched) {
+  H2Upstream upstream;
+  AddUpstream(upstream);
+  Start();
+  Client client(port_);  // gives no credit: 65,535 bytes may come
+  client.Send(Head(1, "/flood", true));
+  ASSERT_TRUE(Eventually([&] { return upstream.sent >= 200'000; }));
+  uint64_t before = 0;
+  EXPECT_TRUE(Eventually([&] {
+    const uint64_t now = upstream.sent;
+    std::this_thread::sleep_for(100ms);
+    return now == std::exchange(before, now) && now == upstream.sent;
+  }));
+  EXPECT_LT(upstream.sent, 2'000'000u) << "the windows, and what lies in sockets";
+  Client other(port_);
+  other.Send(Head(1, "/x") + Client::Data(1, "y", true));
+  EXPECT_EQ(Read(other, 1).body, "y") << "nobody else waits for it";
+}
+
+TEST_F(DownstreamH2Test, WhatIsNotTakenGetsNoCredit) {
+  H2Upstream upstream;
+  AddUpstream(upstream);
+  Start();
+  Client client(port_);
+  client.Send(Head(1, "/once"));
+  // The window of the gateway's stream and of the upstream's, and what lies in sockets.
+  uint64_t credit = 65'535;
+  uint64_t sent = 0;
+  for (int quiet = 0; quiet < 20 && sent < (8 << 20); ++quiet) {
+    for (; sent + 10'000 <= credit; sent += 10'000)
+      client.Send(Client::Data(1, std::string(10'000, 'x')));
+    client.Send(Client::Ping());
+    for (auto frame = client.Read(); frame && frame->type != NGHTTP2_PING; frame = client.Read()) {
+      if (frame->type != NGHTTP2_WINDOW_UPDATE || frame->stream != 1) continue;
+      uint32_t more = 0;
+      for (char c : frame->payload) more = more << 8 | static_cast<uint8_t>(c);
+      credit += more;
+      quiet = 0;
+    }
+    std::this_thread::sleep_for(10ms);
+  }
+  EXPECT_LT(sent, 4u << 20);
+}
+
+TEST_F(DownstreamH2Test, AnUpstreamThatDiesInMidAnswerIsUnavailable) {
+  auto upstream = std::make_unique<H2Upstream>();
+  AddUpstream(*upstream);
+  Start();
+  Client client(port_);
+  client.Send(Head(1, "/stream") + Client::Data(1, "first"));
+  ASSERT_TRUE(client.ReadUntil(NGHTTP2_DATA, 1));
+  upstream->Stop();
+  const auto end = client.ReadUntil(NGHTTP2_HEADERS, 1);
+  ASSERT_TRUE(end);
+  EXPECT_EQ(end->fields.at("grpc-status"), "14");
+  EXPECT_NE(end->fields.at("grpc-message").find("digits version 1 at 127.0.0.1"),
+            std::string::npos);
+  EXPECT_TRUE(end->end());
+  EXPECT_EQ(Event().outcome, StatusCode::kUnavailable);
+}
+
+TEST_F(DownstreamH2Test, NobodyThereIsToldInTheWordsOfGrpcAndOfHttp) {
+  AddVersion(1, {DeadEndpoint()});
+  service().retries.max = 0;
+  service().outliers.consecutive_errors = 0;
+  Start();
+  Client client(port_);
+  client.Send(Head(1, "/x", true));
+  const Answer call = Read(client, 1);
+  EXPECT_EQ(call.head.at("grpc-status"), "14");
+  EXPECT_NE(call.head.at("grpc-message").find("refused the connection"), std::string::npos);
+  client.Send(Client::Head(3, "/x", true));
+  const Answer other = Read(client, 3);
+  EXPECT_EQ(other.head.at(":status"), "502");
+  EXPECT_NE(other.body.find("\"reason\":\"connect_refused\""), std::string::npos) << other.body;
+}
+
+TEST_F(DownstreamH2Test, ARequestThatNobodyHasSeenIsSentToAnotherEndpoint) {
+  H2Upstream upstream;
+  AddVersion(1, {DeadEndpoint(), upstream.endpoint()});
+  service().outliers.consecutive_errors = 0;
+  Start();
+  Client client(port_);
+  for (int32_t stream = 1; stream < 40; stream += 2) {
+    client.Send(Head(stream, "/x") + Client::Data(stream, "body", true));
+    EXPECT_EQ(Read(client, stream).body, "body");
+  }
+}
+
+TEST_F(DownstreamH2Test, AHeaderForcesAVersionOfEachStream) {
+  H2Upstream one, two;
+  AddUpstream(one, 1, 1.0);
+  AddUpstream(two, 2, 0.0);
+  Start();
+  Client client(port_);
+  client.Send(Head(1, "/x", true));
+  EXPECT_TRUE(Read(client, 1).ended);
+  client.Send(Head(3, "/x", true, {{"x-leadsman-version", "2"}}));
+  EXPECT_TRUE(Read(client, 3).ended);
+  EXPECT_EQ(one.opened, 1);
+  EXPECT_EQ(two.opened, 1);
+  client.Send(Head(5, "/x", true, {{"x-leadsman-version", "3"}}));
+  EXPECT_EQ(Read(client, 5).head.at("grpc-status"), "3");
+}
+
+TEST_F(DownstreamH2Test, RoutesGoByTheMethodOfACall) {
+  H2Upstream upstream;
+  AddUpstream(upstream);
+  options_.routes.push_back({.path = "/inference.GRPCInferenceService/", .service = "digits"});
+  Start();
+  Client client(port_);
+  client.Send(Head(1, "/inference.GRPCInferenceService/ModelInfer", true));
+  EXPECT_EQ(Read(client, 1).trailers.at("grpc-status"), "0");
+  client.Send(Head(3, "/other.Service/Method", true));
+  EXPECT_EQ(Read(client, 3).head.at("grpc-status"), "12");
+}
+
+TEST_F(DownstreamH2Test, TheOtherProtocolIsSaidToBeIt) {
+  H2Upstream upstream;
+  AddUpstream(upstream);
+  Start();
+  const std::string answer = Ask(Post("x"));
+  EXPECT_EQ(StatusOf(answer), 502);
+  EXPECT_NE(answer.find("digits speaks HTTP/2"), std::string::npos);
+  EXPECT_NE(answer.find("\"reason\":\"protocol\""), std::string::npos);
+}
+
+TEST_F(DownstreamH2Test, AServiceOfHttp1IsSaidToBeOne) {
+  ScriptedUpstream upstream(Echo);
+  service().protocol = ServiceOptions::Protocol::kHttp1;
+  AddVersion(1, upstream);
+  Start();
+  Client client(port_);
+  client.Send(Head(1, "/x", true));
+  EXPECT_EQ(Read(client, 1).head.at("grpc-status"), "12");
+}
+
+TEST_F(DownstreamH2Test, MoreRequestsThanAnEndpointMayHaveWait) {
+  H2Upstream upstream;
+  AddUpstream(upstream);
+  service().limits.max_connections = 1;
+  service().limits.max_pending = 1;
+  Start();
+  Client client(port_);
+  client.Send(Head(1, "/hang"));
+  ASSERT_TRUE(Eventually([&] { return upstream.opened == 1; }));
+  client.Send(Head(3, "/x", true));
+  client.Send(Head(5, "/x", true));
+  EXPECT_EQ(Read(client, 5).head.at("grpc-status"), "14");
+  client.Send(Http2Frame(NGHTTP2_RST_STREAM, 0, 1, net::BigEndian(8)));
+  EXPECT_EQ(Read(client, 3).trailers.at("grpc-status"), "0");
+}
+
+TEST_F(DownstreamH2Test, ADrainSaysGoAwayAndAnswersWhatHasBegun) {
+  H2Upstream upstream;
+  AddUpstream(upstream);
+  Start();
+  Client client(port_);
+  client.Send(Head(1, "/stream") + Client::Data(1, "first"));
+  ASSERT_TRUE(client.ReadUntil(NGHTTP2_DATA, 1));
+  gateway_->BeginDrain(10s);
+  const auto soon = client.ReadUntil(NGHTTP2_GOAWAY, 0);
+  ASSERT_TRUE(soon);
+  EXPECT_EQ(soon->payload.substr(0, 4), net::BigEndian(0x7fffffff));
+  client.Send(Head(3, "/x") + Client::Data(3, "late", true));  // was on its way
+  EXPECT_EQ(Read(client, 3).body, "late");
+  const auto last = client.ReadUntil(NGHTTP2_GOAWAY, 0);
+  ASSERT_TRUE(last);
+  EXPECT_EQ(last->payload.substr(0, 4), net::BigEndian(3));
+  client.Send(Client::Data(1, "second", true));
+  const Answer answer = Read(client, 1);
+  EXPECT_EQ(answer.body, "second");
+  EXPECT_EQ(answer.head.at("grpc-status"), "0") << "the head came before: these are the trailers";
+  EXPECT_FALSE(client.Read()) << "and then the connection ends";
+  EXPECT_TRUE(gateway_->AwaitDrained(10s));
+}
+
+TEST_F(DownstreamH2Test, RapidResetsEndTheConnection) {
+  H2Upstream upstream;
+  AddUpstream(upstream);
+  Start();
+  Client client(port_);
+  for (int32_t stream = 1; stream < 20'000; stream += 2) {
+    if (!client.Send(Head(stream, "/hang") +
+                     Http2Frame(NGHTTP2_RST_STREAM, 0, stream, net::BigEndian(8))))
+      break;
+  }
+  while (client.Read()) {
+  }
+  EXPECT_LT(upstream.opened, 5000);
+  Client other(port_);
+  other.Send(Head(1, "/x") + Client::Data(1, "y", true));
+  EXPECT_EQ(Read(other, 1).body, "y");
+}
+
+TEST_F(DownstreamH2Test, FloodsOfPingsAndOfNothingEndTheConnection) {
+  H2Upstream upstream;
+  AddUpstream(upstream);
+  Start();
+  {
+    Client client(port_);
+    client.Send(Head(1, "/hang"));
+    for (int i = 0; i < 5000; ++i) {
+      if (!client.Send(Client::Data(1, ""))) break;
+    }
+    while (client.Read()) {
+    }
+  }
+  {
+    Client client(port_, 65'535, 4096);
+    std::string pings;
+    for (int i = 0; i < 1000; ++i) pings += Client::Ping();
+    bool taken = true;
+    for (int i = 0; taken && i < 5000; ++i) taken = client.Send(pings);
+    EXPECT_FALSE(taken) << "85 MB of pings, of which it reads no answer";
+  }
+}
+
+TEST_F(DownstreamH2Test, ATooLargeHeadIsRefused) {
+  H2Upstream upstream;
+  AddUpstream(upstream);
+  options_.limits.max_header = 2000;
+  Start();
+  Client client(port_);
+  client.Send(Client::Head(1, "/" + std::string(3000, 'x'), true));
+  EXPECT_EQ(Read(client, 1).head.at(":status"), "431");
+  EXPECT_EQ(upstream.opened, 0);
+}
+
+TEST_F(DownstreamH2Test, SmuggledFieldsDoNotPass) {
+  H2Upstream upstream;
+  AddUpstream(upstream);
+  Start();
+  Client client(port_);
+  client.Send(Head(1, "/x", true, {{"transfer-encoding", "chunked"}}));
+  EXPECT_TRUE(Read(client, 1).reset);
+  client.Send(Head(3, "/x", true, {{"x_forwarded_for", "1.1.1.1"}}));
+  EXPECT_TRUE(Read(client, 3).ended);
+  EXPECT_EQ(upstream.last.Get().find("x_forwarded_for"), std::string::npos);
+  client.Send(Head(5, "/x", true, {{"a b", "c"}}));
+  EXPECT_TRUE(Read(client, 5).reset);
+  EXPECT_EQ(upstream.opened, 1);
+}
+
+TEST_F(DownstreamH2Test, AnIdleUpstreamConnectionIsEndedAndAnotherMade) {
+  H2Upstream upstream;
+  AddUpstream(upstream);
+  service().timeouts.keep_alive = 50ms;
+  Start();
+  Client client(port_);
+  for (int32_t stream = 1; stream < 6; stream += 2) {
+    client.Send(Head(stream, "/x") + Client::Data(stream, "y", true));
+    EXPECT_EQ(Read(client, stream).body, "y");
+    EXPECT_TRUE(Eventually(
+        [&] { return gateway_->view().services[0].versions[0].endpoints[0].connections == 0; }));
+  }
+}
+
+}  // namespace
+}  // namespace leadsman::gateway
