@@ -501,6 +501,23 @@ TEST_F(DownstreamH2Test, FloodsOfPingsAndOfNothingEndTheConnection) {
   }
 }
 
+TEST_F(DownstreamH2Test, ABrokenFrameBehindAFloodIsOnlyThat) {
+  H2Upstream upstream;
+  AddUpstream(upstream);
+  Start();
+  {
+    Client client(port_);
+    std::string flood = Head(1, "/hang");
+    for (int i = 0; i < 1001; ++i) flood += Client::Data(1, "");
+    client.Send(flood + Http2Frame(NGHTTP2_PING, 0, 0, "abc"));
+    while (client.Read()) {
+    }
+  }
+  Client other(port_);
+  other.Send(Head(1, "/x") + Client::Data(1, "y", true));
+  EXPECT_EQ(Read(other, 1).body, "y");
+}
+
 TEST_F(DownstreamH2Test, ATooLargeHeadIsRefused) {
   H2Upstream upstream;
   AddUpstream(upstream);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <exception>
+#include <utility>
 
 #include "base/log.h"
 
@@ -325,6 +326,10 @@ void H2Session::CloseStreams() {
 bool H2Session::Feed(std::string_view bytes) {
   const ssize_t taken = nghttp2_session_mem_recv(
       session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+  // Not from where it is found out: nghttp2 goes on reading after a callback that has ended the session, and dies of the next
+  // frame with a wrong size.
+  if (std::exchange(flooded_, false))
+    nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);
   owner_.OnOutput();
   return taken >= 0 && nghttp2_session_get_outbound_queue_size(session_) <= kMaxQueuedFrames;
 }
@@ -451,8 +456,7 @@ void H2Session::GiveBack(size_t bytes) {
 
 void H2Session::CountData(bool empty) {
   empty_data_ = empty ? empty_data_ + 1 : 0;
-  if (empty_data_ != kMaxEmptyData) return;
-  nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);
+  if (empty_data_ == kMaxEmptyData) flooded_ = true;
 }
 
 }  // namespace leadsman::gateway

@@ -185,6 +185,7 @@ class H2Session {
   size_t held_ = 0;      ///< of all streams
   size_t withheld_ = 0;  ///< credit of the connection
   int empty_data_ = 0;   ///< on end
+  bool flooded_ = false;
 };
 
 }  // namespace leadsman::gateway

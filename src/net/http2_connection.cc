@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <exception>
+#include <utility>
 
 #include "base/log.h"
 #include "base/strings.h"
@@ -371,6 +372,12 @@ bool Http2Connection::Feed(const char* bytes, size_t size) {
     return false;
   }
   ssize_t taken = nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(bytes), size);
+  if (std::exchange(flooded_, false)) {
+    // Not from where it is found out: nghttp2 goes on reading after a callback that has ended the session, and dies of the next
+    // frame with a wrong size.
+    worker_.counters().bad_requests.Add(1);
+    nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);
+  }
   if (taken >= 0 && nghttp2_session_get_outbound_queue_size(session_) <= kMaxQueuedFrames)
     return true;
   worker_.counters().bad_requests.Add(1);
@@ -410,9 +417,7 @@ void Http2Connection::MakeReady(Http2Stream& stream) {
 
 void Http2Connection::CountData(bool empty) {
   empty_data_ = empty ? empty_data_ + 1 : 0;
-  if (empty_data_ != kMaxEmptyData) return;
-  worker_.counters().bad_requests.Add(1);
-  nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);
+  if (empty_data_ == kMaxEmptyData) flooded_ = true;
 }
 
 /// A browser, curl or a REST client at the wrong port is told so in words it can read.

@@ -107,6 +107,7 @@ class Http2Connection {
   size_t out_sent_ = 0;
   bool watching_writable_ = false;
   bool first_bytes_seen_ = false;
+  bool flooded_ = false;  ///< with frames that hold nothing
   bool closed_ = false;
   bool flushing_ = false;
   bool all_sent_ = false;  ///< of a stream that wants to be called

@@ -351,6 +351,22 @@ TEST_F(Http2ServerTest, FramesWithNothingInThemEndTheConnection) {
   EXPECT_EQ(goaway->payload.substr(4, 4), BigEndian(NGHTTP2_ENHANCE_YOUR_CALM));
 }
 
+TEST_F(Http2ServerTest, ABrokenFrameBehindThoseWithNothingInThemIsNoMore) {
+  handler_.on_body = AnswerAtItsEnd;
+  Start();
+  {
+    Client client(port());
+    std::string frames = Client::Head(1, "/a");
+    for (int i = 0; i < 1000; ++i) frames += Client::Data(1, "");
+    client.Send(frames + Http2Frame(NGHTTP2_PING, 0, 0, "abc"));
+    while (client.Read()) {
+    }
+  }
+  Client other(port());
+  other.Send(Client::Head(1, "/a", true));
+  EXPECT_TRUE(other.ReadUntil(NGHTTP2_HEADERS, 1));
+}
+
 TEST_F(Http2ServerTest, FramesWithNothingInThemBetweenOthersAreFine) {
   handler_.on_body = AnswerAtItsEnd;
   Start();
