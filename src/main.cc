@@ -111,6 +111,7 @@ int ExplainPrivacy(const Config& config, bool json) {
 /// Of a command that is told to check it, or whose configuration is wrong: its exit code. Nothing when it may begin.
 std::optional<int> CheckConfig(const Result<Config>& config, bool check_only) {
   Status checked = config.ok() ? OkStatus() : config.status();
+  if (checked.ok() && check_only) checked = CheckModels(*config, PluginFormatsOf(*config));
   if (checked.ok() && check_only) checked = CheckNamedFiles(*config);
   if (!checked.ok()) {
     std::cerr << checked.message() << '\n';
@@ -322,6 +323,7 @@ int Run(int argc, char** argv) {
     // A file of what is watched or proxied alone is one for `leadsman monitor` or `leadsman gateway`.
     if (!WatchesOthers(config) && !config.gateway)
       RETURN_IF_ERROR(Annotate(CheckHasModels(config), file));
+    RETURN_IF_ERROR(Annotate(CheckModels(config, PluginFormatsOf(config)), file));
     return CheckNamedFiles(config);
   };
   hooks.config_reference = [](bool json_schema) {

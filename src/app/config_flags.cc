@@ -7,6 +7,7 @@
 #include "base/strings.h"
 #include "intake/config_schema.h"
 #include "lifecycle/config_schema.h"
+#include "storage/file_source.h"
 
 namespace leadsman {
 namespace {
@@ -107,6 +108,8 @@ Status ApplyOverrides(const ConfigOverrides& flags, Config& config) {
       return InvalidArgumentError(StrCat("--model: must be NAME=PATH, not ", text));
     }
     RETURN_IF_ERROR(AddModel("--model", text.substr(0, at), text.substr(at + 1), config));
+    if (std::string why = WhyNoModelFolder(text.substr(at + 1)); !why.empty())
+      return InvalidArgumentError(StrCat("--model: ", why));
   }
   if (flags.model_repository) RETURN_IF_ERROR(AddRepository(*flags.model_repository, config));
 

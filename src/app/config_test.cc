@@ -810,5 +810,22 @@ TEST(ConfigTest, TlsFlagsGoOverTheFile) {
   EXPECT_FALSE(config.admin.tls.enabled());
 }
 
+TEST(ConfigTest, AFormatThatNothingServesIsFoundByACheck) {
+  TempDir dir;
+  const std::string file = dir.Write("model.onnx", "weights");
+  Config config = Parsed("models:\n  - {name: a, path: a, format: onnx}\n");
+  EXPECT_EQ(CheckModels(config, {}), OkStatus());
+  config.models[0].model.format = "linear";
+  EXPECT_EQ(CheckModels(config, {"linear"}), OkStatus());
+  config.models[0].model.format = "torch";
+  config.models[0].model.path = file;
+  const std::string wrong(CheckModels(config, {"linear"}).message());
+  EXPECT_TRUE(wrong.starts_with(
+      "models[0].format: nothing here serves \"torch\"; there are keras, lightgbm, linear, mlflow, "
+      "onnx, python, sklearn, tensorflow and xgboost. "))
+      << wrong;
+  EXPECT_NE(wrong.find("\nmodels[0].path: " + file + " is a file"), std::string::npos) << wrong;
+}
+
 }  // namespace
 }  // namespace leadsman

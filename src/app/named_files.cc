@@ -1,5 +1,6 @@
 #include "app/named_files.h"
 
+#include <algorithm>
 #include <functional>
 #include <string>
 #include <vector>
@@ -10,6 +11,8 @@
 #include "monitor/drift/reference_file.h"
 #include "monitor/schema/data_schema.h"
 #include "net/tls_server.h"
+#include "storage/detect.h"
+#include "storage/file_source.h"
 #include "telemetry/outside_asker.h"
 #include "telemetry/sender_http.h"
 #include "telemetry/smtp_client.h"
@@ -135,6 +138,29 @@ Status CheckNamedFiles(const Config& config) {
   if (Status redact = Redactor::Create(config.monitor.redact).status(); !redact.ok())
     wrong += StrCat(wrong.empty() ? "" : "\n", redact.message());
   return wrong.empty() ? OkStatus() : InvalidArgumentError(wrong);
+}
+
+Status CheckModels(const Config& config, const std::vector<std::string>& of_plugins) {
+  std::vector<std::string> known = DetectableFormats();
+  known.insert(known.end(), of_plugins.begin(), of_plugins.end());
+  std::sort(known.begin(), known.end());
+  known.erase(std::unique(known.begin(), known.end()), known.end());
+  std::vector<std::string> wrong;
+  for (size_t i = 0; i < config.models.size(); ++i) {
+    const ModelConfig& model = config.models[i].model;
+    const std::string& format = model.format;
+    if (!format.empty() && std::find(known.begin(), known.end(), format) == known.end()) {
+      auto meant = DidYouMean(format, known);
+      wrong.push_back(StrCat(
+          "models[", i, "].format: nothing here serves \"", CutUtf8(format, 64), "\"",
+          meant ? StrCat("; did you mean ", *meant, '?') : "", "; there are ", HumanList(known),
+          ". Another model is served once it is exported to one of them, as onnx, or loaded by a "
+          "model.py (format python; docs/python-models.md), or by a plug-in in plugins.dirs"));
+    }
+    if (std::string why = WhyNoModelFolder(model.path); !why.empty())
+      wrong.push_back(StrCat("models[", i, "].path: ", why));
+  }
+  return wrong.empty() ? OkStatus() : InvalidArgumentError(Join(wrong, "\n"));
 }
 
 }  // namespace leadsman

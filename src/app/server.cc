@@ -115,6 +115,13 @@ std::string HostName() {
 
 int OrCores(int configured) { return configured > 0 ? configured : AvailableCores(); }
 
+PluginOptions PluginsOf(const Config& config) {
+  PluginOptions plugins = PluginOptions::Default(BinaryDir(), EnvironmentVariable);
+  if (!config.plugins.dirs.empty()) plugins.plugin_dirs = config.plugins.dirs;
+  if (!config.plugins.runtime_dirs.empty()) plugins.runtime_dirs = config.plugins.runtime_dirs;
+  return plugins;
+}
+
 std::vector<ModelConfig> ModelsOf(const Config& config) {
   std::vector<ModelConfig> models;
   for (const Config::Model& model : config.models) models.push_back(model.model);
@@ -321,9 +328,7 @@ class Server {
 
   Status Build() {
     registrations_ = AddProcessMetrics(registry_, kLeadsmanVersion);
-    PluginOptions plugins = PluginOptions::Default(BinaryDir(), EnvironmentVariable);
-    if (!config_.plugins.dirs.empty()) plugins.plugin_dirs = config_.plugins.dirs;
-    if (!config_.plugins.runtime_dirs.empty()) plugins.runtime_dirs = config_.plugins.runtime_dirs;
+    const PluginOptions plugins = PluginsOf(config_);
     if (!IsMonitorOnly(config_)) LoadBackends(plugins, backends_);
     RegisterPython(plugins.plugin_dirs);
 
@@ -1142,6 +1147,10 @@ int RunServer(Config config, std::function<Result<Config>()> reload, const std::
   (*server)->Stop(hastened ? 1s : kLastWait);
   LOG_INFO("stopped");
   return 0;
+}
+
+std::vector<std::string> PluginFormatsOf(const Config& config) {
+  return FormatsOfPlugins(PluginsOf(config).plugin_dirs);
 }
 
 std::string MetricsReferencePage() {

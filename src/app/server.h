@@ -3,6 +3,7 @@
 #include <chrono>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "app/config.h"
 #include "base/status.h"
@@ -26,6 +27,9 @@ struct ReloadOptions {
 /// Call once per process, from the main thread, before any other thread exists: it blocks the signals it waits for.
 int RunServer(Config config, std::function<Result<Config>()> reload, const std::string& config_path,
               ReloadOptions options = {});
+
+/// Of the plug-ins that a server of this configuration would start; opens them and starts none.
+std::vector<std::string> PluginFormatsOf(const Config& config);
 
 /// The page docs/reference/metrics.md, from the descriptions that the rooms register.
 std::string MetricsReferencePage();

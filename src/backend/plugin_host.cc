@@ -432,4 +432,14 @@ std::vector<PluginReport> LoadBackends(const PluginOptions& options, BackendRegi
   return reports;
 }
 
+std::vector<std::string> FormatsOfPlugins(const std::vector<std::string>& plugin_dirs) {
+  std::vector<std::string> formats;
+  for (const std::string& path : FindPlugins(plugin_dirs)) {
+    Result<const leadsman_backend_api*> api = OpenPlugin(path);
+    if (api.ok())
+      formats.insert(formats.end(), (*api)->formats, (*api)->formats + (*api)->format_count);
+  }
+  return formats;
+}
+
 }  // namespace leadsman

@@ -54,4 +54,7 @@ Result<std::shared_ptr<Backend>> StartPlugin(const std::string& path, const Plug
 /// that works for a format keeps it. Logs one line a plug-in. Never fails as a whole.
 std::vector<PluginReport> LoadBackends(const PluginOptions& options, BackendRegistry& registry);
 
+/// The formats of the plug-ins in these folders, whether or not their runtimes are on this machine: opens them and starts none.
+std::vector<std::string> FormatsOfPlugins(const std::vector<std::string>& plugin_dirs);
+
 }  // namespace leadsman

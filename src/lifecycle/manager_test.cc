@@ -334,7 +334,7 @@ TEST_F(LifecycleTest, AFolderWithoutManifestIsWaitedForAndSaysSo) {
   Manifest manifest = WriteModelFiles(dir_.path(), "digits", 3);
   ApplyAndSettle();
   EXPECT_EQ(Ready(), "");
-  EXPECT_TRUE(NoteHas("3: waiting for manifest.json (still being copied?)")) << Note();
+  EXPECT_TRUE(NoteHas("3: no model is recognised; looked for ")) << Note();
   EXPECT_EQ(StatusOf(3).state, VersionState::kNew);
   EXPECT_FALSE(manager_->SettledOnce());
   WriteManifest(dir_.path(), manifest);
@@ -362,7 +362,7 @@ TEST_F(LifecycleTest, AMissingModelPathIsNotedAndLookedForAgain) {
   fs::create_directories(config_.path);
   Settle();
   EXPECT_TRUE(NoteHas("no version yet")) << Note();
-  EXPECT_TRUE(NoteHas("add one or remove the model")) << Note();
+  EXPECT_TRUE(NoteHas("add a version as a folder 1 in it, or remove the model")) << Note();
   EXPECT_FALSE(manager_->SettledOnce());
   Release(1);
   Settle();

@@ -679,11 +679,13 @@ std::string ModelMachine::Note() const {
     }
   }
   if (listed_once_ && !any && list_error_.empty()) {
-    notes.push_back(
-        StrCat("no version yet: ", RedactUrl(config_->path),
-               config_->path.starts_with("models:/")
-                   ? " has no version; register one or remove the model"
-                   : " holds no folder with a number for its name; add one or remove the model"));
+    notes.push_back(StrCat(
+        "no version yet: ", RedactUrl(config_->path),
+        config_->path.starts_with("models:/")
+            ? " has no version; register one or remove the model"
+            : " holds no folder with a number for its name, nor a model's files; add a version "
+              "as a folder 1 in it, or remove the model (`leadsman models inspect` says what "
+              "a folder is taken for)"));
   }
   for (int64_t version : pins_.keep) {
     auto it = entries_.find(version);

@@ -212,7 +212,6 @@ Result<Manifest> DetectNamed(const Folder& folder, const std::string& format,
 /// For an error: a file of the right name with another content is no model.
 std::string WhatIsThere(const std::vector<std::string>& names) {
   constexpr size_t kNamesTold = 5;
-  if (names.empty()) return "";
   std::string list;
   for (size_t i = 0; i < std::min(names.size(), kNamesTold); ++i)
     list += StrCat(i > 0 ? ", " : "", names[i]);
@@ -263,8 +262,12 @@ Result<Manifest> DetectModel(const std::string& directory, const std::string& fo
                                        kManifestFileName, ", or name the file by `model_file`"));
   }
   if (found.empty()) {
-    return NotFoundError(StrCat("no model is recognised; looked for ", HumanList(looked_for),
-                                WhatIsThere(folder.names)));
+    return NotFoundError(
+        folder.names.empty()
+            ? StrCat("no model is recognised; its folder is empty, and should have ",
+                     HumanList(looked_for))
+            : StrCat("no model is recognised; looked for ", HumanList(looked_for),
+                     WhatIsThere(folder.names)));
   }
   if (found.size() > 1) {
     return InvalidArgumentError(StrCat("several models are in one folder: ", Describe(found),

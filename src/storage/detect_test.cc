@@ -75,12 +75,15 @@ TEST_F(DetectTest, KnowsEachFormatByItsUsualFile) {
 }
 
 TEST_F(DetectTest, SaysWhatItLookedFor) {
-  EXPECT_EQ(Detected().find("no model is recognised; looked for MLmodel, model.onnx (or a single "
-                            "*.onnx), saved_model.pb, "),
-            0u)
+  EXPECT_TRUE(
+      Detected().starts_with("no model is recognised; its folder is empty, and should have "
+                             "MLmodel, model.onnx (or a single "
+                             "*.onnx), saved_model.pb, "))
       << Detected();
   EXPECT_EQ(code_, StatusCode::kNotFound);
-  EXPECT_EQ(Detected("onnx"), "no model is recognised; looked for model.onnx (or a single *.onnx)");
+  EXPECT_EQ(Detected("onnx"),
+            "no model is recognised; its folder is empty, and should have model.onnx (or a single "
+            "*.onnx)");
   EXPECT_EQ(Detected("pmml"),
             "the format \"pmml\" cannot be recognised by its files; add a manifest.json, or name "
             "the file by `model_file`");

@@ -69,8 +69,9 @@ void FileSource::LookWithoutManifest(VersionFolder& folder, SteadyTime now) {
                       (triton && (!triton->ok() || triton->value().NamesModelFile()));
   if (!found.ok() && !told_by_load) {
     resting_.erase(folder.version);
-    folder.waiting = StrCat("waiting for ", kManifestFileName,
-                            " (still being copied?); without one ", found.status().message());
+    folder.waiting =
+        StrCat(found.status().message(), " (still being copied?); a ", kManifestFileName, " or `",
+               options().format.empty() ? "format" : "model_file", "` would say what it is");
     return;
   }
   const uint64_t stamp = StampOfFolder(folder.directory);
@@ -78,9 +79,8 @@ void FileSource::LookWithoutManifest(VersionFolder& folder, SteadyTime now) {
   if (it->second.stamp != stamp) it->second = {stamp, now};
   if (stamp == 0 || now - it->second.since < options().settle_time) {
     folder.waiting =
-        StrCat("waiting for ", kManifestFileName, ", or until nothing has changed for ",
-               std::chrono::duration_cast<std::chrono::milliseconds>(options().settle_time).count(),
-               " ms (still being copied?)");
+        StrCat("its files have to rest for ", ToSeconds(options().settle_time),
+               " s (settle_time), for it has no ", kManifestFileName, " (still being copied?)");
     return;
   }
   folder.complete = true;
@@ -90,6 +90,8 @@ void FileSource::LookWithoutManifest(VersionFolder& folder, SteadyTime now) {
 Result<std::vector<VersionFolder>> FileSource::List(SteadyTime now, const StoreCall&) {
   LookAtTritonConfig();
   Result<std::vector<std::string>> names = ListDirectory(folder_);
+  if (std::string why = WhyNoModelFolder(folder_); !names.ok() && !why.empty())
+    return FailedPreconditionError(std::move(why));
   if (!names.ok()) {
     return Annotate(names.status(), "the model's folder cannot be read and is looked for again");
   }
@@ -153,6 +155,24 @@ void FileSource::Ignore(const std::string& name, std::string_view why) {
   if (ignored_.size() >= kMaxRememberedNames) return;
   if (!ignored_.insert(name).second) return;
   LOG_INFO("ignored in a model's folder", {"path", path()}, {"name", name}, {"why", why});
+}
+
+std::string WhyNoModelFolder(const std::string& path) {
+  Result<StoreUri> uri = ParseStoreUri(path);
+  if (!uri.ok() || uri->kind != StoreUri::Kind::kFile) return "";
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(uri->path, error)) return "";
+  const std::filesystem::path file(uri->path);
+  const std::string folder = file.has_parent_path() ? file.parent_path().string() : ".";
+  if (VersionNumber(file.parent_path().filename().string()) > 0) {
+    const std::string above = file.parent_path().parent_path().string();
+    return StrCat(path, " is a file; give the folder with the model's versions: ",
+                  above.empty() ? "." : above);
+  }
+  return StrCat(
+      path, " is a file; give the folder that it is in, ", folder,
+      ", where it stands for version 1, or the folder with the model's versions, DIR for DIR/1/",
+      file.filename().string());
 }
 
 uint64_t StampOfFolder(const std::string& directory) {

@@ -58,6 +58,10 @@ class FileSource final : public Source {
   std::map<int64_t, std::string> directories_ GUARDED_BY(mutex_);  ///< as last listed
 };
 
+/// Where a model's path leads to a file instead of a folder: what to give instead. Empty: there is nothing, or a folder, or
+/// another store. Blocks for the file system.
+std::string WhyNoModelFolder(const std::string& path);
+
 /// Changes when any file below `directory` is written, added or taken away. Looks at up to 10,000
 /// files; 0 when the folder cannot be read.
 uint64_t StampOfFolder(const std::string& directory);

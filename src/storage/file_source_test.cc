@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "base/fs.h"
+#include "base/strings.h"
 #include "base/testing/temp_dir.h"
 #include "storage/manifest.h"
 
@@ -53,7 +54,7 @@ TEST_F(FileSourceTest, AFolderWithoutManifestIsWaitedFor) {
   auto folders = source_.List({}, {}).value();
   ASSERT_EQ(folders.size(), 1u);
   EXPECT_FALSE(folders[0].complete);
-  EXPECT_TRUE(folders[0].waiting.starts_with("waiting for manifest.json (still being copied?)"))
+  EXPECT_TRUE(folders[0].waiting.starts_with("no model is recognised; its folder is empty"))
       << folders[0].waiting;
   Folder("1", true);
   EXPECT_TRUE(source_.List({}, {}).value()[0].complete);
@@ -196,6 +197,38 @@ TEST_F(FileSourceTest, AConfigPbtxtSaysTheFormatAndWhyNothingIsServed) {
   fs::remove(dir_.file("1/saved_model.pb"));
   source.List({}, {}).value();
   EXPECT_TRUE(source.List({}, {}).value()[0].complete);
+}
+
+TEST_F(FileSourceTest, WhatIsWrongWithAFolderIsSaidFirst) {
+  auto waiting = [&] { return source_.List({}, {}).value().at(0).waiting; };
+  Folder("1", false);
+  EXPECT_TRUE(
+      waiting().starts_with("no model is recognised; its folder is empty, and should have "));
+  dir_.Write("1/model.pt", "torch");
+  EXPECT_TRUE(waiting().starts_with("no model is recognised; looked for ")) << waiting();
+  EXPECT_NE(waiting().find("there is model.pt, of which none is a model"), std::string::npos);
+  EXPECT_NE(waiting().find("(still being copied?)"), std::string::npos);
+  dir_.Write("1/a.onnx", "");
+  dir_.Write("1/b.onnx", "");
+  EXPECT_TRUE(waiting().starts_with("several files could be the onnx model: ")) << waiting();
+}
+
+TEST_F(FileSourceTest, AFileInPlaceOfAFolderSaysWhatToGive) {
+  Folder("1", false);
+  const std::string file = dir_.Write("1/model.onnx", "weights");
+  const std::string said =
+      StrCat(file, " is a file; give the folder with the model's versions: ", dir_.path().string());
+  EXPECT_EQ(WhyNoModelFolder(file), said);
+  EXPECT_EQ(WhyNoModelFolder("file://" + file), "file://" + said);
+  EXPECT_EQ(FileSource(file).List({}, {}).status().message(), said);
+  const std::string alone = dir_.Write("model.onnx", "weights");
+  EXPECT_EQ(
+      WhyNoModelFolder(alone),
+      StrCat(alone, " is a file; give the folder that it is in, ", dir_.path().string(),
+             ", where it stands for version 1, or the folder with the model's versions, DIR for "
+             "DIR/1/model.onnx"));
+  for (const std::string& fine : {dir_.path().string(), dir_.file("none"), std::string("s3://b/m")})
+    EXPECT_EQ(WhyNoModelFolder(fine), "");
 }
 
 }  // namespace

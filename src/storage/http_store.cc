@@ -257,6 +257,15 @@ Result<std::vector<RemoteFile>> HttpStore::Files(const RemoteVersion& version,
   ASSIGN_OR_RETURN(StoreRequest request, Request(manifest.key));
   request.max_body = kMaxManifestBytes;
   ASSIGN_OR_RETURN(StoreAnswer answer, http_.Call(request, call));
+  if (answer.status == 404) {
+    return NotFoundError(StrCat(
+        RedactUrl(request.url), " answered 404: a version that ", kIndexName,
+        " lists by its number alone needs a ", kManifestFileName,
+        ", which names its files, for a web server does not list them; add one, or list an archive "
+        "instead: {\"version\": ",
+        version.version, ", \"archive\": \"model-", version.version,
+        ".tar.gz\"} (docs/stores.md, \"Web servers\")"));
+  }
   if (!answer.ok()) return Refusal(answer, request.url);
   Result<Manifest> parsed = ParseManifest(answer.body);
   if (!parsed.ok()) return Annotate(parsed.status(), RedactUrl(request.url));

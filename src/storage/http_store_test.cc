@@ -92,5 +92,26 @@ TEST(HttpStoreTest, AMissingIndexSaysWhereItIsDescribed) {
                    "servers\")"));
 }
 
+TEST(HttpStoreTest, AVersionListedByItsNumberAloneNeedsAManifest) {
+  StoreServer server([](const net::HttpRequest& request, net::HttpResponse& response) {
+    const bool index = request.path.find("versions.json") != std::string::npos;
+    response.status = index ? 200 : 404;
+    if (index) response.body = "{\"versions\": [3]}";
+  });
+  StoreUri uri = ParseStoreUri(StrCat("http://", server.host(), "/digits")).value();
+  StorageOptions::Http options;
+  StoreHttp http({.retries = 0});
+  HttpStore store(uri, options, NoEnvironment, http);
+  Result<RemoteListing> listing = store.List({});
+  ASSERT_TRUE(listing.ok()) << listing.status();
+  Status missing = store.Files(listing->versions.at(0), {}).status();
+  EXPECT_EQ(missing.code(), StatusCode::kNotFound);
+  EXPECT_TRUE(missing.message().starts_with(
+      StrCat("http://", server.host(),
+             "/digits/3/manifest.json answered 404: a version that versions.json lists by its "
+             "number alone needs a manifest.json")))
+      << missing;
+}
+
 }  // namespace
 }  // namespace leadsman

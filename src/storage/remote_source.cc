@@ -205,8 +205,8 @@ void RemoteSource::Settle(RemoteVersion& version, SteadyTime now) {
   if (it->second.stamp != version.stamp) it->second = {version.stamp, now};
   if (now - it->second.since < options().settle_time) {
     version.waiting =
-        StrCat("waiting for ", kManifestFileName, ", or until nothing has changed for ",
-               ToSeconds(options().settle_time), " s (still being copied?)");
+        StrCat("its files have to rest for ", ToSeconds(options().settle_time),
+               " s (settle_time), for it has no ", kManifestFileName, " (still being copied?)");
   } else {
     version.complete = true;
   }

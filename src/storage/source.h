@@ -23,7 +23,7 @@ struct VersionFolder {
   bool complete = false;
   /// Changes when the version does: of the manifest, or else made from all files. When complete.
   FileStamp manifest;
-  std::string waiting;  ///< why it is not complete: "waiting for manifest.json (…)"
+  std::string waiting;  ///< why it is not complete: what is wrong with it, or missing
 };
 
 /// What the last look at a store that worked, of this process or an earlier one, had found, as far as
