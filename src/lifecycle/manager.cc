@@ -82,6 +82,11 @@ struct LifecycleManager::Impl {
   /// Looks at the stores that are due, or at all: on the listers, in manual mode here.
   void LookAtStores(bool all);
   void ListDue(bool all, SteadyTime now, std::vector<Listed>& looks) REQUIRES(mutex);
+  void ListSoon(const std::string& model) REQUIRES(mutex) {
+    Listing& listing = listings[model];
+    listing.due = {};
+    listing.again = listing.in_flight;
+  }
   void SubmitLook(Listed look);
   void Look(Listed& look);
   void OnListed(Listed& look, MachineEffects& effects) REQUIRES(mutex);
@@ -511,9 +516,7 @@ Status LifecycleManager::Refresh(const std::string& model) {
     auto it = impl_->machines.find(model);
     if (it == impl_->machines.end() || it->second.removed())
       return NotFoundError(StrCat("there is no model ", model));
-    Impl::Listing& listing = impl_->listings[model];
-    listing.due = {};
-    listing.again = listing.in_flight;
+    impl_->ListSoon(model);
   }
   impl_->inbox->Wake(false);
   return OkStatus();
@@ -524,6 +527,17 @@ void LifecycleManager::RetryFailed(const std::string& model) {
     MutexLock lock(impl_->mutex);
     auto it = impl_->machines.find(model);
     if (it != impl_->machines.end()) it->second.RetryFailed(impl_->deps.clock.SteadyNow());
+  }
+  impl_->inbox->Wake(false);
+}
+
+void LifecycleManager::Vouch(const std::string& model) {
+  {
+    MutexLock lock(impl_->mutex);
+    auto it = impl_->machines.find(model);
+    if (it == impl_->machines.end()) return;
+    it->second.source()->Vouch();
+    impl_->ListSoon(model);
   }
   impl_->inbox->Wake(false);
 }

@@ -34,7 +34,7 @@ struct Progress {
   Status failed;  ///< of the newest version, when it is newer than what serves
 };
 
-Progress ProgressOf(const ModelStatus& model) {
+Progress ProgressOf(const ModelStatus& model, bool may_arrive) {
   Progress progress;
   for (const VersionStatus& version : model.versions) {  // ascending
     if (InProgress(version.state)) progress.going = true;
@@ -45,7 +45,7 @@ Progress ProgressOf(const ModelStatus& model) {
       progress.failed =
           FailedPreconditionError(StrCat("failed to load ", model.name, ": version ",
                                          version.version, ": ", version.status.message()));
-    } else if (StillArriving(version) && !progress.any_ready) {
+    } else if (may_arrive && StillArriving(version) && !progress.any_ready) {
       progress.going = true;
     }
   }
@@ -67,8 +67,9 @@ std::string WhatIsMissing(const ModelStatus& model) {
 struct ModelControl::Impl {
   struct Waiter {
     std::vector<std::string> models;
-    uint64_t round;  ///< looks at the folder after this one count
-    SteadyTime deadline;
+    uint64_t round;        ///< looks at the folder after this one count
+    bool vouched = false;  ///< what is there is said to be whole: nothing more is waited for
+    SteadyTime deadline{};
     Done done;
   };
   using Ended = std::vector<std::pair<Done, Status>>;
@@ -78,7 +79,7 @@ struct ModelControl::Impl {
   Status ApplyWanted() REQUIRES(mutex);
   /// OK, or why another one cannot be waited for.
   Status CheckRoom() const REQUIRES(mutex);
-  void AddWaiter(std::vector<std::string> models, uint64_t round, Done done) REQUIRES(mutex);
+  void AddWaiter(Waiter waiter) REQUIRES(mutex);
   std::optional<Status> Outcome(const Waiter& waiter, SteadyTime now) REQUIRES(mutex);
   std::optional<Status> OutcomeOf(const std::string& model, const Waiter& waiter, SteadyTime now)
       REQUIRES(mutex);
@@ -88,6 +89,7 @@ struct ModelControl::Impl {
   LifecycleManager& lifecycle;
   Clock& clock;
   const Options options;
+  Finder finder;  ///< set before the first Load
 
   mutable Mutex mutex;
   CondVar changed;
@@ -114,9 +116,9 @@ Status ModelControl::Impl::CheckRoom() const {
       StrCat(kMostWaiting, " loads are being waited for already; try again later"));
 }
 
-void ModelControl::Impl::AddWaiter(std::vector<std::string> models, uint64_t round, Done done) {
-  waiters.push_back(
-      {std::move(models), round, clock.SteadyNow() + options.load_timeout, std::move(done)});
+void ModelControl::Impl::AddWaiter(Waiter waiter) {
+  waiter.deadline = clock.SteadyNow() + options.load_timeout;
+  waiters.push_back(std::move(waiter));
   if (!thread.joinable() && !options.manual) thread = std::thread([this] { Loop(); });
   changed.NotifyAll();
 }
@@ -144,7 +146,7 @@ std::optional<Status> ModelControl::Impl::OutcomeOf(const std::string& model, co
   if (!status.ok()) return status.status();
   const bool looked = status->listing_round > waiter.round;
   if (looked) {
-    Progress progress = ProgressOf(*status);
+    Progress progress = ProgressOf(*status, !waiter.vouched);
     if (!progress.going) {
       if (!progress.any_ready) {
         if (!progress.failed.ok()) return progress.failed;
@@ -252,28 +254,51 @@ Status ModelControl::Apply(std::vector<ModelConfig> models) {
   return status;
 }
 
+void ModelControl::FindBy(Finder finder) { impl_->finder = std::move(finder); }
+
 void ModelControl::Load(const std::string& model, Done done) {
+  if (impl_->options.mode == Mode::kPoll) return done(UnavailableError(kNotExplicit));
+  if (LoadConfigured(model, done)) return;
+  if (!impl_->finder) return done(NotConfigured(model));
+  impl_->finder([this, model, done = std::move(done)](const Status& looked) mutable {
+    if (!looked.ok()) return done(Annotate(looked, StrCat("failed to load '", model, "'")));
+    if (!LoadConfigured(model, done)) done(NotConfigured(model));
+  });
+}
+
+Status ModelControl::NotConfigured(const std::string& model) const {
+  const std::string& folder = impl_->options.path;
+  std::vector<std::string> names;
+  MutexLock lock(impl_->mutex);
+  for (const auto& [name, config] : impl_->configured) names.push_back(name);
+  return NotFoundError(StrCat(
+      "failed to load '", CutUtf8(model, 128), "': it is not configured",
+      folder.empty() ? std::string() : StrCat(", and there is no folder of that name in ", folder),
+      "; models here: ", HumanList(names)));
+}
+
+bool ModelControl::LoadConfigured(const std::string& model, Done& done) {
+  bool known = true;
   auto begin = [&]() -> Status {
-    if (impl_->options.mode == Mode::kPoll) return UnavailableError(kNotExplicit);
     MutexLock lock(impl_->mutex);
     RETURN_IF_ERROR(impl_->CheckRoom());
-    if (!impl_->configured.contains(model)) {
-      std::vector<std::string> names;
-      for (const auto& [name, config] : impl_->configured) names.push_back(name);
-      return NotFoundError(StrCat("failed to load '", CutUtf8(model, 128),
-                                  "': it is not configured; models here: ", HumanList(names)));
-    }
-    // One that is under way may have passed the folder already.
-    const uint64_t round = impl_->lifecycle.ListingRound();
+    known = impl_->configured.contains(model);
+    if (!known) return OkStatus();
     if (impl_->loaded.insert(model).second)
       LOG_INFO("a model is to be loaded by request", {"model", model});
     RETURN_IF_ERROR(impl_->ApplyWanted());
     impl_->lifecycle.RetryFailed(model);
-    impl_->AddWaiter({model}, round, std::move(done));
+    impl_->lifecycle.Vouch(model);
+    // A look that is under way may have passed the folder already.
+    impl_->AddWaiter({.models = {model},
+                      .round = impl_->lifecycle.ListingRound(),
+                      .vouched = true,
+                      .done = std::move(done)});
     return OkStatus();
   };
   Status status = begin();
   if (!status.ok()) done(status);
+  return known;
 }
 
 void ModelControl::Await(std::vector<std::string> models, Done done) {
@@ -282,7 +307,8 @@ void ModelControl::Await(std::vector<std::string> models, Done done) {
     MutexLock lock(impl_->mutex);
     status = impl_->CheckRoom();
     if (status.ok()) {
-      impl_->AddWaiter(std::move(models), impl_->applied_round, std::move(done));
+      impl_->AddWaiter(
+          {.models = std::move(models), .round = impl_->applied_round, .done = std::move(done)});
       return;
     }
   }
@@ -296,6 +322,11 @@ Status ModelControl::Unload(const std::string& model) {
   LOG_INFO("a model is unloaded by request", {"model", model});
   impl_->changed.NotifyAll();
   return impl_->ApplyWanted();
+}
+
+bool ModelControl::IsLoaded(const std::string& model) const {
+  MutexLock lock(impl_->mutex);
+  return impl_->loaded.contains(model);
 }
 
 std::vector<ModelStatus> ModelControl::Index() const {

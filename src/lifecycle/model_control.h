@@ -22,6 +22,8 @@ class ModelControl {
   enum class Mode { kPoll, kExplicit };
   struct Options {
     Mode mode = Mode::kPoll;
+    /// A folder of models, which who calls Apply() has looked at; empty: there is none.
+    std::string path;
     /// kExplicit: the models that are wanted from the start; "*" = all.
     std::vector<std::string> load_at_start;
     std::chrono::milliseconds load_timeout{300'000};  ///< how long a Load is waited for
@@ -34,10 +36,16 @@ class ModelControl {
       "explicit in the configuration to load and unload models by request";
   /// How a Load or Unload went; called once, from a thread of this class or from the calling one.
   using Done = std::function<void(const Status&)>;
+  /// Looks for models that have come since the last Apply, calls that if there are any, and then `done`, from any thread: with
+  /// an error when it could not look.
+  using Finder = std::function<void(Done done)>;
 
   /// `lifecycle` must outlive it.
   ModelControl(LifecycleManager& lifecycle, Clock& clock, Options options);
   ~ModelControl();  ///< Stop()
+
+  /// What a Load of a model asks that is not configured. Before the first Load.
+  void FindBy(Finder finder);
 
   /// The configured models. In kPoll all are wanted, in kExplicit those that were loaded and still
   /// are configured; the first time, those of `load_at_start`. Errors as of LifecycleManager::Apply.
@@ -46,7 +54,7 @@ class ModelControl {
   /// Wants the model in memory and calls `done` once its newest versions are ready, or cannot be
   /// loaded (FAILED_PRECONDITION with the reason; what serves goes on serving), or load_timeout is
   /// over (DEADLINE_EXCEEDED; the load goes on). A loaded model's folder is looked at again.
-  /// NOT_FOUND: not configured; UNAVAILABLE: not in kPoll; RESOURCE_EXHAUSTED: too many are waited
+  /// NOT_FOUND: not configured, and not found either; UNAVAILABLE: not in kPoll; RESOURCE_EXHAUSTED: too many are waited
   /// for.
   void Load(const std::string& model, Done done);
   /// Calls `done` once each of `models`, which are configured, is ready as after a Load, in both modes; FAILED_PRECONDITION
@@ -56,6 +64,8 @@ class ModelControl {
   /// it are done. Not loaded is fine, too. UNAVAILABLE: not in kPoll.
   Status Unload(const std::string& model);
 
+  /// Whether it is wanted in memory: in kPoll, whether it is configured.
+  bool IsLoaded(const std::string& model) const;
   /// Every configured model, also those that are not loaded, which have no versions. By name.
   std::vector<ModelStatus> Index() const;
 
@@ -66,6 +76,10 @@ class ModelControl {
   void Poll();
 
  private:
+  /// False when the model is not configured; otherwise `done` has been, or will be, called.
+  bool LoadConfigured(const std::string& model, Done& done);
+  Status NotConfigured(const std::string& model) const;
+
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

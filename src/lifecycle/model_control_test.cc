@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <optional>
 
 #include "backend/testing/fake_backend.h"
@@ -98,6 +99,29 @@ TEST_F(ModelControlTest, ShowsNoQueryOfAPath) {
   EXPECT_EQ(control_->Index()[0].path, "https://host/a-1.zip");
 }
 
+TEST_F(ModelControlTest, ALoadLooksForAModelThatHasComeSince) {
+  WriteModelVersion(dir_.path(), "a", 1);
+  Make({.mode = ModelControl::Mode::kExplicit, .path = "/repo"});
+  ASSERT_TRUE(control_->Apply({}).ok());
+  Status looked = OkStatus();
+  control_->FindBy([&](ModelControl::Done done) {
+    if (looked.ok()) {
+      ASSERT_TRUE(control_->Apply({Model("a")}).ok());
+    }
+    done(looked);
+  });
+  EXPECT_EQ(*Load("b"), NotFoundError("failed to load 'b': it is not configured, and there is no "
+                                      "folder of that name in /repo; models here: a"));
+  ASSERT_TRUE(control_->Apply({}).ok());
+  looked = UnavailableError("the repository hangs");
+  EXPECT_EQ(Load("a")->code(), StatusCode::kUnavailable);
+  EXPECT_FALSE(control_->IsLoaded("a"));
+  looked = OkStatus();
+  EXPECT_EQ(Load("a"), OkStatus());
+  EXPECT_EQ(Ready("a"), "1 ");
+  EXPECT_TRUE(control_->IsLoaded("a"));
+}
+
 TEST_F(ModelControlTest, LoadsAndUnloadsByRequest) {
   WriteModelVersion(dir_.path(), "a", 1);
   WriteModelVersion(dir_.path(), "b", 1);
@@ -187,6 +211,23 @@ TEST_F(ModelControlTest, AFailedLoadSaysWhyAndCanBeTriedAgain) {
   EXPECT_TRUE(second.message().starts_with(
       "what was loaded before goes on serving: failed to load a: version 2: it is no model"))
       << second;
+  EXPECT_EQ(Ready("a"), "1 ");
+}
+
+TEST_F(ModelControlTest, ALoadTakesWhatIsThereAsWhole) {
+  registry_.Register("onnx", backend_);
+  std::filesystem::create_directories(dir_.path() / "a/1");
+  Make({.mode = ModelControl::Mode::kExplicit});
+  ModelConfig model = Model("a");
+  model.settle_time = 1h;
+  ASSERT_TRUE(control_->Apply({model}).ok());
+  // Whoever asks is told what is missing, and not kept waiting for it.
+  Status empty = *Load("a");
+  EXPECT_TRUE(empty.message().starts_with(
+      "failed to load a: version 1: no model is recognised; its folder is empty"))
+      << empty;
+  dir_.Write("a/1/model.onnx", "weights");
+  EXPECT_EQ(Load("a"), OkStatus());
   EXPECT_EQ(Ready("a"), "1 ");
 }
 

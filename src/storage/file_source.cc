@@ -77,6 +77,7 @@ void FileSource::LookWithoutManifest(VersionFolder& folder, SteadyTime now) {
   const uint64_t stamp = StampOfFolder(folder.directory);
   auto [it, added] = resting_.try_emplace(folder.version, Resting{stamp, now});
   if (it->second.stamp != stamp) it->second = {stamp, now};
+  if (vouched_for_) it->second.since = now - options().settle_time;
   if (stamp == 0 || now - it->second.since < options().settle_time) {
     folder.waiting =
         StrCat("its files have to rest for ", ToSeconds(options().settle_time),
@@ -88,6 +89,7 @@ void FileSource::LookWithoutManifest(VersionFolder& folder, SteadyTime now) {
 }
 
 Result<std::vector<VersionFolder>> FileSource::List(SteadyTime now, const StoreCall&) {
+  vouched_for_ = TakeVouched();
   LookAtTritonConfig();
   Result<std::vector<std::string>> names = ListDirectory(folder_);
   if (std::string why = WhyNoModelFolder(folder_); !names.ok() && !why.empty())

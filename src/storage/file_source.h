@@ -52,6 +52,7 @@ class FileSource final : public Source {
 
   const std::string folder_;
   std::map<int64_t, Resting> resting_;  ///< folders without a manifest
+  bool vouched_for_ = false;            ///< in this look they need not rest
   std::set<std::string> ignored_;       ///< names that the log has had
   TritonConfigFile triton_;
   Mutex mutex_;

@@ -213,6 +213,21 @@ TEST_F(FileSourceTest, WhatIsWrongWithAFolderIsSaidFirst) {
   EXPECT_TRUE(waiting().starts_with("several files could be the onnx model: ")) << waiting();
 }
 
+TEST_F(FileSourceTest, WhatSomebodyVouchesForNeedNotRest) {
+  Folder("1", false);
+  dir_.Write("1/model.onnx", "weights");
+  auto look = [&](int seconds) {
+    return source_.List(SteadyTime(std::chrono::seconds(seconds)), {}).value().at(0);
+  };
+  EXPECT_TRUE(look(100).waiting.starts_with("its files have to rest for 5 s (settle_time)"))
+      << look(100).waiting;
+  source_.Vouch();
+  EXPECT_TRUE(look(101).complete);
+  EXPECT_TRUE(look(102).complete) << "it stays so";
+  dir_.Write("1/model.onnx", "other weights");
+  EXPECT_FALSE(look(103).complete) << "what has changed since nobody has vouched for";
+}
+
 TEST_F(FileSourceTest, AFileInPlaceOfAFolderSaysWhatToGive) {
   Folder("1", false);
   const std::string file = dir_.Write("1/model.onnx", "weights");

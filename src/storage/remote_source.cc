@@ -198,11 +198,12 @@ void RemoteSource::LookAtTritonConfig(const std::vector<RemoteFile>& beside,
   if (!find(kTritonConfigName).ok()) beside_.clear();
 }
 
-void RemoteSource::Settle(RemoteVersion& version, SteadyTime now) {
+void RemoteSource::Settle(RemoteVersion& version, bool vouched, SteadyTime now) {
   bool may_rest = !version.complete && !version.refused && !version.files.empty();
   if (!may_rest || options().require_manifest) return;
   auto [it, added] = resting_.try_emplace(version.version, Resting{version.stamp, now});
   if (it->second.stamp != version.stamp) it->second = {version.stamp, now};
+  if (vouched) it->second.since = now - options().settle_time;
   if (now - it->second.since < options().settle_time) {
     version.waiting =
         StrCat("its files have to rest for ", ToSeconds(options().settle_time),
@@ -213,6 +214,7 @@ void RemoteSource::Settle(RemoteVersion& version, SteadyTime now) {
 }
 
 Result<std::vector<VersionFolder>> RemoteSource::List(SteadyTime now, const StoreCall& call) {
+  const bool vouched = TakeVouched();
   ASSIGN_OR_RETURN(RemoteListing listing, store_->List(call));
   LookAtTritonConfig(listing.beside, call);
   bool config_there = std::any_of(listing.beside.begin(), listing.beside.end(),
@@ -221,7 +223,7 @@ Result<std::vector<VersionFolder>> RemoteSource::List(SteadyTime now, const Stor
   std::vector<VersionFolder> folders;
   for (RemoteVersion& version : listing.versions) {
     version.stamp = BlobCache::KeyOf(version.stamp);  // it may hold the query of a URL
-    Settle(version, now);
+    Settle(version, vouched, now);
     VersionFolder folder{.version = version.version, .complete = version.complete};
     folder.waiting = version.waiting;
     folder.manifest = ShownStamp(version.stamp);

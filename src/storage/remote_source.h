@@ -52,7 +52,7 @@ class RemoteSource final : public Source {
   using Beside = std::map<std::string, ListingRecord::Beside>;
 
   void LookAtTritonConfig(const std::vector<RemoteFile>& beside, const StoreCall& call);
-  void Settle(RemoteVersion& version, SteadyTime now);
+  void Settle(RemoteVersion& version, bool vouched, SteadyTime now);
   Result<LocalVersion> FetchNow(const RemoteVersion& version, FetchProgress& progress,
                                 const StoreCall& call);
   Status KeepWhatTheManifestLists(const Job& job, std::vector<RemoteFile>& files);

@@ -615,5 +615,14 @@ TEST_F(RecallTest, TheConfigPbtxtAndWhatItNamesAreRemembered) {
   EXPECT_EQ(store_->reads(), 0);
 }
 
+TEST_F(RemoteSourceTest, WhatSomebodyVouchesForNeedNotRest) {
+  Open({.settle_time = 5s});
+  store_->Put("1/model.onnx", "weights");
+  EXPECT_FALSE(List()[0].complete);
+  source_->Vouch();
+  EXPECT_TRUE(List()[0].complete);
+  EXPECT_TRUE(List()[0].complete);
+}
+
 }  // namespace
 }  // namespace leadsman

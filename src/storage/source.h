@@ -77,15 +77,23 @@ class Source {
   virtual uint64_t StampOfVersion(int64_t version) = 0;
   /// True when List() and Fetch() go over a network by themselves: then they are to be spared.
   virtual bool remote() const = 0;
+  /// Somebody who has put the files there says that they are whole: those that the next List() recognises need not rest. From
+  /// any thread.
+  void Vouch() { vouched_ = true; }
   /// Of the config.pbtxt beside the versions, as of the last List().
   virtual TritonConfigFound triton_config() const { return nullptr; }
 
   const std::string& path() const { return path_; }
   const Options& options() const { return options_; }
 
+ protected:
+  /// For List(): whether somebody has vouched since the last one began.
+  bool TakeVouched() { return vouched_.exchange(false); }
+
  private:
   const std::string path_;
   const Options options_;
+  std::atomic<bool> vouched_{false};
 };
 
 }  // namespace leadsman
