@@ -15,6 +15,7 @@
 
 #include "app/config.h"
 #include "app/log_report.h"
+#include "app/model_repository.h"
 #include "app/named_files.h"
 #include "app/privacy_report.h"
 #include "app/quiet_report.h"
@@ -68,6 +69,7 @@ Result<Config> FileOrDefaults(const std::string& path) {
 Result<Config> LoadConfig(const cli::ServeFlags& flags) {
   ASSIGN_OR_RETURN(Config config, FileOrDefaults(flags.config));
   RETURN_IF_ERROR(ApplyOverrides(OverridesOf(flags), config));
+  RETURN_IF_ERROR(AddRepositoryModels(config));
   WatchModelsWithoutPath(config);
   RETURN_IF_ERROR(CheckHasModels(config));
   return config;
@@ -320,6 +322,7 @@ int Run(int argc, char** argv) {
   hooks.is_tensorflow_flag = tfserving::IsTensorFlowServingFlag;
   hooks.check_config = [](const std::string& file) -> Status {
     ASSIGN_OR_RETURN(Config config, LoadConfigFile(file));
+    RETURN_IF_ERROR(Annotate(AddRepositoryModels(config), file));
     // A file of what is watched or proxied alone is one for `leadsman monitor` or `leadsman gateway`.
     if (!WatchesOthers(config) && !config.gateway)
       RETURN_IF_ERROR(Annotate(CheckHasModels(config), file));

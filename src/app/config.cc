@@ -38,6 +38,7 @@ Result<Config> LoadConfigFile(const std::string& path) {
     return InvalidArgumentError(FormatProblems(path, problems));
   std::filesystem::path folder = std::filesystem::path(path).parent_path();
   config.data_dir = MadeRelativeTo(folder, config.data_dir);
+  config.repository.path = MadeRelativeTo(folder, config.repository.path);
   StorageOptions& storage = config.storage;
   for (std::string* file : {&storage.cache_dir, &storage.ca_file, &storage.gcs.credentials_file,
                             &storage.hdfs.token_file, &storage.http.token_file,

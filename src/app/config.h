@@ -96,6 +96,7 @@ struct Config {
     ModelConfig model;
     MonitorConfig monitoring;
     std::optional<RolloutPlan> rollout;
+    bool from_repository = false;  ///< found there, and not configured. Not read from the file.
   };
   struct Plain {
     std::string model;  ///< empty: the only model, when there is one only
@@ -164,6 +165,8 @@ struct Config {
   Reload config_reload = Reload::kSignal;
   ModelControl::Options repository;
   std::vector<Model> models;
+  /// They are a client's (tensorflow.serving.ModelService), until the next reload. Not read from the file.
+  bool models_of_client = false;
   Plain plain;
   Mlflow mlflow;
   Telemetry telemetry;

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <filesystem>
 #include <vector>
 
 #include "app/config.h"
@@ -35,36 +34,6 @@ Status AddModel(const std::string& flag, const std::string& name, const std::str
   model.model.name = name;
   model.model.path = path;
   config.models.push_back(std::move(model));
-  return OkStatus();
-}
-
-Status AddRepository(const std::string& folder, Config& config) {
-  std::error_code error;
-  std::vector<std::filesystem::path> found;
-  for (auto it = std::filesystem::directory_iterator(folder, error);
-       !error && it != std::filesystem::directory_iterator(); it.increment(error)) {
-    std::error_code ignored;
-    if (it->is_directory(ignored) && !it->path().filename().string().starts_with('.'))
-      found.push_back(it->path());
-  }
-  if (error)
-    return InvalidArgumentError(
-        StrCat("--model-repository: cannot list ", folder, ": ", error.message()));
-  if (found.empty()) {
-    return InvalidArgumentError(StrCat("--model-repository: ", folder,
-                                       " has no sub-folders; each model is one: ", folder,
-                                       "/NAME/1/manifest.json"));
-  }
-  std::sort(found.begin(), found.end());
-  for (const auto& path : found) {
-    std::string name = path.filename().string();
-    if (ParseInt64(name)) {
-      return InvalidArgumentError(StrCat("--model-repository: ", folder,
-                                         " looks like one model's folder (it has a version ", name,
-                                         "); give its parent, or --model NAME=", folder));
-    }
-    RETURN_IF_ERROR(AddModel("--model-repository", name, path.string(), config));
-  }
   return OkStatus();
 }
 
@@ -111,7 +80,7 @@ Status ApplyOverrides(const ConfigOverrides& flags, Config& config) {
     if (std::string why = WhyNoModelFolder(text.substr(at + 1)); !why.empty())
       return InvalidArgumentError(StrCat("--model: ", why));
   }
-  if (flags.model_repository) RETURN_IF_ERROR(AddRepository(*flags.model_repository, config));
+  if (flags.model_repository) config.repository.path = *flags.model_repository;
 
   std::vector<std::string> wrong = ConfigConflicts(config);
   return wrong.empty() ? OkStatus() : InvalidArgumentError(Join(wrong, "\n"));
@@ -218,7 +187,8 @@ Status ApplyLogFlags(const LogFlags& flags, Config& config) {
 }
 
 Status CheckHasModels(const Config& config) {
-  if (!config.models.empty()) return OkStatus();
+  const bool by_request = config.repository.mode == ModelControl::Mode::kExplicit;
+  if (!config.models.empty() || (by_request && !config.repository.path.empty())) return OkStatus();
   if (config.gateway)
     return InvalidArgumentError(
         "nothing to serve: no model has a path; to proxy gateway.services use `leadsman gateway "

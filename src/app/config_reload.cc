@@ -32,6 +32,16 @@ ReloadedConfig MergeReloaded(const Config& running, Config next, bool has_monito
   keep("lifecycle", [](Config& to, const Config& from) { to.lifecycle = from.lifecycle; });
   keep("config_reload",
        [](Config& to, const Config& from) { to.config_reload = from.config_reload; });
+  if (running.repository.path != next.repository.path) {
+    // The models of the folder that is in force: those of the other one would come and go with it.
+    std::erase_if(next.models, [](const Config::Model& model) { return model.from_repository; });
+    for (const Config::Model& model : running.models) {
+      const bool there = std::any_of(
+          next.models.begin(), next.models.end(),
+          [&](const Config::Model& other) { return other.model.name == model.model.name; });
+      if (model.from_repository && !there) next.models.push_back(model);
+    }
+  }
   keep("repository", [](Config& to, const Config& from) { to.repository = from.repository; });
   keep("mlflow", [](Config& to, const Config& from) { to.mlflow = from.mlflow; });
   keep("telemetry", [](Config& to, const Config& from) { to.telemetry = from.telemetry; });

@@ -15,6 +15,7 @@
 #include "net/tls_server_schema.h"
 #include "net/url.h"
 #include "rollout/config_schema.h"
+#include "storage/store_uri.h"
 #include "telemetry/senders_schema.h"
 
 namespace leadsman {
@@ -340,6 +341,19 @@ const schema::Struct<ModelControl::Options>& RepositorySchema() {
         schema::Enum<Mode>({{"poll", Mode::kPoll}, {"explicit", Mode::kExplicit}}),
         "poll: all of them, new versions by themselves; explicit: those that clients load by V2's "
         "repository extension, whose folders are looked at then and from then on.");
+    s.Field(
+        "path", &Options::path,
+        schema::TextWith("a folder",
+                         [](const std::string& path) {
+                           return path.empty() || IsFilePath(path)
+                                      ? ""
+                                      : "must be a folder on a file system; models of other "
+                                        "stores are named in `models`";
+                         }),
+        "A folder of models: each sub-folder is one, beside those of `models`. It is looked at "
+        "every lifecycle.poll_interval: a folder that has come is a further model, one that has "
+        "gone is unloaded. What `models` says of one of them holds; its path may be left out "
+        "there. Relative to the configuration file.");
     s.Field("load_at_start", &Options::load_at_start, schema::List(schema::Text(), 0, 10'000),
             "With explicit: models that are loaded at the start; \"*\" = all.");
     s.Field("load_timeout", &Options::load_timeout, schema::Time<milliseconds>(1ms, 24h),
@@ -478,7 +492,8 @@ void CheckConfig(const Config& config, const CheckSink& sink) {
         add("monitor.cloudevents.port", StrCat("must differ from ", other, " (", taken, ")"));
     }
   }
-  bool all_names = sink.is_sound("models");
+  // Those of a repository are found later, and may come while the server runs.
+  bool all_names = sink.is_sound("models") && config.repository.path.empty();
   std::map<std::string, size_t> names;
   std::vector<std::string> list;  ///< of those that are served
   for (size_t i = 0; i < config.models.size(); ++i) {
@@ -493,8 +508,8 @@ void CheckConfig(const Config& config, const CheckSink& sink) {
           StrCat("models[", first->second, "] has the name ", name, " already"));
     const bool elsewhere =
         config.models[i].model.path.empty() && sink.is_sound(StrCat("models[", i, "].path"));
-    if (elsewhere && config.models[i].rollout && sink.is_sound("gateway.services") &&
-        !HasService(config, name)) {
+    if (elsewhere && config.models[i].rollout && config.repository.path.empty() &&
+        sink.is_sound("gateway.services") && !HasService(config, name)) {
       add(StrCat("models[", i, "].rollout"),
           "a model without a path is served elsewhere and only watched: give its path, make it a "
           "service of the gateway (gateway.services), or leave the rollout out");

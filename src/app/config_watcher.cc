@@ -15,16 +15,17 @@ constexpr int kMostDoublings = 6;
 }  // namespace
 
 ConfigWatcher::ConfigWatcher(std::string path)
-    : path_(std::move(path)), in_force_(Look()), seen_(in_force_) {}
+    : ConfigWatcher([path = std::move(path)]() -> std::optional<uint64_t> {
+        Result<std::string> text = ReadFile(path, ConfigLimits().max_bytes);
+        if (!text.ok()) return std::nullopt;
+        return std::hash<std::string>()(*text);
+      }) {}
 
-std::optional<uint64_t> ConfigWatcher::Look() const {
-  Result<std::string> text = ReadFile(path_, ConfigLimits().max_bytes);
-  if (!text.ok()) return std::nullopt;
-  return std::hash<std::string>()(*text);
-}
+ConfigWatcher::ConfigWatcher(std::function<std::optional<uint64_t>()> look)
+    : look_(std::move(look)), in_force_(look_()), seen_(in_force_) {}
 
 bool ConfigWatcher::Poll() {
-  std::optional<uint64_t> now = Look();
+  std::optional<uint64_t> now = look_();
   const bool settled = now == seen_;
   seen_ = now;
   if (!now || !settled || now == in_force_) return false;

@@ -6,6 +6,15 @@
 #include "base/strings.h"
 
 namespace leadsman {
+namespace {
+
+void SayNeedsRestart(const std::vector<std::string>& settings) {
+  if (settings.empty()) return;
+  LOG_WARN("changes that need a restart are not in force; the others are",
+           {"settings", Join(settings, ", ")});
+}
+
+}  // namespace
 
 Reloader::Reloader(Clock& clock, Registry& registry, Load load, Apply apply)
     : clock_(clock), load_(std::move(load)), apply_(std::move(apply)) {
@@ -66,6 +75,16 @@ Status Reloader::Take(const Load& sent) {
   return status;
 }
 
+Status Reloader::Adapt(const std::function<Result<std::optional<Config>>()>& found) {
+  MutexLock one(one_at_a_time_);
+  ASSIGN_OR_RETURN(std::optional<Config> next, found());
+  if (!next) return OkStatus();
+  std::vector<std::string> needs_restart;
+  RETURN_IF_ERROR(apply_(std::move(*next), needs_restart));
+  SayNeedsRestart(needs_restart);
+  return OkStatus();
+}
+
 Status Reloader::PutInForce(const std::string& trigger, const Load& load,
                             std::vector<std::string>& needs_restart) {
   Result<Config> next = load();
@@ -75,10 +94,7 @@ Status Reloader::PutInForce(const std::string& trigger, const Load& load,
               {"reason", std::string(status.message())});
     return status;
   }
-  if (!needs_restart.empty()) {
-    LOG_WARN("changes that need a restart are not in force; the others are",
-             {"settings", Join(needs_restart, ", ")});
-  }
+  SayNeedsRestart(needs_restart);
   LOG_INFO("configuration reloaded", {"trigger", trigger});
   return status;
 }

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,9 @@ class Reloader {
   /// The same with what a client sent ("client"); the next Reload goes back to that of `load`. A failure is the client's:
   /// counted, and not kept.
   Status Take(const Load& sent);
+  /// Puts models that were found in force, which no configuration named: neither counted nor kept. `found` has what is in force
+  /// then, or nothing when that is as it was; nothing else is put in force meanwhile.
+  Status Adapt(const std::function<Result<std::optional<Config>>()>& found);
   State state() const;
 
  private:

@@ -26,6 +26,7 @@
 #include "app/health.h"
 #include "app/label_moves.h"
 #include "app/log_report.h"
+#include "app/model_repository.h"
 #include "app/monitor_source.h"
 #include "app/reloader.h"
 #include "app/tfserving/reload_requests.h"
@@ -168,8 +169,8 @@ class Server {
     ReloadedConfig reloaded =
         MergeReloaded(config_, next, monitor_ != nullptr, rollouts_ != nullptr);
     RETURN_IF_ERROR(CheckReloaded(reloaded));
-    RETURN_IF_ERROR(control_->Apply(ModelsOf(next)));
     const Config& now = reloaded.in_force;
+    RETURN_IF_ERROR(control_->Apply(ModelsOf(now)));
     if (rollouts_) rollouts_->Apply(PlansOf(now));
     for (const Config::Model& model : now.models) {
       predictor_->SetPredictionOutput(model.model.name, model.monitoring.prediction_output);
@@ -190,6 +191,7 @@ class Server {
     stopping_ = true;
     if (predictor_) predictor_->Drain();
     reload_requests_.Stop();
+    if (repository_) (void)repository_->StopWithin(0ms);
     if (control_) control_->Stop();  // who waits for a load is told so
     for (net::DrainableServer* server : Drainables()) server->BeginDrain(grace);
   }
@@ -243,6 +245,11 @@ class Server {
           {"waited_ms", kAlarmsWait});
       std::quick_exit(0);
     }
+    if (repository_ && !repository_->StopWithin(wait)) {
+      LOG_WARN("a look at the repository hangs; the process ends without waiting for it",
+               {"waited_ms", wait});
+      std::quick_exit(0);
+    }
     // Neither a load that is inside a runtime nor a listing of a mount that hangs can be interrupted.
     if (lifecycle_ && !lifecycle_->StopWithin(wait)) {
       LOG_WARN("a version is still being loaded or listed; the process ends without waiting for it",
@@ -293,6 +300,34 @@ class Server {
     });
     if (!applied.ok()) return applied;
     return added;
+  }
+
+  /// Models whose folders have come into the repository, or gone.
+  Status ApplyRepository(const RepositoryListing& found) {
+    RepositoryChange change;
+    Status status = reloader_.Adapt([&]() -> Result<std::optional<Config>> {
+      Config next;
+      {
+        MutexLock one(apply_mutex_);
+        next = config_;
+      }
+      const bool by_request = next.repository.mode == ModelControl::Mode::kExplicit;
+      change = TakeRepository(
+          found, [&](const std::string& model) { return by_request && control_->IsLoaded(model); },
+          next);
+      if (!change.any()) return std::optional<Config>();
+      RETURN_IF_ERROR(ApplyOverrides({}, next));  // what only the whole shows
+      return std::optional<Config>(std::move(next));
+    });
+    if (!status.ok()) {
+      LOG_ERROR("what has changed in the repository is not in force; it is tried again",
+                {"added", HumanList(change.added)}, {"removed", HumanList(change.removed)},
+                {"reason", status});
+    } else if (change.any()) {
+      LOG_INFO("the repository has changed", {"added", HumanList(change.added)},
+               {"removed", HumanList(change.removed)});
+    }
+    return status;
   }
 
   std::vector<net::DrainableServer*> Drainables() {
@@ -359,6 +394,12 @@ class Server {
       registrations_.push_back(std::move(registration));
     }
     control_ = std::make_unique<ModelControl>(*lifecycle_, clock_, config_.repository);
+    if (!config_.repository.path.empty()) {
+      repository_ = std::make_unique<RepositoryWatch>(
+          config_.repository.path, config_.lifecycle.poll_interval,
+          [this](const RepositoryListing& found) { return ApplyRepository(found); });
+      control_->FindBy([this](ModelControl::Done done) { repository_->LookNow(std::move(done)); });
+    }
     const bool tfserving = config_.telemetry.Has(Config::CompatMetrics::kTfServing);
     serving_metrics_ = std::make_unique<ServingMetrics>(registry_, tfserving, &exemplars_);
 
@@ -401,6 +442,7 @@ class Server {
     if (rollouts_) rollouts_->Start();
     if (gateway_) RETURN_IF_ERROR(StartGateway());
     lifecycle_->Start();
+    if (repository_) RETURN_IF_ERROR(repository_->Start());
     // Counting begins with the alarms' first look: before the first line of a log.
     if (alarms_) RETURN_IF_ERROR(StartAlarms());
     if (intake_) intake_->Start();
@@ -799,6 +841,9 @@ class Server {
         for (std::string& problem : gateway_->Problems()) notes.push_back(std::move(problem));
       }
       if (std::string note = SendingNote(); !note.empty()) notes.push_back(std::move(note));
+      if (repository_) {
+        if (std::string note = repository_->Note(); !note.empty()) notes.push_back(std::move(note));
+      }
       return notes;
     };
     console.reload = [this] { return reloader_.Reload("api"); };
@@ -1050,6 +1095,7 @@ class Server {
   std::shared_ptr<ProfileSender> profile_sender_ GUARDED_BY(sender_mutex_);  ///< likewise
   std::vector<Registry::Registration> registrations_;  ///< read the rooms above: first to go
   Reloader reloader_;
+  std::unique_ptr<RepositoryWatch> repository_;  ///< null: there is no folder of models
   tfserving::ReloadRequests reload_requests_{
       {.apply = [this](const std::string& config) { return ApplyModelsOf(config); },
        .await = [this](std::vector<std::string> models,

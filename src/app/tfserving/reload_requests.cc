@@ -16,12 +16,14 @@ Status Stopped() { return UnavailableError("the server is shutting down"); }
 Result<Config> WithModelsOf(std::string_view model_server_config, const Config& running,
                             const InitialModel& initial) {
   Config next = running;
+  next.models_of_client = true;
   ASSIGN_OR_RETURN(next.models,
                    ModelsFromSerialized(model_server_config, [&](const std::string& name) {
                      Config::Model model = initial(name);
                      model.model.format.clear();
                      model.model.policy = {};
                      model.model.labels.clear();
+                     model.from_repository = false;
                      return model;
                    }));
   RETURN_IF_ERROR(ApplyOverrides({}, next));  // what only the whole shows
