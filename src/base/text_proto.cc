@@ -5,6 +5,8 @@
 #include <google/protobuf/message.h>
 #include <google/protobuf/text_format.h>
 
+#include <cctype>
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -48,15 +50,188 @@ std::string InWordsOfTheFile(const std::string& message, const pb::DescriptorPoo
                      : StrCat("; it has ", HumanList(known, "no fields")));
 }
 
+/// Where in the text something stands: within which blocks, and behind the name of which field.
+struct Place {
+  std::string path;  ///< "model_config_list.config[1].name"; empty: not known
+  const pb::FieldDescriptor* field = nullptr;  ///< the last of it; null: not behind a field's name
+  std::string block;                           ///< within which it stands; empty: in none
+};
+
+/// Follows the names and braces of a text, which need not be right, as far as the words that stand before a place.
+class PlaceFinder {
+ public:
+  PlaceFinder(std::string_view text, const pb::Descriptor* root) : text_(text) {
+    blocks_.push_back({root, "", {}});
+  }
+
+  /// `line` and `column` as protobuf counts them: from 0, a tab leads to the next multiple of eight.
+  Place Find(int line, int column) {
+    while (Skip(), at_ < text_.size() && (line_ < line || (line_ == line && column_ < column)))
+      Take();
+    const Block& block = blocks_.back();
+    if (field_ != nullptr) return {Join(block.path, NameOf(block)), field_, block.path};
+    return {block.path, nullptr, block.path};
+  }
+
+ private:
+  struct Block {
+    const pb::Descriptor* type;  ///< null: nothing is known of what stands in it
+    std::string path;
+    std::map<std::string, int> seen;  ///< how often each field of it
+  };
+  static std::string Join(const std::string& path, const std::string& name) {
+    return path.empty() ? name : StrCat(path, ".", name);
+  }
+  std::string NameOf(const Block& block) const {
+    if (!field_->is_repeated()) return field_->name();
+    auto seen = block.seen.find(field_->name());
+    return StrCat(field_->name(), "[", seen == block.seen.end() ? 0 : seen->second - 1, "]");
+  }
+
+  void Step() {
+    const char c = text_[at_++];
+    if (c == '\n') {
+      ++line_;
+      column_ = 0;
+    } else {
+      column_ += c == '\t' ? 8 - column_ % 8 : 1;
+    }
+  }
+  void Skip() {
+    while (at_ < text_.size()) {
+      if (text_[at_] == '#') {
+        while (at_ < text_.size() && text_[at_] != '\n') Step();
+      } else if (std::isspace(static_cast<unsigned char>(text_[at_])) != 0) {
+        Step();
+      } else {
+        return;
+      }
+    }
+  }
+  static bool IsLetter(char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '.' || c == '-' ||
+           c == '+';
+  }
+  /// One word, text in quotes, or sign.
+  void Take() {
+    const char c = text_[at_];
+    if (c == '"' || c == '\'') {
+      Step();
+      while (at_ < text_.size() && text_[at_] != c && text_[at_] != '\n') {
+        if (text_[at_] == '\\' && at_ + 1 < text_.size()) Step();
+        Step();
+      }
+      if (at_ < text_.size() && text_[at_] == c) Step();
+      after_colon_ = false;
+    } else if (IsLetter(c)) {
+      const size_t begin = at_;
+      while (at_ < text_.size() && IsLetter(text_[at_])) Step();
+      TakeWord(text_.substr(begin, at_ - begin));
+    } else {
+      Step();
+      TakeSign(c);
+    }
+  }
+  void TakeWord(std::string_view word) {
+    if (after_colon_ || in_list_) {  // a value
+      after_colon_ = false;
+      return;
+    }
+    Block& block = blocks_.back();
+    field_ = block.type != nullptr ? block.type->FindFieldByName(std::string(word)) : nullptr;
+    if (field_ != nullptr) ++block.seen[field_->name()];
+  }
+  void TakeSign(char c) {
+    if (c == ':') {
+      after_colon_ = true;
+      return;
+    }
+    after_colon_ = false;
+    if (c == '[') {
+      in_list_ = true;
+    } else if (c == ']') {
+      in_list_ = false;
+    } else if (c == '{' || c == '<') {
+      Block inner{field_ != nullptr ? field_->message_type() : nullptr, blocks_.back().path, {}};
+      if (field_ != nullptr) inner.path = Join(inner.path, NameOf(blocks_.back()));
+      blocks_.push_back(std::move(inner));
+      field_ = nullptr;
+      in_list_ = false;
+    } else if (c == '}' || c == '>') {
+      if (blocks_.size() > 1) blocks_.pop_back();
+      field_ = nullptr;
+    }
+  }
+
+  const std::string_view text_;
+  size_t at_ = 0;
+  int line_ = 0, column_ = 0;
+  std::vector<Block> blocks_;
+  const pb::FieldDescriptor* field_ =
+      nullptr;  ///< the last one that was named in the innermost block
+  bool after_colon_ = false;
+  bool in_list_ = false;
+};
+
+/// How a field is written.
+std::string HowToWrite(const pb::FieldDescriptor& field) {
+  const std::string& name = field.name();
+  switch (field.cpp_type()) {
+    case pb::FieldDescriptor::CPPTYPE_MESSAGE: {
+      const pb::Descriptor& type = *field.message_type();
+      if (type.field_count() == 1 && type.field(0)->name() == "value")
+        return StrCat("a block with its value: ", name, " { value: … }");
+      std::vector<std::string> inner;
+      for (int i = 0; i < type.field_count(); ++i) inner.push_back(type.field(i)->name());
+      return StrCat("a block: ", name, " { … } with ", HumanList(inner, "nothing"));
+    }
+    case pb::FieldDescriptor::CPPTYPE_STRING:
+      return StrCat("a text in quotes: ", name, ": \"…\"");
+    case pb::FieldDescriptor::CPPTYPE_BOOL:
+      return StrCat(name, ": true or ", name, ": false");
+    case pb::FieldDescriptor::CPPTYPE_ENUM: {
+      std::vector<std::string> values;
+      for (int i = 0; i < field.enum_type()->value_count(); ++i)
+        values.push_back(field.enum_type()->value(i)->name());
+      return StrCat("one of ", HumanList(values));
+    }
+    case pb::FieldDescriptor::CPPTYPE_FLOAT:
+    case pb::FieldDescriptor::CPPTYPE_DOUBLE:
+      return StrCat("a number: ", name, ": 0.5");
+    case pb::FieldDescriptor::CPPTYPE_UINT32:
+    case pb::FieldDescriptor::CPPTYPE_UINT64:
+      return StrCat("a whole number from 0: ", name, ": 1");
+    default:
+      return StrCat("a whole number: ", name, ": 1");
+  }
+}
+
 class Collector final : public pb::io::ErrorCollector {
  public:
-  Collector(std::vector<ConfigProblem>& problems, const pb::DescriptorPool& pool,
+  Collector(std::vector<ConfigProblem>& problems, const pb::Descriptor& root, std::string_view text,
             const std::string& passed_over)
-      : problems_(problems), pool_(pool), passed_over_(passed_over) {}
+      : problems_(problems), root_(root), text_(text), passed_over_(passed_over) {}
   void AddError(int line, pb::io::ColumnNumber column, const std::string& message) override {
     if (problems_.size() >= kMaxProblems) return;
     // protobuf counts from 0, and has -1 for the end of the text.
-    problems_.push_back({"", line + 1, column + 1, InWordsOfTheFile(message, pool_)});
+    const bool known = line >= 0 && column >= 0;
+    ConfigProblem problem{"", line + 1, column + 1, ""};
+    Place place;
+    if (known) place = PlaceFinder(text_, &root_).Find(line, column);
+    const bool unknown_field = message.find(kNoField) != std::string::npos;
+    if (unknown_field) {
+      problem.message = InWordsOfTheFile(message, *root_.file()->pool());
+    } else if (message == "Expected identifier, got: ") {
+      problem.path = std::move(place.block);
+      problem.message = "the text ends before the } of this block";
+    } else {
+      problem.path = std::move(place.path);
+      problem.message = message.ends_with('.') ? message.substr(0, message.size() - 1) : message;
+      const bool twice = message.find("multiple times") != std::string::npos;
+      if (place.field != nullptr && !twice)
+        problem.message += StrCat("; it is written as ", HowToWrite(*place.field));
+    }
+    problems_.push_back(std::move(problem));
   }
 
   /// The parser goes on after unknown fields, so that those of a block nobody reads can be let go.
@@ -70,7 +245,8 @@ class Collector final : public pb::io::ErrorCollector {
 
  private:
   std::vector<ConfigProblem>& problems_;
-  const pb::DescriptorPool& pool_;
+  const pb::Descriptor& root_;
+  const std::string_view text_;
   const std::string& passed_over_;
 };
 
@@ -94,7 +270,7 @@ Status TextProto::Parse(std::string_view name, std::string_view text, pb::Messag
   problems_.clear();
   locations_ = std::make_unique<Locations>();
   locations_->root = message.GetDescriptor();
-  Collector collector(problems_, *message.GetDescriptor()->file()->pool(), passed_over_);
+  Collector collector(problems_, *message.GetDescriptor(), text, passed_over_);
   pb::TextFormat::Parser parser;
   parser.RecordErrorsTo(&collector);
   parser.WriteLocationsTo(&locations_->tree);

@@ -34,14 +34,41 @@ TEST(TextProtoTest, ReadsAFile) {
 TEST(TextProtoTest, SaysWhereAndWhatIsWrong) {
   EXPECT_EQ(Problems("name: 'a'\nmessage_type { nam: 'M' }"),
             "models.config:2:19: unknown field nam in DescriptorProto; did you mean name?");
-  EXPECT_EQ(Problems("name: 5"), "models.config:1:7: Expected string, got: 5");
-  EXPECT_EQ(Problems("message_type {\n"), "models.config:2:1: Expected identifier, got: ");
+  EXPECT_EQ(Problems("name: 5"),
+            "models.config:1:7: name: Expected string, got: 5; it is written as a text in quotes: "
+            "name: \"…\"");
+  EXPECT_EQ(Problems("message_type {\n"),
+            "models.config:2:1: message_type[0]: the text ends before the } of this block");
   EXPECT_NE(Problems("name 'a'").find("models.config:1:6: "), std::string::npos);
   EXPECT_NE(Problems("zzzz: 1").find("it has "), std::string::npos);
   EXPECT_NE(Problems("name: 'a' name: 'b'").find("specified multiple times"), std::string::npos);
   std::string deep;
   for (int i = 0; i < 100; ++i) deep += "nested_type {";
   EXPECT_NE(Problems("message_type {" + deep).find("too deep"), std::string::npos);
+}
+
+TEST(TextProtoTest, NamesTheFieldAndHowItIsWritten) {
+  EXPECT_EQ(
+      Problems("message_type { name: 'M' } # { name: 5\n"
+               "message_type {\n\tfield { name: 'a{' } field { number: \"one\" }\n}"),
+      "models.config:3:46: message_type[1].field[1].number: Expected integer, got: \"one\"; it "
+      "is written as a whole number: number: 1");
+  EXPECT_EQ(Problems("options { deprecated: maybe }"),
+            "models.config:1:29: options.deprecated: Invalid value for boolean field "
+            "\"deprecated\". Value: \"maybe\"; it is written as deprecated: true or deprecated: "
+            "false");
+  EXPECT_EQ(Problems("message_type {\n  name: 'M'\n"),
+            "models.config:3:1: message_type[0]: the text ends before the } of this block");
+  EXPECT_NE(Problems("options: 7").find("options: "), std::string::npos);
+  EXPECT_NE(Problems("options: 7").find("; it is written as a block: options { … } with "),
+            std::string::npos)
+      << Problems("options: 7");
+  EXPECT_NE(Problems("options { optimize_for: FAST }").find("one of SPEED, CODE_SIZE and "),
+            std::string::npos)
+      << Problems("options { optimize_for: FAST }");
+  // However broken the text is, it is only looked at.
+  for (const char* text : {"}}}{", "[", "name: [", "name: '", "<", "a.b.c { } ]", "name: \"\\"})
+    EXPECT_NE(Problems(text), "") << text;
 }
 
 TEST(TextProtoTest, PointsALaterCheckAtTheText) {
