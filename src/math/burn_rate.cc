@@ -1,5 +1,7 @@
 #include "math/burn_rate.h"
 
+#include <cmath>
+
 #include "base/check.h"
 #include "math/special_functions.h"
 
@@ -11,6 +13,24 @@ double BurnRate(const ObjectiveCounts& counts, double objective) {
   return static_cast<double>(counts.bad) / static_cast<double>(counts.total) / (1 - objective);
 }
 
+double ExceedanceEvidence(const ObjectiveCounts& counts, double share) {
+  CHECK(share > 0 && share < 1);
+  const auto bad = static_cast<double>(counts.bad);
+  const auto good = static_cast<double>(counts.total - counts.bad);
+  // The integral of x^bad (1 - x)^good over x, in logarithms, for it may be smaller than any number; how much of it lies above
+  // a share; and the mean over the shares between two, by the likelihood of `share`.
+  const double whole = std::lgamma(bad + 1) + std::lgamma(good + 1) - std::lgamma(bad + good + 2);
+  auto above = [&](double x) { return 1 - BinomialTail(bad + 1, bad + good + 1, x); };
+  auto mean = [&](double mass, double width) {
+    if (!(mass > 0)) return 0.0;
+    return std::exp(whole + std::log(mass / width) - bad * std::log(share) -
+                    good * std::log1p(-share));
+  };
+  const double all = mean(above(share), 1 - share);
+  if (2 * share >= 1) return all;
+  return (all + mean(above(share) - above(2 * share), share)) / 2;
+}
+
 std::vector<BurnRateFinding> CheckBurnRates(
     double objective, const std::function<ObjectiveCounts(double seconds)>& counts_of,
     std::span<const BurnRateRule> rules, double level) {
@@ -20,12 +40,12 @@ std::vector<BurnRateFinding> CheckBurnRates(
     BurnRateFinding finding{.rule = rule,
                             .long_burn = BurnRate(lasting, objective),
                             .short_burn = BurnRate(counts_of(rule.short_seconds), objective)};
-    finding.p_value = BinomialTail(static_cast<double>(lasting.bad),
-                                   static_cast<double>(lasting.total), 1 - objective);
-    // 1e-12: a rate just at the factor fires, however 1 - objective was rounded.
-    double enough = rule.factor * (1 - 1e-12);
+    const double share = rule.factor * (1 - objective);
+    if (share < 1)
+      finding.e_value = ExceedanceEvidence(lasting, share);  // else it cannot burn so fast
+    finding.certain = lasting.total >= kFewestRequests && finding.e_value >= 1 / level;
     finding.fires =
-        finding.long_burn >= enough && finding.short_burn >= enough && finding.p_value <= level;
+        finding.certain && finding.long_burn >= rule.factor && finding.short_burn >= rule.factor;
     findings.push_back(finding);
   }
   return findings;

@@ -39,16 +39,27 @@ double BurnRate(const ObjectiveCounts& counts, double objective);
 struct BurnRateFinding {
   BurnRateRule rule;
   double long_burn = 0, short_burn = 0;
-  /// The chance of as many bad ones or more in the long window if the objective were just met:
-  /// what tells one bad request of ten in a quiet night from an incident.
-  double p_value = 1;
+  /// ExceedanceEvidence() of the long window against the rule's own rate: what tells two bad requests of a service's first
+  /// five, or one of ten in a quiet night, from an incident.
+  double e_value = 1;
+  bool certain = false;  ///< enough of it, and of requests
   bool fires = false;
 };
 
+/// A rule is not certain of fewer requests than these, whatever became of them.
+inline constexpr uint64_t kFewestRequests = 10;
+
+/// How much likelier the counts are under a share of bad ones above `share` than under `share` itself: the mean over all shares
+/// above, half of its weight on those up to twice as large, so that a small excess over a small share is seen as well. The
+/// beta-binomial mixture, one-sided: of a window that grows from a fixed time it is an
+/// e-process, so that while the true share is at most `share` it ever reaches 1 / level with probability at most `level`, however
+/// often somebody looks (Ville's inequality; Robbins 1970; Howard, Ramdas, McAuliffe and Sekhon, "Time-uniform, nonparametric,
+/// nonasymptotic confidence sequences", 2021). Of one that slides it bounds a single look. 0 < share < 1.
+double ExceedanceEvidence(const ObjectiveCounts& counts, double share);
+
 /// The rules at this moment; `counts_of(seconds)` gives the last so many seconds. A rule fires when
-/// both windows burn at its factor or faster and the p-value is at most `level`. Not an e-process:
-/// looked at often, a service just at its objective fires a rule of factor 1 some day; the others
-/// are far above what chance does to it. Pure, as far as counts_of is.
+/// both windows burn at its factor or faster, the long one with evidence of at least 1 / level that it
+/// does, from kFewestRequests on. Pure, as far as counts_of is.
 std::vector<BurnRateFinding> CheckBurnRates(
     double objective, const std::function<ObjectiveCounts(double seconds)>& counts_of,
     std::span<const BurnRateRule> rules = kBurnRateRules, double level = 0.001);

@@ -74,7 +74,7 @@ Finding BurnRateWatch::Judge(const std::string& name, const Model& model,
   finding.wrong = worst.fires;
   finding.unknown = !worst.fires && std::any_of(findings.begin(), findings.end(), [&](auto& f) {
     const Duration recently = Seconds(f.rule.short_seconds);
-    return f.long_burn >= f.rule.factor && f.p_value <= kLevel &&
+    return f.long_burn >= f.rule.factor && f.certain &&
            watched_.Within(now, recently) < recently / 2;
   });
   finding.evidence = std::min(worst.long_burn, worst.short_burn);
@@ -92,10 +92,11 @@ Finding BurnRateWatch::Judge(const std::string& name, const Model& model,
                            " in the ", long_span, lately, "; ", PercentText(1 - objective),
                            " may: the budget of 30 days is used up ", ShortNumber(finding.evidence),
                            " times as fast as it lasts");
-  finding.details = {{"objective", PercentText(objective)},
-                     {"burn_rate_long", ShortNumber(worst.long_burn)},
-                     {"burn_rate_short", ShortNumber(worst.short_burn)},
-                     {"chance_if_objective_were_met", ShortNumber(worst.p_value)}};
+  finding.details = {
+      {"objective", PercentText(objective)},
+      {"burn_rate_long", ShortNumber(worst.long_burn)},
+      {"burn_rate_short", ShortNumber(worst.short_burn)},
+      {"e_value_of_burn", StrCat(ShortNumber(worst.e_value), " of ", ShortNumber(1 / kLevel))}};
   for (const auto& [version, ring] : model.versions) {
     const ObjectiveCounts hour = ring.Last(now, 1h);
     if (hour.bad == 0) continue;
