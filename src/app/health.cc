@@ -7,8 +7,8 @@ namespace leadsman {
 bool HandleHealth(net::HttpExchange& exchange, const std::function<Readiness()>& readiness) {
   std::string_view path = exchange.request().path;
   // What is asked for is nearly always something else: one comparison then.
-  if (path.size() < 6 || path.size() > 7 || !path.ends_with('z')) return false;
-  const bool live = path == "/livez";
+  if (path.size() < 6 || path.size() > 8 || !path.ends_with('z')) return false;
+  const bool live = path == "/livez" || path == "/healthz";
   if (!live && path != "/readyz") return false;
   net::HttpResponse& response = exchange.response();
   if (exchange.request().method != "GET" && exchange.request().method != "HEAD") {

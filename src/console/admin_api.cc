@@ -1094,6 +1094,17 @@ struct AdminApi::Impl {
            return OkStatus();
          }},
         {"GET",
+         "/healthz",
+         "healthz",
+         "The same, under the name that older probes ask for.",
+         {},
+         "",
+         {{200, "text"}},
+         [](RouteCall& call) {
+           SendText(call.exchange, "ok\n");
+           return OkStatus();
+         }},
+        {"GET",
          "/readyz",
          "readyz",
          "Every required model has a ready version; otherwise the reasons.",

@@ -47,6 +47,7 @@ class AdminApiTest : public testing::Test {
 
 TEST_F(AdminApiTest, IsAliveAtOnceAndReadyOnceModelsAreLoaded) {
   EXPECT_EQ(fixture_.Call("GET", "/livez").body, "ok\n");
+  EXPECT_EQ(fixture_.Call("GET", "/healthz").body, "ok\n");
   Json before = Get("/readyz", 503);
   EXPECT_EQ(before["ready"], false);
   EXPECT_FALSE(before["reasons"].empty());
