@@ -734,20 +734,22 @@ class Server {
   }
 
   Status ReadCertificates() {
-    auto read = [&](const char* section, const net::TlsServerOptions& options,
+    const bool grpc_too = config_.server.grpc_ssl_config_file.empty();
+    auto read = [&](const char* section, const char* port, const net::TlsServerOptions& options,
                     std::shared_ptr<net::ServerCertificates>& out) {
       if (!options.enabled()) return OkStatus();
-      auto made = net::ServerCertificates::Create(options, clock_);
+      auto made = net::ServerCertificates::Create(options, clock_, port);
       if (!made.ok()) return Annotate(made.status(), section);
       out = std::move(made).value();
       return OkStatus();
     };
-    RETURN_IF_ERROR(read("server.tls", config_.server.tls, server_certificates_));
-    RETURN_IF_ERROR(read("admin.tls", config_.admin.tls, admin_certificates_));
+    RETURN_IF_ERROR(read("server.tls", grpc_too ? "serving, grpc" : "serving", config_.server.tls,
+                         server_certificates_));
+    RETURN_IF_ERROR(read("admin.tls", "admin", config_.admin.tls, admin_certificates_));
     grpc_certificates_ = server_certificates_;
     if (!config_.server.grpc_ssl_config_file.empty()) {
       auto made = net::ServerCertificates::CreateFrom(
-          tfserving::SslConfigFile(config_.server.grpc_ssl_config_file), clock_);
+          tfserving::SslConfigFile(config_.server.grpc_ssl_config_file), clock_, "grpc");
       if (!made.ok()) return Annotate(made.status(), "--ssl_config_file");
       grpc_certificates_ = std::move(made).value();
     }

@@ -20,19 +20,22 @@ class Certificates final : public CertificatesOfFiles {
 
   /// Loads for the first time. `cert_file`: the file with the certificate.
   static Result<std::shared_ptr<ServerCertificates>> Create(std::string cert_file, Load load,
-                                                            WatchedFiles files, Clock& clock) {
+                                                            WatchedFiles files, Clock& clock,
+                                                            std::string port) {
     ASSIGN_OR_RETURN(auto loaded, load());
     if (loaded->expires <= clock.Now()) {
       LOG_WARN("the TLS certificate has expired; clients will refuse it", {"cert_file", cert_file},
                {"expired", FormatRfc3339(loaded->expires)});
     }
-    return std::shared_ptr<ServerCertificates>(std::make_shared<Certificates>(
-        std::move(cert_file), std::move(load), clock, std::move(files), std::move(loaded)));
+    return std::shared_ptr<ServerCertificates>(
+        std::make_shared<Certificates>(std::move(cert_file), std::move(load), clock,
+                                       std::move(files), std::move(loaded), std::move(port)));
   }
 
   Certificates(std::string cert_file, Load load, Clock& clock, WatchedFiles files,
-               std::shared_ptr<const ServerTls> loaded)
-      : cert_file_(std::move(cert_file)),
+               std::shared_ptr<const ServerTls> loaded, std::string port)
+      : port_(std::move(port)),
+        cert_file_(std::move(cert_file)),
         load_(std::move(load)),
         clock_(clock),
         current_(std::move(loaded)),
@@ -61,13 +64,13 @@ class Certificates final : public CertificatesOfFiles {
     if (!problem.ok() && !SameAs(loaded)) {
       if (!files_.Bad()) return false;
       failed_reloads_.fetch_add(1);
-      LOG_WARN("new TLS files are not used, the old ones stay in force", {"reason", problem},
-               {"expires", FormatRfc3339(current_.Get()->expires)});
+      LOG_WARN("new TLS files are not used, the old ones stay in force", {"port", port_},
+               {"reason", problem}, {"expires", FormatRfc3339(current_.Get()->expires)});
       return false;
     }
     files_.Good();
     if (SameAs(loaded)) return false;
-    LOG_INFO("TLS certificate reloaded", {"cert_file", cert_file_},
+    LOG_INFO("TLS certificate reloaded", {"port", port_}, {"cert_file", cert_file_},
              {"expires", FormatRfc3339((*loaded)->expires)});
     current_.Set(std::move(loaded).value());
     reloads_.fetch_add(1);
@@ -85,6 +88,7 @@ class Certificates final : public CertificatesOfFiles {
            now->client_auth == (*loaded)->client_auth;
   }
 
+  const std::string port_;
   const std::string cert_file_;
   const Load load_;
   Clock& clock_;
@@ -115,7 +119,8 @@ std::string ExplainTlsOptions(const TlsServerOptions& options) {
 }
 
 Result<std::shared_ptr<ServerCertificates>> ServerCertificates::Create(TlsServerOptions options,
-                                                                       Clock& clock) {
+                                                                       Clock& clock,
+                                                                       std::string port) {
   if (!options.enabled()) return InvalidArgumentError("TLS needs cert_file and key_file");
   if (std::string wrong = ExplainTlsOptions(options); !wrong.empty()) {
     return InvalidArgumentError(std::move(wrong));
@@ -124,16 +129,17 @@ Result<std::shared_ptr<ServerCertificates>> ServerCertificates::Create(TlsServer
   std::string cert_file = options.cert_file;
   return Certificates::Create(
       std::move(cert_file), [options = std::move(options)] { return LoadServerTls(options); },
-      std::move(files), clock);
+      std::move(files), clock, std::move(port));
 }
 
 Result<std::shared_ptr<ServerCertificates>> ServerCertificates::CreateFrom(TlsBundle bundle,
-                                                                           Clock& clock) {
+                                                                           Clock& clock,
+                                                                           std::string port) {
   WatchedFiles files({bundle.file}, clock);
   std::string file = bundle.file;
   return Certificates::Create(
       std::move(file), [bundle = std::move(bundle)] { return LoadServerTls(bundle); },
-      std::move(files), clock);
+      std::move(files), clock, std::move(port));
 }
 
 }  // namespace leadsman::net

@@ -68,8 +68,11 @@ class ServerCertificates {
   };
   /// Reads and checks the files. INVALID_ARGUMENT, NOT_FOUND … name the field and the file. An expired certificate is
   /// served, with a WARN: not to start would take more away than it gives.
-  static Result<std::shared_ptr<ServerCertificates>> Create(TlsServerOptions options, Clock& clock);
-  static Result<std::shared_ptr<ServerCertificates>> CreateFrom(TlsBundle bundle, Clock& clock);
+  /// `port`: what the log calls the ports that they are of.
+  static Result<std::shared_ptr<ServerCertificates>> Create(TlsServerOptions options, Clock& clock,
+                                                            std::string port = "");
+  static Result<std::shared_ptr<ServerCertificates>> CreateFrom(TlsBundle bundle, Clock& clock,
+                                                                std::string port = "");
   virtual ~ServerCertificates() = default;
 
   /// Blocks for the files when one of them has changed, otherwise for a stat of each. True when new ones are in force now.
