@@ -22,6 +22,22 @@ Status ExactlyOne(std::string_view found) {
              found));
 }
 
+bool IsField(std::string_view key) {
+  return std::find(std::begin(kFields), std::end(kFields), key) != std::end(kFields);
+}
+
+/// Of a body whose field is wrong: two of them are what is to be said first.
+Status CheckOneField(std::string_view body) {
+  JsonCursor json(body);
+  std::vector<std::string> found;
+  const bool read = json.Object([&](std::string_view key) {
+    if (IsField(key) && found.size() < 2) found.emplace_back(key);
+    return json.Skip();
+  });
+  if (!read || found.size() < 2) return OkStatus();
+  return ExactlyOne(StrCat("both ", found[0], " and ", found[1]));
+}
+
 std::string_view ErrorCode(StatusCode code) {
   switch (code) {
     case StatusCode::kNotFound:
@@ -164,13 +180,15 @@ Status InvocationsCodec::Decode(std::string_view body, const Signature& signatur
       if (kind == JsonCursor::Kind::kObject || kind == JsonCursor::Kind::kNull) return json.Skip();
       return json.Fail(InvalidArgumentError("'params' must be an object"));
     }
-    if (std::find(std::begin(kFields), std::end(kFields), key) == std::end(kFields))
-      return json.Skip();
+    if (!IsField(key)) return json.Skip();
     if (!found.empty()) return json.Fail(ExactlyOne(StrCat("both ", found, " and ", key)));
     found.assign(key);
     return DecodeField(json, key, signature, call);
   });
-  if (!ok || !json.End()) return json.error();
+  if (!ok || !json.End()) {
+    const Status several = CheckOneField(body);
+    return several.ok() ? json.error() : several;
+  }
   if (found.empty()) return ExactlyOne("none");
   RETURN_IF_ERROR(CheckRows(signature, call));
   return CheckInputs(signature, call);
