@@ -671,6 +671,18 @@ TEST_F(LifecycleTest, ResourcePreservingNeverHasTwoInMemory) {
   EXPECT_EQ(most, 0);
 }
 
+TEST_F(LifecycleTest, ALabelIsNamedLikeAModel) {
+  Release(1);
+  ApplyAndSettle();
+  for (const char* bad : {"", "a b", "-x", "a/b", "ü"}) {
+    const Status refused = manager_->SetLabel("digits", bad, 1);
+    EXPECT_EQ(refused.code(), StatusCode::kInvalidArgument) << bad;
+  }
+  EXPECT_EQ(manager_->SetLabel("digits", "a b", 1).message(),
+            "the label \"a b\" may contain letters, digits and _ - . only, no spaces");
+  EXPECT_TRUE(manager_->SetLabel("digits", "blue-2.1", 1).ok());
+}
+
 TEST_F(LifecycleTest, LabelsAreVisibleOnceTheirVersionIsReady) {
   Release(1);
   config_.labels = {{"stable", 1}, {"canary", 2}};

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "lifecycle/config_schema.h"
 #include "lifecycle/triton_settings.h"
 #include "storage/store_uri.h"
 
@@ -143,7 +144,8 @@ std::map<std::string, int64_t> ModelMachine::AllLabels() const {
 }
 
 Status ModelMachine::SetLabel(const std::string& label, int64_t version) {
-  if (label.empty()) return InvalidArgumentError("a label must not be empty");
+  if (std::string wrong = CheckModelName(label); !wrong.empty())
+    return InvalidArgumentError(StrCat("the label \"", CutUtf8(label, 128), "\" ", wrong));
   auto it = entries_.find(version);
   if (it == entries_.end() || it->second.shown.state != VersionState::kReady) {
     std::vector<std::string> ready;
