@@ -204,6 +204,13 @@ TEST_F(CliTest, OnceShowsWhatLogsTellAndWhatWasNotRead) {
       << out();
 }
 
+TEST_F(CliTest, WithoutACommandItSaysWhichThereAre) {
+  EXPECT_EQ(Run({}), kUsage);
+  EXPECT_EQ(out(), "");
+  for (const char* word : {"Subcommands:", "serve", "monitor", "Begin with:"})
+    EXPECT_NE(err().find(word), std::string::npos) << word << err();
+}
+
 TEST_F(CliTest, HelpShowsCommandsAndExitCodes) {
   EXPECT_EQ(Run({"--help"}), kOk);
   for (const char* word : {"serve", "status", "models", "rollout", "labels", "config", "Exit codes",

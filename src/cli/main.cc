@@ -356,6 +356,12 @@ class CommandLine {
   int Run(int argc, const char* const* argv) {
     std::vector<std::string> words(argv, argv + std::max(argc, 0));
     if (std::optional<int> code = RunAsTensorFlow(words)) return *code;
+    // Nothing was asked for: what there is. Nothing was done either, so the code says wrong usage.
+    if (argc <= 1) {
+      const std::string help = app_.help();
+      env_.err << (env_.terminal ? HelpFor(help, static_cast<size_t>(env_.columns)) : help);
+      return kUsage;
+    }
     if (!KnowsCommand({argv + 1, argv + std::max(argc, 1)})) return kUsage;
     try {
       app_.parse(argc, argv);
