@@ -254,6 +254,57 @@ TEST_F(LifecycleTest, TheVersionPolicyOfAConfigPbtxtHoldsFromTheNextLookOn) {
   EXPECT_EQ(Ready(), "2 ");
 }
 
+TEST_F(LifecycleTest, AVersionIsLoadedAnewWhenItsConfigPbtxtChangesAndServesMeanwhile) {
+  Release(1);
+  const fs::path file = fs::path(config_.path) / kTritonConfigName;
+  std::ofstream(file) << "instance_group [ { count: 2 } ]";
+  ApplyAndSettle();
+  Handle old = Take(1);
+  EXPECT_EQ(old->config->instances, 2);
+  std::string during;
+  backend_->on_load = [&](const LoadSpec&) {
+    during = Ready();
+    return OkStatus();
+  };
+  std::ofstream(file) << "instance_group [ { count: 3 } ]";
+  for (int i = 0; i < 3; ++i) Settle();
+  EXPECT_EQ(during, "1 ") << "it serves meanwhile";
+  EXPECT_EQ(Take(1)->config->instances, 3);
+  EXPECT_EQ(Take(1)->id, old->id);
+  EXPECT_EQ(backend_->loads, 2);
+  EXPECT_EQ(Note(), "");
+  old = nullptr;
+  Settle();
+  EXPECT_EQ(backend_->loaded_now, 1);
+
+  std::ofstream(file) << "instance_group [ { count: 3 } ] # only a word";
+  for (int i = 0; i < 3; ++i) Settle();
+  EXPECT_EQ(backend_->loads, 2) << "it says the same";
+
+  // What cannot be honoured, or does not fit the model, changes nothing but the note.
+  std::ofstream(file) << "sequence_batching { }";
+  for (int i = 0; i < 3; ++i) Settle();
+  EXPECT_TRUE(
+      NoteHas("1: config.pbtxt has changed; it is served as it was before: config.pbtxt:1:1: "
+              "sequence_batching"))
+      << Note();
+  std::ofstream(file) << "max_batch_size: 8 input { name: 'x' data_type: TYPE_FP32 dims: 5 }";
+  for (int i = 0; i < 3; ++i) Settle();
+  EXPECT_TRUE(NoteHas("it is served as it was before: config.pbtxt says that the input x"))
+      << Note();
+  EXPECT_EQ(Ready(), "1 ");
+  EXPECT_EQ(Take(1)->config->instances, 3);
+  const int loads = backend_->loads;
+  clock_.Advance(1h);
+  Settle();
+  EXPECT_EQ(backend_->loads, loads) << "not tried again until it changes";
+
+  fs::remove(file);
+  for (int i = 0; i < 3; ++i) Settle();
+  EXPECT_EQ(Take(1)->config->instances, 0);
+  EXPECT_EQ(Note(), "");
+}
+
 TEST_F(LifecycleTest, AFolderThatIsAwayTakesNoVersionPolicyWithIt) {
   for (int64_t version : {1, 2}) Release(version);
   std::ofstream(fs::path(config_.path) / kTritonConfigName) << "version_policy { all { } }";

@@ -114,6 +114,9 @@ void ModelMachine::TakeSettings() {
 
 void ModelMachine::OnTritonConfig(TritonConfigFound found) {
   if (found == triton_) return;
+  // Touched, or looked at by a source anew: nothing is loaded again for that.
+  if (found && triton_ && found->ok() && triton_->ok() && found->value() == triton_->value())
+    return;
   triton_ = std::move(found);
   TakeSettings();
   if (!triton_) return;
@@ -407,13 +410,22 @@ bool ModelMachine::Moved(const Entry& entry) const {
   return entry.source && entry.source->path() != source_->path();
 }
 
+/// Its config.pbtxt says something else now, and something that can be honoured.
+bool ModelMachine::ConfiguredAnew(const Entry& entry) const {
+  const bool sound = !triton_ || triton_->ok();
+  return sound && entry.loaded_triton != triton_ &&
+         (!entry.refused_triton || entry.refused_triton != triton_);
+}
+
 void ModelMachine::BeginReplacements(const std::set<int64_t>& wanted, SteadyTime steady,
                                      MachineEffects& effects) {
   for (auto& [version, entry] : entries_) {
     const bool here = entry.folder_there && entry.complete && wanted.contains(version);
-    if (entry.shown.state != VersionState::kReady || !Moved(entry) || !here) continue;
+    const bool outdated = Moved(entry) || ConfiguredAnew(entry);
+    if (entry.shown.state != VersionState::kReady || !outdated || !here) continue;
     if (entry.replacing || steady < entry.retry_at) continue;
     entry.replacing = source_;
+    entry.replacing_triton = triton_;
     effects.loads.push_back(RequestFor(entry));
   }
 }
@@ -424,19 +436,28 @@ void ModelMachine::OnReplacement(Entry& entry, LoadOutcome& outcome, uint32_t id
   if (!outcome.status.ok()) {
     entry.retry_at = steady + NextWait(entry, kLongestStoreWait);
     entry.replacing_failed = outcome.status.message();
-    LOG_WARN("a version could not be loaded from the model's new path; it is served from the old",
-             {"model", config_->name}, {"version", entry.shown.version},
-             {"status", outcome.status});
+    if (Moved(entry)) {
+      LOG_WARN("a version could not be loaded from the model's new path; it is served from the old",
+               {"model", config_->name}, {"version", entry.shown.version},
+               {"status", outcome.status});
+    } else {
+      if (!outcome.retry) entry.refused_triton = std::move(entry.replacing_triton);
+      LOG_WARN(
+          "a version could not be loaded as its config.pbtxt has it now; it is served as before",
+          {"model", config_->name}, {"version", entry.shown.version}, {"status", outcome.status});
+    }
     return;
   }
   if (entry.shown.state != VersionState::kReady) {
     effects.unloads.push_back(std::move(outcome.servable));
     return;
   }
-  LOG_INFO("version replaced by that of the model's new path", {"model", config_->name},
-           {"version", entry.shown.version});
+  LOG_INFO(Moved(entry) ? "version replaced by that of the model's new path"
+                        : "version loaded anew, for its config.pbtxt has changed",
+           {"model", config_->name}, {"version", entry.shown.version});
   entry.source = std::move(from);
-  entry.loaded_triton = triton_;
+  entry.loaded_triton = std::exchange(entry.replacing_triton, nullptr);
+  entry.refused_triton = nullptr;
   entry.loaded_manifest = entry.manifest;
   entry.changed_since = false;
   entry.waits = 0;
@@ -607,7 +628,8 @@ void ModelMachine::OnRoomFreed(SteadyTime now) {
 std::optional<SteadyTime> ModelMachine::NextRetry(SteadyTime now) const {
   std::optional<SteadyTime> next;
   for (const auto& [version, entry] : entries_) {
-    bool replaced_later = entry.shown.state == VersionState::kReady && Moved(entry);
+    bool replaced_later =
+        entry.shown.state == VersionState::kReady && (Moved(entry) || ConfiguredAnew(entry));
     bool tried_later = entry.shown.state == VersionState::kFailed && !entry.failed_for_good;
     if (!(replaced_later || tried_later) || entry.retry_at <= now) continue;
     if (!next || entry.retry_at < *next) next = entry.retry_at;
@@ -667,6 +689,14 @@ std::string ModelMachine::Note() const {
                              ": served from the model's former path until it is loaded from ",
                              RedactUrl(source_->path()), entry.replacing_failed.empty() ? "" : ": ",
                              entry.replacing_failed));
+    }
+    const bool other_config = entry.loaded_triton != triton_ && !Moved(entry);
+    if (entry.shown.state == VersionState::kReady && other_config && entry.folder_there) {
+      const std::string why = triton_ && !triton_->ok() ? std::string(triton_->status().message())
+                                                        : entry.replacing_failed;
+      notes.push_back(StrCat(version, ": ", kTritonConfigName,
+                             " has changed; it is served as it was before",
+                             why.empty() ? " until it is loaded anew" : ": ", why));
     }
     if (entry.changed_since && InMemory(entry.shown.state)) {
       notes.push_back(StrCat(version,

@@ -122,6 +122,8 @@ class ModelMachine {
     const ServableVersion* current = nullptr;  ///< what `handle` is or was of; never followed
     std::shared_ptr<Source> source;            ///< that it comes from
     TritonConfigFound loaded_triton;           ///< what held when its load began
+    TritonConfigFound replacing_triton;        ///< what holds of what takes its place
+    TritonConfigFound refused_triton;          ///< with this it cannot be loaded
     std::shared_ptr<Source> replacing;         ///< what is being loaded from there takes its place
     std::string replacing_failed;              ///< why the last such attempt did
     std::weak_ptr<const ServableVersion> draining;
@@ -145,6 +147,7 @@ class ModelMachine {
   void BeginLoad(Entry& entry, WallTime now, MachineEffects& effects);
   LoadRequest RequestFor(Entry& entry) const;
   bool Moved(const Entry& entry) const;
+  bool ConfiguredAnew(const Entry& entry) const;
   void BeginReplacements(const std::set<int64_t>& wanted, SteadyTime steady,
                          MachineEffects& effects);
   void OnReplacement(Entry& entry, LoadOutcome& outcome, uint32_t id, WallTime now,

@@ -29,18 +29,21 @@ struct TritonConfig {
     bool optional = false;
     std::string label_filename;
     std::vector<std::string> labels;  ///< the lines of that file: the names of the classes
+    friend bool operator==(const Tensor&, const Tensor&) = default;
   };
   struct Versions {
     enum class Kind { kNotSaid, kLatest, kAll, kSpecific };
     Kind kind = Kind::kNotSaid;
     int latest = 1;
     std::vector<int64_t> specific;
+    friend bool operator==(const Versions&, const Versions&) = default;
   };
   struct Queue {
     bool delay_when_late = false;  ///< requests that are late wait behind the others, not refused
     std::chrono::microseconds default_timeout{0};
     bool allow_timeout_override = false;
     size_t max_size = 0;  ///< 0 = not said
+    friend bool operator==(const Queue&, const Queue&) = default;
   };
   struct DynamicBatching {
     std::vector<uint32_t> preferred_sizes;  ///< ascending
@@ -49,6 +52,25 @@ struct TritonConfig {
     uint32_t default_level = 0;
     std::optional<Queue> queue;
     std::map<uint32_t, size_t> level_sizes;  ///< requests of a level that may wait, by level
+    friend bool operator==(const DynamicBatching&, const DynamicBatching&) = default;
+  };
+
+  /// A request that is sent through a version before it is ready.
+  struct Warmup {
+    struct Input {
+      enum class Data { kZero, kRandom, kFile };
+      std::string name;
+      DataType type = DataType::kInvalid;
+      Shape dims;  ///< as clients send it, with the rows where there is a max_batch_size
+      int64_t rows = 1;
+      Data data = Data::kZero;
+      std::string content;  ///< kFile: of warmup/FILE, the elements of each row
+      friend bool operator==(const Input&, const Input&) = default;
+    };
+    std::string name;
+    int count = 1;
+    std::vector<Input> inputs;  ///< one at least
+    friend bool operator==(const Warmup&, const Warmup&) = default;
   };
 
   std::string name;
@@ -72,6 +94,7 @@ struct TritonConfig {
   bool NamesModelFile() const {
     return !default_model_filename.empty() || !cc_model_filenames.empty();
   }
+  friend bool operator==(const TritonConfig&, const TritonConfig&) = default;
 };
 
 /// Reads a file that the configuration names, by its path relative to the model's folder.

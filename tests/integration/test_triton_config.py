@@ -203,6 +203,24 @@ def test_an_edited_file_holds_after_unload_and_load(start, repository):
     assert np.array_equal(got[:, 0], sums)
 
 
+def test_an_edited_file_is_noticed_and_nobody_is_refused_meanwhile(start, repository):
+    folder = repository("sums", SUMS)
+    server = serve(start, [folder])
+    client = triton.InferenceServerClient(server.url.removeprefix("http://"))
+    (folder / "config.pbtxt").write_text(SUMS.replace("max_batch_size: 8", "max_batch_size: 16"))
+
+    def taken():
+        got, sums = ask(client, 8)  # an error would end the test
+        assert np.array_equal(got[:, 0], sums)
+        return client.get_model_config("sums")["max_batch_size"] == 16
+
+    wait_for("the new file", taken)
+    (folder / "config.pbtxt").write_text("sequence_batching { }")
+    wait_for("a word about it", lambda: "it is served as it was before" in server.model("sums")["note"])
+    got, sums = ask(client, 16)
+    assert np.array_equal(got[:, 0], sums)
+
+
 def test_inspect_says_what_the_file_does_not_do(start, repository):
     folder = repository("sums", SUMS + "optimization { graph { level: 1 } }")
     server = serve(start, [folder])
