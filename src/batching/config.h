@@ -44,12 +44,33 @@ struct BatchingConfig {
   };
   Queue queue;
 
+  /// What holds for the requests of one level in the place of the queue's.
+  struct LevelTimeout {
+    uint32_t level = 1;
+    std::chrono::microseconds default_timeout{0};
+    TimeoutAction timeout_action = TimeoutAction::kReject;
+    bool allow_timeout_override = true;
+  };
   struct Priorities {
-    uint32_t levels = 1;            ///< 1 is served first
-    uint32_t default_level = 0;     ///< of requests that name none; 0 = the middle
-    std::vector<size_t> max_sizes;  ///< by level, from 1; 0 or missing = only queue.max_size
+    uint32_t levels = 1;                 ///< 1 is served first
+    uint32_t default_level = 0;          ///< of requests that name none; 0 = the middle
+    std::vector<size_t> max_sizes;       ///< by level, from 1; 0 or missing = only queue.max_size
+    std::vector<LevelTimeout> timeouts;  ///< a level once at most
   };
   Priorities priorities;
+
+  /// What holds for the requests of a level: its own size (0 = none), and its own timeout or the queue's.
+  Queue QueueOf(uint32_t level) const {
+    Queue own = queue;
+    own.max_size = level - 1 < priorities.max_sizes.size() ? priorities.max_sizes[level - 1] : 0;
+    for (const LevelTimeout& timeout : priorities.timeouts) {
+      if (timeout.level != level) continue;
+      own.default_timeout = timeout.default_timeout;
+      own.timeout_action = timeout.timeout_action;
+      own.allow_timeout_override = timeout.allow_timeout_override;
+    }
+    return own;
+  }
 
   /// The level of a request that asks for `asked` (0 = nothing): never outside 1 … levels.
   uint32_t LevelOf(uint32_t asked) const {

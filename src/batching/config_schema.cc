@@ -13,6 +13,12 @@ using namespace std::chrono_literals;  // NOLINT: literals
 
 constexpr uint32_t kLargestBatch = 1'000'000;
 
+schema::TypePtr<BatchingConfig::TimeoutAction> TimeoutActionType() {
+  return schema::Enum<BatchingConfig::TimeoutAction>(
+      {{"reject", BatchingConfig::TimeoutAction::kReject},
+       {"delay", BatchingConfig::TimeoutAction::kDelay}});
+}
+
 const schema::Struct<BatchingConfig::Queue>& QueueSchema() {
   using Queue = BatchingConfig::Queue;
   static const auto table = [] {
@@ -24,15 +30,30 @@ const schema::Struct<BatchingConfig::Queue>& QueueSchema() {
             "An empty queue takes a request of any size.");
     s.Field("default_timeout", &Queue::default_timeout, schema::Time<microseconds>(0us, 24h),
             "How long a request may wait; 0 = as long as its deadline, or server.request_timeout.");
-    s.Field("timeout_action", &Queue::timeout_action,
-            schema::Enum<BatchingConfig::TimeoutAction>(
-                {{"reject", BatchingConfig::TimeoutAction::kReject},
-                 {"delay", BatchingConfig::TimeoutAction::kDelay}}),
+    s.Field("timeout_action", &Queue::timeout_action, TimeoutActionType(),
             "At default_timeout: answered with an error, or served after all others.");
     s.Field("allow_timeout_override", &Queue::allow_timeout_override, schema::Boolean(),
             "A request's own deadline takes the place of default_timeout, be it shorter or longer. "
             "When false, the "
             "earlier of both holds.");
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<BatchingConfig::LevelTimeout>& LevelTimeoutSchema() {
+  using LevelTimeout = BatchingConfig::LevelTimeout;
+  static const auto table = [] {
+    schema::Struct<LevelTimeout> s("BatchingLevelTimeout",
+                                   "How long requests of one level may wait.");
+    s.Required("level", &LevelTimeout::level,
+               schema::Integer<uint32_t>(1, RequestQueue::kMaxLevels), "Which.");
+    s.Field("default_timeout", &LevelTimeout::default_timeout, schema::Time<microseconds>(0us, 24h),
+            "As queue.default_timeout.");
+    s.Field("timeout_action", &LevelTimeout::timeout_action, TimeoutActionType(),
+            "As queue.timeout_action.");
+    s.Field("allow_timeout_override", &LevelTimeout::allow_timeout_override, schema::Boolean(),
+            "As queue.allow_timeout_override.");
     return s;
   }();
   return table;
@@ -54,9 +75,24 @@ const schema::Struct<BatchingConfig::Priorities>& PrioritiesSchema() {
         "max_sizes", &Priorities::max_sizes,
         schema::List(schema::Integer<size_t>(0, 1'000'000), 0, RequestQueue::kMaxLevels),
         "Requests that may wait in each level, from level 1 on; 0 = only queue.max_size counts.");
+    s.Field("timeouts", &Priorities::timeouts,
+            schema::List(schema::Of(LevelTimeoutSchema()), 0, RequestQueue::kMaxLevels),
+            "Of levels whose requests may wait for another time than queue says.");
     s.Check([](const Priorities& p, schema::Problems& problems) {
       if (p.default_level > p.levels) {
         problems.Add("default_level", StrCat("must be at most levels (", p.levels, ")"));
+      }
+      for (size_t i = 0; i < p.timeouts.size(); ++i) {
+        const uint32_t level = p.timeouts[i].level;
+        if (level > p.levels) {
+          problems.Add(StrCat("timeouts[", i, "].level"),
+                       StrCat("must be at most levels (", p.levels, ")"));
+        }
+        for (size_t before = 0; before < i; ++before) {
+          if (p.timeouts[before].level == level)
+            problems.Add(StrCat("timeouts[", i, "].level"),
+                         StrCat("timeouts[", before, "] is of level ", level, " already"));
+        }
       }
       if (p.max_sizes.size() > p.levels) {
         problems.Add("max_sizes",

@@ -16,6 +16,11 @@ VersionPolicy PolicyOf(const TritonConfig::Versions& from) {
   return policy;
 }
 
+BatchingConfig::TimeoutAction ActionOf(const TritonConfig::Queue& queue) {
+  return queue.delay_when_late ? BatchingConfig::TimeoutAction::kDelay
+                               : BatchingConfig::TimeoutAction::kReject;
+}
+
 BatchingConfig BatchingOf(const TritonConfig& triton) {
   const TritonConfig::DynamicBatching& from = *triton.dynamic_batching;
   BatchingConfig to;
@@ -23,8 +28,7 @@ BatchingConfig BatchingOf(const TritonConfig& triton) {
   to.max_delay = from.max_delay;
   to.preferred_sizes = from.preferred_sizes;
   if (from.queue) {
-    to.queue.timeout_action = from.queue->delay_when_late ? BatchingConfig::TimeoutAction::kDelay
-                                                          : BatchingConfig::TimeoutAction::kReject;
+    to.queue.timeout_action = ActionOf(*from.queue);
     to.queue.default_timeout = from.queue->default_timeout;
     to.queue.allow_timeout_override = from.queue->allow_timeout_override;
     if (from.queue->max_size > 0) to.queue.max_size = from.queue->max_size;
@@ -33,7 +37,13 @@ BatchingConfig BatchingOf(const TritonConfig& triton) {
     to.priorities.levels = from.priority_levels;
     to.priorities.default_level = from.default_level;
     to.priorities.max_sizes.assign(from.priority_levels, 0);
-    for (const auto& [level, size] : from.level_sizes) to.priorities.max_sizes[level - 1] = size;
+    for (const auto& [level, queue] : from.level_queues) {
+      to.priorities.max_sizes[level - 1] = queue.max_size;
+      to.priorities.timeouts.push_back({.level = level,
+                                        .default_timeout = queue.default_timeout,
+                                        .timeout_action = ActionOf(queue),
+                                        .allow_timeout_override = queue.allow_timeout_override});
+    }
   }
   return to;
 }

@@ -23,6 +23,7 @@ dynamic_batching {
   default_priority_level: 2
   default_queue_policy { timeout_action: DELAY default_timeout_microseconds: 5000 max_queue_size: 64 }
   priority_queue_policy { key: 1 value { max_queue_size: 10 } }
+  priority_queue_policy { key: 3 value { timeout_action: DELAY default_timeout_microseconds: 900 } }
 }
 model_warmup { count: 3 }
 )";
@@ -45,6 +46,14 @@ TEST(TritonSettingsTest, WhatTheFileSaysTakesThePlaceOfDefaults) {
   EXPECT_EQ(model.batching->priorities.levels, 3u);
   EXPECT_EQ(model.batching->priorities.default_level, 2u);
   EXPECT_EQ(model.batching->priorities.max_sizes, (std::vector<size_t>{10, 0, 0}));
+  // The policy of a level takes the place of the default one, as in Triton.
+  EXPECT_EQ(model.batching->QueueOf(1).default_timeout, 0us);
+  EXPECT_EQ(model.batching->QueueOf(2).default_timeout, 5000us);
+  EXPECT_EQ(model.batching->QueueOf(3).default_timeout, 900us);
+  EXPECT_EQ(model.batching->QueueOf(3).timeout_action, BatchingConfig::TimeoutAction::kDelay);
+  EXPECT_FALSE(model.batching->QueueOf(3).allow_timeout_override);
+  EXPECT_EQ(model.batching->QueueOf(1).max_size, 10u);
+  EXPECT_EQ(model.batching->QueueOf(3).max_size, 0u);
 }
 
 TEST(TritonSettingsTest, OurOwnConfigurationHasTheLastWord) {

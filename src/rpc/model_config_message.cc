@@ -52,15 +52,13 @@ void AppendVersionPolicy(WireWriter& out, const VersionPolicy& policy) {
   }
 }
 
-/// A queue's policy, and a level's, whose size alone is its own.
-void AppendQueuePolicy(WireWriter& out, uint32_t field, const BatchingConfig::Queue& queue,
-                       size_t max_size) {
+void AppendQueuePolicy(WireWriter& out, uint32_t field, const BatchingConfig::Queue& queue) {
   out.Message(field, [&](WireWriter& policy) {
     policy.NumberOrNothing(1,
                            queue.timeout_action == BatchingConfig::TimeoutAction::kDelay ? 1 : 0);
     policy.NumberOrNothing(2, static_cast<uint64_t>(queue.default_timeout.count()));
     policy.NumberOrNothing(3, queue.allow_timeout_override ? 1 : 0);
-    policy.NumberOrNothing(4, max_size);
+    policy.NumberOrNothing(4, queue.max_size);
   });
 }
 
@@ -70,11 +68,11 @@ void AppendBatching(WireWriter& out, const v2::ModelConfigView& view) {
   out.NumberOrNothing(2, static_cast<uint64_t>(batching.max_delay.count()));
   out.NumberOrNothing(4, view.priorities.levels);
   out.NumberOrNothing(5, view.priorities.default_level);
-  AppendQueuePolicy(out, 6, batching.queue, batching.queue.max_size);
-  for (const auto& [level, size] : view.priorities.max_sizes) {
-    out.Message(7, [&, level = level, size = size](WireWriter& entry) {
+  AppendQueuePolicy(out, 6, batching.queue);
+  for (const auto& [level, queue] : view.priorities.queues) {
+    out.Message(7, [level = level, &queue = queue](WireWriter& entry) {
       entry.Number(1, level);
-      AppendQueuePolicy(entry, 2, batching.queue, size);
+      AppendQueuePolicy(entry, 2, queue);
     });
   }
 }

@@ -287,6 +287,27 @@ TEST_F(BatchedPredictionTest, ServesHigherPrioritiesFirst) {
   EXPECT_TRUE(End(clients[0], {1}).ok());
 }
 
+TEST_F(BatchedPredictionTest, RequestsOfALevelWaitForAsLongAsItsOwnTimeoutSays) {
+  BatchingConfig& batching = AddModel();
+  batching.max_batch_size = 1;
+  batching.queue.default_timeout = 20ms;
+  batching.priorities.levels = 3;
+  batching.priorities.timeouts = {{.level = 1}, {.level = 3, .default_timeout = 5ms}};
+  world_.Start();
+  Hold(true);
+  std::deque<Client> clients(4);
+  Begin(clients[0], {1});
+  AwaitInside();
+  for (uint32_t level : {1u, 2u, 3u}) Begin(clients[level], {2}, {}, level);
+  world_.clock.Advance(5ms);
+  EXPECT_EQ(End(clients[3], {}).code(), StatusCode::kDeadlineExceeded);
+  world_.clock.Advance(15ms);
+  EXPECT_EQ(End(clients[2], {}).code(), StatusCode::kDeadlineExceeded);
+  Hold(false);
+  EXPECT_TRUE(End(clients[0], {1}).ok());
+  EXPECT_TRUE(End(clients[1], {2}).ok()) << "level 1 has no timeout but the deadline";
+}
+
 TEST_F(BatchedPredictionTest, InstancesAreThereBeforeTheFirstRequest) {
   AddModel();
   world_.AddModel("with_instances", {1}).instances = 3;

@@ -307,8 +307,8 @@ void QueuedExecution::Describe(PredictionCall& call, Queued& queued, VersionRunt
   queued.wait_until.reset();
   queued.delay_when_late = false;
   if (config.batching) {
-    const BatchingConfig::Queue& queue = config.batching->queue;
     queued.level = config.batching->LevelOf(call.priority);
+    const BatchingConfig::Queue queue = config.batching->QueueOf(queued.level);
     if (queue.default_timeout.count() > 0 && !(call.deadline && queue.allow_timeout_override)) {
       queued.wait_until = now + queue.default_timeout;
       queued.delay_when_late = queue.timeout_action == BatchingConfig::TimeoutAction::kDelay;

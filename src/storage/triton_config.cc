@@ -327,10 +327,7 @@ class Translation {
                   StrCat("level ", level, " is not from 1 to priority_levels (", levels, ")"));
         continue;
       }
-      to.level_sizes[static_cast<uint32_t>(level)] = policy.max_queue_size();
-      if (policy.default_timeout_microseconds() > 0)
-        Warn(StrCat("the timeout of priority level ", level),
-             "timeouts are the queue's, not a level's");
+      to.level_queues[static_cast<uint32_t>(level)] = ReadQueue(policy);
     }
   }
 

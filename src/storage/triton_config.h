@@ -51,7 +51,8 @@ struct TritonConfig {
     uint32_t priority_levels = 0;  ///< 0 = no priorities
     uint32_t default_level = 0;
     std::optional<Queue> queue;
-    std::map<uint32_t, size_t> level_sizes;  ///< requests of a level that may wait, by level
+    std::map<uint32_t, Queue>
+        level_queues;  ///< of the levels that have one; its size is the level's
     friend bool operator==(const DynamicBatching&, const DynamicBatching&) = default;
   };
 

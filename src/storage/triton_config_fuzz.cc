@@ -25,7 +25,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
   }
   if (config->dynamic_batching) {
-    for (const auto& [level, allowed] : config->dynamic_batching->level_sizes)
+    for (const auto& [level, queue] : config->dynamic_batching->level_queues)
       CHECK(level >= 1 && level <= config->dynamic_batching->priority_levels);
   }
   return 0;

@@ -72,7 +72,8 @@ optimization { execution_accelerators { cpu_execution_accelerator: [ { name: "op
   EXPECT_TRUE(config.dynamic_batching->queue->delay_when_late);
   EXPECT_EQ(config.dynamic_batching->priority_levels, 3u);
   EXPECT_EQ(config.dynamic_batching->default_level, 2u);
-  EXPECT_EQ(config.dynamic_batching->level_sizes, (std::map<uint32_t, size_t>{{1, 10}}));
+  ASSERT_EQ(config.dynamic_batching->level_queues.size(), 1u);
+  EXPECT_EQ(config.dynamic_batching->level_queues.at(1).max_size, 10u);
   ASSERT_EQ(config.warnings.size(), 2u);
   EXPECT_EQ(config.warnings[0],
             "config.pbtxt: instance_group[1].kind: KIND_GPU does nothing: models run on CPUs here");

@@ -53,13 +53,12 @@ void AppendVersionPolicy(std::string& out, const VersionPolicy& policy) {
   out += StrCat("{\"specific\":{\"versions\":[", Join(versions, ","), "]}}");
 }
 
-/// A queue's policy, and a level's, whose size alone is its own.
-void AppendQueuePolicy(std::string& out, const BatchingConfig::Queue& queue, size_t max_size) {
+void AppendQueuePolicy(std::string& out, const BatchingConfig::Queue& queue) {
   const bool delay = queue.timeout_action == BatchingConfig::TimeoutAction::kDelay;
   out += StrCat("{\"timeout_action\":\"", delay ? "DELAY" : "REJECT",
                 "\",\"default_timeout_microseconds\":", queue.default_timeout.count(),
                 ",\"allow_timeout_override\":", Flag(queue.allow_timeout_override),
-                ",\"max_queue_size\":", max_size, "}");
+                ",\"max_queue_size\":", queue.max_size, "}");
 }
 
 void AppendBatching(std::string& out, const BatchingConfig& batching,
@@ -71,12 +70,12 @@ void AppendBatching(std::string& out, const BatchingConfig& batching,
                 ",\"preserve_ordering\":false,\"priority_levels\":", priorities.levels,
                 ",\"default_priority_level\":", priorities.default_level,
                 ",\"default_queue_policy\":");
-  AppendQueuePolicy(out, batching.queue, batching.queue.max_size);
+  AppendQueuePolicy(out, batching.queue);
   out += ",\"priority_queue_policy\":{";
   bool first = true;
-  for (const auto& [level, size] : priorities.max_sizes) {
+  for (const auto& [level, queue] : priorities.queues) {
     out += StrCat(std::exchange(first, false) ? "\"" : ",\"", level, "\":");
-    AppendQueuePolicy(out, batching.queue, size);
+    AppendQueuePolicy(out, queue);
   }
   out += "}}";
 }

@@ -44,9 +44,12 @@ ModelConfigView::Priorities PrioritiesOf(const BatchingConfig& batching) {
   if (batching.priorities.levels < 2) return priorities;
   priorities.levels = batching.priorities.levels;
   priorities.default_level = batching.LevelOf(0);
-  for (size_t i = 0; i < batching.priorities.max_sizes.size(); ++i) {
-    size_t size = batching.priorities.max_sizes[i];
-    if (size > 0) priorities.max_sizes[static_cast<uint32_t>(i + 1)] = size;
+  for (uint32_t level = 1; level <= priorities.levels; ++level) {
+    const BatchingConfig::Queue queue = batching.QueueOf(level);
+    const auto& timeouts = batching.priorities.timeouts;
+    const bool own_timeout = std::any_of(timeouts.begin(), timeouts.end(),
+                                         [&](const auto& t) { return t.level == level; });
+    if (own_timeout || queue.max_size > 0) priorities.queues[level] = queue;
   }
   return priorities;
 }

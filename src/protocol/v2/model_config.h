@@ -25,7 +25,8 @@ struct ModelConfigView {
   struct Priorities {
     uint32_t levels = 0;  ///< 0 = none
     uint32_t default_level = 0;
-    std::map<uint32_t, size_t> max_sizes;  ///< of the levels that have one
+    std::map<uint32_t, BatchingConfig::Queue>
+        queues;  ///< of the levels that have one; max_size 0 = no own
   };
 
   std::string_view name;
