@@ -13,10 +13,12 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/low_priority.h"
+#include "base/rng.h"
 #include "base/strings.h"
 #include "lifecycle/memory_budget.h"
 #include "lifecycle/triton_model.h"
 #include "lifecycle/triton_parameters.h"
+#include "lifecycle/triton_warmup.h"
 #include "storage/detect.h"
 #include "storage/verify.h"
 
@@ -125,6 +127,37 @@ Result<std::vector<Duration>> SendZeros(const ServableVersion& servable, Clock& 
   return times;
 }
 
+/// How long each of the requests took that the config.pbtxt describes.
+Result<std::vector<Duration>> SendSamples(const ServableVersion& servable, Clock& clock,
+                                          const std::atomic<bool>& cancel) {
+  std::vector<Duration> times;
+  const Signature& signature = servable.model->signature();
+  Rng rng(static_cast<uint64_t>(servable.version));
+  Result<std::unique_ptr<ExecutionContext>> context = servable.model->NewContext();
+  if (!context.ok()) return Annotate(context.status(), "warm-up");
+  for (const TritonConfig::Warmup& warmup : servable.triton->warmups) {
+    ASSIGN_OR_RETURN(std::vector<Tensor> tensors, WarmupTensors(warmup, signature, rng));
+    std::vector<TensorView> inputs;
+    for (const Tensor& tensor : tensors) inputs.push_back(tensor.View());
+    for (int i = 0; i < warmup.count && !cancel.load(); ++i) {
+      SteadyTime begin = clock.SteadyNow();
+      Result<std::span<const TensorView>> outputs = (*context)->Execute(inputs);
+      if (!outputs.ok())
+        return Annotate(outputs.status(),
+                        StrCat("warm-up by ", kTritonConfigName, ": model_warmup ", warmup.name));
+      times.push_back(clock.SteadyNow() - begin);
+      RETURN_IF_ERROR(CheckOutputs(signature, *outputs));
+    }
+  }
+  return times;
+}
+
+/// Whether those are sent: our own configuration has the last word on how many there are.
+bool HasSamples(const ServableVersion& servable) {
+  return servable.triton && !servable.triton->warmups.empty() &&
+         servable.config->warmup_requests == servable.triton->warmup_requests;
+}
+
 /// Sends the requests that lie beside the model through it, or zeros where there are none, and measures. The first calls of
 /// many runtimes are the slow ones, so the median.
 Status WarmUp(const LoadRequest& request, ServableVersion& servable, const std::string& directory,
@@ -134,6 +167,10 @@ Status WarmUp(const LoadRequest& request, ServableVersion& servable, const std::
   const ReplayWarmup* replay = request.replay_warmup;
   if (config.warmup_repeats > 0 && replay != nullptr && *replay) {
     ASSIGN_OR_RETURN(times, (*replay)(servable, directory, cancel));
+    out.warmup_requests = times.size();
+  }
+  if (times.empty() && HasSamples(servable)) {
+    ASSIGN_OR_RETURN(times, SendSamples(servable, clock, cancel));
     out.warmup_requests = times.size();
   }
   if (times.empty() && config.warmup_requests > 0) {

@@ -18,6 +18,8 @@ using std::chrono::microseconds;
 constexpr uint64_t kLongestDelay = 10'000'000;
 constexpr uint64_t kLongestTimeout = 86'400'000'000;
 constexpr int kMostInstances = 256;
+constexpr size_t kMostWarmups = 100;
+constexpr int64_t kMostWarmupElements = int64_t{1} << 24;
 constexpr uint32_t kMostWarmupRequests = 10'000;
 constexpr uint64_t kMostLevels = 16;
 constexpr size_t kMaxRank = Shape::kMaxRank - 1;  // the batch dimension comes before them
@@ -333,14 +335,83 @@ class Translation {
 
   void Warmup() {
     uint32_t count = 0;
-    for (const pb::ModelWarmup& warmup : from_.model_warmup()) {
-      count = std::max({count, warmup.count(), 1u});
-      for (const auto& [name, input] : warmup.inputs()) {
-        if (!input.zero_data())
-          Warn(StrCat("the data of model_warmup for ", name), "rows of zeros are sent");
+    for (int i = 0; i < from_.model_warmup_size(); ++i) {
+      const pb::ModelWarmup& from = from_.model_warmup(i);
+      count = std::max({count, from.count(), 1u});
+      if (from.inputs().empty()) continue;
+      if (to_.warmups.size() >= kMostWarmups) {
+        text_.Add(StrCat("model_warmup[", i, "]"), StrCat("must be ", kMostWarmups, " at most"));
+        break;
       }
+      to_.warmups.push_back(ReadWarmup(from, StrCat("model_warmup[", i, "]")));
     }
     to_.warmup_requests = static_cast<int>(std::min(count, kMostWarmupRequests));
+  }
+
+  TritonConfig::Warmup ReadWarmup(const pb::ModelWarmup& from, const std::string& path) {
+    TritonConfig::Warmup to;
+    to.name = from.name();
+    to.count = static_cast<int>(std::clamp<uint32_t>(from.count(), 1, kMostWarmupRequests));
+    const int64_t most = std::max<int64_t>(from_.max_batch_size(), 1);
+    if (from.batch_size() > most) {
+      text_.Add(path + ".batch_size",
+                StrCat("must be from 1 to ", most, ", not ", from.batch_size()));
+    }
+    for (const auto& [name, input] : from.inputs()) {
+      TritonConfig::Warmup::Input& in = to.inputs.emplace_back();
+      in.name = name;
+      const std::string at = StrCat(path, ".inputs: ", name);
+      ReadWarmupInput(input, at, in);
+      if (from_.max_batch_size() < 1) continue;
+      in.rows = std::clamp<int64_t>(from.batch_size(), 1, most);
+      Shape rows = {in.rows};
+      for (int64_t dim : in.dims.dims()) rows.Append(dim);
+      in.dims = rows;
+      if (rows.ElementCount().value_or(kMostWarmupElements + 1) > kMostWarmupElements)
+        text_.Add(at, StrCat("must be at most ", kMostWarmupElements, " elements in all rows"));
+    }
+    // A map has no order: the same file is the same configuration.
+    std::sort(to.inputs.begin(), to.inputs.end(),
+              [](const auto& a, const auto& b) { return a.name < b.name; });
+    return to;
+  }
+
+  void ReadWarmupInput(const pb::ModelWarmup::Input& from, const std::string& at,
+                       TritonConfig::Warmup::Input& to) {
+    using Data = TritonConfig::Warmup::Input::Data;
+    to.type = static_cast<DataType>(from.data_type());
+    if (to.type == DataType::kInvalid || to.type > DataType::kBf16)
+      text_.Add(at, "data_type must be one of TYPE_FP32, TYPE_INT64, TYPE_STRING, …");
+    to.dims = ReadShape(from.dims(), at);
+    const std::optional<int64_t> elements = to.dims.ElementCount();
+    if (!elements || *elements < 1 || *elements > kMostWarmupElements) {
+      text_.Add(at, StrCat("dims must be those of one request, without -1, and at most ",
+                           kMostWarmupElements, " elements"));
+      to.dims = {1};
+      return;
+    }
+    if (from.input_data_type_case() == pb::ModelWarmup::Input::kRandomData) to.data = Data::kRandom;
+    if (from.input_data_type_case() != pb::ModelWarmup::Input::kInputDataFile) return;
+    to.data = Data::kFile;
+    if (!IsInside(from.input_data_file())) {
+      text_.Add(at, StrCat(from.input_data_file(), " must lie in the model's folder warmup"));
+      return;
+    }
+    const std::string file =
+        std::filesystem::path("warmup/" + from.input_data_file()).lexically_normal().string();
+    Result<std::string> content = read_(file);
+    if (!content.ok()) {
+      text_.Add(at, StrCat(file, " cannot be read: ", content.status().message()));
+      return;
+    }
+    to.content = std::move(content).value();
+    if (to.type == DataType::kBytes || to.type == DataType::kInvalid)
+      return;  // as long as its texts are
+    const auto wanted = static_cast<size_t>(*elements) * ElementSize(to.type);
+    if (to.content.size() != wanted) {
+      text_.Add(at, StrCat(file, " has ", to.content.size(), " bytes, ", DataTypeName(to.type),
+                           to.dims.ToString(), " takes ", wanted));
+    }
   }
 
   void Refused() {

@@ -85,6 +85,7 @@ struct TritonConfig {
   int instances = 0;  ///< of all groups together; 0 = not said
   std::optional<DynamicBatching> dynamic_batching;
   int warmup_requests = 0;  ///< 0 = not said
+  std::vector<Warmup> warmups;
   /// Files in a version's folder, relative to it: the model; what it is on a GPU, by compute capability ("7.5").
   std::string default_model_filename;
   std::map<std::string, std::string> cc_model_filenames;

@@ -28,5 +28,17 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     for (const auto& [level, queue] : config->dynamic_batching->level_queues)
       CHECK(level >= 1 && level <= config->dynamic_batching->priority_levels);
   }
+  for (const TritonConfig::Warmup& warmup : config->warmups) {
+    CHECK(warmup.count > 0 && !warmup.inputs.empty());
+    for (const TritonConfig::Warmup::Input& input : warmup.inputs)
+      CHECK(input.dims.ElementCount() && *input.dims.ElementCount() > 0);
+  }
+  for (const TritonConfig::Warmup& warmup : config->warmups) {
+    CHECK(warmup.count > 0 && !warmup.inputs.empty());
+    for (const TritonConfig::Warmup::Input& input : warmup.inputs) {
+      CHECK(input.type != DataType::kInvalid && input.rows > 0);
+      CHECK(input.dims.ElementCount() && *input.dims.ElementCount() > 0);
+    }
+  }
   return 0;
 }

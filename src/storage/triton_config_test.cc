@@ -209,5 +209,53 @@ TEST_F(TritonConfigTest, KnowsWhichFilesBesideItBelongToIt) {
   EXPECT_FALSE(file.Names("labels.txt"));
 }
 
+TEST_F(TritonConfigTest, WarmUpsHaveTheirDataAndItsPlace) {
+  files_["warmup/x.raw"] = std::string(16, 'x');
+  TritonConfig config = Read(R"(
+max_batch_size: 8
+model_warmup { name: "rows" batch_size: 3 count: 2
+  inputs { key: "x" value { data_type: TYPE_FP32 dims: [ 2, 2 ] input_data_file: "x.raw" } }
+  inputs { key: "a" value { data_type: TYPE_STRING dims: 1 random_data: true } } }
+model_warmup { name: "zeros" inputs { key: "x" value { data_type: TYPE_FP32 dims: [ 4 ] zero_data: true } } }
+)");
+  ASSERT_EQ(error_, "");
+  EXPECT_TRUE(config.warnings.empty());
+  EXPECT_EQ(config.warmup_requests, 2);
+  ASSERT_EQ(config.warmups.size(), 2u);
+  using Data = TritonConfig::Warmup::Input::Data;
+  const TritonConfig::Warmup& rows = config.warmups[0];
+  EXPECT_EQ(rows.count, 2);
+  ASSERT_EQ(rows.inputs.size(), 2u);
+  EXPECT_EQ(rows.inputs[0].name, "a");
+  EXPECT_EQ(rows.inputs[0].data, Data::kRandom);
+  EXPECT_EQ(rows.inputs[1].dims, (Shape{3, 2, 2}));
+  EXPECT_EQ(rows.inputs[1].content, std::string(16, 'x'));
+  EXPECT_EQ(config.warmups[1].count, 1);
+  EXPECT_EQ(config.warmups[1].inputs[0].dims, (Shape{1, 4}));
+
+  auto wrong = [&](const std::string& in) {
+    Read("max_batch_size: 8 model_warmup { name: 'w' " + in + " }");
+    return error_;
+  };
+  EXPECT_NE(
+      wrong("inputs { key: 'x' value { data_type: TYPE_FP32 dims: 3 input_data_file: 'x.raw' } }")
+          .find("model_warmup[0].inputs: x: warmup/x.raw has 16 bytes, FP32[3] takes 12"),
+      std::string::npos)
+      << error_;
+  EXPECT_NE(
+      wrong("inputs { key: 'x' value { data_type: TYPE_FP32 dims: 3 input_data_file: '../x' } }")
+          .find("must lie in the model's folder warmup"),
+      std::string::npos)
+      << error_;
+  EXPECT_NE(wrong("inputs { key: 'x' value { data_type: TYPE_FP32 dims: -1 zero_data: true } }")
+                .find("without -1"),
+            std::string::npos)
+      << error_;
+  EXPECT_NE(wrong("batch_size: 9 inputs { key: 'x' value { data_type: TYPE_FP32 dims: 1 } }")
+                .find("batch_size: must be from 1 to 8, not 9"),
+            std::string::npos)
+      << error_;
+}
+
 }  // namespace
 }  // namespace leadsman

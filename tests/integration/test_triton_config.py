@@ -221,6 +221,26 @@ def test_an_edited_file_is_noticed_and_nobody_is_refused_meanwhile(start, reposi
     assert np.array_equal(got[:, 0], sums)
 
 
+WARMED = SUMS + """
+model_warmup { name: "rows" batch_size: 2 count: 3
+  inputs { key: "x" value { data_type: TYPE_FP32 dims: [ 2, 2 ] input_data_file: "x.raw" } } }
+model_warmup { name: "any" inputs { key: "x" value { data_type: TYPE_FP32 dims: [ 2, 2 ] random_data: true } } }
+"""
+
+
+def test_the_requests_of_model_warmup_are_sent_before_it_is_ready(start, repository):
+    folder = repository("sums", WARMED)
+    (folder / "warmup").mkdir()
+    (folder / "warmup" / "x.raw").write_bytes(np.arange(4, dtype=np.float32).tobytes())
+    server = serve(start, [folder])
+    assert 'leadsman_lifecycle_warmup_requests_total{model="sums"} 4' in server.get("/metrics").text
+    # One that does not fit says so, and what is loaded serves on.
+    (folder / "warmup" / "x.raw").write_bytes(b"short")
+    said = "warmup/x.raw has 5 bytes, FP32[2,2] takes 16"
+    wait_for("a word about it", lambda: said in server.model("sums")["note"])
+    assert ask(triton.InferenceServerClient(server.url.removeprefix("http://")), 1)[0].shape == (1, 1)
+
+
 def test_inspect_says_what_the_file_does_not_do(start, repository):
     folder = repository("sums", SUMS + "optimization { graph { level: 1 } }")
     server = serve(start, [folder])
