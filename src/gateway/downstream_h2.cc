@@ -1,8 +1,10 @@
 #include "gateway/downstream_h2.h"
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
+#include "base/log.h"
 #include "base/turn.h"
 #include "gateway/downstream.h"
 #include "gateway/h2_exchange.h"
@@ -87,13 +89,22 @@ void DownstreamH2::OnOutput() {
   if (ended_ || dirty_) return;
   Turn* const turn = Turn::OfThisThread();
   if (turn == nullptr) return;
-  dirty_ = true;
-  turn->AtEnd([this, self = client_.shared_from_this()] {
-    dirty_ = false;
-    if (ended_) return;
-    Flush();
-    if (over_) self->OnUpstream();
-  });
+  try {
+    turn->AtEnd([this, self = client_.shared_from_this()] {
+      dirty_ = false;
+      if (ended_) return;
+      try {
+        Flush();
+        if (over_) self->OnUpstream();
+      } catch (const std::exception& e) {
+        LOG_ERROR("a connection failed", {"server", "gateway"}, {"error", e.what()});
+        self->Close();
+      }
+    });
+    dirty_ = true;
+  } catch (const std::exception&) {
+    // No memory; nghttp2 may be above. The next event comes back to it.
+  }
 }
 
 void DownstreamH2::Flush() {
@@ -152,7 +163,7 @@ bool DownstreamH2::Sweep(SteadyTime now) {
 
 void DownstreamH2::End() {
   if (std::exchange(ended_, true)) return;
-  session_->CloseStreams();
+  if (session_) session_->CloseStreams();
 }
 
 }  // namespace leadsman::gateway

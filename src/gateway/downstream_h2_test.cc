@@ -2,7 +2,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -23,8 +25,10 @@ using Client = net::Http2RawClient;
 /// A service that speaks HTTP/2 and does what the path says.
 class H2Upstream final : public net::Http2Handler {
  public:
-  H2Upstream() {
-    auto server = net::Http2Server::Start({.max_resets_per_second = 100'000}, *this);
+  explicit H2Upstream(uint32_t max_streams = 1000) {
+    auto server = net::Http2Server::Start(
+        {.max_header_bytes = 1 << 20, .max_streams = max_streams, .max_resets_per_second = 100'000},
+        *this);
     EXPECT_TRUE(server.ok()) << server.status();
     server_ = std::move(server).value();
   }
@@ -146,6 +150,50 @@ class DownstreamH2Test : public GatewayTest {
       }
     }
     return answer;
+  }
+  /// Sends one more of what `next` makes, fifty at a time and each time until the gateway has seen them, until it says GOAWAY. With
+  /// which error, and how many it took; nothing when it has not after `most`.
+  static std::optional<uint32_t> FloodUntilGoAway(Client& client, int most, int& sent,
+                                                  const std::function<std::string(int)>& next) {
+    for (sent = 0; sent < most;) {
+      std::string batch;
+      for (int i = 0; i < 50; ++i) batch += next(sent++);
+      client.Send(batch + Client::Ping());
+      for (auto frame = client.Read();; frame = client.Read()) {
+        if (!frame) return std::nullopt;
+        if (frame->type == NGHTTP2_GOAWAY) return static_cast<uint8_t>(frame->payload[7]);
+        if (frame->type == NGHTTP2_PING) break;
+      }
+    }
+    return std::nullopt;
+  }
+  /// For a script: as a server of HTTP/2 begins.
+  static void SayHello(ScriptedUpstream::Connection& c) {
+    c.Read(Client::kPreface.size());
+    c.Send(Http2Frame(NGHTTP2_SETTINGS, 0, 0, ""));
+  }
+  static void SaysOnlySettings(ScriptedUpstream::Connection& c) {
+    SayHello(c);
+    c.AwaitEnd();
+  }
+  /// The names of the fields in a block that are marked so.
+  static std::string NeverIndexed(const std::string& block) {
+    std::string names;
+    nghttp2_hd_inflater* inflater = nullptr;
+    nghttp2_hd_inflate_new(&inflater);
+    const auto* at = reinterpret_cast<const uint8_t*>(block.data());
+    size_t left = block.size();
+    for (int flags = 0; (flags & NGHTTP2_HD_INFLATE_FINAL) == 0;) {
+      nghttp2_nv nv;
+      const ssize_t taken = nghttp2_hd_inflate_hd2(inflater, &nv, &flags, at, left, 1);
+      if (taken < 0) break;
+      at += taken;
+      left -= static_cast<size_t>(taken);
+      if ((flags & NGHTTP2_HD_INFLATE_EMIT) != 0 && (nv.flags & NGHTTP2_NV_FLAG_NO_INDEX) != 0)
+        names.append(reinterpret_cast<const char*>(nv.name), nv.namelen).append(" ");
+    }
+    nghttp2_hd_inflate_del(inflater);
+    return names;
   }
   EventList::Event Event() {
     EXPECT_TRUE(Eventually([&] { return !events_.all().empty(); }));
@@ -270,6 +318,88 @@ TEST_F(DownstreamH2Test, ADeadlineEndsACallThatIsNotAnswered) {
   EXPECT_EQ(Event().outcome, StatusCode::kDeadlineExceeded);
 }
 
+TEST_F(DownstreamH2Test, AConnectionThatHasBecomeSilentIsLeft) {
+  ScriptedUpstream dead(SaysOnlySettings);
+  AddVersion(1, dead);
+  Start();
+  Client client(port_);
+  for (int32_t stream = 1; dead.connections() < 2 && stream < 60; stream += 2) {
+    client.Send(Head(stream, "/x", true, {{"grpc-timeout", "100m"}}));
+    EXPECT_EQ(Read(client, stream).head.at("grpc-status"), "4");
+  }
+  EXPECT_EQ(dead.connections(), 2);
+}
+
+TEST_F(DownstreamH2Test, AServerThatDoesNotBeginIsNotWaitedForForEver) {
+  ScriptedUpstream mute([](ScriptedUpstream::Connection& c) { c.AwaitEnd(); });
+  AddVersion(1, mute);
+  service().timeouts.connect = 200ms;
+  service().retries.max = 0;
+  Start();
+  Client client(port_);
+  client.Send(Head(1, "/x", true));
+  const Answer answer = Read(client, 1);
+  EXPECT_EQ(answer.head.at("grpc-status"), "14");
+  EXPECT_NE(answer.head.at("grpc-message").find("did not begin HTTP/2 (SETTINGS) within 200 ms"),
+            std::string::npos)
+      << answer.head.at("grpc-message");
+  EXPECT_EQ(Errors("connect_timeout"), 1);
+}
+
+TEST_F(DownstreamH2Test, AServerThatGoesBeforeItBeginsIsTriedAgain) {
+  ScriptedUpstream goes([](ScriptedUpstream::Connection& c) { c.Close(); });
+  AddVersion(1, goes);
+  service().retries.max = 1;
+  Start();
+  Client client(port_);
+  client.Send(Head(1, "/x", true));
+  const Answer answer = Read(client, 1);
+  EXPECT_EQ(answer.head.at("grpc-status"), "14");
+  EXPECT_NE(answer.head.at("grpc-message").find("ended the connection"), std::string::npos);
+  EXPECT_EQ(goes.connections(), 2);
+}
+
+TEST_F(DownstreamH2Test, NoMoreIsAskedOfAConnectionThanTheServerTakes) {
+  H2Upstream upstream(10);
+  AddUpstream(upstream);
+  service().retries.max = 0;
+  Start();
+  Client client(port_);
+  std::string burst;
+  for (int32_t stream = 1; stream < 120; stream += 2)
+    burst += Head(stream, "/x") + Client::Data(stream, "y", true);
+  client.Send(burst);
+  int good = 0;
+  for (int ended = 0; ended < 60;) {
+    const auto frame = client.Read();
+    ASSERT_TRUE(frame);
+    if (frame->stream == 0 || !frame->end()) continue;
+    ++ended;
+    const auto status = frame->fields.find("grpc-status");
+    if (status != frame->fields.end() && status->second == "0") ++good;
+  }
+  EXPECT_EQ(good, 60);
+  EXPECT_LE(Metric("leadsman_gateway_upstream_connections_total", {"digits", "1"}), 6);
+}
+
+TEST_F(DownstreamH2Test, APlaceThatAnotherThreadGivesBackIsTaken) {
+  H2Upstream upstream;
+  AddUpstream(upstream);
+  options_.io_threads = 4;
+  service().limits.max_connections = 1;
+  Start();
+  for (int round = 0; round < 8; ++round) {  // of four, three are on different threads
+    const int opened = upstream.opened;
+    Client holder(port_), waits(port_);
+    holder.Send(Head(1, "/hang"));
+    ASSERT_TRUE(Eventually([&] { return upstream.opened == opened + 1; }));
+    waits.Send(Head(1, "/x", true));
+    ASSERT_TRUE(Eventually([&] { return gateway_->view().services[0].versions[0].pending == 1; }));
+    holder.Send(Http2Frame(NGHTTP2_RST_STREAM, 0, 1, net::BigEndian(8)));
+    EXPECT_EQ(Read(waits, 1).trailers.at("grpc-status"), "0");
+  }
+}
+
 TEST_F(DownstreamH2Test, ACallThatIsNotAnsweredInTimeIsToldSo) {
   H2Upstream upstream;
   AddUpstream(upstream);
@@ -300,6 +430,25 @@ TEST_F(DownstreamH2Test, WhatIsNotReadIsNotFetched) {
   Client other(port_);
   other.Send(Head(1, "/x") + Client::Data(1, "y", true));
   EXPECT_EQ(Read(other, 1).body, "y") << "nobody else waits for it";
+}
+
+TEST_F(DownstreamH2Test, ManyAnswersThatAreNotReadHoldUpNobodyElse) {
+  H2Upstream upstream;
+  AddUpstream(upstream);
+  Start();
+  Client client(port_);
+  for (int32_t stream = 1; stream < 160; stream += 2) client.Send(Head(stream, "/flood", true));
+  ASSERT_TRUE(Eventually([&] { return upstream.sent >= 10'000'000; }));
+  uint64_t before = 0;
+  EXPECT_TRUE(Eventually([&] {
+    const uint64_t now = upstream.sent;
+    std::this_thread::sleep_for(100ms);
+    return now == std::exchange(before, now) && now == upstream.sent;
+  }));
+  Client other(port_);
+  other.Send(Head(1, "/x") + Client::Data(1, "y", true));
+  EXPECT_EQ(Read(other, 1).body, "y") << "over the same connection to the upstream";
+  EXPECT_EQ(Metric("leadsman_gateway_upstream_connections_total", {"digits", "1"}), 1);
 }
 
 TEST_F(DownstreamH2Test, WhatIsNotTakenGetsNoCredit) {
@@ -465,17 +614,51 @@ TEST_F(DownstreamH2Test, RapidResetsEndTheConnection) {
   AddUpstream(upstream);
   Start();
   Client client(port_);
-  for (int32_t stream = 1; stream < 20'000; stream += 2) {
-    if (!client.Send(Head(stream, "/hang") +
-                     Http2Frame(NGHTTP2_RST_STREAM, 0, stream, net::BigEndian(8))))
-      break;
-  }
-  while (client.Read()) {
-  }
-  EXPECT_LT(upstream.opened, 5000);
+  int sent = 0;
+  const auto error = FloodUntilGoAway(client, 5000, sent, [](int i) {
+    return Head(2 * i + 1, "/hang") +
+           Http2Frame(NGHTTP2_RST_STREAM, 0, 2 * i + 1, net::BigEndian(8));
+  });
+  EXPECT_TRUE(error);
+  EXPECT_GT(sent, 1000);
+  EXPECT_LT(sent, 2000);
   Client other(port_);
   other.Send(Head(1, "/x") + Client::Data(1, "y", true));
   EXPECT_EQ(Read(other, 1).body, "y");
+}
+
+TEST_F(DownstreamH2Test, ResetsThatAClientProvokesEndTheConnection) {
+  H2Upstream upstream;
+  AddUpstream(upstream);
+  Start();
+  Client client(port_);
+  int sent = 0;
+  const auto error = FloodUntilGoAway(client, 5000, sent, [](int i) {
+    return Head(2 * i + 1, "/hang", true) + Client::Credit(2 * i + 1, 0x7fffffff);
+  });
+  EXPECT_EQ(error, 11u);
+  EXPECT_GT(sent, 1000);
+  EXPECT_LT(sent, 2000);
+}
+
+TEST_F(DownstreamH2Test, ResetsOfTheUpstreamAreNotTheClients) {
+  H2Upstream upstream;
+  AddUpstream(upstream);
+  service().retries.max = 0;
+  service().outliers.consecutive_errors = 0;
+  Start();
+  Client client(port_);
+  for (int32_t stream = 1; stream < 4000;) {
+    std::string batch;
+    for (int i = 0; i < 50; ++i, stream += 2) batch += Head(stream, "/reset", true);
+    client.Send(batch);
+    for (int resets = 0; resets < 50;) {
+      const auto frame = client.Read();
+      ASSERT_TRUE(frame && frame->type != NGHTTP2_GOAWAY) << stream;
+      if (frame->type == NGHTTP2_RST_STREAM) ++resets;
+    }
+  }
+  EXPECT_TRUE(client.Sync());
 }
 
 TEST_F(DownstreamH2Test, FloodsOfPingsAndOfNothingEndTheConnection) {
@@ -485,11 +668,9 @@ TEST_F(DownstreamH2Test, FloodsOfPingsAndOfNothingEndTheConnection) {
   {
     Client client(port_);
     client.Send(Head(1, "/hang"));
-    for (int i = 0; i < 5000; ++i) {
-      if (!client.Send(Client::Data(1, ""))) break;
-    }
-    while (client.Read()) {
-    }
+    int sent = 0;
+    EXPECT_EQ(FloodUntilGoAway(client, 5000, sent, [](int) { return Client::Data(1, ""); }), 11u);
+    EXPECT_LT(sent, 1200);
   }
   {
     Client client(port_, 65'535, 4096);
@@ -527,6 +708,106 @@ TEST_F(DownstreamH2Test, ATooLargeHeadIsRefused) {
   client.Send(Client::Head(1, "/" + std::string(3000, 'x'), true));
   EXPECT_EQ(Read(client, 1).head.at(":status"), "431");
   EXPECT_EQ(upstream.opened, 0);
+}
+
+TEST_F(DownstreamH2Test, AHeadOfAnySizeThatIsTakenIsPassedOn) {
+  H2Upstream upstream;
+  AddUpstream(upstream);
+  options_.limits.max_header = 256 << 10;
+  service().retries.max = 0;
+  Start();
+  Client client(port_);
+  const std::string a(40'000, 'a'), b(40'000, 'b');
+  std::string block = Hpack({{":method", "GET"},
+                             {":scheme", "http"},
+                             {":path", "/x"},
+                             {":authority", "models"},
+                             {"x-a", a},
+                             {"x-b", b}});
+  std::string frames;
+  for (uint8_t type = NGHTTP2_HEADERS; !block.empty(); type = NGHTTP2_CONTINUATION) {
+    const std::string part = block.substr(0, 16'000);
+    block.erase(0, part.size());
+    frames += Http2Frame(
+        type, static_cast<uint8_t>((type == NGHTTP2_HEADERS ? 1 : 0) | (block.empty() ? 4 : 0)), 1,
+        part);
+  }
+  client.Send(frames);
+  EXPECT_EQ(Read(client, 1).head.at(":status"), "200");
+  EXPECT_NE(upstream.last.Get().find(StrCat("x-a: ", a, "\nx-b: ", b, "\n")), std::string::npos);
+}
+
+TEST_F(DownstreamH2Test, ABadHeadDoesNotEndTheOthers) {
+  H2Upstream upstream;
+  AddUpstream(upstream);
+  options_.limits.head_timeout = 100ms;
+  Start();
+  Client client(port_);
+  client.Send(Head(1, "/stream") + Client::Data(1, "first"));
+  ASSERT_TRUE(client.ReadUntil(NGHTTP2_DATA, 1));
+  client.Send(Head(3, "/x", true, {{"transfer-encoding", "chunked"}}));
+  EXPECT_TRUE(Read(client, 3).reset);
+  std::this_thread::sleep_for(500ms);
+  EXPECT_TRUE(client.Sync()) << "no head is being read any more";
+  client.Send(Http2Frame(NGHTTP2_HEADERS, 0, 5, "\x82"));
+  EXPECT_TRUE(Eventually([&] { return Metric("leadsman_gateway_bad_requests_total", {}) == 1; }))
+      << "of this one the end does not come";
+}
+
+TEST_F(DownstreamH2Test, WhatIsNeverToBeIndexedStaysSo) {
+  Seen secrets;
+  ScriptedUpstream upstream([&](ScriptedUpstream::Connection& c) {
+    SayHello(c);
+    for (;;) {
+      const std::string head = c.Read(9);
+      if (head.size() < 9) return;
+      const auto* size = reinterpret_cast<const uint8_t*>(head.data());
+      const std::string payload =
+          c.Read(static_cast<size_t>(size[0]) << 16 | static_cast<size_t>(size[1]) << 8 | size[2]);
+      if (head[3] != NGHTTP2_HEADERS) continue;
+      secrets.Set(NeverIndexed(payload));
+      c.AwaitEnd();
+      return;
+    }
+  });
+  AddVersion(1, upstream);
+  Start();
+  Client client(port_);
+  std::string key = Hpack({{"x-api-key", "k-7"}});
+  key[0] = 0x10;
+  client.Send(Http2Frame(NGHTTP2_HEADERS, 5, 1,
+                         Hpack({{":method", "GET"},
+                                {":scheme", "http"},
+                                {":path", "/x"},
+                                {":authority", "models"},
+                                {"x-other", "o"},
+                                {"authorization", "me"}}) +
+                             key));
+  EXPECT_TRUE(Eventually([&] { return !secrets.Get().empty(); }));
+  EXPECT_EQ(secrets.Get(), "authorization x-api-key ");
+}
+
+TEST_F(DownstreamH2Test, ACheckThatIsAnsweredWithoutEndIsOver) {
+  H2Upstream upstream;
+  AddUpstream(upstream);
+  service().health = {
+      .path = "/flood", .interval = 50ms, .timeout = 2s, .unhealthy_after = 1, .healthy_after = 1};
+  Start();
+  auto endpoint = [&] { return gateway_->view().services[0].versions[0].endpoints[0]; };
+  EXPECT_TRUE(Eventually([&] { return endpoint().state == "healthy"; })) << "the head says so";
+}
+
+TEST_F(DownstreamH2Test, ACheckThatIsACallTakesOnlySoMuch) {
+  H2Upstream upstream;
+  AddUpstream(upstream);
+  service().protocol = ServiceOptions::Protocol::kGrpc;
+  service().health = {
+      .path = "/flood", .interval = 50ms, .timeout = 10s, .unhealthy_after = 1, .healthy_after = 1};
+  Start();
+  auto endpoint = [&] { return gateway_->view().services[0].versions[0].endpoints[0]; };
+  EXPECT_TRUE(Eventually([&] { return endpoint().state == "unhealthy"; }));
+  EXPECT_NE(endpoint().reason.find("more than 1048576 bytes"), std::string::npos)
+      << endpoint().reason;
 }
 
 TEST_F(DownstreamH2Test, SmuggledFieldsDoNotPass) {

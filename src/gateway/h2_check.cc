@@ -13,6 +13,7 @@ using namespace std::string_view_literals;  // NOLINT: literals
 
 constexpr size_t kKept = 64;
 constexpr size_t kPiece = 16 << 10;
+constexpr uint64_t kMaxAnswer = 1 << 20;  // of all that comes: a check does not keep others waiting
 constexpr std::string_view kEmptyMessage = "\0\0\0\0\0"sv;
 /// Behind a message's prefix: field 1 is true, or SERVING.
 constexpr std::string_view kServes = "\x08\x01";
@@ -62,6 +63,8 @@ std::optional<std::string> H2Check::Run() {
     socket_.Take(socket_.input().size());
     if (!good) return "was answered with what is not HTTP/2";
     Flush();
+    if (!ended_ && socket_.bytes_in() > kMaxAnswer)
+      return StrCat("was answered with more than ", kMaxAnswer, " bytes");
   }
   return ended_ ? Verdict() : "was not answered: the stream was reset";
 }
@@ -88,7 +91,8 @@ void H2Check::OnHead(H2Stream& /*stream*/, H2Fields fields, bool end) {
     if (field.name == ":status") status_ = static_cast<int>(ParseInt64(field.value).value_or(0));
     if (field.name == "grpc-status") grpc_status_ = ParseGrpcStatus(field.value);
   }
-  ended_ = ended_ || end;
+  // Of a GET the head says all.
+  ended_ = ended_ || end || (!grpc_ && status_ >= 200);
 }
 
 void H2Check::OnHeadTooLarge(H2Stream& /*stream*/) { failed_ = true; }

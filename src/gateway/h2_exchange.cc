@@ -134,7 +134,7 @@ void H2Exchange::Begin(H2Fields fields, bool end) {
                   StrCat(service.options.name,
                          " speaks HTTP/1.1, and is reached by HTTP/1.1 alone (protocol)"));
   }
-  KeepHead(request, authority);
+  KeepHead(request, fields, authority);
   version_->service->budget.Begin();
   begun_ = true;
   Connect();
@@ -149,7 +149,8 @@ void H2Exchange::RefuseHead() {
 }
 
 /// As it is passed on.
-void H2Exchange::KeepHead(const net::HttpRequest& request, std::string_view authority) {
+void H2Exchange::KeepHead(const net::HttpRequest& request, H2Fields fields,
+                          std::string_view authority) {
   const bool append = client_.listener().forwarded == ListenerOptions::Forwarded::kAppend;
   head_.Add(":method", request.method);
   head_.Add(":scheme", version_->tls ? "https" : "http");
@@ -157,8 +158,8 @@ void H2Exchange::KeepHead(const net::HttpRequest& request, std::string_view auth
   head_.Add(":path", request.target);
   std::string forwarded_for;
   std::string_view proto;
-  for (const net::HttpRequest::Field& field : request.fields) {
-    if (field.name == "host") continue;
+  for (const H2Field& field : fields) {
+    if (IsPseudo(field.name) || field.name == "host") continue;
     if (field.name == "te") {  // gRPC's servers insist on it
       if (field.value == "trailers") head_.Add("te", "trailers");
       continue;
@@ -172,8 +173,9 @@ void H2Exchange::KeepHead(const net::HttpRequest& request, std::string_view auth
       if (append && proto.empty()) proto = field.value;
       continue;
     }
-    // Another connection has another table: what changes with every request is not to fill it, nor what is secret.
-    const bool secret = field.name == "authorization" || field.name == "cookie";
+    // Another connection has another table, which all clients share: what is secret is not to be in it, nor what changes with
+    // every request to fill it.
+    const bool secret = field.secret || field.name == "authorization" || field.name == "cookie";
     head_.Add(field.name, field.value, secret);
   }
   forwarded_for += client_.address();
@@ -340,6 +342,7 @@ void H2Exchange::LetUpstreamGo() {
     H2Stream* const up = std::exchange(up_, nullptr);
     up->Forget();
     up->Reset(H2Error::kCancel);
+    connection_->GivenUp(worker_.now());
   }
   connection_.reset();
   if (active_ == nullptr) return;
@@ -453,7 +456,6 @@ void H2Exchange::UpstreamClosed(H2Error code) {
     return UpstreamFailed(Reason::kClosed, StrCat(why, " without an answer"), false);
   }
   const bool untouched = code == H2Error::kRefusedStream && !answered_;
-  if (untouched) connection->Retire();
   if (!untouched) reset_ = code;
   UpstreamFailed(answered_ ? Reason::kCut : Reason::kClosed,
                  untouched

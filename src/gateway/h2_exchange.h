@@ -92,7 +92,7 @@ class H2Exchange final : public UpstreamH2::Waiter,
   void RefuseHead();
   bool ReadHead(H2Fields fields, net::HttpRequest& request, std::string_view& authority,
                 std::string_view& scheme);
-  void KeepHead(const net::HttpRequest& request, std::string_view authority);
+  void KeepHead(const net::HttpRequest& request, H2Fields fields, std::string_view authority);
   void CameBody(std::string_view bytes);
   void CameTrailers(H2Fields fields);
   void RequestEnded();

@@ -15,7 +15,8 @@ namespace {
 constexpr uint32_t kStreamWindow = 256 << 10;
 constexpr int32_t kConnectionWindow = 4 << 20;
 constexpr uint32_t kMaxFrame = 64 << 10;
-constexpr size_t kMaxHeld = 8 << 20;         // of one connection, before it gets no more credit
+constexpr size_t kMaxHeld = 8 << 20;         // of one client, before it gets no more credit
+constexpr size_t kHeadRoom = 16 << 10;       // in a head that is sent, for what is added to it
 constexpr size_t kMaxQueuedFrames = 10'000;  // of one that makes us answer and does not read
 constexpr int kMaxEmptyData = 1000;          // one after the other
 constexpr uint64_t kResetBurst = 1000;       // of a client, and so many a second from then on
@@ -66,6 +67,7 @@ struct H2Callbacks {
   static int BeginHeaders(nghttp2_session* session, const nghttp2_frame* frame, void* user_data) {
     H2Session& self = Self(user_data);
     self.in_head_ = true;
+    self.head_of_ = frame->hd.stream_id;
     self.too_large_ = false;
     self.head_text_.clear();
     self.raw_fields_.clear();
@@ -106,6 +108,7 @@ struct H2Callbacks {
   static int FrameReceived(nghttp2_session* session, const nghttp2_frame* frame, void* user_data) {
     H2Session& self = Self(user_data);
     if (frame->hd.type == NGHTTP2_GOAWAY) self.closing_ = true;
+    if (frame->hd.type == NGHTTP2_SETTINGS) self.greeted_ = true;
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
     const bool end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
     if (frame->hd.type == NGHTTP2_DATA)
@@ -135,15 +138,28 @@ struct H2Callbacks {
   }
 
   static int StreamClose(nghttp2_session* session, int32_t id, uint32_t code, void* user_data) {
-    if (StreamOf(session, id) != nullptr) Self(user_data).Closed(id, code);
+    H2Session& self = Self(user_data);
+    // A head that is refused is read to its end, of which nothing is told.
+    if (id == self.head_of_) self.in_head_ = false;
+    if (StreamOf(session, id) != nullptr) self.Closed(id, code);
     return 0;
   }
 
-  static int FrameNotSent(nghttp2_session* /*session*/, const nghttp2_frame* frame, int /*code*/,
+  static int FrameNotSent(nghttp2_session* session, const nghttp2_frame* frame, int code,
                           void* user_data) {
-    // A request that the server does not take any more: nghttp2 knows no stream of it.
-    if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
-      Self(user_data).Closed(frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
+    if (frame->hd.type != NGHTTP2_HEADERS) return 0;
+    if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+      // A request that the server does not take any more: nghttp2 knows no stream of it.
+      const bool refused = code == NGHTTP2_ERR_START_STREAM_NOT_ALLOWED ||
+                           code == NGHTTP2_ERR_SESSION_CLOSING ||
+                           code == NGHTTP2_ERR_STREAM_ID_NOT_AVAILABLE;
+      Self(user_data).Closed(frame->hd.stream_id,
+                             refused ? NGHTTP2_REFUSED_STREAM : NGHTTP2_INTERNAL_ERROR);
+    } else if (code != NGHTTP2_ERR_STREAM_CLOSED && code != NGHTTP2_ERR_STREAM_CLOSING) {
+      // Without its head, or its end, the stream would wait for ever.
+      nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
+                                NGHTTP2_INTERNAL_ERROR);
+    }
     return 0;
   }
 
@@ -267,6 +283,7 @@ void H2Stream::Consumed(size_t bytes) {
 }
 
 void H2Stream::Reset(H2Error code) {
+  reset_here_ = true;
   nghttp2_submit_rst_stream(session_.session_, NGHTTP2_FLAG_NONE, id_, static_cast<uint32_t>(code));
   session_.owner_.OnOutput();
 }
@@ -286,12 +303,16 @@ std::unique_ptr<H2Session> H2Session::Client(Owner& owner, const Options& option
 
 bool H2Session::Begin(bool server) {
   server_ = server;
+  resets_left_ = kResetBurst;
+  resets_since_ = std::chrono::steady_clock::now();
   nghttp2_option* made = nullptr;
   if (nghttp2_option_new(&made) != 0) return false;
   const std::unique_ptr<nghttp2_option, DeleteOption> option(made);
   nghttp2_option_set_no_auto_window_update(made, 1);
   nghttp2_option_set_no_closed_streams(made, 1);
   nghttp2_option_set_stream_reset_rate_limit(made, kResetBurst, kResetsPerSecond);
+  // What may come in may go out.
+  nghttp2_option_set_max_send_header_block_length(made, options_.max_header + kHeadRoom);
   const int wrong = server
                         ? nghttp2_session_server_new2(&session_, H2Callbacks::Table(), this, made)
                         : nghttp2_session_client_new2(&session_, H2Callbacks::Table(), this, made);
@@ -398,6 +419,8 @@ void H2Session::Closed(int32_t id, uint32_t code) {
   if (at == streams_.end()) return;
   const std::unique_ptr<H2Stream> stream = std::move(at->second);
   streams_.erase(at);
+  if (server_ && code != NGHTTP2_NO_ERROR && !stream->reset_here_ && !stream->end_sent_)
+    CountReset();
   nghttp2_session_set_stream_user_data(session_, id, nullptr);
   GiveBack(stream->held_);
   stream->held_ = 0;
@@ -406,7 +429,11 @@ void H2Session::Closed(int32_t id, uint32_t code) {
 
 void H2Session::EndHead(H2Stream& stream, bool end) {
   if (server_ && !stream.head_come_) {
-    stream.user_ = owner_.OnStream(stream);
+    try {
+      stream.user_ = owner_.OnStream(stream);
+    } catch (const std::exception& e) {
+      LOG_ERROR("a stream failed", {"server", "gateway"}, {"error", e.what()});
+    }
     if (stream.user_ == nullptr) {
       stream.head_come_ = true;
       return stream.Reset(H2Error::kRefusedStream);
@@ -436,9 +463,9 @@ void H2Session::EndHead(H2Stream& stream, bool end) {
 void H2Session::CameData(H2Stream& stream, std::string_view bytes) {
   held_ += bytes.size();
   stream.held_ += bytes.size();
-  // Who does not take his answer must not keep others on this connection waiting: only when all of them together hold too
-  // much is there no credit.
-  if (held_ <= kMaxHeld) {
+  // Who does not take his answer must not keep others on this connection waiting. All answers together are bounded by the
+  // streams' windows; requests, whose client has only himself to wait for, by less.
+  if (!server_ || held_ <= kMaxHeld) {
     nghttp2_session_consume_connection(session_, bytes.size());
   } else {
     withheld_ += bytes.size();
@@ -457,6 +484,20 @@ void H2Session::GiveBack(size_t bytes) {
 void H2Session::CountData(bool empty) {
   empty_data_ = empty ? empty_data_ + 1 : 0;
   if (empty_data_ == kMaxEmptyData) flooded_ = true;
+}
+
+/// Of a client's making: RST_STREAM, which nghttp2 counts too, or what makes nghttp2 reset the stream.
+void H2Session::CountReset() {
+  const auto seconds =
+      std::chrono::floor<std::chrono::seconds>(std::chrono::steady_clock::now() - resets_since_);
+  resets_since_ += seconds;
+  const auto more = static_cast<uint64_t>(seconds.count()) * kResetsPerSecond;
+  resets_left_ = std::min(kResetBurst, resets_left_ + more);
+  if (resets_left_ == 0) {
+    flooded_ = true;
+  } else {
+    --resets_left_;
+  }
 }
 
 }  // namespace leadsman::gateway

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -95,6 +96,7 @@ class H2Stream {
   size_t out_at_ = 0;
   size_t held_ = 0;  ///< has come, and was not consumed
   bool head_sent_ = false;
+  bool reset_here_ = false;  ///< by Reset
   bool deferred_ = false;
   bool end_given_ = false, end_sent_ = false, end_come_ = false;
   bool head_come_ = false;
@@ -102,9 +104,9 @@ class H2Stream {
   std::vector<bool> secret_trailers_;
 };
 
-/// One side of an HTTP/2 connection: bytes in, bytes out, streams. No sockets, no time. Says nothing of what it passes on but
-/// what RFC 9113 asks for; keeps limits: on streams, heads, resets, empty frames, frames that wait to be sent, and bytes that
-/// have come and nobody has taken (Consumed).
+/// One side of an HTTP/2 connection: bytes in, bytes out, streams. No sockets, no time but for the limit on resets. Says nothing
+/// of what it passes on but what RFC 9113 asks for; keeps limits: on streams, heads, resets, empty frames, frames that wait to be
+/// sent, and bytes that have come and nobody has taken (Consumed).
 ///
 /// Confined to one thread.
 class H2Session {
@@ -144,6 +146,8 @@ class H2Session {
   size_t room() const;
   /// Of a client: the server has said that it takes no more (GOAWAY).
   bool closing() const { return closing_; }
+  /// The other side has said who it is (SETTINGS): room() is its word.
+  bool greeted() const { return greeted_; }
   size_t streams() const { return streams_.size(); }
   /// A head is being read, whose end has not come.
   bool in_head() const { return in_head_; }
@@ -164,6 +168,7 @@ class H2Session {
   void EndHead(H2Stream& stream, bool end);
   void CameData(H2Stream& stream, std::string_view bytes);
   void CountData(bool empty);
+  void CountReset();
   void GiveBack(size_t bytes);
   template <typename Call>
   void Tell(H2Stream& stream, const Call& call);
@@ -174,7 +179,9 @@ class H2Session {
   std::unordered_map<int32_t, std::unique_ptr<H2Stream>> streams_;
   bool server_ = false;
   bool closing_ = false;
+  bool greeted_ = false;
   bool in_head_ = false;
+  int32_t head_of_ = 0;     ///< in_head_: the stream
   bool too_large_ = false;  ///< the head that is being read
   std::string head_text_;
   struct RawField {
@@ -185,6 +192,8 @@ class H2Session {
   size_t held_ = 0;      ///< of all streams
   size_t withheld_ = 0;  ///< credit of the connection
   int empty_data_ = 0;   ///< on end
+  uint64_t resets_left_ = 0;
+  std::chrono::steady_clock::time_point resets_since_{};
   bool flooded_ = false;
 };
 

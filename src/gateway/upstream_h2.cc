@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <exception>
 #include <utility>
 
 #include "base/log.h"
@@ -23,6 +24,8 @@ constexpr size_t kHighWater = 128 << 10;  // of frames that the socket has not t
 constexpr size_t kPiece = 64 << 10;
 constexpr int kReadsPerTurn = 8;
 constexpr size_t kMaxStreams = 100;  // of one connection; then there is another one
+/// So long it may owe an answer, and say nothing at all, before a request that is given up makes it suspect.
+constexpr std::chrono::seconds kSilence{1};
 
 }  // namespace
 
@@ -38,7 +41,7 @@ UpstreamH2::~UpstreamH2() { CloseSocket(); }
 
 bool UpstreamH2::has_room() const {
   if (retired_ || phase_ == Phase::kClosed) return false;
-  if (phase_ == Phase::kConnecting) return waiters_.size() < kMaxStreams;
+  if (connecting()) return waiters_.size() < kMaxStreams;
   return session_->room() > 0;
 }
 
@@ -156,12 +159,21 @@ void UpstreamH2::Connected() {
       *this, {.max_streams = kMaxStreams, .max_header = worker_.options().limits.max_header});
   if (!session_) return ConnectFailed(ENOMEM);
   phase_ = Phase::kOpen;
-  idle_since_ = sent_at_ = worker_.now();
+  sent_at_ = worker_.now();
   OnOutput();
+  Read();
+}
+
+/// How many streams the server takes is known now, and not before: who opens more has them refused.
+void UpstreamH2::Greeted() {
+  if (session_->room() == 0)
+    return NotConnected(Reason::kConnectFailed, "takes no requests over its HTTP/2 connections",
+                        true);
+  greeted_ = true;
+  idle_since_ = worker_.now();
   std::list<Waiter*> waiters;
   waiters.swap(waiters_);
   for (Waiter* waiter : waiters) waiter->OnConnected();
-  if (phase_ == Phase::kOpen) Read();
 }
 
 // Streams
@@ -169,10 +181,16 @@ void UpstreamH2::Connected() {
 
 H2Stream* UpstreamH2::Open(H2Stream::User& user, H2Fields fields, bool end) {
   if (phase_ != Phase::kOpen || retired_) return nullptr;
-  return session_->Open(user, fields, end);
+  H2Stream* const stream = session_->Open(user, fields, end);
+  if (stream != nullptr && silent_since_ == SteadyTime{}) silent_since_ = worker_.now();
+  return stream;
 }
 
 void UpstreamH2::Retire() { retired_ = true; }
+
+void UpstreamH2::GivenUp(SteadyTime now) {
+  if (silent_since_ != SteadyTime{} && now - silent_since_ >= kSilence) Retire();
+}
 
 void UpstreamH2::Read() {
   for (int i = 0; i < kReadsPerTurn; ++i) {
@@ -188,9 +206,14 @@ void UpstreamH2::Read() {
     const bool good = session_->Feed(socket_->input());
     socket_->Take(socket_->input().size());
     if (phase_ != Phase::kOpen) return;
+    silent_since_ = session_->streams() > 0 ? worker_.now() : SteadyTime{};
     if (!good) {
       Flush();
       return Broken("sent what is not HTTP/2");
+    }
+    if (!greeted_ && session_->greeted()) {
+      Greeted();
+      if (phase_ != Phase::kOpen) return;
     }
   }
   worker_.loop().Post([weak = weak_from_this()] {
@@ -203,11 +226,20 @@ void UpstreamH2::OnOutput() {
   if (phase_ != Phase::kOpen || dirty_) return;
   Turn* const turn = Turn::OfThisThread();
   if (turn == nullptr) return;
-  dirty_ = true;
-  turn->AtEnd([self = shared_from_this()] {
-    self->dirty_ = false;
-    self->Flush();
-  });
+  try {
+    turn->AtEnd([self = shared_from_this()] {
+      self->dirty_ = false;
+      try {
+        self->Flush();
+      } catch (const std::exception& e) {
+        LOG_ERROR("a connection failed", {"server", "gateway"}, {"error", e.what()});
+        self->Broken("has failed");
+      }
+    });
+    dirty_ = true;
+  } catch (const std::exception&) {
+    // No memory; nghttp2 may be above. The next event comes back to it.
+  }
 }
 
 void UpstreamH2::Flush() {
@@ -227,32 +259,35 @@ void UpstreamH2::Flush() {
 
 void UpstreamH2::Broken(std::string why) {
   if (phase_ == Phase::kClosed) return;
+  // Those who wait for its SETTINGS have no stream that would tell them.
+  if (!greeted_) return NotConnected(Reason::kClosed, why, true);
   why_ = std::move(why);
   Close();
 }
 
 void UpstreamH2::OnSweep(SteadyTime now) {
   const TimeoutOptions& timeouts = version_.service->options.timeouts;
-  if (phase_ == Phase::kConnecting) {
+  if (connecting()) {
     if (now - idle_since_ >= timeouts.connect)
       NotConnected(Reason::kConnectTimeout,
-                   StrCat("did not take the connection within ", timeouts.connect.count(),
-                          " ms (timeouts.connect)"),
+                   StrCat(phase_ == Phase::kConnecting ? "did not take the connection within "
+                                                       : "did not begin HTTP/2 (SETTINGS) within ",
+                          timeouts.connect.count(), " ms (timeouts.connect)"),
                    true);
     return;
   }
   if (phase_ != Phase::kOpen) return;
+  const auto addresses = endpoint_.addresses.Get();
+  const bool current =
+      std::find(addresses->begin(), addresses->end(), address_) != addresses->end();
+  if (!current) Retire();
   if (session_->streams() > 0) {
     idle_since_ = now;
     if (socket_->unsent() > 0 && now - sent_at_ >= timeouts.idle)
       Broken(StrCat("took nothing for ", timeouts.idle.count(), " ms (timeouts.idle)"));
     return;
   }
-  const auto addresses = endpoint_.addresses.Get();
-  const bool current =
-      std::find(addresses->begin(), addresses->end(), address_) != addresses->end();
-  if (!retired_ && current && !worker_.draining() && now - idle_since_ < timeouts.keep_alive)
-    return;
+  if (!retired_ && !worker_.draining() && now - idle_since_ < timeouts.keep_alive) return;
   session_->SayGoAway(false);
   Flush();
   Close();
@@ -312,11 +347,12 @@ void UpstreamsH2::StopWaiting(const Version& version, std::list<Pending*>::itera
 }
 
 void UpstreamsH2::Freed(const Version& version) {
-  if (waiting_[version.id].empty()) return;
+  if (version.pending.load(std::memory_order_relaxed) == 0) return;
   // Not from here: whoever has freed it is in the middle of something.
-  worker_.loop().Post([worker = worker_.shared_from_this(), id = version.id] {
-    worker->upstreams_h2().ServePending(id);
-  });
+  if (!waiting_[version.id].empty()) return worker_.WakePending(version.id);
+  for (const auto& worker : worker_.shared().workers) {
+    if (worker.get() != &worker_) worker->WakePending(version.id);
+  }
 }
 
 void UpstreamsH2::ServePending(size_t version_id) {
@@ -326,7 +362,7 @@ void UpstreamsH2::ServePending(size_t version_id) {
 }
 
 void UpstreamsH2::Sweep(SteadyTime now) {
-  // A place that another thread gave back.
+  // A place that another thread gave back just then.
   for (size_t id = 0; id < waiting_.size(); ++id) ServePending(id);
   for (size_t id = 0; id < connections_.size(); ++id) {
     const auto of_endpoint = connections_[id];  // it may change under our hands

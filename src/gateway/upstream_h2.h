@@ -23,8 +23,8 @@ class Worker;
 
 /// One HTTP/2 connection to an endpoint, which many requests share.
 ///
-///   connecting (each of the endpoint's addresses in turn; TLS; those who need it wait) → open → retired (takes no more, ends with its
-///   last stream) → closed;   any → closed
+///   connecting (each of the endpoint's addresses in turn; TLS; the server's SETTINGS; those who need it wait) → open → retired (takes
+///   no more, ends with its last stream) → closed;   any → closed
 ///
 /// Counts itself among the endpoint's connections. Confined to its worker's thread.
 class UpstreamH2 final : public net::EventLoop::Watcher,
@@ -48,7 +48,7 @@ class UpstreamH2 final : public net::EventLoop::Watcher,
   void OnEvents(uint32_t events) override;
   void OnSweep(SteadyTime now);
 
-  bool connecting() const { return phase_ == Phase::kConnecting; }
+  bool connecting() const { return phase_ != Phase::kClosed && !greeted_; }
   bool closed() const { return phase_ == Phase::kClosed; }
   /// Takes one more, now or when it is connected.
   bool has_room() const;
@@ -59,6 +59,8 @@ class UpstreamH2 final : public net::EventLoop::Watcher,
   H2Stream* Open(H2Stream::User& user, H2Fields fields, bool end);
   /// Takes no more; what is under way goes on.
   void Retire();
+  /// A request is given up that it has not answered: it may be dead, without a word from the network.
+  void GivenUp(SteadyTime now);
   /// Bytes that have come and gone.
   uint64_t moved() const;
   uint64_t bytes_in() const;
@@ -80,6 +82,7 @@ class UpstreamH2 final : public net::EventLoop::Watcher,
   void NotConnected(Reason reason, const std::string& why, bool endpoint_at_fault);
   void ShakeHands();
   void Connected();
+  void Greeted();
   void Read();
   void Flush();
   void Broken(std::string why);
@@ -94,6 +97,7 @@ class UpstreamH2 final : public net::EventLoop::Watcher,
   uint32_t turn_ = 0;
   Phase phase_ = Phase::kConnecting;
   bool started_ = false;
+  bool greeted_ = false;  ///< the server's SETTINGS have come
   bool counted_ = false;  ///< among the endpoint's connections
   bool retired_ = false;
   bool dirty_ = false;  ///< is flushed at the end of the turn
@@ -102,6 +106,8 @@ class UpstreamH2 final : public net::EventLoop::Watcher,
   std::list<Waiter*> waiters_;
   std::string why_;
   SteadyTime idle_since_{};
+  SteadyTime
+      silent_since_{};  ///< it has been asked something, and nothing has come; the epoch: it owes nothing
   uint64_t sent_ = 0;
   SteadyTime sent_at_{};  ///< when the socket took something, or had nothing to take
 };
@@ -129,17 +135,17 @@ class UpstreamsH2 {
   std::list<Pending*>::iterator Wait(const Version& version, Pending& pending);
   void StopWaiting(const Version& version, std::list<Pending*>::iterator place);
   bool SomebodyWaits(const Version& version) const { return !waiting_[version.id].empty(); }
-  /// One request less: somebody may wait for that.
+  /// One request less: somebody may wait for that, here or on another thread.
   void Freed(const Version& version);
 
   Worker& worker() { return worker_; }
   void Remove(UpstreamH2& connection);
   void Sweep(SteadyTime now);
   void CloseAll();
-
- private:
+  /// Gives places to those that wait for one of this version, as far as there are some.
   void ServePending(size_t version_id);
 
+ private:
   Worker& worker_;
   std::vector<std::vector<std::shared_ptr<UpstreamH2>>> connections_;  ///< by endpoint
   std::vector<std::list<Pending*>> waiting_;                           ///< by version

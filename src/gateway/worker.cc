@@ -228,7 +228,10 @@ void Worker::Freed(const Version& version) {
 }
 
 void Worker::WakePending(size_t version_id) {
-  loop_.Post([self = shared_from_this(), version_id] { self->ServePending(version_id); });
+  loop_.Post([self = shared_from_this(), version_id] {
+    self->ServePending(version_id);
+    self->upstreams_h2_.ServePending(version_id);
+  });
 }
 
 Worker::Waiting::iterator Worker::Wait(const Version& version, Downstream& client) {

@@ -73,7 +73,7 @@ class Worker final : public std::enable_shared_from_this<Worker> {
   /// Serves until it is drained.
   void Run();
   void BeginDrain(std::chrono::milliseconds grace);
-  /// Gives connections that have become free to who has waited longest for one of this version. From any thread.
+  /// Gives connections and places that have become free to who has waited longest for one of this version. From any thread.
   void WakePending(size_t version_id);
   /// Closes a kept connection of this version, if there is one: somebody waits for it elsewhere. From any thread.
   void GiveBack(const Version& version);

@@ -7,7 +7,9 @@
 #include "gateway/testing/event_list.h"
 #include "gateway/testing/scripted_upstream.h"
 #include "net/listener.h"
+#include "net/testing/http2_raw_client.h"
 #include "net/testing/raw_client.h"
+#include "support/eventually.h"
 
 namespace leadsman::gateway {
 namespace {
@@ -18,7 +20,8 @@ using Connection = ScriptedUpstream::Connection;
 /// One worker, and an endpoint whose name is what the test says.
 class WorkerTest : public testing::Test {
  protected:
-  WorkerTest() : shared_(MakeOptions(), SystemClock(), events_, nullptr) {
+  explicit WorkerTest(ServiceOptions::Protocol protocol = ServiceOptions::Protocol::kHttp1)
+      : shared_(MakeOptions(protocol), SystemClock(), events_, nullptr) {
     auto group = net::Listen("127.0.0.1", 0, 1);
     EXPECT_TRUE(group.ok()) << group.status();
     port_ = group->port;
@@ -31,10 +34,11 @@ class WorkerTest : public testing::Test {
     worker_->BeginDrain(0ms);
     thread_.join();
   }
-  static Options MakeOptions() {
+  static Options MakeOptions(ServiceOptions::Protocol protocol) {
     Options options;
     ServiceOptions& service = options.services.emplace_back();
     service.name = "digits";
+    service.protocol = protocol;
     service.versions.push_back({1, {"models.example:80"}, {}});
     service.retries.max = 0;
     service.timeouts.keep_alive = 60s;
@@ -98,6 +102,33 @@ TEST_F(WorkerTest, ADeadAddressOfANameIsNoFailure) {
   SetAddresses({DeadEndpoint(), DeadEndpoint()});
   EXPECT_NE(Get(client).find("refused the connection"), std::string::npos);
   EXPECT_EQ(shared_.endpoints[0]->failures, 1u);
+}
+
+class WorkerH2Test : public WorkerTest {
+ protected:
+  WorkerH2Test() : WorkerTest(ServiceOptions::Protocol::kHttp2) {}
+};
+
+TEST_F(WorkerH2Test, ABusyConnectionToAnAddressThatTheNameHasNoMoreGetsNoMoreRequests) {
+  const auto settings_alone = [](Connection& c) {
+    c.Read(net::Http2RawClient::kPreface.size());
+    c.Send(net::Http2Frame(NGHTTP2_SETTINGS, 0, 0, ""));
+    c.AwaitEnd();
+  };
+  ScriptedUpstream old_one(settings_alone), new_one(settings_alone);
+  SetAddresses({old_one.endpoint()});
+  net::Http2RawClient client(port_);
+  client.Send(net::Http2RawClient::Head(1, "/", true));
+  ASSERT_TRUE(Eventually([&] { return shared_.endpoints[0]->requests == 1; }));
+  SetAddresses({new_one.endpoint()});
+  int32_t stream = 1;
+  EXPECT_TRUE(Eventually([&] {
+    client.Send(net::Http2RawClient::Head(stream += 2, "/", true));
+    std::this_thread::sleep_for(50ms);
+    return new_one.connections() == 1 || stream > 100;
+  }));
+  EXPECT_EQ(new_one.connections(), 1);
+  EXPECT_EQ(old_one.connections(), 1);
 }
 
 }  // namespace
