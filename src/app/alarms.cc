@@ -101,6 +101,8 @@ News NewsOf(const RolloutEvent& event) {
                   {"requests to the stable version",
                    StrCat(rollout.stable_requests, ", errors ", rollout.stable_errors)},
                   {"more", StrCat("leadsman rollout show ", rollout.id)}};
+  news.labels = {{"rollout", std::to_string(rollout.id)},
+                 {"step", std::to_string(rollout.step + 1)}};
   return news;
 }
 
@@ -187,8 +189,9 @@ Status Alarms::AddSenders(const std::string& url) {
   for (size_t i = 0; i < config_.webhooks.size(); ++i) {
     const WebhookOptions& to = config_.webhooks[i];
     const std::string name = StrCat("webhooks[", i, "]");
-    RETURN_IF_ERROR(AddSender(
-        name, WebhookSender::Create(name, to, url, OpenBox("webhook", to.target.url), clock)));
+    const auto takes = to.rollouts ? AlarmOutbox::Takes::kAll : AlarmOutbox::Takes::kAlarms;
+    AlarmOutbox::Box& box = OpenBox("webhook", to.target.url, takes);
+    RETURN_IF_ERROR(AddSender(name, WebhookSender::Create(name, to, url, box, clock)));
   }
   for (size_t i = 0; i < config_.emails.size(); ++i) {
     const MailOptions& to = config_.emails[i];

@@ -438,9 +438,11 @@ const schema::Struct<Config::Alarms>& AlarmsSchema() {
     std::vector<std::pair<std::string, RolloutEvent::Kind>> events;
     for (RolloutEvent::Kind kind : Config::AllRolloutEvents())
       events.emplace_back(RolloutEventName(kind), kind);
-    s.Field("rollout_events", &Alarms::rollout_events,
-            schema::List(schema::Enum<RolloutEvent::Kind>(std::move(events)), 0, 9),
-            "What they are told of rollouts; [] = nothing.");
+    s.Field(
+        "rollout_events", &Alarms::rollout_events,
+        schema::List(schema::Enum<RolloutEvent::Kind>(std::move(events)), 0, 9),
+        "What mails, Alertmanagers and the webhooks with `rollouts: true` are told of rollouts; "
+        "[] = nothing.");
     return s;
   }();
   return table;

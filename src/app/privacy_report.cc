@@ -364,16 +364,17 @@ class Report {
           {RequestText::kRequestId, RequestText::kClass, RequestText::kSegment});
     bool rollouts = !config_.gateway_plans.empty();
     for (const Config::Model& model : config_.models) rollouts = rollouts || model.rollout;
+    const char* alarms = "alarms: model, version, words and figures";
     const char* told =
         rollouts && !config_.alarms.rollout_events.empty()
             ? "alarms and what happens to rollouts: model, version, words and figures"
-            : "alarms: model, version, words and figures";
+            : alarms;
     for (const MailOptions& to : config_.alarms.emails)
       Leave(told, StrCat(Join(to.to, ", "), ", by ", to.smtp.server));
     for (const AlertmanagerOptions& to : config_.alarms.alertmanagers)
       Leave(told, RedactUrl(to.target.url));
     for (const WebhookOptions& to : config_.alarms.webhooks) {
-      Leave(told, ShownWebhook(to.target.url));
+      Leave(to.rollouts ? told : alarms, ShownWebhook(to.target.url));
     }
   }
 

@@ -99,18 +99,31 @@ News ReadNews(const Json& json) {
   news.json = TextOf(json, "json");
   for (const Json& detail : json.at("details"))
     news.details.emplace_back(TextOf(detail, "name"), TextOf(detail, "value"));
+  if (json.contains("labels")) {
+    for (const Json& label : json["labels"])
+      news.labels.emplace_back(TextOf(label, "name"), TextOf(label, "value"));
+  }
   return news;
 }
 
+Json PairsJson(const std::vector<std::pair<std::string, std::string>>& pairs) {
+  Json json = Json::array();
+  for (const auto& [name, value] : pairs) json.push_back({{"name", name}, {"value", value}});
+  return json;
+}
+
 Json NewsJson(const News& news) {
-  Json details = Json::array();
-  for (const auto& [name, value] : news.details)
-    details.push_back({{"name", name}, {"value", value}});
-  return {{"event", news.event},     {"headline", news.headline},
-          {"summary", news.summary}, {"severity", AlarmSeverityName(news.severity)},
-          {"model", news.model},     {"version", Number(news.version)},
-          {"thread", news.thread},   {"about", news.about},
-          {"json", news.json},       {"details", std::move(details)}};
+  return {{"event", news.event},
+          {"headline", news.headline},
+          {"summary", news.summary},
+          {"severity", AlarmSeverityName(news.severity)},
+          {"model", news.model},
+          {"version", Number(news.version)},
+          {"thread", news.thread},
+          {"about", news.about},
+          {"json", news.json},
+          {"details", PairsJson(news.details)},
+          {"labels", PairsJson(news.labels)}};
 }
 
 AlarmNotice ReadNotice(const Json& json) {

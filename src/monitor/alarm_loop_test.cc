@@ -111,6 +111,7 @@ TEST_F(AlarmLoopTest, NewsAreOwedUntilTheyAreTakenOverARestartToo) {
   news.about = "rollout";
   news.json = R"({"id":1})";
   news.details = {{"step", "2 of 2"}};
+  news.labels = {{"rollout", "1"}};
   sender_.hangs = true;
   Begin(path);
   loop_->Announce(news, "early");

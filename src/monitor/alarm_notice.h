@@ -23,6 +23,8 @@ struct News {
   std::string about;   ///< the member of a webhook's message that has `json`: "rollout"
   std::string json;    ///< the thing itself, an object
   std::vector<std::pair<std::string, std::string>> details;
+  /// Of an alert, beside its name, severity, model and version: what tells it from others.
+  std::vector<std::pair<std::string, std::string>> labels;
   friend bool operator==(const News&, const News&) = default;
 };
 

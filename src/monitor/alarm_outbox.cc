@@ -82,7 +82,7 @@ void AlarmOutbox::Add(const std::vector<AlarmNotice>& notices) {
   for (const AlarmNotice& added : notices) {
     const auto notice = std::make_shared<const AlarmNotice>(added);
     for (auto& [receiver, box] : boxes_) {
-      if (box->takes_ == Takes::kNews && !notice->news) continue;
+      if (box->takes_ == (notice->news ? Takes::kAlarms : Takes::kNews)) continue;
       if (box->items_.size() >= box->room_) {
         box->items_.pop_front();
         ++box->dropped_;

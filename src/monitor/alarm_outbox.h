@@ -32,7 +32,8 @@ class AlarmOutbox {
     std::shared_ptr<const AlarmNotice> notice;
     SteadyTime since{};  ///< owed by this process
   };
-  enum class Takes { kAll, kNews };  ///< kNews: of a receiver that is told of alarms otherwise
+  /// kNews: of a receiver that is told of alarms otherwise.
+  enum class Takes { kAll, kAlarms, kNews };
   class Box {
    public:
     /// The oldest, in order.

@@ -29,8 +29,8 @@ constexpr size_t kViewsPerModel = 100;
 constexpr Duration kIdleJournal = std::chrono::seconds(60);
 /// Answers from outside that wait for a tick to be journaled; beyond them the oldest go.
 constexpr size_t kReadingsKept = 64;
-/// A rollout that is held for longer is told to people.
-constexpr Duration kHeldTold = std::chrono::seconds(60);
+/// A rollout that the journal holds for longer is told to people.
+constexpr Duration kUnwrittenTold = std::chrono::seconds(60);
 
 bool Contains(const std::vector<int64_t>& versions, int64_t version) {
   return std::find(versions.begin(), versions.end(), version) != versions.end();
@@ -94,7 +94,8 @@ bool NothingHappened(const RolloutState& before, const std::optional<RolloutComm
          in.readings.empty() && out.decision.empty() && empty(in.stable_window) &&
          empty(in.candidate_window) && out.state.phase == before.phase &&
          out.state.candidate_ready == before.candidate_ready &&
-         out.state.thresholds == before.thresholds;
+         out.state.told.waiting == before.told.waiting && out.state.told.held == before.told.held &&
+         out.state.told.holds == before.told.holds && out.state.thresholds == before.thresholds;
 }
 
 /// A rollout that is under way. Confined to the ticking thread.
@@ -109,11 +110,9 @@ struct Running {
   std::set<size_t> unanswered;             ///< gates; for logging once
   /// When each gate was last asked: the step, and its elapsed time.
   std::map<size_t, std::pair<int, Duration>> asked;
-  std::optional<RolloutCommand> waiting;  ///< as journaled: could not be followed yet
-  std::optional<SteadyTime> held_since;   ///< for a reason that is told after a while only
-  bool held_told = false;
-  /// What comes and goes with the evidence is told once in a step.
-  std::set<std::pair<int, RolloutEvent::Kind>> told_in_step;
+  std::optional<RolloutCommand> waiting;      ///< as journaled: could not be followed yet
+  std::optional<SteadyTime> unwritten_since;  ///< it is held by the journal, which does not know
+  bool unwritten_told = false;
 };
 
 /// What is to be told at once of a step that came to `out`.
@@ -125,8 +124,8 @@ std::optional<RolloutEvent::Kind> EventOf(const RolloutState& before, const Step
       if (before.phase == RolloutPhase::kProbation) return std::nullopt;  // told when it began
       return Kind::kPromoted;
     case RolloutPhase::kProbation:
-      if (before.phase == RolloutPhase::kProbation) return std::nullopt;
-      return Kind::kPromoted;
+      if (before.phase != RolloutPhase::kProbation) return Kind::kPromoted;
+      break;
     case RolloutPhase::kRolledBack:
       return Kind::kRolledBack;
     case RolloutPhase::kAborted:
@@ -138,7 +137,8 @@ std::optional<RolloutEvent::Kind> EventOf(const RolloutState& before, const Step
   if (after.step != before.step) return Kind::kStep;
   if (after.split.mismatch && !before.split.mismatch) return Kind::kSampleRatio;
   if (!after.paused_by.empty() && before.paused_by.empty()) return Kind::kPaused;
-  if (after.awaits_approval && !before.awaits_approval) return Kind::kWaiting;
+  if (after.told.waiting && !before.told.waiting) return Kind::kWaiting;
+  if (after.told.held && !before.told.held) return Kind::kHeld;
   return std::nullopt;
 }
 
@@ -262,6 +262,7 @@ class Controller final : public RolloutController {
   void TakeReadings(Running& running);
   void AskOutside(ManagedModel& model);
   bool TakeAbortOrClose(int64_t id, StepInput& in);
+  void NoteWaiting(int64_t id, const StepInput& in, const StepOutput& out);
   void ApplyTraffic(const std::string& name, ManagedModel& model);
   void Release(const std::string& name, ManagedModel& model);
   std::optional<RolloutPlan> PlanOf(const std::string& name) const;
@@ -271,7 +272,7 @@ class Controller final : public RolloutController {
   static ModelRecord After(const ManagedModel& model, const RolloutState& ended);
   void Publish(int64_t id, const RolloutState& shown);
   void Tell(RolloutEvent::Kind kind, int64_t id, const RolloutState& state) const;
-  void WatchHeld(Running& running, const RolloutState& state);
+  void WatchUnwritten(Running& running, const RolloutState& shown);
   bool Journaled(const std::string& model, Owed what, const Status& status);
   void NoLongerOwed(const std::string& model, Owed what, const char* said);
 
@@ -298,6 +299,7 @@ class Controller final : public RolloutController {
   bool stop_ GUARDED_BY(mutex_) = false;
   std::map<std::string, RolloutPlan> plans_ GUARDED_BY(mutex_);
   std::map<int64_t, RolloutCommand> commands_ GUARDED_BY(mutex_);
+  std::set<int64_t> aborts_waiting_ GUARDED_BY(mutex_);  ///< of these, not to be followed yet
   std::set<int64_t> ending_
       GUARDED_BY(mutex_);  ///< their verdict is being written: too late for commands
   std::map<std::string, StartRequest> requests_ GUARDED_BY(mutex_);  ///< by model
@@ -712,12 +714,16 @@ void Controller::StepRunning(ManagedModel& model) {
   std::optional<ArmTotals> stable_now, candidate_now;
   StepInput in = Observe(model, stable_now, candidate_now);
   StepOutput out = Step(running.state, in);
-  if (NothingHappened(running.state, running.waiting, in, out)) {
-    WatchHeld(running, out.state);
+  // What the journal has refused is tried again also when nothing has happened since.
+  if (!owed_.contains({running.state.model, Owed::kTick}) &&
+      NothingHappened(running.state, running.waiting, in, out)) {
     Publish(running.id, out.state);
     return;
   }
-  if (HasEnded(out.state.phase) && TakeAbortOrClose(running.id, in)) out = Step(running.state, in);
+  // What was asked for of the rollout under way is not asked for of its end, nor of its probation.
+  const bool closes = HasEnded(out.state.phase) || (out.state.phase == RolloutPhase::kProbation &&
+                                                    out.state.phase != running.state.phase);
+  if (closes && TakeAbortOrClose(running.id, in)) out = Step(running.state, in);
   std::optional<ModelRecord> record;
   if (HasEnded(out.state.phase)) record = After(model, out.state);
 
@@ -731,7 +737,7 @@ void Controller::StepRunning(ManagedModel& model) {
     if (!HasEnded(out.state.phase)) {
       // This tick did not happen: the next one sees a longer window, from the same beginning. The first one of a process
       // stays the first, whose window and answers stand for another one's.
-      WatchHeld(running, out.state);
+      WatchUnwritten(running, out.state);
       Publish(running.id, out.state);
       MutexLock lock(mutex_);
       ending_.erase(running.id);
@@ -746,8 +752,19 @@ void Controller::StepRunning(ManagedModel& model) {
   if (candidate_now) running.candidate_base = candidate_now;
   running.readings.clear();
   running.waiting = out.command_waits ? in.command : std::nullopt;
-  WatchHeld(running, out.state);
+  running.unwritten_since.reset();
+  running.unwritten_told = false;
+  NoteWaiting(running.id, in, out);
   Commit(model, out);
+}
+
+void Controller::NoteWaiting(int64_t id, const StepInput& in, const StepOutput& out) {
+  MutexLock lock(mutex_);
+  if (out.command_waits && in.command->kind == RolloutCommand::Kind::kAbort) {
+    aborts_waiting_.insert(id);
+  } else {
+    aborts_waiting_.erase(id);
+  }
 }
 
 /// Before a verdict is written: an abort that has come since `in` was made goes before it (true). Whatever comes
@@ -774,15 +791,21 @@ void Controller::Commit(ManagedModel& model, const StepOutput& out) {
              {"reason", out.state.reason});
   }
   const std::optional<RolloutEvent::Kind> event = EventOf(running.state, out);
+  const bool other_phase = out.state.phase != running.state.phase;
   running.state = out.state;
   Publish(running.id, out.state);
-  if (event && running.told_in_step.emplace(out.state.step, *event).second)
-    Tell(*event, running.id, out.state);
-  if (!HasEnded(out.state.phase)) return;
+  if (event) Tell(*event, running.id, out.state);
+  if (!HasEnded(out.state.phase)) {
+    MutexLock lock(mutex_);
+    if (out.state.phase == RolloutPhase::kProbation && other_phase) commands_.erase(running.id);
+    ending_.erase(running.id);
+    return;
+  }
   model.record = After(model, out.state);
   if (deps_.outside != nullptr) deps_.outside->Forget(running.id);
   MutexLock lock(mutex_);
   commands_.erase(running.id);
+  aborts_waiting_.erase(running.id);
   ending_.erase(running.id);
   ++verdicts_[{out.state.model, out.state.phase}];
   model.running.reset();
@@ -907,20 +930,14 @@ void Controller::Tell(RolloutEvent::Kind kind, int64_t id, const RolloutState& s
               deps_.clock.Now(), MakeView(id, state)});
 }
 
-/// Once for each time that it is held for long, unless what holds it is told by itself.
-void Controller::WatchHeld(Running& running, const RolloutState& state) {
-  const bool held = state.phase == RolloutPhase::kHeld && state.paused_by.empty() &&
-                    !state.awaits_approval && !state.split.mismatch;
-  if (!held) {
-    running.held_since.reset();
-    running.held_told = false;
-    return;
-  }
+/// Once for each time that the journal holds it for long. What else holds it, its state knows.
+void Controller::WatchUnwritten(Running& running, const RolloutState& shown) {
   const SteadyTime now = deps_.clock.SteadyNow();
-  if (!running.held_since) running.held_since = now;
-  if (running.held_told || now - *running.held_since < kHeldTold) return;
-  running.held_told = true;
-  Tell(RolloutEvent::Kind::kHeld, running.id, state);
+  if (!running.unwritten_since) running.unwritten_since = now;
+  if (shown.phase != RolloutPhase::kHeld || !shown.paused_by.empty()) return;
+  if (running.unwritten_told || now - *running.unwritten_since < kUnwrittenTold) return;
+  running.unwritten_told = true;
+  Tell(RolloutEvent::Kind::kHeld, running.id, shown);
 }
 
 std::optional<RolloutPlan> Controller::PlanOf(const std::string& name) const {
@@ -999,11 +1016,11 @@ Status Controller::Command(int64_t id, RolloutCommand command) {
     return FailedPreconditionError(
         StrCat("rollout ", id, " is ending just now: look at what it has come to"));
   }
-  if (view.phase == RolloutPhase::kProbation &&
-      (command.kind == Kind::kPause || command.kind == Kind::kResume)) {
-    return FailedPreconditionError(
-        StrCat("rollout ", id, " is in probation, there is nothing to pause: promote it to let ",
-               "version ", view.stable, " go, or abort it to go back to that"));
+  if (view.phase == RolloutPhase::kProbation && command.kind != Kind::kPromote &&
+      command.kind != Kind::kAbort) {
+    return FailedPreconditionError(StrCat(
+        "rollout ", id, " is in probation, there is no step to leave and nothing to pause: ",
+        "promote it in full to let version ", view.stable, " go, or abort it to go back to that"));
   }
   if (command.kind == Kind::kAdvance && command.step >= 0 && command.step != view.step) {
     return FailedPreconditionError(StrCat("step: rollout ", id, " is in step ", view.step,
@@ -1015,16 +1032,19 @@ Status Controller::Command(int64_t id, RolloutCommand command) {
     const RolloutCommand& first = waiting->second;
     if (first.kind == command.kind) return OkStatus();  // asked for already
     const std::string asked = StrCat(first.who, " has asked for its ", CommandNoun(first.kind));
-    if (first.kind == Kind::kAbort) {
+    // An abort that has found nothing to go back to.
+    const bool may_change = aborts_waiting_.contains(id) && first.kind == Kind::kAbort &&
+                            command.kind == Kind::kPromote;
+    if (first.kind == Kind::kAbort && !may_change) {
       return FailedPreconditionError(
           StrCat("rollout ", id, ": ", asked, ", which takes effect at its next tick"));
     }
-    if (command.kind != Kind::kAbort) {
+    if (command.kind != Kind::kAbort && !may_change) {
       return FailedPreconditionError(StrCat("rollout ", id, ": ", asked,
                                             ", which waits for its next tick or its version: ask "
                                             "again after it, or abort the rollout"));
     }
-    LOG_INFO("rollout aborted before another command took effect", {"rollout", id},
+    LOG_INFO("another command takes the place of one that has not taken effect", {"rollout", id},
              {"given_up", CommandNoun(first.kind)}, {"asked_by", first.who});
   } else if (command.kind == Kind::kPause && !view.paused_by.empty()) {
     return OkStatus();

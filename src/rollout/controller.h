@@ -153,8 +153,8 @@ struct RolloutView {
 struct RolloutEvent {
   enum class Kind {
     kStarted,
-    kStep,         ///< it has left a step; of blue/green, the switch
-    kHeld,         ///< for a minute, for another reason than those that follow
+    kStep,  ///< it has left a step; of blue/green, the switch
+    kHeld,  ///< for a minute, for another reason than those that follow; in its probation: with nothing to go back to
     kSampleRatio,  ///< held: requests are not split as they should be
     kWaiting,      ///< held: lacks nothing but a person's word
     kPaused,       ///< by a person
@@ -222,13 +222,14 @@ class RolloutController {
   /// Commands take effect at the next tick and are journaled; one whose version is not there yet
   /// waits for it. NOT_FOUND; FAILED_PRECONDITION when the rollout has ended, or when another command
   /// is waiting already: that is told, with who gave it. Only Abort takes its place.
-  virtual Status Promote(int64_t id,
-                         const std::string& who) = 0;  ///< at once to the end, evidence or not
+  /// At once to the end, evidence or not. Of a probation: to its end.
+  virtual Status Promote(int64_t id, const std::string& who) = 0;
   /// Out of the present step, evidence or not; of the last one, promoted. Gives the approval that a
   /// step waits for, and ends a pause. With a `step`, FAILED_PRECONDITION unless that is the present one: who
-  /// asks late, or twice, leaves no step that they have not seen.
+  /// asks late, or twice, leaves no step that they have not seen. FAILED_PRECONDITION in a probation too.
   virtual Status Advance(int64_t id, const std::string& who, std::optional<int> step) = 0;
-  virtual Status Abort(int64_t id, const std::string& who) = 0;  ///< back to the stable version
+  /// Back to the stable version; in a probation once that is ready, and a promotion may take its place until then.
+  virtual Status Abort(int64_t id, const std::string& who) = 0;
   /// Nothing moves on until Resume; evidence is counted and harm still rolls back. The time does not
   /// count towards max_duration.
   virtual Status Pause(int64_t id, const std::string& who) = 0;

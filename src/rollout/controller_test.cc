@@ -180,12 +180,166 @@ TEST_F(ControllerTest, TellsOfAPersonThatIsWaitedForAndOfWhatHoldsForLong) {
   EXPECT_NE(told_.back().rollout.reason.find("metrics"), std::string::npos);
 }
 
+TEST_F(ControllerTest, WhatWasToldIsNotToldAgainAfterARestart) {
+  RolloutPlan plan = Plan();
+  plan.steps[0].approval = true;
+  Open(dir_.file("journal.db"), {{"digits", plan}});
+  Tick();
+  world_.observed.ready = {1, 2};
+  for (int i = 0; i < 60; ++i) Tick();
+  EXPECT_EQ(Told(), "started waiting");
+  auto restart_without_metrics = [&] {
+    Open(dir_.file("journal.db"), {{"digits", plan}});
+    world_.read_status = UnavailableError("no metrics");
+    for (int i = 0; i < 5; ++i) Tick();
+    world_.read_status = OkStatus();
+    for (int i = 0; i < 70; ++i) Tick();
+  };
+  restart_without_metrics();
+  EXPECT_EQ(Told(), "started waiting");
+  world_.read_status = UnavailableError("no metrics");
+  for (int i = 0; i < 70; ++i) Tick();
+  EXPECT_EQ(Told(), "started waiting held");
+  Open(dir_.file("journal.db"), {{"digits", plan}});
+  for (int i = 0; i < 150; ++i) Tick();
+  world_.read_status = OkStatus();
+  Tick();
+  world_.read_status = UnavailableError("no metrics");
+  for (int i = 0; i < 100; ++i) Tick();
+  EXPECT_EQ(Told(), "started waiting held") << "a moment of metrics is no end of it";
+  restart_without_metrics();
+  world_.read_status = UnavailableError("no metrics");
+  for (int i = 0; i < 70; ++i) Tick();
+  EXPECT_EQ(Told(), "started waiting held held") << "a minute of them was";
+}
+
+TEST_F(ControllerTest, WhatWasAskedOfTheRolloutIsNotDoneToItsProbation) {
+  RolloutPlan plan = Plan();
+  plan.probation = std::chrono::hours(1);
+  Open(dir_.file("journal.db"), {{"digits", plan}});
+  Tick();
+  world_.observed.ready = {1, 2};
+  Tick();
+  const int64_t id = Newest().id;
+  ASSERT_TRUE(controller_->Promote(id, "ana").ok());
+  Status again;
+  outside_.on_take = [&] { again = controller_->Advance(id, "ben", std::nullopt); };
+  Tick();
+  outside_.on_take = nullptr;
+  EXPECT_EQ(again.code(), StatusCode::kFailedPrecondition) << "ana has asked for its end";
+  ASSERT_EQ(Newest().phase, RolloutPhase::kProbation) << Newest().reason;
+  // Sent once more, and late.
+  const Status late = controller_->Advance(id, "ana", std::nullopt);
+  EXPECT_EQ(late.code(), StatusCode::kFailedPrecondition);
+  EXPECT_NE(late.message().find("is in probation"), std::string::npos) << late;
+  EXPECT_EQ(controller_->Advance(id, "ana", 0).code(), StatusCode::kFailedPrecondition);
+  for (int i = 0; i < 3; ++i) Tick();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kProbation) << Newest().reason;
+  ASSERT_TRUE(controller_->Promote(id, "ana").ok());
+  Tick();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kPromoted) << Newest().reason;
+}
+
+TEST_F(ControllerTest, ACommandThatCameTooLateForThePromotionIsDropped) {
+  RolloutPlan plan = Plan();
+  plan.probation = std::chrono::hours(1);
+  int ticks = 0;
+  auto to_probation = [&] {
+    Open("", {{"digits", plan}});
+    world_ = {};
+    world_.observed.ready = {1};
+    Tick();
+    world_.observed.ready = {1, 2};
+  };
+  to_probation();
+  for (; ticks < 300 && (controller_->List().empty() || Newest().phase != RolloutPhase::kProbation);
+       ++ticks)
+    Tick();
+  ASSERT_LT(ticks, 300);
+  to_probation();
+  for (int i = 1; i < ticks; ++i) Tick();
+  ASSERT_EQ(Newest().phase, RolloutPhase::kProgressing) << Newest().reason;
+  Status asked = UnavailableError("not called");
+  outside_.on_take = [&] { asked = controller_->Promote(Newest().id, "ben"); };
+  Tick();
+  outside_.on_take = nullptr;
+  EXPECT_TRUE(asked.ok()) << asked;
+  ASSERT_EQ(Newest().phase, RolloutPhase::kProbation) << Newest().reason;
+  Tick();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kProbation) << Newest().reason;
+  EXPECT_TRUE(controller_->Abort(Newest().id, "ben").ok()) << "and nothing waits, or is refused";
+  Tick();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kAborted);
+}
+
+TEST_F(ControllerTest, AnAbortInProbationWaitsForTheOldVersionAndMayBeGivenUp) {
+  RolloutPlan plan = Plan();
+  plan.probation = std::chrono::hours(1);
+  for (const bool comes_back : {true, false}) {
+    Open("", {{"digits", plan}});
+    world_.observed.ready = {1};
+    Tick();
+    world_.observed.ready = {1, 2};
+    Tick();
+    const int64_t id = Newest().id;
+    ASSERT_TRUE(controller_->Promote(id, "ana").ok());
+    Tick();
+    world_.observed.ready = {2};
+    Tick();
+    ASSERT_TRUE(controller_->Abort(id, "ben").ok());
+    EXPECT_FALSE(controller_->Promote(id, "ana").ok()) << "not before its next tick";
+    for (int i = 0; i < 5; ++i) Tick();
+    EXPECT_EQ(Newest().phase, RolloutPhase::kProbation) << "all would be without a version";
+    EXPECT_NE(Newest().reason.find("aborted by ben as soon as version 1"), std::string::npos)
+        << Newest().reason;
+    EXPECT_EQ(world_.traffic.stable, 2);
+    if (comes_back) {
+      world_.observed.ready = {1, 2};
+    } else {
+      EXPECT_TRUE(controller_->Promote(id, "ana").ok());
+    }
+    Tick();
+    EXPECT_EQ(Newest().phase, comes_back ? RolloutPhase::kAborted : RolloutPhase::kPromoted);
+    EXPECT_EQ(world_.traffic.stable, comes_back ? 1 : 2);
+  }
+}
+
+TEST_F(ControllerTest, AProbationWithNothingToGoBackToIsToldAndOneThatNeverLoadsAgainIsLost) {
+  RolloutPlan plan = Plan();
+  plan.probation = std::chrono::hours(1);
+  Open(dir_.file("journal.db"), {{"digits", plan}});
+  Tick();
+  world_.observed.ready = {1, 2};
+  Tick();
+  ASSERT_TRUE(controller_->Promote(Newest().id, "ana").ok());
+  Tick();
+  world_.observed.ready = {};
+  for (int i = 0; i < 65; ++i) Tick(0);
+  EXPECT_EQ(Newest().phase, RolloutPhase::kProbation) << Newest().reason;
+  EXPECT_EQ(Told(), "started promoted held");
+  // A restart does not make a version that is dead one that is loading, for good.
+  world_.observed.ready = {1, 2};
+  Tick(0);
+  Open(dir_.file("journal.db"), {{"digits", plan}});
+  world_.observed.ready = {1};
+  const Duration left = Newest().probation_left.value();
+  for (int i = 0; i < 50; ++i) Tick(0);
+  EXPECT_EQ(Newest().phase, RolloutPhase::kProbation) << Newest().reason;
+  EXPECT_EQ(Newest().probation_left, left) << "the time stands still";
+  for (int i = 0; i < 20; ++i) Tick(0);
+  EXPECT_EQ(Newest().phase, RolloutPhase::kRolledBack) << Newest().reason;
+  EXPECT_EQ(Told(), "started promoted held rolled_back");
+}
+
 TEST_F(ControllerTest, ASplitThatIsNotAsItShouldBeHoldsIsToldAndCounted) {
   BeginRollout();
   // Behind the split's back: more of the candidate's requests than it gave.
-  for (int i = 0; i < 20; ++i) {
+  for (int i = 0; i < 90; ++i) {
     world_.ServeDrawn(2, 20);
     Tick();
+    if (i == 20) {
+      EXPECT_EQ(Told(), "started") << "it may pass";
+    }
   }
   EXPECT_EQ(Newest().phase, RolloutPhase::kHeld);
   EXPECT_EQ(Newest().reason.substr(0, 14), "sample ratio: ") << Newest().reason;
@@ -908,6 +1062,23 @@ TEST_F(ControllerTest, WithoutAJournalNothingIsPromotedAndEvidenceIsNotLost) {
   controller_.reset();
   auto journal = Journal::Open(dir_.file("journal.db")).value();
   EXPECT_TRUE(ReplayRollout(*journal, 1, nullptr).value().agrees);
+}
+
+TEST_F(ControllerTest, HeldByTheJournalIsToldOnceAlsoWithLittleTraffic) {
+  BeginRollout();
+  {
+    WriteLock lock(dir_.file("journal.db"));
+    for (int i = 0; i < 5; ++i) {
+      clock_.Advance(seconds(19));
+      Tick(i % 2 == 0 ? 200 : 0);
+      EXPECT_EQ(Newest().phase, RolloutPhase::kHeld) << i << ": " << Newest().reason;
+    }
+    EXPECT_EQ(Told(), "started held");
+  }
+  Tick(0);
+  EXPECT_EQ(controller_->journal_problem(), "") << "what was refused is in";
+  RunToVerdict();
+  EXPECT_EQ(Told(), "started held step promoted");
 }
 
 TEST_F(ControllerTest, TheFirstTickThatIsWrittenAfterARestartIsTheFirst) {

@@ -388,8 +388,11 @@ Result<ServiceTraffic> TrafficOf(const VerdictRecord& record) {
   ArmDelta sums;
   double seconds = 0;
   uint64_t both = 0;
-  for (const RecordedTick& tick : record.ticks) {
-    const StepInput& in = tick.input;
+  bool draws = false;
+  ReplayRecord(record, {}, [&](const StepInput& in, const StepOutput& out) {
+    // Before a switch, while a version loads and in a probation nothing is drawn, and so nothing counted.
+    const bool drew = std::exchange(
+        draws, WantedShare(out.state) > 0 && out.state.phase != RolloutPhase::kProbation);
     if (in.history) {
       if (sums.requests == 0) {
         sums.requests += in.history->sums.requests;
@@ -404,12 +407,12 @@ Result<ServiceTraffic> TrafficOf(const VerdictRecord& record) {
     sums.labelled += in.stable_window.labelled;
     sums.wrong += in.stable_window.wrong;
     const double span = ToSeconds(in.elapsed);
-    if (span <= 0) continue;  // of the first tick of a process it is not known
+    if (span <= 0 || !drew) return;  // of the first tick of a process it is not known
     const uint64_t requests = in.stable_window.requests + in.candidate_window.requests;
     seconds += span;
     both += requests;
     traffic.arrivals.push_back({span, requests});
-  }
+  });
   if (both == 0) return InvalidArgumentError("the record has no requests to play again");
   auto rate = [](uint64_t part, uint64_t of) {
     return of == 0 ? 0 : std::min(1.0, static_cast<double>(part) / static_cast<double>(of));

@@ -292,6 +292,12 @@ TEST(ForecastTest, ThePlanOfARecordIsPlayedWithItsArrivals) {
   EXPECT_GT(slower["forecast"]["seconds"], answer["forecast"]["seconds"]);
 }
 
+TEST(ForecastTest, ARecordsProbationIsNoTrafficOfItsService) {
+  Json question{{"record", RecordedRollout(0.01, 5000, std::chrono::minutes(50))}, {"runs", 1}};
+  const Json answer = Json::parse(ForecastReport(question.dump()).value());
+  EXPECT_DOUBLE_EQ(answer["traffic"]["requests_per_second"].get<double>(), 200);
+}
+
 TEST(ForecastTest, QuestionsThatMakeNoSenseAreRefused) {
   auto refused = [](const char* question) {
     auto report = ForecastReport(question);

@@ -313,6 +313,7 @@ Json SplitJson(const SplitState& split) {
   PutIf(json, "answered", split.answered);
   PutIf(json, "since", split.since.count());
   PutIf(json, "waited", split.waited.count());
+  PutIf(json, "crossed", split.crossed.count());
   PutIf(json, "mismatch", split.mismatch);
   return json;
 }
@@ -322,8 +323,26 @@ SplitState SplitFrom(const Json& json) {
   split.answered = json.value("answered", false);
   split.since = Duration(json.value("since", int64_t{0}));
   split.waited = Duration(json.value("waited", int64_t{0}));
+  split.crossed = Duration(json.value("crossed", int64_t{0}));
   split.mismatch = json.value("mismatch", false);
   return split;
+}
+
+Json ToldJson(const ToldState& told) {
+  Json json = Json::object();
+  PutIf(json, "waiting", told.waiting);
+  PutIf(json, "held", told.held);
+  PutIf(json, "holds", told.holds);
+  PutIf(json, "lasts", told.lasts.count());
+  return json;
+}
+ToldState ToldFrom(const Json& json) {
+  ToldState told;
+  told.waiting = json.value("waiting", false);
+  told.held = json.value("held", false);
+  told.holds = json.value("holds", false);
+  told.lasts = Duration(json.value("lasts", int64_t{0}));
+  return told;
 }
 
 int64_t Nanos(WallTime t) { return t.time_since_epoch().count(); }
@@ -363,6 +382,8 @@ std::string SerializeState(const RolloutState& s) {
   if (s.frozen) json["frozen"] = true;
   PutIf(json, "promoted", s.promoted);
   PutIf(json, "probation_elapsed", s.probation_elapsed.count());
+  PutIf(json, "missing", s.missing.count());
+  if (s.told != ToldState{}) json["told"] = ToldJson(s.told);
   if (s.split != SplitState{}) json["split"] = SplitJson(s.split);
   if (s.person_elapsed != Duration{}) json["person_elapsed"] = s.person_elapsed.count();
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -399,6 +420,8 @@ Result<RolloutState> ParseState(std::string_view text) {
     s.frozen = json.value("frozen", false);
     s.promoted = json.value("promoted", "");
     s.probation_elapsed = Duration(json.value("probation_elapsed", int64_t{0}));
+    s.missing = Duration(json.value("missing", int64_t{0}));
+    if (json.contains("told")) s.told = ToldFrom(json["told"]);
     if (json.contains("split")) s.split = SplitFrom(json["split"]);
     s.person_elapsed = Duration(json.value("person_elapsed", int64_t{0}));
     const Json& gates = json.at("gates");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <utility>
 
 #include "base/strings.h"
 #include "rollout/freeze.h"
@@ -19,6 +20,10 @@ using words::Span;
 constexpr uint64_t kHistoryNeeded =
     100;  // of the stable's answers, before thresholds are taken from them
 constexpr uint64_t kPlanningNeeded = 50;  // exposures, before an event rate is worth planning with
+/// What may pass by itself: a split that is off while one version answers late, a version that loads again.
+constexpr Duration kPatience = std::chrono::seconds(60);
+/// What holds a rollout for longer is told to people; and is over for them when it has been for as long.
+constexpr Duration kHeldTold = std::chrono::seconds(60);
 
 std::string VersionName(int64_t version) { return StrCat("version ", version); }
 
@@ -45,6 +50,18 @@ double SplitBound(const RolloutState& s) {
   });
   return std::log(static_cast<double>(std::max<std::ptrdiff_t>(1, splits)) /
                   s.plan.sample_ratio_alpha);
+}
+
+/// As it is carried out: routers count in ten-thousandths.
+double AppliedShare(double share) {
+  return static_cast<double>(std::lround(share * 10'000)) / 10'000;
+}
+
+/// The split has been shown to be another one, or may be about to.
+bool SplitInDoubt(const RolloutState& s) {
+  if (s.plan.sample_ratio_alpha <= 0) return false;
+  return s.split.mismatch ||
+         s.split.counts.LogE(AppliedShare(PresentStep(s).weight)) >= SplitBound(s);
 }
 
 bool IsBlueGreen(const RolloutState& s) {
@@ -87,7 +104,7 @@ std::string Comparison(const RolloutState& s, const GateState& gate, size_t inde
 std::string SplitComparison(const RolloutState& s) {
   const SampleRatio& counts = s.split.counts;
   const uint64_t all = counts.candidate + counts.stable;
-  const double share = PresentStep(s).weight;
+  const double share = AppliedShare(PresentStep(s).weight);
   return StrCat(Count(counts.candidate), " of ", Count(all), " requests (",
                 Percent(counts.candidate, all), ") went to ", VersionName(s.candidate), ", ",
                 Percent(share), " should have (e-value ", EValue(counts.LogE(share)),
@@ -140,23 +157,31 @@ void FoldWindow(RolloutState& s, const StepInput& in) {
   }
 }
 
-/// Counts a window that was split by `share`, once those of the present split are all that it has.
+/// Counts a window that was split by `share`, once those of the present split are all that it has. An e-value beyond its
+/// bound is a mismatch when it stays there: requests are counted when they are answered, so a burst that one version answers
+/// later looks like one for as long as its answers take.
 void CountSplit(RolloutState& s, const StepInput& in, double share, Duration elapsed) {
   constexpr Duration kLeast = std::chrono::seconds(2);
   SplitState& split = s.split;
-  if (s.plan.sample_ratio_alpha <= 0 || share <= 0 || share >= 1) return;
+  if (split.mismatch || s.plan.sample_ratio_alpha <= 0 || share <= 0 || share >= 1) return;
   if (elapsed == Duration{} || !in.blocked.empty() || !in.stable_ready) {
     // Who knows how this window was split.
     split.answered = false;
-    split.since = split.waited = {};
+    split.since = split.waited = split.crossed = {};
     return;
   }
+  const Duration settled = std::max(kLeast, Duration(2 * in.longest_answer));
+  const Duration patience = std::max(kPatience, settled);
   if (!split.answered) {
     split.answered = in.candidate_window.requests > 0;
+    if (split.answered) split.since = {};
+    if (split.answered || in.stable_window.requests == 0) return;
+    // One that gets nothing answers nothing: it is not waited for beyond this.
+    split.since += elapsed;
+    split.answered = split.since >= patience;
     return;
   }
   split.since += elapsed;
-  const Duration settled = std::max(kLeast, Duration(2 * in.longest_answer));
   if (split.waited == Duration{}) {
     if (split.since >= settled) split.waited = split.since;
     return;
@@ -169,7 +194,13 @@ void CountSplit(RolloutState& s, const StepInput& in, double share, Duration ela
     split.counts.candidate += in.candidate_window.requests;
     split.counts.stable += in.stable_window.requests;
   }
-  split.mismatch = split.counts.LogE(share) >= SplitBound(s);
+  if (split.counts.LogE(share) < SplitBound(s)) {
+    split.crossed = {};
+  } else if (split.crossed == Duration{}) {
+    split.crossed = split.since;
+  } else {
+    split.mismatch = split.since - split.crossed >= patience;
+  }
 }
 
 /// What an answer says, in words: "0.83 is above 0.5".
@@ -500,7 +531,11 @@ std::vector<std::string> Missing(const RolloutState& s, bool outside = true) {
                                " more requests to the candidate in this step"));
     }
   }
-  if (s.split.mismatch) missing.push_back("requests that are split as they should be");
+  if (s.split.mismatch) {
+    missing.push_back("requests that are split as they should be");
+  } else if (SplitInDoubt(s)) {
+    missing.push_back(StrCat("certainty of the split: ", SplitComparison(s)));
+  }
   for (const GateState& gate : s.gates) {
     if (!outside) break;
     std::string answer = MissingFromOutside(s, gate);
@@ -555,6 +590,15 @@ void Promote(StepOutput& out, const StepInput& in, std::string reason) {
     End(s, RolloutPhase::kPromoted, std::move(reason));
     return;
   }
+  const GateState* failing = FailingGate(s);
+  const GateState* harmful = HarmfulGate(s);
+  if (failing != nullptr || harmful != nullptr) {
+    // A person's word, over what was known: a probation would take it back at once.
+    End(s, RolloutPhase::kPromoted,
+        StrCat(reason, "; without a probation, over ",
+               failing != nullptr ? Failure(s, *failing) : Harm(s, *harmful)));
+    return;
+  }
   s.phase = RolloutPhase::kProbation;
   s.promoted = std::move(reason);
   s.reason = InProbation(s, in);
@@ -576,7 +620,7 @@ void SetPhase(StepOutput& out, RolloutPhase phase, std::string reason) {
 /// steps to come count: nobody would be asked about them.
 std::vector<std::string> NotGiven(const RolloutState& s) {
   std::vector<std::string> lacking;
-  if (s.split.mismatch) lacking.push_back("a split as it should be");
+  if (SplitInDoubt(s)) lacking.push_back("a split as it should be");
   for (size_t i = static_cast<size_t>(s.step); i < s.plan.steps.size(); ++i) {
     if (!s.plan.steps[i].approval) continue;
     lacking.push_back(StrCat("the approval that step ", i + 1, " asks for"));
@@ -687,7 +731,7 @@ void LeaveStep(StepOutput& out, const StepInput& in, bool told,
                const std::vector<std::string>& missing) {
   RolloutState& s = out.state;
   if (told) s.paused_by.clear();
-  s.awaits_approval = s.frozen = false;
+  s.awaits_approval = s.frozen = s.told.waiting = false;
   s.split = {};
   for (GateState& gate : s.gates) gate.outside.passes = false;
   if (s.step + 1 < static_cast<int>(s.plan.steps.size())) {
@@ -714,23 +758,39 @@ std::string CameUp(const RolloutState& s, const StepInput& in) {
     return StrCat(VersionName(s.candidate), " failed to load: ", in.candidate_failure);
   if (in.candidate == CandidateSeen::kGone)
     return StrCat(VersionName(s.candidate), " is no longer ready");
+  if (s.missing >= kPatience)
+    return StrCat(VersionName(s.candidate), " has not been ready for ", Span(s.missing));
   if (const GateState* failing = FailingGate(s)) return Failure(s, *failing);
   if (const GateState* harmful = HarmfulGate(s)) return Harm(s, *harmful);
   return "";
 }
 
-void DecideProbation(StepOutput& out, const StepInput& in, Duration elapsed) {
+/// Why nothing could come up now; empty: it could.
+std::string Unwatched(const RolloutState& s, const StepInput& in) {
+  if (!in.blocked.empty()) return in.blocked;
+  if (!in.metrics_ok) return "waiting for metrics: their source gives no answer";
+  if (!s.candidate_ready) return StrCat(VersionName(s.candidate), " is not ready");
+  return "";
+}
+
+void DecideProbation(StepOutput& out, const StepInput& in, bool was_ready, Duration elapsed) {
   using Kind = RolloutCommand::Kind;
   RolloutState& s = out.state;
-  s.probation_elapsed += elapsed;
-  if (in.command && in.command->kind == Kind::kAbort) {
+  const std::string unwatched = Unwatched(s, in);
+  if (was_ready && unwatched.empty()) s.probation_elapsed += elapsed;
+  s.missing = was_ready || s.candidate_ready ? Duration{} : s.missing + elapsed;
+  const bool aborts = in.command && in.command->kind == Kind::kAbort;
+  if (aborts && in.stable_ready) {
     out.decision = "abort";
     End(s, RolloutPhase::kAborted,
         StrCat("aborted by ", in.command->who, " in probation, back to ", VersionName(s.stable),
                "; had been ", s.promoted));
     return;
   }
-  if (in.command && (in.command->kind == Kind::kPromote || in.command->kind == Kind::kAdvance)) {
+  const bool promotes = in.command && in.command->kind == Kind::kPromote;
+  // To nothing it goes back as little as it is kept by what is not in the journal.
+  out.command_waits = aborts || (promotes && !in.blocked.empty());
+  if (promotes && !out.command_waits) {
     out.decision = "keep";
     End(s, RolloutPhase::kPromoted, StrCat(s.promoted, "; probation ended by ", in.command->who));
     return;
@@ -741,16 +801,22 @@ void DecideProbation(StepOutput& out, const StepInput& in, Duration elapsed) {
     End(s, RolloutPhase::kRolledBack, StrCat("rolled back in probation: ", came_up));
     return;
   }
-  if (s.probation_elapsed >= s.plan.probation && came_up.empty()) {
+  if (s.probation_elapsed >= s.plan.probation && came_up.empty() && unwatched.empty() && !aborts) {
     out.decision = "keep";
     End(s, RolloutPhase::kPromoted,
         StrCat(s.promoted, "; nothing came up in ", Span(s.plan.probation), " of probation"));
     return;
   }
   s.reason = InProbation(s, in);
-  if (!came_up.empty()) {
-    s.reason = StrCat("in probation, ", VersionName(s.stable),
-                      " is not ready to take the traffic back: promote or abort it; ", came_up);
+  if (aborts) {
+    s.reason = StrCat("in probation, aborted by ", in.command->who, " as soon as ",
+                      VersionName(s.stable), " is ready to take the traffic back");
+  } else if (!came_up.empty()) {
+    s.reason =
+        StrCat("in probation, ", VersionName(s.stable),
+               " is not ready to take the traffic back: promote it in full or abort it; ", came_up);
+  } else if (!unwatched.empty()) {
+    s.reason = StrCat("in probation, whose time stands still: ", unwatched, "; ", s.promoted);
   }
 }
 
@@ -808,6 +874,21 @@ void HoldWithoutStable(StepOutput& out, const std::string& why) {
                   " is not ready to take the traffic back: promote or abort it; ", why));
 }
 
+void WatchWhatHolds(RolloutState& s, const StepInput& in) {
+  ToldState& told = s.told;
+  if (s.awaits_approval) told.waiting = true;
+  const bool lost =
+      s.phase == RolloutPhase::kProbation && !in.stable_ready && !CameUp(s, in).empty();
+  const bool holds = lost || (s.phase == RolloutPhase::kHeld && s.paused_by.empty() &&
+                              !s.awaits_approval && !s.split.mismatch);
+  const bool goes_on = holds == std::exchange(told.holds, holds);
+  told.lasts =
+      goes_on && holds != told.held ? told.lasts + std::max(in.elapsed, Duration{}) : Duration{};
+  if (told.lasts < kHeldTold) return;
+  told.held = holds;
+  told.lasts = {};
+}
+
 /// What Step does, but for the share that it may change.
 void Decide(StepOutput& out, const StepInput& in) {
   RolloutState& s = out.state;
@@ -828,7 +909,7 @@ void Decide(StepOutput& out, const StepInput& in) {
     Add(s.stable_sums, in.stable_window);
     Add(s.candidate_sums, in.candidate_window);
     s.step_requests += in.candidate_window.requests;
-    CountSplit(s, in, share_before, elapsed);
+    CountSplit(s, in, AppliedShare(share_before), elapsed);
     // Folded before thresholds are fixed: they must be older than all evidence that is measured by
     // them.
     // The first window of a process began in another one, whose traffic ended at an unknown moment.
@@ -848,7 +929,7 @@ void Decide(StepOutput& out, const StepInput& in) {
   TakeReadings(s, in, elapsed, was_ready && s.candidate_ready && warm);
 
   if (s.phase == RolloutPhase::kProbation) {
-    DecideProbation(out, in, elapsed);
+    DecideProbation(out, in, was_ready, elapsed);
     return;
   }
   TakePause(out, in);
@@ -931,7 +1012,7 @@ bool operator==(const RolloutState& a, const RolloutState& b) {
          a.notes == b.notes && a.paused_by == b.paused_by && a.undo_by == b.undo_by &&
          a.awaits_approval == b.awaits_approval && a.frozen == b.frozen && a.split == b.split &&
          a.promoted == b.promoted && a.probation_elapsed == b.probation_elapsed &&
-         a.person_elapsed == b.person_elapsed;
+         a.missing == b.missing && a.told == b.told && a.person_elapsed == b.person_elapsed;
 }
 
 std::string_view StrategyName(RolloutPlan::Strategy strategy) {
@@ -1158,11 +1239,12 @@ StepOutput Step(const RolloutState& state, const StepInput& in) {
   StepOutput out{state, ""};
   if (HasEnded(state.phase)) return out;
   Decide(out, in);
+  if (!HasEnded(out.state.phase)) WatchWhatHolds(out.state, in);
   // The traffic from here on is split otherwise: what was gathered until now stays by itself.
   if (!HasEnded(out.state.phase) && WantedShare(out.state) != WantedShare(state)) {
     CloseWindows(out.state);
     out.state.split.answered = false;
-    out.state.split.since = out.state.split.waited = {};
+    out.state.split.since = out.state.split.waited = out.state.split.crossed = {};
   }
   return out;
 }
@@ -1228,7 +1310,7 @@ RolloutView MakeView(int64_t id, const RolloutState& s) {
   view.paused_by = s.paused_by;
   view.undo_by = s.undo_by;
   view.awaits_approval = s.awaits_approval;
-  const double share = PresentStep(s).weight;
+  const double share = AppliedShare(PresentStep(s).weight);
   if (s.phase == RolloutPhase::kProbation)
     view.probation_left = std::max(Duration{}, Duration(s.plan.probation) - s.probation_elapsed);
   if (s.plan.sample_ratio_alpha > 0 && share > 0 && share < 1 &&

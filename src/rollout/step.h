@@ -33,7 +33,7 @@ struct RolloutCommand {
     kAbort,    ///< back to the stable version
     kPause,    ///< nothing moves on until kResume; harm still rolls back
     kResume,
-    kAdvance,  ///< out of the present step now, evidence or not; ends a pause
+    kAdvance,  ///< out of the present step now, evidence or not; ends a pause. Nothing in kProbation
   };
   Kind kind = Kind::kAbort;
   std::string who;
@@ -79,8 +79,18 @@ struct SplitState {
   bool answered = false;  ///< the candidate has answered something since the share was set
   Duration since{};       ///< then
   Duration waited{};      ///< of this, before counting began; 0: it has not
-  bool mismatch = false;  ///< shown by `counts`
+  Duration crossed{};     ///< of this, when the e-value reached its bound; 0: it is below
+  bool mismatch = false;  ///< shown by `counts`, which are those of that moment then
   friend bool operator==(const SplitState&, const SplitState&) = default;
+};
+
+/// What people are told of once, or when it has lasted: kept, so that a restart tells nothing again.
+struct ToldState {
+  bool waiting = false;  ///< in the present step: that it waits for a person
+  bool held = false;     ///< that it is held
+  bool holds = false;    ///< at the last tick: it is, and not by what is told at once
+  Duration lasts{};      ///< how long `holds` has been another one than `held`
+  friend bool operator==(const ToldState&, const ToldState&) = default;
 };
 
 /// One rollout, whole: nothing outside it decides what the next Step does.
@@ -113,8 +123,11 @@ struct RolloutState {
   bool awaits_approval = false;  ///< at the last tick: the step lacked nothing but a person's word
   bool frozen = false;  ///< at the last tick: the step lacked nothing but the end of a freeze
   SplitState split;
-  std::string promoted;          ///< in kProbation: why it was
-  Duration probation_elapsed{};  ///< of `elapsed`, in it
+  std::string promoted;  ///< in kProbation: why it was
+  Duration
+      probation_elapsed{};  ///< of `elapsed`, in it, with all there that could speak against it
+  Duration missing{};       ///< in kProbation: for how long the candidate has not been ready
+  ToldState told;
   Duration person_elapsed{};  ///< of `elapsed`, waiting for a person or a freeze's end: not part of
                               ///< max_duration
   friend bool operator==(const RolloutState&, const RolloutState&);

@@ -200,6 +200,7 @@ AlarmNotice Promoted() {
   news.about = "rollout";
   news.json = R"({"id":3})";
   news.details = {{"step", "1 of 2"}};
+  news.labels = {{"rollout", "3"}, {"step", "1"}};
   AlarmNotice notice;
   notice.delivery = "rollout-3-1-rolled_back-9";
   notice.at = FromUnixMillis(1'700'000'000'000);
@@ -218,6 +219,22 @@ TEST_F(AlarmSenderTest, NewsGoOutAsTheyAre) {
   EXPECT_EQ(got()[0].body,
             R"({"event":"rollout.rolled_back","instance":"http://l","rollout":{"id":3}})");
   EXPECT_EQ(got()[0].delivery, "rollout-3-1-rolled_back-9");
+}
+
+TEST_F(AlarmSenderTest, AlarmsGoBeforeNewsAndNewsOnlyToWhomTheyAreFor) {
+  AlarmOutbox::Box& alarms = outbox_.Open("of alarms", 10, AlarmOutbox::Takes::kAlarms);
+  outbox_.Add({Promoted()});
+  EXPECT_EQ(alarms.waiting(), 0u);
+  outbox_.Add({MakeNotice({Burning(), AlarmState::kPending, AlarmState::kFiring, true},
+                          FromUnixMillis(1'700'000'000'000))});
+  EXPECT_EQ(alarms.waiting(), 1u);
+  WebhookOptions options;
+  options.target.url = url();
+  auto sender = WebhookSender::Create("webhooks[0]", options, "http://l", box_, SystemClock());
+  ASSERT_TRUE(sender.ok()) << sender.status();
+  ASSERT_TRUE(Await([&] { return (*sender)->counters().sent == 2; }));
+  EXPECT_NE(got()[0].body.find("\"alarm\""), std::string::npos) << got()[0].body;
+  EXPECT_NE(got()[1].body.find("\"rollout\""), std::string::npos) << got()[1].body;
 }
 
 TEST_F(AlarmSenderTest, AnAlertmanagerIsToldNewsOnceAndOfAlarmsAsBefore) {
@@ -245,6 +262,8 @@ TEST_F(AlarmSenderTest, AnAlertmanagerIsToldNewsOnceAndOfAlarmsAsBefore) {
     ++told;
     EXPECT_EQ(alert["labels"]["severity"], "ticket");
     EXPECT_EQ(alert["labels"]["version"], "2");
+    EXPECT_EQ(alert["labels"]["rollout"], "3") << "the next rollout's is another alert";
+    EXPECT_EQ(alert["labels"]["step"], "1");
     EXPECT_EQ(alert["annotations"]["summary"], "rolled back: errors");
     EXPECT_EQ(alert["startsAt"], "2023-11-14T22:13:20.000Z");
   }

@@ -76,6 +76,7 @@ std::string NewsAlerts(const std::vector<std::shared_ptr<const AlarmNotice>>& no
                    {"severity", AlarmSeverityName(news.severity)}};
     if (!news.model.empty()) labels["model"] = news.model;
     if (news.version != 0) labels["version"] = std::to_string(news.version);
+    for (const auto& [name, value] : news.labels) labels[name] = value;
     std::string details;
     for (const auto& [name, value] : news.details)
       details += StrCat(details.empty() ? "" : "\n", name, ": ", value);

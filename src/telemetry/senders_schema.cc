@@ -150,6 +150,9 @@ const schema::Struct<WebhookOptions>& WebhookOptionsSchema() {
     s.Field("secret_file", &Options::secret_file, schema::Text(),
             "File with the secret that messages are signed with (HMAC-SHA256 in the header "
             "X-Leadsman-Signature); empty = they are not signed.");
+    s.Field("rollouts", &Options::rollouts, schema::Boolean(),
+            "true: it is told of rollouts too, of what alarms.rollout_events lists, in messages "
+            "that have `rollout` where others have `alarm`.");
     s.Field("give_up_after", &Options::give_up_after, schema::Time<milliseconds>(1s, 24h),
             "How long a message is tried.");
     return s;

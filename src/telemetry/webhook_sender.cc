@@ -3,6 +3,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -86,9 +87,12 @@ SenderHttp::Answer WebhookSender::Post(const Courier::Errand& errand, const Alar
 }
 
 Courier::Report WebhookSender::Carry(const Courier::Errand& errand) {
-  const std::vector<AlarmOutbox::Item> front = box_.Front(1);
-  if (front.empty()) return {};
-  const AlarmNotice& notice = *front[0].notice;
+  const std::vector<AlarmOutbox::Item> waiting = box_.Front(box_.waiting());
+  if (waiting.empty()) return {};
+  // No alarm waits for news that the receiver does not take.
+  const auto alarm =
+      std::ranges::find_if(waiting, [](const auto& item) { return !item.notice->news; });
+  const AlarmNotice& notice = *(alarm == waiting.end() ? waiting.begin() : alarm)->notice;
   SenderHttp::Answer answer = Post(errand, notice);
   if (answer.status.ok()) {
     box_.Delivered(notice);

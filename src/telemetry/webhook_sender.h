@@ -20,6 +20,7 @@ namespace leadsman {
 struct WebhookOptions {
   SenderTarget target;
   std::string secret_file;  ///< signs what is sent; empty: it is not signed
+  bool rollouts = false;    ///< is told of rollouts too; the box it is given says so
   std::chrono::milliseconds give_up_after{3'600'000};
   std::chrono::milliseconds longest_backoff{60'000};
 };

@@ -235,7 +235,7 @@ def test_a_rollout_is_told_of_and_late_labels_end_its_probation(tmp_path, start,
             "interval": "100ms", "max_duration": "2h", "probation": "1h"}
     with Alertmanager(tmp_path / "am") as alertmanager:
         server = start(models=[{"name": "digits", "path": str(repository / "digits"), "rollout": plan, "monitoring": {"window": "1s"}}],
-                       alarms={"webhooks": [{"url": f"http://127.0.0.1:{receiver.server_port}/hook"}],
+                       alarms={"webhooks": [{"url": f"http://127.0.0.1:{receiver.server_port}/hook", "rollouts": True}],
                                "alertmanagers": [{"url": alertmanager.url}]})
         with Traffic(server, label_delay=5) as traffic:
             wait_for("traffic", lambda: traffic.sent > 200)
@@ -263,7 +263,8 @@ def test_a_rollout_is_told_of_and_late_labels_end_its_probation(tmp_path, start,
         assert len(set(receiver.deliveries)) == 3
         told = wait_for("Alertmanager", lambda: [alert for alert in alertmanager.alerts() or []
                                                  if alert["labels"]["alertname"] == "RolloutRolledBack"])[0]
-        assert told["labels"] == {"alertname": "RolloutRolledBack", "severity": "ticket", "model": "digits", "version": "2"}
+        assert told["labels"] == {"alertname": "RolloutRolledBack", "severity": "ticket", "model": "digits", "version": "2",
+                                  "rollout": "1", "step": "1"}
         assert told["annotations"]["summary"] == rollout["reason"]
 
 

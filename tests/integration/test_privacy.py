@@ -112,7 +112,7 @@ def test_a_gateway_explains_what_it_passes_on_and_keeps(tmp_path):
             {"name": "digits", "mirror": {"version": 2, "share": "25%"},
              "versions": [{"version": 1, "endpoints": ["10.0.0.1:80"], "weight": "100%"}, {"version": 2, "endpoints": ["10.0.0.2:80"], "weight": "0%"}]}]},
         "models": [{"name": "digits", "rollout": {}}],
-        "alarms": {"webhooks": [{"url": "https://hook.example.org/services/hush"}]}}))
+        "alarms": {"webhooks": [{"url": "https://hook.example.org/services/hush", "rollouts": True}]}}))
     told = json.loads(explain("gateway", "--config", str(config), "--explain-privacy", "--json"))
     kept = {entry["what"]: entry for entry in told["kept"]}
     assert any(what.startswith("rollouts: counts") for what in kept), kept

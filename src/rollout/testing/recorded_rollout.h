@@ -13,7 +13,8 @@ namespace leadsman {
 
 /// Plays a rollout of the default plan with 200 requests a second into a journal, until it ends or `ticks` are over, and
 /// gives its record. The stable version fails once in a hundred requests.
-inline std::string RecordedRollout(double candidate_errors, int ticks = 5000) {
+inline std::string RecordedRollout(double candidate_errors, int ticks = 5000,
+                                   std::chrono::milliseconds probation = {}) {
   Rng rng(7);
   auto some = [&](uint64_t of, double share) {
     return of == 0 ? 0 : std::binomial_distribution<uint64_t>(of, share)(rng);
@@ -21,6 +22,7 @@ inline std::string RecordedRollout(double candidate_errors, int ticks = 5000) {
   auto journal = Journal::Open("").value();
   RolloutPlan plan;
   plan.steps = {{0.1, std::chrono::seconds(3)}, {0.5}};
+  plan.probation = probation;
   RolloutState state = BeginRollout("digits", 1, 2, plan, FromUnixMillis(1'700'000'000'000));
   CHECK(journal->Begin(1, state, {"digits", 1, {}}).ok());
   for (int tick = 0; tick < ticks && !HasEnded(state.phase); ++tick) {
@@ -33,7 +35,8 @@ inline std::string RecordedRollout(double candidate_errors, int ticks = 5000) {
       in.history->latency = {{static_cast<uint32_t>(LatencyScheme::Index(20'000'000)), 900},
                              {static_cast<uint32_t>(LatencyScheme::Index(90'000'000)), 90}};
     }
-    const uint64_t mine = some(200, WantedShare(state));
+    const uint64_t drawn = state.phase == RolloutPhase::kProbation ? 0 : 200;
+    const uint64_t mine = some(drawn, WantedShare(state));
     auto answers = [&](uint64_t requests, double errors) {
       ArmDelta arm{.requests = requests, .errors = some(requests, errors), .slow = {}};
       arm.timed = requests - arm.errors;
@@ -43,7 +46,7 @@ inline std::string RecordedRollout(double candidate_errors, int ticks = 5000) {
       return arm;
     };
     in.candidate_window = answers(mine, candidate_errors);
-    in.stable_window = answers(200 - mine, 0.01);
+    in.stable_window = answers(drawn - mine, 0.01);
     StepOutput out = Step(state, in);
     CHECK(journal->AppendTick(1, in, out, std::nullopt).ok());
     state = std::move(out.state);
