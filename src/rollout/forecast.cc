@@ -222,8 +222,7 @@ double UntilThresholds(const ServiceTraffic& traffic) {
 
 double QuantileOf(std::vector<double>& values, double quantile) {
   if (values.empty()) return 0;
-  auto at = values.begin() +
-            static_cast<std::ptrdiff_t>(quantile * static_cast<double>(values.size() - 1) + 0.5);
+  auto at = values.begin() + std::lround(quantile * static_cast<double>(values.size() - 1));
   std::nth_element(values.begin(), at, values.end());
   return *at;
 }
