@@ -117,7 +117,7 @@ function(leadsman_room name)
       target_precompile_headers(${name}_test PRIVATE <gtest/gtest.h> <string> <vector> <memory> <functional>)
     endif()
     add_test(NAME ${name} COMMAND ${name}_test)
-    set_tests_properties(${name} PROPERTIES TIMEOUT 600)
+    set_tests_properties(${name} PROPERTIES TIMEOUT 1200)
   endif()
 
   foreach(source IN LISTS fuzzers)
