@@ -774,10 +774,10 @@ int SimulateSplit(uint64_t seed, int runs, double times) {
 }
 
 TEST(StepSimulation, ASplitAsItShouldBeIsNeverTakenForAnother) {
-  EXPECT_EQ(SimulateSplit(8, 100, 1), 0) << "one in a thousand, at most, of 1800 looks each";
-  EXPECT_EQ(SimulateSplit(9, 100, 1.02), 0) << "within the tolerance";
-  EXPECT_EQ(SimulateSplit(10, 50, 1.2), 50);
-  EXPECT_EQ(SimulateSplit(11, 50, 0.8), 50);
+  EXPECT_EQ(SimulateSplit(8, 25, 1), 0) << "one in a thousand, at most, of 1800 looks each";
+  EXPECT_EQ(SimulateSplit(9, 25, 1.02), 0) << "within the tolerance";
+  EXPECT_EQ(SimulateSplit(10, 15, 1.2), 15);
+  EXPECT_EQ(SimulateSplit(11, 15, 0.8), 15);
 }
 
 TEST(StepSimulation, VersionsFarWorseAreRolledBack) {
