@@ -6,13 +6,13 @@ reference takes, then as many again in which something has changed, or nothing. 
 windows, against the same reference, with the tests that are their default.
 """
 import argparse
+import contextlib
 import json
 import os
 import pathlib
 import shutil
 import statistics
 import sys
-import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
@@ -25,6 +25,7 @@ import drift_streams  # noqa: E402
 import measure  # noqa: E402
 import train  # noqa: E402
 from hosts.process import HostProcess  # noqa: E402
+from processes import in_parallel  # noqa: E402
 
 PEERS = ["evidently", "whylogs"]
 CHANGES = [case for case in drift_streams.IMAGES if case != "none"]
@@ -43,29 +44,26 @@ def run_streams(options, failures):
     settings = options.work / "options.json"
     settings.write_text(json.dumps({name: str(value) if isinstance(value, pathlib.Path) else value
                                     for name, value in vars(options).items()}))
-    waiting, running, results = streams_of(options), {}, {}
-    try:
-        while waiting or running:
-            while waiting and len(running) < options.parallel:
-                system, case, seed = waiting.pop(0)
-                result = options.work / f"{system}-{case.replace(' ', '-')}-{seed}.json"
-                running[system, case, seed] = (result, HostProcess("a stream", [
-                    sys.executable, ROOT / "bench/drift_one.py", system, case, seed, settings, result], result.with_suffix(".log")))
-            time.sleep(0.2)
-            for (system, case, seed), (result, host) in list(running.items()):
-                if host.running():
-                    continue
-                del running[system, case, seed]
-                if host.process.returncode != 0:
-                    failures.append(f"{system}, {case}: {host.log_tail(4)}")
-                    continue
-                said = json.loads(result.read_text())
-                results.setdefault((system, case), []).append(said)
-                words = f"{said['found']:,} requests: {', '.join(said['names'][:3])}" if said["found"] else "nothing said"
-                print(f"{HEADS[system]:9} {drift_streams.WORDS[case]:23} {words}", flush=True)
-    finally:
-        for _, host in running.values():
-            host.stop()
+    results = {}
+
+    def result_of(stream):
+        system, case, seed = stream
+        return options.work / f"{system}-{case.replace(' ', '-')}-{seed}.json"
+
+    def start(stream):
+        result = result_of(stream)
+        return HostProcess("a stream", [sys.executable, ROOT / "bench/drift_one.py", *stream, settings, result], result.with_suffix(".log"))
+
+    with contextlib.closing(in_parallel(streams_of(options), options.parallel, start)) as ended:
+        for stream, host in ended:
+            system, case, _ = stream
+            if host.process.returncode != 0:
+                failures.append(f"{system}, {case}: {host.log_tail(4)}")
+                continue
+            said = json.loads(result_of(stream).read_text())
+            results.setdefault((system, case), []).append(said)
+            words = f"{said['found']:,} requests: {', '.join(said['names'][:3])}" if said["found"] else "nothing said"
+            print(f"{HEADS[system]:9} {drift_streams.WORDS[case]:23} {words}", flush=True)
     return results
 
 

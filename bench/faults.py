@@ -7,13 +7,13 @@ in the right state, which has to outlive one more SIGKILL, and no request may fa
 """
 import argparse
 import collections
+import contextlib
 import json
 import os
 import pathlib
 import shutil
 import statistics
 import sys
-import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT / "bench"))
 
 from command_line import at_least, until_stopped  # noqa: E402
 from hosts.process import HostProcess  # noqa: E402
+from processes import in_parallel  # noqa: E402
 
 
 def play_all(options):
@@ -28,34 +29,27 @@ def play_all(options):
     settings = options.work / "options.json"
     settings.write_text(json.dumps({"python": str(options.cache / "venv-models/bin/python"), "binary": str(options.bin / "leadsman"),
                                     "timeout": options.timeout}))
-    waiting = list(range(options.seed, options.seed + options.rollouts))
-    running, results, broken = {}, [], []
-    try:
-        while waiting or running:
-            while waiting and len(running) < options.parallel:
-                seed = waiting.pop(0)
-                running[seed] = HostProcess("a rollout", [sys.executable, ROOT / "bench/faults_one.py", seed, settings,
-                                                          options.work / f"{seed}.json"], options.work / f"{seed}.log")
-            time.sleep(0.1)
-            for seed, host in list(running.items()):
-                if host.running():
-                    continue
-                del running[seed]
-                if host.process.returncode != 0:
-                    broken.append(f"seed {seed}: {host.log_tail(4)}")
-                    print(f"seed {seed}: did not run: {host.log_tail(1)}", flush=True)
-                    continue
-                result = {"seed": seed, **json.loads((options.work / f"{seed}.json").read_text())}
-                results.append(result)
-                words = "" if result["right"] else f", WRONG: {result['phase']}, shares {result['shares']}"
-                words += f", {result['failures']} failed: {result['failed'][0]}" if result["failures"] else ""
-                print(f"{len(results):4} of {options.rollouts}  seed {seed}: {result['wanted']}, {len(result['faults'])} faults in "
-                      f"{result['seconds']:.0f} s, {result['answered']:,} answers{words}", flush=True)
-                if result["right"] and not result["failures"]:
-                    shutil.rmtree(options.work / str(seed), ignore_errors=True)
-    finally:
-        for host in running.values():
-            host.stop()
+    results, broken = [], []
+
+    def start(seed):
+        return HostProcess("a rollout", [sys.executable, ROOT / "bench/faults_one.py", seed, settings, options.work / f"{seed}.json"],
+                           options.work / f"{seed}.log")
+
+    seeds = range(options.seed, options.seed + options.rollouts)
+    with contextlib.closing(in_parallel(seeds, options.parallel, start)) as ended:
+        for seed, host in ended:
+            if host.process.returncode != 0:
+                broken.append(f"seed {seed}: {host.log_tail(4)}")
+                print(f"seed {seed}: did not run: {host.log_tail(1)}", flush=True)
+                continue
+            result = {"seed": seed, **json.loads((options.work / f"{seed}.json").read_text())}
+            results.append(result)
+            words = "" if result["right"] else f", WRONG: {result['phase']}, shares {result['shares']}"
+            words += f", {result['failures']} failed: {result['failed'][0]}" if result["failures"] else ""
+            print(f"{len(results):4} of {options.rollouts}  seed {seed}: {result['wanted']}, {len(result['faults'])} faults in "
+                  f"{result['seconds']:.0f} s, {result['answered']:,} answers{words}", flush=True)
+            if result["right"] and not result["failures"]:
+                shutil.rmtree(options.work / str(seed), ignore_errors=True)
     return results, broken
 
 

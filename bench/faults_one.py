@@ -15,7 +15,6 @@ import random
 import signal
 import sys
 import time
-import urllib.error
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -23,7 +22,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 import aiohttp  # noqa: E402
 from hosts.fault_proxy import FaultProxy  # noqa: E402
-from hosts.process import HostError, HostProcess, free_port  # noqa: E402
+from hosts.process import HostError, HostProcess, answers, free_port  # noqa: E402
 
 SERVICE = ROOT / "tests/integration"  # of gateway_upstream.py
 ENDED = ("promoted", "rolled_back", "aborted")
@@ -50,11 +49,7 @@ class Endpoint:
             env={"UPSTREAM_VERSION": str(self.version), "UPSTREAM_ERRORS": str(self.errors), "PYTHONDONTWRITEBYTECODE": "1"})
 
     def ready(self):
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=2) as answer:
-                return answer.status == 200
-        except OSError:
-            return False
+        return answers(f"http://127.0.0.1:{self.port}/healthz")
 
     def kill(self):
         os.killpg(self.host.pid, signal.SIGKILL)
@@ -91,27 +86,26 @@ class Gateway:
             return json.load(answer)
 
     def ready(self):
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/readyz", timeout=2) as answer:
-                return answer.status == 200
-        except OSError:
-            return False
+        return answers(f"http://127.0.0.1:{self.admin}/readyz")
 
     def newest(self):
+        """None also while nobody answers."""
         try:
             return next(iter(self.get("/api/v1/rollouts")["rollouts"]), None)
-        except (OSError, ValueError, urllib.error.URLError):
+        except (OSError, ValueError):
             return None
+
+    def versions(self):
+        return self.get("/api/v1/gateway")["services"][0]["versions"]
 
     def all_well(self):
         try:
-            versions = self.get("/api/v1/gateway")["services"][0]["versions"]
-        except (OSError, ValueError, urllib.error.URLError):
+            return all(endpoint["state"] == "healthy" for version in self.versions() for endpoint in version["endpoints"])
+        except (OSError, ValueError):
             return False
-        return all(endpoint["state"] == "healthy" for version in versions for endpoint in version["endpoints"])
 
     def shares(self):
-        return {version["version"]: version["share"] for version in self.get("/api/v1/gateway")["services"][0]["versions"]}
+        return {version["version"]: version["share"] for version in self.versions()}
 
 
 async def until(ready, words, timeout=60):

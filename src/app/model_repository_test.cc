@@ -8,6 +8,7 @@
 
 #include "app/config_schema.h"
 #include "base/testing/temp_dir.h"
+#include "support/eventually.h"
 
 namespace leadsman {
 namespace {
@@ -141,8 +142,7 @@ class RepositoryWatchTest : public ModelRepositoryTest {
     return in_force_;
   }
   bool Comes(const std::string& names) {
-    for (int i = 0; i < 3000 && InForce() != names; ++i) std::this_thread::sleep_for(10ms);
-    return InForce() == names;
+    return Eventually([&] { return InForce() == names; });
   }
 
   Mutex mutex_;

@@ -21,9 +21,6 @@ std::optional<std::chrono::nanoseconds> ParseGrpcTimeout(std::string_view text);
 /// Of a `grpc-status` field; UNKNOWN when it is no code.
 StatusCode ParseGrpcStatus(std::string_view text);
 
-/// The status in HTTP that says the same.
-int HttpStatusOfGrpc(StatusCode code);
-
 /// What a call is told when the gateway has no answer for it.
 StatusCode GrpcStatusOf(int http_status, Reason reason);
 

@@ -9,6 +9,7 @@
 #include "gateway/forward_head.h"
 #include "gateway/grpc_words.h"
 #include "gateway/outcome.h"
+#include "net/http_status.h"
 
 namespace leadsman::gateway {
 namespace {
@@ -482,7 +483,7 @@ void H2Exchange::Answer(int status, Reason reason, const std::string& message) {
   }
   const StatusCode code = GrpcStatusOf(status, reason);
   if (answered_) return Cut(reason, message);
-  status_ = grpc_ ? HttpStatusOfGrpc(code) : status;
+  status_ = grpc_ ? net::HttpStatusOf(code) : status;
   if (grpc_) {
     grpc_status_ = code;
     const std::string number = std::to_string(static_cast<int>(code));
@@ -561,7 +562,7 @@ void H2Exchange::Record() {
   const bool unavailable = grpc_ && reason_ == Reason::kNone && outcome == StatusCode::kUnavailable;
   if (unavailable && tried_ != nullptr)
     version_->OnResult(*tried_, true, "answered UNAVAILABLE", worker_.now());
-  const int status = grpc_ && status_ < 300 ? HttpStatusOfGrpc(outcome) : status_;
+  const int status = grpc_ && status_ < 300 ? net::HttpStatusOf(outcome) : status_;
   const auto event = CountEnded(worker_, {.version = *version_,
                                           .tried = tried_,
                                           .started = started_,

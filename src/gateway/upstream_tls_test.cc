@@ -3,6 +3,7 @@
 #include <chrono>
 #include <string>
 
+#include "base/testing/temp_dir.h"
 #include "gateway/testing/exchange_list.h"
 #include "gateway/testing/gateway_fixture.h"
 #include "gateway/testing/tls_upstream.h"
@@ -23,7 +24,7 @@ class UpstreamTlsTest : public GatewayTest {
   UpstreamTlsOptions& tls() { return *service().tls; }
 
   net::TestAuthority authority_;
-  TestFiles files_;
+  TempDir files_;
 };
 
 TEST_F(UpstreamTlsTest, PassesRequestsOverKeptConnections) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/strings.h"
+#include "net/http_status.h"
 #include "protocol/http_answers.h"
 #include "protocol/prediction_session.h"
 #include "protocol/tfserving/paths.h"
@@ -17,7 +18,7 @@ constexpr std::string_view kInvocationsAdvice =
     "/invocations needs to know which model: set mlflow.model in the configuration";
 
 void TfServingError(net::HttpExchange& exchange, const Status& status) {
-  AnswerError(exchange, TfServingHttpStatus(status.code()), status.message());
+  AnswerError(exchange, net::HttpStatusOf(status.code()), status.message());
 }
 
 }  // namespace
@@ -159,7 +160,7 @@ void HttpFrontend::HandlePlain(net::HttpExchange& exchange) {
         "/predict/<name>",
         table, selector);
     if (!chosen.ok())
-      return AnswerError(exchange, TfServingHttpStatus(chosen.code()), chosen.message());
+      return AnswerError(exchange, net::HttpStatusOf(chosen.code()), chosen.message());
   }
   exchange.ConnectionState<PredictionSession>().Start(exchange, predictor_, Protocol::kPlain,
                                                       selector, options_.plain);
@@ -186,7 +187,7 @@ void HttpFrontend::HandleInvocations(net::HttpExchange& exchange) {
   ModelSelector selector;
   std::shared_ptr<const ServableTable> table;
   Status chosen = ChooseModel(options_.mlflow.model, kInvocationsAdvice, table, selector);
-  if (!chosen.ok()) return error(chosen, TfServingHttpStatus(chosen.code()));
+  if (!chosen.ok()) return error(chosen, net::HttpStatusOf(chosen.code()));
   auto& session = exchange.ConnectionState<PredictionSession>();
   session.PrepareMlflow(options_.mlflow, *type);
   session.Start(exchange, predictor_, Protocol::kMlflow, selector, options_.plain);

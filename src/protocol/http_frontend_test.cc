@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "net/http_client.h"
+#include "net/http_status.h"
 #include "protocol/testing/fake_exchange.h"
 #include "protocol/tfserving/examples.h"
 #include "protocol/v2/infer.h"
@@ -369,7 +370,7 @@ TEST_F(HttpFrontendTest, TellsWhatMayBeTriedAgainFromWhatIsWrong) {
       {kOutOfRange, 400}};
   for (auto [code, status] : wanted) {
     EXPECT_EQ(V2HttpStatus(code), status) << StatusCodeName(code);
-    EXPECT_EQ(TfServingHttpStatus(code), status) << StatusCodeName(code);
+    EXPECT_EQ(net::HttpStatusOf(code), status) << StatusCodeName(code);
   }
 }
 

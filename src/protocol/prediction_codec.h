@@ -37,8 +37,6 @@ class PredictionCodec {
 /// {"error": "<message>"}: the error body of all three protocols.
 void AppendErrorBody(std::string& out, std::string_view message);
 
-/// The gRPC codes as TensorFlow Serving maps them to HTTP.
-int TfServingHttpStatus(StatusCode code);
 /// As Triton does, most are 400; but what a client may try again (429, 503, 504), and what it gave up itself (499), is
 /// told apart, as proxies and retry policies go by that.
 int V2HttpStatus(StatusCode code);

@@ -4,8 +4,6 @@
 #include <openssl/ssl.h>
 
 #include <atomic>
-#include <filesystem>
-#include <fstream>
 #include <functional>
 #include <memory>
 #include <string>
@@ -118,26 +116,6 @@ class TlsUpstream {
   mutable Mutex mutex_;
   std::string name_ GUARDED_BY(mutex_);
   std::unique_ptr<ScriptedUpstream> upstream_;
-};
-
-/// Files of a test, in a folder of its own.
-class TestFiles {
- public:
-  TestFiles() {
-    std::string name = (std::filesystem::temp_directory_path() / "gatewayXXXXXX").string();
-    CHECK(mkdtemp(name.data()) != nullptr);
-    folder_ = name;
-  }
-  ~TestFiles() { std::filesystem::remove_all(folder_); }
-  std::string Write(const std::string& name, const std::string& text) const {
-    const std::string path = (folder_ / name).string();
-    std::ofstream(path + ".part") << text;
-    std::filesystem::rename(path + ".part", path);
-    return path;
-  }
-
- private:
-  std::filesystem::path folder_;
 };
 
 }  // namespace leadsman::gateway

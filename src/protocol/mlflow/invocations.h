@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "net/http_status.h"
 #include "protocol/mlflow/frame.h"
 #include "protocol/prediction_codec.h"
 
@@ -36,7 +37,7 @@ class InvocationsCodec final : public PredictionCodec {
   Status Decode(std::string_view body, PredictionCall& call) override;
   Status Decode(std::string_view body, const Signature& signature, PredictionCall& call);
   Status Encode(const PredictionCall& call, std::string& out) override;
-  int HttpStatus(StatusCode code) const override { return TfServingHttpStatus(code); }
+  int HttpStatus(StatusCode code) const override { return net::HttpStatusOf(code); }
   void AppendError(std::string& out, const Status& status) const override;
 
  private:

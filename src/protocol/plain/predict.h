@@ -3,6 +3,7 @@
 #include <string>
 #include <string_view>
 
+#include "net/http_status.h"
 #include "protocol/prediction_codec.h"
 
 namespace leadsman::plain {
@@ -25,7 +26,7 @@ class PredictCodec final : public PredictionCodec {
   Status Decode(std::string_view body, PredictionCall& call) override;
   Status Decode(std::string_view body, const Signature& signature, PredictionCall& call);
   Status Encode(const PredictionCall& call, std::string& out) override;
-  int HttpStatus(StatusCode code) const override { return TfServingHttpStatus(code); }
+  int HttpStatus(StatusCode code) const override { return net::HttpStatusOf(code); }
 
  private:
   bool DecodeInput(JsonCursor& json, const Signature& signature, PredictionCall& call);

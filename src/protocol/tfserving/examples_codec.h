@@ -3,6 +3,7 @@
 #include <string>
 #include <string_view>
 
+#include "net/http_status.h"
 #include "protocol/prediction_codec.h"
 #include "protocol/tfserving/examples.h"
 
@@ -23,7 +24,7 @@ class ExamplesCodec final : public PredictionCodec {
   Status Decode(std::string_view body, std::span<const NamedSignature> signatures,
                 PredictionCall& call);
   Status Encode(const PredictionCall& call, std::string& out) override;
-  int HttpStatus(StatusCode code) const override { return TfServingHttpStatus(code); }
+  int HttpStatus(StatusCode code) const override { return net::HttpStatusOf(code); }
 
  private:
   bool DecodeExample(JsonCursor& json, Example& example);

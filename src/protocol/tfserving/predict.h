@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "net/http_status.h"
 #include "protocol/prediction_codec.h"
 
 namespace leadsman::tfserving {
@@ -17,7 +18,7 @@ class PredictCodec final : public PredictionCodec {
   Status Decode(std::string_view body, std::span<const NamedSignature> signatures,
                 PredictionCall& call);
   Status Encode(const PredictionCall& call, std::string& out) override;
-  int HttpStatus(StatusCode code) const override { return TfServingHttpStatus(code); }
+  int HttpStatus(StatusCode code) const override { return net::HttpStatusOf(code); }
 
  private:
   static Status FindSignatureName(std::string_view body, std::span<const NamedSignature> signatures,
