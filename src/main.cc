@@ -288,10 +288,7 @@ Result<std::string> Inspect(const std::string& folder) {
 Result<std::string> PlanOfConfig(const std::string& file, const std::string& name) {
   ASSIGN_OR_RETURN(Config config, LoadConfigFile(file));
   std::vector<std::string> there;
-  auto plan = config.gateway_plans;
-  for (const Config::Model& model : config.models) {
-    if (model.rollout) plan.emplace(model.model.name, *model.rollout);
-  }
+  const auto plan = PlansOf(config);
   for (const auto& [known, _] : plan) there.push_back(known);
   auto found = name.empty() && plan.size() == 1 ? plan.begin() : plan.find(name);
   if (found != plan.end()) return schema::WriteJson(RolloutPlanSchema(), found->second);

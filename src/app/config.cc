@@ -186,14 +186,20 @@ bool IsMonitorOnly(const Config& config) {
   return !config.server.http && !config.server.grpc && config.server.grpc_socket.empty();
 }
 
+std::map<std::string, RolloutPlan> PlansOf(const Config& config) {
+  std::map<std::string, RolloutPlan> plans = config.gateway_plans;
+  for (const Config::Model& model : config.models) {
+    if (model.rollout) plans.emplace(model.model.name, *model.rollout);
+  }
+  return plans;
+}
+
 Status MakeGateway(Config& config) {
   if (!config.gateway) {
     return InvalidArgumentError(
         "nothing to proxy: give gateway.listeners and gateway.services in the file of --config");
   }
-  for (const Config::Model& model : config.models) {
-    if (model.rollout) config.gateway_plans.emplace(model.model.name, *model.rollout);
-  }
+  config.gateway_plans = PlansOf(config);
   for (const gateway::ServiceOptions& service : config.gateway->services) {
     // Users are drawn there, not requests.
     auto plan = config.gateway_plans.find(service.name);

@@ -263,6 +263,9 @@ void WatchModelsWithoutPath(Config& config);
 void MakeMonitorOnly(Config& config);
 bool IsMonitorOnly(const Config& config);
 
+/// How new versions are rolled out, by model: `gateway_plans` and those of `models`.
+std::map<std::string, RolloutPlan> PlansOf(const Config& config);
+
 /// The same configuration for a process that proxies, and serves nothing itself. INVALID_ARGUMENT without a section gateway.
 Status MakeGateway(Config& config);
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <set>
 
 #include "app/config.h"
 #include "app/config_schema.h"
@@ -35,11 +36,10 @@ ReloadedConfig MergeReloaded(const Config& running, Config next, bool has_monito
   if (running.repository.path != next.repository.path) {
     // The models of the folder that is in force: those of the other one would come and go with it.
     std::erase_if(next.models, [](const Config::Model& model) { return model.from_repository; });
+    std::set<std::string> there;
+    for (const Config::Model& model : next.models) there.insert(model.model.name);
     for (const Config::Model& model : running.models) {
-      const bool there = std::any_of(
-          next.models.begin(), next.models.end(),
-          [&](const Config::Model& other) { return other.model.name == model.model.name; });
-      if (model.from_repository && !there) next.models.push_back(model);
+      if (model.from_repository && !there.contains(model.model.name)) next.models.push_back(model);
     }
   }
   keep("repository", [](Config& to, const Config& from) { to.repository = from.repository; });

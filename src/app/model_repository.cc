@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <functional>
+#include <set>
 #include <utility>
 
 #include "app/config_schema.h"
@@ -21,12 +22,6 @@ constexpr size_t kMostTold = 1'000;
 constexpr size_t kNamesInNote = 3;
 
 Status Stopped() { return UnavailableError("the server is shutting down"); }
-
-Config::Model* Find(const std::string& name, Config& config) {
-  auto it = std::find_if(config.models.begin(), config.models.end(),
-                         [&](const Config::Model& m) { return m.model.name == name; });
-  return it == config.models.end() ? nullptr : &*it;
-}
 
 Config::Model ModelIn(const std::string& name, const std::string& path) {
   Config::Model model = ConfigModelSchema().initial();
@@ -92,13 +87,15 @@ Status AddRepositoryModels(Config& config) {
     return InvalidArgumentError(StrCat("repository.path (--model-repository): ", folder,
                                        " has no models", why, "; ", HowItShouldLook(folder)));
   }
+  std::set<std::string> configured;
+  for (Config::Model& model : config.models) {
+    configured.insert(model.model.name);
+    const auto there = listing->models.find(model.model.name);
+    if (there != listing->models.end() && model.model.path.empty())
+      model.model.path = there->second;
+  }
   for (const auto& [name, path] : listing->models) {
-    Config::Model* configured = Find(name, config);
-    if (configured == nullptr) {
-      config.models.push_back(ModelIn(name, path));
-    } else if (configured->model.path.empty()) {
-      configured->model.path = path;
-    }
+    if (!configured.contains(name)) config.models.push_back(ModelIn(name, path));
   }
   for (const Config::Model& model : config.models) {
     if (!model.rollout || !model.model.path.empty() || config.gateway) continue;
@@ -116,8 +113,10 @@ RepositoryChange TakeRepository(const RepositoryListing& found,
                                 Config& running) {
   RepositoryChange change;
   if (running.models_of_client) return change;
+  std::set<std::string> known;
+  for (const Config::Model& model : running.models) known.insert(model.model.name);
   for (const auto& [name, path] : found.models) {
-    if (Find(name, running) != nullptr) continue;
+    if (known.contains(name)) continue;
     Config::Model model = ModelIn(name, path);
     auto observed = running.monitor.observed.find(name);
     if (observed != running.monitor.observed.end()) model.monitoring = observed->second;

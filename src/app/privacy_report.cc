@@ -243,9 +243,7 @@ class Report {
   }
 
   void Journal() {
-    bool any = !config_.gateway_plans.empty();
-    for (const Config::Model& model : config_.models) any = any || model.rollout.has_value();
-    if (!any) return;
+    if (PlansOf(config_).empty()) return;
     Keep("rollouts: counts that verdicts were made of, decisions and their reasons",
          on_disk() ? InDataDir("journal.db") : "memory",
          on_disk() ? "the last 100 of each model" : kProcess);
@@ -362,11 +360,9 @@ class Report {
           "time, segments; and labels",
           StrCat("redis at ", redis->address),
           {RequestText::kRequestId, RequestText::kClass, RequestText::kSegment});
-    bool rollouts = !config_.gateway_plans.empty();
-    for (const Config::Model& model : config_.models) rollouts = rollouts || model.rollout;
     const char* alarms = "alarms: model, version, words and figures";
     const char* told =
-        rollouts && !config_.alarms.rollout_events.empty()
+        !PlansOf(config_).empty() && !config_.alarms.rollout_events.empty()
             ? "alarms and what happens to rollouts: model, version, words and figures"
             : alarms;
     for (const MailOptions& to : config_.alarms.emails)

@@ -129,14 +129,6 @@ std::vector<ModelConfig> ModelsOf(const Config& config) {
   return models;
 }
 
-std::map<std::string, RolloutPlan> PlansOf(const Config& config) {
-  std::map<std::string, RolloutPlan> plans = config.gateway_plans;
-  for (const Config::Model& model : config.models) {
-    if (model.rollout) plans.emplace(model.model.name, *model.rollout);
-  }
-  return plans;
-}
-
 /// All rooms of one server. Members stand in the order in which they are built; each may refer to those before it.
 class Server {
  public:

@@ -216,12 +216,14 @@ class Collector final : public pb::io::ErrorCollector {
     // protobuf counts from 0, and has -1 for the end of the text.
     const bool known = line >= 0 && column >= 0;
     ConfigProblem problem{"", line + 1, column + 1, ""};
+    if (message.find(kNoField) != std::string::npos) {
+      problem.message = InWordsOfTheFile(message, *root_.file()->pool());
+      problems_.push_back(std::move(problem));
+      return;
+    }
     Place place;
     if (known) place = PlaceFinder(text_, &root_).Find(line, column);
-    const bool unknown_field = message.find(kNoField) != std::string::npos;
-    if (unknown_field) {
-      problem.message = InWordsOfTheFile(message, *root_.file()->pool());
-    } else if (message == "Expected identifier, got: ") {
+    if (message == "Expected identifier, got: ") {
       problem.path = std::move(place.block);
       problem.message = "the text ends before the } of this block";
     } else {

@@ -11,6 +11,7 @@
 #include "base/fs.h"
 #include "base/strings.h"
 #include "cli/json_fields.h"
+#include "cli/share.h"
 
 namespace leadsman::cli {
 namespace {
@@ -170,16 +171,13 @@ int PrintReplay(ClientContext& c, const Json& report) {
 bool TakeShare(ClientContext& c, const char* flag, const std::string& text, Json& traffic,
                const char* key) {
   if (text.empty()) return true;
-  std::string_view number = text;
-  const bool percent = number.ends_with('%');
-  if (percent) number.remove_suffix(1);
-  auto value = ParseDouble(number);
-  if (!value || !(*value >= 0 && *value <= (percent ? 100 : 1))) {
+  const auto share = ParseShare(text);
+  if (!share) {
     c.env.err << "leadsman: " << flag << ": must be a share from 0 to 100%, as 0.5%, not "
               << Clean(text) << '\n';
     return false;
   }
-  traffic[key] = percent ? *value / 100 : *value;
+  traffic[key] = *share;
   return true;
 }
 

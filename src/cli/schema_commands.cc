@@ -9,6 +9,7 @@
 #include "base/schema.h"
 #include "base/strings.h"
 #include "cli/json_fields.h"
+#include "cli/share.h"
 #include "cli/version_answer.h"
 
 namespace leadsman::cli {
@@ -22,15 +23,6 @@ std::string Text(const Json& value) {
 int Cannot(Environment& env, std::string_view why) {
   env.err << "leadsman: " << why << '\n';
   return kUsage;
-}
-
-/// A share of the width, as "10%" or "0.1".
-std::optional<double> Margin(std::string_view text) {
-  const bool percent = text.ends_with('%');
-  if (percent) text.remove_suffix(1);
-  auto value = ParseDouble(text);
-  if (value && percent) *value /= 100;
-  return value && *value >= 0 && *value <= 1 ? value : std::nullopt;
 }
 
 bool EndsAsSchema(std::string_view name) {
@@ -120,7 +112,7 @@ void ShowVersion(ClientContext& c, const std::string& model, const Json& version
 }  // namespace
 
 int InferSchema(Environment& env, const AppHooks& hooks, const SchemaInferOptions& options) {
-  auto margin = Margin(options.margin);
+  auto margin = ParseShare(options.margin);
   if (!margin) return Cannot(env, "--margin: must be a share from 0 to 1, as 10% or 0.1");
   if (!options.output.empty() && !EndsAsSchema(options.output))
     return Cannot(env, "-o: the name of a schema must end in .yaml, .yml or .json");

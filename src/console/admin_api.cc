@@ -225,11 +225,6 @@ const schema::Struct<WeightsBody>& WeightsBodySchema() {
   return table;
 }
 
-bool Ended(RolloutPhase phase) {
-  return phase == RolloutPhase::kPromoted || phase == RolloutPhase::kRolledBack ||
-         phase == RolloutPhase::kAborted;
-}
-
 }  // namespace
 
 struct AdminApi::Impl {
@@ -361,7 +356,7 @@ struct AdminApi::Impl {
     Json running = Json::array();
     if (deps.rollouts) {
       for (const RolloutView& rollout : deps.rollouts->List()) {
-        if (!Ended(rollout.phase)) running.push_back(console::RolloutJson(rollout));
+        if (!HasEnded(rollout.phase)) running.push_back(console::RolloutJson(rollout));
       }
     }
     Send(call.exchange, 200,
@@ -875,12 +870,11 @@ struct AdminApi::Impl {
   /// NOT_FOUND when the model's store has no such version any more. What is served elsewhere, as behind a
   /// gateway, has a plan and no store here: its actuator says what is missing.
   Status NeedVersion(const std::string& name, int64_t version) const {
-    const auto rollouts = Rollouts();
-    const bool rolled_out =
-        deps.rollouts->StandingOf(name).ok() ||
-        std::ranges::any_of(rollouts, [&](const RolloutView& r) { return r.model == name; });
-    const bool elsewhere = !deps.lifecycle.GetStatus(name).ok() && rolled_out;
-    if (elsewhere) return OkStatus();
+    if (!deps.lifecycle.GetStatus(name).ok()) {
+      const auto of_model = [&](const RolloutView& rollout) { return rollout.model == name; };
+      if (deps.rollouts->StandingOf(name).ok() || std::ranges::any_of(Rollouts(), of_model))
+        return OkStatus();
+    }
     ASSIGN_OR_RETURN(ModelStatus model, FindModel(name));
     if (model.listing_round == 0 || std::ranges::count(model.found, version) > 0) return OkStatus();
     std::string there;
@@ -894,7 +888,7 @@ struct AdminApi::Impl {
   Status SendStarted(RouteCall& call, const std::string& model, int64_t candidate) {
     Json answer = {{"model", model}, {"candidate", candidate}};
     for (const RolloutView& rollout : deps.rollouts->List()) {
-      if (rollout.model == model && rollout.candidate == candidate && !Ended(rollout.phase)) {
+      if (rollout.model == model && rollout.candidate == candidate && !HasEnded(rollout.phase)) {
         answer = console::RolloutJson(rollout);
         break;
       }

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "console/json_views.h"
 #include "monitor/edges/edge_intake.h"
 
 namespace leadsman::console {
@@ -56,12 +57,6 @@ Json EdgesJson(std::vector<EdgeView> edges, size_t most) {
   return {{"quiet", counts[0]},      {"live", counts[1]},        {"stopped", counts[2]},
           {"messages", messages},    {"duplicates", duplicates}, {"lost", lost},
           {"edges", std::move(list)}};
-}
-
-void Answer(RouteCall& call, const Json& body) {
-  call.exchange.response().content_type = "application/json";
-  call.exchange.response().body += body.dump(-1, ' ', false, Json::error_handler_t::replace);
-  call.exchange.response().body += '\n';
 }
 
 Status NotTaken() {

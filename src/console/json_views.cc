@@ -165,6 +165,13 @@ Json TickJson(const TickView& tick) {
           {"gates", std::move(gates)}};
 }
 
+void Answer(RouteCall& call, const Json& body) {
+  call.exchange.response().content_type = "application/json";
+  // Names and messages may carry bytes from outside: what is not UTF-8 is replaced, never thrown about.
+  call.exchange.response().body += body.dump(-1, ' ', false, Json::error_handler_t::replace);
+  call.exchange.response().body += '\n';
+}
+
 Json CountersJson(const Monitor::Counters& c) {
   return {{"events", c.events},
           {"events_dropped", c.events_dropped},

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "console/route.h"
 #include "lifecycle/types.h"
 #include "monitor/monitor.h"
 #include "rollout/controller.h"
@@ -19,6 +20,9 @@ struct Traffic {
   double candidate_share = 0;
   double ShareOf(int64_t version) const;
 };
+
+/// As the body of an answer.
+void Answer(RouteCall& call, const Json& body);
 
 Json TrafficJson(const Traffic& traffic);
 Json VersionJson(const VersionStatus& version, const Traffic& traffic, const VersionTotals* totals);

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/strings.h"
+#include "console/json_views.h"
 #include "net/url.h"
 #include "rollout/config_schema.h"
 #include "rollout/gate_state.h"
@@ -94,9 +95,7 @@ Status GetStanding(const RolloutRouteDeps& deps, RouteCall& call) {
               {"plan", Json::parse(schema::WriteJson(RolloutPlanSchema(),
                                                      ShownPlan(std::move(standing.plan))))},
               {"traffic", TrafficJson(deps, model, standing.stable)}};
-  call.exchange.response().content_type = "application/json";
-  call.exchange.response().body += answer.dump(-1, ' ', false, Json::error_handler_t::replace);
-  call.exchange.response().body += '\n';
+  Answer(call, answer);
   return OkStatus();
 }
 

@@ -63,7 +63,8 @@ Downstream::Downstream(Worker& worker, int socket, std::string client,
     : worker_(worker),
       socket_(socket, worker.pool()),
       client_(std::move(client)),
-      listener_(listening.options),
+      forwarded_(listening.options.forwarded),
+      protocol_(listening.options.protocol),
       refused_(refused),
       since_(worker.now()),
       parser_(worker.options().limits.max_header),
@@ -162,7 +163,7 @@ bool Downstream::ShakeHands() {
 
 /// Whatever it says from now on is HTTP/2's.
 bool Downstream::BeginHttp2() {
-  h2_ = std::make_unique<DownstreamH2>(worker_, *this, client_, listener_, socket_.encrypted());
+  h2_ = std::make_unique<DownstreamH2>(worker_, *this, client_, forwarded_, socket_.encrypted());
   if (!h2_->Start()) {
     Close();
     return false;
@@ -210,7 +211,7 @@ bool Downstream::ReadHead() {
     }
   }
   // With prior knowledge: the first words of a connection, which no request in HTTP/1.1 begins with.
-  if (listener_.protocol == ListenerOptions::Protocol::kAuto &&
+  if (protocol_ == ListenerOptions::Protocol::kAuto &&
       socket_.bytes_in() == socket_.input().size() && socket_.input().starts_with("PRI "))
     return BeginHttp2();
   if (phase_ == Phase::kIdle) Enter(Phase::kHead);
@@ -312,7 +313,7 @@ bool Downstream::BeginExchange() {
                    x_.body_done && ListsWord(request_, "connection", "upgrade");
       x_.head.clear();
       RequestForward how{.client = client_,
-                         .forwarded = listener_.forwarded,
+                         .forwarded = forwarded_,
                          .proto = socket_.encrypted() ? "https" : "http",
                          .target = target,
                          .host = absolute ? authority : std::string_view(),
@@ -892,13 +893,8 @@ void Downstream::UpstreamFailed(Reason reason, std::string why, bool nothing_tak
 }
 
 void Downstream::Answer(int status, Reason reason, const std::string& message) {
-  // What a try has died of was counted then.
-  const bool counted = reason == Reason::kConnectRefused || reason == Reason::kConnectTimeout ||
-                       reason == Reason::kConnectFailed || reason == Reason::kTlsFailed ||
-                       reason == Reason::kClosed || reason == Reason::kTimeout ||
-                       reason == Reason::kBadAnswer;
   if (x_.answer_begun) return Cut(reason);
-  if (!counted) Count(reason);
+  if (!IsOfATry(reason)) Count(reason);
   x_.status = status;
   const bool close =
       !head_.keep_alive || !x_.body_done || (worker_.sends_away() && socket_.input().empty());

@@ -174,7 +174,8 @@ class Downstream final : public net::EventLoop::Watcher,
   Worker& worker_;
   net::StreamSocket socket_;
   const std::string client_;  ///< its address
-  const ListenerOptions listener_;
+  const ListenerOptions::Forwarded forwarded_;
+  const ListenerOptions::Protocol protocol_;
   const bool refused_;  ///< one connection too many
   Phase phase_ = Phase::kIdle;
   SteadyTime since_{};  ///< of the phase

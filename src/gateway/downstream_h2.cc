@@ -24,11 +24,11 @@ constexpr milliseconds kGoAwayPatience{250};
 }  // namespace
 
 DownstreamH2::DownstreamH2(Worker& worker, Downstream& client, std::string address,
-                           const ListenerOptions& listener, bool secure)
+                           ListenerOptions::Forwarded forwarded, bool secure)
     : worker_(worker),
       client_(client),
       address_(std::move(address)),
-      listener_(listener),
+      forwarded_(forwarded),
       secure_(secure),
       last_stream_(worker.now()),
       sent_at_(worker.now()) {}

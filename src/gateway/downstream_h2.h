@@ -25,7 +25,7 @@ class H2Exchange;
 class DownstreamH2 final : public H2Session::Owner {
  public:
   DownstreamH2(Worker& worker, Downstream& client, std::string address,
-               const ListenerOptions& listener, bool secure);
+               ListenerOptions::Forwarded forwarded, bool secure);
   ~DownstreamH2();
   DownstreamH2(const DownstreamH2&) = delete;
   DownstreamH2& operator=(const DownstreamH2&) = delete;
@@ -44,7 +44,7 @@ class DownstreamH2 final : public H2Session::Owner {
   // For exchanges.
   Worker& worker() { return worker_; }
   const std::string& address() const { return address_; }
-  const ListenerOptions& listener() const { return listener_; }
+  ListenerOptions::Forwarded forwarded() const { return forwarded_; }
   bool secure() const { return secure_; }
   void Remove(H2Exchange& exchange);
 
@@ -60,7 +60,7 @@ class DownstreamH2 final : public H2Session::Owner {
   Worker& worker_;
   Downstream& client_;
   const std::string address_;
-  const ListenerOptions& listener_;
+  const ListenerOptions::Forwarded forwarded_;
   const bool secure_;
   std::unique_ptr<H2Session> session_;
   std::vector<std::shared_ptr<H2Exchange>> exchanges_;

@@ -278,8 +278,10 @@ class Impl final : public Gateway {
     for (const auto& certificates : certificates_) {
       if (certificates) certificates->CheckFiles();
     }
+    // Versions of a service may share theirs.
+    std::set<net::TlsClientFiles*> of_versions;
     for (const Version* version : shared_.versions) {
-      if (version->tls) version->tls->CheckFiles();
+      if (version->tls && of_versions.insert(version->tls.get()).second) version->tls->CheckFiles();
     }
   }
 

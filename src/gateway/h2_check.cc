@@ -108,8 +108,6 @@ void H2Check::OnTrailers(H2Stream& /*stream*/, H2Fields fields) {
   }
 }
 
-void H2Check::OnClosed(H2Stream& /*stream*/, H2Error code) {
-  failed_ = failed_ || (!ended_ && code != H2Error::kNone) || !ended_;
-}
+void H2Check::OnClosed(H2Stream& /*stream*/, H2Error /*code*/) { failed_ = failed_ || !ended_; }
 
 }  // namespace leadsman::gateway

@@ -1,7 +1,6 @@
 #include "gateway/h2_exchange.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "base/strings.h"
@@ -61,8 +60,7 @@ H2Exchange::~H2Exchange() = default;
 // ---------------------------------------------------------------------------------------------------------------
 
 /// What nghttp2 lets pass has each pseudo-field at most once, in front, and no field of a connection.
-bool H2Exchange::ReadHead(H2Fields fields, net::HttpRequest& request, std::string_view& authority,
-                          std::string_view& scheme) {
+bool H2Exchange::ReadHead(H2Fields fields, net::HttpRequest& request, std::string_view& authority) {
   std::string_view host;
   for (const H2Field& field : fields) {
     if (field.name == ":method") {
@@ -72,7 +70,7 @@ bool H2Exchange::ReadHead(H2Fields fields, net::HttpRequest& request, std::strin
     } else if (field.name == ":authority") {
       authority = field.value;
     } else if (field.name == ":scheme") {
-      scheme = field.value;
+      // Ours is that of the version's connections.
     } else if (IsPseudo(field.name)) {
       return false;
     } else {
@@ -90,8 +88,8 @@ void H2Exchange::Begin(H2Fields fields, bool end) {
   waiting_since_ = moved_at_ = worker_.now();
   request_ended_ = end;
   net::HttpRequest request;
-  std::string_view authority, scheme;
-  const bool known = ReadHead(fields, request, authority, scheme);
+  std::string_view authority;
+  const bool known = ReadHead(fields, request, authority);
   grpc_ = IsGrpc(request.Header("content-type"));
   is_head_ = request.method == "HEAD";
   if (grpc_) {
@@ -152,7 +150,7 @@ void H2Exchange::RefuseHead() {
 /// As it is passed on.
 void H2Exchange::KeepHead(const net::HttpRequest& request, H2Fields fields,
                           std::string_view authority) {
-  const bool append = client_.listener().forwarded == ListenerOptions::Forwarded::kAppend;
+  const bool append = client_.forwarded() == ListenerOptions::Forwarded::kAppend;
   head_.Add(":method", request.method);
   head_.Add(":scheme", version_->tls ? "https" : "http");
   head_.Add(":authority", authority.empty() ? version_->endpoints[0]->name : authority);
@@ -469,9 +467,7 @@ void H2Exchange::UpstreamClosed(H2Error code) {
 // ---------------------------------------------------------------------------------------------------------------
 
 void H2Exchange::Answer(int status, Reason reason, const std::string& message) {
-  // What a try has died of was counted then.
-  const bool counted = reason < Reason::kNoEndpoint && reason != Reason::kTotalTimeout;
-  if (!counted) Count(reason);
+  if (!IsOfATry(reason)) Count(reason);
   LetUpstreamGo();
   refused_ = true;
   waiting_since_ = worker_.now();
@@ -557,7 +553,7 @@ StatusCode H2Exchange::Outcome() const {
 }
 
 void H2Exchange::Record() {
-  if (version_ == nullptr || std::exchange(recorded_, true)) return;
+  if (version_ == nullptr) return;
   const StatusCode outcome = Outcome();
   const bool unavailable = grpc_ && reason_ == Reason::kNone && outcome == StatusCode::kUnavailable;
   if (unavailable && tried_ != nullptr)

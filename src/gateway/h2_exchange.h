@@ -90,8 +90,7 @@ class H2Exchange final : public UpstreamH2::Waiter,
 
   void Begin(H2Fields fields, bool end);
   void RefuseHead();
-  bool ReadHead(H2Fields fields, net::HttpRequest& request, std::string_view& authority,
-                std::string_view& scheme);
+  bool ReadHead(H2Fields fields, net::HttpRequest& request, std::string_view& authority);
   void KeepHead(const net::HttpRequest& request, H2Fields fields, std::string_view authority);
   void CameBody(std::string_view bytes);
   void CameTrailers(H2Fields fields);
@@ -175,7 +174,6 @@ class H2Exchange final : public UpstreamH2::Waiter,
   uint64_t client_took_ = 0;
   Reason reason_ = Reason::kNone;
   std::optional<H2Error> reset_;  ///< by the upstream: the client gets the same
-  bool recorded_ = false;
   uint64_t moved_ = 0;
   SteadyTime moved_at_{};
 };

@@ -76,14 +76,10 @@ class H2Stream {
   void Reset(H2Error code);
   /// OnClosed and all others go nowhere from now on.
   void Forget() { user_ = nullptr; }
-  void SetUser(User& user) { user_ = &user; }
 
   size_t unsent() const { return out_.size() - out_at_; }
-  bool ended_here() const {
-    return end_given_;
-  }  ///< by SendEnd, SendTrailers or a head that was all
-  bool ended_there() const { return end_come_; }
-  bool head_sent() const { return head_sent_; }
+  /// By SendEnd, SendTrailers or a head that was all.
+  bool ended_here() const { return end_given_; }
 
  private:
   friend class H2Session;

@@ -29,6 +29,10 @@ enum class Reason : uint8_t {
   kProtocol,  ///< the service speaks another version of HTTP
 };
 inline constexpr size_t kReasons = static_cast<size_t>(Reason::kProtocol) + 1;
+/// Whether one try has died of it: then it was counted when that ended, before the answer to the request.
+inline bool IsOfATry(Reason reason) {
+  return reason < Reason::kNoEndpoint && reason != Reason::kTotalTimeout;
+}
 std::string_view ReasonName(Reason reason);  ///< "connect_refused"
 
 }  // namespace leadsman::gateway

@@ -59,10 +59,8 @@ class Shadows::Connection final : public net::EventLoop::Watcher,
 
   /// For the next one: nothing has come that nobody asked for, and the endpoint's name still stands for its address.
   bool Usable() {
-    const auto addresses = endpoint_.addresses.Get();
-    return std::find(addresses->begin(), addresses->end(), address_) != addresses->end() &&
-           socket_.input().empty() && (socket_.encrypted() || IsSilent()) &&
-           socket_.Fill() == Got::kNothing;
+    return endpoint_.Has(address_) && socket_.input().empty() &&
+           (socket_.encrypted() || IsSilent()) && socket_.Fill() == Got::kNothing;
   }
 
   /// Takes a copy that holds its place among those under way.

@@ -114,10 +114,7 @@ bool UpstreamConnection::IsQuiet() {
   return socket_.input().empty() && socket_.Fill() == net::StreamSocket::Got::kNothing;
 }
 
-bool UpstreamConnection::IsCurrent() const {
-  const auto addresses = endpoint_.addresses.Get();
-  return std::find(addresses->begin(), addresses->end(), address_) != addresses->end();
-}
+bool UpstreamConnection::IsCurrent() const { return endpoint_.Has(address_); }
 
 UpstreamConnection::Traffic UpstreamConnection::TcpTraffic() const {
   tcp_info info{};

@@ -1,7 +1,5 @@
 #include "gateway/upstream_h2.h"
 
-#include <sys/socket.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -43,10 +41,6 @@ bool UpstreamH2::has_room() const {
   if (retired_ || phase_ == Phase::kClosed) return false;
   if (connecting()) return waiters_.size() < kMaxStreams;
   return session_->room() > 0;
-}
-
-uint64_t UpstreamH2::moved() const {
-  return socket_ ? socket_->bytes_in() + socket_->bytes_out() : 0;
 }
 
 uint64_t UpstreamH2::bytes_in() const { return socket_ ? socket_->bytes_in() : 0; }
@@ -277,10 +271,7 @@ void UpstreamH2::OnSweep(SteadyTime now) {
     return;
   }
   if (phase_ != Phase::kOpen) return;
-  const auto addresses = endpoint_.addresses.Get();
-  const bool current =
-      std::find(addresses->begin(), addresses->end(), address_) != addresses->end();
-  if (!current) Retire();
+  if (!endpoint_.Has(address_)) Retire();
   if (session_->streams() > 0) {
     idle_since_ = now;
     if (socket_->unsent() > 0 && now - sent_at_ >= timeouts.idle)

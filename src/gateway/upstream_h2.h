@@ -49,7 +49,6 @@ class UpstreamH2 final : public net::EventLoop::Watcher,
   void OnSweep(SteadyTime now);
 
   bool connecting() const { return phase_ != Phase::kClosed && !greeted_; }
-  bool closed() const { return phase_ == Phase::kClosed; }
   /// Takes one more, now or when it is connected.
   bool has_room() const;
   /// The first one makes it connect, and may be told at once that that has failed.
@@ -61,8 +60,6 @@ class UpstreamH2 final : public net::EventLoop::Watcher,
   void Retire();
   /// A request is given up that it has not answered: it may be dead, without a word from the network.
   void GivenUp(SteadyTime now);
-  /// Bytes that have come and gone.
-  uint64_t moved() const;
   uint64_t bytes_in() const;
   /// Why it has ended, for those whose streams were cut: "ended the connection".
   const std::string& why() const { return why_; }

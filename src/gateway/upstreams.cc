@@ -19,6 +19,11 @@ Endpoint::Endpoint(std::string endpoint_name, size_t endpoint_id)
   if (parsed.ok()) std::tie(host, port) = *parsed;
 }
 
+bool Endpoint::Has(const net::SocketAddress& address) const {
+  const auto now = addresses.Get();
+  return std::find(now->begin(), now->end(), address) != now->end();
+}
+
 Service::Service(ServiceOptions service_options, size_t& next_version, size_t& next_endpoint)
     : options(std::move(service_options)) {
   for (const VersionOptions& one : options.versions) {

@@ -43,6 +43,9 @@ struct Endpoint {
   std::atomic<size_t> active{0};       ///< requests under way
   std::atomic<uint64_t> requests{0};
   std::atomic<uint64_t> failures{0};
+
+  /// Whether its name still stands for this one.
+  bool Has(const net::SocketAddress& address) const;
 };
 
 struct Service;

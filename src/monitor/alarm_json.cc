@@ -32,6 +32,13 @@ double DoubleOf(const Json& json, const char* key) {
   return value.is_null() ? 0 : value.get<double>();
 }
 std::string TextOf(const Json& json, const char* key) { return json.at(key).get<std::string>(); }
+/// As PairsJson writes them.
+std::vector<std::pair<std::string, std::string>> PairsOf(const Json& json, const char* key) {
+  std::vector<std::pair<std::string, std::string>> pairs;
+  for (const Json& pair : json.at(key))
+    pairs.emplace_back(TextOf(pair, "name"), TextOf(pair, "value"));
+  return pairs;
+}
 
 template <typename E>
 E WordOf(const Json& json, const char* key, size_t count, std::string_view (*name)(E)) {
@@ -81,8 +88,7 @@ Alarm ReadAlarm(const Json& json) {
   f.guaranteed = json.at("guaranteed").get<bool>();
   f.samples = json.at("samples").get<uint64_t>();
   f.reference_samples = json.at("reference_samples").get<uint64_t>();
-  for (const Json& detail : json.at("details"))
-    f.details.emplace_back(TextOf(detail, "name"), TextOf(detail, "value"));
+  f.details = PairsOf(json, "details");
   return alarm;
 }
 
@@ -97,12 +103,8 @@ News ReadNews(const Json& json) {
   news.thread = TextOf(json, "thread");
   news.about = TextOf(json, "about");
   news.json = TextOf(json, "json");
-  for (const Json& detail : json.at("details"))
-    news.details.emplace_back(TextOf(detail, "name"), TextOf(detail, "value"));
-  if (json.contains("labels")) {
-    for (const Json& label : json["labels"])
-      news.labels.emplace_back(TextOf(label, "name"), TextOf(label, "value"));
-  }
+  news.details = PairsOf(json, "details");
+  news.labels = PairsOf(json, "labels");
   return news;
 }
 

@@ -55,7 +55,6 @@ bool TlsClientFiles::CheckFiles() {
   if (texts == texts_) return false;
   texts_ = std::move(texts);
   current_.Set(std::move(loaded).value());
-  reloads_.fetch_add(1);
   LOG_INFO("TLS files read again", {"of", whose_});
   return true;
 }

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -29,7 +28,6 @@ class TlsClientFiles {
   std::shared_ptr<const TlsClient> current() const { return current_.Get(); }
   /// Blocks for the files when one of them has changed, otherwise for a stat of each. True when new ones are in force now.
   bool CheckFiles();
-  uint64_t reloads() const { return reloads_.load(); }
 
  private:
   TlsClientFiles(TlsClientOptions options, std::string whose, WatchedFiles files, std::string texts,
@@ -38,7 +36,6 @@ class TlsClientFiles {
   const TlsClientOptions options_;
   const std::string whose_;
   Snapshot<TlsClient> current_;
-  std::atomic<uint64_t> reloads_{0};
   Mutex mutex_;
   WatchedFiles files_ GUARDED_BY(mutex_);
   std::string texts_ GUARDED_BY(mutex_);  ///< of the files in force

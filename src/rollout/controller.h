@@ -90,6 +90,12 @@ std::string_view RolloutPhaseName(
     RolloutPhase
         phase);  ///< "progressing", "held", "promoted", "rolled_back", "aborted", "probation"
 
+/// Nothing is decided of it any more.
+inline bool HasEnded(RolloutPhase phase) {
+  return phase == RolloutPhase::kPromoted || phase == RolloutPhase::kRolledBack ||
+         phase == RolloutPhase::kAborted;
+}
+
 /// One gate as it stands.
 struct GateView {
   std::string gate;  ///< "errors", "latency", "quality", or the name of one that asks outside

@@ -21,11 +21,8 @@ using Json = nlohmann::ordered_json;
 using Kind = RolloutGate::Kind;
 
 constexpr double kNever = std::numeric_limits<double>::infinity();
-constexpr double kEnoughAnswers = 100;  // before the engine takes latency thresholds
-constexpr int kTicksOfARun = 1000;      // about; a plan that takes days is played in longer ticks
-constexpr uint64_t kHistory = 20'000;   // answers of the stable, where none were counted
-
-double Seconds(std::chrono::milliseconds time) { return ToSeconds(Duration(time)); }
+constexpr int kTicksOfARun = 1000;     // about; a plan that takes days is played in longer ticks
+constexpr uint64_t kHistory = 20'000;  // answers of the stable, where none were counted
 
 /// What one gate watches, in this traffic.
 struct Watched {
@@ -74,7 +71,7 @@ ServiceTraffic WithLatency(const RolloutPlan& plan, const ServiceTraffic& seen) 
   ServiceTraffic traffic = seen;
   for (const RolloutGate& gate : plan.gates) {
     if (gate.kind != Kind::kLatency || !traffic.latency.empty()) continue;
-    const double median = Seconds(MedianOf(gate)) * 1e9;
+    const double median = ToSeconds(MedianOf(gate)) * 1e9;
     std::vector<double> tail(LatencyScheme::kBuckets, 1.0);
     for (size_t b = 1; b < tail.size(); ++b) {
       const double edge = static_cast<double>(LatencyScheme::LowerEdge(b));
@@ -115,7 +112,6 @@ double ExposureUntilSafe(const RolloutGate& gate, double log_bound, double share
   return planning::SafeExposure(log_bound - std::log(2.0), 1, rate, 2, *gate.max);
 }
 
-std::string PercentText(double share) { return words::Percent(share); }
 Duration DurationOf(double seconds) {
   constexpr double kMost = 9e9;  // what a Duration holds
   return std::chrono::duration_cast<Duration>(
@@ -142,15 +138,15 @@ void WarnOfGate(const RolloutPlan& plan, const RolloutGate& config, const Foreca
     warnings.push_back(name + watched.problem);
     return;
   }
-  const double limit = Seconds(plan.max_duration);
+  const double limit = ToSeconds(plan.max_duration);
   if (config.max && std::isinf(gate.candidate_exposure)) {
     warnings.push_back(StrCat(name, "an equal candidate is not below the bound of ",
-                              PercentText(*config.max), ": the stable version has ",
-                              PercentText(gate.rate), "; set a higher max, or promote by hand"));
+                              words::Percent(*config.max), ": the stable version has ",
+                              words::Percent(gate.rate), "; set a higher max, or promote by hand"));
   } else if (std::isinf(gate.candidate_exposure)) {
     warnings.push_back(
         StrCat(name, "nothing can show that a candidate is safe: bad events have a rate of ",
-               PercentText(gate.rate), config.floor > 0 ? "" : " and there is no floor",
+               words::Percent(gate.rate), config.floor > 0 ? "" : " and there is no floor",
                "; set a floor above the rate, or a first step below 100 %, or promote by hand"));
   } else if (gate.seconds > limit) {
     warnings.push_back(
@@ -189,7 +185,7 @@ std::vector<std::string> LeftOut(const RolloutPlan& plan, const ServiceTraffic& 
     }
     if (gate.kind == Kind::kLatency && seen.latency.empty()) {
       left.push_back(StrCat("gate latency: no latencies are known; taken to lie around ",
-                            SpanText(Seconds(MedianOf(gate))), ", some shorter and some longer"));
+                            SpanText(ToSeconds(MedianOf(gate))), ", some shorter and some longer"));
     }
   }
   if (approval) left.push_back("approvals: taken to be given at once");
@@ -217,7 +213,7 @@ StepInput::History HistoryOf(const ServiceTraffic& traffic) {
 double UntilThresholds(const ServiceTraffic& traffic) {
   const auto timed = static_cast<double>(CountAll(traffic.latency));
   if (traffic.requests_per_second <= 0) return kNever;
-  return std::max(0.0, kEnoughAnswers - timed) / traffic.requests_per_second;
+  return std::max(0.0, double{kHistoryNeeded} - timed) / traffic.requests_per_second;
 }
 
 double QuantileOf(std::vector<double>& values, double quantile) {
@@ -234,13 +230,18 @@ Forecast MakeForecast(const RolloutPlan& asked, const ServiceTraffic& seen) {
   const ServiceTraffic traffic = WithLatency(plan, seen);
   // The machine's own minimums, as it plans them at its first tick.
   const RolloutState begun = RolloutSimulation(plan, HistoryOf(traffic), 1).state();
-  const auto counting =
-      std::count_if(plan.gates.begin(), plan.gates.end(),
-                    [](const RolloutGate& gate) { return !IsOutside(gate.kind); });
+  const double limit = ToSeconds(plan.max_duration);
+  struct Counting {
+    const RolloutGate& config;
+    Watched watched;
+  };
+  std::vector<Counting> gates;
+  for (const RolloutGate& config : plan.gates) {
+    if (!IsOutside(config.kind)) gates.push_back({config, Watch(config, traffic)});
+  }
   const double harm_bound =
-      std::log(static_cast<double>(std::max<std::ptrdiff_t>(1, counting)) / plan.alpha);
+      std::log(static_cast<double>(std::max<size_t>(1, gates.size())) / plan.alpha);
   const double safe_bound = std::log(1 / plan.beta);
-  const double limit = Seconds(plan.max_duration);
   Forecast forecast;
   forecast.left_out = LeftOut(asked, seen);
   double passed = 0;
@@ -250,7 +251,7 @@ Forecast MakeForecast(const RolloutPlan& asked, const ServiceTraffic& seen) {
     step.weight = plan.steps[i].weight;
     step.candidate_per_second = traffic.requests_per_second * step.weight;
     step.minimum_requests = i < begun.step_minimums.size() ? begun.step_minimums[i] : 0;
-    step.seconds = Seconds(plan.steps[i].duration);
+    step.seconds = ToSeconds(plan.steps[i].duration);
     if (step.minimum_requests > 0) {
       const double needed = static_cast<double>(step.minimum_requests);
       step.seconds =
@@ -261,9 +262,7 @@ Forecast MakeForecast(const RolloutPlan& asked, const ServiceTraffic& seen) {
     const bool first =
         step.weight > 0 && !std::exchange(had_traffic, had_traffic || step.weight > 0);
     double needed_at_first = 0;
-    for (const RolloutGate& config : plan.gates) {
-      if (IsOutside(config.kind)) continue;
-      const Watched watched = Watch(config, traffic);
+    for (const auto& [config, watched] : gates) {
       Forecast::Gate gate;
       gate.gate = GateName(config.kind);
       gate.rate = watched.rate;
@@ -278,11 +277,10 @@ Forecast MakeForecast(const RolloutPlan& asked, const ServiceTraffic& seen) {
       needed_at_first = std::max(needed_at_first, gate.seconds);
       step.gates.push_back(std::move(gate));
     }
-    if (first) step.seconds = std::max(step.seconds, needed_at_first) + Seconds(plan.warmup);
-    size_t g = 0;
-    for (const RolloutGate& config : plan.gates) {
-      if (IsOutside(config.kind)) continue;
-      Forecast::Gate& gate = step.gates[g++];
+    if (first) step.seconds = std::max(step.seconds, needed_at_first) + ToSeconds(plan.warmup);
+    for (size_t g = 0; g < gates.size(); ++g) {
+      const RolloutGate& config = gates[g].config;
+      Forecast::Gate& gate = step.gates[g];
       const double per_second = gate.exposures_per_second * step.weight;
       const double in_step = std::min(step.seconds, limit), in_time = std::max(0.0, limit - passed);
       auto found = [&](double seconds) {
@@ -290,7 +288,7 @@ Forecast MakeForecast(const RolloutPlan& asked, const ServiceTraffic& seen) {
       };
       gate.found_in_step = found(in_step);
       gate.found_in_time = found(in_time);
-      if (first) WarnOfGate(plan, config, gate, Watch(config, traffic), forecast.warnings);
+      if (first) WarnOfGate(plan, config, gate, gates[g].watched, forecast.warnings);
     }
     if (std::isfinite(passed)) passed += step.seconds;
     forecast.steps.push_back(std::move(step));
@@ -313,7 +311,8 @@ std::vector<PlayedPlan> PlayPlan(const RolloutPlan& asked, const ServiceTraffic&
   const ServiceTraffic traffic = WithLatency(plan, seen);
   SimulatedArm stable{traffic.error_rate, traffic.wrong_rate, TailOf(traffic.latency)};
   const StepInput::History history = HistoryOf(traffic);
-  const double expected = std::min(MakeForecast(plan, traffic).seconds, Seconds(plan.max_duration));
+  const double expected =
+      std::min(MakeForecast(plan, traffic).seconds, ToSeconds(plan.max_duration));
   const Duration tick = std::max<Duration>(plan.interval, DurationOf(expected / kTicksOfARun));
 
   struct Candidate {
@@ -393,18 +392,10 @@ Result<ServiceTraffic> TrafficOf(const VerdictRecord& record) {
     const bool drew = std::exchange(
         draws, WantedShare(out.state) > 0 && out.state.phase != RolloutPhase::kProbation);
     if (in.history) {
-      if (sums.requests == 0) {
-        sums.requests += in.history->sums.requests;
-        sums.errors += in.history->sums.errors;
-        sums.labelled += in.history->sums.labelled;
-        sums.wrong += in.history->sums.wrong;
-      }
+      if (sums.requests == 0) Add(sums, in.history->sums);
       traffic.latency = in.history->latency;
     }
-    sums.requests += in.stable_window.requests;
-    sums.errors += in.stable_window.errors;
-    sums.labelled += in.stable_window.labelled;
-    sums.wrong += in.stable_window.wrong;
+    Add(sums, in.stable_window);
     const double span = ToSeconds(in.elapsed);
     if (span <= 0 || !drew) return;  // of the first tick of a process it is not known
     const uint64_t requests = in.stable_window.requests + in.candidate_window.requests;
@@ -553,7 +544,7 @@ Result<std::string> Answer(const Json& question) {
                 {"windows", traffic.arrivals.size()}}},
               {"alpha", plan.alpha},
               {"beta", plan.beta},
-              {"max_duration_seconds", Seconds(plan.max_duration)},
+              {"max_duration_seconds", ToSeconds(plan.max_duration)},
               {"forecast", ForecastJson(MakeForecast(plan, traffic))},
               {"played", nullptr}};
   if (runs > 0 && traffic.requests_per_second > 0) {

@@ -28,6 +28,16 @@ struct ArmDelta {
   uint64_t wrong = 0;
   friend bool operator==(const ArmDelta&, const ArmDelta&) = default;
 };
+/// Of the stable's answers, before thresholds of latency are taken from them.
+inline constexpr uint64_t kHistoryNeeded = 100;
+/// Adds up all but `slow`, whose thresholds may differ.
+inline void Add(ArmDelta& sums, const ArmDelta& window) {
+  sums.requests += window.requests;
+  sums.errors += window.errors;
+  sums.timed += window.timed;
+  sums.labelled += window.labelled;
+  sums.wrong += window.wrong;
+}
 
 /// What a gate outside has answered so far. A value, stored bit for bit.
 struct OutsideState {

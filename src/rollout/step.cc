@@ -17,8 +17,6 @@ using words::EValue;
 using words::Percent;
 using words::Span;
 
-constexpr uint64_t kHistoryNeeded =
-    100;  // of the stable's answers, before thresholds are taken from them
 constexpr uint64_t kPlanningNeeded = 50;  // exposures, before an event rate is worth planning with
 /// What may pass by itself: a split that is off while one version answers late, a version that loads again.
 constexpr Duration kPatience = std::chrono::seconds(60);
@@ -124,14 +122,6 @@ void End(RolloutState& s, RolloutPhase phase, std::string reason) {
   s.ended = s.last_tick;
 }
 
-void Add(ArmDelta& sums, const ArmDelta& window) {
-  sums.requests += window.requests;
-  sums.errors += window.errors;
-  sums.timed += window.timed;
-  sums.labelled += window.labelled;
-  sums.wrong += window.wrong;
-}
-
 void FoldWindow(RolloutState& s, const StepInput& in) {
   const ArmDelta &mine = in.candidate_window, &theirs = in.stable_window;
   for (GateState& gate : s.gates) {
@@ -166,8 +156,7 @@ void CountSplit(RolloutState& s, const StepInput& in, double share, Duration ela
   if (split.mismatch || s.plan.sample_ratio_alpha <= 0 || share <= 0 || share >= 1) return;
   if (elapsed == Duration{} || !in.blocked.empty() || !in.stable_ready) {
     // Who knows how this window was split.
-    split.answered = false;
-    split.since = split.waited = split.crossed = {};
+    split.WaitAnew();
     return;
   }
   const Duration settled = std::max(kLeast, Duration(2 * in.longest_answer));
@@ -575,10 +564,13 @@ std::string PromotionReason(const RolloutState& s) {
   return StrCat("promoted: ", Join(parts, "; "));
 }
 
+Duration ProbationLeft(const RolloutState& s) {
+  return std::max(Duration{}, Duration(s.plan.probation) - s.probation_elapsed);
+}
+
 /// "in probation for 59 min more, version 1 is kept ready to take the traffic back; promoted: …"
 std::string InProbation(const RolloutState& s, const StepInput& in) {
-  const Duration left = std::max(Duration{}, Duration(s.plan.probation) - s.probation_elapsed);
-  return StrCat("in probation for ", Span(left), " more, ", VersionName(s.stable),
+  return StrCat("in probation for ", Span(ProbationLeft(s)), " more, ", VersionName(s.stable),
                 in.stable_ready ? " is kept ready" : " is not ready", " to take the traffic back; ",
                 s.promoted);
 }
@@ -1057,11 +1049,6 @@ std::string_view RolloutPhaseName(RolloutPhase phase) {
   return "unknown";
 }
 
-bool HasEnded(RolloutPhase phase) {
-  return phase == RolloutPhase::kPromoted || phase == RolloutPhase::kRolledBack ||
-         phase == RolloutPhase::kAborted;
-}
-
 bool WantsToAsk(const RolloutState& s, const RolloutGate& gate) {
   if (!IsOutside(gate.kind) || HasEnded(s.phase) || !s.candidate_ready) return false;
   const auto when = gate.outside.when;
@@ -1243,8 +1230,7 @@ StepOutput Step(const RolloutState& state, const StepInput& in) {
   // The traffic from here on is split otherwise: what was gathered until now stays by itself.
   if (!HasEnded(out.state.phase) && WantedShare(out.state) != WantedShare(state)) {
     CloseWindows(out.state);
-    out.state.split.answered = false;
-    out.state.split.since = out.state.split.waited = out.state.split.crossed = {};
+    out.state.split.WaitAnew();
   }
   return out;
 }
@@ -1311,8 +1297,7 @@ RolloutView MakeView(int64_t id, const RolloutState& s) {
   view.undo_by = s.undo_by;
   view.awaits_approval = s.awaits_approval;
   const double share = AppliedShare(PresentStep(s).weight);
-  if (s.phase == RolloutPhase::kProbation)
-    view.probation_left = std::max(Duration{}, Duration(s.plan.probation) - s.probation_elapsed);
+  if (s.phase == RolloutPhase::kProbation) view.probation_left = ProbationLeft(s);
   if (s.plan.sample_ratio_alpha > 0 && share > 0 && share < 1 &&
       s.phase != RolloutPhase::kProbation) {
     view.sample_ratio = {

@@ -81,6 +81,12 @@ struct SplitState {
   Duration waited{};      ///< of this, before counting began; 0: it has not
   Duration crossed{};     ///< of this, when the e-value reached its bound; 0: it is below
   bool mismatch = false;  ///< shown by `counts`, which are those of that moment then
+
+  /// Until the candidate has answered something, and what was on its way is through.
+  void WaitAnew() {
+    answered = false;
+    since = waited = crossed = {};
+  }
   friend bool operator==(const SplitState&, const SplitState&) = default;
 };
 
@@ -171,7 +177,6 @@ bool WantsToAsk(const RolloutState& state, const RolloutGate& gate);
 bool WantsLateAnswer(const RolloutState& state, const GateState& gate);
 /// The share that the candidate is to have now.
 double WantedShare(const RolloutState& state);
-bool HasEnded(RolloutPhase phase);
 RolloutView MakeView(int64_t id, const RolloutState& state);
 std::vector<GateView> MakeGateViews(const RolloutState& state);
 TickView MakeTickView(const StepInput& input, const StepOutput& output);

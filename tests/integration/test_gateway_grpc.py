@@ -1,6 +1,7 @@
 """`leadsman gateway` in front of real gRPC services, with real gRPC clients: nothing of a call changes on its way."""
 import collections
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from certificates import Authority
 from conftest import wait_for
 from models import half_plus_two, release
 from test_gateway import PLAN, Gateway, free_port
+from test_gateway import gateway as http_gateway  # noqa: F401
 from tritonclient.utils import InferenceServerException
 
 HERE = Path(__file__).parent
@@ -59,26 +61,9 @@ def upstream(tmp_path):
 
 
 @pytest.fixture
-def gateway(tmp_path):
-    """gateway([(version, endpoints, weight)], …) → a running gateway of the service digits, which speaks gRPC."""
-    started = []
-
-    def _gateway(versions, models=None, **service):
-        folder = tmp_path / f"gateway{len(started)}"
-        folder.mkdir()
-        options = {"name": "digits", "protocol": "grpc", "versions": [
-            {"version": number, "endpoints": endpoints, **({} if weight is None else {"weight": weight})}
-            for number, endpoints, weight in versions], **service}
-        config = {"gateway": {"listeners": [{"address": "127.0.0.1", "port": 0}], "services": [options]}, **({"models": models} if models else {})}
-        started.append(Gateway(folder, config))
-        return started[-1].start()
-
-    yield _gateway
-    for one in started:
-        alive = one.process.poll() is None
-        code = one.stop()
-        if alive:
-            assert code == 0, f"leadsman ended with {code}:\n{one.log_text()}"
+def gateway(http_gateway):  # noqa: F811
+    """As that of test_gateway, of a service that speaks gRPC."""
+    return functools.partial(http_gateway, protocol="grpc")
 
 
 @contextlib.contextmanager
