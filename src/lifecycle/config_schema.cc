@@ -156,6 +156,12 @@ const schema::Struct<ModelConfig>& ModelConfigSchema() {
     s.Field("batching", &ModelConfig::batching,
             schema::Optional(schema::Of(BatchingConfigSchema())),
             "Requests are put together into batches; absent = they are not.");
+    s.Field(
+        "auto_batching", &ModelConfig::auto_batching, schema::Boolean(),
+        "Without batching and instances: requests for a model that runs inline, of which several "
+        "come "
+        "at the same moment, are run together. Only where a test at load finds that no row changes "
+        "another's answer.");
     s.Field("required", &ModelConfig::required, schema::Boolean(),
             "The process is ready only once this model is (/readyz).");
     s.Field("runtime_options", &ModelConfig::runtime_options, schema::Map(schema::Text()),

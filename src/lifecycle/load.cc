@@ -15,6 +15,7 @@
 #include "base/low_priority.h"
 #include "base/rng.h"
 #include "base/strings.h"
+#include "lifecycle/independent_rows.h"
 #include "lifecycle/memory_budget.h"
 #include "lifecycle/triton_model.h"
 #include "lifecycle/triton_parameters.h"
@@ -186,6 +187,29 @@ Status WarmUp(const LoadRequest& request, ServableVersion& servable, const std::
                          (config.execution == ExecutionMode::kAuto && !times.empty() &&
                           servable.warm_cost < config.inline_below));
   return OkStatus();
+}
+
+/// Whether requests are run together that come at the same time, and how many rows: no more than what `inline_below` allows a
+/// thread with other clients.
+void ChooseRowsTogether(ServableVersion& servable, const std::atomic<bool>& cancel) {
+  const ModelConfig& config = *servable.config;
+  // Where there is a config.pbtxt, it has `dynamic_batching` or is not to be batched.
+  if (!config.auto_batching || config.execution != ExecutionMode::kAuto || !servable.run_inline ||
+      servable.triton || servable.warm_cost <= Duration::zero())
+    return;
+  const auto rows = static_cast<uint32_t>(
+      std::min<int64_t>(config.inline_below / servable.warm_cost, BatchingConfig().max_batch_size));
+  if (rows < 2) return;
+  std::vector<uint32_t> together(servable.model->signatures().size(), 0);
+  bool any = false;
+  for (size_t i = 0; i < together.size(); ++i) {
+    if (!RowsAreIndependent(*servable.model, i, cancel)) continue;
+    together[i] = rows;
+    any = true;
+  }
+  if (!any) return;
+  servable.rows_together = std::move(together);
+  servable.run_inline = false;
 }
 
 /// What a config.pbtxt says to the runtime, where our own configuration and the manifest do not.
@@ -367,8 +391,11 @@ Status Load(const LoadRequest& request, const BackendRegistry& backends, Clock& 
   progress(VersionState::kWarming);
   const std::string model_folder =
       std::filesystem::path(JoinPath(directory, manifest->model_file)).parent_path().string();
-  RETURN_IF_ERROR(Piece(
-      request, true, [&] { return WarmUp(request, *servable, model_folder, clock, cancel, out); }));
+  RETURN_IF_ERROR(Piece(request, true, [&] {
+    RETURN_IF_ERROR(WarmUp(request, *servable, model_folder, clock, cancel, out));
+    ChooseRowsTogether(*servable, cancel);
+    return OkStatus();
+  }));
   if (cancel.load()) return CancelledError("the server is shutting down");
   if (request.prepare) RETURN_IF_ERROR(request.prepare(*servable));
   out.servable = std::move(servable);

@@ -529,6 +529,7 @@ TEST_F(LifecycleTest, AWarmUpThatFailsIsAFailedLoad) {
 }
 
 TEST_F(LifecycleTest, TheExecutionModeFollowsTheMeasuredCost) {
+  config_.auto_batching = false;
   Release(1);
   Duration cost = 100us;
   std::vector<int64_t> rows;

@@ -73,6 +73,9 @@ struct ModelConfig {
   /// `execution` says, or with `batching` one.
   int instances = 0;
   std::optional<BatchingConfig> batching;
+  /// Without `batching`: requests for a cheap model that one turn of an event loop brings are run together, where its
+  /// rows are found to be independent (ServableVersion::rows_together).
+  bool auto_batching = true;
   /// Whether the process is ready only once this model is.
   bool required = true;
   std::map<std::string, std::string> runtime_options;
@@ -127,6 +130,9 @@ struct ServableVersion {
   /// Median duration of one warm-up call: what the execution mode is chosen by.
   Duration warm_cost{};
   bool run_inline = true;
+  /// How many rows of what one turn of an event loop brings are run at once, by the thread that read them, by
+  /// signature: 0 = each request for itself. Empty: of no signature. Then `run_inline` is false, though no other thread is needed.
+  std::vector<uint32_t> rows_together;
 };
 
 /// Keeps a version loaded while one request uses it: hold it for one request, then drop it.

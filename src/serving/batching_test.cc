@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstring>
 #include <deque>
@@ -36,7 +37,7 @@ class BatchedPredictionTest : public ::testing::Test {
       auto x = inputs[0].as<float>();
       for (int64_t i = 0; i < rows; ++i) {
         float value = x[static_cast<size_t>(2 * i)];
-        if (value < 0) return InvalidArgumentError("x must not be negative");
+        if (value == -1) return InvalidArgumentError("x must not be -1");
         outputs[0].Push(2 * value + 1);
         outputs[1].PushString(std::to_string(static_cast<int64_t>(value)));
       }
@@ -403,12 +404,149 @@ TEST_F(BatchedPredictionTest, InstancesOfItsOwnRunWhatATurnBrings) {
   EXPECT_EQ(turn.End(), 0u);
 }
 
+/// Cheap models without any batching of their own, as most are.
+class AutoBatchingTest : public BatchedPredictionTest {
+ protected:
+  AutoBatchingTest() {
+    FakeBackend& backend = world_.backend();
+    inner_ = std::move(backend.run);
+    backend.run = [this](int64_t version, std::span<const TensorView> inputs,
+                         std::vector<Tensor>& outputs) {
+      world_.clock.Advance(50us);
+      if (slow_) std::this_thread::sleep_for(1ms);
+      return inner_(version, inputs, outputs);
+    };
+  }
+  ModelConfig& AddCheapModel() {
+    ModelConfig& model = world_.AddModel("m", {1});
+    model.execution = ExecutionMode::kAuto;
+    model.warmup_requests = 5;
+    model.inline_below = 10s;
+    return model;
+  }
+  void Start() {
+    world_.Start();
+    MutexLock lock(mutex_);
+    sizes_.clear();
+  }
+  std::string Execution() { return world_.lifecycle().GetStatus("m")->versions[0].execution; }
+  FakeBackend::Run inner_;
+  std::atomic<bool> slow_{false};
+};
+
+TEST_F(AutoBatchingTest, WhatATurnBringsIsRunTogether) {
+  AddCheapModel();
+  Start();
+  EXPECT_EQ(Execution(), "batched");
+  ManualTurn turn;
+  std::deque<Client> clients(3);
+  Begin(clients[0], {1});
+  Begin(clients[1], {2, 3});
+  Begin(clients[2], {4});
+  EXPECT_EQ(Sizes(), std::vector<int64_t>{}) << "it waits for the end of the turn";
+  EXPECT_EQ(turn.End(), 1u);
+  EXPECT_EQ(Sizes(), std::vector<int64_t>{4});
+  EXPECT_EQ(End(clients[0], {1}), OkStatus());
+  EXPECT_EQ(End(clients[1], {2, 3}), OkStatus());
+  EXPECT_EQ(End(clients[2], {4}), OkStatus());
+  const auto stats = world_.metrics.batching.Of("m", 1);
+  EXPECT_EQ(stats->batches[static_cast<size_t>(CloseReason::kIdle)], 1u);
+  EXPECT_EQ(stats->rows, 4u);
+}
+
+TEST_F(AutoBatchingTest, NoMoreRowsThanTheThreadHasTimeFor) {
+  slow_ = true;  // 1 ms a call at least
+  AddCheapModel().inline_below = 4500us;
+  Start();
+  slow_ = false;
+  ManualTurn turn;
+  std::deque<Client> clients(5);
+  for (Client& client : clients) Begin(client, {1});
+  turn.End();
+  EXPECT_LE(std::ranges::max(Sizes()), 4);
+  for (Client& client : clients) EXPECT_EQ(End(client, {1}), OkStatus());
+}
+
+TEST_F(AutoBatchingTest, OneBadRequestDoesNotFailTheOthers) {
+  AddCheapModel();
+  Start();
+  ManualTurn turn;
+  std::deque<Client> clients(2);
+  Begin(clients[0], {-1});
+  Begin(clients[1], {2});
+  turn.End();
+  EXPECT_EQ(End(clients[0], {-1}).code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(End(clients[1], {2}), OkStatus());
+}
+
+TEST_F(AutoBatchingTest, WhoHasGoneOrIsLateIsNotRun) {
+  AddCheapModel();
+  Start();
+  ManualTurn turn;
+  std::deque<Client> clients(3);
+  Begin(clients[0], {1});
+  Begin(clients[1], {2}, 1ms);
+  Begin(clients[2], {3});
+  EXPECT_TRUE(world_.predictor().Cancel(clients[0].call));
+  EXPECT_EQ(clients[0].ended.wait_for(0s), std::future_status::ready);
+  world_.clock.Advance(2ms);
+  turn.End();
+  EXPECT_EQ(Sizes(), std::vector<int64_t>{1});
+  EXPECT_EQ(End(clients[0], {1}).code(), StatusCode::kCancelled);
+  EXPECT_EQ(End(clients[1], {2}).code(), StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(End(clients[2], {3}), OkStatus());
+}
+
+TEST_F(AutoBatchingTest, ManyRowsAndThreadsWithoutTurnsDoNotWait) {
+  AddCheapModel();
+  Start();
+  Client client;
+  Begin(client, {1});
+  EXPECT_TRUE(client.finished_at_once);
+  EXPECT_EQ(End(client, {1}), OkStatus());
+  ManualTurn turn;
+  Client large;
+  std::vector<float> rows(40, 2.0f);
+  Begin(large, rows);
+  EXPECT_TRUE(large.finished_at_once);
+  EXPECT_EQ(End(large, rows), OkStatus());
+  EXPECT_EQ(turn.End(), 0u);
+}
+
+TEST_F(AutoBatchingTest, NotAModelWhoseRowsLookAtEachOther) {
+  world_.backend().run = [this](int64_t, std::span<const TensorView> inputs,
+                                std::vector<Tensor>& outputs) {
+    world_.clock.Advance(50us);
+    auto x = inputs[0].as<float>();
+    const size_t rows = x.size() / 2;
+    float mean = 0;
+    for (size_t i = 0; i < rows; ++i) mean += x[2 * i] / static_cast<float>(rows);
+    for (size_t i = 0; i < rows; ++i) {
+      outputs[0].Push(x[2 * i] - mean);
+      outputs[1].PushString("");
+    }
+    outputs[0].shape() = outputs[1].shape() = {static_cast<int64_t>(rows)};
+    return OkStatus();
+  };
+  AddCheapModel();
+  world_.Start();
+  EXPECT_EQ(Execution(), "inline");
+}
+
+TEST_F(AutoBatchingTest, NotWhenItIsOff) {
+  AddCheapModel().auto_batching = false;
+  world_.Start();
+  EXPECT_EQ(Execution(), "inline");
+}
+
 // Rows are unique over the whole test, so that one lost, swapped or given to another request shows.
 void BatchedPredictionTest::Stress(ModelConfig& model) {
-  model.batching.emplace();
-  model.batching->max_batch_size = 6;
-  model.batching->allowed_batch_sizes = {2, 4, 6};
-  model.batching->queue.max_size = 24;
+  if (model.execution != ExecutionMode::kAuto || model.instances > 0) {
+    model.batching.emplace();
+    model.batching->max_batch_size = 6;
+    model.batching->allowed_batch_sizes = {2, 4, 6};
+    model.batching->queue.max_size = 24;
+  }
   world_.Start();
   std::atomic<float> next{1};
   std::atomic<int> ok{0}, refused{0}, bad{0};
@@ -463,6 +601,8 @@ TEST_F(BatchedPredictionTest, NorWhenThreadsWithTurnsRunWhatOthersBring) {
   model.execution = ExecutionMode::kInline;
   Stress(model);
 }
+
+TEST_F(AutoBatchingTest, NorWhenTurnsRunWhatComesTogether) { Stress(AddCheapModel()); }
 
 TEST_F(BatchedPredictionTest, WhatWaitsIsCountedForItsVersion) {
   BatchingConfig& batching = AddModel();

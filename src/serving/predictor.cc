@@ -373,7 +373,9 @@ bool Predictor::Execute(PredictionCall& call, std::function<void()> done) {
     done();
     return true;
   }
-  if (call.handle->run_inline) {
+  const bool in_turns = !call.handle->rows_together.empty();
+  if (in_turns && impl_->queues.SubmitToTurn(call, done)) return false;
+  if (in_turns || call.handle->run_inline) {
     impl_->Run(call);
     done();
     return true;

@@ -168,7 +168,8 @@ class Predictor {
   Result<Handle> Find(const ModelSelector& selector) const;
 
   /// Runs the model. Cheap models (handle->run_inline) run here and now, and `done` is called
-  /// before Execute returns (true); others are queued (false), for the pool or for the model's own
+  /// before Execute returns (true); those with handle->rows_together as well, or at the end of this thread's
+  /// turn of its event loop (false), with what else it brings; others are queued (false), for the pool or for the model's own
   /// instances, and `done` is called from another thread, or here and now (true) when the call is
   /// refused: the queue is full, the deadline cannot be met, or it has more rows than the model's
   /// config.pbtxt allows (INVALID_ARGUMENT). call.status says how it went:

@@ -155,6 +155,7 @@ struct QueuedExecution::Queued final : Item {
   }
 
   PredictionCall* call = nullptr;
+  QueuedExecution* owner = nullptr;  ///< of one that waits for the end of a turn
   std::function<void()> done;
   std::shared_ptr<Scheduler> scheduler;
 
@@ -283,10 +284,14 @@ Result<std::shared_ptr<Scheduler>> QueuedExecution::SchedulerOf(const ServableVe
                         .levels = config.batching->priorities.levels,
                         .per_level = config.batching->priorities.max_sizes};
     }
-    runtime.stats = metrics_ != nullptr ? metrics_->Of(version.model_name, version.version)
-                                        : std::make_shared<BatchStats>();
+    runtime.NeedStats([&] { return StatsOf(version); });
     return NewScheduler(std::move(options), runtime.stats);
   });
+}
+
+std::shared_ptr<BatchStats> QueuedExecution::StatsOf(const ServableVersion& version) const {
+  return metrics_ != nullptr ? metrics_->Of(version.model_name, version.version)
+                             : std::make_shared<BatchStats>();
 }
 
 Status QueuedExecution::Prepare(const ServableVersion& version) {
@@ -357,6 +362,87 @@ void QueuedExecution::Split(Queued& queued, std::vector<BatchTask*>& tasks) {
   queued.first_error = OkStatus();
 }
 
+/// The calls that this thread runs once its turn is over, in the order in which they came. Null: cancelled.
+thread_local std::vector<QueuedExecution::Queued*> QueuedExecution::in_turn;
+
+void QueuedExecution::RunTurn() {
+  std::vector<Queued*> waiting;
+  waiting.swap(in_turn);
+  for (size_t i = 0; i < waiting.size(); ++i) {
+    Queued* first = std::exchange(waiting[i], nullptr);
+    if (first != nullptr) first->owner->RunWithAlike(*first, std::span(waiting).subspan(i + 1));
+  }
+}
+
+void QueuedExecution::RunWithAlike(Queued& first, std::span<Queued*> others) {
+  const SteadyTime now = clock_.SteadyNow();
+  auto is_late = [now](const Queued& queued) { return queued.deadline && now >= *queued.deadline; };
+  if (is_late(first)) return first.OnDropped(DropReason::kExpired);
+  const ServableVersion& version = *first.call->handle;
+  VersionRuntime& runtime = VersionRuntime::Of(version);
+  const uint32_t most = version.rows_together[first.call->signature];
+  ClosedBatch batch;
+  batch.closed = now;
+  try {
+    batch.tasks.reserve(most);
+  } catch (const std::exception& e) {
+    LeaveQueue(*first.call);
+    return Fail(first, InternalError(StrCat("the request could not be run: ", e.what())));
+  }
+  batch.tasks.push_back(&first);
+  batch.rows = first.rows;
+  for (Queued*& other : others) {
+    if (batch.rows == most) break;
+    if (other == nullptr || other->rules != first.rules || other->key != first.key ||
+        batch.rows + other->rows > most || batch.tasks.size() == most || is_late(*other) ||
+        !BatchRules::Share(first, *other))
+      continue;
+    batch.tasks.push_back(other);
+    batch.rows += other->rows;
+    other = nullptr;
+  }
+  batch.reason = batch.rows == most ? CloseReason::kFull : CloseReason::kIdle;
+  for (const BatchTask* task : batch.tasks) runtime.stats->CountWait(now - task->arrived);
+  runtime.stats->CountBatch(batch.reason, batch.rows);
+  Run(batch);
+}
+
+bool QueuedExecution::SubmitToTurn(PredictionCall& call, std::function<void()>& done) {
+  const uint32_t most = call.handle->rows_together[call.signature];
+  Turn* turn = most > 0 ? Turn::OfThisThread() : nullptr;
+  if (turn == nullptr) return false;
+  try {
+    if (!call.queued) call.queued = std::make_shared<Queued>();
+    auto& queued = static_cast<Queued&>(*call.queued);
+    VersionRuntime& runtime = VersionRuntime::Of(*call.handle);
+    call.ViewInputs();
+    queued.rules = &runtime.rules(call.signature);
+    queued.inputs = call.input_views;
+    queued.rules->Describe(queued);
+    if (!queued.may_join || queued.rows >= most || runtime.batching_off.load()) return false;
+    runtime.NeedStats([&] { return StatsOf(*call.handle); });
+    queued.call = &call;
+    queued.owner = this;
+    queued.pieces.clear();
+    queued.scheduler.reset();
+    queued.deadline = call.deadline;
+    queued.arrived = clock_.SteadyNow();
+    in_turn.push_back(&queued);
+    try {
+      if (in_turn.size() == 1) turn->AtEnd(RunTurn);
+    } catch (...) {
+      in_turn.pop_back();
+      throw;
+    }
+    queued.done = std::move(done);
+    call.decode_ns = std::max<uint64_t>(Nanoseconds(queued.arrived - call.received), 1);
+    runtime.waiting.fetch_add(1, std::memory_order_relaxed);
+    return true;
+  } catch (const std::exception&) {  // no memory: then alone
+    return false;
+  }
+}
+
 bool QueuedExecution::Submit(PredictionCall& call, std::function<void()> done) {
   if (!call.queued) call.queued = std::make_shared<Queued>();
   auto& queued = static_cast<Queued&>(*call.queued);
@@ -411,7 +497,13 @@ bool QueuedExecution::Cancel(PredictionCall& call) {
   if (!call.queued) return false;
   auto& queued = static_cast<Queued&>(*call.queued);
   std::shared_ptr<Scheduler> scheduler = queued.scheduler;
-  if (!scheduler) return false;
+  if (!scheduler) {
+    auto found = std::find(in_turn.begin(), in_turn.end(), &queued);
+    if (found == in_turn.end()) return false;
+    *found = nullptr;
+    queued.OnDropped(DropReason::kCancelled);
+    return true;
+  }
   if (queued.pieces.empty()) {
     if (!scheduler->Cancel(queued)) return false;
     queued.OnDropped(DropReason::kCancelled);
@@ -532,8 +624,9 @@ void QueuedExecution::RunTogether(VersionRuntime& runtime, const ServableVersion
     outputs = InternalError(StrCat("the batch could not be run: ", e.what()));
   }
   if (!outputs.ok()) {
+    const auto& batching = version.config->batching;
     const bool again = outputs.status().code() == StatusCode::kInvalidArgument &&
-                       tasks.size() > 1 && version.config->batching->retry_singly;
+                       tasks.size() > 1 && (!batching || batching->retry_singly);
     work.reset();
     if (again) return RunSingly(runtime, version, tasks);
     for (BatchTask* task : tasks) Fail(*task, outputs.status());

@@ -20,8 +20,9 @@ struct PredictionCall;
 class SchedulerSlot;
 class VersionRuntime;
 
-/// Runs calls that do not run on the thread that brought them: through the queue of their version (`batching`,
-/// `instances`), alone or in batches, or through the pool that all other models share.
+/// Runs calls that do not run at once on the thread that brought them: through the queue of their version (`batching`,
+/// `instances`), alone or in batches, through the pool that all other models share, or together with what else the thread's
+/// turn brings (ServableVersion::rows_together).
 ///
 /// Thread-safe. `done` is called exactly once for every call: on an instance's thread, on the queue keeper's when the call expires
 /// in the queue, or on the caller's own.
@@ -46,8 +47,11 @@ class QueuedExecution {
 
   /// False: `done` will be called. True: it has been called, the call was refused; call.status says why.
   bool Submit(PredictionCall& call, std::function<void()> done);
+  /// For versions with rows_together: the call is run at the end of this thread's turn, with what else the turn brings. False: it is to run
+  /// alone, here and now (no turn, too many rows, an input that does not join); `done` is untouched then.
+  bool SubmitToTurn(PredictionCall& call, std::function<void()>& done);
   /// Takes a call whose client has gone out of its queue; `done` is then called before this returns (true). False: it is
-  /// running, or over. Only between Submit and what `done` starts.
+  /// running, or over. Only between Submit and what `done` starts; for versions with rows_together, by the thread that submitted it.
   bool Cancel(PredictionCall& call);
 
   /// Batches do not wait for more any longer.
@@ -59,6 +63,11 @@ class QueuedExecution {
   struct Item;
   struct Queued;
   struct Piece;
+  static thread_local std::vector<Queued*> in_turn;
+  static void RunTurn();
+  /// In one batch with those of `others` that may share it, which are then null.
+  void RunWithAlike(Queued& first, std::span<Queued*> others);
+  std::shared_ptr<BatchStats> StatsOf(const ServableVersion& version) const;
   Result<std::shared_ptr<Scheduler>> SchedulerOf(const ServableVersion& version,
                                                  VersionRuntime& runtime);
   Result<std::shared_ptr<Scheduler>> PoolScheduler();

@@ -13,8 +13,10 @@ VersionRuntime::VersionRuntime(const ServableVersion& version) {
     contexts_.emplace_back(*version.model, i);
     times_.emplace_back();
     BatchRules rules;
-    if (batching && batching->max_batch_size > 1) {
-      Result<BatchRules> made = BatchRules::Create(signatures[i].signature, *batching);
+    const bool together = !version.rows_together.empty() && version.rows_together[i] > 0;
+    if (together || (batching && batching->max_batch_size > 1)) {
+      Result<BatchRules> made =
+          BatchRules::Create(signatures[i].signature, together ? BatchingConfig() : *batching);
       if (made.ok()) {
         rules = std::move(made).value();
       } else {

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <deque>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "base/mutex.h"
@@ -78,9 +79,14 @@ class VersionRuntime {
 
   /// Filled in by QueuedExecution; empty before, and for versions without a queue of their own.
   SchedulerSlot scheduler;
-  std::shared_ptr<BatchStats> stats;  ///< set before `scheduler` is
+  std::shared_ptr<BatchStats> stats;  ///< set before anything is counted
+  template <typename Make>
+  void NeedStats(Make make) {
+    std::call_once(stats_once_, [&] { stats = make(); });
+  }
 
  private:
+  std::once_flag stats_once_;
   std::deque<ContextPool> contexts_;  ///< which neither moves nor copies them
   std::deque<BatchRules> rules_;
   std::deque<ServiceTimes> times_;
