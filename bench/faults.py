@@ -65,7 +65,7 @@ def print_results(results):
             print(f"| {words} | {len(those)} | {sum(result['right'] for result in those)} | "
                   f"{statistics.median(result['seconds'] for result in those):.0f} |")
     print(f"\n{sum(result['answered'] for result in results):,} requests answered; {sum(result['not_there'] for result in results):,} found no gateway, "
-          f"or one that was killed; {sum(result['cut'] for result in results):,} answers were cut off by the proxy between; failed by the gateway: "
+          f"or one that was killed; {sum(result['cut'] for result in results):,} answers were cut off before the gateway; failed by the gateway: "
           f"{sum(result['failures'] for result in results):,}.")
 
 

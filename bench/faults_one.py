@@ -5,7 +5,8 @@
 
 Two versions of a service have two endpoints each, one of them behind a proxy that spoils answers. Clients ask without a pause worth
 the name, and never ask twice. A request has failed when it is not answered, or answered by the gateway's own error; it is held against the
-gateway unless the gateway itself was killed or not there then, or its answer was cut off by the proxy after it had begun.
+gateway unless the gateway itself was killed or not there then, or its answer was cut off, after it had begun, while a proxy cut one off or an
+endpoint was killed.
 """
 import asyncio
 import json
@@ -145,7 +146,9 @@ class Clients:
 
 
 async def kill_endpoint(world, endpoint):
+    begin = time.monotonic()
     await asyncio.to_thread(endpoint.kill)
+    world.cut_off.append((begin, time.monotonic()))
     await asyncio.sleep(world.rng.uniform(0.1, 1.5))
     endpoint.start()
     await until(endpoint.ready, "gunicorn is back")
@@ -162,7 +165,7 @@ async def spoil(world, version):
     kind = world.rng.choice(("cut", "hang", "delay"))
     if kind == "cut" and world.cuts[version] >= 2:
         kind = "delay"
-    how = {"cut": {"after": 3}, "hang": {}, "delay": {"seconds": world.rng.uniform(0.1, 2.5)}}[kind]
+    how = {"cut": {"after": 3, "then": lambda: world.cut_off.append((time.monotonic(), time.monotonic()))}, "hang": {}, "delay": {"seconds": world.rng.uniform(0.1, 2.5)}}[kind]
     times = 1 if kind == "cut" else world.rng.randint(1, 3)
     world.cuts[version] += kind == "cut"
     world.proxies[version].fault(kind, path="/predict", times=times, **how)
@@ -203,6 +206,7 @@ class World:
     def __init__(self, seed, options, folder):
         self.rng = random.Random(seed)
         self.cuts, self.drains, self.done, self.over = {1: 0, 2: 0}, [], [], False
+        self.cut_off = []  # (from, to) when answers were cut off before the gateway: by a proxy, or with the end of their endpoint
         self.worse = self.rng.random() < 0.5
         self.endpoints, self.proxies = {}, {}
         self.gateway = None
@@ -251,7 +255,7 @@ class World:
                 await {"kill the gateway": kill_gateway, "restart the gateway": restart_gateway, "stop the gateway": stop_gateway}[what](self)
 
     def held_against(self, clients):
-        """(failures of the gateway's own, answers cut off by the proxy)"""
+        """(failures of the gateway's own, answers that were cut off before it)"""
         own, cut = [], 0
         for begin, end, words in clients.failures:
             if any(begin <= to and end >= since for since, to in self.gateway.away):
@@ -259,7 +263,7 @@ class World:
             refused = "ConnectionRefusedError" in words and any(begin <= to and end >= since for since, to in self.drains)
             if refused:
                 continue
-            if "ClientPayloadError" in words and cut < sum(self.cuts.values()):
+            if "ClientPayloadError" in words and any(begin <= to and end >= since for since, to in self.cut_off):
                 cut += 1
                 continue
             own.append(words)

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <exception>
 #include <optional>
 #include <random>
 #include <span>
@@ -10,16 +11,22 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/rng.h"
 
 namespace leadsman {
 namespace {
 
-constexpr size_t kRows = 4;
-constexpr int64_t kMostRowBytes = 4 << 20;
-constexpr double kTolerance = 1e-4;
+constexpr int64_t kMostBytes = 16 << 20;
+constexpr double kOfItself = 1e-4;
+constexpr double kOfTheLargest = 1e-5;
+/// What fixed costs of a call are shared by running together, at least.
+constexpr double kWorthIt = 0.75;
+/// The quickest of so many: others may be at work on the machine.
+constexpr int kTimings = 3;
 
 bool IsHalf(DataType type) { return type == DataType::kFp16 || type == DataType::kBf16; }
+bool HasOpenRows(const TensorSpec& spec) { return spec.shape.rank() > 0 && spec.shape[0] < 0; }
 
 /// The values of `count` elements. Whole numbers are 0 or 1: whatever they stand for, a category or a word, these exist.
 void FillRandom(Tensor& tensor, size_t count, Rng& rng) {
@@ -37,52 +44,50 @@ void FillRandom(Tensor& tensor, size_t count, Rng& rng) {
   }
 }
 
-/// The inputs of kRows rows. Nothing when they cannot be made.
-std::optional<std::vector<Tensor>> RandomInputs(const Signature& signature) {
+/// Inputs of `rows` rows, open dimensions behind the first `length` long. Nothing when they cannot be made.
+std::optional<std::vector<Tensor>> RandomInputs(const Signature& signature, int64_t rows,
+                                                int64_t length) {
   Rng rng(1);
   std::vector<Tensor> inputs;
+  int64_t left = kMostBytes;
   for (const TensorSpec& spec : signature.inputs) {
-    if (spec.optional) continue;
-    if (spec.type == DataType::kBytes || IsHalf(spec.type) || spec.shape.rank() == 0 ||
-        spec.shape[0] >= 0)
+    if (spec.type == DataType::kBytes || IsHalf(spec.type) || spec.optional || !HasOpenRows(spec))
       return std::nullopt;
     Tensor& tensor = inputs.emplace_back();
     tensor.Reset(spec.name, spec.type);
-    Shape row = spec.shape;
-    row[0] = 1;
-    for (size_t i = 1; i < row.rank(); ++i) {
-      if (row[i] < 0) row[i] = 1;
+    Shape shape = spec.shape;
+    shape[0] = rows;
+    for (size_t i = 1; i < shape.rank(); ++i) {
+      if (shape[i] < 0) shape[i] = length;
     }
-    std::optional<int64_t> count = row.ElementCount();
-    if (!count || *count > kMostRowBytes / static_cast<int64_t>(ElementSize(spec.type)))
-      return std::nullopt;
-    FillRandom(tensor, static_cast<size_t>(*count) * kRows, rng);
-    tensor.shape() = row;
-    tensor.shape()[0] = kRows;
+    std::optional<int64_t> count = shape.ElementCount();
+    if (!count || *count > left / static_cast<int64_t>(ElementSize(spec.type))) return std::nullopt;
+    left -= *count * static_cast<int64_t>(ElementSize(spec.type));
+    FillRandom(tensor, static_cast<size_t>(*count), rng);
+    tensor.shape() = shape;
   }
   return inputs.empty() ? std::nullopt : std::make_optional(std::move(inputs));
 }
 
-/// Row `index` of a tensor of kRows.
-TensorView RowOf(const TensorView& whole, size_t index) {
+/// One row of a tensor that has some.
+TensorView RowOf(const TensorView& whole, int64_t index) {
   TensorView row = whole;
   row.shape[0] = 1;
-  row.element_count = whole.element_count / static_cast<int64_t>(kRows);
-  row.data = static_cast<const char*>(whole.data) + index * row.byte_size();
+  row.element_count = whole.element_count / whole.shape[0];
+  row.data = static_cast<const char*>(whole.data) + static_cast<size_t>(index) * row.byte_size();
   return row;
 }
 
+/// A difference from, or of, what is no number is one.
 template <typename T>
 bool CloseValues(std::span<const T> a, std::span<const T> b) {
   double largest = 0;
-  for (T value : a) {
-    if (std::isfinite(value)) largest = std::max(largest, std::abs(static_cast<double>(value)));
-  }
+  for (T value : a) largest = std::max(largest, std::abs(static_cast<double>(value)));
   for (size_t i = 0; i < a.size(); ++i) {
-    if (a[i] == b[i] || (std::isnan(a[i]) && std::isnan(b[i]))) continue;
-    // Written so that a difference that is no number is one.
-    if (!(std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i])) <= kTolerance * largest))
-      return false;
+    const auto x = static_cast<double>(a[i]), y = static_cast<double>(b[i]);
+    const double most =
+        std::max(kOfItself * std::max(std::abs(x), std::abs(y)), kOfTheLargest * largest);
+    if (!std::isfinite(x) || !(std::abs(x - y) <= most)) return false;
   }
   return true;
 }
@@ -96,36 +101,109 @@ bool SameRow(const TensorView& a, const TensorView& b) {
   return a.element_count == 0 || std::memcmp(a.data, b.data, a.byte_size()) == 0;
 }
 
-bool HaveRows(std::span<const TensorView> outputs, size_t rows) {
-  return std::all_of(outputs.begin(), outputs.end(), [rows](const TensorView& output) {
-    return !IsHalf(output.type) && output.shape.rank() > 0 &&
-           output.shape[0] == static_cast<int64_t>(rows);
+bool HaveRows(std::span<const TensorView> outputs, int64_t rows) {
+  return std::ranges::all_of(outputs, [rows](const TensorView& output) {
+    return !IsHalf(output.type) && output.shape.rank() > 0 && output.shape[0] == rows;
   });
+}
+
+/// Answers that are all alike say nothing of what they depend on.
+bool SomeDiffer(std::span<const TensorView> outputs, int64_t rows) {
+  return std::ranges::any_of(outputs, [rows](const TensorView& output) {
+    for (int64_t i = 1; i < rows; ++i) {
+      if (!SameRow(RowOf(output, 0), RowOf(output, i))) return true;
+    }
+    return false;
+  });
+}
+
+class Trial {
+ public:
+  Trial(Clock& clock, std::vector<Tensor> inputs, int64_t rows,
+        std::unique_ptr<ExecutionContext> together, std::unique_ptr<ExecutionContext> alone)
+      : clock_(clock),
+        tensors_(std::move(inputs)),
+        rows_(rows),
+        together_(std::move(together)),
+        alone_(std::move(alone)),
+        by_row_(static_cast<size_t>(rows)) {
+    for (const Tensor& tensor : tensors_) inputs_.push_back(tensor.View());
+    for (int64_t i = 0; i < rows; ++i) {
+      for (const TensorView& input : inputs_)
+        by_row_[static_cast<size_t>(i)].push_back(RowOf(input, i));
+    }
+  }
+
+  /// Nothing: the model refuses the values, which says nothing of its rows.
+  std::optional<bool> Run(const std::atomic<bool>& cancel) {
+    Result<std::span<const TensorView>> all = together_->Execute(inputs_);
+    if (!all.ok()) return std::nullopt;
+    if (!HaveRows(*all, rows_) || !SomeDiffer(*all, rows_)) return false;
+    for (int64_t i = 0; i < rows_ && !cancel.load(); ++i) {
+      Result<std::span<const TensorView>> one = alone_->Execute(by_row_[static_cast<size_t>(i)]);
+      if (!one.ok() || one->size() != all->size() || !HaveRows(*one, 1)) return false;
+      for (size_t o = 0; o < one->size(); ++o) {
+        if (!SameRow((*one)[o], RowOf((*all)[o], i))) return false;
+      }
+    }
+    return !cancel.load() && IsWorthIt();
+  }
+
+ private:
+  template <typename Work>
+  Duration Quickest(Work work) {
+    Duration quickest = Duration::max();
+    for (int i = 0; i < kTimings; ++i) {
+      const SteadyTime begin = clock_.SteadyNow();
+      work();
+      quickest = std::min<Duration>(quickest, clock_.SteadyNow() - begin);
+    }
+    return quickest;
+  }
+  bool IsWorthIt() {
+    const Duration together = Quickest([&] { (void)together_->Execute(inputs_); });
+    Duration alone{};
+    for (size_t i = 0; i < kTimed; ++i) {
+      alone += Quickest([&] { (void)alone_->Execute(by_row_[i % by_row_.size()]); });
+    }
+    return ToSeconds(together) <
+           kWorthIt * ToSeconds(alone) / static_cast<double>(kTimed) * static_cast<double>(rows_);
+  }
+  static constexpr size_t kTimed = 4;
+
+  Clock& clock_;
+  std::vector<Tensor> tensors_;
+  const int64_t rows_;
+  std::unique_ptr<ExecutionContext> together_, alone_;
+  std::vector<TensorView> inputs_;
+  std::vector<std::vector<TensorView>> by_row_;
+};
+
+bool Try(LoadedModel& model, int64_t rows, Clock& clock, const std::atomic<bool>& cancel) {
+  const Signature& signature = model.signature();
+  if (!std::ranges::all_of(signature.outputs, HasOpenRows)) return false;
+  // Rows of one word may have nothing to look at; not all models take more.
+  for (int64_t length : {3, 1}) {
+    std::optional<std::vector<Tensor>> inputs = RandomInputs(signature, rows, length);
+    if (!inputs) return false;
+    Result<std::unique_ptr<ExecutionContext>> together = model.NewContext();
+    Result<std::unique_ptr<ExecutionContext>> alone = model.NewContext();
+    if (!together.ok() || !alone.ok()) return false;
+    Trial trial(clock, std::move(*inputs), rows, std::move(*together), std::move(*alone));
+    if (std::optional<bool> found = trial.Run(cancel)) return *found;
+  }
+  return false;
 }
 
 }  // namespace
 
-bool RowsAreIndependent(LoadedModel& model, size_t signature, const std::atomic<bool>& cancel) {
-  std::optional<std::vector<Tensor>> tensors =
-      RandomInputs(model.signatures()[signature].signature);
-  if (!tensors) return false;
-  std::vector<TensorView> inputs;
-  for (const Tensor& tensor : *tensors) inputs.push_back(tensor.View());
-  Result<std::unique_ptr<ExecutionContext>> together = model.NewContext(signature);
-  Result<std::unique_ptr<ExecutionContext>> alone = model.NewContext(signature);
-  if (!together.ok() || !alone.ok()) return false;
-  Result<std::span<const TensorView>> all = (*together)->Execute(inputs);
-  if (!all.ok() || !HaveRows(*all, kRows)) return false;
-  for (size_t i = 0; i < kRows && !cancel.load(); ++i) {
-    std::vector<TensorView> row;
-    for (const TensorView& input : inputs) row.push_back(RowOf(input, i));
-    Result<std::span<const TensorView>> outputs = (*alone)->Execute(row);
-    if (!outputs.ok() || outputs->size() != all->size() || !HaveRows(*outputs, 1)) return false;
-    for (size_t o = 0; o < outputs->size(); ++o) {
-      if (!SameRow((*outputs)[o], RowOf((*all)[o], i))) return false;
-    }
+bool RowsAreIndependent(LoadedModel& model, uint32_t rows, Clock& clock,
+                        const std::atomic<bool>& cancel) {
+  try {
+    return Try(model, rows, clock, cancel);
+  } catch (const std::exception&) {  // no memory for it: then it is not tried
+    return false;
   }
-  return !cancel.load();
 }
 
 }  // namespace leadsman

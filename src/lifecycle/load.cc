@@ -191,7 +191,7 @@ Status WarmUp(const LoadRequest& request, ServableVersion& servable, const std::
 
 /// Whether requests are run together that come at the same time, and how many rows: no more than what `inline_below` allows a
 /// thread with other clients.
-void ChooseRowsTogether(ServableVersion& servable, const std::atomic<bool>& cancel) {
+void ChooseRowsTogether(ServableVersion& servable, Clock& clock, const std::atomic<bool>& cancel) {
   const ModelConfig& config = *servable.config;
   // Where there is a config.pbtxt, it has `dynamic_batching` or is not to be batched.
   if (!config.auto_batching || config.execution != ExecutionMode::kAuto || !servable.run_inline ||
@@ -199,16 +199,8 @@ void ChooseRowsTogether(ServableVersion& servable, const std::atomic<bool>& canc
     return;
   const auto rows = static_cast<uint32_t>(
       std::min<int64_t>(config.inline_below / servable.warm_cost, BatchingConfig().max_batch_size));
-  if (rows < 2) return;
-  std::vector<uint32_t> together(servable.model->signatures().size(), 0);
-  bool any = false;
-  for (size_t i = 0; i < together.size(); ++i) {
-    if (!RowsAreIndependent(*servable.model, i, cancel)) continue;
-    together[i] = rows;
-    any = true;
-  }
-  if (!any) return;
-  servable.rows_together = std::move(together);
+  if (rows < 2 || !RowsAreIndependent(*servable.model, rows, clock, cancel)) return;
+  servable.rows_together = rows;
   servable.run_inline = false;
 }
 
@@ -393,7 +385,7 @@ Status Load(const LoadRequest& request, const BackendRegistry& backends, Clock& 
       std::filesystem::path(JoinPath(directory, manifest->model_file)).parent_path().string();
   RETURN_IF_ERROR(Piece(request, true, [&] {
     RETURN_IF_ERROR(WarmUp(request, *servable, model_folder, clock, cancel, out));
-    ChooseRowsTogether(*servable, cancel);
+    ChooseRowsTogether(*servable, clock, cancel);
     return OkStatus();
   }));
   if (cancel.load()) return CancelledError("the server is shutting down");

@@ -30,7 +30,7 @@ std::string_view ExecutionName(const ServableVersion& servable) {
   const ModelConfig& config = *servable.config;
   if (config.HasOwnQueue()) return config.batching ? "batched" : "instances";
   if (servable.model->waits()) return "instances";
-  if (!servable.rows_together.empty()) return "batched";
+  if (servable.rows_together > 0) return "batched";
   return servable.run_inline ? "inline" : "pool";
 }
 

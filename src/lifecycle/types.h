@@ -130,9 +130,9 @@ struct ServableVersion {
   /// Median duration of one warm-up call: what the execution mode is chosen by.
   Duration warm_cost{};
   bool run_inline = true;
-  /// How many rows of what one turn of an event loop brings are run at once, by the thread that read them, by
-  /// signature: 0 = each request for itself. Empty: of no signature. Then `run_inline` is false, though no other thread is needed.
-  std::vector<uint32_t> rows_together;
+  /// How many rows of what one turn of an event loop brings for the default signature are run at once, by the thread that read
+  /// them. 0 = each request for itself; else `run_inline` is false, though no other thread is needed.
+  uint32_t rows_together = 0;
 };
 
 /// Keeps a version loaded while one request uses it: hold it for one request, then drop it.

@@ -373,7 +373,7 @@ bool Predictor::Execute(PredictionCall& call, std::function<void()> done) {
     done();
     return true;
   }
-  const bool in_turns = !call.handle->rows_together.empty();
+  const bool in_turns = call.handle->rows_together > 0;
   if (in_turns && impl_->queues.SubmitToTurn(call, done)) return false;
   if (in_turns || call.handle->run_inline) {
     impl_->Run(call);

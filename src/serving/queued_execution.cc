@@ -17,6 +17,9 @@ namespace {
 
 /// A piece takes about a kilobyte, a row on the wire perhaps one byte: without a bound one request could fill the memory.
 constexpr uint64_t kMostPieces = 16'384;
+/// Of what waits for the end of a thread's turn: what comes then runs alone, at once.
+constexpr size_t kMostInTurn = 1024;
+constexpr size_t kMostBytesInTurn = 64 << 20;
 
 constexpr const char* kGone = "the client closed the connection before the model could run";
 constexpr const char* kLate =
@@ -362,55 +365,92 @@ void QueuedExecution::Split(Queued& queued, std::vector<BatchTask*>& tasks) {
   queued.first_error = OkStatus();
 }
 
-/// The calls that this thread runs once its turn is over, in the order in which they came. Null: cancelled.
-thread_local std::vector<QueuedExecution::Queued*> QueuedExecution::in_turn;
+/// The calls that a thread runs once its turn is over.
+struct QueuedExecution::InTurn {
+  std::deque<Queued*> calls;  ///< in the order in which they came; null: taken out
+  size_t bytes = 0;           ///< that their inputs take
+  bool promised = false;      ///< RunTurn comes
+
+  Queued* TakeFirst() {
+    while (!calls.empty()) {
+      Queued* first = calls.front();
+      calls.pop_front();
+      if (first == nullptr) continue;
+      bytes -= first->bytes;
+      return first;
+    }
+    return nullptr;
+  }
+  void Take(Queued*& place) {
+    bytes -= place->bytes;
+    place = nullptr;
+  }
+  void Promise(Turn& turn) {
+    if (promised) return;
+    turn.AtEnd(RunTurn);
+    promised = true;
+  }
+};
+thread_local QueuedExecution::InTurn QueuedExecution::in_turn;
 
 void QueuedExecution::RunTurn() {
-  std::vector<Queued*> waiting;
-  waiting.swap(in_turn);
-  for (size_t i = 0; i < waiting.size(); ++i) {
-    Queued* first = std::exchange(waiting[i], nullptr);
-    if (first != nullptr) first->owner->RunWithAlike(*first, std::span(waiting).subspan(i + 1));
+  InTurn& turn = in_turn;
+  turn.promised = false;
+  // One batch, then the loop's other work, which sends the answers, then the next.
+  while (Queued* first = turn.TakeFirst()) {
+    try {
+      if (!turn.calls.empty()) turn.Promise(*Turn::OfThisThread());
+    } catch (const std::exception&) {  // no memory to be called again: all of them now
+    }
+    try {
+      first->owner->RunWithAlike(*first, turn);
+    } catch (const std::exception& e) {
+      LOG_ERROR("a batch of what a turn brought was not ended", {"error", e.what()});
+    }
+    if (turn.promised) return;
   }
 }
 
-void QueuedExecution::RunWithAlike(Queued& first, std::span<Queued*> others) {
+void QueuedExecution::RunWithAlike(Queued& first, InTurn& turn) {
   const SteadyTime now = clock_.SteadyNow();
   auto is_late = [now](const Queued& queued) { return queued.deadline && now >= *queued.deadline; };
-  if (is_late(first)) return first.OnDropped(DropReason::kExpired);
   const ServableVersion& version = *first.call->handle;
   VersionRuntime& runtime = VersionRuntime::Of(version);
-  const uint32_t most = version.rows_together[first.call->signature];
+  if (is_late(first)) {
+    runtime.stats->CountRejected(RejectReason::kExpired);
+    return first.OnDropped(DropReason::kExpired);
+  }
   ClosedBatch batch;
-  batch.closed = now;
   try {
-    batch.tasks.reserve(most);
+    batch.tasks.reserve(version.rows_together);
   } catch (const std::exception& e) {
     LeaveQueue(*first.call);
     return Fail(first, InternalError(StrCat("the request could not be run: ", e.what())));
   }
+  batch.closed = now;
   batch.tasks.push_back(&first);
   batch.rows = first.rows;
-  for (Queued*& other : others) {
-    if (batch.rows == most) break;
+  for (Queued*& other : turn.calls) {
+    if (batch.rows == version.rows_together) break;
     if (other == nullptr || other->rules != first.rules || other->key != first.key ||
-        batch.rows + other->rows > most || batch.tasks.size() == most || is_late(*other) ||
+        batch.rows + other->rows > version.rows_together ||
+        batch.tasks.size() == version.rows_together || is_late(*other) ||
         !BatchRules::Share(first, *other))
       continue;
     batch.tasks.push_back(other);
     batch.rows += other->rows;
-    other = nullptr;
+    turn.Take(other);
   }
-  batch.reason = batch.rows == most ? CloseReason::kFull : CloseReason::kIdle;
+  batch.reason = batch.rows == version.rows_together ? CloseReason::kFull : CloseReason::kIdle;
   for (const BatchTask* task : batch.tasks) runtime.stats->CountWait(now - task->arrived);
   runtime.stats->CountBatch(batch.reason, batch.rows);
   Run(batch);
 }
 
 bool QueuedExecution::SubmitToTurn(PredictionCall& call, std::function<void()>& done) {
-  const uint32_t most = call.handle->rows_together[call.signature];
-  Turn* turn = most > 0 ? Turn::OfThisThread() : nullptr;
-  if (turn == nullptr) return false;
+  Turn* turn = Turn::OfThisThread();
+  // While a rollout draws versions, requests are not sorted by them: the smaller share would always run last.
+  if (turn == nullptr || call.signature != 0 || call.drawn) return false;
   try {
     if (!call.queued) call.queued = std::make_shared<Queued>();
     auto& queued = static_cast<Queued&>(*call.queued);
@@ -418,8 +458,12 @@ bool QueuedExecution::SubmitToTurn(PredictionCall& call, std::function<void()>& 
     call.ViewInputs();
     queued.rules = &runtime.rules(call.signature);
     queued.inputs = call.input_views;
+    queued.bytes = BytesOf(queued.inputs);
     queued.rules->Describe(queued);
-    if (!queued.may_join || queued.rows >= most || runtime.batching_off.load()) return false;
+    if (!queued.may_join || queued.rows >= call.handle->rows_together ||
+        runtime.batching_off.load() || in_turn.calls.size() >= kMostInTurn ||
+        in_turn.bytes + queued.bytes > kMostBytesInTurn)
+      return false;
     runtime.NeedStats([&] { return StatsOf(*call.handle); });
     queued.call = &call;
     queued.owner = this;
@@ -427,13 +471,9 @@ bool QueuedExecution::SubmitToTurn(PredictionCall& call, std::function<void()>& 
     queued.scheduler.reset();
     queued.deadline = call.deadline;
     queued.arrived = clock_.SteadyNow();
-    in_turn.push_back(&queued);
-    try {
-      if (in_turn.size() == 1) turn->AtEnd(RunTurn);
-    } catch (...) {
-      in_turn.pop_back();
-      throw;
-    }
+    in_turn.Promise(*turn);
+    in_turn.calls.push_back(&queued);
+    in_turn.bytes += queued.bytes;
     queued.done = std::move(done);
     call.decode_ns = std::max<uint64_t>(Nanoseconds(queued.arrived - call.received), 1);
     runtime.waiting.fetch_add(1, std::memory_order_relaxed);
@@ -498,9 +538,10 @@ bool QueuedExecution::Cancel(PredictionCall& call) {
   auto& queued = static_cast<Queued&>(*call.queued);
   std::shared_ptr<Scheduler> scheduler = queued.scheduler;
   if (!scheduler) {
-    auto found = std::find(in_turn.begin(), in_turn.end(), &queued);
-    if (found == in_turn.end()) return false;
-    *found = nullptr;
+    auto found = std::find(in_turn.calls.begin(), in_turn.calls.end(), &queued);
+    if (found == in_turn.calls.end()) return false;
+    in_turn.Take(*found);
+    VersionRuntime::Of(*call.handle).stats->CountRejected(RejectReason::kCancelled);
     queued.OnDropped(DropReason::kCancelled);
     return true;
   }
@@ -625,8 +666,11 @@ void QueuedExecution::RunTogether(VersionRuntime& runtime, const ServableVersion
   }
   if (!outputs.ok()) {
     const auto& batching = version.config->batching;
-    const bool again = outputs.status().code() == StatusCode::kInvalidArgument &&
-                       tasks.size() > 1 && (!batching || batching->retry_singly);
+    const StatusCode code = outputs.status().code();
+    // Who has not asked for batches must not fail by what others have sent.
+    const bool again = tasks.size() > 1 &&
+                       (batching ? batching->retry_singly && code == StatusCode::kInvalidArgument
+                                 : code != StatusCode::kDeadlineExceeded);
     work.reset();
     if (again) return RunSingly(runtime, version, tasks);
     for (BatchTask* task : tasks) Fail(*task, outputs.status());

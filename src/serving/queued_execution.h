@@ -48,7 +48,7 @@ class QueuedExecution {
   /// False: `done` will be called. True: it has been called, the call was refused; call.status says why.
   bool Submit(PredictionCall& call, std::function<void()> done);
   /// For versions with rows_together: the call is run at the end of this thread's turn, with what else the turn brings. False: it is to run
-  /// alone, here and now (no turn, too many rows, an input that does not join); `done` is untouched then.
+  /// alone, here and now (no turn, too many rows, an input that does not join, a rollout's draw, no room); `done` is untouched then.
   bool SubmitToTurn(PredictionCall& call, std::function<void()>& done);
   /// Takes a call whose client has gone out of its queue; `done` is then called before this returns (true). False: it is
   /// running, or over. Only between Submit and what `done` starts; for versions with rows_together, by the thread that submitted it.
@@ -63,10 +63,11 @@ class QueuedExecution {
   struct Item;
   struct Queued;
   struct Piece;
-  static thread_local std::vector<Queued*> in_turn;
+  struct InTurn;
+  static thread_local InTurn in_turn;
   static void RunTurn();
-  /// In one batch with those of `others` that may share it, which are then null.
-  void RunWithAlike(Queued& first, std::span<Queued*> others);
+  /// In one batch with those of the turn's others that may share it, which are taken out.
+  void RunWithAlike(Queued& first, InTurn& turn);
   std::shared_ptr<BatchStats> StatsOf(const ServableVersion& version) const;
   Result<std::shared_ptr<Scheduler>> SchedulerOf(const ServableVersion& version,
                                                  VersionRuntime& runtime);

@@ -13,7 +13,7 @@ VersionRuntime::VersionRuntime(const ServableVersion& version) {
     contexts_.emplace_back(*version.model, i);
     times_.emplace_back();
     BatchRules rules;
-    const bool together = !version.rows_together.empty() && version.rows_together[i] > 0;
+    const bool together = i == 0 && version.rows_together > 0;
     if (together || (batching && batching->max_batch_size > 1)) {
       Result<BatchRules> made =
           BatchRules::Create(signatures[i].signature, together ? BatchingConfig() : *batching);
