@@ -101,7 +101,7 @@ struct RetryOptions {
 
 /// Copies of predictions for another version, whose answers no client sees.
 struct MirrorOptions {
-  int64_t version = 0;                       ///< that gets them
+  int64_t version = 0;                       ///< that gets them; 0: only those that a rollout names
   double share = 1;                          ///< of the predictions
   size_t max_concurrent = 64;                ///< copies under way
   size_t max_body = 1 << 20;                 ///< of a request, and of each answer

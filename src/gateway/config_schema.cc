@@ -308,10 +308,13 @@ const schema::Struct<MirrorOptions>& MirrorSchema() {
     schema::Struct<M> s(
         "GatewayMirror",
         "Copies of predictions (GET and POST) for another version, sent once the original has been "
-        "answered. No client sees their answers, and no original waits for a copy or fails by "
+        "answered; a rollout with a mirror says its own version and share. No client sees their "
+        "answers, and no original waits for a copy or fails by "
         "one.");
-    s.Required("version", &M::version, schema::Integer<int64_t>(1),
-               "Which version gets copies: one of the service's, usually with a weight of 0.");
+    s.Field(
+        "version", &M::version, schema::Integer<int64_t>(0),
+        "Which version gets copies: one of the service's, usually with a weight of 0. 0 = none but "
+        "the candidates of rollouts with mirrors, by the limits given here.");
     s.Field("share", &M::share, schema::Share(0, 1),
             "Of the predictions that other versions answer, in steps of 0.01%.");
     s.Field("max_concurrent", &M::max_concurrent, schema::Integer<size_t>(1, 1'000'000),
@@ -332,7 +335,13 @@ const schema::Struct<MirrorOptions>& MirrorSchema() {
 }
 
 void CheckMirror(const ServiceOptions& service, schema::Problems& problems) {
-  if (!service.mirror || !problems.IsSound("mirror.version") || !problems.IsSound("versions"))
+  if (service.mirror && service.mirror->version == 0 && problems.IsGiven("mirror.share") &&
+      problems.IsSound("mirror.version")) {
+    problems.Add("mirror.share",
+                 "needs version: which one gets copies; a rollout that mirrors says its own share");
+  }
+  if (!service.mirror || service.mirror->version == 0 || !problems.IsSound("mirror.version") ||
+      !problems.IsSound("versions"))
     return;
   std::vector<std::string> known;
   for (const VersionOptions& version : service.versions) {

@@ -85,7 +85,7 @@ TEST(GatewayConfigTest, NamesWhatIsWrong) {
       {Service("health: {path: \"/a b\"}"), "services[0].health.path: must be percent-encoded"},
       {Service("health: {path: /h, host: \"a b\"}"),
        "services[0].health.host: must be as in a URL"},
-      {Service("mirror: {share: 10%}"), "services[0].mirror: needs version"},
+      {Service("mirror: {share: 10%}"), "services[0].mirror.share: needs version"},
       {Service("mirror: {version: 7}"),
        "services[0].mirror.version: there is no version 7; versions: "},
       {Service("mirror: {version: 1, share: 2}"), "services[0].mirror.share: "},

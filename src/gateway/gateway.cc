@@ -178,7 +178,7 @@ class Impl final : public Gateway {
         for (const auto& endpoint : version->endpoints)
           shown.endpoints.push_back(ViewOf(*endpoint, now));
       }
-      if (service->mirror) one.mirror = MirrorViewOf(*service->mirror);
+      if (const Mirror* mirror = service->mirror) one.mirror = MirrorViewOf(*mirror);
     }
     return view;
   }
@@ -207,12 +207,13 @@ class Impl final : public Gateway {
     return OkStatus();
   }
 
-  Status SetTraffic(const std::string& name, int64_t stable, int64_t candidate,
-                    double share) override {
+  Status SetTraffic(const std::string& name, int64_t stable, int64_t candidate, double share,
+                    double mirror_share) override {
     Service* service = Find(name);
     if (service == nullptr) return NoService(name);
     std::vector<uint32_t> parts(service->versions.size(), 0);
     bool compared = false;
+    const Version* shadow = nullptr;
     if (stable == 0) {
       parts = ConfiguredParts(service->options);
     } else {
@@ -227,9 +228,17 @@ class Impl final : public Gateway {
         parts[old_one->index] -= mine;
         parts[new_one->index] = mine;
         compared = mine > 0;
+        if (mirror_share > 0) shadow = new_one;
       }
     }
+    if (shadow != nullptr && service->mirrors.empty()) {
+      return UnimplementedError(StrCat(
+          "of service ", name,
+          " no copies can be made: they are made of HTTP/1.1 requests alone; use a rollout without "
+          "mirrors"));
+    }
     MutexLock lock(traffic_mutex_);
+    service->SetMirror(shadow, mirror_share);
     if (stable == 0) {
       by_rollout_.erase(name);
     } else {
@@ -249,6 +258,18 @@ class Impl final : public Gateway {
     }
     std::sort(ready.begin(), ready.end());
     return ready;
+  }
+
+  std::map<int64_t, EndpointCounts> Endpoints(const std::string& name) const override {
+    std::map<int64_t, EndpointCounts> counts;
+    const SteadyTime now = deps_.clock.SteadyNow();
+    const Service* service = Find(name);
+    if (service == nullptr) return counts;
+    for (const auto& version : service->versions) {
+      counts[version->number] = {static_cast<int>(version->ReadyEndpoints(now)),
+                                 static_cast<int>(version->endpoints.size())};
+    }
+    return counts;
   }
 
   std::optional<int64_t> MainVersion(const std::string& name) const override {
@@ -310,7 +331,8 @@ class Impl final : public Gateway {
     for (const auto& service : shared_.services) {
       const auto split = service->split.Get();
       for (const auto& version : service->versions) {
-        const bool mirrors = service->mirror && &service->mirror->version == version.get();
+        const Mirror* const mirror = service->mirror;
+        const bool mirrors = mirror != nullptr && &mirror->version == version.get();
         if ((split->parts(version->index) == 0 && !mirrors) || version->Ready(now)) continue;
         problems.push_back(StrCat("service ", service->options.name, " version ", version->number,
                                   mirrors ? " (mirror): " : ": ", version->WhyNone(now)));

@@ -97,11 +97,17 @@ class Gateway : public net::DrainableServer {
   virtual Status SetWeights(const std::string& service,
                             const std::map<int64_t, double>& weights) = 0;
   /// By a rollout: the whole wanted traffic of a model. `stable` 0: it does not decide any more, and the shares are the
-  /// configured ones. NOT_FOUND when there is no such service or version.
+  /// configured ones. With a `mirror_share` the candidate gets copies of so many of the requests; otherwise the configured
+  /// mirror does. NOT_FOUND when there is no such service or version, UNIMPLEMENTED when of its requests no copies are made.
   virtual Status SetTraffic(const std::string& service, int64_t stable, int64_t candidate,
-                            double candidate_share) = 0;
+                            double candidate_share, double mirror_share = 0) = 0;
   /// Versions that would answer now, ascending. Empty for an unknown service.
   virtual std::vector<int64_t> ReadyVersions(const std::string& service) const = 0;
+  /// How many endpoints each version has, and how many of them would answer now. Empty for an unknown service.
+  struct EndpointCounts {
+    int ready = 0, all = 0;
+  };
+  virtual std::map<int64_t, EndpointCounts> Endpoints(const std::string& service) const = 0;
   /// The version that has most of a service's traffic, the lowest of several; nothing once a rollout decides, or for an
   /// unknown service.
   virtual std::optional<int64_t> MainVersion(const std::string& service) const = 0;

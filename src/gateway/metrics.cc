@@ -98,8 +98,10 @@ class Registrar {
                    std::function<double(const Shared&, const Mirror&)> read) {
     Add({std::move(name), std::move(help), type, {"model", "version"}},
         [read = std::move(read)](const Shared& shared, Samples& samples) {
-          for (const Mirror* mirror : shared.mirrors)
-            samples.push_back(Sample(Labels(mirror->version), read(shared, *mirror)));
+          for (const Mirror* mirror : shared.mirrors) {
+            if (mirror->used)
+              samples.push_back(Sample(Labels(mirror->version), read(shared, *mirror)));
+          }
         });
   }
   /// One for each of `count`, by its name.
@@ -109,7 +111,7 @@ class Registrar {
     Add({std::move(name), std::move(help), MetricType::kCounter, {"model", "version", label}},
         [=](const Shared& shared, Samples& samples) {
           for (const Mirror* mirror : shared.mirrors) {
-            for (size_t i = 0; i < count; ++i) {
+            for (size_t i = 0; mirror->used && i < count; ++i) {
               const uint64_t sum = Sum(shared, [&](const WorkerCounters& c) {
                 return counter(c.mirrors[mirror->id], i).value();
               });
@@ -274,6 +276,7 @@ void AddMirrors(Registrar& to) {
        {"model", "version"}},
       [](const Shared& shared, Samples& samples) {
         for (const Mirror* mirror : shared.mirrors) {
+          if (!mirror->used) continue;
           samples.push_back(LatencyOf<MirrorCounters>(
               shared, mirror->version, [mirror](const WorkerCounters& c) -> const MirrorCounters& {
                 return c.mirrors[mirror->id];

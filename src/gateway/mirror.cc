@@ -1,9 +1,5 @@
 #include "gateway/mirror.h"
 
-#include <cmath>
-
-#include "gateway/split.h"
-
 namespace leadsman::gateway {
 
 std::string_view UnsentName(Unsent reason) {
@@ -43,7 +39,6 @@ std::string_view UnansweredName(Unanswered reason) {
 Mirror::Mirror(const MirrorOptions& mirror_options, const Version& shadow)
     : options(mirror_options),
       version(shadow),
-      parts(static_cast<uint32_t>(std::lround(options.share * Split::kParts))),
       bytes(std::make_shared<ByteBudget>(options.max_held_bytes)) {}
 
 bool Mirror::TryBegin() {

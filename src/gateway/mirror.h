@@ -36,14 +36,16 @@ enum class Unanswered : uint8_t {
 inline constexpr size_t kUnansweredReasons = static_cast<size_t>(Unanswered::kDraining) + 1;
 std::string_view UnansweredName(Unanswered reason);  ///< "timeout"
 
-/// A service's mirror, as all threads share it: the version that gets copies, and what they may cost. Thread-safe.
+/// A version that may get copies of its service's requests, as all threads share it, and what they may cost. Of a service's
+/// mirrors one gets them at a time (Service::mirror). Thread-safe.
 struct Mirror {
   Mirror(const MirrorOptions& mirror_options, const Version& shadow);
 
   const MirrorOptions& options;
-  const Version& version;  ///< whose answers no client sees
-  const uint32_t parts;    ///< of Split::kParts: the share
-  size_t id = 0;           ///< among all of the gateway
+  const Version& version;          ///< whose answers no client sees
+  std::atomic<uint32_t> parts{0};  ///< of Split::kParts: the share
+  std::atomic<bool> used{false};   ///< it gets copies, or once did
+  size_t id = 0;                   ///< among all of the gateway
   const std::shared_ptr<ByteBudget> bytes;
   std::atomic<size_t> under_way{0};
 

@@ -95,7 +95,9 @@ class Shadows::Connection final : public net::EventLoop::Watcher,
                                                                          : Unsent::kNotConnected);
     Counters(*shadow).unanswered[static_cast<size_t>(reason)].Add();
     // That the gateway ends says nothing of the shadow.
-    if (reason != Unanswered::kDraining) owner_.Compare(*shadow, StatusCode::kUnavailable);
+    if (reason != Unanswered::kDraining)
+      owner_.Compare(*shadow, StatusCode::kUnavailable,
+                     Nanos(worker_.shared().clock.SteadyNow() - since_));
   }
 
  private:
@@ -278,7 +280,7 @@ class Shadows::Connection final : public net::EventLoop::Watcher,
     const uint64_t ns = Nanos(worker_.shared().clock.SteadyNow() - since_);
     counters.latency[FineLatencyScheme::PlaceOf(ns).index()].Add();
     counters.latency_ns.Add(ns);
-    owner_.Compare(*shadow, OutcomeOfHttp(status_));
+    owner_.Compare(*shadow, OutcomeOfHttp(status_), ns);
     if (!keep) return Close();
     phase_ = Phase::kIdle;
     since_ = worker_.now();
@@ -324,12 +326,12 @@ Shadows::~Shadows() = default;
 std::unique_ptr<Shadow> Shadows::Draw(const Version& live, const net::HttpRequest& request,
                                       const net::RequestHead& head, const RequestForward& how,
                                       size_t source) {
-  Mirror* const mirror = live.service->mirror.get();
+  Mirror* const mirror = live.service->mirror;
   if (mirror == nullptr || &mirror->version == &live || how.upgrade) return nullptr;
   if (request.method != "POST" && request.method != "GET") return nullptr;
   if (!request.Header(kShadowHeader).empty()) return nullptr;  // a copy itself
-  if (mirror->parts < Split::kParts && worker_.rng().Below(Split::kParts) >= mirror->parts)
-    return nullptr;
+  const uint32_t parts = mirror->parts;
+  if (parts < Split::kParts && worker_.rng().Below(Split::kParts) >= parts) return nullptr;
   if (head.content_length > mirror->options.max_body) {
     Drop(*mirror, Unsent::kTooLarge);
     return nullptr;
@@ -463,13 +465,14 @@ void Shadows::Forget(Connection& connection) {
 }
 
 /// Gives both answers to who compares them, if somebody does.
-void Shadows::Compare(Shadow& shadow, StatusCode outcome) {
+void Shadows::Compare(Shadow& shadow, StatusCode outcome, uint64_t latency_ns) {
   ExchangeSink* const exchanges = worker_.shared().exchanges;
   if (exchanges == nullptr) return;
   try {
     PredictionEvent event = shadow.pair->live.event();
     event.version = shadow.mirror.version.number;
     event.outcome = outcome;
+    event.latency_ns = latency_ns;
     shadow.pair->shadow.SetEvent(event);
     shadow.pair->tolerance = shadow.mirror.options.tolerance;
     exchanges->OfferPair(std::move(shadow.pair));

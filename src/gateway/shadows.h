@@ -99,7 +99,7 @@ class Shadows {
   std::shared_ptr<Connection> ConnectionTo(const Version& version, Endpoint& endpoint);
   void Keep(Connection& connection);
   void Forget(Connection& connection);
-  void Compare(Shadow& shadow, StatusCode outcome);
+  void Compare(Shadow& shadow, StatusCode outcome, uint64_t latency_ns);
   void Drop(const Mirror& mirror, Unsent reason);
 
   Worker& worker_;

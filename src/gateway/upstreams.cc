@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <tuple>
 
 #include "base/log.h"
@@ -37,8 +38,28 @@ Service::Service(ServiceOptions service_options, size_t& next_version, size_t& n
     versions.push_back(std::move(version));
   }
   split.Set(std::make_shared<Split>(numbers(), ConfiguredParts(options), false));
-  const Version* shadow = options.mirror ? Find(options.mirror->version) : nullptr;
-  if (shadow != nullptr) mirror = std::make_unique<Mirror>(*options.mirror, *shadow);
+  static const MirrorOptions kUnsaid;
+  for (const auto& version : versions) {
+    if (!options.http2())
+      mirrors.push_back(
+          std::make_unique<Mirror>(options.mirror ? *options.mirror : kUnsaid, *version));
+  }
+  SetMirror(nullptr, 0);
+}
+
+void Service::SetMirror(const Version* shadow, double share) {
+  if (shadow == nullptr && options.mirror) {
+    shadow = Find(options.mirror->version);
+    share = options.mirror->share;
+  }
+  if (shadow == nullptr || shadow->index >= mirrors.size()) {
+    mirror = nullptr;
+    return;
+  }
+  Mirror* const to = mirrors[shadow->index].get();
+  to->parts = static_cast<uint32_t>(std::lround(std::clamp(share, 0.0, 1.0) * Split::kParts));
+  to->used = true;
+  mirror = to;
 }
 
 std::vector<int64_t> Service::numbers() const {
@@ -114,13 +135,14 @@ Endpoint* Version::Pick(Rng& rng, SteadyTime now, const Endpoint* avoid) const {
              : first;
 }
 
-bool Version::Ready(SteadyTime now) const {
+size_t Version::ReadyEndpoints(SteadyTime now) const {
   const bool checked = !service->options.health.path.empty();
-  return std::any_of(endpoints.begin(), endpoints.end(), [&](const auto& endpoint) {
-    return !endpoint->addresses.Get()->empty() &&
-           (checked ? endpoint->health.state() == EndpointHealth::State::kHealthy
-                    : endpoint->health.Available(now));
-  });
+  return static_cast<size_t>(
+      std::count_if(endpoints.begin(), endpoints.end(), [&](const auto& endpoint) {
+        return !endpoint->addresses.Get()->empty() &&
+               (checked ? endpoint->health.state() == EndpointHealth::State::kHealthy
+                        : endpoint->health.Available(now));
+      }));
 }
 
 std::string Version::WhyNone(SteadyTime now) const {

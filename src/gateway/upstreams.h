@@ -65,7 +65,9 @@ struct Version {
   Endpoint* Pick(Rng& rng, SteadyTime now, const Endpoint* avoid) const;
   /// Whether requests would be answered, as far as is known: an endpoint is there that has passed its check; without checks,
   /// one that is not ejected.
-  bool Ready(SteadyTime now) const;
+  bool Ready(SteadyTime now) const { return ReadyEndpoints(now) > 0; }
+  /// How many of its endpoints are so.
+  size_t ReadyEndpoints(SteadyTime now) const;
   /// In words, for when Pick has found none.
   std::string WhyNone(SteadyTime now) const;
   /// What became of a request to one of its endpoints. May eject that.
@@ -103,8 +105,11 @@ struct Service {
   std::vector<std::unique_ptr<Version>> versions;
   Snapshot<Split> split;
   RetryBudget budget;
-  std::unique_ptr<Mirror> mirror;  ///< null: none
+  std::vector<std::unique_ptr<Mirror>> mirrors;  ///< by version; none where no copies can be made
+  std::atomic<Mirror*> mirror{nullptr};  ///< of these, the one that gets copies; null: none does
 
+  /// Copies of this share of the requests for a version of it that may have them; without one, as configured.
+  void SetMirror(const Version* shadow, double share);
   std::vector<int64_t> numbers() const;
   const Version* Find(int64_t number) const;
 };

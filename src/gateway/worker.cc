@@ -34,7 +34,8 @@ milliseconds SweepInterval(const Options& options) {
     const TimeoutOptions& t = service.timeouts;
     shortest = std::min({shortest, t.connect, t.per_try, t.idle, t.tunnel});
     if (t.total.count() > 0) shortest = std::min(shortest, t.total);
-    if (service.mirror) shortest = std::min(shortest, service.mirror->timeout);
+    if (!service.http2())
+      shortest = std::min(shortest, service.mirror.value_or(MirrorOptions{}).timeout);
   }
   return std::clamp(shortest / 4, kShortestSweep, kLongestSweep);
 }
@@ -74,9 +75,9 @@ Shared::Shared(Options gateway_options, Clock& gateway_clock, Sink& event_sink,
       versions.push_back(version.get());
       for (const auto& endpoint : version->endpoints) endpoints.push_back(endpoint.get());
     }
-    if (service->mirror) {
-      service->mirror->id = mirrors.size();
-      mirrors.push_back(service->mirror.get());
+    for (const auto& mirror : service->mirrors) {
+      mirror->id = mirrors.size();
+      mirrors.push_back(mirror.get());
     }
   }
 }

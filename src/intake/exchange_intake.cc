@@ -198,7 +198,10 @@ struct ExchangeIntake::Impl {
     std::string_view id = live.request_id;
     if (deps.redactor != nullptr)
       id = deps.redactor->Apply(RequestText::kRequestId, id, redacted[0]);
-    shadows->Add(live.model, live.version, shadow.version, result, difference.largest, id);
+    std::optional<ShadowBook::Latencies> latencies;
+    if (live_ok && shadow_ok) latencies = ShadowBook::Latencies{live.latency_ns, shadow.latency_ns};
+    shadows->Add(live.model, live.version, shadow.version, result, difference.largest, id,
+                 latencies);
     for (const auto& [row, shadow_class] : difference.flips) {
       std::string_view kept = shadow_class;
       if (deps.redactor != nullptr)

@@ -55,11 +55,16 @@ ShadowResult ShadowResultOf(AnswerDifference::Kind kind) {
 }
 
 void ShadowBook::Add(std::string_view model, int64_t live, int64_t shadow, ShadowResult result,
-                     std::optional<double> difference, std::string_view request_id) {
+                     std::optional<double> difference, std::string_view request_id,
+                     std::optional<Latencies> latencies) {
   const auto at = static_cast<size_t>(result);
   MutexLock lock(mutex_);
   Counts& counts = counts_[Key(std::string(model), live, shadow)];
   ++counts.results[at];
+  if (latencies) {
+    ++counts.live_latency[LatencyScheme::Index(latencies->live_ns)];
+    ++counts.shadow_latency[LatencyScheme::Index(latencies->shadow_ns)];
+  }
   if (result <= ShadowResult::kClassFlip && difference) {
     const auto bucket = std::lower_bound(kBounds.begin(), kBounds.end(), *difference);
     ++counts.differences[static_cast<size_t>(bucket - kBounds.begin())];
@@ -124,6 +129,16 @@ std::vector<ShadowBook::Pair> ShadowBook::pairs() const {
     }
   }
   return pairs;
+}
+
+ShadowBook::Totals ShadowBook::TotalsOf(const std::string& model, int64_t live,
+                                        int64_t shadow) const {
+  MutexLock lock(mutex_);
+  const auto at = counts_.find(Key(model, live, shadow));
+  if (at == counts_.end()) return {};
+  const Counts& counts = at->second;
+  return {counts.results,    counts.live_latency, counts.shadow_latency,
+          counts.live_right, counts.shadow_right, counts.neither_right};
 }
 
 std::vector<MetricSample> ShadowBook::Results() const {

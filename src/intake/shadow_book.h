@@ -16,6 +16,7 @@
 #include "events/labelled_prediction.h"
 #include "intake/answer_comparer.h"
 #include "math/e_process.h"
+#include "stats/latency_scheme.h"
 #include "stats/registry.h"
 
 namespace leadsman::intake {
@@ -62,15 +63,27 @@ class ShadowBook {
     double e_shadow_worse = 1, e_live_worse = 1;  ///< evidence
   };
 
-  /// `difference`: the largest of two answers that were compared, if they have numbers.
+  /// How long the two took for an answer.
+  struct Latencies {
+    uint64_t live_ns = 0, shadow_ns = 0;
+  };
+  /// `difference`: the largest of two answers that were compared, if they have numbers. `latencies`: of two that were answered well.
   void Add(std::string_view model, int64_t live, int64_t shadow, ShadowResult result,
-           std::optional<double> difference, std::string_view request_id);
+           std::optional<double> difference, std::string_view request_id,
+           std::optional<Latencies> latencies = {});
   /// The two have another class for a row. A label that has come before is missed.
   void AddFlip(std::string_view model, int64_t live, int64_t shadow, std::string_view request_id,
                uint32_t row, std::string_view shadow_class);
   /// Of any prediction of the live version.
   void OnLabelled(const LabelledPrediction& labelled);
   std::vector<Pair> pairs() const;
+  /// What was counted of two versions, for whoever weighs it.
+  struct Totals {
+    std::array<uint64_t, kShadowResults> results{};
+    LatencyBuckets live_latency{}, shadow_latency{};
+    uint64_t live_right = 0, shadow_right = 0, neither_right = 0;
+  };
+  Totals TotalsOf(const std::string& model, int64_t live, int64_t shadow) const;
   [[nodiscard]] std::vector<Registry::Registration> AddMetrics(Registry& registry) const;
 
  private:
@@ -81,6 +94,7 @@ class ShadowBook {
     std::array<uint64_t, kBounds.size() + 1> differences{};
     double sum = 0;
     double largest = 0;
+    LatencyBuckets live_latency{}, shadow_latency{};
     uint64_t live_right = 0, shadow_right = 0, neither_right = 0;
     HarmTest shadow_worse, live_worse;
   };
