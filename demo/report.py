@@ -19,7 +19,7 @@ from terminal import e_value
 
 PHASES = {"promoted": ("promoted", "#12906b"), "rolled_back": ("rolled back", "#c4314b"), "aborted": ("aborted", "#5d6b7a"),
           "held": ("held", "#b07a00"), "probation": ("in probation", "#12906b"), "progressing": ("in progress", "#2a6fdb")}
-GATE_WORDS = {"errors": "failed requests", "latency": "slow answers", "quality": "wrong answers"}
+GATE_WORDS = {"errors": "failed requests", "latency": "slow answers", "quality": "wrong answers", "answers": "other answers to copies"}
 
 STYLE = """
 :root { color-scheme: light; }

@@ -461,6 +461,21 @@ bool HasService(const Config& config, const std::string& name) {
                      [&](const gateway::ServiceOptions& service) { return service.name == name; });
 }
 
+/// Why no requests of a model can be copied for a candidate; empty: they can.
+std::string WhyNoCopies(const Config& config, const std::string& name) {
+  if (!HasService(config, name)) {
+    return StrCat(
+        "needs a gateway, which makes the copies: make the model a service of it "
+        "(gateway.services), or use ",
+        "strategy: canary without mirrors");
+  }
+  for (const gateway::ServiceOptions& service : config.gateway->services) {
+    if (service.name == name && service.http2())
+      return "copies are made of HTTP/1.1 requests alone, and this service speaks another protocol";
+  }
+  return "";
+}
+
 void CheckConfig(const Config& config, const CheckSink& sink) {
   const auto& add = sink.add;
   if (config.server.port != 0 && config.server.port == config.admin.port &&
@@ -515,6 +530,17 @@ void CheckConfig(const Config& config, const CheckSink& sink) {
       add(StrCat("models[", i, "].rollout"),
           "a model without a path is served elsewhere and only watched: give its path, make it a "
           "service of the gateway (gateway.services), or leave the rollout out");
+    }
+    if (config.models[i].rollout && Mirrors(*config.models[i].rollout) &&
+        !(elsewhere && !HasService(config, name)) && sink.is_sound("gateway.services") &&
+        sink.is_sound(StrCat("models[", i, "].rollout"))) {
+      const std::string wrong = WhyNoCopies(config, name);
+      if (!wrong.empty())
+        add(StrCat("models[", i, "].rollout",
+                   config.models[i].rollout->strategy == RolloutPlan::Strategy::kShadow
+                       ? ".strategy"
+                       : ".steps"),
+            wrong);
     }
     if (added && !elsewhere) list.push_back(name);
   }

@@ -219,11 +219,12 @@ TEST(ConfigTest, TellsEverythingThatIsWrongWithOneFileAtOnce) {
       "c.yaml:6:15: models[0].versions: give only one of latest, all and specific\n"
       "c.yaml:7:16: models[0].execution: must be one of auto, inline and pool, not \"inlined\"; "
       "did you mean inline?\n"
-      "c.yaml:9:24: models[0].rollout.steps[0].weight: must be above 0 and at most 1, not 0\n"
+      "c.yaml:9:24: models[0].rollout.steps[0].weight: must be above 0, unless the step has a "
+      "mirror\n"
       "c.yaml:10:14: models[0].rollout.alpha: must be above 0 and at most 0.5, not 2; did you mean "
       "2%?\n"
       "c.yaml:11:22: models[0].rollout.gates[0].kind: must be one of errors, latency, quality, "
-      "promql and webhook, not \"error\"; "
+      "answers, promql and webhook, not \"error\"; "
       "did you mean errors?\n"
       "c.yaml:11:37: models[0].rollout.gates[0].margin: must be above 1 and at most 1000, not 1\n"
       "c.yaml:12:14: log.level: must be one of debug, info, warn and error, not \"loud\"");
@@ -287,6 +288,75 @@ TEST(ConfigTest, BlueGreenSaysWhatItCannotJudgeBy) {
             "slow, as 200ms\n"
             "c.yaml:5:67: models[0].rollout.gates[1].slower_than: belongs to a latency gate with "
             "max");
+}
+
+TEST(ConfigTest, RolloutsThatMirrorNeedAGatewayAndGatesThatCopiesCanJudge) {
+  const std::string gateway =
+      "gateway:\n  listeners: [{port: 0}]\n  services:\n  - name: a\n    protocol: http1\n"
+      "    versions: [{version: 1, endpoints: ['h:1']}, {version: 2, endpoints: ['h:2']}]\n"
+      "models:\n- name: a\n  rollout:\n";
+  auto rollout = [&](const std::string& text) { return Errors(gateway + text); };
+  EXPECT_EQ(rollout("    strategy: shadow\n    shadow: {mirror: 10%, auto_promote: false}\n"
+                    "    gates: [{kind: answers, max: 1%}, {kind: quality}]\n"),
+            "");
+  EXPECT_EQ(
+      rollout("    steps: [{weight: 0, mirror: 1%}, {weight: 0, mirror: 100%}, {weight: 10%}]\n"
+              "    gates: [{kind: answers, max: 1%, only_classes: true}, {kind: errors}]\n"),
+      "");
+  const std::string wrong = rollout(
+      "    steps: [{weight: 0}, {weight: 0, mirror: 10%}, {weight: 0, mirror: 5%}, {weight: 10%, "
+      "mirror: 10%}, {weight: 0, mirror: 20%}]\n    shadow: {}\n"
+      "    gates: [{kind: answers}, {kind: errors, only_classes: true}]\n");
+  for (const char* part :
+       {"steps[0].weight: must be above 0, unless the step has a mirror",
+        "steps[2].mirror: must be greater than that of the step before it (0.1)",
+        "steps[3].mirror: goes with a weight of 0", "steps[4].mirror: must come before the steps",
+        "shadow: belongs to strategy: shadow", "gates[0].max: is missing",
+        "gates[1].only_classes: belongs to gates of the kind answers"})
+    EXPECT_NE(wrong.find(part), std::string::npos) << part << "\n" << wrong;
+  EXPECT_NE(rollout("    strategy: shadow\n    steps: [{weight: 10%}]\n    max_duration: 1m\n"
+                    "    gates: [{kind: quality, max: 1%}]\n")
+                .find("rollout.gates[0].max: cannot be judged by copies"),
+            std::string::npos);
+  EXPECT_NE(rollout("    gates: [{kind: answers, max: 1%}]\n").find("compares answers to copies"),
+            std::string::npos);
+  EXPECT_NE(Errors("models: [{name: a, path: b, rollout: {strategy: shadow}}]")
+                .find("models[0].rollout.strategy: needs a gateway"),
+            std::string::npos);
+  std::string grpc = gateway;
+  grpc.replace(grpc.find("http1"), 5, "grpc ");
+  EXPECT_NE(Errors(grpc + "    strategy: shadow\n").find("speaks another protocol"),
+            std::string::npos);
+}
+
+TEST(ConfigTest, RollingSaysWhatItCannotDo) {
+  auto rollout = [](const std::string& text) {
+    return Errors("models:\n- name: a\n  path: b\n  rollout:\n    strategy: rolling\n" + text);
+  };
+  EXPECT_EQ(rollout("    rolling: {batches: 4, duration: 1m, max_unavailable: 25%}\n"), "");
+  const std::string wrong = rollout(
+      "    rolling: {batches: 1, duration: 1m}\n    steps: [{weight: 10%}]\n    max_duration: "
+      "2m\n");
+  for (const char* part : {"rolling.batches: must be at least 2", "steps: rolling has none",
+                           "max_duration: must be longer than the batches together (2m)"})
+    EXPECT_NE(wrong.find(part), std::string::npos) << part << "\n" << wrong;
+}
+
+TEST(ConfigTest, AnAbTestHasOneShareAndTime) {
+  auto rollout = [](const std::string& text) {
+    return Errors("models:\n- name: a\n  path: b\n  rollout:\n    strategy: ab\n" + text);
+  };
+  EXPECT_EQ(
+      rollout(
+          "    ab: {weight: 50%, duration: 3d, on_end: promote_winner}\n    max_duration: 4d\n"),
+      "");
+  const std::string wrong = rollout("    ab: {duration: 3d}\n    steps: [{weight: 10%}]\n");
+  for (const char* part :
+       {"steps: an A/B test has none", "max_duration: must be longer than ab.duration"})
+    EXPECT_NE(wrong.find(part), std::string::npos) << part << "\n" << wrong;
+  EXPECT_NE(Errors("models: [{name: a, path: b, rollout: {ab: {}}}]")
+                .find("rollout.ab: belongs to strategy: ab"),
+            std::string::npos);
 }
 
 TEST(ConfigTest, FreezesAreTimesOfTheWeek) {

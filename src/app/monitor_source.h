@@ -1,17 +1,22 @@
 #pragma once
 
+#include <memory>
 #include <string>
+#include <utility>
 
+#include "intake/shadow_book.h"
 #include "monitor/monitor.h"
 #include "rollout/controller.h"
 
 namespace leadsman {
 
 /// The monitor as the rollout's source of evidence, which is what the split has drawn. Quality counts requests, not
-/// rows: the rows of one request are not independent answers.
+/// rows: the rows of one request are not independent answers. What copies tell is counted by `shadows`; null: there are none.
 class MonitorMetricSource final : public MetricSource {
  public:
-  explicit MonitorMetricSource(const Monitor& monitor) : monitor_(monitor) {}
+  explicit MonitorMetricSource(const Monitor& monitor,
+                               std::shared_ptr<const intake::ShadowBook> shadows = nullptr)
+      : monitor_(monitor), shadows_(std::move(shadows)) {}
 
   Result<ArmTotals> Read(const std::string& model, int64_t version) override {
     VersionTotals totals = monitor_.Totals(model, version);
@@ -26,8 +31,34 @@ class MonitorMetricSource final : public MetricSource {
     return arm;
   }
 
+  Result<PairTotals> ReadPairs(const std::string& model, int64_t stable,
+                               int64_t candidate) override {
+    using intake::ShadowResult;
+    PairTotals pairs;
+    if (!shadows_) return pairs;
+    const intake::ShadowBook::Totals totals = shadows_->TotalsOf(model, stable, candidate);
+    auto of = [&](ShadowResult result) { return totals.results[static_cast<size_t>(result)]; };
+    for (uint64_t count : totals.results) pairs.pairs += count;
+    pairs.stable_failed = of(ShadowResult::kLiveFailed);
+    pairs.candidate_failed = of(ShadowResult::kShadowFailed);
+    pairs.both_failed = of(ShadowResult::kBothFailed);
+    pairs.flips = of(ShadowResult::kClassFlip);
+    pairs.differing = of(ShadowResult::kDiffers) + pairs.flips;
+    pairs.compared =
+        of(ShadowResult::kEqual) + of(ShadowResult::kWithinTolerance) + pairs.differing;
+    pairs.uncompared = of(ShadowResult::kNotKept) + of(ShadowResult::kNotUnderstood);
+    pairs.stable_latency = totals.live_latency;
+    pairs.candidate_latency = totals.shadow_latency;
+    // Who alone is right has the other one wrong.
+    pairs.candidate_wrong = totals.live_right;
+    pairs.stable_wrong = totals.shadow_right;
+    pairs.both_wrong = totals.neither_right;
+    return pairs;
+  }
+
  private:
   const Monitor& monitor_;
+  const std::shared_ptr<const intake::ShadowBook> shadows_;
 };
 
 }  // namespace leadsman

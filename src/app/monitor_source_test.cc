@@ -49,5 +49,47 @@ TEST(MonitorMetricSourceTest, EvidenceIsWhatTheSplitHasDrawnAndTheBaselineIsEver
   EXPECT_EQ(arm->baseline.wrong, 7u);
 }
 
+TEST(MonitorMetricSourceTest, WhatCopiesTellIsWhatTheirBookSays) {
+  using intake::ShadowResult;
+  FakeClock clock;
+  Registry registry;
+  auto monitor = Monitor::Create({clock, registry}, {}, {});
+  ASSERT_TRUE(monitor.ok()) << monitor.status();
+  auto book = std::make_shared<intake::ShadowBook>();
+  const intake::ShadowBook::Latencies took{1'000'000, 3'000'000};
+  book->Add("digits", 1, 2, ShadowResult::kEqual, {}, "a", took);
+  book->Add("digits", 1, 2, ShadowResult::kWithinTolerance, 1e-6, "b", took);
+  book->Add("digits", 1, 2, ShadowResult::kDiffers, 0.5, "c", took);
+  book->Add("digits", 1, 2, ShadowResult::kClassFlip, 0.5, "d", took);
+  book->Add("digits", 1, 2, ShadowResult::kNotUnderstood, {}, "e", took);
+  book->Add("digits", 1, 2, ShadowResult::kShadowFailed, {}, "f");
+  book->Add("digits", 1, 2, ShadowResult::kBothFailed, {}, "g");
+  book->Add("digits", 1, 3, ShadowResult::kDiffers, {}, "h");
+  book->AddFlip("digits", 1, 2, "d", 0, "8");
+  LabelledPrediction labelled;
+  labelled.model = "digits";
+  labelled.version = 1;
+  labelled.request_id = "d";
+  labelled.label = "7";
+  labelled.wrong = false;
+  book->OnLabelled(labelled);
+  MonitorMetricSource source(**monitor, book);
+  Result<PairTotals> pairs = source.ReadPairs("digits", 1, 2);
+  ASSERT_TRUE(pairs.ok());
+  EXPECT_EQ(pairs->pairs, 7u);
+  EXPECT_EQ(pairs->candidate_failed, 1u);
+  EXPECT_EQ(pairs->both_failed, 1u);
+  EXPECT_EQ(pairs->stable_failed, 0u);
+  EXPECT_EQ(pairs->compared, 4u);
+  EXPECT_EQ(pairs->differing, 2u);
+  EXPECT_EQ(pairs->flips, 1u);
+  EXPECT_EQ(pairs->uncompared, 1u);
+  EXPECT_EQ(pairs->candidate_wrong, 1u);
+  EXPECT_EQ(pairs->stable_wrong, 0u);
+  EXPECT_EQ(pairs->stable_latency[LatencyScheme::Index(1'000'000)], 5u);
+  EXPECT_EQ(pairs->candidate_latency[LatencyScheme::Index(3'000'000)], 5u);
+  EXPECT_EQ(source.ReadPairs("digits", 2, 1)->pairs, 0u);
+}
+
 }  // namespace
 }  // namespace leadsman

@@ -280,7 +280,7 @@ class Report {
     Keep("requests and their answers", "memory", "while they are being answered");
     if (config_.run_gateway) {
       for (const gateway::ServiceOptions& service : config_.gateway->services) {
-        if (!service.mirror) continue;
+        if (!service.mirror && !RolloutMirrors(service.name)) continue;
         Keep(StrCat("of the mirror of ", service.name,
                     ": the last five answers of each result that is worth a look"),
              "memory, and in /api/v1/gateway", kProcess, {RequestText::kRequestId});
@@ -299,6 +299,12 @@ class Report {
                       config_.monitor.envoy->exchange_timeout))));
   }
 
+  bool RolloutMirrors(const std::string& model) const {
+    const std::map<std::string, RolloutPlan> plans = PlansOf(config_);
+    const auto plan = plans.find(model);
+    return plan != plans.end() && Mirrors(plan->second);
+  }
+
   /// Requests go on to whom they are for: what else a gateway does with them.
   void Proxied() {
     for (const gateway::ServiceOptions& service : config_.gateway->services) {
@@ -310,6 +316,13 @@ class Report {
           Leave(StrCat("copies of predictions that ", service.name,
                        " was asked for, with their header fields and bodies: ",
                        100 * service.mirror->share, " % of them"),
+                StrCat(Join(version.endpoints, ", "), " (mirror)"));
+        }
+        if (RolloutMirrors(service.name)) {
+          Leave(StrCat("copies of predictions that ", service.name,
+                       " was asked for, with their header fields and bodies, while a rollout of "
+                       "version ",
+                       version.version, " mirrors them"),
                 StrCat(Join(version.endpoints, ", "), " (mirror)"));
         }
       }

@@ -696,7 +696,7 @@ class Server {
       return FailedPreconditionError(
           "a rollout needs evidence: set monitoring.enabled of its model to true");
     }
-    metric_source_ = std::make_unique<MonitorMetricSource>(*monitor_);
+    metric_source_ = std::make_unique<MonitorMetricSource>(*monitor_, shadows_);
     if (gateway_) {
       actuator_ = std::make_unique<GatewayActuator>(*gateway_);
       observer_ = std::make_unique<GatewayVersionObserver>(*gateway_);

@@ -465,8 +465,13 @@ int ShowRolloutHistory(ClientContext& c, const std::string& id) {
     c.PrintJson({{"rollout", *number}, {"ticks", std::move(ticks)}});
     return kOk;
   }
-  Table table({"TIME", "STEP", "SHARE", "STABLE", "ERRORS", "WRONG", "CANDIDATE", "ERRORS", "WRONG",
-               "EVIDENCE", "DECISION"});
+  const bool mirrors = HasCopies(ticks);
+  std::vector<std::string> head = {"TIME",  "STEP",      "SHARE",  "STABLE", "ERRORS",
+                                   "WRONG", "CANDIDATE", "ERRORS", "WRONG"};
+  if (mirrors) head.insert(head.end(), {"COPIES", "FAILED", "DIFFER"});
+  head.push_back("EVIDENCE");
+  head.push_back("DECISION");
+  Table table(head);
   for (const Json& tick : ticks) {
     auto arm = [&](const char* name) { return tick.contains(name) ? tick[name] : Json::object(); };
     Json stable = arm("stable"), candidate = arm("candidate");
@@ -483,10 +488,21 @@ int ShowRolloutHistory(ClientContext& c, const std::string& id) {
           StrCat(evidence.empty() ? "" : " ", Text(gate, "gate"), " ",
                  bound > 0 ? Percent(std::max(0.0, Number(gate, "harm_log_e") / bound)) : "-");
     }
-    table.Add({Text(tick, "time"), std::to_string(static_cast<int64_t>(Number(tick, "step")) + 1),
-               Percent(Number(tick, "share")), Text(stable, "requests"), Text(stable, "errors"),
-               wrong(stable), Text(candidate, "requests"), Text(candidate, "errors"),
-               wrong(candidate), evidence, Text(tick, "decision")});
+    std::vector<std::string> row = {Text(tick, "time"),
+                                    std::to_string(static_cast<int64_t>(Number(tick, "step")) + 1),
+                                    ShareAndMirror(tick),
+                                    Text(stable, "requests"),
+                                    Text(stable, "errors"),
+                                    wrong(stable),
+                                    Text(candidate, "requests"),
+                                    Text(candidate, "errors"),
+                                    wrong(candidate)};
+    CopySums copies;
+    copies.Add(tick);
+    if (mirrors) copies.AppendTo(row);
+    row.push_back(evidence);
+    row.push_back(Text(tick, "decision"));
+    table.Add(row);
   }
   table.Print(c.env.out, c.paint, c.env.terminal ? c.env.columns : 0);
   return kOk;
@@ -682,7 +698,80 @@ std::string OutsideLine(const std::string& name, const Json& outside, const Pain
                 said.empty() ? "no answer yet" : said, "\n");
 }
 
+/// Of an A/B test: both rates, and between what their difference lies.
+std::string ReadoutLines(const Json& rollout, const Paint& paint) {
+  const Json& readout = Part(rollout, "readout");
+  std::string lines;
+  auto rate = [](const Json& arm) {
+    const double exposure = Number(arm, "exposure");
+    return StrCat(exposure > 0 ? Percent(Number(arm, "events") / exposure) : "-", " of ",
+                  Text(arm, "exposure"));
+  };
+  auto points = [](double difference) {
+    return StrCat(difference < 0 ? "" : "+", std::round(10'000 * difference) / 100);
+  };
+  for (const Json& one : Items(readout, "metrics")) {
+    const std::string verdict = Text(one, "verdict");
+    const Json& difference = Part(one, "difference");
+    lines += StrCat("readout    ", Text(one, "metric"), " (", Text(one, "event"), "): stable ",
+                    rate(Part(one, "stable")), ", candidate ", rate(Part(one, "candidate")),
+                    ", difference ", points(Number(difference, "low")), " to ",
+                    points(Number(difference, "high")), " points at ",
+                    Percent(Number(readout, "confidence")), ": ",
+                    verdict == "better"  ? paint.Good("candidate better")
+                    : verdict == "worse" ? paint.Bad("candidate worse")
+                                         : std::string("open"),
+                    "\n");
+  }
+  return lines;
+}
+
+/// Of a plan that mirrors: how much it does now, and what came of it.
+std::string CopiesLine(const Json& rollout, int bar, bool blocks) {
+  const Json& copies = Part(rollout, "copies");
+  if (!copies.is_object() || copies.empty()) return "";
+  const double mirror = Number(rollout, "mirror");
+  const Json& labels = Part(copies, "labelled_flips");
+  std::string line = StrCat(
+      "copies     ", Bar(mirror, bar, blocks), " ", Percent(mirror), " of requests; ",
+      Text(copies, "answered"), " answered, candidate failed ", Text(copies, "candidate_failed"),
+      ", stable ", Text(copies, "stable_failed"), "; ", Text(copies, "compared"), " compared, ",
+      Text(copies, "differing"), " differ, ", Text(copies, "class_flips"), " with another class");
+  const double labelled = Number(labels, "candidate_wrong") + Number(labels, "stable_wrong") +
+                          Number(labels, "both_wrong");
+  if (labelled > 0) {
+    line += StrCat("; of those with labels candidate alone wrong ", Text(labels, "candidate_wrong"),
+                   ", stable alone ", Text(labels, "stable_wrong"), ", both ",
+                   Text(labels, "both_wrong"));
+  }
+  return line + "\n";
+}
+
 }  // namespace
+
+std::string ShareAndMirror(const Json& json, const char* share) {
+  const double mirror = Number(json, "mirror");
+  return mirror > 0 ? StrCat("mirror ", Percent(mirror)) : Percent(Number(json, share));
+}
+
+bool HasCopies(const Json& ticks) {
+  return std::any_of(ticks.begin(), ticks.end(),
+                     [](const Json& tick) { return !Part(tick, "copies").empty(); });
+}
+
+void CopySums::Add(const Json& tick) {
+  const Json& copies = Part(tick, "copies");
+  answered += Number(copies, "answered");
+  failed += Number(copies, "candidate_failed");
+  compared += Number(copies, "compared");
+  differing += Number(copies, "differing");
+}
+
+void CopySums::AppendTo(std::vector<std::string>& row) const {
+  auto whole = [](double n) { return std::to_string(static_cast<int64_t>(n)); };
+  row.insert(row.end(),
+             {whole(answered), whole(failed), StrCat(whole(differing), "/", whole(compared))});
+}
 
 std::string RolloutPicture(const Json& rollout, const Paint& paint, int columns) {
   int bar = std::clamp((columns - 60) / 2, 10, 24);
@@ -697,6 +786,8 @@ std::string RolloutPicture(const Json& rollout, const Paint& paint, int columns)
              " of ", Text(rollout, "step_count"), "\n");
   out += StrCat("traffic    ", Bar(share, bar, blocks), " ", Percent(share), " to version ",
                 Text(rollout, "candidate"), "\n");
+  out += CopiesLine(rollout, bar, blocks);
+  out += ReadoutLines(rollout, paint);
   Json arms = rollout.contains("arms") ? rollout["arms"] : Json::object();
   for (const char* arm : {"stable", "candidate"}) {
     if (!arms.contains(arm)) continue;

@@ -75,6 +75,17 @@ int AddLabels(ClientContext& c, const LabelsOptions& options);
 /// the reason has been said and `exit_code` set.
 std::optional<int64_t> ResolveRollout(ClientContext& c, const std::string& id, int& exit_code);
 
+/// "10%", or of a step that mirrors "mirror 10%".
+std::string ShareAndMirror(const Json& json, const char* share = "share");
+/// Whether a tick of a rollout has copies.
+bool HasCopies(const Json& ticks);
+/// Copies of some ticks, for a row.
+struct CopySums {
+  double answered = 0, failed = 0, compared = 0, differing = 0;
+  void Add(const Json& tick);
+  void AppendTo(std::vector<std::string>& row) const;
+};
+
 /// The lines of one rollout with its evidence.
 std::string RolloutPicture(const Json& rollout, const Paint& paint, int columns);
 

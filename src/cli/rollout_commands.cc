@@ -106,8 +106,13 @@ std::string Furthest(const Json& tick, const char* value, const char* bound, boo
 /// The course as a table: ticks are added up between the rows.
 void PrintCourse(ClientContext& c, const Json& course) {
   const size_t every = std::max<size_t>(1, (course.size() + kCourseRows - 1) / kCourseRows);
-  Table table({"AT", "STEP", "SHARE", "STABLE", "ERRORS", "WRONG", "CANDIDATE", "ERRORS", "WRONG",
-               "HARM", "SAFE", "DECISION"});
+  const bool mirrors = HasCopies(course);
+  std::vector<std::string> head = {"AT",    "STEP",      "SHARE",  "STABLE", "ERRORS",
+                                   "WRONG", "CANDIDATE", "ERRORS", "WRONG"};
+  if (mirrors) head.insert(head.end(), {"COPIES", "FAILED", "DIFFER"});
+  head.insert(head.end(), {"HARM", "SAFE", "DECISION"});
+  Table table(head);
+  CopySums copies;
   struct Sums {
     double requests = 0, errors = 0, labelled = 0, wrong = 0;
     void Add(const Json& arm) {
@@ -123,15 +128,24 @@ void PrintCourse(ClientContext& c, const Json& course) {
     const Json& tick = course[i];
     stable.Add(Part(tick, "stable"));
     candidate.Add(Part(tick, "candidate"));
+    copies.Add(tick);
     const std::string decision = Text(tick, "decision");
     if (decision.empty() && (i + 1) % every != 0 && i + 1 != course.size()) continue;
-    table.Add({Span(Number(tick, "elapsed_seconds")),
-               std::to_string(static_cast<int64_t>(Number(tick, "step")) + 1),
-               Percent(Number(tick, "share")), whole(stable.requests), whole(stable.errors),
-               wrong(stable), whole(candidate.requests), whole(candidate.errors), wrong(candidate),
-               Furthest(tick, "harm_log_e", "harm_log_bound", false),
-               Furthest(tick, "safe_log_e", "safe_log_bound", true), decision});
+    std::vector<std::string> row = {Span(Number(tick, "elapsed_seconds")),
+                                    std::to_string(static_cast<int64_t>(Number(tick, "step")) + 1),
+                                    ShareAndMirror(tick),
+                                    whole(stable.requests),
+                                    whole(stable.errors),
+                                    wrong(stable),
+                                    whole(candidate.requests),
+                                    whole(candidate.errors),
+                                    wrong(candidate)};
+    if (mirrors) copies.AppendTo(row);
+    row.insert(row.end(), {Furthest(tick, "harm_log_e", "harm_log_bound", false),
+                           Furthest(tick, "safe_log_e", "safe_log_bound", true), decision});
+    table.Add(row);
     stable = candidate = {};
+    copies = {};
   }
   table.Print(c.env.out, c.paint, c.env.terminal ? c.env.columns : 0);
 }
@@ -249,6 +263,9 @@ std::string Harm(const Json& gate, const char* key) {
   return StrCat(Rate(rate), " (", Rounded(rate / stable), "x)");
 }
 
+/// Of a gate in a step: older servers do not say.
+bool CountsHere(const Json& gate) { return !gate.contains("counts") || gate["counts"] == true; }
+
 void PrintPlan(ClientContext& c, const Json& answer) {
   const Json& traffic = Part(answer, "traffic");
   const Json& forecast = Part(answer, "forecast");
@@ -262,16 +279,19 @@ void PrintPlan(ClientContext& c, const Json& answer) {
                "FOUND IN THE STEP", "FOUND IN TIME"});
   size_t number = 0;
   for (const Json& step : Items(forecast, "steps")) {
-    std::vector<std::string> row = {std::to_string(++number), Percent(Number(step, "weight")),
+    std::vector<std::string> row = {std::to_string(++number), ShareAndMirror(step, "weight"),
                                     Rounded(Number(step, "candidate_requests_per_second")),
                                     Text(step, "minimum_requests"), Expected(step, "seconds")};
-    const bool counts = Number(step, "weight") > 0 && !Items(step, "gates").empty();
+    const Json& gates = Items(step, "gates");
+    const bool counts =
+        std::any_of(gates.begin(), gates.end(), [](const Json& gate) { return CountsHere(gate); });
     if (!counts) {
       row.insert(row.end(), {"none counts", "-", "-", "-", "-"});
       table.Add(row);
       continue;
     }
-    for (const Json& gate : Items(step, "gates")) {
+    for (const Json& gate : gates) {
+      if (!CountsHere(gate)) continue;
       const std::string needed = Text(gate, "candidate_exposures_needed");
       row.resize(5);
       row.insert(row.end(),

@@ -112,6 +112,36 @@ Json SampleRatioJson(const std::optional<RolloutView::SampleRatio>& split) {
           {"mismatch", split->mismatch}};
 }
 
+Json CopiesJson(const std::optional<CopiesView>& copies) {
+  if (!copies) return nullptr;
+  return {{"answered", copies->pairs},
+          {"candidate_failed", copies->candidate_failed},
+          {"stable_failed", copies->stable_failed},
+          {"compared", copies->compared},
+          {"differing", copies->differing},
+          {"class_flips", copies->flips},
+          {"not_compared", copies->uncompared},
+          {"labelled_flips",
+           {{"candidate_wrong", copies->candidate_wrong},
+            {"stable_wrong", copies->stable_wrong},
+            {"both_wrong", copies->both_wrong}}}};
+}
+
+Json ReadoutJson(const RolloutView& rollout) {
+  Json metrics = Json::array();
+  for (const ReadoutView& one : rollout.readout) {
+    metrics.push_back(
+        {{"metric", one.metric},
+         {"event", one.event},
+         {"stable", {{"exposure", one.stable_exposure}, {"events", one.stable_events}}},
+         {"candidate", {{"exposure", one.candidate_exposure}, {"events", one.candidate_events}}},
+         {"difference", {{"low", one.low}, {"high", one.high}}},
+         {"verdict", ReadoutVerdictName(one.verdict)}});
+  }
+  if (metrics.empty()) return nullptr;
+  return {{"confidence", rollout.confidence}, {"metrics", std::move(metrics)}};
+}
+
 Json RolloutJson(const RolloutView& rollout) {
   Json gates = Json::array();
   for (const GateView& gate : rollout.gates) gates.push_back(GateJson(gate));
@@ -126,6 +156,9 @@ Json RolloutJson(const RolloutView& rollout) {
           {"step", rollout.step},
           {"step_count", rollout.step_count},
           {"share", share},
+          {"mirror", rollout.mirror},
+          {"copies", CopiesJson(rollout.copies)},
+          {"readout", ReadoutJson(rollout)},
           {"started", TimeJson(rollout.started)},
           {"ended", TimeJson(rollout.ended)},
           {"reason", rollout.reason},
@@ -151,6 +184,8 @@ Json TickJson(const TickView& tick) {
   return {{"time", TimeJson(tick.time)},
           {"step", tick.step},
           {"share", tick.share},
+          {"mirror", tick.mirror},
+          {"copies", CopiesJson(tick.copies)},
           {"decision", tick.decision},
           {"stable",
            {{"requests", tick.stable_requests},

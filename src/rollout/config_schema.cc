@@ -24,8 +24,14 @@ const schema::Struct<RolloutStep>& StepSchema() {
         "One stage of a canary. It is left when its duration has passed, enough requests have "
         "reached the candidate, every gate has shown that the candidate is safe, and, with "
         "approval, a person has promoted it.");
-    s.Required("weight", &RolloutStep::weight, schema::Share(0, 1, true),
-               "The candidate's share of the traffic, as 0.1 or 10%; routed in steps of 0.01%.");
+    s.Required(
+        "weight", &RolloutStep::weight, schema::Share(0, 1),
+        "The candidate's share of the traffic, as 0.1 or 10%; routed in steps of 0.01%. 0 of "
+        "a step that mirrors.");
+    s.Field("mirror", &RolloutStep::mirror, schema::Share(0, 1),
+            "Of models behind the gateway: instead of requests the candidate gets copies of this "
+            "share of them, and its answers are compared with those that the clients get. Such "
+            "steps come first. 0 = no copies.");
     s.Field("duration", &RolloutStep::duration, schema::Time<milliseconds>(0ms),
             "The step lasts at least this long.");
     s.Field("min_requests", &RolloutStep::min_requests, schema::Integer<int64_t>(0),
@@ -127,11 +133,17 @@ void CheckOutside(const Gate& gate, schema::Problems& problems) {
             {"username", !o.username.empty()},
             {"password_file", !o.password_file.empty()}},
            "promql or webhook");
+    if (gate.kind != Gate::Kind::kAnswers) {
+      refuse({{"only_classes", gate.only_classes}}, "answers");
+    } else if (!gate.max && problems.IsSound("max")) {
+      problems.Add("max", "is missing: the share of answers that may differ, as 1%");
+    }
     return;
   }
+  refuse({{"only_classes", gate.only_classes}}, "answers");
   if (webhook) {
     if (o.url.empty()) problems.Add("url", "is missing: where the rollout is posted");
-    refuse({{"max", gate.max.has_value()}}, "errors, latency, quality or promql");
+    refuse({{"max", gate.max.has_value()}}, "errors, latency, quality, answers or promql");
   }
   if (promql) {
     if (o.address.empty())
@@ -157,16 +169,18 @@ const schema::Struct<Gate>& GateSchema() {
         "RolloutGate",
         "What must hold for the candidate. Gates of the kinds errors, latency "
         "and quality watch one kind of bad event in the stable and the candidate "
-        "version over the same time; promql and webhook ask somebody outside.");
+        "version over the same time; answers compares what both say to the same requests; promql "
+        "and webhook ask somebody outside.");
     s.Required("kind", &Gate::kind,
                schema::Enum<Gate::Kind>({{"errors", Gate::Kind::kErrors},
                                          {"latency", Gate::Kind::kLatency},
                                          {"quality", Gate::Kind::kQuality},
+                                         {"answers", Gate::Kind::kAnswers},
                                          {"promql", Gate::Kind::kPromql},
                                          {"webhook", Gate::Kind::kWebhook}}),
                "The bad event: a request answered with an error; an answer slower than the stable "
-               "version's quantiles; a labelled prediction that was wrong. Or who is asked: a "
-               "Prometheus; a webhook.");
+               "version's quantiles; a labelled prediction that was wrong; an answer to a copy "
+               "that is another one than the client's. Or who is asked: a Prometheus; a webhook.");
     s.Field("margin", &Gate::margin, schema::NumberAbove(1, 1000),
             "The candidate counts as worse when its rate of bad events is this many times the "
             "stable version's.");
@@ -186,6 +200,8 @@ const schema::Struct<Gate>& GateSchema() {
         "and margin and floor are not used. promql: the answer must not be above.");
     s.Field("slower_than", &Gate::slower_than, schema::Time<milliseconds>(0ms, 60s),
             "latency with max only: an answer that takes this long or longer is slow.");
+    s.Field("only_classes", &Gate::only_classes, schema::Boolean(),
+            "answers only: another class counts, another number does not.");
     s.Embedded(&Gate::outside, OutsideSchema());
     s.Check(CheckOutside);
     s.Check([](const Gate& gate, schema::Problems& problems) {
@@ -229,6 +245,91 @@ const schema::Struct<BlueGreenOptions>& BlueGreenSchema() {
             "At least this long the candidate is watched after the switch.");
     s.Field("min_requests", &Options::min_requests, schema::Integer<int64_t>(0),
             "At least this many requests must reach the candidate after the switch.");
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<ShadowOptions>& ShadowSchema() {
+  using Options = ShadowOptions;
+  static const auto table = [] {
+    schema::Struct<Options> s("Shadow",
+                              "How the candidate is looked at before it has any traffic: it gets "
+                              "copies of requests, and no client its answers. Then it takes all "
+                              "traffic at once.");
+    s.Field("mirror", &Options::mirror, schema::Share(0, 1, true),
+            "Share of the requests that is copied, in steps of 0.01%.");
+    s.Field("duration", &Options::duration, schema::Time<milliseconds>(0ms, 24h * 30),
+            "At least this long.");
+    s.Field("min_requests", &Options::min_requests, schema::Integer<int64_t>(0),
+            "At least so many copies must have been answered; 0 = computed from the gates.");
+    s.Field("auto_promote", &Options::auto_promote, schema::Boolean(),
+            "false: it takes the traffic when a person says so, `leadsman rollout promote`.");
+    s.Check([](const Options& options, schema::Problems& problems) {
+      if (problems.IsSound("mirror") && options.mirror < 0.0001)
+        problems.Add("mirror", "must be at least 0.01%: copies are drawn in steps of that");
+    });
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<RollingOptions>& RollingSchema() {
+  using Options = RollingOptions;
+  static const auto table = [] {
+    schema::Struct<Options> s(
+        "Rolling",
+        "How the traffic follows the candidate's endpoints: in equal steps, each "
+        "entered when as many of them are ready as its share needs.");
+    s.Field("batches", &Options::batches, schema::Integer<int>(0, 49),
+            "How many steps; 0 = one for each of the candidate's endpoints, at least 2.");
+    s.Field("duration", &Options::duration, schema::Time<milliseconds>(0ms, 24h * 30),
+            "Each step lasts at least this long.");
+    s.Field(
+        "min_requests", &Options::min_requests, schema::Integer<int64_t>(0),
+        "At least this many requests must reach the candidate in each step; 0 = computed from the "
+        "gates.");
+    s.Field("max_unavailable", &Options::max_unavailable, schema::Share(0, 0.99),
+            "Of the endpoints that a share needs, those that may not be ready.");
+    s.Check([](const Options& options, schema::Problems& problems) {
+      if (options.batches == 1)
+        problems.Add("batches",
+                     "must be at least 2: with one all traffic is switched at once, which is what "
+                     "strategy: blue_green is for");
+    });
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<AbOptions>& AbSchema() {
+  using Options = AbOptions;
+  static const auto table = [] {
+    schema::Struct<Options> s(
+        "AbTest",
+        "A fixed split for a fixed time, to measure by. Gates only guard: harm takes "
+        "the candidate back. At the end there is a readout of both versions.");
+    s.Field("weight", &Options::weight, schema::Share(0, 0.9999, true),
+            "The candidate's share of the traffic.");
+    s.Field("duration", &Options::duration, schema::Time<milliseconds>(0ms, 24h * 180),
+            "So long it is measured, at least; max_duration must be longer.");
+    s.Field("min_requests", &Options::min_requests, schema::Integer<int64_t>(0),
+            "So many requests must reach the candidate, at least.");
+    s.Field(
+        "on_end", &Options::on_end,
+        schema::Enum<Options::OnEnd>({{"hold", Options::OnEnd::kHold},
+                                      {"promote_winner", Options::OnEnd::kPromoteWinner},
+                                      {"stable", Options::OnEnd::kStable}}),
+        "hold: a person promotes or aborts it; promote_winner: whichever is shown to be better in "
+        "something and worse in nothing, held while neither is; stable: back to the stable "
+        "version.");
+    s.Field("confidence", &Options::confidence, schema::Share(0.5, 0.999999),
+            "That all intervals of the readout together have the true differences in them, at "
+            "every look.");
+    s.Check([](const Options& options, schema::Problems& problems) {
+      if (problems.IsSound("weight") && options.weight < 0.0001)
+        problems.Add("weight", "must be at least 0.01%: traffic is split in steps of that");
+    });
     return s;
   }();
   return table;
@@ -290,13 +391,50 @@ milliseconds PlannedTime(const Plan& plan) {
     const BlueGreenOptions options = plan.blue_green.value_or(BlueGreenOptions{});
     return options.preview_duration + options.watch_duration;
   }
+  if (plan.strategy == Plan::Strategy::kShadow)
+    return plan.shadow.value_or(ShadowOptions{}).duration;
+  if (plan.strategy == Plan::Strategy::kAb) return plan.ab.value_or(AbOptions{}).duration;
+  if (plan.strategy == Plan::Strategy::kRolling) {
+    const RollingOptions options = plan.rolling.value_or(RollingOptions{});
+    return std::max(options.batches, 2) * options.duration;
+  }
   for (const RolloutStep& step : plan.steps) planned += step.duration;
   return planned;
+}
+
+/// Copies are what some gates count, and what others cannot.
+void CheckMirrors(const Plan& plan, schema::Problems& problems) {
+  const bool shadow = plan.strategy == Plan::Strategy::kShadow;
+  for (size_t i = 0; i < plan.gates.size(); ++i) {
+    const Gate& gate = plan.gates[i];
+    const std::string at = StrCat("gates[", i, "].");
+    if (!problems.IsSound(at + "kind") || !problems.IsSound("steps")) continue;
+    if (gate.kind == Gate::Kind::kAnswers && !Mirrors(plan)) {
+      problems.Add(at + "kind",
+                   "compares answers to copies: use strategy: shadow, or give a step a mirror");
+    }
+    if (gate.kind == Gate::Kind::kQuality && gate.max && shadow) {
+      problems.Add(at + "max",
+                   "cannot be judged by copies, of which only rows with another class have labels: "
+                   "leave it out, or use strategy: canary");
+    }
+  }
 }
 
 /// What the strategy allows.
 void CheckStrategy(const Plan& plan, schema::Problems& problems) {
   if (!problems.IsSound("strategy")) return;
+  CheckMirrors(plan, problems);
+  if (plan.strategy != Plan::Strategy::kShadow && plan.shadow)
+    problems.Add("shadow", "belongs to strategy: shadow");
+  if (plan.strategy != Plan::Strategy::kRolling && plan.rolling)
+    problems.Add("rolling", "belongs to strategy: rolling");
+  if (plan.strategy != Plan::Strategy::kAb && plan.ab)
+    problems.Add("ab", "belongs to strategy: ab");
+  if (plan.strategy == Plan::Strategy::kAb && plan.steps != DefaultSteps())
+    problems.Add("steps", "an A/B test has none, but one share all the time: see ab.weight");
+  if (plan.strategy == Plan::Strategy::kRolling && plan.steps != DefaultSteps())
+    problems.Add("steps", "rolling has none: they are as many as batches; see rolling");
   if (plan.strategy != Plan::Strategy::kBlueGreen) {
     for (size_t i = 0; i < plan.gates.size(); ++i) {
       if (IsOutside(plan.gates[i].kind) &&
@@ -305,6 +443,11 @@ void CheckStrategy(const Plan& plan, schema::Problems& problems) {
     }
     if (plan.blue_green) problems.Add("blue_green", "belongs to strategy: blue_green");
     if (plan.gates.empty()) problems.Add("gates", "must have at least one: what decides");
+    if (plan.strategy == Plan::Strategy::kShadow && plan.steps != DefaultSteps()) {
+      problems.Add("steps",
+                   "shadow has none: see shadow; for copies before growing shares use strategy: "
+                   "canary with a step of weight 0 and a mirror");
+    }
     return;
   }
   if (plan.steps != DefaultSteps()) {
@@ -339,12 +482,35 @@ void CheckPlan(const Plan& plan, schema::Problems& problems) {
   if (sound && !plan.freeze.empty() && !LeavesTime(plan.freeze))
     problems.Add("freeze", "leaves no time of the week in which anything is promoted");
   for (size_t i = 0; i < plan.steps.size(); ++i) {
-    if (plan.steps[i].weight > 0 && plan.steps[i].weight < 0.0001) {
-      problems.Add(StrCat("steps[", i, "].weight"),
-                   "must be at least 0.01%: traffic is split in steps of that");
+    const RolloutStep& step = plan.steps[i];
+    const std::string at = StrCat("steps[", i, "].");
+    const bool both_sound = problems.IsSound(at + "weight") && problems.IsSound(at + "mirror");
+    if (step.weight > 0 && step.weight < 0.0001)
+      problems.Add(at + "weight", "must be at least 0.01%: traffic is split in steps of that");
+    if (step.mirror > 0 && step.mirror < 0.0001)
+      problems.Add(at + "mirror", "must be at least 0.01%: copies are drawn in steps of that");
+    if (both_sound && step.weight == 0 && step.mirror == 0)
+      problems.Add(at + "weight", "must be above 0, unless the step has a mirror");
+    if (both_sound && step.weight > 0 && step.mirror > 0) {
+      problems.Add(at + "mirror",
+                   "goes with a weight of 0: a step sends the candidate either copies or requests");
     }
   }
   for (size_t i = 1; i < plan.steps.size(); ++i) {
+    const RolloutStep &step = plan.steps[i], &before = plan.steps[i - 1];
+    if (step.mirror > 0 && before.weight == 0) {
+      if (step.mirror <= before.mirror) {
+        problems.Add(
+            StrCat("steps[", i, "].mirror"),
+            StrCat("must be greater than that of the step before it (", before.mirror, ")"));
+      }
+      continue;
+    }
+    if (step.mirror > 0 && step.weight == 0) {
+      problems.Add(StrCat("steps[", i, "].mirror"),
+                   "must come before the steps with a weight: copies show less than requests do");
+      continue;
+    }
     if (plan.steps[i].weight <= plan.steps[i - 1].weight) {
       problems.Add(StrCat("steps[", i, "].weight"),
                    StrCat("must be greater than the step before it (", plan.steps[i - 1].weight,
@@ -366,11 +532,14 @@ void CheckPlan(const Plan& plan, schema::Problems& problems) {
     }
   }
   if (const milliseconds planned = PlannedTime(plan); plan.max_duration <= planned) {
-    const bool blue_green = plan.strategy == Plan::Strategy::kBlueGreen;
+    const char* parts = "the steps together";
+    if (plan.strategy == Plan::Strategy::kBlueGreen)
+      parts = "preview_duration and watch_duration together";
+    if (plan.strategy == Plan::Strategy::kShadow) parts = "shadow.duration";
+    if (plan.strategy == Plan::Strategy::kRolling) parts = "the batches together";
+    if (plan.strategy == Plan::Strategy::kAb) parts = "ab.duration";
     problems.Add("max_duration",
-                 StrCat("must be longer than ",
-                        blue_green ? "preview_duration and watch_duration" : "the steps",
-                        " together (", schema::FormatTime(planned), ")"));
+                 StrCat("must be longer than ", parts, " (", schema::FormatTime(planned), ")"));
   }
   if (plan.interval > plan.max_duration)
     problems.Add("interval", "must not be longer than max_duration");
@@ -396,19 +565,28 @@ const schema::Struct<RolloutPlan>& RolloutPlanSchema() {
         "served at "
         "once; with one, it gets traffic step by step and is taken back when the evidence says so.",
         DefaultRolloutPlan());
-    s.Field("strategy", &Plan::strategy,
-            schema::Enum<Plan::Strategy>(
-                {{"canary", Plan::Strategy::kCanary}, {"blue_green", Plan::Strategy::kBlueGreen}}),
-            "canary: a growing share of the traffic; blue_green: all of it at once, and at once "
-            "back.");
+    s.Field(
+        "strategy", &Plan::strategy,
+        schema::Enum<Plan::Strategy>({{"canary", Plan::Strategy::kCanary},
+                                      {"blue_green", Plan::Strategy::kBlueGreen},
+                                      {"shadow", Plan::Strategy::kShadow},
+                                      {"rolling", Plan::Strategy::kRolling},
+                                      {"ab", Plan::Strategy::kAb}}),
+        "canary: a growing share of the traffic; blue_green: all of it at once, and at once "
+        "back; shadow, of models behind the gateway: copies of requests, whose answers are "
+        "compared, and then all traffic; rolling: a share that follows how many of the candidate's "
+        "endpoints are ready; ab: a fixed split for a fixed time, with a readout at its end.");
     s.Field("steps", &Plan::steps, schema::List(schema::Of(StepSchema()), 1, 50),
             "canary only: the stages, with growing weights. Default: 5%, 25%, 50%.");
     s.Field("blue_green", &Plan::blue_green, schema::Optional(schema::Of(BlueGreenSchema())),
             "blue_green only.");
-    s.Field(
-        "gates", &Plan::gates, schema::List(schema::Of(GateSchema()), 0, 20),
-        "What must hold: at most one gate of errors, latency and quality each, any of promql and "
-        "webhook. Default: errors and latency.");
+    s.Field("shadow", &Plan::shadow, schema::Optional(schema::Of(ShadowSchema())), "shadow only.");
+    s.Field("rolling", &Plan::rolling, schema::Optional(schema::Of(RollingSchema())),
+            "rolling only.");
+    s.Field("ab", &Plan::ab, schema::Optional(schema::Of(AbSchema())), "ab only.");
+    s.Field("gates", &Plan::gates, schema::List(schema::Of(GateSchema()), 0, 20),
+            "What must hold: at most one gate of errors, latency, quality and answers each, any of "
+            "promql and webhook. Default: errors and latency.");
     s.Field("alpha", &Plan::alpha, schema::Share(0, 0.5, true),
             "Probability of rolling back a version that is as good as the stable one, over the "
             "whole rollout.");

@@ -60,6 +60,40 @@ ArmDelta Difference(const ArmTotals& from, const ArmTotals& to,
   return delta;
 }
 
+/// As of one arm. Labels come by another hand than pairs.
+PairDelta Difference(const PairTotals& from, const PairTotals& to,
+                     const std::vector<uint32_t>& thresholds) {
+  const uint64_t labels = to.stable_wrong + to.candidate_wrong + to.both_wrong;
+  const bool restarted = to.pairs < from.pairs || to.compared < from.compared;
+  const bool labels_restarted = labels < from.stable_wrong + from.candidate_wrong + from.both_wrong;
+  const PairTotals none;
+  const PairTotals& since = restarted ? none : from;
+  const PairTotals& labels_since = labels_restarted ? none : from;
+  LatencyBuckets stable = to.stable_latency, candidate = to.candidate_latency;
+  for (size_t i = 0; i < stable.size(); ++i) {
+    stable[i] -= since.stable_latency[i];
+    candidate[i] -= since.candidate_latency[i];
+  }
+  PairDelta delta;
+  delta.pairs = to.pairs - since.pairs;
+  delta.stable_failed = to.stable_failed - since.stable_failed;
+  delta.candidate_failed = to.candidate_failed - since.candidate_failed;
+  delta.both_failed = to.both_failed - since.both_failed;
+  delta.compared = to.compared - since.compared;
+  delta.differing = to.differing - since.differing;
+  delta.flips = to.flips - since.flips;
+  delta.uncompared = to.uncompared - since.uncompared;
+  delta.stable_wrong = to.stable_wrong - labels_since.stable_wrong;
+  delta.candidate_wrong = to.candidate_wrong - labels_since.candidate_wrong;
+  delta.both_wrong = to.both_wrong - labels_since.both_wrong;
+  delta.timed = CountFrom(candidate, 0);
+  for (uint32_t bucket : thresholds) {
+    delta.stable_slow.push_back(CountFrom(stable, bucket));
+    delta.candidate_slow.push_back(CountFrom(candidate, bucket));
+  }
+  return delta;
+}
+
 StepInput::History HistoryOf(const ArmTotals::Baseline& stable) {
   StepInput::History history;
   history.sums.requests = stable.requests;
@@ -92,10 +126,11 @@ bool NothingHappened(const RolloutState& before, const std::optional<RolloutComm
   return before.ticks > 0 && in.elapsed > Duration{} && in.elapsed < kIdleJournal &&
          in.metrics_ok && (!in.command || (out.command_waits && in.command == waiting)) &&
          in.readings.empty() && out.decision.empty() && empty(in.stable_window) &&
-         empty(in.candidate_window) && out.state.phase == before.phase &&
+         empty(in.candidate_window) && in.pairs.empty() && out.state.phase == before.phase &&
          out.state.candidate_ready == before.candidate_ready &&
-         out.state.told.waiting == before.told.waiting && out.state.told.held == before.told.held &&
-         out.state.told.holds == before.told.holds && out.state.thresholds == before.thresholds;
+         out.state.replicas == before.replicas && out.state.told.waiting == before.told.waiting &&
+         out.state.told.held == before.told.held && out.state.told.holds == before.told.holds &&
+         out.state.thresholds == before.thresholds;
 }
 
 /// A rollout that is under way. Confined to the ticking thread.
@@ -105,6 +140,7 @@ struct Running {
   std::optional<SteadyTime> last_tick;  ///< in this process
   /// What both arms had counted at the last journaled tick; none: not read yet in this process.
   std::optional<ArmTotals> stable_base, candidate_base;
+  std::optional<PairTotals> pairs_base;    ///< of plans that mirror
   std::vector<OutsideReading> readings;    ///< not journaled yet
   std::map<size_t, SteadyTime> ask_again;  ///< by gate
   std::set<size_t> unanswered;             ///< gates; for logging once
@@ -255,8 +291,12 @@ class Controller final : public RolloutController {
   void Begin(const std::string& name, ManagedModel& model, const StartRequest& request,
              const RolloutPlan& plan);
   void StepRunning(ManagedModel& model);
-  StepInput Observe(ManagedModel& model, std::optional<ArmTotals>& stable,
-                    std::optional<ArmTotals>& candidate);
+  struct Counted {
+    std::optional<ArmTotals> stable, candidate;
+    std::optional<PairTotals> pairs;
+  };
+  StepInput Observe(ManagedModel& model, Counted& now);
+  Result<Counted> ReadAll(const RolloutState& state);
   void Commit(ManagedModel& model, const StepOutput& output);
   void ReadBase(Running& running);
   void TakeReadings(Running& running);
@@ -565,7 +605,10 @@ void Controller::Begin(const std::string& name, ManagedModel& model, const Start
   }
   ModelRecord record = model.record;
   record.rejected.erase(candidate);
-  RolloutState first = BeginRollout(name, record.stable, candidate, plan, deps_.clock.Now());
+  const auto replicas = model.seen.replicas.find(candidate);
+  const int endpoints = replicas == model.seen.replicas.end() ? 1 : replicas->second.all;
+  RolloutState first =
+      BeginRollout(name, record.stable, candidate, plan, deps_.clock.Now(), endpoints);
   first.undo_by = request.undo_by;
   if (!request.note.empty()) first.notes.push_back(request.note);
   // No rollout without a journal: this is tried again at the next tick.
@@ -588,15 +631,25 @@ void Controller::Begin(const std::string& name, ManagedModel& model, const Start
 }
 
 void Controller::ReadBase(Running& running) {
-  Result<ArmTotals> stable = deps_.metrics.Read(running.state.model, running.state.stable);
-  Result<ArmTotals> candidate = deps_.metrics.Read(running.state.model, running.state.candidate);
-  if (!stable.ok() || !candidate.ok()) return;
-  running.stable_base = std::move(stable).value();
-  running.candidate_base = std::move(candidate).value();
+  Result<Counted> counted = ReadAll(running.state);
+  if (!counted.ok()) return;
+  running.stable_base = std::move(counted->stable);
+  running.candidate_base = std::move(counted->candidate);
+  running.pairs_base = std::move(counted->pairs);
 }
 
-StepInput Controller::Observe(ManagedModel& model, std::optional<ArmTotals>& stable_now,
-                              std::optional<ArmTotals>& candidate_now) {
+Result<Controller::Counted> Controller::ReadAll(const RolloutState& state) {
+  Counted counted;
+  ASSIGN_OR_RETURN(counted.stable, deps_.metrics.Read(state.model, state.stable));
+  ASSIGN_OR_RETURN(counted.candidate, deps_.metrics.Read(state.model, state.candidate));
+  if (Mirrors(state.plan)) {
+    ASSIGN_OR_RETURN(counted.pairs,
+                     deps_.metrics.ReadPairs(state.model, state.stable, state.candidate));
+  }
+  return counted;
+}
+
+StepInput Controller::Observe(ManagedModel& model, Counted& counted) {
   Running& running = *model.running;
   const RolloutState& state = running.state;
   StepInput in;
@@ -614,31 +667,33 @@ StepInput Controller::Observe(ManagedModel& model, std::optional<ArmTotals>& sta
         model.seen_ready.contains(state.candidate) ? CandidateSeen::kGone : CandidateSeen::kLoading;
   }
 
-  Result<ArmTotals> stable = deps_.metrics.Read(state.model, state.stable);
-  Result<ArmTotals> candidate = deps_.metrics.Read(state.model, state.candidate);
-  in.metrics_ok = stable.ok() && candidate.ok();
+  if (const auto of = model.seen.replicas.find(state.candidate); of != model.seen.replicas.end())
+    in.replicas = of->second;
+  Result<Counted> read = ReadAll(state);
+  in.metrics_ok = read.ok();
   if (in.metrics_ok != !model.metrics_down) {
     model.metrics_down = !in.metrics_ok;
     if (model.metrics_down) {
-      LOG_WARN("rollout holds: no metrics", {"model", state.model},
-               {"status", stable.ok() ? candidate.status() : stable.status()});
+      LOG_WARN("rollout holds: no metrics", {"model", state.model}, {"status", read.status()});
     }
   }
   if (in.metrics_ok) {
-    stable_now = std::move(stable).value();
-    candidate_now = std::move(candidate).value();
+    counted = std::move(read).value();
+    const ArmTotals &stable = *counted.stable, &candidate = *counted.candidate;
     if (running.stable_base && running.candidate_base) {
-      in.stable_window = Difference(*running.stable_base, *stable_now, state.thresholds);
-      in.candidate_window = Difference(*running.candidate_base, *candidate_now, state.thresholds);
+      in.stable_window = Difference(*running.stable_base, stable, state.thresholds);
+      in.candidate_window = Difference(*running.candidate_base, candidate, state.thresholds);
     }
-    in.longest_answer = std::max(LongestAnswer(*stable_now), LongestAnswer(*candidate_now));
+    if (running.pairs_base && counted.pairs)
+      in.pairs = Difference(*running.pairs_base, *counted.pairs, state.thresholds);
+    in.longest_answer = std::max(LongestAnswer(stable), LongestAnswer(candidate));
     bool wants_thresholds =
         state.thresholds.empty() &&
         std::any_of(state.gates.begin(), state.gates.end(), [](const GateState& g) {
           return g.config.kind == RolloutGate::Kind::kLatency;
         });
     if (state.ticks == 0 || wants_thresholds) {
-      in.history = HistoryOf(stable_now->baseline);
+      in.history = HistoryOf(stable.baseline);
     }
   }
   {
@@ -711,8 +766,8 @@ void Controller::AskOutside(ManagedModel& model) {
 void Controller::StepRunning(ManagedModel& model) {
   Running& running = *model.running;
   const SteadyTime now = deps_.clock.SteadyNow();
-  std::optional<ArmTotals> stable_now, candidate_now;
-  StepInput in = Observe(model, stable_now, candidate_now);
+  Counted counted;
+  StepInput in = Observe(model, counted);
   StepOutput out = Step(running.state, in);
   // What the journal has refused is tried again also when nothing has happened since.
   if (!owed_.contains({running.state.model, Owed::kTick}) &&
@@ -748,8 +803,9 @@ void Controller::StepRunning(ManagedModel& model) {
   }
   if (in.command && !out.command_waits) ForgetCommand(running.id, *in.command);
   running.last_tick = now;
-  if (stable_now) running.stable_base = stable_now;
-  if (candidate_now) running.candidate_base = candidate_now;
+  if (counted.stable) running.stable_base = counted.stable;
+  if (counted.candidate) running.candidate_base = counted.candidate;
+  if (counted.pairs) running.pairs_base = counted.pairs;
   running.readings.clear();
   running.waiting = out.command_waits ? in.command : std::nullopt;
   running.unwritten_since.reset();
@@ -848,7 +904,10 @@ DesiredTraffic Controller::Desired(const std::string& name, const ManagedModel& 
     const RolloutState& state = model.running->state;
     desired.candidate = state.candidate;
     // The state may be from before a restart: what is not ready now gets nothing.
-    if (Contains(model.seen.ready, state.candidate)) desired.candidate_share = WantedShare(state);
+    if (Contains(model.seen.ready, state.candidate)) {
+      desired.candidate_share = WantedShare(state);
+      desired.mirror_share = WantedMirror(state);
+    }
     desired.keep.push_back(state.candidate);
   }
   for (int64_t version : model.record.rejected) {
@@ -1166,6 +1225,11 @@ void Controller::RegisterMetrics() {
   per_rollout("leadsman_rollout_candidate_share",
               "Share of the traffic wanted for the candidate, 0 when no rollout runs.",
               [](const RolloutView& v) { return v.share; });
+  per_rollout(
+      "leadsman_rollout_mirror_share",
+      "Share of the requests of which copies are wanted for the candidate, 0 when no rollout "
+      "mirrors.",
+      [](const RolloutView& v) { return v.mirror; });
   per_rollout("leadsman_rollout_step", "Present step of the newest rollout, counted from 1.",
               [](const RolloutView& v) { return v.step + 1.0; });
   per_rollout("leadsman_rollout_candidate_version", "Candidate of the newest rollout.",

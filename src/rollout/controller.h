@@ -36,12 +36,26 @@ struct ArmTotals {
   } baseline;
 };
 
+/// What came of copies of a stable version's requests that another one got, since the source started counting.
+struct PairTotals {
+  uint64_t pairs = 0;
+  uint64_t stable_failed = 0, candidate_failed = 0, both_failed = 0;  ///< of these; one alone, both
+  uint64_t compared = 0, differing = 0, flips = 0, uncompared = 0;    ///< of those that none failed
+  LatencyBuckets stable_latency{}, candidate_latency{};               ///< likewise
+  uint64_t stable_wrong = 0, candidate_wrong = 0, both_wrong = 0;     ///< labelled rows of flips
+};
+
 /// Where evidence comes from. Called on the controller's thread once a tick; must return within a
 /// second or so. UNAVAILABLE: no evidence this tick, the rollout holds.
 class MetricSource {
  public:
   virtual ~MetricSource() = default;
   virtual Result<ArmTotals> Read(const std::string& model, int64_t version) = 0;
+  /// Of plans that mirror. One that knows nothing of copies has counted none.
+  virtual Result<PairTotals> ReadPairs(const std::string& /*model*/, int64_t /*stable*/,
+                                       int64_t /*candidate*/) {
+    return PairTotals{};
+  }
 };
 
 /// The whole wanted traffic of one model. stable == 0: the model is not managed any more, forget
@@ -53,6 +67,7 @@ struct DesiredTraffic {
   double candidate_share = 0;    ///< 0..1
   std::vector<int64_t> keep;     ///< versions to keep loaded
   std::vector<int64_t> exclude;  ///< versions rejected by a verdict: not to be loaded again
+  double mirror_share = 0;       ///< of the requests, whose copies the candidate gets; 0..1
   friend bool operator==(const DesiredTraffic&, const DesiredTraffic&) = default;
 };
 
@@ -65,10 +80,17 @@ class Actuator {
   virtual Status Apply(const DesiredTraffic& desired) = 0;
 };
 
+/// What answers for a version: endpoints, pods.
+struct Replicas {
+  int ready = 1, all = 1;
+  friend bool operator==(const Replicas&, const Replicas&) = default;
+};
+
 /// Which versions are ready to take traffic, ascending, and which have failed to load. Called on
 /// the controller's thread.
 struct ObservedVersions {
   std::vector<int64_t> ready;
+  std::map<int64_t, Replicas> replicas = {};  ///< where a version has several; absent: one
   std::map<int64_t, std::string> failed;
 };
 class VersionObserver {
@@ -120,17 +142,44 @@ struct GateView {
       0;  ///< planning estimate for a candidate as good as the stable
 };
 
+/// What came of copies of requests, for people and scripts.
+struct CopiesView {
+  uint64_t pairs = 0;  ///< originals and copies that were answered, or failed
+  uint64_t candidate_failed = 0, stable_failed = 0;
+  uint64_t compared = 0, differing = 0, flips = 0, uncompared = 0;
+  uint64_t candidate_wrong = 0, stable_wrong = 0,
+           both_wrong = 0;  ///< labelled rows of flips; one alone
+};
+
+/// One kind of bad event in both versions of an A/B test.
+struct ReadoutView {
+  enum class Verdict { kOpen, kBetter, kWorse };  ///< of the candidate
+  std::string metric;                             ///< "errors", "latency", "quality"
+  std::string event;                              ///< in words: "answered with an error"
+  uint64_t stable_exposure = 0, stable_events = 0;
+  uint64_t candidate_exposure = 0, candidate_events = 0;
+  /// Of the candidate's rate less the stable's: at every look it has the true one in it, with AbOptions::confidence for
+  /// all metrics together.
+  double low = -1, high = 1;
+  Verdict verdict = Verdict::kOpen;  ///< kOpen: the interval has 0 in it
+};
+std::string_view ReadoutVerdictName(ReadoutView::Verdict verdict);  ///< "open", "better", "worse"
+
 /// One rollout as it stands, for people and scripts.
 struct RolloutView {
   int64_t id = 0;
   std::string model;
   int64_t stable = 0;
   int64_t candidate = 0;
-  std::string strategy = "canary";  ///< or "blue_green"
+  std::string strategy = "canary";  ///< StrategyName
   RolloutPhase phase = RolloutPhase::kProgressing;
   int step = 0;  ///< index into plan.steps
   int step_count = 0;
-  double share = 0;  ///< the candidate's share wanted now
+  double share = 0;                  ///< the candidate's share wanted now
+  double mirror = 0;                 ///< share of the requests that it is to get copies of now
+  std::optional<CopiesView> copies;  ///< of a plan that mirrors
+  std::vector<ReadoutView> readout;  ///< of an A/B test
+  double confidence = 0;             ///< of that
   WallTime started{};
   WallTime ended{};    ///< epoch when not ended
   std::string reason;  ///< in words: what is being waited for, or why it ended
@@ -180,7 +229,8 @@ std::string_view RolloutEventName(RolloutEvent::Kind kind);
 struct TickView {
   WallTime time{};
   int step = 0;
-  double share = 0;
+  double share = 0, mirror = 0;
+  std::optional<CopiesView> copies;  ///< those that were answered in this window
   uint64_t stable_requests = 0, candidate_requests = 0;  ///< in this window
   uint64_t stable_errors = 0, candidate_errors = 0;
   uint64_t stable_labelled = 0, candidate_labelled = 0;

@@ -12,6 +12,7 @@
 #include "base/testing/fake_clock.h"
 #include "base/testing/temp_dir.h"
 #include "rollout/journal.h"
+#include "rollout/record.h"
 #include "rollout/testing/fake_world.h"
 
 namespace leadsman {
@@ -808,6 +809,85 @@ TEST_F(ControllerTest, BlueGreenKeepsTheStableVersionUntilTheEnd) {
   EXPECT_EQ(Newest().phase, RolloutPhase::kRolledBack) << Newest().reason;
   EXPECT_EQ(world_.traffic.stable, 2);
   EXPECT_EQ(world_.traffic.candidate, 0);
+}
+
+TEST_F(ControllerTest, AShadowGetsCopiesUntilItsVerdictAlsoAfterARestart) {
+  RolloutPlan plan;
+  plan.strategy = RolloutPlan::Strategy::kShadow;
+  plan.shadow.emplace().mirror = 0.5;
+  plan.shadow->duration = seconds(10);
+  plan.gates.resize(2);
+  plan.gates[1].kind = RolloutGate::Kind::kAnswers;
+  plan.gates[1].max = 0.05;
+  Open(dir_.file("journal.db"), {{"digits", plan}});
+  Tick();
+  world_.observed.ready = {1, 2};
+  Tick();
+  Tick();
+  EXPECT_EQ(world_.traffic.candidate, 2);
+  EXPECT_EQ(world_.traffic.candidate_share, 0);
+  EXPECT_EQ(world_.traffic.mirror_share, 0.5);
+  EXPECT_EQ(Metric("leadsman_rollout_mirror_share", {"digits"}), 0.5);
+  for (int i = 0; i < 3; ++i) Tick();
+  const uint64_t before = Newest().copies->compared;
+  EXPECT_GT(before, 0u);
+  // Killed: the counters start anew, the evidence does not.
+  world_.traffic = {};
+  world_.ForgetCounts();
+  Open(dir_.file("journal.db"), {{"digits", plan}});
+  Tick();
+  EXPECT_EQ(world_.traffic.mirror_share, 0.5);
+  EXPECT_EQ(Newest().strategy, "shadow");
+  RunToVerdict();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kPromoted) << Newest().reason;
+  EXPECT_GT(Newest().copies->compared, before);
+  EXPECT_EQ(Newest().candidate_requests, 0u);
+  EXPECT_EQ(world_.traffic.stable, 2);
+  EXPECT_EQ(world_.traffic.mirror_share, 0);
+  const std::string record = controller_->Record(Newest().id, "test").value();
+  auto parsed = ParseVerdictRecord(record);
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(ReplayRecord(*parsed, {}, {}).difference, "");
+  // The next one answers every fifth copy otherwise.
+  world_.differs_every = 5;
+  world_.observed.ready = {2, 3};
+  Tick();
+  RunToVerdict();
+  EXPECT_EQ(Newest().candidate, 3);
+  EXPECT_EQ(Newest().phase, RolloutPhase::kRolledBack) << Newest().reason;
+  EXPECT_EQ(world_.traffic.stable, 2);
+  EXPECT_EQ(world_.traffic.mirror_share, 0);
+}
+
+TEST_F(ControllerTest, ARollingShareFollowsTheEndpointsThatAreReady) {
+  RolloutPlan plan;
+  plan.strategy = RolloutPlan::Strategy::kRolling;
+  plan.rolling.emplace().duration = seconds(2);
+  plan.gates.resize(1);
+  Open(dir_.file("journal.db"), {{"digits", plan}});
+  Tick();
+  world_.observed.ready = {1, 2};
+  world_.observed.replicas = {{1, {4, 4}}, {2, {1, 4}}};
+  for (int i = 0; i < 60; ++i) Tick(1000);
+  EXPECT_EQ(Newest().step_count, 5) << "a batch for each endpoint, and the time before";
+  EXPECT_EQ(world_.traffic.candidate_share, 0.25) << Newest().reason;
+  EXPECT_NE(Newest().reason.find("2 of 4 endpoints of version 2 to be ready (1 is)"),
+            std::string::npos)
+      << Newest().reason;
+  Open(dir_.file("journal.db"), {{"digits", plan}});
+  Tick(1000);
+  EXPECT_EQ(world_.traffic.candidate_share, 0.25);
+  world_.observed.replicas[2] = {3, 4};
+  for (int i = 0; i < 20; ++i) Tick(1000);
+  EXPECT_EQ(world_.traffic.candidate_share, 0.75) << Newest().reason;
+  // The last of the old ones goes when the last of the new ones is there.
+  world_.observed.replicas[2] = {4, 4};
+  for (int i = 0; i < 2; ++i) Tick(1000);
+  EXPECT_EQ(world_.traffic.candidate_share, 1) << Newest().reason;
+  world_.observed.ready = {2};
+  RunToVerdict();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kPromoted) << Newest().reason;
+  EXPECT_EQ(world_.traffic.stable, 2);
 }
 
 TEST_F(ControllerTest, NewerVersionsWaitForTheRolloutUnderWay) {

@@ -35,6 +35,7 @@ Watched Watch(const RolloutGate& gate, const ServiceTraffic& traffic) {
   switch (gate.kind) {
     case Kind::kPromql:
     case Kind::kWebhook:
+    case Kind::kAnswers:
       break;
     case Kind::kErrors:
       return {traffic.error_rate, 1, ""};
@@ -167,6 +168,7 @@ RolloutPlan Playable(const RolloutPlan& asked) {
   plan.freeze.clear();
   plan.probation = {};
   if (plan.blue_green) plan.blue_green->auto_promote = true;
+  if (plan.shadow) plan.shadow->auto_promote = true;
   plan = BeginRollout("", 1, 2, plan, WallTime{}).plan;
   for (RolloutStep& step : plan.steps) step.approval = false;
   return plan;
@@ -175,7 +177,10 @@ RolloutPlan Playable(const RolloutPlan& asked) {
 /// What that was, and what is taken for granted instead.
 std::vector<std::string> LeftOut(const RolloutPlan& plan, const ServiceTraffic& seen) {
   std::vector<std::string> left;
-  bool approval = plan.blue_green && !plan.blue_green->auto_promote;
+  bool approval = (plan.blue_green && !plan.blue_green->auto_promote) ||
+                  (plan.shadow && !plan.shadow->auto_promote) ||
+                  (plan.strategy == RolloutPlan::Strategy::kAb &&
+                   plan.ab.value_or(AbOptions{}).on_end == AbOptions::OnEnd::kHold);
   for (const RolloutStep& step : plan.steps) approval = approval || step.approval;
   for (const RolloutGate& gate : plan.gates) {
     if (IsOutside(gate.kind)) {
@@ -187,6 +192,21 @@ std::vector<std::string> LeftOut(const RolloutPlan& plan, const ServiceTraffic& 
       left.push_back(StrCat("gate latency: no latencies are known; taken to lie around ",
                             SpanText(ToSeconds(MedianOf(gate))), ", some shorter and some longer"));
     }
+  }
+  for (const RolloutGate& gate : plan.gates) {
+    if (gate.kind == Kind::kAnswers)
+      left.push_back("gate answers: how many will differ cannot be known before; taken to be none");
+    if (gate.kind == Kind::kQuality && !gate.max && Mirrors(plan)) {
+      left.push_back(
+          "gate quality, of copies: which answers will have another class cannot be known before; "
+          "of a candidate that is as good, taken to be none");
+    }
+  }
+  if (plan.strategy == RolloutPlan::Strategy::kRolling) {
+    left.push_back(
+        "endpoints of the candidate: taken to be ready at once; where the plan does not say how "
+        "many "
+        "batches, two");
   }
   if (approval) left.push_back("approvals: taken to be given at once");
   if (!plan.freeze.empty()) left.push_back("freeze: taken not to come; what it lasts is added");
@@ -249,7 +269,11 @@ Forecast MakeForecast(const RolloutPlan& asked, const ServiceTraffic& seen) {
   for (size_t i = 0; i < plan.steps.size(); ++i) {
     Forecast::Step step;
     step.weight = plan.steps[i].weight;
-    step.candidate_per_second = traffic.requests_per_second * step.weight;
+    step.mirror = plan.steps[i].mirror;
+    // Of so many requests answers of the candidate are compared, and of so many all that are compared.
+    const double sent = step.mirror > 0 ? step.mirror : step.weight;
+    const double compared_share = step.mirror > 0 ? 0.5 : step.weight;
+    step.candidate_per_second = traffic.requests_per_second * sent;
     step.minimum_requests = i < begun.step_minimums.size() ? begun.step_minimums[i] : 0;
     step.seconds = ToSeconds(plan.steps[i].duration);
     if (step.minimum_requests > 0) {
@@ -259,36 +283,58 @@ Forecast MakeForecast(const RolloutPlan& asked, const ServiceTraffic& seen) {
                    step.candidate_per_second > 0 ? needed / step.candidate_per_second : kNever);
     }
     // Evidence is there once the first step with traffic has given it; later ones have it already.
-    const bool first =
-        step.weight > 0 && !std::exchange(had_traffic, had_traffic || step.weight > 0);
+    const bool first = sent > 0 && !std::exchange(had_traffic, had_traffic || sent > 0);
     double needed_at_first = 0;
     for (const auto& [config, watched] : gates) {
       Forecast::Gate gate;
       gate.gate = GateName(config.kind);
+      gate.counts = sent > 0 && IsJudged(plan.steps[i], config);
       gate.rate = watched.rate;
       gate.exposures_per_second = traffic.requests_per_second * watched.share;
-      if (step.weight > 0 && watched.problem.empty()) {
-        gate.candidate_exposure = ExposureUntilSafe(config, safe_bound, step.weight, watched.rate);
+      const bool flips = step.mirror > 0 && config.kind == Kind::kQuality;
+      if (flips) gate.exposures_per_second = traffic.requests_per_second;
+      if (gate.counts && (flips || watched.problem.empty())) {
+        gate.candidate_exposure =
+            flips ? ExposureUntilSafe(config, safe_bound, 1, 0)
+                  : ExposureUntilSafe(config, safe_bound, compared_share, watched.rate);
       }
-      const double per_second = gate.exposures_per_second * step.weight;
+      const double per_second = gate.exposures_per_second * sent;
       if (per_second > 0) gate.seconds = gate.candidate_exposure / per_second;
       if (first && config.kind == Kind::kLatency && !config.max)
         gate.seconds += UntilThresholds(traffic);
-      needed_at_first = std::max(needed_at_first, gate.seconds);
+      if (gate.counts) needed_at_first = std::max(needed_at_first, gate.seconds);
       step.gates.push_back(std::move(gate));
     }
-    if (first) step.seconds = std::max(step.seconds, needed_at_first) + ToSeconds(plan.warmup);
+    // An A/B test waits for no evidence.
+    const bool ab = plan.strategy == RolloutPlan::Strategy::kAb;
+    if (first)
+      step.seconds = std::max(step.seconds, ab ? 0 : needed_at_first) + ToSeconds(plan.warmup);
     for (size_t g = 0; g < gates.size(); ++g) {
       const RolloutGate& config = gates[g].config;
       Forecast::Gate& gate = step.gates[g];
-      const double per_second = gate.exposures_per_second * step.weight;
+      if (!gate.counts) continue;
+      const double per_second = gate.exposures_per_second * sent;
       const double in_step = std::min(step.seconds, limit), in_time = std::max(0.0, limit - passed);
+      const bool flips = step.mirror > 0 && config.kind == Kind::kQuality;
       auto found = [&](double seconds) {
-        return LeastFound(config, harm_bound, step.weight, gate.rate, seconds * per_second);
+        if (flips) {
+          // Of what the candidate alone has wrong each labelled row doubles the evidence at most.
+          const double labels =
+              seconds * traffic.requests_per_second * sent * gates[g].watched.share;
+          const double rows = (harm_bound + 1.2) / std::log(2.0);
+          return labels > 0 ? std::min(2.0, gate.rate + rows / labels) : 2.0;
+        }
+        return LeastFound(config, harm_bound, compared_share, gate.rate, seconds * per_second);
       };
       gate.found_in_step = found(in_step);
       gate.found_in_time = found(in_time);
-      if (first) WarnOfGate(plan, config, gate, gates[g].watched, forecast.warnings);
+      if (first && flips && config.floor == 0) {
+        forecast.warnings.push_back(
+            "gate quality: of copies only labelled rows with another class show that one is safe, "
+            "and a candidate that agrees has none: set a floor");
+      }
+      if (first && !flips && !ab)
+        WarnOfGate(plan, config, gate, gates[g].watched, forecast.warnings);
     }
     if (std::isfinite(passed)) passed += step.seconds;
     forecast.steps.push_back(std::move(step));
@@ -325,6 +371,10 @@ std::vector<PlayedPlan> PlayPlan(const RolloutPlan& asked, const ServiceTraffic&
     Candidate bad{StrCat(GateName(gate.kind), " x", words::Significant(worse, 3)), stable};
     if (gate.kind == Kind::kErrors) bad.arm.error_rate = std::min(1.0, worse * stable.error_rate);
     if (gate.kind == Kind::kQuality) bad.arm.wrong_rate = std::min(1.0, worse * stable.wrong_rate);
+    if (gate.kind == Kind::kAnswers) {
+      bad.name = StrCat("answers x", words::Significant(worse, 3), " of max");
+      bad.arm.differing_rate = std::min(1.0, worse * *gate.max);
+    }
     if (gate.kind == Kind::kLatency) {
       // As many times more answers at or above any latency, as far as there are answers.
       for (double& share : bad.arm.tail) share = std::min(1.0, worse * share);
@@ -396,6 +446,7 @@ Result<ServiceTraffic> TrafficOf(const VerdictRecord& record) {
       traffic.latency = in.history->latency;
     }
     Add(sums, in.stable_window);
+    if (!drew && WantedMirror(out.state) > 0) return;  // how many came is known of copies alone
     const double span = ToSeconds(in.elapsed);
     if (span <= 0 || !drew) return;  // of the first tick of a process it is not known
     const uint64_t requests = in.stable_window.requests + in.candidate_window.requests;
@@ -476,6 +527,7 @@ Json ForecastJson(const Forecast& forecast) {
     for (const Forecast::Gate& gate : step.gates) {
       gates.push_back(
           {{"gate", gate.gate},
+           {"counts", gate.counts},
            {"stable_rate", gate.rate},
            {"candidate_exposures_needed", FiniteJson(std::ceil(gate.candidate_exposure))},
            {"seconds", FiniteJson(gate.seconds)},
@@ -483,6 +535,7 @@ Json ForecastJson(const Forecast& forecast) {
            {"smallest_harm_in_time", FoundJson(gate.found_in_time)}});
     }
     steps.push_back({{"weight", step.weight},
+                     {"mirror", step.mirror},
                      {"candidate_requests_per_second", step.candidate_per_second},
                      {"minimum_requests", step.minimum_requests},
                      {"seconds", FiniteJson(step.seconds)},

@@ -34,6 +34,7 @@ struct ServiceTraffic {
 struct Forecast {
   struct Gate {
     std::string gate;
+    bool counts = false;              ///< in this step
     double rate = 0;                  ///< of bad events, of the stable version
     double exposures_per_second = 0;  ///< requests, or labels, of both versions
     /// Until an equal candidate is shown to be safe at this share; infinite: never, also for want of traffic.
@@ -44,8 +45,9 @@ struct Forecast {
     double found_in_step = 2, found_in_time = 2;
   };
   struct Step {
-    double weight = 0;  ///< 0: blue/green before its switch, where no gate counts
-    double candidate_per_second = 0;
+    double weight = 0;  ///< 0: it mirrors, or blue/green before its switch, where no gate counts
+    double mirror = 0;  ///< share of the requests that is copied
+    double candidate_per_second = 0;  ///< requests, or copies
     int64_t minimum_requests = 0;
     double seconds = 0;       ///< expected for an equal candidate; infinite: it is not left
     std::vector<Gate> gates;  ///< those that count by themselves, none that asks outside

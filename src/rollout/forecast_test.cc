@@ -205,6 +205,46 @@ TEST(ForecastTest, BlueGreenHasNoEvidenceBeforeItsSwitch) {
   EXPECT_EQ(played[1].rolled_back, 10);
 }
 
+TEST(ForecastTest, AShadowIsForecastAndPlayedByItsCopies) {
+  RolloutPlan plan;
+  plan.strategy = RolloutPlan::Strategy::kShadow;
+  plan.shadow.emplace().mirror = 0.5;
+  plan.gates.resize(3);
+  plan.gates[1].kind = Kind::kAnswers;
+  plan.gates[1].max = 0.02;
+  plan.gates[2].kind = Kind::kQuality;
+  const Forecast forecast = MakeForecast(plan, Busy());
+  ASSERT_EQ(forecast.steps.size(), 1u);
+  EXPECT_EQ(forecast.steps[0].mirror, 0.5);
+  EXPECT_EQ(forecast.steps[0].candidate_per_second, 50);
+  for (const Forecast::Gate& gate : forecast.steps[0].gates) {
+    EXPECT_TRUE(gate.counts) << gate.gate;
+    EXPECT_LT(gate.seconds, 600) << gate.gate;
+  }
+  EXPECT_TRUE(forecast.warnings.empty()) << forecast.warnings[0];
+  const std::vector<PlayedPlan> played = PlayPlan(plan, Busy(), 10, 5, 1);
+  ASSERT_EQ(played.size(), 4u);
+  EXPECT_GE(played[0].promoted, 9);
+  EXPECT_EQ(played[1].rolled_back, 10) << played[1].candidate;
+  EXPECT_EQ(played[2].candidate, "answers x5 of max");
+  EXPECT_EQ(played[2].rolled_back, 10);
+  EXPECT_EQ(played[3].candidate, "quality x5");
+}
+
+TEST(ForecastTest, AnAbTestTakesItsTimeAndARollingOneItsBatches) {
+  RolloutPlan plan;
+  plan.strategy = RolloutPlan::Strategy::kAb;
+  plan.ab.emplace().duration = std::chrono::hours(3);
+  EXPECT_EQ(MakeForecast(plan, Busy()).seconds, 3 * 3600);
+  plan.strategy = RolloutPlan::Strategy::kRolling;
+  plan.ab.reset();
+  plan.rolling.emplace().batches = 4;
+  const Forecast rolling = MakeForecast(plan, Busy());
+  ASSERT_EQ(rolling.steps.size(), 5u);
+  EXPECT_EQ(rolling.steps[1].weight, 0.25);
+  EXPECT_GE(rolling.seconds, 4 * 60);
+}
+
 TEST(ForecastTest, WarnsWhereAGateCannotWork) {
   RolloutPlan plan = DefaultRolloutPlan();
   ServiceTraffic quiet = Busy();

@@ -8,6 +8,21 @@
 
 namespace leadsman {
 
+void Add(PairDelta& sums, const PairDelta& window) {
+  sums.pairs += window.pairs;
+  sums.stable_failed += window.stable_failed;
+  sums.candidate_failed += window.candidate_failed;
+  sums.both_failed += window.both_failed;
+  sums.compared += window.compared;
+  sums.differing += window.differing;
+  sums.flips += window.flips;
+  sums.uncompared += window.uncompared;
+  sums.timed += window.timed;
+  sums.stable_wrong += window.stable_wrong;
+  sums.candidate_wrong += window.candidate_wrong;
+  sums.both_wrong += window.both_wrong;
+}
+
 GateState::GateState(const RolloutGate& gate) : config(gate), safe(gate.margin) {
   if (IsOutside(gate.kind)) return;
   if (const double bound = gate.max.value_or(gate.floor); bound > 0) floor.emplace(bound);
@@ -59,6 +74,41 @@ void GateState::Fold(size_t index, const ArmCounts& candidate_window,
   if (open[index].Full()) CloseWindow(index);
 }
 
+/// Under "not worse" what one alone has bad is the candidate's with probability 1/2 at most, whatever the two have in common: the
+/// sequential McNemar test. Pairs with both bad would only take from it. They do tell that rates are alike, so the test of safety
+/// has them. That is valid for pairs however alike: with P(candidate) = b + c >= m (b + s), the factor's mean exceeds 1 by
+/// b (xy - 1) - c (1 - x) + s (y - 1), x = theta(r)/theta(m), y = (1 - theta(r))/(1 - theta(m)), which is at most 0 for every r < m.
+/// Where only the sums of both sides are known (both = 0) each common event takes 4 theta (1 - theta) <= 1 from the harm test.
+void GateState::FoldPairs(size_t index, const Pairs& pairs) {
+  const ArmCounts mine{pairs.exposure, pairs.candidate_only + pairs.both};
+  const ArmCounts theirs{pairs.exposure, pairs.stable_only + pairs.both};
+  if (config.max) {
+    Fold(index, mine, theirs);
+    return;
+  }
+  candidate[index].exposure += mine.exposure;
+  candidate[index].events += mine.events;
+  stable[index].exposure += theirs.exposure;
+  stable[index].events += theirs.events;
+  harm[index].UpdateWithShare(0.5, pairs.candidate_only, pairs.stable_only);
+  if (index != safe_index) return;
+  safe.Update(mine, theirs);
+  if (floor) floor->Update(mine);
+}
+
+/// The floor is held against how many answers have another class: by no more can its classes be wrong more often.
+void GateState::FoldFlips(const PairDelta& pairs) {
+  flips.compared += pairs.compared;
+  flips.differing += pairs.flips;
+  flips.stable_wrong += pairs.stable_wrong;
+  flips.candidate_wrong += pairs.candidate_wrong;
+  flips.both_wrong += pairs.both_wrong;
+  harm[0].UpdateWithShare(0.5, pairs.candidate_wrong, pairs.stable_wrong);
+  const uint64_t rows = pairs.candidate_wrong + pairs.stable_wrong;
+  safe.Update({rows, pairs.candidate_wrong}, {rows, pairs.stable_wrong});
+  if (floor) floor->Update({pairs.compared, pairs.flips});
+}
+
 void GateState::CloseWindow(size_t index) {
   const EvidenceWindow window = std::exchange(open[index], {});
   harm[index].Update(window.candidate, window.stable);
@@ -82,14 +132,14 @@ bool operator==(const RolloutGate& a, const RolloutGate& b) {
   return a.kind == b.kind && a.margin == b.margin && a.floor == b.floor &&
          a.quantiles == b.quantiles && a.safe_quantile == b.safe_quantile &&
          a.ignore_below == b.ignore_below && a.max == b.max && a.slower_than == b.slower_than &&
-         a.outside == b.outside;
+         a.only_classes == b.only_classes && a.outside == b.outside;
 }
 
 bool operator==(const GateState& a, const GateState& b) {
   return a.config == b.config && a.harm == b.harm && a.safe == b.safe && a.floor == b.floor &&
          a.candidate == b.candidate && a.stable == b.stable && a.open == b.open &&
-         a.safe_index == b.safe_index && a.before == b.before && a.needed == b.needed &&
-         a.outside == b.outside;
+         a.safe_index == b.safe_index && a.flips == b.flips && a.before == b.before &&
+         a.needed == b.needed && a.outside == b.outside;
 }
 
 std::string_view GateName(RolloutGate::Kind kind) {
@@ -100,6 +150,8 @@ std::string_view GateName(RolloutGate::Kind kind) {
       return "latency";
     case RolloutGate::Kind::kQuality:
       return "quality";
+    case RolloutGate::Kind::kAnswers:
+      return "answers";
     case RolloutGate::Kind::kPromql:
       return "promql";
     case RolloutGate::Kind::kWebhook:
@@ -111,7 +163,7 @@ std::string_view GateName(RolloutGate::Kind kind) {
 std::optional<RolloutGate::Kind> ParseGateName(std::string_view name) {
   for (auto kind :
        {RolloutGate::Kind::kErrors, RolloutGate::Kind::kLatency, RolloutGate::Kind::kQuality,
-        RolloutGate::Kind::kPromql, RolloutGate::Kind::kWebhook}) {
+        RolloutGate::Kind::kAnswers, RolloutGate::Kind::kPromql, RolloutGate::Kind::kWebhook}) {
     if (name == GateName(kind)) return kind;
   }
   return std::nullopt;

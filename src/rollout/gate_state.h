@@ -28,6 +28,29 @@ struct ArmDelta {
   uint64_t wrong = 0;
   friend bool operator==(const ArmDelta&, const ArmDelta&) = default;
 };
+/// What came of copies between two ticks: of requests that both versions have answered, pair by pair.
+struct PairDelta {
+  uint64_t pairs = 0;  ///< a copy and its original, each answered, or failed
+  // Of these, failed:
+  uint64_t stable_failed = 0, candidate_failed = 0;  ///< this one alone
+  uint64_t both_failed = 0;
+  uint64_t compared = 0;    ///< both answered what could be compared
+  uint64_t differing = 0;   ///< of these, beyond the tolerance; those with another class too
+  uint64_t flips = 0;       ///< of these, with another class
+  uint64_t uncompared = 0;  ///< both answered, what could not be
+  uint64_t timed = 0;       ///< both answered, and were timed
+  /// Of these, in or above each of RolloutState::thresholds; empty until they are fixed.
+  std::vector<uint64_t> stable_slow, candidate_slow;
+  // Of rows with another class, whose labels have come. They may come long after their pairs.
+  uint64_t stable_wrong = 0, candidate_wrong = 0;  ///< this one alone
+  uint64_t both_wrong = 0;
+
+  bool empty() const { return pairs == 0 && stable_wrong + candidate_wrong + both_wrong == 0; }
+  friend bool operator==(const PairDelta&, const PairDelta&) = default;
+};
+/// Adds up all but what is slow, whose thresholds may differ.
+void Add(PairDelta& sums, const PairDelta& window);
+
 /// Of the stable's answers, before thresholds of latency are taken from them.
 inline constexpr uint64_t kHistoryNeeded = 100;
 /// Adds up all but `slow`, whose thresholds may differ.
@@ -63,7 +86,15 @@ struct GateState {
   /// One for each of `harm`: counted, but not yet enough for the harm and safe tests to take it.
   std::vector<EvidenceWindow> open;
   size_t safe_index = 0;  ///< kLatency: the threshold the safe test looks at
-  ArmCounts before;       ///< the stable's own counts from before the rollout, for planning only
+  /// kQuality: of pairs, whether the classes differ, and who was right by those labels that have come. No part of the
+  /// counts above: what both had alike is not known of.
+  struct Flips {
+    uint64_t compared = 0, differing = 0;
+    uint64_t stable_wrong = 0, candidate_wrong = 0, both_wrong = 0;
+    uint64_t labelled() const { return stable_wrong + candidate_wrong + both_wrong; }
+    friend bool operator==(const Flips&, const Flips&) = default;
+  } flips;
+  ArmCounts before;  ///< the stable's own counts from before the rollout, for planning only
   int64_t needed =
       0;  ///< planning estimate of candidate exposure; 0: not planned yet, -1: will not happen
   OutsideState outside;  ///< of a gate that asks outside, which has none of the above
@@ -75,6 +106,15 @@ struct GateState {
   /// Counts one tick, and gives the tests the open window once it is full. `index`: the threshold, 0
   /// for the other kinds.
   void Fold(size_t index, const ArmCounts& candidate_window, const ArmCounts& stable_window);
+  /// Counts pairs of answers to the same requests: `both` are bad events of one and the same request, and what one
+  /// alone has bad tells the two apart.
+  struct Pairs {
+    uint64_t exposure = 0;
+    uint64_t candidate_only = 0, stable_only = 0, both = 0;
+  };
+  void FoldPairs(size_t index, const Pairs& pairs);
+  /// kQuality: labels of rows with another class, and how many answers have one.
+  void FoldFlips(const PairDelta& pairs);
   /// Gives the tests the open windows as they are: what comes now is split by another share.
   void CloseWindows();
   /// kLatency: thresholds are known now.
@@ -89,7 +129,7 @@ struct GateState {
 };
 
 bool operator==(const RolloutGate& a, const RolloutGate& b);
-/// "errors", "latency", "quality", "promql", "webhook".
+/// "errors", "latency", "quality", "answers", "promql", "webhook".
 std::string_view GateName(RolloutGate::Kind kind);
 /// The first edge of LatencyScheme that is not below `time`; its last one for long times.
 uint32_t BucketFrom(std::chrono::milliseconds time);

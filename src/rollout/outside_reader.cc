@@ -100,6 +100,7 @@ std::string WebhookBody(int64_t rollout, const RolloutGate& gate, const RolloutS
                {"step", view.step},
                {"step_count", view.step_count},
                {"share", view.share},
+               {"mirror", view.mirror},
                {"started", FormatRfc3339(view.started)},
                {"reason", view.reason},
                {"gates", std::move(gates)}};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -11,11 +12,14 @@ namespace leadsman {
 /// One stage of a canary. Leaving it needs all of these: the duration, the exposure, every gate's
 /// evidence of safety, and a person's word where it asks for that.
 struct RolloutStep {
-  double weight = 0.1;                    ///< the candidate's share, 0 < weight <= 1
+  double weight = 0.1;  ///< the candidate's share, 0 < weight <= 1; 0 with `mirror`
   std::chrono::milliseconds duration{0};  ///< at least this long
   int64_t min_requests =
       0;  ///< candidate requests in this step at least; 0 = auto: computed from the gates
   bool approval = false;  ///< once all else holds, a person must promote it
+  /// Above 0: the candidate gets no requests, but copies of this share of them; nobody sees its answers, which are
+  /// compared with the stable version's to the same requests.
+  double mirror = 0;
   friend bool operator==(const RolloutStep&, const RolloutStep&) = default;
 };
 
@@ -48,12 +52,14 @@ struct OutsideOptions {
 ///   `floor`" → a step may be left at >= 1/beta.
 /// With `max` it looks at the candidate alone: harm: H0 "its rate is not above `max`"; safe: H0 "its
 /// rate is at least `max`".
+/// Of a step that mirrors, what both versions have answered to the same requests is weighed in pairs.
 struct RolloutGate {
   enum class Kind {
     kErrors,   ///< event = a request answered with an error
     kLatency,  ///< event = slower than a threshold taken from the stable version's histogram; harm:
                ///< mixture over quantiles
     kQuality,  ///< event = a labelled row that was predicted wrong (late labels)
+    kAnswers,  ///< event = a copy that was answered otherwise than the original; steps that mirror alone, with `max`
     kPromql,   ///< a Prometheus answers a query with a number, which must lie between bounds
     kWebhook,  ///< somebody says pass, fail or hold
   };
@@ -72,7 +78,8 @@ struct RolloutGate {
   /// kPromql: of the answer, any number.
   std::optional<double> max;
   std::chrono::milliseconds slower_than{0};  ///< kLatency with `max`: what is slow
-  OutsideOptions outside;                    ///< kPromql, kWebhook
+  bool only_classes = false;  ///< kAnswers: another class is an event, another number is none
+  OutsideOptions outside;     ///< kPromql, kWebhook
 };
 
 /// The candidate is loaded beside the stable version, gets all traffic at once, and is watched while
@@ -83,6 +90,41 @@ struct BlueGreenOptions {
   std::chrono::milliseconds watch_duration{std::chrono::minutes(5)};  ///< after the switch
   int64_t min_requests = 0;  ///< to the candidate after the switch, at least
   friend bool operator==(const BlueGreenOptions&, const BlueGreenOptions&) = default;
+};
+
+/// The candidate gets copies of requests and nothing else, until it takes all traffic at once.
+struct ShadowOptions {
+  double mirror = 1;  ///< share of the requests that is copied
+  std::chrono::milliseconds duration{std::chrono::minutes(5)};  ///< at least
+  int64_t min_requests = 0;  ///< copies that it has answered, at least; 0: computed from the gates
+  bool auto_promote = true;  ///< false: a person's promote gives it the traffic
+  friend bool operator==(const ShadowOptions&, const ShadowOptions&) = default;
+};
+
+/// The traffic follows the candidate's endpoints, as they take the place of the stable version's: in equal steps, one for each batch,
+/// and a step is entered when as many of them are ready as its share needs.
+struct RollingOptions {
+  int batches = 0;  ///< 0: one for each endpoint of the candidate, at least 2
+  std::chrono::milliseconds duration{std::chrono::minutes(1)};  ///< of each step, at least
+  int64_t min_requests =
+      0;  ///< to the candidate in each step, at least; 0: computed from the gates
+  double max_unavailable = 0;  ///< of the endpoints that a share needs, those that may not be ready
+  friend bool operator==(const RollingOptions&, const RollingOptions&) = default;
+};
+
+/// A fixed split for a fixed time, to measure by: gates only guard, and at the end there is a readout of both versions.
+struct AbOptions {
+  enum class OnEnd {
+    kHold,           ///< a person promotes or aborts it
+    kPromoteWinner,  ///< whichever is shown to be better; held while neither is
+    kStable,         ///< back to the stable version, whatever was measured
+  };
+  double weight = 0.5;  ///< the candidate's share
+  std::chrono::milliseconds duration{std::chrono::hours(12)};
+  int64_t min_requests = 0;  ///< to the candidate, at least
+  OnEnd on_end = OnEnd::kHold;
+  double confidence = 0.95;  ///< of all intervals of the readout together, at every look
+  friend bool operator==(const AbOptions&, const AbOptions&) = default;
 };
 
 /// A time of the week, in UTC, in which no step is left and nothing is promoted by itself. Harm is
@@ -106,14 +148,17 @@ inline std::vector<RolloutStep> DefaultSteps() {
 /// How versions of one model are rolled out. Parsed from the configuration
 /// (rollout/config_schema.h).
 struct RolloutPlan {
-  enum class Strategy { kCanary, kBlueGreen };
+  enum class Strategy { kCanary, kBlueGreen, kShadow, kRolling, kAb };
   enum class OnInconclusive { kRollBack, kHold, kPromote };
 
   Strategy strategy = Strategy::kCanary;
-  std::vector<RolloutStep> steps = DefaultSteps();  ///< kCanary. Of a rollout by kBlueGreen that
-                                                    ///< has begun: before the switch, after it
-  std::optional<BlueGreenOptions> blue_green;       ///< kBlueGreen alone
-  /// Default of kCanary: errors, latency. kBlueGreen never exposes both versions at a time: no gate
+  /// kCanary. Of a rollout that has begun by another strategy: the machine's own (BeginRollout).
+  std::vector<RolloutStep> steps = DefaultSteps();
+  std::optional<BlueGreenOptions> blue_green;  ///< kBlueGreen alone
+  std::optional<ShadowOptions> shadow;         ///< kShadow alone
+  std::optional<RollingOptions> rolling;       ///< kRolling alone
+  std::optional<AbOptions> ab;                 ///< kAb alone
+  /// Default, but of kBlueGreen: errors, latency. kBlueGreen never exposes both versions at a time: no gate
   /// that compares them.
   std::vector<RolloutGate> gates;
   double alpha =
@@ -133,5 +178,12 @@ struct RolloutPlan {
   /// 0: it is not checked, as where requests of one user stay together.
   double sample_ratio_alpha = 0.001;
 };
+
+/// Whether a step of it mirrors requests.
+inline bool Mirrors(const RolloutPlan& plan) {
+  if (plan.strategy == RolloutPlan::Strategy::kShadow) return true;
+  return std::any_of(plan.steps.begin(), plan.steps.end(),
+                     [](const RolloutStep& step) { return step.mirror > 0; });
+}
 
 }  // namespace leadsman

@@ -136,6 +136,8 @@ Status CheckPlan(const RolloutPlan& plan) {
   if (plan.sample_ratio_alpha > 0 && plan.sample_ratio_alpha < kLeast)
     return Wrong("first.plan.sample_ratio_alpha", "must be 0 or at least 1e-9");
   if (plan.beta < kLeast) return Wrong("first.plan.beta", "must be at least 1e-9");
+  if (plan.ab && 1 - plan.ab->confidence < kLeast)
+    return Wrong("first.plan.ab.confidence", "must be at most 1 - 1e-9");
   for (size_t i = 0; i < plan.gates.size(); ++i) {
     const std::string path = StrCat("first.plan.gates[", i, "]");
     if (plan.gates[i].quantiles.size() > kMaxQuantiles)
@@ -160,6 +162,20 @@ Status CheckArm(const std::string& path, const ArmDelta& arm) {
   return OkStatus();
 }
 
+Status CheckPairs(const std::string& path, const PairDelta& pairs) {
+  std::vector<uint64_t> counts{pairs.pairs,        pairs.stable_failed,   pairs.candidate_failed,
+                               pairs.both_failed,  pairs.compared,        pairs.differing,
+                               pairs.flips,        pairs.uncompared,      pairs.timed,
+                               pairs.stable_wrong, pairs.candidate_wrong, pairs.both_wrong};
+  counts.insert(counts.end(), pairs.stable_slow.begin(), pairs.stable_slow.end());
+  counts.insert(counts.end(), pairs.candidate_slow.begin(), pairs.candidate_slow.end());
+  if (pairs.stable_slow.size() > kMaxQuantiles + 1)
+    return Wrong(path, "there are more than 17 thresholds");
+  if (std::any_of(counts.begin(), counts.end(), [](uint64_t n) { return n > kMaxCount; }))
+    return Wrong(path, "a count is larger than anything can be counted in a tick");
+  return OkStatus();
+}
+
 Status CheckInput(const std::string& path, const StepInput& in, Duration& sum) {
   RETURN_IF_ERROR(CheckDuration(StrCat(path, ".elapsed"), in.elapsed, kMaxDuration));
   sum += in.elapsed;
@@ -167,6 +183,7 @@ Status CheckInput(const std::string& path, const StepInput& in, Duration& sum) {
   RETURN_IF_ERROR(CheckMillis(StrCat(path, ".longest_ms"), in.longest_answer));
   RETURN_IF_ERROR(CheckArm(StrCat(path, ".stable_window"), in.stable_window));
   RETURN_IF_ERROR(CheckArm(StrCat(path, ".candidate_window"), in.candidate_window));
+  RETURN_IF_ERROR(CheckPairs(StrCat(path, ".pairs"), in.pairs));
   if (in.readings.size() > kMaxReadings)
     return Wrong(StrCat(path, ".readings"), "there are more than 64");
   for (const OutsideReading& reading : in.readings) {
@@ -361,6 +378,28 @@ Json ArmJson(const ArmDelta& arm) {
           {"wrong", arm.wrong}};
 }
 
+Json CopiesJson(const PairDelta& pairs) {
+  return {{"answered", pairs.pairs},
+          {"candidate_failed", pairs.candidate_failed + pairs.both_failed},
+          {"stable_failed", pairs.stable_failed + pairs.both_failed},
+          {"compared", pairs.compared},
+          {"differing", pairs.differing},
+          {"class_flips", pairs.flips}};
+}
+
+Json ReadoutJson(const RolloutState& state) {
+  Json readout = Json::array();
+  for (const ReadoutView& one : MakeReadout(state)) {
+    readout.push_back({{"metric", one.metric},
+                       {"event", one.event},
+                       {"stable", {one.stable_exposure, one.stable_events}},
+                       {"candidate", {one.candidate_exposure, one.candidate_events}},
+                       {"difference", {one.low, one.high}},
+                       {"verdict", ReadoutVerdictName(one.verdict)}});
+  }
+  return readout;
+}
+
 /// "https://host/…": many services take a webhook's path for the secret.
 std::string ShownUrl(const std::string& url, bool with_path) {
   const size_t scheme = url.find("://");
@@ -414,6 +453,7 @@ Result<std::string> MakeVerdictRecord(Journal& journal, int64_t id, const std::s
                {"reason", last.reason},
                {"started", TimeJson(last.started)},
                {"ended", TimeJson(last.ended)}};
+  if (last.plan.strategy == RolloutPlan::Strategy::kAb) verdict["readout"] = ReadoutJson(last);
   return StrCat("{\"", kFormat, "\": ", kFormatVersion, ",\n\"program\": ", Dump(program),
                 ",\n\"engine\": ", kRolloutEngine, ",\n\"id\": ", id,
                 ",\n\"model\": ", Dump(last.model), ",\n\"stable\": ", last.stable,
@@ -470,8 +510,10 @@ Result<std::string> ReplayReport(std::string_view text, const WhatIf& what_if,
                   {"elapsed_seconds", ToSeconds(since)},
                   {"step", out.state.step},
                   {"share", WantedShare(out.state)},
+                  {"mirror", WantedMirror(out.state)},
                   {"stable", ArmJson(in.stable_window)},
-                  {"candidate", ArmJson(in.candidate_window)}};
+                  {"candidate", ArmJson(in.candidate_window)},
+                  {"copies", in.pairs.empty() ? Json(nullptr) : CopiesJson(in.pairs)}};
         Json& gates = tick["gates"] = Json::array();
         for (const GateView& gate : MakeGateViews(out.state)) {
           gates.push_back({{"gate", gate.gate},

@@ -51,6 +51,37 @@ ArmDelta DeltaFrom(const Json& json) {
   return d;
 }
 
+Json ReplicasJson(const Replicas& replicas) { return Json::array({replicas.ready, replicas.all}); }
+Replicas ReplicasFrom(const Json& json) {
+  const Replicas replicas{json.at(0).get<int>(), json.at(1).get<int>()};
+  if (replicas.ready < 0 || replicas.ready > replicas.all || replicas.all > 1'000'000)
+    throw std::runtime_error("replicas that cannot be");
+  return replicas;
+}
+
+/// The counts first, and then what is slow of both.
+Json PairsJson(const PairDelta& d) {
+  Json json = Json::array({d.pairs, d.stable_failed, d.candidate_failed, d.both_failed, d.compared,
+                           d.differing, d.flips, d.uncompared, d.timed, d.stable_wrong,
+                           d.candidate_wrong, d.both_wrong});
+  for (uint64_t v : d.stable_slow) json.push_back(v);
+  for (uint64_t v : d.candidate_slow) json.push_back(v);
+  return json;
+}
+PairDelta PairsFrom(const Json& json) {
+  PairDelta d;
+  size_t at = 0;
+  for (uint64_t* v :
+       {&d.pairs, &d.stable_failed, &d.candidate_failed, &d.both_failed, &d.compared, &d.differing,
+        &d.flips, &d.uncompared, &d.timed, &d.stable_wrong, &d.candidate_wrong, &d.both_wrong})
+    *v = json.at(at++).get<uint64_t>();
+  if ((json.size() - at) % 2 != 0) throw std::runtime_error("thresholds of one version alone");
+  const size_t end = at + (json.size() - at) / 2;
+  for (size_t i = at; i < json.size(); ++i)
+    (i < end ? d.stable_slow : d.candidate_slow).push_back(json.at(i).get<uint64_t>());
+  return d;
+}
+
 template <typename Enum>
 Enum EnumFrom(const Json& json, int last) {
   int v = json.get<int>();
@@ -161,6 +192,7 @@ Json GateConfigJson(const RolloutGate& gate) {
     if (gate.max) json["slower_than_ms"] = gate.slower_than.count();
   }
   if (gate.max) json["max"] = *gate.max;
+  PutIf(json, "only_classes", gate.only_classes);
   if (IsOutside(gate.kind)) json["outside"] = OutsideConfigJson(gate.outside);
   return json;
 }
@@ -178,6 +210,7 @@ RolloutGate GateConfigFrom(const Json& json) {
     gate.slower_than = std::chrono::milliseconds(json.value("slower_than_ms", int64_t{0}));
   }
   if (json.contains("max")) gate.max = json["max"].get<double>();
+  gate.only_classes = json.value("only_classes", false);
   if (IsOutside(gate.kind)) gate.outside = OutsideConfigFrom(json.at("outside"));
   return gate;
 }
@@ -190,6 +223,7 @@ Json PlanJson(const RolloutPlan& plan) {
                      {"duration_ms", step.duration.count()},
                      {"min_requests", step.min_requests}});
     if (step.approval) steps.back()["approval"] = true;
+    PutIf(steps.back(), "mirror", step.mirror);
   }
   Json& gates = json["gates"] = Json::array();
   for (const RolloutGate& gate : plan.gates) gates.push_back(GateConfigJson(gate));
@@ -215,6 +249,31 @@ Json PlanJson(const RolloutPlan& plan) {
                           {"watch_ms", options.watch_duration.count()},
                           {"min_requests", options.min_requests}};
   }
+  if (plan.strategy == RolloutPlan::Strategy::kRolling) {
+    const RollingOptions options = plan.rolling.value_or(RollingOptions{});
+    json["strategy"] = StrategyName(plan.strategy);
+    json["rolling"] = {{"batches", options.batches},
+                       {"duration_ms", options.duration.count()},
+                       {"min_requests", options.min_requests},
+                       {"max_unavailable", options.max_unavailable}};
+  }
+  if (plan.strategy == RolloutPlan::Strategy::kAb) {
+    const AbOptions options = plan.ab.value_or(AbOptions{});
+    json["strategy"] = StrategyName(plan.strategy);
+    json["ab"] = {{"weight", options.weight},
+                  {"duration_ms", options.duration.count()},
+                  {"min_requests", options.min_requests},
+                  {"on_end", static_cast<int>(options.on_end)},
+                  {"confidence", options.confidence}};
+  }
+  if (plan.strategy == RolloutPlan::Strategy::kShadow) {
+    const ShadowOptions options = plan.shadow.value_or(ShadowOptions{});
+    json["strategy"] = StrategyName(plan.strategy);
+    json["shadow"] = {{"mirror", options.mirror},
+                      {"duration_ms", options.duration.count()},
+                      {"min_requests", options.min_requests},
+                      {"auto_promote", options.auto_promote}};
+  }
   return json;
 }
 RolloutPlan PlanFrom(const Json& json) {
@@ -224,7 +283,8 @@ RolloutPlan PlanFrom(const Json& json) {
   for (const Json& step : json.at("steps")) {
     plan.steps.push_back({step.at("weight").get<double>(),
                           milliseconds(step.at("duration_ms").get<int64_t>()),
-                          step.at("min_requests").get<int64_t>(), step.value("approval", false)});
+                          step.at("min_requests").get<int64_t>(), step.value("approval", false),
+                          step.value("mirror", 0.0)});
   }
   for (const Json& gate : json.at("gates")) plan.gates.push_back(GateConfigFrom(gate));
   plan.alpha = json.at("alpha").get<double>();
@@ -248,10 +308,31 @@ RolloutPlan PlanFrom(const Json& json) {
     }
   }
   if (json.contains("strategy")) {
-    plan.strategy = RolloutPlan::Strategy::kBlueGreen;
-    if (json["strategy"].get<std::string>() != StrategyName(plan.strategy)) {
-      throw std::runtime_error("unknown strategy");
-    }
+    const auto strategy = ParseStrategyName(json["strategy"].get<std::string>());
+    if (!strategy) throw std::runtime_error("unknown strategy");
+    plan.strategy = *strategy;
+  }
+  if (plan.strategy == RolloutPlan::Strategy::kRolling) {
+    const Json& options = json.at("rolling");
+    plan.rolling = RollingOptions{
+        options.at("batches").get<int>(), milliseconds(options.at("duration_ms").get<int64_t>()),
+        options.at("min_requests").get<int64_t>(), options.at("max_unavailable").get<double>()};
+  }
+  if (plan.strategy == RolloutPlan::Strategy::kAb) {
+    const Json& options = json.at("ab");
+    plan.ab = AbOptions{options.at("weight").get<double>(),
+                        milliseconds(options.at("duration_ms").get<int64_t>()),
+                        options.at("min_requests").get<int64_t>(),
+                        EnumFrom<AbOptions::OnEnd>(options.at("on_end"), 2),
+                        options.at("confidence").get<double>()};
+  }
+  if (plan.strategy == RolloutPlan::Strategy::kShadow) {
+    const Json& options = json.at("shadow");
+    plan.shadow = ShadowOptions{
+        options.at("mirror").get<double>(), milliseconds(options.at("duration_ms").get<int64_t>()),
+        options.at("min_requests").get<int64_t>(), options.at("auto_promote").get<bool>()};
+  }
+  if (plan.strategy == RolloutPlan::Strategy::kBlueGreen) {
     const Json& options = json.at("blue_green");
     plan.blue_green = BlueGreenOptions{milliseconds(options.at("preview_ms").get<int64_t>()),
                                        options.at("auto_promote").get<bool>(),
@@ -281,6 +362,11 @@ Json GateJson(const GateState& gate) {
   json["safe_index"] = gate.safe_index;
   json["before"] = CountsJson(gate.before);
   json["needed"] = gate.needed;
+  const GateState::Flips& flips = gate.flips;
+  if (flips != GateState::Flips{}) {
+    json["flips"] = {flips.compared, flips.differing, flips.stable_wrong, flips.candidate_wrong,
+                     flips.both_wrong};
+  }
   if (IsOutside(gate.config.kind)) json["outside"] = OutsideStateJson(gate.outside);
   return json;
 }
@@ -304,6 +390,10 @@ GateState GateFrom(const Json& json, const RolloutGate& config) {
   if (gate.floor) SetLogs(json.at("floor"), *gate.floor);
   gate.before = CountsFrom(json.at("before"));
   gate.needed = json.at("needed").get<int64_t>();
+  if (json.contains("flips")) {
+    auto at = [&](size_t i) { return json["flips"].at(i).get<uint64_t>(); };
+    gate.flips = {at(0), at(1), at(2), at(3), at(4)};
+  }
   if (IsOutside(config.kind)) gate.outside = OutsideStateFrom(json.at("outside"));
   return gate;
 }
@@ -367,8 +457,10 @@ std::string SerializeState(const RolloutState& s) {
   json["traffic_elapsed"] = s.traffic_elapsed.count();
   json["step_elapsed"] = s.step_elapsed.count();
   json["candidate_ready"] = s.candidate_ready;
+  if (s.replicas != Replicas{}) json["replicas"] = ReplicasJson(s.replicas);
   json["stable_sums"] = DeltaJson(s.stable_sums);
   json["candidate_sums"] = DeltaJson(s.candidate_sums);
+  if (s.pair_sums != PairDelta{}) json["pair_sums"] = PairsJson(s.pair_sums);
   json["step_requests"] = s.step_requests;
   json["step_minimums"] = s.step_minimums;
   json["thresholds"] = s.thresholds;
@@ -408,8 +500,10 @@ Result<RolloutState> ParseState(std::string_view text) {
     s.traffic_elapsed = Duration(json.at("traffic_elapsed").get<int64_t>());
     s.step_elapsed = Duration(json.at("step_elapsed").get<int64_t>());
     s.candidate_ready = json.at("candidate_ready").get<bool>();
+    if (json.contains("replicas")) s.replicas = ReplicasFrom(json["replicas"]);
     s.stable_sums = DeltaFrom(json.at("stable_sums"));
     s.candidate_sums = DeltaFrom(json.at("candidate_sums"));
+    if (json.contains("pair_sums")) s.pair_sums = PairsFrom(json["pair_sums"]);
     s.step_requests = json.at("step_requests").get<uint64_t>();
     s.step_minimums = json.at("step_minimums").get<std::vector<int64_t>>();
     s.thresholds = json.at("thresholds").get<std::vector<uint32_t>>();
@@ -455,9 +549,11 @@ std::string SerializeInput(const StepInput& in) {
   if (!in.stable_ready) json["stable_ready"] = false;
   if (in.candidate != CandidateSeen::kReady) json["candidate"] = static_cast<int>(in.candidate);
   if (!in.candidate_failure.empty()) json["candidate_failure"] = in.candidate_failure;
+  if (in.replicas != Replicas{}) json["replicas"] = ReplicasJson(in.replicas);
   if (!in.metrics_ok) json["metrics_ok"] = false;
   json["stable_window"] = DeltaJson(in.stable_window);
   json["candidate_window"] = DeltaJson(in.candidate_window);
+  if (!in.pairs.empty()) json["pairs"] = PairsJson(in.pairs);
   if (in.history) {
     json["history"] = {{"sums", DeltaJson(in.history->sums)}, {"latency", in.history->latency}};
   }
@@ -483,9 +579,11 @@ Result<StepInput> ParseInput(std::string_view text) {
     in.stable_ready = json.value("stable_ready", true);
     if (json.contains("candidate")) in.candidate = EnumFrom<CandidateSeen>(json["candidate"], 3);
     in.candidate_failure = json.value("candidate_failure", "");
+    if (json.contains("replicas")) in.replicas = ReplicasFrom(json["replicas"]);
     in.metrics_ok = json.value("metrics_ok", true);
     in.stable_window = DeltaFrom(json.at("stable_window"));
     in.candidate_window = DeltaFrom(json.at("candidate_window"));
+    if (json.contains("pairs")) in.pairs = PairsFrom(json["pairs"]);
     if (json.contains("history")) {
       const Json& history = json["history"];
       in.history.emplace();

@@ -66,6 +66,37 @@ ArmDelta RolloutSimulation::Answers(uint64_t requests, double label_share,
   return window;
 }
 
+/// Requests that one version fails, the other may answer; what one has wrong, the better one has right as often as it can.
+PairDelta RolloutSimulation::Copies(uint64_t requests, double label_share,
+                                    const SimulatedArm& stable, const SimulatedArm& candidate) {
+  PairDelta pairs;
+  pairs.pairs = requests;
+  const uint64_t stable_failed = Some(requests, stable.error_rate);
+  pairs.both_failed = Some(stable_failed, candidate.error_rate);
+  pairs.stable_failed = stable_failed - pairs.both_failed;
+  pairs.candidate_failed = Some(requests - stable_failed, candidate.error_rate);
+  pairs.compared = requests - stable_failed - pairs.candidate_failed;
+  const double apart = candidate.wrong_rate - stable.wrong_rate;
+  pairs.flips = Some(pairs.compared, std::abs(apart));
+  const uint64_t labelled = Some(pairs.flips, label_share);
+  (apart > 0 ? pairs.candidate_wrong : pairs.stable_wrong) = labelled;
+  pairs.differing = pairs.flips + Some(pairs.compared - pairs.flips, candidate.differing_rate);
+  if (stable.tail.empty() || candidate.tail.empty()) return pairs;
+  pairs.timed = pairs.compared;
+  auto slow = [&](const SimulatedArm& arm, std::vector<uint64_t>& counts) {
+    uint64_t still = pairs.timed;
+    double share = 1;
+    for (uint32_t bucket : state_.thresholds) {
+      still = share > 0 ? Some(still, std::min(1.0, arm.tail[bucket] / share)) : 0;
+      share = arm.tail[bucket];
+      counts.push_back(still);
+    }
+  };
+  slow(stable, pairs.stable_slow);
+  slow(candidate, pairs.candidate_slow);
+  return pairs;
+}
+
 std::string RolloutSimulation::Tick(Duration elapsed, uint64_t requests, double label_share,
                                     const SimulatedArm& stable, const SimulatedArm& candidate) {
   StepInput in;
@@ -74,6 +105,8 @@ std::string RolloutSimulation::Tick(Duration elapsed, uint64_t requests, double 
   const uint64_t mine = Some(requests, WantedShare(state_));
   in.candidate_window = Answers(mine, label_share, candidate);
   in.stable_window = Answers(requests - mine, label_share, stable);
+  if (const double mirror = WantedMirror(state_); mirror > 0)
+    in.pairs = Copies(Some(requests, mirror), label_share, stable, candidate);
   if (state_.thresholds.empty() && !stable.tail.empty()) {
     // As the monitor, which goes on counting while the thresholds are waited for.
     const uint64_t timed = CountAll(history_.latency) + in.stable_window.timed;

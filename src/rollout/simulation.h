@@ -12,9 +12,12 @@ namespace leadsman {
 struct SimulatedArm {
   double error_rate = 0;
   double wrong_rate = 0;  ///< of its labelled answers
+
   /// [b]: the share of answers in bucket b of LatencyScheme or above it, from 1 down; empty: no answer
   /// is timed.
   std::vector<double> tail;
+  /// Of the candidate's answers to copies, those that differ from the stable's for another reason than that one alone is wrong.
+  double differing_rate = 0;
 };
 
 /// The tail of a histogram; empty when nothing was timed.
@@ -48,6 +51,8 @@ class RolloutSimulation {
  private:
   uint64_t Some(uint64_t of, double share);
   ArmDelta Answers(uint64_t requests, double label_share, const SimulatedArm& arm);
+  PairDelta Copies(uint64_t requests, double label_share, const SimulatedArm& stable,
+                   const SimulatedArm& candidate);
 
   Rng rng_;
   RolloutState state_;

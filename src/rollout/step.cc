@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/strings.h"
+#include "math/rate_difference.h"
 #include "rollout/freeze.h"
 #include "rollout/words.h"
 
@@ -17,6 +18,7 @@ using words::EValue;
 using words::Percent;
 using words::Span;
 
+constexpr int kMostBatches = 49;
 constexpr uint64_t kPlanningNeeded = 50;  // exposures, before an event rate is worth planning with
 /// What may pass by itself: a split that is off while one version answers late, a version that loads again.
 constexpr Duration kPatience = std::chrono::seconds(60);
@@ -62,15 +64,60 @@ bool SplitInDoubt(const RolloutState& s) {
          s.split.counts.LogE(AppliedShare(PresentStep(s).weight)) >= SplitBound(s);
 }
 
+/// The candidate gets copies.
+bool IsMirroring(const RolloutState& s) { return PresentStep(s).mirror > 0; }
+/// The candidate gets neither requests nor copies.
+bool IsAtRest(const RolloutStep& step) { return step.weight == 0 && step.mirror == 0; }
+/// Of all answers that are compared, those of the candidate: to each copy there is an original.
+double ComparedShare(const RolloutStep& step) { return step.mirror > 0 ? 0.5 : step.weight; }
+
 bool IsBlueGreen(const RolloutState& s) {
   return s.plan.strategy == RolloutPlan::Strategy::kBlueGreen;
 }
-/// Blue/green, and the candidate has all traffic.
-bool IsSwitched(const RolloutState& s) { return IsBlueGreen(s) && s.step > 0; }
+bool IsAb(const RolloutState& s) { return s.plan.strategy == RolloutPlan::Strategy::kAb; }
+AbOptions AbOf(const RolloutState& s) { return s.plan.ab.value_or(AbOptions{}); }
+
+bool IsRolling(const RolloutState& s) { return s.plan.strategy == RolloutPlan::Strategy::kRolling; }
+/// The candidate has all traffic, and the stable version may be gone by then: blue/green after its switch, and the last batch.
+bool IsSwitched(const RolloutState& s) {
+  return (IsBlueGreen(s) || IsRolling(s)) && PresentStep(s).weight >= 1;
+}
+
+/// Endpoints of the candidate that a rolling step needs.
+int Needed(const RolloutState& s, const RolloutStep& step) {
+  const double allowed = 1 - s.plan.rolling.value_or(RollingOptions{}).max_unavailable;
+  // Of 3 and 1/3 the product is a hair above 1.
+  return static_cast<int>(std::ceil(step.weight * s.replicas.all * allowed - 1e-9));
+}
+
+/// What a rolling one lacks to enter its next step, or to end; empty: nothing.
+std::string MissingEndpoints(const RolloutState& s) {
+  if (!IsRolling(s)) return "";
+  const size_t next = std::min(static_cast<size_t>(s.step) + 1, s.plan.steps.size() - 1);
+  const int needed = Needed(s, s.plan.steps[next]);
+  if (s.replicas.ready >= needed) return "";
+  return StrCat(needed, " of ", s.replicas.all, " endpoints of ", VersionName(s.candidate),
+                " to be ready (", s.replicas.ready, s.replicas.ready == 1 ? " is)" : " are)");
+}
+
+/// "of 40 labelled rows with another class version 3 had 31 wrong and version 2 had 8"
+std::string FlipComparison(const RolloutState& s, const GateState::Flips& flips) {
+  std::string text =
+      StrCat(Count(flips.differing), " of ", Count(flips.compared), " answers of ",
+             VersionName(s.candidate), " had another class than those of ", VersionName(s.stable),
+             " (", Percent(flips.differing, flips.compared), ")");
+  if (flips.labelled() == 0) return text;
+  return StrCat(text, "; of ", Count(flips.labelled()), " labelled rows of these ",
+                VersionName(s.candidate), " had ", Count(flips.candidate_wrong + flips.both_wrong),
+                " wrong and ", VersionName(s.stable), " ",
+                Count(flips.stable_wrong + flips.both_wrong));
+}
 
 /// "61 of 203 labelled answers of version 3 were wrong (30 %), version 2: 12 of 1,840 (0.65 %)"
 std::string Comparison(const RolloutState& s, const GateState& gate, size_t index) {
   std::string what, became;
+  const bool paired = gate.config.kind == RolloutGate::Kind::kQuality && gate.flips.compared > 0;
+  if (paired && gate.candidate[index].exposure == 0) return FlipComparison(s, gate.flips);
   switch (gate.config.kind) {
     case RolloutGate::Kind::kErrors:
       what = "requests to ";
@@ -85,6 +132,12 @@ std::string Comparison(const RolloutState& s, const GateState& gate, size_t inde
       what = "labelled answers of ";
       became = "were wrong";
       break;
+    case RolloutGate::Kind::kAnswers:
+      what = "answers of ";
+      became = StrCat(
+          gate.config.only_classes ? "had another class than those of " : "differed from those of ",
+          VersionName(s.stable));
+      break;
     case RolloutGate::Kind::kPromql:
     case RolloutGate::Kind::kWebhook:
       return gate.outside.said;
@@ -95,7 +148,8 @@ std::string Comparison(const RolloutState& s, const GateState& gate, size_t inde
              " ", became, " (", Percent(mine.events, mine.exposure), ")");
   if (gate.config.max) return StrCat(counted, ", the bound is ", Percent(*gate.config.max));
   return StrCat(counted, ", ", VersionName(s.stable), ": ", Count(theirs.events), " of ",
-                Count(theirs.exposure), " (", Percent(theirs.events, theirs.exposure), ")");
+                Count(theirs.exposure), " (", Percent(theirs.events, theirs.exposure), ")",
+                paired ? StrCat("; of copies, ", FlipComparison(s, gate.flips)) : "");
 }
 
 /// "4,210 of 30,000 requests (14 %) went to version 3, 10 % should have (e-value 5.1e9 >= 3000)"
@@ -111,9 +165,50 @@ std::string SplitComparison(const RolloutState& s) {
 
 std::string Exposed(const RolloutState& s) {
   uint64_t mine = s.candidate_sums.requests, all = mine + s.stable_sums.requests;
-  return StrCat(VersionName(s.candidate), " was drawn for ", Count(mine),
-                mine == 1 ? " request" : " requests",
-                all == 0 ? "" : StrCat(" (", Percent(mine, all), ")"));
+  const uint64_t copies = s.pair_sums.pairs;
+  return StrCat(
+      VersionName(s.candidate), " was drawn for ", Count(mine),
+      mine == 1 ? " request" : " requests", all == 0 ? "" : StrCat(" (", Percent(mine, all), ")"),
+      copies == 0 ? "" : StrCat(" and for ", Count(copies), copies == 1 ? " copy" : " copies"));
+}
+
+std::string Signed(double difference) {
+  return StrCat(difference < 0 ? "-" : "+", Percent(std::abs(difference)));
+}
+
+/// "errors (answered with an error) 2.1 % of 9,800 with version 3, 3 % of 10,200 with version 2, a difference of …"
+std::string ReadoutWords(const RolloutState& s) {
+  std::vector<std::string> parts;
+  for (const ReadoutView& one : MakeReadout(s)) {
+    auto rate = [](uint64_t events, uint64_t exposure) {
+      return exposure == 0 ? 0 : static_cast<double>(events) / static_cast<double>(exposure);
+    };
+    const double mine = rate(one.candidate_events, one.candidate_exposure);
+    const double theirs = rate(one.stable_events, one.stable_exposure);
+    parts.push_back(StrCat(
+        one.metric, " (", one.event, ") ", Percent(mine), " of ", Count(one.candidate_exposure),
+        " with ", VersionName(s.candidate), ", ", Percent(theirs), " of ",
+        Count(one.stable_exposure), " with ", VersionName(s.stable), ", a difference of ",
+        Signed(mine - theirs), " (between ", Signed(one.low), " and ", Signed(one.high), "): ",
+        one.verdict == ReadoutView::Verdict::kOpen
+            ? "none is shown to be better"
+            : StrCat(VersionName(one.verdict == ReadoutView::Verdict::kBetter ? s.candidate
+                                                                              : s.stable),
+                     " is better")));
+  }
+  return StrCat("readout at ", Percent(AbOf(s).confidence), " confidence: ", Join(parts, "; "));
+}
+
+/// Whom the readout favours in all that it shows, and in something: the candidate or the stable version; 0: neither.
+int64_t Winner(const RolloutState& s) {
+  int64_t winner = 0;
+  for (const ReadoutView& one : MakeReadout(s)) {
+    if (one.verdict == ReadoutView::Verdict::kOpen) continue;
+    const int64_t better = one.verdict == ReadoutView::Verdict::kBetter ? s.candidate : s.stable;
+    if (winner != 0 && winner != better) return 0;
+    winner = better;
+  }
+  return winner;
 }
 
 void End(RolloutState& s, RolloutPhase phase, std::string reason) {
@@ -139,6 +234,39 @@ void FoldWindow(RolloutState& s, const StepInput& in) {
         for (size_t k = 0; k < s.thresholds.size(); ++k) {
           gate.Fold(k, {mine.timed, mine.slow[k]}, {theirs.timed, theirs.slow[k]});
         }
+        break;
+      case RolloutGate::Kind::kAnswers:
+        break;  // FoldPairs
+      case RolloutGate::Kind::kPromql:
+      case RolloutGate::Kind::kWebhook:
+        break;  // TakeReadings
+    }
+  }
+}
+
+/// Copies that were sent in a step may be answered, and labelled, in a later one: pairs are pairs.
+void FoldPairs(RolloutState& s, const PairDelta& pairs) {
+  for (GateState& gate : s.gates) {
+    switch (gate.config.kind) {
+      case RolloutGate::Kind::kErrors:
+        gate.FoldPairs(
+            0, {pairs.pairs, pairs.candidate_failed, pairs.stable_failed, pairs.both_failed});
+        break;
+      case RolloutGate::Kind::kQuality:
+        if (!gate.config.max) gate.FoldFlips(pairs);
+        break;
+      case RolloutGate::Kind::kAnswers:
+        gate.Fold(0, {pairs.compared, gate.config.only_classes ? pairs.flips : pairs.differing},
+                  {});
+        break;
+      case RolloutGate::Kind::kLatency:
+        if (pairs.candidate_slow.size() != s.thresholds.size() ||
+            pairs.stable_slow.size() != s.thresholds.size()) {
+          break;  // counted before the thresholds were fixed
+        }
+        // Which of them were slow for the same request is not known.
+        for (size_t k = 0; k < s.thresholds.size(); ++k)
+          gate.FoldPairs(k, {pairs.timed, pairs.candidate_slow[k], pairs.stable_slow[k], 0});
         break;
       case RolloutGate::Kind::kPromql:
       case RolloutGate::Kind::kWebhook:
@@ -287,6 +415,7 @@ void TakeHistory(RolloutState& s, const StepInput::History& history) {
       case RolloutGate::Kind::kQuality:
         if (first) gate.before = {history.sums.labelled, history.sums.wrong};
         break;
+      case RolloutGate::Kind::kAnswers:
       case RolloutGate::Kind::kPromql:
       case RolloutGate::Kind::kWebhook:
         break;
@@ -317,6 +446,7 @@ void TakeHistory(RolloutState& s, const StepInput::History& history) {
 }
 
 std::string_view ExposureUnit(RolloutGate::Kind kind) {
+  if (kind == RolloutGate::Kind::kAnswers) return "compared answers";
   return kind == RolloutGate::Kind::kQuality ? "labelled answers" : "requests";
 }
 
@@ -328,6 +458,7 @@ std::string_view BadThing(RolloutGate::Kind kind) {
       return "is slow on";
     case RolloutGate::Kind::kQuality:
       return "is wrong on";
+    case RolloutGate::Kind::kAnswers:
     case RolloutGate::Kind::kPromql:
     case RolloutGate::Kind::kWebhook:
       break;
@@ -361,17 +492,64 @@ void PlanBound(RolloutState& s, GateState& gate, double rate, const std::string&
   s.notes.push_back(std::move(note));
 }
 
+/// As PlanGate, of copies' answers, of which nobody knows yet how many differ.
+void PlanAnswers(RolloutState& s, GateState& gate) {
+  const double max = *gate.config.max, bound = SafeBound(s) - std::log(2.0);
+  auto about = [](double exposure) {
+    return Count(static_cast<uint64_t>(words::RoundUpNicely(exposure)));
+  };
+  const double alike = planning::SafeExposure(bound, 1, 0, 2, max);
+  gate.needed = static_cast<int64_t>(words::RoundUpNicely(alike));
+  const double bad = std::min(0.99, 3 * max);
+  s.notes.push_back(StrCat(
+      "answers: about ", about(alike),
+      " answers to copies, all of them alike, show that fewer than ", Percent(max),
+      gate.config.only_classes ? " have another class" : " differ", "; if half as many do, about ",
+      about(planning::SafeExposure(bound, 1, max / 2, 2, max)), "; a candidate of which ",
+      Percent(bad), " do is taken back after about ",
+      about((HarmBound(s) + 1.2) / planning::BernoulliKl(bad, max))));
+}
+
+/// As PlanGate, of an A/B test, which waits for no evidence of safety.
+void PlanGuard(RolloutState& s, GateState& gate, double rate, const std::string& head) {
+  const RolloutGate& config = gate.config;
+  gate.needed = -1;
+  const double base = config.max.value_or(std::max(rate, 0.001));
+  const double bad = std::min(0.99, std::max(3 * base, 0.05));
+  const double harm = config.max
+                          ? (HarmBound(s) + 1.2) / planning::BernoulliKl(bad, *config.max)
+                          : planning::HarmExposure(HarmBound(s), PresentStep(s).weight, bad, base);
+  if (!std::isfinite(harm)) return;
+  s.notes.push_back(StrCat(head, "a candidate at ", Percent(bad), " is taken back after about ",
+                           Count(static_cast<uint64_t>(words::RoundUpNicely(harm)))));
+}
+
 /// How much a gate will need, once the stable's rate is known well enough.
 void PlanGate(RolloutState& s, GateState& gate) {
+  if (gate.needed != 0) return;
+  // What another step judges is planned for then; blue/green's before its switch.
+  if (!IsBlueGreen(s) && !IsJudged(PresentStep(s), gate.config)) return;
+  if (gate.config.kind == RolloutGate::Kind::kAnswers) {
+    PlanAnswers(s, gate);
+    return;
+  }
+  // Of copies only labels of rows that differ count, and nobody knows how many will.
+  if (IsMirroring(s) && gate.config.kind == RolloutGate::Kind::kQuality) return;
   const ArmCounts seen = gate.StableSoFar();
-  if (gate.needed != 0 || !gate.HasThresholds() || seen.exposure < kPlanningNeeded) return;
+  if (!gate.HasThresholds() || seen.exposure < kPlanningNeeded) return;
   const RolloutGate& config = gate.config;
-  const double share = PresentStep(s).weight;
+  const double share = ComparedShare(PresentStep(s));
+  const std::string where =
+      IsMirroring(s) ? std::string("of copies") : StrCat("at a share of ", Percent(share));
   const double rate = static_cast<double>(seen.events) / static_cast<double>(seen.exposure);
   const std::string_view unit = ExposureUnit(config.kind);
   const std::string head =
       StrCat(GateName(config.kind), ": ", VersionName(s.stable), " ", BadThing(config.kind), " ",
              Percent(rate), " of ", Count(seen.exposure), " ", unit, "; ");
+  if (IsAb(s)) {
+    PlanGuard(s, gate, rate, head);
+    return;
+  }
   if (config.max) {
     PlanBound(s, gate, rate, head);
     return;
@@ -381,17 +559,16 @@ void PlanGate(RolloutState& s, GateState& gate) {
   if (std::isinf(safe)) {
     gate.needed = -1;
     s.notes.push_back(
-        StrCat(head, "at a share of ", Percent(share),
+        StrCat(head, where,
                " nothing can show that the candidate is not worse: set a floor for this gate, or a "
                "step with a weight below 1, or promote by hand"));
     return;
   }
   gate.needed = static_cast<int64_t>(words::RoundUpNicely(safe));
   std::string note = StrCat(
-      head, "at a share of ", Percent(share), " about ", Count(static_cast<uint64_t>(gate.needed)),
-      " ", unit, " of a candidate that is as good show that it is not ",
-      words::Significant(config.margin, 3), "x worse",
-      config.floor > 0 ? StrCat(" or stays below ", Percent(config.floor)) : "");
+      head, where, " about ", Count(static_cast<uint64_t>(gate.needed)), " ", unit,
+      " of a candidate that is as good show that it is not ", words::Significant(config.margin, 3),
+      "x worse", config.floor > 0 ? StrCat(" or stays below ", Percent(config.floor)) : "");
   const double bad = std::min(0.99, std::max(3 * rate, config.floor > 0 ? 5 * config.floor : 0.05));
   const double base = std::max(rate, 0.5 / static_cast<double>(seen.exposure));
   const double harm = planning::HarmExposure(HarmBound(s), share, bad, base);
@@ -407,7 +584,7 @@ void PlanGate(RolloutState& s, GateState& gate) {
 /// given enough.
 void PlanMinimums(RolloutState& s, const StepInput& in) {
   if (!s.step_minimums.empty()) return;
-  if (IsBlueGreen(s) && CountingGates(s) > 0) {
+  if ((IsBlueGreen(s) && CountingGates(s) > 0) || IsAb(s)) {
     for (const RolloutStep& step : s.plan.steps) s.step_minimums.push_back(step.min_requests);
     return;
   }
@@ -428,14 +605,18 @@ void PlanMinimums(RolloutState& s, const StepInput& in) {
     // What blue/green watches for a time needs no more than that.
     const bool computed = IsBlueGreen(s) ? step.weight > 0 && step.duration.count() == 0 : true;
     if (minimum == 0 && computed) {
-      double needed = planning::HarmExposure(HarmBound(s), step.weight, bad_rate, stable_rate);
+      double needed =
+          planning::HarmExposure(HarmBound(s), ComparedShare(step), bad_rate, stable_rate);
       // All traffic: nothing to compare with. Nobody else asks for any, so the candidate alone is looked at.
       if (!std::isfinite(needed) && CountingGates(s) == 0)
         needed = (HarmBound(s) + 1.2) / planning::BernoulliKl(bad_rate, stable_rate);
       if (std::isfinite(needed)) minimum = static_cast<int64_t>(words::RoundUpNicely(needed));
     }
     s.step_minimums.push_back(minimum);
-    said.push_back(StrCat(minimum, " at ", Percent(step.weight)));
+    if (IsAtRest(step)) continue;
+    said.push_back(step.mirror > 0
+                       ? StrCat(minimum, " copies while ", Percent(step.mirror), " are mirrored")
+                       : StrCat(minimum, " at ", Percent(step.weight)));
   }
   if (IsBlueGreen(s)) return;
   s.notes.push_back(StrCat("least requests to the candidate in each step: ", HumanList(said)));
@@ -517,9 +698,13 @@ std::vector<std::string> Missing(const RolloutState& s, bool outside = true) {
         s.step_minimums[static_cast<size_t>(s.step)] - static_cast<int64_t>(s.step_requests);
     if (left > 0) {
       missing.push_back(StrCat(Count(static_cast<uint64_t>(left)),
-                               " more requests to the candidate in this step"));
+                               IsMirroring(s)
+                                   ? " more copies that the candidate has answered in this step"
+                                   : " more requests to the candidate in this step"));
     }
   }
+  if (std::string endpoints = MissingEndpoints(s); !endpoints.empty())
+    missing.push_back(std::move(endpoints));
   if (s.split.mismatch) {
     missing.push_back("requests that are split as they should be");
   } else if (SplitInDoubt(s)) {
@@ -530,9 +715,9 @@ std::vector<std::string> Missing(const RolloutState& s, bool outside = true) {
     std::string answer = MissingFromOutside(s, gate);
     if (!answer.empty()) missing.push_back(std::move(answer));
   }
-  if (step.weight == 0) return missing;  // no traffic, no evidence
+  if (IsAb(s)) return missing;  // its gates guard; what is better the readout says
   for (const GateState& gate : s.gates) {
-    if (IsOutside(gate.config.kind)) continue;
+    if (!IsJudged(step, gate.config)) continue;
     if (!gate.HasThresholds()) {
       missing.push_back(StrCat("the first ", kHistoryNeeded, " answers of ", VersionName(s.stable),
                                " to take latency thresholds from"));
@@ -540,16 +725,27 @@ std::vector<std::string> Missing(const RolloutState& s, bool outside = true) {
     }
     double log_e = gate.SafeLogE();
     if (log_e >= SafeBound(s)) continue;
+    if (step.mirror > 0 && gate.config.kind == RolloutGate::Kind::kQuality) {
+      missing.push_back(StrCat("evidence on quality (e-value ", EValue(log_e), " of ",
+                               EValue(SafeBound(s)), " after ", Count(gate.flips.compared),
+                               " compared answers and ", Count(gate.flips.labelled()),
+                               " labelled rows with another class)"));
+      continue;
+    }
     std::string text =
         StrCat("evidence on ", GateName(gate.config.kind), " (e-value ", EValue(log_e), " of ",
                EValue(SafeBound(s)), " after ", Count(gate.candidate[gate.safe_index].exposure));
     if (gate.needed > 0) text += StrCat(" of about ", Count(static_cast<uint64_t>(gate.needed)));
-    missing.push_back(StrCat(text, " ", ExposureUnit(gate.config.kind), ")"));
+    text += StrCat(" ", ExposureUnit(gate.config.kind));
+    if (gate.config.kind == RolloutGate::Kind::kAnswers && s.pair_sums.uncompared > 0)
+      text += StrCat("; ", Count(s.pair_sums.uncompared), " could not be compared");
+    missing.push_back(text + ")");
   }
   return missing;
 }
 
 std::string PromotionReason(const RolloutState& s) {
+  if (IsAb(s)) return StrCat("promoted: ", ReadoutWords(s));
   std::vector<std::string> parts;
   for (const GateState& gate : s.gates) {
     if (IsOutside(gate.config.kind)) {
@@ -557,8 +753,11 @@ std::string PromotionReason(const RolloutState& s) {
         parts.push_back(StrCat(NameOf(gate.config), ": ", gate.outside.said));
       continue;
     }
+    // A person may have left the steps behind that would have shown it.
+    const bool shown = gate.SafeLogE() >= SafeBound(s);
     parts.push_back(StrCat(GateName(gate.config.kind), ": ", Comparison(s, gate, gate.safe_index),
-                           ", e-value ", EValue(gate.SafeLogE()), " >= ", EValue(SafeBound(s))));
+                           ", e-value ", EValue(gate.SafeLogE()),
+                           shown ? " >= " : ", not shown: below ", EValue(SafeBound(s))));
   }
   if (parts.empty()) parts.push_back("the plan has no gate to judge by");
   return StrCat("promoted: ", Join(parts, "; "));
@@ -724,6 +923,14 @@ void LeaveStep(StepOutput& out, const StepInput& in, bool told,
   RolloutState& s = out.state;
   if (told) s.paused_by.clear();
   s.awaits_approval = s.frozen = s.told.waiting = false;
+  if (IsAb(s) && !told && (AbOf(s).on_end == AbOptions::OnEnd::kStable || Winner(s) == s.stable)) {
+    out.decision = "roll_back";
+    End(s, RolloutPhase::kRolledBack,
+        StrCat(AbOf(s).on_end == AbOptions::OnEnd::kStable ? "measured, and back to "
+                                                           : "not promoted, the better one is ",
+               VersionName(s.stable), ", as the plan says; ", ReadoutWords(s)));
+    return;
+  }
   s.split = {};
   for (GateState& gate : s.gates) gate.outside.passes = false;
   if (s.step + 1 < static_cast<int>(s.plan.steps.size())) {
@@ -815,14 +1022,33 @@ void DecideProbation(StepOutput& out, const StepInput& in, bool was_ready, Durat
 /// What it waits for, in words.
 void SayWhatIsAwaited(StepOutput& out, const StepInput& in) {
   RolloutState& s = out.state;
+  const std::string ab = IsAb(s) ? StrCat("A/B test, ", Percent(PresentStep(s).weight), " to ",
+                                          VersionName(s.candidate))
+                                 : std::string();
+  const std::string batch =
+      IsRolling(s) ? StrCat("batch ", s.step, " of ", s.plan.steps.size() - 1) : std::string();
   const std::string where =
-      IsSwitched(s)
-          ? StrCat("switched: ", VersionName(s.candidate), " has all traffic, ",
+      IsAb(s) ? ab
+      : IsRolling(s) && s.step == 0
+          ? StrCat("before the first of ", s.plan.steps.size() - 1,
+                   " batches: ", VersionName(s.candidate), " is without traffic")
+      : IsRolling(s) && !IsSwitched(s)
+          ? StrCat(batch, " at ", Percent(PresentStep(s).weight), ", ", s.replicas.ready, " of ",
+                   s.replicas.all, " endpoints of ", VersionName(s.candidate), " are ready")
+      : IsSwitched(s)
+          ? StrCat(IsRolling(s) ? batch + ": " : std::string(),
+                   "switched: ", VersionName(s.candidate), " has all traffic, ",
                    VersionName(s.stable), in.stable_ready ? " is kept ready" : " is not ready")
       : IsBlueGreen(s) ? StrCat("before the switch: ", VersionName(s.candidate),
                                 " is ready beside ", VersionName(s.stable), ", without traffic")
-                       : StrCat("step ", s.step + 1, " of ", s.plan.steps.size(), " at ",
-                                Percent(PresentStep(s).weight));
+      : IsMirroring(s)
+          ? StrCat(s.plan.steps.size() > 1
+                       ? StrCat("step ", s.step + 1, " of ", s.plan.steps.size(), ": ")
+                       : std::string(),
+                   VersionName(s.candidate), " gets copies of ", Percent(PresentStep(s).mirror),
+                   " of the requests, ", VersionName(s.stable), " answers them all")
+          : StrCat("step ", s.step + 1, " of ", s.plan.steps.size(), " at ",
+                   Percent(PresentStep(s).weight));
   if (!s.paused_by.empty()) {
     SetPhase(out, RolloutPhase::kHeld,
              StrCat("paused by ", s.paused_by, " (", where, "): resume, promote or abort it"));
@@ -850,7 +1076,8 @@ void SayWhatIsAwaited(StepOutput& out, const StepInput& in) {
                     MinuteName(FrozenUntil(s.plan.freeze, in.time).value_or(in.time))));
   } else if (s.awaits_approval) {
     SetPhase(out, RolloutPhase::kHeld,
-             StrCat(where, ", lacking nothing but approval: promote or abort it"));
+             StrCat(where, IsAb(s) ? ", at its end: promote or abort it; " + ReadoutWords(s)
+                                   : ", lacking nothing but approval: promote or abort it"));
   } else {
     SetPhase(out, RolloutPhase::kProgressing,
              StrCat(where, ", waiting for ", HumanList(Missing(s), "the next tick")));
@@ -893,14 +1120,16 @@ void Decide(StepOutput& out, const StepInput& in) {
   s.last_tick = in.time;
   s.elapsed += elapsed;
   s.candidate_ready = in.candidate == CandidateSeen::kReady;
-  if (was_ready && PresentStep(s).weight > 0) s.traffic_elapsed += elapsed;
+  s.replicas = in.replicas;
+  if (was_ready && !IsAtRest(PresentStep(s))) s.traffic_elapsed += elapsed;
   // While the traffic cannot be set it may not be split as this step says.
   if (was_ready && in.metrics_ok && in.blocked.empty()) s.step_elapsed += elapsed;
 
   if (in.metrics_ok) {
     Add(s.stable_sums, in.stable_window);
     Add(s.candidate_sums, in.candidate_window);
-    s.step_requests += in.candidate_window.requests;
+    Add(s.pair_sums, in.pairs);
+    s.step_requests += IsMirroring(s) ? in.pairs.pairs : in.candidate_window.requests;
     CountSplit(s, in, AppliedShare(share_before), elapsed);
     // Folded before thresholds are fixed: they must be older than all evidence that is measured by
     // them.
@@ -908,8 +1137,10 @@ void Decide(StepOutput& out, const StepInput& in) {
     if (!warming_up) {
       const bool stands_alone = share_before == 0 || elapsed == Duration{};
       if (stands_alone) CloseWindows(s);
-      FoldWindow(s, in);
+      // Before the first share of its own the stable version's requests have nothing to be compared with.
+      if (!IsMirroring(s)) FoldWindow(s, in);
       if (stands_alone) CloseWindows(s);
+      if (!in.pairs.empty()) FoldPairs(s, in.pairs);
     }
     if (in.history) TakeHistory(s, *in.history);
     PlanMinimums(s, in);
@@ -917,7 +1148,7 @@ void Decide(StepOutput& out, const StepInput& in) {
   }
 
   // Without traffic nothing warms up: before a switch, what is asked is asked of a version at rest.
-  const bool warm = !warming_up || PresentStep(s).weight == 0;
+  const bool warm = !warming_up || IsAtRest(PresentStep(s));
   TakeReadings(s, in, elapsed, was_ready && s.candidate_ready && warm);
 
   if (s.phase == RolloutPhase::kProbation) {
@@ -958,8 +1189,12 @@ void Decide(StepOutput& out, const StepInput& in) {
   const bool versions_ready = s.candidate_ready && (in.stable_ready || IsSwitched(s));
   const bool complete = missing.empty() && in.metrics_ok && versions_ready;
   const bool in_freeze = FrozenUntil(s.plan.freeze, in.time).has_value();
-  s.awaits_approval = complete && PresentStep(s).approval && !told;
-  s.frozen = complete && in_freeze && !PresentStep(s).approval && !told;
+  // What neither has won a person decides, or requests that are still to come.
+  const bool asks =
+      PresentStep(s).approval ||
+      (IsAb(s) && AbOf(s).on_end == AbOptions::OnEnd::kPromoteWinner && complete && Winner(s) == 0);
+  s.awaits_approval = complete && asks && !told;
+  s.frozen = complete && in_freeze && !asks && !told;
   const bool may_leave =
       told || (complete && !s.awaits_approval && !s.frozen && s.paused_by.empty());
   const bool time_is_over = s.elapsed - s.person_elapsed >= s.plan.max_duration;
@@ -986,9 +1221,10 @@ void Decide(StepOutput& out, const StepInput& in) {
 
 bool operator==(const RolloutPlan& a, const RolloutPlan& b) {
   return a.strategy == b.strategy && a.steps == b.steps && a.gates == b.gates &&
-         a.blue_green == b.blue_green && a.alpha == b.alpha && a.beta == b.beta &&
-         a.interval == b.interval && a.max_duration == b.max_duration &&
-         a.on_inconclusive == b.on_inconclusive && a.warmup == b.warmup && a.freeze == b.freeze &&
+         a.blue_green == b.blue_green && a.shadow == b.shadow && a.rolling == b.rolling &&
+         a.ab == b.ab && a.alpha == b.alpha && a.beta == b.beta && a.interval == b.interval &&
+         a.max_duration == b.max_duration && a.on_inconclusive == b.on_inconclusive &&
+         a.warmup == b.warmup && a.freeze == b.freeze &&
          a.sample_ratio_alpha == b.sample_ratio_alpha && a.probation == b.probation;
 }
 
@@ -998,8 +1234,9 @@ bool operator==(const RolloutState& a, const RolloutState& b) {
          a.last_tick == b.last_tick && a.ticks == b.ticks && a.phase == b.phase &&
          a.reason == b.reason && a.step == b.step && a.elapsed == b.elapsed &&
          a.traffic_elapsed == b.traffic_elapsed && a.step_elapsed == b.step_elapsed &&
-         a.candidate_ready == b.candidate_ready && a.stable_sums == b.stable_sums &&
-         a.candidate_sums == b.candidate_sums && a.step_requests == b.step_requests &&
+         a.candidate_ready == b.candidate_ready && a.replicas == b.replicas &&
+         a.stable_sums == b.stable_sums && a.candidate_sums == b.candidate_sums &&
+         a.pair_sums == b.pair_sums && a.step_requests == b.step_requests &&
          a.step_minimums == b.step_minimums && a.thresholds == b.thresholds && a.gates == b.gates &&
          a.notes == b.notes && a.paused_by == b.paused_by && a.undo_by == b.undo_by &&
          a.awaits_approval == b.awaits_approval && a.frozen == b.frozen && a.split == b.split &&
@@ -1013,8 +1250,23 @@ std::string_view StrategyName(RolloutPlan::Strategy strategy) {
       return "canary";
     case RolloutPlan::Strategy::kBlueGreen:
       return "blue_green";
+    case RolloutPlan::Strategy::kShadow:
+      return "shadow";
+    case RolloutPlan::Strategy::kRolling:
+      return "rolling";
+    case RolloutPlan::Strategy::kAb:
+      return "ab";
   }
   return "unknown";
+}
+
+std::optional<RolloutPlan::Strategy> ParseStrategyName(std::string_view name) {
+  using Strategy = RolloutPlan::Strategy;
+  for (Strategy strategy : {Strategy::kCanary, Strategy::kBlueGreen, Strategy::kShadow,
+                            Strategy::kRolling, Strategy::kAb}) {
+    if (name == StrategyName(strategy)) return strategy;
+  }
+  return std::nullopt;
 }
 
 std::string_view CandidateSeenName(CandidateSeen seen) {
@@ -1061,9 +1313,21 @@ bool WantsLateAnswer(const RolloutState& s, const GateState& gate) {
          Missing(s, false).empty();
 }
 
+bool IsJudged(const RolloutStep& step, const RolloutGate& gate) {
+  if (IsOutside(gate.kind) || IsAtRest(step)) return false;
+  if (step.mirror == 0) return gate.kind != RolloutGate::Kind::kAnswers;
+  // Of answers that are alike nobody asks for labels: how often the candidate is wrong is not known.
+  return gate.kind != RolloutGate::Kind::kQuality || !gate.max;
+}
+
 double WantedShare(const RolloutState& s) {
   if (s.phase == RolloutPhase::kProbation) return 1;
   return HasEnded(s.phase) || !s.candidate_ready ? 0 : PresentStep(s).weight;
+}
+
+double WantedMirror(const RolloutState& s) {
+  if (s.phase == RolloutPhase::kProbation) return 0;
+  return HasEnded(s.phase) || !s.candidate_ready ? 0 : PresentStep(s).mirror;
 }
 
 namespace {
@@ -1107,6 +1371,32 @@ Status ValidatePlan(const RolloutPlan& plan) {
   if (plan.blue_green && !blue_green) {
     return InvalidArgumentError("blue_green: belongs to the strategy blue_green");
   }
+  const bool shadow = plan.strategy == RolloutPlan::Strategy::kShadow;
+  if (plan.shadow && !shadow) return InvalidArgumentError("shadow: belongs to the strategy shadow");
+  const ShadowOptions mirroring = plan.shadow.value_or(ShadowOptions{});
+  if (!(mirroring.mirror >= 0.0001 && mirroring.mirror <= 1))
+    return InvalidArgumentError("shadow: mirror must be at least 0.0001 (0.01 %) and at most 1");
+  if (mirroring.duration.count() < 0 || mirroring.min_requests < 0)
+    return InvalidArgumentError("shadow: nothing in it may be negative");
+  const bool rolling = plan.strategy == RolloutPlan::Strategy::kRolling;
+  if (plan.rolling && !rolling)
+    return InvalidArgumentError("rolling: belongs to the strategy rolling");
+  const bool ab = plan.strategy == RolloutPlan::Strategy::kAb;
+  if (plan.ab && !ab) return InvalidArgumentError("ab: belongs to the strategy ab");
+  const AbOptions test = plan.ab.value_or(AbOptions{});
+  if (!(test.weight >= 0.0001 && test.weight < 1))
+    return InvalidArgumentError("ab: weight must be at least 0.0001 (0.01 %) and below 1");
+  if (!in_unit(test.confidence))
+    return InvalidArgumentError("ab: confidence must be between 0 and 1");
+  if (test.duration.count() < 0 || test.min_requests < 0)
+    return InvalidArgumentError("ab: nothing in it may be negative");
+  const RollingOptions batches = plan.rolling.value_or(RollingOptions{});
+  if (batches.batches < 0 || batches.batches == 1 || batches.batches > kMostBatches)
+    return InvalidArgumentError("rolling: batches must be 0 or from 2 to 49");
+  if (batches.duration.count() < 0 || batches.min_requests < 0)
+    return InvalidArgumentError("rolling: nothing in it may be negative");
+  if (!(batches.max_unavailable >= 0 && batches.max_unavailable < 1))
+    return InvalidArgumentError("rolling: max_unavailable must be at least 0 and below 1");
   const BlueGreenOptions switching = plan.blue_green.value_or(BlueGreenOptions{});
   if (switching.preview_duration.count() < 0 || switching.watch_duration.count() < 0 ||
       switching.min_requests < 0) {
@@ -1123,11 +1413,20 @@ Status ValidatePlan(const RolloutPlan& plan) {
   }
   if (!plan.freeze.empty() && !LeavesTime(plan.freeze))
     return InvalidArgumentError("freeze: leaves no time of the week in which anything is promoted");
-  double last = 0;
+  double last = 0, last_mirror = 0;
   for (const RolloutStep& step : plan.steps) {
-    if (blue_green) break;  // its steps are the machine's own
+    if (blue_green || shadow || rolling || ab) break;  // its steps are the machine's own
+    if (!(step.mirror == 0 || (step.mirror >= 0.0001 && step.mirror <= 1)))
+      return InvalidArgumentError("steps: a mirror must be at least 0.0001 (0.01 %) and at most 1");
+    if (step.mirror > 0 && (step.weight != 0 || last > 0)) {
+      return InvalidArgumentError(
+          "steps: one that mirrors has a weight of 0, and comes before those that have one");
+    }
+    if (step.mirror > 0 && step.mirror < last_mirror)
+      return InvalidArgumentError("steps: mirrors must not go down");
+    last_mirror = step.mirror;
     // Routers count in ten-thousandths: less would be no traffic at all.
-    if (!(step.weight >= 0.0001 && step.weight <= 1)) {
+    if (step.mirror == 0 && !(step.weight >= 0.0001 && step.weight <= 1)) {
       return InvalidArgumentError("steps: a weight must be at least 0.0001 (0.01 %) and at most 1");
     }
     if (step.weight < last) return InvalidArgumentError("steps: weights must not go down");
@@ -1152,6 +1451,18 @@ Status ValidatePlan(const RolloutPlan& plan) {
     }
     if (!(gate.floor >= 0 && gate.floor < 1)) {
       return InvalidArgumentError(name + "floor must be at least 0 and below 1");
+    }
+    if (gate.only_classes && gate.kind != RolloutGate::Kind::kAnswers)
+      return InvalidArgumentError(name + "only_classes belongs to gates of the kind answers");
+    if (gate.kind == RolloutGate::Kind::kAnswers && !Mirrors(plan)) {
+      return InvalidArgumentError(StrCat(
+          name, "compares answers to copies: it needs the strategy shadow, or a step with mirror"));
+    }
+    if (gate.kind == RolloutGate::Kind::kAnswers && !gate.max)
+      return InvalidArgumentError(name + "needs max: the share of answers that may differ");
+    if (gate.kind == RolloutGate::Kind::kQuality && gate.max && shadow) {
+      return InvalidArgumentError(
+          name + "labels are known of copies that differ alone: leave max out, or use a canary");
     }
     if (blue_green && !gate.max) {
       return InvalidArgumentError(StrCat(
@@ -1182,7 +1493,7 @@ Status ValidatePlan(const RolloutPlan& plan) {
 }
 
 RolloutState BeginRollout(const std::string& model, int64_t stable, int64_t candidate,
-                          const RolloutPlan& plan, WallTime now) {
+                          const RolloutPlan& plan, WallTime now, int endpoints) {
   RolloutState s;
   s.model = model;
   s.stable = stable;
@@ -1194,7 +1505,30 @@ RolloutState BeginRollout(const std::string& model, int64_t stable, int64_t cand
     s.plan.blue_green = options;
     s.plan.steps = {{0, options.preview_duration, 0, !options.auto_promote},
                     {1, options.watch_duration, options.min_requests}};
-  } else if (s.plan.gates.empty()) {
+  } else if (plan.strategy == RolloutPlan::Strategy::kShadow) {
+    const ShadowOptions options = plan.shadow.value_or(ShadowOptions{});
+    s.plan.shadow = options;
+    s.plan.steps = {RolloutStep{0, options.duration, options.min_requests, !options.auto_promote,
+                                options.mirror}};
+  }
+  if (IsRolling(s)) {
+    RollingOptions options = plan.rolling.value_or(RollingOptions{});
+    if (options.batches == 0) options.batches = std::clamp(endpoints, 2, kMostBatches);
+    s.plan.rolling = options;
+    s.plan.steps = {RolloutStep{0}};
+    for (int i = 1; i <= options.batches; ++i) {
+      // As routers count: equal steps of ten-thousandths.
+      s.plan.steps.push_back({AppliedShare(static_cast<double>(i) / options.batches),
+                              options.duration, options.min_requests});
+    }
+  }
+  if (IsAb(s)) {
+    const AbOptions options = AbOf(s);
+    s.plan.ab = options;
+    s.plan.steps = {RolloutStep{options.weight, options.duration, options.min_requests,
+                                options.on_end == AbOptions::OnEnd::kHold}};
+  }
+  if (!IsBlueGreen(s) && s.plan.gates.empty()) {
     s.plan.gates.resize(2);
     s.plan.gates[1].kind = RolloutGate::Kind::kLatency;
   }
@@ -1215,12 +1549,31 @@ RolloutState BeginRollout(const std::string& model, int64_t stable, int64_t cand
                                " or longer"));
     }
   }
-  if (s.plan.sample_ratio_alpha == 0 && !IsBlueGreen(s))
-    s.notes.push_back("sample ratio: not checked");
+  const bool splits = std::any_of(s.plan.steps.begin(), s.plan.steps.end(), [](const auto& step) {
+    return step.weight > 0 && step.weight < 1;
+  });
+  if (s.plan.sample_ratio_alpha == 0 && splits) s.notes.push_back("sample ratio: not checked");
   s.started = s.last_tick = now;
   s.reason = "started";
   return s;
 }
+
+namespace {
+
+CopiesView CopiesOf(const PairDelta& pairs) {
+  return {pairs.pairs,
+          pairs.candidate_failed + pairs.both_failed,
+          pairs.stable_failed + pairs.both_failed,
+          pairs.compared,
+          pairs.differing,
+          pairs.flips,
+          pairs.uncompared,
+          pairs.candidate_wrong,
+          pairs.stable_wrong,
+          pairs.both_wrong};
+}
+
+}  // namespace
 
 StepOutput Step(const RolloutState& state, const StepInput& in) {
   StepOutput out{state, ""};
@@ -1264,11 +1617,68 @@ std::vector<GateView> MakeGateViews(const RolloutState& s) {
       view.candidate_events = mine.events;
       view.stable_exposure = theirs.exposure;
       view.stable_events = theirs.events;
+      if (mine.exposure == 0 && gate.flips.compared > 0) {
+        const GateState::Flips& flips = gate.flips;
+        view.candidate_exposure = view.stable_exposure = flips.labelled();
+        view.candidate_events = flips.candidate_wrong + flips.both_wrong;
+        view.stable_events = flips.stable_wrong + flips.both_wrong;
+      }
     }
     view.candidate_exposure_needed = std::max<int64_t>(0, gate.needed);
     views.push_back(std::move(view));
   }
   return views;
+}
+
+std::string_view ReadoutVerdictName(ReadoutView::Verdict verdict) {
+  switch (verdict) {
+    case ReadoutView::Verdict::kOpen:
+      return "open";
+    case ReadoutView::Verdict::kBetter:
+      return "better";
+    case ReadoutView::Verdict::kWorse:
+      return "worse";
+  }
+  return "unknown";
+}
+
+std::vector<ReadoutView> MakeReadout(const RolloutState& s) {
+  std::vector<ReadoutView> readout;
+  if (!IsAb(s)) return readout;
+  auto add = [&](std::string metric, std::string event, ArmCounts mine, ArmCounts theirs) {
+    mine.events = std::min(mine.events, mine.exposure);
+    theirs.events = std::min(theirs.events, theirs.exposure);
+    ReadoutView& one = readout.emplace_back();
+    one.metric = std::move(metric);
+    one.event = std::move(event);
+    one.candidate_exposure = mine.exposure;
+    one.candidate_events = mine.events;
+    one.stable_exposure = theirs.exposure;
+    one.stable_events = theirs.events;
+  };
+  add("errors", "answered with an error", {s.candidate_sums.requests, s.candidate_sums.errors},
+      {s.stable_sums.requests, s.stable_sums.errors});
+  for (const GateState& gate : s.gates) {
+    if (gate.config.kind != RolloutGate::Kind::kLatency || !gate.HasThresholds()) continue;
+    const size_t at = gate.safe_index;
+    add("latency",
+        StrCat("took ", Span(Duration(LatencyScheme::LowerEdge(s.thresholds[at]))), " or longer"),
+        gate.candidate[at], gate.stable[at]);
+  }
+  if (s.candidate_sums.labelled + s.stable_sums.labelled > 0) {
+    add("quality", "labelled and wrong", {s.candidate_sums.labelled, s.candidate_sums.wrong},
+        {s.stable_sums.labelled, s.stable_sums.wrong});
+  }
+  const double level = 1 - (1 - AbOf(s).confidence) / static_cast<double>(readout.size());
+  for (ReadoutView& one : readout) {
+    const RateDifference found = DifferenceOfRates({one.candidate_exposure, one.candidate_events},
+                                                   {one.stable_exposure, one.stable_events}, level);
+    one.low = found.low;
+    one.high = found.high;
+    if (found.high < 0) one.verdict = ReadoutView::Verdict::kBetter;
+    if (found.low > 0) one.verdict = ReadoutView::Verdict::kWorse;
+  }
+  return readout;
 }
 
 RolloutView MakeView(int64_t id, const RolloutState& s) {
@@ -1282,6 +1692,10 @@ RolloutView MakeView(int64_t id, const RolloutState& s) {
   view.step = s.step;
   view.step_count = static_cast<int>(s.plan.steps.size());
   view.share = WantedShare(s);
+  view.mirror = WantedMirror(s);
+  view.readout = MakeReadout(s);
+  if (IsAb(s)) view.confidence = AbOf(s).confidence;
+  if (Mirrors(s.plan)) view.copies = CopiesOf(s.pair_sums);
   view.started = s.started;
   view.ended = s.ended;
   view.reason = s.reason;
@@ -1312,7 +1726,9 @@ TickView MakeTickView(const StepInput& in, const StepOutput& out) {
   view.time = in.time;
   view.step = out.state.step;
   view.share = WantedShare(out.state);
+  view.mirror = WantedMirror(out.state);
   if (in.metrics_ok) {
+    if (!in.pairs.empty()) view.copies = CopiesOf(in.pairs);
     view.stable_requests = in.stable_window.requests;
     view.candidate_requests = in.candidate_window.requests;
     view.stable_errors = in.stable_window.errors;

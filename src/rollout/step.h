@@ -52,8 +52,11 @@ struct StepInput {
   bool stable_ready = true;
   CandidateSeen candidate = CandidateSeen::kReady;
   std::string candidate_failure;  ///< kFailed: why
+  /// Of the candidate: what answers for it, and would now.
+  Replicas replicas{};
   bool metrics_ok = true;  ///< false: the source had no answer; the next window will be longer
   ArmDelta stable_window, candidate_window;
+  PairDelta pairs;  ///< of copies; empty of a plan without mirrors
   /// The stable's own history, from before this tick: at the first tick, and as long as latency
   /// thresholds are not fixed.
   struct History {
@@ -115,9 +118,11 @@ struct RolloutState {
   Duration
       step_elapsed{};  ///< of this, in the present step, with metrics and the traffic as it is to be
   bool candidate_ready = false;  ///< at the last tick; without it the candidate's share is 0
+  Replicas replicas{};           ///< of the candidate, at the last tick
   ArmDelta stable_sums,
       candidate_sums;          ///< whole rollout, warm-up included ("drawn for"); `slow` unused
-  uint64_t step_requests = 0;  ///< of the candidate, in the present step
+  PairDelta pair_sums;         ///< likewise; what is slow unused
+  uint64_t step_requests = 0;  ///< of the candidate, in the present step; copies where it mirrors
   std::vector<int64_t> step_minimums;  ///< per step; empty until planned
   std::vector<uint32_t> thresholds;    ///< latency buckets; empty until fixed
   std::vector<GateState> gates;
@@ -158,15 +163,18 @@ struct StepOutput {
 /// the step → next step or promote.
 StepOutput Step(const RolloutState& state, const StepInput& input);
 
-std::string_view StrategyName(RolloutPlan::Strategy strategy);  ///< "canary", "blue_green"
+/// "canary", "blue_green", "shadow", "rolling", "ab".
+std::string_view StrategyName(RolloutPlan::Strategy strategy);
+std::optional<RolloutPlan::Strategy> ParseStrategyName(std::string_view name);
 
-/// A new rollout of a valid plan. Missing gates and steps of a canary are the defaults of RolloutPlan.
+/// A new rollout of a valid plan. Missing gates and steps of a canary are the defaults of RolloutPlan; a rolling one has as many
+/// batches as the candidate has endpoints, unless the plan says so.
 RolloutState BeginRollout(const std::string& model, int64_t stable, int64_t candidate,
-                          const RolloutPlan& plan, WallTime now);
+                          const RolloutPlan& plan, WallTime now, int endpoints = 0);
 
-/// INVALID_ARGUMENT naming the field: weights in (0, 1] and ascending, margins above 1, floors
+/// INVALID_ARGUMENT naming the field: weights in (0, 1] and ascending, after those of 0 that mirror, margins above 1, floors
 /// below 1, bounds, alpha and beta in (0, 1), one gate of each kind, positive interval and
-/// max_duration; with blue/green no gate that compares the versions.
+/// max_duration; with blue/green no gate that compares the versions; no gate that no step judges.
 Status ValidatePlan(const RolloutPlan& plan);
 
 /// Whether a gate outside is to be asked in the present step: the candidate is there, and blue/green
@@ -175,8 +183,14 @@ bool WantsToAsk(const RolloutState& state, const RolloutGate& gate);
 /// Whether nothing keeps it in the present step but answers from outside, of this gate too: then it is asked once
 /// more, whatever its interval.
 bool WantsLateAnswer(const RolloutState& state, const GateState& gate);
+/// Whether a step tells what this gate counts: without it the step may be left.
+bool IsJudged(const RolloutStep& step, const RolloutGate& gate);
 /// The share that the candidate is to have now.
 double WantedShare(const RolloutState& state);
+/// The share of the requests that it is to get copies of now.
+double WantedMirror(const RolloutState& state);
+/// What an A/B test has measured so far; empty of other strategies.
+std::vector<ReadoutView> MakeReadout(const RolloutState& state);
 RolloutView MakeView(int64_t id, const RolloutState& state);
 std::vector<GateView> MakeGateViews(const RolloutState& state);
 TickView MakeTickView(const StepInput& input, const StepOutput& output);

@@ -31,6 +31,9 @@ using std::chrono::seconds;
 //        all optional)
 //        freeze=fri/16:00/24:00     day (- for each), from, to; once more for another
 //   or instead of steps: blue_green=preview:watch[:min_requests[:approval]]
+//   or ab=weight:duration:min_requests:hold|winner|stable
+//   or rolling=batches:duration[:max_unavailable]
+//   or shadow=mirror:duration[:min_requests[:approval]]; a step m0.1:10s mirrors
 //   begin 2 3                       stable 2, candidate 3
 //   history requests=1000 errors=10 labelled=500 wrong=5
 //   tick +1s x20 s=900,9 c=100,1 sl=90,2 cl=10,0 slat=20ms*855,90ms*36 clat=…   20 ticks of 1 s
@@ -40,7 +43,12 @@ using std::chrono::seconds;
 //        promote=who  abort=who  pause=who  resume=who  next=who[:step]         commands; only for the
 //        first tick of a row, and given again as long as they wait. `next` is Advance, of the present
 //        step if none is named
+//        ready=2/4  endpoints of the candidate
 //        longest=30s  the longest answer so far
+//        p=100,1,2,3  copies: answered, failed by the candidate alone, by the stable alone, by both
+//        pd=90,4,1[,5]  compared, differing, with another class; not comparable
+//        pl=3,1,0  labelled rows with another class: wrong the candidate alone, the stable alone, both
+//        pslat=20ms*85 pclat=…  latencies of originals and copies
 //        r=0:0.31  r=1:pass[:step]  answers to the gate of this index, for each tick of the row:
 //        a number, nodata, none, pass, fail, hold; asked in the present step if none is named
 //   undo who                        the rollout is the way back to an earlier version
@@ -81,7 +89,8 @@ class ScriptRunner {
     if (verb == "begin") {
       plan_.gates = gates_;
       state_ = BeginRollout("digits", ParseInt64(words.at(0)).value(),
-                            ParseInt64(words.at(1)).value(), plan_, FromUnixMillis(0));
+                            ParseInt64(words.at(1)).value(), plan_, FromUnixMillis(0),
+                            words.size() > 2 ? static_cast<int>(ParseInt64(words[2]).value()) : 0);
       history_ = pending_history_;
       return {};
     }
@@ -117,7 +126,10 @@ class ScriptRunner {
         for (std::string_view text : Split(value, ',')) {
           auto parts = Split(text, ':');
           RolloutStep step;
-          step.weight = ParseDouble(parts[0]).value();
+          const bool mirrors = parts[0].starts_with("m");
+          if (mirrors) parts[0].remove_prefix(1);
+          (mirrors ? step.mirror : step.weight) = ParseDouble(parts[0]).value();
+          if (mirrors) step.weight = 0;
           if (parts.size() > 1) step.duration = ParseSpan(parts[1]);
           if (parts.size() > 2) step.min_requests = ParseInt64(parts[2]).value();
           step.approval = parts.size() > 3 && parts[3] == "approval";
@@ -139,6 +151,33 @@ class ScriptRunner {
         plan_.blue_green->watch_duration = ParseSpan(parts[1]);
         if (parts.size() > 2) plan_.blue_green->min_requests = ParseInt64(parts[2]).value();
         plan_.blue_green->auto_promote = parts.size() <= 3;
+      } else if (key == "ab") {
+        using OnEnd = AbOptions::OnEnd;
+        auto parts = Split(value, ':');
+        plan_.strategy = RolloutPlan::Strategy::kAb;
+        plan_.ab.emplace();
+        plan_.ab->weight = ParseDouble(parts[0]).value();
+        plan_.ab->duration = ParseSpan(parts[1]);
+        plan_.ab->min_requests = ParseInt64(parts[2]).value();
+        plan_.ab->on_end = parts[3] == "winner"   ? OnEnd::kPromoteWinner
+                           : parts[3] == "stable" ? OnEnd::kStable
+                                                  : OnEnd::kHold;
+      } else if (key == "rolling") {
+        auto parts = Split(value, ':');
+        plan_.strategy = RolloutPlan::Strategy::kRolling;
+        plan_.rolling.emplace();
+        plan_.rolling->batches = static_cast<int>(ParseInt64(parts[0]).value());
+        plan_.rolling->duration = ParseSpan(parts[1]);
+        if (parts.size() > 2) plan_.rolling->max_unavailable = ParseDouble(parts[2]).value();
+      } else if (key == "shadow") {
+        // mirror:duration[:min_requests[:approval]]
+        auto parts = Split(value, ':');
+        plan_.strategy = RolloutPlan::Strategy::kShadow;
+        plan_.shadow.emplace();
+        plan_.shadow->mirror = ParseDouble(parts[0]).value();
+        plan_.shadow->duration = ParseSpan(parts[1]);
+        if (parts.size() > 2) plan_.shadow->min_requests = ParseInt64(parts[2]).value();
+        plan_.shadow->auto_promote = parts.size() <= 3;
       } else if (key == "gates") {
         gates_.clear();
         if (value == "none") continue;
@@ -175,6 +214,7 @@ class ScriptRunner {
       if (key == "floor") gate.floor = ParseDouble(value).value();
       if (key == "ignore_below") gate.ignore_below = ParseSpan(value);
       if (key == "max") gate.max = ParseDouble(value).value();
+      if (key == "only_classes") gate.only_classes = true;
       if (key == "slower_than") gate.slower_than = ParseSpan(value);
       if (key == "min") gate.outside.min = ParseDouble(value).value();
       if (key == "name") gate.outside.name = value;
@@ -224,6 +264,13 @@ class ScriptRunner {
     return {static_cast<uint64_t>(ParseInt64(parts[0]).value()),
             static_cast<uint64_t>(ParseInt64(parts[1]).value())};
   }
+  static std::vector<uint64_t> Counts(std::string_view value, size_t size) {
+    std::vector<uint64_t> counts;
+    for (std::string_view text : Split(value, ','))
+      counts.push_back(static_cast<uint64_t>(ParseInt64(text).value()));
+    counts.resize(size);
+    return counts;
+  }
   static LatencyBuckets Latency(std::string_view value) {
     LatencyBuckets buckets{};
     for (std::string_view text : Split(value, ',')) {
@@ -243,7 +290,7 @@ class ScriptRunner {
   std::vector<std::string> Tick(const Words& words) {
     StepInput in;
     int times = 1;
-    LatencyBuckets stable_latency{}, candidate_latency{};
+    LatencyBuckets stable_latency{}, candidate_latency{}, stable_pairs{}, candidate_pairs{};
     for (std::string_view word : words) {
       auto [key, value] = KeyValue(word);
       if (word[0] == '+')
@@ -262,6 +309,31 @@ class ScriptRunner {
         stable_latency = Latency(value);
       else if (key == "clat")
         candidate_latency = Latency(value);
+      else if (key == "ready") {
+        auto parts = Split(value, '/');
+        in.replicas = {static_cast<int>(ParseInt64(parts[0]).value()),
+                       static_cast<int>(ParseInt64(parts[1]).value())};
+      } else if (key == "p") {
+        const auto counts = Counts(value, 4);
+        in.pairs.pairs = counts[0];
+        in.pairs.candidate_failed = counts[1];
+        in.pairs.stable_failed = counts[2];
+        in.pairs.both_failed = counts[3];
+      } else if (key == "pd") {
+        const auto counts = Counts(value, 4);
+        in.pairs.compared = counts[0];
+        in.pairs.differing = counts[1];
+        in.pairs.flips = counts[2];
+        in.pairs.uncompared = counts[3];
+      } else if (key == "pl") {
+        const auto counts = Counts(value, 3);
+        in.pairs.candidate_wrong = counts[0];
+        in.pairs.stable_wrong = counts[1];
+        in.pairs.both_wrong = counts[2];
+      } else if (key == "pslat")
+        stable_pairs = Latency(value);
+      else if (key == "pclat")
+        candidate_pairs = Latency(value);
       else if (key == "longest")
         in.longest_answer = ParseSpan(value);
       else if (key == "r")
@@ -302,6 +374,13 @@ class ScriptRunner {
       in.time = FromUnixMillis(0) + clock_;
       SetLatency(in.stable_window, stable_latency);
       SetLatency(in.candidate_window, candidate_latency);
+      in.pairs.timed = CountFrom(candidate_pairs, 0);
+      in.pairs.stable_slow.clear();
+      in.pairs.candidate_slow.clear();
+      for (uint32_t bucket : state_->thresholds) {
+        in.pairs.stable_slow.push_back(CountFrom(stable_pairs, bucket));
+        in.pairs.candidate_slow.push_back(CountFrom(candidate_pairs, bucket));
+      }
       for (size_t b = 0; b < stable_latency.size(); ++b) seen_latency_[b] += stable_latency[b];
       in.history.reset();
       if (state_->ticks == 0 || state_->thresholds.empty()) {
@@ -317,10 +396,12 @@ class ScriptRunner {
       state_ = out.state;
       if (!out.command_waits) in.command.reset();
       if (!out.decision.empty() || i + 1 == times) {
-        printed.push_back(StrCat(words::Span(clock_), " ", RolloutPhaseName(state_->phase),
-                                 out.decision.empty() ? "" : StrCat(" [", out.decision, "]"),
-                                 " step ", state_->step + 1, " share ", WantedShare(*state_), ": ",
-                                 state_->reason));
+        printed.push_back(
+            StrCat(words::Span(clock_), " ", RolloutPhaseName(state_->phase),
+                   out.decision.empty() ? "" : StrCat(" [", out.decision, "]"), " step ",
+                   state_->step + 1, " share ", WantedShare(*state_),
+                   WantedMirror(*state_) > 0 ? StrCat(" mirror ", WantedMirror(*state_)) : "", ": ",
+                   state_->reason));
       }
       if (HasEnded(state_->phase)) break;
     }
@@ -782,6 +863,99 @@ TEST(StepSimulation, ASplitAsItShouldBeIsNeverTakenForAnother) {
 
 TEST(StepSimulation, VersionsFarWorseAreRolledBack) {
   EXPECT_GE(Simulate(4, 100, 0.01, 0.01, 0.01, 0.30).rolled_back, 100);
+}
+
+/// A shadow as good as the stable version, of requests that fail and are wrong for both alike in part: how many of `runs` are taken
+/// back.
+int FalseRollbacks(int runs, const RolloutPlan& plan, double worse) {
+  std::mt19937_64 rng(7);
+  auto some = [&](uint64_t of, double share) {
+    return std::binomial_distribution<uint64_t>(of, share)(rng);
+  };
+  int rolled_back = 0;
+  for (int run = 0; run < runs; ++run) {
+    RolloutState state = BeginRollout("m", 1, 2, plan, FromUnixMillis(0));
+    for (int tick = 0; tick < 60 && !HasEnded(state.phase); ++tick) {
+      StepInput in;
+      in.elapsed = seconds(1);
+      in.pairs.pairs = 100;
+      in.pairs.both_failed = some(100, 0.05);
+      in.pairs.candidate_failed = some(95, 0.02 * worse);
+      in.pairs.stable_failed = some(95, 0.02);
+      in.pairs.compared = 90;
+      in.pairs.differing = some(90, 0.03 * worse);
+      in.pairs.flips = some(in.pairs.differing, 0.9);
+      in.pairs.candidate_wrong = some(in.pairs.flips / 2, worse / (1 + worse));
+      in.pairs.stable_wrong = in.pairs.flips / 2 - in.pairs.candidate_wrong;
+      state = Step(state, in).state;
+    }
+    rolled_back += state.phase == RolloutPhase::kRolledBack ? 1 : 0;
+  }
+  return rolled_back;
+}
+
+TEST(ShadowSimulation, AnEqualShadowIsTakenBackWithProbabilityAlphaAtMost) {
+  RolloutPlan plan;
+  plan.strategy = RolloutPlan::Strategy::kShadow;
+  plan.shadow.emplace().duration = std::chrono::hours(1);
+  plan.alpha = 0.1;
+  plan.gates.resize(3);
+  plan.gates[1].kind = RolloutGate::Kind::kQuality;
+  plan.gates[2].kind = RolloutGate::Kind::kAnswers;
+  plan.gates[2].max = 0.03;  // as many differ as may
+  constexpr int kRuns = 300;
+  // Three standard deviations above what alpha allows.
+  EXPECT_LE(FalseRollbacks(kRuns, plan, 1), 0.1 * kRuns + 3 * std::sqrt(kRuns * 0.1 * 0.9));
+  EXPECT_GE(FalseRollbacks(30, plan, 3), 29);
+}
+
+TEST(ShadowSimulation, AWorseShadowIsPromotedWithProbabilityBetaAtMost) {
+  // At the margin: of what both versions fail alike the test of safety must not make a proof.
+  RolloutGate errors;
+  errors.margin = 2;
+  errors.floor = 0;
+  std::mt19937_64 rng(5);
+  auto some = [&](uint64_t of, double share) {
+    return std::binomial_distribution<uint64_t>(of, share)(rng);
+  };
+  for (const double both : {0.0, 0.02, 0.05}) {
+    // The stable's rate is 5 %, the candidate's 10 %.
+    constexpr int kRuns = 300;
+    int passed = 0;
+    for (int run = 0; run < kRuns; ++run) {
+      GateState gate(errors);
+      for (int tick = 0; tick < 40 && gate.SafeLogE() < std::log(1 / 0.1); ++tick) {
+        const uint64_t together = some(100, both);
+        const uint64_t candidate = some(100 - together, (0.10 - both) / (1 - both));
+        const uint64_t stable = some(100 - together - candidate, (0.05 - both) / (1 - 0.10));
+        gate.FoldPairs(0, {100, candidate, stable, together});
+      }
+      passed += gate.SafeLogE() >= std::log(1 / 0.1) ? 1 : 0;
+    }
+    EXPECT_LE(passed, 0.1 * kRuns + 3 * std::sqrt(kRuns * 0.1 * 0.9)) << both;
+  }
+}
+
+TEST(StepTest, PlansThatMirrorSayWhatCannotBe) {
+  RolloutPlan plan;
+  plan.strategy = RolloutPlan::Strategy::kShadow;
+  EXPECT_TRUE(ValidatePlan(plan).ok());
+  EXPECT_EQ(BeginRollout("m", 1, 2, plan, FromUnixMillis(0)).plan.steps.size(), 1u);
+  auto wrong = [](const RolloutPlan& of) { return std::string(ValidatePlan(of).message()); };
+  plan.gates.resize(1);
+  plan.gates[0].kind = RolloutGate::Kind::kAnswers;
+  EXPECT_EQ(wrong(plan), "gates: answers: needs max: the share of answers that may differ");
+  plan.gates[0].max = 0.01;
+  EXPECT_TRUE(ValidatePlan(plan).ok());
+  plan.strategy = RolloutPlan::Strategy::kCanary;
+  EXPECT_NE(wrong(plan).find("it needs the strategy shadow, or a step with mirror"),
+            std::string::npos);
+  plan.steps = {{0, seconds(1), 0, false, 0.1}, {0.1}};
+  EXPECT_TRUE(ValidatePlan(plan).ok());
+  plan.steps = {{0.1}, {0, seconds(1), 0, false, 0.1}};
+  EXPECT_NE(wrong(plan).find("comes before those that have one"), std::string::npos);
+  plan.steps = {{0.1, seconds(1), 0, false, 0.1}};
+  EXPECT_NE(wrong(plan).find("has a weight of 0"), std::string::npos);
 }
 
 }  // namespace

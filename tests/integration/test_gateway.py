@@ -479,6 +479,79 @@ def test_blue_green_at_the_gateway(gunicorn, gateway, errors, verdict):
         assert newest["candidate"] == 2
 
 
+def test_a_rolling_share_never_runs_ahead_of_the_endpoints(gunicorn, gateway):
+    old = [gunicorn(version=1) for _ in range(2)]
+    first = gunicorn(version=2)
+    port = free_port()
+    plan = {"strategy": "rolling", "interval": "100ms", "max_duration": "5m", "rolling": {"duration": "500ms"},
+            "gates": [{"kind": "errors", "margin": 2, "floor": "5%"}]}
+    server = gateway([(1, [one.endpoint for one in old], 1), (2, [first.endpoint, f"127.0.0.1:{port}"], 0)],
+                     health={"path": "/healthz", "interval": "100ms"}, models=[{"name": "digits", "rollout": plan}])
+    stop, failed = threading.Event(), []
+
+    def load():
+        with requests.Session() as session:
+            while not stop.is_set():
+                if not session.post(server.url + "/predict", data=b"x", timeout=10).ok:
+                    failed.append(time.time())
+
+    threads = [threading.Thread(target=load) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        wait_for("the first batch", lambda: server.rollouts() and "waiting for 2 of 2 endpoints of version 2" in server.rollouts()[0]["reason"],
+                 timeout=60)
+        time.sleep(1)
+        half = server.rollouts()[0]
+        assert half["share"] == 0.5 and half["step_count"] == 3, half["reason"]
+        gunicorn(version=2, port=port)
+        wait_for("all traffic", lambda: server.rollouts()[0]["share"] == 1, timeout=30)
+        for one in old:
+            one.kill()  # with all traffic gone from them nobody misses them
+        ended = wait_for("the verdict", lambda: next((r for r in server.rollouts() if r["phase"] not in ("progressing", "held")), None), timeout=60)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(20)
+    assert ended["phase"] == "promoted", ended["reason"]
+    assert failed == []
+    assert {v["version"]: v["share"] for v in server.service()["versions"]} == {1: 0, 2: 1}
+
+
+def test_an_ab_test_ends_with_a_readout_and_a_person(gunicorn, gateway):
+    one, two = gunicorn(version=1, errors=0.1), gunicorn(version=2)
+    plan = {"strategy": "ab", "interval": "100ms", "max_duration": "5m", "ab": {"weight": "50%", "duration": "2s", "min_requests": 400},
+            "gates": [{"kind": "errors"}]}
+    server = gateway([(1, [one.endpoint], None), (2, [two.endpoint], None)], health={"path": "/healthz", "interval": "100ms"},
+                     outliers={"consecutive_errors": 0}, models=[{"name": "digits", "rollout": plan}])
+    stop = threading.Event()
+
+    def load():
+        with requests.Session() as session:
+            while not stop.is_set():
+                session.post(server.url + "/predict", data=b"x", timeout=10)
+
+    threads = [threading.Thread(target=load) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        held = wait_for("the end", lambda: next((r for r in server.rollouts() if r["awaits_approval"]), None), timeout=120)
+        (errors,) = held["readout"]["metrics"]
+        assert errors["metric"] == "errors" and errors["verdict"] == "better" and errors["difference"]["high"] < 0, errors
+        assert errors["candidate"]["exposure"] >= 400 and "version 2 is better" in held["reason"], held["reason"]
+        shown = server.cli("rollout", "show", "digits").stdout
+        assert "readout    errors (answered with an error): stable" in shown and "candidate better" in shown, shown
+        assert server.cli("rollout", "promote", "digits").returncode == 0
+        ended = wait_for("the verdict", lambda: next((r for r in server.rollouts() if r["phase"] == "promoted"), None), timeout=30)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(20)
+    assert "readout at 95 % confidence: errors" in ended["reason"]
+    record = json.loads(server.cli("rollout", "record", "digits").stdout)
+    assert record["verdict"]["readout"][0]["verdict"] == "better"
+
+
 def test_the_configuration_is_checked(tmp_path):
     path = tmp_path / "gateway.json"
     good = {"gateway": {"listeners": [{"port": 0}], "services": [{"name": "a", "versions": [{"version": 1, "endpoints": ["a:1"]}]}]}}

@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import threading
+import time
 
 import models
 import numpy as np
@@ -216,6 +217,102 @@ def test_a_mirror_that_dies_takes_nobody_along(gunicorn, gateway):  # noqa: F811
     assert found["sent"] == 100 + sum(found["unanswered"].values()), "but for one that may have been on its way"
     assert set(found["unsent"]) == {"not_connected"}
     assert server.service()["versions"][1]["endpoints"][0]["ejections"] == 0
+
+
+SHADOW = {"strategy": "shadow", "interval": "100ms", "max_duration": "5m",
+          "shadow": {"mirror": "100%", "duration": "2s", "min_requests": 100}}
+
+
+class Customers:
+    """Asks for credit all the time, by people of these ages; keeps who was answered by which version, and says afterwards who was right."""
+
+    def __init__(self, server, ages, labels):
+        self.server, self.ages, self.labels = server, ages, labels
+        self.by, self.failed, self.stop = collections.Counter(), [], threading.Event()
+        self.threads = [threading.Thread(target=self.ask, args=(n,)) for n in range(3)]
+        for thread in self.threads:
+            thread.start()
+
+    def ask(self, name):
+        rng = random.Random(name)
+        known = []
+        with requests.Session() as session:
+            for number in range(1_000_000):
+                if self.stop.is_set():
+                    return
+                customer = {"age": rng.randrange(*self.ages), "income": rng.choice([30_000, 80_000])}
+                key = f"c{name}-{number}"
+                try:
+                    answer = session.post(self.server.url + "/score", json={"customer": customer, "region": "north"},
+                                          headers={"X-Request-Id": key}, timeout=10)
+                    self.by[answer.json()["took_ms"]] += 1
+                except requests.RequestException:
+                    self.failed.append(key)  # the server is being killed
+                    time.sleep(0.05)
+                    continue
+                known.append({"request_id": key, "label": "yes" if customer["income"] > 50_000 else "no"})
+                if self.labels and len(known) == 20:
+                    time.sleep(0.3)  # until they have been compared
+                    assert requests.post(self.server.admin + "/api/v1/labels", json={"labels": known}, timeout=10).status_code == 200
+                    known = []
+
+    def end(self):
+        self.stop.set()
+        for thread in self.threads:
+            thread.join(20)
+
+
+def shadowed(credit, gateway, plan):
+    service = {"name": "credit", "mirror": {"max_concurrent": 1000, "timeout": "60s"}, "versions": [
+        {"version": 1, "endpoints": [credit(1)], "weight": 1}, {"version": 2, "endpoints": [credit(2)], "weight": 0}]}
+    return gateway(services=[service], routes=[{"service": "credit", "decode": FIELDS}],
+                   models=[{"name": "credit", "monitoring": {"max_join_rate": 100000}, "rollout": plan}])
+
+
+def verdict(server):
+    return next((r for r in server.rollouts() if r["phase"] not in ("progressing", "held")), None)
+
+
+def test_a_shadow_that_says_the_same_takes_the_traffic_also_over_a_kill(credit, gateway, tmp_path):
+    plan = {**SHADOW, "gates": [{"kind": "errors", "floor": "3%"}, {"kind": "answers", "max": "2%"}, {"kind": "quality", "floor": "2%"}]}
+    server = shadowed(credit, gateway, plan)
+    customers = Customers(server, (40, 70), labels=False)
+    try:
+        running = wait_for("copies", lambda: server.rollouts() and server.rollouts()[0]["copies"]["compared"] > 20 and server.rollouts()[0])
+        assert (running["strategy"], running["mirror"], running["share"]) == ("shadow", 1, 0)
+        assert server.service("credit")["mirror"]["version"] == 2
+        assert "of requests;" in server.cli("rollout", "show", "credit").stdout
+        assert customers.by[2] == 0
+        server.kill()
+        server.start()
+        ended = wait_for("the verdict", lambda: verdict(server), timeout=60)
+        wait_for("the new version's answers", lambda: customers.by[2] > 20)
+    finally:
+        customers.end()
+    assert ended["phase"] == "promoted", ended["reason"]
+    assert ended["id"] == running["id"] and ended["copies"]["compared"] > running["copies"]["compared"]
+    assert ended["arms"]["candidate"]["requests"] == 0, "no client met it before"
+    assert server.service("credit")["mirror"] is None
+    assert {v["version"]: v["share"] for v in server.service("credit")["versions"]} == {1: 0, 2: 1}
+    record = tmp_path / "verdict.json"
+    record.write_text(server.cli("rollout", "record", "credit").stdout)
+    replayed = server.cli("rollout", "replay", str(record))
+    assert replayed.returncode == 0 and "to the same verdict" in replayed.stdout, replayed.stdout + replayed.stderr
+
+
+@pytest.mark.parametrize(("gates", "why"), [
+    ([{"kind": "errors"}, {"kind": "answers", "max": "2%", "only_classes": True}], "answers of version 2 had another class"),
+    ([{"kind": "quality"}], "labelled rows of these version 2 had")])
+def test_a_shadow_that_is_wrong_is_taken_back_before_a_client_meets_it(credit, gateway, gates, why):
+    server = shadowed(credit, gateway, {**SHADOW, "gates": gates})
+    customers = Customers(server, (20, 70), labels=True)
+    try:
+        ended = wait_for("the verdict", lambda: verdict(server), timeout=60)
+    finally:
+        customers.end()
+    assert ended["phase"] == "rolled_back" and why in ended["reason"], ended["reason"]
+    assert customers.by[2] == 0 and customers.by[1] > 10 and customers.failed == []
+    assert server.service("credit")["mirror"] is None
 
 
 def test_a_v2_service_is_monitored_as_its_own_server_would(start, gateway, tmp_path):

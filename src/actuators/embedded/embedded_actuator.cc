@@ -5,9 +5,17 @@
 #include <memory>
 #include <utility>
 
+#include "base/strings.h"
+
 namespace leadsman {
 
 Status EmbeddedActuator::Apply(const DesiredTraffic& desired) {
+  if (desired.mirror_share > 0) {
+    return UnimplementedError(StrCat(
+        "of model ", desired.model,
+        ", which is served here, no requests are copied: use a rollout without mirrors, or a "
+        "gateway"));
+  }
   VersionPins pins;
   pins.keep.insert(desired.keep.begin(), desired.keep.end());
   pins.exclude.insert(desired.exclude.begin(), desired.exclude.end());

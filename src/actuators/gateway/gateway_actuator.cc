@@ -4,11 +4,13 @@ namespace leadsman {
 
 Status GatewayActuator::Apply(const DesiredTraffic& desired) {
   return gateway_.SetTraffic(desired.model, desired.stable, desired.candidate,
-                             desired.candidate_share);
+                             desired.candidate_share, desired.mirror_share);
 }
 
 ObservedVersions GatewayVersionObserver::Observe(const std::string& model) {
   ObservedVersions observed{.ready = gateway_.ReadyVersions(model), .failed = {}};
+  for (const auto& [version, endpoints] : gateway_.Endpoints(model))
+    observed.replicas[version] = {endpoints.ready, endpoints.all};
   if (const auto main = gateway_.MainVersion(model))
     std::erase_if(observed.ready, [&](int64_t version) { return version != *main; });
   return observed;

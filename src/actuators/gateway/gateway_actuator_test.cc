@@ -41,6 +41,7 @@ TEST_F(GatewayActuatorTest, AtFirstOnlyTheVersionWithTheTrafficIsSeen) {
       << "else the newest would be taken for the stable one";
   ASSERT_TRUE(actuator_->Apply({"digits", 1, 0, 0, {1}, {}}).ok());
   EXPECT_EQ(observer_->Observe("digits").ready, (std::vector<int64_t>{1, 2, 3}));
+  EXPECT_EQ(observer_->Observe("digits").replicas.at(3), (Replicas{1, 1}));
   EXPECT_TRUE(observer_->Observe("iris").ready.empty());
 }
 
@@ -53,6 +54,18 @@ TEST_F(GatewayActuatorTest, SharesAreWhatTheRolloutWants) {
   EXPECT_EQ(ShareOf(1), 1);
   ASSERT_TRUE(actuator_->Apply({"digits"}).ok());
   EXPECT_EQ(ShareOf(1), 1) << "as configured";
+}
+
+TEST_F(GatewayActuatorTest, CopiesGoToTheCandidateAsLongAsTheRolloutWantsIt) {
+  auto mirror = [&] { return gateway_->view().services[0].mirror; };
+  EXPECT_FALSE(mirror()) << "none is configured";
+  ASSERT_TRUE(actuator_->Apply({"digits", 1, 3, 0, {1, 3}, {}, 0.5}).ok());
+  ASSERT_TRUE(mirror());
+  EXPECT_EQ(mirror()->version, 3);
+  EXPECT_EQ(mirror()->share, 0.5);
+  EXPECT_EQ(ShareOf(1), 1);
+  ASSERT_TRUE(actuator_->Apply({"digits", 1, 3, 0.1, {1, 3}, {}}).ok());
+  EXPECT_FALSE(mirror());
 }
 
 TEST_F(GatewayActuatorTest, WhatIsNotThereIsAnErrorThatTheRolloutHoldsAt) {

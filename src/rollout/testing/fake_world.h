@@ -33,8 +33,12 @@ class FakeWorld final : public MetricSource, public Actuator, public VersionObse
   Status read_status;                  ///< what Read answers
   std::function<void()> before_apply;  ///< called before a change takes effect
 
+  /// One of so many copies is answered otherwise; 0: none is.
+  uint64_t differs_every = 0;
+
   /// So many requests arrive and are split as the traffic says.
   void Serve(uint64_t requests) {
+    Copy(static_cast<uint64_t>(std::llround(static_cast<double>(requests) * traffic.mirror_share)));
     owed_ += static_cast<double>(requests) * traffic.candidate_share;
     auto mine = static_cast<uint64_t>(owed_);
     owed_ -= static_cast<double>(mine);
@@ -57,11 +61,18 @@ class FakeWorld final : public MetricSource, public Actuator, public VersionObse
     totals_[version].wrong += wrong;
   }
   /// The counters start anew, as after a restart of the server.
-  void ForgetCounts() { totals_.clear(); }
+  void ForgetCounts() {
+    totals_.clear();
+    pairs_ = {};
+  }
 
   Result<ArmTotals> Read(const std::string&, int64_t version) override {
     if (!read_status.ok()) return Status(read_status);
     return totals_[version];
+  }
+  Result<PairTotals> ReadPairs(const std::string&, int64_t, int64_t) override {
+    if (!read_status.ok()) return Status(read_status);
+    return pairs_;
   }
   Status Apply(const DesiredTraffic& desired) override {
     if (before_apply) before_apply();
@@ -86,10 +97,19 @@ class FakeWorld final : public MetricSource, public Actuator, public VersionObse
     t.labelled = Share(t.requests, b.label_share);
     t.wrong = Share(t.labelled, b.wrong_rate);
   }
+  void Copy(uint64_t requests) {
+    pairs_.pairs += requests;
+    pairs_.compared += requests;
+    if (differs_every > 0) pairs_.differing = pairs_.compared / differs_every;
+    pairs_.stable_latency[LatencyScheme::Index(behaviour[traffic.stable].latency_ns)] += requests;
+    pairs_.candidate_latency[LatencyScheme::Index(behaviour[traffic.candidate].latency_ns)] +=
+        requests;
+  }
   static uint64_t Share(uint64_t of, double share) {
     return static_cast<uint64_t>(std::floor(static_cast<double>(of) * share));
   }
   std::map<int64_t, ArmTotals> totals_;
+  PairTotals pairs_;
   double owed_ = 0;
 };
 
