@@ -26,8 +26,8 @@ class MonitorMetricSource final : public MetricSource {
     arm.latency = totals.drawn_latency;
     arm.labelled = totals.drawn_labelled;
     arm.wrong = totals.drawn_wrong;
-    arm.baseline = {totals.requests, totals.errors, totals.latency, totals.labelled_requests,
-                    totals.wrong_requests};
+    arm.baseline = {totals.requests,          totals.errors,         totals.latency,
+                    totals.labelled_requests, totals.wrong_requests, totals.longest_failure_ns};
     return arm;
   }
 

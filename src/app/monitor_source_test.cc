@@ -21,7 +21,7 @@ TEST(MonitorMetricSourceTest, EvidenceIsWhatTheSplitHasDrawnAndTheBaselineIsEver
     event.version = 2;
     event.drawn = drawn;
     event.outcome = outcome;
-    event.latency_ns = 1'000'000;
+    event.latency_ns = outcome == StatusCode::kOk ? 1'000'000u : 30'000'000'000u;
     event.request_id = id;
     if (outcome == StatusCode::kOk) event.predicted = predicted;
     (*monitor)->Emit(event);
@@ -47,6 +47,7 @@ TEST(MonitorMetricSourceTest, EvidenceIsWhatTheSplitHasDrawnAndTheBaselineIsEver
   EXPECT_EQ(arm->baseline.latency[bucket], 7u);
   EXPECT_EQ(arm->baseline.labelled, 7u);
   EXPECT_EQ(arm->baseline.wrong, 7u);
+  EXPECT_EQ(arm->baseline.longest_failure_ns, 30'000'000'000u) << "they have no latency bucket";
 }
 
 TEST(MonitorMetricSourceTest, WhatCopiesTellIsWhatTheirBookSays) {

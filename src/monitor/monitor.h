@@ -59,6 +59,8 @@ struct VersionTotals {
   LatencyBuckets drawn_latency{};
   uint64_t drawn_labelled = 0;  ///< of labelled_requests
   uint64_t drawn_wrong = 0;     ///< of wrong_requests
+
+  uint64_t longest_failure_ns = 0;  ///< until a request failed, timed out or was given up
 };
 
 /// One window of one version, for charts and reports.

@@ -43,10 +43,13 @@ void VersionProfile::Fold(const PredictionEvent& event, WallTime wall, SteadyTim
       ++window.latency[bucket];
       if (event.drawn) ++drawn_latency_[bucket];
     }
-  } else if (event.outcome != StatusCode::kCancelled) {
-    ++errors_;
-    ++window.errors;
-    if (event.drawn) ++drawn_errors_;
+  } else {
+    if (event.latency_known) longest_failure_ns_ = std::max(longest_failure_ns_, event.latency_ns);
+    if (event.outcome != StatusCode::kCancelled) {
+      ++errors_;
+      ++window.errors;
+      if (event.drawn) ++drawn_errors_;
+    }
   }
   for (std::string_view text : event.predicted) {
     if (text.empty()) continue;  // no prediction of this row
@@ -177,6 +180,7 @@ VersionTotals VersionProfile::Totals() const {
   totals.drawn_latency = drawn_latency_;
   totals.drawn_labelled = quality_.drawn_labelled;
   totals.drawn_wrong = quality_.drawn_wrong;
+  totals.longest_failure_ns = longest_failure_ns_;
   return totals;
 }
 

@@ -96,6 +96,7 @@ class VersionProfile {
   uint64_t drawn_requests_ = 0;
   uint64_t drawn_errors_ = 0;
   LatencyBuckets drawn_latency_{};
+  uint64_t longest_failure_ns_ = 0;
   std::unique_ptr<ObservedTotals> observed_;  ///< most versions are served here and have none
   QualityTotals quality_;
   ClassTable classes_;

@@ -105,17 +105,21 @@ StepInput::History HistoryOf(const ArmTotals::Baseline& stable) {
   return history;
 }
 
-/// Rounded up; 0 where none took more than a second.
+/// Failures are answers too: a version that hangs until its timeout is counted as late as that. Rounded up; 0 where none took more
+/// than a second.
 std::chrono::milliseconds LongestAnswer(const ArmTotals& arm) {
   const LatencyBuckets& latency = arm.baseline.latency;
   size_t bucket = latency.size();
   while (bucket > 0 && latency[bucket - 1] == 0) --bucket;
-  if (bucket == 0) return {};
-  const auto edge = std::chrono::nanoseconds(LatencyScheme::LowerEdge(bucket - 1));
-  // Up to the next edge, which is less than twice as far.
-  const auto longest = std::chrono::ceil<std::chrono::milliseconds>(
-      bucket < latency.size() ? std::chrono::nanoseconds(LatencyScheme::LowerEdge(bucket))
+  std::chrono::nanoseconds most(arm.baseline.longest_failure_ns);
+  if (bucket > 0) {
+    const auto edge = std::chrono::nanoseconds(LatencyScheme::LowerEdge(bucket - 1));
+    // Up to the next edge, which is less than twice as far.
+    most = std::max(most, bucket < latency.size()
+                              ? std::chrono::nanoseconds(LatencyScheme::LowerEdge(bucket))
                               : 2 * edge);
+  }
+  const auto longest = std::chrono::ceil<std::chrono::milliseconds>(most);
   return longest > std::chrono::seconds(1) ? longest : std::chrono::milliseconds(0);
 }
 

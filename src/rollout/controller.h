@@ -33,6 +33,7 @@ struct ArmTotals {
     LatencyBuckets latency{};
     uint64_t labelled = 0;
     uint64_t wrong = 0;
+    uint64_t longest_failure_ns = 0;  ///< what failed, timed out or was given up is in no histogram
   } baseline;
 };
 
