@@ -25,7 +25,13 @@ class Snapshot {
  public:
   Snapshot() : Snapshot(std::make_shared<const T>()) {}
   explicit Snapshot(std::shared_ptr<const T> value) : id_(NextId()), value_(std::move(value)) {}
-  ~Snapshot() { ClearSlots(nullptr); }
+  ~Snapshot() {
+    ClearSlots(nullptr);
+    MutexLock lock(mutex_);
+    for (const std::weak_ptr<Slot>& weak : slots_) {
+      if (const std::shared_ptr<Slot> slot = weak.lock()) slot->over = true;
+    }
+  }
   Snapshot(const Snapshot&) = delete;
   Snapshot& operator=(const Snapshot&) = delete;
 
@@ -49,6 +55,7 @@ class Snapshot {
   };
   struct Slot {
     std::atomic<bool> locked{false};
+    std::atomic<bool> over{false};  ///< its snapshot is gone: nobody asks for it any more
     std::shared_ptr<const Holder> holder;
     void Lock() {
       while (locked.exchange(true, std::memory_order_acquire)) {  // pairs with Unlock
@@ -62,9 +69,12 @@ class Snapshot {
     Slot* last = nullptr;
     Slot& Find(uint64_t id, const Snapshot& owner) {
       if (last_id != id) {
-        std::shared_ptr<Slot>& slot = slots[id];
-        if (!slot) slot = owner.NewSlot();
-        last = slot.get();
+        auto at = slots.find(id);
+        if (at == slots.end()) {
+          std::erase_if(slots, [](const auto& one) { return one.second->over.load(); });
+          at = slots.emplace(id, owner.NewSlot()).first;
+        }
+        last = at->second.get();
         last_id = id;
       }
       return *last;
