@@ -5,6 +5,7 @@
 #include <atomic>
 #include <deque>
 #include <new>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -24,6 +25,7 @@ constexpr std::chrono::milliseconds kPatience = 1s;
 constexpr std::chrono::seconds kLastWait = 5s;
 /// What the thread is woken for: fewer wait for its tick.
 constexpr size_t kPairsToWake = 32;
+constexpr size_t kMaxSources = 4096;
 
 std::map<std::string, uint64_t> ByResult(const BodyCounters& c) {
   return {{"decoded", c.decoded.load()},   {"not_understood", c.not_understood.load()},
@@ -128,6 +130,24 @@ struct ExchangeIntake::Impl {
     if (pairs.size() == kPairsToWake) changed.NotifyOne();
   }
 
+  Status Add(const Source& source) {
+    ASSIGN_OR_RETURN(BodyMapping mapping, BodyMapping::Create(source.request, source.response));
+    MutexLock lock(sources_mutex);
+    if (sources.size() >= kMaxSources) {
+      return ResourceExhaustedError(
+          "more mappings of bodies (routes[].decode) than a process keeps; restart it");
+    }
+    sources.push_back(source);
+    mappings.push_back(std::move(mapping));
+    return OkStatus();
+  }
+  std::optional<size_t> Find(const Source& source) const {
+    MutexLock lock(sources_mutex);
+    const auto at = std::find(sources.begin(), sources.end(), source);
+    if (at == sources.end()) return std::nullopt;
+    return static_cast<size_t>(at - sources.begin());
+  }
+
   // ---- All below is of the one thread.
 
   /// Waits a moment for room; false when it has waited for long enough.
@@ -177,6 +197,7 @@ struct ExchangeIntake::Impl {
   }
 
   const BodyMapping* MappingOf(const ExchangeCopy& copy) const {
+    MutexLock lock(sources_mutex);
     return copy.source() < mappings.size() ? &mappings[copy.source()] : nullptr;
   }
 
@@ -251,7 +272,10 @@ struct ExchangeIntake::Impl {
   const Deps deps;
   const Options options;
   const std::shared_ptr<ByteBudget> budget;
-  std::vector<BodyMapping> mappings;  ///< by source
+  mutable Mutex sources_mutex;
+  std::vector<Source> sources GUARDED_BY(sources_mutex);
+  std::deque<BodyMapping> mappings
+      GUARDED_BY(sources_mutex);  ///< of these; they stay where they are
   Counter decoded{0}, bare{0}, dropped{0}, unsampled{0};
   BodyCounters request_bodies, response_bodies;
   ExchangeBodies bodies;
@@ -275,15 +299,21 @@ struct ExchangeIntake::Impl {
 
 Result<std::unique_ptr<ExchangeIntake>> ExchangeIntake::Create(Deps deps, Options options) {
   auto impl = std::make_unique<Impl>(deps, std::move(options));
-  for (const Source& source : impl->options.sources) {
-    ASSIGN_OR_RETURN(BodyMapping mapping, BodyMapping::Create(source.request, source.response));
-    impl->mappings.push_back(std::move(mapping));
-  }
+  for (const Source& source : impl->options.sources) RETURN_IF_ERROR(impl->Add(source));
   return std::unique_ptr<ExchangeIntake>(new ExchangeIntake(std::move(impl)));
 }
 
 ExchangeIntake::ExchangeIntake(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 ExchangeIntake::~ExchangeIntake() { Stop(); }
+
+Result<std::vector<size_t>> ExchangeIntake::SourcesOf(const std::vector<Source>& sources) {
+  std::vector<size_t> places;
+  for (const Source& source : sources) {
+    if (!impl_->Find(source)) RETURN_IF_ERROR(impl_->Add(source));
+    places.push_back(*impl_->Find(source));
+  }
+  return places;
+}
 
 Status ExchangeIntake::Start() {
   ASSIGN_OR_RETURN(impl_->thread, StartThread("decode", [this] { impl_->Run(); }));

@@ -33,6 +33,7 @@ class ExchangeIntake final : public ExchangeSink {
   /// How one source's bodies are read: by what they look like, or where it says.
   struct Source {
     BodyMapping::Fields request, response;
+    friend bool operator==(const Source&, const Source&) = default;
   };
   struct Options {
     size_t max_body = 1 << 20;  ///< of a request, and of an answer; compressed or not
@@ -51,6 +52,10 @@ class ExchangeIntake final : public ExchangeSink {
   /// INVALID_ARGUMENT for a mapping that cannot be.
   static Result<std::unique_ptr<ExchangeIntake>> Create(Deps deps, Options options);
   ~ExchangeIntake() override;  ///< as Stop()
+
+  /// Which ExchangeCopy::source() copies are to have that are read so: one for each of these, the same for the same, also of those that are
+  /// known already. At any time, and they stay. INVALID_ARGUMENT for a mapping that cannot be; RESOURCE_EXHAUSTED beyond 4,096 of them.
+  Result<std::vector<size_t>> SourcesOf(const std::vector<Source>& sources);
 
   Status Start();
   /// What is queued is given to the sink, for at most some seconds; the sink must live on meanwhile. Pairs are dropped.

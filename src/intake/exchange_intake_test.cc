@@ -271,6 +271,20 @@ TEST_F(ExchangeIntakeTest, ReadsWhatARouteMaps) {
   EXPECT_EQ(Responses("not_understood"), 1u);
 }
 
+TEST_F(ExchangeIntakeTest, MappingsComeWhileItRunsAndStay) {
+  Make();
+  const ExchangeIntake::Source bare, one{{{"feature.age", "a"}}, {}},
+      two{{{"feature.age", "b"}}, {}};
+  auto places = intake_->SourcesOf({bare, one});
+  ASSERT_TRUE(places.ok()) << places.status();
+  EXPECT_EQ(*places, (std::vector<size_t>{0, 1}));
+  EXPECT_EQ(*intake_->SourcesOf({two, bare, two}), (std::vector<size_t>{2, 0, 2}));
+  const Body request = {R"({"a": 1, "b": 2})"};
+  EXPECT_EQ(Told(request, {""}, StatusCode::kOk, 1), "digits:2 OK unknown 1000us id=r-7 1");
+  EXPECT_EQ(Told(request, {""}, StatusCode::kOk, 2), "digits:2 OK unknown 1000us id=r-7 2");
+  EXPECT_FALSE(intake_->SourcesOf({{{{"predicted", "y"}}, {}}}).ok());
+}
+
 TEST_F(ExchangeIntakeTest, HeadersSayTheSegmentThatNoBodySays) {
   SegmentRule tenant, age;
   tenant.name = "tenant";
