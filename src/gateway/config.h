@@ -41,6 +41,8 @@ struct UpstreamTlsOptions {
       server_name;  ///< asked for, and what certificates must be for; empty: the endpoint's host
   bool verify = true;
 
+  friend bool operator==(const UpstreamTlsOptions&, const UpstreamTlsOptions&) = default;
+
   net::TlsClientOptions files() const {
     return {.ca_file = ca_file, .cert_file = cert_file, .key_file = key_file, .verify = verify};
   }
@@ -83,6 +85,8 @@ struct HealthOptions {
   std::chrono::milliseconds timeout{2'000};
   int unhealthy_after = 3;
   int healthy_after = 2;
+
+  friend bool operator==(const HealthOptions&, const HealthOptions&) = default;
 };
 
 struct OutlierOptions {
@@ -155,6 +159,8 @@ struct RouteOptions {
   std::string service;
   Predictions predictions = Predictions::kAll;
   RouteDecodeOptions decode;
+  std::optional<size_t> source =
+      {};  ///< of its bodies, for the ExchangeSink; not configured. Absent: its index
 };
 
 struct ClientLimits {

@@ -25,7 +25,7 @@ class Counter {
 };
 
 /// What one I/O thread has done for one version of a service.
-struct VersionCounters {
+struct alignas(64) VersionCounters {
   static constexpr size_t kClasses = 6;  ///< by the first digit; 0: no status, the client has gone
   std::array<Counter, kClasses> answers;
   std::array<Counter, kReasons> errors;
@@ -38,7 +38,7 @@ struct VersionCounters {
 };
 
 /// What one I/O thread has done for a service's mirror. Every copy is in one of them, or under way.
-struct MirrorCounters {
+struct alignas(64) MirrorCounters {
   Counter sent;
   std::array<Counter, kUnsentReasons> unsent;
   /// What became of those that were sent.
@@ -50,11 +50,22 @@ struct MirrorCounters {
 
 /// What one I/O thread has done.
 struct WorkerCounters {
-  WorkerCounters(size_t version_count, size_t mirror_count)
-      : versions(version_count), mirrors(mirror_count) {}
   Counter accepted, refused, bad_requests, no_route, upgrades, tls_failures;
-  std::vector<VersionCounters> versions;
-  std::vector<MirrorCounters> mirrors;
+};
+
+/// What is known of a version whatever is configured of it: goes on from one configuration to the next.
+struct VersionState {
+  explicit VersionState(size_t workers) : counters(workers) {}
+  std::vector<VersionCounters> counters;  ///< by thread, which alone writes there
+  std::atomic<size_t> pending{0};         ///< requests that wait for a connection
+};
+
+/// Likewise of a version that may be its service's mirror.
+struct MirrorState {
+  explicit MirrorState(size_t workers) : counters(workers) {}
+  std::vector<MirrorCounters> counters;  ///< by thread
+  std::atomic<size_t> under_way{0};
+  std::atomic<bool> used{false};  ///< it gets copies, or once did
 };
 
 }  // namespace leadsman::gateway

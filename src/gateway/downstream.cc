@@ -214,7 +214,10 @@ bool Downstream::ReadHead() {
   if (protocol_ == ListenerOptions::Protocol::kAuto &&
       socket_.bytes_in() == socket_.input().size() && socket_.input().starts_with("PRI "))
     return BeginHttp2();
-  if (phase_ == Phase::kIdle) Enter(Phase::kHead);
+  if (phase_ == Phase::kIdle) {
+    parser_ = net::HeadParser(worker_.options().limits.max_header);  // as it is by now
+    Enter(Phase::kHead);
+  }
   switch (parser_.Feed(socket_.input(), request_, head_)) {
     case net::ParseState::kNeedMore:
       needs_more_ = true;
@@ -282,15 +285,15 @@ bool Downstream::BeginExchange() {
     refuse(
         413, Reason::kTooLarge,
         StrCat("the request's body is larger than ", max_body, " bytes (gateway.limits.max_body)"));
-  } else if ((route = worker_.shared().routes.Find(host, request_)) == nullptr) {
+  } else if ((route = worker_.table().routes.Find(host, request_)) == nullptr) {
     refuse(404, Reason::kNoRoute,
            StrCat("no route fits ", CutUtf8(ToUtf8(host), 100), CutUtf8(ToUtf8(request_.path), 200),
                   " (gateway.routes)"));
   }
   if (status == 0) {
-    const Service& service = *worker_.shared().services[route->service];
+    const Service& service = *worker_.table().services[route->service];
     const Choice choice = ChooseVersion(service, request_, client_, worker_.rng());
-    x_.version = choice.version;
+    if (choice.version != nullptr) x_.version = worker_.Hold(*choice.version);
     x_.drawn = choice.drawn;
     if (x_.version == nullptr) {
       refuse(400, Reason::kBadRequest, WhyNoVersion(service, request_));
@@ -320,7 +323,7 @@ bool Downstream::BeginExchange() {
                          .chunked = head_.chunked,
                          .upgrade = x_.upgrade};
       if (x_.prediction)
-        x_.shadow = worker_.shadows().Draw(*x_.version, request_, head_, how, route->index);
+        x_.shadow = worker_.shadows().Draw(*x_.version, request_, head_, how, route->source);
       if (host.empty()) how.host = x_.version->endpoints[0]->name;
       AppendRequestHead(x_.head, request_, how);
     }
@@ -344,11 +347,11 @@ void Downstream::BeginCopy(const RouteTable::Route& route) {
   if (route.sample < 1 && worker_.rng().Uniform() >= route.sample)
     return exchanges->CountUnsampled();
   x_.sample = route.sample;
-  x_.copy = exchanges->Begin(route.index);
+  x_.copy = exchanges->Begin(route.source);
   x_.copy->Begin(x_.copy->request, request_.Header("content-type"),
                  request_.Header("content-encoding"),
                  request_.Header("inference-header-content-length"), x_.body_left);
-  for (const SegmentRule& rule : worker_.shared().segments[route.service]) {
+  for (const SegmentRule& rule : worker_.table().segments[route.service]) {
     if (!rule.header.empty()) x_.copy->AddSegment(rule.name, request_.Header(rule.header));
   }
 }
@@ -387,7 +390,7 @@ void Downstream::Connect() {
                          " is busy: each of its endpoints has ", limits.max_connections,
                          " connections, and ", limits.max_pending, " requests wait for one"));
   }
-  place_ = worker_.Wait(version, *this);
+  place_ = worker_.Wait(x_.version, *this);
   waits_ = true;
 }
 
@@ -416,7 +419,7 @@ bool Downstream::TryEndpoint(Endpoint& endpoint) {
     x_.tried = x_.active = &endpoint;
     endpoint.active.fetch_add(1, std::memory_order_relaxed);
   };
-  if (auto kept = worker_.TakeIdle(endpoint)) {
+  if (auto kept = worker_.TakeIdle(*x_.version, endpoint)) {
     begin();
     upstream_ = std::move(kept);
     BeginTry();
@@ -443,7 +446,7 @@ bool Downstream::ConnectNext(int* error) {
   do {
     if (x_.addresses_left > 0) --x_.addresses_left;
     upstream_ =
-        UpstreamConnection::Open(worker_, *x_.version, *x_.tried, *this, x_.address++, error);
+        UpstreamConnection::Open(worker_, x_.version, *x_.tried, *this, x_.address++, error);
     if (upstream_) return true;
   } while (x_.addresses_left > 0 && !IsOurFault(*error));
   x_.tried->connections.fetch_sub(1);
@@ -504,7 +507,7 @@ void Downstream::BeginTry() {
   x_.active->requests.fetch_add(1, std::memory_order_relaxed);
   x_.try_began = worker_.now();
   if (x_.body_done) x_.answer_due_from = x_.try_began;
-  answer_parser_.Reset();
+  answer_parser_ = net::AnswerHeadParser(worker_.options().limits.max_header);
   needs_more_ = false;
   upstream_->socket().Queue(x_.head);
   upstream_->socket().Queue(x_.replay);
@@ -852,7 +855,7 @@ std::string Downstream::Upstream() const {
 
 void Downstream::Count(Reason reason) {
   if (x_.version != nullptr)
-    worker_.counters().versions[x_.version->id].errors[static_cast<size_t>(reason)].Add();
+    worker_.CountersOf(*x_.version).errors[static_cast<size_t>(reason)].Add();
 }
 
 bool Downstream::MayRetry(Reason reason, bool nothing_taken) {
@@ -862,7 +865,7 @@ bool Downstream::MayRetry(Reason reason, bool nothing_taken) {
   if (!nothing_taken && !x_.idempotent) return false;
   if (x_.retrying) return true;  // it holds its place
   x_.retrying = x_.version->service->budget.TryRetry(options);
-  if (!x_.retrying) worker_.counters().versions[x_.version->id].retries_refused.Add();
+  if (!x_.retrying) worker_.CountersOf(*x_.version).retries_refused.Add();
   return x_.retrying;
 }
 
@@ -875,7 +878,7 @@ void Downstream::UpstreamFailed(Reason reason, std::string why, bool nothing_tak
   if (!MayRetry(reason, nothing_taken)) {
     return Answer(IsTimeout(reason) ? 504 : 502, reason, StrCat(Upstream(), " ", why));
   }
-  worker_.counters().versions[x_.version->id].retries.Add();
+  worker_.CountersOf(*x_.version).retries.Add();
   if (x_.version->endpoints.size() > 1) return Connect();
   // The same one again: not at once, and not all of them at the same time.
   Enter(Phase::kWaiting);
@@ -923,8 +926,8 @@ void Downstream::Refuse() {
 }
 
 void Downstream::SendError(int status, Reason reason, std::string_view message, bool close) {
-  const std::string body =
-      ErrorBody(reason, message, x_.version, reason < Reason::kNoEndpoint ? x_.tried : nullptr);
+  const std::string body = ErrorBody(reason, message, x_.version.get(),
+                                     reason < Reason::kNoEndpoint ? x_.tried : nullptr);
   net::ResponseHeadSpec spec;
   spec.status = status;
   spec.content_type = "application/json";

@@ -68,7 +68,7 @@ class Downstream final : public net::EventLoop::Watcher,
 
   /// One request, from its head to the last byte of its answer.
   struct Exchange {
-    const Version* version = nullptr;  ///< null: no route
+    VersionRef version;  ///< null: no route
     SteadyTime started{};
     bool prediction = false;
     bool drawn = false;

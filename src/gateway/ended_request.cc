@@ -29,7 +29,7 @@ bool IsIdempotent(std::string_view method) {
 }
 
 std::optional<PredictionEvent> CountEnded(Worker& worker, const EndedRequest& ended) {
-  VersionCounters& counters = worker.counters().versions[ended.version.id];
+  VersionCounters& counters = worker.CountersOf(ended.version);
   const auto took = worker.shared().clock.SteadyNow() - ended.started;
   const auto ns = static_cast<uint64_t>(std::max<int64_t>(took.count(), 0));
   const Reason reason = ended.reason;

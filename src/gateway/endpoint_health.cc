@@ -27,6 +27,13 @@ bool EndpointHealth::OnCheck(bool good, const std::string& why, const HealthOpti
   return true;
 }
 
+void EndpointHealth::ForgetChecks() {
+  MutexLock lock(mutex_);
+  if (state_.load() == State::kUnhealthy) reason_.clear();
+  state_ = State::kUnknown;
+  good_checks_ = bad_checks_ = 0;
+}
+
 bool EndpointHealth::OnFailure(const OutlierOptions& options) {
   const int failures = failures_.fetch_add(1) + 1;
   return options.consecutive_errors > 0 && failures >= options.consecutive_errors;

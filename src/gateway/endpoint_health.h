@@ -36,6 +36,9 @@ class EndpointHealth {
   /// A check is over; `why` it failed. True when that has changed the state.
   bool OnCheck(bool good, const std::string& why, const HealthOptions& options);
 
+  /// It is not checked any more: nothing is known.
+  void ForgetChecks();
+
   /// A request was answered.
   void OnSuccess() {
     if (failures_.load(std::memory_order_relaxed) != 0) failures_ = 0;

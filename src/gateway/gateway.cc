@@ -5,11 +5,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <numeric>
+#include <map>
 #include <set>
 #include <utility>
 
-#include "base/cpu.h"
 #include "base/log.h"
 #include "base/mutex.h"
 #include "base/start_thread.h"
@@ -65,6 +64,68 @@ EndpointView ViewOf(const Endpoint& endpoint, SteadyTime now) {
   return view;
 }
 
+/// What a running gateway cannot change. Names the field, and says what to do.
+Status CheckFixed(const Options& now, const Options& next) {
+  std::vector<std::string> wrong;
+  auto fixed = [&](const std::string& field, const auto& from, const auto& to) {
+    if (from != to) wrong.push_back(StrCat(field, " (", from, " → ", to, ")"));
+  };
+  fixed("gateway.io_threads", now.io_threads, next.io_threads);
+  fixed("the number of gateway.listeners", now.listeners.size(), next.listeners.size());
+  for (size_t i = 0; i < std::min(now.listeners.size(), next.listeners.size()); ++i) {
+    const std::string at = StrCat("gateway.listeners[", i, "].");
+    fixed(at + "address", now.listeners[i].address, next.listeners[i].address);
+    fixed(at + "port", now.listeners[i].port, next.listeners[i].port);
+  }
+  if (wrong.empty()) return OkStatus();
+  return InvalidArgumentError(
+      StrCat(HumanList(wrong),
+             " cannot change while the gateway runs: leave it as it was, or "
+             "restart the gateway"));
+}
+
+/// The versions that the configuration gives traffic to, and how much.
+std::map<int64_t, uint32_t> ConfiguredShares(const ServiceOptions& service) {
+  const std::vector<uint32_t> parts = ConfiguredParts(service);
+  std::map<int64_t, uint32_t> shares;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    if (parts[i] > 0) shares[service.versions[i].version] = parts[i];
+  }
+  return shares;
+}
+
+/// Tells when all have come, or gone.
+class Latch {
+ public:
+  explicit Latch(size_t count) : left_(count) {}
+  void CountDown() {
+    MutexLock lock(mutex_);
+    --left_;
+    changed_.NotifyAll();
+  }
+  /// False when that takes longer.
+  bool Wait(milliseconds patience) {
+    const auto until = std::chrono::steady_clock::now() + patience;
+    MutexLock lock(mutex_);
+    while (left_ > 0) {
+      const auto left = until - std::chrono::steady_clock::now();
+      if (left <= left.zero()) return false;
+      changed_.WaitFor(mutex_, left);
+    }
+    return true;
+  }
+
+ private:
+  Mutex mutex_;
+  CondVar changed_;
+  size_t left_ GUARDED_BY(mutex_);
+};
+
+/// For the names of new endpoints, at a reload.
+constexpr milliseconds kNamePatience{5'000};
+/// For each thread to take a configuration over: one that is that busy does so later.
+constexpr milliseconds kAdoptPatience{2'000};
+
 class Impl final : public Gateway {
  public:
   Impl(Deps deps, Options options)
@@ -76,45 +137,110 @@ class Impl final : public Gateway {
   }
 
   Status Start() override {
-    RETURN_IF_ERROR(LoadUpstreamTls(shared_));
-    RETURN_IF_ERROR(ReadCertificates());
-    RETURN_IF_ERROR(Listen());
-    RETURN_IF_ERROR(Run());
+    const auto table = shared_.MakeTable(shared_.table()->options);
+    RETURN_IF_ERROR(LoadUpstreamTls(*table, nullptr, deps_.clock));
+    ASSIGN_OR_RETURN(Certificates certificates, ReadCertificates(table->options, {}));
+    {
+      MutexLock lock(traffic_mutex_);
+      for (const auto& service : table->services) SetShares(*service);
+      shared_.SetTable(table);
+      certificates_ = std::move(certificates);
+    }
+    RETURN_IF_ERROR(Listen(*table));
+    RETURN_IF_ERROR(Run(table));
     started_ = true;
     return OkStatus();
   }
 
-  Status ReadCertificates() {
-    for (size_t i = 0; i < shared_.options.listeners.size(); ++i) {
-      const net::TlsServerOptions& tls = shared_.options.listeners[i].tls;
-      certificates_.push_back(nullptr);
-      if (!tls.enabled()) continue;
-      auto made = net::ServerCertificates::Create(tls, deps_.clock);
-      if (!made.ok()) return Annotate(made.status(), StrCat("gateway.listeners[", i, "].tls"));
-      certificates_.back() = std::move(made).value();
+  Status Apply(Options next, const std::set<std::string>& planned) override {
+    MutexLock one(apply_mutex_);
+    if (!started_) return UnavailableError("the gateway is starting; try again in a moment");
+    if (draining_) return FailedPreconditionError("the gateway is draining");
+    const auto before = shared_.table();
+    RETURN_IF_ERROR(CheckFixed(before->options, next));
+    const std::shared_ptr<Table> table = shared_.MakeTable(std::move(next));
+    RETURN_IF_ERROR(LoadUpstreamTls(*table, before.get(), deps_.clock));
+    ASSIGN_OR_RETURN(Certificates certificates,
+                     ReadCertificates(table->options, before->options.listeners));
+    RETURN_IF_ERROR(health_->Prepare(*table, kNamePatience));
+    std::vector<Worker::Listening> listeners;
+    {
+      MutexLock lock(traffic_mutex_);
+      RETURN_IF_ERROR(CheckRollouts(*table, planned));
+      // From here on nothing is refused.
+      TakeShares(*before, *table);
+      certificates_ = std::move(certificates);
+      listeners = ListeningOf(table->options);
+      shared_.SetTable(table);
     }
+    const auto latch = std::make_shared<Latch>(shared_.workers.size());
+    for (const auto& worker : shared_.workers)
+      worker->Adopt(listeners, [latch] { latch->CountDown(); });
+    health_->Adopt(table);
+    if (!latch->Wait(kAdoptPatience))
+      LOG_WARN("a thread of the gateway is busy, and takes the configuration over later");
+    LOG_INFO("gateway goes on with another configuration", {"services", table->services.size()},
+             {"versions", table->versions.size()}, {"routes", table->options.routes.size()});
     return OkStatus();
   }
 
-  Status Listen() {
+  using Certificates = std::vector<std::shared_ptr<net::ServerCertificates>>;  ///< null: plain text
+
+  /// Those of `before` whose settings are the same are taken over.
+  Result<Certificates> ReadCertificates(const Options& options,
+                                        const std::vector<ListenerOptions>& before) {
+    Certificates certificates;
+    for (size_t i = 0; i < options.listeners.size(); ++i) {
+      const net::TlsServerOptions& tls = options.listeners[i].tls;
+      certificates.push_back(nullptr);
+      if (!tls.enabled()) continue;
+      if (i < before.size() && before[i].tls == tls) {
+        MutexLock lock(traffic_mutex_);
+        certificates.back() = certificates_[i];
+        continue;
+      }
+      auto made = net::ServerCertificates::Create(tls, deps_.clock);
+      if (!made.ok()) return Annotate(made.status(), StrCat("gateway.listeners[", i, "].tls"));
+      certificates.back() = std::move(made).value();
+    }
+    return certificates;
+  }
+
+  /// How each listener's clients are spoken to; without sockets.
+  std::vector<Worker::Listening> ListeningOf(const Options& options) const
+      REQUIRES(traffic_mutex_) {
     // Offered, HTTP/2 is what most clients take: of no use to who asks a service that does not speak it.
-    const bool http2 = std::any_of(shared_.options.services.begin(), shared_.options.services.end(),
+    const bool http2 = std::any_of(options.services.begin(), options.services.end(),
                                    [](const ServiceOptions& service) { return service.http2(); });
-    const int threads =
-        shared_.options.io_threads > 0 ? shared_.options.io_threads : AvailableCores();
-    std::vector<std::vector<Worker::Listening>> sockets(static_cast<size_t>(threads));
-    Status wrong;
-    for (size_t of = 0; of < shared_.options.listeners.size(); ++of) {
-      const ListenerOptions& listener = shared_.options.listeners[of];
+    std::vector<Worker::Listening> listening;
+    for (size_t of = 0; of < options.listeners.size(); ++of) {
+      const ListenerOptions& listener = options.listeners[of];
       const bool offers_http2 = http2 && listener.protocol == ListenerOptions::Protocol::kAuto;
-      auto group = net::Listen(listener.address, listener.port, threads);
+      listening.push_back({-1, listener, certificates_[of], offers_http2});
+    }
+    return listening;
+  }
+
+  Status Listen(const Table& table) {
+    const size_t threads = shared_.threads;
+    std::vector<std::vector<Worker::Listening>> sockets(threads);
+    std::vector<Worker::Listening> listening;
+    {
+      MutexLock lock(traffic_mutex_);
+      listening = ListeningOf(table.options);
+    }
+    Status wrong;
+    for (const Worker::Listening& one : listening) {
+      auto group = net::Listen(one.options.address, one.options.port, static_cast<int>(threads));
       if (!group.ok()) {
         wrong = Annotate(group.status(), "gateway.listeners");
         break;
       }
-      for (size_t i = 0; i < sockets.size(); ++i)
-        sockets[i].push_back({group->sockets[i], listener, certificates_[of], offers_http2});
-      listeners_.push_back({listener.address, group->port});
+      for (size_t i = 0; i < threads; ++i) {
+        sockets[i].push_back(one);
+        sockets[i].back().socket = group->sockets[i];
+      }
+      listeners_.push_back({one.options.address, group->port});
     }
     if (!wrong.ok()) {
       for (const auto& of_worker : sockets) {
@@ -130,8 +256,10 @@ class Impl final : public Gateway {
     return wrong;
   }
 
-  Status Run() {
-    ASSIGN_OR_RETURN(health_, HealthChecker::Start(shared_.services));
+  Status Run(const std::shared_ptr<const Table>& table) {
+    ASSIGN_OR_RETURN(health_, HealthChecker::Create());
+    RETURN_IF_ERROR(health_->Prepare(*table, milliseconds(0)));
+    health_->Adopt(table);
     registrations_ = AddGatewayMetrics(shared_, deps_.registry);
     for (size_t i = 0; i < shared_.workers.size(); ++i) {
       {
@@ -159,7 +287,8 @@ class Impl final : public Gateway {
     if (started_) view.listeners = listeners_;
     view.connections = shared_.open.load();
     const SteadyTime now = deps_.clock.SteadyNow();
-    for (const auto& service : shared_.services) {
+    const auto table = shared_.table();
+    for (const auto& service : table->services) {
       ServiceView& one = view.services.emplace_back();
       one.name = service->options.name;
       one.split_by = SplitByName(service->options.split.by);
@@ -174,7 +303,7 @@ class Impl final : public Gateway {
         shown.share = split->parts(version->index) / double{Split::kParts};
         shown.ready = version->Ready(now);
         shown.pending = version->pending.load();
-        if (started_) AddCounts(*version, shown);
+        AddCounts(*version, shown);
         for (const auto& endpoint : version->endpoints)
           shown.endpoints.push_back(ViewOf(*endpoint, now));
       }
@@ -184,74 +313,67 @@ class Impl final : public Gateway {
   }
 
   Status SetWeights(const std::string& name, const std::map<int64_t, double>& weights) override {
-    Service* service = Find(name);
+    MutexLock lock(traffic_mutex_);
+    const auto table = shared_.table();
+    Service* service = table->Find(name);
     if (service == nullptr) return NoService(name);
     for (const auto& [number, weight] : weights) {
       if (service->Find(number) == nullptr) return NoVersion(*service, number);
     }
+    const std::vector<int64_t> numbers = service->numbers();
     std::vector<double> shares;
-    for (int64_t number : service->numbers()) {
+    for (int64_t number : numbers) {
       const auto at = weights.find(number);
       shares.push_back(at == weights.end() ? 0 : at->second);
     }
     ASSIGN_OR_RETURN(std::vector<uint32_t> parts, PartsOf(shares));
-    MutexLock lock(traffic_mutex_);
     if (by_rollout_.contains(name)) {
       return FailedPreconditionError(
           StrCat("a rollout decides on the traffic of ", name,
                  ": use `leadsman rollout promote` or `abort`, or take its plan out of the "
                  "configuration"));
     }
-    service->split.Set(std::make_shared<Split>(service->numbers(), std::move(parts), false));
+    auto& set = by_person_[name];
+    set.clear();
+    for (size_t i = 0; i < parts.size(); ++i) {
+      if (parts[i] > 0) set[numbers[i]] = parts[i];
+    }
+    service->split.Set(SplitOf(*service));
     LOG_INFO("weights set", {"service", name}, {"versions", weights.size()});
     return OkStatus();
   }
 
   Status SetTraffic(const std::string& name, int64_t stable, int64_t candidate, double share,
                     double mirror_share) override {
-    Service* service = Find(name);
-    if (service == nullptr) return NoService(name);
-    std::vector<uint32_t> parts(service->versions.size(), 0);
-    bool compared = false;
-    const Version* shadow = nullptr;
-    if (stable == 0) {
-      parts = ConfiguredParts(service->options);
-    } else {
-      const Version* old_one = service->Find(stable);
-      if (old_one == nullptr) return NoVersion(*service, stable);
-      parts[old_one->index] = Split::kParts;
-      if (candidate != 0) {
-        const Version* new_one = service->Find(candidate);
-        if (new_one == nullptr) return NoVersion(*service, candidate);
-        const auto mine =
-            static_cast<uint32_t>(std::lround(std::clamp(share, 0.0, 1.0) * Split::kParts));
-        parts[old_one->index] -= mine;
-        parts[new_one->index] = mine;
-        compared = mine > 0;
-        if (mirror_share > 0) shadow = new_one;
-      }
+    MutexLock lock(traffic_mutex_);
+    const auto table = shared_.table();
+    Service* service = table->Find(name);
+    if (service == nullptr && stable != 0) return NoService(name);
+    for (int64_t number : {stable, stable != 0 ? candidate : 0}) {
+      if (number != 0 && service->Find(number) == nullptr) return NoVersion(*service, number);
     }
-    if (shadow != nullptr && service->mirrors.empty()) {
+    const bool mirrors = stable != 0 && candidate != 0 && mirror_share > 0;
+    if (mirrors && service->mirrors.empty()) {
       return UnimplementedError(StrCat(
           "of service ", name,
           " no copies can be made: they are made of HTTP/1.1 requests alone; use a rollout without "
           "mirrors"));
     }
-    MutexLock lock(traffic_mutex_);
-    service->SetMirror(shadow, mirror_share);
+    by_person_.erase(name);
     if (stable == 0) {
       by_rollout_.erase(name);
     } else {
-      by_rollout_.insert(name);
+      by_rollout_[name] = {stable, candidate, share, mirrors ? mirror_share : 0};
     }
-    service->split.Set(std::make_shared<Split>(service->numbers(), std::move(parts), compared));
+    if (service != nullptr) SetShares(*service);
     return OkStatus();
   }
 
   std::vector<int64_t> ReadyVersions(const std::string& name) const override {
     std::vector<int64_t> ready;
     const SteadyTime now = deps_.clock.SteadyNow();
-    const Service* service = Find(name);
+    const auto table = shared_.table();
+    const Service* service = table->Find(name);
     if (service == nullptr) return ready;
     for (const auto& version : service->versions) {
       if (version->Ready(now)) ready.push_back(version->number);
@@ -263,7 +385,8 @@ class Impl final : public Gateway {
   std::map<int64_t, EndpointCounts> Endpoints(const std::string& name) const override {
     std::map<int64_t, EndpointCounts> counts;
     const SteadyTime now = deps_.clock.SteadyNow();
-    const Service* service = Find(name);
+    const auto table = shared_.table();
+    const Service* service = table->Find(name);
     if (service == nullptr) return counts;
     for (const auto& version : service->versions) {
       counts[version->number] = {static_cast<int>(version->ReadyEndpoints(now)),
@@ -273,9 +396,10 @@ class Impl final : public Gateway {
   }
 
   std::optional<int64_t> MainVersion(const std::string& name) const override {
-    const Service* service = Find(name);
-    if (service == nullptr) return std::nullopt;
     MutexLock lock(traffic_mutex_);
+    const auto table = shared_.table();
+    const Service* service = table->Find(name);
+    if (service == nullptr) return std::nullopt;
     if (by_rollout_.contains(name)) return std::nullopt;
     const auto split = service->split.Get();
     const Version* main = nullptr;
@@ -290,26 +414,35 @@ class Impl final : public Gateway {
 
   std::vector<std::string> services() const override {
     std::vector<std::string> names;
-    for (const auto& service : shared_.services) names.push_back(service->options.name);
+    const auto table = shared_.table();
+    for (const auto& service : table->services) names.push_back(service->options.name);
     return names;
   }
 
   void CheckFiles() override {
     if (!started_) return;
-    for (const auto& certificates : certificates_) {
+    Certificates of_listeners;
+    {
+      MutexLock lock(traffic_mutex_);
+      of_listeners = certificates_;
+    }
+    for (const auto& certificates : of_listeners) {
       if (certificates) certificates->CheckFiles();
     }
     // Versions of a service may share theirs.
     std::set<net::TlsClientFiles*> of_versions;
-    for (const Version* version : shared_.versions) {
+    const auto table = shared_.table();
+    for (const Version* version : table->versions) {
       if (version->tls && of_versions.insert(version->tls.get()).second) version->tls->CheckFiles();
     }
   }
 
   std::vector<std::string> Awaited() const override {
     if (!started_) return {"the gateway is starting"};
+    if (settled_) return {};  // what a reload adds takes nobody out of service
     std::vector<std::string> awaited;
-    for (const auto& service : shared_.services) {
+    const auto table = shared_.table();
+    for (const auto& service : table->services) {
       if (service->options.health.path.empty()) continue;
       for (const auto& version : service->versions) {
         // One that is known is enough; those that are not well are known, too.
@@ -322,13 +455,15 @@ class Impl final : public Gateway {
                                    " is being checked"));
       }
     }
+    settled_ = awaited.empty();
     return awaited;
   }
 
   std::vector<std::string> Problems() const override {
     std::vector<std::string> problems;
     const SteadyTime now = deps_.clock.SteadyNow();
-    for (const auto& service : shared_.services) {
+    const auto table = shared_.table();
+    for (const auto& service : table->services) {
       const auto split = service->split.Get();
       for (const auto& version : service->versions) {
         const Mirror* const mirror = service->mirror;
@@ -343,6 +478,7 @@ class Impl final : public Gateway {
 
   std::string_view drain_name() const override { return "gateway"; }
   void BeginDrain(milliseconds grace) override {
+    draining_ = true;
     for (const auto& worker : shared_.workers) worker->BeginDrain(grace);
   }
   bool AwaitDrained(milliseconds wait) override {
@@ -357,10 +493,98 @@ class Impl final : public Gateway {
   }
 
  private:
-  /// Over all threads; those are complete once it has started.
+  /// What a rollout has said.
+  struct Traffic {
+    int64_t stable = 0, candidate = 0;
+    double candidate_share = 0;
+    double mirror_share =
+        0;  ///< of requests that the candidate gets copies of; 0: the configured mirror is in force
+  };
+
+  void SetShares(Service& service) const REQUIRES(traffic_mutex_) {
+    service.split.Set(SplitOf(service));
+    const auto rollout = by_rollout_.find(service.options.name);
+    const double share = rollout != by_rollout_.end() ? rollout->second.mirror_share : 0;
+    service.SetMirror(share > 0 ? service.Find(rollout->second.candidate) : nullptr, share);
+  }
+
+  /// What is wanted of a service: a rollout's word, else a person's, else what is configured. Their versions stand there.
+  std::shared_ptr<const Split> SplitOf(const Service& service) const REQUIRES(traffic_mutex_) {
+    std::vector<uint32_t> parts(service.versions.size(), 0);
+    bool compared = false;
+    const auto rollout = by_rollout_.find(service.options.name);
+    const auto person = by_person_.find(service.options.name);
+    if (rollout != by_rollout_.end()) {
+      const Traffic& wanted = rollout->second;
+      const size_t stable = service.Find(wanted.stable)->index;
+      parts[stable] = Split::kParts;
+      if (wanted.candidate != 0) {
+        const auto mine = static_cast<uint32_t>(
+            std::lround(std::clamp(wanted.candidate_share, 0.0, 1.0) * Split::kParts));
+        parts[stable] -= mine;
+        parts[service.Find(wanted.candidate)->index] = mine;
+        compared = mine > 0;
+      }
+    } else if (person != by_person_.end()) {
+      for (const auto& [number, share] : person->second) parts[service.Find(number)->index] = share;
+    } else {
+      parts = ConfiguredParts(service.options);
+    }
+    return std::make_shared<Split>(service.numbers(), std::move(parts), compared);
+  }
+
+  /// FAILED_PRECONDITION when a version would go that has traffic by a rollout.
+  Status CheckRollouts(const Table& next, const std::set<std::string>& planned) const
+      REQUIRES(traffic_mutex_) {
+    for (const auto& [name, traffic] : by_rollout_) {
+      const Service* const service = next.Find(name);
+      auto gone = [&](int64_t version) {
+        return version != 0 && (service == nullptr || service->Find(version) == nullptr);
+      };
+      if (traffic.candidate != 0 && (gone(traffic.stable) || gone(traffic.candidate))) {
+        return FailedPreconditionError(
+            StrCat("gateway.services: a rollout of ", name, " from version ", traffic.stable,
+                   " to ", traffic.candidate,
+                   " is under way: both must stay until it has ended (`leadsman rollout abort` or "
+                   "`promote --full`)"));
+      }
+      if (planned.contains(name) && gone(traffic.stable)) {
+        return FailedPreconditionError(
+            StrCat("gateway.services: version ", traffic.stable, " of ", name,
+                   " has the traffic by its rollout plan and must stay: release another version "
+                   "first, or take the plan out of the configuration as well"));
+      }
+    }
+    return OkStatus();
+  }
+
+  /// The shares of what is to be in force.
+  void TakeShares(const Table& before, Table& next) REQUIRES(traffic_mutex_) {
+    auto lacks = [&](const std::string& name, int64_t version) {
+      const Service* const service = next.Find(name);
+      return service == nullptr || service->Find(version) == nullptr;
+    };
+    std::erase_if(by_rollout_,
+                  [&](const auto& one) { return lacks(one.first, one.second.stable); });
+    std::erase_if(by_person_, [&](const auto& one) {
+      const auto& [name, shares] = one;
+      const Service* const old_one = before.Find(name);
+      const Service* const new_one = next.Find(name);
+      if (old_one == nullptr || new_one == nullptr) return true;
+      const bool stays = ConfiguredShares(old_one->options) == ConfiguredShares(new_one->options) &&
+                         std::none_of(shares.begin(), shares.end(),
+                                      [&](const auto& share) { return lacks(name, share.first); });
+      if (!stays)
+        LOG_WARN(
+            "the configured weights are in force again: they have changed since others were set",
+            {"service", name});
+      return !stays;
+    });
+    for (const auto& service : next.services) SetShares(*service);
+  }
+
   void AddCounts(const Version& version, VersionView& shown) const {
-    for (const auto& worker : shared_.workers) {
-      const VersionCounters& counters = worker->counters().versions[version.id];
+    for (const VersionCounters& counters : version.state->counters) {
       for (const Counter& answers : counters.answers) shown.requests += answers.value();
       shown.errors += counters.answers[5].value();
       shown.retries += counters.retries.value();
@@ -370,10 +594,8 @@ class Impl final : public Gateway {
     MirrorView view;
     view.version = mirror.version.number;
     view.share = mirror.parts / double{Split::kParts};
-    view.in_flight = mirror.under_way.load();
-    if (!started_) return view;
-    for (const auto& worker : shared_.workers) {
-      const MirrorCounters& counters = worker->counters().mirrors[mirror.id];
+    view.in_flight = mirror.under_way();
+    for (const MirrorCounters& counters : mirror.state->counters) {
       view.sent += counters.sent.value();
       for (const Counter& answers : counters.answers) view.answered += answers.value();
       view.errors += counters.answers[5].value();
@@ -387,12 +609,6 @@ class Impl final : public Gateway {
       }
     }
     return view;
-  }
-  Service* Find(const std::string& name) const {
-    for (const auto& service : shared_.services) {
-      if (service->options.name == name) return service.get();
-    }
-    return nullptr;
   }
   Status NoService(const std::string& name) const {
     return NotFoundError(
@@ -408,12 +624,15 @@ class Impl final : public Gateway {
   const Deps deps_;
   Shared shared_;
   std::atomic<bool> started_{false};
-  std::vector<std::shared_ptr<net::ServerCertificates>>
-      certificates_;  ///< by listener; null: plain
+  mutable std::atomic<bool> settled_{false};  ///< once nothing was awaited
+  std::atomic<bool> draining_{false};
+  Mutex apply_mutex_;  ///< one configuration at a time
   std::vector<ListenerView> listeners_;
   std::unique_ptr<HealthChecker> health_;
   mutable Mutex traffic_mutex_;  ///< one change of shares at a time
-  std::set<std::string> by_rollout_ GUARDED_BY(traffic_mutex_);
+  std::map<std::string, Traffic> by_rollout_ GUARDED_BY(traffic_mutex_);
+  std::map<std::string, std::map<int64_t, uint32_t>> by_person_ GUARDED_BY(traffic_mutex_);
+  Certificates certificates_ GUARDED_BY(traffic_mutex_);  ///< by listener
   std::vector<Registry::Registration> registrations_;
   Mutex running_mutex_;
   CondVar ended_;

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -91,14 +92,25 @@ class Gateway : public net::DrainableServer {
   /// Listens and serves; once. UNAVAILABLE when an address is in use; the message names it.
   virtual Status Start() = 0;
 
+  /// Another configuration while it runs, all of it or, with an error, nothing. Requests that have begun go on by the one before, those
+  /// that begin are sent by this one; connections, health and counts of endpoints and versions that stay go on. Shares that a rollout or a
+  /// person has set stay, a person's unless the configured ones of the service are others now. `planned`: services that have a rollout
+  /// plan from now on.
+  ///
+  /// INVALID_ARGUMENT names what cannot change: threads, and addresses and number of listeners. FAILED_PRECONDITION when a version would go
+  /// that has traffic by a rollout, or while it drains. Blocks: for files, for names of new endpoints some seconds at most, and until each
+  /// thread has taken it over.
+  virtual Status Apply(Options next, const std::set<std::string>& planned) = 0;
+
   virtual View view() const = 0;
   /// By a person: shares of a service's versions; those that are left out get none. NOT_FOUND, INVALID_ARGUMENT (unknown
   /// version, not 100 % together), FAILED_PRECONDITION while a rollout decides.
   virtual Status SetWeights(const std::string& service,
                             const std::map<int64_t, double>& weights) = 0;
   /// By a rollout: the whole wanted traffic of a model. `stable` 0: it does not decide any more, and the shares are the
-  /// configured ones. With a `mirror_share` the candidate gets copies of so many of the requests; otherwise the configured
-  /// mirror does. NOT_FOUND when there is no such service or version, UNIMPLEMENTED when of its requests no copies are made.
+  /// configured ones; that is right of a service that is not there any more, too. With a `mirror_share` the candidate gets copies of so
+  /// many of the requests; otherwise the configured mirror does. NOT_FOUND when there is no such service or version,
+  /// UNIMPLEMENTED when of its requests no copies are made.
   virtual Status SetTraffic(const std::string& service, int64_t stable, int64_t candidate,
                             double candidate_share, double mirror_share = 0) = 0;
   /// Versions that would answer now, ascending. Empty for an unknown service.

@@ -108,17 +108,17 @@ void H2Exchange::Begin(H2Fields fields, bool end) {
     return refuse(400, Reason::kBadRequest, "the path must begin with /, and have no fragment (#)");
   if (authority.find('@') != std::string_view::npos)
     return refuse(400, Reason::kBadRequest, "the authority must not name a user");
-  const RouteTable::Route* const route = worker_.shared().routes.Find(authority, request);
+  const RouteTable::Route* const route = worker_.table().routes.Find(authority, request);
   if (route == nullptr) {
     return refuse(404, Reason::kNoRoute,
                   StrCat("no route fits ", CutUtf8(ToUtf8(authority), 100),
                          CutUtf8(ToUtf8(request.path), 200), " (gateway.routes)"));
   }
-  const Service& service = *worker_.shared().services[route->service];
+  const Service& service = *worker_.table().services[route->service];
   const Choice choice = ChooseVersion(service, request, client_.address(), worker_.rng());
   if (choice.version == nullptr)
     return refuse(400, Reason::kBadRequest, WhyNoVersion(service, request));
-  version_ = choice.version;
+  version_ = worker_.Hold(*choice.version);
   drawn_ = choice.drawn;
   using Predictions = RouteOptions::Predictions;
   const Predictions which = route->options.predictions;
@@ -304,7 +304,7 @@ bool H2Exchange::TryEndpoint(Endpoint& endpoint) {
 
 void H2Exchange::UseConnection() {
   for (;;) {
-    connection_ = worker_.upstreams_h2().Get(*version_, *tried_);
+    connection_ = worker_.upstreams_h2().Get(version_, *tried_);
     if (connection_->connecting()) {
       connecting_ = true;
       return connection_->Wait(*this);  // which may come back at once
@@ -357,7 +357,7 @@ bool H2Exchange::MayRetry(Reason reason, bool nothing_taken) {
   if (!nothing_taken && !idempotent_) return false;
   if (retrying_) return true;  // it holds its place
   retrying_ = version_->service->budget.TryRetry(options);
-  if (!retrying_) worker_.counters().versions[version_->id].retries_refused.Add();
+  if (!retrying_) worker_.CountersOf(*version_).retries_refused.Add();
   return retrying_;
 }
 
@@ -369,7 +369,7 @@ void H2Exchange::UpstreamFailed(Reason reason, const std::string& why, bool noth
   LetUpstreamGo();
   if (!MayRetry(reason, nothing_taken))
     return Answer(IsTimeout(reason) ? 504 : 502, reason, StrCat(Upstream(), " ", why));
-  worker_.counters().versions[version_->id].retries.Add();
+  worker_.CountersOf(*version_).retries.Add();
   reset_.reset();
   // Not at once, and not all of them at the same time.
   waiting_since_ = worker_.now();
@@ -491,7 +491,7 @@ void H2Exchange::Answer(int status, Reason reason, const std::string& message) {
     return stream_->SendHead(fields, true);
   }
   const std::string body =
-      ErrorBody(reason, message, version_, reason < Reason::kNoEndpoint ? tried_ : nullptr);
+      ErrorBody(reason, message, version_.get(), reason < Reason::kNoEndpoint ? tried_ : nullptr);
   const std::string number = std::to_string(status);
   const std::string length = std::to_string(body.size());
   std::vector<H2Field> fields = {
@@ -517,8 +517,7 @@ void H2Exchange::Cut(Reason reason, const std::string& message) {
 }
 
 void H2Exchange::Count(Reason reason) {
-  if (version_ != nullptr)
-    worker_.counters().versions[version_->id].errors[static_cast<size_t>(reason)].Add();
+  if (version_ != nullptr) worker_.CountersOf(*version_).errors[static_cast<size_t>(reason)].Add();
 }
 
 // The end

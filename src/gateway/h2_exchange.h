@@ -131,7 +131,7 @@ class H2Exchange final : public UpstreamH2::Waiter,
   Down down_user_{*this};
   Up up_user_{*this};
 
-  const Version* version_ = nullptr;  ///< null: no route
+  VersionRef version_;  ///< null: no route
   SteadyTime started_{};
   std::optional<SteadyTime> deadline_;  ///< by grpc-timeout
   bool grpc_ = false, prediction_ = false, drawn_ = false, idempotent_ = false, is_head_ = false;

@@ -44,18 +44,31 @@ bool Same(const Addresses& a, const Addresses& b) {
 class HealthChecker::Check final : public net::EventLoop::Watcher,
                                    public std::enable_shared_from_this<Check> {
  public:
-  Check(HealthChecker& owner, const Service& service, const Version& version, Endpoint& endpoint)
-      : owner_(owner),
-        service_(service),
-        version_(version),
-        endpoint_(endpoint),
-        options_(service.options.health),
-        parser_(kMaxHead) {}
+  Check(HealthChecker& owner, VersionRef version, Endpoint& endpoint)
+      : owner_(owner), version_(std::move(version)), endpoint_(endpoint), parser_(kMaxHead) {}
+
+  /// By another configuration from now on; at once, unless it is that of before.
+  void Renew(VersionRef version) {
+    const bool same = options() == version->service->options.health &&
+                      version->SpokenToAs(*version_) &&
+                      service().protocol == version->service->options.protocol;
+    version_ = std::move(version);
+    if (same) return;
+    End();
+    Begin();
+  }
+
+  /// The endpoint does not stand in the configuration any more, or is not checked.
+  void Stop() {
+    End();
+    ++round_;
+  }
 
   void Begin() {
+    ++round_;
     addresses_left_ = endpoint_.addresses.Get()->size();
     if (addresses_left_ == 0) return Over(false, "its name was not found");
-    deadline_ = owner_.loop_.now() + options_.timeout;
+    deadline_ = owner_.loop_.now() + options().timeout;
     ConnectNext();
   }
 
@@ -69,8 +82,8 @@ class HealthChecker::Check final : public net::EventLoop::Watcher,
       return Over(false, StrCat("the connection broke: ", strerror(error)));
     }
     if (!connected_ && !(events & net::EventLoop::kWritable)) return;
-    if (!connected_ && version_.tls) {
-      if (!BeginUpstreamTls(*socket_, version_, endpoint_)) return ConnectFailed(ENOMEM);
+    if (!connected_ && version_->tls) {
+      if (!BeginUpstreamTls(*socket_, *version_, endpoint_)) return ConnectFailed(ENOMEM);
       return ShakeHands();
     }
     Ask();
@@ -78,10 +91,12 @@ class HealthChecker::Check final : public net::EventLoop::Watcher,
 
   void OnSweep(SteadyTime now) {
     if (socket_ && now >= deadline_) {
-      Over(false, StrCat("the check ", options_.path, " was not answered within ",
-                         options_.timeout.count(), " ms"));
+      Over(false, StrCat("the check ", options().path, " was not answered within ",
+                         options().timeout.count(), " ms"));
     }
   }
+
+  Endpoint& endpoint() { return endpoint_; }
 
   void End() {
     call_.reset();
@@ -91,27 +106,30 @@ class HealthChecker::Check final : public net::EventLoop::Watcher,
   }
 
  private:
+  const ServiceOptions& service() const { return version_->service->options; }
+  const HealthOptions& options() const { return service().health; }
+
   void ShakeHands() {
     const auto shake = socket_->Handshake();
     if (shake == net::StreamSocket::Shake::kPending && !socket_->broken()) return;
     if (shake != net::StreamSocket::Shake::kDone)
-      return Over(false, WhyTlsFailed(*socket_, version_, endpoint_));
+      return Over(false, WhyTlsFailed(*socket_, *version_, endpoint_));
     Ask();
   }
 
   void Ask() {
-    if (!std::exchange(connected_, true) && service_.options.http2()) {
+    if (!std::exchange(connected_, true) && service().http2()) {
       if (socket_->encrypted() && socket_->tls_protocol() != "h2")
         return Over(false, "does not speak HTTP/2 over TLS (ALPN); set protocol: http1");
       call_ = std::make_unique<H2Check>(*socket_);
-      const bool grpc = service_.options.protocol == ServiceOptions::Protocol::kGrpc;
-      const std::string& host = options_.host.empty() ? endpoint_.name : options_.host;
-      if (!call_->Begin(options_.path, host, grpc, version_.tls != nullptr))
+      const bool grpc = service().protocol == ServiceOptions::Protocol::kGrpc;
+      const std::string& host = options().host.empty() ? endpoint_.name : options().host;
+      if (!call_->Begin(options().path, host, grpc, version_->tls != nullptr))
         return Over(false, "there is no memory for the check");
     }
     if (call_) {
       const auto result = call_->Run();
-      if (result) Over(result->empty(), StrCat("the check ", options_.path, " ", *result));
+      if (result) Over(result->empty(), StrCat("the check ", options().path, " ", *result));
       return;
     }
     if (!socket_->Flush()) return Over(false, "the connection broke");
@@ -133,10 +151,10 @@ class HealthChecker::Check final : public net::EventLoop::Watcher,
     if (connect(fd, address.get(), address.size) != 0 && errno != EINPROGRESS)
       return ConnectFailed(errno);
     if (!owner_.loop_.Watch(fd, *this)) return ConnectFailed(ENOMEM);
-    const std::string host = options_.host.empty() ? endpoint_.name : options_.host;
-    if (service_.options.http2()) return;
+    const std::string host = options().host.empty() ? endpoint_.name : options().host;
+    if (service().http2()) return;
     socket_->Queue(
-        StrCat("GET ", options_.path, " HTTP/1.1\r\nHost: ", host,
+        StrCat("GET ", options().path, " HTTP/1.1\r\nHost: ", host,
                "\r\nUser-Agent: leadsman-health\r\nAccept: */*\r\nConnection: close\r\n\r\n"));
   }
 
@@ -169,19 +187,19 @@ class HealthChecker::Check final : public net::EventLoop::Watcher,
             continue;
           }
           return Over(head_.status >= 200 && head_.status < 400,
-                      StrCat("the check ", options_.path, " was answered ", head_.status));
+                      StrCat("the check ", options().path, " was answered ", head_.status));
       }
     }
   }
 
   void Over(bool good, const std::string& why) {
-    if (endpoint_.health.OnCheck(good, why, options_)) {
+    if (endpoint_.health.OnCheck(good, why, options())) {
       if (good) {
-        LOG_INFO("endpoint is healthy", {"service", service_.options.name},
-                 {"version", version_.number}, {"endpoint", endpoint_.name});
+        LOG_INFO("endpoint is healthy", {"service", service().name}, {"version", version_->number},
+                 {"endpoint", endpoint_.name});
       } else {
-        LOG_WARN("endpoint is not healthy: it gets no requests", {"service", service_.options.name},
-                 {"version", version_.number}, {"endpoint", endpoint_.name}, {"reason", why});
+        LOG_WARN("endpoint is not healthy: it gets no requests", {"service", service().name},
+                 {"version", version_->number}, {"endpoint", endpoint_.name}, {"reason", why});
       }
     }
     Pause();
@@ -190,17 +208,17 @@ class HealthChecker::Check final : public net::EventLoop::Watcher,
   void Pause() {
     End();
     // Not all at the same moment.
-    const auto spread = static_cast<uint64_t>(options_.interval.count() / 10 + 1);
+    const auto spread = static_cast<uint64_t>(options().interval.count() / 10 + 1);
     owner_.loop_.At(
-        owner_.loop_.now() + options_.interval + milliseconds(owner_.rng_.Below(spread)),
-        [self = shared_from_this()] { self->Begin(); });
+        owner_.loop_.now() + options().interval + milliseconds(owner_.rng_.Below(spread)),
+        [self = shared_from_this(), round = round_] {
+          if (self->round_ == round) self->Begin();
+        });
   }
 
   HealthChecker& owner_;
-  const Service& service_;
-  const Version& version_;
-  Endpoint& endpoint_;
-  const HealthOptions& options_;
+  VersionRef version_;
+  Endpoint& endpoint_;  ///< of the version
   net::AnswerHeadParser parser_;
   net::AnswerHead head_;
   std::unique_ptr<net::StreamSocket> socket_;  ///< null between two checks
@@ -209,49 +227,81 @@ class HealthChecker::Check final : public net::EventLoop::Watcher,
   size_t addresses_left_ = 0;  ///< for this check
   SteadyTime deadline_{};
   size_t turn_ = 0;
+  uint64_t round_ = 0;  ///< a timer may come too late
 };
 
-HealthChecker::HealthChecker(const std::vector<std::unique_ptr<Service>>& services)
-    : services_(services), rng_(RandomSeed()) {}
+HealthChecker::HealthChecker() : rng_(RandomSeed()) {}
 
-Result<std::unique_ptr<HealthChecker>> HealthChecker::Start(
-    const std::vector<std::unique_ptr<Service>>& services) {
-  std::unique_ptr<HealthChecker> checker(new HealthChecker(services));
+Result<std::unique_ptr<HealthChecker>> HealthChecker::Create() {
+  std::unique_ptr<HealthChecker> checker(new HealthChecker());
   if (!checker->loop_.valid())
     return ResourceExhaustedError("no descriptors are left for the gateway's health checks");
+  return checker;
+}
+
+Status HealthChecker::Prepare(const Table& table, milliseconds patience) {
+  const auto until = std::chrono::steady_clock::now() + patience;
   bool names = false;
-  for (const auto& service : services) {
-    for (const auto& version : service->versions) {
-      for (const auto& endpoint : version->endpoints) {
-        if (IsLiteral(endpoint->host)) {
-          ASSIGN_OR_RETURN(Addresses addresses,
-                           net::Resolve(endpoint->host, endpoint->port,
-                                        std::chrono::steady_clock::now() + kNameTimeout));
-          endpoint->addresses.Set(std::make_shared<const Addresses>(std::move(addresses)));
-        } else {
-          names = true;
-        }
-        if (!service->options.health.path.empty())
-          checker->checks_.push_back(
-              std::make_shared<Check>(*checker, *service, *version, *endpoint));
+  bool checks = false;
+  for (const Version* version : table.versions) {
+    checks = checks || !version->service->options.health.path.empty();
+    for (const auto& endpoint : version->endpoints) {
+      const bool literal = IsLiteral(endpoint->host);
+      names = names || !literal;
+      if (!endpoint->addresses.Get()->empty()) continue;
+      if (!literal && std::chrono::steady_clock::now() >= until) continue;
+      auto found = net::Resolve(endpoint->host, endpoint->port,
+                                literal ? std::chrono::steady_clock::now() + kNameTimeout : until);
+      if (found.ok()) {
+        endpoint->addresses.Set(std::make_shared<const Addresses>(std::move(found).value()));
+      } else if (literal) {
+        return found.status();
       }
     }
   }
-  if (names) {
-    ASSIGN_OR_RETURN(checker->names_,
-                     Periodic::Start("gateway-names", kNamesFirst,
-                                     [raw = checker.get()] { raw->LookUpNames(); }));
-    checker->names_->RunSoon();
+  if (names && !names_) {
+    ASSIGN_OR_RETURN(names_,
+                     Periodic::Start("gateway-names", kNamesFirst, [this] { LookUpNames(); }));
   }
-  if (checker->checks_.empty()) return checker;
-  ASSIGN_OR_RETURN(checker->thread_, StartThread("gateway-health", [raw = checker.get()] {
-                     for (const auto& check : raw->checks_)
-                       raw->loop_.At(raw->loop_.now(), [check] { check->Begin(); });
-                     raw->ScheduleSweep();
-                     raw->loop_.Run();
-                     for (const auto& check : raw->checks_) check->End();
+  if (!checks || thread_.joinable()) return OkStatus();
+  ASSIGN_OR_RETURN(thread_, StartThread("gateway-health", [this] {
+                     ScheduleSweep();
+                     loop_.Run();
+                     for (const auto& [endpoint, check] : checks_) check->Stop();
                    }));
-  return checker;
+  return OkStatus();
+}
+
+void HealthChecker::Adopt(std::shared_ptr<const Table> table) {
+  {
+    MutexLock lock(mutex_);
+    table_ = table;
+  }
+  if (names_) names_->RunSoon();
+  if (thread_.joinable()) loop_.Post([this, table = std::move(table)] { AdoptNow(table); });
+}
+
+void HealthChecker::AdoptNow(const std::shared_ptr<const Table>& table) {
+  std::map<const Endpoint*, std::shared_ptr<Check>> before;
+  before.swap(checks_);
+  for (const Version* version : table->versions) {
+    if (version->service->options.health.path.empty()) continue;
+    for (const auto& endpoint : version->endpoints) {
+      const auto old_one = before.find(endpoint.get());
+      if (old_one != before.end()) {
+        checks_.insert(before.extract(old_one)).position->second->Renew({table, version});
+      } else {
+        const auto made = std::make_shared<Check>(*this, VersionRef(table, version), *endpoint);
+        checks_.emplace(endpoint.get(), made);
+        made->Begin();
+      }
+    }
+  }
+  for (const auto& [endpoint, check] : before) {
+    check->Stop();
+    loop_.Bury(check);  // events of this turn may still come for it
+    if (table->VersionOf(*endpoint) != nullptr) check->endpoint().health.ForgetChecks();
+  }
 }
 
 HealthChecker::~HealthChecker() {
@@ -264,7 +314,7 @@ HealthChecker::~HealthChecker() {
 void HealthChecker::ScheduleSweep() {
   constexpr milliseconds kEvery{20};
   loop_.At(loop_.now() + kEvery, [this] {
-    for (const auto& check : checks_) check->OnSweep(loop_.now());
+    for (const auto& [endpoint, check] : checks_) check->OnSweep(loop_.now());
     ScheduleSweep();
   });
 }
@@ -272,7 +322,13 @@ void HealthChecker::ScheduleSweep() {
 /// Every second those that have no address yet, every ten the others too.
 void HealthChecker::LookUpNames() {
   const bool all = name_round_++ % (kNames / kNamesFirst) == 0;
-  for (const auto& service : services_) {
+  std::shared_ptr<const Table> table;
+  {
+    MutexLock lock(mutex_);
+    table = table_;
+  }
+  if (!table) return;
+  for (const auto& service : table->services) {
     for (const auto& version : service->versions) {
       for (const auto& endpoint : version->endpoints) {
         if (stopping_) return;

@@ -34,10 +34,12 @@ uint64_t Sum(const Shared& shared, const std::function<uint64_t(const WorkerCoun
   return sum;
 }
 
-uint64_t SumOf(const Shared& shared, size_t version,
-               const std::function<uint64_t(const VersionCounters&)>& of) {
-  return Sum(shared,
-             [&](const WorkerCounters& counters) { return of(counters.versions[version]); });
+/// Likewise of what is counted of a version, or of a mirror.
+template <typename Counters, typename Of>
+double SumOf(const std::vector<Counters>& of_threads, const Of& of) {
+  uint64_t sum = 0;
+  for (const Counters& counters : of_threads) sum += of(counters).value();
+  return static_cast<double>(sum);
 }
 
 std::vector<std::string> Labels(const Version& version) {
@@ -49,14 +51,11 @@ std::vector<std::string> With(std::vector<std::string> labels, std::string_view 
   return labels;
 }
 
-/// `of`: what a thread has counted for it.
 template <typename Counters>
-MetricSample LatencyOf(const Shared& shared, const Version& version,
-                       const std::function<const Counters&(const WorkerCounters&)>& of) {
+MetricSample LatencyOf(const Version& version, const std::vector<Counters>& of_threads) {
   FineLatencyBuckets buckets{};
   uint64_t ns = 0;
-  for (const auto& worker : shared.workers) {
-    const Counters& counters = of(worker->counters());
+  for (const Counters& counters : of_threads) {
     for (size_t i = 0; i < buckets.size(); ++i) buckets[i] += counters.latency[i].value();
     ns += counters.latency_ns.value();
   }
@@ -68,39 +67,40 @@ class Registrar {
  public:
   Registrar(const Shared& shared, Registry& registry) : shared_(shared), registry_(registry) {}
 
-  void Add(MetricDescription description, std::function<void(const Shared&, Samples&)> read) {
+  /// Of what is in force: the series of what is not end.
+  void Add(MetricDescription description, std::function<void(const Table&, Samples&)> read) {
     registrations_.push_back(
         registry_.Add(std::move(description), [&shared = shared_, read = std::move(read)] {
           Samples samples;
-          read(shared, samples);
+          read(*shared.table(), samples);
           return samples;
         }));
   }
   void AddOfVersion(std::string name, std::string help, MetricType type,
-                    std::function<double(const Shared&, const Version&)> read) {
+                    std::function<double(const Version&)> read) {
     Add({std::move(name), std::move(help), type, {"model", "version"}},
-        [read = std::move(read)](const Shared& shared, Samples& samples) {
-          for (const Version* version : shared.versions)
-            samples.push_back(Sample(Labels(*version), read(shared, *version)));
+        [read = std::move(read)](const Table& table, Samples& samples) {
+          for (const Version* version : table.versions)
+            samples.push_back(Sample(Labels(*version), read(*version)));
         });
   }
   void AddOfEndpoint(std::string name, std::string help, MetricType type,
                      std::function<double(const Endpoint&)> read) {
     Add({std::move(name), std::move(help), type, {"model", "version", "endpoint"}},
-        [read = std::move(read)](const Shared& shared, Samples& samples) {
-          for (const Version* version : shared.versions) {
+        [read = std::move(read)](const Table& table, Samples& samples) {
+          for (const Version* version : table.versions) {
             for (const auto& endpoint : version->endpoints)
               samples.push_back(Sample(With(Labels(*version), endpoint->name), read(*endpoint)));
           }
         });
   }
   void AddOfMirror(std::string name, std::string help, MetricType type,
-                   std::function<double(const Shared&, const Mirror&)> read) {
+                   std::function<double(const Mirror&)> read) {
     Add({std::move(name), std::move(help), type, {"model", "version"}},
-        [read = std::move(read)](const Shared& shared, Samples& samples) {
-          for (const Mirror* mirror : shared.mirrors) {
-            if (mirror->used)
-              samples.push_back(Sample(Labels(mirror->version), read(shared, *mirror)));
+        [read = std::move(read)](const Table& table, Samples& samples) {
+          for (const Mirror* mirror : table.mirrors) {
+            if (mirror->state->used)
+              samples.push_back(Sample(Labels(mirror->version), read(*mirror)));
           }
         });
   }
@@ -109,14 +109,13 @@ class Registrar {
                      std::string_view (*name_of)(size_t),
                      const Counter& (*counter)(const MirrorCounters&, size_t)) {
     Add({std::move(name), std::move(help), MetricType::kCounter, {"model", "version", label}},
-        [=](const Shared& shared, Samples& samples) {
-          for (const Mirror* mirror : shared.mirrors) {
-            for (size_t i = 0; mirror->used && i < count; ++i) {
-              const uint64_t sum = Sum(shared, [&](const WorkerCounters& c) {
-                return counter(c.mirrors[mirror->id], i).value();
-              });
-              samples.push_back(
-                  Sample(With(Labels(mirror->version), name_of(i)), static_cast<double>(sum)));
+        [=](const Table& table, Samples& samples) {
+          for (const Mirror* mirror : table.mirrors) {
+            for (size_t i = 0; mirror->state->used && i < count; ++i) {
+              const double sum =
+                  SumOf(mirror->state->counters,
+                        [&](const auto& c) -> const Counter& { return counter(c, i); });
+              samples.push_back(Sample(With(Labels(mirror->version), name_of(i)), sum));
             }
           }
         });
@@ -124,7 +123,7 @@ class Registrar {
   void AddOfGateway(std::string name, std::string help, MetricType type,
                     std::function<double(const Shared&)> read) {
     Add({std::move(name), std::move(help), type, {}},
-        [read = std::move(read)](const Shared& shared, Samples& samples) {
+        [&shared = shared_, read = std::move(read)](const Table&, Samples& samples) {
           samples.push_back(Sample({}, read(shared)));
         });
   }
@@ -142,14 +141,13 @@ void AddRequests(Registrar& to) {
           "client had gone.",
           MetricType::kCounter,
           {"model", "version", "code"}},
-         [](const Shared& shared, Samples& samples) {
-           for (const Version* version : shared.versions) {
+         [](const Table& table, Samples& samples) {
+           for (const Version* version : table.versions) {
              for (size_t of = 0; of < VersionCounters::kClasses; ++of) {
                samples.push_back(
                    Sample(With(Labels(*version), ClassName(of)),
-                          static_cast<double>(SumOf(shared, version->id, [of](const auto& c) {
-                            return c.answers[of].value();
-                          }))));
+                          SumOf(version->state->counters,
+                                [of](const auto& c) -> const Counter& { return c.answers[of]; })));
              }
            }
          });
@@ -157,13 +155,13 @@ void AddRequests(Registrar& to) {
           "Tries that failed and requests that were not answered by an upstream, by reason.",
           MetricType::kCounter,
           {"model", "version", "reason"}},
-         [](const Shared& shared, Samples& samples) {
-           for (const Version* version : shared.versions) {
+         [](const Table& table, Samples& samples) {
+           for (const Version* version : table.versions) {
              for (size_t i = 1; i < static_cast<size_t>(Reason::kNoRoute); ++i) {
-               samples.push_back(Sample(
-                   With(Labels(*version), ReasonName(static_cast<Reason>(i))),
-                   static_cast<double>(SumOf(shared, version->id,
-                                             [i](const auto& c) { return c.errors[i].value(); }))));
+               samples.push_back(
+                   Sample(With(Labels(*version), ReasonName(static_cast<Reason>(i))),
+                          SumOf(version->state->counters,
+                                [i](const auto& c) -> const Counter& { return c.errors[i]; })));
              }
            }
          });
@@ -171,19 +169,15 @@ void AddRequests(Registrar& to) {
           "From a request's head to the last byte of its answer.",
           MetricType::kHistogram,
           {"model", "version"}},
-         [](const Shared& shared, Samples& samples) {
-           for (const Version* version : shared.versions) {
-             samples.push_back(LatencyOf<VersionCounters>(
-                 shared, *version, [version](const WorkerCounters& c) -> const VersionCounters& {
-                   return c.versions[version->id];
-                 }));
-           }
+         [](const Table& table, Samples& samples) {
+           for (const Version* version : table.versions)
+             samples.push_back(LatencyOf(*version, version->state->counters));
          });
   auto counter = [&](std::string name, std::string help, Counter VersionCounters::*member) {
     to.AddOfVersion(std::move(name), std::move(help), MetricType::kCounter,
-                    [member](const Shared& shared, const Version& version) {
-                      return static_cast<double>(SumOf(
-                          shared, version.id, [&](const auto& c) { return (c.*member).value(); }));
+                    [member](const Version& version) {
+                      return SumOf(version.state->counters,
+                                   [&](const auto& c) -> const Counter& { return c.*member; });
                     });
   };
   counter("leadsman_gateway_retries_total", "Requests that were sent again.",
@@ -201,12 +195,12 @@ void AddRequests(Registrar& to) {
 
 void AddUpstreams(Registrar& to) {
   to.AddOfVersion("leadsman_gateway_pending_requests", "Requests that wait for a connection.",
-                  MetricType::kGauge, [](const Shared&, const Version& version) {
+                  MetricType::kGauge, [](const Version& version) {
                     return static_cast<double>(version.pending.load());
                   });
   to.AddOfVersion("leadsman_gateway_traffic_share",
                   "Share of the traffic that a version is to get.", MetricType::kGauge,
-                  [](const Shared&, const Version& version) {
+                  [](const Version& version) {
                     return version.service->split.Get()->parts(version.index) / 10'000.0;
                   });
   to.AddOfEndpoint("leadsman_gateway_endpoint_up",
@@ -236,10 +230,9 @@ void AddUpstreams(Registrar& to) {
 void AddMirrors(Registrar& to) {
   to.AddOfMirror("leadsman_gateway_mirror_sent_total",
                  "Copies of predictions that were sent to the mirror's version.",
-                 MetricType::kCounter, [](const Shared& shared, const Mirror& mirror) {
-                   return static_cast<double>(Sum(shared, [&](const WorkerCounters& c) {
-                     return c.mirrors[mirror.id].sent.value();
-                   }));
+                 MetricType::kCounter, [](const Mirror& mirror) {
+                   return SumOf(mirror.state->counters,
+                                [](const auto& c) -> const Counter& { return c.sent; });
                  });
   to.AddOfMirrorBy(
       "reason", "leadsman_gateway_mirror_unsent_total",
@@ -261,28 +254,21 @@ void AddMirrors(Registrar& to) {
       kUnansweredReasons, [](size_t i) { return UnansweredName(static_cast<Unanswered>(i)); },
       [](const MirrorCounters& c, size_t i) -> const Counter& { return c.unanswered[i]; });
   to.AddOfMirror("leadsman_gateway_mirror_in_flight", "Copies under way.", MetricType::kGauge,
-                 [](const Shared&, const Mirror& mirror) {
-                   return static_cast<double>(mirror.under_way.load());
-                 });
+                 [](const Mirror& mirror) { return static_cast<double>(mirror.under_way()); });
   to.AddOfMirror("leadsman_gateway_mirror_held_bytes",
                  "Bodies that are held for copies: of requests under way, and of answers.",
-                 MetricType::kGauge, [](const Shared&, const Mirror& mirror) {
-                   return static_cast<double>(mirror.bytes->held());
-                 });
-  to.Add(
-      {"leadsman_gateway_mirror_seconds",
-       "From the start of a copy, its connection included, to the last byte of its answer.",
-       MetricType::kHistogram,
-       {"model", "version"}},
-      [](const Shared& shared, Samples& samples) {
-        for (const Mirror* mirror : shared.mirrors) {
-          if (!mirror->used) continue;
-          samples.push_back(LatencyOf<MirrorCounters>(
-              shared, mirror->version, [mirror](const WorkerCounters& c) -> const MirrorCounters& {
-                return c.mirrors[mirror->id];
-              }));
-        }
-      });
+                 MetricType::kGauge,
+                 [](const Mirror& mirror) { return static_cast<double>(mirror.bytes->held()); });
+  to.Add({"leadsman_gateway_mirror_seconds",
+          "From the start of a copy, its connection included, to the last byte of its answer.",
+          MetricType::kHistogram,
+          {"model", "version"}},
+         [](const Table& table, Samples& samples) {
+           for (const Mirror* mirror : table.mirrors) {
+             if (mirror->state->used)
+               samples.push_back(LatencyOf(mirror->version, mirror->state->counters));
+           }
+         });
 }
 
 void AddClients(Registrar& to) {

@@ -1,5 +1,7 @@
 #include "gateway/mirror.h"
 
+#include "gateway/counters.h"
+
 namespace leadsman::gateway {
 
 std::string_view UnsentName(Unsent reason) {
@@ -36,16 +38,23 @@ std::string_view UnansweredName(Unanswered reason) {
   return "";
 }
 
-Mirror::Mirror(const MirrorOptions& mirror_options, const Version& shadow)
+Mirror::Mirror(const MirrorOptions& mirror_options, const Version& shadow, const Mirror* before,
+               size_t workers)
     : options(mirror_options),
       version(shadow),
-      bytes(std::make_shared<ByteBudget>(options.max_held_bytes)) {}
+      bytes(before != nullptr && before->options.max_held_bytes == options.max_held_bytes
+                ? before->bytes
+                : std::make_shared<ByteBudget>(options.max_held_bytes)),
+      state(before != nullptr ? before->state : std::make_shared<MirrorState>(workers)) {}
 
 bool Mirror::TryBegin() {
   // Counted first: several threads may come at once.
-  if (under_way.fetch_add(1) < options.max_concurrent) return true;
-  under_way.fetch_sub(1);
+  if (state->under_way.fetch_add(1) < options.max_concurrent) return true;
+  End();
   return false;
 }
+
+void Mirror::End() { state->under_way.fetch_sub(1); }
+size_t Mirror::under_way() const { return state->under_way.load(); }
 
 }  // namespace leadsman::gateway

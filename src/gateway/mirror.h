@@ -11,6 +11,7 @@
 
 namespace leadsman::gateway {
 
+struct MirrorState;
 struct Version;
 
 /// Why no copy was sent of a request that was to be mirrored. The names are labels of metrics.
@@ -39,19 +40,20 @@ std::string_view UnansweredName(Unanswered reason);  ///< "timeout"
 /// A version that may get copies of its service's requests, as all threads share it, and what they may cost. Of a service's
 /// mirrors one gets them at a time (Service::mirror). Thread-safe.
 struct Mirror {
-  Mirror(const MirrorOptions& mirror_options, const Version& shadow);
+  /// `before`: of the same version in the configuration before this one; null: there was none.
+  Mirror(const MirrorOptions& mirror_options, const Version& shadow, const Mirror* before,
+         size_t workers);
 
   const MirrorOptions& options;
   const Version& version;          ///< whose answers no client sees
   std::atomic<uint32_t> parts{0};  ///< of Split::kParts: the share
-  std::atomic<bool> used{false};   ///< it gets copies, or once did
-  size_t id = 0;                   ///< among all of the gateway
   const std::shared_ptr<ByteBudget> bytes;
-  std::atomic<size_t> under_way{0};
+  const std::shared_ptr<MirrorState> state;
 
   /// A place for one more copy; false when all are taken.
   bool TryBegin();
-  void End() { under_way.fetch_sub(1); }
+  void End();
+  size_t under_way() const;
 };
 
 }  // namespace leadsman::gateway

@@ -74,7 +74,8 @@ RouteTable::RouteTable(const Options& options) {
     const RouteOptions& route = options.routes[i];
     const size_t service = index_of(route.service);
     if (service == options.services.size()) continue;
-    routes_.push_back({route, service, i, route.decode.sample.value_or(options.decode.sample)});
+    routes_.push_back({route, service, route.source.value_or(i),
+                       route.decode.sample.value_or(options.decode.sample)});
   }
   if (routes_.empty() && options.services.size() == 1) {
     RouteOptions all;

@@ -16,7 +16,7 @@ class RouteTable {
   struct Route {
     RouteOptions options;
     size_t service = 0;  ///< index into Options::services
-    size_t index = 0;    ///< into Options::routes; 0 as well of the one that there is without any
+    size_t source = 0;   ///< of its bodies; 0 as well of the one that there is without any
     double sample = 0;   ///< of bodies that are decoded
   };
   explicit RouteTable(const Options& options);

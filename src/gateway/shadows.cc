@@ -41,20 +41,28 @@ uint64_t Nanos(SteadyTime::duration time) {
 class Shadows::Connection final : public net::EventLoop::Watcher,
                                   public std::enable_shared_from_this<Shadows::Connection> {
  public:
-  Connection(Shadows& owner, const Version& version, Endpoint& endpoint,
+  Connection(Shadows& owner, VersionRef version, Endpoint& endpoint,
              const net::SocketAddress& address, int socket)
       : owner_(owner),
         worker_(owner.worker_),
-        keep_alive_(version.service->options.timeouts.keep_alive),
+        version_(std::move(version)),
         endpoint_(endpoint),
-        version_(version),
         address_(address),
         socket_(socket, worker_.pool()),
         parser_(worker_.options().limits.max_header) {}
   ~Connection() { socket_.Close(); }
 
   Endpoint& endpoint() const { return endpoint_; }
-  bool IsOld(SteadyTime now) const { return now - since_ >= keep_alive_; }
+  bool IsOld(SteadyTime now) const { return now - since_ >= keep_alive(); }
+  const Version& version() const { return *version_; }
+  /// For copies by the table that is in force. False when its endpoint does not stand there, or is spoken to otherwise by now.
+  bool Renew() {
+    const Version* const now = worker_.table().VersionOf(endpoint_);
+    if (now == version_.get()) return true;
+    if (now == nullptr || !now->SpokenToAs(*version_)) return false;
+    version_ = worker_.Hold(*now);
+    return true;
+  }
   size_t index = 0;  ///< the owner's: among the busy ones
 
   /// For the next one: nothing has come that nobody asked for, and the endpoint's name still stands for its address.
@@ -121,8 +129,9 @@ class Shadows::Connection final : public net::EventLoop::Watcher,
     }
   }
 
-  MirrorCounters& Counters(const Shadow& shadow) {
-    return worker_.counters().mirrors[shadow.mirror.id];
+  MirrorCounters& Counters(const Shadow& shadow) { return worker_.CountersOf(shadow.mirror); }
+  std::chrono::milliseconds keep_alive() const {
+    return version_->service->options.timeouts.keep_alive;
   }
 
   void Run(uint32_t events) {
@@ -131,7 +140,7 @@ class Shadows::Connection final : public net::EventLoop::Watcher,
         if (socket_.broken()) return Fail(Unanswered::kClosed);
         if (!socket_.encrypted()) {
           if (!(events & net::EventLoop::kWritable)) return;
-          if (version_.tls && !BeginUpstreamTls(socket_, version_, endpoint_))
+          if (version_->tls && !BeginUpstreamTls(socket_, *version_, endpoint_))
             return Fail(Unanswered::kClosed);
         }
         if (socket_.encrypted()) {
@@ -270,8 +279,9 @@ class Shadows::Connection final : public net::EventLoop::Watcher,
 
   /// `whole`: else it is too long, and the rest is not read.
   void Answered(bool whole) {
-    const bool keep = whole && keeps_ && keep_alive_.count() > 0 && request_taken_ &&
-                      socket_.input().empty() && !socket_.broken() && !socket_.peer_ended();
+    const bool keep = whole && keeps_ && request_taken_ && socket_.input().empty() &&
+                      !socket_.broken() && !socket_.peer_ended() && Renew() &&
+                      keep_alive().count() > 0;
     const auto shadow = std::move(shadow_);
     shadow->ForgetRequest();
     MirrorCounters& counters = Counters(*shadow);
@@ -296,9 +306,8 @@ class Shadows::Connection final : public net::EventLoop::Watcher,
 
   Shadows& owner_;
   Worker& worker_;
-  const std::chrono::milliseconds keep_alive_;
-  Endpoint& endpoint_;
-  const Version& version_;
+  VersionRef version_;
+  Endpoint& endpoint_;  ///< of the version
   const net::SocketAddress address_;
   net::StreamSocket socket_;
   Phase phase_ = Phase::kConnecting;
@@ -320,7 +329,7 @@ class Shadows::Connection final : public net::EventLoop::Watcher,
   uint64_t answer_bytes_ = 0;  ///< that have come, or are to
 };
 
-Shadows::Shadows(Worker& worker) : worker_(worker), idle_(worker.shared().endpoints.size()) {}
+Shadows::Shadows(Worker& worker) : worker_(worker) {}
 Shadows::~Shadows() = default;
 
 std::unique_ptr<Shadow> Shadows::Draw(const Version& live, const net::HttpRequest& request,
@@ -347,10 +356,10 @@ std::unique_ptr<Shadow> Shadows::Draw(const Version& live, const net::HttpReques
   }
 }
 
-std::unique_ptr<Shadow> Shadows::Make(Mirror& mirror, const net::HttpRequest& request,
+std::unique_ptr<Shadow> Shadows::Make(const Mirror& mirror, const net::HttpRequest& request,
                                       const net::RequestHead& head, const RequestForward& how,
                                       size_t source) {
-  auto shadow = std::make_unique<Shadow>(mirror, source);
+  auto shadow = std::make_unique<Shadow>(worker_.Hold(mirror.version), source);
   shadow->says_length = request.method == "POST" || head.chunked || head.content_length > 0;
   RequestForward copied = how;
   copied.shadow = true;
@@ -363,6 +372,7 @@ std::unique_ptr<Shadow> Shadows::Make(Mirror& mirror, const net::HttpRequest& re
 
 void Shadows::Send(std::unique_ptr<Shadow> shadow, bool whole) {
   using State = HttpBody::State;
+  const VersionRef version = shadow->version;  // longer than the shadow
   const Mirror& mirror = shadow->mirror;
   const State body = shadow->pair->live.request.state;
   if (body == State::kTooLong) return Drop(mirror, Unsent::kTooLarge);
@@ -386,7 +396,8 @@ void Shadows::SendAll() {
   std::vector<std::unique_ptr<Shadow>> waiting;
   waiting.swap(waiting_);
   for (auto& shadow : waiting) {
-    Mirror& mirror = shadow->mirror;
+    const VersionRef version = shadow->version;  // longer than the shadow
+    const Mirror& mirror = shadow->mirror;
     try {
       Start(std::move(shadow));
     } catch (const std::exception& e) {
@@ -403,7 +414,7 @@ void Shadows::Start(std::unique_ptr<Shadow> shadow) {
     return Drop(mirror, Unsent::kNoEndpoint);
   shadow->has_place = mirror.TryBegin();
   if (!shadow->has_place) return Drop(mirror, Unsent::kBusy);
-  const auto connection = ConnectionTo(mirror.version, *endpoint);
+  const auto connection = ConnectionTo(shadow->version, *endpoint);
   if (!connection) return Drop(mirror, Unsent::kNotConnected);
   connection->index = busy_.size();
   try {
@@ -416,11 +427,12 @@ void Shadows::Start(std::unique_ptr<Shadow> shadow) {
 }
 
 /// A kept one, or one that is being made; null when that cannot be.
-std::shared_ptr<Shadows::Connection> Shadows::ConnectionTo(const Version& version,
+std::shared_ptr<Shadows::Connection> Shadows::ConnectionTo(const VersionRef& version,
                                                            Endpoint& endpoint) {
   Connections& kept = idle_[endpoint.id];
   while (!kept.empty()) {
     const auto connection = kept.back();
+    if (!connection->version().SpokenToAs(*version)) break;  // the copy is older than that
     if (!connection->Usable()) {
       connection->Fail(Unanswered::kClosed);  // and so leaves
       continue;
@@ -482,7 +494,7 @@ void Shadows::Compare(Shadow& shadow, StatusCode outcome, uint64_t latency_ns) {
 }
 
 void Shadows::Drop(const Mirror& mirror, Unsent reason) {
-  worker_.counters().mirrors[mirror.id].unsent[static_cast<size_t>(reason)].Add();
+  worker_.CountersOf(mirror).unsent[static_cast<size_t>(reason)].Add();
 }
 
 void Shadows::Sweep(SteadyTime now) {
@@ -492,6 +504,15 @@ void Shadows::Sweep(SteadyTime now) {
   }
   for (Connections& kept : idle_) {
     while (!kept.empty() && kept.front()->IsOld(now)) kept.front()->Fail(Unanswered::kClosed);
+  }
+}
+
+void Shadows::Adopt() {
+  for (Connections& kept : idle_) {
+    const Connections of_endpoint = kept;  // each that fails leaves
+    for (const auto& connection : of_endpoint) {
+      if (!connection->Renew()) connection->Fail(Unanswered::kClosed);
+    }
   }
 }
 

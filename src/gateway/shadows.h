@@ -23,8 +23,10 @@ class Worker;
 
 /// A request that goes to its service's mirror as well, once it has been answered.
 struct Shadow {
-  Shadow(Mirror& of, size_t source)
-      : mirror(of), pair(std::make_unique<ShadowPair>(source, of.options.max_body, of.bytes)) {}
+  Shadow(VersionRef to, size_t source)
+      : version(std::move(to)),
+        mirror(*version->service->mirrors[version->index]),
+        pair(std::make_unique<ShadowPair>(source, mirror.options.max_body, mirror.bytes)) {}
   ~Shadow() {
     GiveBack();
     if (has_place) mirror.End();
@@ -45,6 +47,7 @@ struct Shadow {
     GiveBack();
   }
 
+  const VersionRef version;  ///< the mirror's
   Mirror& mirror;
   std::string head;          ///< as it is sent, up to the length of the body
   size_t charged = 0;        ///< of what the mirror may hold, for the head
@@ -83,6 +86,10 @@ class Shadows {
   void GiveUp(std::unique_ptr<Shadow> shadow) noexcept;
 
   void Sweep(SteadyTime now);
+  /// For endpoints with these ids.
+  void MakeRoom(size_t endpoints) { idle_.resize(endpoints); }
+  /// Another table is in force: as Worker::Adopt.
+  void Adopt();
   /// The end: those under way are dropped, and all that come.
   void Drain();
 
@@ -91,12 +98,12 @@ class Shadows {
   friend class Connection;
   using Connections = std::vector<std::shared_ptr<Connection>>;
 
-  std::unique_ptr<Shadow> Make(Mirror& mirror, const net::HttpRequest& request,
+  std::unique_ptr<Shadow> Make(const Mirror& mirror, const net::HttpRequest& request,
                                const net::RequestHead& head, const RequestForward& how,
                                size_t source);
   void SendAll();
   void Start(std::unique_ptr<Shadow> shadow);
-  std::shared_ptr<Connection> ConnectionTo(const Version& version, Endpoint& endpoint);
+  std::shared_ptr<Connection> ConnectionTo(const VersionRef& version, Endpoint& endpoint);
   void Keep(Connection& connection);
   void Forget(Connection& connection);
   void Compare(Shadow& shadow, StatusCode outcome, uint64_t latency_ns);

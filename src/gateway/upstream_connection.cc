@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "gateway/downstream.h"
 #include "gateway/upstream_tls.h"
@@ -27,7 +28,8 @@ int BeginConnect(const net::SocketAddress& address, int* error) {
   return -1;
 }
 
-std::shared_ptr<UpstreamConnection> UpstreamConnection::Open(Worker& worker, const Version& version,
+std::shared_ptr<UpstreamConnection> UpstreamConnection::Open(Worker& worker,
+                                                             const VersionRef& version,
                                                              Endpoint& endpoint, Downstream& user,
                                                              size_t turn, int* error) {
   auto failed = [&](int why) {
@@ -46,14 +48,14 @@ std::shared_ptr<UpstreamConnection> UpstreamConnection::Open(Worker& worker, con
     connection->Close();
     return failed(ENOMEM);
   }
-  worker.counters().versions[version.id].connections.Add();
+  worker.CountersOf(*version).connections.Add();
   return connection;
 }
 
-UpstreamConnection::UpstreamConnection(Worker& worker, const Version& version, Endpoint& endpoint,
+UpstreamConnection::UpstreamConnection(Worker& worker, VersionRef version, Endpoint& endpoint,
                                        const net::SocketAddress& address, int socket)
     : worker_(worker),
-      version_(version),
+      version_(std::move(version)),
       endpoint_(endpoint),
       address_(address),
       socket_(socket, worker.pool()) {}
@@ -83,8 +85,8 @@ bool UpstreamConnection::Connected(uint32_t events) {
   }
   if (!(events & net::EventLoop::kWritable)) return false;
   at_start_ = TcpTraffic();
-  if (!version_.tls) return true;
-  if (BeginUpstreamTls(socket_, version_, endpoint_)) return ShakenHands();
+  if (!version_->tls) return true;
+  if (BeginUpstreamTls(socket_, *version_, endpoint_)) return ShakenHands();
   connect_error_ = ENOMEM;
   return true;
 }
@@ -95,7 +97,7 @@ bool UpstreamConnection::ShakenHands() {
   if (shake == net::StreamSocket::Shake::kPending && !socket_.broken()) return false;
   if (shake == net::StreamSocket::Shake::kDone) return true;
   connect_error_ = EPROTO;
-  tls_problem_ = WhyTlsFailed(socket_, version_, endpoint_);
+  tls_problem_ = WhyTlsFailed(socket_, *version_, endpoint_);
   return true;
 }
 
@@ -108,6 +110,14 @@ void UpstreamConnection::BecomeIdle() {
   user_ = nullptr;
   reused_ = true;
   idle_since_ = worker_.now();
+}
+
+bool UpstreamConnection::Renew() {
+  const Version* const now = worker_.table().VersionOf(endpoint_);
+  if (now == version_.get()) return true;
+  if (now == nullptr || !now->SpokenToAs(*version_)) return false;
+  version_ = worker_.Hold(*now);
+  return true;
 }
 
 bool UpstreamConnection::IsQuiet() {
@@ -140,7 +150,7 @@ void UpstreamConnection::Close() {
   endpoint_.connections.fetch_sub(1, std::memory_order_relaxed);
   // Events of this turn may still come for it.
   if (const auto self = weak_from_this().lock()) worker_.loop().Bury(self);
-  worker_.Freed(version_);
+  worker_.Freed(*version_);
 }
 
 }  // namespace leadsman::gateway

@@ -24,11 +24,11 @@ class UpstreamConnection final : public net::EventLoop::Watcher,
  public:
   /// To the endpoint's address number `turn`, counted round. With a place among the endpoint's connections, which is given back
   /// when it closes; the caller keeps it if it cannot even be begun: null, with the errno. `user` hears of it by OnUpstream.
-  static std::shared_ptr<UpstreamConnection> Open(Worker& worker, const Version& version,
+  static std::shared_ptr<UpstreamConnection> Open(Worker& worker, const VersionRef& version,
                                                   Endpoint& endpoint, Downstream& user, size_t turn,
                                                   int* error);
   /// Takes over a place among the endpoint's connections.
-  UpstreamConnection(Worker& worker, const Version& version, Endpoint& endpoint,
+  UpstreamConnection(Worker& worker, VersionRef version, Endpoint& endpoint,
                      const net::SocketAddress& address, int socket);
   ~UpstreamConnection();
 
@@ -36,7 +36,7 @@ class UpstreamConnection final : public net::EventLoop::Watcher,
 
   net::StreamSocket& socket() { return socket_; }
   Endpoint& endpoint() { return endpoint_; }
-  const Version& version() const { return version_; }
+  const Version& version() const { return *version_; }
   bool connecting() const { return connecting_; }
   /// The errno with which connecting has failed; 0 when it has not.
   int connect_error() const { return connect_error_; }
@@ -49,6 +49,8 @@ class UpstreamConnection final : public net::EventLoop::Watcher,
   void Use(Downstream& user);
   void Release() { user_ = nullptr; }
   void BecomeIdle();
+  /// For requests by the table that is in force. False when its endpoint does not stand there, or is spoken to otherwise by now.
+  bool Renew();
   /// Nothing has come that nobody asked for, and it has not ended.
   bool IsQuiet();
   /// The endpoint's name still stands for its address.
@@ -69,8 +71,8 @@ class UpstreamConnection final : public net::EventLoop::Watcher,
   bool ShakenHands();
 
   Worker& worker_;
-  const Version& version_;
-  Endpoint& endpoint_;
+  VersionRef version_;
+  Endpoint& endpoint_;  ///< of the version
   const net::SocketAddress address_;
   net::StreamSocket socket_;
   Downstream* user_ = nullptr;

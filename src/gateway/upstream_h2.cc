@@ -27,10 +27,10 @@ constexpr std::chrono::seconds kSilence{1};
 
 }  // namespace
 
-UpstreamH2::UpstreamH2(UpstreamsH2& owner, const Version& version, Endpoint& endpoint)
+UpstreamH2::UpstreamH2(UpstreamsH2& owner, VersionRef version, Endpoint& endpoint)
     : owner_(owner),
       worker_(owner.worker()),
-      version_(version),
+      version_(std::move(version)),
       endpoint_(endpoint),
       idle_since_(worker_.now()),
       sent_at_(worker_.now()) {}
@@ -85,7 +85,7 @@ void UpstreamH2::ConnectNext() {
       CloseSocket();
       return ConnectFailed(ENOMEM);
     }
-    worker_.counters().versions[version_.id].connections.Add();
+    worker_.CountersOf(*version_).connections.Add();
     return;
   }
 }
@@ -129,8 +129,8 @@ void UpstreamH2::OnEvents(uint32_t events) {
     return addresses_left_ > 0 ? ConnectNext() : ConnectFailed(error);
   }
   if (!(events & net::EventLoop::kWritable)) return;
-  if (!version_.tls) return Connected();
-  if (!BeginUpstreamTls(*socket_, version_, endpoint_)) return ConnectFailed(ENOMEM);
+  if (!version_->tls) return Connected();
+  if (!BeginUpstreamTls(*socket_, *version_, endpoint_)) return ConnectFailed(ENOMEM);
   ShakeHands();
 }
 
@@ -142,7 +142,7 @@ void UpstreamH2::ShakeHands() {
     return NotConnected(Reason::kTlsFailed,
                         "does not speak HTTP/2 over TLS (ALPN); set protocol: http1", true);
   }
-  const std::string why = WhyTlsFailed(*socket_, version_, endpoint_);
+  const std::string why = WhyTlsFailed(*socket_, *version_, endpoint_);
   if (addresses_left_ == 0) return NotConnected(Reason::kTlsFailed, why, true);
   CloseSocket();
   ConnectNext();
@@ -181,6 +181,13 @@ H2Stream* UpstreamH2::Open(H2Stream::User& user, H2Fields fields, bool end) {
 }
 
 void UpstreamH2::Retire() { retired_ = true; }
+
+void UpstreamH2::Renew() {
+  const Version* const now = worker_.table().VersionOf(endpoint_);
+  if (now == version_.get()) return;
+  if (now == nullptr || !now->SpokenToAs(*version_)) return Retire();
+  version_ = worker_.Hold(*now);
+}
 
 void UpstreamH2::GivenUp(SteadyTime now) {
   if (silent_since_ != SteadyTime{} && now - silent_since_ >= kSilence) Retire();
@@ -260,7 +267,7 @@ void UpstreamH2::Broken(std::string why) {
 }
 
 void UpstreamH2::OnSweep(SteadyTime now) {
-  const TimeoutOptions& timeouts = version_.service->options.timeouts;
+  const TimeoutOptions& timeouts = version_->service->options.timeouts;
   if (connecting()) {
     if (now - idle_since_ >= timeouts.connect)
       NotConnected(Reason::kConnectTimeout,
@@ -305,17 +312,24 @@ void UpstreamH2::Close() {
 // All of them
 // ---------------------------------------------------------------------------------------------------------------
 
-UpstreamsH2::UpstreamsH2(Worker& worker)
-    : worker_(worker),
-      connections_(worker.shared().endpoints.size()),
-      waiting_(worker.shared().versions.size()) {}
+UpstreamsH2::UpstreamsH2(Worker& worker) : worker_(worker) {}
 
 UpstreamsH2::~UpstreamsH2() { CloseAll(); }
 
-std::shared_ptr<UpstreamH2> UpstreamsH2::Get(const Version& version, Endpoint& endpoint) {
+void UpstreamsH2::MakeRoom(size_t endpoints) { connections_.resize(endpoints); }
+
+void UpstreamsH2::Adopt() {
+  for (const auto& of_endpoint : connections_) {
+    for (const auto& connection : of_endpoint) connection->Renew();
+  }
+  ServePending(nullptr);  // limits may be others
+}
+
+std::shared_ptr<UpstreamH2> UpstreamsH2::Get(const VersionRef& version, Endpoint& endpoint) {
   auto& of_endpoint = connections_[endpoint.id];
   for (const auto& connection : of_endpoint) {
-    if (connection->has_room()) return connection;
+    // A request that began when the endpoint was spoken to otherwise has connections of its own.
+    if (connection->has_room() && connection->version().SpokenToAs(*version)) return connection;
   }
   auto made = std::make_shared<UpstreamH2>(*this, version, endpoint);
   of_endpoint.push_back(made);
@@ -329,32 +343,46 @@ void UpstreamsH2::Remove(UpstreamH2& connection) {
 
 std::list<UpstreamsH2::Pending*>::iterator UpstreamsH2::Wait(const Version& version,
                                                              Pending& pending) {
-  auto& queue = waiting_[version.id];
+  auto& queue = waiting_[&version];
   return queue.insert(queue.end(), &pending);
 }
 
 void UpstreamsH2::StopWaiting(const Version& version, std::list<Pending*>::iterator place) {
-  waiting_[version.id].erase(place);
+  const auto queue = waiting_.find(&version);
+  queue->second.erase(place);
+  if (queue->second.empty()) waiting_.erase(queue);
 }
 
 void UpstreamsH2::Freed(const Version& version) {
   if (version.pending.load(std::memory_order_relaxed) == 0) return;
   // Not from here: whoever has freed it is in the middle of something.
-  if (!waiting_[version.id].empty()) return worker_.WakePending(version.id);
+  const VersionState* const of = version.state.get();  // to be compared with alone
+  const bool here = std::any_of(waiting_.begin(), waiting_.end(),
+                                [&](const auto& one) { return one.first->state.get() == of; });
+  if (here) return worker_.WakePending(of);
   for (const auto& worker : worker_.shared().workers) {
-    if (worker.get() != &worker_) worker->WakePending(version.id);
+    if (worker.get() != &worker_) worker->WakePending(of);
   }
 }
 
-void UpstreamsH2::ServePending(size_t version_id) {
-  const auto& queue = waiting_[version_id];
-  while (!queue.empty() && queue.front()->OnPending()) {
+/// Null: of all versions.
+void UpstreamsH2::ServePending(const VersionState* version) {
+  if (waiting_.empty()) return;
+  std::vector<const Version*> of;
+  for (const auto& [one, queue] : waiting_) {
+    if (version == nullptr || one->state.get() == version) of.push_back(one);
+  }
+  for (const Version* one : of) {
+    // Who leaves the queue as the last one takes it away.
+    for (auto queue = waiting_.find(one); queue != waiting_.end(); queue = waiting_.find(one)) {
+      if (!queue->second.front()->OnPending()) break;
+    }
   }
 }
 
 void UpstreamsH2::Sweep(SteadyTime now) {
   // A place that another thread gave back just then.
-  for (size_t id = 0; id < waiting_.size(); ++id) ServePending(id);
+  ServePending(nullptr);
   for (size_t id = 0; id < connections_.size(); ++id) {
     const auto of_endpoint = connections_[id];  // it may change under our hands
     for (const auto& connection : of_endpoint) connection->OnSweep(now);

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <list>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -42,7 +43,7 @@ class UpstreamH2 final : public net::EventLoop::Watcher,
     ~Waiter() = default;
   };
 
-  UpstreamH2(UpstreamsH2& owner, const Version& version, Endpoint& endpoint);
+  UpstreamH2(UpstreamsH2& owner, VersionRef version, Endpoint& endpoint);
   ~UpstreamH2();
 
   void OnEvents(uint32_t events) override;
@@ -58,6 +59,9 @@ class UpstreamH2 final : public net::EventLoop::Watcher,
   H2Stream* Open(H2Stream::User& user, H2Fields fields, bool end);
   /// Takes no more; what is under way goes on.
   void Retire();
+  /// Goes on by the table that is in force; retired when its endpoint does not stand there, or is spoken to otherwise by now.
+  void Renew();
+  const Version& version() const { return *version_; }
   /// A request is given up that it has not answered: it may be dead, without a word from the network.
   void GivenUp(SteadyTime now);
   uint64_t bytes_in() const;
@@ -87,8 +91,8 @@ class UpstreamH2 final : public net::EventLoop::Watcher,
 
   UpstreamsH2& owner_;
   Worker& worker_;
-  const Version& version_;
-  Endpoint& endpoint_;
+  VersionRef version_;
+  Endpoint& endpoint_;  ///< of the version
   Addresses::value_type address_{};
   size_t addresses_left_ = 0;
   uint32_t turn_ = 0;
@@ -127,11 +131,11 @@ class UpstreamsH2 {
   UpstreamsH2& operator=(const UpstreamsH2&) = delete;
 
   /// One that takes a request, open or being made; a new one if there is none.
-  std::shared_ptr<UpstreamH2> Get(const Version& version, Endpoint& endpoint);
+  std::shared_ptr<UpstreamH2> Get(const VersionRef& version, Endpoint& endpoint);
   /// Those that wait for a place at one of a version's endpoints, in the order in which they came. Each leaves by itself.
   std::list<Pending*>::iterator Wait(const Version& version, Pending& pending);
   void StopWaiting(const Version& version, std::list<Pending*>::iterator place);
-  bool SomebodyWaits(const Version& version) const { return !waiting_[version.id].empty(); }
+  bool SomebodyWaits(const Version& version) const { return waiting_.contains(&version); }
   /// One request less: somebody may wait for that, here or on another thread.
   void Freed(const Version& version);
 
@@ -140,12 +144,15 @@ class UpstreamsH2 {
   void Sweep(SteadyTime now);
   void CloseAll();
   /// Gives places to those that wait for one of this version, as far as there are some.
-  void ServePending(size_t version_id);
+  void ServePending(const VersionState* version);
+  /// For endpoints with these ids.
+  void MakeRoom(size_t endpoints);
+  void Adopt();
 
  private:
   Worker& worker_;
   std::vector<std::vector<std::shared_ptr<UpstreamH2>>> connections_;  ///< by endpoint
-  std::vector<std::list<Pending*>> waiting_;                           ///< by version
+  std::map<const Version*, std::list<Pending*>> waiting_;              ///< none is empty
 };
 
 }  // namespace leadsman::gateway

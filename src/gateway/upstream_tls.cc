@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/strings.h"
-#include "gateway/worker.h"
+#include "gateway/table.h"
 #include "net/tls_client_files.h"
 #include "net/tls_stream.h"
 
@@ -16,20 +16,36 @@ std::string NameOf(const Version& version, const Endpoint& endpoint) {
   return version.server_name.empty() ? endpoint.host : version.server_name;
 }
 
+/// What the service's connections with these options use there; null: there are none.
+std::shared_ptr<net::TlsClientFiles> SameIn(const Table& table, const UpstreamTlsOptions& options,
+                                            const ServiceOptions& of) {
+  const Service* const service = table.Find(of.name);
+  if (service == nullptr || service->options.http2() != of.http2()) return nullptr;
+  for (const auto& version : service->versions) {
+    const auto& own = service->options.versions[version->index].tls;
+    const auto& used = own ? own : service->options.tls;
+    if (used && *used == options) return version->tls;
+  }
+  return nullptr;
+}
+
 }  // namespace
 
-Status LoadUpstreamTls(Shared& shared) {
+Status LoadUpstreamTls(Table& table, const Table* before, Clock& clock) {
   auto load = [&](const UpstreamTlsOptions& options, const ServiceOptions& service,
                   const std::string& setting) -> Result<std::shared_ptr<net::TlsClientFiles>> {
+    if (before != nullptr) {
+      if (auto same = SameIn(*before, options, service)) return same;
+    }
     net::TlsClientOptions files = options.files();
     files.http2 = service.http2();
-    auto made = net::TlsClientFiles::Create(std::move(files), StrCat("service ", service.name),
-                                            shared.clock);
+    auto made =
+        net::TlsClientFiles::Create(std::move(files), StrCat("service ", service.name), clock);
     if (!made.ok()) return Annotate(made.status(), setting);
     return made;
   };
-  for (size_t i = 0; i < shared.services.size(); ++i) {
-    Service& service = *shared.services[i];
+  for (size_t i = 0; i < table.services.size(); ++i) {
+    Service& service = *table.services[i];
     const std::string at = StrCat("gateway.services[", i, "].");
     std::shared_ptr<net::TlsClientFiles> of_service;
     if (service.options.tls) {

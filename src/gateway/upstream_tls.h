@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "base/clock.h"
 #include "base/status.h"
 #include "gateway/upstreams.h"
 #include "net/stream_socket.h"
@@ -10,10 +11,11 @@
 
 namespace leadsman::gateway {
 
-struct Shared;
+struct Table;
 
-/// Reads the files of all versions that are spoken to over TLS. Errors name the setting and the file.
-Status LoadUpstreamTls(Shared& shared);
+/// Reads the files of all versions that are spoken to over TLS; those whose settings are as in the table `before`, if there is one, are
+/// taken over. Errors name the setting and the file.
+Status LoadUpstreamTls(Table& table, const Table* before, Clock& clock);
 
 /// Begins TLS over a socket that has just been connected. False when there is no memory for it.
 bool BeginUpstreamTls(net::StreamSocket& socket, const Version& version, const Endpoint& endpoint);

@@ -25,24 +25,65 @@ bool Endpoint::Has(const net::SocketAddress& address) const {
   return std::find(now->begin(), now->end(), address) != now->end();
 }
 
-Service::Service(ServiceOptions service_options, size_t& next_version, size_t& next_endpoint)
-    : options(std::move(service_options)) {
+Version::Version(int64_t version_number, size_t version_index, Service& of,
+                 std::shared_ptr<VersionState> version_state)
+    : number(version_number),
+      index(version_index),
+      service(&of),
+      state(std::move(version_state)),
+      pending(state->pending) {}
+
+bool Version::SpokenToAs(const Version& other) const {
+  return tls == other.tls && server_name == other.server_name &&
+         service->options.http2() == other.service->options.http2();
+}
+
+namespace {
+
+std::shared_ptr<Endpoint> NewEndpoint(const std::string& name, EndpointPlaces& places) {
+  auto place = std::find_if(places.begin(), places.end(),
+                            [](const auto& endpoint) { return endpoint.expired(); });
+  if (place == places.end()) place = places.emplace(places.end());
+  auto made = std::make_shared<Endpoint>(name, static_cast<size_t>(place - places.begin()));
+  *place = made;
+  return made;
+}
+
+std::shared_ptr<Endpoint> FindEndpoint(const Version* version, const std::string& name) {
+  if (version == nullptr) return nullptr;
+  for (const auto& endpoint : version->endpoints) {
+    if (endpoint->name == name) return endpoint;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+Service::Service(ServiceOptions service_options, const Service* before, EndpointPlaces& places,
+                 size_t workers)
+    : options(std::move(service_options)),
+      budget_state(before != nullptr ? before->budget_state : std::make_shared<RetryBudget>()),
+      budget(*budget_state) {
   for (const VersionOptions& one : options.versions) {
-    auto version = std::make_unique<Version>();
-    version->number = one.version;
-    version->id = next_version++;
-    version->index = versions.size();
-    version->service = this;
-    for (const std::string& endpoint : one.endpoints)
-      version->endpoints.push_back(std::make_unique<Endpoint>(endpoint, next_endpoint++));
+    const Version* const old_one = before != nullptr ? before->Find(one.version) : nullptr;
+    auto version = std::make_unique<Version>(
+        one.version, versions.size(), *this,
+        old_one != nullptr ? old_one->state : std::make_shared<VersionState>(workers));
+    for (const std::string& name : one.endpoints) {
+      auto endpoint = FindEndpoint(old_one, name);
+      version->endpoints.push_back(endpoint ? std::move(endpoint) : NewEndpoint(name, places));
+    }
     versions.push_back(std::move(version));
   }
   split.Set(std::make_shared<Split>(numbers(), ConfiguredParts(options), false));
   static const MirrorOptions kUnsaid;
   for (const auto& version : versions) {
-    if (!options.http2())
-      mirrors.push_back(
-          std::make_unique<Mirror>(options.mirror ? *options.mirror : kUnsaid, *version));
+    if (options.http2()) break;
+    const Version* const old_one = before != nullptr ? before->Find(version->number) : nullptr;
+    const bool known = old_one != nullptr && old_one->index < before->mirrors.size();
+    mirrors.push_back(
+        std::make_unique<Mirror>(options.mirror ? *options.mirror : kUnsaid, *version,
+                                 known ? before->mirrors[old_one->index].get() : nullptr, workers));
   }
   SetMirror(nullptr, 0);
 }
@@ -58,7 +99,7 @@ void Service::SetMirror(const Version* shadow, double share) {
   }
   Mirror* const to = mirrors[shadow->index].get();
   to->parts = static_cast<uint32_t>(std::lround(std::clamp(share, 0.0, 1.0) * Split::kParts));
-  to->used = true;
+  to->state->used = true;
   mirror = to;
 }
 
@@ -102,11 +143,14 @@ std::string WhyNoVersion(const Service& service, const net::HttpRequest& request
 
 Endpoint* Version::Pick(Rng& rng, SteadyTime now, const Endpoint* avoid) const {
   // An ejection is a guess from a few failures: it keeps nobody from the only endpoint that may answer.
-  enum Rank : uint8_t { kGood, kEjected, kAvoided, kUnhealthy };
+  enum Rank : uint8_t { kGood, kUnchecked, kEjected, kAvoided, kUnhealthy };
+  const bool checked = !service->options.health.path.empty();
   auto rank_of = [&](const Endpoint& endpoint) {
-    if (endpoint.health.state() == EndpointHealth::State::kUnhealthy) return kUnhealthy;
+    const EndpointHealth::State state = endpoint.health.state();
+    if (state == EndpointHealth::State::kUnhealthy) return kUnhealthy;
     if (&endpoint == avoid) return kAvoided;
-    return endpoint.health.Ejected(now) ? kEjected : kGood;
+    if (endpoint.health.Ejected(now)) return kEjected;
+    return checked && state == EndpointHealth::State::kUnknown ? kUnchecked : kGood;
   };
   Rank best = kUnhealthy;
   size_t count = 0;
@@ -151,6 +195,8 @@ std::string Version::WhyNone(SteadyTime now) const {
     if (endpoint->health.Available(now)) {
       if (endpoint->addresses.Get()->empty())
         reasons.push_back(endpoint->name + " (its name was not found)");
+      else if (endpoint->health.state() == EndpointHealth::State::kUnknown)
+        reasons.push_back(endpoint->name + " (not checked yet)");
       continue;
     }
     const std::string reason = endpoint->health.reason();

@@ -9,13 +9,15 @@
 #include "base/rng.h"
 #include "base/snapshot.h"
 #include "gateway/config.h"
+#include "gateway/counters.h"
 #include "gateway/endpoint_health.h"
 #include "gateway/mirror.h"
 #include "gateway/split.h"
 #include "net/http_server.h"
 #include "net/resolver.h"
 
-// What all I/O threads share of the upstreams. Structure is fixed after construction; what changes is atomic or a snapshot.
+// What all I/O threads share of the upstreams. Structure is fixed after construction; what changes is atomic or a snapshot. Another
+// configuration is another Service with other Versions, which share what goes on: endpoints, counters, budgets.
 
 namespace leadsman::net {
 class TlsClientFiles;
@@ -29,12 +31,13 @@ using Addresses = std::vector<net::SocketAddress>;
 /// other side.
 bool IsOurFault(int error);
 
-/// One host and port of a version.
+/// One host and port of a version. Stays the same one as long as it stands in the configuration, and then until the last request has
+/// left it.
 struct Endpoint {
   Endpoint(std::string endpoint_name, size_t endpoint_id);
 
   const std::string name;  ///< "127.0.0.1:5000"
-  const size_t id;         ///< among all of the gateway
+  const size_t id;         ///< among all of the gateway; another one's once this one is gone
   std::string host, port;
   EndpointHealth health;
   Snapshot<Addresses> addresses;  ///< empty: not found (yet)
@@ -48,20 +51,30 @@ struct Endpoint {
   bool Has(const net::SocketAddress& address) const;
 };
 
+/// Whose place an Endpoint::id is. A place is given again when nobody knows its endpoint any more.
+using EndpointPlaces = std::vector<std::weak_ptr<Endpoint>>;
+
 struct Service;
 
 struct Version {
-  int64_t number = 0;
-  size_t id = 0;     ///< among all of the gateway
-  size_t index = 0;  ///< in its service
-  Service* service = nullptr;
-  std::vector<std::unique_ptr<Endpoint>> endpoints;
+  Version(int64_t version_number, size_t version_index, Service& of,
+          std::shared_ptr<VersionState> version_state);
+
+  const int64_t number;
+  const size_t index;  ///< in its service
+  Service* const service;
+  const std::shared_ptr<VersionState> state;
+  std::atomic<size_t>& pending;  ///< of the state
+  std::vector<std::shared_ptr<Endpoint>> endpoints;
   std::shared_ptr<net::TlsClientFiles> tls;  ///< null: plain text; set before the first request
   std::string server_name;                   ///< tls: instead of the endpoint's host, if not empty
-  mutable std::atomic<size_t> pending{0};    ///< requests that wait for a connection
+
+  /// A connection that was made for the other one would be made the same way for this one.
+  bool SpokenToAs(const Version& other) const;
 
   /// The less busy of two drawn among those that get requests, another one than `avoid` if there is one; where there is none,
   /// among those that are ejected, and then `avoid`. Null when all have failed their checks.
+  /// One that is to be checked, and has not been yet, is only taken where no other is known to be well.
   Endpoint* Pick(Rng& rng, SteadyTime now, const Endpoint* avoid) const;
   /// Whether requests would be answered, as far as is known: an endpoint is there that has passed its check; without checks,
   /// one that is not ejected.
@@ -73,6 +86,9 @@ struct Version {
   /// What became of a request to one of its endpoints. May eject that.
   void OnResult(Endpoint& endpoint, bool failed, const std::string& why, SteadyTime now) const;
 };
+
+/// Keeps a version, and all of the configuration that it stands in.
+using VersionRef = std::shared_ptr<const Version>;
 
 /// Which version a request goes to.
 struct Choice {
@@ -99,12 +115,15 @@ class RetryBudget {
 };
 
 struct Service {
-  Service(ServiceOptions service_options, size_t& next_version, size_t& next_endpoint);
+  /// `before`: the same service in the configuration before this one; null: there was none.
+  Service(ServiceOptions service_options, const Service* before, EndpointPlaces& places,
+          size_t workers);
 
   const ServiceOptions options;
   std::vector<std::unique_ptr<Version>> versions;
   Snapshot<Split> split;
-  RetryBudget budget;
+  const std::shared_ptr<RetryBudget> budget_state;
+  RetryBudget& budget;
   std::vector<std::unique_ptr<Mirror>> mirrors;  ///< by version; none where no copies can be made
   std::atomic<Mirror*> mirror{nullptr};  ///< of these, the one that gets copies; null: none does
 

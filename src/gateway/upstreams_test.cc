@@ -59,12 +59,12 @@ class UpstreamsTest : public testing::Test {
       version.endpoints.push_back("127.0.0.1:" + std::to_string(5000 + i));
     return options;
   }
-  size_t next_version_ = 0, next_endpoint_ = 0;
+  EndpointPlaces places_;
   Rng rng_{1};
 };
 
 TEST_F(UpstreamsTest, PicksTheLessBusyAndNotTheOneThatFailed) {
-  Service service(Options(3), next_version_, next_endpoint_);
+  Service service(Options(3), nullptr, places_, 1);
   const Version& version = *service.versions[0];
   std::vector<int> picked(3);
   for (int i = 0; i < 3'000; ++i) ++picked[version.Pick(rng_, kNow, nullptr)->id];
@@ -75,19 +75,19 @@ TEST_F(UpstreamsTest, PicksTheLessBusyAndNotTheOneThatFailed) {
   EXPECT_NEAR(picked[0], 100, 50) << "drawn twice: one of nine";
   for (int i = 0; i < 100; ++i)
     EXPECT_NE(version.Pick(rng_, kNow, version.endpoints[1].get()), version.endpoints[1].get());
-  Service alone(Options(1), next_version_, next_endpoint_);
+  Service alone(Options(1), nullptr, places_, 1);
   EXPECT_NE(alone.versions[0]->Pick(rng_, kNow, alone.versions[0]->endpoints[0].get()), nullptr)
       << "better than none";
 }
 
 TEST_F(UpstreamsTest, EjectsNoMoreThanItsShareOfThem) {
-  Service service(Options(4), next_version_, next_endpoint_);
+  Service service(Options(4), nullptr, places_, 1);
   const Version& version = *service.versions[0];
   for (const auto& endpoint : version.endpoints) version.OnResult(*endpoint, true, "closed", kNow);
   int available = 0;
   for (const auto& endpoint : version.endpoints) available += endpoint->health.Available(kNow);
   EXPECT_EQ(available, 2);
-  Service alone(Options(1), next_version_, next_endpoint_);
+  Service alone(Options(1), nullptr, places_, 1);
   alone.versions[0]->OnResult(*alone.versions[0]->endpoints[0], true, "closed", kNow);
   EXPECT_NE(alone.versions[0]->Pick(rng_, kNow, nullptr), nullptr) << "half of one is none";
 }
@@ -95,7 +95,7 @@ TEST_F(UpstreamsTest, EjectsNoMoreThanItsShareOfThem) {
 TEST_F(UpstreamsTest, AnEjectedOneIsBetterThanNoneAndThanTheOneThatHasJustFailed) {
   ServiceOptions options = Options(2);
   options.health.path = "/healthz";
-  Service service(std::move(options), next_version_, next_endpoint_);
+  Service service(std::move(options), nullptr, places_, 1);
   const Version& version = *service.versions[0];
   Endpoint& ejected = *version.endpoints[0];
   Endpoint& other = *version.endpoints[1];
@@ -116,7 +116,7 @@ TEST_F(UpstreamsTest, AnEjectedOneIsBetterThanNoneAndThanTheOneThatHasJustFailed
 }
 
 TEST_F(UpstreamsTest, SaysWhyNoneIsThere) {
-  Service service(Options(2), next_version_, next_endpoint_);
+  Service service(Options(2), nullptr, places_, 1);
   const Version& version = *service.versions[0];
   for (const auto& endpoint : version.endpoints) {
     endpoint->addresses.Set(std::make_shared<Addresses>(1));

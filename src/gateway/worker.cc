@@ -8,8 +8,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <exception>
 #include <utility>
 
+#include "base/cpu.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "gateway/downstream.h"
@@ -57,29 +59,17 @@ std::string AddressText(const sockaddr_storage& storage) {
 
 }  // namespace
 
-Shared::Shared(Options gateway_options, Clock& gateway_clock, Sink& event_sink,
-               ExchangeSink* exchange_sink)
-    : options(std::move(gateway_options)),
-      routes(options),
-      clock(gateway_clock),
+Shared::Shared(Options options, Clock& gateway_clock, Sink& event_sink, ExchangeSink* exchange_sink)
+    : clock(gateway_clock),
       sink(event_sink),
-      exchanges(exchange_sink) {
-  size_t next_version = 0;
-  size_t next_endpoint = 0;
-  for (const ServiceOptions& service : options.services)
-    services.push_back(std::make_unique<Service>(service, next_version, next_endpoint));
-  for (const auto& service : services) {
-    segments.push_back(exchanges != nullptr ? sink.SegmentsOf(service->options.name)
-                                            : std::span<const SegmentRule>());
-    for (const auto& version : service->versions) {
-      versions.push_back(version.get());
-      for (const auto& endpoint : version->endpoints) endpoints.push_back(endpoint.get());
-    }
-    for (const auto& mirror : service->mirrors) {
-      mirror->id = mirrors.size();
-      mirrors.push_back(mirror.get());
-    }
-  }
+      exchanges(exchange_sink),
+      threads(static_cast<size_t>(options.io_threads > 0 ? options.io_threads : AvailableCores())) {
+  SetTable(MakeTable(std::move(options)));
+}
+
+std::shared_ptr<Table> Shared::MakeTable(Options options) const {
+  return std::make_shared<Table>(std::move(options), table().get(), threads, sink,
+                                 exchanges != nullptr);
 }
 
 class Worker::Listener final : public net::EventLoop::Watcher {
@@ -90,6 +80,8 @@ class Worker::Listener final : public net::EventLoop::Watcher {
   void OnEvents(uint32_t) override { worker_.Accept(*this); }
   int socket() const { return socket_; }
   const Listening& listening() const { return listening_; }
+  /// Those that connect from now on are spoken to so.
+  void Change(Listening listening) { listening_ = std::move(listening); }
   void Close() {
     if (socket_ >= 0) close(socket_);
     socket_ = -1;
@@ -98,22 +90,66 @@ class Worker::Listener final : public net::EventLoop::Watcher {
  private:
   Worker& worker_;
   int socket_;
-  const Listening listening_;
+  Listening listening_;
 };
 
 Worker::Worker(Shared& shared, std::vector<Listening> sockets)
     : shared_(shared),
+      number_(shared.workers.size()),
       rng_(RandomSeed()),
-      counters_(shared.versions.size(), shared.mirrors.size()),
-      idle_(shared.endpoints.size()),
-      waiting_(shared.versions.size()),
       shadows_(*this),
       upstreams_h2_(*this) {
+  TakeTable();
   for (Listening& one : sockets)
     listening_.push_back(std::make_unique<Listener>(*this, std::move(one)));
 }
 
 Worker::~Worker() = default;
+
+// What is in force
+// ---------------------------------------------------------------------------------------------------------------
+
+void Worker::TakeTable() {
+  // A control block of our own: no thread that takes or drops a request's reference touches another one's.
+  const std::shared_ptr<const Table> table = shared_.table();
+  table_ = std::shared_ptr<const Table>(table.get(), [table](const Table*) {});
+  const size_t places = std::max(idle_.size(), table->places.size());
+  idle_.resize(places);
+  shadows_.MakeRoom(places);
+  upstreams_h2_.MakeRoom(places);
+}
+
+void Worker::Adopt(std::vector<Listening> listeners, std::function<void()> done) {
+  const auto over = std::make_shared<std::function<void()>>(std::move(done));
+  const bool posted =
+      loop_.Post([self = shared_from_this(), listeners = std::move(listeners), over]() mutable {
+        try {
+          self->AdoptNow(std::move(listeners));
+        } catch (const std::exception& e) {
+          LOG_ERROR("a thread of the gateway goes on with the configuration before",
+                    {"error", e.what()});
+        }
+        (*over)();
+      });
+  if (!posted) (*over)();
+}
+
+void Worker::AdoptNow(std::vector<Listening> listeners) {
+  TakeTable();
+  if (listening_.size() == listeners.size()) {
+    for (size_t i = 0; i < listeners.size(); ++i) listening_[i]->Change(std::move(listeners[i]));
+  }
+  for (auto& kept : idle_) {
+    std::erase_if(kept, [](const auto& connection) {
+      if (connection->Renew()) return false;
+      connection->Close();
+      return true;
+    });
+  }
+  shadows_.Adopt();
+  upstreams_h2_.Adopt();
+  ServePending(nullptr);  // limits may be others
+}
 
 void Worker::Run() {
   for (const auto& listener : listening_) loop_.Watch(listener->socket(), *listener);
@@ -152,7 +188,7 @@ void Worker::Accept(Listener& listener) {
 
 void Worker::Admit(int socket, std::string client, const Listening& listening) {
   const bool refused =
-      shared_.open.load(std::memory_order_relaxed) >= shared_.options.limits.max_connections;
+      shared_.open.load(std::memory_order_relaxed) >= options().limits.max_connections;
   (refused ? counters_.refused : counters_.accepted).Add();
   if (refused && refused_open_ >= kMaxRefusedOpen) {
     close(socket);  // not even words for this one
@@ -182,9 +218,11 @@ void Worker::Remove(Downstream& client) {
 // Connections to upstreams
 // -----------------------------------------------------------------------------------------------
 
-std::shared_ptr<UpstreamConnection> Worker::TakeIdle(Endpoint& endpoint) {
+std::shared_ptr<UpstreamConnection> Worker::TakeIdle(const Version& version, Endpoint& endpoint) {
   auto& kept = idle_[endpoint.id];
   while (!kept.empty()) {
+    // Asked for by a request that began when the endpoint was spoken to otherwise.
+    if (!kept.back()->version().SpokenToAs(version)) return nullptr;
     // The one that was used last: the others may grow old and go.
     const auto connection = std::move(kept.back());
     kept.pop_back();
@@ -195,10 +233,11 @@ std::shared_ptr<UpstreamConnection> Worker::TakeIdle(Endpoint& endpoint) {
 }
 
 void Worker::Keep(std::shared_ptr<UpstreamConnection> connection) {
+  if (!connection->Renew()) return connection->Close();
   const Version& version = connection->version();
   const TimeoutOptions& timeouts = version.service->options.timeouts;
   const bool others_wait =
-      version.pending.load(std::memory_order_relaxed) > 0 && !SomebodyWaits(version);
+      version.pending.load(std::memory_order_relaxed) > 0 && !AnybodyWaits(version.state.get());
   // Kept here it would be of no use to requests that wait on another thread.
   if (timeouts.keep_alive.count() == 0 || others_wait || draining_) return connection->Close();
   connection->BecomeIdle();
@@ -218,25 +257,37 @@ void Worker::DropIdle(UpstreamConnection& connection) {
 
 void Worker::Freed(const Version& version) {
   if (version.pending.load(std::memory_order_relaxed) == 0) return;
-  if (!waiting_[version.id].empty()) {
+  const VersionState* const of = version.state.get();  // to be compared with alone
+  if (AnybodyWaits(of)) {
     // Not from here: whoever has freed it is in the middle of something.
-    loop_.Post([self = shared_from_this(), id = version.id] { self->ServePending(id); });
+    loop_.Post([self = shared_from_this(), of] { self->ServePending(of); });
     return;
   }
   for (const auto& worker : shared_.workers) {
-    if (worker.get() != this) worker->WakePending(version.id);
+    if (worker.get() != this) worker->WakePending(of);
   }
 }
 
-void Worker::WakePending(size_t version_id) {
-  loop_.Post([self = shared_from_this(), version_id] {
-    self->ServePending(version_id);
-    self->upstreams_h2_.ServePending(version_id);
+void Worker::WakePending(const VersionState* version) {
+  loop_.Post([self = shared_from_this(), version] {
+    self->ServePending(version);
+    self->upstreams_h2_.ServePending(version);
   });
 }
 
-Worker::Waiting::iterator Worker::Wait(const Version& version, Downstream& client) {
-  Waiting& queue = waiting_[version.id];
+bool Worker::AnybodyWaits(const VersionState* version) const {
+  return std::any_of(waiting_.begin(), waiting_.end(),
+                     [&](const auto& one) { return one.first->state.get() == version; });
+}
+
+void Worker::StopWaiting(const Version& version, Waiting::iterator place) {
+  const auto queue = waiting_.find(&version);
+  queue->second.erase(place);
+  if (queue->second.empty()) waiting_.erase(queue);
+}
+
+Worker::Waiting::iterator Worker::Wait(const VersionRef& version, Downstream& client) {
+  Waiting& queue = waiting_[version.get()];
   const auto place = queue.insert(queue.end(), &client);
   // All of the endpoints' connections may lie idle with other threads.
   for (const auto& worker : shared_.workers) {
@@ -245,18 +296,28 @@ Worker::Waiting::iterator Worker::Wait(const Version& version, Downstream& clien
   return place;
 }
 
-void Worker::GiveBack(const Version& version) {
-  loop_.Post([self = shared_from_this(), &version] {
-    for (const auto& endpoint : version.endpoints) {
+void Worker::GiveBack(VersionRef version) {
+  loop_.Post([self = shared_from_this(), version = std::move(version)] {
+    for (const auto& endpoint : version->endpoints) {
+      if (endpoint->id >= self->idle_.size()) continue;  // not known here yet
       auto& kept = self->idle_[endpoint->id];
       if (!kept.empty()) return self->DropIdle(*kept.front());
     }
   });
 }
 
-void Worker::ServePending(size_t version_id) {
-  const Waiting& queue = waiting_[version_id];
-  while (!queue.empty() && queue.front()->OnPending()) {
+/// Null: of all versions.
+void Worker::ServePending(const VersionState* version) {
+  if (waiting_.empty()) return;
+  std::vector<const Version*> of;
+  for (const auto& [one, queue] : waiting_) {
+    if (version == nullptr || one->state.get() == version) of.push_back(one);
+  }
+  for (const Version* one : of) {
+    // Who leaves the queue as the last one takes it away.
+    for (auto queue = waiting_.find(one); queue != waiting_.end(); queue = waiting_.find(one)) {
+      if (!queue->second.front()->OnPending()) break;
+    }
   }
 }
 
@@ -264,7 +325,7 @@ void Worker::ServePending(size_t version_id) {
 // -------------------------------------------------------------------------------------------------------------------
 
 void Worker::ScheduleSweep() {
-  const milliseconds interval = draining_ ? kDrainSweep : SweepInterval(shared_.options);
+  const milliseconds interval = draining_ ? kDrainSweep : SweepInterval(options());
   // The next one first: whatever happens in this one, time goes on.
   loop_.At(loop_.now() + interval, [this] {
     ScheduleSweep();
@@ -295,7 +356,7 @@ void Worker::Sweep() {
     kept.erase(kept.begin(), kept.begin() + static_cast<ptrdiff_t>(old));
   }
   // What has become free without a word: an endpoint that is well again, a place that another thread gave back just then.
-  for (size_t id = 0; id < waiting_.size(); ++id) ServePending(id);
+  ServePending(nullptr);
   draining_ ? shadows_.Drain() : shadows_.Sweep(now);
   upstreams_h2_.Sweep(now);
   if (draining_) {

@@ -3,20 +3,22 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <list>
+#include <map>
 #include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/mutex.h"
 #include "base/rng.h"
 #include "events/exchange.h"
 #include "events/prediction_event.h"
 #include "gateway/config.h"
 #include "gateway/counters.h"
-#include "gateway/routes.h"
 #include "gateway/shadows.h"
+#include "gateway/table.h"
 #include "gateway/upstream_h2.h"
 #include "gateway/upstreams.h"
 #include "net/event_loop.h"
@@ -39,19 +41,28 @@ struct Shared {
   Shared(Options gateway_options, Clock& gateway_clock, Sink& event_sink,
          ExchangeSink* exchange_sink);
 
-  const Options options;
-  const RouteTable routes;
   Clock& clock;
   Sink& sink;
   ExchangeSink* const exchanges;  ///< null: nobody wants bodies
-  std::vector<std::unique_ptr<Service>> services;
-  std::vector<std::span<const SegmentRule>>
-      segments;                                  ///< of the services; none when nobody wants bodies
-  std::vector<const Version*> versions;          ///< by id
-  std::vector<Endpoint*> endpoints;              ///< by id
-  std::vector<const Mirror*> mirrors;            ///< by id
+  const size_t threads;
   std::vector<std::shared_ptr<Worker>> workers;  ///< complete before the first one runs
   std::atomic<size_t> open{0};                   ///< connections of clients
+
+  /// What is in force; each thread takes it over a moment after it has been set. Thread-safe.
+  std::shared_ptr<const Table> table() const {
+    MutexLock lock(mutex_);
+    return table_;
+  }
+  void SetTable(std::shared_ptr<const Table> table) {
+    MutexLock lock(mutex_);
+    table_.swap(table);
+  }
+  /// One that takes over what goes on.
+  std::shared_ptr<Table> MakeTable(Options options) const;
+
+ private:
+  mutable Mutex mutex_;
+  std::shared_ptr<const Table> table_ GUARDED_BY(mutex_);
 };
 
 /// One I/O thread: its listening sockets, its clients, its connections to upstreams. Confined to the thread in Run(), but for
@@ -64,6 +75,7 @@ class Worker final : public std::enable_shared_from_this<Worker> {
     std::shared_ptr<net::ServerCertificates> certificates = nullptr;  ///< null: plain text
     bool offers_http2 = false;                                        ///< over TLS
   };
+  /// Made in the order of shared.workers: it counts by its place there.
   Worker(Shared& shared, std::vector<Listening> sockets);
   ~Worker();
   Worker(const Worker&) = delete;
@@ -73,19 +85,31 @@ class Worker final : public std::enable_shared_from_this<Worker> {
   /// Serves until it is drained.
   void Run();
   void BeginDrain(std::chrono::milliseconds grace);
+  /// Goes over to the table that is in force: requests that begin from now on know no other. Kept connections stay, where their endpoint
+  /// is still spoken to as before. `listeners`: how those that connect from now on are spoken to, by their places; no sockets. Calls
+  /// `done` in any case. From any thread.
+  void Adopt(std::vector<Listening> listeners, std::function<void()> done);
   /// Gives connections and places that have become free to who has waited longest for one of this version. From any thread.
-  void WakePending(size_t version_id);
+  void WakePending(const VersionState* version);
   /// Closes a kept connection of this version, if there is one: somebody waits for it elsewhere. From any thread.
-  void GiveBack(const Version& version);
+  void GiveBack(VersionRef version);
   const WorkerCounters& counters() const { return counters_; }
 
   // For connections, on the worker's thread.
   Shared& shared() { return shared_; }
-  const Options& options() const { return shared_.options; }
+  /// What requests that begin now go by. Confined, and kept until the end of the turn.
+  const Table& table() const { return *table_; }
+  const Options& options() const { return table_->options; }
+  /// Keeps a version of this table.
+  VersionRef Hold(const Version& version) const { return {table_, &version}; }
   net::EventLoop& loop() { return loop_; }
   net::BufferPool& pool() { return pool_; }
   Rng& rng() { return rng_; }
   WorkerCounters& counters() { return counters_; }
+  VersionCounters& CountersOf(const Version& version) const {
+    return version.state->counters[number_];
+  }
+  MirrorCounters& CountersOf(const Mirror& mirror) const { return mirror.state->counters[number_]; }
   Shadows& shadows() { return shadows_; }
   UpstreamsH2& upstreams_h2() { return upstreams_h2_; }
   SteadyTime now() const { return loop_.now(); }
@@ -100,7 +124,7 @@ class Worker final : public std::enable_shared_from_this<Worker> {
   void Remove(Downstream& client);
 
   /// A kept connection that is quiet, or null.
-  std::shared_ptr<UpstreamConnection> TakeIdle(Endpoint& endpoint);
+  std::shared_ptr<UpstreamConnection> TakeIdle(const Version& version, Endpoint& endpoint);
   /// Keeps it for the next request, or gives it to one that waits.
   void Keep(std::shared_ptr<UpstreamConnection> connection);
   /// A kept connection has ended or has said something that nobody asked for.
@@ -109,11 +133,9 @@ class Worker final : public std::enable_shared_from_this<Worker> {
   void Freed(const Version& version);
   /// Those that wait for a connection of a version, in the order in which they came. Each leaves by itself.
   using Waiting = std::list<Downstream*>;
-  Waiting::iterator Wait(const Version& version, Downstream& client);
-  void StopWaiting(const Version& version, Waiting::iterator place) {
-    waiting_[version.id].erase(place);
-  }
-  bool SomebodyWaits(const Version& version) const { return !waiting_[version.id].empty(); }
+  Waiting::iterator Wait(const VersionRef& version, Downstream& client);
+  void StopWaiting(const Version& version, Waiting::iterator place);
+  bool SomebodyWaits(const Version& version) const { return waiting_.contains(&version); }
 
  private:
   class Listener;
@@ -124,9 +146,14 @@ class Worker final : public std::enable_shared_from_this<Worker> {
   void Sweep();
   void StopListening();
   void CutAll();
-  void ServePending(size_t version_id);
+  void TakeTable();
+  void AdoptNow(std::vector<Listening> listeners);
+  bool AnybodyWaits(const VersionState* version) const;
+  void ServePending(const VersionState* version);
 
   Shared& shared_;
+  const size_t number_;  ///< in shared.workers
+  std::shared_ptr<const Table> table_;
   net::EventLoop loop_;
   net::BufferPool pool_;
   Rng rng_;
@@ -135,7 +162,8 @@ class Worker final : public std::enable_shared_from_this<Worker> {
   std::vector<std::unique_ptr<Listener>> listening_;
   std::vector<std::shared_ptr<Downstream>> clients_;
   std::vector<std::vector<std::shared_ptr<UpstreamConnection>>> idle_;  ///< by endpoint
-  std::vector<Waiting> waiting_;                                        ///< by version
+  std::map<const Version*, Waiting>
+      waiting_;  ///< of this table's versions, and of those before; none is empty
   Shadows shadows_;
   UpstreamsH2 upstreams_h2_;
   size_t refused_open_ = 0;

@@ -52,8 +52,9 @@ class WorkerTest : public testing::Test {
       EXPECT_TRUE(found.ok()) << found.status();
       addresses->push_back((*found)[0]);
     }
-    shared_.endpoints[0]->addresses.Set(std::move(addresses));
+    endpoint().addresses.Set(std::move(addresses));
   }
+  Endpoint& endpoint() { return *shared_.table()->versions[0]->endpoints[0]; }
   /// The body of the answer.
   static std::string Get(net::RawClient& client) {
     client.Send("GET / HTTP/1.1\r\nHost: t\r\n\r\n");
@@ -97,11 +98,11 @@ TEST_F(WorkerTest, ADeadAddressOfANameIsNoFailure) {
       {DeadEndpoint(), alive.endpoint()});  // as localhost, of which servers often take only one
   net::RawClient client(port_);
   for (int i = 0; i < 10; ++i) EXPECT_EQ(Get(client), "alive");
-  EXPECT_EQ(shared_.endpoints[0]->failures, 0u);
-  EXPECT_EQ(shared_.endpoints[0]->connections, 0u);
+  EXPECT_EQ(endpoint().failures, 0u);
+  EXPECT_EQ(endpoint().connections, 0u);
   SetAddresses({DeadEndpoint(), DeadEndpoint()});
   EXPECT_NE(Get(client).find("refused the connection"), std::string::npos);
-  EXPECT_EQ(shared_.endpoints[0]->failures, 1u);
+  EXPECT_EQ(endpoint().failures, 1u);
 }
 
 class WorkerH2Test : public WorkerTest {
@@ -119,7 +120,7 @@ TEST_F(WorkerH2Test, ABusyConnectionToAnAddressThatTheNameHasNoMoreGetsNoMoreReq
   SetAddresses({old_one.endpoint()});
   net::Http2RawClient client(port_);
   client.Send(net::Http2RawClient::Head(1, "/", true));
-  ASSERT_TRUE(Eventually([&] { return shared_.endpoints[0]->requests == 1; }));
+  ASSERT_TRUE(Eventually([&] { return endpoint().requests == 1; }));
   SetAddresses({new_one.endpoint()});
   int32_t stream = 1;
   EXPECT_TRUE(Eventually([&] {
