@@ -207,8 +207,10 @@ bool NeedsMonitor(const Config& config);
 struct ReloadedConfig {
   Config in_force;
   std::vector<std::string> needs_restart;  ///< settings that were changed and stay as they were
+  bool gateway_changed = false;            ///< of a process that proxies, the section gateway
+  std::vector<std::string> refused;  ///< of it what cannot change, in words: the whole is refused
 };
-/// Models and their rollout plans are taken over, and the log; everything else needs a restart. So
+/// Models and their rollout plans are taken over, the log, and of a process that proxies the section gateway; everything else needs a restart. So
 /// does the monitoring of a model but for its prediction output, and the first rollout plan when
 /// the server runs without any (`has_rollouts`).
 ReloadedConfig MergeReloaded(const Config& running, Config next, bool has_monitor,

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "app/config.h"
@@ -6,6 +7,63 @@
 #include "base/strings.h"
 
 namespace leadsman {
+
+namespace {
+
+std::set<std::string> SegmentNames(const std::map<std::string, MonitorConfig>& of,
+                                   const std::string& model) {
+  std::set<std::string> names;
+  const auto at = of.find(model);
+  if (at == of.end()) return names;
+  for (const SegmentRule& rule : at->second.segments) names.insert(rule.name);
+  return names;
+}
+
+/// The monitor takes a model that it was not told of at its start with the defaults.
+void NameMonitoring(const Config& running, const Config& next, ReloadedConfig& result) {
+  auto text = [](const std::map<std::string, MonitorConfig>& of, const std::string& model) {
+    Config only;
+    const auto at = of.find(model);
+    only.models.resize(1);
+    if (at != of.end()) only.models[0].monitoring = at->second;
+    return ConfigToJson(only);
+  };
+  for (const auto& [model, monitoring] : next.monitor.observed) {
+    if (text(running.monitor.observed, model) != text(next.monitor.observed, model))
+      result.needs_restart.push_back(StrCat("monitoring of model ", model));
+  }
+}
+
+/// Of two processes that proxy: what has changed, and what of it cannot.
+void TakeGateway(const Config& running, const Config& next, ReloadedConfig& result) {
+  auto text = [](const Config& config) {
+    Config only;
+    only.gateway = config.gateway;
+    return ConfigToJson(only);
+  };
+  result.gateway_changed = text(running) != text(next);
+  const gateway::DecodeOptions& from = running.gateway->decode;
+  const gateway::DecodeOptions& to = next.gateway->decode;
+  auto fixed = [&](const char* field, size_t before, size_t after) {
+    if (before == after) return;
+    result.refused.push_back(
+        StrCat("gateway.decode.", field, " (", before, " → ", after,
+               ") cannot change while the gateway runs: leave it as it was, or "
+               "restart the gateway"));
+  };
+  fixed("max_body", from.max_body, to.max_body);
+  fixed("max_held_bytes", from.max_held_bytes, to.max_held_bytes);
+  fixed("max_queue", from.max_queue, to.max_queue);
+  // The monitor knows those of its start.
+  const auto known = MonitoringOf(running);
+  const auto wanted = MonitoringOf(next);
+  for (const gateway::ServiceOptions& service : next.gateway->services) {
+    if (SegmentNames(known, service.name) != SegmentNames(wanted, service.name))
+      result.needs_restart.push_back(StrCat("segments of service ", service.name));
+  }
+}
+
+}  // namespace
 
 ReloadedConfig MergeReloaded(const Config& running, Config next, bool has_monitor,
                              bool has_rollouts) {
@@ -21,6 +79,7 @@ ReloadedConfig MergeReloaded(const Config& running, Config next, bool has_monito
     if (text(running, take) != text(next, take)) changed(section);
     take(next, running);
   };
+  if (running.run_gateway && next.run_gateway) NameMonitoring(running, next, result);
   keep("server", [](Config& to, const Config& from) { to.server = from.server; });
   keep("admin", [](Config& to, const Config& from) { to.admin = from.admin; });
   keep("auth", [](Config& to, const Config& from) { to.auth = from.auth; });
@@ -45,7 +104,11 @@ ReloadedConfig MergeReloaded(const Config& running, Config next, bool has_monito
   keep("repository", [](Config& to, const Config& from) { to.repository = from.repository; });
   keep("mlflow", [](Config& to, const Config& from) { to.mlflow = from.mlflow; });
   keep("telemetry", [](Config& to, const Config& from) { to.telemetry = from.telemetry; });
-  keep("gateway", [](Config& to, const Config& from) { to.gateway = from.gateway; });
+  if (running.run_gateway && next.run_gateway) {
+    TakeGateway(running, next, result);
+  } else {
+    keep("gateway", [](Config& to, const Config& from) { to.gateway = from.gateway; });
+  }
   keep("plain", [](Config& to, const Config& from) { to.plain = from.plain; });
 
   for (Config::Model& model : next.models) {
@@ -80,6 +143,7 @@ ReloadedConfig MergeReloaded(const Config& running, Config next, bool has_monito
 }
 
 Status CheckReloaded(const ReloadedConfig& reloaded) {
+  if (!reloaded.refused.empty()) return InvalidArgumentError(Join(reloaded.refused, "; "));
   std::vector<std::string> wrong = ConfigConflicts(reloaded.in_force);
   if (wrong.empty()) return OkStatus();
   return InvalidArgumentError(StrCat(Join(wrong, "; "), ". ", HumanList(reloaded.needs_restart),

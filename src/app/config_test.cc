@@ -747,21 +747,53 @@ TEST(GatewayConfigTest, AFileOfAGatewayAloneIsNotServed) {
             std::string_view::npos);
 }
 
-TEST(ReloadTest, AGatewayTakesPlansOverAndNamesTheRest) {
+TEST(ReloadTest, AGatewayTakesItsSectionAndPlansOverAndNamesTheRest) {
   Config running = Parsed(StrCat(kGateway, "models: [{name: a, rollout: {alpha: 2%}}]"));
   Config next = Parsed(
       "gateway:\n  listeners: [{port: 0}]\n"
       "  services: [{name: a, versions: [{version: 1, endpoints: ['h:2']}]}]\n"
       "models: [{name: a, rollout: {alpha: 3%}}]");
+  Config watched = Parsed(
+      "gateway:\n  listeners: [{port: 0}]\n"
+      "  services: [{name: a, versions: [{version: 1, endpoints: ['h:1']}]}]\n"
+      "  routes: [{service: a, decode: {request: {segment.tenant: t}}}]\n"
+      "models: [{name: a, monitoring: {window: 7s}}]");
   ASSERT_TRUE(MakeGateway(running).ok());
   ASSERT_TRUE(MakeGateway(next).ok());
+  ASSERT_TRUE(MakeGateway(watched).ok());
   ReloadedConfig reloaded = MergeReloaded(running, next, true, true);
-  EXPECT_EQ(reloaded.needs_restart, std::vector<std::string>{"gateway"});
+  EXPECT_EQ(reloaded.needs_restart, std::vector<std::string>{});
+  EXPECT_TRUE(reloaded.gateway_changed);
   EXPECT_EQ(reloaded.in_force.gateway_plans.at("a").alpha, 0.03);
-  EXPECT_EQ(reloaded.in_force.gateway->services[0].versions[0].endpoints[0], "h:1");
+  EXPECT_EQ(reloaded.in_force.gateway->services[0].versions[0].endpoints[0], "h:2");
+  EXPECT_FALSE(MergeReloaded(running, running, true, true).gateway_changed);
   reloaded = MergeReloaded(running, next, true, false);
-  EXPECT_EQ(reloaded.needs_restart, (std::vector<std::string>{"gateway", "rollout of model a"}));
+  EXPECT_EQ(reloaded.needs_restart, std::vector<std::string>{"rollout of model a"});
   EXPECT_TRUE(reloaded.in_force.gateway_plans.empty());
+  reloaded = MergeReloaded(running, watched, true, true);
+  EXPECT_EQ(reloaded.needs_restart, std::vector<std::string>{"monitoring of model a"});
+  EXPECT_TRUE(CheckReloaded(reloaded).ok());
+}
+
+TEST(ReloadTest, WhatAGatewayCannotChangeIsRefusedWithTheRest) {
+  Config running = Parsed(kGateway);
+  Config next = Parsed(StrCat(kGateway, "  decode: {max_queue: 7, max_body: 1MiB}\n"));
+  ASSERT_TRUE(MakeGateway(running).ok());
+  ASSERT_TRUE(MakeGateway(next).ok());
+  EXPECT_EQ(
+      CheckReloaded(MergeReloaded(running, next, true, true)).message(),
+      "gateway.decode.max_queue (4096 → 7) cannot change while the gateway runs: leave it as it "
+      "was, or restart the gateway");
+}
+
+TEST(ReloadTest, SegmentsThatARouteSaysNeedARestart) {
+  Config running = Parsed(kGateway);
+  Config next = Parsed(
+      StrCat(kGateway, "  routes: [{service: a, decode: {request: {segment.tenant: t}}}]\n"));
+  ASSERT_TRUE(MakeGateway(running).ok());
+  ASSERT_TRUE(MakeGateway(next).ok());
+  EXPECT_EQ(MergeReloaded(running, next, true, true).needs_restart,
+            std::vector<std::string>{"segments of service a"});
 }
 
 TEST(ReloadTest, ModelsAndPlansAreTakenOverAndTheRestStaysAndIsNamed) {

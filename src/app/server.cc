@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <set>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -148,7 +149,7 @@ class Server {
 
   Status Reload(const std::string& trigger) { return reloader_.Reload(trigger); }
 
-  /// Models, plans, prediction outputs and the log's level are taken over; what needs a restart is
+  /// Models, plans, prediction outputs, the log's level and what is proxied are taken over; what needs a restart is
   /// said, and stays in the configuration that is shown as it is in force.
   Status Apply(const Config& next, std::vector<std::string>& needs_restart) {
     MutexLock one(apply_mutex_);
@@ -162,6 +163,7 @@ class Server {
         MergeReloaded(config_, next, monitor_ != nullptr, rollouts_ != nullptr);
     RETURN_IF_ERROR(CheckReloaded(reloaded));
     const Config& now = reloaded.in_force;
+    if (reloaded.gateway_changed) RETURN_IF_ERROR(ApplyGateway(*reloaded.in_force.gateway, now));
     RETURN_IF_ERROR(control_->Apply(ModelsOf(now)));
     if (rollouts_) rollouts_->Apply(PlansOf(now));
     for (const Config::Model& model : now.models) {
@@ -172,6 +174,79 @@ class Server {
     MutexLock lock(config_mutex_);
     config_json_ = ShownConfigJson(reloaded.in_force);
     config_ = std::move(reloaded.in_force);
+    return OkStatus();
+  }
+
+  /// Requests that begin are sent by it from now on, or, with an error, nothing has changed. A process that proxies has no models, so
+  /// nothing is refused behind it.
+  Status ApplyGateway(gateway::Options& next, const Config& config) REQUIRES(apply_mutex_) {
+    std::set<std::string> planned;
+    if (rollouts_) {
+      for (const auto& [name, plan] : PlansOf(config)) planned.insert(name);
+      RETURN_IF_ERROR(CheckRollouts(next));
+    }
+    RETURN_IF_ERROR(SetSources(next));
+    RETURN_IF_ERROR(gateway_->Apply(next, planned));
+    for (const gateway::ServiceOptions& service : config_.gateway->services) {
+      for (const gateway::VersionOptions& version : service.versions) {
+        if (!HasVersion(next, service.name, version.version))
+          monitor_->Forget(service.name, version.version);
+      }
+    }
+    return OkStatus();
+  }
+
+  /// Null: there is none.
+  static const gateway::ServiceOptions* ServiceOf(const gateway::Options& options,
+                                                  const std::string& name) {
+    const auto at = std::find_if(options.services.begin(), options.services.end(),
+                                 [&](const auto& service) { return service.name == name; });
+    return at == options.services.end() ? nullptr : &*at;
+  }
+  static bool HasVersion(const gateway::Options& options, const std::string& service,
+                         int64_t version) {
+    const gateway::ServiceOptions* const of = ServiceOf(options, service);
+    return of != nullptr && std::any_of(of->versions.begin(), of->versions.end(),
+                                        [&](const auto& v) { return v.version == version; });
+  }
+
+  /// Until a rollout is over both of its versions stay, in its probation too, when the old one has no traffic; and so does who gets
+  /// which of them: its evidence is of the users that it has begun with.
+  Status CheckRollouts(const gateway::Options& next) const {
+    for (const RolloutView& rollout : rollouts_->List()) {
+      if (HasEnded(rollout.phase)) continue;
+      const gateway::ServiceOptions* const from = ServiceOf(*config_.gateway, rollout.model);
+      if (from == nullptr) continue;  // gone before this process has begun
+      const gateway::ServiceOptions* const to = ServiceOf(next, rollout.model);
+      std::string what;
+      for (const int64_t version : {rollout.candidate, rollout.stable}) {
+        if (!HasVersion(next, rollout.model, version) &&
+            HasVersion(*config_.gateway, rollout.model, version))
+          what = StrCat("version ", version);
+      }
+      if (to != nullptr && what.empty() &&
+          (from->split.by != to->split.by || from->split.name != to->split.name ||
+           from->split.seed != to->split.seed))
+        what = "the split (by, name, seed)";
+      if (what.empty()) continue;
+      return FailedPreconditionError(
+          StrCat("gateway.services: ", what, " of ", rollout.model, " must stay while rollout ",
+                 rollout.id, " from version ", rollout.stable, " to ", rollout.candidate,
+                 " is under way (", RolloutPhaseName(rollout.phase), "); `leadsman rollout abort ",
+                 rollout.id, "` or `leadsman rollout promote ", rollout.id, " --full` ends it"));
+    }
+    return OkStatus();
+  }
+
+  /// Who reads the bodies of each route.
+  Status SetSources(gateway::Options& options) {
+    std::vector<intake::ExchangeIntake::Source> sources(
+        1);  // 0: of the route that there is without any
+    for (const gateway::RouteOptions& route : options.routes)
+      sources.push_back({route.decode.request, route.decode.response});
+    auto places = exchanges_->SourcesOf(sources);
+    if (!places.ok()) return Annotate(places.status(), "gateway.routes");
+    for (size_t i = 0; i < options.routes.size(); ++i) options.routes[i].source = (*places)[i + 1];
     return OkStatus();
   }
 
@@ -462,9 +537,13 @@ class Server {
                                  v6 ? "]" : "", ":", admin_server_->port()));
   }
 
-  /// One that could answer, or one that only a log or an edge tells of.
+  /// One that could answer, one that is proxied, or one that only a log or an edge tells of.
   bool CanGetRequests(const std::string& model) const {
     auto status = lifecycle_->GetStatus(model);
+    if (!status.ok() && gateway_ && !watches_others_) {
+      const std::vector<std::string> services = gateway_->services();
+      if (std::find(services.begin(), services.end(), model) == services.end()) return false;
+    }
     if (!status.ok()) return config_.monitor.options.edges || monitor_->WasObserved(model);
     for (const VersionStatus& version : status->versions) {
       if (version.state == VersionState::kReady) return true;
@@ -542,13 +621,11 @@ class Server {
     intake::ExchangeIntake::Options options{.max_body = decode.max_body,
                                             .max_held_bytes = decode.max_held_bytes,
                                             .max_queue = decode.max_queue};
-    for (const gateway::RouteOptions& route : config_.gateway->routes)
-      options.sources.push_back({route.decode.request, route.decode.response});
     auto exchanges = intake::ExchangeIntake::Create(
         {clock_, sink, registry_, redactor_.get(), shadows_}, std::move(options));
-    if (!exchanges.ok()) return Annotate(exchanges.status(), "gateway.routes");
+    if (!exchanges.ok()) return exchanges.status();
     exchanges_ = std::move(exchanges).value();
-    return OkStatus();
+    return SetSources(*config_.gateway);
   }
 
   Status BuildTracer(Sink& next) {
@@ -1038,6 +1115,7 @@ class Server {
   std::string config_json_ GUARDED_BY(config_mutex_);
   std::atomic<bool> stopping_{false};
   bool stopped_ = false;  ///< main thread
+  const bool watches_others_ = WatchesOthers(config_);
 
   Clock& clock_ = SystemClock();
   Registry registry_;
