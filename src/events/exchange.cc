@@ -26,13 +26,15 @@ bool HoldsNoPredictions(std::string_view content_type) {
 
 void ExchangeCopy::Begin(HttpBody& side, std::string_view content_type,
                          std::string_view content_encoding, std::string_view json_bytes,
-                         uint64_t length) {
+                         uint64_t length, GrpcMethod call) {
+  side.call = call;
   side.content_type = content_type.substr(0, kMaxText);
   side.content_encoding = content_encoding.substr(0, kMaxText);
   if (!json_bytes.empty())
     side.json_bytes =
         static_cast<uint64_t>(std::max<int64_t>(ParseInt64(json_bytes).value_or(0), 0));
-  if (keep_ == Keep::kPredictions && HoldsNoPredictions(content_type)) {
+  if (keep_ == Keep::kPredictions && call == GrpcMethod::kNone &&
+      HoldsNoPredictions(content_type)) {
     side.state = HttpBody::State::kOtherType;
   } else if (length > max_body_) {
     side.state = HttpBody::State::kTooLong;

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "events/grpc_method.h"
 #include "events/prediction_event.h"
 
 namespace leadsman {
@@ -26,6 +27,8 @@ struct HttpBody {
   State state = State::kAbsent;
   std::string content_type, content_encoding, body;
   std::optional<uint64_t> json_bytes;  ///< V2: binary tensors follow so much JSON
+  /// Not kNone: the body is one message of this call, in gRPC's frame, and content_encoding that of compressed messages.
+  GrpcMethod call = GrpcMethod::kNone;
 };
 
 /// A limit on the bytes that all threads hold at a time. Thread-safe.
@@ -61,9 +64,9 @@ class ExchangeCopy {
   ExchangeCopy(const ExchangeCopy&) = delete;
   ExchangeCopy& operator=(const ExchangeCopy&) = delete;
 
-  /// What the head says; a body of so many bytes, when it does, is not begun if it will be too long.
+  /// What the head says; a body of so many bytes, when it does, is not begun if it will be too long. Of a `call` it is gRPC's encoding.
   void Begin(HttpBody& side, std::string_view content_type, std::string_view content_encoding,
-             std::string_view json_bytes, uint64_t length);
+             std::string_view json_bytes, uint64_t length, GrpcMethod call = GrpcMethod::kNone);
   /// A piece of `request` or `response`. Whatever happens, it returns: a body that cannot be kept is let go, and its state says why.
   void Append(HttpBody& side, std::string_view bytes);
   /// Nobody needs this body any more.

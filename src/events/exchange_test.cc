@@ -101,5 +101,29 @@ TEST_F(ExchangeCopyTest, ALengthThatIsNoneIsNoJson) {
   EXPECT_EQ(copy_.request.json_bytes, 0u);
 }
 
+TEST_F(ExchangeCopyTest, OfCallsThoseThatArePredictionsAreKept) {
+  constexpr const char* kGrpc = "application/grpc+proto";
+  copy_.Begin(copy_.request, kGrpc, "gzip", "", 0, GrpcMethod::kPredict);
+  copy_.Append(copy_.request, "abc");
+  EXPECT_EQ(copy_.request.body, "abc");
+  EXPECT_EQ(copy_.request.call, GrpcMethod::kPredict);
+  copy_.Begin(copy_.response, kGrpc, "", "", 0);
+  copy_.Append(copy_.response, "abc");
+  EXPECT_EQ(copy_.response.state, State::kOtherType);
+}
+
+TEST(GrpcMethodTest, IsToldByThePathAlone) {
+  EXPECT_EQ(GrpcMethodOf("/inference.GRPCInferenceService/ModelInfer"), GrpcMethod::kModelInfer);
+  EXPECT_EQ(GrpcMethodOf("/tensorflow.serving.PredictionService/Predict"), GrpcMethod::kPredict);
+  EXPECT_EQ(GrpcMethodOf("/tensorflow.serving.PredictionService/Classify"), GrpcMethod::kClassify);
+  EXPECT_EQ(GrpcMethodOf("/tensorflow.serving.PredictionService/Regress"), GrpcMethod::kRegress);
+  for (const char* other :
+       {"", "/", "/inference.GRPCInferenceService/ModelStreamInfer",
+        "/inference.GRPCInferenceService/ModelInfer/", "/tensorflow.serving.PredictionService/",
+        "/tensorflow.serving.PredictionService/MultiInference",
+        "/v1/tensorflow.serving.PredictionService/Predict"})
+    EXPECT_EQ(GrpcMethodOf(other), GrpcMethod::kNone) << other;
+}
+
 }  // namespace
 }  // namespace leadsman

@@ -410,7 +410,7 @@ void CompareParts(const Outputs& live, const Outputs& shadow, Findings& found) {
 /// One of the two answers.
 class AnswerComparer::Side {
  public:
-  explicit Side(size_t max_body) : plain_(max_body) {}
+  explicit Side(size_t max_body) : plain_(max_body, PlainBody::Side::kResponse) {}
 
   /// False: it cannot be had in plain.
   bool Take(const HttpBody& body) {
@@ -419,6 +419,7 @@ class AnswerComparer::Side {
   }
   std::string_view text() const { return plain_.text(); }
   bool csv() const { return IsCsv(type_); }
+  std::string_view id() const { return plain_.id(); }
 
   bool Read(Outputs& outputs) {
     if (!plain_.divided()) return false;
@@ -488,6 +489,8 @@ std::optional<double> AnswerComparer::LargestOfEqual(LineParser* mapped) {
 AnswerDifference AnswerComparer::Compare(const HttpBody& live, const HttpBody& shadow,
                                          double tolerance, LineParser* mapped) {
   using State = HttpBody::State;
+  live_id_ = {};
+  if (live.call != GrpcMethod::kNone) mapped = nullptr;  // which says where things stand in JSON
   const auto lost = [](const HttpBody& body) {
     return body.state == State::kTooLong || body.state == State::kNoMemory;
   };
@@ -496,6 +499,7 @@ AnswerDifference AnswerComparer::Compare(const HttpBody& live, const HttpBody& s
   const bool same = live.state == shadow.state && live.body == shadow.body &&
                     EqualsIgnoreCase(live.content_encoding, shadow.content_encoding);
   const bool has_live = live_->Take(live);
+  if (has_live) live_id_ = live_->id();
   if (same && !has_live) return {};  // of an encoding that nobody here knows
   const bool has_shadow = !same && shadow_->Take(shadow);
   if (!has_live) return {.kind = Kind::kNotUnderstood};

@@ -51,11 +51,15 @@ class AnswerComparer {
   /// `mapped`: its fields alone are compared.
   AnswerDifference Compare(const HttpBody& live, const HttpBody& shadow, double tolerance,
                            LineParser* mapped = nullptr);
+  /// The request's id, as the live answer that was compared last says it itself (a call of V2); valid until the next one, and while
+  /// that answer is.
+  std::string_view live_id() const { return live_id_; }
 
  private:
   class Side;
   std::optional<double> LargestOfEqual(LineParser* mapped);
   const std::unique_ptr<Side> live_, shadow_;
+  std::string_view live_id_;
 };
 
 }  // namespace leadsman::intake

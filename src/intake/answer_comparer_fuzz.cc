@@ -20,6 +20,8 @@ HttpBody BodyOf(std::string_view bytes, uint8_t mode) {
   body.content_type = (mode & 1) != 0 ? "text/csv" : "application/json";
   if ((mode & 2) != 0) body.content_encoding = "gzip";
   if ((mode & 4) != 0) body.json_bytes = bytes.size() / 2;
+  const auto call = static_cast<GrpcMethod>(mode >> 5);
+  if (call <= GrpcMethod::kRegress) body.call = call;
   return body;
 }
 

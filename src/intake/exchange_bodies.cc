@@ -9,6 +9,8 @@
 namespace leadsman::intake {
 namespace {
 
+constexpr size_t kMaxId = 256;  // as of X-Request-Id
+
 bool IsOf(BodyMapping::Side side, Field field) {
   switch (field) {
     case Field::kFeatures:
@@ -30,6 +32,10 @@ std::string_view NamesOf(BodyMapping::Side side) {
   return side == BodyMapping::Side::kRequest
              ? "feature.NAME, features, segment.NAME, label, request_id"
              : "predicted, score, label, request_id";
+}
+
+void TakeId(const PlainBody& body, LogRecord& record) {
+  if (record.request_id.empty()) record.request_id = body.id().substr(0, kMaxId);
 }
 
 Result<std::unique_ptr<LineParser>> ParserOf(const BodyMapping::Fields& fields,
@@ -84,7 +90,8 @@ bool ExchangeBodies::ReadMapped(std::string_view plain, LineParser& parser, LogR
 void ExchangeBodies::ReadRequest(const HttpBody& body, BodyCounters& counters, LogRecord& record,
                                  LineParser* mapped) {
   if (!request_.Read(body, counters)) return;
-  if (mapped != nullptr) {
+  TakeId(request_, record);
+  if (mapped != nullptr && body.call == GrpcMethod::kNone) {
     LogRecord& said = mapped_;
     const bool read = ReadMapped(request_.text(), *mapped, said);
     const bool segmented = std::any_of(said.segments.begin(), said.segments.end(),
@@ -120,7 +127,8 @@ void ExchangeBodies::ReadRequest(const HttpBody& body, BodyCounters& counters, L
 void ExchangeBodies::ReadResponse(const HttpBody& body, BodyCounters& counters, LogRecord& record,
                                   LineParser* mapped) {
   if (!response_.Read(body, counters)) return;
-  if (mapped != nullptr) {
+  TakeId(response_, record);
+  if (mapped != nullptr && body.call == GrpcMethod::kNone) {
     LogRecord& said = mapped_;
     const bool read = ReadMapped(response_.text(), *mapped, said);
     if (read && (!said.predicted.empty() || said.score)) {

@@ -44,9 +44,12 @@ class BodyMapping {
 class ExchangeBodies {
  public:
   /// `max_body`: of a body that was compressed.
-  explicit ExchangeBodies(size_t max_body) : request_(max_body), response_(max_body) {}
+  explicit ExchangeBodies(size_t max_body)
+      : request_(max_body, PlainBody::Side::kRequest),
+        response_(max_body, PlainBody::Side::kResponse) {}
 
-  /// `mapped`: its fields alone are taken, and what else the record says stays.
+  /// `mapped`: its fields alone are taken, and what else the record says stays. A call's messages are no JSON: they are read by their
+  /// fields, and say the request's id if nobody else has.
   void ReadRequest(const HttpBody& body, BodyCounters& counters, LogRecord& record,
                    LineParser* mapped = nullptr);
   void ReadResponse(const HttpBody& body, BodyCounters& counters, LogRecord& record,

@@ -12,6 +12,12 @@ namespace {
 using namespace leadsman;
 using namespace leadsman::intake;
 
+/// By the highest three bits.
+GrpcMethod CallOf(uint8_t mode) {
+  const auto call = static_cast<GrpcMethod>(mode >> 5);
+  return call <= GrpcMethod::kRegress ? call : GrpcMethod::kNone;
+}
+
 HttpBody BodyOf(std::string_view bytes, uint8_t mode, uint8_t json_bytes) {
   HttpBody body;
   body.state = HttpBody::State::kWhole;
@@ -19,6 +25,7 @@ HttpBody BodyOf(std::string_view bytes, uint8_t mode, uint8_t json_bytes) {
   body.content_type = (mode & 1) != 0 ? "text/csv" : "application/json";
   if ((mode & 2) != 0) body.content_encoding = "gzip";
   if ((mode & 4) != 0) body.json_bytes = json_bytes;
+  body.call = CallOf(mode);
   return body;
 }
 

@@ -23,6 +23,7 @@ constexpr std::chrono::milliseconds kRoomWait = 1ms;
 /// What the sink is waited for before an event is dropped, and counted by it.
 constexpr std::chrono::milliseconds kPatience = 1s;
 constexpr std::chrono::seconds kLastWait = 5s;
+constexpr size_t kMaxId = 256;  // as of X-Request-Id
 /// What the thread is woken for: fewer wait for its tick.
 constexpr size_t kPairsToWake = 32;
 constexpr size_t kMaxSources = 4096;
@@ -77,9 +78,10 @@ struct ExchangeIntake::Impl {
         "Bodies of those predictions by what came of them; those of answers only when the request "
         "succeeded: decoded = into features or predictions; not_understood = of no known form, or "
         "without the fields that the route maps; too_long = above gateway.decode.max_body; "
-        "no_memory = beyond gateway.decode.max_held_bytes; encoding = content-encoding unknown, or "
-        "broken, or too long inflated; content_type = of a type that holds no predictions, as an "
-        "image; absent = none came.",
+        "no_memory = beyond gateway.decode.max_held_bytes; encoding = content-encoding, or "
+        "grpc-encoding, unknown, or broken, or too long inflated; content_type = of a type that "
+        "holds no predictions, as an image, or a message of another call of gRPC; absent = none "
+        "came.",
         MetricType::kCounter, {"side", "result"}, [this, sample] {
           std::vector<MetricSample> samples;
           for (const auto& [side, counters] :
@@ -207,6 +209,7 @@ struct ExchangeIntake::Impl {
     const bool live_ok = live.outcome == StatusCode::kOk;
     const bool shadow_ok = shadow.outcome == StatusCode::kOk;
     AnswerDifference difference;
+    std::string_view answered_id;
     auto result = ShadowResult::kBothFailed;
     if (live_ok != shadow_ok) {
       result = live_ok ? ShadowResult::kShadowFailed : ShadowResult::kLiveFailed;
@@ -215,8 +218,10 @@ struct ExchangeIntake::Impl {
       difference = comparer.Compare(pair.live.response, pair.shadow.response, pair.tolerance,
                                     mapped != nullptr ? mapped->response() : nullptr);
       result = ShadowResultOf(difference.kind);
+      answered_id = comparer.live_id();
     }
     std::string_view id = live.request_id;
+    if (id.empty()) id = answered_id.substr(0, kMaxId);
     if (deps.redactor != nullptr)
       id = deps.redactor->Apply(RequestText::kRequestId, id, redacted[0]);
     std::optional<ShadowBook::Latencies> latencies;

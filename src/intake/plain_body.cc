@@ -35,6 +35,8 @@ bool PlainBody::Read(const HttpBody& body, BodyCounters& counters) {
     case State::kWhole:
       break;
   }
+  id_ = {};
+  if (body.call != GrpcMethod::kNone) return ReadCall(body, counters);
   text_ = body.body;
   if (!IsPlainEncoding(body.content_encoding)) {
     size_t size = 0;
@@ -46,7 +48,24 @@ bool PlainBody::Read(const HttpBody& body, BodyCounters& counters) {
     text_ = std::string_view(buffer_.data(), size);
   }
   divided_ = !body.json_bytes || *body.json_bytes <= text_.size();
-  json_bytes_ = divided_ && body.json_bytes ? static_cast<size_t>(*body.json_bytes) : text_.size();
+  const size_t json_bytes =
+      divided_ && body.json_bytes ? static_cast<size_t>(*body.json_bytes) : text_.size();
+  json_ = text_.substr(0, json_bytes);
+  behind_ = text_.substr(json_bytes);
+  return true;
+}
+
+bool PlainBody::ReadCall(const HttpBody& body, BodyCounters& counters) {
+  const GrpcBody::Outcome outcome = grpc_.Read(body, side_);
+  if (outcome != GrpcBody::Outcome::kRead) {
+    ++(outcome == GrpcBody::Outcome::kEncoding ? counters.encoding : counters.not_understood);
+    return false;
+  }
+  text_ = grpc_.message();
+  json_ = grpc_.json();
+  behind_ = grpc_.behind();
+  id_ = grpc_.id();
+  divided_ = true;
   return true;
 }
 

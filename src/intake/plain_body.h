@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "events/exchange.h"
+#include "intake/grpc_body.h"
 #include "net/compression.h"
 #include "net/padded_buffer.h"
 
@@ -24,28 +25,34 @@ struct BodyCounters {
   Counter other_type{0};  ///< of a content type that holds no predictions
 };
 
-/// A body as its server wrote it, before it was compressed. Confined to one thread; keeps its buffers.
+/// A body as its server wrote it, before it was compressed; of a call, its message. Confined to one thread; keeps its buffers.
 class PlainBody {
  public:
+  using Side = GrpcBody::Side;
   /// `max_body`: of one that was compressed.
-  explicit PlainBody(size_t max_body) : max_body_(max_body) {}
+  PlainBody(size_t max_body, Side side) : max_body_(max_body), side_(side), grpc_(max_body) {}
 
-  /// False, and counted, when it is not there or cannot be inflated. What the others say is valid until the next call, and while
-  /// the body is.
+  /// False, and counted, when it is not there, cannot be inflated, or is no message of its call. What the others say is valid until
+  /// the next call, and while the body is.
   bool Read(const HttpBody& body, BodyCounters& counters);
   std::string_view text() const { return text_; }
 
   /// Of V2's binary extension: false when the JSON is said to be longer than the body.
   bool divided() const { return divided_; }
-  std::string_view json() const { return text_.substr(0, json_bytes_); }
-  std::string_view behind() const { return text_.substr(json_bytes_); }  ///< the JSON: tensors
+  std::string_view json() const { return json_; }
+  std::string_view behind() const { return behind_; }  ///< the JSON: tensors
+  /// The request's, as a call's message says it; empty: it says none.
+  std::string_view id() const { return id_; }
 
  private:
+  bool ReadCall(const HttpBody& body, BodyCounters& counters);
+
   const size_t max_body_;
+  const Side side_;
   net::Inflater inflater_;
   net::PaddedBuffer buffer_;
-  std::string_view text_;
-  size_t json_bytes_ = 0;
+  GrpcBody grpc_;
+  std::string_view text_, json_, behind_, id_;
   bool divided_ = true;
 };
 
