@@ -469,10 +469,6 @@ std::string WhyNoCopies(const Config& config, const std::string& name) {
         "(gateway.services), or use ",
         "strategy: canary without mirrors");
   }
-  for (const gateway::ServiceOptions& service : config.gateway->services) {
-    if (service.name == name && service.http2())
-      return "copies are made of HTTP/1.1 requests alone, and this service speaks another protocol";
-  }
   return "";
 }
 

@@ -307,10 +307,10 @@ const schema::Struct<MirrorOptions>& MirrorSchema() {
   static const auto table = [] {
     schema::Struct<M> s(
         "GatewayMirror",
-        "Copies of predictions (GET and POST) for another version, sent once the original has been "
-        "answered; a rollout with a mirror says its own version and share. No client sees their "
-        "answers, and no original waits for a copy or fails by "
-        "one.");
+        "Copies of predictions (GET and POST; of calls of gRPC ModelInfer, Predict, Classify and "
+        "Regress) for another version, sent once the original has been answered; a rollout with a "
+        "mirror says its own version and share. No client sees their answers, and no original "
+        "waits for a copy or fails by one.");
     s.Field(
         "version", &M::version, schema::Integer<int64_t>(0),
         "Which version gets copies: one of the service's, usually with a weight of 0. 0 = none but "
@@ -353,8 +353,6 @@ void CheckMirror(const ServiceOptions& service, schema::Problems& problems) {
 }
 
 void CheckService(const ServiceOptions& service, schema::Problems& problems) {
-  if (service.mirror && service.http2() && problems.IsSound("mirror"))
-    problems.Add("mirror", "copies are made of HTTP/1.1 requests alone, not with this protocol");
   CheckMirror(service, problems);
   std::set<int64_t> numbers;
   size_t weighted = 0;

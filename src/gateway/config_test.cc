@@ -93,8 +93,8 @@ TEST(GatewayConfigTest, NamesWhatIsWrong) {
       {Service("tls: {server_name: \"a b\"}"), "services[0].tls.server_name: must be a host's"},
       {Service("tls: {verify: false, ca_file: a}"), "services[0].tls.ca_file: is of no use"},
       {Service("protocol: h2c"), "services[0].protocol: "},
-      {Service("protocol: grpc\n    mirror: {version: 1}"),
-       "services[0].mirror: copies are made of"},
+      {Service("protocol: grpc\n    mirror: {version: 7}"),
+       "services[0].mirror.version: there is no version 7; versions: "},
       {"listeners: [{port: 0, tls: {cert_file: a}}]\nservices: [{name: a, versions: [{version: 1, "
        "endpoints: [\"a:1\"]}]}]",
        "listeners[0].tls: cert_file and key_file go together"},

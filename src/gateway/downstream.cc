@@ -244,6 +244,7 @@ bool Downstream::BeginExchange() {
   fresh.replay.swap(x_.replay);
   fresh.id.swap(x_.id);
   x_ = std::move(fresh);
+  kept_.Clear();
   ++serial_;
   probed_ = false;
   needs_more_ = false;
@@ -309,7 +310,7 @@ bool Downstream::BeginExchange() {
       x_.idempotent = service.options.retries.posts || IsIdempotent(request_.method);
       x_.keeps_replay = service.options.retries.max > 0;
       x_.id.assign(request_.Header("x-request-id").substr(0, 256));
-      BeginCopy(*route);
+      if (x_.prediction && !x_.body_done) kept_.Begin(*route, request_, x_.body_left);
       const std::string_view upgrade = request_.Header("upgrade");
       // HTTP/2 in a tunnel would carry requests that nobody has looked at.
       x_.upgrade = !upgrade.empty() && !ListsWord(request_, "upgrade", "h2c") && !head_.http10 &&
@@ -323,7 +324,7 @@ bool Downstream::BeginExchange() {
                          .chunked = head_.chunked,
                          .upgrade = x_.upgrade};
       if (x_.prediction)
-        x_.shadow = worker_.shadows().Draw(*x_.version, request_, head_, how, route->source);
+        kept_.SetShadow(worker_.shadows().Draw(*x_.version, request_, head_, how, route->source));
       if (host.empty()) how.host = x_.version->endpoints[0]->name;
       AppendRequestHead(x_.head, request_, how);
     }
@@ -338,38 +339,6 @@ bool Downstream::BeginExchange() {
     Connect();
   }
   return true;
-}
-
-/// Of the head only what lies in the socket's buffer still.
-void Downstream::BeginCopy(const RouteTable::Route& route) {
-  ExchangeSink* const exchanges = worker_.shared().exchanges;
-  if (exchanges == nullptr || !x_.prediction || x_.body_done || route.sample <= 0) return;
-  if (route.sample < 1 && worker_.rng().Uniform() >= route.sample)
-    return exchanges->CountUnsampled();
-  x_.sample = route.sample;
-  x_.copy = exchanges->Begin(route.source);
-  x_.copy->Begin(x_.copy->request, request_.Header("content-type"),
-                 request_.Header("content-encoding"),
-                 request_.Header("inference-header-content-length"), x_.body_left);
-  for (const SegmentRule& rule : worker_.table().segments[route.service]) {
-    if (!rule.header.empty()) x_.copy->AddSegment(rule.name, request_.Header(rule.header));
-  }
-}
-
-/// What the mirror alone needs: when there is no memory for it, the copy goes, and the original goes on.
-template <typename Work>
-void Downstream::ForShadow(const Work& work) noexcept {
-  if (!x_.shadow) return;
-  try {
-    work(*x_.shadow);
-  } catch (const std::exception&) {
-    if (x_.shadow) worker_.shadows().GiveUp(std::move(x_.shadow));
-  }
-}
-
-void Downstream::KeepRequest(std::string_view bytes) {
-  if (x_.copy) x_.copy->Append(x_.copy->request, bytes);
-  if (x_.shadow) x_.shadow->pair->live.Append(x_.shadow->pair->live.request, bytes);
 }
 
 // The upstream's connection
@@ -575,7 +544,7 @@ Taken Downstream::TakeBody() {
   if (x_.body == Framing::kLength) {
     const size_t bytes = static_cast<size_t>(std::min<uint64_t>(x_.body_left, input.size()));
     PassBody(input.substr(0, bytes));
-    KeepRequest(input.substr(0, bytes));
+    kept_.Request(input.substr(0, bytes));
     socket_.Take(bytes);
     x_.body_left -= bytes;
     x_.body_bytes += bytes;
@@ -602,7 +571,7 @@ Taken Downstream::TakeBody() {
     PassBody(SizeLine(written, room));
     PassBody({bytes, written});
     PassBody("\r\n");
-    KeepRequest({bytes, written});
+    kept_.Request({bytes, written});
   }
   socket_.Take(read);
   if (state != net::ChunkDecoder::State::kDone) return Taken::kMore;
@@ -700,9 +669,12 @@ Taken Downstream::TakeAnswerHead() {
   out.clear();
   AppendAnswerHead(out, answer_, how);
   socket_.Queue(out);
-  if (x_.copy) KeepAnswerHead(*x_.copy);
-  if (worker_.shared().exchanges != nullptr)
-    ForShadow([&](Shadow& shadow) { KeepAnswerHead(shadow.pair->live); });
+  if (kept_.any()) {
+    kept_.BeginAnswer({.content_type = answer_.Header("content-type"),
+                       .content_encoding = answer_.Header("content-encoding"),
+                       .json_bytes = answer_.Header("inference-header-content-length"),
+                       .length = x_.answer_left});
+  }
   up.Take(answer_.size);
   EndRetry();
   if (IsFailure(x_.status))
@@ -754,7 +726,7 @@ void Downstream::PassAnswer(std::string_view bytes) {
   if (bytes.empty()) return;
   x_.answer_bytes += bytes.size();
   // What a failed one says is no prediction.
-  if (x_.status < 400) KeepAnswer(bytes);
+  if (x_.status < 400) kept_.Answer(bytes);
   const bool chunked = x_.answer_out == Framing::kChunked;
   std::array<char, 20> room;
   if (chunked) socket_.Queue(SizeLine(bytes.size(), room));
@@ -764,17 +736,6 @@ void Downstream::PassAnswer(std::string_view bytes) {
     (void)socket_.Send(bytes);  // that it is broken is seen at the next Flush
   }
   if (chunked) socket_.Queue("\r\n");
-}
-
-void Downstream::KeepAnswerHead(ExchangeCopy& copy) const {
-  copy.Begin(copy.response, answer_.Header("content-type"), answer_.Header("content-encoding"),
-             answer_.Header("inference-header-content-length"), x_.answer_left);
-}
-
-void Downstream::KeepAnswer(std::string_view bytes) {
-  if (x_.copy) x_.copy->Append(x_.copy->response, bytes);
-  if (x_.shadow && worker_.shared().exchanges != nullptr)
-    x_.shadow->pair->live.Append(x_.shadow->pair->live.response, bytes);
 }
 
 /// The upstream's connection has. Always false: so has the exchange, or this try of it.
@@ -999,35 +960,14 @@ void Downstream::RecordOriginal(Reason reason) {
                                     .answer_bytes = x_.answer_bytes,
                                     .id = x_.id,
                                     .outcome = OutcomeOf(x_.status, reason)});
-  if (event) Tell(*event);
-}
-
-/// With its bodies, when they were copied and there is room for them; else alone.
-void Downstream::Tell(PredictionEvent& event) {
-  if (x_.copy) {
-    event.feature_weight = static_cast<float>(1 / x_.sample);
-    x_.copy->SetEvent(event);
-    if (worker_.shared().exchanges->Offer(std::move(x_.copy))) return;
-    event.feature_weight = 1;
-  }
-  worker_.shared().sink.Emit(event);
+  if (event) kept_.Tell(*event);
 }
 
 /// Of what the client has given up, or has spoilt itself, nothing can be compared.
 void Downstream::SendShadow(Reason reason) noexcept {
   const bool answered =
       reason == Reason::kNone || (!x_.answer_begun && reason < Reason::kClientGone);
-  ForShadow([&](Shadow& shadow) {
-    if (worker_.shared().exchanges != nullptr) {
-      PredictionEvent event;
-      event.model = x_.version->service->options.name;
-      event.version = x_.version->number;
-      event.outcome = OutcomeOf(x_.status, reason);
-      event.request_id = x_.id;
-      shadow.pair->live.SetEvent(event);
-    }
-    worker_.shadows().Send(std::move(x_.shadow), answered && x_.body_done);
-  });
+  kept_.SendShadow(*x_.version, OutcomeOf(x_.status, reason), x_.id, answered && x_.body_done);
 }
 
 void Downstream::EndRetry() {
@@ -1041,8 +981,7 @@ void Downstream::EndExchange() {
   }
   x_.version = nullptr;
   x_.tried = nullptr;
-  x_.copy.reset();
-  x_.shadow.reset();
+  kept_.Clear();
   backing_off_ = false;
   ++serial_;
   Trim(x_.head);

@@ -7,6 +7,7 @@
 
 #include "gateway/answer_body.h"
 #include "gateway/forward_head.h"
+#include "gateway/kept_bodies.h"
 #include "gateway/reason.h"
 #include "gateway/upstream_connection.h"
 #include "gateway/worker.h"
@@ -75,11 +76,8 @@ class Downstream final : public net::EventLoop::Watcher,
     bool idempotent = false;
     bool upgrade = false;
     bool recorded = false;
-    std::string id;                      ///< X-Request-Id
-    std::unique_ptr<ExchangeCopy> copy;  ///< null: its bodies are not copied
-    double sample = 1;                   ///< the share that is
-    std::unique_ptr<Shadow> shadow;      ///< null: it is not mirrored
-    std::string head;                    ///< as it is sent to the upstream
+    std::string id;      ///< X-Request-Id
+    std::string head;    ///< as it is sent to the upstream
     std::string replay;  ///< what was sent of the body, in case that it has to be sent again
     bool keeps_replay = false;
     Framing body = Framing::kNone;
@@ -113,10 +111,6 @@ class Downstream final : public net::EventLoop::Watcher,
   bool StepHttp2();
   bool ReadHead();
   bool BeginExchange();
-  void BeginCopy(const RouteTable::Route& route);
-  void KeepRequest(std::string_view bytes);
-  void KeepAnswerHead(ExchangeCopy& copy) const;
-  void KeepAnswer(std::string_view bytes);
   void Connect();
   bool TryEndpoints();
   bool TryEndpoint(Endpoint& endpoint);
@@ -150,10 +144,7 @@ class Downstream final : public net::EventLoop::Watcher,
   void LetUpstreamGo(bool keep);
   void Record(Reason reason);
   void RecordOriginal(Reason reason);
-  void Tell(PredictionEvent& event);
   void SendShadow(Reason reason) noexcept;
-  template <typename Work>
-  void ForShadow(const Work& work) noexcept;
   void EndRetry();
   void EndExchange();
   void NextOrClose(bool close);
@@ -200,7 +191,8 @@ class Downstream final : public net::EventLoop::Watcher,
   bool needs_more_ = false;  ///< of the upstream, beyond what is there
   bool request_stalled_ = false, answer_stalled_ = false;
   Exchange x_;
-  uint64_t serial_ = 0;  ///< of the exchange: a timer may come too late
+  KeptBodies kept_{worker_};  ///< of the exchange
+  uint64_t serial_ = 0;       ///< of the exchange: a timer may come too late
   std::shared_ptr<UpstreamConnection> upstream_;
   uint64_t moved_ = 0;  ///< bytes in all, at the last sweep
   SteadyTime moved_at_{};

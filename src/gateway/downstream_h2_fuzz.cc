@@ -1,5 +1,5 @@
-// A client of the gateway that speaks HTTP/2: any bytes, in pieces of any size, to a gateway whose only endpoint is not there. The
-// first byte says how they are sent, the rest is what comes behind a client's preface.
+// A client of the gateway that speaks HTTP/2: any bytes, in pieces of any size, to a gateway whose endpoints are not there, and which
+// keeps bodies and mirrors predictions. The first byte says how they are sent, the rest is what comes behind a client's preface.
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "events/prediction_event.h"
+#include "gateway/testing/exchange_list.h"
 #include "gateway/worker.h"
 
 using namespace leadsman;           // NOLINT: a fuzz target is one function
@@ -35,6 +36,11 @@ Options MakeOptions() {
   version.version = 1;
   version.endpoints = {"nobody.example:80"};  // has no address
   service.versions.push_back(version);
+  version.version = 2;
+  service.versions.push_back(version);
+  service.versions[0].weight = 1;
+  service.versions[1].weight = 0;
+  service.mirror = MirrorOptions{.version = 2, .max_body = 3000};
   return options;
 }
 
@@ -56,7 +62,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const size_t piece = size_t{1} << (how >> 2 & 15);
 
   NullSink nobody;
-  Shared shared(MakeOptions(), SystemClock(), nobody, nullptr);
+  ExchangeList exchanges(2000, 10'000);
+  Shared shared(MakeOptions(), SystemClock(), nobody, &exchanges);
   auto worker = std::make_shared<Worker>(shared, std::vector<Worker::Listening>{});
   shared.workers.push_back(worker);
   int ends[2];
@@ -80,5 +87,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   worker->Run();
   close(ends[0]);
   CHECK(shared.open == 0);
+  CHECK(shared.services[0]->mirror->under_way == 0);
+  while (exchanges.TakePair()) {
+  }
+  CHECK(shared.services[0]->mirror->bytes->held() == 0);
   return 0;
 }

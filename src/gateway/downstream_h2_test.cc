@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "base/strings.h"
-#include "gateway/testing/gateway_fixture.h"
+#include "gateway/testing/h2_fixture.h"
 #include "net/http2_server.h"
 #include "net/testing/http2_raw_client.h"
 #include "support/eventually.h"
@@ -21,7 +21,6 @@ namespace {
 using namespace std::chrono_literals;
 using net::Hpack;
 using net::Http2Frame;
-using Client = net::Http2RawClient;
 
 /// Whether it stops growing: what is sent until somebody's credit is used up.
 bool ComesToRest(const std::atomic<uint64_t>& count) {
@@ -112,55 +111,11 @@ class H2Upstream final : public net::Http2Handler {
   std::unique_ptr<net::Http2Server> server_;
 };
 
-class DownstreamH2Test : public GatewayTest {
+class DownstreamH2Test : public H2Test {
  protected:
-  DownstreamH2Test() {
-    service().protocol = ServiceOptions::Protocol::kHttp2;
-    service().timeouts = {.connect = 5s, .per_try = 20s, .idle = 20s};
-  }
   void AddUpstream(const H2Upstream& upstream, int64_t version = 1,
                    std::optional<double> weight = std::nullopt) {
     AddVersion(version, {upstream.endpoint()}, weight);
-  }
-  static std::string Head(int32_t stream, std::string_view path, bool end = false,
-                          std::vector<std::pair<std::string_view, std::string_view>> more = {}) {
-    std::string block = Hpack({{":method", "POST"},
-                               {":scheme", "http"},
-                               {":path", path},
-                               {":authority", "models"},
-                               {"content-type", "application/grpc"},
-                               {"te", "trailers"}});
-    for (const auto& [name, value] : more) block += Hpack({{name, value}});
-    return Http2Frame(NGHTTP2_HEADERS, end ? 5 : 4, stream, block);
-  }
-  struct Answer {
-    std::map<std::string, std::string> head, trailers;
-    std::string body;
-    bool ended = false;
-    std::optional<uint32_t> reset;
-  };
-  /// Reads until the stream has ended. Gives credit as it goes.
-  static Answer Read(Client& client, int32_t stream) {
-    Answer answer;
-    while (auto frame = client.Read()) {
-      if (frame->stream != stream) continue;
-      if (frame->type == NGHTTP2_HEADERS)
-        (answer.head.empty() ? answer.head : answer.trailers) = frame->fields;
-      if (frame->type == NGHTTP2_DATA && !frame->payload.empty()) {
-        answer.body += frame->payload;
-        const auto size = static_cast<uint32_t>(frame->payload.size());
-        client.Send(Client::Credit(0, size) + Client::Credit(stream, size));
-      }
-      if (frame->type == NGHTTP2_RST_STREAM) {
-        answer.reset = static_cast<uint8_t>(frame->payload[3]);
-        return answer;
-      }
-      if (frame->end()) {
-        answer.ended = true;
-        return answer;
-      }
-    }
-    return answer;
   }
   /// Sends one more of what `next` makes, fifty at a time and each time until the gateway has seen them, until it says GOAWAY. With
   /// which error, and how many it took; nothing when it has not after `most`.
@@ -205,10 +160,6 @@ class DownstreamH2Test : public GatewayTest {
     }
     nghttp2_hd_inflate_del(inflater);
     return names;
-  }
-  EventList::Event Event() {
-    EXPECT_TRUE(Eventually([&] { return !events_.all().empty(); }));
-    return events_.all().empty() ? EventList::Event{} : events_.all()[0];
   }
 };
 

@@ -353,12 +353,6 @@ class Impl final : public Gateway {
       if (number != 0 && service->Find(number) == nullptr) return NoVersion(*service, number);
     }
     const bool mirrors = stable != 0 && candidate != 0 && mirror_share > 0;
-    if (mirrors && service->mirrors.empty()) {
-      return UnimplementedError(StrCat(
-          "of service ", name,
-          " no copies can be made: they are made of HTTP/1.1 requests alone; use a rollout without "
-          "mirrors"));
-    }
     by_person_.erase(name);
     if (stable == 0) {
       by_rollout_.erase(name);

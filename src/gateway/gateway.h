@@ -109,8 +109,7 @@ class Gateway : public net::DrainableServer {
                             const std::map<int64_t, double>& weights) = 0;
   /// By a rollout: the whole wanted traffic of a model. `stable` 0: it does not decide any more, and the shares are the
   /// configured ones; that is right of a service that is not there any more, too. With a `mirror_share` the candidate gets copies of so
-  /// many of the requests; otherwise the configured mirror does. NOT_FOUND when there is no such service or version,
-  /// UNIMPLEMENTED when of its requests no copies are made.
+  /// many of the requests; otherwise the configured mirror does. NOT_FOUND when there is no such service or version.
   virtual Status SetTraffic(const std::string& service, int64_t stable, int64_t candidate,
                             double candidate_share, double mirror_share = 0) = 0;
   /// Versions that would answer now, ascending. Empty for an unknown service.

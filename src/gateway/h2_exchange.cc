@@ -25,32 +25,6 @@ bool IsPseudo(std::string_view name) { return name.starts_with(':'); }
 
 }  // namespace
 
-void FieldList::Add(std::string_view name, std::string_view value, bool secret) {
-  Place place;
-  place.name = static_cast<uint32_t>(text_.size());
-  text_.append(name);
-  place.value = static_cast<uint32_t>(text_.size());
-  text_.append(value);
-  place.end = static_cast<uint32_t>(text_.size());
-  place.secret = secret;
-  places_.push_back(place);
-}
-
-void FieldList::Clear() {
-  text_.clear();
-  places_.clear();
-}
-
-std::vector<H2Field> FieldList::View() const {
-  std::vector<H2Field> fields;
-  fields.reserve(places_.size());
-  const std::string_view text = text_;
-  for (const Place& place : places_)
-    fields.push_back({text.substr(place.name, place.value - place.name),
-                      text.substr(place.value, place.end - place.value), place.secret});
-  return fields;
-}
-
 H2Exchange::H2Exchange(DownstreamH2& client, H2Stream& stream)
     : client_(client), worker_(client.worker()), stream_(&stream) {}
 
@@ -133,7 +107,8 @@ void H2Exchange::Begin(H2Fields fields, bool end) {
                   StrCat(service.options.name,
                          " speaks HTTP/1.1, and is reached by HTTP/1.1 alone (protocol)"));
   }
-  KeepHead(request, fields, authority);
+  AppendHead(request, fields, authority, *version_, head_);
+  if (prediction_) BeginKeeping(request, fields, authority, *route);
   version_->service->budget.Begin();
   begun_ = true;
   Connect();
@@ -147,20 +122,21 @@ void H2Exchange::RefuseHead() {
                 " bytes (gateway.limits.max_header)"));
 }
 
-/// As it is passed on.
-void H2Exchange::KeepHead(const net::HttpRequest& request, H2Fields fields,
-                          std::string_view authority) {
+/// As it is passed on, to a version.
+void H2Exchange::AppendHead(const net::HttpRequest& request, H2Fields fields,
+                            std::string_view authority, const Version& version,
+                            FieldList& head) const {
   const bool append = client_.forwarded() == ListenerOptions::Forwarded::kAppend;
-  head_.Add(":method", request.method);
-  head_.Add(":scheme", version_->tls ? "https" : "http");
-  head_.Add(":authority", authority.empty() ? version_->endpoints[0]->name : authority);
-  head_.Add(":path", request.target);
+  head.Add(":method", request.method);
+  head.Add(":scheme", version.tls ? "https" : "http");
+  head.Add(":authority", authority.empty() ? version.endpoints[0]->name : authority);
+  head.Add(":path", request.target);
   std::string forwarded_for;
   std::string_view proto;
   for (const H2Field& field : fields) {
     if (IsPseudo(field.name) || field.name == "host") continue;
     if (field.name == "te") {  // gRPC's servers insist on it
-      if (field.value == "trailers") head_.Add("te", "trailers");
+      if (field.value == "trailers") head.Add("te", "trailers");
       continue;
     }
     if (!IsForwarded(field.name)) continue;
@@ -175,12 +151,27 @@ void H2Exchange::KeepHead(const net::HttpRequest& request, H2Fields fields,
     // Another connection has another table, which all clients share: what is secret is not to be in it, nor what changes with
     // every request to fill it.
     const bool secret = field.secret || field.name == "authorization" || field.name == "cookie";
-    head_.Add(field.name, field.value, secret);
+    head.Add(field.name, field.value, secret);
   }
   forwarded_for += client_.address();
-  head_.Add("x-forwarded-for", forwarded_for);
+  head.Add("x-forwarded-for", forwarded_for);
   if (proto.empty()) proto = client_.secure() ? "https" : "http";
-  head_.Add("x-forwarded-proto", proto);
+  head.Add("x-forwarded-proto", proto);
+}
+
+/// Of a prediction, for who reads it and for the mirror. Of calls only those are copied to a mirror of which it is known that they are
+/// predictions, and of one message.
+void H2Exchange::BeginKeeping(const net::HttpRequest& request, H2Fields fields,
+                              std::string_view authority, const RouteTable::Route& route) {
+  if (grpc_) call_ = GrpcMethodOf(request.path);
+  const auto length = static_cast<uint64_t>(
+      std::max<int64_t>(ParseInt64(request.Header("content-length")).value_or(0), 0));
+  if (!request_ended_) kept_.Begin(route, request, length, call_);
+  if (grpc_ && call_ == GrpcMethod::kNone) return;
+  kept_.SetShadow(worker_.shadows().DrawH2(*version_, request, length, call_, route.source,
+                                           [&](FieldList& head, const Version& version) {
+                                             AppendHead(request, fields, authority, version, head);
+                                           }));
 }
 
 // The request's body
@@ -196,6 +187,11 @@ void H2Exchange::CameBody(std::string_view bytes) {
     return Answer(
         413, Reason::kTooLarge,
         StrCat("the request's body is larger than ", max_body, " bytes (gateway.limits.max_body)"));
+  }
+  kept_.Request(bytes);
+  if (up_ != nullptr && !keeps_body_) {  // nothing waits in front of it
+    body_lost_ = true;
+    return up_->Send(bytes);
   }
   body_.append(bytes);
   PassOn();
@@ -410,6 +406,16 @@ void H2Exchange::CameAnswer(H2Fields fields, bool end) {
   if (IsFailure(status_))
     version_->OnResult(*tried_, true, StrCat("answered ", status_), worker_.now());
   answer_ended_ = end;
+  if (kept_.any()) {
+    const bool framed = call_ != GrpcMethod::kNone && IsGrpc(ValueOf(fields, "content-type"));
+    const int64_t length = ParseInt64(ValueOf(fields, "content-length")).value_or(0);
+    kept_.BeginAnswer(
+        {.content_type = ValueOf(fields, "content-type"),
+         .content_encoding = ValueOf(fields, framed ? "grpc-encoding" : "content-encoding"),
+         .json_bytes = ValueOf(fields, "inference-header-content-length"),
+         .length = is_head_ ? 0 : static_cast<uint64_t>(std::max<int64_t>(length, 0)),
+         .call = framed ? call_ : GrpcMethod::kNone});
+  }
   stream_->SendHead(passed, end);
 }
 
@@ -423,6 +429,8 @@ void H2Exchange::AnswerTooLarge() {
 void H2Exchange::CameAnswerBody(std::string_view bytes) {
   answer_bytes_ += bytes.size();
   if (stream_ != nullptr) stream_->Send(bytes);
+  // What a failed one says is no prediction.
+  if (status_ < 400) kept_.Answer(bytes);
 }
 
 void H2Exchange::CameAnswerTrailers(H2Fields fields) {
@@ -558,20 +566,27 @@ void H2Exchange::Record() {
   if (unavailable && tried_ != nullptr)
     version_->OnResult(*tried_, true, "answered UNAVAILABLE", worker_.now());
   const int status = grpc_ && status_ < 300 ? net::HttpStatusOf(outcome) : status_;
-  const auto event = CountEnded(worker_, {.version = *version_,
-                                          .tried = tried_,
-                                          .started = started_,
-                                          .reason = reason_,
-                                          .status = status,
-                                          .answer_begun = answered_,
-                                          .failed = unavailable || IsFailure(status_),
-                                          .prediction = prediction_,
-                                          .drawn = drawn_,
-                                          .request_bytes = body_bytes_,
-                                          .answer_bytes = answer_bytes_,
-                                          .id = id_,
-                                          .outcome = outcome});
-  if (event) worker_.shared().sink.Emit(*event);
+  auto event = CountEnded(worker_, {.version = *version_,
+                                    .tried = tried_,
+                                    .started = started_,
+                                    .reason = reason_,
+                                    .status = status,
+                                    .answer_begun = answered_,
+                                    .failed = unavailable || IsFailure(status_),
+                                    .prediction = prediction_,
+                                    .drawn = drawn_,
+                                    .request_bytes = body_bytes_,
+                                    .answer_bytes = answer_bytes_,
+                                    .id = id_,
+                                    .outcome = outcome});
+  if (event) kept_.Tell(*event);
+  SendShadow(outcome);
+}
+
+/// Of what the client has given up, or has spoilt itself, nothing can be compared.
+void H2Exchange::SendShadow(StatusCode outcome) noexcept {
+  const bool answered = reason_ == Reason::kNone || (!answered_ && reason_ < Reason::kClientGone);
+  kept_.SendShadow(*version_, outcome, id_, answered && request_ended_);
 }
 
 // Time

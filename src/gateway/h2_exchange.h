@@ -11,7 +11,9 @@
 #include <vector>
 
 #include "gateway/downstream_h2.h"
+#include "gateway/field_list.h"
 #include "gateway/h2_session.h"
+#include "gateway/kept_bodies.h"
 #include "gateway/reason.h"
 #include "gateway/upstream_h2.h"
 #include "gateway/upstreams.h"
@@ -20,23 +22,6 @@
 // Internal to the gateway.
 
 namespace leadsman::gateway {
-
-/// Header fields that outlive what they came in.
-class FieldList {
- public:
-  void Add(std::string_view name, std::string_view value, bool secret = false);
-  void Clear();
-  bool empty() const { return places_.empty(); }
-  std::vector<H2Field> View() const;
-
- private:
-  struct Place {
-    uint32_t name, value, end;
-    bool secret;
-  };
-  std::string text_;
-  std::vector<Place> places_;
-};
 
 /// One request over HTTP/2, from its head to the end of its stream: unary and streaming gRPC, or anything else. Both bodies go on as
 /// they come, each only as fast as the other side takes it: what has come gets new credit once it is on its way.
@@ -91,7 +76,10 @@ class H2Exchange final : public UpstreamH2::Waiter,
   void Begin(H2Fields fields, bool end);
   void RefuseHead();
   bool ReadHead(H2Fields fields, net::HttpRequest& request, std::string_view& authority);
-  void KeepHead(const net::HttpRequest& request, H2Fields fields, std::string_view authority);
+  void AppendHead(const net::HttpRequest& request, H2Fields fields, std::string_view authority,
+                  const Version& version, FieldList& head) const;
+  void BeginKeeping(const net::HttpRequest& request, H2Fields fields, std::string_view authority,
+                    const RouteTable::Route& route);
   void CameBody(std::string_view bytes);
   void CameTrailers(H2Fields fields);
   void RequestEnded();
@@ -119,6 +107,7 @@ class H2Exchange final : public UpstreamH2::Waiter,
   void LetUpstreamGo();
   void StopWaiting();
   void Record();
+  void SendShadow(StatusCode outcome) noexcept;
   void Count(Reason reason);
   bool Timely(SteadyTime now);
   bool ClientIsSlow() const;
@@ -135,8 +124,10 @@ class H2Exchange final : public UpstreamH2::Waiter,
   SteadyTime started_{};
   std::optional<SteadyTime> deadline_;  ///< by grpc-timeout
   bool grpc_ = false, prediction_ = false, drawn_ = false, idempotent_ = false, is_head_ = false;
+  GrpcMethod call_ = GrpcMethod::kNone;
   std::string id_;
   FieldList head_, trailers_;
+  KeptBodies kept_{worker_};
 
   // The request.
   std::string body_;  ///< what the upstream has not been given, and, while it is short, what it has
@@ -166,7 +157,7 @@ class H2Exchange final : public UpstreamH2::Waiter,
   uint64_t connection_in_ = 0;  ///< what had come over it when the try began
 
   // The answer.
-  bool answered_ = false;
+  bool answered_ = false;  ///< by the upstream, at least in part
   bool answer_ended_ = false;
   int status_ = 0;
   std::optional<StatusCode> grpc_status_;

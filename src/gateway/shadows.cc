@@ -94,18 +94,9 @@ class Shadows::Connection final : public net::EventLoop::Watcher,
     if (phase_ == Phase::kClosed) return;
     const bool sent = phase_ == Phase::kBusy;
     const auto self = shared_from_this();
-    const auto shadow = std::move(shadow_);
+    auto shadow = std::move(shadow_);
     Close();
-    if (!shadow) return;
-    shadow->ForgetRequest();
-    if (!sent)
-      return owner_.Drop(shadow->mirror, reason == Unanswered::kDraining ? Unsent::kDraining
-                                                                         : Unsent::kNotConnected);
-    Counters(*shadow).unanswered[static_cast<size_t>(reason)].Add();
-    // That the gateway ends says nothing of the shadow.
-    if (reason != Unanswered::kDraining)
-      owner_.Compare(*shadow, StatusCode::kUnavailable,
-                     Nanos(worker_.shared().clock.SteadyNow() - since_));
+    if (shadow) owner_.Failed(std::move(shadow), sent, reason, since_);
   }
 
  private:
@@ -282,15 +273,7 @@ class Shadows::Connection final : public net::EventLoop::Watcher,
     const bool keep = whole && keeps_ && request_taken_ && socket_.input().empty() &&
                       !socket_.broken() && !socket_.peer_ended() && Renew() &&
                       keep_alive().count() > 0;
-    const auto shadow = std::move(shadow_);
-    shadow->ForgetRequest();
-    MirrorCounters& counters = Counters(*shadow);
-    const auto of = static_cast<size_t>(status_ / 100);
-    counters.answers[of < VersionCounters::kClasses ? of : 0].Add();
-    const uint64_t ns = Nanos(worker_.shared().clock.SteadyNow() - since_);
-    counters.latency[FineLatencyScheme::PlaceOf(ns).index()].Add();
-    counters.latency_ns.Add(ns);
-    owner_.Compare(*shadow, OutcomeOfHttp(status_), ns);
+    owner_.Answered(std::move(shadow_), status_, OutcomeOfHttp(status_), since_);
     if (!keep) return Close();
     phase_ = Phase::kIdle;
     since_ = worker_.now();
@@ -329,45 +312,42 @@ class Shadows::Connection final : public net::EventLoop::Watcher,
   uint64_t answer_bytes_ = 0;  ///< that have come, or are to
 };
 
-Shadows::Shadows(Worker& worker) : worker_(worker) {}
+Shadows::Shadows(Worker& worker)
+    : worker_(worker), upstreams_h2_(worker, UpstreamsH2::Use::kCopies) {}
 Shadows::~Shadows() = default;
 
-std::unique_ptr<Shadow> Shadows::Draw(const Version& live, const net::HttpRequest& request,
-                                      const net::RequestHead& head, const RequestForward& how,
-                                      size_t source) {
+std::unique_ptr<Shadow> Shadows::NewShadow(const Mirror& mirror, size_t source) const {
+  return std::make_unique<Shadow>(worker_.Hold(mirror.version), source);
+}
+
+/// Null: this one is not mirrored.
+Mirror* Shadows::MirrorOf(const Version& live, const net::HttpRequest& request, uint64_t length) {
   Mirror* const mirror = live.service->mirror;
-  if (mirror == nullptr || &mirror->version == &live || how.upgrade) return nullptr;
+  if (mirror == nullptr || &mirror->version == &live) return nullptr;
   if (request.method != "POST" && request.method != "GET") return nullptr;
   if (!request.Header(kShadowHeader).empty()) return nullptr;  // a copy itself
   const uint32_t parts = mirror->parts;
   if (parts < Split::kParts && worker_.rng().Below(Split::kParts) >= parts) return nullptr;
-  if (head.content_length > mirror->options.max_body) {
-    Drop(*mirror, Unsent::kTooLarge);
-    return nullptr;
-  }
-  try {
-    auto shadow = Make(*mirror, request, head, how, source);
-    if (shadow->ChargeHead()) return shadow;
-    Drop(*mirror, Unsent::kNoMemory);
-    return nullptr;
-  } catch (const std::bad_alloc&) {  // the original needs none of it
-    Drop(*mirror, Unsent::kNoMemory);
-    return nullptr;
-  }
+  if (length <= mirror->options.max_body) return mirror;
+  Drop(*mirror, Unsent::kTooLarge);
+  return nullptr;
 }
 
-std::unique_ptr<Shadow> Shadows::Make(const Mirror& mirror, const net::HttpRequest& request,
+std::unique_ptr<Shadow> Shadows::Draw(const Version& live, const net::HttpRequest& request,
                                       const net::RequestHead& head, const RequestForward& how,
                                       size_t source) {
-  auto shadow = std::make_unique<Shadow>(worker_.Hold(mirror.version), source);
-  shadow->says_length = request.method == "POST" || head.chunked || head.content_length > 0;
-  RequestForward copied = how;
-  copied.shadow = true;
-  copied.chunked = false;
-  if (how.host.empty() && request.Header("host").empty())
-    copied.host = mirror.version.endpoints[0]->name;
-  AppendRequestHead(shadow->head, request, copied);
-  return shadow;
+  if (how.upgrade) return nullptr;
+  Mirror* const mirror = MirrorOf(live, request, head.content_length);
+  if (mirror == nullptr) return nullptr;
+  return Make(*mirror, source, [&](Shadow& shadow) {
+    shadow.says_length = request.method == "POST" || head.chunked || head.content_length > 0;
+    RequestForward copied = how;
+    copied.shadow = true;
+    copied.chunked = false;
+    if (how.host.empty() && request.Header("host").empty())
+      copied.host = mirror->version.endpoints[0]->name;
+    AppendRequestHead(shadow.head, request, copied);
+  });
 }
 
 void Shadows::Send(std::unique_ptr<Shadow> shadow, bool whole) {
@@ -414,6 +394,7 @@ void Shadows::Start(std::unique_ptr<Shadow> shadow) {
     return Drop(mirror, Unsent::kNoEndpoint);
   shadow->has_place = mirror.TryBegin();
   if (!shadow->has_place) return Drop(mirror, Unsent::kBusy);
+  if (shadow->version->service->options.http2()) return StartH2(std::move(shadow), *endpoint);
   const auto connection = ConnectionTo(shadow->version, *endpoint);
   if (!connection) return Drop(mirror, Unsent::kNotConnected);
   connection->index = busy_.size();
@@ -476,6 +457,30 @@ void Shadows::Forget(Connection& connection) {
   kept.erase(at);
 }
 
+void Shadows::Answered(std::unique_ptr<Shadow> shadow, int status, StatusCode outcome,
+                       SteadyTime since) {
+  shadow->ForgetRequest();
+  MirrorCounters& counters = worker_.CountersOf(shadow->mirror);
+  const auto of = static_cast<size_t>(status / 100);
+  counters.answers[of < VersionCounters::kClasses ? of : 0].Add();
+  const uint64_t ns = Nanos(worker_.shared().clock.SteadyNow() - since);
+  counters.latency[FineLatencyScheme::PlaceOf(ns).index()].Add();
+  counters.latency_ns.Add(ns);
+  Compare(*shadow, outcome, ns);
+}
+
+void Shadows::Failed(std::unique_ptr<Shadow> shadow, bool sent, Unanswered reason,
+                     SteadyTime since) {
+  shadow->ForgetRequest();
+  if (!sent)
+    return Drop(shadow->mirror,
+                reason == Unanswered::kDraining ? Unsent::kDraining : Unsent::kNotConnected);
+  worker_.CountersOf(shadow->mirror).unanswered[static_cast<size_t>(reason)].Add();
+  // That the gateway ends says nothing of the shadow.
+  if (reason != Unanswered::kDraining)
+    Compare(*shadow, StatusCode::kUnavailable, Nanos(worker_.shared().clock.SteadyNow() - since));
+}
+
 /// Gives both answers to who compares them, if somebody does.
 void Shadows::Compare(Shadow& shadow, StatusCode outcome, uint64_t latency_ns) {
   ExchangeSink* const exchanges = worker_.shared().exchanges;
@@ -505,6 +510,7 @@ void Shadows::Sweep(SteadyTime now) {
   for (Connections& kept : idle_) {
     while (!kept.empty() && kept.front()->IsOld(now)) kept.front()->Fail(Unanswered::kClosed);
   }
+  SweepH2(now);
 }
 
 void Shadows::Adopt() {
@@ -514,6 +520,7 @@ void Shadows::Adopt() {
       if (!connection->Renew()) connection->Fail(Unanswered::kClosed);
     }
   }
+  upstreams_h2_.Adopt();
 }
 
 void Shadows::Drain() {
@@ -524,6 +531,7 @@ void Shadows::Drain() {
   for (Connections& kept : idle_) {
     while (!kept.empty()) kept.back()->Fail(Unanswered::kClosed);
   }
+  DrainH2();
 }
 
 }  // namespace leadsman::gateway

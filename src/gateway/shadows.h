@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <new>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,8 +11,11 @@
 #include "base/clock.h"
 #include "base/status.h"
 #include "events/exchange.h"
+#include "events/grpc_method.h"
+#include "gateway/field_list.h"
 #include "gateway/forward_head.h"
 #include "gateway/mirror.h"
+#include "gateway/upstream_h2.h"
 #include "gateway/upstreams.h"
 #include "net/head_parser.h"
 #include "net/http_server.h"
@@ -36,20 +41,24 @@ struct Shadow {
 
   /// The head is one of the bytes that copies may hold. False: there is no room for it.
   bool ChargeHead() {
-    if (!mirror.bytes->Take(head.size())) return false;
-    charged = head.size();
+    const size_t size = head.size() + fields.bytes();
+    if (!mirror.bytes->Take(size)) return false;
+    charged = size;
     return true;
   }
   /// Nobody needs the request any more.
   void ForgetRequest() {
     if (pair) pair->live.Forget(pair->live.request);
     std::string().swap(head);
+    fields = FieldList();
     GiveBack();
   }
 
   const VersionRef version;  ///< the mirror's
   Mirror& mirror;
-  std::string head;          ///< as it is sent, up to the length of the body
+  std::string head;  ///< as it is sent, up to the length of the body; of HTTP/2: nothing
+  FieldList fields;  ///< of HTTP/2: the head
+  GrpcMethod call = GrpcMethod::kNone;
   size_t charged = 0;        ///< of what the mirror may hold, for the head
   bool says_length = false;  ///< also that there is no body
   bool has_place = false;    ///< among those under way
@@ -60,7 +69,7 @@ struct Shadow {
   void GiveBack() { mirror.bytes->Give(std::exchange(charged, 0)); }
 };
 
-/// The copies that one I/O thread sends to mirrors, each over a connection that clients' requests have no use of. What
+/// The copies that one I/O thread sends to mirrors, over connections that clients' requests have no use of. What
 /// happens to a copy is counted, and touches nothing else: neither the original nor the endpoints' health. No retries.
 ///
 ///   Draw → (the original passes, its body is kept) → Send → at the end of the turn: connection → answer
@@ -74,11 +83,25 @@ class Shadows {
   Shadows(const Shadows&) = delete;
   Shadows& operator=(const Shadows&) = delete;
 
-  /// Of a prediction that `live` answers; null when it is not to be mirrored. `how` it is passed on itself, with the host that
-  /// the client names, if it does; `source`: of its route.
+  /// Of a prediction over HTTP/1.1 that `live` answers; null when it is not to be mirrored. `how` it is passed on itself, with the
+  /// host that the client names, if it does; `source`: of its route.
   std::unique_ptr<Shadow> Draw(const Version& live, const net::HttpRequest& request,
                                const net::RequestHead& head, const RequestForward& how,
                                size_t source);
+  /// Likewise over HTTP/2. `length`: of its body, if the head says it; `write(fields, version)` writes the head for the mirror's version,
+  /// without the field that marks it as a copy.
+  template <typename Write>
+  std::unique_ptr<Shadow> DrawH2(const Version& live, const net::HttpRequest& request,
+                                 uint64_t length, GrpcMethod call, size_t source,
+                                 const Write& write) {
+    Mirror* const mirror = MirrorOf(live, request, length);
+    if (mirror == nullptr) return nullptr;
+    return Make(*mirror, source, [&](Shadow& shadow) {
+      shadow.call = call;
+      write(shadow.fields, mirror->version);
+      shadow.fields.Add("x-leadsman-shadow", "true");
+    });
+  }
   /// The original is over; `whole`: its body has come, and it was answered to the end. The copy is sent when all that this
   /// turn has brought for clients is on its way.
   void Send(std::unique_ptr<Shadow> shadow, bool whole);
@@ -87,7 +110,10 @@ class Shadows {
 
   void Sweep(SteadyTime now);
   /// For endpoints with these ids.
-  void MakeRoom(size_t endpoints) { idle_.resize(endpoints); }
+  void MakeRoom(size_t endpoints) {
+    idle_.resize(endpoints);
+    upstreams_h2_.MakeRoom(endpoints);
+  }
   /// Another table is in force: as Worker::Adopt.
   void Adopt();
   /// The end: those under way are dropped, and all that come.
@@ -95,17 +121,38 @@ class Shadows {
 
  private:
   class Connection;
+  class CopyH2;
   friend class Connection;
+  friend class CopyH2;
   using Connections = std::vector<std::shared_ptr<Connection>>;
 
-  std::unique_ptr<Shadow> Make(const Mirror& mirror, const net::HttpRequest& request,
-                               const net::RequestHead& head, const RequestForward& how,
-                               size_t source);
+  Mirror* MirrorOf(const Version& live, const net::HttpRequest& request, uint64_t length);
+  std::unique_ptr<Shadow> NewShadow(const Mirror& mirror, size_t source) const;
+  /// Null, and counted, when there is no room for it.
+  template <typename Write>
+  std::unique_ptr<Shadow> Make(Mirror& mirror, size_t source, const Write& write) {
+    try {
+      auto shadow = NewShadow(mirror, source);
+      write(*shadow);
+      if (shadow->ChargeHead()) return shadow;
+    } catch (const std::bad_alloc&) {  // the original needs none of it
+    }
+    Drop(mirror, Unsent::kNoMemory);
+    return nullptr;
+  }
   void SendAll();
   void Start(std::unique_ptr<Shadow> shadow);
+  void StartH2(std::unique_ptr<Shadow> shadow, Endpoint& endpoint);
   std::shared_ptr<Connection> ConnectionTo(const VersionRef& version, Endpoint& endpoint);
   void Keep(Connection& connection);
   void Forget(Connection& connection);
+  void Forget(CopyH2& copy);
+  void SweepH2(SteadyTime now);
+  void DrainH2();
+  /// The end of a copy that has its answer, or as much of it as is kept.
+  void Answered(std::unique_ptr<Shadow> shadow, int status, StatusCode outcome, SteadyTime since);
+  /// The end of one that has none; `sent`: as far as it was.
+  void Failed(std::unique_ptr<Shadow> shadow, bool sent, Unanswered reason, SteadyTime since);
   void Compare(Shadow& shadow, StatusCode outcome, uint64_t latency_ns);
   void Drop(const Mirror& mirror, Unsent reason);
 
@@ -114,6 +161,8 @@ class Shadows {
   std::vector<std::unique_ptr<Shadow>> waiting_;  ///< for the end of this turn
   Connections busy_;
   std::vector<Connections> idle_;  ///< by endpoint
+  UpstreamsH2 upstreams_h2_;       ///< for copies alone
+  std::vector<std::shared_ptr<CopyH2>> copies_h2_;
 };
 
 }  // namespace leadsman::gateway

@@ -64,8 +64,8 @@ void UpstreamH2::Start() {
     return NotConnected(Reason::kConnectFailed, "has no address: its name was not found", true);
   addresses_left_ = count;
   turn_ = endpoint_.next_address.fetch_add(1, std::memory_order_relaxed);
-  endpoint_.connections.fetch_add(1, std::memory_order_relaxed);
-  counted_ = true;
+  counted_ = owner_.counted();
+  if (counted_) endpoint_.connections.fetch_add(1, std::memory_order_relaxed);
   ConnectNext();
 }
 
@@ -85,7 +85,7 @@ void UpstreamH2::ConnectNext() {
       CloseSocket();
       return ConnectFailed(ENOMEM);
     }
-    worker_.CountersOf(*version_).connections.Add();
+    if (counted_) worker_.CountersOf(*version_).connections.Add();
     return;
   }
 }
@@ -312,7 +312,7 @@ void UpstreamH2::Close() {
 // All of them
 // ---------------------------------------------------------------------------------------------------------------
 
-UpstreamsH2::UpstreamsH2(Worker& worker) : worker_(worker) {}
+UpstreamsH2::UpstreamsH2(Worker& worker, Use use) : worker_(worker), use_(use) {}
 
 UpstreamsH2::~UpstreamsH2() { CloseAll(); }
 

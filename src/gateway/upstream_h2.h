@@ -125,7 +125,9 @@ class UpstreamsH2 {
    protected:
     ~Pending() = default;
   };
-  explicit UpstreamsH2(Worker& worker);
+  /// What its connections are for: those of copies for mirrors are counted nowhere.
+  enum class Use { kRequests, kCopies };
+  explicit UpstreamsH2(Worker& worker, Use use = Use::kRequests);
   ~UpstreamsH2();
   UpstreamsH2(const UpstreamsH2&) = delete;
   UpstreamsH2& operator=(const UpstreamsH2&) = delete;
@@ -140,6 +142,7 @@ class UpstreamsH2 {
   void Freed(const Version& version);
 
   Worker& worker() { return worker_; }
+  bool counted() const { return use_ == Use::kRequests; }
   void Remove(UpstreamH2& connection);
   void Sweep(SteadyTime now);
   void CloseAll();
@@ -151,6 +154,7 @@ class UpstreamsH2 {
 
  private:
   Worker& worker_;
+  const Use use_;
   std::vector<std::vector<std::shared_ptr<UpstreamH2>>> connections_;  ///< by endpoint
   std::map<const Version*, std::list<Pending*>> waiting_;              ///< none is empty
 };

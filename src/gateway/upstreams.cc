@@ -78,7 +78,6 @@ Service::Service(ServiceOptions service_options, const Service* before, Endpoint
   split.Set(std::make_shared<Split>(numbers(), ConfiguredParts(options), false));
   static const MirrorOptions kUnsaid;
   for (const auto& version : versions) {
-    if (options.http2()) break;
     const Version* const old_one = before != nullptr ? before->Find(version->number) : nullptr;
     const bool known = old_one != nullptr && old_one->index < before->mirrors.size();
     mirrors.push_back(

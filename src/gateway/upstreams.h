@@ -124,7 +124,7 @@ struct Service {
   Snapshot<Split> split;
   const std::shared_ptr<RetryBudget> budget_state;
   RetryBudget& budget;
-  std::vector<std::unique_ptr<Mirror>> mirrors;  ///< by version; none where no copies can be made
+  std::vector<std::unique_ptr<Mirror>> mirrors;  ///< by version
   std::atomic<Mirror*> mirror{nullptr};  ///< of these, the one that gets copies; null: none does
 
   /// Copies of this share of the requests for a version of it that may have them; without one, as configured.

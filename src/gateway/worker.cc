@@ -36,8 +36,7 @@ milliseconds SweepInterval(const Options& options) {
     const TimeoutOptions& t = service.timeouts;
     shortest = std::min({shortest, t.connect, t.per_try, t.idle, t.tunnel});
     if (t.total.count() > 0) shortest = std::min(shortest, t.total);
-    if (!service.http2())
-      shortest = std::min(shortest, service.mirror.value_or(MirrorOptions{}).timeout);
+    shortest = std::min(shortest, service.mirror.value_or(MirrorOptions{}).timeout);
   }
   return std::clamp(shortest / 4, kShortestSweep, kLongestSweep);
 }

@@ -568,7 +568,6 @@ def test_the_configuration_is_checked(tmp_path):
     answer = check(bad)
     assert answer.returncode == 2
     assert "gateway.services[0].mirror.version: there is no version 2; versions: 1" in answer.stderr
-    assert "gateway.services[0].mirror: copies are made of HTTP/1.1 requests alone" in answer.stderr
     assert "gateway.listeners[0].protocol: " in answer.stderr
     bad = json.loads(json.dumps(good))
     bad["gateway"]["services"][0]["tls"] = {"ca_file": "nowhere.pem"}
