@@ -141,6 +141,31 @@ def test_a_mirrors_answers_to_calls_are_compared(start, gateway, tmp_path, tls):
     assert (labelled["live_right"], labelled["shadow_right"]) == (len(flipped), 0)
 
 
+def test_long_messages_are_read_and_mirrored_up_to_their_limits(start, gateway, tmp_path):  # noqa: F811
+    models.release(tmp_path / "repository", "half", 1, models.half_plus_two())
+    live, shadow = (start(models=[{"name": "half", "path": str(tmp_path / "repository" / "half")}]) for _ in range(2))
+    service = mirrored(live.grpc, shadow.grpc, protocol="grpc")
+    server = gateway(services=[service])
+
+    def ask(client, count):
+        values = np.arange(count, dtype=np.float32)
+        x = triton.InferInput("x", [count], "FP32")
+        x.set_data_from_numpy(values)
+        np.testing.assert_array_equal(client.infer("half", [x]).as_numpy("y"), values / 2 + 2)
+
+    with triton.InferenceServerClient(f"127.0.0.1:{server.port}") as client:
+        for _ in range(5):
+            ask(client, 200_000)  # of the megabyte that each may have
+        wait_for("all to be compared", lambda: server.metric("leadsman_gateway_mirror_compared_total") == 5)
+        assert compared(server) == {"equal": 5}
+        wait_for("all to be decoded", lambda: bodies(server, "response", "decoded") == bodies(server, "request", "decoded") == 5)
+        ask(client, 400_000)
+    wait_for("what is too long", lambda: bodies(server, "response", "too_long") == bodies(server, "request", "too_long") == 1)
+    mirror = server.service()["mirror"]
+    assert (mirror["sent"], mirror["answered"], mirror["unsent"]) == (5, 5, {"too_large": 1})
+    wait_for("nothing held", lambda: server.metric("leadsman_gateway_mirror_held_bytes") == server.metric("leadsman_gateway_held_bytes") == 0)
+
+
 def test_a_shadow_that_dies_costs_no_call(start, gateway, tmp_path):  # noqa: F811
     live, shadow = digits(start, tmp_path), digits(start, tmp_path, 3)
     server = gateway(services=[mirrored(live.grpc, shadow.grpc, protocol="grpc")])
