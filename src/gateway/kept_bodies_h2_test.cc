@@ -105,6 +105,7 @@ class KeptBodiesH2Test : public H2Test {
   Answer Ask(std::string_view path, std::string_view type, const std::string& body,
              const Fields& more = {}, std::string_view method = "POST") {
     Client client(port_);
+    client.Sync();  // the gateway's settings hold: as much credit as it begins with
     client.Send(Request(1, path, type, body, more, method));
     return Read(client, 1);
   }
@@ -173,6 +174,31 @@ TEST_F(KeptBodiesH2Test, OrdinaryPredictionsAreKeptAsOverHttp1) {
   EXPECT_EQ(copy->response.body, "{}");
   EXPECT_EQ(Ask("/healthz", "", "", {}, "GET").body, "{}") << "no prediction";
   EXPECT_EQ(exchanges_.count(), 0u);
+}
+
+TEST_F(KeptBodiesH2Test, LongBodiesAreKeptWholeOrNotAtAll) {
+  ExchangeList exchanges(150'000, 250'000);
+  ModelUpstream upstream("{}");
+  AddVersion(1, {upstream.endpoint()});
+  Start(&exchanges);
+  const auto ask = [&](const std::string& body, const Fields& more = {}) {
+    EXPECT_EQ(Ask("/v2", "application/json", body, more).body, "{}");
+    EXPECT_TRUE(Eventually([&] { return exchanges.count() > 0; }));
+    return exchanges.Take();
+  };
+  const std::string longer(160'000, 'x');
+  EXPECT_EQ(ask(longer)->request.state, State::kTooLong);
+  EXPECT_EQ(ask(longer, {{"content-length", "160000"}})->request.state, State::kTooLong);
+  EXPECT_TRUE(upstream.all().back().ends_with(longer)) << "it passes all the same";
+  EXPECT_EQ(exchanges.held(), 0u);
+  std::string body;
+  for (int i = 0; body.size() < 140'000; ++i) body += std::to_string(i);
+  const auto whole = ask(body);
+  EXPECT_EQ(whole->request.state, State::kWhole);
+  EXPECT_TRUE(whole->request.body == body) << "more than what could be sent again";
+  EXPECT_EQ(ask(body)->request.state, State::kNoMemory) << "the first one is held";
+  EXPECT_EQ(exchanges.held(), whole->request.body.size() + whole->response.body.size());
+  gateway_.reset();  // before whom it tells
 }
 
 TEST_F(KeptBodiesH2Test, AFailedCallsAnswerIsNone) {
@@ -373,6 +399,28 @@ TEST_F(MirrorH2Test, AShadowThatDoesNotSpeakHttp2IsNotAsked) {
   EXPECT_TRUE(Becomes(1, [&] { return Unsent("not_connected"); }));
   EXPECT_EQ(connections, 1);
   ExpectAllOver();
+}
+
+TEST_F(MirrorH2Test, ALongRequestGoesPieceByPieceAndALongAnswerIsCutOff) {
+  ModelUpstream shadow(std::string(500'000, 's'));
+  mirror().max_body = 200'000;
+  StartMirroringTo(shadow.endpoint());
+  std::string body;
+  for (int i = 0; body.size() < 190'000; ++i) body += std::to_string(i);
+  EXPECT_EQ(Call(body).body, "live");
+  ASSERT_TRUE(Eventually([&] { return shadow.all().size() == 1; }));
+  EXPECT_TRUE(shadow.all()[0].ends_with(body));
+  EXPECT_TRUE(Becomes(1, [&] { return Answered("2xx"); }));
+  const auto pair = Pair();
+  EXPECT_EQ(pair->shadow.response.state, State::kTooLong);
+  EXPECT_EQ(pair->shadow.event().outcome, StatusCode::kOk);
+  EXPECT_TRUE(Eventually([&] { return shadow.reset == 1; }));
+  // Longer ones are not copied, whether that is said before or not.
+  const std::string longer(210'000, 'x');
+  EXPECT_EQ(Call(longer).body, "live");
+  EXPECT_EQ(Call(longer, {{"content-length", "210000"}}).body, "live");
+  EXPECT_TRUE(Becomes(2, [&] { return Unsent("too_large"); }));
+  EXPECT_EQ(shadow.opened, 1);
 }
 
 TEST_F(MirrorH2Test, WhatTheClientGivesUpIsNotCopied) {

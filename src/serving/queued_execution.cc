@@ -369,7 +369,7 @@ void QueuedExecution::Split(Queued& queued, std::vector<BatchTask*>& tasks) {
 struct QueuedExecution::InTurn {
   std::deque<Queued*> calls;  ///< in the order in which they came; null: taken out
   size_t bytes = 0;           ///< that their inputs take
-  bool promised = false;      ///< RunTurn comes
+  Turn* promised = nullptr;   ///< at the end of which RunTurn comes
 
   Queued* TakeFirst() {
     while (!calls.empty()) {
@@ -385,29 +385,29 @@ struct QueuedExecution::InTurn {
     bytes -= place->bytes;
     place = nullptr;
   }
+  bool AnyLeft() {
+    while (!calls.empty() && calls.front() == nullptr) calls.pop_front();
+    return !calls.empty();
+  }
   void Promise(Turn& turn) {
-    if (promised) return;
+    if (promised == &turn) return;
     turn.AtEnd(RunTurn);
-    promised = true;
+    promised = &turn;
   }
 };
 thread_local QueuedExecution::InTurn QueuedExecution::in_turn;
 
 void QueuedExecution::RunTurn() {
   InTurn& turn = in_turn;
-  turn.promised = false;
+  turn.promised = nullptr;
   // One batch, then the loop's other work, which sends the answers, then the next.
   while (Queued* first = turn.TakeFirst()) {
-    try {
-      if (!turn.calls.empty()) turn.Promise(*Turn::OfThisThread());
-    } catch (const std::exception&) {  // no memory to be called again: all of them now
-    }
     try {
       first->owner->RunWithAlike(*first, turn);
     } catch (const std::exception& e) {
       LOG_ERROR("a batch of what a turn brought was not ended", {"error", e.what()});
     }
-    if (turn.promised) return;
+    if (turn.promised != nullptr) return;
   }
 }
 
@@ -444,6 +444,10 @@ void QueuedExecution::RunWithAlike(Queued& first, InTurn& turn) {
   batch.reason = batch.rows == version.rows_together ? CloseReason::kFull : CloseReason::kIdle;
   for (const BatchTask* task : batch.tasks) runtime.stats->CountWait(now - task->arrived);
   runtime.stats->CountBatch(batch.reason, batch.rows);
+  try {
+    if (turn.AnyLeft()) turn.Promise(*Turn::OfThisThread());
+  } catch (const std::exception&) {  // no memory to be called again: all of them now
+  }
   Run(batch);
 }
 
