@@ -10,6 +10,7 @@
 #include <list>
 #include <thread>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "base/mutex.h"
@@ -207,6 +208,11 @@ struct CloudEventIntake::Impl {
       ++joined;
       Give(call);
       Remove(found->second);
+      RememberJoined(key);
+      return;
+    }
+    if (done.contains(key)) {
+      ++repeated;
       return;
     }
     Half half{.key = key, .call = {}};
@@ -219,6 +225,16 @@ struct CloudEventIntake::Impl {
     while (waiting.size() > options.max_waiting || waiting_bytes > options.max_waiting_bytes)
       GiveUpOldest();
     waiting_now = waiting.size();
+  }
+
+  void RememberJoined(const std::string& key) {
+    if (!done.insert(key).second) return;
+    done_order.emplace_back(deps.clock.SteadyNow(), key);
+    if (done_order.size() > options.max_remembered) ForgetOldest();
+  }
+  void ForgetOldest() {
+    done.erase(done_order.front().second);
+    done_order.pop_front();
   }
 
   void Fill(const CloudEvent& event, CloudEventKind kind, Call& call) {
@@ -367,6 +383,8 @@ struct CloudEventIntake::Impl {
     const SteadyTime now = deps.clock.SteadyNow();
     while (!waiting.empty() && waiting.front().call.arrived + options.patience <= now)
       GiveUpOldest();
+    while (!done_order.empty() && done_order.front().first + options.remember <= now)
+      ForgetOldest();
   }
 
   void Run() {
@@ -411,6 +429,8 @@ struct CloudEventIntake::Impl {
   Waiting waiting;
   std::unordered_map<std::string, Waiting::iterator> by_key;
   size_t waiting_bytes = 0;
+  std::unordered_set<std::string> done;  ///< keys of calls that were joined lately
+  std::deque<std::pair<SteadyTime, std::string>> done_order;  ///< the same, oldest first
   const std::function<bool()> await_room = [this] { return AwaitRoom(); };
   std::thread thread;
   std::vector<Registry::Registration> registrations;  ///< last: they read the above

@@ -31,6 +31,10 @@ class CloudEventIntake {
     size_t max_waiting = 10'000;  ///< halves
     size_t max_waiting_bytes = size_t{64} << 20;
     std::chrono::milliseconds patience{60'000};
+    /// Ids of calls whose halves were joined are remembered for so long, and so many of them: what is delivered again counts as
+    /// repeated.
+    std::chrono::milliseconds remember{300'000};
+    size_t max_remembered = 50'000;
   };
   struct Deps {
     const Clock& clock;

@@ -73,6 +73,31 @@ class CloudEventIntakeTest : public ::testing::Test {
   std::unique_ptr<CloudEventIntake> intake_ = Make();
 };
 
+TEST_F(CloudEventIntakeTest, WhatIsDeliveredAgainAfterItWasJoinedCountsOnce) {
+  CloudEventIntake::Options options;
+  options.max_remembered = 2;
+  intake_ = Make(options);
+  auto both = [&](const std::string& id) {
+    ASSERT_TRUE(Send(OfKServe("request", id, "2023-11-14T22:13:19.100Z"), kV2Request).ok());
+    ASSERT_TRUE(Send(OfKServe("response", id, "2023-11-14T22:13:19.104Z"), kV2Response).ok());
+    Run();
+  };
+  both("k1");
+  clock_.Advance(1s);
+  both("k1");
+  EXPECT_EQ(sink_.count(), 1u);
+  EXPECT_EQ(Metric("repeated_total"), 2);
+  EXPECT_EQ(Metric("waiting"), 0);
+  both("k2");
+  both("k3");
+  both("k1");  // of more than so many it is not known any more
+  EXPECT_EQ(sink_.count(), 4u);
+  clock_.Advance(options.remember);
+  Run();
+  both("k3");
+  EXPECT_EQ(sink_.count(), 5u);
+}
+
 TEST_F(CloudEventIntakeTest, JoinsRequestAndResponseInWhicheverOrderTheyCome) {
   ASSERT_TRUE(Send(OfKServe("request", "r1", "2023-11-14T22:13:19.100Z"), kV2Request).ok());
   ASSERT_TRUE(Send(OfKServe("response", "r1", "2023-11-14T22:13:19.104Z"), kV2Response).ok());

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/strings.h"
+#include "events/missing_text.h"
 #include "intake/capture_names.h"
 #include "intake/csv_record.h"
 #include "intake/find_byte.h"
@@ -26,14 +27,6 @@ constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
 std::string_view DelimiterName(char delimiter) {
   return delimiter == ',' ? "comma" : delimiter == ';' ? "semicolon" : "tab";
-}
-
-/// As pandas, R and databases write what is not there.
-bool IsMissing(std::string_view text) {
-  static constexpr std::string_view kMissing[] = {"",     "NA",   "NaN", "nan",  "N/A",
-                                                  "<NA>", "NULL", "NaT", "null", "None"};
-  return text.size() <= 4 &&
-         std::find(std::begin(kMissing), std::end(kMissing), text) != std::end(kMissing);
 }
 
 /// A number, or true or false; NaN for what is none. With semicolons between fields a comma may stand before decimals.
@@ -209,7 +202,7 @@ Status Columns::Map(const Header& header, const FieldMappings& mappings) {
 bool IsNumeric(std::span<const std::vector<std::string>> rows, size_t column, char delimiter) {
   return std::all_of(rows.begin(), rows.end(), [&](const std::vector<std::string>& row) {
     const float number = NumberOf(row[column], delimiter);
-    return IsMissing(row[column]) || number == number;
+    return IsMissingText(row[column]) || number == number;
   });
 }
 
@@ -412,9 +405,9 @@ class CsvParser final : public LineParser {
   Verdict Take(LogRecord& record) {
     const std::span<const Column> columns = columns_.columns();
     for (size_t i : fields_at_)
-      if (!IsMissing(cells_[i])) Set(columns[i].target, cells_[i], record);
+      if (!IsMissingText(cells_[i])) Set(columns[i].target, cells_[i], record);
     for (size_t i : segments_at_)
-      if (!IsMissing(cells_[i])) record.segments[*columns[i].segment] = cells_[i];
+      if (!IsMissingText(cells_[i])) record.segments[*columns[i].segment] = cells_[i];
     if (!names_.empty()) {
       record.features = values_;
       record.feature_names = names_;
@@ -528,8 +521,9 @@ void CsvParser::Describe(std::span<const std::string_view> lines) {
       from.push_back(StrCat(word, " from ", *name));
   if (!from.empty()) note_.gives.push_back(HumanList(from));
   if (!columns_.features().empty())
-    note_.gives.push_back(
-        StrCat(columns_.features().size(), " features: ", SomeNames(columns_.features())));
+    note_.gives.push_back(StrCat(columns_.features().size(),
+                                 columns_.features().size() == 1 ? " feature: " : " features: ",
+                                 SomeNames(columns_.features())));
   for (size_t i = 0; i < header_.names.size(); ++i) {
     if (const auto& segment = columns_.columns()[i].segment)
       note_.gives.push_back(StrCat("segment ", segments_[*segment], " from ", header_.names[i]));

@@ -78,11 +78,10 @@ TEST(CsvTest, ColumnsAreKnownByTheirNames) {
             "outcome=unknown time=1795904109000000000 id=\"r2\" features=\"age:nan\" rows=1 "
             "predicted=\"0\" inference\n"
             "malformed=0 other=1");
-  EXPECT_EQ(
-      SentenceOf("ts,request_id,age,city,prediction\n1795904108,r1,41,Rome,1"),
-      "CSV capture file, comma between 5 columns; 1 of 2 lines are requests; prediction from "
-      "prediction, request id from request_id and time from ts; 1 features: age; columns left "
-      "out: city; not in this log: latency");
+  EXPECT_EQ(SentenceOf("ts,request_id,age,city,prediction\n1795904108,r1,41,Rome,1"),
+            "CSV capture file, comma between 5 columns; 1 of 2 lines are requests; prediction from "
+            "prediction, request id from request_id and time from ts; 1 feature: age; columns left "
+            "out: city; not in this log: latency");
 }
 
 TEST(CsvTest, ARowWithoutQuotesIsReadAsOneWithThem) {
@@ -171,11 +170,10 @@ TEST(CsvTest, AColumnIsASegmentWhateverElseItIs) {
             "predicted=\"1\" inference\n"
             "outcome=unknown features=\"age:42\" segment.age=\"42\" rows=1 predicted=\"0\" "
             "inference\nmalformed=0 other=1");
-  EXPECT_EQ(
-      SentenceOf(text, options),
-      "CSV capture file, comma between 3 columns; 2 of 4 lines are requests; prediction from "
-      "prediction; 1 features: age; segment age from age; segment city from city; not in this "
-      "log: time, latency, label, or request id to join one by");
+  EXPECT_EQ(SentenceOf(text, options),
+            "CSV capture file, comma between 3 columns; 2 of 4 lines are requests; prediction from "
+            "prediction; 1 feature: age; segment age from age; segment city from city; not in this "
+            "log: time, latency, label, or request id to join one by");
 }
 
 TEST(CsvTest, ListsInACellAreFeaturesOrScores) {
@@ -263,9 +261,8 @@ TEST(CsvTest, WhatIsNoCaptureFileIsLeftToOthersOrSaysWhy) {
 TEST(CsvTest, ARowNumberIsNoFeature) {
   std::string text = "row,x,prediction\n";
   for (int i = 0; i < 6; ++i) text += StrCat(i, ",", i * i, ",a\n");
-  EXPECT_NE(
-      SentenceOf(text.substr(0, text.size() - 1)).find("1 features: x; columns left out: row"),
-      std::string::npos);
+  EXPECT_NE(SentenceOf(text.substr(0, text.size() - 1)).find("1 feature: x; columns left out: row"),
+            std::string::npos);
 }
 
 TEST(JsonCaptureTest, NamesAreEnoughWhereNoLineIsAServicesRequest) {
@@ -278,11 +275,33 @@ TEST(JsonCaptureTest, NamesAreEnoughWhereNoLineIsAServicesRequest) {
   EXPECT_EQ(Read(R"({"x":1,"name":"n","predictions":[[0.2,0.8]],"y_true":1})"
                  "\n"),
             "outcome=unknown features=\"x:1\" predicted=\"1\" truth=\"1\"\nmalformed=0 other=0");
+  // Mapped features leave the other names their meaning.
+  FormatOptions mapped;
+  mapped.fields = {{"feature.years", "age"}};
+  EXPECT_EQ(Read(R"({"age":41,"income":7,"prediction":1,"label":0})"
+                 "\n",
+                 mapped),
+            "outcome=unknown features=\"years:41\" predicted=\"1\" truth=\"0\"\nmalformed=0 "
+            "other=0");
   // In a service's log they are taken only where they are mapped.
   EXPECT_EQ(Read(R"({"path":"/predict","method":"POST","status":200,"prediction":"yes"})"
                  "\n")
                 .find("predicted"),
             std::string::npos);
+}
+
+TEST(JsonCaptureTest, AFeatureMayHaveMissingValues) {
+  std::string text;
+  for (int i = 0; i < 40; ++i)
+    text += StrCat(R"({"age":)", 20 + i, R"(,"income":)", i % 20 == 3 ? "NaN" : "12.5",
+                   R"(,"bal":)", i % 20 == 7 ? R"("NaN")" : "3",
+                   R"(,"city":"Rome","prediction":1,"label":)", i % 5 == 0 ? "1" : "NaN", "}\n");
+  const std::string sentence = SentenceOf(text.substr(0, text.size() - 1));
+  EXPECT_NE(sentence.find("features: age, income and bal"), std::string::npos) << sentence;
+  EXPECT_NE(sentence.find("members left out: city"), std::string::npos) << sentence;
+  const std::string read = Read(text);
+  EXPECT_NE(read.find("features=\"age:23,income:nan,bal:3\""), std::string::npos) << read;
+  EXPECT_NE(read.find("features=\"age:27,income:12.5,bal:nan\""), std::string::npos) << read;
 }
 
 }  // namespace

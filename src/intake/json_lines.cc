@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/strings.h"
+#include "events/missing_text.h"
 #include "intake/capture_names.h"
 #include "intake/format_note.h"
 #include "intake/json_layout.h"
@@ -634,7 +635,10 @@ bool JsonLinesParser::AddCaptureNames(std::span<const std::string_view> lines) {
       ondemand::value value;
       if (!KeyOf(member, name) || member.value().get(value) != SUCCESS) break;
       const std::string_view token = TokenOf(value);
-      const bool number = token == "null" || ToFloat(token) == ToFloat(token);
+      // As in CSV: what is not there says nothing of what the others are.
+      const bool quoted = token.size() >= 2 && token.starts_with('"') && token.ends_with('"');
+      const bool number = ToFloat(token) == ToFloat(token) || token == "-NaN" ||
+                          IsMissingText(quoted ? token.substr(1, token.size() - 2) : token);
       std::optional<FieldTarget> target = FindCaptureName(name);
       if (target && target->field == Field::kFeatures && number) target.reset();
       if (!target) {
@@ -661,9 +665,14 @@ bool JsonLinesParser::AddCaptureNames(std::span<const std::string_view> lines) {
       mappings_.Maps(Field::kFeature))
     return true;
   // A flat line, as pandas' to_json writes it: the numbers that are left.
+  std::vector<std::string> left;
   for (const auto& [name, number] : others) {
     const std::unique_ptr<Node>* mapped = root_.members.Find(name);
-    if (!number || (mapped != nullptr && (*mapped)->known)) continue;
+    const bool known = mapped != nullptr && (*mapped)->known;
+    if (!number || known) {
+      if (!known && (mapped == nullptr || !(*mapped)->segment)) left.push_back(name);
+      continue;
+    }
     const auto place = static_cast<uint32_t>(mappings_.parts.features.size());
     mappings_.parts.features.push_back(name);
     Insert(root_, name, {Field::kFeature, Unit::kText, place}, true);
@@ -673,6 +682,7 @@ bool JsonLinesParser::AddCaptureNames(std::span<const std::string_view> lines) {
   names_key_ = NewNamesKey();
   if (!mappings_.parts.features.empty())
     note_.gives.push_back(StrCat("features: ", SomeNames(mappings_.parts.features)));
+  if (!left.empty()) note_.gives.push_back(StrCat("members left out: ", SomeNames(left)));
   return true;
 }
 
@@ -711,7 +721,14 @@ ParserOrNull MakeJsonLinesParser(std::span<const std::string_view> lines,
   auto parser = std::make_unique<JsonLinesParser>(mappings, options);
   parser->AddKnownNames(lines);
   // Where no line is a request without them, names are enough to say what was predicted: that is a capture file, no service's log.
-  if (ForEachRequest(*parser, lines, [](const LogRecord&) {}) == 0 &&
+  // Features that are mapped make no service of it.
+  FieldMappings others = mappings;
+  std::erase_if(others.entries, [](const FieldMapping& entry) {
+    return entry.target.field == Field::kFeature || entry.target.field == Field::kFeatures;
+  });
+  JsonLinesParser probe(std::move(others), options);
+  probe.AddKnownNames(lines);
+  if (ForEachRequest(probe, lines, [](const LogRecord&) {}) == 0 &&
       !parser->Maps(Field::kPredicted)) {
     auto capture = std::make_unique<JsonLinesParser>(std::move(mappings), options);
     capture->AddKnownNames(lines);

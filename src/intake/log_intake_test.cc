@@ -133,6 +133,44 @@ TEST_F(LogIntakeTest, WhatCameBeforeAnotherFormatInOneBatchIsCounted) {
   EXPECT_EQ(views[0].malformed, 1u);
 }
 
+TEST_F(LogIntakeTest, ALineOfMegabytesIsCutAndSaysNothingOfTheFormat) {
+  const std::string huge(10'000'000, 'x');
+  for (int before : {0, 10, 100}) {
+    const std::string log = dir_.file(StrCat("big-", before, ".log"));
+    Append(log, Lines(before) + huge + "\n" + Lines(200 - before));
+    LogSource source;
+    source.path = log;
+    auto views = ReadOnce({source}, SystemClock(), sink_);
+    EXPECT_EQ(views[0].predictions, 200u) << before;
+    EXPECT_EQ(views[0].malformed, 1u) << before;
+    EXPECT_EQ(views[0].unrecognised, 0u) << before;
+    ASSERT_EQ(views[0].files.size(), 1u);
+    EXPECT_EQ(views[0].files[0].format, "access_log") << before << views[0].files[0].sentence;
+  }
+}
+
+TEST_F(LogIntakeTest, ALineThatBreaksOffAtTheEndIsNoOtherFormat) {
+  Append(log_, Lines(200) + "10.0.0.7 - - [28/Nov/2026:22:1");
+  LogSource source;
+  source.path = log_;
+  EXPECT_EQ(ReadOnce({source}, SystemClock(), sink_)[0].files.at(0).format, "access_log");
+}
+
+TEST_F(LogIntakeTest, MissingLabelsOfACaptureFileAreNone) {
+  std::string text;
+  for (const char* label : {"1", "NaN", R"("NaN")", R"("NA")", "null", R"("")"})
+    text += StrCat(R"({"x":1,"prediction":1,"label":)", label, "}\n");
+  Append(log_, text);
+  LogSource source;
+  source.path = log_;
+  ReadOnce({source}, SystemClock(), sink_);
+  ASSERT_EQ(sink_.count(), 6u);
+  int labelled = 0;
+  for (const std::string& event : sink_.texts())
+    labelled += event.find("label=") != std::string::npos;
+  EXPECT_EQ(labelled, 1) << Join(sink_.texts(), "\n");
+}
+
 TEST_F(LogIntakeTest, OnceReadsToTheEndArchivesToo) {
   Append(log_, Lines(100) + "no newline at the end");
   Gzip(log_, log_ + ".1.gz");

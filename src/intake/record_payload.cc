@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "events/missing_text.h"
+
 namespace leadsman::intake {
 
 std::map<std::string, std::vector<std::string>> RecordPayload::features() const {
@@ -66,7 +68,7 @@ void RecordPayload::Fill(const LogRecord& record, PredictionEvent& event) {
       event.predicted = {&record.predicted, 1};
     }
     TakeScores(record, event);
-    if (!record.label.empty() && !event.predicted.empty()) event.labels = {&record.label, 1};
+    if (!IsMissingText(record.label) && !event.predicted.empty()) event.labels = {&record.label, 1};
   }
   event.segments = segments_.Of(event.model, record);
   TakeFeatures(record, event);

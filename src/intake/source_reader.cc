@@ -23,6 +23,8 @@ constexpr size_t kMaxTold = 4096;
 constexpr std::chrono::seconds kQuiet{2};
 /// Between two looks which of the files that were told of are still there.
 constexpr std::chrono::minutes kPruneEvery{1};
+/// Fewer that cannot be read are no other format: a line that breaks off, something that was printed in between.
+constexpr size_t kFewLines = 8;
 /// Lines without a request after which it is asked whether a log is still what it was.
 constexpr uint64_t kCheckEvery = 128;
 
@@ -139,7 +141,11 @@ void SourceReader::Take(const LineBatch& batch) {
   File& file = Find(batch);
   deps_.counters.lines += batch.lines.size();
   for (const LogLine& line : batch.lines) {
-    if (line.cut_bytes > 0) ++deps_.counters.cut;
+    if (line.cut_bytes > 0) {  // is never parsed, tells nothing of the format, and lets nobody wait
+      ++deps_.counters.cut;
+      ++deps_.counters.malformed;
+      continue;
+    }
     if (!file.reader) {
       Keep(file, line.text, batch.ticket);
       continue;
@@ -260,7 +266,7 @@ void SourceReader::CheckStillFits(File& file) {
   auto found = Recognise(lines, options);
   if (!found.ok() || found->requests == 0) {
     Passed(file);
-    if (malformed * 2 > since.size() && !lines.empty())
+    if (malformed * 2 > since.size() && since.size() >= kFewLines)
       TellProblem(file.path,
                   found.ok() ? NotFoundError(StrCat("its lines are no longer ", found->Sentence()))
                              : found.status());

@@ -65,10 +65,4 @@ void CsvReader::Quoted(std::string& cell) {
   rest_ = {};
 }
 
-bool IsMissingCell(std::string_view text) {
-  constexpr std::string_view kMissing[] = {"",    "NA",   "N/A",  "nan", "NaN",
-                                           "NAN", "null", "NULL", "None"};
-  return std::find(std::begin(kMissing), std::end(kMissing), text) != std::end(kMissing);
-}
-
 }  // namespace leadsman

@@ -31,8 +31,4 @@ class CsvReader {
   bool bad_ = false;
 };
 
-/// Whether a cell stands for "no value": empty, or NA, N/A, nan, null, None in their spellings. The
-/// text is without blanks around it.
-bool IsMissingCell(std::string_view text);
-
 }  // namespace leadsman

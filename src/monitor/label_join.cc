@@ -1,8 +1,10 @@
 #include "monitor/label_join.h"
 
+#include <algorithm>
 #include <functional>
 
 #include "base/strings.h"
+#include "events/missing_text.h"
 
 namespace leadsman {
 namespace {
@@ -50,12 +52,16 @@ void JoinSampler::Roll(SteadyTime now) {
 void LabelJoin::Learn(const KeptPrediction& prediction) {
   Kinds& kinds = kinds_[prediction.model];
   (IsNumber(prediction.predicted) ? kinds.number : kinds.text) = true;
+  if (IsMissingText(prediction.predicted)) kinds.missing = true;
 }
 
 /// Not when all that the model answers are numbers and the label is none, or the other way round. A
-/// model whose classes are some of each ("0", "1", "unknown") can be wrong in either way.
+/// model whose classes are some of each ("0", "1", "unknown") can be wrong in either way. Nor when the label says that there is
+/// none, "NaN" or "NA", unless the model has a class of such a name.
 bool LabelJoin::Comparable(const KeptPrediction& prediction, const std::string& label) const {
   auto it = kinds_.find(prediction.model);
+  if (IsMissingText(label) && (IsNumber(label) || it == kinds_.end() || !it->second.missing))
+    return false;
   if (it == kinds_.end() || (it->second.number && it->second.text)) return true;
   return IsNumber(label) == it->second.number;
 }
@@ -91,7 +97,10 @@ bool LabelJoin::AddPrediction(KeptPrediction prediction, WallTime wall, SteadyTi
   if (memory_.contains(key)) return false;
   store_.Keep(prediction);
   Learn(prediction);
-  const Entry& entry = Remember(key, Entry{std::move(prediction), now, false, false, {}});
+  // One of the past has had part of its time already.
+  const Duration age =
+      std::max<Duration>(wall - FromUnixMillis(prediction.at_ms), Duration::zero());
+  const Entry& entry = Remember(key, Entry{std::move(prediction), now - age, false, false, {}});
   if (waiting_.empty()) return true;
   // Out of the map first: an answer that is taken meanwhile may let another label wait in it.
   std::vector<GroundTruth> met;

@@ -122,6 +122,7 @@ class LabelJoin {
   struct Kinds {
     bool number = false;
     bool text = false;
+    bool missing = false;     ///< a class is called as others write "no value"
     uint64_t mismatched = 0;  ///< labels that did not fit them
   };
 

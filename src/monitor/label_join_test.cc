@@ -89,6 +89,39 @@ TEST_F(LabelJoinTest, ALabelOfAnotherKindIsNoWrongAnswer) {
   EXPECT_TRUE(join_.TakeJoined().at(0).wrong);
 }
 
+TEST_F(LabelJoinTest, ALabelThatSaysThereIsNoneIsNoWrongAnswer) {
+  Predict("r", "1");
+  for (const char* none : {"NaN", "nan", "NA", "null"}) Label("r", none);
+  EXPECT_EQ(join_.counters().mismatched, 4u);
+  EXPECT_EQ(join_.counters().joined, 0u);
+  Label("r", "1");  // and the row goes on waiting for one
+  EXPECT_FALSE(join_.TakeJoined().at(0).wrong);
+}
+
+TEST_F(LabelJoinTest, AClassMayBeCalledAsOthersWriteNoValue) {
+  Predict("r", "NA");  // North America
+  Label("r", "NA");
+  EXPECT_FALSE(join_.TakeJoined().at(0).wrong);
+  Predict("s", "EU");
+  Label("s", "NA");
+  EXPECT_TRUE(join_.TakeJoined().at(0).wrong);
+}
+
+TEST_F(LabelJoinTest, TheTimeForALabelBeginsWhenThePredictionWasMade) {
+  KeptPrediction p;
+  p.request_id = "old";
+  p.model = "digits";
+  p.version = 1;
+  p.predicted = "7";
+  p.at_ms = UnixMillis(clock_.Now() - 59min);
+  p.expires_ms = p.at_ms + 3'600'000;
+  join_.AddPrediction(p, clock_.Now(), clock_.SteadyNow());
+  clock_.Advance(2min);
+  Label("old", "7");
+  EXPECT_EQ(join_.counters().late, 1u);
+  EXPECT_EQ(join_.counters().joined, 0u);
+}
+
 TEST_F(LabelJoinTest, ANumberForAModelOfTextsIsNoWrongAnswer) {
   Predict("r", "setosa");
   Label("r", "0");

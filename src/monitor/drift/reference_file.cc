@@ -14,6 +14,7 @@
 #include "base/fs.h"
 #include "base/strings.h"
 #include "events/feature_names.h"
+#include "events/missing_text.h"
 #include "monitor/csv_reader.h"
 #include "monitor/drift/wide_summary.h"
 
@@ -38,7 +39,7 @@ std::string_view Trimmed(std::string_view text) {
 
 std::optional<float> CellValue(std::string_view text) {
   text = Trimmed(text);
-  if (IsMissingCell(text)) return kMissing;
+  if (IsMissingText(text)) return kMissing;
   if (text == "true" || text == "True") return 1.0f;
   if (text == "false" || text == "False") return 0.0f;
   auto value = ParseDouble(text);

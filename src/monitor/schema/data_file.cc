@@ -11,6 +11,7 @@
 
 #include "base/fs.h"
 #include "base/strings.h"
+#include "events/missing_text.h"
 #include "monitor/csv_reader.h"
 #include "monitor/drift/reference_file.h"
 #include "monitor/schema/data_schema.h"
@@ -35,7 +36,7 @@ DataValue NumberValue(double number, std::string_view text = {}) {
 }
 
 DataValue CellValue(std::string_view text) {
-  if (IsMissingCell(text)) return {};
+  if (IsMissingText(text)) return {};
   if (text == "true" || text == "True" || text == "TRUE") return {Kind::kBoolean, 1, text};
   if (text == "false" || text == "False" || text == "FALSE") return {Kind::kBoolean, 0, text};
   if (auto number = ParseDouble(text)) return NumberValue(*number, text);
@@ -157,6 +158,11 @@ class JsonRow {
 }  // namespace
 
 Status ReadCsvRows(std::string_view text, const DataRowSink& sink) {
+  return ReadCsvRows(text, sink, nullptr);
+}
+
+Status ReadCsvRows(std::string_view text, const DataRowSink& sink, MisfitRows* misfits) {
+  constexpr size_t kTold = 10;
   CsvReader reader(text);
   std::vector<std::string> names, cells;
   if (!reader.NextRow(names)) return InvalidArgumentError("is empty");
@@ -165,6 +171,12 @@ Status ReadCsvRows(std::string_view text, const DataRowSink& sink) {
   std::vector<DataField> fields(names.size());
   for (size_t i = 0; i < names.size(); ++i) fields[i] = {names[i], {&values[i], 1}};
   while (reader.NextRow(cells)) {
+    if (cells.size() != names.size() && misfits != nullptr) {
+      misfits->columns = names.size();
+      ++misfits->count;
+      if (misfits->first.size() < kTold) misfits->first.push_back(reader.line());
+      continue;
+    }
     if (cells.size() != names.size()) {
       return InvalidArgumentError(StrCat("line ", reader.line(), " has ", cells.size(),
                                          " cells, the header ", names.size()));
@@ -221,13 +233,13 @@ bool IsDataFileName(std::string_view path) {
 
 std::string_view RowWord(std::string_view path) { return path.ends_with(".npz") ? "row" : "line"; }
 
-Status ReadDataFile(const std::string& path, const DataRowSink& sink) {
+Status ReadDataFile(const std::string& path, const DataRowSink& sink, MisfitRows* misfits) {
   if (!IsDataFileName(path)) {
     return InvalidArgumentError(
         StrCat(path, ": the name of a table must end in .csv, .jsonl, .ndjson or .npz"));
   }
   ASSIGN_OR_RETURN(std::string content, ReadFile(path, kMaxFile));
-  Status status = path.ends_with(".csv")   ? ReadCsvRows(content, sink)
+  Status status = path.ends_with(".csv")   ? ReadCsvRows(content, sink, misfits)
                   : path.ends_with(".npz") ? ReadNpzRows(content, sink)
                                            : ReadJsonRows(content, sink);
   return status.ok() ? status : Annotate(std::move(status), path);

@@ -258,6 +258,14 @@ TEST(DataFileTest, ErrorsNameTheLineAndTheFix) {
             "line 1: has an object for a value: features are flat");
   EXPECT_EQ(ReadCsvRows("a,a\n1,2\n", none).message(), "has two columns a: rename one");
   EXPECT_EQ(ReadCsvRows("a,b\n1\n", none).message(), "line 2 has 1 cells, the header 2");
+  MisfitRows misfits;
+  int rows = 0;
+  EXPECT_TRUE(ReadCsvRows(
+                  "a,b\n1,2\n3\n4,5\n", [&](const DataRow&) { ++rows; }, &misfits)
+                  .ok());
+  EXPECT_EQ(rows, 2);
+  EXPECT_EQ(misfits.count, 1u);
+  EXPECT_EQ(misfits.first, std::vector<uint64_t>{3});
   EXPECT_EQ(ReadDataFile("x.parquet", none).message(),
             "x.parquet: the name of a table must end in .csv, .jsonl, .ndjson or .npz");
   EXPECT_EQ(SchemaBuilder(0).Build(From::kFile, "").status().message(), "has no rows");

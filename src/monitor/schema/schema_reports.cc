@@ -43,13 +43,24 @@ Result<std::string> CheckReport(const std::string& path, const std::string& sche
   ASSIGN_OR_RETURN(DataSchema schema, ReadDataSchema(schema_path));
   RowCheck check(std::make_shared<const DataSchema>(std::move(schema)));
   uint64_t last = 0;
-  RETURN_IF_ERROR(ReadDataFile(path, [&](const DataRow& row) {
-    check.Check(row);
-    last = row.at;
-  }));
+  MisfitRows misfits;
+  RETURN_IF_ERROR(ReadDataFile(
+      path,
+      [&](const DataRow& row) {
+        check.Check(row);
+        last = row.at;
+      },
+      &misfits));
   if (check.rows() == 0) return InvalidArgumentError(StrCat(path, ": has no rows"));
   check.CloseBlock(last);
   Json violations = Json::array();
+  if (misfits.count > 0) {
+    violations.push_back({{"feature", "(row)"},
+                          {"rule", "columns"},
+                          {"expected", StrCat(misfits.columns, " cells, as the header")},
+                          {"count", misfits.count},
+                          {"first_rows", misfits.first}});
+  }
   for (const RowCheck::Violation& v : check.violations()) {
     Json rows = Json::array();
     for (size_t i = 0; i < v.tally.kept; ++i) rows.push_back(v.tally.first[i]);
@@ -61,8 +72,8 @@ Result<std::string> CheckReport(const std::string& path, const std::string& sche
   }
   return Dump({{"file", path},
                {"schema", schema_path},
-               {"rows", check.rows()},
-               {"violating_rows", check.violating()},
+               {"rows", check.rows() + misfits.count},
+               {"violating_rows", check.violating() + misfits.count},
                {"row_word", RowWord(path)},
                {"violations", std::move(violations)}});
 }
