@@ -92,6 +92,14 @@ Finding BurnRateWatch::Judge(const std::string& name, const Model& model,
                            " in the ", long_span, lately, "; ", PercentText(1 - objective),
                            " may: the budget of 30 days is used up ", ShortNumber(finding.evidence),
                            " times as fast as it lasts");
+  // Slow rules go on for as long as their windows remember what is over.
+  const ObjectiveCounts minutes = counts_of(kBurnRateRules[0].short_seconds);
+  if (worst.fires && rule.short_seconds > kBurnRateRules[0].short_seconds && minutes.total > 0 &&
+      minutes.bad == 0) {
+    finding.summary += StrCat("; well again: 0 of ", minutes.total, " in the ",
+                              in_the(kBurnRateRules[0].short_seconds), ", and it stays until the ",
+                              short_span, " or the ", long_span, " are, too");
+  }
   finding.details = {
       {"objective", PercentText(objective)},
       {"burn_rate_long", ShortNumber(worst.long_burn)},

@@ -50,6 +50,9 @@ struct VersionTotals {
   /// for that many independent answers).
   uint64_t labelled_requests = 0;
   uint64_t wrong_requests = 0;
+  /// Of these, those that an earlier process has counted, or this one before the version made room.
+  uint64_t labelled_requests_before = 0;
+  uint64_t wrong_requests_before = 0;
 
   /// The same of the requests alone that a rollout's split has drawn (PredictionEvent::drawn):
   /// evidence. Who names a version or a label may send it other requests than the split would, and

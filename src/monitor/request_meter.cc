@@ -52,11 +52,11 @@ const RequestMeter::Counts& RequestMeter::Look(SteadyTime now) {
     VersionTotals start = read.totals;
     if (found != before_.end()) {
       start = found->second;
-    } else if (began_) {
-      // New since the last look, so all its requests are; its labels may be of long ago.
-      start = {};
-      start.labelled_requests = read.totals.labelled_requests;
-      start.wrong_requests = read.totals.wrong_requests;
+    } else {
+      if (began_) start = {};  // new since the last look, so all its requests are
+      // Labels outlive the process: those that it has found are of long ago, and all others are new.
+      start.labelled_requests = read.totals.labelled_requests_before;
+      start.wrong_requests = read.totals.wrong_requests_before;
     }
     counts_[read.model].push_back({read.model, read.version, Since(start, read.totals)});
     present.emplace(key, read.totals);

@@ -23,7 +23,7 @@ std::vector<VersionCounts> ReadVersionCounts(const Monitor& monitor);
 /// What came in between two looks, for the watches that count: one reading for all of them. Sums that begin anew (a version
 /// was forgotten and came back) are not taken for requests that vanished. What is there at the first look is where counting
 /// begins, but for labels, whose sums outlive the process: those that came after the counts were kept are counted by the next
-/// one. Externally synchronised.
+/// one, and those of a version that is seen for the first time, unless an earlier process has had them. Externally synchronised.
 class RequestMeter final : public Kept {
  public:
   using Source = std::function<std::vector<VersionCounts>()>;

@@ -175,6 +175,8 @@ VersionTotals VersionProfile::Totals() const {
   totals.wrong = static_cast<uint64_t>(std::llround(quality_.wrong));
   totals.labelled_requests = quality_.labelled_requests;
   totals.wrong_requests = quality_.wrong_requests;
+  totals.labelled_requests_before = before_.labelled_requests;
+  totals.wrong_requests_before = before_.wrong_requests;
   totals.drawn_requests = drawn_requests_;
   totals.drawn_errors = drawn_errors_;
   totals.drawn_latency = drawn_latency_;

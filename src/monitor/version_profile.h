@@ -33,7 +33,7 @@ class VersionProfile {
   void AddJoined(const LabelJoin::Joined& joined, WallTime wall, SteadyTime now);
   /// Adds what another process has seen, as if its requests had been seen from outside, now.
   void Merge(const IntervalProfile& more, WallTime wall, SteadyTime now);
-  void Restore(const QualityTotals& quality) { quality_ = quality; }
+  void Restore(const QualityTotals& quality) { quality_ = before_ = quality; }
   void Restore(WindowSummary window) { Push(std::move(window)); }
 
   /// From here on what is folded, and not what is merged, is kept for TakeInterval too.
@@ -99,6 +99,7 @@ class VersionProfile {
   uint64_t longest_failure_ns_ = 0;
   std::unique_ptr<ObservedTotals> observed_;  ///< most versions are served here and have none
   QualityTotals quality_;
+  QualityTotals before_;  ///< of quality_, what was restored
   ClassTable classes_;
   ClassCounts predicted_;
   ClassCounts predicted_in_window_;

@@ -57,10 +57,25 @@ TEST_F(RequestMeterTest, CountsWhatCameSinceTheLastLook) {
   EXPECT_EQ(meter_.Look(clock_.SteadyNow()).at("m")[0].totals.requests, 5u);
 }
 
+TEST_F(RequestMeterTest, LabelsThatComeWithAVersionCount) {
+  Of("early").labelled_requests = 5;  // since the start, before the first look
+  meter_.Look(clock_.SteadyNow());
+  EXPECT_EQ(meter_.Look(clock_.SteadyNow()).at("early")[0].totals.labelled_requests, 5u);
+  Serve(2000, 0);
+  Of("m").labelled_requests = 2000 + 70;
+  Of("m").wrong_requests = 1600 + 7;
+  Of("m").labelled_requests_before = 70;  // of an earlier process
+  Of("m").wrong_requests_before = 7;
+  clock_.Advance(10s);
+  const VersionTotals first = meter_.Look(clock_.SteadyNow()).at("m")[0].totals;
+  EXPECT_EQ(first.labelled_requests, 2000u);
+  EXPECT_EQ(first.wrong_requests, 1600u);
+}
+
 TEST_F(RequestMeterTest, SumsThatBeginAnewAreNotRequestsThatVanished) {
   meter_.Look(clock_.SteadyNow());
   Serve(100, 0);
-  Of("m").labelled_requests = 900;
+  Of("m").labelled_requests = Of("m").labelled_requests_before = 900;
   clock_.Advance(10s);
   const VersionTotals first = meter_.Look(clock_.SteadyNow()).at("m")[0].totals;
   EXPECT_EQ(first.requests, 100u);
@@ -121,6 +136,14 @@ TEST_F(BurnRateWatchTest, PagesWhenErrorsUseUpTheBudgetAndSaysWhichVersion) {
   EXPECT_NEAR(looks, 127, 5);
   EXPECT_NE(finding.summary.find("answers failed in the last"), std::string::npos);
   EXPECT_EQ(finding.details.back().first, "version_2_last_hour");
+  EXPECT_EQ(finding.summary.find("well again"), std::string::npos);
+  for (int i = 0; i < 40; ++i) {  // it is over, and the rule's windows do not know yet
+    clock_.Advance(10s);
+    Serve(100, 0);
+    finding = LookOnce(watch);
+  }
+  EXPECT_TRUE(finding.wrong);
+  EXPECT_NE(finding.summary.find("well again: 0 of 3"), std::string::npos) << finding.summary;
 }
 
 TEST_F(BurnRateWatchTest, AFewFailuresInAQuietNightAreNone) {
