@@ -161,6 +161,7 @@ template <typename Sender>
 Status Alarms::AddSender(const std::string& name, Result<std::unique_ptr<Sender>> made) {
   if (!made.ok()) return Annotate(made.status(), StrCat("alarms.", name));
   sources_.emplace_back(name, [sender = made->get()] { return sender->counters(); });
+  troubles_.emplace_back([sender = made->get()] { return sender->trouble(); });
   loop_->AddSender(**made);
   senders_.push_back(std::move(*made));
   return OkStatus();
@@ -214,6 +215,22 @@ void Alarms::Tell(const RolloutEvent& event) {
   const std::vector<RolloutEvent::Kind>& wanted = config_.rollout_events;
   if (std::find(wanted.begin(), wanted.end(), event.kind) == wanted.end()) return;
   loop_->Announce(NewsOf(event), event.id);
+}
+
+std::vector<std::string> Alarms::Notes() const {
+  std::vector<std::string> notes;
+  for (size_t i = 0; i < troubles_.size(); ++i) {
+    const auto trouble = troubles_[i]();
+    if (!trouble) continue;
+    const uint64_t waiting = sources_[i].second().waiting;
+    notes.push_back(StrCat("alarms.", sources_[i].first, " has taken nothing since ",
+                           FormatRfc3339(trouble->since), ", ", waiting,
+                           waiting == 1 ? " message waits: " : " messages wait: ", trouble->why));
+  }
+  if (const auto trouble = store_ ? store_->trouble() : std::nullopt)
+    notes.push_back(StrCat("alarms and silences are not written since ",
+                           FormatRfc3339(trouble->since), ": ", trouble->why));
+  return notes;
 }
 
 void Alarms::Stop() {

@@ -16,6 +16,7 @@
 #include "monitor/request_meter.h"
 #include "rollout/controller.h"
 #include "stats/registry.h"
+#include "telemetry/courier.h"
 #include "telemetry/sender_metrics.h"
 
 namespace leadsman {
@@ -46,6 +47,8 @@ class Alarms {
   /// Tells the receivers, if the configuration says so. Any thread.
   void Tell(const RolloutEvent& event);
   void Stop();
+  /// What does not get through, and since when: receivers that take nothing, a disk that cannot be written. A line each.
+  std::vector<std::string> Notes() const;
   /// All of it, what is left on the disk too. False: the disk has not taken it after `most`, and the destructor would wait
   /// for it. Nobody asks for metrics or alarms any more.
   bool EndWithin(std::chrono::milliseconds most);
@@ -68,6 +71,7 @@ class Alarms {
   std::unique_ptr<AlarmLoop> loop_;                    ///< after what it uses
   std::vector<std::unique_ptr<AlarmSender>> senders_;  ///< after the loop, whose outbox they use
   std::vector<SenderSource> sources_;
+  std::vector<std::function<std::optional<Courier::Trouble>()>> troubles_;  ///< of each of sources_
   std::set<std::string> boxes_;
   std::vector<Registry::Registration> registrations_;
 };

@@ -908,6 +908,9 @@ class Server {
       if (monitor_) {
         for (std::string& note : monitor_->Notes()) notes.push_back(std::move(note));
       }
+      if (alarms_) {
+        for (std::string& note : alarms_->Notes()) notes.push_back(std::move(note));
+      }
       if (gateway_) {
         for (std::string& problem : gateway_->Problems()) notes.push_back(std::move(problem));
       }

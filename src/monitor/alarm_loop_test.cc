@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/testing/fake_clock.h"
+#include "base/testing/full_disk.h"
 #include "base/testing/temp_dir.h"
 
 namespace leadsman {
@@ -248,6 +249,32 @@ TEST_F(AlarmLoopTest, WhatIsOwedToAReceiverThatIsGoneIsForgotten) {
   store = AlarmStore::Open(path);
   ASSERT_TRUE(store.ok()) << store.status();
   EXPECT_TRUE((*store)->TakeFound().owed.empty());
+}
+
+TEST_F(AlarmLoopTest, ADiskThatIsFullAtTheStartKeepsAlarmsInMemoryUntilThereIsRoom) {
+  const std::string path = (dir_.path() / "alarms.db").string();
+  Begin(path);
+  wrong_ = true;
+  LookAt(10s);
+  const size_t known = loop_->view()->alarms.size();
+  ASSERT_GT(known, 0u);
+  ASSERT_TRUE(store_->AwaitWritten(10s));
+  loop_.reset();
+  store_.reset();
+  {
+    FullDisk full(0);
+    Begin(path);
+    ASSERT_TRUE(store_->trouble());
+    EXPECT_EQ(loop_->view()->alarms.size(), known) << "what lies there was read";
+    LookAt(10s);
+    ASSERT_TRUE(loop_->AddSilence(Known(1h)).ok());
+    EXPECT_FALSE(store_->AwaitWritten(1s));
+  }
+  loop_.reset();
+  store_.reset();  // writes what is left: there is room again
+  Begin(path);
+  EXPECT_FALSE(store_->trouble());
+  EXPECT_EQ(loop_->Silences().size(), 1u);
 }
 
 TEST_F(AlarmLoopTest, ABoxThatIsFullDropsItsOldestAndCountsThem) {

@@ -1,7 +1,9 @@
 #include "monitor/alarm_store.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -50,7 +52,8 @@ struct Change {
 
 struct AlarmStore::Impl {
   std::string path;
-  sqlite3* db = nullptr;  ///< of the thread, once it runs
+  sqlite3* db = nullptr;  ///< of the thread, once it runs; null while the disk has no room for it
+  bool unread = false;    ///< what is there could not be read, and must stay
   Content found;
   std::set<std::pair<std::string, std::string>> owed;  ///< rows of that table; of the thread
   Mutex mutex;
@@ -58,6 +61,7 @@ struct AlarmStore::Impl {
   Change next GUARDED_BY(mutex);
   bool writing GUARDED_BY(mutex) = false;
   bool failing GUARDED_BY(mutex) = false;
+  std::optional<Trouble> trouble GUARDED_BY(mutex);
   bool stop GUARDED_BY(mutex) = false;
   bool ended GUARDED_BY(mutex) = false;
   uint64_t errors GUARDED_BY(mutex) = 0;
@@ -76,6 +80,61 @@ struct AlarmStore::Impl {
           StrCat(what, "; move ", path, " away to start without alarms and silences of before"));
     }
     return UnavailableError(std::move(what));
+  }
+  /// The file as it should be. On an error `no_room` says whether that is all; then it is closed again.
+  Status OpenFile(bool& no_room) {
+    no_room = false;
+    // As monitor.db: names of features and logs, and what receivers are still to be told, are nobody
+    // else's. SQLite gives its other files the same mode.
+    if (int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600); fd >= 0) {
+      close(fd);
+    } else if (errno == ENOSPC || errno == EDQUOT) {
+      no_room = true;
+      return UnavailableError(StrCat("alarms ", path, ": open: the disk has no room for a file"));
+    }
+    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX;
+    int rc = sqlite3_open_v2(path.c_str(), &db, flags, nullptr);
+    if (rc != SQLITE_OK) return Error(rc, "open");
+    sqlite3_busy_timeout(db, kBusyTimeoutMs);
+    const char* doing = "open";
+    rc = sqlite3_exec(db, "PRAGMA journal_mode=WAL", nullptr, nullptr, nullptr);
+    if (rc == SQLITE_OK) {
+      doing = "create tables";
+      rc = sqlite3_exec(db, kSchema, nullptr, nullptr, nullptr);
+    }
+    if (rc == SQLITE_OK) return OkStatus();
+    Status failed = Error(rc, doing);
+    no_room = (rc & 0xff) == SQLITE_FULL || (rc & 0xff) == SQLITE_IOERR;
+    if (no_room) Close();
+    return failed;
+  }
+  void Close() {
+    sqlite3_close(db);
+    db = nullptr;
+  }
+  /// By a connection that lets no other one in, which needs no room (as Database does it). Nothing may be there yet.
+  void ReadWithoutRoom() {
+    struct stat file {};
+    if (stat(path.c_str(), &file) != 0 || file.st_size == 0) return;
+    unread = true;
+    if (sqlite3_open_v2(path.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX,
+                        nullptr) == SQLITE_OK &&
+        Run("PRAGMA locking_mode=EXCLUSIVE", "open").ok()) {
+      int64_t tables = 0;
+      const Status read = Read("SELECT count(*) FROM sqlite_master", [&](sqlite3_stmt* row) {
+        tables = sqlite3_column_int64(row, 0);
+        return OkStatus();
+      });
+      unread = !read.ok() || (tables > 0 && !ReadFound().ok());
+      if (unread) found = {};
+    }
+    Close();
+  }
+  Status ReadFound() {
+    RETURN_IF_ERROR(ReadAll("SELECT record FROM alarms ORDER BY id", ParseAlarm, found.alarms));
+    RETURN_IF_ERROR(
+        ReadAll("SELECT record FROM silences ORDER BY id", ParseSilence, found.silences));
+    return ReadOwed();
   }
   Status Run(const char* sql, const char* doing) {
     const int rc = sqlite3_exec(db, sql, nullptr, nullptr, nullptr);
@@ -171,6 +230,13 @@ struct AlarmStore::Impl {
     return OkStatus();
   }
   Status Write(const Change& change) {
+    if (unread) {
+      return UnavailableError(StrCat("alarms ", path,
+                                     " could not be read at the start, and is not ",
+                                     "written over: start again once the disk has room"));
+    }
+    bool no_room = false;
+    if (db == nullptr) RETURN_IF_ERROR(OpenFile(no_room));
     RETURN_IF_ERROR(Run("BEGIN IMMEDIATE", "begin"));
     Status status = WriteAll(change);
     if (status.ok()) status = Run("COMMIT", "commit");
@@ -184,6 +250,10 @@ struct AlarmStore::Impl {
     return status;
   }
 
+  void NoteTrouble(const Status& why) REQUIRES(mutex) {
+    if (!trouble) trouble = Trouble{{}, SystemClock().Now()};
+    trouble->why = why.message();
+  }
   /// The newest; empty when it is time to end.
   Change Await() {
     MutexLock lock(mutex);
@@ -194,13 +264,15 @@ struct AlarmStore::Impl {
   void NoteWritten() {
     MutexLock lock(mutex);
     writing = failing = false;
+    trouble.reset();
     changed.NotifyAll();
   }
   /// Kept for another time, but for what there is newer of. False: there will be none.
-  bool Keep(Change change) {
+  bool Keep(Change change, const Status& why) {
     MutexLock lock(mutex);
     ++errors;
     failing = true;
+    NoteTrouble(why);
     changed.NotifyAll();
     if (stop) return false;
     const auto until = std::chrono::steady_clock::now() + kTryAgain;
@@ -216,7 +288,7 @@ struct AlarmStore::Impl {
     try {
       return Write(change);
     } catch (const std::exception& e) {
-      sqlite3_exec(db, "ROLLBACK", nullptr, nullptr, nullptr);
+      if (db != nullptr) sqlite3_exec(db, "ROLLBACK", nullptr, nullptr, nullptr);
       return InternalError(StrCat("alarms ", path, ": ", e.what()));
     }
   }
@@ -233,7 +305,7 @@ struct AlarmStore::Impl {
       if (!std::exchange(told, true)) {
         LOG_WARN("alarms are not written to the disk; it is tried again", {"reason", status});
       }
-      if (!Keep(std::move(change))) break;
+      if (!Keep(std::move(change), status)) break;
     }
     MutexLock lock(mutex);
     ended = true;
@@ -247,20 +319,19 @@ Result<std::unique_ptr<AlarmStore>> AlarmStore::Open(const std::string& path) {
   auto impl = std::make_unique<Impl>();
   impl->path = path;
   if (path.empty()) return std::unique_ptr<AlarmStore>(new AlarmStore(std::move(impl)));
-  // As monitor.db: names of features and logs, and what receivers are still to be told, are nobody
-  // else's. SQLite gives its other files the same mode.
-  if (int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600); fd >= 0) close(fd);
-  const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX;
-  const int rc = sqlite3_open_v2(path.c_str(), &impl->db, flags, nullptr);
-  if (rc != SQLITE_OK) return impl->Error(rc, "open");
-  sqlite3_busy_timeout(impl->db, kBusyTimeoutMs);
-  RETURN_IF_ERROR(impl->Run("PRAGMA journal_mode=WAL", "open"));
-  RETURN_IF_ERROR(impl->Run(kSchema, "create tables"));
-  RETURN_IF_ERROR(
-      impl->ReadAll("SELECT record FROM alarms ORDER BY id", ParseAlarm, impl->found.alarms));
-  RETURN_IF_ERROR(
-      impl->ReadAll("SELECT record FROM silences ORDER BY id", ParseSilence, impl->found.silences));
-  RETURN_IF_ERROR(impl->ReadOwed());
+  bool no_room = false;
+  if (const Status opened = impl->OpenFile(no_room); opened.ok()) {
+    RETURN_IF_ERROR(impl->ReadFound());
+  } else if (no_room) {
+    impl->ReadWithoutRoom();
+    LOG_WARN("the disk has no room for alarms; they are kept in memory, and it is tried again",
+             {"reason", opened}, {"known_of_before", impl->unread ? "no" : "yes"});
+    MutexLock lock(impl->mutex);
+    impl->NoteTrouble(opened);
+    impl->next.owed = impl->found.owed;  // so that it is tried although nothing new comes
+  } else {
+    return opened;
+  }
   ASSIGN_OR_RETURN(impl->writer,
                    StartThread("alarm-store", [raw = impl.get()] { raw->WriteUntilStopped(); }));
   return std::unique_ptr<AlarmStore>(new AlarmStore(std::move(impl)));
@@ -269,7 +340,7 @@ Result<std::unique_ptr<AlarmStore>> AlarmStore::Open(const std::string& path) {
 AlarmStore::~AlarmStore() { StopWithin(0s); }
 
 bool AlarmStore::StopWithin(std::chrono::milliseconds most) {
-  if (impl_->db == nullptr) return true;
+  if (impl_->path.empty()) return true;
   MutexLock lock(impl_->mutex);
   impl_->stop = true;
   impl_->changed.NotifyAll();
@@ -282,7 +353,7 @@ bool AlarmStore::StopWithin(std::chrono::milliseconds most) {
 AlarmStore::Content AlarmStore::TakeFound() { return std::exchange(impl_->found, {}); }
 
 void AlarmStore::Save(Content content) {
-  if (impl_->db == nullptr) return;
+  if (impl_->path.empty()) return;
   MutexLock lock(impl_->mutex);
   impl_->next.book = Change::Book{std::move(content.alarms), std::move(content.silences)};
   impl_->next.owed = std::move(content.owed);
@@ -290,20 +361,25 @@ void AlarmStore::Save(Content content) {
 }
 
 void AlarmStore::SaveOwed(std::vector<Owed> owed) {
-  if (impl_->db == nullptr) return;
+  if (impl_->path.empty()) return;
   MutexLock lock(impl_->mutex);
   impl_->next.owed = std::move(owed);
   impl_->changed.NotifyAll();
 }
 
 bool AlarmStore::AwaitWritten(std::chrono::milliseconds most) {
-  if (impl_->db == nullptr) return false;
+  if (impl_->path.empty()) return false;
   MutexLock lock(impl_->mutex);
   auto pending = [&]() REQUIRES(impl_->mutex) { return !impl_->next.empty() || impl_->writing; };
   const auto until = std::chrono::steady_clock::now() + most;
   while (pending() && !impl_->failing && std::chrono::steady_clock::now() < until)
     impl_->changed.WaitFor(impl_->mutex, until - std::chrono::steady_clock::now());
   return !pending() && !impl_->failing;
+}
+
+std::optional<AlarmStore::Trouble> AlarmStore::trouble() const {
+  MutexLock lock(impl_->mutex);
+  return impl_->trouble;
 }
 
 uint64_t AlarmStore::errors() const {

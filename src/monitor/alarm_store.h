@@ -2,9 +2,11 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/status.h"
 #include "monitor/alarm_book.h"
 #include "monitor/alarm_notice.h"
@@ -25,7 +27,9 @@ class AlarmStore {
     std::vector<Silence> silences;
     std::vector<Owed> owed;  ///< of each receiver, the oldest first
   };
-  /// `path` empty: nothing is kept. DATA_LOSS when what is there cannot be read, UNAVAILABLE when it cannot be opened.
+  /// `path` empty: nothing is kept. DATA_LOSS when what is there cannot be read, UNAVAILABLE when it cannot be opened. A disk
+  /// without room is no error: what lies there is read, and it is tried again to open it, and write. What cannot even be read
+  /// then is not written over.
   static Result<std::unique_ptr<AlarmStore>> Open(const std::string& path);
   ~AlarmStore();  ///< writes what is left, once, and waits for it
   AlarmStore(const AlarmStore&) = delete;
@@ -42,6 +46,12 @@ class AlarmStore {
   /// hangs; the destructor would wait for it.
   bool StopWithin(std::chrono::milliseconds most);
   uint64_t errors() const;  ///< transactions that failed
+  /// What keeps it from being written, and since when.
+  struct Trouble {
+    std::string why;
+    WallTime since{};
+  };
+  std::optional<Trouble> trouble() const;
 
  private:
   struct Impl;

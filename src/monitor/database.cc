@@ -1,5 +1,6 @@
 #include "monitor/database.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <unistd.h>
@@ -154,6 +155,14 @@ ScoreOf ScoreFrom(int64_t stored) {
 }
 
 bool MeansBroken(int rc) { return (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) == SQLITE_NOTADB; }
+/// Its own files take room too: a file of memory that its processes share is an I/O error where it has none.
+bool MeansNoRoom(int rc) { return (rc & 0xff) == SQLITE_FULL || (rc & 0xff) == SQLITE_IOERR; }
+
+constexpr const char* kFind =
+    "SELECT model, version, predicted, score, at_ms, expires_ms, weight, "
+    "label, drawn, answer, score_of, segments, class_scores FROM predictions "
+    "WHERE key=? AND request_id=? AND row=? ORDER "
+    "BY id LIMIT 1";
 
 }  // namespace
 
@@ -170,23 +179,18 @@ struct Database::Connection {
     return UnavailableError(StrCat("monitor database: ", what, ": ", sqlite3_errmsg(db)));
   }
   const char* WriteSeenAndCounts(const Batch& batch);
-  /// Gives `take` each row of `sql` in turn, on a connection of its own; `bind` gives the values of its parameters.
+  /// Gives `take` each row of `sql` in turn; `bind` gives the values of its parameters.
   template <typename Bind, typename Take>
-  static Status ReadRows(const std::string& path, const char* what, const char* sql, Bind bind,
-                         Take take) {
-    Connection c;
+  Status Rows(const char* what, const char* sql, Bind bind, Take take) {
     Statement s;
-    if (c.Open(path, SQLITE_OPEN_READONLY) != SQLITE_OK || s.Prepare(c.db, sql) != SQLITE_OK)
-      return c.Error(what);
+    if (s.Prepare(db, sql) != SQLITE_OK) return Error(what);
     bind(s);
     int rc;
     while ((rc = s.Step()) == SQLITE_ROW) take(s);
-    return rc == SQLITE_DONE ? OkStatus() : c.Error(what);
+    return rc == SQLITE_DONE ? OkStatus() : Error(what);
   }
-  static Status ReadRows(const std::string& path, const char* what, const char* sql, auto take) {
-    return ReadRows(
-        path, what, sql, [](Statement&) {}, take);
-  }
+  /// SQLITE_ROW when all that a start reads can be read. (No integrity check: that reads all of the file.)
+  int Probe();
   int Exec(const char* sql) { return sqlite3_exec(db, sql, nullptr, nullptr, nullptr); }
   int Open(const std::string& path, int flags) {
     int rc = sqlite3_open_v2(path.c_str(), &db, flags | SQLITE_OPEN_NOMUTEX, nullptr);
@@ -194,6 +198,26 @@ struct Database::Connection {
     return rc;
   }
 };
+
+int Database::Connection::Probe() {
+  constexpr const char* kNewestWindows =
+      "SELECT count(*), max(length(predicted)) FROM (SELECT predicted FROM windows ORDER BY "
+      "start_ms DESC LIMIT 20000)";
+  int rc = SQLITE_ROW;
+  for (const char* sql :
+       {"SELECT count(*), sum(labelled) FROM quality_totals", kNewestWindows,
+        "SELECT count(*), sum(length(bytes)) FROM drift",
+        "SELECT count(*), sum(length(bytes)) FROM quality_details",
+        "SELECT count(*), sum(length(name)) FROM feature_names",
+        "SELECT count(*), sum(length(bytes)) FROM kept_counts",
+        "SELECT count(*), max(last_ms) FROM versions_seen",
+        "SELECT count(*), max(sequence) FROM edges", "SELECT max(expires_ms) FROM predictions"}) {
+    Statement probe;
+    if ((rc = probe.Prepare(db, sql)) == SQLITE_OK) rc = probe.Step();
+    if (rc != SQLITE_ROW) return rc;
+  }
+  return rc;
+}
 
 /// Null, or what failed.
 const char* Database::Connection::WriteSeenAndCounts(const Batch& batch) {
@@ -220,15 +244,94 @@ const char* Database::Connection::WriteSeenAndCounts(const Batch& batch) {
 Database::Database(std::string path) : path_(std::move(path)) {}
 Database::~Database() = default;
 
-Result<std::unique_ptr<Database>> Database::TryOpen(const std::string& path, bool& broken) {
+Status Database::why_not_open() const {
+  MutexLock lock(mutex_);
+  return why_not_;
+}
+
+/// In one process' own memory a connection that lets no other one in keeps what others would have to share in a file: so a
+/// disk without room can be read, what lies in the log included.
+void Database::Hold() {
+  state_ = State::kUnread;
+  auto held = std::make_unique<Connection>();
+  std::error_code error;
+  const auto size = std::filesystem::file_size(path_, error);
+  if (error || size == 0) {
+    state_ = State::kNothing;
+    return;
+  }
+  if (held->Open(path_, SQLITE_OPEN_READWRITE) != SQLITE_OK) return;
+  held->Exec("PRAGMA locking_mode=EXCLUSIVE");
+  if (held->Probe() != SQLITE_ROW || held->find.Prepare(held->db, kFind) != SQLITE_OK) {
+    // The first page of a log, or of an empty file, is all that may have had room.
+    Statement tables;
+    if (tables.Prepare(held->db, "SELECT count(*) FROM sqlite_master") == SQLITE_OK &&
+        tables.Step() == SQLITE_ROW && tables.Int(0) == 0)
+      state_ = State::kNothing;
+    return;
+  }
+  held_ = std::move(held);
+  state_ = State::kHeld;
+}
+
+/// Of the writing thread.
+Status Database::OpenNow() {
+  {
+    MutexLock lock(mutex_);
+    if (state_ == State::kOpen) return OkStatus();
+    if (state_ == State::kUnread) return why_not_;
+    held_.reset();
+  }
+  Failure failure;
+  auto opened = TryOpen(path_, failure);
+  MutexLock lock(mutex_);
+  if (!opened.ok()) {
+    if (state_ == State::kHeld) {
+      Hold();
+      state_ = State::kHeld;  // what it holds has been read, in any case
+    }
+    return why_not_ = opened.status();
+  }
+  writer_ = std::move((*opened)->writer_);
+  MutexLock theirs((*opened)->mutex_);
+  finder_ = std::move((*opened)->finder_);
+  state_ = State::kOpen;
+  why_not_ = OkStatus();
+  return OkStatus();
+}
+
+template <typename Bind, typename Take>
+Status Database::ReadRows(const char* what, const char* sql, Bind bind, Take take) {
+  {
+    MutexLock lock(mutex_);
+    if (state_ != State::kOpen)
+      return held_ != nullptr ? held_->Rows(what, sql, bind, take) : OkStatus();
+  }
+  Connection own;
+  if (own.Open(path_, SQLITE_OPEN_READONLY) != SQLITE_OK) return own.Error(what);
+  return own.Rows(what, sql, bind, take);
+}
+
+Status Database::ReadRows(const char* what, const char* sql, auto take) {
+  return ReadRows(
+      what, sql, [](Statement&) {}, take);
+}
+
+Result<std::unique_ptr<Database>> Database::TryOpen(const std::string& path, Failure& failure) {
   std::unique_ptr<Database> database(new Database(path));
   auto fail = [&](Connection& c, int rc, const char* what) {
-    broken = MeansBroken(rc);
+    failure = {MeansBroken(rc), MeansNoRoom(rc)};
     return Annotate(c.Error(what), path);
   };
   // Request ids and predicted classes are nobody else's: SQLite gives its other files the same mode. A file that is there
   // keeps the one it has.
-  if (int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600); fd >= 0) close(fd);
+  if (int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600); fd >= 0) {
+    close(fd);
+  } else if (errno == ENOSPC || errno == EDQUOT) {
+    failure.no_room = true;
+    return Annotate(UnavailableError("monitor database: open: the disk has no room for a file"),
+                    path);
+  }
   auto writer = std::make_unique<Connection>();
   int rc = writer->Open(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
   if (rc != SQLITE_OK) return fail(*writer, rc, "open");
@@ -308,39 +411,33 @@ Result<std::unique_ptr<Database>> Database::TryOpen(const std::string& path, boo
   if ((rc = finder->Open(path, SQLITE_OPEN_READONLY)) != SQLITE_OK) {
     return fail(*finder, rc, "open for reading");
   }
-  rc = finder->find.Prepare(
-      finder->db,
-      "SELECT model, version, predicted, score, at_ms, expires_ms, weight, "
-      "label, drawn, answer, score_of, segments, class_scores FROM predictions "
-      "WHERE key=? AND request_id=? AND row=? ORDER "
-      "BY id LIMIT 1");
+  rc = finder->find.Prepare(finder->db, kFind);
   if (rc != SQLITE_OK) return fail(*finder, rc, "prepare");
-  // What the start reads must be readable, or a damaged page would keep the server from ever
-  // starting again. (Not an integrity check: that reads all of the file.)
-  constexpr const char* kNewestWindows =
-      "SELECT count(*), max(length(predicted)) FROM (SELECT predicted FROM windows ORDER BY "
-      "start_ms DESC LIMIT 20000)";
-  for (const char* sql :
-       {"SELECT count(*), sum(labelled) FROM quality_totals", kNewestWindows,
-        "SELECT count(*), sum(length(bytes)) FROM drift",
-        "SELECT count(*), sum(length(bytes)) FROM quality_details",
-        "SELECT count(*), sum(length(name)) FROM feature_names",
-        "SELECT count(*), sum(length(bytes)) FROM kept_counts",
-        "SELECT count(*), max(last_ms) FROM versions_seen",
-        "SELECT count(*), max(sequence) FROM edges", "SELECT max(expires_ms) FROM predictions"}) {
-    Statement probe;
-    if ((rc = probe.Prepare(finder->db, sql)) == SQLITE_OK) rc = probe.Step();
-    if (rc != SQLITE_ROW) return fail(*finder, rc, "read");
-  }
+  // A damaged page would keep the server from ever starting again.
+  if ((rc = finder->Probe()) != SQLITE_ROW) return fail(*finder, rc, "read");
   database->writer_ = std::move(writer);
+  MutexLock lock(database->mutex_);
   database->finder_ = std::move(finder);
   return database;
 }
 
 Result<std::unique_ptr<Database>> Database::Open(const std::string& path, WallTime now) {
-  bool broken = false;
-  auto database = TryOpen(path, broken);
-  if (database.ok() || !broken) return database;
+  Failure failure;
+  auto database = TryOpen(path, failure);
+  if (database.ok()) return database;
+  if (failure.no_room) {
+    std::unique_ptr<Database> later(new Database(path));
+    MutexLock lock(later->mutex_);
+    later->Hold();
+    later->why_not_ =
+        later->state_ != State::kUnread
+            ? database.status()
+            : Annotate(database.status(),
+                       "what it holds could not be read at the start and is not written over: "
+                       "start again once the disk has room; until then");
+    return later;
+  }
+  if (!failure.broken) return database;
   std::string aside = StrCat(path, ".broken-", UnixMillis(now));
   std::error_code error;
   std::filesystem::rename(path, aside, error);
@@ -350,10 +447,11 @@ Result<std::unique_ptr<Database>> Database::Open(const std::string& path, WallTi
   std::filesystem::remove(path + "-shm", error);
   LOG_WARN("monitor database is broken; a new one was begun", {"database", path},
            {"put_aside_as", aside}, {"reason", database.status()});
-  return TryOpen(path, broken);
+  return TryOpen(path, failure);
 }
 
 Status Database::Write(const Batch& batch, const Purge& purge) {
+  if (writer_ == nullptr) RETURN_IF_ERROR(OpenNow());
   Connection& c = *writer_;
   auto fail = [&](const char* what) {
     Status status = c.Error(what);
@@ -478,7 +576,10 @@ Status Database::Write(const Batch& batch, const Purge& purge) {
 
 Result<std::optional<StoredPrediction>> Database::Find(const std::string& request_id,
                                                        uint32_t row) {
-  Statement& find = finder_->find;
+  MutexLock lock(mutex_);
+  Connection* const connection = held_ != nullptr ? held_.get() : finder_.get();
+  if (connection == nullptr) return std::optional<StoredPrediction>();
+  Statement& find = connection->find;
   find.Bind(1, KeyOf(request_id, row));
   find.Bind(2, request_id);
   find.Bind(3, int64_t{row});
@@ -503,7 +604,7 @@ Result<std::optional<StoredPrediction>> Database::Find(const std::string& reques
     p.segments = find.Text(11);
     p.class_scores = ScoresOfBytes(find.Blob(12));
   }
-  Status status = rc == SQLITE_ROW || rc == SQLITE_DONE ? OkStatus() : finder_->Error("find");
+  Status status = rc == SQLITE_ROW || rc == SQLITE_DONE ? OkStatus() : connection->Error("find");
   find.Reset();
   if (!status.ok()) return status;
   return found;
@@ -511,8 +612,8 @@ Result<std::optional<StoredPrediction>> Database::Find(const std::string& reques
 
 Result<std::map<VersionKey, QualityTotals>> Database::LoadQuality() {
   std::map<VersionKey, QualityTotals> totals;
-  RETURN_IF_ERROR(Connection::ReadRows(
-      path_, "read quality totals",
+  RETURN_IF_ERROR(ReadRows(
+      "read quality totals",
       "SELECT model, version, labelled, wrong, labelled_requests, wrong_requests, drawn_labelled, "
       "drawn_wrong FROM quality_totals",
       [&](Statement& s) {
@@ -528,8 +629,8 @@ Result<std::map<VersionKey, QualityTotals>> Database::LoadQuality() {
 
 Result<std::vector<EdgeMark>> Database::LoadEdges(size_t limit) {
   std::vector<EdgeMark> marks;
-  RETURN_IF_ERROR(Connection::ReadRows(
-      path_, "read edges",
+  RETURN_IF_ERROR(ReadRows(
+      "read edges",
       "SELECT edge, process, sequence, seen_ms, stopped FROM edges ORDER BY seen_ms DESC LIMIT ?",
       [&](Statement& s) { s.Bind(1, static_cast<int64_t>(limit)); },
       [&](Statement& s) {
@@ -541,28 +642,29 @@ Result<std::vector<EdgeMark>> Database::LoadEdges(size_t limit) {
 
 Result<std::map<VersionKey, std::string>> Database::LoadDetails() {
   std::map<VersionKey, std::string> details;
-  RETURN_IF_ERROR(Connection::ReadRows(path_, "read quality details",
-                                       "SELECT model, version, bytes FROM quality_details",
-                                       [&](Statement& s) {
-                                         details[{s.Text(0), s.Int(1)}] = s.Blob(2);
-                                       }));
+  RETURN_IF_ERROR(ReadRows("read quality details",
+                           "SELECT model, version, bytes FROM quality_details", [&](Statement& s) {
+                             details[{s.Text(0), s.Int(1)}] = s.Blob(2);
+                           }));
   return details;
 }
 
 Result<std::vector<DriftRow>> Database::LoadDrift(size_t limit, int64_t now_ms,
                                                   int64_t forgotten_before_ms) {
-  // Where another process holds the lock, the next start does it.
-  writer_->purge_forgotten.Bind(1, forgotten_before_ms);
-  writer_->purge_forgotten.Run();
-  Statement forget;
-  forget.Prepare(writer_->db,
-                 "INSERT OR IGNORE INTO drift SELECT DISTINCT model, version, 'forgotten', ?, "
-                 "x'31' FROM drift");
-  forget.Bind(1, now_ms);
-  forget.Run();
+  // Where another process holds the lock, or the disk has no room, the next start does it.
+  if (writer_ != nullptr) {
+    writer_->purge_forgotten.Bind(1, forgotten_before_ms);
+    writer_->purge_forgotten.Run();
+    Statement forget;
+    forget.Prepare(writer_->db,
+                   "INSERT OR IGNORE INTO drift SELECT DISTINCT model, version, 'forgotten', ?, "
+                   "x'31' FROM drift");
+    forget.Bind(1, now_ms);
+    forget.Run();
+  }
   std::vector<DriftRow> rows;
-  RETURN_IF_ERROR(Connection::ReadRows(
-      path_, "read references",
+  RETURN_IF_ERROR(ReadRows(
+      "read references",
       "SELECT model, version, what, bytes FROM drift WHERE what != 'forgotten' ORDER BY written_ms "
       "DESC LIMIT ?",
       [&](Statement& s) { s.Bind(1, static_cast<int64_t>(limit)); },
@@ -574,23 +676,25 @@ Result<std::vector<DriftRow>> Database::LoadDrift(size_t limit, int64_t now_ms,
 
 Result<std::map<std::string, std::vector<std::string>>> Database::LoadFeatureNames() {
   // Likewise as in LoadDrift.
-  writer_->Exec(
-      "DELETE FROM feature_names WHERE model NOT IN (SELECT model FROM drift UNION SELECT model "
-      "FROM windows UNION SELECT model FROM quality_totals)");
+  if (writer_ != nullptr)
+    writer_->Exec(
+        "DELETE FROM feature_names WHERE model NOT IN (SELECT model FROM drift UNION SELECT model "
+        "FROM windows UNION SELECT model FROM quality_totals)");
   std::map<std::string, std::vector<std::string>> all;
-  RETURN_IF_ERROR(Connection::ReadRows(
-      path_, "read names of features",
-      "SELECT model, place, name FROM feature_names ORDER BY model, place", [&](Statement& s) {
-        std::vector<std::string>& names = all[s.Text(0)];
-        if (s.Int(1) == static_cast<int64_t>(names.size())) names.push_back(s.Text(2));
-      }));
+  RETURN_IF_ERROR(ReadRows("read names of features",
+                           "SELECT model, place, name FROM feature_names ORDER BY model, place",
+                           [&](Statement& s) {
+                             std::vector<std::string>& names = all[s.Text(0)];
+                             if (s.Int(1) == static_cast<int64_t>(names.size()))
+                               names.push_back(s.Text(2));
+                           }));
   return all;
 }
 
 Result<std::vector<std::pair<VersionKey, SeenVersion>>> Database::LoadSeen(size_t limit) {
   std::vector<std::pair<VersionKey, SeenVersion>> seen;
-  RETURN_IF_ERROR(Connection::ReadRows(
-      path_, "read versions",
+  RETURN_IF_ERROR(ReadRows(
+      "read versions",
       "SELECT model, version, observed, last_ms FROM versions_seen ORDER BY last_ms DESC LIMIT ?",
       [&](Statement& s) { s.Bind(1, static_cast<int64_t>(limit)); },
       [&](Statement& s) {
@@ -601,8 +705,8 @@ Result<std::vector<std::pair<VersionKey, SeenVersion>>> Database::LoadSeen(size_
 
 Result<std::vector<CountStore::Stored>> Database::LoadCounts(size_t limit) {
   std::vector<CountStore::Stored> rows;
-  RETURN_IF_ERROR(Connection::ReadRows(
-      path_, "read counts", "SELECT watch, model, at_ms, bytes FROM kept_counts LIMIT ?",
+  RETURN_IF_ERROR(ReadRows(
+      "read counts", "SELECT watch, model, at_ms, bytes FROM kept_counts LIMIT ?",
       [&](Statement& s) { s.Bind(1, static_cast<int64_t>(limit)); },
       [&](Statement& s) {
         rows.push_back({{s.Text(0), s.Text(1), 0, s.Blob(3)}, s.Int(2)});
@@ -638,12 +742,12 @@ Result<std::vector<std::pair<VersionKey, WindowSummary>>> Database::ReadWindows(
     }
     windows.emplace_back(VersionKey{s.Text(0), s.Int(1)}, std::move(w));
   };
-  RETURN_IF_ERROR(Connection::ReadRows(
-      path_, "read windows",
-      "SELECT model, version, start_ms, seconds, requests, errors, latency_p50_seconds, "
-      "latency_p99_seconds, labelled, wrong, predicted FROM windows WHERE start_ms >= ? "
-      "AND (? OR model = ?) ORDER BY start_ms DESC, rowid DESC LIMIT ?",
-      bind, take));
+  RETURN_IF_ERROR(
+      ReadRows("read windows",
+               "SELECT model, version, start_ms, seconds, requests, errors, latency_p50_seconds, "
+               "latency_p99_seconds, labelled, wrong, predicted FROM windows WHERE start_ms >= ? "
+               "AND (? OR model = ?) ORDER BY start_ms DESC, rowid DESC LIMIT ?",
+               bind, take));
   std::reverse(windows.begin(), windows.end());
   return windows;
 }

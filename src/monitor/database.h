@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/mutex.h"
 #include "base/status.h"
 #include "monitor/kept_counts.h"
 #include "monitor/monitor.h"
@@ -86,6 +87,9 @@ struct SeenVersion {
 /// (two connections, WAL); ReadWindows and the Load functions from any thread. All may block for
 /// the disk: nothing of this is on a request's path. Errors: UNAVAILABLE with SQLite's words;
 /// nothing of a failed Write is kept.
+///
+/// A disk without room keeps nobody from starting: what lies there is read, nothing is written, and each Write tries to open it
+/// as it should be (`why_not_open`).
 class Database {
  public:
   struct Batch {
@@ -122,6 +126,9 @@ class Database {
   static Result<std::unique_ptr<Database>> Open(const std::string& path, WallTime now);
   ~Database();
 
+  /// Why it cannot be written yet: the disk had no room for what opening it takes. OK once it is open.
+  Status why_not_open() const;
+
   /// One transaction: all of the batch, and the purge.
   Status Write(const Batch& batch, const Purge& purge);
   /// The first prediction kept under this id and row.
@@ -148,12 +155,32 @@ class Database {
 
  private:
   struct Connection;
+  /// What kept it from being opened.
+  struct Failure {
+    bool broken = false;   ///< what is there is no database, or damaged
+    bool no_room = false;  ///< the disk takes nothing
+  };
+  enum class State {
+    kOpen,
+    kHeld,     ///< read by one connection that needs no room and lets no other one in
+    kNothing,  ///< there is nothing to be read yet
+    kUnread,   ///< what is there could not be read: it is not written over
+  };
   explicit Database(std::string path);
-  static Result<std::unique_ptr<Database>> TryOpen(const std::string& path, bool& broken);
+  static Result<std::unique_ptr<Database>> TryOpen(const std::string& path, Failure& failure);
+  void Hold() REQUIRES(mutex_);
+  Status OpenNow();
+  template <typename Bind, typename Take>
+  Status ReadRows(const char* what, const char* sql, Bind bind, Take take);
+  Status ReadRows(const char* what, const char* sql, auto take);
 
   const std::string path_;
-  std::unique_ptr<Connection> writer_;
-  std::unique_ptr<Connection> finder_;
+  std::unique_ptr<Connection> writer_;  ///< null until it is open
+  mutable Mutex mutex_;
+  State state_ GUARDED_BY(mutex_) = State::kOpen;  ///< once it is open, it stays so
+  Status why_not_ GUARDED_BY(mutex_);
+  std::unique_ptr<Connection> finder_ GUARDED_BY(mutex_);
+  std::unique_ptr<Connection> held_ GUARDED_BY(mutex_);
 };
 
 }  // namespace leadsman

@@ -38,7 +38,10 @@ uint64_t Trim(Database::Batch& batch) {
 }  // namespace
 
 DatabaseWriter::DatabaseWriter(Database& database)
-    : database_(database), thread_([this] { Run(); }) {
+    : database_(database),
+      failing_(!database.why_not_open().ok()),
+      trouble_{std::string(database.why_not_open().message()), SystemClock().Now()},
+      thread_([this] { Run(); }) {
   pthread_setname_np(thread_.native_handle(), "monitor-db");
 }
 
@@ -90,6 +93,7 @@ bool DatabaseWriter::Offer(Database::Batch& batch, const Database::Purge& purge,
   batch = {};
   purge_ = purge;
   busy_ = true;
+  busy_since_ = SystemClock().Now();
   changed_.NotifyAll();
   return true;
 }
@@ -130,6 +134,8 @@ void DatabaseWriter::Run() {
         in_hand_ = {};
       } else {
         ++errors_;
+        if (!was_failing) trouble_.since = busy_since_;
+        trouble_.why = status.message();
       }
       cpu_ = cpu;
       busy_ = false;
@@ -142,6 +148,15 @@ void DatabaseWriter::Run() {
       LOG_INFO("monitor database is written again");
     }
   }
+}
+
+std::optional<DatabaseWriter::Trouble> DatabaseWriter::trouble() const {
+  constexpr std::chrono::seconds kHangs{10};
+  MutexLock lock(mutex_);
+  if (failing_) return trouble_;
+  if (busy_ && SystemClock().Now() - busy_since_ > kHangs)
+    return Trouble{"a write to the disk does not come back", busy_since_};
+  return std::nullopt;
 }
 
 uint64_t DatabaseWriter::errors() const {

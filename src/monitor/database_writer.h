@@ -2,6 +2,8 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <thread>
 
 #include "base/clock.h"
@@ -32,6 +34,12 @@ class DatabaseWriter {
   uint64_t errors() const;
   uint64_t rows_lost() const;
   Duration cpu() const;
+  /// What keeps the database from being written, and since when; a write that has not come back for a while is such, too.
+  struct Trouble {
+    std::string why;
+    WallTime since{};
+  };
+  std::optional<Trouble> trouble() const;
 
  private:
   void Run();
@@ -42,7 +50,9 @@ class DatabaseWriter {
   Database::Batch in_hand_ GUARDED_BY(mutex_);  ///< the writing thread owns it while `busy_`
   Database::Purge purge_ GUARDED_BY(mutex_);
   bool busy_ GUARDED_BY(mutex_) = false;
-  bool failing_ GUARDED_BY(mutex_) = false;
+  bool failing_ GUARDED_BY(mutex_);
+  Trouble trouble_ GUARDED_BY(mutex_);        ///< while `failing_`
+  WallTime busy_since_ GUARDED_BY(mutex_){};  ///< while `busy_`
   bool stop_ GUARDED_BY(mutex_) = false;
   uint64_t errors_ GUARDED_BY(mutex_) = 0;
   uint64_t rows_lost_ GUARDED_BY(mutex_) = 0;

@@ -277,6 +277,9 @@ void Monitor::Impl::AddMetrics(Registry& registry) {
         MutexLock lock(state_mutex);
         return lookup_errors + (writer ? writer->errors() : 0);
       }));
+  add("leadsman_monitor_database_writable",
+      "0 while the monitor's database cannot be written and what comes is kept in memory.",
+      MetricType::kGauge, {}, single([this] { return !writer || !writer->trouble(); }));
   add("leadsman_monitor_database_rows_lost_total",
       "Rows given up because the database failed for too long.", MetricType::kCounter, {},
       single([this] { return writer ? writer->rows_lost() : 0; }));

@@ -185,6 +185,11 @@ Result<std::vector<int64_t>> Monitor::TakeReferenceAnew(const std::string& model
 
 std::vector<std::string> Monitor::Notes() const {
   std::vector<std::string> notes;
+  if (impl_->writer) {
+    if (const auto trouble = impl_->writer->trouble())
+      notes.push_back(StrCat("what was observed is kept in memory and not written since ",
+                             FormatRfc3339(trouble->since), ": ", trouble->why));
+  }
   MutexLock lock(impl_->state_mutex);
   for (const auto& [model, reason] : impl_->drifts.file_problems()) {
     notes.push_back(StrCat("drift of the inputs of ", model, " is not looked for: ", reason));

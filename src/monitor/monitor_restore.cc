@@ -90,6 +90,10 @@ Status Monitor::Impl::RestoreDrift() {
 Status Monitor::Impl::Restore() {
   if (!options.database.empty()) {
     ASSIGN_OR_RETURN(database, Database::Open(options.database, clock.Now()));
+    if (const Status why = database->why_not_open(); !why.ok())
+      LOG_WARN(
+          "the disk has no room for the monitor's database; going on in memory and trying again",
+          {"database", options.database}, {"reason", why});
     RETURN_IF_ERROR(RestoreNames());  // columns of files are matched with them
   }
   ReadReferences();

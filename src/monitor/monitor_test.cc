@@ -1,9 +1,7 @@
 #include "monitor/monitor.h"
 
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <sqlite3.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <cmath>
@@ -16,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/testing/fake_clock.h"
+#include "base/testing/full_disk.h"
 #include "base/testing/temp_dir.h"
 #include "events/redactor.h"
 #include "monitor/database.h"
@@ -821,23 +820,6 @@ TEST_F(MonitorTest, BadLabelsAreNamed) {
   EXPECT_EQ(receipt.errors[1], "labels[2]: label is empty") << "of which no place is given";
 }
 
-/// A full disk, as far as this process is concerned: no file may grow beyond what the database's
-/// log has now.
-class FullDisk {
- public:
-  explicit FullDisk(rlim_t bytes) {
-    signal(SIGXFSZ, SIG_IGN);
-    getrlimit(RLIMIT_FSIZE, &before_);
-    rlimit limit = before_;
-    limit.rlim_cur = bytes;
-    setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FullDisk() { setrlimit(RLIMIT_FSIZE, &before_); }
-
- private:
-  rlimit before_{};
-};
-
 TEST_F(MonitorTest, AFullDiskDegradesToMemoryAndIsMadeUpForLater) {
   UseFile();
   Open();
@@ -862,6 +844,51 @@ TEST_F(MonitorTest, AFullDiskDegradesToMemoryAndIsMadeUpForLater) {
   ASSERT_TRUE(Flush());
   EXPECT_EQ(monitor_->Totals("digits", 1).labelled, 2u);
   EXPECT_EQ(monitor_->counters().labels_duplicate, 1u);
+}
+
+TEST_F(MonitorTest, ADiskThatIsFullAtTheStartKeepsNobodyFromStarting) {
+  UseFile();
+  {
+    FullDisk full(0);
+    Open();
+    Emit("full", {"7"});
+    Label("full", "8");
+    EXPECT_FALSE(Flush());
+    EXPECT_EQ(monitor_->Totals("digits", 1).wrong, 1u);
+    ASSERT_EQ(monitor_->Notes().size(), 1u);
+    EXPECT_NE(monitor_->Notes()[0].find("kept in memory and not written since"), std::string::npos);
+    EXPECT_EQ(Metric("leadsman_monitor_database_writable"), 0);
+  }
+  ASSERT_TRUE(Flush());  // there is room again
+  EXPECT_TRUE(monitor_->Notes().empty());
+  EXPECT_EQ(Metric("leadsman_monitor_database_writable"), 1);
+  Open();
+  EXPECT_EQ(monitor_->Totals("digits", 1).wrong, 1u) << "it was made up for";
+}
+
+TEST_F(MonitorTest, AFullDiskAtTheStartHidesNothingOfBefore) {
+  UseFile();
+  Open();
+  Emit("before", {"7"});
+  Emit("later", {"7"});
+  Label("before", "8");
+  ASSERT_TRUE(Flush());
+  monitor_.reset();
+  ASSERT_FALSE(std::filesystem::exists(options_.database + "-shm"));
+  {
+    FullDisk full(0);
+    Open();
+    EXPECT_EQ(monitor_->Totals("digits", 1).wrong, 1u);
+    EXPECT_EQ(monitor_->Totals("digits", 1).labelled_requests_before, 1u);
+    Label("later", "7");  // whose prediction lies on the disk
+    EXPECT_FALSE(Flush());
+    EXPECT_EQ(monitor_->Totals("digits", 1).labelled, 2u);
+    EXPECT_EQ(monitor_->Notes().size(), 1u);
+  }
+  ASSERT_TRUE(Flush());
+  Open();
+  EXPECT_EQ(monitor_->Totals("digits", 1).labelled, 2u);
+  EXPECT_EQ(monitor_->Totals("digits", 1).wrong, 1u);
 }
 
 TEST_F(MonitorTest, ADatabaseThatCannotBeOpenedIsAnErrorThatNamesIt) {

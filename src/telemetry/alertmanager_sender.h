@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,7 @@ class AlertmanagerSender final : public AlarmSender {
   void Tell(const std::vector<Alarm>& firing) override;
   void BeginStop() override { courier_->BeginStop(); }
   SenderCounters counters() const;
+  std::optional<Courier::Trouble> trouble() const { return courier_->trouble(); }
 
  private:
   AlertmanagerSender(const std::string& name, AlertmanagerOptions options, std::string generator,

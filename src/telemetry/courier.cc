@@ -87,8 +87,18 @@ void Courier::Note(const Report& report) {
   }
 }
 
-void Courier::Plan(const Report& report) {
+std::optional<Courier::Trouble> Courier::trouble() const {
   MutexLock lock(mutex_);
+  return trouble_;
+}
+
+void Courier::Plan(const Report& report, WallTime began) {
+  MutexLock lock(mutex_);
+  if (report.outcome == Outcome::kAgain) {
+    trouble_ = Trouble{std::string(report.why.message()), trouble_ ? trouble_->since : began};
+  } else if (report.outcome != Outcome::kNothing) {
+    trouble_.reset();
+  }
   const SteadyTime now = clock_.SteadyNow();
   again_at_.reset();
   if (report.outcome == Outcome::kNothing) return;
@@ -109,12 +119,13 @@ void Courier::Count(Outcome outcome) {
 
 void Courier::Run() {
   while (auto errand = Await()) {
+    const WallTime began = clock_.Now();
     const Report report = carry_(*errand);
     if (cancelled_) break;  // what has become of it says nothing of the peer
     Note(report);
     const bool given_up =
         errand->last && (report.outcome == Outcome::kNothing || report.outcome == Outcome::kAgain);
-    if (!given_up) Plan(report);
+    if (!given_up) Plan(report, began);
     Count(report.outcome);
     if (given_up) break;
   }

@@ -71,13 +71,19 @@ class Courier {
   /// Begins to end, and returns at once: several couriers share one grace.
   void BeginStop();
   Counters counters() const { return {sent_, failed_}; }
+  /// Why the peer has taken nothing since then; nothing while all is well.
+  struct Trouble {
+    std::string why;
+    WallTime since{};
+  };
+  std::optional<Trouble> trouble() const;
 
  private:
   Courier(Options options, Clock& clock, Carry carry);
   void Run();
   std::optional<Errand> Await();
   void Note(const Report& report);
-  void Plan(const Report& report);
+  void Plan(const Report& report, WallTime began);
   void Count(Outcome outcome);
 
   const Options options_;
@@ -86,8 +92,9 @@ class Courier {
   std::atomic<bool> cancelled_{false};
   std::atomic<uint64_t> sent_{0}, failed_{0};
   int failures_ = 0;  ///< in a row; of the thread alone
-  Mutex mutex_;
+  mutable Mutex mutex_;
   CondVar changed_;
+  std::optional<Trouble> trouble_ GUARDED_BY(mutex_);
   bool woken_ GUARDED_BY(mutex_) = false;
   SteadyTime not_before_ GUARDED_BY(mutex_){};
   std::optional<SteadyTime> again_at_ GUARDED_BY(mutex_);

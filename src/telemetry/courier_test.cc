@@ -42,6 +42,31 @@ TEST(CourierTest, CarriesUntilThereIsNothingLeft) {
   EXPECT_TRUE(Await([&] { return courier->counters().sent == 4; }));
 }
 
+TEST(CourierTest, SaysWhatIsWrongAndSinceWhen) {
+  FakeClock clock;
+  const WallTime start = clock.Now();
+  std::atomic<bool> away{true};
+  auto courier = Started(clock, [&](const Courier::Errand& errand) -> Courier::Report {
+    if (errand.last) return {};
+    if (away) return {Outcome::kAgain, UnavailableError("no answer")};
+    return {Outcome::kSent, {}};
+  });
+  EXPECT_FALSE(courier->trouble());
+  courier->Wake();
+  ASSERT_TRUE(Await([&] { return courier->counters().failed == 1; }));
+  clock.Advance(1s);
+  courier->Wake();
+  ASSERT_TRUE(Await([&] { return courier->counters().failed == 2; }));
+  ASSERT_TRUE(courier->trouble());
+  EXPECT_EQ(courier->trouble()->why, "no answer");
+  EXPECT_EQ(courier->trouble()->since, start);
+  away = false;
+  clock.Advance(2s);
+  courier->Wake();
+  ASSERT_TRUE(Await([&] { return courier->counters().sent > 0; }));
+  EXPECT_FALSE(courier->trouble());
+}
+
 TEST(CourierTest, WaitsLongerAfterEachFailureWhoeverWakesIt) {
   FakeClock clock;
   std::atomic<int> calls{0};

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,7 @@ class MailSender final : public AlarmSender {
   void Tell(const std::vector<Alarm>& firing) override;
   void BeginStop() override { courier_->BeginStop(); }
   SenderCounters counters() const;
+  std::optional<Courier::Trouble> trouble() const { return courier_->trouble(); }
 
  private:
   MailSender(const std::string& name, MailOptions options, std::string generator,

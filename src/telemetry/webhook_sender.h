@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,6 +41,7 @@ class WebhookSender final : public AlarmSender {
   void Tell(const std::vector<Alarm>& firing) override;
   void BeginStop() override { courier_->BeginStop(); }
   SenderCounters counters() const;
+  std::optional<Courier::Trouble> trouble() const { return courier_->trouble(); }
 
  private:
   WebhookSender(const std::string& name, WebhookOptions options, std::string instance,
