@@ -65,6 +65,25 @@ Json StreamJson(const QuietStream& stream) {
           {"guaranteed", stream.guaranteed}};
 }
 
+/// The other watches of a server, and why a replay does without them.
+Json NotReplayed() {
+  Json list = Json::array();
+  auto add = [&](const char* detector, const char* why) {
+    list.push_back({{"detector", detector}, {"why", why}});
+  };
+  add("error_burn", "it holds live counts against objectives; a replay keeps no outcomes");
+  add("latency_burn", "it holds live counts against objectives; a replay keeps no latencies");
+  add("traffic_stopped",
+      "it compares with the same hours of days before, which a replay does not rebuild");
+  add("schema_violation",
+      "rows are held against a schema one by one: `leadsman schema check` does it");
+  add("accuracy", "labels are not replayed");
+  add("quality", "labels are not replayed");
+  add("risk_increase", "labels are not replayed");
+  add("capture_loss", "it is of the capture itself, not of what was captured");
+  return list;
+}
+
 Json VersionJson(const QuietVersion& version) {
   Json json = {{"model", version.key.first},
                {"version", version.key.second},
@@ -114,6 +133,7 @@ Result<std::string> ProveQuiet(const Config& config, const QuietQuestion& questi
       {"days_compared", report.days},
       {"budget", {{"false_alarms", budget.false_alarms}, {"days", budget.period_seconds / 86400}}},
       {"requests_left_out", sink.dropped()},
+      {"not_replayed", NotReplayed()},
       {"models", Json::array()}};
   for (const QuietVersion& version : report.versions)
     json["models"].push_back(VersionJson(version));

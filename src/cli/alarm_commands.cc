@@ -78,11 +78,11 @@ int ShowAlarm(ClientContext& c, const std::string& id) {
             << " (" << Text(*alarm, "severity") << ")\n"
             << Text(*alarm, "summary") << "\n\n";
   Table table({"WHAT", "VALUE"});
-  for (const char* key : {"evidence", "threshold"}) {
+  for (const char* key : {"evidence", "threshold", "budget_spent"}) {
     if (const Json& figure = Part(*alarm, key); figure.is_number()) table.Add({key, Short(figure)});
   }
-  for (const char* key : {"samples", "reference_samples", "firings", "pending_since", "fired",
-                          "resolved", "silence"}) {
+  for (const char* key : {"samples", "reference_samples", "guaranteed", "firings", "pending_since",
+                          "fired", "resolved", "silence"}) {
     const std::string value = Text(*alarm, key);
     if (!value.empty()) table.Add({key, value});
   }

@@ -132,7 +132,11 @@ TEST_F(CliTest, MonitorTakesItsFlags) {
 
 TEST_F(CliTest, ProveQuietWantsToKnowWhenTheRowsCame) {
   EXPECT_EQ(Run({"prove-quiet"}), kUsage);
-  EXPECT_EQ(Run({"prove-quiet", "a.csv"}), kUsage);
+  EXPECT_EQ(Run({"prove-quiet", "none.csv"}), kNotFound) << "which is not a question of when";
+  replayed_.reset();
+  TempDir dir;
+  std::ofstream(dir.file("a.csv")) << "x\n1\n";
+  EXPECT_EQ(Run({"prove-quiet", dir.file("a.csv")}), kUsage);
   EXPECT_NE(err().find("give --requests-per-day or --time-column"), std::string::npos) << err();
   EXPECT_EQ(Run({"prove-quiet", "a.csv", "--log", "b", "--requests-per-day", "9"}), kUsage);
   EXPECT_FALSE(replayed_);
@@ -161,6 +165,16 @@ TEST_F(CliTest, ProveQuietShowsEachDetectorAndFailsWhereOneFired) {
   EXPECT_NE(out().find("inputs  age   0       0.2 σ"), std::string::npos) << out();
   EXPECT_NE(out().find("0 alarms in 9 days; the budget of 1 in 90 days allows 0.1 false ones"),
             std::string::npos)
+      << out();
+  EXPECT_NE(out().find("9000 requests, 1000 a day"), std::string::npos) << out();
+  std::string brief = report(0, "0.2");
+  const std::string days = R"("days_compared": 9)";
+  brief.replace(brief.find(days), days.size(),
+                R"("days_compared": 0.0003, "not_replayed": [{"detector": "error_burn"}])");
+  report_ = brief;
+  EXPECT_EQ(Run({"prove-quiet", "--log", "a"}), kFailed) << "some seconds prove nothing";
+  EXPECT_NE(out().find("too short to prove anything"), std::string::npos) << out();
+  EXPECT_NE(out().find("Not replayed, so nothing is said of them: error_burn"), std::string::npos)
       << out();
   report_ = report(1, "null");
   EXPECT_EQ(Run({"prove-quiet", "--log", "a"}), kNotQuiet);
@@ -829,9 +843,25 @@ TEST_F(CliServerTest, ABadLineIsNamed) {
   EXPECT_EQ(Run({"labels", "add", "--file", "-", "--format", "csv"}, "a,1\nb\nc,3\n"), kFailed);
   EXPECT_NE(err().find("line 2: must be request_id,label"), std::string::npos) << err();
   EXPECT_EQ(out(), "1 label accepted\n");
-  EXPECT_EQ(Run({"labels", "add", "--file", "-"}, "{\"request_id\": \"a\", \"label\": null}\n"),
+  EXPECT_EQ(Run({"labels", "add", "--file", "-"}, "{\"request_id\": \"a\", \"label\": []}\n"),
             kFailed);
   EXPECT_NE(err().find("labels[0].label: must be a text"), std::string::npos) << err();
+}
+
+TEST_F(CliServerTest, RowsWithoutALabelArePassedOverAndCounted) {
+  EXPECT_EQ(Run({"labels", "add", "--file", "-", "--format", "csv"},
+                "request_id,label\na,1.0\nb,\nc,NaN\nd,0\n"),
+            kOk)
+      << err();
+  EXPECT_EQ(out(), "2 labels accepted; 2 rows have no label and count for nothing\n");
+  EXPECT_EQ(
+      Run({"labels", "add", "--file", "-", "--json"},
+          "{\"request_id\": \"a\", \"label\": null}\n{\"request_id\": \"b\", \"label\": NaN}\n"
+          "{\"request_id\": \"c\", \"label\": 1}\n"),
+      kOk)
+      << err();
+  EXPECT_EQ(nlohmann::json::parse(out())["accepted"], 1);
+  EXPECT_EQ(nlohmann::json::parse(out())["without_label"], 2);
 }
 
 TEST_F(CliServerTest, TheServersConfigurationIsShown) {
@@ -902,6 +932,8 @@ TEST_F(CliServerTest, ShowsAlarmsAndSilencesThem) {
   const std::string id = std::to_string(fixture_.alarms.view()->alarms.at(0).id);
   EXPECT_EQ(Run({"alarms", "show", id}), kOk);
   EXPECT_NE(out().find("99 %"), std::string::npos) << out();
+  EXPECT_NE(out().find("budget_spent"), std::string::npos) << out();
+  EXPECT_NE(out().find("guaranteed"), std::string::npos) << out();
   EXPECT_EQ(Run({"alarms", "show", "7"}), kNotFound);
   EXPECT_EQ(Run({"alarms", "silence", "--model", "digits", "--for", "2h", "--author", "ann",
                  "--comment", "known"}),

@@ -634,7 +634,7 @@ int AddLabels(ClientContext& c, const LabelsOptions& options) {
       return kFailed;
     }
   }
-  uint64_t accepted = 0;
+  uint64_t accepted = 0, without_label = 0;
   auto send = [&](const std::vector<std::string>& entries) -> int {
     std::string body = StrCat("{\"labels\":[", Join(entries, ","), "]}");
     for (int attempt = 0;; ++attempt) {
@@ -651,9 +651,13 @@ int AddLabels(ClientContext& c, const LabelsOptions& options) {
   };
   auto finish = [&](int code) {
     if (c.json) {
-      c.PrintJson({{"accepted", accepted}});
+      c.PrintJson({{"accepted", accepted}, {"without_label", without_label}});
     } else {
-      c.env.out << accepted << (accepted == 1 ? " label" : " labels") << " accepted\n";
+      c.env.out << accepted << (accepted == 1 ? " label" : " labels") << " accepted";
+      if (without_label > 0)
+        c.env.out << "; " << without_label << (without_label == 1 ? " row has" : " rows have")
+                  << " no label and count for nothing";
+      c.env.out << '\n';
     }
     return code;
   };
@@ -667,6 +671,7 @@ int AddLabels(ClientContext& c, const LabelsOptions& options) {
   for (;;) {
     std::vector<std::string> entries;
     Status status = reader.Next(kLabelsPerCall, entries);
+    without_label = reader.without_label();
     if (!entries.empty()) {
       int code = send(entries);
       if (code != kOk) return finish(code);

@@ -60,8 +60,13 @@ void AddNumbers(const Json& track, const char* of, const Paint& paint, Table& ta
       const double sigma = deviation.get<double>();
       if (sigma > 0) shift = (recent.get<double>() - mean.get<double>()) / sigma;
     }
-    table.Add({of, name, Short(mean), Short(now), Signed(shift), Short(Part(psi, "value")),
-               Short(Part(psi, "noise_p99")), Evidence(track, {name, name + ".spread"}, paint)});
+    // A feature that does not come any more: what it was before is not what it is now.
+    const Json& without = Part(StreamOf(track, name), "rows_without_it");
+    const bool gone = recent.is_null() && without.is_number() && without.get<double>() > 0;
+    if (gone) shift = nullptr;
+    table.Add({of, name, Short(mean), gone ? "missing" : Short(now), Signed(shift),
+               gone ? "-" : Short(Part(psi, "value")), Short(Part(psi, "noise_p99")),
+               Evidence(track, {name, name + ".spread"}, paint)});
   }
 }
 

@@ -52,6 +52,16 @@ std::string LabelEntry(const std::string& request_id, const std::string& label, 
 
 Result<std::string> LabelReader::FromJson(const std::string& line) const {
   Json json = Json::parse(line, nullptr, false);
+  if (json.is_discarded() && line.find("NaN") != std::string::npos) {
+    // Python's json module writes it, though JSON has none.
+    std::string plain = line;
+    for (size_t at = 0; (at = plain.find("NaN", at)) != std::string::npos;)
+      plain.replace(at, 3, "null");
+    json = Json::parse(plain, nullptr, false);
+  }
+  if (json.is_object() && json.contains("request_id") && json.contains("label") &&
+      (json["label"].is_null() || json["label"] == "" || json["label"] == "NaN"))
+    return std::string();
   if (!json.is_object() || !json.contains("request_id") || !json.contains("label")) {
     return InvalidArgumentError(
         StrCat("line ", line_, ": must be {\"request_id\": \"…\", \"label\": …}"));
@@ -88,7 +98,11 @@ Result<std::string> LabelReader::FromCsv(const std::string& line) const {
   auto fields = SplitCsv(line);
   const bool fits = fields && (named_ ? fields->size() == columns_
                                       : fields->size() == 2 || fields->size() == columns_);
-  if (!fits || (*fields)[id_].empty() || (*fields)[label_].empty()) {
+  if (fits && !(*fields)[id_].empty()) {
+    const std::string_view label = Trim((*fields)[label_]);
+    if (label.empty() || EqualsIgnoreCase(label, "nan")) return std::string();
+  }
+  if (!fits || (*fields)[id_].empty()) {
     return InvalidArgumentError(
         named_ ? StrCat("line ", line_, ": must have ", columns_, " fields as the header, with a ",
                         "request_id and a label")
@@ -119,7 +133,11 @@ Status LabelReader::Next(size_t max, std::vector<std::string>& entries) {
     }
     auto entry = format_ == Format::kCsv ? FromCsv(line) : FromJson(line);
     if (!entry.ok()) return entry.status();
-    entries.push_back(std::move(*entry));
+    if (entry->empty()) {
+      ++without_label_;
+    } else {
+      entries.push_back(std::move(*entry));
+    }
   }
   if (in_.bad()) {
     return UnavailableError(StrCat("the file cannot be read beyond line ", line_,

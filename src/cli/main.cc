@@ -733,7 +733,9 @@ class CommandLine {
           env_.err << "leadsman: give a TABLE or --log, not both\n";
           return kUsage;
         }
-        if (!quiet_.table.empty() && quiet_.time_column.empty() && !quiet_.requests_per_day) {
+        // A table that is not there is told of by who reads it.
+        const bool there = !quiet_.table.empty() && StampOf(quiet_.table).ok();
+        if (there && quiet_.time_column.empty() && !quiet_.requests_per_day) {
           env_.err << "leadsman: when the rows came is not known: give --requests-per-day or "
                       "--time-column\n";
           return kUsage;

@@ -16,6 +16,14 @@ std::string Rounded(double value) {
   return text;
 }
 
+/// As people write it: no powers of ten.
+std::string CountText(double value) {
+  if (value < 100) return Rounded(value);
+  char text[32];
+  std::snprintf(text, sizeof text, "%.0f", value);
+  return text;
+}
+
 /// "0.1 σ", "by 10 %", "2 points".
 std::string ChangeText(const Json& stream) {
   const Json& change = stream["smallest_change_found_in_a_day"];
@@ -32,7 +40,7 @@ void PrintModel(std::ostream& out, const Json& model, const Paint& paint, int co
   out << '\n' << paint.Bold(Clean(model.value("model", "")));
   if (version != 0) out << ':' << version;
   out << ": " << model.value("requests", uint64_t{0}) << " requests, "
-      << Rounded(model.value("requests_per_day", 0.0)) << " a day; ";
+      << CountText(model.value("requests_per_day", 0.0)) << " a day; ";
   const Json& reference = model["reference"];
   const auto rows = reference.value("rows", uint64_t{0}), of = reference.value("of", uint64_t{0});
   if (model["detectors"].empty()) {
@@ -52,6 +60,20 @@ void PrintModel(std::ostream& out, const Json& model, const Paint& paint, int co
                stream.value("guaranteed", false) ? "yes" : paint.Busy("no")});
   }
   table.Print(out, paint, columns);
+}
+
+void PrintNotReplayed(std::ostream& out, const Json& parsed) {
+  if (!parsed.contains("not_replayed") || parsed["not_replayed"].empty()) return;
+  std::vector<std::string> kinds;
+  for (const Json& one : parsed["not_replayed"]) kinds.push_back(one.value("detector", ""));
+  out << "only drift was replayed. Not replayed, so nothing is said of them: " << HumanList(kinds)
+      << " (--json says why)\n";
+}
+
+/// What was quiet for some seconds is no proof.
+bool TooShort(const Json& parsed) {
+  constexpr double kLeastDays = 1.0 / 24;
+  return parsed.value("days_compared", 0.0) < kLeastDays;
 }
 
 }  // namespace
@@ -81,8 +103,13 @@ int ShowQuiet(Environment& env, const Result<std::string>& report, const Paint& 
             << Rounded(parsed.value("false_alarms_allowed", 0.0)) << " false ones\n";
     if (const auto left = parsed.value("requests_left_out", uint64_t{0}); left > 0)
       env.out << left << " requests were left out: too many for the memory of a replay\n";
+    PrintNotReplayed(env.out, parsed);
+    if (compared && TooShort(parsed))
+      env.out << paint.Busy("too short to prove anything") << ": an hour is the least, and days "
+              << "show what a day's rhythm does; --requests-per-day says how often rows of a table "
+              << "come\n";
   }
-  if (!compared) return kFailed;
+  if (!compared || TooShort(parsed)) return alarms > 0 ? kNotQuiet : kFailed;
   return alarms > 0 ? kNotQuiet : kOk;
 }
 

@@ -51,6 +51,32 @@ double ShareOfWindow(uint64_t part, uint64_t of) {
 /// JSON has no NaN and no infinity.
 Json Finite(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
+/// " (income, balance)": the features that are missing most above their reference, in the window that is open or the one before.
+std::string MostMissing(const DriftTrack& track) {
+  constexpr size_t kTold = 3;
+  std::vector<std::pair<double, std::string>> above;
+  for (size_t i = 0; i < track.reference()->numbers.size(); ++i) {
+    if (!track.Met(i)) continue;
+    const ReferenceNumber& n = track.reference()->numbers[i];
+    double most = 0;
+    for (const DriftTrack::Window* window : {track.window(), &track.open()}) {
+      if (window == nullptr || i >= window->numbers.size()) continue;
+      const BinnedCounts& counts = window->numbers[i];
+      const uint64_t gone = counts.missing() + counts.non_finite();
+      most = std::max(most, ShareOfWindow(gone, counts.total()) - n.missing_share());
+    }
+    above.emplace_back(most, n.name);
+  }
+  std::stable_sort(above.begin(), above.end(),
+                   [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::vector<std::string> names;
+  for (const auto& [share, name] : above) {
+    if (share <= 0 || share < above[0].first / 2 || names.size() == kTold) break;
+    names.push_back(name);
+  }
+  return names.empty() ? "" : StrCat(" (", Join(names, ", "), ")");
+}
+
 /// The latest rows that a stream tells of.
 uint64_t RecentRows(const DriftTrack& track, const DriftTrack::Stream& stream) {
   return uint64_t{track.reference()->block_rows} * stream.recent_size();
@@ -63,8 +89,9 @@ Json StreamJson(const DriftTrack& track, const DriftTrack::Stream& stream, doubl
   const double along = threshold > 1 && evidence > 1 ? std::log(evidence) / std::log(threshold) : 0;
   return {{"name", track.reference()->StreamName(reference)},
           {"reference", reference.centre},
-          {"now", Finite(stream.Recent())},
+          {"now", stream.stale() ? Json(nullptr) : Finite(stream.Recent())},
           {"rows", RecentRows(track, stream)},
+          {"rows_without_it", uint64_t{track.reference()->block_rows} * stream.blocks_without},
           {"tolerance", stream.tolerance},
           {"evidence", threshold > 0 ? evidence / threshold : 0},
           {"evidence_log", along},
@@ -210,7 +237,7 @@ std::string SummaryOf(const std::string& model, int64_t version, const DriftTrac
       break;
   }
   return StrCat("values", of, " are missing more often: ", ShortNumber(now * 100),
-                " points above the reference in the worst of them", over);
+                " points above the reference in the worst of them", MostMissing(track), over);
 }
 
 nlohmann::ordered_json TrackJson(const DriftTrack& track, const BudgetShares& shares,

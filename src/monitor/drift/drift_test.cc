@@ -255,6 +255,8 @@ TEST(DriftSimulationTest, MissingValuesAreFound) {
   }
   ASSERT_FALSE(wrong.empty());
   EXPECT_EQ(wrong[0].subject.of, "missing");
+  EXPECT_NE(wrong[0].summary.find("in the worst of them (f2)"), std::string::npos)
+      << wrong[0].summary;
 }
 
 TEST(DriftTrackTest, RoomForDetectorsIsAskedForByTheClockAndNotByTheRowsTimes) {
@@ -667,6 +669,15 @@ TEST_F(NamedDriftTest, AValueOfTheFileThatRequestsHadAndLoseIsMissing) {
   for (int i = 0; i < 100 && Look().empty(); ++i) Named(1, {"age"});
   ASSERT_FALSE(Look().empty());
   EXPECT_EQ(Look()[0].subject.of, "missing");
+  EXPECT_NE(Look()[0].summary.find("(income)"), std::string::npos) << Look()[0].summary;
+  auto income = [this] {
+    const json streams = Drift().at("inputs").at("streams");
+    return *std::find_if(streams.begin(), streams.end(),
+                         [](const json& stream) { return stream.at("name") == "income"; });
+  };
+  Named(100, {"age"});  // what it was before is not what it is now
+  EXPECT_TRUE(income().at("now").is_null()) << income();
+  EXPECT_GT(income().at("rows_without_it"), 0);
 }
 
 TEST_F(NamedDriftTest, ASchemaIsOfNamesToo) {

@@ -231,7 +231,11 @@ void DriftTrack::CloseBlock(SteadyTime now, SteadyTime at) {
   for (Stream& stream : streams_) {
     const ReferenceStream& reference = reference_->streams[stream.of];
     double value = reference_->ValueOf(reference, block_, unmet_);
-    if (!std::isfinite(value)) continue;
+    if (!std::isfinite(value)) {
+      ++stream.blocks_without;
+      continue;
+    }
+    stream.blocks_without = 0;
     stream.recent[stream.recent_count++ % kRecentBlocks] = value;
     if (!stream.firing) {
       stream.detector.Look(value);

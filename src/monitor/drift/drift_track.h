@@ -63,10 +63,13 @@ class DriftTrack {
     double budget_spent = 0;    ///< by its firing, of the period's
     uint64_t blocks_since_firing = 0;
     std::array<double, kRecentBlocks> recent{};
-    size_t recent_count = 0;  ///< all that were ever put there
+    size_t recent_count = 0;    ///< all that were ever put there
+    size_t blocks_without = 0;  ///< since then, that had no value for it; of this process
 
     double Recent() const;  ///< mean of `recent`; NaN when there are none
     size_t recent_size() const { return std::min(recent_count, kRecentBlocks); }
+    /// `recent` is of rows that are no longer the latest.
+    bool stale() const { return blocks_without >= kRecentBlocks; }
   };
   struct Window {
     uint64_t rows = 0;
@@ -118,6 +121,7 @@ class DriftTrack {
   double LooksPerSecond(SteadyTime now) const;
   /// The last one that was full; null while there is none.
   const Window* window() const { return closed_ ? &*closed_ : nullptr; }
+  const Window& open() const { return open_; }  ///< the one that is not full yet
   const std::vector<std::string>& names() const { return names_; }
   /// Numbers that are compared with something, or collected.
   size_t width() const { return reference_ ? reference_->numbers.size() : names_.size(); }
