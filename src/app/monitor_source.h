@@ -42,8 +42,9 @@ class MonitorMetricSource final : public MetricSource {
     pairs.stable_failed = of(ShadowResult::kLiveFailed);
     pairs.candidate_failed = of(ShadowResult::kShadowFailed);
     pairs.both_failed = of(ShadowResult::kBothFailed);
-    pairs.flips = of(ShadowResult::kClassFlip);
-    pairs.differing = of(ShadowResult::kDiffers) + pairs.flips;
+    pairs.differing = of(ShadowResult::kDiffers) + of(ShadowResult::kClassFlip);
+    // What may be one counts as one: an answer that cannot be read must not look safe.
+    pairs.flips = of(ShadowResult::kClassFlip) + totals.classes_unknown;
     pairs.compared =
         of(ShadowResult::kEqual) + of(ShadowResult::kWithinTolerance) + pairs.differing;
     pairs.uncompared = of(ShadowResult::kNotKept) + of(ShadowResult::kNotUnderstood);

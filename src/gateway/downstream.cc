@@ -967,7 +967,9 @@ void Downstream::RecordOriginal(Reason reason) {
 void Downstream::SendShadow(Reason reason) noexcept {
   const bool answered =
       reason == Reason::kNone || (!x_.answer_begun && reason < Reason::kClientGone);
-  kept_.SendShadow(*x_.version, OutcomeOf(x_.status, reason), x_.id, answered && x_.body_done);
+  // A copy is not tried again: one of several tries would be held against it.
+  kept_.SendShadow(*x_.version, OutcomeOf(x_.status, reason), x_.id, x_.started,
+                   answered && x_.body_done && x_.tries <= 1);
 }
 
 void Downstream::EndRetry() {

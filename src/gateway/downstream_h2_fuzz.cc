@@ -64,6 +64,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   NullSink nobody;
   ExchangeList exchanges(2000, 10'000);
   Shared shared(MakeOptions(), SystemClock(), nobody, &exchanges);
+  shared.table()->services[0]->SetMirror();
   auto worker = std::make_shared<Worker>(shared, std::vector<Worker::Listening>{});
   shared.workers.push_back(worker);
   int ends[2];
@@ -87,9 +88,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   worker->Run();
   close(ends[0]);
   CHECK(shared.open == 0);
-  CHECK(shared.services[0]->mirror->under_way == 0);
+  CHECK(shared.table()->services[0]->mirror.load()->under_way() == 0);
   while (exchanges.TakePair()) {
   }
-  CHECK(shared.services[0]->mirror->bytes->held() == 0);
+  CHECK(shared.table()->services[0]->mirror.load()->bytes->held() == 0);
   return 0;
 }

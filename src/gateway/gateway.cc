@@ -169,6 +169,7 @@ class Impl final : public Gateway {
       RETURN_IF_ERROR(CheckRollouts(*table, planned));
       // From here on nothing is refused.
       TakeShares(*before, *table);
+      Trust(*before, *table);
       certificates_ = std::move(certificates);
       listeners = ListeningOf(table->options);
       shared_.SetTable(table);
@@ -498,8 +499,15 @@ class Impl final : public Gateway {
   void SetShares(Service& service) const REQUIRES(traffic_mutex_) {
     service.split.Set(SplitOf(service));
     const auto rollout = by_rollout_.find(service.options.name);
-    const double share = rollout != by_rollout_.end() ? rollout->second.mirror_share : 0;
-    service.SetMirror(share > 0 ? service.Find(rollout->second.candidate) : nullptr, share);
+    if (rollout == by_rollout_.end()) return service.SetMirror();
+    const Traffic& wanted = rollout->second;
+    if (wanted.mirror_share > 0)
+      return service.SetMirror(service.Find(wanted.candidate), wanted.mirror_share);
+    // A candidate that has clients is judged by them alone: a copy's end must not count as further evidence.
+    const bool judged = wanted.candidate != 0 && service.options.mirror &&
+                        service.options.mirror->version == wanted.candidate;
+    if (judged) return service.SetMirror(nullptr, 0);
+    service.SetMirror();
   }
 
   /// What is wanted of a service: a rollout's word, else a person's, else what is configured. Their versions stand there.
@@ -550,6 +558,18 @@ class Impl final : public Gateway {
       }
     }
     return OkStatus();
+  }
+
+  /// A check that a version is new to must not take a rollout of it back before it has looked.
+  void Trust(const Table& before, Table& next) const {
+    const SteadyTime now = deps_.clock.SteadyNow();
+    for (const auto& service : next.services) {
+      const Service* const old_one = before.Find(service->options.name);
+      for (const auto& version : service->versions) {
+        const Version* const known = old_one != nullptr ? old_one->Find(version->number) : nullptr;
+        version->trusted = known != nullptr && known->Ready(now);
+      }
+    }
   }
 
   /// The shares of what is to be in force.

@@ -1,5 +1,6 @@
 #include "gateway/kept_bodies.h"
 
+#include <algorithm>
 #include <exception>
 
 #include "events/segment_rule.h"
@@ -75,13 +76,15 @@ void KeptBodies::Tell(PredictionEvent& event) {
 }
 
 void KeptBodies::SendShadow(const Version& version, StatusCode outcome, std::string_view id,
-                            bool whole) noexcept {
+                            SteadyTime started, bool whole) noexcept {
   ForShadow([&](Shadow& shadow) {
     if (worker_.shared().exchanges != nullptr) {
       PredictionEvent event;
       event.model = version.service->options.name;
       event.version = version.number;
       event.outcome = outcome;
+      event.latency_ns = static_cast<uint64_t>(
+          std::max<int64_t>((worker_.shared().clock.SteadyNow() - started).count(), 0));
       event.request_id = id;
       shadow.pair->live.SetEvent(event);
     }

@@ -51,7 +51,7 @@ class KeptBodies {
   void Tell(PredictionEvent& event);
   /// The copy to the mirror. `whole`: there is an answer to compare, and all of the request.
   void SendShadow(const Version& version, StatusCode outcome, std::string_view id,
-                  bool whole) noexcept;
+                  SteadyTime started, bool whole) noexcept;
   void Clear() {
     copy_.reset();
     shadow_.reset();

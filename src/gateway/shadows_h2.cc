@@ -207,10 +207,11 @@ void Shadows::StartH2(std::unique_ptr<Shadow> shadow, Endpoint& endpoint) {
 
 void Shadows::Forget(CopyH2& copy) {
   const size_t index = copy.index;
-  worker_.loop().Bury(copies_h2_[index]);
   std::swap(copies_h2_[index], copies_h2_.back());
   copies_h2_[index]->index = index;
+  auto gone = std::move(copies_h2_.back());
   copies_h2_.pop_back();
+  worker_.loop().Bury(std::move(gone));
 }
 
 void Shadows::SweepH2(SteadyTime now) {

@@ -84,15 +84,15 @@ Service::Service(ServiceOptions service_options, const Service* before, Endpoint
         std::make_unique<Mirror>(options.mirror ? *options.mirror : kUnsaid, *version,
                                  known ? before->mirrors[old_one->index].get() : nullptr, workers));
   }
-  SetMirror(nullptr, 0);
+}
+
+void Service::SetMirror() {
+  if (!options.mirror) return SetMirror(nullptr, 0);
+  SetMirror(Find(options.mirror->version), options.mirror->share);
 }
 
 void Service::SetMirror(const Version* shadow, double share) {
-  if (shadow == nullptr && options.mirror) {
-    shadow = Find(options.mirror->version);
-    share = options.mirror->share;
-  }
-  if (shadow == nullptr || shadow->index >= mirrors.size()) {
+  if (shadow == nullptr) {
     mirror = nullptr;
     return;
   }
@@ -183,8 +183,9 @@ size_t Version::ReadyEndpoints(SteadyTime now) const {
   return static_cast<size_t>(
       std::count_if(endpoints.begin(), endpoints.end(), [&](const auto& endpoint) {
         return !endpoint->addresses.Get()->empty() &&
-               (checked ? endpoint->health.state() == EndpointHealth::State::kHealthy
-                        : endpoint->health.Available(now));
+               (checked && !(trusted && endpoint->health.state() == EndpointHealth::State::kUnknown)
+                    ? endpoint->health.state() == EndpointHealth::State::kHealthy
+                    : endpoint->health.Available(now));
       }));
 }
 

@@ -71,6 +71,9 @@ struct Version {
 
   /// A connection that was made for the other one would be made the same way for this one.
   bool SpokenToAs(const Version& other) const;
+  /// It was ready by the table before this one: an endpoint that no check has looked at yet counts as ready. Set before the table
+  /// is in force.
+  bool trusted = false;
 
   /// The less busy of two drawn among those that get requests, another one than `avoid` if there is one; where there is none,
   /// among those that are ejected, and then `avoid`. Null when all have failed their checks.
@@ -127,8 +130,9 @@ struct Service {
   std::vector<std::unique_ptr<Mirror>> mirrors;  ///< by version
   std::atomic<Mirror*> mirror{nullptr};  ///< of these, the one that gets copies; null: none does
 
-  /// Copies of this share of the requests for a version of it that may have them; without one, as configured.
+  /// Copies of this share of the requests for a version of it; null: none are made.
   void SetMirror(const Version* shadow, double share);
+  void SetMirror();  ///< as configured
   std::vector<int64_t> numbers() const;
   const Version* Find(int64_t number) const;
 };

@@ -111,11 +111,12 @@ Worker::~Worker() = default;
 void Worker::TakeTable() {
   // A control block of our own: no thread that takes or drops a request's reference touches another one's.
   const std::shared_ptr<const Table> table = shared_.table();
-  table_ = std::shared_ptr<const Table>(table.get(), [table](const Table*) {});
+  std::shared_ptr<const Table> taken(table.get(), [table](const Table*) {});
   const size_t places = std::max(idle_.size(), table->places.size());
   idle_.resize(places);
   shadows_.MakeRoom(places);
   upstreams_h2_.MakeRoom(places);
+  table_ = std::move(taken);  // last: without the room for it, it is not in force
 }
 
 void Worker::Adopt(std::vector<Listening> listeners, std::function<void()> done) {

@@ -245,7 +245,11 @@ class Findings {
     live = live.substr(0, kMaxEventText);
     shadow = shadow.substr(0, kMaxEventText);
     if (IsFlip(live, shadow)) flips_.emplace_back(row, shadow);
+    ++rows_;
+    if (live.empty() || shadow.empty() || IsFraction(live) || IsFraction(shadow)) MissRow();
   }
+  /// There is a row whose classes were not compared.
+  void MissRow() { missed_row_ = true; }
 
   /// `whole`: both are classes, counts or the like, and close to none but themselves.
   void Numbers(double a, double b, bool whole = false) {
@@ -320,6 +324,7 @@ class Findings {
     AnswerDifference difference;
     if (compared_) difference.largest = largest_;
     difference.flips = std::move(flips_);
+    difference.classes_compared = rows_ > 0 && !missed_row_;
     if (!difference.flips.empty()) {
       difference.kind = Kind::kClassFlip;
     } else if (differs_ || beyond_) {
@@ -376,6 +381,8 @@ class Findings {
   bool numbers_ = false;   ///< some are not the same
   bool beyond_ = false;    ///< the tolerance
   bool differs_ = false;
+  uint64_t rows_ = 0;  ///< whose classes were compared
+  bool missed_row_ = false;
   std::vector<std::pair<uint32_t, std::string>> flips_;
 };
 
@@ -526,6 +533,8 @@ AnswerDifference AnswerComparer::Compare(const HttpBody& live, const HttpBody& s
   if (found.none()) return found.Get();
   const auto x = live_->Predicted(), y = shadow_->Predicted();
   for (uint32_t i = 0; i < std::min(x.size(), y.size()); ++i) found.Classes(i, x[i], y[i]);
+  // Of as many rows as are told of there may be others.
+  if (x.size() != y.size() || x.size() >= PayloadReader::kMaxPredictions) found.MissRow();
   return found.Get();
 }
 

@@ -30,6 +30,8 @@ struct AnswerDifference {
   std::optional<double> largest = std::nullopt;
   /// Of rows with another class: the row, and the shadow's class, up to kMaxEventText.
   std::vector<std::pair<uint32_t, std::string>> flips = {};
+  /// All rows of both answers have a class, and each has been compared.
+  bool classes_compared = false;
 };
 
 /// Compares answers by their outputs: what stands beside them, as a version or a time, may differ. Known forms are those of

@@ -227,13 +227,14 @@ struct ExchangeIntake::Impl {
     std::optional<ShadowBook::Latencies> latencies;
     if (live_ok && shadow_ok) latencies = ShadowBook::Latencies{live.latency_ns, shadow.latency_ns};
     shadows->Add(live.model, live.version, shadow.version, result, difference.largest, id,
-                 latencies);
-    for (const auto& [row, shadow_class] : difference.flips) {
-      std::string_view kept = shadow_class;
-      if (deps.redactor != nullptr)
-        kept = deps.redactor->Apply(RequestText::kClass, kept, redacted[1]);
-      shadows->AddFlip(live.model, live.version, shadow.version, id, row, kept);
-    }
+                 latencies, difference.classes_compared);
+    // One row of a request: its rows are not independent of each other.
+    if (difference.flips.empty()) return;
+    const auto& [row, shadow_class] = difference.flips.front();
+    std::string_view kept = shadow_class;
+    if (deps.redactor != nullptr)
+      kept = deps.redactor->Apply(RequestText::kClass, kept, redacted[1]);
+    shadows->AddFlip(live.model, live.version, shadow.version, id, row, kept);
   }
 
   void Drain() {
@@ -250,7 +251,11 @@ struct ExchangeIntake::Impl {
       }
       if (items.empty() && !pair) return;
       for (; !items.empty(); items.pop_front()) {
-        Tell(*items.front());
+        try {
+          Tell(*items.front());
+        } catch (const std::bad_alloc&) {  // it counts all the same
+          deps.sink.Emit(items.front()->event());
+        }
         --waiting;
       }
       if (!pair) continue;

@@ -275,6 +275,7 @@ GrpcBody::Outcome GrpcBody::Read(const HttpBody& body, Side side) {
   message_ = behind_ = id_ = {};
   json_.clear();
   made_.clear();
+  filled_ = 0;
   tensors_.clear();
   if (const Outcome taken = TakeMessage(body); taken != Outcome::kRead) return taken;
   bool read = false;
@@ -460,8 +461,11 @@ bool GrpcBody::MakeValues(Tensor& tensor, std::string_view proto) {
     } else if (*came > 0) {
       last = made_.substr(made_.size() - form.width);
     }
-    if (last.size() > least && *count - *came > max_body_ / last.size()) return false;
-    for (uint64_t i = *came; i < *count; ++i) made_ += last;
+    // Of all tensors together: each takes a few bytes on the wire.
+    const uint64_t missing = *count - *came;
+    if (missing > (max_body_ - filled_) / last.size()) return false;
+    filled_ += missing * last.size();
+    for (uint64_t i = 0; i < missing; ++i) made_ += last;
   }
   tensor.size = made_.size() - tensor.begin;
   return true;

@@ -58,6 +58,7 @@ class GrpcBody {
   void WriteTensors(std::string_view list);
 
   const size_t max_body_;
+  uint64_t filled_ = 0;  ///< of the message: bytes of values that are not written out
   net::Inflater inflater_;
   net::PaddedBuffer buffer_;
   std::string_view message_, behind_, id_;

@@ -56,11 +56,12 @@ ShadowResult ShadowResultOf(AnswerDifference::Kind kind) {
 
 void ShadowBook::Add(std::string_view model, int64_t live, int64_t shadow, ShadowResult result,
                      std::optional<double> difference, std::string_view request_id,
-                     std::optional<Latencies> latencies) {
+                     std::optional<Latencies> latencies, bool same_classes) {
   const auto at = static_cast<size_t>(result);
   MutexLock lock(mutex_);
   Counts& counts = counts_[Key(std::string(model), live, shadow)];
   ++counts.results[at];
+  if (result == ShadowResult::kDiffers && !same_classes) ++counts.classes_unknown;
   if (latencies) {
     ++counts.live_latency[LatencyScheme::Index(latencies->live_ns)];
     ++counts.shadow_latency[LatencyScheme::Index(latencies->shadow_ns)];
@@ -137,8 +138,8 @@ ShadowBook::Totals ShadowBook::TotalsOf(const std::string& model, int64_t live,
   const auto at = counts_.find(Key(model, live, shadow));
   if (at == counts_.end()) return {};
   const Counts& counts = at->second;
-  return {counts.results,    counts.live_latency, counts.shadow_latency,
-          counts.live_right, counts.shadow_right, counts.neither_right};
+  return {counts.results,      counts.live_latency,  counts.shadow_latency, counts.live_right,
+          counts.shadow_right, counts.neither_right, counts.classes_unknown};
 }
 
 std::vector<MetricSample> ShadowBook::Results() const {

@@ -68,9 +68,10 @@ class ShadowBook {
     uint64_t live_ns = 0, shadow_ns = 0;
   };
   /// `difference`: the largest of two answers that were compared, if they have numbers. `latencies`: of two that were answered well.
+  /// `same_classes`: of kDiffers, that every row is known to have the same class all the same.
   void Add(std::string_view model, int64_t live, int64_t shadow, ShadowResult result,
            std::optional<double> difference, std::string_view request_id,
-           std::optional<Latencies> latencies = {});
+           std::optional<Latencies> latencies = {}, bool same_classes = true);
   /// The two have another class for a row. A label that has come before is missed.
   void AddFlip(std::string_view model, int64_t live, int64_t shadow, std::string_view request_id,
                uint32_t row, std::string_view shadow_class);
@@ -82,6 +83,8 @@ class ShadowBook {
     std::array<uint64_t, kShadowResults> results{};
     LatencyBuckets live_latency{}, shadow_latency{};
     uint64_t live_right = 0, shadow_right = 0, neither_right = 0;
+    /// Of kDiffers: a class may be another, for all that is known.
+    uint64_t classes_unknown = 0;
   };
   Totals TotalsOf(const std::string& model, int64_t live, int64_t shadow) const;
   [[nodiscard]] std::vector<Registry::Registration> AddMetrics(Registry& registry) const;
@@ -96,6 +99,7 @@ class ShadowBook {
     double largest = 0;
     LatencyBuckets live_latency{}, shadow_latency{};
     uint64_t live_right = 0, shadow_right = 0, neither_right = 0;
+    uint64_t classes_unknown = 0;
     HarmTest shadow_worse, live_worse;
   };
   struct Flip {
