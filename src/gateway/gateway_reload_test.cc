@@ -423,6 +423,28 @@ TEST_F(GatewayReloadTest, RoutesServicesLimitsAndListenersChange) {
   EXPECT_EQ(gateway_->services(), std::vector<std::string>{"letters"});
 }
 
+TEST_F(GatewayReloadTest, AVersionIsReadyUntilItsFirstCheckSaysOtherwise) {
+  std::atomic<bool> answer{false};
+  ScriptedUpstream one(Says("one"));
+  ScriptedUpstream slow([&](Connection& c) {
+    c.ReadHead();
+    EXPECT_TRUE(Eventually([&] { return answer.load(); }));
+    c.Send("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
+  });
+  AddVersion(1, one, 1.0);
+  AddVersion(2, slow, 0.0);
+  Start();
+  ASSERT_TRUE(gateway_->SetTraffic("digits", 1, 2, 0.1).ok());
+  service().health.path = "/healthz";
+  service().health.timeout = 60s;
+  ASSERT_TRUE(Apply().ok());
+  EXPECT_EQ(gateway_->ReadyVersions("digits"), (std::vector<int64_t>{1, 2}))
+      << "a rollout would take it back";
+  answer = true;
+  EXPECT_TRUE(
+      Eventually([&] { return gateway_->ReadyVersions("digits") == std::vector<int64_t>{1}; }));
+}
+
 TEST_F(GatewayReloadTest, AMirrorComesStaysAndGoes) {
   std::atomic<int> copies{0};
   ScriptedUpstream live(Says("live"));

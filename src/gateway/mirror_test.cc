@@ -491,6 +491,7 @@ TEST_F(ComparedMirrorTest, BothAnswersAreHandedOverTogether) {
   EXPECT_EQ(pair->live.event().version, 1);
   EXPECT_EQ(pair->live.event().request_id, "r-7");
   EXPECT_EQ(pair->live.event().outcome, StatusCode::kOk);
+  EXPECT_GT(pair->live.event().latency_ns, 0u);
   EXPECT_EQ(pair->live.response.body, "live");
   EXPECT_EQ(pair->live.request.state, HttpBody::State::kAbsent) << "it has been sent";
   EXPECT_EQ(pair->shadow.event().version, 2);

@@ -322,6 +322,16 @@ TEST_F(GrpcBodyTest, ManySmallPartsDoNotBecomeMuch) {
       Outcome::kNotUnderstood);
 }
 
+TEST_F(GrpcBodyTest, ValuesThatAreNotWrittenOutAreFewInAMessage) {
+  // Two of 8,000 bytes each, of 10,000: each could be had alone.
+  const std::string one = Predict(1, {2000}, [](WireWriter&) {});
+  ASSERT_EQ(Read(GrpcMethod::kPredict, one), Outcome::kRead);
+  std::string both = one;
+  both += one;
+  EXPECT_EQ(Read(GrpcMethod::kPredict, both), Outcome::kNotUnderstood);
+  EXPECT_EQ(Read(GrpcMethod::kPredict, one), Outcome::kRead) << "the next message has its own";
+}
+
 /// What the monitor is told of calls.
 class CallsTest : public testing::Test {
  protected:
