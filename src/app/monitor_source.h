@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -12,11 +14,14 @@ namespace leadsman {
 
 /// The monitor as the rollout's source of evidence, which is what the split has drawn. Quality counts requests, not
 /// rows: the rows of one request are not independent answers. What copies tell is counted by `shadows`; null: there are none.
+/// `not_taken`: how many copies a model's version is to blame for not getting.
 class MonitorMetricSource final : public MetricSource {
  public:
+  using NotTaken = std::function<uint64_t(const std::string& model, int64_t version)>;
   explicit MonitorMetricSource(const Monitor& monitor,
-                               std::shared_ptr<const intake::ShadowBook> shadows = nullptr)
-      : monitor_(monitor), shadows_(std::move(shadows)) {}
+                               std::shared_ptr<const intake::ShadowBook> shadows = nullptr,
+                               NotTaken not_taken = nullptr)
+      : monitor_(monitor), shadows_(std::move(shadows)), not_taken_(std::move(not_taken)) {}
 
   Result<ArmTotals> Read(const std::string& model, int64_t version) override {
     VersionTotals totals = monitor_.Totals(model, version);
@@ -54,12 +59,14 @@ class MonitorMetricSource final : public MetricSource {
     pairs.candidate_wrong = totals.live_right;
     pairs.stable_wrong = totals.shadow_right;
     pairs.both_wrong = totals.neither_right;
+    if (not_taken_) pairs.unsent = not_taken_(model, candidate);
     return pairs;
   }
 
  private:
   const Monitor& monitor_;
   const std::shared_ptr<const intake::ShadowBook> shadows_;
+  const NotTaken not_taken_;
 };
 
 }  // namespace leadsman

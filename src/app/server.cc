@@ -773,7 +773,10 @@ class Server {
       return FailedPreconditionError(
           "a rollout needs evidence: set monitoring.enabled of its model to true");
     }
-    metric_source_ = std::make_unique<MonitorMetricSource>(*monitor_, shadows_);
+    metric_source_ = std::make_unique<MonitorMetricSource>(
+        *monitor_, shadows_, [this](const std::string& model, int64_t version) {
+          return gateway_ ? gateway_->CopiesNotTaken(model, version) : uint64_t{0};
+        });
     if (gateway_) {
       actuator_ = std::make_unique<GatewayActuator>(*gateway_);
       observer_ = std::make_unique<GatewayVersionObserver>(*gateway_);

@@ -390,6 +390,19 @@ class Impl final : public Gateway {
     return counts;
   }
 
+  uint64_t CopiesNotTaken(const std::string& name, int64_t number) const override {
+    const auto table = shared_.table();
+    const Service* const service = table->Find(name);
+    const Version* const version = service != nullptr ? service->Find(number) : nullptr;
+    if (version == nullptr) return 0;
+    uint64_t sum = 0;
+    for (const MirrorCounters& counters : service->mirrors[version->index]->state->counters) {
+      for (const Unsent reason : {Unsent::kBusy, Unsent::kNoEndpoint, Unsent::kNotConnected})
+        sum += counters.unsent[static_cast<size_t>(reason)].value();
+    }
+    return sum;
+  }
+
   std::optional<int64_t> MainVersion(const std::string& name) const override {
     MutexLock lock(traffic_mutex_);
     const auto table = shared_.table();

@@ -119,6 +119,8 @@ class Gateway : public net::DrainableServer {
     int ready = 0, all = 0;
   };
   virtual std::map<int64_t, EndpointCounts> Endpoints(const std::string& service) const = 0;
+  /// Copies for a version that it is to blame for not getting, ever: it was busy with too many, had no healthy endpoint, or was not reached.
+  virtual uint64_t CopiesNotTaken(const std::string& service, int64_t version) const = 0;
   /// The version that has most of a service's traffic, the lowest of several; nothing once a rollout decides, or for an
   /// unknown service.
   virtual std::optional<int64_t> MainVersion(const std::string& service) const = 0;

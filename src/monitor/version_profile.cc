@@ -8,6 +8,12 @@
 #include "stats/latency_quantile.h"
 
 namespace leadsman {
+namespace {
+
+/// It never gets shorter: one request that hung for an hour would be waited for ever after.
+constexpr uint64_t kLongestFailureNs = 60'000'000'000;
+
+}  // namespace
 
 VersionProfile::Window& VersionProfile::Open(WallTime wall, SteadyTime now) {
   if (!open_) {
@@ -44,8 +50,12 @@ void VersionProfile::Fold(const PredictionEvent& event, WallTime wall, SteadyTim
       if (event.drawn) ++drawn_latency_[bucket];
     }
   } else {
-    if (event.latency_known) longest_failure_ns_ = std::max(longest_failure_ns_, event.latency_ns);
+    // What was given up lasted as long as its client liked.
     if (event.outcome != StatusCode::kCancelled) {
+      if (event.latency_known) {
+        longest_failure_ns_ =
+            std::max(longest_failure_ns_, std::min(event.latency_ns, kLongestFailureNs));
+      }
       ++errors_;
       ++window.errors;
       if (event.drawn) ++drawn_errors_;

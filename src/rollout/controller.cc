@@ -86,6 +86,8 @@ PairDelta Difference(const PairTotals& from, const PairTotals& to,
   delta.stable_wrong = to.stable_wrong - labels_since.stable_wrong;
   delta.candidate_wrong = to.candidate_wrong - labels_since.candidate_wrong;
   delta.both_wrong = to.both_wrong - labels_since.both_wrong;
+  // Counted by yet another hand.
+  delta.unsent = to.unsent - (to.unsent < from.unsent ? 0 : from.unsent);
   delta.timed = CountFrom(candidate, 0);
   for (uint32_t bucket : thresholds) {
     delta.stable_slow.push_back(CountFrom(stable, bucket));
@@ -131,7 +133,7 @@ bool NothingHappened(const RolloutState& before, const std::optional<RolloutComm
          in.metrics_ok && (!in.command || (out.command_waits && in.command == waiting)) &&
          in.readings.empty() && out.decision.empty() && empty(in.stable_window) &&
          empty(in.candidate_window) && in.pairs.empty() && out.state.phase == before.phase &&
-         out.state.candidate_ready == before.candidate_ready &&
+         out.state.candidate_ready == before.candidate_ready && out.state.stays == before.stays &&
          out.state.replicas == before.replicas && out.state.told.waiting == before.told.waiting &&
          out.state.told.held == before.told.held && out.state.told.holds == before.told.holds &&
          out.state.thresholds == before.thresholds;
@@ -907,8 +909,9 @@ DesiredTraffic Controller::Desired(const std::string& name, const ManagedModel& 
   } else if (model.running) {
     const RolloutState& state = model.running->state;
     desired.candidate = state.candidate;
-    // The state may be from before a restart: what is not ready now gets nothing.
-    if (Contains(model.seen.ready, state.candidate)) {
+    // The state may be from before a restart: what is not ready now gets nothing, unless there is nobody else.
+    const bool stays = state.stays && !Contains(model.seen.ready, state.stable);
+    if (stays || Contains(model.seen.ready, state.candidate)) {
       desired.candidate_share = WantedShare(state);
       desired.mirror_share = WantedMirror(state);
     }

@@ -33,7 +33,7 @@ struct ArmTotals {
     LatencyBuckets latency{};
     uint64_t labelled = 0;
     uint64_t wrong = 0;
-    uint64_t longest_failure_ns = 0;  ///< what failed, timed out or was given up is in no histogram
+    uint64_t longest_failure_ns = 0;  ///< what failed or timed out is in no histogram
   } baseline;
 };
 
@@ -44,6 +44,8 @@ struct PairTotals {
   uint64_t compared = 0, differing = 0, flips = 0, uncompared = 0;    ///< of those that none failed
   LatencyBuckets stable_latency{}, candidate_latency{};               ///< likewise
   uint64_t stable_wrong = 0, candidate_wrong = 0, both_wrong = 0;     ///< labelled rows of flips
+  /// Copies that were not sent for the candidate's sake (busy, not connected); no part of `pairs`.
+  uint64_t unsent = 0;
 };
 
 /// Where evidence comes from. Called on the controller's thread once a tick; must return within a

@@ -884,6 +884,11 @@ TEST_F(ControllerTest, ARollingShareFollowsTheEndpointsThatAreReady) {
   world_.observed.replicas[2] = {4, 4};
   for (int i = 0; i < 2; ++i) Tick(1000);
   EXPECT_EQ(world_.traffic.candidate_share, 1) << Newest().reason;
+  // A check that all miss takes the traffic to no version that is gone.
+  world_.observed.ready.clear();
+  Tick(1000);
+  EXPECT_EQ(Newest().phase, RolloutPhase::kHeld) << Newest().reason;
+  EXPECT_EQ(world_.traffic.candidate_share, 1) << Newest().reason;
   world_.observed.ready = {2};
   RunToVerdict();
   EXPECT_EQ(Newest().phase, RolloutPhase::kPromoted) << Newest().reason;

@@ -21,6 +21,7 @@ void Add(PairDelta& sums, const PairDelta& window) {
   sums.stable_wrong += window.stable_wrong;
   sums.candidate_wrong += window.candidate_wrong;
   sums.both_wrong += window.both_wrong;
+  sums.unsent += window.unsent;
 }
 
 GateState::GateState(const RolloutGate& gate) : config(gate), safe(gate.margin) {

@@ -44,8 +44,12 @@ struct PairDelta {
   // Of rows with another class, whose labels have come. They may come long after their pairs.
   uint64_t stable_wrong = 0, candidate_wrong = 0;  ///< this one alone
   uint64_t both_wrong = 0;
+  /// Copies that were not sent for the candidate's sake, which was busy or not reached: no pairs.
+  uint64_t unsent = 0;
 
-  bool empty() const { return pairs == 0 && stable_wrong + candidate_wrong + both_wrong == 0; }
+  bool empty() const {
+    return pairs == 0 && unsent == 0 && stable_wrong + candidate_wrong + both_wrong == 0;
+  }
   friend bool operator==(const PairDelta&, const PairDelta&) = default;
 };
 /// Adds up all but what is slow, whose thresholds may differ.

@@ -138,6 +138,8 @@ Status CheckPlan(const RolloutPlan& plan) {
   if (plan.beta < kLeast) return Wrong("first.plan.beta", "must be at least 1e-9");
   if (plan.ab && 1 - plan.ab->confidence < kLeast)
     return Wrong("first.plan.ab.confidence", "must be at most 1 - 1e-9");
+  if (plan.rolling)
+    RETURN_IF_ERROR(CheckMillis("first.plan.rolling.duration_ms", plan.rolling->duration));
   for (size_t i = 0; i < plan.gates.size(); ++i) {
     const std::string path = StrCat("first.plan.gates[", i, "]");
     if (plan.gates[i].quantiles.size() > kMaxQuantiles)
@@ -166,7 +168,8 @@ Status CheckPairs(const std::string& path, const PairDelta& pairs) {
   std::vector<uint64_t> counts{pairs.pairs,        pairs.stable_failed,   pairs.candidate_failed,
                                pairs.both_failed,  pairs.compared,        pairs.differing,
                                pairs.flips,        pairs.uncompared,      pairs.timed,
-                               pairs.stable_wrong, pairs.candidate_wrong, pairs.both_wrong};
+                               pairs.stable_wrong, pairs.candidate_wrong, pairs.both_wrong,
+                               pairs.unsent};
   counts.insert(counts.end(), pairs.stable_slow.begin(), pairs.stable_slow.end());
   counts.insert(counts.end(), pairs.candidate_slow.begin(), pairs.candidate_slow.end());
   if (pairs.stable_slow.size() > kMaxQuantiles + 1)

@@ -461,6 +461,9 @@ std::string SerializeState(const RolloutState& s) {
   json["stable_sums"] = DeltaJson(s.stable_sums);
   json["candidate_sums"] = DeltaJson(s.candidate_sums);
   if (s.pair_sums != PairDelta{}) json["pair_sums"] = PairsJson(s.pair_sums);
+  PutIf(json, "unsent", s.pair_sums.unsent);
+  PutIf(json, "step_unsent", s.step_unsent);
+  if (s.stays) json["stays"] = true;
   json["step_requests"] = s.step_requests;
   json["step_minimums"] = s.step_minimums;
   json["thresholds"] = s.thresholds;
@@ -504,6 +507,9 @@ Result<RolloutState> ParseState(std::string_view text) {
     s.stable_sums = DeltaFrom(json.at("stable_sums"));
     s.candidate_sums = DeltaFrom(json.at("candidate_sums"));
     if (json.contains("pair_sums")) s.pair_sums = PairsFrom(json["pair_sums"]);
+    s.pair_sums.unsent = json.value("unsent", uint64_t{0});
+    s.step_unsent = json.value("step_unsent", uint64_t{0});
+    s.stays = json.value("stays", false);
     s.step_requests = json.at("step_requests").get<uint64_t>();
     s.step_minimums = json.at("step_minimums").get<std::vector<int64_t>>();
     s.thresholds = json.at("thresholds").get<std::vector<uint32_t>>();
@@ -554,6 +560,7 @@ std::string SerializeInput(const StepInput& in) {
   json["stable_window"] = DeltaJson(in.stable_window);
   json["candidate_window"] = DeltaJson(in.candidate_window);
   if (!in.pairs.empty()) json["pairs"] = PairsJson(in.pairs);
+  PutIf(json, "unsent", in.pairs.unsent);
   if (in.history) {
     json["history"] = {{"sums", DeltaJson(in.history->sums)}, {"latency", in.history->latency}};
   }
@@ -584,6 +591,7 @@ Result<StepInput> ParseInput(std::string_view text) {
     in.stable_window = DeltaFrom(json.at("stable_window"));
     in.candidate_window = DeltaFrom(json.at("candidate_window"));
     if (json.contains("pairs")) in.pairs = PairsFrom(json["pairs"]);
+    in.pairs.unsent = json.value("unsent", uint64_t{0});
     if (json.contains("history")) {
       const Json& history = json["history"];
       in.history.emplace();

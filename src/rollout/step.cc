@@ -19,6 +19,7 @@ using words::Percent;
 using words::Span;
 
 constexpr int kMostBatches = 49;
+constexpr double kMostUnsent = 0.05;      // of a step's copies
 constexpr uint64_t kPlanningNeeded = 50;  // exposures, before an event rate is worth planning with
 /// What may pass by itself: a split that is off while one version answers late, a version that loads again.
 constexpr Duration kPatience = std::chrono::seconds(60);
@@ -76,6 +77,17 @@ bool IsBlueGreen(const RolloutState& s) {
 }
 bool IsAb(const RolloutState& s) { return s.plan.strategy == RolloutPlan::Strategy::kAb; }
 AbOptions AbOf(const RolloutState& s) { return s.plan.ab.value_or(AbOptions{}); }
+
+/// Copies that the candidate has answered, and not with an error.
+uint64_t AnsweredWell(const PairDelta& pairs) {
+  return pairs.pairs - std::min(pairs.pairs, pairs.candidate_failed + pairs.both_failed);
+}
+/// Too many copies were not sent for the candidate's sake: those that it has answered are not all that it would have to.
+bool LacksCopies(const RolloutState& s) {
+  if (!IsMirroring(s)) return false;
+  const auto unsent = static_cast<double>(s.step_unsent);
+  return unsent > kMostUnsent * (unsent + static_cast<double>(s.step_requests));
+}
 
 bool IsRolling(const RolloutState& s) { return s.plan.strategy == RolloutPlan::Strategy::kRolling; }
 /// The candidate has all traffic, and the stable version may be gone by then: blue/green after its switch, and the last batch.
@@ -197,6 +209,28 @@ std::string ReadoutWords(const RolloutState& s) {
                      " is better")));
   }
   return StrCat("readout at ", Percent(AbOf(s).confidence), " confidence: ", Join(parts, "; "));
+}
+
+std::string AbWhere(const RolloutState& s) {
+  return StrCat("A/B test, ", Percent(PresentStep(s).weight), " to ", VersionName(s.candidate));
+}
+/// Before a readout, at the end of a test.
+std::string AtItsEnd(const RolloutState& s) {
+  return StrCat(AbWhere(s), ", at its end: promote or abort it; ");
+}
+/// The present reason is the readout of these same counts, which need not be computed again: that takes a while.
+bool SaysReadout(const RolloutState& s, const StepInput& in) {
+  auto empty = [](const ArmDelta& d) {
+    return d.requests == 0 && d.errors == 0 && d.timed == 0 && d.labelled == 0 && d.wrong == 0;
+  };
+  if (!IsAb(s) || s.phase != RolloutPhase::kHeld) return false;
+  if (!empty(in.candidate_window) || !empty(in.stable_window)) return false;
+  // From a history a latency gate may have taken its thresholds in this tick.
+  const bool gets_threshold =
+      in.history && std::any_of(s.gates.begin(), s.gates.end(), [](const GateState& gate) {
+        return gate.config.kind == RolloutGate::Kind::kLatency;
+      });
+  return !gets_threshold && s.reason.starts_with(AtItsEnd(s));
 }
 
 /// Whom the readout favours in all that it shows, and in something: the candidate or the stable version; 0: neither.
@@ -603,7 +637,9 @@ void PlanMinimums(RolloutState& s, const StepInput& in) {
   for (const RolloutStep& step : s.plan.steps) {
     int64_t minimum = step.min_requests;
     // What blue/green watches for a time needs no more than that.
-    const bool computed = IsBlueGreen(s) ? step.weight > 0 && step.duration.count() == 0 : true;
+    // A candidate without requests or copies, as before the first batch, has none to wait for.
+    const bool computed =
+        IsBlueGreen(s) ? step.weight > 0 && step.duration.count() == 0 : !IsAtRest(step);
     if (minimum == 0 && computed) {
       double needed =
           planning::HarmExposure(HarmBound(s), ComparedShare(step), bad_rate, stable_rate);
@@ -702,6 +738,11 @@ std::vector<std::string> Missing(const RolloutState& s, bool outside = true) {
                                    ? " more copies that the candidate has answered in this step"
                                    : " more requests to the candidate in this step"));
     }
+  }
+  if (LacksCopies(s)) {
+    missing.push_back(StrCat("copies to be sent: ", Count(s.step_unsent), " were not, for ",
+                             VersionName(s.candidate), " was busy or not reached, and ",
+                             Count(s.step_requests), " were answered"));
   }
   if (std::string endpoints = MissingEndpoints(s); !endpoints.empty())
     missing.push_back(std::move(endpoints));
@@ -816,6 +857,14 @@ std::vector<std::string> NotGiven(const RolloutState& s) {
     if (!s.plan.steps[i].approval) continue;
     lacking.push_back(StrCat("the approval that step ", i + 1, " asks for"));
   }
+  // Promoted it has all traffic, whatever the share is now.
+  if (IsRolling(s) && s.replicas.ready < Needed(s, s.plan.steps.back())) {
+    lacking.push_back(StrCat("the ", Needed(s, s.plan.steps.back()), " endpoints of ",
+                             VersionName(s.candidate), " that all traffic needs"));
+  }
+  if (IsMirroring(s) && AnsweredWell(s.pair_sums) == 0)
+    lacking.push_back(StrCat("a single answer of ", VersionName(s.candidate), " to a copy"));
+  if (LacksCopies(s)) lacking.push_back("copies that were not sent");
   for (const GateState& gate : s.gates) {
     if (!IsOutside(gate.config.kind)) continue;
     const bool later = IsBlueGreen(s) && !IsSwitched(s) &&
@@ -826,12 +875,36 @@ std::vector<std::string> NotGiven(const RolloutState& s) {
   return lacking;
 }
 
+/// What an A/B test comes to that time alone would promote: what it measured decides, as its plan says.
+RolloutPlan::OnInconclusive ByItsEnd(const RolloutState& s) {
+  using OnInconclusive = RolloutPlan::OnInconclusive;
+  switch (AbOf(s).on_end) {
+    case AbOptions::OnEnd::kHold:
+      return OnInconclusive::kHold;
+    case AbOptions::OnEnd::kStable:
+      return OnInconclusive::kRollBack;
+    case AbOptions::OnEnd::kPromoteWinner:
+      break;
+  }
+  const int64_t winner = Winner(s);
+  if (winner == 0) return OnInconclusive::kHold;
+  return winner == s.candidate ? OnInconclusive::kPromote : OnInconclusive::kRollBack;
+}
+
 void Inconclusive(StepOutput& out, const StepInput& in) {
   RolloutState& s = out.state;
   const std::string missing = HumanList(Missing(s), "nothing but the steps that follow");
   const std::string head = StrCat("inconclusive after ", Span(s.plan.max_duration));
   auto choice = s.plan.on_inconclusive;
   std::string refused;  // why it is not promoted as the plan says
+  if (choice == RolloutPlan::OnInconclusive::kPromote && IsAb(s)) {
+    choice = ByItsEnd(s);
+    if (choice == RolloutPlan::OnInconclusive::kRollBack) {
+      refused = AbOf(s).on_end == AbOptions::OnEnd::kStable
+                    ? ", and at its end it goes back, whatever was measured"
+                    : StrCat(", and the better one is ", VersionName(s.stable));
+    }
+  }
   if (choice == RolloutPlan::OnInconclusive::kPromote) {
     const std::vector<std::string> lacking = NotGiven(s);
     if (!lacking.empty())
@@ -876,14 +949,14 @@ bool EndedFromOutside(StepOutput& out, const StepInput& in) {
     End(s, RolloutPhase::kAborted, StrCat("aborted by ", in.command->who, "; ", Exposed(s)));
     return true;
   }
-  if (in.candidate == CandidateSeen::kFailed) {
+  if (in.candidate == CandidateSeen::kFailed && !s.stays) {
     out.decision = "roll_back";
     End(s, RolloutPhase::kRolledBack,
         StrCat("rolled back: ", VersionName(s.candidate),
                " failed to load: ", in.candidate_failure));
     return true;
   }
-  if (in.candidate == CandidateSeen::kGone) {
+  if (in.candidate == CandidateSeen::kGone && !s.stays) {
     out.decision = "roll_back";
     End(s, RolloutPhase::kRolledBack,
         StrCat("rolled back: ", VersionName(s.candidate), " is no longer ready; ", Exposed(s)));
@@ -936,7 +1009,7 @@ void LeaveStep(StepOutput& out, const StepInput& in, bool told,
   if (s.step + 1 < static_cast<int>(s.plan.steps.size())) {
     ++s.step;
     s.step_elapsed = {};
-    s.step_requests = 0;
+    s.step_requests = s.step_unsent = 0;
     out.decision = IsBlueGreen(s) ? "switch" : "advance";
     return;
   }
@@ -1022,13 +1095,10 @@ void DecideProbation(StepOutput& out, const StepInput& in, bool was_ready, Durat
 /// What it waits for, in words.
 void SayWhatIsAwaited(StepOutput& out, const StepInput& in) {
   RolloutState& s = out.state;
-  const std::string ab = IsAb(s) ? StrCat("A/B test, ", Percent(PresentStep(s).weight), " to ",
-                                          VersionName(s.candidate))
-                                 : std::string();
   const std::string batch =
       IsRolling(s) ? StrCat("batch ", s.step, " of ", s.plan.steps.size() - 1) : std::string();
   const std::string where =
-      IsAb(s) ? ab
+      IsAb(s) ? AbWhere(s)
       : IsRolling(s) && s.step == 0
           ? StrCat("before the first of ", s.plan.steps.size() - 1,
                    " batches: ", VersionName(s.candidate), " is without traffic")
@@ -1052,6 +1122,10 @@ void SayWhatIsAwaited(StepOutput& out, const StepInput& in) {
   if (!s.paused_by.empty()) {
     SetPhase(out, RolloutPhase::kHeld,
              StrCat("paused by ", s.paused_by, " (", where, "): resume, promote or abort it"));
+  } else if (s.stays) {
+    SetPhase(out, RolloutPhase::kHeld,
+             StrCat(batch, ": neither ", VersionName(s.candidate), ", which has all traffic, nor ",
+                    VersionName(s.stable), " is ready: waiting for either"));
   } else if (!s.candidate_ready) {
     SetPhase(out, RolloutPhase::kHeld,
              StrCat("waiting for ", VersionName(s.candidate), " to load"));
@@ -1074,10 +1148,12 @@ void SayWhatIsAwaited(StepOutput& out, const StepInput& in) {
     SetPhase(out, RolloutPhase::kHeld,
              StrCat(where, ", lacking nothing, frozen until ",
                     MinuteName(FrozenUntil(s.plan.freeze, in.time).value_or(in.time))));
+  } else if (s.awaits_approval && IsAb(s)) {
+    SetPhase(out, RolloutPhase::kHeld,
+             SaysReadout(s, in) ? s.reason : StrCat(AtItsEnd(s), ReadoutWords(s)));
   } else if (s.awaits_approval) {
     SetPhase(out, RolloutPhase::kHeld,
-             StrCat(where, IsAb(s) ? ", at its end: promote or abort it; " + ReadoutWords(s)
-                                   : ", lacking nothing but approval: promote or abort it"));
+             StrCat(where, ", lacking nothing but approval: promote or abort it"));
   } else {
     SetPhase(out, RolloutPhase::kProgressing,
              StrCat(where, ", waiting for ", HumanList(Missing(s), "the next tick")));
@@ -1121,6 +1197,9 @@ void Decide(StepOutput& out, const StepInput& in) {
   s.elapsed += elapsed;
   s.candidate_ready = in.candidate == CandidateSeen::kReady;
   s.replicas = in.replicas;
+  // Taken back it would go to a version that has nothing to answer with, for what may be one missed check.
+  s.stays = IsRolling(s) && IsSwitched(s) && !s.candidate_ready && !in.stable_ready &&
+            s.phase != RolloutPhase::kProbation;
   if (was_ready && !IsAtRest(PresentStep(s))) s.traffic_elapsed += elapsed;
   // While the traffic cannot be set it may not be split as this step says.
   if (was_ready && in.metrics_ok && in.blocked.empty()) s.step_elapsed += elapsed;
@@ -1129,7 +1208,9 @@ void Decide(StepOutput& out, const StepInput& in) {
     Add(s.stable_sums, in.stable_window);
     Add(s.candidate_sums, in.candidate_window);
     Add(s.pair_sums, in.pairs);
-    s.step_requests += IsMirroring(s) ? in.pairs.pairs : in.candidate_window.requests;
+    // What the candidate has failed, be it alone or together with the stable version, says nothing of what it can.
+    s.step_requests += IsMirroring(s) ? AnsweredWell(in.pairs) : in.candidate_window.requests;
+    if (IsMirroring(s)) s.step_unsent += in.pairs.unsent;
     CountSplit(s, in, AppliedShare(share_before), elapsed);
     // Folded before thresholds are fixed: they must be older than all evidence that is measured by
     // them.
@@ -1191,8 +1272,8 @@ void Decide(StepOutput& out, const StepInput& in) {
   const bool in_freeze = FrozenUntil(s.plan.freeze, in.time).has_value();
   // What neither has won a person decides, or requests that are still to come.
   const bool asks =
-      PresentStep(s).approval ||
-      (IsAb(s) && AbOf(s).on_end == AbOptions::OnEnd::kPromoteWinner && complete && Winner(s) == 0);
+      PresentStep(s).approval || (IsAb(s) && AbOf(s).on_end == AbOptions::OnEnd::kPromoteWinner &&
+                                  complete && (SaysReadout(s, in) || Winner(s) == 0));
   s.awaits_approval = complete && asks && !told;
   s.frozen = complete && in_freeze && !asks && !told;
   const bool may_leave =
@@ -1234,11 +1315,12 @@ bool operator==(const RolloutState& a, const RolloutState& b) {
          a.last_tick == b.last_tick && a.ticks == b.ticks && a.phase == b.phase &&
          a.reason == b.reason && a.step == b.step && a.elapsed == b.elapsed &&
          a.traffic_elapsed == b.traffic_elapsed && a.step_elapsed == b.step_elapsed &&
-         a.candidate_ready == b.candidate_ready && a.replicas == b.replicas &&
+         a.candidate_ready == b.candidate_ready && a.stays == b.stays && a.replicas == b.replicas &&
          a.stable_sums == b.stable_sums && a.candidate_sums == b.candidate_sums &&
          a.pair_sums == b.pair_sums && a.step_requests == b.step_requests &&
-         a.step_minimums == b.step_minimums && a.thresholds == b.thresholds && a.gates == b.gates &&
-         a.notes == b.notes && a.paused_by == b.paused_by && a.undo_by == b.undo_by &&
+         a.step_unsent == b.step_unsent && a.step_minimums == b.step_minimums &&
+         a.thresholds == b.thresholds && a.gates == b.gates && a.notes == b.notes &&
+         a.paused_by == b.paused_by && a.undo_by == b.undo_by &&
          a.awaits_approval == b.awaits_approval && a.frozen == b.frozen && a.split == b.split &&
          a.promoted == b.promoted && a.probation_elapsed == b.probation_elapsed &&
          a.missing == b.missing && a.told == b.told && a.person_elapsed == b.person_elapsed;
@@ -1322,7 +1404,8 @@ bool IsJudged(const RolloutStep& step, const RolloutGate& gate) {
 
 double WantedShare(const RolloutState& s) {
   if (s.phase == RolloutPhase::kProbation) return 1;
-  return HasEnded(s.phase) || !s.candidate_ready ? 0 : PresentStep(s).weight;
+  if (HasEnded(s.phase)) return 0;
+  return s.candidate_ready || s.stays ? PresentStep(s).weight : 0;
 }
 
 double WantedMirror(const RolloutState& s) {
@@ -1521,6 +1604,13 @@ RolloutState BeginRollout(const std::string& model, int64_t stable, int64_t cand
       s.plan.steps.push_back({AppliedShare(static_cast<double>(i) / options.batches),
                               options.duration, options.min_requests});
     }
+    // The configuration knows no endpoints, and takes two batches for granted.
+    if (const auto least = options.batches * options.duration; least >= plan.max_duration) {
+      s.notes.push_back(StrCat("rolling: ", options.batches, " batches take ", Span(least),
+                               " at least, and max_duration is ", Span(plan.max_duration),
+                               ": it will not come to its end in time; set a longer max_duration, "
+                               "or fewer batches"));
+    }
   }
   if (IsAb(s)) {
     const AbOptions options = AbOf(s);
@@ -1665,11 +1755,19 @@ std::vector<ReadoutView> MakeReadout(const RolloutState& s) {
         StrCat("took ", Span(Duration(LatencyScheme::LowerEdge(s.thresholds[at]))), " or longer"),
         gate.candidate[at], gate.stable[at]);
   }
-  if (s.candidate_sums.labelled + s.stable_sums.labelled > 0) {
+  // Of the plan, not of what has been counted so far: what is added later must not have been promised to others before.
+  auto gated = [&](RolloutGate::Kind kind) {
+    return std::any_of(s.gates.begin(), s.gates.end(),
+                       [&](const GateState& gate) { return gate.config.kind == kind; });
+  };
+  const bool latency = gated(RolloutGate::Kind::kLatency);
+  const bool quality = gated(RolloutGate::Kind::kQuality);
+  if (quality && s.candidate_sums.labelled + s.stable_sums.labelled > 0) {
     add("quality", "labelled and wrong", {s.candidate_sums.labelled, s.candidate_sums.wrong},
         {s.stable_sums.labelled, s.stable_sums.wrong});
   }
-  const double level = 1 - (1 - AbOf(s).confidence) / static_cast<double>(readout.size());
+  const double promised = 1.0 + (latency ? 1 : 0) + (quality ? 1 : 0);
+  const double level = 1 - (1 - AbOf(s).confidence) / promised;
   for (ReadoutView& one : readout) {
     const RateDifference found = DifferenceOfRates({one.candidate_exposure, one.candidate_events},
                                                    {one.stable_exposure, one.stable_events}, level);

@@ -118,11 +118,15 @@ struct RolloutState {
   Duration
       step_elapsed{};  ///< of this, in the present step, with metrics and the traffic as it is to be
   bool candidate_ready = false;  ///< at the last tick; without it the candidate's share is 0
-  Replicas replicas{};           ///< of the candidate, at the last tick
+  /// At the last tick: in the last batch of a rolling one neither version was ready, and the traffic stays the candidate's.
+  bool stays = false;
+  Replicas replicas{};  ///< of the candidate, at the last tick
   ArmDelta stable_sums,
-      candidate_sums;          ///< whole rollout, warm-up included ("drawn for"); `slow` unused
-  PairDelta pair_sums;         ///< likewise; what is slow unused
-  uint64_t step_requests = 0;  ///< of the candidate, in the present step; copies where it mirrors
+      candidate_sums;   ///< whole rollout, warm-up included ("drawn for"); `slow` unused
+  PairDelta pair_sums;  ///< likewise; what is slow unused
+  /// Of the candidate, in the present step; where it mirrors, copies that it has answered and not failed.
+  uint64_t step_requests = 0;
+  uint64_t step_unsent = 0;            ///< likewise: copies that it was not sent
   std::vector<int64_t> step_minimums;  ///< per step; empty until planned
   std::vector<uint32_t> thresholds;    ///< latency buckets; empty until fixed
   std::vector<GateState> gates;

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
@@ -11,6 +13,7 @@
 #include <sstream>
 
 #include "base/strings.h"
+#include "math/rate_difference.h"
 #include "rollout/freeze.h"
 #include "rollout/serialize.h"
 #include "rollout/words.h"
@@ -47,6 +50,7 @@ using std::chrono::seconds;
 //        longest=30s  the longest answer so far
 //        p=100,1,2,3  copies: answered, failed by the candidate alone, by the stable alone, by both
 //        pd=90,4,1[,5]  compared, differing, with another class; not comparable
+//        unsent=5  copies that the candidate was not sent
 //        pl=3,1,0  labelled rows with another class: wrong the candidate alone, the stable alone, both
 //        pslat=20ms*85 pclat=…  latencies of originals and copies
 //        r=0:0.31  r=1:pass[:step]  answers to the gate of this index, for each tick of the row:
@@ -330,7 +334,9 @@ class ScriptRunner {
         in.pairs.candidate_wrong = counts[0];
         in.pairs.stable_wrong = counts[1];
         in.pairs.both_wrong = counts[2];
-      } else if (key == "pslat")
+      } else if (key == "unsent")
+        in.pairs.unsent = static_cast<uint64_t>(ParseInt64(value).value());
+      else if (key == "pslat")
         stable_pairs = Latency(value);
       else if (key == "pclat")
         candidate_pairs = Latency(value);
@@ -554,6 +560,81 @@ TEST(StepTest, AfterARestartAWindowBeginsAnew) {
   in.elapsed = {};
   state = Step(state, in).state;
   EXPECT_EQ(state.gates[0].open[0], EvidenceWindow{});
+}
+
+RolloutPlan AbPlan() {
+  RolloutPlan plan = QuickPlan();
+  plan.strategy = RolloutPlan::Strategy::kAb;
+  plan.ab.emplace().duration = seconds(1);
+  plan.max_duration = std::chrono::hours(1);
+  plan.sample_ratio_alpha = 0;
+  return plan;
+}
+
+TEST(StepTest, AReadoutPromisesWhatThePlanHasAndNotWhatHasBeenCountedSoFar) {
+  RolloutPlan plan = AbPlan();
+  const double missed = 1 - plan.ab->confidence;
+  StepInput in;
+  in.stable_window.requests = in.candidate_window.requests = 1000;
+  in.stable_window.errors = 20;
+  in.candidate_window.errors = 10;
+  auto low = [](double level) { return DifferenceOfRates({1000, 10}, {1000, 20}, level).low; };
+
+  std::vector<ReadoutView> readout =
+      MakeReadout(Step(BeginRollout("m", 1, 2, plan, FromUnixMillis(0)), in).state);
+  ASSERT_EQ(readout.size(), 1u);
+  EXPECT_EQ(readout[0].low, low(1 - missed));
+
+  // No label has come, and no threshold is known: they share the confidence all the same.
+  plan.gates.resize(3);
+  plan.gates[1].kind = RolloutGate::Kind::kLatency;
+  plan.gates[2].kind = RolloutGate::Kind::kQuality;
+  readout = MakeReadout(Step(BeginRollout("m", 1, 2, plan, FromUnixMillis(0)), in).state);
+  ASSERT_EQ(readout.size(), 1u);
+  EXPECT_EQ(readout[0].low, low(1 - missed / 3.0));
+  in.candidate_window.labelled = in.stable_window.labelled = 10;
+  readout = MakeReadout(Step(BeginRollout("m", 1, 2, plan, FromUnixMillis(0)), in).state);
+  ASSERT_EQ(readout.size(), 2u);
+  EXPECT_EQ(readout[0].low, low(1 - missed / 3.0));
+
+  // Labels that no gate counts take no part.
+  readout = MakeReadout(Step(BeginRollout("m", 1, 2, AbPlan(), FromUnixMillis(0)), in).state);
+  EXPECT_EQ(readout.size(), 1u);
+}
+
+TEST(StepTest, AReadoutIsComputedAnewOnlyWhenSomethingWasCounted) {
+  RolloutState state = BeginRollout("m", 1, 2, AbPlan(), FromUnixMillis(0));
+  StepInput in;
+  state = Step(state, in).state;
+  in.elapsed = seconds(2);
+  in.stable_window.requests = in.candidate_window.requests = 100;
+  state = Step(state, in).state;
+  ASSERT_TRUE(state.awaits_approval) << state.reason;
+  state.reason += ", as it was";
+  EXPECT_NE(Step(state, in).state.reason, state.reason);
+  in.stable_window = in.candidate_window = {};
+  EXPECT_EQ(Step(state, in).state.reason, state.reason);
+}
+
+TEST(StepTest, BatchesThatTakeLongerThanThereIsTimeAreSaid) {
+  RolloutPlan plan = QuickPlan();
+  plan.strategy = RolloutPlan::Strategy::kRolling;
+  plan.rolling.emplace().duration = std::chrono::hours(3);
+  plan.max_duration = std::chrono::hours(24);
+  auto said = [&](int endpoints) {
+    const RolloutState state = BeginRollout("m", 1, 2, plan, FromUnixMillis(0), endpoints);
+    return std::any_of(state.notes.begin(), state.notes.end(), [](const std::string& note) {
+      return note.starts_with("rolling: 10 batches take 30 h at least, and max_duration is 24 h");
+    });
+  };
+  EXPECT_TRUE(said(10));
+  EXPECT_FALSE(said(4));
+}
+
+TEST(SerializeTest, CopiesThatWereNotSentAreKept) {
+  StepInput in;
+  in.pairs.unsent = 3;
+  EXPECT_EQ(ParseInput(SerializeInput(in)).value(), in);
 }
 
 TEST(ThresholdTest, LieOnBucketEdgesAboveTheQuantilesAndAboveWhatIsIgnored) {
