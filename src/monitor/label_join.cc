@@ -97,10 +97,7 @@ bool LabelJoin::AddPrediction(KeptPrediction prediction, WallTime wall, SteadyTi
   if (memory_.contains(key)) return false;
   store_.Keep(prediction);
   Learn(prediction);
-  // One of the past has had part of its time already.
-  const Duration age =
-      std::max<Duration>(wall - FromUnixMillis(prediction.at_ms), Duration::zero());
-  const Entry& entry = Remember(key, Entry{std::move(prediction), now - age, false, false, {}});
+  const Entry& entry = Remember(key, Entry{std::move(prediction), now, false, false, {}});
   if (waiting_.empty()) return true;
   // Out of the map first: an answer that is taken meanwhile may let another label wait in it.
   std::vector<GroundTruth> met;

@@ -107,19 +107,18 @@ TEST_F(LabelJoinTest, AClassMayBeCalledAsOthersWriteNoValue) {
   EXPECT_TRUE(join_.TakeJoined().at(0).wrong);
 }
 
-TEST_F(LabelJoinTest, TheTimeForALabelBeginsWhenThePredictionWasMade) {
+TEST_F(LabelJoinTest, APredictionOfThePastHasTheWholeTimeForItsLabel) {
   KeptPrediction p;
   p.request_id = "old";
   p.model = "digits";
   p.version = 1;
   p.predicted = "7";
-  p.at_ms = UnixMillis(clock_.Now() - 59min);
+  p.at_ms = UnixMillis(clock_.Now() - 240h);
   p.expires_ms = p.at_ms + 3'600'000;
   join_.AddPrediction(p, clock_.Now(), clock_.SteadyNow());
-  clock_.Advance(2min);
+  clock_.Advance(59min);
   Label("old", "7");
-  EXPECT_EQ(join_.counters().late, 1u);
-  EXPECT_EQ(join_.counters().joined, 0u);
+  EXPECT_EQ(join_.counters().joined, 1u);
 }
 
 TEST_F(LabelJoinTest, ANumberForAModelOfTextsIsNoWrongAnswer) {
