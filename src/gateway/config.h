@@ -111,7 +111,7 @@ struct MirrorOptions {
   size_t max_body = 1 << 20;                 ///< of a request, and of each answer
   size_t max_held_bytes = size_t{64} << 20;  ///< of all copies
   std::chrono::milliseconds timeout{30'000};  ///< for a connection and the whole answer
-  double tolerance = 1e-5;                   ///< of numbers of the two answers
+  double tolerance = 1e-5;                    ///< of numbers of the two answers
 };
 
 struct ServiceOptions {

@@ -63,7 +63,8 @@ struct VersionTotals {
   uint64_t drawn_labelled = 0;  ///< of labelled_requests
   uint64_t drawn_wrong = 0;     ///< of wrong_requests
 
-  uint64_t longest_failure_ns = 0;  ///< until a request failed or timed out, 60 s at most; cancelled ones apart
+  uint64_t longest_failure_ns =
+      0;  ///< until a request failed or timed out, 60 s at most; cancelled ones apart
 };
 
 /// One window of one version, for charts and reports.
