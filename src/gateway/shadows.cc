@@ -515,7 +515,7 @@ void Shadows::Sweep(SteadyTime now) {
 
 void Shadows::Adopt() {
   for (Connections& kept : idle_) {
-    const Connections of_endpoint = kept;  // each that fails leaves
+    const Connections of_endpoint(kept.begin(), kept.end());  // each that fails leaves
     for (const auto& connection : of_endpoint) {
       if (!connection->Renew()) connection->Fail(Unanswered::kClosed);
     }

@@ -639,9 +639,9 @@ void Controller::Begin(const std::string& name, ManagedModel& model, const Start
 void Controller::ReadBase(Running& running) {
   Result<Counted> counted = ReadAll(running.state);
   if (!counted.ok()) return;
-  running.stable_base = std::move(counted->stable);
-  running.candidate_base = std::move(counted->candidate);
-  running.pairs_base = std::move(counted->pairs);
+  running.stable_base = counted->stable;
+  running.candidate_base = counted->candidate;
+  running.pairs_base = counted->pairs;
 }
 
 Result<Controller::Counted> Controller::ReadAll(const RolloutState& state) {
