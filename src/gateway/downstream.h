@@ -172,10 +172,10 @@ class Downstream final : public net::EventLoop::Watcher,
   SteadyTime since_{};  ///< of the phase
   bool running_ = false;
   bool again_ = false;
-  bool probed_ = false;              ///< the client has been asked whether it still reads
-  bool shut_ = false;                ///< kLingering: our side has ended
-  bool waits_ = false;               ///< for a connection
-  Worker::Waiting::iterator place_;  ///< among those that do
+  bool probed_ = false;  ///< the client has been asked whether it still reads
+  bool shut_ = false;    ///< kLingering: our side has ended
+  bool waits_ = false;   ///< for a connection
+  Worker::Place place_;  ///< among those that do
   bool backing_off_ = false;
   bool shut_up_ = false, shut_down_ = false;  ///< kTunnel: what was passed on of an end
   bool ended_up_ = false, ended_down_ = false;

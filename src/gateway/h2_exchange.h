@@ -145,7 +145,7 @@ class H2Exchange final : public UpstreamH2::Waiter,
   bool begun_ = false;  ///< counts in the budget
   bool retrying_ = false;
   bool pends_ = false;  ///< waits for a place
-  std::list<UpstreamsH2::Pending*>::iterator place_;
+  UpstreamsH2::Place place_;
   bool backing_off_ = false;
   bool connecting_ = false;
   uint64_t serial_ = 0;  ///< of the try: a timer may come too late

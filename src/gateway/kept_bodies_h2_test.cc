@@ -13,6 +13,7 @@
 #include "base/strings.h"
 #include "gateway/testing/exchange_list.h"
 #include "gateway/testing/h2_fixture.h"
+#include "gateway/testing/mirror_fixture.h"
 #include "net/http2_server.h"
 
 namespace leadsman::gateway {
@@ -242,57 +243,26 @@ TEST_F(KeptBodiesH2Test, ASampleIsDrawnAndSegmentsAreKept) {
 }
 
 /// Version 1 answers "live", and version 2 is the mirror's.
-class MirrorH2Test : public KeptBodiesH2Test {
+class MirrorH2Test : public MirrorFixture<KeptBodiesH2Test> {
  protected:
   MirrorH2Test() : live_("live") {
     AddVersion(1, {live_.endpoint()}, 1);
     // Originals always have time.
     service().timeouts = {.connect = 30s, .per_try = 30s, .idle = 30s};
   }
-  ~MirrorH2Test() override { gateway_.reset(); }
 
-  MirrorOptions& mirror() {
-    if (!service().mirror) service().mirror = MirrorOptions{.version = 2, .timeout = 10s};
-    return *service().mirror;
-  }
   void StartMirroringTo(const std::string& endpoint) {
-    AddVersion(2, std::vector<std::string>{endpoint}, 0);
-    mirror();
-    Start(&exchanges_);
-  }
-  double Of(const std::string& what) {
-    return Metric("leadsman_gateway_mirror_" + what, {"digits", "2"});
-  }
-  double OfBy(const std::string& what, const std::string& reason) {
-    return Metric("leadsman_gateway_mirror_" + what, {"digits", "2", reason});
-  }
-  double Sent() { return Of("sent_total"); }
-  double Unsent(const std::string& reason) { return OfBy("unsent_total", reason); }
-  double Answered(const std::string& code) { return OfBy("answers_total", code); }
-  double Unanswered(const std::string& reason) { return OfBy("unanswered_total", reason); }
-  static bool Becomes(double count, const std::function<double()>& what) {
-    return Eventually([&] { return what() == count; });
+    MirrorFixture::StartMirroringTo(endpoint, &exchanges_);
   }
   std::unique_ptr<ShadowPair> Pair() {
     EXPECT_TRUE(Eventually([&] { return exchanges_.pair_count() > 0; }));
     return exchanges_.TakePair();
   }
-  void ExpectAllOver() {
-    EXPECT_TRUE(Becomes(0, [&] { return Of("in_flight"); }));
-    EXPECT_TRUE(Becomes(0, [&] { return Of("held_bytes"); }));
-  }
+  void ExpectAllOver() { ExpectNothingUnderWay(); }
   /// Nothing is said of version 2.
   void ExpectNothingButTheOriginals(size_t requests) {
     EXPECT_EQ(live_.all().size(), requests);
-    EXPECT_EQ(Metric("leadsman_gateway_requests_total", {"digits", "1", "2xx"}),
-              static_cast<double>(requests));
-    const VersionView two = gateway_->view().services[0].versions[1];
-    EXPECT_EQ(two.requests, 0u);
-    EXPECT_EQ(two.errors, 0u);
-    EXPECT_EQ(two.endpoints[0].requests, 0u);
-    EXPECT_EQ(two.endpoints[0].failures, 0u);
-    EXPECT_EQ(two.endpoints[0].ejections, 0u);
-    EXPECT_EQ(two.endpoints[0].connections, 0u) << "those are of clients' requests";
+    ExpectOnlyOriginalsCount(requests);
     EXPECT_EQ(Metric("leadsman_gateway_upstream_connections_total", {"digits", "2"}), 0);
   }
   ModelUpstream live_;

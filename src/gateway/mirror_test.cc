@@ -12,6 +12,7 @@
 #include "base/strings.h"
 #include "gateway/testing/exchange_list.h"
 #include "gateway/testing/gateway_fixture.h"
+#include "gateway/testing/mirror_fixture.h"
 #include "support/eventually.h"
 
 namespace leadsman::gateway {
@@ -58,38 +59,18 @@ class Requests {
 };
 
 /// Version 1 answers "live", and version 2 is the mirror's.
-class MirrorTest : public GatewayTest {
+class MirrorTest : public MirrorFixture<GatewayTest> {
  protected:
   MirrorTest() : live_(originals_.Answers("live")) {
     AddVersion(1, live_, 1);
     // Originals always have time.
     service().timeouts = {.connect = 30s, .per_try = 30s, .idle = 30s};
   }
-  ~MirrorTest() override { gateway_.reset(); }  // before what it tells
 
-  MirrorOptions& mirror() {
-    if (!service().mirror) service().mirror = MirrorOptions{.version = 2, .timeout = 10s};
-    return *service().mirror;
-  }
   void StartMirroringTo(const std::string& endpoint) {
-    AddVersion(2, std::vector<std::string>{endpoint}, 0);
-    mirror();
-    Start(exchanges_);
+    MirrorFixture::StartMirroringTo(endpoint, exchanges_);
   }
   void StartMirroringTo(const ScriptedUpstream& shadow) { StartMirroringTo(shadow.endpoint()); }
-  double Of(const std::string& what) {
-    return Metric("leadsman_gateway_mirror_" + what, {"digits", "2"});
-  }
-  double OfBy(const std::string& what, const std::string& reason) {
-    return Metric("leadsman_gateway_mirror_" + what, {"digits", "2", reason});
-  }
-  double Sent() { return Of("sent_total"); }
-  double Unsent(const std::string& reason) { return OfBy("unsent_total", reason); }
-  double Answered(const std::string& code) { return OfBy("answers_total", code); }
-  double Unanswered(const std::string& reason) { return OfBy("unanswered_total", reason); }
-  static bool Becomes(double count, const std::function<double()>& what) {
-    return Eventually([&] { return what() == count; });
-  }
   /// One after the other, on one connection.
   void AskTimes(int times) {
     RawClient client(port_);
@@ -106,20 +87,11 @@ class MirrorTest : public GatewayTest {
       EXPECT_EQ(event.version, 1);
       EXPECT_EQ(event.outcome, StatusCode::kOk);
     }
-    EXPECT_EQ(Metric("leadsman_gateway_requests_total", {"digits", "1", "2xx"}),
-              static_cast<double>(requests));
-    const VersionView two = gateway_->view().services[0].versions[1];
-    EXPECT_EQ(two.requests, 0u);
-    EXPECT_EQ(two.errors, 0u);
-    EXPECT_EQ(two.endpoints[0].requests, 0u);
-    EXPECT_EQ(two.endpoints[0].failures, 0u);
-    EXPECT_EQ(two.endpoints[0].ejections, 0u);
-    EXPECT_EQ(two.endpoints[0].connections, 0u) << "those are of clients' requests";
+    ExpectOnlyOriginalsCount(requests);
   }
   /// Each that was sent has an end.
   void ExpectAllOver() {
-    EXPECT_TRUE(Becomes(0, [&] { return Of("in_flight"); }));
-    EXPECT_TRUE(Becomes(0, [&] { return Of("held_bytes"); }));
+    ExpectNothingUnderWay();
     EXPECT_TRUE(Eventually([&] {
       const MirrorView view = *gateway_->view().services[0].mirror;
       uint64_t unanswered = 0;

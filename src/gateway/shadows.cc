@@ -75,14 +75,14 @@ class Shadows::Connection final : public net::EventLoop::Watcher,
   void Begin(std::unique_ptr<Shadow> shadow) {
     shadow_ = std::move(shadow);
     since_ = worker_.now();
-    if (phase_ != Phase::kConnecting) Guarded([&] { SendRequest(); });
+    if (phase_ != Phase::kConnecting) Guard(*this, [&] { SendRequest(); });
   }
 
   void OnEvents(uint32_t events) override {
     if (phase_ == Phase::kClosed) return;
     const auto self = shared_from_this();
     socket_.OnEvents(events);
-    Guarded([&] { Run(events); });
+    Guard(*this, [&] { Run(events); });
   }
 
   void OnSweep(SteadyTime now) {
@@ -107,17 +107,6 @@ class Shadows::Connection final : public net::EventLoop::Watcher,
     char byte;
     return recv(socket_.descriptor(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
            (errno == EAGAIN || errno == EWOULDBLOCK);
-  }
-
-  /// Out of memory: this copy's problem alone.
-  template <typename Work>
-  void Guarded(const Work& work) {
-    try {
-      work();
-    } catch (const std::exception& e) {
-      LOG_ERROR("a mirrored request failed", {"server", "gateway"}, {"error", e.what()});
-      Fail(Unanswered::kClosed);
-    }
   }
 
   MirrorCounters& Counters(const Shadow& shadow) { return worker_.CountersOf(shadow.mirror); }

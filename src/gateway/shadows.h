@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <new>
 #include <string>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "events/exchange.h"
 #include "events/grpc_method.h"
@@ -139,6 +141,16 @@ class Shadows {
     }
     Drop(mirror, Unsent::kNoMemory);
     return nullptr;
+  }
+  /// Work for a copy. Out of memory: that copy's problem alone.
+  template <typename Copy, typename Work>
+  static void Guard(Copy& copy, const Work& work) {
+    try {
+      work();
+    } catch (const std::exception& e) {
+      LOG_ERROR("a mirrored request failed", {"server", "gateway"}, {"error", e.what()});
+      copy.Fail(Unanswered::kClosed);
+    }
   }
   void SendAll();
   void Start(std::unique_ptr<Shadow> shadow);

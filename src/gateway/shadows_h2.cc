@@ -42,7 +42,7 @@ class Shadows::CopyH2 final : public UpstreamH2::Waiter,
   size_t index = 0;  ///< the owner's: where among its copies
 
   void Begin() {
-    Guarded([&] { Open(); });
+    Guard(*this, [&] { Open(); });
   }
   void OnSweep(SteadyTime now) {
     if (shadow_ && now - since_ >= shadow_->mirror.options.timeout) Fail(Unanswered::kTimeout);
@@ -59,7 +59,7 @@ class Shadows::CopyH2 final : public UpstreamH2::Waiter,
   // As one that waits for a connection.
   void OnConnected() override {
     waits_ = false;
-    Guarded([&] { Open(); });
+    Guard(*this, [&] { Open(); });
   }
   void OnNotConnected(Reason /*reason*/, const std::string& /*why*/, bool /*at_fault*/) override {
     waits_ = false;
@@ -105,17 +105,6 @@ class Shadows::CopyH2 final : public UpstreamH2::Waiter,
   }
 
  private:
-  /// Out of memory: this copy's problem alone.
-  template <typename Work>
-  void Guarded(const Work& work) {
-    try {
-      work();
-    } catch (const std::exception& e) {
-      LOG_ERROR("a mirrored request failed", {"server", "gateway"}, {"error", e.what()});
-      Fail(Unanswered::kClosed);
-    }
-  }
-
   const std::string& body() const { return shadow_->pair->live.request.body; }
   ExchangeCopy& copy() { return shadow_->pair->shadow; }
 

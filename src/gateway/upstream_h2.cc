@@ -341,42 +341,13 @@ void UpstreamsH2::Remove(UpstreamH2& connection) {
   std::erase_if(of_endpoint, [&](const auto& one) { return one.get() == &connection; });
 }
 
-std::list<UpstreamsH2::Pending*>::iterator UpstreamsH2::Wait(const Version& version,
-                                                             Pending& pending) {
-  auto& queue = waiting_[&version];
-  return queue.insert(queue.end(), &pending);
-}
-
-void UpstreamsH2::StopWaiting(const Version& version, std::list<Pending*>::iterator place) {
-  const auto queue = waiting_.find(&version);
-  queue->second.erase(place);
-  if (queue->second.empty()) waiting_.erase(queue);
-}
-
 void UpstreamsH2::Freed(const Version& version) {
   if (version.pending.load(std::memory_order_relaxed) == 0) return;
   // Not from here: whoever has freed it is in the middle of something.
   const VersionState* const of = version.state.get();  // to be compared with alone
-  const bool here = std::any_of(waiting_.begin(), waiting_.end(),
-                                [&](const auto& one) { return one.first->state.get() == of; });
-  if (here) return worker_.WakePending(of);
+  if (waiting_.AnyOf(of)) return worker_.WakePending(of);
   for (const auto& worker : worker_.shared().workers) {
     if (worker.get() != &worker_) worker->WakePending(of);
-  }
-}
-
-/// Null: of all versions.
-void UpstreamsH2::ServePending(const VersionState* version) {
-  if (waiting_.empty()) return;
-  std::vector<const Version*> of;
-  for (const auto& [one, queue] : waiting_) {
-    if (version == nullptr || one->state.get() == version) of.push_back(one);
-  }
-  for (const Version* one : of) {
-    // Who leaves the queue as the last one takes it away.
-    for (auto queue = waiting_.find(one); queue != waiting_.end(); queue = waiting_.find(one)) {
-      if (!queue->second.front()->OnPending()) break;
-    }
   }
 }
 

@@ -3,7 +3,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <list>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,6 +11,7 @@
 #include "gateway/h2_session.h"
 #include "gateway/reason.h"
 #include "gateway/upstreams.h"
+#include "gateway/waiting_list.h"
 #include "net/event_loop.h"
 #include "net/stream_socket.h"
 
@@ -135,9 +135,10 @@ class UpstreamsH2 {
   /// One that takes a request, open or being made; a new one if there is none.
   std::shared_ptr<UpstreamH2> Get(const VersionRef& version, Endpoint& endpoint);
   /// Those that wait for a place at one of a version's endpoints, in the order in which they came. Each leaves by itself.
-  std::list<Pending*>::iterator Wait(const Version& version, Pending& pending);
-  void StopWaiting(const Version& version, std::list<Pending*>::iterator place);
-  bool SomebodyWaits(const Version& version) const { return waiting_.contains(&version); }
+  using Place = WaitingList<Pending>::Place;
+  Place Wait(const Version& version, Pending& pending) { return waiting_.Add(version, pending); }
+  void StopWaiting(const Version& version, Place place) { waiting_.Remove(version, place); }
+  bool SomebodyWaits(const Version& version) const { return waiting_.Any(version); }
   /// One request less: somebody may wait for that, here or on another thread.
   void Freed(const Version& version);
 
@@ -147,7 +148,7 @@ class UpstreamsH2 {
   void Sweep(SteadyTime now);
   void CloseAll();
   /// Gives places to those that wait for one of this version, as far as there are some.
-  void ServePending(const VersionState* version);
+  void ServePending(const VersionState* version) { waiting_.Serve(version); }
   /// For endpoints with these ids.
   void MakeRoom(size_t endpoints);
   void Adopt();
@@ -156,7 +157,7 @@ class UpstreamsH2 {
   Worker& worker_;
   const Use use_;
   std::vector<std::vector<std::shared_ptr<UpstreamH2>>> connections_;  ///< by endpoint
-  std::map<const Version*, std::list<Pending*>> waiting_;              ///< none is empty
+  WaitingList<Pending> waiting_;
 };
 
 }  // namespace leadsman::gateway

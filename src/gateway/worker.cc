@@ -148,7 +148,7 @@ void Worker::AdoptNow(std::vector<Listening> listeners) {
   }
   shadows_.Adopt();
   upstreams_h2_.Adopt();
-  ServePending(nullptr);  // limits may be others
+  waiting_.Serve(nullptr);  // limits may be others
 }
 
 void Worker::Run() {
@@ -237,7 +237,7 @@ void Worker::Keep(std::shared_ptr<UpstreamConnection> connection) {
   const Version& version = connection->version();
   const TimeoutOptions& timeouts = version.service->options.timeouts;
   const bool others_wait =
-      version.pending.load(std::memory_order_relaxed) > 0 && !AnybodyWaits(version.state.get());
+      version.pending.load(std::memory_order_relaxed) > 0 && !waiting_.AnyOf(version.state.get());
   // Kept here it would be of no use to requests that wait on another thread.
   if (timeouts.keep_alive.count() == 0 || others_wait || draining_) return connection->Close();
   connection->BecomeIdle();
@@ -258,9 +258,9 @@ void Worker::DropIdle(UpstreamConnection& connection) {
 void Worker::Freed(const Version& version) {
   if (version.pending.load(std::memory_order_relaxed) == 0) return;
   const VersionState* const of = version.state.get();  // to be compared with alone
-  if (AnybodyWaits(of)) {
+  if (waiting_.AnyOf(of)) {
     // Not from here: whoever has freed it is in the middle of something.
-    loop_.Post([self = shared_from_this(), of] { self->ServePending(of); });
+    loop_.Post([self = shared_from_this(), of] { self->waiting_.Serve(of); });
     return;
   }
   for (const auto& worker : shared_.workers) {
@@ -270,25 +270,13 @@ void Worker::Freed(const Version& version) {
 
 void Worker::WakePending(const VersionState* version) {
   loop_.Post([self = shared_from_this(), version] {
-    self->ServePending(version);
+    self->waiting_.Serve(version);
     self->upstreams_h2_.ServePending(version);
   });
 }
 
-bool Worker::AnybodyWaits(const VersionState* version) const {
-  return std::any_of(waiting_.begin(), waiting_.end(),
-                     [&](const auto& one) { return one.first->state.get() == version; });
-}
-
-void Worker::StopWaiting(const Version& version, Waiting::iterator place) {
-  const auto queue = waiting_.find(&version);
-  queue->second.erase(place);
-  if (queue->second.empty()) waiting_.erase(queue);
-}
-
-Worker::Waiting::iterator Worker::Wait(const VersionRef& version, Downstream& client) {
-  Waiting& queue = waiting_[version.get()];
-  const auto place = queue.insert(queue.end(), &client);
+Worker::Place Worker::Wait(const VersionRef& version, Downstream& client) {
+  const Place place = waiting_.Add(*version, client);
   // All of the endpoints' connections may lie idle with other threads.
   for (const auto& worker : shared_.workers) {
     if (worker.get() != this) worker->GiveBack(version);
@@ -304,21 +292,6 @@ void Worker::GiveBack(VersionRef version) {
       if (!kept.empty()) return self->DropIdle(*kept.front());
     }
   });
-}
-
-/// Null: of all versions.
-void Worker::ServePending(const VersionState* version) {
-  if (waiting_.empty()) return;
-  std::vector<const Version*> of;
-  for (const auto& [one, queue] : waiting_) {
-    if (version == nullptr || one->state.get() == version) of.push_back(one);
-  }
-  for (const Version* one : of) {
-    // Who leaves the queue as the last one takes it away.
-    for (auto queue = waiting_.find(one); queue != waiting_.end(); queue = waiting_.find(one)) {
-      if (!queue->second.front()->OnPending()) break;
-    }
-  }
 }
 
 // Time
@@ -356,7 +329,7 @@ void Worker::Sweep() {
     kept.erase(kept.begin(), kept.begin() + static_cast<ptrdiff_t>(old));
   }
   // What has become free without a word: an endpoint that is well again, a place that another thread gave back just then.
-  ServePending(nullptr);
+  waiting_.Serve(nullptr);
   draining_ ? shadows_.Drain() : shadows_.Sweep(now);
   upstreams_h2_.Sweep(now);
   if (draining_) {

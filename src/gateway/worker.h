@@ -4,8 +4,6 @@
 #include <chrono>
 #include <cstddef>
 #include <functional>
-#include <list>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,6 +19,7 @@
 #include "gateway/table.h"
 #include "gateway/upstream_h2.h"
 #include "gateway/upstreams.h"
+#include "gateway/waiting_list.h"
 #include "net/event_loop.h"
 #include "net/stream_socket.h"
 
@@ -132,10 +131,10 @@ class Worker final : public std::enable_shared_from_this<Worker> {
   /// One connection less: somebody may wait for that.
   void Freed(const Version& version);
   /// Those that wait for a connection of a version, in the order in which they came. Each leaves by itself.
-  using Waiting = std::list<Downstream*>;
-  Waiting::iterator Wait(const VersionRef& version, Downstream& client);
-  void StopWaiting(const Version& version, Waiting::iterator place);
-  bool SomebodyWaits(const Version& version) const { return waiting_.contains(&version); }
+  using Place = WaitingList<Downstream>::Place;
+  Place Wait(const VersionRef& version, Downstream& client);
+  void StopWaiting(const Version& version, Place place) { waiting_.Remove(version, place); }
+  bool SomebodyWaits(const Version& version) const { return waiting_.Any(version); }
 
  private:
   class Listener;
@@ -148,8 +147,6 @@ class Worker final : public std::enable_shared_from_this<Worker> {
   void CutAll();
   void TakeTable();
   void AdoptNow(std::vector<Listening> listeners);
-  bool AnybodyWaits(const VersionState* version) const;
-  void ServePending(const VersionState* version);
 
   Shared& shared_;
   const size_t number_;  ///< in shared.workers
@@ -162,8 +159,7 @@ class Worker final : public std::enable_shared_from_this<Worker> {
   std::vector<std::unique_ptr<Listener>> listening_;
   std::vector<std::shared_ptr<Downstream>> clients_;
   std::vector<std::vector<std::shared_ptr<UpstreamConnection>>> idle_;  ///< by endpoint
-  std::map<const Version*, Waiting>
-      waiting_;  ///< of this table's versions, and of those before; none is empty
+  WaitingList<Downstream> waiting_;
   Shadows shadows_;
   UpstreamsH2 upstreams_h2_;
   size_t refused_open_ = 0;

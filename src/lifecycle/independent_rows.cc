@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/rng.h"
+#include "lifecycle/sample_inputs.h"
 
 namespace leadsman {
 namespace {
@@ -44,29 +45,10 @@ void FillRandom(Tensor& tensor, size_t count, Rng& rng) {
   }
 }
 
-/// Inputs of `rows` rows, open dimensions behind the first `length` long. Nothing when they cannot be made.
-std::optional<std::vector<Tensor>> RandomInputs(const Signature& signature, int64_t rows,
-                                                int64_t length) {
-  Rng rng(1);
-  std::vector<Tensor> inputs;
-  int64_t left = kMostBytes;
-  for (const TensorSpec& spec : signature.inputs) {
-    if (spec.type == DataType::kBytes || IsHalf(spec.type) || spec.optional || !HasOpenRows(spec))
-      return std::nullopt;
-    Tensor& tensor = inputs.emplace_back();
-    tensor.Reset(spec.name, spec.type);
-    Shape shape = spec.shape;
-    shape[0] = rows;
-    for (size_t i = 1; i < shape.rank(); ++i) {
-      if (shape[i] < 0) shape[i] = length;
-    }
-    std::optional<int64_t> count = shape.ElementCount();
-    if (!count || *count > left / static_cast<int64_t>(ElementSize(spec.type))) return std::nullopt;
-    left -= *count * static_cast<int64_t>(ElementSize(spec.type));
-    FillRandom(tensor, static_cast<size_t>(*count), rng);
-    tensor.shape() = shape;
-  }
-  return inputs.empty() ? std::nullopt : std::make_optional(std::move(inputs));
+/// Of what values can be made, and rows are told apart.
+bool CanBeTried(const TensorSpec& input) {
+  return !input.optional && HasOpenRows(input) && input.type != DataType::kBytes &&
+         !IsHalf(input.type);
 }
 
 /// One row of a tensor that has some.
@@ -181,10 +163,15 @@ class Trial {
 
 bool Try(LoadedModel& model, int64_t rows, Clock& clock, const std::atomic<bool>& cancel) {
   const Signature& signature = model.signature();
-  if (!std::ranges::all_of(signature.outputs, HasOpenRows)) return false;
+  if (signature.inputs.empty() || !std::ranges::all_of(signature.inputs, CanBeTried) ||
+      !std::ranges::all_of(signature.outputs, HasOpenRows))
+    return false;
   // Rows of one word may have nothing to look at; not all models take more.
   for (int64_t length : {3, 1}) {
-    std::optional<std::vector<Tensor>> inputs = RandomInputs(signature, rows, length);
+    Rng rng(1);
+    std::optional<std::vector<Tensor>> inputs =
+        SampleInputs(signature, rows, length, kMostBytes,
+                     [&rng](Tensor& to, size_t count) { FillRandom(to, count, rng); });
     if (!inputs) return false;
     Result<std::unique_ptr<ExecutionContext>> together = model.NewContext();
     Result<std::unique_ptr<ExecutionContext>> alone = model.NewContext();

@@ -17,6 +17,7 @@
 #include "base/strings.h"
 #include "lifecycle/independent_rows.h"
 #include "lifecycle/memory_budget.h"
+#include "lifecycle/sample_inputs.h"
 #include "lifecycle/triton_model.h"
 #include "lifecycle/triton_parameters.h"
 #include "lifecycle/triton_warmup.h"
@@ -55,31 +56,12 @@ Status CompareTensor(std::string_view what, const TensorSpec& said, const Tensor
                                      Describe(said), ", the model's is ", Describe(*found)));
 }
 
-/// One row of zeros for every input that is not optional. Nothing when that is too large to be
-/// made.
-std::optional<std::vector<Tensor>> ZeroInputs(const Signature& signature) {
-  std::vector<Tensor> inputs;
-  int64_t left = kMaxWarmupBytes;
-  for (const TensorSpec& spec : signature.inputs) {
-    if (spec.optional) continue;
-    Tensor tensor;
-    tensor.Reset(spec.name, spec.type);
-    tensor.shape() = spec.shape;
-    for (size_t i = 0; i < spec.shape.rank(); ++i) {
-      if (spec.shape[i] < 0) tensor.shape()[i] = 1;
-    }
-    std::optional<int64_t> count = tensor.shape().ElementCount();
-    if (!count || *count > left / static_cast<int64_t>(ElementSize(spec.type))) return std::nullopt;
-    left -= *count * static_cast<int64_t>(ElementSize(spec.type));
-    if (spec.type == DataType::kBytes) {
-      for (int64_t i = 0; i < *count; ++i) tensor.PushString("");
-    } else {
-      auto* to = static_cast<char*>(tensor.Extend(static_cast<size_t>(*count)));
-      std::fill_n(to, static_cast<size_t>(*count) * ElementSize(spec.type), 0);
-    }
-    inputs.push_back(std::move(tensor));
+void FillZeros(Tensor& to, size_t count) {
+  if (to.type() == DataType::kBytes) {
+    for (size_t i = 0; i < count; ++i) to.PushString("");
+  } else {
+    std::fill_n(static_cast<char*>(to.Extend(count)), count * ElementSize(to.type()), '\0');
   }
-  return inputs;
 }
 
 Status CheckOutputs(const Signature& signature, std::span<const TensorView> outputs) {
@@ -102,7 +84,8 @@ Result<std::vector<Duration>> SendZeros(const ServableVersion& servable, Clock& 
                                         const std::atomic<bool>& cancel) {
   std::vector<Duration> times;
   const Signature& signature = servable.model->signature();
-  std::optional<std::vector<Tensor>> tensors = ZeroInputs(signature);
+  std::optional<std::vector<Tensor>> tensors =
+      SampleInputs(signature, 1, 1, kMaxWarmupBytes, FillZeros);
   if (!tensors) {
     LOG_WARN("one row of the model's inputs is too large to warm up with",
              {"model", servable.model_name}, {"version", servable.version});

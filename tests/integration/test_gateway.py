@@ -501,8 +501,9 @@ def test_a_rolling_share_never_runs_ahead_of_the_endpoints(gunicorn, gateway):
     try:
         wait_for("the first batch", lambda: server.rollouts() and "waiting for 2 of 2 endpoints of version 2" in server.rollouts()[0]["reason"],
                  timeout=60)
-        time.sleep(1)
-        half = server.rollouts()[0]
+        seen = server.rollouts()[0]["arms"]["candidate"]["requests"]
+        half = wait_for("evidence that does not help", lambda: next(
+            (r for r in server.rollouts() if r["arms"]["candidate"]["requests"] > seen + 50), None), timeout=30)
         assert half["share"] == 0.5 and half["step_count"] == 3, half["reason"]
         gunicorn(version=2, port=port)
         wait_for("all traffic", lambda: server.rollouts()[0]["share"] == 1, timeout=30)

@@ -248,7 +248,7 @@ class Customers:
                     self.by[answer.json()["took_ms"]] += 1
                 except requests.RequestException:
                     self.failed.append(key)  # the server is being killed
-                    time.sleep(0.05)
+                    self.stop.wait(0.05)
                     continue
                 known.append({"request_id": key, "label": "yes" if customer["income"] > 50_000 else "no"})
                 if self.labels and len(known) == 20:
