@@ -461,6 +461,43 @@ TEST_F(DownstreamH2Test, NobodyThereIsToldInTheWordsOfGrpcAndOfHttp) {
   EXPECT_NE(other.body.find("\"reason\":\"connect_refused\""), std::string::npos) << other.body;
 }
 
+TEST_F(DownstreamH2Test, AnAnswerBeforeTheRequestsEndIsNotFollowedByAReset) {
+  AddVersion(1, {DeadEndpoint()});
+  service().retries.max = 0;
+  service().outliers.consecutive_errors = 0;
+  Start();
+  Client client(port_);
+  client.Send(Client::Head(1, "/x"));
+  EXPECT_EQ(Read(client, 1).head.at(":status"), "502");
+  client.Send(Client::Data(1, "late") + Client::Data(1, "and over", true) + Client::Ping());
+  auto frame = client.Read();
+  while (frame && frame->type != NGHTTP2_PING && frame->type != NGHTTP2_RST_STREAM)
+    frame = client.Read();
+  ASSERT_TRUE(frame);
+  EXPECT_EQ(frame->type, NGHTTP2_PING);
+}
+
+TEST_F(DownstreamH2Test, AClientThatGoesOnAfterItsAnswerIsToldToStop) {
+  AddVersion(1, {DeadEndpoint()});
+  service().retries.max = 0;
+  service().outliers.consecutive_errors = 0;
+  Start();
+  Client client(port_);
+  auto stopped_with = [&](int32_t stream) -> int {
+    for (auto frame = client.Read(); frame; frame = client.Read()) {
+      if (frame->stream == stream && frame->type == NGHTTP2_RST_STREAM) return frame->payload[3];
+    }
+    return -1;
+  };
+  client.Send(Client::Head(1, "/x"));
+  EXPECT_EQ(Read(client, 1).head.at(":status"), "502");
+  EXPECT_EQ(stopped_with(1), 0) << "one that says nothing more";
+  client.Send(Client::Head(3, "/x"));
+  EXPECT_EQ(Read(client, 3).head.at(":status"), "502");
+  for (int i = 0; i < 7; ++i) client.Send(Client::Data(3, std::string(10'000, 'x')));
+  EXPECT_EQ(stopped_with(3), 0) << "one that sends much";
+}
+
 TEST_F(DownstreamH2Test, ARequestThatNobodyHasSeenIsSentToAnotherEndpoint) {
   H2Upstream upstream;
   AddVersion(1, {DeadEndpoint(), upstream.endpoint()});

@@ -18,6 +18,8 @@ using std::chrono::milliseconds;
 /// Of a request's body, to send it again.
 constexpr size_t kMaxReplay = 64 << 10;
 constexpr milliseconds kFirstBackoff{20};
+/// A request that is answered already may still end.
+constexpr milliseconds kEarlyPatience{500};
 
 std::string InMs(milliseconds time) { return StrCat(time.count(), " ms"); }
 
@@ -619,6 +621,11 @@ bool H2Exchange::Timely(SteadyTime now) {
 
 void H2Exchange::OnSweep(SteadyTime now) {
   if (stream_ == nullptr) return;
+  if (stream_->answered_early()) {
+    if (!early_since_) early_since_ = now;
+    if (worker_.draining() || now - *early_since_ >= kEarlyPatience) stream_->StopClient();
+    return;
+  }
   if (refused_) {
     // Nor for ever does it wait to be told.
     if (now - waiting_since_ >= worker_.options().limits.idle_timeout)

@@ -122,7 +122,8 @@ class H2Exchange final : public UpstreamH2::Waiter,
 
   VersionRef version_;  ///< null: no route
   SteadyTime started_{};
-  std::optional<SteadyTime> deadline_;  ///< by grpc-timeout
+  std::optional<SteadyTime> deadline_;     ///< by grpc-timeout
+  std::optional<SteadyTime> early_since_;  ///< the answer is out, the request has not ended
   bool grpc_ = false, prediction_ = false, drawn_ = false, idempotent_ = false, is_head_ = false;
   GrpcMethod call_ = GrpcMethod::kNone;
   std::string id_;

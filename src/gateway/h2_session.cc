@@ -18,6 +18,7 @@ constexpr uint32_t kMaxFrame = 64 << 10;
 constexpr size_t kMaxHeld = 8 << 20;         // of one client, before it gets no more credit
 constexpr size_t kHeadRoom = 16 << 10;       // in a head that is sent, for what is added to it
 constexpr size_t kMaxQueuedFrames = 10'000;  // of one that makes us answer and does not read
+constexpr size_t kMaxLate = 64 << 10;        // of a request that is answered already
 constexpr int kMaxEmptyData = 1000;          // one after the other
 constexpr uint64_t kResetBurst = 1000;       // of a client, and so many a second from then on
 constexpr uint64_t kResetsPerSecond = 100;
@@ -116,7 +117,9 @@ struct H2Callbacks {
     if (frame->hd.type == NGHTTP2_HEADERS) self.in_head_ = false;
     H2Stream* stream = StreamOf(session, frame->hd.stream_id);
     if (stream == nullptr) return 0;
+    const bool late = self.server_ && stream->end_sent_;
     stream->end_come_ = stream->end_come_ || end;
+    if (late) return 0;
     if (frame->hd.type == NGHTTP2_HEADERS) {
       self.EndHead(*stream, end);
     } else if (end) {
@@ -163,15 +166,12 @@ struct H2Callbacks {
     return 0;
   }
 
-  static int FrameSent(nghttp2_session* session, const nghttp2_frame* frame, void* user_data) {
+  static int FrameSent(nghttp2_session* session, const nghttp2_frame* frame, void* /*user_data*/) {
     if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
     H2Stream* stream = StreamOf(session, frame->hd.stream_id);
     if (stream == nullptr) return 0;
     stream->end_sent_ = true;
-    // An answer before the request's end: the client is to stop sending.
-    if (Self(user_data).server_ && !stream->end_come_)
-      nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
     return 0;
   }
 
@@ -279,6 +279,12 @@ void H2Stream::Consumed(size_t bytes) {
   held_ -= bytes;
   nghttp2_session_consume_stream(session_.session_, id_, bytes);
   session_.GiveBack(bytes);
+  session_.owner_.OnOutput();
+}
+
+void H2Stream::StopClient() {
+  if (std::exchange(stopped_, true)) return;
+  nghttp2_submit_rst_stream(session_.session_, NGHTTP2_FLAG_NONE, id_, NGHTTP2_NO_ERROR);
   session_.owner_.OnOutput();
 }
 
@@ -461,6 +467,12 @@ void H2Session::EndHead(H2Stream& stream, bool end) {
 }
 
 void H2Session::CameData(H2Stream& stream, std::string_view bytes) {
+  if (server_ && stream.end_sent_) {
+    nghttp2_session_consume_connection(session_, bytes.size());
+    stream.late_ += bytes.size();
+    if (stream.late_ > kMaxLate) stream.StopClient();
+    return;
+  }
   held_ += bytes.size();
   stream.held_ += bytes.size();
   // Who does not take his answer must not keep others on this connection waiting. All answers together are bounded by the

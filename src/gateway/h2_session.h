@@ -80,6 +80,11 @@ class H2Stream {
   size_t unsent() const { return out_.size() - out_at_; }
   /// By SendEnd, SendTrailers or a head that was all.
   bool ended_here() const { return end_given_; }
+  /// Of a server: the answer is on its way, and the request has not ended. What still comes of it is thrown away.
+  bool answered_early() const { return end_sent_ && !end_come_; }
+  /// For answered_early: the client is to send no more (RST_STREAM, NO_ERROR). Not at once: one that still writes a small body
+  /// may take it for a failure and drop the answer, as curl 7.88 does.
+  void StopClient();
 
  private:
   friend class H2Session;
@@ -95,6 +100,8 @@ class H2Stream {
   bool reset_here_ = false;  ///< by Reset
   bool deferred_ = false;
   bool end_given_ = false, end_sent_ = false, end_come_ = false;
+  size_t late_ = 0;  ///< bytes that came since answered_early
+  bool stopped_ = false;
   bool head_come_ = false;
   std::vector<std::pair<std::string, std::string>> trailers_;
   std::vector<bool> secret_trailers_;
