@@ -237,10 +237,10 @@ def test_a_rollout_is_told_of_and_late_labels_end_its_probation(tmp_path, start,
         server = start(models=[{"name": "digits", "path": str(repository / "digits"), "rollout": plan, "monitoring": {"window": "1s"}}],
                        alarms={"webhooks": [{"url": f"http://127.0.0.1:{receiver.server_port}/hook", "rollouts": True}],
                                "alertmanagers": [{"url": alertmanager.url}]})
-        with Traffic(server, label_delay=5) as traffic:
+        with Traffic(server, label_delay=10) as traffic:
             wait_for("traffic", lambda: traffic.sent > 200)
             models.release(repository, "digits", 2, models.classifier(wrong_class=7))
-            wait_for("exposure", lambda: server.rollouts() and server.rollouts()[0]["arms"]["candidate"]["requests"] > 100)
+            wait_for("exposure", lambda: server.rollouts() and server.rollouts()[0]["arms"]["candidate"]["requests"] > 300)
             assert server.cli("rollout", "promote", "digits", "--full").returncode == 0
             assert server.cli("rollout", "watch", "digits").returncode == 0, "it has all traffic"
             rollout = server.rollouts()[0]
