@@ -3,8 +3,9 @@
 
 The figure is CPU microseconds per request of the server's whole process tree: unlike latency and throughput it hardly
 depends on how many cores the load generator takes away. Systems take turns, round by round; medians are reported.
-Then what monitoring costs, on and off in turns (--parts monitoring), and the highest rate at a 99th percentile of 10 ms, with
-batching (--parts batched).
+Then what monitoring costs, on and off in turns (--parts monitoring), the highest rate at a 99th percentile of 10 ms, with
+batching (--parts batched), the memory of a server with one model (--parts memory), and what a load costs the requests of
+another model (--parts loading).
 """
 import argparse
 import json
@@ -19,8 +20,10 @@ sys.path.insert(0, str(ROOT / "bench"))
 
 import batched  # noqa: E402
 import cases  # noqa: E402
+import loading  # noqa: E402
 import make_models  # noqa: E402
 import measure  # noqa: E402
+import memory  # noqa: E402
 import monitoring_cost  # noqa: E402
 import systems  # noqa: E402
 from command_line import at_least, listed, until_stopped  # noqa: E402
@@ -28,7 +31,7 @@ from hosts.process import HostError  # noqa: E402
 
 MODELS = ["iris", "mlp"]
 CONNECTIONS = [1, 8, 32]
-PARTS = ["requests", "monitoring", "batched"]
+PARTS = ["requests", "monitoring", "batched", "memory", "loading"]
 METRICS = {"cpu_us_per_request": "us", "requests_per_s": "1/s", "p50_us": "us", "p99_us": "us", "rss_mb": "MB"}
 
 
@@ -50,8 +53,8 @@ def case_name(kind, model, connections):
     return f"{model} {kind} c={connections}"
 
 
-def rows_of(runs, cost, found):
-    rows = monitoring_cost.rows(cost)
+def rows_of(runs, more, found):
+    rows = list(more)
     for (system, *case), results in runs.items():
         for metric, unit in METRICS.items():
             values = [round(result[metric], 3) for result in results]
@@ -178,31 +181,39 @@ def run(options):
     expected = expected_outputs(work, make_models.make(work))
     print(f"{measure.cpu_model()}, {os.cpu_count()} cores; load average at the start {os.getloadavg()[0]:.2f}; "
           f"the load generator runs on the same cores", flush=True)
-    runs, other, cost, found, failures = {}, [], {}, {}, []
+    runs, other, found, failures, more, goals = {}, [], {}, [], [], []
     if "requests" in options.parts:
         runs, other = run_requests(work, expected, options, failures)
         print_runs(runs, options)
-    if "monitoring" in options.parts and "leadsman" in options.systems:
+    parts = {"monitoring": lambda: monitoring_cost.run(work, work, options), "batched": lambda: batched.run(work, work, options),
+             "memory": lambda: memory.run(work, work, options), "loading": lambda: loading.run(work, options)}
+    for part, measured in parts.items():
+        if part not in options.parts or "leadsman" not in options.systems:
+            continue
         try:
-            cost = monitoring_cost.run(work, work, options)
-            monitoring_cost.print_found(cost, options)
+            values = measured()
         except (HostError, OSError) as error:
-            failures.append(f"monitoring: {error}")
-    if "batched" in options.parts:
-        try:
-            found = batched.run(work, work, options)
+            failures.append(f"{part}: {error}")
+            continue
+        if part == "monitoring":
+            monitoring_cost.print_found(values, options)
+        if part == "batched":
+            found = values
             print_batched(found)
-        except (HostError, OSError) as error:
-            failures.append(f"batched: {error}")
-    held = print_goals([*request_goals(runs, options), *monitoring_cost.goals(cost), *batched_goals(found)])
+            goals += batched_goals(found)
+        else:
+            module = {"monitoring": monitoring_cost, "memory": memory, "loading": loading}[part]
+            more += module.rows(values)
+            goals += module.goals(values)
+    held = print_goals([*request_goals(runs, options), *goals])
     if other:
         measure.print_what_else_ran(other)
     if options.json:
-        options.json.write_text(json.dumps(rows_of(runs, cost, found), indent=1) + "\n")
+        options.json.write_text(json.dumps(rows_of(runs, more, found), indent=1) + "\n")
         print(f"rows written to {options.json}")
     for failure in failures:
         print(f"failed: {failure}")
-    return 1 if failures or not (runs or cost or found) else 0 if held else 3
+    return 1 if failures or not (runs or more or found) else 0 if held else 3
 
 
 def main():
@@ -218,6 +229,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--pairs", type=at_least(2), default=15, help="of a turn with monitoring on and one with it off")
     parser.add_argument("--batched-rounds", type=int, default=3)
+    parser.add_argument("--loading-rounds", type=at_least(2), default=5)
     parser.add_argument("--seconds", type=int, default=3, help="of each run")
     parser.add_argument("--json", type=pathlib.Path, help="write {bench, system, case, metric, unit, value, runs} rows here")
     parser.add_argument("--bin", type=pathlib.Path, default=ROOT / "build/release/bin", help="folder of the built programs")
