@@ -22,9 +22,7 @@ def run(folder, work, options):
             server = Triton(alone, work) if system == "triton" else Leadsman(
                 folder, work, options.bin / "leadsman", models=("mlp",), name="alone")
             try:
-                asked = cases.send(server, "binary", "mlp", folder, 8, SECONDS, options)["requests"]
-                if system == "leadsman":
-                    asked += cases.send(server, "grpc", "mlp", folder, 8, SECONDS, options)["requests"]
+                asked = sum(cases.send(server, kind, "mlp", folder, 8, SECONDS, options)["requests"] for kind in ("binary", "grpc"))
                 found.setdefault(system, []).append(measure.rss_mb(server.pid))
             finally:
                 server.stop()

@@ -50,7 +50,7 @@ die() {
 stamp_of() { # what the folder of a runtime says it holds
   case "$1" in
     onnxruntime) echo "onnxruntime $ort_version, headers $headers_version" ;;
-    xgboost) echo "xgboost $xgboost_version and $xgboost_old_version" ;;
+    xgboost) echo "xgboost $xgboost_version and $xgboost_old_version, with their versions beside them" ;;
     lightgbm) echo "lightgbm $lightgbm_version" ;;
     tensorflow) echo "tensorflow $tensorflow_version" ;;
   esac
@@ -140,6 +140,8 @@ fetch_xgboost() {
   unpack "$wheel" "$new" xgboost/lib/libxgboost.so xgboost_cpu.libs/
   fetch_wheel xgboost-cpu "$xgboost_old_version" "$xgboost_old_sha256" "5 MB, for models in the old binary format"
   unpack "$wheel" "$new/old" xgboost/lib/libxgboost.so xgboost_cpu.libs/
+  echo "$xgboost_version" >"$new/xgboost/version"
+  echo "$xgboost_old_version" >"$new/old/xgboost/version"
 }
 
 fetch_lightgbm() {

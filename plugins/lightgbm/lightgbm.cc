@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <system_error>
@@ -73,14 +74,21 @@ bool LooksWhole(const std::string& file) {
 
 }  // namespace
 
-/// lib_lightgbm.so, loaded. Immutable, thread-safe.
+/// lib_lightgbm.so, loaded when the first model needs it. Thread-safe.
 class Runtime {
  public:
-  Runtime(const leadsman_host* host, std::span<const leadsman_option> options) : host_(host) {
-    std::string file = leadsman_plugin::FindLibrary(kSearch, options);
-    void* library = leadsman_plugin::OpenLibrary(kSearch, file, false);
+  Runtime(const leadsman_host* host, std::span<const leadsman_option> options)
+      : host_(host), file_(leadsman_plugin::FindLibrary(kSearch, options)) {
+    version_ = leadsman_plugin::VersionBeside(file_, "unknown");
+  }
+
+  /// Before all others that need the library. Throws Failure, UNAVAILABLE.
+  void Load() {
+    std::lock_guard lock(mutex_);
+    if (loaded_) return;
+    void* library = leadsman_plugin::OpenLibrary(kSearch, file_, false);
     auto find = [&]<typename F>(F& function, const char* name) {
-      function = reinterpret_cast<F>(leadsman_plugin::FindSymbol(library, file, name));
+      function = reinterpret_cast<F>(leadsman_plugin::FindSymbol(library, file_, name));
     };
     find(api_.get_last_error, "LGBM_GetLastError");
     find(api_.register_log_callback, "LGBM_RegisterLogCallback");
@@ -93,7 +101,7 @@ class Runtime {
     find(api_.fast_config_free, "LGBM_FastConfigFree");
     find(api_.set_max_threads, "LGBM_SetMaxThreads");
     api_.set_max_threads(1);
-    version_ = leadsman_plugin::VersionBeside(file, "unknown");
+    loaded_ = true;
   }
 
   const Api& api() const { return api_; }
@@ -110,14 +118,18 @@ class Runtime {
 
  private:
   const leadsman_host* host_;
-  Api api_{};
+  const std::string file_;
   std::string version_;
+  std::mutex mutex_;     ///< held while it is loaded
+  bool loaded_ = false;  ///< guarded by mutex_
+  Api api_{};
 };
 
 /// One booster. Immutable after the constructor; thread-safe.
 class Model {
  public:
-  Model(const Runtime& runtime, const leadsman_load_spec& spec) : runtime_(runtime) {
+  Model(Runtime& runtime, const leadsman_load_spec& spec) : runtime_(runtime) {
+    runtime.Load();
     Options options(spec);
     const std::string input = options.Text("input_name", "input__0");
     const std::string output = options.Text("output_name", "output__0");

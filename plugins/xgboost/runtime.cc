@@ -71,9 +71,10 @@ std::string Library::Error() const {
   return error;
 }
 
-Runtime::Runtime(const leadsman_host*, std::span<const leadsman_option> options) {
-  main_ = Open(leadsman_plugin::FindLibrary(kSearch, options));
-  if (main_.reads_binary) return;
+Runtime::Runtime(const leadsman_host*, std::span<const leadsman_option> options)
+    : file_(leadsman_plugin::FindLibrary(kSearch, options)),
+      version_(leadsman_plugin::VersionBeside(file_, "")) {
+  if (version_.empty()) version_ = Main().version;
   try {
     old_file_ = leadsman_plugin::FindLibrary(kOldSearch, options);
   } catch (const Failure&) {
@@ -81,20 +82,27 @@ Runtime::Runtime(const leadsman_host*, std::span<const leadsman_option> options)
   }
 }
 
-const Library& Runtime::ForBinary() {
-  if (main_.reads_binary) return main_;
+const Library& Runtime::Main() {
   std::lock_guard lock(mutex_);
-  if (old_.version.empty()) {
+  if (!main_) main_ = Open(file_);
+  return *main_;
+}
+
+const Library& Runtime::ForBinary() {
+  const Library& main = Main();
+  if (main.reads_binary) return main;
+  std::lock_guard lock(mutex_);
+  if (!old_) {
     if (old_file_.empty()) {
       throw Failure{LEADSMAN_UNIMPLEMENTED,
-                    "the model is in XGBoost's old binary format, which XGBoost " + main_.version +
+                    "the model is in XGBoost's old binary format, which XGBoost " + main.version +
                         " no longer reads. Save it anew as .ubj or .json with XGBoost 3.0 or "
                         "older, or run tools/fetch_runtimes.sh --only xgboost, which fetches 3.0 "
                         "too"};
     }
     old_ = Open(old_file_);
   }
-  return old_;
+  return *old_;
 }
 
 }  // namespace leadsman_xgboost

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -45,22 +46,25 @@ struct Library {
 };
 
 /// libxgboost and, for models in the old binary format, an older one when the first no longer
-/// reads it. Thread-safe.
+/// reads it; each loaded when the first model needs it, if a file beside it says its version.
+/// Thread-safe.
 class Runtime {
  public:
   Runtime(const leadsman_host* host, std::span<const leadsman_option> options);
 
-  const std::string& version() const { return main_.version; }
-  const Library& main() const { return main_; }
-  /// One that reads the old binary format; loaded at the first call. Throws Failure, UNIMPLEMENTED
-  /// with advice.
+  const std::string& version() const { return version_; }
+  /// Throws Failure, UNAVAILABLE, when it cannot be loaded.
+  const Library& Main();
+  /// One that reads the old binary format. Throws Failure, UNIMPLEMENTED with advice.
   const Library& ForBinary();
 
  private:
-  Library main_;
+  std::string file_;
   std::string old_file_;  ///< empty: there is none
-  std::mutex mutex_;      ///< guards old_
-  Library old_;
+  std::string version_;
+  std::mutex mutex_;  ///< guards main_ and old_; what they hold does not change once it is there
+  std::optional<Library> main_;
+  std::optional<Library> old_;
 };
 
 }  // namespace leadsman_xgboost

@@ -107,7 +107,7 @@ class Model {
       std::string why = bytes[1] == '"' ? CheckJsonDepth(bytes) : CheckUbjson(bytes);
       if (!why.empty()) throw refused(why);
     }
-    library_ = IsBinary(bytes) ? &runtime.ForBinary() : &runtime.main();
+    library_ = IsBinary(bytes) ? &runtime.ForBinary() : &runtime.Main();
     const Api& api = library_->api;
     // For this thread, and what a booster without a number of its own takes: else loading starts a
     // thread per core. Unknown to XGBoost 3.0 and older, where the call does nothing.
