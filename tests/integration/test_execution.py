@@ -13,6 +13,7 @@ import models
 import pytest
 import requests
 from conftest import wait_for
+from traffic import asked_on_and_on, resident
 
 
 def metric(server, name, **labels):
@@ -246,36 +247,6 @@ def test_a_model_that_does_not_fit_waits_and_says_so(start, repository):
                                        requests.get(server.url + "/readyz", timeout=5).json()["models"]))
 
 
-@contextlib.contextmanager
-def traffic(server, model, rows, predictions):
-    """Two clients that ask on and on while the block runs; each answer must be right."""
-    failures, stop = [], threading.Event()
-
-    def client():
-        session = requests.Session()
-        while not stop.is_set():
-            answer = session.post(server.url + f"/v1/models/{model}:predict", json={"instances": rows}, timeout=30)
-            if answer.json().get("predictions") != predictions:
-                failures.append(answer.text)
-
-    threads = [threading.Thread(target=client) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(60)
-    assert failures == []
-
-
-def resident(server):
-    """kB"""
-    return next(int(line.split()[1]) for line in open(f"/proc/{server.process.pid}/status", encoding="ascii")
-                if line.startswith("VmRSS:"))
-
-
 def test_memory_does_not_grow_over_a_hundred_reloads_under_load(start, repository):
     models.release(repository, "half", 2, models.half_plus_two())
     # Few predictions are kept for labels: their number grows with the traffic, up to one of its own.
@@ -289,7 +260,7 @@ def test_memory_does_not_grow_over_a_hundred_reloads_under_load(start, repositor
         wait_for(f"version {wanted}", lambda: server.version_state("half", wanted) == "ready", every=0.005)
         wait_for("the other to go", lambda: server.version_state("half", 3 - wanted) == "gone", every=0.005)
 
-    with traffic(server, "half", [1, 2], [2.5, 3]):
+    with asked_on_and_on(server, "half", [1, 2], [2.5, 3]):
         for i in range(20):
             swap(2 - i % 2)
         before = resident(server)  # after the first loads: the pools of the runtime and of the allocator are filled once
@@ -321,7 +292,7 @@ def test_memory_does_not_grow_over_a_hundred_new_versions_under_load(start, repo
         """Of a few moments: two versions are in memory while one takes the other's place, and pages come back late."""
         return min((replace(), resident(server))[1] for _ in range(40))
 
-    with traffic(server, "half", [1, 2], [2.5, 3]):
+    with asked_on_and_on(server, "half", [1, 2], [2.5, 3]):
         for _ in range(200):  # something is kept of those that have gone, up to a bound that is reached by then
             replace()
         wait_for("the first to be forgotten", lambda: "1" not in counted())

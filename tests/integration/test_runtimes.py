@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import requests
 from conftest import wait_for
+from traffic import asked_on_and_on, resident
 
 HERE = Path(__file__).parent
 MODELS = ("tf_module", "keras_mlp", "keras_two_inputs", "keras_words", "xgb_classes", "xgb_missing", "xgb_categories",
@@ -140,6 +141,37 @@ def test_versions_of_a_savedmodel_come_and_go(start, trained, tmp_path):
         wait_for(f"version {version}", lambda v=version: server.version_state("m", v) == "ready")
         body = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
         assert len(post(f"{server.url}/v1/models/m/versions/{version}:predict", body)["predictions"][0]) == 3
+
+
+@pytest.mark.parametrize("name", ["tf_module", "xgb_classes", "lgb_classes"])
+def test_memory_does_not_grow_over_a_hundred_reloads_under_load(start, trained, repository, name):
+    for version in (1, 2):
+        shutil.copytree(trained / name / "1", repository / "m" / str(version))
+    # Few predictions are kept for labels: their number grows with the traffic, up to one of its own.
+    server = start(lifecycle={"poll_interval": "10ms", "load_priority": "normal"}, models=[
+        {"name": "m", "path": str(repository / "m"), "settle_time": "0s", "versions": {"specific": [1]},
+         "batching": {"max_batch_size": 8}, "monitoring": {"max_join_rate": 1}}])
+
+    def swap(wanted):
+        """The other version takes over while the client goes on asking."""
+        server.config["models"][0]["versions"] = {"specific": [wanted]}
+        part = server.path.with_suffix(".part")
+        part.write_text(json.dumps(server.config))
+        part.replace(server.path)
+        assert requests.post(server.admin + "/api/v1/reload", timeout=30).status_code == 200
+        wait_for(f"version {wanted}", lambda: server.version_state("m", wanted) == "ready", every=0.005)
+        wait_for("the other to go", lambda: server.version_state("m", 3 - wanted) == "gone", every=0.005)
+
+    rows = [[5.1, 3.5, 1.4, 0.2], [6.3, 3.3, 6.0, 2.5]]
+    predictions = post(f"{server.url}/v1/models/m:predict", {"instances": rows})["predictions"]
+    with asked_on_and_on(server, "m", rows, predictions, clients=1):
+        for i in range(50):
+            swap(2 - i % 2)
+        before = resident(server)  # after the first loads: the pools of the runtime and of the allocator are filled once
+        for i in range(100):
+            swap(2 - i % 2)
+        after = resident(server)
+    assert after <= before * 1.02, f"resident memory went from {before} to {after} kB over 100 reloads"
 
 
 def test_a_missing_runtime_is_said_and_the_others_serve(start, trained, monkeypatch):

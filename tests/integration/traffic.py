@@ -1,11 +1,14 @@
-"""A client that predicts, keeps what it was told, and sends the true labels some time later."""
+"""Clients: one that predicts, keeps what it was told, and sends the true labels some time later; others that ask on and on."""
 import collections
+import contextlib
 import http.client
 import itertools
 import json
 import random
 import threading
 import time
+
+import requests
 
 ROWS = [[1.0 if i == j else 0.0 for j in range(10)] for i in range(10)]
 
@@ -105,3 +108,37 @@ class Traffic:
             self._stop.wait(0.1)
             if self._stop.is_set() and not batch:
                 break
+
+
+@contextlib.contextmanager
+def asked_on_and_on(server, model, rows, predictions, clients=2):
+    """Clients that ask on and on while the block runs; each answer must be right."""
+    failures, stop = [], threading.Event()
+
+    def client():
+        session = requests.Session()
+        while not stop.is_set():
+            try:
+                answer = session.post(server.url + f"/v1/models/{model}:predict", json={"instances": rows}, timeout=30)
+            except requests.RequestException as error:
+                failures.append(repr(error))
+                return
+            if answer.json().get("predictions") != predictions:
+                failures.append(answer.text)
+
+    threads = [threading.Thread(target=client) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(60)
+    assert failures == []
+
+
+def resident(server):
+    """kB"""
+    return next(int(line.split()[1]) for line in open(f"/proc/{server.process.pid}/status", encoding="ascii")
+                if line.startswith("VmRSS:"))
