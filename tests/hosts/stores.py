@@ -16,6 +16,7 @@ import urllib.parse
 import requests
 
 from .process import HostError, HostProcess, HttpHost, free_port
+from .tcp_proxy import TcpProxy
 
 CACHE = pathlib.Path(os.environ.get("LEADSMAN_CACHE") or pathlib.Path.home() / ".cache" / "leadsman")
 
@@ -303,45 +304,63 @@ class MlflowModel:
 
 
 class Gluster:
-    """One brick, served by glusterfsd on loopback and mounted by FUSE; needs root and /dev/fuse."""
+    """One brick, served by glusterfsd on loopback and mounted by FUSE twice: at `mount` through `proxy`, at `elsewhere` as a
+    training job on another machine has it. Needs root and /dev/fuse."""
 
     def __init__(self, folder, timeout=30):
-        folder = pathlib.Path(folder)
-        self.mount = folder / "mount"
-        brick = folder / "brick"
-        for made in (self.mount, brick):
+        self.folder, self.timeout, self.port = pathlib.Path(folder), timeout, free_port()
+        self.mount, self.elsewhere, self.brick_folder = (self.folder / name for name in ("mount", "elsewhere", "brick"))
+        for made in (self.mount, self.elsewhere, self.brick_folder):
             made.mkdir(parents=True)
-        port = free_port()
-        (folder / "brick.vol").write_text(
-            f"volume posix\n type storage/posix\n option directory {brick}\nend-volume\n"
+        (self.folder / "brick.vol").write_text(
+            f"volume posix\n type storage/posix\n option directory {self.brick_folder}\nend-volume\n"
             f"volume locks\n type features/locks\n subvolumes posix\nend-volume\n"
-            f"volume {brick}\n type debug/io-stats\n subvolumes locks\nend-volume\n"
+            f"volume {self.brick_folder}\n type debug/io-stats\n subvolumes locks\nend-volume\n"
             f"volume server\n type protocol/server\n option transport-type tcp\n"
-            f" option transport.socket.bind-address 127.0.0.1\n option transport.socket.listen-port {port}\n"
-            f" option auth.addr.{brick}.allow 127.0.0.1\n subvolumes {brick}\nend-volume\n")
-        (folder / "client.vol").write_text(
-            f"volume client\n type protocol/client\n option transport-type tcp\n option remote-host 127.0.0.1\n"
-            f" option remote-port {port}\n option remote-subvolume {brick}\nend-volume\n")
-        self.brick = HostProcess("glusterfsd", [_program("glusterfsd", "/usr/sbin/glusterfsd"), "-N", "-f",
-                                                folder / "brick.vol", "-l", folder / "brick.log", "-p",
-                                                folder / "brick.pid"], folder / "glusterfsd.log")
-        self.client = None
+            f" option transport.socket.bind-address 127.0.0.1\n option transport.socket.listen-port {self.port}\n"
+            f" option auth.addr.{self.brick_folder}.allow 127.0.0.1\n subvolumes {self.brick_folder}\nend-volume\n")
+        self.proxy = TcpProxy(self.port)
+        self.clients = []
+        self.run()
         try:
-            self.brick.wait_until(lambda: _listens(port), timeout)
-            self.client = HostProcess("glusterfs", [_program("glusterfs", "/usr/sbin/glusterfs"), "-N", "-f",
-                                                    folder / "client.vol", "-l", folder / "client.log", self.mount],
-                                      folder / "glusterfs.log")
-            self.client.wait_until(self.mount.is_mount, timeout, "mounted")
+            self._mount(self.mount, self.proxy.port)
+            self._mount(self.elsewhere, self.port)
         except BaseException:
             self.stop()
             raise
-        self.brick_folder = brick
+
+    def run(self):
+        """The brick; also after kill(), on the same port and with what was there."""
+        self.brick = HostProcess("glusterfsd", [_program("glusterfsd", "/usr/sbin/glusterfsd"), "-N", "-f",
+                                                self.folder / "brick.vol", "-l", self.folder / "brick.log", "-p",
+                                                self.folder / "brick.pid"], self.folder / "glusterfsd.log")
+        try:
+            self.brick.wait_until(lambda: _listens(self.port), self.timeout)
+        except BaseException:
+            self.brick.stop()
+            raise
+
+    def kill(self):
+        self.brick.process.kill()
+        self.brick.process.wait(10)
+
+    def _mount(self, place, port):
+        # Who hears nothing for two seconds gives the connection up, instead of after Gluster's 42.
+        volume = self.folder / f"{place.name}.vol"
+        volume.write_text(
+            f"volume client\n type protocol/client\n option transport-type tcp\n option remote-host 127.0.0.1\n"
+            f" option remote-port {port}\n option remote-subvolume {self.brick_folder}\n option ping-timeout 2\nend-volume\n")
+        client = HostProcess("glusterfs", [_program("glusterfs", "/usr/sbin/glusterfs"), "-N", "-f", volume, "-l",
+                                           self.folder / f"{place.name}.log", place], self.folder / f"{place.name}.out")
+        self.clients.append((place, client))
+        client.wait_until(place.is_mount, self.timeout, "mounted")
 
     def stop(self):
-        if self.client:
-            subprocess.run(["umount", "-l", str(self.mount)], check=False, capture_output=True)
-            self.client.stop()
+        for place, client in self.clients:
+            subprocess.run(["umount", "-l", str(place)], check=False, capture_output=True)
+            client.stop()
         self.brick.stop()
+        self.proxy.stop()
 
     def __enter__(self):
         return self

@@ -10,7 +10,7 @@ from remote_models import IMPATIENT, answer, environment, padded, put_version, r
 
 from conftest import BINARY, ROOT, wait_for
 from tests.hosts.fault_proxy import FaultProxy
-from tests.hosts.stores import FakeGcs, Gluster, Hdfs, Minio, WebServer, gluster_impossible
+from tests.hosts.stores import FakeGcs, Hdfs, Minio, WebServer
 
 STORES = {"s3": Minio, "gcs": FakeGcs, "hdfs": Hdfs, "web": WebServer, "mlflow": None}
 # The part of a request's URL by which a file is read, not only listed.
@@ -320,17 +320,3 @@ def test_an_mlflow_alias_is_followed(mlflow_server, tmp_path, start, monkeypatch
         store.alias("champion", 2)
         refresh(alias)
         serves(alias, 2)
-
-
-def test_a_glusterfs_volume(tmp_path, start):
-    impossible = gluster_impossible()
-    if impossible:
-        pytest.skip(f"GlusterFS: {impossible}")
-    with Gluster(tmp_path / "store") as volume:
-        release(volume.mount, "digits", 1, padded(1))
-        server = start(models=[{"name": "digits", "path": str(volume.mount / "digits")}])
-        serves(server, 1)
-        release(volume.mount, "digits", 2, padded(2))
-        serves(server, 2)
-        assert (volume.brick_folder / "digits/2/model.onnx").exists(), "the brick holds what was written through the mount"
-        server.stop()
