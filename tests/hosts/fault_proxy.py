@@ -44,7 +44,7 @@ class FaultProxy:
             self.tls.load_cert_chain(certificate)
         self.lock = threading.Lock()
         self.faults = []
-        self.seen = []  # (method, path, range header) of every request
+        self.seen = []  # (method, path, range header, when) of every request
         self.hosts = []  # of every CONNECT
         self.spoilt = self.refused = 0
         self.released = threading.Event()
@@ -93,7 +93,12 @@ class FaultProxy:
     def ranges(self, path):
         """The Range headers of the requests for a path, None where there was none."""
         with self.lock:
-            return [wanted for _, asked, wanted in self.seen if path in asked]
+            return [wanted for _, asked, wanted, _ in self.seen if path in asked]
+
+    def moments(self, path):
+        """When the requests for a path came, in seconds."""
+        with self.lock:
+            return [when for _, asked, _, when in self.seen if path in asked]
 
     def stop(self):
         self.clear()
@@ -119,7 +124,7 @@ class FaultProxy:
         length = int(handler.headers.get("Content-Length") or 0)
         sent = handler.rfile.read(length) if length else None
         with self.lock:
-            self.seen.append((handler.command, handler.path, handler.headers.get("Range")))
+            self.seen.append((handler.command, handler.path, handler.headers.get("Range"), time.monotonic()))
         refusal = self.guard and self.guard(handler.headers)
         if refusal:
             with self.lock:

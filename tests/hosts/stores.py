@@ -19,6 +19,7 @@ from .process import HostError, HostProcess, HttpHost, free_port
 from .tcp_proxy import TcpProxy
 
 CACHE = pathlib.Path(os.environ.get("LEADSMAN_CACHE") or pathlib.Path.home() / ".cache" / "leadsman")
+HDFS_JARS = CACHE / "stores/hdfs"
 
 
 def _program(name, *places):
@@ -39,7 +40,7 @@ class Minio(HttpHost):
         super().__init__()
         folder = pathlib.Path(folder)
         (folder / "minio").mkdir(parents=True, exist_ok=True)
-        self.folder, self.settings, self.timeout = folder, env or {}, timeout
+        self.folder, self.settings, self.timeout = folder, dict(env or {}), timeout
         self.run()
         self.client = Client(f"127.0.0.1:{self.port}", *self.root, secure=False)
         self.bucket = bucket
@@ -54,6 +55,16 @@ class Minio(HttpHost):
                              "--console-address", f"127.0.0.1:{free_port()}", self.folder / "minio"], self.folder / "minio.log",
                    self.timeout, env={"MINIO_ROOT_USER": self.root[0], "MINIO_ROOT_PASSWORD": self.root[1],
                                  "MINIO_UPDATE": "off", "MINIO_BROWSER": "off", **self.settings})
+
+    def tell(self, url):
+        """From now on MinIO itself posts to `url` about each manifest that comes into the bucket."""
+        from minio.notificationconfig import NotificationConfig, QueueConfig, SuffixFilterRule
+        self.stop()
+        self.settings |= {"MINIO_NOTIFY_WEBHOOK_ENABLE_TESTS": "on", "MINIO_NOTIFY_WEBHOOK_ENDPOINT_TESTS": url}
+        self.run()
+        self.client.set_bucket_notification(bucket_name=self.bucket, config=NotificationConfig(queue_config_list=[
+            QueueConfig(queue="arn:minio:sqs::TESTS:webhook", events=["s3:ObjectCreated:*"],
+                        suffix_filter_rule=SuffixFilterRule("/manifest.json"))]))
 
     @staticmethod
     def keys(access, secret):
@@ -125,11 +136,10 @@ class Hdfs(HttpHost):
 
     def __init__(self, folder, timeout=60):
         super().__init__()
-        jars = CACHE / "stores/hdfs"
-        if not any(jars.glob("hadoop-client-minicluster-*.jar")):
+        if not any(HDFS_JARS.glob("hadoop-client-minicluster-*.jar")):
             raise HostError("Hadoop is not here; `./dev install test` brings it")
         # Free ports are taken by the cluster itself, but for the one that is asked for readiness.
-        self.start("hdfs", [_program("java"), "-Xmx384m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", f"{jars}/*",
+        self.start("hdfs", [_program("java"), "-Xmx384m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", f"{HDFS_JARS}/*",
                             "org.apache.hadoop.mapreduce.MiniHadoopClusterManager", "-nomr", "-format", "-nnport", "0",
                             "-nnhttpport", self.port, "-datanodes", "1", "-D", "dfs.permissions.enabled=false", "-D",
                             f"hdfs.minidfs.basedir={pathlib.Path(folder) / 'hdfs'}"],
@@ -162,12 +172,13 @@ class Hdfs(HttpHost):
 
 
 class WebServer(HttpHost):
-    """nginx over a folder; with `password` the folder asks for it. With `certificate` (a file with key and certificate) it
+    """nginx over a folder; with `password` the folder asks for it, with `tokens` for a bearer token that accept() has named
+    last. With `certificate` (a file with key and certificate) it
     speaks TLS too, on `tls_port`. /loop leads to itself."""
 
     ready_path = "/ready"
 
-    def __init__(self, folder, password=None, certificate=None, timeout=10):
+    def __init__(self, folder, password=None, tokens=False, certificate=None, timeout=10):
         super().__init__()
         self.tls_port = free_port()
         folder = pathlib.Path(folder)
@@ -177,6 +188,10 @@ class WebServer(HttpHost):
         if password:
             (folder / "users").write_text(f"{password[0]}:{{PLAIN}}{password[1]}\n")
             auth = f'auth_basic "models"; auth_basic_user_file {folder}/users;'
+        if tokens:
+            self.accepted = folder / "accepted"
+            self.accepted.mkdir()
+            auth = f'if (!-f "{self.accepted}/$http_authorization") {{ return 401; }}'
         tls = ""
         if certificate:
             tls = f"listen 127.0.0.1:{self.tls_port} ssl; ssl_certificate {certificate}; ssl_certificate_key {certificate};"
@@ -194,6 +209,11 @@ class WebServer(HttpHost):
         self.uri = f"{self.url}/digits"
         self.storage, self.env = {}, {}
         self.versions = {}
+
+    def accept(self, token):
+        for old in self.accepted.iterdir():
+            old.unlink()
+        (self.accepted / f"Bearer {token}").touch()
 
     def through(self, port):
         return f"http://127.0.0.1:{port}/digits", {}, {}
@@ -262,19 +282,22 @@ class MlflowServer(HttpHost):
             raise HostError(f"mlflow refused {path}: {answer.text}")
         return answer.json()
 
-    def model(self, name):
-        return MlflowModel(self, name)
+    def model(self, name, bucket=None):
+        return MlflowModel(self, name, bucket)
 
 
 class MlflowModel:
-    """One registered model: what a test of a store needs."""
+    """One registered model: what a test of a store needs. Its artifacts are kept by the server or, without its help, in
+    `bucket`, a Minio or a FakeGcs."""
 
-    def __init__(self, server, name):
+    def __init__(self, server, name, bucket=None):
         self.server, self.name, self.port, self.url = server, name, server.port, server.url
         self.uri, self.env = f"models:/{name}", {}
         self.storage = {"mlflow": {"tracking_uri": server.url}}
-        self.runs = {}
+        self.runs, self.bucket, self.experiment = {}, bucket, server.experiment
         server.post("registered-models/create", name=name)
+        if bucket:
+            self.experiment = server.post("experiments/create", name=name, artifact_location=bucket.uri)["experiment_id"]
 
     def through(self, port):
         return self.uri, {"mlflow": {"tracking_uri": f"http://127.0.0.1:{port}"}}, {}
@@ -283,11 +306,14 @@ class MlflowModel:
         """"3/model.onnx": version 3 is registered when its manifest.json has come, the last of its files."""
         version, inside = path.split("/", 1)
         if version not in self.runs:
-            self.runs[version] = self.server.post("runs/create", experiment_id=self.server.experiment)["run"]["info"]
+            self.runs[version] = self.server.post("runs/create", experiment_id=self.experiment)["run"]["info"]
         run = self.runs[version]
-        place = run["artifact_uri"].split(":", 1)[1].lstrip("/")
-        requests.put(f"{self.url}/api/2.0/mlflow-artifacts/artifacts/{place}/model/{inside}", data=content,
-                     timeout=30, auth=self.server.admin).raise_for_status()
+        if self.bucket:
+            self.bucket.put(f"{run['artifact_uri'].removeprefix(self.bucket.uri + '/')}/model/{inside}", content)
+        else:
+            place = run["artifact_uri"].split(":", 1)[1].lstrip("/")
+            requests.put(f"{self.url}/api/2.0/mlflow-artifacts/artifacts/{place}/model/{inside}", data=content,
+                         timeout=30, auth=self.server.admin).raise_for_status()
         if inside == "manifest.json":
             made = self.server.post("model-versions/create", name=self.name, source=f"{run['artifact_uri']}/model",
                                     run_id=run["run_id"])

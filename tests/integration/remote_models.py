@@ -2,7 +2,7 @@
 import contextlib
 
 import requests
-from models import half_plus_two, release
+from models import half_plus_two, release, write_manifest
 
 from conftest import wait_for
 
@@ -23,9 +23,14 @@ def padded(shift):
     return model.SerializeToString()
 
 
-def put_version(store, tmp_path, version, manifest=True):
-    folder = release(tmp_path / "made", "digits", version, padded(version))
-    for name in ["model.onnx", *(["manifest.json"] if manifest else [])]:
+def put_version(store, tmp_path, version, manifest=True, beside=()):
+    """`beside` names more files of the version."""
+    folder = release(tmp_path / "made", "digits", version, padded(version), manifest=not beside)
+    for name in beside:
+        (folder / name).write_bytes(b"of no use" * 1_000)
+    if beside:
+        write_manifest(folder, "onnx", "model.onnx")
+    for name in ["model.onnx", *beside, *(["manifest.json"] if manifest else [])]:
         store.put(f"{version}/{name}", (folder / name).read_bytes())
 
 

@@ -11,7 +11,7 @@ import requests
 from Crypto.Hash import SHA256
 from Crypto.PublicKey import RSA
 from Crypto.Signature import pkcs1_15
-from remote_models import IMPATIENT, environment, put_version, refresh, serves
+from remote_models import IMPATIENT, environment, put_version, reason, refresh, serves
 
 from conftest import wait_for
 from tests.hosts.fault_proxy import FaultProxy
@@ -294,6 +294,61 @@ def test_http_credentials_come_from_a_netrc_file(tmp_path, start, monkeypatch):
                            storage={**IMPATIENT, "http": {"netrc_file": str(netrc)}})
         serves(server, 1)
         assert "pass-word" not in server.log_text()
+
+
+def test_http_credentials_that_are_wrong_say_where_they_came_from(tmp_path, start, monkeypatch):
+    with WebServer(tmp_path / "store", password=("reader", "pass-word")) as store:
+        put_version(store, tmp_path, 1)
+        netrc = tmp_path / "netrc"
+        netrc.write_text("machine 127.0.0.1 login reader password not-the-password\n")
+        with environment(monkeypatch, {}):
+            server = start(ready=False, models=[{"name": "digits", "path": store.uri}],
+                           storage={**IMPATIENT, "http": {"netrc_file": str(netrc)}})
+        note = note_of(server)
+        assert f"answered 401 to the credentials from {netrc}" in note, note
+        assert "not-the-password" not in server.log_text() + note
+        netrc.write_text("machine 127.0.0.1 login reader password pass-word\n")
+        refresh(server)
+        serves(server, 1)
+
+
+def test_a_mounted_http_token_that_changes_in_mid_download_is_read_anew(tmp_path, start, monkeypatch):
+    file = tmp_path / "token"
+    with WebServer(tmp_path / "store", tokens=True) as store, FaultProxy(store.port) as proxy:
+        def exchange(token):
+            store.accept(token)
+            file.write_text(f"{token}\n")
+
+        exchange("the-first-token")
+        put_version(store, tmp_path, 1)
+        uri, storage, _ = store.through(proxy.port)
+        with environment(monkeypatch, {}):
+            server = start(models=[{"name": "digits", "path": uri, "load_retry_delay": "50ms"}],
+                           storage={**IMPATIENT, **storage, "http": {"token_file": str(file)}})
+        serves(server, 1)
+        cut(proxy, "/2/model.onnx", lambda: exchange("the-second-token"))
+        put_version(store, tmp_path, 2)
+        refresh(server)
+        serves(server, 2)
+        assert proxy.ranges("/2/model.onnx") == [None, "bytes=100000-"]
+        # In mid-download it is accepted no longer, and replaced only later: what came is kept.
+        cut(proxy, "/3/model.onnx", lambda: store.accept("the-third-token"))
+        put_version(store, tmp_path, 3)
+        refresh(server)
+        wait_for("the reason", lambda: f"answered 401 to the credentials from {file}" in reason(server, 3))
+        serves(server, 2)
+        exchange("the-third-token")
+        serves(server, 3)
+        assert set(proxy.ranges("/3/model.onnx")[1:]) == {"bytes=100000-"}
+        # Between two looks at the index.
+        store.accept("the-fourth-token")
+        refresh(server)
+        assert f"answered 401 to the credentials from {file}" in note_of(server)
+        serves(server, 3)
+        exchange("the-fourth-token")
+        refresh(server)
+        wait_for("a clean note", lambda: server.model("digits")["note"] == "")
+        assert not re.search("the-(first|second|third|fourth)-token", server.log_text())
 
 
 # ---- MLflow

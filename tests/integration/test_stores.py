@@ -1,5 +1,6 @@
 """Models from real stores, and through a proxy that cuts, delays and corrupts: whatever happens ends in the right version or
 a clear error, with the old version serving."""
+import itertools
 import re
 import subprocess
 
@@ -13,55 +14,73 @@ from tests.hosts.fault_proxy import FaultProxy
 from tests.hosts.stores import FakeGcs, Hdfs, Minio, WebServer
 
 STORES = {"s3": Minio, "gcs": FakeGcs, "hdfs": Hdfs, "web": WebServer, "mlflow": None}
-# The part of a request's URL by which a file is read, not only listed.
-READ_OF = {"s3": "/model.onnx", "gcs": "model.onnx?alt=media", "hdfs": "model.onnx?op=OPEN", "web": "/model.onnx",
-           "mlflow": "/model.onnx"}
+# The part of a request's URL by which a file is read, not only listed; of HDFS what the DataNode is asked.
+READ_OF = {"s3": "/model.onnx", "gcs": "model.onnx?alt=media", "hdfs": "model.onnx?op=OPEN&user.name=trainer&namenode",
+           "web": "/model.onnx", "mlflow": "/model.onnx"}
 LIST_OF = {"s3": "list-type", "gcs": "/o?", "hdfs": "LISTSTATUS", "web": "versions.json", "mlflow": "model-versions"}
 
 
-@pytest.fixture(params=STORES)
-def spoilt(request, tmp_path, start, monkeypatch):
-    """(kind, store, proxy, server): version 1 is in the store; the server reads through the proxy."""
+@pytest.fixture(scope="module", params=STORES)
+def opened(request, tmp_path_factory):
+    """(kind, store, versions): one store of each kind for all tests that take `spoilt`; `versions` counts what is put there."""
     kind = request.param
     # Tests before may have registered the name already: each has its own.
-    opened = (request.getfixturevalue("mlflow_server").model("spoilt") if kind == "mlflow"
-              else STORES[kind](tmp_path / "store"))
-    with opened as store, FaultProxy(store.port) as proxy:
-        put_version(store, tmp_path, 1)
+    with (request.getfixturevalue("mlflow_server").model("spoilt") if kind == "mlflow"
+          else STORES[kind](tmp_path_factory.mktemp(kind))) as store:
+        yield kind, store, itertools.count(1)
+
+
+@pytest.fixture
+def spoilt(opened, tmp_path, start, monkeypatch):
+    """(kind, proxy, server, put): a version is in the store; the server reads through the proxy; put() brings the next one and
+    gives its number."""
+    kind, store, versions = opened
+
+    def put(**how):
+        version = next(versions)
+        put_version(store, tmp_path, version, **how)
+        return version
+
+    with FaultProxy(store.port) as proxy:
+        version = put()
         uri, storage, env = store.through(proxy.port)
         with environment(monkeypatch, env):
             server = start(models=[{"name": "digits", "path": uri, "load_retry_delay": "50ms"}],
                            storage={**IMPATIENT, **storage})
-        serves(server, 1)
-        yield kind, store, proxy, server
+        serves(server, version)
+        yield kind, proxy, server, put
 
 
-def test_every_fault_ends_in_the_right_version_or_a_clear_error(spoilt, tmp_path):
-    kind, store, proxy, server = spoilt
+def begun_at(kind, proxy):
+    """Where the transfers of model.onnx began, in bytes."""
+    if kind == "hdfs":  # which asks by its own parameter
+        asked = [re.search(r"offset=(\d+)", path) for _, path, *_ in proxy.seen if READ_OF[kind] in path]
+    else:
+        asked = [re.match(r"bytes=(\d+)-", wanted or "") for wanted in proxy.ranges("model.onnx")]
+    return [int(at[1]) if at else 0 for at in asked]
+
+
+def test_every_fault_ends_in_the_right_version_or_a_clear_error(spoilt):
+    kind, proxy, server, put = spoilt
     read, listing = READ_OF[kind], LIST_OF[kind]
-    version = 1
     # Each of these passes by itself: the version comes, and is right.
     for fault in [{"kind": "cut", "after": 70_000}, {"kind": "truncate", "after": 50_000},
                   {"kind": "corrupt", "after": 1_000}, {"kind": "status", "code": 503, "times": 2},
                   {"kind": "status", "code": 429, "retry_after": 0}, {"kind": "stall", "after": 40_000},
                   {"kind": "delay", "seconds": 0.2}]:
-        version += 1
         proxy.clear()
         proxy.fault(path=read, **fault)
         before = proxy.spoilt
-        put_version(store, tmp_path, version)
+        old = put()
         refresh(server)
-        serves(server, version)
+        serves(server, old)
         assert proxy.spoilt > before, fault
-    if kind not in ("hdfs",):  # which asks by its own parameter
-        assert any(wanted for wanted in proxy.ranges("model.onnx")), "a cut transfer is resumed by a range"
+    assert {70_000, 50_000, 40_000} <= set(begun_at(kind, proxy)), "what broke goes on where it stood"
 
     # These do not, for as long as they last: the old version serves and the reason is told.
-    old = version
-    version += 1
     proxy.clear()
     proxy.fault("status", path=read, times=10_000, code=500)
-    put_version(store, tmp_path, version)
+    version = put()
     refresh(server)
     wait_for("the reason", lambda: "500" in reason(server, version))
     assert server.version_state("digits", version) in ("failed", "fetching")
@@ -83,6 +102,58 @@ def test_every_fault_ends_in_the_right_version_or_a_clear_error(spoilt, tmp_path
     proxy.clear()
     refresh(server)
     wait_for("a clean note", lambda: server.model("digits")["note"] == "")
+
+
+SLOW_DOWN = "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+
+
+def test_a_store_that_throttles_is_given_the_time_it_asks_for(spoilt):
+    kind, proxy, server, put = spoilt
+    read = READ_OF[kind]
+    for code in (429, 503):
+        proxy.fault("status", path=read, code=code, retry_after=1, body=SLOW_DOWN)
+    before = len(proxy.moments(read))
+    version = put()
+    refresh(server)
+    serves(server, version)
+    refused, again, passed = proxy.moments(read)[before:]
+    assert again - refused >= 1 and passed - again >= 1
+    # What comes slowly, and for longer than `stall_timeout`, comes.
+    proxy.fault("throttle", path=read, rate=150_000)
+    version = put()
+    refresh(server)
+    serves(server, version)
+    assert len(proxy.moments(read)) == before + 4
+
+
+def test_a_store_that_hangs_in_mid_file_is_told_and_what_came_is_kept(spoilt):
+    kind, proxy, server, put = spoilt
+    proxy.fault("stall", path=READ_OF[kind], after=40_000)
+    proxy.fault("stall", path=READ_OF[kind], times=10_000)
+    before = len(begun_at(kind, proxy))
+    version = put()
+    refresh(server)
+    wait_for("the reason", lambda: "has sent nothing for 1 s (storage.stall_timeout)" in reason(server, version))
+    assert answer(server)[0] == 2.0 + version - 1
+    proxy.clear()
+    serves(server, version)
+    first, *others = begun_at(kind, proxy)[before:]
+    assert first == 0 and set(others) == {40_000}
+
+
+def test_files_of_a_version_are_fetched_side_by_side(spoilt):
+    kind, proxy, server, put = spoilt
+    reads = [READ_OF[kind].replace("model.onnx", name) for name in ("model.onnx", "weights.bin")]
+    for read in reads:
+        proxy.fault("hang", path=read, times=10_000)
+    before = [len(proxy.moments(read)) for read in reads]
+    version = put(beside=["weights.bin"])
+    refresh(server)
+    # Neither ends: so the one was begun while the other was on its way.
+    wait_for("both reads", lambda: all(len(proxy.moments(read)) > count for read, count in zip(reads, before, strict=True)))
+    assert answer(server)[0] == 2.0 + version - 1
+    proxy.clear()
+    serves(server, version)
 
 
 def test_bytes_that_stay_wrong_are_refused(tmp_path, start, monkeypatch):
@@ -168,15 +239,14 @@ def test_versions_without_manifest_rest_first(tmp_path, start, monkeypatch):
 
 
 def test_a_bucket_tells_of_new_versions_itself(tmp_path, start, monkeypatch):
-    """MinIO's webhook notification, sent to /refresh as it is."""
+    """MinIO posts its notification to /refresh as it is; nobody polls."""
     with Minio(tmp_path / "first") as store:
         put_version(store, tmp_path, 1)
         with environment(monkeypatch, store.env):
             server = start(models=[{"name": "digits", "path": store.uri}], storage={**IMPATIENT, **store.storage})
         serves(server, 1)
+        store.tell(server.admin + "/api/v1/models/digits/refresh")
         put_version(store, tmp_path, 2)
-        event = {"EventName": "s3:ObjectCreated:Put", "Key": "models/digits/2/manifest.json", "Records": []}
-        assert requests.post(server.admin + "/api/v1/models/digits/refresh", json=event, timeout=10).status_code == 202
         serves(server, 2)
         assert requests.post(server.admin + "/api/v1/models/nobody/refresh", timeout=10).status_code == 404
 
@@ -320,3 +390,28 @@ def test_an_mlflow_alias_is_followed(mlflow_server, tmp_path, start, monkeypatch
         store.alias("champion", 2)
         refresh(alias)
         serves(alias, 2)
+
+
+@pytest.mark.parametrize("kind", [Minio, FakeGcs])
+def test_artifacts_that_mlflow_keeps_in_a_bucket_come_from_there(mlflow_server, tmp_path, start, monkeypatch, kind):
+    with kind(tmp_path / "store") as bucket, FaultProxy(bucket.port) as proxy:
+        store = mlflow_server.model(f"in-{kind.__name__}", bucket)
+        put_version(store, tmp_path, 1)
+        _, storage, env = bucket.through(proxy.port)
+        with environment(monkeypatch, env):
+            server = start(models=[{"name": "digits", "path": store.uri, "load_retry_delay": "50ms"}],
+                           storage={**IMPATIENT, **storage, **store.storage})
+        serves(server, 1)
+        read = "model.onnx?alt=media" if kind is FakeGcs else "/model.onnx"
+        proxy.fault("cut", path=read, after=70_000)
+        proxy.fault("status", path=read, code=503)
+        put_version(store, tmp_path, 2)
+        refresh(server)
+        serves(server, 2)
+        assert proxy.ranges(read) == [None, None, "bytes=70000-", "bytes=70000-"]
+        # The registry is one thing, the bucket another: it is told which of them is in trouble.
+        proxy.fault("status", path=read, times=10_000, code=500)
+        put_version(store, tmp_path, 3)
+        refresh(server)
+        wait_for("the reason", lambda: f"127.0.0.1:{proxy.port}" in reason(server, 3) and "500" in reason(server, 3))
+        assert answer(server)[0] == 4.0
