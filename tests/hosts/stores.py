@@ -171,6 +171,56 @@ class Hdfs(HttpHost):
         requests.delete(self._url(path, "DELETE"), timeout=10).raise_for_status()
 
 
+class HdfsPair(Hdfs):
+    """Two NameNodes, of which one is active, and a DataNode, in one JVM that HdfsPair.java starts. Permissions are on; the models
+    are the trainer's. secure(True) asks everybody who reads for a delegation token, as a cluster with Kerberos does."""
+
+    ready_path = "/ready"
+
+    def __init__(self, folder, timeout=90):
+        HttpHost.__init__(self)
+        if not any(HDFS_JARS.glob("hadoop-client-minicluster-*.jar")):
+            raise HostError("Hadoop is not here; `./dev install test` brings it")
+        control, self.ports = self.url, [free_port(), free_port()]
+        source = pathlib.Path(__file__).with_name("HdfsPair.java")
+        # Nobody answers for the realm: tickets are not asked for, tokens are.
+        self.start("hdfs", [_program("java"), "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC",
+                            "-Djava.security.krb5.realm=TESTS", "-Djava.security.krb5.kdc=127.0.0.1", "-cp", f"{HDFS_JARS}/*",
+                            source, pathlib.Path(folder) / "hdfs", self.port, *self.ports], pathlib.Path(folder) / "hdfs.log",
+                   timeout)
+        self.control = control
+        self.activate(0)
+        self.uri = "hdfs://pair/models/digits"
+        self.env = {"HADOOP_USER_NAME": "trainer"}
+        self.storage = self.at(*self.ports)
+        self.ask("PUT", "/models", "MKDIRS", user="root")
+        self.ask("PUT", "/models", "SETOWNER&owner=trainer", user="root")
+
+    @staticmethod
+    def at(*ports):
+        return {"hdfs": {"endpoints": [f"http://127.0.0.1:{port}" for port in ports]}}
+
+    def activate(self, which):
+        """The other one stands by from then on."""
+        requests.get(f"{self.control}/active/{which}", timeout=30).raise_for_status()
+        self.url = f"http://127.0.0.1:{self.ports[which]}"
+
+    def secure(self, on):
+        requests.get(f"{self.control}/secure/{on}", timeout=30).raise_for_status()
+
+    def ask(self, method, path, op, user="trainer"):
+        answer = requests.request(method, f"{self.url}/webhdfs/v1{path}?op={op}&user.name={user}", timeout=30)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    def token(self):
+        """A delegation token of the trainer's."""
+        return self.ask("GET", "/", "GETDELEGATIONTOKEN")["Token"]["urlString"]
+
+    def cancel(self, token):
+        requests.get(f"{self.control}/cancel/{token}", timeout=30).raise_for_status()
+
+
 class WebServer(HttpHost):
     """nginx over a folder; with `password` the folder asks for it, with `tokens` for a bearer token that accept() has named
     last. With `certificate` (a file with key and certificate) it
