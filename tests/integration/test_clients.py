@@ -3,10 +3,12 @@ import json
 import sys
 from pathlib import Path
 
+import ml_dtypes
 import models
 import numpy as np
 import pytest
 import requests
+import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
@@ -128,6 +130,17 @@ def test_plain_predict(server):
     assert answer.json()["prediction"] == [4, 5]
 
 
+def test_plain_predict_with_other_field_names(start, repository):
+    models.release(repository, "digits", 3, models.classifier())
+    server = start(models=[{"name": "digits", "path": str(repository / "digits")}],
+                   plain={"input_field": "rows", "output_field": "classes"})
+    for path in ("/predict", "/predict/digits"):
+        answer = requests.post(server.url + path, json={"rows": np.eye(10)[[4, 5]].tolist(), "input_data": 1}, timeout=5)
+        assert answer.json() == {"classes": [4, 5]}, answer.text
+    refused = requests.post(server.url + "/predict", json={"input_data": np.eye(10)[4].tolist()}, timeout=5)
+    assert refused.status_code == 400 and "'rows' is missing" in refused.json()["error"]
+
+
 def test_gzip_both_ways(server):
     import gzip
     body = gzip.compress(json.dumps({"instances": [1.0] * 2000}).encode())
@@ -152,6 +165,7 @@ DATATYPES = {"BOOL": np.array([True, False]), "UINT8": np.array([0, 255], np.uin
              "UINT64": np.array([0, 2**64 - 1], np.uint64), "INT64": np.array([-2**63, 2**63 - 1], np.int64),
              "FP32": np.array([0.1, -np.inf], np.float32), "FP64": np.array([0.1, 1e300]),
              "BYTES": np.array([b"a\0b", "Zürich".encode()], object)}
+HALVES = {"FP16": np.array([0.5, -65504], np.float16), "BF16": np.array([0.5, -3e38], ml_dtypes.bfloat16)}
 
 
 @pytest.fixture
@@ -164,20 +178,20 @@ def golden_server(start, tmp_path):
                                         for name in golden_models.MODELS], **more)
 
 
-@pytest.mark.parametrize("binary", [True, False])
-def test_tritonclient_carries_every_datatype(golden_server, binary):
+@pytest.mark.parametrize("model, types, binary", [("types", DATATYPES, True), ("types", DATATYPES, False), ("halves", HALVES, True)])
+def test_tritonclient_carries_every_datatype(golden_server, model, types, binary):
     client = triton.InferenceServerClient(golden_server().url.removeprefix("http://"))
     inputs, outputs = [], []
-    for datatype, values in DATATYPES.items():
+    for datatype, values in types.items():
         if datatype == "BYTES" and not binary:
             values = np.array(["a\0b", "Zürich"], object)
         name = datatype.lower()
         inputs.append(triton.InferInput(f"x_{name}", [2], datatype).set_data_from_numpy(values, binary_data=binary))
         outputs.append(triton.InferRequestedOutput(f"y_{name}", binary_data=binary))
     for coding in (None, "gzip", "deflate"):
-        result = client.infer("types", inputs, outputs=outputs, request_compression_algorithm=coding,
+        result = client.infer(model, inputs, outputs=outputs, request_compression_algorithm=coding,
                               response_compression_algorithm=coding)
-        for datatype, values in DATATYPES.items():
+        for datatype, values in types.items():
             got = result.as_numpy(f"y_{datatype.lower()}")
             if datatype == "BYTES":
                 got = [v if isinstance(v, bytes) else v.encode() for v in got]
@@ -194,6 +208,11 @@ def test_tritonclient_uses_tritons_extensions(golden_server):
     result = client.infer("classes", [x], outputs=[triton.InferRequestedOutput("y", class_count=2)])
     assert result.as_numpy("y").tolist() == [[b"2.000000:2:virginica", b"0.500000:0:setosa"],
                                              [b"3.000000:0:setosa", b"2.000000:2:virginica"]]
+    by_grpc = triton_grpc.InferInput("x", [2, 3], "FP32").set_data_from_numpy(scores)
+    with triton_grpc.InferenceServerClient(server.grpc) as grpc_client:
+        asked = [triton_grpc.InferRequestedOutput("y", class_count=2)]
+        result_by_grpc = grpc_client.infer("classes", [by_grpc], model_version="1", outputs=asked)
+    assert result_by_grpc.as_numpy("y").tolist() == result.as_numpy("y").tolist()
     [stats] = client.get_inference_statistics("classes", "2")["model_stats"]
     assert (stats["inference_count"], stats["execution_count"]) == (2, 1)
     assert stats["inference_stats"]["success"]["count"] == 1 and stats["inference_stats"]["success"]["ns"] > 0
@@ -210,9 +229,10 @@ def test_tritonclient_uses_tritons_extensions(golden_server):
     assert 'nv_inference_request_success{model="classes",version="2"} 1' in metrics
 
 
-def test_tritonclient_loads_and_unloads(golden_server):
-    server = golden_server(repository={"control": "explicit", "load_at_start": ["pair"]})
-    client = triton.InferenceServerClient(server.url.removeprefix("http://"))
+@pytest.mark.parametrize("client_of", [lambda at: triton.InferenceServerClient(at.url.removeprefix("http://")),
+                                       lambda at: triton_grpc.InferenceServerClient(at.grpc)], ids=["http", "grpc"])
+def test_tritonclient_loads_and_unloads(golden_server, client_of):
+    client = client_of(golden_server(repository={"control": "explicit", "load_at_start": ["pair"]}))
     assert client.is_model_ready("pair") and not client.is_model_ready("text")
     client.load_model("text")
     assert client.is_model_ready("text")
@@ -224,21 +244,56 @@ def test_tritonclient_loads_and_unloads(golden_server):
 
 KSERVE = """
 import asyncio, sys
-from kserve import InferenceRESTClient, RESTConfig, InferRequest, InferInput
+import numpy as np
+from kserve import InferenceGRPCClient, InferenceRESTClient, InferInput, InferRequest, RESTConfig
+from kserve.protocol.infer_type import RequestedOutput
 
-async def ask(url):
+def given(name, array, datatype, binary):
+    x = InferInput(name, list(array.shape), datatype)
+    x.set_data_from_numpy(array, binary_data=binary)
+    return x
+
+async def refused(call):
+    try:
+        print(await call)
+    except Exception as error:
+        print(type(error).__name__, str(error).replace("\\n", " "))
+
+async def ask(url, grpc_address):
     client = InferenceRESTClient(RESTConfig(protocol="v2"))
     assert await client.is_server_ready(url) and await client.is_server_live(url)
     assert await client.is_model_ready(url, "half_plus_two")
-    x = InferInput("x", [3], "FP32", data=[1.0, 2.0, 5.0])
-    answer = await client.infer(url, InferRequest("half_plus_two", [x]), model_name="half_plus_two")
-    print(list(answer.outputs[0].data))
+    x = np.array([1, 2, 5], np.float32)
+    both = [given("a", x[:2].reshape(1, 2), "FP32", True), given("b", x[1:].reshape(1, 2), "FP32", False)]
+    texts = np.array([b"a\\0b", "Z\u00fcrich".encode()], object)
+    for binary in (False, True):
+        answer = await client.infer(url, InferRequest("half_plus_two", [given("x", x, "FP32", binary)]), model_name="half_plus_two")
+        assert answer.outputs[0].as_numpy().tolist() == [2.5, 3, 4.5], answer
+    wanted = [RequestedOutput("sum", {"binary_data": True}), RequestedOutput("difference", {"binary_data": False})]
+    answer = await client.infer(url, InferRequest("pair", both, request_outputs=wanted), model_name="pair")
+    assert {o.name: o.as_numpy().tolist() for o in answer.outputs} == {"sum": [[3, 7]], "difference": [[-1, -3]]}, answer
+    answer = await client.infer(url, InferRequest("upper", [given("text", texts, "BYTES", True)],
+                                                  request_outputs=[RequestedOutput("same", {"binary_data": True})]), model_name="upper")
+    assert answer.outputs[0].data == [text.decode() for text in texts], answer  # the client decodes what came as bytes
+    v1 = InferenceRESTClient(RESTConfig(protocol="v1"))
+    assert await v1.infer(url, {"instances": [1.0, 2.0, 5.0]}, model_name="half_plus_two") == {"predictions": [2.5, 3, 4.5]}
+    async with InferenceGRPCClient(grpc_address) as by_grpc:
+        assert await by_grpc.is_server_ready() and await by_grpc.is_server_live() and await by_grpc.is_model_ready("pair")
+        for binary in (False, True):
+            answer = await by_grpc.infer(InferRequest("half_plus_two", [given("x", x, "FP32", binary)]))
+            assert answer.outputs[0].as_numpy().tolist() == [2.5, 3, 4.5], answer
+        await refused(client.infer(url, InferRequest("nothing", both), model_name="nothing"))
+        await refused(v1.infer(url, {"instances": ["a"]}, model_name="half_plus_two"))
+        await refused(by_grpc.infer(InferRequest("half_plus_two", [given("a", x, "FP32", True)])))
 
-asyncio.run(ask(sys.argv[1]))
+asyncio.run(ask(*sys.argv[1:]))
 """
 
 
 def test_kserves_client(server, models_python, tmp_path):
     script = tmp_path / "kserve_client.py"
     script.write_text(KSERVE)
-    assert models_python(script, server.url).splitlines()[-1] == "[2.5, 3.0, 4.5]"
+    unknown, wrong, unexpected = models_python(script, server.url, server.grpc).splitlines()[-3:]
+    assert unknown.startswith("HTTPStatusError Servable not found for request: Latest(nothing)") and "404" in unknown
+    assert wrong.startswith("HTTPStatusError JSON Value: ") and "400" in wrong
+    assert "StatusCode.INVALID_ARGUMENT" in unexpected and "unexpected inference input 'a'" in unexpected

@@ -3,6 +3,7 @@ import queue
 from pathlib import Path
 
 import grpc
+import ml_dtypes  # noqa: F401  makes "bfloat16" a dtype
 import models
 import numpy as np
 import onnx
@@ -11,12 +12,17 @@ import tritonclient.grpc as triton
 from conftest import wait_for
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
 TYPES = {"BOOL": "bool", "UINT8": "uint8", "UINT16": "uint16", "UINT32": "uint32", "UINT64": "uint64", "INT8": "int8",
-         "INT16": "int16", "INT32": "int32", "INT64": "int64", "FP16": "float16", "FP32": "float32", "FP64": "float64"}
+         "INT16": "int16", "INT32": "int32", "INT64": "int64", "FP16": "float16", "BF16": "bfloat16", "FP32": "float32",
+         "FP64": "float64"}
+# The field of inference.InferTensorContents that carries it. Halves have none.
+FIELDS = {"BOOL": "bool", "UINT8": "uint", "UINT16": "uint", "UINT32": "uint", "UINT64": "uint64", "INT8": "int", "INT16": "int",
+          "INT32": "int", "INT64": "int64", "FP32": "fp32", "FP64": "fp64"}
 
 
 def same(dtype):
@@ -118,6 +124,58 @@ def test_typed_contents(server):
     assert ("x-request-id", "typed-1") in [tuple(pair) for pair in call.initial_metadata()]
 
 
+def test_typed_contents_of_every_type(server):
+    def ask(model, name, datatype, field, values):
+        request = service_pb2.ModelInferRequest(model_name=model)
+        getattr(request.inputs.add(name=name, datatype=datatype, shape=[len(values)]).contents, f"{field}_contents").extend(values)
+        return stub.ModelInfer(request, timeout=10)
+
+    with grpc.insecure_channel(server.grpc) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        for datatype, field in FIELDS.items():
+            kind = np.dtype(TYPES[datatype])
+            if kind.kind == "f":
+                values = [0.5, float(np.finfo(kind).max), -np.inf]
+            else:
+                values = [False, True] if kind.kind == "b" else [int(np.iinfo(kind).min), int(np.iinfo(kind).max), 1]
+            answer = ask(f"same_{kind}", "x", datatype, field, values)
+            assert list(getattr(answer.outputs[0].contents, f"{field}_contents")) == values, datatype
+            assert answer.outputs[0].datatype == datatype and not answer.raw_output_contents
+            if kind.kind in "iu" and kind.itemsize < 4:
+                with pytest.raises(grpc.RpcError, match=f"a value does not fit into {datatype}"):
+                    ask(f"same_{kind}", "x", datatype, field, [int(np.iinfo(kind).max) + 1])
+        texts = [b"a\0b", b"", "ä".encode()]
+        assert list(ask("upper", "text", "BYTES", "bytes", texts).outputs[0].contents.bytes_contents) == texts
+        with pytest.raises(grpc.RpcError, match="contents"):
+            ask("same_float16", "x", "FP16", "fp32", [0.5])
+
+
+def test_a_call_that_ends_without_a_message_is_answered(server):
+    with grpc.insecure_channel(server.grpc) as channel:
+        for method in ("inference.GRPCInferenceService/ModelInfer", "tensorflow.serving.PredictionService/Predict",
+                       "grpc.health.v1.Health/Check"):
+            with pytest.raises(grpc.RpcError, match="the call ended without a message") as error:
+                channel.stream_unary(f"/{method}")(iter(()), timeout=10)
+            assert error.value.code() == grpc.StatusCode.INTERNAL
+        # A stream of no requests is a stream of no answers.
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        assert list(stub.ModelStreamInfer(iter(()), timeout=10)) == []
+        assert stub.ServerLive(service_pb2.ServerLiveRequest(), timeout=10).live
+
+
+def test_each_answer_says_that_it_is_the_last_to_who_asked_for_that(server, client):
+    answers = queue.Queue()
+    x = tensor("x", np.array([1], "f"), "FP32")
+    client.start_stream(lambda result, error: answers.put((result, error)))
+    for final in (True, False):
+        client.async_stream_infer("half_plus_two", [x], enable_empty_final_response=final)
+        result, error = answers.get(timeout=20)
+        assert error is None
+        told = result.get_response().parameters
+        assert ("triton_final_response" in told) == final and (not final or told["triton_final_response"].bool_param)
+    client.stop_stream()
+
+
 def test_streaming(client):
     answers = queue.Queue()
     client.start_stream(lambda result, error: answers.put((result, error)))
@@ -170,6 +228,14 @@ def test_health_and_reflection(server):
     assert "tensorflow.serving.ModelService" in database.get_services()
     infer = DescriptorPool(database).FindMethodByName("inference.GRPCInferenceService.ModelInfer")
     assert infer.input_type.fields_by_name["raw_input_contents"].number == 7
+    # The same messages under the name that newer clients ask for first.
+    reflect = channel.stream_stream("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+                                    request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+                                    response_deserializer=reflection_pb2.ServerReflectionResponse.FromString)
+    listed, symbol = reflect(iter([reflection_pb2.ServerReflectionRequest(list_services=""), reflection_pb2.ServerReflectionRequest(
+        file_containing_symbol="inference.GRPCInferenceService")]), timeout=10)
+    assert {s.name for s in listed.list_services_response.service} == set(database.get_services())
+    assert symbol.file_descriptor_response.file_descriptor_proto
     # A watch that is open does not hold the end up.
     assert server.stop(timeout=20) == 0
 
