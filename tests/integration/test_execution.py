@@ -7,13 +7,18 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import threading
 
 import models
+import numpy as np
 import pytest
 import requests
+import tritonclient.grpc as triton_grpc
+import tritonclient.http as triton_http
 from conftest import wait_for
 from traffic import asked_on_and_on, resident
+from tritonclient.utils import InferenceServerException
 
 
 def metric(server, name, **labels):
@@ -61,6 +66,92 @@ def test_batches_give_each_client_its_own_rows(start, repository):
 
 
 @contextlib.contextmanager
+def v2_client(server, protocol):
+    """infer(model, value, **arguments) of a tritonclient, for one row of x"""
+    at = {triton_grpc: server.grpc, triton_http: server.url.removeprefix("http://")}[protocol]
+    with protocol.InferenceServerClient(at) as client:
+        def infer(model, value, **arguments):
+            x = protocol.InferInput("x", [1], "FP32")
+            x.set_data_from_numpy(np.array([value], np.float32))
+            return client.infer(model, [x], **arguments)
+        yield infer
+
+
+ORDERED = '''
+"""Answers by how many requests it has run, this one included. The first waits for a file."""
+import os
+import time
+
+inputs = [("x", "FP32", [-1])]
+outputs = [("place", "INT64", [-1])]
+
+
+def load(directory, options):
+    return {"gate": options["gate"], "runs": 0}
+
+
+def predict(state, inputs):
+    while not os.path.exists(state["gate"]):
+        time.sleep(0.01)
+    state["runs"] += 1
+    return [state["runs"]]
+'''
+
+
+@pytest.mark.parametrize("protocol", [triton_http, triton_grpc], ids=["http", "grpc"])
+def test_v2_priority_is_the_order_of_service(start, repository, tmp_path, protocol):
+    gate = tmp_path / "gate"
+    server = start(backends={"python": {"interpreter": sys.executable}}, models=[{
+        "name": "ordered", "path": models.release_script(repository, "ordered", ORDERED), "warmup_requests": 0,
+        "runtime_options": {"option.gate": str(gate)},
+        "batching": {"max_batch_size": 1, "priorities": {"levels": 3, "default_level": 2}}}])
+
+    def ask(priority):
+        with v2_client(server, protocol) as infer:
+            return infer("ordered", 1, priority=priority).as_numpy("place")[0]
+
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        try:
+            asked = [pool.submit(ask, 0)]
+            wait_for("the first to run", lambda: metric(server, "leadsman_batching_instances_busy", model="ordered") == 1)
+            for waiting, priority in enumerate((3, 0, 2, 1, 1), start=1):
+                asked.append(pool.submit(ask, priority))
+                wait_for("the next to wait", lambda n=waiting: metric(server, "leadsman_batching_queue_depth", model="ordered") == n)
+        finally:
+            gate.touch()
+        assert [answer.result(30) for answer in asked] == [1, 6, 4, 5, 2, 3]
+
+
+def test_metrics_say_why_a_batch_was_closed_and_how_large_it_was(start, repository):
+    batching = {"preferring": {"max_batch_size": 4, "max_delay": "10s", "preferred_sizes": [2]},
+                "hasty": {"max_batch_size": 4, "max_delay": "1ms"}, "ready": {"max_batch_size": 4}}
+    for name in batching:
+        models.release(repository, name, 1, models.half_plus_two())
+    server = start(models=[{"name": name, "path": str(repository / name), "instances": 1, "batching": settings}
+                           for name, settings in batching.items()])
+
+    def ask(name, *rows):
+        answer = requests.post(f"{server.url}/v1/models/{name}:predict", json={"instances": rows}, timeout=30)
+        assert answer.json() == {"predictions": [row / 2 + 2 for row in rows]}
+
+    ask("preferring", 1, 2, 3, 4)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda row: ask("preferring", row), (5, 6)))
+    ask("hasty", 1)
+    ask("ready", 1, 2, 3)
+
+    def closed(name):
+        reasons = ("full", "preferred", "padding", "drain", "idle", "delay", "deadline", "incompatible")
+        counts = {reason: metric(server, "leadsman_batching_batches_total", model=name, reason=reason) for reason in reasons}
+        return {reason: count for reason, count in counts.items() if count}
+
+    assert closed("preferring") == {"full": 1, "preferred": 1}
+    assert closed("hasty") == {"delay": 1} and closed("ready") == {"idle": 1}
+    assert metric(server, "leadsman_batching_batch_rows_sum", model="preferring") == 6
+    assert [metric(server, "leadsman_batching_batch_rows_bucket", model="preferring", le=le) for le in (1, 2, 4)] == [0, 1, 2]
+
+
+@contextlib.contextmanager
 def busy(server, name):
     """One request that keeps the model's only instance until the block ends by closing the server's patience: it is endless."""
     def ask():
@@ -84,6 +175,11 @@ def test_a_request_that_cannot_make_its_deadline_is_answered_while_the_model_sti
         assert late.status_code == 504, late.text
         assert "deadline" in late.json()["error"]
         assert metric(server, "leadsman_batching_rejected_total", reason="expired") == 1
+        # V2's own parameter, in microseconds.
+        for protocol, status in ((triton_http, "504"), (triton_grpc, "StatusCode.DEADLINE_EXCEEDED")):
+            with v2_client(server, protocol) as infer, pytest.raises(InferenceServerException, match="deadline") as error:
+                infer("endless", 0, timeout=50_000)
+            assert error.value.status() == status
         wrong = requests.post(url, json={"instances": [0]}, headers={"x-request-timeout-ms": "soon"}, timeout=30)
         assert wrong.status_code == 400 and "x-request-timeout-ms" in wrong.json()["error"]
 

@@ -1,5 +1,9 @@
 """A Triton repository as it is, config.pbtxt and all, and Triton's own client: what the file says holds, or the load fails."""
 
+import http.client
+import json
+
+import models
 import numpy as np
 import onnx
 import pytest
@@ -239,6 +243,57 @@ def test_the_requests_of_model_warmup_are_sent_before_it_is_ready(start, reposit
     said = "warmup/x.raw has 5 bytes, FP32[2,2] takes 16"
     wait_for("a word about it", lambda: said in server.model("sums")["note"])
     assert ask(triton.InferenceServerClient(server.url.removeprefix("http://")), 1)[0].shape == (1, 1)
+
+
+QUEUED = """
+max_batch_size: 4
+instance_group [ { count: 1 kind: KIND_CPU } ]
+dynamic_batching {
+  preferred_batch_size: [ 2 ] max_queue_delay_microseconds: 10000000
+  priority_levels: 2 default_priority_level: 2
+  default_queue_policy { default_timeout_microseconds: 50000 allow_timeout_override: true }
+  priority_queue_policy { key: 1 value { max_queue_size: 1 } }
+}
+"""
+
+
+def test_preferred_sizes_and_queue_policies_hold(start, repository):
+    folder = repository("queued", QUEUED)
+    (folder / "1" / "model.onnx").write_bytes(models.endless())
+    server = serve(start, [folder])
+    url = server.url + "/v2/models/queued/infer"
+
+    def metric(name):
+        return sum(float(line.split()[-1]) for line in server.get("/metrics").text.splitlines() if line.startswith(name))
+
+    def body(*rows, **parameters):
+        x = {"name": "x", "datatype": "FP32", "shape": [len(rows)], "data": rows}
+        return {"inputs": [x], "parameters": parameters}
+
+    # Two rows are a preferred batch, and wait for no others.
+    assert requests.post(url, json=body(0, 0, priority=1), timeout=30).status_code == 200
+    assert metric('leadsman_batching_batches_total{model="queued",version="1",reason="preferred"}') == 1
+    assert metric("leadsman_batching_batch_rows_sum") == 2
+
+    def send(*rows, **parameters):
+        client = http.client.HTTPConnection(*server.url.removeprefix("http://").split(":"), timeout=60)
+        client.request("POST", "/v2/models/queued/infer", body=json.dumps(body(*rows, **parameters)))
+        return client
+
+    running = send(1e12, 0, 0, 0)
+    wait_for("it to run", lambda: metric("leadsman_batching_instances_busy") == 1)
+    # The first level has a place for one, which waits as long as it takes; the second is refused after its time.
+    waiting = send(0, priority=1)
+    wait_for("it to wait", lambda: metric("leadsman_batching_queue_depth") == 1)
+    full = requests.post(url, json=body(0, priority=1), timeout=30)
+    assert full.status_code in (429, 503) and "is full" in full.json()["error"]
+    late = requests.post(url, json=body(0), timeout=30)
+    assert late.status_code in (503, 504), late.text
+    assert metric('leadsman_batching_rejected_total{model="queued",version="1",reason="expired"}') == 1
+    assert metric("leadsman_batching_queue_depth") == 1
+    for client in (running, waiting):
+        client.close()
+    server.kill()  # it would wait for the endless one
 
 
 def test_inspect_says_what_the_file_does_not_do(start, repository):
