@@ -16,7 +16,7 @@ import requests
 import tritonclient.grpc as triton
 from certificates import Authority, install
 from conftest import BINARY, wait_for
-from tritonclient.grpc import service_pb2_grpc
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
 PREDICT, LABEL, ADMIN, SCRAPE = ("predict-token-0123456789", "label-token-0123456789", "admin-token-0123456789",
@@ -128,6 +128,31 @@ def test_certificates_change_under_load_without_a_failed_request(start, reposito
             thread.join(20)
     assert not failures
     assert server.log_text().count("new TLS files are not used") == 1
+
+
+def test_the_grpc_port_takes_new_certificates_and_keeps_its_connections(start, repository, authority, tmp_path):
+    server = serve(start, repository, {"tls": install(authority.issue("first"), tmp_path)})
+    successor = Authority(tmp_path / "successor", "successor")
+
+    def client(trusts):
+        return triton.InferenceServerClient(server.grpc.replace("127.0.0.1", "localhost"), ssl=True,
+                                            root_certificates=str(trusts.certificate))
+
+    def trusted(authority):
+        with client(authority) as one:
+            try:
+                return one.is_server_ready(client_timeout=5)
+            except InferenceServerException as error:
+                assert error.status() in ("StatusCode.UNAVAILABLE", "StatusCode.DEADLINE_EXCEEDED"), error
+                return False
+
+    assert trusted(authority) and not trusted(successor)
+    with client(authority) as before:
+        assert before.is_model_ready("digits")
+        install(successor.issue("second"), tmp_path)
+        wait_for("the successor's certificate", lambda: trusted(successor))
+        assert not trusted(authority)
+        assert before.is_model_ready("digits"), "a connection keeps the certificate that it began with"
 
 
 def write_tokens(path, tokens):
@@ -311,3 +336,22 @@ def test_traces_come_back(start, repository):
     assert answer.headers["x-request-id"] == "mine" and "b3" not in answer.headers
     assert predict(server, headers={"b3": f"{trace}-{span}-0"}).headers["b3"].startswith(trace)
     assert "traceparent" not in predict(server).headers
+    # B3 in several fields, and all of it over gRPC, whose answer's first metadata has it.
+    several = {"x-b3-traceid": trace, "x-b3-spanid": span, "x-b3-sampled": "1"}
+    answered = predict(server, headers=several).headers
+    assert [answered[f"x-b3-{name}"] for name in ("traceid", "parentspanid", "sampled")] == [trace, span, "1"]
+    assert answered["x-b3-spanid"] != span and "b3" not in answered
+    request = service_pb2.ModelInferRequest(model_name="half_plus_two")
+    request.inputs.add(name="x", datatype="FP32", shape=[1]).contents.fp32_contents.append(1)
+    with grpc.insecure_channel(server.grpc) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+
+        def by_grpc(**fields):
+            _, call = stub.ModelInfer.with_call(request, timeout=10, metadata=list(fields.items()))
+            return dict(call.initial_metadata())
+
+        single = by_grpc(b3=f"{trace}-{span}-1")["b3"].split("-")
+        assert (single[0], single[2], single[3]) == (trace, "1", span) and single[1] != span
+        answered = by_grpc(**several)
+        assert [answered[f"x-b3-{name}"] for name in ("traceid", "parentspanid", "sampled")] == [trace, span, "1"]
+        assert answered["x-b3-spanid"] != span

@@ -3,11 +3,13 @@ import json
 import socket
 import subprocess
 
+import grpc
 import models
 import pytest
 import requests
 from conftest import BINARY, wait_for
 from hosts.tracing import Jaeger, Zipkin
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 CALLER = "00f067aa0ba902b7"
@@ -101,6 +103,19 @@ def test_zipkin_has_the_trace_of_a_b3_client(start, repository_of_one, tmp_path)
     assert request["parentId"] == CALLER and request["kind"] == "SERVER" and request["tags"]["leadsman.outcome"] == "OK"
     assert spans["compute"]["parentId"] == request["id"]
     assert request["localEndpoint"]["serviceName"] == "leadsman"
+    # In several fields, and over gRPC in both forms.
+    infer = service_pb2.ModelInferRequest(model_name="digits")
+    infer.inputs.add(name="x", datatype="FP32", shape=[1, 10]).contents.fp32_contents.extend([0] * 10)
+    traces = [TRACE[i:] + TRACE[:i] for i in (2, 4, 6)]
+    several = [{"x-b3-traceid": trace, "x-b3-spanid": CALLER, "x-b3-sampled": "1"} for trace in traces]
+    assert ask(server, several[0]).status_code == 200
+    with grpc.insecure_channel(server.grpc) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        stub.ModelInfer(infer, timeout=10, metadata=list(several[1].items()))
+        stub.ModelInfer(infer, timeout=10, metadata=[("b3", f"{traces[2]}-{CALLER}-1")])
+    for trace in traces:
+        spans = wait_for(f"the trace {trace} in Zipkin", lambda trace=trace: zipkin.trace(trace))
+        assert spans["predict digits"]["parentId"] == CALLER
 
 
 def test_what_a_collector_that_is_away_misses_comes_later(start, repository_of_one, tmp_path):
