@@ -3,8 +3,11 @@ import json
 import os
 import socket
 import subprocess
+import zlib
+from pathlib import Path
 
 import conftest
+import grpc
 import models
 import numpy as np
 import pytest
@@ -16,7 +19,7 @@ from conftest import stable_version, wait_for
 def server(start, repository):
     models.release(repository, "digits", 1, models.classifier())
     models.release(repository, "pair", 1, models.pair())
-    return start(models=[{"name": n, "path": str(repository / n)} for n in ("digits", "pair")],
+    return start(models=[{"name": n, "path": str(repository / n)} for n in ("digits", "pair")], mlflow={"model": "digits"},
                  server={"limits": {"read_timeout": "1s", "max_connections": 200}})
 
 
@@ -77,6 +80,15 @@ def test_bad_requests_name_the_field(server, path, body, status, words):
     still_serves(server)
 
 
+@pytest.mark.parametrize("path, good", [(PREDICT, {"instances": GOOD}), (INFER, v2([0] * 10)),
+                                        ("/predict/digits", {"input_data": GOOD}), ("/invocations", {"inputs": GOOD})])
+def test_json_nests_a_hundred_levels_deep_and_no_deeper(server, path, good):
+    for lists, status in ((99, 200), (100, 400)):
+        body = '{"more": ' + "[" * lists + "]" * lists + ", " + json.dumps(good)[1:]
+        answer = requests.post(server.url + path, data=body, headers={"Content-Type": "application/json"}, timeout=10)
+        assert answer.status_code == status and (status == 200 or "Nested deeper than 100 levels" in answer.text), answer.text
+
+
 @pytest.mark.parametrize("token", ["NaN", "Infinity", "-Infinity"])
 def test_not_finite_numbers_survive_json(server, token):
     body = '{"instances": [[' + token + "," + ",".join(["0.5"] * 9) + "]]}"
@@ -91,6 +103,37 @@ def test_a_body_of_a_gibibyte_is_refused_at_once(server):
         s.sendall(b"POST /v1/models/digits:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1073741824\r\n\r\n" + b"x" * 1000)
         answer = s.recv(4096)
     assert b" 413 " in answer and b"67108864" in answer
+    still_serves(server)
+
+
+def bomb(coding, size):
+    """Zeros that a thousandth of `size` says: one block that needs nothing before it, over and over."""
+    packer = zlib.compressobj(9, wbits={"gzip": 31, "deflate": 15}[coding])
+    blocks = [packer.compress(bytes(32 << 20)) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2)]
+    return blocks[0] + blocks[1] * (size // (32 << 20) - 1)
+
+
+def memory(server, which):
+    """In bytes; VmHWM is the most that VmRSS has been."""
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{server.process.pid}/status").read_text().splitlines())
+    return int(status[which].split()[0]) * 1024
+
+
+def test_a_bomb_takes_no_more_memory_than_a_body_may(start, repository):
+    limit = 16 << 20
+    models.release(repository, "digits", 1, models.classifier())
+    server = start(models=[{"name": "digits", "path": str(repository / "digits")}], server={"limits": {"max_body": "16MiB"}})
+    still_serves(server)
+    before = memory(server, "VmRSS")
+    for coding in ("gzip", "deflate"):
+        body = bomb(coding, 10 << 30)
+        assert len(body) < limit
+        answer = requests.post(server.url + PREDICT, data=body, headers={"Content-Encoding": coding}, timeout=30)
+        assert answer.status_code == 413 and "max_body" in answer.json()["error"], answer.text
+    with grpc.insecure_channel(server.grpc) as channel, pytest.raises(grpc.RpcError) as error:
+        channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")(bytes(8 * limit), compression=grpc.Compression.Gzip, timeout=30)
+    assert error.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert memory(server, "VmHWM") < before + 5 * limit
     still_serves(server)
 
 
