@@ -1,11 +1,14 @@
-"""Trains ten kinds of model, each taking rows of four numbers, and writes what its own runtime answers.
+"""Trains ten kinds of model, and two of them in another file format, each taking rows of four numbers, and writes all that
+its own runtime answers.
 
-    make_ten_kinds.py FOLDER     → FOLDER/<kind>/1/…, FOLDER/expected.json: {kind: [answer of each row]}, FOLDER/rows.json
+    make_ten_kinds.py FOLDER     → FOLDER/<kind>/1/…, FOLDER/rows.json,
+                                   FOLDER/expected.json: {kind: {output: [answer of each row]}}, an output without a name: "*"
 
 The numbers are multiples of 1/64, so that FP32 and FP64 hold the same ones.
 """
 import json
 import pathlib
+import pickle
 import sys
 
 import joblib
@@ -13,13 +16,14 @@ import keras
 import lightgbm
 import mlflow
 import numpy as np
+import onnxruntime
 import tensorflow as tf
 import xgboost
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 from skl2onnx import to_onnx
 from sklearn.datasets import load_iris
-from sklearn.ensemble import RandomForestRegressor
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -35,7 +39,7 @@ SCRIPT = '''
 import numpy as np
 
 inputs = [{"name": "x", "datatype": "FP64", "shape": [-1, 4]}]
-outputs = [{"name": "y", "datatype": "FP64", "shape": [-1]}]
+outputs = [{"name": "y", "datatype": "FP64", "shape": [-1]}, {"name": "sign", "datatype": "STRING", "shape": [-1]}]
 
 
 def load(directory, options):
@@ -43,7 +47,8 @@ def load(directory, options):
 
 
 def predict(weights, inputs):
-    return {"y": np.tanh(inputs["x"] @ weights)}
+    y = np.tanh(inputs["x"] @ weights)
+    return {"y": y, "sign": np.where(y < 0, "minus", "plus")}
 '''
 
 
@@ -53,15 +58,18 @@ def folder(kind):
     return path
 
 
-def expect(kind, answers):
-    EXPECTED[kind] = np.asarray(answers).tolist()
+def expect(kind, only=None, **outputs):
+    """The only output, whatever its name; or all of them by their names."""
+    EXPECTED[kind] = {name: np.asarray(answers).tolist() for name, answers in (outputs or {"*": only}).items()}
 
 
 def onnx():
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)).fit(X, Y)
     exported = to_onnx(model, ROWS32[:1], options={"zipmap": False}, target_opset=17)
     (folder("onnx") / "model.onnx").write_bytes(exported.SerializeToString())
-    expect("onnx", model.predict(ROWS))
+    session = onnxruntime.InferenceSession(exported.SerializeToString(), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    expect("onnx", **dict(zip(names, session.run(names, {"X": ROWS32}), strict=True)))
 
 
 def saved_model():
@@ -72,11 +80,11 @@ def saved_model():
 
         @tf.function(input_signature=[tf.TensorSpec([None, 4], tf.float32, name="x")])
         def serve(self, x):
-            return {"y": tf.nn.softmax(x @ self.weights)}
+            return {"y": tf.nn.softmax(x @ self.weights), "best": tf.argmax(x @ self.weights, 1)}
 
     module = Affine()
     tf.saved_model.save(module, str(folder("saved_model")), signatures={"serving_default": module.serve})
-    expect("saved_model", module.serve(tf.constant(ROWS32))["y"].numpy())
+    expect("saved_model", **module.serve(tf.constant(ROWS32)))
 
 
 def network():
@@ -85,11 +93,13 @@ def network():
 
 
 def keras_models():
-    exported, saved = network(), network()
+    exported = network()
     exported.export(str(folder("keras_export")), verbose=False)
     expect("keras_export", exported(ROWS32).numpy())
-    saved.save(folder("keras_file") / "model.keras")
-    expect("keras_file", saved(ROWS32).numpy())
+    for kind, file in (("keras_file", "model.keras"), ("keras_h5", "model.h5")):
+        saved = network()
+        saved.save(folder(kind) / file)
+        expect(kind, saved(ROWS32).numpy())
 
 
 def boosters():
@@ -109,6 +119,10 @@ def python_models():
     forest = RandomForestRegressor(10, random_state=3).fit(X, X[:, 3])
     joblib.dump(forest, folder("sklearn_joblib") / "model.joblib")
     expect("sklearn_joblib", forest.predict(ROWS))
+    names = np.array(["setosa", "versicolor", "virginica"])[Y]
+    classes = RandomForestClassifier(10, random_state=3).fit(X, names)
+    (folder("sklearn_pickle") / "model.pkl").write_bytes(pickle.dumps(classes))
+    expect("sklearn_pickle", output=classes.predict(ROWS), probabilities=classes.predict_proba(ROWS))
 
     class Halved(mlflow.pyfunc.PythonModel):
         def predict(self, context, model_input, params=None):
@@ -119,7 +133,8 @@ def python_models():
                              pip_requirements=[])
     expect("mlflow_pyfunc", ROWS / 2)
     (folder("user_script") / "model.py").write_text(SCRIPT)
-    expect("user_script", np.tanh(ROWS @ np.array([0.5, -1.0, 2.0, 0.25])))
+    y = np.tanh(ROWS @ np.array([0.5, -1.0, 2.0, 0.25]))
+    expect("user_script", y=y, sign=np.where(y < 0, "minus", "plus"))
 
 
 for make in (onnx, saved_model, keras_models, boosters, python_models):
