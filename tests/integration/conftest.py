@@ -1,7 +1,9 @@
 """Starts the real binary on free ports and stops it by process id. Nothing here waits without a deadline."""
 import contextlib
+import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,7 +46,7 @@ class Server:
         self.config["server"] = {"address": "127.0.0.1", "port": 0, "grpc_port": 0, **config.get("server", {})}
         self.config["admin"] = {"address": "127.0.0.1", "port": 0, **config.get("admin", {})}
         self.config.setdefault("lifecycle", {"poll_interval": "50ms"})
-        self.config["log"] = {"format": "json"}
+        self.config["log"] = {**config.get("log", {}), "format": "json"}
         self.path = self.folder / "leadsman.yaml"
         self.log = self.folder / log_name
         self.process = None
@@ -59,7 +61,7 @@ class Server:
         self.url, self.admin = (f"http://127.0.0.1:{number}" for number in (port, admin_port))
         self.grpc = f"127.0.0.1:{grpc_port}"
         if ready:
-            wait_for("/readyz", lambda: requests.get(self.admin + "/readyz", timeout=5).status_code == 200)
+            wait_for("/readyz", lambda: requests.get(self.admin + "/readyz", timeout=5).status_code == 200, timeout=90)
         return self
 
     def _ports(self, offset):
@@ -150,6 +152,23 @@ def models_python():
         return done.stdout
 
     return run
+
+
+@pytest.fixture(scope="session")
+def trained(models_python):
+    """The folder with the models of train_models.py. Kept in the cache for as long as the script and its packages are the same."""
+    script = Path(__file__).with_name("train_models.py")
+    key = hashlib.sha256(script.read_bytes() + (ROOT / "tests/requirements-models.txt").read_bytes()).hexdigest()[:16]
+    cache = Path(os.environ.get("LEADSMAN_CACHE", Path.home() / ".cache/leadsman")) / "test-models"
+    folder = cache / key
+    if not (folder / "expected.json").exists():
+        partial = cache / f".{key}.{os.getpid()}"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        models_python(script, partial, timeout=300)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+    return folder
 
 
 @pytest.fixture

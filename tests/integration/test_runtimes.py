@@ -1,8 +1,6 @@
 """Models of every runtime, saved as their users save them and found by looking, answer as the original runtime does in
 Python: to 1e-6, over V2 and TensorFlow Serving, REST and gRPC."""
-import hashlib
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,25 +12,8 @@ from conftest import wait_for
 from traffic import asked_on_and_on, resident
 
 HERE = Path(__file__).parent
-MODELS = ("tf_module", "keras_mlp", "keras_two_inputs", "keras_words", "xgb_classes", "xgb_missing", "xgb_categories",
+MODELS = ("tf_module", "half_plus_two", "keras_mlp", "keras_two_inputs", "keras_words", "xgb_classes", "xgb_missing", "xgb_categories",
           "lgb_classes", "lgb_categories", "sklearn_pipeline", "sklearn_forest")
-
-
-@pytest.fixture(scope="module")
-def trained(models_python):
-    """The folder with the trained models. Kept in the cache for as long as the script and its packages are the same."""
-    script = HERE / "train_models.py"
-    key = hashlib.sha256(script.read_bytes() + (HERE.parent / "requirements-models.txt").read_bytes()).hexdigest()[:16]
-    cache = Path(os.environ.get("LEADSMAN_CACHE", Path.home() / ".cache/leadsman")) / "test-models"
-    folder = cache / key
-    if not (folder / "expected.json").exists():
-        partial = cache / f".{key}.{os.getpid()}"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        models_python(script, partial, timeout=300)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +81,17 @@ def test_rest_answers_are_those_of_the_original_runtime(server, expected):
             for key, tensor in outputs.items():
                 got = answer if len(outputs) == 1 else [row[key] for row in answer]
                 assert_agrees(got, tensor, (name, key))
+
+
+def test_a_model_that_parses_examples_itself(server):
+    for method, signature, results in (
+            ("regress", "regress_x_to_y", [2.5, 4.5]),
+            ("classify", "classify_x", [[["low", 1.0], ["high", 0.0]], [["low", 0.0], ["high", 1.0]]])):
+        url = f"{server.url}/v1/models/half_plus_two:{method}"
+        assert post(url, {"signature_name": signature, "examples": [{"x": 1.0}, {"x": [5.0]}]}) == {"results": results}
+        assert post(url, {"signature_name": signature, "context": {"x": 5.0}, "examples": [{}]}) == {"results": results[1:]}
+        bad = requests.post(url, json={"signature_name": signature, "examples": [{"z": 1.0}]}, timeout=10)
+        assert bad.status_code == 400 and "x" in bad.json()["error"], bad.text
 
 
 def test_grpc_answers_over_tls_are_those_of_the_original_runtime(start, tmp_path, trained, expected, models_python):

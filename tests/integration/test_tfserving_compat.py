@@ -1,6 +1,8 @@
 """The command line and the configuration files of tensorflow_model_server, as they stand in people's manifests."""
+import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -43,12 +45,12 @@ class ModelServer:
     def text(self):
         return self.log.read_text(errors="replace")
 
-    def await_ready(self, path="/v1/models/half_plus_two"):
+    def await_ready(self, path="/v1/models/half_plus_two", timeout=60):
         def state():
             assert self.process.poll() is None, self.text()
             answer = requests.get(self.url + path, timeout=5).json()
             return any(v["state"] == "AVAILABLE" for v in answer.get("model_version_status", []))
-        wait_for(f"{path} to be available", state)
+        wait_for(f"{path} to be available", state, timeout)
         return self
 
     def predict(self, model, values, expect=200):
@@ -76,6 +78,18 @@ def launch(tmp_path):
             assert server.process.wait(20) == 0, server.text()
 
 
+@pytest.fixture
+def export(repository, trained):
+    """export(name, version): a SavedModel into the repository, alone in its folder, as TensorFlow leaves it."""
+    def copy(name, version):
+        partial = repository / f".{name}.{version}"
+        shutil.copytree(trained / "half_plus_two" / "1", partial)
+        (repository / name).mkdir(exist_ok=True)
+        partial.rename(repository / name / str(version))
+
+    return copy
+
+
 def run(*arguments, program="tensorflow_model_server"):
     return subprocess.run([str(BINARY), program, *arguments], capture_output=True, text=True, timeout=30)
 
@@ -93,20 +107,20 @@ def config_file(path, repository, **wanted):
     return path
 
 
-def test_the_arguments_of_the_documentation(launch, repository):
-    # A version's folder holds the model alone, as an export leaves it: no manifest.
-    models.release(repository, "half_plus_two", 123, models.half_plus_two(), manifest=False)
+def test_the_arguments_of_the_documentation(launch, repository, export):
+    export("half_plus_two", 123)
     server = launch(["--model_name=half_plus_two", f"--model_base_path={repository}/half_plus_two",
                      "--rest_api_num_threads=64", "--file_system_poll_wait_seconds", "1"]).await_ready()
-    assert server.predict("half_plus_two", [1.0, 2.0, 5.0]) == {"predictions": [2.5, 3.0, 4.5]}
+    assert server.predict("half_plus_two", [[1.0], [2.0], [5.0]]) == {"predictions": [[2.5], [3.0], [4.5]]}
     status = requests.get(server.url + "/v1/models/half_plus_two", timeout=5).json()
     assert status == {"model_version_status": [{"version": "123", "state": "AVAILABLE",
                                                 "status": {"error_code": "OK", "error_message": ""}}]}
-    regressed = requests.post(server.url + "/v1/models/half_plus_two:regress", json={"examples": [{"x": 1.0}, {"x": 2}]}, timeout=5)
+    regressed = requests.post(server.url + "/v1/models/half_plus_two:regress", timeout=5, json={
+        "signature_name": "regress_x_to_y", "examples": [{"x": 1.0}, {"x": 2.0}]})
     assert regressed.json() == {"results": [2.5, 3.0]}
     assert "--rest_api_num_threads=64 does nothing" in server.text()
     # The next version by copying it there.
-    models.release(repository, "half_plus_two", 124, models.half_plus_two(), manifest=False)
+    export("half_plus_two", 124)
     server.await_ready("/v1/models/half_plus_two/versions/124")
 
 
@@ -132,10 +146,10 @@ def test_the_flags_behind_leadsman_serve(launch, repository):
         assert answer.headers["Access-Control-Allow-Methods"] == "POST, GET", answer.text
 
 
-def test_a_model_config_file_is_followed(launch, repository, tmp_path):
+def test_a_model_config_file_is_followed(launch, repository, tmp_path, export):
     for version in (1, 2):
-        models.release(repository, "half_plus_two", version, models.half_plus_two())
-    models.release(repository, "other", 1, models.half_plus_two())
+        export("half_plus_two", version)
+    export("other", 1)
     both = "specific { versions: 1 versions: 2 }"
     path = config_file(tmp_path / "models.config", repository, half_plus_two=(both, {"stable": 1}), other=("all {}", {}))
     monitoring = tmp_path / "monitoring.config"
@@ -145,7 +159,7 @@ def test_a_model_config_file_is_followed(launch, repository, tmp_path):
     server = launch([f"--model_config_file={path}", "--model_config_file_poll_wait_seconds=1",
                      f"--monitoring_config_file={monitoring}", "--enable_batching", f"--batching_parameters_file={batching}"])
     server.await_ready("/v1/models/half_plus_two/versions/2").await_ready("/v1/models/other")
-    assert server.predict("half_plus_two/labels/stable", [2.0]) == {"predictions": [3.0]}
+    assert server.predict("half_plus_two/labels/stable", [[2.0]]) == {"predictions": [[3.0]]}
     metrics = requests.get(server.url + "/monitoring/prometheus/metrics", timeout=5)
     assert 'leadsman_serving_requests_total{' in metrics.text
 
@@ -166,12 +180,50 @@ def test_a_model_config_file_is_followed(launch, repository, tmp_path):
             config_file(path, repository, half_plus_two=("all {}", {"stable": 7}))
         wait_for("the reload to fail", lambda seen=seen: server.text().count("configuration not reloaded") > seen)
         assert reason in server.text()
-        assert server.predict("half_plus_two/labels/stable", [2.0]) == {"predictions": [3.0]}
+        assert server.predict("half_plus_two/labels/stable", [[2.0]]) == {"predictions": [[3.0]]}
 
     # SIGHUP does what the next look would.
     config_file(path, repository, half_plus_two=(both, {"stable": 1}), other=("latest {}", {}))
     server.process.send_signal(signal.SIGHUP)
     server.await_ready("/v1/models/other")
+
+
+def test_a_batching_parameters_file_is_what_batches_are_made_by(launch, repository, tmp_path):
+    models.release(repository, "half_plus_two", 1, models.endless(), manifest=False)
+    monitoring, batching = tmp_path / "monitoring.config", tmp_path / "batching.txt"
+    monitoring.write_text("prometheus_config { enable: true }")
+    batching.write_text("max_batch_size { value: 4 } batch_timeout_micros { value: 10000000 } max_enqueued_batches { value: 1 }\n"
+                        "num_batch_threads { value: 1 }\n")
+    server = launch([f"--model_base_path={repository / 'half_plus_two'}", "--model_name=half_plus_two", "--enable_batching",
+                     f"--batching_parameters_file={batching}", f"--monitoring_config_file={monitoring}"]).await_ready()
+
+    def metric(name):
+        lines = requests.get(server.url + "/monitoring/prometheus/metrics", timeout=5).text.splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
+
+    def send(*rows):
+        """Whoever sends need not wait for the answer."""
+        client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        client.request("POST", "/v1/models/half_plus_two:predict", body=json.dumps({"instances": rows}))
+        return client
+
+    # Four clients of one row each wait for one another; a fifth row has no place.
+    together = [send(0) for _ in range(4)]
+    assert [client.getresponse().status for client in together] == [200] * 4
+    assert metric('leadsman_batching_batches_total{model="half_plus_two",version="1",reason="full"}') == 1
+    assert metric("leadsman_batching_batch_rows_count") == 1 and metric("leadsman_batching_batch_rows_sum") == 4
+    assert "4" in server.predict("half_plus_two", [0] * 5, expect=400)["error"]
+    # While the only thread is busy, one batch of so many may wait.
+    running = send(1e12, 0, 0, 0)
+    wait_for("it to run", lambda: metric("leadsman_batching_instances_busy") == 1)
+    waiting = [send(0) for _ in range(4)]
+    wait_for("four to wait", lambda: metric("leadsman_batching_queue_depth") == 4)
+    answer = send(0).getresponse()
+    assert answer.status in (429, 503) and b"is full" in answer.read()
+    for client in (running, *waiting):
+        client.close()
+    server.process.kill()  # it would wait for the endless one
+    server.process.wait(20)
 
 
 def test_dashboards_go_on(launch, repository, tmp_path):
@@ -343,6 +395,15 @@ def test_an_ssl_config_file(launch, repository, tmp_path, verify):
     assert answered(strangers.issue("stranger")) == (not verify)
     assert not answered(root=strangers.certificate)
     assert server.predict("half_plus_two", [2.0]) == {"predictions": [3.0]}
+    # A new pair is taken when the file changes.
+    certificate, key = strangers.issue("server")
+    part = ssl.with_suffix(".part")
+    part.write_text(f"server_key: {quoted(key)}\nserver_cert: {quoted(certificate)}\ncustom_ca: {quoted(clients.certificate)}\n"
+                    f"client_verify: {str(verify).lower()}\n")
+    part.rename(ssl)
+    own = clients.issue("client")
+    wait_for("the new certificate", lambda: answered(own, root=strangers.certificate))
+    assert not answered(own)
 
 
 def test_what_cannot_be_is_told_before_anything_starts(repository, tmp_path):

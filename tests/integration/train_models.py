@@ -78,6 +78,28 @@ def tensorflow_module():
     expect("tf_module", {"name": names}, {k: v.numpy() for k, v in module.petals(tf.constant(names)).items()}, "petals")
 
 
+def documented_model():
+    """As TensorFlow 1's exporters write it, like that of TensorFlow Serving's documentation: y = x / 2 + 2 by rows of one number;
+    the signatures for regress and classify are called so and parse tf.Examples themselves."""
+    v1, saved = tf.compat.v1, tf.compat.v1.saved_model
+    with v1.Graph().as_default(), v1.Session() as session:
+        half, two = v1.get_variable("half", initializer=0.5), v1.get_variable("two", initializer=2.0)
+        examples = v1.placeholder(tf.string, [None], "tf_example")
+        x = tf.identity(tf.io.parse_example(examples, {"x": tf.io.FixedLenFeature([1], tf.float32)})["x"], "x")
+        y = tf.add(half * x, two, "y")
+        above = tf.cast(y > 3, tf.float32)
+        classes = tf.tile([["low", "high"]], [tf.shape(y)[0], 1])
+        session.run(v1.global_variables_initializer())
+        builder = saved.Builder(str(place("half_plus_two")))
+        builder.add_meta_graph_and_variables(session, [tf.saved_model.SERVING], {
+            "serving_default": saved.predict_signature_def({"x": x}, {"y": y}),
+            "regress_x_to_y": saved.regression_signature_def(examples, y),
+            "classify_x": saved.classification_signature_def(examples, classes, tf.concat([1 - above, above], 1))})
+        rows = np.array([[1], [2], [5]], np.float32)
+        expect("half_plus_two", {"x": rows}, {"y": session.run(y, {x: rows})})
+    builder.save()
+
+
 def keras_models():
     keras.utils.set_random_seed(1)
     images = load_digits().images.astype(np.float32)[:256, ..., None] / 16
@@ -154,6 +176,6 @@ def scikit_models():
         expect(name, {"X": ROWS}, answers)
 
 
-for train in (tensorflow_module, keras_models, xgboost_models, lightgbm_models, scikit_models):
+for train in (tensorflow_module, documented_model, keras_models, xgboost_models, lightgbm_models, scikit_models):
     train()
 (FOLDER / "expected.json").write_text(json.dumps(EXPECTED))
