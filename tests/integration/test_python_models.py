@@ -61,11 +61,20 @@ def made(tmp_path_factory, models_python):
     return folder
 
 
-def test_answers_are_pythons_own(start, made):
+def asked_by_mlflows_own_client(server, models_python):
+    answers = json.loads(models_python(HERE / "ask_mlflow.py", server.url.rsplit(":", 1)[1]).splitlines()[-1])
+    missing, text = answers.pop("missing column"), answers.pop("text for a number")
+    assert "error code 400" in missing and "there is no column for the input 'colour'" in missing
+    assert "error code 400" in text and "(input 'size', row 0)" in text and "secret" not in text
+    assert answers.keys() == {"split", "split, other order", "records", "csv"}
+    return answers
+
+
+def test_answers_are_pythons_own(start, made, models_python):
     expected = json.loads((made / "expected.json").read_text())
     assert expected.keys() == FORMATS.keys()
     server = start(ready=False, backends={"python": {"interpreter": str(MODELS_PYTHON)}},
-                   lifecycle={"load_threads": 3, "poll_interval": "200ms"},
+                   lifecycle={"load_threads": 3, "poll_interval": "200ms"}, mlflow={"model": "columns"},
                    models=[{"name": name, "path": str(made / name), "settle_time": "0ms"} for name in FORMATS])
     for name, case in expected.items():
         def settled(name=name):
@@ -90,6 +99,8 @@ def test_answers_are_pythons_own(start, made):
                                        {"name": "colour", "datatype": "BYTES", "shape": [2], "data": ["red", "blue"]}])
     assert answer.status_code == 400 and "not of one length" in answer.text, answer.text
     assert metric(server, "leadsman_python_workers", model="pickled", state="ready") == 1
+    for form, got in asked_by_mlflows_own_client(server, models_python).items():
+        np.testing.assert_allclose(got, expected["columns"]["outputs"]["output"], rtol=1e-6, atol=1e-6, err_msg=form)
 
 
 def test_a_forest_is_asked_once_for_both_outputs(models_python):
@@ -123,6 +134,45 @@ def test_the_documents_example_runs_word_by_word(start, tmp_path):
     answer = infer(server, "lengths", [length, {"name": "unit", "datatype": "BYTES", "shape": [2], "data": ["cm", "ell"]}])
     assert answer.status_code == 400 and "unknown unit ell; known are cm, in" in answer.text, answer.text
     assert {p.name for p in folder.iterdir()} == {"model.py", "units.json"}
+
+
+CLOSING = """
+import os
+
+inputs = outputs = [("x", "FP64", [-1])]
+
+
+def load(directory, options):
+    return {"file": options["file"], "asked": 0}
+
+
+def predict(state, inputs):
+    state["asked"] += len(inputs["x"])
+    return inputs["x"]
+
+
+def close(state):
+    with open(state["file"], "a", encoding="utf-8") as file:
+        file.write(f"{os.getpid()} was asked {state['asked']} rows\\n")
+"""
+
+
+def test_close_is_called_with_the_state_when_a_model_is_unloaded_and_at_the_end(start, repository, tmp_path):
+    path, file = models.release_script(repository, "closing", CLOSING), tmp_path / "closed"
+    server = start(backends={"python": {"interpreter": sys.executable}}, repository={"control": "explicit", "load_at_start": ["*"]},
+                   models=[{"name": "closing", "path": path, "warmup_requests": 0, "runtime_options": {"option.file": str(file)}}])
+    x = [{"name": "x", "datatype": "FP64", "shape": [3], "data": [1, 2, 3]}]
+    outputs_of(infer(server, "closing", x))
+    assert not file.exists()
+    control = f"{server.url}/v2/repository/models/closing/"
+    assert requests.post(control + "unload", timeout=10).status_code == 200
+    wait_for("close()", file.exists)
+    assert requests.post(control + "load", timeout=60).status_code == 200
+    outputs_of(infer(server, "closing", x))
+    outputs_of(infer(server, "closing", x))
+    assert server.stop() == 0
+    first, second = file.read_text().splitlines()
+    assert first.endswith("was asked 3 rows") and second.endswith("was asked 6 rows") and first.split()[0] != second.split()[0]
 
 
 @pytest.fixture
