@@ -136,6 +136,7 @@ def test_no_secret_is_shown_anywhere(guarded_mlflow, tmp_path, start, monkeypatc
                "MLFLOW_TRACKING_USERNAME": user, "MLFLOW_TRACKING_PASSWORD": password, "LEADSMAN_HTTP_TOKEN": SECRET["http-token"]}
         with environment(monkeypatch, env):
             server = start(ready=False, models=[{"name": name, "path": path} for name, path in paths.items()], storage=storage,
+                           log={"level": "debug"},
                            auth={"tokens_file": str(tmp_path / "tokens.json"), "protect_metrics": True})
         admin = bearer(SECRET["admin"])
 
@@ -152,6 +153,7 @@ def test_no_secret_is_shown_anywhere(guarded_mlflow, tmp_path, start, monkeypatc
             wait_for(name, lambda: "(hidden)" in note(name))
         for name in ("web", "signed"):
             wait_for(name, lambda: "answered 400" in note(name))
+        assert server.get("/api/v1/configuration", headers=admin).json()["log"]["level"] == "debug"
         searched(everything_said(server, list(paths)), secrets)
 
         echo.fault("echo", path="/mlflow/", times=10**9, code=400, body=WORDS["mlflow"])
