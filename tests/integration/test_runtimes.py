@@ -83,7 +83,8 @@ def test_rest_answers_are_those_of_the_original_runtime(server, expected):
                 assert_agrees(got, tensor, (name, key))
 
 
-def test_a_model_that_parses_examples_itself(server):
+def test_a_model_that_parses_examples_itself(start, trained):
+    server = start(models=configured(trained, ("half_plus_two",)))
     for method, signature, results in (
             ("regress", "regress_x_to_y", [2.5, 4.5]),
             ("classify", "classify_x", [[["low", 1.0], ["high", 0.0]], [["low", 0.0], ["high", 1.0]]])):
