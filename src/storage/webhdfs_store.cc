@@ -148,7 +148,7 @@ Result<StoreAnswer> WebHdfsStore::Ask(const std::string& path, std::string_view 
     bool other =
         answer.ok() ? IsStandby(*answer) : answer.status().code() == StatusCode::kUnavailable;
     if (!other) return answer;
-    active_ = (active_ + 1) % endpoints_.size();
+    TurnToNext();
   }
   return answer;
 }
@@ -195,14 +195,23 @@ Status WebHdfsStore::Read(const RemoteFile& file, int64_t offset, ReadSink& sink
   if (file.size > 0 && offset >= file.size) return OkStatus();
   ASSIGN_OR_RETURN(StoreRequest request, Request(file.key, "OPEN"));
   request.url += StrCat("&offset=", offset);
-  ASSIGN_OR_RETURN(
-      StoreAnswer answer,
-      http_.Stream(
-          request, nullptr, [&](std::string_view bytes) { return sink.Append(bytes); }, call));
+  bool begun = false;
+  Result<StoreAnswer> answer = http_.Stream(
+      request, nullptr,
+      [&](std::string_view bytes) {
+        begun = true;
+        return sink.Append(bytes);
+      },
+      call);
   if (!answer.ok()) {
-    sink.AskedToWait(RetryAfter(answer, SystemClock().Now()));
-    if (IsStandby(answer)) active_ = (active_ + 1) % endpoints_.size();
-    return Refusal(answer, file.key);
+    // Whoever tries again asks the other one, as Ask() does.
+    if (!begun && answer.status().code() == StatusCode::kUnavailable) TurnToNext();
+    return answer.status();
+  }
+  if (!answer->ok()) {
+    sink.AskedToWait(RetryAfter(*answer, SystemClock().Now()));
+    if (IsStandby(*answer)) TurnToNext();
+    return Refusal(*answer, file.key);
   }
   // OPEN cannot be tied to one state of the file: so it is looked at once more.
   ASSIGN_OR_RETURN(std::vector<HdfsEntry> now, ListFolder(file.key, call));

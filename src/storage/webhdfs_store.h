@@ -51,6 +51,7 @@ class WebHdfsStore final : public RemoteStore {
   Status Collect(const std::string& relative, int depth, VersionCollector& versions,
                  const StoreCall& call);
   Status Refusal(const StoreAnswer& answer, const std::string& path) const;
+  void TurnToNext() { active_ = (active_ + 1) % endpoints_.size(); }
 
   const std::string root_;
   const StorageOptions::Hdfs& options_;

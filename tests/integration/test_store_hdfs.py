@@ -141,3 +141,25 @@ def test_delegation_tokens(hdfs, serving, tmp_path):
         refresh(server)
         wait_for("a clean note", lambda: server.model("digits")["note"] == "")
         assert not [token for token in tokens if token in server.log_text() + note]
+
+
+def test_a_namenode_that_goes_away_in_mid_download(hdfs, serving, tmp_path):
+    def nobody(_):
+        raise ConnectionResetError
+
+    def away():
+        hdfs.activate(1)
+        first.guard = nobody
+        first.stop()
+
+    first = FaultProxy(hdfs.ports[0])
+    with FaultProxy(hdfs.ports[1]) as second:
+        server = serving([first.port, second.port])
+        serves(server, 1)
+        first.fault("cut", path=f"{MODEL}&user.name=trainer&namenode", after=100_000, then=away)
+        put_version(hdfs, tmp_path, 2)
+        refresh(server)
+        serves(server, 2)
+        assert begun_at(second, 2) == [100_000]
+
+
