@@ -98,6 +98,7 @@ class HttpFrontendTest : public ::testing::Test {
         };
     add("opt", {{"x", kFp32, {-1}}, {"scale", kFp32, {-1}, true}}, {{"y", kFp32, {-1}}});
     add("grid", {{"x", kFp32, {-1, -1, 2}}}, {{"y", kFp32, {-1, -1, 2}}});
+    add("row", {{"x", kFp32, {-1, 1}}}, {{"y", kFp32, {-1, 1}}});
     add("ranks", {{.name = "x", .type = kFp32, .any_rank = true}},
         {{.name = "y", .type = kFp32, .any_rank = true}});
     add("scalar", {{"x", kFp32, {}}}, {{"y", kFp32, {}}});

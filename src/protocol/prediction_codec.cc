@@ -141,6 +141,33 @@ Status CheckInputs(const Signature& signature, PredictionCall& call) {
   return OkStatus();
 }
 
+void LeftOutDimension::AddTo(const Signature& signature, PredictionCall& call) {
+  left_out_ = false;
+  for (size_t i = 0; i < signature.inputs.size(); ++i) {
+    const TensorSpec& spec = signature.inputs[i];
+    if (call.inputs[i].type() == DataType::kInvalid) continue;
+    const size_t rank = spec.shape.rank();
+    left_out_ = !spec.any_rank && rank >= 2 && spec.shape[rank - 1] == 1 &&
+                call.inputs[i].shape().rank() + 1 == rank;
+    if (!left_out_) return;
+  }
+  if (!left_out_) return;
+  for (size_t i = 0; i < signature.inputs.size(); ++i)
+    if (call.inputs[i].type() != DataType::kInvalid) call.inputs[i].shape().Append(1);
+}
+
+std::span<const TensorView> LeftOutDimension::TakeFrom(std::span<const TensorView> outputs) {
+  if (!left_out_) return outputs;
+  outputs_.assign(outputs.begin(), outputs.end());
+  for (TensorView& output : outputs_) {
+    const Shape shape = output.shape;
+    if (shape.rank() < 2 || shape[shape.rank() - 1] != 1) continue;
+    output.shape.Clear();
+    for (size_t i = 0; i + 1 < shape.rank(); ++i) output.shape.Append(shape[i]);
+  }
+  return outputs_;
+}
+
 int SoleInput(const Signature& signature) {
   if (signature.inputs.size() == 1) return 0;
   if (RequiredInputs(signature) != 1) return -1;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -46,6 +47,20 @@ void PrepareInputs(const Signature& signature, PredictionCall& call);
 /// Required inputs there, types and shapes as in the signature, and none that is empty but huge ([4000000000,0]); sets
 /// call.rows.
 Status CheckInputs(const Signature& signature, PredictionCall& call);
+
+/// TensorFlow Serving leaves shapes to the graph. So its documentation's first example sends [3] where the model has [-1,1], and reads
+/// [3]. Of one request.
+class LeftOutDimension {
+ public:
+  /// Before CheckInputs: where all inputs that came lack nothing but a last dimension of one, they get it.
+  void AddTo(const Signature& signature, PredictionCall& call);
+  /// The outputs, without such a dimension where the inputs came without. Valid until the next call.
+  std::span<const TensorView> TakeFrom(std::span<const TensorView> outputs);
+
+ private:
+  bool left_out_ = false;
+  std::vector<TensorView> outputs_;
+};
 
 /// "x, y and z" for messages.
 std::string InputNames(const Signature& signature);

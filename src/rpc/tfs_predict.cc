@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/strings.h"
-#include "protocol/prediction_codec.h"
 #include "rpc/grpc_call.h"
 
 namespace leadsman::rpc {
@@ -131,19 +130,21 @@ Status PredictCodec::Decode(const Signature& signature, std::string_view signatu
     const auto i = static_cast<size_t>(index);
     RETURN_IF_ERROR(ReadTensorProto(signature.inputs[i], input.tensor, limit, call.inputs[i]));
   }
+  dimension_.AddTo(signature, call);
   return CheckInputs(signature, call);
 }
 
 Status PredictCodec::Encode(const PredictionCall& call, std::string& out, TensorValues values) {
-  const size_t count = wanted_.empty() ? call.outputs.size() : wanted_.size();
+  const std::span<const TensorView> outputs = dimension_.TakeFrom(call.outputs);
+  const size_t count = wanted_.empty() ? outputs.size() : wanted_.size();
   size_t total = 0;
   sizes_.clear();
   for (size_t i = 0; i < count; ++i) {
     const size_t index = wanted_.empty() ? i : wanted_[i];
-    if (index >= call.outputs.size())
+    if (index >= outputs.size())
       return InternalError("the model gave fewer outputs than its signature says");
-    sizes_.push_back(TensorProtoSize(call.outputs[index], values));
-    total += sizes_.back() + call.outputs[index].name.size() + 32;
+    sizes_.push_back(TensorProtoSize(outputs[index], values));
+    total += sizes_.back() + outputs[index].name.size() + 32;
   }
   if (total > INT32_MAX)
     return OutOfRangeError(
@@ -151,7 +152,7 @@ Status PredictCodec::Encode(const PredictionCall& call, std::string& out, Tensor
   out.reserve(out.size() + total + 256);
   WireWriter writer(out);
   for (size_t i = 0; i < count; ++i) {
-    const TensorView& output = call.outputs[wanted_.empty() ? i : wanted_[i]];
+    const TensorView& output = outputs[wanted_.empty() ? i : wanted_[i]];
     writer.Tag(1, WireReader::kBytes);
     writer.Varint(WireWriter::BytesSize(output.name.size()) + WireWriter::BytesSize(sizes_[i]));
     writer.Bytes(1, output.name);

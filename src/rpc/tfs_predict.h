@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "base/wire.h"
+#include "protocol/prediction_codec.h"
 #include "rpc/tensor_proto.h"
 #include "serving/predictor.h"
 
@@ -43,6 +44,7 @@ class PredictCodec {
     std::string_view name, tensor;
   };
   ModelSpec spec_;
+  LeftOutDimension dimension_;
   std::vector<Input> inputs_;
   std::vector<std::string_view> filter_;
   std::vector<size_t> wanted_;  ///< indexes of outputs; empty = all

@@ -112,6 +112,8 @@ def test_the_arguments_of_the_documentation(launch, repository, export):
     server = launch(["--model_name=half_plus_two", f"--model_base_path={repository}/half_plus_two",
                      "--rest_api_num_threads=64", "--file_system_poll_wait_seconds", "1"]).await_ready()
     assert server.predict("half_plus_two", [[1.0], [2.0], [5.0]]) == {"predictions": [[2.5], [3.0], [4.5]]}
+    # The documentation's own example, of a model whose x is [-1, 1]: TensorFlow Serving leaves shapes to the graph.
+    assert server.predict("half_plus_two", [1.0, 2.0, 5.0]) == {"predictions": [2.5, 3.0, 4.5]}
     status = requests.get(server.url + "/v1/models/half_plus_two", timeout=5).json()
     assert status == {"model_version_status": [{"version": "123", "state": "AVAILABLE",
                                                 "status": {"error_code": "OK", "error_message": ""}}]}

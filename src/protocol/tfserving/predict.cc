@@ -43,6 +43,7 @@ Status PredictCodec::Decode(std::string_view body, std::span<const NamedSignatur
   });
   if (!ok || !json.End()) return json.error();
   if (!found) return InvalidArgumentError("Missing 'inputs' or 'instances' key");
+  dimension_.AddTo(signature, call);
   return CheckInputs(signature, call);
 }
 
@@ -102,17 +103,18 @@ bool PredictCodec::DecodeColumns(JsonCursor& json, const Signature& signature,
 }
 
 Status PredictCodec::Encode(const PredictionCall& call, std::string& out) {
+  const std::span<const TensorView> outputs = dimension_.TakeFrom(call.outputs);
   if (rows_) {
     out += "{\"predictions\": ";
-    RETURN_IF_ERROR(AppendRows(out, call.outputs, false));
+    RETURN_IF_ERROR(AppendRows(out, outputs, false));
     out += '}';
     return OkStatus();
   }
   out += "{\"outputs\": ";
-  bool several = call.outputs.size() > 1;
+  bool several = outputs.size() > 1;
   if (several) out += '{';
-  for (size_t i = 0; i < call.outputs.size(); ++i) {
-    const TensorView& output = call.outputs[i];
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const TensorView& output = outputs[i];
     RETURN_IF_ERROR(CheckJsonForm(output));
     if (i > 0) out += ',';
     if (several) {

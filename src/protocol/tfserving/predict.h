@@ -26,6 +26,7 @@ class PredictCodec final : public PredictionCodec {
   bool DecodeColumns(JsonCursor& json, const Signature& signature, PredictionCall& call);
 
   DecodeBuffers buffers_;
+  LeftOutDimension dimension_;
   bool rows_ = true;  ///< the form of the request in hand
 };
 
