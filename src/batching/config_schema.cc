@@ -24,9 +24,9 @@ const schema::Struct<BatchingConfig::Queue>& QueueSchema() {
   static const auto table = [] {
     schema::Struct<Queue> s("BatchingQueue", "Requests that wait for an instance of the model.");
     s.Field("max_size", &Queue::max_size, schema::Integer<size_t>(1, 1'000'000),
-            "Requests; more are refused (429).");
+            "Requests; more are refused (503).");
     s.Field("max_bytes", &Queue::max_bytes, schema::Bytes<size_t>(1 << 20, int64_t{1} << 40),
-            "Memory that the inputs of waiting requests may take together; more are refused (429). "
+            "Memory that the inputs of waiting requests may take together; more are refused (503). "
             "An empty queue takes a request of any size.");
     s.Field("default_timeout", &Queue::default_timeout, schema::Time<microseconds>(0us, 24h),
             "How long a request may wait; 0 = as long as its deadline, or server.request_timeout.");

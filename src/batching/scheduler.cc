@@ -94,13 +94,14 @@ Status Scheduler::Refuse(RejectReason reason, const BatchTask& task) {
           StrCat("the request could not be answered within its deadline, because ", options_.name,
                  " is too long and the model takes ", Milliseconds(task.least_time),
                  " ms or more; it was not begun"));
+    // What passes is UNAVAILABLE, as TensorFlow Serving and Triton have it: their clients, and meshes, try again on that.
     case RejectReason::kMemory:
-      return ResourceExhaustedError(
-          StrCat(options_.name, " is full: the inputs that wait there would take more than ",
-                 options_.limits.max_bytes, " bytes (", options_.bytes_key,
-                 "); retry after a moment, or send fewer at once"));
+      return UnavailableError(StrCat(options_.name,
+                                     " is full: the inputs that wait there would take more than ",
+                                     options_.limits.max_bytes, " bytes (", options_.bytes_key,
+                                     "); retry after a moment, or send fewer at once"));
     default:
-      return ResourceExhaustedError(
+      return UnavailableError(
           StrCat(options_.name, " is full (", options_.limits.max_requests,
                  " requests); retry after a moment, send fewer at once, or give the server more "
                  "instances, pool threads or replicas"));

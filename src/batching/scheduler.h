@@ -54,7 +54,7 @@ class Scheduler final : public QueueKeeper::Queue {
   ~Scheduler() override;  ///< Stop, however long the running batches take
 
   /// Taken over: `run` or OnDropped will be called for each. Not taken (and nothing will be called):
-  /// RESOURCE_EXHAUSTED when the queue is full, by its number of requests or by what their inputs take; DEADLINE_EXCEEDED when the deadline cannot be met; UNAVAILABLE when stopped.
+  /// UNAVAILABLE when the queue is full, by its number of requests or by what their inputs take, and when stopped; DEADLINE_EXCEEDED when the deadline cannot be met.
   /// Several tasks are the pieces of one request: they are taken together, as one.
   ///
   /// The deadline is checked against what is known from below: the cost of what is ahead over the instances, and

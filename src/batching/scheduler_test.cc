@@ -247,7 +247,7 @@ TEST_F(SchedulerTest, RefusesWhatTheQueueHasNoRoomFor) {
   AwaitInside(1);
   ASSERT_TRUE(Submit(tasks[1]).ok());
   Status full = Submit(tasks[2]);
-  EXPECT_EQ(full.code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(full.code(), StatusCode::kUnavailable);
   EXPECT_NE(full.message().find("the queue of model m is full (1 requests)"), std::string::npos)
       << full;
   // One that is taken out makes room.
@@ -268,7 +268,7 @@ TEST_F(SchedulerTest, RefusesWhatTheQueueHasNoMemoryFor) {
     tasks[i].bytes = bytes[i];
     const Status status = Submit(tasks[i]);
     const bool fits = i == 1 || i == 3 || i == 5;  // an empty queue takes any
-    EXPECT_EQ(status.code(), fits ? StatusCode::kOk : StatusCode::kResourceExhausted) << i;
+    EXPECT_EQ(status.code(), fits ? StatusCode::kOk : StatusCode::kUnavailable) << i;
     if (!fits) {
       EXPECT_NE(status.message().find("100 bytes (queue.max_bytes)"), std::string::npos) << status;
     }

@@ -10,7 +10,7 @@ namespace leadsman {
 ///   the client's   400, and any 4xx that is not named here: INVALID_ARGUMENT. 401, 403, 404. 409 and 412: what it asks for does
 ///                  not go with what is there. 408: it was too slow to send; a service that is too slow itself says 504.
 ///   the service's  5xx; also 501, which a client that was pointed at it could expect to work. 429 as 503: it has more to do than
-///                  it can, which is what `leadsman serve` says when its queues are full. That one client alone had too much
+///                  it can, which `leadsman serve` says with 503 when its queues are full, and others with 429. That one client alone had too much
 ///                  looks the same; but a version that turns its load away must not look well.
 ///   nobody's       499, as proxies write it: the client had gone before the answer.
 ///

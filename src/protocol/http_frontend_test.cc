@@ -151,7 +151,7 @@ class HttpFrontendTest : public ::testing::Test {
     pooled.signature = {{{"x", kFp32, {-1}}}, {{"y", kFp32, {-1}}}};
     pooled.run = Echo;
     world_.AddModel("pooled", {1}, "pooled").execution = ExecutionMode::kPool;
-    world_.Start();
+    world_.Start({.pool_threads = 2, .pool_queue = 4});
     // Readiness is said a moment after the last version got ready.
     world_.Await([&] { return world_.lifecycle().SettledOnce(); });
     HttpFrontend::Options options;
@@ -386,6 +386,39 @@ TEST_F(HttpFrontendTest, TakesAClientsDeadlineFromItsHeader) {
   EXPECT_EQ(status("x-envoy-expected-rq-timeout-ms", "9"), 504);
   for (const char* bad : {"0", "-5", "1.5", "soon"}) {
     EXPECT_EQ(status("x-request-timeout-ms", bad), 400) << bad;
+  }
+}
+
+TEST_F(HttpFrontendTest, SaysWhenAFullQueueMayBeAskedAgain) {
+  std::promise<void> release;
+  std::shared_future<void> released = release.get_future().share();
+  std::atomic<int> running{0};
+  world_.backend("pooled").run = [&](auto version, auto inputs, auto& outputs) {
+    ++running;
+    released.wait();
+    return Echo(version, inputs, outputs);
+  };
+  FakeExchange held[6];  // two run, four wait
+  for (int i = 0; i < 6; ++i) {
+    if (i == 2) world_.Await([&] { return running == 2; });
+    held[i].Set("POST", "/v1/models/pooled:predict", R"({"instances": [1]})");
+    frontend_->Handle(held[i]);
+  }
+  const std::string v2 =
+      R"({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [1]}]})";
+  const std::vector<std::pair<std::string, std::string>> requests = {
+      {"/v1/models/pooled:predict", R"({"instances": [1]})"}, {"/v2/models/pooled/infer", v2}};
+  for (const auto& [path, body] : requests) {
+    const std::string answer = Send("POST", path, body);
+    EXPECT_EQ(exchange_.response().status, 503) << path;
+    EXPECT_EQ(exchange_.ResponseHeader("retry-after"), "1") << path;
+    EXPECT_NE(answer.find("is full"), std::string::npos) << answer;
+  }
+  release.set_value();
+  for (FakeExchange& exchange : held) {
+    exchange.Await();
+    EXPECT_EQ(exchange.response().status, 200);
+    EXPECT_EQ(exchange.ResponseHeader("retry-after"), "");
   }
 }
 

@@ -119,6 +119,8 @@ void PredictionSession::Answer(Status status) {
       if (cors_) response.headers += tfserving::kCorsHeaders;
       response.status = codec_->HttpStatus(status.code());
       codec_->AppendError(response.body, status);
+      // A queue empties, and a version loads, in seconds; of a server that ends, another replica is asked meanwhile.
+      if (response.status == 503) response.headers += "retry-after: 1\r\n";
     }
     response.headers += "x-request-id: ";
     response.headers += call_.request_id;

@@ -639,7 +639,7 @@ TEST_F(BatchedPredictionTest, WhatWaitsIsCountedForItsVersion) {
   EXPECT_EQ(End(*clients[0], {1}), OkStatus());
   EXPECT_EQ(End(*clients[1], {2}).code(), StatusCode::kCancelled);
   EXPECT_EQ(End(*clients[2], {3, 4, 5}), OkStatus());
-  EXPECT_EQ(End(*clients[3], {6}).code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(End(*clients[3], {6}).code(), StatusCode::kUnavailable);
   EXPECT_EQ(pending(), 0);
 }
 

@@ -131,7 +131,7 @@ class Predictor {
   struct Options {
     int pool_threads = 2;
     size_t pool_queue =
-        1024;  ///< requests that may wait for the pool; more are refused with RESOURCE_EXHAUSTED
+        1024;  ///< requests that may wait for the pool; more are refused with UNAVAILABLE
     size_t pool_queue_bytes = 256 << 20;  ///< the same by what their inputs take in memory
     std::chrono::milliseconds default_timeout{
         60'000};  ///< for pooled requests that bring no deadline
@@ -173,7 +173,7 @@ class Predictor {
   /// instances, and `done` is called from another thread, or here and now (true) when the call is
   /// refused: the queue is full, the deadline cannot be met, or it has more rows than the model's
   /// config.pbtxt allows (INVALID_ARGUMENT). call.status says how it went:
-  /// RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED, CANCELLED, UNAVAILABLE (shutting down) or the runtime's
+  /// UNAVAILABLE (the queue is full, or shutting down), DEADLINE_EXCEEDED, CANCELLED or the runtime's
   /// error. Inputs must agree with the signature (CheckAgainst).
   bool Execute(PredictionCall& call, std::function<void()> done);
 

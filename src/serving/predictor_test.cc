@@ -490,7 +490,7 @@ TEST_F(PooledTest, RefusesWhatTheQueueCannotHoldAndLetsGoWhoHasGone) {
   EXPECT_EQ(Metric("leadsman_serving_in_flight"), 3);
   Admit(calls[4]);
   EXPECT_TRUE(world_.predictor().Execute(calls[4], Done(calls[4], results[4])));
-  EXPECT_EQ(results[4].get_future().get().code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(results[4].get_future().get().code(), StatusCode::kUnavailable);
   EXPECT_EQ(Metric("leadsman_serving_pool_rejected_total"), 1);
 
   world_.clock.Advance(10ms);
@@ -513,7 +513,7 @@ TEST_F(PooledTest, RefusesWhatTheQueueHasNoMemoryFor) {
     if (i == 0) world_.Await([&] { return running_ == 1; });
   }
   const Status refused = results[3].get_future().get();
-  EXPECT_EQ(refused.code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(refused.code(), StatusCode::kUnavailable);
   EXPECT_NE(refused.message().find("server.pool_queue_bytes"), std::string::npos) << refused;
   EXPECT_EQ(Metric("leadsman_serving_pool_queue_bytes"), 32);
   EXPECT_EQ(Metric("leadsman_serving_pool_rejected_total"), 1);
