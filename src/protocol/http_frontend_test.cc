@@ -389,6 +389,22 @@ TEST_F(HttpFrontendTest, TakesAClientsDeadlineFromItsHeader) {
   }
 }
 
+TEST_F(HttpFrontendTest, OfTwoDeadlinesTheEarlierHolds) {
+  world_.clock.Advance(std::chrono::milliseconds(10));  // since the request was received
+  auto status = [&](std::string_view timeout_us, const char* header_ms) {
+    Send("POST", "/v2/models/iris/infer",
+         StrCat(R"({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], )",
+                R"("data": [1, 2, 3, 4]}], "parameters": {"timeout": )", timeout_us, "}}"),
+         {{"x-request-timeout-ms", header_ms}});
+    return exchange_.response().status;
+  };
+  EXPECT_EQ(status("60000000", "11"), 200);
+  EXPECT_EQ(status("60000000", "9"), 504);
+  EXPECT_EQ(status("9000", "60000"), 504);
+  EXPECT_EQ(status("0", "11"), 200) << "0 is none";
+  EXPECT_EQ(status("0", "9"), 504);
+}
+
 TEST_F(HttpFrontendTest, SaysWhenAFullQueueMayBeAskedAgain) {
   std::promise<void> release;
   std::shared_future<void> released = release.get_future().share();

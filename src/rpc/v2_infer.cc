@@ -497,8 +497,7 @@ Status ModelInferCodec::Decode(const Signature& signature, PredictionCall& call)
   PrepareInputs(signature, call);
   call.priority = priority_;
   if (timeout_us_ && *timeout_us_ > 0) {
-    SteadyTime until = call.received + std::chrono::microseconds(std::min(*timeout_us_, kDayUs));
-    if (!call.deadline || until < *call.deadline) call.deadline = until;
+    call.AnswerBy(call.received + std::chrono::microseconds(std::min(*timeout_us_, kDayUs)));
   }
   RETURN_IF_ERROR(FindOutputs(signature));
   if (!raw_.empty()) {

@@ -103,6 +103,10 @@ struct PredictionCall {
   std::vector<float> features;
   std::vector<std::string> segment_headers;  ///< as SegmentReader::TakeHeaders took them
   void ViewInputs();                         ///< input_views of the inputs that are there
+  /// Who says several times how long it waits means the shortest.
+  void AnswerBy(SteadyTime until) {
+    if (!deadline || until < *deadline) deadline = until;
+  }
 
   /// Ready for the next request; buffers keep their capacity. The call must not be between Admit
   /// and Finish.

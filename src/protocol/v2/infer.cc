@@ -167,7 +167,7 @@ Status InferCodec::Decode(std::string_view body, const Signature& signature, Pre
   }
   call.priority = parameters_.priority;
   if (parameters_.timeout_us > 0)
-    call.deadline = call.received + std::chrono::microseconds(parameters_.timeout_us);
+    call.AnswerBy(call.received + std::chrono::microseconds(parameters_.timeout_us));
   return CheckInputs(signature, call);
 }
 
