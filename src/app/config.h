@@ -40,8 +40,12 @@ struct Config {
   struct Limits {
     size_t max_header = 64 << 10;
     size_t max_body = 64 << 20;
+    size_t max_message = size_t{2} << 30;  ///< of gRPC; its clients can send no larger one
     size_t max_connections = 10'000;
     size_t max_stream_requests = 64;
+    uint32_t max_streams = 1000;
+    std::chrono::milliseconds max_connection_age{0};        ///< of gRPC; 0 = any
+    std::chrono::milliseconds max_connection_age_grace{0};  ///< 0 = until its calls have ended
     std::chrono::milliseconds idle_timeout{75'000};
     std::chrono::milliseconds read_timeout{30'000};
     std::chrono::milliseconds write_timeout{30'000};

@@ -24,6 +24,8 @@ namespace {
 using std::chrono::milliseconds;
 using namespace std::chrono_literals;  // NOLINT: literals
 
+constexpr milliseconds kLongestAge = 720h;
+
 std::string CheckAddress(const std::string& address) {
   // Names are not looked up: a literal says exactly which interface is listened on.
   bool ok = !address.empty() && std::all_of(address.begin(), address.end(), [](char c) {
@@ -57,13 +59,27 @@ const schema::Struct<Config::Limits>& LimitsSchema() {
     s.Field("max_header", &Limits::max_header, schema::Bytes<size_t>(1 << 10, 16 << 20),
             "Head of a request.");
     s.Field("max_body", &Limits::max_body, schema::Bytes<size_t>(1 << 10, int64_t{4} << 30),
-            "Body of a request, before and after inflating.");
+            "Body of a request over HTTP/1.1, before and after inflating.");
+    s.Field("max_message", &Limits::max_message, schema::Bytes<size_t>(1 << 10, int64_t{4} << 30),
+            "A request's message over gRPC, as it is sent. Once inflated, or with its repeated "
+            "values written out, it may take max_body, or sixteen times what came.");
     s.Field("max_connections", &Limits::max_connections, schema::Integer<size_t>(1, 1'000'000),
             "Open connections; more are answered with 503.");
     s.Field("max_stream_requests", &Limits::max_stream_requests,
             schema::Integer<size_t>(1, 100'000),
             "Requests of one ModelStreamInfer call (gRPC) that may be under way at once; those "
             "behind are not read yet. Together they may hold max_body bytes.");
+    s.Field("max_streams", &Limits::max_streams, schema::Integer<uint32_t>(1, 1'000'000),
+            "gRPC calls that one connection may have under way at once; its client keeps back "
+            "those beyond.");
+    s.Field("max_connection_age", &Limits::max_connection_age,
+            schema::Time<milliseconds>(0ms, kLongestAge),
+            "A gRPC connection that has lasted so long, give or take a tenth, is told to go "
+            "(GOAWAY), so that clients meet new replicas behind a balancer that knows connections "
+            "only. 0 = never.");
+    s.Field("max_connection_age_grace", &Limits::max_connection_age_grace,
+            schema::Time<milliseconds>(0ms, kLongestAge),
+            "How long its calls may go on after that, before they are cut. 0 = until they end.");
     s.Field("idle_timeout", &Limits::idle_timeout, schema::Time<milliseconds>(100ms, 24h),
             "Between two requests. A gRPC connection without a call is told to go (GOAWAY).");
     s.Field("read_timeout", &Limits::read_timeout, schema::Time<milliseconds>(100ms, 24h),

@@ -1071,7 +1071,15 @@ class Server {
     options.http2.port = config_.server.grpc_port;
     options.http2.io_threads = OrCores(config_.server.io_threads);
     options.http2.max_header_bytes = config_.server.limits.max_header;
-    options.http2.max_body_bytes = config_.server.limits.max_body;
+    const Config::Limits& limits = config_.server.limits;
+    options.http2.max_body_bytes = limits.max_message;
+    options.max_expanded_bytes = limits.max_body;
+    // One of the largest, and what others send meanwhile.
+    options.http2.max_held_bytes = limits.max_message + 4 * limits.max_body;
+    options.http2.max_unsent_bytes = 4 * limits.max_body;
+    options.http2.max_streams = limits.max_streams;
+    options.http2.max_connection_age = limits.max_connection_age;
+    options.http2.max_connection_age_grace = limits.max_connection_age_grace;
     options.http2.max_connections = config_.server.limits.max_connections;
     options.http2.idle_timeout = config_.server.limits.idle_timeout;
     options.http2.read_timeout = config_.server.limits.read_timeout;

@@ -28,8 +28,6 @@ constexpr size_t kGatherAtOnce = 128 << 10;
 constexpr size_t kSpareStreams = 32;
 constexpr size_t kLargestOfSpare =
     256 << 10;  // whatever was made for a larger request is let go with its stream
-constexpr size_t kBodiesPerConnection = 4;   // times max_body_bytes, over all streams together
-constexpr size_t kAnswersPerConnection = 4;  // the same of what the client does not take
 constexpr size_t kMaxQueuedFrames = 10'000;  // of a client that makes us answer and does not read
 constexpr int kMaxEmptyData = 1000;          // one after the other
 constexpr int kReadsPerTurn = 4;             // of one busy client, before others get their turn,
@@ -223,7 +221,13 @@ void Http2Connection::Tell(Http2Stream& stream, Call call) {
 
 Http2Connection::Http2Connection(Http2Worker& worker, int socket)
     : worker_(worker), socket_(socket) {
-  last_read_ = last_written_ = last_stream_ = worker_.Now();
+  began_ = last_read_ = last_written_ = last_stream_ = worker_.Now();
+  // By the number of the connection, which spreads them as well as chance does.
+  constexpr uint64_t kOdd = 0x9e3779b97f4a7c15;
+  const auto share =
+      static_cast<double>((worker_.counters().accepted.value() + 1) * kOdd) * 0x1p-64;
+  const double age = static_cast<double>(worker_.options().max_connection_age.count());
+  age_ = milliseconds(static_cast<int64_t>(age * (0.9 + 0.2 * share)));
 }
 
 Http2Connection::~Http2Connection() {
@@ -405,7 +409,7 @@ void Http2Connection::RunReady() {
 void Http2Connection::RefuseCrowded(Http2Stream& stream) {
   Refuse(stream, ResourceExhaustedError(StrCat(
                      "the answers that this connection's client has not read hold more than ",
-                     kAnswersPerConnection * worker_.options().max_body_bytes,
+                     worker_.options().UnsentLimit(),
                      " bytes; read them, or send fewer requests at once")));
 }
 
@@ -484,16 +488,16 @@ void Http2Connection::TakeChunk(Http2Stream& stream, const char* bytes, size_t s
     nghttp2_session_consume_stream(session_, stream.id_, size);
     return;
   }
-  const size_t limit = worker_.options().max_body_bytes;
+  const Http2ServerOptions& options = worker_.options();
   const bool too_large = stream.body().size() + size > BodyLimit(stream);
-  if (too_large || buffered_ + size > kBodiesPerConnection * limit) {
+  if (too_large || buffered_ + size > options.HeldLimit()) {
     nghttp2_session_consume_stream(session_, stream.id_, size);
     return Refuse(
-        stream,
-        ResourceExhaustedError(
-            too_large ? StrCat("the request is larger than the limit of ", limit, " bytes")
-                      : StrCat("the requests under way on this connection hold more than ",
-                               kBodiesPerConnection * limit, " bytes; send fewer at once")));
+        stream, ResourceExhaustedError(
+                    too_large ? StrCat("the request is larger than the limit of ",
+                                       options.max_body_bytes, " bytes")
+                              : StrCat("the requests under way on this connection hold more than ",
+                                       options.HeldLimit(), " bytes; send fewer at once")));
   }
   // Moved when that is less than what goes.
   if (stream.taken_ > stream.body_.size() / 2) {
@@ -513,9 +517,7 @@ size_t Http2Connection::BodyLimit(const Http2Stream& stream) const {
   return worker_.options().max_body_bytes + (stream.patient ? kStreamWindow : 0);
 }
 
-bool Http2Connection::crowded() const {
-  return unsent_ > kAnswersPerConnection * worker_.options().max_body_bytes;
-}
+bool Http2Connection::crowded() const { return unsent_ > worker_.options().UnsentLimit(); }
 
 void Http2Connection::Refuse(Http2Stream& stream, const Status& why) {
   worker_.counters().bad_requests.Add(1);
@@ -741,6 +743,11 @@ void Http2Connection::OnSweep(Time now) {
     }
   }
   if (streams_.empty() && now - last_stream_ >= options.idle_timeout) BeginDrain();
+  if (age_.count() > 0 && now - began_ >= age_) {
+    BeginDrain();
+    const milliseconds grace = options.max_connection_age_grace;
+    if (grace.count() > 0 && now - began_ >= age_ + grace) return Close();
+  }
   for (size_t i = streams_.size(); i-- > 0;) {
     if (i >= streams_.size()) continue;
     std::shared_ptr<Http2Stream> stream = streams_[i];

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -20,7 +21,7 @@ namespace leadsman::net {
 
 /// One client. Confined to its worker's thread.
 ///
-///   (TLS handshake →) open → draining (the server's end, or long without a stream; GOAWAY said twice: "soon", then "from here on") →
+///   (TLS handshake →) open → draining (the server's end, long without a stream, or old; GOAWAY said twice: "soon", then "from here on") →
 ///   lingering (all answered; waits for the client to close) → closed;   any → closed
 class Http2Connection {
  public:
@@ -117,6 +118,8 @@ class Http2Connection {
   bool ping_sent_ = false;
   Time last_read_{}, last_flush_{}, last_written_{}, drain_began_{}, linger_began_{};
   Time last_stream_{};  ///< when there was one
+  Time began_{};
+  std::chrono::milliseconds age_{};  ///< that it may reach; 0 = any
 };
 
 }  // namespace leadsman::net

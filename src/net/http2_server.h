@@ -164,14 +164,23 @@ struct Http2ServerOptions {
   int io_threads = 1;
   size_t max_header_bytes = 64 << 10;
   size_t max_body_bytes = 64 << 20;  ///< of one request that has not been taken
-  size_t max_connections = 10'000;   ///< more are closed at once
-  uint32_t max_streams = 1000;       ///< at a time on one connection
+  size_t max_held_bytes =
+      0;  ///< of all of a connection that have not been; 0 = four times max_body_bytes
+  /// Of answers that its client has not taken, before more of its requests are refused; 0 = four times max_body_bytes.
+  size_t max_unsent_bytes = 0;
+  size_t max_connections = 10'000;  ///< more are closed at once
+  uint32_t max_streams = 1000;      ///< at a time on one connection
   /// Streams that a client may reset: ten times as many at once. Beyond, its connection is ended.
   uint64_t max_resets_per_second = 1000;
   std::chrono::milliseconds read_timeout{
       30'000};  ///< without a byte of a request that is not complete
   std::chrono::milliseconds write_timeout{30'000};  ///< without the client taking a byte
   std::chrono::milliseconds idle_timeout{75'000};   ///< without a stream: the client is sent GOAWAY
+  /// A connection that has lasted so long, give or take a tenth of it, is sent GOAWAY, so that clients meet new replicas behind
+  /// balancers that know connections only. 0 = never.
+  std::chrono::milliseconds max_connection_age{0};
+  /// How long its streams may go on after that, before they are cut. 0 = until they end.
+  std::chrono::milliseconds max_connection_age_grace{0};
   /// A silent connection is asked for a sign of life this often, and closed when none comes for keepalive_timeout.
   std::chrono::milliseconds keepalive_interval{120'000};
   std::chrono::milliseconds keepalive_timeout{20'000};
@@ -182,11 +191,16 @@ struct Http2ServerOptions {
   /// Said to a client that speaks HTTP/1 to this port.
   std::string http1_hint = "this port speaks HTTP/2 only";
   const Clock* clock = nullptr;  ///< of all timeouts; null: the machine's
+
+  size_t HeldLimit() const { return max_held_bytes > 0 ? max_held_bytes : 4 * max_body_bytes; }
+  size_t UnsentLimit() const {
+    return max_unsent_bytes > 0 ? max_unsent_bytes : 4 * max_body_bytes;
+  }
 };
 
 /// HTTP/2 with prior knowledge or ALPN: many streams on a connection, flow control, limits, keepalive, GOAWAY. Connections stay
-/// on the thread that accepted them. What a connection holds is bounded: bodies by flow control and by four times
-/// max_body_bytes, answers that are not taken by as much, frames that wait to be sent by their number.
+/// on the thread that accepted them. What a connection holds is bounded: bodies by flow control and by max_held_bytes, answers that
+/// are not taken by max_unsent_bytes, frames that wait to be sent by their number.
 class Http2Server : public DrainableServer {
  public:
   /// Errors as of HttpServer::Start. The handler must outlive the server.

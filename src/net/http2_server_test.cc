@@ -564,5 +564,46 @@ TEST_F(Http2ServerTest, AConnectionWithoutStreamsIsToldToGo) {
   EXPECT_TRUE(Eventually([&] { return handler_.sweeps > 0; })) << "one with a stream stays";
 }
 
+TEST_F(Http2ServerTest, AnOldConnectionIsToldToGoAndItsCallsAreAnswered) {
+  options_.max_connection_age = 60s;
+  std::promise<std::shared_ptr<Http2Stream>> held;
+  handler_.on_body = [&](Http2Stream& stream) { held.set_value(stream.shared_from_this()); };
+  Start();
+  Client client(port());
+  client.Send(Client::Head(1, "/a", true));
+  std::shared_ptr<Http2Stream> stream = held.get_future().get();
+  Pass(53s);
+  client.Send(Client::Ping());
+  ASSERT_TRUE(client.ReadUntil(NGHTTP2_PING, 0)) << "nine tenths of its time have not passed";
+  Pass(14s);
+  auto soon = client.ReadUntil(NGHTTP2_GOAWAY, 0);
+  ASSERT_TRUE(soon);
+  EXPECT_EQ(soon->payload, BigEndian(0x7fffffff) + BigEndian(NGHTTP2_NO_ERROR));
+  Pass(30min);
+  auto now = client.ReadUntil(NGHTTP2_GOAWAY, 0);
+  ASSERT_TRUE(now);
+  EXPECT_EQ(now->payload, BigEndian(1) + BigEndian(NGHTTP2_NO_ERROR));
+  // However long it takes.
+  ASSERT_TRUE(stream->Post([](Http2Stream& s) { Answer(s, "ok"); }));
+  EXPECT_TRUE(client.ReadUntil(NGHTTP2_DATA, 1));
+  while (client.Read()) {
+  }
+}
+
+TEST_F(Http2ServerTest, TheCallsOfAnOldConnectionAreCutAfterItsGrace) {
+  options_.max_connection_age = 60s;
+  options_.max_connection_age_grace = 30s;
+  Start();
+  Client client(port());
+  client.Send(Client::Head(1, "/a", true));
+  ASSERT_TRUE(client.Sync());
+  Pass(67s);
+  ASSERT_TRUE(client.ReadUntil(NGHTTP2_GOAWAY, 0));
+  clock_.Advance(30s);  // the probe's connection is as old
+  while (client.Read()) {
+  }
+  EXPECT_TRUE(Eventually([&] { return server_->stats().connections_open == 0; }));
+}
+
 }  // namespace
 }  // namespace leadsman::net

@@ -57,7 +57,7 @@ void Call::OnHead(Http2Stream& stream, ServiceContext& context) {
   terms_.request_id.clear();
   terms_.deadline.reset();
   ended_ = head_sent_ = busy_ = task_waits_ = false;
-  reader_.SetLimit(context.max_message_bytes);
+  reader_.SetLimits(context.messages);
   prediction_.request_id.clear();
   prediction_.trace.Clear();
   response_.clear();
@@ -410,7 +410,8 @@ Status Call::DecodeTfServing(std::string_view message) {
   const LoadedModel& model = *prediction_.handle->model;
   ASSIGN_OR_RETURN(prediction_.signature, model.FindSignature(tfserving_.signature_name()));
   const NamedSignature& called = model.signatures()[prediction_.signature];
-  return tfserving_.Decode(called.signature, called.name, terms_.context->max_message_bytes,
+  return tfserving_.Decode(called.signature, called.name,
+                           terms_.context->messages.Expanded(prediction_.request_bytes),
                            prediction_);
 }
 
@@ -420,7 +421,8 @@ Status Call::DecodeExamples(std::string_view message) {
         terms_.method->kind == MethodKind::kClassify  ? ExamplesCodec::Kind::kClassify
         : terms_.method->kind == MethodKind::kRegress ? ExamplesCodec::Kind::kRegress
                                                       : ExamplesCodec::Kind::kMulti;
-    Status parsed = examples_.Parse(kind, message, terms_.context->max_message_bytes);
+    Status parsed = examples_.Parse(kind, message,
+                                    terms_.context->messages.Expanded(prediction_.request_bytes));
     if (!parsed.ok()) return AdmitUnread(terms_, std::move(parsed), prediction_);
   }
   // The tasks of a MultiInference are of one model: its user is asked about once.

@@ -75,7 +75,7 @@ class Call {
   bool ended_ = false;
   bool head_sent_ = false;
   bool busy_ = false;  ///< the prediction is in the pool
-  MessageReader reader_{0};
+  MessageReader reader_{MessageLimits{}};
   std::vector<net::Http2Stream::Field> fields_;  ///< of the answer, while it is made
   std::string field_text_;                       ///< what they point into
 

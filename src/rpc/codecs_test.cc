@@ -23,7 +23,7 @@ std::string Fields(uint32_t field, size_t count) {
 }
 
 TEST(MessageReaderTest, MeasuresWithoutInflating) {
-  MessageReader reader(100);
+  MessageReader reader(MessageLimits{.wire = 100, .expanded = 100});
   reader.SetCompression(Compression::kGzip);
   std::string body;
   const size_t at = BeginMessage(body);
@@ -38,6 +38,13 @@ TEST(MessageReaderTest, MeasuresWithoutInflating) {
   body[4] = 101;
   EXPECT_EQ(reader.Measure(body, &size), MessageReader::Outcome::kRefused);
   EXPECT_EQ(reader.error().code(), StatusCode::kResourceExhausted);
+}
+
+TEST(MessageLimitsTest, WhatAMessageBecomesIsBoundedByWhatCame) {
+  const MessageLimits limits{.wire = 10'000, .expanded = 1000};
+  EXPECT_EQ(limits.Expanded(1), 1000u) << "a small one may grow so far";
+  EXPECT_EQ(limits.Expanded(100), 1600u);
+  EXPECT_EQ(limits.Expanded(5000), 10'000u);
 }
 
 TEST(CodecsTest, InferKeepsItsIdWhenTheMessageIsGone) {

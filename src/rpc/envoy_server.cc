@@ -72,7 +72,8 @@ class EnvoyCall {
   bool observability_ = false;
   bool duplex_request_ = false, duplex_response_ = false;
   SteadyTime until_{};
-  MessageReader reader_{EnvoyServer::kMaxMessage};
+  MessageReader reader_{
+      MessageLimits{.wire = EnvoyServer::kMaxMessage, .expanded = EnvoyServer::kMaxMessage}};
   EnvoyExchange exchange_;
   std::string answer_;
 };

@@ -91,10 +91,10 @@ MessageReader::Outcome MessageReader::Measure(std::string_view body, size_t* siz
   for (size_t i = 1; i < kPrefixSize; ++i) length = length << 8 | static_cast<uint8_t>(body[i]);
   if (flag > 1)
     return Refuse(InternalError("malformed gRPC message: its compression flag is neither 0 nor 1"));
-  if (length > limit_) {
+  if (length > limits_.wire) {
     return Refuse(
         ResourceExhaustedError(StrCat("the message has ", length, " bytes, more than the limit of ",
-                                      limit_, " (server.limits.max_body)")));
+                                      limits_.wire, " (server.limits.max_message)")));
   }
   *size = kPrefixSize + length;
   return body.size() < *size ? Outcome::kNeedMore : Outcome::kMessage;
@@ -112,7 +112,8 @@ MessageReader::Outcome MessageReader::Read(std::string_view body, size_t* size) 
   // A quarter of a megabyte, and of use to one message after the other: one a thread.
   thread_local net::Inflater inflater;
   size_t inflated = 0;
-  switch (inflater.Inflate(message_, limit_, inflated_, &inflated)) {
+  const size_t limit = limits_.Expanded(message_.size());
+  switch (inflater.Inflate(message_, limit, inflated_, &inflated)) {
     case net::Inflater::Outcome::kOk:
       message_ = std::string_view(inflated_.data(), inflated);
       return Outcome::kMessage;
@@ -120,7 +121,7 @@ MessageReader::Outcome MessageReader::Read(std::string_view body, size_t* size) 
       return Refuse(InternalError("the compressed message is not what grpc-encoding says"));
     case net::Inflater::Outcome::kTooLarge:
       return Refuse(
-          ResourceExhaustedError(StrCat("the message has more than ", limit_,
+          ResourceExhaustedError(StrCat("the message has more than ", limit,
                                         " bytes when uncompressed (server.limits.max_body)")));
   }
   return Outcome::kRefused;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -29,6 +30,17 @@ void EndMessage(std::string& out, size_t at);
 /// or outputs.
 inline constexpr size_t kMaxEntries = 1024;
 
+/// What a message may take. One that is small on the wire may become large, by inflating or by writing out what it says once for
+/// many: as large as `expanded`, or, so that what is bounded is what a client really sends, kMostExpanded times what came.
+struct MessageLimits {
+  static constexpr size_t kMostExpanded = 16;
+  size_t wire = 64 << 20;
+  size_t expanded = 64 << 20;
+  size_t Expanded(size_t received) const {
+    return std::min(wire, std::max(expanded, kMostExpanded * received));
+  }
+};
+
 enum class Compression { kNone, kGzip, kDeflate, kUnknown };
 Compression ParseCompression(std::string_view grpc_encoding);
 
@@ -36,8 +48,8 @@ Compression ParseCompression(std::string_view grpc_encoding);
 class MessageReader {
  public:
   enum class Outcome { kNeedMore, kMessage, kRefused };
-  explicit MessageReader(size_t limit) : limit_(limit) {}
-  void SetLimit(size_t bytes) { limit_ = bytes; }
+  explicit MessageReader(MessageLimits limits) : limits_(limits) {}
+  void SetLimits(MessageLimits limits) { limits_ = limits; }
   void SetCompression(Compression compression) { compression_ = compression; }
 
   /// Whether the first message of `body` is complete; then `*size` is what it takes of the body. kNeedMore: `*size` is how long
@@ -60,7 +72,7 @@ class MessageReader {
     error_ = std::move(why);
     return Outcome::kRefused;
   }
-  size_t limit_;
+  MessageLimits limits_;
   Compression compression_ = Compression::kNone;
   std::string_view message_;
   net::PaddedBuffer inflated_;

@@ -107,7 +107,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       break;
     }
     case 4: {
-      static MessageReader reader(1 << 16);
+      static MessageReader reader(MessageLimits{.wire = 1 << 16, .expanded = 1 << 16});
       reader.SetCompression(static_cast<Compression>(data[0] / 6 % 3));
       std::string_view body = message;
       for (size_t taken = 0; reader.Read(body, &taken) == MessageReader::Outcome::kMessage;) {

@@ -10,8 +10,11 @@ namespace leadsman::rpc {
 
 struct GrpcServer::Impl final : net::Http2Handler {
   Impl(Predictor& predictor, Options options)
-      : context{predictor, std::move(options.ready), std::move(options.authorize),
-                std::move(options.server_version), options.http2.max_body_bytes} {
+      : context{predictor,
+                std::move(options.ready),
+                std::move(options.authorize),
+                std::move(options.server_version),
+                {.wire = options.http2.max_body_bytes, .expanded = options.max_expanded_bytes}} {
     context.models = std::move(options.models);
     context.max_stream_requests = std::max<size_t>(options.max_stream_requests, 1);
     if (options.predict_tensor_content) context.predict_values = TensorValues::kContent;

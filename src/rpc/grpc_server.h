@@ -49,7 +49,8 @@ using Authorize = std::function<Status(std::string_view authorization, std::stri
 class GrpcServer : public net::DrainableServer {
  public:
   struct Options {
-    net::Http2ServerOptions http2;
+    net::Http2ServerOptions http2;         ///< max_body_bytes: of a message
+    size_t max_expanded_bytes = 64 << 20;  ///< as MessageLimits::expanded
     ModelRequests models;
     /// Requests of one ModelStreamInfer that may be under way at once; those behind are not read yet.
     size_t max_stream_requests = 64;

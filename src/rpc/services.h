@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "rpc/grpc_call.h"
 #include "rpc/grpc_server.h"
 #include "rpc/tensor_proto.h"
 #include "serving/predictor.h"
@@ -20,7 +21,7 @@ struct ServiceContext {
   std::function<bool()> ready;
   Authorize authorize;  ///< as GrpcServer::Options
   std::string server_version;
-  size_t max_message_bytes;
+  MessageLimits messages;
   ModelRequests models;
   size_t max_stream_requests = 64;  ///< of one ModelStreamInfer, under way at once
   TensorValues predict_values = TensorValues::kTyped;  ///< of PredictionService.Predict

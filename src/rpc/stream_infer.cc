@@ -28,7 +28,7 @@ void StreamInfer::Begin(const CallTerms& terms, bool errors_end_it,
 bool StreamInfer::HasRoom() {
   const ServiceContext& context = *terms_->context;
   const bool room = under_way_.empty() || (under_way_.size() < context.max_stream_requests &&
-                                           held_bytes_ < context.max_message_bytes);
+                                           held_bytes_ < context.messages.expanded);
   // Relaxed: a statistic orders nothing.
   if (!room && !waits_) terms_->context->stream_waits.fetch_add(1, std::memory_order_relaxed);
   waits_ = !room;

@@ -16,7 +16,7 @@
 namespace leadsman::rpc {
 
 /// The requests of one ModelStreamInfer: several are under way at once, each is answered when those before it have been.
-/// What is under way is bounded by number (ServiceContext::max_stream_requests) and by bytes (max_message_bytes).
+/// What is under way is bounded by number (ServiceContext::max_stream_requests) and by bytes (messages.expanded).
 ///
 ///   while (HasRoom()) Start(message);      ready → Deliver(): sends what its turn has come for
 ///

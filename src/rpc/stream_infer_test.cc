@@ -60,7 +60,7 @@ class StreamInferTest : public GrpcServerFixture {
   }
   void Configure(GrpcServer::Options& options) override {
     options.max_stream_requests = 4;
-    options.http2.max_body_bytes = 256 << 10;
+    options.http2.max_body_bytes = options.max_expanded_bytes = 256 << 10;
   }
 
   static void Write(GrpcClient::Stream& stream, const std::string& model, int id) {

@@ -81,7 +81,7 @@ struct ThreadlessCallbacks {
     Stream* stream = Find(user, id);
     if (stream == nullptr) return 0;
     stream->received.append(reinterpret_cast<const char*>(bytes), size);
-    MessageReader reader(64 << 20);
+    MessageReader reader(MessageLimits{});
     size_t taken = 0;
     while (reader.Read(stream->received, &taken) == MessageReader::Outcome::kMessage) {
       stream->call.messages.emplace_back(reader.message());
