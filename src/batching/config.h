@@ -21,6 +21,9 @@ struct BatchingConfig {
       allowed_batch_sizes;  ///< ascending; a batch is padded up to the next one; empty: any size
   std::optional<double>
       pad_ragged;  ///< requests of different lengths share a batch, padded with this value
+  /// Or each with the first value of its own tensor, as TensorFlow Serving does; pad_ragged only says then that they share.
+  enum class PadWith { kValue, kFirstValue };
+  PadWith pad_with = PadWith::kValue;
 
   enum class LargeRequests { kSplit, kReject };
   LargeRequests large_requests =

@@ -141,6 +141,11 @@ const schema::Struct<BatchingConfig>& BatchingConfigSchema() {
     s.Field("pad_ragged", &Config::pad_ragged, schema::Optional(schema::Number(-1e300, 1e300)),
             "Requests whose open dimensions differ share a batch, padded with this value; absent = "
             "they do not.");
+    s.Field("pad_with", &Config::pad_with,
+            schema::Enum<Config::PadWith>({{"value", Config::PadWith::kValue},
+                                           {"first_value", Config::PadWith::kFirstValue}}),
+            "Of pad_ragged: its value, or the first value of each request's own tensor, as "
+            "TensorFlow Serving pads.");
     s.Field("large_requests", &Config::large_requests,
             schema::Enum<Config::LargeRequests>({{"split", Config::LargeRequests::kSplit},
                                                  {"reject", Config::LargeRequests::kReject}}),

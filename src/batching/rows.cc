@@ -100,6 +100,12 @@ void FillPadding(DataType type, char* to, size_t count, double value) {
   }
 }
 
+/// With the first element of `input`, whatever its type; of an empty one there is none.
+void FillWithFirst(const TensorView& input, char* to, size_t count, size_t width) {
+  if (input.element_count == 0) return FillPadding(input.type, to, count, 0);
+  for (size_t i = 0; i < count; ++i) std::memcpy(to + i * width, input.data, width);
+}
+
 /// Copies a block into a larger one of the same rank, from dimension `at` on; what it does not cover stays as it is.
 void CopyInto(const char* from, const Shape& from_shape, char* to, const Shape& to_shape, size_t at,
               size_t width) {
@@ -145,10 +151,11 @@ Result<BatchRules> BatchRules::Create(const Signature& signature, const Batching
   rules.shared_outputs_ = config.shared_outputs;
   rules.allowed_ = config.allowed_batch_sizes;
   rules.pad_ = config.pad_ragged;
+  rules.pad_with_first_ = config.pad_with == BatchingConfig::PadWith::kFirstValue;
   const TensorSpec* open = nullptr;
   for (const TensorSpec& spec : signature.inputs) {
     if (HasOpenRows(spec) && !Contains(config.shared_inputs, spec.name)) open = &spec;
-    if (config.pad_ragged && *config.pad_ragged != 0 &&
+    if (config.pad_ragged && *config.pad_ragged != 0 && !rules.pad_with_first_ &&
         (spec.type == DataType::kFp16 || spec.type == DataType::kBf16)) {
       return FailedPreconditionError(StrCat("the input ", spec.name, " is ",
                                             DataTypeName(spec.type),
@@ -318,10 +325,13 @@ void BatchBuffer::JoinInput(const BatchRules& rules, std::span<BatchTask* const>
   view.element_count = static_cast<int64_t>(per_row * padded);
   char* const begin = pieces_[index].Need(std::max<size_t>(row_bytes * padded, 1));
   view.data = begin;
-  if (ragged) FillPadding(like.type, begin, per_row * padded, rules.pad_value().value_or(0));
+  const bool with_first = ragged && rules.pads_with_first_value();
+  if (ragged && !with_first)
+    FillPadding(like.type, begin, per_row * padded, rules.pad_value().value_or(0));
   char* to = begin;
   for (const BatchTask* task : tasks) {
     const TensorView& input = task->inputs[index];
+    if (with_first) FillWithFirst(input, to, per_row * task->rows, width);
     if (input.element_count > 0)
       CopyInto(static_cast<const char*>(input.data), input.shape, to, view.shape, 0, width);
     to += row_bytes * task->rows;

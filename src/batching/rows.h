@@ -38,6 +38,7 @@ class BatchRules {
   uint64_t PaddedRows(uint64_t rows) const;
   bool IsSharedInput(const TensorView& input) const;
   const std::optional<double>& pad_value() const { return pad_; }
+  bool pads_with_first_value() const { return pad_with_first_; }
 
   /// Rows [first, first + rows) of an answer to `total` rows, as views into it. False when an output does not have
   /// `total` rows, and so cannot be taken apart.
@@ -56,6 +57,7 @@ class BatchRules {
   std::vector<std::string> shared_outputs_;
   std::vector<uint32_t> allowed_;
   std::optional<double> pad_;
+  bool pad_with_first_ = false;
 };
 
 /// The inputs of one batch, joined. Kept and filled again: in the steady state it does not allocate. Confined.

@@ -186,6 +186,44 @@ TEST(BatchRowsTest, PadsRaggedRequestsWhenTold) {
             (std::vector<int64_t>{1, -1, -1, 2, -1, -1, 7, 8, 9, 1, -1, -1}));
 }
 
+TEST(BatchRowsTest, PadsEachRequestWithItsOwnFirstValueWhenTold) {
+  Signature signature;
+  signature.inputs = {{"ids", DataType::kInt64, {-1, -1}},
+                      {"half", DataType::kFp16, {-1, -1}},
+                      {"text", DataType::kBytes, {-1, -1}}};
+  signature.outputs = {{"y", DataType::kFp32, {-1}}};
+  BatchingConfig config;
+  config.pad_ragged = 5;
+  config.pad_with = BatchingConfig::PadWith::kFirstValue;
+  BatchRules rules = RulesOf(signature, config);
+  Request a, b, empty;
+  a.With<int64_t>("ids", DataType::kInt64, {2, 1}, {1, 2})
+      .With<uint16_t>("half", DataType::kFp16, {2, 1}, {11, 12})
+      .With("text", {2, 1}, {"p", "q"})
+      .For(rules);
+  b.With<int64_t>("ids", DataType::kInt64, {1, 3}, {7, 8, 9})
+      .With<uint16_t>("half", DataType::kFp16, {1, 2}, {17, 18})
+      .With("text", {1, 2}, {"r", "s"})
+      .For(rules);
+  empty.With<int64_t>("ids", DataType::kInt64, {1, 0}, {})
+      .With<uint16_t>("half", DataType::kFp16, {1, 0}, {})
+      .With("text", {1, 0}, {})
+      .For(rules);
+  EXPECT_TRUE(Share(a, b));
+  BatchBuffer buffer;
+  BatchTask* tasks[] = {&a, &b, &empty};
+  auto joined = buffer.Join(rules, tasks, 4);
+  auto ids = joined[0].as<int64_t>();
+  EXPECT_EQ(std::vector<int64_t>(ids.begin(), ids.end()),
+            (std::vector<int64_t>{1, 1, 1, 2, 1, 1, 7, 8, 9, 0, 0, 0}));
+  std::vector<uint16_t> halves(8);
+  std::memcpy(halves.data(), joined[1].data, 16);
+  EXPECT_EQ(halves, (std::vector<uint16_t>{11, 11, 12, 11, 17, 18, 0, 0}));
+  auto texts = joined[2].as<std::string_view>();
+  EXPECT_EQ(std::vector<std::string_view>(texts.begin(), texts.end()),
+            (std::vector<std::string_view>{"p", "p", "q", "p", "r", "s", "", ""}));
+}
+
 TEST(BatchRowsTest, KeepsNoMemoryOfALargeBatch) {
   Signature signature;
   signature.inputs = {{"x", DataType::kUint8, {-1, -1}}};
