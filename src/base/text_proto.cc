@@ -252,6 +252,22 @@ class Collector final : public pb::io::ErrorCollector {
   const std::string& passed_over_;
 };
 
+/// Finds the types that stand in an Any in a package of our own.
+class AnyFinder final : public pb::TextFormat::Finder {
+ public:
+  AnyFinder(const std::string& from, const std::string& to) : from_(from), to_(to) {}
+  const pb::Descriptor* FindAnyType(const pb::Message& message, const std::string& /*prefix*/,
+                                    const std::string& name) const override {
+    if (from_.empty() || !name.starts_with(from_ + ".")) return nullptr;
+    return message.GetDescriptor()->file()->pool()->FindMessageTypeByName(
+        to_ + name.substr(from_.size()));
+  }
+
+ private:
+  const std::string& from_;
+  const std::string& to_;
+};
+
 }  // namespace
 
 struct TextProto::Locations {
@@ -278,6 +294,8 @@ Status TextProto::Parse(std::string_view name, std::string_view text, pb::Messag
   parser.WriteLocationsTo(&locations_->tree);
   parser.SetRecursionLimit(kMaxDepth);
   parser.AllowUnknownField(true);
+  const AnyFinder finder(any_from_, any_to_);
+  parser.SetFinder(&finder);
   bool parsed = parser.ParseFromString(std::string(text), &message);
   if (!parsed && problems_.empty())
     problems_.push_back({"", 0, 0, "is not in protobuf's text format"});

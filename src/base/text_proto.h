@@ -36,6 +36,13 @@ class TextProto {
   /// which only the presence counts. To be called before anything is parsed.
   void PassOver(std::string type) { passed_over_ = std::move(type); }
 
+  /// `[type.googleapis.com/<from>.Name] { … }` in an Any is read as `<to>.Name`, which stands in its `value` then. To be called
+  /// before anything is parsed; other types are problems.
+  void ReadAnysAs(std::string from, std::string to) {
+    any_from_ = std::move(from);
+    any_to_ = std::move(to);
+  }
+
   /// Reads the file and parses it. Errors as of ReadFile, or INVALID_ARGUMENT with every problem on
   /// a line of its own, "file:line:column: …". Unknown fields are problems. Blocks for the file.
   Status Load(const std::string& path, google::protobuf::Message& message);
@@ -53,6 +60,7 @@ class TextProto {
   struct Locations;
   std::string name_;
   std::string passed_over_;
+  std::string any_from_, any_to_;  ///< packages
   std::vector<ConfigProblem> problems_;
   std::unique_ptr<Locations> locations_;
 };

@@ -414,7 +414,7 @@ def test_what_cannot_be_is_told_before_anything_starts(repository, tmp_path):
             ([], "nothing to serve: give --model_base_path"),
             (["--model_base_path=/m", "--port=8501", "--rest_api_port=8501"], "--rest_api_port cannot be same as --port"),
             (["--model_config_file=/none"], "--model_config_file: "),
-            (["--model_base_path=/m", "--platform_config_file=/p"], "use --model_config_file with model_platform")):
+            (["--model_base_path=/m", "--use_alts_credentials"], "use --ssl_config_file")):
         ended = run(*arguments)
         assert ended.returncode == 2, ended
         assert words in ended.stderr

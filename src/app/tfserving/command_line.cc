@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <optional>
-#include <thread>
 #include <utility>
 
 #include "app/tfserving/config_files.h"
+#include "base/cpu.h"
 #include "base/strings.h"
 #include "lifecycle/config_schema.h"
 
@@ -74,14 +74,20 @@ constexpr Flag kFlags[] = {
      "How often each of those requests; only values above 0 count [1]"},
     {"enable_serialization_as_tensor_content", Kind::kBool, Use::kTaken,
      "Predict over gRPC answers numbers in tensor_content [false]"},
+    {"tensorflow_session_config_file", Kind::kText, Use::kTaken,
+     "ConfigProto in protobuf's text format: its numbers of threads, where no flag says them"},
+    {"platform_config_file", Kind::kText, Use::kTaken,
+     "PlatformConfigMap in protobuf's text format: the batching, threads and tags of the platform "
+     "tensorflow"},
+    {"grpc_channel_arguments", Kind::kText, Use::kTaken,
+     "name=value,…: grpc.max_connection_age_ms, grpc.max_connection_age_grace_ms, "
+     "grpc.max_concurrent_streams, grpc.max_receive_message_length; others do nothing"},
     {"version", Kind::kBool, Use::kTaken, "Print the version and end"},
 
     {"rest_api_num_threads", Kind::kInt, Use::kIgnored,
      "requests do not hold a thread here; one I/O thread a core serves them all"},
     {"grpc_max_threads", Kind::kInt, Use::kIgnored,
      "calls do not hold a thread here; one I/O thread a core serves them all"},
-    {"grpc_channel_arguments", Kind::kText, Use::kIgnored,
-     "they are settings of the gRPC library, which does not serve here"},
     {"num_unload_threads", Kind::kInt, Use::kIgnored,
      "unloading never runs on a request's thread here"},
     {"flush_filesystem_caches", Kind::kBool, Use::kIgnored,
@@ -98,27 +104,28 @@ constexpr Flag kFlags[] = {
      "the gRPC port always has the health service"},
     {"enable_profiler", Kind::kBool, Use::kIgnored, "there is no TensorFlow profiler service here"},
     {"skip_initialize_tpu", Kind::kBool, Use::kIgnored, "models run on CPUs here"},
+    {"enable_per_model_batching_parameters", Kind::kBool, Use::kIgnored,
+     "batching_params.pbtxt beside a saved_model.pb is not read: every model is batched by "
+     "--batching_parameters_file; sizes of its own stand in models[].batching of a configuration "
+     "file of `leadsman serve --config`"},
+    {"thread_pool_factory_config_file", Kind::kText, Use::kIgnored,
+     "thread pools are not made from a file; --tensorflow_intra_op_parallelism and "
+     "--tensorflow_inter_op_parallelism say how many threads a request has"},
+    {"mixed_precision", Kind::kText, Use::kIgnored,
+     "models run in the precision that they were exported with, which is exact and may be slower"},
+    {"prefer_tflite_model", Kind::kBool, Use::kIgnored,
+     "no TensorFlow Lite models are served: saved_model.pb is, as where there is no model.tflite"},
     {"num_tflite_pools", Kind::kInt, Use::kIgnored, "no TensorFlow Lite models are served"},
     {"num_tflite_interpreters_per_pool", Kind::kInt, Use::kIgnored,
      "no TensorFlow Lite models are served"},
 
     {"use_alts_credentials", Kind::kBool, Use::kRefused,
-     "ALTS works inside Google's cloud only and is not supported; use --ssl_config_file"},
-    {"enable_per_model_batching_parameters", Kind::kBool, Use::kRefused,
-     "batching_params.pbtxt inside a SavedModel is not read; set models[].batching in a "
-     "configuration file of `leadsman serve --config`"},
-    {"tensorflow_session_config_file", Kind::kText, Use::kRefused,
-     "a TensorFlow ConfigProto is not read; use --tensorflow_intra_op_parallelism, or "
-     "models[].runtime_options in a configuration file of `leadsman serve --config`"},
-    {"platform_config_file", Kind::kText, Use::kRefused,
-     "a PlatformConfigMap is not read; use --model_config_file with model_platform, and "
-     "--batching_parameters_file"},
-    {"prefer_tflite_model", Kind::kBool, Use::kRefused,
-     "no TensorFlow Lite models are served; leave it out and saved_model.pb is served"},
-    {"mixed_precision", Kind::kText, Use::kRefused,
-     "models run in the precision that they were exported with; leave it out"},
-    {"thread_pool_factory_config_file", Kind::kText, Use::kRefused,
-     "thread pools are not made from a file; use --tensorflow_intra_op_parallelism"},
+     "ALTS works inside Google's cloud only and is not supported, and without it calls would come "
+     "in "
+     "the clear; use --ssl_config_file"},
+    {"use_tflite_model", Kind::kBool, Use::kRefused,
+     "it has model.tflite served and nothing else, and no TensorFlow Lite models are served; leave "
+     "it out and saved_model.pb is served"},
 };
 
 /// Leadsman's own flags that may stand beside those.
@@ -228,38 +235,44 @@ class Values {
   const std::map<std::string, std::string>& values_;
 };
 
-Status SetBatching(const Values& values, ModelConfig& model) {
-  std::string file = values.Text("batching_parameters_file");
-  if (!values.Bool("enable_batching", false)) {
-    // TensorFlow Serving does not start then, either.
-    if (file.empty()) return OkStatus();
-    return InvalidArgumentError("--batching_parameters_file needs --enable_batching");
-  }
-  BatchingParameters from;
-  if (!file.empty()) {
-    Result<BatchingParameters> read = LoadBatchingParametersFile(file);
-    if (!read.ok()) return Annotate(read.status(), "--batching_parameters_file");
-    from = std::move(read).value();
-  }
+void SetBatching(const BatchingParameters& from, ModelConfig& model) {
   BatchingConfig& batching = model.batching.emplace();
-  int64_t rows = from.max_execution_batch_size.value_or(from.max_batch_size);
+  // Only what is split is executed in other sizes than it comes in.
+  const bool split = from.enable_large_batch_splitting;
+  const int64_t rows =
+      split ? from.max_execution_batch_size.value_or(from.max_batch_size) : from.max_batch_size;
   batching.max_batch_size = static_cast<uint32_t>(rows);
   batching.max_delay =
       std::chrono::microseconds(std::min(from.batch_timeout_micros, kLongestDelay));
   for (int64_t size : from.allowed_batch_sizes)
     batching.allowed_batch_sizes.push_back(static_cast<uint32_t>(size));
-  if (from.pad_variable_length_inputs) batching.pad_ragged = 0.0;
-  batching.large_requests = from.enable_large_batch_splitting
-                                ? BatchingConfig::LargeRequests::kSplit
-                                : BatchingConfig::LargeRequests::kReject;
+  if (from.pad_variable_length_inputs) {
+    batching.pad_ragged = 0.0;
+    batching.pad_with = BatchingConfig::PadWith::kFirstValue;
+  }
+  batching.large_requests =
+      split ? BatchingConfig::LargeRequests::kSplit : BatchingConfig::LargeRequests::kReject;
   // A queue of so many batches, each of one row at least.
   batching.queue.max_size = static_cast<size_t>(
       std::min<int64_t>(from.max_enqueued_batches, kLongestQueue / from.max_batch_size + 1) *
       from.max_batch_size);
   batching.queue.max_size = std::min<size_t>(batching.queue.max_size, kLongestQueue);
-  model.instances = static_cast<int>(std::min<int64_t>(
-      from.num_batch_threads.value_or(std::max(1u, std::thread::hardware_concurrency())), 256));
-  return OkStatus();
+  model.instances =
+      static_cast<int>(std::min<int64_t>(from.num_batch_threads.value_or(AvailableCores()), 256));
+}
+
+/// Those of the flags; nothing when they do not ask for batching.
+Result<std::optional<BatchingParameters>> BatchingOf(const Values& values) {
+  std::string file = values.Text("batching_parameters_file");
+  if (!values.Bool("enable_batching", false)) {
+    // TensorFlow Serving does not start then, either.
+    if (file.empty()) return std::optional<BatchingParameters>();
+    return InvalidArgumentError("--batching_parameters_file needs --enable_batching");
+  }
+  if (file.empty()) return std::optional(BatchingParameters());
+  Result<BatchingParameters> read = LoadBatchingParametersFile(file);
+  if (!read.ok()) return Annotate(read.status(), "--batching_parameters_file");
+  return std::optional(std::move(read).value());
 }
 
 /// 0 = the model config file is read at SIGHUP only.
@@ -267,8 +280,35 @@ int64_t PollSeconds(const Values& values) {
   return values.Int("model_config_file_poll_wait_seconds", 0, 0, 86'400).value_or(0);
 }
 
+/// What --platform_config_file says, or --tensorflow_session_config_file. `warnings` may be null.
+Result<PlatformConfig> PlatformOf(const Values& values, std::vector<std::string>* warnings) {
+  PlatformConfig platform;
+  const char* flag = "--platform_config_file";
+  const std::string file = values.Text("platform_config_file");
+  const std::string session = values.Text("tensorflow_session_config_file");
+  if (!file.empty()) {
+    Result<PlatformConfig> read = LoadPlatformConfigFile(file);
+    if (!read.ok()) return Annotate(read.status(), flag);
+    platform = std::move(read).value();
+  } else if (!session.empty()) {
+    flag = "--tensorflow_session_config_file";
+    Result<SessionConfig> read = LoadSessionConfigFile(session);
+    if (!read.ok()) return Annotate(read.status(), flag);
+    platform.session = std::move(read).value();
+  }
+  if (warnings != nullptr && !platform.session.without_effect.empty()) {
+    warnings->push_back(StrCat(flag,
+                               ": without effect: ", HumanList(platform.session.without_effect),
+                               "; models run on CPUs and as they were exported, and of a session's "
+                               "settings the numbers of threads are taken"));
+  }
+  return platform;
+}
+
 /// What each model starts from, before its own file or flags say more.
-Status SetModelDefaults(const Values& values, ModelConfig& model) {
+Status SetModelDefaults(const Values& values, ModelConfig& model,
+                        std::vector<std::string>* warnings) {
+  ASSIGN_OR_RETURN(PlatformConfig platform, PlatformOf(values, warnings));
   ASSIGN_OR_RETURN(int64_t retries, values.Int("max_num_load_retries", 5, 0, 1000));
   model.load_retries = static_cast<int>(retries);
   // A negative interval is TensorFlow Serving's way to say: at once.
@@ -277,30 +317,37 @@ Status SetModelDefaults(const Values& values, ModelConfig& model) {
   model.load_retry_delay = milliseconds(std::max<int64_t>(0, (micros + 999) / 1000));
   ASSIGN_OR_RETURN(int64_t session, values.Int("tensorflow_session_parallelism", 0, 0, 1024));
   ASSIGN_OR_RETURN(int64_t intra, values.Int("tensorflow_intra_op_parallelism", session, 0, 1024));
+  if (intra == 0) intra = platform.session.intra_op_threads;
   if (intra > 0) model.intra_op_threads = static_cast<int>(intra);
   ASSIGN_OR_RETURN(int64_t warmups,
                    values.Int("num_request_iterations_for_warmup", 0, INT32_MIN, 10'000));
   if (warmups > 0) model.warmup_repeats = static_cast<int>(warmups);
   // Only what differs from the default: another runtime would refuse TensorFlow's settings.
-  std::string tags = values.Text("saved_model_tags", "serve");
+  std::string tags =
+      platform.tags.empty() ? values.Text("saved_model_tags", "serve") : Join(platform.tags, ",");
   if (tags != "serve") model.runtime_options["tags"] = std::move(tags);
   ASSIGN_OR_RETURN(int64_t inter, values.Int("tensorflow_inter_op_parallelism", 0, 0, 1024));
+  if (inter == 0) inter = platform.session.inter_op_threads;
   if (inter > 0) model.runtime_options["inter_op_threads"] = std::to_string(inter);
-  RETURN_IF_ERROR(SetBatching(values, model));
+  ASSIGN_OR_RETURN(std::optional<BatchingParameters> batching, BatchingOf(values));
+  // As for TensorFlow Serving, whoever gives the file has said there what the flags would.
+  if (platform.batching) batching = platform.batching;
+  if (batching) SetBatching(*batching, model);
   if (!values.Bool("enable_model_warmup", true)) model.warmup_requests = model.warmup_repeats = 0;
   return OkStatus();
 }
 
-Result<Config::Model> InitialModelOf(const Values& values) {
+/// `warnings` may be null.
+Result<Config::Model> InitialModelOf(const Values& values, std::vector<std::string>* warnings) {
   Config::Model initial;
   // TensorFlow Serving loads what appears at once; a moment is left for copies to end.
   initial.model.settle_time = 1s;
-  RETURN_IF_ERROR(SetModelDefaults(values, initial.model));
+  RETURN_IF_ERROR(SetModelDefaults(values, initial.model, warnings));
   return initial;
 }
 
-Status SetModels(const Values& values, Config& config) {
-  ASSIGN_OR_RETURN(Config::Model initial, InitialModelOf(values));
+Status SetModels(const Values& values, Config& config, std::vector<std::string>& warnings) {
+  ASSIGN_OR_RETURN(Config::Model initial, InitialModelOf(values, &warnings));
   std::string file = values.Text("model_config_file");
   RETURN_IF_ERROR(values.Int("model_config_file_poll_wait_seconds", 0, 0, 86'400).status());
   if (!file.empty()) {
@@ -323,6 +370,46 @@ Status SetModels(const Values& values, Config& config) {
   }
   initial.model.path = std::move(path);
   config.models = {std::move(initial)};
+  return OkStatus();
+}
+
+/// Of gRPC's channel arguments those that this server has, too, with gRPC's meaning: of times and numbers the largest integer is
+/// none. The gRPC library passes over others, and so does this, but says so.
+Status SetGrpcArguments(const Values& values, Config::Limits& limits,
+                        std::vector<std::string>& warnings) {
+  const std::string text = values.Text("grpc_channel_arguments");
+  auto or_never = [](int64_t ms) { return milliseconds(ms == INT32_MAX ? 0 : ms); };
+  std::vector<std::string> others;
+  for (std::string_view argument : Split(text, ',')) {
+    if (Trim(argument).empty()) continue;
+    const size_t equals = argument.find('=');
+    if (equals == std::string_view::npos) {
+      return InvalidArgumentError(StrCat("--grpc_channel_arguments: must be name=value,…, not \"",
+                                         argument.substr(0, 64), "\""));
+    }
+    const std::string_view name = Trim(argument.substr(0, equals));
+    const std::string_view value = Trim(argument.substr(equals + 1));
+    const int64_t number = ParseInt64(value).value_or(0);
+    const bool counts = number >= 1 && number <= INT32_MAX;
+    if (name == "grpc.max_receive_message_length" && (counts || number == -1)) {
+      limits.max_message =
+          static_cast<size_t>(number == -1 ? INT32_MAX : std::max<int64_t>(number, 1024));
+    } else if (name == "grpc.max_connection_age_ms" && counts) {
+      limits.max_connection_age = or_never(number);
+    } else if (name == "grpc.max_connection_age_grace_ms" && counts) {
+      limits.max_connection_age_grace = or_never(number);
+    } else if (name == "grpc.max_concurrent_streams" && counts) {
+      limits.max_streams = static_cast<uint32_t>(std::min<int64_t>(number, 1'000'000));
+    } else {
+      others.push_back(StrCat(name.substr(0, 64), "=", value.substr(0, 64)));
+    }
+  }
+  if (!others.empty()) {
+    warnings.push_back(StrCat("--grpc_channel_arguments: without effect: ", HumanList(others),
+                              "; of gRPC's arguments this server has grpc.max_connection_age_ms, "
+                              "grpc.max_connection_age_grace_ms, grpc.max_concurrent_streams and "
+                              "grpc.max_receive_message_length, each a number from 1 on"));
+  }
   return OkStatus();
 }
 
@@ -441,7 +528,8 @@ Result<Config> ConfigFrom(const CommandLine& command, std::vector<std::string>& 
   // A container's root is often read-only, and this program has never written anything.
   config.data_dir.clear();
   RETURN_IF_ERROR(SetServer(values, config));
-  RETURN_IF_ERROR(SetModels(values, config));
+  RETURN_IF_ERROR(SetGrpcArguments(values, config.server.limits, warnings));
+  RETURN_IF_ERROR(SetModels(values, config, warnings));
   for (const Flag& flag : kFlags) {
     auto given = command.values.find(std::string(flag.name));
     if (flag.use != Use::kIgnored || given == command.values.end()) continue;
@@ -461,7 +549,7 @@ ReloadOptions ReloadOptionsOf(const CommandLine& command) {
   ReloadOptions options;
   options.new_labels_may_wait = values.Bool("allow_version_labels_for_unavailable_models", false);
   options.look_every = std::chrono::seconds(std::max<int64_t>(1, PollSeconds(values)));
-  Result<Config::Model> initial = InitialModelOf(values);
+  Result<Config::Model> initial = InitialModelOf(values, nullptr);
   if (initial.ok()) {
     options.initial_model = [initial = *initial](const std::string&) { return initial; };
   }

@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 
 #include "app/tfserving/config_files.h"
+#include "base/cpu.h"
 #include "base/strings.h"
 #include "base/testing/temp_dir.h"
 
@@ -315,13 +317,156 @@ TEST_F(CommandLineTest, BatchingIsOfEveryModel) {
   EXPECT_EQ(model.batching->queue.max_size, 1600u);
   EXPECT_EQ(model.batching->allowed_batch_sizes, (std::vector<uint32_t>{4, 16}));
   EXPECT_EQ(model.batching->pad_ragged, 0.0);
+  EXPECT_EQ(model.batching->pad_with, BatchingConfig::PadWith::kFirstValue);
   EXPECT_EQ(model.batching->large_requests, BatchingConfig::LargeRequests::kReject);
   EXPECT_EQ(model.instances, 4);
   config = Made({"--model_base_path=/m", "--enable_batching=true"});
   EXPECT_EQ(config.models[0].model.batching->max_batch_size, 1000u);
+  EXPECT_FALSE(config.models[0].model.batching->pad_ragged);
+  EXPECT_EQ(config.models[0].model.instances, std::min(AvailableCores(), 256));
   EXPECT_FALSE(Made({"--model_base_path=/m", "--enable_batching=false"}).models[0].model.batching);
   EXPECT_EQ(Error({"--model_base_path=/m", "--batching_parameters_file=" + file}),
             "--batching_parameters_file needs --enable_batching");
+}
+
+TEST_F(CommandLineTest, OnlyWhatIsSplitHasAnotherExecutionSize) {
+  auto batching = [&](const std::string& text) {
+    return Made({"--model_base_path=/m", "--enable_batching",
+                 "--batching_parameters_file=" +
+                     File("b",
+                          "max_batch_size { value: 64 } max_execution_batch_size { value: 16 } " +
+                              text)})
+        .models.at(0)
+        .model.batching.value();
+  };
+  BatchingConfig whole = batching("allowed_batch_sizes: [8, 64]");
+  EXPECT_EQ(whole.max_batch_size, 64u);
+  EXPECT_EQ(whole.large_requests, BatchingConfig::LargeRequests::kReject);
+  BatchingConfig split =
+      batching("enable_large_batch_splitting { value: true } allowed_batch_sizes: [8, 16]");
+  EXPECT_EQ(split.max_batch_size, 16u);
+  EXPECT_EQ(split.large_requests, BatchingConfig::LargeRequests::kSplit);
+}
+
+TEST_F(CommandLineTest, TakesTheThreadsOfASessionConfig) {
+  const std::string file = File("session", R"(
+intra_op_parallelism_threads: 4 inter_op_parallelism_threads: 2
+device_count { key: "GPU" value: 1 }
+gpu_options { allow_growth: true visible_device_list: "0" experimental { virtual_devices { memory_limit_mb: 1 } } }
+graph_options { rewrite_options { constant_folding: ON custom_optimizers { name: "x" } } }
+)");
+  const std::string flag = "--tensorflow_session_config_file=" + file;
+  Config config = Made({"--model_base_path=/m", flag});
+  ASSERT_EQ(error_, "");
+  EXPECT_EQ(config.models[0].model.intra_op_threads, 4);
+  EXPECT_EQ(config.models[0].model.runtime_options.at("inter_op_threads"), "2");
+  ASSERT_EQ(warnings_.size(), 1u);
+  EXPECT_EQ(warnings_[0].find("--tensorflow_session_config_file: without effect: device_count, "
+                              "gpu_options and graph_options; "),
+            0u)
+      << warnings_[0];
+  config = Made({"--model_base_path=/m", flag, "--tensorflow_intra_op_parallelism=3"});
+  EXPECT_EQ(config.models[0].model.intra_op_threads, 3) << "flags win";
+  File("session", "intra_op_paralelism_threads: 4");
+  EXPECT_NE(
+      Error({"--model_base_path=/m", flag}).find("did you mean intra_op_parallelism_threads?"),
+      std::string::npos)
+      << error_;
+}
+
+TEST_F(CommandLineTest, TakesBatchingThreadsAndTagsOfAPlatformConfig) {
+  const std::string flag = "--platform_config_file=" + File("platform", R"(
+platform_configs {
+  key: "tensorflow"
+  value {
+    source_adapter_config {
+      [type.googleapis.com/tensorflow.serving.SavedModelBundleSourceAdapterConfig] {
+        legacy_config {
+          session_config { gpu_options { allow_growth: true } intra_op_parallelism_threads: 4 }
+          batching_parameters { max_batch_size { value: 16 } num_batch_threads { value: 3 } }
+          saved_model_tags: "serve" saved_model_tags: "gpu"
+          enable_model_warmup: true num_tflite_pools: 2
+        }
+      }
+    }
+  }
+}
+)");
+  Config config = Made({"--model_base_path=/m", flag});
+  ASSERT_EQ(error_, "");
+  const ModelConfig& model = config.models[0].model;
+  EXPECT_EQ(model.intra_op_threads, 4);
+  EXPECT_EQ(model.instances, 3);
+  EXPECT_EQ(model.batching->max_batch_size, 16u);
+  EXPECT_EQ(model.runtime_options.at("tags"), "serve,gpu");
+  ASSERT_EQ(warnings_.size(), 1u);
+  EXPECT_EQ(warnings_[0].find(
+                "--platform_config_file: without effect: gpu_options and num_tflite_pools;"),
+            0u)
+      << warnings_[0];
+
+  auto wrong = [&](const std::string& text) {
+    File("platform", text);
+    return Error({"--model_base_path=/m", flag});
+  };
+  auto adapter = [](const std::string& type, const std::string& text) {
+    return StrCat("platform_configs { key: 'tensorflow' value { source_adapter_config {\n",
+                  "[type.googleapis.com/tensorflow.serving.", type, "] { ", text, " } } } }");
+  };
+  EXPECT_NE(wrong(adapter("SessionBundleSourceAdapterConfig", "")).find(":2:"), std::string::npos)
+      << error_;
+  EXPECT_NE(wrong(adapter("SavedModelBundleSourceAdapterConfig",
+                          "legacy_config { batching_parameters { max_batch_size { value: 0 } } }"))
+                .find("max_batch_size: must be from 1 to 65536, not 0"),
+            std::string::npos)
+      << error_;
+  EXPECT_NE(wrong(adapter("SavedModelBundleSourceAdapterConfig", "legacy_confg { }"))
+                .find("did you mean legacy_config?"),
+            std::string::npos)
+      << error_;
+  EXPECT_NE(wrong("platform_configs { key: 'mine' value { } }").find("there is no platform mine"),
+            std::string::npos)
+      << error_;
+}
+
+TEST_F(CommandLineTest, TakesWhatItHasOfGrpcsArguments) {
+  Config config = Made({"--model_base_path=/m",
+                        "--grpc_channel_arguments=grpc.max_connection_age_ms=2000,"
+                        "grpc.max_connection_age_grace_ms=500, grpc.max_concurrent_streams=16,"
+                        "grpc.max_receive_message_length=1048576"});
+  ASSERT_EQ(error_, "");
+  EXPECT_EQ(warnings_, std::vector<std::string>());
+  EXPECT_EQ(config.server.limits.max_connection_age, 2s);
+  EXPECT_EQ(config.server.limits.max_connection_age_grace, 500ms);
+  EXPECT_EQ(config.server.limits.max_streams, 16u);
+  EXPECT_EQ(config.server.limits.max_message, 1u << 20);
+  config = Made({"--model_base_path=/m",
+                 "--grpc_channel_arguments=grpc.max_connection_age_ms=2147483647,"
+                 "grpc.max_receive_message_length=-1,grpc.so_reuseport=0,"
+                 "grpc.max_concurrent_streams=many"});
+  ASSERT_EQ(error_, "");
+  EXPECT_EQ(config.server.limits.max_connection_age, 0s);
+  EXPECT_EQ(config.server.limits.max_message, size_t{INT32_MAX});
+  EXPECT_EQ(config.server.limits.max_streams, Config::Limits().max_streams);
+  ASSERT_EQ(warnings_.size(), 1u);
+  EXPECT_EQ(warnings_[0].find("--grpc_channel_arguments: without effect: grpc.so_reuseport=0 and "
+                              "grpc.max_concurrent_streams=many; "),
+            0u)
+      << warnings_[0];
+  EXPECT_EQ(Error({"--model_base_path=/m", "--grpc_channel_arguments=grpc.so_reuseport"}),
+            "--grpc_channel_arguments: must be name=value,…, not \"grpc.so_reuseport\"");
+}
+
+TEST_F(CommandLineTest, WhatOnlyCostsSpeedIsPassedOverAndWhatChangesMoreIsRefused) {
+  Made({"--model_base_path=/m", "--enable_batching", "--enable_per_model_batching_parameters",
+        "--prefer_tflite_model=true", "--mixed_precision=bfloat16",
+        "--thread_pool_factory_config_file=/etc/pool"});
+  EXPECT_EQ(error_, "");
+  EXPECT_EQ(warnings_.size(), 4u);
+  for (const char* refused : {"--use_alts_credentials", "--use_tflite_model"}) {
+    EXPECT_EQ(Error({"--model_base_path=/m", refused}).find(StrCat(refused, ": ")), 0u) << error_;
+  }
+  EXPECT_EQ(Error({"--model_base_path=/m", "--use_alts_credentials=false"}), "");
 }
 
 TEST_F(CommandLineTest, ReadsTheSslConfigFile) {

@@ -1,6 +1,10 @@
 #include "app/tfserving/config_files.h"
 
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
+
 #include <algorithm>
+#include <initializer_list>
 #include <map>
 #include <set>
 #include <utility>
@@ -218,17 +222,18 @@ Result<std::optional<std::string>> LoadMonitoringConfigFile(const std::string& p
   return std::optional<std::string>(std::move(where));
 }
 
-Result<BatchingParameters> LoadBatchingParametersFile(const std::string& path) {
-  TextProto text;
-  tfconfig::BatchingParameters config;
-  RETURN_IF_ERROR(text.Load(path, config));
+namespace {
+
+/// `at` stands before the fields' names in problems.
+BatchingParameters ReadBatching(const tfconfig::BatchingParameters& config, const std::string& at,
+                                TextProto& text) {
   BatchingParameters out;
   auto take = [&](const char* name, bool given, int64_t value, int64_t min, int64_t max,
                   int64_t& to) {
     if (!given) return;
     to = value;
     if (value < min || value > max)
-      text.Add(name, StrCat("must be from ", min, " to ", max, ", not ", value));
+      text.Add(at + name, StrCat("must be from ", min, " to ", max, ", not ", value));
   };
   take("max_batch_size", config.has_max_batch_size(), config.max_batch_size().value(), 1, kMaxBatch,
        out.max_batch_size);
@@ -249,7 +254,7 @@ Result<BatchingParameters> LoadBatchingParametersFile(const std::string& path) {
   for (size_t i = 0; i < out.allowed_batch_sizes.size(); ++i) {
     int64_t size = out.allowed_batch_sizes[i];
     if (size < 1 || (i > 0 && size <= out.allowed_batch_sizes[i - 1])) {
-      text.Add(StrCat("allowed_batch_sizes[", i, "]"),
+      text.Add(StrCat(at, "allowed_batch_sizes[", i, "]"),
                "sizes must be positive and in increasing order");
     }
   }
@@ -259,10 +264,92 @@ Result<BatchingParameters> LoadBatchingParametersFile(const std::string& path) {
                         ? *out.max_execution_batch_size
                         : out.max_batch_size;
   if (!out.allowed_batch_sizes.empty() && out.allowed_batch_sizes.back() != largest) {
-    text.Add("allowed_batch_sizes", StrCat("the last must be max_batch_size (", largest, "), not ",
-                                           out.allowed_batch_sizes.back()));
+    text.Add(at + "allowed_batch_sizes", StrCat("the last must be max_batch_size (", largest,
+                                                "), not ", out.allowed_batch_sizes.back()));
   }
   out.pad_variable_length_inputs = config.pad_variable_length_inputs();
+  return out;
+}
+
+/// What else a message sets than the fields of these numbers.
+void ListOthers(const google::protobuf::Message& config, std::initializer_list<int> taken,
+                std::vector<std::string>& others) {
+  std::vector<const google::protobuf::FieldDescriptor*> set;
+  config.GetReflection()->ListFields(config, &set);
+  for (const google::protobuf::FieldDescriptor* field : set) {
+    if (std::find(taken.begin(), taken.end(), field->number()) == taken.end())
+      others.push_back(field->name());
+  }
+}
+
+SessionConfig ReadSession(const tfconfig::ConfigProto& config) {
+  SessionConfig out;
+  // What is below 1 is TensorFlow's choice, or the calling thread: the server's default.
+  out.intra_op_threads = std::clamp(config.intra_op_parallelism_threads(), 0, 1024);
+  out.inter_op_threads = std::clamp(config.inter_op_parallelism_threads(), 0, 1024);
+  ListOthers(config,
+             {tfconfig::ConfigProto::kIntraOpParallelismThreadsFieldNumber,
+              tfconfig::ConfigProto::kInterOpParallelismThreadsFieldNumber},
+             out.without_effect);
+  return out;
+}
+
+}  // namespace
+
+Result<BatchingParameters> LoadBatchingParametersFile(const std::string& path) {
+  TextProto text;
+  tfconfig::BatchingParameters config;
+  RETURN_IF_ERROR(text.Load(path, config));
+  BatchingParameters out = ReadBatching(config, "", text);
+  RETURN_IF_ERROR(text.status());
+  return out;
+}
+
+Result<SessionConfig> LoadSessionConfigFile(const std::string& path) {
+  TextProto text;
+  text.PassOver(tfconfig::NotRead::descriptor()->full_name());
+  tfconfig::ConfigProto config;
+  RETURN_IF_ERROR(text.Load(path, config));
+  return ReadSession(config);
+}
+
+Result<PlatformConfig> LoadPlatformConfigFile(const std::string& path) {
+  TextProto text;
+  text.PassOver(tfconfig::NotRead::descriptor()->full_name());
+  text.ReadAnysAs("tensorflow.serving", tfconfig::NotRead::descriptor()->file()->package());
+  tfconfig::PlatformConfigMap config;
+  RETURN_IF_ERROR(text.Load(path, config));
+  PlatformConfig out;
+  for (const auto& [platform, of_platform] : config.platform_configs()) {
+    if (platform != "tensorflow") {
+      text.Add("platform_configs",
+               StrCat("there is no platform ", platform,
+                      "; only that of tensorflow is configured here, others by model_platform in "
+                      "--model_config_file"));
+      continue;
+    }
+    tfconfig::SavedModelBundleSourceAdapterConfig adapter;
+    const google::protobuf::Any& any = of_platform.source_adapter_config();
+    if (!any.type_url().ends_with("/tensorflow.serving.SavedModelBundleSourceAdapterConfig") ||
+        !adapter.ParseFromString(any.value())) {
+      text.Add("platform_configs",
+               "source_adapter_config must hold a SavedModelBundleSourceAdapterConfig");
+      continue;
+    }
+    const tfconfig::SessionBundleConfig& bundle = adapter.legacy_config();
+    out.session = ReadSession(bundle.session_config());
+    if (bundle.has_batching_parameters())
+      out.batching =
+          ReadBatching(bundle.batching_parameters(), "platform_configs.batching_parameters.", text);
+    out.tags = {bundle.saved_model_tags().begin(), bundle.saved_model_tags().end()};
+    // A version's own warm-up requests are sent whatever it says.
+    ListOthers(bundle,
+               {tfconfig::SessionBundleConfig::kSessionConfigFieldNumber,
+                tfconfig::SessionBundleConfig::kBatchingParametersFieldNumber,
+                tfconfig::SessionBundleConfig::kSavedModelTagsFieldNumber,
+                tfconfig::SessionBundleConfig::kEnableModelWarmupFieldNumber},
+               out.session.without_effect);
+  }
   RETURN_IF_ERROR(text.status());
   return out;
 }

@@ -47,6 +47,22 @@ struct BatchingParameters {
 };
 Result<BatchingParameters> LoadBatchingParametersFile(const std::string& path);
 
+/// --tensorflow_session_config_file: a ConfigProto.
+struct SessionConfig {
+  int64_t intra_op_threads = 0;  ///< 0 = it does not say
+  int64_t inter_op_threads = 0;
+  std::vector<std::string> without_effect;  ///< what else it sets
+};
+Result<SessionConfig> LoadSessionConfigFile(const std::string& path);
+
+/// --platform_config_file: what it says of the platform "tensorflow", the only one.
+struct PlatformConfig {
+  SessionConfig session;
+  std::optional<BatchingParameters> batching;
+  std::vector<std::string> tags;  ///< of the graph to load; empty: it does not say
+};
+Result<PlatformConfig> LoadPlatformConfigFile(const std::string& path);
+
 /// --ssl_config_file: keys and certificates as PEM text inside the file, which is read again when it changes.
 net::TlsBundle SslConfigFile(const std::string& path);
 

@@ -52,6 +52,15 @@ void CheckBatching(const Result<BatchingParameters>& batching) {
   for (int64_t size : batching->allowed_batch_sizes) CHECK(size > std::exchange(before, size));
 }
 
+void CheckSession(const Result<SessionConfig>& session) {
+  if (!session.ok()) {
+    CHECK(!session.status().message().empty());
+    return;
+  }
+  CHECK(session->intra_op_threads >= 0 && session->inter_op_threads >= 0);
+  for (const std::string& name : session->without_effect) CHECK(!name.empty());
+}
+
 }  // namespace
 }  // namespace leadsman::tfserving
 
@@ -66,6 +75,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   CheckModels(ModelsFromSerialized({reinterpret_cast<const char*>(data), size},
                                    [](const std::string&) { return Config::Model(); }));
   CheckBatching(LoadBatchingParametersFile(path));
+  CheckSession(LoadSessionConfigFile(path));
+  auto platform = LoadPlatformConfigFile(path);
+  if (platform.ok()) {
+    CheckSession(platform->session);
+    if (platform->batching) CheckBatching(*platform->batching);
+  }
   auto metrics = LoadMonitoringConfigFile(path);
   CHECK(!metrics.ok() || !*metrics || ((*metrics)->starts_with('/') && (*metrics)->size() > 1));
   auto ssl = SslConfigFile(path).read(path);
