@@ -26,6 +26,17 @@ bool IsField(std::string_view key) {
   return std::find(std::begin(kFields), std::end(kFields), key) != std::end(kFields);
 }
 
+constexpr std::string_view kParams = "params";
+
+/// The input of a model that takes `params`: an optional text beside its columns. -1 when it takes none.
+int ParamsInput(const Signature& signature) {
+  const int input = FindInputIndex(signature, kParams);
+  if (input < 0) return -1;
+  const TensorSpec& spec = signature.inputs[static_cast<size_t>(input)];
+  const bool takes = spec.optional && spec.type == DataType::kBytes && spec.shape == Shape{1};
+  return takes ? input : -1;
+}
+
 /// Of a body whose field is wrong: two of them are what is to be said first.
 Status CheckOneField(std::string_view body) {
   JsonCursor json(body);
@@ -175,11 +186,7 @@ Status InvocationsCodec::Decode(std::string_view body, const Signature& signatur
   JsonCursor json(body);
   std::string found;
   bool ok = json.Object([&](std::string_view key) {
-    if (key == "params") {
-      JsonCursor::Kind kind = json.Peek();
-      if (kind == JsonCursor::Kind::kObject || kind == JsonCursor::Kind::kNull) return json.Skip();
-      return json.Fail(InvalidArgumentError("'params' must be an object"));
-    }
+    if (key == "params") return TakeParams(json, signature, call);
     if (!IsField(key)) return json.Skip();
     if (!found.empty()) return json.Fail(ExactlyOne(StrCat("both ", found, " and ", key)));
     found.assign(key);
@@ -192,6 +199,23 @@ Status InvocationsCodec::Decode(std::string_view body, const Signature& signatur
   if (found.empty()) return ExactlyOne("none");
   RETURN_IF_ERROR(CheckRows(signature, call));
   return CheckInputs(signature, call);
+}
+
+/// For the model to judge, as JSON: names, types and defaults are its own. One that takes none is asked without, as MLflow does.
+bool InvocationsCodec::TakeParams(JsonCursor& json, const Signature& signature,
+                                  PredictionCall& call) {
+  const JsonCursor::Kind kind = json.Peek();
+  if (kind != JsonCursor::Kind::kObject && kind != JsonCursor::Kind::kNull)
+    return json.Fail(InvalidArgumentError("'params' must be an object"));
+  const size_t begin = json.position();
+  if (!json.Skip()) return false;
+  const int input = ParamsInput(signature);
+  if (input < 0 || kind == JsonCursor::Kind::kNull) return true;
+  Tensor& tensor = call.inputs[static_cast<size_t>(input)];
+  tensor.Reset(kParams, DataType::kBytes);
+  tensor.shape() = {1};
+  tensor.PushString(body_.substr(begin, json.position() - begin));
+  return true;
 }
 
 Status InvocationsCodec::DecodeCsv(std::string_view body, const Signature& signature,

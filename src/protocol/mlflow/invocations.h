@@ -41,6 +41,7 @@ class InvocationsCodec final : public PredictionCodec {
   void AppendError(std::string& out, const Status& status) const override;
 
  private:
+  bool TakeParams(JsonCursor& json, const Signature& signature, PredictionCall& call);
   Status DecodeCsv(std::string_view body, const Signature& signature, PredictionCall& call);
   bool DecodeField(JsonCursor& json, std::string_view key, const Signature& signature,
                    PredictionCall& call);

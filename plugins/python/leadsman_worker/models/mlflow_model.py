@@ -1,4 +1,5 @@
 """Any MLflow model with the python_function flavour."""
+import json
 import logging
 import os
 
@@ -9,6 +10,8 @@ from .sklearn_model import is_of_pickle, unreadable
 
 _COLUMN_TYPES = {"boolean": "BOOL", "integer": "INT32", "long": "INT64", "float": "FP32", "double": "FP64",
                  "string": "STRING", "binary": "BYTES", "datetime": "STRING"}
+
+_PARAMS = "params"
 
 
 def load(wanted):
@@ -34,14 +37,18 @@ def load(wanted):
         inputs, convert = _inputs_without_signature(model, wanted)
     flavor = model.metadata.flavors.get("python_function", {}).get("loader_module", "")
 
-    def call(arrays):
-        return _outputs_of(model.predict(convert(arrays)))
+    def call(arrays, params=None):
+        return _outputs_of(model.predict(convert(arrays), params=params) if params is not None
+                           else model.predict(convert(arrays)))
 
     outputs = _outputs(signature.outputs if signature is not None else None, wanted, inputs, call)
     names = [spec.name for spec in outputs]
+    columns = len(inputs)
+    if _takes_params(signature, inputs):
+        inputs = [*inputs, Spec(_PARAMS, "STRING", [1], optional=True)]
 
     def run(arrays):
-        answer = call(arrays)
+        answer = call(arrays[:columns], _params(arrays[columns]) if len(arrays) > columns else None)
         if len(names) == 1 and len(answer) == 1:
             return list(answer.values())
         missing = [name for name in names if name not in answer]
@@ -52,6 +59,25 @@ def load(wanted):
     library = {"mlflow.sklearn": "scikit-learn", "mlflow.xgboost": "xgboost", "mlflow.lightgbm": "lightgbm",
                "mlflow.tensorflow": "tensorflow", "mlflow.pytorch": "torch"}.get(flavor)
     return Model(inputs, outputs, run, libraries=["mlflow-skinny" if _skinny() else "mlflow", *([library] if library else [])])
+
+
+def _takes_params(signature, inputs):
+    """Whether the model was logged with a schema of parameters. A column of that name has been there first."""
+    schema = getattr(signature, "params", None)
+    return schema is not None and bool(schema.params) and all(spec.name != _PARAMS for spec in inputs)
+
+
+def _params(array):
+    """What MLflow's own server gives a model: MLflow fills in defaults, and refuses what is of a wrong type."""
+    if array is None:
+        return None
+    try:
+        params = json.loads(array[0])
+    except ValueError as error:
+        raise WorkerError(INVALID_ARGUMENT, f"the input {_PARAMS} is no JSON: {error}") from None
+    if not isinstance(params, dict):
+        raise WorkerError(INVALID_ARGUMENT, f"the input {_PARAMS} must be a JSON object, as {{\"temperature\": 0.5}}")
+    return params
 
 
 def _file_of(folder):
