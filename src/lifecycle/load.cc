@@ -330,6 +330,7 @@ Status Load(const LoadRequest& request, const BackendRegistry& backends, Clock& 
   out.file_bytes = FileBytes(directory);
   RETURN_IF_ERROR(TakeRoom(request, out, memory));
   if (verify) {
+    progress(VersionState::kVerifying);
     RETURN_IF_ERROR(Piece(request, true, [&] {
       return VerifyFiles(*manifest, directory, request.config->name, request.version, &cancel);
     }));

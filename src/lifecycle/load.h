@@ -49,7 +49,7 @@ struct LoadOutcome {
 };
 
 /// Fetched → manifest → verified files → runtime → signature compared → warmed up → prepared. Blocks for as long as all
-/// that takes; tells `progress` when it goes from kFetching to kLoading and to kWarming. `cancel`
+/// that takes; tells `progress` when it goes from kFetching to kVerifying, to kLoading and to kWarming. `cancel`
 /// ends it between two pieces of work, but not inside the runtime. Thread-safe; no exception leaves
 /// it.
 LoadOutcome LoadVersion(const LoadRequest& request, const BackendRegistry& backends, Clock& clock,

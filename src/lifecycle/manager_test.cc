@@ -101,7 +101,7 @@ class LifecycleTest : public testing::Test {
 TEST_F(LifecycleTest, AVersionPassesThroughEveryState) {
   Release(1);
   ApplyAndSettle();
-  EXPECT_EQ(history_, "1:fetching 1:loading 1:warming 1:ready ");
+  EXPECT_EQ(history_, "1:fetching 1:verifying 1:loading 1:warming 1:ready ");
   EXPECT_EQ(Ready(), "1 ");
   VersionStatus status = StatusOf(1);
   EXPECT_EQ(status.state, VersionState::kReady);
@@ -113,7 +113,8 @@ TEST_F(LifecycleTest, AVersionPassesThroughEveryState) {
 
   ASSERT_TRUE(manager_->Apply({}).ok());
   Settle();
-  EXPECT_EQ(history_, "1:fetching 1:loading 1:warming 1:ready 1:draining 1:unloading 1:gone ");
+  EXPECT_EQ(history_,
+            "1:fetching 1:verifying 1:loading 1:warming 1:ready 1:draining 1:unloading 1:gone ");
   EXPECT_EQ(backend_->loaded_now, 0);
   EXPECT_EQ(Ready(), "unknown");
   EXPECT_EQ(manager_->GetStatus("digits").status().code(), StatusCode::kNotFound);

@@ -18,10 +18,6 @@ using namespace std::chrono_literals;
 
 constexpr size_t kMostWaiting = 256;
 constexpr auto kPollInterval = 10ms;
-bool InProgress(VersionState state) {
-  return state == VersionState::kFetching || state == VersionState::kLoading ||
-         state == VersionState::kWarming;
-}
 
 /// A version that has arrived in part, or has still to rest.
 bool StillArriving(const VersionStatus& version) {
@@ -37,7 +33,7 @@ struct Progress {
 Progress ProgressOf(const ModelStatus& model, bool may_arrive) {
   Progress progress;
   for (const VersionStatus& version : model.versions) {  // ascending
-    if (InProgress(version.state)) progress.going = true;
+    if (IsOnItsWay(version.state)) progress.going = true;
     if (version.state == VersionState::kReady) {
       progress.any_ready = true;
       progress.failed = OkStatus();

@@ -744,7 +744,8 @@ std::optional<UnreadyModel> ModelMachine::WhyNotReady() const {
   UnreadyModel why{
       .model = config_->name, .state = std::string(ModelStateName(status)), .detail = status.note};
   if (const VersionStatus* version = TellingVersion(status)) {
-    why.detail = StrCat("version ", version->version, " is ", why.state);
+    why.detail = StrCat("version ", version->version,
+                        version->waits_for_room ? " waits for room" : StrCat(" is ", why.state));
     if (!version->status.ok()) why.detail += StrCat(": ", version->status.message());
   }
   if (why.detail.empty()) why.detail = "no version has been found yet";
@@ -766,6 +767,7 @@ ModelStatus ModelMachine::GetStatus() const {
     status.versions.push_back(entry.shown);
     VersionStatus& shown = status.versions.back();
     shown.in_folder = entry.folder_there;
+    shown.waits_for_room = entry.waits_for_room && shown.state == VersionState::kFailed;
     if (shown.state == VersionState::kFetching && entry.progress) {
       shown.fetched_bytes = entry.progress->done;
       shown.fetch_total_bytes = entry.progress->total;

@@ -139,6 +139,10 @@ TEST(ModelStateTest, OneWordForAModel) {
   EXPECT_EQ(name({kFailed, kWarming}), "warming");
   EXPECT_EQ(name({kDraining, kFailed}), "failed");
   EXPECT_EQ(name({kUnloading, kGone}), "unloading");
+  EXPECT_EQ(name({kGone, kVerifying}), "verifying");
+  ModelStatus waits;
+  waits.versions.push_back({.state = kFailed, .waits_for_room = true});
+  EXPECT_EQ(ModelStateName(waits), "memory");
 }
 
 /// A process that begins while the store is away.

@@ -5,12 +5,8 @@
 namespace leadsman {
 namespace {
 
-bool InProgress(VersionState state) {
-  return state == VersionState::kFetching || state == VersionState::kLoading ||
-         state == VersionState::kWarming;
-}
 bool TakesMemory(VersionState state) {
-  return InProgress(state) || state == VersionState::kReady || state == VersionState::kDraining ||
+  return IsOnItsWay(state) || state == VersionState::kReady || state == VersionState::kDraining ||
          state == VersionState::kUnloading;
 }
 bool MayBeLoaded(const VersionView& v) {

@@ -10,6 +10,8 @@ std::string_view VersionStateName(VersionState state) {
       return "new";
     case VersionState::kFetching:
       return "fetching";
+    case VersionState::kVerifying:
+      return "verifying";
     case VersionState::kLoading:
       return "loading";
     case VersionState::kWarming:
@@ -34,6 +36,7 @@ const VersionStatus* TellingVersion(const ModelStatus& model) {
     switch (version->state) {
       case VersionState::kNew:
       case VersionState::kFetching:
+      case VersionState::kVerifying:
       case VersionState::kLoading:
       case VersionState::kWarming:
         return &*version;
@@ -56,6 +59,7 @@ std::string_view ModelStateName(const ModelStatus& model) {
   });
   if (ready) return VersionStateName(VersionState::kReady);
   const VersionStatus* telling = TellingVersion(model);
+  if (telling != nullptr && telling->waits_for_room) return "memory";
   return telling != nullptr ? VersionStateName(telling->state) : "empty";
 }
 

@@ -84,11 +84,12 @@ struct ModelConfig {
   bool HasOwnQueue() const { return instances > 0 || batching.has_value(); }
 };
 
-/// kNew → kFetching → kLoading → kWarming → kReady → kDraining → kUnloading → kGone; any → kFailed
+/// kNew → kFetching → kVerifying → kLoading → kWarming → kReady → kDraining → kUnloading → kGone; any → kFailed
 /// with the reason.
 enum class VersionState {
   kNew,
   kFetching,
+  kVerifying,  ///< its files against its manifest; skipped without one
   kLoading,
   kWarming,
   kReady,
@@ -98,6 +99,11 @@ enum class VersionState {
   kFailed
 };
 std::string_view VersionStateName(VersionState state);  ///< "ready"
+/// It is being brought into memory.
+inline bool IsOnItsWay(VersionState state) {
+  return state == VersionState::kFetching || state == VersionState::kVerifying ||
+         state == VersionState::kLoading || state == VersionState::kWarming;
+}
 
 /// A place for state that a higher room makes on first use and that lives as long as its owner.
 struct LazySlot {
@@ -155,8 +161,9 @@ struct VersionStatus {
   std::optional<int64_t> memory_bytes = 0;
   int64_t fetched_bytes = 0;  ///< while fetching: how many are here
   int64_t fetch_total_bytes =
-      0;                   ///< while fetching: of how many; 0 = not known, or nothing to fetch
-  bool in_folder = false;  ///< its folder was there when the store was last listed
+      0;                        ///< while fetching: of how many; 0 = not known, or nothing to fetch
+  bool in_folder = false;       ///< its folder was there when the store was last listed
+  bool waits_for_room = false;  ///< failed, for now: lifecycle.memory_limit stands in its way
 };
 
 struct ModelStatus {
@@ -182,8 +189,8 @@ struct ModelStatus {
 /// Of a model without a ready version, the one that says best where it stands: the newest on its way, else the newest that
 /// has failed or is leaving. Null: there is none.
 const VersionStatus* TellingVersion(const ModelStatus& model);
-/// "ready" when a version is, "empty" without any, else the name of TellingVersion()'s state. The one vocabulary for a model's
-/// state in status pages and in /readyz.
+/// "ready" when a version is, "empty" without any, "memory" when TellingVersion() waits for room, else the name of its state. The
+/// one vocabulary for a model's state in status pages and in /readyz.
 std::string_view ModelStateName(const ModelStatus& model);
 
 /// A model that the process is not ready without, and has not.

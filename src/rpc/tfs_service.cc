@@ -48,6 +48,7 @@ uint64_t StateNumber(VersionState state) {
     case VersionState::kNew:
       return 10;
     case VersionState::kFetching:
+    case VersionState::kVerifying:
     case VersionState::kLoading:
     case VersionState::kWarming:
       return 20;

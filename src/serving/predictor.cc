@@ -73,9 +73,7 @@ std::string Explain(const LifecycleManager& lifecycle, const std::string& model,
 std::optional<VersionState> OnItsWay(const ModelStatus& status, int64_t version) {
   for (const VersionStatus& v : status.versions) {
     if (v.version != version) continue;
-    bool coming = (v.state == VersionState::kNew && v.status.ok()) ||
-                  v.state == VersionState::kFetching || v.state == VersionState::kLoading ||
-                  v.state == VersionState::kWarming;
+    bool coming = (v.state == VersionState::kNew && v.status.ok()) || IsOnItsWay(v.state);
     if (coming) return v.state;
   }
   return std::nullopt;

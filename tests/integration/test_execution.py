@@ -339,7 +339,7 @@ def test_a_model_that_does_not_fit_waits_and_says_so(start, repository):
     models.release(repository, "half", 1, models.half_plus_two())
     server = start(ready=False, models=[{"name": "half", "path": str(repository / "half"), "load_retry_delay": "50ms"}],
                    lifecycle={"poll_interval": "50ms", "memory_limit": "1MB"})
-    wait_for("the reason", lambda: any(m["state"] == "failed" and "memory: needs about" in m["detail"] for m in
+    wait_for("the reason", lambda: any(m["state"] == "memory" and "memory: needs about" in m["detail"] for m in
                                        requests.get(server.url + "/readyz", timeout=5).json()["models"]))
 
 

@@ -34,6 +34,7 @@ std::string_view StateName(VersionState state) {
     case VersionState::kNew:
       return "START";
     case VersionState::kFetching:
+    case VersionState::kVerifying:
     case VersionState::kLoading:
     case VersionState::kWarming:
       return "LOADING";

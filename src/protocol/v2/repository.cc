@@ -19,6 +19,7 @@ std::string_view RepositoryStateName(VersionState state) {
       return "READY";
     case VersionState::kNew:
     case VersionState::kFetching:
+    case VersionState::kVerifying:
     case VersionState::kLoading:
     case VersionState::kWarming:
       return "LOADING";
