@@ -32,7 +32,7 @@ struct HandlesGone {
 struct UnloadDone {
   std::string model;
   int64_t version = 0;
-  int64_t returned_bytes = 0;              ///< by so much the resident memory shrank
+  std::optional<int64_t> returned_bytes;   ///< as VersionStatus::returned_bytes
   const ServableVersion* which = nullptr;  ///< its address; it is gone
 };
 /// What a look at a model's store brought.

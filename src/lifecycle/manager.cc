@@ -404,13 +404,16 @@ void LifecycleManager::Impl::SubmitUnload(std::unique_ptr<ServableVersion> serva
         UnloadDone done{
             .model = (*holder)->model_name, .version = (*holder)->version, .which = holder->get()};
         MemoryBudget::Reservation beside = budget.BesideLoads();
-        int64_t before = ResidentBytes();
+        const int64_t before = ResidentBytes();
+        const int64_t outside = (*holder)->model->outside_memory_bytes();
         holder->reset();
         malloc_trim(0);  // or the allocator keeps what the runtime gave back
-        int64_t after = ResidentBytes();
-        done.returned_bytes = std::max<int64_t>(before - after, 0);
+        const int64_t after = ResidentBytes();
+        if (budget.WasAlone(beside))
+          done.returned_bytes = std::max<int64_t>(before - after, 0) + outside;
         LOG_INFO("version unloaded", {"model", done.model}, {"version", done.version},
-                 {"resident_bytes_before", before}, {"resident_bytes_after", after});
+                 {"resident_bytes_before", before}, {"resident_bytes_after", after},
+                 {"outside_bytes_before", outside});
         inbox->Post(std::move(done));
       });
 }

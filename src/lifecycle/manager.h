@@ -47,8 +47,6 @@ struct LifecycleCounters {
   uint64_t fetches_failed = 0;                         ///< of loads_failed: for the store's sake
   std::array<uint64_t, kBounds.size() + 1> buckets{};  ///< durations of all loads, failed ones too
   double load_seconds = 0;
-  /// Of the last version unloaded: by how much the process's resident memory shrank.
-  int64_t last_unload_returned_bytes = 0;
 };
 
 /// Brings the wanted versions into memory and the others out: one control thread that lists the

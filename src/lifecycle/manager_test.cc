@@ -822,6 +822,21 @@ TEST_F(LifecycleTest, MetricsSayWhatHappened) {
   EXPECT_EQ(values.at("leadsman_lifecycle_loads_total{digits,ok}"), 1);
   EXPECT_EQ(values.at("leadsman_lifecycle_load_duration_seconds{digits}"), 1);
   EXPECT_TRUE(values.contains("leadsman_lifecycle_version_memory_bytes{digits,1}"));
+  EXPECT_FALSE(values.contains("leadsman_lifecycle_unload_returned_bytes{digits,1}"));
+}
+
+TEST_F(LifecycleTest, WhatAVersionTookAndGaveBackIsKnownOfEach) {
+  Release(1);
+  ApplyAndSettle();
+  EXPECT_TRUE(StatusOf(1).memory_bytes);
+  EXPECT_FALSE(StatusOf(1).returned_bytes);
+  Release(2);
+  Settle();
+  ASSERT_EQ(StatusOf(1).state, VersionState::kGone);
+  EXPECT_EQ(StatusOf(1).memory_bytes, 0);
+  EXPECT_TRUE(StatusOf(1).returned_bytes);
+  EXPECT_TRUE(StatusOf(2).memory_bytes);
+  EXPECT_FALSE(StatusOf(2).returned_bytes);
 }
 
 TEST_F(LifecycleTest, AnotherPathsVersionOfTheSameNumberTakesTheOldOnesPlaceWithoutAGap) {

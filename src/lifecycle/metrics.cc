@@ -98,12 +98,15 @@ std::vector<MetricSample> LoadDurations(const LifecycleManager& manager) {
   return samples;
 }
 
+/// One gauge for each version that is out of memory again, and was measured.
 std::vector<MetricSample> Returned(const LifecycleManager& manager) {
   std::vector<MetricSample> samples;
-  for (const auto& [model, counters] : manager.GetCounters()) {
-    if (counters.unloads == 0) continue;
-    samples.push_back({.label_values = {model},
-                       .value = static_cast<double>(counters.last_unload_returned_bytes)});
+  for (const ModelStatus& model : manager.GetStatus()) {
+    for (const VersionStatus& version : model.versions) {
+      if (version.state != VersionState::kGone || !version.returned_bytes) continue;
+      samples.push_back({.label_values = {model.name, std::to_string(version.version)},
+                         .value = static_cast<double>(*version.returned_bytes)});
+    }
   }
   return samples;
 }
@@ -177,10 +180,11 @@ std::vector<Registry::Registration> RegisterLifecycleMetrics(LifecycleManager& m
        .labels = {"model"}},
       [&manager] { return FromCache(manager); });
   add({.name = "leadsman_lifecycle_unload_returned_bytes",
-       .help = "By how much the process's resident memory shrank when the model's last version was "
-               "unloaded; other loads at the same time blur it.",
+       .help = "By how much the process's resident memory shrank when a version that is gone was "
+               "unloaded, an estimate; absent where another load or unload at the same time would "
+               "have counted too.",
        .type = MetricType::kGauge,
-       .labels = {"model"}},
+       .labels = {"model", "version"}},
       [&manager] { return Returned(manager); });
   add({.name = "leadsman_lifecycle_version_memory_bytes",
        .help = "Growth of the process's resident memory while a ready version was loaded, an "

@@ -610,13 +610,13 @@ void ModelMachine::OnHandlesGone(std::unique_ptr<ServableVersion> servable, Wall
 void ModelMachine::OnUnloadDone(const UnloadDone& done, WallTime now, MachineEffects& effects) {
   decided_round_ = 0;  // the policy may have more to do
   ++counters_.unloads;
-  counters_.last_unload_returned_bytes = done.returned_bytes;
   auto it = entries_.find(done.version);
   if (it == entries_.end()) return;
   --it->second.in_memory;
   if (it->second.current != done.which) return;
   it->second.current = nullptr;
   it->second.shown.memory_bytes = 0;
+  it->second.shown.returned_bytes = done.returned_bytes;
   Enter(it->second, VersionState::kGone, OkStatus(), now, effects);
 }
 

@@ -159,6 +159,9 @@ struct VersionStatus {
   /// Growth of the process's resident memory over the load, an estimate; nothing where it cannot be told from that of
   /// another load, or of an unload, at the same time. 0 while it is not in memory.
   std::optional<int64_t> memory_bytes = 0;
+  /// By how much that memory shrank when the version was unloaded the last time; nothing before that, nor where it cannot be
+  /// told from what another load or unload did at the same time.
+  std::optional<int64_t> returned_bytes;
   int64_t fetched_bytes = 0;  ///< while fetching: how many are here
   int64_t fetch_total_bytes =
       0;                        ///< while fetching: of how many; 0 = not known, or nothing to fetch
