@@ -943,6 +943,7 @@ struct AdminApi::Impl {
     Json answer = {{"accepted", receipt.accepted},
                    {"rejected", receipt.rejected},
                    {"from_future", receipt.from_future},
+                   {"before_1970", receipt.before_1970},
                    {"labels_accepted", labels.accepted},
                    {"labels_rejected", labels.rejected},
                    {"next", receipt.full ? Json(receipt.next) : Json(nullptr)},

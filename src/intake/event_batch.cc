@@ -60,6 +60,7 @@ class EntryReader {
   const LogRecord& record() const { return record_; }
   std::span<const GroundTruth> labels() const { return labels_; }
   bool from_future() const { return from_future_; }
+  bool before_1970() const { return before_1970_; }
   /// It tells what was right of a request, and nothing of the request.
   bool label_alone() const {
     return !labels_.empty() && !has_predictions_ && !has_status_ && !has_outcome_ &&
@@ -89,7 +90,8 @@ class EntryReader {
     labels_.clear();
     segments_.Clear();
     segment_names_.clear();
-    from_future_ = has_status_ = has_outcome_ = has_predictions_ = has_latency_ = false;
+    from_future_ = before_1970_ = has_status_ = has_outcome_ = has_predictions_ = has_latency_ =
+        false;
   }
 
   bool ReadField(std::string_view key, dom::element value) {
@@ -133,19 +135,45 @@ class EntryReader {
     int64_t whole = 0;
     if (value.get_string().get(text) == SUCCESS) {
       record_.unix_ns = time_.Parse(text);
+      if (!record_.unix_ns) {
+        const int year = YearOutside(text);
+        before_1970_ = year > 0 && year < 1970;
+        from_future_ = year >= 1970;
+      }
     } else if (value.get_int64().get(whole) == SUCCESS) {
-      record_.unix_ns = ParseEpoch(std::to_string(whole));
-    } else if (value.get_double().get(number) == SUCCESS && number >= 0 && number < 1e10) {
-      record_.unix_ns = static_cast<int64_t>(number * 1e3) * 1'000'000;
+      before_1970_ = whole < 0;
+      if (whole >= 0) record_.unix_ns = ParseEpoch(std::to_string(whole));
+      from_future_ = whole >= 0 && !record_.unix_ns;
+    } else if (value.get_double().get(number) == SUCCESS) {
+      before_1970_ = number < 0;
+      if (number >= 0) record_.unix_ns = NanosOf(number);
+      from_future_ = number >= 0 && !record_.unix_ns;
     }
-    if (!record_.unix_ns)
+    if (!record_.unix_ns && !before_1970_ && !from_future_)
       return Fail(key,
                   "must be a time: 2026-03-01T12:00:00Z, or seconds or milliseconds since 1970");
-    if (*record_.unix_ns / 1'000'000 > now_ms_) {
-      record_.unix_ns = now_ms_ * 1'000'000;
-      from_future_ = true;
-    }
+    // A time that cannot be is no reason to lose the event: when it came is the best that is known.
+    from_future_ = from_future_ || (record_.unix_ns && *record_.unix_ns / 1'000'000 > now_ms_);
+    if (from_future_ || before_1970_) record_.unix_ns = now_ms_ * 1'000'000;
     return true;
+  }
+  /// The year of what would be a time, if only it were one from 1970 to 2261; else 0.
+  int YearOutside(std::string_view text) {
+    int year = 0;
+    const char* const end = text.data() + std::min<size_t>(text.size(), 4);
+    auto [p, error] = std::from_chars(text.data(), end, year);
+    if (error != std::errc() || p != text.data() + 4 || year < 1) return 0;
+    if (year >= 1970 && year <= 2261) return 0;
+    return time_.Parse(StrCat("2000", text.substr(4))) ? year : 0;  // a leap year
+  }
+  /// Seconds, milliseconds, microseconds or nanoseconds by their size, as ParseEpoch has them.
+  static std::optional<int64_t> NanosOf(double number) {
+    const double seconds = number < 1e11   ? number
+                           : number < 1e14 ? number / 1e3
+                           : number < 1e17 ? number / 1e6
+                                           : number / 1e9;
+    if (!(seconds < 9.2e9)) return std::nullopt;
+    return static_cast<int64_t>(seconds * 1e3) * 1'000'000;
   }
   bool ReadStatus(std::string_view key, dom::element value) {
     int64_t status = 0;
@@ -359,6 +387,7 @@ class EntryReader {
   std::vector<std::string_view> segment_names_;
   uint32_t rows_ = 0;
   bool from_future_ = false;
+  bool before_1970_ = false;
   bool has_status_ = false;
   bool has_outcome_ = false;
   bool has_predictions_ = false;
@@ -431,7 +460,8 @@ class EventBatchReader::Impl {
     if (!call.entry.Read(element, path, call.now_ms)) {
       ++call.outcome.invalid;
     } else if (!call.visit({call.outcome.entries, path, call.entry.record(), call.entry.labels(),
-                            call.entry.from_future(), call.entry.label_alone()})) {
+                            call.entry.from_future(), call.entry.before_1970(),
+                            call.entry.label_alone()})) {
       call.outcome.stopped = true;
       return false;
     }

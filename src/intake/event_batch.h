@@ -24,6 +24,7 @@ struct EventEntry {
   const LogRecord& record;
   std::span<const GroundTruth> labels;  ///< that came with it
   bool from_future = false;             ///< its time was later than now, which stands in its place
+  bool before_1970 = false;             ///< likewise: earlier than there are times
   bool label_alone = false;  ///< it tells what was right of a request, and nothing of the request
 };
 

@@ -47,6 +47,10 @@ EventIntake::EventIntake(const Clock& clock, Sink& sink, Registry& registry)
       "Accepted entries of POST /api/v1/events whose time was later than now; now stands in its "
       "place.",
       from_future_);
+  add("leadsman_intake_events_before_1970_total",
+      "Accepted entries of POST /api/v1/events whose time was before 1970; now stands in its "
+      "place.",
+      before_1970_);
   add("leadsman_intake_events_unknown_segments_total",
       "Accepted entries of POST /api/v1/events that name a segmentation which their model has not "
       "(monitoring.segments). They are counted without it.",
@@ -77,6 +81,7 @@ Result<EventReceipt> EventIntake::Add(std::string_view body, std::string_view co
     }
     ++receipt.accepted;
     if (entry.from_future) ++receipt.from_future;
+    if (entry.before_1970) ++receipt.before_1970;
     give_labels();
     return true;
   };
@@ -94,6 +99,7 @@ Result<EventReceipt> EventIntake::Add(std::string_view body, std::string_view co
   counters_.lines += outcome.entries;
   rejected_ += receipt.rejected;
   from_future_ += receipt.from_future;
+  before_1970_ += receipt.before_1970;
   if (receipt.full) ++refused_;
   return receipt;
 }

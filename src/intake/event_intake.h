@@ -25,6 +25,7 @@ struct EventReceipt {
   uint64_t accepted = 0;
   uint64_t rejected = 0;     ///< invalid, or of a model that was never found
   uint64_t from_future = 0;  ///< accepted, with the present as their time
+  uint64_t before_1970 = 0;  ///< likewise
   bool full =
       false;  ///< there was no room for the entry of the index `next`, nor for those behind it
   uint64_t next = 0;
@@ -51,6 +52,7 @@ class EventIntake {
   std::atomic<uint64_t> rejected_{0};
   std::atomic<uint64_t> refused_{0};
   std::atomic<uint64_t> from_future_{0};
+  std::atomic<uint64_t> before_1970_{0};
   mutable Mutex mutex_;
   EventBatchReader reader_ GUARDED_BY(mutex_);
   EventFeed feed_;                                     ///< Offer under mutex_

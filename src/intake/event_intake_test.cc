@@ -97,6 +97,29 @@ TEST_F(EventIntakeTest, TimesOfThePastAreTakenAndThoseOfTheFutureAreNow) {
   EXPECT_EQ(sink_.last_ms(), now);
   Add(R"({"model": "a", "timestamp": "1999-01-01T00:00:00Z"})");
   EXPECT_EQ(sink_.last_ms(), 915148800000);
+  Add(StrCat(R"({"model": "a", "timestamp": )", now - 7000, ".5}"));
+  EXPECT_EQ(sink_.last_ms(), now - 7000) << "milliseconds with a fraction are none of the future";
+}
+
+TEST_F(EventIntakeTest, AnEventOfATimeThatCannotBeIsTakenAsOfNow) {
+  auto counts = [&](const std::string& time) {
+    clock_.Advance(std::chrono::seconds(1));
+    const EventReceipt receipt = Add(StrCat(R"({"model": "a", "timestamp": )", time, "}"));
+    EXPECT_EQ(receipt.accepted, 1u) << time << ": " << Join(receipt.errors, "; ");
+    EXPECT_EQ(sink_.last_ms(), UnixMillis(clock_.Now())) << time;
+    return std::pair(receipt.before_1970, receipt.from_future);
+  };
+  const std::pair<uint64_t, uint64_t> before{1, 0}, future{0, 1};
+  for (const char* time : {"-1", "-0.5", "-62135596800", R"("1969-12-31T23:59:59Z")",
+                           R"("0001-01-01T00:00:00Z")", R"("1904-02-29 00:00:00")"})
+    EXPECT_EQ(counts(time), before) << time;
+  for (const char* time :
+       {R"("2262-12-31T00:00:00Z")", R"("2300-01-01T00:00:00Z")", R"("9999-12-31T23:59:59.999Z")",
+        "1e10", "99999999999", "9223372036854775807", "18446744073709551615", "1e300"})
+    EXPECT_EQ(counts(time), future) << time;
+  for (const char* none : {R"("1969-13-01T00:00:00Z")", R"("0000-01-01T00:00:00Z")",
+                           R"("yesterday")", R"("-1")", "true"})
+    EXPECT_NE(Problem(StrCat(R"("timestamp": )", none)), "") << none;
 }
 
 TEST_F(EventIntakeTest, AFullSinkSaysWhereToGoOn) {
