@@ -1,4 +1,7 @@
 #include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -140,6 +143,41 @@ std::string InputNotes(const std::string& model, const Json& inputs) {
   return notes;
 }
 
+/// Why the bound on false alarms is not proven, each reason with the streams that it is of.
+std::string NotGuaranteedNotes(const Json& version) {
+  constexpr size_t kTold = 5;
+  std::vector<std::pair<std::string, std::vector<std::string>>> reasons;
+  for (const char* of : {"inputs", "answers", "labels"}) {
+    for (const Json& stream : Part(Part(version, of), "streams")) {
+      const Json& because = Part(stream, "not_guaranteed_because");
+      if (!because.is_string()) continue;
+      const std::string reason = Text(because);
+      auto at = std::find_if(reasons.begin(), reasons.end(),
+                             [&](const auto& known) { return known.first == reason; });
+      const std::string name = Text(Part(stream, "name"));
+      if (at == reasons.end()) {
+        reasons.emplace_back(reason, std::vector<std::string>{name});
+      } else {
+        at->second.push_back(name);
+      }
+    }
+  }
+  std::string notes;
+  for (size_t i = 0; i < std::min(reasons.size(), kTold); ++i) {
+    auto [reason, names] = reasons[i];
+    if (names.size() > kTold) {
+      const size_t more = names.size() - kTold;
+      names.resize(kTold);
+      names.push_back(StrCat(more, " more"));
+    }
+    notes +=
+        StrCat("  no bound on false alarms is proven for ", HumanList(names), ": ", reason, '\n');
+  }
+  if (reasons.size() > kTold)
+    notes += StrCat("  nor for others, for ", reasons.size() - kTold, " like reasons (--json)\n");
+  return notes;
+}
+
 }  // namespace
 
 int ShowDrift(ClientContext& c, const std::string& model, int64_t version) {
@@ -165,6 +203,7 @@ int ShowDrift(ClientContext& c, const std::string& model, int64_t version) {
     AddClasses(Part(one, "answers"), c.paint, table);
     AddStream(Part(one, "labels"), "label", "wrong", c.paint, table);
     if (!table.empty()) table.Print(c.env.out, c.paint, c.env.terminal ? c.env.columns : 0);
+    c.env.out << NotGuaranteedNotes(one);
   }
   return kOk;
 }

@@ -206,6 +206,11 @@ void Monitor::Impl::AddMetrics(Registry& registry) {
       "Evidence of a change beyond the tolerance, as a share of what raises an alarm by itself.",
       MetricType::kGauge, {"model", "version", "of", "stream"},
       drift_family(DriftBook::Metric::kEvidence));
+  add("leadsman_monitor_drift_not_guaranteed",
+      "Detectors whose bound on false alarms is not proven, by reason: few_blocks (of the "
+      "reference, fewer than 50), dependent_blocks (a daily rhythm, a trend).",
+      MetricType::kGauge, {"model", "version", "of", "reason"},
+      drift_family(DriftBook::Metric::kNotGuaranteed));
   add("leadsman_monitor_reference_ready", "Whether there is a reference to compare with.",
       MetricType::kGauge, {"model", "version", "of"},
       drift_family(DriftBook::Metric::kReferenceReady));

@@ -45,18 +45,6 @@ SteadyTime TimeOf(const PredictionEvent& event, WallTime wall, SteadyTime now) {
   return ago.count() > 0 ? now - ago : now;
 }
 
-AlarmKind KindOf(DriftTrack::Of of) {
-  switch (of) {
-    case DriftTrack::Of::kLabels:
-      return AlarmKind::kRiskIncrease;
-    case DriftTrack::Of::kAnswers:
-      return AlarmKind::kPredictionDrift;
-    case DriftTrack::Of::kInputs:
-      break;
-  }
-  return AlarmKind::kFeatureDrift;
-}
-
 AlarmSeverity SeverityOf(DriftTrack::Of of) {
   switch (of) {
     case DriftTrack::Of::kLabels:
@@ -96,6 +84,10 @@ Finding FindingOf(const DriftBook::Key& key, const DriftTrack& track,
       {"reference", std::string(ReferenceFromName(track.reference()->from))},
       {"block_rows", std::to_string(track.reference()->block_rows)},
   };
+  if (!finding.guaranteed) {
+    finding.details.emplace_back("not_guaranteed_because",
+                                 WhyNotGuaranteed(stream.detector.independence()));
+  }
   if (finding.evidence < threshold) {
     finding.details.emplace_back(
         "evidence_below_threshold",
@@ -112,6 +104,18 @@ bool Louder(const Finding& a, const Finding& b) {
 }
 
 }  // namespace
+
+AlarmKind KindOf(DriftTrack::Of of) {
+  switch (of) {
+    case DriftTrack::Of::kLabels:
+      return AlarmKind::kRiskIncrease;
+    case DriftTrack::Of::kAnswers:
+      return AlarmKind::kPredictionDrift;
+    case DriftTrack::Of::kInputs:
+      break;
+  }
+  return AlarmKind::kFeatureDrift;
+}
 
 std::string_view TrackName(DriftTrack::Of of) {
   switch (of) {
@@ -646,6 +650,16 @@ std::vector<MetricSample> DriftBook::Samples(Metric metric, SteadyTime now) cons
                                                    : track->collected()));
       }
       if (!track->reference()) continue;
+      if (metric == Metric::kNotGuaranteed) {
+        for (std::string_view reason : kNotGuaranteedReasons) {
+          labels.emplace_back(reason);
+          add(static_cast<double>(std::count_if(
+              track->streams().begin(), track->streams().end(), [&](const auto& stream) {
+                return NotGuaranteedReason(stream.detector.independence()) == reason;
+              })));
+          labels.pop_back();
+        }
+      }
       if (metric == Metric::kEvidence) {
         double threshold = shares.ThresholdOf(*track, now);
         for (const DriftTrack::Stream& stream : track->streams()) {

@@ -106,6 +106,7 @@ class VersionDrift : public WatchedVersion {
 };
 
 std::string_view TrackName(DriftTrack::Of of);  ///< "inputs", "answers", "labels"
+AlarmKind KindOf(DriftTrack::Of of);
 
 /// The drift of all versions, and the one budget they share. As many as WatchedVersions has, with
 /// kMaxStreams detectors in all; a further one takes the place of the version that has been quiet for the
@@ -158,6 +159,7 @@ class DriftBook {
     kEvidence,
     kReferenceRows,
     kReferenceReady,
+    kNotGuaranteed,
     kWiderRequests
   };
   std::vector<MetricSample> Samples(Metric metric, SteadyTime now) const;

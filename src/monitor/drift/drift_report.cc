@@ -51,6 +51,8 @@ double ShareOfWindow(uint64_t part, uint64_t of) {
 /// JSON has no NaN and no infinity.
 Json Finite(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
+Json TextOrNull(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
+
 /// " (income, balance)": the features that are missing most above their reference, in the window that is open or the one before.
 std::string MostMissing(const DriftTrack& track) {
   constexpr size_t kTold = 3;
@@ -96,7 +98,8 @@ Json StreamJson(const DriftTrack& track, const DriftTrack::Stream& stream, doubl
           {"evidence", threshold > 0 ? evidence / threshold : 0},
           {"evidence_log", along},
           {"alarm", stream.firing},
-          {"guaranteed", stream.detector.guaranteed()}};
+          {"guaranteed", stream.detector.guaranteed()},
+          {"not_guaranteed_because", TextOrNull(WhyNotGuaranteed(stream.detector.independence()))}};
 }
 
 Json NumberJson(const DriftTrack& track, size_t i) {
@@ -238,6 +241,25 @@ std::string SummaryOf(const std::string& model, int64_t version, const DriftTrac
   }
   return StrCat("values", of, " are missing more often: ", ShortNumber(now * 100),
                 " points above the reference in the worst of them", MostMissing(track), over);
+}
+
+std::string_view NotGuaranteedReason(const IndependenceCheck& reference) {
+  if (reference.independent()) return "";
+  return kNotGuaranteedReasons[reference.size < IndependenceCheck::kFewest ? 0 : 1];
+}
+
+std::string WhyNotGuaranteed(const IndependenceCheck& reference) {
+  if (reference.independent()) return "";
+  if (reference.size < IndependenceCheck::kFewest) {
+    return StrCat("its reference has ", reference.size, " blocks, and of fewer than ",
+                  IndependenceCheck::kFewest,
+                  " it cannot be told whether they depend on each other: a longer reference can "
+                  "(monitoring.reference.requests; that of labels has 1,000 rows at most)");
+  }
+  return StrCat("the blocks of its reference depend on each other (correlation of neighbours ",
+                ShortNumber(reference.lag1), ", p ", ShortNumber(reference.p_value),
+                "), as by a daily rhythm or a trend: a reference of whole days may help "
+                "(monitoring.reference.period: 24h)");
 }
 
 nlohmann::ordered_json TrackJson(const DriftTrack& track, const BudgetShares& shares,

@@ -1,10 +1,13 @@
 #pragma once
 
+#include <array>
 #include <string>
+#include <string_view>
 
 #include <nlohmann/json_fwd.hpp>
 
 #include "base/clock.h"
+#include "math/independence.h"
 #include "monitor/drift/drift_track.h"
 
 namespace leadsman {
@@ -38,6 +41,13 @@ NumberDistances DistancesOf(const DriftTrack& track, size_t number);
 /// what a firing stream says.
 std::string SummaryOf(const std::string& model, int64_t version, const DriftTrack& track,
                       const DriftTrack::Stream& stream);
+
+/// Why the bound on false alarms is not proven for a stream whose reference is as independent as this; empty: it is.
+std::string WhyNotGuaranteed(const IndependenceCheck& reference);
+/// The same in a word, for metrics: "few_blocks", "dependent_blocks"; empty: it is.
+std::string_view NotGuaranteedReason(const IndependenceCheck& reference);
+inline constexpr std::array<std::string_view, 2> kNotGuaranteedReasons{"few_blocks",
+                                                                       "dependent_blocks"};
 
 nlohmann::ordered_json TrackJson(const DriftTrack& track, const BudgetShares& shares,
                                  SteadyTime now);

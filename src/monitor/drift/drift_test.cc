@@ -115,6 +115,33 @@ TEST(DriftSimulationTest, NothingIsFoundWhereNothingChanges) {
   }
 }
 
+TEST(DriftSimulationTest, WhyABoundIsNotProvenIsSaid) {
+  MonitorConfig config;
+  config.reference.requests = 600;  // twelve blocks
+  BookRun run(Traffic(7), config, {1, 90 * 86400.0});
+  run.Minutes(20);
+  const auto json = run.book().Json("credit", 3, run.now());
+  ASSERT_TRUE(json.ok());
+  EXPECT_NE(
+      json->find(R"("guaranteed":false,"not_guaranteed_because":"its reference has 12 blocks)"),
+      std::string::npos)
+      << *json;
+  double few = 0, dependent = 0;
+  for (const MetricSample& s : run.book().Samples(DriftBook::Metric::kNotGuaranteed, run.now())) {
+    ASSERT_EQ(s.label_values.size(), 4u);
+    (s.label_values[3] == "few_blocks" ? few : dependent) += s.value;
+  }
+  EXPECT_GT(few, 0);
+  EXPECT_EQ(dependent, 0);
+
+  BookRun long_enough(Traffic(7), {}, {1, 90 * 86400.0});
+  long_enough.Minutes(120);
+  EXPECT_NE(long_enough.book()
+                .Json("credit", 3, long_enough.now())
+                ->find(R"("guaranteed":true,"not_guaranteed_because":null)"),
+            std::string::npos);
+}
+
 TEST(DriftSimulationTest, TheBudgetHoldsEvenWithoutATolerance) {
   // One alarm a day is accepted; 16 days, each with another reference.
   MonitorConfig config;
