@@ -150,6 +150,7 @@ Result<std::string> Replay(const cli::QuietFlags& flags) {
   question.requests_per_day = flags.requests_per_day.value_or(0);
   question.time_column = flags.time_column;
   question.answer_column = flags.answer_column;
+  question.label_column = flags.label_column;
   question.tolerance = flags.tolerance;
   question.share_tolerance = flags.share_tolerance;
   question.false_alarms = flags.false_alarms;

@@ -106,14 +106,14 @@ News NewsOf(const RolloutEvent& event) {
   return news;
 }
 
+}  // namespace
+
 AlarmBookOptions BookOptions(const AlarmOptions& options) {
   AlarmBookOptions book;
   book.SetThresholdFor(options.pending_for);
   book.keep_firing_for = options.keep_firing_for;
   return book;
 }
-
-}  // namespace
 
 Result<std::unique_ptr<Alarms>> Alarms::Create(Deps deps, const Config& config,
                                                const std::string& path) {

@@ -11,6 +11,7 @@
 #include "app/config.h"
 #include "base/status.h"
 #include "intake/source_view.h"
+#include "monitor/alarm_book.h"
 #include "monitor/alarm_loop.h"
 #include "monitor/monitor.h"
 #include "monitor/request_meter.h"
@@ -20,6 +21,9 @@
 #include "telemetry/sender_metrics.h"
 
 namespace leadsman {
+
+/// How long a finding waits and an alarm stays, as configured.
+AlarmBookOptions BookOptions(const AlarmOptions& options);
 
 /// Alarms of one process: the watches, the loop, and who is told. Built in two steps, as the senders tell the admin API's
 /// address, which is known once it listens, and the admin API shows the loop.

@@ -163,24 +163,80 @@ TEST_F(CliTest, ProveQuietShowsEachDetectorAndFailsWhereOneFired) {
   report_ = report(0, "0.2");
   EXPECT_EQ(Run({"prove-quiet", "--log", "a"}), kOk);
   EXPECT_NE(out().find("inputs  age   0       0.2 σ"), std::string::npos) << out();
-  EXPECT_NE(out().find("0 alarms in 9 days; the budget of 1 in 90 days allows 0.1 false ones"),
+  EXPECT_NE(out().find("0 alarms, of drift and risk 0 in 9 days; the budget of 1 in 90 days allows "
+                       "0.1 false ones of these"),
             std::string::npos)
       << out();
   EXPECT_NE(out().find("9000 requests, 1000 a day"), std::string::npos) << out();
   std::string brief = report(0, "0.2");
   const std::string days = R"("days_compared": 9)";
   brief.replace(brief.find(days), days.size(),
-                R"("days_compared": 0.0003, "not_replayed": [{"detector": "error_burn"}])");
+                R"("days_compared": 0.0003, "not_replayed": [{"detector": "error_burn",
+                "model": "credit", "version": 0, "of": "", "why": "no status is known"}])");
   report_ = brief;
   EXPECT_EQ(Run({"prove-quiet", "--log", "a"}), kFailed) << "some seconds prove nothing";
   EXPECT_NE(out().find("too short to prove anything"), std::string::npos) << out();
-  EXPECT_NE(out().find("Not replayed, so nothing is said of them: error_burn"), std::string::npos)
+  EXPECT_NE(out().find("not replayed, so that nothing is said of them\n"
+                       "  error_burn of credit: no status is known\n"),
+            std::string::npos)
       << out();
   report_ = report(1, "null");
   EXPECT_EQ(Run({"prove-quiet", "--log", "a"}), kNotQuiet);
   EXPECT_NE(out().find("none of those tried"), std::string::npos) << out();
   EXPECT_EQ(Run({"prove-quiet", "--log", "a", "--json"}), kNotQuiet);
   EXPECT_EQ(nlohmann::json::parse(out())["alarms"], 1);
+}
+
+TEST_F(CliTest, ProveQuietShowsEachWatchAndWhatWouldHaveFired) {
+  auto watch = [](const std::string& detector, int alarms, const std::string& more) {
+    return StrCat(R"({"detector": ")", detector, R"(", "model": "credit", "version": 0, "of": "",
+      "alarms": )",
+                  alarms, R"(, "alarms_per_90_days": {"estimate": 10, "low": 0.25, "high": 55.7},
+      "guaranteed": false, "not_guaranteed_because": "it slides", )",
+                  more, "}");
+  };
+  auto report = [&](int alarms, double days) {
+    const std::string fired = alarms > 0 ? R"({"at": "2026-03-01T10:00:00.000Z", "seconds": 4200,
+      "ended": true, "severity": "page", "summary": "credit: 9 of 10 answers failed"})"
+                                         : "";
+    return StrCat(
+        R"({"alarms": )", alarms, R"(, "alarms_of_budget": 0, "false_alarms_allowed": 0,
+      "days_compared": 0, "days_replayed": )",
+        days == 9 ? "9" : "0.01",
+        R"(, "seconds_between_looks": 10, "budget": {"false_alarms": 1, "days": 90},
+      "requests_left_out": 0, "models": [], "not_replayed": [], "watches": [)",
+        watch("error_burn", alarms,
+              StrCat(R"("smallest_change_found_in_a_day": 0.02,
+        "unit": "points", "usual": 0.001, "found": 0.021, "fired": [)",
+                     fired, "]")),
+        ",",
+        watch("traffic_stopped", 0, R"("smallest_change_found_in_a_day": 240, "unit": "seconds",
+        "longest": 7800, "none_because": null, "fired": [])"),
+        ",", watch("accuracy", 0, R"("smallest_change_found_in_a_day": null, "unit": "points",
+        "none_because": "too few come", "fired": [])"),
+        "]}");
+  };
+  report_ = report(0, 9);
+  EXPECT_EQ(Run({"prove-quiet", "--log", "a"}), kOk);
+  EXPECT_EQ(out().find("would have fired"), std::string::npos) << out();
+  EXPECT_NE(out().find("error_burn of credit"), std::string::npos) << out();
+  EXPECT_NE(out().find("2 points more errors (0.1 % → 2.1 %)"), std::string::npos) << out();
+  EXPECT_NE(out().find("a stop, after 4 min (2 h 10 min at the longest)"), std::string::npos)
+      << out();
+  EXPECT_NE(out().find("none: too few come"), std::string::npos) << out();
+  EXPECT_NE(out().find("10 (0.25 to 55.7)"), std::string::npos) << out();
+  EXPECT_NE(out().find("error_burn of credit, traffic_stopped of credit and accuracy of credit: it "
+                       "slides"),
+            std::string::npos)
+      << out();
+  report_ = report(0, 0.01);
+  EXPECT_EQ(Run({"prove-quiet", "--log", "a"}), kFailed) << "some minutes prove nothing";
+  report_ = report(1, 9);
+  EXPECT_EQ(Run({"prove-quiet", "--log", "a"}), kNotQuiet);
+  EXPECT_NE(out().find("  2026-03-01T10:00:00.000Z  error_burn of credit, page, for 70 min: "
+                       "credit: 9 of 10 answers failed\n"),
+            std::string::npos)
+      << out();
 }
 
 TEST_F(CliTest, OnceShowsWhatLogsTellAndWhatWasNotRead) {

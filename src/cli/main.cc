@@ -256,18 +256,21 @@ constexpr const char* kQualityFooter =
 constexpr const char* kQuietFooter =
     "Examples:\n"
     "  leadsman prove-quiet --log 'logs/predictions*.jsonl' --field feature.age=input.age\n"
-    "  leadsman prove-quiet --config leadsman.yaml      its logs, tolerances and budget\n"
+    "  leadsman prove-quiet --config leadsman.yaml      its logs, objectives and budget\n"
     "  leadsman prove-quiet history.csv --time-column at --answer-column answer\n"
+    "                       --label-column truth\n"
     "  leadsman prove-quiet history.npz --requests-per-day 20000 --tolerance 0.1\n"
     "  leadsman prove-quiet history.csv --requests-per-day 20000 --json | jq .models\n"
     "\n"
-    "The past goes through the detectors of a running server. The first requests are the\n"
-    "reference; what is said of the others, of which nothing is known to be wrong, is a false\n"
-    "alarm. A change is put into the blocks of up to ten days: the smallest is printed that is\n"
-    "found on most of them. Changes tried: 0.05, 0.1, 0.2, 0.5 and 1 σ of numbers, 5 to 100 %\n"
-    "of spreads, 1, 2, 5, 10 and 20 points of shares.\n"
-    "Exit codes: 0 no alarm, 13 some, 1 nothing could be compared, 2 wrong usage, 4 no\n"
-    "prediction in the logs.";
+    "The past goes through the detectors of a running server: errors, latency, accuracy,\n"
+    "quality, traffic, schema, drift and risk. What it cannot tell of is named, with the reason.\n"
+    "The first requests are the reference of drift and the example of the schema; what is said\n"
+    "of the others, of which nothing is known to be wrong, is a false alarm. A change is put\n"
+    "into up to ten days: the smallest is printed that is found on most of them. Of drift are\n"
+    "tried 0.05, 0.1, 0.2, 0.5 and 1 σ of numbers, 5 to 100 % of spreads, 1, 2, 5, 10 and 20\n"
+    "points of shares; of the others all shares from 0.01 % on.\n"
+    "Exit codes: 0 no alarm, 13 some, 1 nothing could be replayed for an hour, 2 wrong usage,\n"
+    "4 no prediction in the logs.";
 
 constexpr const char* kModelsFooter =
     "Examples:\n"
@@ -683,7 +686,7 @@ class CommandLine {
 
   void AddProveQuiet() {
     CLI::App* quiet = app_.add_subcommand(
-        "prove-quiet", "Replay the past through the detectors of drift, before they are armed");
+        "prove-quiet", "Replay the past through all detectors, before they are armed");
     quiet->footer(kQuietFooter);
     QuietFlags& f = quiet_;
     auto text = [&](const char* name, auto& value, const char* help, const char* type) {
@@ -694,7 +697,8 @@ class CommandLine {
          "PATH")
         ->allow_extra_args(false);
     text("--config,-c", f.logs.config,
-         "Configuration file: its monitor.logs, tolerances, references and budget", "FILE");
+         "Configuration file: its monitor.logs, objectives, tolerances, references and budget",
+         "FILE");
     text("--model", f.logs.model, "Whose the table or log is [default]", "NAME");
     text("--format", f.logs.format, "What the lines are [recognised from the first ones]",
          "FORMAT");
@@ -712,6 +716,7 @@ class CommandLine {
         ->check(CLI::PositiveNumber);
     text("--time-column", f.time_column, "CSV: the column of the time", "NAME");
     text("--answer-column", f.answer_column, "CSV: the column of the model's answer", "NAME");
+    text("--label-column", f.label_column, "CSV: the column of the true answer", "NAME");
     text("--reference-requests", f.reference_requests, "Requests of a reference [5000]", "N")
         ->check(CLI::Range(size_t{500}, size_t{1'000'000}));
     text("--tolerance", f.tolerance, "Of numbers, in standard deviations [0.03]", "X")

@@ -79,7 +79,7 @@ struct QuietFlags {
   MonitorFlags logs;
   std::string table;
   std::optional<double> requests_per_day;
-  std::string time_column, answer_column;
+  std::string time_column, answer_column, label_column;
   std::optional<double> tolerance, share_tolerance;
   std::optional<size_t> reference_requests;
   std::optional<double> false_alarms;

@@ -44,10 +44,11 @@ double BurnRateWatch::ObjectiveOf(const Objectives& objectives) const {
   return objectives.latency ? objectives.latency->objective : 0;
 }
 
-ObjectiveCounts BurnRateWatch::Count(const VersionTotals& totals,
-                                     const Objectives& objectives) const {
-  if (of_ == Of::kErrors) return {totals.answered, totals.server_errors};
+ObjectiveCounts BurnRateWatch::Count(Of of, const VersionTotals& totals,
+                                     const Objectives& objectives) {
+  if (of == Of::kErrors) return {totals.answered, totals.server_errors};
   ObjectiveCounts counts;
+  if (!objectives.latency) return counts;
   const size_t last_good = SlowestGood(objectives);
   for (size_t i = 0; i < totals.latency.size(); ++i) {
     counts.total += totals.latency[i];
@@ -125,7 +126,7 @@ std::vector<Finding> BurnRateWatch::Look(WallTime, SteadyTime now) {
     Model& model = models_[name];
     std::map<int64_t, CountRing> present;
     for (const VersionCounts& version : versions) {
-      const ObjectiveCounts more = Count(version.totals, objectives);
+      const ObjectiveCounts more = Count(of_, version.totals, objectives);
       model.history.Add(now, more);
       auto had = model.versions.extract(version.version);
       CountRing ring = had ? std::move(had.mapped()) : CountRing(1min, 60);

@@ -27,6 +27,8 @@ class BurnRateWatch final : public Watch, public Kept {
   BurnRateWatch(Of of, RequestMeter& meter, const WatchedTime& watched, ObjectivesOf objectives)
       : of_(of), meter_(meter), watched_(watched), objectives_(std::move(objectives)) {}
   std::vector<Finding> Look(WallTime wall, SteadyTime now) override;
+  /// What it counts of some sums.
+  static ObjectiveCounts Count(Of of, const VersionTotals& totals, const Objectives& objectives);
 
   std::string_view name() const override { return AlarmKindName(kind()); }
   void Keep(SteadyTime now, std::vector<KeptCounts>& out) const override;
@@ -43,7 +45,6 @@ class BurnRateWatch final : public Watch, public Kept {
   /// What the counts are of, beside the model: with another threshold they are others.
   uint64_t ThresholdOf(const std::string& model) const;
   double ObjectiveOf(const Objectives& objectives) const;
-  ObjectiveCounts Count(const VersionTotals& totals, const Objectives& objectives) const;
   Finding Judge(const std::string& name, const Model& model, const Objectives& objectives,
                 SteadyTime now) const;
 

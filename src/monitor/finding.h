@@ -26,6 +26,8 @@ enum class AlarmKind : uint8_t {
 };
 inline constexpr size_t kAlarmKindCount = 10;
 std::string_view AlarmKindName(AlarmKind kind);  ///< "error_burn", …, as in the API and metrics
+/// Why no bound on the false alarms of a kind is proven, of any model; empty: one is, as far as a stream's own reference allows.
+std::string_view WhyNotGuaranteed(AlarmKind kind);
 
 enum class AlarmSeverity : uint8_t { kPage, kTicket, kInfo };
 std::string_view AlarmSeverityName(AlarmSeverity severity);  ///< "page", "ticket", "info"

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <queue>
 #include <utility>
+
+#include "base/strings.h"
+#include "monitor/drift/drift_report.h"
 
 namespace leadsman {
 namespace {
@@ -47,6 +49,7 @@ bool QuietProof::Collect(Version& version, double seconds) {
       watched.begun = seconds;
       watched.streams.assign(streams.size(), {});
       watched.firings.resize(streams.size());
+      watched.fired_ms.resize(streams.size());
       watched.was_firing.assign(streams.size(), false);
       watched.seen.assign(streams.size(), 0);
     }
@@ -69,37 +72,36 @@ void QuietProof::CountFirings() {
       if (watched == version.tracks.end()) continue;
       for (size_t i = 0; i < track->streams().size(); ++i) {
         const bool firing = track->streams()[i].firing;
-        watched->second.firings[i] += firing && !watched->second.was_firing[i] ? 1 : 0;
+        const bool began = firing && !watched->second.was_firing[i];
+        watched->second.firings[i] += began ? 1 : 0;
+        if (began && watched->second.fired_ms[i].size() < kMostTold)
+          watched->second.fired_ms[i].push_back(first_ms_ + std::llround(seconds_ * 1000));
         watched->second.was_firing[i] = firing;
       }
     }
   }
 }
 
-void QuietProof::Replay() {
-  using Next = std::pair<int64_t, std::pair<Version*, size_t>>;  // time, request of a version
-  auto later = [](const Next& a, const Next& b) { return a.first > b.first; };
-  std::priority_queue<Next, std::vector<Next>, decltype(later)> queue(later);
-  for (auto& [key, version] : versions_) {
-    if (version.history->size() > 0) queue.push({version.history->unix_ms(0), {&version, 0}});
-  }
-  if (queue.empty()) return;
-  const int64_t first_ms = queue.top().first;
-  std::vector<std::string_view> answers;
-  while (!queue.empty()) {
-    auto [unix_ms, next] = queue.top();
-    queue.pop();
-    auto [version, i] = next;
-    seconds_ = static_cast<double>(unix_ms - first_ms) / 1000;
-    version->drift->Fold(version->history->At(i, answers), FromUnixMillis(unix_ms), At(seconds_));
-    // The live server looks every ten seconds; without a new block there is nothing to see.
-    if (Collect(*version, seconds_)) {
-      book_.Look(At(seconds_));
-      CountFirings();
+void QuietProof::Replay(const std::map<VersionKey, RequestHistory>& histories) {
+  bool begun = false;
+  ReplayInOrder(histories, [&](const VersionKey& key, const PredictionEvent& event) {
+    if (!std::exchange(begun, true)) first_ms_ = event.unix_ms;
+    seconds_ = static_cast<double>(event.unix_ms - first_ms_) / 1000;
+    auto found = versions_.find(key);
+    if (found == versions_.end()) return;
+    Version& version = found->second;
+    const WallTime wall = FromUnixMillis(event.unix_ms);
+    version.drift->Fold(event, wall, At(seconds_));
+    for (const LabelJoin::Joined& joined : labels_.Join(key, event)) {
+      if (!joined.first_of_request()) continue;
+      ++version.labels;
+      version.drift->AddLabel(joined.wrong, wall, At(seconds_));
     }
-    if (i + 1 < version->history->size())
-      queue.push({version->history->unix_ms(i + 1), {version, i + 1}});
-  }
+    // The live server looks every ten seconds; without a new block there is nothing to see.
+    if (!Collect(version, seconds_)) return;
+    book_.Look(At(seconds_));
+    CountFirings();
+  });
 }
 
 std::optional<double> QuietProof::Smallest(const DriftTrack& track,
@@ -162,23 +164,64 @@ QuietVersion QuietProof::Report(const VersionKey& key, Version& version) const {
     if (watched == version.tracks.end()) continue;
     report.days_compared =
         std::max(report.days_compared, (seconds_ - watched->second.begun) / kDay);
-    for (size_t i = 0; i < track->streams().size(); ++i) {
-      const DriftTrack::Stream& stream = track->streams()[i];
-      const ReferenceStream& of = track->reference()->streams[stream.of];
-      QuietStream& one = report.streams.emplace_back();
-      one.track = TrackName(track->of());
-      one.name = track->reference()->StreamName(of);
-      one.unit = UnitOf(of.kind);
-      one.firings = watched->second.firings[i];
-      one.guaranteed = stream.detector.guaranteed();
-      one.smallest = Smallest(*track, stream, watched->second.streams[i], watched->second);
-    }
+    for (size_t i = 0; i < track->streams().size(); ++i)
+      report.streams.push_back(StreamReport(*track, i, watched->second));
   }
+  report.gaps = GapsOf(version);
   return report;
+}
+
+QuietStream QuietProof::StreamReport(const DriftTrack& track, size_t i,
+                                     const Watched& watched) const {
+  const DriftTrack::Stream& stream = track.streams()[i];
+  const ReferenceStream& of = track.reference()->streams[stream.of];
+  QuietStream one;
+  one.kind = KindOf(track.of());
+  one.track = TrackName(track.of());
+  one.name = track.reference()->StreamName(of);
+  one.unit = track.of() == DriftTrack::Of::kLabels ? "points" : UnitOf(of.kind);
+  one.firings = watched.firings[i];
+  one.fired_ms = watched.fired_ms[i];
+  one.days = (seconds_ - watched.begun) / kDay;
+  one.not_guaranteed = WhyNotGuaranteed(stream.detector.independence());
+  one.smallest = Smallest(track, stream, watched.streams[i], watched);
+  return one;
+}
+
+std::vector<QuietGap> QuietProof::GapsOf(const Version& version) {
+  std::vector<QuietGap> gaps;
+  auto gap = [&](DriftTrack::Of of, const DriftTrack* track, uint64_t rows, const char* none,
+                 const char* what, const char* more) {
+    if (track != nullptr && track->unwatched()) {
+      gaps.push_back({KindOf(of), "there are too many detectors: further ones have no room"});
+    } else if (track != nullptr && track->reference()) {
+      if (track->streams().empty())
+        gaps.push_back({KindOf(of), "its reference has nothing that could be compared"});
+    } else if (rows == 0) {
+      gaps.push_back({KindOf(of), none});
+    } else {
+      gaps.push_back({KindOf(of), StrCat("too few ", what, " for a reference: ", rows, " of ",
+                                         track != nullptr ? track->reference_rows() : 0, more)});
+    }
+  };
+  const VersionDrift& drift = *version.drift;
+  const DriftTrack& answers = drift.answers();
+  const DriftTrack* inputs = drift.inputs();
+  gap(DriftTrack::Of::kInputs, inputs, inputs != nullptr ? inputs->collected() : 0,
+      "the history has no inputs (of logs: --field feature.NAME=WHERE, or features)", "requests",
+      "; --reference-requests takes fewer");
+  gap(DriftTrack::Of::kAnswers, &answers, answers.collected(),
+      "the history has no answers (of logs: --field predicted=WHERE; of a table: --answer-column)",
+      "answers", "; --reference-requests takes fewer");
+  gap(DriftTrack::Of::kLabels, &drift.labels(), version.labels,
+      "the history has no labels (of logs: --field label=WHERE; of a table: --label-column)",
+      "labels", "");
+  return gaps;
 }
 
 QuietReport QuietProof::Run(std::map<VersionKey, RequestHistory>& histories,
                             const std::map<std::string, MonitorConfig>& configs) {
+  std::vector<VersionKey> off;
   for (auto& [key, history] : histories) {
     history.Sort();
     auto config = configs.find(key.first);
@@ -186,9 +229,13 @@ QuietReport QuietProof::Run(std::map<VersionKey, RequestHistory>& histories,
     version.config = config != configs.end() ? config->second : MonitorConfig{};
     version.history = &history;
     version.drift = book_.Find(key, version.config, At(0));
-    if (version.drift) versions_.emplace(key, std::move(version));
+    if (version.drift) {
+      versions_.emplace(key, std::move(version));
+    } else {
+      off.push_back(key);
+    }
   }
-  Replay();
+  Replay(histories);
   QuietReport report;
   report.alarms = book_.alarms();
   const BudgetShares shares = book_.Shares();
@@ -202,6 +249,14 @@ QuietReport QuietProof::Run(std::map<VersionKey, RequestHistory>& histories,
     }
     report.versions.push_back(Report(key, version));
     report.days = std::max(report.days, report.versions.back().days_compared);
+  }
+  for (const VersionKey& key : off) {
+    QuietVersion& version = report.versions.emplace_back();
+    version.key = key;
+    version.requests = histories.at(key).size();
+    for (AlarmKind kind :
+         {AlarmKind::kFeatureDrift, AlarmKind::kPredictionDrift, AlarmKind::kRiskIncrease})
+      version.gaps.push_back({kind, "monitoring.drift.enabled of the model is false"});
   }
   report.allowed = budget_.false_alarms * report.days * kDay / budget_.period_seconds;
   return report;

@@ -16,13 +16,23 @@ namespace leadsman {
 
 /// What a replay of the past says of one detector.
 struct QuietStream {
-  std::string track;  ///< "inputs", "answers"
+  AlarmKind kind = AlarmKind::kFeatureDrift;
+  std::string track;  ///< "inputs", "answers", "labels"
   std::string name;
   std::string unit;      ///< of a change: "σ", "spread", "points"
   uint64_t firings = 0;  ///< alarms that named it
+  /// When the first kMostTold of them began.
+  std::vector<int64_t> fired_ms;
+  double days = 0;  ///< in which it was looked at
   /// The smallest of the changes tried that is found within a day on most days; nothing: none is.
   std::optional<double> smallest;
-  bool guaranteed = false;
+  std::string not_guaranteed;  ///< why the bound on its false alarms is not proven; empty: it is
+};
+
+/// What the past cannot tell of one kind of alarm, and why.
+struct QuietGap {
+  AlarmKind kind = AlarmKind::kFeatureDrift;
+  std::string why;
 };
 
 struct QuietVersion {
@@ -34,6 +44,7 @@ struct QuietVersion {
   uint64_t blocks = 0;  ///< compared, of the same
   double days_compared = 0;
   std::vector<QuietStream> streams;  ///< empty: the reference is not complete
+  std::vector<QuietGap> gaps;        ///< kinds of drift and risk that have no stream
 };
 
 struct QuietReport {
@@ -60,6 +71,8 @@ inline constexpr std::array<double, 5> kShareChangesTried{0.01, 0.02, 0.05, 0.1,
 /// Pure: no clock. Takes about as long as the live fold of as many requests.
 class QuietProof {
  public:
+  static constexpr size_t kMostTold = 10;
+
   /// Without `names` values are named by their places.
   QuietProof(AlarmBudget budget, size_t wide_input, FeatureNameBook* names = nullptr)
       : book_(budget, wide_input, names), budget_(budget) {}
@@ -79,6 +92,7 @@ class QuietProof {
     std::shared_ptr<const Reference> reference;
     std::vector<std::vector<Block>> streams;  ///< the blocks of each, compared with it
     std::vector<uint64_t> firings;
+    std::vector<std::vector<int64_t>> fired_ms;
     std::vector<bool> was_firing;
     std::vector<size_t> seen;
     double begun = 0;  ///< when it was complete
@@ -88,20 +102,25 @@ class QuietProof {
     std::shared_ptr<VersionDrift> drift;
     const RequestHistory* history = nullptr;
     MonitorConfig config;
+    uint64_t labels = 0;
     std::map<DriftTrack::Of, Watched> tracks;
   };
 
-  void Replay();
+  void Replay(const std::map<VersionKey, RequestHistory>& histories);
   /// True when a track has closed a block.
   bool Collect(Version& version, double seconds);
   void CountFirings();
   QuietVersion Report(const VersionKey& key, Version& version) const;
+  QuietStream StreamReport(const DriftTrack& track, size_t stream, const Watched& watched) const;
+  static std::vector<QuietGap> GapsOf(const Version& version);
   std::optional<double> Smallest(const DriftTrack& track, const DriftTrack::Stream& stream,
                                  const std::vector<Block>& blocks, const Watched& watched) const;
 
   DriftBook book_;
   const AlarmBudget budget_;
+  LabelReplay labels_;
   std::map<VersionKey, Version> versions_;
+  int64_t first_ms_ = 0;
   double seconds_ = 0;  ///< of the replay
 };
 

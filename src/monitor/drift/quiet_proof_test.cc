@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 
@@ -77,12 +78,71 @@ TEST(QuietProofTest, AChangeInThePastIsAnAlarmOfTheStreamThatHasIt) {
   EXPECT_EQ(StreamOf(report, "f0").firings, 0u);
 }
 
+TEST(QuietProofTest, LabelsThatCameWithTheRequestsAreReplayedAsRisk) {
+  auto prove = [](double wrong_later) {
+    std::map<VersionKey, RequestHistory> histories;
+    Rng rng(6);
+    constexpr int kMinutes = 2 * 1440;
+    for (int i = 0; i < kMinutes * 50; ++i) {
+      const double wrong = i > kMinutes * 50 * 3 / 4 ? wrong_later : 0.05;
+      const std::string_view answer[] = {rng.Uniform() < 0.3 ? "yes" : "no"};
+      const std::string_view truth[] = {(rng.Uniform() < wrong) == (answer[0] == "yes") ? "no"
+                                                                                        : "yes"};
+      PredictionEvent event;
+      event.predicted = answer;
+      event.labels = truth;
+      event.unix_ms = 1'700'000'000'000 + i * 1200;
+      histories[{"credit", 3}].Add(event);
+    }
+    return Prove(std::move(histories));
+  };
+  const QuietReport quiet = prove(0.05);
+  EXPECT_EQ(quiet.alarms, 0u);
+  const QuietStream& risk = StreamOf(quiet, "wrong");
+  EXPECT_EQ(risk.kind, AlarmKind::kRiskIncrease);
+  EXPECT_EQ(risk.unit, "points");
+  ASSERT_TRUE(risk.smallest.has_value());
+  EXPECT_LE(*risk.smallest, 0.1);
+  ASSERT_EQ(quiet.versions[0].gaps.size(), 1u);
+  EXPECT_EQ(quiet.versions[0].gaps[0].kind, AlarmKind::kFeatureDrift);
+  EXPECT_NE(quiet.versions[0].gaps[0].why.find("no inputs"), std::string::npos);
+
+  // Of the size that is told: found; within the tolerance: not.
+  QuietReport worse = prove(0.05 + *risk.smallest * 1.25);
+  EXPECT_EQ(StreamOf(worse, "wrong").firings, 1u);
+  ASSERT_EQ(StreamOf(worse, "wrong").fired_ms.size(), 1u);
+  EXPECT_GT(StreamOf(worse, "wrong").fired_ms[0], 1'700'000'000'000 + 3 * 43'200'000LL);
+  EXPECT_EQ(StreamOf(prove(0.05 + std::min(*risk.smallest / 2, 0.02)), "wrong").firings, 0u);
+}
+
+TEST(QuietProofTest, WhyNothingIsGuaranteedIsSaid) {
+  MonitorConfig config;
+  config.reference.requests = 500;
+  QuietProof proof({1, 90 * 86400.0}, 64);
+  std::map<VersionKey, RequestHistory> histories = History(0.5);
+  const QuietReport report = proof.Run(histories, {{"credit", config}});
+  const std::string why = StreamOf(report, "f1").not_guaranteed;
+  EXPECT_NE(why.find("its reference has 10 blocks"), std::string::npos) << why;
+  EXPECT_NE(why.find("monitoring.reference.requests"), std::string::npos) << why;
+  EXPECT_EQ(StreamOf(Prove(History(0.5)), "f1").not_guaranteed, "");
+  ASSERT_EQ(report.versions[0].gaps.size(), 1u);
+  EXPECT_NE(report.versions[0].gaps[0].why.find("no labels"), std::string::npos);
+
+  config.drift.enabled = false;
+  QuietProof off({1, 90 * 86400.0}, 64);
+  const QuietReport none = off.Run(histories, {{"credit", config}});
+  ASSERT_EQ(none.versions.at(0).gaps.size(), 3u);
+  EXPECT_NE(none.versions[0].gaps[0].why.find("drift.enabled"), std::string::npos);
+}
+
 TEST(QuietProofTest, LessThanAReferenceIsSaid) {
   QuietReport report = Prove(History(0.05));
   ASSERT_EQ(report.versions.size(), 1u);
   EXPECT_TRUE(report.versions[0].streams.empty());
   EXPECT_EQ(report.versions[0].reference_rows, 3600u);
   EXPECT_EQ(report.versions[0].reference_wanted, 5000u);
+  ASSERT_EQ(report.versions[0].gaps.size(), 3u);
+  EXPECT_NE(report.versions[0].gaps[0].why.find("3600 of 5000"), std::string::npos);
   EXPECT_TRUE(Prove({}).versions.empty());
 }
 
@@ -108,7 +168,21 @@ TEST(RequestHistoryTest, GivesBackWhatItWasGivenInOrderOfTime) {
   EXPECT_EQ(again.features[1], 2);
   EXPECT_EQ(again.predicted[1], "a");
   EXPECT_EQ(again.score, 0.5f);
-  history.Spread(2, 1000 + 43'200'000);
+  EXPECT_TRUE(again.labels.empty());
+  event.latency_ns = 7;
+  event.latency_known = false;
+  event.feature_weight = 3;
+  event.labels = {answers, 1};
+  event.unix_ms = 30;
+  history.Add(event);
+  again = history.At(2, buffer);
+  EXPECT_EQ(again.latency_ns, 7u);
+  EXPECT_FALSE(again.latency_known);
+  EXPECT_EQ(again.feature_weight, 3);
+  ASSERT_EQ(again.labels.size(), 1u);
+  EXPECT_EQ(again.labels[0], "b");
+  EXPECT_EQ(again.predicted.size(), 2u);
+  history.Spread(2, 1000 + 2 * 43'200'000);
   EXPECT_EQ(history.unix_ms(0), 1000);
 }
 

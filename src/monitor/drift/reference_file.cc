@@ -219,9 +219,10 @@ Result<ReferenceTable> ParseReferenceCsv(std::string_view text, const TableColum
   }
   ASSIGN_OR_RETURN(const size_t time, ColumnOf(table.names, columns.time));
   ASSIGN_OR_RETURN(const size_t answer, ColumnOf(table.names, columns.answer));
+  ASSIGN_OR_RETURN(const size_t label, ColumnOf(table.names, columns.label));
   const std::vector<std::string> names = table.names;
   for (size_t i = cells_wanted; i-- > 0;) {
-    if (i == time || i == answer)
+    if (i == time || i == answer || i == label)
       table.names.erase(table.names.begin() + static_cast<ptrdiff_t>(i));
   }
   table.width = table.names.size();
@@ -234,6 +235,7 @@ Result<ReferenceTable> ParseReferenceCsv(std::string_view text, const TableColum
     }
     for (size_t i = 0; i < cells.size(); ++i) {
       if (i == answer) table.answers.push_back(cells[i].substr(0, kLongestAnswer));
+      if (i == label) table.labels.push_back(cells[i].substr(0, kLongestAnswer));
       if (i == time) {
         auto at = CellTime(cells[i]);
         if (!at) {
@@ -244,7 +246,7 @@ Result<ReferenceTable> ParseReferenceCsv(std::string_view text, const TableColum
         }
         table.unix_ms.push_back(*at);
       }
-      if (i == answer || i == time) continue;
+      if (i == answer || i == time || i == label) continue;
       auto value = CellValue(cells[i]);
       if (!value) {
         return InvalidArgumentError(StrCat(

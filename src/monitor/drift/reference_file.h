@@ -19,7 +19,7 @@ struct ReferenceTable {
   std::vector<float> values;  ///< row by row
   // Of columns that are no inputs, where TableColumns names them.
   std::vector<int64_t> unix_ms;
-  std::vector<std::string> answers;
+  std::vector<std::string> answers, labels;
   size_t rows() const { return width > 0 ? values.size() / width : 0; }
   /// Each column has a name, and another one.
   bool named() const;
@@ -30,6 +30,7 @@ struct TableColumns {
   std::string
       time;  ///< RFC 3339 in UTC ("2026-03-01T12:00:00Z"), or seconds or milliseconds since 1970
   std::string answer;  ///< what the model answered
+  std::string label;   ///< the true answer; an empty cell: it is not known
 };
 
 /// Text with a header and one line a row; comma, semicolon or tab, quotes as in RFC 4180. Empty

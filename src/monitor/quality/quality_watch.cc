@@ -13,8 +13,6 @@ namespace {
 
 using Measure = QualityObjective::Measure;
 
-/// The normal distribution exceeds so many deviations with a chance of QualityWatch::kLevel.
-constexpr double kDeviations = 3.0902;
 constexpr std::chrono::minutes kSlot{10};
 constexpr char kByteKind = 'q';
 constexpr uint8_t kByteVersion = 1;
@@ -23,7 +21,7 @@ constexpr uint64_t kMaxVersions = 1024;
 /// Slots of 24 hours, and the one that is being left.
 constexpr uint64_t kMaxSlots = 146;
 
-std::string_view NameOf(Measure measure) {
+std::string_view MeasureName(Measure measure) {
   switch (measure) {
     case Measure::kRecall:
       return "recall";
@@ -37,15 +35,16 @@ std::string_view NameOf(Measure measure) {
   return "mean_absolute_error";
 }
 
-/// "recall of fraud"
-std::string TextOf(const QualityObjective& objective) {
-  std::string text(NameOf(objective.measure));
+}  // namespace
+
+std::string QualityWatch::NameOf(const QualityObjective& objective) {
+  std::string text(MeasureName(objective.measure));
   if (!objective.of_class.empty()) text += StrCat(" of ", objective.of_class);
   return text;
 }
 
-/// Of how many requests the measure is a share, and how many of them count against it.
-ObjectiveCounts SharesOf(const QualityObjective& objective, const QualityEvidence& evidence) {
+ObjectiveCounts QualityWatch::SharesOf(const QualityObjective& objective,
+                                       const QualityEvidence& evidence) {
   for (const VersionQuality::ClassQuality& of : evidence.classes) {
     if (of.name != objective.of_class) continue;
     uint64_t total = of.actual;
@@ -56,12 +55,9 @@ ObjectiveCounts SharesOf(const QualityObjective& objective, const QualityEvidenc
   return {};
 }
 
-/// F1 = 2 right / (predicted + labelled) grows with the share that is counted for it.
-double MeasureOf(Measure measure, double share) {
+double QualityWatch::MeasureOf(Measure measure, double share) {
   return measure == Measure::kF1 ? 2 * share / (1 + share) : share;
 }
-
-}  // namespace
 
 void QualityWatch::Count(const QualityObjective& objective,
                          const std::vector<QualityEvidence>& evidence, SteadyTime now, Past& past) {
@@ -162,7 +158,7 @@ void QualityWatch::JudgeError(const QualityObjective& objective, const Past& pas
 Finding QualityWatch::Judge(const std::string& model, const QualityObjective& objective,
                             const Past& past, SteadyTime now) const {
   Finding finding;
-  finding.subject = {.kind = AlarmKind::kQuality, .model = model, .of = TextOf(objective)};
+  finding.subject = {.kind = AlarmKind::kQuality, .model = model, .of = NameOf(objective)};
   finding.severity = AlarmSeverity::kPage;
   if (objective.measure == Measure::kMeanAbsoluteError) {
     JudgeError(objective, past, now, finding);
@@ -251,7 +247,7 @@ void QualityWatch::Keep(SteadyTime now, std::vector<KeptCounts>& out) const {
     bytes.Varint(objectives.size());
     for (size_t i = 0; i < objectives.size(); ++i) {
       auto past = past_.find({model, i});
-      bytes.Text(TextOf(objectives[i]));
+      bytes.Text(NameOf(objectives[i]));
       WritePast(past != past_.end() ? past->second : Past(), now, bytes);
       if (past != past_.end()) stamp += past->second.shares.adds() + past->second.errors_added;
     }
@@ -272,7 +268,7 @@ bool QualityWatch::Restore(const KeptCounts& kept, SteadyTime then, SteadyTime n
   auto objectives = objectives_.find(kept.model);
   if (objectives == objectives_.end()) return true;  // none is asked for any more
   for (size_t i = 0; i < objectives->second.size(); ++i) {
-    auto past = pasts.find(TextOf(objectives->second[i]));
+    auto past = pasts.find(NameOf(objectives->second[i]));
     if (past != pasts.end()) past_[{kept.model, i}] = past->second;
   }
   return true;

@@ -35,12 +35,20 @@ class QualityWatch final : public Watch, public Kept {
   static constexpr std::chrono::hours kWindow{24};
   /// The approximation is none with fewer.
   static constexpr uint64_t kLeastErrors = 30;
+  /// The normal distribution exceeds so many deviations with a chance of kLevel.
+  static constexpr double kDeviations = 3.0902;
 
   using Source = std::function<std::vector<QualityEvidence>(const std::string& model)>;
   QualityWatch(Source source, const WatchedTime& watched,
                std::map<std::string, std::vector<QualityObjective>> objectives)
       : source_(std::move(source)), watched_(watched), objectives_(std::move(objectives)) {}
   std::vector<Finding> Look(WallTime wall, SteadyTime now) override;
+  /// Of how many requests the measure is a share, and how many of them count against it; not of the mean absolute error.
+  static ObjectiveCounts SharesOf(const QualityObjective& objective,
+                                  const QualityEvidence& evidence);
+  /// The measure where so large a share is counted for it: itself, or F1 = 2 right / (predicted + labelled).
+  static double MeasureOf(QualityObjective::Measure measure, double share);
+  static std::string NameOf(const QualityObjective& objective);  ///< "recall of fraud"
 
   std::string_view name() const override { return AlarmKindName(AlarmKind::kQuality); }
   void Keep(SteadyTime now, std::vector<KeptCounts>& out) const override;
