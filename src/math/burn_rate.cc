@@ -19,7 +19,7 @@ double ExceedanceEvidence(const ObjectiveCounts& counts, double share) {
   const auto good = static_cast<double>(counts.total - counts.bad);
   // The integral of x^bad (1 - x)^good over x, in logarithms, for it may be smaller than any number; how much of it lies above
   // a share; and the mean over the shares between two, by the likelihood of `share`.
-  const double whole = std::lgamma(bad + 1) + std::lgamma(good + 1) - std::lgamma(bad + good + 2);
+  const double whole = LogBeta(bad + 1, good + 1);
   auto above = [&](double x) { return 1 - BinomialTail(bad + 1, bad + good + 1, x); };
   auto mean = [&](double mass, double width) {
     if (!(mass > 0)) return 0.0;

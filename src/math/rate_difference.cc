@@ -4,19 +4,14 @@
 #include <cmath>
 #include <limits>
 
+#include "math/special_functions.h"
+
 namespace leadsman {
 namespace {
 
 constexpr int kHalvings = 40;
 /// The largest of a curve is flat: its value is known far better than its place.
 constexpr int kThirds = 36;
-
-/// As std::lgamma, which writes a global variable.
-double LogGamma(double x) {
-  int sign = 0;
-  return ::lgamma_r(x, &sign);
-}
-double LogBeta(double a, double b) { return LogGamma(a) + LogGamma(b) - LogGamma(a + b); }
 
 /// One arm's e-process against each rate, as its logarithm: convex, least at the measured rate.
 class RateEvidence {

@@ -3,10 +3,18 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <numbers>
 #include <random>
+
+#include "math/special_functions.h"
 
 namespace leadsman {
 namespace {
+
+TEST(SpecialFunctionsTest, TheBetaFunctionIsWhatItIs) {
+  EXPECT_NEAR(LogBeta(0.5, 0.5), std::log(std::numbers::pi), 1e-14);
+  EXPECT_NEAR(LogBeta(2, 3), -std::log(12.0), 1e-14);
+}
 
 TEST(RateDifferenceTest, NothingIsKnownOfNothing) {
   const RateDifference none = DifferenceOfRates({0, 0}, {100, 5}, 0.95);

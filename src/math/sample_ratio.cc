@@ -3,16 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "math/special_functions.h"
+
 namespace leadsman {
 namespace {
-
-/// As std::lgamma, which writes a global variable.
-double LogGamma(double x) {
-  int sign = 0;
-  return ::lgamma_r(x, &sign);
-}
-
-double LogBeta(double a, double b) { return LogGamma(a) + LogGamma(b) - LogGamma(a + b); }
 
 /// ln of p^n, with 0^0 = 1.
 double LogPower(double p, double n) { return n == 0 ? 0 : n * std::log(p); }

@@ -12,8 +12,14 @@ constexpr double kEpsilon = 1e-16;
 constexpr double kTiny = 1e-300;  // stands for a denominator of 0 in Lentz's method
 constexpr int kMaxTerms = 100'000;
 
+/// As std::lgamma, which writes a global variable.
+double LogGamma(double x) {
+  int sign = 0;
+  return ::lgamma_r(x, &sign);
+}
+
 /// x^a e^-x / Gamma(a).
-double GammaScale(double a, double x) { return std::exp(a * std::log(x) - x - std::lgamma(a)); }
+double GammaScale(double a, double x) { return std::exp(a * std::log(x) - x - LogGamma(a)); }
 
 double NotZero(double value) { return std::fabs(value) < kTiny ? kTiny : value; }
 
@@ -34,6 +40,8 @@ double BetaFraction(double a, double b, double x) {
 }
 
 }  // namespace
+
+double LogBeta(double a, double b) { return LogGamma(a) + LogGamma(b) - LogGamma(a + b); }
 
 double GammaQ(double a, double x) {
   if (x <= 0) return 1;
@@ -58,8 +66,7 @@ double GammaQ(double a, double x) {
 double BetaI(double a, double b, double x) {
   if (x <= 0) return 0;
   if (x >= 1) return 1;
-  double scale = std::exp(std::lgamma(a + b) - std::lgamma(a) - std::lgamma(b) + a * std::log(x) +
-                          b * std::log1p(-x));
+  double scale = std::exp(a * std::log(x) + b * std::log1p(-x) - LogBeta(a, b));
   // The fraction converges quickly on the near side of the mean.
   if (x < (a + 1) / (a + b + 2)) return scale * BetaFraction(a, b, x) / a;
   return 1 - scale * BetaFraction(b, a, 1 - x) / b;

@@ -3,7 +3,10 @@
 namespace leadsman {
 
 /// Tail probabilities that the tests here need, to a relative error of about 1e-12 (compared with
-/// SciPy's in the tests). Thread-safe.
+/// SciPy's in the tests), and what they are made of. Thread-safe.
+
+/// ln of the beta function B(a, b); a, b > 0.
+double LogBeta(double a, double b);
 
 /// Q(a, x) = Gamma(a, x) / Gamma(a), the regularised upper incomplete gamma function; a > 0, x >= 0.
 /// Series below a + 1, continued fraction above (Abramowitz and Stegun 6.5.29, 6.5.31).
