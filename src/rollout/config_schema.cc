@@ -281,8 +281,10 @@ const schema::Struct<RollingOptions>& RollingSchema() {
         "Rolling",
         "How the traffic follows the candidate's endpoints: in equal steps, each "
         "entered when as many of them are ready as its share needs.");
-    s.Field("batches", &Options::batches, schema::Integer<int>(0, 49),
-            "How many steps; 0 = one for each of the candidate's endpoints, at least 2.");
+    s.Field(
+        "batches", &Options::batches, schema::Integer<int>(0, 49),
+        "How many steps; 0 = one for each of the candidate's endpoints when the rollout begins, at "
+        "least 2, and no more than fit into max_duration.");
     s.Field("duration", &Options::duration, schema::Time<milliseconds>(0ms, 24h * 30),
             "Each step lasts at least this long.");
     s.Field(
@@ -396,6 +398,7 @@ milliseconds PlannedTime(const Plan& plan) {
   if (plan.strategy == Plan::Strategy::kAb) return plan.ab.value_or(AbOptions{}).duration;
   if (plan.strategy == Plan::Strategy::kRolling) {
     const RollingOptions options = plan.rolling.value_or(RollingOptions{});
+    // Two are taken in any case; further ones of `batches: 0` only if they fit.
     return std::max(options.batches, 2) * options.duration;
   }
   for (const RolloutStep& step : plan.steps) planned += step.duration;

@@ -104,7 +104,8 @@ struct ShadowOptions {
 /// The traffic follows the candidate's endpoints, as they take the place of the stable version's: in equal steps, one for each batch,
 /// and a step is entered when as many of them are ready as its share needs.
 struct RollingOptions {
-  int batches = 0;  ///< 0: one for each endpoint of the candidate, at least 2
+  int batches =
+      0;  ///< 0: one for each endpoint of the candidate, at least 2, as many as fit into max_duration
   std::chrono::milliseconds duration{std::chrono::minutes(1)};  ///< of each step, at least
   int64_t min_requests =
       0;  ///< to the candidate in each step, at least; 0: computed from the gates

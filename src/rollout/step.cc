@@ -95,6 +95,12 @@ bool IsSwitched(const RolloutState& s) {
   return (IsBlueGreen(s) || IsRolling(s)) && PresentStep(s).weight >= 1;
 }
 
+/// Of such a duration, before time is over.
+int MostBatches(std::chrono::milliseconds duration, std::chrono::milliseconds time) {
+  if (duration.count() <= 0) return kMostBatches;
+  return static_cast<int>(std::min<int64_t>(kMostBatches, (time.count() - 1) / duration.count()));
+}
+
 /// Endpoints of the candidate that a rolling step needs.
 int Needed(const RolloutState& s, const RolloutStep& step) {
   const double allowed = 1 - s.plan.rolling.value_or(RollingOptions{}).max_unavailable;
@@ -1596,7 +1602,16 @@ RolloutState BeginRollout(const std::string& model, int64_t stable, int64_t cand
   }
   if (IsRolling(s)) {
     RollingOptions options = plan.rolling.value_or(RollingOptions{});
-    if (options.batches == 0) options.batches = std::clamp(endpoints, 2, kMostBatches);
+    if (options.batches == 0) {
+      const int wanted = std::clamp(endpoints, 2, kMostBatches);
+      options.batches = std::clamp(MostBatches(options.duration, plan.max_duration), 2, wanted);
+      if (options.batches < wanted) {
+        s.notes.push_back(StrCat("rolling: of ", wanted, " batches, one for each endpoint, only ",
+                                 options.batches, " of ", Span(options.duration),
+                                 " fit into max_duration (", Span(plan.max_duration),
+                                 "): it takes so many"));
+      }
+    }
     s.plan.rolling = options;
     s.plan.steps = {RolloutStep{0}};
     for (int i = 1; i <= options.batches; ++i) {
@@ -1604,7 +1619,7 @@ RolloutState BeginRollout(const std::string& model, int64_t stable, int64_t cand
       s.plan.steps.push_back({AppliedShare(static_cast<double>(i) / options.batches),
                               options.duration, options.min_requests});
     }
-    // The configuration knows no endpoints, and takes two batches for granted.
+    // Of a plan that no configuration has read.
     if (const auto least = options.batches * options.duration; least >= plan.max_duration) {
       s.notes.push_back(StrCat("rolling: ", options.batches, " batches take ", Span(least),
                                " at least, and max_duration is ", Span(plan.max_duration),

@@ -621,14 +621,37 @@ TEST(StepTest, BatchesThatTakeLongerThanThereIsTimeAreSaid) {
   plan.strategy = RolloutPlan::Strategy::kRolling;
   plan.rolling.emplace().duration = std::chrono::hours(3);
   plan.max_duration = std::chrono::hours(24);
-  auto said = [&](int endpoints) {
-    const RolloutState state = BeginRollout("m", 1, 2, plan, FromUnixMillis(0), endpoints);
+  auto said = [&](int batches) {
+    plan.rolling->batches = batches;
+    const RolloutState state = BeginRollout("m", 1, 2, plan, FromUnixMillis(0));
     return std::any_of(state.notes.begin(), state.notes.end(), [](const std::string& note) {
       return note.starts_with("rolling: 10 batches take 30 h at least, and max_duration is 24 h");
     });
   };
   EXPECT_TRUE(said(10));
   EXPECT_FALSE(said(4));
+}
+
+TEST(StepTest, ABatchForEachEndpointIsMadeAsFarAsTheyFit) {
+  RolloutPlan plan = QuickPlan();
+  plan.strategy = RolloutPlan::Strategy::kRolling;
+  plan.rolling.emplace().duration = std::chrono::hours(3);
+  plan.max_duration = std::chrono::hours(24);
+  auto batches = [&](int endpoints) {
+    return BeginRollout("m", 1, 2, plan, FromUnixMillis(0), endpoints).plan.rolling->batches;
+  };
+  EXPECT_EQ(batches(0), 2) << "nobody knows of any";
+  EXPECT_EQ(batches(4), 4);
+  EXPECT_EQ(batches(7), 7);
+  EXPECT_EQ(batches(8), 7) << "eight would leave no time for a verdict";
+  const RolloutState many = BeginRollout("m", 1, 2, plan, FromUnixMillis(0), 1000);
+  EXPECT_EQ(many.plan.steps.size(), 8u);
+  ASSERT_FALSE(many.notes.empty());
+  EXPECT_EQ(many.notes[0],
+            "rolling: of 49 batches, one for each endpoint, only 7 of 3 h fit into max_duration "
+            "(24 h): it takes so many");
+  plan.rolling->duration = {};
+  EXPECT_EQ(batches(1000), 49);
 }
 
 TEST(SerializeTest, CopiesThatWereNotSentAreKept) {
