@@ -1130,8 +1130,9 @@ void SayWhatIsAwaited(StepOutput& out, const StepInput& in) {
              StrCat("paused by ", s.paused_by, " (", where, "): resume, promote or abort it"));
   } else if (s.stays) {
     SetPhase(out, RolloutPhase::kHeld,
-             StrCat(batch, ": neither ", VersionName(s.candidate), ", which has all traffic, nor ",
-                    VersionName(s.stable), " is ready: waiting for either"));
+             StrCat(IsRolling(s) ? batch : "switched", ": neither ", VersionName(s.candidate),
+                    ", which has all traffic, nor ", VersionName(s.stable),
+                    " is ready: waiting for either"));
   } else if (!s.candidate_ready) {
     SetPhase(out, RolloutPhase::kHeld,
              StrCat("waiting for ", VersionName(s.candidate), " to load"));
@@ -1204,7 +1205,7 @@ void Decide(StepOutput& out, const StepInput& in) {
   s.candidate_ready = in.candidate == CandidateSeen::kReady;
   s.replicas = in.replicas;
   // Taken back it would go to a version that has nothing to answer with, for what may be one missed check.
-  s.stays = IsRolling(s) && IsSwitched(s) && !s.candidate_ready && !in.stable_ready &&
+  s.stays = IsSwitched(s) && !s.candidate_ready && !in.stable_ready &&
             s.phase != RolloutPhase::kProbation;
   if (was_ready && !IsAtRest(PresentStep(s))) s.traffic_elapsed += elapsed;
   // While the traffic cannot be set it may not be split as this step says.

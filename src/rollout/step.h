@@ -118,7 +118,8 @@ struct RolloutState {
   Duration
       step_elapsed{};  ///< of this, in the present step, with metrics and the traffic as it is to be
   bool candidate_ready = false;  ///< at the last tick; without it the candidate's share is 0
-  /// At the last tick: in the last batch of a rolling one neither version was ready, and the traffic stays the candidate's.
+  /// At the last tick: in the last batch of a rolling one, or after blue/green's switch, neither version was ready, and the traffic
+  /// stays the candidate's.
   bool stays = false;
   Replicas replicas{};  ///< of the candidate, at the last tick
   ArmDelta stable_sums,
