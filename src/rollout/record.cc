@@ -360,7 +360,11 @@ std::string TickDifference(const RecordedTick& tick, const std::string& evidence
 }
 
 std::string EndDifference(const VerdictRecord& record, const RolloutState& state) {
-  std::string found = FirstDifference("", Parsed(record.last), Parsed(SerializeState(state)));
+  const Json last = Parsed(record.last);
+  Json end = Parsed(SerializeState(state));
+  // Records of engines before 4 do not say it: their words do.
+  if (last.is_object() && !last.contains("reason_is_readout")) end.erase("reason_is_readout");
+  std::string found = FirstDifference("", last, end);
   if (!found.empty()) return StrCat("last state: ", found);
   Json said{{"phase", record.phase}, {"reason", record.reason}};
   Json computed{{"phase", RolloutPhaseName(state.phase)}, {"reason", state.reason}};

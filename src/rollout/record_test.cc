@@ -57,6 +57,32 @@ TEST(RecordTest, OneThatIsUnderWayReplaysAsFarAsItHasCome) {
   EXPECT_EQ(Json::parse(record)["verdict"]["ended"], nullptr);
 }
 
+TEST(RecordTest, AnAbTestThatAnEngineBeforeRecordedReplays) {
+  auto journal = Journal::Open("").value();
+  RolloutPlan plan;
+  plan.strategy = RolloutPlan::Strategy::kAb;
+  plan.ab.emplace().duration = std::chrono::seconds(2);
+  plan.gates.resize(1);
+  RolloutState state = BeginRollout("digits", 1, 2, plan, FromUnixMillis(1'700'000'000'000));
+  ASSERT_TRUE(journal->Begin(1, state, {"digits", 1, {}}).ok());
+  for (int tick = 0; tick < 5; ++tick) {
+    StepInput in;
+    in.time = state.started + tick * std::chrono::seconds(1);
+    if (tick > 0) in.elapsed = std::chrono::seconds(1);
+    if (tick < 4) in.stable_window.requests = in.candidate_window.requests = 100;
+    StepOutput out = Step(state, in);
+    ASSERT_TRUE(journal->AppendTick(1, in, out, std::nullopt).ok());
+    state = std::move(out.state);
+  }
+  ASSERT_TRUE(state.reason_is_readout) << state.reason;
+  Json record = Json::parse(MakeVerdictRecord(*journal, 1, "0.1.0").value());
+  EXPECT_EQ(Replayed(record.dump())["agrees"], true);
+  record["first"].erase("reason_is_readout");
+  record["last"].erase("reason_is_readout");
+  const Json report = Replayed(record.dump());
+  EXPECT_EQ(report["agrees"], true) << report["difference"];
+}
+
 TEST(RecordTest, ItHasALineForEachTick) {
   const std::string record = RecordedRollout(0.01, 5);
   const Json json = Json::parse(record);

@@ -435,6 +435,13 @@ ToldState ToldFrom(const Json& json) {
   return told;
 }
 
+bool IsAb(const RolloutState& s) { return s.plan.strategy == RolloutPlan::Strategy::kAb; }
+/// Of a state that was written before it had a field for that, by its words.
+bool SaysReadout(const RolloutState& s) {
+  return IsAb(s) && s.phase == RolloutPhase::kHeld && s.awaits_approval &&
+         s.reason.find(", at its end: promote or abort it; readout at ") != s.reason.npos;
+}
+
 int64_t Nanos(WallTime t) { return t.time_since_epoch().count(); }
 WallTime TimeFrom(const Json& json) { return WallTime(Duration(json.get<int64_t>())); }
 
@@ -475,6 +482,7 @@ std::string SerializeState(const RolloutState& s) {
   if (!s.undo_by.empty()) json["undo_by"] = s.undo_by;
   if (s.awaits_approval) json["awaits_approval"] = true;
   if (s.frozen) json["frozen"] = true;
+  if (IsAb(s)) json["reason_is_readout"] = s.reason_is_readout;
   PutIf(json, "promoted", s.promoted);
   PutIf(json, "probation_elapsed", s.probation_elapsed.count());
   PutIf(json, "missing", s.missing.count());
@@ -518,6 +526,7 @@ Result<RolloutState> ParseState(std::string_view text) {
     s.undo_by = json.value("undo_by", "");
     s.awaits_approval = json.value("awaits_approval", false);
     s.frozen = json.value("frozen", false);
+    s.reason_is_readout = json.value("reason_is_readout", SaysReadout(s));
     s.promoted = json.value("promoted", "");
     s.probation_elapsed = Duration(json.value("probation_elapsed", int64_t{0}));
     s.missing = Duration(json.value("missing", int64_t{0}));

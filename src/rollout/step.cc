@@ -224,19 +224,18 @@ std::string AbWhere(const RolloutState& s) {
 std::string AtItsEnd(const RolloutState& s) {
   return StrCat(AbWhere(s), ", at its end: promote or abort it; ");
 }
-/// The present reason is the readout of these same counts, which need not be computed again: that takes a while.
-bool SaysReadout(const RolloutState& s, const StepInput& in) {
+/// Whether this tick leaves a readout as it was.
+bool KeepsReadout(const RolloutState& s, const StepInput& in) {
   auto empty = [](const ArmDelta& d) {
     return d.requests == 0 && d.errors == 0 && d.timed == 0 && d.labelled == 0 && d.wrong == 0;
   };
-  if (!IsAb(s) || s.phase != RolloutPhase::kHeld) return false;
   if (!empty(in.candidate_window) || !empty(in.stable_window)) return false;
   // From a history a latency gate may have taken its thresholds in this tick.
   const bool gets_threshold =
       in.history && std::any_of(s.gates.begin(), s.gates.end(), [](const GateState& gate) {
         return gate.config.kind == RolloutGate::Kind::kLatency;
       });
-  return !gets_threshold && s.reason.starts_with(AtItsEnd(s));
+  return !gets_threshold;
 }
 
 /// Whom the readout favours in all that it shows, and in something: the candidate or the stable version; 0: neither.
@@ -254,6 +253,7 @@ int64_t Winner(const RolloutState& s) {
 void End(RolloutState& s, RolloutPhase phase, std::string reason) {
   s.phase = phase;
   s.reason = std::move(reason);
+  s.reason_is_readout = false;
   s.ended = s.last_tick;
 }
 
@@ -841,7 +841,7 @@ void Promote(StepOutput& out, const StepInput& in, std::string reason) {
   s.promoted = std::move(reason);
   s.reason = InProbation(s, in);
   s.paused_by.clear();
-  s.awaits_approval = s.frozen = false;
+  s.awaits_approval = s.frozen = s.reason_is_readout = false;
   s.split = {};
 }
 
@@ -852,6 +852,7 @@ void SetPhase(StepOutput& out, RolloutPhase phase, std::string reason) {
   }
   s.phase = phase;
   s.reason = std::move(reason);
+  s.reason_is_readout = false;
 }
 
 /// What only a person or somebody outside can give, and has not: time alone does not promote over it. The
@@ -1157,7 +1158,8 @@ void SayWhatIsAwaited(StepOutput& out, const StepInput& in) {
                     MinuteName(FrozenUntil(s.plan.freeze, in.time).value_or(in.time))));
   } else if (s.awaits_approval && IsAb(s)) {
     SetPhase(out, RolloutPhase::kHeld,
-             SaysReadout(s, in) ? s.reason : StrCat(AtItsEnd(s), ReadoutWords(s)));
+             s.reason_is_readout ? s.reason : StrCat(AtItsEnd(s), ReadoutWords(s)));
+    s.reason_is_readout = true;
   } else if (s.awaits_approval) {
     SetPhase(out, RolloutPhase::kHeld,
              StrCat(where, ", lacking nothing but approval: promote or abort it"));
@@ -1200,6 +1202,7 @@ void Decide(StepOutput& out, const StepInput& in) {
   const bool warming_up = s.traffic_elapsed < s.plan.warmup;
   if (s.awaits_approval || s.frozen || !s.paused_by.empty()) s.person_elapsed += elapsed;
   ++s.ticks;
+  s.reason_is_readout = s.reason_is_readout && KeepsReadout(s, in);
   s.last_tick = in.time;
   s.elapsed += elapsed;
   s.candidate_ready = in.candidate == CandidateSeen::kReady;
@@ -1280,7 +1283,7 @@ void Decide(StepOutput& out, const StepInput& in) {
   // What neither has won a person decides, or requests that are still to come.
   const bool asks =
       PresentStep(s).approval || (IsAb(s) && AbOf(s).on_end == AbOptions::OnEnd::kPromoteWinner &&
-                                  complete && (SaysReadout(s, in) || Winner(s) == 0));
+                                  complete && (s.reason_is_readout || Winner(s) == 0));
   s.awaits_approval = complete && asks && !told;
   s.frozen = complete && in_freeze && !asks && !told;
   const bool may_leave =
@@ -1328,7 +1331,8 @@ bool operator==(const RolloutState& a, const RolloutState& b) {
          a.step_unsent == b.step_unsent && a.step_minimums == b.step_minimums &&
          a.thresholds == b.thresholds && a.gates == b.gates && a.notes == b.notes &&
          a.paused_by == b.paused_by && a.undo_by == b.undo_by &&
-         a.awaits_approval == b.awaits_approval && a.frozen == b.frozen && a.split == b.split &&
+         a.awaits_approval == b.awaits_approval && a.frozen == b.frozen &&
+         a.reason_is_readout == b.reason_is_readout && a.split == b.split &&
          a.promoted == b.promoted && a.probation_elapsed == b.probation_elapsed &&
          a.missing == b.missing && a.told == b.told && a.person_elapsed == b.person_elapsed;
 }

@@ -138,6 +138,8 @@ struct RolloutState {
                 ///< that is ready, evidence or not
   bool awaits_approval = false;  ///< at the last tick: the step lacked nothing but a person's word
   bool frozen = false;  ///< at the last tick: the step lacked nothing but the end of a freeze
+  /// Of an A/B test: `reason` is the readout of all that has been counted, which need not be computed again: that takes a while.
+  bool reason_is_readout = false;
   SplitState split;
   std::string promoted;  ///< in kProbation: why it was
   Duration

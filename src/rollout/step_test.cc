@@ -616,6 +616,25 @@ TEST(StepTest, AReadoutIsComputedAnewOnlyWhenSomethingWasCounted) {
   EXPECT_EQ(Step(state, in).state.reason, state.reason);
 }
 
+TEST(SerializeTest, AReadoutThatWasWrittenBeforeThereWasAFieldForItIsOne) {
+  RolloutState state = BeginRollout("m", 1, 2, AbPlan(), FromUnixMillis(0));
+  StepInput in;
+  state = Step(state, in).state;
+  in.elapsed = seconds(2);
+  in.stable_window.requests = in.candidate_window.requests = 100;
+  for (const bool held : {false, true}) {
+    if (held) state = Step(state, in).state;
+    ASSERT_EQ(state.reason_is_readout, held) << state.reason;
+    std::string text = SerializeState(state);
+    const std::string field = StrCat(",\"reason_is_readout\":", held ? "true" : "false");
+    ASSERT_NE(text.find(field), std::string::npos) << text;
+    text.erase(text.find(field), field.size());
+    EXPECT_TRUE(ParseState(text).value() == state) << text;
+  }
+  in.blocked = "held: the traffic could not be set";
+  EXPECT_FALSE(Step(state, in).state.reason_is_readout);
+}
+
 TEST(StepTest, BatchesThatTakeLongerThanThereIsTimeAreSaid) {
   RolloutPlan plan = QuickPlan();
   plan.strategy = RolloutPlan::Strategy::kRolling;
