@@ -607,6 +607,10 @@ const schema::Struct<RolloutPlan>& RolloutPlanSchema() {
     s.Field("warmup", &Plan::warmup, schema::Time<milliseconds>(0ms, 24h),
             "Evidence of the first moments after the start is not counted.");
     s.Field(
+        "lost_after", &Plan::lost_after, schema::Time<milliseconds>(0ms, 24h),
+        "A candidate that was ready and is not any more has no traffic, and is taken back after "
+        "so long; 0 = at once.");
+    s.Field(
         "freeze", &Plan::freeze, schema::List(FreezeType(), 0, 50),
         "Times in which no step is left and nothing is promoted by itself. Harm is taken back at "
         "any time; a person may promote at any.");

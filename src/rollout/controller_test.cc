@@ -895,6 +895,35 @@ TEST_F(ControllerTest, ARollingShareFollowsTheEndpointsThatAreReady) {
   EXPECT_EQ(world_.traffic.stable, 2);
 }
 
+TEST_F(ControllerTest, ACandidateThatIsAwayHasNoTrafficAndIsTakenBackAfterAWhile) {
+  BeginRollout();
+  Tick();
+  world_.observed.ready = {1};
+  Tick();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kHeld);
+  EXPECT_NE(Newest().reason.find("it is taken back unless it is again within 10 s"),
+            std::string::npos)
+      << Newest().reason;
+  EXPECT_EQ(world_.traffic.candidate_share, 0);
+  const uint64_t drawn = Newest().candidate_requests;
+  for (int i = 0; i < 9; ++i) Tick();
+  EXPECT_EQ(Newest().candidate_requests, drawn);
+  world_.observed.ready = {1, 2};
+  Tick();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kProgressing) << Newest().reason;
+  EXPECT_EQ(world_.traffic.candidate_share, 0.1);
+  // Without requests too: what is not journaled takes its time all the same.
+  world_.observed.ready = {1};
+  for (int i = 0; i < 10; ++i) Tick(0);
+  EXPECT_EQ(Newest().phase, RolloutPhase::kHeld) << Newest().reason;
+  Tick(0);
+  EXPECT_EQ(Newest().phase, RolloutPhase::kRolledBack) << Newest().reason;
+  EXPECT_NE(Newest().reason.find("version 2 has not been ready for 10 s"), std::string::npos)
+      << Newest().reason;
+  auto journal = Journal::Open(dir_.file("journal.db")).value();
+  EXPECT_TRUE(ReplayRollout(*journal, Newest().id, {})->agrees);
+}
+
 TEST_F(ControllerTest, NewerVersionsWaitForTheRolloutUnderWay) {
   BeginRollout();
   world_.observed.ready = {1, 2, 3};

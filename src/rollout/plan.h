@@ -171,6 +171,8 @@ struct RolloutPlan {
       OnInconclusive::kRollBack;  ///< when max_duration passes without a verdict
   std::chrono::milliseconds warmup{
       0};  ///< evidence of the first moments after the start is not counted
+  /// For so long a candidate may be away that was ready: it has no traffic meanwhile. Longer, and it is taken back.
+  std::chrono::milliseconds lost_after{10'000};
   std::vector<FreezeWindow> freeze;
   /// After a promotion the old version is kept ready for so long, and late labels, answers from outside
   /// and the loss of the new one still bring it back; 0: it is let go at once.

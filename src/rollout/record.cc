@@ -151,6 +151,7 @@ Status CheckPlan(const RolloutPlan& plan) {
   RETURN_IF_ERROR(CheckMillis("first.plan.interval_ms", plan.interval));
   RETURN_IF_ERROR(CheckMillis("first.plan.max_duration_ms", plan.max_duration));
   RETURN_IF_ERROR(CheckMillis("first.plan.probation_ms", plan.probation));
+  RETURN_IF_ERROR(CheckMillis("first.plan.lost_after_ms", plan.lost_after));
   return CheckMillis("first.plan.warmup_ms", plan.warmup);
 }
 

@@ -241,6 +241,7 @@ Json PlanJson(const RolloutPlan& plan) {
   }
   PutIf(json, "sample_ratio_alpha", plan.sample_ratio_alpha);
   PutIf(json, "probation_ms", plan.probation.count());
+  PutIf(json, "lost_after_ms", plan.lost_after.count());
   if (plan.strategy == RolloutPlan::Strategy::kBlueGreen) {
     const BlueGreenOptions options = plan.blue_green.value_or(BlueGreenOptions{});
     json["strategy"] = StrategyName(plan.strategy);
@@ -294,7 +295,8 @@ RolloutPlan PlanFrom(const Json& json) {
   plan.on_inconclusive = EnumFrom<RolloutPlan::OnInconclusive>(json.at("on_inconclusive"), 2);
   plan.warmup = milliseconds(json.at("warmup_ms").get<int64_t>());
   plan.probation = milliseconds(json.value("probation_ms", int64_t{0}));
-  plan.sample_ratio_alpha = json.value("sample_ratio_alpha", 0.0);  // not checked then
+  plan.lost_after = milliseconds(json.value("lost_after_ms", int64_t{0}));  // at once, then
+  plan.sample_ratio_alpha = json.value("sample_ratio_alpha", 0.0);          // not checked then
   if (json.contains("freeze")) {
     for (const Json& one : json["freeze"]) {
       FreezeWindow& window = plan.freeze.emplace_back();

@@ -963,10 +963,13 @@ bool EndedFromOutside(StepOutput& out, const StepInput& in) {
                " failed to load: ", in.candidate_failure));
     return true;
   }
-  if (in.candidate == CandidateSeen::kGone && !s.stays) {
+  if (in.candidate == CandidateSeen::kGone && !s.stays && s.missing >= s.plan.lost_after) {
     out.decision = "roll_back";
     End(s, RolloutPhase::kRolledBack,
-        StrCat("rolled back: ", VersionName(s.candidate), " is no longer ready; ", Exposed(s)));
+        StrCat("rolled back: ", VersionName(s.candidate),
+               s.missing == Duration{} ? " is no longer ready"
+                                       : StrCat(" has not been ready for ", Span(s.missing)),
+               "; ", Exposed(s)));
     return true;
   }
   const bool may_end = s.candidate_ready && in.blocked.empty();
@@ -1134,6 +1137,12 @@ void SayWhatIsAwaited(StepOutput& out, const StepInput& in) {
              StrCat(IsRolling(s) ? batch : "switched", ": neither ", VersionName(s.candidate),
                     ", which has all traffic, nor ", VersionName(s.stable),
                     " is ready: waiting for either"));
+  } else if (in.candidate == CandidateSeen::kGone) {
+    SetPhase(out, RolloutPhase::kHeld,
+             StrCat(VersionName(s.candidate),
+                    " is no longer ready, and without traffic: it is taken back unless it is again "
+                    "within ",
+                    Span(s.plan.lost_after - s.missing)));
   } else if (!s.candidate_ready) {
     SetPhase(out, RolloutPhase::kHeld,
              StrCat("waiting for ", VersionName(s.candidate), " to load"));
@@ -1197,6 +1206,7 @@ void WatchWhatHolds(RolloutState& s, const StepInput& in) {
 void Decide(StepOutput& out, const StepInput& in) {
   RolloutState& s = out.state;
   const bool was_ready = s.candidate_ready;
+  const bool stayed = s.stays;
   const double share_before = WantedShare(s);  // by which this window was split
   const Duration elapsed = std::max(in.elapsed, Duration{});
   const bool warming_up = s.traffic_elapsed < s.plan.warmup;
@@ -1210,6 +1220,10 @@ void Decide(StepOutput& out, const StepInput& in) {
   // Taken back it would go to a version that has nothing to answer with, for what may be one missed check.
   s.stays = IsSwitched(s) && !s.candidate_ready && !in.stable_ready &&
             s.phase != RolloutPhase::kProbation;
+  if (s.phase != RolloutPhase::kProbation) {
+    const bool gone = in.candidate == CandidateSeen::kGone && !s.stays;
+    s.missing = gone && !was_ready && !stayed ? s.missing + elapsed : Duration{};
+  }
   if (was_ready && !IsAtRest(PresentStep(s))) s.traffic_elapsed += elapsed;
   // While the traffic cannot be set it may not be split as this step says.
   if (was_ready && in.metrics_ok && in.blocked.empty()) s.step_elapsed += elapsed;
@@ -1316,7 +1330,8 @@ bool operator==(const RolloutPlan& a, const RolloutPlan& b) {
          a.ab == b.ab && a.alpha == b.alpha && a.beta == b.beta && a.interval == b.interval &&
          a.max_duration == b.max_duration && a.on_inconclusive == b.on_inconclusive &&
          a.warmup == b.warmup && a.freeze == b.freeze &&
-         a.sample_ratio_alpha == b.sample_ratio_alpha && a.probation == b.probation;
+         a.sample_ratio_alpha == b.sample_ratio_alpha && a.probation == b.probation &&
+         a.lost_after == b.lost_after;
 }
 
 bool operator==(const RolloutState& a, const RolloutState& b) {
@@ -1461,6 +1476,7 @@ Status ValidatePlan(const RolloutPlan& plan) {
   if (plan.max_duration.count() <= 0) return InvalidArgumentError("max_duration: must be positive");
   if (plan.probation.count() < 0) return InvalidArgumentError("probation: must not be negative");
   if (plan.warmup.count() < 0) return InvalidArgumentError("warmup: must not be negative");
+  if (plan.lost_after.count() < 0) return InvalidArgumentError("lost_after: must not be negative");
   const bool blue_green = plan.strategy == RolloutPlan::Strategy::kBlueGreen;
   if (plan.blue_green && !blue_green) {
     return InvalidArgumentError("blue_green: belongs to the strategy blue_green");

@@ -144,7 +144,8 @@ struct RolloutState {
   std::string promoted;  ///< in kProbation: why it was
   Duration
       probation_elapsed{};  ///< of `elapsed`, in it, with all there that could speak against it
-  Duration missing{};       ///< in kProbation: for how long the candidate has not been ready
+  /// For how long the candidate has been gone; in kProbation: not been ready.
+  Duration missing{};
   ToldState told;
   Duration person_elapsed{};  ///< of `elapsed`, waiting for a person or a freeze's end: not part of
                               ///< max_duration

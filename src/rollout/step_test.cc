@@ -57,6 +57,7 @@ using std::chrono::seconds;
 //        a number, nodata, none, pass, fail, hold; asked in the present step if none is named
 //   undo who                        the rollout is the way back to an earlier version
 //   steps with approval: 0.05:10s:0:approval
+//   lost_after=10s   0 unless it is said
 // Ticks print when something was decided, and the last of a row.
 
 milliseconds ParseSpan(std::string_view text) {
@@ -81,6 +82,7 @@ std::pair<std::string_view, std::string_view> KeyValue(std::string_view word) {
 
 class ScriptRunner {
  public:
+  ScriptRunner() { plan_.lost_after = {}; }
   /// What a line brings about, a line of output each.
   std::vector<std::string> Run(std::string_view line) {
     std::vector<std::string_view> words;
@@ -194,6 +196,8 @@ class ScriptRunner {
         plan_.sample_ratio_alpha = ParseDouble(value).value();
       } else if (key == "beta") {
         plan_.beta = ParseDouble(value).value();
+      } else if (key == "lost_after") {
+        plan_.lost_after = ParseSpan(value);
       } else if (key == "max") {
         plan_.max_duration = ParseSpan(value);
       } else if (key == "warmup") {
