@@ -141,6 +141,14 @@ class Monitor final : public Sink {
   bool Flush(std::chrono::milliseconds timeout);
 
   VersionTotals Totals(const std::string& model, int64_t version) const;
+  /// What a rollout's split has drawn, by segment ("tenant=acme") of a model that is told apart by some; of this process.
+  struct SegmentTotals {
+    uint64_t requests = 0, errors = 0;
+    uint64_t labelled = 0, wrong = 0;  ///< as VersionTotals::drawn_labelled
+    uint64_t all_requests = 0;         ///< drawn or not
+  };
+  std::map<std::string, SegmentTotals> TotalsBySegment(const std::string& model,
+                                                       int64_t version) const;
   /// The versions that Totals knows, by model; 0 where what was observed names none.
   std::vector<std::pair<std::string, int64_t>> Versions() const;
   /// All versions of which something was observed (PredictionEvent::observed), by model and version.

@@ -157,7 +157,8 @@ void Monitor::Impl::FoldRecord(const std::byte* record) {
   state->profile.Fold(event, wall_now, now);
   if (!event.segments.empty()) {
     AdmitSegments(state->model);
-    state->detail.AddRequest(state->model.segments, event.segments, ObservedOutcomeOf(event));
+    state->detail.AddRequest(state->model.segments, event.segments, ObservedOutcomeOf(event),
+                             event.drawn);
   }
   FoldDrift(event, *state);
   FoldSchema(event, *state);

@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <map>
+#include <numeric>
 
 #include "base/log.h"
 #include "base/strings.h"
@@ -21,6 +23,22 @@ VersionTotals Monitor::Totals(const std::string& model, int64_t version) const {
   MutexLock lock(impl_->state_mutex);
   auto it = impl_->versions.find({model, version});
   return it == impl_->versions.end() ? VersionTotals{} : it->second->profile.Totals();
+}
+
+std::map<std::string, Monitor::SegmentTotals> Monitor::TotalsBySegment(const std::string& model,
+                                                                       int64_t version) const {
+  std::map<std::string, SegmentTotals> totals;
+  MutexLock lock(impl_->state_mutex);
+  const auto it = impl_->versions.find({model, version});
+  if (it == impl_->versions.end()) return totals;
+  for (const auto& [rule, segments] : it->second->detail.segments().counts()) {
+    for (const auto& [segment, counts] : segments) {
+      totals[StrCat(rule, "=", segment)] = {
+          counts.drawn_requests, counts.drawn_errors, counts.drawn_labelled, counts.drawn_wrong,
+          std::accumulate(counts.requests.begin(), counts.requests.end(), uint64_t{0})};
+    }
+  }
+  return totals;
 }
 
 std::vector<std::pair<std::string, int64_t>> Monitor::Versions() const {

@@ -29,7 +29,8 @@ void QualityDetail::AddJoined(const LabelJoin::Joined& joined, QualityTask task,
   }
   coverage_.AddLabel(prediction.at_ms, prediction.weight);
   if (joined.first_of_request()) {
-    segments_.AddLabel(names, prediction.segments, prediction.weight, joined.wrong);
+    segments_.AddLabel(names, prediction.segments, prediction.weight, joined.wrong,
+                       prediction.drawn);
   }
   labels_changed_ = true;
 }

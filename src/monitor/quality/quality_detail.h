@@ -17,8 +17,8 @@ class QualityDetail {
  public:
   /// `segments` as admitted by `names`.
   void AddRequest(const SegmentNames& names, std::span<const std::string_view> segments,
-                  ObservedOutcome outcome) {
-    segments_.AddRequest(names, segments, outcome);
+                  ObservedOutcome outcome, bool drawn) {
+    segments_.AddRequest(names, segments, outcome, drawn);
   }
   /// A row that is kept for its label.
   void AddKept(int64_t made_ms, double weight, int64_t now_ms);

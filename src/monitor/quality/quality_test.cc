@@ -586,6 +586,48 @@ TEST_F(QualityDetailTest, RowsBeyondTheFirstAreOfNoSegment) {
   EXPECT_EQ(Quality()["segments"][0]["wrong"], 0);
 }
 
+TEST_F(QualityDetailTest, WhatASplitHasDrawnIsToldBySegmentToo) {
+  MonitorConfig config;
+  config.segments = {{.name = "tenant", .header = "x-tenant"}};
+  Open(config);
+  const std::string_view predicted[] = {"1"};
+  auto ask = [&](const std::string& id, std::string_view tenant, bool drawn, StatusCode outcome) {
+    PredictionEvent event;
+    event.model = "m";
+    event.version = 1;
+    event.unix_ms = UnixMillis(clock_.Now());
+    event.request_id = id;
+    event.outcome = outcome;
+    event.drawn = drawn;
+    if (outcome == StatusCode::kOk) event.predicted = predicted;
+    const std::string_view segments[] = {tenant};
+    event.segments = segments;
+    monitor_->Emit(event);
+  };
+  ask("a", "acme", true, StatusCode::kOk);
+  ask("b", "acme", true, StatusCode::kOk);
+  ask("c", "acme", false, StatusCode::kOk);
+  ask("d", "acme", true, StatusCode::kInternal);
+  ask("e", "acme", true, StatusCode::kInvalidArgument);
+  ask("f", "acme", true, StatusCode::kCancelled);
+  ask("g", "acme", false, StatusCode::kInternal);
+  ask("h", "globex", false, StatusCode::kOk);
+  for (const char* id : {"a", "c"}) Label(id, "0");
+  Label("b", "1");
+  Flush();
+  auto totals = monitor_->TotalsBySegment("m", 1);
+  ASSERT_EQ(totals.size(), 2u);
+  const Monitor::SegmentTotals& acme = totals["tenant=acme"];
+  EXPECT_EQ(acme.requests, 5u);
+  EXPECT_EQ(acme.errors, 2u);
+  EXPECT_EQ(acme.labelled, 2u);
+  EXPECT_EQ(acme.wrong, 1u);
+  EXPECT_EQ(acme.all_requests, 7u);
+  EXPECT_EQ(totals["tenant=globex"].requests, 0u);
+  EXPECT_EQ(totals["tenant=globex"].all_requests, 1u);
+  EXPECT_TRUE(monitor_->TotalsBySegment("m", 2).empty());
+}
+
 class QualityWatchTest : public QualityDetailTest {
  protected:
   QualityWatch Make(QualityObjective objective) {

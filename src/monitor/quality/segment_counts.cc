@@ -52,16 +52,22 @@ SegmentCounts::Counts& SegmentCounts::Of(std::string_view rule, std::string_view
 }
 
 void SegmentCounts::AddRequest(const SegmentNames& names,
-                               std::span<const std::string_view> segments,
-                               ObservedOutcome outcome) {
+                               std::span<const std::string_view> segments, ObservedOutcome outcome,
+                               bool drawn) {
+  const bool error =
+      outcome == ObservedOutcome::kClientError || outcome == ObservedOutcome::kServerError;
   const size_t count = std::min(segments.size(), names.rules().size());
   for (size_t i = 0; i < count; ++i) {
-    ++Of(names.rules()[i].name, segments[i]).requests[static_cast<size_t>(outcome)];
+    Counts& of = Of(names.rules()[i].name, segments[i]);
+    ++of.requests[static_cast<size_t>(outcome)];
+    if (!drawn) continue;
+    ++of.drawn_requests;
+    if (error) ++of.drawn_errors;
   }
 }
 
-void SegmentCounts::AddLabel(SegmentNames& names, std::string_view kept, double weight,
-                             bool wrong) {
+void SegmentCounts::AddLabel(SegmentNames& names, std::string_view kept, double weight, bool wrong,
+                             bool drawn) {
   if (kept.empty()) return;
   for (std::string_view part : Split(kept, kSeparator)) {
     const size_t equals = std::min(part.find('='), part.size());
@@ -70,9 +76,11 @@ void SegmentCounts::AddLabel(SegmentNames& names, std::string_view kept, double 
     Counts& of = Of(names.rules()[rule].name, names.Admit(rule, part.substr(equals + 1)));
     of.labelled += weight;
     ++of.labelled_requests;
+    if (drawn) ++of.drawn_labelled;
     if (!wrong) continue;
     of.wrong += weight;
     ++of.wrong_requests;
+    if (drawn) ++of.drawn_wrong;
   }
 }
 
@@ -102,7 +110,11 @@ void SegmentCounts::Read(ByteReader& from, SegmentNames& names) {
     if (segments > kMaxStored) from.Fail();
     for (uint64_t n = 0; n < segments && from.ok(); ++n) {
       const std::string segment(from.Text(kMaxText));
-      const Counts read{{}, from.Double(), from.Double(), from.Varint(), from.Varint()};
+      Counts read;
+      read.labelled = from.Double();
+      read.wrong = from.Double();
+      read.labelled_requests = from.Varint();
+      read.wrong_requests = from.Varint();
       if (!std::isfinite(read.labelled) || !std::isfinite(read.wrong)) from.Fail();
       if (!from.ok() || rule == names.rules().size()) continue;
       Counts& of = Of(name, names.Admit(rule, segment));

@@ -43,21 +43,24 @@ class SegmentNames {
 
 /// What one version's segments have seen. Requests, each by its first row: `labelled` and `wrong` are
 /// weighted, for estimates; labelled_requests and wrong_requests are not, for evidence. Requests are
-/// of this process, labels are kept. Externally synchronised.
+/// of this process, labels are kept. `drawn_`: those of requests that a rollout's split has drawn, of this process.
+/// Externally synchronised.
 class SegmentCounts {
  public:
   struct Counts {
     std::array<uint64_t, kObservedOutcomes> requests{};
     double labelled = 0, wrong = 0;
     uint64_t labelled_requests = 0, wrong_requests = 0;
+    uint64_t drawn_requests = 0, drawn_errors = 0;
+    uint64_t drawn_labelled = 0, drawn_wrong = 0;
   };
   using BySegment = std::map<std::string, Counts, std::less<>>;
 
   /// `segments`: one for each rule, as SegmentNames admits them.
   void AddRequest(const SegmentNames& names, std::span<const std::string_view> segments,
-                  ObservedOutcome outcome);
+                  ObservedOutcome outcome, bool drawn);
   /// `kept`: what KeptSegments made of the segments.
-  void AddLabel(SegmentNames& names, std::string_view kept, double weight, bool wrong);
+  void AddLabel(SegmentNames& names, std::string_view kept, double weight, bool wrong, bool drawn);
 
   /// By the rule's name.
   const std::map<std::string, BySegment, std::less<>>& counts() const { return counts_; }
