@@ -286,6 +286,23 @@ const schema::Struct<Config::Model>& ConfigModelSchema() {
                        "the quality gate needs labels: set monitoring.enabled: true");
         }
       }
+      if (model.rollout->segments && !model.model.path.empty()) {
+        const std::vector<SegmentRule>& rules = model.monitoring.segments;
+        if (rules.empty()) {
+          problems.Add("rollout.segments",
+                       "nothing tells requests apart: give monitoring.segments, or leave it out");
+        }
+        const std::vector<std::string>& by = model.rollout->segments->by;
+        for (size_t i = 0; i < by.size() && !rules.empty(); ++i) {
+          const bool known = std::any_of(rules.begin(), rules.end(), [&](const SegmentRule& rule) {
+            return rule.name == by[i];
+          });
+          if (!known) {
+            problems.Add(StrCat("rollout.segments.by[", i, "]"),
+                         StrCat("must be a name of monitoring.segments; there is no ", by[i]));
+          }
+        }
+      }
       if (!model.monitoring.enabled) {
         problems.Add(
             "rollout",

@@ -290,6 +290,25 @@ TEST(ConfigTest, BlueGreenSaysWhatItCannotJudgeBy) {
             "max");
 }
 
+TEST(ConfigTest, ARolloutBySegmentNeedsSegmentsAndGatesThatLookAtThem) {
+  auto rollout = [](const std::string& text, const std::string& segments) {
+    return Errors("models:\n- name: a\n  path: b\n" + segments + "  rollout:\n" + text);
+  };
+  const std::string tenants = "  monitoring: {segments: [{name: tenant, header: x-tenant}]}\n";
+  EXPECT_EQ(rollout("    segments: {by: [tenant], max: 5, on_harm: hold}\n", tenants), "");
+  EXPECT_EQ(rollout("    segments: {}\n", ""),
+            "c.yaml:5:15: models[0].rollout.segments: nothing tells requests apart: give "
+            "monitoring.segments, or leave it out");
+  EXPECT_EQ(rollout("    segments: {by: [tenant, region]}\n", tenants),
+            "c.yaml:6:29: models[0].rollout.segments.by[1]: must be a name of "
+            "monitoring.segments; there is no region");
+  EXPECT_EQ(rollout("    segments: {max: 0}\n", tenants),
+            "c.yaml:6:21: models[0].rollout.segments.max: must be 1 to 200, not 0");
+  EXPECT_EQ(rollout("    segments: {}\n    gates: [{kind: latency}]\n", tenants),
+            "c.yaml:6:15: models[0].rollout.segments: needs a gate that looks at them: errors or "
+            "quality");
+}
+
 TEST(ConfigTest, RolloutsThatMirrorNeedAGatewayAndGatesThatCopiesCanJudge) {
   const std::string gateway =
       "gateway:\n  listeners: [{port: 0}]\n  services:\n  - name: a\n    protocol: http1\n"

@@ -33,6 +33,8 @@ class MonitorMetricSource final : public MetricSource {
     arm.wrong = totals.drawn_wrong;
     arm.baseline = {totals.requests,          totals.errors,         totals.latency,
                     totals.labelled_requests, totals.wrong_requests, totals.longest_failure_ns};
+    for (const auto& [segment, of] : monitor_.TotalsBySegment(model, version))
+      arm.segments[segment] = {of.requests, of.errors, of.labelled, of.wrong, of.all_requests};
     return arm;
   }
 

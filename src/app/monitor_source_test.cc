@@ -50,6 +50,33 @@ TEST(MonitorMetricSourceTest, EvidenceIsWhatTheSplitHasDrawnAndTheBaselineIsEver
   EXPECT_EQ(arm->baseline.longest_failure_ns, 30'000'000'000u) << "they have no latency bucket";
 }
 
+TEST(MonitorMetricSourceTest, EvidenceIsToldBySegmentToo) {
+  FakeClock clock;
+  Registry registry;
+  MonitorConfig config;
+  config.segments = {{.name = "tenant", .header = "x-tenant"}};
+  auto monitor = Monitor::Create({clock, registry}, {}, {{"digits", config}});
+  ASSERT_TRUE(monitor.ok()) << monitor.status();
+  for (bool drawn : {true, true, false}) {
+    const std::string_view segments[] = {"acme"};
+    PredictionEvent event;
+    event.model = "digits";
+    event.version = 2;
+    event.drawn = drawn;
+    event.outcome = StatusCode::kInternal;
+    event.segments = segments;
+    (*monitor)->Emit(event);
+  }
+  ASSERT_TRUE((*monitor)->Flush(std::chrono::seconds(20)));
+  MonitorMetricSource source(**monitor);
+  const ArmTotals arm = source.Read("digits", 2).value();
+  ASSERT_EQ(arm.segments.size(), 1u);
+  EXPECT_EQ(arm.segments.begin()->first, "tenant=acme");
+  EXPECT_EQ(arm.segments.begin()->second,
+            (ArmTotals::Segment{
+                .requests = 2, .errors = 2, .labelled = 0, .wrong = 0, .all_requests = 3}));
+}
+
 TEST(MonitorMetricSourceTest, WhatCopiesTellIsWhatTheirBookSays) {
   using intake::ShadowResult;
   FakeClock clock;

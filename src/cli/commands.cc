@@ -715,18 +715,46 @@ std::string ReadoutLines(const Json& rollout, const Paint& paint) {
   auto points = [](double difference) {
     return StrCat(difference < 0 ? "" : "+", std::round(10'000 * difference) / 100);
   };
-  for (const Json& one : Items(readout, "metrics")) {
-    const std::string verdict = Text(one, "verdict");
+  auto add = [&](const Json& one) {
+    const std::string verdict = Text(one, "verdict"), segment = Text(one, "segment");
     const Json& difference = Part(one, "difference");
-    lines += StrCat("readout    ", Text(one, "metric"), " (", Text(one, "event"), "): stable ",
-                    rate(Part(one, "stable")), ", candidate ", rate(Part(one, "candidate")),
-                    ", difference ", points(Number(difference, "low")), " to ",
-                    points(Number(difference, "high")), " points at ",
-                    Percent(Number(readout, "confidence")), ": ",
+    lines += StrCat("readout    ", segment.empty() ? "" : StrCat(segment, " "), Text(one, "metric"),
+                    " (", Text(one, "event"), "): stable ", rate(Part(one, "stable")),
+                    ", candidate ", rate(Part(one, "candidate")), ", difference ",
+                    points(Number(difference, "low")), " to ", points(Number(difference, "high")),
+                    " points at ", Percent(Number(readout, "confidence")), ": ",
                     verdict == "better"  ? paint.Good("candidate better")
                     : verdict == "worse" ? paint.Bad("candidate worse")
                                          : std::string("open"),
                     "\n");
+  };
+  for (const Json& one : Items(readout, "metrics")) add(one);
+  for (const Json& one : Items(readout, "segments")) add(one);
+  return lines;
+}
+
+/// Of a plan that looks at segments: those that are harmed, and those that look most like it.
+std::string SegmentLines(const Json& rollout, const Paint& paint) {
+  constexpr size_t kShown = 5;
+  const Json& segments = Part(rollout, "segments");
+  std::vector<const Json*> tests;
+  for (const Json& one : Items(segments, "evidence")) tests.push_back(&one);
+  auto harmed = [](const Json* one) { return Part(*one, "harmed") == true; };
+  std::stable_sort(tests.begin(), tests.end(), [&](const Json* a, const Json* b) {
+    if (harmed(a) != harmed(b)) return harmed(a);
+    return Number(*a, "harm_log_e") > Number(*b, "harm_log_e");
+  });
+  std::string lines;
+  size_t shown = 0;
+  auto counts = [](const Json& arm) {
+    return StrCat(Text(arm, "events"), "/", Text(arm, "exposure"));
+  };
+  for (const Json* one : tests) {
+    if (++shown > kShown && !harmed(one)) break;
+    lines +=
+        StrCat("segment    ", Text(*one, "segment"), " ", Text(*one, "gate"), ": ",
+               harmed(one) ? paint.Bad("harmed") : std::string("open"), "  bad: stable ",
+               counts(Part(*one, "stable")), ", candidate ", counts(Part(*one, "candidate")), "\n");
   }
   return lines;
 }
@@ -825,6 +853,7 @@ std::string RolloutPicture(const Json& rollout, const Paint& paint, int columns)
                   Percent(std::max(0.0, safe)), "  bad: stable ", counts("stable"), ", candidate ",
                   counts("candidate"), "\n");
   }
+  out += SegmentLines(rollout, paint);
   out += StrCat("reason     ", Text(rollout, "reason"), "\n");
   return out;
 }

@@ -129,9 +129,9 @@ Json CopiesJson(const std::optional<CopiesView>& copies) {
             {"both_wrong", copies->both_wrong}}}};
 }
 
-Json ReadoutJson(const RolloutView& rollout) {
+Json ReadoutsJson(const std::vector<ReadoutView>& readouts) {
   Json metrics = Json::array();
-  for (const ReadoutView& one : rollout.readout) {
+  for (const ReadoutView& one : readouts) {
     metrics.push_back(
         {{"metric", one.metric},
          {"event", one.event},
@@ -139,9 +139,34 @@ Json ReadoutJson(const RolloutView& rollout) {
          {"candidate", {{"exposure", one.candidate_exposure}, {"events", one.candidate_events}}},
          {"difference", {{"low", one.low}, {"high", one.high}}},
          {"verdict", ReadoutVerdictName(one.verdict)}});
+    if (!one.segment.empty()) metrics.back()["segment"] = one.segment;
   }
-  if (metrics.empty()) return nullptr;
-  return {{"confidence", rollout.confidence}, {"metrics", std::move(metrics)}};
+  return metrics;
+}
+
+Json ReadoutJson(const RolloutView& rollout) {
+  if (rollout.readout.empty()) return nullptr;
+  return {{"confidence", rollout.confidence},
+          {"metrics", ReadoutsJson(rollout.readout)},
+          {"segments", ReadoutsJson(rollout.segment_readout)}};
+}
+
+Json SegmentsJson(const std::optional<SegmentsView>& segments) {
+  if (!segments) return nullptr;
+  Json found = Json::array();
+  for (const SegmentView& one : segments->tests_of) {
+    found.push_back(
+        {{"segment", one.segment},
+         {"gate", one.gate},
+         {"stable", {{"exposure", one.stable_exposure}, {"events", one.stable_events}}},
+         {"candidate", {{"exposure", one.candidate_exposure}, {"events", one.candidate_events}}},
+         {"harm_log_e", one.harm_log_e},
+         {"harmed", one.harmed}});
+  }
+  return {{"on_harm", segments->rolls_back ? "roll_back" : "hold"},
+          {"tests", segments->tests},
+          {"alpha", segments->alpha},
+          {"evidence", std::move(found)}};
 }
 
 Json RolloutJson(const RolloutView& rollout) {
@@ -177,7 +202,8 @@ Json RolloutJson(const RolloutView& rollout) {
            {{"stable", {{"requests", rollout.stable_requests}, {"errors", rollout.stable_errors}}},
             {"candidate",
              {{"requests", rollout.candidate_requests}, {"errors", rollout.candidate_errors}}}}},
-          {"gates", std::move(gates)}};
+          {"gates", std::move(gates)},
+          {"segments", SegmentsJson(rollout.segments)}};
 }
 
 Json TickJson(const TickView& tick) {

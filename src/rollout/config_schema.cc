@@ -7,6 +7,7 @@
 
 #include "base/strings.h"
 #include "rollout/freeze.h"
+#include "rollout/gate_state.h"
 #include "rollout/outside_reader.h"
 
 namespace leadsman {
@@ -337,6 +338,31 @@ const schema::Struct<AbOptions>& AbSchema() {
   return table;
 }
 
+const schema::Struct<SegmentOptions>& SegmentsSchema() {
+  using Options = SegmentOptions;
+  static const auto table = [] {
+    schema::Struct<Options> s(
+        "RolloutSegments",
+        "Harm is looked for in each segment of the requests (monitoring.segments) too, by the "
+        "gates "
+        "of errors and quality. These tests together are one gate more; which of them have found "
+        "something e-BH says, so that of what it names at most that part of alpha is by chance.");
+    s.Field("by", &Options::by, schema::List(schema::Text(), 0, 4),
+            "Names of monitoring.segments; empty = all of them.");
+    s.Field("max", &Options::max, schema::Integer<int>(1, 200),
+            "So many segments, those with the most traffic at the start and then those that come "
+            "first; later ones are not looked at. What a segment must show grows with it: give it "
+            "as many as matter.");
+    s.Field("on_harm", &Options::on_harm,
+            schema::Enum<Options::OnHarm>(
+                {{"roll_back", Options::OnHarm::kRollBack}, {"hold", Options::OnHarm::kHold}}),
+            "roll_back: harm in one segment takes the candidate back; hold: no step is left while "
+            "it shows, and a person promotes or aborts.");
+    return s;
+  }();
+  return table;
+}
+
 /// A window as it is written.
 struct WrittenFreeze {
   std::vector<std::string> days;
@@ -424,6 +450,21 @@ void CheckMirrors(const Plan& plan, schema::Problems& problems) {
   }
 }
 
+void CheckSegments(const Plan& plan, schema::Problems& problems) {
+  if (!plan.segments || !problems.IsSound("segments")) return;
+  bool looks = false;
+  for (size_t i = 0; i < plan.gates.size(); ++i) {
+    if (!problems.IsSound(StrCat("gates[", i, "].kind"))) return;
+    looks = looks || LooksAtSegments(plan.gates[i].kind);
+  }
+  if (plan.strategy == Plan::Strategy::kShadow) {
+    problems.Add("segments",
+                 "copies are not told apart by them: leave it out, or use strategy: canary");
+  } else if (!looks) {
+    problems.Add("segments", "needs a gate that looks at them: errors or quality");
+  }
+}
+
 /// What the strategy allows.
 void CheckStrategy(const Plan& plan, schema::Problems& problems) {
   if (!problems.IsSound("strategy")) return;
@@ -477,6 +518,7 @@ void CheckStrategy(const Plan& plan, schema::Problems& problems) {
 
 void CheckPlan(const Plan& plan, schema::Problems& problems) {
   CheckStrategy(plan, problems);
+  CheckSegments(plan, problems);
   bool sound = true;  // what could not be read stands for a window of its defaults
   for (size_t i = 0; i < plan.freeze.size(); ++i) {
     for (const char* field : {"days", "from", "to"})
@@ -590,6 +632,9 @@ const schema::Struct<RolloutPlan>& RolloutPlanSchema() {
     s.Field("gates", &Plan::gates, schema::List(schema::Of(GateSchema()), 0, 20),
             "What must hold: at most one gate of errors, latency, quality and answers each, any of "
             "promql and webhook. Default: errors and latency.");
+    s.Field("segments", &Plan::segments, schema::Optional(schema::Of(SegmentsSchema())),
+            "Look for harm in each segment of the requests too; absent = in all of them together "
+            "alone.");
     s.Field("alpha", &Plan::alpha, schema::Share(0, 0.5, true),
             "Probability of rolling back a version that is as good as the stable one, over the "
             "whole rollout.");

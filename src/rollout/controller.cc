@@ -96,6 +96,63 @@ PairDelta Difference(const PairTotals& from, const PairTotals& to,
   return delta;
 }
 
+/// Of each segment that is looked at: those with the most traffic first. Without traffic in it only at the `first` tick, to be known.
+/// No more than there is room for.
+std::vector<SegmentDelta> SegmentDeltas(const RolloutState& state, const ArmTotals& stable_from,
+                                        const ArmTotals& stable_to, const ArmTotals& candidate_from,
+                                        const ArmTotals& candidate_to) {
+  using Segment = ArmTotals::Segment;
+  const SegmentOptions& options = *state.plan.segments;
+  auto of = [](const ArmTotals& arm, const std::string& name) {
+    const auto at = arm.segments.find(name);
+    return at == arm.segments.end() ? Segment{} : at->second;
+  };
+  auto since = [](const Segment& from, const Segment& to) {
+    const bool restarted = to.requests < from.requests || to.errors < from.errors;
+    const bool labels_restarted = to.labelled < from.labelled || to.wrong < from.wrong;
+    const Segment none;
+    const Segment &base = restarted ? none : from, &labels = labels_restarted ? none : from;
+    return std::pair(ArmCounts{to.requests - base.requests, to.errors - base.errors},
+                     ArmCounts{to.labelled - labels.labelled, to.wrong - labels.wrong});
+  };
+  std::map<std::string, uint64_t> traffic;
+  for (const ArmTotals* arm : {&stable_to, &candidate_to}) {
+    for (const auto& [name, segment] : arm->segments) traffic[name] += segment.all_requests;
+  }
+  std::vector<std::pair<uint64_t, std::string>> order;
+  for (const auto& [name, requests] : traffic) {
+    const std::string_view by = std::string_view(name).substr(0, name.find('='));
+    const bool looked_at = options.by.empty() ||
+                           std::find(options.by.begin(), options.by.end(), by) != options.by.end();
+    if (looked_at) order.emplace_back(requests, name);
+  }
+  std::stable_sort(order.begin(), order.end(),
+                   [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::vector<SegmentDelta> deltas;
+  auto room =
+      static_cast<std::ptrdiff_t>(options.max) - static_cast<std::ptrdiff_t>(state.segments.size());
+  for (const auto& [requests, name] : order) {
+    SegmentDelta delta{.name = name,
+                       .stable_requests = {},
+                       .candidate_requests = {},
+                       .stable_labels = {},
+                       .candidate_labels = {}};
+    std::tie(delta.stable_requests, delta.stable_labels) =
+        since(of(stable_from, name), of(stable_to, name));
+    std::tie(delta.candidate_requests, delta.candidate_labels) =
+        since(of(candidate_from, name), of(candidate_to, name));
+    const bool nothing = delta.stable_requests.exposure + delta.candidate_requests.exposure +
+                             delta.stable_labels.exposure + delta.candidate_labels.exposure ==
+                         0;
+    if (nothing && state.ticks > 0) continue;
+    const bool known = std::any_of(state.segments.begin(), state.segments.end(),
+                                   [&](const SegmentState& one) { return one.name == name; });
+    if (!known && room-- <= 0) continue;
+    deltas.push_back(std::move(delta));
+  }
+  return deltas;
+}
+
 StepInput::History HistoryOf(const ArmTotals::Baseline& stable) {
   StepInput::History history;
   history.sums.requests = stable.requests;
@@ -132,11 +189,11 @@ bool NothingHappened(const RolloutState& before, const std::optional<RolloutComm
   return before.ticks > 0 && in.elapsed > Duration{} && in.elapsed < kIdleJournal &&
          in.metrics_ok && (!in.command || (out.command_waits && in.command == waiting)) &&
          in.readings.empty() && out.decision.empty() && empty(in.stable_window) &&
-         empty(in.candidate_window) && in.pairs.empty() && out.state.phase == before.phase &&
-         out.state.candidate_ready == before.candidate_ready && out.state.stays == before.stays &&
-         out.state.replicas == before.replicas && out.state.told.waiting == before.told.waiting &&
-         out.state.told.held == before.told.held && out.state.told.holds == before.told.holds &&
-         out.state.thresholds == before.thresholds;
+         empty(in.candidate_window) && in.pairs.empty() && in.segments.empty() &&
+         out.state.phase == before.phase && out.state.candidate_ready == before.candidate_ready &&
+         out.state.stays == before.stays && out.state.replicas == before.replicas &&
+         out.state.told.waiting == before.told.waiting && out.state.told.held == before.told.held &&
+         out.state.told.holds == before.told.holds && out.state.thresholds == before.thresholds;
 }
 
 /// A rollout that is under way. Confined to the ticking thread.
@@ -689,6 +746,10 @@ StepInput Controller::Observe(ManagedModel& model, Counted& counted) {
     if (running.stable_base && running.candidate_base) {
       in.stable_window = Difference(*running.stable_base, stable, state.thresholds);
       in.candidate_window = Difference(*running.candidate_base, candidate, state.thresholds);
+      if (state.plan.segments) {
+        in.segments =
+            SegmentDeltas(state, *running.stable_base, stable, *running.candidate_base, candidate);
+      }
     }
     if (running.pairs_base && counted.pairs)
       in.pairs = Difference(*running.pairs_base, *counted.pairs, state.thresholds);
@@ -1244,6 +1305,21 @@ void Controller::RegisterMetrics() {
   per_rollout("leadsman_rollout_exposed_requests",
               "Requests that the split has given to the candidate of the newest rollout.",
               [](const RolloutView& v) { return static_cast<double>(v.candidate_requests); });
+  add("leadsman_rollout_harmed_segments",
+      "Tests of segments that have found harm in the newest rollout, of a plan that looks at them "
+      "(rollout.segments).",
+      MetricType::kGauge, {"model"}, [this] {
+        MutexLock lock(mutex_);
+        Samples samples;
+        for (const auto& [model, view] : LatestLocked()) {
+          if (!view->segments) continue;
+          const auto& tests = view->segments->tests_of;
+          const auto harmed = std::count_if(tests.begin(), tests.end(),
+                                            [](const SegmentView& one) { return one.harmed; });
+          samples.push_back({{model}, static_cast<double>(harmed)});
+        }
+        return samples;
+      });
   auto per_split = [&](const char* name, const char* help,
                        std::function<double(const RolloutView::SampleRatio&)> value) {
     add(name, help, MetricType::kGauge, {"model"}, [this, value] {

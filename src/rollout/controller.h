@@ -35,6 +35,14 @@ struct ArmTotals {
     uint64_t wrong = 0;
     uint64_t longest_failure_ns = 0;  ///< what failed or timed out is in no histogram
   } baseline;
+  /// Evidence by segment ("tenant=acme"), where the source tells requests apart. Latency is not.
+  struct Segment {
+    uint64_t requests = 0, errors = 0;
+    uint64_t labelled = 0, wrong = 0;
+    uint64_t all_requests = 0;  ///< as of the baseline
+    friend bool operator==(const Segment&, const Segment&) = default;
+  };
+  std::map<std::string, Segment> segments;
 };
 
 /// What came of copies of a stable version's requests that another one got, since the source started counting.
@@ -154,9 +162,28 @@ struct CopiesView {
            both_wrong = 0;  ///< labelled rows of flips; one alone
 };
 
+/// What a gate has found in one segment.
+struct SegmentView {
+  std::string segment;  ///< "tenant=acme"
+  std::string gate;     ///< "errors", "quality"
+  uint64_t stable_exposure = 0, stable_events = 0;
+  uint64_t candidate_exposure = 0, candidate_events = 0;
+  double harm_log_e = 0;
+  bool harmed = false;  ///< it is named by e-BH
+};
+
+/// Harm by segment.
+struct SegmentsView {
+  bool rolls_back = false;  ///< what is harmed; else it holds
+  int tests = 0;            ///< that there may be
+  double alpha = 0;         ///< of what is named, so much is so by chance, at most, on average
+  std::vector<SegmentView> tests_of;  ///< those that have counted something
+};
+
 /// One kind of bad event in both versions of an A/B test.
 struct ReadoutView {
   enum class Verdict { kOpen, kBetter, kWorse };  ///< of the candidate
+  std::string segment;                            ///< empty: of all requests
   std::string metric;                             ///< "errors", "latency", "quality"
   std::string event;                              ///< in words: "answered with an error"
   uint64_t stable_exposure = 0, stable_events = 0;
@@ -182,7 +209,9 @@ struct RolloutView {
   double mirror = 0;                 ///< share of the requests that it is to get copies of now
   std::optional<CopiesView> copies;  ///< of a plan that mirrors
   std::vector<ReadoutView> readout;  ///< of an A/B test
-  double confidence = 0;             ///< of that
+  /// The same by segment, whose intervals are right together, with the same confidence.
+  std::vector<ReadoutView> segment_readout;
+  double confidence = 0;  ///< of that
   WallTime started{};
   WallTime ended{};    ///< epoch when not ended
   std::string reason;  ///< in words: what is being waited for, or why it ended
@@ -192,10 +221,11 @@ struct RolloutView {
   uint64_t stable_errors = 0;
   double alpha = 0, beta = 0;
   std::vector<GateView> gates;
-  std::vector<std::string> plan_notes;  ///< said at the start: exposure needed per gate, warnings
-  std::string paused_by;                ///< not empty: who has paused it
-  std::string undo_by;                  ///< not empty: it is an undo, asked for by
-  bool awaits_approval = false;         ///< the present step lacks nothing but a person's word
+  std::optional<SegmentsView> segments;  ///< of a plan that looks at them
+  std::vector<std::string> plan_notes;   ///< said at the start: exposure needed per gate, warnings
+  std::string paused_by;                 ///< not empty: who has paused it
+  std::string undo_by;                   ///< not empty: it is an undo, asked for by
+  bool awaits_approval = false;          ///< the present step lacks nothing but a person's word
   /// Whether requests are split as the present step says; none where there is nothing to check.
   struct SampleRatio {
     double share = 0;                    ///< the candidate's, as it should be

@@ -924,6 +924,52 @@ TEST_F(ControllerTest, ACandidateThatIsAwayHasNoTrafficAndIsTakenBackAfterAWhile
   EXPECT_TRUE(ReplayRollout(*journal, Newest().id, {})->agrees);
 }
 
+TEST_F(ControllerTest, HarmInASegmentIsFoundAlsoOverARestart) {
+  RolloutPlan plan = Plan();
+  plan.steps = {{0.5, std::chrono::hours(1)}};
+  plan.segments.emplace().by = {"tenant"};
+  plan.segments->max = 2;
+  Open(dir_.file("journal.db"), {{"digits", plan}});
+  Tick();
+  auto serve = [&](const std::string& name, uint64_t requests, uint64_t errors) {
+    for (int64_t version : {1, 2}) {
+      ArmTotals::Segment& segment = world_.segments[version][name];
+      segment.requests += requests;
+      segment.all_requests += requests;
+      segment.errors += version == 2 ? errors : 0;
+    }
+  };
+  serve("tenant=small", 1, 0);
+  serve("tenant=globex", 50, 0);
+  serve("tenant=acme", 90, 0);
+  serve("region=eu", 1000, 1000);
+  world_.observed.ready = {1, 2};
+  Tick();
+  ASSERT_TRUE(Newest().segments);
+  EXPECT_TRUE(Newest().segments->tests_of.empty()) << "what was before is no evidence";
+  EXPECT_EQ(Newest().segments->tests, 4);
+  for (int i = 0; i < 10; ++i) {
+    serve("tenant=small", 5, 5);
+    serve("tenant=globex", 50, 0);
+    if (i == 5) Open(dir_.file("journal.db"), {{"digits", plan}});
+    Tick();
+  }
+  ASSERT_EQ(Newest().segments->tests_of.size(), 1u)
+      << "of acme nothing came, for small no room was";
+  EXPECT_EQ(Newest().segments->tests_of[0].segment, "tenant=globex");
+  EXPECT_EQ(Newest().phase, RolloutPhase::kProgressing) << Newest().reason;
+  EXPECT_EQ(Metric("leadsman_rollout_harmed_segments", {"digits"}), 0);
+  for (int i = 0; i < 5 && Newest().phase == RolloutPhase::kProgressing; ++i) {
+    serve("tenant=acme", 20, 10);
+    Tick();
+  }
+  EXPECT_EQ(Newest().phase, RolloutPhase::kRolledBack) << Newest().reason;
+  EXPECT_NE(Newest().reason.find("errors in tenant=acme: "), std::string::npos) << Newest().reason;
+  EXPECT_EQ(Metric("leadsman_rollout_harmed_segments", {"digits"}), 1);
+  auto journal = Journal::Open(dir_.file("journal.db")).value();
+  EXPECT_TRUE(ReplayRollout(*journal, Newest().id, {})->agrees);
+}
+
 TEST_F(ControllerTest, NewerVersionsWaitForTheRolloutUnderWay) {
   BeginRollout();
   world_.observed.ready = {1, 2, 3};

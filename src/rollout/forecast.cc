@@ -208,6 +208,9 @@ std::vector<std::string> LeftOut(const RolloutPlan& plan, const ServiceTraffic& 
         "many "
         "batches, two");
   }
+  if (plan.segments)
+    left.push_back(
+        "segments: taken to be all alike, and none of them to be found harmed by itself");
   if (approval) left.push_back("approvals: taken to be given at once");
   if (!plan.freeze.empty()) left.push_back("freeze: taken not to come; what it lasts is added");
   return left;
@@ -259,8 +262,10 @@ Forecast MakeForecast(const RolloutPlan& asked, const ServiceTraffic& seen) {
   for (const RolloutGate& config : plan.gates) {
     if (!IsOutside(config.kind)) gates.push_back({config, Watch(config, traffic)});
   }
-  const double harm_bound =
-      std::log(static_cast<double>(std::max<size_t>(1, gates.size())) / plan.alpha);
+  const bool segments =
+      plan.segments && plan.segments->on_harm == SegmentOptions::OnHarm::kRollBack;
+  const size_t parts = gates.size() + (segments ? 1 : 0);  // of alpha
+  const double harm_bound = std::log(static_cast<double>(std::max<size_t>(1, parts)) / plan.alpha);
   const double safe_bound = std::log(1 / plan.beta);
   Forecast forecast;
   forecast.left_out = LeftOut(asked, seen);

@@ -24,6 +24,45 @@ void Add(PairDelta& sums, const PairDelta& window) {
   sums.unsent += window.unsent;
 }
 
+namespace {
+
+/// A source that counts an event before its exposure would break the tests' premise.
+ArmCounts Sane(ArmCounts counts) {
+  counts.events = std::min(counts.events, counts.exposure);
+  return counts;
+}
+
+/// The likelihood ratio of odds g times those of `max` against `max` itself is that of a rate ratio g at the share `max`: events
+/// here, the rest there.
+void HoldAgainst(double max, const ArmCounts& window, HarmTest& harm) {
+  harm.UpdateWithShare(max, window.events, window.exposure - window.events);
+}
+
+}  // namespace
+
+void Add(ArmCounts& sums, const ArmCounts& window) {
+  sums.exposure += window.exposure;
+  sums.events += window.events;
+}
+
+void SegmentEvidence::Fold(const RolloutGate& gate, const ArmCounts& candidate_window,
+                           const ArmCounts& stable_window) {
+  const ArmCounts mine = Sane(candidate_window), theirs = Sane(stable_window);
+  Add(candidate, mine);
+  Add(stable, theirs);
+  if (gate.max) {
+    HoldAgainst(*gate.max, mine, harm);
+    return;
+  }
+  open.Add(mine, theirs);
+  if (open.Full()) CloseWindow();
+}
+
+void SegmentEvidence::CloseWindow() {
+  const EvidenceWindow window = std::exchange(open, {});
+  harm.Update(window.candidate, window.stable);
+}
+
 GateState::GateState(const RolloutGate& gate) : config(gate), safe(gate.margin) {
   if (IsOutside(gate.kind)) return;
   if (const double bound = gate.max.value_or(gate.floor); bound > 0) floor.emplace(bound);
@@ -53,22 +92,13 @@ double GateState::SafeLogE() const {
 
 void GateState::Fold(size_t index, const ArmCounts& candidate_window,
                      const ArmCounts& stable_window) {
-  // A source that counts an event before its exposure would break the tests' premise.
-  auto sane = [](ArmCounts counts) {
-    counts.events = std::min(counts.events, counts.exposure);
-    return counts;
-  };
-  ArmCounts mine = sane(candidate_window), theirs = sane(stable_window);
-  candidate[index].exposure += mine.exposure;
-  candidate[index].events += mine.events;
-  stable[index].exposure += theirs.exposure;
-  stable[index].events += theirs.events;
+  const ArmCounts mine = Sane(candidate_window), theirs = Sane(stable_window);
+  Add(candidate[index], mine);
+  Add(stable[index], theirs);
   // The floor test asks for no share.
   if (index == safe_index && floor) floor->Update(mine);
   if (config.max) {
-    // The likelihood ratio of odds g times those of `max` against `max` itself is that of a rate
-    // ratio g at the share `max`: events here, the rest there.
-    harm[index].UpdateWithShare(*config.max, mine.events, mine.exposure - mine.events);
+    HoldAgainst(*config.max, mine, harm[index]);
     return;
   }
   open[index].Add(mine, theirs);
@@ -87,10 +117,8 @@ void GateState::FoldPairs(size_t index, const Pairs& pairs) {
     Fold(index, mine, theirs);
     return;
   }
-  candidate[index].exposure += mine.exposure;
-  candidate[index].events += mine.events;
-  stable[index].exposure += theirs.exposure;
-  stable[index].events += theirs.events;
+  Add(candidate[index], mine);
+  Add(stable[index], theirs);
   harm[index].UpdateWithShare(0.5, pairs.candidate_only, pairs.stable_only);
   if (index != safe_index) return;
   safe.Update(mine, theirs);

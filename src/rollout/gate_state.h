@@ -55,6 +55,8 @@ struct PairDelta {
 /// Adds up all but what is slow, whose thresholds may differ.
 void Add(PairDelta& sums, const PairDelta& window);
 
+void Add(ArmCounts& sums, const ArmCounts& window);
+
 /// Of the stable's answers, before thresholds of latency are taken from them.
 inline constexpr uint64_t kHistoryNeeded = 100;
 /// Adds up all but `slow`, whose thresholds may differ.
@@ -130,6 +132,37 @@ struct GateState {
   void CloseWindow(size_t index);
 
   friend bool operator==(const GateState&, const GateState&);
+};
+
+/// One gate's evidence of harm in one segment of the requests: as of GateState. A value.
+struct SegmentEvidence {
+  HarmTest harm;
+  ArmCounts candidate, stable;  ///< what went into it
+  EvidenceWindow open;
+  void Fold(const RolloutGate& gate, const ArmCounts& candidate_window,
+            const ArmCounts& stable_window);
+  void CloseWindow();
+  friend bool operator==(const SegmentEvidence&, const SegmentEvidence&) = default;
+};
+
+/// One segment of the requests.
+struct SegmentState {
+  std::string name;
+  /// Whole rollout, warm-up included: requests and errors; labels and wrong ones.
+  ArmCounts stable_requests, candidate_requests, stable_labels, candidate_labels;
+  std::vector<SegmentEvidence> gates;  ///< of those that look at segments, in the plan's order
+  friend bool operator==(const SegmentState&, const SegmentState&) = default;
+};
+/// Whether gates of a kind look at segments.
+inline bool LooksAtSegments(RolloutGate::Kind kind) {
+  return kind == RolloutGate::Kind::kErrors || kind == RolloutGate::Kind::kQuality;
+}
+
+/// What both arms did in one segment between two ticks.
+struct SegmentDelta {
+  std::string name;  ///< "tenant=acme"
+  ArmCounts stable_requests, candidate_requests, stable_labels, candidate_labels;
+  friend bool operator==(const SegmentDelta&, const SegmentDelta&) = default;
 };
 
 bool operator==(const RolloutGate& a, const RolloutGate& b);

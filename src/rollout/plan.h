@@ -128,6 +128,22 @@ struct AbOptions {
   friend bool operator==(const AbOptions&, const AbOptions&) = default;
 };
 
+/// Harm is looked for in each segment of the requests, too, as far as the source of evidence tells them apart: by the gates of errors
+/// and quality. All of these tests together are one gate more; which of them have found something e-BH says
+/// (math/false_discovery.h).
+struct SegmentOptions {
+  enum class OnHarm {
+    kRollBack,
+    kHold,  ///< while it looks so: a person promotes or aborts it
+  };
+  std::vector<std::string> by;  ///< names of segmentations; empty: all
+  /// So many segments, those with the most traffic at the start and then those that come first. The evidence that each needs goes
+  /// by it.
+  int max = 20;
+  OnHarm on_harm = OnHarm::kRollBack;
+  friend bool operator==(const SegmentOptions&, const SegmentOptions&) = default;
+};
+
 /// A time of the week, in UTC, in which no step is left and nothing is promoted by itself. Harm is
 /// taken back at any time, and a person may promote at any.
 struct FreezeWindow {
@@ -162,6 +178,7 @@ struct RolloutPlan {
   /// Default, but of kBlueGreen: errors, latency. kBlueGreen never exposes both versions at a time: no gate
   /// that compares them.
   std::vector<RolloutGate> gates;
+  std::optional<SegmentOptions> segments;  ///< absent: all requests are looked at together alone
   double alpha =
       0.01;  ///< P(rollback of an equal version) over the whole rollout, shared by the gates
   double beta = 0.05;  ///< P(promotion of a version worse than the margin), per gate

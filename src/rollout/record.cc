@@ -21,6 +21,7 @@ constexpr size_t kMaxTicks = 1'000'000;
 constexpr uint64_t kMaxCount = uint64_t{1} << 40;
 constexpr size_t kMaxSteps = 50, kMaxQuantiles = 16, kMaxGates = 50, kMaxFreezes = 50;
 constexpr size_t kMaxReadings = 64, kMaxNotes = 200;
+constexpr size_t kMaxSegments = 200, kMaxSegmentName = 400;
 constexpr std::chrono::hours kMaxDuration{24 * 366};
 constexpr Duration kMaxElapsed = 10 * kMaxDuration;
 
@@ -180,6 +181,19 @@ Status CheckPairs(const std::string& path, const PairDelta& pairs) {
   return OkStatus();
 }
 
+Status CheckSegments(const std::string& path, const std::vector<SegmentDelta>& segments) {
+  if (segments.size() > kMaxSegments) return Wrong(path, "there are more than 200");
+  for (const SegmentDelta& segment : segments) {
+    if (segment.name.size() > kMaxSegmentName) return Wrong(path, "a name is too long");
+    for (const ArmCounts& counts : {segment.stable_requests, segment.candidate_requests,
+                                    segment.stable_labels, segment.candidate_labels}) {
+      if (counts.exposure > kMaxCount || counts.events > kMaxCount)
+        return Wrong(path, "a count is larger than anything can be counted in a tick");
+    }
+  }
+  return OkStatus();
+}
+
 Status CheckInput(const std::string& path, const StepInput& in, Duration& sum) {
   RETURN_IF_ERROR(CheckDuration(StrCat(path, ".elapsed"), in.elapsed, kMaxDuration));
   sum += in.elapsed;
@@ -188,6 +202,7 @@ Status CheckInput(const std::string& path, const StepInput& in, Duration& sum) {
   RETURN_IF_ERROR(CheckArm(StrCat(path, ".stable_window"), in.stable_window));
   RETURN_IF_ERROR(CheckArm(StrCat(path, ".candidate_window"), in.candidate_window));
   RETURN_IF_ERROR(CheckPairs(StrCat(path, ".pairs"), in.pairs));
+  RETURN_IF_ERROR(CheckSegments(StrCat(path, ".segments"), in.segments));
   if (in.readings.size() > kMaxReadings)
     return Wrong(StrCat(path, ".readings"), "there are more than 64");
   for (const OutsideReading& reading : in.readings) {
@@ -259,6 +274,9 @@ Result<RolloutState> ParseFirst(const Json& json) {
     const Json& plan = json["plan"];
     if (plan.contains("gates") && plan["gates"].size() > kMaxGates)
       return Wrong("first.plan.gates", "there are more than 50");
+    if (plan.contains("segments") && plan["segments"].is_object() &&
+        plan["segments"].contains("by") && plan["segments"]["by"].size() > kMaxGates)
+      return Wrong("first.plan.segments", "there are more than 50 of them");
     if (plan.contains("freeze") && plan["freeze"].size() > kMaxFreezes)
       return Wrong("first.plan.freeze", "there are more than 50");
     if (plan.contains("freeze") && plan["freeze"].is_array()) {
@@ -395,15 +413,16 @@ Json CopiesJson(const PairDelta& pairs) {
           {"class_flips", pairs.flips}};
 }
 
-Json ReadoutJson(const RolloutState& state) {
+Json ReadoutJson(const std::vector<ReadoutView>& views) {
   Json readout = Json::array();
-  for (const ReadoutView& one : MakeReadout(state)) {
+  for (const ReadoutView& one : views) {
     readout.push_back({{"metric", one.metric},
                        {"event", one.event},
                        {"stable", {one.stable_exposure, one.stable_events}},
                        {"candidate", {one.candidate_exposure, one.candidate_events}},
                        {"difference", {one.low, one.high}},
                        {"verdict", ReadoutVerdictName(one.verdict)}});
+    if (!one.segment.empty()) readout.back()["segment"] = one.segment;
   }
   return readout;
 }
@@ -461,7 +480,10 @@ Result<std::string> MakeVerdictRecord(Journal& journal, int64_t id, const std::s
                {"reason", last.reason},
                {"started", TimeJson(last.started)},
                {"ended", TimeJson(last.ended)}};
-  if (last.plan.strategy == RolloutPlan::Strategy::kAb) verdict["readout"] = ReadoutJson(last);
+  if (last.plan.strategy == RolloutPlan::Strategy::kAb) {
+    verdict["readout"] = ReadoutJson(MakeReadout(last));
+    if (last.plan.segments) verdict["segment_readout"] = ReadoutJson(MakeSegmentReadout(last));
+  }
   return StrCat("{\"", kFormat, "\": ", kFormatVersion, ",\n\"program\": ", Dump(program),
                 ",\n\"engine\": ", kRolloutEngine, ",\n\"id\": ", id,
                 ",\n\"model\": ", Dump(last.model), ",\n\"stable\": ", last.stable,

@@ -1,5 +1,6 @@
 #include "rollout/serialize.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -242,6 +243,11 @@ Json PlanJson(const RolloutPlan& plan) {
   PutIf(json, "sample_ratio_alpha", plan.sample_ratio_alpha);
   PutIf(json, "probation_ms", plan.probation.count());
   PutIf(json, "lost_after_ms", plan.lost_after.count());
+  if (plan.segments) {
+    json["segments"] = {{"by", plan.segments->by},
+                        {"max", plan.segments->max},
+                        {"on_harm", static_cast<int>(plan.segments->on_harm)}};
+  }
   if (plan.strategy == RolloutPlan::Strategy::kBlueGreen) {
     const BlueGreenOptions options = plan.blue_green.value_or(BlueGreenOptions{});
     json["strategy"] = StrategyName(plan.strategy);
@@ -297,6 +303,12 @@ RolloutPlan PlanFrom(const Json& json) {
   plan.probation = milliseconds(json.value("probation_ms", int64_t{0}));
   plan.lost_after = milliseconds(json.value("lost_after_ms", int64_t{0}));  // at once, then
   plan.sample_ratio_alpha = json.value("sample_ratio_alpha", 0.0);          // not checked then
+  if (json.contains("segments")) {
+    const Json& segments = json["segments"];
+    plan.segments = SegmentOptions{segments.at("by").get<std::vector<std::string>>(),
+                                   segments.at("max").get<int>(),
+                                   EnumFrom<SegmentOptions::OnHarm>(segments.at("on_harm"), 1)};
+  }
   if (json.contains("freeze")) {
     for (const Json& one : json["freeze"]) {
       FreezeWindow& window = plan.freeze.emplace_back();
@@ -400,6 +412,47 @@ GateState GateFrom(const Json& json, const RolloutGate& config) {
   return gate;
 }
 
+/// The four counts of a segment, or of what happened to it.
+template <typename Counted>
+Json SegmentCountsJson(const Counted& of) {
+  return Json::array({CountsJson(of.stable_requests), CountsJson(of.candidate_requests),
+                      CountsJson(of.stable_labels), CountsJson(of.candidate_labels)});
+}
+template <typename Counted>
+void SetSegmentCounts(const Json& json, Counted& of) {
+  of.stable_requests = CountsFrom(json.at(0));
+  of.candidate_requests = CountsFrom(json.at(1));
+  of.stable_labels = CountsFrom(json.at(2));
+  of.candidate_labels = CountsFrom(json.at(3));
+}
+
+Json SegmentJson(const SegmentState& segment) {
+  Json json{{"name", segment.name}, {"counts", SegmentCountsJson(segment)}};
+  Json& gates = json["gates"] = Json::array();
+  for (const SegmentEvidence& evidence : segment.gates) {
+    gates.push_back(
+        {{"candidate", CountsJson(evidence.candidate)},
+         {"stable", CountsJson(evidence.stable)},
+         {"open", {CountsJson(evidence.open.candidate), CountsJson(evidence.open.stable)}}});
+    // Most have seen no bad event: this is written once a second.
+    if (evidence.harm != HarmTest()) gates.back()["harm"] = Logs(evidence.harm);
+  }
+  return json;
+}
+SegmentState SegmentFrom(const Json& json) {
+  SegmentState segment;
+  segment.name = json.at("name").get<std::string>();
+  SetSegmentCounts(json.at("counts"), segment);
+  for (const Json& of : json.at("gates")) {
+    SegmentEvidence& evidence = segment.gates.emplace_back();
+    evidence.candidate = CountsFrom(of.at("candidate"));
+    evidence.stable = CountsFrom(of.at("stable"));
+    evidence.open = {CountsFrom(of.at("open").at(0)), CountsFrom(of.at("open").at(1))};
+    if (of.contains("harm")) SetLogs(of["harm"], evidence.harm);
+  }
+  return segment;
+}
+
 Json SplitJson(const SplitState& split) {
   Json json{{"counts", {split.counts.candidate, split.counts.stable}}};
   PutIf(json, "answered", split.answered);
@@ -478,6 +531,7 @@ std::string SerializeState(const RolloutState& s) {
   json["thresholds"] = s.thresholds;
   Json& gates = json["gates"] = Json::array();
   for (const GateState& gate : s.gates) gates.push_back(GateJson(gate));
+  for (const SegmentState& segment : s.segments) json["segments"].push_back(SegmentJson(segment));
   json["notes"] = s.notes;
   // Younger than the format: absent in what was written before, and then as it was.
   if (!s.paused_by.empty()) json["paused_by"] = s.paused_by;
@@ -545,6 +599,18 @@ Result<RolloutState> ParseState(std::string_view text) {
         throw std::runtime_error("thresholds disagree with the latency gate");
       }
     }
+    if (json.contains("segments")) {
+      const auto looks = static_cast<size_t>(
+          std::count_if(s.plan.gates.begin(), s.plan.gates.end(),
+                        [](const RolloutGate& gate) { return LooksAtSegments(gate.kind); }));
+      if (!s.plan.segments || json["segments"].size() > static_cast<size_t>(s.plan.segments->max))
+        throw std::runtime_error("segments disagree with the plan");
+      for (const Json& segment : json["segments"]) {
+        if (segment.at("gates").size() != looks)
+          throw std::runtime_error("a segment's gates disagree with the plan");
+        s.segments.push_back(SegmentFrom(segment));
+      }
+    }
     if (s.step < 0 || s.step >= static_cast<int>(s.plan.steps.size()) ||
         (!s.step_minimums.empty() && s.step_minimums.size() != s.plan.steps.size())) {
       throw std::runtime_error("step disagrees with the plan");
@@ -572,6 +638,8 @@ std::string SerializeInput(const StepInput& in) {
   json["candidate_window"] = DeltaJson(in.candidate_window);
   if (!in.pairs.empty()) json["pairs"] = PairsJson(in.pairs);
   PutIf(json, "unsent", in.pairs.unsent);
+  for (const SegmentDelta& segment : in.segments)
+    json["segments"].push_back({segment.name, SegmentCountsJson(segment)});
   if (in.history) {
     json["history"] = {{"sums", DeltaJson(in.history->sums)}, {"latency", in.history->latency}};
   }
@@ -603,6 +671,13 @@ Result<StepInput> ParseInput(std::string_view text) {
     in.candidate_window = DeltaFrom(json.at("candidate_window"));
     if (json.contains("pairs")) in.pairs = PairsFrom(json["pairs"]);
     in.pairs.unsent = json.value("unsent", uint64_t{0});
+    if (json.contains("segments")) {
+      for (const Json& one : json["segments"]) {
+        SegmentDelta& segment = in.segments.emplace_back();
+        segment.name = one.at(0).get<std::string>();
+        SetSegmentCounts(one.at(1), segment);
+      }
+    }
     if (json.contains("history")) {
       const Json& history = json["history"];
       in.history.emplace();

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/strings.h"
+#include "math/false_discovery.h"
 #include "math/rate_difference.h"
 #include "rollout/freeze.h"
 #include "rollout/words.h"
@@ -19,6 +20,7 @@ using words::Percent;
 using words::Span;
 
 constexpr int kMostBatches = 49;
+constexpr int kMostSegments = 200;
 constexpr double kMostUnsent = 0.05;      // of a step's copies
 constexpr uint64_t kPlanningNeeded = 50;  // exposures, before an event rate is worth planning with
 /// What may pass by itself: a split that is off while one version answers late, a version that loads again.
@@ -34,9 +36,31 @@ size_t CountingGates(const RolloutState& s) {
       std::count_if(s.gates.begin(), s.gates.end(),
                     [](const GateState& gate) { return !IsOutside(gate.config.kind); }));
 }
+/// What a harmed segment is taken back for has its part of alpha.
+bool SegmentsRollBack(const RolloutState& s) {
+  return s.plan.segments && s.plan.segments->on_harm == SegmentOptions::OnHarm::kRollBack;
+}
 /// With no gate that counts it is the bound that one would have: minimums are planned by it.
 double HarmBound(const RolloutState& s) {
-  return std::log(static_cast<double>(std::max<size_t>(1, CountingGates(s))) / s.plan.alpha);
+  const size_t parts = CountingGates(s) + (SegmentsRollBack(s) ? 1 : 0);
+  return std::log(static_cast<double>(std::max<size_t>(1, parts)) / s.plan.alpha);
+}
+/// The segments' part of alpha: that of one gate more.
+double SegmentsAlpha(const RolloutState& s) {
+  return s.plan.alpha / static_cast<double>(CountingGates(s) + 1);
+}
+/// Places of the gates that look at segments.
+std::vector<size_t> SegmentGates(const RolloutState& s) {
+  std::vector<size_t> gates;
+  for (size_t i = 0; i < s.gates.size(); ++i) {
+    if (LooksAtSegments(s.gates[i].config.kind)) gates.push_back(i);
+  }
+  return gates;
+}
+/// How many tests there may be: known from the start, whoever comes.
+size_t SegmentTests(const RolloutState& s) {
+  return static_cast<size_t>(s.plan.segments.value_or(SegmentOptions{}).max) *
+         SegmentGates(s).size();
 }
 double SafeBound(const RolloutState& s) { return std::log(1 / s.plan.beta); }
 
@@ -443,6 +467,93 @@ void TakeReadings(RolloutState& s, const StepInput& in, Duration elapsed, bool c
 
 void CloseWindows(RolloutState& s) {
   for (GateState& gate : s.gates) gate.CloseWindows();
+  for (SegmentState& segment : s.segments) {
+    for (SegmentEvidence& evidence : segment.gates) evidence.CloseWindow();
+  }
+}
+
+/// Null: there is no room for one more. Whose evidence is looked at goes by traffic alone.
+SegmentState* SegmentOf(RolloutState& s, const std::string& name) {
+  for (SegmentState& segment : s.segments) {
+    if (segment.name == name) return &segment;
+  }
+  if (static_cast<int>(s.segments.size()) >= s.plan.segments->max) return nullptr;
+  SegmentState& segment = s.segments.emplace_back();
+  segment.name = name;
+  segment.gates.resize(SegmentGates(s).size());
+  return &segment;
+}
+
+/// `judged`: it is evidence, of requests that were split as the present step says.
+void TakeSegments(RolloutState& s, const StepInput& in, bool judged) {
+  if (!s.plan.segments) return;
+  const std::vector<size_t> gates = SegmentGates(s);
+  for (const SegmentDelta& delta : in.segments) {
+    SegmentState* const segment = SegmentOf(s, delta.name);
+    if (segment == nullptr) continue;
+    Add(segment->stable_requests, delta.stable_requests);
+    Add(segment->candidate_requests, delta.candidate_requests);
+    Add(segment->stable_labels, delta.stable_labels);
+    Add(segment->candidate_labels, delta.candidate_labels);
+    for (size_t i = 0; judged && i < gates.size(); ++i) {
+      const RolloutGate& gate = s.gates[gates[i]].config;
+      if (gate.kind == RolloutGate::Kind::kErrors) {
+        segment->gates[i].Fold(gate, delta.candidate_requests, delta.stable_requests);
+      } else {
+        segment->gates[i].Fold(gate, delta.candidate_labels, delta.stable_labels);
+      }
+    }
+  }
+}
+
+/// A test of a segment that has found harm, as e-BH says of all of them: places in `segments` and in SegmentGates.
+struct Harmed {
+  size_t segment = 0, gate = 0;
+};
+std::vector<Harmed> HarmedSegments(const RolloutState& s) {
+  std::vector<Harmed> tests, harmed;
+  std::vector<double> log_e;
+  for (size_t i = 0; i < s.segments.size(); ++i) {
+    for (size_t k = 0; k < s.segments[i].gates.size(); ++k) {
+      tests.push_back({i, k});
+      log_e.push_back(s.segments[i].gates[k].harm.log_e());
+    }
+  }
+  for (size_t named : NameDiscoveries(log_e, SegmentTests(s), SegmentsAlpha(s)))
+    harmed.push_back(tests[named]);
+  return harmed;
+}
+
+/// "errors in tenant=acme: 40 of 200 requests to version 2 were answered with an error (20 %), version 1: …; e-value 1.2e9"
+std::string HarmIn(const RolloutState& s, const Harmed& test) {
+  const SegmentState& segment = s.segments[test.segment];
+  const SegmentEvidence& evidence = segment.gates[test.gate];
+  const RolloutGate& gate = s.gates[SegmentGates(s)[test.gate]].config;
+  const bool errors = gate.kind == RolloutGate::Kind::kErrors;
+  const ArmCounts &mine = evidence.candidate, &theirs = evidence.stable;
+  return StrCat(
+      GateName(gate.kind), " in ", segment.name, ": ", Count(mine.events), " of ",
+      Count(mine.exposure), errors ? " requests to " : " labelled answers of ",
+      VersionName(s.candidate), errors ? " were answered with an error (" : " were wrong (",
+      Percent(mine.events, mine.exposure), ")",
+      gate.max ? StrCat(", the bound is ", Percent(*gate.max))
+               : StrCat(", ", VersionName(s.stable), ": ", Count(theirs.events), " of ",
+                        Count(theirs.exposure), " (", Percent(theirs.events, theirs.exposure), ")"),
+      "; e-value ", EValue(evidence.harm.log_e()));
+}
+
+/// Those that are harmed, in words; empty: none is.
+std::string HarmInSegments(const RolloutState& s) {
+  constexpr size_t kMostTold = 3;
+  const std::vector<Harmed> harmed = HarmedSegments(s);
+  if (harmed.empty()) return "";
+  std::vector<std::string> parts;
+  for (size_t i = 0; i < std::min(harmed.size(), kMostTold); ++i)
+    parts.push_back(HarmIn(s, harmed[i]));
+  if (harmed.size() > kMostTold)
+    parts.push_back(StrCat("and ", harmed.size() - kMostTold, " more"));
+  return StrCat(Join(parts, "; "), " (e-BH over ", SegmentTests(s),
+                " tests: of what it names at most ", Percent(SegmentsAlpha(s)), " is by chance)");
 }
 
 void TakeHistory(RolloutState& s, const StepInput::History& history) {
@@ -700,9 +811,25 @@ std::string Harm(const RolloutState& s, const GateState& gate) {
   }
   const size_t gates = CountingGates(s);
   std::string shared = gates == 1 ? "1/alpha" : StrCat("1/alpha shared by ", gates, " gates");
+  if (SegmentsRollBack(s))
+    shared = StrCat("1/alpha shared by ", gates, gates == 1 ? " gate" : " gates", " and segments");
   return StrCat(GateName(gate.config.kind), ": ", Comparison(s, gate, loudest), "; e-value ",
                 EValue(gate.HarmLogE()), " >= ", EValue(HarmBound(s)), " (", shared, "); ",
                 Exposed(s));
+}
+
+/// What takes the candidate back, in words; empty: nothing.
+std::string KnownHarm(const RolloutState& s) {
+  if (const GateState* failing = FailingGate(s)) return Failure(s, *failing);
+  if (const GateState* harmful = HarmfulGate(s)) return Harm(s, *harmful);
+  if (!SegmentsRollBack(s)) return "";
+  const std::string harmed = HarmInSegments(s);
+  return harmed.empty() ? "" : StrCat(harmed, "; ", Exposed(s));
+}
+
+/// Of segments whose harm a person is to look at; empty: there are none.
+std::string HarmThatHolds(const RolloutState& s) {
+  return s.plan.segments && !SegmentsRollBack(s) ? HarmInSegments(s) : "";
 }
 
 /// What a gate outside still lacks in the present step; empty: nothing.
@@ -762,6 +889,8 @@ std::vector<std::string> Missing(const RolloutState& s, bool outside = true) {
     std::string answer = MissingFromOutside(s, gate);
     if (!answer.empty()) missing.push_back(std::move(answer));
   }
+  if (std::string harmed = HarmThatHolds(s); !harmed.empty())
+    missing.push_back(StrCat("segments that are not harmed: ", harmed));
   if (IsAb(s)) return missing;  // its gates guard; what is better the readout says
   for (const GateState& gate : s.gates) {
     if (!IsJudged(step, gate.config)) continue;
@@ -828,13 +957,9 @@ void Promote(StepOutput& out, const StepInput& in, std::string reason) {
     End(s, RolloutPhase::kPromoted, std::move(reason));
     return;
   }
-  const GateState* failing = FailingGate(s);
-  const GateState* harmful = HarmfulGate(s);
-  if (failing != nullptr || harmful != nullptr) {
+  if (const std::string known = KnownHarm(s); !known.empty()) {
     // A person's word, over what was known: a probation would take it back at once.
-    End(s, RolloutPhase::kPromoted,
-        StrCat(reason, "; without a probation, over ",
-               failing != nullptr ? Failure(s, *failing) : Harm(s, *harmful)));
+    End(s, RolloutPhase::kPromoted, StrCat(reason, "; without a probation, over ", known));
     return;
   }
   s.phase = RolloutPhase::kProbation;
@@ -872,6 +997,7 @@ std::vector<std::string> NotGiven(const RolloutState& s) {
   if (IsMirroring(s) && AnsweredWell(s.pair_sums) == 0)
     lacking.push_back(StrCat("a single answer of ", VersionName(s.candidate), " to a copy"));
   if (LacksCopies(s)) lacking.push_back("copies that were not sent");
+  if (!HarmThatHolds(s).empty()) lacking.push_back("segments that are not harmed");
   for (const GateState& gate : s.gates) {
     if (!IsOutside(gate.config.kind)) continue;
     const bool later = IsBlueGreen(s) && !IsSwitched(s) &&
@@ -1042,9 +1168,7 @@ std::string CameUp(const RolloutState& s, const StepInput& in) {
     return StrCat(VersionName(s.candidate), " is no longer ready");
   if (s.missing >= kPatience)
     return StrCat(VersionName(s.candidate), " has not been ready for ", Span(s.missing));
-  if (const GateState* failing = FailingGate(s)) return Failure(s, *failing);
-  if (const GateState* harmful = HarmfulGate(s)) return Harm(s, *harmful);
-  return "";
+  return KnownHarm(s);
 }
 
 /// Why nothing could come up now; empty: it could.
@@ -1161,6 +1285,10 @@ void SayWhatIsAwaited(StepOutput& out, const StepInput& in) {
                     ": requests are lost or sent otherwise, and what is compared may not be alike; "
                     "find out why, then promote or abort it (",
                     where, ")"));
+  } else if (const std::string harmed = HarmThatHolds(s); !harmed.empty()) {
+    SetPhase(
+        out, RolloutPhase::kHeld,
+        StrCat("segments: ", harmed, ": look at them, then promote or abort it (", where, ")"));
   } else if (s.frozen) {
     SetPhase(out, RolloutPhase::kHeld,
              StrCat(where, ", lacking nothing, frozen until ",
@@ -1244,8 +1372,11 @@ void Decide(StepOutput& out, const StepInput& in) {
       if (stands_alone) CloseWindows(s);
       // Before the first share of its own the stable version's requests have nothing to be compared with.
       if (!IsMirroring(s)) FoldWindow(s, in);
+      TakeSegments(s, in, !IsMirroring(s));
       if (stands_alone) CloseWindows(s);
       if (!in.pairs.empty()) FoldPairs(s, in.pairs);
+    } else {
+      TakeSegments(s, in, false);
     }
     if (in.history) TakeHistory(s, *in.history);
     PlanMinimums(s, in);
@@ -1263,18 +1394,12 @@ void Decide(StepOutput& out, const StepInput& in) {
   TakePause(out, in);
   if (EndedFromOutside(out, in)) return;
 
-  const GateState* failing = FailingGate(s);
-  const GateState* harmful = HarmfulGate(s);
+  const std::string harm = KnownHarm(s);
   // Taken back it would have nothing to go back to.
   const bool no_way_back = IsSwitched(s) && !in.stable_ready;
-  if (failing != nullptr && !no_way_back) {
+  if (!harm.empty() && !no_way_back) {
     out.decision = "roll_back";
-    End(s, RolloutPhase::kRolledBack, StrCat("rolled back: ", Failure(s, *failing)));
-    return;
-  }
-  if (harmful != nullptr && !no_way_back) {
-    out.decision = "roll_back";
-    End(s, RolloutPhase::kRolledBack, StrCat("rolled back: ", Harm(s, *harmful)));
+    End(s, RolloutPhase::kRolledBack, StrCat("rolled back: ", harm));
     return;
   }
 
@@ -1284,8 +1409,8 @@ void Decide(StepOutput& out, const StepInput& in) {
     return;
   }
 
-  if (no_way_back && !told && (failing != nullptr || harmful != nullptr)) {
-    HoldWithoutStable(out, failing != nullptr ? Failure(s, *failing) : Harm(s, *harmful));
+  if (no_way_back && !told && !harm.empty()) {
+    HoldWithoutStable(out, harm);
     return;
   }
 
@@ -1331,7 +1456,7 @@ bool operator==(const RolloutPlan& a, const RolloutPlan& b) {
          a.max_duration == b.max_duration && a.on_inconclusive == b.on_inconclusive &&
          a.warmup == b.warmup && a.freeze == b.freeze &&
          a.sample_ratio_alpha == b.sample_ratio_alpha && a.probation == b.probation &&
-         a.lost_after == b.lost_after;
+         a.lost_after == b.lost_after && a.segments == b.segments;
 }
 
 bool operator==(const RolloutState& a, const RolloutState& b) {
@@ -1344,8 +1469,8 @@ bool operator==(const RolloutState& a, const RolloutState& b) {
          a.stable_sums == b.stable_sums && a.candidate_sums == b.candidate_sums &&
          a.pair_sums == b.pair_sums && a.step_requests == b.step_requests &&
          a.step_unsent == b.step_unsent && a.step_minimums == b.step_minimums &&
-         a.thresholds == b.thresholds && a.gates == b.gates && a.notes == b.notes &&
-         a.paused_by == b.paused_by && a.undo_by == b.undo_by &&
+         a.thresholds == b.thresholds && a.gates == b.gates && a.segments == b.segments &&
+         a.notes == b.notes && a.paused_by == b.paused_by && a.undo_by == b.undo_by &&
          a.awaits_approval == b.awaits_approval && a.frozen == b.frozen &&
          a.reason_is_readout == b.reason_is_readout && a.split == b.split &&
          a.promoted == b.promoted && a.probation_elapsed == b.probation_elapsed &&
@@ -1464,6 +1589,20 @@ Status ValidateOutside(const RolloutPlan& plan, const RolloutGate& gate) {
   return OkStatus();
 }
 
+Status ValidateSegments(const RolloutPlan& plan) {
+  if (!plan.segments) return OkStatus();
+  if (plan.segments->max < 1 || plan.segments->max > kMostSegments)
+    return InvalidArgumentError("segments: max must be from 1 to 200");
+  const bool looks = std::any_of(plan.gates.begin(), plan.gates.end(),
+                                 [](const auto& gate) { return LooksAtSegments(gate.kind); });
+  // Without gates it has those that BeginRollout gives it.
+  if (!looks && (!plan.gates.empty() || plan.strategy == RolloutPlan::Strategy::kBlueGreen))
+    return InvalidArgumentError("segments: needs a gate of errors or quality, which looks at them");
+  if (plan.strategy == RolloutPlan::Strategy::kShadow)
+    return InvalidArgumentError("segments: copies are not told apart by them: leave it out");
+  return OkStatus();
+}
+
 }  // namespace
 
 Status ValidatePlan(const RolloutPlan& plan) {
@@ -1546,6 +1685,7 @@ Status ValidatePlan(const RolloutPlan& plan) {
       return InvalidArgumentError("steps: min_requests must not be negative");
     last = step.weight;
   }
+  RETURN_IF_ERROR(ValidateSegments(plan));
   std::set<std::string_view> names;
   for (const RolloutGate& gate : plan.gates) {
     std::string name = StrCat("gates: ", NameOf(gate), ": ");
@@ -1675,6 +1815,15 @@ RolloutState BeginRollout(const std::string& model, int64_t stable, int64_t cand
                                " or longer"));
     }
   }
+  if (s.plan.segments) {
+    s.notes.push_back(
+        StrCat("segments: up to ", s.plan.segments->max,
+               " are looked at for harm, together as one gate: "
+               "e-BH over ",
+               SegmentTests(s), " tests at ", Percent(SegmentsAlpha(s)),
+               ", so that one alone needs an e-value of ",
+               EValue(std::log(static_cast<double>(SegmentTests(s)) / SegmentsAlpha(s)))));
+  }
   const bool splits = std::any_of(s.plan.steps.begin(), s.plan.steps.end(), [](const auto& step) {
     return step.weight > 0 && step.weight < 1;
   });
@@ -1768,19 +1917,64 @@ std::string_view ReadoutVerdictName(ReadoutView::Verdict verdict) {
   return "unknown";
 }
 
+namespace {
+
+ReadoutView ReadoutOf(std::string metric, std::string event, const ArmCounts& mine,
+                      const ArmCounts& theirs) {
+  ReadoutView one;
+  one.metric = std::move(metric);
+  one.event = std::move(event);
+  one.candidate_exposure = mine.exposure;
+  one.candidate_events = std::min(mine.events, mine.exposure);
+  one.stable_exposure = theirs.exposure;
+  one.stable_events = std::min(theirs.events, theirs.exposure);
+  return one;
+}
+
+/// Between what the difference lies: one of so many that are right together.
+void Measure(ReadoutView& one, const RolloutState& s, double promised) {
+  const double level = 1 - (1 - AbOf(s).confidence) / promised;
+  const RateDifference found = DifferenceOfRates({one.candidate_exposure, one.candidate_events},
+                                                 {one.stable_exposure, one.stable_events}, level);
+  one.low = found.low;
+  one.high = found.high;
+  if (found.high < 0) one.verdict = ReadoutView::Verdict::kBetter;
+  if (found.low > 0) one.verdict = ReadoutView::Verdict::kWorse;
+}
+
+bool HasGate(const RolloutState& s, RolloutGate::Kind kind) {
+  return std::any_of(s.gates.begin(), s.gates.end(),
+                     [&](const GateState& gate) { return gate.config.kind == kind; });
+}
+
+std::optional<SegmentsView> SegmentsOf(const RolloutState& s) {
+  if (!s.plan.segments) return std::nullopt;
+  SegmentsView view{SegmentsRollBack(s), static_cast<int>(SegmentTests(s)), SegmentsAlpha(s), {}};
+  const std::vector<size_t> gates = SegmentGates(s);
+  const std::vector<Harmed> harmed = HarmedSegments(s);
+  for (size_t i = 0; i < s.segments.size(); ++i) {
+    for (size_t k = 0; k < gates.size(); ++k) {
+      const SegmentEvidence& evidence = s.segments[i].gates[k];
+      if (evidence.candidate.exposure + evidence.stable.exposure == 0) continue;
+      const bool named = std::any_of(harmed.begin(), harmed.end(), [&](const Harmed& test) {
+        return test.segment == i && test.gate == k;
+      });
+      view.tests_of.push_back({s.segments[i].name, std::string(NameOf(s.gates[gates[k]].config)),
+                               evidence.stable.exposure, evidence.stable.events,
+                               evidence.candidate.exposure, evidence.candidate.events,
+                               evidence.harm.log_e(), named});
+    }
+  }
+  return view;
+}
+
+}  // namespace
+
 std::vector<ReadoutView> MakeReadout(const RolloutState& s) {
   std::vector<ReadoutView> readout;
   if (!IsAb(s)) return readout;
   auto add = [&](std::string metric, std::string event, ArmCounts mine, ArmCounts theirs) {
-    mine.events = std::min(mine.events, mine.exposure);
-    theirs.events = std::min(theirs.events, theirs.exposure);
-    ReadoutView& one = readout.emplace_back();
-    one.metric = std::move(metric);
-    one.event = std::move(event);
-    one.candidate_exposure = mine.exposure;
-    one.candidate_events = mine.events;
-    one.stable_exposure = theirs.exposure;
-    one.stable_events = theirs.events;
+    readout.push_back(ReadoutOf(std::move(metric), std::move(event), mine, theirs));
   };
   add("errors", "answered with an error", {s.candidate_sums.requests, s.candidate_sums.errors},
       {s.stable_sums.requests, s.stable_sums.errors});
@@ -1791,26 +1985,34 @@ std::vector<ReadoutView> MakeReadout(const RolloutState& s) {
         StrCat("took ", Span(Duration(LatencyScheme::LowerEdge(s.thresholds[at]))), " or longer"),
         gate.candidate[at], gate.stable[at]);
   }
-  // Of the plan, not of what has been counted so far: what is added later must not have been promised to others before.
-  auto gated = [&](RolloutGate::Kind kind) {
-    return std::any_of(s.gates.begin(), s.gates.end(),
-                       [&](const GateState& gate) { return gate.config.kind == kind; });
-  };
-  const bool latency = gated(RolloutGate::Kind::kLatency);
-  const bool quality = gated(RolloutGate::Kind::kQuality);
+  const bool quality = HasGate(s, RolloutGate::Kind::kQuality);
   if (quality && s.candidate_sums.labelled + s.stable_sums.labelled > 0) {
     add("quality", "labelled and wrong", {s.candidate_sums.labelled, s.candidate_sums.wrong},
         {s.stable_sums.labelled, s.stable_sums.wrong});
   }
-  const double promised = 1.0 + (latency ? 1 : 0) + (quality ? 1 : 0);
-  const double level = 1 - (1 - AbOf(s).confidence) / promised;
-  for (ReadoutView& one : readout) {
-    const RateDifference found = DifferenceOfRates({one.candidate_exposure, one.candidate_events},
-                                                   {one.stable_exposure, one.stable_events}, level);
-    one.low = found.low;
-    one.high = found.high;
-    if (found.high < 0) one.verdict = ReadoutView::Verdict::kBetter;
-    if (found.low > 0) one.verdict = ReadoutView::Verdict::kWorse;
+  // Of the plan, not of what has been counted so far: what is added later must not have been promised to others before.
+  const double promised =
+      1.0 + (HasGate(s, RolloutGate::Kind::kLatency) ? 1 : 0) + (quality ? 1 : 0);
+  for (ReadoutView& one : readout) Measure(one, s, promised);
+  return readout;
+}
+
+std::vector<ReadoutView> MakeSegmentReadout(const RolloutState& s) {
+  std::vector<ReadoutView> readout;
+  if (!IsAb(s) || !s.plan.segments) return readout;
+  const bool quality = HasGate(s, RolloutGate::Kind::kQuality);
+  const double promised = s.plan.segments->max * (quality ? 2.0 : 1.0);
+  for (const SegmentState& segment : s.segments) {
+    auto add = [&](const char* metric, const char* event, const ArmCounts& mine,
+                   const ArmCounts& theirs) {
+      if (mine.exposure + theirs.exposure == 0) return;
+      readout.push_back(ReadoutOf(metric, event, mine, theirs));
+      readout.back().segment = segment.name;
+      Measure(readout.back(), s, promised);
+    };
+    add("errors", "answered with an error", segment.candidate_requests, segment.stable_requests);
+    if (quality)
+      add("quality", "labelled and wrong", segment.candidate_labels, segment.stable_labels);
   }
   return readout;
 }
@@ -1828,6 +2030,8 @@ RolloutView MakeView(int64_t id, const RolloutState& s) {
   view.share = WantedShare(s);
   view.mirror = WantedMirror(s);
   view.readout = MakeReadout(s);
+  view.segment_readout = MakeSegmentReadout(s);
+  view.segments = SegmentsOf(s);
   if (IsAb(s)) view.confidence = AbOf(s).confidence;
   if (Mirrors(s.plan)) view.copies = CopiesOf(s.pair_sums);
   view.started = s.started;

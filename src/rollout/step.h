@@ -57,6 +57,9 @@ struct StepInput {
   bool metrics_ok = true;  ///< false: the source had no answer; the next window will be longer
   ArmDelta stable_window, candidate_window;
   PairDelta pairs;  ///< of copies; empty of a plan without mirrors
+  /// Of a plan that looks at them: those in which something was counted; of the first tick all that are known, those with the most
+  /// traffic first.
+  std::vector<SegmentDelta> segments;
   /// The stable's own history, from before this tick: at the first tick, and as long as latency
   /// thresholds are not fixed.
   struct History {
@@ -131,8 +134,9 @@ struct RolloutState {
   std::vector<int64_t> step_minimums;  ///< per step; empty until planned
   std::vector<uint32_t> thresholds;    ///< latency buckets; empty until fixed
   std::vector<GateState> gates;
-  std::vector<std::string> notes;  ///< plan notes
-  std::string paused_by;           ///< not empty: a person has paused it
+  std::vector<SegmentState> segments;  ///< at most SegmentOptions::max, as they came
+  std::vector<std::string> notes;      ///< plan notes
+  std::string paused_by;               ///< not empty: a person has paused it
   std::string
       undo_by;  ///< not empty: the way back to an earlier version, which it takes as soon as
                 ///< that is ready, evidence or not
@@ -167,7 +171,7 @@ struct StepOutput {
 ///   kProbation → kPromoted | kRolledBack | kAborted
 ///
 /// In this order: the window folded into the gates and the split's check, and answers from outside; a command; the candidate
-/// lost; harm → roll back; time over → `on_inconclusive`; duration, exposure, safety, a split as it is to be and approval of
+/// lost; harm, as a whole or in a segment → roll back; time over → `on_inconclusive`; duration, exposure, safety, a split as it is to be and approval of
 /// the step → next step or promote.
 StepOutput Step(const RolloutState& state, const StepInput& input);
 
@@ -199,6 +203,8 @@ double WantedShare(const RolloutState& state);
 double WantedMirror(const RolloutState& state);
 /// What an A/B test has measured so far; empty of other strategies.
 std::vector<ReadoutView> MakeReadout(const RolloutState& state);
+/// The same by segment.
+std::vector<ReadoutView> MakeSegmentReadout(const RolloutState& state);
 RolloutView MakeView(int64_t id, const RolloutState& state);
 std::vector<GateView> MakeGateViews(const RolloutState& state);
 TickView MakeTickView(const StepInput& input, const StepOutput& output);

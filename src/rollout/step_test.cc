@@ -58,6 +58,8 @@ using std::chrono::seconds;
 //   undo who                        the rollout is the way back to an earlier version
 //   steps with approval: 0.05:10s:0:approval
 //   lost_after=10s   0 unless it is said
+//   segments=4[:hold], and of a tick seg=tenant=acme:90,1:10,5[:40,1:4,1]: requests and errors, labels and
+//        wrong ones of one segment
 // Ticks print when something was decided, and the last of a row.
 
 milliseconds ParseSpan(std::string_view text) {
@@ -196,6 +198,12 @@ class ScriptRunner {
         plan_.sample_ratio_alpha = ParseDouble(value).value();
       } else if (key == "beta") {
         plan_.beta = ParseDouble(value).value();
+      } else if (key == "segments") {
+        // max[:hold]
+        auto parts = Split(value, ':');
+        plan_.segments.emplace();
+        plan_.segments->max = static_cast<int>(ParseInt64(parts[0]).value());
+        if (parts.size() > 1) plan_.segments->on_harm = SegmentOptions::OnHarm::kHold;
       } else if (key == "lost_after") {
         plan_.lost_after = ParseSpan(value);
       } else if (key == "max") {
@@ -321,6 +329,19 @@ class ScriptRunner {
         auto parts = Split(value, '/');
         in.replicas = {static_cast<int>(ParseInt64(parts[0]).value()),
                        static_cast<int>(ParseInt64(parts[1]).value())};
+      } else if (key == "seg") {
+        // name:s,e:c,e[:sl,w:cl,w]
+        auto parts = Split(value, ':');
+        SegmentDelta& segment = in.segments.emplace_back();
+        segment.name = parts[0];
+        auto of = [&](size_t i) {
+          const auto [exposure, events] = i < parts.size() ? Two(parts[i]) : Two("0,0");
+          return ArmCounts{exposure, events};
+        };
+        segment.stable_requests = of(1);
+        segment.candidate_requests = of(2);
+        segment.stable_labels = of(3);
+        segment.candidate_labels = of(4);
       } else if (key == "p") {
         const auto counts = Counts(value, 4);
         in.pairs.pairs = counts[0];
@@ -606,6 +627,31 @@ TEST(StepTest, AReadoutPromisesWhatThePlanHasAndNotWhatHasBeenCountedSoFar) {
   EXPECT_EQ(readout.size(), 1u);
 }
 
+TEST(StepTest, AReadoutBySegmentIsRightForAllSegmentsThatThereMayBe) {
+  RolloutPlan plan = AbPlan();
+  plan.gates.resize(2);
+  plan.gates[1].kind = RolloutGate::Kind::kQuality;
+  plan.segments.emplace().max = 10;
+  StepInput in;
+  in.stable_window.requests = in.candidate_window.requests = 1000;
+  in.segments.push_back({"tenant=acme", {1000, 60}, {1000, 10}, {100, 5}, {100, 5}});
+  const RolloutState state = Step(BeginRollout("m", 1, 2, plan, FromUnixMillis(0)), in).state;
+  EXPECT_EQ(MakeReadout(state).size(), 1u) << "the rest is as it was";
+  const std::vector<ReadoutView> readout = MakeSegmentReadout(state);
+  ASSERT_EQ(readout.size(), 2u);
+  EXPECT_EQ(readout[0].segment, "tenant=acme");
+  EXPECT_EQ(readout[0].metric, "errors");
+  EXPECT_EQ(readout[0].verdict, ReadoutView::Verdict::kBetter);
+  // Ten segments, two metrics of each.
+  const double level = 1 - (1 - plan.ab->confidence) / 20;
+  EXPECT_EQ(readout[0].low, DifferenceOfRates({1000, 10}, {1000, 60}, level).low);
+  EXPECT_EQ(readout[1].metric, "quality");
+  EXPECT_EQ(readout[1].verdict, ReadoutView::Verdict::kOpen);
+  plan.segments.reset();
+  EXPECT_TRUE(
+      MakeSegmentReadout(Step(BeginRollout("m", 1, 2, plan, FromUnixMillis(0)), in).state).empty());
+}
+
 TEST(StepTest, AReadoutIsComputedAnewOnlyWhenSomethingWasCounted) {
   RolloutState state = BeginRollout("m", 1, 2, AbPlan(), FromUnixMillis(0));
   StepInput in;
@@ -750,6 +796,22 @@ TEST(PlanTest, SaysWhichFieldIsWrong) {
   EXPECT_TRUE(ValidatePlan(plan).ok());
   plan.freeze.resize(1);
   EXPECT_NE(ValidatePlan(plan).message().find("freeze: leaves no time"), std::string_view::npos);
+}
+
+TEST(PlanTest, SegmentsNeedAGateThatLooksAtThem) {
+  auto wrong = [](const RolloutPlan& of) { return std::string(ValidatePlan(of).message()); };
+  RolloutPlan plan;
+  plan.segments.emplace();
+  EXPECT_EQ(wrong(plan), "") << "errors are there by default";
+  plan.segments->max = 0;
+  EXPECT_EQ(wrong(plan), "segments: max must be from 1 to 200");
+  plan.segments->max = 20;
+  plan.gates.resize(1);
+  plan.gates[0].kind = RolloutGate::Kind::kLatency;
+  EXPECT_EQ(wrong(plan), "segments: needs a gate of errors or quality, which looks at them");
+  plan.gates[0].kind = RolloutGate::Kind::kErrors;
+  plan.strategy = RolloutPlan::Strategy::kShadow;
+  EXPECT_EQ(wrong(plan), "segments: copies are not told apart by them: leave it out");
 }
 
 TEST(PlanTest, BlueGreenHasNoGateThatCompares) {
@@ -986,6 +1048,75 @@ TEST(StepSimulation, ASplitAsItShouldBeIsNeverTakenForAnother) {
   EXPECT_EQ(SimulateSplit(9, 25, 1.02), 0) << "within the tolerance";
   EXPECT_EQ(SimulateSplit(10, 15, 1.2), 15);
   EXPECT_EQ(SimulateSplit(11, 15, 0.8), 15);
+}
+
+struct SegmentOutcome {
+  int rolled_back = 0, found = 0;
+  double false_share = 0;  ///< of the segments that are named, mean over the runs
+};
+
+/// Rollouts at 50 % whose requests are of ten segments, each with a rate of its own; of the first `harmed` the candidate has three
+/// times as many errors and wrong answers.
+SegmentOutcome SimulateSegments(uint64_t seed, int runs, size_t harmed, double alpha) {
+  std::mt19937_64 rng(seed);
+  auto some = [&](uint64_t of, double share) {
+    return std::binomial_distribution<uint64_t>(of, share)(rng);
+  };
+  RolloutPlan plan;
+  plan.steps = {{0.5, std::chrono::hours(1)}};
+  plan.gates.resize(2);
+  plan.gates[1].kind = RolloutGate::Kind::kQuality;
+  plan.segments.emplace().max = 10;
+  plan.alpha = alpha;
+  plan.sample_ratio_alpha = 0;
+  SegmentOutcome outcome;
+  for (int run = 0; run < runs; ++run) {
+    RolloutState state = BeginRollout("m", 1, 2, plan, FromUnixMillis(0));
+    StepInput in;
+    in.elapsed = seconds(1);
+    for (int tick = 0; tick < 60 && !HasEnded(state.phase); ++tick) {
+      in.segments.clear();
+      for (size_t i = 0; i < 10; ++i) {
+        const double rate = 0.02 + 0.01 * static_cast<double>(i);
+        const double worse = i < harmed ? 3 : 1;
+        SegmentDelta& segment = in.segments.emplace_back();
+        segment.name = StrCat("tenant=", i);
+        segment.stable_requests = {30, some(30, rate)};
+        segment.candidate_requests = {30, some(30, rate * worse)};
+        segment.stable_labels = {30, some(30, rate)};
+        segment.candidate_labels = {30, some(30, rate * worse)};
+      }
+      state = Step(state, in).state;
+    }
+    if (state.phase != RolloutPhase::kRolledBack) continue;
+    ++outcome.rolled_back;
+    EXPECT_NE(state.reason.find("(e-BH over 20 tests"), std::string::npos) << state.reason;
+    double named = 0, wrong = 0;
+    const RolloutView view = MakeView(1, state);
+    for (const SegmentView& one : view.segments->tests_of) {
+      if (!one.harmed) continue;
+      ++named;
+      wrong += one.segment >= StrCat("tenant=", harmed);
+    }
+    outcome.found += named > wrong;
+    outcome.false_share += wrong / named / runs;
+  }
+  return outcome;
+}
+
+TEST(StepSimulation, SegmentsThatAreNotHarmedAreSeldomNamed) {
+  constexpr int kRuns = 200;
+  constexpr double kAlpha = 0.3;  // of which the segments have a third
+  constexpr double kPart = kAlpha / 3;
+  // Three standard deviations above what alpha allows.
+  const double most = kPart + 3 * std::sqrt(kPart * (1 - kPart) / kRuns);
+  EXPECT_LE(SimulateSegments(20, kRuns, 0, kAlpha).rolled_back, most * kRuns);
+  const SegmentOutcome one = SimulateSegments(21, kRuns, 1, kAlpha);
+  EXPECT_GE(one.found, kRuns * 95 / 100);
+  EXPECT_LE(one.false_share, most);
+  const SegmentOutcome five = SimulateSegments(22, kRuns, 5, kAlpha);
+  EXPECT_GE(five.found, kRuns * 99 / 100);
+  EXPECT_LE(five.false_share, most);
 }
 
 TEST(StepSimulation, VersionsFarWorseAreRolledBack) {

@@ -381,3 +381,29 @@ def test_disk_full_for_the_journal_holds_the_rollout_and_serves_on(start, reposi
         server.stop()
     finally:
         subprocess.run(["umount", "-l", str(full)], check=False)
+
+
+def test_harm_in_one_segment_takes_a_version_back_that_all_requests_together_do_not(start, repository, tmp_path):
+    models.release(repository, "digits", 1, models.classifier())
+    server = start(models=[{
+        "name": "digits", "path": str(repository / "digits"),
+        "monitoring": {"window": "1s", "segments": [{"name": "seven", "input": "x", "index": 7, "cuts": [0.5]}]},
+        "rollout": {"steps": [{"weight": "50%", "duration": "5m"}], "gates": [{"kind": "quality", "max": "50%"}],
+                    "segments": {"by": ["seven"], "max": 2}, "interval": "100ms", "max_duration": "10m"}}])
+    with Traffic(server) as traffic:
+        wait_for("traffic", lambda: traffic.sent > 200)
+        models.release(repository, "digits", 2, models.classifier(wrong_class=7))
+        bad = wait_for("the verdict on 2", lambda: ended(server, 2), timeout=60)
+    assert traffic.failures == []
+    assert bad["phase"] == "rolled_back", bad["reason"]
+    assert bad["reason"].startswith("rolled back: quality in seven=>= 0.5: "), bad["reason"]
+    assert "e-BH over 2 tests" in bad["reason"]
+    evidence = {one["segment"]: one for one in bad["segments"]["evidence"]}
+    assert evidence["seven=>= 0.5"]["harmed"] and not evidence["seven=< 0.5"]["harmed"]
+    assert evidence["seven=< 0.5"]["candidate"]["events"] == 0
+    shown = server.cli("rollout", "show", str(bad["id"])).stdout
+    assert "segment    seven=>= 0.5 quality: harmed" in shown, shown
+    record = tmp_path / "verdict.json"
+    record.write_text(server.cli("rollout", "record", str(bad["id"])).stdout)
+    replayed = run_alone("rollout", "replay", str(record))
+    assert replayed.returncode == 0, replayed.stdout + replayed.stderr

@@ -33,6 +33,8 @@ class FakeWorld final : public MetricSource, public Actuator, public VersionObse
   Status read_status;                  ///< what Read answers
   std::function<void()> before_apply;  ///< called before a change takes effect
 
+  /// By version, as the test counts them: `Serve` does not.
+  std::map<int64_t, std::map<std::string, ArmTotals::Segment>> segments;
   /// One of so many copies is answered otherwise; 0: none is.
   uint64_t differs_every = 0;
 
@@ -68,7 +70,9 @@ class FakeWorld final : public MetricSource, public Actuator, public VersionObse
 
   Result<ArmTotals> Read(const std::string&, int64_t version) override {
     if (!read_status.ok()) return Status(read_status);
-    return totals_[version];
+    ArmTotals totals = totals_[version];
+    totals.segments = segments[version];
+    return totals;
   }
   Result<PairTotals> ReadPairs(const std::string&, int64_t, int64_t) override {
     if (!read_status.ok()) return Status(read_status);
