@@ -55,6 +55,7 @@ using std::chrono::seconds;
 //        pslat=20ms*85 pclat=…  latencies of originals and copies
 //        r=0:0.31  r=1:pass[:step]  answers to the gate of this index, for each tick of the row:
 //        a number, nodata, none, pass, fail, hold; asked in the present step if none is named
+//   rules                           what threshold rules would have made of the requests since `begin`
 //   undo who                        the rollout is the way back to an earlier version
 //   steps with approval: 0.05:10s:0:approval
 //   lost_after=10s   0 unless it is said
@@ -82,6 +83,57 @@ std::pair<std::string_view, std::string_view> KeyValue(std::string_view word) {
                          : std::pair{word.substr(0, at), word.substr(at + 1)};
 }
 
+/// What others' rules make of the same requests, looked at once a minute: for comparison.
+class ThresholdRules {
+ public:
+  void Count(const StepInput& in) {
+    window_ += in.elapsed;
+    elapsed_ += in.elapsed;
+    Add(mine_, {in.candidate_window.requests, in.candidate_window.errors});
+    Add(my_minute_, {in.candidate_window.requests, in.candidate_window.errors});
+    Add(theirs_, {in.stable_window.requests, in.stable_window.errors});
+    if (window_ < std::chrono::minutes(1)) return;
+    window_ = {};
+    const bool fails = my_minute_.exposure > 0 && Rate(my_minute_) > 0.01;
+    my_minute_ = {};
+    failed_ += fails;
+    in_a_row_ = fails ? in_a_row_ + 1 : 0;
+    Note(five_fail_, failed_ >= 5);
+    Note(five_in_a_row_, in_a_row_ >= 5);
+    Note(one_fails_, failed_ >= 1);
+    Note(four_fail_, failed_ >= 4);
+    const auto all = static_cast<double>(mine_.exposure + theirs_.exposure);
+    if (mine_.exposure == 0 || theirs_.exposure == 0 || mine_.events == 0) return;
+    const double pooled = static_cast<double>(mine_.events + theirs_.events) / all;
+    const double error =
+        std::sqrt(pooled * (1 - pooled) * all / static_cast<double>(mine_.exposure) /
+                  static_cast<double>(theirs_.exposure));
+    Note(z_, (Rate(mine_) - Rate(theirs_)) / error > 2.326);
+  }
+  std::vector<std::string> Said() const {
+    auto said = [](const char* rule, const std::optional<Duration>& at) {
+      return StrCat(rule, ": ", at ? StrCat("takes it back after ", words::Span(*at)) : "goes on");
+    };
+    return {said("five minutes above 1 % (Flagger)", five_fail_),
+            said("five in a row", five_in_a_row_),
+            said("one minute above 1 % (Argo, failureLimit 0)", one_fails_),
+            said("four minutes above 1 % (Argo, failureLimit 3)", four_fail_),
+            said("pooled z-test at 1 %, each minute", z_)};
+  }
+
+ private:
+  static double Rate(const ArmCounts& counts) {
+    return static_cast<double>(counts.events) / static_cast<double>(counts.exposure);
+  }
+  void Note(std::optional<Duration>& at, bool now) const {
+    if (now && !at) at = elapsed_;
+  }
+  Duration window_{}, elapsed_{};
+  ArmCounts mine_, theirs_, my_minute_;
+  int failed_ = 0, in_a_row_ = 0;
+  std::optional<Duration> five_fail_, five_in_a_row_, one_fails_, four_fail_, z_;
+};
+
 class ScriptRunner {
  public:
   ScriptRunner() { plan_.lost_after = {}; }
@@ -100,6 +152,7 @@ class ScriptRunner {
                             ParseInt64(words.at(1)).value(), plan_, FromUnixMillis(0),
                             words.size() > 2 ? static_cast<int>(ParseInt64(words[2]).value()) : 0);
       history_ = pending_history_;
+      rules_ = {};
       return {};
     }
     if (verb == "history") {
@@ -114,6 +167,7 @@ class ScriptRunner {
       return {};
     }
     if (verb == "notes") return state_->notes;
+    if (verb == "rules") return rules_.Said();
     if (verb == "undo") {
       state_->undo_by = words.at(0);
       return {};
@@ -418,6 +472,7 @@ class ScriptRunner {
         in.history = history_;
         in.history->latency = ToSparse(seen_latency_);
       }
+      if (in.metrics_ok) rules_.Count(in);
       StepOutput out = Step(*state_, in);
       // Every script also shows that state and input survive the journal to the bit.
       StepOutput again =
@@ -440,6 +495,7 @@ class ScriptRunner {
   }
 
   RolloutPlan plan_;
+  ThresholdRules rules_;
   std::vector<RolloutGate> gates_;
   std::optional<RolloutState> state_;
   StepInput::History pending_history_, history_;
