@@ -417,6 +417,15 @@ TEST_F(MirrorH2Test, WhenTheGatewayDrainsCopiesAreDropped) {
   EXPECT_EQ(exchanges_.pair_count(), 0u) << "it says nothing of the shadow";
 }
 
+TEST_F(MirrorH2Test, AShadowThatRefusesHasFailedToAnswer) {
+  StartMirroringTo(DeadEndpoint());
+  EXPECT_EQ(Call("message").body, "live");
+  EXPECT_EQ(Pair()->shadow.event().outcome, StatusCode::kUnavailable);
+  EXPECT_TRUE(Becomes(1, [&] { return Unsent("not_connected"); }));
+  ExpectAllOver();
+  ExpectNothingButTheOriginals(1);
+}
+
 TEST_F(MirrorH2Test, AShadowThatIsCutHasFailed) {
   auto shadow = std::make_unique<ModelUpstream>("", true);
   StartMirroringTo(shadow->endpoint());

@@ -312,6 +312,16 @@ TEST_F(MirrorTest, OneThatRefusesIsNotConnected) {
   ExpectNothingButTheOriginals(20);
 }
 
+TEST_F(MirrorTest, ANameIsReachedByAnyOfItsAddresses) {
+  ScriptedUpstream shadow(copies_.Answers("shadow"));
+  // Of which the upstream takes one alone; where it stands for no other, there is nothing to see.
+  StartMirroringTo("localhost" + shadow.endpoint().substr(shadow.endpoint().rfind(':')));
+  AskTimes(10);
+  EXPECT_TRUE(Becomes(10, [&] { return Answered("2xx"); }));
+  EXPECT_EQ(Unsent("not_connected"), 0);
+  ExpectAllOver();
+}
+
 TEST_F(MirrorTest, OneThatIsNotHealthyIsLeftAlone) {
   service().health.path = "/healthz";
   service().health.interval = 10ms;
@@ -522,6 +532,30 @@ TEST_F(ComparedMirrorTest, FailuresAreToldOnEitherSide) {
   pair = ask();
   EXPECT_EQ(pair->shadow.event().outcome, StatusCode::kUnavailable);
   EXPECT_EQ(Unanswered("closed"), 1);
+}
+
+TEST_F(ComparedMirrorTest, OneThatRefusesHasFailedToAnswer) {
+  StartMirroringTo(DeadEndpoint());
+  EXPECT_EQ(Ask(Post("ask", "X-Request-Id: r-7\r\n")), kLive);
+  const auto pair = NextPair();
+  ASSERT_NE(pair, nullptr);
+  EXPECT_EQ(pair->live.event().outcome, StatusCode::kOk);
+  EXPECT_EQ(pair->shadow.event().outcome, StatusCode::kUnavailable);
+  EXPECT_EQ(pair->shadow.event().version, 2);
+  EXPECT_EQ(pair->shadow.event().request_id, "r-7");
+  EXPECT_EQ(Unsent("not_connected"), 1);
+  EXPECT_EQ(Sent(), 0);
+  ExpectAllOver();
+}
+
+TEST_F(ComparedMirrorTest, WhatTheBudgetDropsHasNotFailed) {
+  ScriptedUpstream shadow(Hang);
+  mirror().max_concurrent = 1;
+  mirror().timeout = 60s;
+  StartMirroringTo(shadow);
+  AskTimes(5);
+  EXPECT_TRUE(Becomes(4, [&] { return Unsent("busy"); }));
+  EXPECT_EQ(list_.pair_count(), 0u);
 }
 
 TEST_F(ComparedMirrorTest, CopiesThatTheEndDropsAreNotCompared) {

@@ -72,9 +72,9 @@ class Shadows::Connection final : public net::EventLoop::Watcher,
   }
 
   /// Takes a copy that holds its place among those under way.
-  void Begin(std::unique_ptr<Shadow> shadow) {
+  void Begin(std::unique_ptr<Shadow> shadow, SteadyTime since) {
     shadow_ = std::move(shadow);
-    since_ = worker_.now();
+    since_ = since;
     if (phase_ != Phase::kConnecting) Guard(*this, [&] { SendRequest(); });
   }
 
@@ -96,7 +96,10 @@ class Shadows::Connection final : public net::EventLoop::Watcher,
     const auto self = shared_from_this();
     auto shadow = std::move(shadow_);
     Close();
-    if (shadow) owner_.Failed(std::move(shadow), sent, reason, since_);
+    if (!shadow) return;
+    const bool not_connected = !sent && reason == Unanswered::kClosed;
+    if (not_connected && owner_.ConnectAgain(shadow, endpoint_, since_)) return;
+    owner_.Failed(std::move(shadow), sent, reason, since_);
   }
 
  private:
@@ -384,8 +387,15 @@ void Shadows::Start(std::unique_ptr<Shadow> shadow) {
   shadow->has_place = mirror.TryBegin();
   if (!shadow->has_place) return Drop(mirror, Unsent::kBusy);
   if (shadow->version->service->options.http2()) return StartH2(std::move(shadow), *endpoint);
-  const auto connection = ConnectionTo(shadow->version, *endpoint);
-  if (!connection) return Drop(mirror, Unsent::kNotConnected);
+  bool at_fault = true;
+  const auto connection = ConnectionTo(*shadow, *endpoint, &at_fault);
+  if (!connection)
+    return Failed(std::move(shadow), false, Unanswered::kClosed, worker_.now(), at_fault);
+  BeginOn(connection, std::move(shadow), worker_.now());
+}
+
+void Shadows::BeginOn(const std::shared_ptr<Connection>& connection, std::unique_ptr<Shadow> shadow,
+                      SteadyTime since) {
   connection->index = busy_.size();
   try {
     busy_.push_back(connection);
@@ -393,16 +403,25 @@ void Shadows::Start(std::unique_ptr<Shadow> shadow) {
     connection->Fail(Unanswered::kClosed);
     throw;
   }
-  connection->Begin(std::move(shadow));
+  connection->Begin(std::move(shadow), since);
 }
 
-/// A kept one, or one that is being made; null when that cannot be.
-std::shared_ptr<Shadows::Connection> Shadows::ConnectionTo(const VersionRef& version,
-                                                           Endpoint& endpoint) {
+/// By another address of the same endpoint. False when there is none that could be tried.
+bool Shadows::ConnectAgain(std::unique_ptr<Shadow>& shadow, Endpoint& endpoint, SteadyTime since) {
+  bool at_fault = true;
+  const auto connection = ConnectNext(*shadow, endpoint, &at_fault);
+  if (!connection) return false;
+  BeginOn(connection, std::move(shadow), since);
+  return true;
+}
+
+/// A kept one, or one that is being made; null when that cannot be, `at_fault` then: for the endpoint's sake.
+std::shared_ptr<Shadows::Connection> Shadows::ConnectionTo(Shadow& shadow, Endpoint& endpoint,
+                                                           bool* at_fault) {
   Connections& kept = idle_[endpoint.id];
   while (!kept.empty()) {
     const auto connection = kept.back();
-    if (!connection->version().SpokenToAs(*version)) break;  // the copy is older than that
+    if (!connection->version().SpokenToAs(*shadow.version)) break;  // the copy is older than that
     if (!connection->Usable()) {
       connection->Fail(Unanswered::kClosed);  // and so leaves
       continue;
@@ -410,16 +429,29 @@ std::shared_ptr<Shadows::Connection> Shadows::ConnectionTo(const VersionRef& ver
     kept.pop_back();
     return connection;
   }
+  shadow.addresses_left = endpoint.addresses.Get()->size();
+  shadow.address = endpoint.next_address.fetch_add(1, std::memory_order_relaxed);
+  return ConnectNext(shadow, endpoint, at_fault);
+}
+
+std::shared_ptr<Shadows::Connection> Shadows::ConnectNext(Shadow& shadow, Endpoint& endpoint,
+                                                          bool* at_fault) {
   const auto addresses = endpoint.addresses.Get();
-  if (addresses->empty()) return nullptr;
-  const uint32_t turn = endpoint.next_address.fetch_add(1, std::memory_order_relaxed);
-  const net::SocketAddress& address = (*addresses)[turn % addresses->size()];
-  int error = 0;
-  const int socket = BeginConnect(address, &error);
-  if (socket < 0) return nullptr;
-  auto connection = std::make_shared<Connection>(*this, version, endpoint, address, socket);
-  if (!worker_.loop().Watch(socket, *connection)) return nullptr;
-  return connection;
+  while (shadow.addresses_left > 0 && !addresses->empty()) {
+    --shadow.addresses_left;
+    const net::SocketAddress& address = (*addresses)[shadow.address++ % addresses->size()];
+    int error = 0;
+    const int socket = BeginConnect(address, &error);
+    *at_fault = !IsOurFault(error);
+    if (socket < 0 && *at_fault) continue;
+    if (socket < 0) break;
+    auto connection =
+        std::make_shared<Connection>(*this, shadow.version, endpoint, address, socket);
+    if (worker_.loop().Watch(socket, *connection)) return connection;
+    *at_fault = false;
+    break;
+  }
+  return nullptr;
 }
 
 /// One that is busy has none to send any more.
@@ -458,15 +490,17 @@ void Shadows::Answered(std::unique_ptr<Shadow> shadow, int status, StatusCode ou
   Compare(*shadow, outcome, ns);
 }
 
-void Shadows::Failed(std::unique_ptr<Shadow> shadow, bool sent, Unanswered reason,
-                     SteadyTime since) {
+void Shadows::Failed(std::unique_ptr<Shadow> shadow, bool sent, Unanswered reason, SteadyTime since,
+                     bool at_fault) {
   shadow->ForgetRequest();
-  if (!sent)
-    return Drop(shadow->mirror,
-                reason == Unanswered::kDraining ? Unsent::kDraining : Unsent::kNotConnected);
-  worker_.CountersOf(shadow->mirror).unanswered[static_cast<size_t>(reason)].Add();
-  // That the gateway ends says nothing of the shadow.
-  if (reason != Unanswered::kDraining)
+  const bool ends = reason == Unanswered::kDraining;
+  if (sent) {
+    worker_.CountersOf(shadow->mirror).unanswered[static_cast<size_t>(reason)].Add();
+  } else {
+    Drop(shadow->mirror, ends ? Unsent::kDraining : Unsent::kNotConnected);
+  }
+  // That the gateway ends says nothing of the shadow, nor does what it lacks itself.
+  if (!ends && at_fault)
     Compare(*shadow, StatusCode::kUnavailable, Nanos(worker_.shared().clock.SteadyNow() - since));
 }
 

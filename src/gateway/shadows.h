@@ -64,6 +64,8 @@ struct Shadow {
   size_t charged = 0;        ///< of what the mirror may hold, for the head
   bool says_length = false;  ///< also that there is no body
   bool has_place = false;    ///< among those under way
+  /// Of its endpoint: the next one, and how many may be tried still. A name need not be there with all that it stands for.
+  size_t address = 0, addresses_left = 0;
   /// The request, until the socket has taken all of it, and the answers, if somebody compares them. Never null until then.
   std::unique_ptr<ShadowPair> pair;
 
@@ -155,7 +157,11 @@ class Shadows {
   void SendAll();
   void Start(std::unique_ptr<Shadow> shadow);
   void StartH2(std::unique_ptr<Shadow> shadow, Endpoint& endpoint);
-  std::shared_ptr<Connection> ConnectionTo(const VersionRef& version, Endpoint& endpoint);
+  std::shared_ptr<Connection> ConnectionTo(Shadow& shadow, Endpoint& endpoint, bool* at_fault);
+  std::shared_ptr<Connection> ConnectNext(Shadow& shadow, Endpoint& endpoint, bool* at_fault);
+  bool ConnectAgain(std::unique_ptr<Shadow>& shadow, Endpoint& endpoint, SteadyTime since);
+  void BeginOn(const std::shared_ptr<Connection>& connection, std::unique_ptr<Shadow> shadow,
+               SteadyTime since);
   void Keep(Connection& connection);
   void Forget(Connection& connection);
   void Forget(CopyH2& copy);
@@ -163,8 +169,10 @@ class Shadows {
   void DrainH2();
   /// The end of a copy that has its answer, or as much of it as is kept.
   void Answered(std::unique_ptr<Shadow> shadow, int status, StatusCode outcome, SteadyTime since);
-  /// The end of one that has none; `sent`: as far as it was.
-  void Failed(std::unique_ptr<Shadow> shadow, bool sent, Unanswered reason, SteadyTime since);
+  /// The end of one that has none; `sent`: as far as it was. One that could not be sent has failed too, as an original would have,
+  /// if the endpoint is at fault: then it was asked for a connection, and gave none.
+  void Failed(std::unique_ptr<Shadow> shadow, bool sent, Unanswered reason, SteadyTime since,
+              bool at_fault = true);
   void Compare(Shadow& shadow, StatusCode outcome, uint64_t latency_ns);
   void Drop(const Mirror& mirror, Unsent reason);
 

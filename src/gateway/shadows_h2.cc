@@ -47,13 +47,13 @@ class Shadows::CopyH2 final : public UpstreamH2::Waiter,
   void OnSweep(SteadyTime now) {
     if (shadow_ && now - since_ >= shadow_->mirror.options.timeout) Fail(Unanswered::kTimeout);
   }
-  void Fail(Unanswered reason) {
+  void Fail(Unanswered reason, bool at_fault = true) {
     if (!shadow_) return;
     const auto self = shared_from_this();
     auto shadow = std::move(shadow_);
     LetGo(true);
     owner_.Forget(*this);
-    owner_.Failed(std::move(shadow), sent_, reason, since_);
+    owner_.Failed(std::move(shadow), sent_, reason, since_, at_fault);
   }
 
   // As one that waits for a connection.
@@ -61,9 +61,9 @@ class Shadows::CopyH2 final : public UpstreamH2::Waiter,
     waits_ = false;
     Guard(*this, [&] { Open(); });
   }
-  void OnNotConnected(Reason /*reason*/, const std::string& /*why*/, bool /*at_fault*/) override {
+  void OnNotConnected(Reason /*reason*/, const std::string& /*why*/, bool at_fault) override {
     waits_ = false;
-    Fail(Unanswered::kClosed);
+    Fail(Unanswered::kClosed, at_fault);
   }
 
   // As the stream's user. What is thrown from here resets it.

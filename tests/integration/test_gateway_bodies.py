@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -388,3 +389,21 @@ def test_decoding_can_be_turned_off(credit, gateway):
     wait_for("the event", lambda: server.metric("leadsman_monitor_requests_total") == 1)
     assert server.metric("leadsman_gateway_bodies_total") == 0
     assert server.metric("leadsman_gateway_exchanges_total") == 0
+
+
+def test_a_shadow_that_refuses_connections_is_taken_back(credit, gateway):
+    with socket.socket() as taken:  # and nobody listens there
+        taken.bind(("127.0.0.1", 0))
+        service = {"name": "credit", "mirror": {"max_concurrent": 1000, "timeout": "60s"}, "versions": [
+            {"version": 1, "endpoints": [credit(1)], "weight": 1},
+            {"version": 2, "endpoints": [f"127.0.0.1:{taken.getsockname()[1]}"], "weight": 0}]}
+        server = gateway(services=[service], routes=[{"service": "credit", "decode": FIELDS}],
+                         models=[{"name": "credit", "rollout": {**SHADOW, "gates": [{"kind": "errors"}]}}])
+        customers = Customers(server, (40, 70), labels=False)
+        try:
+            ended = wait_for("the verdict", lambda: verdict(server), timeout=60)
+        finally:
+            customers.end()
+    assert ended["phase"] == "rolled_back" and ended["reason"].startswith("rolled back: errors: "), ended["reason"]
+    assert customers.by[2] == 0 and customers.failed == []
+    assert ended["copies"]["candidate_failed"] == ended["copies"]["answered"] > 0
