@@ -963,13 +963,9 @@ void Downstream::RecordOriginal(Reason reason) {
   if (event) kept_.Tell(*event);
 }
 
-/// Of what the client has given up, or has spoilt itself, nothing can be compared.
 void Downstream::SendShadow(Reason reason) noexcept {
-  const bool answered =
-      reason == Reason::kNone || (!x_.answer_begun && reason < Reason::kClientGone);
-  // A copy is not tried again: one of several tries would be held against it.
-  kept_.SendShadow(*x_.version, OutcomeOf(x_.status, reason), x_.id, x_.started,
-                   answered && x_.body_done && x_.tries <= 1);
+  kept_.SendShadow(*x_.version, FirstOutcome(x_.tries, OutcomeOf(x_.status, reason)), x_.id,
+                   x_.started, x_.body_done && IsComparable(x_.tries, reason));
 }
 
 void Downstream::EndRetry() {

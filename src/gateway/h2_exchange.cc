@@ -585,10 +585,9 @@ void H2Exchange::Record() {
   SendShadow(outcome);
 }
 
-/// Of what the client has given up, or has spoilt itself, nothing can be compared.
 void H2Exchange::SendShadow(StatusCode outcome) noexcept {
-  const bool answered = reason_ == Reason::kNone || (!answered_ && reason_ < Reason::kClientGone);
-  kept_.SendShadow(*version_, outcome, id_, started_, answered && request_ended_ && tries_ <= 1);
+  kept_.SendShadow(*version_, FirstOutcome(tries_, outcome), id_, started_,
+                   request_ended_ && IsComparable(tries_, reason_));
 }
 
 // Time

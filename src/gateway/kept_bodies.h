@@ -49,7 +49,8 @@ class KeptBodies {
 
   /// To who reads predictions, with what was kept, if there is room for it; else the event alone.
   void Tell(PredictionEvent& event);
-  /// The copy to the mirror. `whole`: there is an answer to compare, and all of the request.
+  /// The copy to the mirror. `outcome`: of the original's first try. `whole`: there is something to compare, and all of the
+  /// request.
   void SendShadow(const Version& version, StatusCode outcome, std::string_view id,
                   SteadyTime started, bool whole) noexcept;
   void Clear() {

@@ -238,8 +238,9 @@ void AddMirrors(Registrar& to) {
       "reason", "leadsman_gateway_mirror_unsent_total",
       "Predictions that were to be mirrored, and of which no copy was sent: too_large = above "
       "mirror.max_body; no_memory = beyond mirror.max_held_bytes; unfinished = the original did "
-      "not come whole, or was not answered to its end; busy = mirror.max_concurrent were under "
-      "way; no_endpoint = none is healthy; not_connected = no connection could be made; draining "
+      "not come whole, its client gave it up, or it had no endpoint; busy = mirror.max_concurrent "
+      "were under way; no_endpoint = none is healthy; not_connected = no connection could be made; "
+      "draining "
       "= the gateway ends.",
       kUnsentReasons, [](size_t i) { return UnsentName(static_cast<Unsent>(i)); },
       [](const MirrorCounters& c, size_t i) -> const Counter& { return c.unsent[i]; });

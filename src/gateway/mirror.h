@@ -16,10 +16,10 @@ struct Version;
 
 /// Why no copy was sent of a request that was to be mirrored. The names are labels of metrics.
 enum class Unsent : uint8_t {
-  kTooLarge,      ///< above MirrorOptions::max_body
-  kNoMemory,      ///< beyond max_held_bytes
-  kUnfinished,    ///< the original did not come whole, or was not answered to its end
-  kBusy,          ///< max_concurrent are under way
+  kTooLarge,    ///< above MirrorOptions::max_body
+  kNoMemory,    ///< beyond max_held_bytes
+  kUnfinished,  ///< the original did not come whole, its client gave it up, or no endpoint was tried
+  kBusy,        ///< max_concurrent are under way
   kNoEndpoint,    ///< none is healthy
   kNotConnected,  ///< no connection could be made, or not in time
   kDraining,

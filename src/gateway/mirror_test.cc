@@ -316,6 +316,8 @@ TEST_F(MirrorTest, ANameIsReachedByAnyOfItsAddresses) {
   ScriptedUpstream shadow(copies_.Answers("shadow"));
   // Of which the upstream takes one alone; where it stands for no other, there is nothing to see.
   StartMirroringTo("localhost" + shadow.endpoint().substr(shadow.endpoint().rfind(':')));
+  ASSERT_TRUE(Eventually(
+      [&] { return gateway_->view().services[0].versions[1].endpoints[0].state != "unresolved"; }));
   AskTimes(10);
   EXPECT_TRUE(Becomes(10, [&] { return Answered("2xx"); }));
   EXPECT_EQ(Unsent("not_connected"), 0);
@@ -534,10 +536,64 @@ TEST_F(ComparedMirrorTest, FailuresAreToldOnEitherSide) {
   EXPECT_EQ(Unanswered("closed"), 1);
 }
 
+TEST_F(ComparedMirrorTest, AnOriginalThatIsCutHasFailedAsACopyHas) {
+  const auto cut = After("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf");
+  ScriptedUpstream live(cut), shadow(cut);
+  service().versions[0].endpoints = {live.endpoint()};
+  StartMirroringTo(shadow);
+  EXPECT_EQ(StatusOf(Ask(Post("ask"))), 200);
+  auto pair = NextPair();
+  ASSERT_NE(pair, nullptr);
+  EXPECT_EQ(pair->live.event().outcome, StatusCode::kUnavailable);
+  EXPECT_EQ(pair->shadow.event().outcome, StatusCode::kUnavailable);
+  EXPECT_EQ(Unsent("unfinished"), 0);
+  pair.reset();
+  ExpectAllOver();
+}
+
+TEST_F(ComparedMirrorTest, OfAnOriginalTheFirstTryCountsAsACopyHasNoOther) {
+  std::atomic<int> times{0};
+  ScriptedUpstream live([&](Connection& c) {
+    while (!TakeRequest(c).empty()) {
+      if (times++ == 0) return;  // without a word
+      c.Answer("live");
+    }
+  });
+  service().versions[0].endpoints = {live.endpoint()};
+  service().retries.max = 2;
+  service().retries.posts = true;
+  ScriptedUpstream shadow(copies_.Answers("shadow"));
+  StartMirroringTo(shadow);
+  EXPECT_EQ(Ask(Post("ask")), kLive);
+  auto pair = NextPair();
+  ASSERT_NE(pair, nullptr);
+  EXPECT_EQ(pair->live.event().outcome, StatusCode::kUnavailable);
+  EXPECT_EQ(pair->shadow.event().outcome, StatusCode::kOk);
+  EXPECT_EQ(Ask(Post("ask")), kLive);
+  pair = NextPair();
+  ASSERT_NE(pair, nullptr);
+  EXPECT_EQ(pair->live.event().outcome, StatusCode::kOk);
+  pair.reset();
+  ExpectAllOver();
+}
+
+TEST_F(ComparedMirrorTest, WhereNoEndpointIsTriedNothingIsCompared) {
+  service().health.path = "/healthz";
+  service().health.interval = 10ms;
+  service().versions[0].endpoints = {DeadEndpoint()};
+  ScriptedUpstream shadow(copies_.Answers("shadow"));
+  StartMirroringTo(shadow);
+  EXPECT_TRUE(Eventually(
+      [&] { return gateway_->view().services[0].versions[0].endpoints[0].state == "unhealthy"; }));
+  EXPECT_EQ(StatusOf(Ask(Post("ask"))), 503);
+  EXPECT_TRUE(Becomes(1, [&] { return Unsent("unfinished"); }));
+  EXPECT_EQ(list_.pair_count(), 0u);
+}
+
 TEST_F(ComparedMirrorTest, OneThatRefusesHasFailedToAnswer) {
   StartMirroringTo(DeadEndpoint());
   EXPECT_EQ(Ask(Post("ask", "X-Request-Id: r-7\r\n")), kLive);
-  const auto pair = NextPair();
+  auto pair = NextPair();
   ASSERT_NE(pair, nullptr);
   EXPECT_EQ(pair->live.event().outcome, StatusCode::kOk);
   EXPECT_EQ(pair->shadow.event().outcome, StatusCode::kUnavailable);
@@ -545,6 +601,7 @@ TEST_F(ComparedMirrorTest, OneThatRefusesHasFailedToAnswer) {
   EXPECT_EQ(pair->shadow.event().request_id, "r-7");
   EXPECT_EQ(Unsent("not_connected"), 1);
   EXPECT_EQ(Sent(), 0);
+  pair.reset();
   ExpectAllOver();
 }
 

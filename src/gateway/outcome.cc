@@ -19,4 +19,12 @@ StatusCode OutcomeOf(int status, Reason reason) {
   }
 }
 
+bool IsComparable(int tries, Reason reason) {
+  return reason < Reason::kNoEndpoint || (tries > 1 && reason < Reason::kClientGone);
+}
+
+StatusCode FirstOutcome(int tries, StatusCode outcome) {
+  return tries > 1 ? StatusCode::kUnavailable : outcome;
+}
+
 }  // namespace leadsman::gateway

@@ -430,6 +430,7 @@ std::shared_ptr<Shadows::Connection> Shadows::ConnectionTo(Shadow& shadow, Endpo
     return connection;
   }
   shadow.addresses_left = endpoint.addresses.Get()->size();
+  *at_fault = shadow.addresses_left > 0;  // a name that nobody has found was not asked
   shadow.address = endpoint.next_address.fetch_add(1, std::memory_order_relaxed);
   return ConnectNext(shadow, endpoint, at_fault);
 }

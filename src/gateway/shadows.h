@@ -106,7 +106,7 @@ class Shadows {
       shadow.fields.Add("x-leadsman-shadow", "true");
     });
   }
-  /// The original is over; `whole`: its body has come, and it was answered to the end. The copy is sent when all that this
+  /// The original is over; `whole`: its body has come, and what became of it can be compared. The copy is sent when all that this
   /// turn has brought for clients is on its way.
   void Send(std::unique_ptr<Shadow> shadow, bool whole);
   /// There was no memory for what it needs. The original has no part in it.
