@@ -97,7 +97,7 @@ def test_verifying_and_error(start, repository):
         "created_at": "2026-01-01T00:00:00Z"}))
     (folder / ".manifest").rename(folder / "manifest.json")
     wait_for("the check of its files", lambda: word(server, "half") == "verifying", every=0.005)
-    wait_for("its end", lambda: word(server, "half") == "failed")
+    wait_for("its end", lambda: word(server, "half") == "failed", timeout=180)  # a load gives way to everybody else
     assert "weights.bin" in shown(server, "half")["reason"]
 
 

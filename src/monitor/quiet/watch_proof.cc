@@ -198,10 +198,9 @@ WatchReport WatchProof::Run(const std::map<VersionKey, RequestHistory>& historie
 
   AddWatches();
   Look();
-  double next = look_seconds_;
   ReplayInOrder(histories, [&](const VersionKey& key, const PredictionEvent& event) {
     const double at = static_cast<double>(event.unix_ms - first_ms_) / 1000;
-    for (; at >= next; next = look_ * look_seconds_) Look();
+    while (at >= look_ * look_seconds_) Look();
     now_ = kBegin + Seconds(at);
     wall_ = FromUnixMillis(event.unix_ms);
     Fold(key, event);
