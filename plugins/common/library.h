@@ -29,6 +29,21 @@ void* OpenLibrary(const LibrarySearch& search, const std::string& file, bool dee
 /// Throws Failure, UNAVAILABLE, when the library lacks the symbol.
 void* FindSymbol(void* library, const std::string& file, const char* name);
 
+/// FindSymbol, one after the other, into pointers of the functions' own types.
+class SymbolFinder {
+ public:
+  /// Both must outlive it.
+  SymbolFinder(void* library, const std::string& file) : library_(library), file_(file) {}
+  template <typename F>
+  void operator()(F& function, const char* name) const {
+    function = reinterpret_cast<F>(FindSymbol(library_, file_, name));
+  }
+
+ private:
+  void* const library_;
+  const std::string& file_;
+};
+
 /// What the file "version" (written by tools/fetch_runtimes.sh) or "VERSION.txt" (in PyPI's packages)
 /// in the library's folder or the one above says; else `otherwise`.
 std::string VersionBeside(const std::string& file, const char* otherwise);

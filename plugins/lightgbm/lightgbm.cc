@@ -87,9 +87,7 @@ class Runtime {
     std::lock_guard lock(mutex_);
     if (loaded_) return;
     void* library = leadsman_plugin::OpenLibrary(kSearch, file_, false);
-    auto find = [&]<typename F>(F& function, const char* name) {
-      function = reinterpret_cast<F>(leadsman_plugin::FindSymbol(library, file_, name));
-    };
+    const leadsman_plugin::SymbolFinder find(library, file_);
     find(api_.get_last_error, "LGBM_GetLastError");
     find(api_.register_log_callback, "LGBM_RegisterLogCallback");
     find(api_.booster_create_from_model_file, "LGBM_BoosterCreateFromModelfile");

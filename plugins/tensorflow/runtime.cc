@@ -56,9 +56,7 @@ const Api& Runtime::Load() {
   if (loaded_) return api_;
   // Deep: it exports a protobuf, an absl and an OpenSSL of its own, and dies over the process's.
   void* library = leadsman_plugin::OpenLibrary(kSearch, file_, true);
-  auto find = [&]<typename F>(F& function, const char* name) {
-    function = reinterpret_cast<F>(leadsman_plugin::FindSymbol(library, file_, name));
-  };
+  const leadsman_plugin::SymbolFinder find(library, file_);
   Api api{};
   find(api.new_status, "TF_NewStatus");
   find(api.delete_status, "TF_DeleteStatus");

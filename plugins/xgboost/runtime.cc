@@ -23,9 +23,7 @@ Library Open(const std::string& file) {
   void* library = leadsman_plugin::OpenLibrary(kSearch, file, true);
   Library opened;
   Api& api = opened.api;
-  auto find = [&]<typename F>(F& function, const char* name) {
-    function = reinterpret_cast<F>(leadsman_plugin::FindSymbol(library, file, name));
-  };
+  const leadsman_plugin::SymbolFinder find(library, file);
   find(api.version, "XGBoostVersion");
   find(api.get_last_error, "XGBGetLastError");
   find(api.register_log_callback, "XGBRegisterLogCallback");

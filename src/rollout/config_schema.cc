@@ -349,7 +349,7 @@ const schema::Struct<SegmentOptions>& SegmentsSchema() {
         "something e-BH says, so that of what it names at most that part of alpha is by chance.");
     s.Field("by", &Options::by, schema::List(schema::Text(), 0, 4),
             "Names of monitoring.segments; empty = all of them.");
-    s.Field("max", &Options::max, schema::Integer<int>(1, 200),
+    s.Field("max", &Options::max, schema::Integer<int>(1, Options::kMost),
             "So many segments, those with the most traffic at the start and then those that come "
             "first; later ones are not looked at. What a segment must show grows with it: give it "
             "as many as matter.");

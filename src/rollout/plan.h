@@ -132,6 +132,7 @@ struct AbOptions {
 /// and quality. All of these tests together are one gate more; which of them have found something e-BH says
 /// (math/false_discovery.h).
 struct SegmentOptions {
+  static constexpr int kMost = 200;  ///< that `max` may be
   enum class OnHarm {
     kRollBack,
     kHold,  ///< while it looks so: a person promotes or aborts it

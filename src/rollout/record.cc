@@ -21,7 +21,7 @@ constexpr size_t kMaxTicks = 1'000'000;
 constexpr uint64_t kMaxCount = uint64_t{1} << 40;
 constexpr size_t kMaxSteps = 50, kMaxQuantiles = 16, kMaxGates = 50, kMaxFreezes = 50;
 constexpr size_t kMaxReadings = 64, kMaxNotes = 200;
-constexpr size_t kMaxSegments = 200, kMaxSegmentName = 400;
+constexpr size_t kMaxSegmentName = 400;
 constexpr std::chrono::hours kMaxDuration{24 * 366};
 constexpr Duration kMaxElapsed = 10 * kMaxDuration;
 
@@ -182,7 +182,8 @@ Status CheckPairs(const std::string& path, const PairDelta& pairs) {
 }
 
 Status CheckSegments(const std::string& path, const std::vector<SegmentDelta>& segments) {
-  if (segments.size() > kMaxSegments) return Wrong(path, "there are more than 200");
+  if (segments.size() > SegmentOptions::kMost)
+    return Wrong(path, StrCat("there are more than ", SegmentOptions::kMost));
   for (const SegmentDelta& segment : segments) {
     if (segment.name.size() > kMaxSegmentName) return Wrong(path, "a name is too long");
     for (const ArmCounts& counts : {segment.stable_requests, segment.candidate_requests,

@@ -20,7 +20,6 @@ using words::Percent;
 using words::Span;
 
 constexpr int kMostBatches = 49;
-constexpr int kMostSegments = 200;
 constexpr double kMostUnsent = 0.05;      // of a step's copies
 constexpr uint64_t kPlanningNeeded = 50;  // exposures, before an event rate is worth planning with
 /// What may pass by itself: a split that is off while one version answers late, a version that loads again.
@@ -1591,8 +1590,8 @@ Status ValidateOutside(const RolloutPlan& plan, const RolloutGate& gate) {
 
 Status ValidateSegments(const RolloutPlan& plan) {
   if (!plan.segments) return OkStatus();
-  if (plan.segments->max < 1 || plan.segments->max > kMostSegments)
-    return InvalidArgumentError("segments: max must be from 1 to 200");
+  if (plan.segments->max < 1 || plan.segments->max > SegmentOptions::kMost)
+    return InvalidArgumentError(StrCat("segments: max must be from 1 to ", SegmentOptions::kMost));
   const bool looks = std::any_of(plan.gates.begin(), plan.gates.end(),
                                  [](const auto& gate) { return LooksAtSegments(gate.kind); });
   // Without gates it has those that BeginRollout gives it.

@@ -111,9 +111,7 @@ std::optional<double> QuietProof::Smallest(const DriftTrack& track,
   const Reference& reference = *track.reference();
   const ReferenceStream& of = reference.streams[stream.of];
   const RankEvidence::Side side = stream.detector.sides().side();
-  const double span = seconds_ - watched.begun;
-  const auto days = std::clamp<size_t>(static_cast<size_t>(span / kDay), 1, kMostDays);
-  const double apart = days > 1 ? (span - kDay) / static_cast<double>(days - 1) : 0;
+  const std::vector<double> days = DaysOfPast(seconds_ - watched.begun, kDay, kMostDays);
   const bool both = side == RankEvidence::Side::kBoth && !OfShares(of.kind);
 
   const auto& changes = OfShares(of.kind) || track.of() == DriftTrack::Of::kLabels
@@ -122,8 +120,8 @@ std::optional<double> QuietProof::Smallest(const DriftTrack& track,
   std::array<size_t, kChangesTried.size()> found{};
   BlockDetector clean(of.blocks, {stream.tolerance, side});
   size_t next = 0;
-  for (size_t day = 0; day < days; ++day) {
-    const double begin = watched.begun + apart * static_cast<double>(day);
+  for (double day : days) {
+    const double begin = watched.begun + day;
     while (next < blocks.size() && blocks[next].seconds < begin) clean.Look(blocks[next++].value);
     clean.Reset();  // what it had gathered is not the change's
     for (size_t c = 0; c < changes.size(); ++c) {
@@ -143,7 +141,7 @@ std::optional<double> QuietProof::Smallest(const DriftTrack& track,
     }
   }
   for (size_t c = 0; c < changes.size(); ++c) {
-    if (2 * found[c] > days) return changes[c];
+    if (2 * found[c] > days.size()) return changes[c];
   }
   return std::nullopt;
 }

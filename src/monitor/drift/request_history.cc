@@ -73,6 +73,14 @@ void RequestHistory::Spread(double rows_per_day, int64_t end_ms) {
   }
 }
 
+std::vector<double> DaysOfPast(double length, double day, size_t most) {
+  const auto days = std::clamp<size_t>(static_cast<size_t>(length / day), 1, most);
+  const double apart = days > 1 ? (length - day) / static_cast<double>(days - 1) : 0;
+  std::vector<double> begins;
+  for (size_t i = 0; i < days; ++i) begins.push_back(apart * static_cast<double>(i));
+  return begins;
+}
+
 void ReplayInOrder(const std::map<VersionKey, RequestHistory>& histories,
                    const std::function<void(const VersionKey&, const PredictionEvent&)>& visit) {
   struct Next {

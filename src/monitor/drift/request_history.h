@@ -59,6 +59,10 @@ struct RequestHistory {
   std::vector<uint32_t> answers_;
 };
 
+/// Where the days begin, `most` at most, that stand for a past of this length: evenly, the last one ends with it. Of a past of less
+/// than a day its own begin. In the unit of `length` and `day`.
+std::vector<double> DaysOfPast(double length, double day, size_t most);
+
 /// Visits the requests of all histories in order of time; each history is sorted before.
 void ReplayInOrder(
     const std::map<VersionKey, RequestHistory>& histories,

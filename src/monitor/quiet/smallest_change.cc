@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "monitor/drift/request_history.h"
 
 namespace leadsman {
 namespace {
@@ -90,17 +91,6 @@ class Trials {
   const ChangeSearch& search_;
 };
 
-/// The first looks of up to `most` days, evenly; of a past of less than a day its own.
-std::vector<int64_t> DaysOf(const CountSeries& series, const ChangeSearch& search) {
-  const double looks = series.looks(), day = kDay / search.look_seconds;
-  std::vector<int64_t> begins;
-  const auto days = std::clamp<size_t>(static_cast<size_t>(looks / day), 1, search.most_days);
-  const double apart = days > 1 ? (looks - day) / static_cast<double>(days - 1) : 0;
-  for (size_t i = 0; i < days; ++i)
-    begins.push_back(static_cast<int64_t>(apart * static_cast<double>(i)));
-  return begins;
-}
-
 double MiddleOf(std::vector<double> values) {
   if (values.empty()) return 0;
   std::sort(values.begin(), values.end());
@@ -115,8 +105,8 @@ SmallestChange FindSmallestChange(const RigMaker& make, const CountSeries& serie
   if (series.looks() == 0) return answer;
   const Trials trials(make, series, search);
   std::vector<Trials::Day> days;
-  for (int64_t begin : DaysOf(series, search)) {
-    Trials::Day day = trials.Prime(begin);
+  for (double begin : DaysOfPast(series.looks(), kDay / search.look_seconds, search.most_days)) {
+    Trials::Day day = trials.Prime(static_cast<int64_t>(begin));
     if (trials.Find(day, 0)) {
       ++answer.days_alarm;
     } else {
