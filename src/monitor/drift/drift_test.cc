@@ -17,6 +17,7 @@
 #include "monitor/drift/drift_book.h"
 #include "monitor/finding.h"
 #include "monitor/monitor.h"
+#include "support/sanitized.h"
 
 namespace leadsman {
 namespace {
@@ -108,6 +109,7 @@ class BookRun {
 };
 
 TEST(DriftSimulationTest, NothingIsFoundWhereNothingChanges) {
+  SKIP_WHERE_SANITIZED();
   // Eight weeks of clean traffic to a budget of one false alarm a quarter: 0.6 are allowed.
   for (double rho : {0.0, 0.5}) {
     BookRun run(Traffic(11, rho), {}, {1, 90 * 86400.0});
@@ -143,6 +145,7 @@ TEST(DriftSimulationTest, WhyABoundIsNotProvenIsSaid) {
 }
 
 TEST(DriftSimulationTest, TheBudgetHoldsEvenWithoutATolerance) {
+  SKIP_WHERE_SANITIZED();
   // One alarm a day is accepted; 16 days, each with another reference.
   MonitorConfig config;
   config.drift.tolerance = config.drift.share_tolerance = 0;

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/rng.h"
+#include "support/sanitized.h"
 
 namespace leadsman {
 namespace {
@@ -95,6 +96,7 @@ void ExpectOnly(const WatchReport& report, AlarmKind kind, bool fires) {
 }
 
 TEST(WatchProofTest, AQuietPastIsQuietAndSaysWhatWouldBeFound) {
+  SKIP_WHERE_SANITIZED();
   const WatchReport report = Prove({}, Asked(), true, true);
   EXPECT_EQ(report.alarms, 0u);
   EXPECT_NEAR(report.days, 4, 0.01);
@@ -126,10 +128,7 @@ TEST(WatchProofTest, AQuietPastIsQuietAndSaysWhatWouldBeFound) {
 
 /// The claim itself: what is told is put into a past of single requests, and found; half of it is not.
 TEST(WatchProofTest, ARiseOfTheSizeThatIsToldIsFoundAndHalfOfItIsNot) {
-#ifdef LEADSMAN_SANITIZED
-  GTEST_SKIP()
-      << "a statistic of one thread: without sanitizers it takes seconds, with them minutes";
-#endif
+  SKIP_WHERE_SANITIZED();
   const WatchReport told = Prove({}, Asked(), true, true);
   struct Kind {
     AlarmKind kind;
@@ -231,10 +230,11 @@ TEST(WatchProofTest, WhatAPastCannotTellOfIsNamed) {
 TEST(WatchProofTest, TooLittleTrafficFindsNothingAndSaysSo) {
   Past past;
   past.minutes = 1440;
+  const std::map<VersionKey, RequestHistory> many = past.History();
   std::map<VersionKey, RequestHistory> histories;
   std::vector<std::string_view> texts;
   for (int i = 0; i < 8; ++i) {  // less than ten requests in three days
-    PredictionEvent event = past.History().at({"credit", 3}).At(0, texts);
+    PredictionEvent event = many.at({"credit", 3}).At(0, texts);
     event.unix_ms = kStart + int64_t{i} * 20 * 60 * kMinute;
     histories[{"credit", 3}].Add(event);
   }
