@@ -39,11 +39,12 @@ struct BatchingConfig {
   struct Queue {
     size_t max_size = 1024;        ///< requests; more are refused
     size_t max_bytes = 256 << 20;  ///< that their inputs may take in memory
-    /// How long a request may wait that brings no deadline of its own; 0 = as long as server.request_timeout.
+    /// How long a request may wait; 0 = as long as its deadline, or server.request_timeout. The earlier of the two holds.
     std::chrono::microseconds default_timeout{0};
     TimeoutAction timeout_action = TimeoutAction::kReject;
-    bool allow_timeout_override =
-        true;  ///< a request's own deadline takes the place of default_timeout
+    /// Triton's word for a request that may wait for less than default_timeout, never for more: all may. Kept for clients
+    /// that read a model's configuration back.
+    bool allow_timeout_override = true;
   };
   Queue queue;
 

@@ -32,10 +32,11 @@ const schema::Struct<BatchingConfig::Queue>& QueueSchema() {
             "How long a request may wait; 0 = as long as its deadline, or server.request_timeout.");
     s.Field("timeout_action", &Queue::timeout_action, TimeoutActionType(),
             "At default_timeout: answered with an error, or served after all others.");
-    s.Field("allow_timeout_override", &Queue::allow_timeout_override, schema::Boolean(),
-            "A request's own deadline takes the place of default_timeout, be it shorter or longer. "
-            "When false, the "
-            "earlier of both holds.");
+    s.Field(
+        "allow_timeout_override", &Queue::allow_timeout_override, schema::Boolean(),
+        "Triton's word for requests that may wait for less than default_timeout, never for more. "
+        "All may: of default_timeout and a request's own deadline the earlier holds. Told to "
+        "clients that ask for the model's configuration.");
     return s;
   }();
   return table;

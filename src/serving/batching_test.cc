@@ -29,6 +29,7 @@ class BatchedPredictionTest : public ::testing::Test {
       {
         MutexLock lock(mutex_);
         sizes_.push_back(rows);
+        if (rows > 0) first_values_.push_back(inputs[0].as<float>()[0]);
         ++inside_;
         entered_.NotifyAll();
         while (held_ && (held_rows_ == 0 || held_rows_ == rows)) released_.WaitFor(mutex_, 10s);
@@ -69,6 +70,11 @@ class BatchedPredictionTest : public ::testing::Test {
   std::vector<int64_t> Sizes() {
     MutexLock lock(mutex_);
     return sizes_;
+  }
+  /// Of each run the first row's value, in the order of the runs.
+  std::vector<float> FirstValues() {
+    MutexLock lock(mutex_);
+    return first_values_;
   }
 
   struct Client {
@@ -120,6 +126,7 @@ class BatchedPredictionTest : public ::testing::Test {
 
   Mutex mutex_;
   CondVar entered_, released_;
+  std::vector<float> first_values_;
   std::vector<int64_t> sizes_;
   int inside_ = 0;
   bool held_ = false;
@@ -281,11 +288,11 @@ TEST_F(BatchedPredictionTest, ServesHigherPrioritiesFirst) {
   AwaitInside();
   Begin(clients[1], {2}, {}, 2);
   Begin(clients[2], {3}, {}, 1);
-  EXPECT_FALSE(world_.predictor().Stop(0ms));  // what waits is given back, in the order of service
-  EXPECT_EQ(End(clients[2], {}).code(), StatusCode::kUnavailable);
-  EXPECT_EQ(End(clients[1], {}).code(), StatusCode::kUnavailable);
   Hold(false);
   EXPECT_TRUE(End(clients[0], {1}).ok());
+  EXPECT_TRUE(End(clients[1], {2}).ok());
+  EXPECT_TRUE(End(clients[2], {3}).ok());
+  EXPECT_EQ(FirstValues(), (std::vector<float>{1, 3, 2}));
 }
 
 TEST_F(BatchedPredictionTest, RequestsOfALevelWaitForAsLongAsItsOwnTimeoutSays) {
@@ -307,6 +314,50 @@ TEST_F(BatchedPredictionTest, RequestsOfALevelWaitForAsLongAsItsOwnTimeoutSays) 
   Hold(false);
   EXPECT_TRUE(End(clients[0], {1}).ok());
   EXPECT_TRUE(End(clients[1], {2}).ok()) << "level 1 has no timeout but the deadline";
+}
+
+TEST_F(BatchedPredictionTest, ADeadlineShortensTheWaitThatTheQueueAllowsAndNeverMakesItLonger) {
+  BatchingConfig& batching = AddModel();
+  batching.max_batch_size = 1;
+  batching.queue.default_timeout = 20ms;
+  world_.Start();
+  Hold(true);
+  std::deque<Client> clients(3);
+  Begin(clients[0], {1});
+  AwaitInside();
+  Begin(clients[1], {2}, 5ms);
+  Begin(clients[2], {3}, 60s);
+  world_.clock.Advance(5ms);
+  EXPECT_EQ(End(clients[1], {}).code(), StatusCode::kDeadlineExceeded);
+  EXPECT_NE(clients[2].ended.wait_for(0s), std::future_status::ready);
+  world_.clock.Advance(15ms);
+  EXPECT_EQ(End(clients[2], {}).code(), StatusCode::kDeadlineExceeded);
+  Hold(false);
+  EXPECT_TRUE(End(clients[0], {1}).ok());
+}
+
+TEST_F(BatchedPredictionTest, WhoHasWaitedTooLongIsServedAfterAllOthersWhereTheQueueSaysSo) {
+  BatchingConfig& batching = AddModel();
+  batching.max_batch_size = 1;
+  batching.queue.default_timeout = 5ms;
+  batching.queue.timeout_action = BatchingConfig::TimeoutAction::kDelay;
+  world_.Start();
+  Hold(true);
+  std::deque<Client> clients(4);
+  Begin(clients[0], {1});
+  AwaitInside();
+  Begin(clients[1], {2}, 60s);
+  world_.clock.Advance(4ms);
+  Begin(clients[2], {3}, 60s);
+  Begin(clients[3], {4}, 2ms);
+  world_.clock.Advance(2ms);
+  EXPECT_EQ(End(clients[3], {}).code(), StatusCode::kDeadlineExceeded)
+      << "its own deadline is none of the queue's";
+  Hold(false);
+  EXPECT_TRUE(End(clients[0], {1}).ok());
+  EXPECT_TRUE(End(clients[2], {3}).ok());
+  EXPECT_TRUE(End(clients[1], {2}).ok());
+  EXPECT_EQ(FirstValues(), (std::vector<float>{1, 3, 2}));
 }
 
 TEST_F(BatchedPredictionTest, InstancesAreThereBeforeTheFirstRequest) {

@@ -317,7 +317,8 @@ void QueuedExecution::Describe(PredictionCall& call, Queued& queued, VersionRunt
   if (config.batching) {
     queued.level = config.batching->LevelOf(call.priority);
     const BatchingConfig::Queue queue = config.batching->QueueOf(queued.level);
-    if (queue.default_timeout.count() > 0 && !(call.deadline && queue.allow_timeout_override)) {
+    if (queue.default_timeout.count() > 0) {
+      // Beside a deadline of the request's own, which ends its wait where it is the earlier of the two.
       queued.wait_until = now + queue.default_timeout;
       queued.delay_when_late = queue.timeout_action == BatchingConfig::TimeoutAction::kDelay;
     }

@@ -335,6 +335,18 @@ def test_readiness_waits_for_the_models_that_are_required_and_says_why(start, re
     assert requests.get(server.admin + "/readyz", timeout=5).json() == {"ready": True, "reasons": [], "models": [], "notes": []}
 
 
+def test_a_model_has_the_threads_that_it_was_given(start, repository):
+    threads = {}
+    for wanted in (1, 3):
+        server = serve(start, repository, "halves", models.half_plus_two(), model={"intra_op_threads": wanted})
+        answer = requests.post(server.url + "/v1/models/halves:predict", json={"instances": [1.0, 2.0]}, timeout=30)
+        assert answer.json() == {"predictions": [2.5, 3.0]}
+        threads[wanted] = len(os.listdir(f"/proc/{server.process.pid}/task"))
+        assert server.stop() == 0
+    # The thread of the call is one of them.
+    assert threads[3] - threads[1] == 2, threads
+
+
 def test_a_model_that_does_not_fit_waits_and_says_so(start, repository):
     models.release(repository, "half", 1, models.half_plus_two())
     server = start(ready=False, models=[{"name": "half", "path": str(repository / "half"), "load_retry_delay": "50ms"}],
