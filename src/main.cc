@@ -193,6 +193,7 @@ Result<Config> LoadGatewayConfig(const cli::GatewayFlags& flags) {
   overrides.data_dir = flags.data_dir;
   overrides.log_level = flags.log_level;
   overrides.log_format = flags.log_format;
+  overrides.hot_restart = flags.hot_restart;
   RETURN_IF_ERROR(ApplyOverrides(overrides, config));
   return config;
 }

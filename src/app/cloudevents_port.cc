@@ -43,11 +43,13 @@ void Handle(net::HttpExchange& exchange, intake::CloudEventIntake& intake) {
 
 Result<std::unique_ptr<net::HttpServer>> ListenForCloudEvents(const std::string& address,
                                                               uint16_t port,
-                                                              intake::CloudEventIntake& intake) {
+                                                              intake::CloudEventIntake& intake,
+                                                              net::ListenerStore* listeners) {
   net::HttpServerOptions options;
   options.name = "cloudevents";
   options.address = address;
   options.port = port;
+  options.listeners = listeners;
   options.max_body_bytes = kMaxBody;
   options.error_body = ErrorBody;
   auto server = net::HttpServer::Start(

@@ -98,6 +98,7 @@ Result<Config> LoadConfigFile(const std::string& path) {
         *file = MadeRelativeTo(folder, *file);
     }
   }
+  config.hot_restart.socket = MadeRelativeTo(folder, config.hot_restart.socket);
   if (config.gateway) {
     auto of_tls = [&](std::optional<gateway::UpstreamTlsOptions>& tls) {
       if (!tls) return;

@@ -154,6 +154,13 @@ struct Config {
     std::vector<RolloutEvent::Kind> rollout_events = AllRolloutEvents();  ///< that are told to them
   };
 
+  /// How `leadsman gateway` is replaced by a new process in place.
+  struct HotRestart {
+    bool enabled = false;
+    std::string socket;                         ///< where both processes meet; empty: in data_dir
+    std::chrono::milliseconds timeout{60'000};  ///< for the new process, at each stage
+  };
+
   Server server;
   Admin admin;
   AuthOptions auth;
@@ -175,6 +182,7 @@ struct Config {
   Mlflow mlflow;
   Telemetry telemetry;
   std::optional<gateway::Options> gateway;  ///< of `leadsman gateway`; absent: there is none
+  HotRestart hot_restart;
   /// This process is one, and how its services are rolled out. Not read from the file.
   bool run_gateway = false;
   std::map<std::string, RolloutPlan> gateway_plans;
@@ -240,6 +248,7 @@ struct ConfigOverrides {
   std::optional<std::string> log_level;
   std::optional<std::string> log_format;
   std::optional<std::string> reload_config;
+  bool hot_restart = false;
   std::vector<std::string> models;              ///< "NAME=PATH"
   std::optional<std::string> model_repository;  ///< a folder of models
 };

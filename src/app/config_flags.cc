@@ -80,6 +80,7 @@ Status ApplyOverrides(const ConfigOverrides& flags, Config& config) {
     if (std::string why = WhyNoModelFolder(text.substr(at + 1)); !why.empty())
       return InvalidArgumentError(StrCat("--model: ", why));
   }
+  if (flags.hot_restart) config.hot_restart.enabled = true;
   if (flags.model_repository) config.repository.path = *flags.model_repository;
 
   std::vector<std::string> wrong = ConfigConflicts(config);

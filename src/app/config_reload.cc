@@ -90,6 +90,7 @@ ReloadedConfig MergeReloaded(const Config& running, Config next, bool has_monito
   keep("monitor", [](Config& to, const Config& from) { to.monitor = from.monitor; });
   keep("alarms", [](Config& to, const Config& from) { to.alarms = from.alarms; });
   keep("lifecycle", [](Config& to, const Config& from) { to.lifecycle = from.lifecycle; });
+  keep("hot_restart", [](Config& to, const Config& from) { to.hot_restart = from.hot_restart; });
   keep("config_reload",
        [](Config& to, const Config& from) { to.config_reload = from.config_reload; });
   if (running.repository.path != next.repository.path) {

@@ -332,6 +332,24 @@ const schema::Struct<Config::Log>& LogSchema() {
   return table;
 }
 
+const schema::Struct<Config::HotRestart>& HotRestartSchema() {
+  using HotRestart = Config::HotRestart;
+  static const auto table = [] {
+    schema::Struct<HotRestart> s("HotRestart", "Upgrade in place.");
+    s.Field("enabled", &HotRestart::enabled, schema::Boolean(),
+            "Take the place of the process that runs, if one does, and let a later one take this "
+            "one's; also --hot-restart.");
+    s.Field("socket", &HotRestart::socket, schema::Text(),
+            "Path of the Unix socket at which both meet, of at most 107 bytes; empty = "
+            "`hot-restart.sock` in data_dir. Relative to the configuration file.");
+    s.Field("timeout", &HotRestart::timeout, schema::Time<milliseconds>(1s, 1h),
+            "How long the process that runs waits for the new one at each stage, before it goes "
+            "on without it.");
+    return s;
+  }();
+  return table;
+}
+
 const schema::Struct<Config::Plain>& PlainSchema() {
   using Plain = Config::Plain;
   static const auto table = [] {
@@ -603,6 +621,11 @@ void CheckConfig(const Config& config, const CheckSink& sink) {
       sink.is_sound("admin.port")) {
     add("monitor.envoy.port", StrCat("must differ from admin.port (", config.admin.port, ")"));
   }
+  if (config.hot_restart.enabled && config.hot_restart.socket.empty() && config.data_dir.empty() &&
+      sink.is_sound("hot_restart.socket") && sink.is_sound("data_dir"))
+    add("hot_restart.socket",
+        "without a data_dir the processes need another place to meet: give the path of a Unix "
+        "socket, or a data_dir (--data-dir)");
   if (config.gateway) {
     for (size_t i = 0; i < config.gateway->listeners.size(); ++i) {
       const uint16_t port = config.gateway->listeners[i].port;
@@ -679,6 +702,9 @@ const schema::Struct<Config>& ConfigSchema() {
     s.Nested("telemetry", &Config::telemetry, TelemetrySchema(), "Metrics.");
     s.Field("gateway", &Config::gateway, schema::Optional(schema::Of(gateway::OptionsSchema())),
             "What `leadsman gateway` proxies; see docs/gateway.md. Other commands leave it alone.");
+    s.Nested("hot_restart", &Config::hot_restart, HotRestartSchema(),
+             "A new process of `leadsman gateway` takes the place of the one that runs; see "
+             "docs/gateway.md. Other commands leave it alone.");
     s.Check([](const Config& config, schema::Problems& problems) {
       CheckConfig(config,
                   {.add = [&](const std::string& path,

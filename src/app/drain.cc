@@ -30,11 +30,25 @@ DrainMachine::Effects DrainMachine::OnSignal(int signal, SteadyTime now) {
     effects.readiness_off = true;
     return effects;
   }
-  if (signal != signal_) return {};
+  if (signal_ == 0) {  // it drains already, without one
+    signal_ = signal;
+    return {};
+  }
+  return signal == signal_ ? Hasten() : Effects{};
+}
+
+DrainMachine::Effects DrainMachine::Hasten() {
   hastened_ = true;
   if (phase_ == Phase::kLameDuck) return Drain(options_.timeout);
   if (phase_ == Phase::kDraining) return {.begin_drain = std::chrono::milliseconds(0)};
   return {};
+}
+
+DrainMachine::Effects DrainMachine::OnHandedOver() {
+  if (phase_ != Phase::kServing && phase_ != Phase::kLameDuck) return {};
+  Effects effects = Drain(options_.timeout);
+  effects.readiness_off = true;
+  return effects;
 }
 
 DrainMachine::Effects DrainMachine::OnTick(SteadyTime now) {

@@ -16,6 +16,8 @@ namespace leadsman {
 /// to notice. kDraining: no new connections, each answer sends its client away, what has begun is finished. kDone: all is
 /// answered, or the time is over and the rest was cut.
 ///
+/// A process whose place another one has taken drains at once: nobody need notice anything.
+///
 /// The same signal once more hastens: it ends the lame-duck phase, and in kDraining cuts what is left. Another signal
 /// does nothing: a terminal's SIGINT is often followed by the SIGTERM of whoever started the process.
 ///
@@ -38,6 +40,8 @@ class DrainMachine {
   explicit DrainMachine(Options options) : options_(options) {}
 
   Effects OnSignal(int signal, SteadyTime now);
+  /// Another process accepts already. Then the first signal ends nothing that the second would not.
+  Effects OnHandedOver();
   /// At NextTick(), or at any other time.
   Effects OnTick(SteadyTime now);
   /// All servers have said that nothing is in flight.
@@ -50,6 +54,7 @@ class DrainMachine {
 
  private:
   Effects Drain(std::chrono::milliseconds grace);
+  Effects Hasten();
 
   const Options options_;
   Phase phase_ = Phase::kServing;

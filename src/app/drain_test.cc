@@ -34,6 +34,8 @@ struct World {
       std::string name;
       words >> name;
       effects = machine->OnSignal(name == "INT" ? SIGINT : SIGTERM, now);
+    } else if (word == "handed") {
+      effects = machine->OnHandedOver();
     } else if (word == "tick") {
       effects = machine->OnTick(now);
     } else {
@@ -60,7 +62,7 @@ TEST(DrainTest, GoesAsTheScriptSays) {
         world = {};
         return std::exchange(answer, "");
       });
-  EXPECT_EQ(cases, 7);
+  EXPECT_EQ(cases, 8);
 }
 
 }  // namespace

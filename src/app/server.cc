@@ -20,8 +20,9 @@
 #include "app/alarms.h"
 #include "app/cloudevents_port.h"
 #include "app/config_watcher.h"
+#include "app/control_plane.h"
 #include "app/data_dir_lock.h"
-#include "app/drain.h"
+#include "app/data_plane.h"
 #include "app/envoy_report.h"
 #include "app/gateway_report.h"
 #include "app/health.h"
@@ -30,7 +31,9 @@
 #include "app/model_repository.h"
 #include "app/monitor_source.h"
 #include "app/reloader.h"
+#include "app/serve_loop.h"
 #include "app/tfserving/reload_requests.h"
+#include "app/upgradable_server.h"
 #include "app/version.h"
 #include "backend/plugin_host.h"
 #include "backend/python/metrics.h"
@@ -84,6 +87,8 @@ using namespace std::chrono_literals;
 
 /// How long a stop waits, after the drain, for inferences that are running.
 constexpr std::chrono::milliseconds kLastWait = 5s;
+/// For requests to the ports of operators and of events, when another process takes them over.
+constexpr std::chrono::milliseconds kReleaseWait = 1s;
 /// And for alarms to be on the disk.
 constexpr std::chrono::milliseconds kAlarmsWait = 2s;
 /// How often certificates and other small files are looked at.
@@ -110,11 +115,6 @@ std::string BinaryDir() {
   return error ? "." : self.parent_path().string();
 }
 
-std::string HostName() {
-  char name[256] = "";
-  return gethostname(name, sizeof(name) - 1) == 0 ? name : "";
-}
-
 int OrCores(int configured) { return configured > 0 ? configured : AvailableCores(); }
 
 PluginOptions PluginsOf(const Config& config) {
@@ -130,24 +130,32 @@ std::vector<ModelConfig> ModelsOf(const Config& config) {
   return models;
 }
 
-/// All rooms of one server. Members stand in the order in which they are built; each may refer to those before it.
-class Server {
+/// All rooms of one server but those of the data plane. Members stand in the order in which they are built; each may refer to those
+/// before it.
+class Server final : public ControlPlane {
  public:
   static Result<std::unique_ptr<Server>> Create(Config config, Reloader::Load load,
-                                                ReloadOptions options = {}) {
-    std::unique_ptr<Server> server(
-        new Server(std::move(config), std::move(load), std::move(options)));
+                                                ReloadOptions options, DataPlane& plane,
+                                                GatewayHooks hooks = {}) {
+    std::unique_ptr<Server> server(new Server(std::move(config), std::move(load),
+                                              std::move(options), plane, std::move(hooks)));
     RETURN_IF_ERROR(server->Build());
     return server;
   }
 
-  ~Server() {
+  ~Server() override {
     BeginDrain(0ms);
     AwaitDrained(kLastWait);
     Stop(kLastWait);
+    plane_.SetTarget(nullptr);  // the monitor goes
   }
 
-  Status Reload(const std::string& trigger) { return reloader_.Reload(trigger); }
+  Status Reload(const std::string& trigger) override { return reloader_.Reload(trigger); }
+
+  Config config_in_force() const override {
+    MutexLock one(apply_mutex_);
+    return config_;
+  }
 
   /// Models, plans, prediction outputs, the log's level and what is proxied are taken over; what needs a restart is
   /// said, and stays in the configuration that is shown as it is in force.
@@ -185,7 +193,7 @@ class Server {
       for (const auto& [name, plan] : PlansOf(config)) planned.insert(name);
       RETURN_IF_ERROR(CheckRollouts(next));
     }
-    RETURN_IF_ERROR(SetSources(next));
+    RETURN_IF_ERROR(plane_.SetSources(next));
     RETURN_IF_ERROR(gateway_->Apply(next, planned));
     for (const gateway::ServiceOptions& service : config_.gateway->services) {
       for (const gateway::VersionOptions& version : service.versions) {
@@ -238,23 +246,9 @@ class Server {
     return OkStatus();
   }
 
-  /// Who reads the bodies of each route.
-  Status SetSources(gateway::Options& options) {
-    std::vector<intake::ExchangeIntake::Source> sources(
-        1);  // 0: of the route that there is without any
-    for (const gateway::RouteOptions& route : options.routes)
-      sources.push_back({route.decode.request, route.decode.response});
-    auto places = exchanges_->SourcesOf(sources);
-    if (!places.ok()) return Annotate(places.status(), "gateway.routes");
-    for (size_t i = 0; i < options.routes.size(); ++i) options.routes[i].source = (*places)[i + 1];
-    return OkStatus();
-  }
+  void TurnUnready() override { stopping_ = true; }
 
-  /// /readyz says no from here on; everything is still answered.
-  void TurnUnready() { stopping_ = true; }
-
-  /// No further connections; what has begun is answered, what is left after `grace` cut. Again: the grace becomes shorter.
-  void BeginDrain(std::chrono::milliseconds grace) {
+  void BeginDrain(std::chrono::milliseconds grace) override {
     stopping_ = true;
     if (predictor_) predictor_->Drain();
     reload_requests_.Stop();
@@ -263,8 +257,7 @@ class Server {
     for (net::DrainableServer* server : Drainables()) server->BeginDrain(grace);
   }
 
-  /// True once nothing is in flight any more. Waits for at most `wait`.
-  bool AwaitDrained(std::chrono::milliseconds wait) {
+  bool AwaitDrained(std::chrono::milliseconds wait) override {
     auto deadline = clock_.SteadyNow() + wait;
     for (net::DrainableServer* server : Drainables()) {
       auto left =
@@ -274,12 +267,46 @@ class Server {
     return true;
   }
 
-  /// Everything else, after the drain.
-  ///
-  /// An inference cannot be interrupted. One that runs on for longer than the drain and `wait` would end in a server that
-  /// has been taken apart: then everything that is worth it is written, and the process ends here, with 1.
-  void Stop(std::chrono::milliseconds wait) {
-    if (stopped_) return;
+  void Stop(std::chrono::milliseconds wait) override {
+    if (const std::optional<int> code = StopRooms(wait)) std::quick_exit(*code);
+  }
+
+  Status Release() override {
+    releasing_ = true;
+    stopping_ = true;
+    plane_.SetTarget(nullptr);
+    if (monitor_ && !monitor_->Flush(kLastWait))
+      LOG_WARN("the monitor did not finish writing in time", {"waited_ms", kLastWait});
+    if (rollouts_) {
+      rollouts_->Stop();
+      rollouts_->TickOnce();  // what has been counted since the last one is in the journal, too
+    }
+    BeginDrain(kReleaseWait);
+    (void)AwaitDrained(kReleaseWait);
+    if (!StopRooms(kLastWait)) return OkStatus();
+    return DeadlineExceededError("a part of the process cannot be ended; the log says which");
+  }
+
+  std::string MetricsReference() const { return MetricsReferenceMarkdown(registry_); }
+
+ private:
+  Server(Config config, Reloader::Load load, ReloadOptions options, DataPlane& plane,
+         GatewayHooks hooks)
+      : options_(std::move(options)),
+        plane_(plane),
+        hooks_(std::move(hooks)),
+        config_(std::move(config)),
+        config_json_(ShownConfigJson(config_)),
+        plain_model_(config_.plain.model),
+        mlflow_model_(config_.mlflow.model),
+        reloader_(clock_, registry_, std::move(load),
+                  [this](const Config& next, std::vector<std::string>& needs_restart) {
+                    return Apply(next, needs_restart);
+                  }) {}
+
+  /// What ends the process with this code: it cannot be ended otherwise. Everything that is worth it is written by then.
+  std::optional<int> StopRooms(std::chrono::milliseconds wait) {
+    if (stopped_) return std::nullopt;
     stopped_ = true;
     bool ended = !predictor_ || predictor_->Stop(wait);
     if (rollouts_) rollouts_->Stop();
@@ -287,7 +314,7 @@ class Server {
     if (cloudevents_server_)
       cloudevents_server_->Shutdown(std::min<std::chrono::milliseconds>(wait, 1s));
     if (cloudevents_) cloudevents_->Stop();
-    if (exchanges_) exchanges_->Stop();
+    if (exchanges_ != nullptr && HasGateway()) exchanges_->Stop();
     if (intake_) intake_->Stop();
     if (monitor_ && !monitor_->Flush(5s)) LOG_WARN("the monitor did not finish writing within 5 s");
     ProfileSenderOut().reset();  // sends what was seen until now
@@ -295,7 +322,7 @@ class Server {
     if (!ended) {
       LOG_ERROR("a model still computes after the drain; the process ends without waiting for it",
                 {"waited_further_ms", wait});
-      std::quick_exit(1);
+      return 1;
     }
     file_check_.reset();
     metrics_sender_.reset();  // sends once more, while all of it is there
@@ -307,38 +334,23 @@ class Server {
     envoy_server_.reset();
     admin_server_.reset();
     if (alarms_ && !alarms_->EndWithin(kAlarmsWait)) {
-      LOG_WARN(
-          "the disk of data_dir has not taken the alarms; the process ends without waiting for it",
-          {"waited_ms", kAlarmsWait});
-      std::quick_exit(0);
+      LOG_WARN("the disk of data_dir has not taken the alarms; it is waited for no longer",
+               {"waited_ms", kAlarmsWait});
+      return 0;
     }
     if (repository_ && !repository_->StopWithin(wait)) {
-      LOG_WARN("a look at the repository hangs; the process ends without waiting for it",
-               {"waited_ms", wait});
-      std::quick_exit(0);
+      LOG_WARN("a look at the repository hangs; it is waited for no longer", {"waited_ms", wait});
+      return 0;
     }
     // Neither a load that is inside a runtime nor a listing of a mount that hangs can be interrupted.
     if (lifecycle_ && !lifecycle_->StopWithin(wait)) {
-      LOG_WARN("a version is still being loaded or listed; the process ends without waiting for it",
+      LOG_WARN("a version is still being loaded or listed; it is waited for no longer",
                {"waited_ms", wait});
-      std::quick_exit(0);
+      return 0;
     }
     if (lifecycle_) lifecycle_->Stop();
+    return std::nullopt;
   }
-
-  std::string MetricsReference() const { return MetricsReferenceMarkdown(registry_); }
-
- private:
-  Server(Config config, Reloader::Load load, ReloadOptions options)
-      : options_(std::move(options)),
-        config_(std::move(config)),
-        config_json_(ShownConfigJson(config_)),
-        plain_model_(config_.plain.model),
-        mlflow_model_(config_.mlflow.model),
-        reloader_(clock_, registry_, std::move(load),
-                  [this](const Config& next, std::vector<std::string>& needs_restart) {
-                    return Apply(next, needs_restart);
-                  }) {}
 
   /// The models of a serialized ModelServerConfig instead of those that are configured; those that are new.
   Result<std::vector<std::string>> ApplyModelsOf(const std::string& model_server_config) {
@@ -403,7 +415,7 @@ class Server {
     if (grpc_server_) servers.push_back(grpc_server_.get());
     if (grpc_socket_server_) servers.push_back(grpc_socket_server_.get());
     if (envoy_server_) servers.push_back(envoy_server_.get());
-    if (gateway_) servers.push_back(gateway_.get());
+    if (gateway_ != nullptr && HasGateway()) servers.push_back(gateway_);
     return servers;
   }
 
@@ -435,11 +447,12 @@ class Server {
     RegisterPython(plugins.plugin_dirs);
 
     RETURN_IF_ERROR(PrepareDataDir());
-    RETURN_IF_ERROR(BuildRedactor());
+    RETURN_IF_ERROR(plane_.Build(config_));
+    gateway_ = plane_.gateway.get();
+    exchanges_ = plane_.exchanges.get();
     RETURN_IF_ERROR(BuildMonitor());
-    Sink& monitor = monitor_ ? static_cast<Sink&>(*monitor_) : null_sink_;
-    RETURN_IF_ERROR(BuildTracer(monitor));
-    Sink& sink = tracer_ ? static_cast<Sink&>(*tracer_) : monitor;
+    plane_.SetTarget(monitor_ ? static_cast<Sink*>(monitor_.get()) : &null_sink_);
+    Sink& sink = plane_.events();
 
     StorageOptions storage = config_.storage;
     if (storage.cache_dir.empty()) storage.cache_dir = InDataDir("cache");
@@ -468,7 +481,7 @@ class Server {
       control_->FindBy([this](ModelControl::Done done) { repository_->LookNow(std::move(done)); });
     }
     const bool tfserving = config_.telemetry.Has(Config::CompatMetrics::kTfServing);
-    serving_metrics_ = std::make_unique<ServingMetrics>(registry_, tfserving, &exemplars_);
+    serving_metrics_ = std::make_unique<ServingMetrics>(registry_, tfserving, &plane_.exemplars);
 
     Predictor::Options serving;
     serving.pool_threads = OrCores(config_.server.pool_threads);
@@ -493,11 +506,6 @@ class Server {
         registrations_.push_back(std::move(registration));
     }
 
-    if (config_.run_gateway) {
-      RETURN_IF_ERROR(BuildExchangeIntake(sink));
-      gateway_ =
-          gateway::Gateway::Create({clock_, sink, registry_, exchanges_.get()}, *config_.gateway);
-    }
     RETURN_IF_ERROR(BuildRollouts());
     RETURN_IF_ERROR(BuildAlarms());
     // Before the first request: a model that is still to be loaded is UNAVAILABLE, not NOT_FOUND.
@@ -507,19 +515,27 @@ class Server {
     // Start() applies the journal's wanted state (pins, routes) before it returns, and so before the first version is
     // loaded: a restart in mid-rollout must not load, or send traffic to, anything the rollout would not.
     if (rollouts_) rollouts_->Start();
-    if (gateway_) RETURN_IF_ERROR(StartGateway());
     lifecycle_->Start();
     if (repository_) RETURN_IF_ERROR(repository_->Start());
     // Counting begins with the alarms' first look: before the first line of a log.
     if (alarms_) RETURN_IF_ERROR(StartAlarms());
     if (intake_) intake_->Start();
+    if (gateway_) RETURN_IF_ERROR(StartGateway());
+    built_ = true;
     return OkStatus();
   }
 
-  /// Only now: the shares of the traffic are those that the journal says.
+  /// Whether the gateway ends with this server, instead of going on without it.
+  bool HasGateway() const { return built_ && !releasing_; }
+
+  /// Only now: the shares of the traffic are those that the journal says. One that runs already was there before this.
   Status StartGateway() {
+    if (plane_.proxying) return OkStatus();
+    if (hooks_.before_start) RETURN_IF_ERROR(hooks_.before_start());
     RETURN_IF_ERROR(exchanges_->Start());
     RETURN_IF_ERROR(gateway_->Start());
+    plane_.proxying = true;
+    if (hooks_.after_start) hooks_.after_start();
     const gateway::View view = gateway_->view();
     for (const gateway::ListenerView& listener : view.listeners) {
       LOG_INFO("proxying", {"address", listener.address}, {"port", listener.port},
@@ -562,13 +578,6 @@ class Server {
     return OkStatus();
   }
 
-  /// Null without rules.
-  Status BuildRedactor() {
-    if (config_.monitor.redact.empty()) return OkStatus();
-    ASSIGN_OR_RETURN(redactor_, Redactor::Create(config_.monitor.redact));
-    return OkStatus();
-  }
-
   Status BuildMonitor() {
     if (!NeedsMonitor(config_)) {
       if (!config_.monitor.send_profiles) return OkStatus();
@@ -579,9 +588,9 @@ class Server {
     MonitorOptions options = config_.monitor.options;
     options.database = InDataDir("monitor.db");
     options.keep_intervals = config_.monitor.send_profiles.has_value();
-    Monitor::Deps deps{clock_, registry_, redactor_.get()};
+    Monitor::Deps deps{clock_, registry_, plane_.redactor.get()};
     if (config_.run_gateway)
-      deps.labelled = [shadows = shadows_](const LabelledPrediction& labelled) {
+      deps.labelled = [shadows = plane_.shadows](const LabelledPrediction& labelled) {
         shadows->OnLabelled(labelled);
       };
     auto monitor = Monitor::Create(std::move(deps), options, MonitoringOf(config_));
@@ -602,56 +611,17 @@ class Server {
     }
     if (config_.monitor.envoy) {
       envoy_intake_ = std::make_unique<intake::EnvoyIntake>(
-          intake::EnvoyIntake::Deps{clock_, *monitor_, registry_, redactor_.get()},
+          intake::EnvoyIntake::Deps{clock_, *monitor_, registry_, plane_.redactor.get()},
           *config_.monitor.envoy);
     }
     if (config_.monitor.logs.empty()) return OkStatus();
-    auto intake =
-        intake::LogIntake::Create({clock_, *monitor_, registry_,
-                                   [this] { return monitor_->Flush(kLastWait); }, redactor_.get()},
-                                  {config_.monitor.logs, config_.data_dir});
+    auto intake = intake::LogIntake::Create(
+        {clock_, *monitor_, registry_, [this] { return monitor_->Flush(kLastWait); },
+         plane_.redactor.get()},
+        {config_.monitor.logs, config_.data_dir});
     if (!intake.ok()) return Annotate(intake.status(), "follow the logs (monitor.logs)");
     intake_ = std::move(intake).value();
     return OkStatus();
-  }
-
-  /// What reads the bodies that pass the gateway.
-  Status BuildExchangeIntake(Sink& sink) {
-    const gateway::DecodeOptions& decode = config_.gateway->decode;
-    intake::ExchangeIntake::Options options{.max_body = decode.max_body,
-                                            .max_held_bytes = decode.max_held_bytes,
-                                            .max_queue = decode.max_queue};
-    auto exchanges = intake::ExchangeIntake::Create(
-        {clock_, sink, registry_, redactor_.get(), shadows_}, std::move(options));
-    if (!exchanges.ok()) return exchanges.status();
-    exchanges_ = std::move(exchanges).value();
-    return SetSources(*config_.gateway);
-  }
-
-  Status BuildTracer(Sink& next) {
-    const TracingOptions& options = config_.telemetry.tracing;
-    if (!options.enabled()) return OkStatus();
-    auto tracer = Tracer::Create(
-        {clock_,
-         registry_,
-         next,
-         {.service_name = options.service_name, .version = kLeadsmanVersion, .host = HostName()},
-         [this](const TracedRequest& request) { AddExemplar(request); },
-         redactor_.get()},
-        options);
-    if (!tracer.ok()) return tracer.status();
-    tracer_ = std::move(tracer).value();
-    return OkStatus();
-  }
-
-  /// What the histograms of a version link to. A request that reached none is in none.
-  void AddExemplar(const TracedRequest& request) {
-    if (request.version == 0) return;
-    exemplars_.Add({request.model, std::to_string(request.version)}, request.latency_ns,
-                   request.compute_ns,
-                   {.trace_id = request.trace_id,
-                    .span_id = request.span_id,
-                    .unix_ms = request.end_unix_ns / 1'000'000});
   }
 
   AdminApi::MetricsState MetricsState() const {
@@ -774,7 +744,7 @@ class Server {
           "a rollout needs evidence: set monitoring.enabled of its model to true");
     }
     metric_source_ = std::make_unique<MonitorMetricSource>(
-        *monitor_, shadows_, [this](const std::string& model, int64_t version) {
+        *monitor_, plane_.shadows, [this](const std::string& model, int64_t version) {
           return gateway_ ? gateway_->CopiesNotTaken(model, version) : uint64_t{0};
         });
     if (gateway_) {
@@ -878,6 +848,11 @@ class Server {
     admin_->Handle(exchange);
   }
 
+  /// Of ports that another process can take over; null: they go with their servers.
+  net::ListenerStore* KeptListeners() const {
+    return config_.run_gateway && config_.hot_restart.enabled ? &plane_.listeners : nullptr;
+  }
+
   Status Listen() {
     RETURN_IF_ERROR(ReadCertificates());
     RETURN_IF_ERROR(ReadTokens());
@@ -949,6 +924,12 @@ class Server {
         return gateway_->SetWeights(service, weights);
       };
     }
+    if (KeptListeners() != nullptr) {
+      console.hot_restart = [this, path = HotRestartPath(config_)] {
+        return AdminApi::HotRestartState{
+            .generation = plane_.generation, .failed = plane_.failed_takeovers, .socket = path};
+      };
+    }
     console.configuration_json = [this] {
       MutexLock lock(config_mutex_);
       return config_json_;
@@ -960,6 +941,7 @@ class Server {
     admin.address = config_.admin.address;
     admin.port = config_.admin.port;
     admin.certificates = admin_certificates_;
+    admin.listeners = KeptListeners();
     admin.error_body = AdminApi::ErrorBody;
     auto admin_server =
         net::HttpServer::Start(admin, [this](net::HttpExchange& e) { HandleAdmin(e); });
@@ -972,8 +954,8 @@ class Server {
     if (cloudevents_) {
       cloudevents_->Start();
       const Config::CloudEvents& port = *config_.monitor.cloudevents;
-      ASSIGN_OR_RETURN(cloudevents_server_,
-                       ListenForCloudEvents(port.address, port.port, *cloudevents_));
+      ASSIGN_OR_RETURN(cloudevents_server_, ListenForCloudEvents(port.address, port.port,
+                                                                 *cloudevents_, KeptListeners()));
     }
     RETURN_IF_ERROR(ListenEnvoy());
 
@@ -1114,7 +1096,7 @@ class Server {
 
   Status ListenEnvoy() {
     if (!envoy_intake_) return OkStatus();
-    auto server = rpc::EnvoyServer::Start(*envoy_intake_, clock_);
+    auto server = rpc::EnvoyServer::Start(*envoy_intake_, clock_, KeptListeners());
     if (!server.ok())
       return Annotate(server.status(), "port for Envoy (monitor.envoy.port, --envoy-port)");
     envoy_server_ = std::move(server).value();
@@ -1123,8 +1105,14 @@ class Server {
 
   DataDirLock data_dir_lock_;  ///< let go last
   const ReloadOptions options_;
-  Mutex apply_mutex_;  ///< one reload at a time
-  Config config_;      ///< the start's and the reloads'
+  DataPlane& plane_;
+  const GatewayHooks hooks_;
+  gateway::Gateway* gateway_ = nullptr;          ///< of the data plane; null: nothing is proxied
+  intake::ExchangeIntake* exchanges_ = nullptr;  ///< likewise
+  std::atomic<bool> releasing_{false};           ///< the data plane goes on without this
+  bool built_ = false;                           ///< of the owner's thread
+  mutable Mutex apply_mutex_;                    ///< one reload at a time
+  Config config_;                                ///< the start's and the reloads'
   Mutex config_mutex_;
   std::string config_json_ GUARDED_BY(config_mutex_);
   std::atomic<bool> stopping_{false};
@@ -1132,29 +1120,22 @@ class Server {
   const bool watches_others_ = WatchesOthers(config_);
 
   Clock& clock_ = SystemClock();
-  Registry registry_;
+  Registry& registry_ = plane_.registry;
   SeriesBudget metrics_{registry_, config_.telemetry.metrics.max_series};
-  RequestExemplars exemplars_;
   BackendRegistry backends_;
   std::shared_ptr<python::PythonHost> python_;  ///< null when turned off
   NullSink null_sink_;
-  std::unique_ptr<Redactor> redactor_;  ///< null: texts are kept as they come
-  /// How the answers of a gateway's mirrors compare; labels come from the monitor.
-  const std::shared_ptr<intake::ShadowBook> shadows_ = std::make_shared<intake::ShadowBook>();
   std::unique_ptr<Monitor> monitor_;
-  std::unique_ptr<Tracer> tracer_;                         ///< passes events on to it
   std::unique_ptr<intake::EventIntake> events_;            ///< null without a monitor
   std::unique_ptr<intake::CloudEventIntake> cloudevents_;  ///< null: no port for them
   std::unique_ptr<intake::LogIntake> intake_;              ///< null: no logs are read
   std::unique_ptr<intake::EnvoyIntake> envoy_intake_;      ///< null: Envoy is not listened to
-  std::unique_ptr<intake::ExchangeIntake> exchanges_;      ///< null: nothing is proxied
   std::unique_ptr<Stores> stores_;
   std::unique_ptr<LifecycleManager> lifecycle_;
   std::unique_ptr<ModelControl> control_;
   std::unique_ptr<ServingMetrics> serving_metrics_;
   std::unique_ptr<Predictor> predictor_;
   std::unique_ptr<MonitorMetricSource> metric_source_;
-  std::unique_ptr<gateway::Gateway> gateway_;  ///< null: nothing is proxied
   std::unique_ptr<Actuator> actuator_;
   std::unique_ptr<VersionObserver> observer_;
   OutsideAsker outside_asker_;  ///< of gates
@@ -1190,69 +1171,13 @@ class Server {
 
 }  // namespace
 
-namespace {
-
-/// How often a drain is asked whether it is over.
-constexpr std::chrono::milliseconds kAskEvery = 20ms;
-
-/// One of `signals`, or 0 after `wait`.
-int AwaitSignal(const sigset_t& signals, std::chrono::nanoseconds wait) {
-  wait = std::clamp<std::chrono::nanoseconds>(wait, 0ns, 1h);
-  timespec time{};
-  time.tv_sec = wait / 1s;
-  time.tv_nsec = (wait % 1s).count();
-  int signal = sigtimedwait(&signals, nullptr, &time);
-  return signal > 0 ? signal : 0;
+Result<std::unique_ptr<ControlPlane>> CreateControlPlane(
+    Config config, const std::function<Result<Config>()>& load, const ReloadOptions& options,
+    DataPlane& plane, GatewayHooks hooks) {
+  auto server = Server::Create(std::move(config), load, options, plane, std::move(hooks));
+  if (!server.ok()) return server.status();
+  return std::unique_ptr<ControlPlane>(std::move(server).value());
 }
-
-/// A label's version may be ready, or a runtime back, when the same configuration is tried again.
-bool MayPass(const Status& status) {
-  return status.code() == StatusCode::kFailedPrecondition ||
-         status.code() == StatusCode::kUnavailable;
-}
-
-/// Serves until a signal ends it, and drains. True when the signal came again: the end is not waited for long then.
-bool ServeUntilDrained(Server& server, const sigset_t& signals, DrainMachine::Options options,
-                       std::optional<ConfigWatcher> watcher, std::chrono::milliseconds look_every) {
-  DrainMachine drain(options);
-  Clock& clock = SystemClock();
-  while (drain.phase() != DrainMachine::Phase::kDone) {
-    Duration wait = 1h;
-    if (drain.phase() == DrainMachine::Phase::kServing && watcher) wait = look_every;
-    if (auto next = drain.NextTick()) wait = *next - clock.SteadyNow();
-    if (drain.phase() == DrainMachine::Phase::kDraining) wait = kAskEvery;
-    const int signal = AwaitSignal(signals, wait);
-    DrainMachine::Effects effects;
-    if (signal == SIGHUP) {
-      (void)server.Reload("signal");  // it has said and kept why, if it failed
-    } else if (signal != 0) {
-      effects = drain.OnSignal(signal, clock.SteadyNow());
-      LOG_INFO(drain.hastened() ? "stopping sooner" : "stopping",
-               {"signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"},
-               {"phase", DrainPhaseName(drain.phase())}, {"drain_delay_ms", options.delay},
-               {"drain_timeout_ms", options.timeout});
-    } else {
-      effects = drain.OnTick(clock.SteadyNow());
-      if (drain.phase() == DrainMachine::Phase::kServing && watcher && watcher->Poll()) {
-        if (MayPass(server.Reload("file"))) watcher->TryAgain();
-      }
-    }
-    if (effects.readiness_off) server.TurnUnready();
-    if (effects.begin_drain) server.BeginDrain(*effects.begin_drain);
-    if (effects.begin_drain && *effects.begin_drain == 0ms && signal != 0) {
-      // Once more ends the process at once, whatever it is doing.
-      sigset_t again;
-      sigemptyset(&again);
-      sigaddset(&again, signal);
-      pthread_sigmask(SIG_UNBLOCK, &again, nullptr);
-    }
-    if (drain.phase() == DrainMachine::Phase::kDraining && server.AwaitDrained(0ms))
-      drain.OnDrained();
-  }
-  return drain.hastened();
-}
-
-}  // namespace
 
 int RunServer(Config config, std::function<Result<Config>()> reload, const std::string& config_path,
               ReloadOptions options) {
@@ -1269,7 +1194,15 @@ int RunServer(Config config, std::function<Result<Config>()> reload, const std::
   std::optional<ConfigWatcher> watcher;
   if (config.config_reload == Config::Reload::kAuto && !config_path.empty())
     watcher.emplace(config_path);
-  auto server = Server::Create(std::move(config), std::move(reload), options);
+  if (config.run_gateway && config.hot_restart.enabled) {
+    return RunUpgradable(std::move(config), reload, options,
+                         {.signals = signals,
+                          .drain = drain,
+                          .watcher = std::move(watcher),
+                          .last_wait = kLastWait});
+  }
+  DataPlane plane(SystemClock());
+  auto server = Server::Create(std::move(config), std::move(reload), options, plane);
   if (!server.ok()) {
     LOG_ERROR("cannot start", {"reason", std::string(server.status().message())});
     return 1;
@@ -1314,7 +1247,9 @@ std::string MetricsReferencePage() {
   config.run_gateway = true;
   config.monitor.send_profiles.emplace().target.url = "http://127.0.0.1:9";
   ConfigureLog(LogLevel::kError, false);
-  auto server = Server::Create(std::move(config), [] { return Result<Config>(Config()); });
+  DataPlane plane(SystemClock());
+  auto server = Server::Create(
+      std::move(config), [] { return Result<Config>(Config()); }, {}, plane);
   if (!server.ok()) return std::string(server.status().message());
   return "# Metrics\n\n<!-- Generated by `leadsman reference metrics`; a test compares. Change the "
          "descriptions in the code "

@@ -108,6 +108,18 @@ void PrintReload(ClientContext& c, const Json& status) {
               << Join(waiting, ", ") << '\n';
 }
 
+/// Nothing before the first upgrade in place.
+void PrintHotRestart(ClientContext& c, const Json& status) {
+  auto state = status.find("hot_restart");
+  if (state == status.end() || !state->is_object()) return;
+  const auto generation = static_cast<int64_t>(Number(*state, "generation"));
+  const auto failed = static_cast<int64_t>(Number(*state, "failed"));
+  if (generation == 0 && failed == 0) return;
+  c.env.out << "upgraded in place: generation " << generation;
+  if (failed > 0) c.env.out << "; " << c.paint.Bad(StrCat(failed, " attempts came to nothing"));
+  c.env.out << '\n';
+}
+
 /// Nothing where no profiles are taken.
 void PrintEdges(ClientContext& c, const Json& status) {
   auto edges = status.find("edges");
@@ -301,6 +313,7 @@ int ShowStatus(ClientContext& c) {
   }
   PrintEdges(c, *status);
   PrintReload(c, *status);
+  PrintHotRestart(c, *status);
   PrintLabelStore(c, *status);
   PrintAlarms(c, *status);
   for (const Json& note : Items(*status, "notes"))

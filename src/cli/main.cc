@@ -543,6 +543,8 @@ class CommandLine {
         ->check(Port());
     text("--log-level", f.log_level, "debug, info, warn or error [info]", "LEVEL");
     text("--log-format", f.log_format, "text or json [text]", "FORMAT");
+    gateway->add_flag("--hot-restart", f.hot_restart,
+                      "Take the place of the process that runs, without losing a request");
     gateway->callback([this] {
       action_ = [this]() -> int {
         if (gateway_.config.empty()) {

@@ -72,6 +72,7 @@ struct GatewayFlags {
   std::optional<std::string> data_dir;
   std::optional<std::string> log_level;
   std::optional<std::string> log_format;
+  bool hot_restart = false;
 };
 
 /// What `leadsman prove-quiet` was asked for, beside what the logs are.

@@ -375,9 +375,16 @@ struct AdminApi::Impl {
           {"edges", console::EdgeSummaryJson(deps.monitor)},
           {"gateway",
            deps.gateway_json ? Json::parse(deps.gateway_json(), nullptr, false) : Json(nullptr)},
+          {"hot_restart", HotRestartJson()},
           {"monitor",
            deps.monitor ? console::CountersJson(deps.monitor->counters()) : Json(nullptr)}});
     return OkStatus();
+  }
+
+  Json HotRestartJson() const {
+    if (!deps.hot_restart) return nullptr;
+    const HotRestartState state = deps.hot_restart();
+    return {{"generation", state.generation}, {"failed", state.failed}, {"socket", state.socket}};
   }
 
   // ---- Models

@@ -49,6 +49,12 @@ class AdminApi {
     size_t max_series = 0;  ///< 0: no limit
     std::vector<LeftOut> left_out;
   };
+  /// Upgrade in place.
+  struct HotRestartState {
+    int generation = 0;   ///< how many processes came before this one
+    uint64_t failed = 0;  ///< attempts of others to take over
+    std::string socket;
+  };
   struct Deps {
     Clock& clock;
     LifecycleManager& lifecycle;
@@ -67,11 +73,12 @@ class AdminApi {
     std::function<std::vector<std::string>()> readiness_notes;
     /// Reads the configuration again; absent: POST /api/v1/reload answers 501.
     std::function<Status()> reload;
-    std::function<ReloadState()> reload_state;  ///< may be absent
-    std::function<std::string()> logs_json;     ///< absent: no logs are read
-    intake::EventIntake* events = nullptr;      ///< absent: POST /api/v1/events answers 501
-    std::function<std::string()> envoy_json;    ///< absent: Envoy is not listened to
-    std::function<std::string()> gateway_json;  ///< absent: nothing is proxied
+    std::function<ReloadState()> reload_state;     ///< may be absent
+    std::function<std::string()> logs_json;        ///< absent: no logs are read
+    intake::EventIntake* events = nullptr;         ///< absent: POST /api/v1/events answers 501
+    std::function<std::string()> envoy_json;       ///< absent: Envoy is not listened to
+    std::function<std::string()> gateway_json;     ///< absent: nothing is proxied
+    std::function<HotRestartState()> hot_restart;  ///< absent: no other process can take over
     /// Shares of the traffic of a service's versions. With gateway_json.
     std::function<Status(const std::string& service, const std::map<int64_t, double>& weights)>
         set_gateway_weights;

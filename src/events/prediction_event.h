@@ -138,6 +138,8 @@ class Sink {
   /// Where the values of a model's events get their places, when they come with names
   /// (events/feature_names.h). Null: the sink keeps none.
   virtual std::shared_ptr<FeatureNames> NamesOf(std::string_view model);
+  /// Another number: what NamesOf has given is to be asked for again.
+  virtual uint64_t names_epoch() const { return 0; }
   /// How requests of a model are told apart (events/segment_rule.h): what PredictionEvent::segments are of. Valid as long as the
   /// sink is.
   virtual std::span<const SegmentRule> SegmentsOf(std::string_view model) const;

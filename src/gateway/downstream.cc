@@ -39,6 +39,9 @@ constexpr milliseconds kFirstBackoff{20};
 constexpr milliseconds kLinger{2000};
 constexpr milliseconds kLingerWhenDraining{500};
 constexpr milliseconds kQuietWhenDraining{1000};
+/// The same where another process accepts already, and nobody waits for this one to be over.
+constexpr milliseconds kQuietWhenHandedOver{10'000};
+constexpr milliseconds kHandshakeWhenDraining{10'000};
 constexpr std::string_view kGoOn = "HTTP/1.1 100 Continue\r\n\r\n";
 constexpr std::string_view kLastChunk = "0\r\n\r\n";
 
@@ -1081,7 +1084,8 @@ void Downstream::Sweep(SteadyTime now) {
     case Phase::kIdle:
       if (worker_.draining()) {
         // The next request may be on the way, from a client that has little time of its own machine, too.
-        const milliseconds patience = std::min(worker_.grace() / 2, kQuietWhenDraining);
+        const milliseconds patience = std::min(
+            worker_.grace() / 2, worker_.handed_over() ? kQuietWhenHandedOver : kQuietWhenDraining);
         const SteadyTime start = std::max(worker_.drain_began(), since_);
         if (now - start >= patience && socket_.unsent() == 0 && !socket_.HasInput())
           StartLingering();
@@ -1091,7 +1095,11 @@ void Downstream::Sweep(SteadyTime now) {
       }
       break;
     case Phase::kTls:
-      if (waited < limits.head_timeout && !worker_.sends_away()) break;
+      // Who has connected before the end may still shake hands, and ask once.
+      if (waited < limits.head_timeout &&
+          (!worker_.sends_away() ||
+           now - worker_.drain_began() < std::min(worker_.grace() / 2, kHandshakeWhenDraining)))
+        break;
       worker_.counters().tls_failures.Add();
       return Close();
     case Phase::kHead:

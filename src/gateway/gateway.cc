@@ -17,7 +17,7 @@
 #include "gateway/metrics.h"
 #include "gateway/upstream_tls.h"
 #include "gateway/worker.h"
-#include "net/listener.h"
+#include "net/listener_store.h"
 #include "net/tls_client_files.h"
 #include "net/tls_server.h"
 
@@ -94,6 +94,12 @@ std::map<int64_t, uint32_t> ConfiguredShares(const ServiceOptions& service) {
   return shares;
 }
 
+std::map<int64_t, double> SharesOf(const std::map<int64_t, uint32_t>& parts) {
+  std::map<int64_t, double> shares;
+  for (const auto& [version, part] : parts) shares[version] = part / double{Split::kParts};
+  return shares;
+}
+
 /// Tells when all have come, or gone.
 class Latch {
  public:
@@ -137,6 +143,13 @@ class Impl final : public Gateway {
   }
 
   Status Start() override {
+    if (!prepared_) RETURN_IF_ERROR(Prepare());
+    RETURN_IF_ERROR(Run());
+    started_ = true;
+    return OkStatus();
+  }
+
+  Status Prepare() override {
     const auto table = shared_.MakeTable(shared_.table()->options);
     RETURN_IF_ERROR(LoadUpstreamTls(*table, nullptr, deps_.clock));
     ASSIGN_OR_RETURN(Certificates certificates, ReadCertificates(table->options, {}));
@@ -147,8 +160,11 @@ class Impl final : public Gateway {
       certificates_ = std::move(certificates);
     }
     RETURN_IF_ERROR(Listen(*table));
-    RETURN_IF_ERROR(Run(table));
-    started_ = true;
+    ASSIGN_OR_RETURN(health_, HealthChecker::Create());
+    RETURN_IF_ERROR(health_->Prepare(*table, milliseconds(0)));
+    health_->Adopt(table);
+    registrations_ = AddGatewayMetrics(shared_, deps_.registry);
+    prepared_ = true;
     return OkStatus();
   }
 
@@ -217,7 +233,7 @@ class Impl final : public Gateway {
     for (size_t of = 0; of < options.listeners.size(); ++of) {
       const ListenerOptions& listener = options.listeners[of];
       const bool offers_http2 = http2 && listener.protocol == ListenerOptions::Protocol::kAuto;
-      listening.push_back({-1, listener, certificates_[of], offers_http2});
+      listening.push_back({-1, of, listener, certificates_[of], offers_http2});
     }
     return listening;
   }
@@ -232,14 +248,18 @@ class Impl final : public Gateway {
     }
     Status wrong;
     for (const Worker::Listening& one : listening) {
-      auto group = net::Listen(one.options.address, one.options.port, static_cast<int>(threads));
+      auto group = net::ListenBy(deps_.listeners, one.options.address, one.options.port,
+                                 static_cast<int>(threads));
       if (!group.ok()) {
         wrong = Annotate(group.status(), "gateway.listeners");
         break;
       }
-      for (size_t i = 0; i < threads; ++i) {
-        sockets[i].push_back(one);
-        sockets[i].back().socket = group->sockets[i];
+      // There may be more of them: a process with more threads has opened them, and clients wait in each.
+      for (size_t i = 0; i < group->sockets.size(); ++i) {
+        auto& of_worker = sockets[i % threads];
+        of_worker.push_back(one);
+        of_worker.back().socket = group->sockets[i];
+        of_worker.back().handed_over = group->handed_over;
       }
       listeners_.push_back({one.options.address, group->port});
     }
@@ -257,11 +277,7 @@ class Impl final : public Gateway {
     return wrong;
   }
 
-  Status Run(const std::shared_ptr<const Table>& table) {
-    ASSIGN_OR_RETURN(health_, HealthChecker::Create());
-    RETURN_IF_ERROR(health_->Prepare(*table, milliseconds(0)));
-    health_->Adopt(table);
-    registrations_ = AddGatewayMetrics(shared_, deps_.registry);
+  Status Run() {
     for (size_t i = 0; i < shared_.workers.size(); ++i) {
       {
         MutexLock lock(running_mutex_);
@@ -342,6 +358,32 @@ class Impl final : public Gateway {
     service->split.Set(SplitOf(*service));
     LOG_INFO("weights set", {"service", name}, {"versions", weights.size()});
     return OkStatus();
+  }
+
+  std::map<std::string, WeightsByPerson> weights_by_person() const override {
+    MutexLock lock(traffic_mutex_);
+    const auto table = shared_.table();
+    std::map<std::string, WeightsByPerson> weights;
+    for (const auto& [name, parts] : by_person_) {
+      const Service* const service = table->Find(name);
+      if (service != nullptr)
+        weights[name] = {SharesOf(parts), SharesOf(ConfiguredShares(service->options))};
+    }
+    return weights;
+  }
+
+  void TakeWeights(const std::map<std::string, WeightsByPerson>& weights) override {
+    const auto table = shared_.table();
+    for (const auto& [name, taken] : weights) {
+      const Service* const service = table->Find(name);
+      const bool stays =
+          service != nullptr && SharesOf(ConfiguredShares(service->options)) == taken.configured;
+      const Status set =
+          stays ? SetWeights(name, taken.set)
+                : FailedPreconditionError("they have changed since, or the service has gone");
+      if (!set.ok())
+        LOG_WARN("the configured weights are in force again", {"service", name}, {"reason", set});
+    }
   }
 
   Status SetTraffic(const std::string& name, int64_t stable, int64_t candidate, double share,
@@ -448,9 +490,29 @@ class Impl final : public Gateway {
   std::vector<std::string> Awaited() const override {
     if (!started_) return {"the gateway is starting"};
     if (settled_) return {};  // what a reload adds takes nobody out of service
-    std::vector<std::string> awaited;
     const auto table = shared_.table();
-    for (const auto& service : table->services) {
+    std::vector<std::string> awaited = NotChecked(*table);
+    settled_ = awaited.empty();
+    return awaited;
+  }
+
+  std::vector<std::string> Unchecked() const override {
+    const auto table = shared_.table();
+    std::vector<std::string> unchecked = NotChecked(*table);
+    for (const Version* version : table->versions) {
+      const bool known =
+          std::any_of(version->endpoints.begin(), version->endpoints.end(),
+                      [](const auto& endpoint) { return !endpoint->addresses.Get()->empty(); });
+      if (!known)
+        unchecked.push_back(StrCat("names of service ", version->service->options.name, " version ",
+                                   version->number, " are being looked up"));
+    }
+    return unchecked;
+  }
+
+  static std::vector<std::string> NotChecked(const Table& table) {
+    std::vector<std::string> awaited;
+    for (const auto& service : table.services) {
       if (service->options.health.path.empty()) continue;
       for (const auto& version : service->versions) {
         // One that is known is enough; those that are not well are known, too.
@@ -463,7 +525,6 @@ class Impl final : public Gateway {
                                    " is being checked"));
       }
     }
-    settled_ = awaited.empty();
     return awaited;
   }
 
@@ -650,6 +711,7 @@ class Impl final : public Gateway {
 
   const Deps deps_;
   Shared shared_;
+  bool prepared_ = false;  ///< of the owner's thread
   std::atomic<bool> started_{false};
   mutable std::atomic<bool> settled_{false};  ///< once nothing was awaited
   std::atomic<bool> draining_{false};

@@ -17,6 +17,10 @@
 #include "net/drainable.h"
 #include "stats/registry.h"
 
+namespace leadsman::net {
+class ListenerStore;
+}  // namespace leadsman::net
+
 namespace leadsman::gateway {
 
 struct EndpointView {
@@ -84,13 +88,19 @@ class Gateway : public net::DrainableServer {
     Registry& registry;
     /// Gets copies of the bodies of predictions, with their events; null: bodies are not looked at.
     ExchangeSink* exchanges = nullptr;
+    /// Keeps the listening sockets beyond the gateway, and may have some that another process has listened at. Null: they go with it.
+    net::ListenerStore* listeners = nullptr;
   };
   /// Shares of the traffic may be set before it starts.
   static std::unique_ptr<Gateway> Create(Deps deps, Options options);
   ~Gateway() override = default;  ///< drains with no grace
 
-  /// Listens and serves; once. UNAVAILABLE when an address is in use; the message names it.
+  /// All of Start that can fail for what is outside, once: files are read, addresses listened at, endpoints checked. Nobody is accepted.
+  virtual Status Prepare() = 0;
+  /// Prepares, unless that is done, and serves; once. UNAVAILABLE when an address is in use; the message names it.
   virtual Status Start() = 0;
+  /// Of one that is prepared: a line for each version whose endpoints have not been checked yet, or whose names were not found.
+  virtual std::vector<std::string> Unchecked() const = 0;
 
   /// Another configuration while it runs, all of it or, with an error, nothing. Requests that have begun go on by the one before, those
   /// that begin are sent by this one; connections, health and counts of endpoints and versions that stay go on. Shares that a rollout or a
@@ -107,6 +117,14 @@ class Gateway : public net::DrainableServer {
   /// version, not 100 % together), FAILED_PRECONDITION while a rollout decides.
   virtual Status SetWeights(const std::string& service,
                             const std::map<int64_t, double>& weights) = 0;
+  /// What a person has set of a service, and what was configured then.
+  struct WeightsByPerson {
+    std::map<int64_t, double> set, configured;
+  };
+  virtual std::map<std::string, WeightsByPerson> weights_by_person() const = 0;
+  /// Those of the process that this one takes the place of; before a rollout decides. As at Apply: of services whose configured ones are
+  /// others now they are not in force.
+  virtual void TakeWeights(const std::map<std::string, WeightsByPerson>& weights) = 0;
   /// By a rollout: the whole wanted traffic of a model. `stable` 0: it does not decide any more, and the shares are the
   /// configured ones; that is right of a service that is not there any more, too. With a `mirror_share` the candidate gets copies of so
   /// many of the requests; otherwise the configured mirror does. NOT_FOUND when there is no such service or version.

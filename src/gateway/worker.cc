@@ -80,7 +80,14 @@ class Worker::Listener final : public net::EventLoop::Watcher {
   int socket() const { return socket_; }
   const Listening& listening() const { return listening_; }
   /// Those that connect from now on are spoken to so.
-  void Change(Listening listening) { listening_ = std::move(listening); }
+  void Change(const Listening& listening) {
+    auto handed_over = std::move(listening_.handed_over);
+    listening_ = listening;
+    listening_.handed_over = std::move(handed_over);
+  }
+  bool handed_over() const {
+    return listening_.handed_over != nullptr && listening_.handed_over->load();
+  }
   void Close() {
     if (socket_ >= 0) close(socket_);
     socket_ = -1;
@@ -136,8 +143,9 @@ void Worker::Adopt(std::vector<Listening> listeners, std::function<void()> done)
 
 void Worker::AdoptNow(std::vector<Listening> listeners) {
   TakeTable();
-  if (listening_.size() == listeners.size()) {
-    for (size_t i = 0; i < listeners.size(); ++i) listening_[i]->Change(std::move(listeners[i]));
+  for (const auto& listener : listening_) {
+    const size_t of = listener->listening().listener;
+    if (of < listeners.size()) listener->Change(listeners[of]);
   }
   for (auto& kept : idle_) {
     std::erase_if(kept, [](const auto& connection) {
@@ -343,6 +351,18 @@ void Worker::Sweep() {
   }
 }
 
+/// Stops to accept where another process does; what waits in the queue of a socket is its.
+void Worker::LeaveHandedOver() {
+  std::erase_if(listening_, [this](std::unique_ptr<Listener>& listener) {
+    if (!listener->handed_over()) return false;
+    loop_.Unwatch(listener->socket());
+    listener->Close();
+    loop_.Bury(std::shared_ptr<Listener>(std::move(listener)));
+    handed_over_ = true;
+    return true;
+  });
+}
+
 /// Takes every connection whose handshake is complete, then stops listening.
 void Worker::StopListening() {
   for (const auto& listener : listening_) {
@@ -366,6 +386,7 @@ void Worker::BeginDrain(milliseconds grace) {
     self->draining_ = true;
     self->drain_began_ = now;
     self->grace_ = grace;
+    self->LeaveHandedOver();
     for (const auto& listener : self->listening_) net::RefuseNewConnections(listener->socket());
     // Sooner than the sweep that is due.
     self->loop_.At(now, [raw = self.get()] {

@@ -70,9 +70,12 @@ class Worker final : public std::enable_shared_from_this<Worker> {
  public:
   struct Listening {
     int socket = -1;
+    size_t listener =
+        0;  ///< which one of the configuration; a worker may have several sockets of one
     ListenerOptions options;
     std::shared_ptr<net::ServerCertificates> certificates = nullptr;  ///< null: plain text
     bool offers_http2 = false;                                        ///< over TLS
+    std::shared_ptr<const std::atomic<bool>> handed_over = nullptr;   ///< as of net::ListenerGroup
   };
   /// Made in the order of shared.workers: it counts by its place there.
   Worker(Shared& shared, std::vector<Listening> sockets);
@@ -85,7 +88,7 @@ class Worker final : public std::enable_shared_from_this<Worker> {
   void Run();
   void BeginDrain(std::chrono::milliseconds grace);
   /// Goes over to the table that is in force: requests that begin from now on know no other. Kept connections stay, where their endpoint
-  /// is still spoken to as before. `listeners`: how those that connect from now on are spoken to, by their places; no sockets. Calls
+  /// is still spoken to as before. `listeners`: how those that connect from now on are spoken to, by listener; no sockets. Calls
   /// `done` in any case. From any thread.
   void Adopt(std::vector<Listening> listeners, std::function<void()> done);
   /// Gives connections and places that have become free to who has waited longest for one of this version. From any thread.
@@ -116,6 +119,8 @@ class Worker final : public std::enable_shared_from_this<Worker> {
   bool draining() const { return draining_; }
   /// Draining, and nobody listens any more: a client that is told to go elsewhere finds this address shut at once.
   bool sends_away() const { return draining_ && listening_.empty(); }
+  /// Another process accepts here already: who waits for nothing may stay for longer.
+  bool handed_over() const { return handed_over_; }
   SteadyTime drain_began() const { return drain_began_; }
   std::chrono::milliseconds grace() const { return grace_; }
   /// A client that has connected; takes the socket over.
@@ -144,6 +149,7 @@ class Worker final : public std::enable_shared_from_this<Worker> {
   void ScheduleSweep();
   void Sweep();
   void StopListening();
+  void LeaveHandedOver();
   void CutAll();
   void TakeTable();
   void AdoptNow(std::vector<Listening> listeners);
@@ -165,6 +171,7 @@ class Worker final : public std::enable_shared_from_this<Worker> {
   size_t refused_open_ = 0;
   bool accept_paused_ = false;
   bool draining_ = false;
+  bool handed_over_ = false;
   SteadyTime drain_began_{};
   std::chrono::milliseconds grace_{0};
 };

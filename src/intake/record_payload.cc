@@ -14,6 +14,13 @@ std::map<std::string, std::vector<std::string>> RecordPayload::features() const 
 }
 
 FeaturePlacer& RecordPayload::PlacerOf(std::string_view model) {
+  if (const uint64_t epoch = sink_.names_epoch(); epoch != names_epoch_) {
+    names_epoch_ = epoch;
+    last_placer_ = nullptr;
+    placers_.clear();
+    MutexLock lock(mutex_);
+    names_.clear();
+  }
   if (last_placer_ != nullptr && last_placer_->first == model) return last_placer_->second;
   auto found = placers_.find(model);
   if (found == placers_.end()) {

@@ -37,6 +37,7 @@ class RecordPayload {
   Sink& sink_;
   std::map<std::string, FeaturePlacer, std::less<>> placers_;  ///< by model
   std::pair<const std::string, FeaturePlacer>* last_placer_ = nullptr;
+  uint64_t names_epoch_ = 0;  ///< of the sink, when placers_ were made
   RecordSegments segments_;
   float score_ = -1;
   uint64_t wide_ = 0;  ///< requests with features

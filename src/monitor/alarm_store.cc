@@ -85,8 +85,9 @@ struct AlarmStore::Impl {
   Status OpenFile(bool& no_room) {
     no_room = false;
     // As monitor.db: names of features and logs, and what receivers are still to be told, are nobody
-    // else's. SQLite gives its other files the same mode.
-    if (int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600); fd >= 0) {
+    // else's. SQLite gives its other files the same mode. One that is there is not opened: closing it would let go of the locks that
+    // this process has on it.
+    if (int fd = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600); fd >= 0) {
       close(fd);
     } else if (errno == ENOSPC || errno == EDQUOT) {
       no_room = true;

@@ -324,8 +324,8 @@ Result<std::unique_ptr<Database>> Database::TryOpen(const std::string& path, Fai
     return Annotate(c.Error(what), path);
   };
   // Request ids and predicted classes are nobody else's: SQLite gives its other files the same mode. A file that is there
-  // keeps the one it has.
-  if (int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600); fd >= 0) {
+  // keeps the one it has, and is not opened: closing it would let go of the locks that this process has on it.
+  if (int fd = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600); fd >= 0) {
     close(fd);
   } else if (errno == ENOSPC || errno == EDQUOT) {
     failure.no_room = true;

@@ -20,6 +20,7 @@
 namespace leadsman::net {
 
 class Http2Connection;
+class ListenerStore;
 
 /// One request and its answer on one HTTP/2 connection. Belongs to its connection's I/O thread, but for Post, gone and
 /// shared_from_this. Used again by later streams of the connection once nobody else holds it.
@@ -162,6 +163,7 @@ struct Http2ServerOptions {
   uint16_t port = 0;
   std::string socket_path;  ///< of a Unix socket, instead of address and port
   int io_threads = 1;
+  ListenerStore* listeners = nullptr;  ///< as of HttpServerOptions; not of a Unix socket
   size_t max_header_bytes = 64 << 10;
   size_t max_body_bytes = 64 << 20;  ///< of one request that has not been taken
   size_t max_held_bytes =

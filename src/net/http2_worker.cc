@@ -16,7 +16,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "net/http2_connection.h"
-#include "net/listener.h"
+#include "net/listener_store.h"
 
 namespace leadsman::net {
 namespace {
@@ -32,9 +32,11 @@ constexpr milliseconds kAcceptAfterShutdown{50};  // for handshakes that were un
 
 }  // namespace
 
-Http2Worker::Http2Worker(std::shared_ptr<Http2Shared> shared, int listening_socket)
+Http2Worker::Http2Worker(std::shared_ptr<Http2Shared> shared, int listening_socket,
+                         std::shared_ptr<const std::atomic<bool>> handed_over)
     : shared_(std::move(shared)),
       listener_(listening_socket),
+      handed_over_(std::move(handed_over)),
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
       wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       read_buffer_(kReadBuffer) {
@@ -223,7 +225,21 @@ void Http2Worker::RunPosted() {
     over_ = true;
     return;
   }
-  RefuseNewConnections(listener_);
+  if (handed_over_ != nullptr && handed_over_->load()) {
+    StopListening();  // what waits in its queue is another one's
+  } else {
+    RefuseNewConnections(listener_);
+  }
+}
+
+void Http2Worker::StopListening() {
+  // The socket may live on elsewhere: closed alone it would still be told of.
+  epoll_event unused{};
+  epoll_ctl(epoll_, EPOLL_CTL_DEL, listener_, &unused);
+  close(listener_);
+  listener_ = -1;
+  // Only now: who is told to go elsewhere often tries the same address first, and is to find it shut at once.
+  for (size_t i = connections_.size(); i-- > 0;) connections_[i]->BeginDrain();
 }
 
 void Http2Worker::BeginShutdown(milliseconds grace) {
@@ -251,10 +267,7 @@ void Http2Worker::Sweep(Time now) {
   const auto passed = now - drain_began_;
   if (listener_ >= 0 && passed >= std::min(grace_ / 4, kAcceptAfterShutdown)) {
     Accept();  // every connection whose handshake is complete
-    close(listener_);
-    listener_ = -1;
-    // Only now: who is told to go elsewhere often tries the same address first, and is to find it shut at once.
-    for (size_t i = connections_.size(); i-- > 0;) connections_[i]->BeginDrain();
+    StopListening();
   }
   if (passed >= grace_ || (listener_ < 0 && connections_.empty())) over_ = true;
 }
@@ -353,17 +366,18 @@ Result<std::unique_ptr<Http2Server>> Http2Server::Start(Http2ServerOptions optio
                                                         Http2Handler& handler) {
   options.io_threads = std::max(1, options.io_threads);
   if (options.clock == nullptr) options.clock = &SystemClock();
-  ASSIGN_OR_RETURN(ListenerGroup listeners,
-                   options.socket_path.empty()
-                       ? Listen(options.address, options.port, options.io_threads)
-                       : ListenUnix(options.socket_path, options.io_threads));
+  ASSIGN_OR_RETURN(
+      ListenerGroup listeners,
+      options.socket_path.empty()
+          ? ListenBy(options.listeners, options.address, options.port, options.io_threads)
+          : ListenUnix(options.socket_path, options.io_threads));
   auto shared = std::make_shared<Http2Shared>();
   shared->options = std::move(options);
   shared->handler = &handler;
   std::vector<std::shared_ptr<Http2Worker>> workers;
   bool valid = true;
   for (int socket : listeners.sockets) {
-    workers.push_back(std::make_shared<Http2Worker>(shared, socket));
+    workers.push_back(std::make_shared<Http2Worker>(shared, socket, listeners.handed_over));
     valid = valid && workers.back()->valid();
   }
   if (!valid) {

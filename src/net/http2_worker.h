@@ -46,8 +46,9 @@ class Http2Worker final : public std::enable_shared_from_this<Http2Worker>, priv
     Counter tls_handshakes, tls_resumed, tls_failures;
   };
 
-  /// Takes the listening socket over.
-  Http2Worker(std::shared_ptr<Http2Shared> shared, int listening_socket);
+  /// Takes the listening socket over. `handed_over`: as of ListenerGroup.
+  Http2Worker(std::shared_ptr<Http2Shared> shared, int listening_socket,
+              std::shared_ptr<const std::atomic<bool>> handed_over = nullptr);
   ~Http2Worker();
   Http2Worker(const Http2Worker&) = delete;
   Http2Worker& operator=(const Http2Worker&) = delete;
@@ -91,10 +92,12 @@ class Http2Worker final : public std::enable_shared_from_this<Http2Worker>, priv
   void RunPosted();
   void FlushDirty();
   void Sweep(Time now);
+  void StopListening();
   void CutAll();
 
   std::shared_ptr<Http2Shared> shared_;
   int listener_;
+  const std::shared_ptr<const std::atomic<bool>> handed_over_;
   int epoll_;
   int wake_;
   std::vector<std::unique_ptr<Http2Connection>> connections_;

@@ -9,7 +9,7 @@
 #include "base/mutex.h"
 #include "base/strings.h"
 #include "net/http_worker.h"
-#include "net/listener.h"
+#include "net/listener_store.h"
 
 namespace leadsman::net {
 namespace {
@@ -19,7 +19,7 @@ class Server final : public HttpServer {
   Server(std::shared_ptr<ServerShared> shared, const ListenerGroup& listeners)
       : shared_(std::move(shared)), port_(listeners.port) {
     for (int socket : listeners.sockets) {
-      workers_.push_back(std::make_shared<HttpWorker>(shared_, socket, listeners.ipv6));
+      workers_.push_back(std::make_shared<HttpWorker>(shared_, socket, listeners));
     }
     {
       MutexLock lock(running_mutex_);
@@ -100,7 +100,7 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Start(HttpServerOptions options,
   if (!handler) return InvalidArgumentError("an HTTP server needs a handler");
   options.io_threads = std::max(1, options.io_threads);
   ASSIGN_OR_RETURN(ListenerGroup listeners,
-                   Listen(options.address, options.port, options.io_threads));
+                   ListenBy(options.listeners, options.address, options.port, options.io_threads));
   auto shared = std::make_shared<ServerShared>();
   shared->options = std::move(options);
   shared->handler = std::move(handler);

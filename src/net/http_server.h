@@ -14,6 +14,8 @@
 
 namespace leadsman::net {
 
+class ListenerStore;
+
 /// A request as the handler sees it. Everything points into the connection's buffers and stays
 /// valid until the response is finished. `body` is followed by at least kBodyPadding readable bytes
 /// (for SIMD parsers); it has been de-chunked and, for gzip and deflate, inflated.
@@ -97,6 +99,8 @@ struct HttpServerOptions {
   std::string address = "127.0.0.1";  ///< IPv4 or IPv6 literal
   uint16_t port = 0;                  ///< 0 = any free one
   int io_threads = 1;                 ///< each with its own listener (SO_REUSEPORT) and event loop
+  /// Keeps the listening sockets beyond the server; where more are kept there are as many threads. Null: they go with it.
+  ListenerStore* listeners = nullptr;
   size_t max_header_bytes = 64 << 10;
   size_t max_body_bytes = 64 << 20;  ///< before and after inflating
   size_t max_connections = 10'000;   ///< over all threads; more are answered 503 and closed

@@ -36,11 +36,13 @@ Time NowCoarse() { return Read(CLOCK_MONOTONIC_COARSE); }
 
 // UNSAFE_IO: one thread only ever touches this loop's sockets, so that Asio need not lock them;
 // posting stays safe from any.
-HttpWorker::HttpWorker(std::shared_ptr<ServerShared> shared, int listening_socket, bool ipv6)
+HttpWorker::HttpWorker(std::shared_ptr<ServerShared> shared, int listening_socket,
+                       const ListenerGroup& group)
     : shared_(std::move(shared)),
       io_(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO),
-      acceptor_(io_.get_executor(), ipv6 ? asio::ip::tcp::v6() : asio::ip::tcp::v4(),
+      acceptor_(io_.get_executor(), group.ipv6 ? asio::ip::tcp::v6() : asio::ip::tcp::v4(),
                 listening_socket),
+      handed_over_(group.handed_over),
       sweep_timer_(io_.get_executor()),
       peers_(io_) {
   const HttpServerOptions& o = shared_->options;
@@ -208,7 +210,12 @@ void HttpWorker::BeginShutdown(std::chrono::milliseconds grace) {
       return;
     }
     if (again) return;
-    RefuseNewConnections(self->acceptor_.native_handle());
+    if (self->handed_over_ != nullptr && self->handed_over_->load()) {
+      boost::system::error_code ignored;
+      self->acceptor_.close(ignored);  // what waits in its queue is another one's
+    } else {
+      RefuseNewConnections(self->acceptor_.native_handle());
+    }
     self->ScheduleSweep();
   });
 }

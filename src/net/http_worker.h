@@ -17,6 +17,7 @@
 #include "base/turn.h"
 #include "net/compression.h"
 #include "net/http_server.h"
+#include "net/listener.h"
 #include "net/peer_watch.h"
 
 // Internal to the server: with peer_watch.h the only header of this room that includes Asio. Include it
@@ -74,7 +75,9 @@ struct ServerShared {
 /// short) walks them all.
 class HttpWorker final : public std::enable_shared_from_this<HttpWorker>, private Turn {
  public:
-  HttpWorker(std::shared_ptr<ServerShared> shared, int listening_socket, bool ipv6);
+  /// `group`: of which the socket, which it takes over, is one.
+  HttpWorker(std::shared_ptr<ServerShared> shared, int listening_socket,
+             const ListenerGroup& group);
 
   /// Serves until shutdown is complete.
   void Run();
@@ -115,6 +118,7 @@ class HttpWorker final : public std::enable_shared_from_this<HttpWorker>, privat
   std::shared_ptr<ServerShared> shared_;
   asio::io_context io_;
   Acceptor acceptor_;
+  const std::shared_ptr<const std::atomic<bool>> handed_over_;  ///< may be null
   SteadyTimer sweep_timer_;
   PeerWatch peers_;
   std::chrono::milliseconds sweep_interval_;

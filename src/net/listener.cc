@@ -108,6 +108,20 @@ Result<ListenerGroup> Listen(const std::string& address_text, uint16_t port, int
   return group;
 }
 
+Result<std::vector<int>> ListenBeside(const std::string& address_text, uint16_t port, int count) {
+  std::vector<int> sockets;
+  ASSIGN_OR_RETURN(Address address, ParseAddress(address_text, port));
+  while (sockets.size() < static_cast<size_t>(count)) {
+    const int fd = OpenListener(address, false);
+    if (fd < 0) {
+      for (int opened : sockets) close(opened);
+      return Explain(-fd, address_text, port);
+    }
+    sockets.push_back(fd);
+  }
+  return sockets;
+}
+
 namespace {
 
 /// Takes away a socket at which nobody listens any more. Anything else stays, for bind to complain about.
@@ -168,6 +182,11 @@ bool RefuseNewConnections(int listening_socket) {
   };
   sock_fprog program{4, code};
   return setsockopt(listening_socket, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0;
+}
+
+void LetNewConnectionsIn(int listening_socket) {
+  int unused = 0;  // fails where there is no filter, which is as well
+  setsockopt(listening_socket, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof(unused));
 }
 
 }  // namespace leadsman::net

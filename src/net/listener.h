@@ -1,6 +1,8 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -18,11 +20,19 @@ struct ListenerGroup {
   std::vector<int> sockets;
   uint16_t port = 0;
   bool ipv6 = false;
+  /// Of sockets that a ListenerStore keeps, else null. True: another process accepts on them, too. Who drains then closes its
+  /// descriptors and leaves alone what is in the queue.
+  std::shared_ptr<const std::atomic<bool>> handed_over = nullptr;
+
+  bool IsHandedOver() const { return handed_over != nullptr && handed_over->load(); }
 };
 
 /// UNAVAILABLE when the address is in use; PERMISSION_DENIED, INVALID_ARGUMENT (not an IP address)
 /// otherwise.
 Result<ListenerGroup> Listen(const std::string& address, uint16_t port, int count);
+
+/// Further sockets for an address at which this process, or one of the same user that shares its sockets, listens already.
+Result<std::vector<int>> ListenBeside(const std::string& address, uint16_t port, int count);
 
 /// A Unix socket at `path` instead, as one descriptor for each I/O thread. The owner of the descriptors removes the path
 /// with the last of them. One that a process has left there, and nobody answers at, is replaced. UNAVAILABLE when somebody
@@ -33,5 +43,7 @@ Result<ListenerGroup> ListenUnix(const std::string& path, int count);
 /// connections that arrive between the last accept and the close would be reset with their
 /// requests. Best effort: false where the kernel refuses.
 bool RefuseNewConnections(int listening_socket);
+/// Takes that back: new connections may begin again.
+void LetNewConnectionsIn(int listening_socket);
 
 }  // namespace leadsman::net

@@ -254,13 +254,15 @@ struct EnvoyServer::Impl final : net::Http2Handler {
 EnvoyServer::EnvoyServer() = default;
 EnvoyServer::~EnvoyServer() = default;
 
-Result<std::unique_ptr<EnvoyServer>> EnvoyServer::Start(EnvoyIntake& intake, const Clock& clock) {
+Result<std::unique_ptr<EnvoyServer>> EnvoyServer::Start(EnvoyIntake& intake, const Clock& clock,
+                                                        net::ListenerStore* listeners) {
   std::unique_ptr<EnvoyServer> server(new EnvoyServer());
   server->impl_ = std::make_unique<Impl>(intake, clock);
   net::Http2ServerOptions options;
   options.name = "envoy";
   options.address = intake.options().address;
   options.port = intake.options().port;
+  options.listeners = listeners;
   options.max_body_bytes = kMaxMessage + kPrefixSize;
   options.max_streams = 10'000;
   // Each exchange of ext_proc in observability mode may end with one.

@@ -25,9 +25,10 @@ class EnvoyServer : public net::DrainableServer {
   /// The largest message that is taken.
   static constexpr size_t kMaxMessage = 16 << 20;
 
-  /// Errors as of net::Http2Server::Start; the address is that of the intake's options. The intake must outlive it.
-  static Result<std::unique_ptr<EnvoyServer>> Start(intake::EnvoyIntake& intake,
-                                                    const Clock& clock);
+  /// Errors as of net::Http2Server::Start; the address is that of the intake's options. The intake must outlive it, and
+  /// `listeners`, which is as of net::HttpServerOptions.
+  static Result<std::unique_ptr<EnvoyServer>> Start(intake::EnvoyIntake& intake, const Clock& clock,
+                                                    net::ListenerStore* listeners = nullptr);
   ~EnvoyServer() override;
 
   uint16_t port() const;

@@ -53,6 +53,7 @@ class Tracer final : public Sink {
   std::shared_ptr<FeatureNames> NamesOf(std::string_view model) override {
     return next_.NamesOf(model);
   }
+  uint64_t names_epoch() const override { return next_.names_epoch(); }
   std::span<const SegmentRule> SegmentsOf(std::string_view model) const override {
     return next_.SegmentsOf(model);
   }
