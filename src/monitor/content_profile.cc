@@ -15,6 +15,9 @@ void ContentProfile::Fold(const PredictionEvent& event) {
   size_t width = std::min(event.features.size(), kMaxFeatures);
   if (features.size() < width) features.resize(width);
   for (size_t i = 0; i < width; ++i) features[i].Add(event.features[i], event.feature_weight);
+  const size_t varied = std::min(width, kMaxVaried);
+  if (variety.size() < varied) variety.resize(varied);
+  for (size_t i = 0; i < varied; ++i) variety[i].Add(event.features[i], event.feature_weight);
 }
 
 void ContentProfile::Merge(const ContentProfile& other) {
@@ -22,6 +25,8 @@ void ContentProfile::Merge(const ContentProfile& other) {
   score_sum += other.score_sum;
   if (features.size() < other.features.size()) features.resize(other.features.size());
   for (size_t i = 0; i < other.features.size(); ++i) features[i].Merge(other.features[i]);
+  if (variety.size() < other.variety.size()) variety.resize(other.variety.size());
+  for (size_t i = 0; i < other.variety.size(); ++i) variety[i].Merge(other.variety[i]);
 }
 
 uint64_t ContentProfile::scored() const {

@@ -221,6 +221,17 @@ std::string VersionProfile::ToJson(const std::vector<std::string>& names) const 
                         {"max", f.max()},
                         {"quantiles", quantiles}});
     if (i < names.size()) features.back()["name"] = names[i];
+    if (i >= content_.variety.size()) continue;
+    const ValueVariety& variety = content_.variety[i];
+    nlohmann::ordered_json frequent = nlohmann::ordered_json::array();
+    for (const ValueVariety::Frequent& value : variety.MostFrequent(10)) {
+      frequent.push_back({{"value", value.value},
+                          {"share_at_least", value.at_least},
+                          {"share_at_most", value.at_most}});
+    }
+    features.back()["distinct"] = std::round(variety.distinct());
+    features.back()["distinct_exact"] = variety.exact();
+    features.back()["frequent"] = std::move(frequent);
   }
   const uint64_t scored = content_.scored();
   nlohmann::ordered_json profile = {

@@ -31,13 +31,17 @@ class Prometheus(HttpHost):
     ready_path = "/-/ready"
 
     def __init__(self, folder, targets, binary=None, metrics_path="/metrics", interval="1s", timeout=20, features=(), flags=(),
-                 port=None):
+                 port=None, rules=None):
         folder = pathlib.Path(folder)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         jobs = [{"job_name": name, "metrics_path": metrics_path, "static_configs": [{"targets": [target]}]}
                 for name, target in targets.items()]
         config = {"global": {"scrape_interval": interval, "scrape_timeout": interval}, "scrape_configs": jobs}
+        if rules:  # the text of a rule file
+            (folder / "rules.yml").write_text(rules)
+            config["rule_files"] = ["rules.yml"]
+            config["global"]["evaluation_interval"] = interval
         (folder / "prometheus.yml").write_text(json.dumps(config, indent=1))  # JSON is YAML
         super().__init__()
         if port:

@@ -14,9 +14,10 @@ import models
 import pytest
 import requests
 
-from conftest import BINARY, wait_for
+from conftest import BINARY, ROOT, wait_for
 from traffic import Traffic
 from tests.hosts.alertmanager import Alertmanager
+from tests.hosts.prometheus import Prometheus
 
 SECRET = "a secret of both"
 
@@ -180,6 +181,29 @@ def test_errors_reach_alertmanager_and_webhook_and_so_does_their_end(tmp_path, m
         assert receiver.messages[1]["event"] == "alarm.resolved"
     finally:
         alertmanager.host.stop()
+
+
+def test_the_rules_of_the_docs_page_by_themselves(tmp_path, monitor):
+    """With no sender configured, and when nobody is there to send."""
+    page = (ROOT / "docs/alarms.md").read_text()
+    rules = next(block.split("```")[0] for block in page.split("```yaml")[1:] if "groups:" in block)
+    assert "for: 1m" in rules
+    watched = monitor({})
+    with Prometheus(tmp_path / "prometheus", {"leadsman": watched.admin.removeprefix("http://")},
+                    rules=rules.replace("for: 1m", "for: 1s")) as prometheus:
+        prometheus.wait_for('up{job="leadsman"} == 1')
+        watched.write(500, 200)
+        fires = 'ALERTS{alertstate="firing"}'
+        fired = prometheus.wait_for(fires)
+        assert [(labels["alertname"], labels["kind"], labels["model"]) for labels, _ in fired] == [
+            ("LeadsmanAlarm", "error_burn", "digits")]
+        assert watched.stop(signal.SIGKILL) != 0
+        away = prometheus.wait_for('ALERTS{alertstate="firing",alertname="LeadsmanIsAway"}')
+        assert away[0][0]["job"] == "leadsman"
+    # A target that nobody scrapes any more is missed, too.
+    with Prometheus(tmp_path / "prometheus", {"other": watched.admin.removeprefix("http://")},
+                    rules=rules.replace("for: 1m", "for: 1s")) as prometheus:
+        prometheus.wait_for('ALERTS{alertstate="firing",alertname="LeadsmanIsAway"}')
 
 
 def test_a_silence_keeps_it_from_alertmanager(tmp_path, monitor):

@@ -11,6 +11,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/fs.h"
 #include "base/testing/fake_clock.h"
 #include "base/testing/temp_dir.h"
 #include "monitor/edges/edge_book.h"
@@ -18,6 +19,7 @@
 #include "monitor/edges/profile_message.h"
 #include "monitor/monitor.h"
 #include "monitor/version_profile.h"
+#include "support/test_paths.h"
 
 namespace leadsman {
 namespace {
@@ -172,6 +174,20 @@ std::string Wrong(const std::string& message) {
   return read.ok() ? "" : std::string(read.status().message());
 }
 
+/// Edges are updated after their monitor.
+TEST(ProfileMessageTest, OneOfTheVersionBeforeIsRead) {
+  const auto old = ReadFile(SourceDir() + "/tests/fuzz/corpus/profile_message_fuzz/numbers", 1000);
+  ASSERT_TRUE(old.ok()) << old.status();
+  ASSERT_EQ((*old)[1], 1);
+  size_t features = 0;
+  auto read = ReadProfileMessage(*old, [&](IntervalProfile&& profile) {
+    features += profile.content.features.size();
+    EXPECT_TRUE(profile.content.variety.empty());
+  });
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_GT(features, 0u);
+}
+
 TEST(ProfileMessageTest, SaysWhatOfOneIsWrong) {
   const ProfileHeader header{"pod-1:8502", 77, 5, 5s, true};
   const std::string good = Message(header, {SomeProfile(), SomeProfile()});
@@ -186,9 +202,9 @@ TEST(ProfileMessageTest, SaysWhatOfOneIsWrong) {
   EXPECT_TRUE(Wrong("").starts_with("body: is no message"));
   EXPECT_TRUE(Wrong("{\"profiles\": []}").starts_with("body: is no message"));
   std::string later = good;
-  later[1] = 2;
-  EXPECT_TRUE(
-      Wrong(later).starts_with("version: this program reads messages of version 1, not of 2"))
+  later[1] = 3;
+  EXPECT_TRUE(Wrong(later).starts_with(
+      "version: this program reads messages of version 2 and of the one before, not of 3"))
       << Wrong(later);
   std::string damaged = good;
   damaged[good.size() / 2] ^= 1;

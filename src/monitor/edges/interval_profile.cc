@@ -114,6 +114,17 @@ Status ReadContent(ContentProfile& content, ByteReader& from) {
   return OkStatus();
 }
 
+Status ReadVariety(ContentProfile& content, ByteReader& from) {
+  const uint64_t varied = from.Varint();
+  if (!from.ok() || varied > std::min(content.features.size(), ContentProfile::kMaxVaried))
+    return Wrong("variety", StrCat("must be of at most ", ContentProfile::kMaxVaried, " features"));
+  for (uint64_t i = 0; i < varied; ++i) {
+    if (!content.variety.emplace_back().Parse(from.Text(ValueVariety::kMostBytes)))
+      return Wrong(StrCat("variety[", i, "]"), "cannot be read as what values there were");
+  }
+  return OkStatus();
+}
+
 Status ReadLabels(IntervalProfile& profile, ByteReader& from) {
   QualityTotals& quality = profile.quality;
   quality.labelled = ReadAmount(static_cast<double>(kMaxCount), from);
@@ -153,6 +164,8 @@ void IntervalProfile::Write(ByteWriter& to) const {
   to.Double(content.score_sum);
   to.Varint(content.features.size());
   for (const FeatureProfile& feature : content.features) feature.Write(to);
+  to.Varint(content.variety.size());
+  for (const ValueVariety& variety : content.variety) to.Text(variety.ToBytes());
   to.Double(quality.labelled);
   to.Double(quality.wrong);
   to.Varint(quality.labelled_requests);
@@ -163,7 +176,7 @@ void IntervalProfile::Write(ByteWriter& to) const {
   if (many) labels->WriteManyClasses(to);
 }
 
-Status IntervalProfile::Read(ByteReader& from) {
+Status IntervalProfile::Read(ByteReader& from, bool with_variety) {
   *this = {};
   model = from.Text(kMaxEventText);
   if (!from.ok() || model.empty())
@@ -175,6 +188,7 @@ Status IntervalProfile::Read(ByteReader& from) {
   RETURN_IF_ERROR(ReadRequests(requests, from));
   RETURN_IF_ERROR(ReadClasses(*this, from));
   RETURN_IF_ERROR(ReadContent(content, from));
+  if (with_variety) RETURN_IF_ERROR(ReadVariety(content, from));
   return ReadLabels(*this, from);
 }
 

@@ -33,7 +33,7 @@ struct IntervalProfile {
 
   void Write(ByteWriter& to) const;
   /// INVALID_ARGUMENT begins with the field that cannot be, as "latency: …".
-  Status Read(ByteReader& from);
+  Status Read(ByteReader& from, bool with_variety = true);
 };
 
 }  // namespace leadsman

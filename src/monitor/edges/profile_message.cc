@@ -11,7 +11,9 @@ namespace leadsman {
 namespace {
 
 constexpr char kKind = 'P';
-constexpr uint8_t kVersion = 1;
+constexpr uint8_t kVersion = 2;
+constexpr uint8_t kWithoutVariety =
+    1;  ///< the version before: edges are updated after their monitor
 constexpr size_t kChecksum = 4;
 /// A message that is longer gets no further profile: proxies often take a megabyte and no more.
 constexpr size_t kLongEnough = 512 << 10;
@@ -32,10 +34,12 @@ Status CheckFrame(std::string_view bytes) {
     return Wrong("body", StrCat("is longer than ", kMaxProfileMessage, " bytes"));
   if (bytes.size() < 2 + kChecksum || bytes[0] != kKind)
     return Wrong("body", "is no message of profiles, as leadsman sends them (docs/edges.md)");
-  if (const auto version = static_cast<uint8_t>(bytes[1]); version != kVersion)
-    return Wrong("version",
-                 StrCat("this program reads messages of version ", int{kVersion}, ", not of ",
-                        int{version}, ": use the same release of leadsman for monitor and edges"));
+  if (const auto version = static_cast<uint8_t>(bytes[1]);
+      version != kVersion && version != kWithoutVariety)
+    return Wrong("version", StrCat("this program reads messages of version ", int{kVersion},
+                                   " and of the one before, not of ", int{version},
+                                   ": use the same release of leadsman for monitor and edges, and "
+                                   "update the monitor first"));
   const std::string_view body = bytes.substr(0, bytes.size() - kChecksum);
   uint32_t told = 0;
   for (size_t i = 0; i < kChecksum; ++i)
@@ -102,14 +106,15 @@ std::string WriteProfileMessage(const ProfileHeader& header,
 Result<ProfileHeader> ReadProfileMessage(std::string_view bytes,
                                          const std::function<void(IntervalProfile&&)>& take) {
   RETURN_IF_ERROR(CheckFrame(bytes));
-  ByteReader in(bytes.substr(0, bytes.size() - kChecksum), kKind, kVersion);
+  const auto version = static_cast<uint8_t>(bytes[1]);
+  ByteReader in(bytes.substr(0, bytes.size() - kChecksum), kKind, version);
   ASSIGN_OR_RETURN(ProfileHeader header, ReadHeader(in));
   const uint64_t count = in.Varint();
   if (!in.ok() || count > kMaxProfilesInMessage)
     return Wrong("profiles", StrCat("must be at most ", kMaxProfilesInMessage));
   for (uint64_t i = 0; i < count; ++i) {
     IntervalProfile profile;
-    if (Status read = profile.Read(in); !read.ok())
+    if (Status read = profile.Read(in, version != kWithoutVariety); !read.ok())
       return InvalidArgumentError(StrCat("profiles[", i, "].", read.message()));
     take(std::move(profile));
   }

@@ -24,7 +24,7 @@ struct ProfileHeader {
 
 /// One message: versions of what was seen since the one before.
 ///
-///   'P' · version 1 · edge · process · sequence · every · last · count · profiles … · CRC-32 of all that
+///   'P' · version 2 (or 1, without the variety of values) · edge · process · sequence · every · last · count · profiles … · CRC-32 of all that
 ///
 /// Numbers as in byte_form.h; the CRC is four bytes, the lowest first.
 inline constexpr size_t kMaxProfileMessage = 32 << 20;
