@@ -272,6 +272,13 @@ const schema::Struct<Config::Model>& ConfigModelSchema() {
     });
     s.Check([](const Model& model, schema::Problems& problems) {
       if (!model.rollout || !problems.IsSound("rollout")) return;
+      for (size_t i = 0; i < model.rollout->steps.size(); ++i) {
+        const auto& hook = model.rollout->steps[i].approval.webhook;
+        if (!hook || hook->url.empty()) continue;
+        if (Status wrong = net::ParseUrl(hook->url).status(); !wrong.ok())
+          problems.Add(StrCat("rollout.steps[", i, "].approval.webhook.url"),
+                       std::string(wrong.message()));
+      }
       for (size_t i = 0; i < model.rollout->gates.size(); ++i) {
         const OutsideOptions& outside = model.rollout->gates[i].outside;
         for (const auto& [field, url] :
@@ -286,7 +293,7 @@ const schema::Struct<Config::Model>& ConfigModelSchema() {
                        "the quality gate needs labels: set monitoring.enabled: true");
         }
       }
-      if (model.rollout->segments && !model.model.path.empty()) {
+      if (model.rollout->segments) {
         const std::vector<SegmentRule>& rules = model.monitoring.segments;
         if (rules.empty()) {
           problems.Add("rollout.segments",

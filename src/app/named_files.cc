@@ -81,6 +81,16 @@ void CheckGates(const Config& config, const Note& note) {
       if (IsOutside(gate.kind))
         note(StrCat("gate ", NameOf(gate), " of model ", model), CheckTargetFiles(TargetOf(gate)));
     }
+    for (size_t i = 0; i < plan.steps.size(); ++i) {
+      const auto& hook = plan.steps[i].approval.webhook;
+      if (!hook) continue;
+      std::vector<std::string> problems = CheckTargetFiles(TargetOf(*hook));
+      if (!hook->secret_file.empty()) {
+        const Status secret = ReadSecret(hook->secret_file).status();
+        if (!secret.ok()) problems.push_back(StrCat("secret_file: ", secret.message()));
+      }
+      note(StrCat("steps[", i, "].approval.webhook of model ", model), problems);
+    }
   };
   for (const auto& [model, plan] : config.gateway_plans) check(model, plan);
   for (const Config::Model& model : config.models) {

@@ -360,12 +360,9 @@ class Report {
           "an interval has one alone",
           RedactUrl(config_.monitor.send_profiles->target.url), {RequestText::kClass});
     for (const Config::Model& model : config_.models) {
-      if (!model.rollout) continue;
-      for (const RolloutGate& gate : model.rollout->gates) AskedOutside(gate);
+      if (model.rollout) AskedOutside(*model.rollout);
     }
-    for (const auto& [model, plan] : config_.gateway_plans) {
-      for (const RolloutGate& gate : plan.gates) AskedOutside(gate);
-    }
+    for (const auto& [model, plan] : config_.gateway_plans) AskedOutside(plan);
     if (!NeedsMonitor(config_)) return;
     if (const auto& redis = config_.monitor.options.labels.redis)
       Leave(
@@ -394,6 +391,14 @@ class Report {
                     : "a webhook";
   }
 
+  void AskedOutside(const RolloutPlan& plan) {
+    for (const RolloutGate& gate : plan.gates) AskedOutside(gate);
+    for (const RolloutStep& step : plan.steps) {
+      if (step.approval.webhook)
+        Leave("rollouts that ask for approval: model, versions, share, counts, reasons",
+              ShownWebhook(step.approval.webhook->url));
+    }
+  }
   void AskedOutside(const RolloutGate& gate) {
     if (gate.kind == RolloutGate::Kind::kWebhook)
       Leave("rollouts as a gate asks: model, versions, share, counts, reasons",

@@ -233,9 +233,12 @@ class Server final : public ControlPlane {
           what = StrCat("version ", version);
       }
       if (to != nullptr && what.empty() &&
-          (from->split.by != to->split.by || from->split.name != to->split.name ||
-           from->split.seed != to->split.seed))
-        what = "the split (by, name, seed)";
+          (from->split.by != to->split.by || from->split.name != to->split.name))
+        what = "the split (by, name)";
+      // Of one that has begun before rollouts had seeds of their own.
+      if (to != nullptr && what.empty() && !rollout.split_seed &&
+          from->split.seed != to->split.seed)
+        what = "the split's seed";
       if (what.empty()) continue;
       return FailedPreconditionError(
           StrCat("gateway.services: ", what, " of ", rollout.model, " must stay while rollout ",
@@ -1138,7 +1141,7 @@ class Server final : public ControlPlane {
   std::unique_ptr<MonitorMetricSource> metric_source_;
   std::unique_ptr<Actuator> actuator_;
   std::unique_ptr<VersionObserver> observer_;
-  OutsideAsker outside_asker_;  ///< of gates
+  OutsideAsker outside_asker_{clock_};  ///< of gates
   std::unique_ptr<RolloutController> rollouts_;
   std::unique_ptr<Alarms> alarms_;                                ///< null: nothing is watched
   std::shared_ptr<net::ServerCertificates> server_certificates_;  ///< null: plain text

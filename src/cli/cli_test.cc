@@ -594,7 +594,9 @@ TEST_F(CliServerTest, RolloutsAreFoundByNumberOrModel) {
   EXPECT_EQ(Run({"rollout", "list"}), kOk);
   EXPECT_NE(out().find("no rollouts yet"), std::string::npos);
   fixture_.rollouts.Put(FakeRollouts::Example(1));
-  fixture_.rollouts.Put(FakeRollouts::Example(2));
+  RolloutView second = FakeRollouts::Example(2);
+  second.expected_end.emplace().text = "unknown: no traffic";
+  fixture_.rollouts.Put(second);
   EXPECT_EQ(Run({"rollout", "list"}), kOk);
   EXPECT_NE(out().find("1   digits  1 → 2     progressing  2/3   25%"), std::string::npos) << out();
   EXPECT_EQ(Run({"rollout", "show", "digits"}), kOk);
@@ -604,6 +606,8 @@ TEST_F(CliServerTest, RolloutsAreFoundByNumberOrModel) {
   EXPECT_NE(out().find("p99        waits  promql: 0.2 is within its bounds"), std::string::npos)
       << out();
   EXPECT_NE(out().find("note: errors: about 400"), std::string::npos) << out();
+  EXPECT_NE(out().find("expected   unknown: no traffic\nreason     waiting"), std::string::npos)
+      << out();
   EXPECT_EQ(Run({"rollout", "show", "9"}), kNotFound);
   EXPECT_EQ(Run({"rollout", "show", "iris"}), kNotFound);
   EXPECT_EQ(Run({"rollout", "promote", "1"}), kOk);
@@ -696,6 +700,8 @@ TEST_F(CliTest, APlanIsToldOfTrafficThatIsSaid) {
   EXPECT_NE(out().find("traffic    20 requests/s, errors 0.5%, labels for 0%"), std::string::npos)
       << out();
   EXPECT_NE(out().find("promotion  of an equal candidate after about"), std::string::npos) << out();
+  EXPECT_NE(out().find("alpha      1%, of which errors 0.5%, latency 0.5%\n"), std::string::npos)
+      << out();
   EXPECT_EQ(out().find("CANDIDATE"), std::string::npos) << "nothing was played";
   EXPECT_EQ(Run({"rollout", "plan", "--requests-per-second", "0.001"}), kOk);
   EXPECT_NE(out().find("warning    gate errors: at this traffic"), std::string::npos) << out();

@@ -867,6 +867,8 @@ std::string RolloutPicture(const Json& rollout, const Paint& paint, int columns)
                   counts("candidate"), "\n");
   }
   out += SegmentLines(rollout, paint);
+  if (const std::string expected = Text(Part(rollout, "expected_end"), "text"); !expected.empty())
+    out += StrCat("expected   ", expected, "\n");
   out += StrCat("reason     ", Text(rollout, "reason"), "\n");
   return out;
 }

@@ -266,6 +266,18 @@ std::string Harm(const Json& gate, const char* key) {
 /// Of a gate in a step: older servers do not say.
 bool CountsHere(const Json& gate) { return !gate.contains("counts") || gate["counts"] == true; }
 
+/// "errors 0.75%, latency 0.25%"; older servers do not say it.
+std::string AlphaParts(const Json& forecast) {
+  const Json& steps = Items(forecast, "steps");
+  std::vector<std::string> parts;
+  if (steps.empty()) return "";
+  for (const Json& gate : Items(steps[0], "gates")) {
+    if (gate.contains("alpha"))
+      parts.push_back(StrCat(Text(gate, "gate"), " ", Rate(Number(gate, "alpha"))));
+  }
+  return Join(parts, ", ");
+}
+
 void PrintPlan(ClientContext& c, const Json& answer) {
   const Json& traffic = Part(answer, "traffic");
   const Json& forecast = Part(answer, "forecast");
@@ -303,6 +315,9 @@ void PrintPlan(ClientContext& c, const Json& answer) {
     }
   }
   table.Print(c.env.out, c.paint, c.env.terminal ? c.env.columns : 0);
+  const std::string alphas = AlphaParts(forecast);
+  if (!alphas.empty())
+    c.env.out << "alpha      " << Rate(Number(answer, "alpha")) << ", of which " << alphas << '\n';
   c.env.out << "promotion  "
             << (Part(forecast, "seconds").is_number() ? "of an equal candidate after about " : "")
             << Expected(forecast, "seconds") << "; without a verdict it ends after "

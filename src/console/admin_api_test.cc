@@ -309,6 +309,22 @@ TEST_F(AdminApiTest, ShowsAndSteersRollouts) {
   Get("/api/v1/rollouts/x", 400);
   EXPECT_EQ(rollout["paused_by"], nullptr);
   EXPECT_EQ(rollout["awaits_approval"], false);
+  EXPECT_EQ(rollout["expected_end"], nullptr);
+  EXPECT_EQ(rollout["split_seed"], nullptr);
+  EXPECT_EQ(rollout["gates"][0]["weight"], 1);
+  EXPECT_EQ(rollout["gates"][1]["alpha"], nullptr) << "an answer from outside has no part of it";
+  RolloutView later = other;
+  later.id = 3;
+  later.phase = RolloutPhase::kProgressing;
+  later.split_seed = 7;
+  later.expected_end = {ExpectedEnd::Kind::kPromotion, std::chrono::seconds(90),
+                        FromUnixMillis(1'700'000'090'000), "promotion expected about …"};
+  fixture_.rollouts.Put(later);
+  rollout = Get("/api/v1/rollouts/3");
+  EXPECT_EQ(rollout["split_seed"], 7);
+  EXPECT_EQ(rollout["expected_end"]["kind"], "promotion");
+  EXPECT_EQ(rollout["expected_end"]["in_seconds"], 90);
+  EXPECT_EQ(rollout["expected_end"]["at"], "2023-11-14T22:14:50.000Z");
   Send("POST", "/api/v1/rollouts/1/promote", R"({"who": "ann"})", 202);
   Send("POST", "/api/v1/rollouts/1/promote", R"({"who": "ann", "full": true})", 202);
   Send("POST", "/api/v1/rollouts/1/promote", R"({"ful": true})", 400);

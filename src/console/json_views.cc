@@ -97,6 +97,8 @@ Json GateJson(const GateView& gate) {
           {"harm_log_bound", NumberJson(gate.harm_log_bound)},
           {"safe_log_e", NumberJson(gate.safe_log_e)},
           {"safe_log_bound", NumberJson(gate.safe_log_bound)},
+          {"weight", gate.outside ? Json(nullptr) : Json(gate.weight)},
+          {"alpha", gate.outside ? Json(nullptr) : Json(gate.alpha)},
           {"stable", {{"exposure", gate.stable_exposure}, {"events", gate.stable_events}}},
           {"candidate",
            {{"exposure", gate.candidate_exposure},
@@ -169,6 +171,14 @@ Json SegmentsJson(const std::optional<SegmentsView>& segments) {
           {"evidence", std::move(found)}};
 }
 
+Json ExpectedEndJson(const std::optional<ExpectedEnd>& end) {
+  if (!end) return nullptr;
+  return {{"kind", ExpectedEndName(end->kind)},
+          {"at", end->in ? TimeJson(end->at) : Json(nullptr)},
+          {"in_seconds", end->in ? Json(std::round(ToSeconds(*end->in))) : Json(nullptr)},
+          {"text", end->text}};
+}
+
 Json RolloutJson(const RolloutView& rollout) {
   Json gates = Json::array();
   for (const GateView& gate : rollout.gates) gates.push_back(GateJson(gate));
@@ -189,9 +199,11 @@ Json RolloutJson(const RolloutView& rollout) {
           {"started", TimeJson(rollout.started)},
           {"ended", TimeJson(rollout.ended)},
           {"reason", rollout.reason},
+          {"expected_end", ExpectedEndJson(rollout.expected_end)},
           {"paused_by", rollout.paused_by.empty() ? Json(nullptr) : Json(rollout.paused_by)},
           {"undo_by", rollout.undo_by.empty() ? Json(nullptr) : Json(rollout.undo_by)},
           {"awaits_approval", rollout.awaits_approval},
+          {"split_seed", rollout.split_seed ? Json(*rollout.split_seed) : Json(nullptr)},
           {"sample_ratio", SampleRatioJson(rollout.sample_ratio)},
           {"probation_left_seconds",
            rollout.probation_left ? Json(ToSeconds(*rollout.probation_left)) : Json(nullptr)},

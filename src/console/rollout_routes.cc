@@ -102,6 +102,11 @@ Status GetStanding(const RolloutRouteDeps& deps, RouteCall& call) {
 }  // namespace
 
 RolloutPlan ShownPlan(RolloutPlan plan) {
+  for (RolloutStep& step : plan.steps) {
+    if (!step.approval.webhook) continue;
+    std::string& shown = step.approval.webhook->url;
+    if (auto url = net::ParseUrl(shown); url.ok()) shown = StrCat(url->Origin(), "/…");
+  }
   for (RolloutGate& gate : plan.gates) {
     // Many services take a webhook's path for the secret.
     if (auto url = net::ParseUrl(gate.outside.url); url.ok())

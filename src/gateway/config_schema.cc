@@ -182,7 +182,8 @@ const schema::Struct<SplitOptions>& SplitSchema() {
     s.Field("name", &SplitOptions::name, schema::TextWith("", CheckFieldName),
             "Of the header or the cookie, as `x-user`.");
     s.Field("seed", &SplitOptions::seed, schema::Integer<uint64_t>(0),
-            "Of sticky splits: another number sends other users to a new version first.");
+            "Of sticky splits without a rollout: another number sends other users to a new version "
+            "first. A rollout has a seed of its own.");
     s.Field("header", &SplitOptions::header, schema::TextWith("", CheckFieldName),
             "A request with this header goes to the version that it names, also to one with a "
             "weight of 0; empty = none does.");

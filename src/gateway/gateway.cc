@@ -387,7 +387,7 @@ class Impl final : public Gateway {
   }
 
   Status SetTraffic(const std::string& name, int64_t stable, int64_t candidate, double share,
-                    double mirror_share) override {
+                    double mirror_share, std::optional<uint64_t> seed) override {
     MutexLock lock(traffic_mutex_);
     const auto table = shared_.table();
     Service* service = table->Find(name);
@@ -400,7 +400,7 @@ class Impl final : public Gateway {
     if (stable == 0) {
       by_rollout_.erase(name);
     } else {
-      by_rollout_[name] = {stable, candidate, share, mirrors ? mirror_share : 0};
+      by_rollout_[name] = {stable, candidate, share, mirrors ? mirror_share : 0, seed};
     }
     if (service != nullptr) SetShares(*service);
     return OkStatus();
@@ -426,8 +426,10 @@ class Impl final : public Gateway {
     const Service* service = table->Find(name);
     if (service == nullptr) return counts;
     for (const auto& version : service->versions) {
-      counts[version->number] = {static_cast<int>(version->ReadyEndpoints(now)),
-                                 static_cast<int>(version->endpoints.size())};
+      EndpointCounts& of = counts[version->number];
+      of.ready = static_cast<int>(version->ReadyEndpoints(now));
+      of.all = static_cast<int>(version->endpoints.size());
+      if (of.ready == 0) of.why_none = version->WhyNone(now);
     }
     return counts;
   }
@@ -568,6 +570,7 @@ class Impl final : public Gateway {
     double candidate_share = 0;
     double mirror_share =
         0;  ///< of requests that the candidate gets copies of; 0: the configured mirror is in force
+    std::optional<uint64_t> seed;  ///< of a sticky split; none: the service's
   };
 
   void SetShares(Service& service) const REQUIRES(traffic_mutex_) {
@@ -588,10 +591,12 @@ class Impl final : public Gateway {
   std::shared_ptr<const Split> SplitOf(const Service& service) const REQUIRES(traffic_mutex_) {
     std::vector<uint32_t> parts(service.versions.size(), 0);
     bool compared = false;
+    uint64_t seed = service.options.split.seed;
     const auto rollout = by_rollout_.find(service.options.name);
     const auto person = by_person_.find(service.options.name);
     if (rollout != by_rollout_.end()) {
       const Traffic& wanted = rollout->second;
+      seed = wanted.seed.value_or(seed);
       const size_t stable = service.Find(wanted.stable)->index;
       parts[stable] = Split::kParts;
       if (wanted.candidate != 0) {
@@ -606,7 +611,7 @@ class Impl final : public Gateway {
     } else {
       parts = ConfiguredParts(service.options);
     }
-    return std::make_shared<Split>(service.numbers(), std::move(parts), compared);
+    return std::make_shared<Split>(service.numbers(), std::move(parts), compared, seed);
   }
 
   /// FAILED_PRECONDITION when a version would go that has traffic by a rollout.

@@ -127,14 +127,17 @@ class Gateway : public net::DrainableServer {
   virtual void TakeWeights(const std::map<std::string, WeightsByPerson>& weights) = 0;
   /// By a rollout: the whole wanted traffic of a model. `stable` 0: it does not decide any more, and the shares are the
   /// configured ones; that is right of a service that is not there any more, too. With a `mirror_share` the candidate gets copies of so
-  /// many of the requests; otherwise the configured mirror does. NOT_FOUND when there is no such service or version.
+  /// many of the requests; otherwise the configured mirror does. A sticky split goes by `seed`, without one by that of the service.
+  /// NOT_FOUND when there is no such service or version.
   virtual Status SetTraffic(const std::string& service, int64_t stable, int64_t candidate,
-                            double candidate_share, double mirror_share = 0) = 0;
+                            double candidate_share, double mirror_share = 0,
+                            std::optional<uint64_t> seed = std::nullopt) = 0;
   /// Versions that would answer now, ascending. Empty for an unknown service.
   virtual std::vector<int64_t> ReadyVersions(const std::string& service) const = 0;
   /// How many endpoints each version has, and how many of them would answer now. Empty for an unknown service.
   struct EndpointCounts {
     int ready = 0, all = 0;
+    std::string why_none = {};  ///< of those that would answer, in words; empty: there is one
   };
   virtual std::map<int64_t, EndpointCounts> Endpoints(const std::string& service) const = 0;
   /// Copies for a version that it is to blame for not getting, ever: it was busy with too many, had no healthy endpoint, or was not reached.

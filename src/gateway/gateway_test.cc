@@ -4,6 +4,8 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <optional>
+#include <set>
 #include <thread>
 
 #include "base/strings.h"
@@ -1089,6 +1091,31 @@ TEST_F(GatewaySplitTest, AStickyUserStaysWithOneVersion) {
     second += of_ten == 3;
   }
   EXPECT_NEAR(second, 100, 36);
+}
+
+TEST_F(GatewaySplitTest, ARolloutPutsUsersOfItsOwnFirstAndKeepsThemWhileItGrows) {
+  AddVersion(1, one_);
+  AddVersion(2, two_);
+  service().split = {.by = SplitOptions::By::kCookie, .name = "sid", .seed = 3};
+  Start();
+  auto seconds = [&] {
+    std::set<int> users;
+    for (int user = 0; user < 300; ++user) {
+      if (SecondOf(1, [&](int) { return "Cookie: sid=u" + std::to_string(user) + "\r\n"; }) == 1)
+        users.insert(user);
+    }
+    return users;
+  };
+  auto share = [&](double candidate, std::optional<uint64_t> seed) {
+    EXPECT_TRUE(gateway_->SetTraffic("digits", 1, 2, candidate, 0, seed).ok());
+    return seconds();
+  };
+  const std::set<int> first = share(0.2, 11), more = share(0.6, 11), other = share(0.2, 12);
+  EXPECT_GT(first.size(), 30u);
+  EXPECT_TRUE(std::includes(more.begin(), more.end(), first.begin(), first.end()));
+  EXPECT_NE(first, other);
+  EXPECT_EQ(share(0.2, 11), first) << "as after a restart";
+  EXPECT_EQ(share(0.2, std::nullopt), share(0.2, 3)) << "without one it is the service's";
 }
 
 TEST_F(GatewaySplitTest, WeightsChangeAtRunTime) {

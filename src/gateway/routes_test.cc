@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/strings.h"
 #include "gateway/forward_head.h"
 #include "gateway/split.h"
 #include "net/head_parser.h"
@@ -70,7 +71,7 @@ TEST(RouteTableTest, NormalisesPaths) {
 }
 
 TEST(SplitTest, SharesAreExactAndTheNewestVersionComesFirst) {
-  const Split split({1, 3, 2}, {7'000, 1'000, 2'000}, true);
+  const Split split({1, 3, 2}, {7'000, 1'000, 2'000}, true, 0);
   std::vector<int> counts(3);
   for (uint32_t place = 0; place < Split::kParts; ++place) ++counts[split.At(place)];
   EXPECT_EQ(counts, (std::vector<int>{7'000, 1'000, 2'000}));
@@ -79,11 +80,25 @@ TEST(SplitTest, SharesAreExactAndTheNewestVersionComesFirst) {
 }
 
 TEST(SplitTest, WhoIsWithANewVersionStaysWhenItsShareGrows) {
-  const Split few({1, 2}, {9'900, 100}, true);
-  const Split more({1, 2}, {5'000, 5'000}, true);
+  const Split few({1, 2}, {9'900, 100}, true, 0);
+  const Split more({1, 2}, {5'000, 5'000}, true, 0);
   for (uint32_t place = 0; place < Split::kParts; ++place) {
     if (few.At(place) == 1) {
       EXPECT_EQ(more.At(place), 1u);
+    }
+  }
+}
+
+TEST(SplitTest, WhoIsWithTheCandidateStaysWhenItsShareGrowsBeItTheOlderVersionToo) {
+  for (const auto& [stable, candidate] : {std::pair{1, 2}, std::pair{2, 1}}) {
+    std::vector<bool> was(2'000, false);
+    for (uint32_t share : {500u, 2'500u, 5'000u, 9'999u}) {
+      const Split split({stable, candidate}, {Split::kParts - share, share}, true, 7);
+      for (size_t user = 0; user < was.size(); ++user) {
+        const bool is = split.At(StickyPlace(split.seed(), StrCat("user-", user))) == 1;
+        EXPECT_TRUE(is || !was[user]) << "user " << user << " at " << share;
+        was[user] = is;
+      }
     }
   }
 }

@@ -7,8 +7,9 @@
 
 namespace leadsman::gateway {
 
-Split::Split(const std::vector<int64_t>& versions, std::vector<uint32_t> parts, bool compared)
-    : parts_(std::move(parts)), order_(versions.size()), compared_(compared) {
+Split::Split(const std::vector<int64_t>& versions, std::vector<uint32_t> parts, bool compared,
+             uint64_t seed)
+    : parts_(std::move(parts)), order_(versions.size()), compared_(compared), seed_(seed) {
   std::iota(order_.begin(), order_.end(), size_t{0});
   std::sort(order_.begin(), order_.end(),
             [&](size_t a, size_t b) { return versions[a] > versions[b]; });

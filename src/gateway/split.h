@@ -19,19 +19,22 @@ class Split {
 
   Split() = default;
   /// `parts` of the versions with these numbers, kParts in all. `compared`: both versions of a rollout have a share, and what
-  /// is drawn is evidence.
-  Split(const std::vector<int64_t>& versions, std::vector<uint32_t> parts, bool compared);
+  /// is drawn is evidence. `seed`: of sticky places.
+  Split(const std::vector<int64_t>& versions, std::vector<uint32_t> parts, bool compared,
+        uint64_t seed);
 
   /// The index of the version that has this place, 0 ≤ place < kParts. The newest comes first: when its share grows, who is
   /// with it stays.
   size_t At(uint32_t place) const;
   uint32_t parts(size_t version) const { return parts_[version]; }
   bool compared() const { return compared_; }
+  uint64_t seed() const { return seed_; }
 
  private:
   std::vector<uint32_t> parts_;
   std::vector<size_t> order_;  ///< newest first
   bool compared_ = false;
+  uint64_t seed_ = 0;
 };
 
 /// Where in the split a request stands.

@@ -75,7 +75,8 @@ Service::Service(ServiceOptions service_options, const Service* before, Endpoint
     }
     versions.push_back(std::move(version));
   }
-  split.Set(std::make_shared<Split>(numbers(), ConfiguredParts(options), false));
+  split.Set(
+      std::make_shared<Split>(numbers(), ConfiguredParts(options), false, options.split.seed));
   static const MirrorOptions kUnsaid;
   for (const auto& version : versions) {
     const Version* const old_one = before != nullptr ? before->Find(version->number) : nullptr;
@@ -128,7 +129,7 @@ Choice ChooseVersion(const Service& service, const net::HttpRequest& request,
   const auto split = service.split.Get();
   const auto key = StickyKey(options, request, client);
   const uint32_t place =
-      key ? StickyPlace(options.seed, *key) : static_cast<uint32_t>(rng.Below(Split::kParts));
+      key ? StickyPlace(split->seed(), *key) : static_cast<uint32_t>(rng.Below(Split::kParts));
   return {service.versions[split->At(place)].get(), split->compared()};
 }
 

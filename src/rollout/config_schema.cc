@@ -1,6 +1,7 @@
 #include "rollout/config_schema.h"
 
 #include <limits>
+#include <memory>
 #include <set>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,89 @@ using std::chrono::milliseconds;
 using namespace std::chrono_literals;  // NOLINT: literals
 using Gate = RolloutGate;
 using Plan = RolloutPlan;
+
+const schema::Struct<ApprovalWebhook>& ApprovalWebhookSchema() {
+  using Hook = ApprovalWebhook;
+  static const auto table = [] {
+    schema::Struct<Hook> s(
+        "ApprovalWebhook",
+        "Who is asked for the approval of a step: a post with the rollout, answered by 200 and "
+        "{\"approved\": true} or false, with a reason. Without a decision it is asked again, with "
+        "growing pauses.");
+    s.Required("url", &Hook::url, schema::Text(), "Where the rollout is posted.");
+    s.Field("secret_file", &Hook::secret_file, schema::Text(),
+            "File with a secret that signs what is sent (X-Leadsman-Signature), as of alarms.");
+    s.Field("timeout", &Hook::timeout, schema::Time<milliseconds>(10ms, 5min), "For one answer.");
+    s.Field("retry_after", &Hook::retry_after, schema::Time<milliseconds>(100ms, 1h),
+            "The pause before it is asked again; doubled each time, to a minute at most.");
+    s.Field("deadline", &Hook::deadline, schema::Time<milliseconds>(1s, 24h * 30),
+            "Without a decision by then the step waits for a person alone.");
+    s.Field("on_refusal", &Hook::on_refusal,
+            schema::Enum<Hook::OnRefusal>(
+                {{"hold", Hook::OnRefusal::kHold}, {"abort", Hook::OnRefusal::kAbort}}),
+            "hold: a person promotes or aborts it; abort: the candidate is taken back.");
+    s.Field("ca_file", &Hook::ca_file, schema::Text(),
+            "PEM: who signed the other's certificate; empty = the system's authorities.");
+    s.Field("cert_file", &Hook::cert_file, schema::Text(),
+            "PEM: a certificate to show, with its chain.");
+    s.Field("key_file", &Hook::key_file, schema::Text(), "PEM: its key.");
+    s.Field("token_file", &Hook::token_file, schema::Text(),
+            "File with a bearer token; read again for each question, as all secrets.");
+    s.Field("username", &Hook::username, schema::Text(), "Basic authentication.");
+    s.Field("password_file", &Hook::password_file, schema::Text(), "File with its password.");
+    s.Check([](const Hook& hook, schema::Problems& problems) {
+      if (hook.url.empty() && problems.IsSound("url"))
+        problems.Add("url", "is missing: where the rollout is posted");
+      if (!hook.token_file.empty() && !hook.username.empty())
+        problems.Add("username", "either token_file or username with password_file");
+      if (hook.username.empty() != hook.password_file.empty())
+        problems.Add("password_file", "username and password_file go together");
+      if (hook.cert_file.empty() != hook.key_file.empty())
+        problems.Add("key_file", "cert_file and key_file go together");
+    });
+    return s;
+  }();
+  return table;
+}
+
+const schema::Struct<StepApproval>& ApprovalSchema() {
+  static const auto table = [] {
+    schema::Struct<StepApproval> s("StepApproval", "Who approves a step, beside people.");
+    s.Field("webhook", &StepApproval::webhook,
+            schema::Optional(schema::Of(ApprovalWebhookSchema())),
+            "Asked once the step lacks nothing else. A person may promote or abort all the same.");
+    s.Check([](const StepApproval& approval, schema::Problems& problems) {
+      if (!approval.webhook && problems.IsSound("webhook"))
+        problems.Add("webhook", "is missing: write approval: true where people alone approve");
+    });
+    return s;
+  }();
+  return table;
+}
+
+/// true, false, or who is asked.
+class ApprovalType final : public schema::Type<StepApproval> {
+ public:
+  std::string Name() const override { return "boolean or StepApproval"; }
+  void AppendJsonSchema(std::string& out) const override {
+    out += R"({"oneOf":[{"type":"boolean"},{"$ref":"#/$defs/StepApproval"}]})";
+  }
+  const schema::StructInfo* struct_info() const override { return &ApprovalSchema(); }
+  void Read(const ConfigNode& node, StepApproval& out, schema::Reader& reader) const override {
+    if (node.kind == ConfigNode::Kind::kMap) {
+      out.asked = true;
+      ApprovalSchema().Read(node, out, reader);
+      return;
+    }
+    bool asked = out.asked;
+    schema::Boolean()->Read(node, asked, reader);
+    out = asked;
+  }
+  void Write(const StepApproval& value, std::string& json) const override {
+    if (value.webhook) return ApprovalSchema().Write(value, json);
+    json += value.asked ? "true" : "false";
+  }
+};
 
 const schema::Struct<RolloutStep>& StepSchema() {
   static const auto table = [] {
@@ -38,9 +122,10 @@ const schema::Struct<RolloutStep>& StepSchema() {
     s.Field("min_requests", &RolloutStep::min_requests, schema::Integer<int64_t>(0),
             "At least this many requests must reach the candidate in this step; 0 = computed from "
             "the gates.");
-    s.Field("approval", &RolloutStep::approval, schema::Boolean(),
-            "Once all else holds, wait for a person: `leadsman rollout promote`. The time does not "
-            "count towards max_duration.");
+    s.Field("approval", &RolloutStep::approval,
+            schema::TypePtr<StepApproval>(std::make_shared<ApprovalType>()),
+            "true: once all else holds, wait for a person: `leadsman rollout promote`. With "
+            "{webhook: {url: …}} that is asked too. The time does not count towards max_duration.");
     return s;
   }();
   return table;
@@ -142,6 +227,8 @@ void CheckOutside(const Gate& gate, schema::Problems& problems) {
     return;
   }
   refuse({{"only_classes", gate.only_classes}}, "answers");
+  refuse({{"weight", gate.weight != Gate{}.weight}},
+         "errors, latency, quality or answers: an answer from outside has no part of alpha");
   if (webhook) {
     if (o.url.empty()) problems.Add("url", "is missing: where the rollout is posted");
     refuse({{"max", gate.max.has_value()}}, "errors, latency, quality, answers or promql");
@@ -182,6 +269,10 @@ const schema::Struct<Gate>& GateSchema() {
                "The bad event: a request answered with an error; an answer slower than the stable "
                "version's quantiles; a labelled prediction that was wrong; an answer to a copy "
                "that is another one than the client's. Or who is asked: a Prometheus; a webhook.");
+    s.Field(
+        "weight", &Gate::weight, schema::NumberAbove(0, 1000),
+        "Of gates that count: alpha is shared by these. A gate of weight 3 beside one of weight "
+        "1 has three quarters of it, and finds harm sooner at its cost.");
     s.Field("margin", &Gate::margin, schema::NumberAbove(1, 1000),
             "The candidate counts as worse when its rate of bad events is this many times the "
             "stable version's.");
@@ -649,6 +740,14 @@ const schema::Struct<RolloutPlan>& RolloutPlanSchema() {
                                                 {"hold", Plan::OnInconclusive::kHold},
                                                 {"promote", Plan::OnInconclusive::kPromote}}),
             "What happens when max_duration passes without a verdict.");
+    s.Field("seed", &Plan::seed, schema::Optional(schema::Integer<uint64_t>(0)),
+            "At a gateway whose split keeps users together (gateway.services[].split.by): which of "
+            "them come to the candidate first. Absent = others in each rollout.");
+    s.Field(
+        "progress_deadline", &Plan::progress_deadline, schema::Time<milliseconds>(1s, 24h * 30),
+        "A candidate that is not ready so long after its rollout has begun, or after a restart, "
+        "is taken back, with the reason that it was not. One that was ready and is away: "
+        "lost_after. Pauses do not count.");
     s.Field("warmup", &Plan::warmup, schema::Time<milliseconds>(0ms, 24h),
             "Evidence of the first moments after the start is not counted.");
     s.Field(

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mutex.h"
 #include "base/strings.h"
+#include "rollout/expected_end.h"
 #include "rollout/journal.h"
 #include "rollout/record.h"
 #include "rollout/step.h"
@@ -29,6 +30,8 @@ constexpr size_t kViewsPerModel = 100;
 constexpr Duration kIdleJournal = std::chrono::seconds(60);
 /// Answers from outside that wait for a tick to be journaled; beyond them the oldest go.
 constexpr size_t kReadingsKept = 64;
+/// Of why a candidate is not ready.
+constexpr size_t kLongestReason = 300;
 /// A rollout that the journal holds for longer is told to people.
 constexpr Duration kUnwrittenTold = std::chrono::seconds(60);
 
@@ -193,7 +196,9 @@ bool NothingHappened(const RolloutState& before, const std::optional<RolloutComm
          out.state.phase == before.phase && out.state.candidate_ready == before.candidate_ready &&
          out.state.stays == before.stays && out.state.replicas == before.replicas &&
          out.state.told.waiting == before.told.waiting && out.state.told.held == before.told.held &&
-         out.state.told.holds == before.told.holds && out.state.thresholds == before.thresholds;
+         out.state.told.holds == before.told.holds &&
+         out.state.approval.open() == before.approval.open() &&
+         out.state.thresholds == before.thresholds;
 }
 
 /// A rollout that is under way. Confined to the ticking thread.
@@ -212,6 +217,12 @@ struct Running {
   std::optional<RolloutCommand> waiting;      ///< as journaled: could not be followed yet
   std::optional<SteadyTime> unwritten_since;  ///< it is held by the journal, which does not know
   bool unwritten_told = false;
+  TrafficPace pace;  ///< of this process
+  struct Counts {
+    SteadyTime at{};
+    uint64_t drawn = 0, all = 0;
+  };
+  std::optional<Counts> paced;  ///< up to which `pace` has counted
 };
 
 /// What is to be told at once of a step that came to `out`.
@@ -236,7 +247,9 @@ std::optional<RolloutEvent::Kind> EventOf(const RolloutState& before, const Step
   if (after.step != before.step) return Kind::kStep;
   if (after.split.mismatch && !before.split.mismatch) return Kind::kSampleRatio;
   if (!after.paused_by.empty() && before.paused_by.empty()) return Kind::kPaused;
-  if (after.told.waiting && !before.told.waiting) return Kind::kWaiting;
+  const bool person_alone =
+      before.approval.open() && (after.approval.refused || after.approval.given_up);
+  if (after.told.waiting && (!before.told.waiting || person_alone)) return Kind::kWaiting;
   if (after.told.held && !before.told.held) return Kind::kHeld;
   return std::nullopt;
 }
@@ -364,6 +377,7 @@ class Controller final : public RolloutController {
   void ReadBase(Running& running);
   void TakeReadings(Running& running);
   void AskOutside(ManagedModel& model);
+  void AskApproval(Running& running, SteadyTime now);
   bool TakeAbortOrClose(int64_t id, StepInput& in);
   void NoteWaiting(int64_t id, const StepInput& in, const StepOutput& out);
   void ApplyTraffic(const std::string& name, ManagedModel& model);
@@ -373,8 +387,10 @@ class Controller final : public RolloutController {
   static DesiredTraffic Desired(const std::string& name, const ManagedModel& model);
   static int64_t StableOf(const ManagedModel& model);
   static ModelRecord After(const ManagedModel& model, const RolloutState& ended);
-  void Publish(int64_t id, const RolloutState& shown);
-  void Tell(RolloutEvent::Kind kind, int64_t id, const RolloutState& state) const;
+  static RolloutView ViewOf(const Running& running, const RolloutState& shown);
+  static void KeepPace(Running& running, const Counted& counted, SteadyTime now);
+  void Publish(RolloutView view);
+  void Tell(RolloutEvent::Kind kind, RolloutView view, const RolloutState& state) const;
   void WatchUnwritten(Running& running, const RolloutState& shown);
   bool Journaled(const std::string& model, Owed what, const Status& status);
   void NoLongerOwed(const std::string& model, Owed what, const char* said);
@@ -430,7 +446,7 @@ Status Controller::Recover() {
   }
   ASSIGN_OR_RETURN(std::vector<RolloutRecord> rollouts, journal_->Rollouts());
   for (RolloutRecord& rollout : rollouts) {
-    Publish(rollout.id, rollout.state);
+    Publish(MakeView(rollout.id, rollout.state));
     if (HasEnded(rollout.state.phase)) continue;
     std::optional<RolloutCommand> waiting;
     ASSIGN_OR_RETURN(
@@ -673,6 +689,7 @@ void Controller::Begin(const std::string& name, ManagedModel& model, const Start
   RolloutState first =
       BeginRollout(name, record.stable, candidate, plan, deps_.clock.Now(), endpoints);
   first.undo_by = request.undo_by;
+  first.split_seed = plan.seed.value_or(SeedOf(*id, first));
   if (!request.note.empty()) first.notes.push_back(request.note);
   // No rollout without a journal: this is tried again at the next tick.
   if (!Journaled(name, Owed::kBegin, journal_->Begin(*id, first, record))) return;
@@ -687,8 +704,9 @@ void Controller::Begin(const std::string& name, ManagedModel& model, const Start
   if (!Contains(model.seen.ready, candidate)) model.seen_ready.erase(candidate);
   LOG_INFO("rollout started", {"model", name}, {"rollout", *id}, {"stable", model.record.stable},
            {"candidate", candidate});
-  Publish(*id, model.running->state);
-  Tell(RolloutEvent::Kind::kStarted, *id, model.running->state);
+  const RolloutView view = ViewOf(*model.running, model.running->state);
+  Publish(view);
+  Tell(RolloutEvent::Kind::kStarted, view, model.running->state);
   MutexLock lock(mutex_);
   requests_.erase(name);
 }
@@ -728,6 +746,9 @@ StepInput Controller::Observe(ManagedModel& model, Counted& counted) {
   } else {
     in.candidate =
         model.seen_ready.contains(state.candidate) ? CandidateSeen::kGone : CandidateSeen::kLoading;
+    const auto waits = model.seen.waits.find(state.candidate);
+    if (waits != model.seen.waits.end())
+      in.candidate_waits = CutUtf8(ToUtf8(waits->second), kLongestReason);
   }
 
   if (const auto of = model.seen.replicas.find(state.candidate); of != model.seen.replicas.end())
@@ -782,19 +803,21 @@ void Controller::TakeReadings(Running& running) {
   if (deps_.outside == nullptr) return;
   std::vector<OutsideReading>& kept = running.readings;
   for (OutsideReading& reading : deps_.outside->Take(running.id)) {
-    if (reading.gate >= running.state.gates.size()) continue;
-    const RolloutGate& gate = running.state.gates[reading.gate].config;
+    const bool approval = reading.gate == kApprovalQuestion;
+    if (!approval && reading.gate >= running.state.gates.size()) continue;
+    const std::string name(approval ? "approval"
+                                    : NameOf(running.state.gates[reading.gate].config));
     const bool answered = reading.kind != OutsideReading::Kind::kNoAnswer;
     if (answered) {
       running.unanswered.erase(reading.gate);
     } else if (running.unanswered.insert(reading.gate).second) {
       LOG_WARN("a gate has no answer from outside: its rollout holds",
-               {"model", running.state.model}, {"rollout", running.id}, {"gate", NameOf(gate)},
+               {"model", running.state.model}, {"rollout", running.id}, {"gate", name},
                {"reason", reading.reason});
     }
     {
       MutexLock lock(mutex_);
-      ++answers_[{running.state.model, std::string(NameOf(gate)), answered}];
+      ++answers_[{running.state.model, name, answered}];
     }
     kept.push_back(std::move(reading));
   }
@@ -828,6 +851,31 @@ void Controller::AskOutside(ManagedModel& model) {
         {running.id, i, step, state.step_elapsed, gate,
          webhook ? WebhookBody(running.id, gate, state) : FillIn(gate.outside.query, state)});
   }
+  AskApproval(running, now);
+}
+
+/// Pauses grow with what decides nothing: there is no hurry after a person has been told.
+void Controller::AskApproval(Running& running, SteadyTime now) {
+  const RolloutState& state = running.state;
+  const ApprovalWebhook* const hook = WantsApproval(state);
+  if (hook == nullptr) {
+    running.ask_again.erase(kApprovalQuestion);
+    return;
+  }
+  const auto due = running.ask_again.find(kApprovalQuestion);
+  if (due != running.ask_again.end() && now < due->second) return;
+  constexpr int kMostDoublings = 10;
+  const auto pause =
+      std::min<Duration>(hook->retry_after * (1 << std::min(state.approval.tries, kMostDoublings)),
+                         std::max(hook->retry_after, ApprovalWebhook::kLongestPause));
+  running.ask_again[kApprovalQuestion] = now + pause;
+  deps_.outside->Ask({running.id,
+                      kApprovalQuestion,
+                      state.step,
+                      state.step_elapsed,
+                      {},
+                      ApprovalBody(running.id, state),
+                      *hook});
 }
 
 void Controller::StepRunning(ManagedModel& model) {
@@ -835,11 +883,12 @@ void Controller::StepRunning(ManagedModel& model) {
   const SteadyTime now = deps_.clock.SteadyNow();
   Counted counted;
   StepInput in = Observe(model, counted);
+  KeepPace(running, counted, now);
   StepOutput out = Step(running.state, in);
   // What the journal has refused is tried again also when nothing has happened since.
   if (!owed_.contains({running.state.model, Owed::kTick}) &&
       NothingHappened(running.state, running.waiting, in, out)) {
-    Publish(running.id, out.state);
+    Publish(ViewOf(running, out.state));
     return;
   }
   // What was asked for of the rollout under way is not asked for of its end, nor of its probation.
@@ -860,7 +909,7 @@ void Controller::StepRunning(ManagedModel& model) {
       // This tick did not happen: the next one sees a longer window, from the same beginning. The first one of a process
       // stays the first, whose window and answers stand for another one's.
       WatchUnwritten(running, out.state);
-      Publish(running.id, out.state);
+      Publish(ViewOf(running, out.state));
       MutexLock lock(mutex_);
       ending_.erase(running.id);
       return;
@@ -916,8 +965,9 @@ void Controller::Commit(ManagedModel& model, const StepOutput& out) {
   const std::optional<RolloutEvent::Kind> event = EventOf(running.state, out);
   const bool other_phase = out.state.phase != running.state.phase;
   running.state = out.state;
-  Publish(running.id, out.state);
-  if (event) Tell(*event, running.id, out.state);
+  const RolloutView view = ViewOf(running, out.state);
+  Publish(view);
+  if (event) Tell(*event, view, out.state);
   if (!HasEnded(out.state.phase)) {
     MutexLock lock(mutex_);
     if (out.state.phase == RolloutPhase::kProbation && other_phase) commands_.erase(running.id);
@@ -970,6 +1020,7 @@ DesiredTraffic Controller::Desired(const std::string& name, const ManagedModel& 
   } else if (model.running) {
     const RolloutState& state = model.running->state;
     desired.candidate = state.candidate;
+    desired.split_seed = state.split_seed;
     // The state may be from before a restart: what is not ready now gets nothing, unless there is nobody else.
     const bool stays = state.stays && !Contains(model.seen.ready, state.stable);
     if (stays || Contains(model.seen.ready, state.candidate)) {
@@ -1035,26 +1086,44 @@ void Controller::NoLongerOwed(const std::string& model, Owed what, const char* s
   journal_problem_.clear();
 }
 
-void Controller::Publish(int64_t id, const RolloutState& shown) {
-  RolloutView view = MakeView(id, shown);
+RolloutView Controller::ViewOf(const Running& running, const RolloutState& shown) {
+  RolloutView view = MakeView(running.id, shown);
+  view.expected_end = ExpectEnd(shown, running.pace);
+  return view;
+}
+
+/// A source that counts anew begins it anew.
+void Controller::KeepPace(Running& running, const Counted& counted, SteadyTime now) {
+  if (!counted.stable || !counted.candidate) return;
+  const ArmTotals &stable = *counted.stable, &candidate = *counted.candidate;
+  const Running::Counts present{now, stable.requests + candidate.requests,
+                                stable.baseline.requests + candidate.baseline.requests};
+  const std::optional<Running::Counts> before = std::exchange(running.paced, present);
+  if (!before || present.drawn < before->drawn || present.all < before->all) return;
+  running.pace.Add(now - before->at, present.drawn - before->drawn, present.all - before->all);
+}
+
+void Controller::Publish(RolloutView view) {
   MutexLock lock(mutex_);
+  const std::string model = view.model;
+  const int64_t id = view.id;
   const bool is_new = !views_.contains(id);
   views_[id] = std::move(view);
   if (!is_new) return;
   size_t of_this_model = 0;
   for (auto it = views_.end(); it != views_.begin();) {
     --it;
-    if (it->second.model == shown.model && ++of_this_model > kViewsPerModel) it = views_.erase(it);
+    if (it->second.model == model && ++of_this_model > kViewsPerModel) it = views_.erase(it);
   }
 }
 
-void Controller::Tell(RolloutEvent::Kind kind, int64_t id, const RolloutState& state) const {
+void Controller::Tell(RolloutEvent::Kind kind, RolloutView view, const RolloutState& state) const {
   if (!deps_.tell) return;
   // The start's time too: without a file for the journal numbers begin anew in each process.
   deps_.tell({kind,
-              StrCat("rollout-", id, "-", UnixMillis(state.started), "-", RolloutEventName(kind),
-                     "-", state.ticks),
-              deps_.clock.Now(), MakeView(id, state)});
+              StrCat("rollout-", view.id, "-", UnixMillis(state.started), "-",
+                     RolloutEventName(kind), "-", state.ticks),
+              deps_.clock.Now(), std::move(view)});
 }
 
 /// Once for each time that the journal holds it for long. What else holds it, its state knows.
@@ -1064,7 +1133,7 @@ void Controller::WatchUnwritten(Running& running, const RolloutState& shown) {
   if (shown.phase != RolloutPhase::kHeld || !shown.paused_by.empty()) return;
   if (running.unwritten_told || now - *running.unwritten_since < kUnwrittenTold) return;
   running.unwritten_told = true;
-  Tell(RolloutEvent::Kind::kHeld, running.id, shown);
+  Tell(RolloutEvent::Kind::kHeld, ViewOf(running, shown), shown);
 }
 
 std::optional<RolloutPlan> Controller::PlanOf(const std::string& name) const {
@@ -1383,7 +1452,8 @@ void Controller::RegisterMetrics() {
            "rolls back, safe at or above it lets a step be left.",
            &GateView::harm_log_bound, &GateView::safe_log_bound);
   add("leadsman_rollout_outside_answers_total",
-      "Questions of gates to a Prometheus or a webhook, by whether there was an answer.",
+      "Questions of gates, and for approvals, to a Prometheus or a webhook, by whether there was "
+      "an answer.",
       MetricType::kCounter, {"model", "gate", "outcome"}, [this] {
         MutexLock lock(mutex_);
         Samples samples;

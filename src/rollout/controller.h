@@ -79,6 +79,8 @@ struct DesiredTraffic {
   std::vector<int64_t> keep;     ///< versions to keep loaded
   std::vector<int64_t> exclude;  ///< versions rejected by a verdict: not to be loaded again
   double mirror_share = 0;       ///< of the requests, whose copies the candidate gets; 0..1
+  /// Where the same users stay with a version: who comes first. None: as it is configured there.
+  std::optional<uint64_t> split_seed = {};
   friend bool operator==(const DesiredTraffic&, const DesiredTraffic&) = default;
 };
 
@@ -103,6 +105,8 @@ struct ObservedVersions {
   std::vector<int64_t> ready;
   std::map<int64_t, Replicas> replicas = {};  ///< where a version has several; absent: one
   std::map<int64_t, std::string> failed;
+  /// Why one that is neither is not ready yet, in words, as far as is known.
+  std::map<int64_t, std::string> waits = {};
 };
 class VersionObserver {
  public:
@@ -146,6 +150,8 @@ struct GateView {
   double harm_log_bound = 0;  ///< roll back at or above
   double safe_log_e = 0;
   double safe_log_bound = 0;  ///< a step may be left at or above
+  double weight = 1;          ///< by which alpha is shared
+  double alpha = 0;           ///< its part of that
   uint64_t stable_exposure = 0,
            stable_events = 0;  ///< requests (or labels) and bad events counted so far
   uint64_t candidate_exposure = 0, candidate_events = 0;
@@ -195,6 +201,25 @@ struct ReadoutView {
 };
 std::string_view ReadoutVerdictName(ReadoutView::Verdict verdict);  ///< "open", "better", "worse"
 
+/// When a rollout will have come to its end, if all goes on as it does now.
+struct ExpectedEnd {
+  enum class Kind {
+    kPromotion,
+    kEndOfTest,      ///< A/B: a readout decides
+    kApproval,       ///< a person is asked, now or then
+    kProbationOver,  ///< and the old version is let go
+    kTimeOver,       ///< max_duration ends it before its steps have
+    kHeld,           ///< nobody knows for how long
+    kUnknown,        ///< `text` says why
+  };
+  Kind kind = Kind::kUnknown;
+  std::optional<Duration> in;  ///< from the last tick on
+  WallTime at{};               ///< the same; epoch without it
+  std::string text;            ///< "promotion expected about 14:32 UTC (in 25 min) at this traffic"
+};
+/// "promotion", "end_of_test", "approval", "probation_over", "time_over", "held", "unknown".
+std::string_view ExpectedEndName(ExpectedEnd::Kind kind);
+
 /// One rollout as it stands, for people and scripts.
 struct RolloutView {
   int64_t id = 0;
@@ -226,6 +251,7 @@ struct RolloutView {
   std::string paused_by;                 ///< not empty: who has paused it
   std::string undo_by;                   ///< not empty: it is an undo, asked for by
   bool awaits_approval = false;          ///< the present step lacks nothing but a person's word
+  std::optional<uint64_t> split_seed;    ///< of a sticky split; none: the service's own
   /// Whether requests are split as the present step says; none where there is nothing to check.
   struct SampleRatio {
     double share = 0;                    ///< the candidate's, as it should be
@@ -234,7 +260,8 @@ struct RolloutView {
     bool mismatch = false;  ///< holds the rollout
   };
   std::optional<SampleRatio> sample_ratio;
-  std::optional<Duration> probation_left;  ///< in kProbation
+  std::optional<Duration> probation_left;   ///< in kProbation
+  std::optional<ExpectedEnd> expected_end;  ///< of one that is under way
 };
 
 /// What has happened to a rollout. It is in the journal by then; told once, by the process that saw it happen.

@@ -95,6 +95,172 @@ class ControllerTest : public testing::Test {
   }
 };
 
+TEST_F(ControllerTest, EachRolloutSplitsUsersByASeedOfItsOwnWhichARestartKeeps) {
+  BeginRollout();
+  const std::optional<uint64_t> first = world_.traffic.split_seed;
+  ASSERT_TRUE(first);
+  EXPECT_LT(*first, uint64_t{1} << 53) << "read by programs that know no larger numbers";
+  EXPECT_EQ(Newest().split_seed, first);
+  Open(dir_.file("journal.db"));
+  world_.traffic = {};
+  Tick();
+  EXPECT_EQ(world_.traffic.split_seed, first);
+  ASSERT_TRUE(controller_->Abort(Newest().id, "ana").ok());
+  Tick();
+  ASSERT_EQ(Newest().phase, RolloutPhase::kAborted);
+  ASSERT_TRUE(controller_->Retry(Newest().id, "ana").ok());
+  Tick();
+  ASSERT_EQ(Newest().phase, RolloutPhase::kProgressing) << Newest().reason;
+  EXPECT_TRUE(world_.traffic.split_seed);
+  EXPECT_NE(world_.traffic.split_seed, first);
+  auto record = ParseVerdictRecord(controller_->Record(Newest().id, "0.1.0").value());
+  ASSERT_TRUE(record.ok()) << record.status();
+  EXPECT_EQ(record->first.split_seed, world_.traffic.split_seed);
+  EXPECT_EQ(ReplayRecord(*record, {}, {}).difference, "");
+
+  RolloutPlan plan = Plan();
+  plan.seed = 42;
+  Open("", {{"digits", plan}});
+  world_.observed.ready = {1};
+  Tick();
+  world_.observed.ready = {1, 2};
+  Tick();
+  EXPECT_EQ(world_.traffic.split_seed, 42u) << "the plan's word";
+}
+
+TEST_F(ControllerTest, ACandidateThatIsNeverReadyIsTakenBackInTimeAndThatIsTold) {
+  RolloutPlan plan = Plan();
+  plan.progress_deadline = seconds(90);
+  Open(dir_.file("journal.db"), {{"digits", plan}});
+  Tick();
+  world_.observed.waits[2] = "no endpoint is healthy: 10.0.0.7:8000 (connection refused)";
+  ASSERT_TRUE(controller_->StartRollout("digits", 2).ok());
+  for (int i = 0; i < 50; ++i) Tick();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kHeld);
+  EXPECT_NE(Newest().reason.find("(connection refused)"), std::string::npos) << Newest().reason;
+  // The time that it has waited is in the journal, to the minute.
+  Open(dir_.file("journal.db"), {{"digits", plan}});
+  for (int i = 0; i < 100 && Newest().phase == RolloutPhase::kHeld; ++i) Tick();
+  EXPECT_EQ(Newest().reason,
+            "rolled back: version 2 was not ready within 90 s (progress_deadline): no endpoint is "
+            "healthy: 10.0.0.7:8000 (connection refused); version 2 was drawn for 0 requests");
+  EXPECT_EQ(told_.back().kind, RolloutEvent::Kind::kRolledBack);
+  EXPECT_EQ(world_.traffic.stable, 1);
+  EXPECT_EQ(world_.traffic.exclude, std::vector<int64_t>{2});
+  const RolloutView ended = Newest();
+  auto record = ParseVerdictRecord(controller_->Record(ended.id, "0.1.0").value());
+  ASSERT_TRUE(record.ok()) << record.status();
+  EXPECT_EQ(record->reason, ended.reason);
+  EXPECT_EQ(ReplayRecord(*record, {}, {}).difference, "");
+}
+
+TEST_F(ControllerTest, AWebhookIsAskedForAnApprovalWithGrowingPausesAndAfterARestart) {
+  RolloutPlan plan = Plan();
+  ApprovalWebhook hook;
+  hook.url = "https://ci.example.org/approve/s3cret";
+  hook.retry_after = seconds(2);
+  plan.steps[0].approval = true;
+  plan.steps[0].approval.webhook = hook;
+  outside_.answer = [](const OutsideQuestion&) {
+    OutsideReading reading;
+    reading.reason = "connection refused";
+    return reading;
+  };
+  Open(dir_.file("journal.db"), {{"digits", plan}});
+  Tick();
+  world_.observed.ready = {1, 2};
+  for (int i = 0; i < 300 && !(i > 0 && Newest().awaits_approval); ++i) Tick();
+  ASSERT_EQ(outside_.asked.size(), 1u) << Newest().reason;
+  const OutsideQuestion first = outside_.asked[0];
+  EXPECT_EQ(first.gate, kApprovalQuestion);
+  EXPECT_EQ(first.approval, hook);
+  EXPECT_NE(first.text.find(R"("event":"approval.wanted","approval":"rollout-1-)"),
+            std::string::npos)
+      << first.text;
+  EXPECT_EQ(Newest().expected_end->text, "waits for approval");
+  std::vector<int> asked_at;
+  for (int i = 1; i <= 70; ++i) {
+    const size_t before = outside_.asked.size();
+    Tick();
+    if (outside_.asked.size() > before) asked_at.push_back(i);
+  }
+  EXPECT_EQ(asked_at, (std::vector<int>{2, 6, 14, 30, 62}));
+  EXPECT_NE(Newest().reason.find("approval: webhook ci.example.org is asked (the last: no answer: "
+                                 "connection refused), or promote or abort it"),
+            std::string::npos)
+      << Newest().reason;
+  EXPECT_EQ(Metric("leadsman_rollout_outside_answers_total", {"digits", "approval", "no_answer"}),
+            6);
+  // A restart asks at once, and is answered.
+  outside_.answer = [](const OutsideQuestion&) {
+    OutsideReading reading;
+    reading.kind = OutsideReading::Kind::kPass;
+    reading.reason = "ticket 7";
+    return reading;
+  };
+  Open(dir_.file("journal.db"), {{"digits", plan}});
+  const size_t before = outside_.asked.size();
+  for (int i = 0; i < 3; ++i) Tick();
+  EXPECT_EQ(outside_.asked.size(), before + 1);
+  EXPECT_EQ(Newest().step, 1) << Newest().reason;
+  EXPECT_EQ(Newest().plan_notes.back(), "step 1: approved by webhook ci.example.org: ticket 7");
+  RunToVerdict();
+  const std::string text = controller_->Record(Newest().id, "0.1.0").value();
+  EXPECT_EQ(text.find("s3cret"), std::string::npos);
+  auto record = ParseVerdictRecord(text);
+  ASSERT_TRUE(record.ok()) << record.status();
+  EXPECT_EQ(ReplayRecord(*record, {}, {}).difference, "");
+}
+
+TEST_F(ControllerTest, ARefusedApprovalIsToldOnceMore) {
+  RolloutPlan plan = Plan();
+  plan.steps[0].approval = true;
+  plan.steps[0].approval.webhook.emplace().url = "https://ci.example.org/approve";
+  outside_.answer = [](const OutsideQuestion&) {
+    OutsideReading reading;
+    reading.kind = OutsideReading::Kind::kFail;
+    reading.reason = "a freeze";
+    return reading;
+  };
+  Open(dir_.file("journal.db"), {{"digits", plan}});
+  Tick();
+  world_.observed.ready = {1, 2};
+  for (int i = 0; i < 300 && Told() != "started waiting waiting"; ++i) Tick();
+  EXPECT_EQ(Told(), "started waiting waiting");
+  EXPECT_NE(told_.back().rollout.reason.find("webhook ci.example.org has refused it: a freeze"),
+            std::string::npos)
+      << told_.back().rollout.reason;
+  for (int i = 0; i < 120; ++i) Tick();
+  EXPECT_EQ(outside_.asked.size(), 1u);
+  EXPECT_EQ(Told(), "started waiting waiting");
+}
+
+TEST_F(ControllerTest, SaysWhenItsEndIsExpected) {
+  BeginRollout();
+  for (int i = 0; i < 12; ++i) Tick();
+  ASSERT_TRUE(Newest().expected_end);
+  const ExpectedEnd early = *Newest().expected_end;
+  ASSERT_EQ(early.kind, ExpectedEnd::Kind::kPromotion) << early.text << Newest().reason;
+  const Duration left = *early.in;
+  int ticks = 0;
+  for (; ticks < 500 && Newest().phase == RolloutPhase::kProgressing; ++ticks) Tick();
+  ASSERT_EQ(Newest().phase, RolloutPhase::kPromoted) << Newest().reason;
+  EXPECT_FALSE(Newest().expected_end);
+  EXPECT_GT(ToSeconds(left), ticks / 2.0);
+  EXPECT_LT(ToSeconds(left), ticks * 2.0);
+}
+
+TEST_F(ControllerTest, WithoutTrafficNoEndIsExpected) {
+  BeginRollout();
+  for (int i = 0; i < 400; ++i) Tick(0);
+  ASSERT_TRUE(Newest().expected_end);
+  EXPECT_EQ(Newest().expected_end->text, "unknown: no traffic");
+  EXPECT_FALSE(Newest().expected_end->in);
+  ASSERT_TRUE(controller_->Pause(Newest().id, "ana").ok());
+  Tick();
+  EXPECT_EQ(Newest().expected_end->text, "held: paused by ana");
+}
+
 TEST_F(ControllerTest, InProbationTheOldVersionStaysAndLateLabelsBringItBackAlsoAfterARestart) {
   RolloutPlan plan = Plan();
   plan.probation = std::chrono::hours(1);

@@ -181,7 +181,7 @@ std::vector<std::string> LeftOut(const RolloutPlan& plan, const ServiceTraffic& 
                   (plan.shadow && !plan.shadow->auto_promote) ||
                   (plan.strategy == RolloutPlan::Strategy::kAb &&
                    plan.ab.value_or(AbOptions{}).on_end == AbOptions::OnEnd::kHold);
-  for (const RolloutStep& step : plan.steps) approval = approval || step.approval;
+  for (const RolloutStep& step : plan.steps) approval = approval || step.approval.asked;
   for (const RolloutGate& gate : plan.gates) {
     if (IsOutside(gate.kind)) {
       left.push_back(StrCat("gate ", NameOf(gate), ": what a ",
@@ -264,8 +264,9 @@ Forecast MakeForecast(const RolloutPlan& asked, const ServiceTraffic& seen) {
   }
   const bool segments =
       plan.segments && plan.segments->on_harm == SegmentOptions::OnHarm::kRollBack;
-  const size_t parts = gates.size() + (segments ? 1 : 0);  // of alpha
-  const double harm_bound = std::log(static_cast<double>(std::max<size_t>(1, parts)) / plan.alpha);
+  double weights = segments ? 1 : 0;  // that share alpha
+  for (const Counting& gate : gates) weights += gate.config.weight;
+  auto alpha_of = [&](const RolloutGate& gate) { return plan.alpha * gate.weight / weights; };
   const double safe_bound = std::log(1 / plan.beta);
   Forecast forecast;
   forecast.left_out = LeftOut(asked, seen);
@@ -293,6 +294,7 @@ Forecast MakeForecast(const RolloutPlan& asked, const ServiceTraffic& seen) {
     for (const auto& [config, watched] : gates) {
       Forecast::Gate gate;
       gate.gate = GateName(config.kind);
+      gate.alpha = alpha_of(config);
       gate.counts = sent > 0 && IsJudged(plan.steps[i], config);
       gate.rate = watched.rate;
       gate.exposures_per_second = traffic.requests_per_second * watched.share;
@@ -321,6 +323,7 @@ Forecast MakeForecast(const RolloutPlan& asked, const ServiceTraffic& seen) {
       const double per_second = gate.exposures_per_second * sent;
       const double in_step = std::min(step.seconds, limit), in_time = std::max(0.0, limit - passed);
       const bool flips = step.mirror > 0 && config.kind == Kind::kQuality;
+      const double harm_bound = -std::log(gate.alpha);
       auto found = [&](double seconds) {
         if (flips) {
           // Of what the candidate alone has wrong each labelled row doubles the evidence at most.
@@ -533,6 +536,7 @@ Json ForecastJson(const Forecast& forecast) {
       gates.push_back(
           {{"gate", gate.gate},
            {"counts", gate.counts},
+           {"alpha", gate.alpha},
            {"stable_rate", gate.rate},
            {"candidate_exposures_needed", FiniteJson(std::ceil(gate.candidate_exposure))},
            {"seconds", FiniteJson(gate.seconds)},

@@ -35,6 +35,7 @@ struct Forecast {
   struct Gate {
     std::string gate;
     bool counts = false;              ///< in this step
+    double alpha = 0;                 ///< its part of the plan's
     double rate = 0;                  ///< of bad events, of the stable version
     double exposures_per_second = 0;  ///< requests, or labels, of both versions
     /// Until an equal candidate is shown to be safe at this share; infinite: never, also for want of traffic.

@@ -158,7 +158,7 @@ ArmCounts GateState::StableSoFar() const {
 }
 
 bool operator==(const RolloutGate& a, const RolloutGate& b) {
-  return a.kind == b.kind && a.margin == b.margin && a.floor == b.floor &&
+  return a.kind == b.kind && a.weight == b.weight && a.margin == b.margin && a.floor == b.floor &&
          a.quantiles == b.quantiles && a.safe_quantile == b.safe_quantile &&
          a.ignore_below == b.ignore_below && a.max == b.max && a.slower_than == b.slower_than &&
          a.only_classes == b.only_classes && a.outside == b.outside;

@@ -79,8 +79,20 @@ std::string CheckPlaceholders(std::string_view query) {
   return wrong;
 }
 
-std::string WebhookBody(int64_t rollout, const RolloutGate& gate, const RolloutState& state) {
-  using Json = nlohmann::ordered_json;
+std::string HostOf(std::string_view url) {
+  const size_t scheme = url.find("://");
+  if (scheme != url.npos) url.remove_prefix(scheme + 3);
+  url = url.substr(0, url.find_first_of("/?#"));
+  const size_t at = url.rfind('@');
+  return std::string(at == url.npos ? url : url.substr(at + 1));
+}
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// Added to what says who asks for what.
+std::string WithRollout(Json body, int64_t rollout, const RolloutState& state) {
   const RolloutView view = MakeView(rollout, state);
   Json gates = Json::array();
   for (const GateView& one : view.gates) {
@@ -90,21 +102,34 @@ std::string WebhookBody(int64_t rollout, const RolloutGate& gate, const RolloutS
          {"stable", {{"exposure", one.stable_exposure}, {"events", one.stable_events}}},
          {"candidate", {{"exposure", one.candidate_exposure}, {"events", one.candidate_events}}}});
   }
-  Json body = {{"gate", NameOf(gate)},
-               {"rollout", rollout},
-               {"model", view.model},
-               {"stable", view.stable},
-               {"candidate", view.candidate},
-               {"strategy", view.strategy},
-               {"phase", RolloutPhaseName(view.phase)},
-               {"step", view.step},
-               {"step_count", view.step_count},
-               {"share", view.share},
-               {"mirror", view.mirror},
-               {"started", FormatRfc3339(view.started)},
-               {"reason", view.reason},
-               {"gates", std::move(gates)}};
+  const Json rest = {{"rollout", rollout},
+                     {"model", view.model},
+                     {"stable", view.stable},
+                     {"candidate", view.candidate},
+                     {"strategy", view.strategy},
+                     {"phase", RolloutPhaseName(view.phase)},
+                     {"step", view.step},
+                     {"step_count", view.step_count},
+                     {"share", view.share},
+                     {"mirror", view.mirror},
+                     {"started", FormatRfc3339(view.started)},
+                     {"reason", view.reason},
+                     {"gates", std::move(gates)}};
+  body.update(rest);
   return body.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace
+
+std::string WebhookBody(int64_t rollout, const RolloutGate& gate, const RolloutState& state) {
+  return WithRollout({{"gate", NameOf(gate)}}, rollout, state);
+}
+
+std::string ApprovalBody(int64_t rollout, const RolloutState& state) {
+  return WithRollout({{"event", "approval.wanted"},
+                      {"approval", StrCat("rollout-", rollout, "-", UnixMillis(state.started),
+                                          "-step-", state.step)}},
+                     rollout, state);
 }
 
 }  // namespace leadsman

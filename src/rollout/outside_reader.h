@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,14 +14,18 @@ namespace leadsman {
 
 struct RolloutState;
 
+/// In the place of a gate's index: what is asked is the approval of the present step.
+inline constexpr size_t kApprovalQuestion = 1000;
+
 /// What a gate wants to know from outside, as it is to be asked.
 struct OutsideQuestion {
   int64_t rollout = 0;
-  size_t gate = 0;          ///< index into the plan's gates
+  size_t gate = 0;          ///< index into the plan's gates, or kApprovalQuestion
   int step = 0;             ///< in which it is asked; -1: while its traffic was not set
   Duration step_elapsed{};  ///< of this step, by then
   RolloutGate about;        ///< address or url, timeout, files with secrets
   std::string text;  ///< kPromql: the query, its placeholders filled in; kWebhook: the body, JSON
+  std::optional<ApprovalWebhook> approval = {};  ///< of kApprovalQuestion, instead of `about`
 };
 
 /// What came of a question. Part of StepInput, and so journaled: a replay asks nobody.
@@ -29,9 +34,9 @@ struct OutsideReading {
   enum class Kind {
     kValue,     ///< kPromql: a number, which the gate's bounds are held against
     kNoData,    ///< kPromql: nothing, or no number
-    kPass,      ///< kWebhook
-    kFail,      ///< kWebhook
-    kHold,      ///< kWebhook
+    kPass,      ///< kWebhook; an approval: given
+    kFail,      ///< kWebhook; an approval: refused
+    kHold,      ///< kWebhook; an approval: not decided yet
     kNoAnswer,  ///< not reached, not in time, not understood; `reason` says which
   };
   size_t gate = 0;
@@ -67,6 +72,10 @@ int FailuresAllowed(const RolloutGate& gate);
 std::string FillIn(std::string_view query, const RolloutState& state);
 /// What is wrong with the placeholders of a query, or nothing.
 std::string CheckPlaceholders(std::string_view query);
+/// Host and port of a URL, which may be shown: many services take a webhook's path for the secret.
+std::string HostOf(std::string_view url);
+/// What a webhook is told that is asked for the approval of the present step, as JSON. The same for each try.
+std::string ApprovalBody(int64_t rollout, const RolloutState& state);
 /// What a webhook is told of a rollout, as JSON.
 std::string WebhookBody(int64_t rollout, const RolloutGate& gate, const RolloutState& state);
 

@@ -9,6 +9,30 @@
 
 namespace leadsman {
 
+/// Who is asked whether a step may be left, beside people, once it lacks nothing else. Asked again until there is an answer, with growing
+/// pauses, or the deadline is over; then, and when it is refused and not to be aborted for that, a person decides.
+struct ApprovalWebhook {
+  enum class OnRefusal { kHold, kAbort };
+  std::string url;
+  std::string secret_file;                      ///< signs what is sent; empty: it is not signed
+  std::chrono::milliseconds timeout{10'000};    ///< of one question
+  std::chrono::milliseconds retry_after{1000};  ///< doubled with each try, to kLongestPause
+  std::chrono::milliseconds deadline{std::chrono::hours(1)};
+  OnRefusal on_refusal = OnRefusal::kHold;
+  std::string ca_file, cert_file, key_file, token_file, username, password_file;
+  static constexpr std::chrono::milliseconds kLongestPause{60'000};
+  friend bool operator==(const ApprovalWebhook&, const ApprovalWebhook&) = default;
+};
+
+/// Whether leaving a step takes more than evidence: a person's word, or that of a webhook.
+struct StepApproval {
+  StepApproval(bool person = false) : asked(person) {}  // NOLINT(google-explicit-constructor)
+  bool asked = false;
+  std::optional<ApprovalWebhook> webhook;
+  explicit operator bool() const { return asked; }
+  friend bool operator==(const StepApproval&, const StepApproval&) = default;
+};
+
 /// One stage of a canary. Leaving it needs all of these: the duration, the exposure, every gate's
 /// evidence of safety, and a person's word where it asks for that.
 struct RolloutStep {
@@ -16,7 +40,7 @@ struct RolloutStep {
   std::chrono::milliseconds duration{0};  ///< at least this long
   int64_t min_requests =
       0;  ///< candidate requests in this step at least; 0 = auto: computed from the gates
-  bool approval = false;  ///< once all else holds, a person must promote it
+  StepApproval approval;  ///< once all else holds, a person must promote it, or a webhook approve
   /// Above 0: the candidate gets no requests, but copies of this share of them; nobody sees its answers, which are
   /// compared with the stable version's to the same requests.
   double mirror = 0;
@@ -64,6 +88,8 @@ struct RolloutGate {
     kWebhook,  ///< somebody says pass, fail or hold
   };
   Kind kind = Kind::kErrors;
+  double weight =
+      1;  ///< its part of alpha is its part of all gates' weights; not of those that ask outside
   double margin = 1.5;  ///< ratio of event rates that counts as "worse"
   double floor =
       0.01;  ///< an event rate below this is good enough whatever the ratio; 0 = no floor
@@ -189,6 +215,11 @@ struct RolloutPlan {
       OnInconclusive::kRollBack;  ///< when max_duration passes without a verdict
   std::chrono::milliseconds warmup{
       0};  ///< evidence of the first moments after the start is not counted
+  /// Of a split that keeps users together: who comes to the candidate first. None: another one for each rollout.
+  std::optional<uint64_t> seed;
+  /// For so long a candidate may take to be ready, again after a restart too. Longer, and it is taken back; 0: `max_duration`
+  /// alone ends it, as in journals from before there was this.
+  std::chrono::milliseconds progress_deadline{std::chrono::minutes(10)};
   /// For so long a candidate may be away that was ready: it has no traffic meanwhile. Longer, and it is taken back.
   std::chrono::milliseconds lost_after{10'000};
   std::vector<FreezeWindow> freeze;

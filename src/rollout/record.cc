@@ -131,6 +131,10 @@ Status CheckPlan(const RolloutPlan& plan) {
     if (plan.steps[i].min_requests > static_cast<int64_t>(kMaxCount)) {
       return Wrong(StrCat("first.plan.steps[", i, "].min_requests"), "is too large");
     }
+    if (!plan.steps[i].approval.webhook) continue;
+    const ApprovalWebhook& hook = *plan.steps[i].approval.webhook;
+    for (const auto& time : {hook.timeout, hook.retry_after, hook.deadline})
+      RETURN_IF_ERROR(CheckMillis(StrCat("first.plan.steps[", i, "].approval_webhook"), time));
   }
   constexpr double kLeast = 1e-9;  // of a probability that anything could be shown to
   if (plan.alpha < kLeast) return Wrong("first.plan.alpha", "must be at least 1e-9");
@@ -153,6 +157,7 @@ Status CheckPlan(const RolloutPlan& plan) {
   RETURN_IF_ERROR(CheckMillis("first.plan.max_duration_ms", plan.max_duration));
   RETURN_IF_ERROR(CheckMillis("first.plan.probation_ms", plan.probation));
   RETURN_IF_ERROR(CheckMillis("first.plan.lost_after_ms", plan.lost_after));
+  RETURN_IF_ERROR(CheckMillis("first.plan.progress_deadline_ms", plan.progress_deadline));
   return CheckMillis("first.plan.warmup_ms", plan.warmup);
 }
 
@@ -207,8 +212,8 @@ Status CheckInput(const std::string& path, const StepInput& in, Duration& sum) {
   if (in.readings.size() > kMaxReadings)
     return Wrong(StrCat(path, ".readings"), "there are more than 64");
   for (const OutsideReading& reading : in.readings) {
-    if (reading.gate >= kMaxGates || reading.step < -1 ||
-        reading.step >= static_cast<int>(kMaxSteps))
+    const bool of_gate = reading.gate < kMaxGates || reading.gate == kApprovalQuestion;
+    if (!of_gate || reading.step < -1 || reading.step >= static_cast<int>(kMaxSteps))
       return Wrong(StrCat(path, ".readings"), "one is of no gate or step that a plan can have");
     RETURN_IF_ERROR(
         CheckDuration(StrCat(path, ".readings.step_elapsed"), reading.step_elapsed, kMaxElapsed));
@@ -266,6 +271,7 @@ RolloutState FirstOf(const RolloutState& first, const RolloutPlan& plan) {
       BeginRollout(first.model, first.stable, first.candidate, plan, first.started);
   state.notes = first.notes;
   state.undo_by = first.undo_by;
+  state.split_seed = first.split_seed;
   return state;
 }
 
@@ -449,7 +455,17 @@ void HideSecrets(OutsideOptions& outside) {
     if (!text->empty()) *text = "…";
   }
 }
+void HideSecrets(ApprovalWebhook& hook) {
+  hook.url = ShownUrl(hook.url, false);
+  for (std::string* text : {&hook.secret_file, &hook.ca_file, &hook.cert_file, &hook.key_file,
+                            &hook.token_file, &hook.username, &hook.password_file}) {
+    if (!text->empty()) *text = "…";
+  }
+}
 void HideSecrets(RolloutState& state) {
+  for (RolloutStep& step : state.plan.steps) {
+    if (step.approval.webhook) HideSecrets(*step.approval.webhook);
+  }
   for (RolloutGate& gate : state.plan.gates) HideSecrets(gate.outside);
   for (GateState& gate : state.gates) HideSecrets(gate.config.outside);
 }
@@ -481,6 +497,11 @@ Result<std::string> MakeVerdictRecord(Journal& journal, int64_t id, const std::s
                {"reason", last.reason},
                {"started", TimeJson(last.started)},
                {"ended", TimeJson(last.ended)}};
+  for (const GateView& gate : MakeGateViews(last)) {
+    if (gate.outside) continue;
+    verdict["gates"].push_back(
+        {{"gate", gate.gate}, {"weight", gate.weight}, {"alpha", gate.alpha}});
+  }
   if (last.plan.strategy == RolloutPlan::Strategy::kAb) {
     verdict["readout"] = ReadoutJson(MakeReadout(last));
     if (last.plan.segments) verdict["segment_readout"] = ReadoutJson(MakeSegmentReadout(last));

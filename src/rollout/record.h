@@ -15,7 +15,7 @@ namespace leadsman {
 
 /// Counts up whenever `Step` comes to another state for the same inputs, so that a record says what it is to be
 /// computed by.
-inline constexpr int kRolloutEngine = 4;
+inline constexpr int kRolloutEngine = 5;
 
 /// What one tick of a record says was made of its input.
 struct RecordedTick {

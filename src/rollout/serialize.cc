@@ -136,6 +136,60 @@ OutsideOptions OutsideConfigFrom(const Json& json) {
   return options;
 }
 
+Json ApprovalWebhookJson(const ApprovalWebhook& hook) {
+  Json json{{"url", hook.url},
+            {"timeout_ms", hook.timeout.count()},
+            {"retry_after_ms", hook.retry_after.count()},
+            {"deadline_ms", hook.deadline.count()},
+            {"on_refusal", static_cast<int>(hook.on_refusal)}};
+  PutIf(json, "secret_file", hook.secret_file);
+  PutIf(json, "ca_file", hook.ca_file);
+  PutIf(json, "cert_file", hook.cert_file);
+  PutIf(json, "key_file", hook.key_file);
+  PutIf(json, "token_file", hook.token_file);
+  PutIf(json, "username", hook.username);
+  PutIf(json, "password_file", hook.password_file);
+  return json;
+}
+ApprovalWebhook ApprovalWebhookFrom(const Json& json) {
+  using std::chrono::milliseconds;
+  ApprovalWebhook hook;
+  hook.url = json.at("url").get<std::string>();
+  hook.timeout = milliseconds(json.at("timeout_ms").get<int64_t>());
+  hook.retry_after = milliseconds(json.at("retry_after_ms").get<int64_t>());
+  hook.deadline = milliseconds(json.at("deadline_ms").get<int64_t>());
+  hook.on_refusal = EnumFrom<ApprovalWebhook::OnRefusal>(json.at("on_refusal"), 1);
+  hook.secret_file = json.value("secret_file", "");
+  hook.ca_file = json.value("ca_file", "");
+  hook.cert_file = json.value("cert_file", "");
+  hook.key_file = json.value("key_file", "");
+  hook.token_file = json.value("token_file", "");
+  hook.username = json.value("username", "");
+  hook.password_file = json.value("password_file", "");
+  return hook;
+}
+
+Json ApprovalJson(const ApprovalState& approval) {
+  Json json = Json::object();
+  PutIf(json, "approved", approval.approved);
+  PutIf(json, "refused", approval.refused);
+  PutIf(json, "given_up", approval.given_up);
+  PutIf(json, "tries", approval.tries);
+  PutIf(json, "waited", approval.waited.count());
+  PutIf(json, "said", approval.said);
+  return json;
+}
+ApprovalState ApprovalFrom(const Json& json) {
+  ApprovalState approval;
+  approval.approved = json.value("approved", false);
+  approval.refused = json.value("refused", false);
+  approval.given_up = json.value("given_up", false);
+  approval.tries = json.value("tries", 0);
+  approval.waited = Duration(json.value("waited", int64_t{0}));
+  approval.said = json.value("said", "");
+  return approval;
+}
+
 /// JSON knows no infinity.
 Json ReadingJson(const OutsideReading& reading) {
   Json json{
@@ -193,6 +247,7 @@ Json GateConfigJson(const RolloutGate& gate) {
     if (gate.max) json["slower_than_ms"] = gate.slower_than.count();
   }
   if (gate.max) json["max"] = *gate.max;
+  if (gate.weight != 1) json["weight"] = gate.weight;
   PutIf(json, "only_classes", gate.only_classes);
   if (IsOutside(gate.kind)) json["outside"] = OutsideConfigJson(gate.outside);
   return json;
@@ -211,6 +266,7 @@ RolloutGate GateConfigFrom(const Json& json) {
     gate.slower_than = std::chrono::milliseconds(json.value("slower_than_ms", int64_t{0}));
   }
   if (json.contains("max")) gate.max = json["max"].get<double>();
+  gate.weight = json.value("weight", 1.0);
   gate.only_classes = json.value("only_classes", false);
   if (IsOutside(gate.kind)) gate.outside = OutsideConfigFrom(json.at("outside"));
   return gate;
@@ -224,6 +280,8 @@ Json PlanJson(const RolloutPlan& plan) {
                      {"duration_ms", step.duration.count()},
                      {"min_requests", step.min_requests}});
     if (step.approval) steps.back()["approval"] = true;
+    if (step.approval.webhook)
+      steps.back()["approval_webhook"] = ApprovalWebhookJson(*step.approval.webhook);
     PutIf(steps.back(), "mirror", step.mirror);
   }
   Json& gates = json["gates"] = Json::array();
@@ -243,6 +301,8 @@ Json PlanJson(const RolloutPlan& plan) {
   PutIf(json, "sample_ratio_alpha", plan.sample_ratio_alpha);
   PutIf(json, "probation_ms", plan.probation.count());
   PutIf(json, "lost_after_ms", plan.lost_after.count());
+  PutIf(json, "progress_deadline_ms", plan.progress_deadline.count());
+  if (plan.seed) json["seed"] = *plan.seed;
   if (plan.segments) {
     json["segments"] = {{"by", plan.segments->by},
                         {"max", plan.segments->max},
@@ -292,6 +352,8 @@ RolloutPlan PlanFrom(const Json& json) {
                           milliseconds(step.at("duration_ms").get<int64_t>()),
                           step.at("min_requests").get<int64_t>(), step.value("approval", false),
                           step.value("mirror", 0.0)});
+    if (step.contains("approval_webhook"))
+      plan.steps.back().approval.webhook = ApprovalWebhookFrom(step["approval_webhook"]);
   }
   for (const Json& gate : json.at("gates")) plan.gates.push_back(GateConfigFrom(gate));
   plan.alpha = json.at("alpha").get<double>();
@@ -302,7 +364,9 @@ RolloutPlan PlanFrom(const Json& json) {
   plan.warmup = milliseconds(json.at("warmup_ms").get<int64_t>());
   plan.probation = milliseconds(json.value("probation_ms", int64_t{0}));
   plan.lost_after = milliseconds(json.value("lost_after_ms", int64_t{0}));  // at once, then
-  plan.sample_ratio_alpha = json.value("sample_ratio_alpha", 0.0);          // not checked then
+  plan.progress_deadline = milliseconds(json.value("progress_deadline_ms", int64_t{0}));  // none
+  if (json.contains("seed")) plan.seed = json["seed"].get<uint64_t>();
+  plan.sample_ratio_alpha = json.value("sample_ratio_alpha", 0.0);  // not checked then
   if (json.contains("segments")) {
     const Json& segments = json["segments"];
     plan.segments = SegmentOptions{segments.at("by").get<std::vector<std::string>>(),
@@ -542,6 +606,9 @@ std::string SerializeState(const RolloutState& s) {
   PutIf(json, "promoted", s.promoted);
   PutIf(json, "probation_elapsed", s.probation_elapsed.count());
   PutIf(json, "missing", s.missing.count());
+  PutIf(json, "unready", s.unready.count());
+  if (s.split_seed) json["split_seed"] = *s.split_seed;
+  if (s.approval != ApprovalState{}) json["approval"] = ApprovalJson(s.approval);
   if (s.told != ToldState{}) json["told"] = ToldJson(s.told);
   if (s.split != SplitState{}) json["split"] = SplitJson(s.split);
   if (s.person_elapsed != Duration{}) json["person_elapsed"] = s.person_elapsed.count();
@@ -586,6 +653,9 @@ Result<RolloutState> ParseState(std::string_view text) {
     s.promoted = json.value("promoted", "");
     s.probation_elapsed = Duration(json.value("probation_elapsed", int64_t{0}));
     s.missing = Duration(json.value("missing", int64_t{0}));
+    s.unready = Duration(json.value("unready", int64_t{0}));
+    if (json.contains("split_seed")) s.split_seed = json["split_seed"].get<uint64_t>();
+    if (json.contains("approval")) s.approval = ApprovalFrom(json["approval"]);
     if (json.contains("told")) s.told = ToldFrom(json["told"]);
     if (json.contains("split")) s.split = SplitFrom(json["split"]);
     s.person_elapsed = Duration(json.value("person_elapsed", int64_t{0}));
@@ -632,6 +702,7 @@ std::string SerializeInput(const StepInput& in) {
   if (!in.stable_ready) json["stable_ready"] = false;
   if (in.candidate != CandidateSeen::kReady) json["candidate"] = static_cast<int>(in.candidate);
   if (!in.candidate_failure.empty()) json["candidate_failure"] = in.candidate_failure;
+  if (!in.candidate_waits.empty()) json["candidate_waits"] = in.candidate_waits;
   if (in.replicas != Replicas{}) json["replicas"] = ReplicasJson(in.replicas);
   if (!in.metrics_ok) json["metrics_ok"] = false;
   json["stable_window"] = DeltaJson(in.stable_window);
@@ -665,6 +736,7 @@ Result<StepInput> ParseInput(std::string_view text) {
     in.stable_ready = json.value("stable_ready", true);
     if (json.contains("candidate")) in.candidate = EnumFrom<CandidateSeen>(json["candidate"], 3);
     in.candidate_failure = json.value("candidate_failure", "");
+    in.candidate_waits = json.value("candidate_waits", "");
     if (json.contains("replicas")) in.replicas = ReplicasFrom(json["replicas"]);
     in.metrics_ok = json.value("metrics_ok", true);
     in.stable_window = DeltaFrom(json.at("stable_window"));

@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "base/rng.h"
 #include "base/strings.h"
 #include "math/false_discovery.h"
 #include "math/rate_difference.h"
@@ -39,14 +40,37 @@ size_t CountingGates(const RolloutState& s) {
 bool SegmentsRollBack(const RolloutState& s) {
   return s.plan.segments && s.plan.segments->on_harm == SegmentOptions::OnHarm::kRollBack;
 }
-/// With no gate that counts it is the bound that one would have: minimums are planned by it.
-double HarmBound(const RolloutState& s) {
-  const size_t parts = CountingGates(s) + (SegmentsRollBack(s) ? 1 : 0);
-  return std::log(static_cast<double>(std::max<size_t>(1, parts)) / s.plan.alpha);
+double GatesWeight(const RolloutState& s) {
+  double sum = 0;
+  for (const GateState& gate : s.gates) sum += IsOutside(gate.config.kind) ? 0 : gate.config.weight;
+  return sum;
 }
-/// The segments' part of alpha: that of one gate more.
-double SegmentsAlpha(const RolloutState& s) {
-  return s.plan.alpha / static_cast<double>(CountingGates(s) + 1);
+/// What alpha is shared by. With no gate that counts it is one that would.
+double AllWeight(const RolloutState& s) {
+  const double gates = GatesWeight(s) + (SegmentsRollBack(s) ? 1 : 0);
+  return gates > 0 ? gates : 1;
+}
+double HarmBound(const RolloutState& s, const RolloutGate& gate) {
+  return std::log(AllWeight(s) / gate.weight / s.plan.alpha);
+}
+/// What minimums are planned by: of errors, or of the gate with the largest part, or of one that would be there alone.
+double MinimumsBound(const RolloutState& s) {
+  const RolloutGate* found = nullptr;
+  for (const GateState& gate : s.gates) {
+    if (IsOutside(gate.config.kind)) continue;
+    if (gate.config.kind == RolloutGate::Kind::kErrors) return HarmBound(s, gate.config);
+    if (found == nullptr || gate.config.weight > found->weight) found = &gate.config;
+  }
+  return found == nullptr ? std::log(AllWeight(s) / s.plan.alpha) : HarmBound(s, *found);
+}
+/// The segments' part of alpha: that of one gate more, of weight 1.
+double SegmentsAlpha(const RolloutState& s) { return s.plan.alpha / (GatesWeight(s) + 1); }
+bool SharesAlike(const RolloutState& s) {
+  return std::all_of(s.gates.begin(), s.gates.end(),
+                     [](const GateState& gate) { return gate.config.weight == 1; });
+}
+double AlphaOf(const RolloutState& s, const RolloutGate& gate) {
+  return s.plan.alpha * gate.weight / AllWeight(s);
 }
 /// Places of the gates that look at segments.
 std::vector<size_t> SegmentGates(const RolloutState& s) {
@@ -464,6 +488,44 @@ void TakeReadings(RolloutState& s, const StepInput& in, Duration elapsed, bool c
   }
 }
 
+/// An answer of the webhook that is asked for the approval of the present step. What it said while the rollout was elsewhere, or
+/// after a person's word, is nobody's.
+void TakeApprovals(RolloutState& s, const StepInput& in, Duration elapsed) {
+  if (WantsApproval(s) == nullptr) return;
+  s.approval.waited += elapsed;
+  for (const OutsideReading& reading : in.readings) {
+    if (reading.gate != kApprovalQuestion || reading.step != s.step || !s.approval.open()) continue;
+    using Kind = OutsideReading::Kind;
+    s.approval.approved = reading.kind == Kind::kPass;
+    s.approval.refused = reading.kind == Kind::kFail;
+    if (s.approval.open()) ++s.approval.tries;
+    s.approval.said =
+        reading.kind == Kind::kNoAnswer ? StrCat("no answer: ", reading.reason) : reading.reason;
+  }
+  if (s.approval.open() && s.approval.waited >= PresentStep(s).approval.webhook->deadline)
+    s.approval.given_up = true;
+  // From here on it waits for a person alone, who is told once more, when nothing else is lacking.
+  if (s.approval.refused || s.approval.given_up) s.told.waiting = false;
+}
+
+/// What a step that waits for approval waits for, in words.
+std::string ApprovalWords(const RolloutState& s) {
+  const auto& hook = PresentStep(s).approval.webhook;
+  if (!hook) return "promote or abort it";
+  const ApprovalState& approval = s.approval;
+  const std::string who = StrCat("webhook ", HostOf(hook->url));
+  const std::string said = approval.said.empty() ? "" : StrCat(": ", approval.said);
+  if (approval.refused) return StrCat(who, " has refused it", said, "; promote or abort it");
+  if (approval.given_up) {
+    return StrCat(who, " has not answered within ", Span(hook->deadline),
+                  approval.said.empty() ? "" : StrCat(" (the last: ", approval.said, ")"),
+                  "; promote or abort it");
+  }
+  return StrCat(who, " is asked",
+                approval.said.empty() ? "" : StrCat(" (the last: ", approval.said, ")"),
+                ", or promote or abort it");
+}
+
 void CloseWindows(RolloutState& s) {
   for (GateState& gate : s.gates) gate.CloseWindows();
   for (SegmentState& segment : s.segments) {
@@ -635,7 +697,7 @@ void PlanBound(RolloutState& s, GateState& gate, double rate, const std::string&
       head, "about ", Count(static_cast<uint64_t>(gate.needed)), " ", unit,
       " of a candidate that is as good show that it stays below the bound of ", Percent(max));
   if (bad > max) {
-    const double harm = (HarmBound(s) + 1.2) / planning::BernoulliKl(bad, max);
+    const double harm = (HarmBound(s, gate.config) + 1.2) / planning::BernoulliKl(bad, max);
     note += StrCat("; one at ", Percent(bad), " is taken back after about ",
                    Count(static_cast<uint64_t>(words::RoundUpNicely(harm))));
   }
@@ -657,7 +719,7 @@ void PlanAnswers(RolloutState& s, GateState& gate) {
       gate.config.only_classes ? " have another class" : " differ", "; if half as many do, about ",
       about(planning::SafeExposure(bound, 1, max / 2, 2, max)), "; a candidate of which ",
       Percent(bad), " do is taken back after about ",
-      about((HarmBound(s) + 1.2) / planning::BernoulliKl(bad, max))));
+      about((HarmBound(s, gate.config) + 1.2) / planning::BernoulliKl(bad, max))));
 }
 
 /// As PlanGate, of an A/B test, which waits for no evidence of safety.
@@ -666,9 +728,9 @@ void PlanGuard(RolloutState& s, GateState& gate, double rate, const std::string&
   gate.needed = -1;
   const double base = config.max.value_or(std::max(rate, 0.001));
   const double bad = std::min(0.99, std::max(3 * base, 0.05));
-  const double harm = config.max
-                          ? (HarmBound(s) + 1.2) / planning::BernoulliKl(bad, *config.max)
-                          : planning::HarmExposure(HarmBound(s), PresentStep(s).weight, bad, base);
+  const double bound = HarmBound(s, config);
+  const double harm = config.max ? (bound + 1.2) / planning::BernoulliKl(bad, *config.max)
+                                 : planning::HarmExposure(bound, PresentStep(s).weight, bad, base);
   if (!std::isfinite(harm)) return;
   s.notes.push_back(StrCat(head, "a candidate at ", Percent(bad), " is taken back after about ",
                            Count(static_cast<uint64_t>(words::RoundUpNicely(harm)))));
@@ -721,7 +783,7 @@ void PlanGate(RolloutState& s, GateState& gate) {
       "x worse", config.floor > 0 ? StrCat(" or stays below ", Percent(config.floor)) : "");
   const double bad = std::min(0.99, std::max(3 * rate, config.floor > 0 ? 5 * config.floor : 0.05));
   const double base = std::max(rate, 0.5 / static_cast<double>(seen.exposure));
-  const double harm = planning::HarmExposure(HarmBound(s), share, bad, base);
+  const double harm = planning::HarmExposure(HarmBound(s, config), share, bad, base);
   if (std::isfinite(harm)) {
     note += StrCat("; one at ", Percent(bad), " is taken back after about ",
                    Count(static_cast<uint64_t>(words::RoundUpNicely(harm))));
@@ -758,10 +820,10 @@ void PlanMinimums(RolloutState& s, const StepInput& in) {
         IsBlueGreen(s) ? step.weight > 0 && step.duration.count() == 0 : !IsAtRest(step);
     if (minimum == 0 && computed) {
       double needed =
-          planning::HarmExposure(HarmBound(s), ComparedShare(step), bad_rate, stable_rate);
+          planning::HarmExposure(MinimumsBound(s), ComparedShare(step), bad_rate, stable_rate);
       // All traffic: nothing to compare with. Nobody else asks for any, so the candidate alone is looked at.
       if (!std::isfinite(needed) && CountingGates(s) == 0)
-        needed = (HarmBound(s) + 1.2) / planning::BernoulliKl(bad_rate, stable_rate);
+        needed = (MinimumsBound(s) + 1.2) / planning::BernoulliKl(bad_rate, stable_rate);
       if (std::isfinite(needed)) minimum = static_cast<int64_t>(words::RoundUpNicely(needed));
     }
     s.step_minimums.push_back(minimum);
@@ -780,7 +842,8 @@ const GateState* HarmfulGate(const RolloutState& s) {
   for (const GateState& gate : s.gates) {
     if (IsOutside(gate.config.kind)) continue;
     double log_e = gate.HarmLogE();
-    if (log_e >= HarmBound(s) && (worst == nullptr || log_e > worst->HarmLogE())) worst = &gate;
+    if (log_e >= HarmBound(s, gate.config) && (worst == nullptr || log_e > worst->HarmLogE()))
+      worst = &gate;
   }
   return worst;
 }
@@ -812,9 +875,11 @@ std::string Harm(const RolloutState& s, const GateState& gate) {
   std::string shared = gates == 1 ? "1/alpha" : StrCat("1/alpha shared by ", gates, " gates");
   if (SegmentsRollBack(s))
     shared = StrCat("1/alpha shared by ", gates, gates == 1 ? " gate" : " gates", " and segments");
+  if (!SharesAlike(s))
+    shared += StrCat(" by weight, of which it has ", Percent(AlphaOf(s, gate.config)));
   return StrCat(GateName(gate.config.kind), ": ", Comparison(s, gate, loudest), "; e-value ",
-                EValue(gate.HarmLogE()), " >= ", EValue(HarmBound(s)), " (", shared, "); ",
-                Exposed(s));
+                EValue(gate.HarmLogE()), " >= ", EValue(HarmBound(s, gate.config)), " (", shared,
+                "); ", Exposed(s));
 }
 
 /// What takes the candidate back, in words; empty: nothing.
@@ -985,7 +1050,8 @@ std::vector<std::string> NotGiven(const RolloutState& s) {
   std::vector<std::string> lacking;
   if (SplitInDoubt(s)) lacking.push_back("a split as it should be");
   for (size_t i = static_cast<size_t>(s.step); i < s.plan.steps.size(); ++i) {
-    if (!s.plan.steps[i].approval) continue;
+    const bool given = static_cast<int>(i) == s.step && s.approval.approved;
+    if (!s.plan.steps[i].approval || given) continue;
     lacking.push_back(StrCat("the approval that step ", i + 1, " asks for"));
   }
   // Promoted it has all traffic, whatever the share is now.
@@ -1073,6 +1139,16 @@ void TakePause(StepOutput& out, const StepInput& in) {
   }
 }
 
+/// Whether the candidate has taken too long to be ready.
+bool IsLate(const RolloutState& s, const StepInput& in) {
+  return in.candidate == CandidateSeen::kLoading && !s.stays && s.paused_by.empty() &&
+         s.plan.progress_deadline.count() > 0 && s.unready >= s.plan.progress_deadline;
+}
+/// ": no endpoint is healthy: …"
+std::string WhyNotReady(const StepInput& in) {
+  return in.candidate_waits.empty() ? "" : StrCat(": ", in.candidate_waits);
+}
+
 /// A command or a lost candidate ends it whatever the evidence says. True when it did.
 bool EndedFromOutside(StepOutput& out, const StepInput& in) {
   RolloutState& s = out.state;
@@ -1094,7 +1170,17 @@ bool EndedFromOutside(StepOutput& out, const StepInput& in) {
         StrCat("rolled back: ", VersionName(s.candidate),
                s.missing == Duration{} ? " is no longer ready"
                                        : StrCat(" has not been ready for ", Span(s.missing)),
-               "; ", Exposed(s)));
+               WhyNotReady(in), "; ", Exposed(s)));
+    return true;
+  }
+  if (IsLate(s, in)) {
+    out.decision = "roll_back";
+    const bool ever = s.traffic_elapsed + s.step_elapsed > Duration{} || s.step > 0;
+    End(s, RolloutPhase::kRolledBack,
+        StrCat("rolled back: ", VersionName(s.candidate),
+               ever ? " has not been ready again within " : " was not ready within ",
+               Span(s.plan.progress_deadline), " (progress_deadline)", WhyNotReady(in), "; ",
+               Exposed(s)));
     return true;
   }
   const bool may_end = s.candidate_ready && in.blocked.empty();
@@ -1140,6 +1226,12 @@ void LeaveStep(StepOutput& out, const StepInput& in, bool told,
     return;
   }
   s.split = {};
+  if (s.approval.approved) {
+    s.notes.push_back(StrCat("step ", s.step + 1, ": approved by webhook ",
+                             HostOf(PresentStep(s).approval.webhook->url),
+                             s.approval.said.empty() ? "" : StrCat(": ", s.approval.said)));
+  }
+  const ApprovalState approval = std::exchange(s.approval, {});
   for (GateState& gate : s.gates) gate.outside.passes = false;
   if (s.step + 1 < static_cast<int>(s.plan.steps.size())) {
     ++s.step;
@@ -1156,6 +1248,7 @@ void LeaveStep(StepOutput& out, const StepInput& in, bool told,
   }
   std::string reason = PromotionReason(s);
   if (told) reason += StrCat("; approved by ", in.command->who);
+  if (!told && approval.approved) reason += StrCat("; ", s.notes.back());
   Promote(out, in, std::move(reason));
 }
 
@@ -1265,10 +1358,16 @@ void SayWhatIsAwaited(StepOutput& out, const StepInput& in) {
              StrCat(VersionName(s.candidate),
                     " is no longer ready, and without traffic: it is taken back unless it is again "
                     "within ",
-                    Span(s.plan.lost_after - s.missing)));
+                    Span(s.plan.lost_after - s.missing), WhyNotReady(in)));
   } else if (!s.candidate_ready) {
     SetPhase(out, RolloutPhase::kHeld,
-             StrCat("waiting for ", VersionName(s.candidate), " to load"));
+             StrCat("waiting for ", VersionName(s.candidate), " to load",
+                    s.plan.progress_deadline.count() == 0
+                        ? std::string()
+                        : StrCat(", which has ",
+                                 Span(std::max(Duration{}, s.plan.progress_deadline - s.unready)),
+                                 " left for it"),
+                    WhyNotReady(in)));
   } else if (!in.stable_ready && !IsSwitched(s)) {
     SetPhase(out, RolloutPhase::kHeld,
              StrCat("waiting for ", VersionName(s.stable), ", the stable version, to be ready"));
@@ -1298,7 +1397,7 @@ void SayWhatIsAwaited(StepOutput& out, const StepInput& in) {
     s.reason_is_readout = true;
   } else if (s.awaits_approval) {
     SetPhase(out, RolloutPhase::kHeld,
-             StrCat(where, ", lacking nothing but approval: promote or abort it"));
+             StrCat(where, ", lacking nothing but approval: ", ApprovalWords(s)));
   } else {
     SetPhase(out, RolloutPhase::kProgressing,
              StrCat(where, ", waiting for ", HumanList(Missing(s), "the next tick")));
@@ -1350,6 +1449,9 @@ void Decide(StepOutput& out, const StepInput& in) {
   if (s.phase != RolloutPhase::kProbation) {
     const bool gone = in.candidate == CandidateSeen::kGone && !s.stays;
     s.missing = gone && !was_ready && !stayed ? s.missing + elapsed : Duration{};
+    const bool loads = in.candidate == CandidateSeen::kLoading && !s.stays;
+    if (!loads || was_ready || stayed) s.unready = {};
+    if (loads && !was_ready && !stayed && s.paused_by.empty()) s.unready += elapsed;
   }
   if (was_ready && !IsAtRest(PresentStep(s))) s.traffic_elapsed += elapsed;
   // While the traffic cannot be set it may not be split as this step says.
@@ -1390,8 +1492,18 @@ void Decide(StepOutput& out, const StepInput& in) {
     DecideProbation(out, in, was_ready, elapsed);
     return;
   }
+  TakeApprovals(s, in, elapsed);
   TakePause(out, in);
   if (EndedFromOutside(out, in)) return;
+  if (s.approval.refused &&
+      PresentStep(s).approval.webhook->on_refusal == ApprovalWebhook::OnRefusal::kAbort) {
+    out.decision = "abort";
+    End(s, RolloutPhase::kAborted,
+        StrCat("aborted: webhook ", HostOf(PresentStep(s).approval.webhook->url),
+               " has refused to approve step ", s.step + 1,
+               s.approval.said.empty() ? "" : StrCat(": ", s.approval.said), "; ", Exposed(s)));
+    return;
+  }
 
   const std::string harm = KnownHarm(s);
   // Taken back it would have nothing to go back to.
@@ -1419,9 +1531,9 @@ void Decide(StepOutput& out, const StepInput& in) {
   const bool complete = missing.empty() && in.metrics_ok && versions_ready;
   const bool in_freeze = FrozenUntil(s.plan.freeze, in.time).has_value();
   // What neither has won a person decides, or requests that are still to come.
-  const bool asks =
-      PresentStep(s).approval || (IsAb(s) && AbOf(s).on_end == AbOptions::OnEnd::kPromoteWinner &&
-                                  complete && (s.reason_is_readout || Winner(s) == 0));
+  const bool asks = (PresentStep(s).approval && !s.approval.approved) ||
+                    (IsAb(s) && AbOf(s).on_end == AbOptions::OnEnd::kPromoteWinner && complete &&
+                     (s.reason_is_readout || Winner(s) == 0));
   s.awaits_approval = complete && asks && !told;
   s.frozen = complete && in_freeze && !asks && !told;
   const bool may_leave =
@@ -1455,7 +1567,8 @@ bool operator==(const RolloutPlan& a, const RolloutPlan& b) {
          a.max_duration == b.max_duration && a.on_inconclusive == b.on_inconclusive &&
          a.warmup == b.warmup && a.freeze == b.freeze &&
          a.sample_ratio_alpha == b.sample_ratio_alpha && a.probation == b.probation &&
-         a.lost_after == b.lost_after && a.segments == b.segments;
+         a.lost_after == b.lost_after && a.segments == b.segments && a.seed == b.seed &&
+         a.progress_deadline == b.progress_deadline;
 }
 
 bool operator==(const RolloutState& a, const RolloutState& b) {
@@ -1472,8 +1585,10 @@ bool operator==(const RolloutState& a, const RolloutState& b) {
          a.notes == b.notes && a.paused_by == b.paused_by && a.undo_by == b.undo_by &&
          a.awaits_approval == b.awaits_approval && a.frozen == b.frozen &&
          a.reason_is_readout == b.reason_is_readout && a.split == b.split &&
-         a.promoted == b.promoted && a.probation_elapsed == b.probation_elapsed &&
-         a.missing == b.missing && a.told == b.told && a.person_elapsed == b.person_elapsed;
+         a.approval == b.approval && a.promoted == b.promoted &&
+         a.probation_elapsed == b.probation_elapsed && a.missing == b.missing &&
+         a.unready == b.unready && a.split_seed == b.split_seed && a.told == b.told &&
+         a.person_elapsed == b.person_elapsed;
 }
 
 std::string_view StrategyName(RolloutPlan::Strategy strategy) {
@@ -1540,6 +1655,12 @@ bool WantsToAsk(const RolloutState& s, const RolloutGate& gate) {
   return (when == OutsideOptions::When::kAfterSwitch) == IsSwitched(s);
 }
 
+const ApprovalWebhook* WantsApproval(const RolloutState& s) {
+  if (HasEnded(s.phase) || !s.awaits_approval || !s.approval.open()) return nullptr;
+  const auto& hook = PresentStep(s).approval.webhook;
+  return hook ? &*hook : nullptr;
+}
+
 bool WantsLateAnswer(const RolloutState& s, const GateState& gate) {
   return WantsToAsk(s, gate.config) && !MissingFromOutside(s, gate).empty() &&
          Missing(s, false).empty();
@@ -1550,6 +1671,12 @@ bool IsJudged(const RolloutStep& step, const RolloutGate& gate) {
   if (step.mirror == 0) return gate.kind != RolloutGate::Kind::kAnswers;
   // Of answers that are alike nobody asks for labels: how often the candidate is wrong is not known.
   return gate.kind != RolloutGate::Kind::kQuality || !gate.max;
+}
+
+std::string AwaitedBesidesTraffic(const RolloutState& s) {
+  if (std::string endpoints = MissingEndpoints(s); !endpoints.empty()) return endpoints;
+  if (LacksCopies(s)) return "copies that are not sent";
+  return SplitInDoubt(s) ? "certainty of the split" : "";
 }
 
 double WantedShare(const RolloutState& s) {
@@ -1605,6 +1732,16 @@ Status ValidateSegments(const RolloutPlan& plan) {
 }  // namespace
 
 Status ValidatePlan(const RolloutPlan& plan) {
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    const StepApproval& approval = plan.steps[i].approval;
+    if (!approval.webhook) continue;
+    const std::string name = StrCat("steps[", i, "].approval.webhook: ");
+    if (!approval.asked || approval.webhook->url.empty())
+      return InvalidArgumentError(name + "url is missing");
+    if (approval.webhook->timeout.count() <= 0 || approval.webhook->retry_after.count() <= 0 ||
+        approval.webhook->deadline.count() <= 0)
+      return InvalidArgumentError(name + "timeout, retry_after and deadline must be positive");
+  }
   auto in_unit = [](double v) { return v > 0 && v < 1; };
   if (!in_unit(plan.alpha)) return InvalidArgumentError("alpha: must be between 0 and 1");
   if (!(plan.sample_ratio_alpha == 0 || in_unit(plan.sample_ratio_alpha)))
@@ -1614,6 +1751,8 @@ Status ValidatePlan(const RolloutPlan& plan) {
   if (plan.max_duration.count() <= 0) return InvalidArgumentError("max_duration: must be positive");
   if (plan.probation.count() < 0) return InvalidArgumentError("probation: must not be negative");
   if (plan.warmup.count() < 0) return InvalidArgumentError("warmup: must not be negative");
+  if (plan.progress_deadline.count() < 0)
+    return InvalidArgumentError("progress_deadline: must not be negative");
   if (plan.lost_after.count() < 0) return InvalidArgumentError("lost_after: must not be negative");
   const bool blue_green = plan.strategy == RolloutPlan::Strategy::kBlueGreen;
   if (plan.blue_green && !blue_green) {
@@ -1727,6 +1866,8 @@ Status ValidatePlan(const RolloutPlan& plan) {
       return InvalidArgumentError(
           name + "max needs slower_than, above 0 and at most 60 s: which answers are slow");
     }
+    if (!(gate.weight > 0 && gate.weight <= 1e6))
+      return InvalidArgumentError(name + "weight must be above 0");
     for (double quantile : gate.quantiles) {
       if (!in_unit(quantile))
         return InvalidArgumentError(name + "quantiles must be between 0 and 1");
@@ -1827,9 +1968,28 @@ RolloutState BeginRollout(const std::string& model, int64_t stable, int64_t cand
     return step.weight > 0 && step.weight < 1;
   });
   if (s.plan.sample_ratio_alpha == 0 && splits) s.notes.push_back("sample ratio: not checked");
+  if (!SharesAlike(s)) {
+    std::vector<std::string> parts;
+    for (const GateState& gate : s.gates) {
+      if (IsOutside(gate.config.kind)) continue;
+      parts.push_back(StrCat(GateName(gate.config.kind), " ", Percent(AlphaOf(s, gate.config))));
+    }
+    if (SegmentsRollBack(s)) parts.push_back(StrCat("segments ", Percent(SegmentsAlpha(s))));
+    s.notes.push_back(
+        StrCat("alpha: ", Percent(s.plan.alpha), " is shared by weight: ", Join(parts, ", ")));
+  }
+  s.split_seed = s.plan.seed;
   s.started = s.last_tick = now;
   s.reason = "started";
   return s;
+}
+
+uint64_t SeedOf(int64_t rollout, const RolloutState& first) {
+  // Without a file for the journal numbers begin anew in each process: the time tells rollouts apart.
+  uint64_t seed = Rng::Mix(static_cast<uint64_t>(rollout) + 0x9e3779b97f4a7c15ull);
+  seed = Rng::Mix(seed ^ static_cast<uint64_t>(first.started.time_since_epoch().count()));
+  for (char c : first.model) seed = Rng::Mix(seed ^ static_cast<unsigned char>(c));
+  return seed >> 11;
 }
 
 namespace {
@@ -1881,7 +2041,9 @@ std::vector<GateView> MakeGateViews(const RolloutState& s) {
       continue;
     }
     view.harm_log_e = gate.HarmLogE();
-    view.harm_log_bound = HarmBound(s);
+    view.harm_log_bound = HarmBound(s, gate.config);
+    view.weight = gate.config.weight;
+    view.alpha = AlphaOf(s, gate.config);
     view.safe_log_e = gate.SafeLogE();
     view.safe_log_bound = SafeBound(s);
     if (gate.HasThresholds()) {
@@ -2047,6 +2209,7 @@ RolloutView MakeView(int64_t id, const RolloutState& s) {
   view.paused_by = s.paused_by;
   view.undo_by = s.undo_by;
   view.awaits_approval = s.awaits_approval;
+  view.split_seed = s.split_seed;
   const double share = AppliedShare(PresentStep(s).weight);
   if (s.phase == RolloutPhase::kProbation) view.probation_left = ProbationLeft(s);
   if (s.plan.sample_ratio_alpha > 0 && share > 0 && share < 1 &&

@@ -52,6 +52,7 @@ struct StepInput {
   bool stable_ready = true;
   CandidateSeen candidate = CandidateSeen::kReady;
   std::string candidate_failure;  ///< kFailed: why
+  std::string candidate_waits;    ///< kLoading, kGone: why it is not ready, as far as is known
   /// Of the candidate: what answers for it, and would now.
   Replicas replicas{};
   bool metrics_ok = true;  ///< false: the source had no answer; the next window will be longer
@@ -105,6 +106,18 @@ struct ToldState {
   friend bool operator==(const ToldState&, const ToldState&) = default;
 };
 
+/// Of the present step's approval by a webhook. A value, stored bit for bit.
+struct ApprovalState {
+  bool approved = false, refused = false;
+  bool given_up = false;  ///< the deadline is over: a person decides
+  int tries = 0;          ///< answers that decide nothing, in a row
+  Duration waited{};      ///< since it was first asked for, a person's pause included
+  std::string said;       ///< the last answer, in words
+  /// Whether it is still to be asked.
+  bool open() const { return !approved && !refused && !given_up; }
+  friend bool operator==(const ApprovalState&, const ApprovalState&) = default;
+};
+
 /// One rollout, whole: nothing outside it decides what the next Step does.
 struct RolloutState {
   std::string model;
@@ -144,12 +157,18 @@ struct RolloutState {
   bool frozen = false;  ///< at the last tick: the step lacked nothing but the end of a freeze
   /// Of an A/B test: `reason` is the readout of all that has been counted, which need not be computed again: that takes a while.
   bool reason_is_readout = false;
+  ApprovalState approval;  ///< of the present step
   SplitState split;
   std::string promoted;  ///< in kProbation: why it was
   Duration
       probation_elapsed{};  ///< of `elapsed`, in it, with all there that could speak against it
   /// For how long the candidate has been gone; in kProbation: not been ready.
   Duration missing{};
+  /// For how long it has been loading, a person's pause not counted; held against progress_deadline.
+  Duration unready{};
+  /// Of a split that keeps users together: the plan's, or one of this rollout's own. None: the service's, of rollouts from before
+  /// they had one.
+  std::optional<uint64_t> split_seed;
   ToldState told;
   Duration person_elapsed{};  ///< of `elapsed`, waiting for a person or a freeze's end: not part of
                               ///< max_duration
@@ -184,6 +203,9 @@ std::optional<RolloutPlan::Strategy> ParseStrategyName(std::string_view name);
 RolloutState BeginRollout(const std::string& model, int64_t stable, int64_t candidate,
                           const RolloutPlan& plan, WallTime now, int endpoints = 0);
 
+/// What a rollout whose plan names no seed splits users by: others come first in each. Pure; fits into a double.
+uint64_t SeedOf(int64_t rollout, const RolloutState& first);
+
 /// INVALID_ARGUMENT naming the field: weights in (0, 1] and ascending, after those of 0 that mirror, margins above 1, floors
 /// below 1, bounds, alpha and beta in (0, 1), one gate of each kind, positive interval and
 /// max_duration; with blue/green no gate that compares the versions; no gate that no step judges.
@@ -192,6 +214,8 @@ Status ValidatePlan(const RolloutPlan& plan);
 /// Whether a gate outside is to be asked in the present step: the candidate is there, and blue/green
 /// does not keep the gate for another time.
 bool WantsToAsk(const RolloutState& state, const RolloutGate& gate);
+/// The webhook that is to be asked now for the approval of the present step, or null.
+const ApprovalWebhook* WantsApproval(const RolloutState& state);
 /// Whether nothing keeps it in the present step but answers from outside, of this gate too: then it is asked once
 /// more, whatever its interval.
 bool WantsLateAnswer(const RolloutState& state, const GateState& gate);
@@ -205,6 +229,9 @@ double WantedMirror(const RolloutState& state);
 std::vector<ReadoutView> MakeReadout(const RolloutState& state);
 /// The same by segment.
 std::vector<ReadoutView> MakeSegmentReadout(const RolloutState& state);
+/// What the present step lacks that no traffic brings by itself, in words: endpoints, copies that are not sent. Empty: nothing.
+std::string AwaitedBesidesTraffic(const RolloutState& state);
+/// Without `expected_end`, which goes by more than the state (rollout/expected_end.h).
 RolloutView MakeView(int64_t id, const RolloutState& state);
 std::vector<GateView> MakeGateViews(const RolloutState& state);
 TickView MakeTickView(const StepInput& input, const StepOutput& output);

@@ -57,8 +57,10 @@ using std::chrono::seconds;
 //        a number, nodata, none, pass, fail, hold; asked in the present step if none is named
 //   rules                           what threshold rules would have made of the requests since `begin`
 //   undo who                        the rollout is the way back to an earlier version
-//   steps with approval: 0.05:10s:0:approval
-//   lost_after=10s   0 unless it is said
+//   steps with approval: 0.05:10s:0:approval[:webhook|:webhook_abort]; r=a:pass, fail, hold or none are its answers
+//   lost_after=10s progress_deadline=10m   0 unless they are said
+//        of a tick waits=no_endpoint: why the candidate is not ready, _ for a space
+//   a gate's weight: errors:weight=3
 //   segments=4[:hold], and of a tick seg=tenant=acme:90,1:10,5[:40,1:4,1]: requests and errors, labels and
 //        wrong ones of one segment
 // Ticks print when something was decided, and the last of a row.
@@ -136,7 +138,7 @@ class ThresholdRules {
 
 class ScriptRunner {
  public:
-  ScriptRunner() { plan_.lost_after = {}; }
+  ScriptRunner() { plan_.lost_after = plan_.progress_deadline = {}; }
   /// What a line brings about, a line of output each.
   std::vector<std::string> Run(std::string_view line) {
     std::vector<std::string_view> words;
@@ -195,6 +197,12 @@ class ScriptRunner {
           if (parts.size() > 1) step.duration = ParseSpan(parts[1]);
           if (parts.size() > 2) step.min_requests = ParseInt64(parts[2]).value();
           step.approval = parts.size() > 3 && parts[3] == "approval";
+          if (step.approval && parts.size() > 4) {
+            ApprovalWebhook& hook = step.approval.webhook.emplace();
+            hook.url = "https://ci.example.org/approve/s3cret";
+            hook.deadline = std::chrono::minutes(10);
+            if (parts[4] == "webhook_abort") hook.on_refusal = ApprovalWebhook::OnRefusal::kAbort;
+          }
           plan_.steps.push_back(step);
         }
       } else if (key == "freeze") {
@@ -258,6 +266,8 @@ class ScriptRunner {
         plan_.segments.emplace();
         plan_.segments->max = static_cast<int>(ParseInt64(parts[0]).value());
         if (parts.size() > 1) plan_.segments->on_harm = SegmentOptions::OnHarm::kHold;
+      } else if (key == "progress_deadline") {
+        plan_.progress_deadline = ParseSpan(value);
       } else if (key == "lost_after") {
         plan_.lost_after = ParseSpan(value);
       } else if (key == "max") {
@@ -281,6 +291,7 @@ class ScriptRunner {
     for (size_t i = 1; i < parts.size(); ++i) {
       auto [key, value] = KeyValue(parts[i]);
       if (key == "margin") gate.margin = ParseDouble(value).value();
+      if (key == "weight") gate.weight = ParseDouble(value).value();
       if (key == "floor") gate.floor = ParseDouble(value).value();
       if (key == "ignore_below") gate.ignore_below = ParseSpan(value);
       if (key == "max") gate.max = ParseDouble(value).value();
@@ -310,7 +321,8 @@ class ScriptRunner {
     using Kind = OutsideReading::Kind;
     auto parts = Split(text, ':');
     OutsideReading reading;
-    reading.gate = static_cast<size_t>(ParseInt64(parts[0]).value());
+    reading.gate =
+        parts[0] == "a" ? kApprovalQuestion : static_cast<size_t>(ParseInt64(parts[0]).value());
     reading.step =
         parts.size() > 2 ? static_cast<int>(ParseInt64(parts[2]).value()) - 1 : state_->step;
     if (parts[1] == "none") {
@@ -419,7 +431,10 @@ class ScriptRunner {
         stable_pairs = Latency(value);
       else if (key == "pclat")
         candidate_pairs = Latency(value);
-      else if (key == "longest")
+      else if (key == "waits") {
+        in.candidate_waits = value;
+        std::replace(in.candidate_waits.begin(), in.candidate_waits.end(), '_', ' ');
+      } else if (key == "longest")
         in.longest_answer = ParseSpan(value);
       else if (key == "r")
         in.readings.push_back(Reading(value));

@@ -111,4 +111,18 @@ OutsideReading ReadWebhookAnswer(std::string_view body) {
   return reading;
 }
 
+OutsideReading ReadApprovalAnswer(std::string_view body) {
+  const Json json = Json::parse(body, nullptr, false);
+  if (json.is_discarded() || !json.is_object())
+    return NoAnswer("its body must be JSON as {\"approved\": true}");
+  const auto approved = json.find("approved");
+  const bool open = approved != json.end() && approved->is_null();
+  if (approved == json.end() || !(open || approved->is_boolean()))
+    return NoAnswer("approved must be true, false, or null as long as that is not decided");
+  OutsideReading reading;
+  reading.reason = TextOf(json, "reason");
+  reading.kind = open ? Kind::kHold : approved->get<bool>() ? Kind::kPass : Kind::kFail;
+  return reading;
+}
+
 }  // namespace leadsman

@@ -14,4 +14,7 @@ OutsideReading ReadPromqlAnswer(std::string_view body);
 /// else. Pure.
 OutsideReading ReadWebhookAnswer(std::string_view body);
 
+/// {"approved": true | false | null, "reason": "…"}: kPass, kFail, kHold. kNoAnswer, with the reason, when it is anything else. Pure.
+OutsideReading ReadApprovalAnswer(std::string_view body);
+
 }  // namespace leadsman

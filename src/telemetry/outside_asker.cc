@@ -6,6 +6,7 @@
 
 #include "base/strings.h"
 #include "telemetry/outside_answers.h"
+#include "telemetry/webhook_sender.h"
 
 namespace leadsman {
 namespace {
@@ -31,6 +32,19 @@ SenderTarget TargetOf(const RolloutGate& gate) {
   target.token_file = o.token_file;
   target.username = o.username;
   target.password_file = o.password_file;
+  return target;
+}
+
+SenderTarget TargetOf(const ApprovalWebhook& hook) {
+  SenderTarget target;
+  target.url = hook.url;
+  target.timeout = hook.timeout;
+  target.tls.ca_file = hook.ca_file;
+  target.tls.cert_file = hook.cert_file;
+  target.tls.key_file = hook.key_file;
+  target.token_file = hook.token_file;
+  target.username = hook.username;
+  target.password_file = hook.password_file;
   return target;
 }
 
@@ -112,7 +126,27 @@ void OutsideAsker::Run() {
   }
 }
 
+OutsideReading OutsideAsker::AskApproval(const OutsideQuestion& question) {
+  const ApprovalWebhook& hook = *question.approval;
+  auto http = SenderHttp::Create(TargetOf(hook));
+  if (!http.ok()) return NoAnswer(http.status());
+  SenderHttp::Message message;
+  message.body = question.text;
+  message.headers = {{"x-leadsman-event", "approval.wanted"}};
+  if (!hook.secret_file.empty()) {
+    const Result<std::string> secret = ReadSecret(hook.secret_file);
+    if (!secret.ok()) return NoAnswer(Annotate(secret.status(), "secret_file"));
+    const int64_t now = UnixMillis(clock_.Now()) / 1000;
+    message.headers.emplace_back("x-leadsman-signature",
+                                 WebhookSignature(*secret, now, message.body));
+  }
+  SenderHttp::Answer answer = (*http)->Post({hook.timeout, cancelled_, false}, std::move(message));
+  if (!answer.status.ok()) return NoAnswer(answer.status);
+  return ReadApprovalAnswer(answer.body);
+}
+
 OutsideReading OutsideAsker::AnswerTo(const OutsideQuestion& question) {
+  if (question.approval) return AskApproval(question);
   auto http = SenderHttp::Create(TargetOf(question.about));
   if (!http.ok()) return NoAnswer(http.status());
   SenderHttp::Message message;

@@ -12,10 +12,12 @@
 #include <thread>
 
 #include "base/check.h"
+#include "base/testing/fake_clock.h"
 #include "base/testing/temp_dir.h"
 #include "net/http_server.h"
 #include "support/eventually.h"
 #include "telemetry/outside_answers.h"
+#include "telemetry/webhook_sender.h"
 
 namespace leadsman {
 namespace {
@@ -90,7 +92,7 @@ TEST(OutsideAnswersTest, OfAWebhook) {
 class OutsideAskerTest : public testing::Test {
  protected:
   struct Got {
-    std::string method, path, body, type, authorization;
+    std::string method, path, body, type, authorization, signature;
   };
   OutsideAskerTest() {
     auto server = net::HttpServer::Start({.name = "peer"}, [this](net::HttpExchange& e) {
@@ -98,7 +100,8 @@ class OutsideAskerTest : public testing::Test {
       got_.push_back({std::string(e.request().method), std::string(e.request().path),
                       std::string(e.request().body),
                       std::string(e.request().Header("content-type")),
-                      std::string(e.request().Header("authorization"))});
+                      std::string(e.request().Header("authorization")),
+                      std::string(e.request().Header("x-leadsman-signature"))});
       e.response().status = status_;
       e.response().body += body_;
     });
@@ -149,6 +152,7 @@ class OutsideAskerTest : public testing::Test {
   }
 
   TempDir dir_;
+  FakeClock clock_;
   Mutex mutex_;
   std::vector<Got> got_ GUARDED_BY(mutex_);
   int status_ GUARDED_BY(mutex_) = 200;
@@ -180,7 +184,7 @@ class Silent {
 TEST_F(OutsideAskerTest, AQueryIsPostedAndItsNumberRead) {
   Answer(200, R"({"status":"success","data":{"resultType":"scalar","result":[1,"0.5"]}})");
   std::ofstream(dir_.file("token")) << "s3cret\n";
-  OutsideAsker asker;
+  OutsideAsker asker(clock_);
   OutsideQuestion question = Query(url() + "/prometheus/");
   question.about.outside.token_file = dir_.file("token");
   asker.Ask(question);
@@ -198,7 +202,7 @@ TEST_F(OutsideAskerTest, AQueryIsPostedAndItsNumberRead) {
 
 TEST_F(OutsideAskerTest, AWebhookIsToldAndItsVerdictRead) {
   Answer(200, R"({"verdict": "fail", "reason": "12 of 40 tests"})");
-  OutsideAsker asker;
+  OutsideAsker asker(clock_);
   asker.Ask(Post(url() + "/gate"));
   const OutsideReading reading = Await(asker)[0];
   EXPECT_EQ(reading.kind, Kind::kFail);
@@ -208,8 +212,47 @@ TEST_F(OutsideAskerTest, AWebhookIsToldAndItsVerdictRead) {
   EXPECT_EQ(got()[0].type, "application/json");
 }
 
+TEST_F(OutsideAskerTest, AnApprovalIsAskedForWithASignature) {
+  OutsideQuestion question;
+  question.rollout = 1;
+  question.gate = kApprovalQuestion;
+  question.step = 1;
+  question.text = R"({"event":"approval.wanted"})";
+  question.approval.emplace();
+  question.approval->url = url() + "/approve";
+  question.approval->timeout = 5s;
+  question.approval->secret_file = dir_.file("secret");
+  OutsideAsker asker(clock_);
+  auto ask = [&] {
+    asker.Ask(question);
+    return Await(asker)[0];
+  };
+  EXPECT_NE(ask().reason.find("secret_file"), std::string::npos) << "nothing is sent without it";
+  EXPECT_TRUE(got().empty());
+  std::ofstream(dir_.file("secret")) << "key\n";
+  Answer(200, R"({"approved": true, "reason": "ticket 7"})");
+  const OutsideReading approved = ask();
+  EXPECT_EQ(approved.kind, Kind::kPass);
+  EXPECT_EQ(approved.reason, "ticket 7");
+  EXPECT_EQ(approved.gate, kApprovalQuestion);
+  EXPECT_EQ(approved.step, 1);
+  EXPECT_EQ(got().at(0).path, "/approve");
+  EXPECT_EQ(got().at(0).signature,
+            WebhookSignature("key", UnixMillis(clock_.Now()) / 1000, question.text));
+  Answer(200, R"({"approved": false, "reason": "a freeze"})");
+  EXPECT_EQ(ask().kind, Kind::kFail);
+  Answer(200, R"({"approved": null})");
+  EXPECT_EQ(ask().kind, Kind::kHold);
+  for (const char* wrong : {"{}", "[]", "", R"({"approved": "yes"})"}) {
+    Answer(200, wrong);
+    EXPECT_EQ(ask().kind, Kind::kNoAnswer) << wrong;
+  }
+  Answer(503, R"({"approved": true})");
+  EXPECT_EQ(ask().kind, Kind::kNoAnswer);
+}
+
 TEST_F(OutsideAskerTest, WhatGoesWrongIsNoAnswerWithAReason) {
-  OutsideAsker asker;
+  OutsideAsker asker(clock_);
   Answer(503, "overloaded");
   asker.Ask(Post(url()));
   EXPECT_NE(Await(asker)[0].reason.find("answers 503: overloaded"), std::string::npos);
@@ -229,7 +272,7 @@ TEST_F(OutsideAskerTest, WhatGoesWrongIsNoAnswerWithAReason) {
 TEST_F(OutsideAskerTest, APeerThatHangsHoldsNobodyElseUp) {
   Silent silent;
   Answer(200, R"({"verdict": "pass"})");
-  OutsideAsker asker;
+  OutsideAsker asker(clock_);
   OutsideQuestion hangs = Query(silent.url(), 1, 0);
   hangs.about.outside.timeout = 60s;
   asker.Ask(hangs);
@@ -245,7 +288,7 @@ TEST_F(OutsideAskerTest, APeerThatHangsHoldsNobodyElseUp) {
 
 TEST_F(OutsideAskerTest, ADeadlineEndsWhatHangs) {
   Silent silent;
-  OutsideAsker asker;
+  OutsideAsker asker(clock_);
   OutsideQuestion hangs = Query(silent.url());
   hangs.about.outside.timeout = 50ms;
   asker.Ask(hangs);
@@ -256,7 +299,7 @@ TEST_F(OutsideAskerTest, ADeadlineEndsWhatHangs) {
 
 TEST_F(OutsideAskerTest, MoreQuestionsThanThreadsAreAllAnswered) {
   Answer(200, R"({"verdict": "pass"})");
-  OutsideAsker asker;
+  OutsideAsker asker(clock_);
   const size_t many = 5 * OutsideAsker::kThreads;
   for (size_t i = 0; i < many; ++i) {
     OutsideQuestion question = Post(url());

@@ -24,15 +24,18 @@ def digits(repository, gates, **plan):
 
 
 @contextlib.contextmanager
-def webhook(answer):
-    """(url, what it was sent): posts are answered by answer(message) → (status, body)."""
+def webhook(answer, raw=None):
+    """(url, what it was sent): posts are answered by answer(message) → (status, body). `raw` gets headers and bytes."""
     got = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self):
-            message = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            sent = self.rfile.read(int(self.headers["content-length"]))
+            message = json.loads(sent)
+            if raw is not None:
+                raw.append((self.headers, sent))
             got.append(message)
             status, body = answer(message)
             body = body if isinstance(body, bytes) else json.dumps(body).encode()

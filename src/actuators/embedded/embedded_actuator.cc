@@ -61,6 +61,10 @@ ObservedVersions LifecycleVersionObserver::Observe(const std::string& model) {
       observed.ready.push_back(version.version);
     } else if (version.state == VersionState::kFailed) {
       observed.failed[version.version] = std::string(version.status.message());
+    } else {
+      observed.waits[version.version] =
+          StrCat("it is ", VersionStateName(version.state),
+                 version.status.message().empty() ? "" : ": ", version.status.message());
     }
   }
   return observed;
