@@ -1,15 +1,19 @@
 """How requests are run: batches, deadlines, drain, reload, readiness, memory. Real clients against the real binary."""
 import concurrent.futures
+import collections
 import contextlib
 import http.client
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
 import sys
 import threading
+from pathlib import Path
 
+import conftest
 import models
 import numpy as np
 import pytest
@@ -75,6 +79,31 @@ def v2_client(server, protocol):
             x.set_data_from_numpy(np.array([value], np.float32))
             return client.infer(model, [x], **arguments)
         yield infer
+
+
+def test_each_request_of_one_batch_gets_the_outputs_it_asked_for(start, repository):
+    server = serve(start, repository, "pair", models.pair(),
+                   model={"instances": 1, "batching": {"max_batch_size": 4, "max_delay": "10s"}})
+    a, b = np.array([[1, 2]], "f"), np.array([[3, 5]], "f")
+    expected = {"sum": [[4, 7]], "difference": [[-2, -3]]}
+
+    def ask(protocol, names):
+        at = {triton_grpc: server.grpc, triton_http: server.url.removeprefix("http://")}[protocol]
+        with protocol.InferenceServerClient(at) as client:
+            given = [protocol.InferInput(name, [1, 2], "FP32") for name in "ab"]
+            for tensor, values in zip(given, (a, b), strict=True):
+                tensor.set_data_from_numpy(values)
+            answer = client.infer("pair", given, outputs=[protocol.InferRequestedOutput(name) for name in names] or None)
+            return {name: answer.as_numpy(name) for name in expected}
+
+    asked = [(triton_http, ["sum"]), (triton_grpc, ["difference"]), (triton_http, ["difference", "sum"]), (triton_grpc, [])]
+    with concurrent.futures.ThreadPoolExecutor(len(asked)) as pool:
+        for (protocol, names), got in zip(asked, pool.map(lambda each: ask(*each), asked), strict=True):
+            for name, values in got.items():
+                wanted = expected[name] if name in (names or expected) else None
+                assert (values if values is None else values.tolist()) == wanted, (protocol.__name__, names, name)
+    assert metric(server, "leadsman_batching_batches_total", model="pair", reason="full") == 1
+    assert metric(server, "leadsman_batching_batches_total", model="pair") == 1
 
 
 ORDERED = '''
@@ -182,6 +211,70 @@ def test_a_request_that_cannot_make_its_deadline_is_answered_while_the_model_sti
             assert error.value.status() == status
         wrong = requests.post(url, json={"instances": [0]}, headers={"x-request-timeout-ms": "soon"}, timeout=30)
         assert wrong.status_code == 400 and "x-request-timeout-ms" in wrong.json()["error"]
+
+
+SLOW = '''
+"""Takes 0.3 s for a run, and as long as a file is missing."""
+import os
+import time
+
+inputs = outputs = [("x", "FP32", [-1])]
+
+
+def load(directory, options):
+    return options["gate"]
+
+
+def predict(gate, inputs):
+    time.sleep(0.3)
+    while not os.path.exists(gate):
+        time.sleep(0.01)
+    return inputs["x"]
+'''
+
+
+def test_what_cannot_make_its_deadline_is_refused_at_once(start, repository, tmp_path):
+    """Counted as that, and not as one that waited until its deadline had passed."""
+    gate = tmp_path / "gate"
+    gate.touch()
+    server = start(backends={"python": {"interpreter": sys.executable}}, models=[{
+        "name": "slow", "path": models.release_script(repository, "slow", SLOW), "runtime_options": {"option.gate": str(gate)},
+        "instances": 1, "batching": {"max_batch_size": 1}}])
+    url = server.url + "/v1/models/slow:predict"
+
+    def ask(x, **headers):
+        return requests.post(url, json={"instances": [x]}, headers=headers, timeout=30)
+
+    def refused():
+        return metric(server, "leadsman_batching_rejected_total", model="slow", reason="deadline")
+
+    # With an idle instance it is tried, whatever is known of the model.
+    assert ask(1).json() == {"predictions": [1]}
+    gate.unlink()
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        try:
+            asked = [pool.submit(ask, 0)]
+            wait_for("the first to run", lambda: metric(server, "leadsman_batching_instances_busy", model="slow") == 1)
+            # Less than the model takes, were it free.
+            late = ask(9, **{"x-request-timeout-ms": "200"})
+            assert late.status_code == 504 and "deadline" in late.json()["error"], late.text
+            assert refused() == 1
+            for waiting in (1, 2, 3):
+                asked.append(pool.submit(ask, waiting))
+                wait_for("the next to wait", lambda n=waiting: metric(server, "leadsman_batching_queue_depth", model="slow") == n)
+            # Three runs are ahead of it.
+            for count, (protocol, status) in enumerate(((triton_http, "504"), (triton_grpc, "StatusCode.DEADLINE_EXCEEDED")), 2):
+                with v2_client(server, protocol) as infer, pytest.raises(InferenceServerException, match="deadline") as error:
+                    infer("slow", 9, timeout=700_000)
+                assert error.value.status() == status and refused() == count
+            with v2_client(server, triton_grpc) as infer, pytest.raises(InferenceServerException) as error:
+                infer("slow", 9, client_timeout=0.7)
+            assert error.value.status() == "StatusCode.DEADLINE_EXCEEDED"
+            wait_for("the call's own deadline", lambda: refused() == 4)
+        finally:
+            gate.touch()
+        assert [answer.result(30).json() for answer in asked] == [{"predictions": [x]} for x in range(4)]
+    assert metric(server, "leadsman_batching_rejected_total", model="slow") == refused() == 4
 
 
 @pytest.mark.parametrize("close", [True, False])
@@ -353,6 +446,72 @@ def test_a_model_that_does_not_fit_waits_and_says_so(start, repository):
                    lifecycle={"poll_interval": "50ms", "memory_limit": "1MB"})
     wait_for("the reason", lambda: any(m["state"] == "memory" and "memory: needs about" in m["detail"] for m in
                                        requests.get(server.url + "/readyz", timeout=5).json()["models"]))
+
+
+@pytest.fixture
+def cpu_group():
+    """A control group of its own, with a quota: quota(cores) gives its folder."""
+    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    own = {name: path for _, names, path in (line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines())
+           for name in names.split(",")}
+    made = []
+
+    def quota(cores):
+        for _, mount, kind, options, *_ in mounts:
+            old = kind == "cgroup" and "cpu" in options.split(",")
+            if not old and kind != "cgroup2":
+                continue
+            above = Path(mount + own.get("cpu" if old else "", "/"))
+            above = above if above.is_dir() else Path(mount)  # in a container the path may be the host's
+            try:
+                if not old:
+                    if "cpu" not in (above / "cgroup.controllers").read_text().split():
+                        continue
+                    (above / "cgroup.subtree_control").write_text("+cpu")
+                group = above / f"leadsman-test-{os.getpid()}-{len(made)}"
+                group.mkdir()
+                made.append(group)
+                for file, text in {"cpu.cfs_period_us": 100_000, "cpu.cfs_quota_us": int(cores * 100_000)}.items() if old else {
+                        "cpu.max": f"{int(cores * 100_000)} 100000"}.items():
+                    (group / file).write_text(str(text))
+            except OSError as error:
+                pytest.skip(f"a control group with a CPU quota cannot be made here: {error}")
+            return group
+        pytest.skip("a control group with a CPU quota cannot be made here: no mount has the cpu controller")
+
+    yield quota
+    for group in made:
+        wait_for("the group to be empty", lambda group=group: not (group / "cgroup.procs").read_text())
+        group.rmdir()
+
+
+def pools_of(server):
+    """How many threads each pool has whose size follows from the cores."""
+    names = collections.Counter()
+    for task in Path(f"/proc/{server.process.pid}/task").iterdir():
+        with contextlib.suppress(OSError):  # one that has just ended
+            names[(task / "comm").read_text().strip().rpartition("-")[0]] += 1
+    return {name: names[name] for name in ("serving", "grpc")}
+
+
+def test_the_pools_are_as_large_as_the_quota_of_the_control_group(cpu_group, start, repository, tmp_path, monkeypatch):
+    models.release(repository, "half", 1, models.half_plus_two())
+    config = {"models": [{"name": "half", "path": str(repository / "half")}], "server": {"request_timeout": "60s"}}
+    cores = len(os.sched_getaffinity(0))
+    inside = tmp_path / "leadsman"
+    for quota, expected in ((0.5, 1), (1.5, min(2, cores))):
+        group = cpu_group(quota)
+        binary = shlex.quote(str(conftest.BINARY))
+        inside.write_text(f"#!/bin/sh\necho $$ > {shlex.quote(str(group))}/cgroup.procs && exec {binary} \"$@\"\n")
+        inside.chmod(0o755)
+        with monkeypatch.context() as patch:
+            patch.setattr(conftest, "BINARY", inside)
+            server = start(**config)
+        assert str(server.process.pid) in (group / "cgroup.procs").read_text().split()
+        assert pools_of(server) == {"serving": expected, "grpc": expected}
+        answer = requests.post(server.url + "/v1/models/half:predict", json={"instances": [2]}, timeout=30)
+        assert answer.json() == {"predictions": [3]}
+        assert server.stop() == 0
 
 
 def test_memory_does_not_grow_over_a_hundred_reloads_under_load(start, repository):
