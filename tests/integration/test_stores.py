@@ -1,5 +1,6 @@
 """Models from real stores, and through a proxy that cuts, delays and corrupts: whatever happens ends in the right version or
 a clear error, with the old version serving."""
+import hashlib
 import itertools
 import re
 import subprocess
@@ -189,6 +190,27 @@ def test_progress_is_shown_while_fetching(tmp_path, start, monkeypatch):
         assert "% of 1 MB fetched" in server.cli("status").stdout
         proxy.clear()
         serves(server, 2)
+
+
+def test_a_server_killed_in_mid_download_has_published_nothing_and_goes_on_there(tmp_path, start, monkeypatch):
+    with WebServer(tmp_path / "store") as store, FaultProxy(store.port) as proxy:
+        put_version(store, tmp_path, 1)
+        uri, storage, env = store.through(proxy.port)
+        cache = tmp_path / "cache"
+        proxy.fault("stall", path=READ_OF["web"], after=100_000)
+        with environment(monkeypatch, env):
+            server = start(ready=False, models=[{"name": "digits", "path": uri}],
+                           storage={**IMPATIENT, "stall_timeout": "60s", "cache_dir": str(cache), **storage})
+            wait_for("bytes", lambda: any(v.get("fetched_bytes", 0) >= 100_000 for v in server.model("digits").get("versions", [])))
+            server.kill()
+            whole = (tmp_path / "made/digits/1/model.onnx").read_bytes()
+            kept = [path for path in cache.rglob("*") if path.is_file() and path.stat().st_size > 50_000]
+            assert [path.read_bytes() == whole[:100_000] for path in kept] == [True]
+            assert not any((cache / "blobs").rglob(hashlib.sha256(whole).hexdigest() + "*"))
+            proxy.clear()
+            server.start()
+        serves(server, 1)
+        assert begun_at("web", proxy) == [0, 100_000]
 
 
 def test_what_was_fetched_is_not_fetched_again_and_damage_is_repaired(tmp_path, start, monkeypatch):
