@@ -85,8 +85,9 @@ def test_tritonclient_infers(client):
                           request_id="7", headers={"x-request-id": "from-header"}, priority=1, timeout=5_000_000)
     assert answer.as_numpy("label").tolist() == [3, 7] and answer.as_numpy("probabilities") is None
     assert answer.get_response().id == "7" and answer.get_response().model_version == "3"
-    zipped = client.infer("digits", [tensor("x", x, "FP32")], compression_algorithm="gzip")
-    assert zipped.as_numpy("label").tolist() == [3, 7]
+    for coding in ("gzip", "deflate"):
+        packed = client.infer("digits", [tensor("x", x, "FP32")], compression_algorithm=coding)
+        assert packed.as_numpy("label").tolist() == [3, 7]
     fails(lambda: client.infer("nope", [tensor("x", x, "FP32")]), "NOT_FOUND", "Servable not found")
     fails(lambda: client.infer("digits", [tensor("x", x[:, :5], "FP32")]), "INVALID_ARGUMENT", "dimension 1 must be 10")
     wrong = tensor("x", x.astype("d"), "FP64")

@@ -142,7 +142,10 @@ def test_the_flags_behind_leadsman_serve(launch, repository):
     answer = requests.options(server.url + "/v1/models/half_plus_two:predict", headers={"Origin": "http://page.example"}, timeout=5)
     assert answer.status_code == 200
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
-    assert requests.options(server.url + "/v1/models/half_plus_two:predict", timeout=5).status_code == 400
+    assert answer.headers["Access-Control-Allow-Headers"] == "Content-Type"
+    for headers in ({}, {"Origin": "file:///home/page.html"}, {"Origin": "null"}):
+        refused = requests.options(server.url + "/v1/models/half_plus_two:predict", headers=headers, timeout=5)
+        assert refused.status_code == 400 and "Origin" in refused.json()["error"], (headers, refused.text)
     for body in ({"instances": [1.0]}, {"instances": ["a"]}):
         answer = requests.post(server.url + "/v1/models/half_plus_two:predict", json=body, timeout=5)
         assert answer.headers["Access-Control-Allow-Methods"] == "POST, GET", answer.text
@@ -188,6 +191,36 @@ def test_a_model_config_file_is_followed(launch, repository, tmp_path, export):
     config_file(path, repository, half_plus_two=(both, {"stable": 1}), other=("latest {}", {}))
     server.process.send_signal(signal.SIGHUP)
     server.await_ready("/v1/models/other")
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_new_label_may_wait_for_its_version_where_that_is_allowed_and_a_live_one_may_not(launch, repository, tmp_path, allowed):
+    models.release(repository, "half_plus_two", 1, models.half_plus_two(), manifest=False)
+    path = config_file(tmp_path / "models.config", repository, half_plus_two=("all {}", {"stable": 1}))
+    server = launch([f"--model_config_file={path}", "--file_system_poll_wait_seconds=1",
+                     f"--allow_version_labels_for_unavailable_models={str(allowed).lower()}"]).await_ready()
+
+    def reload(labels, words):
+        config_file(path, repository, half_plus_two=("all {}", labels))
+        seen = server.text().count(words)
+        server.process.send_signal(signal.SIGHUP)
+        wait_for(words, lambda: server.text().count(words) > seen)
+
+    refused = "configuration not reloaded"
+    unavailable = "of model half_plus_two to version 7, which is not currently available for inference"
+    reload({"stable": 1, "next": 7}, "configuration reloaded" if allowed else refused)
+    told = server.predict("half_plus_two/labels/next", [2.0], expect=400)["error"]
+    assert told.startswith("Unrecognized servable version label: next")
+    if not allowed:
+        assert f"Request to assign label next {unavailable}" in server.text()
+        return
+    reload({"stable": 7, "next": 7}, refused)
+    assert f"Request to assign label stable {unavailable}" in server.text()
+    assert server.predict("half_plus_two/labels/stable", [2.0]) == {"predictions": [3.0]}
+    models.release(repository, "half_plus_two", 7, models.half_plus_two(), manifest=False)
+    server.await_ready("/v1/models/half_plus_two/versions/7")
+    wait_for("the label", lambda: requests.get(server.url + "/v1/models/half_plus_two/labels/next", timeout=5).status_code == 200)
+    assert server.predict("half_plus_two/labels/next", [2.0]) == {"predictions": [3.0]}
 
 
 def test_a_batching_parameters_file_is_what_batches_are_made_by(launch, repository, tmp_path):
