@@ -1,5 +1,6 @@
 """Models in Python worker processes: answers equal to Python's own, and a server that does not care what a worker does."""
 import concurrent.futures
+import contextlib
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import requests
 from conftest import BINARY, MODELS_PYTHON, ROOT, wait_for
+from traffic import asked_on_and_on, resident
 
 HERE = Path(__file__).parent
 NAUGHTY = ROOT / "src/backend/testdata/python/naughty.py"
@@ -40,6 +42,15 @@ def said(server, what, model="naughty"):
 
 def alive(pid):
     return Path(f"/proc/{pid}").exists()
+
+
+def children_of(pid):
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # one that has just ended
+            if path.read_text().rpartition(")")[2].split()[1] == str(pid):
+                found.append(int(path.parent.name))
+    return found
 
 
 def metric(server, name, **labels):
@@ -175,6 +186,69 @@ def test_close_is_called_with_the_state_when_a_model_is_unloaded_and_at_the_end(
     assert first.endswith("was asked 3 rows") and second.endswith("was asked 6 rows") and first.split()[0] != second.split()[0]
 
 
+RELOADED = """
+import time
+
+inputs, outputs = [("x", "FP32", [-1])], [("y", "FP32", [-1])]
+
+
+def load(directory, options):
+    return None
+
+
+def predict(state, inputs):
+    time.sleep(0.01)  # clients that ask on and on leave the cores to the workers that start
+    return inputs["x"] + 1
+"""
+
+
+def test_nothing_grows_over_a_hundred_reloads_under_load(start, repository):
+    """Of two models side by side, fifty times each; every version has a worker of its own, which goes with it."""
+    names = ("a", "b")
+    for name in names:
+        for version in (1, 2):
+            models.release_script(repository, name, RELOADED, version)
+    # Few predictions are kept for labels: their number grows with the traffic, up to one of its own.
+    server = start(backends={"python": {"interpreter": sys.executable}},
+                   lifecycle={"poll_interval": "10ms", "load_threads": 2, "load_priority": "normal"},
+                   models=[{"name": name, "path": str(repository / name), "settle_time": "0s", "versions": {"specific": [1]},
+                            "batching": {"max_batch_size": 8}, "monitoring": {"max_join_rate": 1}} for name in names])
+    home = Path(f"/proc/{server.process.pid}")
+
+    def swap(wanted):
+        for model in server.config["models"]:
+            model["versions"] = {"specific": [wanted]}
+        part = server.path.with_suffix(".part")
+        part.write_text(json.dumps(server.config))
+        part.replace(server.path)
+        assert requests.post(server.admin + "/api/v1/reload", timeout=30).status_code == 200
+        for name in names:
+            wait_for(f"version {wanted} of {name}", lambda name=name: server.version_state(name, wanted) == "ready", every=0.01)
+            wait_for("the other to go", lambda name=name: server.version_state(name, 3 - wanted) == "gone", every=0.01)
+
+    def held():
+        """What else a worker takes of its server."""
+        shared = [line for line in (home / "maps").read_text().splitlines() if "memfd:" in line or "/dev/shm" in line]
+        return {"descriptors": len(list((home / "fd").iterdir())), "threads": len(list((home / "task").iterdir())),
+                "shared": len(shared), "processes": len(children_of(server.process.pid))}
+
+    def more(before):
+        """A leak would be of a hundred; some pools start a thread when they first want it."""
+        return {what: (before[what], count) for what, count in held().items() if count > before[what] + 4 * (what == "threads")}
+
+    with asked_on_and_on(server, "a", [1, 2], [2, 3], clients=1), asked_on_and_on(server, "b", [3], [4], clients=1):
+        for i in range(15):
+            swap(2 - i % 2)
+        before, held_before = resident(server), held()
+        for i in range(50):
+            swap(2 - i % 2)
+        after = resident(server)
+        with contextlib.suppress(AssertionError):
+            wait_for("no more to be held", lambda: not more(held_before))
+        assert more(held_before) == {}
+    assert after <= before * 1.02, f"resident memory went from {before} to {after} kB over 100 reloads"
+
+
 @pytest.fixture
 def naughty(start, repository):
     def _naughty(server=None, instances=0, **options):
@@ -246,6 +320,17 @@ def test_a_hang_is_told_in_the_status_and_mended(naughty):
     wait_for("the next worker", lambda: ask(server, "pid").status_code == 200)
     assert said(server, "pid") != worker and not alive(worker)
     assert metric(server, "leadsman_python_worker_restarts_total", model="naughty", reason="hang") == 1
+
+
+def test_a_worker_that_eats_memory_is_told_and_mended(naughty):
+    server = naughty(max_memory="120MiB")
+    worker = said(server, "pid")
+    answer = ask(server, "memory 300 20")
+    assert answer.status_code == 429 and "max_memory" in answer.json()["error"], answer.text
+    wait_for("the next worker", lambda: ask(server, "pid").status_code == 200)
+    assert said(server, "pid") != worker and not alive(worker)
+    assert metric(server, "leadsman_python_worker_restarts_total", model="naughty", reason="memory") == 1
+    assert metric(server, "leadsman_python_worker_restarts_total", model="naughty", reason="crash") in (None, 0)
 
 
 def test_no_process_outlives_the_server(naughty):
