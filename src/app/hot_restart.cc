@@ -273,6 +273,12 @@ Result<std::string> HotRestartHost::Await(net::LocalChannel& other, const char* 
     const int got = poll(waited, 3, static_cast<int>(left.count()));
     if (got < 0 && errno == EINTR) continue;
     if (got > 0 && waited[2].revents != 0) return UnavailableError("this process is stopping");
+    // Before who else is there: the one that comes after a process that has died is no second one.
+    if (got > 0 && waited[0].revents != 0) {
+      ASSIGN_OR_RETURN(const net::LocalMessage message, other.Receive(0ms));
+      RETURN_IF_ERROR(Read(message.text, word).status());
+      return message.text;
+    }
     if (got > 0 && waited[1].revents != 0) {
       if (const auto third = listener_->Accept()) {
         const std::string reason =
@@ -284,11 +290,6 @@ Result<std::string> HotRestartHost::Await(net::LocalChannel& other, const char* 
             Written({{"say", "refused"}, {"protocol", kHotRestartProtocol}, {"reason", reason}}),
             {}, 0ms);
       }
-    }
-    if (got > 0 && waited[0].revents != 0) {
-      ASSIGN_OR_RETURN(const net::LocalMessage message, other.Receive(0ms));
-      RETURN_IF_ERROR(Read(message.text, word).status());
-      return message.text;
     }
     if (left.count() == 0) {
       return DeadlineExceededError(
@@ -309,12 +310,12 @@ Result<std::unique_ptr<HotRestartGuest>> HotRestartGuest::Connect(const std::str
     return std::unique_ptr<HotRestartGuest>();
   if (!channel.ok()) return channel.status();
   std::unique_ptr<HotRestartGuest> guest(new HotRestartGuest(std::move(channel).value()));
-  const Status said = guest->Say(
-      Written({{"say", "hello"}, {"protocol", kHotRestartProtocol}, {"program", program}}));
-  // One that refuses at once has closed its side, and its words are still there.
-  ASSIGN_OR_RETURN(const net::LocalMessage answer, guest->Hear(kWord));
-  ASSIGN_OR_RETURN(const Json welcome, Read(answer.text, "welcome"));
-  RETURN_IF_ERROR(said);
+  ASSIGN_OR_RETURN(
+      const std::string answer,
+      guest->Ask(
+          Written({{"say", "hello"}, {"protocol", kHotRestartProtocol}, {"program", program}}),
+          kWord));
+  ASSIGN_OR_RETURN(const Json welcome, Read(answer, "welcome"));
   if (const int64_t protocol = NumberOf(welcome, "protocol", 0); protocol != kHotRestartProtocol) {
     return FailedPreconditionError(
         StrCat("the process that runs (pid ", guest->other(), ", leadsman ",
@@ -330,10 +331,12 @@ Result<std::unique_ptr<HotRestartGuest>> HotRestartGuest::Connect(const std::str
   return guest;
 }
 
-Status HotRestartGuest::Say(const std::string& text) { return channel_->Send(text, {}, kWord); }
-
-Result<net::LocalMessage> HotRestartGuest::Hear(milliseconds wait) {
-  return channel_->Receive(wait);
+Result<std::string> HotRestartGuest::Ask(const std::string& text, milliseconds wait) {
+  const Status said = channel_->Send(text, {}, kWord);
+  // One that has refused has closed its side, and its words are still there.
+  if (!said.ok() && said.code() != StatusCode::kUnavailable) return said;
+  ASSIGN_OR_RETURN(net::LocalMessage answer, channel_->Receive(wait));
+  return std::move(answer.text);
 }
 
 bool HotRestartGuest::OtherHasDied(const Status& why) const {
@@ -344,11 +347,13 @@ Status HotRestartGuest::TakeListeners(const std::vector<net::ListenerName>& want
                                       net::ListenerStore& into) {
   Json names = Json::array();
   for (const net::ListenerName& name : wanted) names.push_back(NameJson(name));
-  RETURN_IF_ERROR(Say(Written({{"say", "listeners"}, {"wanted", names}})));
+  const Status asked =
+      channel_->Send(Written({{"say", "listeners"}, {"wanted", names}}), {}, kWord);
+  if (!asked.ok() && asked.code() != StatusCode::kUnavailable) return asked;
   std::map<net::ListenerName, std::vector<int>> got;
   Status wrong;
   for (bool more = true; more && wrong.ok();) {
-    auto message = Hear(kSocketsPatience);
+    auto message = channel_->Receive(kSocketsPatience);
     if (!message.ok()) {
       wrong = message.status();
       break;
@@ -385,36 +390,27 @@ Status HotRestartGuest::TakeListeners(const std::vector<net::ListenerName>& want
 }
 
 Result<HandedWeights> HotRestartGuest::Release(milliseconds wait) {
-  Status asked = Say(Word("release"));
-  if (asked.ok()) {
-    auto answer = Hear(wait);
-    if (answer.ok()) {
-      ASSIGN_OR_RETURN(const Json released, Read(answer->text, "released"));
-      return WeightsOf(released);
-    }
-    asked = answer.status();
+  const auto answer = Ask(Word("release"), wait);
+  if (answer.ok()) {
+    ASSIGN_OR_RETURN(const Json released, Read(*answer, "released"));
+    return WeightsOf(released);
   }
-  if (!OtherHasDied(asked)) return asked;
+  if (!OtherHasDied(answer.status())) return answer.status();
   LOG_WARN("the process that was to hand over has died; this one goes on alone", {"pid", other()});
   return HandedWeights();
 }
 
 Status HotRestartGuest::Ready() {
-  Status asked = Say(Word("ready"));
-  if (asked.ok()) {
-    auto answer = Hear(kWord);
-    if (answer.ok()) return Read(answer->text, "go").status();
-    asked = answer.status();
-  }
-  if (!OtherHasDied(asked)) return asked;
+  const auto answer = Ask(Word("ready"), kWord);
+  if (answer.ok()) return Read(*answer, "go").status();
+  if (!OtherHasDied(answer.status())) return answer.status();
   LOG_WARN("the process that was to hand over has died; this one goes on alone", {"pid", other()});
   return OkStatus();
 }
 
 void HotRestartGuest::Accepting() {
-  if (!Say(Word("accepting")).ok()) return;
   // What matters is that the path is free by then; a process that has died has left it.
-  (void)Hear(kWord);
+  (void)Ask(Word("accepting"), kWord);
 }
 
 }  // namespace leadsman

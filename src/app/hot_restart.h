@@ -112,8 +112,7 @@ class HotRestartGuest {
  private:
   explicit HotRestartGuest(std::unique_ptr<net::LocalChannel> channel)
       : channel_(std::move(channel)) {}
-  Status Say(const std::string& text);
-  Result<net::LocalMessage> Hear(std::chrono::milliseconds wait);
+  Result<std::string> Ask(const std::string& text, std::chrono::milliseconds wait);
   /// Whether the other process is over, instead of having had enough.
   bool OtherHasDied(const Status& why) const;
 

@@ -136,6 +136,23 @@ TEST_F(HotRestartTest, EverythingGoesFromOneToTheOther) {
   EXPECT_TRUE(owner_.taken_back.empty());
 }
 
+TEST_F(HotRestartTest, MoreSocketsThanAMessageHoldsComeInSeveral) {
+  auto large = owner_.store.Listen("127.0.0.1", 0, 300);
+  ASSERT_TRUE(large.ok()) << large.status();
+  for (const int socket : large->sockets) close(socket);
+  Start();
+  const auto guest = Connect();
+  ASSERT_NE(guest, nullptr);
+  net::ListenerStore mine;
+  const net::ListenerName name{"127.0.0.1", large->port};
+  const Status taken = guest->TakeListeners({name, name_}, mine);
+  ASSERT_TRUE(taken.ok()) << taken;
+  auto copies = mine.Copy(name);
+  ASSERT_TRUE(copies.ok()) << copies.status();
+  EXPECT_EQ(copies->size(), 300u);
+  for (const int socket : *copies) close(socket);
+}
+
 TEST_F(HotRestartTest, NobodyThereIsAStartAsAny) {
   auto guest = HotRestartGuest::Connect(path_, "2.0");
   ASSERT_TRUE(guest.ok()) << guest.status();

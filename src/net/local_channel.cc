@@ -135,12 +135,15 @@ Result<LocalMessage> LocalChannel::Receive(milliseconds wait) {
   message.msg_iovlen = 1;
   const auto until = Steady::now() + wait;
   ssize_t length = -1;
+  bool reset = false;
   for (;;) {
     message.msg_control = room.data();
     message.msg_controllen = room.size();
     length = recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC);
     if (length >= 0) break;
     if (errno == EINTR) continue;
+    // One that has closed without having read all is told of first; what it has said before that comes after.
+    if (errno == ECONNRESET && !std::exchange(reset, true)) continue;
     if (errno != EAGAIN) return Gone();
     if (!AwaitEvents(socket_.get(), POLLIN, until))
       return DeadlineExceededError(

@@ -95,6 +95,18 @@ TEST_F(LocalChannelTest, WaitsEndAndSoDoesAConversation) {
   EXPECT_EQ(server_->Send("a", {}, 1s).code(), StatusCode::kUnavailable);
 }
 
+TEST_F(LocalChannelTest, LastWordsAreHeardOfOneThatHasClosedAndReadNothing) {
+  Open();
+  ASSERT_TRUE(client_->Send("a question", {}, 1s).ok());
+  ASSERT_TRUE(server_->Send("go away", {}, 1s).ok());
+  server_.reset();
+  EXPECT_EQ(client_->Send("another", {}, 1s).code(), StatusCode::kUnavailable);
+  auto got = client_->Receive(1s);
+  ASSERT_TRUE(got.ok()) << got.status();
+  EXPECT_EQ(got->text, "go away");
+  EXPECT_EQ(client_->Receive(1s).status().code(), StatusCode::kUnavailable);
+}
+
 TEST_F(LocalChannelTest, SaysWhetherTheOtherProcessHasEnded) {
   auto listener = LocalListener::Listen(path_);
   ASSERT_TRUE(listener.ok()) << listener.status();

@@ -1,9 +1,13 @@
 """A new process of `leadsman gateway --hot-restart` that stops somewhere on its way: takes over as far as it is told to, says so, and hangs
 until it is killed. Speaks protocol 1 of src/app/hot_restart.h.
 
-    python take_over.py SOCKET hello|listeners|release|ready [PORT…]
+    python take_over.py SOCKET hello|listeners|release|lock|ready [PORT…]
+
+`lock`: has the data_dir, too.
 """
+import fcntl
 import json
+import os
 import signal
 import socket
 import sys
@@ -33,12 +37,15 @@ def talk(path, until, ports):
         say("listeners", wanted=[{"address": "127.0.0.1", "port": int(port)} for port in ports])
         while hear()["say"] != "sent":
             pass
-    if until in ("release", "ready"):
+    if until in ("release", "lock", "ready"):
         say("release")
         hear()
     if until == "ready":
         say("ready")
         hear()
+    if until == "lock":
+        held.append(open(os.path.join(os.path.dirname(path), "lock")))  # noqa: SIM115  until the end
+        fcntl.flock(held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
     print("there", flush=True)
     return channel, held
 

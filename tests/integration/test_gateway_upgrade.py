@@ -311,6 +311,53 @@ def test_real_processes_that_are_killed_or_fail_change_nothing(gunicorn, gateway
             assert load.failures == []
 
 
+@pytest.mark.parametrize("stage", ["listeners", "release", "lock"])
+def test_a_new_process_that_hangs_is_given_up(gunicorn, gateway, stage):  # noqa: F811
+    one = gunicorn(keep_alive=30)
+    server = gateway([(1, [one.endpoint], None)], top={"hot_restart": {"timeout": "1s"}}, retries={"max": 0})
+    old, log = server.process, server.log
+    with over_http(server) as load:
+        hanging = subprocess.Popen([sys.executable, str(HERE / "take_over.py"), server.socket, stage, str(server.port)],
+                                   stdout=subprocess.PIPE, text=True)
+        try:
+            assert hanging.stdout.readline() == "there\n"
+            wait_for("it to be given up", lambda: "has not taken over; this one goes on" in log.read_text())
+            assert "it has not said" in log.read_text()
+            load.more(20)
+            if stage == "lock":
+                wait_for("what it has to be missed", lambda: "are not back yet; requests pass on" in log.read_text())
+                load.more(20)
+        finally:
+            hanging.kill()
+            hanging.wait(10)
+        wait_for("all to be as before", lambda: server.get("/api/v1/status").json()["hot_restart"]["failed"] == 1)
+        server.upgrade()
+        load.more(20)
+        assert old.wait(60) == 0
+    assert load.failures == []
+
+
+def test_an_old_process_that_dies_meanwhile_is_not_waited_for(gunicorn, gateway):  # noqa: F811
+    one = gunicorn()
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        server = gateway([(1, [one.endpoint], "100%")], health={"path": "/healthz", "interval": "200ms"})
+        # An endpoint that answers nobody makes the first look take a while.
+        service = server.config["gateway"]["services"][0]
+        service["versions"].append({"version": 2, "endpoints": [f"127.0.0.1:{silent.getsockname()[1]}"], "weight": "0%"})
+        service["health"]["timeout"] = "5s"
+        old = server.process
+        server.begin()
+        wait_for("the sockets", lambda: "sockets are taken over" in server.log_text())
+        old.kill()
+        old.wait(10)
+        wait_for("the new process", lambda: server._ports(0), timeout=60)
+        assert "has died; this one goes on alone" in server.log_text()
+        assert requests.post(server.url + "/predict", data=b"x", timeout=10).status_code == 200
+        wait_for("the admin port", lambda: server.generation() == 1)
+
+
 PLAN = {"steps": [{"weight": "30%", "duration": "1h"}], "gates": [{"kind": "errors", "margin": 2, "floor": "5%"}],
         "interval": "100ms", "max_duration": "5h"}
 
