@@ -41,6 +41,7 @@ struct Config {
     size_t max_header = 64 << 10;
     size_t max_body = 64 << 20;
     size_t max_message = size_t{2} << 30;  ///< of gRPC; its clients can send no larger one
+    size_t max_held = size_t{4} << 30;     ///< of all requests under way
     size_t max_connections = 10'000;
     size_t max_stream_requests = 64;
     uint32_t max_streams = 1000;

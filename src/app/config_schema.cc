@@ -63,6 +63,11 @@ const schema::Struct<Config::Limits>& LimitsSchema() {
     s.Field("max_message", &Limits::max_message, schema::Bytes<size_t>(1 << 10, int64_t{4} << 30),
             "A request's message over gRPC, as it is sent. Once inflated, or with its repeated "
             "values written out, it may take max_body, or sixteen times what came.");
+    s.Field("max_held", &Limits::max_held, schema::Bytes<size_t>(1 << 20, int64_t{1} << 40),
+            "What the requests of all connections, over HTTP/1.1 and gRPC together, may hold while "
+            "they arrive, and over HTTP/1.1 until they are answered; 64 KiB of each connection do "
+            "not count. One that would be more is refused: 503 with Retry-After, "
+            "RESOURCE_EXHAUSTED over gRPC. In a small container, give it less than its memory.");
     s.Field("max_connections", &Limits::max_connections, schema::Integer<size_t>(1, 1'000'000),
             "Open connections; more are answered with 503.");
     s.Field("max_stream_requests", &Limits::max_stream_requests,

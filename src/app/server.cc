@@ -977,6 +977,8 @@ class Server final : public ControlPlane {
     for (auto& registration : rpc::RegisterGrpcMetrics(grpc_server_.get(), registry_)) {
       registrations_.push_back(std::move(registration));
     }
+    body_budget_ = std::make_shared<net::BodyBudget>(config_.server.limits.max_held);
+    registrations_.push_back(AddBodyBudgetMetric(body_budget_, registry_));
     RETURN_IF_ERROR(SendMetrics());
     RETURN_IF_ERROR(SendProfiles());
     ASSIGN_OR_RETURN(file_check_,
@@ -1038,6 +1040,7 @@ class Server final : public ControlPlane {
     options.models.reload = [this](std::string config, ModelControl::Done done) {
       reload_requests_.Submit(std::move(config), std::move(done));
     };
+    data.body_budget = body_budget_;
     options.models.metrics = [this](const std::vector<std::string>& names) {
       const std::vector<MetricFamily> families = registry_.Collect();
       std::vector<int64_t> values;
@@ -1084,6 +1087,7 @@ class Server final : public ControlPlane {
       if (!server.ok())
         return Annotate(server.status(),
                         "gRPC port (server.grpc_port, --grpc-port; off by server.grpc: false)");
+    options.http2.body_budget = body_budget_;
       grpc_server_ = std::move(server).value();
     }
     if (!config_.server.grpc_socket.empty()) {
@@ -1161,6 +1165,7 @@ class Server final : public ControlPlane {
   std::unique_ptr<rpc::EnvoyServer> envoy_server_;  ///< null: Envoy is not listened to
   std::unique_ptr<Periodic> file_check_;
   std::unique_ptr<OtlpMetricsSender> metrics_sender_;  ///< null: nobody is sent them
+  std::shared_ptr<net::BodyBudget> body_budget_;
   mutable Mutex sender_mutex_;                         ///< it comes and goes while operators ask
   std::shared_ptr<ProfileSender> profile_sender_ GUARDED_BY(sender_mutex_);  ///< likewise
   std::vector<Registry::Registration> registrations_;  ///< read the rooms above: first to go

@@ -220,7 +220,7 @@ void Http2Connection::Tell(Http2Stream& stream, Call call) {
 }
 
 Http2Connection::Http2Connection(Http2Worker& worker, int socket)
-    : worker_(worker), socket_(socket) {
+    : worker_(worker), socket_(socket), share_(worker.options().body_budget) {
   began_ = last_read_ = last_written_ = last_stream_ = worker_.Now();
   // By the number of the connection, which spreads them as well as chance does.
   constexpr uint64_t kOdd = 0x9e3779b97f4a7c15;
@@ -499,6 +499,13 @@ void Http2Connection::TakeChunk(Http2Stream& stream, const char* bytes, size_t s
                               : StrCat("the requests under way on this connection hold more than ",
                                        options.HeldLimit(), " bytes; send fewer at once")));
   }
+  if (!share_.Hold(buffered_ + size)) {
+    nghttp2_session_consume_stream(session_, stream.id_, size);
+    worker_.counters().bodies_refused.Add(1);
+    return Refuse(stream, ResourceExhaustedError(StrCat(
+                              "the requests under way hold as much as they may, ", share_.limit(),
+                              " bytes (server.limits.max_held); try again later")));
+  }
   // Moved when that is less than what goes.
   if (stream.taken_ > stream.body_.size() / 2) {
     stream.body_.erase(0, std::exchange(stream.taken_, 0));
@@ -527,6 +534,7 @@ void Http2Connection::Refuse(Http2Stream& stream, const Status& why) {
 
 void Http2Connection::StreamTook(Http2Stream& stream, size_t bytes) {
   buffered_ -= std::min(bytes, buffered_);
+  share_.Hold(buffered_);
   // For what is there and waits there is no credit, so that a client cannot send faster than it is served.
   const size_t waiting = stream.body().size();
   const size_t kept = waiting <= stream.expected_ ? 0 : std::min(stream.withheld_, waiting);
@@ -547,6 +555,7 @@ void Http2Connection::StreamClosed(Http2Stream& stream, bool clean) {
   last_stream_ = std::max(last_read_, last_flush_);
   if (stream.ready_) std::erase(ready_, &stream);
   buffered_ -= std::min(stream.body().size(), buffered_);
+  share_.Hold(buffered_);
   StreamSent(stream.unsent());
   stream.connection_ = nullptr;
   stream.gone_.store(true);

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "net/body_budget.h"
 #include "net/http2_server.h"
 #include "net/http2_worker.h"
 #include "net/tls_context.h"
@@ -102,6 +103,7 @@ class Http2Connection {
   std::deque<Http2Stream*> ready_;  ///< their OnBody is to be called
   int calls_left_ = 0;              ///< of this turn
   size_t buffered_ = 0;             ///< of all bodies
+  BodyShare share_;                 ///< of the server's budget: for buffered_
   size_t unsent_ = 0;               ///< of all answers
   int empty_data_ = 0;              ///< DATA frames with nothing in them, one after the other
   std::string out_;

@@ -16,6 +16,7 @@
 
 #include "base/testing/fake_clock.h"
 #include "base/turn.h"
+#include "net/body_budget.h"
 #include "net/testing/http2_raw_client.h"
 
 namespace leadsman::net {
@@ -338,6 +339,46 @@ TEST_F(Http2ServerTest, RefusesCallsOfAClientThatLeavesItsAnswersUnread) {
   ASSERT_TRUE(client.Sync());
   client.Send(Client::Head(9, "/a", true) + Client::Credit(9, 2000));
   EXPECT_EQ(client.ReadUntil(NGHTTP2_DATA, 9)->payload.size(), 2000u);
+}
+
+TEST_F(Http2ServerTest, WhatWouldBeTooMuchOfAllConnectionsTogetherIsRefused) {
+  options_.body_budget = std::make_shared<BodyBudget>(256 << 10);
+  handler_.on_body = [](Http2Stream& stream) {
+    if (!stream.half_closed()) return;
+    stream.Take(stream.body().size());
+    Answer(stream, "ok");
+  };
+  Start();
+  const std::string piece(16 << 10, 'x');
+  auto send = [&](Client& client, int id, int pieces) {
+    client.Send(Client::Head(id, "/a"));
+    for (int i = 0; i < pieces; ++i) client.Send(Client::Data(id, piece));
+  };
+  auto slow = std::make_unique<Client>(port());
+  ASSERT_TRUE(slow->Sync());
+  send(*slow, 1, 18);
+  ASSERT_TRUE(slow->Sync());
+  EXPECT_EQ(options_.body_budget->held(), size_t{256} << 10);
+  Client client(port());
+  ASSERT_TRUE(client.Sync());
+  send(client, 1, 5);
+  auto refused = client.ReadUntil(NGHTTP2_HEADERS, 1);
+  ASSERT_TRUE(refused && refused->end());
+  EXPECT_NE(refused->fields["why"].find("262144 bytes (server.limits.max_held); try again later"),
+            std::string::npos)
+      << refused->fields["why"];
+  EXPECT_EQ(server_->stats().bodies_refused, 1u);
+  // Small ones go on, and the slow one is answered.
+  client.Send(Client::Head(3, "/a") + Client::Data(3, piece, true));
+  EXPECT_EQ(client.ReadUntil(NGHTTP2_DATA, 3)->payload, "ok");
+  slow->Send(Client::Data(1, "", true));
+  EXPECT_EQ(slow->ReadUntil(NGHTTP2_DATA, 1)->payload, "ok");
+  EXPECT_EQ(options_.body_budget->held(), 0u);
+  // So is what goes away with its connection.
+  send(*slow, 3, 18);
+  ASSERT_TRUE(slow->Sync());
+  slow.reset();
+  EXPECT_TRUE(Eventually([&] { return options_.body_budget->held() == 0; }));
 }
 
 TEST_F(Http2ServerTest, FramesWithNothingInThemEndTheConnection) {

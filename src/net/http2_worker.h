@@ -42,7 +42,8 @@ class Http2Worker final : public std::enable_shared_from_this<Http2Worker>, priv
     std::atomic<uint64_t> value_{0};
   };
   struct Stats {
-    Counter accepted, refused, requests, bad_requests, timeouts, bytes_in, bytes_out;
+    Counter accepted, refused, requests, bad_requests, bodies_refused, timeouts, bytes_in,
+        bytes_out;
     Counter tls_handshakes, tls_resumed, tls_failures;
   };
 

@@ -45,6 +45,7 @@ HttpConnection::HttpConnection(std::shared_ptr<HttpWorker> worker, Socket socket
     : worker_(std::move(worker)),
       socket_(std::move(socket)),
       refused_(refused),
+      share_(worker_->options().body_budget),
       parser_(worker_->options().max_header_bytes) {
   boost::system::error_code ignored;
   socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
@@ -247,6 +248,7 @@ bool HttpConnection::InflateBody() {
   switch (worker_->inflater().Inflate(request_.body, worker_->options().max_body_bytes, inflated_,
                                       &size)) {
     case Inflater::Outcome::kOk:
+      if (!share_.Hold(Held())) return FailForWantOfRoom();
       request_.body = {inflated_.data(), size};
       return true;
     case Inflater::Outcome::kCorrupt:
@@ -361,6 +363,7 @@ void HttpConnection::NextRequest() {
   } else if (buffer_.capacity() > kFreedAtOnce) {
     buffer_.Release();
     begin_ = end_ = 0;
+    share_.Hold(Held());
   }
 }
 
@@ -375,6 +378,14 @@ std::string HttpConnection::Limit(std::string_view name) const {
 void HttpConnection::FailTooLarge(std::string_view when) {
   Fail(413, StrCat("the request's body is larger than ", worker_->options().max_body_bytes,
                    " bytes", when, Limit("max_body")));
+}
+
+/// False.
+bool HttpConnection::FailForWantOfRoom() {
+  worker_->counters().bodies_refused.Add(1);
+  Fail(503, StrCat("the requests under way hold as much as they may, ", share_.limit(), " bytes",
+                   Limit("max_held"), "; try again later"));
+  return false;
 }
 
 void HttpConnection::FailHead() {
@@ -503,7 +514,10 @@ bool HttpConnection::MakeRoom(uint64_t wanted) {
   if (end_ >= capacity / 2 && wanted > target)
     target = size_t(std::min<uint64_t>(wanted, capacity * 2));
   if (end_ == capacity && target <= capacity) target = capacity * 2;
-  if (target > capacity) buffer_.Resize(target);
+  if (target > capacity) {
+    if (!share_.Hold(target + inflated_.capacity())) return FailForWantOfRoom();
+    buffer_.Resize(target);
+  }
   if (head_done_) RebaseHead(request_, old_start, buffer_.data() + begin_);
   return true;
 }
@@ -567,6 +581,7 @@ void HttpConnection::OnRead(boost::system::error_code error, size_t bytes) {
   if (error == asio::error::operation_aborted && shrink) {
     buffer_.Release();
     begin_ = end_ = 0;
+    share_.Hold(Held());
     return StartRead();
   }
   if (error) return Close();
@@ -771,6 +786,7 @@ void HttpConnection::ShrinkWhenIdle() {
   }
   if (response_.body.capacity() > kKeptBuffer) std::string().swap(response_.body);
   if (inflated_.capacity() > kKeptBuffer) inflated_.Release();
+  share_.Hold(Held());
   connection_state_.reset();  // whatever its size: it does not tell, and is made again in no time
 }
 

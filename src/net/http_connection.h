@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "net/body_budget.h"
 #include "net/chunk_decoder.h"
 #include "net/head_parser.h"
 #include "net/http_worker.h"
@@ -86,6 +87,8 @@ class HttpConnection final : public HttpExchange,
   void OnTlsReadable(boost::system::error_code error);
   void OnRead(boost::system::error_code error, size_t bytes);
   bool MakeRoom(uint64_t wanted);
+  size_t Held() const { return buffer_.capacity() + inflated_.capacity(); }
+  bool FailForWantOfRoom();
   bool MoreInput();
   bool Readable();
   bool Write(std::string_view head, std::string_view body);
@@ -109,6 +112,7 @@ class HttpConnection final : public HttpExchange,
 
   // The buffer: [begin_, end_) is unread input; the request under way starts at begin_.
   PaddedBuffer buffer_;
+  BodyShare share_;  ///< of the server's budget: for Held()
   size_t begin_ = 0;
   size_t end_ = 0;
   size_t body_begin_ = 0;  ///< once the head is complete

@@ -48,6 +48,7 @@ class Server final : public HttpServer {
       sum.connections_refused += s.refused.value();
       sum.requests += s.requests.value();
       sum.bad_requests += s.bad_requests.value();
+      sum.bodies_refused += s.bodies_refused.value();
       sum.timeouts += s.timeouts.value();
       sum.bytes_in += s.bytes_in.value();
       sum.bytes_out += s.bytes_out.value();

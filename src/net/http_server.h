@@ -14,6 +14,7 @@
 
 namespace leadsman::net {
 
+class BodyBudget;
 class ListenerStore;
 
 /// A request as the handler sees it. Everything points into the connection's buffers and stays
@@ -103,7 +104,10 @@ struct HttpServerOptions {
   ListenerStore* listeners = nullptr;
   size_t max_header_bytes = 64 << 10;
   size_t max_body_bytes = 64 << 20;  ///< before and after inflating
-  size_t max_connections = 10'000;   ///< over all threads; more are answered 503 and closed
+  /// What all requests under way may hold, which several servers may share; beyond, one is answered 503. Null: as much as they
+  /// like.
+  std::shared_ptr<BodyBudget> body_budget;
+  size_t max_connections = 10'000;  ///< over all threads; more are answered 503 and closed
   /// Where an operator sets these, for the messages of 413 and 431: "server.limits" has max_body and
   /// max_header. Empty: nowhere.
   std::string limits_setting;
@@ -125,7 +129,8 @@ struct HttpServerStats {
   uint64_t connections_open = 0;
   uint64_t connections_refused = 0;
   uint64_t requests = 0;
-  uint64_t bad_requests = 0;  ///< refused before a handler saw them
+  uint64_t bad_requests = 0;    ///< refused before a handler saw them
+  uint64_t bodies_refused = 0;  ///< of these, for want of body_budget
   uint64_t timeouts = 0;
   uint64_t bytes_in = 0;
   uint64_t bytes_out = 0;

@@ -13,6 +13,7 @@
 #include "base/strings.h"
 #include "base/testing/temp_dir.h"
 #include "base/turn.h"
+#include "net/body_budget.h"
 #include "net/http_client.h"
 #include "net/testing/certificates.h"
 #include "net/testing/tls_raw_client.h"
@@ -636,6 +637,37 @@ TEST_P(HttpServerTest, RefusesWhatIsTooLarge) {
     EXPECT_NE(answer.find(limit), std::string::npos) << answer;
     EXPECT_EQ(answer.find("(server.limits.max_body)") != std::string::npos, c.status == 413);
   }
+}
+
+TEST_P(HttpServerTest, WhatWouldBeTooMuchOfAllRequestsTogetherIsToComeAgain) {
+  HttpServerOptions options;
+  options.body_budget = std::make_shared<BodyBudget>(1 << 20);
+  options.limits_setting = "server.limits";
+  auto server = StartServer(Echo, options);
+  const std::string other = Post(std::string(300 << 10, 'b'));
+  {
+    TlsRawClient slow(server->port(), tls());
+    slow.Send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 900000\r\n\r\n" +
+              std::string(800'000, 'a'));
+    EXPECT_TRUE(Eventually([&] { return options.body_budget->held() > 800'000; }));
+    TlsRawClient client(server->port(), tls());
+    client.Send(other);
+    const std::string answer = client.ReadResponse();
+    EXPECT_EQ(StatusOf(answer), 503);
+    EXPECT_TRUE(Contains(answer, "Retry-After: 1\r\n")) << answer;
+    EXPECT_TRUE(Contains(answer, "1048576 bytes (server.limits.max_held); try again later"));
+    EXPECT_EQ(server->stats().bodies_refused, 1u);
+    // Small ones go on.
+    TlsRawClient small(server->port(), tls());
+    small.Send(Post("x"));
+    EXPECT_EQ(BodyOf(small.ReadResponse()), "x");
+    slow.Send(std::string(100'000, 'a'));
+    EXPECT_EQ(StatusOf(slow.ReadResponse()), 200);
+  }
+  EXPECT_TRUE(Eventually([&] { return options.body_budget->held() == 0; }));
+  TlsRawClient client(server->port(), tls());
+  client.Send(other);
+  EXPECT_EQ(StatusOf(client.ReadResponse()), 200);
 }
 
 TEST_P(HttpServerTest, NamesNoSettingWhereThereIsNone) {

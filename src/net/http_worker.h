@@ -56,7 +56,7 @@ class Counter {
 };
 
 struct WorkerStats {
-  Counter accepted, refused, requests, bad_requests, timeouts, bytes_in, bytes_out;
+  Counter accepted, refused, requests, bad_requests, bodies_refused, timeouts, bytes_in, bytes_out;
   Counter tls_handshakes, tls_resumed, tls_failures;
 };
 

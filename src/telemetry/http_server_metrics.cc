@@ -27,6 +27,10 @@ std::vector<Registry::Registration> AddHttpServerMetrics(std::vector<HttpServerS
       {"leadsman_http_bad_requests_total",
        "Requests refused before a handler saw them: malformed or too large.", MetricType::kCounter,
        &Stats::bad_requests},
+      {"leadsman_http_bodies_refused_total",
+       "Requests refused because those under way held as much as they may "
+       "(server.limits.max_held).",
+       MetricType::kCounter, &Stats::bodies_refused},
       {"leadsman_http_timeouts_total", "Connections closed because the client was too slow.",
        MetricType::kCounter, &Stats::timeouts},
       {"leadsman_http_received_bytes_total", "Bytes read from clients.", MetricType::kCounter,
@@ -57,6 +61,20 @@ std::vector<Registry::Registration> AddHttpServerMetrics(std::vector<HttpServerS
         }));
   }
   return registrations;
+}
+
+Registry::Registration AddBodyBudgetMetric(std::shared_ptr<const net::BodyBudget> budget,
+                                           Registry& registry) {
+  return registry.Add({"leadsman_http_held_bytes",
+                       "Held by the requests under way on the serving ports, beyond 64 KiB a "
+                       "connection; at most server.limits.max_held.",
+                       MetricType::kGauge,
+                       {}},
+                      [budget = std::move(budget)] {
+                        MetricSample sample;
+                        sample.value = static_cast<double>(budget->held());
+                        return std::vector<MetricSample>{sample};
+                      });
 }
 
 }  // namespace leadsman

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "net/body_budget.h"
 #include "net/http_server.h"
 #include "stats/registry.h"
 
@@ -19,5 +21,9 @@ struct HttpServerStatsSource {
 /// read must outlive the registrations.
 [[nodiscard]] std::vector<Registry::Registration> AddHttpServerMetrics(
     std::vector<HttpServerStatsSource> servers, Registry& registry);
+
+/// leadsman_http_held_bytes.
+[[nodiscard]] Registry::Registration AddBodyBudgetMetric(
+    std::shared_ptr<const net::BodyBudget> budget, Registry& registry);
 
 }  // namespace leadsman

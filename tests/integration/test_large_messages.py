@@ -1,11 +1,14 @@
 """Messages of gRPC beyond 64 MiB, as the clients of TensorFlow Serving and Triton may send them."""
 import gzip
+import socket
 
 import grpc
 import models
 import numpy as np
 import pytest
+import requests
 import tritonclient.grpc as triton
+from conftest import wait_for
 from tritonclient.utils import InferenceServerException
 
 MIB = 1 << 20
@@ -78,3 +81,28 @@ def test_an_operator_can_set_the_limit(serving):
         assert refused.value.status() == "StatusCode.RESOURCE_EXHAUSTED"
         assert "server.limits.max_message" in refused.value.message()
         np.testing.assert_array_equal(infer(client, small), small / 2 + 2)
+
+
+def test_requests_that_would_be_too_much_together_are_to_come_again(serving):
+    server = serving(limits={"max_held": "16MiB"})
+    host, port = server.url.removeprefix("http://").split(":")
+
+    def metric(name):
+        return sum(float(line.split()[-1]) for line in server.get("/metrics").text.splitlines() if line.startswith(name))
+
+    with socket.create_connection((host, int(port)), timeout=30) as slow:
+        slow.sendall(b"POST /predict HTTP/1.1\r\nHost: t\r\nContent-Length: 14000000\r\n\r\n" + b"x" * 13_000_000)
+        wait_for("what it holds", lambda: metric("leadsman_http_held_bytes") > 12_000_000)
+        values = np.zeros(2 * MIB, "f")
+        with triton.InferenceServerClient(server.grpc) as client, pytest.raises(InferenceServerException) as refused:
+            infer(client, values)
+        assert refused.value.status() == "StatusCode.RESOURCE_EXHAUSTED" and "server.limits.max_held" in str(refused.value)
+        answer = requests.post(server.url + "/v2/models/half/infer", data=b"x" * (8 * MIB), timeout=30)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1") and "server.limits.max_held" in answer.text
+        assert metric('leadsman_http_bodies_refused_total{server="grpc"}') == 1
+        assert metric('leadsman_http_bodies_refused_total{server="serving"}') == 1
+        with triton.InferenceServerClient(server.grpc) as client:
+            assert infer(client, np.ones(10, "f")).shape == (10,)
+    wait_for("room", lambda: metric("leadsman_http_held_bytes") == 0)
+    with triton.InferenceServerClient(server.grpc) as client:
+        np.testing.assert_array_equal(infer(client, values), values / 2 + 2)
