@@ -814,6 +814,29 @@ TEST(ReloadTest, SegmentsThatARouteSaysNeedARestart) {
             std::vector<std::string>{"segments of service a"});
 }
 
+TEST(ReloadTest, HowAProcessIsReplacedNeedsARestart) {
+  Config running, next;
+  next.hot_restart.timeout = std::chrono::seconds(7);
+  const ReloadedConfig reloaded = MergeReloaded(running, next, true, true);
+  EXPECT_EQ(reloaded.needs_restart, std::vector<std::string>{"hot_restart"});
+  EXPECT_EQ(reloaded.in_force.hot_restart.timeout, running.hot_restart.timeout);
+}
+
+TEST(ConfigTest, ProcessesThatReplaceEachOtherNeedAPlaceToMeet) {
+  ConfigOverrides flags;
+  flags.hot_restart = true;
+  Config config;
+  EXPECT_TRUE(ApplyOverrides(flags, config).ok());
+  EXPECT_TRUE(config.hot_restart.enabled);
+  flags.data_dir = "";
+  const Status refused = ApplyOverrides(flags, config);
+  EXPECT_EQ(refused.code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(refused.message().find("hot_restart.socket: without a data_dir"), std::string::npos)
+      << refused;
+  config.hot_restart.socket = "/run/leadsman.sock";
+  EXPECT_TRUE(ApplyOverrides(flags, config).ok());
+}
+
 TEST(ReloadTest, ModelsAndPlansAreTakenOverAndTheRestStaysAndIsNamed) {
   Config running = Parsed(R"(
 server: {port: 9000}

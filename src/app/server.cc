@@ -952,6 +952,8 @@ class Server final : public ControlPlane {
       return Annotate(admin_server.status(), "admin port (admin.port, --admin-port)");
     admin_server_ = std::move(admin_server).value();
 
+    body_budget_ = std::make_shared<net::BodyBudget>(config_.server.limits.max_held);
+    registrations_.push_back(AddBodyBudgetMetric(body_budget_, registry_));
     RETURN_IF_ERROR(ListenHttp());
     RETURN_IF_ERROR(ListenGrpc());
     if (cloudevents_) {
@@ -977,8 +979,6 @@ class Server final : public ControlPlane {
     for (auto& registration : rpc::RegisterGrpcMetrics(grpc_server_.get(), registry_)) {
       registrations_.push_back(std::move(registration));
     }
-    body_budget_ = std::make_shared<net::BodyBudget>(config_.server.limits.max_held);
-    registrations_.push_back(AddBodyBudgetMetric(body_budget_, registry_));
     RETURN_IF_ERROR(SendMetrics());
     RETURN_IF_ERROR(SendProfiles());
     ASSIGN_OR_RETURN(file_check_,
@@ -1015,6 +1015,7 @@ class Server final : public ControlPlane {
     data.limits_setting = "server.limits";
     data.max_header_bytes = config_.server.limits.max_header;
     data.max_body_bytes = config_.server.limits.max_body;
+    data.body_budget = body_budget_;
     data.max_connections = config_.server.limits.max_connections;
     data.idle_timeout = config_.server.limits.idle_timeout;
     data.read_timeout = config_.server.limits.read_timeout;
@@ -1040,7 +1041,6 @@ class Server final : public ControlPlane {
     options.models.reload = [this](std::string config, ModelControl::Done done) {
       reload_requests_.Submit(std::move(config), std::move(done));
     };
-    data.body_budget = body_budget_;
     options.models.metrics = [this](const std::vector<std::string>& names) {
       const std::vector<MetricFamily> families = registry_.Collect();
       std::vector<int64_t> values;
@@ -1061,6 +1061,7 @@ class Server final : public ControlPlane {
     options.http2.max_header_bytes = config_.server.limits.max_header;
     const Config::Limits& limits = config_.server.limits;
     options.http2.max_body_bytes = limits.max_message;
+    options.http2.body_budget = body_budget_;
     options.max_expanded_bytes = limits.max_body;
     // One of the largest, and what others send meanwhile.
     options.http2.max_held_bytes = limits.max_message + 4 * limits.max_body;
@@ -1087,7 +1088,6 @@ class Server final : public ControlPlane {
       if (!server.ok())
         return Annotate(server.status(),
                         "gRPC port (server.grpc_port, --grpc-port; off by server.grpc: false)");
-    options.http2.body_budget = body_budget_;
       grpc_server_ = std::move(server).value();
     }
     if (!config_.server.grpc_socket.empty()) {
@@ -1140,6 +1140,7 @@ class Server final : public ControlPlane {
   std::unique_ptr<Stores> stores_;
   std::unique_ptr<LifecycleManager> lifecycle_;
   std::unique_ptr<ModelControl> control_;
+  std::shared_ptr<net::BodyBudget> body_budget_;
   std::unique_ptr<ServingMetrics> serving_metrics_;
   std::unique_ptr<Predictor> predictor_;
   std::unique_ptr<MonitorMetricSource> metric_source_;
@@ -1165,7 +1166,6 @@ class Server final : public ControlPlane {
   std::unique_ptr<rpc::EnvoyServer> envoy_server_;  ///< null: Envoy is not listened to
   std::unique_ptr<Periodic> file_check_;
   std::unique_ptr<OtlpMetricsSender> metrics_sender_;  ///< null: nobody is sent them
-  std::shared_ptr<net::BodyBudget> body_budget_;
   mutable Mutex sender_mutex_;                         ///< it comes and goes while operators ask
   std::shared_ptr<ProfileSender> profile_sender_ GUARDED_BY(sender_mutex_);  ///< likewise
   std::vector<Registry::Registration> registrations_;  ///< read the rooms above: first to go
