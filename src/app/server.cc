@@ -477,6 +477,7 @@ class Server final : public ControlPlane {
       registrations_.push_back(std::move(registration));
     }
     control_ = std::make_unique<ModelControl>(*lifecycle_, clock_, config_.repository);
+    control_->KeepGivenIn(GivenFolder());
     if (!config_.repository.path.empty()) {
       repository_ = std::make_unique<RepositoryWatch>(
           config_.repository.path, config_.lifecycle.poll_interval,
@@ -726,6 +727,18 @@ class Server final : public ControlPlane {
   std::string InDataDir(const char* file) const {
     return config_.data_dir.empty() ? ""
                                     : (std::filesystem::path(config_.data_dir) / file).string();
+  }
+
+  /// Of the models that clients send; what a process that was killed has left there goes.
+  std::string GivenFolder() const {
+    std::error_code ignored;
+    const std::string folder = InDataDir("given-models");
+    if (!folder.empty()) {
+      std::filesystem::remove_all(folder, ignored);
+      return folder;
+    }
+    const std::filesystem::path temporary = std::filesystem::temp_directory_path(ignored);
+    return temporary.empty() ? "/tmp" : temporary.string();
   }
 
   std::vector<TritonMetricSources::Load> LoadsOfReady() const {
@@ -1033,8 +1046,9 @@ class Server final : public ControlPlane {
     options.server_version = kLeadsmanVersion;
     options.ready = [this] { return GetReadiness().ready(); };
     options.predict_tensor_content = config_.server.predict_tensor_content;
-    options.models.load = [this](const std::string& model, ModelControl::Done done) {
-      control_->Load(model, std::move(done));
+    options.models.load = [this](const std::string& model, GivenModel given,
+                                 ModelControl::Done done) {
+      control_->Load(model, std::move(given), std::move(done));
     };
     options.models.unload = [this](const std::string& model) { return control_->Unload(model); };
     options.models.index = [this] { return control_->Index(); };

@@ -4,11 +4,14 @@
 #include <google/protobuf/io/tokenizer.h>
 #include <google/protobuf/message.h>
 #include <google/protobuf/text_format.h>
+#include <google/protobuf/util/json_util.h>
 
 #include <cctype>
 #include <map>
 #include <optional>
 #include <utility>
+
+#include <nlohmann/json.hpp>
 
 #include "base/fs.h"
 #include "base/strings.h"
@@ -268,6 +271,76 @@ class AnyFinder final : public pb::TextFormat::Finder {
   const std::string& to_;
 };
 
+/// Makes a JSON document ready for protobuf's own reader: unknown names are problems, told with their path; what is null or
+/// stands in a type that is passed over goes.
+class JsonPruner {
+ public:
+  JsonPruner(const std::string& passed_over, std::vector<ConfigProblem>& problems)
+      : passed_over_(passed_over), problems_(problems) {}
+
+  /// Goes as deep as the message types do.
+  void Object(nlohmann::json& object, const pb::Descriptor& type, const std::string& path) {
+    if (!object.is_object()) return;  // which protobuf's reader says
+    for (auto it = object.begin(); it != object.end();) {
+      const pb::FieldDescriptor* field = type.FindFieldByName(it.key());
+      if (field == nullptr) field = type.FindFieldByCamelcaseName(it.key());
+      if (it->is_null()) {
+        it = object.erase(it);
+        continue;
+      }
+      if (field == nullptr) {
+        Unknown(it.key(), type, path);
+      } else if (field->message_type() != nullptr) {
+        Value(*it, *field, path.empty() ? field->name() : StrCat(path, ".", field->name()));
+      }
+      ++it;
+    }
+  }
+
+ private:
+  void Value(nlohmann::json& value, const pb::FieldDescriptor& field, const std::string& path) {
+    if (field.is_map()) {
+      const pb::FieldDescriptor& of = *field.message_type()->FindFieldByName("value");
+      if (of.message_type() == nullptr || !value.is_object()) return;
+      for (auto& [key, one] : value.items()) Block(one, *of.message_type(), path);
+    } else if (field.is_repeated() && value.is_array()) {
+      size_t index = 0;
+      for (nlohmann::json& one : value)
+        Block(one, *field.message_type(), StrCat(path, "[", index++, "]"));
+    } else {
+      Block(value, *field.message_type(), path);
+    }
+  }
+  void Block(nlohmann::json& value, const pb::Descriptor& type, const std::string& path) {
+    if (type.full_name() == passed_over_) {
+      value = nlohmann::json::object();
+    } else {
+      Object(value, type, path);
+    }
+  }
+  void Unknown(const std::string& name, const pb::Descriptor& type, const std::string& path) {
+    if (problems_.size() >= kMaxProblems) return;
+    std::vector<std::string> known;
+    for (int i = 0; i < type.field_count(); ++i) known.push_back(type.field(i)->name());
+    const std::string shown(CutUtf8(name, 64));
+    std::optional<std::string> near = DidYouMean(shown, known);
+    problems_.push_back({path, 0, 0,
+                         StrCat("unknown field ", shown, " in ", type.name(),
+                                near ? StrCat("; did you mean ", *near, "?")
+                                     : StrCat("; it has ", HumanList(known, "no fields")))});
+  }
+
+  const std::string& passed_over_;
+  std::vector<ConfigProblem>& problems_;
+};
+
+/// "[json.exception.parse_error.101] parse error at line 1, column 3: …" without what is the library's.
+std::string JsonTrouble(const std::exception& error) {
+  std::string_view what = error.what();
+  const size_t end = what.find("] ");
+  return std::string(end == std::string_view::npos ? what : what.substr(end + 2));
+}
+
 }  // namespace
 
 struct TextProto::Locations {
@@ -299,6 +372,34 @@ Status TextProto::Parse(std::string_view name, std::string_view text, pb::Messag
   bool parsed = parser.ParseFromString(std::string(text), &message);
   if (!parsed && problems_.empty())
     problems_.push_back({"", 0, 0, "is not in protobuf's text format"});
+  return status();
+}
+
+Status TextProto::ParseJson(std::string_view name, std::string_view json, pb::Message& message) {
+  name_.assign(name);
+  problems_.clear();
+  locations_ = nullptr;
+  if (json.size() > kMaxFileBytes) {
+    Add("", StrCat("is longer than ", kMaxFileBytes, " bytes"));
+    return status();
+  }
+  std::string pruned;
+  try {
+    nlohmann::json document = nlohmann::json::parse(json);
+    if (!document.is_object()) {
+      Add("", "must be a JSON object");
+      return status();
+    }
+    JsonPruner(passed_over_, problems_).Object(document, *message.GetDescriptor(), "");
+    pruned = document.dump();
+  } catch (const nlohmann::json::exception& error) {
+    Add("", JsonTrouble(error));
+  }
+  if (!problems_.empty()) return status();
+  pb::util::JsonParseOptions options;
+  options.case_insensitive_enum_parsing = true;
+  const auto read = pb::util::JsonStringToMessage(pruned, &message, options);
+  if (!read.ok()) Add("", std::string(read.message()));
   return status();
 }
 

@@ -49,6 +49,10 @@ class TextProto {
   /// The same for a text; `name` stands for the file in messages.
   Status Parse(std::string_view name, std::string_view text, google::protobuf::Message& message);
 
+  /// The same for JSON as protobuf has it, in which lists are `[ ]`; problems are told by path, without a line.
+  Status ParseJson(std::string_view name, std::string_view json,
+                   google::protobuf::Message& message);
+
   /// A problem with what was parsed. `path` as in "model_config_list.config[1].name"; where it leads
   /// nowhere, the nearest that exists gives line and column.
   void Add(const std::string& path, std::string message);

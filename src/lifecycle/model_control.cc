@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mutex.h"
 #include "base/strings.h"
+#include "lifecycle/config_schema.h"
 #include "storage/store_uri.h"
 
 namespace leadsman {
@@ -17,6 +18,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr size_t kMostWaiting = 256;
+constexpr size_t kMostMadeOfFiles = 100;
 constexpr auto kPollInterval = 10ms;
 
 /// A version that has arrived in part, or has still to rest.
@@ -36,7 +38,12 @@ Progress ProgressOf(const ModelStatus& model, bool may_arrive) {
     if (IsOnItsWay(version.state)) progress.going = true;
     if (version.state == VersionState::kReady) {
       progress.any_ready = true;
-      progress.failed = OkStatus();
+      progress.failed =
+          version.replacing_failed.empty()
+              ? OkStatus()
+              : FailedPreconditionError(StrCat("failed to load ", model.name, ": version ",
+                                               version.version, ": ", version.replacing_failed));
+      if (version.outdated && version.replacing_failed.empty()) progress.going = true;
     } else if (version.state == VersionState::kFailed) {
       progress.failed =
           FailedPreconditionError(StrCat("failed to load ", model.name, ": version ",
@@ -59,6 +66,12 @@ std::string WhatIsMissing(const ModelStatus& model) {
 }
 
 }  // namespace
+
+/// What a client has given for a model's present load.
+struct ModelControl::Given {
+  std::string config;
+  std::shared_ptr<GivenFiles> files;
+};
 
 struct ModelControl::Impl {
   struct Waiter {
@@ -85,12 +98,15 @@ struct ModelControl::Impl {
   LifecycleManager& lifecycle;
   Clock& clock;
   const Options options;
-  Finder finder;  ///< set before the first Load
+  Finder finder;             ///< set before the first Load
+  std::string given_folder;  ///< likewise
 
   mutable Mutex mutex;
   CondVar changed;
   std::map<std::string, ModelConfig> configured GUARDED_BY(mutex);
   std::set<std::string> loaded GUARDED_BY(mutex);  ///< kPoll: all that are configured
+  std::map<std::string, std::shared_ptr<const Given>> given
+      GUARDED_BY(mutex);  ///< of those in `loaded`
   /// Looks at the folders after this one know of the last Apply.
   uint64_t applied_round GUARDED_BY(mutex) = 0;
   bool applied GUARDED_BY(mutex) = false;
@@ -101,7 +117,20 @@ struct ModelControl::Impl {
 
 Status ModelControl::Impl::ApplyWanted() {
   std::vector<ModelConfig> wanted;
-  for (const std::string& name : loaded) wanted.push_back(configured.at(name));
+  for (const std::string& name : loaded) {
+    const auto known = configured.find(name);
+    ModelConfig& model =
+        wanted.emplace_back(known != configured.end() ? known->second : ModelConfig());
+    const auto said = given.find(name);
+    if (said == given.end()) continue;
+    if (known == configured.end()) {
+      model.name = name;
+      model.required = false;
+    }
+    model.triton_json = said->second->config;
+    model.given = said->second->files;
+    if (model.given) model.path = model.given->folder();
+  }
   return lifecycle.Apply(std::move(wanted));
 }
 
@@ -238,7 +267,12 @@ Status ModelControl::Apply(std::vector<ModelConfig> models) {
     }
   }
   std::erase_if(impl_->loaded, [&](const std::string& name) NO_THREAD_SAFETY_ANALYSIS {
-    return !impl_->configured.contains(name);
+    const auto given = impl_->given.find(name);
+    const bool by_request = given != impl_->given.end() && given->second->files;
+    return !impl_->configured.contains(name) && !by_request;
+  });
+  std::erase_if(impl_->given, [&](const auto& given) NO_THREAD_SAFETY_ANALYSIS {
+    return !impl_->loaded.contains(given.first);
   });
   Status status = impl_->ApplyWanted();
   if (status.ok()) {
@@ -252,14 +286,44 @@ Status ModelControl::Apply(std::vector<ModelConfig> models) {
 
 void ModelControl::FindBy(Finder finder) { impl_->finder = std::move(finder); }
 
-void ModelControl::Load(const std::string& model, Done done) {
+void ModelControl::KeepGivenIn(std::string folder) { impl_->given_folder = std::move(folder); }
+
+void ModelControl::Load(const std::string& model, GivenModel given, Done done) {
   if (impl_->options.mode == Mode::kPoll) return done(UnavailableError(kNotExplicit));
-  if (LoadConfigured(model, done)) return;
+  Result<std::shared_ptr<const Given>> taken = Take(model, std::move(given));
+  if (!taken.ok()) return done(taken.status());
+  if (LoadConfigured(model, *taken, done)) return;
   if (!impl_->finder) return done(NotConfigured(model));
-  impl_->finder([this, model, done = std::move(done)](const Status& looked) mutable {
+  impl_->finder([this, model, given = std::move(taken).value(),
+                 done = std::move(done)](const Status& looked) mutable {
     if (!looked.ok()) return done(Annotate(looked, StrCat("failed to load '", model, "'")));
-    if (!LoadConfigured(model, done)) done(NotConfigured(model));
+    if (!LoadConfigured(model, given, done)) done(NotConfigured(model));
   });
+}
+
+Result<std::shared_ptr<const ModelControl::Given>> ModelControl::Take(const std::string& model,
+                                                                      GivenModel given) {
+  if (given.empty()) return std::shared_ptr<const Given>();
+  RETURN_IF_ERROR(CheckGivenModel(given));
+  auto taken = std::make_shared<Given>();
+  taken->config = std::move(*given.config);
+  if (given.files.empty()) return std::shared_ptr<const Given>(std::move(taken));
+  if (std::string wrong = CheckModelName(model); !wrong.empty())
+    return InvalidArgumentError(StrCat("a model's name ", wrong));
+  if (impl_->given_folder.empty())
+    return UnimplementedError("parameters.file: models are not made of a request's files here");
+  {
+    MutexLock lock(impl_->mutex);
+    const auto made = std::count_if(impl_->given.begin(), impl_->given.end(), [&](const auto& one) {
+      return one.second->files && one.first != model;
+    });
+    if (static_cast<size_t>(made) >= kMostMadeOfFiles) {
+      return ResourceExhaustedError(StrCat("parameters.file: ", kMostMadeOfFiles,
+                                           " models are made of files already; unload one"));
+    }
+  }
+  ASSIGN_OR_RETURN(taken->files, GivenFiles::Create(impl_->given_folder, std::move(given.files)));
+  return std::shared_ptr<const Given>(std::move(taken));
 }
 
 Status ModelControl::NotConfigured(const std::string& model) const {
@@ -273,15 +337,23 @@ Status ModelControl::NotConfigured(const std::string& model) const {
       "; models here: ", HumanList(names)));
 }
 
-bool ModelControl::LoadConfigured(const std::string& model, Done& done) {
+bool ModelControl::LoadConfigured(const std::string& model,
+                                  const std::shared_ptr<const Given>& given, Done& done) {
   bool known = true;
   auto begin = [&]() -> Status {
     MutexLock lock(impl_->mutex);
     RETURN_IF_ERROR(impl_->CheckRoom());
-    known = impl_->configured.contains(model);
+    known = impl_->configured.contains(model) || (given && given->files);
     if (!known) return OkStatus();
     if (impl_->loaded.insert(model).second)
       LOG_INFO("a model is to be loaded by request", {"model", model});
+    if (given) {
+      LOG_INFO("a model is configured by request", {"model", model},
+               {"with_files", given->files != nullptr});
+      impl_->given[model] = given;
+    } else {
+      impl_->given.erase(model);
+    }
     RETURN_IF_ERROR(impl_->ApplyWanted());
     impl_->lifecycle.RetryFailed(model);
     impl_->lifecycle.Vouch(model);
@@ -315,6 +387,7 @@ Status ModelControl::Unload(const std::string& model) {
   if (impl_->options.mode == Mode::kPoll) return UnavailableError(kNotExplicit);
   MutexLock lock(impl_->mutex);
   if (impl_->loaded.erase(model) == 0) return OkStatus();
+  impl_->given.erase(model);
   LOG_INFO("a model is unloaded by request", {"model", model});
   impl_->changed.NotifyAll();
   return impl_->ApplyWanted();

@@ -4,10 +4,12 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "lifecycle/given_model.h"
 #include "lifecycle/manager.h"
 
 namespace leadsman {
@@ -44,6 +46,8 @@ class ModelControl {
   ModelControl(LifecycleManager& lifecycle, Clock& clock, Options options);
   ~ModelControl();  ///< Stop()
 
+  /// Where models that are made of a client's files have their folders. Before the first Load; else there are no such.
+  void KeepGivenIn(std::string folder);
   /// What a Load of a model asks that is not configured. Before the first Load.
   void FindBy(Finder finder);
 
@@ -56,7 +60,11 @@ class ModelControl {
   /// over (DEADLINE_EXCEEDED; the load goes on). A loaded model's folder is looked at again.
   /// NOT_FOUND: not configured, and not found either; UNAVAILABLE: not in kPoll; RESOURCE_EXHAUSTED: too many are waited
   /// for.
-  void Load(const std::string& model, Done done);
+  /// With what the client has given: `config` counts instead of the config.pbtxt of its folder, and `files` are the model instead
+  /// of what lies there, until the next Load of it, which goes back to its folder, or an Unload. A model that is not configured
+  /// may be made of files, too, a hundred models at once; INVALID_ARGUMENT as of CheckGivenModel().
+  void Load(const std::string& model, GivenModel given, Done done);
+  void Load(const std::string& model, Done done) { Load(model, GivenModel(), std::move(done)); }
   /// Calls `done` once each of `models`, which are configured, is ready as after a Load, in both modes; FAILED_PRECONDITION
   /// names all that cannot be. What the last Apply has changed is waited for. Errors as of Load.
   void Await(std::vector<std::string> models, Done done);
@@ -76,8 +84,12 @@ class ModelControl {
   void Poll();
 
  private:
+  struct Given;
+  /// What the next Load of a model asks for: null for nothing.
+  Result<std::shared_ptr<const Given>> Take(const std::string& model, GivenModel given);
   /// False when the model is not configured; otherwise `done` has been, or will be, called.
-  bool LoadConfigured(const std::string& model, Done& done);
+  bool LoadConfigured(const std::string& model, const std::shared_ptr<const Given>& given,
+                      Done& done);
   Status NotConfigured(const std::string& model) const;
 
   struct Impl;

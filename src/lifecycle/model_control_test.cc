@@ -39,9 +39,9 @@ class ModelControlTest : public testing::Test {
     for (int i = 0; manager_->StepForTest(); ++i) ASSERT_LT(i, 200);
   }
   /// The outcome of a load, once everything has come to rest.
-  std::optional<Status> Load(const std::string& model) {
+  std::optional<Status> Load(const std::string& model, GivenModel given = {}) {
     std::optional<Status> outcome;
-    control_->Load(model, [&](const Status& status) {
+    control_->Load(model, std::move(given), [&](const Status& status) {
       EXPECT_FALSE(outcome.has_value());
       outcome = status;
     });
@@ -256,6 +256,97 @@ TEST_F(ModelControlTest, ALoadIsNotWaitedForWithoutAnEnd) {
   control_->Stop();
   EXPECT_EQ(outcome->code(), StatusCode::kUnavailable);
   EXPECT_EQ(Load("a")->code(), StatusCode::kUnavailable);
+}
+
+TEST_F(ModelControlTest, AGivenConfigurationHoldsUntilTheNextLoad) {
+  WriteModelVersion(dir_.path(), "a", 1);
+  dir_.Write("a/config.pbtxt", "instance_group [ { count: 2 } ]");
+  Make({.mode = ModelControl::Mode::kExplicit});
+  ASSERT_TRUE(control_->Apply({Model("a")}).ok());
+  auto instances = [&] {
+    return manager_->table().Get()->models.at("a").ready.at(1)->config->instances;
+  };
+  ASSERT_EQ(Load("a"), OkStatus());
+  EXPECT_EQ(instances(), 2);
+  ASSERT_EQ(Load("a", {.config = R"({"instance_group": [{"count": 3}]})", .files = {}}),
+            OkStatus());
+  EXPECT_EQ(instances(), 3);
+  // Nor do a reload of the configuration and a look at the folder take it away.
+  ASSERT_TRUE(control_->Apply({Model("a")}).ok());
+  Settle();
+  EXPECT_EQ(instances(), 3);
+
+  // What cannot be honoured is refused before anything changes, or when what it names has been looked for.
+  EXPECT_EQ(*Load("a", {.config = R"({"instance_grup": []})", .files = {}}),
+            InvalidArgumentError("parameters.config: unknown field instance_grup in ModelConfig; "
+                                 "did you mean instance_group?"));
+  Status labels = *Load("a", {.config = R"({"output": [{"name": "label", "data_type": "TYPE_INT64",
+                          "dims": [1], "label_filename": "names.txt"}]})",
+                              .files = {}});
+  EXPECT_EQ(labels.code(), StatusCode::kFailedPrecondition);
+  EXPECT_NE(labels.message().find("the configuration of the load: output[0].label_filename: "
+                                  "names.txt cannot be read"),
+            std::string::npos)
+      << labels;
+  EXPECT_EQ(instances(), 3);
+
+  ASSERT_EQ(Load("a"), OkStatus());
+  EXPECT_EQ(instances(), 2);
+  ASSERT_EQ(Load("a", {.config = R"({"instance_group": [{"count": 3}]})", .files = {}}),
+            OkStatus());
+  ASSERT_TRUE(control_->Unload("a").ok());
+  ASSERT_EQ(Load("a"), OkStatus());
+  EXPECT_EQ(instances(), 2);
+
+  // Where nobody can tell whether it holds, it is not said to.
+  std::filesystem::remove_all(dir_.path() / "a");
+  Status gone = *Load("a", {.config = R"({"instance_group": [{"count": 3}]})", .files = {}});
+  EXPECT_EQ(gone.code(), StatusCode::kFailedPrecondition);
+  EXPECT_NE(gone.message().find("the model's folder cannot be read"), std::string::npos) << gone;
+  EXPECT_EQ(Ready("a"), "1 ");
+}
+
+TEST_F(ModelControlTest, AModelIsMadeOfGivenFilesUntilTheNextLoad) {
+  WriteModelVersion(dir_.path(), "a", 1);
+  WriteModelVersion(dir_.path(), "sent", 2);
+  const std::string manifest = ReadFile(dir_.file("sent/2/manifest.json"), 1 << 20).value();
+  std::map<std::string, std::string> files = {
+      {"2/model.bin", ReadFile(dir_.file("sent/2/model.bin"), 1 << 20).value()},
+      {"2/manifest.json", manifest}};
+  Make({.mode = ModelControl::Mode::kExplicit});
+  ASSERT_TRUE(control_->Apply({Model("a")}).ok());
+  ASSERT_EQ(Load("a"), OkStatus());
+  EXPECT_EQ(Load("sent", {.config = "{}", .files = files})->code(), StatusCode::kUnimplemented);
+  const std::string root = dir_.file("given");
+  control_->KeepGivenIn(root);
+  auto folders = [&] { return ListDirectory(root).value().size(); };
+
+  // A name that nobody has configured, and nothing waits for it.
+  ASSERT_EQ(Load("sent", {.config = "{}", .files = files}), OkStatus());
+  EXPECT_EQ(Index(), "a[1:ready] sent[2:ready] ");
+  EXPECT_EQ(folders(), 1u);
+  ASSERT_TRUE(control_->Apply({Model("a")}).ok());
+  Settle();
+  EXPECT_EQ(Ready("sent"), "2 ");
+  EXPECT_EQ(*Load("sent"),
+            NotFoundError("failed to load 'sent': it is not configured; models here: a"));
+  EXPECT_EQ(Ready("sent"), "2 ");
+
+  // In the place of what its folder holds.
+  ASSERT_EQ(Load("a", {.config = "{}", .files = files})->code(), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Ready("a"), "1 ") << "the manifest is another model's";
+  std::string own = manifest;
+  own.replace(own.find("\"sent\""), 6, "\"a\"");
+  files["2/manifest.json"] = own;
+  ASSERT_EQ(Load("a", {.config = "{}", .files = files}), OkStatus());
+  EXPECT_EQ(Ready("a"), "2 ");
+  ASSERT_EQ(Load("a"), OkStatus());
+  EXPECT_EQ(Ready("a"), "1 ");
+
+  ASSERT_TRUE(control_->Unload("sent").ok());
+  Settle();
+  EXPECT_EQ(Index(), "a[1:ready] ");
+  EXPECT_EQ(folders(), 0u);
 }
 
 TEST_F(ModelControlTest, TooManyWaitersAreRefused) {

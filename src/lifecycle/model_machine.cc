@@ -77,7 +77,9 @@ void ModelMachine::Configure(std::shared_ptr<const ModelConfig> config) {
   Source::Options looking{.require_manifest = config->require_manifest,
                           .settle_time = config->settle_time,
                           .format = config->format,
-                          .model_file = config->model_file};
+                          .model_file = config->model_file,
+                          .triton_json = config->triton_json,
+                          .given = config->given};
   if (!source_ || source_->path() != config->path || source_->options() != looking) {
     // What the old one found beside the versions holds until the new one has been listed.
     source_ = stores_.Open(config->path, std::move(looking));
@@ -169,6 +171,7 @@ void ModelMachine::Enter(Entry& entry, VersionState state, Status status, WallTi
   entry.shown.state = state;
   entry.shown.status = std::move(status);
   entry.shown.since = now;
+  if (state == VersionState::kGone) entry.source = nullptr;  // what it holds may go, too
   effects.changes.push_back({config_->name, entry.shown.version, state, entry.shown.status});
 }
 
@@ -314,6 +317,12 @@ void ModelMachine::OnFolderStamp(int64_t version, uint64_t stamp, SteadyTime now
 
 void ModelMachine::RetryFailed(SteadyTime now) {
   for (auto& [version, entry] : entries_) {
+    if (!entry.replacing_failed.empty()) {
+      entry.replacing_failed.clear();
+      entry.refused_triton = nullptr;
+      entry.waits = 0;
+      entry.retry_at = now;
+    }
     if (!entry.failed_for_good) continue;
     entry.failed_for_good = false;
     entry.attempts = 0;
@@ -434,6 +443,10 @@ void ModelMachine::BeginReplacements(const std::set<int64_t>& wanted, SteadyTime
 void ModelMachine::OnReplacement(Entry& entry, LoadOutcome& outcome, uint32_t id, WallTime now,
                                  SteadyTime steady, MachineEffects& effects) {
   std::shared_ptr<Source> from = std::exchange(entry.replacing, nullptr);
+  if (!outcome.status.ok() && (from != source_ || entry.replacing_triton != triton_)) {
+    entry.retry_at = steady;  // what has failed is wanted no more
+    return;
+  }
   if (!outcome.status.ok()) {
     entry.retry_at = steady + NextWait(entry, kLongestStoreWait);
     entry.replacing_failed = outcome.status.message();
@@ -768,6 +781,15 @@ ModelStatus ModelMachine::GetStatus() const {
     VersionStatus& shown = status.versions.back();
     shown.in_folder = entry.folder_there;
     shown.waits_for_room = entry.waits_for_room && shown.state == VersionState::kFailed;
+    // Until the place that it comes from has been looked at, nobody knows whether it is what is to be served.
+    const bool other = entry.folder_there && (Moved(entry) || entry.loaded_triton != triton_);
+    shown.outdated = shown.state == VersionState::kReady && (!listed_once_ || other);
+    if (shown.outdated) {
+      shown.replacing_failed = !listed_once_ ? list_error_
+                               : triton_ && !triton_->ok()
+                                   ? std::string(triton_->status().message())
+                                   : entry.replacing_failed;
+    }
     if (shown.state == VersionState::kFetching && entry.progress) {
       shown.fetched_bytes = entry.progress->done;
       shown.fetch_total_bytes = entry.progress->total;

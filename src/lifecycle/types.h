@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/status.h"
 #include "batching/config.h"
+#include "storage/given_files.h"
 #include "storage/triton_config.h"
 #include "tensor/tensor.h"
 
@@ -79,6 +80,10 @@ struct ModelConfig {
   /// Whether the process is ready only once this model is.
   bool required = true;
   std::map<std::string, std::string> runtime_options;
+  /// By request: Triton's ModelConfig as JSON, which counts instead of the config.pbtxt beside the versions; empty: that does.
+  std::string triton_json;
+  /// By request: keeps the folder that `path` leads to. Null: it is there.
+  std::shared_ptr<GivenFiles> given;
 
   /// Its requests wait in a queue of their own, for instances of their own.
   bool HasOwnQueue() const { return instances > 0 || batching.has_value(); }
@@ -167,6 +172,10 @@ struct VersionStatus {
       0;                        ///< while fetching: of how many; 0 = not known, or nothing to fetch
   bool in_folder = false;       ///< its folder was there when the store was last listed
   bool waits_for_room = false;  ///< failed, for now: lifecycle.memory_limit stands in its way
+  /// Ready, and to be replaced: its model has another path, or another config.pbtxt, by now.
+  bool outdated = false;
+  std::string
+      replacing_failed;  ///< outdated: why what was to replace it has failed; empty: it goes on
 };
 
 struct ModelStatus {

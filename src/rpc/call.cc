@@ -264,10 +264,11 @@ std::function<void(const Status&)> Call::AnswerLater(Http2Stream& stream,
 }
 
 void Call::LoadModel(Http2Stream& stream, std::string_view message) {
-  Result<std::string> model = ParseRepositoryRequest(message);
+  GivenModel given;
+  Result<std::string> model = ParseRepositoryRequest(message, &given);
   if (!model.ok()) return End(stream, model.status());
   if (!terms_.context->models.load) return End(stream, NotByRequest());
-  terms_.context->models.load(*model, AnswerLater(stream, [](std::string&) {}));
+  terms_.context->models.load(*model, std::move(given), AnswerLater(stream, [](std::string&) {}));
 }
 
 void Call::ReloadModels(Http2Stream& stream, std::string_view message) {

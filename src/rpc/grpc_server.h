@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "lifecycle/given_model.h"
 #include "net/drainable.h"
 #include "net/http2_server.h"
 #include "serving/predictor.h"
@@ -17,8 +18,10 @@ namespace leadsman::rpc {
 
 /// What clients may ask of the model repository. Thread-safe functions that do not block; an empty one: not allowed.
 struct ModelRequests {
-  /// Calls `done` once, from any thread, when the model is ready or cannot be.
-  std::function<void(const std::string& model, std::function<void(const Status&)> done)> load;
+  /// Calls `done` once, from any thread, when the model, with what was given of it, is ready or cannot be.
+  std::function<void(const std::string& model, GivenModel given,
+                     std::function<void(const Status&)> done)>
+      load;
   std::function<Status(const std::string& model)> unload;
   /// Every configured model. Empty: those of the lifecycle.
   std::function<std::vector<ModelStatus>()> index;

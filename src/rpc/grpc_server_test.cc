@@ -32,8 +32,9 @@ class GrpcServerTest : public GrpcServerFixture {
     client_ = std::make_unique<GrpcClient>(server_->port());
   }
   void Configure(GrpcServer::Options& options) override {
-    options.models.load = [this](const std::string& model,
+    options.models.load = [this](const std::string& model, GivenModel given,
                                  std::function<void(const Status&)> done) {
+      given_ = std::move(given);
       loader_ = std::thread(
           [model, done] { done(model == "iris" ? OkStatus() : NotFoundError("no such model")); });
       loader_.join();
@@ -78,6 +79,7 @@ class GrpcServerTest : public GrpcServerFixture {
   }
 
   std::thread loader_;
+  GivenModel given_;
   std::string reloaded_;  ///< the serialized ModelServerConfig
   int64_t metric_ = 0;
   std::unique_ptr<GrpcClient> client_;
@@ -384,10 +386,31 @@ TEST_F(GrpcServerTest, TritonsExtensions) {
       << index;
   EXPECT_EQ(Ask(service, "RepositoryModelLoad", "model_name: 'iris'"), "");
   EXPECT_EQ(Ask(service, "RepositoryModelLoad", "model_name: 'nope'"), "NOT_FOUND: no such model");
-  EXPECT_NE(Ask(service, "RepositoryModelLoad",
-                "model_name: 'iris' parameters { key: 'config' value { string_param: '{}' } }")
-                .find("UNIMPLEMENTED: parameters.config"),
-            std::string::npos);
+  EXPECT_TRUE(given_.empty());
+  EXPECT_EQ(Ask(service, "RepositoryModelLoad",
+                "model_name: 'iris' parameters { key: 'config' value { string_param: '{}' } } "
+                "parameters { key: 'file:1/m.onnx' value { bytes_param: '\\000x' } }"),
+            "");
+  EXPECT_EQ(given_.config, "{}");
+  EXPECT_EQ(given_.files,
+            (std::map<std::string, std::string>{{"1/m.onnx", std::string("\0x", 2)}}));
+  const std::pair<const char*, const char*> wrong[] = {
+      {"{ key: 'config' value { bytes_param: '{}' } }",
+       "INVALID_ARGUMENT: parameters.config must be a text (string_param)"},
+      {"{ key: 'file:1/m' value { string_param: 'eA==' } }",
+       "INVALID_ARGUMENT: parameters.file:1/m must be the file's bytes (bytes_param)"},
+      {"{ key: 'colour' value { string_param: 'blue' } }",
+       "INVALID_ARGUMENT: parameters.colour is not known; a load takes config and file:<path>, an "
+       "unload takes unload_dependents"}};
+  for (const auto& [parameter, answer] : wrong) {
+    EXPECT_EQ(Ask(service, "RepositoryModelLoad",
+                  std::string("model_name: 'iris' parameters ") + parameter),
+              answer);
+  }
+  EXPECT_EQ(Ask(service, "RepositoryModelUnload",
+                "model_name: 'iris' parameters { key: 'config' value { string_param: '{}' } }"),
+            "INVALID_ARGUMENT: parameters.config is not known; a load takes config and "
+            "file:<path>, an unload takes unload_dependents");
   EXPECT_EQ(Ask(service, "RepositoryModelUnload", "model_name: 'iris'").substr(0, 11),
             "UNAVAILABLE");
 }

@@ -90,8 +90,8 @@ Status ModelStatisticsOf(const ServiceContext&, std::string_view, std::string&);
 Status ModelConfigOf(const ServiceContext&, std::string_view, std::string&);
 Status RepositoryIndex(const ServiceContext&, std::string_view, std::string&);
 Status RepositoryModelUnload(const ServiceContext&, std::string_view, std::string&);
-/// The model that a RepositoryModelLoadRequest (or Unload) names.
-Result<std::string> ParseRepositoryRequest(std::string_view request);
+/// The model that a RepositoryModelLoadRequest (or Unload) names; `given`: what it sends along, null for an unload.
+Result<std::string> ParseRepositoryRequest(std::string_view request, GivenModel* given);
 /// UNAVAILABLE: clients may not load and unload.
 Status NotByRequest();
 

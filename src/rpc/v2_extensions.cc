@@ -1,4 +1,8 @@
 #include <algorithm>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
 
 #include "base/strings.h"
 #include "base/wire.h"
@@ -124,29 +128,54 @@ Status NotByRequest() {
       "configuration says");
 }
 
-Result<std::string> ParseRepositoryRequest(std::string_view request) {
+namespace {
+
+/// One entry of a load's parameters: the key, and the wire field of its ModelRepositoryParameter's value.
+Status TakeParameter(std::string_view key, std::string_view parameter, GivenModel* given) {
+  constexpr std::string_view kFile = "file:";
+  if (key == "unload_dependents") return OkStatus();  // no model of this server depends on another
+  const std::string shown = StrCat("parameters.", CutUtf8(key, 64));
+  const bool file = key.starts_with(kFile);
+  if (given == nullptr || (key != "config" && !file)) {
+    return InvalidArgumentError(StrCat(
+        shown,
+        " is not known; a load takes config and file:<path>, an unload takes unload_dependents"));
+  }
+  std::optional<std::string> value;
+  WireReader in(parameter);
+  while (in.Next()) {
+    if (in.Is(file ? 4 : 3, WireReader::kBytes)) value = in.bytes();
+  }
+  if (!in.ok()) return Malformed();
+  if (!value) {
+    return InvalidArgumentError(StrCat(shown, file ? " must be the file's bytes (bytes_param)"
+                                                   : " must be a text (string_param)"));
+  }
+  if (file) {
+    given->files[std::string(key.substr(kFile.size()))] = std::move(*value);
+  } else {
+    given->config = std::move(value);
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+Result<std::string> ParseRepositoryRequest(std::string_view request, GivenModel* given) {
   std::string model;
   WireReader in(request);
   while (in.Next()) {
     if (in.Is(1, WireReader::kBytes)) RETURN_IF_ERROR(CheckRepositoryName(in.bytes()));
     if (in.Is(2, WireReader::kBytes)) model = in.bytes();
     if (!in.Is(3, WireReader::kBytes)) continue;
-    std::string_view key;
+    std::string_view key, parameter;
     WireReader entry(in.bytes());
     while (entry.Next()) {
       if (entry.Is(1, WireReader::kBytes)) key = entry.bytes();
+      if (entry.Is(2, WireReader::kBytes)) parameter = entry.bytes();
     }
     if (!entry.ok()) return Malformed();
-    if (key == "unload_dependents") continue;  // no model of this server depends on another one
-    if (key != "config" && !key.starts_with("file:")) {
-      return InvalidArgumentError(
-          StrCat("parameters.", CutUtf8(key, 64),
-                 " is not known; a load takes none, an unload takes unload_dependents"));
-    }
-    return UnimplementedError(StrCat(
-        "parameters.", CutUtf8(key, 64),
-        ": a model and its configuration are not taken from a request; release a version into the "
-        "model's folder, and set the rest in the server's configuration"));
+    RETURN_IF_ERROR(TakeParameter(key, parameter, given));
   }
   if (!in.ok()) return Malformed();
   if (model.empty()) return InvalidArgumentError("'model_name' is missing");
@@ -155,7 +184,7 @@ Result<std::string> ParseRepositoryRequest(std::string_view request) {
 
 Status RepositoryModelUnload(const ServiceContext& context, std::string_view request,
                              std::string& /*response*/) {
-  Result<std::string> model = ParseRepositoryRequest(request);
+  Result<std::string> model = ParseRepositoryRequest(request, nullptr);
   if (!model.ok()) return model.status();
   if (!context.models.unload) return NotByRequest();
   return context.models.unload(*model);

@@ -90,6 +90,7 @@ void FileSource::LookWithoutManifest(VersionFolder& folder, SteadyTime now) {
 
 Result<std::vector<VersionFolder>> FileSource::List(SteadyTime now, const StoreCall&) {
   vouched_for_ = TakeVouched();
+  if (options().given) RETURN_IF_ERROR(options().given->Write());
   LookAtTritonConfig();
   Result<std::vector<std::string>> names = ListDirectory(folder_);
   if (std::string why = WhyNoModelFolder(folder_); !names.ok() && !why.empty())

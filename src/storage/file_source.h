@@ -27,7 +27,9 @@ class FileSource final : public Source {
   FileSource(std::string path, Options options) : FileSource(path, path, std::move(options)) {}
   /// `path` is what people wrote ("file:///models/digits"), `folder` what it means.
   FileSource(std::string path, std::string folder, Options options)
-      : Source(std::move(path), std::move(options)), folder_(std::move(folder)) {}
+      : Source(std::move(path), std::move(options)),
+        folder_(std::move(folder)),
+        triton_(this->options().triton_json) {}
 
   /// An error (no such folder, not readable) says so with the path.
   Result<std::vector<VersionFolder>> List(SteadyTime now, const StoreCall& call) override;

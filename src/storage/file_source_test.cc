@@ -246,5 +246,33 @@ TEST_F(FileSourceTest, AFileInPlaceOfAFolderSaysWhatToGive) {
     EXPECT_EQ(WhyNoModelFolder(fine), "");
 }
 
+TEST(GivenFilesTest, AFolderIsMadeOfThemAndGoesWithThem) {
+  TempDir dir;
+  const std::string root = dir.file("given");
+  auto given = GivenFiles::Create(
+      root,
+      {{"1/model.onnx", std::string("a\0b", 3)}, {"1/assets/words", ""}, {"labels.txt", "cat\n"}});
+  ASSERT_TRUE(given.ok()) << given.status();
+  const std::string folder = (*given)->folder();
+  EXPECT_TRUE(ListDirectory(folder)->empty());
+  {
+    FileSource source(folder,
+                      {.settle_time = {}, .triton_json = "{\"name\": \"x\"}", .given = *given});
+    auto listed = source.List({}, {});
+    ASSERT_TRUE(listed.ok()) << listed.status();
+    ASSERT_EQ(listed->size(), 1u);
+    EXPECT_TRUE((*listed)[0].complete) << (*listed)[0].waiting;
+    EXPECT_EQ(source.triton_config()->value().name, "x");
+    EXPECT_EQ(ReadFile(folder + "/1/model.onnx", 10).value(), std::string("a\0b", 3));
+    EXPECT_EQ(ReadFile(folder + "/labels.txt", 10).value(), "cat\n");
+    EXPECT_EQ(std::filesystem::status(folder).permissions(), std::filesystem::perms::owner_all);
+    given->reset();
+    EXPECT_TRUE(IsDirectory(folder));
+  }
+  EXPECT_TRUE(ListDirectory(root)->empty());
+  dir.Write("file", "");
+  EXPECT_FALSE(GivenFiles::Create(dir.file("file"), {}).ok());
+}
+
 }  // namespace
 }  // namespace leadsman

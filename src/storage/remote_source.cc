@@ -173,7 +173,8 @@ RemoteSource::RemoteSource(std::string path, Options options, std::unique_ptr<Re
       store_(std::move(store)),
       http_(http),
       cache_(cache),
-      storage_(storage) {}
+      storage_(storage),
+      triton_(this->options().triton_json) {}
 
 void RemoteSource::LookAtTritonConfig(const std::vector<RemoteFile>& beside,
                                       const StoreCall& call) {

@@ -10,6 +10,7 @@
 #include "base/fs.h"
 #include "base/status.h"
 #include "storage/blob_cache.h"
+#include "storage/given_files.h"
 #include "storage/store_http.h"
 #include "storage/triton_config_file.h"
 
@@ -52,6 +53,10 @@ class Source {
     Duration settle_time = std::chrono::seconds(5);
     std::string format;      ///< as of DetectModel
     std::string model_file;  ///< the same
+    /// Triton's ModelConfig as JSON, which counts instead of the config.pbtxt beside the versions; empty: that one does.
+    std::string triton_json;
+    /// Who has what the folder is made of; null: it is there.
+    std::shared_ptr<GivenFiles> given;
     friend bool operator==(const Options&, const Options&) = default;
   };
 

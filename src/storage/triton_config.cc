@@ -25,7 +25,8 @@ constexpr uint64_t kMostLevels = 16;
 constexpr size_t kMaxRank = Shape::kMaxRank - 1;  // the batch dimension comes before them
 
 const std::map<std::string, std::string, std::less<>> kBackends = {
-    {"onnxruntime", "onnx"}, {"tensorflow", "tensorflow"}, {"python", "python"}, {"fil", ""}};
+    {"onnxruntime", "onnx"}, {"tensorflow", "tensorflow"}, {"python", "python"},
+    {"xgboost", "xgboost"},  {"lightgbm", "lightgbm"},     {"fil", ""}};
 const std::map<std::string, std::string, std::less<>> kPlatforms = {
     {"onnxruntime_onnx", "onnx"}, {"tensorflow_savedmodel", "tensorflow"}};
 
@@ -243,6 +244,7 @@ class Translation {
       text_.Add(path, StrCat(file, " must lie in the model's folder"));
       return;
     }
+    if (!read_) return;
     Result<std::string> lines = read_(std::filesystem::path(file).lexically_normal().string());
     if (!lines.ok()) {
       text_.Add(path, StrCat(file, " cannot be read: ", lines.status().message()));
@@ -397,6 +399,7 @@ class Translation {
       text_.Add(at, StrCat(from.input_data_file(), " must lie in the model's folder warmup"));
       return;
     }
+    if (!read_) return;
     const std::string file =
         std::filesystem::path("warmup/" + from.input_data_file()).lexically_normal().string();
     Result<std::string> content = read_(file);
@@ -446,17 +449,32 @@ class Translation {
   TritonConfig& to_;
 };
 
-}  // namespace
+constexpr const char* kNotRead = "leadsman.triton.file.NotRead";
 
-Result<TritonConfig> ParseTritonConfig(std::string_view text, const ReadBesideConfig& read) {
-  TextProto parser;
-  parser.PassOver("leadsman.triton.file.NotRead");
-  pb::ModelConfig message;
-  RETURN_IF_ERROR(parser.Parse(kTritonConfigName, text, message));
+Result<TritonConfig> Translated(const pb::ModelConfig& message, const ReadBesideConfig& read,
+                                TextProto& parser) {
   TritonConfig config;
   Translation(message, read, parser, config).Run();
   RETURN_IF_ERROR(parser.status());
   return config;
+}
+
+}  // namespace
+
+Result<TritonConfig> ParseTritonConfig(std::string_view text, const ReadBesideConfig& read) {
+  TextProto parser;
+  parser.PassOver(kNotRead);
+  pb::ModelConfig message;
+  RETURN_IF_ERROR(parser.Parse(kTritonConfigName, text, message));
+  return Translated(message, read, parser);
+}
+
+Result<TritonConfig> ParseTritonConfigJson(std::string_view json, const ReadBesideConfig& read) {
+  TextProto parser;
+  parser.PassOver(kNotRead);
+  pb::ModelConfig message;
+  RETURN_IF_ERROR(parser.ParseJson("", json, message));
+  return Translated(message, read, parser);
 }
 
 }  // namespace leadsman

@@ -105,5 +105,8 @@ using ReadBesideConfig = std::function<Result<std::string>(const std::string& pa
 /// INVALID_ARGUMENT has every problem on a line, with line and column; among them unknown fields and the blocks that cannot
 /// be honoured (ensembles, sequences, …). Pure but for `read`.
 Result<TritonConfig> ParseTritonConfig(std::string_view text, const ReadBesideConfig& read);
+/// The same for the JSON that Triton's clients send with a load; problems are told by path. Without `read`, what the
+/// configuration names is taken to be there.
+Result<TritonConfig> ParseTritonConfigJson(std::string_view json, const ReadBesideConfig& read);
 
 }  // namespace leadsman

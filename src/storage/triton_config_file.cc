@@ -13,20 +13,26 @@ uint64_t TritonConfigFile::StampNamed(const Folder& folder, uint64_t stamp) cons
 }
 
 void TritonConfigFile::Look(const Folder& folder) {
-  Result<uint64_t> own = folder.stamp(kTritonConfigName);
+  const bool given = !given_.empty();
+  Result<uint64_t> own = given ? std::hash<std::string>()(given_) : folder.stamp(kTritonConfigName);
   if (!own.ok() && own.status().code() == StatusCode::kNotFound) return Set(nullptr, 0);
   if (own.ok() && StampNamed(folder, *own) == stamp()) return;
-  Result<std::string> text = own.ok() ? folder.read(kTritonConfigName) : own.status();
+  Result<std::string> text = given      ? Result<std::string>(given_)
+                             : own.ok() ? folder.read(kTritonConfigName)
+                                        : own.status();
   // What could not be read is read again at the next look.
   if (!text.ok())
     return Set(
         std::make_shared<const Result<TritonConfig>>(Annotate(text.status(), kTritonConfigName)),
         0);
   named_.clear();
-  Result<TritonConfig> config = ParseTritonConfig(*text, [&](const std::string& path) {
+  auto read = [&](const std::string& path) {
     named_.push_back(path);
     return folder.read(path);
-  });
+  };
+  Result<TritonConfig> config =
+      given ? ParseTritonConfigJson(*text, read) : ParseTritonConfig(*text, read);
+  if (given && !config.ok()) config = Annotate(config.status(), "the configuration of the load");
   Set(std::make_shared<const Result<TritonConfig>>(std::move(config)), StampNamed(folder, *own));
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/mutex.h"
@@ -23,6 +24,10 @@ using TritonConfigFound = std::shared_ptr<const Result<TritonConfig>>;
 /// changed. Look() by one thread at a time, the rest from any.
 class TritonConfigFile {
  public:
+  TritonConfigFile() = default;
+  /// Not empty: what a client has given, as JSON, counts instead of the file.
+  explicit TritonConfigFile(std::string given_json) : given_(std::move(given_json)) {}
+
   /// The model's folder, by paths relative to it. Both: NOT_FOUND when there is no such file.
   struct Folder {
     std::function<Result<uint64_t>(const std::string& path)> stamp;  ///< changes when the file does
@@ -34,13 +39,14 @@ class TritonConfigFile {
 
   /// Another pointer only when something has changed.
   TritonConfigFound found() const;
-  /// Changes when the file does; 0 when there is none.
+  /// Changes when the file, or what counts in its stead, does; 0 when there is none.
   uint64_t stamp() const;
 
  private:
   uint64_t StampNamed(const Folder& folder, uint64_t stamp) const;
   void Set(TritonConfigFound found, uint64_t stamp);
 
+  const std::string given_;
   std::vector<std::string> named_;  ///< the files that the configuration names; Look()'s own
   mutable Mutex mutex_;
   TritonConfigFound found_ GUARDED_BY(mutex_);

@@ -7,11 +7,13 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace leadsman;
   std::string_view text(reinterpret_cast<const char*>(data), size);
+  auto read = [](const std::string& path) -> Result<std::string> {
+    if (path.size() % 2 == 1) return NotFoundError("there is no such file");
+    return path + "\n\n" + path + "\r\n";
+  };
+  // As it comes with a load, or as it lies beside a model.
   Result<TritonConfig> config =
-      ParseTritonConfig(text, [](const std::string& path) -> Result<std::string> {
-        if (path.size() % 2 == 1) return NotFoundError("there is no such file");
-        return path + "\n\n" + path + "\r\n";
-      });
+      text.starts_with('{') ? ParseTritonConfigJson(text, read) : ParseTritonConfig(text, read);
   if (!config.ok()) {
     CHECK(!config.status().message().empty());
     return 0;

@@ -26,6 +26,70 @@ class TritonConfigTest : public testing::Test {
   std::string error_;
 };
 
+TEST_F(TritonConfigTest, JsonSaysTheSameAsText) {
+  files_["names.txt"] = "cat\ndog\n";
+  const TritonConfig text = Read(R"(
+name: "net" backend: "onnxruntime" max_batch_size: 8
+input [ { name: "x" data_type: TYPE_FP32 dims: [ -1, 4 ] } ]
+output [ { name: "y" data_type: TYPE_STRING dims: [ 2 ] label_filename: "names.txt" } ]
+version_policy { specific { versions: [ 1, 3 ] } }
+instance_group [ { count: 2 kind: KIND_CPU } ]
+dynamic_batching {
+  max_queue_delay_microseconds: 100 priority_levels: 2 default_priority_level: 1
+  priority_queue_policy { key: 2 value { max_queue_size: 10 } }
+}
+parameters { key: "k" value { string_value: "v" } }
+optimization { }
+)");
+  ASSERT_EQ(error_, "");
+  // Names in both of protobuf's ways, long numbers as texts, and blocks of which only the presence counts.
+  const Result<TritonConfig> json = ParseTritonConfigJson(
+      R"({
+"name": "net", "backend": "onnxruntime", "maxBatchSize": 8,
+"input": [{"name": "x", "data_type": "TYPE_FP32", "dims": ["-1", 4], "reshape": null}],
+"output": [{"name": "y", "data_type": "type_string", "dims": [2], "label_filename": "names.txt"}],
+"version_policy": {"specific": {"versions": [1, "3"]}},
+"instance_group": [{"count": 2, "kind": "KIND_CPU"}],
+"dynamic_batching": {"max_queue_delay_microseconds": 100, "priority_levels": 2, "default_priority_level": 1,
+  "priority_queue_policy": {"2": {"max_queue_size": 10}}},
+"parameters": {"k": {"string_value": "v"}},
+"optimization": {"input_pinned_memory": {"enable": true}, "parameters": {"a": 1}}})",
+      [this](const std::string& path) { return Result<std::string>(files_.at(path)); });
+  ASSERT_TRUE(json.ok()) << json.status();
+  EXPECT_EQ(*json, text);
+}
+
+TEST_F(TritonConfigTest, WhatIsWrongWithJsonIsToldByItsPath) {
+  const std::pair<const char*, const char*> wrong[] = {
+      {"", "parse error"},
+      {"{\"a\": ", "parse error"},
+      {"[]", "must be a JSON object"},
+      {R"({"input": [{"nam": "x"}]})",
+       "input[0]: unknown field nam in ModelInput; did you mean name?"},
+      {R"({"dynamic_batching": {"priority_queue_policy": {"1": {"size": 1}}}})",
+       "dynamic_batching.priority_queue_policy: unknown field size in ModelQueuePolicy"},
+      {R"({"max_batch_size": "many"})", "max_batch_size"},
+      {R"({"input": 3})", "input"},
+      {R"({"input": [3]})", "input"},
+      {R"({"max_batch_size": -1})", "max_batch_size: must be 0"},
+      {R"({"backend": "pytorch"})", "backend: the backend pytorch is not supported"},
+      {R"({"ensemble_scheduling": {"step": [{"model_name": "a"}]}})",
+       "ensemble_scheduling: ensembles are not supported"}};
+  for (const auto& [json, why] : wrong) {
+    const Result<TritonConfig> config = ParseTritonConfigJson(json, nullptr);
+    ASSERT_FALSE(config.ok()) << json;
+    EXPECT_EQ(config.status().code(), StatusCode::kInvalidArgument);
+    EXPECT_NE(config.status().message().find(why), std::string::npos) << config.status();
+  }
+  EXPECT_FALSE(ParseTritonConfigJson(std::string(2 << 20, ' '), nullptr).ok());
+  // Without a reader, what it names is taken to be there.
+  EXPECT_TRUE(
+      ParseTritonConfigJson(R"({"output": [{"name": "y", "data_type": "TYPE_FP32", "dims": [1],
+      "label_filename": "names.txt"}]})",
+                            nullptr)
+          .ok());
+}
+
 TEST_F(TritonConfigTest, AModelAsTritonsDocumentationHasIt) {
   TritonConfig config = Read(R"(
 name: "net"
@@ -125,7 +189,7 @@ TEST_F(TritonConfigTest, WhatIsWrongIsToldByLineAndColumn) {
       "config.pbtxt:1:1: max_batch_size: must be 0 (no batch dimension) or the largest number "
       "of rows\n"
       "config.pbtxt:2:1: backend: the backend tensorrt is not supported; there are fil, "
-      "onnxruntime, python and tensorflow\n"
+      "lightgbm, onnxruntime, python, tensorflow and xgboost\n"
       "config.pbtxt:3:1: input[0].data_type: must be one of TYPE_FP32, TYPE_INT64, "
       "TYPE_STRING, …\n"
       "config.pbtxt:3:19: input[0].dims: must be lengths from 1 on, or -1 for any, not -2");

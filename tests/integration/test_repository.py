@@ -1,11 +1,13 @@
 """A folder of models that others put theirs into while the server runs, and Triton's own client beside it."""
 
+import json
 import shutil
 
 import pytest
+import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton
 from conftest import wait_for
-from test_triton_config import row_sums
+from test_triton_config import ask, row_sums
 from tritonclient.utils import InferenceServerException
 
 
@@ -72,3 +74,81 @@ def test_a_load_by_request_finds_what_came_since_and_does_not_wait(start, reposi
     wait_for("the unload", lambda: not client.is_model_ready("late"))
     client.load_model("late")
     assert client.is_model_ready("late")
+
+
+SUMS = {
+    "backend": "onnxruntime",
+    "max_batch_size": 8,
+    "input": [{"name": "x", "data_type": "TYPE_FP32", "dims": [2, 2], "reshape": {"shape": [4]}}],
+    "output": [{"name": "y", "data_type": "TYPE_FP32", "dims": [1], "reshape": {"shape": []}}],
+}
+
+
+def explicit(start, repository, **more):
+    return start(repository={"path": str(repository), "control": "explicit"}, **more)
+
+
+@pytest.fixture(params=["http", "grpc"])
+def connect(request):
+    def of(server):
+        if request.param == "http":
+            return client_of(server)
+        return triton_grpc.InferenceServerClient(server.grpc)
+    return of
+
+
+def max_batch_size(server, name):
+    return client_of(server).get_model_config(name)["max_batch_size"]
+
+
+def test_a_configuration_in_the_load_holds_until_the_next_load(start, repository, connect):
+    add(repository, "sums")
+    server = explicit(start, repository)
+    client = connect(server)
+    client.load_model("sums")
+    assert max_batch_size(server, "sums") == 0
+    client.load_model("sums", config=json.dumps(SUMS))
+    assert max_batch_size(server, "sums") == 8
+    got, sums = ask(client_of(server), 3)
+    assert (got[:, 0] == sums).all()
+    # What the server itself says of a model is a configuration, too.
+    said = client_of(server).get_model_config("sums")
+    client.load_model("sums", config=json.dumps({**said, "max_batch_size": 4}))
+    assert max_batch_size(server, "sums") == 4
+    with pytest.raises(InferenceServerException, match=r"parameters.config: input\[0\]: unknown field shape in ModelInput"):
+        client.load_model("sums", config=json.dumps({"input": [{"name": "x", "shape": [4]}]}))
+    assert max_batch_size(server, "sums") == 4
+    client.load_model("sums")
+    assert max_batch_size(server, "sums") == 0
+
+
+def test_a_model_is_made_of_the_files_in_the_load(start, repository, connect, tmp_path):
+    add(repository, "sums")
+    server = explicit(start, repository, data_dir=str(tmp_path / "data"))
+    client = connect(server)
+    client.load_model("sums")
+    files = {"file:7/model.onnx": row_sums(width=4), "file:labels.txt": b"a\n"}
+    with pytest.raises(InferenceServerException, match="parameters.config must be given with parameters.file:7/model.onnx"):
+        client.load_model("sent", files=files)
+    client.load_model("sent", config=json.dumps(SUMS), files=files)
+    assert client.is_model_ready("sent", "7") and client.is_model_ready("sums", "1")
+    got, sums = ask(client_of(server), 2, name="sent")
+    assert (got[:, 0] == sums).all()
+    assert server.get("/readyz").status_code == 200
+
+    # In the place of the folder's, and back.
+    client.load_model("sums", config=json.dumps(SUMS), files=files)
+    assert client.is_model_ready("sums", "7")
+    wait_for("version 1 to go", lambda: not client.is_model_ready("sums", "1"))
+    client.load_model("sums")
+    assert client.is_model_ready("sums", "1")
+
+    for path in ("file:../1/model.onnx", "file:/1/model.onnx", "file:1/../../model.onnx"):
+        with pytest.raises(InferenceServerException, match="must stay in the model's folder"):
+            client.load_model("sent", config="{}", files={**files, path: b"x"})
+    with pytest.raises(InferenceServerException, match="what was loaded before goes on serving: failed to load sent"):
+        client.load_model("sent", config="{}", files={"file:8/model.onnx": b"not a model"})
+    assert client.is_model_ready("sent", "7")
+    client.unload_model("sent")
+    wait_for("the files to go", lambda: list((tmp_path / "data" / "given-models").iterdir()) == [])
+    assert "sent" not in names(server)

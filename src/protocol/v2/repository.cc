@@ -1,5 +1,6 @@
 #include "protocol/v2/repository.h"
 
+#include "base/base64.h"
 #include "base/strings.h"
 #include "protocol/json_cursor.h"
 
@@ -77,15 +78,28 @@ void AppendIndex(std::string& out, std::span<const ModelStatus> models, bool onl
   out += ']';
 }
 
-Status ReadLoadRequest(std::string_view body) {
+Status ReadLoadRequest(std::string_view body, GivenModel* given) {
   if (Trim(body).empty()) return OkStatus();
+  constexpr std::string_view kFile = "file:";
   JsonCursor json(body);
+  auto text = [&](const std::string& shown, std::string_view& value, std::string& scratch) {
+    if (json.Peek() == JsonCursor::Kind::kString) return json.String(value, scratch);
+    return json.Fail(InvalidArgumentError(StrCat(shown, " must be a text")));
+  };
   auto parameter = [&](std::string_view key) {
-    if (key == "config" || key.starts_with("file:")) {
-      return json.Fail(UnimplementedError(
-          StrCat("parameters.", CutUtf8(key, 64),
-                 ": a model and its configuration are not taken from a request; release a version "
-                 "into the model's folder, and set the rest in the server's configuration")));
+    const std::string shown = StrCat("parameters.", CutUtf8(key, 64));
+    std::string_view value;
+    std::string scratch;
+    if (given != nullptr && key == "config") {
+      if (!text(shown, value, scratch)) return false;
+      given->config = value;
+      return true;
+    }
+    if (given != nullptr && key.starts_with(kFile)) {
+      std::string& content = given->files[std::string(key.substr(kFile.size()))];
+      if (!text(shown, value, scratch)) return false;
+      if (DecodeBase64(value, content)) return true;
+      return json.Fail(InvalidArgumentError(StrCat(shown, " must be the file in base64")));
     }
     if (key == "unload_dependents") {
       // No model of this server depends on another one.
@@ -94,9 +108,9 @@ Status ReadLoadRequest(std::string_view body) {
       return json.Fail(
           InvalidArgumentError("'parameters.unload_dependents' must be true or false"));
     }
-    return json.Fail(InvalidArgumentError(
-        StrCat("parameters.", CutUtf8(key, 64),
-               " is not known; a load takes none, an unload takes unload_dependents")));
+    return json.Fail(InvalidArgumentError(StrCat(
+        shown,
+        " is not known; a load takes config and file:<path>, an unload takes unload_dependents")));
   };
   bool ok = json.Object([&](std::string_view key) {
     if (key != "parameters") return json.Skip();

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/status.h"
+#include "lifecycle/given_model.h"
 #include "lifecycle/types.h"
 
 namespace leadsman::v2 {
@@ -21,8 +22,7 @@ std::string_view RepositoryStateName(VersionState state);
 /// Why a version is in that state; empty when there is nothing to say.
 std::string_view RepositoryReason(const VersionStatus& version);
 
-/// POST …/load and …/unload: {"parameters": {…}} or nothing. UNIMPLEMENTED for what Triton takes and
-/// this server does not (a configuration or files in the request).
-Status ReadLoadRequest(std::string_view body);
+/// POST …/load and …/unload: {"parameters": {…}} or nothing. `given`: what a load sends along, null for an unload.
+Status ReadLoadRequest(std::string_view body, GivenModel* given);
 
 }  // namespace leadsman::v2

@@ -222,7 +222,8 @@ void V2Frontend::HandleIndex(net::HttpExchange& exchange) {
 }
 
 void V2Frontend::HandleLoad(net::HttpExchange& exchange, const std::string& model, bool load) {
-  Status read = ReadLoadRequest(exchange.request().body);
+  GivenModel given;
+  Status read = ReadLoadRequest(exchange.request().body, load ? &given : nullptr);
   if (read.ok() && options_.control == nullptr) read = UnavailableError(ModelControl::kNotExplicit);
   if (!read.ok()) return Error(exchange, read);
   if (!load) {
@@ -231,7 +232,7 @@ void V2Frontend::HandleLoad(net::HttpExchange& exchange, const std::string& mode
     return;
   }
   exchange.Defer();
-  options_.control->Load(model, [&exchange](const Status& status) {
+  options_.control->Load(model, std::move(given), [&exchange](const Status& status) {
     if (!status.ok()) Error(exchange, status);
     exchange.FinishFromAnyThread();
   });
