@@ -24,7 +24,8 @@ bool IsReady(const ModelStatus& model, int64_t version) {
 }  // namespace
 
 Status CheckLabelMoves(const std::vector<ModelConfig>& before, const std::vector<ModelConfig>& next,
-                       const std::map<std::string, ModelStatus>& now, bool new_ones_may_wait) {
+                       const std::map<std::string, ModelStatus>& now, LabelsMayWait which) {
+  if (which == LabelsMayWait::kAny) return OkStatus();
   for (const ModelConfig& model : next) {
     auto running = now.find(model.name);
     if (running == now.end()) continue;  // a new model: all of it is still to be loaded
@@ -36,13 +37,14 @@ Status CheckLabelMoves(const std::vector<ModelConfig>& before, const std::vector
       if (said || IsReady(running->second, version)) continue;
       auto live = running->second.labels.find(label);
       bool moves = live != running->second.labels.end() && live->second != version;
-      if (!moves && new_ones_may_wait) continue;
+      if (!moves && which == LabelsMayWait::kNew) continue;
       return FailedPreconditionError(
           StrCat("Request to assign label ", label, " of model ", model.name, " to version ",
                  version, ", which is not currently available for inference; ready: ",
                  ReadyVersions(running->second),
                  moves ? StrCat(". The label serves version ", live->second,
-                                " meanwhile; load the version first, then move the label")
+                                " meanwhile; load the version first, then move the label, or allow "
+                                "it by --force_allow_any_version_labels_for_unavailable_models")
                        : ". Load the version first, or allow it by "
                          "--allow_version_labels_for_unavailable_models"));
     }

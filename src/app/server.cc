@@ -32,6 +32,7 @@
 #include "app/monitor_source.h"
 #include "app/reloader.h"
 #include "app/serve_loop.h"
+#include "app/tfserving/command_line.h"
 #include "app/tfserving/reload_requests.h"
 #include "app/upgradable_server.h"
 #include "app/version.h"
@@ -165,8 +166,8 @@ class Server final : public ControlPlane {
     std::map<std::string, ModelStatus> now_there;
     for (ModelStatus& model : lifecycle_->GetStatus())
       now_there.emplace(model.name, std::move(model));
-    RETURN_IF_ERROR(CheckLabelMoves(ModelsOf(config_), ModelsOf(next), now_there,
-                                    options_.new_labels_may_wait));
+    RETURN_IF_ERROR(
+        CheckLabelMoves(ModelsOf(config_), ModelsOf(next), now_there, options_.labels_may_wait));
     ReloadedConfig reloaded =
         MergeReloaded(config_, next, monitor_ != nullptr, rollouts_ != nullptr);
     RETURN_IF_ERROR(CheckReloaded(reloaded));
@@ -468,6 +469,7 @@ class Server final : public ControlPlane {
               serving_metrics_->Forget(model, version, id);
               if (monitor_) monitor_->Forget(model, version);
             },
+            tfserving::WithBatchingOfVersion,
             [this](const ServableVersion& version, const std::string& directory,
                    const std::atomic<bool>& cancel) {
               return rpc::ReplayTfServingWarmup(version, directory, cancel, clock_);

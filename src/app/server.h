@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "app/config.h"
+#include "app/label_moves.h"
 #include "base/status.h"
 
 namespace leadsman {
@@ -13,7 +14,7 @@ namespace leadsman {
 /// How a running server follows its configuration.
 struct ReloadOptions {
   std::chrono::milliseconds look_every{1000};  ///< at the watched file
-  bool new_labels_may_wait = true;             ///< as of CheckLabelMoves
+  LabelsMayWait labels_may_wait = LabelsMayWait::kNew;
   /// What a model starts from that a client configures (tensorflow.serving.ModelService). Empty: from what it is now, a new
   /// one from the defaults.
   std::function<Config::Model(const std::string& name)> initial_model;

@@ -26,7 +26,7 @@ class WorkerTest : public testing::Test {
     EXPECT_TRUE(group.ok()) << group.status();
     port_ = group->port;
     worker_ = std::make_shared<Worker>(
-        shared_, std::vector<Worker::Listening>{{group->sockets[0], ListenerOptions{}}});
+        shared_, std::vector<Worker::Listening>{{group->sockets[0], 0, ListenerOptions{}}});
     shared_.workers.push_back(worker_);
     thread_ = std::thread([this] { worker_->Run(); });
   }

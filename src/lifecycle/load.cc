@@ -305,16 +305,11 @@ Status TakeRoom(const LoadRequest& request, LoadOutcome& out, Memory& memory) {
   return OkStatus();
 }
 
-Status Load(const LoadRequest& request, const BackendRegistry& backends, Clock& clock,
-            const std::atomic<bool>& cancel, const std::function<void(VersionState)>& progress,
-            LoadOutcome& out, Memory& memory) {
-  // A model that is said to be another than it is would be served wrongly.
-  if (request.triton && !request.triton->ok()) return request.triton->status();
-  // A store's deadlines are of the machine's clock: `clock` may stand still in tests.
-  StoreCall call{.deadline = SystemClock().SteadyNow() + request.fetch_timeout, .cancel = &cancel};
-  ASSIGN_OR_RETURN(LocalVersion local,
-                   request.source->Fetch(request.version, *request.progress, call));
-  out.fetched = true;
+/// What is here already.
+Status LoadFiles(const LoadRequest& request, const LocalVersion& local,
+                 const BackendRegistry& backends, Clock& clock, const std::atomic<bool>& cancel,
+                 const std::function<void(VersionState)>& progress, LoadOutcome& out,
+                 Memory& memory) {
   const std::string& directory = local.directory;
   bool verify = true;
   Result<Manifest> manifest = ManifestOf(request, directory, verify);
@@ -376,6 +371,23 @@ Status Load(const LoadRequest& request, const BackendRegistry& backends, Clock& 
   if (request.prepare) RETURN_IF_ERROR(request.prepare(*servable));
   out.servable = std::move(servable);
   return OkStatus();
+}
+
+Status Load(const LoadRequest& request, const BackendRegistry& backends, Clock& clock,
+            const std::atomic<bool>& cancel, const std::function<void(VersionState)>& progress,
+            LoadOutcome& out, Memory& memory) {
+  // A model that is said to be another than it is would be served wrongly.
+  if (request.triton && !request.triton->ok()) return request.triton->status();
+  // A store's deadlines are of the machine's clock: `clock` may stand still in tests.
+  StoreCall call{.deadline = SystemClock().SteadyNow() + request.fetch_timeout, .cancel = &cancel};
+  ASSIGN_OR_RETURN(LocalVersion local,
+                   request.source->Fetch(request.version, *request.progress, call));
+  out.fetched = true;
+  if (request.version_settings == nullptr || !*request.version_settings)
+    return LoadFiles(request, local, backends, clock, cancel, progress, out, memory);
+  LoadRequest own = request;
+  ASSIGN_OR_RETURN(own.config, (*request.version_settings)(request.config, local.directory));
+  return LoadFiles(own, local, backends, clock, cancel, progress, out, memory);
 }
 
 }  // namespace

@@ -26,9 +26,10 @@ struct LoadRequest {
   TritonConfigFound triton;  ///< `config` has what it says already
   std::shared_ptr<FetchProgress> progress = std::make_shared<FetchProgress>();
   Duration fetch_timeout = std::chrono::hours(1);
-  bool low_priority = false;                    ///< gives way to what serves
-  MemoryBudget* budget = nullptr;               ///< null: there is always room
-  const ReplayWarmup* replay_warmup = nullptr;  ///< null or empty: with zeros alone
+  bool low_priority = false;                          ///< gives way to what serves
+  MemoryBudget* budget = nullptr;                     ///< null: there is always room
+  const ReplayWarmup* replay_warmup = nullptr;        ///< null or empty: with zeros alone
+  const VersionSettings* version_settings = nullptr;  ///< null or empty: `config`
   /// As LifecycleManager::Deps::prepare.
   std::function<Status(const ServableVersion& version)> prepare;
 };

@@ -386,6 +386,7 @@ void LifecycleManager::Impl::SubmitLoad(LoadRequest request) {
   request.budget = &budget;
   request.prepare = deps.prepare;
   request.replay_warmup = &deps.replay_warmup;
+  request.version_settings = &deps.version_settings;
   LoaderPool& loader = request.source->remote() ? remote_loader : file_loader;
   loader.Submit([this, request = std::move(request)] {
     LoadDone done{.model = request.config->name, .version = request.version};

@@ -73,6 +73,9 @@ class LifecycleManager {
     /// ones have been since, or its model has gone. What is counted by it may go. Should it come back, it has
     /// another ServableVersion::id.
     std::function<void(const std::string& model, int64_t version, uint32_t id)> on_forget{};
+    /// The settings that a version is loaded with, whose files are in `directory`; on a loader's thread. May be empty: the
+    /// model's. An error fails the load.
+    VersionSettings version_settings{};
     ReplayWarmup replay_warmup{};  ///< empty: versions are warmed up with zeros alone
   };
   struct Options {

@@ -39,6 +39,7 @@ class LifecycleTest : public testing::Test {
                                [this](const std::string&, int64_t version, uint32_t id) {
                                  forgotten_ += StrCat(version, "#", id, " ");
                                },
+                               nullptr,
                                [this](const ServableVersion& version, const std::string& directory,
                                       const std::atomic<bool>&) -> Result<std::vector<Duration>> {
                                  replayed_ += StrCat(version.version, " in ", directory, "; ");

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -74,6 +75,8 @@ struct ModelConfig {
   /// `execution` says, or with `batching` one.
   int instances = 0;
   std::optional<BatchingConfig> batching;
+  /// `batching` is what files in a version's folder say (LifecycleManager::Deps::version_settings).
+  bool batching_from_files = false;
   /// Without `batching`: requests for a cheap model that one turn of an event loop brings are run together, where its
   /// rows are found to be independent (ServableVersion::rows_together).
   bool auto_batching = true;
@@ -88,6 +91,10 @@ struct ModelConfig {
   /// Its requests wait in a queue of their own, for instances of their own.
   bool HasOwnQueue() const { return instances > 0 || batching.has_value(); }
 };
+
+/// As LifecycleManager::Deps::version_settings.
+using VersionSettings = std::function<Result<std::shared_ptr<const ModelConfig>>(
+    std::shared_ptr<const ModelConfig> model, const std::string& directory)>;
 
 /// kNew → kFetching → kVerifying → kLoading → kWarming → kReady → kDraining → kUnloading → kGone; any → kFailed
 /// with the reason.

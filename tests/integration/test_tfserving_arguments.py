@@ -88,7 +88,59 @@ def test_a_session_configuration_is_taken_as_far_as_it_goes(launch, tmp_path):
     session = tmp_path / "session"
     session.write_text("intra_op_parallelism_threads: 2 gpu_options { allow_growth: true }")
     server = launch(f"--tensorflow_session_config_file={session}", "--prefer_tflite_model", "--mixed_precision=bfloat16",
-                    "--enable_per_model_batching_parameters", "--thread_pool_factory_config_file=/none")
+                    "--thread_pool_factory_config_file=/none")
     assert server.predict("half_plus_two", [2.0]) == {"predictions": [3.0]}
-    wait_for("the warnings", lambda: server.text().count("does nothing") == 4)
+    wait_for("the warnings", lambda: server.text().count("does nothing") == 3)
     assert "without effect: gpu_options" in server.text()
+
+
+def test_a_version_is_batched_as_its_own_file_says(launch, repository, tmp_path):
+    parameters = tmp_path / "batching"
+    parameters.write_text("max_batch_size { value: 8 } num_batch_threads { value: 2 }")
+    flags = ("--enable_batching", f"--batching_parameters_file={parameters}", "--enable_per_model_batching_parameters",
+             "--file_system_poll_wait_seconds=1")
+    server = launch(*flags)
+    values = [float(x) for x in range(20)]
+    # Without a file of its own a version is not batched, so that no batch is too small.
+    assert server.predict("half_plus_two", values) == {"predictions": [x / 2 + 2 for x in values]}
+
+    staged = models.release(tmp_path / "staged", "half_plus_two", 2, models.half_plus_two(), manifest=False)
+    (staged / "batching_params.pbtxt").write_text("max_batch_size { value: 4 } allowed_batch_sizes: 4 batch_timeout_micros { value: 0 }")
+    staged.rename(repository / "half_plus_two" / "2")
+    server.await_ready("/v1/models/half_plus_two/versions/2")
+    assert "4" in server.predict("half_plus_two", values[:5], expect=400)["error"]
+    assert server.predict("half_plus_two", values[:3]) == {"predictions": [x / 2 + 2 for x in values[:3]]}
+    assert metric(server, "leadsman_batching_batches_total", 'version="2"') == 1
+
+
+def test_allowed_batch_sizes_are_filled_up_and_nobody_sees_it(launch, tmp_path):
+    parameters = tmp_path / "batching"
+    parameters.write_text("max_batch_size { value: 8 } batch_timeout_micros { value: 0 } allowed_batch_sizes: [4, 8]")
+    server = launch("--enable_batching", f"--batching_parameters_file={parameters}")
+    for rows in (1, 4, 5, 8):
+        values = [float(x) for x in range(rows)]
+        before = metric(server, "leadsman_batching_padded_rows_total")
+        assert server.predict("half_plus_two", values) == {"predictions": [x / 2 + 2 for x in values]}
+        assert metric(server, "leadsman_batching_padded_rows_total") - before == -rows % 4, rows
+    assert "8" in server.predict("half_plus_two", [0.0] * 9, expect=400)["error"]
+
+
+def test_any_label_may_be_given_to_a_version_that_is_not_there_yet(launch, repository, tmp_path):
+    """The label answered by version 1; once it says 2, it waits for that one, as it was asked to."""
+    config = tmp_path / "models"
+
+    def configure(version):
+        config.write_text(f"model_config_list {{ config {{ name: 'half_plus_two' base_path: '{repository / 'half_plus_two'}' "
+                          f"model_version_policy {{ all {{ }} }} version_labels {{ key: 'stable' value: {version} }} }} }}")
+    configure(1)
+    server = launch(f"--model_config_file={config}", "--model_config_file_poll_wait_seconds=1",
+                    "--force_allow_any_version_labels_for_unavailable_models")
+
+    def stable():
+        return requests.get(server.url + "/v1/models/half_plus_two/labels/stable", timeout=5)
+    wait_for("the label", lambda: stable().status_code == 200)
+    configure(2)
+    wait_for("the label's move", lambda: stable().status_code == 400)
+    models.release(repository, "half_plus_two", 2, models.half_plus_two())
+    wait_for("version 2", lambda: stable().status_code == 200)
+    assert [v["version"] for v in stable().json()["model_version_status"]] == ["2"]

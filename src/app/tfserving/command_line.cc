@@ -50,10 +50,15 @@ constexpr Flag kFlags[] = {
      "How often versions are looked for [1]; 0 = once a day"},
     {"allow_version_labels_for_unavailable_models", Kind::kBool, Use::kTaken,
      "A reload may give a new label to a version that is not ready [false]"},
+    {"force_allow_any_version_labels_for_unavailable_models", Kind::kBool, Use::kTaken,
+     "The same for a label that answers requests already, which then wait for it in vain [false]"},
     {"enable_batching", Kind::kBool, Use::kTaken,
      "Requests of a model are put together into batches [false]"},
     {"batching_parameters_file", Kind::kText, Use::kTaken,
      "BatchingParameters in protobuf's text format; needs --enable_batching"},
+    {"enable_per_model_batching_parameters", Kind::kBool, Use::kTaken,
+     "A version is batched as the batching_params.pbtxt in its folder says, without one not at all "
+     "[false]"},
     {"monitoring_config_file", Kind::kText, Use::kTaken,
      "MonitoringConfig in protobuf's text format"},
     {"ssl_config_file", Kind::kText, Use::kTaken,
@@ -104,10 +109,6 @@ constexpr Flag kFlags[] = {
      "the gRPC port always has the health service"},
     {"enable_profiler", Kind::kBool, Use::kIgnored, "there is no TensorFlow profiler service here"},
     {"skip_initialize_tpu", Kind::kBool, Use::kIgnored, "models run on CPUs here"},
-    {"enable_per_model_batching_parameters", Kind::kBool, Use::kIgnored,
-     "batching_params.pbtxt beside a saved_model.pb is not read: every model is batched by "
-     "--batching_parameters_file; sizes of its own stand in models[].batching of a configuration "
-     "file of `leadsman serve --config`"},
     {"thread_pool_factory_config_file", Kind::kText, Use::kIgnored,
      "thread pools are not made from a file; --tensorflow_intra_op_parallelism and "
      "--tensorflow_inter_op_parallelism say how many threads a request has"},
@@ -235,6 +236,9 @@ class Values {
   const std::map<std::string, std::string>& values_;
 };
 
+/// In a version's folder.
+constexpr const char* kBatchingFile = "batching_params.pbtxt";
+
 void SetBatching(const BatchingParameters& from, ModelConfig& model) {
   BatchingConfig& batching = model.batching.emplace();
   // Only what is split is executed in other sizes than it comes in.
@@ -331,8 +335,13 @@ Status SetModelDefaults(const Values& values, ModelConfig& model,
   if (inter > 0) model.runtime_options["inter_op_threads"] = std::to_string(inter);
   ASSIGN_OR_RETURN(std::optional<BatchingParameters> batching, BatchingOf(values));
   // As for TensorFlow Serving, whoever gives the file has said there what the flags would.
-  if (platform.batching) batching = platform.batching;
+  bool per_model = values.Bool("enable_per_model_batching_parameters", false);
+  if (platform.batching) {
+    batching = platform.batching;
+    per_model = platform.per_model_batching;
+  }
   if (batching) SetBatching(*batching, model);
+  model.batching_from_files = batching && per_model;
   if (!values.Bool("enable_model_warmup", true)) model.warmup_requests = model.warmup_repeats = 0;
   return OkStatus();
 }
@@ -478,6 +487,23 @@ std::vector<std::string> EntrypointArguments(
   return all;
 }
 
+Result<std::shared_ptr<const ModelConfig>> WithBatchingOfVersion(
+    std::shared_ptr<const ModelConfig> model, const std::string& directory) {
+  if (!model->batching_from_files) return model;
+  Result<BatchingParameters> own = LoadBatchingParametersFile(JoinPath(directory, kBatchingFile));
+  const bool none = own.status().code() == StatusCode::kNotFound;
+  if (!own.ok() && !none) return Annotate(own.status(), kBatchingFile);
+  auto with = std::make_shared<ModelConfig>(*model);
+  with->batching.reset();
+  if (none) {
+    with->instances = 0;
+  } else {
+    SetBatching(*own, *with);
+    with->instances = model->instances;  // its threads are those of all models
+  }
+  return std::shared_ptr<const ModelConfig>(std::move(with));
+}
+
 Result<CommandLine> ParseCommandLine(const std::vector<std::string>& args) {
   CommandLine command;
   for (size_t i = 0; i < args.size(); ++i) {
@@ -547,7 +573,11 @@ Result<Config> ConfigFrom(const CommandLine& command, std::vector<std::string>& 
 ReloadOptions ReloadOptionsOf(const CommandLine& command) {
   Values values(command);
   ReloadOptions options;
-  options.new_labels_may_wait = values.Bool("allow_version_labels_for_unavailable_models", false);
+  options.labels_may_wait =
+      values.Bool("force_allow_any_version_labels_for_unavailable_models", false)
+          ? LabelsMayWait::kAny
+      : values.Bool("allow_version_labels_for_unavailable_models", false) ? LabelsMayWait::kNew
+                                                                          : LabelsMayWait::kNone;
   options.look_every = std::chrono::seconds(std::max<int64_t>(1, PollSeconds(values)));
   Result<Config::Model> initial = InitialModelOf(values, nullptr);
   if (initial.ok()) {

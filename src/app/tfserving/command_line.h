@@ -46,10 +46,16 @@ std::vector<std::string> EntrypointArguments(
 Result<Config> ConfigFrom(const CommandLine& command, std::vector<std::string>& warnings);
 
 /// What a running server does about changes: --model_config_file_poll_wait_seconds and
-/// --allow_version_labels_for_unavailable_models; models that a client sends start as those of the command line do.
+/// --(force_)allow_(any_)version_labels_for_unavailable_models; models that a client sends start as those of the command line do.
 ReloadOptions ReloadOptionsOf(const CommandLine& command);
 /// The file that is followed; empty: none.
 std::string WatchedFileOf(const CommandLine& command);
+
+/// The settings of a version whose files are in `directory`: where its model is to be batched as these say
+/// (--enable_per_model_batching_parameters), with what its batching_params.pbtxt has, without that file not batched. An error
+/// names the file. Blocks for it; thread-safe.
+Result<std::shared_ptr<const ModelConfig>> WithBatchingOfVersion(
+    std::shared_ptr<const ModelConfig> model, const std::string& directory);
 
 /// --help.
 std::string HelpText();

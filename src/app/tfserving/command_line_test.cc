@@ -182,7 +182,15 @@ model_config_list: {
   ReloadOptions reload = ReloadOptionsOf(followed);
   EXPECT_EQ(reload.look_every, 30s);
   EXPECT_EQ(WatchedFileOf(*ParseCommandLine({"--model_config_file=" + file})), "");
-  EXPECT_FALSE(reload.new_labels_may_wait);
+  EXPECT_EQ(reload.labels_may_wait, LabelsMayWait::kNone);
+  auto may_wait = [](std::vector<std::string> args) {
+    args.push_back("--model_base_path=/m");
+    return ReloadOptionsOf(*ParseCommandLine(args)).labels_may_wait;
+  };
+  EXPECT_EQ(may_wait({"--allow_version_labels_for_unavailable_models"}), LabelsMayWait::kNew);
+  EXPECT_EQ(may_wait({"--force_allow_any_version_labels_for_unavailable_models=true",
+                      "--allow_version_labels_for_unavailable_models=false"}),
+            LabelsMayWait::kAny);
 }
 
 TEST_F(CommandLineTest, AWrongModelConfigFileIsToldByLineAndColumn) {
@@ -462,11 +470,47 @@ TEST_F(CommandLineTest, WhatOnlyCostsSpeedIsPassedOverAndWhatChangesMoreIsRefuse
         "--prefer_tflite_model=true", "--mixed_precision=bfloat16",
         "--thread_pool_factory_config_file=/etc/pool"});
   EXPECT_EQ(error_, "");
-  EXPECT_EQ(warnings_.size(), 4u);
+  EXPECT_EQ(warnings_.size(), 3u);
   for (const char* refused : {"--use_alts_credentials", "--use_tflite_model"}) {
     EXPECT_EQ(Error({"--model_base_path=/m", refused}).find(StrCat(refused, ": ")), 0u) << error_;
   }
   EXPECT_EQ(Error({"--model_base_path=/m", "--use_alts_credentials=false"}), "");
+}
+
+TEST_F(CommandLineTest, AVersionsOwnFileSaysHowItIsBatched) {
+  const std::string file = File("b", "max_batch_size { value: 64 } num_batch_threads { value: 3 }");
+  Config config =
+      Made({"--model_base_path=/m", "--enable_batching", "--batching_parameters_file=" + file,
+            "--enable_per_model_batching_parameters"});
+  ASSERT_EQ(error_, "");
+  EXPECT_TRUE(warnings_.empty());
+  auto common = std::make_shared<const ModelConfig>(config.models[0].model);
+  ASSERT_TRUE(common->batching_from_files);
+
+  TempDir version;
+  auto settings = WithBatchingOfVersion(common, version.path().string());
+  ASSERT_TRUE(settings.ok());
+  EXPECT_FALSE((*settings)->HasOwnQueue()) << "as TensorFlow Serving: without the file no batching";
+  version.Write("batching_params.pbtxt",
+                "max_batch_size { value: 8 } allowed_batch_sizes: 4 allowed_batch_sizes: 8 "
+                "num_batch_threads { value: 1 }");
+  settings = WithBatchingOfVersion(common, version.path().string());
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  EXPECT_EQ((*settings)->batching->max_batch_size, 8u);
+  EXPECT_EQ((*settings)->batching->allowed_batch_sizes, (std::vector<uint32_t>{4, 8}));
+  EXPECT_EQ((*settings)->instances, 3) << "threads are all models'";
+  EXPECT_EQ(common->batching->max_batch_size, 64u);
+  version.Write("batching_params.pbtxt", "max_batch_sise { value: 8 }");
+  EXPECT_EQ(WithBatchingOfVersion(common, version.path().string()).status().code(),
+            StatusCode::kInvalidArgument);
+
+  // Without the flag, and without batching, the file is nobody's.
+  for (const auto& args : {std::vector<std::string>{"--model_base_path=/m", "--enable_batching"},
+                           std::vector<std::string>{"--model_base_path=/m",
+                                                    "--enable_per_model_batching_parameters"}}) {
+    auto other = std::make_shared<const ModelConfig>(Made(args).models[0].model);
+    EXPECT_EQ(WithBatchingOfVersion(other, version.path().string()).value(), other);
+  }
 }
 
 TEST_F(CommandLineTest, ReadsTheSslConfigFile) {

@@ -341,6 +341,7 @@ Result<PlatformConfig> LoadPlatformConfigFile(const std::string& path) {
     if (bundle.has_batching_parameters())
       out.batching =
           ReadBatching(bundle.batching_parameters(), "platform_configs.batching_parameters.", text);
+    out.per_model_batching = bundle.enable_per_model_batching_params();
     out.tags = {bundle.saved_model_tags().begin(), bundle.saved_model_tags().end()};
     // A version's own warm-up requests are sent whatever it says.
     ListOthers(bundle,

@@ -59,7 +59,8 @@ Result<SessionConfig> LoadSessionConfigFile(const std::string& path);
 struct PlatformConfig {
   SessionConfig session;
   std::optional<BatchingParameters> batching;
-  std::vector<std::string> tags;  ///< of the graph to load; empty: it does not say
+  bool per_model_batching = false;  ///< as --enable_per_model_batching_parameters
+  std::vector<std::string> tags;    ///< of the graph to load; empty: it does not say
 };
 Result<PlatformConfig> LoadPlatformConfigFile(const std::string& path);
 
