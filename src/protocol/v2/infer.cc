@@ -98,17 +98,19 @@ Status InferCodec::SplitBody(std::string_view body, std::string_view& json) {
 
 Status InferCodec::DecodeRaw(std::string_view body, const Signature& signature,
                              PredictionCall& call) {
-  if (signature.inputs.size() != 1) {
+  const int sole = SoleInput(signature);
+  if (sole < 0) {
     return InvalidArgumentError(
         StrCat(kLengthField, ": 0: a raw request is for a model with one input, this one has ",
                signature.inputs.size(), ": ", InputNames(signature)));
   }
-  if (body.empty() && signature.inputs[0].type != DataType::kBytes) {
+  const TensorSpec& spec = signature.inputs[static_cast<size_t>(sole)];
+  if (body.empty() && spec.type != DataType::kBytes) {
     return InvalidArgumentError(
         StrCat(kLengthField, ": 0: a raw request is the input's bytes, but the body is empty"));
   }
   parameters_.binary_output = true;
-  RETURN_IF_ERROR(ReadRaw(signature.inputs[0], body, call.inputs[0]));
+  RETURN_IF_ERROR(ReadRaw(spec, body, call.inputs[static_cast<size_t>(sole)]));
   return CheckInputs(signature, call);
 }
 
