@@ -890,6 +890,16 @@ class Server final : public ControlPlane {
     serving_paths_ = {frontend.metrics_path,
                       [this](std::string_view path) { return DefaultModel(path); }};
     frontend_ = std::make_unique<HttpFrontend>(*predictor_, std::move(frontend));
+    registrations_.push_back(registry_.Add(
+        {"leadsman_mlflow_ignored_params_total",
+         "Requests at /invocations whose params were ignored, for the model takes none.",
+         MetricType::kCounter,
+         {}},
+        [this] {
+          MetricSample sample;
+          sample.value = static_cast<double>(frontend_->ignored_params().total());
+          return std::vector<MetricSample>{sample};
+        }));
 
     AdminApi::Deps console{clock_,           *lifecycle_,    registry_,
                            predictor_.get(), monitor_.get(), rollouts_.get()};

@@ -189,7 +189,7 @@ void HttpFrontend::HandleInvocations(net::HttpExchange& exchange) {
   Status chosen = ChooseModel(options_.mlflow.model, kInvocationsAdvice, table, selector);
   if (!chosen.ok()) return error(chosen, net::HttpStatusOf(chosen.code()));
   auto& session = exchange.ConnectionState<PredictionSession>();
-  session.PrepareMlflow(options_.mlflow, *type);
+  session.PrepareMlflow(options_.mlflow, *type, ignored_params_);
   session.Start(exchange, predictor_, Protocol::kMlflow, selector, options_.plain);
 }
 

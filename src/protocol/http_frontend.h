@@ -4,6 +4,7 @@
 #include <string>
 
 #include "net/http_server.h"
+#include "protocol/mlflow/ignored_params.h"
 #include "protocol/mlflow/invocations.h"
 #include "protocol/plain/predict.h"
 #include "protocol/v2/v2_frontend.h"
@@ -43,6 +44,7 @@ class HttpFrontend {
   HttpFrontend(Predictor& predictor, Options options);
 
   void Handle(net::HttpExchange& exchange);
+  const mlflow::IgnoredParams& ignored_params() const { return ignored_params_; }
 
  private:
   void HandleTfServing(net::HttpExchange& exchange);
@@ -60,6 +62,7 @@ class HttpFrontend {
 
   Predictor& predictor_;
   Options options_;
+  mlflow::IgnoredParams ignored_params_;
   v2::V2Frontend v2_;  ///< after what its options refer to
 };
 

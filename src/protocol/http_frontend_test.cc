@@ -564,6 +564,48 @@ TEST_F(HttpFrontendTest, RefusesALengthOfTheJsonThatIsNoneOfTheBody) {
   EXPECT_EQ(exchange_.ResponseHeader("inference-header-content-length"), "");
 }
 
+TEST_F(HttpFrontendTest, ARawRequestIsForTheOnlyInputThatIsNeeded) {
+  const std::string values("\0\0\x80\x3f\0\0\0\x40", 8);  // 1 and 2
+  const std::string answer =
+      Send("POST", "/v2/models/opt/infer", values, {{"Inference-Header-Content-Length", "0"}});
+  EXPECT_EQ(exchange_.response().status, 200) << answer;
+  EXPECT_TRUE(exchange_.response().body.ends_with(values));
+}
+
+TEST_F(HttpFrontendTest, ParamsThatNoModelWantsAreCounted) {
+  for (const char* params : {"null", "{}", "{ }"})
+    Send("POST", "/invocations", StrCat(R"({"inputs": [[1, 2, 3, 4]], "params": )", params, "}"));
+  EXPECT_EQ(frontend_->ignored_params().total(), 0u);
+  for (int i = 0; i < 3; ++i) {
+    const std::string answer =
+        Send("POST", "/invocations", R"({"params": {"t": 1}, "inputs": [[1, 2, 3, 4]]})");
+    EXPECT_EQ(exchange_.response().status, 200) << answer;
+  }
+  EXPECT_EQ(frontend_->ignored_params().total(), 3u);
+}
+
+TEST_F(HttpFrontendTest, OptionsAreAnsweredWithWhatIsAllowed) {
+  const std::pair<const char*, const char*> paths[] = {{"/v2", "GET"},
+                                                       {"/v2/health/ready", "GET"},
+                                                       {"/v2/models/iris", "GET"},
+                                                       {"/v2/models/iris/infer", "POST"},
+                                                       {"/v2/repository/index", "POST"},
+                                                       {"/invocations", "POST"},
+                                                       {"/predict", "POST"},
+                                                       {"/ping", "GET"},
+                                                       {"/version", "GET"}};
+  for (const auto& [path, allowed] : paths) {
+    const std::string answer = Send("OPTIONS", path, "");
+    EXPECT_EQ(exchange_.response().status, 405) << path << ": " << answer;
+    EXPECT_EQ(exchange_.ResponseHeader("allow"), allowed) << path;
+    EXPECT_EQ(exchange_.ResponseHeader("access-control-allow-origin"), "");
+  }
+  // As TensorFlow Serving without --rest_api_enable_cors_support.
+  Send("OPTIONS", "/v1/models/iris:predict", "", {{"origin", "http://elsewhere"}});
+  EXPECT_EQ(exchange_.response().status, 400);
+  EXPECT_EQ(exchange_.ResponseHeader("access-control-allow-origin"), "");
+}
+
 TEST_F(HttpFrontendTest, AnswersEveryCutOfABinaryRequestWithA4xx) {
   std::string json =
       R"({"inputs":[{"name":"a","shape":[2],"datatype":"FP32","parameters":{"binary_data_size":8}},)"

@@ -89,7 +89,10 @@ Status PredictionSession::Decode(std::string_view body, const ModelSelector& sel
   RETURN_IF_ERROR(predictor_->Admit(selector, call_));
   RETURN_IF_ERROR(TakeDeadline(exchange_->request(), call_));
   if (codec_ == &v2_) v2_.SetLengthField(exchange_->request().Header(v2::InferCodec::kLengthField));
-  return codec_->Decode(body, call_);
+  RETURN_IF_ERROR(codec_->Decode(body, call_));
+  if (codec_ == &mlflow_ && mlflow_.params_ignored())
+    ignored_params_->Count(call_.handle->model_name);
+  return OkStatus();
 }
 
 Status PredictionSession::Encode() {

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "net/http_server.h"
+#include "protocol/mlflow/ignored_params.h"
 #include "protocol/mlflow/invocations.h"
 #include "protocol/plain/predict.h"
 #include "protocol/prediction_codec.h"
@@ -32,10 +33,12 @@ class PredictionSession {
     examples_.SetLimit(limit);
     cors_ = cors;
   }
-  /// Before Start with Protocol::kMlflow. `options` must outlive the session.
-  void PrepareMlflow(const mlflow::MlflowOptions& options, mlflow::ContentType type) {
+  /// Before Start with Protocol::kMlflow. `options` and `ignored` must outlive the session.
+  void PrepareMlflow(const mlflow::MlflowOptions& options, mlflow::ContentType type,
+                     mlflow::IgnoredParams& ignored) {
     mlflow_.SetOptions(&options);
     mlflow_.SetContentType(type);
+    ignored_params_ = &ignored;
   }
 
  private:
@@ -57,6 +60,7 @@ class PredictionSession {
   v2::InferCodec v2_;
   plain::PredictCodec plain_;
   mlflow::InvocationsCodec mlflow_;
+  mlflow::IgnoredParams* ignored_params_ = nullptr;
 };
 
 }  // namespace leadsman

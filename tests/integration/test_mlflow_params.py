@@ -3,6 +3,7 @@ import concurrent.futures
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import requests
 from conftest import MODELS_PYTHON, wait_for
@@ -45,6 +46,10 @@ def test_the_answers_are_mlflows_own(start, made, name):
                 else:
                     assert (answer.status_code, answer.json()) == (200, {"predictions": wanted}), (params, answer.text)
     assert invoke(server, {"inputs": {"x": [1.0]}, "params": [1]}).status_code == 400
+    # A model without a schema gets none of them, and that is counted.
+    ignored = sum(6 for params, _ in expected if params) if name == "plain" else 0
+    assert f"leadsman_mlflow_ignored_params_total {ignored}" in server.get("/metrics").text.splitlines()
+    assert ("`params` of a request are ignored" in server.log_text()) == (name == "plain")
 
 
 def test_other_protocols_carry_them_as_an_input(start, made):
@@ -64,6 +69,14 @@ def test_other_protocols_carry_them_as_an_input(start, made):
         assert answer.status_code == 400 and words in answer.text, answer.text
     answer = requests.post(server.url + "/v1/models/scaled:predict", json={"instances": [2.0, 3.0]}, timeout=30)
     assert answer.json() == {"predictions": [6.0, 9.0]}, answer.text
+
+
+def test_a_raw_request_is_the_column(start, made):
+    server = serve(start, made, "scaled")
+    answer = requests.post(server.url + "/v2/models/scaled/infer", data=np.array([2.0, 3.0]).tobytes(), timeout=30,
+                           headers={"Inference-Header-Content-Length": "0"})
+    assert answer.status_code == 200, answer.text
+    assert np.frombuffer(answer.content[int(answer.headers["Inference-Header-Content-Length"]):]).tolist() == [6.0, 9.0]
 
 
 def test_requests_with_other_params_never_share_a_batch(start, made):

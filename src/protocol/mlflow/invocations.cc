@@ -175,6 +175,7 @@ Status InvocationsCodec::Decode(std::string_view body, PredictionCall& call) {
 Status InvocationsCodec::Decode(std::string_view body, const Signature& signature,
                                 PredictionCall& call) {
   PrepareInputs(signature, call);
+  params_ignored_ = false;
   RETURN_IF_ERROR(
       BeginInputs(signature, {.b64 = true, .null_is_nan = true, .show_values = false}, buffers_));
   frame_.columns.clear();
@@ -210,7 +211,12 @@ bool InvocationsCodec::TakeParams(JsonCursor& json, const Signature& signature,
   const size_t begin = json.position();
   if (!json.Skip()) return false;
   const int input = ParamsInput(signature);
-  if (input < 0 || kind == JsonCursor::Kind::kNull) return true;
+  if (kind == JsonCursor::Kind::kNull) return true;
+  if (input < 0) {
+    const std::string_view text = body_.substr(begin + 1, json.position() - begin - 2);
+    params_ignored_ = !Trim(text).empty();
+    return true;
+  }
   Tensor& tensor = call.inputs[static_cast<size_t>(input)];
   tensor.Reset(kParams, DataType::kBytes);
   tensor.shape() = {1};

@@ -38,6 +38,8 @@ class InvocationsCodec final : public PredictionCodec {
   Status Decode(std::string_view body, const Signature& signature, PredictionCall& call);
   Status Encode(const PredictionCall& call, std::string& out) override;
   int HttpStatus(StatusCode code) const override { return net::HttpStatusOf(code); }
+  /// The last Decode met `params` with something in them, for a model that takes none.
+  bool params_ignored() const { return params_ignored_; }
   void AppendError(std::string& out, const Status& status) const override;
 
  private:
@@ -59,6 +61,7 @@ class InvocationsCodec final : public PredictionCodec {
   const MlflowOptions* options_ = nullptr;
   ContentType type_ = ContentType::kJson;
   std::string_view body_;  ///< during Decode
+  bool params_ignored_ = false;
   DecodeBuffers buffers_;
   Frame frame_;
   std::string text_;
