@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -46,7 +47,8 @@ struct Listed {
   std::optional<Result<RecalledVersions>> recalled;
   TritonConfigFound triton;
   std::vector<std::pair<int64_t, uint64_t>> stamps;
-  uint64_t round = 0;  ///< as LifecycleManager::ListingRound
+  uint64_t round = 0;                        ///< as LifecycleManager::ListingRound
+  std::shared_ptr<std::atomic<bool>> begun;  ///< a thread has gone to look
 };
 using LifecycleMessage = std::variant<LoadProgress, LoadDone, HandlesGone, UnloadDone, Listed>;
 

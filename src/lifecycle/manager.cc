@@ -23,6 +23,8 @@ namespace {
 constexpr int kMaxListers = 64;
 /// Of a store when the cache could stand in for it: one that is slower is listed once more, with all its time.
 constexpr Duration kPatienceWithCache = std::chrono::seconds(10);
+/// A look that takes longer is told.
+constexpr Duration kSilent = std::chrono::seconds(5);
 constexpr Duration kFirstRelist = std::chrono::milliseconds(500);
 /// Of a folder with a version that is not complete: files that must rest for a while are seen at rest by a second look,
 /// also when looks are a day apart.
@@ -73,6 +75,8 @@ struct LifecycleManager::Impl {
   struct Listing {
     SteadyTime due{};
     bool in_flight = false;
+    SteadyTime asked{};  ///< when it went in flight
+    std::shared_ptr<std::atomic<bool>> begun;
     bool again = false;  ///< somebody asked while it was in flight
     int failures = 0;    ///< in a row
   };
@@ -206,11 +210,14 @@ void LifecycleManager::Impl::ListDue(bool all, SteadyTime now, std::vector<Liste
     }
     if (!all && now < listing.due) continue;
     listing.in_flight = true;
+    listing.asked = now;
+    listing.begun = std::make_shared<std::atomic<bool>>(false);
     looks.push_back({.model = name,
                      .source = machine.source(),
                      .failed = machine.FailedVersions(),
                      .nothing_known = machine.NothingKnown(),
-                     .round = listing_round});
+                     .round = listing_round,
+                     .begun = listing.begun});
   }
 }
 
@@ -228,6 +235,7 @@ void LifecycleManager::Impl::SubmitLook(Listed look) {
 }
 
 void LifecycleManager::Impl::Look(Listed& look) {
+  look.begun->store(true);
   StoreCall call{.deadline = SystemClock().SteadyNow() + stores.options().list_timeout,
                  .cancel = &stopping};
   if (look.nothing_known && look.source->remote()) {
@@ -325,6 +333,18 @@ void LifecycleManager::Impl::Decide(MachineEffects& effects) {
   WallTime now = deps.clock.Now();
   SteadyTime steady = deps.clock.SteadyNow();
   bool all_settled = first_models.has_value();
+  const SteadyTime pace = SystemClock().SteadyNow();
+  for (const auto& [name, listing] : listings) {
+    auto machine = machines.find(name);
+    if (machine == machines.end()) continue;
+    const Duration waited = listing.in_flight ? pace - listing.asked : Duration::zero();
+    if (waited < kSilent) {
+      machine->second.OnSilence({});
+    } else {
+      machine->second.OnSilence(
+          {.seconds = waited / std::chrono::seconds(1), .asked = listing.begun->load()});
+    }
+  }
   for (auto it = machines.begin(); it != machines.end();) {
     ModelMachine& machine = it->second;
     auto pin = pins.find(it->first);

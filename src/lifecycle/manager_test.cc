@@ -415,7 +415,9 @@ TEST_F(LifecycleTest, AMissingModelPathIsNotedAndLookedForAgain) {
   fs::create_directories(config_.path);
   Settle();
   EXPECT_TRUE(NoteHas("no version yet")) << Note();
-  EXPECT_TRUE(NoteHas("add a version as a folder 1 in it, or remove the model")) << Note();
+  EXPECT_TRUE(NoteHas(config_.path + " holds no version folder")) << Note();
+  EXPECT_TRUE(NoteHas("is it mounted?")) << Note();
+  EXPECT_TRUE(NoteHas("Add a version as a folder 1 in it, or remove the model")) << Note();
   EXPECT_FALSE(manager_->SettledOnce());
   Release(1);
   Settle();

@@ -81,6 +81,15 @@ std::vector<MetricSample> FromCache(const LifecycleManager& manager) {
   return samples;
 }
 
+std::vector<MetricSample> Silent(const LifecycleManager& manager) {
+  std::vector<MetricSample> samples;
+  for (const ModelStatus& model : manager.GetStatus()) {
+    samples.push_back(
+        {.label_values = {model.name}, .value = static_cast<double>(model.silent_seconds)});
+  }
+  return samples;
+}
+
 std::vector<MetricSample> LoadDurations(const LifecycleManager& manager) {
   std::vector<MetricSample> samples;
   for (const auto& [model, counters] : manager.GetCounters()) {
@@ -179,6 +188,12 @@ std::vector<Registry::Registration> RegisterLifecycleMetrics(LifecycleManager& m
        .type = MetricType::kGauge,
        .labels = {"model"}},
       [&manager] { return FromCache(manager); });
+  add({.name = "leadsman_lifecycle_store_silent_seconds",
+       .help = "For how long the look at the model's store or folder that is under way has had no "
+               "answer, from 5 s on; else 0.",
+       .type = MetricType::kGauge,
+       .labels = {"model"}},
+      [&manager] { return Silent(manager); });
   add({.name = "leadsman_lifecycle_unload_returned_bytes",
        .help = "By how much the process's resident memory shrank when a version that is gone was "
                "unloaded, an estimate; absent where another load or unload at the same time would "

@@ -663,6 +663,26 @@ ServableTable::Model ModelMachine::TableEntry() const {
   return model;
 }
 
+void ModelMachine::OnSilence(Silence silence) {
+  const bool before = silence_.seconds > 0;
+  const bool now = silence.seconds > 0;
+  silence_ = silence;
+  if (now && !before) {
+    LOG_WARN("a model's store does not answer", {"model", config_->name},
+             {"path", RedactUrl(source_->path())}, {"for_s", silence.seconds});
+  } else if (before && !now) {
+    LOG_INFO("a model's store answers again", {"model", config_->name});
+  }
+}
+
+std::string ModelMachine::SilenceNote() const {
+  const std::string what =
+      StrCat(source_->remote() ? "the store " : "the folder ", RedactUrl(source_->path()));
+  if (silence_.asked) return StrCat(what, " has not answered for ", silence_.seconds, " s");
+  return StrCat(what, " has not been looked at for ", silence_.seconds,
+                " s: too many others do not answer");
+}
+
 std::string ModelMachine::ListingNote() const {
   if (from_cache_) {
     Result<StoreUri> uri = ParseStoreUri(config_->path);
@@ -683,6 +703,7 @@ std::string ModelMachine::ListingNote() const {
 std::string ModelMachine::Note() const {
   std::vector<std::string> notes;
   if (removed_) notes.push_back("no longer configured; being unloaded");
+  if (silence_.seconds > 0 && !removed_) notes.push_back(SilenceNote());
   if (!list_error_.empty()) notes.push_back(ListingNote());
   bool any = false;
   for (const auto& [version, entry] : entries_) {
@@ -729,9 +750,10 @@ std::string ModelMachine::Note() const {
         "no version yet: ", RedactUrl(config_->path),
         config_->path.starts_with("models:/")
             ? " has no version; register one or remove the model"
-            : " holds no folder with a number for its name, nor a model's files; add a version "
-              "as a folder 1 in it, or remove the model (`leadsman models inspect` says what "
-              "a folder is taken for)"));
+            : StrCat(" holds no version folder (a number is its name), nor a model's files",
+                     IsFilePath(config_->path) ? ": is it mounted?" : ".",
+                     " Add a version as a folder 1 in it, or remove the model (`leadsman models "
+                     "inspect` says what a folder is taken for)")));
   }
   for (int64_t version : pins_.keep) {
     auto it = entries_.find(version);
@@ -760,6 +782,7 @@ std::optional<UnreadyModel> ModelMachine::WhyNotReady() const {
     why.detail = StrCat("version ", version->version,
                         version->waits_for_room ? " waits for room" : StrCat(" is ", why.state));
     if (!version->status.ok()) why.detail += StrCat(": ", version->status.message());
+    if (silence_.seconds > 0) why.detail += StrCat("; ", SilenceNote());
   }
   if (why.detail.empty()) why.detail = "no version has been found yet";
   return why;
@@ -770,6 +793,7 @@ ModelStatus ModelMachine::GetStatus() const {
   if (from_cache_) status.from_cache_since = from_cache_->since;
   status.settled = settled_;
   status.required = config_->required;
+  status.silent_seconds = silence_.seconds;
   status.listing_round = decided_round_;
   int newer = 0;
   for (auto it = entries_.rbegin(); it != entries_.rend(); ++it) {

@@ -64,6 +64,13 @@ class ModelMachine {
   /// whose credentials the store refuses, and not where the store answers something else: only one that is out of reach.
   void OnRecalled(const Result<RecalledVersions>& recalled, const Status& why, WallTime now,
                   MachineEffects& effects);
+  /// Since when the look under way has had no answer; no seconds: it has, or not for long.
+  struct Silence {
+    int64_t seconds = 0;
+    bool asked =
+        true;  ///< else it waits for a thread, of which others that have no answer hold all
+  };
+  void OnSilence(Silence silence);
   /// The number of the look that brought the last listing; shown once Step has decided on it.
   void OnListingRound(uint64_t round) { listing_round_ = round; }
   /// The stamps (Source::StampOfVersion) of FailedVersions(), as they are now.
@@ -141,6 +148,7 @@ class ModelMachine {
   void TakeListing(const std::vector<VersionFolder>& folders, WallTime now,
                    MachineEffects& effects);
   std::string ListingNote() const;
+  std::string SilenceNote() const;
   ModelView View(SteadyTime steady) const;
   void Enter(Entry& entry, VersionState state, Status status, WallTime now,
              MachineEffects& effects);
@@ -172,6 +180,7 @@ class ModelMachine {
   std::map<int64_t, Entry> entries_;
   VersionPins pins_;
   std::map<std::string, int64_t> set_labels_;  ///< by SetLabel, over the configured ones
+  Silence silence_;
   std::string list_error_;
   std::optional<WallTime> list_ok_at_;  ///< the last listing that worked
   std::optional<WallTime> list_fails_since_;

@@ -124,6 +124,24 @@ TEST_F(ModelMachineTest, ShowsHowFarAFetchHasCome) {
   EXPECT_EQ(machine_->GetStatus().note, "1: 25% of 48 MB fetched");
 }
 
+TEST_F(ModelMachineTest, AStoreThatDoesNotAnswerIsTold) {
+  config_.path = "/models/digits";
+  ModelMachine machine(std::make_shared<const ModelConfig>(config_), stores_,
+                       std::make_shared<LifecycleInbox>(), 30s, 24h);
+  EXPECT_EQ(machine.WhyNotReady()->state, "empty");
+  machine.OnSilence({.seconds = 12});
+  const std::string folder = StrCat("the folder ", config_.path);
+  EXPECT_EQ(machine.GetStatus().note, folder + " has not answered for 12 s");
+  EXPECT_EQ(machine.WhyNotReady()->state, "fetching");
+  EXPECT_EQ(machine.WhyNotReady()->detail, folder + " has not answered for 12 s");
+  EXPECT_EQ(machine.GetStatus().silent_seconds, 12);
+  machine.OnSilence({.seconds = 13, .asked = false});
+  EXPECT_EQ(machine.GetStatus().note,
+            folder + " has not been looked at for 13 s: too many others do not answer");
+  machine.OnSilence({});
+  EXPECT_EQ(machine.GetStatus().note, "");
+}
+
 TEST(ModelStateTest, OneWordForAModel) {
   using enum VersionState;
   auto name = [](std::vector<VersionState> states) {

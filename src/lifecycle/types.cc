@@ -60,7 +60,8 @@ std::string_view ModelStateName(const ModelStatus& model) {
   if (ready) return VersionStateName(VersionState::kReady);
   const VersionStatus* telling = TellingVersion(model);
   if (telling != nullptr && telling->waits_for_room) return "memory";
-  return telling != nullptr ? VersionStateName(telling->state) : "empty";
+  if (telling != nullptr) return VersionStateName(telling->state);
+  return model.silent_seconds > 0 ? VersionStateName(VersionState::kFetching) : "empty";
 }
 
 bool ServableVersion::HasRows(const TensorSpec& spec) const {

@@ -200,6 +200,8 @@ struct ModelStatus {
   /// Since when its store has been out of reach and the versions that the cache had are served.
   std::optional<WallTime> from_cache_since;
   bool settled = false;  ///< it has had a ready version, or all that are wanted failed for good
+  /// For how long the look at its store that is under way has had no answer; 0: it has, or not for long.
+  int64_t silent_seconds = 0;
   /// What the look at the stores of this number (LifecycleManager::ListingRound) brought is in here,
   /// and the loads that it asked for have begun. 0 = none yet.
   uint64_t listing_round = 0;
@@ -208,7 +210,7 @@ struct ModelStatus {
 /// Of a model without a ready version, the one that says best where it stands: the newest on its way, else the newest that
 /// has failed or is leaving. Null: there is none.
 const VersionStatus* TellingVersion(const ModelStatus& model);
-/// "ready" when a version is, "empty" without any, "memory" when TellingVersion() waits for room, else the name of its state. The
+/// "ready" when a version is, "empty" without any ("fetching" while its store does not answer), "memory" when TellingVersion() waits for room, else the name of its state. The
 /// one vocabulary for a model's state in status pages and in /readyz.
 std::string_view ModelStateName(const ModelStatus& model);
 

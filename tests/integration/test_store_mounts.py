@@ -1,6 +1,7 @@
 """Models on mounts: a GlusterFS volume whose brick is cut off, slow, damaged on the way, silent or dead, and a volume that is
 read-only or goes away. The right version comes, or the reason is told; the old version and other models serve on."""
 import itertools
+import signal
 import subprocess
 
 import pytest
@@ -83,6 +84,44 @@ def test_a_brick_that_falls_silent_or_dies_in_mid_read_is_told(volume, mounted, 
         volume.run()
     serves(server, version)
     wait_for("a clean note", lambda: server.model("digits")["note"] == "")
+
+
+def test_a_mount_that_hangs_is_told_while_it_does(volume, mounted, start):
+    """The mount's own process stands still: whoever looks at the folder waits in the kernel."""
+    server, put = mounted
+    [client] = [client for place, client in volume.clients if place == volume.mount]
+    folder = volume.mount / "digits"
+    client.process.send_signal(signal.SIGSTOP)
+    try:
+        told = f"the folder {folder} has not answered for "
+        wait_for("the note", lambda: told in server.model("digits")["note"])
+        assert answer(server)  # which needs no file
+        silent = next(line for line in server.get("/metrics").text.splitlines()
+                      if line.startswith('leadsman_lifecycle_store_silent_seconds{model="digits"}'))
+        assert float(silent.split()[-1]) >= 5
+
+        # A server that begins meanwhile says what it waits for, and serves what lies elsewhere.
+        other = start(ready=False, models=[{"name": "digits", "path": str(folder)}, server.config["models"][1]])
+
+        def unready():
+            models = other.get("/readyz").json()["models"]
+            return {model["model"]: (model["state"], model["detail"]) for model in models}
+        wait_for("the reason", lambda: unready().get("digits", ("", ""))[0] == "fetching" and told in unready()["digits"][1])
+        assert set(unready()) == {"digits"}
+    finally:
+        client.process.send_signal(signal.SIGCONT)
+    wait_for("a clean note", lambda: server.model("digits")["note"] == "")
+    wait_for("the other", lambda: other.get("/readyz").status_code == 200)
+    serves(server, put())
+
+
+def test_an_empty_mount_point_says_so(start, tmp_path):
+    (tmp_path / "mount" / "digits").mkdir(parents=True)
+    server = start(ready=False, models=[{"name": "digits", "path": str(tmp_path / "mount" / "digits")}])
+    note = wait_for("the note", lambda: server.model("digits")["note"])
+    assert f"{tmp_path / 'mount' / 'digits'} holds no version folder" in note and "is it mounted?" in note
+    [why] = server.get("/readyz").json()["models"]
+    assert (why["model"], why["state"]) == ("digits", "empty") and "is it mounted?" in why["detail"]
 
 
 def test_a_read_only_volume_that_goes_away_and_comes_back(tmp_path, start):
