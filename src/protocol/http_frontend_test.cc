@@ -118,6 +118,13 @@ class HttpFrontendTest : public ::testing::Test {
           outputs[0].shape() = {0, 2};
           return OkStatus();
         };
+    add("uneven", {{"x", kFp32, {-1}}}, {{"y", kFp32, {-1}}, {"z", kFp32, {-1}}}).run =
+        [](int64_t v, std::span<const TensorView> inputs, std::vector<Tensor>& outputs) {
+          RETURN_IF_ERROR(Echo(v, inputs, outputs));
+          outputs[1].shape() = {1};
+          outputs[1].Push<float>(7);
+          return OkStatus();
+        };
     add("broken", {{"x", kFp32, {-1}}}, {{"y", kFp32, {-1}}}).run = [](auto, auto, auto&) {
       return InternalError("the runtime broke");
     };

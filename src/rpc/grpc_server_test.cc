@@ -229,6 +229,26 @@ TEST_F(GrpcServerTest, PredictsAsTensorFlowServing) {
             "signature_name: \"serving_default\" }");
 }
 
+TEST_F(GrpcServerTest, PredictTakesInputsThatLackALastDimensionOfOne) {
+  // As TensorFlow Serving's quickstart sends [3] where the signature has [-1,1], and reads [3].
+  auto predict = [&](const std::string& shape, const std::string& values) {
+    return Predict(
+        StrCat("model_spec { name: 'columns' } inputs { key: 'x' value { dtype: DT_FLOAT "
+               "tensor_shape { ",
+               shape, " } float_val: [", values, "] } }"));
+  };
+  EXPECT_EQ(predict("dim { size: 3 }", "1, 2, 5"),
+            "outputs { key: \"y\" value { dtype: DT_FLOAT tensor_shape { dim { size: 3 } } "
+            "float_val: 1 float_val: 2 float_val: 5 } } model_spec { name: \"columns\" version { "
+            "value: 1 } signature_name: \"serving_default\" }");
+  const std::string whole = predict("dim { size: 3 } dim { size: 1 }", "1, 2, 5");
+  EXPECT_NE(whole.find("tensor_shape { dim { size: 3 } dim { size: 1 } }"), std::string::npos)
+      << whole;
+  EXPECT_NE(predict("", "1").find("2 dimensions are wanted"), std::string::npos);
+  EXPECT_NE(predict("dim { size: 3 } dim { size: 2 }", "1").find("INVALID_ARGUMENT"),
+            std::string::npos);
+}
+
 TEST_F(GrpcServerTest, PredictTakesAndGivesEveryType) {
   const std::vector<std::tuple<std::string, std::string, std::string>> cases = {
       {"BOOL", "DT_BOOL", "bool_val: true bool_val: false"},

@@ -1,4 +1,5 @@
 """Everything from outside that can be wrong: the server stays up and says which field is wrong and what to do."""
+import concurrent.futures
 import json
 import os
 import socket
@@ -284,3 +285,35 @@ def test_two_rollouts_at_once_are_refused(start, repository):
     again = requests.post(server.admin + "/api/v1/rollouts", json={"model": "digits", "candidate": 3}, timeout=5)
     assert again.status_code == 409, again.text
     assert rollout["phase"] == "progressing"
+
+
+def test_options_are_answered_with_what_is_allowed(server):
+    """A browser's preflight: without CORS there is none of its fields, and TensorFlow Serving's API answers as that does without its flag."""
+    for path, allowed in ((INFER, "POST"), ("/v2/health/ready", "GET"), ("/invocations", "POST"), ("/predict", "POST"), ("/ping", "GET"),
+                          ("/readyz", "GET")):
+        answer = requests.options(server.url + path, headers={"Origin": "http://elsewhere", "Access-Control-Request-Method": "POST"}, timeout=5)
+        assert (answer.status_code, answer.headers.get("Allow")) == (405, allowed), (path, answer.text)
+        assert "Access-Control-Allow-Origin" not in answer.headers
+    assert requests.options(server.url + PREDICT, headers={"Origin": "http://elsewhere"}, timeout=5).status_code == 400
+    still_serves(server)
+
+
+def test_inputs_of_other_batch_sizes_share_no_batch(start, repository):
+    """What the model says to them it says with batching, too, and requests beside it are answered as ever."""
+    models.release(repository, "pair", 1, models.pair())
+    models.release(repository, "batched", 1, models.pair())
+    server = start(models=[{"name": "pair", "path": str(repository / "pair")},
+                           {"name": "batched", "path": str(repository / "batched"), "batching": {"max_batch_size": 8, "max_delay": "20ms"}}])
+
+    def ask(name, a, b):
+        answer = requests.post(f"{server.url}/v1/models/{name}:predict", json={"inputs": {"a": a, "b": b}}, timeout=10)
+        return answer.status_code, answer.json()
+    uneven = [[[1.0, 2.0]] * 3, [[1.0, 2.0]] * 2]
+    even = [[[1.0, 2.0]] * 2, [[1.0, 2.0]] * 2]
+    status, said = ask("pair", *uneven)
+    assert status == 400, said
+    good = ask("pair", *even)
+    assert good[0] == 200
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda i: ask("batched", *(uneven if i % 2 else even)), range(20)))
+    assert {status for status, _ in answers[1::2]} == {400} and answers[0::2] == [good] * 10, answers

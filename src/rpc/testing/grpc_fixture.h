@@ -64,6 +64,7 @@ class GrpcServerFixture : public ::testing::Test {
       world_.AddModel(name, {1}, name).labels = {{"live", 1}};
     };
     add("echo", {{"x", kFp32, {-1, 2}}}, {{"y", kFp32, {-1, 2}}});
+    add("columns", {{"x", kFp32, {-1, 1}}}, {{"y", kFp32, {-1, 1}}});
     add("pair", {{"a", kFp32, {-1}}, {"b", kInt64, {-1}}},
         {{"a2", kFp32, {-1}}, {"b2", kInt64, {-1}}});
     for (DataType type : {kBool, kUint8, kUint16, kUint32, kUint64, kInt8, kInt16, kInt32, kInt64,
