@@ -43,12 +43,26 @@ ContentCoding AcceptedCoding(std::string_view value) {
   return deflate ? ContentCoding::kDeflate : ContentCoding::kIdentity;
 }
 
+ContentCoding Join(ContentCoding a, ContentCoding b) {
+  if (a == ContentCoding::kIdentity) return b;
+  return b == ContentCoding::kIdentity ? a : ContentCoding::kUnsupported;
+}
+
+/// A list of what was done to the body: one compression, "identity" as often as anybody likes.
 ContentCoding CodingOf(std::string_view value) {
-  if (EqualsIgnoreCase(value, "identity") || value.empty()) return ContentCoding::kIdentity;
-  if (EqualsIgnoreCase(value, "gzip") || EqualsIgnoreCase(value, "x-gzip"))
-    return ContentCoding::kGzip;
-  if (EqualsIgnoreCase(value, "deflate")) return ContentCoding::kDeflate;
-  return ContentCoding::kUnsupported;
+  ContentCoding result = ContentCoding::kIdentity;
+  for (std::string_view item : Split(value, ',')) {
+    std::string_view coding = Trim(item);
+    if (coding.empty() || EqualsIgnoreCase(coding, "identity")) continue;
+    if (EqualsIgnoreCase(coding, "gzip") || EqualsIgnoreCase(coding, "x-gzip")) {
+      result = Join(result, ContentCoding::kGzip);
+    } else if (EqualsIgnoreCase(coding, "deflate")) {
+      result = Join(result, ContentCoding::kDeflate);
+    } else {
+      return ContentCoding::kUnsupported;
+    }
+  }
+  return result;
 }
 
 /// Beast's parser finds and checks the lines; this collects views instead of building a field
@@ -121,8 +135,7 @@ class Collector final : public http::basic_parser<true> {
         has_host = true;
         break;
       case http::field::content_encoding:
-        head_.coding = head_.coding == ContentCoding::kIdentity ? CodingOf(value)
-                                                                : ContentCoding::kUnsupported;
+        head_.coding = Join(head_.coding, CodingOf(value));
         break;
       case http::field::accept_encoding:
         head_.accepts = AcceptedCoding(value);

@@ -376,11 +376,19 @@ TEST_P(HttpServerTest, InflatesBodies) {
   });
   TlsRawClient client(server->port(), tls());
   std::string text(3000, 'z');
-  for (auto [bits, coding] :
-       {std::pair{31, "gzip"}, {15, "deflate"}, {-15, "deflate"}, {31, "GZIP"}}) {
+  for (auto [bits, coding] : {std::pair{31, "gzip"},
+                              {15, "deflate"},
+                              {-15, "deflate"},
+                              {31, "GZIP"},
+                              {31, "x-gzip"},
+                              {31, "gzip, identity"},
+                              {31, "identity,gzip"},
+                              {31, "identity\r\nContent-Encoding: gzip"},
+                              {31, "gzip\r\nContent-Encoding: identity"},
+                              {15, ", deflate ,"}}) {
     std::string packed = Deflate(text, bits);
     client.Send(Post(packed, StrCat("Content-Encoding: ", coding, "\r\n")));
-    EXPECT_EQ(BodyOf(client.ReadResponse()), StrCat(text, "|", packed.size())) << bits;
+    EXPECT_EQ(BodyOf(client.ReadResponse()), StrCat(text, "|", packed.size())) << coding;
   }
   std::string members = Deflate("one ", 31) + Deflate("two", 31);
   client.Send(Post(members, "Content-Encoding: gzip\r\n"));
@@ -564,6 +572,11 @@ TEST_P(HttpServerTest, RefusesMalformedRequests) {
       {line + "Content-Length: 3\r\nContent-Encoding: gzip\r\n\r\nabc", 400},
       {line + "Content-Length: 3\r\nContent-Encoding: br\r\n\r\nabc", 415},
       {line + "Content-Length: 3\r\nContent-Encoding: gzip, gzip\r\n\r\nabc", 415},
+      {line + "Content-Length: 3\r\nContent-Encoding: gzip, br\r\n\r\nabc", 415},
+      {line + "Content-Length: 3\r\nContent-Encoding: notgzip\r\n\r\nabc", 415},
+      {line + "Content-Length: 3\r\nContent-Encoding: deflate\r\nContent-Encoding: "
+              "gzip\r\n\r\nabc",
+       415},
   };
   for (const Case& c : cases) {
     TlsRawClient client(server->port(), tls());

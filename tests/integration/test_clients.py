@@ -122,6 +122,21 @@ def test_tritonclient_http_with_its_defaults(server):
     assert [call.get_result().as_numpy("label").tolist() for call in calls] == [[3], [7]] * 10
 
 
+def test_a_chunked_body_of_json_and_binary_data(server):
+    """In pieces that end in the middle of both parts."""
+    x = np.eye(10, dtype="f")[[3, 7]]
+    head = json.dumps({"inputs": [{"name": "x", "shape": [2, 10], "datatype": "FP32", "parameters": {"binary_data_size": x.nbytes}}]})
+    body = head.encode() + x.tobytes()
+    for size in (7, len(head) + 3, len(body)):
+        pieces = (body[i:i + size] for i in range(0, len(body), size))
+        sent = requests.Request("POST", server.url + "/v2/models/digits/infer", data=pieces,
+                                headers={"Inference-Header-Content-Length": str(len(head))}).prepare()
+        assert sent.headers["Transfer-Encoding"] == "chunked" and "Content-Length" not in sent.headers
+        answer = requests.Session().send(sent, timeout=10)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["outputs"][0]["data"] == [3, 7]
+
+
 def test_plain_predict(server):
     answer = requests.post(server.url + "/predict", json={"input_data": np.eye(10)[4].tolist()}, timeout=5)
     assert answer.status_code == 200, answer.text
@@ -144,11 +159,12 @@ def test_plain_predict_with_other_field_names(start, repository):
 def test_gzip_both_ways(server):
     import gzip
     body = gzip.compress(json.dumps({"instances": [1.0] * 2000}).encode())
-    answer = requests.post(server.url + "/v1/models/half_plus_two:predict", data=body, timeout=5,
-                           headers={"Content-Encoding": "gzip", "Accept-Encoding": "gzip"})
-    assert answer.status_code == 200
-    assert answer.headers["Content-Encoding"] == "gzip"
-    assert answer.json()["predictions"] == [2.5] * 2000
+    for coding in ("gzip", "gzip, identity", "x-gzip"):
+        answer = requests.post(server.url + "/v1/models/half_plus_two:predict", data=body, timeout=5,
+                               headers={"Content-Encoding": coding, "Accept-Encoding": "gzip"})
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["Content-Encoding"] == "gzip"
+        assert answer.json()["predictions"] == [2.5] * 2000
 
 
 def test_request_id_comes_back(server):
