@@ -229,6 +229,9 @@ class HttpFrontendTest : public ::testing::Test {
         std::string answer = Shown(Send(method, target, body, headers));
         ++requests;
         EXPECT_LT(exchange_.response().status, 504) << target;
+        if (EqualsIgnoreCase(std::string_view(target).substr(0, 3), "/v1")) {
+          EXPECT_EQ(exchange_.response().content_type, "application/json") << target;
+        }
         actual += "< " + std::to_string(exchange_.response().status) + "\n" + answer;
         if (!answer.ends_with('\n')) actual += "\n";
         continue;

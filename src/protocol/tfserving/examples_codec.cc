@@ -38,8 +38,9 @@ bool DecodeNumber(JsonCursor& json, Feature& feature) {
   bool fits = integer.integer && !integer.overflow &&
               integer.magnitude <= kLargest + (integer.negative ? 1 : 0);
   if (integer.integer && !integer.overflow && !integer.negative && !fits) {
-    return json.Fail(InvalidArgumentError(StrCat("Feature: ", CutUtf8(feature.name, kShownName),
-                                                 " has uint64 element. Only int64 is supported.")));
+    return json.Fail(
+        InvalidArgumentError(StrCat("Feature: ", CutUtf8(feature.name, kShownName),
+                                    " has uint64 element. Only int64_t is supported.")));
   }
   json.Seek(position);
   if (!fits) {

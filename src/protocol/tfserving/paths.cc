@@ -32,11 +32,10 @@ Result<Path> ParsePath(std::string_view method, std::string_view path) {
   Path result;
   std::string_view rest = path;
   if (!TakePrefix(rest, "/v1/models")) return malformed();
-  if (rest.empty() || rest == "/" || rest[0] == ':') {
-    return InvalidArgumentError(StrCat("Missing model name in request: ", method, " ",
-                                       CutUtf8(path, 256), "; ask for /v1/models/<name>"));
+  if (rest.empty() && method == "GET") {
+    return InvalidArgumentError("Missing model name in request. Ask for /v1/models/<name>");
   }
-  if (rest[0] != '/') return malformed();
+  if (!rest.starts_with('/')) return malformed();
   rest.remove_prefix(1);
   result.model = TakeName(rest);
   if (result.model.empty()) return malformed();
