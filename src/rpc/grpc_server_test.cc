@@ -74,6 +74,9 @@ class GrpcServerTest : public GrpcServerFixture {
                                   FromText(StrCat(Package(service), method, "Request"), text)),
                     StrCat(Package(service), method, "Response"));
   }
+  static void ExpectHas(const std::string& text, const std::string& part) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
+  }
   static std::string Package(const std::string& service) {
     return service.substr(0, service.rfind('.') + 1);
   }
@@ -111,6 +114,34 @@ TEST_F(GrpcServerTest, AnswersClasses) {
       "model_name: \"iris\" model_version: \"1\" outputs { name: \"probabilities\" datatype: "
       "\"BYTES\" shape: 1 shape: 2 "
       "contents { bytes_contents: \"1.000000:0\" bytes_contents: \"0.000000:1\" } }");
+}
+
+TEST_F(GrpcServerTest, AParametersNumberMayBeOfEveryKindThatHoldsIt) {
+  for (const char* value :
+       {"int64_param: 60000000", "uint64_param: 60000000", "string_param: '60000000'"}) {
+    for (const char* key : {"timeout", "priority"}) {
+      ExpectHas(Infer(StrCat("model_name: 'echo' parameters { key: '", key, "' value { ", value,
+                             " } } inputs { name: 'x' datatype: 'FP32' shape: [1, 2] contents { "
+                             "fp32_contents: [1, 2] } }")),
+                "fp32_contents: 1 fp32_contents: 2");
+    }
+  }
+  for (const char* value : {"int64_param: 1", "uint64_param: 1", "string_param: '1'"}) {
+    ExpectHas(Infer(StrCat("model_name: 'iris' model_version: '1' outputs { name: 'probabilities' "
+                           "parameters { key: 'classification' value { ",
+                           value,
+                           " } } } inputs { name: 'x' datatype: 'FP32' shape: [1, 4] contents { "
+                           "fp32_contents: [1, 2, 3, 4] } }")),
+              "shape: 1 shape: 1 contents { bytes_contents: \"1.000000:0\" }");
+  }
+  // What this server does not know is left alone, of whatever kind.
+  for (const char* value : {"bool_param: true", "int64_param: -1", "uint64_param: 1",
+                            "double_param: 0.5", "string_param: 'blue'"}) {
+    ExpectHas(Infer(StrCat("model_name: 'echo' parameters { key: 'colour' value { ", value,
+                           " } } inputs { name: 'x' datatype: 'FP32' shape: [1, 2] contents { "
+                           "fp32_contents: [1, 2] } }")),
+              "fp32_contents: 1 fp32_contents: 2");
+  }
 }
 
 TEST_F(GrpcServerTest, EveryTypeTravelsRawAndTyped) {
@@ -199,6 +230,20 @@ TEST_F(GrpcServerTest, WrongInferRequestsAreToldTheFieldAndTheFix) {
        "does not fit into INT8"},
       {"model_name: 'echo' parameters { key: 'timeout' value { bool_param: true } }",
        "microseconds"},
+      {"model_name: 'echo' parameters { key: 'timeout' value { double_param: 1 } }",
+       "microseconds"},
+      {"model_name: 'echo' parameters { key: 'timeout' value { int64_param: -1 } }",
+       "microseconds"},
+      {"model_name: 'echo' parameters { key: 'timeout' value { string_param: '1s' } }",
+       "microseconds"},
+      {"model_name: 'echo' parameters { key: 'timeout' value { } }", "microseconds"},
+      {"model_name: 'echo' parameters { key: 'priority' value { double_param: 1 } }",
+       "'parameters.priority' must be a whole number"},
+      {"model_name: 'echo' parameters { key: 'priority' value { uint64_param: 4294967296 } }",
+       "'parameters.priority' must be a whole number"},
+      {"model_name: 'echo' outputs { name: 'y' parameters { key: 'classification' value { "
+       "string_param: 'two' } } }",
+       "outputs[0].parameters.classification must be a whole number"},
       {"model_name: 'echo' inputs { name: 'x' parameters { key: 'shared_memory_region' value { "
        "string_param: 'r' } } }",
        "shared_memory_region is not supported"},

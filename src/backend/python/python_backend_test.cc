@@ -242,6 +242,16 @@ TEST_F(PythonBackendTest, AWorkerThatEatsMemoryIsEnded) {
   EXPECT_EQ(Said("echo again"), "again");
 }
 
+TEST_F(PythonBackendTest, TellsWhatItsWorkersTakeInMemory) {
+  Start({{"max_memory", "1GiB"}}, 2);
+  const int64_t at_first = model_->outside_memory_bytes();
+  EXPECT_GT(at_first, 2 * (int64_t{4} << 20));  // an interpreter each, from the first moment on
+  Said("memory 150");
+  EXPECT_TRUE(
+      Until([&] { return model_->outside_memory_bytes() >= at_first + (int64_t{140} << 20); }));
+  EXPECT_LT(model_->outside_memory_bytes(), at_first + (int64_t{300} << 20));
+}
+
 TEST_F(PythonBackendTest, ALeakIsReplacedBetweenCallsAndNoCallFails) {
   Start({{"max_memory", "120MiB"}});
   std::string pid = Said("pid");
