@@ -1,5 +1,6 @@
 """Why a model is not ready yet, word by word, at /readyz; and the states of its versions in the words of others."""
 import concurrent.futures
+import contextlib
 import hashlib
 import json
 import sys
@@ -153,9 +154,10 @@ def running_at(server):
     """The nice values of the threads that run, or wait for a disk."""
     values = []
     for task in Path(f"/proc/{server.process.pid}/task").iterdir():
-        state, *rest = (task / "stat").read_text().rpartition(")")[2].split()
-        if state in "RD":
-            values.append(int(rest[15]))
+        with contextlib.suppress(OSError):  # one that has just ended
+            state, *rest = (task / "stat").read_text().rpartition(")")[2].split()
+            if state in "RD":
+                values.append(int(rest[15]))
     return values
 
 
@@ -176,9 +178,7 @@ def test_verifying_and_error(start, repository):
         "created_at": "2026-01-01T00:00:00Z"}))
     (folder / ".manifest").rename(folder / "manifest.json")
     wait_for("the check of its files", lambda: word(server, "half") == "verifying", every=0.005)
-    wait_for("a thread of low priority at it", lambda: shown(server, "half")["state"] != "verifying" or 15 in running_at(server),
-             every=0.005)
-    assert shown(server, "half")["state"] == "verifying"
+    wait_for("a thread of low priority at it", lambda: 15 in running_at(server), every=0.005)  # there is no other work
     wait_for("its end", lambda: word(server, "half") == "failed", timeout=180)  # a load gives way to everybody else
     assert "weights.bin" in shown(server, "half")["reason"]
 
