@@ -1449,7 +1449,8 @@ void Decide(StepOutput& out, const StepInput& in) {
   if (s.phase != RolloutPhase::kProbation) {
     const bool gone = in.candidate == CandidateSeen::kGone && !s.stays;
     s.missing = gone && !was_ready && !stayed ? s.missing + elapsed : Duration{};
-    const bool loads = in.candidate == CandidateSeen::kLoading && !s.stays;
+    const bool loads =
+        in.candidate == CandidateSeen::kLoading && !s.stays && s.plan.progress_deadline.count() > 0;
     if (!loads || was_ready || stayed) s.unready = {};
     if (loads && !was_ready && !stayed && s.paused_by.empty()) s.unready += elapsed;
   }
