@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "app/config.h"
+#include "app/gate_check.h"
 #include "app/log_report.h"
 #include "app/model_repository.h"
 #include "app/named_files.h"
@@ -110,11 +112,20 @@ int ExplainPrivacy(const Config& config, bool json) {
   return cli::kOk;
 }
 
+/// That gates which ask a Prometheus ask for something. One that is away is said to be, and is no reason to refuse.
+Status CheckGates(const Config& config) {
+  const std::atomic<bool> cancelled{false};
+  const GateCheck gates = CheckPromqlGates(PlansOf(config), {}, cancelled);
+  for (const std::string& warning : gates.warnings) std::cerr << "warning: " << warning << '\n';
+  return gates.status();
+}
+
 /// Of a command that is told to check it, or whose configuration is wrong: its exit code. Nothing when it may begin.
 std::optional<int> CheckConfig(const Result<Config>& config, bool check_only) {
   Status checked = config.ok() ? OkStatus() : config.status();
   if (checked.ok() && check_only) checked = CheckModels(*config, PluginFormatsOf(*config));
   if (checked.ok() && check_only) checked = CheckNamedFiles(*config);
+  if (checked.ok() && check_only) checked = CheckGates(*config);
   if (!checked.ok()) {
     std::cerr << checked.message() << '\n';
     return cli::kUsage;
@@ -326,7 +337,8 @@ int Run(int argc, char** argv) {
     if (!WatchesOthers(config) && !config.gateway)
       RETURN_IF_ERROR(Annotate(CheckHasModels(config), file));
     RETURN_IF_ERROR(Annotate(CheckModels(config, PluginFormatsOf(config)), file));
-    return CheckNamedFiles(config);
+    RETURN_IF_ERROR(CheckNamedFiles(config));
+    return CheckGates(config);
   };
   hooks.config_reference = [](bool json_schema) {
     return json_schema ? ConfigJsonSchema() : ConfigReferencePage();

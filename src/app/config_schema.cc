@@ -297,6 +297,15 @@ const schema::Struct<Config::Model>& ConfigModelSchema() {
           problems.Add(StrCat("rollout.gates[", i, "].kind"),
                        "the quality gate needs labels: set monitoring.enabled: true");
         }
+        if (model.rollout->gates[i].kind == RolloutGate::Kind::kQuality &&
+            problems.IsSound(StrCat("rollout.gates[", i, "].kind")) &&
+            model.monitoring.task == QualityTask::kRegression) {
+          problems.Add(
+              StrCat("rollout.gates[", i, "].kind"),
+              "the quality gate counts predictions that are wrong, and by monitoring.task: "
+              "regression none is right or wrong: leave it out, or ask a Prometheus for the "
+              "error (kind: promql)");
+        }
       }
       if (model.rollout->segments) {
         const std::vector<SegmentRule>& rules = model.monitoring.segments;

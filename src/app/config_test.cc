@@ -248,6 +248,12 @@ TEST(ConfigTest, ChecksThatFieldsAgree) {
             "c.yaml:7:20: models[0].rollout.gates[0].kind: the quality gate needs labels: set "
             "monitoring.enabled: true");
   EXPECT_EQ(
+      Errors("models:\n- name: a\n  path: b\n  monitoring: {task: regression}\n"
+             "  rollout:\n    gates: [{kind: quality}]\n"),
+      "c.yaml:6:20: models[0].rollout.gates[0].kind: the quality gate counts predictions that "
+      "are wrong, and by monitoring.task: regression none is right or wrong: leave it out, or "
+      "ask a Prometheus for the error (kind: promql)");
+  EXPECT_EQ(
       Errors("models:\n- name: a\n  path: b\n  rollout:\n    max_duration: 10s\n    steps:\n"
              "    - {weight: 50%, duration: 5s}\n    - {weight: 10%, duration: 6s}\n"
              "    gates: [{kind: errors}, {kind: errors}]\n"),
@@ -891,6 +897,54 @@ TEST(ConfigTest, FilesThatAreNamedAndAreNotThereAreFoundByACheck) {
   EXPECT_NE(wrong.message().find("/nonexistent/cert.pem"), std::string_view::npos) << wrong;
   EXPECT_NE(wrong.message().find("\nauth.tokens_file: "), std::string_view::npos) << wrong;
   EXPECT_NE(wrong.message().find("/nonexistent/tokens.yaml"), std::string_view::npos) << wrong;
+}
+
+TEST(ConfigTest, AnApprovalIsAPersonsWordOrAWebhooks) {
+  const Config config = Parsed(
+      "models:\n- name: a\n  path: b\n  rollout:\n    seed: 7\n    progress_deadline: 5m\n    "
+      "steps:\n"
+      "    - {weight: 10%, approval: true}\n    - {weight: 20%, approval: false}\n"
+      "    - {weight: 50%, approval: {webhook: {url: https://ci.example.org/approve/s3cret, "
+      "on_refusal: abort, deadline: 2h}}}\n"
+      "    gates: [{kind: errors, weight: 3}, {kind: latency}]\n");
+  const RolloutPlan& plan = *config.models[0].rollout;
+  EXPECT_EQ(plan.seed, 7u);
+  EXPECT_EQ(plan.progress_deadline, 5min);
+  EXPECT_EQ(plan.gates[0].weight, 3);
+  EXPECT_TRUE(plan.steps[0].approval.asked && !plan.steps[0].approval.webhook);
+  EXPECT_FALSE(plan.steps[1].approval.asked);
+  ASSERT_TRUE(plan.steps[2].approval.asked && plan.steps[2].approval.webhook);
+  EXPECT_EQ(plan.steps[2].approval.webhook->deadline, 2h);
+  EXPECT_EQ(plan.steps[2].approval.webhook->on_refusal, ApprovalWebhook::OnRefusal::kAbort);
+  const std::string shown = ShownConfigJson(config);
+  EXPECT_NE(shown.find(R"("url":"https://ci.example.org:443/…")"), std::string::npos) << shown;
+  EXPECT_EQ(shown.find("s3cret"), std::string::npos);
+
+  auto errors = [](const std::string& approval, const std::string& gate = "{kind: errors}") {
+    return Errors(StrCat(
+        "models:\n- name: a\n  path: b\n  rollout:\n    steps: [{weight: 10%, approval: ", approval,
+        "}]\n    gates: [", gate, "]\n"));
+  };
+  EXPECT_EQ(errors("true"), "");
+  EXPECT_NE(errors("{}").find("steps[0].approval.webhook: is missing: write approval: true"),
+            std::string::npos)
+      << errors("{}");
+  EXPECT_NE(errors("{webhook: {}}").find("steps[0].approval.webhook: needs url"),
+            std::string::npos);
+  EXPECT_NE(errors("{webhook: {url: ftp://ci}}").find("steps[0].approval.webhook.url: "),
+            std::string::npos);
+  EXPECT_NE(errors("{webhook: {url: http://ci, cert_file: a}}").find("webhook.key_file: "),
+            std::string::npos);
+  EXPECT_NE(errors("maybe").find("steps[0].approval: "), std::string::npos) << errors("maybe");
+  EXPECT_NE(errors("true", "{kind: errors, weight: 0}").find("gates[0].weight: must be above 0"),
+            std::string::npos);
+  EXPECT_NE(errors("true", "{kind: errors}, {kind: webhook, url: http://ci, weight: 2}")
+                .find("gates[1].weight: belongs to gates of the kind errors, latency, quality or "
+                      "answers"),
+            std::string::npos);
+  EXPECT_NE(errors("true", "{kind: errors, allow_absent: true}")
+                .find("gates[0].allow_absent: belongs to gates of the kind promql"),
+            std::string::npos);
 }
 
 TEST(ConfigTest, AReferenceThatCannotBeReadIsFoundByACheck) {

@@ -24,6 +24,7 @@
 #include "app/data_dir_lock.h"
 #include "app/data_plane.h"
 #include "app/envoy_report.h"
+#include "app/gate_check.h"
 #include "app/gateway_report.h"
 #include "app/health.h"
 #include "app/label_moves.h"
@@ -44,6 +45,7 @@
 #include "base/log.h"
 #include "base/periodic.h"
 #include "base/rng.h"
+#include "base/start_thread.h"
 #include "base/strings.h"
 #include "console/admin_api.h"
 #include "events/redactor.h"
@@ -172,6 +174,12 @@ class Server final : public ControlPlane {
         MergeReloaded(config_, next, monitor_ != nullptr, rollouts_ != nullptr);
     RETURN_IF_ERROR(CheckReloaded(reloaded));
     const Config& now = reloaded.in_force;
+    if (rollouts_) {
+      const GateCheck gates = CheckPromqlGates(PlansOf(now), PlansOf(config_), stopping_);
+      for (const std::string& warning : gates.warnings)
+        LOG_WARN("a gate could not be checked", {"what", warning});
+      RETURN_IF_ERROR(gates.status());
+    }
     if (reloaded.gateway_changed) RETURN_IF_ERROR(ApplyGateway(*reloaded.in_force.gateway, now));
     RETURN_IF_ERROR(control_->Apply(ModelsOf(now)));
     if (rollouts_) rollouts_->Apply(PlansOf(now));
@@ -313,6 +321,7 @@ class Server final : public ControlPlane {
     if (stopped_) return std::nullopt;
     stopped_ = true;
     bool ended = !predictor_ || predictor_->Stop(wait);
+    if (gate_check_.joinable()) gate_check_.join();  // within a tenth of a second
     if (rollouts_) rollouts_->Stop();
     if (alarms_) alarms_->Stop();
     if (cloudevents_server_)
@@ -754,6 +763,24 @@ class Server final : public ControlPlane {
     return loads;
   }
 
+  /// A server that starts serves, whatever a Prometheus has: what its gates will not be answered is said, and their rollouts hold.
+  void CheckGatesBeside(const std::map<std::string, RolloutPlan>& plans) {
+    const bool asks = std::any_of(plans.begin(), plans.end(), [](const auto& plan) {
+      return std::any_of(plan.second.gates.begin(), plan.second.gates.end(), [](const auto& gate) {
+        return gate.kind == RolloutGate::Kind::kPromql && !gate.outside.allow_absent;
+      });
+    });
+    if (!asks) return;
+    auto thread = StartThread("gate-check", [this, plans] {
+      const GateCheck gates = CheckPromqlGates(plans, {}, stopping_);
+      for (const std::string& line : gates.absent)
+        LOG_WARN("a gate asks for what is not there: its rollouts hold", {"what", line});
+      for (const std::string& line : gates.warnings)
+        LOG_WARN("a gate could not be checked", {"what", line});
+    });
+    if (thread.ok()) gate_check_ = std::move(thread).value();
+  }
+
   Status BuildRollouts() {
     std::map<std::string, RolloutPlan> plans = PlansOf(config_);
     if (plans.empty()) return OkStatus();
@@ -775,6 +802,7 @@ class Server final : public ControlPlane {
     auto tell = [this](const RolloutEvent& event) {
       if (alarms_) alarms_->Tell(event);
     };
+    CheckGatesBeside(plans);
     auto rollouts =
         RolloutController::Create({clock_, *metric_source_, *actuator_, *observer_, registry_,
                                    InDataDir("journal.db"), &outside_asker_, std::move(tell)},
@@ -1173,6 +1201,7 @@ class Server final : public ControlPlane {
   std::unique_ptr<Actuator> actuator_;
   std::unique_ptr<VersionObserver> observer_;
   OutsideAsker outside_asker_{clock_};  ///< of gates
+  std::thread gate_check_;              ///< of the start; ends by itself
   std::unique_ptr<RolloutController> rollouts_;
   std::unique_ptr<Alarms> alarms_;                                ///< null: nothing is watched
   std::shared_ptr<net::ServerCertificates> server_certificates_;  ///< null: plain text

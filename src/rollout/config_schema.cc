@@ -158,6 +158,10 @@ const schema::Struct<OutsideOptions>& OutsideSchema() {
                 {{"hold", Options::OnNoData::kHold}, {"fail", Options::OnNoData::kFail}}),
             "promql: what an answer without a number means. A Prometheus that cannot be reached "
             "always holds.");
+    s.Field(
+        "allow_absent", &Options::allow_absent, schema::Boolean(),
+        "promql: true = the query may name what is not there yet. Otherwise that is refused where "
+        "the configuration is checked and reloaded.");
     s.Field("when", &Options::when,
             schema::Enum<Options::When>({{"always", Options::When::kAlways},
                                          {"before_switch", Options::When::kBeforeSwitch},
@@ -202,7 +206,8 @@ void CheckOutside(const Gate& gate, schema::Problems& problems) {
     refuse({{"address", !o.address.empty()},
             {"query", !o.query.empty()},
             {"min", o.min.has_value()},
-            {"on_no_data", o.on_no_data != fresh.on_no_data}},
+            {"on_no_data", o.on_no_data != fresh.on_no_data},
+            {"allow_absent", o.allow_absent}},
            "promql");
   }
   if (!webhook) refuse({{"url", !o.url.empty()}}, "webhook");

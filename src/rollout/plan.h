@@ -63,6 +63,8 @@ struct OutsideOptions {
   std::chrono::milliseconds timeout{10'000};  ///< of one question
   int failures = 0;                           ///< in a row; 0: 3 of kPromql, 1 of kWebhook
   OnNoData on_no_data = OnNoData::kHold;      ///< kPromql
+  bool allow_absent =
+      false;  ///< kPromql: the configuration may be one of which it gives nothing yet
   When when = When::kAlways;
   // Files, read at each question.
   std::string ca_file, cert_file, key_file, token_file, username, password_file;

@@ -104,6 +104,7 @@ Json OutsideConfigJson(const OutsideOptions& options) {
   if (options.min) json["min"] = *options.min;
   PutIf(json, "failures", options.failures);
   PutIf(json, "on_no_data", static_cast<int>(options.on_no_data));
+  PutIf(json, "allow_absent", options.allow_absent);
   PutIf(json, "when", static_cast<int>(options.when));
   PutIf(json, "ca_file", options.ca_file);
   PutIf(json, "cert_file", options.cert_file);
@@ -126,6 +127,7 @@ OutsideOptions OutsideConfigFrom(const Json& json) {
   options.failures = json.value("failures", 0);
   if (json.contains("on_no_data"))
     options.on_no_data = EnumFrom<OutsideOptions::OnNoData>(json["on_no_data"], 1);
+  options.allow_absent = json.value("allow_absent", false);
   if (json.contains("when")) options.when = EnumFrom<OutsideOptions::When>(json["when"], 2);
   options.ca_file = json.value("ca_file", "");
   options.cert_file = json.value("cert_file", "");

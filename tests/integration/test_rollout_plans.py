@@ -1,11 +1,14 @@
 """What a rollout's plan promises beside its gates: who comes first, how long is waited, who approves, when it will be over."""
 import hashlib
 import hmac
+import json
+import subprocess
 
 import models
 import pytest
 import requests
-from conftest import wait_for
+from conftest import BINARY, wait_for
+from hosts.prometheus import Prometheus
 from test_gateway import PLAN, free_port, gateway, gunicorn  # noqa: F401
 from test_rollout import ended
 from test_rollout_outside import digits, webhook
@@ -43,18 +46,20 @@ def test_each_rollout_puts_users_of_its_own_first(gunicorn, gateway):  # noqa: F
     assert with_candidate() != first
 
 
-def test_a_candidate_that_is_never_ready_is_taken_back_and_that_is_told(gunicorn, gateway):  # noqa: F811
-    one, nobody = gunicorn(version=1), f"127.0.0.1:{free_port()}"
-    plan = {**PLAN, "progress_deadline": "3s"}
+def test_a_candidate_that_is_never_ready_again_is_taken_back_and_that_is_told(gunicorn, gateway):  # noqa: F811
+    one, two = gunicorn(version=1), gunicorn(version=2)
+    plan = {**PLAN, "steps": [{"weight": "20%", "duration": "10m"}], "max_duration": "1h", "progress_deadline": "3s"}
     with webhook(lambda _: (200, {})) as (url, got):
-        server = gateway([(1, [one.endpoint], None), (2, [nobody], None)], health={"path": "/healthz", "interval": "100ms"},
+        server = gateway([(1, [one.endpoint], None), (2, [two.endpoint], None)], health={"path": "/healthz", "interval": "100ms"},
                          models=[{"name": "digits", "rollout": plan}])
-        server.config["alarms"] = {"webhooks": [{"url": url, "rollouts": True}]}
+        wait_for("its beginning", lambda: any(r["phase"] == "progressing" for r in server.rollouts()))
+        # Both are started again, and one of them does not come.
         server.kill()
+        two.kill()
+        server.config["alarms"] = {"webhooks": [{"url": url, "rollouts": True}]}
         server.start()
-        assert server.cli("rollout", "start", "digits", "2").returncode == 0
         end = wait_for("the end", lambda: next((r for r in server.rollouts() if r["phase"] == "rolled_back"), None))
-        assert "version 2 was not ready within 3 s (progress_deadline): no endpoint is healthy: " + nobody in end["reason"], end["reason"]
+        assert "ready" in end["reason"] and " within 3 s (progress_deadline): no endpoint is healthy: " + two.endpoint in end["reason"], end["reason"]
         told = wait_for("the message", lambda: next((m for m in got if m["event"] == "rollout.rolled_back"), None))
     assert told["rollout"]["reason"] == end["reason"]
     assert requests.post(server.url + "/predict", data=b"x", timeout=10).json()["version"] == 1
@@ -114,3 +119,41 @@ def test_it_says_when_it_will_be_over(start, repository):
         assert "alpha: 1 % is shared by weight: errors 0.75 %, latency 0.25 %" in shown, shown
         assert server.cli("rollout", "pause", "digits").returncode == 0
         wait_for("the pause", lambda: server.rollouts()[0]["expected_end"]["text"].startswith("held: paused by "))
+
+
+def test_a_gate_on_a_metric_that_is_not_there_is_refused(start, repository, tmp_path):
+    def checked(config):
+        path = tmp_path / "checked.json"
+        path.write_text(json.dumps(config))
+        return subprocess.run([str(BINARY), "config", "check", str(path)], capture_output=True, text=True, timeout=60)
+
+    admin = free_port()
+    with Prometheus(tmp_path / "prometheus", {"leadsman": f"127.0.0.1:{admin}"}) as prometheus:
+        def gate(name, query, **more):
+            return {"kind": "promql", "name": name, "address": prometheus.url, "query": query, "max": 1, **more}
+
+        good = [gate("up", 'up{job="leadsman"}'), gate("seen", 'leadsman_build_info{version="{{candidate}}"}'), gate("later", "not_yet", allow_absent=True)]
+        bad = [gate("none", "nothing_has_this_name"), gate("misspelt", 'sum(rate(leadsman_servng_requests_total{version="{{candidate}}"}[1m]))'),
+               gate("wrong", "sum(")]
+        models.release(repository, "digits", 1, models.classifier())
+        server = start(models=digits(repository, good), admin={"port": admin})
+        wait_for("a scrape", lambda: prometheus.query('up{job="leadsman"} == 1'))
+        config = {"models": digits(repository, good)}
+        fine = checked(config)
+        assert fine.returncode == 0, fine.stderr
+        config["models"] = digits(repository, [*good, *bad])
+        refused = checked(config)
+        assert refused.returncode == 2, refused.stderr
+        for part in ("gates[3].query: gives nothing now", "gates[4].query: there is no metric leadsman_servng_requests_total", "gates[5].query: "):
+            assert "model digits: rollout." + part in refused.stderr, f"{part}\n{refused.stderr}"
+        assert "gates[0]" not in refused.stderr and "gates[1]" not in refused.stderr and "gates[2]" not in refused.stderr
+        # A reload changes nothing then.
+        server.config["models"] = config["models"]
+        server.path.write_text(json.dumps(server.config))
+        reload = requests.post(server.admin + "/api/v1/reload", timeout=60)
+        assert reload.status_code >= 400 and "nothing_has_this_name" not in server.get("/api/v1/configuration").text
+        assert "gates[3].query: gives nothing now" in reload.text, reload.text
+    # Away: nobody knows, and that is said.
+    away = checked(config)
+    assert away.returncode == 0, away.stderr
+    assert "warning: model digits: rollout.gates[0].address: " in away.stderr, away.stderr
