@@ -555,15 +555,18 @@ void LifecycleManager::RetryFailed(const std::string& model) {
   impl_->inbox->Wake(false);
 }
 
-void LifecycleManager::Vouch(const std::string& model) {
+uint64_t LifecycleManager::Vouch(const std::string& model) {
+  uint64_t round = 0;
   {
     MutexLock lock(impl_->mutex);
+    round = impl_->listing_round;
     auto it = impl_->machines.find(model);
-    if (it == impl_->machines.end()) return;
+    if (it == impl_->machines.end()) return round;
     it->second.source()->Vouch();
     impl_->ListSoon(model);
   }
   impl_->inbox->Wake(false);
+  return round;
 }
 
 const Snapshot<ServableTable>& LifecycleManager::table() const { return impl_->table; }

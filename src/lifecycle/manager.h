@@ -127,8 +127,8 @@ class LifecycleManager {
   /// changed. Takes effect at the next step of the control loop.
   void RetryFailed(const std::string& model);
   /// Who has put the versions there says that they are whole: the model's store is listed now, and those without a manifest need
-  /// not rest. Looks of a number above ListingRound(), as it is then, know of it.
-  void Vouch(const std::string& model);
+  /// not rest. Looks of a number above the one that it gives know of it.
+  uint64_t Vouch(const std::string& model);
 
   const Snapshot<ServableTable>& table() const;
   std::vector<ModelStatus> GetStatus() const;

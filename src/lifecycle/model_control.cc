@@ -356,10 +356,9 @@ bool ModelControl::LoadConfigured(const std::string& model,
     }
     RETURN_IF_ERROR(impl_->ApplyWanted());
     impl_->lifecycle.RetryFailed(model);
-    impl_->lifecycle.Vouch(model);
     // A look that is under way may have passed the folder already.
     impl_->AddWaiter({.models = {model},
-                      .round = impl_->lifecycle.ListingRound(),
+                      .round = impl_->lifecycle.Vouch(model),
                       .vouched = true,
                       .done = std::move(done)});
     return OkStatus();
