@@ -100,7 +100,7 @@ class UpgradableServer final : public Served, public HotRestartHost::Owner {
     MutexLock lock(mutex_);
     if (!control_) {
       LOG_WARN("the configuration is not read again", {"reason", "another process takes over"});
-      return OkStatus();
+      return UnavailableError("another process takes over");
     }
     return control_->Reload(trigger);
   }

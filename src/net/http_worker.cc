@@ -80,7 +80,12 @@ void HttpWorker::AtEnd(std::function<void()> task) { asio::post(io_, std::move(t
 void HttpWorker::Accept() {
   acceptor_.async_accept(
       [self = shared_from_this()](boost::system::error_code error, Socket socket) {
-        if (error == asio::error::operation_aborted || !self->acceptor_.is_open()) return;
+        if (error == asio::error::operation_aborted) return;
+        if (!self->acceptor_.is_open()) {
+          // Accepted before that was closed: nobody else has this connection.
+          if (!error && !self->cut_) self->Admit(std::move(socket));
+          return;
+        }
         if (!error) {
           self->Admit(std::move(socket));
         } else if (error == asio::error::no_descriptors || error == asio::error::no_memory ||
@@ -221,6 +226,7 @@ void HttpWorker::BeginShutdown(std::chrono::milliseconds grace) {
 }
 
 void HttpWorker::CutAll() {
+  cut_ = true;
   boost::system::error_code ignored;
   acceptor_.close(ignored);
   while (!connections_.empty()) {

@@ -135,6 +135,7 @@ class HttpWorker final : public std::enable_shared_from_this<HttpWorker>, privat
   uint64_t exceptions_unlogged_ = 0;
 
   bool draining_ = false;
+  bool cut_ = false;  ///< everything was, and nothing begins any more
   Time drain_began_{};
   std::chrono::milliseconds grace_{0};
 
