@@ -345,7 +345,7 @@ TEST_F(ModelControlTest, AModelIsMadeOfGivenFilesUntilTheNextLoad) {
 
   ASSERT_TRUE(control_->Unload("sent").ok());
   Settle();
-  EXPECT_EQ(Index(), "a[1:ready] ");
+  EXPECT_EQ(Index(), "a[1:ready2:gone] ");
   EXPECT_EQ(folders(), 0u);
 }
 

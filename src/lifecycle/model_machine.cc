@@ -342,6 +342,7 @@ ModelView ModelMachine::View(SteadyTime steady) const {
     view.versions.push_back({.version = version,
                              .state = state,
                              .available = entry.folder_there && (entry.complete || !Idle(state)),
+                             .moved_away = Moved(entry),
                              .failed_before = entry.failed_before,
                              .failed_for_good = entry.failed_for_good,
                              .retry_due = !entry.failed_for_good && steady >= entry.retry_at});

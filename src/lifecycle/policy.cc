@@ -59,7 +59,7 @@ std::vector<const VersionView*> MayGo(const ModelView& model, const std::set<int
     // Everything that should take over has failed: the highest version that is still fit to serve
     // stays.
     auto last = std::find_if(leaving.rbegin(), leaving.rend(), [&](const VersionView* v) {
-      return v->available && !model.pins.exclude.contains(v->version);
+      return (v->available || v->moved_away) && !model.pins.exclude.contains(v->version);
     });
     if (last != leaving.rend()) leaving.erase(std::next(last).base());
   }

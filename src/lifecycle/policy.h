@@ -16,6 +16,7 @@ struct VersionView {
   VersionState state = VersionState::kNew;
   /// It may be wanted: its folder is complete, or it is in memory and its folder is still there.
   bool available = false;
+  bool moved_away = false;       ///< it is from a place that its model was moved away from
   bool failed_before = false;    ///< an attempt to load it failed and none has succeeded since
   bool failed_for_good = false;  ///< the last attempt failed and no other is planned
   bool retry_due = false;        ///< kFailed, and the next attempt may begin
@@ -56,7 +57,7 @@ std::set<int64_t> WantedVersions(const ModelView& model);
 /// - Availability-preserving: an unwanted version goes only after each wanted one is ready or has
 /// failed, and the last
 ///   ready version never goes because its successor failed (unless it is excluded by a pin or not
-///   there any more).
+///   there any more, where the model still is).
 /// - Resource-preserving: no load begins before all unwanted versions are out of memory.
 Action NextAction(const ModelView& model);
 
