@@ -1005,7 +1005,7 @@ class Server final : public ControlPlane {
       return Annotate(admin_server.status(), "admin port (admin.port, --admin-port)");
     admin_server_ = std::move(admin_server).value();
 
-    body_budget_ = std::make_shared<net::BodyBudget>(config_.server.limits.max_held);
+    body_budget_ = std::make_shared<ByteBudget>(config_.server.limits.max_held);
     registrations_.push_back(AddBodyBudgetMetric(body_budget_, registry_));
     RETURN_IF_ERROR(ListenHttp());
     RETURN_IF_ERROR(ListenGrpc());
@@ -1194,7 +1194,7 @@ class Server final : public ControlPlane {
   std::unique_ptr<Stores> stores_;
   std::unique_ptr<LifecycleManager> lifecycle_;
   std::unique_ptr<ModelControl> control_;
-  std::shared_ptr<net::BodyBudget> body_budget_;
+  std::shared_ptr<ByteBudget> body_budget_;
   std::unique_ptr<ServingMetrics> serving_metrics_;
   std::unique_ptr<Predictor> predictor_;
   std::unique_ptr<MonitorMetricSource> metric_source_;

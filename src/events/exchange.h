@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -10,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/byte_budget.h"
 #include "events/grpc_method.h"
 #include "events/prediction_event.h"
 
@@ -29,24 +29,6 @@ struct HttpBody {
   std::optional<uint64_t> json_bytes;  ///< V2: binary tensors follow so much JSON
   /// Not kNone: the body is one message of this call, in gRPC's frame, and content_encoding that of compressed messages.
   GrpcMethod call = GrpcMethod::kNone;
-};
-
-/// A limit on the bytes that all threads hold at a time. Thread-safe.
-class ByteBudget {
- public:
-  explicit ByteBudget(size_t limit) : limit_(limit) {}
-
-  bool Take(size_t bytes) {
-    if (held_.fetch_add(bytes) + bytes <= limit_) return true;
-    held_.fetch_sub(bytes);
-    return false;
-  }
-  void Give(size_t bytes) { held_.fetch_sub(bytes); }
-  size_t held() const { return held_.load(); }
-
- private:
-  const size_t limit_;
-  std::atomic<size_t> held_{0};
 };
 
 /// A request that passes by and its answer, copied for who reads predictions out of them. Confined to one thread at a time; gives

@@ -16,7 +16,7 @@ namespace leadsman {
 class ValueVariety {
  public:
   static constexpr size_t kKept = 32;
-  /// Fewer might be those of one request or of one person; what comes so seldom is not told.
+  /// Fewer might be those of one person; what has been looked at so seldom is not told.
   static constexpr uint64_t kFewestTold = 20;
   /// As a share of all values.
   static constexpr double kLeastShare = 0.01;
@@ -45,10 +45,12 @@ class ValueVariety {
 
  private:
   static constexpr uint64_t kSampled = 16;
+  static constexpr uint64_t kMostEach = uint64_t{1} << 32;
 
   DistinctCount distinct_;
   HeavyHitters frequent_{kKept};  ///< by the four bytes of the number
   uint64_t seen_ = 0;             ///< since there were too many to count exactly
+  uint64_t most_each_ = 1;        ///< what a single value has counted for, at most
 };
 
 }  // namespace leadsman

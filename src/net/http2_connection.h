@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "net/body_budget.h"
+#include "net/body_share.h"
 #include "net/http2_server.h"
 #include "net/http2_worker.h"
 #include "net/tls_context.h"

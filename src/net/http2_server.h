@@ -170,7 +170,7 @@ struct Http2ServerOptions {
       0;  ///< of all of a connection that have not been; 0 = four times max_body_bytes
   /// What those of all connections may hold together, as of HttpServerOptions; beyond, a request is refused with
   /// RESOURCE_EXHAUSTED.
-  std::shared_ptr<BodyBudget> body_budget;
+  std::shared_ptr<ByteBudget> body_budget;
   /// Of answers that its client has not taken, before more of its requests are refused; 0 = four times max_body_bytes.
   size_t max_unsent_bytes = 0;
   size_t max_connections = 10'000;  ///< more are closed at once

@@ -16,7 +16,7 @@
 
 #include "base/testing/fake_clock.h"
 #include "base/turn.h"
-#include "net/body_budget.h"
+#include "net/body_share.h"
 #include "net/testing/http2_raw_client.h"
 
 namespace leadsman::net {
@@ -342,7 +342,7 @@ TEST_F(Http2ServerTest, RefusesCallsOfAClientThatLeavesItsAnswersUnread) {
 }
 
 TEST_F(Http2ServerTest, WhatWouldBeTooMuchOfAllConnectionsTogetherIsRefused) {
-  options_.body_budget = std::make_shared<BodyBudget>(256 << 10);
+  options_.body_budget = std::make_shared<ByteBudget>(256 << 10);
   handler_.on_body = [](Http2Stream& stream) {
     if (!stream.half_closed()) return;
     stream.Take(stream.body().size());

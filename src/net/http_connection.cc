@@ -245,12 +245,18 @@ bool HttpConnection::DecodeChunks() {
 
 bool HttpConnection::InflateBody() {
   size_t size = 0;
-  switch (worker_->inflater().Inflate(request_.body, worker_->options().max_body_bytes, inflated_,
-                                      &size)) {
+  const Inflater::Outcome outcome = worker_->inflater().Inflate(
+      request_.body, worker_->options().max_body_bytes, inflated_, &size);
+  if (outcome == Inflater::Outcome::kOk && share_.Hold(Held())) {
+    request_.body = {inflated_.data(), size};
+    return true;
+  }
+  // Whoever is refused lingers for a while, and without what it would have held.
+  inflated_.Release();
+  share_.Hold(Held());
+  switch (outcome) {
     case Inflater::Outcome::kOk:
-      if (!share_.Hold(Held())) return FailForWantOfRoom();
-      request_.body = {inflated_.data(), size};
-      return true;
+      return FailForWantOfRoom();
     case Inflater::Outcome::kCorrupt:
       Fail(400, "the request's body is not what its Content-Encoding says");
       return false;
@@ -358,13 +364,14 @@ void HttpConnection::NextRequest() {
   begin_ = next_;
   head_done_ = false;
   parser_.Reset();
+  if (inflated_.capacity() > kFreedAtOnce) inflated_.Release();
   if (begin_ < end_) {
     Enter(Phase::kReading);
   } else if (buffer_.capacity() > kFreedAtOnce) {
     buffer_.Release();
     begin_ = end_ = 0;
-    share_.Hold(Held());
   }
+  share_.Hold(Held());
 }
 
 /// Answers for the server itself, and closes: after a refused head or body nobody knows where the

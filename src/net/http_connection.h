@@ -6,7 +6,7 @@
 #include <string_view>
 #include <utility>
 
-#include "net/body_budget.h"
+#include "net/body_share.h"
 #include "net/chunk_decoder.h"
 #include "net/head_parser.h"
 #include "net/http_worker.h"

@@ -14,7 +14,6 @@
 
 namespace leadsman::net {
 
-class BodyBudget;
 class ListenerStore;
 
 /// A request as the handler sees it. Everything points into the connection's buffers and stays
@@ -106,7 +105,7 @@ struct HttpServerOptions {
   size_t max_body_bytes = 64 << 20;  ///< before and after inflating
   /// What all requests under way may hold, which several servers may share; beyond, one is answered 503. Null: as much as they
   /// like.
-  std::shared_ptr<BodyBudget> body_budget;
+  std::shared_ptr<ByteBudget> body_budget;
   size_t max_connections = 10'000;  ///< over all threads; more are answered 503 and closed
   /// Where an operator sets these, for the messages of 413 and 431: "server.limits" has max_body and
   /// max_header. Empty: nowhere.

@@ -13,7 +13,7 @@
 #include "base/strings.h"
 #include "base/testing/temp_dir.h"
 #include "base/turn.h"
-#include "net/body_budget.h"
+#include "net/body_share.h"
 #include "net/http_client.h"
 #include "net/testing/certificates.h"
 #include "net/testing/tls_raw_client.h"
@@ -654,7 +654,7 @@ TEST_P(HttpServerTest, RefusesWhatIsTooLarge) {
 
 TEST_P(HttpServerTest, WhatWouldBeTooMuchOfAllRequestsTogetherIsToComeAgain) {
   HttpServerOptions options;
-  options.body_budget = std::make_shared<BodyBudget>(1 << 20);
+  options.body_budget = std::make_shared<ByteBudget>(1 << 20);
   options.limits_setting = "server.limits";
   auto server = StartServer(Echo, options);
   const std::string other = Post(std::string(300 << 10, 'b'));

@@ -266,6 +266,8 @@ std::function<void(const Status&)> Call::AnswerLater(Http2Stream& stream,
 void Call::LoadModel(Http2Stream& stream, std::string_view message) {
   GivenModel given;
   Result<std::string> model = ParseRepositoryRequest(message, &given);
+  // A load may take minutes: what it brings has been copied, and others need the room.
+  stream.Take(stream.body().size());
   if (!model.ok()) return End(stream, model.status());
   if (!terms_.context->models.load) return End(stream, NotByRequest());
   terms_.context->models.load(*model, std::move(given), AnswerLater(stream, [](std::string&) {}));

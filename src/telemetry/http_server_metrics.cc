@@ -63,7 +63,7 @@ std::vector<Registry::Registration> AddHttpServerMetrics(std::vector<HttpServerS
   return registrations;
 }
 
-Registry::Registration AddBodyBudgetMetric(std::shared_ptr<const net::BodyBudget> budget,
+Registry::Registration AddBodyBudgetMetric(std::shared_ptr<const ByteBudget> budget,
                                            Registry& registry) {
   return registry.Add({"leadsman_http_held_bytes",
                        "Held by the requests under way on the serving ports, beyond 64 KiB a "

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "net/body_budget.h"
+#include "net/body_share.h"
 #include "net/http_server.h"
 #include "stats/registry.h"
 
@@ -23,7 +23,7 @@ struct HttpServerStatsSource {
     std::vector<HttpServerStatsSource> servers, Registry& registry);
 
 /// leadsman_http_held_bytes.
-[[nodiscard]] Registry::Registration AddBodyBudgetMetric(
-    std::shared_ptr<const net::BodyBudget> budget, Registry& registry);
+[[nodiscard]] Registry::Registration AddBodyBudgetMetric(std::shared_ptr<const ByteBudget> budget,
+                                                         Registry& registry);
 
 }  // namespace leadsman

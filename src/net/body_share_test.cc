@@ -1,4 +1,4 @@
-#include "net/body_budget.h"
+#include "net/body_share.h"
 
 #include <gtest/gtest.h>
 
@@ -7,8 +7,8 @@ namespace {
 
 constexpr size_t kPiece = 64 << 10;
 
-TEST(BodyBudgetTest, ConnectionsShareItAndGiveItBack) {
-  auto budget = std::make_shared<BodyBudget>(3 * kPiece);
+TEST(BodyShareTest, ConnectionsShareItAndGiveItBack) {
+  auto budget = std::make_shared<ByteBudget>(3 * kPiece);
   {
     BodyShare one(budget), other(budget);
     EXPECT_TRUE(one.Hold(kPiece));
