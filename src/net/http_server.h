@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/byte_budget.h"
 #include "base/status.h"
 #include "net/drainable.h"
 #include "net/tls_server.h"

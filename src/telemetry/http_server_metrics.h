@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "net/body_share.h"
+#include "base/byte_budget.h"
 #include "net/http_server.h"
 #include "stats/registry.h"
 
