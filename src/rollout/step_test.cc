@@ -17,6 +17,7 @@
 #include "rollout/freeze.h"
 #include "rollout/serialize.h"
 #include "rollout/words.h"
+#include "support/sanitized.h"
 #include "support/test_paths.h"
 
 namespace leadsman {
@@ -1054,6 +1055,7 @@ TEST(StepSimulation, EqualVersionsArePromoted) {
 }
 
 TEST(StepSimulation, VersionsAtTheMarginOfOneGateArePromotedWithProbabilityAtMostBeta) {
+  SKIP_WHERE_SANITIZED();
   EXPECT_LE(Simulate(2, 300, 0.01, 0.02, 0.04, 0.04).promoted, 15) << "of 300 at beta = 0.05";
   EXPECT_LE(Simulate(3, 300, 0.01, 0.01, 0.04, 0.08).promoted, 15) << "of 300 at beta = 0.05";
 }
@@ -1084,6 +1086,7 @@ Outcome SimulateBound(uint64_t seed, int runs, double error_rate) {
 }
 
 TEST(StepSimulation, ACandidateAtItsBoundIsSeldomTakenBackAndSeldomPromoted) {
+  SKIP_WHERE_SANITIZED();
   const Outcome at = SimulateBound(5, 300, 0.02);
   EXPECT_LE(at.rolled_back, 8) << "of 300 at alpha = 0.01: 3 to be expected at most";
   EXPECT_LE(at.promoted, 25) << "of 300 at beta = 0.05: 15 to be expected at most";
@@ -1115,6 +1118,7 @@ int SimulateSplit(uint64_t seed, int runs, double times) {
 }
 
 TEST(StepSimulation, ASplitAsItShouldBeIsNeverTakenForAnother) {
+  SKIP_WHERE_SANITIZED();
   EXPECT_EQ(SimulateSplit(8, 25, 1), 0) << "one in a thousand, at most, of 1800 looks each";
   EXPECT_EQ(SimulateSplit(9, 25, 1.02), 0) << "within the tolerance";
   EXPECT_EQ(SimulateSplit(10, 15, 1.2), 15);
@@ -1176,6 +1180,7 @@ SegmentOutcome SimulateSegments(uint64_t seed, int runs, size_t harmed, double a
 }
 
 TEST(StepSimulation, SegmentsThatAreNotHarmedAreSeldomNamed) {
+  SKIP_WHERE_SANITIZED();
   constexpr int kRuns = 200;
   constexpr double kAlpha = 0.3;  // of which the segments have a third
   constexpr double kPart = kAlpha / 3;

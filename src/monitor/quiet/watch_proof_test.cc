@@ -229,7 +229,7 @@ TEST(WatchProofTest, WhatAPastCannotTellOfIsNamed) {
 
 TEST(WatchProofTest, TooLittleTrafficFindsNothingAndSaysSo) {
   Past past;
-  past.minutes = 1440;
+  past.minutes = 1;
   const std::map<VersionKey, RequestHistory> many = past.History();
   std::map<VersionKey, RequestHistory> histories;
   std::vector<std::string_view> texts;
