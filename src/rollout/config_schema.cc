@@ -750,8 +750,9 @@ const schema::Struct<RolloutPlan>& RolloutPlanSchema() {
             "them come to the candidate first. Absent = others in each rollout.");
     s.Field(
         "progress_deadline", &Plan::progress_deadline, schema::Time<milliseconds>(1s, 24h * 30),
-        "A candidate that is not ready so long after its rollout has begun, or after a restart, "
-        "is taken back, with the reason that it was not. One that was ready and is away: "
+        "A candidate that is not ready so long after its rollout has begun is taken back, with the "
+        "reason that it was not. One that was ready has as long again to load after a restart; a "
+        "restart while it is not ready begins nothing anew. One that was ready and is away: "
         "lost_after. Pauses do not count.");
     s.Field("warmup", &Plan::warmup, schema::Time<milliseconds>(0ms, 24h),
             "Evidence of the first moments after the start is not counted.");

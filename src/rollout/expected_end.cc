@@ -184,16 +184,17 @@ ExpectedEnd OfSteps(const RolloutState& s, const TrafficPace& pace) {
     return Plain(Kind::kUnknown, StrCat("unknown: waits for ", awaited));
   const Duration time_left = s.plan.max_duration - (s.elapsed - s.person_elapsed);
   std::vector<bool> judged(s.gates.size(), false);
-  double seconds = 0;
+  double seconds = 0, frozen = 0;  // of the seconds; max_duration counts no freeze
   const size_t steps = s.plan.steps.size();
   for (size_t i = static_cast<size_t>(s.step); i < steps; ++i) {
     const Reckoned step = SecondsOf(s, pace, i, static_cast<int>(i) == s.step, judged);
     if (!step.unknown.empty()) return Plain(Kind::kUnknown, "unknown: " + step.unknown);
     seconds += step.value;
-    const bool longer = DurationOf(seconds) > time_left;
-    if (longer) return TimeOver(s, std::max(Duration{}, time_left), seconds);
+    if (DurationOf(seconds - frozen) > time_left)
+      return TimeOver(s, std::max(Duration{}, time_left) + DurationOf(frozen), seconds - frozen);
     const Duration in = DurationOf(seconds);
-    if (s.plan.steps[i].approval) {
+    const bool approved = static_cast<int>(i) == s.step && s.approval.approved;
+    if (s.plan.steps[i].approval && !approved) {
       const bool test = s.plan.strategy == RolloutPlan::Strategy::kAb;
       return At(
           s, Kind::kApproval, in,
@@ -202,8 +203,11 @@ ExpectedEnd OfSteps(const RolloutState& s, const TrafficPace& pace) {
           StrCat(" at this traffic", IfTheyPass(s)));
     }
     // No step is left in a freeze.
-    if (const auto until = FrozenUntil(s.plan.freeze, s.last_tick + in))
-      seconds += ToSeconds(*until - (s.last_tick + in));
+    if (const auto until = FrozenUntil(s.plan.freeze, s.last_tick + in)) {
+      const double wait = ToSeconds(*until - (s.last_tick + in));
+      seconds += wait;
+      frozen += wait;
+    }
   }
   const bool test = s.plan.strategy == RolloutPlan::Strategy::kAb;
   const bool rolling = s.plan.strategy == RolloutPlan::Strategy::kRolling;

@@ -39,9 +39,9 @@ TrafficPace Steady(uint64_t per_second) {
 }
 
 /// A rollout of which only a step's duration and requests are lacking.
-RolloutState State(const RolloutPlan& plan) {
-  RolloutState state = BeginRollout("digits", 1, 2, plan,
-                                    FromUnixMillis(1'772'445'600'000));  // Mon 2026-03-02 10:00
+RolloutState State(const RolloutPlan& plan, Duration later = {}) {
+  const WallTime monday = FromUnixMillis(1'772'445'600'000);  // Mon 2026-03-02 10:00
+  RolloutState state = BeginRollout("digits", 1, 2, plan, monday + later);
   StepInput in;
   in.time = state.started;
   state = Step(state, in).state;
@@ -95,6 +95,50 @@ TEST(ExpectedEndTest, OfWhatAPersonOrAFreezeDecides) {
       TextOf(State(plan), Steady(100)),
       "max_duration is over about 10:25 UTC (in 25 min), before the 30 min that its steps take "
       "at this traffic: then it is rolled back");
+}
+
+TEST(ExpectedEndTest, AFreezeIsNoPartOfMaxDuration) {
+  using namespace std::chrono;
+  RolloutPlan plan = Durations();
+  plan.freeze = {{{Friday}, hours(20), hours(24)},
+                 {{Saturday, Sunday}, hours(0), hours(24)},
+                 {{Monday}, hours(0), hours(8)}};
+  ASSERT_EQ(plan.max_duration, hours(24));
+  const Duration friday = hours(4 * 24 + 9) + minutes(50);  // 19:50
+  RolloutState state = State(plan, friday);
+  auto end = ExpectEnd(state, Steady(100));
+  ASSERT_TRUE(end && end->in);
+  EXPECT_EQ(end->kind, Kind::kPromotion) << end->text;
+  EXPECT_EQ(*end->in, hours(60) + minutes(20) - seconds(1));
+  EXPECT_TRUE(end->text.starts_with("promotion expected about Mon 2026-03-09 08:10 UTC (in 60"))
+      << end->text;
+  // What is over first is the time that counts: five minutes of the second step.
+  plan.max_duration = minutes(25);
+  state = State(plan, friday);
+  end = ExpectEnd(state, Steady(100));
+  ASSERT_TRUE(end && end->in);
+  EXPECT_EQ(end->kind, Kind::kTimeOver) << end->text;
+  EXPECT_EQ(*end->in, hours(60) + minutes(15) - seconds(1));
+  EXPECT_NE(end->text.find("before the 30 min that its steps take"), std::string::npos)
+      << end->text;
+}
+
+TEST(ExpectedEndTest, AnApprovalThatAWebhookHasGivenIsNotExpected) {
+  RolloutPlan plan = Durations();
+  for (RolloutStep& step : plan.steps) {
+    step.approval = true;
+    step.approval.webhook.emplace().url = "https://ci.example.org/approve";
+  }
+  RolloutState state = State(plan);
+  EXPECT_TRUE(TextOf(state, Steady(100)).starts_with("approval of step 1 of 2 expected"));
+  state.approval.approved = true;
+  EXPECT_TRUE(TextOf(state, Steady(100)).starts_with("approval of step 2 of 2 expected"))
+      << TextOf(state, Steady(100));
+  plan.steps[1].approval = false;
+  state = State(plan);
+  state.approval.approved = true;
+  EXPECT_EQ(TextOf(state, Steady(100)),
+            "promotion expected about 10:30 UTC (in 30 min) at this traffic, if tests passes");
 }
 
 TEST(ExpectedEndTest, IsUnknownWithAReason) {

@@ -219,8 +219,8 @@ struct RolloutPlan {
       0};  ///< evidence of the first moments after the start is not counted
   /// Of a split that keeps users together: who comes to the candidate first. None: another one for each rollout.
   std::optional<uint64_t> seed;
-  /// For so long a candidate may take to be ready, again after a restart too. Longer, and it is taken back; 0: `max_duration`
-  /// alone ends it, as in journals from before there was this.
+  /// For so long a candidate may take to be ready, and again after a restart when it was; a restart while it is not begins nothing
+  /// anew. Longer, and it is taken back; 0: `max_duration` alone ends it, as in journals from before there was this.
   std::chrono::milliseconds progress_deadline{std::chrono::minutes(10)};
   /// For so long a candidate may be away that was ready: it has no traffic meanwhile. Longer, and it is taken back.
   std::chrono::milliseconds lost_after{10'000};
