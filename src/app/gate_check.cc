@@ -1,10 +1,10 @@
 #include "app/gate_check.h"
 
 #include <algorithm>
-#include <optional>
 #include <set>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/strings.h"
 #include "rollout/gate_state.h"
 #include "rollout/promql_names.h"
@@ -15,8 +15,6 @@
 
 namespace leadsman {
 namespace {
-
-constexpr std::chrono::milliseconds kLongest{5'000};
 
 std::string Filled(const std::string& query, const std::string& model, int64_t stable,
                    int64_t candidate) {
@@ -34,9 +32,20 @@ struct Asked {
   bool absent = false;
 };
 
-Asked Ask(const RolloutGate& gate, const std::string& query, const std::atomic<bool>& cancelled) {
+/// For how long a check may go on, over all that it asks.
+struct Limits {
+  const std::atomic<bool>& cancelled;
+  SteadyTime until;
+  std::chrono::milliseconds Left() const {
+    return std::chrono::floor<std::chrono::milliseconds>(until - SystemClock().SteadyNow());
+  }
+};
+
+Asked Ask(const RolloutGate& gate, const std::string& query, const Limits& limits) {
+  const std::chrono::milliseconds left = limits.Left();
+  if (left.count() <= 0) return {"it was not asked, the time for this check is over", "", false};
   SenderTarget target = TargetOf(gate);
-  target.timeout = std::min(target.timeout, kLongest);
+  target.timeout = std::min(target.timeout, left);
   auto http = SenderHttp::Create(target);
   if (!http.ok()) return {std::string(http.status().message()), "", false};
   SenderHttp::Message message;
@@ -44,7 +53,7 @@ Asked Ask(const RolloutGate& gate, const std::string& query, const std::atomic<b
   message.content_type = "application/x-www-form-urlencoded";
   message.body = StrCat("query=", UrlEncode(query));
   const SenderHttp::Answer answer =
-      (*http)->Post({target.timeout, cancelled, false}, std::move(message));
+      (*http)->Post({target.timeout, limits.cancelled, false}, std::move(message));
   if (!answer.status.ok()) {
     const std::string why(answer.status.message());
     return answer.IsRefusal() ? Asked{"", why, false} : Asked{why, "", false};
@@ -57,41 +66,42 @@ Asked Ask(const RolloutGate& gate, const std::string& query, const std::atomic<b
   return {"", "", absent};
 }
 
-/// Of one gate: what is wrong with it, or why that is not known.
+/// Of one gate: what is wrong with it, or not there, or why that is not known.
 struct Found {
-  std::string absent, away;
+  std::string wrong, absent, away;
 };
-Found Check(const std::string& model, const RolloutGate& gate, const std::atomic<bool>& cancelled) {
+Found Check(const std::string& model, const RolloutGate& gate, const Limits& limits) {
   const std::string& query = gate.outside.query;
   const std::string filled = Filled(query, model, 1, 2);
   const char* const fix =
       ": name a metric that is there, or set allow_absent: true if it comes only later";
   if (filled == Filled(query, model, 3, 4)) {
-    const Asked asked = Ask(gate, filled, cancelled);
-    if (!asked.away.empty()) return {"", asked.away};
-    if (!asked.wrong.empty()) return {asked.wrong, ""};
-    return {asked.absent ? StrCat("gives nothing now", fix) : "", ""};
+    const Asked asked = Ask(gate, filled, limits);
+    return {asked.wrong, asked.absent ? StrCat("gives nothing now", fix) : "", asked.away};
   }
   std::vector<std::string> missing;
   for (const std::string& name : MetricsOf(filled)) {
     const Asked asked =
-        Ask(gate, StrCat("count(last_over_time({__name__=\"", name, "\"}[1h]))"), cancelled);
-    if (!asked.away.empty()) return {"", asked.away};
+        Ask(gate, StrCat("count(last_over_time({__name__=\"", name, "\"}[1h]))"), limits);
+    if (!asked.away.empty()) return {"", "", asked.away};
     if (asked.absent) missing.push_back(name);
   }
   if (missing.empty()) return {};
-  return {StrCat("there is no metric ", HumanList(missing), " in the last hour", fix), ""};
+  return {"", StrCat("there is no metric ", HumanList(missing), " in the last hour", fix), ""};
 }
 
 }  // namespace
 
 Status GateCheck::status() const {
-  return absent.empty() ? OkStatus() : InvalidArgumentError(Join(absent, "\n"));
+  if (refused.empty()) return OkStatus();
+  std::string all = Join(refused, "\n");
+  return may_pass ? FailedPreconditionError(std::move(all)) : InvalidArgumentError(std::move(all));
 }
 
 GateCheck CheckPromqlGates(const std::map<std::string, RolloutPlan>& plans,
                            const std::map<std::string, RolloutPlan>& known,
-                           const std::atomic<bool>& cancelled) {
+                           const std::atomic<bool>& cancelled, std::chrono::milliseconds longest) {
+  const Limits limits{cancelled, SystemClock().SteadyNow() + longest};
   GateCheck check;
   std::set<std::string> away;  // addresses
   for (const auto& [model, plan] : plans) {
@@ -104,11 +114,15 @@ GateCheck CheckPromqlGates(const std::map<std::string, RolloutPlan>& plans,
               before->second.gates.end())
         continue;
       if (cancelled || away.contains(gate.outside.address)) continue;
-      const Found found = Check(model, gate, cancelled);
+      const Found found = Check(model, gate, limits);
       const std::string at = StrCat("model ", model, ": rollout.gates[", i, "].");
-      if (!found.absent.empty()) check.absent.push_back(StrCat(at, "query: ", found.absent));
+      if (!found.wrong.empty()) check.may_pass = false;
+      for (const std::string* why : {&found.wrong, &found.absent}) {
+        if (!why->empty()) check.refused.push_back(StrCat(at, "query: ", *why));
+      }
       if (found.away.empty()) continue;
-      away.insert(gate.outside.address);
+      // When the time is over, each gate that was not asked about is told.
+      if (limits.Left().count() > 0) away.insert(gate.outside.address);
       check.warnings.push_back(
           StrCat(at, "address: whether what is asked for is there is not known: ", found.away));
     }

@@ -773,7 +773,7 @@ class Server final : public ControlPlane {
     if (!asks) return;
     auto thread = StartThread("gate-check", [this, plans] {
       const GateCheck gates = CheckPromqlGates(plans, {}, stopping_);
-      for (const std::string& line : gates.absent)
+      for (const std::string& line : gates.refused)
         LOG_WARN("a gate asks for what is not there: its rollouts hold", {"what", line});
       for (const std::string& line : gates.warnings)
         LOG_WARN("a gate could not be checked", {"what", line});
