@@ -563,6 +563,12 @@ TEST_F(AdminApiTest, TheOpenApiDocumentDescribesWhatIsThere) {
     }
   }
   EXPECT_GE(operations, 19u);
+  // Of an A/B test, whose verdict has a readout, by segment too.
+  fixture_.rollouts.PutRecord(1, RecordedAbTest());
+  const Json record = Get("/api/v1/rollouts/1/record");
+  EXPECT_EQ(record["verdict"]["readout"][0]["metric"], "errors");
+  EXPECT_EQ(record["verdict"]["segment_readout"][0]["segment"], "tenant=acme");
+  check(record, schemas["RolloutRecord"], "the record of an A/B test");
 }
 
 TEST(AdminApiErrorBodyTest, HasTheShapeOfTheApi) {

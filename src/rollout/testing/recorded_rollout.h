@@ -1,8 +1,10 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 #include <random>
 #include <string>
+#include <utility>
 
 #include "base/check.h"
 #include "base/rng.h"
@@ -47,6 +49,29 @@ inline std::string RecordedRollout(double candidate_errors, int ticks = 5000,
     };
     in.candidate_window = answers(mine, candidate_errors);
     in.stable_window = answers(drawn - mine, 0.01);
+    StepOutput out = Step(state, in);
+    CHECK(journal->AppendTick(1, in, out, std::nullopt).ok());
+    state = std::move(out.state);
+  }
+  return MakeVerdictRecord(*journal, 1, "0.1.0").value();
+}
+
+/// The record of an A/B test that looks at one segment, after its first second.
+inline std::string RecordedAbTest() {
+  auto journal = Journal::Open("").value();
+  RolloutPlan plan;
+  plan.strategy = RolloutPlan::Strategy::kAb;
+  plan.ab.emplace().duration = std::chrono::seconds(2);
+  plan.gates.resize(1);
+  plan.segments.emplace();
+  RolloutState state = BeginRollout("digits", 1, 2, plan, FromUnixMillis(1'700'000'000'000));
+  CHECK(journal->Begin(1, state, {"digits", 1, {}}).ok());
+  for (int tick = 0; tick < 2; ++tick) {
+    StepInput in;
+    in.time = state.started + tick * std::chrono::seconds(1);
+    if (tick > 0) in.elapsed = std::chrono::seconds(1);
+    in.stable_window.requests = in.candidate_window.requests = 100;
+    in.segments.push_back({"tenant=acme", {100, 0}, {100, 0}, {}, {}});
     StepOutput out = Step(state, in);
     CHECK(journal->AppendTick(1, in, out, std::nullopt).ok());
     state = std::move(out.state);
