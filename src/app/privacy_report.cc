@@ -356,7 +356,8 @@ class Report {
     if (config_.monitor.send_profiles)
       Leave(
           "profiles of each interval: counts, latencies, predicted classes, statistics of each "
-          "input value, with the smallest, the largest and the frequent ones; no ids, no single requests but where "
+          "input value, with the smallest, the largest and the frequent ones; no ids, no single "
+          "requests but where "
           "an interval has one alone",
           RedactUrl(config_.monitor.send_profiles->target.url), {RequestText::kClass});
     for (const Config::Model& model : config_.models) {
