@@ -23,6 +23,8 @@ namespace pb = google::protobuf;
 
 constexpr size_t kMaxFileBytes = 1 << 20;
 constexpr int kMaxDepth = 32;
+/// What reads and writes JSON calls itself for each level.
+constexpr int kMaxJsonDepth = 100;
 constexpr size_t kMaxProblems = 100;
 constexpr std::string_view kNoField = " has no field named ";
 
@@ -384,16 +386,26 @@ Status TextProto::ParseJson(std::string_view name, std::string_view json, pb::Me
     return status();
   }
   std::string pruned;
+  bool too_deep = false;
+  const auto deep = [] { return StrCat("is nested deeper than ", kMaxJsonDepth, " levels"); };
   try {
-    nlohmann::json document = nlohmann::json::parse(json);
+    nlohmann::json document = nlohmann::json::parse(
+        json, [&](int depth, nlohmann::json::parse_event_t, const nlohmann::json&) {
+          too_deep = too_deep || depth > kMaxJsonDepth;
+          return !too_deep;  // what is deeper is read and let go
+        });
+    if (too_deep) {
+      Add("", deep());
+      return status();
+    }
     if (!document.is_object()) {
       Add("", "must be a JSON object");
       return status();
     }
     JsonPruner(passed_over_, problems_).Object(document, *message.GetDescriptor(), "");
-    pruned = document.dump();
+    if (problems_.empty()) pruned = document.dump();
   } catch (const nlohmann::json::exception& error) {
-    Add("", JsonTrouble(error));
+    Add("", too_deep ? deep() : JsonTrouble(error));
   }
   if (!problems_.empty()) return status();
   pb::util::JsonParseOptions options;

@@ -5,6 +5,7 @@
 
 #include <fstream>
 
+#include "base/strings.h"
 #include "base/testing/temp_dir.h"
 
 namespace leadsman {
@@ -69,6 +70,25 @@ TEST(TextProtoTest, NamesTheFieldAndHowItIsWritten) {
   // However broken the text is, it is only looked at.
   for (const char* text : {"}}}{", "[", "name: [", "name: '", "<", "a.b.c { } ]", "name: \"\\"})
     EXPECT_NE(Problems(text), "") << text;
+}
+
+TEST(TextProtoTest, JsonMayNotBeNestedWithoutAnEnd) {
+  auto problems = [](const std::string& json) {
+    TextProto reader;
+    FileDescriptorProto message;
+    return std::string(reader.ParseJson("config", json, message).message());
+  };
+  auto nested = [](size_t levels) {
+    return leadsman::StrCat(std::string(levels, '['), std::string(levels, ']'));
+  };
+  EXPECT_EQ(problems(R"({"name": "a", "messageType": [{"name": "M"}]})"), "");
+  const std::string deep = "config: is nested deeper than 100 levels";
+  for (const char* field : {"name", "options", "message_type", "nobody"}) {
+    EXPECT_EQ(problems(leadsman::StrCat("{\"", field, "\": ", nested(250'000), "}")), deep);
+    EXPECT_EQ(problems(leadsman::StrCat("{\"", field, "\": ", std::string(250'000, '['))), deep);
+    EXPECT_NE(problems(leadsman::StrCat("{\"", field, "\": ", nested(90), "}")), deep);
+  }
+  EXPECT_EQ(problems(nested(250'000)), deep);
 }
 
 TEST(TextProtoTest, PointsALaterCheckAtTheText) {
