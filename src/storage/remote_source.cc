@@ -251,8 +251,10 @@ std::string RemoteSource::FilesKey(int64_t version, const std::string& stamp) co
 }
 
 void RemoteSource::KeepListing(const std::map<int64_t, RemoteVersion>& listed, bool config_there) {
+  const bool unread = config_there && !beside_.contains(kTritonConfigName);
   // It could not be read: what an earlier look kept of it is better than a record without it.
-  if (config_there && !beside_.contains(kTritonConfigName)) return;
+  const bool instead = !options().triton_json.empty();
+  if (unread && !instead) return;
   if (!recorded_) {
     Result<BlobCache::Record> kept = cache_.ReadRecord(ListingKey());
     recorded_ = kept.ok() ? ParseListingRecord(kept->text).value_or({}) : ListingRecord();
@@ -267,7 +269,15 @@ void RemoteSource::KeepListing(const std::map<int64_t, RemoteVersion>& listed, b
     bool rested = known != before.end() && known->second == version.stamp;
     if (version.complete || rested) record.versions.push_back({number, version.stamp});
   }
-  for (const auto& [path, file] : beside_) record.beside.push_back(file);
+  if (unread) {
+    // It is not read while a load's configuration counts: what is known of it stays.
+    record.beside = recorded_->beside;
+    if (std::none_of(record.beside.begin(), record.beside.end(),
+                     [](const auto& file) { return file.path == kTritonConfigName; }))
+      return;
+  } else {
+    for (const auto& [path, file] : beside_) record.beside.push_back(file);
+  }
   for (const ListingRecord::Version& version : record.versions)
     cache_.TouchRecord(FilesKey(version.version, version.stamp));
   if (record == *recorded_) return cache_.TouchRecord(ListingKey());

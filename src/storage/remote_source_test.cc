@@ -615,6 +615,24 @@ TEST_F(RecallTest, TheConfigPbtxtAndWhatItNamesAreRemembered) {
   EXPECT_EQ(store_->reads(), 0);
 }
 
+TEST_F(RecallTest, AGivenConfigurationKeepsNoVersionOutOfTheRecord) {
+  PutVersion(1, {{"model.onnx", "weights"}});
+  store_->Put(kTritonConfigName, "max_batch_size: 4");
+  List();
+  static_cast<void>(Fetch(1).value());
+  Open({.triton_json = R"({"max_batch_size": 8})"});
+  PutVersion(1, {{"model.onnx", "weights"}});
+  PutVersion(2, {{"model.onnx", "others"}});
+  store_->Put(kTritonConfigName, "max_batch_size: 4");
+  List();
+  static_cast<void>(Fetch(2).value());
+  Restart();
+  ASSERT_EQ(Recalled(), "1; 2; ");
+  TritonConfigFound found = source_->triton_config();
+  ASSERT_TRUE(found && found->ok()) << found->status();
+  EXPECT_EQ(found->value().max_batch_size, 4);
+}
+
 TEST_F(RemoteSourceTest, WhatSomebodyVouchesForNeedNotRest) {
   Open({.settle_time = 5s});
   store_->Put("1/model.onnx", "weights");
