@@ -92,6 +92,7 @@ void ModelMachine::Configure(std::shared_ptr<const ModelConfig> config) {
       entry.failed_for_good = false;
       entry.attempts = entry.waits = 0;
       entry.retry_at = {};
+      entry.replacing_failed.clear();
     }
     list_error_.clear();
     listed_once_ = false;
@@ -244,13 +245,19 @@ void ModelMachine::OnRecalled(const Result<RecalledVersions>& recalled, const St
 void ModelMachine::TakeListing(const std::vector<VersionFolder>& folders, WallTime now,
                                MachineEffects& effects) {
   listed_once_ = true;
-  for (auto& [version, entry] : entries_) entry.folder_there = entry.complete = false;
+  for (auto& [version, entry] : entries_) {
+    entry.folder_there = entry.complete = false;
+    entry.waiting.clear();
+  }
   for (const VersionFolder& folder : folders) {
     Entry& entry = entries_[folder.version];
     entry.shown.version = folder.version;
     entry.folder_there = true;
     entry.complete = folder.complete;
-    if (folder.complete) entry.manifest = folder.manifest;
+    if (folder.complete)
+      entry.manifest = folder.manifest;
+    else
+      entry.waiting = folder.waiting;
     bool known_by_files = entry.shown.state == VersionState::kNew;
     if (known_by_files && !folder.complete) {
       if (!entry.listed) entry.shown.since = now;
@@ -339,13 +346,15 @@ ModelView ModelMachine::View(SteadyTime steady) const {
     // Other settings hold by now: it has to go before it may come back.
     if (state == VersionState::kDraining && entry.loaded_triton != triton_)
       state = VersionState::kUnloading;
-    view.versions.push_back({.version = version,
-                             .state = state,
-                             .available = entry.folder_there && (entry.complete || !Idle(state)),
-                             .moved_away = Moved(entry),
-                             .failed_before = entry.failed_before,
-                             .failed_for_good = entry.failed_for_good,
-                             .retry_due = !entry.failed_for_good && steady >= entry.retry_at});
+    const bool moved = Moved(entry);
+    view.versions.push_back(
+        {.version = version,
+         .state = state,
+         .available = entry.folder_there && (entry.complete || (!Idle(state) && !moved)),
+         .moved_away = moved,
+         .failed_before = entry.failed_before,
+         .failed_for_good = entry.failed_for_good,
+         .retry_due = !entry.failed_for_good && steady >= entry.retry_at});
   }
   return view;
 }
@@ -419,6 +428,37 @@ LoadRequest ModelMachine::RequestFor(Entry& entry) const {
 
 bool ModelMachine::Moved(const Entry& entry) const {
   return entry.source && entry.source->path() != source_->path();
+}
+
+bool ModelMachine::ServesFromHere() const {
+  return std::any_of(entries_.begin(), entries_.end(), [&](const auto& e) {
+    return e.second.shown.state == VersionState::kReady && !Moved(e.second);
+  });
+}
+
+/// Why no version of the place that the model was moved to serves; empty while one does, or is on its way.
+std::string ModelMachine::WhyNothingHere() const {
+  std::string failed, waiting;
+  bool any_complete = false;
+  for (const auto& [version, entry] : entries_) {
+    const VersionState state = entry.shown.state;
+    const bool ready = state == VersionState::kReady;
+    if (IsOnItsWay(state) || entry.replacing || (ready && !Moved(entry))) return "";
+    if (!entry.folder_there) continue;
+    const std::string at = StrCat("version ", version, ": ");
+    any_complete = any_complete || entry.complete;
+    if (!entry.complete) {
+      waiting += StrCat(waiting.empty() ? "" : "; ", at, entry.waiting);
+    } else if (ready && !entry.replacing_failed.empty()) {
+      failed = StrCat(at, entry.replacing_failed);
+    } else if (state == VersionState::kFailed) {
+      failed = StrCat(at, entry.shown.status.message());
+    }
+  }
+  if (!failed.empty()) return failed;
+  const std::string where = config_->given ? "the files of the load" : RedactUrl(source_->path());
+  if (any_complete) return StrCat("no version in ", where, " is one that is wanted");
+  return StrCat("there is no version in ", where, waiting.empty() ? "" : ": ", waiting);
 }
 
 /// Its config.pbtxt says something else now, and something that can be honoured.
@@ -538,6 +578,17 @@ void ModelMachine::OnLoadDone(LoadDone done, uint32_t id, WallTime now, SteadyTi
   }
   if (entry.replacing) {
     OnReplacement(entry, outcome, id, now, steady, effects);
+    return;
+  }
+  // What has failed is wanted no more: what is there now has not been tried yet.
+  const bool other = entry.source != source_ || entry.loaded_triton != triton_;
+  if (!outcome.status.ok() && other) {
+    LOG_INFO("version failed to load, and is loaded as it is wanted now", {"model", config_->name},
+             {"version", done.version}, {"status", outcome.status});
+    entry.attempts = entry.waits = 0;
+    entry.failed_for_good = entry.waits_for_room = false;
+    entry.retry_at = steady;
+    Enter(entry, VersionState::kFailed, std::move(outcome.status), now, effects);
     return;
   }
   if (!outcome.status.ok()) {
@@ -671,7 +722,7 @@ void ModelMachine::OnSilence(Silence silence) {
   if (now && !before) {
     LOG_WARN("a model's store does not answer", {"model", config_->name},
              {"path", RedactUrl(source_->path())}, {"for_s", silence.seconds});
-  } else if (before && !now) {
+  } else if (before && !now && list_error_.empty()) {
     LOG_INFO("a model's store answers again", {"model", config_->name});
   }
 }
@@ -720,11 +771,17 @@ std::string ModelMachine::Note() const {
       notes.push_back(StrCat(version, ": ", entry.progress->done * 100 / total, "% of ",
                              std::max<int64_t>(1, total / 1'000'000), " MB fetched"));
     }
-    if (entry.shown.state == VersionState::kReady && Moved(entry) && entry.folder_there) {
+    const bool former = entry.shown.state == VersionState::kReady && Moved(entry) && listed_once_;
+    if (former && entry.folder_there && entry.complete) {
       notes.push_back(StrCat(version,
                              ": served from the model's former path until it is loaded from ",
                              RedactUrl(source_->path()), entry.replacing_failed.empty() ? "" : ": ",
                              entry.replacing_failed));
+    } else if (former && !ServesFromHere()) {
+      const std::string why = WhyNothingHere();
+      notes.push_back(StrCat(version,
+                             ": served from the model's former path until a version is ready in ",
+                             RedactUrl(source_->path()), why.empty() ? "" : ": ", why));
     }
     const bool other_config = entry.loaded_triton != triton_ && !Moved(entry);
     if (entry.shown.state == VersionState::kReady && other_config && entry.folder_there) {
@@ -739,7 +796,9 @@ std::string ModelMachine::Note() const {
                              ": its files changed after it was loaded; it is served as it was. "
                              "Release a new version instead"));
     }
-    if (!entry.folder_there && listed_once_ && entry.shown.state == VersionState::kReady) {
+    const bool explained = former && !ServesFromHere();
+    if (!entry.folder_there && listed_once_ && entry.shown.state == VersionState::kReady &&
+        !explained) {
       notes.push_back(StrCat(version, ": its folder is gone",
                              pins_.keep.contains(version)
                                  ? "; it serves on because it is pinned"
@@ -807,9 +866,16 @@ ModelStatus ModelMachine::GetStatus() const {
     shown.in_folder = entry.folder_there;
     shown.waits_for_room = entry.waits_for_room && shown.state == VersionState::kFailed;
     // Until the place that it comes from has been looked at, nobody knows whether it is what is to be served.
-    const bool other = entry.folder_there && (Moved(entry) || entry.loaded_triton != triton_);
+    const bool here = entry.folder_there && entry.complete;
+    const bool former = Moved(entry) && !here && !ServesFromHere();
+    const bool other =
+        Moved(entry) ? here || former : entry.folder_there && entry.loaded_triton != triton_;
     shown.outdated = shown.state == VersionState::kReady && (!listed_once_ || other);
-    if (shown.outdated) {
+    if (shown.outdated && listed_once_ && former) {
+      shown.replacing_failed = WhyNothingHere();
+      // It may be complete yet, where nobody has said that it is whole.
+      if (entry.folder_there) shown.status = UnavailableError(entry.waiting);
+    } else if (shown.outdated) {
       shown.replacing_failed = !listed_once_ ? list_error_
                                : triton_ && !triton_->ok()
                                    ? std::string(triton_->status().message())

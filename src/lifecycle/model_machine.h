@@ -111,6 +111,7 @@ class ModelMachine {
     bool listed = false;  ///< it was wanted once, or is being waited for
     bool folder_there = false;
     bool complete = false;
+    std::string waiting;        ///< as listed: why it is not complete
     FileStamp manifest;         ///< as listed
     FileStamp loaded_manifest;  ///< as listed when the load began
     bool changed_since = false;
@@ -155,6 +156,8 @@ class ModelMachine {
   void BeginLoad(Entry& entry, WallTime now, MachineEffects& effects);
   LoadRequest RequestFor(Entry& entry) const;
   bool Moved(const Entry& entry) const;
+  bool ServesFromHere() const;
+  std::string WhyNothingHere() const;
   bool ConfiguredAnew(const Entry& entry) const;
   void BeginReplacements(const std::set<int64_t>& wanted, SteadyTime steady,
                          MachineEffects& effects);

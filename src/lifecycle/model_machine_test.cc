@@ -89,6 +89,28 @@ TEST_F(ModelMachineTest, AFetchedVersionThatDoesNotLoadIsGivenUpAsEver) {
   EXPECT_FALSE(Fail(UnavailableError("no memory"), /*fetched=*/true).has_value());
 }
 
+TEST_F(ModelMachineTest, WhatHasFailedElsewhereIsNotChargedToWhatIsHere) {
+  config_.load_retries = 0;
+  machine_->Configure(std::make_shared<const ModelConfig>(config_));
+  MachineEffects effects;
+  machine_->Step(now_, steady_, effects);
+  ASSERT_EQ(effects.loads.size(), 1u);
+  config_.path = "s3://bucket/other";
+  machine_->Configure(std::make_shared<const ModelConfig>(config_));
+  machine_->OnListing(
+      std::vector<VersionFolder>{{.version = 1, .complete = true, .manifest = {.inode = 2}}}, now_,
+      effects);
+  LoadDone done{.model = "digits", .version = 1};
+  done.outcome.status = DataLossError("wrong sha256");
+  done.outcome.retry = false;
+  machine_->OnLoadDone(std::move(done), 0, now_, steady_, effects);
+  EXPECT_EQ(machine_->FailedVersions(), std::vector<int64_t>{});
+  MachineEffects next;
+  machine_->Step(now_, steady_, next);
+  ASSERT_EQ(next.loads.size(), 1u);
+  EXPECT_EQ(next.loads[0].source, machine_->source());
+}
+
 TEST_F(ModelMachineTest, TellsWhenAStoreWasLastListed) {
   machine_->OnListing(UnavailableError("the store is away"), now_ + 1h, effects_);
   EXPECT_EQ(machine_->GetStatus().note,

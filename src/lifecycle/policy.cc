@@ -53,13 +53,16 @@ std::vector<const VersionView*> MayGo(const ModelView& model, const std::set<int
       leaving.push_back(&v);
     }
   }
-  if (model.removed || model.swap == SwapPolicy::kResourcePreserving) return leaving;
+  if (model.removed) return leaving;
+  // Where the model was moved to, there may be nothing that could take over.
+  const bool none = wanted.empty();
+  if (model.swap == SwapPolicy::kResourcePreserving && !none) return leaving;
   if (wanted_pending) return {};
-  if (!wanted_ready && !wanted.empty()) {
-    // Everything that should take over has failed: the highest version that is still fit to serve
-    // stays.
+  if (!wanted_ready) {
+    // Everything that should take over has failed, or is not there: the highest version that is still fit to serve stays.
     auto last = std::find_if(leaving.rbegin(), leaving.rend(), [&](const VersionView* v) {
-      return (v->available || v->moved_away) && !model.pins.exclude.contains(v->version);
+      const bool fit = v->moved_away || (v->available && !none);
+      return fit && !model.pins.exclude.contains(v->version);
     });
     if (last != leaving.rend()) leaving.erase(std::next(last).base());
   }

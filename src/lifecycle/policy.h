@@ -57,7 +57,8 @@ std::set<int64_t> WantedVersions(const ModelView& model);
 /// - Availability-preserving: an unwanted version goes only after each wanted one is ready or has
 /// failed, and the last
 ///   ready version never goes because its successor failed (unless it is excluded by a pin or not
-///   there any more, where the model still is).
+///   there any more, where the model still is). A model that was moved keeps it, also with the other swap, while there is
+///   nothing to be wanted where it is now.
 /// - Resource-preserving: no load begins before all unwanted versions are out of memory.
 Action NextAction(const ModelView& model);
 

@@ -58,6 +58,7 @@ void ReadLine(const std::string& line, ModelView& model) {
     view.state = StateOf(argument);
     while (words >> argument) {
       if (argument == "missing") view.available = false;
+      if (argument == "moved") view.moved_away = true;
       if (argument == "failed") view.failed_before = true;
       if (argument == "for-good") view.failed_for_good = true;
       if (argument == "due") view.retry_due = true;
