@@ -430,6 +430,12 @@ const schema::Struct<ModelControl::Options>& RepositorySchema() {
             "With explicit: models that are loaded at the start; \"*\" = all.");
     s.Field("load_timeout", &Options::load_timeout, schema::Time<milliseconds>(1ms, 24h),
             "How long a client that loads a model is kept waiting; the load goes on after that.");
+    s.Field("files", &Options::files, schema::Boolean(),
+            "With explicit: a load may send the files that the model is made of (`file:` "
+            "parameters). Whoever may load models can run a Python script here then.");
+    s.Field("max_files_size", &Options::max_files_size, schema::Bytes<int64_t>(1, int64_t{1} << 50),
+            "The files of all models that clients have sent, together; a load beyond that is "
+            "refused.");
     return s;
   }();
   return table;

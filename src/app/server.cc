@@ -488,7 +488,7 @@ class Server final : public ControlPlane {
       registrations_.push_back(std::move(registration));
     }
     control_ = std::make_unique<ModelControl>(*lifecycle_, clock_, config_.repository);
-    control_->KeepGivenIn(GivenFolder());
+    if (config_.repository.files) control_->KeepGivenIn(MakeGivenFolder());
     if (!config_.repository.path.empty()) {
       repository_ = std::make_unique<RepositoryWatch>(
           config_.repository.path, config_.lifecycle.poll_interval,
@@ -741,14 +741,18 @@ class Server final : public ControlPlane {
   }
 
   /// Of the models that clients send; what a process that was killed has left there goes.
-  std::string GivenFolder() const {
-    std::error_code ignored;
+  std::string MakeGivenFolder() {
+    std::error_code error;
     const std::string folder = InDataDir("given-models");
     if (!folder.empty()) {
-      std::filesystem::remove_all(folder, ignored);
+      std::filesystem::remove_all(folder, error);
+      if (error) {
+        LOG_WARN("models that clients sent to an earlier process are left over", {"folder", folder},
+                 {"why", error.message()});
+      }
       return folder;
     }
-    const std::filesystem::path temporary = std::filesystem::temp_directory_path(ignored);
+    const std::filesystem::path temporary = std::filesystem::temp_directory_path(error);
     return temporary.empty() ? "/tmp" : temporary.string();
   }
 

@@ -10,6 +10,7 @@
 #include "base/mutex.h"
 #include "base/strings.h"
 #include "lifecycle/config_schema.h"
+#include "lifecycle/given_folders.h"
 #include "storage/store_uri.h"
 
 namespace leadsman {
@@ -29,7 +30,8 @@ bool StillArriving(const VersionStatus& version) {
 struct Progress {
   bool going = false;
   bool any_ready = false;
-  Status failed;  ///< of the newest version, when it is newer than what serves
+  bool serves_as_wanted = false;  ///< one is ready that nothing is to take the place of
+  Status failed;                  ///< of the newest version, when it is newer than what serves
 };
 
 Progress ProgressOf(const ModelStatus& model, bool may_arrive) {
@@ -38,17 +40,20 @@ Progress ProgressOf(const ModelStatus& model, bool may_arrive) {
     if (IsOnItsWay(version.state)) progress.going = true;
     if (version.state == VersionState::kReady) {
       progress.any_ready = true;
+      progress.serves_as_wanted = progress.serves_as_wanted || !version.outdated;
       progress.failed =
           version.replacing_failed.empty()
               ? OkStatus()
               : FailedPreconditionError(StrCat("failed to load ", model.name, ": version ",
                                                version.version, ": ", version.replacing_failed));
-      if (version.outdated && version.replacing_failed.empty()) progress.going = true;
+      const bool may_be_replaced =
+          version.replacing_failed.empty() || (may_arrive && !version.status.ok());
+      if (version.outdated && may_be_replaced) progress.going = true;
     } else if (version.state == VersionState::kFailed) {
       progress.failed =
           FailedPreconditionError(StrCat("failed to load ", model.name, ": version ",
                                          version.version, ": ", version.status.message()));
-    } else if (may_arrive && StillArriving(version) && !progress.any_ready) {
+    } else if (may_arrive && StillArriving(version) && !progress.serves_as_wanted) {
       progress.going = true;
     }
   }
@@ -98,8 +103,8 @@ struct ModelControl::Impl {
   LifecycleManager& lifecycle;
   Clock& clock;
   const Options options;
-  Finder finder;             ///< set before the first Load
-  std::string given_folder;  ///< likewise
+  Finder finder;                                ///< set before the first Load
+  std::unique_ptr<GivenFolders> given_folders;  ///< likewise
 
   mutable Mutex mutex;
   CondVar changed;
@@ -259,6 +264,7 @@ Status ModelControl::Apply(std::vector<ModelConfig> models) {
     return OkStatus();
   }
   std::set<std::string> before = impl_->loaded;
+  std::map<std::string, std::shared_ptr<const Given>> given_before = impl_->given;
   if (!impl_->applied) {
     for (const std::string& name : impl_->options.load_at_start) {
       for (const auto& [known, config] : impl_->configured) {
@@ -280,13 +286,17 @@ Status ModelControl::Apply(std::vector<ModelConfig> models) {
   } else {
     std::swap(impl_->configured, next);
     impl_->loaded = std::move(before);
+    impl_->given = std::move(given_before);
   }
   return status;
 }
 
 void ModelControl::FindBy(Finder finder) { impl_->finder = std::move(finder); }
 
-void ModelControl::KeepGivenIn(std::string folder) { impl_->given_folder = std::move(folder); }
+void ModelControl::KeepGivenIn(std::string folder) {
+  impl_->given_folders = std::make_unique<GivenFolders>(
+      std::move(folder), impl_->options.max_files_size, !impl_->options.manual);
+}
 
 void ModelControl::Load(const std::string& model, GivenModel given, Done done) {
   if (impl_->options.mode == Mode::kPoll) return done(UnavailableError(kNotExplicit));
@@ -310,8 +320,11 @@ Result<std::shared_ptr<const ModelControl::Given>> ModelControl::Take(const std:
   if (given.files.empty()) return std::shared_ptr<const Given>(std::move(taken));
   if (std::string wrong = CheckModelName(model); !wrong.empty())
     return InvalidArgumentError(StrCat("a model's name ", wrong));
-  if (impl_->given_folder.empty())
-    return UnimplementedError("parameters.file: models are not made of a request's files here");
+  if (!impl_->given_folders) {
+    return UnimplementedError(
+        "parameters.file: set repository.files: true in the configuration to let clients send "
+        "models");
+  }
   {
     MutexLock lock(impl_->mutex);
     const auto made = std::count_if(impl_->given.begin(), impl_->given.end(), [&](const auto& one) {
@@ -322,7 +335,7 @@ Result<std::shared_ptr<const ModelControl::Given>> ModelControl::Take(const std:
                                            " models are made of files already; unload one"));
     }
   }
-  ASSIGN_OR_RETURN(taken->files, GivenFiles::Create(impl_->given_folder, std::move(given.files)));
+  ASSIGN_OR_RETURN(taken->files, impl_->given_folders->Create(std::move(given.files)));
   return std::shared_ptr<const Given>(std::move(taken));
 }
 
@@ -345,8 +358,10 @@ bool ModelControl::LoadConfigured(const std::string& model,
     RETURN_IF_ERROR(impl_->CheckRoom());
     known = impl_->configured.contains(model) || (given && given->files);
     if (!known) return OkStatus();
-    if (impl_->loaded.insert(model).second)
-      LOG_INFO("a model is to be loaded by request", {"model", model});
+    const auto held = impl_->given.find(model);
+    const std::shared_ptr<const Given> before = held == impl_->given.end() ? nullptr : held->second;
+    const bool added = impl_->loaded.insert(model).second;
+    if (added) LOG_INFO("a model is to be loaded by request", {"model", model});
     if (given) {
       LOG_INFO("a model is configured by request", {"model", model},
                {"with_files", given->files != nullptr});
@@ -354,7 +369,12 @@ bool ModelControl::LoadConfigured(const std::string& model,
     } else {
       impl_->given.erase(model);
     }
-    RETURN_IF_ERROR(impl_->ApplyWanted());
+    if (Status applied = impl_->ApplyWanted(); !applied.ok()) {
+      if (added) impl_->loaded.erase(model);
+      impl_->given.erase(model);
+      if (before) impl_->given[model] = before;
+      return applied;
+    }
     impl_->lifecycle.RetryFailed(model);
     // A look that is under way may have passed the folder already.
     impl_->AddWaiter({.models = {model},
@@ -417,6 +437,7 @@ std::vector<ModelStatus> ModelControl::Index() const {
 void ModelControl::Poll() {
   CHECK(impl_->options.manual);
   impl_->Look();
+  if (impl_->given_folders) impl_->given_folders->DeleteHere();
 }
 
 }  // namespace leadsman

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -29,6 +30,9 @@ class ModelControl {
     /// kExplicit: the models that are wanted from the start; "*" = all.
     std::vector<std::string> load_at_start;
     std::chrono::milliseconds load_timeout{300'000};  ///< how long a Load is waited for
+    /// Clients may send models: who owns this calls KeepGivenIn then.
+    bool files = false;
+    int64_t max_files_size = int64_t{4} << 30;  ///< of the files of all such models together
     /// For tests: no thread, Poll() looks whether a load has ended.
     bool manual = false;
   };
@@ -62,7 +66,7 @@ class ModelControl {
   /// for.
   /// With what the client has given: `config` counts instead of the config.pbtxt of its folder, and `files` are the model instead
   /// of what lies there, until the next Load of it, which goes back to its folder, or an Unload. A model that is not configured
-  /// may be made of files, too, a hundred models at once; INVALID_ARGUMENT as of CheckGivenModel().
+  /// may be made of files, too, a hundred models at once and max_files_size bytes in all; INVALID_ARGUMENT as of CheckGivenModel().
   void Load(const std::string& model, GivenModel given, Done done);
   void Load(const std::string& model, Done done) { Load(model, GivenModel(), std::move(done)); }
   /// Calls `done` once each of `models`, which are configured, is ready as after a Load, in both modes; FAILED_PRECONDITION

@@ -316,7 +316,9 @@ TEST_F(ModelControlTest, AModelIsMadeOfGivenFilesUntilTheNextLoad) {
   Make({.mode = ModelControl::Mode::kExplicit});
   ASSERT_TRUE(control_->Apply({Model("a")}).ok());
   ASSERT_EQ(Load("a"), OkStatus());
-  EXPECT_EQ(Load("sent", {.config = "{}", .files = files})->code(), StatusCode::kUnimplemented);
+  EXPECT_EQ(*Load("sent", {.config = "{}", .files = files}),
+            UnimplementedError("parameters.file: set repository.files: true in the configuration "
+                               "to let clients send models"));
   const std::string root = dir_.file("given");
   control_->KeepGivenIn(root);
   auto folders = [&] { return ListDirectory(root).value().size(); };
@@ -346,7 +348,86 @@ TEST_F(ModelControlTest, AModelIsMadeOfGivenFilesUntilTheNextLoad) {
   ASSERT_TRUE(control_->Unload("sent").ok());
   Settle();
   EXPECT_EQ(Index(), "a[1:ready2:gone] ");
+  EXPECT_NE(folders(), 0u) << "whoever lets go last deletes nothing";
+  control_->Poll();
   EXPECT_EQ(folders(), 0u);
+}
+
+TEST_F(ModelControlTest, FilesThatMakeNoVersionAreToldAndTakeNothingAway) {
+  WriteModelVersion(dir_.path(), "a", 7);
+  registry_.Register("onnx", backend_);
+  for (const bool require_manifest : {false, true}) {
+    for (const SwapPolicy swap :
+         {SwapPolicy::kAvailabilityPreserving, SwapPolicy::kResourcePreserving}) {
+      manager_ =
+          std::make_unique<LifecycleManager>(LifecycleManager::Deps{clock_, registry_, nullptr},
+                                             LifecycleManager::Options{.manual = true});
+      Make({.mode = ModelControl::Mode::kExplicit});
+      control_->KeepGivenIn(dir_.file("given"));
+      ModelConfig model = Model("a");
+      model.require_manifest = require_manifest;
+      model.swap = swap;
+      ASSERT_TRUE(control_->Apply({model}).ok());
+      ASSERT_EQ(Load("a"), OkStatus());
+      const std::string file = require_manifest ? "model.onnx" : "foo.bin";
+      for (const int version : {5, 7, 8}) {
+        std::optional<Status> outcome =
+            Load("a", {.config = "{}", .files = {{StrCat(version, "/", file), "x"}}});
+        ASSERT_TRUE(outcome.has_value()) << version << " " << require_manifest;
+        EXPECT_EQ(outcome->code(), StatusCode::kFailedPrecondition);
+        EXPECT_TRUE(outcome->message().starts_with(
+            StrCat("what was loaded before goes on serving: failed to load a: version 7: there is "
+                   "no version in the files of the load: version ",
+                   version, ": ")))
+            << *outcome;
+        EXPECT_EQ(Ready("a"), "7 ");
+      }
+      // One below what serves is fit to take over, also where that is not whole.
+      std::optional<Status> broken = Load(
+          "a", {.config = "{}",
+                .files = {{"5/model.onnx", "x"}, {"5/manifest.json", "{}"}, {"7/foo.bin", "x"}}});
+      ASSERT_TRUE(broken.has_value());
+      EXPECT_FALSE(broken->ok());
+      ASSERT_EQ(Load("a"), OkStatus());
+      EXPECT_EQ(Ready("a"), "7 ");
+      control_.reset();
+    }
+  }
+}
+
+TEST_F(ModelControlTest, WhatGivenFilesHoldIsBounded) {
+  registry_.Register("onnx", backend_);
+  Make({.mode = ModelControl::Mode::kExplicit, .max_files_size = 10});
+  control_->KeepGivenIn(dir_.file("given"));
+  ASSERT_TRUE(control_->Apply({}).ok());
+  auto load = [&](const std::string& name, size_t bytes) {
+    return *Load(name, {.config = "{}", .files = {{"1/model.onnx", std::string(bytes, 'x')}}});
+  };
+  EXPECT_EQ(load("a", 6), OkStatus());
+  EXPECT_EQ(load("b", 5),
+            ResourceExhaustedError("parameters.file: 5 of files beside 6 of other models are more "
+                                   "than repository.max_files_size (10); unload a model or raise "
+                                   "it"));
+  EXPECT_EQ(load("b", 4), OkStatus());
+  ASSERT_TRUE(control_->Unload("a").ok());
+  Settle();
+  control_->Poll();
+  EXPECT_EQ(load("c", 6), OkStatus());
+}
+
+TEST_F(ModelControlTest, AConfigurationThatCannotBeTakenOverTakesNothingAway) {
+  WriteModelVersion(dir_.path(), "a", 1);
+  Make({.mode = ModelControl::Mode::kExplicit});
+  ASSERT_TRUE(control_->Apply({Model("a")}).ok());
+  ASSERT_EQ(Load("a", {.config = R"({"instance_group": [{"count": 3}]})", .files = {}}),
+            OkStatus());
+  ModelConfig wrong = Model("a");
+  wrong.policy.latest = 0;
+  EXPECT_FALSE(control_->Apply({wrong}).ok());
+  EXPECT_FALSE(control_->Apply({Model("a"), Model("a")}).ok());
+  ASSERT_TRUE(control_->Apply({Model("a")}).ok());
+  Settle();
+  EXPECT_EQ(manager_->table().Get()->models.at("a").ready.at(1)->config->instances, 3);
 }
 
 TEST_F(ModelControlTest, TooManyWaitersAreRefused) {

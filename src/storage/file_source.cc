@@ -90,7 +90,9 @@ void FileSource::LookWithoutManifest(VersionFolder& folder, SteadyTime now) {
 
 Result<std::vector<VersionFolder>> FileSource::List(SteadyTime now, const StoreCall&) {
   vouched_for_ = TakeVouched();
-  if (options().given) RETURN_IF_ERROR(options().given->Write());
+  // Files that could not be written once are not tried again: they are gone.
+  if (options().given && given_written_.ok()) given_written_ = options().given->Write();
+  RETURN_IF_ERROR(given_written_);
   LookAtTritonConfig();
   Result<std::vector<std::string>> names = ListDirectory(folder_);
   if (std::string why = WhyNoModelFolder(folder_); !names.ok() && !why.empty())

@@ -54,6 +54,7 @@ class FileSource final : public Source {
 
   const std::string folder_;
   std::map<int64_t, Resting> resting_;  ///< folders without a manifest
+  Status given_written_;                ///< options().given, at the last look
   bool vouched_for_ = false;            ///< in this look they need not rest
   std::set<std::string> ignored_;       ///< names that the log has had
   TritonConfigFile triton_;

@@ -270,6 +270,17 @@ TEST(GivenFilesTest, AFolderIsMadeOfThemAndGoesWithThem) {
     EXPECT_TRUE(IsDirectory(folder));
   }
   EXPECT_TRUE(ListDirectory(root)->empty());
+  // What cannot be written is not kept: a file stands where a folder is to be.
+  {
+    auto torn = GivenFiles::Create(root, {{"1", "a file"}, {"1/model.onnx", "x"}});
+    ASSERT_TRUE(torn.ok()) << torn.status();
+    FileSource source((*torn)->folder(), {.triton_json = "{}", .given = *torn});
+    const Status first = source.List({}, {}).status();
+    EXPECT_TRUE(first.message().starts_with("the files of the load cannot be written: ")) << first;
+    EXPECT_EQ(source.List({}, {}).status(), first);
+    EXPECT_TRUE(ListDirectory(root)->empty());
+    EXPECT_EQ((*torn)->Write().code(), StatusCode::kFailedPrecondition);
+  }
   dir.Write("file", "");
   EXPECT_FALSE(GivenFiles::Create(dir.file("file"), {}).ok());
 }

@@ -33,15 +33,32 @@ GivenFiles::~GivenFiles() {
     LOG_WARN("a model's files are left over", {"folder", folder_}, {"why", error.message()});
 }
 
+namespace {
+
+Status WriteOne(const fs::path& path, const std::string& content) {
+  std::error_code error;
+  fs::create_directories(path.parent_path(), error);
+  if (error) return ErrnoStatus(error.value(), "make the folder", path.parent_path().string());
+  return WriteFileAtomically(path.string(), content);
+}
+
+}  // namespace
+
 Status GivenFiles::Write() {
   MutexLock lock(mutex_);
+  if (files_.empty() && !IsDirectory(folder_)) {
+    return FailedPreconditionError(
+        "the files of the load could not be written, or are gone; load the model again");
+  }
   while (!files_.empty()) {
     const auto first = files_.begin();
-    const fs::path path = fs::path(folder_) / first->first;
-    std::error_code error;
-    fs::create_directories(path.parent_path(), error);
-    if (error) return ErrnoStatus(error.value(), "make the folder", path.parent_path().string());
-    RETURN_IF_ERROR(WriteFileAtomically(path.string(), first->second));
+    if (Status status = WriteOne(fs::path(folder_) / first->first, first->second); !status.ok()) {
+      // Neither the memory nor the disk is kept for what will not be a model.
+      files_.clear();
+      std::error_code ignored;
+      fs::remove_all(folder_, ignored);
+      return Annotate(status, "the files of the load cannot be written");
+    }
     files_.erase(first);
   }
   return OkStatus();

@@ -84,8 +84,8 @@ SUMS = {
 }
 
 
-def explicit(start, repository, **more):
-    return start(repository={"path": str(repository), "control": "explicit"}, **more)
+def explicit(start, repository, files=False, **more):
+    return start(repository={"path": str(repository), "control": "explicit", "files": files}, **more)
 
 
 @pytest.fixture(params=["http", "grpc"])
@@ -106,6 +106,8 @@ def test_a_configuration_in_the_load_holds_until_the_next_load(start, repository
     server = explicit(start, repository)
     client = connect(server)
     client.load_model("sums")
+    with pytest.raises(InferenceServerException, match="parameters.file: set repository.files: true in the configuration"):
+        client.load_model("sums", config="{}", files={"file:2/model.py": b"import os\n"})
     assert max_batch_size(server, "sums") == 0
     client.load_model("sums", config=json.dumps(SUMS))
     assert max_batch_size(server, "sums") == 8
@@ -124,7 +126,7 @@ def test_a_configuration_in_the_load_holds_until_the_next_load(start, repository
 
 def test_a_model_is_made_of_the_files_in_the_load(start, repository, connect, tmp_path):
     add(repository, "sums")
-    server = explicit(start, repository, data_dir=str(tmp_path / "data"))
+    server = explicit(start, repository, files=True, data_dir=str(tmp_path / "data"))
     client = connect(server)
     client.load_model("sums")
     files = {"file:7/model.onnx": row_sums(width=4), "file:labels.txt": b"a\n"}
@@ -149,6 +151,13 @@ def test_a_model_is_made_of_the_files_in_the_load(start, repository, connect, tm
     with pytest.raises(InferenceServerException, match="what was loaded before goes on serving: failed to load sent"):
         client.load_model("sent", config="{}", files={"file:8/model.onnx": b"not a model"})
     assert client.is_model_ready("sent", "7")
+    for version in (6, 7, 8):
+        with pytest.raises(InferenceServerException, match=f"there is no version in the files of the load: version {version}: "):
+            client.load_model("sent", config="{}", files={f"file:{version}/foo.bin": b"no model"})
+    assert client.is_model_ready("sent", "7")
+    deep = '{"parameters": ' + "[" * 250_000 + "]" * 250_000 + "}"
+    with pytest.raises(InferenceServerException, match="parameters.config: is nested deeper than 100 levels"):
+        client.load_model("sent", config=deep)
     client.unload_model("sent")
     wait_for("the files to go", lambda: list((tmp_path / "data" / "given-models").iterdir()) == [])
     assert "sent" not in names(server)
