@@ -653,6 +653,20 @@ void CheckConfig(const Config& config, const CheckSink& sink) {
     add("hot_restart.socket",
         "without a data_dir the processes need another place to meet: give the path of a Unix "
         "socket, or a data_dir (--data-dir)");
+  // Its lock is what decides which of two processes has them.
+  const bool has_rollouts =
+      !config.gateway_plans.empty() ||
+      std::any_of(config.models.begin(), config.models.end(),
+                  [](const Config::Model& model) { return model.rollout.has_value(); });
+  const bool has_alarms = !config.alarms.alertmanagers.empty() || !config.alarms.webhooks.empty() ||
+                          !config.alarms.emails.empty();
+  if (config.hot_restart.enabled && !config.hot_restart.socket.empty() && config.data_dir.empty() &&
+      (has_rollouts || has_alarms) && sink.is_sound("hot_restart.socket") &&
+      sink.is_sound("data_dir"))
+    add("hot_restart.socket",
+        StrCat(
+            has_rollouts ? "rollouts" : "alarms",
+            " need a data_dir (--data-dir), whose lock decides which of two processes has them"));
   if (config.gateway) {
     for (size_t i = 0; i < config.gateway->listeners.size(); ++i) {
       const uint16_t port = config.gateway->listeners[i].port;

@@ -841,6 +841,10 @@ TEST(ConfigTest, ProcessesThatReplaceEachOtherNeedAPlaceToMeet) {
       << refused;
   config.hot_restart.socket = "/run/leadsman.sock";
   EXPECT_TRUE(ApplyOverrides(flags, config).ok());
+  config.alarms.webhooks.emplace_back().target.url = "http://127.0.0.1:9/";
+  const Status both = ApplyOverrides(flags, config);
+  EXPECT_NE(both.message().find("hot_restart.socket: alarms need a data_dir"), std::string::npos)
+      << both;
 }
 
 TEST(ReloadTest, ModelsAndPlansAreTakenOverAndTheRestStaysAndIsNamed) {

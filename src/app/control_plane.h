@@ -26,10 +26,11 @@ class ControlPlane : public Served {
   virtual Config config_in_force() const = 0;
 };
 
-/// Before and after a gateway that has not started yet begins to accept.
+/// Before and after a gateway that has not started yet begins to accept; and before anything is taken apart when it comes to nothing.
 struct GatewayHooks {
   std::function<Status()> before_start;
   std::function<void()> after_start;
+  std::function<void()> on_failure;
 };
 
 /// `plane` must outlive it; it is built if it is not yet, and its gateway started.

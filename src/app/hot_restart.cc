@@ -31,6 +31,12 @@ constexpr milliseconds kWord = 5s;
 constexpr milliseconds kAccepting = 5s;
 constexpr milliseconds kIdle = 1s;
 constexpr milliseconds kSocketsPatience = 10s;
+/// For a process that has everything to accept, when this one is told to stop meanwhile; and for this one to be gone.
+constexpr milliseconds kLastPatience = 10s;
+/// When there are no descriptors for who connects.
+constexpr milliseconds kPause = 100ms;
+/// How often it is said that nobody can take over.
+constexpr auto kSayAgain = 30s;
 constexpr size_t kMostListeners = 1000;
 
 std::string Written(const Json& json) {
@@ -121,6 +127,8 @@ std::string TextOfNames(const std::set<net::ListenerName>& names) {
   return HumanList(texts);
 }
 
+Status Stopping() { return UnavailableError("this process is stopping"); }
+
 }  // namespace
 
 // The process that runs
@@ -130,43 +138,120 @@ std::string TextOfNames(const std::set<net::ListenerName>& names) {
 struct HotRestartHost::Conversation {
   std::set<net::ListenerName> handed;
   bool released = false;
+  bool given = false;  ///< the other one was told so
   bool accepting = false;
   bool refused = false;  ///< it was never begun
 };
 
-Result<std::unique_ptr<HotRestartHost>> HotRestartHost::Start(Options options, Owner& owner) {
+Result<std::unique_ptr<HotRestartHost>> HotRestartHost::Make(Options options, Owner& owner) {
   std::unique_ptr<HotRestartHost> host(new HotRestartHost(std::move(options), owner));
-  ASSIGN_OR_RETURN(host->listener_, net::LocalListener::Listen(host->options_.path));
   host->wake_ = UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!host->wake_.valid()) return ErrnoStatus(errno, "make an event for", host->options_.path);
-  auto thread = StartThread("hot-restart", [raw = host.get()] { raw->Loop(); });
-  if (!thread.ok()) return thread.status();
-  host->thread_ = std::move(thread).value();
+  return host;
+}
+
+Status HotRestartHost::StartLoop() {
+  ASSIGN_OR_RETURN(thread_, StartThread("hot-restart", [this] { Loop(); }));
+  return OkStatus();
+}
+
+Result<std::unique_ptr<HotRestartHost>> HotRestartHost::Start(Options options, Owner& owner) {
+  ASSIGN_OR_RETURN(auto host, Make(std::move(options), owner));
+  ASSIGN_OR_RETURN(host->listener_, net::LocalListener::Listen(host->options_.path));
+  RETURN_IF_ERROR(host->StartLoop());
+  return host;
+}
+
+Result<std::unique_ptr<HotRestartHost>> HotRestartHost::StartForLater(Options options,
+                                                                      Owner& owner) {
+  ASSIGN_OR_RETURN(auto host, Make(std::move(options), owner));
+  RETURN_IF_ERROR(host->StartLoop());
   return host;
 }
 
 HotRestartHost::~HotRestartHost() {
   if (!thread_.joinable()) return;
-  const uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = write(wake_.get(), &one, sizeof(one));
+  ending_ = true;
+  leaving_ = true;
+  Wake();
   thread_.join();
 }
 
+void HotRestartHost::Wake() {
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = write(wake_.get(), &one, sizeof(one));
+}
+
+void HotRestartHost::ListenNow() {
+  may_listen_ = true;
+  Wake();
+}
+
+bool HotRestartHost::EndUnlessReleased() {
+  ending_ = true;
+  Wake();
+  const auto until = Steady::now() + kLastPatience;
+  MutexLock lock(mutex_);
+  while (stage_ == Stage::kBegun && Steady::now() < until) changed_.WaitFor(mutex_, kPause);
+  return stage_ != Stage::kReleased;
+}
+
+void HotRestartHost::SetStage(Stage stage) {
+  MutexLock lock(mutex_);
+  stage_ = stage;
+  changed_.NotifyAll();
+}
+
+void HotRestartHost::ListenIfAsked() {
+  if (listener_ || !may_listen_) return;
+  auto listener = net::LocalListener::Listen(options_.path);
+  if (listener.ok()) {
+    listener_ = std::move(listener).value();
+    if (said_) LOG_INFO("another process can take over again", {"socket", options_.path});
+    return;
+  }
+  const auto now = Steady::now();
+  if (said_ && now - *said_ < kSayAgain) return;
+  said_ = now;
+  LOG_ERROR(
+      "no process can take over from this one, which serves; it is tried again each second "
+      "(hot_restart.socket)",
+      {"reason", listener.status()});
+}
+
+/// Null: nobody, or he cannot be heard; then some time has passed, unless something else is to be done.
+std::unique_ptr<net::LocalChannel> HotRestartHost::Accept(int talks_with) {
+  auto other = listener_->Accept();
+  if (other != nullptr) return other;
+  pollfd waited[] = {{wake_.get(), POLLIN, 0}, {talks_with, POLLIN, 0}};
+  poll(waited, 2, static_cast<int>(kPause.count()));
+  return nullptr;
+}
+
 void HotRestartHost::Loop() {
-  while (!over_) {
-    pollfd waited[] = {{wake_.get(), POLLIN, 0}, {listener_->socket(), POLLIN, 0}};
+  while (!over_ && !leaving_) {
+    ListenIfAsked();
+    pollfd waited[] = {{wake_.get(), POLLIN, 0}, {listener_ ? listener_->socket() : -1, POLLIN, 0}};
     const int got = poll(waited, 2, static_cast<int>(kIdle.count()));
-    if (waited[0].revents != 0 && got > 0) return;
+    if (got > 0 && waited[0].revents != 0) {
+      uint64_t times = 0;
+      [[maybe_unused]] const ssize_t length = read(wake_.get(), &times, sizeof(times));
+      continue;
+    }
+    if (!listener_) continue;
     owner_.OnIdle();
     if (got > 0 && waited[1].revents != 0) {
-      if (const auto other = listener_->Accept()) Talk(*other);
+      if (const auto other = Accept(-1)) Talk(*other);
     }
   }
 }
 
 void HotRestartHost::Talk(net::LocalChannel& other) {
   Conversation so_far;
+  SetStage(Stage::kBegun);
   const Status talked = HandOver(other, so_far);
+  if (!so_far.accepting) owner_.listeners().SetHandedOver(so_far.handed, false);
+  SetStage(Stage::kNone);
   if (so_far.accepting) {
     over_ = true;
     listener_.reset();  // the path is free before the other process is told so
@@ -174,12 +259,14 @@ void HotRestartHost::Talk(net::LocalChannel& other) {
     owner_.HandedOver(other.peer());
     return;
   }
-  owner_.listeners().SetHandedOver(so_far.handed, false);
-  // It may be alive: what it says from now on is heard by nobody, and ends it.
-  (void)other.Send(Written({{"say", "refused"},
-                            {"protocol", kHotRestartProtocol},
-                            {"reason", std::string(talked.message())}}),
-                   {}, kWord);
+  // It may be alive: what it says from now on is heard by nobody, and ends it. But one that has everything goes on alone when this
+  // process ends: it is told nothing.
+  if (!(ending_ && so_far.given)) {
+    (void)other.Send(Written({{"say", "refused"},
+                              {"protocol", kHotRestartProtocol},
+                              {"reason", std::string(talked.message())}}),
+                     {}, kWord);
+  }
   if (so_far.refused) {
     LOG_WARN("another process was refused to take over", {"pid", other.peer()}, {"reason", talked});
     return;
@@ -206,7 +293,8 @@ Status HotRestartHost::HandOver(net::LocalChannel& other, Conversation& so_far) 
   RETURN_IF_ERROR(other.Send(Written({{"say", "welcome"},
                                       {"protocol", kHotRestartProtocol},
                                       {"program", options_.program},
-                                      {"generation", options_.generation}}),
+                                      {"generation", options_.generation},
+                                      {"patience_ms", options_.patience.count()}}),
                              {}, kWord));
   LOG_INFO("another process takes over", {"pid", other.peer()},
            {"program", CutUtf8(TextOf(said, "program"), 40)});
@@ -226,9 +314,16 @@ Status HotRestartHost::HandOver(net::LocalChannel& other, Conversation& so_far) 
 
   RETURN_IF_ERROR(Await(other, "release", options_.patience).status());
   const auto began = Steady::now();
+  {
+    MutexLock lock(mutex_);
+    if (ending_) return Stopping();
+    stage_ = Stage::kReleased;
+    changed_.NotifyAll();
+  }
   so_far.released = true;
   ASSIGN_OR_RETURN(const HandedWeights weights, owner_.Release());
   RETURN_IF_ERROR(other.Send(ReleasedText(weights), {}, kWord));
+  so_far.given = true;
   LOG_INFO("monitor, rollouts and alarms are handed over", {"pid", other.peer()},
            {"took_ms", std::chrono::duration_cast<milliseconds>(Steady::now() - began)});
 
@@ -264,23 +359,40 @@ Status HotRestartHost::SendListeners(net::LocalChannel& other,
 
 Result<std::string> HotRestartHost::Await(net::LocalChannel& other, const char* word,
                                           milliseconds wait) {
-  const auto until = Steady::now() + wait;
+  auto until = Steady::now() + wait;
+  bool hurries = false;
   for (;;) {
-    const auto left =
-        std::max(std::chrono::ceil<milliseconds>(until - Steady::now()), milliseconds(0));
+    bool stopping = ending_;
+    if (stopping) {
+      MutexLock lock(mutex_);
+      // Who has everything is to go on with it, for nobody else will.
+      stopping = stage_ != Stage::kReleased;
+    }
+    if (leaving_ && Steady::now() + kLastPatience < until) {
+      hurries = true;
+      until = Steady::now() + kLastPatience;
+    }
+    const auto left = stopping ? milliseconds(0)
+                               : std::max(std::chrono::ceil<milliseconds>(until - Steady::now()),
+                                          milliseconds(0));
     pollfd waited[] = {
         {other.socket(), POLLIN, 0}, {listener_->socket(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
     const int got = poll(waited, 3, static_cast<int>(left.count()));
     if (got < 0 && errno == EINTR) continue;
-    if (got > 0 && waited[2].revents != 0) return UnavailableError("this process is stopping");
-    // Before who else is there: the one that comes after a process that has died is no second one.
+    // Before who else is there, and before the end of this process: the one that comes after a process that has died is no second one.
     if (got > 0 && waited[0].revents != 0) {
       ASSIGN_OR_RETURN(const net::LocalMessage message, other.Receive(0ms));
       RETURN_IF_ERROR(Read(message.text, word).status());
       return message.text;
     }
+    if (stopping) return Stopping();
+    if (got > 0 && waited[2].revents != 0) {
+      uint64_t times = 0;
+      [[maybe_unused]] const ssize_t length = read(wake_.get(), &times, sizeof(times));
+      continue;
+    }
     if (got > 0 && waited[1].revents != 0) {
-      if (const auto third = listener_->Accept()) {
+      if (const auto third = Accept(other.socket())) {
         const std::string reason =
             StrCat("another process (pid ", other.peer(), ") is taking over from pid ", getpid(),
                    " at the moment; try again when it has");
@@ -292,10 +404,10 @@ Result<std::string> HotRestartHost::Await(net::LocalChannel& other, const char* 
       }
     }
     if (left.count() == 0) {
+      if (hurries) return Stopping();
       return DeadlineExceededError(
-          StrCat("it has not said \"", word, "\" within ",
-                 std::chrono::duration_cast<std::chrono::seconds>(wait).count(),
-                 " s (hot_restart.timeout)"));
+          StrCat("it has not said \"", word, "\" within ", wait.count(), " ms",
+                 wait == options_.patience ? " (hot_restart.timeout)" : ""));
     }
   }
 }
@@ -323,6 +435,8 @@ Result<std::unique_ptr<HotRestartGuest>> HotRestartGuest::Connect(const std::str
                ", this one (leadsman ", program, ") takes over by protocol ", kHotRestartProtocol,
                ": stop the one and start the other"));
   }
+  guest->patience_ =
+      milliseconds(std::clamp<int64_t>(NumberOf(welcome, "patience_ms", 60'000), 0, 3'600'000));
   guest->generation_ = static_cast<int>(std::clamp<int64_t>(NumberOf(welcome, "generation", 0), 0,
                                                             std::numeric_limits<int>::max() - 1));
   LOG_INFO("taking over from the process that runs", {"pid", guest->other()},
@@ -340,7 +454,8 @@ Result<std::string> HotRestartGuest::Ask(const std::string& text, milliseconds w
 }
 
 bool HotRestartGuest::OtherHasDied(const Status& why) const {
-  return why.code() == StatusCode::kUnavailable && channel_->PeerHasEnded(1s);
+  return why.code() == StatusCode::kUnavailable &&
+         channel_->PeerHasEnded(has_everything_ ? kLastPatience : 1s);
 }
 
 Status HotRestartGuest::TakeListeners(const std::vector<net::ListenerName>& wanted,
@@ -393,6 +508,7 @@ Result<HandedWeights> HotRestartGuest::Release(milliseconds wait) {
   const auto answer = Ask(Word("release"), wait);
   if (answer.ok()) {
     ASSIGN_OR_RETURN(const Json released, Read(*answer, "released"));
+    has_everything_ = true;
     return WeightsOf(released);
   }
   if (!OtherHasDied(answer.status())) return answer.status();

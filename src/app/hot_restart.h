@@ -7,12 +7,14 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/status.h"
 #include "base/unique_fd.h"
 #include "gateway/gateway.h"
@@ -54,7 +56,7 @@ class HotRestartHost {
     virtual void TakeBack(const Status& why, bool released) = 0;
     /// The other process accepts: this one may drain.
     virtual void HandedOver(pid_t to) = 0;
-    /// Now and then, while nobody takes over.
+    /// Now and then, while nobody takes over. Not before the host listens.
     virtual void OnIdle() = 0;
   };
   struct Options {
@@ -66,7 +68,14 @@ class HotRestartHost {
   };
   /// Errors as of net::LocalListener::Listen. The owner must outlive it.
   static Result<std::unique_ptr<HotRestartHost>> Start(Options options, Owner& owner);
-  /// Ends a conversation that is under way.
+  /// One that takes over: the path is another process's until ListenNow. `generation` and the rest as of Start.
+  static Result<std::unique_ptr<HotRestartHost>> StartForLater(Options options, Owner& owner);
+  /// The process serves already, and goes on where nobody can take over from it: an error is logged, and it is tried again each second.
+  void ListenNow();
+  /// This process is stopping. Ends a conversation that is under way, unless the other process has been given everything: that one goes on,
+  /// and false is returned. Returns when that is decided, after 10 s at the latest. Not from the owner's functions.
+  bool EndUnlessReleased();
+  /// As EndUnlessReleased, and waits for one that has everything, for 10 s at most.
   ~HotRestartHost();
   HotRestartHost(const HotRestartHost&) = delete;
   HotRestartHost& operator=(const HotRestartHost&) = delete;
@@ -74,7 +83,15 @@ class HotRestartHost {
  private:
   struct Conversation;
   HotRestartHost(Options options, Owner& owner) : options_(std::move(options)), owner_(owner) {}
+  /// Of the conversation.
+  enum class Stage { kNone, kBegun, kReleased };
+  static Result<std::unique_ptr<HotRestartHost>> Make(Options options, Owner& owner);
+  Status StartLoop();
+  void Wake();
   void Loop();
+  void ListenIfAsked();
+  std::unique_ptr<net::LocalChannel> Accept(int talks_with);
+  void SetStage(Stage stage);
   void Talk(net::LocalChannel& other);
   Status HandOver(net::LocalChannel& other, Conversation& so_far);
   Status SendListeners(net::LocalChannel& other, const std::set<net::ListenerName>& wanted,
@@ -87,7 +104,14 @@ class HotRestartHost {
   Owner& owner_;
   std::unique_ptr<net::LocalListener> listener_;
   UniqueFd wake_;
-  bool over_ = false;  ///< of the thread
+  std::atomic<bool> may_listen_{false};
+  std::atomic<bool> ending_{false};  ///< no conversation begins, and one that has not come far ends
+  std::atomic<bool> leaving_{false};  ///< the thread is to end
+  Mutex mutex_;
+  CondVar changed_;
+  Stage stage_ GUARDED_BY(mutex_) = Stage::kNone;
+  bool over_ = false;                                          ///< of the thread
+  std::optional<std::chrono::steady_clock::time_point> said_;  ///< of the thread
   std::thread thread_;
 };
 
@@ -99,6 +123,8 @@ class HotRestartGuest {
                                                           const std::string& program);
 
   int generation() const { return generation_; }  ///< of the other process
+  /// For each stage, as of HotRestartHost::Options.
+  std::chrono::milliseconds patience() const { return patience_; }
   pid_t other() const { return channel_->peer(); }
   /// Those of the wanted listeners that the other process has.
   Status TakeListeners(const std::vector<net::ListenerName>& wanted, net::ListenerStore& into);
@@ -113,11 +139,13 @@ class HotRestartGuest {
   explicit HotRestartGuest(std::unique_ptr<net::LocalChannel> channel)
       : channel_(std::move(channel)) {}
   Result<std::string> Ask(const std::string& text, std::chrono::milliseconds wait);
-  /// Whether the other process is over, instead of having had enough.
+  /// Whether the other process is over, instead of having had enough. One that is stopping says nothing more, and is waited for.
   bool OtherHasDied(const Status& why) const;
 
   std::unique_ptr<net::LocalChannel> channel_;
+  bool has_everything_ = false;
   int generation_ = 0;
+  std::chrono::milliseconds patience_{60'000};
 };
 
 }  // namespace leadsman

@@ -13,6 +13,7 @@
 #include "app/switch_sink.h"
 #include "base/mutex.h"
 #include "base/testing/temp_dir.h"
+#include "net/testing/free_port.h"
 
 namespace leadsman {
 namespace {
@@ -70,7 +71,7 @@ class RunningProcess final : public HotRestartHost::Owner {
 class HotRestartTest : public testing::Test {
  protected:
   void SetUp() override {
-    auto group = owner_.store.Listen("127.0.0.1", 0, 3);
+    auto group = owner_.store.Listen("127.0.0.1", net::FreePort(), 3);
     ASSERT_TRUE(group.ok()) << group.status();
     group_ = std::move(*group);
     name_ = {"127.0.0.1", group_.port};
@@ -137,7 +138,7 @@ TEST_F(HotRestartTest, EverythingGoesFromOneToTheOther) {
 }
 
 TEST_F(HotRestartTest, MoreSocketsThanAMessageHoldsComeInSeveral) {
-  auto large = owner_.store.Listen("127.0.0.1", 0, 300);
+  auto large = owner_.store.Listen("127.0.0.1", net::FreePort(), 300);
   ASSERT_TRUE(large.ok()) << large.status();
   for (const int socket : large->sockets) close(socket);
   Start();
@@ -288,6 +289,59 @@ TEST_F(HotRestartTest, AHostThatEndsEndsAConversation) {
   const Status over = guest->Release(20s).status();
   EXPECT_FALSE(over.ok());
   EXPECT_EQ(access(path_.c_str(), F_OK), -1);
+}
+
+TEST_F(HotRestartTest, AStopTakesBackWhatWasOnlyLent) {
+  Start();
+  const auto guest = Connect();
+  net::ListenerStore mine;
+  ASSERT_TRUE(guest->TakeListeners({name_}, mine).ok());
+  EXPECT_TRUE(group_.IsHandedOver());
+  EXPECT_TRUE(host_->EndUnlessReleased());
+  EXPECT_FALSE(group_.IsHandedOver()) << "before it returns";
+  const Status over = guest->Release(20s).status();
+  EXPECT_EQ(over.code(), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(over.message(), "this process is stopping");
+  EXPECT_EQ(owner_.releases, 0);
+}
+
+TEST_F(HotRestartTest, AStopLeavesAloneWhoHasEverything) {
+  Start();
+  const auto guest = Connect();
+  net::ListenerStore mine;
+  ASSERT_TRUE(guest->TakeListeners({name_}, mine).ok());
+  ASSERT_TRUE(guest->Release(20s).ok());
+  EXPECT_FALSE(host_->EndUnlessReleased());
+  EXPECT_TRUE(group_.IsHandedOver());
+  std::thread stop([&] { host_.reset(); });
+  EXPECT_TRUE(guest->Ready().ok());
+  guest->Accepting();
+  stop.join();
+  EXPECT_EQ(owner_.AwaitHandedOver(), getpid());
+  EXPECT_TRUE(group_.IsHandedOver());
+}
+
+TEST_F(HotRestartTest, WhereNobodyCanListenYetItIsTriedAgain) {
+  auto other = net::LocalListener::Listen(path_);
+  ASSERT_TRUE(other.ok()) << other.status();
+  auto host = HotRestartHost::StartForLater({.path = path_, .program = "1.0"}, owner_);
+  ASSERT_TRUE(host.ok()) << host.status();
+  (*host)->ListenNow();
+  // It has been tried once when somebody has connected.
+  const auto until = std::chrono::steady_clock::now() + 20s;
+  std::unique_ptr<net::LocalChannel> tried;
+  while (!tried && std::chrono::steady_clock::now() < until) {
+    tried = (*other)->Accept();
+    if (!tried) std::this_thread::sleep_for(1ms);
+  }
+  EXPECT_NE(tried, nullptr);
+  other->reset();
+  std::unique_ptr<HotRestartGuest> guest;
+  while (!guest && std::chrono::steady_clock::now() < until) {
+    guest = Connect();
+    if (!guest) std::this_thread::sleep_for(1ms);
+  }
+  EXPECT_NE(guest, nullptr);
 }
 
 /// Somebody listens there who is no leadsman, or one that hangs.

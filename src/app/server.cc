@@ -142,7 +142,10 @@ class Server final : public ControlPlane {
                                                 GatewayHooks hooks = {}) {
     std::unique_ptr<Server> server(new Server(std::move(config), std::move(load),
                                               std::move(options), plane, std::move(hooks)));
-    RETURN_IF_ERROR(server->Build());
+    if (Status built = server->Build(); !built.ok()) {
+      if (server->hooks_.on_failure) server->hooks_.on_failure();
+      return built;
+    }
     return server;
   }
 
@@ -285,8 +288,9 @@ class Server final : public ControlPlane {
 
   Status Release() override {
     releasing_ = true;
-    stopping_ = true;
     plane_.SetTarget(nullptr);
+    // First of all: a command that was taken is to be in the journal. Who connects from now on waits for who has the port next.
+    if (admin_server_) admin_server_->Shutdown(kReleaseWait);
     if (monitor_ && !monitor_->Flush(kLastWait))
       LOG_WARN("the monitor did not finish writing in time", {"waited_ms", kLastWait});
     if (rollouts_) {
@@ -433,7 +437,7 @@ class Server final : public ControlPlane {
   }
 
   Readiness GetReadiness() const {
-    if (stopping_) return {.reasons = {"the server is stopping"}};
+    if (stopping_ && !releasing_) return {.reasons = {"the server is stopping"}};
     Readiness readiness{.models = lifecycle_->NotReady()};
     for (const UnreadyModel& model : readiness.models) {
       readiness.reasons.push_back(StrCat("model ", model.model, ": ", model.detail));
@@ -546,8 +550,10 @@ class Server final : public ControlPlane {
   /// Only now: the shares of the traffic are those that the journal says. One that runs already was there before this.
   Status StartGateway() {
     if (plane_.proxying) return OkStatus();
-    if (hooks_.before_start) RETURN_IF_ERROR(hooks_.before_start());
+    // What can fail comes before the other process is told that this one is ready.
     RETURN_IF_ERROR(exchanges_->Start());
+    RETURN_IF_ERROR(gateway_->Prepare());
+    if (hooks_.before_start) RETURN_IF_ERROR(hooks_.before_start());
     RETURN_IF_ERROR(gateway_->Start());
     plane_.proxying = true;
     if (hooks_.after_start) hooks_.after_start();

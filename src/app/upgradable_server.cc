@@ -27,12 +27,21 @@ namespace {
 using namespace std::chrono_literals;
 using std::chrono::milliseconds;
 
-/// For each endpoint to be looked at once, before the sockets are anybody's.
+/// For each endpoint to be looked at once, before the sockets are anybody's; half of what the other process waits for, if that is less.
 constexpr milliseconds kFirstLook = 10s;
 /// For the other process to write down what it has, and let go of it.
 constexpr milliseconds kRelease = 45s;
 /// How often it is said that the state of this process is still not back.
 constexpr auto kSayAgain = 30s;
+
+/// CANCELLED when this process is to end: signals wait until it has started, as they are blocked.
+Status StillWanted() {
+  sigset_t waiting;
+  sigemptyset(&waiting);
+  const bool told = sigpending(&waiting) == 0 &&
+                    (sigismember(&waiting, SIGTERM) == 1 || sigismember(&waiting, SIGINT) == 1);
+  return told ? CancelledError("told to stop before it took over") : OkStatus();
+}
 
 /// A process that proxies, in two halves: requests pass through the data plane until the end of the process; the control plane goes
 /// when another process takes over, and comes back when that comes to nothing.
@@ -49,11 +58,24 @@ class UpgradableServer final : public Served, public HotRestartHost::Owner {
     if (!guest.ok())
       return Annotate(guest.status(), StrCat("take over from the process that runs, at ", path,
                                              " (--hot-restart)"));
+    HotRestartHost::Options host{
+        .path = path, .program = kLeadsmanVersion, .patience = config_.hot_restart.timeout};
     GatewayHooks hooks;
     if (*guest) {
       RETURN_IF_ERROR(Annotate(TakeOver(**guest), "take over from the process that runs"));
-      hooks.before_start = [&] { return (*guest)->Ready(); };
-      hooks.after_start = [&] { (*guest)->Accepting(); };
+      // All that can fail of it before this process is the only one.
+      host.generation = plane_.generation;
+      ASSIGN_OR_RETURN(host_, HotRestartHost::StartForLater(host, *this));
+      hooks.before_start = [&]() -> Status {
+        RETURN_IF_ERROR(StillWanted());
+        return (*guest)->Ready();
+      };
+      hooks.after_start = [&] {
+        plane_.listeners.SetAllHandedOver(false);
+        (*guest)->Accepting();
+      };
+      // At once, so that the other process goes on before this one has been taken apart.
+      hooks.on_failure = [&] { (*guest).reset(); };
     }
     {
       MutexLock lock(mutex_);
@@ -65,15 +87,13 @@ class UpgradableServer final : public Served, public HotRestartHost::Owner {
     if (*guest) {
       LOG_INFO("took over; the other process drains", {"pid", (*guest)->other()},
                {"generation", plane_.generation.load()});
+      host_->ListenNow();
+      return OkStatus();
     }
-    auto host = HotRestartHost::Start({.path = path,
-                                       .program = kLeadsmanVersion,
-                                       .generation = plane_.generation,
-                                       .patience = config_.hot_restart.timeout},
-                                      *this);
-    if (!host.ok())
-      return Annotate(host.status(), "where another process can take over (hot_restart.socket)");
-    host_ = std::move(host).value();
+    auto started = HotRestartHost::Start(std::move(host), *this);
+    if (!started.ok())
+      return Annotate(started.status(), "where another process can take over (hot_restart.socket)");
+    host_ = std::move(started).value();
     return OkStatus();
   }
 
@@ -111,6 +131,8 @@ class UpgradableServer final : public Served, public HotRestartHost::Owner {
   }
   void BeginDrain(milliseconds grace) override {
     draining_ = true;
+    // What was only lent is this process's alone again, with whoever waits there.
+    host_->EndUnlessReleased();
     MutexLock lock(mutex_);
     // Who is told to go elsewhere is to find the address shut, unless another process is there.
     plane_.listeners.Close();
@@ -138,12 +160,19 @@ class UpgradableServer final : public Served, public HotRestartHost::Owner {
   net::ListenerStore& listeners() override { return plane_.listeners; }
 
   Result<HandedWeights> Release() override {
-    MutexLock lock(mutex_);
-    if (draining_) return FailedPreconditionError("this process is stopping");
-    if (control_) {
-      config_ = control_->config_in_force();
-      if (Status released = control_->Release(); !released.ok()) {
-        stuck_ = control_.release();  // it cannot be destroyed, as what hangs in it uses it
+    std::unique_ptr<ControlPlane> control;
+    {
+      MutexLock lock(mutex_);
+      if (draining_) return FailedPreconditionError("this process is stopping");
+      control = std::move(control_);
+    }
+    if (control) {
+      const Status released = control->Release();
+      Config in_force = control->config_in_force();  // with what was reloaded until it had ended
+      MutexLock lock(mutex_);
+      config_ = std::move(in_force);
+      if (!released.ok()) {
+        stuck_ = control.release();  // it cannot be destroyed, as what hangs in it uses it
         LOG_ERROR(
             "the monitor, rollouts and alarms of this process have stopped, and cannot be given "
             "away; requests pass on. "
@@ -151,8 +180,8 @@ class UpgradableServer final : public Served, public HotRestartHost::Owner {
             {"reason", released});
         return released;
       }
-      control_.reset();
     }
+    control.reset();
     return plane_.gateway->weights_by_person();
   }
 
@@ -177,14 +206,16 @@ class UpgradableServer final : public Served, public HotRestartHost::Owner {
     RETURN_IF_ERROR(guest.TakeListeners(ListenersOf(config_), plane_.listeners));
     RETURN_IF_ERROR(plane_.Build(config_));
     RETURN_IF_ERROR(plane_.gateway->Prepare());
-    const SteadyTime until = plane_.clock.SteadyNow() + kFirstLook;
+    const SteadyTime until = plane_.clock.SteadyNow() + std::min(kFirstLook, guest.patience() / 2);
     std::vector<std::string> unchecked = plane_.gateway->Unchecked();
     while (!unchecked.empty() && plane_.clock.SteadyNow() < until) {
+      RETURN_IF_ERROR(StillWanted());
       std::this_thread::sleep_for(10ms);
       unchecked = plane_.gateway->Unchecked();
     }
     if (!unchecked.empty())
       LOG_WARN("taking over before all endpoints were looked at", {"left", HumanList(unchecked)});
+    RETURN_IF_ERROR(StillWanted());
     ASSIGN_OR_RETURN(const HandedWeights weights, guest.Release(kRelease));
     plane_.gateway->TakeWeights(weights);
     return OkStatus();
@@ -192,12 +223,18 @@ class UpgradableServer final : public Served, public HotRestartHost::Owner {
 
   /// After a takeover that has come to nothing. The other process may still hold the data_dir: then it is tried again.
   void BuildAgain() {
-    MutexLock lock(mutex_);
-    if (control_ || stuck_ || draining_ || handed_over_) return;
-    auto built = CreateControlPlane(config_, load_, options_, plane_);
+    Config config;
+    {
+      MutexLock lock(mutex_);
+      if (control_ || stuck_ || draining_ || handed_over_) return;
+      config = config_;
+    }
+    auto built = CreateControlPlane(std::move(config), load_, options_, plane_);
     const SteadyTime now = plane_.clock.SteadyNow();
+    MutexLock lock(mutex_);
     if (built.ok()) {
       control_ = std::move(built).value();
+      if (draining_) control_->TurnUnready();
       said_.reset();
       LOG_INFO("monitor, rollouts and alarms go on in this process",
                {"events_dropped", plane_.sink->dropped()});

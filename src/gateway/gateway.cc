@@ -143,13 +143,17 @@ class Impl final : public Gateway {
   }
 
   Status Start() override {
-    if (!prepared_) RETURN_IF_ERROR(Prepare());
-    RETURN_IF_ERROR(Run());
+    RETURN_IF_ERROR(Prepare());
+    MutexLock lock(running_mutex_);
+    if (gate_ == Gate::kGone) return FailedPreconditionError("the gateway is draining");
+    gate_ = Gate::kOpen;
+    gate_changed_.NotifyAll();
     started_ = true;
     return OkStatus();
   }
 
   Status Prepare() override {
+    if (prepared_) return OkStatus();
     const auto table = shared_.MakeTable(shared_.table()->options);
     RETURN_IF_ERROR(LoadUpstreamTls(*table, nullptr, deps_.clock));
     ASSIGN_OR_RETURN(Certificates certificates, ReadCertificates(table->options, {}));
@@ -163,6 +167,7 @@ class Impl final : public Gateway {
     ASSIGN_OR_RETURN(health_, HealthChecker::Create());
     RETURN_IF_ERROR(health_->Prepare(*table, milliseconds(0)));
     health_->Adopt(table);
+    RETURN_IF_ERROR(StartThreads());
     registrations_ = AddGatewayMetrics(shared_, deps_.registry);
     prepared_ = true;
     return OkStatus();
@@ -277,14 +282,15 @@ class Impl final : public Gateway {
     return wrong;
   }
 
-  Status Run() {
+  /// They wait for Start.
+  Status StartThreads() {
     for (size_t i = 0; i < shared_.workers.size(); ++i) {
       {
         MutexLock lock(running_mutex_);
         ++running_;
       }
       auto thread = StartThread(StrCat("gateway-", i), [this, worker = shared_.workers[i]] {
-        worker->Run();
+        if (AwaitGate()) worker->Run();
         MutexLock lock(running_mutex_);
         --running_;
         ended_.NotifyAll();
@@ -550,6 +556,11 @@ class Impl final : public Gateway {
   std::string_view drain_name() const override { return "gateway"; }
   void BeginDrain(milliseconds grace) override {
     draining_ = true;
+    {
+      MutexLock lock(running_mutex_);
+      if (gate_ == Gate::kShut) gate_ = Gate::kGone;
+      gate_changed_.NotifyAll();
+    }
     for (const auto& worker : shared_.workers) worker->BeginDrain(grace);
   }
   bool AwaitDrained(milliseconds wait) override {
@@ -564,6 +575,15 @@ class Impl final : public Gateway {
   }
 
  private:
+  /// Before threads that are there already.
+  enum class Gate { kShut, kOpen, kGone };
+  /// False: it has ended before it began.
+  bool AwaitGate() {
+    MutexLock lock(running_mutex_);
+    while (gate_ == Gate::kShut) gate_changed_.WaitFor(running_mutex_, std::chrono::minutes(1));
+    return gate_ == Gate::kOpen;
+  }
+
   /// What a rollout has said.
   struct Traffic {
     int64_t stable = 0, candidate = 0;
@@ -729,8 +749,9 @@ class Impl final : public Gateway {
   Certificates certificates_ GUARDED_BY(traffic_mutex_);  ///< by listener
   std::vector<Registry::Registration> registrations_;
   Mutex running_mutex_;
-  CondVar ended_;
+  CondVar ended_, gate_changed_;
   size_t running_ GUARDED_BY(running_mutex_) = 0;
+  Gate gate_ GUARDED_BY(running_mutex_) = Gate::kShut;
   std::vector<std::thread> threads_;
 };
 

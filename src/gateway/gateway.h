@@ -95,9 +95,11 @@ class Gateway : public net::DrainableServer {
   static std::unique_ptr<Gateway> Create(Deps deps, Options options);
   ~Gateway() override = default;  ///< drains with no grace
 
-  /// All of Start that can fail for what is outside, once: files are read, addresses listened at, endpoints checked. Nobody is accepted.
+  /// All of Start that can fail, once, then it does nothing: files are read, addresses listened at, endpoints checked, threads started.
+  /// Nobody is accepted.
   virtual Status Prepare() = 0;
-  /// Prepares, unless that is done, and serves; once. UNAVAILABLE when an address is in use; the message names it.
+  /// Prepares, unless that is done, and serves; once. UNAVAILABLE when an address is in use; the message names it. FAILED_PRECONDITION
+  /// after BeginDrain.
   virtual Status Start() = 0;
   /// Of one that is prepared: a line for each version whose endpoints have not been checked yet, or whose names were not found.
   virtual std::vector<std::string> Unchecked() const = 0;

@@ -108,20 +108,6 @@ Result<ListenerGroup> Listen(const std::string& address_text, uint16_t port, int
   return group;
 }
 
-Result<std::vector<int>> ListenBeside(const std::string& address_text, uint16_t port, int count) {
-  std::vector<int> sockets;
-  ASSIGN_OR_RETURN(Address address, ParseAddress(address_text, port));
-  while (sockets.size() < static_cast<size_t>(count)) {
-    const int fd = OpenListener(address, false);
-    if (fd < 0) {
-      for (int opened : sockets) close(opened);
-      return Explain(-fd, address_text, port);
-    }
-    sockets.push_back(fd);
-  }
-  return sockets;
-}
-
 namespace {
 
 /// Takes away a socket at which nobody listens any more. Anything else stays, for bind to complain about.

@@ -31,9 +31,6 @@ struct ListenerGroup {
 /// otherwise.
 Result<ListenerGroup> Listen(const std::string& address, uint16_t port, int count);
 
-/// Further sockets for an address at which this process, or one of the same user that shares its sockets, listens already.
-Result<std::vector<int>> ListenBeside(const std::string& address, uint16_t port, int count);
-
 /// A Unix socket at `path` instead, as one descriptor for each I/O thread. The owner of the descriptors removes the path
 /// with the last of them. One that a process has left there, and nobody answers at, is replaced. UNAVAILABLE when somebody
 /// does; INVALID_ARGUMENT when the path is too long; PERMISSION_DENIED, NOT_FOUND (its folder) … otherwise.

@@ -77,21 +77,25 @@ const ListenerStore::Kept* ListenerStore::Find(const ListenerName& name) const {
 }
 
 Result<ListenerGroup> ListenerStore::Listen(const std::string& address, uint16_t port, int count) {
+  // One that the kernel chooses is another one each time: nobody could ask for it again.
+  if (port == 0) return net::Listen(address, port, count);
   MutexLock lock(mutex_);
-  Kept* kept = port != 0 ? Find({address, port}) : nullptr;
+  Kept* kept = Find({address, port});
   if (kept == nullptr) {
     ASSIGN_OR_RETURN(ListenerGroup opened, net::Listen(address, port, count));
     kept_.push_back({.name = {address, opened.port}, .sockets = std::move(opened.sockets)});
     kept = &kept_.back();
-  } else if (kept->sockets.size() < static_cast<size_t>(count)) {
-    const int more = count - static_cast<int>(kept->sockets.size());
-    ASSIGN_OR_RETURN(std::vector<int> opened, ListenBeside(address, port, more));
-    kept->sockets.insert(kept->sockets.end(), opened.begin(), opened.end());
   }
-  // A server that has drained may have shut them.
-  for (const int socket : kept->sockets) LetNewConnectionsIn(socket);
+  // A server that has drained may have shut them. Those of another process are its business.
+  if (!kept->handed_over->load()) {
+    for (const int socket : kept->sockets) LetNewConnectionsIn(socket);
+  }
+  // Further sockets would have queues of their own, which nobody but this process could empty.
+  std::vector<int> shared = kept->sockets;
+  for (size_t i = 0; shared.size() < static_cast<size_t>(count); ++i)
+    shared.push_back(int{shared[i]});
   ListenerGroup group;
-  ASSIGN_OR_RETURN(group.sockets, CopyAll(kept->sockets));
+  ASSIGN_OR_RETURN(group.sockets, CopyAll(shared));
   group.port = kept->name.port;
   group.ipv6 = address.find(':') != std::string::npos;
   group.handed_over = kept->handed_over;
@@ -116,6 +120,7 @@ Status ListenerStore::Adopt(Sockets sockets) {
     return wrong;
   }
   kept_.push_back({.name = std::move(sockets.name), .sockets = std::move(sockets.sockets)});
+  kept_.back().handed_over->store(true);
   return OkStatus();
 }
 
@@ -131,6 +136,11 @@ std::vector<ListenerName> ListenerStore::names() const {
   std::vector<ListenerName> names;
   for (const Kept& kept : kept_) names.push_back(kept.name);
   return names;
+}
+
+void ListenerStore::SetAllHandedOver(bool handed_over) {
+  MutexLock lock(mutex_);
+  for (const Kept& kept : kept_) kept.handed_over->store(handed_over);
 }
 
 void ListenerStore::SetHandedOver(const std::set<ListenerName>& names, bool handed_over) {

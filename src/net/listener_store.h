@@ -25,7 +25,7 @@ struct ListenerName {
 /// Keeps listening sockets beyond the servers that accept on them, for a server that comes after, in this process or in the
 /// one that takes its place. Nobody who connects in between is refused: he waits in the queue of the socket.
 ///
-///   new process:  store.Adopt(…) for each that came    servers: store.Listen(address, port, threads)
+///   new process:  store.Adopt(…) for each that came    servers: store.Listen(address, port, threads); store.SetAllHandedOver(false)
 ///   old process:  store.Copy(name) → sent              store.SetHandedOver({name}, true); servers drain
 ///
 /// A socket that is closed resets what waits in its queue, and SO_REUSEPORT gives each socket of a port a queue of its own. So it is
@@ -45,11 +45,11 @@ class ListenerStore {
   ListenerStore(const ListenerStore&) = delete;
   ListenerStore& operator=(const ListenerStore&) = delete;
 
-  /// As net::Listen, and keeps what it opens. Those that are kept already are given instead, all of them, which may be more than
-  /// `count`, and where they are fewer further ones beside them. The caller owns the descriptors, which are copies.
+  /// As net::Listen, and keeps what it opens, unless the port is 0. Those that are kept already are given instead, all of them, which may
+  /// be more than `count`, and where they are fewer some of them several times. The caller owns the descriptors, which are copies.
   Result<ListenerGroup> Listen(const std::string& address, uint16_t port, int count);
 
-  /// Takes the descriptors over in any case. INVALID_ARGUMENT when one is no TCP socket that listens at the port; ALREADY_EXISTS for a
+  /// Takes the descriptors over in any case; another process accepts on them, until SetAllHandedOver(false). INVALID_ARGUMENT when one is no TCP socket that listens at the port; ALREADY_EXISTS for a
   /// name that is there.
   Status Adopt(Sockets sockets);
   /// Copies of what is kept under a name; empty when nothing is. RESOURCE_EXHAUSTED without descriptors.
@@ -57,6 +57,7 @@ class ListenerStore {
   std::vector<ListenerName> names() const;
   /// Whether another process accepts on these, too.
   void SetHandedOver(const std::set<ListenerName>& names, bool handed_over);
+  void SetAllHandedOver(bool handed_over);
   /// Lets go of all. Servers that accept on copies go on; what they close then is closed.
   void Close();
   /// Lets go of those that no server has asked for, and returns them.

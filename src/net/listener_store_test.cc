@@ -11,6 +11,7 @@
 #include <set>
 
 #include "base/unique_fd.h"
+#include "net/testing/free_port.h"
 
 namespace leadsman::net {
 namespace {
@@ -44,7 +45,7 @@ void CloseAll(const std::vector<int>& sockets) {
 
 TEST(ListenerStoreTest, ConnectionsThatWaitAreThereForTheServerThatComesAfter) {
   ListenerStore store;
-  auto first = store.Listen("127.0.0.1", 0, 3);
+  auto first = store.Listen("127.0.0.1", FreePort(), 3);
   ASSERT_TRUE(first.ok()) << first.status();
   std::vector<UniqueFd> clients;
   for (int i = 0; i < 30; ++i) clients.push_back(Connected(first->port));
@@ -58,7 +59,7 @@ TEST(ListenerStoreTest, ConnectionsThatWaitAreThereForTheServerThatComesAfter) {
   EXPECT_EQ(TakeAll(second->sockets), 40);
   CloseAll(second->sockets);
 
-  // More threads: further sockets beside them.
+  // More threads share them.
   auto third = store.Listen("127.0.0.1", first->port, 5);
   ASSERT_TRUE(third.ok()) << third.status();
   EXPECT_EQ(third->sockets.size(), 5u);
@@ -67,9 +68,40 @@ TEST(ListenerStoreTest, ConnectionsThatWaitAreThereForTheServerThatComesAfter) {
   CloseAll(third->sockets);
 }
 
+TEST(ListenerStoreTest, OfAPortThatTheKernelChoosesNothingIsKept) {
+  ListenerStore store;
+  auto group = store.Listen("127.0.0.1", 0, 2);
+  ASSERT_TRUE(group.ok()) << group.status();
+  EXPECT_EQ(group->sockets.size(), 2u);
+  EXPECT_FALSE(group->IsHandedOver());
+  EXPECT_TRUE(store.names().empty());
+  CloseAll(group->sockets);
+  EXPECT_FALSE(Connected(group->port).valid());
+}
+
+TEST(ListenerStoreTest, MoreThreadsThanAdoptedSocketsTakeNothingFromWhoHasThem) {
+  ListenerStore old_one, new_one;
+  auto group = old_one.Listen("127.0.0.1", FreePort(), 2);
+  ASSERT_TRUE(group.ok()) << group.status();
+  const ListenerName name{"127.0.0.1", group->port};
+  auto copies = old_one.Copy(name);
+  ASSERT_TRUE(copies.ok()) << copies.status();
+  ASSERT_TRUE(new_one.Adopt({name, *copies}).ok());
+  auto more = new_one.Listen("127.0.0.1", group->port, 5);
+  ASSERT_TRUE(more.ok()) << more.status();
+  EXPECT_EQ(more->sockets.size(), 5u);
+  EXPECT_TRUE(more->IsHandedOver());
+  std::vector<UniqueFd> clients;
+  for (int i = 0; i < 50; ++i) clients.push_back(Connected(group->port));
+  CloseAll(more->sockets);
+  new_one.Close();
+  EXPECT_EQ(TakeAll(group->sockets), 50);
+  CloseAll(group->sockets);
+}
+
 TEST(ListenerStoreTest, SocketsGoToAnotherStoreWithWhatWaitsInThem) {
   ListenerStore old_one, new_one;
-  auto group = old_one.Listen("127.0.0.1", 0, 2);
+  auto group = old_one.Listen("127.0.0.1", FreePort(), 2);
   ASSERT_TRUE(group.ok()) << group.status();
   const ListenerName name{"127.0.0.1", group->port};
   EXPECT_EQ(name.Text(), "127.0.0.1:" + std::to_string(group->port));
@@ -88,6 +120,8 @@ TEST(ListenerStoreTest, SocketsGoToAnotherStoreWithWhatWaitsInThem) {
 
   auto taken = new_one.Listen("127.0.0.1", group->port, 2);
   ASSERT_TRUE(taken.ok()) << taken.status();
+  EXPECT_TRUE(taken->IsHandedOver()) << "the other one has them until it has let go of them";
+  new_one.SetAllHandedOver(false);
   EXPECT_FALSE(taken->IsHandedOver());
   EXPECT_EQ(TakeAll(taken->sockets), 20);
   CloseAll(taken->sockets);
@@ -96,7 +130,7 @@ TEST(ListenerStoreTest, SocketsGoToAnotherStoreWithWhatWaitsInThem) {
 
 TEST(ListenerStoreTest, OneThatWasShutByADrainTakesConnectionsAgain) {
   ListenerStore store;
-  auto first = store.Listen("127.0.0.1", 0, 1);
+  auto first = store.Listen("127.0.0.1", FreePort(), 1);
   ASSERT_TRUE(first.ok()) << first.status();
   if (!RefuseNewConnections(first->sockets[0])) GTEST_SKIP() << "no socket filters here";
   CloseAll(first->sockets);

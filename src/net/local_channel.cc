@@ -119,7 +119,8 @@ Status LocalChannel::Send(std::string_view text, std::span<const int> sockets, m
   for (;;) {
     if (sendmsg(socket_.get(), &message, MSG_NOSIGNAL) >= 0) return OkStatus();
     if (errno == EINTR) continue;
-    if (errno != EAGAIN) return Gone();
+    if (errno == EPIPE || errno == ECONNRESET) return Gone();
+    if (errno != EAGAIN) return ErrnoStatus(errno, "send to", "the other process");
     if (!AwaitEvents(socket_.get(), POLLOUT, until))
       return DeadlineExceededError("the other process takes no message");
   }
@@ -144,7 +145,8 @@ Result<LocalMessage> LocalChannel::Receive(milliseconds wait) {
     if (errno == EINTR) continue;
     // One that has closed without having read all is told of first; what it has said before that comes after.
     if (errno == ECONNRESET && !std::exchange(reset, true)) continue;
-    if (errno != EAGAIN) return Gone();
+    if (errno == ECONNRESET) return Gone();
+    if (errno != EAGAIN) return ErrnoStatus(errno, "hear from", "the other process");
     if (!AwaitEvents(socket_.get(), POLLIN, until))
       return DeadlineExceededError(
           StrCat("the other process has said nothing for ", wait.count(), " ms"));
@@ -176,6 +178,7 @@ Result<std::unique_ptr<LocalListener>> LocalListener::Listen(const std::string& 
     if (!S_ISSOCK(there.st_mode))
       return InvalidArgumentError(StrCat(path, " is there and no socket; choose another path"));
     UniqueFd probe = NewSocket();
+    if (!probe.valid()) return ErrnoStatus(errno, "open a socket for", path);
     if (connect(probe.get(), Raw(address), sizeof(address)) == 0 || errno != ECONNREFUSED) {
       return UnavailableError(
           StrCat("another process listens at ", path, "; stop it or choose another path"));
