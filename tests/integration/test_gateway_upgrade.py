@@ -287,36 +287,80 @@ def test_a_new_process_that_dies_on_its_way_changes_nothing(gunicorn, gateway, s
     assert server.generation() == 1
 
 
-def test_real_processes_that_are_killed_or_fail_change_nothing(gunicorn, gateway, tmp_path):  # noqa: F811
+@contextlib.contextmanager
+def silent_endpoint():
+    """Takes connections and says nothing: a new process waits for its first look at it."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(100)
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_a_real_process_that_is_killed_before_it_accepts_changes_nothing(gunicorn, gateway):  # noqa: F811
+    one = gunicorn(keep_alive=30)
+    server = gateway([(1, [one.endpoint], None)], health={"path": "/healthz", "interval": "200ms", "timeout": "60s"}, retries={"max": 0})
+    old, log = server.process, server.log
+    with over_http(server) as load, silent_endpoint() as silent:
+        service = server.config["gateway"]["services"][0]
+        for number, end in enumerate([signal.SIGKILL, signal.SIGTERM], 1):
+            # More threads than there are sockets: nobody may wait where only the new process could take him from.
+            server.config["gateway"]["io_threads"] = 7
+            service["versions"] = [{"version": 1, "endpoints": [one.endpoint], "weight": "100%"}, {"version": 2, "endpoints": [silent], "weight": "0%"}]
+            process, mine = server.begin(), server.log
+            wait_for("the sockets", lambda: "sockets are taken over" in mine.read_text(errors="replace") or process.poll() is not None)
+            # It listens before it connects.
+            wait_for("a look", lambda: silent_clients(silent) > 0)
+            load.more(60)
+            assert process.poll() is None and "handed over" not in log.read_text().replace("sockets are handed over", "")
+            process.send_signal(end)
+            code = process.wait(20)
+            assert code == (1 if end == signal.SIGTERM else -signal.SIGKILL)
+            if end == signal.SIGTERM:
+                assert "told to stop before it took over" in mine.read_text()
+            server.processes.pop()
+            server.process, server.log = old, log
+            load.more(60)
+            wait_for("the failure to be counted", lambda: server.metric("leadsman_hot_restart_failed_total") == number)
+        service["versions"] = [{"version": 1, "endpoints": [one.endpoint]}]
+        server.upgrade()
+        load.more(20)
+        assert old.wait(60) == 0
+    assert load.failures == []
+
+
+def test_the_first_look_is_no_longer_than_the_old_process_waits(gunicorn, gateway):  # noqa: F811
+    one = gunicorn(keep_alive=30)
+    server = gateway([(1, [one.endpoint], "100%")], health={"path": "/healthz", "interval": "200ms", "timeout": "60s"},
+                     top={"hot_restart": {"timeout": "5s"}})
+    with silent_endpoint() as silent:
+        server.config["gateway"]["services"][0]["versions"].append({"version": 2, "endpoints": [silent], "weight": "0%"})
+        before, process = server.process, server.begin()
+        wait_for("the new process", lambda: "took over; the other process drains" in server.log_text() or process.poll() is not None)
+        assert "taking over before all endpoints were looked at" in server.log_text()
+        assert before.wait(60) == 0 and process.poll() is None
+
+
+def silent_clients(endpoint):
+    """How many connections the endpoint has."""
+    port = f":{int(endpoint.rsplit(':', 1)[1]):04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[1].endswith(port) and row[3] == "01" for row in rows)
+
+
+def test_a_real_process_that_fails_when_the_state_is_its_already_changes_nothing(gunicorn, gateway, tmp_path):  # noqa: F811
     one = gunicorn(keep_alive=30)
     server = gateway([(1, [one.endpoint], None)], health={"path": "/healthz", "interval": "200ms"}, retries={"max": 0})
     old, log = server.process, server.log
-    rng = random.Random(3)
     with over_http(server) as load:
-        for word in ["taking over", "sockets are taken over", "", ""]:
-            process = server.begin()
-            mine = server.log
-            if word:
-                wait_for(word, lambda: word in mine.read_text(errors="replace") or process.poll() is not None)
-            else:
-                threading.Event().wait(rng.random() * 0.2)
-            process.kill()
-            process.wait(10)
-            if old.poll() is not None or "handed over; draining" in log.read_text():
-                break  # it was faster than the kill, and then it had taken over
-            load.more(20)
-        else:
-            # Fails by itself when the state is its already.
-            server.process, server.log = old, log
-            said = server.fail(admin={**server.config["admin"], "tls": {"cert_file": str(tmp_path / "none"), "key_file": str(tmp_path / "none")}})
-            assert "admin.tls" in said, said
-            wait_for("all to be back", lambda: "go on in this process" in log.read_text())
-            load.more(20)
-            assert server.get("/api/v1/status").status_code == 200
-            server.upgrade()
-            load.more(20)
-            assert old.wait(60) == 0
-            assert load.failures == []
+        said = server.fail(admin={**server.config["admin"], "tls": {"cert_file": str(tmp_path / "none"), "key_file": str(tmp_path / "none")}})
+        assert "admin.tls" in said, said
+        wait_for("all to be back", lambda: "go on in this process" in log.read_text())
+        load.more(20)
+        assert server.get("/api/v1/status").status_code == 200
+        server.upgrade()
+        load.more(20)
+        assert old.wait(60) == 0
+    assert load.failures == []
 
 
 @pytest.mark.parametrize("stage", ["listeners", "release", "lock"])
@@ -510,7 +554,9 @@ def test_what_lies_at_the_path_already(gunicorn, gateway):  # noqa: F811
         thread.join(20)
         assert "(pid" in said and "9.9.9) hands over by protocol 2, this one" in said and "takes over by protocol 1" in said, said
     (server.folder / "file").write_text("precious")
-    said = server.fail("--data-dir", str(server.folder / "elsewhere"), hot_restart={"socket": str(server.folder / "file")})
+    said = server.fail("--data-dir", str(server.folder / "elsewhere"), hot_restart={"socket": str(server.folder / "file")}, admin={"port": 0},
+                       gateway={**server.config["gateway"], "listeners": [{"address": "127.0.0.1", "port": 0}]})
+    assert "is there and no socket; choose another path" in said, said
     assert (server.folder / "file").read_text() == "precious"
     said = server.fail("--data-dir", "")
     assert "hot_restart.socket: without a data_dir the processes need another place to meet" in said, said
@@ -547,10 +593,11 @@ def test_the_service_manager_is_told_which_process_is_the_main_one(gunicorn, gat
         assert manager.recv(1000) == b"READY=1\nMAINPID=%d" % server.process.pid
 
 
-def test_a_stop_in_the_middle_is_a_stop(gunicorn, gateway):  # noqa: F811
+@pytest.mark.parametrize("stage", ["listeners", "release"])
+def test_a_stop_in_the_middle_is_a_stop(gunicorn, gateway, stage):  # noqa: F811
     one = gunicorn()
-    server = gateway([(1, [one.endpoint], None)])
-    process = subprocess.Popen([sys.executable, str(HERE / "take_over.py"), server.socket, "release", str(server.port)],
+    server = gateway([(1, [one.endpoint], None)], top={"hot_restart": {"timeout": "3s"}})
+    process = subprocess.Popen([sys.executable, str(HERE / "take_over.py"), server.socket, stage, str(server.port)],
                                stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "there\n"
     assert requests.post(server.url + "/predict", data=b"x", timeout=10).status_code == 200
@@ -559,3 +606,42 @@ def test_a_stop_in_the_middle_is_a_stop(gunicorn, gateway):  # noqa: F811
     process.kill()
     process.wait(10)
     assert not os.path.exists(server.socket)
+
+
+def test_a_stop_in_the_middle_answers_whoever_waits(gunicorn, gateway):  # noqa: F811
+    one = gunicorn(keep_alive=30)
+    server = gateway([(1, [one.endpoint], None)], retries={"max": 0})
+    process = subprocess.Popen([sys.executable, str(HERE / "take_over.py"), server.socket, "listeners", str(server.port)],
+                               stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "there\n"
+    answers, stopped = [], threading.Event()
+
+    def ask():
+        # Until nobody takes a connection any more: who has got one is answered.
+        while not stopped.is_set():
+            try:
+                connection = socket.create_connection(("127.0.0.1", server.port), 2)
+            except OSError:
+                return
+            with connection:
+                connection.settimeout(20)
+                try:
+                    connection.sendall(b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx")
+                    answers.append(connection.recv(12))
+                except OSError as error:
+                    answers.append(repr(error))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    wait_for("requests", lambda: len(answers) > 50)
+    server.process.send_signal(signal.SIGTERM)
+    try:
+        assert server.process.wait(60) == 0
+    finally:
+        process.kill()  # it holds the sockets, and takes nobody
+        process.wait(10)
+        stopped.set()
+        for thread in threads:
+            thread.join(30)
+    assert set(answers) == {b"HTTP/1.1 200"}
