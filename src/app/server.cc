@@ -749,7 +749,7 @@ class Server final : public ControlPlane {
   /// Of the models that clients send; what a process that was killed has left there goes.
   std::string MakeGivenFolder() {
     std::error_code error;
-    const std::string folder = InDataDir("given-models");
+    std::string folder = InDataDir("given-models");
     if (!folder.empty()) {
       std::filesystem::remove_all(folder, error);
       if (error) {

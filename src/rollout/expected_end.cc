@@ -99,7 +99,7 @@ Reckoned SecondsOf(const RolloutState& s, const TrafficPace& pace, size_t number
   const double done = present ? static_cast<double>(s.step_requests) : 0;
   const double left = static_cast<double>(s.step_minimums[number]) - done;
   if (left > 0) {
-    const Reckoned rate = PaceOf(s, pace, step);
+    Reckoned rate = PaceOf(s, pace, step);
     if (!rate.unknown.empty()) return rate;
     seconds = std::max(seconds, left / (rate.value * sent));
   }
@@ -111,11 +111,11 @@ Reckoned SecondsOf(const RolloutState& s, const TrafficPace& pace, size_t number
     if (gate.SafeLogE() >= std::log(1 / s.plan.beta) && gate.HasThresholds()) continue;
     if (step.mirror > 0 && gate.config.kind == RolloutGate::Kind::kQuality)
       return Unknown("how many labelled rows will have another class is not known");
-    const Reckoned exposure = ExposureLeft(s, gate);
+    Reckoned exposure = ExposureLeft(s, gate);
     if (!exposure.unknown.empty()) return exposure;
-    const Reckoned rate = PaceOf(s, pace, step);
+    Reckoned rate = PaceOf(s, pace, step);
     if (!rate.unknown.empty()) return rate;
-    const Reckoned share = CountedShare(s, gate.config.kind);
+    Reckoned share = CountedShare(s, gate.config.kind);
     if (!share.unknown.empty()) return share;
     seconds = std::max(seconds, exposure.value / (rate.value * sent * share.value));
   }
