@@ -168,10 +168,8 @@ class UpgradableServer final : public Served, public HotRestartHost::Owner {
     }
     if (control) {
       const Status released = control->Release();
-      Config in_force = control->config_in_force();  // with what was reloaded until it had ended
-      MutexLock lock(mutex_);
-      config_ = std::move(in_force);
       if (!released.ok()) {
+        MutexLock lock(mutex_);
         stuck_ = control.release();  // it cannot be destroyed, as what hangs in it uses it
         LOG_ERROR(
             "the monitor, rollouts and alarms of this process have stopped, and cannot be given "
@@ -180,8 +178,11 @@ class UpgradableServer final : public Served, public HotRestartHost::Owner {
             {"reason", released});
         return released;
       }
+      Config in_force = control->config_in_force();  // with what was reloaded until it had ended
+      control.reset();
+      MutexLock lock(mutex_);
+      config_ = std::move(in_force);
     }
-    control.reset();
     return plane_.gateway->weights_by_person();
   }
 
