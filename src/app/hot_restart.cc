@@ -462,8 +462,7 @@ Status HotRestartGuest::TakeListeners(const std::vector<net::ListenerName>& want
                                       net::ListenerStore& into) {
   Json names = Json::array();
   for (const net::ListenerName& name : wanted) names.push_back(NameJson(name));
-  Status asked =
-      channel_->Send(Written({{"say", "listeners"}, {"wanted", names}}), {}, kWord);
+  Status asked = channel_->Send(Written({{"say", "listeners"}, {"wanted", names}}), {}, kWord);
   if (!asked.ok() && asked.code() != StatusCode::kUnavailable) return asked;
   std::map<net::ListenerName, std::vector<int>> got;
   Status wrong;
