@@ -14,6 +14,7 @@
 #include "base/mutex.h"
 #include "base/testing/temp_dir.h"
 #include "net/testing/free_port.h"
+#include "support/eventually.h"
 
 namespace leadsman {
 namespace {
@@ -328,20 +329,11 @@ TEST_F(HotRestartTest, WhereNobodyCanListenYetItIsTriedAgain) {
   ASSERT_TRUE(host.ok()) << host.status();
   (*host)->ListenNow();
   // It has been tried once when somebody has connected.
-  const auto until = std::chrono::steady_clock::now() + 20s;
   std::unique_ptr<net::LocalChannel> tried;
-  while (!tried && std::chrono::steady_clock::now() < until) {
-    tried = (*other)->Accept();
-    if (!tried) std::this_thread::sleep_for(1ms);
-  }
-  EXPECT_NE(tried, nullptr);
+  EXPECT_TRUE(Eventually([&] { return (tried = (*other)->Accept()) != nullptr; }));
   other->reset();
   std::unique_ptr<HotRestartGuest> guest;
-  while (!guest && std::chrono::steady_clock::now() < until) {
-    guest = Connect();
-    if (!guest) std::this_thread::sleep_for(1ms);
-  }
-  EXPECT_NE(guest, nullptr);
+  EXPECT_TRUE(Eventually([&] { return (guest = Connect()) != nullptr; }));
 }
 
 /// Somebody listens there who is no leadsman, or one that hangs.

@@ -758,6 +758,7 @@ std::string ModelMachine::Note() const {
   if (silence_.seconds > 0 && !removed_) notes.push_back(SilenceNote());
   if (!list_error_.empty()) notes.push_back(ListingNote());
   bool any = false;
+  const bool serves_here = ServesFromHere();
   for (const auto& [version, entry] : entries_) {
     any = any || entry.folder_there;
     bool waiting = entry.shown.state == VersionState::kNew && entry.folder_there && !entry.complete;
@@ -777,7 +778,7 @@ std::string ModelMachine::Note() const {
                              ": served from the model's former path until it is loaded from ",
                              RedactUrl(source_->path()), entry.replacing_failed.empty() ? "" : ": ",
                              entry.replacing_failed));
-    } else if (former && !ServesFromHere()) {
+    } else if (former && !serves_here) {
       const std::string why = WhyNothingHere();
       notes.push_back(StrCat(version,
                              ": served from the model's former path until a version is ready in ",
@@ -796,7 +797,7 @@ std::string ModelMachine::Note() const {
                              ": its files changed after it was loaded; it is served as it was. "
                              "Release a new version instead"));
     }
-    const bool explained = former && !ServesFromHere();
+    const bool explained = former && !serves_here;
     if (!entry.folder_there && listed_once_ && entry.shown.state == VersionState::kReady &&
         !explained) {
       notes.push_back(StrCat(version, ": its folder is gone",
@@ -855,6 +856,7 @@ ModelStatus ModelMachine::GetStatus() const {
   status.required = config_->required;
   status.silent_seconds = silence_.seconds;
   status.listing_round = decided_round_;
+  const bool serves_here = ServesFromHere();
   int newer = 0;
   for (auto it = entries_.rbegin(); it != entries_.rend(); ++it) {
     const Entry& entry = it->second;
@@ -867,7 +869,7 @@ ModelStatus ModelMachine::GetStatus() const {
     shown.waits_for_room = entry.waits_for_room && shown.state == VersionState::kFailed;
     // Until the place that it comes from has been looked at, nobody knows whether it is what is to be served.
     const bool here = entry.folder_there && entry.complete;
-    const bool former = Moved(entry) && !here && !ServesFromHere();
+    const bool former = Moved(entry) && !here && !serves_here;
     const bool other =
         Moved(entry) ? here || former : entry.folder_there && entry.loaded_triton != triton_;
     shown.outdated = shown.state == VersionState::kReady && (!listed_once_ || other);

@@ -12,6 +12,7 @@
 #include "net/listener_store.h"
 #include "net/testing/free_port.h"
 #include "net/testing/raw_client.h"
+#include "support/eventually.h"
 
 namespace leadsman::net {
 namespace {
@@ -141,10 +142,7 @@ TEST(ServerHandoverTest, AnHttp2ServerLeavesThemToo) {
   options.listeners = &new_store;
   auto new_server = Http2Server::Start(options, handler);
   ASSERT_TRUE(new_server.ok()) << new_server.status();
-  const auto until = std::chrono::steady_clock::now() + 20s;
-  while ((*new_server)->stats().connections_accepted == 0 &&
-         std::chrono::steady_clock::now() < until)
-    std::this_thread::sleep_for(1ms);
+  EXPECT_TRUE(Eventually([&] { return (*new_server)->stats().connections_accepted > 0; }));
   EXPECT_EQ((*new_server)->stats().connections_accepted, 1u);
 }
 

@@ -95,6 +95,26 @@ void PutIf(Json& json, const char* key, const T& value) {
   if (value != T{}) json[key] = value;
 }
 
+/// Where the credentials of whom a rollout asks lie: an OutsideOptions, an ApprovalWebhook.
+template <typename T>
+void PutCredentials(Json& json, const T& asked) {
+  PutIf(json, "ca_file", asked.ca_file);
+  PutIf(json, "cert_file", asked.cert_file);
+  PutIf(json, "key_file", asked.key_file);
+  PutIf(json, "token_file", asked.token_file);
+  PutIf(json, "username", asked.username);
+  PutIf(json, "password_file", asked.password_file);
+}
+template <typename T>
+void TakeCredentials(const Json& json, T& asked) {
+  asked.ca_file = json.value("ca_file", "");
+  asked.cert_file = json.value("cert_file", "");
+  asked.key_file = json.value("key_file", "");
+  asked.token_file = json.value("token_file", "");
+  asked.username = json.value("username", "");
+  asked.password_file = json.value("password_file", "");
+}
+
 Json OutsideConfigJson(const OutsideOptions& options) {
   Json json{{"interval_ms", options.interval.count()}, {"timeout_ms", options.timeout.count()}};
   PutIf(json, "name", options.name);
@@ -106,12 +126,7 @@ Json OutsideConfigJson(const OutsideOptions& options) {
   PutIf(json, "on_no_data", static_cast<int>(options.on_no_data));
   PutIf(json, "allow_absent", options.allow_absent);
   PutIf(json, "when", static_cast<int>(options.when));
-  PutIf(json, "ca_file", options.ca_file);
-  PutIf(json, "cert_file", options.cert_file);
-  PutIf(json, "key_file", options.key_file);
-  PutIf(json, "token_file", options.token_file);
-  PutIf(json, "username", options.username);
-  PutIf(json, "password_file", options.password_file);
+  PutCredentials(json, options);
   return json;
 }
 OutsideOptions OutsideConfigFrom(const Json& json) {
@@ -129,12 +144,7 @@ OutsideOptions OutsideConfigFrom(const Json& json) {
     options.on_no_data = EnumFrom<OutsideOptions::OnNoData>(json["on_no_data"], 1);
   options.allow_absent = json.value("allow_absent", false);
   if (json.contains("when")) options.when = EnumFrom<OutsideOptions::When>(json["when"], 2);
-  options.ca_file = json.value("ca_file", "");
-  options.cert_file = json.value("cert_file", "");
-  options.key_file = json.value("key_file", "");
-  options.token_file = json.value("token_file", "");
-  options.username = json.value("username", "");
-  options.password_file = json.value("password_file", "");
+  TakeCredentials(json, options);
   return options;
 }
 
@@ -145,12 +155,7 @@ Json ApprovalWebhookJson(const ApprovalWebhook& hook) {
             {"deadline_ms", hook.deadline.count()},
             {"on_refusal", static_cast<int>(hook.on_refusal)}};
   PutIf(json, "secret_file", hook.secret_file);
-  PutIf(json, "ca_file", hook.ca_file);
-  PutIf(json, "cert_file", hook.cert_file);
-  PutIf(json, "key_file", hook.key_file);
-  PutIf(json, "token_file", hook.token_file);
-  PutIf(json, "username", hook.username);
-  PutIf(json, "password_file", hook.password_file);
+  PutCredentials(json, hook);
   return json;
 }
 ApprovalWebhook ApprovalWebhookFrom(const Json& json) {
@@ -162,12 +167,7 @@ ApprovalWebhook ApprovalWebhookFrom(const Json& json) {
   hook.deadline = milliseconds(json.at("deadline_ms").get<int64_t>());
   hook.on_refusal = EnumFrom<ApprovalWebhook::OnRefusal>(json.at("on_refusal"), 1);
   hook.secret_file = json.value("secret_file", "");
-  hook.ca_file = json.value("ca_file", "");
-  hook.cert_file = json.value("cert_file", "");
-  hook.key_file = json.value("key_file", "");
-  hook.token_file = json.value("token_file", "");
-  hook.username = json.value("username", "");
-  hook.password_file = json.value("password_file", "");
+  TakeCredentials(json, hook);
   return hook;
 }
 

@@ -19,34 +19,29 @@ OutsideReading NoAnswer(const Status& why) {
   return reading;
 }
 
+/// Of an OutsideOptions, an ApprovalWebhook.
+template <typename T>
+SenderTarget TargetAt(const std::string& url, const T& asked) {
+  SenderTarget target;
+  target.url = url;
+  target.timeout = asked.timeout;
+  target.tls.ca_file = asked.ca_file;
+  target.tls.cert_file = asked.cert_file;
+  target.tls.key_file = asked.key_file;
+  target.token_file = asked.token_file;
+  target.username = asked.username;
+  target.password_file = asked.password_file;
+  return target;
+}
+
 }  // namespace
 
 SenderTarget TargetOf(const RolloutGate& gate) {
   const OutsideOptions& o = gate.outside;
-  SenderTarget target;
-  target.url = gate.kind == RolloutGate::Kind::kWebhook ? o.url : o.address;
-  target.timeout = o.timeout;
-  target.tls.ca_file = o.ca_file;
-  target.tls.cert_file = o.cert_file;
-  target.tls.key_file = o.key_file;
-  target.token_file = o.token_file;
-  target.username = o.username;
-  target.password_file = o.password_file;
-  return target;
+  return TargetAt(gate.kind == RolloutGate::Kind::kWebhook ? o.url : o.address, o);
 }
 
-SenderTarget TargetOf(const ApprovalWebhook& hook) {
-  SenderTarget target;
-  target.url = hook.url;
-  target.timeout = hook.timeout;
-  target.tls.ca_file = hook.ca_file;
-  target.tls.cert_file = hook.cert_file;
-  target.tls.key_file = hook.key_file;
-  target.token_file = hook.token_file;
-  target.username = hook.username;
-  target.password_file = hook.password_file;
-  return target;
-}
+SenderTarget TargetOf(const ApprovalWebhook& hook) { return TargetAt(hook.url, hook); }
 
 OutsideAsker::~OutsideAsker() {
   std::vector<std::thread> threads;
