@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <set>
 #include <utility>
 
@@ -36,6 +37,38 @@ std::string HowItShouldLook(const std::string& folder) {
                 "/NAME/1/model.onnx");
 }
 
+/// What a thread that may hang in the kernel leaves; it outlives who waits for it.
+struct FirstLook {
+  Mutex mutex;
+  CondVar done;
+  std::optional<Result<RepositoryListing>> listing GUARDED_BY(mutex);
+};
+
+Result<RepositoryListing> ListRepositoryWithin(const std::string& folder,
+                                               std::chrono::milliseconds patience) {
+  auto look = std::make_shared<FirstLook>();
+  ASSIGN_OR_RETURN(std::thread thread, StartThread("repository-look", [look, folder] {
+                     Result<RepositoryListing> listing = ListRepository(folder);
+                     MutexLock lock(look->mutex);
+                     look->listing = std::move(listing);
+                     look->done.NotifyAll();
+                   }));
+  thread.detach();
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  MutexLock lock(look->mutex);
+  while (!look->listing) {
+    const auto left = deadline - std::chrono::steady_clock::now();
+    if (left.count() <= 0) {
+      return UnavailableError(
+          StrCat(folder, " has not answered for ",
+                 std::chrono::duration_cast<std::chrono::seconds>(patience).count(),
+                 " s; is its mount, or the store behind it, there?"));
+    }
+    (void)look->done.WaitFor(look->mutex, left);
+  }
+  return std::move(*look->listing);
+}
+
 }  // namespace
 
 Result<RepositoryListing> ListRepository(const std::string& folder) {
@@ -60,10 +93,12 @@ Result<RepositoryListing> ListRepository(const std::string& folder) {
   return listing;
 }
 
-Status AddRepositoryModels(Config& config) {
+Status AddRepositoryModels(Config& config, std::chrono::milliseconds patience) {
   const std::string& folder = config.repository.path;
   if (folder.empty()) return OkStatus();
-  Result<RepositoryListing> listing = ListRepository(folder);
+  Result<RepositoryListing> listing = ListRepositoryWithin(folder, patience);
+  if (!listing.ok() && listing.status().code() == StatusCode::kUnavailable)
+    return Annotate(listing.status(), "repository.path (--model-repository)");
   if (!listing.ok()) {
     const bool file =
         std::filesystem::exists(std::filesystem::path(folder)) && !IsDirectory(folder);

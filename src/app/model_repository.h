@@ -29,8 +29,9 @@ Result<RepositoryListing> ListRepository(const std::string& folder);
 
 /// Adds the models of `repository.path`, if there is one, to those that are configured; a model that is configured keeps what is
 /// said of it, and gets its path there if it has none. INVALID_ARGUMENT when there is none in the folder, unless clients load
-/// them (repository.control: explicit); blocks for the file system.
-Status AddRepositoryModels(Config& config);
+/// them (repository.control: explicit); UNAVAILABLE when the folder does not answer within `patience`, as on a dead mount.
+Status AddRepositoryModels(Config& config,
+                           std::chrono::milliseconds patience = std::chrono::seconds(10));
 
 /// Of the models that were found in the repository.
 struct RepositoryChange {

@@ -492,7 +492,8 @@ class Server final : public ControlPlane {
       registrations_.push_back(std::move(registration));
     }
     control_ = std::make_unique<ModelControl>(*lifecycle_, clock_, config_.repository);
-    if (config_.repository.files) control_->KeepGivenIn(MakeGivenFolder());
+    const std::string given = MakeGivenFolder();
+    if (config_.repository.files) control_->KeepGivenIn(given);
     if (!config_.repository.path.empty()) {
       repository_ = std::make_unique<RepositoryWatch>(
           config_.repository.path, config_.lifecycle.poll_interval,
@@ -1126,6 +1127,7 @@ class Server final : public ControlPlane {
     const Config::Limits& limits = config_.server.limits;
     options.http2.max_body_bytes = limits.max_message;
     options.http2.body_budget = body_budget_;
+    options.http2.limits_setting = "server.limits";
     options.max_expanded_bytes = limits.max_body;
     // One of the largest, and what others send meanwhile.
     options.http2.max_held_bytes = limits.max_message + 4 * limits.max_body;

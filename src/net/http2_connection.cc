@@ -502,9 +502,11 @@ void Http2Connection::TakeChunk(Http2Stream& stream, const char* bytes, size_t s
   if (!share_.Hold(buffered_ + size)) {
     nghttp2_session_consume_stream(session_, stream.id_, size);
     worker_.counters().bodies_refused.Add(1);
-    return Refuse(stream, ResourceExhaustedError(StrCat(
-                              "the requests under way hold as much as they may, ", share_.limit(),
-                              " bytes (server.limits.max_held); try again later")));
+    const std::string setting =
+        options.limits_setting.empty() ? "" : StrCat(" (", options.limits_setting, ".max_held)");
+    return Refuse(stream, ResourceExhaustedError(
+                              StrCat("the requests under way hold as much as they may, ",
+                                     share_.limit(), " bytes", setting, "; try again later")));
   }
   // Moved when that is less than what goes.
   if (stream.taken_ > stream.body_.size() / 2) {

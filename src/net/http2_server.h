@@ -172,6 +172,7 @@ struct Http2ServerOptions {
   /// What those of all connections may hold together, as of HttpServerOptions; beyond, a request is refused with
   /// RESOURCE_EXHAUSTED.
   std::shared_ptr<ByteBudget> body_budget;
+  std::string limits_setting;  ///< as of HttpServerOptions
   /// Of answers that its client has not taken, before more of its requests are refused; 0 = four times max_body_bytes.
   size_t max_unsent_bytes = 0;
   size_t max_connections = 10'000;  ///< more are closed at once

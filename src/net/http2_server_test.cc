@@ -348,6 +348,7 @@ TEST_F(Http2ServerTest, WhatWouldBeTooMuchOfAllConnectionsTogetherIsRefused) {
     stream.Take(stream.body().size());
     Answer(stream, "ok");
   };
+  options_.limits_setting = "server.limits";
   Start();
   const std::string piece(16 << 10, 'x');
   auto send = [&](Client& client, int id, int pieces) {

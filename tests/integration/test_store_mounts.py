@@ -113,6 +113,11 @@ def test_a_mount_that_hangs_is_told_while_it_does(volume, mounted, start):
             return {model["model"]: (model["state"], model["detail"]) for model in models}
         wait_for("the reason", lambda: unready().get("digits", ("", ""))[0] == "fetching" and told in unready()["digits"][1])
         assert set(unready()) == {"digits"}
+
+        # One that has to look there before it knows its models gives up.
+        given_up = server.cli("serve", "--model-repository", str(volume.mount))
+        assert given_up.returncode == 2, given_up
+        assert f"repository.path (--model-repository): {volume.mount} has not answered for 10 s" in given_up.stderr
     finally:
         client.process.send_signal(signal.SIGCONT)
     wait_for("a clean note", lambda: server.model("digits")["note"] == "")
