@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <memory>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -115,6 +117,7 @@ struct IdleWorkers {
     static auto* workers = new IdleWorkers();
     return *workers;
   }
+  /// Null when the system has no thread to give.
   Worker* Take() {
     {
       MutexLock lock(mutex);
@@ -124,9 +127,13 @@ struct IdleWorkers {
         return worker;
       }
     }
-    auto* worker = new Worker();
-    std::thread([worker] { worker->Loop(); }).detach();
-    return worker;
+    auto worker = std::make_unique<Worker>();
+    try {
+      std::thread([loop = worker.get()] { loop->Loop(); }).detach();
+    } catch (const std::system_error&) {
+      return nullptr;
+    }
+    return worker.release();
   }
   void GiveBack(Worker* worker) {
     MutexLock lock(mutex);
@@ -139,8 +146,11 @@ struct IdleWorkers {
 void RunAtLowPriority(const std::function<void()>& work) {
   struct Lease {
     Worker* worker = IdleWorkers::Get().Take();
-    ~Lease() { IdleWorkers::Get().GiveBack(worker); }
+    ~Lease() {
+      if (worker != nullptr) IdleWorkers::Get().GiveBack(worker);
+    }
   } lease;
+  if (lease.worker == nullptr) return work();
   lease.worker->Run(work);
 }
 

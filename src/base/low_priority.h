@@ -7,7 +7,8 @@
 namespace leadsman {
 
 /// Runs `work` on another thread that gives way to all others, for the CPU and for the disk, and waits for it. Another
-/// thread, because a process without privileges cannot take the way back. Exceptions of `work` come out here.
+/// thread, because a process without privileges cannot take the way back; where there is none to have, it is run here as it is.
+/// Exceptions of `work` come out here.
 ///
 /// Threads and processes that `work` starts inherit the low priority: see RestorePriority.
 void RunAtLowPriority(const std::function<void()>& work);

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/low_priority.h"
 #include "base/rng.h"
 #include "base/strings.h"
 #include "lifecycle/inbox.h"
@@ -108,6 +109,8 @@ struct LifecycleManager::Impl {
   void CarryOut(MachineEffects effects);
   void SubmitLoad(LoadRequest request);
   void SubmitUnload(std::unique_ptr<ServableVersion> servable);
+  /// Whether loads and unloads give way to threads that serve.
+  bool GivesWay() const { return options.low_priority && !options.manual; }
   bool StopWithin(std::chrono::milliseconds wait);
   void Stop();
   std::array<LoaderPool*, 5> Pools() {
@@ -402,7 +405,7 @@ void LifecycleManager::Impl::CarryOut(MachineEffects effects) {
 }
 
 void LifecycleManager::Impl::SubmitLoad(LoadRequest request) {
-  request.low_priority = options.low_priority && !options.manual;
+  request.low_priority = GivesWay();
   request.budget = &budget;
   request.prepare = deps.prepare;
   request.replay_warmup = &deps.replay_warmup;
@@ -427,8 +430,15 @@ void LifecycleManager::Impl::SubmitUnload(std::unique_ptr<ServableVersion> serva
         MemoryBudget::Reservation beside = budget.BesideLoads();
         const int64_t before = ResidentBytes();
         const int64_t outside = (*holder)->model->outside_memory_bytes();
-        holder->reset();
-        malloc_trim(0);  // or the allocator keeps what the runtime gave back
+        auto let_go = [&] {
+          holder->reset();
+          malloc_trim(0);  // or the allocator keeps what the runtime gave back
+        };
+        if (GivesWay()) {
+          RunAtLowPriority(let_go);
+        } else {
+          let_go();
+        }
         const int64_t after = ResidentBytes();
         if (budget.WasAlone(beside))
           done.returned_bytes = std::max<int64_t>(before - after, 0) + outside;
