@@ -359,6 +359,7 @@ int Run(int argc, char** argv) {
   };
   hooks.forecast_rollout = ForecastReport;
   hooks.plan_of_config = PlanOfConfig;
+  hooks.plan_of_file = LoadPlanFile;
   cli::Environment environment{.out = std::cout, .err = std::cerr, .in = std::cin};
   environment.terminal = isatty(STDOUT_FILENO) != 0;
   environment.columns = TerminalColumns();

@@ -5,12 +5,15 @@
 #include <map>
 #include <set>
 
+#include "app/config_schema.h"
 #include "base/fs.h"
 #include "base/schema.h"
 #include "base/strings.h"
 #include "console/rollout_routes.h"
 #include "intake/exchange_bodies.h"
+#include "monitor/config_schema.h"
 #include "net/url.h"
+#include "rollout/config_schema.h"
 #include "storage/store_uri.h"
 
 namespace leadsman {
@@ -195,19 +198,107 @@ std::map<std::string, RolloutPlan> PlansOf(const Config& config) {
   return plans;
 }
 
+namespace {
+
+/// Where users are drawn, and not requests, the share of requests need not be that of the split.
+void FitToSplit(const Config& config, const std::string& model, RolloutPlan& plan) {
+  for (const gateway::ServiceOptions& service : config.gateway->services) {
+    if (service.name == model && service.split.by != gateway::SplitOptions::By::kRandom)
+      plan.sample_ratio_alpha = 0;
+  }
+}
+
+/// The first field that names a file of this machine; empty: none does.
+std::string FileNamedIn(const RolloutPlan& plan) {
+  auto named = [](const std::string& at, const auto& target) {
+    for (const auto& [field, file] :
+         {std::pair("ca_file", &target.ca_file), std::pair("cert_file", &target.cert_file),
+          std::pair("key_file", &target.key_file), std::pair("token_file", &target.token_file),
+          std::pair("password_file", &target.password_file)}) {
+      if (!file->empty()) return StrCat(at, field);
+    }
+    return std::string();
+  };
+  for (size_t i = 0; i < plan.gates.size(); ++i) {
+    std::string field = named(StrCat("plan.gates[", i, "]."), plan.gates[i].outside);
+    if (!field.empty()) return field;
+  }
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    const std::string at = StrCat("plan.steps[", i, "].approval.webhook.");
+    const auto& webhook = plan.steps[i].approval.webhook;
+    if (!webhook) continue;
+    if (!webhook->secret_file.empty()) return at + "secret_file";
+    std::string field = named(at, *webhook);
+    if (!field.empty()) return field;
+  }
+  return "";
+}
+
+/// What the configuration would say of the model with this plan.
+Status CheckAsConfigured(const Config& config, const std::string& name, const RolloutPlan& plan) {
+  const std::map<std::string, MonitorConfig> all = MonitoringOf(config);
+  const auto known = all.find(name);
+  const MonitorConfig monitoring = known == all.end() ? MonitorConfig{} : known->second;
+  std::string model = "{\"name\":";
+  AppendJsonString(model, name);
+  model += StrCat(",\"monitoring\":", schema::WriteJson(MonitorConfigSchema(), monitoring),
+                  ",\"rollout\":", schema::WriteJson(RolloutPlanSchema(), plan), "}");
+  Config::Model read = ConfigModelSchema().initial();
+  std::vector<ConfigProblem> problems;
+  if (schema::ReadJson(model, ConfigModelSchema(), read, problems)) return OkStatus();
+  for (ConfigProblem& problem : problems) {
+    if (problem.path.starts_with("rollout")) problem.path.replace(0, 7, "plan");
+  }
+  return InvalidArgumentError(FormatProblems("", problems));
+}
+
+}  // namespace
+
+Result<RolloutPlan> FitGivenPlan(const Config& config, const std::string& model, RolloutPlan plan) {
+  const bool proxied = config.run_gateway && HasService(config, model);
+  if (!proxied && !PlansOf(config).contains(model)) {
+    return FailedPreconditionError(
+        StrCat("plan: versions of model ", model,
+               " are swapped here without a rollout: add rollout: to the model in the "
+               "configuration; a plan that comes with a start is for models that have one, and for "
+               "services of a gateway"));
+  }
+  if (config.hot_restart.enabled && config.data_dir.empty()) {
+    return FailedPreconditionError(
+        "plan: with hot_restart a rollout needs a data_dir (--data-dir), from which the next "
+        "process "
+        "goes on with it");
+  }
+  if (std::string field = FileNamedIn(plan); !field.empty()) {
+    return InvalidArgumentError(
+        StrCat(field,
+               ": a plan that comes with a start names no files of the server's machine: put "
+               "this plan into the configuration, or leave the field out"));
+  }
+  RETURN_IF_ERROR(CheckAsConfigured(config, model, plan));
+  if (Mirrors(plan) && !proxied) {
+    return InvalidArgumentError(StrCat("plan: ", WhyNoCopies(config, model)));
+  }
+  if (proxied) FitToSplit(config, model, plan);
+  return plan;
+}
+
+Result<std::string> LoadPlanFile(const std::string& path) {
+  ASSIGN_OR_RETURN(std::string text, ReadFile(path, ConfigLimits().max_bytes));
+  RolloutPlan plan = RolloutPlanSchema().initial();
+  std::vector<ConfigProblem> problems;
+  if (!schema::ReadYaml(text, RolloutPlanSchema(), plan, problems))
+    return InvalidArgumentError(FormatProblems(path, problems));
+  return schema::WriteJson(RolloutPlanSchema(), plan);
+}
+
 Status MakeGateway(Config& config) {
   if (!config.gateway) {
     return InvalidArgumentError(
         "nothing to proxy: give gateway.listeners and gateway.services in the file of --config");
   }
   config.gateway_plans = PlansOf(config);
-  for (const gateway::ServiceOptions& service : config.gateway->services) {
-    // Users are drawn there, not requests.
-    auto plan = config.gateway_plans.find(service.name);
-    if (plan != config.gateway_plans.end() &&
-        service.split.by != gateway::SplitOptions::By::kRandom)
-      plan->second.sample_ratio_alpha = 0;
-  }
+  for (auto& [name, plan] : config.gateway_plans) FitToSplit(config, name, plan);
   MakeMonitorOnly(config);
   config.run_gateway = true;
   return OkStatus();

@@ -282,6 +282,13 @@ bool IsMonitorOnly(const Config& config);
 /// How new versions are rolled out, by model: `gateway_plans` and those of `models`.
 std::map<std::string, RolloutPlan> PlansOf(const Config& config);
 
+/// A plan that has come with the start of a model's rollout, as the configuration would have it. INVALID_ARGUMENT names the field
+/// ("plan.gates[0].kind"); FAILED_PRECONDITION: this process cannot roll the model out, and why.
+Result<RolloutPlan> FitGivenPlan(const Config& config, const std::string& model, RolloutPlan plan);
+
+/// A file that has one rollout plan and nothing else (YAML or JSON), as JSON. INVALID_ARGUMENT names what is wrong with it.
+Result<std::string> LoadPlanFile(const std::string& path);
+
 /// The same configuration for a process that proxies, and serves nothing itself. INVALID_ARGUMENT without a section gateway.
 Status MakeGateway(Config& config);
 

@@ -533,13 +533,14 @@ struct CheckSink {
   std::function<bool(const std::string& path)> is_given;
 };
 
+}  // namespace
+
 bool HasService(const Config& config, const std::string& name) {
   return config.gateway &&
          std::any_of(config.gateway->services.begin(), config.gateway->services.end(),
                      [&](const gateway::ServiceOptions& service) { return service.name == name; });
 }
 
-/// Why no requests of a model can be copied for a candidate; empty: they can.
 std::string WhyNoCopies(const Config& config, const std::string& name) {
   if (!HasService(config, name)) {
     return StrCat(
@@ -549,6 +550,8 @@ std::string WhyNoCopies(const Config& config, const std::string& name) {
   }
   return "";
 }
+
+namespace {
 
 void CheckConfig(const Config& config, const CheckSink& sink) {
   const auto& add = sink.add;

@@ -15,6 +15,11 @@ schema::TypePtr<LogLevel> LogLevelType();
 schema::TypePtr<Config::LogFormat> LogFormatType();
 schema::TypePtr<Config::Reload> ReloadType();
 
+/// Whether it is a service of the section gateway.
+bool HasService(const Config& config, const std::string& name);
+/// Why no requests of a model can be copied for a candidate; empty: they can.
+std::string WhyNoCopies(const Config& config, const std::string& name);
+
 /// What no single section of a file can know, "setting: what is wrong" each, of a configuration that was read before.
 std::vector<std::string> ConfigConflicts(const Config& config);
 

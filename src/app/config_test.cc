@@ -14,6 +14,7 @@
 #include "base/fs.h"
 #include "base/strings.h"
 #include "base/testing/temp_dir.h"
+#include "rollout/config_schema.h"
 #include "support/test_paths.h"
 
 namespace leadsman {
@@ -713,6 +714,44 @@ TEST(LogSourcesTest, AModelWithoutAPathIsWatchedAndNotServed) {
 constexpr const char* kGateway =
     "gateway:\n  listeners: [{port: 0}]\n"
     "  services: [{name: a, versions: [{version: 1, endpoints: ['h:1']}]}]\n";
+
+TEST(GatewayConfigTest, APlanThatComesWithAStartIsHeldToWhatTheConfigurationWouldBe) {
+  const char* kSticky =
+      "gateway:\n  listeners: [{port: 0}]\n  services: [{name: a, split: {by: client}, versions: "
+      "[{version: 1, endpoints: ['h:1']}]}]\n"
+      "models: [{name: a, monitoring: {task: regression}}]\n";
+  Config config = Parsed(kSticky);
+  ASSERT_TRUE(MakeGateway(config).ok());
+  RolloutPlan plan = DefaultRolloutPlan();
+  EXPECT_EQ(FitGivenPlan(config, "a", plan)->sample_ratio_alpha, 0) << "users are drawn";
+  EXPECT_EQ(FitGivenPlan(config, "b", plan).status().code(), StatusCode::kFailedPrecondition);
+  auto refused = [&](const RolloutPlan& wrong) {
+    return std::string(FitGivenPlan(config, "a", wrong).status().message());
+  };
+  RolloutPlan quality = plan;
+  quality.gates = {{.kind = RolloutGate::Kind::kQuality}};
+  EXPECT_TRUE(refused(quality).starts_with("plan.gates[0].kind: the quality gate counts"))
+      << refused(quality);
+  RolloutPlan files = plan;
+  files.steps[1].approval = true;
+  files.steps[1].approval.webhook.emplace().url = "http://h/x";
+  files.steps[1].approval.webhook->secret_file = "/etc/key";
+  EXPECT_TRUE(refused(files).starts_with("plan.steps[1].approval.webhook.secret_file: a plan that"))
+      << refused(files);
+  config.hot_restart.enabled = true;
+  config.data_dir.clear();
+  EXPECT_TRUE(refused(plan).starts_with("plan: with hot_restart a rollout needs a data_dir"))
+      << refused(plan);
+  // A server takes another plan for one rollout, no first one.
+  Config served = Parsed("models: [{name: a, path: p, rollout: {}}, {name: b, path: q}]");
+  EXPECT_TRUE(FitGivenPlan(served, "a", plan).ok());
+  EXPECT_EQ(FitGivenPlan(served, "b", plan).status().code(), StatusCode::kFailedPrecondition);
+  plan.steps[0].weight = 0;
+  plan.steps[0].mirror = 0.5;
+  const auto mirrors = FitGivenPlan(served, "a", plan);
+  EXPECT_TRUE(std::string(mirrors.status().message()).starts_with("plan: needs a gateway"))
+      << mirrors.status();
+}
 
 TEST(GatewayConfigTest, AProcessThatProxiesServesNothingAndKeepsPlansAndMonitoring) {
   Config config = Parsed(

@@ -185,7 +185,10 @@ class Server final : public ControlPlane {
     }
     if (reloaded.gateway_changed) RETURN_IF_ERROR(ApplyGateway(*reloaded.in_force.gateway, now));
     RETURN_IF_ERROR(control_->Apply(ModelsOf(now)));
-    if (rollouts_) rollouts_->Apply(PlansOf(now));
+    if (rollouts_) {
+      rollouts_->Apply(PlansOf(now));
+      LetGoOfOthers(now);
+    }
     for (const Config::Model& model : now.models) {
       predictor_->SetPredictionOutput(model.model.name, model.monitoring.prediction_output);
     }
@@ -203,6 +206,9 @@ class Server final : public ControlPlane {
     std::set<std::string> planned;
     if (rollouts_) {
       for (const auto& [name, plan] : PlansOf(config)) planned.insert(name);
+      for (const std::string& name : rollouts_->KeptByStart()) {
+        if (ServiceOf(next, name) != nullptr) planned.insert(name);
+      }
       RETURN_IF_ERROR(CheckRollouts(next));
     }
     RETURN_IF_ERROR(plane_.SetSources(next));
@@ -792,9 +798,58 @@ class Server final : public ControlPlane {
     if (thread.ok()) gate_check_ = std::move(thread).value();
   }
 
+  /// Services that are proxied here: a rollout of them may be started with its plan.
+  std::map<std::string, AdminApi::Deps::ProxiedService> ProxiedServices() const {
+    std::map<std::string, AdminApi::Deps::ProxiedService> services;
+    for (const gateway::ServiceView& service : gateway_->view().services) {
+      AdminApi::Deps::ProxiedService& one = services[service.name];
+      one.main = gateway_->MainVersion(service.name).value_or(0);
+      for (const gateway::VersionView& version : service.versions)
+        one.versions.push_back(version.version);
+    }
+    return services;
+  }
+
+  Result<RolloutPlan> FitPlan(const std::string& model, RolloutPlan plan) {
+    ASSIGN_OR_RETURN(plan, FitGivenPlan(config_in_force(), model, std::move(plan)));
+    const GateCheck gates = CheckPromqlGates({{model, plan}}, {}, stopping_);
+    for (const std::string& warning : gates.warnings)
+      LOG_WARN("a gate could not be checked", {"what", warning});
+    RETURN_IF_ERROR(gates.status());
+    return plan;
+  }
+
+  /// By a person. A service that is kept only by a plan which came with a rollout's start is theirs again.
+  Status SetGatewayWeights(const std::string& service, const std::map<int64_t, double>& weights) {
+    bool kept = false;
+    if (rollouts_) {
+      const std::vector<std::string> names = rollouts_->KeptByStart();
+      kept = std::find(names.begin(), names.end(), service) != names.end() && !RunsRollout(service);
+    }
+    RETURN_IF_ERROR(gateway_->SetWeights(service, weights, kept));
+    return kept ? rollouts_->LetGo(service) : OkStatus();
+  }
+  bool RunsRollout(const std::string& model) const {
+    const std::vector<RolloutView> all = rollouts_->List();
+    return std::any_of(all.begin(), all.end(), [&](const RolloutView& rollout) {
+      return rollout.model == model && !HasEnded(rollout.phase);
+    });
+  }
+
+  /// What was kept by a plan of its own and is proxied here no more.
+  void LetGoOfOthers(const Config& config) {
+    for (const std::string& model : rollouts_->KeptByStart()) {
+      if (config.run_gateway && ServiceOf(*config.gateway, model) != nullptr) continue;
+      if (Status let_go = rollouts_->LetGo(model); !let_go.ok())
+        LOG_WARN("a rollout goes on whose service is not proxied here any more", {"model", model},
+                 {"reason", let_go});
+    }
+  }
+
   Status BuildRollouts() {
     std::map<std::string, RolloutPlan> plans = PlansOf(config_);
-    if (plans.empty()) return OkStatus();
+    // A gateway's rollouts may bring their plans along.
+    if (plans.empty() && (!config_.run_gateway || !monitor_)) return OkStatus();
     if (!monitor_) {
       return FailedPreconditionError(
           "a rollout needs evidence: set monitoring.enabled of its model to true");
@@ -820,6 +875,7 @@ class Server final : public ControlPlane {
                                   std::move(plans));
     if (!rollouts.ok()) return Annotate(rollouts.status(), "open the rollout journal");
     rollouts_ = std::move(rollouts).value();
+    LetGoOfOthers(config_);
     return OkStatus();
   }
 
@@ -988,7 +1044,13 @@ class Server final : public ControlPlane {
       };
       console.set_gateway_weights = [this](const std::string& service,
                                            const std::map<int64_t, double>& weights) {
-        return gateway_->SetWeights(service, weights);
+        return SetGatewayWeights(service, weights);
+      };
+      console.proxied_services = [this] { return ProxiedServices(); };
+    }
+    if (rollouts_) {
+      console.fit_plan = [this](const std::string& model, RolloutPlan plan) {
+        return FitPlan(model, std::move(plan));
       };
     }
     if (KeptListeners() != nullptr) {

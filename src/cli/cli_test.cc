@@ -74,6 +74,10 @@ class CliTest : public testing::Test {
       if (model == "digits") return std::string(R"({"steps": [{"weight": "50%"}]})");
       return NotFoundError(StrCat(file, ": model ", model, " has no rollout plan"));
     };
+    hooks.plan_of_file = [](const std::string& file) -> Result<std::string> {
+      if (file == "plan.yaml") return std::string(R"({"alpha": 0.02})");
+      return NotFoundError(StrCat("open ", file, ": there is no such file"));
+    };
     Environment env{.out = out_, .err = err_, .in = in_};
     env.terminal = terminal_;
     env.columns = columns_;
@@ -855,6 +859,10 @@ TEST_F(CliServerTest, StartTellsTheNumberOfTheRolloutThatHasBegun) {
   EXPECT_EQ(Run({"rollout", "start", "digits", "2"}), kOk) << err();
   EXPECT_EQ(out(),
             "rollout 2 of digits version 2 has begun; `leadsman rollout watch 2` shows it\n");
+  EXPECT_EQ(Run({"rollout", "start", "digits", "2", "--plan", "none.yaml"}), kUsage);
+  EXPECT_EQ(err(), "leadsman: open none.yaml: there is no such file\n");
+  EXPECT_EQ(Run({"rollout", "start", "digits", "2", "--plan", "plan.yaml"}), kOk) << err();
+  EXPECT_EQ(fixture_.rollouts.calls().back(), "start digits 2 alpha 0.02");
 }
 
 TEST_F(CliServerTest, WatchRedrawsInATerminal) {

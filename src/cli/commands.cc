@@ -626,14 +626,16 @@ int UndoRollout(ClientContext& c, const std::string& id) {
   return BeginFrom(c, id, "undo", {"promoted"});
 }
 
-int StartRollout(ClientContext& c, const std::string& model, int64_t version) {
+int StartRollout(ClientContext& c, const std::string& model, int64_t version,
+                 const std::string& plan) {
   int exit_code = kOk;
   auto earlier = RolloutsOf(c, model, exit_code);
   if (!earlier) return exit_code;
   const int64_t newest = earlier->empty() ? 0 : IdOf((*earlier)[0]);
+  Json body = {{"model", model}, {"candidate", version}};
+  if (!plan.empty()) body["plan"] = Json::parse(plan);
   auto answer = c.api.Call("POST", "/api/v1/rollouts",
-                           Json({{"model", model}, {"candidate", version}})
-                               .dump(-1, ' ', true, Json::error_handler_t::replace));
+                           body.dump(-1, ' ', true, Json::error_handler_t::replace));
   if (!answer) return c.Fail();
   return AwaitAndSayStarted(c, model, version, newest, *answer);
 }

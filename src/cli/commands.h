@@ -45,7 +45,9 @@ int CommandRollout(ClientContext& c, const std::string& id, const std::string& v
 int RetryRollout(ClientContext& c, const std::string& id);
 /// Of a model: its newest one that was promoted.
 int UndoRollout(ClientContext& c, const std::string& id);
-int StartRollout(ClientContext& c, const std::string& model, int64_t version);
+/// `plan`: as JSON, instead of the model's; empty: the model's.
+int StartRollout(ClientContext& c, const std::string& model, int64_t version,
+                 const std::string& plan);
 
 /// The user that the environment names; containers and units often have none.
 std::string WhoAsks(const Environment& env);

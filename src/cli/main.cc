@@ -133,6 +133,8 @@ constexpr const char* kRolloutFooter =
     "  leadsman rollout retry digits                     again, after a rejection\n"
     "  leadsman rollout undo digits                      back to the version before\n"
     "  leadsman rollout start digits 7\n"
+    "  leadsman rollout start digits 7 --plan plan.yaml  of a gateway's service, without one "
+    "there\n"
     "  leadsman rollout plan digits --simulate           before it starts: how long, what is "
     "found\n"
     "  leadsman rollout record 12 > 12.json              all that the verdict was made of\n"
@@ -866,10 +868,20 @@ class CommandLine {
         ->type_name("N")
         ->check(VersionNumber());
     CLI::App* start =
-        rollout->add_subcommand("start", "Roll out a version that was rejected or passed over");
+        rollout->add_subcommand("start",
+                                "Roll out a version that was rejected or passed over, or by a "
+                                "plan of its own");
     start->add_option("MODEL", name_, "The model")->required();
     start->add_option("VERSION", number_, "The version")->required()->check(VersionNumber());
-    Client(start, [this](ClientContext& c) { return StartRollout(c, name_, number_); });
+    start
+        ->add_option(
+            "--plan,-p", plan_file_,
+            "The plan, as under `rollout:` of a model [that of the model]; a gateway's service "
+            "needs no other")
+        ->type_name("FILE");
+    Client(start, [this](ClientContext& c) {
+      return BeginRollout(c, hooks_, name_, number_, plan_file_);
+    });
     AddRolloutRecords(rollout);
   }
 
@@ -899,7 +911,10 @@ class CommandLine {
       return plan->add_option(name, value, help)->type_name(type);
     };
     plan->add_option("MODEL", f.model, "Of the server: its plan and traffic");
-    option("--config,-c", f.config, "The plan that MODEL has in this file", "FILE");
+    CLI::Option* config =
+        option("--config,-c", f.config, "The plan that MODEL has in this file", "FILE");
+    option("--plan,-p", f.plan, "This file is the plan, as under `rollout:` of a model", "FILE")
+        ->excludes(config);
     option("--record", f.record, "Traffic, and where nothing else says it the plan, of this record",
            "FILE");
     option("--requests-per-second", f.requests_per_second, "To all versions [as seen]", "N")
@@ -1114,6 +1129,7 @@ class CommandLine {
   ServeFlags serve_;
   MonitorFlags monitor_;
   GatewayFlags gateway_;
+  std::string plan_file_;
   QuietFlags quiet_;
   bool once_ = false;
   ClientFlags client_;

@@ -128,6 +128,8 @@ struct AppHooks {
   /// The rollout plan that a model has in a configuration file, as JSON.
   std::function<Result<std::string>(const std::string& file, const std::string& model)>
       plan_of_config;
+  /// The rollout plan that is all of a file, as JSON.
+  std::function<Result<std::string>(const std::string& file)> plan_of_file;
   /// What would be served of a folder, as text, without serving it; empty: not known.
   std::function<Result<std::string>(const std::string& folder)> inspect;
 };

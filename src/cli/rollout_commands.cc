@@ -201,8 +201,11 @@ std::optional<Json> Question(ClientContext& c, const AppHooks& hooks, const Plan
                              int& exit_code) {
   Json question = Json::object();
   Json traffic = Json::object();
-  if (!options.config.empty()) {
-    Result<std::string> plan = hooks.plan_of_config(options.config, options.model);
+  const bool from_file = !options.config.empty() || !options.plan.empty();
+  if (from_file) {
+    Result<std::string> plan = options.plan.empty()
+                                   ? hooks.plan_of_config(options.config, options.model)
+                                   : hooks.plan_of_file(options.plan);
     if (!plan.ok()) {
       exit_code = Say(c, plan.status(), kUsage);
       return std::nullopt;
@@ -210,13 +213,19 @@ std::optional<Json> Question(ClientContext& c, const AppHooks& hooks, const Plan
     question["plan"] = Json::parse(*plan);
   }
   const bool alone = !options.record.empty() || options.requests_per_second.has_value();
-  if (!options.model.empty() && options.config.empty()) {
+  if (!options.model.empty() && (!from_file || !alone)) {
     auto standing = c.api.Get("/api/v1/models/" + UrlEncode(options.model) + "/rollout");
     if (!standing) {
       exit_code = c.Fail();
       return std::nullopt;
     }
-    question["plan"] = Part(*standing, "plan");
+    if (!from_file) question["plan"] = Part(*standing, "plan");
+    if (question["plan"].is_null()) {
+      c.env.err << "leadsman: " << Clean(options.model)
+                << " has no rollout plan: give one by --plan FILE\n";
+      exit_code = kUsage;
+      return std::nullopt;
+    }
     if (options.record.empty() && Part(*standing, "traffic").is_object())
       traffic = (*standing)["traffic"];
   } else if (!alone) {
@@ -344,6 +353,14 @@ void PrintPlan(ClientContext& c, const Json& answer) {
 }
 
 }  // namespace
+
+int BeginRollout(ClientContext& c, const AppHooks& hooks, const std::string& model, int64_t version,
+                 const std::string& plan_file) {
+  if (plan_file.empty()) return StartRollout(c, model, version, "");
+  Result<std::string> plan = hooks.plan_of_file(plan_file);
+  if (!plan.ok()) return Say(c, plan.status(), kUsage);
+  return StartRollout(c, model, version, *plan);
+}
 
 int PrintRecord(ClientContext& c, const std::string& id) {
   int exit_code = kOk;

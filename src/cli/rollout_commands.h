@@ -20,6 +20,7 @@ int ReplayRollout(ClientContext& c, const AppHooks& hooks, const ReplayOptions& 
 struct PlanOptions {
   std::string model;   ///< of the server, or in `config`; may be empty when the traffic is given
   std::string config;  ///< a configuration file that has the plan
+  std::string plan;    ///< a file that is the plan, instead
   std::string record;  ///< a verdict record whose traffic is taken
   std::optional<double> requests_per_second;
   std::string error_rate, label_share, wrong_rate;  ///< as 0.5% or 0.005; empty: as seen
@@ -27,6 +28,9 @@ struct PlanOptions {
   double worse = 2;
   int64_t seed = 1;
 };
+/// Begins a rollout; `plan_file` has its plan, empty: the model's.
+int BeginRollout(ClientContext& c, const AppHooks& hooks, const std::string& model, int64_t version,
+                 const std::string& plan_file);
 /// What a plan will do in this traffic, before it does.
 int PlanRollout(ClientContext& c, const AppHooks& hooks, const PlanOptions& options);
 

@@ -15,6 +15,7 @@
 #include "console/label_batch.h"
 #include "console/rollout_routes.h"
 #include "console/route.h"
+#include "rollout/config_schema.h"
 
 namespace leadsman {
 
@@ -153,6 +154,7 @@ struct LabelBody {
 struct StartBody {
   std::string model;
   int64_t candidate = 0;
+  std::optional<RolloutPlan> plan;
 };
 struct WhoBody {
   std::string who = "admin API";
@@ -189,6 +191,8 @@ const schema::Struct<StartBody>& StartBodySchema() {
     s.Required("model", &StartBody::model, schema::Text(), "the model's name");
     s.Required("candidate", &StartBody::candidate, schema::Integer<int64_t>(1),
                "the version to roll out");
+    s.Field("plan", &StartBody::plan, schema::Optional(schema::Of(RolloutPlanSchema())),
+            "instead of the one that the model has in the configuration");
     return s;
   }();
   return table;
@@ -628,6 +632,7 @@ struct AdminApi::Impl {
   Status NeedKnown(const std::string& model) const {
     if (deps.monitor && deps.monitor->Knows(model)) return OkStatus();
     std::set<std::string> names;
+    for (const auto& [service, proxied] : Proxied()) names.insert(service);
     for (const ModelStatus& served : deps.lifecycle.GetStatus()) names.insert(served.name);
     if (deps.monitor) {
       for (const auto& [name, version] : deps.monitor->Versions()) names.insert(name);
@@ -767,8 +772,18 @@ struct AdminApi::Impl {
   // ---- Rollouts
   // --------------------------------------------------------------------------------------------------
 
+  std::map<std::string, Deps::ProxiedService> Proxied() const {
+    return deps.proxied_services ? deps.proxied_services()
+                                 : std::map<std::string, Deps::ProxiedService>();
+  }
+
   Status NeedRollouts() const {
     if (deps.rollouts) return OkStatus();
+    if (!Proxied().empty()) {
+      return UnimplementedError(
+          "a rollout is judged by what the monitor counts, which is switched off in this gateway: "
+          "set monitoring.enabled of a model to true");
+    }
     return UnimplementedError(
         "no model of this server has a rollout plan: add rollout: to a model");
   }
@@ -874,9 +889,11 @@ struct AdminApi::Impl {
     return SendStarted(call, rollout.model, rollout.stable);
   }
 
-  /// NOT_FOUND when the model's store has no such version any more. What is served elsewhere, as behind a
-  /// gateway, has a plan and no store here: its actuator says what is missing.
+  /// NOT_FOUND when the model's store has no such version any more, or its service of the gateway. What is served elsewhere otherwise
+  /// has a plan and no store here: its actuator says what is missing.
   Status NeedVersion(const std::string& name, int64_t version) const {
+    if (const auto proxied = Proxied(); !proxied.empty())
+      return NeedProxied(proxied, name, version);
     if (!deps.lifecycle.GetStatus(name).ok()) {
       const auto of_model = [&](const RolloutView& rollout) { return rollout.model == name; };
       if (deps.rollouts->StandingOf(name).ok() || std::ranges::any_of(Rollouts(), of_model))
@@ -889,6 +906,35 @@ struct AdminApi::Impl {
     return NotFoundError(StrCat("candidate: there is no version ", version, " of model ", name,
                                 " in ", model.path,
                                 "; versions: ", there.empty() ? "none" : there));
+  }
+
+  static Status NeedProxied(const std::map<std::string, Deps::ProxiedService>& proxied,
+                            const std::string& name, int64_t version) {
+    const auto service = proxied.find(name);
+    if (service == proxied.end()) {
+      std::vector<std::string> names;
+      for (const auto& [known, _] : proxied) names.push_back(known);
+      const auto near = DidYouMean(name, names);
+      return NotFoundError(StrCat(
+          "model: there is no service ", CutUtf8(name, 128), " in gateway.services",
+          near ? StrCat("; did you mean ", *near, "?") : StrCat("; services: ", HumanList(names))));
+    }
+    const std::vector<int64_t>& versions = service->second.versions;
+    if (std::ranges::count(versions, version) > 0) return OkStatus();
+    std::vector<std::string> there;
+    for (int64_t one : versions) there.push_back(std::to_string(one));
+    return NotFoundError(StrCat("candidate: service ", name, " has no version ", version,
+                                "; versions: ", HumanList(there),
+                                "; add it to gateway.services and reload"));
+  }
+
+  /// Of a service that no rollout has decided on yet.
+  Status NeedOther(const std::string& name, int64_t candidate) const {
+    const auto proxied = Proxied();
+    const auto service = proxied.find(name);
+    if (service == proxied.end() || service->second.main != candidate) return OkStatus();
+    return FailedPreconditionError(StrCat("candidate: version ", candidate, " has the traffic of ",
+                                          name, " already: name another one"));
   }
 
   /// The rollout that was asked for, which may begin yet.
@@ -908,7 +954,13 @@ struct AdminApi::Impl {
     RETURN_IF_ERROR(NeedRollouts());
     ASSIGN_OR_RETURN(StartBody body, ReadBody(call.exchange.request().body, StartBodySchema()));
     RETURN_IF_ERROR(NeedVersion(body.model, body.candidate));
-    RETURN_IF_ERROR(deps.rollouts->StartRollout(body.model, body.candidate));
+    if (body.plan) {
+      if (!deps.fit_plan)
+        return UnimplementedError("plan: this server takes plans from its configuration alone");
+      ASSIGN_OR_RETURN(body.plan, deps.fit_plan(body.model, *std::move(body.plan)));
+      RETURN_IF_ERROR(NeedOther(body.model, body.candidate));
+    }
+    RETURN_IF_ERROR(deps.rollouts->StartRollout(body.model, body.candidate, std::move(body.plan)));
     return SendStarted(call, body.model, body.candidate);
   }
 
@@ -1381,7 +1433,12 @@ struct AdminApi::Impl {
       routes.push_back(std::move(route));
     for (Route& route : console::EdgeRoutes(deps.monitor)) routes.push_back(std::move(route));
     for (Route& route :
-         console::RolloutRoutes({deps.clock, deps.rollouts, deps.monitor, deps.version}))
+         console::RolloutRoutes({deps.clock, deps.rollouts, deps.monitor, deps.version,
+                                 [this](const std::string& model) {
+                                   const auto proxied = Proxied();
+                                   const auto service = proxied.find(model);
+                                   return service == proxied.end() ? 0 : service->second.main;
+                                 }}))
       routes.push_back(std::move(route));
     openapi = console::OpenApiDocument(routes, deps.version);
   }

@@ -79,6 +79,15 @@ class AdminApi {
     std::function<std::string()> envoy_json;       ///< absent: Envoy is not listened to
     std::function<std::string()> gateway_json;     ///< absent: nothing is proxied
     std::function<HotRestartState()> hot_restart;  ///< absent: no other process can take over
+    /// What is proxied here, by service. With gateway_json.
+    struct ProxiedService {
+      int64_t main = 0;  ///< that has most of the traffic; 0: a rollout decides
+      std::vector<int64_t> versions;
+    };
+    std::function<std::map<std::string, ProxiedService>()> proxied_services;
+    /// A plan that comes with the start of a rollout, as the configuration would have it. INVALID_ARGUMENT,
+    /// FAILED_PRECONDITION: why it cannot be the model's. Absent: plans come from the configuration alone.
+    std::function<Result<RolloutPlan>(const std::string& model, RolloutPlan plan)> fit_plan;
     /// Shares of the traffic of a service's versions. With gateway_json.
     std::function<Status(const std::string& service, const std::map<int64_t, double>& weights)>
         set_gateway_weights;

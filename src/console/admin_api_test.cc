@@ -389,6 +389,31 @@ TEST_F(AdminApiTest, AFirstRolloutOfWhatIsServedElsewhereMayBeStartedByHand) {
   EXPECT_EQ(fixture_.rollouts.calls(), std::vector<std::string>{"start far 2"});
 }
 
+TEST_F(AdminApiTest, AServiceOfAGatewayNeedsNoModelOfThisProcess) {
+  fixture_.proxied = {{"far", {.main = 1, .versions = {1, 2}}}};
+  EXPECT_EQ(Get("/api/v1/rollouts?model=far")["rollouts"], Json::array());
+  EXPECT_EQ(Get("/api/v1/rollouts?model=fat", 404)["error"]["message"],
+            "there is no model fat; did you mean far?");
+  Json standing = Get("/api/v1/models/far/rollout");
+  EXPECT_EQ(standing["plan"], nullptr);
+  EXPECT_EQ(standing["stable"], 1);
+  const std::string start = R"({"model": "far", "candidate": 2, "plan": {"alpha": 0.02}})";
+  Send("POST", "/api/v1/rollouts", start, 201);
+  auto refused = [&](const std::string& body, int status) {
+    return std::string(Send("POST", "/api/v1/rollouts", body, status)["error"]["message"]);
+  };
+  EXPECT_EQ(refused(R"({"model": "far", "candidate": 3, "plan": {}})", 404),
+            "candidate: service far has no version 3; versions: 1 and 2; add it to "
+            "gateway.services and reload");
+  EXPECT_EQ(refused(R"({"model": "far", "candidate": 1, "plan": {}})", 409),
+            "candidate: version 1 has the traffic of far already: name another one");
+  EXPECT_EQ(refused(R"({"model": "fat", "candidate": 2, "plan": {}})", 404),
+            "model: there is no service fat in gateway.services; did you mean far?");
+  EXPECT_EQ(refused(R"({"model": "far", "candidate": 2, "plan": {"alpa": 1}})", 400),
+            "plan.alpa: unknown key; did you mean alpha?");
+  EXPECT_EQ(fixture_.rollouts.calls(), std::vector<std::string>{"start far 2 alpha 0.02"});
+}
+
 TEST_F(AdminApiTest, PagesThroughAHistory) {
   std::vector<TickView> ticks(5);
   for (int i = 0; i < 5; ++i) ticks[i].step = i;

@@ -89,12 +89,19 @@ Json TrafficJson(const RolloutRouteDeps& deps, const std::string& model, int64_t
 Status GetStanding(const RolloutRouteDeps& deps, RouteCall& call) {
   if (deps.rollouts == nullptr) return NoPlans();
   const std::string& model = call.path["model"];
-  ASSIGN_OR_RETURN(RolloutController::Standing standing, deps.rollouts->StandingOf(model));
+  Result<RolloutController::Standing> standing = deps.rollouts->StandingOf(model);
+  // A service of a gateway needs none before it has a rollout.
+  const int64_t main = !standing.ok() && deps.main_version ? deps.main_version(model) : 0;
+  if (!standing.ok() && main == 0) return standing.status();
+  const int64_t stable = standing.ok() ? standing->stable : main;
+  Json plan = nullptr;
+  if (standing.ok())
+    plan =
+        Json::parse(schema::WriteJson(RolloutPlanSchema(), ShownPlan(std::move(standing->plan))));
   Json answer{{"model", model},
-              {"stable", standing.stable},
-              {"plan", Json::parse(schema::WriteJson(RolloutPlanSchema(),
-                                                     ShownPlan(std::move(standing.plan))))},
-              {"traffic", TrafficJson(deps, model, standing.stable)}};
+              {"stable", stable},
+              {"plan", std::move(plan)},
+              {"traffic", TrafficJson(deps, model, stable)}};
   Answer(call, answer);
   return OkStatus();
 }
@@ -130,7 +137,7 @@ std::vector<Route> RolloutRoutes(const RolloutRouteDeps& deps) {
        "/api/v1/models/{model}/rollout",
        "getRolloutStanding",
        "What a rollout of the model would begin from: its plan (without what may be a secret in a "
-       "URL), the stable version, and the traffic.",
+       "URL; null: one must come with the start), the stable version, and the traffic.",
        {{"model", "path", "string", "the model's name"}},
        "",
        {{200, "RolloutStanding"}, {404, "Error"}, {501, "Error"}},

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,8 @@ struct RolloutRouteDeps {
   RolloutController* rollouts = nullptr;  ///< may be null: both answer 501
   const Monitor* monitor = nullptr;       ///< may be null: then no traffic is known
   std::string version;                    ///< of the program
+  /// Of what is proxied here: the version with most of the traffic; 0: there is none. May be absent.
+  std::function<int64_t(const std::string& model)> main_version = {};
 };
 /// As it may be shown: without what may be a secret in a URL.
 RolloutPlan ShownPlan(RolloutPlan plan);

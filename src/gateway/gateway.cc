@@ -335,7 +335,8 @@ class Impl final : public Gateway {
     return view;
   }
 
-  Status SetWeights(const std::string& name, const std::map<int64_t, double>& weights) override {
+  Status SetWeights(const std::string& name, const std::map<int64_t, double>& weights,
+                    bool over_rollout) override {
     MutexLock lock(traffic_mutex_);
     const auto table = shared_.table();
     Service* service = table->Find(name);
@@ -350,6 +351,7 @@ class Impl final : public Gateway {
       shares.push_back(at == weights.end() ? 0 : at->second);
     }
     ASSIGN_OR_RETURN(std::vector<uint32_t> parts, PartsOf(shares));
+    if (over_rollout) by_rollout_.erase(name);
     if (by_rollout_.contains(name)) {
       return FailedPreconditionError(
           StrCat("a rollout decides on the traffic of ", name,
@@ -361,7 +363,7 @@ class Impl final : public Gateway {
     for (size_t i = 0; i < parts.size(); ++i) {
       if (parts[i] > 0) set[numbers[i]] = parts[i];
     }
-    service->split.Set(SplitOf(*service));
+    SetShares(*service);
     LOG_INFO("weights set", {"service", name}, {"versions", weights.size()});
     return OkStatus();
   }
@@ -385,7 +387,7 @@ class Impl final : public Gateway {
       const bool stays =
           service != nullptr && SharesOf(ConfiguredShares(service->options)) == taken.configured;
       const Status set =
-          stays ? SetWeights(name, taken.set)
+          stays ? SetWeights(name, taken.set, false)
                 : FailedPreconditionError("they have changed since, or the service has gone");
       if (!set.ok())
         LOG_WARN("the configured weights are in force again", {"service", name}, {"reason", set});
@@ -402,10 +404,11 @@ class Impl final : public Gateway {
       if (number != 0 && service->Find(number) == nullptr) return NoVersion(*service, number);
     }
     const bool mirrors = stable != 0 && candidate != 0 && mirror_share > 0;
-    by_person_.erase(name);
     if (stable == 0) {
-      by_rollout_.erase(name);
+      // What a person has set since is not the rollout's to take away.
+      if (by_rollout_.erase(name) == 0) return OkStatus();
     } else {
+      by_person_.erase(name);
       by_rollout_[name] = {stable, candidate, share, mirrors ? mirror_share : 0, seed};
     }
     if (service != nullptr) SetShares(*service);
@@ -650,10 +653,11 @@ class Impl final : public Gateway {
                    "`promote --full`)"));
       }
       if (planned.contains(name) && gone(traffic.stable)) {
-        return FailedPreconditionError(
-            StrCat("gateway.services: version ", traffic.stable, " of ", name,
-                   " has the traffic by its rollout plan and must stay: release another version "
-                   "first, or take the plan out of the configuration as well"));
+        return FailedPreconditionError(StrCat(
+            "gateway.services: version ", traffic.stable, " of ", name,
+            " has the traffic by its rollout plan and must stay: release another version "
+            "first, take the plan out of the configuration as well, or, where it came with a "
+            "rollout's start, set weights"));
       }
     }
     return OkStatus();

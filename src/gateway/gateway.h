@@ -116,9 +116,10 @@ class Gateway : public net::DrainableServer {
 
   virtual View view() const = 0;
   /// By a person: shares of a service's versions; those that are left out get none. NOT_FOUND, INVALID_ARGUMENT (unknown
-  /// version, not 100 % together), FAILED_PRECONDITION while a rollout decides.
-  virtual Status SetWeights(const std::string& service,
-                            const std::map<int64_t, double>& weights) = 0;
+  /// version, not 100 % together), FAILED_PRECONDITION while a rollout decides; unless it is `over_rollout`, which then decides
+  /// no more.
+  virtual Status SetWeights(const std::string& service, const std::map<int64_t, double>& weights,
+                            bool over_rollout = false) = 0;
   /// What a person has set of a service, and what was configured then.
   struct WeightsByPerson {
     std::map<int64_t, double> set, configured;
@@ -127,7 +128,7 @@ class Gateway : public net::DrainableServer {
   /// Those of the process that this one takes the place of; before a rollout decides. As at Apply: of services whose configured ones are
   /// others now they are not in force.
   virtual void TakeWeights(const std::map<std::string, WeightsByPerson>& weights) = 0;
-  /// By a rollout: the whole wanted traffic of a model. `stable` 0: it does not decide any more, and the shares are the
+  /// By a rollout: the whole wanted traffic of a model. `stable` 0: it does not decide any more, and if it did the shares are the
   /// configured ones; that is right of a service that is not there any more, too. With a `mirror_share` the candidate gets copies of so
   /// many of the requests; otherwise the configured mirror does. A sticky split goes by `seed`, without one by that of the service.
   /// NOT_FOUND when there is no such service or version.

@@ -1132,6 +1132,18 @@ TEST_F(GatewaySplitTest, WeightsChangeAtRunTime) {
   EXPECT_EQ(gateway_->SetWeights("iris", {{1, 1.0}}).code(), StatusCode::kNotFound);
 }
 
+TEST_F(GatewaySplitTest, APersonMayTakeTheTrafficBackFromARolloutForGood) {
+  AddVersion(1, one_);
+  AddVersion(2, two_);
+  Start();
+  ASSERT_TRUE(gateway_->SetTraffic("digits", 1, 0, 0).ok());
+  ASSERT_FALSE(gateway_->SetWeights("digits", {{2, 1.0}}).ok());
+  ASSERT_TRUE(gateway_->SetWeights("digits", {{2, 1.0}}, true).ok());
+  EXPECT_EQ(SecondOf(20), 20);
+  EXPECT_TRUE(gateway_->SetTraffic("digits", 0, 0, 0).ok()) << "it lets go of what it has not";
+  EXPECT_EQ(SecondOf(20), 20);
+}
+
 TEST_F(GatewaySplitTest, ARolloutDecidesAloneAndWhatItDrawsIsEvidence) {
   AddVersion(1, one_);
   AddVersion(2, two_);

@@ -264,12 +264,20 @@ struct UnwrittenVerdict {
 /// A rollout that somebody has asked for.
 struct StartRequest {
   int64_t candidate = 0;
-  std::string note;     ///< told with the plan; may be empty
-  std::string undo_by;  ///< not empty: RolloutState::undo_by
+  std::string note;                      ///< told with the plan; may be empty
+  std::string undo_by;                   ///< not empty: RolloutState::undo_by
+  std::optional<RolloutPlan> plan = {};  ///< instead of the model's
 };
 
 /// Nobody is no name: an empty one stands for what has not been asked.
 std::string Named(const std::string& who) { return Trim(who).empty() ? "somebody" : who; }
+
+Status NoPlan(const std::string& model) {
+  return NotFoundError(StrCat(
+      "model ", model,
+      " has no rollout plan: give one with the start (plan; --config FILE of `leadsman rollout "
+      "start`), or rollout: to the model in the configuration"));
+}
 
 /// "promotion", as "ana has asked for its promotion".
 std::string_view CommandNoun(RolloutCommand::Kind kind) {
@@ -342,7 +350,10 @@ class Controller final : public RolloutController {
   }
   Status Retry(int64_t id, const std::string& who) override;
   Status Undo(int64_t id, const std::string& who) override;
-  Status StartRollout(const std::string& model, int64_t candidate) override;
+  Status StartRollout(const std::string& model, int64_t candidate,
+                      std::optional<RolloutPlan> plan) override;
+  std::vector<std::string> KeptByStart() const override;
+  Status LetGo(const std::string& model) override;
   Result<std::string> Record(int64_t id, const std::string& program) const override {
     return MakeVerdictRecord(*journal_, id, program);
   }
@@ -383,6 +394,9 @@ class Controller final : public RolloutController {
   void ApplyTraffic(const std::string& name, ManagedModel& model);
   void Release(const std::string& name, ManagedModel& model);
   std::optional<RolloutPlan> PlanOf(const std::string& name) const;
+  const RolloutPlan* PlanLocked(const std::string& name) const REQUIRES(mutex_);
+  bool IsGiven(const std::string& name) const;
+  void TakeGiven(const std::vector<RolloutRecord>& newest_first);
   Duration IntervalOf(const std::string& name, const ManagedModel& model) const;
   static DesiredTraffic Desired(const std::string& name, const ManagedModel& model);
   static int64_t StableOf(const ManagedModel& model);
@@ -417,6 +431,8 @@ class Controller final : public RolloutController {
   CondVar wake_;
   bool stop_ GUARDED_BY(mutex_) = false;
   std::map<std::string, RolloutPlan> plans_ GUARDED_BY(mutex_);
+  /// Of models that have none in plans_: what the newest start came with.
+  std::map<std::string, RolloutPlan> given_ GUARDED_BY(mutex_);
   std::map<int64_t, RolloutCommand> commands_ GUARDED_BY(mutex_);
   std::set<int64_t> aborts_waiting_ GUARDED_BY(mutex_);  ///< of these, not to be followed yet
   std::set<int64_t> ending_
@@ -445,6 +461,7 @@ Status Controller::Recover() {
     models_[name].record = std::move(record);
   }
   ASSIGN_OR_RETURN(std::vector<RolloutRecord> rollouts, journal_->Rollouts());
+  TakeGiven(rollouts);
   for (RolloutRecord& rollout : rollouts) {
     Publish(MakeView(rollout.id, rollout.state));
     if (HasEnded(rollout.state.phase)) continue;
@@ -479,6 +496,20 @@ Status Controller::Recover() {
   MutexLock lock(mutex_);
   for (const auto& [name, model] : models_) stable_[name] = StableOf(model);
   return OkStatus();
+}
+
+/// Models whose newest rollout has come with its plan are kept by that, unless they were let go since.
+void Controller::TakeGiven(const std::vector<RolloutRecord>& newest_first) {
+  std::set<std::string> looked_at;
+  MutexLock lock(mutex_);
+  for (const RolloutRecord& rollout : newest_first) {
+    const RolloutState& state = rollout.state;
+    if (!looked_at.insert(state.model).second || !state.plan_given) continue;
+    const auto model = models_.find(state.model);
+    const bool let_go = model == models_.end() || model->second.record.stable == 0;
+    if ((let_go && HasEnded(state.phase)) || plans_.contains(state.model)) continue;
+    given_[state.model] = state.plan;
+  }
 }
 
 void Controller::Start() {
@@ -542,6 +573,7 @@ void Controller::TakePlans() {
   {
     MutexLock lock(mutex_);
     for (const auto& [name, plan] : plans_) planned.insert(name);
+    for (const auto& [name, plan] : given_) planned.insert(name);
   }
   for (const std::string& name : planned) models_[name].record.model = name;
   for (auto it = models_.begin(); it != models_.end();) {
@@ -651,16 +683,19 @@ void Controller::MaybeBegin(const std::string& name, ManagedModel& model) {
   std::optional<RolloutPlan> plan = PlanOf(name);
   if (!plan || model.unwritten || model.record.stable == 0) return;
   StartRequest begin;
+  bool begins_by_itself = false;
   {
     MutexLock lock(mutex_);
+    begins_by_itself = plans_.contains(name);
     auto request = requests_.find(name);
     if (request != requests_.end() && request->second.candidate == model.record.stable) {
       requests_.erase(request);  // became the stable version meanwhile
     } else if (request != requests_.end()) {
       begin = request->second;
+      if (begin.plan) plan = begin.plan;
     }
   }
-  if (begin.candidate == 0 && Contains(model.seen.ready, model.record.stable)) {
+  if (begins_by_itself && begin.candidate == 0 && Contains(model.seen.ready, model.record.stable)) {
     for (int64_t version : model.seen.ready) {
       if (version > model.record.stable && !model.record.rejected.contains(version)) {
         begin.candidate = std::max(begin.candidate, version);
@@ -689,6 +724,7 @@ void Controller::Begin(const std::string& name, ManagedModel& model, const Start
   RolloutState first =
       BeginRollout(name, record.stable, candidate, plan, deps_.clock.Now(), endpoints);
   first.undo_by = request.undo_by;
+  first.plan_given = IsGiven(name);
   first.split_seed = plan.seed.value_or(SeedOf(*id, first));
   if (!request.note.empty()) first.notes.push_back(request.note);
   // No rollout without a journal: this is tried again at the next tick.
@@ -1138,9 +1174,20 @@ void Controller::WatchUnwritten(Running& running, const RolloutState& shown) {
 
 std::optional<RolloutPlan> Controller::PlanOf(const std::string& name) const {
   MutexLock lock(mutex_);
-  auto it = plans_.find(name);
-  if (it == plans_.end()) return std::nullopt;
-  return it->second;
+  const RolloutPlan* plan = PlanLocked(name);
+  return plan == nullptr ? std::nullopt : std::optional(*plan);
+}
+
+const RolloutPlan* Controller::PlanLocked(const std::string& name) const {
+  for (const auto* plans : {&plans_, &given_}) {
+    if (auto it = plans->find(name); it != plans->end()) return &it->second;
+  }
+  return nullptr;
+}
+
+bool Controller::IsGiven(const std::string& name) const {
+  MutexLock lock(mutex_);
+  return given_.contains(name);
 }
 
 Duration Controller::IntervalOf(const std::string& name, const ManagedModel& model) const {
@@ -1161,6 +1208,7 @@ void Controller::Apply(std::map<std::string, RolloutPlan> plans) {
     plan = old == plans_.end() ? RolloutPlan{} : old->second;
   }
   plans_ = std::move(plans);
+  std::erase_if(given_, [&](const auto& one) { return plans_.contains(one.first); });
 }
 
 std::vector<RolloutView> Controller::List() const {
@@ -1193,10 +1241,10 @@ Result<std::vector<TickView>> Controller::History(int64_t id) const {
 
 Result<RolloutController::Standing> Controller::StandingOf(const std::string& model) const {
   MutexLock lock(mutex_);
-  auto plan = plans_.find(model);
-  if (plan == plans_.end()) return NotFoundError(StrCat("model ", model, " has no rollout plan"));
+  const RolloutPlan* plan = PlanLocked(model);
+  if (plan == nullptr) return NoPlan(model);
   auto stable = stable_.find(model);
-  return Standing{plan->second, stable == stable_.end() ? 0 : stable->second};
+  return Standing{*plan, stable == stable_.end() ? 0 : stable->second};
 }
 
 Status Controller::Command(int64_t id, RolloutCommand command) {
@@ -1266,28 +1314,50 @@ bool Controller::RunsLocked(const std::string& model) const {
   });
 }
 
-Status Controller::StartRollout(const std::string& model, int64_t candidate) {
+Status Controller::StartRollout(const std::string& model, int64_t candidate,
+                                std::optional<RolloutPlan> plan) {
+  if (plan) RETURN_IF_ERROR(ValidatePlan(*plan));
+  std::string note = plan ? "goes by a plan that came with its start" : "";
   MutexLock lock(mutex_);
-  return RequestLocked(model, {candidate, "", ""});
+  return RequestLocked(model, {candidate, std::move(note), "", std::move(plan)});
+}
+
+std::vector<std::string> Controller::KeptByStart() const {
+  MutexLock lock(mutex_);
+  std::vector<std::string> names;
+  for (const auto& [name, plan] : given_) names.push_back(name);
+  return names;
+}
+
+Status Controller::LetGo(const std::string& model) {
+  MutexLock lock(mutex_);
+  if (!given_.contains(model)) return OkStatus();
+  if (RunsLocked(model) || requests_.contains(model)) {
+    return FailedPreconditionError(
+        StrCat("a rollout of model ", model, " is under way: abort it or wait for its end"));
+  }
+  given_.erase(model);
+  return OkStatus();
 }
 
 Status Controller::RequestLocked(const std::string& model, StartRequest request) {
-  if (!plans_.contains(model)) {
-    return NotFoundError(StrCat("model ", model, " has no rollout plan"));
-  }
+  if (PlanLocked(model) == nullptr && !request.plan) return NoPlan(model);
   if (request.candidate <= 0) return InvalidArgumentError("candidate: must be a version above 0");
   if (RunsLocked(model) || requests_.contains(model)) {
     return AlreadyExistsError(
         StrCat("a rollout of model ", model, " is under way: abort it or wait for its end"));
   }
+  // Of a model that has not been looked at yet the stable version is found with the next tick.
+  const bool looked_at = PlanLocked(model) != nullptr;
   auto stable = stable_.find(model);
-  if (stable == stable_.end() || stable->second == 0) {
+  if (looked_at && (stable == stable_.end() || stable->second == 0)) {
     return FailedPreconditionError(StrCat("model ", model, " has no stable version yet"));
   }
-  if (stable->second == request.candidate) {
+  if (stable != stable_.end() && stable->second == request.candidate) {
     return FailedPreconditionError(StrCat("version ", request.candidate, " of model ", model,
                                           " is the stable version already"));
   }
+  if (request.plan && !plans_.contains(model)) given_[model] = *request.plan;
   requests_[model] = std::move(request);
   return OkStatus();
 }

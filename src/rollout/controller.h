@@ -359,13 +359,21 @@ class RolloutController {
   /// to go back from: it was not promoted, or its candidate is not the stable version any more.
   virtual Status Undo(int64_t id, const std::string& who) = 0;
   /// Starts one for a version that was rejected or skipped earlier. ALREADY_EXISTS when one runs
-  /// for this model.
-  virtual Status StartRollout(const std::string& model, int64_t candidate) = 0;
+  /// for this model. With a `plan` it goes by that instead of the model's. A model that has none is
+  /// kept by it from then on, also by the next process: its traffic stays as the rollout has left it, retry and
+  /// undo go by it, and nothing begins by itself; until the model gets a plan, or LetGo.
+  virtual Status StartRollout(const std::string& model, int64_t candidate,
+                              std::optional<RolloutPlan> plan = std::nullopt) = 0;
+  /// Models without a plan that are kept by one that came with a start.
+  virtual std::vector<std::string> KeptByStart() const = 0;
+  /// Ends that: somebody else decides on the traffic. FAILED_PRECONDITION while a rollout of it is under way. Nothing
+  /// is to be done for other models.
+  virtual Status LetGo(const std::string& model) = 0;
 
   /// The verdict record of a rollout, as rollout/record.h makes it; `program` is the version that
   /// writes it. NOT_FOUND.
   virtual Result<std::string> Record(int64_t id, const std::string& program) const = 0;
-  /// What the next rollout of a model would go by. NOT_FOUND when it has no plan.
+  /// What the next rollout of a model would go by. NOT_FOUND when it has no plan and is not kept by one.
   struct Standing {
     RolloutPlan plan;
     int64_t stable = 0;  ///< 0: no version has been ready yet

@@ -778,6 +778,68 @@ TEST_F(ControllerTest, AnEmptyNameIsNoReasonNotToPauseOrUndo) {
   EXPECT_EQ(Newest().undo_by, "somebody");
 }
 
+TEST_F(ControllerTest, AStartMayBringThePlanOfAModelThatHasNoneAndTheTrafficStaysAsItLeftIt) {
+  world_.observed.ready = {1, 2};
+  Open(dir_.file("journal.db"), {});
+  Tick();
+  EXPECT_EQ(controller_->StartRollout("digits", 2).code(), StatusCode::kNotFound);
+  EXPECT_EQ(controller_->StandingOf("digits").status().code(), StatusCode::kNotFound);
+  RolloutPlan wrong = Plan();
+  wrong.alpha = 2;
+  EXPECT_EQ(controller_->StartRollout("digits", 2, wrong).code(), StatusCode::kInvalidArgument);
+  EXPECT_TRUE(controller_->KeptByStart().empty());
+
+  world_.observed.ready = {1};  // until it decides only the main version is seen
+  ASSERT_TRUE(controller_->StartRollout("digits", 2, Plan()).ok());
+  EXPECT_EQ(controller_->StartRollout("digits", 3, Plan()).code(), StatusCode::kAlreadyExists);
+  Tick();
+  world_.observed.ready = {1, 2, 3};
+  Tick();
+  EXPECT_EQ(Newest().stable, 1);
+  EXPECT_EQ(Newest().candidate, 2);
+  EXPECT_EQ(Newest().plan_notes.at(0), "goes by a plan that came with its start");
+  EXPECT_EQ(controller_->LetGo("digits").code(), StatusCode::kFailedPrecondition);
+  RunToVerdict();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kPromoted) << Newest().reason;
+
+  for (int i = 0; i < 3; ++i) Tick();
+  EXPECT_EQ(controller_->List().size(), 1u) << "version 3 does not begin by itself";
+  EXPECT_EQ(world_.traffic.stable, 2);
+  Open(dir_.file("journal.db"), {});  // another process
+  Tick();
+  EXPECT_EQ(controller_->KeptByStart(), std::vector<std::string>{"digits"});
+  EXPECT_EQ(world_.traffic.stable, 2);
+  ASSERT_TRUE(controller_->Undo(Newest().id, "ana").ok()) << "by the same plan";
+  Tick();
+  Tick();
+  EXPECT_EQ(world_.traffic.stable, 1);
+
+  ASSERT_TRUE(controller_->LetGo("digits").ok());
+  Tick();
+  EXPECT_EQ(world_.traffic.stable, 0) << "it is not managed any more";
+  EXPECT_EQ(controller_->Retry(Newest().id, "ana").code(), StatusCode::kFailedPrecondition);
+  Open(dir_.file("journal.db"), {});
+  EXPECT_TRUE(controller_->KeptByStart().empty());
+}
+
+TEST_F(ControllerTest, APlanThatComesWithAStartIsThatOfOneRolloutWhereTheModelHasOne) {
+  Open(dir_.file("journal.db"));
+  Tick();
+  RolloutPlan other = Plan();
+  other.alpha = 0.02;
+  ASSERT_TRUE(controller_->StartRollout("digits", 2, other).ok());
+  Tick();
+  world_.observed.ready = {1, 2};
+  Tick();
+  EXPECT_EQ(Newest().alpha, 0.02);
+  EXPECT_TRUE(controller_->KeptByStart().empty());
+  ASSERT_TRUE(controller_->Abort(Newest().id, "ana").ok());
+  Tick();
+  ASSERT_TRUE(controller_->Retry(Newest().id, "ana").ok());
+  Tick();
+  EXPECT_EQ(Newest().alpha, Plan().alpha) << "by the present plan";
+}
+
 TEST_F(ControllerTest, RetryBeginsAnewWhatWasTakenBack) {
   BeginRollout();
   const int64_t first = Newest().id;

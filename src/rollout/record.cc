@@ -271,6 +271,7 @@ RolloutState FirstOf(const RolloutState& first, const RolloutPlan& plan) {
       BeginRollout(first.model, first.stable, first.candidate, plan, first.started);
   state.notes = first.notes;
   state.undo_by = first.undo_by;
+  state.plan_given = first.plan_given;
   state.split_seed = first.split_seed;
   return state;
 }

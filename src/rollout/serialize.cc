@@ -602,6 +602,7 @@ std::string SerializeState(const RolloutState& s) {
   // Younger than the format: absent in what was written before, and then as it was.
   if (!s.paused_by.empty()) json["paused_by"] = s.paused_by;
   if (!s.undo_by.empty()) json["undo_by"] = s.undo_by;
+  if (s.plan_given) json["plan_given"] = true;
   if (s.awaits_approval) json["awaits_approval"] = true;
   if (s.frozen) json["frozen"] = true;
   if (IsAb(s)) json["reason_is_readout"] = s.reason_is_readout;
@@ -649,6 +650,7 @@ Result<RolloutState> ParseState(std::string_view text) {
     s.notes = json.at("notes").get<std::vector<std::string>>();
     s.paused_by = json.value("paused_by", "");
     s.undo_by = json.value("undo_by", "");
+    s.plan_given = json.value("plan_given", false);
     s.awaits_approval = json.value("awaits_approval", false);
     s.frozen = json.value("frozen", false);
     s.reason_is_readout = json.value("reason_is_readout", SaysReadout(s));

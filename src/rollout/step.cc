@@ -1584,8 +1584,8 @@ bool operator==(const RolloutState& a, const RolloutState& b) {
          a.step_unsent == b.step_unsent && a.step_minimums == b.step_minimums &&
          a.thresholds == b.thresholds && a.gates == b.gates && a.segments == b.segments &&
          a.notes == b.notes && a.paused_by == b.paused_by && a.undo_by == b.undo_by &&
-         a.awaits_approval == b.awaits_approval && a.frozen == b.frozen &&
-         a.reason_is_readout == b.reason_is_readout && a.split == b.split &&
+         a.plan_given == b.plan_given && a.awaits_approval == b.awaits_approval &&
+         a.frozen == b.frozen && a.reason_is_readout == b.reason_is_readout && a.split == b.split &&
          a.approval == b.approval && a.promoted == b.promoted &&
          a.probation_elapsed == b.probation_elapsed && a.missing == b.missing &&
          a.unready == b.unready && a.split_seed == b.split_seed && a.told == b.told &&

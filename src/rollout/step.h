@@ -153,6 +153,7 @@ struct RolloutState {
   std::string
       undo_by;  ///< not empty: the way back to an earlier version, which it takes as soon as
                 ///< that is ready, evidence or not
+  bool plan_given = false;       ///< `plan` came with the start, of a model that had none
   bool awaits_approval = false;  ///< at the last tick: the step lacked nothing but a person's word
   bool frozen = false;  ///< at the last tick: the step lacked nothing but the end of a freeze
   /// Of an A/B test: `reason` is the readout of all that has been counted, which need not be computed again: that takes a while.

@@ -411,6 +411,85 @@ PLAN = {"steps": [{"weight": "20%", "duration": "300ms"}, {"weight": "50%", "dur
 
 
 @pytest.mark.parametrize(("errors", "verdict"), [(0.0, "promoted"), (0.4, "rolled_back")])
+def test_a_rollout_is_started_with_its_plan_at_a_gateway_that_has_none(gunicorn, gateway, tmp_path, errors, verdict):
+    one, two = gunicorn(version=1), gunicorn(version=2, errors=errors)
+    server = gateway([(1, [one.endpoint], None), (2, [two.endpoint], None)], health={"path": "/healthz", "interval": "100ms"})
+    plan = {**PLAN, "steps": [{**PLAN["steps"][0], "approval": True}, PLAN["steps"][1]]}
+    (tmp_path / "plan.yaml").write_text(json.dumps(plan))
+    (tmp_path / "quality.yaml").write_text(json.dumps({**plan, "gates": [{"kind": "quality", "margin": 0.5}]}))
+    shares = lambda: {v["version"]: v["share"] for v in server.service()["versions"]}  # noqa: E731
+    rollout = lambda *words: server.cli("rollout", *words)  # noqa: E731
+
+    def refused(code, *words):
+        answer = rollout(*words)
+        assert answer.returncode == code, answer
+        return answer.stderr
+
+    assert "no rollouts yet" in rollout("list", "--model", "digits").stdout
+    assert "there is no rollout of a model digits" in refused(4, "show", "digits")
+    assert "digits has no rollout plan: give one with the start" in refused(4, "start", "digits", "2")
+    assert "digits has no rollout plan: give one by --plan FILE" in refused(2, "plan", "digits")
+    assert "service digits has no version 9; versions: 1 and 2" in refused(4, "start", "digits", "9", "--plan", tmp_path / "plan.yaml")
+    assert "version 1 has the traffic of digits already" in refused(1, "start", "digits", "1", "--plan", tmp_path / "plan.yaml")
+    assert "did you mean digits?" in refused(4, "start", "digit", "2", "--plan", tmp_path / "plan.yaml")
+    assert "gates[0].margin: must be above 1" in refused(2, "start", "digits", "2", "--plan", tmp_path / "quality.yaml")
+    assert "no rollout 7" in refused(4, "pause", "7")
+    assert shares() == {1: 1, 2: 0}
+    assert "promotion  " in rollout("plan", "digits", "--plan", tmp_path / "plan.yaml").stdout, "by the traffic of the gateway"
+
+    stop = threading.Event()
+
+    def load():
+        with requests.Session() as session:
+            while not stop.is_set():
+                session.post(server.url + "/predict", data=b"x", timeout=10)
+
+    threads = [threading.Thread(target=load) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        begun = rollout("start", "digits", "2", "--plan", tmp_path / "plan.yaml")
+        assert begun.returncode == 0 and "rollout 1 of digits version 2 has begun" in begun.stdout, begun
+        if verdict == "promoted":
+            assert rollout("pause", "digits").returncode == 0
+            wait_for("the pause", lambda: server.rollouts()[0]["paused_by"])
+            assert rollout("resume", "digits").returncode == 0
+            wait_for("the approval to be asked for", lambda: server.rollouts()[0]["awaits_approval"], timeout=120)
+            assert rollout("promote", "digits").returncode == 0
+        end = wait_for("the verdict", lambda: next((r for r in server.rollouts() if r["phase"] not in ("progressing", "held")), None), timeout=120)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(20)
+    assert end["phase"] == verdict, end["reason"]
+    assert (end["stable"], end["candidate"]) == (1, 2)
+    left = {1: 0, 2: 1} if verdict == "promoted" else {1: 1, 2: 0}
+    assert shares() == left
+    record = tmp_path / "record.json"
+    record.write_text(rollout("record", "digits").stdout)
+    assert rollout("replay", record).returncode == 0
+    server.kill()
+    server.start()
+    wait_for("the traffic as the rollout has left it", lambda: shares() == left)
+    begun = rollout("undo" if verdict == "promoted" else "retry", "digits")
+    assert begun.returncode == 0, begun
+    if verdict == "promoted":
+        wait_for("the way back", lambda: shares() == {1: 1, 2: 0})
+    else:
+        wait_for("it once more", lambda: server.rollouts()[0]["id"] == 2)
+        weights = requests.put(server.admin + "/api/v1/gateway/services/digits/weights", json={"weights": {"1": 1}}, timeout=10)
+        assert weights.status_code == 409 and "rollout decides" in weights.text, weights.text
+        assert rollout("abort", "digits").returncode == 0
+    wait_for("its end", lambda: server.rollouts()[0]["phase"] in ("promoted", "aborted"))
+    half = requests.put(server.admin + "/api/v1/gateway/services/digits/weights", json={"weights": {"1": 0.5, "2": 0.5}}, timeout=10)
+    assert half.status_code == 200, half.text
+    for _ in range(3):  # no rollout takes them away again
+        server.cli("status")
+        assert shares() == {1: 0.5, 2: 0.5}
+    assert "digits has no rollout plan" in refused(4, "start", "digits", "2")
+
+
+@pytest.mark.parametrize(("errors", "verdict"), [(0.0, "promoted"), (0.4, "rolled_back")])
 def test_a_rollout_decides_by_what_the_gateway_sees(gunicorn, gateway, errors, verdict):
     one, two = gunicorn(version=1), gunicorn(version=2, errors=errors)
     server = gateway([(1, [one.endpoint], None), (2, [two.endpoint], None)], health={"path": "/healthz", "interval": "100ms"},

@@ -61,6 +61,8 @@ class AdminFixture {
     deps.set_gateway_weights = [](const std::string& service, const std::map<int64_t, double>&) {
       return service == "digits" ? OkStatus() : NotFoundError("there is no service " + service);
     };
+    deps.proxied_services = [this] { return proxied; };
+    deps.fit_plan = [](const std::string&, RolloutPlan plan) { return plan; };
     deps.version = "0.0.1";
     alarms.Add(std::make_unique<GivenWatch>(findings));
     api = std::make_unique<AdminApi>(std::move(deps));
@@ -117,6 +119,8 @@ class AdminFixture {
   Predictor& predictor() { return *predictor_; }
 
   FakeRollouts rollouts;
+  /// None: nothing is proxied.
+  std::map<std::string, AdminApi::Deps::ProxiedService> proxied;
   /// What every look finds; alarms.Look() is one.
   std::vector<Finding> findings;
 

@@ -104,9 +104,11 @@ class FakeRollouts final : public RolloutController {
   Status Undo(int64_t id, const std::string& who) override {
     return BeginFrom("undo", RolloutPhase::kPromoted, id, who);
   }
-  Status StartRollout(const std::string& model, int64_t candidate) override {
+  Status StartRollout(const std::string& model, int64_t candidate,
+                      std::optional<RolloutPlan> plan) override {
     MutexLock lock(mutex_);
-    calls_.push_back(StrCat("start ", model, " ", candidate));
+    calls_.push_back(StrCat("start ", model, " ", candidate,
+                            plan ? StrCat(" alpha ", plan->alpha) : std::string()));
     for (const auto& [id, view] : views_) {
       if (view.model == model && view.phase == RolloutPhase::kProgressing) {
         return AlreadyExistsError(StrCat("rollout ", id, " of ", model, " is running"));
@@ -114,6 +116,8 @@ class FakeRollouts final : public RolloutController {
     }
     return OkStatus();
   }
+  std::vector<std::string> KeptByStart() const override { return {}; }
+  Status LetGo(const std::string&) override { return OkStatus(); }
   Result<std::string> Record(int64_t id, const std::string&) const override {
     MutexLock lock(mutex_);
     auto found = records_.find(id);
