@@ -840,6 +840,41 @@ TEST_F(ControllerTest, APlanThatComesWithAStartIsThatOfOneRolloutWhereTheModelHa
   EXPECT_EQ(Newest().alpha, Plan().alpha) << "by the present plan";
 }
 
+TEST_F(ControllerTest, APlanOfTheConfigurationTakesThePlaceOfTheOneThatAStartBrought) {
+  Open(dir_.file("journal.db"), {});
+  ASSERT_TRUE(controller_->StartRollout("digits", 2, Plan()).ok());
+  Tick();
+  world_.observed.ready = {1, 2};
+  RunToVerdict();
+  ASSERT_EQ(Newest().phase, RolloutPhase::kPromoted) << Newest().reason;
+  controller_->Apply({{"digits", Plan()}});
+  EXPECT_TRUE(controller_->KeptByStart().empty());
+  world_.observed.ready = {1, 2, 3};
+  Tick();
+  EXPECT_EQ(Newest().candidate, 3) << "by a plan of the configuration it begins by itself";
+  Open(dir_.file("journal.db"), {});
+  EXPECT_TRUE(controller_->KeptByStart().empty()) << "its newest rollout went by another plan";
+}
+
+TEST_F(ControllerTest, ARolloutByAPlanThatAStartBroughtGoesOnInTheNextProcess) {
+  Open(dir_.file("journal.db"), {});
+  ASSERT_TRUE(controller_->StartRollout("digits", 2, Plan()).ok());
+  Tick();
+  world_.observed.ready = {1, 2};
+  Tick();
+  ASSERT_EQ(Newest().phase, RolloutPhase::kProgressing) << Newest().reason;
+  Open(dir_.file("journal.db"), {});
+  EXPECT_EQ(controller_->KeptByStart(), std::vector<std::string>{"digits"});
+  RunToVerdict();
+  EXPECT_EQ(Newest().phase, RolloutPhase::kPromoted) << Newest().reason;
+  Tick();
+  EXPECT_EQ(world_.traffic.stable, 2);
+  const std::string text = controller_->Record(Newest().id, "0.1.0").value();
+  auto record = ParseVerdictRecord(text);
+  ASSERT_TRUE(record.ok()) << record.status();
+  EXPECT_EQ(ReplayRecord(*record, {}, {}).difference, "");
+}
+
 TEST_F(ControllerTest, RetryBeginsAnewWhatWasTakenBack) {
   BeginRollout();
   const int64_t first = Newest().id;
