@@ -141,6 +141,8 @@ prometheus_binary() {
 }
 # MinIO, fake-gcs-server, HDFS and nginx: real stores for the integration tests.
 need_stores() { tools/fetch_stores.sh || die "the stores of the integration tests are not all here"; }
+# etcd and kube-apiserver: the API of Kubernetes for the integration tests.
+need_kubernetes() { tools/fetch_kubernetes.sh || die "the parts of Kubernetes of the integration tests are not all here"; }
 # The same of its Alertmanager.
 alertmanager_binary() {
   if command -v prometheus-alertmanager >/dev/null; then

