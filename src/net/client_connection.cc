@@ -17,6 +17,7 @@
 #include "base/fs.h"
 #include "base/strings.h"
 #include "net/resolver.h"
+#include "net/tls_pem.h"
 
 namespace leadsman::net {
 namespace {
@@ -84,6 +85,7 @@ ClientConnection::Io FromErrno(ClientConnection::Io when_blocked) {
 }
 
 Status LoadTrust(SSL_CTX* context, const TlsClientOptions& options) {
+  if (!options.ca_pem.empty()) return UseAuthorities(context, options.ca_pem, "the authority");
   if (options.ca_file.empty()) {
     if (SSL_CTX_set_default_verify_paths(context) == 1) return OkStatus();
     return FailedPreconditionError(
@@ -99,6 +101,11 @@ Status LoadTrust(SSL_CTX* context, const TlsClientOptions& options) {
 }
 
 Status LoadIdentity(SSL_CTX* context, const TlsClientOptions& options) {
+  if (!options.cert_pem.empty()) {
+    WallTime expires;
+    RETURN_IF_ERROR(UseChain(context, options.cert_pem, "the client's certificate", &expires));
+    return UseKey(context, options.key_pem, "the client's key", "the client's certificate");
+  }
   if (options.cert_file.empty() && options.key_file.empty()) return OkStatus();
   if (options.cert_file.empty() || options.key_file.empty()) {
     return InvalidArgumentError("cert_file and key_file go together: give both or none");
@@ -137,7 +144,8 @@ Result<std::shared_ptr<const TlsClient>> TlsClient::Create(const TlsClientOption
   static constexpr unsigned char kHttp2[] = "\x02h2";
   options.http2 ? SSL_CTX_set_alpn_protos(c, kHttp2, sizeof(kHttp2) - 1)
                 : SSL_CTX_set_alpn_protos(c, kHttp1, sizeof(kHttp1) - 1);
-  return std::shared_ptr<const TlsClient>(std::make_shared<TlsClientContext>(std::move(context)));
+  return std::shared_ptr<const TlsClient>(
+      std::make_shared<TlsClientContext>(std::move(context), options.server_name));
 }
 
 Result<std::unique_ptr<ClientConnection>> ClientConnection::Open(const Url& url,
@@ -178,7 +186,8 @@ ClientConnection::~ClientConnection() {
 
 Status ClientConnection::ShakeHands(const Url& url, const TlsClientContext& tls,
                                     const ExchangeLimits& limits) {
-  tls_ = std::make_unique<TlsStream>(tls.context(), socket_, url.host);
+  tls_ = std::make_unique<TlsStream>(tls.context(), socket_,
+                                     tls.server_name().empty() ? url.host : tls.server_name());
   if (!tls_->valid()) {
     return InvalidArgumentError(StrCat("no TLS connection to host ", url.host,
                                        " can be made; is it a host's name or an address?"));

@@ -19,12 +19,16 @@ namespace leadsman::net {
 /// A TlsClient as the connection sees it.
 class TlsClientContext final : public TlsClient {
  public:
-  explicit TlsClientContext(SslContext context) : context_(std::move(context)) {}
+  TlsClientContext(SslContext context, std::string server_name)
+      : context_(std::move(context)), server_name_(std::move(server_name)) {}
   /// OpenSSL locks what needs locking in a context.
   ssl_ctx_st* context() const { return context_.get(); }
+  /// Empty: the host's.
+  const std::string& server_name() const { return server_name_; }
 
  private:
   SslContext context_;
+  const std::string server_name_;
 };
 
 /// When one exchange has to be over.

@@ -92,6 +92,12 @@ struct TlsClientOptions {
   bool verify =
       true;  ///< false: any certificate of any host will do. For tests of one's own servers only
   bool http2 = false;  ///< asks for HTTP/2 and nothing else; for who speaks it
+  /// Instead of the files, their texts.
+  std::string ca_pem;
+  std::string cert_pem;
+  std::string key_pem;
+  /// What the server's certificate has to be for, when that is not the URL's host. Of HttpClient only.
+  std::string server_name;
 };
 
 /// The same, read and checked. Immutable; may be shared by any number of clients on any threads.

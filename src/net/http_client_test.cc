@@ -593,6 +593,30 @@ TEST_F(HttpsClientTest, TakesABodyCutShortForNoWhole) {
   EXPECT_EQ(answer.status().code(), StatusCode::kUnavailable) << answer.status();
 }
 
+TEST_F(HttpsClientTest, TakesTextsInPlaceOfFiles) {
+  TlsScriptedServer server(authority_.Issue(), Serve, authority_.pem());
+  const TestCertificate own = authority_.Issue({.common_name = "client"});
+  auto with = TlsClient::Create(
+      {.ca_pem = authority_.pem(), .cert_pem = own.certificate, .key_pem = own.key});
+  ASSERT_TRUE(with.ok()) << with.status();
+  auto answer = MakeHttpClient(*with)->Send({.url = server.url()});
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->body, "ok");
+  auto without = TlsClient::Create({.ca_pem = authority_.pem()});
+  ASSERT_TRUE(without.ok()) << without.status();
+  EXPECT_FALSE(MakeHttpClient(*without)->Send({.url = server.url()}).ok());
+  EXPECT_EQ(TlsClient::Create({.ca_pem = "no PEM"}).status().code(), StatusCode::kInvalidArgument);
+  const auto other_key = TlsClient::Create(
+      {.ca_pem = authority_.pem(), .cert_pem = own.certificate, .key_pem = authority_.Issue().key});
+  EXPECT_TRUE(Contains(other_key.status().message(), "is not the key of the certificate"));
+}
+
+TEST_F(HttpsClientTest, ChecksTheCertificateAgainstTheNameThatItIsTold) {
+  TlsScriptedServer server(authority_.Issue({.names = "DNS:api.internal"}), Serve);
+  EXPECT_EQ(Client()->Send({.url = server.url()}).status().code(), StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(Client({.server_name = "api.internal"})->Send({.url = server.url()}).ok());
+}
+
 TEST_F(HttpsClientTest, NamesTheFileThatIsWrong) {
   auto message = [](const TlsClientOptions& options) {
     auto tls = TlsClient::Create(options);
