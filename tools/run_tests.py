@@ -27,7 +27,7 @@ BY_DEFAULT = ["asan", "tsan", "integration"]
 # Model runtimes that do not start in a sanitized process: src/backend/testing/test_plugins.h.
 NOT_SANITIZED = ["backend"]
 # Targets of a stage; all of them where it is not listed.
-TARGETS = {"integration": ["leadsman", "leadsman_plugins", "leadsman_bench_programs",
+TARGETS = {"integration": ["leadsman", "leadsman_plugins", "leadsman_bench_programs", "leadsman_test_programs",
                            *(f"{room}_test" for room in NOT_SANITIZED)]}
 SANITIZER_OPTIONS = {
     "ASAN_OPTIONS": "detect_stack_use_after_return=1:check_initialization_order=1:strict_init_order=1",
