@@ -57,6 +57,7 @@ struct Client::Call {
   std::string content_type;
   std::string body;
   bool repeatable = false;  ///< a connection that fails in the middle does no harm
+  std::optional<std::chrono::seconds>* retry_after = nullptr;  ///< once only; the caller's
 };
 
 Client::Client(Transport& transport, Clock& clock, ClientOptions options)
@@ -104,7 +105,8 @@ Result<std::string> Client::Perform(const Call& call) {
       again = call.repeatable && answer.status().code() == StatusCode::kUnavailable;
       problem = Annotate(answer.status(), call.doing);
     }
-    if (!again) return Failed(std::move(problem));
+    if (call.retry_after != nullptr) *call.retry_after = asked;
+    if (!again || call.retry_after != nullptr) return Failed(std::move(problem));
     const Duration wait = backoff.Next(asked);
     if (clock_.SteadyNow() + wait >= deadline) return Failed(std::move(problem));
     (void)stop_.WaitFor(wait);
@@ -127,16 +129,18 @@ Result<Object> Client::Get(const Resource& resource, std::string_view ns, std::s
                         .repeatable = true});
 }
 
-Result<ObjectList> Client::List(const Resource& resource, const Selection& selection) {
+Result<ObjectList> Client::List(const Resource& resource, const Selection& selection,
+                                std::optional<std::chrono::seconds>* retry_after) {
   for (bool first = true;; first = false) {
     ObjectList list;
-    const Status status = ListPages(resource, selection, list);
+    const Status status = ListPages(resource, selection, retry_after, list);
     if (status.ok()) return list;
     if (status.code() != StatusCode::kOutOfRange || !first) return status;
   }
 }
 
-Status Client::ListPages(const Resource& resource, const Selection& selection, ObjectList& list) {
+Status Client::ListPages(const Resource& resource, const Selection& selection,
+                         std::optional<std::chrono::seconds>* retry_after, ObjectList& list) {
   const std::string doing = Doing("list", resource, selection.ns, {});
   std::string next;
   do {
@@ -145,7 +149,8 @@ Status Client::ListPages(const Resource& resource, const Selection& selection, O
     AddParameter(query, "continue", next);
     ASSIGN_OR_RETURN(const std::string body, Perform({.doing = doing,
                                                       .target = resource.Path(selection.ns) + query,
-                                                      .repeatable = true}));
+                                                      .repeatable = true,
+                                                      .retry_after = retry_after}));
     auto page = ParseJsonText(body);
     if (!page.ok() || !page->is_object() || !page->contains("items") ||
         !((*page)["items"].is_array() || (*page)["items"].is_null())) {

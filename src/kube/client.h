@@ -62,7 +62,7 @@ struct ClientOptions {
   size_t max_event_bytes = 8 << 20;
   int page = 500;                ///< objects of a list in one answer
   size_t max_objects = 100'000;  ///< of one list
-  Backoff::Limits backoff;
+  Backoff::Limits backoff{std::chrono::milliseconds(200), std::chrono::seconds(5)};
 };
 
 /// What a Client has done since it was made.
@@ -91,8 +91,10 @@ class Client {
   Client(Transport& transport, Clock& clock, ClientOptions options);
 
   Result<Object> Get(const Resource& resource, std::string_view ns, std::string_view name);
-  /// Page by page. When the server forgets the list in the middle, it is begun anew.
-  Result<ObjectList> List(const Resource& resource, const Selection& selection);
+  /// Page by page. When the server forgets the list in the middle, it is begun anew. With `retry_after` nothing is tried
+  /// again: the caller does, not before that if the server says one.
+  Result<ObjectList> List(const Resource& resource, const Selection& selection,
+                          std::optional<std::chrono::seconds>* retry_after = nullptr);
   /// Name, namespace and kind are the object's own; with generateName the server makes the name.
   Result<Object> Create(const Resource& resource, const Object& object,
                         std::string_view field_manager);
@@ -132,7 +134,8 @@ class Client {
   Result<Object> Patch(const Resource& resource, std::string_view ns, std::string_view name,
                        std::string_view subresource, std::string query, const char* content_type,
                        const Json& patch, bool repeatable);
-  Status ListPages(const Resource& resource, const Selection& selection, ObjectList& list);
+  Status ListPages(const Resource& resource, const Selection& selection,
+                   std::optional<std::chrono::seconds>* retry_after, ObjectList& list);
   Status Failed(Status status);
 
   Transport& transport_;

@@ -94,6 +94,17 @@ TEST_F(ClientTest, AListThatTheServerForgetsIsBegunAnewOnce) {
   EXPECT_EQ(client_.List(kPods, {}).status().code(), StatusCode::kOutOfRange);
 }
 
+TEST_F(ClientTest, WhoTriesAgainByItselfIsToldWhen) {
+  std::optional<std::chrono::seconds> retry_after;
+  server_.Answer({.status = 429, .retry_after = "5"});
+  EXPECT_EQ(client_.List(kPods, {}, &retry_after).status().code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(retry_after, std::chrono::seconds(5));
+  server_.Answer({.error = UnavailableError("reset")});
+  EXPECT_EQ(client_.List(kPods, {}, &retry_after).status().code(), StatusCode::kUnavailable);
+  EXPECT_EQ(retry_after, std::nullopt);
+  EXPECT_EQ(server_.asked().size(), 2u);
+}
+
 TEST_F(ClientTest, AListHasABound) {
   server_.Otherwise([](const ApiRequest&) {
     return FakeTransport::Scripted{

@@ -89,7 +89,7 @@ void Informer::Run() {
 
 Status Informer::ListOnce() {
   ++counters_.lists;
-  ASSIGN_OR_RETURN(ObjectList list, client_.List(resource_, options_.selection));
+  ASSIGN_OR_RETURN(ObjectList list, client_.List(resource_, options_.selection, &retry_after_));
   if (list.resource_version.empty()) {
     return UnavailableError(
         StrCat("list ", resource_.Name(), ": the list has no resource version"));
@@ -111,7 +111,7 @@ Status Informer::WatchOnce() {
                        .timeout = WatchTime(),
                        .began = [this] { SetProblem(OkStatus()); }};
   heard_ = false;
-  const Status status = client_.Watch(
+  Status status = client_.Watch(
       resource_, options, [this](WatchEvent event) { return Take(std::move(event)); }, stop_,
       &retry_after_);
   if (heard_) backoff_.Reset();

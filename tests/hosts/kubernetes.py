@@ -77,7 +77,8 @@ class ControlPlane:
             f"--tls-cert-file={server}", f"--tls-private-key-file={server_key}", f"--client-ca-file={self.pki.ca}",
             "--authorization-mode=RBAC", "--service-cluster-ip-range=10.96.0.0/16",
             "--service-account-issuer=https://kubernetes.default.svc", f"--service-account-key-file={accounts}",
-            f"--service-account-signing-key-file={accounts}", "--allow-privileged=true"]
+            f"--service-account-signing-key-file={accounts}", "--allow-privileged=true",
+            "--shutdown-watch-termination-grace-period=1s"]  # without it a stop waits for them
         self.etcd = self.api = None
         self._starts = 0
         try:

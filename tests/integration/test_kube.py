@@ -2,6 +2,8 @@
 who may do what, credentials that change, leaders."""
 import base64
 import json
+import os
+import signal
 
 import pytest
 from conftest import wait_for
@@ -333,6 +335,21 @@ def test_never_do_two_lead(connect, cluster, ns):
     ordered = sorted(terms)
     for (_, ended), (began, _) in zip(ordered, ordered[1:]):
         assert ended <= began, ordered
+
+
+def test_a_leader_that_did_not_run_for_a_while_knows(connect, ns):
+    probes = {name: connect() for name in "ab"}
+    for name, probe in probes.items():
+        probe.call("elect", ns=ns, identity=name, **ELECTION)
+    paused = one_leader(probes)
+    other = {name: probe for name, probe in probes.items() if name != paused}
+    os.kill(probes[paused].process.pid, signal.SIGSTOP)
+    try:
+        one_leader(other)
+    finally:
+        os.kill(probes[paused].process.pid, signal.SIGCONT)
+    assert not probes[paused].call("election_state", id="e")["leading"]  # the first thing that it says
+    wait_for("its end to be told", lambda: probes[paused].call("election_state", id="e")["terms"][0][1])
 
 
 def test_a_pod_that_may_not_touch_leases_is_told(connect, cluster, ns):
