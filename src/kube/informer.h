@@ -21,7 +21,7 @@ namespace leadsman::kube {
 
 struct InformerOptions {
   Selection selection;
-  /// Every so often the handler hears of each object again, unchanged, without a request; 0: never.
+  /// Every so often the handler hears of each object again, unchanged: not listed, but the watch is begun anew for it. 0: never.
   std::chrono::milliseconds resync{0};
   /// Of one watch, drawn between this and its double, so that the watches of many do not end at once.
   std::chrono::seconds watch{300};

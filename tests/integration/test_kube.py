@@ -81,8 +81,7 @@ def test_what_is_no_good_is_said_in_the_servers_words(connect, ns):
     bad["spec"]["template"]["metadata"]["labels"] = {"app": "other"}
     message = fails("INVALID_ARGUMENT", probe, "create", resource=DEPLOYMENTS, object=bad)
     assert "spec.template.metadata.labels" in message
-    unknown = {"group": "nobody.example", "plural": "things", "kind": "Thing"}
-    assert fails("NOT_FOUND", probe, "list", resource=unknown, ns=ns)
+    assert fails("NOT_FOUND", probe, "list", resource={**THINGS, "group": "absent.example"}, ns=ns)
 
 
 def test_a_list_comes_in_pages(connect, cluster, ns):
@@ -195,6 +194,27 @@ def test_an_old_resource_version_is_out_of_range(connect, cluster, ns):
     cluster.stop_api()
     cluster.start_api()
     assert "too old resource version" in fails("OUT_OF_RANGE", probe, "watch", resource=CONFIG_MAPS, ns=ns, resource_version=old)
+
+
+THINGS = {"group": "nobody.example", "plural": "things", "kind": "Thing"}
+
+
+def test_a_kind_that_comes_later_is_followed_from_then_on(connect, cluster, ns):
+    probe = connect()
+    probe.call("informer", id="i", resource=THINGS, ns=ns)
+    wait_for("the reason", lambda: probe.call("informer_state", id="i")["problem"].startswith("NOT_FOUND"))
+    assert not probe.call("informer_state", id="i")["synced"]
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    cluster.ask("POST", definitions, {"metadata": {"name": "things.nobody.example"}, "spec": {
+        "group": "nobody.example", "scope": "Namespaced", "names": {"plural": "things", "kind": "Thing"},
+        "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}]}})
+    wait_for("the first list", lambda: probe.call("informer_state", id="i")["synced"])
+    probe.object("apply", resource=THINGS, object={"apiVersion": "nobody.example/v1", "kind": "Thing",
+                                                   "metadata": {"name": "a", "namespace": ns}, "spec": {"x": 1}})
+    wait_for("the object", lambda: names(probe) == [f"{ns}/a"])
+    cluster.ask("DELETE", f"{definitions}/things.nobody.example")
+    wait_for("the object to go with its kind", lambda: names(probe) == [])
 
 
 def test_a_missing_right_is_named(connect, cluster, ns):
