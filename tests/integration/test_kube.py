@@ -312,7 +312,7 @@ def test_events_are_there_for_kubectl_describe(connect, cluster, ns):
     assert cluster.ask("GET", f"/api/v1/namespaces/{ns}/events")["items"][0]["message"] == "it broke, and was repaired"
 
 
-ELECTION = {"id": "e", "name": "leader", "lease_ms": 3000, "renew_ms": 2000, "retry_ms": 200, "timeout_ms": 500}
+ELECTION = {"id": "e", "name": "leader", "lease_ms": 5000, "renew_ms": 2000, "retry_ms": 200, "timeout_ms": 1000}
 
 
 def leaders(probes):
@@ -335,7 +335,7 @@ def test_never_do_two_lead(connect, cluster, ns):
     terms = []
     first = one_leader(probes)
     lease = cluster.ask("GET", f"/apis/coordination.k8s.io/v1/namespaces/{ns}/leases/leader")
-    assert lease["spec"]["holderIdentity"] == first and lease["spec"]["leaseDurationSeconds"] == 3
+    assert lease["spec"]["holderIdentity"] == first and lease["spec"]["leaseDurationSeconds"] == 5
     # One that ends in order lets the next lead.
     terms += probes.pop(first).call("resign", id="e")["terms"]
     second = one_leader(probes)
