@@ -120,6 +120,7 @@ ReloadedConfig MergeReloaded(const Config& running, Config next, bool has_monito
     MonitorConfig in_force = before != running.models.end() ? before->monitoring : MonitorConfig{};
     if (!has_monitor) in_force.enabled = false;
     in_force.prediction_output = model.monitoring.prediction_output;
+    in_force.signature = model.monitoring.signature;
     auto monitoring_text = [&](const MonitorConfig& monitoring) {
       return text(next, [&](Config& to, const Config&) {
         to.models.resize(1);

@@ -932,6 +932,7 @@ TEST(ConfigTest, FilesThatAreNamedAndAreNotThereAreFoundByACheck) {
   Config config = Parsed("models:\n  - {name: iris, path: a}\n");
   EXPECT_TRUE(CheckNamedFiles(config).ok());
   config.auth.tokens_file = "/nonexistent/tokens.yaml";
+  config.backends.python.interpreter = "~/nonexistent/python";
   config.server.tls.cert_file = "/nonexistent/cert.pem";
   config.server.tls.key_file = "/nonexistent/key.pem";
   const Status wrong = CheckNamedFiles(config);
@@ -940,6 +941,11 @@ TEST(ConfigTest, FilesThatAreNamedAndAreNotThereAreFoundByACheck) {
   EXPECT_NE(wrong.message().find("/nonexistent/cert.pem"), std::string_view::npos) << wrong;
   EXPECT_NE(wrong.message().find("\nauth.tokens_file: "), std::string_view::npos) << wrong;
   EXPECT_NE(wrong.message().find("/nonexistent/tokens.yaml"), std::string_view::npos) << wrong;
+  EXPECT_NE(
+      wrong.message().find("\nbackends.python.interpreter: ~/nonexistent/python cannot be run"),
+      std::string_view::npos)
+      << wrong;
+  EXPECT_NE(wrong.message().find("write the whole path"), std::string_view::npos) << wrong;
 }
 
 TEST(ConfigTest, AnApprovalIsAPersonsWordOrAWebhooks) {

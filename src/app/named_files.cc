@@ -1,6 +1,10 @@
 #include "app/named_files.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <functional>
 #include <string>
 #include <vector>
@@ -115,6 +119,13 @@ Status CheckNamedFiles(const Config& config) {
     for (size_t i = 0; i < config.gateway->listeners.size(); ++i)
       certificates(StrCat("gateway.listeners[", i, "].tls").c_str(),
                    config.gateway->listeners[i].tls);
+  }
+  const std::string& python = config.backends.python.interpreter;
+  if (python.find('/') != std::string::npos && access(python.c_str(), X_OK) != 0) {
+    note("backends.python.interpreter",
+         FailedPreconditionError(StrCat(
+             python, " cannot be run: ", std::strerror(errno),
+             python.starts_with('~') ? "; ~ stands for nothing here, write the whole path" : "")));
   }
   if (config.auth.enabled()) {
     note("auth.tokens_file", Authorizer::Create(config.auth, SystemClock()).status());

@@ -86,6 +86,10 @@
 namespace leadsman {
 namespace {
 
+WatchedPart WatchedPartOf(const MonitorConfig& monitoring) {
+  return {.signature = monitoring.signature, .output = monitoring.prediction_output};
+}
+
 using namespace std::chrono_literals;
 
 /// How long a stop waits, after the drain, for inferences that are running.
@@ -190,7 +194,7 @@ class Server final : public ControlPlane {
       LetGoOfOthers(now);
     }
     for (const Config::Model& model : now.models) {
-      predictor_->SetPredictionOutput(model.model.name, model.monitoring.prediction_output);
+      predictor_->SetWatched(model.model.name, WatchedPartOf(model.monitoring));
     }
     ConfigureLog(now.log.level, now.log.format == Config::LogFormat::kJson);
     needs_restart = reloaded.needs_restart;
@@ -515,7 +519,7 @@ class Server final : public ControlPlane {
     serving.pool_queue_bytes = config_.server.pool_queue_bytes;
     serving.default_timeout = config_.server.request_timeout;
     for (const Config::Model& model : config_.models) {
-      serving.prediction_outputs[model.model.name] = model.monitoring.prediction_output;
+      serving.watched[model.model.name] = WatchedPartOf(model.monitoring);
       if (model.monitoring.enabled) serving.segments[model.model.name] = model.monitoring.segments;
     }
     predictor_ = std::make_unique<Predictor>(

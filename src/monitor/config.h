@@ -77,6 +77,9 @@ struct MonitorConfig {
   /// string output of one value a row; otherwise the argmax of the first output with several values
   /// a row; otherwise the first value.
   std::string prediction_output;
+  /// Of a model with several signatures, the one whose calls' inputs and answers are watched. Empty: the first, which in a
+  /// SavedModel is serving_default where there is one. Calls of others count as requests alone.
+  std::string signature;
   std::chrono::seconds window{10};           ///< length of one profile window
   std::chrono::seconds label_timeout{3600};  ///< how long a prediction waits for its label
   double max_join_rate_per_second =

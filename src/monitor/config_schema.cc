@@ -267,6 +267,10 @@ const schema::Struct<MonitorConfig>& MonitorConfigSchema() {
             "The output that labels are compared with. Empty: the first integer or text output of "
             "one value a row, "
             "otherwise the class with the highest score, otherwise the first value.");
+    s.Field("signature", &MonitorConfig::signature, schema::Text(),
+            "Of a model with several signatures, the one whose inputs and answers are watched; "
+            "calls of "
+            "others count as requests alone. Empty: the model's default.");
     s.Field("window", &MonitorConfig::window, schema::Time<seconds>(1s, 24h),
             "Length of one window of the profiles.");
     s.Field("label_timeout", &MonitorConfig::label_timeout, schema::Time<seconds>(1s, 24h * 365),

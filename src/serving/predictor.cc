@@ -147,9 +147,8 @@ struct Predictor::Impl {
       : deps(d),
         options(WithoutEmpty(std::move(o))),
         segments(options.segments),
-        prediction_outputs(std::make_shared<const OutputMap>(options.prediction_outputs.begin(),
-                                                             options.prediction_outputs.end())),
-        any_prediction_output(!options.prediction_outputs.empty()),
+        watched(std::make_shared<const WatchedMap>(options.watched.begin(), options.watched.end())),
+        any_watched(!options.watched.empty()),
         queues(
             d.clock,
             {.pool_threads = options.pool_threads,
@@ -162,12 +161,11 @@ struct Predictor::Impl {
               ChooseFeatures(call, lease);
             }) {}
 
-  using OutputMap = std::map<std::string, std::string, std::less<>>;
+  using WatchedMap = std::map<std::string, WatchedPart, std::less<>>;
 
-  /// Models that name no output must not cost every request a look into the map.
+  /// Models that name nothing must not cost every request a look into the map.
   static Options WithoutEmpty(Options options) {
-    std::erase_if(options.prediction_outputs,
-                  [](const auto& entry) { return entry.second.empty(); });
+    std::erase_if(options.watched, [](const auto& entry) { return entry.second == WatchedPart(); });
     return options;
   }
 
@@ -182,6 +180,20 @@ struct Predictor::Impl {
                                  const ServableTable::Model& model) const;
   void Run(PredictionCall& call);
   Status RunModel(PredictionCall& call);
+  /// The part that is named for a model, and what keeps it alive.
+  struct Watched {
+    std::shared_ptr<const WatchedMap> map;
+    const WatchedPart* part = nullptr;  ///< null: nothing is named
+  };
+  Watched WatchedOf(std::string_view model) {
+    Watched found;
+    // Relaxed: only says whether a look into the snapshot, which synchronises, is worth it.
+    if (!any_watched.load(std::memory_order_relaxed)) return found;
+    found.map = watched.Get();
+    auto it = found.map->find(model);
+    if (it != found.map->end()) found.part = &it->second;
+    return found;
+  }
   void ChooseFeatures(PredictionCall& call, const ContextPool::Lease& lease);
   void FillFeatures(PredictionCall& call, PredictionEvent& event);
 
@@ -189,9 +201,9 @@ struct Predictor::Impl {
   Options options;
   const SegmentReader segments;
   Snapshot<RouteTable> routes;
-  Mutex outputs_mutex;  ///< serialises writers of `prediction_outputs`
-  Snapshot<OutputMap> prediction_outputs;
-  std::atomic<bool> any_prediction_output;
+  Mutex watched_mutex;  ///< serialises writers of `watched`
+  Snapshot<WatchedMap> watched;
+  std::atomic<bool> any_watched;
   std::atomic<bool> settled{false};
   QueuedExecution queues;  ///< last: its threads use everything above
 };
@@ -396,6 +408,19 @@ const TensorView* FeatureInput(const PredictionCall& call) {
   return nullptr;
 }
 
+/// Whether the call is of the signature that is watched: others have other inputs and answers, which would be taken for a change.
+bool IsWatched(const PredictionCall& call, const WatchedPart* part) {
+  size_t index = 0;
+  if (part != nullptr && !part->signature.empty()) {
+    std::span<const NamedSignature> all = call.handle->model->signatures();
+    auto named = std::find_if(all.begin(), all.end(), [&](const NamedSignature& one) {
+      return one.name == part->signature;
+    });
+    if (named != all.end()) index = static_cast<size_t>(named - all.begin());
+  }
+  return call.signature == index;
+}
+
 size_t FeatureWidth(const TensorView& input) {
   size_t rows = input.shape.rank() > 0 ? static_cast<size_t>(input.shape[0]) : 1;
   return static_cast<size_t>(input.element_count) / rows;
@@ -405,6 +430,8 @@ size_t FeatureWidth(const TensorView& input) {
 
 void Predictor::Impl::ChooseFeatures(PredictionCall& call, const ContextPool::Lease& lease) {
   call.feature_stride = 0;
+  const Watched watched_part = WatchedOf(call.model_name);
+  if (!IsWatched(call, watched_part.part)) return;
   const TensorView* input = FeatureInput(call);
   if (input == nullptr) return;
   uint32_t stride = deps.sink.FeatureStride(FeatureWidth(*input));
@@ -508,24 +535,18 @@ void Predictor::Finish(PredictionCall& call, const Status& status, size_t respon
     event.trace_sampled = call.trace.sampled();
     PredictedClasses predicted;
     Segments segments;
-    const bool answered = status.ok() && !call.outputs.empty();
+    const Impl::Watched watched = impl_->WatchedOf(call.model_name);
+    const bool seen = status.ok() && !call.outputs.empty() && IsWatched(call, watched.part);
     if (!impl_->segments.empty()) {
       // Views of a request that was not run may be of the one before.
       const auto inputs =
-          answered ? std::span<const TensorView>(call.input_views) : std::span<const TensorView>();
+          seen ? std::span<const TensorView>(call.input_views) : std::span<const TensorView>();
       segments.Extract(impl_->segments.RulesOf(call.model_name), call.segment_headers, inputs);
       event.segments = segments.values();
     }
-    if (answered) {
-      std::shared_ptr<const Impl::OutputMap> configured;  // keeps `wanted` alive
-      std::string_view wanted;
-      // Relaxed: only says whether a look into the snapshot, which synchronises, is worth it.
-      if (impl_->any_prediction_output.load(std::memory_order_relaxed)) {
-        configured = impl_->prediction_outputs.Get();
-        auto it = configured->find(call.model_name);
-        if (it != configured->end()) wanted = it->second;
-      }
-      predicted.Extract(call.outputs, call.rows, wanted);
+    if (seen) {
+      predicted.Extract(call.outputs, call.rows,
+                        watched.part == nullptr ? "" : std::string_view(watched.part->output));
       event.predicted = predicted.classes();
       event.answer = predicted.answer();
       event.score = predicted.score();
@@ -542,17 +563,17 @@ void Predictor::Finish(PredictionCall& call, const Status& status, size_t respon
   call.handle.reset();
 }
 
-void Predictor::SetPredictionOutput(const std::string& model, const std::string& output) {
-  MutexLock lock(impl_->outputs_mutex);
-  auto next = std::make_shared<Impl::OutputMap>(*impl_->prediction_outputs.Get());
-  if (output.empty()) {
+void Predictor::SetWatched(const std::string& model, const WatchedPart& part) {
+  MutexLock lock(impl_->watched_mutex);
+  auto next = std::make_shared<Impl::WatchedMap>(*impl_->watched.Get());
+  if (part == WatchedPart()) {
     next->erase(model);
   } else {
-    (*next)[model] = output;
+    (*next)[model] = part;
   }
   bool any = !next->empty();
-  impl_->prediction_outputs.Set(std::move(next));
-  impl_->any_prediction_output.store(any);
+  impl_->watched.Set(std::move(next));
+  impl_->any_watched.store(any);
 }
 
 const SegmentReader& Predictor::segments() const { return impl_->segments; }

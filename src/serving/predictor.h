@@ -113,6 +113,13 @@ struct PredictionCall {
   void Reset();
 };
 
+/// What of a model's calls the monitor sees; as MonitorConfig has them.
+struct WatchedPart {
+  std::string signature;  ///< empty, or of a version that has none of this name: its first
+  std::string output;     ///< the prediction that labels are compared with; empty: by the rule
+  bool operator==(const WatchedPart&) const = default;
+};
+
 /// What the model's note says to somebody who asked for a version that is not there: what is about
 /// that version; all of it when the model has no version at all. Notes on other versions and labels
 /// would only read as if they were the reason.
@@ -138,9 +145,8 @@ class Predictor {
         1024;  ///< requests that may wait for the pool; more are refused with UNAVAILABLE
     size_t pool_queue_bytes = 256 << 20;  ///< the same by what their inputs take in memory
     std::chrono::milliseconds default_timeout{
-        60'000};  ///< for pooled requests that bring no deadline
-    /// Model → MonitorConfig::prediction_output, for models that name one.
-    std::map<std::string, std::string> prediction_outputs;
+        60'000};                                 ///< for pooled requests that bring no deadline
+    std::map<std::string, WatchedPart> watched;  ///< by model
     /// Model → MonitorConfig::segments.
     std::map<std::string, std::vector<SegmentRule>> segments;
   };
@@ -195,9 +201,8 @@ class Predictor {
   /// For SegmentReader::TakeHeaders, before Admit. Thread-safe.
   const SegmentReader& segments() const;
 
-  /// Which output is the prediction that labels are compared with; empty: the rule of
-  /// MonitorConfig. Thread-safe.
-  void SetPredictionOutput(const std::string& model, const std::string& output);
+  /// Thread-safe.
+  void SetWatched(const std::string& model, const WatchedPart& part);
 
   /// Replaces the routes of all models. Thread-safe; takes effect for the next admission.
   void SetRoutes(std::shared_ptr<const RouteTable> routes);

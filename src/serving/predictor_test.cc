@@ -31,6 +31,7 @@ class PredictorTest : public ::testing::Test {
     Status status = world_.predictor().Admit(selector, call);
     version_ = call.version();
     if (status.ok()) {
+      call.signature = signature_;
       Fill(call);
       EXPECT_TRUE(world_.predictor().Execute(call, [] {}));
       status = call.status;
@@ -55,6 +56,7 @@ class PredictorTest : public ::testing::Test {
   ServingWorld world_;
   PredictionCall call_;
   int64_t version_ = 0;
+  size_t signature_ = 0;
 };
 
 TEST_F(PredictorTest, ServesTheHighestReadyVersionUnlessAskedOtherwise) {
@@ -347,13 +349,35 @@ TEST_F(PredictorTest, NeverUsesAClientsTextAsAMetricLabel) {
 TEST_F(PredictorTest, TakesTheConfiguredOutputAsThePrediction) {
   world_.AddModel("iris", {5});
   Predictor::Options options;
-  options.prediction_outputs["iris"] = "probabilities";
+  options.watched["iris"].output = "probabilities";
   world_.Start(options);
   Send({.model = "iris"});
   EXPECT_EQ(world_.sink.Take()[0].predicted, std::vector<std::string>{"0"});
-  world_.predictor().SetPredictionOutput("iris", "");
+  world_.predictor().SetWatched("iris", {});
   Send({.model = "iris"});
   EXPECT_EQ(world_.sink.Take()[0].predicted, std::vector<std::string>{"5"});
+}
+
+TEST_F(PredictorTest, OneSignatureIsWatched) {
+  FakeBackend& several = world_.AddBackend("several");
+  several.more_signatures = {{"second", kPredictMethod, several.signature}};
+  world_.AddModel("iris", {5}, "several");
+  world_.Start();
+  auto seen = [&](size_t signature) {
+    signature_ = signature;
+    Send({.model = "iris"});
+    const RecordedEvent event = world_.sink.Take()[0];
+    EXPECT_EQ(event.outcome, StatusCode::kOk);
+    EXPECT_EQ(event.predicted.empty(), event.features.empty());
+    return !event.predicted.empty();
+  };
+  EXPECT_TRUE(seen(0));
+  EXPECT_FALSE(seen(1));
+  world_.predictor().SetWatched("iris", {.signature = "second"});
+  EXPECT_FALSE(seen(0));
+  EXPECT_TRUE(seen(1));
+  world_.predictor().SetWatched("iris", {.signature = "not there"});
+  EXPECT_TRUE(seen(0));
 }
 
 TEST_F(PredictorTest, SamplesWideInputsByTheSinksStride) {

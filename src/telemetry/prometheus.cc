@@ -44,7 +44,8 @@ void AppendBound(std::string& out, double value, ExpositionFormat format, bool e
   }
 }
 
-/// Backslash and newline; in label values and in OpenMetrics also the double quote.
+/// Backslash and newline; in label values and in OpenMetrics also the double quote. Other control characters, which a client may have
+/// sent, would make the page binary to its readers: their pictures (U+2400 and on) stand for them.
 void AppendEscaped(std::string& out, std::string_view text, bool quote) {
   for (char c : text) {
     if (c == '\\') {
@@ -53,6 +54,11 @@ void AppendEscaped(std::string& out, std::string_view text, bool quote) {
       out += "\\n";
     } else if (c == '"' && quote) {
       out += "\\\"";
+    } else if (static_cast<unsigned char>(c) < ' ' && c != '\t') {
+      out += "\xE2\x90";
+      out += static_cast<char>(0x80 + c);
+    } else if (c == '\x7f') {
+      out += "\xE2\x90\xA1";
     } else {
       out += c;
     }

@@ -73,6 +73,12 @@ TEST_F(PrometheusTest, ReplacesBytesThatAreNotUtf8) {
   EXPECT_NE(page.find("x=\"\xef\xbf\xbd|\xc3\xa9|\xef\xbf\xbd\xef\xbf\xbd|"), std::string::npos);
 }
 
+TEST_F(PrometheusTest, PicturesStandForControlCharacters) {
+  using namespace std::string_literals;
+  Add({"leadsman_a", "A.", MetricType::kGauge, {"x"}}, {Value({"a\0b\x1f\tc\x7f"s}, 1)});
+  EXPECT_NE(Render().find("x=\"a\u2400b\u241f\tc\u2421\""), std::string::npos);
+}
+
 TEST_F(PrometheusTest, RendersSpecialValues) {
   Add({"leadsman_a", "A.", MetricType::kGauge, {"x"}},
       {Value({"n"}, NAN), Value({"p"}, INFINITY), Value({"m"}, -INFINITY)});

@@ -1,6 +1,7 @@
 """Models of every runtime, saved as their users save them and found by looking, answer as the original runtime does in
 Python: to 1e-6, over V2 and TensorFlow Serving, REST and gRPC."""
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -93,6 +94,23 @@ def test_a_model_that_parses_examples_itself(start, trained):
         assert post(url, {"signature_name": signature, "context": {"x": 5.0}, "examples": [{}]}) == {"results": results[1:]}
         bad = requests.post(url, json={"signature_name": signature, "examples": [{"z": 1.0}]}, timeout=10)
         assert bad.status_code == 400 and "x" in bad.json()["error"], bad.text
+
+
+@pytest.mark.parametrize("watched, classes", [("", {"2.5", "4.5"}), ("classify_x", {"0", "1"})])
+def test_of_several_signatures_one_is_watched(start, trained, watched, classes):
+    [model] = configured(trained, ("half_plus_two",))
+    server = start(models=[{**model, "monitoring": {"signature": watched}}])
+    url = f"{server.url}/v1/models/half_plus_two"
+    for x in (1.0, 5.0):
+        post(url + ":predict", {"instances": [x]})
+        post(url + ":regress", {"signature_name": "regress_x_to_y", "examples": [{"x": x + 100}]})
+        post(url + ":classify", {"signature_name": "classify_x", "examples": [{"x": x}]})
+
+    def counted(metric, label):
+        found = re.findall(rf'^{metric}{{.*{label}="([^"]*)".*}} (\d+)$', server.get("/metrics").text, re.M)
+        return {value for value, count in found if count != "0"}
+    wait_for("the predictions", lambda: counted("leadsman_monitor_predictions_total", "class") == classes)
+    wait_for("the others as requests", lambda: "\nleadsman_monitor_events_total 6\n" in server.get("/metrics").text)
 
 
 def test_grpc_answers_over_tls_are_those_of_the_original_runtime(start, tmp_path, trained, expected, models_python):

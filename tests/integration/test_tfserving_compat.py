@@ -163,7 +163,7 @@ def test_a_model_config_file_is_followed(launch, repository, tmp_path, export):
     batching.write_text("max_batch_size { value: 32 }\nbatch_timeout_micros { value: 0 }\nnum_batch_threads { value: 2 }\n")
     server = launch([f"--model_config_file={path}", "--model_config_file_poll_wait_seconds=1",
                      f"--monitoring_config_file={monitoring}", "--enable_batching", f"--batching_parameters_file={batching}"])
-    server.await_ready("/v1/models/half_plus_two/versions/2").await_ready("/v1/models/other")
+    server.await_ready("/v1/models/half_plus_two/versions/1").await_ready("/v1/models/half_plus_two/versions/2").await_ready("/v1/models/other")
     assert server.predict("half_plus_two/labels/stable", [[2.0]]) == {"predictions": [[3.0]]}
     metrics = requests.get(server.url + "/monitoring/prometheus/metrics", timeout=5)
     assert 'leadsman_serving_requests_total{' in metrics.text
