@@ -1208,7 +1208,7 @@ void Controller::Apply(std::map<std::string, RolloutPlan> plans) {
     plan = old == plans_.end() ? RolloutPlan{} : old->second;
   }
   plans_ = std::move(plans);
-  std::erase_if(given_, [&](const auto& one) { return plans_.contains(one.first); });
+  for (const auto& [model, plan] : plans_) given_.erase(model);
 }
 
 std::vector<RolloutView> Controller::List() const {
