@@ -26,17 +26,18 @@ Status CheckToken(std::string_view token, std::string_view where) {
 Credentials::Credentials(Clock& clock, std::string token_file)
     : clock_(clock),
       token_file_(std::move(token_file)),
-      looked_(clock.SteadyNow()),
-      token_files_({token_file_}, clock) {}
+      token_files_({token_file_}, clock),
+      looked_(clock.SteadyNow()) {}
 
 Result<std::unique_ptr<Credentials>> Credentials::Create(const ClusterAccess& access,
                                                          Clock& clock) {
   std::unique_ptr<Credentials> made(new Credentials(clock, access.token_file));
-  MutexLock lock(made->mutex_);
   if (!access.token_file.empty()) {
+    MutexLock lock(made->files_mutex_);
     RETURN_IF_ERROR(Annotate(made->ReadToken(), access.source));
   } else if (!access.token.empty()) {
     RETURN_IF_ERROR(CheckToken(access.token, StrCat(access.source, ": token")));
+    MutexLock lock(made->mutex_);
     made->token_ = access.token;
   }
   const net::TlsClientOptions& tls = access.tls;
@@ -53,25 +54,45 @@ Result<std::unique_ptr<Credentials>> Credentials::Create(const ClusterAccess& ac
 }
 
 Credentials::Current Credentials::Get() {
-  MutexLock lock(mutex_);
-  if (clock_.SteadyNow() - looked_ >= kLookEvery) (void)Look();
+  bool due = false;
+  {
+    MutexLock lock(mutex_);
+    due = clock_.SteadyNow() - looked_ >= kLookEvery;
+    if (due) looked_ = clock_.SteadyNow();
+  }
+  if (due) {
+    MutexLock lock(files_mutex_);
+    Look();
+  }
   return InForce();
 }
 
-bool Credentials::Refresh() {
-  MutexLock lock(mutex_);
-  return Look();
+bool Credentials::Refresh(const Current& used) {
+  if (!IsInForce(used)) return true;
+  MutexLock lock(files_mutex_);
+  // Whoever held the files before may have read what is new.
+  if (!IsInForce(used)) return true;
+  Look();
+  return !IsInForce(used);
 }
 
 Credentials::Current Credentials::InForce() {
+  MutexLock lock(mutex_);
   return {token_, tls_files_ ? tls_files_->current() : tls_};
 }
 
-bool Credentials::Look() {
-  looked_ = clock_.SteadyNow();
-  bool changed = tls_files_ && tls_files_->CheckFiles();
-  if (token_file_.empty() || !token_files_.NeedReading()) return changed;
-  const std::string before = token_;
+bool Credentials::IsInForce(const Current& used) {
+  const Current now = InForce();
+  return now.token == used.token && now.tls == used.tls;
+}
+
+void Credentials::Look() {
+  {
+    MutexLock lock(mutex_);
+    looked_ = clock_.SteadyNow();
+  }
+  if (tls_files_) (void)tls_files_->CheckFiles();
+  if (token_file_.empty() || !token_files_.NeedReading()) return;
   const Status read = ReadToken();
   if (read.ok()) {
     token_files_.Good();
@@ -79,13 +100,13 @@ bool Credentials::Look() {
     LOG_WARN("a new token cannot be read, the old one stays in force", {"file", token_file_},
              {"reason", read});
   }
-  return changed || token_ != before;
 }
 
 Status Credentials::ReadToken() {
   ASSIGN_OR_RETURN(const std::string text, ReadFile(token_file_, kLongestToken));
   const std::string_view token = Trim(text);
   RETURN_IF_ERROR(CheckToken(token, token_file_));
+  MutexLock lock(mutex_);
   token_ = token;
   return OkStatus();
 }

@@ -11,6 +11,8 @@
 namespace leadsman::kube {
 namespace {
 
+using std::chrono::milliseconds;
+
 constexpr size_t kKeptClients = 8;
 
 class StreamSink final : public net::BodySink {
@@ -25,8 +27,8 @@ class StreamSink final : public net::BodySink {
 
 class HttpTransport final : public Transport {
  public:
-  HttpTransport(std::string server, std::unique_ptr<Credentials> credentials)
-      : server_(std::move(server)), credentials_(std::move(credentials)) {}
+  HttpTransport(std::string server, std::unique_ptr<Credentials> credentials, Clock& clock)
+      : server_(std::move(server)), credentials_(std::move(credentials)), clock_(clock) {}
 
   Result<ApiAnswer> Send(const ApiRequest& request) override { return Ask(request, nullptr); }
   Result<ApiAnswer> Stream(const ApiRequest& request, const Take& take) override {
@@ -42,15 +44,19 @@ class HttpTransport final : public Transport {
   };
 
   Result<ApiAnswer> Ask(const ApiRequest& request, net::BodySink* sink) {
-    Result<ApiAnswer> answer = Once(request, sink);
+    const SteadyTime deadline = clock_.SteadyNow() + request.timeout;
+    const Credentials::Current used = credentials_->Get();
+    Result<ApiAnswer> answer = Once(request, used, request.timeout, sink);
     const bool refused = answer.ok() ? answer->status == 401
                                      : answer.status().code() == StatusCode::kFailedPrecondition;
-    // Neither has done anything: it may be asked again, once, as somebody else.
-    return refused && credentials_->Refresh() ? Once(request, sink) : std::move(answer);
+    // Neither has done anything: it may be asked again, once, as somebody else, within what is left of the time.
+    if (!refused || !credentials_->Refresh(used)) return answer;
+    const auto left = std::chrono::floor<milliseconds>(deadline - clock_.SteadyNow());
+    return left > left.zero() ? Once(request, credentials_->Get(), left, sink) : std::move(answer);
   }
 
-  Result<ApiAnswer> Once(const ApiRequest& request, net::BodySink* sink) {
-    const Credentials::Current current = credentials_->Get();
+  Result<ApiAnswer> Once(const ApiRequest& request, const Credentials::Current& current,
+                         milliseconds timeout, net::BodySink* sink) {
     Pooled pooled = Take(current.tls);
     net::ClientRequest http;
     http.method = request.method;
@@ -61,7 +67,7 @@ class HttpTransport final : public Transport {
     if (!current.token.empty())
       http.headers.emplace_back("Authorization", StrCat("Bearer ", current.token));
     http.body = request.body;
-    http.timeout = request.timeout;
+    http.timeout = timeout;
     http.idle_timeout = request.idle_timeout;
     http.max_response_bytes = request.max_bytes;
     http.cancelled = request.cancelled;
@@ -90,6 +96,7 @@ class HttpTransport final : public Transport {
 
   const std::string server_;
   const std::unique_ptr<Credentials> credentials_;
+  Clock& clock_;
   Mutex mutex_;
   std::vector<Pooled> idle_ GUARDED_BY(mutex_);
 };
@@ -99,7 +106,7 @@ class HttpTransport final : public Transport {
 Result<std::unique_ptr<Transport>> MakeHttpTransport(ClusterAccess access, Clock& clock) {
   ASSIGN_OR_RETURN(auto credentials, Credentials::Create(access, clock));
   return std::unique_ptr<Transport>(
-      std::make_unique<HttpTransport>(std::move(access.server), std::move(credentials)));
+      std::make_unique<HttpTransport>(std::move(access.server), std::move(credentials), clock));
 }
 
 }  // namespace leadsman::kube

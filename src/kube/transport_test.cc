@@ -8,6 +8,7 @@
 #include "base/strings.h"
 #include "base/testing/fake_clock.h"
 #include "base/testing/temp_dir.h"
+#include "kube/credentials.h"
 #include "net/http_server.h"
 #include "net/testing/certificates.h"
 
@@ -74,6 +75,20 @@ TEST_F(TransportTest, ATokenThatIsRefusedIsReadAgainAtOnce) {
   dir_.Write("token", "two\n");
   EXPECT_EQ(StatusOf(*transport), 200);
   EXPECT_EQ(server.seen().back(), "Bearer two");
+}
+
+TEST_F(TransportTest, WhoWasRefusedTogetherWithAnotherUsesWhatTheOtherHasRead) {
+  const std::string file = dir_.Write("token", "one");
+  auto credentials = Credentials::Create(
+      {.server = "https://h", .token_file = file, .source = "the test"}, clock_);
+  ASSERT_TRUE(credentials.ok()) << credentials.status();
+  const Credentials::Current used = (*credentials)->Get();
+  EXPECT_FALSE((*credentials)->Refresh(used));
+  dir_.Write("token", "two");
+  EXPECT_TRUE((*credentials)->Refresh(used));
+  EXPECT_TRUE((*credentials)->Refresh(used));
+  EXPECT_EQ((*credentials)->Get().token, "two");
+  EXPECT_FALSE((*credentials)->Refresh((*credentials)->Get()));
 }
 
 TEST_F(TransportTest, ANewTokenIsUsedBeforeTheOldOneIsRefused) {
