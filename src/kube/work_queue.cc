@@ -101,13 +101,22 @@ std::optional<std::string> WorkQueue::Take(std::chrono::milliseconds timeout) {
       waiting_.erase(key);
       working_.insert(key);
       ++counters_.taken;
+      WakeAnother();
       return key;
     }
     Duration left = until - std::chrono::steady_clock::now();
-    if (left <= Duration::zero()) return std::nullopt;
+    if (left <= Duration::zero()) {
+      WakeAnother();
+      return std::nullopt;
+    }
     if (!by_time_.empty()) left = std::min(left, by_time_.begin()->first - clock_.SteadyNow());
     (void)changed_.WaitFor(mutex_, left);
   }
+}
+
+/// Of a taker that leaves: the others may wait without knowing of what comes due meanwhile.
+void WorkQueue::WakeAnother() {
+  if (!order_.empty() || !by_time_.empty()) changed_.NotifyOne();
 }
 
 void WorkQueue::Done(const std::string& key) {

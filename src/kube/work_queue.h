@@ -68,6 +68,7 @@ class WorkQueue {
     return waiting_.size() + due_.size() >= options_.max_keys;
   }
   void TakeUpDue() REQUIRES(mutex_);
+  void WakeAnother() REQUIRES(mutex_);
 
   const Options options_;
   Clock& clock_;

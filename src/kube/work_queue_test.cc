@@ -96,6 +96,22 @@ TEST_F(WorkQueueTest, ShutDownSendsTakersHome) {
   EXPECT_FALSE(queue_.Add("a"));
 }
 
+TEST(WorkQueueTakersTest, ATakerThatLeavesPassesOnWhatComesDue) {
+  WorkQueue queue({}, SystemClock());
+  std::atomic<bool> waits{false}, taken{false};
+  std::thread leaves([&] {
+    waits = true;
+    (void)queue.Take(100ms);
+  });
+  EXPECT_TRUE(Eventually([&] { return waits.load(); }));
+  std::thread stays([&] { taken = queue.Take(std::chrono::minutes(10)) == "a"; });
+  queue.AddAfter("a", 300ms);
+  leaves.join();
+  EXPECT_TRUE(Eventually([&] { return taken.load(); }));
+  queue.ShutDown();
+  stays.join();
+}
+
 TEST(WorkQueueStressTest, NoKeyIsLostNorWorkedAtByTwo) {
   WorkQueue queue({.first_retry = std::chrono::microseconds(1)}, SystemClock());
   constexpr int kKeys = 20;
