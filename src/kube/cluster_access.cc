@@ -184,12 +184,20 @@ Result<ClusterAccess> ParseKubeconfigs(const std::vector<KubeconfigText>& texts,
   ClusterAccess access;
   access.source = StrCat("kubeconfig ", chosen.file->path, ", context ", name);
   if (std::string ns = TextAt(*chosen.content, "namespace"); !ns.empty()) access.ns = std::move(ns);
+  if (TextAt(*chosen.content, "cluster").empty())
+    return InvalidArgumentError(StrCat(chosen.where, ".cluster is missing"));
   ASSIGN_OR_RETURN(const Entry cluster,
                    FindEntry(files, "clusters", "cluster", TextAt(*chosen.content, "cluster")));
   RETURN_IF_ERROR(TakeCluster(cluster, access));
   if (const std::string user = TextAt(*chosen.content, "user"); !user.empty()) {
     ASSIGN_OR_RETURN(const Entry entry, FindEntry(files, "users", "user", user));
     RETURN_IF_ERROR(TakeUser(entry, access));
+  }
+  const bool has_token = !access.token.empty() || !access.token_file.empty();
+  if (has_token && !net::ParseUrl(access.server)->https) {
+    return InvalidArgumentError(StrCat(cluster.where,
+                                       ".server must begin with https://, or "
+                                       "anybody on the way could read the user's token"));
   }
   return access;
 }

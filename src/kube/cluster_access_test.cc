@@ -52,6 +52,34 @@ TEST(ClusterAccessTest, ResolvesPathsAgainstTheFilesFolder) {
   EXPECT_EQ(access->token_file, "/home/me/.kube/token");
 }
 
+TEST(ClusterAccessTest, AFileInTheRootFolderHasItsFilesThere) {
+  auto access = ParseKubeconfigs(
+      {{"/config", Config("server: 'https://h:1', certificate-authority: ca.crt", "tokenFile: t")}},
+      "");
+  ASSERT_TRUE(access.ok()) << access.status();
+  EXPECT_EQ(access->tls.ca_file, "/ca.crt");
+  EXPECT_EQ(access->token_file, "/t");
+}
+
+TEST(ClusterAccessTest, AContextWithoutAClusterIsNamed) {
+  const Status status =
+      ParseKubeconfigs({{"/c", "current-context: x\ncontexts: [{name: x, context: {user: u}}]"}},
+                       "")
+          .status();
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_TRUE(Contains(status.message(), "contexts[0].context.cluster is missing")) << status;
+}
+
+TEST(ClusterAccessTest, ATokenIsNotSentInTheClear) {
+  EXPECT_TRUE(Parse("server: 'http://h:1'", "x: y").ok());
+  for (const char* user : {"token: a", "tokenFile: t"}) {
+    const Status status = Parse("server: 'http://h:1'", user).status();
+    EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+    EXPECT_TRUE(Contains(status.message(), "clusters[0].cluster.server must begin with https://"))
+        << status;
+  }
+}
+
 TEST(ClusterAccessTest, DataCountsBeforeFilesAndFilesBeforeTheTokenBesideThem) {
   // "-----BEGIN X"
   auto access = Parse(
