@@ -1,5 +1,7 @@
 #include "kube/api_failure.h"
 
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 #include "base/strings.h"
@@ -8,11 +10,12 @@ namespace leadsman::kube {
 namespace {
 
 constexpr size_t kLongestMessage = 2000;
+constexpr int64_t kLongestWait = 3600;  // seconds
 
 std::optional<std::chrono::seconds> SecondsOf(std::string_view text) {
   const auto seconds = ParseInt64(Trim(text));
-  if (!seconds || *seconds < 0 || *seconds > 3600) return std::nullopt;
-  return std::chrono::seconds(*seconds);
+  if (!seconds || *seconds < 0) return std::nullopt;
+  return std::chrono::seconds(std::min<int64_t>(*seconds, kLongestWait));
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ struct ApiFailure {
   int http_status = 0;
   std::string reason;   ///< "NotFound", "AlreadyExists", "Conflict", "Expired", …; may be empty
   std::string message;  ///< the server's own
-  std::optional<std::chrono::seconds> retry_after;
+  std::optional<std::chrono::seconds> retry_after;  ///< an hour at most
 
   /// One code for each case that a caller treats in another way:
   ///   NOT_FOUND, ALREADY_EXISTS · ABORTED: another has written it meanwhile, or owns the field (409 Conflict) ·

@@ -19,13 +19,13 @@ class Backoff {
   };
   Backoff(Limits limits, uint64_t seed) : limits_(limits), next_(limits.first), rng_(seed) {}
 
-  /// Not less than what the server asked for.
+  /// What the server asked for comes on top: many were told the same.
   Duration Next(std::optional<std::chrono::seconds> asked = std::nullopt) {
     const auto half = Duration(next_.count() / 2);
     const Duration drawn =
         half + Duration(int64_t(rng_.Below(uint64_t(std::max<int64_t>(half.count(), 1)))));
     next_ = std::min(next_ * 2, limits_.longest);
-    return asked ? std::max<Duration>(*asked, drawn) : drawn;
+    return asked ? *asked + drawn : drawn;
   }
   void Reset() { next_ = limits_.first; }
 

@@ -42,6 +42,19 @@ std::string Dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+/// What is asked of one object must not become what is asked of all of them: without a name the path is the collection's.
+Status CheckNamesOne(const std::string& doing, const Resource& resource, std::string_view ns,
+                     std::string_view name) {
+  const auto check = [&](std::string_view field, std::string_view value) -> Status {
+    if (value.empty())
+      return InvalidArgumentError(StrCat(doing, ": ", field, " must not be empty"));
+    if (value != "." && value != "..") return OkStatus();
+    return InvalidArgumentError(StrCat(doing, ": ", field, " must not be \"", value, "\""));
+  };
+  RETURN_IF_ERROR(check("metadata.name", name));
+  return resource.namespaced ? check("metadata.namespace", ns) : OkStatus();
+}
+
 /// What a list's items are, as each would say of itself.
 void AddKind(Json& item, const Resource& resource) {
   item["apiVersion"] = resource.ApiVersion();
@@ -124,9 +137,10 @@ Result<Object> Client::PerformObject(const Call& call) {
 }
 
 Result<Object> Client::Get(const Resource& resource, std::string_view ns, std::string_view name) {
-  return PerformObject({.doing = Doing("get", resource, ns, name),
-                        .target = resource.Path(ns, name),
-                        .repeatable = true});
+  std::string doing = Doing("get", resource, ns, name);
+  RETURN_IF_ERROR(CheckNamesOne(doing, resource, ns, name));
+  return PerformObject(
+      {.doing = std::move(doing), .target = resource.Path(ns, name), .repeatable = true});
 }
 
 Result<ObjectList> Client::List(const Resource& resource, const Selection& selection,
@@ -188,9 +202,15 @@ Result<Object> Client::Create(const Resource& resource, const Object& object,
 
 Result<Object> Client::Update(const Resource& resource, const Object& object,
                               std::string_view field_manager, std::string_view subresource) {
+  std::string doing = Doing("update", resource, object.ns(), object.name(), subresource);
+  RETURN_IF_ERROR(CheckNamesOne(doing, resource, object.ns(), object.name()));
+  if (object.resource_version().empty()) {
+    return InvalidArgumentError(StrCat(
+        doing, ": metadata.resourceVersion must not be empty; update what was read, or apply"));
+  }
   std::string query;
   AddParameter(query, "fieldManager", field_manager);
-  return PerformObject({.doing = Doing("update", resource, object.ns(), object.name(), subresource),
+  return PerformObject({.doing = std::move(doing),
                         .method = "PUT",
                         .target = resource.Path(object.ns(), object.name(), subresource) + query,
                         .content_type = "application/json",
@@ -200,7 +220,9 @@ Result<Object> Client::Update(const Resource& resource, const Object& object,
 Result<Object> Client::Patch(const Resource& resource, std::string_view ns, std::string_view name,
                              std::string_view subresource, std::string query,
                              const char* content_type, const Json& patch, bool repeatable) {
-  return PerformObject({.doing = Doing("patch", resource, ns, name, subresource),
+  std::string doing = Doing("patch", resource, ns, name, subresource);
+  RETURN_IF_ERROR(CheckNamesOne(doing, resource, ns, name));
+  return PerformObject({.doing = std::move(doing),
                         .method = "PATCH",
                         .target = resource.Path(ns, name, subresource) + query,
                         .content_type = content_type,
@@ -238,12 +260,14 @@ Result<Object> Client::JsonPatch(const Resource& resource, std::string_view ns,
 
 Status Client::Delete(const Resource& resource, std::string_view ns, std::string_view name,
                       const DeleteOptions& options) {
+  std::string doing = Doing("delete", resource, ns, name);
+  RETURN_IF_ERROR(CheckNamesOne(doing, resource, ns, name));
   Json body = {{"kind", "DeleteOptions"}, {"apiVersion", "v1"}};
   if (!options.propagation.empty()) body["propagationPolicy"] = options.propagation;
   if (!options.uid.empty()) body["preconditions"]["uid"] = options.uid;
   if (!options.resource_version.empty())
     body["preconditions"]["resourceVersion"] = options.resource_version;
-  return Perform({.doing = Doing("delete", resource, ns, name),
+  return Perform({.doing = std::move(doing),
                   .method = "DELETE",
                   .target = resource.Path(ns, name),
                   .content_type = "application/json",

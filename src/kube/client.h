@@ -84,6 +84,9 @@ struct ClientCounters {
 /// with Retry-After) is asked again until then, no sooner than it says; so is a connection that fails, for reading and for
 /// Apply, which may happen twice.
 ///
+/// Get, Update, Apply, patches and Delete are of one object: an empty name, or namespace where the kind has one, is
+/// INVALID_ARGUMENT and never the collection.
+///
 /// Errors are those of ApiFailure and of the transport, and begin with what was asked for: "get leases.coordination.k8s.io
 /// \"leadsman\" in namespace \"default\"".
 class Client {
@@ -98,7 +101,7 @@ class Client {
   /// Name, namespace and kind are the object's own; with generateName the server makes the name.
   Result<Object> Create(const Resource& resource, const Object& object,
                         std::string_view field_manager);
-  /// Of what was read before: ABORTED when somebody has written it since.
+  /// Of what was read before: ABORTED when somebody has written it since. INVALID_ARGUMENT without a resource version.
   Result<Object> Update(const Resource& resource, const Object& object,
                         std::string_view field_manager, std::string_view subresource = {});
   /// Server-side apply: the fields in `object` become so, others stay as they are; what is not there is made.

@@ -22,8 +22,49 @@ class ClientTest : public testing::Test {
  protected:
   FakeTransport server_;
   Client client_{server_, SystemClock(), {.page = 2, .max_objects = 5, .backoff = {1ms, 2ms}}};
-  const Object pod_{Json{{"metadata", {{"name", "a"}, {"namespace", "shop"}}}}};
+  const Object pod_{
+      Json{{"metadata", {{"name", "a"}, {"namespace", "shop"}, {"resourceVersion", "5"}}}}};
 };
+
+TEST_F(ClientTest, WhatIsAskedOfOneIsNeverAskedOfAll) {
+  server_.Otherwise([](const ApiRequest&) { return FakeTransport::Scripted{.body = "{}"}; });
+  const Resource nodes{"", "v1", "nodes", "Node", false};
+  const auto object = [](std::string_view ns, std::string_view name) {
+    return Object(
+        Json{{"metadata", {{"name", name}, {"namespace", ns}, {"resourceVersion", "5"}}}});
+  };
+  struct Case {
+    Resource resource;
+    std::string ns, name, field;
+  };
+  const Case cases[] = {{kPods, "shop", "", "metadata.name"},
+                        {kPods, "", "a", "metadata.namespace"},
+                        {kPods, "shop", "..", "metadata.name"},
+                        {kPods, "..", "a", "metadata.namespace"},
+                        {nodes, "", "", "metadata.name"}};
+  for (const auto& [resource, ns, name, field] : cases) {
+    for (const Status& status :
+         {client_.Get(resource, ns, name).status(), client_.Delete(resource, ns, name),
+          client_.Update(resource, object(ns, name), "me").status(),
+          client_.Apply(resource, object(ns, name), {.field_manager = "me"}).status(),
+          client_.MergePatch(resource, ns, name, Json::object(), "me").status(),
+          client_.JsonPatch(resource, ns, name, Json::array(), "me").status()}) {
+      EXPECT_EQ(status.code(), StatusCode::kInvalidArgument) << status;
+      EXPECT_TRUE(Contains(status.message(), field)) << status;
+    }
+  }
+  EXPECT_TRUE(server_.asked().empty());
+  EXPECT_TRUE(client_.Delete(nodes, "", "a/b?c").ok());
+  EXPECT_EQ(server_.asked().back(), "DELETE /api/v1/nodes/a%2Fb%3Fc");
+}
+
+TEST_F(ClientTest, UpdatesOnlyWhatWasRead) {
+  const Object unread(Json{{"metadata", {{"name", "a"}, {"namespace", "shop"}}}});
+  const Status status = client_.Update(kPods, unread, "me").status();
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_TRUE(Contains(status.message(), "metadata.resourceVersion")) << status;
+  EXPECT_TRUE(server_.asked().empty());
+}
 
 TEST_F(ClientTest, AsksForWhatIsWanted) {
   struct Case {
@@ -145,6 +186,15 @@ TEST_F(ClientTest, AConnectionThatFailsIsTriedAgainForWhatMayHappenTwice) {
   server_.Answer({.error = UnavailableError("reset")});
   EXPECT_EQ(client_.Create(kPods, pod_, "me").status().code(), StatusCode::kUnavailable);
   EXPECT_EQ(server_.asked().size(), 5u);
+}
+
+TEST(BackoffTest, WhatTheServerAsksForComesOnTop) {
+  Backoff backoff({10ms, 20ms}, 1);
+  for (int i = 0; i < 100; ++i) {
+    const Duration wait = backoff.Next(std::chrono::seconds(3));
+    EXPECT_GE(wait, 3005ms);
+    EXPECT_LE(wait, 3020ms);
+  }
 }
 
 TEST_F(ClientTest, DoesNotWaitBeyondItsDeadline) {
