@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <filesystem>
 #include <functional>
-#include <memory>
 #include <set>
 #include <utility>
 
 #include "app/config_schema.h"
+#include "base/detached_call.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/start_thread.h"
@@ -37,36 +37,15 @@ std::string HowItShouldLook(const std::string& folder) {
                 "/NAME/1/model.onnx");
 }
 
-/// What a thread that may hang in the kernel leaves; it outlives who waits for it.
-struct FirstLook {
-  Mutex mutex;
-  CondVar done;
-  std::optional<Result<RepositoryListing>> listing GUARDED_BY(mutex);
-};
-
 Result<RepositoryListing> ListRepositoryWithin(const std::string& folder,
                                                std::chrono::milliseconds patience) {
-  auto look = std::make_shared<FirstLook>();
-  ASSIGN_OR_RETURN(std::thread thread, StartThread("repository-look", [look, folder] {
-                     Result<RepositoryListing> listing = ListRepository(folder);
-                     MutexLock lock(look->mutex);
-                     look->listing = std::move(listing);
-                     look->done.NotifyAll();
-                   }));
-  thread.detach();
-  const auto deadline = std::chrono::steady_clock::now() + patience;
-  MutexLock lock(look->mutex);
-  while (!look->listing) {
-    const auto left = deadline - std::chrono::steady_clock::now();
-    if (left.count() <= 0) {
-      return UnavailableError(
-          StrCat(folder, " has not answered for ",
-                 std::chrono::duration_cast<std::chrono::seconds>(patience).count(),
-                 " s; is its mount, or the store behind it, there?"));
-    }
-    (void)look->done.WaitFor(look->mutex, left);
-  }
-  return std::move(*look->listing);
+  using Listing = Result<RepositoryListing>;
+  ASSIGN_OR_RETURN(auto look, DetachedCall<Listing>::Start(
+                                  "repository-look", [folder] { return ListRepository(folder); }));
+  if (std::optional<Listing> listing = look->WaitFor(patience)) return *std::move(listing);
+  return UnavailableError(StrCat(folder, " has not answered for ",
+                                 std::chrono::duration_cast<std::chrono::seconds>(patience).count(),
+                                 " s; is its mount, or the store behind it, there?"));
 }
 
 }  // namespace

@@ -1,9 +1,12 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <future>
+#include <memory>
 #include <thread>
 
 #include "base/clock.h"
+#include "base/detached_call.h"
 #include "base/gate.h"
 #include "base/rng.h"
 #include "base/snapshot.h"
@@ -132,6 +135,16 @@ TEST(RngTest, BelowStaysBelowAndIsRoughlyUniform) {
   int counts[10] = {};
   for (int i = 0; i < 100000; ++i) ++counts[rng.Below(10)];
   for (int count : counts) EXPECT_NEAR(count, 10000, 500);
+}
+
+TEST(DetachedCallTest, WhoWaitsIsNotKept) {
+  auto gate = std::make_shared<std::promise<int>>();
+  auto call = DetachedCall<int>::Start("hangs", [gate] { return gate->get_future().get(); });
+  ASSERT_TRUE(call.ok()) << call.status();
+  EXPECT_EQ((*call)->WaitFor(std::chrono::milliseconds(1)), std::nullopt);
+  gate->set_value(7);
+  EXPECT_EQ((*call)->WaitFor(std::chrono::seconds(30)), 7);
+  EXPECT_EQ((*call)->WaitFor(std::chrono::milliseconds(1)), std::nullopt);  // it has been taken
 }
 
 }  // namespace

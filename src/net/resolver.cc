@@ -5,11 +5,9 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-#include <memory>
-#include <system_error>
-#include <thread>
+#include <optional>
 
-#include "base/mutex.h"
+#include "base/detached_call.h"
 #include "base/strings.h"
 
 namespace leadsman::net {
@@ -26,12 +24,8 @@ constexpr int kMaxLookups = 64;
 std::atomic<int> lookups{0};
 
 struct Lookup {
-  std::string host, port;
-  Mutex mutex;
-  CondVar done_changed;
-  bool done GUARDED_BY(mutex) = false;
-  int error GUARDED_BY(mutex) = 0;
-  Addresses found GUARDED_BY(mutex);
+  int error = 0;
+  Addresses found;
 };
 
 int LookUp(const std::string& host, const std::string& port, int flags, Addresses& found) {
@@ -64,32 +58,25 @@ Result<Addresses> Resolve(const std::string& host, const std::string& port,
     lookups.fetch_sub(1);
     return cannot_find("too many names are being looked up; is the name server there?");
   }
-  auto lookup = std::make_shared<Lookup>();
-  lookup->host = host;
-  lookup->port = port;
-  try {
-    std::thread([lookup] {
-      Addresses addresses;
-      int error = LookUp(lookup->host, lookup->port, AI_NUMERICSERV, addresses);
-      MutexLock lock(lookup->mutex);
-      lookup->error = error;
-      lookup->found = std::move(addresses);
-      lookup->done = true;
-      lookups.fetch_sub(1);
-      lookup->done_changed.NotifyAll();
-    }).detach();
-  } catch (const std::system_error&) {
+  auto call = DetachedCall<Lookup>::Start("lookup", [host, port] {
+    Lookup lookup;
+    lookup.error = LookUp(host, port, AI_NUMERICSERV, lookup.found);
+    lookups.fetch_sub(1);
+    return lookup;
+  });
+  if (!call.ok()) {
     lookups.fetch_sub(1);
     return cannot_find("no thread could be started");
   }
-  MutexLock lock(lookup->mutex);
-  while (!lookup->done) {
+  std::optional<Lookup> lookup;
+  SteadyClock::duration wait{0};
+  while (!(lookup = (*call)->WaitFor(wait))) {
     if (check) RETURN_IF_ERROR(check());
     const auto left = deadline - SteadyClock::now();
     if (left <= SteadyClock::duration::zero()) {
       return DeadlineExceededError(StrCat("the address of ", host, " was not found in time"));
     }
-    (void)lookup->done_changed.WaitFor(lookup->mutex, std::min<SteadyClock::duration>(left, kLook));
+    wait = std::min<SteadyClock::duration>(left, kLook);
   }
   if (lookup->error != 0) return cannot_find(gai_strerror(lookup->error));
   return std::move(lookup->found);
