@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "net/limit_setting.h"
 
 namespace leadsman::net {
 namespace {
@@ -502,11 +503,10 @@ void Http2Connection::TakeChunk(Http2Stream& stream, const char* bytes, size_t s
   if (!share_.Hold(buffered_ + size)) {
     nghttp2_session_consume_stream(session_, stream.id_, size);
     worker_.counters().bodies_refused.Add(1);
-    const std::string setting =
-        options.limits_setting.empty() ? "" : StrCat(" (", options.limits_setting, ".max_held)");
-    return Refuse(stream, ResourceExhaustedError(
-                              StrCat("the requests under way hold as much as they may, ",
-                                     share_.limit(), " bytes", setting, "; try again later")));
+    return Refuse(stream,
+                  ResourceExhaustedError(StrCat(
+                      "the requests under way hold as much as they may, ", share_.limit(), " bytes",
+                      LimitSetting(options.limits_setting, "max_held"), "; try again later")));
   }
   // Moved when that is less than what goes.
   if (stream.taken_ > stream.body_.size() / 2) {

@@ -18,6 +18,7 @@
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "net/limit_setting.h"
 #include "net/response_head.h"
 #include "net/tls_context.h"
 
@@ -378,8 +379,7 @@ void HttpConnection::NextRequest() {
 /// next request starts.
 /// " (server.limits.max_body)": where more is allowed.
 std::string HttpConnection::Limit(std::string_view name) const {
-  const std::string& setting = worker_->options().limits_setting;
-  return setting.empty() ? "" : StrCat(" (", setting, ".", name, ")");
+  return LimitSetting(worker_->options().limits_setting, name);
 }
 
 void HttpConnection::FailTooLarge(std::string_view when) {
