@@ -1,15 +1,12 @@
 #include "app/named_files.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <functional>
 #include <string>
 #include <vector>
 
 #include "auth/authorizer.h"
+#include "backend/python/worker_process.h"
 #include "base/clock.h"
 #include "base/strings.h"
 #include "monitor/drift/reference_file.h"
@@ -120,12 +117,10 @@ Status CheckNamedFiles(const Config& config) {
       certificates(StrCat("gateway.listeners[", i, "].tls").c_str(),
                    config.gateway->listeners[i].tls);
   }
-  const std::string& python = config.backends.python.interpreter;
-  if (python.find('/') != std::string::npos && access(python.c_str(), X_OK) != 0) {
-    note("backends.python.interpreter",
-         FailedPreconditionError(StrCat(
-             python, " cannot be run: ", std::strerror(errno),
-             python.starts_with('~') ? "; ~ stands for nothing here, write the whole path" : "")));
+  if (const std::string& interpreter = config.backends.python.interpreter;
+      interpreter.find('/') != std::string::npos) {
+    const std::string why = python::WhyNotRunnable(interpreter);
+    if (!why.empty()) note("backends.python.interpreter", FailedPreconditionError(why));
   }
   if (config.auth.enabled()) {
     note("auth.tokens_file", Authorizer::Create(config.auth, SystemClock()).status());

@@ -173,6 +173,12 @@ std::vector<std::string> WorkerEnvironment(const std::map<std::string, std::stri
   return environment;
 }
 
+std::string WhyNotRunnable(const std::string& path) {
+  if (access(path.c_str(), X_OK) == 0) return "";
+  return StrCat(path, " cannot be run: ", std::strerror(errno),
+                path.starts_with('~') ? "; ~ stands for nothing here, write the whole path" : "");
+}
+
 Result<std::string> FindInterpreter(const std::string& name,
                                     const std::map<std::string, std::string>& environment) {
   constexpr const char* kAdvice =
@@ -180,9 +186,9 @@ Result<std::string> FindInterpreter(const std::string& name,
       "configuration, "
       "LEADSMAN_PYTHON_WORKER in the environment, or the model's runtime option python";
   if (name.find('/') != std::string::npos) {
-    if (access(name.c_str(), X_OK) == 0) return name;
-    return FailedPreconditionError(
-        StrCat("the Python interpreter ", name, " cannot be run: ", std::strerror(errno), kAdvice));
+    const std::string wrong = WhyNotRunnable(name);
+    if (wrong.empty()) return name;
+    return FailedPreconditionError(StrCat("the Python interpreter ", wrong, kAdvice));
   }
   auto path = environment.find("PATH");
   const std::string folders =

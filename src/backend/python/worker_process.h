@@ -48,6 +48,8 @@ std::vector<std::string> WorkerEnvironment(const std::map<std::string, std::stri
                                            const std::vector<std::string>& pass,
                                            const std::map<std::string, std::string>& set);
 
+/// "/opt/python cannot be run: No such file or directory"; empty: it can.
+std::string WhyNotRunnable(const std::string& path);
 /// The interpreter's absolute path: a path is taken as it is, a name is looked up in PATH. FAILED_PRECONDITION says what
 /// to install or to set.
 Result<std::string> FindInterpreter(const std::string& name,
