@@ -181,12 +181,7 @@ class Server final : public ControlPlane {
         MergeReloaded(config_, next, monitor_ != nullptr, rollouts_ != nullptr);
     RETURN_IF_ERROR(CheckReloaded(reloaded));
     const Config& now = reloaded.in_force;
-    if (rollouts_) {
-      const GateCheck gates = CheckPromqlGates(PlansOf(now), PlansOf(config_), stopping_);
-      for (const std::string& warning : gates.warnings)
-        LOG_WARN("a gate could not be checked", {"what", warning});
-      RETURN_IF_ERROR(gates.status());
-    }
+    if (rollouts_) RETURN_IF_ERROR(CheckGates(PlansOf(now), PlansOf(config_)));
     if (reloaded.gateway_changed) RETURN_IF_ERROR(ApplyGateway(*reloaded.in_force.gateway, now));
     RETURN_IF_ERROR(control_->Apply(ModelsOf(now)));
     if (rollouts_) {
@@ -784,6 +779,19 @@ class Server final : public ControlPlane {
     return loads;
   }
 
+  static void WarnOf(const GateCheck& gates) {
+    for (const std::string& line : gates.warnings)
+      LOG_WARN("a gate could not be checked", {"what", line});
+  }
+
+  /// Of plans that are to come in force after those `before`.
+  Status CheckGates(const std::map<std::string, RolloutPlan>& plans,
+                    const std::map<std::string, RolloutPlan>& before) {
+    const GateCheck gates = CheckPromqlGates(plans, before, stopping_);
+    WarnOf(gates);
+    return gates.status();
+  }
+
   /// A server that starts serves, whatever a Prometheus has: what its gates will not be answered is said, and their rollouts hold.
   void CheckGatesBeside(const std::map<std::string, RolloutPlan>& plans) {
     const bool asks = std::any_of(plans.begin(), plans.end(), [](const auto& plan) {
@@ -796,8 +804,7 @@ class Server final : public ControlPlane {
       const GateCheck gates = CheckPromqlGates(plans, {}, stopping_);
       for (const std::string& line : gates.refused)
         LOG_WARN("a gate asks for what is not there: its rollouts hold", {"what", line});
-      for (const std::string& line : gates.warnings)
-        LOG_WARN("a gate could not be checked", {"what", line});
+      WarnOf(gates);
     });
     if (thread.ok()) gate_check_ = std::move(thread).value();
   }
@@ -816,10 +823,7 @@ class Server final : public ControlPlane {
 
   Result<RolloutPlan> FitPlan(const std::string& model, RolloutPlan plan) {
     ASSIGN_OR_RETURN(plan, FitGivenPlan(config_in_force(), model, std::move(plan)));
-    const GateCheck gates = CheckPromqlGates({{model, plan}}, {}, stopping_);
-    for (const std::string& warning : gates.warnings)
-      LOG_WARN("a gate could not be checked", {"what", warning});
-    RETURN_IF_ERROR(gates.status());
+    RETURN_IF_ERROR(CheckGates({{model, plan}}, {}));
     return plan;
   }
 

@@ -275,7 +275,7 @@ std::string Named(const std::string& who) { return Trim(who).empty() ? "somebody
 Status NoPlan(const std::string& model) {
   return NotFoundError(StrCat(
       "model ", model,
-      " has no rollout plan: give one with the start (plan; --config FILE of `leadsman rollout "
+      " has no rollout plan: give one with the start (plan; --plan FILE of `leadsman rollout "
       "start`), or rollout: to the model in the configuration"));
 }
 

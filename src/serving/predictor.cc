@@ -430,8 +430,8 @@ size_t FeatureWidth(const TensorView& input) {
 
 void Predictor::Impl::ChooseFeatures(PredictionCall& call, const ContextPool::Lease& lease) {
   call.feature_stride = 0;
-  const Watched watched_part = WatchedOf(call.model_name);
-  if (!IsWatched(call, watched_part.part)) return;
+  const Watched named = WatchedOf(call.model_name);
+  if (!IsWatched(call, named.part)) return;
   const TensorView* input = FeatureInput(call);
   if (input == nullptr) return;
   uint32_t stride = deps.sink.FeatureStride(FeatureWidth(*input));
@@ -535,8 +535,9 @@ void Predictor::Finish(PredictionCall& call, const Status& status, size_t respon
     event.trace_sampled = call.trace.sampled();
     PredictedClasses predicted;
     Segments segments;
-    const Impl::Watched watched = impl_->WatchedOf(call.model_name);
-    const bool seen = status.ok() && !call.outputs.empty() && IsWatched(call, watched.part);
+    const bool answered = status.ok() && !call.outputs.empty();
+    const auto watched = answered ? impl_->WatchedOf(call.model_name) : Impl::Watched();
+    const bool seen = answered && IsWatched(call, watched.part);
     if (!impl_->segments.empty()) {
       // Views of a request that was not run may be of the one before.
       const auto inputs =
