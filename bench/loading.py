@@ -20,12 +20,12 @@ import urllib.request
 
 import numpy as np
 from hosts.process import HttpHost, free_port
+from hosts.python_servers import python_of
 from onnx import TensorProto, helper, numpy_helper
 
 RATE = 200  # requests a second
 WINDOW_S = 8
 WIDTH = 4096  # of the large network's layers: 200 MB
-MODELS_PYTHON = pathlib.Path(os.environ.get("LEADSMAN_CACHE", pathlib.Path.home() / ".cache/leadsman")) / "venv-models/bin/python"
 
 # A child process of its own, as every Python model has: it reads as much, and computes for a while.
 SCRIPT = """
@@ -108,7 +108,7 @@ def python_files():
 def files_of(kind):
     """What a runtime's own library writes, {path: bytes}."""
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([MODELS_PYTHON, pathlib.Path(__file__).parent / "make_large_model.py", kind, folder], check=True, timeout=600,
+        subprocess.run([python_of("venv-models"), pathlib.Path(__file__).parent / "make_large_model.py", kind, folder], check=True, timeout=600,
                        stderr=subprocess.DEVNULL)
         root = pathlib.Path(folder)
         return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}

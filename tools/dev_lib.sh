@@ -112,8 +112,9 @@ make_venv() {
 need_venv() { make_venv "$VENV" demo/requirements.txt; }
 # clang-tidy of today skips what system headers declare: half the time of Debian's.
 need_lint_venv() { make_venv "$CACHE/venv-lint" tools/requirements-lint.txt; }
-need_bench_venv() {
-  make_venv "$BENCH_VENV" bench/requirements.txt
+need_bench_venv() { make_venv "$BENCH_VENV" bench/requirements.txt; }
+# MLServer and KServe's Python server.
+need_peer_venvs() {
   make_venv "$CACHE/venv-mlserver" bench/requirements-mlserver.txt
   make_venv "$CACHE/venv-kserve" bench/requirements-kserve.txt
 }

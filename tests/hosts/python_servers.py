@@ -10,11 +10,12 @@ from .process import HostError, HttpHost, free_port
 APPS = pathlib.Path(__file__).parent / "python_apps"
 
 
-def _python(environment):
+def python_of(environment):
+    """The interpreter of one of them."""
     cache = pathlib.Path(os.environ.get("LEADSMAN_CACHE") or pathlib.Path.home() / ".cache" / "leadsman")
     python = cache / environment / "bin" / "python"
     if not python.exists():
-        raise HostError(f"the environment {environment} is not here; `./dev install bench` makes it")
+        raise HostError(f"the environment {environment} is not here; `./dev install bench` or `./dev install test` makes it")
     return python
 
 
@@ -28,7 +29,7 @@ class MlServer(HttpHost):
     ready_path = "/v2/models/mlp/ready"
 
     def __init__(self, folder, work, timeout=120):
-        python = _python("venv-mlserver")
+        python = python_of("venv-mlserver")
         super().__init__()
         home = pathlib.Path(work) / "mlserver"
         (home / "mlp").mkdir(parents=True, exist_ok=True)
@@ -44,7 +45,7 @@ class KServe(HttpHost):
     ready_path = "/v2/models/mlp/ready"
 
     def __init__(self, folder, work, timeout=120):
-        python = _python("venv-kserve")
+        python = python_of("venv-kserve")
         super().__init__()
         self.start("kserve", [python, APPS / "kserve_app.py", "--http_port", self.port, "--grpc_port", free_port(),
                               "--workers", "1"], pathlib.Path(work) / "kserve.log", timeout, env=_one_thread(folder))
@@ -54,7 +55,7 @@ class MlflowServer(HttpHost):
     ready_path = "/ping"
 
     def __init__(self, folder, work, timeout=120):
-        python = _python("venv-models")
+        python = python_of("venv-models")
         super().__init__()
         home = pathlib.Path(work) / "mlflow-model"
         environment = {**_one_thread(folder), "PATH": os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)]),

@@ -88,6 +88,27 @@ class Gateway(Server):
                    if line.startswith((name + "{", name + " ")))
 
 
+@contextlib.contextmanager
+def asked(server, clients):
+    """Predictions on and on, by so many connections."""
+    stop = threading.Event()
+
+    def load():
+        with requests.Session() as session:
+            while not stop.is_set():
+                session.post(server.url + "/predict", data=b"x", timeout=10)
+
+    threads = [threading.Thread(target=load) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(20)
+
+
 @pytest.fixture
 def gunicorn(tmp_path):
     started = []
@@ -437,17 +458,7 @@ def test_a_rollout_is_started_with_its_plan_at_a_gateway_that_has_none(gunicorn,
     assert shares() == {1: 1, 2: 0}
     assert "promotion  " in rollout("plan", "digits", "--plan", tmp_path / "plan.yaml").stdout, "by the traffic of the gateway"
 
-    stop = threading.Event()
-
-    def load():
-        with requests.Session() as session:
-            while not stop.is_set():
-                session.post(server.url + "/predict", data=b"x", timeout=10)
-
-    threads = [threading.Thread(target=load) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    try:
+    with asked(server, clients=3):
         begun = rollout("start", "digits", "2", "--plan", tmp_path / "plan.yaml")
         assert begun.returncode == 0 and "rollout 1 of digits version 2 has begun" in begun.stdout, begun
         if verdict == "promoted":
@@ -457,10 +468,6 @@ def test_a_rollout_is_started_with_its_plan_at_a_gateway_that_has_none(gunicorn,
             wait_for("the approval to be asked for", lambda: server.rollouts()[0]["awaits_approval"], timeout=120)
             assert rollout("promote", "digits").returncode == 0
         end = wait_for("the verdict", lambda: next((r for r in server.rollouts() if r["phase"] not in ("progressing", "held")), None), timeout=120)
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(20)
     assert end["phase"] == verdict, end["reason"]
     assert (end["stable"], end["candidate"]) == (1, 2)
     left = {1: 0, 2: 1} if verdict == "promoted" else {1: 1, 2: 0}
@@ -494,26 +501,12 @@ def test_a_rollout_decides_by_what_the_gateway_sees(gunicorn, gateway, errors, v
     one, two = gunicorn(version=1), gunicorn(version=2, errors=errors)
     server = gateway([(1, [one.endpoint], None), (2, [two.endpoint], None)], health={"path": "/healthz", "interval": "100ms"},
                      models=[{"name": "digits", "rollout": PLAN}])
-    stop = threading.Event()
-
-    def load():
-        with requests.Session() as session:
-            while not stop.is_set():
-                session.post(server.url + "/predict", data=b"x", timeout=10)
-
-    threads = [threading.Thread(target=load) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    try:
+    with asked(server, clients=3):
         wait_for("the rollout", lambda: server.rollouts())
         refused = requests.put(server.admin + "/api/v1/gateway/services/digits/weights", json={"weights": {"1": 1}}, timeout=10)
         assert refused.status_code == 409 and "rollout decides" in refused.text, refused.text
         ended = wait_for("the verdict", lambda: next((r for r in server.rollouts() if r["phase"] not in ("progressing", "held")), None),
                          timeout=120)
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(20)
     assert ended["phase"] == verdict, ended["reason"]
     assert (ended["stable"], ended["candidate"]) == (1, 2), "the one with the traffic is the stable one"
     shares = {v["version"]: v["share"] for v in server.service()["versions"]}
@@ -528,21 +521,9 @@ def test_blue_green_at_the_gateway(gunicorn, gateway, errors, verdict):
             "blue_green": {"preview_duration": "300ms", "watch_duration": "300ms", "min_requests": 50}}
     server = gateway([(1, [one.endpoint], None), (2, [two.endpoint], None)], health={"path": "/healthz", "interval": "100ms"},
                      models=[{"name": "digits", "rollout": plan}])
-    stop = threading.Event()
-
-    def load():
-        with requests.Session() as session:
-            while not stop.is_set():
-                session.post(server.url + "/predict", data=b"x", timeout=10)
-
-    thread = threading.Thread(target=load)
-    thread.start()
-    try:
+    with asked(server, clients=1):
         ended = wait_for("the verdict", lambda: next((r for r in server.rollouts() if r["phase"] not in ("progressing", "held")), None),
                          timeout=120)
-    finally:
-        stop.set()
-        thread.join(20)
     assert ended["phase"] == verdict, ended["reason"]
     assert ended["arms"]["candidate"]["requests"] > 0 and ended["arms"]["stable"]["requests"] == 0
     shares = {v["version"]: v["share"] for v in server.service()["versions"]}
@@ -604,17 +585,7 @@ def test_an_ab_test_ends_with_a_readout_and_a_person(gunicorn, gateway):
             "gates": [{"kind": "errors"}]}
     server = gateway([(1, [one.endpoint], None), (2, [two.endpoint], None)], health={"path": "/healthz", "interval": "100ms"},
                      outliers={"consecutive_errors": 0}, models=[{"name": "digits", "rollout": plan}])
-    stop = threading.Event()
-
-    def load():
-        with requests.Session() as session:
-            while not stop.is_set():
-                session.post(server.url + "/predict", data=b"x", timeout=10)
-
-    threads = [threading.Thread(target=load) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    try:
+    with asked(server, clients=3):
         held = wait_for("the end", lambda: next((r for r in server.rollouts() if r["awaits_approval"]), None), timeout=120)
         (errors,) = held["readout"]["metrics"]
         assert errors["metric"] == "errors" and errors["verdict"] == "better" and errors["difference"]["high"] < 0, errors
@@ -623,10 +594,6 @@ def test_an_ab_test_ends_with_a_readout_and_a_person(gunicorn, gateway):
         assert "readout    errors (answered with an error): stable" in shown and "candidate better" in shown, shown
         assert server.cli("rollout", "promote", "digits").returncode == 0
         ended = wait_for("the verdict", lambda: next((r for r in server.rollouts() if r["phase"] == "promoted"), None), timeout=30)
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(20)
     assert "readout at 95 % confidence: errors" in ended["reason"]
     record = json.loads(server.cli("rollout", "record", "digits").stdout)
     assert record["verdict"]["readout"][0]["verdict"] == "better"

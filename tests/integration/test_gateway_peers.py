@@ -1,5 +1,6 @@
 """`leadsman gateway` in front of other people's inference servers, two versions each: their answers pass as they are, and each version's
 inputs and accuracy are known."""
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -8,7 +9,6 @@ import numpy as np
 import pytest
 import requests
 from conftest import wait_for
-from hosts.process import HostError
 from hosts.python_servers import KServe, MlServer
 from hosts.triton import Triton
 from onnx import helper
@@ -31,23 +31,15 @@ def peers(request, tmp_path):
     def start(kind, folder):
         return Triton(folder / "triton", folder) if kind is Triton else kind(folder, folder)
 
-    started = []
-    try:
+    with contextlib.ExitStack() as started:
+        ports = []
         for number in range(2):
             weights = np.eye(CLASSES) * 8
             if number:
                 weights[WRONG] = np.roll(weights[WRONG], 1)
             release(tmp_path / str(number), weights)
-            started.append(start(request.param, tmp_path / str(number)))
-    except HostError as error:
-        for one in started:
-            one.stop()
-        if "is not here" in str(error):
-            pytest.skip(str(error))
-        raise
-    yield [f"127.0.0.1:{one.port}" for one in started]
-    for one in started:
-        one.stop()
+            ports.append(started.enter_context(start(request.param, tmp_path / str(number))).port)
+        yield [f"127.0.0.1:{port}" for port in ports]
 
 
 def outputs(answer):
