@@ -254,15 +254,38 @@ int ServeAsTensorFlow(std::vector<std::string> args, bool entrypoint) {
       tfserving::WatchedFileOf(*command), tfserving::ReloadOptionsOf(*command));
 }
 
+/// Folders of models in what may be a repository.
+std::vector<std::string> ModelsUnder(const std::string& folder) {
+  std::vector<std::string> models;
+  Result<std::vector<std::string>> names = ListDirectory(folder);
+  if (!names.ok()) return models;
+  std::sort(names->begin(), names->end());
+  for (const std::string& name : *names) {
+    FileSource source(JoinPath(folder, name), {.settle_time = Duration::zero()});
+    Result<std::vector<VersionFolder>> versions =
+        source.List(SystemClock().SteadyNow(), StoreCall{});
+    if (versions.ok() && !versions->empty()) models.push_back(name);
+  }
+  return models;
+}
+
 /// `leadsman models inspect`: what would be served of a model's folder, or of one version's.
 Result<std::string> Inspect(const std::string& folder) {
+  ConfigureLog(LogLevel::kWarn, false);  // what a server ignores is no news here: what is found is printed
   FileSource source(folder, {.settle_time = Duration::zero()});
   ASSIGN_OR_RETURN(std::vector<VersionFolder> versions,
                    source.List(SystemClock().SteadyNow(), StoreCall{}));
   if (versions.empty()) {
     // Not a model's folder: says what was looked for in it.
-    ASSIGN_OR_RETURN(Manifest found, DetectModel(folder, ""));
-    return StrCat(found.format, "  ", found.reason, "\n");
+    Result<Manifest> found = DetectModel(folder, "");
+    if (found.ok()) return StrCat(found->format, "  ", found->reason, "\n");
+    const std::vector<std::string> models = ModelsUnder(folder);
+    if (models.empty()) return found.status();
+    return InvalidArgumentError(StrCat(
+        folder, " is no model's folder, but holds those of ", models.size(), " model(s): ",
+        HumanList({models.begin(), models.begin() + std::min<ptrdiff_t>(8, std::ssize(models))}),
+        models.size() > 8 ? " and others" : "", "; inspect one of them: leadsman models inspect ",
+        JoinPath(folder, models[0]), " (`leadsman serve` takes the folder as repository.path)"));
   }
   TritonConfigFound triton = source.triton_config();
   if (triton && !triton->ok())

@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 
 #include <atomic>
+#include <cmath>
 #include <cstdio>
 
 #include <nlohmann/json.hpp>
@@ -93,6 +94,7 @@ LogValue::LogValue(double v) {
   char out[40];
   std::snprintf(out, sizeof out, "%.6g", v);
   text = out;
+  json = std::isfinite(v);
 }
 
 void ConfigureLog(LogLevel level, bool json) {
@@ -112,7 +114,14 @@ void WriteLog(LogLevel level, std::string_view message, std::initializer_list<Lo
       line["time"] = FormatRfc3339(SystemClock().Now());
       line["level"] = kNames[static_cast<int>(level)];
       line["message"] = message;
-      for (const LogField& field : fields) line[std::string(field.key)] = field.value.text;
+      for (const LogField& field : fields) {
+        nlohmann::ordered_json& value = line[std::string(field.key)];
+        if (field.value.json) {
+          value = nlohmann::ordered_json::parse(field.value.text);
+        } else {
+          value = field.value.text;
+        }
+      }
       RawLogger().log(ToSpdlog(level),
                       line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
       return;

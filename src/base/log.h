@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -14,17 +15,18 @@ enum class LogLevel { kDebug, kInfo, kWarn, kError };
 
 /// One value of a log line, already text. Strings, numbers, bools, Status and milliseconds convert.
 struct LogValue {
-  LogValue(std::string_view v) : text(v) {}          // NOLINT: implicit on purpose
-  LogValue(const char* v) : text(v) {}               // NOLINT
-  LogValue(const std::string& v) : text(v) {}        // NOLINT
-  LogValue(bool v) : text(v ? "true" : "false") {}   // NOLINT
-  LogValue(double v);                                // NOLINT
-  LogValue(const Status& s) : text(s.ToString()) {}  // NOLINT
-  LogValue(std::chrono::milliseconds v) : text(std::to_string(v.count())) {}  // NOLINT
+  LogValue(std::string_view v) : text(v) {}                     // NOLINT: implicit on purpose
+  LogValue(const char* v) : text(v) {}                          // NOLINT
+  LogValue(const std::string& v) : text(v) {}                   // NOLINT
+  LogValue(bool v) : text(v ? "true" : "false"), json(true) {}  // NOLINT
+  LogValue(double v);                                           // NOLINT
+  LogValue(const Status& s) : text(s.ToString()) {}             // NOLINT
+  LogValue(std::chrono::milliseconds v) : LogValue(int64_t{v.count()}) {}  // NOLINT
   template <typename T>
     requires(std::is_integral_v<T> && !std::is_same_v<T, bool>)
-  LogValue(T v) : text(std::to_string(v)) {}  // NOLINT
+  LogValue(T v) : text(std::to_string(v)), json(true) {}  // NOLINT
   std::string text;
+  bool json = false;  ///< `text` is a value of JSON as it stands: a number, true or false
 };
 struct LogField {
   std::string_view key;

@@ -5,7 +5,8 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+
+#include "base/pages.h"
 
 namespace leadsman {
 
@@ -26,8 +27,7 @@ class ByteRing {
  public:
   /// Rounded up to a power of two; at least 1 KiB.
   explicit ByteRing(size_t capacity)
-      : capacity_(std::bit_ceil(capacity < 1024 ? size_t{1024} : capacity)),
-        buffer_(new std::byte[capacity_]) {}  // not value-initialised: untouched pages cost nothing
+      : capacity_(std::bit_ceil(capacity < 1024 ? size_t{1024} : capacity)), buffer_(capacity_) {}
   ByteRing(const ByteRing&) = delete;
   ByteRing& operator=(const ByteRing&) = delete;
 
@@ -132,7 +132,7 @@ class ByteRing {
     write_position_.store(write_, std::memory_order_release);  // pairs with Drain
   }
   const size_t capacity_;
-  const std::unique_ptr<std::byte[]> buffer_;
+  const Pages buffer_;  // most of it is never touched; the threads of a model come and go with it
   // The writer's line.
   alignas(64) uint64_t write_ = 0;
   uint64_t read_seen_ = 0;

@@ -196,7 +196,8 @@ const schema::Struct<LifecycleManager::Options>& LifecycleOptionsSchema() {
             "How often folders on file systems are listed; other stores: storage.poll_interval.");
     s.Field("load_threads", &Options::load_threads, schema::Integer<int>(1, 64),
             "How many versions may load at once: so many that are here, and so many that are "
-            "fetched first.");
+            "fetched first. Each that waits for its Python interpreter to start lets another load "
+            "beside it, so many at most.");
     s.Field("load_priority", &Options::low_priority,
             schema::Enum<bool>({{"low", true}, {"normal", false}}),
             "low: loads give way to requests, for the CPU and for the disk.");

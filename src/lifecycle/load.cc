@@ -16,6 +16,7 @@
 #include "base/rng.h"
 #include "base/strings.h"
 #include "lifecycle/independent_rows.h"
+#include "lifecycle/loader_pool.h"
 #include "lifecycle/memory_budget.h"
 #include "lifecycle/sample_inputs.h"
 #include "lifecycle/triton_model.h"
@@ -29,6 +30,8 @@ namespace {
 
 /// Warm-up inputs beyond this are not worth their memory: the version goes without.
 constexpr int64_t kMaxWarmupBytes = int64_t{256} << 20;
+/// How many of the sizes to which batches are padded.
+constexpr size_t kWarmupSizes = 16;
 
 std::string Describe(const TensorSpec& spec) {
   return StrCat(DataTypeName(spec.type), spec.shape.ToString());
@@ -111,6 +114,29 @@ Result<std::vector<Duration>> SendZeros(const ServableVersion& servable, Clock& 
   return times;
 }
 
+/// A batch of zeros of each size to which batches are padded: runtimes prepare for a shape when they meet it first. What the
+/// model does not take, or not so large, is left to its requests.
+Status SendAllowedSizes(const ServableVersion& servable, const std::atomic<bool>& cancel) {
+  const std::vector<uint32_t>& sizes = servable.config->batching->allowed_batch_sizes;
+  if (sizes.empty()) return OkStatus();
+  Result<std::unique_ptr<ExecutionContext>> context = servable.model->NewContext();
+  if (!context.ok()) return Annotate(context.status(), "warm-up");
+  for (size_t i = 0; i < std::min(sizes.size(), kWarmupSizes) && !cancel.load(); ++i) {
+    std::optional<std::vector<Tensor>> tensors =
+        SampleInputs(servable.model->signature(), sizes[i], 1, kMaxWarmupBytes, FillZeros);
+    if (!tensors) break;
+    std::vector<TensorView> inputs;
+    for (const Tensor& tensor : *tensors) inputs.push_back(tensor.View());
+    Result<std::span<const TensorView>> outputs = (*context)->Execute(inputs);
+    if (outputs.ok()) continue;
+    LOG_WARN("the model is not warmed up for the sizes of its batches",
+             {"model", servable.model_name}, {"version", servable.version}, {"size", sizes[i]},
+             {"why", outputs.status()});
+    break;
+  }
+  return OkStatus();
+}
+
 /// How long each of the requests took that the config.pbtxt describes.
 Result<std::vector<Duration>> SendSamples(const ServableVersion& servable, Clock& clock,
                                           const std::atomic<bool>& cancel) {
@@ -160,6 +186,8 @@ Status WarmUp(const LoadRequest& request, ServableVersion& servable, const std::
   if (times.empty() && config.warmup_requests > 0) {
     ASSIGN_OR_RETURN(times, SendZeros(servable, clock, cancel));
   }
+  if (config.batching && config.warmup_requests > 0)
+    RETURN_IF_ERROR(SendAllowedSizes(servable, cancel));
   if (!times.empty()) {
     auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
     std::nth_element(times.begin(), middle, times.end());
@@ -262,8 +290,11 @@ bool StartsProcesses(const std::string& backend) { return backend == "python"; }
 Status LoadIntoMemory(const LoadRequest& request, Backend& backend, const LoadSpec& spec,
                       ServableVersion& servable) {
   const bool starts_threads = StartsThreads(servable.backend_name, spec);
-  const bool may_be_low =
-      !StartsProcesses(servable.backend_name) && (!starts_threads || MayRestorePriority());
+  const bool starts_processes = StartsProcesses(servable.backend_name);
+  // An interpreter takes seconds to import what a model needs: what loads in no time does not wait for that.
+  std::optional<LoaderPool::Elsewhere> elsewhere;
+  if (starts_processes && request.pool != nullptr) elsewhere.emplace(*request.pool);
+  const bool may_be_low = !starts_processes && (!starts_threads || MayRestorePriority());
   std::vector<int> before;
   if (request.low_priority && may_be_low && starts_threads) before = ThreadIds();
   RETURN_IF_ERROR(Piece(request, may_be_low, [&] {

@@ -16,6 +16,7 @@
 
 namespace leadsman {
 
+class LoaderPool;
 class MemoryBudget;
 
 /// What a loader thread needs to bring one version into memory.
@@ -28,6 +29,7 @@ struct LoadRequest {
   Duration fetch_timeout = std::chrono::hours(1);
   bool low_priority = false;                          ///< gives way to what serves
   MemoryBudget* budget = nullptr;                     ///< null: there is always room
+  LoaderPool* pool = nullptr;                         ///< whose thread it runs on; null: of no pool
   const ReplayWarmup* replay_warmup = nullptr;        ///< null or empty: with zeros alone
   const VersionSettings* version_settings = nullptr;  ///< null or empty: `config`
   /// As LifecycleManager::Deps::prepare.

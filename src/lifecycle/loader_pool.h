@@ -4,6 +4,7 @@
 #include <chrono>
 #include <deque>
 #include <functional>
+#include <optional>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -31,9 +32,29 @@ class LoaderPool {
     MutexLock lock(mutex_);
     if (stopped_) return;
     jobs_.push_back(std::move(job));
-    if (jobs_.size() > idle_ && threads_.size() < allowed_) AddThread();
-    wake_.NotifyOne();
+    StartAnother();
   }
+
+  /// While it lives, the calling thread, one of the pool's, does nothing but wait for another process. Another job may run in
+  /// its stead: so many at most as the pool has threads without.
+  class Elsewhere {
+   public:
+    explicit Elsewhere(LoaderPool& pool) : pool_(pool) {
+      MutexLock lock(pool_.mutex_);
+      ++pool_.elsewhere_;
+      pool_.StartAnother();
+    }
+    ~Elsewhere() {
+      MutexLock lock(pool_.mutex_);
+      --pool_.elsewhere_;
+    }
+    Elsewhere(const Elsewhere&) = delete;
+    Elsewhere& operator=(const Elsewhere&) = delete;
+
+   private:
+    LoaderPool& pool_;
+  };
+
   bool RunOneHere() {
     Job job;
     {
@@ -75,6 +96,13 @@ class LoaderPool {
   }
 
  private:
+  /// Jobs that may run at once now.
+  size_t Room() const REQUIRES(mutex_) { return allowed_ + std::min(elsewhere_, allowed_); }
+  /// For a job that waits, if there is one and it may run: a thread that is idle, or a new one.
+  void StartAnother() REQUIRES(mutex_) {
+    if (jobs_.size() > idle_ && threads_.size() < Room()) AddThread();
+    wake_.NotifyOne();
+  }
   void AddThread() REQUIRES(mutex_) {
     try {
       threads_.emplace_back([this] { Loop(); });
@@ -83,20 +111,29 @@ class LoaderPool {
     }
   }
   void Loop() {
-    while (true) {
-      {
-        MutexLock lock(mutex_);
-        ++idle_;
-        while (jobs_.empty() && !stopped_) wake_.WaitFor(mutex_, std::chrono::seconds(10));
-        --idle_;
-        if (stopped_) {
-          ++ended_;
-          wake_.NotifyAll();
-          return;
-        }
-      }
-      RunOneHere();
+    while (std::optional<Job> job = Next()) {
+      (*job)();
+      job.reset();  // what it holds goes before the next waits for its place
+      MutexLock lock(mutex_);
+      --running_;
     }
+  }
+  /// Waits for a job that may run; nothing once the pool has stopped.
+  std::optional<Job> Next() {
+    MutexLock lock(mutex_);
+    ++idle_;
+    while ((jobs_.empty() || running_ >= Room()) && !stopped_)
+      wake_.WaitFor(mutex_, std::chrono::seconds(10));
+    --idle_;
+    if (stopped_) {
+      ++ended_;
+      wake_.NotifyAll();
+      return std::nullopt;
+    }
+    ++running_;
+    Job job = std::move(jobs_.front());
+    jobs_.pop_front();
+    return job;
   }
 
   Mutex mutex_;
@@ -105,6 +142,8 @@ class LoaderPool {
   bool stopped_ GUARDED_BY(mutex_) = false;
   size_t allowed_ GUARDED_BY(mutex_) = 0;
   size_t idle_ GUARDED_BY(mutex_) = 0;
+  size_t running_ GUARDED_BY(mutex_) = 0;
+  size_t elsewhere_ GUARDED_BY(mutex_) = 0;  ///< of those that run
   size_t ended_ GUARDED_BY(mutex_) = 0;
   std::vector<std::thread> threads_ GUARDED_BY(mutex_);
 };

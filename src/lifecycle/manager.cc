@@ -411,6 +411,7 @@ void LifecycleManager::Impl::SubmitLoad(LoadRequest request) {
   request.replay_warmup = &deps.replay_warmup;
   request.version_settings = &deps.version_settings;
   LoaderPool& loader = request.source->remote() ? remote_loader : file_loader;
+  request.pool = &loader;
   loader.Submit([this, request = std::move(request)] {
     LoadDone done{.model = request.config->name, .version = request.version};
     done.folder_stamp = request.source->StampOfVersion(request.version);

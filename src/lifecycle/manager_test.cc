@@ -558,6 +558,32 @@ TEST_F(LifecycleTest, TheExecutionModeFollowsTheMeasuredCost) {
   EXPECT_FALSE(Take(2)->run_inline);
 }
 
+TEST_F(LifecycleTest, TheSizesToWhichBatchesArePaddedAreWarmedUp) {
+  config_.batching.emplace().allowed_batch_sizes = {4, 16, 64};
+  config_.warmup_requests = 1;
+  std::vector<int64_t> rows;
+  backend_->run = [&](int64_t, std::span<const TensorView> inputs, std::vector<Tensor>& outputs) {
+    rows.push_back(inputs[0].shape[0]);
+    if (rows.back() == 64) return ResourceExhaustedError("too many rows");
+    const auto count = static_cast<size_t>(rows.back());
+    outputs[0].shape() = {rows.back()};
+    outputs[1].shape() = {rows.back(), 3};
+    for (size_t i = 0; i < count; ++i) outputs[0].Push<int64_t>(0);
+    for (size_t i = 0; i < 3 * count; ++i) outputs[1].Push<float>(0);
+    return OkStatus();
+  };
+  Release(1);
+  ApplyAndSettle();
+  EXPECT_EQ(rows, (std::vector<int64_t>{1, 4, 16, 64}));
+  EXPECT_EQ(Ready(), "1 ");  // what the model refuses is its requests' matter
+
+  rows.clear();
+  config_.warmup_requests = 0;
+  Release(2);
+  ApplyAndSettle();
+  EXPECT_EQ(rows, std::vector<int64_t>());
+}
+
 TEST_F(LifecycleTest, RequestsThatLieBesideTheModelWarmItUpInsteadOfZeros) {
   int zeros = 0;
   backend_->run = [&](int64_t, std::span<const TensorView>, std::vector<Tensor>&) {

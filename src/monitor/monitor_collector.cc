@@ -388,7 +388,7 @@ Monitor::Impl::VersionState* Monitor::Impl::FindByKey(const VersionKey& key, boo
     state->profile.Restore(gone->second.quality);
     state->detail.Restore(gone->second.detail, model->second.segments);
     quality_of_gone.erase(gone);
-    std::erase(details_of_gone, key);
+    std::erase(gone_in_order, key);
   }
   return versions.emplace(key, std::move(state)).first->second.get();
 }
@@ -421,10 +421,13 @@ void Monitor::Impl::Drop(std::map<VersionKey, std::unique_ptr<VersionState>>::it
     batch.details[version->first] = state->detail.Take(now);
   }
   quality_of_gone[version->first] = {state->profile.quality(), state->detail.Take(now)};
-  details_of_gone.push_back(version->first);
-  if (details_of_gone.size() > kMaxVersions) {
-    quality_of_gone[details_of_gone.front()].detail.clear();
-    details_of_gone.pop_front();
+  gone_in_order.push_back(version->first);
+  if (gone_in_order.size() > kMaxVersions) {
+    quality_of_gone[gone_in_order[gone_in_order.size() - kMaxVersions - 1]].detail = {};
+  }
+  if (gone_in_order.size() > kMaxSeen) {
+    quality_of_gone.erase(gone_in_order.front());
+    gone_in_order.pop_front();
   }
   drifts.Forget(version->first);
   schemas.Forget(version->first);

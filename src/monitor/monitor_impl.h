@@ -40,6 +40,8 @@
 namespace leadsman {
 
 inline constexpr size_t kMaxVersions = 1024;
+/// Of versions that are no longer, and of those that earlier processes saw.
+inline constexpr size_t kMaxSeen = 4 * kMaxVersions;
 /// What a crash may lose of the evidence of drift; a stop loses none. It can be megabytes.
 inline constexpr std::chrono::minutes kKeepEvidence{30};
 /// References and schemas of versions of which no request comes: longer than a month, as some models are
@@ -190,15 +192,15 @@ struct Monitor::Impl {
   mutable Mutex state_mutex;
   std::map<std::string, ModelState> models GUARDED_BY(state_mutex);
   std::map<VersionKey, std::unique_ptr<VersionState>> versions GUARDED_BY(state_mutex);
-  /// Of versions that had to make room: their totals go on when they come back, and the details of
-  /// the kMaxVersions that went last.
+  /// Of the kMaxSeen versions that went last: their totals go on when they come back, and the details of the last
+  /// kMaxVersions of them.
   struct Gone {
     QualityTotals quality;
     std::string detail;
   };
   std::map<VersionKey, Gone> quality_of_gone GUARDED_BY(state_mutex);
   std::map<VersionKey, SeenVersion> seen_before GUARDED_BY(state_mutex);  ///< by earlier processes
-  std::deque<VersionKey> details_of_gone GUARDED_BY(state_mutex);         ///< oldest first
+  std::deque<VersionKey> gone_in_order GUARDED_BY(state_mutex);           ///< oldest first
   std::unordered_map<uint32_t, VersionState*> by_id GUARDED_BY(state_mutex);
   uint32_t last_id GUARDED_BY(state_mutex) = 0;
   VersionState* last_state GUARDED_BY(state_mutex) = nullptr;

@@ -12,7 +12,6 @@ namespace {
 
 constexpr size_t kMaxWindowsRestored = 20'000;
 constexpr std::chrono::hours kRestoredHistory{6};
-constexpr size_t kMaxSeen = 4 * kMaxVersions;
 /// Of each model at most one a watch, and there are fewer watches.
 constexpr size_t kMaxCountRows = 16 * kMaxVersions;
 /// Edges, each with a few processes.

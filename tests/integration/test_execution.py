@@ -21,7 +21,7 @@ import requests
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
 from conftest import wait_for
-from traffic import asked_on_and_on, resident
+from traffic import asked_on_and_on, memory_after, resident
 from tritonclient.utils import InferenceServerException
 
 
@@ -530,10 +530,8 @@ def test_memory_does_not_grow_over_a_hundred_reloads_under_load(start, repositor
     with asked_on_and_on(server, "half", [1, 2], [2.5, 3]):
         for i in range(20):
             swap(2 - i % 2)
-        before = resident(server)  # after the first loads: the pools of the runtime and of the allocator are filled once
-        for i in range(100):
-            swap(2 - i % 2)
-        after = resident(server)
+        # After the first loads: the pools of the runtime and of the allocator are filled once.
+        before, after = memory_after(lambda: [swap(2 - i % 2) for i in range(100)], lambda: resident(server))
     assert after <= before * 1.02, f"resident memory went from {before} to {after} kB over 100 reloads"
 
 
@@ -563,9 +561,7 @@ def test_memory_does_not_grow_over_a_hundred_new_versions_under_load(start, repo
         for _ in range(200):  # something is kept of those that have gone, up to a bound that is reached by then
             replace()
         wait_for("the first to be forgotten", lambda: "1" not in counted())
-        before, kept = least_resident(), len(counted())
-        for _ in range(100):
-            replace()
-        after = least_resident()
+        kept = len(counted())
+        before, after = memory_after(lambda: [replace() for _ in range(60)], least_resident)
     assert after <= before * 1.02, f"resident memory went from {before} to {after} kB over 100 new versions"
     assert len(counted()) <= kept + 2

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import requests
 from conftest import BINARY, MODELS_PYTHON, ROOT, wait_for
-from traffic import asked_on_and_on, resident
+from traffic import asked_on_and_on, memory_after, resident
 
 HERE = Path(__file__).parent
 NAUGHTY = ROOT / "src/backend/testdata/python/naughty.py"
@@ -186,6 +186,37 @@ def test_close_is_called_with_the_state_when_a_model_is_unloaded_and_at_the_end(
     assert first.endswith("was asked 3 rows") and second.endswith("was asked 6 rows") and first.split()[0] != second.split()[0]
 
 
+PATIENT = """
+import os
+import time
+
+inputs, outputs = [("x", "FP32", [-1])], [("y", "FP32", [-1])]
+
+
+def load(directory, options):
+    while not os.path.exists(options["go"]):
+        time.sleep(0.01)
+
+
+def predict(state, inputs):
+    return inputs["x"]
+"""
+
+
+def test_what_loads_in_no_time_does_not_wait_for_interpreters_that_start(start, repository, tmp_path):
+    go = tmp_path / "go"
+    slow = [{"name": name, "path": models.release_script(repository, name, PATIENT), "runtime_options": {"option.go": str(go)}}
+            for name in ("a1", "a2", "a3")]
+    models.release(repository, "half", 1, models.half_plus_two())
+    server = start(ready=False, backends={"python": {"interpreter": sys.executable}}, lifecycle={"load_threads": 2},
+                   models=[*slow, {"name": "half", "path": str(repository / "half")}])
+    wait_for("the cheap one", lambda: server.version_state("half", 1) == "ready")
+    assert {server.version_state(model["name"], 1) for model in slow} <= {"loading", "new", "fetching", "gone", None}
+    assert requests.get(server.admin + "/readyz", timeout=5).status_code == 503
+    go.touch()
+    wait_for("all", lambda: requests.get(server.admin + "/readyz", timeout=5).status_code == 200, timeout=60)
+
+
 RELOADED = """
 import time
 
@@ -239,10 +270,8 @@ def test_nothing_grows_over_a_hundred_reloads_under_load(start, repository):
     with asked_on_and_on(server, "a", [1, 2], [2, 3], clients=1), asked_on_and_on(server, "b", [3], [4], clients=1):
         for i in range(15):
             swap(2 - i % 2)
-        before, held_before = resident(server), held()
-        for i in range(50):
-            swap(2 - i % 2)
-        after = resident(server)
+        held_before = held()
+        before, after = memory_after(lambda: [swap(2 - i % 2) for i in range(50)], lambda: resident(server))
         with contextlib.suppress(AssertionError):
             wait_for("no more to be held", lambda: not more(held_before))
         assert more(held_before) == {}

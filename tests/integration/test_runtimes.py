@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import requests
 from conftest import wait_for
-from traffic import asked_on_and_on, resident
+from traffic import asked_on_and_on, memory_after, resident
 
 HERE = Path(__file__).parent
 MODELS = ("tf_module", "half_plus_two", "keras_mlp", "keras_two_inputs", "keras_words", "xgb_classes", "xgb_missing", "xgb_categories",
@@ -178,10 +178,8 @@ def test_memory_does_not_grow_over_a_hundred_reloads_under_load(start, trained, 
     with asked_on_and_on(server, "m", rows, predictions, clients=1):
         for i in range(50):
             swap(2 - i % 2)
-        before = resident(server)  # after the first loads: the pools of the runtime and of the allocator are filled once
-        for i in range(100):
-            swap(2 - i % 2)
-        after = resident(server)
+        # After the first loads: the pools of the runtime and of the allocator are filled once.
+        before, after = memory_after(lambda: [swap(2 - i % 2) for i in range(100)], lambda: resident(server))
     assert after <= before * 1.02, f"resident memory went from {before} to {after} kB over 100 reloads"
 
 

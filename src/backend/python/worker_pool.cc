@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "backend/python/worker_pool_state.h"
+#include "base/log.h"
 #include "base/strings.h"
 
 namespace leadsman::python {
@@ -30,6 +31,10 @@ void WorkerPool::State::WantSuccessor(Worker& worker, RestartReason reason) {
   const size_t slot = worker.slot;
   if (stopping || !slots[slot].restarts.Replace(slots[slot].place(), clock.SteadyNow())) return;
   CountRestart(worker, reason);
+  LOG_INFO("a Python worker is replaced by another once that is ready",
+           {"model", settings.model_name}, {"version", settings.version}, {"pid", worker.pid},
+           {"why", RestartReasonName(reason)}, {"resident_bytes", worker.resident_bytes},
+           {"max_memory", settings.options.max_memory});
   loop.Post([weak = weak_from_this(), slot] {
     if (auto self = weak.lock()) self->Fill(slot);
   });
