@@ -53,8 +53,12 @@ void WorkerLoop::Unwatch(int fd) {
   if (watches_.erase(fd) > 0) epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
 }
 
-void WorkerLoop::At(SteadyTime time, std::function<void()> job) {
-  timers_.emplace(time, std::move(job));
+void WorkerLoop::At(SteadyTime time, const void* owner, std::function<void()> job) {
+  timers_.emplace(time, Timer{owner, std::move(job)});
+}
+
+void WorkerLoop::ForgetTimers(const void* owner) {
+  std::erase_if(timers_, [owner](const auto& timer) { return timer.second.owner == owner; });
 }
 
 void WorkerLoop::RunPosted() {
@@ -72,7 +76,7 @@ int WorkerLoop::RunTimers() {
     if (left > Duration::zero()) {
       return static_cast<int>(std::min<int64_t>(left / std::chrono::milliseconds(1) + 1, 60'000));
     }
-    std::function<void()> job = std::move(timers_.begin()->second);
+    std::function<void()> job = std::move(timers_.begin()->second.job);
     timers_.erase(timers_.begin());
     job();
   }

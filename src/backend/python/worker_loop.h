@@ -30,8 +30,9 @@ class WorkerLoop {
   [[nodiscard]] bool Watch(int fd, std::function<void()> ready);
   /// Nothing is called for it any more, also not for what was readable already.
   void Unwatch(int fd);
-  /// Once, at `time` or soon after.
-  void At(SteadyTime time, std::function<void()> job);
+  /// Once, at `time` or soon after, unless `owner` lets go of its timers before.
+  void At(SteadyTime time, const void* owner, std::function<void()> job);
+  void ForgetTimers(const void* owner);
 
  private:
   void Run();
@@ -42,7 +43,11 @@ class WorkerLoop {
   UniqueFd epoll_;
   UniqueFd wake_;
   std::unordered_map<int, std::function<void()>> watches_;
-  std::multimap<SteadyTime, std::function<void()>> timers_;
+  struct Timer {
+    const void* owner;
+    std::function<void()> job;
+  };
+  std::multimap<SteadyTime, Timer> timers_;
   Mutex mutex_;
   std::vector<std::function<void()>> posted_ GUARDED_BY(mutex_);
   bool stopping_ GUARDED_BY(mutex_) = false;

@@ -60,7 +60,7 @@ void WorkerPool::State::Fill(size_t slot) {
     decision = slots[slot].restarts.Decide(slots[slot].place(), clock.SteadyNow());
   }
   if (decision.ask_again) {
-    loop.At(*decision.ask_again, [weak = weak_from_this(), slot] {
+    loop.At(*decision.ask_again, this, [weak = weak_from_this(), slot] {
       if (auto self = weak.lock()) self->Fill(slot);
     });
   }
@@ -109,7 +109,7 @@ void WorkerPool::State::StartFailed(size_t slot, const Status& status) {
 /// Of a worker that nobody watches, so that it is to be no zombie. Its end takes as long as the kernel likes.
 void WorkerPool::State::ReapLater(const WorkerPtr& worker) {
   if (ReapWorker(worker->process)) return;
-  loop.At(clock.SteadyNow() + kReapTick,
+  loop.At(clock.SteadyNow() + kReapTick, nullptr,
           [self = shared_from_this(), worker] { self->ReapLater(worker); });
 }
 
@@ -314,7 +314,7 @@ void WorkerPool::State::LookAtAll() {
 }
 
 void WorkerPool::State::LookAtAllAt(SteadyTime time) {
-  loop.At(time, [weak = weak_from_this()] {
+  loop.At(time, this, [weak = weak_from_this()] {
     if (auto self = weak.lock()) self->LookAtAll();
   });
 }
@@ -326,7 +326,7 @@ void WorkerPool::State::Tick() {
     MutexLock lock(mutex);
     if (stopping) return;
   }
-  loop.At(clock.SteadyNow() + (settings.options.max_memory > 0 ? kMemoryTick : kIdleTick),
+  loop.At(clock.SteadyNow() + (settings.options.max_memory > 0 ? kMemoryTick : kIdleTick), this,
           [weak = weak_from_this()] {
             if (auto self = weak.lock()) self->Tick();
           });
@@ -382,6 +382,7 @@ void WorkerPool::State::BeginStop() {
 }
 
 void WorkerPool::State::Abandon() {
+  loop.ForgetTimers(this);  // or what they hold would stay until the last load timeout
   std::vector<WorkerPtr> left;
   {
     MutexLock lock(mutex);
