@@ -154,7 +154,9 @@ class Report {
       Keep(windows, StrCat(InDataDir("monitor.db"), ", table windows"),
            StrCat(Words(config_.monitor.options.history), " (monitor.history)"),
            {RequestText::kClass});
-      Keep(labels, StrCat(InDataDir("monitor.db"), ", tables quality_totals and quality_details"),
+      Keep(labels,
+           StrCat(InDataDir("monitor.db"),
+                  ", tables quality_totals, quality_details and quality_losses"),
            "until the file is deleted", {RequestText::kClass});
       Keep(
           "how many requests, failed and slow ones, labels and lost lines there were in each "

@@ -49,11 +49,14 @@ CREATE INDEX IF NOT EXISTS windows_start ON windows (start_ms);
 )sql";
 
 /// References and evidence of drift, and the places that names of features have in them; what labels tell beyond right and
-/// wrong; what there was before a start; what was had of edges. Made whenever they are
+/// wrong, and losses; what there was before a start; what was had of edges. Made whenever they are
 /// not there: a program that does not know a table loses nothing by it, so they need no version of
 /// their own.
 constexpr const char* kByteTables = R"sql(
 CREATE TABLE IF NOT EXISTS quality_details (
+  model TEXT NOT NULL, version INTEGER NOT NULL, bytes BLOB NOT NULL,
+  PRIMARY KEY (model, version)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS quality_losses (
   model TEXT NOT NULL, version INTEGER NOT NULL, bytes BLOB NOT NULL,
   PRIMARY KEY (model, version)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS drift (
@@ -168,8 +171,9 @@ constexpr const char* kFind =
 
 struct Database::Connection {
   sqlite3* db = nullptr;
-  Statement insert, mark, quality, details, window, drift, no_drift, name, seen, counts, no_counts,
-      edge, purge_predictions, purge_windows, purge_forgotten, purge_seen, purge_edges, find;
+  Statement insert, mark, quality, details, losses, window, drift, no_drift, name, seen, counts,
+      no_counts, edge, purge_predictions, purge_windows, purge_forgotten, purge_seen, purge_edges,
+      find;
 
   ~Connection() {
     // sqlite3_close_v2 waits for the statements, which are members and end after this body.
@@ -208,6 +212,7 @@ int Database::Connection::Probe() {
        {"SELECT count(*), sum(labelled) FROM quality_totals", kNewestWindows,
         "SELECT count(*), sum(length(bytes)) FROM drift",
         "SELECT count(*), sum(length(bytes)) FROM quality_details",
+        "SELECT count(*), sum(length(bytes)) FROM quality_losses",
         "SELECT count(*), sum(length(name)) FROM feature_names",
         "SELECT count(*), sum(length(bytes)) FROM kept_counts",
         "SELECT count(*), max(last_ms) FROM versions_seen",
@@ -382,6 +387,7 @@ Result<std::unique_ptr<Database>> Database::TryOpen(const std::string& path, Fai
        "WHERE key=? AND request_id=? AND row=?)"},
       {writer->quality, "INSERT OR REPLACE INTO quality_totals VALUES (?,?,?,?,?,?,?,?)"},
       {writer->details, "INSERT OR REPLACE INTO quality_details VALUES (?,?,?)"},
+      {writer->losses, "INSERT OR REPLACE INTO quality_losses VALUES (?,?,?)"},
       {writer->window, "INSERT INTO windows VALUES (?,?,?,?,?,?,?,?,?,?,?)"},
       {writer->drift, "INSERT OR REPLACE INTO drift VALUES (?,?,?,?,?)"},
       {writer->no_drift, "DELETE FROM drift WHERE model=? AND version=? AND what=?"},
@@ -503,6 +509,12 @@ Status Database::Write(const Batch& batch, const Purge& purge) {
     c.details.Bind(2, key.second);
     c.details.BindBlob(3, bytes);
     if (c.details.Run() != SQLITE_OK) return fail("write quality details");
+  }
+  for (const auto& [key, bytes] : batch.losses) {
+    c.losses.Bind(1, key.first);
+    c.losses.Bind(2, key.second);
+    c.losses.BindBlob(3, bytes);
+    if (c.losses.Run() != SQLITE_OK) return fail("write losses");
   }
   for (const auto& [key, w] : batch.windows) {
     std::string predicted =
@@ -647,6 +659,15 @@ Result<std::map<VersionKey, std::string>> Database::LoadDetails() {
                              details[{s.Text(0), s.Int(1)}] = s.Blob(2);
                            }));
   return details;
+}
+
+Result<std::map<VersionKey, std::string>> Database::LoadLosses() {
+  std::map<VersionKey, std::string> losses;
+  RETURN_IF_ERROR(ReadRows("read losses", "SELECT model, version, bytes FROM quality_losses",
+                           [&](Statement& s) {
+                             losses[{s.Text(0), s.Int(1)}] = s.Blob(2);
+                           }));
+  return losses;
 }
 
 Result<std::vector<DriftRow>> Database::LoadDrift(size_t limit, int64_t now_ms,

@@ -80,7 +80,7 @@ struct SeenVersion {
   int64_t last_ms = 0;
 };
 
-/// The monitor's SQLite file: predictions that wait for labels, quality totals and details, windows,
+/// The monitor's SQLite file: predictions that wait for labels, quality totals, details and losses, windows,
 /// references and evidence of drift, names of features, which versions there were, what watches have counted.
 ///
 /// Thread safety: Write by one thread at a time, Find by one thread at a time, both may run at once
@@ -97,6 +97,7 @@ class Database {
     std::vector<LabelMark> marks;
     std::map<VersionKey, QualityTotals> quality;  ///< the present values
     std::map<VersionKey, std::string> details;    ///< the present QualityDetail, in its byte form
+    std::map<VersionKey, std::string> losses;     ///< the present LossTotals, likewise
     std::vector<std::pair<VersionKey, WindowSummary>> windows;
     std::map<std::pair<VersionKey, std::string>, std::string> drift;  ///< bytes by DriftRow's key
     std::map<std::pair<std::string, size_t>, std::string> names;      ///< of features: model, place
@@ -107,8 +108,8 @@ class Database {
     std::map<std::pair<std::string, uint64_t>, EdgeMark> edges;
     bool empty() const {
       return predictions.empty() && marks.empty() && quality.empty() && details.empty() &&
-             windows.empty() && drift.empty() && names.empty() && seen.empty() && counts.empty() &&
-             edges.empty();
+             losses.empty() && windows.empty() && drift.empty() && names.empty() && seen.empty() &&
+             counts.empty() && edges.empty();
     }
   };
   struct Purge {
@@ -136,6 +137,7 @@ class Database {
 
   Result<std::map<VersionKey, QualityTotals>> LoadQuality();
   Result<std::map<VersionKey, std::string>> LoadDetails();
+  Result<std::map<VersionKey, std::string>> LoadLosses();
   /// The versions written last come first; at most `limit` rows. Those that were forgotten before are
   /// deleted, all others are forgotten from now on, until a Write says otherwise: call it before the first.
   Result<std::vector<DriftRow>> LoadDrift(size_t limit, int64_t now_ms,

@@ -66,6 +66,8 @@ bool DatabaseWriter::Offer(Database::Batch& batch, const Database::Purge& purge,
     in_hand_.quality.clear();
     for (auto& [key, bytes] : in_hand_.details) batch.details.try_emplace(key, std::move(bytes));
     in_hand_.details.clear();
+    batch.losses.merge(in_hand_.losses);
+    in_hand_.losses.clear();
     for (auto& [key, bytes] : in_hand_.drift) batch.drift.try_emplace(key, std::move(bytes));
     in_hand_.drift.clear();
     for (auto& [key, name] : in_hand_.names) batch.names.try_emplace(key, std::move(name));

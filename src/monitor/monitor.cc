@@ -118,6 +118,11 @@ bool Monitor::TryAddLabel(const GroundTruth& label) {
   return !AddLabels({label}).full;  // others may have filled it since
 }
 
+void Monitor::CountLosses(const std::string& model, const LossMeasure& measure) {
+  MutexLock lock(impl_->state_mutex);
+  impl_->ModelOf(model).loss = measure;
+}
+
 void Monitor::Forget(const std::string& model, int64_t version) {
   MutexLock lock(impl_->inbox_mutex);
   impl_->to_forget.emplace_back(model, version);

@@ -17,6 +17,7 @@
 #include "events/prediction_event.h"
 #include "monitor/config.h"
 #include "monitor/observed.h"
+#include "monitor/quality/loss_totals.h"
 #include "stats/latency_scheme.h"
 #include "stats/registry.h"
 
@@ -62,6 +63,7 @@ struct VersionTotals {
   LatencyBuckets drawn_latency{};
   uint64_t drawn_labelled = 0;  ///< of labelled_requests
   uint64_t drawn_wrong = 0;     ///< of wrong_requests
+  LossTotals losses;            ///< by the measure that CountLosses was told of; else of nothing
 
   uint64_t longest_failure_ns =
       0;  ///< until a request failed or timed out, 60 s at most; cancelled ones apart
@@ -129,6 +131,11 @@ class Monitor final : public Sink {
 
   /// One, from somebody who can wait. False: there is no room for it now. What is malformed is counted as rejected.
   bool TryAddLabel(const GroundTruth& label);
+
+  /// From here on the losses of the model's answers whose labels come are counted by this measure, until it is told of another one;
+  /// what was counted by that begins anew. With the same as before nothing changes: sums of it go on, also those of an earlier
+  /// process. Labels that an edge has joined have no losses here.
+  void CountLosses(const std::string& model, const LossMeasure& measure);
 
   /// The version will not be asked for soon: the profile of its inputs and its sums of requests go;
   /// its quality and, with a database, its windows stay. Events that were emitted before count.

@@ -372,25 +372,28 @@ Monitor::Impl::VersionState* Monitor::Impl::FindByKey(const VersionKey& key, boo
     }
     return nullptr;
   }
-  auto config = configs.find(key.first);
-  auto model = models.find(key.first);
-  if (model == models.end()) {
-    model =
-        models.try_emplace(key.first, config != configs.end() ? config->second : MonitorConfig{})
-            .first;
-  }
-  auto state = std::make_unique<VersionState>(key, model->second);
+  ModelState& model = ModelOf(key.first);
+  auto state = std::make_unique<VersionState>(key, model);
   if (options.keep_intervals) {
     state->profile.KeepIntervals();
     state->detail.KeepIntervals();
   }
   if (auto gone = quality_of_gone.find(key); gone != quality_of_gone.end()) {
     state->profile.Restore(gone->second.quality);
-    state->detail.Restore(gone->second.detail, model->second.segments);
+    state->profile.Restore(gone->second.losses);
+    state->detail.Restore(gone->second.detail, model.segments);
     quality_of_gone.erase(gone);
     std::erase(gone_in_order, key);
   }
   return versions.emplace(key, std::move(state)).first->second.get();
+}
+
+Monitor::Impl::ModelState& Monitor::Impl::ModelOf(const std::string& name) {
+  const auto model = models.find(name);
+  if (model != models.end()) return model->second;
+  const auto config = configs.find(name);
+  return models.try_emplace(name, config != configs.end() ? config->second : MonitorConfig{})
+      .first->second;
 }
 
 /// Lets the version go that has been quiet for the longest; false when all are busy.
@@ -420,7 +423,8 @@ void Monitor::Impl::Drop(std::map<VersionKey, std::unique_ptr<VersionState>>::it
   if (state->detail.Changed(SteadyTime::max())) {
     batch.details[version->first] = state->detail.Take(now);
   }
-  quality_of_gone[version->first] = {state->profile.quality(), state->detail.Take(now)};
+  quality_of_gone[version->first] = {state->profile.quality(), state->profile.losses(),
+                                     state->detail.Take(now)};
   gone_in_order.push_back(version->first);
   if (gone_in_order.size() > kMaxVersions) {
     quality_of_gone[gone_in_order[gone_in_order.size() - kMaxVersions - 1]].detail = {};
@@ -476,6 +480,9 @@ void Monitor::Impl::CountJoined(const LabelJoin::Joined& joined, VersionState& s
   if (state.drift && joined.first_of_request()) state.drift->AddLabel(joined.wrong, wall_now, now);
   next_window_close = std::min(next_window_close, *state.profile.closes());
   batch.quality[joined.version()] = state.profile.quality();
+  if (!state.model.loss || !joined.first_of_request()) return;
+  state.profile.AddLoss(joined, *state.model.loss);
+  batch.losses[joined.version()] = state.profile.losses().ToBytes();
 }
 
 void Monitor::Impl::FoldJoined() {

@@ -58,6 +58,7 @@ struct Monitor::Impl {
     MonitorConfig config;
     JoinSampler sampler;
     SegmentNames segments;
+    std::optional<LossMeasure> loss;  ///< absent: losses are not counted
   };
   struct VersionState {
     VersionState(VersionKey key, ModelState& m)
@@ -155,6 +156,7 @@ struct Monitor::Impl {
   VersionState* Find(const PredictionEvent& event) REQUIRES(state_mutex);
   static bool IsOf(const VersionState& state, const PredictionEvent& event);
   VersionState* FindByKey(const VersionKey& key, bool restoring) REQUIRES(state_mutex);
+  ModelState& ModelOf(const std::string& name) REQUIRES(state_mutex);
   static std::optional<IntervalProfile> TakeInterval(VersionState& state);
   void FoldProfiles();
   void FoldProfile(IntervalProfile&& profile) REQUIRES(state_mutex);
@@ -196,6 +198,7 @@ struct Monitor::Impl {
   /// kMaxVersions of them.
   struct Gone {
     QualityTotals quality;
+    LossTotals losses;
     std::string detail;
   };
   std::map<VersionKey, Gone> quality_of_gone GUARDED_BY(state_mutex);

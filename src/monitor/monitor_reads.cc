@@ -22,7 +22,11 @@ constexpr size_t kMaxWindowsRead = 20'000;  // one answer: the admin API makes i
 VersionTotals Monitor::Totals(const std::string& model, int64_t version) const {
   MutexLock lock(impl_->state_mutex);
   auto it = impl_->versions.find({model, version});
-  return it == impl_->versions.end() ? VersionTotals{} : it->second->profile.Totals();
+  if (it == impl_->versions.end()) return {};
+  VersionTotals totals = it->second->profile.Totals();
+  const LossTotals& losses = it->second->profile.losses();
+  if (it->second->model.loss == losses.measure) totals.losses = losses;
+  return totals;
 }
 
 std::map<std::string, Monitor::SegmentTotals> Monitor::TotalsBySegment(const std::string& model,

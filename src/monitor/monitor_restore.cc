@@ -100,6 +100,7 @@ Status Monitor::Impl::Restore() {
   if (!database) return OkStatus();
   ASSIGN_OR_RETURN(auto quality, database->LoadQuality());
   ASSIGN_OR_RETURN(auto details, database->LoadDetails());
+  ASSIGN_OR_RETURN(auto losses, database->LoadLosses());
   if (edges) {
     ASSIGN_OR_RETURN(auto marks, database->LoadEdges(kMaxEdgeMarks));
     edges->Restore(marks);
@@ -121,6 +122,16 @@ Status Monitor::Impl::Restore() {
     if (state == nullptr || state->detail.Restore(bytes, state->model.segments)) continue;
     LOG_WARN("what labels told of a version cannot be read; it begins anew", {"model", key.first},
              {"version", key.second});
+  }
+  for (const auto& [key, bytes] : losses) {
+    VersionState* state = FindByKey(key, true);
+    if (state == nullptr) continue;
+    if (auto totals = LossTotals::FromBytes(bytes)) {
+      state->profile.Restore(*totals);
+    } else {
+      LOG_WARN("the losses of a version cannot be read; they begin anew", {"model", key.first},
+               {"version", key.second});
+    }
   }
   for (auto& [key, window] : windows) {
     if (VersionState* state = FindByKey(key, true)) state->profile.Restore(std::move(window));

@@ -202,6 +202,71 @@ TEST_F(MonitorTest, WhetherAPredictionWasDrawnSurvivesUntilItsLabel) {
   EXPECT_EQ(totals.drawn_wrong, 2u);
 }
 
+TEST_F(MonitorTest, LossesAreCountedOncePerRequestByTheMeasureThatWasAskedFor) {
+  UseFile();
+  Open();
+  monitor_->CountLosses("digits", {LossMetric::kAbsoluteError, 10});
+  Emit("named", {"5.5"});
+  drawn_ = true;
+  Emit("rows", {"5", "100"});
+  Emit("far", {"50"});
+  Emit("none", {"inf"});
+  Label("named", "3.5");
+  Label("rows", "6");
+  Label("rows", "0", 1);
+  Label("far", "20");
+  Label("none", "20");
+  ASSERT_TRUE(Flush());
+  for (const char* when : {"at once", "after a restart"}) {
+    const LossTotals losses = monitor_->Totals("digits", 1).losses;
+    EXPECT_EQ(losses.all.count, 4u) << when;
+    EXPECT_DOUBLE_EQ(losses.all.sum, 0.2 + 0.1 + 1 + 1) << when;
+    EXPECT_EQ(losses.drawn.count, 3u) << when;
+    EXPECT_DOUBLE_EQ(losses.drawn.squares, 0.01 + 1 + 1) << when;
+    EXPECT_EQ(losses.drawn.clipped, 2u) << when;
+    EXPECT_EQ(losses.unmeasured, 0u) << when;
+    Open();
+    EXPECT_EQ(monitor_->Totals("digits", 1).losses, LossTotals{}) << "nobody has asked yet";
+    monitor_->CountLosses("digits", {LossMetric::kAbsoluteError, 10});
+  }
+  monitor_->CountLosses("digits", {LossMetric::kAbsoluteError, 100});
+  EXPECT_EQ(monitor_->Totals("digits", 1).losses, LossTotals{}) << "those were of another measure";
+  Emit("later", {"7"});
+  Label("later", "57");
+  ASSERT_TRUE(Flush());
+  EXPECT_EQ(monitor_->Totals("digits", 1).losses.all.count, 1u);
+  EXPECT_DOUBLE_EQ(monitor_->Totals("digits", 1).losses.drawn.sum, 0.5);
+}
+
+TEST_F(MonitorTest, AnswersWithoutALossAreCountedApart) {
+  Open();
+  monitor_->CountLosses("digits", {LossMetric::kAbsoluteError, 10});
+  drawn_ = true;
+  Emit("text", {"cat"});
+  Label("text", "dog");
+  drawn_ = false;
+  Emit("named", {"cat"});
+  Label("named", "dog");
+  ASSERT_TRUE(Flush());
+  const LossTotals losses = monitor_->Totals("digits", 1).losses;
+  EXPECT_EQ(losses.all.count, 0u);
+  EXPECT_EQ(losses.unmeasured, 1u);
+}
+
+TEST_F(MonitorTest, TheLossesOfAVersionThatMadeRoomGoOnWhenItComesBack) {
+  Open();
+  monitor_->CountLosses("digits", {LossMetric::kAbsoluteError, 10});
+  Emit("a", {"5"});
+  Label("a", "6");
+  ASSERT_TRUE(Flush());
+  monitor_->Forget("digits", 1);
+  ASSERT_TRUE(Flush());
+  Emit("b", {"5"});
+  Label("b", "6");
+  ASSERT_TRUE(Flush());
+  EXPECT_EQ(monitor_->Totals("digits", 1).losses.all.count, 2u);
+}
+
 TEST_F(MonitorTest, AFileOfTheFirstSchemaIsTakenOverAsNotDrawn) {
   UseFile();
   sqlite3* db = nullptr;

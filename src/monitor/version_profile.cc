@@ -143,6 +143,12 @@ void VersionProfile::AddJoined(const LabelJoin::Joined& joined, WallTime wall, S
   if (joined.wrong) window.wrong += weight;
 }
 
+void VersionProfile::AddLoss(const LabelJoin::Joined& joined, const LossMeasure& measure) {
+  losses_.MeasureBy(measure);
+  losses_.Add(LossOf(joined.prediction, joined.label, joined.wrong, measure.metric),
+              joined.prediction.drawn);
+}
+
 std::optional<WindowSummary> VersionProfile::CloseWindow(SteadyTime now) {
   if (!open_ || now < open_->closes) return std::nullopt;
   return CutWindow(open_->closes);

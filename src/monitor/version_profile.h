@@ -15,6 +15,7 @@
 #include "monitor/edges/interval_profile.h"
 #include "monitor/label_join.h"
 #include "monitor/monitor.h"
+#include "monitor/quality/loss_totals.h"
 
 namespace leadsman {
 
@@ -31,9 +32,12 @@ class VersionProfile {
 
   void Fold(const PredictionEvent& event, WallTime wall, SteadyTime now);
   void AddJoined(const LabelJoin::Joined& joined, WallTime wall, SteadyTime now);
+  /// Of a row that AddJoined was given; losses by another measure are forgotten.
+  void AddLoss(const LabelJoin::Joined& joined, const LossMeasure& measure);
   /// Adds what another process has seen, as if its requests had been seen from outside, now.
   void Merge(const IntervalProfile& more, WallTime wall, SteadyTime now);
   void Restore(const QualityTotals& quality) { quality_ = before_ = quality; }
+  void Restore(const LossTotals& losses) { losses_ = losses; }
   void Restore(WindowSummary window) { Push(std::move(window)); }
 
   /// From here on what is folded, and not what is merged, is kept for TakeInterval too.
@@ -57,6 +61,7 @@ class VersionProfile {
   const ObservedTotals* observed() const { return observed_.get(); }
   VersionTotals Totals() const;
   const QualityTotals& quality() const { return quality_; }
+  const LossTotals& losses() const { return losses_; }
   const std::deque<WindowSummary>& closed() const { return closed_; }
   bool forgot_windows() const { return forgot_windows_; }
   std::map<std::string, uint64_t> Predicted() const { return predicted_.Summary(classes_); }
@@ -100,6 +105,7 @@ class VersionProfile {
   std::unique_ptr<ObservedTotals> observed_;  ///< most versions are served here and have none
   QualityTotals quality_;
   QualityTotals before_;  ///< of quality_, what was restored
+  LossTotals losses_;
   ClassTable classes_;
   ClassCounts predicted_;
   ClassCounts predicted_in_window_;
