@@ -18,7 +18,7 @@ namespace leadsman {
 class MonitorMetricSource final : public MetricSource {
  public:
   using NotTaken = std::function<uint64_t(const std::string& model, int64_t version)>;
-  explicit MonitorMetricSource(const Monitor& monitor,
+  explicit MonitorMetricSource(Monitor& monitor,
                                std::shared_ptr<const intake::ShadowBook> shadows = nullptr,
                                NotTaken not_taken = nullptr)
       : monitor_(monitor), shadows_(std::move(shadows)), not_taken_(std::move(not_taken)) {}
@@ -31,11 +31,18 @@ class MonitorMetricSource final : public MetricSource {
     arm.latency = totals.drawn_latency;
     arm.labelled = totals.drawn_labelled;
     arm.wrong = totals.drawn_wrong;
+    arm.losses = totals.losses.drawn;
+    arm.unmeasured = totals.losses.unmeasured;
     arm.baseline = {totals.requests,          totals.errors,         totals.latency,
-                    totals.labelled_requests, totals.wrong_requests, totals.longest_failure_ns};
+                    totals.labelled_requests, totals.wrong_requests, totals.losses.all,
+                    totals.longest_failure_ns};
     for (const auto& [segment, of] : monitor_.TotalsBySegment(model, version))
       arm.segments[segment] = {of.requests, of.errors, of.labelled, of.wrong, of.all_requests};
     return arm;
+  }
+
+  void CountLosses(const std::string& model, const LossMeasure& measure) override {
+    monitor_.CountLosses(model, measure);
   }
 
   Result<PairTotals> ReadPairs(const std::string& model, int64_t stable,
@@ -66,7 +73,7 @@ class MonitorMetricSource final : public MetricSource {
   }
 
  private:
-  const Monitor& monitor_;
+  Monitor& monitor_;
   const std::shared_ptr<const intake::ShadowBook> shadows_;
   const NotTaken not_taken_;
 };

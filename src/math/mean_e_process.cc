@@ -58,6 +58,14 @@ void LossSums::Add(const LossSums& other) {
   clipped += other.clipped;
 }
 
+void LossSums::Subtract(const LossSums& earlier) {
+  count -= earlier.count;
+  clipped -= earlier.clipped;
+  // Sums of many losses are rounded: those of a few must be possible ones.
+  sum = std::clamp(sum - earlier.sum, 0.0, static_cast<double>(count));
+  squares = std::clamp(squares - earlier.squares, 0.0, sum);
+}
+
 double LossSums::Mean() const { return count == 0 ? 0 : sum / static_cast<double>(count); }
 
 double LossSums::Spread() const {

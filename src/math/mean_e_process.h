@@ -20,6 +20,8 @@ struct LossSums {
   /// `highest` > 0. A negative loss counts as 0, one that is no number as the highest.
   void Add(double loss, double highest);
   void Add(const LossSums& other);
+  /// What came since these sums, which are of the same losses.
+  void Subtract(const LossSums& earlier);
   /// 0 without losses.
   double Mean() const;
   /// Standard deviation of one loss; 0 without losses.

@@ -66,6 +66,10 @@ TEST(LossSumsTest, WhatIsAboveTheHighestCountsAsThatAndIsCounted) {
   EXPECT_DOUBLE_EQ(twice.Mean(), sums.Mean());
   EXPECT_DOUBLE_EQ(twice.Spread(), sums.Spread());
   EXPECT_EQ(LossSums{}.Spread(), 0);
+  twice.Subtract(sums);
+  EXPECT_EQ(twice, sums);
+  twice.Subtract(sums);
+  EXPECT_EQ(twice, LossSums{});
 }
 
 TEST(MeanHarmTestTest, AWindowWithOneArmOnlyIsNoEvidence) {

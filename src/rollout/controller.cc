@@ -39,6 +39,17 @@ bool Contains(const std::vector<int64_t>& versions, int64_t version) {
   return std::find(versions.begin(), versions.end(), version) != versions.end();
 }
 
+/// They begin anew with another measure, too.
+void AddLosses(const ArmTotals& from, const ArmTotals& to, ArmDelta& delta) {
+  const bool restarted = to.losses.count < from.losses.count || to.losses.sum < from.losses.sum ||
+                         to.losses.clipped < from.losses.clipped || to.unmeasured < from.unmeasured;
+  delta.losses = to.losses;
+  delta.unmeasured = to.unmeasured;
+  if (restarted) return;
+  delta.losses.Subtract(from.losses);
+  delta.unmeasured -= from.unmeasured;
+}
+
 /// What was counted between two readings. A sum that went down says that its source started anew:
 /// then all of the new sum came after the older reading. Requests and labels are counted by
 /// different hands.
@@ -60,6 +71,7 @@ ArmDelta Difference(const ArmTotals& from, const ArmTotals& to,
   delta.wrong = to.wrong - (labels_restarted ? 0 : from.wrong);
   delta.timed = CountFrom(latency, 0);
   for (uint32_t bucket : thresholds) delta.slow.push_back(CountFrom(latency, bucket));
+  AddLosses(from, to, delta);
   return delta;
 }
 
@@ -163,6 +175,7 @@ StepInput::History HistoryOf(const ArmTotals::Baseline& stable) {
   history.sums.timed = CountFrom(stable.latency, 0);
   history.sums.labelled = stable.labelled;
   history.sums.wrong = stable.wrong;
+  history.sums.losses = stable.losses;
   history.latency = ToSparse(stable.latency);
   return history;
 }
@@ -386,6 +399,7 @@ class Controller final : public RolloutController {
   Result<Counted> ReadAll(const RolloutState& state);
   void Commit(ManagedModel& model, const StepOutput& output);
   void ReadBase(Running& running);
+  void WantLosses(const std::string& model, const RolloutPlan& plan);
   void TakeReadings(Running& running);
   void AskOutside(ManagedModel& model);
   void AskApproval(Running& running, SteadyTime now);
@@ -681,7 +695,9 @@ void Controller::ChooseStable(const std::string& name, ManagedModel& model) {
 
 void Controller::MaybeBegin(const std::string& name, ManagedModel& model) {
   std::optional<RolloutPlan> plan = PlanOf(name);
-  if (!plan || model.unwritten || model.record.stable == 0) return;
+  if (!plan) return;
+  WantLosses(name, *plan);  // what the stable version's are is known before the first rollout, then
+  if (model.unwritten || model.record.stable == 0) return;
   StartRequest begin;
   bool begins_by_itself = false;
   {
@@ -755,8 +771,13 @@ void Controller::ReadBase(Running& running) {
   running.pairs_base = counted->pairs;
 }
 
+void Controller::WantLosses(const std::string& model, const RolloutPlan& plan) {
+  if (const auto measure = MeasureOf(plan)) deps_.metrics.CountLosses(model, *measure);
+}
+
 Result<Controller::Counted> Controller::ReadAll(const RolloutState& state) {
   Counted counted;
+  WantLosses(state.model, state.plan);
   ASSIGN_OR_RETURN(counted.stable, deps_.metrics.Read(state.model, state.stable));
   ASSIGN_OR_RETURN(counted.candidate, deps_.metrics.Read(state.model, state.candidate));
   if (Mirrors(state.plan)) {

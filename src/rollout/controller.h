@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "math/mean_e_process.h"
 #include "rollout/outside_reader.h"
 #include "rollout/plan.h"
 #include "stats/latency_scheme.h"
@@ -25,6 +26,9 @@ struct ArmTotals {
   LatencyBuckets latency{};
   uint64_t labelled = 0;
   uint64_t wrong = 0;
+  /// By the measure that was asked for (MetricSource::CountLosses): of `labelled`, and those that have no loss.
+  LossSums losses;
+  uint64_t unmeasured = 0;
   /// All traffic of the version, also that which named it and that from before the rollout: for
   /// planning and for the latency thresholds, never for a verdict.
   struct Baseline {
@@ -33,6 +37,7 @@ struct ArmTotals {
     LatencyBuckets latency{};
     uint64_t labelled = 0;
     uint64_t wrong = 0;
+    LossSums losses;
     uint64_t longest_failure_ns = 0;  ///< what failed or timed out is in no histogram
   } baseline;
   /// Evidence by segment ("tenant=acme"), where the source tells requests apart. Latency is not.
@@ -62,6 +67,9 @@ class MetricSource {
  public:
   virtual ~MetricSource() = default;
   virtual Result<ArmTotals> Read(const std::string& model, int64_t version) = 0;
+  /// Losses of the model are to be counted by this measure; told at each tick, and before Read, as long as its plan needs them. Of
+  /// another measure than before they begin anew. One that knows nothing of losses has counted none.
+  virtual void CountLosses(const std::string& /*model*/, const LossMeasure& /*measure*/) {}
   /// Of plans that mirror. One that knows nothing of copies has counted none.
   virtual Result<PairTotals> ReadPairs(const std::string& /*model*/, int64_t /*stable*/,
                                        int64_t /*candidate*/) {
@@ -135,7 +143,8 @@ inline bool HasEnded(RolloutPhase phase) {
 
 /// One gate as it stands.
 struct GateView {
-  std::string gate;  ///< "errors", "latency", "quality", or the name of one that asks outside
+  std::string
+      gate;  ///< "errors", "latency", "quality", "loss", or the name of one that asks outside
   /// Of a gate that asks outside; the rest but its name means nothing then.
   struct Outside {
     std::string kind;     ///< "promql", "webhook"
@@ -146,6 +155,14 @@ struct GateView {
     uint64_t passed = 0, failed = 0, open = 0;
   };
   std::optional<Outside> outside;
+  /// Of a gate of mean losses, whose bad events below are those above the highest. In the metric's units.
+  struct Loss {
+    std::string metric;  ///< "absolute_error"
+    double highest = 0;
+    std::optional<double> stable_mean, candidate_mean;  ///< absent: there was none yet
+    uint64_t unmeasured = 0;  ///< labelled answers that have no such loss, of both versions
+  };
+  std::optional<Loss> loss;
   double harm_log_e = 0;      ///< natural logs of the e-values
   double harm_log_bound = 0;  ///< roll back at or above
   double safe_log_e = 0;

@@ -586,6 +586,43 @@ TEST_F(ControllerTest, TrafficFromBeforeTheRolloutIsForPlanningOnly) {
   }
 }
 
+TEST_F(ControllerTest, AVersionWhoseLossesAreLargerIsRolledBackOverARestartOfTheCounters) {
+  RolloutPlan plan = Plan();
+  plan.gates[1].kind = RolloutGate::Kind::kLoss;
+  plan.gates[1].loss.highest = 50;
+  Open(dir_.file("journal.db"), {{"digits", plan}});
+  Tick();
+  EXPECT_EQ(world_.measure, (LossMeasure{LossMetric::kAbsoluteError, 50})) << "before any rollout";
+  Tick();
+  world_.observed.ready = {1, 2};
+  world_.behaviour[2].loss = 0.16;
+  Tick(0);
+  ASSERT_EQ(Newest().phase, RolloutPhase::kProgressing) << Newest().reason;
+  const auto& notes = Newest().plan_notes;
+  EXPECT_TRUE(std::any_of(notes.begin(), notes.end(), [](const std::string& note) {
+    return note.starts_with("loss: the mean absolute error of version 1 is 5 (200 labelled");
+  })) << "of before";
+  for (int i = 0; i < 3; ++i) Tick();
+  world_.ForgetCounts();
+  world_.measure.reset();
+  Tick(0);
+  EXPECT_TRUE(world_.measure) << "another process is told, too";
+  ASSERT_EQ(Newest().gates[1].loss->metric, "absolute_error");
+  EXPECT_NEAR(*Newest().gates[1].loss->candidate_mean, 8, 1e-9);
+  const uint64_t before = Newest().gates[1].candidate_exposure;
+  EXPECT_EQ(before, 60u);
+  RunToVerdict();
+  EXPECT_GT(Newest().gates[1].candidate_exposure, before);
+  EXPECT_EQ(Newest().phase, RolloutPhase::kRolledBack);
+  EXPECT_TRUE(
+      Newest().reason.starts_with("rolled back: loss: the mean absolute error of version 2 "
+                                  "is 8 ("))
+      << Newest().reason;
+  auto record = ParseVerdictRecord(controller_->Record(Newest().id, "0.1.0").value());
+  ASSERT_TRUE(record.ok()) << record.status();
+  EXPECT_EQ(ReplayRecord(*record, {}, {}).difference, "");
+}
+
 TEST_F(ControllerTest, AVersionThatIsWrongIsRolledBackAndNotLoadedAgain) {
   world_.behaviour[2].wrong_rate = 0.3;
   BeginRollout();

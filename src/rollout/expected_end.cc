@@ -52,7 +52,7 @@ Reckoned CountedShare(const RolloutState& s, RolloutGate::Kind kind) {
     if (s.pair_sums.compared == 0) return Unknown("no answer could be compared yet");
     return {share(s.pair_sums.compared, s.pair_sums.pairs), ""};
   }
-  if (kind != RolloutGate::Kind::kQuality) return {1, ""};
+  if (kind != RolloutGate::Kind::kQuality && kind != RolloutGate::Kind::kLoss) return {1, ""};
   if (s.candidate_sums.labelled > 0 && s.candidate_sums.requests > 0)
     return {share(s.candidate_sums.labelled, s.candidate_sums.requests), ""};
   if (s.stable_sums.labelled > 0 && s.stable_sums.requests > 0)

@@ -28,8 +28,31 @@ constexpr uint64_t kHistory = 20'000;  // answers of the stable, where none were
 struct Watched {
   double rate = 0;      ///< of bad events
   double share = 1;     ///< of the requests that are exposures
+  double spread = 0;    ///< kLoss, whose `rate` is the mean: of one loss; shares of the highest
   std::string problem;  ///< why it has nothing to watch; empty: it has
 };
+
+constexpr const char* kNoLabels =
+    "no labels come: send them (docs/labels.md), or leave this gate out";
+
+/// Of a gate of mean losses.
+Watched WatchLosses(const RolloutGate& gate, const ServiceTraffic& traffic) {
+  const LossMeasure measure = MeasureOf(gate);
+  Watched watched{.share = traffic.label_share};
+  if (traffic.label_share <= 0) {
+    watched.problem = kNoLabels;
+  } else if (!traffic.losses || traffic.losses->metric.value_or(measure.metric) != measure.metric) {
+    watched.problem =
+        StrCat("nothing is known of the ", LossMetricWords(measure.metric),
+               " of the stable version: say --mean-loss and --loss-spread, or plan for a server "
+               "that has this gate in its plan and has had labels since");
+  } else {
+    watched.rate = std::min(1.0, traffic.losses->mean / measure.highest);
+    watched.spread = std::min(std::sqrt(watched.rate * (1 - watched.rate)),
+                              traffic.losses->spread / measure.highest);
+  }
+  return watched;
+}
 
 Watched Watch(const RolloutGate& gate, const ServiceTraffic& traffic) {
   switch (gate.kind) {
@@ -38,15 +61,16 @@ Watched Watch(const RolloutGate& gate, const ServiceTraffic& traffic) {
     case Kind::kAnswers:
       break;
     case Kind::kErrors:
-      return {traffic.error_rate, 1, ""};
+      return {traffic.error_rate, 1};
     case Kind::kQuality: {
-      Watched watched{traffic.wrong_rate, traffic.label_share, ""};
-      if (traffic.label_share <= 0)
-        watched.problem = "no labels come: send them (docs/labels.md), or leave this gate out";
+      Watched watched{traffic.wrong_rate, traffic.label_share};
+      if (traffic.label_share <= 0) watched.problem = kNoLabels;
       return watched;
     }
+    case Kind::kLoss:
+      return WatchLosses(gate, traffic);
     case Kind::kLatency: {
-      Watched watched{0, 1 - traffic.error_rate, ""};
+      Watched watched{0, 1 - traffic.error_rate};
       uint32_t bucket = BucketFrom(gate.slower_than);
       if (!gate.max) {
         const LatencyThresholds chosen = ChooseThresholds(gate, traffic.latency);
@@ -140,21 +164,35 @@ void WarnOfGate(const RolloutPlan& plan, const RolloutGate& config, const Foreca
     return;
   }
   const double limit = ToSeconds(plan.max_duration);
-  if (config.max && std::isinf(gate.candidate_exposure)) {
+  const bool never = std::isinf(gate.candidate_exposure);
+  if (gate.loss && never) {
+    const std::string mean = words::Significant(gate.rate * gate.loss->highest, 3);
+    warnings.push_back(
+        config.max
+            ? StrCat(name, "an equal candidate is not below the bound of ",
+                     words::Significant(*config.max, 3), ": the mean of the stable version is ",
+                     mean, "; set a higher max, or promote by hand")
+            : StrCat(
+                  name,
+                  "nothing can show that a candidate is safe: the mean of the stable "
+                  "version is ",
+                  mean,
+                  "; set good_enough above it, or a first step below 100 %, or promote by hand"));
+  } else if (config.max && never) {
     warnings.push_back(StrCat(name, "an equal candidate is not below the bound of ",
                               words::Percent(*config.max), ": the stable version has ",
                               words::Percent(gate.rate), "; set a higher max, or promote by hand"));
-  } else if (std::isinf(gate.candidate_exposure)) {
+  } else if (never) {
     warnings.push_back(
         StrCat(name, "nothing can show that a candidate is safe: bad events have a rate of ",
                words::Percent(gate.rate), config.floor > 0 ? "" : " and there is no floor",
                "; set a floor above the rate, or a first step below 100 %, or promote by hand"));
   } else if (gate.seconds > limit) {
-    warnings.push_back(
-        StrCat(name, "at this traffic it takes about ", SpanText(gate.seconds),
-               " to show that an equal candidate is safe, and after max_duration, ",
-               SpanText(limit), ", ", Inconclusive(plan.on_inconclusive),
-               ": use a larger first weight, a larger margin or floor, or a longer max_duration"));
+    warnings.push_back(StrCat(name, "at this traffic it takes about ", SpanText(gate.seconds),
+                              " to show that an equal candidate is safe, and after max_duration, ",
+                              SpanText(limit), ", ", Inconclusive(plan.on_inconclusive),
+                              ": use a larger first weight, a larger margin or ",
+                              gate.loss ? "good_enough" : "floor", ", or a longer max_duration"));
   }
   if (gate.found_in_time > 1) {
     warnings.push_back(StrCat(name, "no harm, however large, is found within max_duration, ",
@@ -216,8 +254,21 @@ std::vector<std::string> LeftOut(const RolloutPlan& plan, const ServiceTraffic& 
   return left;
 }
 
+/// So many losses of the stable version; none when nothing is known of them, or nobody asks.
+LossSums LossesOf(const RolloutPlan& plan, const ServiceTraffic& traffic, uint64_t count) {
+  for (const RolloutGate& gate : plan.gates) {
+    if (gate.kind != Kind::kLoss) continue;
+    const Watched watched = Watch(gate, traffic);
+    if (!watched.problem.empty()) break;
+    const auto n = static_cast<double>(count);
+    const double square = watched.rate * watched.rate + watched.spread * watched.spread;
+    return {count, n * watched.rate, n * std::min(square, watched.rate), 0};
+  }
+  return {};
+}
+
 /// What the engine is told of the stable version's time before.
-StepInput::History HistoryOf(const ServiceTraffic& traffic) {
+StepInput::History HistoryOf(const RolloutPlan& plan, const ServiceTraffic& traffic) {
   StepInput::History history;
   const uint64_t before = traffic.requests > 0 ? traffic.requests : kHistory;
   auto of = [](uint64_t n, double share) {
@@ -227,6 +278,7 @@ StepInput::History HistoryOf(const ServiceTraffic& traffic) {
   history.sums.errors = of(before, traffic.error_rate);
   history.sums.labelled = of(before, traffic.label_share);
   history.sums.wrong = of(history.sums.labelled, traffic.wrong_rate);
+  history.sums.losses = LossesOf(plan, traffic, history.sums.labelled);
   history.latency = traffic.latency;
   history.sums.timed = CountAll(traffic.latency);
   return history;
@@ -252,7 +304,7 @@ Forecast MakeForecast(const RolloutPlan& asked, const ServiceTraffic& seen) {
   const RolloutPlan plan = Playable(asked);
   const ServiceTraffic traffic = WithLatency(plan, seen);
   // The machine's own minimums, as it plans them at its first tick.
-  const RolloutState begun = RolloutSimulation(plan, HistoryOf(traffic), 1).state();
+  const RolloutState begun = RolloutSimulation(plan, HistoryOf(plan, traffic), 1).state();
   const double limit = ToSeconds(plan.max_duration);
   struct Counting {
     const RolloutGate& config;
@@ -297,13 +349,16 @@ Forecast MakeForecast(const RolloutPlan& asked, const ServiceTraffic& seen) {
       gate.alpha = alpha_of(config);
       gate.counts = sent > 0 && IsJudged(plan.steps[i], config);
       gate.rate = watched.rate;
+      if (config.kind == Kind::kLoss) gate.loss = MeasureOf(config);
       gate.exposures_per_second = traffic.requests_per_second * watched.share;
       const bool flips = step.mirror > 0 && config.kind == Kind::kQuality;
       if (flips) gate.exposures_per_second = traffic.requests_per_second;
       if (gate.counts && (flips || watched.problem.empty())) {
         gate.candidate_exposure =
             flips ? ExposureUntilSafe(config, safe_bound, 1, 0)
-                  : ExposureUntilSafe(config, safe_bound, compared_share, watched.rate);
+            : gate.loss
+                ? LossSafeExposure(config, safe_bound, compared_share, watched.rate, watched.spread)
+                : ExposureUntilSafe(config, safe_bound, compared_share, watched.rate);
       }
       const double per_second = gate.exposures_per_second * sent;
       if (per_second > 0) gate.seconds = gate.candidate_exposure / per_second;
@@ -331,6 +386,11 @@ Forecast MakeForecast(const RolloutPlan& asked, const ServiceTraffic& seen) {
               seconds * traffic.requests_per_second * sent * gates[g].watched.share;
           const double rows = (harm_bound + 1.2) / std::log(2.0);
           return labels > 0 ? std::min(2.0, gate.rate + rows / labels) : 2.0;
+        }
+        if (gate.loss) {
+          if (!gates[g].watched.problem.empty()) return 2.0;
+          return LeastHarmfulLoss(config, harm_bound, compared_share, gate.rate,
+                                  gates[g].watched.spread, seconds * per_second);
         }
         return LeastFound(config, harm_bound, compared_share, gate.rate, seconds * per_second);
       };
@@ -364,7 +424,12 @@ std::vector<PlayedPlan> PlayPlan(const RolloutPlan& asked, const ServiceTraffic&
   const RolloutPlan plan = Playable(asked);
   const ServiceTraffic traffic = WithLatency(plan, seen);
   SimulatedArm stable{traffic.error_rate, traffic.wrong_rate, TailOf(traffic.latency)};
-  const StepInput::History history = HistoryOf(traffic);
+  for (const RolloutGate& gate : plan.gates) {
+    if (gate.kind != Kind::kLoss) continue;
+    const Watched watched = Watch(gate, traffic);
+    stable.losses = {watched.rate, watched.spread};
+  }
+  const StepInput::History history = HistoryOf(plan, traffic);
   const double expected =
       std::min(MakeForecast(plan, traffic).seconds, ToSeconds(plan.max_duration));
   const Duration tick = std::max<Duration>(plan.interval, DurationOf(expected / kTicksOfARun));
@@ -379,6 +444,10 @@ std::vector<PlayedPlan> PlayPlan(const RolloutPlan& asked, const ServiceTraffic&
     Candidate bad{StrCat(GateName(gate.kind), " x", words::Significant(worse, 3)), stable};
     if (gate.kind == Kind::kErrors) bad.arm.error_rate = std::min(1.0, worse * stable.error_rate);
     if (gate.kind == Kind::kQuality) bad.arm.wrong_rate = std::min(1.0, worse * stable.wrong_rate);
+    if (gate.kind == Kind::kLoss) {
+      bad.arm.losses.mean = std::min(1.0, worse * stable.losses.mean);
+      bad.arm.losses.spread = worse * stable.losses.spread;
+    }
     if (gate.kind == Kind::kAnswers) {
       bad.name = StrCat("answers x", words::Significant(worse, 3), " of max");
       bad.arm.differing_rate = std::min(1.0, worse * *gate.max);
@@ -442,6 +511,7 @@ std::vector<PlayedPlan> PlayPlan(const RolloutPlan& asked, const ServiceTraffic&
 Result<ServiceTraffic> TrafficOf(const VerdictRecord& record) {
   ServiceTraffic traffic;
   ArmDelta sums;
+  LossSums losses;
   double seconds = 0;
   uint64_t both = 0;
   bool draws = false;
@@ -450,10 +520,14 @@ Result<ServiceTraffic> TrafficOf(const VerdictRecord& record) {
     const bool drew = std::exchange(
         draws, WantedShare(out.state) > 0 && out.state.phase != RolloutPhase::kProbation);
     if (in.history) {
-      if (sums.requests == 0) Add(sums, in.history->sums);
+      if (sums.requests == 0) {
+        Add(sums, in.history->sums);
+        losses.Add(in.history->sums.losses);
+      }
       traffic.latency = in.history->latency;
     }
     Add(sums, in.stable_window);
+    losses.Add(in.stable_window.losses);
     if (!drew && WantedMirror(out.state) > 0) return;  // how many came is known of copies alone
     const double span = ToSeconds(in.elapsed);
     if (span <= 0 || !drew) return;  // of the first tick of a process it is not known
@@ -470,6 +544,10 @@ Result<ServiceTraffic> TrafficOf(const VerdictRecord& record) {
   traffic.error_rate = rate(sums.errors, sums.requests);
   traffic.label_share = rate(sums.labelled, sums.requests);
   traffic.wrong_rate = rate(sums.wrong, sums.labelled);
+  if (const auto measure = MeasureOf(record.first.plan); measure && losses.count > 0) {
+    traffic.losses = {measure->metric, losses.Mean() * measure->highest,
+                      losses.Spread() * measure->highest};
+  }
   traffic.requests = sums.requests;
   return traffic;
 }
@@ -491,6 +569,19 @@ Status ReadNumber(const Json& from, const char* key, double least, double most, 
 
 constexpr double kMostRequests = 1e9;
 
+Status ReadLosses(const Json& json, ServiceTraffic& traffic) {
+  if (!json.is_object()) return InvalidArgumentError("losses: must be an object");
+  ServiceTraffic::Losses losses = traffic.losses.value_or(ServiceTraffic::Losses{});
+  if (json.contains("metric")) {
+    losses.metric = ParseLossMetric(json["metric"].get<std::string>());
+    if (!losses.metric) return InvalidArgumentError("losses: an unknown metric");
+  }
+  RETURN_IF_ERROR(ReadNumber(json, "mean", 0, kHighestLoss, losses.mean));
+  RETURN_IF_ERROR(ReadNumber(json, "spread", 0, kHighestLoss, losses.spread));
+  traffic.losses = losses;
+  return OkStatus();
+}
+
 /// What is said of the traffic, over what is known of it.
 Status ReadTraffic(const Json& json, ServiceTraffic& traffic) {
   if (!json.is_object()) return InvalidArgumentError("traffic: must be an object");
@@ -501,6 +592,8 @@ Status ReadTraffic(const Json& json, ServiceTraffic& traffic) {
   RETURN_IF_ERROR(ReadNumber(json, "error_rate", 0, 1, traffic.error_rate));
   RETURN_IF_ERROR(ReadNumber(json, "label_share", 0, 1, traffic.label_share));
   RETURN_IF_ERROR(ReadNumber(json, "wrong_rate", 0, 1, traffic.wrong_rate));
+  if (json.contains("losses") && !json["losses"].is_null())
+    RETURN_IF_ERROR(ReadLosses(json["losses"], traffic));
   RETURN_IF_ERROR(ReadNumber(json, "requests", 0, 1e15, requests));
   traffic.requests = static_cast<uint64_t>(requests);
   if (json.contains("latency")) traffic.latency = json["latency"].get<SparseLatency>();
@@ -526,22 +619,24 @@ Status ReadTraffic(const Json& json, ServiceTraffic& traffic) {
 }
 
 Json FiniteJson(double v) { return std::isfinite(v) ? Json(v) : Json(nullptr); }
-Json FoundJson(double rate) { return rate <= 1 ? Json(rate) : Json(nullptr); }
+Json FoundJson(double rate, double scale) { return rate <= 1 ? Json(rate * scale) : Json(nullptr); }
 
 Json ForecastJson(const Forecast& forecast) {
   Json steps = Json::array();
   for (const Forecast::Step& step : forecast.steps) {
     Json gates = Json::array();
     for (const Forecast::Gate& gate : step.gates) {
+      const double scale = gate.loss ? gate.loss->highest : 1;
       gates.push_back(
           {{"gate", gate.gate},
            {"counts", gate.counts},
            {"alpha", gate.alpha},
-           {"stable_rate", gate.rate},
+           {"metric", gate.loss ? Json(LossMetricName(gate.loss->metric)) : Json(nullptr)},
+           {"stable_rate", gate.rate * scale},
            {"candidate_exposures_needed", FiniteJson(std::ceil(gate.candidate_exposure))},
            {"seconds", FiniteJson(gate.seconds)},
-           {"smallest_harm_in_step", FoundJson(gate.found_in_step)},
-           {"smallest_harm_in_time", FoundJson(gate.found_in_time)}});
+           {"smallest_harm_in_step", FoundJson(gate.found_in_step, scale)},
+           {"smallest_harm_in_time", FoundJson(gate.found_in_time, scale)}});
     }
     steps.push_back({{"weight", step.weight},
                      {"mirror", step.mirror},
@@ -602,6 +697,9 @@ Result<std::string> Answer(const Json& question) {
                 {"error_rate", traffic.error_rate},
                 {"label_share", traffic.label_share},
                 {"wrong_rate", traffic.wrong_rate},
+                {"losses", traffic.losses ? Json{{"mean", traffic.losses->mean},
+                                                 {"spread", traffic.losses->spread}}
+                                          : Json(nullptr)},
                 {"requests", traffic.requests},
                 {"windows", traffic.arrivals.size()}}},
               {"alpha", plan.alpha},

@@ -20,8 +20,15 @@ struct ServiceTraffic {
   double error_rate = 0;
   double label_share = 0;  ///< of the requests, whose label comes
   double wrong_rate = 0;   ///< of these
-  SparseLatency latency;   ///< of the answers; empty: not known
-  uint64_t requests = 0;   ///< that the rates are taken from; 0: they were said
+  /// Of these, in the metric's units; absent: not known.
+  struct Losses {
+    std::optional<LossMetric> metric;  ///< absent: that of the plan
+    double mean = 0;
+    double spread = 0;  ///< standard deviation of one
+  };
+  std::optional<Losses> losses;
+  SparseLatency latency;  ///< of the answers; empty: not known
+  uint64_t requests = 0;  ///< that the rates are taken from; 0: they were said
   /// Requests in windows as they came, to be played again and again; empty: evenly.
   struct Window {
     double seconds = 0;
@@ -34,9 +41,11 @@ struct ServiceTraffic {
 struct Forecast {
   struct Gate {
     std::string gate;
-    bool counts = false;              ///< in this step
-    double alpha = 0;                 ///< its part of the plan's
-    double rate = 0;                  ///< of bad events, of the stable version
+    bool counts = false;  ///< in this step
+    double alpha = 0;     ///< its part of the plan's
+    double rate = 0;      ///< of bad events, of the stable version
+    /// Of mean losses: `rate` and what is found are means as shares of its highest.
+    std::optional<LossMeasure> loss;
     double exposures_per_second = 0;  ///< requests, or labels, of both versions
     /// Until an equal candidate is shown to be safe at this share; infinite: never, also for want of traffic.
     double candidate_exposure = std::numeric_limits<double>::infinity();
@@ -81,7 +90,8 @@ Result<ServiceTraffic> TrafficOf(const VerdictRecord& record);
 /// What `leadsman rollout plan` asks, as JSON members of one object, and its answer as JSON:
 ///   plan                    a rollout plan as in the configuration; missing: that of the record, or the default one
 ///   record                  text of a verdict record, whose traffic is taken
-///   traffic                 {requests_per_second, error_rate, label_share, wrong_rate, requests,
+///   traffic                 {requests_per_second, error_rate, label_share, wrong_rate,
+///                           losses: {metric, mean, spread}, requests,
 ///                           latency: [[bucket, count], …], arrivals: [[seconds, requests], …]}, over the record's
 ///   runs, worse, seed       of the simulation; without runs none
 /// INVALID_ARGUMENT names what is wrong.

@@ -231,6 +231,64 @@ TEST(ForecastTest, AShadowIsForecastAndPlayedByItsCopies) {
   EXPECT_EQ(played[3].candidate, "quality x5");
 }
 
+TEST(ForecastTest, MeanLossesAreForecastAndPlayed) {
+  RolloutPlan plan;
+  plan.gates.resize(1);
+  RolloutGate& gate = plan.gates[0];
+  gate.kind = Kind::kLoss;
+  gate.margin = 1.25;
+  gate.loss.highest = 50;
+  ServiceTraffic traffic = Busy();
+  EXPECT_TRUE(Says(MakeForecast(plan, traffic), "gate loss: no labels come"));
+  traffic.label_share = 0.5;
+  EXPECT_TRUE(Says(MakeForecast(plan, traffic),
+                   "gate loss: nothing is known of the absolute error of the stable version"));
+  traffic.losses = {LossMetric::kBrier, 4, 3};
+  EXPECT_TRUE(Says(MakeForecast(plan, traffic), "gate loss: nothing is known"));
+  traffic.losses->metric = LossMetric::kAbsoluteError;
+
+  const Forecast forecast = MakeForecast(plan, traffic);
+  EXPECT_TRUE(forecast.warnings.empty()) << forecast.warnings[0];
+  const Forecast::Gate& first = forecast.steps[0].gates[0];
+  EXPECT_DOUBLE_EQ(first.rate, 0.08);
+  EXPECT_DOUBLE_EQ(first.candidate_exposure,
+                   planning::MeanSafeExposure(std::log(20.0), 0.05, 0.08, 0.06, 1.25, 0));
+  EXPECT_DOUBLE_EQ(first.seconds, first.candidate_exposure / 2.5);
+  EXPECT_GT(first.found_in_step, first.rate);
+  EXPECT_LT(first.found_in_time, first.found_in_step);
+  EXPECT_NEAR(
+      planning::MeanHarmExposure(std::log(100.0), 0.05, first.found_in_step - first.rate, 0.06),
+      forecast.steps[0].seconds * 2.5, 1);
+
+  const std::vector<PlayedPlan> played = PlayPlan(plan, traffic, 40, 1.6, 1);
+  ASSERT_EQ(played.size(), 2u);
+  EXPECT_GE(played[0].promoted, 39);
+  EXPECT_NEAR(played[0].seconds_median / forecast.seconds, 1, 0.4);
+  EXPECT_EQ(played[1].candidate, "loss x1.6");
+  EXPECT_EQ(played[1].rolled_back, 40);
+
+  gate.max = 3;
+  EXPECT_TRUE(Says(MakeForecast(plan, traffic),
+                   "gate loss: an equal candidate is not below the bound of 3: the mean of the "
+                   "stable version is 4"));
+  gate.max = 8;
+  const Forecast bounded = MakeForecast(plan, traffic);
+  EXPECT_TRUE(bounded.warnings.empty()) << bounded.warnings[0];
+  EXPECT_GT(bounded.steps[0].gates[0].found_in_step, 8.0 / 50);
+  plan.steps = {{1.0}};
+  gate.max.reset();
+  EXPECT_TRUE(Says(MakeForecast(plan, traffic), "gate loss: nothing can show"));
+
+  // A record has its own.
+  auto record = ParseVerdictRecord(RecordedLosses(0.1));
+  ASSERT_TRUE(record.ok()) << record.status();
+  const auto recorded = TrafficOf(*record);
+  ASSERT_TRUE(recorded.ok() && recorded->losses) << recorded.status();
+  EXPECT_EQ(recorded->losses->metric, LossMetric::kSquaredError);
+  EXPECT_NEAR(recorded->losses->mean, 3, 0.2);
+  EXPECT_NEAR(recorded->losses->spread, 3 * std::sqrt(0.8), 0.2);
+}
+
 TEST(ForecastTest, AnAbTestTakesItsTimeAndARollingOneItsBatches) {
   RolloutPlan plan;
   plan.strategy = RolloutPlan::Strategy::kAb;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "rollout/outside_reader.h"
@@ -63,8 +64,88 @@ void SegmentEvidence::CloseWindow() {
   harm.Update(window.candidate, window.stable);
 }
 
+LossEvidence::LossEvidence(const RolloutGate& gate) : measure(MeasureOf(gate)), safe(gate.margin) {
+  if (const double bound = gate.max.value_or(gate.loss.good_enough); bound > 0)
+    floor.emplace(bound / measure.highest);
+}
+
+void LossEvidence::Fold(const RolloutGate& gate, const LossSums& candidate_window,
+                        const LossSums& stable_window) {
+  candidate.Add(candidate_window);
+  stable.Add(stable_window);
+  if (floor) floor->Update(candidate_window);
+  if (gate.max) {
+    harm.UpdateAgainst(*gate.max / measure.highest, candidate_window);
+    return;
+  }
+  open_candidate.Add(candidate_window);
+  open_stable.Add(stable_window);
+  const uint64_t fewer = std::min(open_candidate.count, open_stable.count);
+  if (fewer >= EvidenceWindow::kEnough) CloseWindow();
+}
+
+void LossEvidence::CloseWindow() {
+  const LossSums mine = std::exchange(open_candidate, {});
+  const LossSums theirs = std::exchange(open_stable, {});
+  harm.Update(mine, theirs);
+  safe.Update(mine, theirs);
+}
+
+double LossEvidence::SafeLogE(const RolloutGate& gate) const {
+  if (!floor) return safe.log_e();
+  if (gate.max) return floor->log_e();
+  double logs[] = {safe.log_e(), floor->log_e()};
+  return LogMeanExp(logs);
+}
+
+namespace {
+
+/// What the test of harm compares a candidate's mean with, and at which share.
+struct ComparedMean {
+  double mean, share;
+};
+ComparedMean ComparedWith(const RolloutGate& gate, double share, double stable) {
+  // A test of the candidate alone costs what one beside a stable version of which all is known does.
+  constexpr double kAlone = 1e-6;
+  if (gate.max) return {*gate.max / MeasureOf(gate).highest, kAlone};
+  return {stable, share};
+}
+
+}  // namespace
+
+double LossHarmExposure(const RolloutGate& gate, double log_bound, double share, double candidate,
+                        double stable, double spread) {
+  const ComparedMean with = ComparedWith(gate, share, stable);
+  return planning::MeanHarmExposure(log_bound, with.share, candidate - with.mean, spread);
+}
+
+double LeastHarmfulLoss(const RolloutGate& gate, double log_bound, double share, double stable,
+                        double spread, double exposures) {
+  const ComparedMean with = ComparedWith(gate, share, stable);
+  const double least =
+      with.mean + planning::SmallestMeanHarm(log_bound, with.share, spread, exposures);
+  return least <= 1 ? least : std::numeric_limits<double>::infinity();
+}
+
+double LossSafeExposure(const RolloutGate& gate, double log_bound, double share, double mean,
+                        double spread) {
+  const double highest = MeasureOf(gate).highest;
+  if (!gate.max) {
+    return planning::MeanSafeExposure(log_bound, share, mean, spread, gate.margin,
+                                      gate.loss.good_enough / highest);
+  }
+  // Of one test alone, where that plans for the mean of two.
+  return planning::MeanSafeExposure(log_bound - std::log(2.0), 0, mean, spread, gate.margin,
+                                    *gate.max / highest);
+}
+
 GateState::GateState(const RolloutGate& gate) : config(gate), safe(gate.margin) {
   if (IsOutside(gate.kind)) return;
+  if (gate.kind == RolloutGate::Kind::kLoss) {
+    loss.emplace(gate);
+    SetThresholds(1, 0);
+    return;
+  }
   if (const double bound = gate.max.value_or(gate.floor); bound > 0) floor.emplace(bound);
   if (gate.kind != RolloutGate::Kind::kLatency || gate.max) SetThresholds(1, 0);
 }
@@ -78,12 +159,14 @@ void GateState::SetThresholds(size_t count, size_t index_of_safe_quantile) {
 }
 
 double GateState::HarmLogE() const {
+  if (loss) return loss->harm.log_e();
   std::vector<double> logs;
   for (const HarmTest& test : harm) logs.push_back(test.log_e());
   return LogMeanExp(logs);
 }
 
 double GateState::SafeLogE() const {
+  if (loss) return loss->SafeLogE(config);
   if (!floor) return safe.log_e();
   if (config.max) return floor->log_e();
   double logs[] = {safe.log_e(), floor->log_e()};
@@ -103,6 +186,14 @@ void GateState::Fold(size_t index, const ArmCounts& candidate_window,
   }
   open[index].Add(mine, theirs);
   if (open[index].Full()) CloseWindow(index);
+}
+
+void GateState::FoldLosses(const ArmDelta& candidate_window, const ArmDelta& stable_window) {
+  const LossSums &mine = candidate_window.losses, &theirs = stable_window.losses;
+  Add(candidate[0], {mine.count, mine.clipped});
+  Add(stable[0], {theirs.count, theirs.clipped});
+  loss->unmeasured += candidate_window.unmeasured + stable_window.unmeasured;
+  loss->Fold(config, mine, theirs);
 }
 
 /// Under "not worse" what one alone has bad is the candidate's with probability 1/2 at most, whatever the two have in common: the
@@ -139,6 +230,10 @@ void GateState::FoldFlips(const PairDelta& pairs) {
 }
 
 void GateState::CloseWindow(size_t index) {
+  if (loss) {
+    loss->CloseWindow();
+    return;
+  }
   const EvidenceWindow window = std::exchange(open[index], {});
   harm[index].Update(window.candidate, window.stable);
   if (index == safe_index) safe.Update(window.candidate, window.stable);
@@ -161,14 +256,14 @@ bool operator==(const RolloutGate& a, const RolloutGate& b) {
   return a.kind == b.kind && a.weight == b.weight && a.margin == b.margin && a.floor == b.floor &&
          a.quantiles == b.quantiles && a.safe_quantile == b.safe_quantile &&
          a.ignore_below == b.ignore_below && a.max == b.max && a.slower_than == b.slower_than &&
-         a.only_classes == b.only_classes && a.outside == b.outside;
+         a.only_classes == b.only_classes && a.loss == b.loss && a.outside == b.outside;
 }
 
 bool operator==(const GateState& a, const GateState& b) {
   return a.config == b.config && a.harm == b.harm && a.safe == b.safe && a.floor == b.floor &&
          a.candidate == b.candidate && a.stable == b.stable && a.open == b.open &&
          a.safe_index == b.safe_index && a.flips == b.flips && a.before == b.before &&
-         a.needed == b.needed && a.outside == b.outside;
+         a.needed == b.needed && a.loss == b.loss && a.outside == b.outside;
 }
 
 std::string_view GateName(RolloutGate::Kind kind) {
@@ -179,6 +274,8 @@ std::string_view GateName(RolloutGate::Kind kind) {
       return "latency";
     case RolloutGate::Kind::kQuality:
       return "quality";
+    case RolloutGate::Kind::kLoss:
+      return "loss";
     case RolloutGate::Kind::kAnswers:
       return "answers";
     case RolloutGate::Kind::kPromql:
@@ -192,7 +289,8 @@ std::string_view GateName(RolloutGate::Kind kind) {
 std::optional<RolloutGate::Kind> ParseGateName(std::string_view name) {
   for (auto kind :
        {RolloutGate::Kind::kErrors, RolloutGate::Kind::kLatency, RolloutGate::Kind::kQuality,
-        RolloutGate::Kind::kAnswers, RolloutGate::Kind::kPromql, RolloutGate::Kind::kWebhook}) {
+        RolloutGate::Kind::kLoss, RolloutGate::Kind::kAnswers, RolloutGate::Kind::kPromql,
+        RolloutGate::Kind::kWebhook}) {
     if (name == GateName(kind)) return kind;
   }
   return std::nullopt;

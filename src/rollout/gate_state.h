@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "math/e_process.h"
+#include "math/mean_e_process.h"
 #include "rollout/controller.h"
 #include "rollout/plan.h"
 
@@ -26,6 +27,9 @@ struct ArmDelta {
       slow;  ///< of these, in or above each of RolloutState::thresholds; empty until they are fixed
   uint64_t labelled = 0;
   uint64_t wrong = 0;
+  /// Of a plan with a gate of the kind kLoss, by its measure: of `labelled`, those whose answer has a loss, and those whose has none.
+  LossSums losses = {};
+  uint64_t unmeasured = 0;
   friend bool operator==(const ArmDelta&, const ArmDelta&) = default;
 };
 /// What came of copies between two ticks: of requests that both versions have answered, pair by pair.
@@ -59,7 +63,7 @@ void Add(ArmCounts& sums, const ArmCounts& window);
 
 /// Of the stable's answers, before thresholds of latency are taken from them.
 inline constexpr uint64_t kHistoryNeeded = 100;
-/// Adds up all but `slow`, whose thresholds may differ.
+/// Adds up all but `slow`, whose thresholds may differ, and losses, which their gate has (LossEvidence).
 inline void Add(ArmDelta& sums, const ArmDelta& window) {
   sums.requests += window.requests;
   sums.errors += window.errors;
@@ -79,6 +83,37 @@ struct OutsideState {
   uint64_t passed = 0, failed = 0, open = 0;  ///< answers; open: those that said neither
   friend bool operator==(const OutsideState&, const OutsideState&) = default;
 };
+
+/// The evidence of a gate of the kind kLoss. A value.
+struct LossEvidence {
+  LossMeasure measure;
+  MeanHarmTest harm;
+  MeanSafeTest safe;                     ///< not used with RolloutGate::max
+  std::optional<MeanFloorTest> floor;    ///< of RolloutGate::max, or of what is good enough
+  LossSums candidate, stable;            ///< all that has been counted
+  LossSums open_candidate, open_stable;  ///< of this, what the tests do not have yet
+  LossSums before;  ///< the stable's own from before the rollout, for planning only
+  uint64_t unmeasured = 0;
+
+  explicit LossEvidence(const RolloutGate& gate);
+  /// As GateState::Fold.
+  void Fold(const RolloutGate& gate, const LossSums& candidate_window,
+            const LossSums& stable_window);
+  void CloseWindow();
+  double SafeLogE(const RolloutGate& gate) const;
+  /// In the metric's units.
+  double InUnits(double share) const { return share * measure.highest; }
+  friend bool operator==(const LossEvidence&, const LossEvidence&) = default;
+};
+
+/// As planning::MeanHarmExposure and MeanSafeExposure, of a gate of the kind kLoss. Means and spreads are shares of the highest loss.
+double LossHarmExposure(const RolloutGate& gate, double log_bound, double share, double candidate,
+                        double stable, double spread);
+double LossSafeExposure(const RolloutGate& gate, double log_bound, double share, double mean,
+                        double spread);
+/// The least mean of a candidate that is found harmful within so many exposures of it, typically. Infinity: none is.
+double LeastHarmfulLoss(const RolloutGate& gate, double log_bound, double share, double stable,
+                        double spread, double exposures);
 
 /// One gate's evidence: its e-processes and what they have counted. Part of RolloutState: a value,
 /// compared and stored bit for bit.
@@ -103,6 +138,9 @@ struct GateState {
   ArmCounts before;  ///< the stable's own counts from before the rollout, for planning only
   int64_t needed =
       0;  ///< planning estimate of candidate exposure; 0: not planned yet, -1: will not happen
+  /// Of kLoss alone, whose tests are in here. Of the above it has `needed`, and as counts the answers that have a loss, with those
+  /// above the highest as events.
+  std::optional<LossEvidence> loss;
   OutsideState outside;  ///< of a gate that asks outside, which has none of the above
 
   explicit GateState(const RolloutGate& gate);
@@ -112,6 +150,8 @@ struct GateState {
   /// Counts one tick, and gives the tests the open window once it is full. `index`: the threshold, 0
   /// for the other kinds.
   void Fold(size_t index, const ArmCounts& candidate_window, const ArmCounts& stable_window);
+  /// kLoss: the same.
+  void FoldLosses(const ArmDelta& candidate_window, const ArmDelta& stable_window);
   /// Counts pairs of answers to the same requests: `both` are bad events of one and the same request, and what one
   /// alone has bad tells the two apart.
   struct Pairs {
@@ -166,7 +206,7 @@ struct SegmentDelta {
 };
 
 bool operator==(const RolloutGate& a, const RolloutGate& b);
-/// "errors", "latency", "quality", "answers", "promql", "webhook".
+/// "errors", "latency", "quality", "loss", "answers", "promql", "webhook".
 std::string_view GateName(RolloutGate::Kind kind);
 /// The first edge of LatencyScheme that is not below `time`; its last one for long times.
 uint32_t BucketFrom(std::chrono::milliseconds time);

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "math/loss_measure.h"
+
 namespace leadsman {
 
 /// Who is asked whether a step may be left, beside people, once it lacks nothing else. Asked again until there is an answer, with growing
@@ -71,6 +73,19 @@ struct OutsideOptions {
   friend bool operator==(const OutsideOptions&, const OutsideOptions&) = default;
 };
 
+/// That LossOptions::highest may be.
+inline constexpr double kHighestLoss = 1e12;
+
+/// Of a gate that compares mean losses (kLoss).
+struct LossOptions {
+  LossMetric metric = LossMetric::kAbsoluteError;
+  /// In the metric's units, as RolloutGate::max: a larger loss counts as this. Without one a mean can be shown nothing of: a single
+  /// answer may be off by any distance. 0: of a Brier score 1, of others not given.
+  double highest = 0;
+  double good_enough = 0;  ///< a mean loss below this is, whatever the ratio; 0: none is
+  friend bool operator==(const LossOptions&, const LossOptions&) = default;
+};
+
 /// What must hold. Each gate watches one kind of bad event in both arms over the same windows and
 /// keeps two e-processes:
 ///   harm:  H0 "the candidate's event rate is not higher than the stable's"  → roll back at >=
@@ -78,6 +93,7 @@ struct OutsideOptions {
 ///   `floor`" → a step may be left at >= 1/beta.
 /// With `max` it looks at the candidate alone: harm: H0 "its rate is not above `max`"; safe: H0 "its
 /// rate is at least `max`".
+/// kLoss asks the same of the mean losses of labelled answers instead of rates.
 /// Of a step that mirrors, what both versions have answered to the same requests is weighed in pairs.
 struct RolloutGate {
   enum class Kind {
@@ -85,6 +101,7 @@ struct RolloutGate {
     kLatency,  ///< event = slower than a threshold taken from the stable version's histogram; harm:
                ///< mixture over quantiles
     kQuality,  ///< event = a labelled row that was predicted wrong (late labels)
+    kLoss,  ///< no event, but how far a labelled row was off (late labels); in no step that mirrors
     kAnswers,  ///< event = a copy that was answered otherwise than the original; steps that mirror alone, with `max`
     kPromql,   ///< a Prometheus answers a query with a number, which must lie between bounds
     kWebhook,  ///< somebody says pass, fail or hold
@@ -92,9 +109,9 @@ struct RolloutGate {
   Kind kind = Kind::kErrors;
   double weight =
       1;  ///< its part of alpha is its part of all gates' weights; not of those that ask outside
-  double margin = 1.5;  ///< ratio of event rates that counts as "worse"
+  double margin = 1.5;  ///< ratio of event rates, or mean losses, that counts as "worse"
   double floor =
-      0.01;  ///< an event rate below this is good enough whatever the ratio; 0 = no floor
+      0.01;  ///< an event rate below this is good enough whatever the ratio; 0 = no floor. Not of kLoss
   /// kLatency: the stable's quantiles whose bucket edges become thresholds; the safe test looks at
   /// `safe_quantile` alone.
   std::vector<double> quantiles{0.5, 0.9, 0.95, 0.99, 0.999};
@@ -103,10 +120,11 @@ struct RolloutGate {
       10};  ///< kLatency: answers faster than this are never "slow"
   /// A bound of the candidate's rate instead of the comparison; 0 < max < 1. `margin`, `floor` and
   /// the thresholds from the stable version's history are not used then.
-  /// kPromql: of the answer, any number.
+  /// kPromql: of the answer, any number. kLoss: of the candidate's mean loss, in the metric's units; below `loss.highest`.
   std::optional<double> max;
   std::chrono::milliseconds slower_than{0};  ///< kLatency with `max`: what is slow
   bool only_classes = false;  ///< kAnswers: another class is an event, another number is none
+  LossOptions loss;           ///< kLoss
   OutsideOptions outside;     ///< kPromql, kWebhook
 };
 
@@ -232,6 +250,20 @@ struct RolloutPlan {
   /// 0: it is not checked, as where requests of one user stay together.
   double sample_ratio_alpha = 0.001;
 };
+
+/// What the losses of a gate of the kind kLoss are counted by.
+inline LossMeasure MeasureOf(const RolloutGate& gate) {
+  const LossOptions& loss = gate.loss;
+  const bool of_itself = loss.highest == 0 && loss.metric == LossMetric::kBrier;
+  return {loss.metric, of_itself ? 1 : loss.highest};
+}
+/// That of the plan, which has one such gate at most; nothing: it has none.
+inline std::optional<LossMeasure> MeasureOf(const RolloutPlan& plan) {
+  for (const RolloutGate& gate : plan.gates) {
+    if (gate.kind == RolloutGate::Kind::kLoss) return MeasureOf(gate);
+  }
+  return std::nullopt;
+}
 
 /// Whether a step of it mirrors requests.
 inline bool Mirrors(const RolloutPlan& plan) {

@@ -161,13 +161,21 @@ Status CheckPlan(const RolloutPlan& plan) {
   return CheckMillis("first.plan.warmup_ms", plan.warmup);
 }
 
+bool CanBe(const LossSums& losses) {
+  const auto most = static_cast<double>(losses.count);
+  return losses.clipped <= losses.count && losses.sum >= 0 && losses.sum <= most &&
+         losses.squares >= 0 && losses.squares <= losses.sum;
+}
+
 Status CheckArm(const std::string& path, const ArmDelta& arm) {
-  std::vector<uint64_t> counts{arm.requests, arm.errors, arm.timed, arm.labelled, arm.wrong};
+  std::vector<uint64_t> counts{arm.requests, arm.errors,       arm.timed,     arm.labelled,
+                               arm.wrong,    arm.losses.count, arm.unmeasured};
   counts.insert(counts.end(), arm.slow.begin(), arm.slow.end());
   if (arm.slow.size() > kMaxQuantiles + 1) return Wrong(path, "there are more than 17 thresholds");
   if (std::any_of(counts.begin(), counts.end(), [](uint64_t n) { return n > kMaxCount; })) {
     return Wrong(path, "a count is larger than anything can be counted in a tick");
   }
+  if (!CanBe(arm.losses)) return Wrong(path, "losses must be from 0 to 1 each");
   return OkStatus();
 }
 

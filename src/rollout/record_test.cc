@@ -49,6 +49,23 @@ TEST(RecordTest, APromotionAndARollbackReplayToTheSame) {
   }
 }
 
+TEST(RecordTest, MeanLossesReplayToTheSame) {
+  for (double mean : {0.1, 0.2}) {
+    const std::string record = RecordedLosses(mean);
+    const Json report = Replayed(record);
+    EXPECT_EQ(report["agrees"], true) << report["difference"];
+    EXPECT_EQ(report["recorded"]["phase"], mean > 0.1 ? "rolled_back" : "promoted");
+    Json changed = Json::parse(record);
+    Json& losses = changed["ticks"][2]["input"]["stable_losses"];
+    losses[1] = losses[2] = 0;
+    EXPECT_TRUE(Difference(changed).starts_with("tick 3: gate loss.harm_log_e"))
+        << Difference(changed);
+    losses[1] = 1e9;
+    EXPECT_EQ(Refused(changed.dump()),
+              "ticks[2].input.stable_window: losses must be from 0 to 1 each");
+  }
+}
+
 TEST(RecordTest, OneThatIsUnderWayReplaysAsFarAsItHasCome) {
   const std::string record = RecordedRollout(0.01, 5);
   const Json report = Replayed(record);

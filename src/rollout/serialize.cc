@@ -31,6 +31,23 @@ void SetLogs(const Json& json, GridEProcess& test) {
   if (!test.SetLogs(logs)) throw std::runtime_error("evidence of another grid");
 }
 
+Json LossesJson(const LossSums& l) { return Json::array({l.count, l.sum, l.squares, l.clipped}); }
+LossSums LossesFrom(const Json& json) {
+  return {json.at(0).get<uint64_t>(), json.at(1).get<double>(), json.at(2).get<double>(),
+          json.at(3).get<uint64_t>()};
+}
+
+Json MeanTestJson(const MeanEProcess& test) {
+  return {{"logs", Logs(test)},
+          {"candidate", LossesJson(test.seen().candidate)},
+          {"stable", LossesJson(test.seen().stable)}};
+}
+void SetMeanTest(const Json& json, MeanEProcess& test) {
+  SetLogs(json.at("logs"), test);
+  const std::vector<double> logs(test.logs().begin(), test.logs().end());
+  test.Set(logs, {LossesFrom(json.at("candidate")), LossesFrom(json.at("stable"))});
+}
+
 Json CountsJson(const ArmCounts& c) { return Json::array({c.exposure, c.events}); }
 ArmCounts CountsFrom(const Json& json) {
   return {json.at(0).get<uint64_t>(), json.at(1).get<uint64_t>()};
@@ -50,6 +67,19 @@ ArmDelta DeltaFrom(const Json& json) {
   d.wrong = json.at(4).get<uint64_t>();
   for (size_t i = 5; i < json.size(); ++i) d.slow.push_back(json.at(i).get<uint64_t>());
   return d;
+}
+
+/// By a key of its own: DeltaJson ends in thresholds.
+void PutLosses(Json& json, const char* key, const ArmDelta& d) {
+  if (d.losses.count == 0 && d.unmeasured == 0) return;
+  json[key] = LossesJson(d.losses);
+  if (d.unmeasured > 0) json[key].push_back(d.unmeasured);
+}
+void TakeLosses(const Json& json, const char* key, ArmDelta& d) {
+  const auto found = json.find(key);
+  if (found == json.end()) return;
+  d.losses = LossesFrom(*found);
+  if (found->size() > 4) d.unmeasured = found->at(4).get<uint64_t>();
 }
 
 Json ReplicasJson(const Replicas& replicas) { return Json::array({replicas.ready, replicas.all}); }
@@ -240,6 +270,18 @@ OutsideState OutsideStateFrom(const Json& json) {
   return state;
 }
 
+Json LossOptionsJson(const LossOptions& loss) {
+  Json json{{"metric", LossMetricName(loss.metric)}};
+  PutIf(json, "highest", loss.highest);
+  PutIf(json, "good_enough", loss.good_enough);
+  return json;
+}
+LossOptions LossOptionsFrom(const Json& json) {
+  const auto metric = ParseLossMetric(json.at("metric").get<std::string>());
+  if (!metric) throw std::runtime_error("unknown metric of losses");
+  return {*metric, json.value("highest", 0.0), json.value("good_enough", 0.0)};
+}
+
 Json GateConfigJson(const RolloutGate& gate) {
   Json json{{"kind", GateName(gate.kind)}, {"margin", gate.margin}, {"floor", gate.floor}};
   if (gate.kind == RolloutGate::Kind::kLatency) {
@@ -251,6 +293,7 @@ Json GateConfigJson(const RolloutGate& gate) {
   if (gate.max) json["max"] = *gate.max;
   if (gate.weight != 1) json["weight"] = gate.weight;
   PutIf(json, "only_classes", gate.only_classes);
+  if (gate.kind == RolloutGate::Kind::kLoss) json["loss"] = LossOptionsJson(gate.loss);
   if (IsOutside(gate.kind)) json["outside"] = OutsideConfigJson(gate.outside);
   return json;
 }
@@ -270,6 +313,7 @@ RolloutGate GateConfigFrom(const Json& json) {
   if (json.contains("max")) gate.max = json["max"].get<double>();
   gate.weight = json.value("weight", 1.0);
   gate.only_classes = json.value("only_classes", false);
+  if (gate.kind == RolloutGate::Kind::kLoss) gate.loss = LossOptionsFrom(json.at("loss"));
   if (IsOutside(gate.kind)) gate.outside = OutsideConfigFrom(json.at("outside"));
   return gate;
 }
@@ -425,6 +469,29 @@ RolloutPlan PlanFrom(const Json& json) {
   return plan;
 }
 
+Json LossEvidenceJson(const LossEvidence& loss) {
+  Json json{{"harm", MeanTestJson(loss.harm)},
+            {"safe", MeanTestJson(loss.safe)},
+            {"candidate", LossesJson(loss.candidate)},
+            {"stable", LossesJson(loss.stable)},
+            {"open", {LossesJson(loss.open_candidate), LossesJson(loss.open_stable)}},
+            {"before", LossesJson(loss.before)}};
+  if (loss.floor) json["floor"] = MeanTestJson(*loss.floor);
+  PutIf(json, "unmeasured", loss.unmeasured);
+  return json;
+}
+void SetLossEvidence(const Json& json, LossEvidence& loss) {
+  SetMeanTest(json.at("harm"), loss.harm);
+  SetMeanTest(json.at("safe"), loss.safe);
+  if (loss.floor) SetMeanTest(json.at("floor"), *loss.floor);
+  loss.candidate = LossesFrom(json.at("candidate"));
+  loss.stable = LossesFrom(json.at("stable"));
+  loss.open_candidate = LossesFrom(json.at("open").at(0));
+  loss.open_stable = LossesFrom(json.at("open").at(1));
+  loss.before = LossesFrom(json.at("before"));
+  loss.unmeasured = json.value("unmeasured", uint64_t{0});
+}
+
 Json GateJson(const GateState& gate) {
   Json json;
   Json& harm = json["harm"] = Json::array();
@@ -447,6 +514,7 @@ Json GateJson(const GateState& gate) {
     json["flips"] = {flips.compared, flips.differing, flips.stable_wrong, flips.candidate_wrong,
                      flips.both_wrong};
   }
+  if (gate.loss) json["loss"] = LossEvidenceJson(*gate.loss);
   if (IsOutside(gate.config.kind)) json["outside"] = OutsideStateJson(gate.outside);
   return json;
 }
@@ -455,7 +523,7 @@ GateState GateFrom(const Json& json, const RolloutGate& config) {
   auto safe_index = json.at("safe_index").get<size_t>();
   const size_t count = json.at("harm").size();
   if (count != json.at("counts").size() || count != json.at("open").size() ||
-      (count > 0 && safe_index >= count)) {
+      (count > 0 && safe_index >= count) || (gate.loss && count != 1)) {
     throw std::runtime_error("gate's parts disagree");
   }
   gate.SetThresholds(count, safe_index);
@@ -474,6 +542,7 @@ GateState GateFrom(const Json& json, const RolloutGate& config) {
     auto at = [&](size_t i) { return json["flips"].at(i).get<uint64_t>(); };
     gate.flips = {at(0), at(1), at(2), at(3), at(4)};
   }
+  if (gate.loss) SetLossEvidence(json.at("loss"), *gate.loss);
   if (IsOutside(config.kind)) gate.outside = OutsideStateFrom(json.at("outside"));
   return gate;
 }
@@ -711,12 +780,15 @@ std::string SerializeInput(const StepInput& in) {
   if (!in.metrics_ok) json["metrics_ok"] = false;
   json["stable_window"] = DeltaJson(in.stable_window);
   json["candidate_window"] = DeltaJson(in.candidate_window);
+  PutLosses(json, "stable_losses", in.stable_window);
+  PutLosses(json, "candidate_losses", in.candidate_window);
   if (!in.pairs.empty()) json["pairs"] = PairsJson(in.pairs);
   PutIf(json, "unsent", in.pairs.unsent);
   for (const SegmentDelta& segment : in.segments)
     json["segments"].push_back({segment.name, SegmentCountsJson(segment)});
   if (in.history) {
     json["history"] = {{"sums", DeltaJson(in.history->sums)}, {"latency", in.history->latency}};
+    PutLosses(json["history"], "losses", in.history->sums);
   }
   if (in.command) {
     json["command"] = {{"kind", static_cast<int>(in.command->kind)}, {"who", in.command->who}};
@@ -745,6 +817,8 @@ Result<StepInput> ParseInput(std::string_view text) {
     in.metrics_ok = json.value("metrics_ok", true);
     in.stable_window = DeltaFrom(json.at("stable_window"));
     in.candidate_window = DeltaFrom(json.at("candidate_window"));
+    TakeLosses(json, "stable_losses", in.stable_window);
+    TakeLosses(json, "candidate_losses", in.candidate_window);
     if (json.contains("pairs")) in.pairs = PairsFrom(json["pairs"]);
     in.pairs.unsent = json.value("unsent", uint64_t{0});
     if (json.contains("segments")) {
@@ -758,6 +832,7 @@ Result<StepInput> ParseInput(std::string_view text) {
       const Json& history = json["history"];
       in.history.emplace();
       in.history->sums = DeltaFrom(history.at("sums"));
+      TakeLosses(history, "losses", in.history->sums);
       in.history->latency = history.at("latency").get<SparseLatency>();
       for (const auto& [bucket, count] : in.history->latency) {
         if (bucket >= LatencyScheme::kBuckets) throw std::runtime_error("unknown latency bucket");

@@ -46,6 +46,29 @@ uint64_t RolloutSimulation::Some(uint64_t of, double share) {
   return std::binomial_distribution<uint64_t>(of, share)(rng_);
 }
 
+/// Beta-distributed ones of this mean and spread, or as widely spread as there may be. Of many their sums are normal.
+LossSums RolloutSimulation::Losses(uint64_t count, const SimulatedArm::Losses& of) {
+  constexpr uint64_t kMany = 200;
+  const double mean = std::clamp(of.mean, 1e-9, 1 - 1e-9);
+  const double widest = mean * (1 - mean);
+  const double variance = std::clamp(of.spread * of.spread, 1e-6 * widest, 0.999 * widest);
+  if (count > kMany) {
+    const auto n = static_cast<double>(count);
+    std::normal_distribution<double> sum(n * mean, std::sqrt(n * variance));
+    LossSums sums{count, std::clamp(sum(rng_), 0.0, n), 0, 0};
+    sums.squares = std::min(sums.sum, n * variance + sums.sum * sums.sum / n);
+    return sums;
+  }
+  const double both = widest / variance - 1;
+  std::gamma_distribution<double> up(mean * both), down((1 - mean) * both);
+  LossSums sums;
+  for (uint64_t i = 0; i < count; ++i) {
+    const double a = up(rng_), b = down(rng_);
+    sums.Add(a + b > 0 ? a / (a + b) : mean, 1);
+  }
+  return sums;
+}
+
 ArmDelta RolloutSimulation::Answers(uint64_t requests, double label_share,
                                     const SimulatedArm& arm) {
   ArmDelta window;
@@ -53,6 +76,7 @@ ArmDelta RolloutSimulation::Answers(uint64_t requests, double label_share,
   window.errors = Some(requests, arm.error_rate);
   window.labelled = Some(requests - window.errors, label_share);
   window.wrong = Some(window.labelled, arm.wrong_rate);
+  if (MeasureOf(state_.plan)) window.losses = Losses(window.labelled, arm.losses);
   if (arm.tail.empty()) return window;
   window.timed = requests - window.errors;
   uint64_t still = window.timed;

@@ -18,6 +18,11 @@ struct SimulatedArm {
   std::vector<double> tail;
   /// Of the candidate's answers to copies, those that differ from the stable's for another reason than that one alone is wrong.
   double differing_rate = 0;
+  /// Of its labelled answers, as shares of the highest; counted by plans with a gate for them.
+  struct Losses {
+    double mean = 0;
+    double spread = 0;  ///< standard deviation of one
+  } losses = {};
 };
 
 /// The tail of a histogram; empty when nothing was timed.
@@ -50,6 +55,7 @@ class RolloutSimulation {
 
  private:
   uint64_t Some(uint64_t of, double share);
+  LossSums Losses(uint64_t count, const SimulatedArm::Losses& of);
   ArmDelta Answers(uint64_t requests, double label_share, const SimulatedArm& arm);
   PairDelta Copies(uint64_t requests, double label_share, const SimulatedArm& stable,
                    const SimulatedArm& candidate);

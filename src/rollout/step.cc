@@ -178,6 +178,30 @@ std::string FlipComparison(const RolloutState& s, const GateState::Flips& flips)
                 Count(flips.stable_wrong + flips.both_wrong));
 }
 
+/// Of a mean loss, in its own units.
+std::string LossText(double mean) { return words::Significant(mean, 3); }
+
+/// "the mean absolute error of version 3 is 4.12 (203 labelled answers), that of version 2 3.31 (1,840)"
+std::string LossComparison(const RolloutState& s, const GateState& gate) {
+  const LossEvidence& loss = *gate.loss;
+  const LossSums &mine = loss.candidate, &theirs = loss.stable;
+  auto mean = [&](const LossSums& of) {
+    return of.count == 0 ? "not known" : LossText(loss.InUnits(of.Mean()));
+  };
+  std::string text =
+      StrCat("the mean ", LossMetricWords(loss.measure.metric), " of ", VersionName(s.candidate),
+             " is ", mean(mine), " (", Count(mine.count), " labelled answers), ");
+  text += gate.config.max ? StrCat("the bound is ", LossText(*gate.config.max))
+                          : StrCat("that of ", VersionName(s.stable), " ", mean(theirs), " (",
+                                   Count(theirs.count), ")");
+  const uint64_t clipped = mine.clipped + theirs.clipped;
+  if (clipped > 0) {
+    text += StrCat("; above ", LossText(loss.measure.highest), ", and counted as that, were ",
+                   Count(mine.clipped), " and ", Count(theirs.clipped));
+  }
+  return text;
+}
+
 /// "61 of 203 labelled answers of version 3 were wrong (30 %), version 2: 12 of 1,840 (0.65 %)"
 std::string Comparison(const RolloutState& s, const GateState& gate, size_t index) {
   std::string what, became;
@@ -197,6 +221,8 @@ std::string Comparison(const RolloutState& s, const GateState& gate, size_t inde
       what = "labelled answers of ";
       became = "were wrong";
       break;
+    case RolloutGate::Kind::kLoss:
+      return LossComparison(s, gate);
     case RolloutGate::Kind::kAnswers:
       what = "answers of ";
       became = StrCat(
@@ -314,6 +340,9 @@ void FoldWindow(RolloutState& s, const StepInput& in) {
       case RolloutGate::Kind::kQuality:
         gate.Fold(0, {mine.labelled, mine.wrong}, {theirs.labelled, theirs.wrong});
         break;
+      case RolloutGate::Kind::kLoss:
+        gate.FoldLosses(mine, theirs);
+        break;
       case RolloutGate::Kind::kLatency:
         if (mine.slow.size() != s.thresholds.size() || theirs.slow.size() != s.thresholds.size()) {
           break;  // counted before the thresholds were fixed
@@ -342,6 +371,8 @@ void FoldPairs(RolloutState& s, const PairDelta& pairs) {
       case RolloutGate::Kind::kQuality:
         if (!gate.config.max) gate.FoldFlips(pairs);
         break;
+      case RolloutGate::Kind::kLoss:
+        break;  // plans that mirror have none
       case RolloutGate::Kind::kAnswers:
         gate.Fold(0, {pairs.compared, gate.config.only_classes ? pairs.flips : pairs.differing},
                   {});
@@ -627,6 +658,9 @@ void TakeHistory(RolloutState& s, const StepInput::History& history) {
       case RolloutGate::Kind::kQuality:
         if (first) gate.before = {history.sums.labelled, history.sums.wrong};
         break;
+      case RolloutGate::Kind::kLoss:
+        if (first) gate.loss->before = history.sums.losses;
+        break;
       case RolloutGate::Kind::kAnswers:
       case RolloutGate::Kind::kPromql:
       case RolloutGate::Kind::kWebhook:
@@ -659,7 +693,8 @@ void TakeHistory(RolloutState& s, const StepInput::History& history) {
 
 std::string_view ExposureUnit(RolloutGate::Kind kind) {
   if (kind == RolloutGate::Kind::kAnswers) return "compared answers";
-  return kind == RolloutGate::Kind::kQuality ? "labelled answers" : "requests";
+  const bool labelled = kind == RolloutGate::Kind::kQuality || kind == RolloutGate::Kind::kLoss;
+  return labelled ? "labelled answers" : "requests";
 }
 
 std::string_view BadThing(RolloutGate::Kind kind) {
@@ -670,6 +705,7 @@ std::string_view BadThing(RolloutGate::Kind kind) {
       return "is slow on";
     case RolloutGate::Kind::kQuality:
       return "is wrong on";
+    case RolloutGate::Kind::kLoss:
     case RolloutGate::Kind::kAnswers:
     case RolloutGate::Kind::kPromql:
     case RolloutGate::Kind::kWebhook:
@@ -736,6 +772,54 @@ void PlanGuard(RolloutState& s, GateState& gate, double rate, const std::string&
                            Count(static_cast<uint64_t>(words::RoundUpNicely(harm)))));
 }
 
+/// As PlanGate, of mean losses.
+void PlanLoss(RolloutState& s, GateState& gate) {
+  const RolloutGate& config = gate.config;
+  const LossEvidence& loss = *gate.loss;
+  LossSums seen = loss.before;
+  seen.Add(loss.stable);
+  if (seen.count < kPlanningNeeded) return;
+  auto about = [](double exposure) {
+    return Count(static_cast<uint64_t>(words::RoundUpNicely(exposure)));
+  };
+  const double mean = seen.Mean(), spread = seen.Spread();
+  const double share = ComparedShare(PresentStep(s));
+  const std::string head =
+      StrCat("loss: the mean ", LossMetricWords(loss.measure.metric), " of ", VersionName(s.stable),
+             " is ", LossText(loss.InUnits(mean)), " (", Count(seen.count),
+             " labelled answers, their spread ", LossText(loss.InUnits(spread)), "); ");
+  const double bound = config.max.value_or(0) / loss.measure.highest;
+  const double bad = std::min(1.0, config.margin * std::max(mean, bound));
+  const double harm = LossHarmExposure(config, HarmBound(s, config), share, bad, mean, spread);
+  const std::string found = std::isfinite(harm) ? StrCat("one with ", LossText(loss.InUnits(bad)),
+                                                         " is taken back after about ", about(harm))
+                                                : std::string();
+  if (IsAb(s)) {
+    gate.needed = -1;
+    if (!found.empty()) s.notes.push_back(StrCat(head, "of candidates ", found));
+    return;
+  }
+  const double safe = LossSafeExposure(config, SafeBound(s), share, mean, spread);
+  if (std::isinf(safe)) {
+    gate.needed = -1;
+    s.notes.push_back(StrCat(
+        head, config.max ? "that is not below the bound: a candidate that is as good will not be "
+                           "shown to be, promote it by hand or set another bound"
+                         : "nothing can show that the candidate is not worse: set good_enough for "
+                           "this gate, or a step with a weight below 1, or promote by hand"));
+    return;
+  }
+  gate.needed = static_cast<int64_t>(words::RoundUpNicely(safe));
+  std::string shown = StrCat("is not ", words::Significant(config.margin, 3), "x worse");
+  if (config.loss.good_enough > 0)
+    shown += StrCat(" or stays below ", LossText(config.loss.good_enough));
+  if (config.max) shown = StrCat("stays below the bound of ", LossText(*config.max));
+  s.notes.push_back(
+      StrCat(head, config.max ? std::string() : StrCat("at a share of ", Percent(share), " "),
+             "about ", about(safe), " labelled answers of a candidate that is as ",
+             "good show that it ", shown, found.empty() ? "" : StrCat("; ", found)));
+}
+
 /// How much a gate will need, once the stable's rate is known well enough.
 void PlanGate(RolloutState& s, GateState& gate) {
   if (gate.needed != 0) return;
@@ -743,6 +827,10 @@ void PlanGate(RolloutState& s, GateState& gate) {
   if (!IsBlueGreen(s) && !IsJudged(PresentStep(s), gate.config)) return;
   if (gate.config.kind == RolloutGate::Kind::kAnswers) {
     PlanAnswers(s, gate);
+    return;
+  }
+  if (gate.config.kind == RolloutGate::Kind::kLoss) {
+    PlanLoss(s, gate);
     return;
   }
   // Of copies only labels of rows that differ count, and nobody knows how many will.
@@ -979,6 +1067,10 @@ std::vector<std::string> Missing(const RolloutState& s, bool outside = true) {
     text += StrCat(" ", ExposureUnit(gate.config.kind));
     if (gate.config.kind == RolloutGate::Kind::kAnswers && s.pair_sums.uncompared > 0)
       text += StrCat("; ", Count(s.pair_sums.uncompared), " could not be compared");
+    if (gate.loss && gate.loss->unmeasured > 0) {
+      text += StrCat("; ", Count(gate.loss->unmeasured), " more have no ",
+                     LossMetricWords(gate.loss->measure.metric));
+    }
     missing.push_back(text + ")");
   }
   return missing;
@@ -1671,6 +1763,7 @@ bool IsJudged(const RolloutStep& step, const RolloutGate& gate) {
   if (IsOutside(gate.kind) || IsAtRest(step)) return false;
   if (step.mirror == 0) return gate.kind != RolloutGate::Kind::kAnswers;
   // Of answers that are alike nobody asks for labels: how often the candidate is wrong is not known.
+  if (gate.kind == RolloutGate::Kind::kLoss) return false;
   return gate.kind != RolloutGate::Kind::kQuality || !gate.max;
 }
 
@@ -1713,6 +1806,28 @@ Status ValidateOutside(const RolloutPlan& plan, const RolloutGate& gate) {
   if (options.when != OutsideOptions::When::kAlways &&
       plan.strategy != RolloutPlan::Strategy::kBlueGreen)
     return InvalidArgumentError(name + "when belongs to the strategy blue_green");
+  return OkStatus();
+}
+
+Status ValidateLoss(const RolloutPlan& plan, const RolloutGate& gate) {
+  const LossMeasure measure = MeasureOf(gate);
+  const std::string_view metric = LossMetricName(measure.metric);
+  if (Mirrors(plan))
+    return InvalidArgumentError("losses of copies are not counted: use steps without a mirror");
+  if (!(measure.highest > 0 && measure.highest <= kHighestLoss)) {
+    return InvalidArgumentError(StrCat("highest must be above 0 and at most ", kHighestLoss,
+                                       ": a larger ", metric, " counts as this"));
+  }
+  if (measure.metric == LossMetric::kBrier && measure.highest > 1)
+    return InvalidArgumentError("highest must be at most 1: no Brier score is above");
+  auto is_share = [&](double loss) {
+    const double share = loss / measure.highest;
+    return share > 0 && share < 1;
+  };
+  if (gate.loss.good_enough != 0 && !is_share(gate.loss.good_enough))
+    return InvalidArgumentError("good_enough must be at least 0 and below highest");
+  if (gate.max && !is_share(*gate.max))
+    return InvalidArgumentError("max must be above 0 and below highest");
   return OkStatus();
 }
 
@@ -1835,6 +1950,8 @@ Status ValidatePlan(const RolloutPlan& plan) {
     }
     if (!gate.outside.name.empty())
       return InvalidArgumentError(name + "name belongs to gates of the kinds promql and webhook");
+    if (!(gate.weight > 0 && gate.weight <= 1e6))
+      return InvalidArgumentError(name + "weight must be above 0");
     if (!(gate.margin > 1 && gate.margin <= 1000)) {
       return InvalidArgumentError(name + "margin must be above 1 and at most 1000");
     }
@@ -1858,6 +1975,10 @@ Status ValidatePlan(const RolloutPlan& plan) {
           name, "compares with the stable version, which has no traffic while the candidate ",
           "has it all: give it a max, or use the strategy canary"));
     }
+    if (gate.kind == RolloutGate::Kind::kLoss) {
+      RETURN_IF_ERROR(Annotate(ValidateLoss(plan, gate), "gates: loss"));
+      continue;
+    }
     if (gate.max && !in_unit(*gate.max)) {
       return InvalidArgumentError(name + "max must be above 0 and below 1");
     }
@@ -1867,8 +1988,6 @@ Status ValidatePlan(const RolloutPlan& plan) {
       return InvalidArgumentError(
           name + "max needs slower_than, above 0 and at most 60 s: which answers are slow");
     }
-    if (!(gate.weight > 0 && gate.weight <= 1e6))
-      return InvalidArgumentError(name + "weight must be above 0");
     for (double quantile : gate.quantiles) {
       if (!in_unit(quantile))
         return InvalidArgumentError(name + "quantiles must be between 0 and 1");
@@ -2023,6 +2142,20 @@ StepOutput Step(const RolloutState& state, const StepInput& in) {
   return out;
 }
 
+namespace {
+
+GateView::Loss LossView(const LossEvidence& loss) {
+  GateView::Loss view;
+  view.metric = LossMetricName(loss.measure.metric);
+  view.highest = loss.measure.highest;
+  if (loss.stable.count > 0) view.stable_mean = loss.InUnits(loss.stable.Mean());
+  if (loss.candidate.count > 0) view.candidate_mean = loss.InUnits(loss.candidate.Mean());
+  view.unmeasured = loss.unmeasured;
+  return view;
+}
+
+}  // namespace
+
 std::vector<GateView> MakeGateViews(const RolloutState& s) {
   std::vector<GateView> views;
   for (const GateState& gate : s.gates) {
@@ -2054,6 +2187,7 @@ std::vector<GateView> MakeGateViews(const RolloutState& s) {
       view.candidate_events = mine.events;
       view.stable_exposure = theirs.exposure;
       view.stable_events = theirs.events;
+      if (gate.loss) view.loss = LossView(*gate.loss);
       if (mine.exposure == 0 && gate.flips.compared > 0) {
         const GateState::Flips& flips = gate.flips;
         view.candidate_exposure = view.stable_exposure = flips.labelled();

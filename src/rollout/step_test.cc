@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <limits>
 #include <random>
 #include <sstream>
 
@@ -39,10 +40,12 @@ using std::chrono::seconds;
 //   or rolling=batches:duration[:max_unavailable]
 //   or shadow=mirror:duration[:min_requests[:approval]]; a step m0.1:10s mirrors
 //   begin 2 3                       stable 2, candidate 3
-//   history requests=1000 errors=10 labelled=500 wrong=5
+//   history requests=1000 errors=10 labelled=500 wrong=5 loss=500*0.1:0.05
 //   tick +1s x20 s=900,9 c=100,1 sl=90,2 cl=10,0 slat=20ms*855,90ms*36 clat=…   20 ticks of 1 s
 //   each: requests and
 //        errors, labels and wrong ones, latencies of both arms
+//        sloss=90*0.1:0.05[:3[:2]] closs=…  labels and their losses as shares of the highest: mean, spread; of these above the
+//        highest; and more labels, without a loss
 //        candidate=loading|failed|gone  stable=down  metrics=down  blocked
 //        promote=who  abort=who  pause=who  resume=who  next=who[:step]         commands; only for the
 //        first tick of a row, and given again as long as they wait. `next` is Advance, of the present
@@ -161,6 +164,10 @@ class ScriptRunner {
     if (verb == "history") {
       for (std::string_view word : words) {
         auto [key, value] = KeyValue(word);
+        if (key == "loss") {
+          SetLosses(pending_history_.sums, value);
+          continue;
+        }
         auto n = static_cast<uint64_t>(ParseInt64(value).value());
         (key == "requests"   ? pending_history_.sums.requests
          : key == "errors"   ? pending_history_.sums.errors
@@ -297,6 +304,9 @@ class ScriptRunner {
       if (key == "ignore_below") gate.ignore_below = ParseSpan(value);
       if (key == "max") gate.max = ParseDouble(value).value();
       if (key == "only_classes") gate.only_classes = true;
+      if (key == "metric") gate.loss.metric = ParseLossMetric(value).value();
+      if (key == "highest") gate.loss.highest = ParseDouble(value).value();
+      if (key == "good_enough") gate.loss.good_enough = ParseDouble(value).value();
       if (key == "slower_than") gate.slower_than = ParseSpan(value);
       if (key == "min") gate.outside.min = ParseDouble(value).value();
       if (key == "name") gate.outside.name = value;
@@ -364,6 +374,22 @@ class ScriptRunner {
     }
     return buckets;
   }
+  /// count*mean:spread[:clipped[:unmeasured]]
+  static void SetLosses(ArmDelta& arm, std::string_view text) {
+    const size_t star = text.find('*');
+    const auto parts = Split(text.substr(star + 1), ':');
+    const double mean = ParseDouble(parts[0]).value(), spread = ParseDouble(parts[1]).value();
+    auto number = [&](size_t i) {
+      return i < parts.size() ? static_cast<uint64_t>(ParseInt64(parts[i]).value()) : 0;
+    };
+    arm.losses.count = static_cast<uint64_t>(ParseInt64(text.substr(0, star)).value());
+    const auto n = static_cast<double>(arm.losses.count);
+    arm.losses.sum = n * mean;
+    arm.losses.squares = n * (mean * mean + spread * spread);
+    arm.losses.clipped = number(2);
+    arm.unmeasured = number(3);
+    arm.labelled = arm.losses.count + arm.unmeasured;
+  }
   void SetLatency(ArmDelta& arm, const LatencyBuckets& buckets) {
     arm.timed = CountFrom(buckets, 0);
     arm.slow.clear();
@@ -388,6 +414,10 @@ class ScriptRunner {
         std::tie(in.stable_window.labelled, in.stable_window.wrong) = Two(value);
       else if (key == "cl")
         std::tie(in.candidate_window.labelled, in.candidate_window.wrong) = Two(value);
+      else if (key == "sloss")
+        SetLosses(in.stable_window, value);
+      else if (key == "closs")
+        SetLosses(in.candidate_window, value);
       else if (key == "slat")
         stable_latency = Latency(value);
       else if (key == "clat")
@@ -1058,6 +1088,115 @@ TEST(StepSimulation, VersionsAtTheMarginOfOneGateArePromotedWithProbabilityAtMos
   SKIP_WHERE_SANITIZED();
   EXPECT_LE(Simulate(2, 300, 0.01, 0.02, 0.04, 0.04).promoted, 15) << "of 300 at beta = 0.05";
   EXPECT_LE(Simulate(3, 300, 0.01, 0.01, 0.04, 0.08).promoted, 15) << "of 300 at beta = 0.05";
+}
+
+RolloutPlan LossPlan() {
+  RolloutPlan plan;
+  plan.steps = {{0.1}, {0.5}};
+  plan.gates.resize(1);
+  plan.gates[0].kind = RolloutGate::Kind::kLoss;
+  plan.gates[0].margin = 1.25;
+  plan.gates[0].loss.highest = 50;
+  plan.max_duration = std::chrono::hours(1);
+  return plan;
+}
+
+/// Whole rollouts whose candidate has `times` the losses of the stable version, which change from minute to minute: ticks of 200
+/// requests, 30 % of them labelled, losses of 3 m u^2.
+Outcome SimulateLosses(uint64_t seed, int runs, double times, const RolloutPlan& plan) {
+  std::mt19937_64 rng(seed);
+  auto losses = [&](uint64_t requests, double mean, ArmDelta& arm) {
+    arm.requests = requests;
+    arm.labelled = requests == 0 ? 0 : std::binomial_distribution<uint64_t>(requests, 0.3)(rng);
+    arm.losses = {};
+    std::uniform_real_distribution<double> uniform(0, 1);
+    for (uint64_t i = 0; i < arm.labelled; ++i) {
+      const double u = uniform(rng);
+      arm.losses.Add(3 * mean * u * u, 1);
+    }
+  };
+  Outcome outcome;
+  for (int run = 0; run < runs; ++run) {
+    const RolloutState end = PlayToTheEnd(plan, [&](const RolloutState& state, StepInput& in) {
+      const double mean = state.ticks % 60 < 20 ? 0.16 : 0.06;
+      const auto mine = std::binomial_distribution<uint64_t>(200, WantedShare(state))(rng);
+      losses(mine, times * mean, in.candidate_window);
+      losses(200 - mine, mean, in.stable_window);
+    });
+    outcome.promoted += end.phase == RolloutPhase::kPromoted;
+    outcome.rolled_back += end.reason.find("e-value") != std::string::npos &&
+                           end.phase == RolloutPhase::kRolledBack &&
+                           end.reason.find("inconclusive") == std::string::npos;
+  }
+  return outcome;
+}
+
+TEST(StepSimulation, MeanLossesThatAreEqualPromoteAndWorseOnesAreTakenBack) {
+  const Outcome equal = SimulateLosses(21, 100, 1, LossPlan());
+  EXPECT_LE(equal.rolled_back, 2) << "of 100 at alpha = 0.01";
+  EXPECT_GE(equal.promoted, 98);
+  EXPECT_EQ(SimulateLosses(22, 50, 1.5, LossPlan()).rolled_back, 50);
+}
+
+TEST(StepSimulation, AnEqualMeanLossIsTakenBackWithProbabilityAlphaAtMostHoweverLongItIsLookedAt) {
+  SKIP_WHERE_SANITIZED();
+  RolloutPlan plan = LossPlan();
+  // Nothing is promoted, and at an alpha that would be seen.
+  plan.steps = {{0.3, std::chrono::minutes(14)}};
+  plan.max_duration = std::chrono::minutes(15);
+  plan.alpha = 0.05;
+  EXPECT_LE(SimulateLosses(23, 400, 1, plan).rolled_back, 20) << "of 400";
+}
+
+TEST(StepSimulation, AMeanLossAtTheMarginIsPromotedWithProbabilityBetaAtMost) {
+  SKIP_WHERE_SANITIZED();
+  RolloutPlan plan = LossPlan();
+  plan.alpha = 1e-9;  // what is not taken back has all the time
+  plan.max_duration = std::chrono::minutes(15);
+  EXPECT_LE(SimulateLosses(24, 200, 1.25, plan).promoted, 10) << "of 200 at beta = 0.05";
+}
+
+TEST(StepSimulation, AMeanLossIsHeldAgainstABoundAlone) {
+  SKIP_WHERE_SANITIZED();
+  RolloutPlan plan = LossPlan();
+  plan.steps = {{0.5}};
+  plan.max_duration = std::chrono::minutes(15);
+  plan.alpha = plan.beta = 0.05;
+  // What a bound promises it promises of each moment: that of the worst minutes here, and that of the best.
+  plan.gates[0].max = 50 * 0.16;
+  EXPECT_LE(SimulateLosses(25, 100, 1, plan).rolled_back, 5);
+  plan.gates[0].max = 50 * 0.06;
+  EXPECT_LE(SimulateLosses(26, 100, 1, plan).promoted, 5);
+  EXPECT_EQ(SimulateLosses(27, 20, 1.5, plan).rolled_back, 20);
+  plan.gates[0].max = 50 * 0.3;
+  EXPECT_EQ(SimulateLosses(28, 20, 1, plan).promoted, 20);
+}
+
+TEST(StepTest, AGateOfLossesNamesWhatItsPlanLacks) {
+  auto wrong = [](const RolloutPlan& of) { return std::string(ValidatePlan(of).message()); };
+  EXPECT_EQ(wrong(LossPlan()), "");
+  RolloutPlan plan = LossPlan();
+  plan.gates[0].loss.highest = 0;
+  EXPECT_EQ(wrong(plan),
+            "gates: loss: highest must be above 0 and at most 1e+12: a larger absolute_error "
+            "counts as this");
+  plan.gates[0].loss.metric = LossMetric::kBrier;
+  EXPECT_EQ(wrong(plan), "") << "no Brier score is above 1";
+  plan.gates[0].loss.highest = 2;
+  EXPECT_EQ(wrong(plan), "gates: loss: highest must be at most 1: no Brier score is above");
+  plan = LossPlan();
+  plan.gates[0].loss.good_enough = 50;
+  EXPECT_EQ(wrong(plan), "gates: loss: good_enough must be at least 0 and below highest");
+  plan = LossPlan();
+  plan.gates[0].max = std::numeric_limits<double>::denorm_min();
+  EXPECT_EQ(wrong(plan), "gates: loss: max must be above 0 and below highest");
+  plan = LossPlan();
+  plan.steps = {{.weight = 0, .mirror = 0.5}, {.weight = 0.5}};
+  EXPECT_EQ(wrong(plan),
+            "gates: loss: losses of copies are not counted: use steps without a mirror");
+  plan = LossPlan();
+  plan.gates[0].weight = 0;
+  EXPECT_EQ(wrong(plan), "gates: loss: weight must be above 0");
 }
 
 /// Whole rollouts of a candidate with this rate of errors against a bound of 2 %; both versions have it,

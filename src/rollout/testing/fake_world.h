@@ -23,6 +23,7 @@ class FakeWorld final : public MetricSource, public Actuator, public VersionObse
     double wrong_rate = 0.02;
     double label_share = 1;
     uint64_t latency_ns = 20'000'000;
+    double loss = 0.1;  ///< of each labelled answer, as a share of the highest
   };
 
   std::map<int64_t, Behaviour> behaviour;
@@ -32,6 +33,8 @@ class FakeWorld final : public MetricSource, public Actuator, public VersionObse
   Status apply_status;                 ///< what Apply answers
   Status read_status;                  ///< what Read answers
   std::function<void()> before_apply;  ///< called before a change takes effect
+
+  std::optional<LossMeasure> measure;  ///< as asked for last; none: losses are not counted
 
   /// By version, as the test counts them: `Serve` does not.
   std::map<int64_t, std::map<std::string, ArmTotals::Segment>> segments;
@@ -78,6 +81,11 @@ class FakeWorld final : public MetricSource, public Actuator, public VersionObse
     if (!read_status.ok()) return Status(read_status);
     return pairs_;
   }
+  void CountLosses(const std::string&, const LossMeasure& by) override {
+    if (measure == by) return;
+    measure = by;
+    for (auto& [version, totals] : totals_) totals.losses = totals.baseline.losses = {};
+  }
   Status Apply(const DesiredTraffic& desired) override {
     if (before_apply) before_apply();
     if (!apply_status.ok()) return apply_status;
@@ -94,12 +102,14 @@ class FakeWorld final : public MetricSource, public Actuator, public VersionObse
     Count(t.baseline, behaviour[version], requests);
     if (drawn) Count(t, behaviour[version], requests);
   }
-  static void Count(auto& t, const Behaviour& b, uint64_t requests) {
+  void Count(auto& t, const Behaviour& b, uint64_t requests) {
+    const uint64_t labelled_before = t.labelled;
     t.requests += requests;
     t.errors = Share(t.requests, b.error_rate);
     t.latency[LatencyScheme::Index(b.latency_ns)] += requests;
     t.labelled = Share(t.requests, b.label_share);
     t.wrong = Share(t.labelled, b.wrong_rate);
+    for (uint64_t i = labelled_before; measure && i < t.labelled; ++i) t.losses.Add(b.loss, 1);
   }
   void Copy(uint64_t requests) {
     pairs_.pairs += requests;

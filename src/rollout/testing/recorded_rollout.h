@@ -56,6 +56,45 @@ inline std::string RecordedRollout(double candidate_errors, int ticks = 5000,
   return MakeVerdictRecord(*journal, 1, "0.1.0").value();
 }
 
+/// The record of a rollout with a gate of mean losses: late labels of 200 requests a second, and of every fifth no loss.
+inline std::string RecordedLosses(double candidate_mean) {
+  Rng rng(8);
+  auto journal = Journal::Open("").value();
+  RolloutPlan plan;
+  plan.steps = {{0.1, std::chrono::seconds(3)}, {0.5}};
+  plan.gates.resize(2);
+  plan.gates[1].kind = RolloutGate::Kind::kLoss;
+  plan.gates[1].loss = {LossMetric::kSquaredError, 30, 0.5};
+  RolloutState state = BeginRollout("prices", 1, 2, plan, FromUnixMillis(1'700'000'000'000));
+  CHECK(journal->Begin(1, state, {"prices", 1, {}}).ok());
+  for (int tick = 0; tick < 5000 && !HasEnded(state.phase); ++tick) {
+    StepInput in;
+    in.time = state.started + tick * std::chrono::seconds(1);
+    if (tick > 0) in.elapsed = std::chrono::seconds(1);
+    auto answers = [&](uint64_t requests, double mean) {
+      ArmDelta arm{.requests = requests, .slow = {}};
+      arm.labelled = requests;
+      arm.unmeasured = requests / 5;
+      for (uint64_t i = arm.unmeasured; i < requests; ++i) {
+        const double u = std::uniform_real_distribution<double>(0, 1)(rng);
+        arm.losses.Add(3 * mean * u * u, 1);
+      }
+      return arm;
+    };
+    if (tick == 0) {
+      in.history.emplace();
+      in.history->sums = answers(1000, 0.1);
+    }
+    const auto mine = static_cast<uint64_t>(200 * WantedShare(state));
+    in.candidate_window = answers(mine, candidate_mean);
+    in.stable_window = answers(200 - mine, 0.1);
+    StepOutput out = Step(state, in);
+    CHECK(journal->AppendTick(1, in, out, std::nullopt).ok());
+    state = std::move(out.state);
+  }
+  return MakeVerdictRecord(*journal, 1, "0.1.0").value();
+}
+
 /// The record of an A/B test that looks at one segment, after its first second.
 inline std::string RecordedAbTest() {
   auto journal = Journal::Open("").value();
