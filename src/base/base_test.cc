@@ -12,6 +12,7 @@
 #include "base/snapshot.h"
 #include "base/status.h"
 #include "base/strings.h"
+#include "base/wire.h"
 #include "base/testing/fake_clock.h"
 
 namespace leadsman {
@@ -100,6 +101,8 @@ TEST(StringsTest, CutsTextsBetweenCharacters) {
 
 TEST(StringsTest, ReplacesWhatIsNotUtf8) {
   EXPECT_EQ(ToUtf8("a\xC3\xA9"), "a\xC3\xA9");
+  EXPECT_TRUE(IsUtf8("a\xC3\xA9") && IsUtf8(""));
+  EXPECT_FALSE(IsUtf8("a\xC3") || IsUtf8("\xED\xA0\x80"));
   EXPECT_EQ(ToUtf8("a\xFF\xC3"), "a\xEF\xBF\xBD\xEF\xBF\xBD");
 }
 

@@ -95,6 +95,8 @@ TEST(ApiFailureTest, EveryCaseThatIsTreatedInAnotherWayHasItsCode) {
                         {409, "AlreadyExists", StatusCode::kAlreadyExists},
                         {409, "Conflict", StatusCode::kAborted},
                         {410, "Expired", StatusCode::kOutOfRange},
+                        {500, "Expired", StatusCode::kOutOfRange},
+                        {500, "Gone", StatusCode::kOutOfRange},
                         {422, "Invalid", StatusCode::kInvalidArgument},
                         {429, "TooManyRequests", StatusCode::kResourceExhausted},
                         {500, "", StatusCode::kInternal},

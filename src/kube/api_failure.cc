@@ -21,6 +21,7 @@ std::optional<std::chrono::seconds> SecondsOf(std::string_view text) {
 }  // namespace
 
 StatusCode ApiFailure::code() const {
+  if (reason == "Expired" || reason == "Gone") return StatusCode::kOutOfRange;
   switch (http_status) {
     case 401:
       return StatusCode::kUnauthenticated;

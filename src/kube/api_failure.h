@@ -19,7 +19,7 @@ struct ApiFailure {
 
   /// One code for each case that a caller treats in another way:
   ///   NOT_FOUND, ALREADY_EXISTS · ABORTED: another has written it meanwhile, or owns the field (409 Conflict) ·
-  ///   OUT_OF_RANGE: the resource version is too old (410), list again · INVALID_ARGUMENT: the object or the request is no
+  ///   OUT_OF_RANGE: the resource version is too old (410, or reason Expired or Gone), list again · INVALID_ARGUMENT: the object or the request is no
   ///   good (400, 413, 415, 422) · UNAUTHENTICATED · PERMISSION_DENIED · RESOURCE_EXHAUSTED: too many requests (429) ·
   ///   DEADLINE_EXCEEDED (504) · UNAVAILABLE (502, 503) · UNIMPLEMENTED: no such method (405, 406) · INTERNAL: the rest
   StatusCode code() const;

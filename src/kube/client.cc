@@ -1,6 +1,7 @@
 #include "kube/client.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -70,6 +71,7 @@ struct Client::Call {
   std::string content_type;
   std::string body;
   bool repeatable = false;  ///< a connection that fails in the middle does no harm
+  CallLimits limits;
   std::optional<std::chrono::seconds>* retry_after = nullptr;  ///< once only; the caller's
 };
 
@@ -88,18 +90,23 @@ Result<std::string> Client::Perform(const Call& call) {
                                               " bytes, more than the ", kMaxBody,
                                               " that the API server takes")));
   }
-  const SteadyTime deadline = clock_.SteadyNow() + options_.timeout;
+  SteadyTime deadline = clock_.SteadyNow() + options_.timeout;
+  if (call.limits.deadline) deadline = std::min(deadline, *call.limits.deadline);
+  StopSignal& stop = call.limits.stop != nullptr ? *call.limits.stop : stop_;
   Backoff backoff(options_.backoff, RandomSeed());
   ApiRequest request{.method = call.method,
                      .target = call.target,
                      .content_type = call.content_type,
                      .body = call.body};
   request.max_bytes = options_.max_answer_bytes;
-  request.cancelled = stop_.flag();
+  request.cancelled = stop.flag();
   for (bool first = true;; first = false) {
-    if (stop_.stopped()) return CancelledError(StrCat(call.doing, ": the client has stopped"));
+    if (stop_.stopped() || stop.stopped())
+      return CancelledError(StrCat(call.doing, ": the client has stopped"));
     const auto left = std::chrono::ceil<milliseconds>(deadline - clock_.SteadyNow());
-    request.timeout = std::max(left, milliseconds(1));
+    if (left <= left.zero())
+      return Failed(DeadlineExceededError(StrCat(call.doing, ": no time is left for it")));
+    request.timeout = left;
     ++counters_.requests;
     if (!first) ++counters_.retries;
     auto answer = transport_.Send(request);
@@ -122,7 +129,7 @@ Result<std::string> Client::Perform(const Call& call) {
     if (!again || call.retry_after != nullptr) return Failed(std::move(problem));
     const Duration wait = backoff.Next(asked);
     if (clock_.SteadyNow() + wait >= deadline) return Failed(std::move(problem));
-    (void)stop_.WaitFor(wait);
+    (void)stop.WaitFor(wait);
   }
 }
 
@@ -136,34 +143,49 @@ Result<Object> Client::PerformObject(const Call& call) {
   return object;
 }
 
-Result<Object> Client::Get(const Resource& resource, std::string_view ns, std::string_view name) {
+Result<Object> Client::Get(const Resource& resource, std::string_view ns, std::string_view name,
+                           CallLimits limits) {
   std::string doing = Doing("get", resource, ns, name);
   RETURN_IF_ERROR(CheckNamesOne(doing, resource, ns, name));
-  return PerformObject(
-      {.doing = std::move(doing), .target = resource.Path(ns, name), .repeatable = true});
+  return PerformObject({.doing = std::move(doing),
+                        .target = resource.Path(ns, name),
+                        .repeatable = true,
+                        .limits = limits});
 }
 
 Result<ObjectList> Client::List(const Resource& resource, const Selection& selection,
-                                std::optional<std::chrono::seconds>* retry_after) {
+                                std::optional<std::chrono::seconds>* retry_after,
+                                CallLimits limits) {
+  const SteadyTime last = clock_.SteadyNow() + options_.list_timeout;
+  limits.deadline = std::min(limits.deadline.value_or(last), last);
   for (bool first = true;; first = false) {
     ObjectList list;
-    const Status status = ListPages(resource, selection, retry_after, list);
+    const Status status = ListPages(resource, selection, retry_after, limits, list);
     if (status.ok()) return list;
     if (status.code() != StatusCode::kOutOfRange || !first) return status;
   }
 }
 
 Status Client::ListPages(const Resource& resource, const Selection& selection,
-                         std::optional<std::chrono::seconds>* retry_after, ObjectList& list) {
+                         std::optional<std::chrono::seconds>* retry_after, CallLimits limits,
+                         ObjectList& list) {
   const std::string doing = Doing("list", resource, selection.ns, {});
   std::string next;
+  std::set<std::string> pages;  // each by the token that leads to it
   do {
+    if (!pages.insert(next).second)
+      return Failed(UnavailableError(StrCat(doing, ": the server leads back to the same page")));
+    if (pages.size() > options_.max_pages) {
+      return Failed(ResourceExhaustedError(StrCat(
+          doing, ": there are more than ", options_.max_pages, " pages; narrow the selection")));
+    }
     std::string query = QueryOf(selection);
     AddParameter(query, "limit", StrCat(options_.page));
     AddParameter(query, "continue", next);
     ASSIGN_OR_RETURN(const std::string body, Perform({.doing = doing,
                                                       .target = resource.Path(selection.ns) + query,
                                                       .repeatable = true,
+                                                      .limits = limits,
                                                       .retry_after = retry_after}));
     auto page = ParseJsonText(body);
     if (!page.ok() || !page->is_object() || !page->contains("items") ||
@@ -190,18 +212,20 @@ Status Client::ListPages(const Resource& resource, const Selection& selection,
 }
 
 Result<Object> Client::Create(const Resource& resource, const Object& object,
-                              std::string_view field_manager) {
+                              std::string_view field_manager, CallLimits limits) {
   std::string query;
   AddParameter(query, "fieldManager", field_manager);
   return PerformObject({.doing = Doing("create", resource, object.ns(), object.name()),
                         .method = "POST",
                         .target = resource.Path(object.ns()) + query,
                         .content_type = "application/json",
-                        .body = Dump(object.json())});
+                        .body = Dump(object.json()),
+                        .limits = limits});
 }
 
 Result<Object> Client::Update(const Resource& resource, const Object& object,
-                              std::string_view field_manager, std::string_view subresource) {
+                              std::string_view field_manager, std::string_view subresource,
+                              CallLimits limits) {
   std::string doing = Doing("update", resource, object.ns(), object.name(), subresource);
   RETURN_IF_ERROR(CheckNamesOne(doing, resource, object.ns(), object.name()));
   if (object.resource_version().empty()) {
@@ -214,7 +238,8 @@ Result<Object> Client::Update(const Resource& resource, const Object& object,
                         .method = "PUT",
                         .target = resource.Path(object.ns(), object.name(), subresource) + query,
                         .content_type = "application/json",
-                        .body = Dump(object.json())});
+                        .body = Dump(object.json()),
+                        .limits = limits});
 }
 
 Result<Object> Client::Patch(const Resource& resource, std::string_view ns, std::string_view name,

@@ -61,8 +61,17 @@ struct ClientOptions {
   size_t max_answer_bytes = 64 << 20;         ///< of one answer: a page of a list, an object
   size_t max_event_bytes = 8 << 20;
   int page = 500;                ///< objects of a list in one answer
-  size_t max_objects = 100'000;  ///< of one list
+  size_t max_objects = 100'000;  ///< of one list, and of what an Informer keeps
+  size_t max_pages = 10'000;     ///< of one list: a server may send less than a page
+  std::chrono::milliseconds list_timeout{300'000};  ///< of one list, all pages together
   Backoff::Limits backoff{std::chrono::milliseconds(200), std::chrono::seconds(5)};
+};
+
+/// What may end a call before the client's own timeout.
+struct CallLimits {
+  std::optional<SteadyTime> deadline = std::nullopt;
+  /// Ends what is under way in place of Client::Stop, which is looked at between two requests still.
+  StopSignal* stop = nullptr;
 };
 
 /// What a Client has done since it was made.
@@ -93,17 +102,20 @@ class Client {
  public:
   Client(Transport& transport, Clock& clock, ClientOptions options);
 
-  Result<Object> Get(const Resource& resource, std::string_view ns, std::string_view name);
-  /// Page by page. When the server forgets the list in the middle, it is begun anew. With `retry_after` nothing is tried
+  Result<Object> Get(const Resource& resource, std::string_view ns, std::string_view name,
+                     CallLimits limits = {});
+  /// Page by page, all of them within options.list_timeout. When the server forgets the list in the middle, it is begun anew, once. With `retry_after` nothing is tried
   /// again: the caller does, not before that if the server says one.
   Result<ObjectList> List(const Resource& resource, const Selection& selection,
-                          std::optional<std::chrono::seconds>* retry_after = nullptr);
+                          std::optional<std::chrono::seconds>* retry_after = nullptr,
+                          CallLimits limits = {});
   /// Name, namespace and kind are the object's own; with generateName the server makes the name.
   Result<Object> Create(const Resource& resource, const Object& object,
-                        std::string_view field_manager);
+                        std::string_view field_manager, CallLimits limits = {});
   /// Of what was read before: ABORTED when somebody has written it since. INVALID_ARGUMENT without a resource version.
   Result<Object> Update(const Resource& resource, const Object& object,
-                        std::string_view field_manager, std::string_view subresource = {});
+                        std::string_view field_manager, std::string_view subresource = {},
+                        CallLimits limits = {});
   /// Server-side apply: the fields in `object` become so, others stay as they are; what is not there is made.
   Result<Object> Apply(const Resource& resource, const Object& object, const ApplyOptions& options);
   /// RFC 7386.
@@ -138,7 +150,8 @@ class Client {
                        std::string_view subresource, std::string query, const char* content_type,
                        const Json& patch, bool repeatable);
   Status ListPages(const Resource& resource, const Selection& selection,
-                   std::optional<std::chrono::seconds>* retry_after, ObjectList& list);
+                   std::optional<std::chrono::seconds>* retry_after, CallLimits limits,
+                   ObjectList& list);
   Status Failed(Status status);
 
   Transport& transport_;

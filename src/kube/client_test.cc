@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/strings.h"
+#include "base/testing/fake_clock.h"
 #include "kube/testing/fake_transport.h"
 
 namespace leadsman::kube {
@@ -146,10 +147,59 @@ TEST_F(ClientTest, WhoTriesAgainByItselfIsToldWhen) {
   EXPECT_EQ(server_.asked().size(), 2u);
 }
 
-TEST_F(ClientTest, AListHasABound) {
-  server_.Otherwise([](const ApiRequest&) {
+TEST_F(ClientTest, AListThatLeadsInACircleIsRefused) {
+  const auto page = [](std::string_view next) {
+    return FakeTransport::Scripted{.body =
+                                       StrCat(R"({"metadata":{"resourceVersion":"7","continue":")",
+                                              next, R"("},"items":[]})")};
+  };
+  for (const char* next : {"x", "y", "x"}) server_.Answer(page(next));
+  EXPECT_EQ(client_.List(kPods, {}).status().code(), StatusCode::kUnavailable);
+  EXPECT_EQ(server_.asked().size(), 3u);
+  int pages = 0;
+  server_.Otherwise([&](const ApiRequest&) { return page(StrCat(++pages)); });
+  Client bounded(server_, SystemClock(), {.max_pages = 4});
+  EXPECT_EQ(bounded.List(kPods, {}).status().code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(pages, 4);
+}
+
+TEST_F(ClientTest, AllPagesOfAListHaveOneDeadline) {
+  FakeClock clock;
+  Client client(server_, clock, {.list_timeout = std::chrono::seconds(70)});
+  int pages = 0;
+  server_.Otherwise([&](const ApiRequest&) {
+    clock.Advance(std::chrono::seconds(20));
     return FakeTransport::Scripted{
-        .body = R"({"metadata":{"resourceVersion":"7","continue":"c"},"items":[{},{}]})"};
+        .body = StrCat(R"({"metadata":{"continue":")", ++pages, R"("},"items":[]})")};
+  });
+  EXPECT_EQ(client.List(kPods, {}).status().code(), StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(pages, 4);
+  EXPECT_EQ(server_.last().timeout, std::chrono::seconds(10));
+}
+
+TEST_F(ClientTest, ACallEndsWithTheSignalAndTheDeadlineOfItsCaller) {
+  FakeClock clock;
+  Client client(server_, clock, {});
+  StopSignal stop;
+  const CallLimits limits{clock.SteadyNow() + std::chrono::seconds(3), &stop};
+  server_.Answer({.body = "{}"});
+  EXPECT_TRUE(client.Get(kPods, "shop", "a", limits).ok());
+  EXPECT_EQ(server_.last().timeout, std::chrono::seconds(3));
+  EXPECT_EQ(server_.last().cancelled, stop.flag());
+  clock.Advance(std::chrono::seconds(3));
+  EXPECT_EQ(client.Update(kPods, pod_, "me", "", limits).status().code(),
+            StatusCode::kDeadlineExceeded);
+  stop.Stop();
+  EXPECT_EQ(client.List(kPods, {}, nullptr, limits).status().code(), StatusCode::kCancelled);
+  EXPECT_EQ(server_.asked().size(), 1u);
+}
+
+TEST_F(ClientTest, AListHasABound) {
+  int page = 0;
+  server_.Otherwise([&](const ApiRequest&) {
+    return FakeTransport::Scripted{.body =
+                                       StrCat(R"({"metadata":{"resourceVersion":"7","continue":"c)",
+                                              ++page, R"("},"items":[{},{}]})")};
   });
   const auto list = client_.List(kPods, {});
   EXPECT_EQ(list.status().code(), StatusCode::kResourceExhausted);

@@ -14,6 +14,15 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
+/// After so many watches in a row that brought nothing, not even a bookmark, a list says what is.
+constexpr int kMostBarren = 5;
+
+/// A watch that ended so would end so again from the same resource version.
+bool NeedsList(const Status& watched) {
+  return watched.code() == StatusCode::kOutOfRange || watched.code() == StatusCode::kDataLoss ||
+         watched.code() == StatusCode::kInvalidArgument;
+}
+
 }  // namespace
 
 Informer::Informer(Client& client, Resource resource, InformerOptions options, Handler handler)
@@ -70,26 +79,28 @@ void Informer::SetProblem(const Status& status) {
 void Informer::Run() {
   while (!stop_.stopped()) {
     retry_after_.reset();
-    const Status status = resource_version_.empty() ? ListOnce() : WatchOnce();
+    const bool lists = resource_version_.empty();
+    const Status status = lists ? ListOnce() : WatchOnce();
     if (stop_.stopped()) return;
-    if (status.code() == StatusCode::kOutOfRange) {
-      ++counters_.expired;
-      resource_version_.clear();
-    } else if (!status.ok()) {
-      ++counters_.failures;
-    }
+    if (!lists && (NeedsList(status) || barren_ >= kMostBarren)) resource_version_.clear();
     if (status.ok()) {
       backoff_.Reset();
       continue;
     }
-    if (status.code() != StatusCode::kOutOfRange) SetProblem(status);
+    if (!lists && status.code() == StatusCode::kOutOfRange) {
+      ++counters_.expired;
+    } else {
+      ++counters_.failures;
+      SetProblem(status);
+    }
     if (stop_.WaitFor(backoff_.Next(retry_after_))) return;
   }
 }
 
 Status Informer::ListOnce() {
   ++counters_.lists;
-  ASSIGN_OR_RETURN(ObjectList list, client_.List(resource_, options_.selection, &retry_after_));
+  ASSIGN_OR_RETURN(ObjectList list,
+                   client_.List(resource_, options_.selection, &retry_after_, {.stop = &stop_}));
   if (list.resource_version.empty()) {
     return UnavailableError(
         StrCat("list ", resource_.Name(), ": the list has no resource version"));
@@ -97,6 +108,7 @@ Status Informer::ListOnce() {
   for (Object& object : list.items) object = Slim(std::move(object));
   for (const ObjectChange& change : store_.Replace(std::move(list.items))) handler_(change);
   resource_version_ = std::move(list.resource_version);
+  barren_ = 0;
   SetProblem(OkStatus());
   MutexLock lock(mutex_);
   synced_ = true;
@@ -115,11 +127,22 @@ Status Informer::WatchOnce() {
       resource_, options, [this](WatchEvent event) { return Take(std::move(event)); }, stop_,
       &retry_after_);
   if (heard_) backoff_.Reset();
-  if (options_.resync.count() > 0 && SteadyClock::now() >= resync_at_) Resync();
+  const bool resyncs = options_.resync.count() > 0 && SteadyClock::now() >= resync_at_;
+  CountBarren(status, resyncs);
+  if (resyncs) Resync();
   // A server that ends each watch at once must not be asked without an end.
   if (status.ok() && !heard_ && stop_.WaitFor(options_.backoff.first))
     return CancelledError("stopped");
   return status;
+}
+
+/// A server that is away, or asks for patience, would not answer a list either; a resync has cut its watch short.
+void Informer::CountBarren(const Status& watched, bool resyncs) {
+  if (heard_) {
+    barren_ = 0;
+  } else if (watched.code() != StatusCode::kUnavailable && !retry_after_ && !resyncs) {
+    ++barren_;
+  }
 }
 
 Status Informer::Take(WatchEvent event) {
@@ -127,6 +150,12 @@ Status Informer::Take(WatchEvent event) {
   heard_ = true;
   std::string version(event.object.resource_version());
   if (event.type != WatchEvent::Type::kBookmark) {
+    if (!HasRoomFor(event)) {
+      resource_version_.clear();  // a list says when there is room again
+      return ResourceExhaustedError(StrCat("watch ", resource_.Name(), ": there are more than ",
+                                           client_.options().max_objects,
+                                           " objects; narrow the selection"));
+    }
     ++counters_.events;
     event.object = Slim(std::move(event.object));
     if (auto change = store_.Take(event)) handler_(*change);
@@ -134,6 +163,12 @@ Status Informer::Take(WatchEvent event) {
   // Last: what a handler has not heard of is told again.
   if (!version.empty()) resource_version_ = std::move(version);
   return OkStatus();
+}
+
+bool Informer::HasRoomFor(const WatchEvent& event) const {
+  return event.type == WatchEvent::Type::kDeleted ||
+         store_.size() < client_.options().max_objects ||
+         store_.Get(event.object.ns(), event.object.name()).has_value();
 }
 
 void Informer::Resync() {

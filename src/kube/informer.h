@@ -42,6 +42,7 @@ struct InformerCounters {
 /// Keeps a copy of the objects of one resource, by a list and then a watch, on a thread of its own.
 ///
 ///   kListing ──→ kWatching ──(ended, failed)──→ kWatching from the last event ──(410)──→ kListing
+///   kWatching ──(nonsense, refused as no good, too many objects, five in a row that brought nothing)──→ kListing
 ///   any ──(failed)──→ the same, after a back-off; the copy stays as it was
 ///
 /// The handler is called on that thread, one change at a time and in the server's order, so it must be quick: it puts a key
@@ -78,6 +79,8 @@ class Informer {
   Status ListOnce();
   Status WatchOnce();
   Status Take(WatchEvent event);
+  bool HasRoomFor(const WatchEvent& event) const;
+  void CountBarren(const Status& watched, bool resyncs);
   void SetProblem(const Status& status);
   void Resync();
   Object Slim(Object object) const;
@@ -98,6 +101,7 @@ class Informer {
   std::string resource_version_;  ///< empty: list
   std::optional<std::chrono::seconds> retry_after_;
   bool heard_ = false;  ///< the watch has brought something
+  int barren_ = 0;      ///< watches in a row that have not
   std::chrono::steady_clock::time_point resync_at_;
   Backoff backoff_;
   Rng rng_;

@@ -55,7 +55,8 @@ class InformerTest : public testing::Test {
   }
 
   FakeTransport server_;
-  Client client_{server_, SystemClock(), {.timeout = 10ms, .backoff = {1ms, 2ms}}};
+  Client client_{
+      server_, SystemClock(), {.timeout = 10ms, .max_objects = 3, .backoff = {1ms, 2ms}}};
   Mutex mutex_;
   std::vector<std::string> changes_ GUARDED_BY(mutex_);
   std::unique_ptr<Informer> informer_;
@@ -95,6 +96,67 @@ TEST_F(InformerTest, ListsAgainWhenTheServerHasForgotten) {
   EXPECT_EQ(informer_->counters().expired, 1u);
 }
 
+TEST_F(InformerTest, ListsAgainWhenAWatchCannotGoOn) {
+  const FakeTransport::Scripted ends[] = {
+      {.body = "no event\n"},
+      {.status = 400, .body = "bad resource version"},
+      {.body = Event("ERROR", R"({"kind":"Status","code":500,"reason":"Expired"})")}};
+  int version = 50;
+  for (const FakeTransport::Scripted& end : ends) {
+    server_.Answer({.body = List(5, Pod("a", 1))});
+    server_.Answer(end);
+    server_.Answer({.body = List(++version, "")});
+    Start();
+    EXPECT_TRUE(Eventually([&] { return Asked(StrCat("resourceVersion=", version, "&")); }))
+        << end.body;
+    EXPECT_EQ(informer_->counters().lists, 2u);
+    informer_.reset();
+  }
+}
+
+TEST_F(InformerTest, ListsAgainWhenWatchesBringNothing) {
+  server_.Otherwise([](const ApiRequest& request) {
+    const bool watch = request.target.find("watch=true") != std::string::npos;
+    return FakeTransport::Scripted{.body = watch ? "\n" : List(5, "")};
+  });
+  Start();
+  EXPECT_TRUE(Eventually([&] { return informer_->counters().lists >= 2; }));
+  EXPECT_TRUE(informer_->problem().ok());
+}
+
+TEST_F(InformerTest, AListThatIsForgottenAgainAndAgainIsAProblem) {
+  server_.Otherwise(
+      [](const ApiRequest&) { return FakeTransport::Scripted{.status = 410, .body = "gone"}; });
+  Start();
+  EXPECT_TRUE(Eventually([&] { return informer_->problem().code() == StatusCode::kOutOfRange; }));
+}
+
+TEST_F(InformerTest, AWatchBringsNoMoreObjectsThanAreAllowed) {
+  server_.Answer({.body = List(5, StrCat(Pod("a", 1), ",", Pod("b", 2), ",", Pod("c", 3)))});
+  server_.Answer({.body = StrCat(Event("MODIFIED", Pod("a", 6)), Event("ADDED", Pod("d", 7)))});
+  server_.Otherwise([](const ApiRequest&) {
+    return FakeTransport::Scripted{
+        .body = List(8, StrCat(Pod("a", 6), ",", Pod("b", 2), ",", Pod("c", 3), ",", Pod("d", 7)))};
+  });
+  Start();
+  ASSERT_TRUE(
+      Eventually([&] { return informer_->problem().code() == StatusCode::kResourceExhausted; }));
+  ASSERT_TRUE(Eventually([&] { return informer_->counters().lists >= 2; }));
+  EXPECT_EQ(informer_->size(), 3u);
+  EXPECT_EQ(informer_->Get("", "a")->resource_version(), "6");
+}
+
+TEST_F(InformerTest, ALongListDoesNotHoldUpItsEnd) {
+  server_.Otherwise([](const ApiRequest& request) {
+    while (request.cancelled == nullptr || !*request.cancelled) std::this_thread::yield();
+    return FakeTransport::Scripted{.error = CancelledError("stopped")};
+  });
+  Start();
+  ASSERT_TRUE(Eventually([&] { return Asked("limit="); }));
+  informer_.reset();
+  EXPECT_EQ(server_.asked().size(), 1u);
+}
+
 TEST_F(InformerTest, KeepsWhatItHasWhileTheServerIsAway) {
   server_.Answer({.body = List(5, Pod("a", 1))});
   Start();
@@ -130,7 +192,9 @@ TEST_F(InformerTest, KeepsNoManagedFieldsUnlessAsked) {
 
 TEST_F(InformerTest, ResyncTellsOfEachAgainWithoutAList) {
   server_.Answer({.body = List(5, Pod("a", 1))});
-  server_.Otherwise([](const ApiRequest&) { return FakeTransport::Scripted{.body = "\n"}; });
+  server_.Otherwise([](const ApiRequest&) {
+    return FakeTransport::Scripted{.body = Event("BOOKMARK", Pod("", 6))};
+  });
   Start({.resync = 1ms});
   ASSERT_TRUE(Eventually([&] { return changes().size() >= 3; }));
   EXPECT_EQ(changes()[1], "a 1 1");

@@ -19,19 +19,22 @@ int64_t Seconds(Duration d) { return std::chrono::ceil<std::chrono::seconds>(d).
 
 class ClientLeaseStore final : public Election::LeaseStore {
  public:
-  ClientLeaseStore(Client& client, std::string ns, std::string name)
-      : client_(client), ns_(std::move(ns)), name_(std::move(name)) {}
-  Result<Object> Get() override { return client_.Get(Leases(), ns_, name_); }
+  ClientLeaseStore(Client& client, Clock& clock, std::string ns, std::string name)
+      : client_(client), clock_(clock), ns_(std::move(ns)), name_(std::move(name)) {}
+  void Begin() override { limits_.deadline = clock_.SteadyNow() + client_.options().timeout; }
+  Result<Object> Get() override { return client_.Get(Leases(), ns_, name_, limits_); }
   Result<Object> Create(const Object& lease) override {
-    return client_.Create(Leases(), lease, kManager);
+    return client_.Create(Leases(), lease, kManager, limits_);
   }
   Result<Object> Update(const Object& lease) override {
-    return client_.Update(Leases(), lease, kManager);
+    return client_.Update(Leases(), lease, kManager, {}, limits_);
   }
 
  private:
   Client& client_;
+  Clock& clock_;
   const std::string ns_, name_;
+  CallLimits limits_;
 };
 
 }  // namespace
@@ -62,6 +65,7 @@ Duration Election::left() const {
 Status Election::Tick() {
   // Before the request: from here on the others may see what we write.
   const SteadyTime now = clock_.SteadyNow();
+  store_.Begin();
   return leading() ? Renew(now) : LookAndTry(now);
 }
 
@@ -158,6 +162,7 @@ Status Election::Lead(Result<Object> written, SteadyTime asked) {
 Status Election::Release() {
   if (!leading()) return OkStatus();
   Follow();
+  store_.Begin();
   Json json = mine_.json();
   json["spec"]["holderIdentity"] = "";
   json["spec"]["leaseDurationSeconds"] = 1;
@@ -171,7 +176,7 @@ LeaderElector::LeaderElector(Client& client, ElectionOptions options, Clock& clo
                              Callbacks callbacks)
     : options_(std::move(options)),
       callbacks_(std::move(callbacks)),
-      store_(std::make_unique<ClientLeaseStore>(client, options_.ns, options_.name)),
+      store_(std::make_unique<ClientLeaseStore>(client, clock, options_.ns, options_.name)),
       election_(options_, *store_, clock),
       rng_(RandomSeed()) {}
 

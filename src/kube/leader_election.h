@@ -44,6 +44,8 @@ class Election {
   class LeaseStore {
    public:
     virtual ~LeaseStore() = default;
+    /// All that is asked until the next Begin has one deadline: a Tick, a Release.
+    virtual void Begin() {}
     virtual Result<Object> Get() = 0;
     virtual Result<Object> Create(const Object& lease) = 0;
     /// ABORTED when somebody has written it since it was read.

@@ -34,7 +34,9 @@ class LeaseView final : public Election::LeaseStore {
   explicit LeaseView(Cluster& cluster) : cluster_(cluster) {}
   bool cut = false;           ///< nothing comes through
   bool answers_lost = false;  ///< writes come through, their answers do not
+  int begun = 0;
 
+  void Begin() override { ++begun; }
   Result<Object> Get() override {
     if (cut) return UnavailableError("cut");
     if (!cluster_.lease) return NotFoundError("no lease");
@@ -88,6 +90,16 @@ TEST_F(ElectionTest, TheFirstLeadsAndTheSecondFollows) {
   EXPECT_EQ(cluster_.lease->Text("/spec/holderIdentity"), "a");
   EXPECT_EQ(cluster_.lease->Number("/spec/leaseDurationSeconds"), 15);
   EXPECT_EQ(cluster_.lease->Text("/spec/renewTime"), "2023-11-14T22:13:20.000000Z");
+}
+
+TEST_F(ElectionTest, AllThatALookAsksForHasOneDeadline) {
+  EXPECT_TRUE(a_.Tick());  // Get, Create
+  EXPECT_EQ(a_.view.begun, 1);
+  cluster_.Store(*cluster_.lease);
+  EXPECT_TRUE(a_.Tick());  // Update, Get
+  EXPECT_EQ(a_.view.begun, 2);
+  EXPECT_TRUE(a_.election.Release().ok());
+  EXPECT_EQ(a_.view.begun, 3);
 }
 
 TEST_F(ElectionTest, ALeaderThatRenewsIsLeftAlone) {

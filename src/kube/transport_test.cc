@@ -29,6 +29,7 @@ class TokenServer {
                   const std::string sent(exchange.request().Header("authorization"));
                   MutexLock lock(mutex_);
                   seen_.push_back(sent);
+                  if (on_request_) on_request_();
                   if (sent != StrCat("Bearer ", token_)) exchange.response().status = 401;
                   exchange.response().body = "{}";
                 }).value()) {}
@@ -36,6 +37,10 @@ class TokenServer {
   void Accept(std::string token) {
     MutexLock lock(mutex_);
     token_ = std::move(token);
+  }
+  void OnRequest(std::function<void()> on_request) {
+    MutexLock lock(mutex_);
+    on_request_ = std::move(on_request);
   }
   std::vector<std::string> seen() {
     MutexLock lock(mutex_);
@@ -45,6 +50,7 @@ class TokenServer {
  private:
   Mutex mutex_;
   std::string token_ GUARDED_BY(mutex_) = "one";
+  std::function<void()> on_request_ GUARDED_BY(mutex_);
   std::vector<std::string> seen_ GUARDED_BY(mutex_);
   std::unique_ptr<net::HttpServer> server_;
 };
@@ -89,6 +95,20 @@ TEST_F(TransportTest, WhoWasRefusedTogetherWithAnotherUsesWhatTheOtherHasRead) {
   EXPECT_TRUE((*credentials)->Refresh(used));
   EXPECT_EQ((*credentials)->Get().token, "two");
   EXPECT_FALSE((*credentials)->Refresh((*credentials)->Get()));
+}
+
+TEST_F(TransportTest, WhatIsRefusedIsAskedAgainOnlyWithinItsTime) {
+  TokenServer server;
+  auto transport = Make({.server = StrCat("http://127.0.0.1:", server.port()),
+                         .token_file = dir_.Write("token", "one")});
+  server.Accept("two");
+  server.OnRequest([&] {
+    dir_.Write("token", "two");
+    clock_.Advance(60s);
+  });
+  EXPECT_EQ(StatusOf(*transport), 401);
+  EXPECT_EQ(server.seen().size(), 1u);
+  EXPECT_EQ(StatusOf(*transport), 200);
 }
 
 TEST_F(TransportTest, ANewTokenIsUsedBeforeTheOldOneIsRefused) {

@@ -6,6 +6,7 @@
 
 #include "base/base64.h"
 #include "base/strings.h"
+#include "base/wire.h"
 #include "protocol/array_decoder.h"
 
 namespace leadsman {
@@ -51,7 +52,21 @@ void AppendRange(std::string& out, const TensorView& tensor, size_t first, size_
 void AppendFloat(std::string& out, float value) { AppendFloating(out, value); }
 void AppendFloat(std::string& out, double value) { AppendFloating(out, value); }
 
-Status CheckJsonForm(const TensorView& tensor) {
+BytesForm FormOfStrings(std::string_view output_name) {
+  return output_name.ends_with("_bytes") ? BytesForm::kBase64Object
+                                         : BytesForm::kTextOrBase64Object;
+}
+
+Status CheckJsonForm(const TensorView& tensor, BytesForm form) {
+  if (tensor.type == DataType::kBytes && form == BytesForm::kText) {
+    for (std::string_view text : tensor.as<std::string_view>()) {
+      if (IsUtf8(text)) continue;
+      return InvalidArgumentError(StrCat("output '", tensor.name,
+                                         "' has a string that is not UTF-8, which has no JSON "
+                                         "form; ask for it as binary data of the Open Inference "
+                                         "Protocol ('binary_data'), or by gRPC"));
+    }
+  }
   if (tensor.type != DataType::kFp16 && tensor.type != DataType::kBf16 &&
       tensor.type != DataType::kInvalid) {
     return OkStatus();
@@ -95,7 +110,8 @@ void AppendFlat(std::string& out, const TensorView& tensor, size_t first, size_t
       for (size_t i = 0; i < count; ++i) {
         std::string_view text = tensor.as<std::string_view>()[first + i];
         if (i > 0) out += ',';
-        if (form == BytesForm::kBase64Object) {
+        if (form == BytesForm::kBase64Object ||
+            (form == BytesForm::kTextOrBase64Object && !IsUtf8(text))) {
           out += "{\"b64\":\"";
           AppendBase64(out, text);
           out += "\"}";

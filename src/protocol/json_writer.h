@@ -16,11 +16,16 @@ namespace leadsman {
 void AppendFloat(std::string& out, float value);
 void AppendFloat(std::string& out, double value);
 
-/// How strings of an output appear.
-enum class BytesForm { kText, kBase64Object };
+/// How strings of an output appear: as text, which has to be UTF-8; as text where it is that, and as {"b64": …} otherwise; or always
+/// as the latter.
+enum class BytesForm { kText, kTextOrBase64Object, kBase64Object };
 
-/// INVALID_ARGUMENT for types that have no JSON form (FP16, BF16).
-Status CheckJsonForm(const TensorView& tensor);
+/// TensorFlow Serving's rule: of outputs whose names end in "_bytes" all strings are {"b64": …}. Of others those that are not UTF-8
+/// are, which it writes as they are, so that no reader takes the answer.
+BytesForm FormOfStrings(std::string_view output_name);
+
+/// INVALID_ARGUMENT for what has no JSON form: FP16, BF16, and with kText strings that are not UTF-8.
+Status CheckJsonForm(const TensorView& tensor, BytesForm form);
 
 /// The elements from `first` on, `count` of them, separated by commas, without brackets.
 void AppendFlat(std::string& out, const TensorView& tensor, size_t first, size_t count,

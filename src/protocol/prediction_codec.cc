@@ -284,7 +284,7 @@ bool DecodeOneRow(JsonCursor& json, std::string_view field, const Signature& sig
 Status AppendRows(std::string& out, std::span<const TensorView> outputs, bool unnest_single_row) {
   int64_t rows = -1;
   for (const TensorView& output : outputs) {
-    RETURN_IF_ERROR(CheckJsonForm(output));
+    RETURN_IF_ERROR(CheckJsonForm(output, FormOfStrings(output.name)));
     if (output.shape.rank() == 0) {
       return InvalidArgumentError(
           StrCat("output '", output.name,
@@ -296,9 +296,6 @@ Status AppendRows(std::string& out, std::span<const TensorView> outputs, bool un
                                          output.shape[0], " rows, others have ", rows));
     }
   }
-  auto form = [](const TensorView& output) {
-    return output.name.ends_with("_bytes") ? BytesForm::kBase64Object : BytesForm::kText;
-  };
   bool unnest = unnest_single_row && rows == 1;
   if (!unnest) out += '[';
   for (int64_t row = 0; row < rows; ++row) {
@@ -312,7 +309,7 @@ Status AppendRows(std::string& out, std::span<const TensorView> outputs, bool un
         out += ':';
       }
       size_t per_row = static_cast<size_t>(output.element_count / rows);
-      AppendNested(out, output, 1, static_cast<size_t>(row) * per_row, form(output));
+      AppendNested(out, output, 1, static_cast<size_t>(row) * per_row, FormOfStrings(output.name));
     }
     if (outputs.size() > 1) out += '}';
   }

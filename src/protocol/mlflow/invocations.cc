@@ -104,7 +104,7 @@ TensorView Flat(TensorView output) {
 Status AppendRecords(std::string& out, std::span<const TensorView> outputs) {
   const int64_t rows = outputs[0].shape.rank() > 0 ? outputs[0].shape[0] : 0;
   for (const TensorView& output : outputs) {
-    RETURN_IF_ERROR(CheckJsonForm(output));
+    RETURN_IF_ERROR(CheckJsonForm(output, BytesForm::kText));
     if (output.shape.rank() == 0 || output.shape[0] != rows) {
       return InternalError(StrCat("output '", output.name,
                                   "' has not one value a row, as the others have; set "
@@ -496,7 +496,7 @@ Status InvocationsCodec::Encode(const PredictionCall& call, std::string& out) {
       }
       chosen = &*found;
     }
-    RETURN_IF_ERROR(CheckJsonForm(*chosen));
+    RETURN_IF_ERROR(CheckJsonForm(*chosen, BytesForm::kText));
     AppendNested(out, Flat(*chosen), 0, 0, BytesForm::kText);
   }
   out += '}';

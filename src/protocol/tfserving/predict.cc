@@ -115,14 +115,14 @@ Status PredictCodec::Encode(const PredictionCall& call, std::string& out) {
   if (several) out += '{';
   for (size_t i = 0; i < outputs.size(); ++i) {
     const TensorView& output = outputs[i];
-    RETURN_IF_ERROR(CheckJsonForm(output));
+    const BytesForm form = FormOfStrings(output.name);
+    RETURN_IF_ERROR(CheckJsonForm(output, form));
     if (i > 0) out += ',';
     if (several) {
       AppendJsonString(out, output.name);
       out += ':';
     }
-    AppendNested(out, output, 0, 0,
-                 output.name.ends_with("_bytes") ? BytesForm::kBase64Object : BytesForm::kText);
+    AppendNested(out, output, 0, 0, form);
   }
   if (several) out += '}';
   out += '}';

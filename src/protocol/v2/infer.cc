@@ -453,7 +453,7 @@ Status InferCodec::Encode(const PredictionCall& call, std::string& out) {
       any_binary = true;
       continue;
     }
-    RETURN_IF_ERROR(CheckJsonForm(output));
+    RETURN_IF_ERROR(CheckJsonForm(output, BytesForm::kText));
     out += ",\"data\":[";
     AppendFlat(out, output, 0, static_cast<size_t>(output.element_count), BytesForm::kText);
     out += "]}";
