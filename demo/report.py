@@ -256,6 +256,9 @@ def gate_rows(rollout):
 
         def rate(arm):
             exposure, events = gate[arm]["exposure"], gate[arm]["events"]
+            if loss := gate.get("loss"):
+                mean = loss[f"{arm}_mean"]
+                return "none yet" if mean is None else f"{mean:.4g} on average of {exposure:,}"
             return f"{events:,} of {exposure:,}" + (f" ({percent(events / exposure, 2)})" if exposure else "")
         harm, harm_bound, safe, safe_bound = (
             e_value(gate[key]) for key in ("harm_log_e", "harm_log_bound", "safe_log_e", "safe_log_bound"))

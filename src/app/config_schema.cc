@@ -15,6 +15,7 @@
 #include "net/tls_server_schema.h"
 #include "net/url.h"
 #include "rollout/config_schema.h"
+#include "rollout/gate_state.h"
 #include "storage/store_uri.h"
 #include "telemetry/senders_schema.h"
 
@@ -292,10 +293,22 @@ const schema::Struct<Config::Model>& ConfigModelSchema() {
           if (Status wrong = net::ParseUrl(*url).status(); !wrong.ok())
             problems.Add(StrCat("rollout.gates[", i, "].", field), std::string(wrong.message()));
         }
-        if (model.rollout->gates[i].kind == RolloutGate::Kind::kQuality &&
-            !model.monitoring.enabled) {
+        const RolloutGate& gate = model.rollout->gates[i];
+        const bool of_labels =
+            gate.kind == RolloutGate::Kind::kQuality || gate.kind == RolloutGate::Kind::kLoss;
+        if (of_labels && !model.monitoring.enabled) {
           problems.Add(StrCat("rollout.gates[", i, "].kind"),
-                       "the quality gate needs labels: set monitoring.enabled: true");
+                       StrCat("the ", GateName(gate.kind),
+                              " gate needs labels: set monitoring.enabled: true"));
+        }
+        const bool of_probabilities =
+            gate.loss.metric == LossMetric::kLogLoss || gate.loss.metric == LossMetric::kBrier;
+        if (gate.kind == RolloutGate::Kind::kLoss && of_probabilities &&
+            problems.IsSound(StrCat("rollout.gates[", i, "].metric")) &&
+            model.monitoring.task == QualityTask::kRegression) {
+          problems.Add(StrCat("rollout.gates[", i, "].metric"),
+                       "is of probabilities, and by monitoring.task: regression the answers are "
+                       "numbers: use absolute_error or squared_error");
         }
         if (model.rollout->gates[i].kind == RolloutGate::Kind::kQuality &&
             problems.IsSound(StrCat("rollout.gates[", i, "].kind")) &&
@@ -303,8 +316,8 @@ const schema::Struct<Config::Model>& ConfigModelSchema() {
           problems.Add(
               StrCat("rollout.gates[", i, "].kind"),
               "the quality gate counts predictions that are wrong, and by monitoring.task: "
-              "regression none is right or wrong: leave it out, or ask a Prometheus for the "
-              "error (kind: promql)");
+              "regression none is right or wrong: use kind: loss, which compares how far off they "
+              "are, or leave it out");
         }
       }
       if (model.rollout->segments) {

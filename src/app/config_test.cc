@@ -109,6 +109,9 @@ TEST(ConfigTest, EffectiveConfigurationReadsBackTheSame) {
   for (const char* yaml :
        {kDemo, "", "models: [{name: a, path: b, versions: {all: true}}]",
         "models: [{name: a, path: b, versions: {specific: [3, 1]}, rollout: {}}]",
+        "models: [{name: a, path: b, rollout: {gates: [{kind: loss, metric: squared_error, "
+        "highest: "
+        "2500, good_enough: 4}]}}]",
         "models: [{name: a, path: b, rollout: {strategy: blue_green, gates: [{kind: latency, max: "
         "1%, slower_than: 1s}, {kind: promql, address: 'http://p', query: up, min: -1, interval: "
         "5s}, {kind: webhook, url: 'http://w', when: before_switch}], freeze: [{days: [fri], from: "
@@ -225,7 +228,7 @@ TEST(ConfigTest, TellsEverythingThatIsWrongWithOneFileAtOnce) {
       "c.yaml:10:14: models[0].rollout.alpha: must be above 0 and at most 0.5, not 2; did you mean "
       "2%?\n"
       "c.yaml:11:22: models[0].rollout.gates[0].kind: must be one of errors, latency, quality, "
-      "answers, promql and webhook, not \"error\"; "
+      "loss, answers, promql and webhook, not \"error\"; "
       "did you mean errors?\n"
       "c.yaml:11:37: models[0].rollout.gates[0].margin: must be above 1 and at most 1000, not 1\n"
       "c.yaml:12:14: log.level: must be one of debug, info, warn and error, not \"loud\"");
@@ -252,8 +255,8 @@ TEST(ConfigTest, ChecksThatFieldsAgree) {
       Errors("models:\n- name: a\n  path: b\n  monitoring: {task: regression}\n"
              "  rollout:\n    gates: [{kind: quality}]\n"),
       "c.yaml:6:20: models[0].rollout.gates[0].kind: the quality gate counts predictions that "
-      "are wrong, and by monitoring.task: regression none is right or wrong: leave it out, or "
-      "ask a Prometheus for the error (kind: promql)");
+      "are wrong, and by monitoring.task: regression none is right or wrong: use kind: loss, "
+      "which compares how far off they are, or leave it out");
   EXPECT_EQ(
       Errors("models:\n- name: a\n  path: b\n  rollout:\n    max_duration: 10s\n    steps:\n"
              "    - {weight: 50%, duration: 5s}\n    - {weight: 10%, duration: 6s}\n"
@@ -316,6 +319,39 @@ TEST(ConfigTest, ARolloutBySegmentNeedsSegmentsAndGatesThatLookAtThem) {
             "quality");
 }
 
+TEST(ConfigTest, AGateOfLossesHasAHighestInTheMetricsUnits) {
+  auto errors = [](const std::string& gate, const std::string& task = "auto",
+                   const std::string& more = "") {
+    return Errors(StrCat("models: [{name: a, path: b, monitoring: {task: ", task,
+                         "}, rollout: {gates: [", gate, "]", more, "}}]"));
+  };
+  EXPECT_EQ(errors("{kind: loss, metric: absolute_error, highest: 50, good_enough: 2}"), "");
+  EXPECT_EQ(errors("{kind: loss, highest: 50, max: 8}", "regression"), "");
+  EXPECT_EQ(errors("{kind: loss, metric: brier, weight: 2}"), "");
+  for (const auto& [gate, part] : {
+           std::pair("{kind: loss}", "gates[0].highest: is missing: the largest absolute error"),
+           {"{kind: loss, metric: brier, highest: 2}", "gates[0].highest: must be at most 1"},
+           {"{kind: loss, highest: 5, good_enough: 5}", "good_enough: must be below highest (5)"},
+           {"{kind: loss, highest: 5, max: 6}", "max: must be above 0 and below highest (5)"},
+           {"{kind: loss, highest: 5, floor: 5%}", "floor: is of rates: give good_enough"},
+           {"{kind: loss, metric: mae, highest: 5}", "gates[0].metric: "},
+           {"{kind: errors, highest: 5}", "highest: belongs to gates of the kind loss"},
+           {"{kind: webhook, url: 'http://w', good_enough: 5}",
+            "good_enough: belongs to gates of the kind loss"},
+           {"{kind: loss, highest: 5}, {kind: loss, highest: 6}",
+            "gates[1].kind: there is already a gate of this kind"},
+       })
+    EXPECT_NE(errors(gate).find(part), std::string::npos) << part << "\n" << errors(gate);
+  const std::string sure = errors("{kind: loss, metric: log_loss, highest: 5}", "regression");
+  EXPECT_NE(sure.find("rollout.gates[0].metric: is of probabilities"), std::string::npos) << sure;
+  const std::string wrong = errors("{kind: quality}", "regression");
+  EXPECT_NE(wrong.find("use kind: loss"), std::string::npos) << wrong;
+  const std::string compares = errors("{kind: loss, highest: 5}", "auto", ", strategy: blue_green");
+  EXPECT_NE(compares.find("gates[0].kind: compares with the stable version"), std::string::npos)
+      << compares;
+  EXPECT_EQ(errors("{kind: loss, highest: 5, max: 1}", "auto", ", strategy: blue_green"), "");
+}
+
 TEST(ConfigTest, RolloutsThatMirrorNeedAGatewayAndGatesThatCopiesCanJudge) {
   const std::string gateway =
       "gateway:\n  listeners: [{port: 0}]\n  services:\n  - name: a\n    protocol: http1\n"
@@ -329,6 +365,9 @@ TEST(ConfigTest, RolloutsThatMirrorNeedAGatewayAndGatesThatCopiesCanJudge) {
       rollout("    steps: [{weight: 0, mirror: 1%}, {weight: 0, mirror: 100%}, {weight: 10%}]\n"
               "    gates: [{kind: answers, max: 1%, only_classes: true}, {kind: errors}]\n"),
       "");
+  EXPECT_NE(rollout("    strategy: shadow\n    gates: [{kind: loss, metric: brier}]\n")
+                .find("rollout.gates[0].kind: cannot be judged by copies"),
+            std::string::npos);
   const std::string wrong = rollout(
       "    steps: [{weight: 0}, {weight: 0, mirror: 10%}, {weight: 0, mirror: 5%}, {weight: 10%, "
       "mirror: 10%}, {weight: 0, mirror: 20%}]\n    shadow: {}\n"
@@ -732,6 +771,14 @@ TEST(GatewayConfigTest, APlanThatComesWithAStartIsHeldToWhatTheConfigurationWoul
   quality.gates = {{.kind = RolloutGate::Kind::kQuality}};
   EXPECT_TRUE(refused(quality).starts_with("plan.gates[0].kind: the quality gate counts"))
       << refused(quality);
+  EXPECT_NE(refused(quality).find("use kind: loss"), std::string::npos) << refused(quality);
+  RolloutPlan losses = plan;
+  losses.gates = {{.kind = RolloutGate::Kind::kLoss}};
+  losses.gates[0].loss.highest = 50;
+  EXPECT_TRUE(FitGivenPlan(config, "a", losses).ok());
+  losses.gates[0].loss.metric = LossMetric::kLogLoss;
+  EXPECT_TRUE(refused(losses).starts_with("plan.gates[0].metric: is of probabilities"))
+      << refused(losses);
   RolloutPlan files = plan;
   files.steps[1].approval = true;
   files.steps[1].approval.webhook.emplace().url = "http://h/x";
@@ -988,8 +1035,8 @@ TEST(ConfigTest, AnApprovalIsAPersonsWordOrAWebhooks) {
   EXPECT_NE(errors("true", "{kind: errors, weight: 0}").find("gates[0].weight: must be above 0"),
             std::string::npos);
   EXPECT_NE(errors("true", "{kind: errors}, {kind: webhook, url: http://ci, weight: 2}")
-                .find("gates[1].weight: belongs to gates of the kind errors, latency, quality or "
-                      "answers"),
+                .find("gates[1].weight: belongs to gates of the kind errors, latency, quality, "
+                      "loss or answers"),
             std::string::npos);
   EXPECT_NE(errors("true", "{kind: errors, allow_absent: true}")
                 .find("gates[0].allow_absent: belongs to gates of the kind promql"),

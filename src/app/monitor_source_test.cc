@@ -50,6 +50,34 @@ TEST(MonitorMetricSourceTest, EvidenceIsWhatTheSplitHasDrawnAndTheBaselineIsEver
   EXPECT_EQ(arm->baseline.longest_failure_ns, 30'000'000'000u) << "they have no latency bucket";
 }
 
+TEST(MonitorMetricSourceTest, LossesAreThoseOfTheMeasureThatTheRolloutAsksFor) {
+  FakeClock clock;
+  Registry registry;
+  auto monitor = Monitor::Create({clock, registry}, {}, {});
+  ASSERT_TRUE(monitor.ok()) << monitor.status();
+  MonitorMetricSource source(**monitor);
+  source.CountLosses("prices", {LossMetric::kSquaredError, 100});
+  for (const auto& [id, drawn, text] :
+       {std::tuple("a", true, "7"), {"b", false, "5"}, {"c", true, "none"}}) {
+    const std::string_view predicted[] = {text};
+    PredictionEvent event;
+    event.model = "prices";
+    event.version = 2;
+    event.drawn = drawn;
+    event.request_id = id;
+    event.predicted = predicted;
+    (*monitor)->Emit(event);
+    (*monitor)->AddLabels({GroundTruth{id, 0, "2", 0}});
+  }
+  ASSERT_TRUE((*monitor)->Flush(std::chrono::seconds(20)));
+  const ArmTotals arm = source.Read("prices", 2).value();
+  EXPECT_EQ(arm.losses.count, 1u);
+  EXPECT_DOUBLE_EQ(arm.losses.sum, 0.25);
+  EXPECT_EQ(arm.unmeasured, 1u);
+  EXPECT_EQ(arm.baseline.losses.count, 2u);
+  EXPECT_DOUBLE_EQ(arm.baseline.losses.sum, 0.25 + 0.09);
+}
+
 TEST(MonitorMetricSourceTest, EvidenceIsToldBySegmentToo) {
   FakeClock clock;
   Registry registry;

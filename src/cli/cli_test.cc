@@ -599,6 +599,12 @@ TEST_F(CliServerTest, RolloutsAreFoundByNumberOrModel) {
   EXPECT_NE(out().find("no rollouts yet"), std::string::npos);
   fixture_.rollouts.Put(FakeRollouts::Example(1));
   RolloutView second = FakeRollouts::Example(2);
+  second.gates.push_back({.gate = "loss",
+                          .loss = GateView::Loss{.metric = "absolute_error",
+                                                 .highest = 50,
+                                                 .stable_mean = 3.2149,
+                                                 .candidate_mean = {}},
+                          .stable_exposure = 40});
   second.expected_end.emplace().text = "unknown: no traffic";
   fixture_.rollouts.Put(second);
   EXPECT_EQ(Run({"rollout", "list"}), kOk);
@@ -607,6 +613,9 @@ TEST_F(CliServerTest, RolloutsAreFoundByNumberOrModel) {
   EXPECT_NE(out().find("rollout 2  digits 1 → 2"), std::string::npos) << out();
   EXPECT_NE(out().find("worse [##########..........] 50%"), std::string::npos) << out();
   EXPECT_NE(out().find("bad: stable 3/300, candidate 1/100"), std::string::npos) << out();
+  EXPECT_NE(out().find("mean absolute_error: stable 3.21 of 40, candidate - of 0"),
+            std::string::npos)
+      << out();
   EXPECT_NE(out().find("p99        waits  promql: 0.2 is within its bounds"), std::string::npos)
       << out();
   EXPECT_NE(out().find("note: errors: about 400"), std::string::npos) << out();

@@ -8,6 +8,7 @@
 #include "base/strings.h"
 #include "cli/json_fields.h"
 #include "cli/label_file.h"
+#include "cli/share.h"
 
 namespace leadsman::cli {
 namespace {
@@ -855,9 +856,14 @@ std::string RolloutPicture(const Json& rollout, const Paint& paint, int columns)
       double b = Number(gate, bound);
       return b > 0 ? Number(gate, value) / b : 0.0;
     };
+    const Json& loss = Part(gate, "loss");
     auto counts = [&](const char* arm) {
       if (!gate.contains(arm)) return std::string();
-      return StrCat(Text(gate[arm], "events"), "/", Text(gate[arm], "exposure"));
+      if (!loss.is_object())
+        return StrCat(Text(gate[arm], "events"), "/", Text(gate[arm], "exposure"));
+      const char* mean = arm == std::string_view("stable") ? "stable_mean" : "candidate_mean";
+      return StrCat(Part(loss, mean).is_number() ? Rounded(Number(loss, mean)) : "-", " of ",
+                    Text(gate[arm], "exposure"));
     };
     double harm = share_of("harm_log_e", "harm_log_bound");
     double safe = share_of("safe_log_e", "safe_log_bound");
@@ -865,8 +871,9 @@ std::string RolloutPicture(const Json& rollout, const Paint& paint, int columns)
                   harm >= 1 ? paint.Bad(Bar(harm, bar, blocks)) : Bar(harm, bar, blocks), " ",
                   Percent(std::max(0.0, harm)), "  safe ",
                   safe >= 1 ? paint.Good(Bar(safe, bar, blocks)) : Bar(safe, bar, blocks), " ",
-                  Percent(std::max(0.0, safe)), "  bad: stable ", counts("stable"), ", candidate ",
-                  counts("candidate"), "\n");
+                  Percent(std::max(0.0, safe)), "  ",
+                  loss.is_object() ? StrCat("mean ", Text(loss, "metric")) : std::string("bad"),
+                  ": stable ", counts("stable"), ", candidate ", counts("candidate"), "\n");
   }
   out += SegmentLines(rollout, paint);
   if (const std::string expected = Text(Part(rollout, "expected_end"), "text"); !expected.empty())

@@ -922,6 +922,11 @@ class CommandLine {
     option("--error-rate", f.error_rate, "Of the stable version [as seen]", "SHARE");
     option("--label-share", f.label_share, "Of the requests, with a label [as seen]", "SHARE");
     option("--wrong-rate", f.wrong_rate, "Of the labelled answers [as seen]", "SHARE");
+    option("--mean-loss", f.mean_loss,
+           "Of the labelled answers, as the loss gate counts them [as seen]", "X")
+        ->check(CLI::NonNegativeNumber);
+    option("--loss-spread", f.loss_spread, "Standard deviation of one of these [as seen]", "X")
+        ->check(CLI::NonNegativeNumber);
     plan->add_flag("--simulate{100}", f.runs, "Play the plan so many times [100]");
     option("--worse", f.worse, "Times the bad events of candidates that are played [2]", "X")
         ->check(CLI::Range(1.0, 1000.0));

@@ -33,12 +33,6 @@ std::string Rate(double share) {
   std::snprintf(buffer, sizeof buffer, percent >= 10 ? "%.0f%%" : "%.2g%%", percent);
   return buffer;
 }
-/// "2.5", "1000"
-std::string Rounded(double value) {
-  char buffer[32];
-  std::snprintf(buffer, sizeof buffer, value >= 100 ? "%.0f" : "%.3g", value);
-  return buffer;
-}
 
 bool IsFile(const std::string& path) {
   std::error_code error;
@@ -252,6 +246,13 @@ std::optional<Json> Question(ClientContext& c, const AppHooks& hooks, const Plan
     exit_code = kUsage;
     return std::nullopt;
   }
+  for (const auto& [key, value] :
+       {std::pair("mean", options.mean_loss), std::pair("spread", options.loss_spread)}) {
+    if (!value) continue;
+    if (!Part(traffic, "losses").is_object()) traffic["losses"] = Json::object();
+    traffic["losses"][key] = *value;
+    traffic["losses"].erase("metric");  // it is the plan's that is meant
+  }
   if (!traffic.empty()) question["traffic"] = std::move(traffic);
   question["runs"] = options.runs;
   question["worse"] = options.worse;
@@ -264,12 +265,13 @@ std::string Expected(const Json& json, const char* key) {
   return Part(json, key).is_number() ? Span(Number(json, key)) : "never";
 }
 
-/// "1.5% (3.0x)": the least rate that is found, and how many times the stable's that is.
+/// "1.5% (3.0x)": the least rate that is found, and how many times the stable's that is. Of mean losses "4.1 (1.3x)".
 std::string Harm(const Json& gate, const char* key) {
   if (!Part(gate, key).is_number()) return "none";
   const double rate = Number(gate, key), stable = Number(gate, "stable_rate");
-  if (stable <= 0) return Rate(rate);
-  return StrCat(Rate(rate), " (", Rounded(rate / stable), "x)");
+  const std::string text = Part(gate, "metric").is_string() ? Rounded(rate) : Rate(rate);
+  if (stable <= 0) return text;
+  return StrCat(text, " (", Rounded(rate / stable), "x)");
 }
 
 /// Of a gate in a step: older servers do not say.
@@ -295,6 +297,10 @@ void PrintPlan(ClientContext& c, const Json& answer) {
             << Rate(Number(traffic, "label_share"));
   if (Number(traffic, "label_share") > 0)
     c.env.out << ", wrong " << Rate(Number(traffic, "wrong_rate"));
+  if (const Json& losses = Part(traffic, "losses"); losses.is_object()) {
+    c.env.out << ", mean loss " << Rounded(Number(losses, "mean")) << " (spread "
+              << Rounded(Number(losses, "spread")) << ")";
+  }
   c.env.out << '\n';
   Table table({"STEP", "SHARE", "REQUESTS/S", "AT LEAST", "EXPECTED", "GATE", "NEEDED", "TAKES",
                "FOUND IN THE STEP", "FOUND IN TIME"});

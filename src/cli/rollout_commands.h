@@ -24,6 +24,7 @@ struct PlanOptions {
   std::string record;  ///< a verdict record whose traffic is taken
   std::optional<double> requests_per_second;
   std::string error_rate, label_share, wrong_rate;  ///< as 0.5% or 0.005; empty: as seen
+  std::optional<double> mean_loss, loss_spread;     ///< in the metric's units; absent: as seen
   int runs = 0;                                     ///< of the simulation; 0: none
   double worse = 2;
   int64_t seed = 1;

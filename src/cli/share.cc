@@ -1,5 +1,7 @@
 #include "cli/share.h"
 
+#include <cstdio>
+
 #include "base/strings.h"
 
 namespace leadsman::cli {
@@ -10,6 +12,12 @@ std::optional<double> ParseShare(std::string_view text) {
   auto value = ParseDouble(text);
   if (value && percent) *value /= 100;
   return value && *value >= 0 && *value <= 1 ? value : std::nullopt;
+}
+
+std::string Rounded(double value) {
+  char buffer[32];
+  std::snprintf(buffer, sizeof buffer, value >= 100 ? "%.0f" : "%.3g", value);
+  return buffer;
 }
 
 }  // namespace leadsman::cli

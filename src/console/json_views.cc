@@ -90,9 +90,19 @@ Json OutsideJson(const std::optional<GateView::Outside>& outside) {
            {{"passed", outside->passed}, {"failed", outside->failed}, {"open", outside->open}}}};
 }
 
+Json LossJson(const std::optional<GateView::Loss>& loss) {
+  if (!loss) return nullptr;
+  return {{"metric", loss->metric},
+          {"highest", loss->highest},
+          {"stable_mean", loss->stable_mean ? Json(*loss->stable_mean) : Json(nullptr)},
+          {"candidate_mean", loss->candidate_mean ? Json(*loss->candidate_mean) : Json(nullptr)},
+          {"unmeasured", loss->unmeasured}};
+}
+
 Json GateJson(const GateView& gate) {
   return {{"gate", gate.gate},
           {"outside", OutsideJson(gate.outside)},
+          {"loss", LossJson(gate.loss)},
           {"harm_log_e", NumberJson(gate.harm_log_e)},
           {"harm_log_bound", NumberJson(gate.harm_log_bound)},
           {"safe_log_e", NumberJson(gate.safe_log_e)},

@@ -77,10 +77,16 @@ Json TrafficJson(const RolloutRouteDeps& deps, const std::string& model, int64_t
   auto share = [](uint64_t part, uint64_t of) {
     return of == 0 ? 0 : std::min(1.0, static_cast<double>(part) / static_cast<double>(of));
   };
+  const LossTotals& losses = totals.losses;
+  const double highest = losses.measure.highest;
   return {{"requests_per_second", seconds > 0 ? static_cast<double>(arrived) / seconds : 0},
           {"error_rate", share(totals.errors, totals.requests)},
           {"label_share", share(totals.labelled_requests, totals.requests)},
           {"wrong_rate", share(totals.wrong_requests, totals.labelled_requests)},
+          {"losses", losses.all.count == 0 ? Json(nullptr)
+                                           : Json{{"metric", LossMetricName(losses.measure.metric)},
+                                                  {"mean", losses.all.Mean() * highest},
+                                                  {"spread", losses.all.Spread() * highest}}},
           {"requests", totals.requests},
           {"latency", ToSparse(totals.latency)},
           {"arrivals", std::move(arrivals)}};

@@ -185,11 +185,62 @@ const schema::Struct<OutsideOptions>& OutsideSchema() {
   return table;
 }
 
+/// The fields of a gate of mean losses.
+const schema::Struct<LossOptions>& LossSchema() {
+  using Options = LossOptions;
+  static const auto table = [] {
+    schema::Struct<Options> s("LossGate", "How far off an answer was.");
+    s.Field("metric", &Options::metric,
+            schema::Enum<LossMetric>({{"absolute_error", LossMetric::kAbsoluteError},
+                                      {"squared_error", LossMetric::kSquaredError},
+                                      {"log_loss", LossMetric::kLogLoss},
+                                      {"brier", LossMetric::kBrier}}),
+            "loss only: of numbers the absolute or the squared error; of probabilities log_loss or "
+            "brier.");
+    s.Field("highest", &Options::highest, schema::Number(0, kHighestLoss),
+            "loss only: in the metric's units, the largest loss that counts; a larger one counts "
+            "as this. Must be given; 0 = of brier 1.");
+    s.Field("good_enough", &Options::good_enough, schema::Number(0, kHighestLoss),
+            "loss only: a mean loss below this, in the metric's units, is good enough, whatever "
+            "the ratio; 0 = none is.");
+    return s;
+  }();
+  return table;
+}
+
 /// A field that belongs to some kinds of gates only, and whether this one has it.
 struct OwnField {
   const char* name;
   bool given;
 };
+
+std::vector<OwnField> LossFields(const Gate& gate) {
+  const LossOptions fresh;
+  return {{"metric", gate.loss.metric != fresh.metric},
+          {"highest", gate.loss.highest != fresh.highest},
+          {"good_enough", gate.loss.good_enough != fresh.good_enough}};
+}
+
+void CheckLoss(const Gate& gate, schema::Problems& problems) {
+  if (!problems.IsSound("highest") || !problems.IsSound("metric")) return;
+  const double highest = MeasureOf(gate).highest;
+  if (highest <= 0) {
+    problems.Add("highest", StrCat("is missing: the largest ", LossMetricWords(gate.loss.metric),
+                                   " that counts, in its own units; what is above counts as that"));
+    return;
+  }
+  if (gate.loss.metric == LossMetric::kBrier && highest > 1)
+    problems.Add("highest", "must be at most 1: no Brier score is above");
+  if (gate.loss.good_enough >= highest && problems.IsSound("good_enough"))
+    problems.Add("good_enough", StrCat("must be below highest (", highest, ")"));
+  if (gate.max && (*gate.max <= 0 || *gate.max >= highest) && problems.IsSound("max")) {
+    problems.Add("max", StrCat("must be above 0 and below highest (", highest,
+                               "): it bounds the mean loss, in the metric's units"));
+  }
+  if (gate.floor != Gate{}.floor && problems.IsSound("floor")) {
+    problems.Add("floor", "is of rates: give good_enough, a mean loss in the metric's units");
+  }
+}
 
 void CheckOutside(const Gate& gate, schema::Problems& problems) {
   if (!problems.IsSound("kind")) return;
@@ -224,6 +275,8 @@ void CheckOutside(const Gate& gate, schema::Problems& problems) {
             {"username", !o.username.empty()},
             {"password_file", !o.password_file.empty()}},
            "promql or webhook");
+    if (gate.kind == Gate::Kind::kLoss) CheckLoss(gate, problems);
+    if (gate.kind != Gate::Kind::kLoss) refuse(LossFields(gate), "loss");
     if (gate.kind != Gate::Kind::kAnswers) {
       refuse({{"only_classes", gate.only_classes}}, "answers");
     } else if (!gate.max && problems.IsSound("max")) {
@@ -232,11 +285,12 @@ void CheckOutside(const Gate& gate, schema::Problems& problems) {
     return;
   }
   refuse({{"only_classes", gate.only_classes}}, "answers");
+  refuse(LossFields(gate), "loss");
   refuse({{"weight", gate.weight != Gate{}.weight}},
-         "errors, latency, quality or answers: an answer from outside has no part of alpha");
+         "errors, latency, quality, loss or answers: an answer from outside has no part of alpha");
   if (webhook) {
     if (o.url.empty()) problems.Add("url", "is missing: where the rollout is posted");
-    refuse({{"max", gate.max.has_value()}}, "errors, latency, quality, answers or promql");
+    refuse({{"max", gate.max.has_value()}}, "errors, latency, quality, loss, answers or promql");
   }
   if (promql) {
     if (o.address.empty())
@@ -262,25 +316,29 @@ const schema::Struct<Gate>& GateSchema() {
         "RolloutGate",
         "What must hold for the candidate. Gates of the kinds errors, latency "
         "and quality watch one kind of bad event in the stable and the candidate "
-        "version over the same time; answers compares what both say to the same requests; promql "
+        "version over the same time; loss how far off their answers are on average; answers "
+        "compares what both say to the same requests; promql "
         "and webhook ask somebody outside.");
-    s.Required("kind", &Gate::kind,
-               schema::Enum<Gate::Kind>({{"errors", Gate::Kind::kErrors},
-                                         {"latency", Gate::Kind::kLatency},
-                                         {"quality", Gate::Kind::kQuality},
-                                         {"answers", Gate::Kind::kAnswers},
-                                         {"promql", Gate::Kind::kPromql},
-                                         {"webhook", Gate::Kind::kWebhook}}),
-               "The bad event: a request answered with an error; an answer slower than the stable "
-               "version's quantiles; a labelled prediction that was wrong; an answer to a copy "
-               "that is another one than the client's. Or who is asked: a Prometheus; a webhook.");
+    s.Required(
+        "kind", &Gate::kind,
+        schema::Enum<Gate::Kind>({{"errors", Gate::Kind::kErrors},
+                                  {"latency", Gate::Kind::kLatency},
+                                  {"quality", Gate::Kind::kQuality},
+                                  {"loss", Gate::Kind::kLoss},
+                                  {"answers", Gate::Kind::kAnswers},
+                                  {"promql", Gate::Kind::kPromql},
+                                  {"webhook", Gate::Kind::kWebhook}}),
+        "The bad event: a request answered with an error; an answer slower than the stable "
+        "version's quantiles; a labelled prediction that was wrong; an answer to a copy "
+        "that is another one than the client's. Or the mean loss of labelled predictions, as "
+        "of regression. Or who is asked: a Prometheus; a webhook.");
     s.Field(
         "weight", &Gate::weight, schema::NumberAbove(0, 1000),
         "Of gates that count: alpha is shared by these. A gate of weight 3 beside one of weight "
         "1 has three quarters of it, and finds harm sooner at its cost.");
     s.Field("margin", &Gate::margin, schema::NumberAbove(1, 1000),
-            "The candidate counts as worse when its rate of bad events is this many times the "
-            "stable version's.");
+            "The candidate counts as worse when its rate of bad events, or its mean loss, is this "
+            "many times the stable version's.");
     s.Field("floor", &Gate::floor, schema::Share(0, 1),
             "A rate of bad events below this is good enough, whatever the ratio; 0 = no floor.");
     s.Field("quantiles", &Gate::quantiles, schema::List(schema::Share(0, 1, true), 1, 16),
@@ -294,11 +352,13 @@ const schema::Struct<Gate>& GateSchema() {
         "max", &Gate::max, schema::Optional(schema::Share(-kAny, kAny)),
         "An absolute bound, as 2%: the candidate's rate of bad events must be shown to be below "
         "it, and it is taken back when shown to be above. The stable version is not looked at, "
-        "and margin and floor are not used. promql: the answer must not be above.");
+        "and margin and floor are not used. loss: of its mean loss, in the metric's units. promql: "
+        "the answer must not be above.");
     s.Field("slower_than", &Gate::slower_than, schema::Time<milliseconds>(0ms, 60s),
             "latency with max only: an answer that takes this long or longer is slow.");
     s.Field("only_classes", &Gate::only_classes, schema::Boolean(),
             "answers only: another class counts, another number does not.");
+    s.Embedded(&Gate::loss, LossSchema());
     s.Embedded(&Gate::outside, OutsideSchema());
     s.Check(CheckOutside);
     s.Check([](const Gate& gate, schema::Problems& problems) {
@@ -309,7 +369,8 @@ const schema::Struct<Gate>& GateSchema() {
           problems.Add(path, "must be greater than the one before");
       }
       if (gate.safe_quantile >= 1) problems.Add("safe_quantile", "must be below 1 (100%)");
-      const bool rates = problems.IsSound("kind") && !IsOutside(gate.kind);
+      const bool rates =
+          problems.IsSound("kind") && !IsOutside(gate.kind) && gate.kind != Gate::Kind::kLoss;
       if (rates && gate.max && (*gate.max <= 0 || *gate.max >= 1))
         problems.Add("max", "must be above 0 and below 1 (100%): it bounds a rate");
       const bool bounded_latency = gate.max && gate.kind == Gate::Kind::kLatency;
@@ -538,6 +599,11 @@ void CheckMirrors(const Plan& plan, schema::Problems& problems) {
       problems.Add(at + "kind",
                    "compares answers to copies: use strategy: shadow, or give a step a mirror");
     }
+    if (gate.kind == Gate::Kind::kLoss && Mirrors(plan)) {
+      problems.Add(at + "kind",
+                   "cannot be judged by copies, whose answers are compared and not kept for "
+                   "labels: leave it out, or use strategy: canary without a mirror");
+    }
     if (gate.kind == Gate::Kind::kQuality && gate.max && shadow) {
       problems.Add(at + "max",
                    "cannot be judged by copies, of which only rows with another class have labels: "
@@ -603,7 +669,7 @@ void CheckStrategy(const Plan& plan, schema::Problems& problems) {
       problems.Add("gates",
                    "blue/green needs gates of its own: the default ones compare with the stable "
                    "version, which has no traffic while the candidate has it all. Give errors, "
-                   "latency or quality with max, promql, webhook, or [] to judge by nothing");
+                   "latency, quality or loss with max, promql, webhook, or [] to judge by nothing");
       break;
     }
     problems.Add(kind,
@@ -726,7 +792,8 @@ const schema::Struct<RolloutPlan>& RolloutPlanSchema() {
             "rolling only.");
     s.Field("ab", &Plan::ab, schema::Optional(schema::Of(AbSchema())), "ab only.");
     s.Field("gates", &Plan::gates, schema::List(schema::Of(GateSchema()), 0, 20),
-            "What must hold: at most one gate of errors, latency, quality and answers each, any of "
+            "What must hold: at most one gate of errors, latency, quality, loss and answers each, "
+            "any of "
             "promql and webhook. Default: errors and latency.");
     s.Field("segments", &Plan::segments, schema::Optional(schema::Of(SegmentsSchema())),
             "Look for harm in each segment of the requests too; absent = in all of them together "

@@ -427,7 +427,7 @@ std::vector<PlayedPlan> PlayPlan(const RolloutPlan& asked, const ServiceTraffic&
   for (const RolloutGate& gate : plan.gates) {
     if (gate.kind != Kind::kLoss) continue;
     const Watched watched = Watch(gate, traffic);
-    stable.losses = {watched.rate, watched.spread};
+    if (watched.problem.empty()) stable.losses = {watched.rate, watched.spread};
   }
   const StepInput::History history = HistoryOf(plan, traffic);
   const double expected =
@@ -445,8 +445,8 @@ std::vector<PlayedPlan> PlayPlan(const RolloutPlan& asked, const ServiceTraffic&
     if (gate.kind == Kind::kErrors) bad.arm.error_rate = std::min(1.0, worse * stable.error_rate);
     if (gate.kind == Kind::kQuality) bad.arm.wrong_rate = std::min(1.0, worse * stable.wrong_rate);
     if (gate.kind == Kind::kLoss) {
-      bad.arm.losses.mean = std::min(1.0, worse * stable.losses.mean);
-      bad.arm.losses.spread = worse * stable.losses.spread;
+      if (!stable.losses) continue;
+      bad.arm.losses = {std::min(1.0, worse * stable.losses->mean), worse * stable.losses->spread};
     }
     if (gate.kind == Kind::kAnswers) {
       bad.name = StrCat("answers x", words::Significant(worse, 3), " of max");

@@ -245,6 +245,7 @@ TEST(ForecastTest, MeanLossesAreForecastAndPlayed) {
                    "gate loss: nothing is known of the absolute error of the stable version"));
   traffic.losses = {LossMetric::kBrier, 4, 3};
   EXPECT_TRUE(Says(MakeForecast(plan, traffic), "gate loss: nothing is known"));
+  EXPECT_EQ(PlayPlan(plan, traffic, 1, 2, 1).size(), 1u) << "a worse one is not known either";
   traffic.losses->metric = LossMetric::kAbsoluteError;
 
   const Forecast forecast = MakeForecast(plan, traffic);

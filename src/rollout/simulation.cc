@@ -76,7 +76,7 @@ ArmDelta RolloutSimulation::Answers(uint64_t requests, double label_share,
   window.errors = Some(requests, arm.error_rate);
   window.labelled = Some(requests - window.errors, label_share);
   window.wrong = Some(window.labelled, arm.wrong_rate);
-  if (MeasureOf(state_.plan)) window.losses = Losses(window.labelled, arm.losses);
+  if (arm.losses) window.losses = Losses(window.labelled, *arm.losses);
   if (arm.tail.empty()) return window;
   window.timed = requests - window.errors;
   uint64_t still = window.timed;

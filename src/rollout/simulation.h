@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "base/rng.h"
@@ -18,11 +19,12 @@ struct SimulatedArm {
   std::vector<double> tail;
   /// Of the candidate's answers to copies, those that differ from the stable's for another reason than that one alone is wrong.
   double differing_rate = 0;
-  /// Of its labelled answers, as shares of the highest; counted by plans with a gate for them.
+  /// Of its labelled answers, as shares of the highest; absent: they have none that count.
   struct Losses {
     double mean = 0;
     double spread = 0;  ///< standard deviation of one
-  } losses = {};
+  };
+  std::optional<Losses> losses = {};
 };
 
 /// The tail of a histogram; empty when nothing was timed.

@@ -774,6 +774,7 @@ void PlanGuard(RolloutState& s, GateState& gate, double rate, const std::string&
 
 /// As PlanGate, of mean losses.
 void PlanLoss(RolloutState& s, GateState& gate) {
+  constexpr double kMostPlanned = 1e15;  // labels that nobody will ever have
   const RolloutGate& config = gate.config;
   const LossEvidence& loss = *gate.loss;
   LossSums seen = loss.before;
@@ -788,19 +789,19 @@ void PlanLoss(RolloutState& s, GateState& gate) {
       StrCat("loss: the mean ", LossMetricWords(loss.measure.metric), " of ", VersionName(s.stable),
              " is ", LossText(loss.InUnits(mean)), " (", Count(seen.count),
              " labelled answers, their spread ", LossText(loss.InUnits(spread)), "); ");
-  const double bound = config.max.value_or(0) / loss.measure.highest;
-  const double bad = std::min(1.0, config.margin * std::max(mean, bound));
+  const double bad =
+      std::min(1.0, config.max ? 1.5 * *config.max / loss.measure.highest : config.margin * mean);
   const double harm = LossHarmExposure(config, HarmBound(s, config), share, bad, mean, spread);
-  const std::string found = std::isfinite(harm) ? StrCat("one with ", LossText(loss.InUnits(bad)),
+  const std::string taken = harm < kMostPlanned ? StrCat(" with ", LossText(loss.InUnits(bad)),
                                                          " is taken back after about ", about(harm))
                                                 : std::string();
   if (IsAb(s)) {
     gate.needed = -1;
-    if (!found.empty()) s.notes.push_back(StrCat(head, "of candidates ", found));
+    if (!taken.empty()) s.notes.push_back(StrCat(head, "a candidate", taken));
     return;
   }
   const double safe = LossSafeExposure(config, SafeBound(s), share, mean, spread);
-  if (std::isinf(safe)) {
+  if (!(safe < kMostPlanned)) {
     gate.needed = -1;
     s.notes.push_back(StrCat(
         head, config.max ? "that is not below the bound: a candidate that is as good will not be "
@@ -814,10 +815,10 @@ void PlanLoss(RolloutState& s, GateState& gate) {
   if (config.loss.good_enough > 0)
     shown += StrCat(" or stays below ", LossText(config.loss.good_enough));
   if (config.max) shown = StrCat("stays below the bound of ", LossText(*config.max));
-  s.notes.push_back(
-      StrCat(head, config.max ? std::string() : StrCat("at a share of ", Percent(share), " "),
-             "about ", about(safe), " labelled answers of a candidate that is as ",
-             "good show that it ", shown, found.empty() ? "" : StrCat("; ", found)));
+  s.notes.push_back(StrCat(
+      head, config.max ? std::string() : StrCat("at a share of ", Percent(share), " "), "about ",
+      about(safe), " labelled answers of a candidate that is as good show that it ", shown,
+      taken.empty() ? "" : StrCat("; one", taken)));
 }
 
 /// How much a gate will need, once the stable's rate is known well enough.

@@ -14,15 +14,18 @@ ROWS = [[1.0 if i == j else 0.0 for j in range(10)] for i in range(10)]
 
 
 class Traffic:
-    """`threads` keep-alive connections; about `rate` requests a second together. Every failure is kept."""
+    """`threads` keep-alive connections; about `rate` requests a second together. Every failure is kept. `cases`: rows and their labels;
+    without them the digits."""
 
-    def __init__(self, server, model="digits", rate=400, threads=4, label_delay=0.3, labels=True, retry_connect=False):
+    def __init__(self, server, model="digits", rate=400, threads=4, label_delay=0.3, labels=True, retry_connect=False,
+                 cases=None, model_input="x"):
         self.host, port = server.url.removeprefix("http://").split(":")
         self.port = int(port)
         self.admin_host, admin_port = server.admin.removeprefix("http://").split(":")
         self.admin_port = int(admin_port)
         self.model, self.rate, self.count = model, rate, threads
         self.label_delay, self.labels, self.retry_connect = label_delay, labels, retry_connect
+        self.cases, self.model_input = cases or list(zip(ROWS, range(10))), model_input
         self.answers = collections.Counter()
         self.failures = []
         self.sent = 0
@@ -58,14 +61,14 @@ class Traffic:
                 break
             due += pause
             time.sleep(max(0.0, due - time.monotonic()))
-            label = rng.randrange(10)
+            row, label = rng.choice(self.cases)
             request_id = f"{id(self):x}-{index}-{n}"
             headers = {"x-request-id": request_id, "Content-Type": "application/json"}
             if n % 2:
-                path, body = f"/v1/models/{self.model}:predict", {"instances": [ROWS[label]]}
+                path, body = f"/v1/models/{self.model}:predict", {"instances": [row]}
             else:
                 path = f"/v2/models/{self.model}/infer"
-                body = {"inputs": [{"name": "x", "shape": [1, 10], "datatype": "FP32", "data": ROWS[label]}]}
+                body = {"inputs": [{"name": self.model_input, "shape": [1, len(row)], "datatype": "FP32", "data": row}]}
             try:
                 connection.request("POST", path, json.dumps(body), headers)
                 answer = connection.getresponse()
