@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -161,9 +162,10 @@ TEST(ExpectedEndTest, IsUnknownWithAReason) {
 struct Guess {
   double said = 0, took = 0;
 };
-Guess Play(const RolloutPlan& plan, uint64_t seed) {
+Guess Play(const RolloutPlan& plan, uint64_t seed, double label_share = 0) {
   constexpr uint64_t kRequests = 200;
-  const SimulatedArm arm{0.01, 0.02, std::vector<double>(LatencyScheme::kBuckets, 0.0)};
+  SimulatedArm arm{0.01, 0.02, std::vector<double>(LatencyScheme::kBuckets, 0.0)};
+  arm.losses = {0.1, 0.08};
   StepInput::History history;
   history.sums.requests = 20'000;
   history.sums.errors = 200;
@@ -172,7 +174,7 @@ Guess Play(const RolloutPlan& plan, uint64_t seed) {
   Guess guess;
   Duration at{};
   while (!play.ended() && play.state().elapsed < hours(10)) {
-    play.Tick(seconds(1), kRequests, 0, arm, arm);
+    play.Tick(seconds(1), kRequests, label_share, arm, arm);
     pace.Add(seconds(1), kRequests, kRequests);
     if (guess.said == 0 && play.state().gates[0].needed > 0 &&
         play.state().gates[0].candidate[0].exposure * 2 >=
@@ -187,15 +189,12 @@ Guess Play(const RolloutPlan& plan, uint64_t seed) {
   return guess;
 }
 
-TEST(ExpectedEndTest, HalfWayTheMedianErrorIsLessThanHalf) {
-  RolloutPlan plan = DefaultRolloutPlan();
-  plan.gates.resize(1);  // errors
-  plan.gates[0].floor = 0;
-  plan.gates[0].margin = 2;
+/// The median of how many times what was said half-way took longer or shorter.
+double MedianError(const RolloutPlan& plan, double label_share) {
   std::vector<double> off;
   int none = 0;
   for (uint64_t seed = 1; seed <= 60; ++seed) {
-    const Guess guess = Play(plan, seed);
+    const Guess guess = Play(plan, seed, label_share);
     if (guess.said == 0 || guess.took == 0) {
       ++none;
       continue;
@@ -204,8 +203,24 @@ TEST(ExpectedEndTest, HalfWayTheMedianErrorIsLessThanHalf) {
   }
   EXPECT_LE(none, 15) << "rolled back, unknown, or at its end by then";
   std::sort(off.begin(), off.end());
-  ASSERT_FALSE(off.empty());
-  EXPECT_LT(std::exp(off[off.size() / 2]), 2.0);
+  return off.empty() ? std::numeric_limits<double>::infinity() : std::exp(off[off.size() / 2]);
+}
+
+TEST(ExpectedEndTest, HalfWayTheMedianErrorIsLessThanHalf) {
+  RolloutPlan plan = DefaultRolloutPlan();
+  plan.gates.resize(1);  // errors
+  plan.gates[0].floor = 0;
+  plan.gates[0].margin = 2;
+  EXPECT_LT(MedianError(plan, 0), 2.0);
+}
+
+TEST(ExpectedEndTest, OfMeanLossesItGoesByTheLabelsThatCome) {
+  RolloutPlan plan = DefaultRolloutPlan();
+  plan.gates.resize(1);
+  plan.gates[0] = {.kind = RolloutGate::Kind::kLoss};
+  plan.gates[0].margin = 1.1;
+  plan.gates[0].loss.highest = 50;
+  EXPECT_LT(MedianError(plan, 0.1), 2.0);
 }
 
 }  // namespace

@@ -194,6 +194,8 @@ void WarnOfGate(const RolloutPlan& plan, const RolloutGate& config, const Foreca
                               ": use a larger first weight, a larger margin or ",
                               gate.loss ? "good_enough" : "floor", ", or a longer max_duration"));
   }
+  if (const std::string wide = gate.loss ? WideHighest(config, gate.rate) : ""; !wide.empty())
+    warnings.push_back(name + wide);
   if (gate.found_in_time > 1) {
     warnings.push_back(StrCat(name, "no harm, however large, is found within max_duration, ",
                               SpanText(limit), ", at this traffic"));

@@ -268,6 +268,12 @@ TEST(ForecastTest, MeanLossesAreForecastAndPlayed) {
   EXPECT_EQ(played[1].candidate, "loss x1.6");
   EXPECT_EQ(played[1].rolled_back, 40);
 
+  traffic.losses->mean = traffic.losses->spread = 0.5;
+  EXPECT_TRUE(Says(MakeForecast(plan, traffic),
+                   "gate loss: highest (50) is 100 times the mean of the stable version: a lower "
+                   "one needs fewer labels"));
+  traffic.losses->mean = 4;
+  traffic.losses->spread = 3;
   gate.max = 3;
   EXPECT_TRUE(Says(MakeForecast(plan, traffic),
                    "gate loss: an equal candidate is not below the bound of 3: the mean of the "

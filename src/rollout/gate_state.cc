@@ -5,7 +5,9 @@
 #include <limits>
 #include <utility>
 
+#include "base/strings.h"
 #include "rollout/outside_reader.h"
+#include "rollout/words.h"
 
 namespace leadsman {
 
@@ -125,6 +127,14 @@ double LeastHarmfulLoss(const RolloutGate& gate, double log_bound, double share,
   const double least =
       with.mean + planning::SmallestMeanHarm(log_bound, with.share, spread, exposures);
   return least <= 1 ? least : std::numeric_limits<double>::infinity();
+}
+
+std::string WideHighest(const RolloutGate& gate, double mean) {
+  constexpr double kWide = 30;
+  if (gate.loss.metric == LossMetric::kBrier || mean <= 0 || mean * kWide >= 1) return "";
+  return StrCat("highest (", words::Significant(gate.loss.highest, 3), ") is ",
+                words::Significant(1 / mean, 2),
+                " times the mean of the stable version: a lower one needs fewer labels");
 }
 
 double LossSafeExposure(const RolloutGate& gate, double log_bound, double share, double mean,

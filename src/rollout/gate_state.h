@@ -111,6 +111,8 @@ double LossHarmExposure(const RolloutGate& gate, double log_bound, double share,
                         double stable, double spread);
 double LossSafeExposure(const RolloutGate& gate, double log_bound, double share, double mean,
                         double spread);
+/// No bet is larger than the highest loss allows: one that is so far above the mean costs labels. In words; empty: it is not.
+std::string WideHighest(const RolloutGate& gate, double mean);
 /// The least mean of a candidate that is found harmful within so many exposures of it, typically. Infinity: none is.
 double LeastHarmfulLoss(const RolloutGate& gate, double log_bound, double share, double stable,
                         double spread, double exposures);

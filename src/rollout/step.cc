@@ -819,6 +819,8 @@ void PlanLoss(RolloutState& s, GateState& gate) {
       head, config.max ? std::string() : StrCat("at a share of ", Percent(share), " "), "about ",
       about(safe), " labelled answers of a candidate that is as good show that it ", shown,
       taken.empty() ? "" : StrCat("; one", taken)));
+  if (const std::string wide = WideHighest(config, mean); !wide.empty())
+    s.notes.push_back(StrCat("loss: ", wide));
 }
 
 /// How much a gate will need, once the stable's rate is known well enough.

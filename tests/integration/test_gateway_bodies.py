@@ -316,6 +316,22 @@ def test_a_shadow_that_is_wrong_is_taken_back_before_a_client_meets_it(credit, g
     assert server.service("credit")["mirror"] is None
 
 
+def test_a_version_that_is_sure_of_what_is_wrong_is_taken_back_by_its_scores(credit, gateway):
+    server = shadowed(credit, gateway, {"steps": [{"weight": "50%", "duration": "1s"}], "gates": [{"kind": "loss", "metric": "brier"}],
+                                        "interval": "100ms", "max_duration": "5m"})
+    customers = Customers(server, (20, 70), labels=True)
+    try:
+        ended = wait_for("the verdict", lambda: verdict(server), timeout=60)
+    finally:
+        customers.end()
+    assert customers.failed == [] and customers.by[2] > 10
+    assert ended["phase"] == "rolled_back", ended["reason"]
+    assert "loss: the mean Brier score of version 2 is 0." in ended["reason"], ended["reason"]
+    told = ended["gates"][0]["loss"]
+    assert told["stable_mean"] == pytest.approx(0.0625) and told["candidate_mean"] > 0.1, "0.25 squared; 0.75 squared where it is wrong"
+    assert told["unmeasured"] == 0
+
+
 def test_a_v2_service_is_monitored_as_its_own_server_would(start, gateway, tmp_path):
     upstreams = []
     for number, wrong in enumerate((None, 3)):
