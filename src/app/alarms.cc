@@ -40,18 +40,6 @@ std::map<std::string, std::vector<QualityObjective>> QualityObjectivesOf(const C
   return objectives;
 }
 
-std::vector<CaptureCounts> ReadAllCaptureCounts(const Alarms::Deps& deps) {
-  std::vector<CaptureCounts> counts = ReadCaptureCounts(deps.monitor.counters());
-  if (!deps.logs) return counts;
-  for (const intake::SourceView& view : deps.logs()) {
-    const uint64_t lost = view.malformed + view.unrecognised + view.cut;
-    counts.push_back({StrCat("log ", view.source), "lines",
-                      "see `leadsman monitor --once` and GET /api/v1/logs for what is not read",
-                      view.lines - std::min(lost, view.lines), lost});
-  }
-  return counts;
-}
-
 constexpr size_t kMostOwed = 1000;
 
 AlarmSeverity SeverityOf(RolloutEvent::Kind kind) {
@@ -152,7 +140,7 @@ void Alarms::AddWatches(const Config& config) {
   loop_->Add(deps_.monitor.MakeDriftWatch());
   Add(deps_.monitor.MakeSchemaWatch(watched));
   Add(std::make_unique<CaptureLossWatch>(
-      [this] { return ReadAllCaptureCounts(deps_); }, watched,
+      [this] { return ReadCaptureCounts(deps_.monitor, deps_.ways); }, watched,
       CaptureLossWatch::Options{config_.options.capture_loss_ticket,
                                 config_.options.capture_loss_page}));
 }

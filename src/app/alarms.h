@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "app/capture_ways.h"
 #include "app/config.h"
 #include "base/status.h"
-#include "intake/source_view.h"
 #include "monitor/alarm_book.h"
 #include "monitor/alarm_loop.h"
 #include "monitor/monitor.h"
@@ -33,7 +33,7 @@ class Alarms {
     Clock& clock;
     Registry& registry;
     Monitor& monitor;
-    std::function<std::vector<intake::SourceView>()> logs;  ///< empty: no logs are read
+    CaptureWays ways;  ///< in, that are used
     /// Whether requests of the model can come.
     std::function<bool(const std::string& model)> expected;
   };

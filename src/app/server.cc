@@ -597,7 +597,12 @@ class Server final : public ControlPlane {
   Status BuildAlarms() {
     if (!monitor_) return OkStatus();
     Alarms::Deps deps{clock_, registry_, *monitor_, {}, {}};
-    if (intake_) deps.logs = [this] { return intake_->views(); };
+    deps.ways = {.logs = intake_.get(),
+                 .cloudevents = cloudevents_.get(),
+                 .events = events_.get(),
+                 .envoy = envoy_intake_.get(),
+                 .exchanges = exchanges_,
+                 .handover = &*plane_.sink};
     deps.expected = [this](const std::string& model) { return CanGetRequests(model); };
     auto alarms = Alarms::Create(std::move(deps), config_, InDataDir("alarms.db"));
     if (!alarms.ok()) return Annotate(alarms.status(), "open the alarms");

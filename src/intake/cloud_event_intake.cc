@@ -135,8 +135,8 @@ struct CloudEventIntake::Impl {
         "Labels of Seldon's feedback that the monitor had no room for before the process ended.",
         {}, [this, sample] { return std::vector<MetricSample>{sample({}, labels_lost)}; });
     add("leadsman_intake_cloudevents_undecodable_total",
-        "What could not be read: event = no CloudEvent in the body; body = inputs or predictions "
-        "of no known form; empty = an event without data.",
+        "What could not be read: event = no CloudEvent, or none in the body; body = inputs or "
+        "predictions of no known form; empty = an event without data.",
         {"reason"}, [this, sample] {
           std::vector<MetricSample> samples;
           for (size_t i = 0; i < undecodable.size(); ++i)
@@ -155,7 +155,12 @@ struct CloudEventIntake::Impl {
     if (structured) {
       event.data = body;
     } else {
-      ASSIGN_OR_RETURN(event, CloudEventOfHeaders(header, body));
+      Result<CloudEvent> read = CloudEventOfHeaders(header, body);
+      if (!read.ok()) {
+        Count(Undecodable::kEvent);
+        return read.status();
+      }
+      event = *read;
     }
     auto item = std::make_unique<Queued>(event, structured);
     const size_t bytes = item->bytes();
@@ -171,6 +176,20 @@ struct CloudEventIntake::Impl {
     return OkStatus();
   }
 
+  void Count(Undecodable reason) { ++undecodable[static_cast<size_t>(reason)]; }
+  uint64_t CountOf(Undecodable reason) const { return undecodable[static_cast<size_t>(reason)]; }
+
+  Losses losses() const {
+    Losses losses;
+    for (const Counter& kind : received) losses.events += kind;
+    losses.dropped = dropped;
+    losses.unreadable = CountOf(Undecodable::kEvent);
+    losses.bodies = CountOf(Undecodable::kBody) + CountOf(Undecodable::kEmpty);
+    losses.labels = labels;
+    losses.labels_lost = labels_lost;
+    return losses;
+  }
+
   // ---- All below is of the one thread.
 
   void TakeQueued(const Queued& item) {
@@ -184,8 +203,6 @@ struct CloudEventIntake::Impl {
     });
     if (!read) Count(Undecodable::kEvent);
   }
-
-  void Count(Undecodable reason) { ++undecodable[static_cast<size_t>(reason)]; }
 
   void Take(const CloudEvent& event) {
     ++counters.lines;
@@ -355,11 +372,9 @@ struct CloudEventIntake::Impl {
       const GroundTruth label{id, static_cast<uint32_t>(row), std::string(outputs->predicted[row]),
                               UnixMillis(deps.clock.Now())};
       // As predictions do, they wait here for room, and who sends is answered 503 once too much waits.
-      while (!deps.label(label)) {
-        if (await_room()) continue;
-        ++labels_lost;
-        break;
-      }
+      bool taken = deps.label(label);
+      while (!taken && await_room()) taken = deps.label(label);
+      ++(taken ? labels : labels_lost);
     }
   }
 
@@ -411,7 +426,7 @@ struct CloudEventIntake::Impl {
   std::array<Counter, kUndecodableNames.size()> undecodable{};
   Counter joined{0}, unmatched_requests{0}, unmatched_responses{0}, repeated{0}, dropped{0};
   Counter timed{0};
-  Counter labels_lost{0};
+  Counter labels{0}, labels_lost{0};
   Counter waiting_now{0};
 
   Mutex mutex;
@@ -459,6 +474,8 @@ void CloudEventIntake::Stop() {
 Status CloudEventIntake::Offer(const HeaderOf& header, std::string_view body) {
   return impl_->Offer(header, body);
 }
+
+CloudEventIntake::Losses CloudEventIntake::losses() const { return impl_->losses(); }
 
 void CloudEventIntake::RunOnce() { impl_->Drain(); }
 

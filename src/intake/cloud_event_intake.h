@@ -59,6 +59,17 @@ class CloudEventIntake {
   /// As of a log; its source is "cloudevents".
   SourceView view() const;
 
+  /// What came and what of it was lost; sums. Thread-safe.
+  struct Losses {
+    uint64_t events = 0;      ///< that came
+    uint64_t dropped = 0;     ///< HTTP requests that the queue had no room for
+    uint64_t unreadable = 0;  ///< no CloudEvent
+    uint64_t bodies = 0;      ///< of those that came, without data or with such of no known form
+    uint64_t labels = 0;      ///< of feedback, that were taken
+    uint64_t labels_lost = 0;
+  };
+  Losses losses() const;
+
   /// Everything offered before has been decoded when it returns, and what waits for its other half longer than `patience` is
   /// given on. For tests; without Start().
   void RunOnce();

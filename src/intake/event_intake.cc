@@ -37,7 +37,9 @@ EventIntake::EventIntake(const Clock& clock, Sink& sink, Registry& registry)
       "Predictions that POST /api/v1/events has brought and the monitor has taken.",
       counters_.predictions);
   add("leadsman_intake_events_rejected_total",
-      "Entries of POST /api/v1/events that were invalid, or of a model that was never found.",
+      "Entries of POST /api/v1/events that were invalid, or of a model that was never found; a "
+      "body "
+      "of which nothing could be read is one.",
       rejected_);
   add("leadsman_intake_events_refused_total",
       "Batches of POST /api/v1/events that were answered 503, in whole or in part, because the "
@@ -87,7 +89,12 @@ Result<EventReceipt> EventIntake::Add(std::string_view body, std::string_view co
   };
   {
     MutexLock lock(mutex_);
-    RETURN_IF_ERROR(reader_.Read(body, content_type, UnixMillis(clock_.Now()), visit, outcome));
+    const Status read = reader_.Read(body, content_type, UnixMillis(clock_.Now()), visit, outcome);
+    if (!read.ok()) {
+      ++rejected_;
+      ++invalid_;
+      return read;
+    }
   }
   receipt.rejected = outcome.invalid + unknown;
   receipt.full = outcome.stopped;
@@ -98,10 +105,18 @@ Result<EventReceipt> EventIntake::Add(std::string_view body, std::string_view co
         StrCat(unknown, " entries were answered \"not found\", of a model that was never found"));
   counters_.lines += outcome.entries;
   rejected_ += receipt.rejected;
+  invalid_ += outcome.invalid;
   from_future_ += receipt.from_future;
   before_1970_ += receipt.before_1970;
-  if (receipt.full) ++refused_;
+  ++(receipt.full ? refused_ : batches_);
   return receipt;
+}
+
+EventIntake::Losses EventIntake::losses() const {
+  return {.entries = counters_.predictions,
+          .invalid = invalid_,
+          .batches = batches_,
+          .refused = refused_};
 }
 
 SourceView EventIntake::view() const {

@@ -46,10 +46,21 @@ class EventIntake {
   /// As of a log; its source is "events API".
   SourceView view() const;
 
+  /// What came and what of it was lost; sums. Thread-safe.
+  struct Losses {
+    uint64_t entries = 0;  ///< that were taken
+    uint64_t invalid = 0;  ///< and bodies of which nothing could be read
+    uint64_t batches = 0;  ///< that were taken whole
+    uint64_t refused = 0;  ///< batches that there was no room for, or not for all of them
+  };
+  Losses losses() const;
+
  private:
   const Clock& clock_;
   SourceCounters counters_;
   std::atomic<uint64_t> rejected_{0};
+  std::atomic<uint64_t> invalid_{0};
+  std::atomic<uint64_t> batches_{0};
   std::atomic<uint64_t> refused_{0};
   std::atomic<uint64_t> from_future_{0};
   std::atomic<uint64_t> before_1970_{0};

@@ -261,6 +261,7 @@ struct ExchangeIntake::Impl {
       if (!pair) continue;
       try {
         Compare(*pair);
+        ++compared;
       } catch (const std::bad_alloc&) {
         ++uncompared;
       }
@@ -293,7 +294,7 @@ struct ExchangeIntake::Impl {
   AnswerComparer comparer;
   std::array<std::string, 2> redacted;
   const std::shared_ptr<ShadowBook> shadows;
-  Counter uncompared{0};
+  Counter compared{0}, uncompared{0};
   std::array<std::string_view, PredictionEvent::kMaxSegmentations> segment_names;
   Mutex mutex;
   CondVar changed, room;
@@ -367,6 +368,16 @@ ExchangeIntake::View ExchangeIntake::view() const {
           .features = impl_->payload.features(),
           .shadows = impl_->shadows->pairs(),
           .uncompared = impl_->uncompared};
+}
+
+ExchangeIntake::Losses ExchangeIntake::losses() const {
+  const Impl& of = *impl_;
+  return {.told = of.decoded + of.bare,
+          .dropped = of.dropped,
+          .bodies = of.request_bodies.decoded + of.response_bodies.decoded,
+          .bodies_lost = of.request_bodies.lost() + of.response_bodies.lost(),
+          .compared = of.compared,
+          .uncompared = of.uncompared};
 }
 
 void ExchangeIntake::RunOnce() { impl_->Drain(); }

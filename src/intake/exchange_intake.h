@@ -79,6 +79,17 @@ class ExchangeIntake final : public ExchangeSink {
   };
   View view() const;
 
+  /// What came and what of it was lost; sums.
+  struct Losses {
+    uint64_t told = 0;     ///< exchanges whose bodies were looked at
+    uint64_t dropped = 0;  ///< exchanges whose bodies were not, as the queue was full
+    uint64_t bodies = 0;   ///< that were decoded
+    uint64_t bodies_lost = 0;
+    uint64_t compared = 0;  ///< pairs
+    uint64_t uncompared = 0;
+  };
+  Losses losses() const;
+
   /// Everything that was offered before has been told of, and compared, when it returns. For tests; without Start().
   void RunOnce();
 

@@ -23,6 +23,9 @@ struct BodyCounters {
   Counter binary{0};    ///< gRPC
   Counter absent{0};
   Counter other_type{0};  ///< of a content type that holds no predictions
+
+  /// Of which inputs or predictions were expected, and not found.
+  uint64_t lost() const { return not_understood + too_long + no_memory + encoding; }
 };
 
 /// A body as its server wrote it, before it was compressed; of a call, its message. Confined to one thread; keeps its buffers.

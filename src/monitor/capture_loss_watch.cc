@@ -1,5 +1,6 @@
 #include "monitor/capture_loss_watch.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -15,7 +16,7 @@ namespace {
 
 constexpr char kByteKind = 'c';
 constexpr uint8_t kByteVersion = 1;
-constexpr uint64_t kMaxWays = 4096;  ///< logs that are read, and three more
+constexpr uint64_t kMaxWays = 4096;  ///< logs that are read, and some more
 constexpr size_t kMaxWayName = 8192;
 constexpr Duration kWindow = 10min;
 
@@ -48,7 +49,7 @@ Finding CaptureLossWatch::Judge(const CaptureCounts& of, const ObjectiveCounts& 
   finding.subject = {.kind = AlarmKind::kCaptureLoss, .model = "", .of = of.of};
   const double share =
       recent.total == 0 ? 0 : static_cast<double>(recent.bad) / static_cast<double>(recent.total);
-  const bool page = share >= options_.page_share;
+  const bool page = !of.part && share >= options_.page_share;
   finding.severity = page ? AlarmSeverity::kPage : AlarmSeverity::kTicket;
   finding.threshold = page ? options_.page_share : options_.ticket_share;
   finding.evidence = share;
@@ -67,11 +68,12 @@ std::vector<Finding> CaptureLossWatch::Look(WallTime, SteadyTime now) {
   for (const CaptureCounts& read : source_()) {
     auto had = ways_.extract(read.of);
     Way way = had ? std::move(had.mapped()) : Way{read.kept, read.lost};
-    auto grown = [](uint64_t from, uint64_t to) { return to < from ? to : to - from; };
-    const uint64_t lost = grown(way.lost, read.lost);
-    way.ring.Add(now, {grown(way.kept, read.kept) + lost, lost});
-    way.kept = read.kept;
-    way.lost = read.lost;
+    // What is kept may be a difference of two counters, of which one is a moment ahead.
+    const uint64_t kept = std::max(way.kept, read.kept);
+    const uint64_t lost = std::max(way.lost, read.lost);
+    way.ring.Add(now, {kept - way.kept + lost - way.lost, lost - way.lost});
+    way.kept = kept;
+    way.lost = lost;
     findings.push_back(Judge(read, way.ring.Last(now, kWindow), now));
     present.insert_or_assign(read.of, std::move(way));
   }

@@ -394,5 +394,30 @@ TEST(CaptureLossWatchTest, TellsEachWayWhatShareWasLost) {
   EXPECT_FALSE(found[1].wrong);
 }
 
+TEST(CaptureLossWatchTest, PartsOfEventsAreATicketHoweverManyAreLost) {
+  FakeClock clock;
+  std::vector<CaptureCounts> counts{{"bodies", "bodies", "map them", 0, 0, true}};
+  const WatchedTime watched(clock.SteadyNow() - 1h);
+  CaptureLossWatch watch([&] { return counts; }, watched, {});
+  watch.Look(clock.Now(), clock.SteadyNow());
+  counts[0].lost = 1000;
+  const auto found = watch.Look(clock.Now(), clock.SteadyNow());
+  EXPECT_TRUE(found[0].wrong);
+  EXPECT_EQ(found[0].severity, AlarmSeverity::kTicket);
+}
+
+TEST(CaptureLossWatchTest, AWayThatIsReadAMomentTooEarlyDoesNotCountTwice) {
+  FakeClock clock;
+  std::vector<CaptureCounts> counts{{"log a", "lines", "do that", 0, 0}};
+  const WatchedTime watched(clock.SteadyNow() - 1h);
+  CaptureLossWatch watch([&] { return counts; }, watched, {});
+  watch.Look(clock.Now(), clock.SteadyNow());
+  for (const uint64_t kept : {1000, 999, 1001}) {
+    counts[0].kept = kept;
+    EXPECT_EQ(watch.Look(clock.Now(), clock.SteadyNow())[0].samples,
+              std::max(kept, uint64_t{1000}));
+  }
+}
+
 }  // namespace
 }  // namespace leadsman

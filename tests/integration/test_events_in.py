@@ -3,6 +3,7 @@ import json
 import pathlib
 
 import requests
+from conftest import wait_for
 from test_monitor_logs import monitor  # noqa: F401: a fixture
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "golden"
@@ -125,4 +126,32 @@ def test_segments_and_the_areas_of_three_classes(monitor, tmp_path):  # noqa: F8
     assert segments["tenant", "(other)"]["requests"]["ok"] == 75, "there is room for five"
     assert watch.metric("leadsman_monitor_segments_folded_total", model="insects") >= 75
     assert watch.metric("leadsman_intake_events_unknown_segments_total") == 300
+    assert watch.stop() == 0
+
+
+def test_what_the_ways_in_lose_is_an_alarm(monitor, tmp_path):  # noqa: F811
+    config = tmp_path / "leadsman.yaml"
+    config.write_text(json.dumps({"alarms": {"evaluation_interval": "100ms", "for": "0s"}}))
+    watch = monitor("--config", config, "--cloudevents-port", "0")
+
+    def alarms():
+        found = requests.get(watch.admin + "/api/v1/alarms", timeout=10).json()
+        return {a["of"]: a for a in found["alarms"] if a["kind"] == "capture_loss" and a["state"] == "firing"}
+
+    # What was lost before the first look is not known to be of the last ten minutes.
+    wait_for("a look", lambda: watch.metric("leadsman_alarm_last_look_timestamp_seconds") > 0)
+    assert alarms() == {}
+    url = f"http://127.0.0.1:{port_of(watch)}/"
+    for i in range(20):
+        structured = {"content-type": "application/cloudevents+json"}
+        assert requests.post(url, data="nonsense", headers=structured, timeout=10).status_code == 200
+        assert requests.post(url, data=b"\x00\x01", headers=cloud_event("request", f"r{i}"), timeout=10).status_code == 200
+    wrong = [{"model": "iris", "latency": 3}] * 20 + [{"model": "iris"}]
+    assert requests.post(watch.admin + "/api/v1/events", json=wrong, timeout=10).json()["rejected"] == 20
+    wait_for("three alarms", lambda: len(alarms()) == 3)
+    found = alarms()
+    assert set(found) == {"cloudevents", "cloudevents bodies", "events API"}
+    assert found["cloudevents"]["severity"] == "page" and found["cloudevents bodies"]["severity"] == "ticket"
+    assert "20 of 21 entries of POST /api/v1/events were lost" in found["events API"]["summary"], found
+    assert watch.metric("leadsman_alarm_firing", kind="capture_loss") == 3
     assert watch.stop() == 0
