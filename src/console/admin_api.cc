@@ -1001,6 +1001,7 @@ struct AdminApi::Impl {
     LabelReceipt labels = deps.monitor->AddLabels(std::move(receipt.labels), receipt.label_places);
     Json answer = {{"accepted", receipt.accepted},
                    {"rejected", receipt.rejected},
+                   {"duplicate", receipt.duplicate},
                    {"from_future", receipt.from_future},
                    {"before_1970", receipt.before_1970},
                    {"labels_accepted", labels.accepted},
@@ -1024,7 +1025,8 @@ struct AdminApi::Impl {
                                             "entries from index ",
                                             receipt.next, " on again in a second")}};
       call.exchange.response().headers += "retry-after: 1\r\n";
-    } else if (receipt.accepted == 0 && labels.accepted == 0 && receipt.rejected > 0) {
+    } else if (receipt.accepted + receipt.duplicate + labels.accepted == 0 &&
+               receipt.rejected > 0) {
       SendError(call.exchange, 400, "INVALID_ARGUMENT",
                 StrCat("nothing was taken: ", receipt.errors[0]), receipt.errors);
       return OkStatus();

@@ -10,7 +10,6 @@
 #include <list>
 #include <thread>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 
 #include "base/mutex.h"
@@ -18,6 +17,7 @@
 #include "intake/event_feed.h"
 #include "intake/log_time.h"
 #include "intake/payload.h"
+#include "intake/recent_ids.h"
 
 namespace leadsman::intake {
 namespace {
@@ -93,7 +93,11 @@ struct CloudEventIntake::Impl {
   };
   using Waiting = std::list<Half>;  ///< the oldest first
 
-  Impl(Deps d, Options o) : deps(std::move(d)), options(o), feed(deps.clock, deps.sink, counters) {
+  Impl(Deps d, Options o)
+      : deps(std::move(d)),
+        options(o),
+        feed(deps.clock, deps.sink, counters),
+        done({o.max_remembered, o.remember}) {
     AddMetrics();
   }
 
@@ -214,6 +218,7 @@ struct CloudEventIntake::Impl {
     // A transformer and its predictor may hand the same id on.
     const std::string key = StrCat(event.space, "\n", event.model, "\n", event.component, "\n",
                                    event.endpoint, "\n", event.call_id());
+    const uint64_t done_key = RecentIds::KeyOf({key});
     auto found = by_key.find(key);
     if (found != by_key.end()) {
       Call& call = found->second->call;
@@ -225,10 +230,10 @@ struct CloudEventIntake::Impl {
       ++joined;
       Give(call);
       Remove(found->second);
-      RememberJoined(key);
+      done.Add(done_key, deps.clock.SteadyNow());
       return;
     }
-    if (done.contains(key)) {
+    if (done.Contains(done_key, deps.clock.SteadyNow())) {
       ++repeated;
       return;
     }
@@ -242,16 +247,6 @@ struct CloudEventIntake::Impl {
     while (waiting.size() > options.max_waiting || waiting_bytes > options.max_waiting_bytes)
       GiveUpOldest();
     waiting_now = waiting.size();
-  }
-
-  void RememberJoined(const std::string& key) {
-    if (!done.insert(key).second) return;
-    done_order.emplace_back(deps.clock.SteadyNow(), key);
-    if (done_order.size() > options.max_remembered) ForgetOldest();
-  }
-  void ForgetOldest() {
-    done.erase(done_order.front().second);
-    done_order.pop_front();
   }
 
   void Fill(const CloudEvent& event, CloudEventKind kind, Call& call) {
@@ -398,8 +393,6 @@ struct CloudEventIntake::Impl {
     const SteadyTime now = deps.clock.SteadyNow();
     while (!waiting.empty() && waiting.front().call.arrived + options.patience <= now)
       GiveUpOldest();
-    while (!done_order.empty() && done_order.front().first + options.remember <= now)
-      ForgetOldest();
   }
 
   void Run() {
@@ -444,8 +437,7 @@ struct CloudEventIntake::Impl {
   Waiting waiting;
   std::unordered_map<std::string, Waiting::iterator> by_key;
   size_t waiting_bytes = 0;
-  std::unordered_set<std::string> done;  ///< keys of calls that were joined lately
-  std::deque<std::pair<SteadyTime, std::string>> done_order;  ///< the same, oldest first
+  RecentIds done;  ///< of calls that were joined
   const std::function<bool()> await_room = [this] { return AwaitRoom(); };
   std::thread thread;
   std::vector<Registry::Registration> registrations;  ///< last: they read the above

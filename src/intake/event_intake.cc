@@ -1,5 +1,6 @@
 #include "intake/event_intake.h"
 
+#include <optional>
 #include <utility>
 
 #include "base/strings.h"
@@ -26,6 +27,13 @@ std::string PlaceOf(const EventEntry& entry, const GroundTruth& label) {
                 label.row == 0 ? "label" : StrCat("labels[", label.row, "]"));
 }
 
+/// Nothing: it cannot be told from others.
+std::optional<uint64_t> KeyOf(const LogRecord& record) {
+  if (record.request_id.empty()) return std::nullopt;
+  const std::string_view version = record.version == "0" ? std::string_view() : record.version;
+  return RecentIds::KeyOf({record.model, version, record.request_id});
+}
+
 }  // namespace
 
 EventIntake::EventIntake(const Clock& clock, Sink& sink, Registry& registry)
@@ -45,6 +53,10 @@ EventIntake::EventIntake(const Clock& clock, Sink& sink, Registry& registry)
       "Batches of POST /api/v1/events that were answered 503, in whole or in part, because the "
       "monitor had no room.",
       refused_);
+  add("leadsman_intake_events_duplicate_total",
+      "Entries of POST /api/v1/events whose request id had been taken within the last hour, of the "
+      "same model and version: they count once.",
+      duplicate_);
   add("leadsman_intake_events_from_future_total",
       "Accepted entries of POST /api/v1/events whose time was later than now; now stands in its "
       "place.",
@@ -63,7 +75,7 @@ Result<EventReceipt> EventIntake::Add(std::string_view body, std::string_view co
   EventReceipt receipt;
   EventBatchReader::Outcome outcome;
   uint64_t unknown = 0;
-  auto visit = [&](const EventEntry& entry) {
+  auto visit = [&](const EventEntry& entry) REQUIRES(mutex_) {
     auto give_labels = [&] {
       for (const GroundTruth& label : entry.labels) {
         receipt.labels.push_back(label);
@@ -74,6 +86,12 @@ Result<EventReceipt> EventIntake::Add(std::string_view body, std::string_view co
       give_labels();  // of a request that has been told already
       return true;
     }
+    const std::optional<uint64_t> id = KeyOf(entry.record);
+    if (id && taken_.Contains(*id, clock_.SteadyNow())) {
+      ++receipt.duplicate;
+      give_labels();  // they may have found no room
+      return true;
+    }
     using Offered = RecordEvents::Offered;
     const Offered offered = feed_.Offer(entry.record);
     if (offered == Offered::kNoRoom) return false;
@@ -81,6 +99,7 @@ Result<EventReceipt> EventIntake::Add(std::string_view body, std::string_view co
       ++unknown;
       return true;
     }
+    if (id) taken_.Add(*id, clock_.SteadyNow());
     ++receipt.accepted;
     if (entry.from_future) ++receipt.from_future;
     if (entry.before_1970) ++receipt.before_1970;
@@ -106,6 +125,7 @@ Result<EventReceipt> EventIntake::Add(std::string_view body, std::string_view co
   counters_.lines += outcome.entries;
   rejected_ += receipt.rejected;
   invalid_ += outcome.invalid;
+  duplicate_ += receipt.duplicate;
   from_future_ += receipt.from_future;
   before_1970_ += receipt.before_1970;
   ++(receipt.full ? refused_ : batches_);

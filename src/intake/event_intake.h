@@ -14,6 +14,7 @@
 #include "events/prediction_event.h"
 #include "intake/event_batch.h"
 #include "intake/event_feed.h"
+#include "intake/recent_ids.h"
 #include "intake/source_counters.h"
 #include "intake/source_view.h"
 #include "stats/registry.h"
@@ -24,17 +25,21 @@ namespace leadsman::intake {
 struct EventReceipt {
   uint64_t accepted = 0;
   uint64_t rejected = 0;     ///< invalid, or of a model that was never found
+  uint64_t duplicate = 0;    ///< of a request id that was taken lately; their labels count
   uint64_t from_future = 0;  ///< accepted, with the present as their time
   uint64_t before_1970 = 0;  ///< likewise
   bool full =
       false;  ///< there was no room for the entry of the index `next`, nor for those behind it
   uint64_t next = 0;
-  std::vector<std::string> errors;        ///< the first hundred, each naming its entry and field
-  std::vector<GroundTruth> labels;        ///< of accepted entries: the caller's to give on
+  std::vector<std::string> errors;  ///< the first hundred, each naming its entry and field
+  std::vector<GroundTruth> labels;  ///< of accepted and duplicate entries: the caller's to give on
   std::vector<std::string> label_places;  ///< of each: "events[3].label"
 };
 
 /// Predictions that a service reports by itself, in batches: POST /api/v1/events.
+///
+/// A sender that got no answer sends again what may have been taken: an entry with the model, version and request id of one of the last
+/// 200,000 that were taken, an hour old at most, is told as a duplicate, and counts no further.
 ///
 /// Thread-safe; batches take turns. Never waits for the sink: what it has no room for stays with the caller.
 class EventIntake {
@@ -62,10 +67,12 @@ class EventIntake {
   std::atomic<uint64_t> invalid_{0};
   std::atomic<uint64_t> batches_{0};
   std::atomic<uint64_t> refused_{0};
+  std::atomic<uint64_t> duplicate_{0};
   std::atomic<uint64_t> from_future_{0};
   std::atomic<uint64_t> before_1970_{0};
   mutable Mutex mutex_;
   EventBatchReader reader_ GUARDED_BY(mutex_);
+  RecentIds taken_ GUARDED_BY(mutex_){RecentIds::Options()};
   EventFeed feed_;                                     ///< Offer under mutex_
   std::vector<Registry::Registration> registrations_;  ///< last: they read the above
 };

@@ -160,6 +160,37 @@ TEST_F(EventIntakeTest, ALabelOfItsOwnIsNoFurtherRequest) {
   EXPECT_EQ(sink_.texts().size(), 1u);
 }
 
+TEST_F(EventIntakeTest, WhatIsSentAgainCountsOnce) {
+  const char* const batch =
+      R"([{"model": "a", "request_id": "r1", "prediction": 7}, {"model": "a", "request_id": "r2"}, {"model": "a"}])";
+  EXPECT_EQ(Add(batch).accepted, 3u);
+  clock_.Advance(std::chrono::minutes(1));
+  EventReceipt again = Add(batch);
+  EXPECT_EQ(again.accepted, 1u) << "what has no id is told from nothing";
+  EXPECT_EQ(again.duplicate, 2u);
+  EXPECT_EQ(again.rejected, 0u);
+  EXPECT_EQ(Add(R"([{"model": "a", "version": 2, "request_id": "r1"},
+                    {"model": "b", "request_id": "r1"}])")
+                .accepted,
+            2u)
+      << "of another version, of another model";
+  EXPECT_EQ(sink_.texts().size(), 6u);
+  clock_.Advance(std::chrono::hours(1));
+  EXPECT_EQ(Add(batch).accepted, 3u) << "an id may be given again one day";
+}
+
+TEST_F(EventIntakeTest, OfWhatThereWasNoRoomForNothingIsADuplicate) {
+  const char* const batch =
+      R"([{"model": "a", "request_id": "r1", "prediction": 7, "label": 7}, {"model": "a", "request_id": "r2"}])";
+  sink_.SetRoom(1);
+  EXPECT_TRUE(Add(batch).full);
+  sink_.SetRoom(10);
+  EventReceipt again = Add(batch);
+  EXPECT_EQ(again.duplicate, 1u);
+  EXPECT_EQ(again.accepted, 1u);
+  EXPECT_EQ(again.labels.size(), 1u) << "it may have found no room then";
+}
+
 TEST_F(EventIntakeTest, SegmentsComeByNameOrAreAFeature) {
   sink_.SetSegments("a", {{.name = "tenant"}, {.name = "age", .input = "age", .cuts = {30}}});
   const EventReceipt receipt = Add(

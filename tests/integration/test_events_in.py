@@ -40,6 +40,20 @@ def test_events_are_counted_labelled_and_survive_an_orderly_end(monitor):  # noq
     assert watch.stop() == 0
 
 
+def test_a_batch_that_is_sent_again_counts_once(monitor):  # noqa: F811
+    watch = monitor("--cloudevents-port", "0")
+    url = watch.admin + "/api/v1/events"
+    batch = [{"model": "iris", "version": 1, "request_id": f"r{i}", "status": 200, "prediction": i % 3, "label": 0} for i in range(50)]
+    assert requests.post(url, json=batch, timeout=10).json()["accepted"] == 50
+    again = requests.post(url, json=[*batch, {"model": "iris", "version": 1, "status": 200}], timeout=10)  # as a client after a timeout
+    assert again.status_code == 200
+    assert (again.json()["accepted"], again.json()["duplicate"], again.json()["rejected"]) == (1, 50, 0), again.text
+    watch.await_metric(51, TOTAL, model="iris", version="1", outcome="ok")
+    watch.await_metric(50, "leadsman_monitor_labelled_total", model="iris")
+    assert watch.metric("leadsman_intake_events_duplicate_total") == 50
+    assert watch.stop() == 0
+
+
 def cloud_event(half, event_id, **headers):
     return {"ce-specversion": "1.0", "ce-type": f"org.kubeflow.serving.inference.{half}", "ce-id": event_id,
             "ce-source": "http://localhost:9081/", "ce-inferenceservicename": "iris", "ce-namespace": "ml",
