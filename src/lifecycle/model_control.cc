@@ -83,6 +83,7 @@ struct ModelControl::Impl {
     std::vector<std::string> models;
     uint64_t round;        ///< looks at the folder after this one count
     bool vouched = false;  ///< what is there is said to be whole: nothing more is waited for
+    std::shared_ptr<const Given> given;  ///< what the client gave to this load
     SteadyTime deadline{};
     Done done;
   };
@@ -94,6 +95,8 @@ struct ModelControl::Impl {
   /// OK, or why another one cannot be waited for.
   Status CheckRoom() const REQUIRES(mutex);
   void AddWaiter(Waiter waiter) REQUIRES(mutex);
+  /// Another load of the model has begun: for those before, too, looks count only after that.
+  void LookAgainFor(const std::string& model, uint64_t round) REQUIRES(mutex);
   std::optional<Status> Outcome(const Waiter& waiter, SteadyTime now) REQUIRES(mutex);
   std::optional<Status> OutcomeOf(const std::string& model, const Waiter& waiter, SteadyTime now)
       REQUIRES(mutex);
@@ -153,6 +156,13 @@ void ModelControl::Impl::AddWaiter(Waiter waiter) {
   changed.NotifyAll();
 }
 
+void ModelControl::Impl::LookAgainFor(const std::string& model, uint64_t round) {
+  for (Waiter& waiter : waiters) {
+    if (std::find(waiter.models.begin(), waiter.models.end(), model) != waiter.models.end())
+      waiter.round = std::max(waiter.round, round);
+  }
+}
+
 /// Nothing while one of them goes on.
 std::optional<Status> ModelControl::Impl::Outcome(const Waiter& waiter, SteadyTime now) {
   if (stopping) return UnavailableError("the server is shutting down");
@@ -171,6 +181,14 @@ std::optional<Status> ModelControl::Impl::OutcomeOf(const std::string& model, co
                                                     SteadyTime now) {
   if (!loaded.contains(model)) {
     return UnavailableError(StrCat("model ", model, " was unloaded before it had been loaded"));
+  }
+  if (waiter.given) {
+    const auto present = given.find(model);
+    if (present == given.end() || present->second != waiter.given) {
+      return FailedPreconditionError(
+          StrCat("failed to load ", model,
+                 ": another load of it came before this one was done, and counts in its stead"));
+    }
   }
   Result<ModelStatus> status = lifecycle.GetStatus(model);
   if (!status.ok()) return status.status();
@@ -377,9 +395,12 @@ bool ModelControl::LoadConfigured(const std::string& model,
     }
     impl_->lifecycle.RetryFailed(model);
     // A look that is under way may have passed the folder already.
+    const uint64_t round = impl_->lifecycle.Vouch(model);
+    impl_->LookAgainFor(model, round);
     impl_->AddWaiter({.models = {model},
-                      .round = impl_->lifecycle.Vouch(model),
+                      .round = round,
                       .vouched = true,
+                      .given = given,
                       .done = std::move(done)});
     return OkStatus();
   };

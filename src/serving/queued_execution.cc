@@ -25,13 +25,23 @@ constexpr const char* kGone = "the client closed the connection before the model
 constexpr const char* kLate =
     "the request's deadline passed while it waited for the model: it was too short for what else "
     "there is to do";
+constexpr const char* kWaited =
+    "the request waited in the model's queue for as long as the queue's policy lets it "
+    "(batching.queue.default_timeout, "
+    "default_timeout_microseconds of a config.pbtxt): the model is asked for more than it can do, "
+    "or the timeout is too short";
 constexpr const char* kPoolBytesKey = "server.pool_queue_bytes";
 constexpr const char* kStopped = "the server is shutting down; send the request to another replica";
 
-Status DropStatus(DropReason reason) {
+/// Whether it is the queue's policy that ended its wait, and no deadline of its own.
+bool WaitedTooLong(const BatchTask& task) {
+  return task.wait_until && (!task.deadline || *task.wait_until < *task.deadline);
+}
+
+Status DropStatus(DropReason reason, const BatchTask& task) {
   switch (reason) {
     case DropReason::kExpired:
-      return DeadlineExceededError(kLate);
+      return DeadlineExceededError(WaitedTooLong(task) ? kWaited : kLate);
     case DropReason::kCancelled:
       return CancelledError(kGone);
     case DropReason::kStopping:
@@ -153,7 +163,7 @@ struct QueuedExecution::Queued final : Item {
   Queued() : Item(false) {}
   void OnDropped(DropReason reason) override {
     LeaveQueue(*call);
-    call->status = DropStatus(reason);
+    call->status = DropStatus(reason, *this);
     Complete(*this);
   }
 
@@ -174,7 +184,7 @@ struct QueuedExecution::Piece final : Item {
   Piece() : Item(true) {}
   void OnDropped(DropReason reason) override {
     LeaveQueue(*parent->call);
-    FinishPiece(*this, DropStatus(reason));
+    FinishPiece(*this, DropStatus(reason, *this));
   }
 
   Queued* parent = nullptr;

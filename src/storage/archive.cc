@@ -139,9 +139,9 @@ class Writer {
  private:
   Status Allow(int64_t more) {
     if (written_ + more > limits_.max_bytes)
-      return ResourceExhaustedError("the archive holds more than storage.max_version_size");
+      return InvalidArgumentError("the archive holds more than storage.max_version_size");
     if (written_ + more > std::max(kHarmless, packed_ * limits_.max_ratio)) {
-      return ResourceExhaustedError(
+      return InvalidArgumentError(
           StrCat("the archive unpacks to more than ", limits_.max_ratio, " times its ", packed_,
                  " bytes; if that is meant, pack it with less compression"));
     }

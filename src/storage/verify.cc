@@ -83,8 +83,10 @@ Status VerifyFiles(const Manifest& manifest, const std::string& directory,
                    const std::string& model_name, int64_t version,
                    const std::atomic<bool>* cancel) {
   if (manifest.name != model_name) {
-    return InvalidArgumentError(StrCat("name in manifest.json is \"", manifest.name,
-                                       "\", but the folder is one of model \"", model_name, "\""));
+    return InvalidArgumentError(StrCat(
+        "name in manifest.json is \"", manifest.name, "\", but it is served as \"", model_name,
+        "\": configure the model by the manifest's name, or write the manifest for this one (a "
+        "manifest speaks of one model, so that none is served in another's place)"));
   }
   if (manifest.version != version) {
     return InvalidArgumentError(StrCat("version in manifest.json is ", manifest.version,

@@ -6,7 +6,7 @@ import sys
 import traceback
 
 from . import priority
-from .channel import (DONE, FAILED_PRECONDITION, HELLO, INTERNAL, INVALID_ARGUMENT, LOAD, LOADED, PROTOCOL, QUIT,
+from .channel import (DONE, FAILED_PRECONDITION, HELLO, INTERNAL, INVALID_ARGUMENT, LOAD, LOADED, PROTOCOL, QUIT, UNIMPLEMENTED,
                       RESOURCE_EXHAUSTED, RUN, Channel, WorkerError)
 
 
@@ -77,14 +77,22 @@ def _limit_memory(limit):
 
 def missing_module(error):
     """The sentence for a package that is not installed. `name` is the module's, which is not always the package's."""
-    packages = {"sklearn": "scikit-learn", "cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml"}
+    packages = {"sklearn": "scikit-learn", "cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml",
+                "skimage": "scikit-image", "bs4": "beautifulsoup4", "dateutil": "python-dateutil"}
+    packages |= {name: name for name in ("numpy", "pandas", "scipy", "joblib", "cloudpickle", "mlflow", "torch", "torchvision",
+                                         "tensorflow", "keras", "xgboost", "lightgbm", "catboost", "statsmodels", "transformers",
+                                         "tokenizers", "onnxruntime", "requests", "pyarrow", "polars", "spacy", "nltk")}
     name = (getattr(error, "name", None) or "").split(".")[0]
     if not name:
         return WorkerError(FAILED_PRECONDITION, f"{type(error).__name__}: {error}")
-    package = packages.get(name, name)
+    if name == "triton_python_backend_utils":
+        return WorkerError(UNIMPLEMENTED, "models of Triton's Python backend (TritonPythonModel) are not supported: write load(), "
+                           "predict() and close() instead, see docs/python-models.md")
+    # The name of a module that nobody knows may be anybody's package: no command is made of it.
+    how = f"{sys.executable} -m pip install {packages[name]}" if name in packages else (
+        f"{sys.executable} -m pip install and the name of its package; or, if it is a module of your own, put it beside the model")
     return WorkerError(FAILED_PRECONDITION, f"{type(error).__name__}: no module {name}: install it into the interpreter that "
-                       f"runs this model: {sys.executable} -m pip install {package}; or name another interpreter by the "
-                       "model's runtime option python")
+                       f"runs this model: {how}; or name another interpreter by the model's runtime option python")
 
 
 def _load_failure(error):
