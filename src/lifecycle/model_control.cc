@@ -1,6 +1,7 @@
 #include "lifecycle/model_control.h"
 
 #include <algorithm>
+#include <deque>
 #include <map>
 #include <set>
 #include <thread>
@@ -72,6 +73,12 @@ std::string WhatIsMissing(const ModelStatus& model) {
 
 }  // namespace
 
+namespace {
+Status UnloadedFirst(const std::string& model) {
+  return UnavailableError(StrCat("model ", model, " was unloaded before it had been loaded"));
+}
+}  // namespace
+
 /// What a client has given for a model's present load.
 struct ModelControl::Given {
   std::string config;
@@ -83,7 +90,14 @@ struct ModelControl::Impl {
     std::vector<std::string> models;
     uint64_t round;        ///< looks at the folder after this one count
     bool vouched = false;  ///< what is there is said to be whole: nothing more is waited for
-    std::shared_ptr<const Given> given;  ///< what the client gave to this load
+    std::shared_ptr<const Given> given;  ///< what a client gave to this load
+    SteadyTime deadline{};
+    Done done;
+  };
+  /// A load that waits until another of the same model, of something else, is over.
+  struct Turn {
+    std::string model;
+    std::shared_ptr<const Given> given;
     SteadyTime deadline{};
     Done done;
   };
@@ -95,8 +109,14 @@ struct ModelControl::Impl {
   /// OK, or why another one cannot be waited for.
   Status CheckRoom() const REQUIRES(mutex);
   void AddWaiter(Waiter waiter) REQUIRES(mutex);
-  /// Another load of the model has begun: for those before, too, looks count only after that.
-  void LookAgainFor(const std::string& model, uint64_t round) REQUIRES(mutex);
+  /// Takes `done` over, but with an error.
+  Status BeginLoad(const std::string& model, const std::shared_ptr<const Given>& given, Done& done)
+      REQUIRES(mutex);
+  /// Whether a load of the model goes on that is one of something else.
+  bool IsBusy(const std::string& model, const std::shared_ptr<const Given>& given) const
+      REQUIRES(mutex);
+  /// Begins those loads whose turn it is.
+  void TakeTurns(SteadyTime now, Ended& ended) REQUIRES(mutex);
   std::optional<Status> Outcome(const Waiter& waiter, SteadyTime now) REQUIRES(mutex);
   std::optional<Status> OutcomeOf(const std::string& model, const Waiter& waiter, SteadyTime now)
       REQUIRES(mutex);
@@ -120,6 +140,7 @@ struct ModelControl::Impl {
   bool applied GUARDED_BY(mutex) = false;
   bool stopping GUARDED_BY(mutex) = false;
   std::vector<Waiter> waiters GUARDED_BY(mutex);
+  std::deque<Turn> turns GUARDED_BY(mutex);  ///< none without a waiter for the same model
   std::thread thread;  ///< begun under the lock with the first waiter; ended by Stop
 };
 
@@ -144,7 +165,7 @@ Status ModelControl::Impl::ApplyWanted() {
 
 Status ModelControl::Impl::CheckRoom() const {
   if (stopping) return UnavailableError("the server is shutting down");
-  if (waiters.size() < kMostWaiting) return OkStatus();
+  if (waiters.size() + turns.size() < kMostWaiting) return OkStatus();
   return ResourceExhaustedError(
       StrCat(kMostWaiting, " loads are being waited for already; try again later"));
 }
@@ -156,10 +177,62 @@ void ModelControl::Impl::AddWaiter(Waiter waiter) {
   changed.NotifyAll();
 }
 
-void ModelControl::Impl::LookAgainFor(const std::string& model, uint64_t round) {
-  for (Waiter& waiter : waiters) {
-    if (std::find(waiter.models.begin(), waiter.models.end(), model) != waiter.models.end())
-      waiter.round = std::max(waiter.round, round);
+Status ModelControl::Impl::BeginLoad(const std::string& model,
+                                     const std::shared_ptr<const Given>& what, Done& done) {
+  const auto held = given.find(model);
+  const std::shared_ptr<const Given> before = held == given.end() ? nullptr : held->second;
+  const bool added = loaded.insert(model).second;
+  if (added) LOG_INFO("a model is to be loaded by request", {"model", model});
+  if (what) {
+    LOG_INFO("a model is configured by request", {"model", model},
+             {"with_files", what->files != nullptr});
+    given[model] = what;
+  } else {
+    given.erase(model);
+  }
+  if (Status status = ApplyWanted(); !status.ok()) {
+    if (added) loaded.erase(model);
+    given.erase(model);
+    if (before) given[model] = before;
+    return status;
+  }
+  lifecycle.RetryFailed(model);
+  // A look that is under way may have passed the folder already.
+  AddWaiter({.models = {model},
+             .round = lifecycle.Vouch(model),
+             .vouched = true,
+             .given = what,
+             .done = std::move(done)});
+  return OkStatus();
+}
+
+bool ModelControl::Impl::IsBusy(const std::string& model,
+                                const std::shared_ptr<const Given>& what) const {
+  return std::any_of(waiters.begin(), waiters.end(), [&](const Waiter& waiter) {
+    return waiter.vouched && waiter.models.front() == model && waiter.given != what;
+  });
+}
+
+void ModelControl::Impl::TakeTurns(SteadyTime now, Ended& ended) {
+  std::set<std::string> passed;  // a later one does not overtake
+  for (size_t i = 0; i < turns.size();) {
+    Turn& turn = turns[i];
+    Status status = OkStatus();
+    if (stopping) {
+      status = UnavailableError("the server is shutting down");
+    } else if (now >= turn.deadline) {
+      status = DeadlineExceededError(
+          StrCat("failed to load ", turn.model,
+                 ": other loads of it have taken all of repository.load_timeout"));
+    } else if (passed.contains(turn.model) || IsBusy(turn.model, turn.given)) {
+      passed.insert(turn.model);
+      ++i;
+      continue;
+    } else {
+      status = BeginLoad(turn.model, turn.given, turn.done);
+    }
+    if (!status.ok()) ended.emplace_back(std::move(turn.done), std::move(status));
+    turns.erase(turns.begin() + static_cast<std::ptrdiff_t>(i));
   }
 }
 
@@ -180,15 +253,7 @@ std::optional<Status> ModelControl::Impl::Outcome(const Waiter& waiter, SteadyTi
 std::optional<Status> ModelControl::Impl::OutcomeOf(const std::string& model, const Waiter& waiter,
                                                     SteadyTime now) {
   if (!loaded.contains(model)) {
-    return UnavailableError(StrCat("model ", model, " was unloaded before it had been loaded"));
-  }
-  if (waiter.given) {
-    const auto present = given.find(model);
-    if (present == given.end() || present->second != waiter.given) {
-      return FailedPreconditionError(
-          StrCat("failed to load ", model,
-                 ": another load of it came before this one was done, and counts in its stead"));
-    }
+    return UnloadedFirst(model);
   }
   Result<ModelStatus> status = lifecycle.GetStatus(model);
   if (!status.ok()) return status.status();
@@ -227,6 +292,7 @@ void ModelControl::Impl::Look() {
       ended.emplace_back(std::move(waiters[i].done), std::move(*outcome));
       waiters.erase(waiters.begin() + static_cast<std::ptrdiff_t>(i));
     }
+    TakeTurns(now, ended);
   }
   for (auto& [done, status] : ended) done(status);
 }
@@ -376,32 +442,11 @@ bool ModelControl::LoadConfigured(const std::string& model,
     RETURN_IF_ERROR(impl_->CheckRoom());
     known = impl_->configured.contains(model) || (given && given->files);
     if (!known) return OkStatus();
-    const auto held = impl_->given.find(model);
-    const std::shared_ptr<const Given> before = held == impl_->given.end() ? nullptr : held->second;
-    const bool added = impl_->loaded.insert(model).second;
-    if (added) LOG_INFO("a model is to be loaded by request", {"model", model});
-    if (given) {
-      LOG_INFO("a model is configured by request", {"model", model},
-               {"with_files", given->files != nullptr});
-      impl_->given[model] = given;
-    } else {
-      impl_->given.erase(model);
-    }
-    if (Status applied = impl_->ApplyWanted(); !applied.ok()) {
-      if (added) impl_->loaded.erase(model);
-      impl_->given.erase(model);
-      if (before) impl_->given[model] = before;
-      return applied;
-    }
-    impl_->lifecycle.RetryFailed(model);
-    // A look that is under way may have passed the folder already.
-    const uint64_t round = impl_->lifecycle.Vouch(model);
-    impl_->LookAgainFor(model, round);
-    impl_->AddWaiter({.models = {model},
-                      .round = round,
-                      .vouched = true,
-                      .given = given,
-                      .done = std::move(done)});
+    const bool waits = std::any_of(impl_->turns.begin(), impl_->turns.end(),
+                                   [&](const Impl::Turn& turn) { return turn.model == model; });
+    if (!waits && !impl_->IsBusy(model, given)) return impl_->BeginLoad(model, given, done);
+    impl_->turns.push_back(
+        {model, given, impl_->clock.SteadyNow() + impl_->options.load_timeout, std::move(done)});
     return OkStatus();
   };
   Status status = begin();
@@ -425,12 +470,24 @@ void ModelControl::Await(std::vector<std::string> models, Done done) {
 
 Status ModelControl::Unload(const std::string& model) {
   if (impl_->options.mode == Mode::kPoll) return UnavailableError(kNotExplicit);
-  MutexLock lock(impl_->mutex);
-  if (impl_->loaded.erase(model) == 0) return OkStatus();
-  impl_->given.erase(model);
-  LOG_INFO("a model is unloaded by request", {"model", model});
-  impl_->changed.NotifyAll();
-  return impl_->ApplyWanted();
+  std::vector<Done> dropped;
+  Status status = OkStatus();
+  {
+    MutexLock lock(impl_->mutex);
+    std::erase_if(impl_->turns, [&](Impl::Turn& turn) {
+      if (turn.model != model) return false;
+      dropped.push_back(std::move(turn.done));
+      return true;
+    });
+    if (impl_->loaded.erase(model) > 0) {
+      impl_->given.erase(model);
+      LOG_INFO("a model is unloaded by request", {"model", model});
+      impl_->changed.NotifyAll();
+      status = impl_->ApplyWanted();
+    }
+  }
+  for (const Done& done : dropped) done(UnloadedFirst(model));
+  return status;
 }
 
 bool ModelControl::IsLoaded(const std::string& model) const {

@@ -65,7 +65,8 @@ class ModelControl {
   /// NOT_FOUND: not configured, and not found either; UNAVAILABLE: not in kPoll; RESOURCE_EXHAUSTED: too many are waited
   /// for.
   /// With what the client has given: `config` counts instead of the config.pbtxt of its folder, and `files` are the model instead
-  /// of what lies there, until the next Load of it, which goes back to its folder, or an Unload. A model that is not configured
+  /// of what lies there, until the next Load of it, which goes back to its folder, or an Unload. Loads of one model that give other
+  /// things are done one after the other. A model that is not configured
   /// may be made of files, too, a hundred models at once and max_files_size bytes in all; INVALID_ARGUMENT as of CheckGivenModel().
   void Load(const std::string& model, GivenModel given, Done done);
   void Load(const std::string& model, Done done) { Load(model, GivenModel(), std::move(done)); }
