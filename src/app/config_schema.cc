@@ -599,6 +599,18 @@ void CheckConfig(const Config& config, const CheckSink& sink) {
         add("monitor.cloudevents.port", StrCat("must differ from ", other, " (", taken, ")"));
     }
   }
+  for (size_t i = 0; i < config.monitor.redact.size(); ++i) {
+    const DroppedInputs dropped(config.monitor.redact[i].inputs);
+    for (size_t j = 0; j < config.models.size(); ++j) {
+      const std::vector<SegmentRule>& segments = config.models[j].monitoring.segments;
+      for (size_t k = 0; k < segments.size(); ++k) {
+        if (segments[k].input.empty() || !dropped.Has(segments[k].input)) continue;
+        add(StrCat("models[", j, "].monitoring.segments[", k, "].input"),
+            StrCat("monitor.redact[", i, "] drops ", segments[k].input,
+                   ": tell requests apart by something else, or take it from its inputs"));
+      }
+    }
+  }
   // Those of a repository are found later, and may come while the server runs.
   bool all_names = sink.is_sound("models") && config.repository.path.empty();
   std::map<std::string, size_t> names;

@@ -81,6 +81,27 @@ TEST(ConfigTest, SegmentsAndObjectivesOfQualitySayWhatIsWrongWithThem) {
   expect("objectives: {quality: [{measure: mean_absolute_error, at_least: 80%}]}", "needs at_most");
 }
 
+TEST(ConfigTest, InputsAreDroppedByNameAndAlone) {
+  const auto errors = [](const std::string& rule, const std::string& more = "") {
+    return Errors(StrCat("monitor: {logs: [{path: a}], redact: [", rule, "]}\n", more));
+  };
+  EXPECT_EQ(errors("{field: input, inputs: [income, '[3]'], do: drop}"), "");
+  EXPECT_NE(
+      errors("{field: input, inputs: [income], do: truncate, length: 3}")
+          .find("monitor.redact[0].do: inputs are numbers, of which nothing is kept: do: drop"),
+      std::string::npos);
+  EXPECT_NE(errors("{field: input, do: drop}").find("monitor.redact[0].inputs: field: input needs"),
+            std::string::npos);
+  EXPECT_NE(errors("{field: class, inputs: [income], do: drop}")
+                .find("monitor.redact[0].inputs: is of field: input"),
+            std::string::npos);
+  EXPECT_NE(
+      errors("{field: input, inputs: [income], do: drop}",
+             "models: [{name: a, monitoring: {segments: [{name: i, input: income, cuts: [1]}]}}]")
+          .find("models[0].monitoring.segments[0].input: monitor.redact[0] drops income"),
+      std::string::npos);
+}
+
 TEST(ConfigTest, ReadsTheWholeFile) {
   Config config;
   std::vector<ConfigProblem> problems;

@@ -168,10 +168,11 @@ class Report {
       Keep(windows, "memory", kProcess, {RequestText::kClass});
       Keep(labels, "memory", kProcess, {RequestText::kClass});
     }
-    Keep(
-        "statistics of each input value: count, mean, deviation, smallest and largest value, "
-        "quantiles; no single request's values",
-        "memory, and in answers of the admin API", kProcess);
+    Keep(StrCat(
+             "statistics of each input value: count, mean, deviation, smallest and largest value, "
+             "quantiles; no single request's values",
+             ButDropped()),
+         "memory, and in answers of the admin API", kProcess);
   }
 
   void Edges() {
@@ -216,11 +217,12 @@ class Report {
     for (const auto& [name, monitoring] : MonitoringOf(config_))
       any = any || (monitoring.enabled && monitoring.schema.enabled);
     if (!any) return;
-    Keep(
-        "the schema of each model version: the smallest and the largest value of each input, "
-        "shares of missing ones; and how often each rule was broken",
-        on_disk() ? StrCat(InDataDir("monitor.db"), ", table drift") : "memory",
-        on_disk() ? kWhileWatched : kProcess);
+    Keep(StrCat(
+             "the schema of each model version: the smallest and the largest value of each input, "
+             "shares of missing ones; and how often each rule was broken",
+             ButDropped()),
+         on_disk() ? StrCat(InDataDir("monitor.db"), ", table drift") : "memory",
+         on_disk() ? kWhileWatched : kProcess);
   }
 
   void Drift() {
@@ -229,11 +231,11 @@ class Report {
     for (const auto& [name, monitoring] : MonitoringOf(config_))
       any = any || (monitoring.enabled && monitoring.drift.enabled);
     if (!any) return;
-    Keep(
-        "the reference of each model version and the evidence of drift: histograms of inputs and "
-        "scores, shares of classes, names of features",
-        on_disk() ? StrCat(InDataDir("monitor.db"), ", tables drift and feature_names") : "memory",
-        on_disk() ? kWhileWatched : kProcess, {RequestText::kClass});
+    Keep(StrCat("the reference of each model version and the evidence of drift: histograms of "
+                "inputs and scores, shares of classes, names of features",
+                ButDropped()),
+         on_disk() ? StrCat(InDataDir("monitor.db"), ", tables drift and feature_names") : "memory",
+         on_disk() ? kWhileWatched : kProcess, {RequestText::kClass});
   }
 
   void Alarms() {
@@ -357,10 +359,11 @@ class Report {
             {RequestText::kClass, RequestText::kSegment});
     if (config_.monitor.send_profiles)
       Leave(
-          "profiles of each interval: counts, latencies, predicted classes, statistics of each "
-          "input value, with the smallest, the largest and the frequent ones; no ids, no single "
-          "requests but where "
-          "an interval has one alone",
+          StrCat(
+              "profiles of each interval: counts, latencies, predicted classes, statistics of each "
+              "input value, with the smallest, the largest and the frequent ones; no ids, no "
+              "single requests but where an interval has one alone",
+              ButDropped()),
           RedactUrl(config_.monitor.send_profiles->target.url), {RequestText::kClass});
     for (const Config::Model& model : config_.models) {
       if (model.rollout) AskedOutside(*model.rollout);
@@ -419,8 +422,22 @@ class Report {
         "nothing is sent to anybody who is not in the configuration"};
   }
 
+  std::vector<std::string> DroppedOnes() const {
+    std::vector<std::string> inputs;
+    for (const RedactRule& rule : config_.monitor.redact)
+      inputs.insert(inputs.end(), rule.inputs.begin(), rule.inputs.end());
+    return DroppedInputs(inputs).inputs();
+  }
+  /// Behind what is kept of inputs.
+  std::string ButDropped() const {
+    const std::vector<std::string> inputs = DroppedOnes();
+    return inputs.empty() ? "" : StrCat("; nothing of ", HumanList(inputs));
+  }
+
   Json Rules() const {
     Json rules = Json::array();
+    if (const std::vector<std::string> inputs = DroppedOnes(); !inputs.empty())
+      rules.push_back({{"field", "input"}, {"done", StrCat("drop ", HumanList(inputs))}});
     for (size_t i = 0; i < kRequestTexts; ++i) {
       const auto text = static_cast<RequestText>(i);
       const std::string done = DoneTo(text, config_);

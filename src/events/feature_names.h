@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "base/mutex.h"
+#include "events/dropped_inputs.h"
 
 namespace leadsman {
 
@@ -22,17 +24,32 @@ namespace leadsman {
 /// process, and, where the monitor has a database, in later ones. Whoever makes events of named values asks here, so that all
 /// sources of a model agree, and what is kept by place (references, schemas) stays true whatever the order in which names come.
 ///
+/// Inputs that are dropped (DroppedInputs) have no place, so that no event has their values and nobody knows their names.
+///
 /// Thread-safe.
 class FeatureNames {
  public:
+  /// `dropped`: null: none.
+  explicit FeatureNames(std::shared_ptr<const DroppedInputs> dropped = nullptr)
+      : dropped_(dropped != nullptr && !dropped->empty() ? std::move(dropped) : nullptr) {}
+
   static constexpr size_t kMaxNames = 4096;
   static constexpr size_t kLongestName = 128;  ///< bytes
 
-  /// Of a value of an event; a new name gets the next place. Nothing for one that is too long or too many: counted.
+  /// Of a value of an event; a new name gets the next place. Nothing for one that is dropped, nor, counted, for one that is too long
+  /// or too many.
   std::optional<size_t> PlaceOf(std::string_view name);
   /// The columns of a table of the model's inputs. While no event has come with names their order is that of the places, and
   /// they replace what another table said; afterwards those that are new get places behind the others.
   void Suggest(std::span<const std::string> columns);
+  /// Which of a table's `width` columns are kept; `columns` are their names, if they have any. While no event has come with names the
+  /// values in the places of those that are not are left out of events, too.
+  std::vector<bool> Keeps(std::span<const std::string> columns, size_t width);
+  /// The values of an event but those that are dropped. Valid as long as both.
+  std::span<const float> WithoutDropped(std::span<const float> values, std::vector<float>& scratch);
+  /// The dropped ones that have come, in an event or as a column.
+  std::set<std::string> met() const;
+
   /// What TakeNew gave in an earlier process, in the order of the places. Before all else.
   void Restore(std::vector<std::string> names);
 
@@ -52,11 +69,18 @@ class FeatureNames {
     size_t operator()(std::string_view name) const { return std::hash<std::string_view>()(name); }
   };
   bool Append(std::string_view name) REQUIRES(mutex_);
+  bool Drops(std::string_view name) REQUIRES(mutex_);
+  bool DropsPlace(size_t place) REQUIRES(mutex_);
+
+  const std::shared_ptr<const DroppedInputs> dropped_;  ///< null: none
 
   mutable Mutex mutex_;
   std::vector<std::string> names_ GUARDED_BY(mutex_);
   std::unordered_map<std::string, size_t, Hash, std::equal_to<>> places_ GUARDED_BY(mutex_);
-  size_t taken_ GUARDED_BY(mutex_) = 0;  ///< by TakeNew
+  size_t taken_ GUARDED_BY(mutex_) = 0;                 ///< by TakeNew
+  std::set<size_t> dropped_places_ GUARDED_BY(mutex_);  ///< of columns, where events have no names
+  std::set<std::string, std::less<>> met_ GUARDED_BY(mutex_);  ///< dropped names
+  std::set<size_t> met_places_ GUARDED_BY(mutex_);             ///< likewise
   std::atomic<size_t> size_{0};
   std::atomic<bool> named_{false};
   std::atomic<uint64_t> refused_{0};
@@ -66,6 +90,10 @@ class FeatureNames {
 class FeatureNameBook {
  public:
   static constexpr size_t kMaxModels = 1024;
+
+  /// `dropped`: of any model; null: none.
+  explicit FeatureNameBook(std::shared_ptr<const DroppedInputs> dropped = nullptr)
+      : dropped_(std::move(dropped)) {}
 
   /// Null beyond kMaxModels.
   std::shared_ptr<FeatureNames> Of(std::string_view model);
@@ -77,8 +105,11 @@ class FeatureNameBook {
   };
   std::vector<NewName> TakeNew();
   uint64_t refused() const;  ///< by all together
+  /// Dropped inputs that no model has had so far.
+  std::vector<std::string> NeverMet() const;
 
  private:
+  const std::shared_ptr<const DroppedInputs> dropped_;
   mutable Mutex mutex_;
   std::map<std::string, std::shared_ptr<FeatureNames>, std::less<>> models_ GUARDED_BY(mutex_);
 };

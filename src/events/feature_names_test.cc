@@ -53,6 +53,52 @@ TEST(FeatureNamesTest, TheColumnsOfATableAreAnOrderUntilEventsHaveNames) {
   EXPECT_EQ(names.TakeNew().size(), 4u);
 }
 
+std::shared_ptr<const DroppedInputs> Dropped(const Names& inputs) {
+  return std::make_shared<const DroppedInputs>(inputs);
+}
+
+TEST(FeatureNamesTest, ADroppedInputHasNoPlace) {
+  FeatureNames names(Dropped({"income", "[1]", "debt"}));
+  EXPECT_EQ(names.PlaceOf("age"), 0u);
+  EXPECT_FALSE(names.PlaceOf("income"));
+  EXPECT_EQ(names.PlaceOf("years"), 1u) << "where events have names a place is another one's";
+  EXPECT_EQ(names.refused(), 0u);
+  EXPECT_EQ(names.names(), (Names{"age", "years"}));
+  EXPECT_EQ(names.TakeNew().size(), 2u);
+  EXPECT_EQ(names.Keeps(Names{"years", "income", "age"}, 3),
+            (std::vector<bool>{true, false, true}));
+  EXPECT_EQ(names.met(), std::set<std::string>{"income"});
+  std::vector<float> scratch;
+  const std::vector<float> values = {1, 2};
+  EXPECT_EQ(names.WithoutDropped(values, scratch).size(), 2u);
+}
+
+TEST(FeatureNamesTest, WhatIsDroppedIsTakenOutOfEventsWithoutNamesByItsPlace) {
+  FeatureNames names(Dropped({"income", "[3]"}));
+  std::vector<float> scratch;
+  auto kept = [&](const std::vector<float>& values) {
+    const auto span = names.WithoutDropped(values, scratch);
+    return std::vector<float>(span.begin(), span.end());
+  };
+  EXPECT_EQ(kept({0, 1, 2, 3, 4}), (std::vector<float>{0, 1, 2, 4}));
+  EXPECT_EQ(names.met(), std::set<std::string>{"[3]"});
+  EXPECT_EQ(names.Keeps(Names{"age", "income", "years"}, 3),
+            (std::vector<bool>{true, false, true}));
+  EXPECT_EQ(kept({0, 1, 2, 3, 4}), (std::vector<float>{0, 2, 4}));
+  EXPECT_EQ(names.Keeps(Names{"age", "years"}, 2), (std::vector<bool>{true, true}));
+  EXPECT_EQ(kept({0, 1, 2}), (std::vector<float>{0, 2})) << "that table does not say where it is";
+  names.Suggest(Names{"age", "income", "years"});
+  EXPECT_EQ(names.names(), (Names{"age", "years"}));
+}
+
+TEST(FeatureNamesTest, WhatNoModelHasHadIsKnown) {
+  FeatureNameBook book(Dropped({"income", "incme"}));
+  EXPECT_EQ(book.NeverMet(), (Names{"incme", "income"}));
+  book.Of("credit")->PlaceOf("income");
+  EXPECT_EQ(book.NeverMet(), Names{"incme"});
+  EXPECT_TRUE(FeatureNameBook().NeverMet().empty());
+}
+
 TEST(FeatureNamesTest, IsBounded) {
   FeatureNames names;
   EXPECT_FALSE(names.PlaceOf(std::string(FeatureNames::kLongestName + 1, 'x')));

@@ -115,10 +115,12 @@ const schema::Struct<RedactRule>& RedactRuleSchema() {
                           {"path", Of::kPath},
                           {"log_line", Of::kLogLine},
                           {"segment", Of::kSegment},
-                          {"all", Of::kAll}}),
+                          {"all", Of::kAll},
+                          {"input", Of::kInput}}),
         "Request ids; predicted classes and the labels that are compared with them; paths of "
         "requests in logs that are no predictions; the begin of lines that are not "
-        "recognised; the segments that requests are counted by; or all of these.");
+        "recognised; the segments that requests are counted by; or all of these. Or inputs, of "
+        "which nothing is kept then, not even in statistics.");
     s.Required("do", &RedactRule::action,
                schema::Enum<Do>({{"drop", Do::kDrop},
                                  {"replace", Do::kReplace},
@@ -134,7 +136,19 @@ const schema::Struct<RedactRule>& RedactRuleSchema() {
             "With hash: the key, at least 16 bytes. Relative to the configuration file.");
     s.Field("length", &RedactRule::length, schema::Integer<size_t>(0, 255),
             "With truncate: bytes that are kept, at least 1.");
+    s.Field("inputs", &RedactRule::inputs, schema::List(schema::Text(), 0, 4096),
+            "With field: input: names of inputs of any model; [3] is the value in place 3, from 0, "
+            "of requests that "
+            "do not name their values.");
     s.Check([](const RedactRule& rule, schema::Problems& problems) {
+      if (rule.field == Of::kInput) {
+        if (rule.action != Do::kDrop)
+          problems.Add("do", "inputs are numbers, of which nothing is kept: do: drop");
+        if (rule.inputs.empty())
+          problems.Add("inputs", "field: input needs inputs, the names of those to drop");
+      } else if (!rule.inputs.empty()) {
+        problems.Add("inputs", "is of field: input");
+      }
       auto only = [&](const char* key, bool given, Do action, const char* word) {
         if (given && rule.action != action) problems.Add(key, StrCat("is of do: ", word));
       };
@@ -170,9 +184,15 @@ Redactor::~Redactor() = default;
 
 Result<std::unique_ptr<Redactor>> Redactor::Create(const std::vector<RedactRule>& rules) {
   std::unique_ptr<Redactor> redactor(new Redactor());
-  for (const RedactRule& rule : rules) {
+  std::vector<std::string> inputs;
+  for (size_t i = 0; i < rules.size(); ++i) {
+    const RedactRule& rule = rules[i];
+    const std::string where = StrCat("monitor.redact[", i, "]");
+    if (rule.field == RedactRule::Of::kInput) {
+      inputs.insert(inputs.end(), rule.inputs.begin(), rule.inputs.end());
+      continue;
+    }
     Step step{rule, {}, nullptr};
-    const std::string where = StrCat("monitor.redact[", redactor->steps_.size(), "]");
     if (rule.action == RedactRule::Do::kHash) {
       auto key = ReadKey(rule.key_file);
       if (!key.ok()) return Annotate(key.status(), StrCat(where, ".key_file"));
@@ -185,6 +205,7 @@ Result<std::unique_ptr<Redactor>> Redactor::Create(const std::vector<RedactRule>
     }
     redactor->steps_.push_back(std::move(step));
   }
+  redactor->dropped_inputs_ = std::make_shared<const DroppedInputs>(inputs);
   return redactor;
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/schema.h"
 #include "base/status.h"
+#include "events/dropped_inputs.h"
 
 namespace leadsman {
 
@@ -22,16 +23,17 @@ inline constexpr size_t kRequestTexts = 5;
 std::string_view RequestTextName(
     RequestText text);  ///< "request_id", "class", "path", "log_line", "segment"
 
-/// What is done to one of these texts, or to all of them, before it is kept. `monitor.redact` of the configuration.
+/// What is done to one of these texts, or to all of them, before it is kept; or inputs that are dropped. `monitor.redact` of the configuration.
 struct RedactRule {
-  enum class Of : uint8_t { kRequestId, kClass, kPath, kLogLine, kSegment, kAll };
+  enum class Of : uint8_t { kRequestId, kClass, kPath, kLogLine, kSegment, kAll, kInput };
   enum class Do : uint8_t { kDrop, kReplace, kHash, kTruncate };
   Of field = Of::kAll;
   Do action = Do::kDrop;
-  std::string pattern;   ///< of kReplace: RE2
-  std::string with;      ///< of kReplace: what stands in its place
-  std::string key_file;  ///< of kHash
-  size_t length = 0;     ///< of kTruncate, in bytes
+  std::string pattern;              ///< of kReplace: RE2
+  std::string with;                 ///< of kReplace: what stands in its place
+  std::string key_file;             ///< of kHash
+  size_t length = 0;                ///< of kTruncate, in bytes
+  std::vector<std::string> inputs;  ///< of kInput (DroppedInputs)
 
   bool Concerns(RequestText text) const;
   /// "hash (key_file redact.key)": for people.
@@ -53,7 +55,9 @@ class Redactor {
   ~Redactor();
 
   bool Touches(RequestText of) const;
-  bool empty() const;  ///< no rule: all texts stay as they are
+  bool empty() const;  ///< no rule of texts: all of them stay as they are
+  /// Those of all rules; whoever makes or keeps anything of inputs asks it.
+  const std::shared_ptr<const DroppedInputs>& dropped_inputs() const { return dropped_inputs_; }
   /// `text` as it may be kept: itself, or what was put into `scratch`.
   std::string_view Apply(RequestText of, std::string_view text, std::string& scratch) const;
 
@@ -61,6 +65,7 @@ class Redactor {
   struct Step;
   Redactor();
   std::vector<Step> steps_;
+  std::shared_ptr<const DroppedInputs> dropped_inputs_;
 };
 
 }  // namespace leadsman

@@ -42,6 +42,21 @@ TEST_F(RedactorTest, DropsCutsAndReplacesTheFieldsItIsToldOf) {
   EXPECT_EQ(Apply(**made, RequestText::kClass, ""), "");
 }
 
+TEST_F(RedactorTest, InputsOfAllRulesAreDroppedAndTextsStay) {
+  RedactRule income = Rule(RedactRule::Of::kInput, RedactRule::Do::kDrop);
+  income.inputs = {"income"};
+  RedactRule place = income;
+  place.inputs = {"[3]"};
+  auto made = Redactor::Create({income, place});
+  ASSERT_TRUE(made.ok()) << made.status();
+  EXPECT_TRUE((*made)->empty());
+  EXPECT_EQ(Apply(**made, RequestText::kClass, "income"), "income");
+  EXPECT_TRUE((*made)->dropped_inputs()->Has("income"));
+  EXPECT_TRUE((*made)->dropped_inputs()->HasPlace(3));
+  auto all = Redactor::Create({Rule(RedactRule::Of::kAll, RedactRule::Do::kDrop)});
+  EXPECT_TRUE((*all)->dropped_inputs()->empty()) << "all is all texts";
+}
+
 TEST_F(RedactorTest, AHashIsTheSameForTheSameTextAndKeyAlone) {
   RedactRule hash = Rule(RedactRule::Of::kAll, RedactRule::Do::kHash);
   hash.key_file = KeyFile("0123456789abcdef");

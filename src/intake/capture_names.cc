@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/strings.h"
+#include "events/redactor.h"
 
 namespace leadsman::intake {
 namespace {
@@ -124,6 +125,17 @@ std::string SomeNames(const std::vector<std::string>& names) {
   std::vector<std::string> some(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(told));
   if (names.size() > told) some.push_back(StrCat(names.size() - told, " more"));
   return HumanList(some);
+}
+
+std::string SomeFeatures(const std::vector<std::string>& names, const Redactor* redactor) {
+  if (redactor == nullptr) return SomeNames(names);
+  std::vector<std::string> kept;
+  for (const std::string& name : names) {
+    if (!redactor->dropped_inputs()->Has(name)) kept.push_back(name);
+  }
+  const size_t dropped = names.size() - kept.size();
+  return StrCat(SomeNames(kept),
+                dropped > 0 ? StrCat(" (monitor.redact drops ", dropped, ")") : "");
 }
 
 }  // namespace leadsman::intake

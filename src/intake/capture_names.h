@@ -7,6 +7,10 @@
 
 #include "intake/field.h"
 
+namespace leadsman {
+class Redactor;
+}
+
 namespace leadsman::intake {
 
 /// What a column of a capture file, or a member of its JSON, is by its name: "prediction", "y_true", "request_id". Letters' case
@@ -19,5 +23,7 @@ bool IsDerivedName(std::string_view name);
 
 /// "age, income, x3 and 12 more"
 std::string SomeNames(const std::vector<std::string>& names);
+/// Likewise of features; those that are dropped are counted, and not named. `redactor`: null: none is.
+std::string SomeFeatures(const std::vector<std::string>& names, const Redactor* redactor);
 
 }  // namespace leadsman::intake

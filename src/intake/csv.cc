@@ -275,6 +275,7 @@ class CsvParser final : public LineParser {
   CsvParser(Header header, Columns columns, FieldMappings mappings, const FormatOptions& options)
       : mappings_(std::move(mappings)),
         time_(options.zone_if_unsaid),
+        redactor_(options.redactor),
         first_header_(header),
         first_columns_(columns),
         segments_(mappings_.parts.segments.begin(), mappings_.parts.segments.end()) {
@@ -482,6 +483,7 @@ class CsvParser final : public LineParser {
 
   FieldMappings mappings_;
   TimeParser time_;
+  const Redactor* redactor_;  ///< null: no rules
   const Header first_header_;
   const Columns first_columns_;
   const std::vector<std::string_view> segments_;  ///< mappings_' names
@@ -523,7 +525,7 @@ void CsvParser::Describe(std::span<const std::string_view> lines) {
   if (!columns_.features().empty())
     note_.gives.push_back(StrCat(columns_.features().size(),
                                  columns_.features().size() == 1 ? " feature: " : " features: ",
-                                 SomeNames(columns_.features())));
+                                 SomeFeatures(columns_.features(), redactor_)));
   for (size_t i = 0; i < header_.names.size(); ++i) {
     if (const auto& segment = columns_.columns()[i].segment)
       note_.gives.push_back(StrCat("segment ", segments_[*segment], " from ", header_.names[i]));

@@ -77,7 +77,7 @@ constexpr size_t kMaxSample = 16 << 10;
 class JsonLinesParser final : public LineParser {
  public:
   JsonLinesParser(FieldMappings mappings, const FormatOptions& options)
-      : mappings_(std::move(mappings)), time_(options.zone_if_unsaid) {
+      : mappings_(std::move(mappings)), time_(options.zone_if_unsaid), redactor_(options.redactor) {
     single_values_.resize(mappings_.parts.features.size());
     single_names_.assign(mappings_.parts.features.begin(), mappings_.parts.features.end());
     segments_.assign(mappings_.parts.segments.begin(), mappings_.parts.segments.end());
@@ -187,6 +187,7 @@ class JsonLinesParser final : public LineParser {
 
   FieldMappings mappings_;
   TimeParser time_;
+  const Redactor* redactor_;  ///< null: no rules
   Node root_;
   FormatNote note_;
   ondemand::parser parser_;
@@ -681,7 +682,7 @@ bool JsonLinesParser::AddCaptureNames(std::span<const std::string_view> lines) {
   single_names_.assign(mappings_.parts.features.begin(), mappings_.parts.features.end());
   names_key_ = NewNamesKey();
   if (!mappings_.parts.features.empty())
-    note_.gives.push_back(StrCat("features: ", SomeNames(mappings_.parts.features)));
+    note_.gives.push_back(StrCat("features: ", SomeFeatures(mappings_.parts.features, redactor_)));
   if (!left.empty()) note_.gives.push_back(StrCat("members left out: ", SomeNames(left)));
   return true;
 }

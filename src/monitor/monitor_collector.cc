@@ -152,6 +152,7 @@ void Monitor::Impl::FoldRecord(const std::byte* record) {
   if (event.version == 0 && event.version_id == 0 && !event.observed) return;
   VersionState* state = Find(event);
   if (state == nullptr || !state->model.config.enabled) return;
+  if (dropped != nullptr && !event.features.empty()) DropInputs(decoded.event, *state);
   if (!std::exchange(state->rows_kept, true)) KeepRows(state->profile.key(), true);
   state->last_used = now;
   state->profile.Fold(event, wall_now, now);
@@ -191,6 +192,20 @@ void Monitor::Impl::Redact(DecodedEvent& of) {
   classes(event.labels, of.labels);
   for (size_t i = 0; i < event.segments.size(); ++i)
     of.segments[i] = redactor->Apply(RequestText::kSegment, event.segments[i], redacted[next++]);
+}
+
+/// Named values that are dropped have not come at all (FeatureNames); of a request without names they are taken out here, before
+/// anything is made of them.
+void Monitor::Impl::DropInputs(PredictionEvent& event, VersionState& state) {
+  if (state.names == nullptr) state.names = names.Of(state.profile.key().first);
+  event.features = state.names != nullptr
+                       ? state.names->WithoutDropped(event.features, kept_inputs)
+                       : std::span<const float>();  // too many models: nobody knows their names
+  if (std::exchange(inputs_came, true)) return;
+  if (const std::vector<std::string> never = names.NeverMet(); !never.empty())
+    LOG_WARN("monitor.redact drops inputs that no request and no file has had so far",
+             {"inputs", HumanList(never)},
+             {"known", HumanList(state.names ? state.names->names() : never)});
 }
 
 /// Whether what is kept of a version for drift and schemas stays for good.
@@ -266,6 +281,11 @@ void Monitor::Impl::FoldProfile(IntervalProfile&& profile) {
     std::erase_if(profile.classes, [](const auto& of) { return of.first.empty(); });
     // What labels tell of classes has their names in many places: rules of the edge are for that.
     if (redactor->Touches(RequestText::kClass)) profile.labels.reset();
+  }
+  if (dropped != nullptr) {
+    // Places of another process: which of its values they are is not known. Rules of the edge are for that.
+    profile.content.features.clear();
+    profile.content.variety.clear();
   }
   const VersionKey key(profile.model, profile.version);
   VersionState* state = FindByKey(key, false);

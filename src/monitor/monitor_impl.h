@@ -66,6 +66,7 @@ struct Monitor::Impl {
     ModelState& model;
     VersionProfile profile;
     QualityDetail detail;
+    std::shared_ptr<FeatureNames> names;  ///< where inputs are dropped; null: not asked yet
     std::shared_ptr<VersionDrift> drift;  ///< null: not watched, or not asked yet
     SteadyTime next_drift_try = SteadyTime::min();
     std::shared_ptr<VersionSchema> schema;  ///< likewise
@@ -98,10 +99,14 @@ struct Monitor::Impl {
   Impl(Deps deps, MonitorOptions o, std::map<std::string, MonitorConfig> m)
       : clock(deps.clock),
         redactor(deps.redactor == nullptr || deps.redactor->empty() ? nullptr : deps.redactor),
+        dropped(deps.redactor == nullptr || deps.redactor->dropped_inputs()->empty()
+                    ? nullptr
+                    : deps.redactor->dropped_inputs()),
         labelled(std::move(deps.labelled)),
         options(std::move(o)),
         configs(std::move(m)),
         rings(options.ring_bytes),
+        names(dropped),
         edges(options.edges ? std::make_unique<EdgeIntake>(clock, *options.edges, deps.registry)
                             : nullptr),
         drifts({options.alarm_budget.false_alarms, ToSeconds(options.alarm_budget.period)},
@@ -138,6 +143,7 @@ struct Monitor::Impl {
   void AdmitSegments(ModelState& model) REQUIRES(state_mutex);
   void KeepForLabels(const PredictionEvent& event, VersionState& state) REQUIRES(state_mutex);
   void Redact(DecodedEvent& event);
+  void DropInputs(PredictionEvent& event, VersionState& state) REQUIRES(state_mutex);
   KeptPrediction KeptOf(const PredictionEvent& event, size_t row, const ModelState& model,
                         double weight) const;
   void JoinAtOnce(const PredictionEvent& event, VersionState& state) REQUIRES(state_mutex);
@@ -167,6 +173,7 @@ struct Monitor::Impl {
 
   Clock& clock;
   const Redactor* const redactor;
+  const std::shared_ptr<const DroppedInputs> dropped;             ///< null: none
   const std::function<void(const LabelledPrediction&)> labelled;  ///< null: nobody listens
   const MonitorOptions options;
   const std::map<std::string, MonitorConfig> configs;
@@ -211,6 +218,7 @@ struct Monitor::Impl {
   std::array<VersionState*, 64> by_name GUARDED_BY(state_mutex){};
   uint64_t events GUARDED_BY(state_mutex) = 0;
   uint64_t events_without_profile GUARDED_BY(state_mutex) = 0;
+  bool inputs_came GUARDED_BY(state_mutex) = false;  ///< where inputs are dropped
   /// Of edges, or for the monitor that this one sends to: there were too many versions.
   uint64_t profile_requests_lost GUARDED_BY(state_mutex) = 0;
   bool told_of_limit GUARDED_BY(state_mutex) = false;
@@ -232,7 +240,8 @@ struct Monitor::Impl {
   DecodedEvent decoded;
   std::array<std::string,
              1 + 2 * PredictionEvent::kMaxPredictions + PredictionEvent::kMaxSegmentations>
-      redacted;  ///< texts of `decoded`
+      redacted;                    ///< texts of `decoded`
+  std::vector<float> kept_inputs;  ///< of `decoded`, where some are dropped
   Database::Batch batch;
   SteadyTime last_write{};  ///< when a write was last considered
   SteadyTime last_offer{};  ///< when one was last begun

@@ -219,6 +219,12 @@ std::vector<std::string> Monitor::Notes() const {
   for (const auto& [model, reason] : impl_->schemas.file_problems()) {
     notes.push_back(StrCat("the inputs of ", model, " are held against no schema: ", reason));
   }
+  if (!impl_->inputs_came) return notes;
+  for (const std::string& input : impl_->names.NeverMet()) {
+    notes.push_back(StrCat("monitor.redact: no request and no file has had the input ", input,
+                           ": correct inputs; of requests that do not name their values, say its "
+                           "place, as [3], or give a reference or schema file that names them"));
+  }
   return notes;
 }
 

@@ -19,6 +19,16 @@ constexpr size_t kMaxEdgeMarks = 10'000;
 /// References and evidence of three tracks, and the schema.
 constexpr size_t kMaxDriftRows = DriftBook::kMaxVersions * 6 + SchemaBook::kMaxVersions;
 
+/// A schema asks nothing of inputs of which nothing is to be kept.
+void DropFeatures(FeatureNames* names, DataSchema& schema) {
+  if (names == nullptr) return;
+  std::vector<std::string> columns;
+  for (const FeatureSchema& feature : schema.features) columns.push_back(feature.name);
+  const std::vector<bool> keeps = names->Keeps(columns, columns.size());
+  size_t place = 0;
+  std::erase_if(schema.features, [&](const FeatureSchema&) { return !keeps[place++]; });
+}
+
 }  // namespace
 
 /// What the file of the model's reference says now.
@@ -52,6 +62,7 @@ Status Monitor::Impl::ReadSchema(const std::string& model, const MonitorConfig& 
   if (!config.enabled || !of.enabled || of.from != SchemaConfig::From::kFile) return OkStatus();
   auto schema = ReadOrInferSchema(of.path, of.margin, clock.Now());
   if (!schema.ok()) return Annotate(schema.status(), StrCat("monitoring.schema of model ", model));
+  if (dropped != nullptr) DropFeatures(names.Of(model).get(), *schema);
   MutexLock lock(state_mutex);
   schemas.UseFile(model, std::make_shared<const DataSchema>(std::move(*schema)));
   return OkStatus();
@@ -72,6 +83,13 @@ void Monitor::Impl::ReadSchemas() {
 Status Monitor::Impl::RestoreNames() {
   ASSIGN_OR_RETURN(auto kept, database->LoadFeatureNames());
   for (auto& [model, of_model] : kept) {
+    for (const std::string& name : of_model) {
+      if (dropped != nullptr && dropped->Has(name))
+        LOG_WARN(
+            "monitor.redact drops an input of which an earlier process has kept something; begin "
+            "with a new data_dir",
+            {"model", model}, {"input", name}, {"database", options.database});
+    }
     if (auto known = names.Of(model)) known->Restore(std::move(of_model));
   }
   return OkStatus();

@@ -16,6 +16,7 @@
 #include "base/testing/fake_clock.h"
 #include "base/testing/full_disk.h"
 #include "base/testing/temp_dir.h"
+#include "events/feature_names.h"
 #include "events/redactor.h"
 #include "monitor/database.h"
 #include "monitor/kept_counts.h"
@@ -170,6 +171,96 @@ TEST_F(MonitorTest, TextsAreRedactedBeforeTheyAreCountedOrKept) {
     EXPECT_EQ(bytes.find("Betelgeuse"), std::string::npos) << entry.path();
   }
   EXPECT_GE(files, 2u);
+}
+
+class DroppedInputTest : public MonitorTest {
+ protected:
+  void Open(std::vector<std::string> inputs, MonitorConfig config = {}) {
+    RedactRule rule;
+    rule.field = RedactRule::Of::kInput;
+    rule.inputs = std::move(inputs);
+    redactor_ = Redactor::Create({rule}).value();
+    monitor_.reset();
+    auto monitor = Monitor::Create({clock_, registry_, redactor_.get()}, options_,
+                                   {{"digits", std::move(config)}});
+    ASSERT_TRUE(monitor.ok()) << monitor.status();
+    monitor_ = std::move(*monitor);
+  }
+  /// Requests of three values each, of which the second one is the secret.
+  void EmitMany(int count) {
+    for (int i = 0; i < count; ++i) {
+      clock_.Advance(1s);
+      Emit("", {"7"}, 1, StatusCode::kOk, {static_cast<float>(i % 7), 8'675'309, 0.5f});
+    }
+    ASSERT_TRUE(Flush());
+  }
+  std::string Told() {
+    std::string told = monitor_->ProfileJson("digits", 1).value();
+    for (auto& json : {monitor_->DriftJson("digits", 1), monitor_->SchemaJson("digits", 1)})
+      told += json.ok() ? *json : "";
+    return told;
+  }
+  size_t Profiled() {
+    const auto profile = nlohmann::json::parse(monitor_->ProfileJson("digits", 1).value());
+    return profile["features"].size();
+  }
+  std::unique_ptr<Redactor> redactor_;
+};
+
+TEST_F(DroppedInputTest, NothingIsKeptOfAValueByItsPlace) {
+  UseFile();
+  MonitorConfig config;
+  config.reference.from = ReferenceConfig::From::kFirstRequests;
+  Open({"[1]"}, config);
+  EmitMany(1200);
+  EXPECT_EQ(Profiled(), 2u);
+  EXPECT_EQ(Told().find("8675309"), std::string::npos) << Told();
+  EXPECT_EQ(Told().find("8.675309"), std::string::npos);
+  EXPECT_TRUE(monitor_->Notes().empty());
+  Open({"[0]"}, config);
+  EmitMany(1);
+  EXPECT_NE(Told().find("8675309"), std::string::npos) << "so the test can tell";
+}
+
+TEST_F(DroppedInputTest, AReferenceFileSaysWhereANameIs) {
+  std::ofstream table(dir_.file("reference.csv"));
+  table << "age,income,years\n";
+  for (int i = 0; i < 600; ++i) table << i % 7 << ',' << 8'675'000 + i << ",0.5\n";
+  table.close();
+  MonitorConfig config;
+  config.reference.from = ReferenceConfig::From::kFile;
+  config.reference.path = dir_.file("reference.csv");
+  Open({"income", "incme"}, config);
+  EmitMany(50);
+  EXPECT_EQ(Profiled(), 2u);
+  for (const char* gone : {"86753", "8675", "income"})
+    EXPECT_EQ(Told().find(gone), std::string::npos) << Told();
+  EXPECT_NE(Told().find("years"), std::string::npos);
+  ASSERT_EQ(monitor_->Notes().size(), 1u);
+  EXPECT_NE(monitor_->Notes()[0].find("the input incme: correct inputs"), std::string::npos);
+}
+
+TEST_F(DroppedInputTest, ASchemaFileAsksNothingOfIt) {
+  std::ofstream(dir_.file("schema.yaml"))
+      << "features:\n- {name: age, type: number, min: 0, max: 9}\n"
+         "- {name: income, type: number, min: 0, max: 9}\n- {name: years, type: number, max: 1}\n";
+  MonitorConfig config;
+  config.schema.from = SchemaConfig::From::kFile;
+  config.schema.path = dir_.file("schema.yaml");
+  Open({"income"}, config);
+  EmitMany(50);
+  const auto schema = nlohmann::json::parse(monitor_->SchemaJson("digits", 1).value());
+  EXPECT_EQ(Told().find("income"), std::string::npos) << schema.dump(1);
+  EXPECT_EQ(schema["violations"].size(), 0u) << schema.dump(1);
+}
+
+TEST_F(DroppedInputTest, ANameThatEventsSayHasNoPlace) {
+  Open({"income"});
+  const auto names = monitor_->NamesOf("digits");
+  EXPECT_EQ(names->PlaceOf("age"), 0u);
+  EXPECT_FALSE(names->PlaceOf("income"));
+  EmitMany(1);
+  EXPECT_EQ(Profiled(), 3u) << "what has names comes without it";
 }
 
 TEST_F(MonitorTest, WhetherAPredictionWasDrawnSurvivesUntilItsLabel) {

@@ -98,6 +98,44 @@ def test_traces_carry_the_redacted_id(start, repository, tmp_path):
     assert not lying_in(running.folder / "data", SECRET)
 
 
+def test_of_a_dropped_input_nothing_lies_anywhere(monitor, tmp_path):  # noqa: F811
+    """An input by its name, in a log, in events, in the reference and in a schema: neither its values nor its name."""
+    def run(folder, redact):
+        folder.mkdir()
+        with open(folder / "reference.csv", "w", encoding="utf-8") as out:
+            out.write("age,hush_income\n" + "".join(f"{i % 50},{8_675_000 + i % 300}\n" for i in range(600)))
+        with open(folder / "capture.jsonl", "w", encoding="utf-8") as out:
+            for i in range(600):
+                out.write(json.dumps({"request_id": f"r{i}", "prediction": i % 2, "hush_income": 8_675_000 + i % 300, "age": i % 50}) + "\n")
+        config = folder / "leadsman.yaml"
+        config.write_text(json.dumps({
+            "monitor": {"redact": redact, "logs": [{"path": "capture.jsonl", "from": "beginning", "model": "credit"}]},
+            "models": [{"name": "credit", "monitoring": {"reference": {"from": "file", "path": "reference.csv"}}}]}))
+        watch = LogMonitor(folder, "--config", config)
+        try:
+            watch.await_metric(600, "leadsman_monitor_requests_total", model="credit")
+            events = [{"model": "credit", "features": {"age": 5, "hush_income": 8_675_309}, "prediction": 1}] * 30
+            assert requests.post(watch.admin + "/api/v1/events", json=events, timeout=10).json()["accepted"] == 30
+            watch.await_metric(630, "leadsman_monitor_requests_total", model="credit")
+            answers = [requests.get(watch.admin + path, timeout=10) for path in (
+                "/metrics", "/api/v1/logs", "/readyz", "/api/v1/models/credit/drift", "/api/v1/models/credit/schema",
+                "/api/v1/models/credit/versions/0/profile")]
+            told = "".join(answer.text for answer in answers)
+            notes = requests.get(watch.admin + "/api/v1/status", timeout=10).text
+        finally:
+            assert watch.stop() == 0, watch.log.read_text()
+        return told, notes, watch
+
+    told, _, watch = run(tmp_path / "plain", [])
+    assert "hush_income" in told and "8675" in told and lying_in(watch.folder / "data", "hush_income"), "so the test can tell"
+    told, notes, watch = run(tmp_path / "dropped", [{"field": "input", "inputs": ["hush_income", "mistyped"], "do": "drop"}])
+    assert "age" in told and "hush_income" not in told and "8675" not in told, told
+    assert not lying_in(watch.folder / "data", "hush_income")
+    assert "no request and no file has had the input mistyped" in notes, notes
+    text = explain("monitor", "--config", watch.folder / "leadsman.yaml", "--explain-privacy")
+    assert "input: drop hush_income and mistyped" in text and "; nothing of hush_income and mistyped" in text, text
+
+
 def explain(*arguments):
     done = subprocess.run([str(BINARY), *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr

@@ -300,6 +300,32 @@ bool ReferenceTable::named() const {
 
 namespace {
 
+void KeepColumns(const std::vector<bool>& keeps, ReferenceTable& table) {
+  std::vector<std::string> names;
+  std::vector<float> values;
+  for (size_t i = 0; i < table.names.size(); ++i) {
+    if (keeps[i]) names.push_back(std::move(table.names[i]));
+  }
+  for (size_t i = 0; i < table.values.size(); ++i) {
+    if (keeps[i % table.width]) values.push_back(table.values[i]);
+  }
+  table.names = std::move(names);
+  table.values = std::move(values);
+  table.width = static_cast<size_t>(std::count(keeps.begin(), keeps.end(), true));
+}
+
+/// Without those of which nothing is to be kept.
+Status DropColumns(FeatureNames* names, ReferenceTable& table) {
+  if (names == nullptr) return OkStatus();
+  const std::vector<bool> keeps = names->Keeps(table.names, table.width);
+  if (std::find(keeps.begin(), keeps.end(), false) == keeps.end()) return OkStatus();
+  KeepColumns(keeps, table);
+  if (table.width > 0) return OkStatus();
+  return InvalidArgumentError(
+      "has no column but those that monitor.redact drops: take one with other inputs, or leave the "
+      "reference out");
+}
+
 /// Where the columns' values stand in a request; empty: in their own order.
 Result<std::vector<size_t>> PlacesOf(const ReferenceTable& table, FeatureNames* names) {
   std::vector<size_t> places;
@@ -344,6 +370,7 @@ Result<std::shared_ptr<const Reference>> ReadReferenceFile(const std::string& pa
     return InvalidArgumentError(
         StrCat(path, " has ", table->rows(), " rows; a reference needs ", kFewestRows));
   }
+  RETURN_IF_ERROR(Annotate(DropColumns(names, *table), path));
   auto places = PlacesOf(*table, names);
   if (!places.ok()) return Annotate(places.status(), path);
   const size_t width =

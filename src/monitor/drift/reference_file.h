@@ -51,7 +51,7 @@ Result<ReferenceTable> ReadTable(const std::string& path, const TableColumns& co
 ///
 /// Where the model's requests name their values, columns are matched with them by name; a column that
 /// no request has had gets a place of its own. Else the order of the columns is that of the values, and
-/// suggested to `names`.
+/// suggested to `names`. Columns that these drop are left out.
 Result<std::shared_ptr<const Reference>> ReadReferenceFile(const std::string& path,
                                                            size_t wide_input, int64_t now_ms,
                                                            FeatureNames* names = nullptr);

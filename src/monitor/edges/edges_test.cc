@@ -15,6 +15,7 @@
 #include "base/strings.h"
 #include "base/testing/fake_clock.h"
 #include "base/testing/temp_dir.h"
+#include "events/redactor.h"
 #include "monitor/edges/edge_book.h"
 #include "monitor/edges/edge_intake.h"
 #include "monitor/edges/profile_message.h"
@@ -414,7 +415,7 @@ class EdgeMonitorTest : public ::testing::Test {
     MonitorOptions options;
     options.database = dir_.file("monitor.db");
     options.edges.emplace();
-    auto monitor = Monitor::Create({clock_, registry_}, options, {});
+    auto monitor = Monitor::Create({clock_, registry_, redactor_.get()}, options, {});
     ASSERT_TRUE(monitor.ok()) << monitor.status();
     monitor_ = std::move(*monitor);
   }
@@ -427,6 +428,7 @@ class EdgeMonitorTest : public ::testing::Test {
   FakeClock clock_;
   Registry registry_;
   TempDir dir_;
+  std::unique_ptr<Redactor> redactor_;  ///< null: no rules
   std::unique_ptr<Monitor> monitor_;
 };
 
@@ -456,6 +458,18 @@ TEST_F(EdgeMonitorTest, WhatEdgesTellIsAsIfItHadBeenSeenFromOutside) {
   ASSERT_FALSE(wrong.ok());
   EXPECT_EQ(wrong.status().code(), StatusCode::kInvalidArgument);
   EXPECT_EQ(monitor_->Totals("digits", 3).requests, 100u);
+}
+
+TEST_F(EdgeMonitorTest, WhereAnyInputIsDroppedNothingIsTakenOfThoseOfEdges) {
+  RedactRule rule;
+  rule.field = RedactRule::Of::kInput;
+  rule.inputs = {"income"};
+  redactor_ = Redactor::Create({rule}).value();
+  Open();
+  ASSERT_TRUE(Send(1).ok());
+  ASSERT_TRUE(monitor_->Flush(20s));
+  EXPECT_EQ(monitor_->Totals("digits", 3).requests, 50u);
+  EXPECT_EQ(Json::parse(*monitor_->ProfileJson("digits", 3))["features"].size(), 0u);
 }
 
 TEST_F(EdgeMonitorTest, ARestartCountsNothingTwice) {
