@@ -100,8 +100,8 @@ Counts ReadCaptureCounts(const Monitor& monitor, const CaptureWays& ways) {
   if (ways.exchanges != nullptr) AddExchanges(*ways.exchanges, counts);
   if (ways.handover != nullptr) {
     counts.push_back({"handover", "events",
-                      "they came while one process took over from another, and were passed on to "
-                      "none",
+                      "they came while another process tried to take over, and nobody took them; "
+                      "leadsman_hot_restart_failed_total and the log say why it has failed",
                       taken.events, ways.handover->dropped()});
   }
   return counts;

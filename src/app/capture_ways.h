@@ -23,7 +23,7 @@ struct CaptureWays {
   const intake::EventIntake* events = nullptr;
   const intake::EnvoyIntake* envoy = nullptr;
   const intake::ExchangeIntake* exchanges = nullptr;  ///< of the gateway
-  const SwitchSink* handover = nullptr;  ///< of events while one process takes over from another
+  const SwitchSink* handover = nullptr;  ///< of events while another process tries to take over
 };
 
 /// What came and what was lost, of the monitor itself and of every way in: what the alarm capture_loss looks at. A loss that is
