@@ -69,13 +69,20 @@ Access ServingAccess(std::string_view method, std::string_view path, const Servi
   if (EqualsIgnoreCase(path.substr(0, kTfServing.size()), kTfServing))
     return Using(path.substr(kTfServing.size()), "/:");
   if (path.starts_with(kV2)) return Using(path.substr(kV2.size()), "/");
-  if (path == "/predict" || path == kPlain || path == "/invocations")
-    return {Operation::kUseModel, paths.default_model ? paths.default_model(path) : ""};
+  if (NamesNoModel(path)) return {Operation::kUseModel, "", /*model_to_come=*/true};
   if (path.starts_with(kPlain)) return Using(path.substr(kPlain.size()), "");
   if (path == "/v2/repository/index") return {Operation::kListModels};
   if (path.starts_with("/v2/repository/")) return {Operation::kControl};
   if (path.starts_with("/v2/") && method != "GET") return {Operation::kControl};
   return {Operation::kListModels};
+}
+
+bool NamesNoModel(std::string_view path) {
+  return path == "/predict" || path == "/predict/" || path == "/invocations";
+}
+
+Access DefaultModelAccess(std::string_view path, const ServingPaths& paths) {
+  return {Operation::kUseModel, paths.default_model ? paths.default_model(path) : ""};
 }
 
 Access AdminAccess(std::string_view method, std::string_view path) {
@@ -116,11 +123,11 @@ Status CheckAccess(const Authorizer& authorizer, const Access& access,
   return authorizer.Check(authorization, rule.role, scope);
 }
 
-bool IsAllowed(const Authorizer& authorizer, const Access& access, net::HttpExchange& exchange,
+bool IsAllowed(const Authorizer& authorizer, const Access& access, const net::HttpRequest& request,
+               net::HttpResponse& response,
                const std::function<std::string(int, std::string_view)>& error_body) {
-  const Status status = CheckAccess(authorizer, access, exchange.request().Header("authorization"));
+  const Status status = CheckAccess(authorizer, access, request.Header("authorization"));
   if (status.ok()) return true;
-  net::HttpResponse& response = exchange.response();
   response.status = status.code() == StatusCode::kUnauthenticated ? 401 : 403;
   response.body = error_body(response.status, status.message());
   if (response.status == 401) {

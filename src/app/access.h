@@ -34,10 +34,14 @@ struct Access {
 /// What the serving port needs to know to tell.
 struct ServingPaths {
   std::string metrics_path;  ///< empty: none
-  /// The model that a path means which names none (/predict, /invocations); "" when that is not clear.
+  /// The model that a path means which names none; "" when that is not clear.
   std::function<std::string(std::string_view path)> default_model;
 };
 Access ServingAccess(std::string_view method, std::string_view path, const ServingPaths& paths);
+/// /predict and /invocations mean the only model that there is: which one may change while the message arrives. By their head the
+/// role is asked for alone, and with the whole message this.
+bool NamesNoModel(std::string_view path);
+Access DefaultModelAccess(std::string_view path, const ServingPaths& paths);
 Access AdminAccess(std::string_view method, std::string_view path);
 /// `method` is "/package.Service/Method".
 Access GrpcAccess(std::string_view method, const rpc::CalledModel& model);
@@ -46,8 +50,9 @@ Access GrpcAccess(std::string_view method, const rpc::CalledModel& model);
 Status CheckAccess(const Authorizer& authorizer, const Access& access,
                    std::string_view authorization);
 
-/// False when the request has been answered with 401 or 403; `error_body` words these.
-bool IsAllowed(const Authorizer& authorizer, const Access& access, net::HttpExchange& exchange,
+/// False when `response` has become a 401 or 403; `error_body` words these.
+bool IsAllowed(const Authorizer& authorizer, const Access& access, const net::HttpRequest& request,
+               net::HttpResponse& response,
                const std::function<std::string(int, std::string_view)>& error_body);
 
 }  // namespace leadsman

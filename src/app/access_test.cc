@@ -39,9 +39,9 @@ TEST(AccessTest, KnowsTheServingPort) {
            {"POST", "/v2/models/iris/infer", "model iris"},
            {"GET", "/v2/models/iris/ready", "model iris"},
            {"POST", "/v2//models/iris/infer", "control"},
-           {"POST", "/predict", "model of /predict"},
-           {"POST", "/invocations", "model of /invocations"},
-           {"POST", "/predict/", "model of /predict/"},
+           {"POST", "/predict", "model to come"},
+           {"POST", "/invocations", "model to come"},
+           {"POST", "/predict/", "model to come"},
            {"POST", "/predict/iris", "model iris"},
            {"POST", "/predict/a%2Fb/c", "model a/b/c"},
            {"GET", "/v2/models/stats", "list"},
@@ -57,6 +57,11 @@ TEST(AccessTest, KnowsTheServingPort) {
     EXPECT_EQ(Describe(ServingAccess(c.method, c.path, paths)), c.expected)
         << c.method << " " << c.path;
   }
+  for (const char* path : {"/predict", "/predict/", "/invocations"}) {
+    EXPECT_TRUE(NamesNoModel(path)) << path;
+    EXPECT_EQ(Describe(DefaultModelAccess(path, paths)), StrCat("model of ", path));
+  }
+  EXPECT_FALSE(NamesNoModel("/predict/iris"));
 }
 
 TEST(AccessTest, KnowsTheAdminPort) {

@@ -951,27 +951,32 @@ class Server final : public ControlPlane {
     return table->models.size() == 1 ? table->models.begin()->first : "";
   }
 
-  void HandleServing(net::HttpExchange& exchange) {
-    if (HandleHealth(exchange, [this] { return GetReadiness(); })) return;
-    if (authorizer_) {
-      const Access access =
-          ServingAccess(exchange.request().method, exchange.request().path, serving_paths_);
-      auto words = [](int, std::string_view message) {
-        std::string body = "{\"error\":";
-        AppendJsonString(body, message);
-        return body + "}";
-      };
-      if (!IsAllowed(*authorizer_, access, exchange, words)) return;
-    }
-    frontend_->Handle(exchange);
+  static std::string RefusalBody(int /*status*/, std::string_view message) {
+    std::string body = "{\"error\":";
+    AppendJsonString(body, message);
+    return body + "}";
   }
 
-  void HandleAdmin(net::HttpExchange& exchange) {
-    if (authorizer_) {
-      const Access access = AdminAccess(exchange.request().method, exchange.request().path);
-      if (!IsAllowed(*authorizer_, access, exchange, AdminApi::ErrorBody)) return;
+  /// By the head of a request, before its body is taken.
+  bool AdmitServing(const net::HttpRequest& request, net::HttpResponse& refusal) const {
+    return IsAllowed(*authorizer_, ServingAccess(request.method, request.path, serving_paths_),
+                     request, refusal, RefusalBody);
+  }
+
+  bool AdmitAdmin(const net::HttpRequest& request, net::HttpResponse& refusal) const {
+    return IsAllowed(*authorizer_, AdminAccess(request.method, request.path), request, refusal,
+                     AdminApi::ErrorBody);
+  }
+
+  void HandleServing(net::HttpExchange& exchange) {
+    const net::HttpRequest& request = exchange.request();
+    if (HandleHealth(exchange, [this] { return GetReadiness(); })) return;
+    if (authorizer_ && NamesNoModel(request.path) &&
+        !IsAllowed(*authorizer_, DefaultModelAccess(request.path, serving_paths_), request,
+                   exchange.response(), RefusalBody)) {
+      return;
     }
-    admin_->Handle(exchange);
+    frontend_->Handle(exchange);
   }
 
   /// Of ports that another process can take over; null: they go with their servers.
@@ -1085,8 +1090,13 @@ class Server final : public ControlPlane {
     admin.certificates = admin_certificates_;
     admin.listeners = KeptListeners();
     admin.error_body = AdminApi::ErrorBody;
+    if (authorizer_) {
+      admin.admit = [this](const net::HttpRequest& head, net::HttpResponse& refusal) {
+        return AdmitAdmin(head, refusal);
+      };
+    }
     auto admin_server =
-        net::HttpServer::Start(admin, [this](net::HttpExchange& e) { HandleAdmin(e); });
+        net::HttpServer::Start(admin, [this](net::HttpExchange& e) { admin_->Handle(e); });
     if (!admin_server.ok())
       return Annotate(admin_server.status(), "admin port (admin.port, --admin-port)");
     admin_server_ = std::move(admin_server).value();
@@ -1159,6 +1169,11 @@ class Server final : public ControlPlane {
     data.idle_timeout = config_.server.limits.idle_timeout;
     data.read_timeout = config_.server.limits.read_timeout;
     data.write_timeout = config_.server.limits.write_timeout;
+    if (authorizer_) {
+      data.admit = [this](const net::HttpRequest& head, net::HttpResponse& refusal) {
+        return AdmitServing(head, refusal);
+      };
+    }
     auto data_server =
         net::HttpServer::Start(data, [this](net::HttpExchange& e) { HandleServing(e); });
     if (!data_server.ok())

@@ -175,6 +175,12 @@ bool HttpConnection::ReadyRequest() {
 
 bool HttpConnection::BeginBody() {
   request_.received = NowExact();
+  const bool has_body = head_.chunked || head_.content_length > 0;
+  admitted_ = Admit();
+  if (!admitted_ && has_body) {
+    RefuseBody();
+    return false;
+  }
   if (head_.content_length > worker_->options().max_body_bytes) {
     FailTooLarge("");
     return false;
@@ -188,7 +194,6 @@ bool HttpConnection::BeginBody() {
   decoded_ = 0;
   request_.wire_body_bytes = 0;
   if (head_.chunked) chunks_.Reset();
-  bool has_body = head_.chunked || head_.content_length > 0;
   if (head_.expect_continue && has_body && body_begin_ == end_) {
     size_t sent = 0;
     // Nothing is ahead of these few bytes: a socket that does not take them is dead.
@@ -199,6 +204,31 @@ bool HttpConnection::BeginBody() {
     worker_->counters().bytes_out.Add(kGoOn.size());
   }
   return true;
+}
+
+bool HttpConnection::Admit() {
+  const HttpAdmission& admit = worker_->options().admit;
+  if (!admit) return true;
+  response_.Clear();
+  request_.body = {};  // of the request before
+  try {
+    return admit(request_, response_);
+  } catch (const std::exception& e) {
+    worker_->LogHandlerException(request_.target, e.what());
+  } catch (...) {
+    worker_->LogHandlerException(request_.target, "not a std::exception");
+  }
+  response_.Clear();
+  response_.status = 500;
+  FillErrorBody(500, "internal error");
+  return false;
+}
+
+/// Sends the refusal that response_ holds, and the client away: what it sends on is read over for a moment.
+void HttpConnection::RefuseBody() {
+  worker_->counters().requests.Add(1);
+  response_.close = true;
+  (void)Respond();
 }
 
 bool HttpConnection::CompleteBody() {
@@ -271,6 +301,7 @@ bool HttpConnection::InflateBody() {
 /// False when the handler has deferred the answer.
 bool HttpConnection::Handle() {
   worker_->counters().requests.Add(1);
+  if (!admitted_) return true;
   response_.Clear();
   deferred_ = false;
   when_gone_ = nullptr;

@@ -53,6 +53,8 @@ class HttpConnection final : public HttpExchange,
   void Run();
   bool ReadyRequest();
   bool BeginBody();
+  bool Admit();
+  void RefuseBody();
   bool CompleteBody();
   bool DecodeChunks();
   bool InflateBody();
@@ -119,6 +121,7 @@ class HttpConnection final : public HttpExchange,
   size_t next_ = 0;        ///< where the next request starts, once this one is complete
   size_t decoded_ = 0;     ///< of a chunked body; lies at body_begin_
   bool head_done_ = false;
+  bool admitted_ = true;  ///< else response_ says why not, and no handler is asked
   size_t discarded_ = 0;
 
   HeadParser parser_;

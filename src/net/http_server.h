@@ -95,6 +95,10 @@ class HttpExchange {
 /// and logged.
 using HttpHandler = std::function<void(HttpExchange&)>;
 
+/// Whether a request is let in, by its head alone: `head` has no body yet. False: `refusal` is filled, and sent at once. Called as
+/// handlers are.
+using HttpAdmission = std::function<bool(const HttpRequest& head, HttpResponse& refusal)>;
+
 struct HttpServerOptions {
   std::string name = "http";          ///< for logs and metrics
   std::string address = "127.0.0.1";  ///< IPv4 or IPv6 literal
@@ -121,6 +125,9 @@ struct HttpServerOptions {
   /// Body of an error the server answers by itself (too large, malformed, timed out). Default:
   /// {"error": "<message>"}.
   std::function<std::string(int status, std::string_view message)> error_body;
+  /// Asked of each request before anything of its body is taken, and before a client that waits for it is told to send one. Who is
+  /// refused with a body under way is sent away: `Connection: close`. Null: all are let in.
+  HttpAdmission admit;
 };
 
 /// Counters of one server; monotonic, read at any time.

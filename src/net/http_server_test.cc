@@ -615,6 +615,54 @@ TEST_P(HttpServerTest, RefusesAGigabyteWithoutReadingIt) {
             200);
 }
 
+TEST_P(HttpServerTest, RefusesByTheHeadWhatIsNotAdmitted) {
+  HttpServerOptions options;
+  options.admit = [](const HttpRequest& head, HttpResponse& refusal) {
+    if (head.Header("authorization") == "good") return true;
+    refusal.status = 401;
+    refusal.headers += "www-authenticate: Bearer\r\n";
+    refusal.body += "who are you?";
+    return false;
+  };
+  std::atomic<int> handled = 0;
+  auto server = StartServer(
+      [&](HttpExchange& exchange) {
+        ++handled;
+        Echo(exchange);
+      },
+      options);
+  for (const char* of_body :
+       {"Content-Length: 60000000\r\n", "Transfer-Encoding: chunked\r\n",
+        "Content-Length: 3\r\nExpect: 100-continue\r\n", "Content-Length: 1000000000000\r\n"}) {
+    TlsRawClient client(server->port(), tls());
+    client.Send(StrCat("POST / HTTP/1.1\r\nHost: t\r\n", of_body, "\r\n"));
+    const std::string answer = client.ReadResponse();
+    EXPECT_EQ(StatusOf(answer), 401) << of_body << answer;
+    EXPECT_EQ(BodyOf(answer), "who are you?");
+    EXPECT_TRUE(Contains(answer, "Connection: close")) << answer;
+    EXPECT_TRUE(Contains(answer, "www-authenticate: Bearer")) << answer;
+  }
+  // What has no body leaves the connection as it is.
+  TlsRawClient client(server->port(), tls());
+  client.Send("GET / HTTP/1.1\r\nHost: t\r\n\r\n");
+  EXPECT_EQ(StatusOf(client.ReadResponse()), 401);
+  EXPECT_EQ(handled, 0);
+  client.Send(Post("let in", "Authorization: good\r\n"));
+  EXPECT_EQ(BodyOf(client.ReadResponse()), "let in");
+  EXPECT_EQ(handled, 1);
+  EXPECT_EQ(server->stats().requests, 6u);
+  EXPECT_EQ(server->stats().bad_requests, 0u);
+}
+
+TEST_P(HttpServerTest, AnAdmissionThatThrowsLetsNobodyIn) {
+  HttpServerOptions options;
+  options.admit = [](const HttpRequest&, HttpResponse&) -> bool { throw std::runtime_error("no"); };
+  auto server = StartServer(Echo, options);
+  TlsRawClient client(server->port(), tls());
+  client.Send(Post("in?"));
+  EXPECT_EQ(StatusOf(client.ReadResponse()), 500);
+}
+
 TEST_P(HttpServerTest, RefusesWhatIsTooLarge) {
   HttpServerOptions options;
   options.max_header_bytes = 1000;

@@ -1,5 +1,7 @@
 """TLS, client certificates and tokens on the real binary; certificates are made by the openssl command line at test time."""
+import contextlib
 import hashlib
+import http.client
 import json
 import os
 import signal
@@ -215,6 +217,44 @@ def test_metrics_on_the_serving_port_are_guarded_as_on_the_other(start, reposito
     url = server.url + "/monitoring/metrics"
     assert requests.get(url, timeout=5).status_code == (401 if protect else 200)
     assert "leadsman_" in requests.get(url, headers=bearer(SCRAPE), timeout=5).text
+
+
+def test_without_a_token_no_body_is_taken(guarded):
+    server, _ = guarded
+
+    def port(url):
+        return int(url.rsplit(":", 1)[1])
+
+    def refused(connection, status):
+        connection.settimeout(10)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert answer.status == status and answer.headers["Connection"] == "close", answer.headers
+        assert ("WWW-Authenticate" in answer.headers) == (status == 401)
+        assert "error" in json.loads(answer.read())
+
+    length = 60_000_000
+    for url, path, token, status in (
+            (server.url, "/v1/models/half_plus_two:predict", None, 401), (server.url, "/v2/models/digits/infer", "unknown-token-012345", 401),
+            (server.url, "/v2/models/digits/infer", PREDICT, 403), (server.url, "/predict", None, 401), (server.url, "/invocations", LABEL, 403),
+            (server.admin, "/api/v1/labels", None, 401), (server.admin, "/api/v1/labels", PREDICT, 403)):
+        head = f"POST {path} HTTP/1.1\r\nHost: t\r\nContent-Length: {length}\r\n" + (f"Authorization: Bearer {token}\r\n" if token else "")
+        for more in ("", "Expect: 100-continue\r\n"):
+            with socket.create_connection(("127.0.0.1", port(url)), 10) as one:
+                one.sendall(f"{head}{more}\r\n".encode())
+                refused(one, status)  # an interim 100 would be skipped, but then nothing more would come
+
+    head = f"POST /v1/models/half_plus_two:predict HTTP/1.1\r\nHost: t\r\nContent-Length: {length}\r\n\r\n".encode()
+    with contextlib.ExitStack() as open_ones:
+        many = [open_ones.enter_context(socket.create_connection(("127.0.0.1", port(server.url)), 10)) for _ in range(15)]
+        for one in many:
+            one.sendall(head + b"x" * 100_000)
+        for one in many:
+            refused(one, 401)
+        metrics = server.get("/metrics", headers=bearer(SCRAPE)).text.splitlines()
+        held = next(float(line.split()[1]) for line in metrics if line.startswith("leadsman_http_held_bytes "))
+        assert held < 1_000_000
+    assert predict(server, headers=bearer(PREDICT)).json() == {"predictions": [2.5]}
 
 
 def test_rest_and_grpc_give_a_token_the_same(guarded):
