@@ -44,8 +44,7 @@ constexpr std::array<std::string_view, 7> kProbes = {
     "/livez", "/readyz", "/healthz", "/health", "/ping", "/v2/health/live", "/v2/health/ready"};
 
 bool IsProbe(std::string_view method, std::string_view path) {
-  return (method == "GET" || method == "HEAD") &&
-         std::find(kProbes.begin(), kProbes.end(), path) != kProbes.end();
+  return method == "GET" && std::find(kProbes.begin(), kProbes.end(), path) != kProbes.end();
 }
 
 /// Of the model whose name stands before the next of `ends`. A malformed one may be any; the protocols refuse it.

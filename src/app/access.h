@@ -37,6 +37,7 @@ struct ServingPaths {
   /// The model that a path means which names none; "" when that is not clear.
   std::function<std::string(std::string_view path)> default_model;
 };
+/// `method` is the request's asked_method(): GET stands for HEAD.
 Access ServingAccess(std::string_view method, std::string_view path, const ServingPaths& paths);
 /// /predict and /invocations mean the only model that there is: which one may change while the message arrives. By their head the
 /// role is asked for alone, and with the whole message this.

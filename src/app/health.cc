@@ -11,9 +11,9 @@ bool HandleHealth(net::HttpExchange& exchange, const std::function<Readiness()>&
   const bool live = path == "/livez" || path == "/healthz";
   if (!live && path != "/readyz") return false;
   net::HttpResponse& response = exchange.response();
-  if (exchange.request().method != "GET" && exchange.request().method != "HEAD") {
+  if (exchange.request().asked_method() != "GET") {
     response.status = 405;
-    response.headers += "allow: GET\r\n";
+    response.headers += "allow: GET, HEAD\r\n";
     response.body += R"({"error":"use GET"})";
     return true;
   }

@@ -959,13 +959,14 @@ class Server final : public ControlPlane {
 
   /// By the head of a request, before its body is taken.
   bool AdmitServing(const net::HttpRequest& request, net::HttpResponse& refusal) const {
-    return IsAllowed(*authorizer_, ServingAccess(request.method, request.path, serving_paths_),
-                     request, refusal, RefusalBody);
+    return IsAllowed(*authorizer_,
+                     ServingAccess(request.asked_method(), request.path, serving_paths_), request,
+                     refusal, RefusalBody);
   }
 
   bool AdmitAdmin(const net::HttpRequest& request, net::HttpResponse& refusal) const {
-    return IsAllowed(*authorizer_, AdminAccess(request.method, request.path), request, refusal,
-                     AdminApi::ErrorBody);
+    return IsAllowed(*authorizer_, AdminAccess(request.asked_method(), request.path), request,
+                     refusal, AdminApi::ErrorBody);
   }
 
   void HandleServing(net::HttpExchange& exchange) {

@@ -1452,8 +1452,9 @@ struct AdminApi::Impl {
     for (const Route& route : routes) {
       call.path.clear();
       if (!Match(route.path, request.path, call.path)) continue;
-      if (route.method != request.method) {
-        allowed += StrCat(allowed.empty() ? "" : ", ", route.method);
+      if (route.method != request.asked_method()) {
+        allowed += StrCat(allowed.empty() ? "" : ", ", route.method,
+                          route.method == "GET" ? ", HEAD" : "");
         continue;
       }
       ParseQuery(request.query, call.query);

@@ -487,7 +487,10 @@ TEST_F(AdminApiTest, WrongAddressesAndMethodsSayWhatIsRight) {
   EXPECT_EQ(Get("/api/v1/models/%zz", 404)["error"]["code"], "NOT_FOUND");
   net::ClientResponse response = fixture_.Call("DELETE", "/api/v1/rollouts");
   EXPECT_EQ(response.status, 405);
-  EXPECT_EQ(response.Header("allow"), "GET, POST");
+  EXPECT_EQ(response.Header("allow"), "GET, HEAD, POST");
+  response = fixture_.Call("HEAD", "/openapi.json");
+  EXPECT_EQ(response.status, 200);
+  EXPECT_EQ(response.body, "");
 }
 
 TEST_F(AdminApiTest, DelegatesMetricsAndConfiguration) {

@@ -29,6 +29,8 @@ struct HttpRequest {
   std::string_view body;
   size_t wire_body_bytes = 0;                      ///< before inflating
   std::chrono::steady_clock::time_point received;  ///< when the head was complete
+  /// By which a handler tells what is asked of it: HEAD is answered as GET is, and the server keeps the body back.
+  std::string_view asked_method() const { return method == "HEAD" ? "GET" : method; }
   /// Case-insensitive; empty when absent. The first when sent several times.
   std::string_view Header(std::string_view name) const;
 

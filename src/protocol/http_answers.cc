@@ -17,11 +17,11 @@ void AnswerError(net::HttpExchange& exchange, int http_status, std::string_view 
 }
 
 bool RequireMethod(net::HttpExchange& exchange, std::string_view wanted) {
-  if (exchange.request().method == wanted) return true;
+  if (exchange.request().asked_method() == wanted) return true;
   AnswerError(exchange, 405,
               StrCat("method ", exchange.request().method.substr(0, 32),
                      " is not allowed here; use ", wanted));
-  exchange.response().headers += StrCat("allow: ", wanted, "\r\n");
+  exchange.response().headers += StrCat("allow: ", wanted, wanted == "GET" ? ", HEAD" : "", "\r\n");
   return false;
 }
 

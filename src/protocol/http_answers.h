@@ -12,7 +12,7 @@ namespace leadsman {
 /// {"error": "<message>"}, as TensorFlow Serving, V2 and the plain protocol have it.
 void AnswerError(net::HttpExchange& exchange, int http_status, std::string_view message);
 
-/// False (and a 405 with `allow`) when the method is another one.
+/// False (and a 405 with `allow`) when the method is another one. GET stands for HEAD, too.
 bool RequireMethod(net::HttpExchange& exchange, std::string_view wanted);
 
 /// A name from a path. Nothing is copied unless it holds an escape; then `name` points into

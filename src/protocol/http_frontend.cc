@@ -81,7 +81,7 @@ void HttpFrontend::HandleTfServing(net::HttpExchange& exchange) {
                                                  "http:// or https://"));
     }
   }
-  Result<tfserving::Path> path = tfserving::ParsePath(request.method, request.path);
+  Result<tfserving::Path> path = tfserving::ParsePath(request.asked_method(), request.path);
   if (!path.ok()) return TfServingError(exchange, path.status());
   std::string storage[2];
   ModelSelector selector;

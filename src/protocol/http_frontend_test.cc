@@ -594,16 +594,30 @@ TEST_F(HttpFrontendTest, ParamsThatNoModelWantsAreCounted) {
   EXPECT_EQ(frontend_->ignored_params().total(), 3u);
 }
 
+TEST_F(HttpFrontendTest, HeadIsAnsweredAsGetIs) {
+  for (const char* path : {"/v2", "/v2/health/live", "/v2/health/ready", "/v2/models/iris",
+                           "/v2/models/iris/ready", "/v2/models/nowhere/ready", "/v1/models/iris",
+                           "/v1/models/iris/metadata", "/ping", "/health", "/version", "/"}) {
+    const std::string got = Send("GET", path, "");
+    const int status = exchange_.response().status;
+    // The server sends the length of this body, and not the body.
+    EXPECT_EQ(Send("HEAD", path, ""), got) << path;
+    EXPECT_EQ(exchange_.response().status, status) << path;
+  }
+  Send("HEAD", "/v2/models/iris/infer", "");
+  EXPECT_EQ(exchange_.response().status, 405);
+}
+
 TEST_F(HttpFrontendTest, OptionsAreAnsweredWithWhatIsAllowed) {
-  const std::pair<const char*, const char*> paths[] = {{"/v2", "GET"},
-                                                       {"/v2/health/ready", "GET"},
-                                                       {"/v2/models/iris", "GET"},
+  const std::pair<const char*, const char*> paths[] = {{"/v2", "GET, HEAD"},
+                                                       {"/v2/health/ready", "GET, HEAD"},
+                                                       {"/v2/models/iris", "GET, HEAD"},
                                                        {"/v2/models/iris/infer", "POST"},
                                                        {"/v2/repository/index", "POST"},
                                                        {"/invocations", "POST"},
                                                        {"/predict", "POST"},
-                                                       {"/ping", "GET"},
-                                                       {"/version", "GET"}};
+                                                       {"/ping", "GET, HEAD"},
+                                                       {"/version", "GET, HEAD"}};
   for (const auto& [path, allowed] : paths) {
     const std::string answer = Send("OPTIONS", path, "");
     EXPECT_EQ(exchange_.response().status, 405) << path << ": " << answer;

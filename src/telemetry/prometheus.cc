@@ -234,8 +234,7 @@ std::string RenderMetrics(const std::vector<MetricFamily>& families, ExpositionF
 
 void HandleMetrics(SeriesBudget& metrics, net::HttpExchange& exchange) {
   net::HttpResponse& response = exchange.response();
-  std::string_view method = exchange.request().method;
-  if (method != "GET" && method != "HEAD") {
+  if (exchange.request().asked_method() != "GET") {
     response.status = 405;
     response.headers += "allow: GET, HEAD\r\n";
     response.body += R"({"error": "metrics are read with GET"})";

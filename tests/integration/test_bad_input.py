@@ -287,10 +287,23 @@ def test_two_rollouts_at_once_are_refused(start, repository):
     assert rollout["phase"] == "progressing"
 
 
+def test_head_is_answered_as_get_is(server):
+    """Load balancers ask so."""
+    for url in [server.url + path for path in ("/livez", "/readyz", "/v2/health/live", "/v2/health/ready", "/v2/models/digits/ready", "/ping",
+                                               "/health", "/v1/models/digits", "/v2")] + [
+                server.admin + path for path in ("/livez", "/readyz", "/openapi.json")]:
+        # Compressed answers have the length of what a client takes.
+        got, head = (requests.request(method, url, headers={"Accept-Encoding": "identity"}, timeout=5) for method in ("GET", "HEAD"))
+        assert head.status_code == got.status_code, url
+        assert head.content == b"" and head.headers["Content-Length"] == str(len(got.content)), url
+        assert head.headers["Content-Type"] == got.headers["Content-Type"], url
+    still_serves(server)
+
+
 def test_options_are_answered_with_what_is_allowed(server):
     """A browser's preflight: without CORS there is none of its fields, and TensorFlow Serving's API answers as that does without its flag."""
-    for path, allowed in ((INFER, "POST"), ("/v2/health/ready", "GET"), ("/invocations", "POST"), ("/predict", "POST"), ("/ping", "GET"),
-                          ("/readyz", "GET")):
+    for path, allowed in ((INFER, "POST"), ("/v2/health/ready", "GET, HEAD"), ("/invocations", "POST"), ("/predict", "POST"), ("/ping", "GET, HEAD"),
+                          ("/readyz", "GET, HEAD")):
         answer = requests.options(server.url + path, headers={"Origin": "http://elsewhere", "Access-Control-Request-Method": "POST"}, timeout=5)
         assert (answer.status_code, answer.headers.get("Allow")) == (405, allowed), (path, answer.text)
         assert "Access-Control-Allow-Origin" not in answer.headers
