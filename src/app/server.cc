@@ -94,6 +94,8 @@ using namespace std::chrono_literals;
 
 /// How long a stop waits, after the drain, for inferences that are running.
 constexpr std::chrono::milliseconds kLastWait = 5s;
+/// Between the end of workers whose calls have outlasted the drain and the cut of their connections.
+constexpr std::chrono::milliseconds kLastAnswers = 500ms;
 /// For requests to the ports of operators and of events, when another process takes them over.
 constexpr std::chrono::milliseconds kReleaseWait = 1s;
 /// And for alarms to be on the disk.
@@ -274,10 +276,14 @@ class Server final : public ControlPlane {
     reload_requests_.Stop();
     if (repository_) (void)repository_->StopWithin(0ms);
     if (control_) control_->Stop();  // who waits for a load is told so
-    for (net::DrainableServer* server : Drainables()) server->BeginDrain(grace);
+    drain_until_ = std::min(drain_until_, clock_.SteadyNow() + grace);
+    // Who is told by then that its worker was ended is to hear of it.
+    const auto cut = python_ && grace > 0ms ? grace + kLastAnswers : grace;
+    for (net::DrainableServer* server : Drainables()) server->BeginDrain(cut);
   }
 
   bool AwaitDrained(std::chrono::milliseconds wait) override {
+    if (clock_.SteadyNow() >= drain_until_) EndWorkers();
     auto deadline = clock_.SteadyNow() + wait;
     for (net::DrainableServer* server : Drainables()) {
       auto left =
@@ -325,10 +331,20 @@ class Server final : public ControlPlane {
                     return Apply(next, needs_restart);
                   }) {}
 
+  /// A model of Python runs in a process that can be ended, at the end of the drain's time, and when nobody is left to hear of it.
+  void EndWorkers() {
+    if (!python_ || std::exchange(workers_ended_, true)) return;
+    const std::vector<std::string> at_work = python_->EndCalls();
+    if (at_work.empty()) return;
+    LOG_WARN("models still compute after the drain; their Python workers are ended",
+             {"models", Join(at_work, ", ")});
+  }
+
   /// What ends the process with this code: it cannot be ended otherwise. Everything that is worth it is written by then.
   std::optional<int> StopRooms(std::chrono::milliseconds wait) {
     if (stopped_) return std::nullopt;
     stopped_ = true;
+    EndWorkers();
     bool ended = !predictor_ || predictor_->Stop(wait);
     if (gate_check_.joinable()) gate_check_.join();  // within a tenth of a second
     if (rollouts_) rollouts_->Stop();
@@ -343,7 +359,7 @@ class Server final : public ControlPlane {
     if (admin_server_) admin_server_->Shutdown(std::min<std::chrono::milliseconds>(wait, 1s));
     if (!ended) {
       LOG_ERROR("a model still computes after the drain; the process ends without waiting for it",
-                {"waited_further_ms", wait});
+                {"models", Join(predictor_->Computing(), ", ")}, {"waited_further_ms", wait});
       return 1;
     }
     file_check_.reset();
@@ -1281,6 +1297,8 @@ class Server final : public ControlPlane {
   std::string config_json_ GUARDED_BY(config_mutex_);
   std::atomic<bool> stopping_{false};
   bool stopped_ = false;  ///< main thread
+  SteadyTime drain_until_ = SteadyTime::max();
+  bool workers_ended_ = false;
   const bool watches_others_ = WatchesOthers(config_);
 
   Clock& clock_ = SystemClock();

@@ -625,6 +625,19 @@ std::vector<std::string> Predictor::AwaitedVersions() const {
   return awaited;
 }
 
+std::vector<std::string> Predictor::Computing() const {
+  std::vector<std::string> computing;
+  std::shared_ptr<const ServableTable> table = impl_->deps.lifecycle.table().Get();
+  for (const auto& [name, entry] : table->models) {
+    for (const auto& [version, handle] : entry.ready) {
+      if (VersionRuntime::Of(*handle).running.load(std::memory_order_relaxed) > 0)
+        computing.push_back(StrCat(name, ":", version));
+    }
+  }
+  std::sort(computing.begin(), computing.end());
+  return computing;
+}
+
 bool Predictor::SettledOnce() const {
   if (impl_->settled.load()) return true;
   if (!impl_->deps.lifecycle.SettledOnce() || !AwaitedVersions().empty()) return false;

@@ -163,6 +163,9 @@ class Predictor {
   /// `wait` (a runtime cannot be interrupted): what they will touch must not be destroyed then.
   /// Thread-safe; may be called again; not from a `done`.
   bool Stop(std::chrono::milliseconds wait);
+  /// "iris:3": the versions that compute now, off the threads that brought the requests. To tell what Stop has not waited for; of
+  /// those that are ready, and so not one that is being unloaded.
+  std::vector<std::string> Computing() const;
 
   /// NOT_FOUND: no such model or version; INVALID_ARGUMENT: unknown label; UNAVAILABLE: model
   /// known, nothing ready yet (the message says what is going on); DEADLINE_EXCEEDED.

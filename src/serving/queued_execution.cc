@@ -104,6 +104,20 @@ void LeaveQueue(const PredictionCall& call) {
   VersionRuntime::Of(*call.handle).waiting.fetch_sub(1, std::memory_order_relaxed);
 }
 
+/// While a batch runs.
+class RunningMark {
+ public:
+  explicit RunningMark(VersionRuntime& runtime) : runtime_(runtime) {
+    runtime_.running.fetch_add(1, std::memory_order_relaxed);
+  }
+  ~RunningMark() { runtime_.running.fetch_sub(1, std::memory_order_relaxed); }
+  RunningMark(const RunningMark&) = delete;
+  RunningMark& operator=(const RunningMark&) = delete;
+
+ private:
+  VersionRuntime& runtime_;
+};
+
 /// The schedulers that this thread has promised to run what waits in, once its turn is over.
 thread_local std::vector<std::shared_ptr<Scheduler>> promised;
 
@@ -779,6 +793,7 @@ void QueuedExecution::Run(const ClosedBatch& batch) {
   // Held here: with the last of the calls the version may be unloaded, under this thread's feet.
   const Handle version = CallOf(*tasks[0]).handle;
   VersionRuntime& runtime = VersionRuntime::Of(*version);
+  const RunningMark running(runtime);
   if (tasks.size() == 1 && !static_cast<Item*>(tasks[0])->is_piece &&
       (!tasks[0]->may_join || tasks[0]->rules->PaddedRows(rows) == rows)) {
     return RunAlone(runtime, static_cast<Queued&>(*tasks[0]));

@@ -74,6 +74,9 @@ class VersionRuntime {
   /// Requests in a queue, of its own or of the pool; the pieces of one that was split count singly.
   std::atomic<int64_t> waiting{0};
 
+  /// Batches that run now on the threads of a queue.
+  std::atomic<int64_t> running{0};
+
   /// The version has shown that its answers cannot be taken apart: no request joins another any more.
   std::atomic<bool> batching_off{false};
 

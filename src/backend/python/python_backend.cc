@@ -240,6 +240,15 @@ void PythonHost::Leave(WorkerPool* pool) {
   std::erase_if(pools_, [&](const Entry& entry) { return entry.pool == pool; });
 }
 
+std::vector<std::string> PythonHost::EndCalls() {
+  std::vector<std::string> at_work;
+  MutexLock lock(mutex_);
+  for (const Entry& entry : pools_) {
+    if (entry.pool->EndCalls()) at_work.push_back(StrCat(entry.model, ":", entry.version));
+  }
+  return at_work;
+}
+
 PythonVitals PythonHost::GetVitals() const {
   PythonVitals vitals;
   MutexLock lock(mutex_);

@@ -56,6 +56,9 @@ class PythonHost : public std::enable_shared_from_this<PythonHost> {
 
   Result<std::unique_ptr<LoadedModel>> Load(const std::string& format, const LoadSpec& spec);
   PythonVitals GetVitals() const;
+  /// The server goes, and does not wait any longer: the workers of all loaded models are ended (WorkerPool::EndCalls). Those that
+  /// were at work: "slow:3".
+  std::vector<std::string> EndCalls();
 
  private:
   friend class PythonModel;

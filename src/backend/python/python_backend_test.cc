@@ -131,6 +131,22 @@ TEST_F(PythonBackendTest, AHangEndsAtTheDeadlineAndTheWorkerIsReplaced) {
   EXPECT_EQ(Restarts(RestartReason::kHang), 1u);
 }
 
+TEST_F(PythonBackendTest, AServerThatGoesEndsWhatIsStillAtWork) {
+  Start({{"hang_timeout", "60s"}});
+  const std::string pid = Said("pid");
+  Status hung;
+  std::thread caller([&] { hung = Refused("hang"); });
+  // At work from the moment when the next one finds no worker.
+  EXPECT_TRUE(Until([&] { return !Do("pid", 20ms).ok(); }));
+  EXPECT_EQ(host_->EndCalls(), std::vector<std::string>{"m:1"});
+  caller.join();
+  EXPECT_EQ(hung.code(), StatusCode::kUnavailable) << hung;
+  EXPECT_HAS(std::string(hung.message()), "was ended while it worked on this request");
+  EXPECT_EQ(Refused("pid").code(), StatusCode::kUnavailable);
+  EXPECT_TRUE(host_->EndCalls().empty());
+  EXPECT_TRUE(Until([&] { return !Exists(pid); }));
+}
+
 TEST_F(PythonBackendTest, ALateAnswerIsDroppedAndTheWorkerGoesOn) {
   Start();
   std::string pid = Said("pid");

@@ -11,6 +11,13 @@ namespace leadsman::python {
 
 using namespace std::chrono_literals;  // NOLINT: literals
 
+namespace {
+
+constexpr const char* kServerStops =
+    "the server is shutting down; send the request to another replica";
+
+}  // namespace
+
 std::string_view RestartReasonName(RestartReason reason) {
   switch (reason) {
     case RestartReason::kCrash:
@@ -62,6 +69,7 @@ Status WorkerPool::State::NoneExpected(SteadyTime deadline) {
 Result<WorkerPtr> WorkerPool::State::Acquire(SteadyTime deadline) {
   MutexLock lock(mutex);
   for (;;) {
+    if (server_stops) return UnavailableError(kServerStops);
     if (stopping) return UnavailableError("the model is being unloaded");
     if (!idle.empty()) {
       WorkerPtr worker = std::move(idle.back());
@@ -157,6 +165,10 @@ Status WorkerPool::State::WhyBroken(const WorkerPtr& worker, Status status) {
                  settings.options.max_memory,
                  " bytes) while it worked on this request, and "
                  "was ended"));
+    case EndReason::kStopped:
+      return UnavailableError(
+          StrCat("the Python worker was ended while it worked on this request: ",
+                 server_stops ? kServerStops : "the model is being unloaded"));
     case EndReason::kProtocol:
       return InternalError(
           "the Python worker closed its channel while it worked on this request; it is replaced");
@@ -209,6 +221,20 @@ WorkerPool::~WorkerPool() {
   }
   // After this nothing refers to the state, but for what holds it weakly.
   state.loop.Post([self = state_] { self->Abandon(); });
+}
+
+bool WorkerPool::EndCalls() {
+  State& state = *state_;
+  bool at_work = false;
+  {
+    MutexLock lock(state.mutex);
+    state.server_stops = true;
+    at_work = std::any_of(state.all.begin(), state.all.end(), [](const WorkerPtr& worker) {
+      return worker->phase == Phase::kBusy || worker->phase == Phase::kLate;
+    });
+  }
+  state.loop.Post([self = state_] { self->BeginStop(); });
+  return at_work;
 }
 
 Status WorkerPool::Start(const std::atomic<bool>* cancel) {

@@ -66,11 +66,15 @@ class WorkerPool {
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
 
+  /// The server goes, and does not wait any longer: ends all workers, and says whether one of them was at work. Its call gets
+  /// UNAVAILABLE, as do all that come. Does not wait for their ends: the destructor does.
+  bool EndCalls();
+
   /// Starts all workers, returns once each has loaded the model or one could not, or load_timeout is over. CANCELLED soon after `cancel`, which may
   /// be null, has become true.
   Status Start(const std::atomic<bool>* cancel);
 
-  /// Runs one call on a free worker. UNAVAILABLE: none became free in time, or none is to be expected;
+  /// Runs one call on a free worker. UNAVAILABLE: none became free in time, or none is to be expected, or EndCalls;
   /// DEADLINE_EXCEEDED; INTERNAL: the worker ended while it worked on the call (which is not safe to try again: it may
   /// have been the reason); RESOURCE_EXHAUSTED: it needed too much memory; else what the model says.
   Status Call(const Signature& signature, std::span<const TensorView> inputs, SteadyTime deadline,

@@ -99,6 +99,7 @@ struct WorkerPool::State : std::enable_shared_from_this<WorkerPool::State> {
   std::vector<WorkerPtr> all GUARDED_BY(mutex);  ///< those that have not gone
   bool loaded GUARDED_BY(mutex) = false;         ///< Start has succeeded
   bool stopping GUARDED_BY(mutex) = false;
+  bool server_stops GUARDED_BY(mutex) = false;  ///< why: else the version alone goes
   Status start_error GUARDED_BY(mutex);
 };
 
