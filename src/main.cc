@@ -271,7 +271,8 @@ std::vector<std::string> ModelsUnder(const std::string& folder) {
 
 /// `leadsman models inspect`: what would be served of a model's folder, or of one version's.
 Result<std::string> Inspect(const std::string& folder) {
-  ConfigureLog(LogLevel::kWarn, false);  // what a server ignores is no news here: what is found is printed
+  ConfigureLog(LogLevel::kWarn,
+               false);  // what a server ignores is no news here: what is found is printed
   FileSource source(folder, {.settle_time = Duration::zero()});
   ASSIGN_OR_RETURN(std::vector<VersionFolder> versions,
                    source.List(SystemClock().SteadyNow(), StoreCall{}));
