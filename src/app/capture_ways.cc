@@ -50,7 +50,7 @@ void AddEvents(const intake::EventIntake& events, Counts& counts) {
   counts.push_back({"events API batches", "batches of POST /api/v1/events",
                     "they were answered 503: what the sender does not send again is missing; give "
                     "the monitor more CPU, or a larger monitor.ring",
-                    of.batches, of.refused});
+                    of.batches, of.refused, true});
 }
 
 void AddEnvoy(const intake::EnvoyIntake& envoy, Counts& counts) {

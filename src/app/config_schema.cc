@@ -604,9 +604,11 @@ void CheckConfig(const Config& config, const CheckSink& sink) {
     for (size_t j = 0; j < config.models.size(); ++j) {
       const std::vector<SegmentRule>& segments = config.models[j].monitoring.segments;
       for (size_t k = 0; k < segments.size(); ++k) {
-        if (segments[k].input.empty() || !dropped.Has(segments[k].input)) continue;
+        const bool by_place = dropped.HasPlace(segments[k].index);
+        if (segments[k].input.empty() || !(dropped.Has(segments[k].input) || by_place)) continue;
         add(StrCat("models[", j, "].monitoring.segments[", k, "].input"),
             StrCat("monitor.redact[", i, "] drops ", segments[k].input,
+                   by_place ? StrCat("[", segments[k].index, "]") : "",
                    ": tell requests apart by something else, or take it from its inputs"));
       }
     }

@@ -100,6 +100,12 @@ TEST(ConfigTest, InputsAreDroppedByNameAndAlone) {
              "models: [{name: a, monitoring: {segments: [{name: i, input: income, cuts: [1]}]}}]")
           .find("models[0].monitoring.segments[0].input: monitor.redact[0] drops income"),
       std::string::npos);
+  EXPECT_NE(
+      errors(
+          "{field: input, inputs: ['[3]'], do: drop}",
+          "models: [{name: a, monitoring: {segments: [{name: i, input: x, index: 3, cuts: [1]}]}}]")
+          .find("models[0].monitoring.segments[0].input: monitor.redact[0] drops x[3]"),
+      std::string::npos);
 }
 
 TEST(ConfigTest, ReadsTheWholeFile) {

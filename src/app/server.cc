@@ -278,7 +278,8 @@ class Server final : public ControlPlane {
     if (control_) control_->Stop();  // who waits for a load is told so
     drain_until_ = std::min(drain_until_, clock_.SteadyNow() + grace);
     // Who is told by then that its worker was ended is to hear of it.
-    const auto cut = python_ && grace > 0ms ? grace + kLastAnswers : grace;
+    const bool workers = python_ && !releasing_ && !python_->GetVitals().versions.empty();
+    const auto cut = workers && grace > 0ms ? grace + kLastAnswers : grace;
     for (net::DrainableServer* server : Drainables()) server->BeginDrain(cut);
   }
 

@@ -38,8 +38,9 @@ std::vector<bool> FeatureNames::Keeps(std::span<const std::string> columns, size
 }
 
 std::span<const float> FeatureNames::WithoutDropped(std::span<const float> values,
+                                                    bool may_be_named,
                                                     std::vector<float>& scratch) {
-  if (dropped_ == nullptr || named_) return values;
+  if (dropped_ == nullptr || (may_be_named && named_)) return values;
   MutexLock lock(mutex_);
   scratch.clear();
   for (size_t i = 0; i < values.size(); ++i) {

@@ -45,8 +45,10 @@ class FeatureNames {
   /// Which of a table's `width` columns are kept; `columns` are their names, if they have any. While no event has come with names the
   /// values in the places of those that are not are left out of events, too.
   std::vector<bool> Keeps(std::span<const std::string> columns, size_t width);
-  /// The values of an event but those that are dropped. Valid as long as both.
-  std::span<const float> WithoutDropped(std::span<const float> values, std::vector<float>& scratch);
+  /// The values of an event but those that are dropped; of events that `may_be_named`, as those from outside, none once any has
+  /// come with names, for those have none that are dropped. Valid as long as both.
+  std::span<const float> WithoutDropped(std::span<const float> values, bool may_be_named,
+                                        std::vector<float>& scratch);
   /// The dropped ones that have come, in an event or as a column.
   std::set<std::string> met() const;
 

@@ -70,14 +70,15 @@ TEST(FeatureNamesTest, ADroppedInputHasNoPlace) {
   EXPECT_EQ(names.met(), std::set<std::string>{"income"});
   std::vector<float> scratch;
   const std::vector<float> values = {1, 2};
-  EXPECT_EQ(names.WithoutDropped(values, scratch).size(), 2u);
+  EXPECT_EQ(names.WithoutDropped(values, true, scratch).size(), 2u);
+  EXPECT_EQ(names.WithoutDropped(values, false, scratch).size(), 1u) << "what is served here has no names";
 }
 
 TEST(FeatureNamesTest, WhatIsDroppedIsTakenOutOfEventsWithoutNamesByItsPlace) {
   FeatureNames names(Dropped({"income", "[3]"}));
   std::vector<float> scratch;
   auto kept = [&](const std::vector<float>& values) {
-    const auto span = names.WithoutDropped(values, scratch);
+    const auto span = names.WithoutDropped(values, true, scratch);
     return std::vector<float>(span.begin(), span.end());
   };
   EXPECT_EQ(kept({0, 1, 2, 3, 4}), (std::vector<float>{0, 1, 2, 4}));

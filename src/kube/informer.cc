@@ -82,9 +82,12 @@ void Informer::Run() {
     const bool lists = resource_version_.empty();
     const Status status = lists ? ListOnce() : WatchOnce();
     if (stop_.stopped()) return;
-    if (!lists && (NeedsList(status) || barren_ >= kMostBarren)) resource_version_.clear();
+    const bool barren = barren_ >= kMostBarren;
+    if (!lists && (NeedsList(status) || barren)) resource_version_.clear();
     if (status.ok()) {
-      backoff_.Reset();
+      // Only a watch shows that all is well: lists that lead to nothing come ever less often.
+      if (!lists && !barren) backoff_.Reset();
+      if (barren && stop_.WaitFor(backoff_.Next(std::nullopt))) return;
       continue;
     }
     if (!lists && status.code() == StatusCode::kOutOfRange) {

@@ -228,8 +228,11 @@ void ModelControl::Impl::TakeTurns(SteadyTime now, Ended& ended) {
       passed.insert(turn.model);
       ++i;
       continue;
+    } else if (!configured.contains(turn.model) && !(turn.given && turn.given->files)) {
+      status = NotFoundError(StrCat("failed to load ", turn.model, ": it is configured no more"));
     } else {
       status = BeginLoad(turn.model, turn.given, turn.done);
+      if (status.ok()) waiters.back().deadline = turn.deadline;
     }
     if (!status.ok()) ended.emplace_back(std::move(turn.done), std::move(status));
     turns.erase(turns.begin() + static_cast<std::ptrdiff_t>(i));

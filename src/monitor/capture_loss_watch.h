@@ -20,7 +20,7 @@ struct CaptureCounts {
   std::string what;  ///< "events", "labels", "rows", "lines"
   std::string hint;  ///< what to do about it
   uint64_t kept = 0, lost = 0;
-  /// What is lost is a part of an event, as its inputs, and the rest counts all the same: a ticket at most.
+  /// What is lost is a part of an event, as its inputs, and the rest counts all the same, or it may come again: a ticket at most.
   bool part = false;
 };
 /// Those of the monitor itself.

@@ -199,7 +199,7 @@ void Monitor::Impl::Redact(DecodedEvent& of) {
 void Monitor::Impl::DropInputs(PredictionEvent& event, VersionState& state) {
   if (state.names == nullptr) state.names = names.Of(state.profile.key().first);
   event.features = state.names != nullptr
-                       ? state.names->WithoutDropped(event.features, kept_inputs)
+                       ? state.names->WithoutDropped(event.features, event.observed, kept_inputs)
                        : std::span<const float>();  // too many models: nobody knows their names
   if (std::exchange(inputs_came, true)) return;
   if (const std::vector<std::string> never = names.NeverMet(); !never.empty())
@@ -450,7 +450,11 @@ void Monitor::Impl::Drop(std::map<VersionKey, std::unique_ptr<VersionState>>::it
     quality_of_gone[gone_in_order[gone_in_order.size() - kMaxVersions - 1]].detail = {};
   }
   if (gone_in_order.size() > kMaxSeen) {
-    quality_of_gone.erase(gone_in_order.front());
+    // What has had labels is kept: the database has its sum, which goes on when it comes back.
+    auto oldest = quality_of_gone.find(gone_in_order.front());
+    if (oldest != quality_of_gone.end() && oldest->second.quality.labelled_requests == 0 &&
+        oldest->second.quality.labelled == 0)
+      quality_of_gone.erase(oldest);
     gone_in_order.pop_front();
   }
   drifts.Forget(version->first);

@@ -201,8 +201,8 @@ struct Monitor::Impl {
   mutable Mutex state_mutex;
   std::map<std::string, ModelState> models GUARDED_BY(state_mutex);
   std::map<VersionKey, std::unique_ptr<VersionState>> versions GUARDED_BY(state_mutex);
-  /// Of the kMaxSeen versions that went last: their totals go on when they come back, and the details of the last
-  /// kMaxVersions of them.
+  /// Of versions that had to make room: their totals go on when they come back, and the details of the last kMaxVersions of
+  /// them. Those without a label are kMaxSeen at most.
   struct Gone {
     QualityTotals quality;
     LossTotals losses;

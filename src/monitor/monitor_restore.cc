@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <utility>
 
 #include "base/log.h"
 #include "base/strings.h"
@@ -23,10 +24,17 @@ constexpr size_t kMaxDriftRows = DriftBook::kMaxVersions * 6 + SchemaBook::kMaxV
 void DropFeatures(FeatureNames* names, DataSchema& schema) {
   if (names == nullptr) return;
   std::vector<std::string> columns;
-  for (const FeatureSchema& feature : schema.features) columns.push_back(feature.name);
+  auto places = [](const FeatureSchema& feature) { return std::max<size_t>(feature.values, 1); };
+  for (const FeatureSchema& feature : schema.features)
+    columns.insert(columns.end(), places(feature), feature.name);
   const std::vector<bool> keeps = names->Keeps(columns, columns.size());
   size_t place = 0;
-  std::erase_if(schema.features, [&](const FeatureSchema&) { return !keeps[place++]; });
+  std::erase_if(schema.features, [&](const FeatureSchema& feature) {
+    const size_t begin = std::exchange(place, place + places(feature));
+    return std::none_of(keeps.begin() + static_cast<std::ptrdiff_t>(begin),
+                        keeps.begin() + static_cast<std::ptrdiff_t>(place),
+                        [](bool keep) { return keep; });
+  });
 }
 
 }  // namespace

@@ -38,13 +38,16 @@ void WorkerPool::State::WantSuccessor(Worker& worker, RestartReason reason) {
   const size_t slot = worker.slot;
   if (stopping || !slots[slot].restarts.Replace(slots[slot].place(), clock.SteadyNow())) return;
   CountRestart(worker, reason);
-  LOG_INFO("a Python worker is replaced by another once that is ready",
-           {"model", settings.model_name}, {"version", settings.version}, {"pid", worker.pid},
-           {"why", RestartReasonName(reason)}, {"resident_bytes", worker.resident_bytes},
-           {"max_memory", settings.options.max_memory});
-  loop.Post([weak = weak_from_this(), slot] {
-    if (auto self = weak.lock()) self->Fill(slot);
-  });
+  loop.Post(
+      [weak = weak_from_this(), slot, reason, pid = worker.pid, resident = worker.resident_bytes] {
+        auto self = weak.lock();
+        if (!self) return;
+        LOG_INFO("a Python worker is replaced by another once that is ready",
+                 {"model", self->settings.model_name}, {"version", self->settings.version},
+                 {"pid", pid}, {"why", RestartReasonName(reason)}, {"resident_bytes", resident},
+                 {"max_memory", self->settings.options.max_memory});
+        self->Fill(slot);
+      });
 }
 
 void WorkerPool::State::End(Worker& worker, EndReason reason) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "base/strings.h"
@@ -16,18 +17,21 @@ constexpr uint8_t kVersion = 1;
 
 bool IsProbability(double value) { return value >= 0 && value <= 1; }
 
-/// That the true answer had.
+/// That the true answer had; NaN where the model gave no number.
 std::optional<double> ProbabilityOfTruth(const KeptPrediction& p, const std::string& label,
                                          bool wrong) {
   if (p.score_of != ScoreOf::kNothing) {
+    if (std::isnan(p.score)) return p.score;
     if (!IsProbability(p.score)) return std::nullopt;
     const double answered =
         p.score_of == ScoreOf::kSecondClass ? std::max(p.score, 1 - p.score) : p.score;
     return wrong ? 1 - answered : answered;
   }
   const auto of_one = ParseDouble(p.predicted), truth = ParseDouble(label);
-  if (!of_one || !truth || !IsProbability(*of_one) || (*truth != 0 && *truth != 1))
-    return std::nullopt;
+  if (!of_one || !truth || (*truth != 0 && *truth != 1)) return std::nullopt;
+  // No answer at all is the worst one: LossSums::Add counts it as the highest loss.
+  if (!std::isfinite(*of_one)) return std::numeric_limits<double>::quiet_NaN();
+  if (!IsProbability(*of_one)) return std::nullopt;
   return *truth == 1 ? *of_one : 1 - *of_one;
 }
 

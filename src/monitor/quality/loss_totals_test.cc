@@ -59,6 +59,20 @@ TEST(LossOfTest, ProbabilitiesAreThoseOfTheTruth) {
             std::numeric_limits<double>::infinity());
 }
 
+TEST(LossOfTest, ANumberThatIsNoneIsTheWorstAnswer) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  for (const KeptPrediction& answered :
+       {Answered("nan"), Answered("inf"), Answered("cat", nan, ScoreOf::kBestClass)}) {
+    for (const LossMetric metric : {LossMetric::kBrier, LossMetric::kLogLoss}) {
+      LossTotals totals;
+      totals.MeasureBy({metric, 5});
+      totals.Add(LossOf(answered, "1", true, metric), true);
+      EXPECT_EQ(totals.drawn.sum, 1) << answered.predicted << ": as a share of the highest";
+      EXPECT_EQ(totals.unmeasured, 0u);
+    }
+  }
+}
+
 TEST(LossOfTest, WithoutAProbabilityThereIsNone) {
   for (const KeptPrediction& answered :
        {Answered("cat"), Answered("3.5"), Answered("cat", -1, ScoreOf::kBestClass),
