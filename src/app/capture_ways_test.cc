@@ -86,7 +86,8 @@ TEST_F(CaptureWaysTest, EventsThatAreInvalidOrRefused) {
       << "anybody can ask for a model that there is not";
   EXPECT_TRUE(intake.Add(R"([{"model": "a"}, {"model": "a"}])", "")->full);
   EXPECT_EQ(Of("events API"), "kept 2, lost 2");
-  EXPECT_EQ(Of("events API batches"), "kept 2, lost 1 parts") << "a sender that tries again loses nothing";
+  EXPECT_EQ(Of("events API batches"), "kept 2, lost 1 parts")
+      << "a sender that tries again loses nothing";
 }
 
 TEST_F(CaptureWaysTest, ExchangesOfEnvoyThatAreOneTooMany) {

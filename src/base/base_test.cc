@@ -12,8 +12,8 @@
 #include "base/snapshot.h"
 #include "base/status.h"
 #include "base/strings.h"
-#include "base/wire.h"
 #include "base/testing/fake_clock.h"
+#include "base/wire.h"
 
 namespace leadsman {
 namespace {

@@ -71,7 +71,8 @@ TEST(FeatureNamesTest, ADroppedInputHasNoPlace) {
   std::vector<float> scratch;
   const std::vector<float> values = {1, 2};
   EXPECT_EQ(names.WithoutDropped(values, true, scratch).size(), 2u);
-  EXPECT_EQ(names.WithoutDropped(values, false, scratch).size(), 1u) << "what is served here has no names";
+  EXPECT_EQ(names.WithoutDropped(values, false, scratch).size(), 1u)
+      << "what is served here has no names";
 }
 
 TEST(FeatureNamesTest, WhatIsDroppedIsTakenOutOfEventsWithoutNamesByItsPlace) {
