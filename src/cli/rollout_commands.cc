@@ -269,7 +269,7 @@ std::string Expected(const Json& json, const char* key) {
 std::string Harm(const Json& gate, const char* key) {
   if (!Part(gate, key).is_number()) return "none";
   const double rate = Number(gate, key), stable = Number(gate, "stable_rate");
-  const std::string text = Part(gate, "metric").is_string() ? Rounded(rate) : Rate(rate);
+  std::string text = Part(gate, "metric").is_string() ? Rounded(rate) : Rate(rate);
   if (stable <= 0) return text;
   return StrCat(text, " (", Rounded(rate / stable), "x)");
 }
