@@ -82,6 +82,13 @@ Status CheckOutputs(const Signature& signature, std::span<const TensorView> outp
   return OkStatus();
 }
 
+/// As long as `tensors` stay as they are.
+std::vector<TensorView> ViewsOf(const std::vector<Tensor>& tensors) {
+  std::vector<TensorView> views;
+  for (const Tensor& tensor : tensors) views.push_back(tensor.View());
+  return views;
+}
+
 /// How long each of a few rows of zeros took. Nothing when the model does not take them.
 Result<std::vector<Duration>> SendZeros(const ServableVersion& servable, Clock& clock,
                                         const std::atomic<bool>& cancel) {
@@ -94,8 +101,7 @@ Result<std::vector<Duration>> SendZeros(const ServableVersion& servable, Clock& 
              {"model", servable.model_name}, {"version", servable.version});
     return times;
   }
-  std::vector<TensorView> inputs;
-  for (const Tensor& tensor : *tensors) inputs.push_back(tensor.View());
+  const std::vector<TensorView> inputs = ViewsOf(*tensors);
   Result<std::unique_ptr<ExecutionContext>> context = servable.model->NewContext();
   if (!context.ok()) return Annotate(context.status(), "warm-up");
   for (int i = 0; i < servable.config->warmup_requests && !cancel.load(); ++i) {
@@ -125,8 +131,7 @@ Status SendAllowedSizes(const ServableVersion& servable, const std::atomic<bool>
     std::optional<std::vector<Tensor>> tensors =
         SampleInputs(servable.model->signature(), sizes[i], 1, kMaxWarmupBytes, FillZeros);
     if (!tensors) break;
-    std::vector<TensorView> inputs;
-    for (const Tensor& tensor : *tensors) inputs.push_back(tensor.View());
+    const std::vector<TensorView> inputs = ViewsOf(*tensors);
     Result<std::span<const TensorView>> outputs = (*context)->Execute(inputs);
     if (outputs.ok()) continue;
     LOG_WARN("the model is not warmed up for the sizes of its batches",
@@ -147,8 +152,7 @@ Result<std::vector<Duration>> SendSamples(const ServableVersion& servable, Clock
   if (!context.ok()) return Annotate(context.status(), "warm-up");
   for (const TritonConfig::Warmup& warmup : servable.triton->warmups) {
     ASSIGN_OR_RETURN(std::vector<Tensor> tensors, WarmupTensors(warmup, signature, rng));
-    std::vector<TensorView> inputs;
-    for (const Tensor& tensor : tensors) inputs.push_back(tensor.View());
+    const std::vector<TensorView> inputs = ViewsOf(tensors);
     for (int i = 0; i < warmup.count && !cancel.load(); ++i) {
       SteadyTime begin = clock.SteadyNow();
       Result<std::span<const TensorView>> outputs = (*context)->Execute(inputs);
